@@ -1,5 +1,6 @@
 """The list of passes: which run, in which order, what simplifying keeps, and how a user sees what they make."""
 
+import ast
 import os
 import pathlib
 import re
@@ -8,7 +9,7 @@ import sys
 import numpy as np
 import processes
 import pytest
-from graphs_under_test import DTYPE, NAMES, built, read_of
+from graphs_under_test import DTYPE, NAMES, built, by_row, read_of
 
 import rnnkit as rk
 from rnnkit.backends.cpu.compile import CPU
@@ -192,6 +193,27 @@ def test_dumps_go_to_files_that_say_what_explain_says(tmp_path, monkeypatch, cap
     sources = "\n".join(texts[name] + "\n" for name in names if name.endswith(".py"))
     assert sources.rstrip("\n") == one.explain(source=True).rstrip("\n")
     assert capsys.readouterr().err == ""
+
+
+def test_dumps_of_steps_by_row_have_a_file_for_each_kind_of_call(tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNKIT_DUMP", f"graph,plan,source:{tmp_path}")
+    one, x = rk.RNN(by_row(), dtype="float32", seed=0), np.ones((40, 2, 2), np.float32)
+    one(x)
+    one(x[:1])
+    one(x, mask=np.ones((40, 2), bool))
+    texts = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    sources = sorted(name.removeprefix("by_row-float32-forward-") for name in texts if name.endswith(".source.py"))
+    lanes = re.search(r"(\d+)-rows", sources[-1])[1]
+    assert sources == sorted(
+        f"per-step-{kind}.source.py" for kind in (f"{lanes}-rows", "1-rows", f"{lanes}-rows-masked")
+    )
+    for name in sources:
+        text = texts[f"by_row-float32-forward-{name}"]
+        assert re.search(r", (\d+) rows a group", ast.get_docstring(ast.parse(text)))[1] in name
+        assert "# for i in range(int(x[0]) % 40):" in text
+    assert texts[f"by_row-float32-forward-per-step-{lanes}-rows.source.py"].strip() in one.explain(source=True)
+    told = one.explain(graph=True)
+    assert all(texts[f"by_row-float32-forward.{kind}.txt"].strip() in told for kind in ("graph", "plan"))
 
 
 def test_layers_of_one_name_have_a_file_each(tmp_path, monkeypatch):

@@ -320,3 +320,20 @@ def test_a_gpu_has_places_and_refuses_other_integers_by_name():
     layer, _, _ = an_example(integers_everywhere, "float64")
     with pytest.raises(ValueError, match="integers only as places; got multiply of int64 in the line"):
         pipeline.choose_cuda(layer._execution.step, "float64", {})
+
+
+@rk.cell(states={"h": ()}, per_row=True)
+def halved_until_small(x, states):
+    h = states.h + x[0]
+    while h > 1.0:
+        h = 0.5 * h
+    return h, (h,)
+
+
+def test_a_gpu_refuses_loops_by_name():
+    from rnnkit.execution import pipeline
+
+    layer = rk.RNN(halved_until_small(), dtype="float64")
+    layer.build((None, None, 1))
+    with pytest.raises(ValueError, match="for a GPU, got a loop in the line 'while h > 1.0:'"):
+        pipeline.choose_cuda(layer._execution.step, "float64", {})

@@ -11,10 +11,19 @@ sys.path.append(str(pathlib.Path(__file__).parents[2] / "asv_benchmarks"))
 from corpus import CORPUS
 from numba.core.dispatcher import Dispatcher
 
+import rnnkit as rk
+
 
 def each(recurrences=CORPUS):
     """A test for each of them."""
     return pytest.mark.parametrize("recurrence", recurrences, ids=lambda recurrence: recurrence.name)
+
+
+_OF_EACH_KIND = ("gjr_garch", "kepler", "dtw", "running_median", "q_learning", "finite_automaton")
+some = pytest.mark.parametrize(  # a few of each kind; in the sweep, all
+    "recurrence",
+    [pytest.param(one, id=one.name, marks=[pytest.mark.sweep] * (one.name not in _OF_EACH_KIND)) for one in CORPUS],
+)
 
 
 def drawn(recurrence, rows, steps, dtype=np.float64):
@@ -74,3 +83,16 @@ def slopes(recurrence, arrays, weights, rng, epsilon=1e-6):
             moved = [array + sign * epsilon * d for array, d in zip(arrays, along, strict=True)]
             ends.append((plain(recurrence, moved[0], moved[count:], moved[1:count]) * weights).sum())
         yield (ends[0] - ends[1]) / (2 * epsilon), along
+
+
+def layer_of(recurrence, dtype, **options):
+    """A layer of a recurrence, which returns its outputs at all steps."""
+    initial = {
+        name: start if np.ndim(start) == 0 else lambda rows, start=start: np.stack([np.asarray(start, float)] * rows)
+        for name, start in recurrence.initial.items()
+    }
+    cell = rk.cell(states=dict(recurrence.states), initial=initial, per_row=True)(recurrence.step)
+    layer = rk.RNN(cell(), return_sequences=True, dtype=dtype, **options)
+    with rk.eager():
+        layer.build((None, None, recurrence.features))
+    return layer

@@ -51,3 +51,14 @@ def read_of(name):
 def planned(graph, target=CPU):
     """A graph's finished plan, anew."""
     return passes.run("fuse", passes.run("plan", graph, target, DTYPE), graph, target, DTYPE)
+
+
+@rk.cell(states={"h": (), "v": 12, "small": 3}, weights={"table": rk.Weight((20,))}, per_row=True)
+def by_row(x, states, weights):
+    """A loop, arrays in memory and in registers, an integer, a condition, and a weight that is looked up."""
+    h, v = states.h, states.v.copy()
+    for i in range(int(x[0]) % 40):
+        if h < x[1] and v[i % 12] > 0.5:
+            h = h + v[i % 12]
+        v[int(x[1]) % 12] = h * weights.table[i % 20]
+    return h + v[0], (h, v, states.small * 0.5)

@@ -47,14 +47,12 @@ class Exported:
 
     def _all_is_read(self):
         """No node and no array is there for nothing."""
-        graph = self.model.graph
-        bodies = [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
-        read = {name for part in (graph, *bodies) for node in part.node for name in node.input}
-        read |= {one.name for part in (graph, *bodies) for one in part.output}
-        made = {one.name for part in (graph, *bodies) for one in part.initializer}
-        made |= {name for body in bodies for node in body.node for name in node.output}
-        assert made <= read, made - read
-        unread = [node.name for node in graph.node if read.isdisjoint(node.output)]
+        graphs = list(graphs_in(self.model.graph))
+        read = {name for graph in graphs for node in graph.node for name in node.input}
+        read |= {one.name for graph in graphs for one in graph.output}
+        held = {one.name for graph in graphs for one in graph.initializer}
+        assert held <= read, held - read
+        unread = [node.name for graph in graphs for node in graph.node if read.isdisjoint(node.output)]
         assert not unread, unread
 
     def __call__(self, *arrays, **named):
@@ -65,6 +63,15 @@ class Exported:
     def operators(self) -> list[str]:
         """The operators of the model's own graph, in order."""
         return [node.op_type for node in self.model.graph.node]
+
+
+def graphs_in(graph):
+    """A graph, and the bodies of the loops in it."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from graphs_in(attribute.g)
 
 
 def near(got, expected, scale=1.0):

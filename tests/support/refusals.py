@@ -1,5 +1,8 @@
 """What is refused in a sentence, and the layers that it is tried on."""
 
+import os
+from unittest import mock
+
 import numpy as np
 import pytest
 
@@ -11,7 +14,7 @@ ROWS = X[:, 0]
 
 def refused(call, *words, kinds=(ValueError, TypeError)):
     """The call is refused in one sentence of rnnkit's own that holds the words."""
-    with pytest.raises(kinds) as raised:
+    with mock.patch.dict(os.environ, RNNKIT_FULL_TRACEBACK="1"), pytest.raises(kinds) as raised:
         call()
     text = str(raised.value)
     assert "expected" in text and "\n" not in text, text

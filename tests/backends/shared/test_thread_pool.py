@@ -18,7 +18,7 @@ from matrix import flat, fresh, inputs, layer_of, same_bits
 
 import rnnkit as rk
 from rnnkit.backends.cpu.language import programs
-from rnnkit.backends.shared import program_cache
+from rnnkit.backends.shared import memory_limit, program_cache, thread_pool
 from rnnkit.backends.shared.thread_pool import at_most
 
 NAMES = ("lstm", "attention", "clockwork", "StackedRNNCells", "folded", "GRUCell", "leaky", "two_speeds")

@@ -116,7 +116,7 @@ WITHOUT_A_RULE = {
     "pinv": lambda m, v: np.linalg.pinv(m)[0],
     "svd": lambda m, v: np.linalg.svd(m)[1],
     "norm": lambda m, v: np.linalg.norm(m, "nuc"),
-    "median": lambda m, v: np.median(v),
+    "percentile": lambda m, v: np.percentile(v, 30),
 }
 WITH_A_RULE = {
     "det": lambda m, v: np.linalg.det(m),
@@ -130,6 +130,7 @@ WITH_A_RULE = {
     "norm by name": lambda m, v: np.linalg.norm(m, ord=2),
     "matrix_power": lambda m, v: np.linalg.matrix_power(m, 3)[1],
     "matrix_power 0": lambda m, v: np.linalg.matrix_power(m, 0)[1] * v,
+    "median": lambda m, v: np.median(v),
     "outer": lambda m, v: np.outer(v, v * v)[2],
 }
 FLAT = {

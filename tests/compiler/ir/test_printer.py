@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import processes
 import pytest
-from graphs_under_test import DTYPE, NAMES, built, planned, read_of
+from graphs_under_test import DTYPE, NAMES, built, by_row, planned, read, read_of
 
 import rnnkit as rk
-from rnnkit.compiler.ir.plan import Fused, Loop, Product
+from rnnkit.backends.cpu.compile import BY_ROWS
+from rnnkit.compiler.ir.plan import Fill, Fused, Loop, Product, Put, RowLoop, all_lines
 from rnnkit.compiler.ir.printer import names_of, print_graph, print_plan
 from rnnkit.execution import passes
 
@@ -163,3 +164,21 @@ def test_of_long_tables_the_ends_are_shown_and_a_digest(units, shown):
     swapped = numbers[[0, 2, 1, *range(3, units)]]
     assert re.search(rf"literal\[{shown}\]", text(numbers))
     assert text(numbers) == text(numbers.copy()) != text(swapped)
+
+
+@pytest.mark.parametrize("role", ["forward", "forward with residuals", "adjoint"])
+def test_a_plan_by_rows_says_each_line_once(role):
+    graph = read(built(by_row(), (2,))).graphs[role]
+    plan = planned(graph, BY_ROWS)
+    graphs_text, text = print_graph(graph), print_plan(plan, graph)
+    for line in all_lines(plan.lines):
+        if isinstance(line, RowLoop):
+            assert (
+                f"{line.name}: {'while ' + line.go if line.back is None else 'the rounds of ' + line.back.name}" in text
+            )
+            assert all(text.count(f" {one.name} = {one.next}\n") == 1 for one in line.carried)
+        elif not isinstance(line, (Fill, Put)):
+            assert text.count(f" {line.name}: {line.kind} = ") == 1
+    assert all(re.search(rf"\b{slot.name}\b", text) for slot in plan.slots)
+    assert re.search(r"= carried\[\d+, value \d+\]", graphs_text) or role == "adjoint"
+    assert ("taped[" in graphs_text) == ("the last one first" in text) == (role == "adjoint")

@@ -9,15 +9,31 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from graphs_under_test import DTYPE, NAMES, built, planned, read, read_of
+from graphs_under_test import DTYPE, NAMES, built, by_row, planned, read, read_of
 from random_steps import SIZES, random_cell
 
 import rnnkit as rk
-from rnnkit.backends.cpu.compile import CPU
+from rnnkit.backends.cpu.compile import BY_ROWS, CPU
 from rnnkit.backends.cuda.compile import CUDA
 from rnnkit.compiler.ir import verify
 from rnnkit.compiler.ir.graph import Node
-from rnnkit.compiler.ir.plan import BLOCK, CALL, PREPACK, STEP, Buffer, Fused, Load, Loop, Pointwise
+from rnnkit.compiler.ir.plan import (
+    BLOCK,
+    CALL,
+    PREPACK,
+    STEP,
+    Buffer,
+    Element,
+    Fused,
+    Load,
+    Look,
+    Loop,
+    Pointwise,
+    Put,
+    RowLoop,
+    Slot,
+    all_lines,
+)
 from rnnkit.compiler.ir.strides import Walk
 from rnnkit.execution import passes
 
@@ -490,6 +506,94 @@ def a_load_that_is_not_laid_out(made):
     made.loop(STEP).loads[0].walk = None
 
 
+# Plans by rows
+
+
+class MadeRows(MadePlan):
+    """The plan by rows of the step above."""
+
+    def __init__(self):
+        self.graph = read(built(by_row(), (2,))).graph
+        self.plan = planned(self.graph, BY_ROWS)
+        self.lines = self.plan.lines
+        (self.loop,) = self.of(RowLoop)
+
+    def of(self, what, **attributes):
+        """All lines of a class."""
+        lines = [one for one in all_lines(self.plan.lines) if isinstance(one, what)]
+        return [one for one in lines if all(getattr(one, k) == v for k, v in attributes.items())]
+
+
+def in_rows(words):
+    return fault(words, MadeRows, "check_plan")
+
+
+@in_rows("the buffer output has 1 numbers, and not all are written")
+def an_output_of_no_line(made):
+    next(names for buffer, names in made.plan.writes if buffer.kind == "output")[0] = "nothing_"
+
+
+@in_rows("the buffer next.* has 12 numbers, and not all are written")
+def a_state_in_another_slot(made):
+    i = next(i for i, (buffer, names) in enumerate(made.plan.writes) if isinstance(names, Slot))
+    made.plan.writes[i] = made.plan.writes[i][0], Slot("other", 12)
+
+
+@in_rows("the plan writes other buffers than its results")
+def a_result_without_numbers(made):
+    made.plan.writes.pop()
+
+
+@in_rows("the line round.* begins with nothing_")
+def a_loop_that_begins_with_nothing(made):
+    made.loop.carried[0].initial = "nothing_"
+
+
+@in_rows("the line round.* goes on with nothing_")
+def a_loop_without_a_condition(made):
+    made.loop.go = "nothing_"
+
+
+@in_rows("the line round.* carries as another kind")
+def a_loop_that_carries_a_condition_as_a_number(made):
+    made.loop.carried[0].next = made.loop.go
+
+
+@in_rows("reads nothing_")
+def an_operation_on_nothing(made):
+    made.of(Pointwise)[0].args = ("nothing_",)
+
+
+@in_rows("the line of a slot doesn't fill, or it is no slot: v")
+def a_write_to_no_slot(made):
+    made.of(Put)[0].slot = Slot("v", 12)
+
+
+@in_rows("has no section, or the name of another: ")
+def a_line_of_no_time(made):
+    del made.plan.sections[made.of(Pointwise)[0].name]
+
+
+@in_rows(r"reads x\[2\]")
+def an_element_beyond_the_end(made):
+    next(one for one in made.of(Element) if one.buffer.kind == "x").index = 2
+
+
+@in_rows("is computed before what it reads: ")
+def a_line_that_comes_too_early(made):
+    made.plan.sections[made.of(Pointwise)[-1].name] = CALL
+
+
+@in_rows("looks into what isn't there: v")
+def a_look_into_no_slot(made):
+    made.of(Look)[0].place = Slot("v", 12)
+
+
+@in_rows("computes .* of other kinds than it takes: ")
+def a_sum_of_conditions(made):
+    made.of(Pointwise, kind="bool")[0].op = "add"
+
+
 def found(function, make, check):
     """The error that a fault gives."""
     made = make()
@@ -512,12 +616,15 @@ def test_a_fault_is_found(function, make, check, words):
     assert re.search(words, str(error)), str(error)
 
 
+REFUSALS = "report.node", "report.line", "self._refuse", "self._wrong"
+
+
 def test_each_rule_of_the_verifier_has_a_fault():
     tree = ast.parse(inspect.getsource(verify))
     refusals = [
         (node.lineno, node.end_lineno)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("report.node", "report.line", "self._refuse")
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in REFUSALS
     ]
     seen = set()
     for case in FAULTS:

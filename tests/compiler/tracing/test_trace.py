@@ -328,7 +328,7 @@ def test_a_decision_by_values_is_told_from_the_rest(decide):
         (lambda x, h: np.zeros_like(h, shape=(2, 3)), "these arguments"),
         (lambda x, h: np.linalg.det(h.reshape(-1, 2, 2))[:, None] * h, "linalg.det can't be traced"),
         (lambda x, h: h[:, np.argmax(h, axis=1)], "np.where"),
-        (lambda x, h: h[:, :3].reshape(-1, 3, 1).__setitem__((slice(None), 0), 1), "may have copied"),
+        (lambda x, h: h[:, :3].reshape(-1, 3, 1).__setitem__((slice(None), 0), 1), "may be a copy"),
         (lambda x, h: h * (1 + 2j), "real numbers"),
         (lambda x, h: h * len(h[h > 0]), "TypeError while the step was read"),
         (lambda x, h: np.eye(4)[np.argmax(h, axis=1)], "asks for the array's values|computed"),

@@ -97,7 +97,7 @@ def test_code_goes_with_the_last_that_has_it(monkeypatch):
     monkeypatch.setattr(program_cache, "_recent", deque(maxlen=1))
     text = f"{SUM}\n# alone"
     code = programs.load(text, 3)
-    loaded = weakref.ref(code.function.__self__)
+    loaded = weakref.ref(code.function.__self__.item())
     assert programs.load(text, 3).function is code.function
     run = code.function
     del code
@@ -107,6 +107,24 @@ def test_code_goes_with_the_last_that_has_it(monkeypatch):
     gc.collect()
     assert loaded() is None
     assert programs.load(text, 3).function(1, 2, 3) == 321
+
+
+def test_code_goes_after_the_garbage_that_calls_it(monkeypatch):
+    monkeypatch.setattr(program_cache, "_recent", deque(maxlen=0))
+    found = []
+
+    class Calling:
+        def __init__(self, function):
+            self.function, self.itself = function, self
+
+        def __del__(self):
+            found.append(self.function(1, 2, 3))
+
+    calling = [Calling(programs.load(f"{SUM}\n# in circles", 3).function) for _ in range(3)]
+    loaded = weakref.ref(calling[0].function.__self__.item())
+    del calling
+    gc.collect()
+    assert found == [321] * 3 and loaded() is None
 
 
 def test_programs_go_with_their_layers(monkeypatch):
