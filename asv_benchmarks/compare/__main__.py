@@ -23,6 +23,7 @@ sys.path.append(str(HERE.parent))  # where the cells and kernels lie that the as
 if hasattr(os, "sched_setaffinity"):  # before anything makes its threads: some libraries take all CPUs they see
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 
+import by_hand  # noqa: E402
 import c_code  # noqa: E402
 import checkpoints  # noqa: E402
 import dask_cluster  # noqa: E402
@@ -54,6 +55,7 @@ PARTS = (
     picture,
     forward,
     typed,
+    by_hand,
     peak,
     stacks,
     masks,
