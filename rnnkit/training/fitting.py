@@ -45,7 +45,7 @@ class Fit:
             )
             if self.initial_epoch > self.epochs:
                 raise ValueError(said)
-            warnings.warn(said, stacklevel=4)  # of a fit that was done before it was begun again
+            warnings.warn(said, stacklevel=5)  # of a fit that was done before it was begun again
 
     def run(self) -> History:
         """Train until the last epoch, or until something stops it."""

@@ -297,7 +297,7 @@ REFUSED = {
         "expected known features",
     ),
     "not traced": (lambda: rk.RNN(Deciding())([FIRST, SECOND]), "can't be traced, as a step with nested inputs"),
-    "stream": (lambda: built().stream(), "takes or gives several arrays"),
+    "stream": (lambda: built().stream(), "takes several arrays"),
     "X15 to ONNX": (lambda: onnx_of([FIRST, SECOND]), "several arrays at each step"),
     "to C": (lambda: rk.export_c(built(), "never"), "in C, got|several arrays"),
     "cotangents": (lambda: built().vjp([FIRST, SECOND])[1](np.ones((2, 4))), "d_outputs nested"),

@@ -340,7 +340,7 @@ def test_F1_forecasts_of_a_file_are_tables_of_pandas_where_it_is(tmp_path, monke
     ahead, past = calls()
     assert isinstance(ahead, pd.DataFrame) and isinstance(past, pd.DataFrame)
     assert list(ahead) == ["shop", "day", "Theta", "Theta-lo-80", "Theta-hi-80"] and ahead["day"].tolist() == [31, 32]
-    assert rk.forecast.evaluate(past, names=("shop", "day", "y"))["metric"].tolist()
+    assert rk.forecast.evaluate(past, id="shop", time="day", target="y")["metric"].tolist()
     write_table(tmp_path / "out.csv", ahead)
     written = (tmp_path / "out.csv").read_text()
     for missing in ("pandas", "narwhals"):
