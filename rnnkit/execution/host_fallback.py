@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rnnkit.arrays import in_precision
 from rnnkit.backends.cuda.memory.array import DeviceArray, upload
 from rnnkit.backends.shared.call import Gradient, Record, Result
 
@@ -16,10 +17,16 @@ def to_host(value):
 
 
 def to_gpu(value, dtype):
-    """A NumPy array of floats in the GPU's memory, cast; ids and what isn't an array as they are."""
+    """A NumPy array of floats in the GPU's memory, cast; ids and what isn't an array as they are.
+
+    Raises
+    ------
+    TypeError
+        For other floats than float32 and float64.
+    """
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return value
-    return upload(value.astype(dtype, copy=False))
+    return upload(in_precision(value, "x").astype(dtype, copy=False))
 
 
 def on_host(run, record: Record, *arguments) -> Result:

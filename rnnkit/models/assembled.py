@@ -112,8 +112,12 @@ class Assembled(Trainable):
         return outputs, masks, Pullback(outputs, inner.dtype, back(inner.pull), back(inner.pull_weights))
 
     def _goes_across(self, inputs) -> bool:
-        everywhere = all(layer.device == "cuda" for layer in self._layers_inside)
-        return everywhere and self.built and first_on_device(inputs) is None
+        return self._all_on_gpu() and self.built and first_on_device(inputs) is None
+
+    def _all_on_gpu(self) -> bool:
+        """Whether each layer takes arrays of a GPU, those of the models inside too."""
+        inside = self._layers_inside
+        return all(one._all_on_gpu() if isinstance(one, Assembled) else one.device == "cuda" for one in inside)
 
     def _brought(self, inputs):
         return mapped(inputs, partial(to_gpu, dtype=self.dtype))
