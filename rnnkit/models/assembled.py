@@ -117,7 +117,9 @@ class Assembled(Trainable):
     def _all_on_gpu(self) -> bool:
         """Whether each layer takes arrays of a GPU, those of the models inside too."""
         inside = self._layers_inside
-        return all(one._all_on_gpu() if isinstance(one, Assembled) else one.device == "cuda" for one in inside)
+        return bool(inside) and all(
+            one._all_on_gpu() if isinstance(one, Assembled) else one.device == "cuda" for one in inside
+        )
 
     def _brought(self, inputs):
         return mapped(inputs, partial(to_gpu, dtype=self.dtype))

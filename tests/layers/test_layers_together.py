@@ -166,8 +166,10 @@ def test_a_built_model_takes_no_more_layers():
     model(X)
     with pytest.raises(ValueError, match="before the model is built"):
         model.add(rk.Dense(1))
-    with pytest.raises(ValueError, match="at least one layer"):
-        rk.Sequential()(X)
+    given = rk.Input(X.shape[1:])
+    for empty in (rk.Sequential(), rk.Sequential([rk.Sequential()]), rk.Model(given, rk.Sequential()(given))):
+        with pytest.raises(ValueError, match="at least one layer"):
+            empty(X)
     with pytest.raises(TypeError, match="expected a layer"):
         rk.Sequential([3])
 
