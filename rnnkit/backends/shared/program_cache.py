@@ -221,11 +221,20 @@ def number_functions_apart() -> None:
 def _before_fork():
     """Let another thread finish what it compiles: nothing in a child could free LLVM's locks, or go on there."""
     lock.acquire(timeout=_PATIENCE)
+    if (held := _of_llvm()) is not None:  # code that is freed has no lock of rnnkit's, and takes some of the process
+        held.acquire(timeout=_PATIENCE)
+
+
+def _of_llvm() -> Any:
+    """The lock that llvmlite holds in each call of LLVM."""
+    module = sys.modules.get("llvmlite.binding.ffi")
+    return getattr(getattr(getattr(module, "lib", None), "_lock", None), "_lock", None)
 
 
 def _in_parent():
-    with contextlib.suppress(RuntimeError):  # it took too long
-        lock.release()
+    for held in (_of_llvm(), lock):
+        with contextlib.suppress(RuntimeError, AttributeError):  # it took too long, or there is none
+            held.release()
 
 
 def _in_child():
@@ -234,6 +243,8 @@ def _in_child():
         lock.release()
     except RuntimeError:
         lock._at_fork_reinit()  # type: ignore[attr-defined]
+    if hasattr(held := _of_llvm(), "_at_fork_reinit"):
+        held._at_fork_reinit()
     number_functions_apart.cache_clear()
     if "numba" in sys.modules:
         from numba.core.compiler_lock import global_compiler_lock

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cache
-from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -238,13 +236,4 @@ def _name_python() -> None:
         llvm.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
 
 
-def _after_fork() -> None:
-    """A child has llvmlite's lock as another thread held it, which was in LLVM, and which the child doesn't have."""
-    held: Any = getattr(getattr(llvm.ffi.lib, "_lock", None), "_lock", None)
-    if hasattr(held, "_at_fork_reinit"):
-        held._at_fork_reinit()
-
-
 _name_python()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
