@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import llvmlite.binding as llvm
 import numpy as np
 import patience
 import processes
@@ -205,6 +206,27 @@ def test_X4_a_fork_while_another_thread_compiles(monkeypatch):
             assert waited and processes.fork(lambda make=make: make()(x))
             pending.result(patience.left())
             compiling.clear()
+
+
+@needs_fork
+def test_X4_a_fork_waits_for_another_thread_in_llvm():
+    """It may free code, which holds locks of the process that no child could free."""
+    entered, left = threading.Event(), []
+
+    def in_llvm():
+        with llvm.ffi.lib._lock:
+            entered.set()
+            time.sleep(0.2)
+            left.append(True)
+
+    with ThreadPoolExecutor(1) as other:
+        pending = other.submit(in_llvm)
+        assert entered.wait(patience.left()) and processes.fork(lambda: assert_left(left))
+        pending.result(patience.left())
+
+
+def assert_left(left):
+    assert left
 
 
 @needs_fork
