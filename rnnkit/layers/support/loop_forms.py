@@ -39,6 +39,8 @@ class Arrays:
             return None
         found = validation.array(mask, "mask")
         if found.ndim == 1 and not self.has_rows:
+            if len(found) != x.shape[1]:
+                raise ValueError(f"expected mask of shape {x.shape[1:2]}, one value per step; got {found.shape}")
             found = np.broadcast_to(found, (len(x), *found.shape))
         return found
 
