@@ -14,7 +14,7 @@ from rnnkit.compiler.ir.evaluate import Evaluation
 from rnnkit.compiler.ir.graph import FAILED, Graph, Node
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
 from rnnkit.compiler.tracing.broadcasting import lift
-from rnnkit.compiler.tracing.numpy_functions import FUNCTIONS, METHODS
+from rnnkit.compiler.tracing.numpy_functions import FUNCTIONS
 from rnnkit.compiler.tracing.symbol import OverRows, Symbol
 from rnnkit.compiler.tracing.trace import trace
 from rnnkit.recording import constant, contiguous, copied, unrepeatable
@@ -264,8 +264,3 @@ def _trace_shared(step: _Step, weights: dict[str, np.ndarray], dtype) -> tuple[G
 def is_traceable(function: str, linear_algebra: bool = False) -> bool:
     """Whether the tracer has a rule for NumPy's function of a name; for ufuncs ask by `numpy.ufunc`."""
     return (f"linalg.{function}" if linear_algebra else function) in FUNCTIONS
-
-
-def traceable_methods() -> frozenset[str]:
-    """Names of the methods of arrays that the tracer has rules for."""
-    return frozenset(METHODS)

@@ -40,11 +40,6 @@ REGISTERS = REGISTERS_OF.get(FEATURE_SET, 16)
 FEATURES = f"{FEATURE_SET} {8 * WIDTHS.get(FEATURE_SET, 0)} bits {REGISTERS} registers {NAME}{' checked' * CHECKED}"
 
 
-def vector_of(element: Float) -> Vector:
-    """The `Vector` of this host for a kind of float."""
-    return kinds.vector(element, LANES[element.name])
-
-
 def common(*given: Kind) -> Kind | None:
     """The Vector or float in which arguments are computed together, None if there is none."""
     vectors = {kind for kind in given if isinstance(kind, Vector)}
