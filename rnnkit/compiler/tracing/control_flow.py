@@ -17,6 +17,7 @@ import sys
 import types
 from collections.abc import Callable, MutableMapping, MutableSequence, MutableSet
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,7 @@ class Reader(Expressions):
         self.loops: list[Exits] = []
         self.base: Any = True  # under which condition the function or round runs that is being read
         self.live: Any = True  # and which of its rows are still there
+        self.trail: tuple = ()  # by which decisions
         self.exits = 0
         self.compiles = False  # whether the step calls what numba compiles when it is called with numbers
         self.loop_count = 0
@@ -156,14 +158,14 @@ class Reader(Expressions):
 
     def way(self, **more) -> Way:
         """Where what is being read is now."""
-        return self.memory.way(self.live, self.frames[-1].names | more)
+        return self.memory.way(self.live, self.frames[-1].names | more, self.trail)
 
     def go_to(self, way: Way) -> None:
         """Read on from there."""
         names = self.frames[-1].names
         names.clear()
         names.update(way.names)
-        self.live = way.live
+        self.live, self.trail = way.live, way.trail
         self.memory.restore(way)
 
     def again_from_here(self) -> Callable[[], None]:
@@ -186,10 +188,24 @@ class Reader(Expressions):
         if not ways:
             self.live = False
             return
-        *ways, found = ways
-        for way in reversed(ways):
-            found = way if way.live is True else self.memory.joined(way.live, way, found)
-        self.go_to(found)
+        trail = ways[0].trail[: _shared([way.trail for way in ways])]
+        self.go_to(replace(self._met(ways, len(trail)), trail=trail))
+
+    def _met(self, ways: list[Way], depth: int) -> Way:
+        """Ways as one, by the decisions that parted them, from one of them on."""
+        first, *others = ways
+        if not others or first.live is True:
+            return first
+        parts: dict[bool, list[Way]] = {True: [], False: []}
+        for way in ways:
+            if len(way.trail) > depth and len(first.trail) > depth and way.trail[depth][0] is first.trail[depth][0]:
+                parts[way.trail[depth][1]].append(way)
+        if len(parts[True]) + len(parts[False]) < len(ways):
+            return self.memory.joined(first.live, first, self._met(others, depth))
+        if not parts[True] or not parts[False]:
+            return self._met(ways, depth + 1)
+        condition = self.like.made(first.trail[depth][0])
+        return self.memory.joined(condition, *(self._met(parts[holds], depth + 1) for holds in (True, False)))
 
     def decide(self, condition, then: Callable[[], Any], otherwise: Callable[[], Any]):
         """Go both ways, each under its condition; gives what both give, joined."""
@@ -198,12 +214,12 @@ class Reader(Expressions):
         start, exits, ways = self.way(), self.exits, []
         for under, branch in ((condition, then), (negated(condition), otherwise)):
             self.go_to(start)
-            self.live = both(start.live, under)
+            self.live, self.trail = both(start.live, under), (*start.trail, _decision(under))
             made = branch()
             ways.append(self.way(**{"": made}))
         live = [way for way in ways if way.live is not False]
         if len(live) == 2:
-            live = [self.memory.joined(condition, *ways)]
+            live = [replace(self.memory.joined(condition, *ways), trail=start.trail)]
         if live:
             self.go_to(live[0])
         else:
@@ -254,9 +270,9 @@ class Reader(Expressions):
             raise Untraceable("a function that calls itself; write a loop")
         bound.apply_defaults()
         frame = Frame(dict(bound.arguments), outer, code)
-        held = self.base, self.live, self.loops, self.exits
+        held = self.base, self.live, self.loops, self.exits, self.trail
         place = self.place
-        self.base, self.live, self.loops = self.path(), True, []
+        self.base, self.live, self.loops, self.trail = self.path(), True, [], ()
         self.frames.append(frame)
         try:
             if isinstance(node, ast.Lambda):
@@ -264,7 +280,7 @@ class Reader(Expressions):
             self.run(node.body)
             if self.live is not False:
                 self.leave_function(None)
-            self.join([Way(w.live, {"": w.names[RETURNED]}, w.nodes, w.lists) for w in frame.returns])
+            self.join([replace(way, names={"": way.names[RETURNED]}) for way in frame.returns])
             result = frame.names.get("")
             if not self.frames[:-1]:
                 self.roots.append(frame.last)
@@ -272,7 +288,7 @@ class Reader(Expressions):
             return self.readable(result)
         finally:
             self.frames.pop()
-            self.base, self.live, self.loops, self.exits = held
+            self.base, self.live, self.loops, self.exits, self.trail = held
 
     def leave_function(self, value) -> None:
         """Return, as the rows do that are here."""
@@ -507,6 +523,25 @@ def reading(graph, like):
         yield reader
     finally:
         graph.read = graph.moved = None
+
+
+def _decision(condition) -> tuple[Any, bool]:
+    """A condition's node without what negates it, and whether it holds."""
+    if isinstance(condition, bool):
+        return None, condition
+    node = condition.node
+    return (node.args[0], False) if node.op == "logical_not" else (node, True)
+
+
+def _shared(trails: list[tuple]) -> int:
+    """How many decisions all have in common, from the first on."""
+    count = 0
+    for decisions in zip(*trails, strict=False):
+        node, holds = decisions[0]
+        if not all(one[0] is node and one[1] == holds for one in decisions):
+            break
+        count += 1
+    return count
 
 
 def _is_users(function) -> bool:

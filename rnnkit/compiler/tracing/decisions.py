@@ -73,12 +73,17 @@ class Partly:
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """Where one way through a step ends: under which condition, and what names, arrays and lists then hold."""
+    """Where one way through a step ends: under which condition, and what names, arrays and lists then hold.
+
+    ``trail`` are the decisions on this way since its function or round began that no other way has met again, each a
+    condition and whether it held.
+    """
 
     live: Any
     names: dict[str, Any]
     nodes: dict[int, Any]
     lists: dict[int, tuple[list, list]]
+    trail: tuple[tuple[Any, bool], ...] = ()
 
 
 class Memory:
@@ -87,7 +92,7 @@ class Memory:
     def __init__(self, graph, like):
         self.graph, self.like = graph, like
 
-    def way(self, live, names) -> Way:
+    def way(self, live, names, trail) -> Way:
         """What all hold now."""
         nodes = {number: symbol.node for number, (symbol, _) in self.graph.moved.items()}
         lists: dict[int, tuple[list, list]] = {}
@@ -98,7 +103,7 @@ class Memory:
                 lists[id(value)] = value, list(value)
             if isinstance(value, (list, tuple)):
                 stack.extend(value)
-        return Way(live, dict(names), nodes, lists)
+        return Way(live, dict(names), nodes, lists, trail)
 
     def restore(self, way: Way) -> None:
         """Let arrays and lists hold what they did."""
