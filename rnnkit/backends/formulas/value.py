@@ -185,15 +185,15 @@ def _constant(element, lanes, number):
     constant = ir.Constant(element, float.fromhex(number) if isinstance(number, str) else number)
     if lanes is None:
         return constant
-    return Uniform(ir.VectorType(element, lanes), f"splat ({element} {constant.get_reference()})")
+    return Uniform(ir.VectorType(element, lanes), f"splat ({element} {constant.get_reference()})", constant.constant)
 
 
 class Uniform(ir.Constant):
-    """A vector of equal constants, in few words."""
+    """A vector of equal constants, in few words; with the number that they are, if they are one."""
 
-    def __init__(self, llvm_type, text):
+    def __init__(self, llvm_type, text, number=None):
         super().__init__(llvm_type, ir.Undefined)
-        self.text = text
+        self.text, self.number = text, number
 
     def _get_reference(self):
         return self.text
@@ -206,7 +206,11 @@ def uniform(element, lanes, text) -> Uniform:
 
 
 def broadcast(builder, scalar, lanes):
-    """The LLVM vector with `scalar` in every lane."""
+    """The LLVM vector with `scalar` in every lane, which for one lane it is itself."""
+    if lanes == 1:
+        return scalar
+    if type(scalar) is ir.Constant and isinstance(scalar.type, ir.IntType):
+        return _constant(scalar.type, lanes, scalar.constant)
     undefined, first = uniform(scalar.type, lanes, "undef"), uniform(ir.IntType(32), lanes, "zeroinitializer")
     return builder.shuffle_vector(builder.insert_element(undefined, scalar, ir.IntType(32)(0)), undefined, first)
 

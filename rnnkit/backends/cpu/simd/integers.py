@@ -61,6 +61,9 @@ def _by_floats(a, b):
 
     Numbers that are no float64 are left to `_exactly`.
     """
+    number = getattr(b.value, "number", None)
+    if number is not None and number > 0:
+        return _by_number(a, number)
     double, divisor = ir.DoubleType(), select((b == 0) | (b == -1), 1, b)
     floored = (a.to_float(double) / divisor.to_float(double)).function("floor")
     quotient = a.of(a.builder.fptosi(floored.value, a.type))
@@ -69,6 +72,17 @@ def _by_floats(a, b):
     quotient, rest = select(low, quotient - 1, quotient), select(low, rest + divisor, rest)
     high = ((divisor > 0) & (rest >= divisor)) | ((divisor < 0) & (rest <= divisor))
     return select(high, quotient + 1, quotient), select(high, rest - divisor, rest)
+
+
+def _by_number(a, number):
+    """The same for a divisor that is known: its inverse, and a rest of which no bit is lost below 2**52."""
+    real = a.to_float(ir.DoubleType())
+    floored = (real * (1.0 / number)).function("floor")
+    rest = (-floored).function("fma", real.constant(number), real)
+    low, high = rest < 0.0, rest >= float(number)
+    floored = select(low, floored - 1.0, select(high, floored + 1.0, floored))
+    rest = select(low, rest + float(number), select(high, rest - float(number), rest))
+    return tuple(one.of(one.builder.fptosi(one.value, a.type)) for one in (floored, rest))
 
 
 def _exactly(compute, found, turned, a, b):
@@ -82,11 +96,15 @@ def _exactly(compute, found, turned, a, b):
 
 @function_of_values(2)
 def integer_remainder(a, b):
+    if a.lanes is None:
+        return _remainder(a, b)
     return _exactly(_remainder, _by_floats(a, b)[1], a.constant(0), a, b)
 
 
 @function_of_values(2)
 def integer_floor_divide(a, b):
+    if a.lanes is None:
+        return _floor_divide(a, b)
     return _exactly(_floor_divide, _by_floats(a, b)[0], a.constant(0) - a, a, b)
 
 

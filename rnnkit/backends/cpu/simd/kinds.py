@@ -34,10 +34,11 @@ class Integer(Kind):
 
 
 class Vector(Kind):
-    """`lanes` numbers of one kind; ``<lanes x float>`` in LLVM."""
+    """`lanes` numbers of one kind; ``<lanes x float>`` in LLVM, and one number is a number there."""
 
     def __init__(self, element: Float | Integer, lanes: int):
-        super().__init__(f"vector({element} x {lanes})", ir.VectorType(element.llvm, lanes))
+        llvm = ir.VectorType(element.llvm, lanes) if lanes > 1 else element.llvm
+        super().__init__(f"vector({element} x {lanes})", llvm)
         self.element, self.lanes = element, lanes
 
 
@@ -45,7 +46,7 @@ class Mask(Kind):
     """`lanes` bits."""
 
     def __init__(self, lanes: int):
-        super().__init__(f"mask({lanes})", ir.VectorType(ir.IntType(1), lanes))
+        super().__init__(f"mask({lanes})", ir.VectorType(ir.IntType(1), lanes) if lanes > 1 else ir.IntType(1))
         self.lanes = lanes
 
 

@@ -61,9 +61,10 @@ def _of_numbers(element, lanes) -> dict[str, Callable]:
 
     def places(builder, address, index, stride, of_lane):
         """Addresses: `stride` bytes for each of the lanes' own indices, and `of_lane` for each lane."""
-        if index.type.element != _I64:
-            index = Value(builder, builder.sext(index.value, ir.VectorType(_I64, lanes)))
-        return Value(builder, address) + index * Value(builder, stride) + lane_numbers(builder, _I64, lanes) * of_lane
+        if index.element != _I64:
+            index = Value(builder, builder.sext(index.value, index.shaped(_I64)))
+        first = Value(builder, address) + index * Value(builder, stride)
+        return first if lanes == 1 else first + lane_numbers(builder, _I64, lanes) * of_lane
 
     def look(of_lane):
         def look_up(address, index, stride):
@@ -74,8 +75,7 @@ def _of_numbers(element, lanes) -> dict[str, Callable]:
             def emit(builder, address, index, stride):
                 at = places(builder, address, Value(builder, index), stride, of_lane)
                 if lanes == 1:
-                    one = load_unaligned(builder, at.extract(0).value, element.llvm, size)
-                    return builder.insert_element(kind.llvm(ir.Undefined), one, _I32(0))
+                    return load_unaligned(builder, at.value, element.llvm, size)
                 everywhere = Value(builder, mask_kind.llvm(ir.Undefined)).constant(1).value
                 return gather(builder, at, everywhere, kind.llvm, size)
 
@@ -91,9 +91,8 @@ def _of_numbers(element, lanes) -> dict[str, Callable]:
         def emit(builder, address, index, stride, value, mask):
             at = places(builder, address, Value(builder, index), stride, size).value
             if lanes == 1:  # what stands there, or the value
-                one, mask, address = (builder.extract_element(each, _I32(0)) for each in (value, mask, at))
-                old = load_unaligned(builder, address, element.llvm, size)
-                store_unaligned(builder, address, builder.select(mask, one, old), size)
+                old = load_unaligned(builder, at, element.llvm, size)
+                store_unaligned(builder, at, builder.select(mask, value, old), size)
                 return
             check_each(builder, at, mask, size, write=True)
             pointers = builder.inttoptr(at, ir.VectorType(kind.llvm.element.as_pointer(), lanes))
@@ -127,12 +126,14 @@ def _of_masks(element, lanes) -> dict[str, Callable]:
     def load_mask(builder, address):
         """The lanes whose bytes from `address` on aren't 0."""
         check(builder, address, lanes)
-        loaded = builder.load(pointer(builder, address, ir.VectorType(_BYTE, lanes)))
+        loaded = builder.load(pointer(builder, address, ir.VectorType(_BYTE, lanes) if lanes > 1 else _BYTE))
         loaded.align = 1
         return (Value(builder, loaded) != 0).value
 
     def some(builder, mask):
         """Whether a lane is set."""
+        if lanes == 1:
+            return mask
         return builder.icmp_unsigned("!=", builder.bitcast(mask, width), width(0))
 
     def to_lanes(value):
@@ -148,7 +149,7 @@ def _of_masks(element, lanes) -> dict[str, Callable]:
     return {
         "mask": overloaded(mask),
         "load_mask": intrinsic(mask_kind, INT)(load_mask),
-        "some": intrinsic(BOOL, mask_kind)(some),
+        **dict.fromkeys(("some", "jump", "seldom"), intrinsic(BOOL, mask_kind)(some)),
         "to_lanes": overloaded(to_lanes),
     }
 
