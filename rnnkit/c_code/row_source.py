@@ -9,7 +9,21 @@ from rnnkit.c_code.text import comment, identifier, indented, number, without_co
 from rnnkit.c_code.unit import Array
 from rnnkit.c_code.unit_source import UnitWriter, over
 from rnnkit.compiler.ir.kinds import FLOATS
-from rnnkit.compiler.ir.plan import Buffer, Element, Fill, Look, Number, Put, RowLine, RowLoop, Slot, all_lines
+from rnnkit.compiler.ir.plan import (
+    EFFECTS,
+    Branch,
+    Buffer,
+    Check,
+    Element,
+    Fill,
+    Look,
+    Number,
+    Put,
+    RowLine,
+    RowLoop,
+    Slot,
+    all_lines,
+)
 
 
 class RowUnitWriter(UnitWriter):
@@ -35,7 +49,7 @@ class RowUnitWriter(UnitWriter):
             known = {}
             if isinstance(line, RowLoop):
                 known = {line.name: "int64", **{one.name: one.kind for one in line.carried}}
-            elif not isinstance(line, (Fill, Put)):
+            elif not isinstance(line, EFFECTS):
                 known = {line.name: line.kind}
             for name, kind in known.items():
                 self._kinds[name] = kind
@@ -98,7 +112,9 @@ class RowUnitWriter(UnitWriter):
             place = self._slots[line.slot]
             return [f"{place}[{j}] = {self._number(name)};" for j, name in enumerate(line.names)]
         if isinstance(line, Put):
-            return [f"{self._at(line.slot, line)} = {self._number(line.value)};"]
+            under = f"if ({self._names[line.under]}) " if line.under else ""
+            return [f"{under}{self._at(line.slot, line)} = {self._number(line.value)};"]
+        assert not isinstance(line, (Branch, Check))  # a step for C has neither
         if self._literal_of(line):
             return []
         told = self.plan.comments.get(line.name, self._told)

@@ -12,15 +12,14 @@ from rnnkit.c_code.text import REAL, identifier
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import BY_ROW, Graph, Node, without_codes
 from rnnkit.compiler.ir.plan import (
+    EFFECTS,
     Buffer,
     Element,
-    Fill,
     Look,
     Loop,
     Plan,
     Pointwise,
     Product,
-    Put,
     RowLine,
     RowLoop,
     RowPlan,
@@ -185,7 +184,7 @@ def _lines(lines: list[RowLine], wanted: set[str]) -> list[RowLine]:
     for line in reversed(lines):
         if isinstance(line, RowLoop):
             line = _rounds(line, wanted)
-        elif not isinstance(line, (Fill, Put)) and line.name not in wanted:
+        elif not isinstance(line, EFFECTS) and line.name not in wanted:
             continue
         wanted.update(read_by(line))
         kept.append(line)

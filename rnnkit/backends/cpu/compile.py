@@ -8,7 +8,7 @@ from functools import cache, partial
 import numpy as np
 
 from rnnkit.backends.cpu.codegen.program_source import OUTER_SUM, PRODUCT, SPARSE_PRODUCT, SourceWriter
-from rnnkit.backends.cpu.codegen.row_source import TRANSPOSES, RowSourceWriter
+from rnnkit.backends.cpu.codegen.row_source import TRANSPOSES, Kind, RowSourceWriter
 from rnnkit.backends.cpu.codegen.single_row_source import SingleRowWriter
 from rnnkit.backends.cpu.codegen.tables import ARGUMENTS, PRODUCT_ARGUMENTS, Source
 from rnnkit.backends.cpu.gradient import Backward
@@ -28,7 +28,7 @@ from rnnkit.compiler.ir.plan import STEP, Plan, RowPlan
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.fusion import fuse
 from rnnkit.compiler.planning.planner import plan
-from rnnkit.compiler.planning.rows import is_narrow, plan_rows
+from rnnkit.compiler.planning.rows import FEW, is_narrow, plan_rows
 
 
 def _shared(functions) -> Wanted:
@@ -109,15 +109,23 @@ class RowSources:
 
     def __init__(self, plan: RowPlan, name: str, dtype: np.dtype):
         self.plan, self.name, self.dtype = plan, name, dtype
+        self.plans: dict[tuple[int, bool], RowPlan] = {(FEW, False): plan}
         self.listener: Callable[[int, str, str], None] | None = None
 
-    def __call__(self, lanes: int, masked: bool, coded: bool) -> Source:
-        """The text for groups of so many rows."""
-        kind = RowSourceWriter if lanes > 1 else SingleRowWriter
-        writer = kind(self.plan, self.name, self.dtype, lanes, LANES[self.dtype.name], masked, coded, GAP * CHECKED)
-        source = writer.run()
+    def of(self, kind: Kind) -> RowPlan:
+        """The plan for such calls: of one row, arrays are in memory."""
+        key = 0 if kind.lanes == 1 else FEW, kind.coded and bool(self.plan.messages)
+        if key not in self.plans:
+            self.plans[key] = plan_rows(self.plan.graph, *key)
+        return self.plans[key]
+
+    def __call__(self, kind: Kind) -> Source:
+        """The text for such calls."""
+        writer = RowSourceWriter if kind.lanes > 1 else SingleRowWriter
+        source = writer(self.of(kind), self.name, self.dtype, kind, LANES[self.dtype.name], GAP * CHECKED).run()
         if self.listener is not None:
-            self.listener(STEP, f"{lanes} rows{', masked' * masked}{', coded' * coded}", source.text)
+            words = [word for word in ("masked", "traced", "coded") if getattr(kind, word)]
+            self.listener(STEP, ", ".join([f"{kind.lanes} rows", *words]), source.text)
         return source
 
 
@@ -129,20 +137,22 @@ def compile_rows(
     gradient: Callable[[RowPrograms], Backward] | None = None,
 ) -> RowPrograms:
     """The programs of a plan by rows."""
-    prepack, words = prepacker(plan, dtype, layout()), describe(plan, dtype)
+    words = describe(plan, dtype)
 
-    def make(lanes: int, masked: bool, coded: bool) -> RowProgram:
-        source = sources(lanes, masked, coded)
+    def make(kind: Kind) -> RowProgram:
+        own, lanes = sources.of(kind), kind.lanes
+        prepack = prepacker(own, dtype, layout())
+        source = sources(kind)
         transposes = (
             [] if lanes == 1 else [Wanted(TRANSPOSES.format(dtype=dtype.name, lanes=lanes), shared_functions.ARGUMENTS)]
         )
         wanted = [*transposes, Wanted(source.text, ARGUMENTS)]
 
         def code():
-            *found, own = load_all(wanted, source.title)
-            return ProgramCode(*own, dict(zip(["transposes"], found, strict=False)))
+            *found, run = load_all(wanted, source.title)
+            return ProgramCode(*run, dict(zip(["transposes"], found, strict=False)))
 
-        return RowProgram(code, source, plan, prepack, dtype, team(), show, words, wanted=wanted)
+        return RowProgram(code, source, own, prepack, dtype, team(), show, words, wanted=wanted)
 
     return RowPrograms(make, plan, dtype, words, gradient)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rnnkit.backends.cpu.codegen.row_source import RowSource
+from rnnkit.backends.cpu.codegen.row_source import Kind, RowSource
 from rnnkit.backends.cpu.program import Program
 from rnnkit.backends.cpu.simd.aligned import aligned
 from rnnkit.backends.cpu.simd.registers import LANES, REGISTERS
@@ -97,27 +97,27 @@ class RowPrograms:
     Attributes
     ----------
     make : callable
-        ``(lanes, masked, coded)`` to a `RowProgram`, which with `coded` keeps of every step by what rows have failed.
+        From a `Kind` to a `RowProgram`.
     """
 
-    make: Callable[[int, bool, bool], RowProgram]
+    make: Callable[[Kind], RowProgram]
     plan: RowPlan
     dtype: np.dtype
     words: str
     gradient: Callable[[RowPrograms], GradientExecutor] | None = None
-    found: dict[tuple[int, bool, bool], RowProgram] = field(default_factory=dict)
+    found: dict[Kind, RowProgram] = field(default_factory=dict)
 
     def __post_init__(self):
         self.most = vectors(self.plan) * LANES[self.dtype]
 
-    def of(self, rows: int, masked: bool, lanes: int = 0, coded: bool = False) -> RowProgram:
+    def of(self, rows: int, lanes: int = 0, **of_call: bool) -> RowProgram:
         """The program of a call, for groups of so many rows: as registers hold, and no more than a thread has."""
-        key = lanes or self.lanes(rows), masked, coded
-        if key not in self.found:
-            made = self.make(*key)
+        kind = Kind(lanes or self.lanes(rows), **of_call)
+        if kind not in self.found:
+            made = self.make(kind)
             made.tell = self._tell
-            self.found[key] = made
-        return self.found[key]
+            self.found[kind] = made
+        return self.found[kind]
 
     def lanes(self, rows: int) -> int:
         """Rows of a group, where a call has so many."""
@@ -131,7 +131,7 @@ class RowPrograms:
     @property
     def how(self) -> str:
         """How the step is compiled."""
-        return self.of(1, False).how
+        return self.of(1).how
 
     def run(self, record: Record, alone: bool = False) -> Result:
         """The results of one call.
@@ -143,8 +143,8 @@ class RowPrograms:
         """
         kept = (b for b in self.plan.buffers if b.kind == "residual" and b.size)
         lanes = next((record.placed[b.attr].shape[2] // b.size for b in kept), 0)
-        rows, masked = len(record.x), record.mask is not None
-        result = self.of(rows, masked, lanes).run(record, alone)
+        of_call = {"masked": record.mask is not None, "traced": bool(record.trajectory)}
+        result = self.of(len(record.x), lanes, **of_call).run(record, alone)
         if record.failed:
             self._tell(record)
         return result
@@ -156,7 +156,8 @@ class RowPrograms:
         codes = np.zeros(shape, self.dtype)
         with unwatched():
             again = replace(record, place=None, placed=record.placed | {written(FAILED): codes}, failed=False)
-            self.of(rows, record.mask is not None, self.lanes(rows), True).run(again, True)
+            of_call = {"masked": record.mask is not None, "traced": bool(record.trajectory)}
+            self.of(rows, **of_call, coded=True).run(again, True)
         by_row = codes.transpose(0, 2, 1).reshape(-1, steps)[:rows]
         raise_first(by_row, record, self.plan.messages)
 
@@ -174,7 +175,7 @@ class RowPrograms:
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """As `Program.explain`, of a call of many rows."""
-        return self.of(1 << 20, False).explain(source, graph)
+        return self.of(1 << 20).explain(source, graph)
 
     def _order(self, record, blocks):
         """Rows stay in their order."""

@@ -71,6 +71,9 @@ class View:
         return self.apply(np.arange(int(np.prod(shape))).reshape(shape), 0)
 
 
+SAFE = "safe"  # the ``attr`` of a ``where`` of places, see `Graph.safe`
+
+
 @dataclass(frozen=True)
 class Loop:
     """What a ``loop`` node is: for each row by itself::
@@ -92,6 +95,7 @@ class Loop:
     limit: int  # more rounds are an error
     line: str  # file, line and text
     reverse: bool = False
+    counted: bool = False  # its condition holds in so many rounds at most
 
 
 @dataclass(eq=False, slots=True)
@@ -172,6 +176,9 @@ class Graph:
     values: dict[tuple, np.ndarray] = field(default_factory=dict)
     # What a row fails by at a step, a condition each, with what is then wrong; and of all, in the order of their codes.
     checks: list[tuple[Node, str]] = field(default_factory=list)
+    fails: list[Node] = field(default_factory=list)  # the same conditions, also those in loops
+    tests: list[Node] = field(default_factory=list)  # those of them that are asked with a loop's condition
+    implied: set[int] = field(default_factory=set)  # checks of what a loop tells itself
     messages: tuple[str, ...] = ()
     whole: bool = False  # read for NumPy alone, where two batches are multiplied as matrices
     read: Any = None  # while a step of one row is read: its `rnnkit.compiler.tracing.control_flow.Reader`
@@ -316,6 +323,12 @@ class Graph:
         """The element of an array at a place along its first axis, each row's own; the place has to be there."""
         return self.add("take", (array, index), array.shape[1:], kind=array.kind)
 
+    def safe(self, index, condition) -> Node:
+        """A place where a condition holds, else any other that is there: what it gives then, nothing reads."""
+        index = self.cast(index, "int64")
+        zero = self.literal(np.zeros((), np.int64))
+        return self.add("where", (self.as_bool(condition), index, zero), index.shape, SAFE, "int64")
+
     def put(self, array, index, value) -> Node:
         """An array with another element at such a place."""
         return self.add("put", (array, index, self.cast(value, array.kind)), array.shape, kind=array.kind)
@@ -344,6 +357,7 @@ class Graph:
 
     def keep_codes(self) -> None:
         """Keep of every step the code of the first check that a row fails, from 1 on, or 0: see `FAILED`."""
+        self.note_fails(self.checks)
         code = self.literal(0.0)
         for i, (node, _) in reversed(list(enumerate(self.checks))):
             fails = (
@@ -356,9 +370,20 @@ class Graph:
             self.residuals[FAILED] = self.reshape(code, (1,))
             self.messages, self.checks = tuple(message for _, message in self.checks), []
 
+    def note_fails(self, checks) -> None:
+        """Note by which conditions rows fail."""
+        self.fails += [node for node, _ in checks if node.id not in self.implied]
+
+    def results(self) -> list[Node]:
+        """What a program of this graph is run for."""
+        checks = [fails for fails, _ in self.checks]
+        around = frozenset().union(*map(loops_of, checks))
+        loops = [node for node in self.nodes if node.op == "loop" and ("loop", node.attr.id) in around]
+        return [self.output, *self.states, *self.residuals.values(), *checks, *loops]
+
     def live(self) -> list[Node]:
-        """Nodes that the output, a state or a kept value needs, in order."""
-        seen = self.under([self.output, *self.states, *self.residuals.values()])
+        """Nodes that a result needs, in order."""
+        seen = self.under(self.results())
         return [node for node in self.nodes if node.id in seen]
 
     @staticmethod
@@ -375,7 +400,7 @@ class Graph:
     def copy(self) -> Graph:
         """A graph of the same nodes that can grow by itself."""
         copied = replace(self, nodes=list(self.nodes), residuals=dict(self.residuals), _known=dict(self._known))
-        copied.checks = list(self.checks)
+        copied.checks, copied.fails, copied.tests = list(self.checks), list(self.fails), list(self.tests)
         copied.locate = str
         return copied
 

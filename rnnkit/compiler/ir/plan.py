@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rnnkit.compiler.ir.graph import Node
+from rnnkit.compiler.ir.graph import Graph, Node
 from rnnkit.compiler.ir.strides import Walk
 
 PREPACK, CALL, BLOCK, STEP, AFTER = range(5)
@@ -258,13 +258,25 @@ class Look:
 
 @dataclass(eq=False)
 class Put:
-    """A line of a plan by rows: such an element of a slot is written; in a loop, of the rows that go on."""
+    """A line of a plan by rows: such an element of a slot is written; in a loop, of the rows that go on.
+
+    With `under` it is written where that condition holds.
+    """
 
     slot: Slot
     offset: int
     stride: int
     index: str
     value: str
+    section: int = STEP
+    under: str = ""
+
+
+@dataclass(eq=False)
+class Check:
+    """A line of a plan by rows: a row fails where a condition holds."""
+
+    fails: str
     section: int = STEP
 
 
@@ -301,7 +313,7 @@ class RowLoop:
         How many of the lines ``go`` needs.
     go : str
     limit, code : int
-        Rows that want more rounds fail by this code.
+        Rows that want more rounds fail by this code; a limit of 0 is none, where the condition counts rounds itself.
     tapes : list of Tape
     going : Slot or None
         Where it says of each round which rows went on, if there are tapes and it isn't all of them.
@@ -321,7 +333,22 @@ class RowLoop:
     back: RowLoop | None = None
 
 
-RowLine = Element | Number | Pointwise | Fill | Look | Put | RowLoop
+@dataclass(eq=False)
+class Branch:
+    """Lines of which one row computes the one or the other ones: a line of a plan by rows.
+
+    ``joined`` are names with a value for those behind it: the name, that of its value where the condition holds, that
+    where it doesn't, and its kind.
+    """
+
+    condition: str
+    then: list[RowLine]
+    otherwise: list[RowLine]
+    joined: list[tuple[str, str, str, str]]
+
+
+RowLine = Element | Number | Pointwise | Fill | Look | Put | Check | Branch | RowLoop
+EFFECTS = (Fill, Put, Check, Branch)  # lines without a value of their own
 
 
 @dataclass(eq=False)
@@ -340,7 +367,9 @@ class RowPlan(Plan):
         Integers and conditions that are the same in all rows at each time.
     slots : list of Slot
     code : str
-        The line that says what a row fails by at a step; "" if nothing can fail.
+        The line that says what a row fails by at a step; "" if nothing can fail, or `Check` lines say it.
+    graph : Graph
+        What it is a plan of.
     writes : list of (Buffer, list of str or Slot)
         What is written to the output, the next states and the residuals: a line's name for each number, or where a
         resident state is after the step.
@@ -354,6 +383,7 @@ class RowPlan(Plan):
     slots: list[Slot] = field(default_factory=list)
     resident: dict[int, Slot] = field(default_factory=dict)
     code: str = ""
+    graph: Graph = field(default=None, repr=False)  # type: ignore[assignment]
     writes: list[tuple[Buffer, list[str] | Slot]] = field(default_factory=list)
     comments: dict[str, str] = field(default_factory=dict)
 
@@ -368,6 +398,8 @@ def all_lines(lines: Iterable[RowLine]) -> Iterator[RowLine]:
     for line in lines:
         if isinstance(line, RowLoop):
             yield from all_lines(line.lines)
+        if isinstance(line, Branch):
+            yield from all_lines([*line.then, *line.otherwise])
         yield line
 
 
@@ -375,7 +407,9 @@ def given_by(line: RowLine) -> tuple[str, ...]:
     """The names that a line gives values to, for the lines behind it."""
     if isinstance(line, RowLoop):
         return tuple(one.name for one in line.carried)
-    return () if isinstance(line, (Fill, Put)) else (line.name,)
+    if isinstance(line, Branch):
+        return tuple(name for name, *_ in line.joined)
+    return () if isinstance(line, EFFECTS) else (line.name,)
 
 
 def read_by(line: RowLine) -> tuple[str, ...]:
@@ -385,12 +419,19 @@ def read_by(line: RowLine) -> tuple[str, ...]:
         taped = [name for one in line.tapes if not isinstance(one.source, Slot) for name in one.source]
         own = [one.initial for one in line.carried] + [one.next for one in line.carried]
         return (*own, *inside, *taped, *((line.go,) if line.go else ()))
+    if isinstance(line, Branch):
+        inside = [name for one in (*line.then, *line.otherwise) for name in read_by(one)]
+        return (line.condition, *inside, *(name for _, *values, _ in line.joined for name in values))
     if isinstance(line, Pointwise):
         return line.args
     if isinstance(line, Fill):
         return line.names
+    if isinstance(line, Check):
+        return (line.fails,)
     found = (line.index,) if isinstance(line, (Look, Put)) and line.index else ()
-    return (*found, line.value) if isinstance(line, Put) else found
+    if isinstance(line, Put):
+        return (*found, line.value, line.under) if line.under else (*found, line.value)
+    return found
 
 
 def section_of(node: Node) -> int:

@@ -18,6 +18,7 @@ from rnnkit.compiler.ir.graph import INPUTS, Graph, Node
 from rnnkit.compiler.ir.plan import (
     SECTIONS,
     Buffer,
+    Check,
     Element,
     Fill,
     Fused,
@@ -224,7 +225,7 @@ def _row_lines(plan: RowPlan, several) -> list[str]:
     for line in several:
         if isinstance(line, RowLoop):
             lines += [f"  {one.name}: {one.kind} = {one.initial}" for one in line.carried]
-            until = f"while {line.go}, at most {line.limit:,} rounds"
+            until = f"while {line.go}{f', at most {line.limit:,} rounds' * bool(line.limit)}"
             until = until if line.back is None else f"the rounds of {line.back.name}, the last one first"
             body = [f"  keep {_tape(one)} in {one.slot.name}" for one in line.tapes]
             body += [f"  keep which rows go on in {line.going.name}"] if line.going else []
@@ -236,7 +237,12 @@ def _row_lines(plan: RowPlan, several) -> list[str]:
             lines.append(f"  {line.slot.name} = {', '.join(line.names)}")
             continue
         if isinstance(line, Put):
-            lines.append(f"  {line.slot.name}[{line.offset} + {line.stride} * {line.index or 0}] = {line.value}")
+            under = f" where {line.under}" if line.under else ""
+            at = f"{line.offset} + {line.stride} * {line.index or 0}"
+            lines.append(f"  {line.slot.name}[{at}] = {line.value}{under}")
+            continue
+        if isinstance(line, Check):
+            lines.append(f"  fails where {line.fails}")
             continue
         if plan.comments.get(line.name, comment) != comment:
             comment = plan.comments[line.name]

@@ -17,8 +17,8 @@ Rule = Callable[[Graph, Node, tuple[Node, ...]], Node | None]
 
 def simplify(graph: Graph) -> Graph:
     """The same step, rewritten by `RULES`, with its nodes in the same order; loops carry what is read of them."""
-    new = _rebuilt(graph, RULES)
-    return new if len(new.live()) == len(new.nodes) else _rebuilt(new, ())  # without the nodes that were rewritten
+    new = rebuilt(graph, RULES)
+    return new if len(new.live()) == len(new.nodes) else rebuilt(new, ())  # without the nodes that were rewritten
 
 
 def stable_sigmoid(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
@@ -71,7 +71,7 @@ def places_in_floats(graph: Graph) -> Graph:
                 f"expected a step that computes with floats for a GPU, and with integers only as places; got {node.op} "
                 f"of {sorted(kinds)[0]} in the line {node.line!r}"
             )
-    return _rebuilt(graph, (_place_in_floats,))
+    return rebuilt(graph, (_place_in_floats,))
 
 
 def _place_in_floats(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
@@ -110,12 +110,21 @@ def _is_one(node: Node) -> bool:
     return node.op == "literal" and node.shape == () and float(node.attr) == 1.0
 
 
-def _rebuilt(graph: Graph, rules: Iterable[Rule]) -> Graph:
-    """A new graph of the nodes that a result needs, in their order, each rewritten by the first rule that matches."""
+def rebuilt(
+    graph: Graph, rules: Iterable[Rule], operands: Callable[[Node], tuple[Node, ...]] = lambda node: node.args
+) -> Graph:
+    """A new graph of the nodes that a result needs, in their order, each rewritten by the first rule that matches.
+
+    `operands` are those of a node, and may be others than it has, of nodes before it.
+    """
     new = replace(graph, nodes=[], names={}, _known={})
     made: dict[int, Node] = {}
-    needed, carried = _needed(graph)
-    for node in (_renumbered(node, carried) for node in graph.nodes if node.id in needed):
+    loops = {node.attr.id: node for node in graph.nodes if node.op == "loop"}
+    needed, carried = _needed(graph, loops, operands)
+    for node in graph.nodes:
+        if node.id not in needed:
+            continue
+        node = _renumbered(replace(node, args=operands(node)), carried, loops)
         new.locate = partial(str, node.line)
         args = tuple(made[a.id] for a in node.args)
         answers = (rule(new, node, args) for rule in rules)
@@ -124,39 +133,50 @@ def _rebuilt(graph: Graph, rules: Iterable[Rule]) -> Graph:
     new.locate = str
     new.output, new.states = made[graph.output.id], tuple(made[node.id] for node in graph.states)
     new.residuals = {name: made[node.id] for name, node in graph.residuals.items()}
+    new.checks = [(made[node.id], message) for node, message in graph.checks]
+    new.fails, new.tests = (
+        [made[node.id] for node in several if node.id in made] for several in (graph.fails, graph.tests)
+    )
     for number, name in graph.names.items():
         if number in made:
             new.names.setdefault(made[number].id, name)
     return new
 
 
-def _needed(graph: Graph) -> tuple[set[int], dict[int, list[int]]]:
+def _needed(graph: Graph, loops: dict[int, Node], operands) -> tuple[set[int], dict[int, list[int]]]:
     """The nodes that a result needs, and of each loop the places of the carried values that one does."""
-    loops = {node.attr.id: node for node in graph.nodes if node.op == "loop"}
     carried: dict[int, set[int]] = {number: set() for number in loops}
     seen: set[int] = set()
-    stack = [graph.output, *graph.states, *graph.residuals.values()]
+    stack = graph.results()
     while stack:
         node = stack.pop()
         if node.id in seen:
             continue
         seen.add(node.id)
-        if node.op in ("carried", "result"):
-            number, i = node.attr if node.op == "carried" else (node.args[0].attr.id, node.attr)
+        if node.op in ("carried", "taped", "result"):
+            number, i = _carried_by(node, loops)
             carried[number].add(i)
             loop = loops[number]
-            stack += [loop.args[i], loop.args[loop.attr.count + 1 + i]]
-        stack += node.args if node.op != "loop" else [node.args[node.attr.count]]
+            stack += [operands(loop)[i], operands(loop)[loop.attr.count + 1 + i]]
+        stack += operands(node) if node.op != "loop" else [operands(node)[node.attr.count]]
     return seen, {number: sorted(places) for number, places in carried.items()}
 
 
-def _renumbered(node: Node, carried: dict[int, list[int]]) -> Node:
+def _carried_by(node: Node, loops: dict[int, Node]) -> tuple[int, int]:
+    """By which loop a ``carried``, ``taped`` or ``result`` node is carried, and its place there."""
+    number, i = node.attr if node.op != "result" else (node.args[0].attr.id, node.attr)
+    if node.op == "taped":  # by the loop whose rounds are undone
+        back = loops[number]
+        number = back.args[back.attr.count].attr.id
+    return number, i
+
+
+def _renumbered(node: Node, carried: dict[int, list[int]], loops: dict[int, Node]) -> Node:
     """A node of a loop that carries less."""
-    if node.op == "carried":
-        number, i = node.attr
-        return replace(node, attr=(number, carried[number].index(i)))
-    if node.op == "result":
-        return replace(node, attr=carried[node.args[0].attr.id].index(node.attr))
+    if node.op in ("carried", "taped", "result"):
+        number, i = _carried_by(node, loops)
+        place = carried[number].index(i)
+        return replace(node, attr=place if node.op == "result" else (node.attr[0], place))
     if node.op != "loop":
         return node
     count, places = node.attr.count, carried[node.attr.id]

@@ -23,10 +23,12 @@ from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.ir.plan import (
     BLOCK,
     CALL,
+    EFFECTS,
     PREPACK,
     STEP,
     Buffer,
     Carried,
+    Check,
     Element,
     Fill,
     Look,
@@ -42,6 +44,8 @@ from rnnkit.compiler.ir.plan import (
     section_of,
     written_names,
 )  # fmt: skip
+from rnnkit.compiler.planning.ranges import without_known_checks
+from rnnkit.compiler.planning.row_forms import changed_in_place, with_checks
 
 NARROW = 12  # numbers of a value, in the mean, from which vectors along its axes are full enough
 LINES = 3000  # at most: a program of more takes seconds to compile
@@ -84,9 +88,21 @@ def _lines_of(node: Node) -> int:
     return node.size if node.pointwise else 0
 
 
-def plan_rows(graph: Graph) -> RowPlan:
-    """The plan by rows of a graph."""
-    return _Planner(graph).run()
+def plan_rows(graph: Graph, few: int = FEW, coded: bool = False) -> RowPlan:
+    """The plan by rows of a graph.
+
+    Parameters
+    ----------
+    graph : Graph
+    few : int
+        Elements at most of an array that is in registers though its elements are found by computed places.
+    coded : bool
+        Whether it computes by what a row fails first, rather than whether it does.
+    """
+    form = without_known_checks(graph if coded else with_checks(graph))
+    made = _Planner(changed_in_place(form, few), few).run()
+    made.graph = graph
+    return made
 
 
 class _Planner:
@@ -106,8 +122,9 @@ class _Planner:
         By their nodes.
     """
 
-    def __init__(self, graph: Graph):
-        self.graph = graph
+    def __init__(self, graph: Graph, few: int = FEW):
+        self.graph, self.few = graph, few
+        self.fails = {node.id for node, _ in graph.checks}
         shapes = tuple(state.shape for state in graph.states), graph.output.shape
         self.plan = RowPlan(state_shapes=shapes[0], output_shape=shapes[1], messages=graph.messages)
         self.numbers: dict[int, np.ndarray] = {}
@@ -116,6 +133,8 @@ class _Planner:
         self.tapes: dict[int, tuple[Slot, str]] = {}
         self.taped: dict[tuple[int, int], Slot] = {}  # by the node of a loop, and the number of what it carried
         self.loops: dict[int, RowLoop] = {}
+        self.written: dict[Slot, int] = {}  # how many changes there were by its last one
+        self.changes = 0
         self.known: ChainMap[tuple, str] = ChainMap()
         self.used: set[str] = set()
         self.lines: list[RowLine] = self.plan.lines
@@ -126,7 +145,7 @@ class _Planner:
         self.same: dict[int, set[int]] = {}  # of an array in memory, those that are views of all of it, and itself
         for node in self.live:
             self.last |= {arg.id: node.id for arg in node.args}
-        for node in (graph.output, *graph.states, *graph.residuals.values()):
+        for node in graph.results():
             self.last[node.id] = len(graph.nodes)
 
     def run(self) -> RowPlan:
@@ -148,6 +167,8 @@ class _Planner:
         for node in nodes:
             if node.batched and loops_of(node) <= self.open:
                 self._node(node)
+                if node.id in self.fails:
+                    self.lines += [Check(name, max(BLOCK, section_of(node))) for name in self._of(node).reshape(-1)]
 
     # Names and lines
 
@@ -194,8 +215,30 @@ class _Planner:
         return self._add(Pointwise(name, op, tuple(args), kind), key, section, node.line)
 
     def _look(self, node, place, offset, stride=0, index="") -> str:
+        key = (
+            "look",
+            place,
+            offset,
+            stride,
+            index,
+            node.kind,
+            self.written.get(place, 0) if isinstance(place, Slot) else 0,
+        )
+        if key in self.known:
+            return self.known[key]
         line = Look(self._name(self.graph.names.get(node.id) or "v"), place, offset, stride, index, node.kind)
-        return self._add(line, ("look", line.name), section_of(node), node.line)
+        return self._add(line, key, section_of(node), node.line)
+
+    def _write(self, *lines: Fill | Put) -> None:
+        """Add lines that change arrays."""
+        self.lines += lines
+        self._change(line.slot for line in lines)
+
+    def _change(self, slots) -> None:
+        """Let nothing that was read before of some arrays be what is read behind."""
+        for slot in slots:
+            self.changes += 1
+            self.written[slot] = self.changes
 
     # Nodes
 
@@ -339,6 +382,7 @@ class _Planner:
             else:
                 section = section_of(node) if node.batched else PREPACK
                 self.nest[self._depth(node)][1].append(Fill(slot, tuple(names.reshape(-1)), section))
+                self._change([slot])
         return self.slots[node.id]
 
     def _take(self, node) -> None:
@@ -352,12 +396,12 @@ class _Planner:
                 place = self._line(node, "cast", (place,), "int64")
             first = self._line(node, "multiply", (rounds, self._number(count, "int64")), "int64")
             place = self._line(node, "add", (first, place), "int64")
-        elif not array.batched and count > FEW:
+        elif not array.batched and count > self.few:
             where = self._prepacked(array)
-        elif array.op in ("x", "sequence", "residual", "constant", "draw") and count > FEW:
+        elif array.op in ("x", "sequence", "residual", "constant", "draw") and count > self.few:
             self._of(array)
             where = self.places[array.id]
-        elif count > FEW or array.id in self.slots:
+        elif count > self.few or array.id in self.slots:
             where = self._in_memory(array)
         else:
             elements = self._of(array).reshape(count, -1)
@@ -375,9 +419,9 @@ class _Planner:
     def _put(self, node) -> None:
         array, index, value = node.args
         count, stride = array.shape[0], value.size
-        (place,), values = self._of(index).reshape(-1), self._of(value).reshape(-1)
-        if count <= FEW and array.id not in self.slots:
-            elements = self._of(array).reshape(count, -1)
+        (place,) = self._of(index).reshape(-1)
+        if count <= self.few and array.id not in self.slots:
+            elements, values = self._of(array).reshape(count, -1), self._of(value).reshape(-1)
             found = []
             for i in range(count):
                 here = self._line(node, "equal", (place, self._number(i, index.kind)), "bool")
@@ -387,8 +431,15 @@ class _Planner:
                 ]
             self.numbers[node.id] = _names(found, node.shape)
             return
-        slot = self._own(node, array)
-        self.lines += [Put(slot, j, stride, place, name, section_of(node)) for j, name in enumerate(values)]
+        under = [""] * value.size
+        if value.op == "where" and value.args[2].op == "take" and value.args[2].args == (array, index):
+            # What stands there otherwise is there.
+            under = list(np.broadcast_to(self._of(value.args[0]), value.shape).reshape(-1))
+            value = value.args[1]
+        values = np.broadcast_to(self._of(value), node.shape[1:]).reshape(-1)
+        slot, section = self._own(node, array), section_of(node)
+        pairs = enumerate(zip(values, under, strict=True))
+        self._write(*(Put(slot, j, stride, place, name, section, held) for j, (name, held) in pairs))
         self.slots[node.id] = slot
 
     def _depth(self, node) -> int:
@@ -410,7 +461,7 @@ class _Planner:
             return slot
         names = self._of(array)
         copy = self._slot(node, array.size)
-        self.lines.append(Fill(copy, tuple(names.reshape(-1)), section_of(node)))
+        self._write(Fill(copy, tuple(names.reshape(-1)), section_of(node)))
         return copy
 
     # Loops
@@ -420,7 +471,7 @@ class _Planner:
         initials = node.args[:count]
         body = [one for one in self.live if ("loop", loop.id) in one.depends]
         leaves = {one.attr[1]: one for one in body if one.op == "carried" and one.attr[0] == loop.id}
-        large = {i: leaf for i, leaf in leaves.items() if leaf.shape and leaf.shape[0] > FEW}
+        large = {i: leaf for i, leaf in leaves.items() if leaf.shape and leaf.shape[0] > self.few}
         in_memory = {i: self._loop_slot(node, initials[i], leaf) for i, leaf in large.items()}
         varying: set[int] = set()
         before, slots = (dict(self.numbers), dict(self.slots)), len(self.plan.slots)
@@ -458,13 +509,14 @@ class _Planner:
         if not (self._is_read_until(initial, node) and self._is_of_here(initial)):
             names = self._of(initial)
             slot = self._slot(leaf, leaf.size)
-            self.lines.append(Fill(slot, tuple(names.reshape(-1))))
+            self._write(Fill(slot, tuple(names.reshape(-1))))
         return slot
 
     def _rounds(self, node, body, leaves, in_memory, varying) -> RowLoop:
         loop, count, plan = node.attr, node.attr.count, self.plan
         initials, go, nexts = node.args[:count], node.args[count], node.args[count + 1 :]
-        made = RowLoop(self._name("round"), [], [], 0, "", loop.limit, 0 if loop.reverse else self._code(node))
+        code, limit = (0, 0) if loop.reverse else (self._code(node), 0 if loop.counted else loop.limit)
+        made = RowLoop(self._name("round"), [], [], 0, "", limit, code)
         plan.uniform.add(made.name)
         plan.sections[made.name] = STEP
         for one in body:
@@ -494,12 +546,14 @@ class _Planner:
         token = ("loop", loop.id)
         outside, self.lines, self.known, self.open = self.lines, made.lines, self.known.new_child(), self.open | {token}
         self.nest.append((token, self.lines))
+        self._change(self.plan.slots)  # in rounds before
         if loop.reverse:
             made.back = self.loops[go.id]
             self._taped(body, loop, made, go)
             self._nodes(body)
         else:
-            first = self.graph.under([go])
+            tests = [one for one in self.graph.tests if one.id in self.fails and token in one.depends]
+            first = self.graph.under([go, *tests])
             self._nodes([one for one in body if one.id in first])
             (made.go,) = self._of(go).reshape(-1)
             made.first = len(made.lines)
@@ -510,11 +564,12 @@ class _Planner:
         new = {i: self._of(one).reshape(-1) for i, one in enumerate(nexts) if i not in stay}
         for i, numbers in new.items():
             if i in in_memory:
-                made.lines += [Put(in_memory[i], j, 0, "", name) for j, name in enumerate(numbers)]
+                self._write(*(Put(in_memory[i], j, 0, "", name) for j, name in enumerate(numbers)))
                 continue
             for one, name in zip(carried[i], numbers, strict=True):
                 one.next = name
         self.nest.pop()
+        self._change(self.plan.slots)
         self.lines, self.known, self.open = outside, self.known.parents, self.open - {token}
         self.carried = names  # loops inside have had others
         return made
@@ -548,7 +603,7 @@ class _Planner:
             if one.op == "taped" and one.attr[0] == loop.id:
                 slot = self.taped[forward.id, one.attr[1]]
                 self.tapes[one.id] = slot, made.name
-                if not one.shape or one.shape[0] <= FEW:
+                if not one.shape or one.shape[0] <= self.few:
                     names = self._of(one)
                     del self.tapes[one.id]
                     self.numbers[one.id] = names
@@ -572,7 +627,7 @@ def _needed(lines: list[RowLine], names: set[str]) -> list[RowLine]:
             names.update(read_by(replace(line, lines=[])))
             line.lines = _needed(line.lines, names)
             line.first = sum(one in first for one in line.lines)
-        elif not isinstance(line, (Fill, Put)) and line.name not in names:
+        elif not isinstance(line, EFFECTS) and line.name not in names:
             continue
         names.update(read_by(line))
         kept.append(line)

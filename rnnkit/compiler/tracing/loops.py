@@ -130,8 +130,9 @@ class LoopReader:
         k = self.like.made(graph.add("round", (), (), number, "int64"))
         reader.rounds[number], checks, mark = self.limit, len(graph.checks), len(self.frame.returns)
         base, exits = reader.base, reader.exits
-        reader.base, reader.live = both(reader.path(), running), True
+        reader.base, reader.live, reader.trail = both(reader.path(), running), True, ()
         go = both(reader.base, self.test(k))
+        graph.tests += [node for node, _ in graph.checks[checks:]]
         reader.base = go = reader.symbol(go if self.bounded else both(go, truth(k < self.limit)))
         self.begin(k)
         gone, going, breaks = self._round(mark)
@@ -153,7 +154,7 @@ class LoopReader:
             for key, value in self.carried.items()
             for leaf, before in zip(self._after(key, value, final), enter[key], strict=True)
         ]
-        attr = Loop(number, len(initials), self.limit + 1, reader.told())  # its condition ends it before
+        attr = Loop(number, len(initials), self.limit + 1, reader.told(), counted=self.bounded)  # ends before
         loop = graph.add("loop", (*initials, go.node, *nexts), (), attr, "bool")
         results = iter([graph.add("result", (loop,), n.shape, i, n.kind) for i, n in enumerate(initials)])
         return {key: [next(results) for _ in nodes] for key, nodes in enter.items()}, texts
@@ -176,6 +177,7 @@ class LoopReader:
         checks, token = self.graph.checks, ("loop", number)
         inside = [one for one in checks[mark:] if token in one[0].depends]
         checks[mark:] = [one for one in checks[mark:] if token not in one[0].depends]
+        self.graph.note_fails(inside)
         found: Any = 0.0
         for i, (fails, _) in reversed(list(enumerate(inside))):
             found = np.where(self.like.made(fails), i + 1.0, found)
@@ -291,10 +293,14 @@ class LoopReader:
             names[name] = Partly(names[name], truth(names.pop(_flag(name))))
         value, running, gone, code = (names.pop(name, None) for name in _INTERNAL)
         running = True if running is None else truth(running)
-        self.graph.checks += [(truth(code == i).node, text) for i, text in enumerate(texts, 1)]
+        failed = [(truth(code == i).node, text) for i, text in enumerate(texts, 1)]
+        self.graph.implied |= {node.id for node, _ in failed}
+        self.graph.checks += failed
         if not self.bounded:  # it has ended, and a row would still go on
+            count = len(self.graph.checks)
             again = both(running, self.test(reader.symbol(self.limit)))
             reader.check(negated(again), f"a loop of more than {self.limit} rounds")
+            self.graph.implied |= {node.id for node, _ in self.graph.checks[count:]}  # by the loop itself
         if gone is not None:
             live, gone = reader.live, truth(gone)
             reader.live = both(live, gone)

@@ -117,4 +117,4 @@ def _place(reader, array, keys):
     rest = [part.node.shape[axis] for axis in order[len(lengths) :]]
     flat = graph.reshape(graph.transpose(part.node, order), (int(np.prod(lengths)), *rest))
     index = lift(array, index).astype(np.int64)
-    return part, flat, index if safe is True else np.where(safe, index, 0)
+    return part, flat, index if safe is True else array.made(graph.safe(index.node, safe.node))

@@ -13,7 +13,7 @@ from graphs_under_test import DTYPE, NAMES, built, by_row, planned, read, read_o
 
 import rnnkit as rk
 from rnnkit.backends.cpu.compile import BY_ROWS
-from rnnkit.compiler.ir.plan import Fill, Fused, Loop, Product, Put, RowLoop, all_lines
+from rnnkit.compiler.ir.plan import EFFECTS, Fused, Loop, Product, RowLoop, all_lines
 from rnnkit.compiler.ir.printer import names_of, print_graph, print_plan
 from rnnkit.execution import passes
 
@@ -177,7 +177,7 @@ def test_a_plan_by_rows_says_each_line_once(role):
                 f"{line.name}: {'while ' + line.go if line.back is None else 'the rounds of ' + line.back.name}" in text
             )
             assert all(text.count(f" {one.name} = {one.next}\n") == 1 for one in line.carried)
-        elif not isinstance(line, (Fill, Put)):
+        elif not isinstance(line, EFFECTS):
             assert text.count(f" {line.name}: {line.kind} = ") == 1
     assert all(re.search(rf"\b{slot.name}\b", text) for slot in plan.slots)
     assert re.search(r"= carried\[\d+, value \d+\]", graphs_text) or role == "adjoint"

@@ -91,7 +91,7 @@ def in_a_branch(x, states):
 
 
 @pytest.mark.parametrize("step, slots", [
-    (writes, 1), (reads_before, 1), (reads_what_was, 2), (reads_by_another_name, 2), (in_a_branch, 2),
+    (writes, 1), (reads_before, 1), (reads_what_was, 2), (reads_by_another_name, 2), (in_a_branch, 1),
 ])  # fmt: skip
 def test_an_element_changes_in_place_where_nothing_reads_what_was(step, slots):
     made = Planned(step)

@@ -10,8 +10,11 @@ from rnnkit.compiler.ir.kinds import carrier
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS
 from rnnkit.compiler.ir.plan import (
     CALL,
+    EFFECTS,
     PREPACK,
+    Branch,
     Buffer,
+    Check,
     Element,
     Fill,
     Look,
@@ -48,17 +51,24 @@ class RowLines:
         self.plan, self.lanes, self.dtype = plan, lanes, np.dtype(dtype)
         self.item = self.dtype.itemsize
         self.kinds: dict[str, str] = {}
-        for line in all_lines(plan.lines):
-            if isinstance(line, RowLoop):
-                self.kinds |= {one.name: one.kind for one in line.carried} | {line.name: "int64"}
-            elif not isinstance(line, (Fill, Put)):
-                self.kinds[line.name] = line.kind
         self.single: set[str] = set()  # numbers that need not be in lanes
-        for line in all_lines(plan.lines):
-            if not isinstance(line, (Fill, Put, RowLoop)) and self._is_single(line):
-                self.single.add(line.name)
         self.going: list[str] = []  # of the loops around a line, which rows go on
         self._comment = ""
+        self._note(plan.lines)
+
+    def _note(self, lines) -> None:
+        """Find of what kinds all values are, and which are the same in all rows."""
+        self.kinds, self.single = {}, set()
+        for line in all_lines(lines):
+            if isinstance(line, RowLoop):
+                self.kinds |= {one.name: one.kind for one in line.carried} | {line.name: "int64"}
+            elif isinstance(line, Branch):
+                self.kinds |= {name: kind for name, *_, kind in line.joined}
+            elif not isinstance(line, EFFECTS):
+                self.kinds[line.name] = line.kind
+        for line in all_lines(lines):
+            if not isinstance(line, (*EFFECTS, Branch, RowLoop)) and self._is_single(line):
+                self.single.add(line.name)
 
     def element(self, line: Element) -> str:
         """The text of an element of a buffer."""
@@ -84,6 +94,10 @@ class RowLines:
             return [f"{store}({at} + {i * item}, {self.full(name)})" for i, name in enumerate(line.names)]
         if isinstance(line, Put):
             return self._put_element(line)
+        if isinstance(line, Branch):
+            return self._branch(line)
+        if isinstance(line, Check):
+            return self.failed(f"mask({line.fails})")
         if isinstance(line, Element) and line.buffer.kind == "state":
             slot = self.plan.resident.get(line.buffer.attr)
             if slot is None:
@@ -107,6 +121,8 @@ class RowLines:
         return f"{text} != 0.0" if line.kind == "bool" else text
 
     def _operation(self, line: Pointwise) -> str:
+        if line.op == "same":
+            return line.args[0]
         if line.op == "fma":
             return "fma({}, {}, {})".format(*line.args)
         if line.name in self.plan.uniform:
@@ -140,6 +156,19 @@ class RowLines:
         if carrier(kind) != "float":
             return f"fill_{carrier(kind)}({name})" if name in self.plan.uniform | self.single else name
         return f"fill({name})" if name in self.single else name
+
+    def _branch(self, line: Branch) -> list[str]:
+        """A jump of one row, and what comes of it on both ways."""
+        uniform, comment, lines = self.plan.uniform, self._comment, []
+        test = line.condition if line.condition in uniform else f"jump(mask({line.condition}))"
+        for i, (word, side) in enumerate(((f"if {test}:", line.then), ("else:", line.otherwise))):
+            own = self.text(side)
+            for name, *values, kind in line.joined:
+                value = values[i] if name in uniform else self._in_lanes(values[i], kind)
+                own.append(f"{name} = {value}")
+            self._comment = comment
+            lines += [word, *indented(own or ["pass"])] if own or not i else []
+        return lines
 
     # Memory
 
@@ -176,7 +205,7 @@ class RowLines:
         at, strides = self._address(line.slot, line.offset, line.stride, line.index)
         value = self.full(line.value)
         used = self.bounds() if line.slot in self.plan.resident.values() else []
-        going = " & ".join([*self.going[-1:], *used])
+        going = " & ".join([*self.going[-1:], *used, *([f"mask({line.under})"] if line.under else [])])
         if strides:
             return [
                 f"{self._function('put', line.slot)}({at}, {line.index}, {strides}, {value}, {going or 'mask(True)'})"
@@ -206,8 +235,10 @@ class RowLines:
         body += self._tape(loop)
         body += self.text(loop.lines[loop.first :])
         body += [*self._carry(loop), f"{loop.name} += 1"]
+        if loop.limit:
+            going = " & ".join([*self.going[-1:], *(self.bounds() if same else [])]) or "mask(True)"
+            body += [f"if {loop.name} >= {loop.limit}:", *indented(self.exceeded(loop, going)), "    break"]
         if not same:
-            body += [f"if {loop.name} >= {loop.limit}:", *indented(self.exceeded(loop, self.going[-1])), "    break"]
             self.going.pop()
         return [*lines, "while True:", *indented(body)]
 
@@ -253,19 +284,28 @@ class RowLines:
             self.going.pop()
         return [*lines, f"while {loop.name} > 0:", *indented(body)]
 
+    def _in_lanes(self, name: str, kind: str) -> str:
+        return f"mask({name})" if kind == "bool" else self.full(name)
+
     def _start(self, one) -> str:
-        return f"mask({one.initial})" if one.kind == "bool" else self.full(one.initial)
+        return self._in_lanes(one.initial, one.kind)
 
     def _kept(self, one) -> str:
-        following = f"mask({one.next})" if one.kind == "bool" else self.full(one.next)
+        following = self._in_lanes(one.next, one.kind)
         return f"select({self.going[-1]}, {following}, {one.name})" if self.going else following
 
     def bounds(self) -> list[str]:
         """Conditions of all loops in a step."""
         return []
 
+    def failed(self, fails: str) -> list[str]:
+        """What follows where rows fail."""
+        return [f"failed = failed | ({' & '.join([fails, *self.bounds()])})"]
+
     def exceeded(self, loop: RowLoop, going: str) -> list[str]:
         """What follows where rows want more rounds than there may be."""
+        if not self.plan.code:
+            return self.failed(going)
         return [f"failing = select({going} & (failing == 0.0), number({float(loop.code)}), failing)"]
 
 

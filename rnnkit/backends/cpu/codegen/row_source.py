@@ -7,6 +7,7 @@ lanes in it, and whether steps are masked: each kind of call that comes has a te
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from rnnkit.compiler.ir.plan import (
     PREPACK,
     SEQUENCES,
     Buffer,
+    Check,
     Element,
     Fill,
     Look,
@@ -43,6 +45,25 @@ _POINTERS = {"x": "x", "output": "output", "last": "last", "mask": "mask_at", "t
 _STAGED_BYTES = 1 << 14  # of a first-level cache that a block of steps takes of x and of outputs
 
 
+class Kind(NamedTuple):
+    """A kind of calls.
+
+    Attributes
+    ----------
+    lanes : int
+        Rows of a group.
+    masked, traced : bool
+        Whether calls have masks; whether they give the states of all steps.
+    coded : bool
+        Whether they keep of every step by what rows have failed.
+    """
+
+    lanes: int
+    masked: bool = False
+    traced: bool = False
+    coded: bool = False
+
+
 @dataclass(eq=False)
 class RowSource(Source):
     """The text for groups of so many rows."""
@@ -59,22 +80,20 @@ class RowSourceWriter(RowLines):
     name : str
         The step's.
     dtype : dtype
-    lanes, side : int
-        Rows of a group; lanes of a register of the host.
-    masked : bool
-        Whether calls have masks.
-    coded : bool
-        Whether they keep of every step by what rows have failed.
+    kind : Kind
+    side : int
+        Lanes of a register of the host.
     gap : int
         Bytes between parts of scratch memory.
     """
 
-    def __init__(self, plan, name: str, dtype, lanes: int, side: int, masked: bool, coded: bool = False, gap: int = 0):
-        super().__init__(plan, dtype, lanes)
-        self.name, self.side, self.masked, self.gap = name, side, masked, gap
+    def __init__(self, plan, name: str, dtype, kind: Kind, side: int, gap: int = 0):
+        super().__init__(plan, dtype, kind.lanes)
+        self.masked, self.traced, lanes = kind.masked, kind.traced, kind.lanes
+        self.name, self.side, self.gap = name, side, gap
         self.number_bytes = self.item * lanes  # of a number of all lanes
         self.pointers: list = []
-        codes = [Buffer("codes", "residual", 1, attr=written(FAILED))] if coded else []
+        codes = [Buffer("codes", "residual", 1, attr=written(FAILED))] if kind.coded else []
         self.placed = [b for b in plan.buffers if b.kind in SEQUENCES] + codes
         self.read = [b for b in self.placed if not b.is_written]
         self.of_kind = {(b.kind, b.attr): b for b in plan.buffers}
@@ -149,13 +168,15 @@ class RowSourceWriter(RowLines):
         lines = [f"{name} = word(n, {i})" for i, name in enumerate(HEAD[:10])]
         lines += [f"{name} = {self._pointer(what)}" for what, name in _POINTERS.items()]
         lines += ["wanted = output != 0"]
+        if not self.staging:  # of one row, each step writes an output, if only where nobody reads it
+            lines += ["shown, shown_row, shown_step = scratch, 0, 0", "if wanted:"]
+            lines += ["    shown, shown_row, shown_step = output, output_row, output_step"]
         for i in range(len(self.sizes)):
             lines += [f"{role}_{i} = {self._pointer((role, i))}" for role in ("initial", "final")]
             row, step = self._strides(i)
             lines += [
                 f"trajectory_{i} = {self._pointer(('trajectory', i))}",
                 f"row_trajectory_{i}, step_trajectory_{i} = {row}, {step}",
-                f"traced_{i} = trajectory_{i} != 0",
             ]
         for buffer in self.plan.buffers:
             if buffer.kind in OF_CALL or buffer.kind == "prepacked":
@@ -203,7 +224,7 @@ class RowSourceWriter(RowLines):
         return [
             *((b.name, b.size) for b in self.given),
             ("output", self.output.size),
-            *((f"trajectory_{i}", size) for i, size in enumerate(self.sizes)),
+            *((f"trajectory_{i}", size) for i, size in enumerate(self.sizes if self.traced else ())),
         ]
 
     def _group(self) -> list[str]:
@@ -248,8 +269,12 @@ class RowSourceWriter(RowLines):
         for i, size in enumerate(self.sizes):
             lines += self._given(f"final_{i}", size, [self._state(i, j) for j in range(size)])
         if self.plan.messages:
-            lines += ["if some(failed):", f"    atomic_store(p + {8 * (len(self.pointers) + 1)}, 1)"]
+            lines += ["if some(failed):", f"    atomic_store({self._told_at()}, 1)"]
         return lines
+
+    def _told_at(self) -> str:
+        """Where it says that a row has failed."""
+        return f"p + {8 * (len(self.pointers) + 1)}"
 
     def _state(self, i, j) -> str:
         return f"load({self._resident(i, j)})" if i in self.plan.resident else f"now_{i}_{j}"
@@ -295,9 +320,9 @@ class RowSourceWriter(RowLines):
                 lines += self._placed(buffer.name, step, buffer.size)
                 lines += self._moved("take", f"{at} + r * {row}", row, step, buffer.name, buffer.size)
         written = [("output", "output", "output_row", "output_step", self.output.size, "wanted")]
-        for i, size in enumerate(self.sizes):
+        for i, size in enumerate(self.sizes if self.traced else ()):
             name = f"trajectory_{i}"
-            written.append((name, name, f"row_{name}", f"step_{name}", size, f"traced_{i}"))
+            written.append((name, name, f"row_{name}", f"step_{name}", size, "True"))
         written = [one for one in written if one[-2]]
         for name, _, _, step, size, _ in written:
             lines += self._placed(name, step, size)
@@ -352,12 +377,11 @@ class RowSourceWriter(RowLines):
                     if isinstance(line, Element) and line.buffer is state
                 }
                 lines += [f"{name} = {self._state(i, j)}" for j, name in sorted(mine.items())]
-        if self.plan.messages:
+        if self.plan.code:
             lines.append("failing = fill(0.0)")
         lines += self._inside()
         if self.plan.code:
             lines.append(f"failing = select(failing == 0.0, {self.full(self.plan.code)}, failing)")
-        if self.plan.messages:
             lines.append(f"failed = failed | (failing != 0.0){' & used' * self.masked}")
         new = {}
         for i, names in self.states:
@@ -387,7 +411,7 @@ class RowSourceWriter(RowLines):
 
     def section(self, line) -> int:
         """When a line is computed."""
-        if isinstance(line, (Fill, Put)):
+        if isinstance(line, (Check, Fill, Put)):
             return line.section
         return self.plan.sections[line.name]
 
@@ -452,24 +476,19 @@ class RowSourceWriter(RowLines):
             if self.staging:
                 put.append(f"store(base_output + k * move_output + {j * self.number_bytes}, {name})")
             else:
-                put.append(f"store(output + r * output_row + t * output_step + {j * self.item}, {name})")
-        if put:
-            lines += put if self.staging else ["if wanted:", *indented(put)]
-        return lines + self._traced()
+                put.append(f"store(shown + r * shown_row + t * shown_step + {j * self.item}, {name})")
+        return lines + put + self._traced()
 
     def _traced(self) -> list[str]:
-        """The states after a step, where they are wanted."""
+        """The states after a step."""
         lines = []
-        for i, size in enumerate(self.sizes):
-            put = []
+        for i, size in enumerate(self.sizes if self.traced else ()):
             for j in range(size):
                 if self.staging:
                     at = f"base_trajectory_{i} + k * move_trajectory_{i} + {j * self.number_bytes}"
                 else:
                     at = f"trajectory_{i} + r * row_trajectory_{i} + t * step_trajectory_{i} + {j * self.item}"
-                put.append(f"store({at}, {self._state(i, j)})")
-            if put:
-                lines += [f"if traced_{i}:", *indented(put)]
+                lines.append(f"store({at}, {self._state(i, j)})")
         return lines
 
 

@@ -6,6 +6,7 @@ scratch memory, one behind the other in the order of the steps.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rnnkit.backends.cpu.codegen.row_source import RowSourceWriter
@@ -15,6 +16,7 @@ from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import (
     BLOCK,
     CALL,
+    EFFECTS,
     PREPACK,
     STEP,
     Element,
@@ -22,12 +24,13 @@ from rnnkit.compiler.ir.plan import (
     Look,
     Number,
     Pointwise,
-    Put,
+    RowLine,
     RowLoop,
     given_by,
     read_by,
     written_names,
 )  # fmt: skip
+from rnnkit.compiler.planning.branches import branched
 
 _STEPS = 512  # of a block, whose values stay in a first-level cache
 _COSTLY = 8  # lines that an expensive operation counts for
@@ -121,7 +124,7 @@ class SingleRowWriter(RowSourceWriter):
 
     def _read_of(self, readers, names) -> list[str]:
         """Which of some lines others read, in order."""
-        lines = [line for line in self.plan.lines if not isinstance(line, (Fill, Put))]
+        lines = [line for line in self.plan.lines if not isinstance(line, EFFECTS)]
         read = {one for line in lines if readers.intersection(given_by(line)) for one in read_by(line)}
         return [name for line in lines for name in given_by(line) if name in read and name in names]
 
@@ -239,12 +242,69 @@ class SingleRowWriter(RowSourceWriter):
         into, out = self.passed
         lines = [self._back(name) for name in into]
         out = [name for name in out if name not in before]
-        lines += self.text(
+        lines += self.text(self.arranged)
+        return lines + [f"store(staged_passed_{name} + k * {self.item}, {self.full(name)})" for name in out]
+
+    def __init__(self, plan, *arguments, **keywords):
+        super().__init__(plan, *arguments, **keywords)
+        behind, inside = self.parts[1], set(map(id, self._mine()))
+        others = [line for line in plan.lines if id(line) not in inside]
+        last = [line for line in others if behind.intersection(given_by(line))]
+        read = [line for line in plan.lines if isinstance(line, Element)]  # some of them by other parts alone
+        self._note([*read, *(line for line in others if line not in last), *self.arranged, *last])
+
+    def _mine(self) -> list[RowLine]:
+        """The lines of the loop over steps."""
+        before, behind = self.parts
+        return [
             line
             for line in self.plan.lines
             if self.section(line) in (BLOCK, STEP) and not (before | behind).intersection(given_by(line))
-        )
-        return lines + [f"store(staged_passed_{name} + k * {self.item}, {self.full(name)})" for name in out]
+        ]
+
+    @once
+    def arranged(self) -> list[RowLine]:
+        """The lines of the loop over steps, with branches."""
+        kept = [name for _, names in self.kept for name in names]
+        wanted = [*written_names(self.plan), *self.passed[1], *kept, self.plan.code]
+        return branched(self.plan, self._mine(), wanted, self.exits)
+
+    @property
+    def exits(self) -> bool:
+        """Whether a row ends where it fails."""
+        return not self.masked and not self.plan.code
+
+    def failed(self, fails: str) -> list[str]:
+        """What follows where the row fails."""
+        if not self.exits:
+            return super().failed(fails)
+        return [f"if seldom({fails}):", f"    atomic_store({self._told_at()}, 1)", "    return"]
+
+    def _kept(self, one) -> str:
+        return self._in_lanes(one.next, one.kind)
+
+    def _loop(self, loop: RowLoop) -> list[str]:
+        """Rounds until the row wants no other: none of them is that of another row."""
+        if loop.back is not None:
+            return super()._loop(loop)
+        uniform = self.plan.uniform
+        lines = [f"{loop.name} = 0"]
+        lines += [f"{one.name} = {one.initial if one.name in uniform else self._start(one)}" for one in loop.carried]
+        go = loop.go if loop.go in uniform else " & ".join([f"mask({loop.go})", *self.bounds()])
+        body = self.text(loop.lines[: loop.first])
+        body += [f"if not {loop.go if loop.go in uniform else f'some({go})'}:", "    break"]
+        body += [*self._tape(loop), *self.text(loop.lines[loop.first :]), *self._carry(loop), f"{loop.name} += 1"]
+        if loop.limit:
+            end = ["return"] if self.exits else [*self.exceeded(loop, "mask(True)"), "break"]
+            told = [f"atomic_store({self._told_at()}, 1)"] if self.exits else []
+            body += [f"if {loop.name} >= {loop.limit}:", *indented([*told, *end])]
+        return [*lines, "while True:", *indented(body)]
+
+    def _tape(self, loop: RowLoop) -> list[str]:
+        return super()._tape(replace(loop, going=None))
+
+    def _undone(self, loop: RowLoop, forward: RowLoop) -> list[str]:
+        return super()._undone(loop, replace(forward, going=None))
 
     def _put(self) -> list[str]:
         return self._traced() if self.parts[1] else super()._put()

@@ -187,6 +187,11 @@ class Builder:
     def cbranch(self, test, then: Block, other: Block) -> None:
         self._finish(f"br i1 {test.get_reference()}, label %{then.name}, label %{other.name}")
 
+    def weigh(self, weights: tuple[int, int]) -> None:
+        """Say how often the branch that ends this block goes to the one and the other."""
+        node = self.module.add_metadata([ir.MetaDataString(self.module, "branch_weights"), *map(_I32, weights)])
+        self.block.end += f", !prof {node.get_reference()}"  # type: ignore[operator]  # the text of a branch
+
     def switch(self, number, default: Block) -> Switch:
         switch = Switch(number, default)
         self._finish(switch)
@@ -206,9 +211,7 @@ class Builder:
         then, done = self.append_basic_block("if"), self.append_basic_block("endif")
         self.cbranch(test, then, done)
         if likely is not None:
-            weights = (99, 1) if likely else (1, 99)
-            node = self.module.add_metadata([ir.MetaDataString(self.module, "branch_weights"), *map(_I32, weights)])
-            self.block.end += f", !prof {node.get_reference()}"  # type: ignore[operator]  # the text of a branch
+            self.weigh((99, 1) if likely else (1, 99))
         self.position_at_end(then)
         yield
         if not self.block.is_terminated:

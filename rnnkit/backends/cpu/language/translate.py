@@ -26,6 +26,7 @@ from rnnkit.backends.cpu.language.machine_code import Module, add_caller, declar
 from rnnkit.backends.cpu.simd.intrinsic import Emission, Intrinsic
 from rnnkit.backends.cpu.simd.kinds import BOOL, FLOAT64, INT, VOID, Kind, cast
 from rnnkit.backends.cpu.simd.vector import arithmetic
+from rnnkit.backends.formulas.value import call_intrinsic
 
 I64, BIT = INT.llvm, BOOL.llvm
 LARGE_MODULE = 500  # instructions, from which the functions that follow are compiled beside it
@@ -195,11 +196,16 @@ class _Body:
         test = self._test(node.test)
         then, other, done = self._new("then"), self._new("else"), self._new("done")
         self.builder.cbranch(test, then, other)
+        called = ast.unparse(node.test.func) if isinstance(node.test, ast.Call) else ""
+        if called == "seldom":
+            self.builder.weigh((1, 9999))
         before = dict(self.names)
         ways: list[tuple[Block, _Names]] = []
         for block, body in ((then, node.body), (other, node.orelse)):
             self.names = dict(before)
             self.builder.position_at_end(block)
+            if called == "jump" and block is then:  # with which LLVM makes no choice of it
+                call_intrinsic(self.builder, "llvm.sideeffect", VOID.llvm, [])
             self._block(body)
             self._go(done, ways)
         self._meet(done, ways)

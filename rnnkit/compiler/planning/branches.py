@@ -1,0 +1,509 @@
+"""Decisions of one row as jumps: what only one of two values needs is computed where that is taken.
+
+A plan by rows chooses between values, which is right for lanes of which each decides by itself. One row can jump. Here
+the lines of such a plan are arranged anew: each goes into the innermost branch in which all that reads it is, and
+branches of one condition become one where nothing between them forbids it. A choice of what costs little stays one: a
+jump that isn't foreseen takes longer. But a row whose state begins anew on one of the two ways doesn't wait for what
+it was before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from rnnkit.compiler.ir.operations import OPERATIONS
+from rnnkit.compiler.ir.plan import (
+    BLOCK,
+    EFFECTS,
+    Branch,
+    Check,
+    Element,
+    Fill,
+    Look,
+    Pointwise,
+    Put,
+    RowLine,
+    RowLoop,
+    RowPlan,
+    Slot,
+    all_lines,
+    given_by,
+    read_by,
+)  # fmt: skip
+
+LEAST = 3  # lines that a jump has to save
+_COSTLY = 10  # lines that an expensive operation counts for
+_ATTEMPTS = 16
+
+Literal = tuple[str, bool]  # a condition's name, and whether it holds
+
+
+def branched(
+    plan: RowPlan, lines: list[RowLine], wanted: Iterable[str], exits: bool, facts: frozenset[Literal] = frozenset()
+) -> list[RowLine]:
+    """Lines of a plan with branches for its decisions.
+
+    Parameters
+    ----------
+    plan : RowPlan
+    lines : list of RowLine
+    wanted : iterable of str
+        The names that are read behind them.
+    exits : bool
+        Whether a row ends where a `Check` fails, so that it holds for what follows.
+    facts : frozenset of (str, bool)
+        Conditions that are known, with what they are.
+    """
+    return _branched(plan, lines, wanted, exits, facts)[0]
+
+
+def _branched(plan, lines, wanted, exits, facts) -> tuple[list[RowLine], list[tuple[_Path, Literal, int]]]:
+    """The lines, and what their checks let be known behind them."""
+    checks = [line for line in lines if isinstance(line, Check)]
+    ordered = [line for line in lines if not isinstance(line, Check)] + checks  # by which others are known
+    several, chosen = True, frozenset[str]()
+    for _ in range(_ATTEMPTS):
+        made = _Arrangement(plan, ordered, tuple(wanted), exits, facts, several, chosen)
+        if worthless := made.worthless():
+            chosen |= worthless
+            continue
+        try:
+            return [*made.written(()), *made.renamed()], made.checked
+        except _Circle:
+            if not several:
+                break
+            several = False
+    return lines, []
+
+
+class _Circle(Exception):
+    """Two lines need each other."""
+
+
+@dataclass(eq=False)
+class _Group:
+    """Choices by one condition that become a branch."""
+
+    condition: str
+    members: int = 0  # bits of the lines in it
+    joined: list[int] = field(default_factory=list)
+    acts: bool = False
+
+
+_Path = tuple[tuple[_Group, bool], ...]
+
+
+class _Arrangement:
+    """Where each line goes.
+
+    Attributes
+    ----------
+    paths : dict of int to tuple
+        The branches in which a line is, by its place; a line that nothing reads has none.
+    same : dict of str to (str, tuple of int)
+        Names that are others where they are read, and the checks by which they are.
+    chosen : frozenset of str
+        Choices that stay choices.
+    """
+
+    def __init__(self, plan, lines, wanted, exits, facts, several, chosen):
+        self.plan, self.lines, self.exits, self.facts = plan, lines, exits, facts
+        self.several, self.chosen, self.wanted = several, chosen, wanted
+        self.maker = {name: i for i, line in enumerate(lines) for name in given_by(line)}
+        self.conditions = {line.name: line for line in all_lines(plan.lines) if isinstance(line, Pointwise)}
+        self.before = _order_in_memory(lines, plan.resident)
+        self.reach = self._reach()
+        self.uses: list[list[_Path]] = [[] for _ in lines]
+        self.paths: dict[int, _Path] = {}
+        self.groups: dict[tuple[_Path, str], list[_Group]] = {}
+        self.group_of: dict[int, _Group] = {}
+        self.same: dict[str, tuple[str, tuple[int, ...]]] = {}
+        self.checked: list[tuple[_Path, Literal, int]] = []
+        self.fails: dict[int, str] = {}
+        self.known: dict[_Path, set[Literal]] = {}
+        for name in wanted:
+            self._use(name, ())
+        for i in reversed(range(len(lines))):
+            self._place(i)
+
+    def _reach(self) -> list[int]:
+        """Of each line, bits of all that need it."""
+        reach = [0] * len(self.lines)
+        for i in reversed(range(len(self.lines))):
+            needed = {self.maker[name] for name in read_by(self.lines[i]) if name in self.maker}
+            for j in needed | self.before[i]:
+                reach[j] |= reach[i] | 1 << i
+        return reach
+
+    def _use(self, name: str, path: _Path) -> None:
+        if name in self.maker:
+            self.uses[self.maker[name]].append(path)
+
+    # What is known
+
+    def _literals(self, name: str, holds: bool) -> list[Literal]:
+        """What holds if a condition does, or if it doesn't: itself, and what it is made of."""
+        line = self.conditions.get(name)
+        if line is not None and line.op == "logical_not":
+            return self._literals(line.args[0], not holds)
+        found = [(name, holds)]
+        if line is not None and line.op == ("logical_and" if holds else "logical_or"):
+            found += [one for arg in line.args for one in self._literals(arg, holds)]
+        return found
+
+    def _known(self, path: _Path) -> set[Literal]:
+        if path not in self.known:
+            found = set()
+            for name, holds in (*self.facts, *((group.condition, holds) for group, holds in path)):
+                found.update(self._literals(name, holds))
+            self.known[path] = found
+        return self.known[path]
+
+    def _truth(self, name: str, known: set[Literal]) -> bool | None:
+        """What a condition is known to be."""
+        (own, holds), *_ = self._literals(name, True)
+        if (own, holds) in known:
+            return True
+        if (own, not holds) in known:
+            return False
+        line = self.conditions.get(own)
+        if line is None or line.op not in ("logical_and", "logical_or"):
+            return None
+        truths = [self._truth(arg, known) for arg in line.args]
+        least, most = (False, True) if line.op == "logical_and" else (True, False)
+        found = least if least in truths else most if truths == [most, most] else None
+        return None if found is None else found == holds
+
+    # Where lines go
+
+    def _place(self, i: int) -> None:
+        line = self.lines[i]
+        if isinstance(line, Check):
+            self._place_check(i, line)
+        elif isinstance(line, Put) and line.under:
+            self._place_put(i, line)
+        elif isinstance(line, (*EFFECTS, RowLoop)):
+            self._read(i, (), read_by(line))
+        elif self.uses[i]:
+            path = _shared(self.uses[i])
+            if isinstance(line, Pointwise) and line.op in ("where", "logical_and", "logical_or"):
+                self._place_choice(i, line, path)
+            else:
+                self._read(i, path, read_by(line))
+
+    def _read(self, i: int, path: _Path, names) -> None:
+        self.paths[i] = path
+        for group, _ in path:
+            group.members |= 1 << i
+        for name in names:
+            self._use(name, path)
+        if isinstance(self.lines[i], (*EFFECTS, RowLoop)):
+            for j in self.before[i]:  # what is read before it is written
+                if isinstance(self.lines[j], (Element, Look)):
+                    self.uses[j].append(path)
+
+    def _group(self, i: int, path: _Path, condition: str, several: bool) -> _Group:
+        """The branch that a line is in or behind."""
+        found = self.groups.setdefault((path, condition), [])
+        if several:
+            for group in found:
+                if not self.reach[i] & group.members:
+                    return group
+        found.append(_Group(condition))
+        return found[-1]
+
+    def _under(self, i: int, literals: list[str]) -> _Path:
+        """The branches of some conditions that all hold, those that there are already first."""
+        path: _Path = ()
+        left = list(literals)
+        while left:
+            known = self._known(path)
+            left = [name for name in left if self._truth(name, known) is not True]
+            if not left:
+                break
+            there = [name for name in left if (path, self._own(name)[0]) in self.groups]
+            name = (there or left)[0]
+            left.remove(name)
+            condition, holds = self._own(name)
+            self._use(condition, path)
+            group = self._group(i, path, condition, self.several)
+            group.acts = True
+            path = (*path, (group, holds))
+        return path
+
+    def _own(self, name: str) -> Literal:
+        """A condition without what negates it."""
+        return self._literals(name, True)[0]
+
+    def _parts(self, name: str) -> list[str]:
+        """Conditions all of which make one, the outer ones first."""
+        line = self.conditions.get(name)
+        if line is not None and line.op == "logical_and":
+            return [part for arg in line.args for part in self._parts(arg)]
+        return [name]
+
+    def _place_check(self, i: int, line: Check) -> None:
+        *around, last = self._parts(line.fails)
+        path = self._under(i, around)
+        self.fails[i] = last
+        self._read(i, path, (last,))
+        name, holds = self._own(last)
+        self.checked.append((path, (name, not holds), i))
+
+    def _place_put(self, i: int, line: Put) -> None:
+        path = self._under(i, self._parts(line.under))
+        self._read(i, path, (line.value, line.index))
+
+    def _place_choice(self, i: int, line: Pointwise, path: _Path) -> None:
+        known = self._known(path)
+        condition, *values = line.args if line.op == "where" else (line.args[0], *_of_two(line))
+        checks: tuple[int, ...] = ()
+        truth = self._truth(condition, known)
+        if truth is None and self.exits and line.op == "where":
+            for at, literal, j in self.checked:
+                if path[: len(at)] == at:
+                    truth = self._truth(condition, known | set(self._literals(*literal)))
+                    if truth is not None:
+                        checks = (j,)
+                        break
+        if truth is None and line.op != "where":
+            other = self._truth(line.args[1], known)
+            if other is not None:
+                stays = other if line.op == "logical_and" else not other
+                self._is(i, path, line.args[0] if stays else line.args[1])
+                return
+        if truth is not None:
+            self._is(i, path, values[0] if truth else values[1], checks)
+            return
+        if line.name in self.chosen or line.name in self.plan.uniform:
+            self._read(i, path, line.args)
+            return
+        own, holds = self._own(condition)
+        group = self._group(i, path, own, self.several)
+        group.joined.append(i)
+        group.members |= 1 << i
+        self.group_of[i] = group
+        self._read(i, path, (own,))
+        for value, taken in zip(values, (holds, not holds), strict=True):
+            self._use(value, (*path, (group, taken)))
+
+    def _is(self, i: int, path: _Path, name: str, checks: tuple[int, ...] = ()) -> None:
+        """Let a choice be one of its values."""
+        self.same[self.lines[i].name] = name, checks
+        self._use(name, path)
+        self.paths[i] = path
+
+    def worthless(self) -> frozenset[str]:
+        """The choices for which no jump is worth while."""
+        found = set()
+        for several in self.groups.values():
+            for group in several:
+                if not group.acts and not self._saves(group):
+                    found |= {self.lines[i].name for i in group.joined}
+        return frozenset(found)
+
+    def _saves(self, group: _Group) -> bool:
+        inside = [i for i in self.paths if group.members >> i & 1 and i not in group.joined]
+        choices = [self.lines[i] for i in group.joined if self.lines[i].op == "where"]
+        if sum(_cost(self.lines[i]) for i in inside) + max(0, len(choices) - 1) >= LEAST:
+            return True
+        ends = [[line.args[side] for line in choices] for side in (1, 2)]
+        anew = [all(self.plan.sections[name] <= BLOCK for name in side) for side in ends]
+        return len(choices) > 1 and anew[0] != anew[1]
+
+    # What is written
+
+    def _now(self, name: str) -> str:
+        while name in self.same:
+            name, _ = self.same[name]
+        return name
+
+    def _needs(self, i: int) -> set[int]:
+        """The lines that have to be before one."""
+        line = self.lines[i]
+        names = read_by(line)
+        if isinstance(line, Check):
+            names = (self.fails[i],)
+        elif isinstance(line, Put):
+            names = (line.value, line.index)
+        found = {j for j in self.before[i] if j in self.paths}
+        return found.union(*map(self._makers, names)) - {i}
+
+    def _makers(self, name: str) -> set[int]:
+        """The line that gives a value, and the checks by which it does."""
+        found: set[int] = set()
+        while name in self.same:
+            name, checks = self.same[name]
+            found.update(checks)
+        return found | ({self.maker[name]} if name in self.maker else set())
+
+    def written(self, path: _Path) -> list[RowLine]:
+        """The lines of a branch, with the branches in it."""
+        inside: dict[object, list[int]] = {}
+        for i, at in sorted(self.paths.items()):
+            if at[: len(path)] == path and not self._is_other(i):
+                inside.setdefault(self._owner(i, path), []).append(i)
+        found: list[RowLine] = []
+        state: dict[object, int] = {}
+
+        def write(owner):
+            if state.get(owner) == 1:
+                raise _Circle
+            if owner in state:
+                return
+            state[owner] = 1
+            mine = inside[owner]
+            needed = {j for i in mine for j in self._needs(i)} - set(mine)
+            inside_of = {group for i in mine for group, _ in self.paths[i][len(path) :]}
+            inside_of |= {owner} if isinstance(owner, _Group) else set()
+            needed = needed.union(*(self._makers(group.condition) for group in inside_of)) - set(mine)
+            for j in sorted(needed):
+                at = self.paths.get(j)
+                if at is not None and at[: len(path)] == path and not self._is_other(j):
+                    other = self._owner(j, path)
+                    if other is not owner:
+                        write(other)
+            state[owner] = 2
+            found.append(self._branch(owner, path) if isinstance(owner, _Group) else self._line(owner))
+
+        for owner in inside:
+            write(owner)
+        return found
+
+    def renamed(self) -> list[RowLine]:
+        """Lines for names that are read behind all and are others."""
+        names = [name for name in dict.fromkeys(self.wanted) if name in self.same]
+        return [Pointwise(name, "same", (self._now(name),), self.lines[self.maker[name]].kind) for name in names]
+
+    def _is_other(self, i: int) -> bool:
+        line = self.lines[i]
+        return not isinstance(line, (*EFFECTS, RowLoop)) and line.name in self.same
+
+    def _owner(self, i: int, path: _Path):
+        """The line, or the branch that it is part of, as a line of another branch around."""
+        at = self.paths[i]
+        if len(at) > len(path):
+            return at[len(path)][0]
+        return self.group_of.get(i, i)
+
+    def _branch(self, group: _Group, path: _Path) -> Branch:
+        joined = []
+        for i in sorted(group.joined):
+            line = self.lines[i]
+            values = line.args[1:] if line.op == "where" else _of_two(line)
+            if not self._own(line.args[0])[1]:
+                values = values[::-1]
+            joined.append((line.name, *map(self._now, values), line.kind))
+        then, otherwise = (self.written((*path, (group, holds))) for holds in (True, False))
+        return Branch(self._now(group.condition), then, otherwise, joined)
+
+    def _line(self, i: int) -> RowLine:
+        """A line with the names that it reads now."""
+        line = self.lines[i]
+        if isinstance(line, Check):
+            line = replace(line, fails=self.fails[i])
+        elif isinstance(line, Put):
+            line = replace(line, under="")
+        line = _renamed(line, self._now)
+        return self._loop(line, self._known(self.paths[i])) if isinstance(line, RowLoop) else line
+
+    def _loop(self, loop: RowLoop, known: set[Literal]) -> RowLoop:
+        """A loop with branches in its rounds."""
+        first, rest = loop.lines[: loop.first], loop.lines[loop.first :]
+        taped = [name for one in loop.tapes if not isinstance(one.source, Slot) for name in one.source]
+        nexts = [one.next for one in loop.carried]
+        outside = frozenset(known) - {one for one in known if one[0] in {c.name for c in loop.carried}}
+        read = [name for line in rest for name in read_by(line)]
+        go = (loop.go,) if loop.go else ()
+        before, checked = _branched(self.plan, first, (*go, *read, *nexts, *taped), self.exits, outside)
+        known = {one for name in go for one in self._literals(name, True)}
+        outside |= known
+        if self.exits:
+            passed = [(path, literal) for path, literal, _ in checked]
+            outside |= {
+                literal for path, literal in passed if all((group.condition, holds) in known for group, holds in path)
+            }
+        behind = branched(self.plan, rest, nexts, self.exits, outside)
+        return replace(loop, lines=[*before, *behind], first=len(before))
+
+
+def _renamed(line: RowLine, now: Callable[[str], str]) -> RowLine:
+    """A line that reads what names stand for now."""
+    if isinstance(line, Pointwise):
+        return replace(line, args=tuple(map(now, line.args)))
+    if isinstance(line, Look):
+        return replace(line, index=now(line.index))
+    if isinstance(line, Fill):
+        return replace(line, names=tuple(map(now, line.names)))
+    if isinstance(line, Put):
+        return replace(line, index=now(line.index), value=now(line.value), under=now(line.under))
+    if isinstance(line, Check):
+        return replace(line, fails=now(line.fails))
+    if isinstance(line, RowLoop):
+        carried = [replace(one, initial=now(one.initial), next=now(one.next)) for one in line.carried]
+        tapes = [
+            one if isinstance(one.source, Slot) else replace(one, source=tuple(map(now, one.source)))
+            for one in line.tapes
+        ]
+        lines = [_renamed(one, now) for one in line.lines]
+        return replace(line, carried=carried, lines=lines, go=now(line.go), tapes=tapes)
+    return line
+
+
+def _of_two(line: Pointwise) -> tuple[str, str]:
+    """Of ``a and b`` or ``a or b``, what it is if a holds and if it doesn't."""
+    a, b = line.args
+    return (b, a) if line.op == "logical_and" else (a, b)
+
+
+def _shared(paths: list[_Path]) -> _Path:
+    """The branches in which all are."""
+    first, *others = paths
+    length = len(first)
+    for other in others:
+        same = 0
+        while same < min(length, len(other)) and other[same] == first[same]:
+            same += 1
+        length = same
+    return first[:length]
+
+
+def _cost(line: RowLine) -> int:
+    if isinstance(line, Pointwise):
+        return _COSTLY if line.op in OPERATIONS and OPERATIONS[line.op].expensive else 1
+    return 2 if isinstance(line, Look) and line.index else 0
+
+
+def _order_in_memory(lines: list[RowLine], resident: dict[int, Slot]) -> list[set[int]]:
+    """Of each line, those before it that read or write the same memory, as far as one of the two writes."""
+    wrote: dict[Slot, int] = {}
+    looked: dict[Slot, list[int]] = {}
+    before: list[set[int]] = []
+    for i, line in enumerate(lines):
+        reads, writes = _touched(line, resident)
+        needed = {wrote[slot] for slot in reads | writes if slot in wrote}
+        needed.update(j for slot in writes for j in looked.get(slot, ()))
+        before.append(needed - {i})
+        for slot in writes:
+            wrote[slot], looked[slot] = i, []
+        for slot in reads - writes:
+            looked.setdefault(slot, []).append(i)
+    return before
+
+
+def _touched(line: RowLine, resident: dict[int, Slot]) -> tuple[set[Slot], set[Slot]]:
+    """The memory that a line reads and writes."""
+    if isinstance(line, RowLoop):
+        reads, writes = set(), {tape.slot for tape in line.tapes}
+        reads |= {tape.source for tape in line.tapes if isinstance(tape.source, Slot)}
+        for one in line.lines:
+            more = _touched(one, resident)
+            reads |= more[0]
+            writes |= more[1]
+        return reads, writes
+    if isinstance(line, (Fill, Put)):
+        return set(), {line.slot}
+    if isinstance(line, Element) and line.buffer.kind == "state" and line.buffer.attr in resident:
+        return {resident[line.buffer.attr]}, set()
+    return {line.place} if isinstance(line, Look) and isinstance(line.place, Slot) else set(), set()

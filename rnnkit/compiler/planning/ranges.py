@@ -1,0 +1,352 @@
+"""Between which numbers the integers of a step are, so that what checks their places can go where it always holds.
+
+A place is looked at behind decisions: ``while i > 0 and h[i - 1] > x`` has no ``h[-1]``. So a node is bounded under
+what is known where it is read: comparisons bound what they compare, and a loop's condition what its rounds change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from rnnkit.compiler.ir.graph import SAFE, Graph, Node, loops_of
+from rnnkit.compiler.ir.simplify import rebuilt
+
+Bounds = tuple[int, int]
+_DEPTH, _LEVELS = 40, 3  # of operations that are looked through, and of choices around each other
+_OPPOSITE = {"less": "greater_equal", "less_equal": "greater", "greater": "less_equal", "greater_equal": "less",
+             "equal": "not_equal", "not_equal": "equal"}  # fmt: skip
+_TURNED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", "greater_equal": "less_equal",
+           "equal": "equal"}  # fmt: skip
+
+
+def without_known_checks(graph: Graph) -> Graph:
+    """The graph without conditions that always hold, or never do, where they are asked for."""
+    if not any(node.op in ("take", "put", "floor_divide", "remainder") for node in graph.nodes):
+        return graph
+    ranges = _Ranges(graph)
+    new = rebuilt(graph, (ranges.decided,), ranges.operands)
+    new.checks = [one for one in new.checks if one[0].op != "literal" or one[0].attr.any()]
+    return new if len(new.live()) == len(new.nodes) else rebuilt(new, ())
+
+
+class _Known:
+    """What is known somewhere: bounds of nodes, and what was found out by them."""
+
+    def __init__(self, bounds: dict[int, Bounds] | None = None, level: int = 0):
+        self.bounds, self.level = bounds or {}, level
+        self.found: dict[int, Bounds] = {}
+        self.truths: dict[int, bool | None] = {}
+
+
+class _Ranges:
+    """Bounds of the nodes of one graph.
+
+    Attributes
+    ----------
+    carried : dict of (int, int) to (float, float)
+        Of what loops carry, by the loop and the place.
+    always : _Known
+        What is known everywhere.
+    """
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.loops = {node.attr.id: node for node in graph.nodes if node.op == "loop" and not node.attr.reverse}
+        self.carried: dict[tuple[int, int], Bounds] = {}
+        self._again()
+        leaves: dict[int, list[tuple[int, int]]] = {}
+        for node in graph.nodes:
+            if node.op == "carried" and node.attr[0] in self.loops and _is_followed(node):
+                leaves.setdefault(self._outermost(node.attr[0]), []).append(node.attr)
+        for number in sorted(leaves, key=lambda number: self.loops[number].id):
+            self._find_carried(leaves[number])
+
+    def _outermost(self, number: int) -> int:
+        around = [n for _, n in loops_of(self.loops[number]) if n != number and n in self.loops]
+        return self._outermost(around[0]) if around else number
+
+    def _find_carried(self, leaves) -> None:
+        """Find between which numbers is what a loop carries, and those in it."""
+        for leaf in leaves:
+            self.carried[leaf] = self._of(self._operand(leaf, 0), self.always)
+            self._again()
+        changed = True
+        while changed:  # to what holds, in few steps: a bound that doesn't is none
+            changed = False
+            for leaf in leaves:
+                (low, high), was = self._in_rounds(leaf), self.carried[leaf]
+                smallest, largest = self._reached(leaf)
+                found = was[0] if low >= was[0] else smallest, was[1] if high <= was[1] else largest
+                if found != was:
+                    self.carried[leaf], changed = found, True
+                    self._again()
+        for leaf in leaves:  # of what holds to what follows from it
+            (low, high), was = self._in_rounds(leaf), self.carried[leaf]
+            self.carried[leaf] = max(low, was[0]), min(high, was[1])
+            self._again()
+
+    def _again(self) -> None:
+        self.always = _Known()
+        for node in self.graph.nodes:
+            self._of(node, self.always)
+
+    def _operand(self, leaf, first) -> Node:
+        return self.loops[leaf[0]].args[first + leaf[1]]
+
+    def _in_rounds(self, leaf) -> Bounds:
+        """What a carried value begins with, and what a round makes of it."""
+        loop = self.loops[leaf[0]]
+        known = self._under(loop.args[loop.attr.count], True, self.always)
+        following = self._operand(leaf, loop.attr.count + 1)
+        return _either(self._of(self._operand(leaf, 0), self.always), self._of(following, known))
+
+    def _reached(self, leaf) -> Bounds:
+        """Between which numbers a carried value is in so many rounds as there may be, each of which adds a little."""
+        initial, loop = self._operand(leaf, 0), self.loops[leaf[0]].attr
+        (low, high), ends = self._of(initial, self.always), _ends(initial)
+        least, most = self._added(self._operand(leaf, loop.count + 1), leaf) or _WRAPS
+        low, high = low + min(0, least) * loop.limit, high + max(0, most) * loop.limit
+        return (low, high) if ends[0] <= low and high <= ends[1] else ends
+
+    def _added(self, node: Node, leaf, depth: int = _DEPTH) -> Bounds | None:
+        """What a node is more than a carried value."""
+        if node.op == "carried" and node.attr == leaf:
+            return 0, 0
+        if node.op == "where" and depth:
+            both = [self._added(arg, leaf, depth - 1) for arg in node.args[1:]]
+            return None if None in both else _either(*both)  # type: ignore[arg-type]
+        if node.op in ("add", "subtract") and depth:
+            found = self._added(node.args[0], leaf, depth - 1)
+            return found and _COMBINED[node.op](found, self._of(node.args[1], self.always))
+        return None
+
+    # Bounds
+
+    def _of(self, node: Node, known: _Known, depth: int = _DEPTH) -> Bounds:
+        """The bounds of all elements of an integer node."""
+        if not _is_followed(node) or depth <= 0:
+            return _ends(node)
+        if node.id not in known.found:
+            low, high = self._computed(node, known, depth)
+            smallest, largest = _ends(node)
+            if low < smallest or high > largest:  # some of them wrap
+                low, high = smallest, largest
+            least, most = known.bounds.get(node.id, (low, high))
+            known.found[node.id] = max(low, least), min(high, most)
+        return known.found[node.id]
+
+    def _computed(self, node: Node, known: _Known, depth: int) -> Bounds:
+        op, args = node.op, node.args
+        if op == "literal":
+            return (int(node.attr.min()), int(node.attr.max())) if node.attr.size else (0, 0)
+        if op == "round":
+            return 0, self.loops[node.attr].attr.limit - 1 if node.attr in self.loops else _ends(node)[1]
+        if op == "carried":
+            return self.carried.get(node.attr, _ends(node))
+        if op == "result":
+            return self.carried.get((args[0].attr.id, node.attr), _ends(node))
+        if op == "cast" and args[0].kind == "bool":
+            return 0, 1
+        if op == "where":
+            if (truth := self._truth(args[0], known, depth - 1)) is not None:
+                return self._of(args[1 if truth else 2], known, depth - 1)
+            ways = [self._under(args[0], holds, known) for holds in (True, False)]
+            return _either(*(self._of(arg, way, depth - 1) for arg, way in zip(args[1:], ways, strict=True)))
+        args = (args[0], args[2]) if op == "put" else args
+        bounds = [self._of(arg, known, depth - 1) for arg in args]
+        if op in ("view", "take", "cast"):
+            return bounds[0] if args[0].is_integer else _ends(node)
+        if op in ("put", "concatenate"):
+            return _either(*bounds)
+        return _COMBINED[op](*bounds) if op in _COMBINED else _ends(node)
+
+    # What is known
+
+    def _under(self, condition: Node, holds: bool, known: _Known) -> _Known:
+        """What is known where a condition holds, or doesn't."""
+        if known.level >= _LEVELS:
+            return known
+        found = _Known(dict(known.bounds), known.level + 1)
+        stack = [(condition, holds)]
+        while stack:
+            node, wanted = stack.pop()
+            if node.op == "logical_not":
+                stack.append((node.args[0], not wanted))
+            elif node.op == ("logical_and" if wanted else "logical_or"):
+                stack += [(arg, wanted) for arg in node.args]
+            elif node.op in _OPPOSITE:
+                op = node.op if wanted else _OPPOSITE[node.op]
+                a, b = map(_counted, node.args)
+                for one, other, how in ((a, b, op), (b, a, _TURNED.get(op, op))):
+                    low, high = self._of(other, known)
+                    least, most = found.bounds.get(one.id, _ends(one))
+                    if one.size > 1 or other.size > 1:
+                        continue
+                    if how in ("less", "less_equal", "equal"):
+                        most = min(most, high - (how == "less"))
+                    if how in ("greater", "greater_equal", "equal"):
+                        least = max(least, low + (how == "greater"))
+                    found.bounds[one.id] = least, most
+        return found
+
+    def _truth(self, node: Node, known: _Known, depth: int = _DEPTH) -> bool | None:
+        """What a condition is known to be."""
+        if depth <= 0 or node.size != 1:
+            return None
+        if node.id not in known.truths:
+            known.truths[node.id] = self._decided(node, known, depth)
+        return known.truths[node.id]
+
+    def _decided(self, node: Node, known: _Known, depth: int) -> bool | None:
+        if node.op == "literal":
+            return bool(node.attr)
+        if node.op == "logical_not":
+            found = self._truth(node.args[0], known, depth - 1)
+            return None if found is None else not found
+        if node.op in ("logical_and", "logical_or"):
+            both = [self._truth(arg, known, depth - 1) for arg in node.args]
+            decides = node.op == "logical_or"
+            return decides if decides in both else None if None in both else not decides
+        if node.op not in _OPPOSITE:
+            return None
+        (low, high), (least, most) = (self._of(_counted(arg), known, depth - 1) for arg in node.args)
+        holds = {
+            "less": high < least, "less_equal": high <= least, "greater": low > most, "greater_equal": low >= most,
+            "equal": low == high == least == most, "not_equal": high < least or low > most,
+        }  # fmt: skip
+        return True if holds[node.op] else False if holds[_OPPOSITE[node.op]] else None
+
+    # What is rewritten
+
+    def operands(self, node: Node) -> tuple[Node, ...]:
+        """The operands of a node; of a choice, what they are where they are chosen."""
+        if node.op in ("take", "put"):
+            return node.args[0], self._inside(node.args[1], node.args[0].shape[0]), *node.args[2:]
+        if node.op != "where":
+            return node.args
+        condition, one, other = node.args
+        return condition, self._chosen(one, condition, True), self._chosen(other, condition, False)
+
+    def _inside(self, place: Node, count: int) -> Node:
+        """A place without another one in its stead, if it is in an array of so many elements anyway."""
+        if place.op != "where" or place.attr != SAFE:
+            return place
+        low, high = self._of(place.args[1], self.always)
+        return place.args[1] if low >= 0 and high < count else place
+
+    def _chosen(self, node: Node, condition: Node, holds: bool) -> Node:
+        if node.op != "where" or not _is_followed(node):
+            return node
+        known = self._under(condition, holds, self.always)
+        while node.op == "where" and (truth := self._truth(node.args[0], known)) is not None:
+            node = node.args[1 if truth else 2]
+        return node
+
+    def decided(self, graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+        """A condition that is known, or what is left of one."""
+        if node.op == "loop" and not node.attr.counted and self._ends(node):
+            return graph.again(replace(node, attr=replace(node.attr, counted=True)), args)
+        if node.op in _OPPOSITE and node.size == 1 and (truth := self._truth(node, self.always)) is not None:
+            return graph.literal(np.full(node.shape, truth))
+        if node.op in ("logical_and", "logical_or") and node.size == 1:
+            joins = node.op == "logical_and"
+            first, second = node.args
+            truth = self._truth(second, self._under(first, joins, self.always))
+            if truth is not None:
+                return args[0] if truth == joins else graph.literal(np.full(node.shape, truth))
+            for arg, other in (args, args[::-1]):
+                if arg.op == "literal":
+                    return other if bool(arg.attr) == joins else graph.literal(np.full(node.shape, not joins))
+        if node.op in ("floor_divide", "remainder") and _is_followed(node) and args[1].op == "literal":
+            return self._divided(graph, node, args)
+        if node.op == "logical_not" and args[0].op == "literal":
+            return graph.literal(~args[0].attr)
+        if node.op == "where" and args[0].op == "literal" and args[0].size == 1:
+            return args[1 if args[0].attr.all() else 2] if args[1].shape == args[2].shape == node.shape else None
+        return None
+
+    def _ends(self, loop: Node) -> bool:
+        """Whether rounds are fewer than a loop's limit: one carried value grows in each, or falls, within bounds."""
+        if loop.attr.reverse:
+            return False
+        known = self._under(loop.args[loop.attr.count], True, self.always)
+        for i in range(loop.attr.count):
+            leaf = loop.attr.id, i
+            if leaf in self.carried and known.bounds:
+                low, high = self.carried[leaf]
+                least, most = self._added(loop.args[loop.attr.count + 1 + i], leaf) or _WRAPS
+                if (least > 0 or most < 0) and high - low < loop.attr.limit - 1:
+                    return True
+        return False
+
+    def _divided(self, graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+        """A division by a positive number that takes less: of few numbers, or by a power of two."""
+        a, number = args
+        if number.size != 1 or (divisor := int(number.attr)) <= 0:
+            return None
+        (low, high), rest = self._of(node.args[0], self.always), node.op == "remainder"
+
+        def integer(value):
+            return graph.literal(np.full(number.shape, value, node.kind))
+
+        if rest and low >= 0 and high < divisor:
+            return a if a.shape == node.shape else None
+        if rest and low >= 0 and high < 2 * divisor:
+            less = graph.pointwise("subtract", a, number)
+            return graph.pointwise("where", graph.pointwise("less", a, number), a, less)
+        if divisor & (divisor - 1) == 0:
+            if rest:
+                return graph.pointwise("bitwise_and", a, integer(divisor - 1))
+            return graph.pointwise("right_shift", a, integer(divisor.bit_length() - 1))
+        return None
+
+
+def _is_followed(node: Node) -> bool:
+    return node.kind in ("int32", "int64")
+
+
+def _counted(node: Node) -> Node:
+    """An integer that is compared as a float."""
+    if node.op == "cast" and node.args[0].is_integer:
+        return node.args[0]
+    return node
+
+
+def _either(*bounds: Bounds) -> Bounds:
+    return min(low for low, _ in bounds), max(high for _, high in bounds)
+
+
+def _ends(node: Node) -> Bounds:
+    """The smallest and the largest number of a node's kind; as if it were int64, if it is no integer."""
+    return (-(2**31), 2**31 - 1) if node.kind == "int32" else (-(2**63), 2**63 - 1)
+
+
+def _product(a: Bounds, b: Bounds) -> Bounds:
+    found = [x * y for x in a for y in b]
+    return min(found), max(found)
+
+
+def _quotient(a: Bounds, b: Bounds) -> Bounds:
+    return (a[0] // b[0], a[1] // b[0]) if b[0] == b[1] and b[0] > 0 else _WRAPS
+
+
+def _rest(a: Bounds, b: Bounds) -> Bounds:
+    if b[0] != b[1] or b[0] <= 0:
+        return _WRAPS
+    return a if a[0] >= 0 and a[1] < b[0] else (0, b[0] - 1)
+
+
+_WRAPS = (-(2**64), 2**64)
+_COMBINED: dict[str, Callable[..., Bounds]] = {
+    "add": lambda a, b: (a[0] + b[0], a[1] + b[1]),
+    "subtract": lambda a, b: (a[0] - b[1], a[1] - b[0]),
+    "multiply": _product,
+    "minimum": lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
+    "maximum": lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
+    "negative": lambda a: (-a[1], -a[0]),
+    "floor_divide": _quotient,
+    "remainder": _rest,
+}
