@@ -71,7 +71,7 @@ class View:
         return self.apply(np.arange(int(np.prod(shape))).reshape(shape), 0)
 
 
-SAFE = "safe"  # the ``attr`` of a ``where`` of places, see `Graph.safe`
+SAFE = "safe"  # the first of the ``attr`` of a ``where`` of places, see `Graph.safe`
 
 
 @dataclass(frozen=True)
@@ -323,11 +323,11 @@ class Graph:
         """The element of an array at a place along its first axis, each row's own; the place has to be there."""
         return self.add("take", (array, index), array.shape[1:], kind=array.kind)
 
-    def safe(self, index, condition) -> Node:
-        """A place where a condition holds, else any other that is there: what it gives then, nothing reads."""
+    def safe(self, index, condition, count: int) -> Node:
+        """An index among so many where a condition holds, else 0: what stands there, nothing reads then."""
         index = self.cast(index, "int64")
         zero = self.literal(np.zeros((), np.int64))
-        return self.add("where", (self.as_bool(condition), index, zero), index.shape, SAFE, "int64")
+        return self.add("where", (self.as_bool(condition), index, zero), index.shape, (SAFE, count), "int64")
 
     def put(self, array, index, value) -> Node:
         """An array with another element at such a place."""

@@ -83,9 +83,10 @@ class _Circle(Exception):
 
 @dataclass(eq=False)
 class _Group:
-    """Choices by one condition that become a branch."""
+    """Choices by one condition that become a branch; the name by which it is asked may be of what negates it."""
 
     condition: str
+    asked: Literal
     members: int = 0  # bits of the lines in it
     joined: list[int] = field(default_factory=list)
     acts: bool = False
@@ -112,6 +113,7 @@ class _Arrangement:
         self.several, self.chosen, self.wanted = several, chosen, wanted
         self.maker = {name: i for i, line in enumerate(lines) for name in given_by(line)}
         self.conditions = {line.name: line for line in all_lines(plan.lines) if isinstance(line, Pointwise)}
+        self.outside = {name for line in lines for name in read_by(line)} - self.maker.keys()
         self.before = _order_in_memory(lines, plan.resident)
         self.reach = self._reach()
         self.uses: list[list[_Path]] = [[] for _ in lines]
@@ -203,14 +205,16 @@ class _Arrangement:
                 if isinstance(self.lines[j], (Element, Look)):
                     self.uses[j].append(path)
 
-    def _group(self, i: int, path: _Path, condition: str, several: bool) -> _Group:
-        """The branch that a line is in or behind."""
-        found = self.groups.setdefault((path, condition), [])
-        if several:
+    def _group(self, i: int, path: _Path, name: str) -> _Group:
+        """The branch of a condition that a line is in or behind."""
+        own, holds = self._own(name)
+        found = self.groups.setdefault((path, own), [])
+        if self.several:
             for group in found:
                 if not self.reach[i] & group.members:
                     return group
-        found.append(_Group(condition))
+        is_there = own in self.maker or own in self.outside
+        found.append(_Group(own, (own, True) if is_there else (name, holds)))
         return found[-1]
 
     def _under(self, i: int, literals: list[str]) -> _Path:
@@ -225,11 +229,10 @@ class _Arrangement:
             there = [name for name in left if (path, self._own(name)[0]) in self.groups]
             name = (there or left)[0]
             left.remove(name)
-            condition, holds = self._own(name)
-            self._use(condition, path)
-            group = self._group(i, path, condition, self.several)
+            group = self._group(i, path, name)
             group.acts = True
-            path = (*path, (group, holds))
+            self._use(group.asked[0], path)
+            path = (*path, (group, self._own(name)[1]))
         return path
 
     def _own(self, name: str) -> Literal:
@@ -279,12 +282,12 @@ class _Arrangement:
         if line.name in self.chosen or line.name in self.plan.uniform:
             self._read(i, path, line.args)
             return
-        own, holds = self._own(condition)
-        group = self._group(i, path, own, self.several)
+        holds = self._own(condition)[1]
+        group = self._group(i, path, condition)
         group.joined.append(i)
         group.members |= 1 << i
         self.group_of[i] = group
-        self._read(i, path, (own,))
+        self._read(i, path, (group.asked[0],))
         for value, taken in zip(values, (holds, not holds), strict=True):
             self._use(value, (*path, (group, taken)))
 
@@ -357,7 +360,7 @@ class _Arrangement:
             needed = {j for i in mine for j in self._needs(i)} - set(mine)
             inside_of = {group for i in mine for group, _ in self.paths[i][len(path) :]}
             inside_of |= {owner} if isinstance(owner, _Group) else set()
-            needed = needed.union(*(self._makers(group.condition) for group in inside_of)) - set(mine)
+            needed = needed.union(*(self._makers(group.asked[0]) for group in inside_of)) - set(mine)
             for j in sorted(needed):
                 at = self.paths.get(j)
                 if at is not None and at[: len(path)] == path and not self._is_other(j):
@@ -388,15 +391,15 @@ class _Arrangement:
         return self.group_of.get(i, i)
 
     def _branch(self, group: _Group, path: _Path) -> Branch:
-        joined = []
+        joined, (name, holds) = [], group.asked
         for i in sorted(group.joined):
             line = self.lines[i]
             values = line.args[1:] if line.op == "where" else _of_two(line)
             if not self._own(line.args[0])[1]:
                 values = values[::-1]
-            joined.append((line.name, *map(self._now, values), line.kind))
-        then, otherwise = (self.written((*path, (group, holds))) for holds in (True, False))
-        return Branch(self._now(group.condition), then, otherwise, joined)
+            joined.append((line.name, *map(self._now, values if holds else values[::-1]), line.kind))
+        then, otherwise = (self.written((*path, (group, taken))) for taken in (holds, not holds))
+        return Branch(self._now(name), then, otherwise, joined)
 
     def _line(self, i: int) -> RowLine:
         """A line with the names that it reads now."""

@@ -223,19 +223,10 @@ class _Ranges:
 
     def operands(self, node: Node) -> tuple[Node, ...]:
         """The operands of a node; of a choice, what they are where they are chosen."""
-        if node.op in ("take", "put"):
-            return node.args[0], self._inside(node.args[1], node.args[0].shape[0]), *node.args[2:]
         if node.op != "where":
             return node.args
         condition, one, other = node.args
         return condition, self._chosen(one, condition, True), self._chosen(other, condition, False)
-
-    def _inside(self, place: Node, count: int) -> Node:
-        """A place without another one in its stead, if it is in an array of so many elements anyway."""
-        if place.op != "where" or place.attr != SAFE:
-            return place
-        low, high = self._of(place.args[1], self.always)
-        return place.args[1] if low >= 0 and high < count else place
 
     def _chosen(self, node: Node, condition: Node, holds: bool) -> Node:
         if node.op != "where" or not _is_followed(node):
@@ -249,6 +240,10 @@ class _Ranges:
         """A condition that is known, or what is left of one."""
         if node.op == "loop" and not node.attr.counted and self._ends(node):
             return graph.again(replace(node, attr=replace(node.attr, counted=True)), args)
+        if node.op == "where" and node.attr is not None and node.attr[0] == SAFE:
+            low, high = self._of(node.args[1], self.always)
+            if low >= 0 and high < node.attr[1]:
+                return args[1]
         if node.op in _OPPOSITE and node.size == 1 and (truth := self._truth(node, self.always)) is not None:
             return graph.literal(np.full(node.shape, truth))
         if node.op in ("logical_and", "logical_or") and node.size == 1:

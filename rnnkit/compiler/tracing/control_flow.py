@@ -90,6 +90,8 @@ class Reader(Expressions):
         self.compiles = False  # whether the step calls what numba compiles when it is called with numbers
         self.loop_count = 0
         self.rounds: dict[int, int] = {}  # of each loop, at most
+        self.placed: dict[int, tuple[float, float]] = {}  # of indices that were checked, between which numbers they are
+        self.rebound: list[tuple[Symbol, Any]] = []  # those that were given checked ones, and what they were before
 
     def __call__(self, function, limit: int) -> Callable:
         """A function as it is read, with as many rounds in a loop; or as it is, where there is no source."""
@@ -135,8 +137,26 @@ class Reader(Expressions):
         """A number or array of the step as a symbol."""
         return lift(self.like, value)
 
+    def as_place(self, k: Symbol, count: int, shape) -> Symbol:
+        """An index as a place among so many, checked; the index is known to be one from here on, if all rows are."""
+        given, k = k, k.reshape(()) if k.node.size == 1 else k
+        low, high = self.bounds(k.node)
+        inside = both(low >= -count or truth(k >= -count), high < count or truth(k < count))
+        self.check(inside, f"an index is out of range for an array of shape {shape}")
+        safe = both(self.path(), inside)
+        if safe is not True:
+            k = self.like.made(self.graph.safe(k.node, self.symbol(safe).node, count))
+            low, high = max(low, -count), min(high, count - 1)
+            self.placed[k.node.id] = min(low, 0), max(high, 0)
+            if self.path() is True and given.node.kind == k.node.kind and given.node.shape == ():
+                self.rebound.append((given, given.node))
+                given._node = k.node
+        return np.where(k < 0, k + count, k) if low < 0 else k  # type: ignore[return-value]
+
     def bounds(self, node) -> tuple[float, float]:
         """Between which numbers an integer is known to be, in rows that are here."""
+        if node.id in self.placed:
+            return self.placed[node.id]
         bounds = [self.bounds(a) for a in node.args] if node.op in ("add", "subtract", "multiply", "where") else []
         if node.op == "literal":
             return float(node.attr.min()), float(node.attr.max())
@@ -172,12 +192,14 @@ class Reader(Expressions):
         """What takes back all that is read from here on."""
         way, exits = self.way(), self.exits
         loop = self.loops[-1] if self.loops else Exits()
-        kept = self.graph.checks, self.frames[-1].returns, loop.breaks, loop.continues
+        kept = self.graph.checks, self.frames[-1].returns, loop.breaks, loop.continues, self.rebound
         lengths = list(map(len, kept))
 
         def again():
             self.go_to(way)
             self.exits = exits
+            for symbol, node in reversed(self.rebound[lengths[-1] :]):
+                symbol._node = node
             for several, length in zip(kept, lengths, strict=True):
                 del several[length:]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.broadcasting import lift
-from rnnkit.compiler.tracing.decisions import both, known, truth
+from rnnkit.compiler.tracing.decisions import known
 from rnnkit.compiler.tracing.symbol import Symbol
 
 
@@ -94,27 +94,19 @@ def _place(reader, array, keys):
         raise Untraceable("an index array beside a computed place; write a loop")
     view, _ = array._part([slice(None) if _is_place(k) else k for k in keys])
     part, graph = array.shown(view, None), array.graph
-    order, index, held = _order(keys), None, True
+    order, index = _order(keys), None
     lengths = [part.node.shape[axis] for axis in order if _is_place(keys[axis])]
     for axis, n in zip(order, lengths, strict=False):
         k = keys[axis]
         if isinstance(k, Symbol):
-            k = k.reshape(()) if k.node.size == 1 else k
             if not k.node.is_integer:
                 raise IndexError(f"an index is a {k.dtype}; write int(…)")
-            low, high = reader.bounds(k.node)
-            if low < 0:
-                k = np.where(k < 0, k + n, k)
-            if low < -n or high >= n:
-                held = both(held, truth((k >= 0) & (k < n)))
+            k = reader.as_place(k, n, array.shape)
         elif not -n <= k < n:
             raise IndexError(f"index {k} is out of bounds for axis {axis} with size {n}")
         else:
             k = k % n
         index = k if index is None else index * n + k
-    reader.check(held, f"an index is out of range for an array of shape {array.shape}")
-    safe = truth(both(reader.path(), held))
     rest = [part.node.shape[axis] for axis in order[len(lengths) :]]
     flat = graph.reshape(graph.transpose(part.node, order), (int(np.prod(lengths)), *rest))
-    index = lift(array, index).astype(np.int64)
-    return part, flat, index if safe is True else array.made(graph.safe(index.node, safe.node))
+    return part, flat, lift(array, index).astype(np.int64)
