@@ -111,9 +111,9 @@ class _Arrangement:
     def __init__(self, plan, lines, wanted, exits, facts, several, chosen):
         self.plan, self.lines, self.exits, self.facts = plan, lines, exits, facts
         self.several, self.chosen, self.wanted = several, chosen, wanted
-        self.maker = {name: i for i, line in enumerate(lines) for name in given_by(line)}
+        self.maker = {name: i for i, line in enumerate(lines) for name in _given_by(line)}
         self.conditions = {line.name: line for line in all_lines(plan.lines) if isinstance(line, Pointwise)}
-        self.outside = {name for line in lines for name in read_by(line)} - self.maker.keys()
+        self.outside = {name for line in lines for name in _read_by(line)} - self.maker.keys()
         self.before = _order_in_memory(lines, plan.resident)
         self.reach = self._reach()
         self.uses: list[list[_Path]] = [[] for _ in lines]
@@ -133,7 +133,7 @@ class _Arrangement:
         """Of each line, bits of all that need it."""
         reach = [0] * len(self.lines)
         for i in reversed(range(len(self.lines))):
-            needed = {self.maker[name] for name in read_by(self.lines[i]) if name in self.maker}
+            needed = {self.maker[name] for name in _read_by(self.lines[i]) if name in self.maker}
             for j in needed | self.before[i]:
                 reach[j] |= reach[i] | 1 << i
         return reach
@@ -186,13 +186,13 @@ class _Arrangement:
         elif isinstance(line, Put) and line.under:
             self._place_put(i, line)
         elif isinstance(line, (*EFFECTS, RowLoop)):
-            self._read(i, (), read_by(line))
+            self._read(i, (), _read_by(line))
         elif self.uses[i]:
             path = _shared(self.uses[i])
             if isinstance(line, Pointwise) and line.op in ("where", "logical_and", "logical_or"):
                 self._place_choice(i, line, path)
             else:
-                self._read(i, path, read_by(line))
+                self._read(i, path, _read_by(line))
 
     def _read(self, i: int, path: _Path, names) -> None:
         self.paths[i] = path
@@ -213,9 +213,12 @@ class _Arrangement:
             for group in found:
                 if not self.reach[i] & group.members:
                     return group
-        is_there = own in self.maker or own in self.outside
-        found.append(_Group(own, (own, True) if is_there else (name, holds)))
+        found.append(_Group(own, (own, True) if self._is_there(own) else (name, holds)))
         return found[-1]
+
+    def _is_there(self, name: str) -> bool:
+        """Whether a name is one of these lines, or known to have a value outside of them."""
+        return name in self.maker or name in self.outside
 
     def _under(self, i: int, literals: list[str]) -> _Path:
         """The branches of some conditions that all hold, those that there are already first."""
@@ -242,7 +245,7 @@ class _Arrangement:
     def _parts(self, name: str) -> list[str]:
         """Conditions all of which make one, the outer ones first."""
         line = self.conditions.get(name)
-        if line is not None and line.op == "logical_and":
+        if line is not None and line.op == "logical_and" and all(map(self._is_there, line.args)):
             return [part for arg in line.args for part in self._parts(arg)]
         return [name]
 
@@ -325,7 +328,7 @@ class _Arrangement:
     def _needs(self, i: int) -> set[int]:
         """The lines that have to be before one."""
         line = self.lines[i]
-        names = read_by(line)
+        names = _read_by(line)
         if isinstance(line, Check):
             names = (self.fails[i],)
         elif isinstance(line, Put):
@@ -417,7 +420,7 @@ class _Arrangement:
         taped = [name for one in loop.tapes if not isinstance(one.source, Slot) for name in one.source]
         nexts = [one.next for one in loop.carried]
         outside = frozenset(known) - {one for one in known if one[0] in {c.name for c in loop.carried}}
-        read = [name for line in rest for name in read_by(line)]
+        read = [name for line in rest for name in _read_by(line)]
         go = (loop.go,) if loop.go else ()
         before, checked = _branched(self.plan, first, (*go, *read, *nexts, *taped), self.exits, outside)
         known = {one for name in go for one in self._literals(name, True)}
@@ -452,6 +455,19 @@ def _renamed(line: RowLine, now: Callable[[str], str]) -> RowLine:
         lines = [_renamed(one, now) for one in line.lines]
         return replace(line, carried=carried, lines=lines, go=now(line.go), tapes=tapes)
     return line
+
+
+def _given_by(line: RowLine) -> tuple[str, ...]:
+    """The names to which a line gives values; a loop's with how many rounds it went."""
+    return (*given_by(line), line.name) if isinstance(line, RowLoop) else given_by(line)
+
+
+def _read_by(line: RowLine) -> tuple[str, ...]:
+    """The names that a line reads; a loop's with those of whose rounds it undoes."""
+    if not isinstance(line, RowLoop):
+        return read_by(line)
+    backs = [one.back.name for one in (*all_lines(line.lines), line) if isinstance(one, RowLoop) and one.back]
+    return (*read_by(line), *backs)
 
 
 def _of_two(line: Pointwise) -> tuple[str, str]:

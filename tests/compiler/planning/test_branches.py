@@ -8,6 +8,11 @@ from graphs_under_test import built, read
 from random_rows import random_row_step
 
 import rnnkit as rk
+from rnnkit.backends.cpu.codegen.row_source import Kind
+from rnnkit.backends.cpu.codegen.tables import ARGUMENTS
+from rnnkit.backends.cpu.compile import RowSources
+from rnnkit.backends.cpu.language import function
+from rnnkit.backends.cpu.language.translate import translate
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS
@@ -283,3 +288,15 @@ def defined(lines, known):
             assert set(read_by(line)) <= known, line
             known |= {line.name} if hasattr(line, "name") else set()
     return known
+
+
+@pytest.mark.parametrize("number", [*range(0, 400, 50), 168, 186, 227, 274, 304, 357])
+def test_the_text_of_one_row_has_values_for_all_that_it_reads(number):
+    """What is computed of many steps at once, before them, has values that decisions in a step don't see."""
+    one = random_row_step(number)
+    x, _, constants = one.drawn(1, 1, number)
+    graph = read(built(one.cell(), x.shape[2:]), [c.shape[1:] for c in constants]).graph
+    sources = RowSources(plan_rows(graph), "step", np.dtype("float64"))
+    for kind in (Kind(1), Kind(1, masked=True, traced=True), Kind(1, coded=True)):
+        text = sources(kind).text
+        assert translate(function.read(text), "run", ARGUMENTS)
