@@ -15,7 +15,6 @@ from rnnkit.compiler.autodiff.forward import Tangent
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.weight_gradients import WeightGradients
 from rnnkit.compiler.ir.product_weights import product_weights as weights_of_products
-from rnnkit.compiler.ir.simplify import places_in_floats
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
 from rnnkit.compiler.tracing.trace import trace
 from rnnkit.execution import dump, passes
@@ -190,8 +189,7 @@ def compile_step(step, dtype, weights, constant_shapes=(), training=False, targe
     dtype = np.dtype(dtype)
     graph = passes.read(step, dtype, weights, constant_shapes, training)
     target = target.of_step(graph) or target
-    if target.name == "cuda":
-        graph = places_in_floats(graph)
+    graph = target.adapt(graph)
     gradient = partial(_gradient, graph, step, dtype, constant_shapes, target)
     return passes.program(graph, target, step.name, dtype, gradient=gradient)
 

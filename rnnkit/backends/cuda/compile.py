@@ -7,17 +7,22 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnkit.backends.cuda.codegen.kernel_source import states_of, write_kernel
+from rnnkit.backends.cuda.codegen.row_kernel import RowKernelWriter
 from rnnkit.backends.cuda.codegen.section import Kernel, KernelVariant
 from rnnkit.backends.cuda.kernel_cache import load
 from rnnkit.backends.cuda.runtime.gradient import CudaBackward
 from rnnkit.backends.cuda.runtime.program import LAYOUT, CudaProgram
+from rnnkit.backends.cuda.runtime.row_program import CudaRowProgram
 from rnnkit.backends.shared.prepack import prepacker
 from rnnkit.backends.shared.target import Target
-from rnnkit.compiler.ir.plan import Loop, Plan
+from rnnkit.compiler.ir.graph import Graph
+from rnnkit.compiler.ir.plan import Loop, Plan, RowPlan
+from rnnkit.compiler.ir.simplify import beyond_floats, places_in_floats
 from rnnkit.compiler.ir.strides import Walk
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.fusion import fuse
 from rnnkit.compiler.planning.planner import plan
+from rnnkit.compiler.planning.rows import is_narrow, plan_rows
 
 
 class KernelWriter:
@@ -67,4 +72,53 @@ def compile_kernels(
     return CudaProgram(plan, source, load, prepack, source.states, dtype, show, words, gradient=gradient)
 
 
-CUDA = Target("cuda", lambda columns, dtype: columns, plan, fuse_for_gpu, KernelWriter, compile_kernels, CudaBackward)
+class RowKernel:
+    """Writes the one kernel of a plan by rows.
+
+    Attributes
+    ----------
+    listener : callable, optional
+        As that of a `KernelWriter`.
+    """
+
+    def __init__(self, plan: RowPlan, name: str, dtype: np.dtype):
+        self.writer = RowKernelWriter(plan, name, dtype)
+        self.listener: Callable[[int, KernelVariant, str], None] | None = None
+
+    def __call__(self, section: int, variant: KernelVariant) -> Kernel:
+        """The text, and what its table holds."""
+        kernel = self.writer.run()
+        if self.listener is not None:
+            self.listener(section, variant, kernel.text)
+        return kernel
+
+
+def compile_row_kernel(
+    plan: RowPlan,
+    source: RowKernel,
+    dtype: np.dtype,
+    show: Callable[[], str],
+    gradient: Callable[[CudaProgram], CudaBackward] | None = None,
+) -> CudaRowProgram:
+    """The program of a plan by rows."""
+    prepack, words = prepacker(plan, dtype, LAYOUT), describe(plan, dtype)
+    scratch = source.writer.scratch
+    return CudaRowProgram(plan, source, load, prepack, ([], []), dtype, show, words, gradient=gradient, scratch=scratch)
+
+
+def target_of(graph: Graph) -> Target | None:
+    """A thread for each row, where a step needs one: for loops, computed places, and integers as values."""
+    return CUDA_BY_ROWS if is_narrow(graph) and beyond_floats(graph) else None
+
+
+def _any_columns(columns, dtype):
+    return columns
+
+
+CUDA_BY_ROWS = Target(
+    "cuda", _any_columns, lambda graph, columns: plan_rows(graph, coded=True), lambda plan, columns: plan,
+    RowKernel, compile_row_kernel, CudaBackward, sums_by_row=True,
+)  # fmt: skip
+CUDA = Target(
+    "cuda", _any_columns, plan, fuse_for_gpu, KernelWriter, compile_kernels, CudaBackward, target_of, places_in_floats
+)

@@ -56,13 +56,32 @@ def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str
 
 def raise_first(codes, record: Record, messages: tuple[str, ...]) -> None:
     """Tell the first failure of a call, by codes ``(B, T)`` in processing order."""
-    mask, steps = record.mask, record.x.shape[1]
-    failed = codes != 0
+    mask, failed = record.mask, codes != 0
     if mask is not None:
         mask = _on_host(mask).astype(bool)
         failed &= mask[:, ::-1] if record.reverse else mask
     if failed.any():
         step = int(failed.any(axis=0).argmax())
         row = int(failed[:, step].argmax())
-        message = messages[int(codes[row, step]) - 1]
-        raise StepFailed(row, steps - 1 - step if record.reverse else step, message)
+        _raise(row, step, int(codes[row, step]), record, messages)
+
+
+def raise_first_of_rows(failures: np.ndarray, record: Record, messages: tuple[str, ...]) -> None:
+    """Tell the first failure of a call, by where each row has failed first, and by what.
+
+    Parameters
+    ----------
+    failures : ndarray of int64 (B,)
+        0, or the place of a used step in processing order times ``len(messages) + 1``, plus a code.
+    """
+    unrepeatable("its steps are checked")
+    places, codes = failures // (len(messages) + 1), failures % (len(messages) + 1)
+    if codes.any():
+        row = int(np.where(codes != 0, places, record.x.shape[1]).argmin())
+        _raise(row, int(places[row]), int(codes[row]), record, messages)
+
+
+def _raise(row: int, step: int, code: int, record: Record, messages) -> None:
+    """Raise by what a row failed at a step in processing order."""
+    place = record.x.shape[1] - 1 - step if record.reverse else step
+    raise StepFailed(row, place, messages[code - 1])

@@ -25,6 +25,8 @@ class Target(NamedTuple):
         ``(program, forward, adjoint, residuals, operands, sums, finish)`` to what computes a step's gradients.
     of_step : callable
         From the graph of a step to another target that is better for it, or None.
+    adapt : callable
+        From the graph of a step to one that the target can run; a ValueError where there is none.
     sums_by_row : bool
         Whether the gradients of weights are summed over the steps of each row by the adjoint itself.
     """
@@ -37,4 +39,5 @@ class Target(NamedTuple):
     compile: Callable[..., Any]
     gradient: Callable[..., Any]
     of_step: Callable[[Any], Target | None] = lambda graph: None
+    adapt: Callable[[Any], Any] = lambda graph: graph
     sums_by_row: bool = False

@@ -50,6 +50,7 @@ class RowLines:
     def __init__(self, plan: RowPlan, dtype, lanes: int):
         self.plan, self.lanes, self.dtype = plan, lanes, np.dtype(dtype)
         self.item = self.dtype.itemsize
+        self.uniform = plan.uniform  # what stands in the text as one number, rather than in lanes
         self.kinds: dict[str, str] = {}
         self.single: set[str] = set()  # numbers that need not be in lanes
         self.going: list[str] = []  # of the loops around a line, which rows go on
@@ -102,7 +103,8 @@ class RowLines:
             slot = self.plan.resident.get(line.buffer.attr)
             if slot is None:
                 return []  # which the step begins with
-            return [f"{line.name} = load(slot_{slot.name} + {line.index * self.item * self.lanes})"]
+            at = f"slot_{slot.name} + {line.index * self.item * self.lanes}"
+            return [f"{line.name} = {self._function('load', slot)}({at})"]
         comment = self.plan.comments.get(line.name, self._comment)
         lines = [f"# {comment}"] if comment != self._comment else []
         self._comment = comment
@@ -112,7 +114,7 @@ class RowLines:
         if isinstance(line, Number):
             if line.kind == "float":
                 return f"number({_text(line.number)})"
-            return str(line.number) if line.name in self.plan.uniform else f"fill_{carrier(line.kind)}({line.number})"
+            return str(line.number) if line.name in self.uniform else f"fill_{carrier(line.kind)}({line.number})"
         if isinstance(line, Pointwise):
             return self._operation(line)
         if isinstance(line, Look):
@@ -125,7 +127,7 @@ class RowLines:
             return line.args[0]
         if line.op == "fma":
             return "fma({}, {}, {})".format(*line.args)
-        if line.name in self.plan.uniform:
+        if line.name in self.uniform:
             return _UNIFORM.get(line.op, (INTEGER_OPERATIONS.get(line.op) or OPERATIONS[line.op]).text).format(
                 *line.args
             )
@@ -135,7 +137,7 @@ class RowLines:
         args = list(line.args)
         if line.op == "cast" and numbers:
             args = [self.full(name) for name in args]
-        if numbers and all(name in self.plan.uniform for name in numbers):  # one of them has to be in lanes
+        if numbers and all(name in self.uniform for name in numbers):  # one of them has to be in lanes
             args = [self.full(name) if name in numbers else name for name in args]
         kind = carrier(line.kind)
         return operation_text(line, args, self.kinds[line.args[-1]], self.dtype.name, kind)
@@ -143,9 +145,9 @@ class RowLines:
     def _is_single(self, line) -> bool:
         if isinstance(line, Pointwise):
             whole = carrier(line.kind) != "float"
-            return not whole and self.single.union(self.plan.uniform).issuperset(line.args)
+            return not whole and self.single.union(self.uniform).issuperset(line.args)
         if isinstance(line, Look):
-            return isinstance(line.place, Buffer) and line.index in ("", *self.plan.uniform)
+            return isinstance(line.place, Buffer) and line.index in ("", *self.uniform)
         return isinstance(line, Number) or self.plan.sections[line.name] in (PREPACK, CALL)
 
     def full(self, name: str) -> str:
@@ -154,12 +156,12 @@ class RowLines:
         if kind == "bool":
             return f"to_lanes({name})"
         if carrier(kind) != "float":
-            return f"fill_{carrier(kind)}({name})" if name in self.plan.uniform | self.single else name
+            return f"fill_{carrier(kind)}({name})" if name in self.uniform | self.single else name
         return f"fill({name})" if name in self.single else name
 
     def _branch(self, line: Branch) -> list[str]:
         """A jump of one row, and what comes of it on both ways."""
-        uniform, comment, lines = self.plan.uniform, self._comment, []
+        uniform, comment, lines = self.uniform, self._comment, []
         test = line.condition if line.condition in uniform else f"jump(mask({line.condition}))"
         for i, (word, side) in enumerate(((f"if {test}:", line.then), ("else:", line.otherwise))):
             own = self.text(side)
@@ -176,8 +178,7 @@ class RowLines:
         kind = _carrier_of(place)
         return self.item if kind == "float" else np.dtype(kind).itemsize
 
-    @staticmethod
-    def _function(word: str, place: Slot | Buffer) -> str:
+    def _function(self, word: str, place: Slot | Buffer) -> str:
         kind = _carrier_of(place)
         return word if kind == "float" else f"{word}_{kind}"
 
@@ -187,7 +188,7 @@ class RowLines:
         at, of_lane = self.place(place)
         step = item * self.lanes if of_lane else item
         at = f"{at} + {offset * step}"
-        if index in self.plan.uniform:
+        if index in self.uniform:
             return f"{at} + {index} * {stride * step}", ""
         return at, str(stride * step) if index else ""
 
@@ -218,14 +219,13 @@ class RowLines:
 
     def _loop(self, loop: RowLoop) -> list[str]:
         """Rounds until no row wants another."""
-        uniform = self.plan.uniform
         if loop.back is not None:
             return self._undone(loop, loop.back)
         lines = [f"{loop.name} = 0"]
         for one in loop.carried:
-            lines.append(f"{one.name} = {one.initial if one.name in uniform else self._start(one)}")
+            lines.append(f"{one.name} = {one.initial if one.name in self.uniform else self._start(one)}")
         body = self.text(loop.lines[: loop.first])
-        same = loop.go in uniform
+        same = loop.go in self.uniform
         if same:
             body += [f"if not {loop.go}:", "    break"]
         else:
@@ -254,7 +254,7 @@ class RowLines:
                 else:
                     value = self.full(tape.source[j])
                 lines.append(f"{put}({at} + {j * item}, {value})")
-        if loop.going is not None:
+        if loop.going is not None and loop.go not in self.uniform:
             at = f"slot_{loop.going.name} + {loop.name} * {self.item * self.lanes}"
             lines.append(f"store({at}, to_lanes({self.going[-1]}))")
         return lines
@@ -263,7 +263,7 @@ class RowLines:
         """What is carried to the next round."""
         lines = []
         for i, one in enumerate(loop.carried):
-            following = one.next if one.name in self.plan.uniform else self._kept(one)
+            following = one.next if one.name in self.uniform else self._kept(one)
             lines.append(f"next_{i}_{loop.name} = {following}")
         return lines + [f"{one.name} = next_{i}_{loop.name}" for i, one in enumerate(loop.carried)]
 
@@ -271,16 +271,16 @@ class RowLines:
         """The rounds of another loop, the last one first."""
         lines = [f"{loop.name} = {forward.name}"]
         lines += [
-            f"{one.name} = {one.initial if one.name in self.plan.uniform else self._start(one)}" for one in loop.carried
+            f"{one.name} = {one.initial if one.name in self.uniform else self._start(one)}" for one in loop.carried
         ]
-        body = [f"{loop.name} += -1"]
-        if forward.going is not None:
-            at = f"slot_{forward.going.name} + {loop.name} * {self.item * self.lanes}"
+        body, going = [f"{loop.name} += -1"], None if forward.go in self.uniform else forward.going
+        if going is not None:
+            at = f"slot_{going.name} + {loop.name} * {self.item * self.lanes}"
             around = "".join(f" & {one}" for one in self.going[-1:])
             body.append(f"going_{loop.name} = (load({at}) != 0.0){around}")
             self.going.append(f"going_{loop.name}")
         body += [*self.text(loop.lines), *self._carry(loop)]
-        if forward.going is not None:
+        if going is not None:
             self.going.pop()
         return [*lines, f"while {loop.name} > 0:", *indented(body)]
 

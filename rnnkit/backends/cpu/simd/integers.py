@@ -14,7 +14,7 @@ from rnnkit.backends.cpu.simd.intrinsic import Emission, overloaded
 from rnnkit.backends.cpu.simd.kinds import FLOAT32, FLOAT64, INT, INT32, Float, Integer, Kind, Vector, vector
 from rnnkit.backends.cpu.simd.load_store import define_memory
 from rnnkit.backends.cpu.simd.vector import function_of_values
-from rnnkit.backends.formulas import value as emitted
+from rnnkit.backends.formulas import integers
 from rnnkit.backends.formulas.value import Value, select, where_lanes
 
 for _of in (FLOAT32, FLOAT64):
@@ -29,31 +29,6 @@ for _of in (FLOAT32, FLOAT64):
                 }.items()
             }
         )  # fmt: skip
-
-
-def _divided(a, b, operation):
-    """``operation`` of two integers with what makes it trap put aside, and where that was: by 0, and by -1."""
-    none, turned = b == 0, b == -1
-    return Value(a.builder, getattr(a.builder, operation)(a.value, select(none | turned, 1, b).value)), none, turned
-
-
-@function_of_values(2)
-def integer_fmod(a, b):
-    rest, none, turned = _divided(a, b, "srem")
-    return select(none | turned, 0, rest)
-
-
-def _remainder(a, b):
-    rest, none, turned = _divided(a, b, "srem")
-    rest = select((rest != 0) & ((rest ^ b) < 0), rest + b, rest)
-    return select(none | turned, 0, rest)
-
-
-def _floor_divide(a, b):
-    quotient, none, turned = _divided(a, b, "sdiv")
-    rest = a - quotient * b
-    quotient = select((rest != 0) & ((rest ^ b) < 0), quotient - 1, quotient)
-    return select(none, 0, select(turned, a.constant(0) - a, quotient))
 
 
 def _by_floats(a, b):
@@ -97,33 +72,28 @@ def _exactly(compute, found, turned, a, b):
 @function_of_values(2)
 def integer_remainder(a, b):
     if a.lanes is None:
-        return _remainder(a, b)
-    return _exactly(_remainder, _by_floats(a, b)[1], a.constant(0), a, b)
+        return integers.remainder(a, b)
+    return _exactly(integers.remainder, _by_floats(a, b)[1], a.constant(0), a, b)
 
 
 @function_of_values(2)
 def integer_floor_divide(a, b):
     if a.lanes is None:
-        return _floor_divide(a, b)
-    return _exactly(_floor_divide, _by_floats(a, b)[0], a.constant(0) - a, a, b)
+        return integers.floor_divide(a, b)
+    return _exactly(integers.floor_divide, _by_floats(a, b)[0], a.constant(0) - a, a, b)
+
+
+@function_of_values(2)
+def integer_fmod(a, b):
+    return integers.fmod(a, b)
 
 
 @function_of_values(1)
 def integer_absolute(x):
-    return select(x < 0, x.constant(0) - x, x)
+    return integers.absolute(x)
 
 
-@function_of_values(2)
-def left_shift(a, b):
-    """0 where b is negative or no number of bits."""
-    inside = (b >= 0) & (b < a.width)
-    return select(inside, a << select(inside, b, 0), 0)
-
-
-@function_of_values(2)
-def right_shift(a, b):
-    """The sign alone where b is negative or no number of bits."""
-    return a >> select((b >= 0) & (b < a.width), b, a.width - 1)
+left_shift, right_shift = function_of_values(2)(integers.left_shift), function_of_values(2)(integers.right_shift)
 
 
 def _of_vectors(of: type | tuple[type, ...], result: Callable[[Any], Kind], function):
@@ -144,17 +114,12 @@ def _of_lanes(element):
 
 
 def _to_integer(x, gives):
-    if not x.is_float:
-        return x.of((x.builder.sext if gives.element.size == 8 else x.builder.trunc)(x.value, gives.llvm))
-    least = -(2.0 ** (8 * gives.element.size - 1))
-    inside = (x < -least) & (x > least)
-    found = x.of(x.builder.fptosi(select(inside, x, 0.0).value, gives.llvm))
-    return select(inside, found, found.constant(least))
+    return integers.to_integer(x, gives.llvm)
 
 
 to_int32 = _of_vectors((Float, Integer), _of_lanes(INT32), _to_integer)
 to_int64 = _of_vectors((Float, Integer), _of_lanes(INT), _to_integer)
-round_float32 = _of_vectors(Float, lambda kind: kind, lambda x, gives: emitted.widened(emitted.narrowed(x)))
+round_float32 = _of_vectors(Float, lambda kind: kind, lambda x, gives: integers.round_float32(x))
 for _of in (FLOAT32, FLOAT64):
     globals()[f"from_integer_{_of.name}"] = _of_vectors(
         Integer, _of_lanes(_of), lambda x, gives: x.to_float(gives.element.llvm)
@@ -162,10 +127,7 @@ for _of in (FLOAT32, FLOAT64):
 
 
 def _wrap(bits: int, signed: bool):
-    def wrap(x, gives):
-        return (x << (x.width - bits)) >> (x.width - bits) if signed else x & (2**bits - 1)
-
-    return _of_vectors(Integer, lambda kind: kind, wrap)
+    return _of_vectors(Integer, lambda kind: kind, lambda x, gives: integers.wrap(x, bits, signed))
 
 
 for _bits in (8, 16, 32):

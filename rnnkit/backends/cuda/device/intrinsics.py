@@ -1,7 +1,7 @@
 """The words of a kernel on a GPU: the operations of a graph, on numbers of one thread, and its memory.
 
 Each is an intrinsic of numba's CUDA target. The operations are the CPU's formulas, with a result of the widest float
-type among their operands.
+type among their operands, or of integers alone that of the widest of these, int32 or int64.
 """
 
 import operator
@@ -16,10 +16,14 @@ from rnnkit.backends.cuda.device.loads import (  # noqa: F401
     byte,
     fixed_float32,
     fixed_float64,
+    fixed_int32,
+    fixed_int64,
     fixed_wide_float32,
     fixed_wide_float64,
     load_float32,
     load_float64,
+    load_int32,
+    load_int64,
     load_wide_float32,
     load_wide_float64,
     seen,
@@ -34,18 +38,30 @@ from rnnkit.backends.cuda.device.loads import (  # noqa: F401
     shared_store_wide_float64,
     store_float32,
     store_float64,
+    store_int32,
+    store_int64,
     store_wide_float32,
     store_wide_float64,
     word,
 )
 from rnnkit.backends.cuda.device.value import DeviceValue
-from rnnkit.backends.formulas import value
+from rnnkit.backends.formulas import integers, value
 from rnnkit.backends.formulas.numba_target import NumbaTarget, itself
 from rnnkit.backends.formulas.table import FORMULAS, arity
 
 
 def only_bools(arguments):
     return types.boolean if all(isinstance(t, types.Boolean) for t in arguments) else None
+
+
+def only_integers(arguments):
+    if not all(isinstance(t, types.Integer) for t in arguments):
+        return None
+    return types.int32 if all(t.bitwidth <= 32 for t in arguments) else types.int64
+
+
+def only_numbers(arguments):
+    return only_integers(arguments) or CUDA.common(arguments)
 
 
 def to_boolean(kind):
@@ -60,8 +76,16 @@ def _word(arity, function, common=None, result=itself):
     return CUDA.function(arity, common, result)(function)
 
 
+def _of_numbers(arity, function):
+    return _word(arity, function, only_numbers)
+
+
+def _of_integers(arity, function):
+    return _word(arity, function, only_integers)
+
+
 def _compare(function):
-    return _word(2, function, result=to_boolean)
+    return _word(2, function, only_numbers, to_boolean)
 
 
 def _logical(arity, function):
@@ -69,11 +93,11 @@ def _logical(arity, function):
 
 
 # What the operators of a `Value` are.
-add = _word(2, operator.add)
-subtract = _word(2, operator.sub)
-multiply = _word(2, operator.mul)
+add = _of_numbers(2, operator.add)
+subtract = _of_numbers(2, operator.sub)
+multiply = _of_numbers(2, operator.mul)
 divide = _word(2, operator.truediv)
-negative = _word(1, operator.neg)
+negative = _of_numbers(1, operator.neg)
 greater = _compare(operator.gt)
 greater_equal = _compare(operator.ge)
 less = _compare(operator.lt)
@@ -84,9 +108,33 @@ logical_and = _logical(2, operator.and_)
 logical_or = _logical(2, operator.or_)
 logical_xor = _logical(2, operator.xor)
 logical_not = _logical(1, operator.invert)
-# What the formulas are.
+# What the formulas are; these of integers, too.
 globals().update({name: _word(arity(formula), formula) for name, formula in FORMULAS.items()})
+maximum, minimum = _of_numbers(2, value.maximum), _of_numbers(2, value.minimum)
+sign, square = _of_numbers(1, value.sign), _of_numbers(1, value.square)
 fma = _word(3, value.fma)
+# What integers alone are taken by.
+integer_absolute = _of_integers(1, integers.absolute)
+integer_floor_divide = _of_integers(2, integers.floor_divide)
+integer_remainder = _of_integers(2, integers.remainder)
+integer_fmod = _of_integers(2, integers.fmod)
+bitwise_and = _of_integers(2, operator.and_)
+bitwise_or = _of_integers(2, operator.or_)
+bitwise_xor = _of_integers(2, operator.xor)
+invert = _of_integers(1, operator.invert)
+left_shift, right_shift = _of_integers(2, integers.left_shift), _of_integers(2, integers.right_shift)
+# Numbers of one kind as those of another.
+_INT32, _INT64 = ir.IntType(32), ir.IntType(64)
+to_int32 = _word(1, lambda x: integers.to_integer(x, _INT32), only_numbers, lambda kind: types.int32)
+to_int64 = _word(1, lambda x: integers.to_integer(x, _INT64), only_numbers, lambda kind: types.int64)
+from_integer_float32 = _word(1, lambda x: x.to_float(ir.FloatType()), only_integers, lambda kind: types.float32)
+from_integer_float64 = _word(1, lambda x: x.to_float(ir.DoubleType()), only_integers, lambda kind: types.float64)
+round_float32 = _word(1, integers.round_float32)
+wrap_int8 = _of_integers(1, lambda x: integers.wrap(x, 8, True))
+wrap_int16 = _of_integers(1, lambda x: integers.wrap(x, 16, True))
+wrap_uint8 = _of_integers(1, lambda x: integers.wrap(x, 8, False))
+wrap_uint16 = _of_integers(1, lambda x: integers.wrap(x, 16, False))
+wrap_uint32 = _of_integers(1, lambda x: integers.wrap(x, 32, False))
 # Conditions and numbers.
 to_bool = _word(1, lambda x: x != 0, result=to_boolean)
 to_float_float32 = _word(1, lambda c: c.to_float(ir.FloatType()), only_bools, lambda kind: types.float32)
@@ -95,8 +143,8 @@ to_float_float64 = _word(1, lambda c: c.to_float(ir.DoubleType()), only_bools, l
 
 @intrinsic
 def where(typingctx, condition, a, b):
-    """`a` where `condition` holds, `b` elsewhere: of two floats or of two bools."""
-    kind = only_bools((a, b)) or CUDA.common((a, b))
+    """`a` where `condition` holds, `b` elsewhere: of two numbers or of two bools."""
+    kind = only_bools((a, b)) or only_numbers((a, b))
     if only_bools((condition,)) is None or kind is None:
         return None
 

@@ -13,6 +13,7 @@ from numba.cuda.typing import signature
 
 GLOBAL, SHARED = 1, 3
 FLOATS = {"float32": types.float32, "float64": types.float64}
+INTEGERS = {"int32": types.int32, "int64": types.int64}
 WORD, BYTE = ir.IntType(64), ir.IntType(8)
 
 
@@ -91,6 +92,9 @@ load_wide_float32, load_wide_float64 = (_wide_loader(kind, GLOBAL) for kind in F
 fixed_float32, fixed_float64 = (_loader(kind, GLOBAL, fixed=True) for kind in FLOATS.values())
 fixed_wide_float32, fixed_wide_float64 = (_wide_loader(kind, GLOBAL, fixed=True) for kind in FLOATS.values())
 store_float32, store_float64 = (_storer(kind, GLOBAL) for kind in FLOATS.values())
+load_int32, load_int64 = (_loader(kind, GLOBAL) for kind in INTEGERS.values())
+fixed_int32, fixed_int64 = (_loader(kind, GLOBAL, fixed=True) for kind in INTEGERS.values())
+store_int32, store_int64 = (_storer(kind, GLOBAL) for kind in INTEGERS.values())
 store_wide_float32, store_wide_float64 = (_wide_storer(kind, GLOBAL) for kind in FLOATS.values())
 shared_load_float32, shared_load_float64 = (_loader(kind, SHARED) for kind in FLOATS.values())
 shared_load_wide_float32, shared_load_wide_float64 = (_wide_loader(kind, SHARED) for kind in FLOATS.values())

@@ -177,7 +177,8 @@ class _Run:
             state = state_of(name)
             if state is not None:
                 states = self._sequence(steps + 1, size)
-                self._copy_rows(record.states[state], states[:, 0], size)
+                if not self.backward.forward.keeps_start:
+                    self._copy_rows(record.states[state], states[:, 0], size)
                 residuals["state", state], residuals[name] = states[:, :-1], states[:, 1:]
             else:
                 residuals[name] = self._sequence(steps, size)
@@ -185,9 +186,8 @@ class _Run:
         return self.backward.forward.run(replace(record, placed=places | residuals)), residuals
 
     def _sequence(self, steps, size) -> DeviceArray:
-        """Memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
-        width = line(size, self.dtype.itemsize) // self.dtype.itemsize
-        return empty((steps, self.rows, width), self.dtype, self.stream).swapaxes(0, 1)
+        """Memory for a value of every step, as the programs have it."""
+        return self.backward.forward.sequence(self.rows, steps, size, self.stream)
 
     def _in_segments(self) -> Result:
         """The results, with no residuals but the states at the cuts."""
@@ -224,7 +224,8 @@ class _Run:
             zeros(state.shape, self.dtype, self.stream) if g is None else self._given(g)
             for g, state in zip(given, record.states, strict=True)
         ]
-        cotangents += [zeros(constant.shape, self.dtype, self.stream) for constant in record.constants]
+        others = self.backward.adjoint.plan.state_shapes[count:]  # of constants, and of sums by row
+        cotangents += [zeros((self.rows, *shape), self.dtype, self.stream) for shape in others]
         d_x = zeros(record.x.shape, self.dtype, self.stream) if x else None
         backward = self.backward
         sums = CudaSums(backward.plain.load, self.dtype, backward.sums, self.stream)
@@ -232,7 +233,10 @@ class _Run:
             d_outputs = self._of_outputs(outputs, last)
             for start, after in reversed(self.segments):
                 cotangents = self._segment(start, after, cotangents, d_outputs, d_x, sums)
-        weights = backward.finish(record.weights, sums.totals())
+        after_constants = count + len(record.constants)
+        cotangents, by_row = cotangents[:after_constants], cotangents[after_constants:]
+        totals = [np.sum(download(one, self.stream), axis=0) for one in by_row] if by_row else sums.totals()
+        weights = backward.finish(record.weights, totals)
         if d_x is not None and self.reverse:
             d_x = d_x[:, ::-1]
         found: list = [d_x, *cotangents]  # to be brought to the host where x is
@@ -297,6 +301,10 @@ class _Run:
                 place=None if d_x is None else d_x[:, start:after],
                 placed=placed | operands,
             )
-            cotangents = list(backward.adjoint.run(part.turned()).states)
+            try:
+                cotangents = list(backward.adjoint.run(part.turned()).states)
+            except StepFailed as error:
+                place = after - 1 - error.step
+                raise error.at(error.row, steps - 1 - place if self.reverse else place) from None
             sums.add(part)
         return cotangents

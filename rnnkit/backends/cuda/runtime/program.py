@@ -72,6 +72,7 @@ class CudaProgram:
     gpu: GPU | None = None
     config: LaunchConfig | None = None  # for tests: in place of the one that is chosen
     placing: str | None = None
+    keeps_start = False  # whether a kept state stands before the first step, too
     _kernels: dict[tuple[int, KernelVariant], Kernel] = field(default_factory=dict)
     _ran: dict[tuple[int, KernelVariant], Kernel] = field(default_factory=dict)
     _bound: tuple = (None, None)
@@ -196,12 +197,19 @@ class CudaProgram:
             If a row fails at a step, see `rnnkit.backends.shared.failures`.
         """
         if not self.plan.messages:
-            return _Call(self, record).result(held)
+            return Call(self, record).result(held)
 
         def codes(shape):
             return zeros(shape, self.dtype, record.stream)
 
-        return checked(lambda one: _Call(self, one).result(held), record, self.plan.messages, codes)
+        return checked(lambda one: Call(self, one).result(held), record, self.plan.messages, codes)
+
+    # What a gradient's programs keep
+
+    def sequence(self, rows: int, steps: int, size: int, stream) -> DeviceArray:
+        """Memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
+        width = line(size, self.dtype.itemsize) // self.dtype.itemsize
+        return empty((steps, rows, width), self.dtype, stream).swapaxes(0, 1)
 
     def _shared_words(self) -> str:
         """How the time loop of the last call was shared."""
@@ -221,7 +229,7 @@ class CudaProgram:
         return "\n".join(lines)
 
 
-class _Call:
+class Call:
     """One call: arrays on the GPU, and launches in the order of a stream."""
 
     def __init__(self, program: CudaProgram, record: Record):
@@ -230,6 +238,8 @@ class _Call:
         self.on_gpu = isinstance(record.x, DeviceArray)
         self.rows, self.steps = record.x.shape[:2]
         self.copied_back: list = []
+        self.initial: list[DeviceArray] = []
+        self.final: list[DeviceArray] = []
 
     def result(self, held) -> Result:
         program, record, plan = self.program, self.record, self.program.plan
@@ -272,41 +282,22 @@ class _Call:
 
     def _launch(self, states, outputs, last, kept) -> list:
         """Run all sections, a block of steps at a time; the states at the end."""
-        program, record, plan, stream = self.program, self.record, self.program.plan, self.stream
+        program, plan, stream = self.program, self.program.plan, self.stream
         config, variant = program.chosen(self.rows)
         program._last = self.rows, config, variant
         block = self._block()
-        x = self._given(record.x, program.dtype)
-        x = x[:, ::-1] if record.reverse else x
-        mask = None
-        if record.mask is not None:
-            mask = self._given(record.mask, np.bool_)
-            mask = mask[:, ::-1] if record.reverse else mask
-        self.arrays = dict(program._prepacked(record.weights, stream))
+        self._bind(states, outputs, last, kept)
         for buffer in plan.buffers:
-            if buffer.kind == "x":
-                self.arrays["at", buffer] = x
-            elif buffer.kind == "constant":
-                self.arrays["at", buffer] = self._contiguous(record.constants[buffer.attr])
-            elif buffer.kind == "draw":
-                self.arrays["at", buffer] = self._contiguous(record.draws[buffer.attr])
-            elif buffer.kind in SEQUENCES:
-                self.arrays["at", buffer] = self._placed(record.placed[buffer.attr], buffer)
-            elif buffer.kind == "scratch":
+            if buffer.kind == "scratch":
                 self.arrays["at", buffer] = self._scratch(buffer, block, variant)
-            elif buffer.kind in OUTPUTS:
-                self.arrays["at", buffer] = outputs
         for i, (now, new) in enumerate(zip(*program.states, strict=True)):
             if not variant.shared:
                 row = line(program._sizes[i], program.dtype.itemsize)
                 for buffer in (now, new):
                     self.arrays["at", buffer] = empty((self.rows, row), np.uint8, stream)
         row = line(program._output, program.dtype.itemsize)
-        staged = mask is not None or outputs is None
+        staged = self.mask is not None or outputs is None
         self.stage = empty((self.rows, row), np.uint8, stream) if staged and not program._late else None
-        self.mask, self.last, self.outputs, self.kept = mask, last, outputs, kept
-        self.initial = [self._contiguous(state) for state in states]
-        self.final = [empty(state.shape, program.dtype, stream) for state in states]
         if CALL in program.sections:
             self._entries(CALL, self.rows, 1, 0)
         for start in range(0, self.steps, block):
@@ -318,6 +309,31 @@ class _Call:
                 self._entries(AFTER, self.rows * count, count, start)
             self.initial = self.final
         return self.final
+
+    def _bind(self, states, outputs, last, kept) -> None:
+        """Bring what a call has to the GPU, in processing order, and make room for its states at the end."""
+        program, record = self.program, self.record
+        x = self._given(record.x, program.dtype)
+        x = x[:, ::-1] if record.reverse else x
+        self.mask = None
+        if record.mask is not None:
+            mask = self._given(record.mask, np.bool_)
+            self.mask = mask[:, ::-1] if record.reverse else mask
+        self.arrays = dict(program._prepacked(record.weights, self.stream))
+        for buffer in program.plan.buffers:
+            if buffer.kind == "x":
+                self.arrays["at", buffer] = x
+            elif buffer.kind == "constant":
+                self.arrays["at", buffer] = self._contiguous(record.constants[buffer.attr])
+            elif buffer.kind == "draw":
+                self.arrays["at", buffer] = self._contiguous(record.draws[buffer.attr])
+            elif buffer.kind in SEQUENCES:
+                self.arrays["at", buffer] = self._placed(record.placed[buffer.attr], buffer)
+            elif buffer.kind in OUTPUTS:
+                self.arrays["at", buffer] = outputs
+        self.last, self.outputs, self.kept = last, outputs, kept
+        self.initial = [self._contiguous(state) for state in states]
+        self.final = [empty(state.shape, program.dtype, self.stream) for state in states]
 
     def _block(self) -> int:
         """How many steps are computed at a time."""
@@ -391,33 +407,40 @@ class _Call:
         shared = kernel.shared_bytes(config.tile, config.y, 1)
         function.launch((-(-entries // config.tile),), (config.x, config.y), shared, self.stream, table.address)
 
-    def _steps(self, config: LaunchConfig, variant: KernelVariant, start: int, count: int) -> None:
-        """Run some steps."""
-        program, record = self.program, self.record
-        kernel, function = program._loaded(STEP, variant)
-        groups = -(-self.rows // config.tile)
-        counter = zeros((groups * COUNTER_BYTES,), np.uint8, self.stream) if config.parts > 1 else None
+    def _steps_given(self, start: int, count: int) -> dict:
+        """What the kernel of the steps knows of some of them."""
         outputs = self.outputs
         given = {
-            ("all_rows",): self.rows,
-            ("tile",): config.tile,
             ("steps",): count,
-            ("counter",): 0 if counter is None else counter.address,
-            ("zero_masked",): int(record.zero_masked),
-            ("kept",): int(self.kept is not None),
+            ("zero_masked",): int(self.record.zero_masked),
             ("output",): 0 if outputs is None else outputs.address + start * outputs.strides[1],
+            ("output_row",): 0 if outputs is None else outputs.strides[0],
             ("output_step",): 0 if outputs is None else outputs.strides[1],
             ("held",): self.last.address,
-            ("stage",): 0 if self.stage is None else self.stage.address,
-            ("stage_row",): 0 if self.stage is None else self.stage.strides[0],
             **self._mask_given(start),
         }
-        for i in range(len(program._sizes)):
+        for i, (initial, final) in enumerate(zip(self.initial, self.final, strict=True)):
             kept = None if self.kept is None else self.kept[i]
-            given["initial", i], given["final", i] = self.initial[i].address, self.final[i].address
+            given["initial", i], given["final", i] = initial.address, final.address
             given["trajectory", i] = 0 if kept is None else kept.address + start * kept.strides[1]
             given["trajectory_row", i] = 0 if kept is None else kept.strides[0]
             given["trajectory_step", i] = 0 if kept is None else kept.strides[1]
+        return given
+
+    def _steps(self, config: LaunchConfig, variant: KernelVariant, start: int, count: int) -> None:
+        """Run some steps."""
+        kernel, function = self.program._loaded(STEP, variant)
+        groups = -(-self.rows // config.tile)
+        counter = zeros((groups * COUNTER_BYTES,), np.uint8, self.stream) if config.parts > 1 else None
+        given = {
+            ("all_rows",): self.rows,
+            ("tile",): config.tile,
+            ("counter",): 0 if counter is None else counter.address,
+            ("kept",): int(self.kept is not None),
+            ("stage",): 0 if self.stage is None else self.stage.address,
+            ("stage_row",): 0 if self.stage is None else self.stage.strides[0],
+            **self._steps_given(start, count),
+        }
         table = self._table_of(kernel, given, start)
         shared = kernel.shared_bytes(config.tile, config.y, config.parts)
         # Groups along x, where a grid may have 2**31 - 1 blocks: along y it is 65535.

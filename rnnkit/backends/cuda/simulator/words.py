@@ -17,6 +17,7 @@ from rnnkit.backends.formulas.numba_functions import fma as numba_fma
 from rnnkit.backends.formulas.table import FORMULAS, arity
 
 _FLOATS = {np.float32: ctypes.c_float, np.float64: ctypes.c_double}
+_INTEGERS = {np.int32: ctypes.c_int32, np.int64: ctypes.c_int64}
 _arriving = threading.Lock()
 
 
@@ -46,15 +47,22 @@ def seen(address):
     return ctypes.c_int64.from_address(address).value
 
 
-def _memory(dtype):
-    """What reads and writes one dtype."""
-    kind, size = _FLOATS[dtype], np.dtype(dtype).itemsize
+def _numbers(dtype, kind):
+    """What reads and writes a number of one dtype."""
 
     def load(address):
-        return dtype(kind.from_address(address).value)
+        return dtype(kind.from_address(int(address)).value)
 
     def store(address, value):
-        kind.from_address(address).value = value
+        kind.from_address(int(address)).value = value.item() if isinstance(value, np.generic) else value
+
+    return load, store
+
+
+def _memory(dtype):
+    """What reads and writes one dtype of floats, by numbers and by 16 bytes."""
+    size = np.dtype(dtype).itemsize
+    load, store = _numbers(dtype, _FLOATS[dtype])
 
     def load_wide(address):
         if address % 16:
@@ -87,8 +95,25 @@ def _jitted(name, function, operands):
     return function_of_numbers
 
 
+def _of_integers(name, function, of_floats):
+    """A function of NumPy for integers, another for floats."""
+
+    def of_numbers(*given):
+        return (function if isinstance(given[-1], (int, np.integer)) else of_floats)(*given)
+
+    of_numbers.__name__ = of_numbers.__qualname__ = name
+    return of_numbers
+
+
 globals().update(_memory(np.float32) | _memory(np.float64))
+for _dtype, _kind in _INTEGERS.items():
+    _load, _store = _numbers(_dtype, _kind)
+    _name = _dtype.__name__
+    globals().update({f"load_{_name}": _load, f"fixed_{_name}": _load, f"store_{_name}": _store})
 globals().update({name: _jitted(name, FUNCTIONS[name], arity(formula)) for name, formula in FORMULAS.items()})
+for _function in (np.maximum, np.minimum, np.sign, np.square):
+    _name = _function.__name__
+    globals()[_name] = _of_integers(_name, _function, globals()[_name])
 fma = _jitted("fma", numba_fma, 3)
 
 # What is rounded once, or not at all, NumPy's numbers do as any other.
@@ -96,6 +121,40 @@ add, subtract, multiply, divide, negative = np.add, np.subtract, np.multiply, np
 greater, greater_equal, less, less_equal = np.greater, np.greater_equal, np.less, np.less_equal
 equal, not_equal = np.equal, np.not_equal
 logical_and, logical_or, logical_xor, logical_not = np.logical_and, np.logical_or, np.logical_xor, np.logical_not
+
+
+# So it does with integers, which wrap.
+integer_absolute, integer_floor_divide, integer_remainder = np.absolute, np.floor_divide, np.remainder
+integer_fmod, invert = np.fmod, np.invert
+bitwise_and, bitwise_or, bitwise_xor = np.bitwise_and, np.bitwise_or, np.bitwise_xor
+left_shift, right_shift = np.left_shift, np.right_shift
+from_integer_float32, from_integer_float64 = np.float32, np.float64
+
+
+def _to_integer(dtype):
+    least = np.iinfo(dtype).min
+
+    def to_integer(x):
+        if isinstance(x, (int, np.integer)):
+            return np.int64(x).astype(dtype)
+        return dtype(int(x) if float(least) < x < -float(least) else least)
+
+    return to_integer
+
+
+to_int32, to_int64 = _to_integer(np.int32), _to_integer(np.int64)
+
+
+def round_float32(x):
+    return np.float64(np.float32(x))
+
+
+def _wrap(dtype):
+    return lambda x: x.astype(dtype).astype(x.dtype)
+
+
+wrap_int8, wrap_int16 = _wrap(np.int8), _wrap(np.int16)
+wrap_uint8, wrap_uint16, wrap_uint32 = _wrap(np.uint8), _wrap(np.uint16), _wrap(np.uint32)
 
 
 def where(condition, a, b):

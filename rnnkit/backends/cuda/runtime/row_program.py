@@ -1,0 +1,95 @@
+"""Calls of a plan by rows on a GPU: one kernel launch, in which a thread computes a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnnkit.backends.cuda.codegen.row_kernel import WARP
+from rnnkit.backends.cuda.codegen.section import KernelVariant
+from rnnkit.backends.cuda.memory.array import DeviceArray, download, empty
+from rnnkit.backends.cuda.runtime.cost_model import LaunchConfig
+from rnnkit.backends.cuda.runtime.program import Call, CudaProgram
+from rnnkit.backends.shared.call import Record, Result
+from rnnkit.backends.shared.failures import raise_first_of_rows
+from rnnkit.compiler.ir.plan import STEP
+
+_SCRATCH_BYTES = 1 << 28  # of a GPU's memory that the arrays of a step may take; fewer rows are then computed at a time
+_BLOCKS = 32  # of a multiprocessor at most
+
+
+@dataclass(eq=False)
+class CudaRowProgram(CudaProgram):
+    """Runs the kernel of a plan by rows over records.
+
+    Attributes
+    ----------
+    scratch : int
+        Bytes that the arrays of a step take for each row.
+    """
+
+    scratch: int = 0
+    keeps_start = True
+
+    def chosen(self, rows: int) -> tuple[LaunchConfig, KernelVariant]:
+        """How many threads a block has: those of a warp, until each multiprocessor has as many blocks as it can."""
+        gpu = self.current_gpu()
+        across = WARP if rows <= WARP * _BLOCKS * gpu.multiprocessors else 4 * WARP
+        across = min(across, gpu.across)
+        return LaunchConfig(1, across, 1, across, 1), KernelVariant()
+
+    def blocks(self, rows: int, config: LaunchConfig) -> int:
+        """As many as have the rows, or as scratch memory is for: then each thread has several rows, one by one."""
+        several = _SCRATCH_BYTES // max(1, self.scratch) // WARP * WARP
+        if several >= rows:
+            return config.blocks(rows)
+        return -(-max(WARP, several) // config.x)
+
+    def run(self, record: Record, held: DeviceArray | None = None) -> Result:
+        """The results of one call, on the GPU if x is, else on the host.
+
+        Raises
+        ------
+        StepFailed
+            If a row fails at a step, see `rnnkit.backends.shared.failures`.
+        """
+        return _RowCall(self, record).result(held)
+
+    def sequence(self, rows: int, steps: int, size: int, stream) -> DeviceArray:
+        """Memory for a value of every step, ``(warps, T, size * WARP)``: rows of a warp side by side."""
+        return empty((-(-rows // WARP), steps, size * WARP), self.dtype, stream)
+
+    def _shared_words(self) -> str:
+        if self._last is None:
+            return "on the GPU: a thread computes a row"
+        rows, config, _ = self._last
+        return f"on the GPU, for {rows} rows: a thread computes a row, {self.blocks(rows, config)} blocks of {config.x}"
+
+
+class _RowCall(Call):
+    """One call: one launch."""
+
+    program: CudaRowProgram
+
+    def _launch(self, states, outputs, last, kept) -> list:
+        """Run all steps; the states at the end."""
+        program = self.program
+        config, variant = program.chosen(self.rows)
+        program._last = self.rows, config, variant
+        self._bind(states, outputs, last, kept)
+        blocks = program.blocks(self.rows, config)
+        warps = -(-blocks * config.x // WARP)
+        scratch = empty((warps * WARP * program.scratch,), "uint8", self.stream)
+        messages = program.plan.messages
+        failures = empty((self.rows * bool(messages),), "int64", self.stream)
+        given = {
+            ("rows",): self.rows,
+            ("scratch",): scratch.address,
+            ("failures",): failures.address,
+            **self._steps_given(0, self.steps),
+        }
+        kernel, function = program._loaded(STEP, variant)
+        table = self._table_of(kernel, given, 0)
+        function.launch((blocks,), (config.x,), 0, self.stream, table.address)
+        if messages:
+            raise_first_of_rows(download(failures, self.stream), self.record, messages)
+        return self.final
