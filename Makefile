@@ -90,7 +90,7 @@ CONTRACT := $(filter-out $(OWN),$(wildcard tests/contract/test_*.py))
 COVERED := --cov --cov-append --cov-report=
 # Without the simulator.
 COMPILED := $(addprefix tests/backends/cuda/,$(addprefix device/,test_intrinsics.py test_value.py) \
-	codegen/test_kernel_source.py memory/test_driver.py memory/test_availability.py)
+	codegen/test_kernel_source.py codegen/test_row_kernel.py memory/test_driver.py memory/test_availability.py)
 
 # The simulator and the compiler of kernels take their time: EVERY=8 runs every eighth case.
 test-cuda: export NUMBA_ENABLE_CUDASIM = 1

@@ -8,6 +8,7 @@ the last, as on a GPU. An access is ordered behind another if its thread knew of
 import bisect
 import contextlib
 import gc
+import re
 import sys
 import threading
 import weakref
@@ -104,10 +105,9 @@ class _Launch:
         """The simulator's words, watched."""
         found = {}
         for name, word in vars(cuda_simulated).items():
-            kind = name.removesuffix("_float32").removesuffix("_float64")
-            if kind != name and kind != "to_float":
-                size = 16 if "wide" in kind else 4 if name.endswith("32") else 8
-                found[name] = self.watched(word, kind, size)
+            if of_memory := re.fullmatch(r"((?:shared_)?(?:load|fixed|store)(?:_wide)?)_(?:float|int)(32|64)", name):
+                kind, bits = of_memory.groups()
+                found[name] = self.watched(word, kind, 16 if "wide" in kind else int(bits) // 8)
         found["word"] = lambda table, i: self.watched(lambda at: cuda_simulated.word(table, i), "fixed", 8)(
             table + 8 * i
         )

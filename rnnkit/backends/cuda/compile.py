@@ -17,7 +17,7 @@ from rnnkit.backends.shared.prepack import prepacker
 from rnnkit.backends.shared.target import Target
 from rnnkit.compiler.ir.graph import Graph
 from rnnkit.compiler.ir.plan import Loop, Plan, RowPlan
-from rnnkit.compiler.ir.simplify import beyond_floats, places_in_floats
+from rnnkit.compiler.ir.simplify import places_in_floats
 from rnnkit.compiler.ir.strides import Walk
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.fusion import fuse
@@ -107,8 +107,8 @@ def compile_row_kernel(
 
 
 def target_of(graph: Graph) -> Target | None:
-    """A thread for each row, where a step needs one: for loops, computed places, and integers as values."""
-    return CUDA_BY_ROWS if is_narrow(graph) and beyond_floats(graph) else None
+    """A thread for each row, where a step has few numbers or has loops or computed places: as on the CPU."""
+    return CUDA_BY_ROWS if is_narrow(graph) else None
 
 
 def _any_columns(columns, dtype):

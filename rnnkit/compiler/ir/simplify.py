@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
-from rnnkit.compiler.ir.graph import BY_ROW, INPUTS, Graph, Node, View
+from rnnkit.compiler.ir.graph import INPUTS, Graph, Node, View
 
 Rule = Callable[[Graph, Node, tuple[Node, ...]], Node | None]
 
@@ -42,39 +42,27 @@ def product_by_parts(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node |
 RULES: tuple[Rule, ...] = (stable_sigmoid, product_by_parts)
 
 
-def beyond_floats(graph: Graph) -> str:
-    """What a step has that floats alone don't do, with its line: integers as values, loops, computed places; or ""."""
-    for node in graph.live():
-        kinds = {node.kind, *(a.kind for a in node.args)} - {"float", "bool"}
-        few = all(a.op != "literal" or bool((abs(a.attr.astype(float)) < 2**23).all()) for a in node.args)
-        counts = node.op in ("add", "subtract") and few and any(a.op == "literal" for a in node.args)
-        compares = node.kind == "bool" or node.op in (*INPUTS, "literal", "cast", "view", "concatenate", "where")
-        if node.op in BY_ROW:
-            what = "an element at a computed place" if node.op in ("take", "put") else "a loop"
-        elif kinds and not (kinds <= {"int32", "int64"} and (counts or compares)):
-            what = f"{node.op} of {sorted(kinds)[0]}"
-        else:
-            continue
-        return f"{what} in the line {node.line!r}"
-    return ""
-
-
 def places_in_floats(graph: Graph) -> Graph:
     """The same step for a target without integers, where these are places alone: counted, compared and chosen.
 
     Raises
     ------
     ValueError
-        If a step computes with integers, or in float32 beside float64, or loops over values; with the operation and
-        the line.
+        If a step computes with integers, or in float32 beside float64, with the operation and the line.
     """
-    if all(node.kind in ("float", "bool") and node.op not in BY_ROW for node in graph.live()):
+    exact = ("int32", "int64")
+    if all(node.kind in ("float", "bool") for node in graph.live()):
         return graph
-    if found := beyond_floats(graph):
-        raise ValueError(
-            "expected a step of few numbers for a GPU, where it loops, finds elements at computed places, or computes "
-            f'with integers; got {found}; keep the layer on device="cpu"'
-        )
+    for node in graph.live():
+        kinds = {node.kind, *(a.kind for a in node.args)} - {"float", "bool"}
+        few = all(a.op != "literal" or bool((abs(a.attr.astype(float)) < 2**23).all()) for a in node.args)
+        counts = node.op in ("add", "subtract") and few and any(a.op == "literal" for a in node.args)
+        compares = node.kind == "bool" or node.op in (*INPUTS, "literal", "cast", "view", "concatenate", "where")
+        if kinds and not (kinds <= set(exact) and (counts or compares)):
+            raise ValueError(
+                "expected a step of many numbers to compute with floats on a GPU, and with integers only as places; "
+                f'got {node.op} of {sorted(kinds)[0]} in the line {node.line!r}; keep the layer on device="cpu"'
+            )
     return rebuilt(graph, (_place_in_floats,))
 
 

@@ -33,6 +33,7 @@ from rnnkit.compiler.ir.plan import (
     RowLoop,
     RowPlan,
     Slot,
+    all_lines,
 )  # fmt: skip
 
 WARP = 32
@@ -61,7 +62,10 @@ class RowKernelWriter(RowLines):
         self.outputs = next(names for b, names in writes if b.kind == "output")
         self.kept = [(b, names) for b, names in writes if b.kind == "residual"]
         self.next = [(b.attr, names) for b, names in plan.writes if b.kind == "next"]
-        self.scratch = sum(self._slot_bytes(slot) for slot in plan.slots)
+        loops = [line for line in all_lines(plan.lines) if isinstance(line, RowLoop)]
+        going = [loop.going for loop in loops]  # a thread knows how many rounds its row had
+        self.slots = [slot for slot in plan.slots if slot not in going]
+        self.scratch = sum(self._slot_bytes(slot) for slot in self.slots)
 
     def run(self) -> Kernel:
         """The kernel."""
@@ -108,10 +112,10 @@ class RowKernelWriter(RowLines):
         for buffer in self.plan.buffers:
             if buffer.kind == "prepacked":
                 lines.append(f"at_{buffer.name} = {self._word(('at', buffer))}")
-        if self.plan.slots:
+        if self.slots:
             lines.append(f"scratch = {self._word(('scratch',))} + thread // {WARP} * {self.scratch * WARP}")
         before = 0
-        for slot in self.plan.slots:
+        for slot in self.slots:
             lines.append(f"slot_{slot.name} = scratch + {before * WARP} + lane * {self._item(slot)}")
             before += self._slot_bytes(slot)
         lines += self._of_section(PREPACK)

@@ -13,7 +13,7 @@ from rnnkit.backends.shared.call import Record, Result
 from rnnkit.backends.shared.failures import raise_first_of_rows
 from rnnkit.compiler.ir.plan import STEP
 
-_SCRATCH_BYTES = 1 << 28  # of a GPU's memory that the arrays of a step may take; fewer rows are then computed at a time
+_SCRATCH_BYTES = 1 << 30  # of a GPU's memory that the arrays of a step may take; fewer rows are then computed at a time
 _BLOCKS = 32  # of a multiprocessor at most
 
 

@@ -1,6 +1,7 @@
 """Words of a kernel on a GPU, compiled without one: what instructions they become, and that they become any."""
 
 import os
+import re
 
 import pytest
 
@@ -13,7 +14,7 @@ from cuda_ptx import ARCHITECTURES, instructions, names, ptx
 
 from rnnkit.backends.cuda.device import intrinsics
 from rnnkit.backends.cuda.simulator import words
-from rnnkit.compiler.ir.operations import BY_LANE, OPERATIONS
+from rnnkit.compiler.ir.operations import BY_LANE, INTEGER_OPERATIONS, OPERATIONS
 
 if cuda_ptx.ptxas() is None:
     pytest.skip("no ptxas: numba-cuda's extra cu12 or cu13 brings it", allow_module_level=True)
@@ -103,12 +104,28 @@ WORDS = {
     "byte": "store_DTYPE(a, where(byte(b), load_DTYPE(a), 0))",
     "arrive": "store_DTYPE(a + SIZE * arrive(b), load_DTYPE(a))",
     "seen": "store_DTYPE(a + SIZE * seen(b), load_DTYPE(a))",
+    "from_integer_DTYPE": "store_DTYPE(a, from_integer_DTYPE(load_int32(b)))",
+    "round_float32": "store_float64(a, round_float32(load_float64(a)))",
+    **{f"{word}_{kind}": statement.replace("KIND", kind) for kind in ("int32", "int64") for word, statement in {
+        "load": "store_KIND(a, load_KIND(a + 8))",
+        "fixed": "store_KIND(a, fixed_KIND(b))",
+        "store": "store_KIND(a, load_KIND(a + 8))",
+        "to": "store_KIND(a, to_KIND(load_DTYPE(a)))",
+    }.items()},
+    **{f"wrap_{kind}": f"store_int32(a, wrap_{kind}(load_int32(a)))" for kind in ("int8", "int16", "uint8", "uint16")},
+    "wrap_uint32": "store_int64(a, wrap_uint32(load_int64(a)))",
+}  # fmt: skip
+# Words of integers alone, each with its operands.
+OF_INTEGERS = {
+    operation.text.partition("(")[0] if operation.text.endswith(")") else name: operation.text.count("{")
+    for name, operation in INTEGER_OPERATIONS.items()
+    if operation.text.startswith("integer_") or name not in OPERATIONS
 }
 
 
 def test_every_word_is_under_test():
     listed = {name.replace("DTYPE", dtype) for name in WORDS for dtype in DTYPES}
-    assert set(intrinsics.__all__) == listed | (set(OPERATIONS) - {"to_float"})
+    assert set(intrinsics.__all__) == listed | OF_INTEGERS.keys() | (set(OPERATIONS) - {"to_float"})
 
 
 def test_the_simulator_knows_every_word():
@@ -124,6 +141,23 @@ def test_a_word_compiles(name, dtype, cc):
     assert found[1:] == (0, 0, 0, 0)
     assert atomics(code) == (["atom.global.add.u64"] if name == "arrive" else [])
     assert not any("approx" in line or "call" in line or "cvta" in line for line in instructions(code))
+
+
+@pytest.mark.parametrize("kind, cc", [("int32", (9, 0)), ("int64", (8, 0))])
+@pytest.mark.parametrize("name", [*OF_INTEGERS, *(INTEGER_OPERATIONS.keys() & OPERATIONS.keys())])
+def test_integers_stay_integers(name, kind, cc):
+    operation = INTEGER_OPERATIONS.get(name)
+    count = OF_INTEGERS.get(name) or len(set(re.findall(r"{\d}", operation.text)))
+    values = [f"load_{kind}(a + {8 * i})" for i in range(count)]
+    values[0] = "byte(a)" if name == "where" else values[0]
+    text = f"{name}({', '.join(values)})"
+    if operation is not None and operation.text.startswith("integer_"):
+        text = f"integer_{text}"
+    if operation is not None and operation.result == "bool":
+        text = f"where({text}, np.{kind}(1), np.{kind}(0))"
+    code = ptx(kernel(f"store_{kind}(a, {text})", "float32"), cc=cc)
+    assert not any(".f32" in one or ".f64" in one for one in names(code))
+    assert taken(code, cc).stack == 0
 
 
 @each_target
