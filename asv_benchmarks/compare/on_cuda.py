@@ -25,10 +25,10 @@ import numpy as np  # noqa: E402
 import peers  # noqa: E402
 import predicted  # noqa: E402
 import problems  # noqa: E402
-from benchmarks import sizes  # noqa: E402
+from benchmarks import recurrences, sizes  # noqa: E402
 from gradients import cotangents  # noqa: E402
 from timing import Figures, Settings, in_turns  # noqa: E402
-from writing import beside_others, table  # noqa: E402
+from writing import beside_others, both, table  # noqa: E402
 
 import rnnkit as rk  # noqa: E402
 from rnnkit.backends.cuda.memory.array import upload  # noqa: E402
@@ -38,6 +38,7 @@ from rnnkit.backends.cuda.runtime.cost_model import current_gpu  # noqa: E402
 TINY = [(1, 3, 2, 4), (3, 4, 2, 3)]
 BOUNDS = {"float32": 1e-5, "float64": 1e-12}  # of the CPU's results, over as many steps
 STEPS = 200
+LOOPS = [(1, 2000), (1000, 500), (50_000, 200)]  # rows and steps of steps of one row
 PACKAGES = ("numba", "numba-cuda", "numpy", "torch", "jax")
 
 
@@ -194,6 +195,55 @@ def measured(cell: str, size: sizes.Size, settings: Settings) -> tuple[dict, dic
     return times[0], times[1]
 
 
+# Steps of one row
+
+
+def of_a_loop(recurrence, size, rounds: int) -> tuple[float, list[str]]:
+    """The share of outputs that are the CPU's, and times of the call and of its gradient there and here."""
+    from numba import cuda
+
+    here, there = recurrences.layer_of(recurrence), recurrences.layer_of(recurrence)
+    x, more = recurrences.data_of(recurrence, size)
+    expected, there = here(x, **more), there.to("cuda")
+    x_there, more_there = upload(x), {name: [upload(one) for one in several] for name, several in more.items()}
+    found = there(x_there, **more_there).copy_to_host()
+
+    def waited(run):
+        def both():
+            run()
+            cuda.synchronize()
+
+        return both
+
+    def with_gradient(layer, x, more, ones):
+        layer.vjp(x, **more)[1](ones)
+
+    ones = np.ones_like(expected)
+    ones_there = upload(ones)
+    calls = [(lambda: here(x, **more), waited(lambda: there(x_there, **more_there)))]
+    if recurrence.differentiable:
+        on_card = waited(lambda: with_gradient(there, x_there, more_there, ones_there))
+        calls.append((lambda: with_gradient(here, x, more, ones), on_card))
+    shown = []
+    for on_host, on_card in calls:
+        times = in_turns({"cpu": on_host, "gpu": on_card}, rounds)
+        shown += [both(times["gpu"], 1e3), both(times["cpu"], 1e3)]
+    share = np.isclose(found, expected, rtol=1e-4, atol=1e-4, equal_nan=True).mean()
+    return float(share), shown + [""] * (4 - len(shown))
+
+
+def loops(wanted, settings: Settings) -> tuple[list[str], bool]:
+    """A table of the recurrences of one row, and whether their results are the CPU's."""
+    rows, right = [], True
+    for recurrence in recurrences.CORPUS[::20] if simulated() else recurrences.CORPUS:
+        for size in wanted:
+            share, shown = of_a_loop(recurrence, size, settings.rounds)
+            right = right and share > 0.99  # what decides by rounded values may decide otherwise
+            rows.append([f"{recurrence.name}: {', '.join(map(str, size))}", f"{share:.2%}", *shown])
+    header = ["recurrence: rows, steps", "as on the CPU", "GPU", "CPU", "with gradient: GPU", "CPU"]
+    return table(header, rows), right
+
+
 def conditions(settings: Settings) -> str:
     """The GPU, the versions of all that took part, the day and the rounds."""
     device = rk.cuda.devices()[0]
@@ -211,7 +261,7 @@ def conditions(settings: Settings) -> str:
     return f"{gpu}; {', '.join(versions)}; {datetime.date.today().isoformat()}, {settings.rounds} rounds."
 
 
-def page(checks: list[str], figures: dict[str, Figures], settings: Settings) -> str:
+def page(checks: list[str], figures: dict[str, Figures], of_rows: list[str], settings: Settings) -> str:
     """Everything that was found, in Markdown."""
     lines = ["# On a GPU", "", conditions(settings), ""]
     if simulated():
@@ -227,6 +277,8 @@ def page(checks: list[str], figures: dict[str, Figures], settings: Settings) -> 
     ]
     for title, found in figures.items():
         lines += ["", f"## {title}", "", *beside_others()(found)]
+    told = "A thread computes a row. Milliseconds per call, minimum / median; the CPU's beside them is this machine's."
+    lines += ["", "## Steps of one row", "", told, "", *of_rows] if of_rows else []
     lines += [line for note in settings.notes for line in ("", note)]
     return "\n".join(lines) + "\n"
 
@@ -252,6 +304,8 @@ def main() -> int:
             return 2
         wanted, settings = (TINY if options.tiny else sizes.CELLS), Settings(options.rounds)
         checks, right = check(wanted)
+        of_rows, as_here = loops([(3, 4)] if options.tiny else LOOPS, settings)
+        right = right and as_here
         figures: dict[str, Figures] = {}
         for cell in predicted.CELLS if right else ():
             for size in wanted:
@@ -261,7 +315,7 @@ def main() -> int:
                 figures.setdefault(f"{cell}, with its gradient", {})[sizes.text(size)] = gradient
         if not right:
             settings.note("Nothing was measured, since a result is wrong.")
-        text, code = page(checks, figures, settings), 0 if right else 1
+        text, code = page(checks, figures, of_rows, settings), 0 if right else 1
     print(text, end="")
     if options.output:
         options.output.write_text(text, encoding="utf-8")

@@ -34,4 +34,5 @@ def test_all_that_would_be_measured_runs_at_tiny_sizes(tmp_path):
     assert found.returncode == 0, found.stderr
     text = page.read_text(encoding="utf-8")
     assert "times of numba's simulator" in text and "| hold |" in text
+    assert "## Steps of one row" in text and "| 100.00% |" in text
     assert all(f"## {cell}{more}\n" in text for cell in ("LSTM", "gated") for more in ("", ", with its gradient"))

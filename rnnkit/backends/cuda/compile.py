@@ -101,7 +101,7 @@ def compile_row_kernel(
     gradient: Callable[[CudaProgram], CudaBackward] | None = None,
 ) -> CudaRowProgram:
     """The program of a plan by rows."""
-    prepack, words = prepacker(plan, dtype, LAYOUT), describe(plan, dtype)
+    prepack, words = prepacker(plan, dtype, LAYOUT), describe(plan, dtype, threads=True)
     scratch = source.writer.scratch
     return CudaRowProgram(plan, source, load, prepack, ([], []), dtype, show, words, gradient=gradient, scratch=scratch)
 

@@ -18,10 +18,13 @@ from rnnkit.compiler.ir.plan import (
 )
 
 
-def describe(plan: Plan, dtype) -> str:
-    """What runs once, per call, per block of steps and per step, a line a stage; then what leaves vectors."""
+def describe(plan: Plan, dtype, threads: bool = False) -> str:
+    """What runs once, per call, per block of steps and per step, a line a stage; then what leaves vectors.
+
+    Rows are the lanes of vectors in a plan by rows, or the `threads` of a GPU.
+    """
     if isinstance(plan, RowPlan):
-        return _by_rows(plan)
+        return _by_rows(plan, threads)
     lines = []
     weights = [w for w in plan.prepacked.values() if not isinstance(w, list) and w.op not in ("weight", "literal")]
     packed = [w for w in plan.prepacked.values() if isinstance(w, list)]
@@ -39,9 +42,10 @@ def describe(plan: Plan, dtype) -> str:
     return "\n".join(lines)
 
 
-def _by_rows(plan: RowPlan) -> str:
+def _by_rows(plan: RowPlan, threads: bool) -> str:
     """The operations of each section, with how many there are of each."""
-    lines = ["lanes of vectors are rows of the batch; each number of a row is a line, and states stay in registers"]
+    rows = "a thread computes a row of the batch" if threads else "lanes of vectors are rows of the batch"
+    lines = [f"{rows}; each number of a row is a line, and states stay in registers"]
     of_all: set[str] = set()
     for section, title in list(enumerate(SECTIONS))[1:]:
         mine = [x for x in all_lines(plan.lines) if isinstance(x, Pointwise) and plan.sections[x.name] == section]
@@ -50,10 +54,12 @@ def _by_rows(plan: RowPlan) -> str:
         if counts:
             lines.append(f"{title}: {', '.join(f'{count} {op}' for op, count in counts.items())}")
     loops = sum(isinstance(line, RowLoop) for line in all_lines(plan.lines))
-    lines += (
-        [f"with {loops} loop{'s' * (loops > 1)}, each until no row of a group wants another round"] if loops else []
-    )
-    return "\n".join(lines + [f"{op}: lane by lane {where}" for op, where in BY_LANE.items() if op in of_all])
+    if loops:
+        until = "its row wants no other round" if threads else "no row of a group wants another round"
+        lines.append(f"with {loops} loop{'s' * (loops > 1)}, each until {until}")
+    if not threads:
+        lines += [f"{op}: lane by lane {where}" for op, where in BY_LANE.items() if op in of_all]
+    return "\n".join(lines)
 
 
 def _stage(stage) -> str:

@@ -139,7 +139,7 @@ class RowKernelWriter(RowLines):
         item, lines = self.item, []
         for i, size in enumerate(self.sizes):
             lines.append(f"start = {self._word(('initial', i))} + row * {size * item}")
-            lines += self._set(i, [f"fixed_{self.dtype.name}(start + {j * item})" for j in range(size)])
+            lines += self._set(i, [f"fixed_{self.dtype.name}({_behind('start', j * item)})" for j in range(size)])
         for buffer in self.plan.buffers:
             if buffer.kind in OF_CALL:
                 lines.append(f"at_{buffer.name} = {self._word(('at', buffer))} + row * {buffer.size * item}")
@@ -156,7 +156,7 @@ class RowKernelWriter(RowLines):
         size = len(self.outputs) * item
         held = [f"held_{j}" for j in range(len(self.outputs))]
         lines.append(f"last = {self._word(('held',))} + row * {size}")
-        lines += [f"{name} = load_{self.dtype.name}(last + {j * item})" for j, name in enumerate(held)]
+        lines += [f"{name} = load_{self.dtype.name}({_behind('last', j * item)})" for j, name in enumerate(held)]
         if self.plan.messages:
             lines.append("failed = 0")
         lines += ["for t in range(steps):", *indented(self._step())]
@@ -173,7 +173,7 @@ class RowKernelWriter(RowLines):
         for buffer in self.plan.buffers:
             if buffer.kind in (*_OF_STEPS, "residual"):
                 lines.append(f"at_{buffer.name} = row_{buffer.name} + t * {self._word(('step', buffer))}")
-        lines += ["if used:", *indented([*self._used(), "pass"])]
+        lines += ["if used:", *indented(self._used() or ["pass"])]
         for buffer, _ in self.kept:
             if buffer.held_state is not None:
                 lines += self._stored(f"at_{buffer.name}", self.item * WARP, self._state(buffer.held_state))
@@ -227,7 +227,8 @@ class RowKernelWriter(RowLines):
         for i in range(len(self.sizes)):
             row, step = self._word(("trajectory_row", i)), self._word(("trajectory_step", i))
             at = f"trajectory_{i} + row * {row} + t * {step}"
-            lines += [f"if trajectory_{i} != 0:", *indented([*self._stored(at, self.item, self._state(i)), "pass"])]
+            stored = self._stored(at, self.item, self._state(i))
+            lines += [f"if trajectory_{i} != 0:", *indented(stored)] if stored else []
         return lines
 
     # States and memory
@@ -240,7 +241,7 @@ class RowKernelWriter(RowLines):
 
     def _in_slot(self, slot: Slot, size: int) -> list[str]:
         load, step = self._function("load", slot), self._item(slot) * WARP
-        return [f"{load}(slot_{slot.name} + {j * step})" for j in range(size)]
+        return [f"{load}({_behind(f'slot_{slot.name}', j * step)})" for j in range(size)]
 
     def _set(self, i: int, numbers: list[str]) -> list[str]:
         """A state becomes these numbers."""
@@ -251,7 +252,8 @@ class RowKernelWriter(RowLines):
 
     def _stored(self, at: str, step: int, numbers: list[str], first: int = 0) -> list[str]:
         """Numbers of the layer's dtype go to an address, so many bytes from one to the next."""
-        return [f"store_{self.dtype.name}({at} + {j * step}, {number})" for j, number in enumerate(numbers, first)]
+        store = f"store_{self.dtype.name}"
+        return [f"{store}({_behind(at, j * step)}, {number})" for j, number in enumerate(numbers, first)]
 
     def place(self, place: Slot | Buffer) -> tuple[str, bool]:
         """Where an array of the row begins, and whether its numbers stand side by side for the rows of a warp."""
@@ -272,7 +274,7 @@ class RowKernelWriter(RowLines):
     def _address(self, place: Slot | Buffer, offset: int, stride: int, index: str) -> tuple[str, str]:
         at, side_by_side = self.place(place)
         step = self._item(place) * (WARP if side_by_side else 1)
-        at = f"{at} + {offset * step}" if offset else at
+        at = _behind(at, offset * step)
         return f"{at} + to_int64({index}) * {stride * step}" if index else at, ""
 
     def _put_element(self, line: Put) -> list[str]:
@@ -324,6 +326,10 @@ class RowKernelWriter(RowLines):
     def exceeded(self, loop: RowLoop, going: str) -> list[str]:
         """What follows where a row wants more rounds than there may be."""
         return ["if failing == 0:", f"    failing = np.{self.dtype.name}({loop.code})"]
+
+
+def _behind(address: str, distance: int) -> str:
+    return f"{address} + {distance}" if distance else address
 
 
 def _wrapped(text: str, kind: str) -> str:

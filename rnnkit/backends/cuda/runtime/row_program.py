@@ -60,9 +60,11 @@ class CudaRowProgram(CudaProgram):
 
     def _shared_words(self) -> str:
         if self._last is None:
-            return "on the GPU: a thread computes a row"
+            return "on the GPU: how many threads a block has is chosen at the first call"
         rows, config, _ = self._last
-        return f"on the GPU, for {rows} rows: a thread computes a row, {self.blocks(rows, config)} blocks of {config.x}"
+        blocks = self.blocks(rows, config)
+        several = "" if blocks * config.x >= rows else ", each for row after row"
+        return f"on the GPU, for {rows} rows: {blocks} blocks of {config.x} threads{several}"
 
 
 class _RowCall(Call):

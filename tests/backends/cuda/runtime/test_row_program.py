@@ -7,7 +7,7 @@ import pytest
 from corpus_runs import CORPUS, drawn, layer_of
 from matrix import flat, same_bits
 from random_rows import random_row_step
-from row_steps import FAILING, FEATURES, ROW_STEPS, by_name, one_fails
+from row_steps import FAILING, ROW_STEPS, by_name, one_fails
 
 pytest.importorskip("numba_cuda", reason="numba-cuda isn't installed")
 if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") == "0":
@@ -192,7 +192,8 @@ def test_a_layer_keeps_its_states_and_says_what_it_does():
     for part in (slice(0, 2), slice(2, 6)):
         same_bits([there(x[:, part])], [here(x[:, part])])
     told = there.explain()
-    assert "traced, on a GPU" in told and "for 2 rows: a thread computes a row" in told
+    assert "traced, on a GPU" in told and "a thread computes a row of the batch; " in told
+    assert "on the GPU, for 2 rows: 1 blocks of " in told and "each until its row wants no other round" in told
     assert there.explain(source=True).count("def run(table)") == 1
 
 
