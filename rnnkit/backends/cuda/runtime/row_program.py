@@ -34,15 +34,18 @@ class CudaRowProgram(CudaProgram):
         """How many threads a block has: those of a warp, until each multiprocessor has as many blocks as it can."""
         gpu = self.current_gpu()
         across = WARP if rows <= WARP * _BLOCKS * gpu.multiprocessors else 4 * WARP
-        across = min(across, gpu.across)
+        while across > gpu.across:
+            across //= 2
         return LaunchConfig(1, across, 1, across, 1), KernelVariant()
 
     def blocks(self, rows: int, config: LaunchConfig) -> int:
-        """As many as have the rows, or as scratch memory is for: then each thread has several rows, one by one."""
-        several = _SCRATCH_BYTES // max(1, self.scratch) // WARP * WARP
-        if several >= rows:
-            return config.blocks(rows)
-        return -(-max(WARP, several) // config.x)
+        """As many as have the rows, or as scratch memory is for: then each thread has several rows, one by one.
+
+        Those are whole warps, so that a row's place in its warp is its thread's.
+        """
+        several = _SCRATCH_BYTES // max(1, self.scratch)
+        whole = max(WARP, config.x)
+        return config.blocks(rows if several >= rows else max(whole, several // whole * whole))
 
     def run(self, record: Record, held: DeviceArray | None = None) -> Result:
         """The results of one call, on the GPU if x is, else on the host.

@@ -19,6 +19,7 @@ from cuda_runs import gradient, near, on_cpu, on_gpu, record_of, results
 import rnnkit as rk
 from rnnkit.backends.cuda.codegen.row_kernel import WARP
 from rnnkit.backends.cuda.runtime import row_program
+from rnnkit.backends.cuda.runtime.cost_model import A100, H100
 from rnnkit.backends.cuda.runtime.row_program import CudaRowProgram
 from rnnkit.backends.shared.call import Record
 from rnnkit.compiler.ir.kinds import INTEGERS
@@ -121,15 +122,38 @@ def test_gradients_in_segments_and_windows(name, options):
         check(*the_loops(name=name, number=number), **options)
 
 
-@pytest.mark.parametrize("name", ["states_change_places", "rows_of_an_array"])
-def test_a_thread_has_row_after_row_where_memory_is_short(name, monkeypatch):
-    layer, record = the_loops(WARP + 3, name=name)
-    whole = on_gpu(layer)
-    assert whole.blocks(10**6, whole.chosen(10**6)[0]) * whole.chosen(10**6)[0].x * whole.scratch <= 1 << 30
+@rk.cell(states={"m": 10}, per_row=True)
+def turned(x, states):
+    m = states.m.copy()
+    k = int(abs(x[0]) * 4.0) % 10
+    m[k] = np.sin(m[k - 1] + x[1])
+    return m[9 - k], (m,)
+
+
+def test_a_thread_has_row_after_row_where_memory_is_short(monkeypatch):
     monkeypatch.setattr(row_program, "_SCRATCH_BYTES", 1)
+    layer = rk.RNN(turned(), dtype="float64")
+    layer.build((None, None, 2))
+    rng, rows = np.random.default_rng(0), WARP + 3
+    record = a_call(layer, rng.normal(size=(rows, 4, 2)), [rng.normal(size=(rows, 10))])
     program = on_gpu(layer)
-    assert program.blocks(10**6, program.chosen(10**6)[0]) * program.chosen(10**6)[0].x < WARP + 3
     check(layer, record, gpu=program)
+    assert ", each for row after row" in program.explain()
+
+
+def test_memory_for_arrays_of_a_step_is_bounded():
+    layer, _ = the_loops()
+    for gpu in (H100, A100):
+        program = on_gpu(layer, gpu=gpu)
+        for rows in (1, 31, 1000, 10**5, 10**8):
+            config, _ = program.chosen(rows)
+            threads = program.blocks(rows, config) * config.x
+            assert config.x % WARP == 0 and threads < rows + config.x
+            assert (
+                threads >= rows
+                or threads * program.scratch <= row_program._SCRATCH_BYTES < 2 * threads * program.scratch
+            )
+        assert threads < rows
 
 
 @rk.cell(
