@@ -18,13 +18,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
+from rnnkit import docstrings
 from rnnkit.activations import log_softmax, softplus
 from rnnkit.arguments import fraction, real_number
 from rnnkit.arrays import real, refuse
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.serialization import registry
 from rnnkit.serialization.configuration import described, is_described, named_config
@@ -125,25 +127,9 @@ def mean_squared_error(y_true: Array, y_pred: Array) -> Any:
     return np.mean(np.square(y_pred - y_true), axis=-1)
 
 
+@described_as(mean_squared_error)
 def mean_absolute_error(y_true: Array, y_pred: Array) -> Any:
     """Compute ``mean(|y_pred - y_true|)`` over the last axis.
-
-    Parameters
-    ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -155,27 +141,11 @@ def mean_absolute_error(y_true: Array, y_pred: Array) -> Any:
     return np.mean(np.abs(y_pred - y_true), axis=-1)
 
 
+@described_as(mean_squared_error)
 def mean_absolute_percentage_error(y_true: Array, y_pred: Array) -> Any:
     """Compute ``mean(100 |y_pred - y_true| / |y_true|)`` over the last axis.
 
     Sizes of y_true below 1e-7 count as 1e-7.
-
-    Parameters
-    ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -187,27 +157,11 @@ def mean_absolute_percentage_error(y_true: Array, y_pred: Array) -> Any:
     return 100.0 * np.mean(np.abs(y_true - y_pred) / np.maximum(np.abs(y_true), EPSILON), axis=-1)
 
 
+@described_as(mean_squared_error)
 def mean_squared_logarithmic_error(y_true: Array, y_pred: Array) -> Any:
     """Compute ``mean((log(1 + y_pred) - log(1 + y_true))^2)`` over the last axis.
 
     What is below 1e-7 counts as 1e-7.
-
-    Parameters
-    ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -220,25 +174,9 @@ def mean_squared_logarithmic_error(y_true: Array, y_pred: Array) -> Any:
     return np.mean(np.square(difference), axis=-1)
 
 
+@described_as(mean_squared_error)
 def hinge(y_true: Array, y_pred: Array) -> Any:
     """Compute ``max(1 - y_true y_pred, 0)`` for labels of -1 and 1, or of 0 and 1; the mean over the last axis.
-
-    Parameters
-    ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -250,25 +188,9 @@ def hinge(y_true: Array, y_pred: Array) -> Any:
     return np.mean(np.maximum(1.0 - np.where(y_true == 0, -1.0, y_true) * y_pred, 0.0), axis=-1)
 
 
+@described_as(mean_squared_error)
 def squared_hinge(y_true: Array, y_pred: Array) -> Any:
     """Compute the square of what `hinge` is the mean of; the mean over the last axis.
-
-    Parameters
-    ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -280,25 +202,9 @@ def squared_hinge(y_true: Array, y_pred: Array) -> Any:
     return np.mean(np.square(np.maximum(1.0 - np.where(y_true == 0, -1.0, y_true) * y_pred, 0.0)), axis=-1)
 
 
+@described_as(mean_squared_error)
 def categorical_hinge(y_true: Array, y_pred: Array) -> Any:
     """Compute ``max(1 + the largest prediction of another class - that of y_true's class, 0)`` for one-hot y_true.
-
-    Parameters
-    ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -312,6 +218,7 @@ def categorical_hinge(y_true: Array, y_pred: Array) -> Any:
     return np.maximum(wrong - right + 1.0, 0.0)
 
 
+@described_as(mean_squared_error)
 def huber(y_true: Array, y_pred: Array, delta: float = 1.0) -> Any:
     """Compute ``e^2 / 2`` for errors up to `delta`, ``delta (|e| - delta / 2)`` beyond; the mean over the last axis.
 
@@ -319,22 +226,8 @@ def huber(y_true: Array, y_pred: Array, delta: float = 1.0) -> Any:
 
     Parameters
     ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
     delta : float above 0
         Where the loss becomes linear, in units of y.
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -348,25 +241,9 @@ def huber(y_true: Array, y_pred: Array, delta: float = 1.0) -> Any:
     return np.mean(0.5 * np.square(near) + delta * (size - near), axis=-1)
 
 
+@described_as(mean_squared_error)
 def log_cosh(y_true: Array, y_pred: Array) -> Any:
     """Compute ``log(cosh(y_pred - y_true))``, a smooth absolute error; the mean over the last axis.
-
-    Parameters
-    ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -379,6 +256,7 @@ def log_cosh(y_true: Array, y_pred: Array) -> Any:
     return np.mean(size + softplus(-2.0 * size) - math.log(2.0), axis=-1)
 
 
+@described_as(mean_squared_error)
 def quantile(y_true: Array, y_pred: Array, levels: Any = 0.5) -> Any:
     """Compute the pinball loss ``max(q e, (q - 1) e)``, ``e = y_true - y_pred``; the mean over the last axis.
 
@@ -392,18 +270,6 @@ def quantile(y_true: Array, y_pred: Array, levels: Any = 0.5) -> Any:
         With several levels, one value for each on its last axis.
     levels : float or sequence of float
         Between 0 and 1.
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -420,6 +286,7 @@ def quantile(y_true: Array, y_pred: Array, levels: Any = 0.5) -> Any:
     return np.mean(np.maximum(level * error, (level - 1.0) * error), axis=-1)
 
 
+@described_as(mean_squared_error)
 def binary_crossentropy(y_true: Array, y_pred: Array, from_logits: bool = False, label_smoothing: float = 0.0) -> Any:
     """Compute ``-y_true log(p) - (1 - y_true) log(1 - p)``; the mean over the last axis.
 
@@ -430,20 +297,9 @@ def binary_crossentropy(y_true: Array, y_pred: Array, from_logits: bool = False,
     y_pred : ndarray of y_true's shape
         Probabilities p, clipped at 1e-7 and 1 - 1e-7; or logits, ``p = sigmoid(y_pred)``, exact in both tails.
     from_logits : bool
+        Whether y_pred holds logits rather than probabilities.
     label_smoothing : float in [0, 1]
         Move y_true so far towards 1/2.
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -467,6 +323,7 @@ def _log_probabilities(y_pred, from_logits):
     return np.log(np.clip(p, EPSILON, 1.0 - EPSILON))
 
 
+@described_as(mean_squared_error)
 def categorical_crossentropy(
     y_true: Array, y_pred: Array, from_logits: bool = False, label_smoothing: float = 0.0
 ) -> Any:
@@ -479,20 +336,9 @@ def categorical_crossentropy(
     y_pred : ndarray of y_true's shape
         Probabilities p, which are divided by their sum and clipped at 1e-7; or logits, ``p = softmax(y_pred)``.
     from_logits : bool
+        Whether y_pred holds logits rather than probabilities.
     label_smoothing : float in [0, 1]
         Move y_true so far towards the same for all classes.
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -506,6 +352,7 @@ def categorical_crossentropy(
     return -np.sum(y_true * _log_probabilities(y_pred, from_logits), axis=-1)
 
 
+@described_as(mean_squared_error)
 def sparse_categorical_crossentropy(y_true: Array, y_pred: Array, from_logits: bool = False) -> Any:
     """Compute ``-log(p[y_true])``: `categorical_crossentropy` for classes by their numbers.
 
@@ -516,18 +363,7 @@ def sparse_categorical_crossentropy(y_true: Array, y_pred: Array, from_logits: b
     y_pred : ndarray
         Probabilities p of the classes, which are divided by their sum and clipped at 1e-7; or logits.
     from_logits : bool
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
+        Whether y_pred holds logits rather than probabilities.
 
     Examples
     --------
@@ -543,6 +379,7 @@ def sparse_categorical_crossentropy(y_true: Array, y_pred: Array, from_logits: b
     return -np.sum(np.where(chosen, _log_probabilities(y_pred, from_logits), 0.0), axis=-1)
 
 
+@described_as(mean_squared_error)
 def gaussian_negative_log_likelihood(y_true: Array, y_pred: Array) -> Any:
     """Compute ``(log(2 pi) + s + (y_true - m)^2 exp(-s)) / 2`` of normal distributions.
 
@@ -553,18 +390,6 @@ def gaussian_negative_log_likelihood(y_true: Array, y_pred: Array) -> Any:
     y_true : ndarray (…, D)
     y_pred : ndarray (…, 2 D)
         First the means m, then the logarithms s of the variances, which are clipped at -30 and 30.
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -585,6 +410,7 @@ def gaussian_negative_log_likelihood(y_true: Array, y_pred: Array) -> Any:
     return np.mean(0.5 * (math.log(2.0 * math.pi) + log_variance + scaled), axis=-1)
 
 
+@described_as(mean_squared_error)
 def poisson(y_true: Array, y_pred: Array, log_input: Any = False) -> Any:
     """Compute ``y_pred - y_true log(y_pred + 1e-7)`` for counts y_true; the mean over the last axis.
 
@@ -592,21 +418,8 @@ def poisson(y_true: Array, y_pred: Array, log_input: Any = False) -> Any:
 
     Parameters
     ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
     log_input : bool
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
+        Whether y_pred holds logarithms of rates.
 
     Examples
     --------
@@ -620,25 +433,9 @@ def poisson(y_true: Array, y_pred: Array, log_input: Any = False) -> Any:
     return np.mean(y_pred - y_true * np.log(y_pred + EPSILON), axis=-1)
 
 
+@described_as(mean_squared_error)
 def kl_divergence(y_true: Array, y_pred: Array) -> Any:
     """Compute ``sum(y_true log(y_true / y_pred))`` over the last axis, both clipped at 1e-7 and 1.
-
-    Parameters
-    ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -651,27 +448,11 @@ def kl_divergence(y_true: Array, y_pred: Array) -> Any:
     return np.sum(y_true * (np.log(y_true) - np.log(y_pred)), axis=-1)
 
 
+@described_as(mean_squared_error)
 def cosine_similarity(y_true: Array, y_pred: Array) -> Any:
     """Compute ``-cos`` of the angle between y_true and y_pred as vectors along the last axis.
 
     It is -1 for the same direction.
-
-    Parameters
-    ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
-
-    Returns
-    -------
-    ndarray (…)
-        A loss for each row, or for each step.
-
-    Raises
-    ------
-    ValueError
-        For arrays of other shapes.
-    TypeError
-        For what isn't an array.
 
     Examples
     --------
@@ -710,119 +491,69 @@ class Loss(Configurable):
         return asdict(self)  # type: ignore[call-overload]
 
 
-@dataclass(frozen=True)
+LOSSES: dict[str, Callable] = {}  # by their names
+CLASSES: dict[str, type[Loss]] = {}
+
+
+@dataclass_transform(frozen_default=True)
+def _object_of(function: Callable) -> Callable[[type], Any]:
+    """Return a decorator that makes a class the object of a loss, whose fields are the function's settings.
+
+    What its docstring doesn't say of them, and its example, are the function's. Both are known by their names then.
+    """
+
+    def made(kind):
+        kind.name = function.__name__
+        if kind.__doc__:
+            told = docstrings.sections(kind)
+            example = docstrings.sections(function)["Examples"].replace(f".{kind.name}(", f".{kind.__name__}()(")
+            told.setdefault("Examples", example)
+            kind.__doc__ = docstrings.text_of(told)
+        kind = CLASSES[kind.__name__] = described_as(function)(dataclass(frozen=True)(kind))
+        LOSSES[kind.name] = function
+        return kind
+
+    return made
+
+
+@_object_of(mean_squared_error)
 class MeanSquaredError(Loss):
-    """The loss `mean_squared_error`, as an object.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.MeanSquaredError()
-    >>> loss(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])).round(4)
-    array([2.])
-    """
-
-    name = "mean_squared_error"
+    """The loss `mean_squared_error`, as an object."""
 
 
-@dataclass(frozen=True)
+@_object_of(mean_absolute_error)
 class MeanAbsoluteError(Loss):
-    """The loss `mean_absolute_error`, as an object.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.MeanAbsoluteError()
-    >>> loss(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])).round(4)
-    array([1.])
-    """
-
-    name = "mean_absolute_error"
+    """The loss `mean_absolute_error`, as an object."""
 
 
-@dataclass(frozen=True)
+@_object_of(mean_absolute_percentage_error)
 class MeanAbsolutePercentageError(Loss):
-    """The loss `mean_absolute_percentage_error`, as an object.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.MeanAbsolutePercentageError()
-    >>> loss(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])).round(4)
-    array([50.])
-    """
-
-    name = "mean_absolute_percentage_error"
+    """The loss `mean_absolute_percentage_error`, as an object."""
 
 
-@dataclass(frozen=True)
+@_object_of(mean_squared_logarithmic_error)
 class MeanSquaredLogarithmicError(Loss):
-    """The loss `mean_squared_logarithmic_error`, as an object.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.MeanSquaredLogarithmicError()
-    >>> loss(np.array([[0.0, 1.0]]), np.array([[0.0, 3.0]])).round(4)
-    array([0.2402])
-    """
-
-    name = "mean_squared_logarithmic_error"
+    """The loss `mean_squared_logarithmic_error`, as an object."""
 
 
-@dataclass(frozen=True)
+@_object_of(hinge)
 class Hinge(Loss):
-    """The loss `hinge`, as an object.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.Hinge()
-    >>> loss(np.array([[1.0, -1.0]]), np.array([[0.5, 0.5]])).round(4)
-    array([1.])
-    """
-
-    name = "hinge"
+    """The loss `hinge`, as an object."""
 
 
-@dataclass(frozen=True)
+@_object_of(squared_hinge)
 class SquaredHinge(Loss):
-    """The loss `squared_hinge`, as an object.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.SquaredHinge()
-    >>> loss(np.array([[1.0, -1.0]]), np.array([[0.5, 0.5]])).round(4)
-    array([1.25])
-    """
-
-    name = "squared_hinge"
+    """The loss `squared_hinge`, as an object."""
 
 
-@dataclass(frozen=True)
+@_object_of(categorical_hinge)
 class CategoricalHinge(Loss):
-    """The loss `categorical_hinge`, as an object.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.CategoricalHinge()
-    >>> loss(np.array([[0.0, 1.0, 0.0]]), np.array([[0.25, 0.5, 0.25]])).round(4)
-    array([0.75])
-    """
-
-    name = "categorical_hinge"
+    """The loss `categorical_hinge`, as an object."""
 
 
-@dataclass(frozen=True)
+@_object_of(huber)
 class Huber(Loss):
     """The loss `huber` with its setting.
-
-    Parameters
-    ----------
-    delta : float above 0
-        Where the loss becomes linear, in units of y.
 
     Raises
     ------
@@ -837,7 +568,6 @@ class Huber(Loss):
     array([2.0625])
     """
 
-    name = "huber"
     delta: float = 1.0
 
     def __post_init__(self) -> None:
@@ -845,29 +575,14 @@ class Huber(Loss):
             raise ValueError(f"expected a finite delta above 0, got {self.delta!r}")
 
 
-@dataclass(frozen=True)
+@_object_of(log_cosh)
 class LogCosh(Loss):
-    """The loss `log_cosh`, as an object.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.LogCosh()
-    >>> loss(np.array([[0.0]]), np.array([[2.0]])).round(4)
-    array([1.325])
-    """
-
-    name = "log_cosh"
+    """The loss `log_cosh`, as an object."""
 
 
-@dataclass(frozen=True)
+@_object_of(quantile)
 class Quantile(Loss):
     """The loss `quantile` for one level, or for several on y_pred's last axis.
-
-    Parameters
-    ----------
-    levels : float or sequence of float
-        Between 0 and 1.
 
     Raises
     ------
@@ -880,7 +595,6 @@ class Quantile(Loss):
     array([0.1])
     """
 
-    name = "quantile"
     levels: float | tuple[float, ...] = 0.5
 
     def __post_init__(self) -> None:
@@ -892,20 +606,9 @@ class Quantile(Loss):
         object.__setattr__(self, "levels", levels if several else levels[0])
 
 
-def _check_smoothing(amount) -> None:
-    fraction(amount, "label_smoothing")
-
-
-@dataclass(frozen=True)
+@_object_of(binary_crossentropy)
 class BinaryCrossentropy(Loss):
     """The loss `binary_crossentropy` with its settings.
-
-    Parameters
-    ----------
-    from_logits : bool
-        Whether y_pred holds logits rather than probabilities.
-    label_smoothing : float in [0, 1]
-        Move y_true so far towards 1/2.
 
     Raises
     ------
@@ -920,24 +623,16 @@ class BinaryCrossentropy(Loss):
     array([0.2538])
     """
 
-    name = "binary_crossentropy"
     from_logits: bool = False
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_smoothing(self.label_smoothing)
+        fraction(self.label_smoothing, "label_smoothing")
 
 
-@dataclass(frozen=True)
+@_object_of(categorical_crossentropy)
 class CategoricalCrossentropy(Loss):
     """The loss `categorical_crossentropy` with its settings.
-
-    Parameters
-    ----------
-    from_logits : bool
-        Whether y_pred holds logits rather than probabilities.
-    label_smoothing : float in [0, 1]
-        Move y_true so far towards the same for all classes.
 
     Raises
     ------
@@ -952,22 +647,16 @@ class CategoricalCrossentropy(Loss):
     array([0.2925])
     """
 
-    name = "categorical_crossentropy"
     from_logits: bool = False
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_smoothing(self.label_smoothing)
+        fraction(self.label_smoothing, "label_smoothing")
 
 
-@dataclass(frozen=True)
+@_object_of(sparse_categorical_crossentropy)
 class SparseCategoricalCrossentropy(Loss):
     """The loss `sparse_categorical_crossentropy` with its setting.
-
-    Parameters
-    ----------
-    from_logits : bool
-        Whether y_pred holds logits rather than probabilities.
 
     Examples
     --------
@@ -977,120 +666,31 @@ class SparseCategoricalCrossentropy(Loss):
     array([0.4375])
     """
 
-    name = "sparse_categorical_crossentropy"
     from_logits: bool = False
 
 
-@dataclass(frozen=True)
+@_object_of(gaussian_negative_log_likelihood)
 class GaussianNegativeLogLikelihood(Loss):
-    """The loss `gaussian_negative_log_likelihood`: y_pred holds means, then log-variances.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.GaussianNegativeLogLikelihood()
-    >>> loss(np.array([[0.0]]), np.array([[1.0, 0.0]])).round(4)
-    array([1.4189])
-    """
-
-    name = "gaussian_negative_log_likelihood"
+    """The loss `gaussian_negative_log_likelihood`: y_pred holds means, then log-variances."""
 
 
-@dataclass(frozen=True)
+@_object_of(poisson)
 class Poisson(Loss):
-    """The loss `poisson`, of rates or of their logarithms.
+    """The loss `poisson`, of rates or of their logarithms."""
 
-    Parameters
-    ----------
-    log_input : bool
-        Whether y_pred holds logarithms of rates.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.Poisson()
-    >>> loss(np.array([[2.0]]), np.array([[1.5]])).round(4)
-    array([0.6891])
-    """
-
-    name = "poisson"
     log_input: bool = False
 
 
-@dataclass(frozen=True)
+@_object_of(kl_divergence)
 class KLDivergence(Loss):
-    """The loss `kl_divergence`, as an object.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.KLDivergence()
-    >>> loss(np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])).round(4)
-    array([0.1438])
-    """
-
-    name = "kl_divergence"
+    """The loss `kl_divergence`, as an object."""
 
 
-@dataclass(frozen=True)
+@_object_of(cosine_similarity)
 class CosineSimilarity(Loss):
-    """The loss `cosine_similarity`, as an object.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.CosineSimilarity()
-    >>> loss(np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]])).round(4)
-    array([-0.7071])
-    """
-
-    name = "cosine_similarity"
+    """The loss `cosine_similarity`, as an object."""
 
 
-LOSSES: dict[str, Callable] = {
-    function.__name__: function
-    for function in (
-        mean_squared_error,
-        mean_absolute_error,
-        mean_absolute_percentage_error,
-        mean_squared_logarithmic_error,
-        hinge,
-        squared_hinge,
-        categorical_hinge,
-        huber,
-        log_cosh,
-        quantile,
-        binary_crossentropy,
-        categorical_crossentropy,
-        sparse_categorical_crossentropy,
-        gaussian_negative_log_likelihood,
-        poisson,
-        kl_divergence,
-        cosine_similarity,
-    )
-}
-CLASSES: dict[str, type[Loss]] = {
-    kind.__name__: kind
-    for kind in (
-        MeanSquaredError,
-        MeanAbsoluteError,
-        MeanAbsolutePercentageError,
-        MeanSquaredLogarithmicError,
-        Hinge,
-        SquaredHinge,
-        CategoricalHinge,
-        Huber,
-        LogCosh,
-        Quantile,
-        BinaryCrossentropy,
-        CategoricalCrossentropy,
-        SparseCategoricalCrossentropy,
-        GaussianNegativeLogLikelihood,
-        Poisson,
-        KLDivergence,
-        CosineSimilarity,
-    )
-}
 ALIASES = {
     "mse": "mean_squared_error",
     "MSE": "mean_squared_error",

@@ -1,0 +1,91 @@
+"""Docstrings in numpydoc's sections: what several public names share is written once."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Described = TypeVar("Described", bound=Callable[..., Any])
+
+_HEADING = re.compile(r"^(\w[\w ]*)\n-+\n", re.MULTILINE)
+_SHARED = ("Parameters", "Returns", "Raises")  # in numpydoc's order
+
+
+def described_as(*sources: Callable) -> Callable[[Described], Described]:
+    """Return a decorator that completes a docstring by those of others.
+
+    The parameters that it doesn't describe are those of the first source that does. So is what a function returns and
+    raises, where its docstring has no section of it.
+
+    Parameters
+    ----------
+    *sources : function or class
+
+    Examples
+    --------
+    >>> def double(x):
+    ...     '''Compute ``2 x``.
+    ...
+    ...     Parameters
+    ...     ----------
+    ...     x : float
+    ...     '''
+    >>> @described_as(double)
+    ... def triple(x):
+    ...     '''Compute ``3 x``.'''
+    >>> print(triple.__doc__)
+    Compute ``3 x``.
+    <BLANKLINE>
+    Parameters
+    ----------
+    x : float
+    """
+
+    def completed(thing: Described) -> Described:
+        if thing.__doc__:  # python -OO strips it
+            told = [sections(source) for source in sources]
+            own = sections(thing)
+            texts = {"": own.pop("")}
+            for name in _SHARED[: 1 if inspect.isclass(thing) else None]:
+                mine, others = own.pop(name, ""), [one[name] for one in told if name in one]
+                if text := _parameters(thing, mine, others) if name == "Parameters" else mine or "".join(others[:1]):
+                    texts[name] = text
+            thing.__doc__ = text_of(texts | own)
+        return thing
+
+    return completed
+
+
+def sections(thing: Any) -> dict[str, str]:
+    """Return the sections of a docstring by their headings; what stands above the first one has the heading ''."""
+    first, *others = _HEADING.split(inspect.getdoc(thing) or "")
+    return {"": first.strip()} | {name: text.rstrip() for name, text in zip(others[::2], others[1::2], strict=True)}
+
+
+def text_of(sections: dict[str, str]) -> str:
+    """Return the docstring that has these sections."""
+    return "\n\n".join(f"{name}\n{'-' * len(name)}\n{text}" if name else text for name, text in sections.items())
+
+
+def _parameters(thing, own: str, others: list[str]) -> str:
+    """Return the section of a thing's parameters: its own, and of each other one what the first text says that has it.
+
+    They come in the order of the signature.
+    """
+    order = list(inspect.signature(thing).parameters)
+    entries = _entries(own)
+    for text in others:
+        told = {name for names, _ in entries for name in names}
+        for names, rest in _entries(text):
+            if lacking := [name for name in names if name not in told and name.lstrip("*") in order]:
+                entries.append((lacking, rest))
+    entries.sort(key=lambda entry: order.index(entry[0][0]) if entry[0][0] in order else len(order))
+    return "\n".join(", ".join(names) + rest for names, rest in entries)
+
+
+def _entries(text: str) -> list[tuple[list[str], str]]:
+    """Return what a section of parameters holds: names that stand together, and the text behind them."""
+    found = [re.match(r"([\w*]+(?:, [\w*]+)*)(.*)", entry, re.DOTALL) for entry in re.split(r"\n(?=\S)", text)]
+    return [(one[1].split(", "), one[2]) for one in found if one]
