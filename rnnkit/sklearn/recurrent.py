@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -11,17 +12,41 @@ from sklearn.utils import check_random_state
 from rnnkit import losses
 from rnnkit.arguments import positive_integer, real_number
 from rnnkit.callbacks import EarlyStopping
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array, LearningRate, Seed
 from rnnkit.sklearn.base import SequenceClassifier, SequenceRegressor
 from rnnkit.sklearn.network import network, optimizer
 from rnnkit.sklearn.sequences import Scale, Sequences
 
 
+@dataclass(eq=False, repr=False)
 class _Recurrent:
-    """How a network is trained, and what it says of sequences."""
+    """How a network is trained, what it says of sequences, and the parameters of both estimators."""
 
-    history_: Any
-    n_iter_: Any
+    cell: Any = "gru"
+    units: int = 64
+    _: KW_ONLY
+    layers: Any = 1
+    bidirectional: bool = True
+    pooling: str = "mean"
+    dropout: float = 0.0
+    optimizer: Any = "adamw"
+    learning_rate: LearningRate = 0.01
+    weight_decay: float = 0.004
+    batch_size: Any = 16
+    epochs: Any = "auto"
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    patience: int = 20
+    standardize: Any = True
+    warm_start: Any = False
+    random_state: Seed = None
+    id: Any = None
+    time: Any = None
+    verbose: Any = 0
+
+    history_: ClassVar[Any]
+    n_iter_: ClassVar[Any]
 
     def _train(self: Any, sequences, targets, weights, loss, strata=None):
         """Fit `model_` to ``targets (n, K)``."""
@@ -78,6 +103,7 @@ class _Recurrent:
         return self.model_.predict(self._inputs(sequences), verbose=0).astype(np.float64)
 
 
+@dataclass(eq=False, repr=False)
 class RNNClassifier(_Recurrent, SequenceClassifier):
     """A classifier of sequences by a recurrent network.
 
@@ -168,54 +194,10 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
     True
     """
 
-    def __init__(
-        self,
-        cell: Any = "gru",
-        units: int = 64,
-        *,
-        layers: Any = 1,
-        bidirectional: bool = True,
-        pooling: str = "mean",
-        dropout: float = 0.5,
-        label_smoothing: float = 0.1,
-        optimizer: Any = "adamw",
-        learning_rate: LearningRate = 0.01,
-        weight_decay: float = 0.004,
-        batch_size: Any = 16,
-        epochs: Any = "auto",
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        patience: int = 20,
-        class_weight: Any = None,
-        standardize: Any = True,
-        warm_start: Any = False,
-        random_state: Seed = None,
-        id: Any = None,
-        time: Any = None,
-        verbose: Any = 0,
-    ):
-        self.cell = cell
-        self.units = units
-        self.layers = layers
-        self.bidirectional = bidirectional
-        self.pooling = pooling
-        self.dropout = dropout
-        self.label_smoothing = label_smoothing
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.class_weight = class_weight
-        self.standardize = standardize
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.id = id
-        self.time = time
-        self.verbose = verbose
+    _: KW_ONLY
+    dropout: float = 0.5
+    label_smoothing: float = 0.1
+    class_weight: Any = None
 
     def fit(self, X: Array, y: Array, sample_weight: Array = None) -> Any:
         """Train the network.
@@ -243,6 +225,8 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
         return self._outputs(sequences)
 
 
+@described_as(RNNClassifier)
+@dataclass(eq=False, repr=False)
 class RNNRegressor(_Recurrent, SequenceRegressor):
     """A regressor that predicts numbers from sequences by a recurrent network, as `RNNClassifier` classifies them.
 
@@ -250,49 +234,8 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
 
     Parameters
     ----------
-    cell : {"gru", "lstm", "simple_rnn"}, callable or cell
-        A callable, such as a declared cell, makes a cell of `units`. Of a cell, each layer has a copy.
-    units : int
-        Size of the state, in each direction.
-    layers : int
-        Recurrent layers, one on the other.
-    bidirectional : bool
-        Read sequences in both directions.
-    pooling : {"mean", "last"}
-        What the dense layer at the end reads: the mean of the outputs over the steps of a sequence, or what each
-        direction puts out last.
-    dropout : float in [0, 1]
-        After each recurrent layer.
     loss : str or callable
         One of `rnnkit.losses`, its name, or a function ``(y_true, y_pred)``; it sees the standardized targets.
-    optimizer : str or Optimizer
-        A name, which gets `learning_rate` and `weight_decay`, and clips gradients to the length 1 ("lbfgs" has none of
-        these); or an object, which is copied and has its own.
-    learning_rate : float, Schedule or callable
-        A number is the top of one cycle over all updates, which ends near 0; for a constant rate, pass
-        ``rk.optimizers.schedules.Constant(0.001)``.
-    weight_decay : float
-    batch_size : int
-    epochs : int or "auto"
-        "auto" is 60, or more where that is less than 1200 updates.
-    early_stopping : bool
-        Hold sequences out, stop when the loss on them has stopped falling, and keep the best weights.
-    validation_fraction : float
-        The share that is held out.
-    patience : int
-        Epochs without a lower loss after which training stops.
-    standardize : bool
-        Bring each feature to mean 0 and variance 1 over the steps of the sequences fitted.
-    warm_start : bool
-        Let `fit` go on from the weights of the fit before.
-    random_state : int, RandomState or None
-        Of initial weights, dropout, and the orders of rows: the same number gives the same bits.
-    id, time : str, optional
-        Columns of an X that is a DataFrame with a row for each step: of which sequence it is, and, unless rows are in
-        order, when it was. `y` has an entry for each sequence, in the order of their first rows. It takes narwhals
-        (``pip install 'rnnkit[tables]'``).
-    verbose : {0, 1, 2}
-        1 shows a bar, 2 a line per epoch.
 
     Attributes
     ----------
@@ -322,52 +265,8 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
     True
     """
 
-    def __init__(
-        self,
-        cell: Any = "gru",
-        units: int = 64,
-        *,
-        layers: Any = 1,
-        bidirectional: bool = True,
-        pooling: str = "mean",
-        dropout: float = 0.0,
-        loss: Any = "mse",
-        optimizer: Any = "adamw",
-        learning_rate: LearningRate = 0.01,
-        weight_decay: float = 0.004,
-        batch_size: Any = 16,
-        epochs: Any = "auto",
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        patience: int = 20,
-        standardize: Any = True,
-        warm_start: Any = False,
-        random_state: Seed = None,
-        id: Any = None,
-        time: Any = None,
-        verbose: Any = 0,
-    ):
-        self.cell = cell
-        self.units = units
-        self.layers = layers
-        self.bidirectional = bidirectional
-        self.pooling = pooling
-        self.dropout = dropout
-        self.loss = loss
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.standardize = standardize
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.id = id
-        self.time = time
-        self.verbose = verbose
+    _: KW_ONLY
+    loss: Any = "mse"
 
     def fit(self, X: Array, y: Array, sample_weight: Array = None) -> Any:
         """Train the network.

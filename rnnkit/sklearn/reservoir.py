@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from rnnkit.arguments import number_from_zero, positive_integer
 from rnnkit.cells.echo_state import ESNCell
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array, Seed
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense
@@ -26,10 +28,26 @@ POOLINGS = ("mean", "last", "std")
 CANDIDATES = (("mean",), ("mean", "last"), ("mean", "std"), ("mean", "last", "std"))
 
 
+@dataclass(eq=False, repr=False)
 class _Reservoir:
-    """How reservoirs are made, and what is read of their states."""
+    """How reservoirs are made, what is read of their states, and the parameters of both estimators."""
 
-    pooling_: Any
+    units: int = 100
+    _: KW_ONLY
+    leak: Any = (1.0, 0.3, 0.1)
+    spectral_radius: float = 0.9
+    input_scaling: float = 1.0
+    bias_scaling: float = 0.2
+    density: float = 0.1
+    bidirectional: bool = True
+    pooling: str = "auto"
+    alphas: Any = ALPHAS
+    standardize: Any = True
+    random_state: Seed = None
+    id: Any = None
+    time: Any = None
+
+    pooling_: ClassVar[Any]
 
     def _fit_readout(self: Any, sequences, targets, weights) -> Ridge:
         """Fit the readout to ``targets (n, K)``; a weight of 2 is the same row twice."""
@@ -100,6 +118,7 @@ def _joined(pooled, poolings) -> np.ndarray:
     return np.concatenate([pooled[name] for name in poolings], axis=1)
 
 
+@dataclass(eq=False, repr=False)
 class ESNClassifier(_Reservoir, SequenceClassifier):
     """A classifier of sequences by an echo state network: random reservoirs, and a ridge regression of their states.
 
@@ -173,38 +192,8 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
     True
     """
 
-    def __init__(
-        self,
-        units: int = 100,
-        *,
-        leak: Any = (1.0, 0.3, 0.1),
-        spectral_radius: float = 0.9,
-        input_scaling: float = 1.0,
-        bias_scaling: float = 0.2,
-        density: float = 0.1,
-        bidirectional: bool = True,
-        pooling: str = "auto",
-        alphas: Any = ALPHAS,
-        class_weight: Any = None,
-        standardize: Any = True,
-        random_state: Seed = None,
-        id: Any = None,
-        time: Any = None,
-    ):
-        self.units = units
-        self.leak = leak
-        self.spectral_radius = spectral_radius
-        self.input_scaling = input_scaling
-        self.bias_scaling = bias_scaling
-        self.density = density
-        self.bidirectional = bidirectional
-        self.pooling = pooling
-        self.alphas = alphas
-        self.class_weight = class_weight
-        self.standardize = standardize
-        self.random_state = random_state
-        self.id = id
-        self.time = time
+    _: KW_ONLY
+    class_weight: Any = None
 
     def fit(self, X: Array, y: Array, sample_weight: Array = None) -> Any:
         """Fit the readout.
@@ -231,34 +220,12 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
         return self._slope * self._outputs(sequences)
 
 
+@described_as(ESNClassifier)
+@dataclass(eq=False, repr=False)
 class ESNRegressor(_Reservoir, SequenceRegressor):
     """A regressor that predicts numbers from sequences by an echo state network, as `ESNClassifier` classifies them.
 
     Targets are standardized, and y may have several columns, which share the strength of the ridge.
-
-    Parameters
-    ----------
-    units : int
-        Size of each reservoir, in each direction.
-    leak : float or sequence of float
-        A reservoir for each: 1 for fast units, less for slow ones.
-    spectral_radius, bias_scaling, density : float
-        As of `rnnkit.ESNCell`.
-    input_scaling : float
-        The inputs' weights are uniform between minus and plus this over the square root of their number.
-    bidirectional : bool
-        Have reservoirs that read sequences from the end, too.
-    pooling : "auto", or some of "mean", "last" and "std"
-        What the readout reads of the states: their mean and their standard deviation over the steps of a sequence, and
-        the states that each direction ends with. "auto" takes what does best on sequences left out.
-    alphas : float or sequence of float
-        Strengths of the ridge to choose from.
-    standardize : bool
-        Bring each feature to mean 0 and variance 1 over the steps of the sequences fitted.
-    random_state : int, RandomState or None
-        Of the reservoirs: the same number gives the same bits.
-    id, time : str, optional
-        As of `RNNClassifier`.
 
     Attributes
     ----------
@@ -289,37 +256,6 @@ class ESNRegressor(_Reservoir, SequenceRegressor):
     >>> bool(ESNRegressor(units=20, random_state=0).fit(X, y).score(X, y) > 0.9)
     True
     """
-
-    def __init__(
-        self,
-        units: int = 100,
-        *,
-        leak: Any = (1.0, 0.3, 0.1),
-        spectral_radius: float = 0.9,
-        input_scaling: float = 1.0,
-        bias_scaling: float = 0.2,
-        density: float = 0.1,
-        bidirectional: bool = True,
-        pooling: str = "auto",
-        alphas: Any = ALPHAS,
-        standardize: Any = True,
-        random_state: Seed = None,
-        id: Any = None,
-        time: Any = None,
-    ):
-        self.units = units
-        self.leak = leak
-        self.spectral_radius = spectral_radius
-        self.input_scaling = input_scaling
-        self.bias_scaling = bias_scaling
-        self.density = density
-        self.bidirectional = bidirectional
-        self.pooling = pooling
-        self.alphas = alphas
-        self.standardize = standardize
-        self.random_state = random_state
-        self.id = id
-        self.time = time
 
     def fit(self, X: Array, y: Array, sample_weight: Array = None) -> Any:
         """Fit the readout.
