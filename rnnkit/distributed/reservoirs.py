@@ -13,7 +13,8 @@ from rnnkit.distributed.stretches import Carried, Measured, Place, Reading, Step
 from rnnkit.forecast.fitting.readout import mostly_whole
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import period_of
-from rnnkit.forecast.models.echo_state import ESN, ForecastState, Task
+from rnnkit.forecast.models.direct import ForecastState
+from rnnkit.forecast.models.echo_state import ESN, Task
 
 
 def fit(network: ESN, y, x=None) -> ESN:
@@ -45,10 +46,9 @@ def fit(network: ESN, y, x=None) -> ESN:
     network._single = y.ndim == 1
     network._state = ForecastState(
         times=(last := np.concatenate([one.last for one in carried])),
-        inputs=np.concatenate([one.inputs for one in carried]),
-        states=np.concatenate([one.states for one in carried]),
         missing=work.length - 1 - last,
         scale=_together(scales),
+        read=tuple(np.concatenate([getattr(one, part) for one in carried]) for part in ("inputs", "states")),
     )
     return network
 

@@ -8,7 +8,7 @@ import sys
 from functools import partial
 
 from rnnkit.console import printable
-from rnnkit.forecast.models.titles import GLOBAL, PANEL, TITLES, TRAINED, WITH_COVARIATES
+from rnnkit.forecast.models.known import GLOBAL, PANEL, TITLES, TRAINED, WITH_COVARIATES, WITH_UNITS
 
 BUNDLED = (("sunspots.csv", 3), ("co2.csv", 12))  # file, horizon
 HORIZON = 12
@@ -418,9 +418,15 @@ def _check_together(options, models) -> None:
     if options.future and not options.load and not set(models) & set(WITH_COVARIATES):
         raise InputError(f"--future needs a model that reads it: --model {', '.join(WITH_COVARIATES)}")
     if options.epochs and not set(models) & set(TRAINED):
-        raise InputError("--epochs needs a model that is trained: --model gru, lstm, rnn or linear")
-    if options.units and not set(models) & {"esn", "gru", "lstm", "rnn"}:
-        raise InputError("--units needs a model with a recurrent layer: --model esn, gru, lstm or rnn")
+        raise InputError(f"--epochs needs a model that is trained: --model {_either(TRAINED)}")
+    if options.units and not set(models) & set(WITH_UNITS):
+        raise InputError(f"--units needs a model with a recurrent layer: --model {_either(WITH_UNITS)}")
+
+
+def _either(names) -> str:
+    """Names with "or" before the last one."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
 
 
 def _positive(text) -> int:

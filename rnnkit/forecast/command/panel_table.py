@@ -10,7 +10,7 @@ from rnnkit.console import printable
 from rnnkit.forecast.command.inputs import series_name
 from rnnkit.forecast.command.panels import BASELINE, PanelReport
 from rnnkit.forecast.command.table import aligned, counted, decimals, number_text, time_text
-from rnnkit.forecast.models.titles import TITLES
+from rnnkit.forecast.models.known import TITLES
 
 SHOWN = 10  # series whose forecasts are printed
 

@@ -18,7 +18,7 @@ from rnnkit.forecast.data.timeline import text
 from rnnkit.forecast.fitting.season import common_season
 from rnnkit.forecast.models.baselines import seasonal_naive
 from rnnkit.forecast.models.forecaster import Forecaster
-from rnnkit.forecast.models.registry import model_name, panel_model
+from rnnkit.forecast.models.registry import forecaster_named, model_name
 from rnnkit.forecast.scoring.metrics import coverage_terms, percentage_terms
 
 BASELINE = "SeasonalNaive"
@@ -173,7 +173,7 @@ def begun(
     Parameters
     ----------
     names : sequence of str
-        As `panel_model` knows them.
+        Keys of `KNOWN` that take several series.
     season : int, optional
         By default what the times say, or what most of the series show before the first origin.
     units, epochs : int, optional
@@ -188,8 +188,8 @@ def begun(
         ends = np.where(able, origins, history.lengths)
         season = history.season or common_season(history.until(np.arange(len(frame)), ends).values, ends)
     future = dict(future or {})
-    settings: dict[str, Any] = {"units": units, "epochs": epochs, "future_covariates": list(future)}
-    models = {name: panel_model(name, season, seed, **settings) for name in names}
+    settings: dict[str, Any] = {"seed": seed, "units": units, "epochs": epochs, "future_covariates": list(future)}
+    models = {name: forecaster_named(name, season, **settings) for name in names}
     return PanelReport(frame, season or 1, horizon, list(levels), models, windows, [], {}, future)
 
 

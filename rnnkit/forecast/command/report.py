@@ -17,8 +17,15 @@ from rnnkit.forecast.fitting.season import find_season
 from rnnkit.forecast.models.baselines import naive, seasonal_naive
 from rnnkit.forecast.models.echo_state import ESN
 from rnnkit.forecast.models.forecaster import Forecaster
-from rnnkit.forecast.models.registry import ReadingOn, banded, find_model, model_name, read_kept
-from rnnkit.forecast.models.titles import TITLES
+from rnnkit.forecast.models.known import TITLES, TRAINED
+from rnnkit.forecast.models.registry import (
+    FitOnceThenUpdate,
+    banded,
+    contestant,
+    forecaster_named,
+    model_name,
+    read_kept,
+)
 from rnnkit.forecast.models.trained import TrainedForecaster
 from rnnkit.forecast.scoring.backtest import LEAST_ORIGINS, BackTest, Model, back_test, first_origin, needed_length
 
@@ -196,19 +203,20 @@ def backtest_and_forecast(
     values = series.values
     if season is None:
         season = find_season(values[: first_origin(len(values))])
+    settings: dict[str, Any] = {"horizon": horizon, "seed": seed, "units": units, "epochs": epochs}
     asked = {}
     for name in models:
         told = None if tell is None else partial(_told, tell, f"{TITLES[name]} on {printable(series.name)}")
-        asked[TITLES[name]] = find_model(
-            name, horizon, season=season, seed=seed, units=units, epochs=epochs, level=level, tell=told
-        )
+        own = {"level": level / 100} if name in TRAINED else {}  # the bands that it learns
+        forecaster = forecaster_named(name, season, several=False, **settings, **own)
+        asked[TITLES[name]] = contestant(forecaster, level, told)
     contest: dict[str, Model] = {**asked, NAIVE: naive}
     if season is not None:
         contest[SEASONAL] = partial(seasonal_naive, season=season)
     try:
         test = back_test(values, contest, horizon, origins or ORIGINS, season=season, progress=progress)
         for model in asked.values():
-            if isinstance(model, ReadingOn):
+            if isinstance(model, FitOnceThenUpdate):
                 model.forget()  # the forecast has a fit to the whole series
         forecasts = {name: _forecast(model, values, horizon, test, name, level) for name, model in asked.items()}
     except (ValueError, FloatingPointError) as error:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.docstrings import described_as
+
 
 def naive(history: Any, horizon: int) -> np.ndarray:
     """Return the last value known, again and again.
@@ -29,6 +31,7 @@ def naive(history: Any, horizon: int) -> np.ndarray:
     return np.full(horizon, history[~np.isnan(history)][-1])
 
 
+@described_as(naive)
 def seasonal_naive(history: Any, horizon: int, season: int) -> np.ndarray:
     """Return the value known a season ago, or more seasons where that one is a gap.
 
@@ -36,16 +39,8 @@ def seasonal_naive(history: Any, horizon: int, season: int) -> np.ndarray:
 
     Parameters
     ----------
-    history : ndarray (T,)
-        NaN in gaps.
-    horizon : int
-        H, how many steps to forecast.
     season : int
         Steps of a season.
-
-    Returns
-    -------
-    ndarray (H,)
 
     Examples
     --------

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.cells.echo_state import ESNCell
 from rnnkit.forecast import saving
@@ -18,22 +17,13 @@ from rnnkit.forecast.data.panel import Panel, check_horizon
 from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, chosen, learnable, quarters, short_note
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import harmonics, refined_period
+from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, last_steps, measured
 from rnnkit.hints import Array
 from rnnkit.layers.rnn import RNN
 
 STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
 _WASHOUT = 20
 ROWS = 8192  # states held at a time: memory doesn't grow with the length of a series
-
-
-class ForecastState(NamedTuple):
-    """Where a history stops: what a forecast starts from."""
-
-    times: np.ndarray  # (B,), of the last step that was read
-    inputs: np.ndarray  # (B, 1 + F), read then
-    states: np.ndarray  # (B, units), after it
-    missing: np.ndarray  # (B,), steps of the history after it, all of them gaps
-    scale: Scale
 
 
 class Task(NamedTuple):
@@ -101,7 +91,7 @@ class Reader(NamedTuple):
         return states
 
 
-class ESN(saving.Savable):
+class ESN(DirectForecaster):
     """An echo state network that forecasts, with a direct readout for each lead time.
 
     Series are taken apart into a straight line, a spread and the rest ``z``; a reservoir (`ESNCell`, never trained)
@@ -194,8 +184,6 @@ class ESN(saving.Savable):
             "density": density,
             "seed": seed,
         }
-        self.note: str | None = None
-        self._features = 0
         self._centre: np.ndarray | None = None
         self._width: np.ndarray | None = None
         self.layer: Any = self._new_layer()
@@ -232,10 +220,7 @@ class ESN(saving.Savable):
         strict = x is not None or self.washout is not None
         task = self._task(panel.values.shape[1], strict)
         scale = Scale(panel.values)
-        if panel.covariates is not None:
-            covariates = panel.covariates[panel.known]
-            self._centre, self._width = covariates.mean(axis=0), covariates.std(axis=0)
-            self._width[self._width == 0] = 1.0
+        self._centre, self._width = measured(panel)
         self._read_features(panel.features)
         inputs, known = self._inputs(panel, scale), panel.known
         self._period = refined_period(inputs[:, :, 0], self.season) if self.season else 0.0
@@ -280,76 +265,22 @@ class ESN(saving.Savable):
             self.readout[:] = 0.0  # it goes on as it ended
         self.note = short_note(int(total.count[0]), learned, self.horizon)
 
-    def predict(self, horizon: int | None = None) -> np.ndarray:
-        """Forecast what follows the series that `fit` was given.
-
-        Beyond the leads that have a readout, the forecasts so far are read as if they had been observed.
-
-        Parameters
-        ----------
-        horizon : int, optional
-            Steps to forecast; by default as many as there are readouts.
-
-        Returns
-        -------
-        ndarray (horizon,) or (B, horizon) of float64
-            From the step after each series' last one, be it a gap or not.
-
-        Raises
-        ------
-        ValueError
-            Before `fit`, or if steps beyond the readouts would need an x that is not known.
-        """
-        self._check_fitted()
-        return self._forecast(self._state, self._single, horizon)
-
-    def forecast(self, y: Array, x: Array = None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
-        """Forecast from any point, without fitting again: what follows the history `y`.
-
-        Parameters
-        ----------
-        y, x
-            Histories as `fit` takes them, up to the point to forecast from, and from the same first step as the
-            series fitted, whose trend and spread go on to hold.
-        horizon : int, optional
-            As in `predict`.
-        rescale : bool
-            Measure trend and spread on `y` itself: for series that `fit` never saw.
-
-        Returns
-        -------
-        ndarray (horizon,) or (B, horizon) of float64
-
-        Raises
-        ------
-        ValueError
-            As in `fit` and `predict`, or if `y` has another number of series and `rescale` is not set.
-        """
-        self._check_fitted()
-        panel = Panel(y, x)
-        scale = Scale(panel.values) if rescale else self._state.scale
-        if len(scale.level) != len(panel.values):
-            raise ValueError(
-                f"expected as many series as were fitted, {len(scale.level)}; got {len(panel.values)}: series with a "
-                f"trend and spread of their own need rescale=True"
-            )
-        if panel.features != self._features:
-            raise ValueError(f"expected x with {self._features} features per step, as in fit; got {panel.features}")
+    def _ended(self, panel: Panel, scale: Scale) -> ForecastState:
         inputs = self._inputs(panel, scale)
         for _, _, reached in self._reader.blocks(inputs, panel.known):
             states = reached
-        return self._forecast(_state(panel, scale, inputs, states), panel.single, horizon)
+        return _state(panel, scale, inputs, states)
 
     def _to_save(self):
-        self._check_fitted()
-        state = self._state
+        state = self._check_fitted()
+        inputs, states = state.read
         arrays = {
             "readout": self.readout,
             "centre": self._centre,
             "width": self._width,
             "times": state.times,
-            "inputs": state.inputs,
-            "states": state.states,
+            "inputs": inputs,
+            "states": states,
             "missing": state.missing,
             **state.scale.arrays(),
             **{f"reservoir/{name}": array for name, array in self.layer._arrays().items()},
@@ -384,17 +315,16 @@ class ESN(saving.Savable):
         network._period, network._features, network._single = fitted["period"], fitted["features"], fitted["single"]
         network._centre, network._width = arrays.get("centre"), arrays.get("width")
         times, inputs, states, missing = (arrays[name] for name in ("times", "inputs", "states", "missing"))
-        network._state = ForecastState(times, inputs, states, missing, Scale.of_arrays(arrays))
+        network._state = ForecastState(times, missing, Scale.of_arrays(arrays), (inputs, states))
         return network
 
     def __repr__(self) -> str:
         return f"ESN(horizon={self.horizon}, units={self._reservoir['units']}, season={self.season})"
 
     def _facts(self):
-        if not hasattr(self, "readout"):
-            return {"fitted to": lambda: "nothing yet"}
-        return {
-            "fitted to": lambda: f"{len(self._state.times):,} series",
+        if self._state is None:
+            return super()._facts()
+        return super()._facts() | {
             "leads": lambda: str(self.readout.shape[1]),
             "ridge": lambda: f"{self.strength:g}",
             "season": lambda: f"{self._period:g} steps" if self.seasonal else "",
@@ -403,10 +333,6 @@ class ESN(saving.Savable):
 
     def _shown_parts(self):
         return {"reservoir": self.layer}
-
-    def _check_fitted(self):
-        if not hasattr(self, "readout"):
-            raise ValueError("expected a network that was fitted; call fit first")
 
     def _inputs(self, panel, scale) -> np.ndarray:
         z = scale.standardise(panel.values, panel.times)[:, :, None]
@@ -429,31 +355,19 @@ class ESN(saving.Savable):
         penalty[before : before + waves] = strength if seasonal else np.inf
         return penalty
 
-    def _forecast(self, state: ForecastState, single: bool, horizon: int | None) -> np.ndarray:
-        horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
-        allocation.check("the forecasts", (len(state.times), horizon))
-        needed = horizon + int(state.missing.max())
-        leads = self.readout.shape[1]
-        if needed > leads and self._features:
-            raise ValueError(
-                f"expected at most {leads} steps from the last value known, the horizon given to ESN, as x is "
-                f"not known beyond it; got {needed}"
-            )
-        times, inputs, states = state.times, state.inputs, state.states
-        path = np.empty((len(times), 0))
+    @property
+    def _leads(self) -> int:
+        return self.readout.shape[1]
+
+    def _going_on(self, state: ForecastState) -> Iterator[np.ndarray]:
+        times, (inputs, states) = state.times, state.read
         while True:
             ahead = inputs[:, :1] + self._reader.readable(inputs, times, states) @ self.readout
-            path = np.concatenate([path, ahead], axis=1)
-            if path.shape[1] >= needed:
-                break
+            yield ahead
             _, states = self.layer(ahead[:, :, None], initial_state=states)
-            times, inputs = times + leads, ahead[:, -1:]
-        steps = state.missing[:, None] + np.arange(horizon)
-        forecasts = state.scale.restore(np.take_along_axis(path, steps, axis=1), state.times[:, None] + 1 + steps)
-        return forecasts[0] if single else forecasts
+            times, inputs = times + self._leads, ahead[:, -1:]
 
 
 def _state(panel, scale, inputs, states) -> ForecastState:
-    known = panel.known
-    last = known.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
-    return ForecastState(last, inputs[np.arange(len(last)), last], states, panel.lengths - 1 - last, scale)
+    last = last_steps(panel)
+    return ForecastState(last, panel.lengths - 1 - last, scale, (inputs[np.arange(len(last)), last], states))

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnkit.arguments import is_integer, number_from_zero, whole
 from rnnkit.callbacks.stages import progress_bar
+from rnnkit.docstrings import described_as
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
@@ -128,23 +129,13 @@ class GlobalRNN(Together):
         names = ("season", "leads", "past_covariates", "future_covariates", *_NETWORK, "level")
         return {name: getattr(self, name) for name in names}
 
+    @described_as(Together.forecast)
     def forecast(
         self, y: Array, h: int = 1, *, future: Any = None, level: Sequence[float] | float | None = None, **names: Any
     ) -> Any:
         """Forecast series that the networks were not trained on; this forecaster stays as it is.
 
         Smoothing parameters of the series are fitted, the networks stay as they are.
-
-        Parameters
-        ----------
-        y, **names
-            As `fit` takes them.
-        h, future, level
-            As `predict` takes them.
-
-        Returns
-        -------
-        As of `predict`.
 
         Raises
         ------

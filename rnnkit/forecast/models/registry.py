@@ -1,31 +1,24 @@
-"""The models that the command knows, and how each goes from origin to origin of a back-test."""
+"""Forecasters by their names, and how each goes from origin to origin of a back-test."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rnnkit.forecast import saving
 from rnnkit.forecast.data.csv_files import InputError
-from rnnkit.forecast.models.auto import Auto
-from rnnkit.forecast.models.autoregression import Autoregression
 from rnnkit.forecast.models.echo_state import ESN
-from rnnkit.forecast.models.exponential_smoothing import ExponentialSmoothing
 from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.models.global_rnn import GlobalRNN
-from rnnkit.forecast.models.theta import Theta
-from rnnkit.forecast.models.titles import COLUMNS, GLOBAL
+from rnnkit.forecast.models.known import KNOWN
+from rnnkit.forecast.models.together import Together
 from rnnkit.forecast.models.trained import TrainedForecaster
 
 LATER = 3  # epochs at the origins after the first
-LOCAL: dict[str, type[Forecaster]] = {
-    "auto": Auto,
-    "theta": Theta,
-    "ets": ExponentialSmoothing,
-    "autoregression": Autoregression,
-}
 
 
 class Refitted:
@@ -56,8 +49,8 @@ class WarmStarted:
         return self.forecaster.predict_quantiles(horizon)
 
 
-class ReadingOn:
-    """A model that is fitted before the first origin, and reads on from there with what it found."""
+class FitOnceThenUpdate:
+    """A model that is fitted before the first origin, and then reads on with what it found."""
 
     def __init__(self, forecaster: Forecaster, level: float, tell: Callable[[str], None] | None = None):
         self.forecaster, self.level, self.tell, self.known = forecaster, level, tell, 0
@@ -84,85 +77,61 @@ def banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
     return np.stack([said[f"{forecaster.name}{edge}"] for edge in (f"-lo-{level:g}", "", f"-hi-{level:g}")])
 
 
-def panel_model(
-    name: str,
-    season: int | None = None,
-    seed: int | None = None,
-    *,
-    units: int | None = None,
-    epochs: int | None = None,
-    future_covariates: Sequence[str] = (),
-) -> Forecaster:
-    """A model of several series by its name on the command line.
+def forecaster_named(name: str, season: int | None = None, *, several: bool = True, **settings: Any) -> Any:
+    """A forecaster by its name on the command line.
 
     Parameters
     ----------
-    name : {"auto", "theta", "ets", "autoregression", "lstm", "gru", "rnn"}
+    name : str
+        A key of `KNOWN`.
     season : int, optional
         Steps of a season, none without.
-    seed : int, optional
-    units, epochs : int, optional
-        Of a network; by default as it has them.
-    future_covariates : sequence of str
-        What is known ahead, for the models that read it.
+    several : bool
+        Whether it is for several series, or for one.
+    **settings
+        What it has no use for, and None, is left aside.
     """
-    if name == "auto":
-        return Auto(season or 1, seed=seed or 0, future_covariates=future_covariates)
-    if name in GLOBAL:
-        settings: dict[str, Any] = {} if units is None else {"units": units}
-        return GlobalRNN(
-            season or 1, layer=name, epochs=epochs, seed=seed or 0, future_covariates=future_covariates, **settings
-        )
-    return LOCAL[name](season)  # type: ignore[call-arg]
+    kind = _class_at(KNOWN[name].of_several if several else KNOWN[name].place)
+    if issubclass(kind, Together):
+        season = season or 1  # else it would look for one
+    given = settings | {"season": season, "layer": name}
+    takes = inspect.signature(kind).parameters
+    return kind(**{one: value for one, value in given.items() if one in takes and value is not None})
 
 
-def find_model(
-    name: str,
-    horizon: int,
-    *,
-    season: int | None = None,
-    seed: int | None = None,
-    units: int | None = None,
-    epochs: int | None = None,
-    level: float = 80.0,
-    tell: Callable[[str], None] | None = None,
-) -> Refitted | WarmStarted | ReadingOn:
-    """A model of one series by its name on the command line.
+def _class_at(place: str) -> type:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(f"rnnkit.forecast.models.{module}"), name)
+
+
+def contestant(forecaster: Any, level: float, tell: Callable[[str], None] | None = None) -> Any:
+    """A forecaster as a back-test takes it.
 
     Parameters
     ----------
-    name : {"auto", "theta", "ets", "autoregression", "esn", "gru", "lstm", "rnn", "linear"}
-    horizon, season, seed
-        As `ESN` and `TrainedForecaster` take them.
-    units, epochs : int, optional
-        By default as the model has them; what a model has no use for is left aside.
+    forecaster : ESN, TrainedForecaster or Forecaster
     level : float
-        Of the bands that a model has itself, in percent.
+        Of the bands that it has itself, in percent.
     tell : callable, optional
-        Called with a text when a model is fitted, and after each epoch of training.
+        Called with a text when it is fitted, and after each epoch of training.
     """
-    if name in LOCAL:
-        return ReadingOn(panel_model(name, season, seed), level, tell)
-    settings: dict[str, Any] = {"season": season, "seed": seed}
-    if units is not None:
-        settings["units"] = units
-    if name == "esn":
-        return Refitted(ESN(horizon, **settings))
-    if epochs is not None:
-        settings["epochs"] = epochs
-    return WarmStarted(TrainedForecaster(horizon, name, level=level / 100, **settings), tell)
+    if isinstance(forecaster, ESN):
+        return Refitted(forecaster)
+    if isinstance(forecaster, TrainedForecaster):
+        return WarmStarted(forecaster, tell)
+    return FitOnceThenUpdate(forecaster, level, tell)
 
 
 def model_name(forecaster: ESN | TrainedForecaster | Forecaster) -> str:
     """What the command line calls a forecaster."""
     if isinstance(forecaster, (TrainedForecaster, GlobalRNN)):
         return forecaster.layer
-    return next((name for name, kind in LOCAL.items() if isinstance(forecaster, kind)), "esn")
+    return next(name for name, one in KNOWN.items() if isinstance(forecaster, _class_at(one.place)))
 
 
 def column_name(forecaster: ESN | TrainedForecaster | Forecaster) -> str:
     """What the columns of its forecasts are called in a file."""
-    return COLUMNS[model_name(forecaster)]
+    return KNOWN[model_name(forecaster)].column
 
 
 def read_kept(path) -> tuple[ESN | TrainedForecaster | Forecaster, saving.Saved]:
@@ -188,7 +157,8 @@ def of_kept(path, saved: saving.Saved) -> ESN | TrainedForecaster | Forecaster:
     ValueError
         If the file says or holds what doesn't go together.
     """
-    kinds: dict[str, Any] = {kind.__name__: kind for kind in (*LOCAL.values(), GlobalRNN, ESN, TrainedForecaster)}
+    places = [place for one in KNOWN.values() for place in (one.place, one.of_several) if place]
+    kinds = {place.partition(":")[2]: place for place in places}
     if saved.kind not in kinds:
         raise ValueError(f"expected {path} to hold one of {', '.join(kinds)}; got one of {saved.kind}")
-    return saving.restored(path, saved, kinds[saved.kind])
+    return saving.restored(path, saved, _class_at(kinds[saved.kind]))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
-from rnnkit import allocation
 from rnnkit.arguments import is_integer, number_from_zero, real_number, whole
 from rnnkit.callbacks import Callback
 from rnnkit.callbacks.stages import progress_bar
+from rnnkit.docstrings import described_as
 from rnnkit.forecast import saving
 from rnnkit.forecast.data.panel import Panel, check_horizon
 from rnnkit.forecast.fitting.readout import ENOUGH, learnable, short_note
@@ -18,6 +18,7 @@ from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold, targets
 from rnnkit.forecast.fitting.windows import Windows
+from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, last_steps, measured
 from rnnkit.hints import Array
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.masking import Masking
@@ -38,17 +39,7 @@ UNKNOWN = -1e6  # what a step without a value holds, and nothing else does
 Progress = Callable[[str], None]
 
 
-class ForecastState(NamedTuple):
-    """The end of a history: what a forecast starts from. The last step is one that could be read."""
-
-    z: np.ndarray  # (B, window + lags - 1), NaN in gaps and before the start
-    covariates: np.ndarray | None  # (B, window + lags - 1, F)
-    times: np.ndarray  # (B,), of the last step
-    missing: np.ndarray  # (B,), steps of the history after it, all of them gaps
-    scale: Scale
-
-
-class TrainedForecaster(saving.Savable):
+class TrainedForecaster(DirectForecaster):
     """Quantile forecasts from a recurrent network trained on a series, with a linear shortcut beside it.
 
     Series are taken apart into a straight line, a spread and the rest ``z``. Ridge regressions say how far the series
@@ -160,8 +151,6 @@ class TrainedForecaster(saving.Savable):
             raise ValueError(f"expected seed to be a whole number of at least 0, or None; got {seed!r}")
         self.seed: Any = np.random.SeedSequence().entropy if seed is None else int(seed)
         self.calibrate: bool = bool(calibrate)
-        self.note: str | None = None
-        self._state: ForecastState | None = None
 
     def fit(
         self, y: Array, x: Array = None, *, progress: Progress | None = None, verbose: Any = "auto"
@@ -204,11 +193,7 @@ class TrainedForecaster(saving.Savable):
 
     def _fitted(self, panel: Panel, strict: bool, progress: Progress) -> TrainedForecaster:
         excess = self._calibrated(panel, progress) if self.calibrate else 0.0
-        scale, centre, width = Scale(panel.values), None, None
-        if panel.covariates is not None:
-            covariates = panel.covariates[panel.known]
-            centre, width = covariates.mean(axis=0), covariates.std(axis=0)
-            width[width == 0] = 1.0
+        scale, (centre, width) = Scale(panel.values), measured(panel)
         z, covariates = _standard(panel, scale, centre, width)
         season = self.season or 0
         period = refined_period(z, season) if season else 0.0
@@ -296,90 +281,41 @@ class TrainedForecaster(saving.Savable):
         self._single, self._state = panel.single, self._state_of(panel, z, covariates, scale, shortcut.lags)
         return self
 
-    def predict(self, horizon: int | None = None) -> np.ndarray:
-        """Forecast what follows the series that `fit` or `update` was given: the medians of `predict_quantiles`.
-
-        Returns
-        -------
-        ndarray (horizon,) or (B, horizon) of float64
-        """
-        return self.predict_quantiles(horizon)[1]
-
+    @described_as(DirectForecaster.predict)
     def predict_quantiles(self, horizon: int | None = None) -> np.ndarray:
         """Return lower edge of the band, median and upper edge of what follows the series given last.
 
         Beyond the leads that were learned, the medians so far are read as if they had been observed; bands are too
         narrow there.
 
-        Parameters
-        ----------
-        horizon : int, optional
-            Steps to forecast; by default as many as there are leads.
-
         Returns
         -------
         ndarray (3, horizon) or (3, B, horizon) of float64
             From the step after each series' last one, be it a gap or not.
-
-        Raises
-        ------
-        ValueError
-            Before `fit`, or if steps beyond the leads would need an x that is not known.
         """
         return self._forecast(self._check_fitted(), self._single, horizon)
 
-    def forecast(self, y: Array, x: Array = None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
-        """Forecast from any point, without training again: the medians of `forecast_quantiles`.
-
-        Returns
-        -------
-        ndarray (horizon,) or (B, horizon) of float64
-        """
-        return self.forecast_quantiles(y, x, horizon, rescale=rescale)[1]
-
+    @described_as(DirectForecaster.forecast)
     def forecast_quantiles(
         self, y: Array, x: Array = None, horizon: int | None = None, *, rescale: bool = False
     ) -> np.ndarray:
         """Return lower edge of the band, median and upper edge of what follows the history `y`.
 
-        Parameters
-        ----------
-        y, x
-            Histories as `fit` takes them, up to the point to forecast from, and from the same first step as the
-            series fitted, whose trend and spread go on to hold.
-        horizon : int, optional
-            As in `predict_quantiles`.
-        rescale : bool
-            Measure trend and spread on `y` itself: for series that `fit` never saw.
-
         Returns
         -------
         ndarray (3, horizon) or (3, B, horizon) of float64
-
-        Raises
-        ------
-        ValueError
-            As in `fit` and `predict_quantiles`, or if `y` has another number of series and `rescale` is not set.
         """
-        fitted = self._check_fitted()
-        panel = self._panel(y, x)
-        scale = Scale(panel.values) if rescale else fitted.scale
-        if len(scale.level) != len(panel.values):
-            raise ValueError(
-                f"expected as many series as were fitted, {len(scale.level)}; got {len(panel.values)}: series with a "
-                f"trend and spread of their own need rescale=True"
-            )
-        z, covariates = _standard(panel, scale, self._centre, self._width)
-        return self._forecast(self._state_of(panel, z, covariates, scale, self.shortcut.lags), panel.single, horizon)
+        return self._following(y, x, horizon, rescale)
 
     def _to_save(self):
         state, shortcut = self._check_fitted(), self.shortcut
+        z, covariates = state.read
         arrays = {
             "shortcut": shortcut.weights,
             "centre": self._centre,
             "width": self._width,
-            "z": state.z,
-            "covariates": state.covariates,
+            "z": z,
+            "covariates": covariates,
             "times": state.times,
             "missing": state.missing,
             **state.scale.arrays(),
@@ -411,9 +347,8 @@ class TrainedForecaster(saving.Savable):
         forecaster._excess, forecaster.band_scale = about["excess"], about["band_scale"]
         forecaster._single, forecaster.note = about["single"], about.get("note")
         forecaster._centre, forecaster._width = arrays.get("centre"), arrays.get("width")
-        forecaster._state = ForecastState(
-            arrays["z"], arrays.get("covariates"), arrays["times"], arrays["missing"], Scale.of_arrays(arrays)
-        )
+        read = arrays["z"], arrays.get("covariates")
+        forecaster._state = ForecastState(arrays["times"], arrays["missing"], Scale.of_arrays(arrays), read)
         forecaster.models = []
         for number in range(forecaster.networks):
             width = _width(shortcut, forecaster._features)
@@ -428,11 +363,9 @@ class TrainedForecaster(saving.Savable):
         )
 
     def _facts(self):
-        state = self._state
-        if state is None:
-            return {"fitted to": lambda: "nothing yet"}
-        return {
-            "fitted to": lambda: f"{len(state.times):,} series",
+        if self._state is None:
+            return super()._facts()
+        return super()._facts() | {
             "band": lambda: f"{self.level:g} %, {self.band_scale:.3g} times as wide as learned",
             "note": lambda: self.note or "",
         }
@@ -503,57 +436,34 @@ class TrainedForecaster(saving.Savable):
 
     # Forecasting
 
-    def _check_fitted(self) -> ForecastState:
-        if self._state is None:
-            raise ValueError("expected a forecaster that was fitted; call fit first")
-        return self._state
+    @property
+    def _leads(self) -> int:
+        return self.shortcut.horizon
 
-    def _panel(self, y, x) -> Panel:
-        panel = Panel(y, x)
-        if panel.features != self._features:
-            raise ValueError(f"expected x with {self._features} features per step, as in fit; got {panel.features}")
-        return panel
+    @staticmethod
+    def _middle(found):
+        return found[1]
+
+    def _ended(self, panel: Panel, scale: Scale) -> ForecastState:
+        z, covariates = _standard(panel, scale, self._centre, self._width)
+        return self._state_of(panel, z, covariates, scale, self.shortcut.lags)
 
     def _state_of(self, panel, z, covariates, scale, lags) -> ForecastState:
-        known = panel.known
-        last = known.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+        last = last_steps(panel)
         steps = last[:, None] + np.arange(1 - self.window - lags + 1, 1)
         before = steps < 0
         steps = np.maximum(steps, 0)
         if covariates is not None:
             covariates = np.where(before[..., None], np.nan, covariates[np.arange(len(z))[:, None], steps])
-        return ForecastState(
-            np.where(before, np.nan, np.take_along_axis(z, steps, axis=1)),
-            covariates,
-            last,
-            panel.lengths - 1 - last,
-            scale,
-        )
+        read = np.where(before, np.nan, np.take_along_axis(z, steps, axis=1)), covariates
+        return ForecastState(last, panel.lengths - 1 - last, scale, read)
 
-    def _forecast(self, state: ForecastState, single: bool, horizon: int | None) -> np.ndarray:
-        horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
-        allocation.check("the forecasts", (3, len(state.z), horizon))
-        needed = horizon + int(state.missing.max())
-        leads = self.shortcut.horizon
-        if needed > leads and self._features:
-            raise ValueError(
-                f"expected at most {leads} steps from the last value known, the horizon given to "
-                f"TrainedForecaster, as x is not known beyond it; got {needed}"
-            )
-        z, times = state.z, state.times
-        path = np.empty((3, len(z), 0))
+    def _going_on(self, state: ForecastState) -> Iterator[np.ndarray]:
+        times, (z, covariates) = state.times, state.read
         while True:
-            ahead = self._ahead(z, times, state.covariates)
-            path = np.concatenate([path, ahead], axis=2)
-            if path.shape[2] >= needed:
-                break
-            z, times = np.concatenate([z, ahead[1]], axis=1)[:, -z.shape[1] :], times + leads
-        steps = state.missing[:, None] + np.arange(horizon)
-        restored = [
-            state.scale.restore(np.take_along_axis(one, steps, axis=1), state.times[:, None] + 1 + steps)
-            for one in path
-        ]
-        return np.array([one[0] if single else one for one in restored])
+            ahead = self._ahead(z, times, covariates)
+            yield ahead
+            z, times = np.concatenate([z, ahead[1]], axis=1)[:, -z.shape[1] :], times + self._leads
 
     def _ahead(self, z, last, covariates) -> np.ndarray:
         """The quantiles ``(3, B, horizon)`` of the values after a state, in units of z."""

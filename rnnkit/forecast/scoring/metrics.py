@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arrays import with_gaps
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 
 
@@ -31,18 +32,9 @@ def mean_absolute_error(actual: Array, forecast: Array) -> float:
     return float(_mean(np.abs(np.subtract(with_gaps(actual, "actual"), with_gaps(forecast, "forecast")))))
 
 
+@described_as(mean_absolute_error)
 def root_mean_squared_error(actual: Array, forecast: Array) -> float:
     """Compute ``sqrt(mean (actual - forecast)²)`` over the values that are not NaN.
-
-    Parameters
-    ----------
-    actual, forecast : array_like of the same shape
-        NaN where a value isn't known.
-
-    Returns
-    -------
-    float
-        In the values' unit; NaN without any.
 
     Examples
     --------
@@ -93,25 +85,12 @@ def mean_absolute_scaled_error(actual: Array, forecast: Array, training: Array, 
     return _over(mean_absolute_error(actual, forecast), naive_error(training, season))
 
 
+@described_as(mean_absolute_scaled_error)
 def root_mean_squared_scaled_error(actual: Array, forecast: Array, training: Array, season: int | None = None) -> float:
     """Compute the root mean squared error over the naive forecast's within the training part; NaN where that is 0.
 
     With a season of 1 that is the measure of the M5 competition (Makridakis, Spiliotis and Assimakopoulos 2022,
     equation 1). A season of m compares with the value m steps before.
-
-    Parameters
-    ----------
-    actual, forecast : array_like of the same shape
-        NaN where a value isn't known.
-    training : array_like (T,)
-        The values before the forecast.
-    season : int, optional
-        Steps of a season; 1 unless given.
-
-    Returns
-    -------
-    float
-        Below 1 it is better than the naive forecast was within the training part.
 
     Examples
     --------
@@ -122,13 +101,9 @@ def root_mean_squared_scaled_error(actual: Array, forecast: Array, training: Arr
     return _over(root_mean_squared_error(actual, forecast), root_mean_squared_error(training[m:], training[:-m]))
 
 
+@described_as(mean_absolute_error)
 def symmetric_percentage_error(actual: Array, forecast: Array) -> float:
     """Compute the mean of `percentage_terms` over the values that are not NaN: the sMAPE of the M3 competition.
-
-    Parameters
-    ----------
-    actual, forecast : array_like of the same shape
-        NaN where a value isn't known.
 
     Returns
     -------
