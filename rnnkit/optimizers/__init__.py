@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rnnkit.docstrings import described_as
 from rnnkit.optimizers import schedules
 from rnnkit.optimizers.adaptive import Adadelta, Adagrad, Adamax
 from rnnkit.optimizers.lbfgs import LBFGS
@@ -32,6 +33,7 @@ CLASSES = {kind.__name__: kind for kind in (SGD, RMSprop, Adam, AdamW, Nadam, Li
 OPTIMIZERS = {name.lower(): kind for name, kind in CLASSES.items()}
 
 
+@described_as(named)
 def get(identifier: Any) -> Optimizer:
     """Return the optimizer that an argument stands for.
 
@@ -45,13 +47,6 @@ def get(identifier: Any) -> Optimizer:
     Returns
     -------
     Optimizer
-
-    Raises
-    ------
-    ValueError
-        For a name that doesn't exist.
-    TypeError
-        For anything else.
 
     Examples
     --------

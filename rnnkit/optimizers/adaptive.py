@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import number_from_zero
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array, LearningRate
 from rnnkit.optimizers.optimizer import Optimizer
-from rnnkit.optimizers.rules import share
+from rnnkit.optimizers.rules import Averaging, share
 
 
 class Adagrad(Optimizer):
@@ -103,7 +104,8 @@ class Adadelta(Optimizer):
         return {"learning_rate": learning_rate, "rho": self.rho, "epsilon": self.epsilon}
 
 
-class Adamax(Optimizer):
+@described_as(Averaging)
+class Adamax(Averaging):
     """Adam with the largest gradient in place of the running length (Kingma and Ba 2015, section 7.1).
 
     One update is::
@@ -112,14 +114,6 @@ class Adamax(Optimizer):
         u = max(beta_2 * u, |g|)
         w = w - learning_rate / (1 - beta_1^t) * m / (u + epsilon)
 
-    Parameters
-    ----------
-    learning_rate : float, Schedule or callable
-    beta_1, beta_2 : float from 0 to below 1
-    epsilon : float
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
-
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -127,21 +121,7 @@ class Adamax(Optimizer):
     array([0.9, 1.1])
     """
 
-    beta_1: float
-    beta_2: float
     slots: tuple[str, ...] = ("momentum", "largest")
-
-    def __init__(
-        self,
-        learning_rate: LearningRate = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **keywords: Any,
-    ):
-        super().__init__(learning_rate, **keywords)
-        self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
-        self.epsilon: float = number_from_zero(epsilon, "epsilon")
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Compute one update."""

@@ -173,11 +173,6 @@ class LBFGS(Optimizer):
         """Raise an error: L-BFGS evaluates the loss itself, see `minimize`."""
         raise TypeError("expected LBFGS to be used through minimize, or by fit: it evaluates the loss itself")
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        names = ("history", "tolerance", "gradient_tolerance", "max_line_search", "name")
-        return {name: getattr(self, name) for name in names}
-
 
 class _Stopped(Exception):
     """A callback had enough."""

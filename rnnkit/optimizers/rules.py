@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import number_from_zero
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array, LearningRate
 from rnnkit.optimizers.optimizer import Optimizer
 
@@ -142,7 +143,36 @@ class RMSprop(Optimizer):
         return {"learning_rate": learning_rate} | settings
 
 
-class Adam(Optimizer):
+class Averaging(Optimizer):
+    """Base of optimizers that keep running averages of gradients, and of their squares or the like.
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or callable
+    beta_1, beta_2 : float from 0 to below 1
+    epsilon : float
+    **keywords
+        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+    """
+
+    beta_1: float
+    beta_2: float
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **keywords: Any,
+    ):
+        super().__init__(learning_rate, **keywords)
+        self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
+        self.epsilon: float = number_from_zero(epsilon, "epsilon")
+
+
+@described_as(Averaging)
+class Adam(Averaging):
     """Adam (Kingma and Ba 2015, arXiv:1412.6980, with the step size of the end of its section 2).
 
     One update is::
@@ -153,14 +183,10 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, Schedule or callable
-    beta_1, beta_2 : float from 0 to below 1
     epsilon : float
         The paper's ε̂.
     amsgrad : bool
         Divide by the root of the largest v so far (Reddi et al. 2018, arXiv:1904.09237).
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
 
     Examples
     --------
@@ -170,9 +196,6 @@ class Adam(Optimizer):
     """
 
     amsgrad: bool
-    beta_1: float
-    beta_2: float
-    epsilon: float
 
     def __init__(
         self,
@@ -183,9 +206,8 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         **keywords: Any,
     ):
-        super().__init__(learning_rate, **keywords)
-        self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
-        self.epsilon, self.amsgrad = number_from_zero(epsilon, "epsilon"), bool(amsgrad)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **keywords)
+        self.amsgrad = bool(amsgrad)
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -245,7 +267,8 @@ class AdamW(Adam):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **keywords)
 
 
-class Nadam(Optimizer):
+@described_as(Averaging)
+class Nadam(Averaging):
     """Adam with Nesterov's momentum (Dozat 2016, "Incorporating Nesterov momentum into Adam", algorithm 2).
 
     One update is::
@@ -255,14 +278,6 @@ class Nadam(Optimizer):
         v = v + (1 - beta_2) * (g² - v)
         n = u_{t+1} * m / (1 - u_1 … u_{t+1}) + (1 - u_t) * g / (1 - u_1 … u_t)
         w = w - learning_rate * n / (sqrt(v / (1 - beta_2^t)) + epsilon)
-
-    Parameters
-    ----------
-    learning_rate : float, Schedule or callable
-    beta_1, beta_2 : float from 0 to below 1
-    epsilon : float
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
 
     Examples
     --------
@@ -275,22 +290,8 @@ class Nadam(Optimizer):
     True
     """
 
-    beta_1: float
-    beta_2: float
     slots: tuple[str, ...] = ("momentum", "velocity")
-
-    def __init__(
-        self,
-        learning_rate: LearningRate = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **keywords: Any,
-    ):
-        super().__init__(learning_rate, **keywords)
-        self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
-        self.epsilon: float = number_from_zero(epsilon, "epsilon")
-        self._product = (0, 1.0, self.beta_1)  # of the momentum's schedule up to a step
+    _product: tuple[int, float, float] = (0, 1.0, -1.0)  # step, product of the momentum's schedule up to it, its beta_1
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Compute one update."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 from rnnkit.arguments import number_from_zero, positive_integer
@@ -51,8 +51,8 @@ class Schedule(Configurable):
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as JSON values; one of your own with arguments overrides it."""
-        return {}
+        """Return the fields of a dataclass as JSON values; another one of your own with arguments overrides it."""
+        return asdict(self) if is_dataclass(self) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,6 @@ class Constant(Schedule):
     def __call__(self, step: Any) -> float:
         """The learning rate."""
         return self.learning_rate
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's argument."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +119,6 @@ class ExponentialDecay(Schedule):
         """The learning rate of an update."""
         power = step // self.decay_steps if self.staircase else step / self.decay_steps
         return self.initial_learning_rate * self.decay_rate**power
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +171,6 @@ class CosineDecay(Schedule):
         wave = (1 + math.cos(math.pi * min(step, self.decay_steps) / self.decay_steps)) / 2
         return start * ((1 - self.alpha) * wave + self.alpha)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class CosineDecayRestarts(Schedule):
@@ -226,10 +214,6 @@ class CosineDecayRestarts(Schedule):
         wave = height * (1 + math.cos(math.pi * step / length)) / 2
         return self.initial_learning_rate * ((1 - self.alpha) * wave + self.alpha)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class InverseTimeDecay(Schedule):
@@ -263,10 +247,6 @@ class InverseTimeDecay(Schedule):
         """The learning rate of an update."""
         times = step // self.decay_steps if self.staircase else step / self.decay_steps
         return self.initial_learning_rate / (1 + self.decay_rate * times)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,10 +285,6 @@ class PolynomialDecay(Schedule):
         length = self.decay_steps * (max(1, math.ceil(step / self.decay_steps)) if self.cycle else 1)
         left = (1 - min(step, length) / length) ** self.power
         return (self.initial_learning_rate - self.end_learning_rate) * left + self.end_learning_rate
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,10 +377,6 @@ class OneCycle(Schedule):
         if step < top:
             return _along_cosine(start, self.max_learning_rate, step / top)
         return _along_cosine(self.max_learning_rate, start / self.end_factor, min(1, (step - top) / (last - top)))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
