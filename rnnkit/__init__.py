@@ -47,9 +47,10 @@ from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Activation, Lambda
 from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from rnnkit.layers.operation import Operation
+from rnnkit.layers.pooling import GlobalAveragePooling1D
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
+from rnnkit.layers.shaping import Flatten, RepeatVector, Reshape
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import Input

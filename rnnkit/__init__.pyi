@@ -163,6 +163,7 @@ from rnnkit.layers.parametric_relu import (
 )
 from rnnkit.layers.pooling import (
     AveragePooling1D,
+    GlobalAveragePooling1D,
     GlobalMaxPooling1D,
     MaxPooling1D,
 )
@@ -176,7 +177,6 @@ from rnnkit.layers.rnn import (
 )
 from rnnkit.layers.shaping import (
     Flatten,
-    GlobalAveragePooling1D,
     RepeatVector,
     Reshape,
 )

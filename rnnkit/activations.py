@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arrays import real
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.serialization.registry import find, is_elsewhere, name_of
 
@@ -57,18 +58,10 @@ def sigmoid(x: Array) -> Any:
     return np.where(np.greater_equal(x, 0), 1 / (1 + e), e / (1 + e))[()]
 
 
+@described_as(sigmoid)
 @primitive
 def softplus(x: Array) -> Any:
     """Compute ``log(1 + exp(x))``.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -78,18 +71,10 @@ def softplus(x: Array) -> Any:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+@described_as(sigmoid)
 @primitive
 def log_sigmoid(x: Array) -> Any:
     """Compute ``log(sigmoid(x))``.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -99,18 +84,10 @@ def log_sigmoid(x: Array) -> Any:
     return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 
+@described_as(sigmoid)
 @primitive
 def erf(x: Array) -> Any:
     """Compute the error function.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -122,18 +99,10 @@ def erf(x: Array) -> Any:
     return erf(x)
 
 
+@described_as(sigmoid)
 @primitive
 def erfc(x: Array) -> Any:
     """Compute ``1 - erf(x)``, with the digits of the upper tail.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -145,17 +114,9 @@ def erfc(x: Array) -> Any:
     return erfc(x)
 
 
+@described_as(sigmoid)
 def linear(x: Array) -> Any:
     """Return the input as it is.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -166,17 +127,9 @@ def linear(x: Array) -> Any:
     return x
 
 
+@described_as(sigmoid)
 def relu(x: Array) -> Any:
     """Compute ``max(x, 0)``; NaN stays NaN.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -187,17 +140,9 @@ def relu(x: Array) -> Any:
     return np.maximum(x, 0)
 
 
+@described_as(sigmoid)
 def relu6(x: Array) -> Any:
     """Compute ``min(max(x, 0), 6)``.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -208,18 +153,13 @@ def relu6(x: Array) -> Any:
     return np.minimum(np.maximum(x, 0), 6)
 
 
+@described_as(sigmoid)
 def leaky_relu(x: Array, negative_slope: Any = 0.2) -> Any:
     """Return `x` where it is positive, ``negative_slope * x`` elsewhere.
 
     Parameters
     ----------
-    x : array_like (…), or a symbolic array in a step
     negative_slope : float
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -230,18 +170,13 @@ def leaky_relu(x: Array, negative_slope: Any = 0.2) -> Any:
     return np.maximum(x, 0) + negative_slope * np.minimum(x, 0)
 
 
+@described_as(sigmoid)
 def elu(x: Array, alpha: Any = 1.0) -> Any:
     """Return `x` where it is positive, ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2015).
 
     Parameters
     ----------
-    x : array_like (…), or a symbolic array in a step
     alpha : float
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -252,17 +187,9 @@ def elu(x: Array, alpha: Any = 1.0) -> Any:
     return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))
 
 
+@described_as(sigmoid)
 def selu(x: Array) -> Any:
     """Compute the scaled ELU that keeps mean 0 and variance 1 (Klambauer et al. 2017).
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -273,19 +200,11 @@ def selu(x: Array) -> Any:
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
+@described_as(sigmoid)
 def gelu(x: Array) -> Any:
     """Compute ``x * Φ(x)``, with Φ the normal distribution function (Hendrycks and Gimpel 2016).
 
     It is Φ itself, no approximation by tanh.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -295,17 +214,9 @@ def gelu(x: Array) -> Any:
     return 0.5 * x * erfc(x * -0.7071067811865476)  # 1 + erf would cancel in the lower tail
 
 
+@described_as(sigmoid)
 def silu(x: Array) -> Any:
     """Compute ``x * sigmoid(x)``, also called swish.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -316,17 +227,9 @@ def silu(x: Array) -> Any:
     return x * sigmoid(x)
 
 
+@described_as(sigmoid)
 def mish(x: Array) -> Any:
     """Compute ``x * tanh(softplus(x))`` (Misra 2019).
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -337,17 +240,9 @@ def mish(x: Array) -> Any:
     return x * np.tanh(softplus(x))
 
 
+@described_as(sigmoid)
 def hard_sigmoid(x: Array) -> Any:
     """Compute ``clip(x / 6 + 0.5, 0, 1)``.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -357,17 +252,9 @@ def hard_sigmoid(x: Array) -> Any:
     return np.clip(x / 6 + 0.5, 0, 1)
 
 
+@described_as(sigmoid)
 def hard_silu(x: Array) -> Any:
     """Compute ``x * hard_sigmoid(x)``.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -378,17 +265,9 @@ def hard_silu(x: Array) -> Any:
     return x * hard_sigmoid(x)
 
 
+@described_as(sigmoid)
 def softsign(x: Array) -> Any:
     """Compute ``x / (1 + |x|)``.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -399,17 +278,9 @@ def softsign(x: Array) -> Any:
     return x / (1 + np.abs(x))
 
 
+@described_as(sigmoid)
 def tanh(x: Array) -> Any:
     """Compute the hyperbolic tangent.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -420,17 +291,9 @@ def tanh(x: Array) -> Any:
     return np.tanh(x)
 
 
+@described_as(sigmoid)
 def exponential(x: Array) -> Any:
     """Compute ``exp(x)``.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -441,19 +304,14 @@ def exponential(x: Array) -> Any:
     return np.exp(x)
 
 
+@described_as(sigmoid)
 def softmax(x: Array, axis: Any = -1) -> Any:
     """Compute ``exp(x) / sum(exp(x))`` along `axis`.
 
     Parameters
     ----------
-    x : array_like (…), or a symbolic array in a step
     axis : int
         Not the batch axis, within a step.
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------
@@ -465,19 +323,9 @@ def softmax(x: Array, axis: Any = -1) -> Any:
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
+@described_as(softmax)
 def log_softmax(x: Array, axis: Any = -1) -> Any:
     """Compute ``log(softmax(x))`` along `axis`.
-
-    Parameters
-    ----------
-    x : array_like (…), or a symbolic array in a step
-    axis : int
-        Not the batch axis, within a step.
-
-    Returns
-    -------
-    ndarray (…)
-        Of x's precision.
 
     Examples
     --------

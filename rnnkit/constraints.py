@@ -7,13 +7,14 @@ immutable objects, known by name (``"non_neg"``); a function of one's own will d
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
 
 from rnnkit.arguments import integer, number_from_zero
 from rnnkit.arrays import real
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
@@ -50,8 +51,8 @@ class Constraint(Configurable):
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as JSON values; one of your own with arguments overrides it."""
-        return {}
+        """Return the fields of a dataclass as JSON values; another one of your own with arguments overrides it."""
+        return asdict(self) if is_dataclass(self) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,6 @@ class MaxNorm(Constraint):
         weight = real(weight, "weight")
         norms = _norms(weight, self.axis)
         return _scaled(weight, np.clip(norms, 0, self.max_value) / (_EPSILON + norms))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +138,6 @@ class MinMaxNorm(Constraint):
         wanted = self.rate * np.clip(norms, self.min_value, self.max_value) + (1 - self.rate) * norms
         return _scaled(weight, wanted / (_EPSILON + norms))
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class UnitNorm(Constraint):
@@ -171,10 +164,6 @@ class UnitNorm(Constraint):
         """``w / |w|``."""
         weight = real(weight, "weight")
         return _scaled(weight, 1 / (_EPSILON + _norms(weight, self.axis)))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's argument."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +202,7 @@ CONSTRAINTS = {"max_norm": MaxNorm, "min_max_norm": MinMaxNorm, "non_neg": NonNe
 CLASSES = {kind.__name__: kind for kind in (MaxNorm, MinMaxNorm, NonNeg, UnitNorm)}
 
 
+@described_as(named)
 def get(identifier: Any) -> Callable[[np.ndarray], np.ndarray] | None:
     """Return the callable ``weight -> weight`` that an argument stands for.
 
@@ -226,13 +216,6 @@ def get(identifier: Any) -> Callable[[np.ndarray], np.ndarray] | None:
     -------
     callable or None
         ``weight -> weight``.
-
-    Raises
-    ------
-    ValueError
-        For a name that doesn't exist.
-    TypeError
-        For anything else.
 
     Examples
     --------

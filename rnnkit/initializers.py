@@ -17,6 +17,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import real_number, whole
 from rnnkit.arrays import real
+from rnnkit.docstrings import described_as
 from rnnkit.hints import DType, Shape
 from rnnkit.serialization.configuration import described, is_described
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name_of
@@ -267,15 +268,10 @@ class Orthogonal(_Settings):
         return self.gain * (q.T if rows < columns else q).reshape(shape)
 
 
+@described_as(Orthogonal)
 @dataclass(frozen=True)
 class Identity(_Settings):
     """An initializer that gives the identity matrix times `gain`.
-
-    Parameters
-    ----------
-    gain : float
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Raises
     ------

@@ -13,6 +13,7 @@ import numpy as np
 
 from rnnkit.arguments import number_from_zero
 from rnnkit.arrays import real
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Configurable
@@ -163,6 +164,7 @@ REGULARIZERS = {"l1": L1, "l2": L2, "l1_l2": L1L2}
 CLASSES = {kind.__name__: kind for kind in (L1, L2, L1L2)}
 
 
+@described_as(named)
 def get(identifier: Any) -> Regularizer | None:
     """Return the regularizer that an argument stands for.
 
@@ -175,13 +177,6 @@ def get(identifier: Any) -> Regularizer | None:
     Returns
     -------
     Regularizer or None
-
-    Raises
-    ------
-    ValueError
-        For a name that doesn't exist.
-    TypeError
-        For anything else.
 
     Examples
     --------

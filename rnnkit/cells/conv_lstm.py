@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from inspect import Signature, signature
 from itertools import product
 
 import numpy as np
 
 from rnnkit.arguments import positive_integer, shown
-from rnnkit.arrays import real
-from rnnkit.cells.standard import InvertedDropout, StandardCell
+from rnnkit.cells.lstm import LSTMCell
+from rnnkit.cells.standard import InvertedDropout
 from rnnkit.steps.declared import Draw
 from rnnkit.steps.states import StateSpec
 
@@ -66,7 +67,7 @@ class Windows:
         return found.reshape((x.shape[0], *self.sizes, kernel.shape[-1]))
 
 
-class ConvLSTMCell(StandardCell):
+class ConvLSTMCell(LSTMCell):
     """Long short-term memory of arrays ``(B, *sizes, channels)``, with convolutions in place of products.
 
     One step is::
@@ -89,8 +90,8 @@ class ConvLSTMCell(StandardCell):
         Start the forget gate's bias at 1.
     dropout, recurrent_dropout : float in [0, 1]
         Rates for x and for h inside their convolutions; one mask per call and gate, only while training.
-    activation, recurrent_activation, use_bias, seed, name
-        As in `LSTMCell`, as are initializers, regularizers and constraints.
+    *arguments, **settings
+        All others of `LSTMCell`, from `activation` on.
 
     Notes
     -----
@@ -98,7 +99,6 @@ class ConvLSTMCell(StandardCell):
     ``(*kernel_size, F, 4F)``, bias ``(4F,)``.
     """
 
-    gates = 4
     rank: int
 
     def __init__(
@@ -109,44 +109,10 @@ class ConvLSTMCell(StandardCell):
         padding="valid",
         data_format=None,
         dilation_rate=1,
-        activation="tanh",
-        recurrent_activation="sigmoid",
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal",
-        bias_initializer="zeros",
-        unit_forget_bias=True,
-        kernel_regularizer=None,
-        recurrent_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        recurrent_constraint=None,
-        bias_constraint=None,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        seed=None,
-        *,
-        name=None,
+        *arguments,
+        **settings,
     ):
-        super().__init__(
-            positive_integer(filters, "filters"),
-            activation=activation,
-            recurrent_activation=recurrent_activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            seed=seed,
-            name=name,
-        )
+        super().__init__(positive_integer(filters, "filters"), *arguments, **settings)
         self.filters = self.units
         self.kernel_size = self._sizes(kernel_size, "kernel_size")
         self.strides = self._sizes(strides, "strides")
@@ -160,8 +126,13 @@ class ConvLSTMCell(StandardCell):
                 f"expected data_format 'channels_last', got {data_format!r}; np.moveaxis(x, 2, -1) takes the channels "
                 "to the end"
             )
-        self.padding, self.data_format, self.unit_forget_bias = padding, data_format, bool(unit_forget_bias)
+        self.padding, self.data_format = padding, data_format
         self._feature_shape: tuple[int, ...] = ()
+
+    # After `dilation_rate` come the arguments of an LSTM behind its units.
+    __signature__ = Signature(
+        [*list(signature(__init__).parameters.values())[1:-2], *list(signature(LSTMCell).parameters.values())[1:]]
+    )
 
     def _sizes(self, value, what: str) -> tuple[int, ...]:
         """One size for each axis; one alone holds for all."""
@@ -184,40 +155,8 @@ class ConvLSTMCell(StandardCell):
         ones = (1,) * self.rank
         self._of_h = Windows(self._of_x.sizes, self.kernel_size, ones, ones, self.filters, "same")
         width = self.gates * self.filters
-        shapes = {"kernel": (*self.kernel_size, channels, width)}
-        shapes["recurrent_kernel"] = (*self.kernel_size, self.filters, width)
-        self._check_memory(shapes)
-        self.kernel = self.add_weight(
-            shapes["kernel"],
-            self.kernel_initializer,
-            "kernel",
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
-        self.recurrent_kernel = self.add_weight(
-            shapes["recurrent_kernel"],
-            self.recurrent_initializer,
-            "recurrent_kernel",
-            regularizer=self.recurrent_regularizer,
-            constraint=self.recurrent_constraint,
-        )
-        if self.use_bias:
-            self.bias = self.add_weight(
-                (width,),
-                self.start_of_bias,
-                "bias",
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+        self._add_weights((*self.kernel_size, channels, width), (*self.kernel_size, self.filters, width))
         self._feature_shape = features
-        self.built = True
-
-    def start_of_bias(self, shape, rng):
-        """Initialize the bias, the forget gate's quarter at 1 with `unit_forget_bias`."""
-        bias = real(self.bias_initializer(shape, rng), "the initializer's array for 'bias'").astype(np.float64)
-        if self.unit_forget_bias and bias.ndim:
-            bias[self.filters : 2 * self.filters] = 1
-        return bias
 
     def call(self, inputs, states, training=False, draws=None):
         """One step: ``(h, [h, c])``."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rnnkit.activations import activation as activation_of
-from rnnkit.activations import activation_name
 from rnnkit.arguments import fraction, number_from_zero, positive_integer
+from rnnkit.configured import config_of
 from rnnkit.hints import Activation, Array, Config, Seed, Shape
 from rnnkit.initializers import Uniform
 from rnnkit.steps.cell import Cell, connections
@@ -124,8 +123,7 @@ class ESNCell(Cell):
 
     def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
-        config = {argument: getattr(self, argument) for argument in inspect.signature(type(self)).parameters}
-        return config | {"activation": activation_name(self.activation)}
+        return config_of(self)
 
     def __repr__(self) -> str:
         from rnnkit.cards import arguments, told

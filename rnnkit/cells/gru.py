@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from rnnkit.activations import activation as _activation
+from rnnkit.cells.simple_rnn import SimpleRNNCell
 from rnnkit.cells.standard import StandardCell
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Activation, Array, Constraint, Initializer, Regularizer, Seed
 
 
+@described_as(SimpleRNNCell)
 class GRUCell(StandardCell):
     """Gated recurrent unit (Cho et al. 2014, arXiv:1406.1078), its equations 5 to 8 in Keras's order z, r, h.
 
@@ -23,20 +28,10 @@ class GRUCell(StandardCell):
 
     Parameters
     ----------
-    units : int
-        U, the size of the state and the output.
     activation, recurrent_activation : str, callable or None
         Of the candidate; of the gates.
-    use_bias : bool
-    kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
-    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
-        Penalties on the weights, see `rnnkit.regularizers`.
-    kernel_constraint, recurrent_constraint, bias_constraint : str or callable, optional
-        What the weights must keep to in training, see `rnnkit.constraints`.
     dropout, recurrent_dropout : float in [0, 1]
         Rates for x and for h inside its products; one mask per call, shared by all steps, only while training.
-    seed : int, optional
-        For weights and masks, where the layer has none of its own.
     reset_after : bool
         Apply the reset gate after the product (True) or before it.
 
@@ -78,25 +73,24 @@ class GRUCell(StandardCell):
     ):
         super().__init__(
             units,
-            activation=activation,
-            recurrent_activation=recurrent_activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            seed=seed,
+            activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            recurrent_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            recurrent_constraint,
+            bias_constraint,
+            dropout,
+            recurrent_dropout,
+            seed,
             name=name,
         )
+        self.recurrent_activation: Callable[[Any], Any] = _activation(recurrent_activation)
         self.reset_after: bool = bool(reset_after)
-        self.state_size: Any = self.units
 
     @property
     def bias_shape(self) -> tuple[int, ...]:

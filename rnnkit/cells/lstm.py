@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from rnnkit.activations import activation as _activation
 from rnnkit.arrays import real
+from rnnkit.cells.simple_rnn import SimpleRNNCell
 from rnnkit.cells.standard import StandardCell
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Activation, Array, Constraint, Initializer, Regularizer, Seed, Shape
 
 
+@described_as(SimpleRNNCell)
 class LSTMCell(StandardCell):
     """Long short-term memory with a forget gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
 
@@ -26,18 +31,8 @@ class LSTMCell(StandardCell):
         U, the size of either state and of the output.
     activation, recurrent_activation : str, callable or None
         Of the candidate and the cell; of the gates.
-    use_bias : bool
-    kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
     unit_forget_bias : bool
         Start the forget gate's bias at 1 (Jozefowicz et al. 2015).
-    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
-        Penalties on the weights, see `rnnkit.regularizers`.
-    kernel_constraint, recurrent_constraint, bias_constraint : str or callable, optional
-        What the weights must keep to in training, see `rnnkit.constraints`.
-    dropout, recurrent_dropout : float in [0, 1]
-        Rates for x and for h inside its product; one mask per call, shared by all steps, only while training.
-    seed : int, optional
-        For weights and masks, where the layer has none of its own.
 
     Notes
     -----
@@ -76,25 +71,29 @@ class LSTMCell(StandardCell):
     ):
         super().__init__(
             units,
-            activation=activation,
-            recurrent_activation=recurrent_activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            seed=seed,
+            activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            recurrent_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            recurrent_constraint,
+            bias_constraint,
+            dropout,
+            recurrent_dropout,
+            seed,
             name=name,
         )
+        self.recurrent_activation: Callable[[Any], Any] = _activation(recurrent_activation)
         self.unit_forget_bias: bool = bool(unit_forget_bias)
-        self.state_size: Any = [self.units, self.units]
+
+    @property
+    def state_size(self) -> Any:
+        """The sizes of h and c."""
+        return [self.units, self.units]
 
     def start_of_bias(self, shape: Shape, rng: Any) -> Any:
         """Initialize the bias, the forget gate's quarter at 1 with `unit_forget_bias`."""

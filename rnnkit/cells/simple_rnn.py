@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rnnkit.cells.standard import StandardCell
-from rnnkit.hints import Activation, Array, Constraint, Initializer, Regularizer, Seed
+from rnnkit.hints import Array
 
 
 class SimpleRNNCell(StandardCell):
@@ -43,46 +43,6 @@ class SimpleRNNCell(StandardCell):
     array([[0., 0., 0.],
            [0., 0., 0.]])
     """
-
-    def __init__(
-        self,
-        units: int,
-        activation: Activation = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Initializer = "glorot_uniform",
-        recurrent_initializer: Initializer = "orthogonal",
-        bias_initializer: Initializer = "zeros",
-        kernel_regularizer: Regularizer = None,
-        recurrent_regularizer: Regularizer = None,
-        bias_regularizer: Regularizer = None,
-        kernel_constraint: Constraint = None,
-        recurrent_constraint: Constraint = None,
-        bias_constraint: Constraint = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: Seed = None,
-        *,
-        name: str | None = None,
-    ):
-        super().__init__(
-            units,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            seed=seed,
-            name=name,
-        )
-        self.state_size: Any = self.units
 
     def call(self, inputs: Array, states: Array, training: bool = False, draws: Any = None) -> Any:
         """Compute one step: ``(h, h)``."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rnnkit import constraints, regularizers
-from rnnkit.activations import activation, activation_name
+from rnnkit.activations import activation as _activation
 from rnnkit.arguments import fraction, positive_integer
-from rnnkit.hints import Array, Config, Constraint, Initializer, Regularizer, Seed, Shape
-from rnnkit.initializers import initializer, initializer_config
+from rnnkit.configured import config_of
+from rnnkit.hints import Activation, Array, Config, Constraint, Initializer, Regularizer, Seed, Shape
+from rnnkit.initializers import initializer
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import Draw
 
@@ -35,27 +35,26 @@ class StandardCell(Cell):
 
     gates = 1
     activation: Callable[[Any], Any]
-    recurrent_activation: Callable[[Any], Any]
 
     def __init__(
         self,
         units: int,
+        activation: Activation = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        recurrent_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        recurrent_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: Seed = None,
         *,
-        use_bias: bool,
-        kernel_initializer: Initializer,
-        recurrent_initializer: Initializer,
-        bias_initializer: Initializer,
-        kernel_regularizer: Regularizer,
-        recurrent_regularizer: Regularizer,
-        bias_regularizer: Regularizer,
-        kernel_constraint: Constraint,
-        recurrent_constraint: Constraint,
-        bias_constraint: Constraint,
-        dropout: float,
-        recurrent_dropout: float,
-        seed: Seed,
-        name: str | None,
-        **activations: Any,
+        name: str | None = None,
     ):
         super().__init__(name=name)
         self.units: int = positive_integer(units, "units")
@@ -72,13 +71,17 @@ class StandardCell(Cell):
         self.dropout: float = fraction(dropout, "dropout")
         self.recurrent_dropout: float = fraction(recurrent_dropout, "recurrent_dropout")
         self.seed = seed
-        for argument, identifier in activations.items():
-            setattr(self, argument, activation(identifier))
+        self.activation = _activation(activation)
         self.draws: Any = {}
         if self.dropout:
             self.draws["dropout"] = Draw(("features",), InvertedDropout(self.dropout))
         if self.recurrent_dropout:
             self.draws["recurrent_dropout"] = Draw((self.units,), InvertedDropout(self.recurrent_dropout))
+
+    @property
+    def state_size(self) -> Any:
+        """Size of the state."""
+        return self.units
 
     def build(self, input_shape: Shape) -> None:
         """Create ``kernel`` (F, gates*U), ``recurrent_kernel`` (U, gates*U) and, with `use_bias`, ``bias``."""
@@ -86,30 +89,21 @@ class StandardCell(Cell):
             shape = ("batch", "time", *input_shape[1:])
             raise ValueError(f"expected x of shape (batch, time, features), got ({', '.join(map(str, shape))})")
         width = self.gates * self.units
-        self._check_memory({"kernel": (input_shape[-1], width), "recurrent_kernel": (self.units, width)})
-        self.kernel: Any = self.add_weight(
-            (input_shape[-1], width),
-            self.kernel_initializer,
-            "kernel",
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
-        self.recurrent_kernel: Any = self.add_weight(
-            (self.units, width),
-            self.recurrent_initializer,
-            "recurrent_kernel",
-            regularizer=self.recurrent_regularizer,
-            constraint=self.recurrent_constraint,
-        )
+        self._add_weights((input_shape[-1], width), (self.units, width))
+
+    def _add_weights(self, kernel: Shape, recurrent_kernel: Shape) -> None:
+        """Create the weights, kernels of these shapes."""
+        self._check_memory({"kernel": kernel, "recurrent_kernel": recurrent_kernel})
+        self.kernel: Any = self._new_weight("kernel", kernel, self.kernel_initializer)
+        self.recurrent_kernel: Any = self._new_weight("recurrent_kernel", recurrent_kernel, self.recurrent_initializer)
         if self.use_bias:
-            self.bias: Any = self.add_weight(
-                self.bias_shape,
-                self.start_of_bias,
-                "bias",
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+            self.bias: Any = self._new_weight("bias", self.bias_shape, self.start_of_bias)
         self.built = True
+
+    def _new_weight(self, name: str, shape: Shape, initializer: Callable) -> Any:
+        kind = name.removesuffix("_kernel")  # as the arguments call it
+        options = {one: getattr(self, f"{kind}_{one}") for one in ("regularizer", "constraint")}
+        return self.add_weight(shape, initializer, name, **options)
 
     @property
     def bias_shape(self) -> tuple[int, ...]:
@@ -130,19 +124,7 @@ class StandardCell(Cell):
 
     def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
-        config = {}
-        for argument in list(inspect.signature(type(self)).parameters):
-            value = getattr(self, argument)
-            if argument.endswith("activation"):
-                value = activation_name(value)
-            elif argument.endswith("initializer"):
-                value = initializer_config(value)
-            elif argument.endswith("regularizer"):
-                value = regularizers.config_of(value)
-            elif argument.endswith("constraint"):
-                value = constraints.config_of(value)
-            config[argument] = value
-        return config
+        return config_of(self)
 
     def __repr__(self) -> str:
         from rnnkit.cards import arguments, told

@@ -15,8 +15,9 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.multi_head_attention import MultiHeadAttention
+from rnnkit.layers.pooling import GlobalAveragePooling1D
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.shaping import GlobalAveragePooling1D, Shaping
+from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model

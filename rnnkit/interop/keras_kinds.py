@@ -25,10 +25,10 @@ from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise, SpatialDropout1D
 from rnnkit.layers.normalization import LayerNormalization, UnitNormalization
 from rnnkit.layers.parametric_relu import PReLU
-from rnnkit.layers.pooling import AveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
+from rnnkit.layers.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
+from rnnkit.layers.shaping import Flatten, RepeatVector, Reshape
 from rnnkit.layers.time_distributed import TimeDistributed
 
 _WEIGHT = "initializer regularizer constraint".split()

@@ -17,8 +17,9 @@ from rnnkit.layers.dot import Dot
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.merging import Concatenate, Maximum, Merge, Minimum, Multiply
+from rnnkit.layers.pooling import GlobalAveragePooling1D
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.shaping import GlobalAveragePooling1D, Shaping
+from rnnkit.layers.shaping import Shaping
 from rnnkit.models.assembled import Assembled
 
 AXIS = ("Any", "Concatenate", "ExpandDims")  # operations whose axis says what they do

@@ -10,7 +10,8 @@ import numpy as np
 from rnnkit.activations import elu, leaky_relu, softmax
 from rnnkit.arguments import number_from_zero, real_number
 from rnnkit.backends.cuda.memory.array import DeviceArray
-from rnnkit.hints import Array, Config, DType, Seed
+from rnnkit.docstrings import described_as
+from rnnkit.hints import Array, DType, Seed
 from rnnkit.layers.memoryless import FunctionCell, Memoryless
 from rnnkit.layers.over_axes import OverAxes
 from rnnkit.layers.support import validation
@@ -114,11 +115,6 @@ class ReLU(Memoryless):
         self.negative_slope: float = number_from_zero(negative_slope, "negative_slope")
         self.threshold: float = number_from_zero(threshold, "threshold")
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        own = {"max_value": self.max_value, "negative_slope": self.negative_slope, "threshold": self.threshold}
-        return own | super().get_config()
-
     def _new_cell(self):
         return FunctionCell(self._function, "relu")
 
@@ -129,14 +125,9 @@ class ReLU(Memoryless):
         return y + self.negative_slope * np.minimum(x - self.threshold, 0) if self.negative_slope else y
 
 
+@described_as(ReLU)
 class LeakyReLU(Memoryless):
     """A layer of x where it is positive, and ``negative_slope * x`` elsewhere.
-
-    Parameters
-    ----------
-    negative_slope : float of at least 0
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -148,10 +139,6 @@ class LeakyReLU(Memoryless):
     def __init__(self, negative_slope: Any = 0.3, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.negative_slope: float = number_from_zero(negative_slope, "negative_slope")
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"negative_slope": self.negative_slope} | super().get_config()
 
     def _new_cell(self):
         return FunctionCell(partial(leaky_relu, negative_slope=self.negative_slope), "leaky_relu")
@@ -176,10 +163,6 @@ class ELU(Memoryless):
     def __init__(self, alpha: Any = 1.0, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.alpha: float = real_number(alpha, "alpha")
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"alpha": self.alpha} | super().get_config()
 
     def _new_cell(self):
         return FunctionCell(partial(elu, alpha=self.alpha), "elu")

@@ -282,7 +282,7 @@ class ArrayFunction(WholeArrays):
             if callable(self.mask)
             else np.asarray(self.mask).tolist()
         )
-        return {"function": name_of(self.function), "mask": mask, "arguments": self.arguments} | super().get_config()
+        return super().get_config() | {"function": name_of(self.function), "mask": mask, "arguments": self.arguments}
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:

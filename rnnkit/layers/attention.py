@@ -11,7 +11,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import fraction, shown
 from rnnkit.cells.standard import InvertedDropout
-from rnnkit.hints import Array, Config, DType, Seed, Shape
+from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.initializers import draw
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import attending, validation
@@ -381,11 +381,6 @@ class Attention(Attending):
         names = (["scale"] if self.use_scale else []) + (["concat_score_weight"] if self.score_mode == "concat" else [])
         return dict.fromkeys(names, ((), "ones", PLAIN))
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        own = {"use_scale": self.use_scale, "score_mode": self.score_mode, "dropout": self.dropout}
-        return own | super().get_config()
-
 
 class AdditiveAttention(Attention):
     """Additive attention (Bahdanau et al. 2015): as `Attention`, with other scores.
@@ -435,12 +430,6 @@ class AdditiveAttention(Attention):
 
     def _declared(self, query, value, key):
         return {"scale": ((query,), "glorot_uniform", PLAIN)} if self.use_scale else {}
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        config = super().get_config()
-        del config["score_mode"]
-        return config
 
 
 def _column(mask):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from rnnkit import tracebacks
+from rnnkit.configured import config_of
 from rnnkit.execution.execution import build_lock
 from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.support import (
@@ -93,8 +94,9 @@ class Layer(Configurable):
     trainable: bool = True
     dtype: Any
 
-    # What a subclass says of its input: the least rank, the leading axes of open size, and their names in errors.
+    # What a subclass says of its input: its least and greatest rank, the leading axes of open size, their names.
     _least_rank = 1
+    _most_rank: int | None = None
     _open_axes = 1
     _axes = "batch, …"
 
@@ -233,7 +235,7 @@ class Layer(Configurable):
 
     def _shape(self, shape) -> tuple:
         """An input shape, checked for its rank."""
-        return validation.shape(shape, self._least_rank, self._axes)
+        return validation.shape(shape, self._least_rank, self._axes, self._most_rank)
 
     def _opened(self, shape) -> tuple:
         """The shape that the layer is built for, with None where later inputs may differ."""
@@ -813,7 +815,8 @@ class Layer(Configurable):
             seed = {"entropy": seed.entropy, "spawn_key": list(seed.spawn_key)}
         elif seed is not None and not isinstance(seed, dict):
             seed = int(seed)
-        return {"dtype": None if self.dtype is None else self.dtype.name, "seed": seed, "name": self.name}
+        base = {"dtype": None if self.dtype is None else self.dtype.name, "seed": seed, "name": self.name}
+        return config_of(self) | base
 
     # All or nothing: a call of a layer with parts that fails halfway leaves every part as it was.
 

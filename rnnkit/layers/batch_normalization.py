@@ -10,8 +10,8 @@ import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import fraction, integer, number_from_zero
-from rnnkit.hints import Config, Constraint, DType, Initializer, Regularizer, Seed
-from rnnkit.initializers import initializer, initializer_config
+from rnnkit.hints import Constraint, DType, Initializer, Regularizer, Seed
+from rnnkit.initializers import initializer
 from rnnkit.layers.base import frozen_outside
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
@@ -100,24 +100,6 @@ class BatchNormalization(Weighted):
         self.gamma_regularizer: Any = regularizers.get(gamma_regularizer)
         self.beta_constraint: Any = constraints.get(beta_constraint)
         self.gamma_constraint: Any = constraints.get(gamma_constraint)
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {
-            "axis": self.axis,
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-            "center": self.center,
-            "scale": self.scale,
-            "beta_initializer": initializer_config(self.beta_initializer),
-            "gamma_initializer": initializer_config(self.gamma_initializer),
-            "moving_mean_initializer": initializer_config(self.moving_mean_initializer),
-            "moving_variance_initializer": initializer_config(self.moving_variance_initializer),
-            "beta_regularizer": regularizers.config_of(self.beta_regularizer),
-            "gamma_regularizer": regularizers.config_of(self.gamma_regularizer),
-            "beta_constraint": constraints.config_of(self.beta_constraint),
-            "gamma_constraint": constraints.config_of(self.gamma_constraint),
-        } | super().get_config()
 
     # Shapes and weights
 

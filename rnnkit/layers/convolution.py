@@ -9,10 +9,9 @@ import numpy as np
 
 from rnnkit import allocation, constraints, regularizers
 from rnnkit.activations import activation as activation_of
-from rnnkit.activations import activation_name, linear
 from rnnkit.arguments import positive_integer
-from rnnkit.hints import Activation, Array, Config, Constraint, DType, Initializer, Regularizer, Seed, Shape
-from rnnkit.initializers import initializer, initializer_config
+from rnnkit.hints import Activation, Array, Constraint, DType, Initializer, Regularizer, Seed, Shape
+from rnnkit.initializers import initializer
 from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.support import validation
@@ -109,7 +108,7 @@ class Conv1D(Memoryless):
     kernel_size: Any
     padding: Any
     strides: Any
-    _least_rank = 3
+    _least_rank = _most_rank = 3
     _axes = "batch, time"
     _padding = "lengths"
     _native = False
@@ -166,31 +165,6 @@ class Conv1D(Memoryless):
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return None: an output is of several steps."""
         return None
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-            "dilation_rate": self.dilation_rate,
-            "groups": self.groups,
-            "activation": None if self.activation is linear else activation_name(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": initializer_config(self.kernel_initializer),
-            "bias_initializer": initializer_config(self.bias_initializer),
-            "kernel_regularizer": regularizers.config_of(self.kernel_regularizer),
-            "bias_regularizer": regularizers.config_of(self.bias_regularizer),
-            "kernel_constraint": constraints.config_of(self.kernel_constraint),
-            "bias_constraint": constraints.config_of(self.bias_constraint),
-        } | super().get_config()
-
-    def _shape(self, shape):
-        found = super()._shape(shape)
-        if len(found) != 3:
-            raise validation.shape_error("x", self._axes, None, found)
-        return found
 
     def _check_shape(self, shape):
         super()._check_shape(self._shape(shape))

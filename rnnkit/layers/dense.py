@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from rnnkit import constraints, regularizers
-from rnnkit.activations import activation, activation_name, linear
+from rnnkit.activations import activation
 from rnnkit.arguments import fraction, positive_integer
-from rnnkit.hints import Activation, Array, Config, Constraint, DType, Initializer, Regularizer, Seed, Shape
-from rnnkit.initializers import initializer, initializer_config
+from rnnkit.hints import Activation, Array, Constraint, DType, Initializer, Regularizer, Seed, Shape
+from rnnkit.initializers import initializer
 from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.support import validation
@@ -118,20 +118,6 @@ class Dense(Memoryless):
         """Return ``(B, …, units)``."""
         return (*super().compute_output_shape(input_shape)[:-1], self.units)
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {
-            "units": self.units,
-            "activation": None if self.activation is linear else activation_name(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": initializer_config(self.kernel_initializer),
-            "bias_initializer": initializer_config(self.bias_initializer),
-            "kernel_regularizer": regularizers.config_of(self.kernel_regularizer),
-            "bias_regularizer": regularizers.config_of(self.bias_regularizer),
-            "kernel_constraint": constraints.config_of(self.kernel_constraint),
-            "bias_constraint": constraints.config_of(self.bias_constraint),
-        } | super().get_config()
-
     def _new_cell(self):
         return DenseCell(self)
 
@@ -187,10 +173,6 @@ class Dropout(Layer):
 
     def _refuses_stream(self):
         return None
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"rate": self.rate} | super().get_config()
 
     def _check_shape(self, shape):
         """Any shape will do."""

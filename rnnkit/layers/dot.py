@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import is_integer, shown
-from rnnkit.hints import Array, Config, DType, Seed
+from rnnkit.hints import Array, DType, Seed
 from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.merging import Merge
 from rnnkit.recording import computed, contiguous, viewed
@@ -51,10 +51,6 @@ class Dot(Merge):
         self.axes: Any = int(axes) if is_integer(axes) else [int(axis) for axis in axes]
         self.normalize: bool = bool(normalize)
         self._is_noted = not self.normalize
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"axes": self.axes, "normalize": self.normalize} | super().get_config()
 
     @makes_no_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:

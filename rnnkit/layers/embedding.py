@@ -10,8 +10,8 @@ import numpy as np
 
 from rnnkit import allocation, constraints, regularizers
 from rnnkit.arguments import positive_integer
-from rnnkit.hints import Array, Config, Constraint, DType, Initializer, Regularizer, Seed, Shape
-from rnnkit.initializers import draw, initializer, initializer_config
+from rnnkit.hints import Array, Constraint, DType, Initializer, Regularizer, Seed, Shape
+from rnnkit.initializers import draw, initializer
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
@@ -126,17 +126,6 @@ class Embedding(Layer):
 
     def _reads_ids(self):
         return True
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {
-            "input_dim": self.input_dim,
-            "output_dim": self.output_dim,
-            "mask_zero": self.mask_zero,
-            "embeddings_initializer": initializer_config(self.embeddings_initializer),
-            "embeddings_regularizer": regularizers.config_of(self.embeddings_regularizer),
-            "embeddings_constraint": constraints.config_of(self.embeddings_constraint),
-        } | super().get_config()
 
     def _ids(self, inputs):
         given = validation.numbers(inputs, "ids")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import real_number
-from rnnkit.hints import Array, Config, DType, Seed
+from rnnkit.hints import Array, DType, Seed
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
@@ -63,10 +63,6 @@ class Masking(Layer):
 
     def _refuses_stream(self):
         return None
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"mask_value": self.mask_value} | super().get_config()
 
     def _sequences(self, inputs):
         x = validation.numbers(inputs, "x")

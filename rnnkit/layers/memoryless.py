@@ -10,7 +10,7 @@ from typing import Any, Self, cast
 import numpy as np
 
 from rnnkit import hints
-from rnnkit.activations import activation, activation_name, linear
+from rnnkit.activations import activation
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.execution.execution import Execution, initial_states
@@ -215,11 +215,6 @@ class Activation(Memoryless):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.activation: Callable[..., Any] = _activation(activation)
         self._cell = self._new_cell()
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        name = None if self.activation is linear else activation_name(self.activation)
-        return {"activation": name} | super().get_config()
 
     def _new_cell(self):
         return FunctionCell(self.activation, "activation")

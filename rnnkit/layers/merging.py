@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import integer
-from rnnkit.hints import Array, Config, DType, Seed, Shape
+from rnnkit.docstrings import described_as
+from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients
@@ -148,10 +149,6 @@ class Concatenate(Merge):
     def _refuses_stream(self):
         return "joins arrays along an axis that may be time" if self.axis in (1, -2) else None
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"axis": self.axis} | super().get_config()
-
 
 class Elementwise(Merge):
     """Base of layers that merge arrays of one shape element by element; a size of 1 is repeated, as NumPy does."""
@@ -201,16 +198,9 @@ class Add(Elementwise):
         return _folded(np.add, arrays), lambda d: [d] * len(arrays)
 
 
+@described_as(Add)
 class Subtract(Elementwise):
     """The first of two arrays less the second.
-
-    Parameters
-    ----------
-    dtype : {"float32", "float64"}, optional
-        Default: the first input's.
-    seed : int, optional
-        Accepted as by all layers.
-    name : str, optional
 
     Raises
     ------
@@ -233,16 +223,9 @@ class Subtract(Elementwise):
         return computed(np.subtract, *arrays), lambda d: [d, computed(np.negative, d)]
 
 
+@described_as(Add)
 class Multiply(Elementwise):
     """The product of arrays, element by element, from the first to the last.
-
-    Parameters
-    ----------
-    dtype : {"float32", "float64"}, optional
-        Default: the first input's.
-    seed : int, optional
-        Accepted as by all layers.
-    name : str, optional
 
     Examples
     --------
@@ -258,16 +241,9 @@ class Multiply(Elementwise):
         return _folded(np.multiply, arrays), parted
 
 
+@described_as(Add)
 class Average(Elementwise):
     """The mean of arrays, element by element.
-
-    Parameters
-    ----------
-    dtype : {"float32", "float64"}, optional
-        Default: the first input's.
-    seed : int, optional
-        Accepted as by all layers.
-    name : str, optional
 
     Examples
     --------
@@ -300,16 +276,9 @@ class Extreme(Elementwise):
         return result, lambda d: repeated(lambda: chosen(d), d, arrays, result)
 
 
+@described_as(Add)
 class Maximum(Extreme):
     """The largest of arrays, element by element; where several are, the first of them has the gradient.
-
-    Parameters
-    ----------
-    dtype : {"float32", "float64"}, optional
-        Default: the first input's.
-    seed : int, optional
-        Accepted as by all layers.
-    name : str, optional
 
     Examples
     --------
@@ -321,16 +290,9 @@ class Maximum(Extreme):
     _choose = np.maximum
 
 
+@described_as(Add)
 class Minimum(Extreme):
     """The smallest of arrays, element by element; where several are, the first of them has the gradient.
-
-    Parameters
-    ----------
-    dtype : {"float32", "float64"}, optional
-        Default: the first input's.
-    seed : int, optional
-        Accepted as by all layers.
-    name : str, optional
 
     Examples
     --------

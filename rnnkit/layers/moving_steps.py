@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import is_integer, positive_integer, shown
-from rnnkit.hints import Config, DType, Seed, Shape
+from rnnkit.hints import DType, Seed, Shape
 from rnnkit.layers.pooling import OverTime
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support.windows import channels_last, two_sizes
@@ -58,10 +58,6 @@ class Permute(Shaping):
         shape = self._shape(input_shape)
         return (shape[0], *(shape[axis] for axis in self.dims))
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"dims": list(self.dims)} | super().get_config()
-
 
 class ZeroPadding1D(OverTime):
     """Steps of zeros before and after each sequence.
@@ -105,10 +101,6 @@ class ZeroPadding1D(OverTime):
         batch_size, length, features = self._shape(input_shape)
         return (batch_size, None if length is None else length + sum(self.padding), features)
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"padding": list(self.padding)} | super().get_config()
-
 
 class Cropping1D(OverTime):
     """Each sequence without its first and last steps.
@@ -143,10 +135,6 @@ class Cropping1D(OverTime):
             raise ValueError(f"expected more than {sum(self.cropping)} time steps to crop, got {length}")
         return (batch_size, None if length is None else length - sum(self.cropping), features)
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"cropping": list(self.cropping)} | super().get_config()
-
 
 class UpSampling1D(OverTime):
     """Each step `size` times.
@@ -177,7 +165,3 @@ class UpSampling1D(OverTime):
         """Return ``(B, size * T, F)``."""
         batch_size, length, features = self._shape(input_shape)
         return (batch_size, None if length is None else self.size * length, features)
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"size": self.size} | super().get_config()

@@ -12,8 +12,8 @@ import numpy as np
 from rnnkit import constraints, regularizers
 from rnnkit.activations import sigmoid
 from rnnkit.arguments import is_integer, positive_integer, shown
-from rnnkit.hints import Array, Config, Constraint, DType, Initializer, Regularizer, Seed, Shape
-from rnnkit.initializers import initializer, initializer_config
+from rnnkit.hints import Array, Constraint, DType, Initializer, Regularizer, Seed, Shape
+from rnnkit.initializers import initializer
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.support import attending, validation
 from rnnkit.layers.support.attending import Finite, both, turned
@@ -384,27 +384,6 @@ class MultiHeadAttention(Attending):
             if self.use_bias:
                 found[f"{name}/bias"] = outside, self.bias_initializer, of_bias
         return found
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {
-            "num_heads": self.num_heads,
-            "key_dim": self.key_dim,
-            "value_dim": self.value_dim,
-            "dropout": self.dropout,
-            "use_bias": self.use_bias,
-            "output_shape": None if self.output_shape is None else list(self.output_shape),
-            "attention_axes": self.attention_axes,
-            "sliding_window": self.sliding_window,
-            "flash_attention": self.flash_attention,
-            "kernel_initializer": initializer_config(self.kernel_initializer),
-            "bias_initializer": initializer_config(self.bias_initializer),
-            "kernel_regularizer": regularizers.config_of(self.kernel_regularizer),
-            "bias_regularizer": regularizers.config_of(self.bias_regularizer),
-            "kernel_constraint": constraints.config_of(self.kernel_constraint),
-            "bias_constraint": constraints.config_of(self.bias_constraint),
-            "use_gate": self.use_gate,
-        } | super().get_config()
 
 
 times = partial(computed, np.matmul)

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
-from rnnkit.hints import Array, Config, DType, Seed, Shape
+from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
@@ -65,10 +65,6 @@ class ByRate(Noise):
     def _is_silent(self):
         return not self.rate
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"rate": self.rate} | super().get_config()
-
 
 class SpatialDropout1D(ByRate):
     """`Dropout` of whole features: in training, all steps of a share `rate` of each row's features become 0.
@@ -89,14 +85,8 @@ class SpatialDropout1D(ByRate):
     (True, {0.0, 2.0})
     """
 
-    _least_rank = 3
+    _least_rank = _most_rank = 3
     _axes = "batch, time"
-
-    def _shape(self, shape):
-        found = super()._shape(shape)
-        if len(found) != 3:
-            raise validation.shape_error("x", "batch, time", None, found)
-        return found
 
     def _drawn(self, rng, shape):
         return InvertedDropout(self.rate)(rng, (shape[0], 1, shape[2])), 0
@@ -127,10 +117,6 @@ class GaussianNoise(Noise):
 
     def _is_silent(self):
         return not self.stddev
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"stddev": self.stddev} | super().get_config()
 
 
 class GaussianDropout(ByRate):
@@ -191,10 +177,6 @@ class AlphaDropout(ByRate):
         ):
             raise ValueError(f"expected noise_shape as a tuple of sizes or None, got {shown(noise_shape)}")
         self.noise_shape: Any = None if noise_shape is None else [None if n is None else int(n) for n in noise_shape]
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"noise_shape": self.noise_shape} | super().get_config()
 
     def _drawn(self, rng, shape):
         limit = -1.7580993408473766  # of selu, far below 0

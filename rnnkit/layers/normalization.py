@@ -9,8 +9,9 @@ import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import number_from_zero
-from rnnkit.hints import Config, Constraint, DType, Initializer, Regularizer, Seed
-from rnnkit.initializers import initializer, initializer_config
+from rnnkit.docstrings import described_as
+from rnnkit.hints import Constraint, DType, Initializer, Regularizer, Seed
+from rnnkit.initializers import initializer
 from rnnkit.layers.memoryless import FunctionCell
 from rnnkit.layers.over_axes import OverAxes
 from rnnkit.steps.cell import Cell
@@ -130,34 +131,13 @@ class LayerNormalization(OverAxes):
         """Whether it shifts."""
         return self.center and not self.rms_scaling
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return super().get_config() | {
-            "epsilon": self.epsilon,
-            "center": self.center,
-            "scale": self.scale,
-            "beta_initializer": initializer_config(self.beta_initializer),
-            "gamma_initializer": initializer_config(self.gamma_initializer),
-            "beta_regularizer": regularizers.config_of(self.beta_regularizer),
-            "gamma_regularizer": regularizers.config_of(self.gamma_regularizer),
-            "beta_constraint": constraints.config_of(self.beta_constraint),
-            "gamma_constraint": constraints.config_of(self.gamma_constraint),
-            "rms_scaling": self.rms_scaling,
-        }
-
     def _cell_for(self, shape):
         return LayerNormalizationCell(self, self._sizes(shape))
 
 
+@described_as(LayerNormalization)
 class UnitNormalization(OverAxes):
     """Each row's entries along some axes divided by the square root of the sum of their squares; zeros stay.
-
-    Parameters
-    ----------
-    axis : int or sequence of int
-        Not the batch axis; their sizes have to be known when the layer is built.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

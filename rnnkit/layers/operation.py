@@ -78,12 +78,8 @@ class Operation(WholeArrays):
 
     def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
-        return {
-            "operation": self.operation,
-            "arguments": self.arguments,
-            "keywords": self.keywords,
-            "unbatched": list(self._unbatched),
-        } | super().get_config()
+        own = {"arguments": self.arguments, "keywords": self.keywords, "unbatched": list(self._unbatched)}
+        return super().get_config() | own
 
     def _arguments(self):
         return repr(self.operation)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rnnkit.arguments import is_integer, shown
 from rnnkit.backends.cuda.memory.array import DeviceArray
-from rnnkit.hints import Config, DType, Seed
+from rnnkit.hints import DType, Seed
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.recording import copied
 
@@ -29,10 +29,6 @@ class OverAxes(Memoryless):
         if not several or not all(is_integer(one) and one != 0 for one in several):
             raise ValueError(f"expected axis as one or several integers, not the batch axis 0; got {shown(axis)}")
         self.axis: Any = [int(one) for one in several] if isinstance(axis, (list, tuple)) else int(axis)
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"axis": self.axis} | super().get_config()
 
     def sees(self, rank: int) -> tuple[int, ...]:
         """Return the axes that the step sees of an array of so many axes, in order.

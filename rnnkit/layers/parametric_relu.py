@@ -9,8 +9,8 @@ import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
-from rnnkit.hints import Config, Constraint, DType, Initializer, Regularizer, Seed
-from rnnkit.initializers import initializer, initializer_config
+from rnnkit.hints import Constraint, DType, Initializer, Regularizer, Seed
+from rnnkit.initializers import initializer
 from rnnkit.layers.weighted import OwnWeight, Weighted
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -60,15 +60,6 @@ class PReLU(Weighted):
         self.shared_axes: Any = (
             None if shared_axes is None else [positive_integer(axis, "an axis in shared_axes") for axis in several]
         )
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {
-            "alpha_initializer": initializer_config(self.alpha_initializer),
-            "alpha_regularizer": regularizers.config_of(self.alpha_regularizer),
-            "alpha_constraint": constraints.config_of(self.alpha_constraint),
-            "shared_axes": self.shared_axes,
-        } | super().get_config()
 
     def _shape(self, shape):
         found = super()._shape(shape)

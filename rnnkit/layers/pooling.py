@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.hints import Config, DType, Seed, Shape
+from rnnkit.docstrings import described_as
+from rnnkit.hints import DType, Seed, Shape
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
@@ -16,16 +17,10 @@ from rnnkit.recording import computed, contiguous, repeated
 class OverTime(Shaping):
     """Base of layers that move the steps of x ``(B, T, F)``, and read what a mask masks, NaN and infinity as 0."""
 
-    _least_rank = 3
+    _least_rank = _most_rank = 3
     _open_axes = 2
     _axes = "batch, time"
     _padding = "lengths"
-
-    def _shape(self, shape):
-        found = super()._shape(shape)
-        if len(found) != 3:
-            raise validation.shape_error("x", "batch, time", None, found)
-        return found
 
 
 class Pooling(OverTime):
@@ -45,6 +40,7 @@ class Pooling(OverTime):
     """
 
     _is_noted = True
+    _computes: str  # of each window
 
     def __init__(
         self,
@@ -64,6 +60,21 @@ class Pooling(OverTime):
         self.padding: Any = padding_name(padding)
         self._windows = Windows(self.pool_size, self.strides, self.padding)
 
+    def _moved(self, x, mask):
+        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+
+        kernel, sizes = f"time_windows.window_{self._computes}", self._sizes(x.shape)
+        found = np.empty((x.shape[0], sizes[3], x.shape[2]), x.dtype)
+        run_kernel(kernel, x.dtype, x, found, *sizes, writes=[found])
+        read = (x, found) if self._computes == "largest" else ()
+
+        def back(d):
+            d, d_x = contiguous(d, x.dtype), np.empty(x.shape, x.dtype)
+            run_kernel(f"{kernel}_back", x.dtype, d, *read, d_x, *sizes, writes=[d_x])
+            return d_x
+
+        return found, back
+
     def _sizes(self, shape) -> tuple[int, ...]:
         """What kernels are told of the windows of an x of this shape."""
         count, (before, _) = self._windows.count(shape[1]), self._windows.pads(shape[1])
@@ -74,26 +85,10 @@ class Pooling(OverTime):
         shape = self._shape(input_shape)
         return self._windows.shape(shape, shape[2])
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        own = {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
-        return own | super().get_config()
 
-
+@described_as(Pooling)
 class MaxPooling1D(Pooling):
     """The largest of each window's steps, for each feature; where several are, the first of them has the gradient.
-
-    Parameters
-    ----------
-    pool_size : int
-        Steps of a window.
-    strides : int, optional
-        From one window to the next; `pool_size` unless given.
-    padding : {"valid", "same"}
-        With "same" there are ``ceil(T / strides)`` windows, which end at the ends of a sequence.
-    data_format : {"channels_last"}, optional
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -102,35 +97,12 @@ class MaxPooling1D(Pooling):
     [[[3.0], [2.0]]]
     """
 
-    def _moved(self, x, mask):
-        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
-
-        sizes = self._sizes(x.shape)
-        largest = np.empty((x.shape[0], sizes[3], x.shape[2]), x.dtype)
-        run_kernel("time_windows.window_largest", x.dtype, x, largest, *sizes, writes=[largest])
-
-        def back(d):
-            d, d_x = contiguous(d, x.dtype), np.empty(x.shape, x.dtype)
-            run_kernel("time_windows.window_largest_back", x.dtype, d, x, largest, d_x, *sizes, writes=[d_x])
-            return d_x
-
-        return largest, back
+    _computes = "largest"
 
 
+@described_as(Pooling)
 class AveragePooling1D(Pooling):
     """The mean of each window's steps, for each feature; steps that `padding` adds don't count.
-
-    Parameters
-    ----------
-    pool_size : int
-        Steps of a window.
-    strides : int, optional
-        From one window to the next; `pool_size` unless given.
-    padding : {"valid", "same"}
-        With "same" there are ``ceil(T / strides)`` windows, which end at the ends of a sequence.
-    data_format : {"channels_last"}, optional
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -139,22 +111,43 @@ class AveragePooling1D(Pooling):
     [[[2.0], [1.0]]]
     """
 
-    def _moved(self, x, mask):
-        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
-
-        sizes = self._sizes(x.shape)
-        means = np.empty((x.shape[0], sizes[3], x.shape[2]), x.dtype)
-        run_kernel("time_windows.window_means", x.dtype, x, means, *sizes, writes=[means])
-
-        def back(d):
-            d, d_x = contiguous(d, x.dtype), np.empty(x.shape, x.dtype)
-            run_kernel("time_windows.window_means_back", x.dtype, d, d_x, *sizes, writes=[d_x])
-            return d_x
-
-        return means, back
+    _computes = "means"
 
 
-class GlobalMaxPooling1D(OverTime):
+class OverAll(OverTime):
+    """Base of pooling over all steps, ``(B, T, F)`` to ``(B, F)``.
+
+    Parameters
+    ----------
+    data_format : {"channels_last"}, optional
+    keepdims : bool
+        Keep the time axis, ``(B, 1, F)``.
+    dtype, seed, name
+        As in every layer.
+    """
+
+    _is_noted = True
+
+    def __init__(
+        self,
+        data_format: str | None = None,
+        keepdims: Any = False,
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+    ):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        channels_last(data_format)
+        self.keepdims: bool = bool(keepdims)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return ``(B, F)``, or ``(B, 1, F)``."""
+        batch_size, _, features = self._shape(input_shape)
+        return (batch_size, 1, features) if self.keepdims else (batch_size, features)
+
+
+class GlobalMaxPooling1D(OverAll):
     """The largest of all steps, ``(B, T, F)`` to ``(B, F)``; where several are, they share the gradient.
 
     A mask changes nothing but NaN and infinity, as in Keras: mask with a value that isn't the largest.
@@ -174,21 +167,6 @@ class GlobalMaxPooling1D(OverTime):
     [[3.0]]
     """
 
-    _is_noted = True
-
-    def __init__(
-        self,
-        data_format: str | None = None,
-        keepdims: Any = False,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
-    ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
-        channels_last(data_format)
-        self.keepdims: bool = bool(keepdims)
-
     def _moved(self, x, mask):
         if not x.shape[1]:
             raise ValueError("expected at least one time step to find the largest of, got none")
@@ -205,11 +183,49 @@ class GlobalMaxPooling1D(OverTime):
 
         return largest if self.keepdims else largest[:, 0], back
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return ``(B, F)``, or ``(B, 1, F)``."""
-        batch_size, _, features = self._shape(input_shape)
-        return (batch_size, 1, features) if self.keepdims else (batch_size, features)
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"keepdims": self.keepdims} | super().get_config()
+class GlobalAveragePooling1D(OverAll):
+    """The mean over time, ``(B, T, F)`` to ``(B, F)``; under a mask over the used steps, 0 for a row without any.
+
+    Parameters
+    ----------
+    keepdims : bool
+        Keep the time axis, ``(B, 1, F)``.
+    data_format : {"channels_last"}, optional
+    dtype, seed, name
+        As in every layer.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.GlobalAveragePooling1D()(np.array([[[1.0], [3.0], [9.0]]]), mask=[[1, 1, 0]])
+    array([[2.]])
+    """
+
+    _padding = "masked"
+
+    def __init__(
+        self,
+        keepdims: Any = False,
+        data_format: str | None = None,
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+    ):
+        super().__init__(data_format, keepdims, dtype=dtype, seed=seed, name=name)
+
+    def _moved(self, x, mask):
+        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+
+        sizes = batch_size, _, features = x.shape
+        used = None if mask is None else validation.mask(mask, *x.shape[:2])
+        mean = np.empty((batch_size, features), x.dtype)
+        run_kernel("time_windows.mean_over_time", x.dtype, x, mean, used, *sizes, writes=[mean])
+
+        def back(d):
+            d, d_x = contiguous(d, x.dtype), np.empty(sizes, x.dtype)
+            run_kernel("time_windows.mean_over_time_back", x.dtype, d, d_x, used, *sizes, writes=[d_x])
+            return d_x
+
+        return mean[:, None] if self.keepdims else mean, back

@@ -6,6 +6,7 @@ import inspect
 from typing import Any, Self
 
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Config, CustomObjects
 from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN
@@ -46,7 +47,7 @@ class _Recurrent(RNN):
     def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         config = {name: value for name, value in self.cell.get_config().items() if name in self._cell_arguments}
-        return config | self._flags() | {"device": self._device} | Layer.get_config(self)
+        return config | Layer.get_config(self)
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
@@ -57,6 +58,7 @@ class _Recurrent(RNN):
         return Layer._arguments(self)
 
 
+@described_as(RNN)
 class SimpleRNN(_Recurrent, cell=SimpleRNNCell):
     """A fully connected recurrent layer (Elman 1990): `RNN` over a `SimpleRNNCell`.
 
@@ -80,17 +82,6 @@ class SimpleRNN(_Recurrent, cell=SimpleRNNCell):
         Return the output of every step ``(B, T, U)`` rather than the last ``(B, U)``.
     return_state : bool
         Return ``(output, h)``.
-    go_backwards : bool
-        Process the steps from the last to the first; outputs come in that order.
-    stateful : bool
-        Start each call where the last one ended, row by row, until `reset_states`.
-    unroll : bool
-        Accepted for compatibility; changes nothing.
-    zero_output_for_mask : bool
-        Put out zeros at masked steps rather than the held output, with `return_sequences`.
-    dtype : {"float32", "float64"}, optional
-        Default: the first input's.
-    name : str, optional
     device : {"cpu", "cuda"}
         Where it computes; `Layer.to` changes it.
 
@@ -107,44 +98,16 @@ class SimpleRNN(_Recurrent, cell=SimpleRNNCell):
     """
 
 
+@described_as(SimpleRNN)
 class GRU(_Recurrent, cell=GRUCell):
     """A layer of gated recurrent units (Cho et al. 2014): `RNN` over a `GRUCell`.
 
     Parameters
     ----------
-    units : int
-        U, the size of the output and of each state.
     activation, recurrent_activation : str, callable or None
         Of the candidate; of the gates.
-    use_bias : bool
-    kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
     reset_after : bool
         Apply the reset gate after the product with the recurrent kernel rather than before.
-    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
-        Penalties on the weights, see `rnnkit.regularizers`.
-    kernel_constraint, recurrent_constraint, bias_constraint : str or callable, optional
-        What the weights must keep to in training, see `rnnkit.constraints`.
-    dropout, recurrent_dropout : float in [0, 1]
-        Rates for x and for h inside its product; one mask per call, shared by all steps, only while training.
-    seed : int, optional
-        For weights and masks.
-    return_sequences : bool
-        Return the output of every step ``(B, T, U)`` rather than the last ``(B, U)``.
-    return_state : bool
-        Return ``(output, h)``.
-    go_backwards : bool
-        Process the steps from the last to the first; outputs come in that order.
-    stateful : bool
-        Start each call where the last one ended, row by row, until `reset_states`.
-    unroll : bool
-        Accepted for compatibility; changes nothing.
-    zero_output_for_mask : bool
-        Put out zeros at masked steps rather than the held output, with `return_sequences`.
-    dtype : {"float32", "float64"}, optional
-        Default: the first input's.
-    name : str, optional
-    device : {"cpu", "cuda"}
-        Where it computes; `Layer.to` changes it.
 
     Raises
     ------
@@ -159,44 +122,18 @@ class GRU(_Recurrent, cell=GRUCell):
     """
 
 
+@described_as(SimpleRNN)
 class LSTM(_Recurrent, cell=LSTMCell):
     """A layer of long short-term memory (Hochreiter and Schmidhuber 1997): `RNN` over an `LSTMCell`.
 
     Parameters
     ----------
-    units : int
-        U, the size of the output and of each state.
     activation, recurrent_activation : str, callable or None
         Of the candidate and the cell; of the gates.
-    use_bias : bool
-    kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
     unit_forget_bias : bool
         Start the forget gate's bias at 1 (Jozefowicz et al. 2015).
-    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
-        Penalties on the weights, see `rnnkit.regularizers`.
-    kernel_constraint, recurrent_constraint, bias_constraint : str or callable, optional
-        What the weights must keep to in training, see `rnnkit.constraints`.
-    dropout, recurrent_dropout : float in [0, 1]
-        Rates for x and for h inside its product; one mask per call, shared by all steps, only while training.
-    seed : int, optional
-        For weights and masks.
-    return_sequences : bool
-        Return the output of every step ``(B, T, U)`` rather than the last ``(B, U)``.
     return_state : bool
         Return ``(output, h, c)``.
-    go_backwards : bool
-        Process the steps from the last to the first; outputs come in that order.
-    stateful : bool
-        Start each call where the last one ended, row by row, until `reset_states`.
-    unroll : bool
-        Accepted for compatibility; changes nothing.
-    zero_output_for_mask : bool
-        Put out zeros at masked steps rather than the held output, with `return_sequences`.
-    dtype : {"float32", "float64"}, optional
-        Default: the first input's.
-    name : str, optional
-    device : {"cpu", "cuda"}
-        Where it computes; `Layer.to` changes it.
 
     Raises
     ------

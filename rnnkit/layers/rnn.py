@@ -624,7 +624,7 @@ class RNN(Layer):
         TypeError
             If the cell has no configuration.
         """
-        return {"cell": serialize(self.cell)} | self._flags() | {"device": self._device} | super().get_config()
+        return {"cell": serialize(self.cell)} | super().get_config()
 
     def _flags(self) -> dict:
         names = "return_sequences return_state go_backwards stateful unroll zero_output_for_mask".split()

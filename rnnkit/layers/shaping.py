@@ -9,13 +9,12 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
-from rnnkit.hints import Array, Config, DType, Seed, Shape
+from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
-from rnnkit.layers.support.windows import channels_last
-from rnnkit.recording import computed, contiguous, copied, repeated
+from rnnkit.recording import computed, copied, repeated
 
 
 class Shaping(Layer):
@@ -79,19 +78,13 @@ class RepeatVector(Shaping):
     (2, 3, 4)
     """
 
-    _least_rank = 2
+    _least_rank = _most_rank = 2
     _axes = "batch"
     _is_noted = True
 
     def __init__(self, n: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.n: int = positive_integer(n, "n")
-
-    def _shape(self, shape):
-        found = super()._shape(shape)
-        if len(found) != 2:
-            raise validation.shape_error("x", "batch", None, found)
-        return found
 
     def _moved(self, x, mask):
         allocation.check(f"the result of {self.name!r}", (x.shape[0], self.n, x.shape[1]), x.dtype)
@@ -101,10 +94,6 @@ class RepeatVector(Shaping):
         """Return ``(B, n, F)``."""
         batch_size, features = self._shape(input_shape)
         return (batch_size, self.n, features)
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"n": self.n} | super().get_config()
 
 
 class Reshape(Shaping):
@@ -148,10 +137,6 @@ class Reshape(Shaping):
             raise ValueError(f"expected rows of as many numbers as {self.target_shape} holds, got {tuple(sizes)}")
         return (batch_size, *(count // known if size == -1 else size for size in self.target_shape))
 
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"target_shape": list(self.target_shape)} | super().get_config()
-
 
 class Flatten(Shaping):
     """Every row as one axis ``(B, N)``.
@@ -185,71 +170,3 @@ class Flatten(Shaping):
 def _reshaped(x, shape):
     """An array in another shape, and the function that takes its cotangent back."""
     return x.reshape(shape), lambda d: copied(d).reshape(x.shape)
-
-
-class GlobalAveragePooling1D(Shaping):
-    """The mean over time, ``(B, T, F)`` to ``(B, F)``; under a mask over the used steps, 0 for a row without any.
-
-    Parameters
-    ----------
-    keepdims : bool
-        Keep the time axis, ``(B, 1, F)``.
-    data_format : {"channels_last"}, optional
-    dtype, seed, name
-        As in every layer.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.GlobalAveragePooling1D()(np.array([[[1.0], [3.0], [9.0]]]), mask=[[1, 1, 0]])
-    array([[2.]])
-    """
-
-    _least_rank = 3
-    _open_axes = 2
-    _axes = "batch, time"
-    _padding = "masked"
-    _is_noted = True
-
-    def __init__(
-        self,
-        keepdims: Any = False,
-        data_format: str | None = None,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
-    ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
-        channels_last(data_format)
-        self.keepdims: bool = bool(keepdims)
-
-    def _shape(self, shape):
-        found = super()._shape(shape)
-        if len(found) != 3:
-            raise validation.shape_error("x", "batch, time", None, found)
-        return found
-
-    def _moved(self, x, mask):
-        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
-
-        sizes = batch_size, _, features = x.shape
-        used = None if mask is None else validation.mask(mask, *x.shape[:2])
-        mean = np.empty((batch_size, features), x.dtype)
-        run_kernel("time_windows.mean_over_time", x.dtype, x, mean, used, *sizes, writes=[mean])
-
-        def back(d):
-            d, d_x = contiguous(d, x.dtype), np.empty(sizes, x.dtype)
-            run_kernel("time_windows.mean_over_time_back", x.dtype, d, d_x, used, *sizes, writes=[d_x])
-            return d_x
-
-        return mean[:, None] if self.keepdims else mean, back
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return ``(B, F)``, or ``(B, 1, F)``."""
-        batch_size, _, features = self._shape(input_shape)
-        return (batch_size, 1, features) if self.keepdims else (batch_size, features)
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return {"keepdims": self.keepdims} | super().get_config()

@@ -90,7 +90,7 @@ class TimeDistributed(Layer):
 
     def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
-        return {"layer": serialize(self.layer)} | super().get_config()
+        return super().get_config() | {"layer": serialize(self.layer)}
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:

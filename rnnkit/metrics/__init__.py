@@ -110,53 +110,10 @@ __all__ = [
     "top_k_categorical_accuracy",
 ]
 
-FUNCTIONS: dict[str, Callable] = {
-    function.__name__: function
-    for function in (
-        binary_accuracy,
-        categorical_accuracy,
-        sparse_categorical_accuracy,
-        top_k_categorical_accuracy,
-        sparse_top_k_categorical_accuracy,
-    )
-}
+_PUBLIC: dict[str, Any] = {name: value for name, value in globals().items() if name in __all__}
+FUNCTIONS: dict[str, Callable] = {name: value for name, value in _PUBLIC.items() if not isinstance(value, type)}
 CLASSES: dict[str, type[Measure]] = {
-    kind.__name__: kind
-    for kind in (
-        Accuracy,
-        BinaryAccuracy,
-        CategoricalAccuracy,
-        SparseCategoricalAccuracy,
-        TopKCategoricalAccuracy,
-        SparseTopKCategoricalAccuracy,
-        RootMeanSquaredError,
-        BinaryCrossentropy,
-        CategoricalCrossentropy,
-        CategoricalHinge,
-        CosineSimilarity,
-        Hinge,
-        KLDivergence,
-        LogCoshError,
-        MeanAbsoluteError,
-        MeanAbsolutePercentageError,
-        MeanSquaredError,
-        MeanSquaredLogarithmicError,
-        Poisson,
-        SparseCategoricalCrossentropy,
-        SquaredHinge,
-        AUC,
-        F1Score,
-        FBetaScore,
-        FalseNegatives,
-        FalsePositives,
-        Precision,
-        R2Score,
-        Recall,
-        TrueNegatives,
-        TruePositives,
-        Mean,
-        Sum,
-    )
+    name: kind for name, kind in _PUBLIC.items() if name not in FUNCTIONS and kind not in (Measure, Metric)
 }
 ALIASES = {
     "acc": "Accuracy",

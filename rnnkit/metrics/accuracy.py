@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnkit import losses
 from rnnkit.arguments import positive_integer, real_number
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.metrics.metric import Metric
 
@@ -39,13 +40,9 @@ def binary_accuracy(y_true: Array, y_pred: Array, threshold: Any = 0.5) -> Any:
     return right[..., 0].astype(np.float64) if right.shape[-1] == 1 else np.mean(right, axis=-1)
 
 
+@described_as(binary_accuracy)
 def categorical_accuracy(y_true: Array, y_pred: Array) -> Any:
     """Return 1 where the largest entries of y_true and y_pred stand in the same place of the last axis, else 0.
-
-    Parameters
-    ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
 
     Returns
     -------
@@ -62,6 +59,7 @@ def categorical_accuracy(y_true: Array, y_pred: Array) -> Any:
     return (np.argmax(y_true, axis=-1) == np.argmax(y_pred, axis=-1)).astype(np.float64)
 
 
+@described_as(categorical_accuracy)
 def sparse_categorical_accuracy(y_true: Array, y_pred: Array) -> Any:
     """Return 1 where y_true, ``(…)`` or ``(…, 1)``, is the place of y_pred's largest entry on the last axis, else 0.
 
@@ -69,12 +67,6 @@ def sparse_categorical_accuracy(y_true: Array, y_pred: Array) -> Any:
     ----------
     y_true : ndarray (…) or (…, 1)
         Numbers of classes, from 0 on.
-    y_pred : ndarray (…, D)
-
-    Returns
-    -------
-    ndarray (…)
-        0 or 1.
 
     Examples
     --------
@@ -85,19 +77,13 @@ def sparse_categorical_accuracy(y_true: Array, y_pred: Array) -> Any:
     return (_numbers_of_classes(y_true, y_pred) == np.argmax(y_pred, axis=-1)).astype(np.float64)
 
 
+@described_as(categorical_accuracy)
 def top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: Any = 5) -> Any:
     """Return 1 where y_true's largest entry is among the `k` largest of y_pred, else 0.
 
     Parameters
     ----------
-    y_true : ndarray (…, D)
-    y_pred : ndarray (…, D)
     k : int
-
-    Returns
-    -------
-    ndarray (…)
-        0 or 1.
 
     Examples
     --------
@@ -110,6 +96,7 @@ def top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: Any = 5) -> Any:
     return sparse_top_k_categorical_accuracy(np.argmax(y_true, axis=-1), y_pred, k)
 
 
+@described_as(sparse_categorical_accuracy)
 def sparse_top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: Any = 5) -> Any:
     """Return 1 where the entry of y_pred that y_true names is among the `k` largest, else 0.
 
@@ -117,15 +104,7 @@ def sparse_top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: Any = 5) 
 
     Parameters
     ----------
-    y_true : ndarray (…) or (…, 1)
-        Numbers of classes, from 0 on.
-    y_pred : ndarray (…, D)
     k : int
-
-    Returns
-    -------
-    ndarray (…)
-        0 or 1.
 
     Examples
     --------

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import fraction, number_from_zero, positive_integer, real_number, whole
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.metrics.metric import Measure, used_entries
 
@@ -104,25 +105,10 @@ class CountingMetric(Measure):
     def _share(self, counts: Counts) -> np.ndarray:
         raise NotImplementedError
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as JSON values."""
-        several = isinstance(self.thresholds, (list, tuple, np.ndarray))
-        thresholds = [float(one) for one in self.thresholds] if several else self.thresholds
-        return {"thresholds": thresholds, "top_k": self.top_k, "class_id": self.class_id, "name": self.name}
 
-
+@described_as(CountingMetric)
 class Precision(CountingMetric):
     """The share of the positive predictions that is right; 0 where there is none.
-
-    Parameters
-    ----------
-    thresholds : float or list of float, optional
-        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
-    top_k : int, optional
-        The `top_k` largest predictions of a row are positive, if they are above the thresholds that are given.
-    class_id : int, optional
-        Count this entry of the last axis alone.
-    name : str
 
     Examples
     --------
@@ -136,18 +122,9 @@ class Precision(CountingMetric):
         return divided(counts.true_positives, counts.true_positives + counts.false_positives)
 
 
+@described_as(CountingMetric)
 class Recall(CountingMetric):
     """The share of what is positive that is predicted so; 0 where there is none.
-
-    Parameters
-    ----------
-    thresholds : float or list of float, optional
-        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
-    top_k : int, optional
-        The `top_k` largest predictions of a row are positive, if they are above the thresholds that are given.
-    class_id : int, optional
-        Count this entry of the last axis alone.
-    name : str
 
     Examples
     --------
@@ -170,19 +147,10 @@ class _OneCount(CountingMetric):
     def _share(self, counts):
         return getattr(counts, self._default)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as JSON values."""
-        return {name: value for name, value in super().get_config().items() if name in ("thresholds", "name")}
 
-
+@described_as(CountingMetric)
 class TruePositives(_OneCount):
     """The weight of positive predictions that are right.
-
-    Parameters
-    ----------
-    thresholds : float or list of float, optional
-        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
-    name : str
 
     Examples
     --------
@@ -194,14 +162,9 @@ class TruePositives(_OneCount):
     _default = "true_positives"
 
 
+@described_as(CountingMetric)
 class FalsePositives(_OneCount):
     """The weight of positive predictions that are wrong.
-
-    Parameters
-    ----------
-    thresholds : float or list of float, optional
-        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
-    name : str
 
     Examples
     --------
@@ -213,14 +176,9 @@ class FalsePositives(_OneCount):
     _default = "false_positives"
 
 
+@described_as(CountingMetric)
 class TrueNegatives(_OneCount):
     """The weight of negative predictions that are right.
-
-    Parameters
-    ----------
-    thresholds : float or list of float, optional
-        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
-    name : str
 
     Examples
     --------
@@ -232,14 +190,9 @@ class TrueNegatives(_OneCount):
     _default = "true_negatives"
 
 
+@described_as(CountingMetric)
 class FalseNegatives(_OneCount):
     """The weight of negative predictions that are wrong.
-
-    Parameters
-    ----------
-    thresholds : float or list of float, optional
-        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
-    name : str
 
     Examples
     --------
@@ -313,10 +266,6 @@ class FBetaScore(Measure):
             return scores
         return float(np.sum(scores * divided(real, real.sum())) if self.average == "weighted" else np.mean(scores))
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as JSON values."""
-        return {"average": self.average, "beta": self.beta, "threshold": self.threshold, "name": self.name}
-
 
 class F1Score(FBetaScore):
     """The F score with a beta of 1, the harmonic mean of precision and recall.
@@ -338,7 +287,3 @@ class F1Score(FBetaScore):
 
     def __init__(self, average: Any = None, threshold: Any = None, name: str = "f1_score"):
         super().__init__(average, 1.0, threshold, name)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as JSON values."""
-        return {name: value for name, value in super().get_config().items() if name != "beta"}

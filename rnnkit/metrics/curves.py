@@ -121,8 +121,3 @@ class AUC(Measure):
         else:
             heights = (np.minimum if self.summation_method == "minoring" else np.maximum)(y[:-1], y[1:])
         return (x[:-1] - x[1:]) * heights
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as JSON values."""
-        names = "num_thresholds curve summation_method name thresholds multi_label label_weights from_logits"
-        return {name: getattr(self, name) for name in names.split()}

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit import losses, targets
 from rnnkit.arrays import real
+from rnnkit.configured import config_of
 from rnnkit.hints import Array, CustomObjects
 from rnnkit.serialization.registry import Configurable, find, name_of
 
@@ -73,7 +74,7 @@ class Measure(Configurable):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""
-        return {"name": self.name}
+        return config_of(self)
 
     def __repr__(self) -> str:
         return f"<{self.name} metric>"

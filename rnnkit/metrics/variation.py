@@ -73,11 +73,3 @@ class R2Score(Measure):
         if 0 < self.num_regressors < self._rows - 1:
             scores = 1 - (1 - scores) * (self._rows - 1) / (self._rows - self.num_regressors - 1)
         return scores if np.ndim(scores) else float(scores)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as JSON values."""
-        return {
-            "class_aggregation": self.class_aggregation,
-            "num_regressors": self.num_regressors,
-            "name": self.name,
-        }

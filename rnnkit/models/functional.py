@@ -297,12 +297,12 @@ class Model(Assembled):
                 calls[-1]["options"] = c.options
         config = super().get_config()
         del config["dtype"]
-        return {
+        return config | {
             "inputs": self._input_configs,
             "layers": [serialize(layer) for layer in self._graph.layers],
             "calls": calls,
             "outputs": list(self._outputs) if self._several else self._outputs[0],
-        } | config
+        }
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:

@@ -259,10 +259,10 @@ class Sequential(Assembled):
 
     def get_config(self) -> Config:
         """Return the layers' configurations."""
-        return {
+        return super().get_config() | {
             "input": None if self._input is None else input_config(self._input),
             "layers": [serialize(layer) for layer in self.layers],
-        } | super().get_config()
+        }
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:

@@ -499,10 +499,9 @@ class SubclassedLayer(Layer):
 
     def get_config(self) -> dict:
         """Name, dtype, seed and `trainable`; of a class without `get_config`, its constructor's arguments too."""
-        base = super().get_config() | {"trainable": self.trainable}
-        if type(self).get_config is not SubclassedLayer.get_config:
-            return base
-        return {name: base[name] for name in _BASE} | serialized_arguments(self)
+        known = super().get_config() | {"trainable": self.trainable}
+        own = serialized_arguments(self) if type(self).get_config is SubclassedLayer.get_config else {}
+        return {name: known[name] for name in _BASE} | own
 
     @classmethod
     def from_config(cls, config):

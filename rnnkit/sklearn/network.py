@@ -9,8 +9,8 @@ from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout
+from rnnkit.layers.pooling import GlobalAveragePooling1D
 from rnnkit.layers.rnn import RNN, unbuilt_copy
-from rnnkit.layers.shaping import GlobalAveragePooling1D
 from rnnkit.models.sequential import Sequential
 from rnnkit.optimizers import schedules
 

@@ -189,18 +189,19 @@ def _axes_hint(what: str, features, got: tuple) -> str:
     return ""
 
 
-def shape(value, least_rank: int, axes: str) -> tuple:
+def shape(value, least_rank: int, axes: str, most_rank: int | None = None) -> tuple:
     """An input shape ``(B, …)`` with None where a size is open.
 
     Raises
     ------
     ValueError
-        If it is no sequence of sizes, or too short.
+        If it is no sequence of sizes, too short or too long.
     """
     try:
         found = tuple(None if size is None else integer(size, "a size") for size in value)
     except (TypeError, ValueError):
         raise ValueError(f"expected a shape such as (None, None, 8), got {value!r}") from None
-    if len(found) < least_rank or any(size is not None and size < 0 for size in found):
+    fits = least_rank <= len(found) <= (most_rank or len(found))
+    if not fits or any(size is not None and size < 0 for size in found):
         raise shape_error("x", axes, None, found)
     return found

@@ -14,7 +14,8 @@ from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Merge, Minimum, Multiply, Subtract
 from rnnkit.layers.noise import Noise
-from rnnkit.layers.shaping import Flatten, GlobalAveragePooling1D, RepeatVector, Reshape
+from rnnkit.layers.pooling import GlobalAveragePooling1D
+from rnnkit.layers.shaping import Flatten, RepeatVector, Reshape
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.onnx.exporting.block import Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, write, written

@@ -110,10 +110,6 @@ class Arrange(Shaping):
         steps = self.kept == 1 and self.built and None in self._input_shape[1:2]
         return "needs whole sequences" if steps else None
 
-    def get_config(self):
-        """The constructor's arguments as JSON values."""
-        return {"shape": self.shape, "kept": self.kept, "order": self.order} | super().get_config()
-
 
 class ConstantRows(Layer):
     """The same array, a weight, for every row of x, such as initial states that were learned.
@@ -155,10 +151,6 @@ class ConstantRows(Layer):
     def compute_mask(self, inputs, mask=None):
         """None: there are no steps."""
         return None
-
-    def get_config(self):
-        """The constructor's arguments as JSON values."""
-        return {"shape": self.shape, "trainable": self.trainable} | super().get_config()
 
     def _build(self, shape):
         allocation.keep(f"the weight of {self.name!r}", self.shape, self.dtype)

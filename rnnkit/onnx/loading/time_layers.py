@@ -56,10 +56,6 @@ class TimeSlice(Shaping):
         last = (self.start, self.stop, self.step) in ((-1, None, None), (-1, None, 1))
         return None if last else super()._refuses_stream()
 
-    def get_config(self):
-        """The constructor's arguments as JSON values."""
-        return {"start": self.start, "stop": self.stop, "step": self.step} | super().get_config()
-
 
 class TimeReduce(Shaping):
     """The mean, sum or largest of all steps, ``(B, T, …)`` to ``(B, …)``; of equal ones the first has the gradient.
@@ -101,10 +97,6 @@ class TimeReduce(Shaping):
         """``(B, …)``."""
         batch, _, *rest = self._shape(input_shape)
         return (batch, *rest)
-
-    def get_config(self):
-        """The constructor's arguments as JSON values."""
-        return {"how": self.how} | super().get_config()
 
 
 class StepCount(Shaping):
