@@ -22,14 +22,15 @@ def config_of(thing: Any) -> dict[str, Any]:
     """Return the arguments of a constructor that an object keeps under their names.
 
     Numbers, texts and lists of them are as they are; functions and objects that a name tells of are their names and
-    settings. What else there is, such as another layer, is left out.
+    settings. What else there is, such as another layer, is left out. Where a constructor hands keywords on, there are
+    those of its base, too.
     """
     config: dict[str, Any] = {}
-    for name, parameter in inspect.signature(type(thing)).parameters.items():
-        if not hasattr(thing, name):
+    for parameter in _parameters(type(thing)):
+        name = parameter.name
+        if name in config or not hasattr(thing, name):
             continue
-        value = getattr(thing, name)
-        kind = name.rpartition("_")[2]
+        value, kind = getattr(thing, name), name.rpartition("_")[2]
         if kind == "activation":
             config[name] = None if value is linear and parameter.default is None else activation_name(value)
         elif kind in _KINDS:
@@ -37,6 +38,18 @@ def config_of(thing: Any) -> dict[str, Any]:
         elif _is_plain(value):
             config[name] = list(value) if isinstance(value, tuple) else value
     return config
+
+
+def _parameters(kind: type) -> list[inspect.Parameter]:
+    found: list[inspect.Parameter] = []
+    for base in kind.__mro__:
+        if base is not kind and not vars(base).keys() & {"__init__", "__signature__"}:
+            continue
+        own = list(inspect.signature(base).parameters.values())
+        found += [one for one in own if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+        if all(one.kind is not one.VAR_KEYWORD for one in own):
+            break
+    return found
 
 
 def _is_plain(value) -> bool:

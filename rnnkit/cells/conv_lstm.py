@@ -11,6 +11,7 @@ import numpy as np
 from rnnkit.arguments import positive_integer, shown
 from rnnkit.cells.lstm import LSTMCell
 from rnnkit.cells.standard import InvertedDropout
+from rnnkit.docstrings import described_as
 from rnnkit.steps.declared import Draw
 from rnnkit.steps.states import StateSpec
 
@@ -67,6 +68,7 @@ class Windows:
         return found.reshape((x.shape[0], *self.sizes, kernel.shape[-1]))
 
 
+@described_as(LSTMCell)
 class ConvLSTMCell(LSTMCell):
     """Long short-term memory of arrays ``(B, *sizes, channels)``, with convolutions in place of products.
 
@@ -90,8 +92,6 @@ class ConvLSTMCell(LSTMCell):
         Start the forget gate's bias at 1.
     dropout, recurrent_dropout : float in [0, 1]
         Rates for x and for h inside their convolutions; one mask per call and gate, only while training.
-    *arguments, **settings
-        All others of `LSTMCell`, from `activation` on.
 
     Notes
     -----

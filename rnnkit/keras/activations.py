@@ -10,10 +10,12 @@ from rnnkit.activations import (
     exponential,
     hard_sigmoid,
     hard_silu,
+    leaky_relu,
     linear,
     log_sigmoid,
     log_softmax,
     mish,
+    relu6,
     selu,
     sigmoid,
     silu,
@@ -33,16 +35,6 @@ def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
         return plain.relu(x)
     above = np.where(x > threshold, x, negative_slope * (x - threshold))
     return above if max_value is None else np.minimum(above, max_value)
-
-
-def relu6(x):
-    """``min(max(x, 0), 6)``."""
-    return plain.relu6(x)
-
-
-def leaky_relu(x, negative_slope=0.2):
-    """`x` where positive, ``negative_slope * x`` elsewhere."""
-    return plain.leaky_relu(x, negative_slope)
 
 
 def gelu(x, approximate=False):

@@ -6,7 +6,6 @@ import contextlib
 from itertools import accumulate
 from typing import Any
 
-from rnnkit.arguments import is_integer
 from rnnkit.keras import settings
 from rnnkit.keras.arguments import first_shape
 from rnnkit.keras.inputs import Input, InputLayer
@@ -95,23 +94,6 @@ class Sequential(KerasModel, sequential.Sequential):
         self.built = self.built and bool(self.layers)
         self._symbols = functional.Symbols()
         return layer
-
-    def get_layer(self, name=None, index=None):
-        """A layer by its name or by its place in `layers`.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
-        if name is None:
-            if not is_integer(index) or not -len(self.layers) <= index < len(self.layers):
-                raise ValueError(f"expected a name, or an index below {len(self.layers)}, got {index!r}")
-            return self.layers[index]
-        found = [layer for layer in self.layers if layer.name == name]
-        if not found:
-            raise ValueError(f"expected a layer among {', '.join(one.name for one in self.layers)}; got {name!r}")
-        return found[0]
 
 
 class Functional(KerasModel, functional.Model):

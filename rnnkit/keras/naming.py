@@ -179,3 +179,26 @@ def namespace(module: str, make: Callable[[str], Any], names) -> tuple[Callable,
 def unchanged(kind, arguments, keywords):
     """A translation of arguments that are the same on both sides."""
     return arguments, keywords, lambda made: None
+
+
+def same_classes(
+    module: str, plain: types.ModuleType, base: str, aliases: Mapping[str, str]
+) -> tuple[Callable, Callable]:
+    """As `namespace`, of a module of names for the classes of one of rnnkit's, with the same arguments.
+
+    Parameters
+    ----------
+    module : str
+        Below ``rnnkit.keras``.
+    plain : module
+    base : str
+        The class that they derive from.
+    aliases : mapping of str to str
+        Other names of the classes.
+    """
+
+    def make(name):
+        name = aliases.get(name, name)
+        return named(name, f"rnnkit.keras.{module}", getattr(plain, name), unchanged)
+
+    return namespace(module, make, [base, *plain.CLASSES, *aliases])

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 from rnnkit import regularizers as plain
-from rnnkit.keras.naming import named, namespace, unchanged
+from rnnkit.keras.naming import same_classes
 
 ALIASES = {"l1": "L1", "l2": "L2", "l1_l2": "L1L2"}
 
-
-def get(identifier):
-    """The regularizer that an argument stands for."""
-    return plain.get(identifier)
-
-
+get = deserialize = plain.get
 serialize = plain.config_of
-deserialize = get
-
-
-def _make(name: str):
-    name = ALIASES.get(name, name)
-    return named(name, __name__, getattr(plain, name), unchanged)
-
-
-__getattr__, __dir__ = namespace("regularizers", _make, ["Regularizer", *plain.CLASSES, *ALIASES])
+__getattr__, __dir__ = same_classes("regularizers", plain, "Regularizer", ALIASES)

@@ -22,13 +22,6 @@ from rnnkit.recording import repeated
 class Softmax(OverAxes):
     """``exp(x) / exp(x).sum(axis)``.
 
-    Parameters
-    ----------
-    axis : int or sequence of int
-        Not the batch axis; their sizes have to be known when the layer is built.
-    dtype, seed, name
-        As in every layer.
-
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -90,8 +83,6 @@ class ReLU(Memoryless):
     ----------
     max_value : float of at least 0, optional
     negative_slope, threshold : float of at least 0
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -150,8 +141,6 @@ class ELU(Memoryless):
     Parameters
     ----------
     alpha : float
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

@@ -215,8 +215,6 @@ class ArrayFunction(WholeArrays):
         result has its axes of batch and time.
     arguments : dict, optional
         More keywords of the function, as JSON values.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

@@ -223,8 +223,6 @@ class Attention(Attending):
     score_mode : {"dot", "concat"}
     dropout : float in [0, 1]
         The share of weights that training sets to 0.
-    dtype, seed, name
-        As in every layer.
 
     Notes
     -----
@@ -395,8 +393,6 @@ class AdditiveAttention(Attention):
         Multiply by a weight ``scale`` (F,); without, by 1.
     dropout : float in [0, 1]
         The share of weights that training sets to 0.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

@@ -48,8 +48,6 @@ class BatchNormalization(Weighted):
         Penalties on the weights, see `rnnkit.regularizers`.
     beta_constraint, gamma_constraint : str or callable, optional
         What the weights must keep to in training, see `rnnkit.constraints`.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, concatenate
 from rnnkit.backends.shared.call import Gradient, Result
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN, unbuilt_copy
@@ -164,6 +165,7 @@ class Bidirectional(Layer):
         outputs = output if self.merge_mode is None else (output,)
         return (*outputs, *self._packed(forward.states, backward.states))
 
+    @described_as(RNN.vjp)
     def vjp(
         self,
         sequences: Array,
@@ -180,8 +182,6 @@ class Bidirectional(Layer):
 
         Parameters
         ----------
-        sequences, initial_state, mask, training, constants, stream
-            As in a call.
         checkpoint, truncate
             As in `RNN.vjp`, for each direction.
 
@@ -192,11 +192,6 @@ class Bidirectional(Layer):
         pullback : callable
             ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`, with the
             forward layer's entries of ``initial_state`` first.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As a call; and for a cell whose gradient isn't known, with what to do.
         """
         wanted, in_time = options(checkpoint, truncate), self.return_sequences
         arguments = sequences, initial_state, mask, training, constants, stream

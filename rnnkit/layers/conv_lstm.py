@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rnnkit.cells.conv_lstm import ConvLSTM1DCell, ConvLSTM2DCell, ConvLSTM3DCell
-from rnnkit.docstrings import described_as
 from rnnkit.hints import Shape
 from rnnkit.layers.recurrent import _Recurrent
 
@@ -25,28 +24,6 @@ class ConvLSTM1D(_ConvLSTM, cell=ConvLSTM1DCell):
     The arguments are those of `rnnkit.cells.conv_lstm.ConvLSTMCell`, `filters` and `kernel_size` first, then those of
     `RNN`.
 
-    Parameters
-    ----------
-    filters : int
-        The channels of the output and of each state.
-    kernel_size, strides, dilation_rate : int or tuple of int
-        Of the convolution of x.
-    padding : {"valid", "same"}
-    data_format : {"channels_last"}, optional
-    activation, recurrent_activation : str, callable or None
-        Of the candidate and the cell; of the gates.
-    use_bias : bool
-    kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
-    unit_forget_bias : bool
-        Start the forget gate's bias at 1.
-    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
-    kernel_constraint, recurrent_constraint, bias_constraint : str or callable, optional
-    dropout, recurrent_dropout : float in [0, 1]
-        Rates for x and for h inside their convolutions; one mask per call and gate, only while training.
-    seed : int, optional
-    return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask, dtype, name, device
-        As in `RNN`.
-
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -55,7 +32,6 @@ class ConvLSTM1D(_ConvLSTM, cell=ConvLSTM1DCell):
     """
 
 
-@described_as(ConvLSTM1D)
 class ConvLSTM2D(_ConvLSTM, cell=ConvLSTM2DCell):
     """Convolutional LSTM (Shi et al. 2015) of x ``(B, T, height, width, channels)``: `RNN` over a `ConvLSTMCell`.
 
@@ -70,7 +46,6 @@ class ConvLSTM2D(_ConvLSTM, cell=ConvLSTM2DCell):
     """
 
 
-@described_as(ConvLSTM1D)
 class ConvLSTM3D(_ConvLSTM, cell=ConvLSTM3DCell):
     """Convolutional LSTM (Shi et al. 2015) of x ``(B, T, depth, height, width, channels)``, see `ConvLSTM2D`.
 

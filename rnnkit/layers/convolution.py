@@ -91,8 +91,6 @@ class Conv1D(Memoryless):
         Penalties on the weights, see `rnnkit.regularizers`.
     kernel_constraint, bias_constraint : str or callable, optional
         What the weights must keep to in training, see `rnnkit.constraints`.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

@@ -71,8 +71,6 @@ class Dense(Memoryless):
         Penalties on the weights, see `rnnkit.regularizers`.
     kernel_constraint, bias_constraint : str or callable, optional
         What the weights must keep to in training, see `rnnkit.constraints`.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -135,8 +133,6 @@ class Dropout(Layer):
     Parameters
     ----------
     rate : float in [0, 1]
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

@@ -28,8 +28,6 @@ class Dot(Merge):
         The axis of each, not that of the batch; one for both.
     normalize : bool
         Divide both by their norms along these axes first, which gives the cosine of the angle between them.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

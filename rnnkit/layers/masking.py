@@ -21,8 +21,6 @@ class Masking(Layer):
     Parameters
     ----------
     mask_value : float
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

@@ -199,8 +199,6 @@ class Activation(Memoryless):
     ----------
     activation : str or callable
         A name, as of `Dense`, or any NumPy-style function that keeps the shape.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -231,8 +229,6 @@ class Lambda(Memoryless):
     function : callable
         From an array ``(B, F)``, of the rows or of a step of them, to one ``(B, G)``. A configuration needs one that
         is registered (`rnnkit.register`) or can be imported by its name.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import integer
-from rnnkit.docstrings import described_as
 from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.support import symbolic, validation
@@ -93,8 +92,6 @@ class Concatenate(Merge):
     ----------
     axis : int
         Not the batch axis. Along the time axis masks are joined too.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -179,14 +176,6 @@ class Elementwise(Merge):
 class Add(Elementwise):
     """The sum of arrays, from the first to the last.
 
-    Parameters
-    ----------
-    dtype : {"float32", "float64"}, optional
-        Default: the first input's.
-    seed : int, optional
-        Accepted as by all layers.
-    name : str, optional
-
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -198,7 +187,6 @@ class Add(Elementwise):
         return _folded(np.add, arrays), lambda d: [d] * len(arrays)
 
 
-@described_as(Add)
 class Subtract(Elementwise):
     """The first of two arrays less the second.
 
@@ -223,7 +211,6 @@ class Subtract(Elementwise):
         return computed(np.subtract, *arrays), lambda d: [d, computed(np.negative, d)]
 
 
-@described_as(Add)
 class Multiply(Elementwise):
     """The product of arrays, element by element, from the first to the last.
 
@@ -241,7 +228,6 @@ class Multiply(Elementwise):
         return _folded(np.multiply, arrays), parted
 
 
-@described_as(Add)
 class Average(Elementwise):
     """The mean of arrays, element by element.
 
@@ -276,7 +262,6 @@ class Extreme(Elementwise):
         return result, lambda d: repeated(lambda: chosen(d), d, arrays, result)
 
 
-@described_as(Add)
 class Maximum(Extreme):
     """The largest of arrays, element by element; where several are, the first of them has the gradient.
 
@@ -290,7 +275,6 @@ class Maximum(Extreme):
     _choose = np.maximum
 
 
-@described_as(Add)
 class Minimum(Extreme):
     """The smallest of arrays, element by element; where several are, the first of them has the gradient.
 

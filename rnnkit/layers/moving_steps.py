@@ -22,8 +22,6 @@ class Permute(Shaping):
     ----------
     dims : sequence of int
         Axes of x in their new order, from 1 on: the batch axis stays.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -67,8 +65,6 @@ class ZeroPadding1D(OverTime):
     padding : int or (int, int)
         How many steps before the first and after the last.
     data_format : {"channels_last"}, optional
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -109,8 +105,6 @@ class Cropping1D(OverTime):
     ----------
     cropping : int or (int, int)
         How many steps go at the beginning and at the end.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -142,8 +136,6 @@ class UpSampling1D(OverTime):
     Parameters
     ----------
     size : int
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

@@ -57,8 +57,6 @@ class MultiHeadAttention(Attending):
         Of all kernels and biases, as of `Dense`.
     use_gate : bool
         Multiply the heads by ``sigmoid(query @ Wg + bg)`` before the output's kernel.
-    dtype, seed, name
-        As in every layer.
 
     Notes
     -----

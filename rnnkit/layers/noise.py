@@ -74,8 +74,6 @@ class SpatialDropout1D(ByRate):
     Parameters
     ----------
     rate : float in [0, 1]
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -98,8 +96,6 @@ class GaussianNoise(Noise):
     Parameters
     ----------
     stddev : float in [0, 1]
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -125,8 +121,6 @@ class GaussianDropout(ByRate):
     Parameters
     ----------
     rate : float in [0, 1)
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -155,8 +149,6 @@ class AlphaDropout(ByRate):
     noise_shape : sequence of int or None, optional
         The shape of what is drawn, None for a size of x; sizes of 1 are repeated: ``(None, 1, None)`` drops a feature
         at all steps.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

@@ -9,7 +9,6 @@ import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import number_from_zero
-from rnnkit.docstrings import described_as
 from rnnkit.hints import Constraint, DType, Initializer, Regularizer, Seed
 from rnnkit.initializers import initializer
 from rnnkit.layers.memoryless import FunctionCell
@@ -66,8 +65,6 @@ class LayerNormalization(OverAxes):
 
     Parameters
     ----------
-    axis : int or sequence of int
-        Not the batch axis; their sizes have to be known when the layer is built.
     epsilon : float
     center, scale : bool
         Whether there are ``beta`` and ``gamma``, each of the sizes of the axes.
@@ -78,8 +75,6 @@ class LayerNormalization(OverAxes):
         What the weights must keep to in training, see `rnnkit.constraints`.
     rms_scaling : bool
         Divide only, and subtract no mean: ``x / np.sqrt(x.var(axis) + epsilon) * gamma``, as Keras has it.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -135,7 +130,6 @@ class LayerNormalization(OverAxes):
         return LayerNormalizationCell(self, self._sizes(shape))
 
 
-@described_as(LayerNormalization)
 class UnitNormalization(OverAxes):
     """Each row's entries along some axes divided by the square root of the sum of their squares; zeros stay.
 

@@ -29,8 +29,6 @@ class Operation(WholeArrays):
         What the operation is called with; ``{"tensor": i}`` stands for the i-th array of the inputs.
     unbatched : sequence of int
         The places of arrays that have no batch axis.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

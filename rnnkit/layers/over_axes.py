@@ -18,9 +18,7 @@ class OverAxes(Memoryless):
     Parameters
     ----------
     axis : int or sequence of int
-        Not the batch axis.
-    dtype, seed, name
-        As in every layer.
+        Not the batch axis; their sizes have to be known when the layer is built.
     """
 
     def __init__(self, axis: Any = -1, *, dtype: DType = None, seed: Seed = None, name: str | None = None):

@@ -30,8 +30,6 @@ class PReLU(Weighted):
     shared_axes : int or sequence of int, optional
         Axes along which the places share a weight, from 1 on: ``[1]`` shares them along time, and lengths are then
         free. The sizes of the others have to be known when the layer is built.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.docstrings import described_as
 from rnnkit.hints import DType, Seed, Shape
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
@@ -35,8 +34,6 @@ class Pooling(OverTime):
     padding : {"valid", "same"}
         With "same" there are ``ceil(T / strides)`` windows, which end at the ends of a sequence.
     data_format : {"channels_last"}, optional
-    dtype, seed, name
-        As in every layer.
     """
 
     _is_noted = True
@@ -86,7 +83,6 @@ class Pooling(OverTime):
         return self._windows.shape(shape, shape[2])
 
 
-@described_as(Pooling)
 class MaxPooling1D(Pooling):
     """The largest of each window's steps, for each feature; where several are, the first of them has the gradient.
 
@@ -100,7 +96,6 @@ class MaxPooling1D(Pooling):
     _computes = "largest"
 
 
-@described_as(Pooling)
 class AveragePooling1D(Pooling):
     """The mean of each window's steps, for each feature; steps that `padding` adds don't count.
 
@@ -122,8 +117,6 @@ class OverAll(OverTime):
     data_format : {"channels_last"}, optional
     keepdims : bool
         Keep the time axis, ``(B, 1, F)``.
-    dtype, seed, name
-        As in every layer.
     """
 
     _is_noted = True
@@ -152,14 +145,6 @@ class GlobalMaxPooling1D(OverAll):
 
     A mask changes nothing but NaN and infinity, as in Keras: mask with a value that isn't the largest.
 
-    Parameters
-    ----------
-    data_format : {"channels_last"}, optional
-    keepdims : bool
-        Keep the time axis, ``(B, 1, F)``.
-    dtype, seed, name
-        As in every layer.
-
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -186,14 +171,6 @@ class GlobalMaxPooling1D(OverAll):
 
 class GlobalAveragePooling1D(OverAll):
     """The mean over time, ``(B, T, F)`` to ``(B, F)``; under a mask over the used steps, 0 for a row without any.
-
-    Parameters
-    ----------
-    keepdims : bool
-        Keep the time axis, ``(B, 1, F)``.
-    data_format : {"channels_last"}, optional
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

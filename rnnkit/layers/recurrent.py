@@ -13,16 +13,27 @@ from rnnkit.layers.rnn import RNN
 
 
 class _Recurrent(RNN):
-    """An RNN over one kind of cell; its arguments are the cell's, then the layer's."""
+    """An RNN over one kind of cell; its arguments are the cell's, then the layer's.
+
+    Parameters
+    ----------
+    seed : int, optional
+        For weights and masks.
+    device : {"cpu", "cuda"}
+        Where it computes; `Layer.to` changes it.
+    """
 
     __signature__: inspect.Signature
     _cell_class: type
     _cell_arguments: tuple[str, ...]
 
     def __init_subclass__(cls, cell: Any = None, **keywords: Any) -> None:
+        if cell is not None:  # else it is derived from a class with a cell
+            cls._take_arguments_of(cell)
         super().__init_subclass__(**keywords)
-        if cell is None:  # a class that is derived from one with a cell
-            return
+
+    @classmethod
+    def _take_arguments_of(cls, cell: Any) -> None:
         own = [p for p in inspect.signature(cell).parameters.values() if p.kind is not p.KEYWORD_ONLY]
         layers = list(inspect.signature(RNN).parameters.values())[1:]
         positional = [p for p in layers if p.kind is not p.KEYWORD_ONLY]
@@ -30,6 +41,7 @@ class _Recurrent(RNN):
         cls._cell_class = cell
         cls._cell_arguments = tuple(p.name for p in own if p.name != "seed")
         cls.__signature__ = inspect.Signature([*own, *positional, *keyword])
+        described_as(_Recurrent, *cell.__mro__[:-1])(cls)
 
     def __init__(self, *args: Any, **keywords: Any):
         try:
@@ -58,32 +70,15 @@ class _Recurrent(RNN):
         return Layer._arguments(self)
 
 
-@described_as(RNN)
 class SimpleRNN(_Recurrent, cell=SimpleRNNCell):
     """A fully connected recurrent layer (Elman 1990): `RNN` over a `SimpleRNNCell`.
 
     Parameters
     ----------
-    units : int
-        U, the size of the output and of each state.
-    activation : str, callable or None
-        Of the new state.
-    use_bias : bool
-    kernel_initializer, recurrent_initializer, bias_initializer : str, callable or initializer
-    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
-        Penalties on the weights, see `rnnkit.regularizers`.
-    kernel_constraint, recurrent_constraint, bias_constraint : str or callable, optional
-        What the weights must keep to in training, see `rnnkit.constraints`.
-    dropout, recurrent_dropout : float in [0, 1]
-        Rates for x and for h inside its product; one mask per call, shared by all steps, only while training.
-    seed : int, optional
-        For weights and masks.
     return_sequences : bool
         Return the output of every step ``(B, T, U)`` rather than the last ``(B, U)``.
     return_state : bool
         Return ``(output, h)``.
-    device : {"cpu", "cuda"}
-        Where it computes; `Layer.to` changes it.
 
     Raises
     ------
@@ -98,16 +93,15 @@ class SimpleRNN(_Recurrent, cell=SimpleRNNCell):
     """
 
 
-@described_as(SimpleRNN)
 class GRU(_Recurrent, cell=GRUCell):
     """A layer of gated recurrent units (Cho et al. 2014): `RNN` over a `GRUCell`.
 
     Parameters
     ----------
-    activation, recurrent_activation : str, callable or None
-        Of the candidate; of the gates.
-    reset_after : bool
-        Apply the reset gate after the product with the recurrent kernel rather than before.
+    return_sequences : bool
+        Return the output of every step ``(B, T, U)`` rather than the last ``(B, U)``.
+    return_state : bool
+        Return ``(output, h)``.
 
     Raises
     ------
@@ -122,16 +116,13 @@ class GRU(_Recurrent, cell=GRUCell):
     """
 
 
-@described_as(SimpleRNN)
 class LSTM(_Recurrent, cell=LSTMCell):
     """A layer of long short-term memory (Hochreiter and Schmidhuber 1997): `RNN` over an `LSTMCell`.
 
     Parameters
     ----------
-    activation, recurrent_activation : str, callable or None
-        Of the candidate and the cell; of the gates.
-    unit_forget_bias : bool
-        Start the forget gate's bias at 1 (Jozefowicz et al. 2015).
+    return_sequences : bool
+        Return the output of every step ``(B, T, U)`` rather than the last ``(B, U)``.
     return_state : bool
         Return ``(output, h, c)``.
 

@@ -68,8 +68,6 @@ class RepeatVector(Shaping):
     Parameters
     ----------
     n : int
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -103,8 +101,6 @@ class Reshape(Shaping):
     ----------
     target_shape : tuple of int
         Without the batch axis; one size may be -1 and is then what is left.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -140,14 +136,6 @@ class Reshape(Shaping):
 
 class Flatten(Shaping):
     """Every row as one axis ``(B, N)``.
-
-    Parameters
-    ----------
-    dtype : {"float32", "float64"}, optional
-        Default: the first input's.
-    seed : int, optional
-        Accepted as by all layers.
-    name : str, optional
 
     Examples
     --------

@@ -23,8 +23,6 @@ class TimeDistributed(Layer):
     ----------
     layer : Layer
         Sees ``(B*T, …)`` at once.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------

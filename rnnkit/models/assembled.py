@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from rnnkit.arguments import is_integer
+from rnnkit.docstrings import described_as
 from rnnkit.execution.host_fallback import to_gpu, to_host
 from rnnkit.hints import Array
 from rnnkit.layers.base import Layer
@@ -38,6 +40,28 @@ class Assembled(Trainable):
     _rows: Callable[[], list[tuple[str, ...]]]
     _boxes: Callable[[], tuple[list[Box], list[Arrow]]]
 
+    def _named_layers(self) -> list[tuple[str, Layer]]:
+        """The layers with the names that they are found by."""
+        return [(one.name, one) for one in self.layers]
+
+    def get_layer(self, name: str | None = None, index: Any = None) -> Layer:
+        """Return a layer by its name in this model, the first of those with equal ones, or by its place in `layers`.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if name is None:
+            if not is_integer(index) or not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"expected a name, or an index below {len(self.layers)}, got {index!r}")
+            return self.layers[index]
+        named = self._named_layers()
+        for known, layer in named:
+            if known == name:
+                return layer
+        raise ValueError(f"expected a layer among {', '.join(known for known, _ in named)}; got {name!r}")
+
     def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Run x through all layers; the first one says what it has to be.
 
@@ -48,17 +72,11 @@ class Assembled(Trainable):
         """
         return self._across(inputs, mask, training)[0]
 
+    @described_as(Trainable.vjp)
     def vjp(
         self, inputs: Array, mask: Array = None, training: bool = False, *, checkpoint: Any = None, truncate: Any = None
     ) -> Any:
         """Run a call, and return the function that takes cotangents of its result back through all layers.
-
-        Parameters
-        ----------
-        inputs, mask, training
-            As in a call.
-        checkpoint, truncate
-            As in `RNN.vjp`, for the layers that run along time.
 
         Returns
         -------
@@ -68,11 +86,6 @@ class Assembled(Trainable):
             ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`:
             ``weights`` (dict by name), ``x``, nested as `inputs` and None for ids, and ``initial_state``, an entry per
             stateful layer.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As a call; and for a layer whose gradient isn't known.
 
         Examples
         --------

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from rnnkit.arguments import is_integer
 from rnnkit.free_names import FreeNames
 from rnnkit.hints import Array, Config, CustomObjects, Seed, Shape
 from rnnkit.layers.base import Layer
@@ -144,21 +143,8 @@ class Model(Assembled):
     def _output_names(self):
         return self.output_names
 
-    def get_layer(self, name: str | None = None, index: Any = None) -> Layer:
-        """Return a layer by its name in this model, as weights' names begin, or by its place in `layers`.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
-        if name is None:
-            if not is_integer(index) or not -len(self.layers) <= index < len(self.layers):
-                raise ValueError(f"expected a name, or an index below {len(self.layers)}, got {index!r}")
-            return self.layers[index]
-        if name not in self._paths:
-            raise ValueError(f"expected a layer among {', '.join(self._paths)}; got {name!r}")
-        return self._graph.layers[self._paths.index(name)]
+    def _named_layers(self):
+        return list(zip(self._paths, self._graph.layers, strict=True))
 
     # Calls
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from rnnkit.arguments import is_integer
 from rnnkit.hints import Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.stream import Stream
@@ -115,23 +114,6 @@ class Sequential(Assembled):
         self._compiled = None
         self.built = self.built and bool(self.layers)
         return layer
-
-    def get_layer(self, name: str | None = None, index: Any = None) -> Layer:
-        """Return a layer by its name, the first of those with equal ones, or by its place in `layers`.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
-        if name is None:
-            if not is_integer(index) or not -len(self.layers) <= index < len(self.layers):
-                raise ValueError(f"expected a name, or an index below {len(self.layers)}, got {index!r}")
-            return self.layers[index]
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise ValueError(f"expected a layer among {', '.join(one.name for one in self.layers)}; got {name!r}")
 
     def _with_mask(self, inputs, mask, training):
         with self._calling_parts():

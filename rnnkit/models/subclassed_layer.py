@@ -47,8 +47,6 @@ class SubclassedLayer(Layer):
     Parameters
     ----------
     trainable : bool
-    dtype, seed, name
-        As in every layer.
 
     Attributes
     ----------

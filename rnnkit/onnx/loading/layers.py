@@ -27,8 +27,6 @@ class Operation(Memoryless):
     ----------
     program : dict
         What `Program.config` gives; its inputs lie side by side in the features of x, and it has one output.
-    dtype, seed, name
-        As in every layer.
     """
 
     def __init__(self, program, *, dtype=None, seed=None, name=None):
@@ -73,8 +71,6 @@ class Arrange(Shaping):
         How many axes stay as they are: 1 for the batch, 2 for batch and time.
     order : list of int, optional
         How the axes behind these are transposed before, counted among themselves.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -119,8 +115,6 @@ class ConstantRows(Layer):
     shape : list of int
         The weight's, which is named ``rows``.
     trainable : bool
-    dtype, seed, name
-        As in every layer.
     """
 
     def __init__(self, shape, trainable=True, *, dtype=None, seed=None, name=None):

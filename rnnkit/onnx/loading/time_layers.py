@@ -15,8 +15,6 @@ class TimeSlice(Shaping):
     ----------
     start, stop, step : int, optional
         As of a slice.
-    dtype, seed, name
-        As in every layer.
 
     Examples
     --------
@@ -63,8 +61,6 @@ class TimeReduce(Shaping):
     Parameters
     ----------
     how : {"mean", "sum", "max", "min"}
-    dtype, seed, name
-        As in every layer.
     """
 
     _least_rank = 2
