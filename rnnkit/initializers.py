@@ -19,8 +19,8 @@ from rnnkit.arguments import real_number, whole
 from rnnkit.arrays import real
 from rnnkit.docstrings import described_as
 from rnnkit.hints import DType, Shape
-from rnnkit.serialization.configuration import described, is_described
-from rnnkit.serialization.registry import Configurable, find, is_elsewhere, name_of
+from rnnkit.serialization.configuration import named
+from rnnkit.serialization.registry import Configurable, name_of
 
 __all__ = [
     "Constant",
@@ -327,6 +327,7 @@ CLASSES = {
 }
 
 
+@described_as(named)
 def initializer(identifier: Any) -> Callable[..., Any]:
     """Return the callable ``(shape, rng) -> array`` that an `initializer` argument stands for.
 
@@ -340,30 +341,14 @@ def initializer(identifier: Any) -> Callable[..., Any]:
     callable
         ``(shape, rng) -> array``.
 
-    Raises
-    ------
-    ValueError
-        For a name that doesn't exist.
-    TypeError
-        For anything else.
-
     Examples
     --------
     >>> initializer("ones")((2, 2), np.random.default_rng(0)).tolist()
     [[1.0, 1.0], [1.0, 1.0]]
     """
-    if isinstance(identifier, str):
-        if is_elsewhere(identifier):
-            return initializer(find(identifier))
-        if identifier not in INITIALIZERS:
-            names = ", ".join(INITIALIZERS)
-            raise ValueError(f"expected an initializer among {names}, or a callable(shape, rng); got {identifier!r}")
-        return INITIALIZERS[identifier]
-    if is_described(identifier):
-        return described(identifier, CLASSES, Initializer, "initializer")
-    if callable(identifier):
-        return identifier() if isinstance(identifier, type) and issubclass(identifier, Initializer) else identifier
-    raise TypeError(f"expected an initializer's name, a callable(shape, rng) or its configuration; got {identifier!r}")
+    if identifier is None:
+        raise TypeError("expected an initializer's name, a function of (shape, rng) or a configuration; got None")
+    return named(identifier, INITIALIZERS, CLASSES, Initializer, "initializer", function="(shape, rng)")
 
 
 def initializer_config(identifier) -> str | dict:

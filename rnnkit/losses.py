@@ -29,8 +29,8 @@ from rnnkit.arrays import real, refuse
 from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.serialization import registry
-from rnnkit.serialization.configuration import described, is_described, named_config
-from rnnkit.serialization.registry import Configurable, find, is_elsewhere
+from rnnkit.serialization.configuration import named, named_config
+from rnnkit.serialization.registry import Configurable
 
 __all__ = [
     "BinaryCrossentropy",
@@ -710,6 +710,7 @@ ALIASES = {
 }
 
 
+@described_as(named)
 def get(identifier: Any) -> Callable:
     """Return the function ``(y_true, y_pred)`` that a `loss` argument stands for.
 
@@ -724,36 +725,16 @@ def get(identifier: Any) -> Callable:
     callable
         ``(y_true, y_pred) -> array``.
 
-    Raises
-    ------
-    ValueError
-        For a name that doesn't exist.
-    TypeError
-        For anything else.
-
     Examples
     --------
     >>> import rnnkit as rk
     >>> rk.losses.get("mse").__name__
     'mean_squared_error'
     """
-    if isinstance(identifier, str):
-        if is_elsewhere(identifier):
-            return get(find(identifier))
-        name = ALIASES.get(identifier, identifier)
-        if name in CLASSES:
-            return CLASSES[name]()
-        if name not in LOSSES:
-            names = ", ".join([*LOSSES, *ALIASES])
-            raise ValueError(f"expected a loss among {names}, or a function(y_true, y_pred); got {identifier!r}")
-        return LOSSES[name]
-    if is_described(identifier):
-        return described(identifier, CLASSES, Loss, "loss")
-    if isinstance(identifier, type) and issubclass(identifier, Loss):
-        return identifier()
-    if callable(identifier):
-        return identifier
-    raise TypeError(f"expected a loss's name, a function(y_true, y_pred) or its configuration; got {identifier!r}")
+    if identifier is None:
+        raise TypeError("expected a loss's name, a function of (y_true, y_pred) or a configuration; got None")
+    names = LOSSES | {alias: LOSSES[name] for alias, name in ALIASES.items()} | CLASSES
+    return named(identifier, names, CLASSES, Loss, "loss", function="(y_true, y_pred)")
 
 
 def loss_config(identifier) -> str | dict:

@@ -95,7 +95,8 @@ def named(identifier, names, classes, base: type, what: str, function: str = "")
     identifier
         A name among `names`, a registered one, or an import path; an instance of `base` as it is, or a subclass, called
         without arguments; ``{"class_name": …, "config": …}``; None as it is.
-    names, classes : dict of str to class
+    names : dict of str to class or object
+    classes : dict of str to class
     base : type
         What all of them are.
     what : str
@@ -114,9 +115,11 @@ def named(identifier, names, classes, base: type, what: str, function: str = "")
     if isinstance(identifier, str):
         if not is_elsewhere(identifier):
             if identifier not in names:
-                raise ValueError(f"expected {article} {what} among {', '.join(names)}; got {identifier!r}")
-            return names[identifier]()
-        identifier = find(identifier)
+                also = f", or a function of {function}" if function else ""
+                raise ValueError(f"expected {article} {what} among {', '.join(names)}{also}; got {identifier!r}")
+            identifier = names[identifier]
+        else:
+            identifier = find(identifier)
     elif is_described(identifier):
         return described(identifier, classes, base, what)
     if isinstance(identifier, type) and issubclass(identifier, base):
