@@ -74,11 +74,7 @@ def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float])
             axes.plot(one.ahead, one.actual, color=ACTUAL_COLOUR, lw=1.1, marker=".", ms=3, label="what came")
         axes.set_title(one.title, loc="left", fontsize=9)
         axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.2)
-        axes.margins(x=0.02)
-        if one.times.dtype.kind == "M":
-            _tidy_dates(axes)
+        tidy(axes, one.times)
     for axes in every[len(series) :]:
         axes.remove()
     lines, labels = every[0].get_legend_handles_labels()
@@ -88,9 +84,14 @@ def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float])
     return figure
 
 
-def _tidy_dates(axes) -> None:
+def tidy(axes, times, ticks: int = 5) -> None:
+    """Have a light frame, and short dates where times are such."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(minticks=3, maxticks=5)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    if times.dtype.kind == "M":
+        locator = AutoDateLocator(minticks=3, maxticks=ticks)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.2)
+    axes.margins(x=0.02)

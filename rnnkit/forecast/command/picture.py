@@ -10,7 +10,7 @@ from rnnkit.forecast.command.report import ForecastReport
 from rnnkit.forecast.command.table import future, number_text
 from rnnkit.forecast.data.series import InputError
 from rnnkit.forecast.models.known import TITLES
-from rnnkit.forecast.plots import ACTUAL_COLOUR, FORECAST_COLOUR, HISTORY_COLOUR, joined
+from rnnkit.forecast.plots import ACTUAL_COLOUR, FORECAST_COLOUR, HISTORY_COLOUR, joined, tidy
 from rnnkit.serialization.atomic_files import replacing
 
 HISTORY, MODEL_COLOUR, FORECAST = HISTORY_COLOUR, ACTUAL_COLOUR, FORECAST_COLOUR
@@ -110,7 +110,7 @@ def _draw_series(axes, report, place):
     steps, (said, lower, upper) = joined(timeline.times, values, timeline.ahead(horizon), said)
     axes.fill_between(steps, lower, upper, color=FORECAST, alpha=0.25, lw=0, label=f"{level:g} % band")
     axes.plot(steps, said, color=FORECAST, lw=1.6, label=f"forecast of {model}")
-    _tidy(axes, timeline, 5)
+    tidy(axes, timeline.times)
     axes.tick_params(labelsize=8)
 
 
@@ -179,21 +179,9 @@ def _draw_forecast(axes, report):
 
 
 def _finish(axes, report, title):
-    _tidy(axes, report.series.timeline, 7)
+    tidy(axes, report.series.timeline.times, 7)
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel(report.series.timeline.name)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.14 * (high - low))  # room for the legend
     axes.legend(loc="upper left", ncols=4, frameon=False, fontsize=8, handlelength=1.5, columnspacing=1.2)
-
-
-def _tidy(axes, timeline, ticks):
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    if timeline.times.dtype.kind == "M":
-        locator = AutoDateLocator(minticks=3, maxticks=ticks)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.2)
-    axes.margins(x=0.02)
