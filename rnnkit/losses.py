@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -71,6 +71,7 @@ __all__ = [
     "squared_hinge",
 ]
 
+Kind = TypeVar("Kind", bound="Loss")
 EPSILON = 1e-7  # Keras's: probabilities stay so far from 0 and 1
 MOST_LOG_VARIANCE = 30.0  # beyond, exp overflows float32 with errors of ordinary size
 
@@ -496,13 +497,13 @@ CLASSES: dict[str, type[Loss]] = {}
 
 
 @dataclass_transform(frozen_default=True)
-def _object_of(function: Callable) -> Callable[[type], Any]:
+def _object_of(function: Callable) -> Callable[[type[Kind]], type[Kind]]:
     """Return a decorator that makes a class the object of a loss, whose fields are the function's settings.
 
     What its docstring doesn't say of them, and its example, are the function's. Both are known by their names then.
     """
 
-    def made(kind):
+    def made(kind: type[Kind]) -> type[Kind]:
         kind.name = function.__name__
         if kind.__doc__:
             told = docstrings.sections(kind)
