@@ -58,6 +58,12 @@ def described_as(*sources: Callable) -> Callable[[Described], Described]:
     return completed
 
 
+def describe_by_bases(kind: type) -> None:
+    """Complete the docstring of a class of rnnkit's own by those of its bases."""
+    if kind.__module__.startswith("rnnkit."):
+        described_as(*kind.__mro__[1:-1])(kind)
+
+
 def sections(thing: Any) -> dict[str, str]:
     """Return the sections of a docstring by their headings; what stands above the first one has the heading ''."""
     first, *others = _HEADING.split(inspect.getdoc(thing) or "")

@@ -17,7 +17,7 @@ import numpy as np
 
 from rnnkit import tracebacks
 from rnnkit.configured import config_of
-from rnnkit.docstrings import described_as
+from rnnkit.docstrings import describe_by_bases
 from rnnkit.execution.execution import build_lock
 from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.support import (
@@ -129,8 +129,7 @@ class Layer(Configurable):
             cls.vjp = repeated_vjp(vars(cls)["vjp"])  # type: ignore[method-assign]
         if "__call__" in vars(cls):
             cls.__call__ = symbolic.recorded(vars(cls)["__call__"])  # type: ignore[method-assign]
-        if cls.__module__.startswith("rnnkit."):
-            described_as(*cls.__mro__[1:-1])(cls)  # what all layers take is described by their bases
+        describe_by_bases(cls)
 
     def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         self.dtype = self._given_dtype = None if dtype is None else validation.floating(dtype)

@@ -133,7 +133,6 @@ class BinaryAccuracy(Metric):
     ----------
     threshold : float
         0.5 for probabilities, 0 for logits.
-    name : str
 
     Examples
     --------
@@ -149,10 +148,6 @@ class BinaryAccuracy(Metric):
 class CategoricalAccuracy(Metric):
     """The mean of `categorical_accuracy`.
 
-    Parameters
-    ----------
-    name : str
-
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -166,10 +161,6 @@ class CategoricalAccuracy(Metric):
 
 class SparseCategoricalAccuracy(Metric):
     """The mean of `sparse_categorical_accuracy`.
-
-    Parameters
-    ----------
-    name : str
 
     Examples
     --------
@@ -188,7 +179,6 @@ class TopKCategoricalAccuracy(Metric):
     Parameters
     ----------
     k : int
-    name : str
 
     Examples
     --------
@@ -207,7 +197,6 @@ class SparseTopKCategoricalAccuracy(Metric):
     Parameters
     ----------
     k : int
-    name : str
 
     Examples
     --------
@@ -230,7 +219,6 @@ class Accuracy(Metric):
         y_true alone has one, else `categorical_accuracy`. "equal" is the share of the last axis where both are equal.
     threshold : float
         Of binary predictions: 0.5 for probabilities, 0 for logits.
-    name : str
 
     Raises
     ------

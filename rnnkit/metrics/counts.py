@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import fraction, number_from_zero, positive_integer, real_number, whole
-from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.metrics.metric import Measure, used_entries
 
@@ -106,7 +105,6 @@ class CountingMetric(Measure):
         raise NotImplementedError
 
 
-@described_as(CountingMetric)
 class Precision(CountingMetric):
     """The share of the positive predictions that is right; 0 where there is none.
 
@@ -122,7 +120,6 @@ class Precision(CountingMetric):
         return divided(counts.true_positives, counts.true_positives + counts.false_positives)
 
 
-@described_as(CountingMetric)
 class Recall(CountingMetric):
     """The share of what is positive that is predicted so; 0 where there is none.
 
@@ -148,7 +145,6 @@ class _OneCount(CountingMetric):
         return getattr(counts, self._default)
 
 
-@described_as(CountingMetric)
 class TruePositives(_OneCount):
     """The weight of positive predictions that are right.
 
@@ -162,7 +158,6 @@ class TruePositives(_OneCount):
     _default = "true_positives"
 
 
-@described_as(CountingMetric)
 class FalsePositives(_OneCount):
     """The weight of positive predictions that are wrong.
 
@@ -176,7 +171,6 @@ class FalsePositives(_OneCount):
     _default = "false_positives"
 
 
-@described_as(CountingMetric)
 class TrueNegatives(_OneCount):
     """The weight of negative predictions that are right.
 
@@ -190,7 +184,6 @@ class TrueNegatives(_OneCount):
     _default = "true_negatives"
 
 
-@described_as(CountingMetric)
 class FalseNegatives(_OneCount):
     """The weight of negative predictions that are wrong.
 
@@ -217,7 +210,6 @@ class FBetaScore(Measure):
     beta : float above 0
     threshold : float, optional
         A prediction above is positive; without one, the largest prediction of a row.
-    name : str
 
     Raises
     ------
@@ -276,7 +268,6 @@ class F1Score(FBetaScore):
         As of `FBetaScore`.
     threshold : float, optional
         A prediction above is positive; without one, the largest prediction of a row.
-    name : str
 
     Examples
     --------

@@ -16,10 +16,6 @@ from rnnkit.metrics.metric import Measure, Metric
 class RootMeanSquaredError(Metric):
     """The root of the mean over all batches of `rnnkit.losses.mean_squared_error`.
 
-    Parameters
-    ----------
-    name : str
-
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -36,10 +32,6 @@ class RootMeanSquaredError(Metric):
 
 class CosineSimilarity(Metric):
     """The mean cosine of the angle between y_true and y_pred: the loss of this name, with the other sign.
-
-    Parameters
-    ----------
-    name : str
 
     Examples
     --------
@@ -99,10 +91,6 @@ SquaredHinge: type[Metric] = _mean_of("SquaredHinge", "squared_hinge")
 class Sum(Measure):
     """The sum of all numbers so far, each times its weight.
 
-    Parameters
-    ----------
-    name : str
-
     Examples
     --------
     >>> total = Sum()
@@ -135,10 +123,6 @@ class Sum(Measure):
 
 class Mean(Sum):
     """The mean of all numbers so far.
-
-    Parameters
-    ----------
-    name : str
 
     Examples
     --------

@@ -11,6 +11,7 @@ import numpy as np
 from rnnkit import losses, targets
 from rnnkit.arrays import real
 from rnnkit.configured import config_of
+from rnnkit.docstrings import describe_by_bases
 from rnnkit.hints import Array, CustomObjects
 from rnnkit.serialization.registry import Configurable, find, name_of
 
@@ -40,6 +41,10 @@ class Measure(Configurable):
     """
 
     name: str
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        describe_by_bases(cls)
 
     def __init__(self, name: str):
         self.name = name
@@ -88,9 +93,8 @@ class Metric(Measure):
     function : callable
         ``(y_true, y_pred) -> array``: a value for each row ``(B,)``, for each step ``(B, T)``, or more, of which the
         mean is taken. It sees arrays with the same number of axes, two at least. If it gives one number for a batch,
-        the result is the mean over batches.
+        the result is the mean over batches. The metric has its name, unless it is given another.
     name : str, optional
-        Without one, the function's.
     **settings
         Keywords of the function.
 

@@ -23,7 +23,6 @@ class R2Score(Measure):
         doesn't take.
     num_regressors : int
         Of how many the adjusted score takes account; 0 for none.
-    name : str
 
     Examples
     --------

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import number_from_zero
-from rnnkit.docstrings import described_as
 from rnnkit.hints import Array, LearningRate
 from rnnkit.optimizers.optimizer import Optimizer
 from rnnkit.optimizers.rules import Averaging, share
@@ -23,7 +22,6 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, Schedule or callable
     initial_accumulator_value, epsilon : float
     **keywords
         ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
@@ -104,7 +102,6 @@ class Adadelta(Optimizer):
         return {"learning_rate": learning_rate, "rho": self.rho, "epsilon": self.epsilon}
 
 
-@described_as(Averaging)
 class Adamax(Averaging):
     """Adam with the largest gradient in place of the running length (Kingma and Ba 2015, section 7.1).
 

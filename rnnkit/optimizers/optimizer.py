@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnkit.arguments import number_from_zero
 from rnnkit.arrays import real
+from rnnkit.docstrings import describe_by_bases
 from rnnkit.hints import Array, LearningRate
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.optimizers import schedules
@@ -82,6 +83,10 @@ class Optimizer(Configurable):
 
     # What an optimizer has that evaluates the loss itself, as `LBFGS`.
     minimize: Callable[..., dict[str, np.ndarray]]
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        describe_by_bases(cls)
 
     def __init__(
         self,

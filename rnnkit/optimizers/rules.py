@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import number_from_zero
-from rnnkit.docstrings import described_as
 from rnnkit.hints import Array, LearningRate
 from rnnkit.optimizers.optimizer import Optimizer
 
@@ -30,7 +29,6 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, Schedule or callable
     momentum : float from 0 to below 1
     nesterov : bool
     **keywords
@@ -82,7 +80,6 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, Schedule or callable
     rho, momentum : float from 0 to below 1
     epsilon : float
     centered : bool
@@ -148,7 +145,6 @@ class Averaging(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, Schedule or callable
     beta_1, beta_2 : float from 0 to below 1
     epsilon : float
     **keywords
@@ -171,7 +167,6 @@ class Averaging(Optimizer):
         self.epsilon: float = number_from_zero(epsilon, "epsilon")
 
 
-@described_as(Averaging)
 class Adam(Averaging):
     """Adam (Kingma and Ba 2015, arXiv:1412.6980, with the step size of the end of its section 2).
 
@@ -238,10 +233,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    learning_rate : float, Schedule or callable
     weight_decay : float
-    beta_1, beta_2, epsilon, amsgrad, **keywords
-        As in `Adam`.
 
     Examples
     --------
@@ -267,7 +259,6 @@ class AdamW(Adam):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **keywords)
 
 
-@described_as(Averaging)
 class Nadam(Averaging):
     """Adam with Nesterov's momentum (Dozat 2016, "Incorporating Nesterov momentum into Adam", algorithm 2).
 
