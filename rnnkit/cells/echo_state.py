@@ -46,6 +46,7 @@ class ESNCell(Cell):
         None is linear; a function takes and returns an array.
     seed : int, optional
         For the weights, where the layer has none of its own: the same seed gives the same bits.
+    name : str, optional
 
     Raises
     ------

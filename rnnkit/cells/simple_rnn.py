@@ -31,6 +31,7 @@ class SimpleRNNCell(StandardCell):
         Rates for x and for h inside its product; one mask per call, shared by all steps, only while training.
     seed : int, optional
         For weights and masks, where the layer has none of its own.
+    name : str, optional
 
     Notes
     -----

@@ -6,6 +6,8 @@ import re
 import public_names
 import pytest
 
+from rnnkit import docstrings
+
 VERBS = set(
     """
     Act Add Append Ask Back-test Become Build Call Carry Change Classify Compare Compile Compute Convert Copy
@@ -53,6 +55,21 @@ def sentence(value) -> bool:
 @pytest.mark.parametrize("section", ["Parameters", "Returns", "Examples"])
 def test_public_names_say_what_they_take_and_give(section):
     assert [name for name, value in public_names.described() if lacks(value, section)] == []
+
+
+def test_every_parameter_of_a_public_name_is_described():
+    assert {name: left for name, value in public_names.described() if (left := undescribed(value))} == {}
+
+
+def undescribed(value) -> set[str]:
+    """The parameters that a docstring says nothing of."""
+    try:
+        parameters = set(inspect.signature(value).parameters)
+    except (TypeError, ValueError):
+        return set()
+    found = docstrings.sections(value)
+    entries = re.findall(r"^[\w*, ]+", f"{found.get('Parameters', '')}\n{found.get('Attributes', '')}", re.MULTILINE)
+    return parameters - {name.strip("* ") for entry in entries for name in entry.split(",")}
 
 
 def lacks(value, section: str) -> bool:
