@@ -12,7 +12,7 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$name && break; done)
 endif
 
-.PHONY: help demo demo-cluster test test-cluster test-cuda test-all test-oldest test-newest test-release lint bench bench-smoke docs dist clean
+.PHONY: help demo demo-cluster test test-cluster test-cuda test-all test-oldest test-newest test-release lint bench bench-compare bench-history bench-noise bench-cluster bench-smoke docs dist clean
 
 help:
 	@echo "make demo         forecast the two bundled series and draw demo/forecast.png"
@@ -24,7 +24,10 @@ help:
 	@echo "make test-oldest  run the tests with the oldest dependencies that are accepted, on Python $(OLDEST)"
 	@echo "make test-newest  run them with the newest, on the newest Python here"
 	@echo "make lint         ruff, mypy and codespell"
-	@echo "make bench        time rnnkit with asv, some minutes"
+	@echo "make bench        time the last commit with asv, some minutes"
+	@echo "make bench-compare BASE=main  find what is slower than there"
+	@echo "make bench-history measure releases and a commit of each day, and write their pages"
+	@echo "make bench-noise  make bench-cluster  time it on busy hosts, and on workers of Dask"
 	@echo "make docs         run the examples of the pages, and build these into site/"
 	@echo "make dist         build the wheel and the sdist into dist/, and check them"
 	@echo "make test-release install these as users do, and check the types with pyright"
@@ -145,20 +148,34 @@ lint: .venv/ready-dev
 	$(BIN)/mypy tests/project/typed_use.py
 	$(BIN)/codespell
 
-ASV := cd asv_benchmarks && ../$(BIN)/asv
-# Some minutes on two cores; make bench QUICK= measures as long as asv likes best.
-QUICK := --attribute rounds=1 --attribute repeat=2,10,0.5
+# Speed over commits. asv makes environments of its own in asv_benchmarks/env: what isn't committed is not measured.
+TRACK = $(BIN)/python asv_benchmarks/track.py
 
-# The pages are asv_benchmarks/html/index.html; asv preview shows them.
+# The last commit, some minutes on two cores. The pages are asv_benchmarks/html/index.html; asv preview shows them.
 bench: .venv/ready-dev
-	@$(ASV) machine --yes > /dev/null
-	$(ASV) run $(QUICK) --show-stderr --python=same --set-commit-hash="$$(git rev-parse HEAD)"
-	$(ASV) publish
+	$(TRACK) run
+	$(TRACK) publish
 
-# One benchmark of each file, run once: they work, whatever they measure.
+# Fails where the last commit is slower than another one, and says where: make bench-compare BASE=main
+BASE := HEAD^
+bench-compare: .venv/ready-dev
+	$(TRACK) compare $(BASE)
+
+# Releases and the last commit of each day, or every n-th one: make bench-history NTH=20. Results are kept by git.
+NTH := 0
+bench-history: .venv/ready-dev
+	$(TRACK) history --every $(NTH)
+
+# Hosts that take the CPU away, and workers of Dask: their figures go to the page on performance, not over commits.
+bench-noise: .venv/ready-dev
+	$(BIN)/python asv_benchmarks/compare --rounds 3 --only noisy noisy-gradients
+
+bench-cluster: .venv/ready-dev
+	$(BIN)/python asv_benchmarks/compare --rounds 3 --only dask-workers dask-chunks
+
+# One case of each file, run once with what is installed here: they work, whatever they measure.
 bench-smoke: .venv/ready-dev
-	@$(ASV) machine --yes > /dev/null
-	$(ASV) run --quick --show-stderr --python=same --bench "$$(sed -n 's/^# smoke: //p' benchmarks/*.py | paste -sd '|')"
+	$(TRACK) smoke
 
 .venv/ready-docs: .venv/ready-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
@@ -190,5 +207,6 @@ test-release: .venv/ready-dev .venv/ready-release
 
 clean:
 	rm -rf .venv .venv-cuda .venv-oldest .venv-newest .coverage* build dist site demo docs/reference/api docs/gallery_pages docs/notebooks .pytest_cache .ruff_cache .mypy_cache .hypothesis
-	rm -rf asv_benchmarks/env asv_benchmarks/html asv_benchmarks/results
+	rm -rf asv_benchmarks/env asv_benchmarks/html
+	git clean -fdqX asv_benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

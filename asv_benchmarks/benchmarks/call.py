@@ -1,17 +1,16 @@
 """What a call costs by itself: one step of one row of few units."""
 
-# smoke: call.Overhead.track_call\('layer\(x\)'\)
-
-import time
+# smoke: call.Calls.track_seconds\('layer\(x\)'\)
 
 import numpy as np
 
 from . import sizes
 from .cells import layer, sequences
+from .measure import Timed
 
 
 def ways() -> dict:
-    """The calls, by what they are given or asked for."""
+    """Return the calls, by what they are given or asked for."""
     *shape, units = sizes.CALL
     x = sequences(*shape)
     plain, with_states = (layer("LSTMCell", units, return_sequences=True, return_state=s) for s in (False, True))
@@ -26,7 +25,7 @@ def ways() -> dict:
 
 
 def step():
-    """A step of a stream, of one row."""
+    """Return a step of a stream, of one row."""
     *_, features, units = sizes.STEP
     streamed = layer("LSTMCell", units, return_sequences=True)
     streamed(sequences(*sizes.STEP[:3]))
@@ -34,22 +33,11 @@ def step():
     return lambda: stream.step(x)
 
 
-class Overhead:
-    """The least of many calls."""
+class Calls(Timed):
+    """One step of one row."""
 
     params = ["layer(x)", "mask=", "initial_state=", "return_state=True", "stream.step"]
     param_names = ("call",)
-    unit = "µs"
 
-    def setup(self, way):
-        self.call = ways()[way]
-        for _ in range(9):  # from then on it is repeated
-            self.call()
-
-    def track_call(self, way):
-        least = float("inf")
-        for _ in range(2000):
-            start = time.perf_counter()
-            self.call()
-            least = min(least, time.perf_counter() - start)
-        return 1e6 * least
+    def make(self, way):
+        return ways()[way]

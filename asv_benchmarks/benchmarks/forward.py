@@ -1,127 +1,80 @@
-"""Time and peak memory of the forward pass: by cell and size, and what a dtype, a mask and threads change."""
+"""The forward pass: by cell and size, and what a dtype, a mask, lists, threads and fewer bits change."""
 
-# smoke: forward.Cells.time_forward\('leaky', '8, 200, 8, 64'\)
+# smoke: forward.Cells.track_seconds\('leaky', 'B=32 T=100 F=16 U=64'\)
 
 import numpy as np
 
 import rnnkit as rk
 
 from . import sizes
-from .cells import MAKERS, layer, sequences
+from .cells import layer, sequences
+from .measure import Memory, Timed
 
-
-class _Forward:
-    """All outputs of a cell at a size, default threads."""
-
-    param_names = ("cell", "size")
-
-    def setup(self, cell, size):
-        *shape, units = sizes.numbers(size)
-        self.x = sequences(*shape)
-        self.layer = layer(cell, units, return_sequences=True)
-        self.layer(self.x)
-
-
-class Cells(_Forward):
-    """Every cell at every size."""
-
-    params = (list(MAKERS), list(map(sizes.text, sizes.CELLS)))
-
-    def time_forward(self, cell, size):
-        self.layer(self.x)
-
-
-class Units(_Forward):
-    """An LSTM of more and more units."""
-
-    params = (["LSTMCell"], list(map(sizes.text, sizes.UNITS)))
-
-    def time_forward(self, cell, size):
-        self.layer(self.x)
-
-
-class FewerBits:
-    """An LSTM with its weights in fewer bits."""
-
-    params = (["bfloat16", "int8"], list(map(sizes.text, sizes.CELLS)))
-    param_names = ("stored", "size")
-
-    def setup(self, stored, size):
-        *shape, units = sizes.numbers(size)
-        self.x = sequences(*shape)
-        self.layer = layer("LSTMCell", units, return_sequences=True)
-        self.layer.build(self.x.shape)
-        self.layer.quantize(stored)
-        self.layer(self.x)
-
-    def time_forward(self, stored, size):
-        self.layer(self.x)
-
-
-class Memory(_Forward):
-    """What a process with a layer and its outputs takes."""
-
-    params = (["LSTMCell", "leaky"], list(map(sizes.text, sizes.LAYERS)))
-
-    def peakmem_forward(self, cell, size):
-        self.layer(self.x)
-
-
-class Options:
-    """An LSTM and a cell of one's own at one size: dtype and threads."""
-
-    params = (["LSTMCell", "leaky"], ["float32", "float64"], [1, 2])
-    param_names = ("cell", "dtype", "threads")
-
-    def setup(self, cell, dtype, threads):
-        self.before = rk.get_num_threads()
-        rk.set_num_threads(threads)
-        self.x = sequences(64, 200, 32, dtype)
-        self.layer = layer(cell, 128, return_sequences=True)
-        self.layer(self.x)
-
-    def teardown(self, cell, dtype, threads):
-        rk.set_num_threads(self.before)
-
-    def time_forward(self, cell, dtype, threads):
-        self.layer(self.x)
-
-
-class Masks:
-    """A batch of padded sequences of any length, with every step used and with the padding masked."""
-
-    params = (["LSTMCell", "leaky"], ["none", "right-padded", "left-padded"])
-    param_names = ("cell", "mask")
-
-    def setup(self, cell, mask):
-        rows, steps, features, units = sizes.PADDED
-        self.x = sequences(rows, steps, features)
-        right = padding(rows, steps)
-        self.mask = {"none": None, "right-padded": right, "left-padded": right[:, ::-1].copy()}[mask]
-        self.layer = layer(cell, units, return_sequences=True)
-        self.layer(self.x, mask=self.mask)
-
-    def time_forward(self, cell, mask):
-        self.layer(self.x, mask=self.mask)
+CELLS = ["SimpleRNNCell", "GRUCell", "LSTMCell", "leaky", "normalised_lstm"]
 
 
 def padding(rows: int, steps: int) -> np.ndarray:
-    """A right-padded mask (rows, steps): lengths are uniform from 1 to steps."""
+    """Return a right-padded mask (rows, steps): lengths are uniform from 1 to steps."""
     lengths = np.random.default_rng(1).integers(1, steps, rows, endpoint=True)
     return np.arange(steps) < lengths[:, None]
 
 
-class Long:
-    """A million steps of which only the last output is kept: memory must not grow with time."""
+class Cells(Timed):
+    """All outputs of a cell at a size."""
 
-    def setup(self):
-        *shape, units = sizes.LONG
-        self.x = sequences(*shape)
-        self.layer = layer("LSTMCell", units)
-        self.layer(self.x[:, :100])
+    params = (CELLS, list(map(sizes.label, sizes.TRACKED)))
+    param_names = ("cell", "size")
 
-    def peakmem_last_output(self):
-        self.layer(self.x)
+    def make(self, cell, size):
+        *shape, units = sizes.labelled(size)
+        x, made = sequences(*shape), layer(cell, units, return_sequences=True)
+        return lambda: made(x)
 
-    def time_last_output(self):
-        self.layer(self.x)
+
+class Written(Timed):
+    """An LSTM that a user typed, as a function and as a class, and one that is no program but jitted."""
+
+    params = ["typed_lstm", "TypedLSTMCell", "jitted"]
+    param_names = ("cell",)
+
+    def make(self, cell):
+        *shape, units = sizes.USUAL
+        x, made = sequences(*shape), layer(cell, units, return_sequences=True)
+        return lambda: made(x)
+
+
+class Options(Timed):
+    """An LSTM at B=64 T=200 F=32 U=128."""
+
+    params = ["float64", "right-padded", "left-padded", "a list", "bfloat16", "int8", "two threads"]
+    param_names = ("option",)
+
+    def make(self, option):
+        *shape, units = 64, 200, 32, 128
+        x = sequences(*shape, "float64" if option == "float64" else "float32")
+        made = layer("LSTMCell", units, return_sequences=True)
+        made.build(x.shape)
+        mask = padding(*x.shape[:2])
+        if option == "two threads":
+            rk.set_num_threads(2)
+        elif option in ("bfloat16", "int8"):
+            made.quantize(option)
+        elif option == "a list":
+            ragged = [row[: used.sum()] for row, used in zip(x, mask, strict=True)]
+            return lambda: made(ragged)
+        elif option.endswith("padded"):
+            mask = mask if option == "right-padded" else mask[:, ::-1].copy()
+            return lambda: made(x, mask=mask)
+        return lambda: made(x)
+
+
+class Held(Memory):
+    """A long sequence, of which all outputs are kept, or only the last one: that mustn't grow with time."""
+
+    params = ["all outputs", "last output"]
+    param_names = ("kept",)
+
+    def make(self, kept):
+        made, x = layer("LSTMCell", 64, return_sequences=kept == "all outputs"), sequences(1, 200_000, 8)
+        made(x[:, :100])
+        return lambda: made(x)

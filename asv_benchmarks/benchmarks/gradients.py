@@ -1,73 +1,75 @@
-"""Time and peak memory of outputs and gradients: by cell and size, and what a mask and checkpoints change."""
+"""Outputs and the gradients to all weights and the input: by cell and size, and what a mask and checkpoints change."""
 
-# smoke: gradients.Cells.time_gradients\('leaky', '32, 100, 16, 64'\)
+# smoke: gradients.Cells.track_seconds\('leaky', 'B=32 T=100 F=16 U=64'\)
+
+import numpy as np
+
+import rnnkit as rk
 
 from . import sizes
-from .cells import MAKERS, layer, sequences
-from .forward import padding
+from .cells import layer, sequences
+from .forward import CELLS, padding
+from .measure import Memory, Timed
 
 
-class _Gradients:
-    """All outputs of a cell at a size, and the gradients to all weights and the input; default threads."""
+def gradients(cell, *shape, units, **options):
+    """Return a call of a layer's outputs and gradients, made once with few steps."""
+    x, cotangents, made = sequences(*shape), sequences(*shape[:2], units), layer(cell, units, return_sequences=True)
 
+    def call(steps=shape[1], **options):
+        _, pullback = made.vjp(x[:, :steps], **options)
+        return pullback(cotangents[:, :steps])
+
+    call(20)
+    return lambda: call(**options)
+
+
+class Cells(Timed):
+    """A cell at a size."""
+
+    params = (CELLS, list(map(sizes.label, sizes.TRACKED[1:])))
     param_names = ("cell", "size")
 
-    def setup(self, cell, size):
-        *shape, units = sizes.numbers(size)
-        self.x, self.cotangents = sequences(*shape), sequences(*shape[:2], units)
-        self.layer = layer(cell, units, return_sequences=True)
-        self.gradients(self.x[:, :20])
-
-    def gradients(self, x, **options):
-        _, pullback = self.layer.vjp(x, **options)
-        return pullback(self.cotangents[:, : x.shape[1]])
+    def make(self, cell, size):
+        *shape, units = sizes.labelled(size)
+        return gradients(cell, *shape, units=units)
 
 
-class Cells(_Gradients):
-    """Every cell at some sizes."""
+class Options(Timed):
+    """A mask, states computed again, and a step whose gradient its author wrote."""
 
-    params = (list(MAKERS), list(map(sizes.text, sizes.LAYERS)))
+    params = ["right-padded", "checkpoint=100", "own vjp"]
+    param_names = ("option",)
 
-    def time_gradients(self, cell, size):
-        self.gradients(self.x)
-
-
-class Memory(_Gradients):
-    """What a process with a layer, its outputs and all that is kept for their gradients takes."""
-
-    params = (["LSTMCell", "leaky"], list(map(sizes.text, sizes.LAYERS)))
-
-    def peakmem_gradients(self, cell, size):
-        self.gradients(self.x)
+    def make(self, option):
+        if option == "right-padded":
+            return gradients("LSTMCell", 64, 200, 32, units=128, mask=padding(64, 200))
+        if option == "own vjp":
+            return gradients("own_vjp", 32, 100, 64, units=64)
+        return gradients("LSTMCell", 8, 1000, 32, units=128, checkpoint=100)
 
 
-class Masks(_Gradients):
-    """A batch of padded sequences of any length, with every step used and with the padding masked."""
+class Held(Memory):
+    """What the gradients of a long sequence keep."""
 
-    params = (["LSTMCell", "leaky"], ["none", "right-padded", "left-padded"])
-    param_names = ("cell", "mask")
+    params = ["all kept", "checkpoint=100"]
+    param_names = ("option",)
 
-    def setup(self, cell, mask):
-        super().setup(cell, sizes.text(sizes.PADDED))
-        right = padding(*sizes.PADDED[:2])
-        self.mask = {"none": None, "right-padded": right, "left-padded": right[:, ::-1].copy()}[mask]
-        self.gradients(self.x, mask=self.mask)
-
-    def time_gradients(self, cell, mask):
-        self.gradients(self.x, mask=self.mask)
+    def make(self, option):
+        options = {} if option == "all kept" else {"checkpoint": 100}
+        return gradients("LSTMCell", 8, 5000, 32, units=128, **options)
 
 
-class Checkpoints(_Gradients):
-    """An LSTM over a long sequence: all that its gradients need is kept, or some of it computed again."""
+class Step(Timed):
+    """The derivatives of a step, of 100 rows: along one direction, and all."""
 
-    params = [None, 100, 1000]
-    param_names = ("checkpoint",)
+    params = ["jvp", "jacobian"]
+    param_names = ("derivatives",)
 
-    def setup(self, checkpoint):
-        super().setup("LSTMCell", sizes.text(sizes.CHECKPOINTS))
-
-    def time_gradients(self, checkpoint):
-        self.gradients(self.x, checkpoint=checkpoint)
-
-    def peakmem_gradients(self, checkpoint):
-        self.gradients(self.x, checkpoint=checkpoint)
+    def make(self, derivatives):
+        made, x = layer("LSTMCell", 32), sequences(1, 100, 8)[0]
+        made(x[None])
+        h, c = (sequences(1, 100, 32)[0] for _ in range(2))
+        if derivatives == "jvp":
+            return lambda: rk.jvp(made, x, [h, c], np.ones_like(x), [h, c])
+        return lambda: rk.jacobian(made, x, [h, c])

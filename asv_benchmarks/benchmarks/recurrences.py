@@ -1,6 +1,6 @@
 """Recurrences as people write them for numba, one row at a time: calls and gradients."""
 
-# smoke: recurrences.Recurrences.time_forward\('gjr_garch', '64, 200'\)
+# smoke: recurrences.Forward.track_seconds\('gjr_garch', 'B=64 T=200', 'rnnkit'\)
 
 import pathlib
 import sys
@@ -13,13 +13,14 @@ from corpus import CORPUS
 import rnnkit as rk
 
 from . import sizes
+from .measure import Timed
 
 SIZES = ((1, 2000), (64, 200), (1000, 500))
 BY_NAME = {recurrence.name: recurrence for recurrence in CORPUS}
 
 
 def layer_of(recurrence) -> rk.RNN:
-    """A layer of a recurrence's step, with all outputs."""
+    """Return a layer of a recurrence's step, with all outputs."""
 
     def started(value):
         return value if np.ndim(value) == 0 else lambda rows: np.broadcast_to(value, (rows, *np.shape(value)))
@@ -30,43 +31,42 @@ def layer_of(recurrence) -> rk.RNN:
 
 
 def data_of(recurrence, size) -> tuple[np.ndarray, dict]:
-    """An input in float32, and what else a call takes."""
+    """Return an input in float32, and what else a call takes."""
     x, constants = recurrence.data(np.random.default_rng(0), *size, np.float32)
     return x, {"constants": list(constants)} if constants else {}
 
 
-class Recurrences:
-    """Some of each kind, on one thread."""
+class Forward(Timed):
+    """One of each kind, and the same loop written by hand and compiled by numba."""
 
     params = (
-        ["gjr_garch", "running_median", "kalman", "biquads", "hodgkin_huxley", "dtw", "kepler", "thomas", "q_learning"],
-        list(map(sizes.text, SIZES)),
+        ["gjr_garch", "running_median", "kalman"],
+        list(map(sizes.label, SIZES[:2])),
+        ["rnnkit", "numba"],
     )
-    param_names = ("recurrence", "rows, steps")
+    param_names = ("recurrence", "rows and steps", "by")
 
-    def setup(self, name, size):
-        rk.set_num_threads(1)
-        self.layer = layer_of(BY_NAME[name])
-        self.x, self.more = data_of(BY_NAME[name], sizes.numbers(size))
-        self.layer(self.x, **self.more)
-
-    def teardown(self, name, size):
-        rk.set_num_threads(2)
-
-    def time_forward(self, name, size):
-        self.layer(self.x, **self.more)
+    def make(self, name, size, by):
+        recurrence = BY_NAME[name]
+        x, more = data_of(recurrence, sizes.labelled(size))
+        if by == "numba":
+            return lambda: recurrence.by_hand(x, *more.get("constants", []))
+        made = layer_of(recurrence)
+        return lambda: made(x, **more)
 
 
-class Gradients(Recurrences):
-    """Those that have one."""
+class Gradient(Timed):
+    """Outputs and gradients of 64 rows of 200 steps."""
 
-    params = (["gjr_garch", "running_median", "kalman", "hodgkin_huxley", "dtw", "kepler"], [sizes.text((64, 200))])
+    params = ["gjr_garch", "kalman", "dtw"]
+    param_names = ("recurrence",)
 
-    def setup(self, name, size):
-        super().setup(name, size)
-        self.cotangent = np.ones_like(self.layer(self.x, **self.more))
-        self.time_gradient(name, size)
+    def make(self, name):
+        made, (x, more) = layer_of(BY_NAME[name]), data_of(BY_NAME[name], (64, 200))
+        cotangent = np.ones_like(made(x, **more))
 
-    def time_gradient(self, name, size):
-        _, pullback = self.layer.vjp(self.x, **self.more)
-        pullback(self.cotangent)
+        def call():
+            _, pullback = made.vjp(x, **more)
+            return pullback(cotangent)
+
+        return call

@@ -1,9 +1,8 @@
 """What a new process costs: import, and the first result with compiled programs on disk and without."""
 
-# smoke: start.Process.track_import
+# smoke: start.Process.track_seconds\('import rnnkit'\)
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,56 +19,52 @@ import rnnkit as rk
 y, pullback = rk.RNN({cell}, return_sequences=True).vjp(np.zeros((2, 10, 8), "float32"))
 pullback(y)
 """
-CELLS = {
-    "LSTM": "rk.LSTMCell(32)",
-    "GRU": "rk.GRUCell(32)",
-    "SimpleRNN": "rk.SimpleRNNCell(32)",
-}
+USERS = """
+import numpy as np
+import rnnkit as rk
+weights = {"kernel": rk.Weight(("features", "units"), "glorot_uniform")}
+@rk.cell(states={"h": "units"}, weights=weights)
+def users(x, states, weights):
+    h = 0.9 * states[0] + np.tanh(x @ weights.kernel)
+    return h, (h,)
+rk.RNN(users(32), return_sequences=True)(np.zeros((2, 10, 8), "float32"))
+"""
+LSTM = {"cell": "rk.LSTMCell(32)"}
 
 
 def seconds(code: str, folder: str) -> float:
-    """Time a new Python process that runs `code` with its compiled programs in `folder`."""
+    """Return the time of a new Python process that runs `code` with its compiled programs in `folder`."""
     environment = os.environ | {"RNNKIT_CACHE_DIR": folder}
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     return time.perf_counter() - start
 
 
-class _Folder:
-    """A folder of compiled programs of its own; figures are of whole processes, the interpreter's start included."""
+class Process:
+    """Whole processes whose programs are on disk, the interpreter's start included: the least of several."""
 
-    unit = "s"
+    params = ["pass", "import rnnkit", "a first LSTM"]
+    param_names = ("code",)
+    unit, version = "seconds", 1
 
-    def setup(self, *params):
-        self.folder = tempfile.mkdtemp()
-
-    def teardown(self, *params):
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class Process(_Folder):
-    """The interpreter alone, and importing rnnkit."""
-
-    def track_interpreter(self):
-        return min(seconds("pass", self.folder) for _ in range(3))
-
-    def track_import(self):
-        return min(seconds("import rnnkit", self.folder) for _ in range(3))
+    def track_seconds(self, name):
+        code = FIRST_RESULT.format(**LSTM) if name == "a first LSTM" else name
+        with tempfile.TemporaryDirectory() as folder:
+            return min(seconds(code, folder) for _ in range(5))
 
 
-class FirstResult(_Folder):
-    """From nothing to the first outputs of a layer."""
+class Compiling:
+    """The same with nothing on disk."""
 
-    params = tuple(CELLS)
-    param_names = ("cell",)
+    params = ["LSTM", "LSTM and its gradients", "a user's cell"]
+    param_names = ("first result",)
+    unit, version = "seconds", 1
 
-    def track_cold(self, cell):
-        return seconds(FIRST_RESULT.format(cell=CELLS[cell]), self.folder)
+    def track_seconds(self, name):
+        code = {"LSTM": FIRST_RESULT.format(**LSTM), "a user's cell": USERS}.get(name, FIRST_GRADIENT.format(**LSTM))
 
-    def track_cold_gradient(self, cell):
-        return seconds(FIRST_GRADIENT.format(cell=CELLS[cell]), self.folder)
+        def once():
+            with tempfile.TemporaryDirectory() as folder:
+                return seconds(code, folder)
 
-    def track_warm(self, cell):
-        code = FIRST_RESULT.format(cell=CELLS[cell])
-        seconds(code, self.folder)
-        return min(seconds(code, self.folder) for _ in range(3))
+        return min(once() for _ in range(2))

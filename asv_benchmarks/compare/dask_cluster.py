@@ -20,9 +20,9 @@ def measure_workers(settings: Settings) -> Figures:
     """Seconds of a prediction, of an update of a fit and of a panel, on one worker and on two in turns."""
     if not _available(settings):
         return {}
+    import chunks
     import fit_on_dask
     import panels_on_dask
-    from benchmarks import chunks
 
     update = fit_on_dask.options().parse_args(["--updates", "3"] if settings.quick else [])
     series = 4_000 if settings.quick else 100_000
@@ -55,7 +55,7 @@ def measure_chunks(settings: Settings) -> Figures:
     """Milliseconds of a chunk beyond the same tasks without layers, on Dask's threads and on a worker."""
     if not _available(settings):
         return {}
-    from benchmarks import chunks
+    import chunks
 
     figures: Figures = {}
     for where in ("threads", "cluster"):

@@ -12,7 +12,7 @@ import numpy as np
 import peers
 import problems
 from benchmarks import sizes
-from benchmarks.noise import NOISES, each
+from hosts import NOISES, each
 from section import Section
 from timing import THREADS, Figures, Settings
 from writing import table

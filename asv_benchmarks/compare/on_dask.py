@@ -22,11 +22,11 @@ import time
 
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
+import chunks
 import dask
 import dask.array as da
 import numpy as np
 import zarr
-from benchmarks import chunks
 
 import rnnkit as rk
 

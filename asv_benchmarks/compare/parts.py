@@ -9,7 +9,7 @@ import numpy as np
 import problems
 from benchmarks import sizes
 from benchmarks.cells import sequences
-from benchmarks.peak import bandwidth, flops
+from machine import bandwidth, flops
 from section import Section
 from timing import THREADS, Figures, Settings
 from writing import both, table

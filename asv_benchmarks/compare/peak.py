@@ -4,7 +4,7 @@ import statistics
 
 import problems
 from benchmarks import sizes
-from benchmarks.peak import flops, operations
+from machine import flops, operations
 from section import Section
 from timing import THREADS, Figures, Settings, in_turns, seconds
 from writing import table

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import itertools
 import json
 import math
 import os
@@ -9,7 +10,9 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 
+import numpy as np
 import processes
 import pytest
 
@@ -21,7 +24,8 @@ KINDS = ("time_", "peakmem_", "track_")
 def classes(module: str) -> list[type]:
     """The classes of a module in which asv finds benchmarks."""
     found = vars(importlib.import_module(f"benchmarks.{module}")).values()
-    return [one for one in found if inspect.isclass(one) and one.__module__.endswith(module) and methods(one)]
+    here = [one for one in found if inspect.isclass(one) and one.__module__.endswith(f".{module}")]
+    return [one for one in here if not inspect.isabstract(one) and methods(one)]
 
 
 def methods(benchmark: type) -> list[str]:
@@ -29,10 +33,11 @@ def methods(benchmark: type) -> list[str]:
     return [name for name in dir(benchmark) if name.startswith(KINDS)]
 
 
-def first(params) -> tuple:
-    """The first value of each parameter; one parameter may stand without a list around its values."""
+def cases(benchmark: type) -> list[tuple]:
+    """The parameters of each case; one parameter may stand without a list around its values."""
+    params = getattr(benchmark, "params", ())
     several = params and isinstance(params[0], (list, tuple))
-    return tuple(values[0] for values in params) if several else tuple(params[:1])
+    return list(itertools.product(*(params if several else [params] if params else [])))
 
 
 @pytest.fixture(autouse=True)
@@ -40,39 +45,142 @@ def importable(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
 
 
-LONG = ("gradients", "training")  # what they compile takes long; make bench-smoke runs one benchmark of each
-
-
-@pytest.mark.parametrize(
-    "module", [pytest.param(one, marks=pytest.mark.sweep if one in LONG else ()) for one in MODULES]
-)
-def test_setups_run_and_benchmarks_take_the_parameters(module, threads):
+@pytest.mark.parametrize("module", MODULES)
+def test_benchmarks_take_their_parameters_and_are_larger_where_worse(module):
     for one in classes(module):
-        benchmark, values = one(), first(getattr(one, "params", ()))
-        if hasattr(one, "param_names"):
-            assert len(one.param_names) == len(values)
-        benchmark.setup(*values)
+        values = cases(one)[0]
+        assert len(getattr(one, "param_names", ())) == len(values)
+        assert one.version == 1 and one.unit in ("seconds", "bytes")
         for name in methods(one):
-            inspect.signature(getattr(benchmark, name)).bind(*values)
-        if hasattr(one, "teardown"):
-            benchmark.teardown(*values)
+            inspect.signature(getattr(one(), name)).bind(*values)
+
+
+LONG = ("gradients", "layers", "training", "start")  # what they compile takes long; make bench-smoke runs one of each
 
 
 @pytest.mark.parametrize(
-    "module, method",
-    [("call", "track_call"), ("typed", "track_ratio"), ("noise", "track_median"), ("peak", "track_share")],
+    "module", [pytest.param(one, marks=pytest.mark.sweep if one in LONG else ()) for one in MODULES if one != "start"]
 )
-def test_tracked_figures_are_positive_numbers(module, method, threads):
-    (one,) = classes(module)
-    benchmark, values = one(), first(one.params)
-    benchmark.setup(*values)
-    assert 0 < getattr(benchmark, method)(*values) < math.inf
+def test_what_is_measured_can_be_called(module, threads):
+    for one in classes(module):
+        for values in cases(one)[:: 1 if module == "call" else 4] if hasattr(one, "make") else ():
+            benchmark = one()
+            benchmark.setup(*values)
+            benchmark.call()
+            if hasattr(one, "teardown"):
+                benchmark.teardown(*values)
+
+
+def test_a_measure_is_the_least_of_calls_that_have_settled():
+    from benchmarks import measure
+
+    calls = []
+
+    def settling():
+        calls.append(None)
+        time.sleep(0.02 if len(calls) < 9 or len(calls) % 2 else 0.002)
+
+    assert 0.002 <= measure.seconds(settling) < 0.015
+
+
+def test_memory_is_what_a_call_takes_above_what_was_held():
+    from benchmarks import measure
+
+    held = np.ones(1 << 24)
+    try:
+        taken = measure.peak(lambda: np.ones(1 << 22))  # 32 MiB
+    except NotImplementedError as error:
+        pytest.skip(str(error))
+    assert 31 << 20 <= taken < 64 << 20 < held.nbytes  # the system counts some pages late
 
 
 def test_every_module_names_the_benchmark_that_is_run_to_see_that_it_works():
     for module in MODULES:
-        marked = "\n# smoke: " in (FOLDER / "benchmarks" / f"{module}.py").read_text(encoding="utf-8")
-        assert marked == bool(classes(module)), module
+        text = (FOLDER / "benchmarks" / f"{module}.py").read_text(encoding="utf-8")
+        named = re.findall("^# smoke: (.*)$", text, re.MULTILINE)
+        shown = [
+            f"{module}.{one.__name__}.{methods(one)[0]}({', '.join(map(repr, values))})"
+            for one in classes(module)
+            for values in cases(one)
+        ]
+        assert len(named) == bool(shown), module
+        for pattern in named:
+            assert any(re.match(pattern, case) for case in shown), pattern
+
+
+def test_benchmarks_use_public_names_alone():
+    """Older commits may lack others."""
+    for module in MODULES:
+        text = (FOLDER / "benchmarks" / f"{module}.py").read_text(encoding="utf-8")
+        found = {words[:2] for line in text.splitlines() if (words := tuple(line.split())) and "rnnkit" in line}
+        imports = {words for words in found if words[0] in ("import", "from")}
+        assert imports <= {("import", "rnnkit"), ("from", "rnnkit.sklearn")}, module
+
+
+def test_versions_are_pinned():
+    text = re.sub(r"^\s*//.*$", "", (FOLDER / "asv.conf.json").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    conf = json.loads(text)
+    assert conf["environment_type"] == "virtualenv"
+    for package, versions in conf["matrix"]["req"].items():
+        assert len(versions) == 1 and re.fullmatch(r"\d+(\.\d+)+", versions[0]), package
+
+
+@pytest.fixture
+def track():
+    return importlib.import_module("track")
+
+
+def test_figures_are_named_as_asv_names_them(track):
+    columns = ["result", "params", "version"]
+    rows = {"a.B.track_seconds": [[1.0, None, math.nan, 4.0], [["'x'", "'y'"], ["1", "2"]], "1"]}
+    rows |= {"a.C.track_bytes": [[5.0], [], "1"], "a.D.track_bytes": [None, [], "1"]}
+    found = track.figures({"result_columns": columns, "results": rows})
+    assert found == {"a.B.track_seconds('x', 1)": 1, "a.B.track_seconds('y', 2)": 4, "a.C.track_bytes": 5}
+
+
+def run_with_noise(track, monkeypatch, factors, seed):
+    """Compare two commits, of which the second takes `factors` times as long; a figure is never below its truth."""
+    rng, counted = np.random.default_rng(seed), [0, 0]
+
+    def measured(commit, machine, names=None):
+        side = int(commit == "head")
+        every = {name: factor**side for name, factor in factors.items()}
+        counted[side] += len(every if names is None else names)
+        noise = {name: rng.choice([1, 1.02, 1.3, 2]) for name in every}
+        return {name: every[name] * noise[name] for name in (every if names is None else names)}
+
+    monkeypatch.setattr(track, "measured", measured)
+    monkeypatch.setattr(track, "git", lambda *words: words[-1].partition("^")[0])
+    return track.compare("base", "head", 1.1), counted
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_slower_is_found_in_noise_and_nothing_else(track, seed, monkeypatch, capsys):
+    equal = {f"equal {k}": 1.0 for k in range(20)}
+    assert run_with_noise(track, monkeypatch, equal, seed)[0] == 0
+    assert "slower:" not in capsys.readouterr().out
+    code, counted = run_with_noise(track, monkeypatch, equal | {"one": 1.36, "faster": 0.5}, seed)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("slower: ")]
+    assert code == 1 and [line.rsplit(" ", 1)[1] for line in lines] == ["one"]
+    assert max(counted) < 3 * 22  # only what looks slower is measured again
+
+
+def test_a_benchmark_that_fails_at_the_head_is_named(track, monkeypatch, capsys):
+    found = {"base": {"a": 1.0, "b": 1.0}, "head": {"a": 1.0}}
+    monkeypatch.setattr(track, "measured", lambda commit, machine, names=None: found[commit])
+    monkeypatch.setattr(track, "git", lambda *words: words[-1].partition("^")[0])
+    assert track.compare("base", "head", 1.1) == 1
+    assert "fails: b" in capsys.readouterr().out
+
+
+def test_the_pages_need_no_network(track):
+    asv = pytest.importorskip("asv")
+    for page in (pathlib.Path(asv.__file__).parent / "www").glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        changed = track.LINKS.sub(track._beside, text)
+        assert not re.search(r"<(script|link)[^>]*https?:", changed), page.name
+        for name in re.findall(r'<(?:script|link)[^>]*(?:src|href)="([^"/]+)"', changed):
+            assert any((folder / name).exists() for folder in (page.parent, track.PAGES)), name
 
 
 def compare(*arguments) -> None:

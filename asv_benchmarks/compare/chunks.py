@@ -1,7 +1,5 @@
 """Layers on dask arrays: what a chunk costs beyond Dask's own tasks, and the rows that one and two workers predict."""
 
-# smoke: chunks.Overhead.track_overhead\('threads'\)
-
 import contextlib
 import time
 import unittest.mock as mock
@@ -10,11 +8,10 @@ from collections.abc import Callable, Iterator
 import dask
 import dask.array as da
 import numpy as np
+from benchmarks import sizes
 
 import rnnkit as rk
 from rnnkit.distributed import blocks
-
-from . import sizes
 
 CHUNKS = (10, 50)  # of rows and of steps, each of so little that nothing but overhead is left
 BATCH, TIME, FEATURES, UNITS = sizes.WORKERS
@@ -112,40 +109,3 @@ def seconds(y, rounds: int) -> list[float]:
         y.compute()
         found.append(time.perf_counter() - start)
     return found[1:]
-
-
-class Overhead:
-    """What a chunk costs beyond Dask's own tasks, on Dask's threads and on a worker."""
-
-    params = ["threads", "cluster"]
-    param_names = ("scheduler",)
-    unit = "ms"
-
-    def setup(self, scheduler):
-        self.entered = contextlib.ExitStack()
-        self.entered.enter_context(computing(scheduler))
-
-    def teardown(self, scheduler):
-        self.entered.close()
-
-    def track_overhead(self, scheduler):
-        return overheads(milliseconds(3))["LSTM"]
-
-
-class Throughput:
-    """Rows in a second, on workers of one thread."""
-
-    params = [1, 2]
-    param_names = ("workers",)
-    unit = "rows/s"
-
-    def setup(self, workers):
-        self.entered = contextlib.ExitStack()
-        self.entered.enter_context(computing("cluster", workers))
-        self.y = prediction()
-
-    def teardown(self, workers):
-        self.entered.close()
-
-    def track_rows(self, workers):
-        return BATCH / min(seconds(self.y, 3))

@@ -1,9 +1,6 @@
-"""How fast the machine can multiply and add, in a loop that never leaves the registers, and a layer's share of that.
-
-And how fast it can copy what no cache holds.
+"""How fast the machine can multiply and add, in a loop that never leaves the registers, and copy what no cache
+holds.
 """
-
-# smoke: peak.Share.track_share\(1\)
 
 import functools
 import threading
@@ -11,13 +8,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from benchmarks import sizes
 
-import rnnkit as rk
 from rnnkit.backends.cpu.language import programs
 from rnnkit.backends.cpu.simd.registers import LANES
-
-from . import sizes
-from .cells import layer, sequences
 
 CHAINS = 12  # a multiply-add takes some four cycles and two start in each: eight in flight, and some to spare
 LOOPS = 12_000_000  # some 20 ms
@@ -81,32 +75,3 @@ def operations(size: sizes.Size) -> int:
     """Floating point operations of the products of an LSTM of this size, and of nothing else."""
     batch, time, features, units = size
     return 2 * batch * time * (features + units) * 4 * units
-
-
-class Share:
-    """An LSTM's share of what registers alone do on as many threads, best of both in turns."""
-
-    params = [1, 2]
-    param_names = ("threads",)
-    unit = "share"
-
-    def setup(self, threads):
-        self.before = rk.get_num_threads()
-        rk.set_num_threads(threads)
-        *shape, units = sizes.PEAK
-        self.x = sequences(*shape)
-        self.layer = layer("LSTMCell", units, return_sequences=True)
-        self.layer(self.x)
-        flops(threads, 10)
-
-    def teardown(self, threads):
-        rk.set_num_threads(self.before)
-
-    def track_share(self, threads):
-        peak, least = 0.0, float("inf")
-        for _ in range(15):
-            peak = max(peak, flops(threads))
-            start = time.perf_counter()
-            self.layer(self.x)
-            least = min(least, time.perf_counter() - start)
-        return operations(sizes.PEAK) / least / peak

@@ -1,7 +1,5 @@
 """Calls on hosts that take the CPU away: other processes, quotas, and a hypervisor that has something better to do."""
 
-# smoke: noise.Noise.track_median\('8, 200, 8, 64', 'busy process'\)
-
 import contextlib
 import os
 import pathlib
@@ -10,12 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
-import rnnkit as rk
-
-from . import sizes
-from .cells import layer, sequences
+from benchmarks import sizes
+from benchmarks.cells import layer, sequences
 
 CPUS = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 FILLED = 0.15  # seconds of calls in a row
@@ -55,9 +49,9 @@ while os.getppid() == parent:
 # Another process that does the same on as many threads.
 ALIKE = """
 import os
-from benchmarks import noise
+import hosts
 parent = os.getppid()
-run = noise.call((32, 100, 16, 64))
+run = hosts.call((32, 100, 16, 64))
 while os.getppid() == parent:
     run()
 """
@@ -74,7 +68,7 @@ def call(size: sizes.Size) -> Callable[[], object]:
 @contextlib.contextmanager
 def beside(script: str, processes: int = 1) -> Iterator[None]:
     """Run a script in so many processes in the meantime."""
-    folder = pathlib.Path(__file__).parents[1]
+    folder = pathlib.Path(__file__).parent
     paths = os.pathsep.join([str(folder), str(folder.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": paths}
     running = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(processes)]
@@ -135,36 +129,3 @@ def each(run: Callable, filled: float = FILLED, limit: float = float("inf")) -> 
         run()
         found.append(time.perf_counter() - start)
     return found
-
-
-class Noise:
-    """Times of calls on two threads over the median on one thread in the same noise; needs Linux, quotas also root."""
-
-    params = (list(map(sizes.text, sizes.NOISE)), list(NOISES) if CPUS else ["nothing", "busy process"])
-    param_names = ("size", "beside")
-    unit = "ratio"
-    timeout = 120
-
-    def setup(self, size, noise):
-        self.before = rk.get_num_threads()
-        self.run = call(sizes.numbers(size))
-
-    def teardown(self, size, noise):
-        rk.set_num_threads(self.before)
-
-    def track_median(self, size, noise):
-        return np.median(self._times(noise))
-
-    def track_95th_percentile(self, size, noise):
-        return np.quantile(self._times(noise), 0.95)
-
-    def _times(self, noise):
-        found = {1: [], 2: []}
-        try:
-            with NOISES[noise]():
-                for threads in 4 * [1, 2]:
-                    rk.set_num_threads(threads)
-                    found[threads] += each(self.run)
-        except OSError as error:
-            raise NotImplementedError(f"this system doesn't allow it: {error}") from error  # asv skips it
-        return np.array(found[2]) / np.median(found[1])

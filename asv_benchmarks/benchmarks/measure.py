@@ -1,0 +1,81 @@
+"""One measure for all benchmarks: the least of calls that have settled, or the memory that a call takes.
+
+asv takes larger numbers for worse, so everything here is seconds or bytes.
+"""
+
+import abc
+import pathlib
+import time
+from collections.abc import Callable
+
+import rnnkit as rk
+
+WARM, WARMED = 60, 0.15  # calls, or seconds of at least LEAST calls, after which nothing is set up any more
+FILLED, LEAST = 0.3, 9  # seconds of calls that are looked at, and how many these are at least
+LITTLE = 1 << 20  # bytes below which a difference says nothing
+LONGEST = 2.5  # seconds that a few calls may take instead, if one takes long
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Return the least time of a call, once calls have settled."""
+    _times(call, WARM, WARMED, LONGEST / 5)
+    return min(_times(call, float("inf"), FILLED, LONGEST))
+
+
+def _times(call: Callable[[], object], most: float, filled: float, longest: float) -> list[float]:
+    found: list[float] = []
+    passed, clock = 0.0, time.perf_counter
+    while len(found) < most and passed < (filled if len(found) >= LEAST else longest):
+        start = clock()
+        call()
+        found.append(clock() - start)
+        passed += found[-1]
+    return found
+
+
+def peak(call: Callable[[], object]) -> int:
+    """Return the bytes that a call takes above what the process held before it."""
+
+    def held(what: str) -> int:
+        lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(what))
+
+    try:
+        pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is held now
+        before = held("VmRSS")
+    except OSError as error:
+        raise NotImplementedError("this system doesn't tell the peak") from error  # asv skips it
+    call()
+    return max(held("VmHWM") - before, LITTLE)
+
+
+class Benchmark(abc.ABC):
+    """A call by the parameters of a benchmark, on one thread unless `make` sets more."""
+
+    version = 1  # of what is measured: asv drops older results where it changes
+
+    @abc.abstractmethod
+    def make(self, *params) -> Callable[[], object]:
+        """Return the call that is measured."""
+
+    def setup(self, *params):
+        rk.set_num_threads(1)
+        self.call = self.make(*params)
+
+
+class Timed(Benchmark):
+    """The seconds of a call."""
+
+    unit = "seconds"
+
+    def track_seconds(self, *params):
+        return seconds(self.call)
+
+
+class Memory(Benchmark):
+    """The bytes of a call that was made once before, with few steps."""
+
+    unit = "bytes"
+
+    def track_bytes(self, *params):
+        return peak(self.call)

@@ -1,0 +1,205 @@
+"""Speed over commits: two of them beside each other, a history of many, and asv's pages of what was measured.
+
+    python asv_benchmarks/track.py run
+    python asv_benchmarks/track.py compare main
+    python asv_benchmarks/track.py history --every 20 --most 25
+    python asv_benchmarks/track.py publish
+
+Commits are measured in environments of asv's own, see asv.conf.json; what isn't committed is not measured. ``compare``
+ends with 1, and a list, where HEAD is slower than the base by more than `--factor`. Noise only adds to a time: what
+looks slower is measured again, both commits in turns, and their minima are compared, until no more than what is slower
+is left. ``history`` adds commits to `results/reference`, which is kept in the repository.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).parent
+RESULTS, HTML, PAGES = HERE / "results", HERE / "html", HERE / "pages"
+OWN, REFERENCE = "here", "reference"  # machines: this one, and that whose results are kept in the repository
+SMOKE = "# smoke: "  # before the case of a file that is run to see that it works
+ASV = pathlib.Path(sys.executable).with_name("asv")
+FACTOR, ROUNDS = 1.1, 5
+DIGITS = 4  # of a figure that is kept
+LINKS = re.compile(r'(src|href)="https://[^"]+/([^/"]+)"((?: (?:integrity|crossorigin|referrerpolicy)="[^"]*")+)')
+Figures = dict[str, float]
+
+
+def asv(*arguments, check=True) -> int:
+    """Run asv in the folder of its configuration."""
+    return subprocess.run([ASV, *map(str, arguments)], cwd=HERE, check=check).returncode
+
+
+def git(*arguments) -> str:
+    """Return what git says of the repository."""
+    done = subprocess.run(["git", *arguments], cwd=HERE, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
+
+
+def figures(content: dict) -> Figures:
+    """Return the figures of a file of results, by benchmark and parameters as asv writes them."""
+    found = {}
+    for name, row in content["results"].items():
+        record = dict(zip(content["result_columns"], row, strict=False))
+        for value, chosen in zip(record["result"] or [], itertools.product(*record["params"]), strict=True):
+            if value is not None and not math.isnan(value):
+                found[f"{name}({', '.join(chosen)})" if chosen else name] = value
+    return found
+
+
+def measured(commit: str, machine: str, names: list[str] | None = None) -> Figures:
+    """Measure a commit, or these benchmarks of it."""
+    chosen = [] if names is None else ["--bench", "|".join(f"^{re.escape(name)}$" for name in names)]
+    asv("run", "--machine", machine, *chosen, f"{commit}^!", check=False)  # 2 where a benchmark failed
+    found: Figures = {}
+    for path in (RESULTS / machine).glob(f"{commit[:8]}-*.json"):
+        found |= figures(json.loads(path.read_text(encoding="utf-8")))
+    return found if names is None else {name: found[name] for name in names if name in found}
+
+
+def slower(base: Figures, head: Figures, factor: float) -> list[str]:
+    """Return what both have and the head takes longer for, or more of, the worst first."""
+    found = [name for name in base if name in head and head[name] > factor * base[name]]
+    return sorted(found, key=lambda name: -head[name] / max(base[name], sys.float_info.min))
+
+
+def least(one: Figures, other: Figures) -> Figures:
+    """Return the smaller figure of each benchmark."""
+    return one | {name: min(value, one.get(name, value)) for name, value in other.items()}
+
+
+def compare(base: str, head: str, factor: float) -> int:
+    """Print what is slower, and return the exit code."""
+    commits = [git("rev-parse", f"{name}^{{commit}}") for name in (base, head)]
+    found: list[Figures] = [{}, {}]
+    names: list[str] | None = None
+    for turn in range(ROUNDS):
+        for side in (0, 1) if turn % 2 == 0 else (1, 0):  # what is installed is measured first
+            found[side] = least(found[side], measured(commits[side], OWN, names))
+        if turn == 0:
+            missing = sorted(found[0].keys() - found[1].keys())
+        names = slower(*found, factor)
+        if not names:
+            break
+        print(f"after {turn + 1} of {ROUNDS} rounds: {len(names)} slower", flush=True)
+    for name in names or []:
+        before, after = (side[name] for side in found)
+        print(f"slower: {before:.4g} -> {after:.4g}, {after / before if before else math.inf:.2f} times: {name}")
+    for name in missing:
+        print(f"fails: {name}")
+    print(f"{len(found[0])} benchmarks of {commits[0][:8]} and {commits[1][:8]}: {len(names or [])} are slower.")
+    return int(bool(names or missing))
+
+
+def commits_of(every: int, most: int) -> list[str]:
+    """Return the newest commits of the history that are releases, the last of a day, or an n-th one, oldest first."""
+    lines = [line.split() for line in git("log", "--first-parent", "--format=%H %cs").splitlines()]
+    tagged = set(git("rev-list", "--no-walk", "--tags=v*").split())
+    found, days = [], set()
+    for place, (commit, day) in enumerate(lines):
+        if commit in tagged or (every and place % every == 0) or (not every and day not in days):
+            found.append(commit)
+        days.add(day)
+    return found[:most][::-1]
+
+
+def smoke() -> int:
+    """Run one case of each file once, with what is installed here."""
+    lines = [line for path in (HERE / "benchmarks").glob("*.py") for line in path.read_text().splitlines()]
+    chosen = "|".join(line.removeprefix(SMOKE) for line in lines if line.startswith(SMOKE))
+    return asv("run", "--machine", OWN, "--quick", "--show-stderr", "--python=same", "--bench", chosen)
+
+
+def history(every: int, most: int, bench: str) -> int:
+    """Measure the commits that have no results yet; keep these in the repository."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
+        listed.write("\n".join(commits_of(every, most)) + "\n")
+        listed.flush()
+        asv(
+            "run",
+            "--machine",
+            REFERENCE,
+            "--skip-existing-commits",
+            "--bench",
+            bench,
+            f"HASHFILE:{listed.name}",
+            check=False,
+        )
+    for path in (RESULTS / REFERENCE).glob("*-*.json"):
+        path.write_text(shortened(path.read_text(encoding="utf-8")), encoding="utf-8")
+    shutil.copy(RESULTS / "benchmarks.json", RESULTS / REFERENCE)
+    return publish()
+
+
+def shortened(text: str) -> str:
+    """Return a file of results with few digits, and without what only a running asv needs."""
+    content = json.loads(text)
+    for record in content["results"].values():
+        record[0] = [value and float(f"{value:.{DIGITS}g}") for value in record[0] or []] or None
+    content["durations"] = {}
+    return json.dumps(content, indent=None, separators=(",", ":")) + "\n"
+
+
+def publish() -> int:
+    """Write asv's pages, and beside them what they load from elsewhere and the commits that they name."""
+    if not (RESULTS / "benchmarks.json").exists():  # in a new clone
+        shutil.copy(RESULTS / REFERENCE / "benchmarks.json", RESULTS)
+    asv("publish")
+    for path in PAGES.iterdir():
+        shutil.copy(path, HTML)
+    for page in HTML.glob("*.html"):
+        page.write_text(LINKS.sub(_beside, page.read_text(encoding="utf-8")), encoding="utf-8")
+    lines = git("log", "--first-parent", "--format=%H%x09%cs%x09%s").splitlines()
+    rows = [line.replace("&", "&amp;").replace("<", "&lt;").split("\t", 2) for line in lines]
+    listed = "\n".join(f'<li id="{commit}"><code>{commit[:8]}</code> {day} {title}</li>' for commit, day, title in rows)
+    style = "<style>:target { background: #fe9 } body { font-family: sans-serif }</style>"
+    page = f"<!DOCTYPE html><meta charset='utf-8'><title>rnnkit: commits</title>{style}<ul>\n{listed}\n</ul>\n"
+    (HTML / "commits.html").write_text(page, encoding="utf-8")
+    return 0
+
+
+def _beside(link: re.Match) -> str:
+    kind, name, _ = link.groups()
+    here = next(one for one in (name, name.replace(".min.", ".")) if (PAGES / one).exists())
+    return f'{kind}="{here}"'
+
+
+def main() -> int:
+    """Do what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="measure the last commit")
+    commands.add_parser("smoke", help="run one case of each file")
+    commands.add_parser("publish", help="write asv's pages")
+    one = commands.add_parser("compare", help="measure two commits; 1 where the second is slower")
+    one.add_argument("base")
+    one.add_argument("head", nargs="?", default="HEAD")
+    one.add_argument("--factor", type=float, default=FACTOR)
+    one = commands.add_parser("history", help="measure releases and the last commit of each day, or every n-th one")
+    one.add_argument("--every", type=int, default=0)
+    one.add_argument("--most", type=int, default=25)
+    one.add_argument("--bench", default=".", help="a pattern of names")
+    given = parser.parse_args()
+    asv("machine", "--yes", "--machine", REFERENCE if given.command == "history" else OWN)
+    match given.command:
+        case "run":
+            return asv("run", "--machine", OWN, "HEAD^!", check=False)
+        case "compare":
+            return compare(given.base, given.head, given.factor)
+        case "history":
+            return history(given.every, given.most, given.bench)
+        case "smoke":
+            return smoke()
+    return publish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
