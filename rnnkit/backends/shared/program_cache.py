@@ -3,7 +3,7 @@
 An entry on disk is one file, written beside its place and moved there, that starts with the digest of its key and of
 the rest. Whatever is wrong with it, with its name or with the folder is a miss. To load an entry is to run it: none is
 read where another user can write. Of several processes that miss the same program at once, one compiles it. The key
-covers the text, the kernels that it calls, the versions of Python, NumPy and llvmlite, and the processor.
+covers the text, the kernels that it calls, the versions of Python, NumPy, numba and llvmlite, and the processor.
 """
 
 from __future__ import annotations
@@ -186,13 +186,15 @@ def _key(text) -> str:
 @cache
 def surroundings() -> str:
     """All that a program depends on besides its text."""
+    from importlib.metadata import version
+
     import llvmlite
     import numpy as np
 
     from rnnkit.backends.shared import processor
 
     kernels = digest_of_kernels(Path(__file__).parents[2])
-    versions = (sys.version, np.__version__, llvmlite.__version__)
+    versions = (sys.version, np.__version__, version("numba"), llvmlite.__version__)  # numba's import takes long
     return repr((kernels, versions, processor.TRIPLE, processor.NAME, processor.FEATURES))
 
 

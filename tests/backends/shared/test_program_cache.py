@@ -287,7 +287,13 @@ def test_C10_a_program_of_other_versions_is_another(owner, name, monkeypatch):
     assert program_cache.surroundings.__wrapped__() != before
 
 
-@pytest.mark.parametrize("name", ["numba", "numba-cuda"])  # which compile no program of the CPU that is kept
+def test_C10_a_program_of_another_numba_is_another(monkeypatch):
+    before = program_cache.surroundings.__wrapped__()
+    monkeypatch.setattr("importlib.metadata.version", {"numba": "0.1"}.__getitem__)
+    assert program_cache.surroundings.__wrapped__() != before
+
+
+@pytest.mark.parametrize("name", ["numba", "numba-cuda"])
 def test_C10_a_kernel_of_other_versions_is_another(name, monkeypatch):
     versions = {"numba": "0.62", "numba-cuda": "0.30"}
     monkeypatch.setattr("importlib.metadata.version", versions.__getitem__)
