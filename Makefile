@@ -12,7 +12,7 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$name && break; done)
 endif
 
-.PHONY: help demo demo-cluster test test-cluster test-cuda test-all test-oldest test-newest test-release lint bench bench-compare bench-history bench-noise bench-cluster bench-smoke docs dist clean
+.PHONY: help demo demo-cluster test test-cluster test-cuda test-all test-oldest test-newest test-release lint bench bench-compare bench-history bench-noise bench-cluster bench-smoke instructions instructions-renew docs dist clean
 
 help:
 	@echo "make demo         forecast the two bundled series and draw demo/forecast.png"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench        time the last commit with asv, some minutes"
 	@echo "make bench-compare BASE=main  find what is slower than there"
 	@echo "make bench-history measure releases and a commit of each day, and write their pages"
+	@echo "make instructions count those of some calls under valgrind, and hold them to a table"
 	@echo "make bench-noise  make bench-cluster  time it on busy hosts, and on workers of Dask"
 	@echo "make docs         run the examples of the pages, and build these into site/"
 	@echo "make dist         build the wheel and the sdist into dist/, and check them"
@@ -172,6 +173,13 @@ bench-noise: .venv/ready-dev
 
 bench-cluster: .venv/ready-dev
 	$(BIN)/python asv_benchmarks/compare --rounds 3 --only dask-workers dask-chunks
+
+# Instructions of some calls, which noise doesn't touch, held to asv_benchmarks/instructions.json; needs valgrind.
+instructions: .venv/ready-dev
+	$(BIN)/python asv_benchmarks/instructions.py
+
+instructions-renew: .venv/ready-dev
+	$(BIN)/python asv_benchmarks/instructions.py --renew
 
 # One case of each file, run once with what is installed here: they work, whatever they measure.
 bench-smoke: .venv/ready-dev
