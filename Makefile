@@ -12,7 +12,7 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$name && break; done)
 endif
 
-.PHONY: help demo demo-cluster test test-cluster test-cuda test-all test-oldest test-newest test-release lint bench bench-compare bench-history bench-noise bench-cluster bench-smoke instructions instructions-renew docs dist clean
+.PHONY: help demo demo-cluster test test-cluster test-cuda test-all test-oldest test-newest test-release lint bench bench-compare bench-find bench-history bench-noise bench-cluster bench-smoke instructions instructions-renew docs dist clean
 
 help:
 	@echo "make demo         forecast the two bundled series and draw demo/forecast.png"
@@ -26,6 +26,7 @@ help:
 	@echo "make lint         ruff, mypy and codespell"
 	@echo "make bench        time the last commit with asv, some minutes"
 	@echo "make bench-compare BASE=main  find what is slower than there"
+	@echo "make bench-find BASE=v0.1.0 BENCH=LSTM  find the commit that made it slower"
 	@echo "make bench-history measure releases and a commit of each day, and write their pages"
 	@echo "make instructions count those of some calls under valgrind, and hold them to a table"
 	@echo "make bench-noise  make bench-cluster  time it on busy hosts, and on workers of Dask"
@@ -159,8 +160,13 @@ bench: .venv/ready-dev
 
 # Fails where the last commit is slower than another one, and says where: make bench-compare BASE=main
 BASE := HEAD^
+BENCH := .
 bench-compare: .venv/ready-dev
-	$(TRACK) compare $(BASE)
+	$(TRACK) compare $(BASE) --bench "$(BENCH)"
+
+# The commit after a base that made a benchmark slower: make bench-find BASE=v0.1.0 BENCH='forward.Cells.*LSTM'
+bench-find: .venv/ready-dev
+	$(TRACK) find $(BASE) --bench "$(BENCH)"
 
 # Releases and the last commit of each day, or every n-th one: make bench-history NTH=20. Results are kept by git.
 NTH := 0

@@ -2,13 +2,15 @@
 
     python asv_benchmarks/track.py run
     python asv_benchmarks/track.py compare main
+    python asv_benchmarks/track.py find main --bench 'forward.Cells.*LSTM'
     python asv_benchmarks/track.py history --every 20 --most 25
     python asv_benchmarks/track.py publish
 
 Commits are measured in environments of asv's own, see asv.conf.json; what isn't committed is not measured. ``compare``
 ends with 1, and a list, where HEAD is slower than the base by more than `--factor`. Noise only adds to a time: what
 looks slower is measured again, both commits in turns, and their minima are compared, until no more than what is slower
-is left. ``history`` adds commits to `results/reference`, which is kept in the repository.
+is left. ``find`` halves the commits between two. ``history`` adds commits to `results/reference`, which is kept in the
+repository.
 """
 
 import argparse
@@ -27,7 +29,7 @@ RESULTS, HTML, PAGES = HERE / "results", HERE / "html", HERE / "pages"
 OWN, REFERENCE = "here", "reference"  # machines: this one, and that whose results are kept in the repository
 SMOKE = "# smoke: "  # before the case of a file that is run to see that it works
 ASV = pathlib.Path(sys.executable).with_name("asv")
-FACTOR, ROUNDS = 1.1, 5
+FACTOR, ROUNDS, TRIES = 1.1, 5, 2
 DIGITS = 4  # of a figure that is kept
 LINKS = re.compile(r'(src|href)="https://[^"]+/([^/"]+)"((?: (?:integrity|crossorigin|referrerpolicy)="[^"]*")+)')
 Figures = dict[str, float]
@@ -49,20 +51,21 @@ def figures(content: dict) -> Figures:
     found = {}
     for name, row in content["results"].items():
         record = dict(zip(content["result_columns"], row, strict=False))
-        for value, chosen in zip(record["result"] or [], itertools.product(*record["params"]), strict=True):
+        for value, chosen in zip(record["result"] or [], itertools.product(*record["params"]), strict=False):
             if value is not None and not math.isnan(value):
                 found[f"{name}({', '.join(chosen)})" if chosen else name] = value
     return found
 
 
-def measured(commit: str, machine: str, names: list[str] | None = None) -> Figures:
-    """Measure a commit, or these benchmarks of it."""
-    chosen = [] if names is None else ["--bench", "|".join(f"^{re.escape(name)}$" for name in names)]
-    asv("run", "--machine", machine, *chosen, f"{commit}^!", check=False)  # 2 where a benchmark failed
+def measured(commit: str, machine: str, names: list[str] | None = None, bench: str = ".") -> Figures:
+    """Measure a commit: the benchmarks whose names have a pattern, or these."""
+    chosen = bench if names is None else "|".join(f"^{re.escape(name)}$" for name in names)
+    asv("run", "--machine", machine, "--bench", chosen, f"{commit}^!", check=False)  # 2 where a benchmark failed
     found: Figures = {}
     for path in (RESULTS / machine).glob(f"{commit[:8]}-*.json"):
         found |= figures(json.loads(path.read_text(encoding="utf-8")))
-    return found if names is None else {name: found[name] for name in names if name in found}
+    wanted = re.compile(chosen)
+    return {name: value for name, value in found.items() if wanted.search(name)}
 
 
 def slower(base: Figures, head: Figures, factor: float) -> list[str]:
@@ -76,27 +79,61 @@ def least(one: Figures, other: Figures) -> Figures:
     return one | {name: min(value, one.get(name, value)) for name, value in other.items()}
 
 
-def compare(base: str, head: str, factor: float) -> int:
-    """Print what is slower, and return the exit code."""
-    commits = [git("rev-parse", f"{name}^{{commit}}") for name in (base, head)]
+def beside(base: str, head: str, factor: float, bench: str) -> tuple[Figures, Figures, list[str], list[str]]:
+    """Measure two commits; return the figures of both, what is slower, and what the second doesn't have."""
     found: list[Figures] = [{}, {}]
     names: list[str] | None = None
     for turn in range(ROUNDS):
         for side in (0, 1) if turn % 2 == 0 else (1, 0):  # what is installed is measured first
-            found[side] = least(found[side], measured(commits[side], OWN, names))
+            found[side] = least(found[side], measured((base, head)[side], OWN, names, bench))
         if turn == 0:
             missing = sorted(found[0].keys() - found[1].keys())
         names = slower(*found, factor)
         if not names:
             break
         print(f"after {turn + 1} of {ROUNDS} rounds: {len(names)} slower", flush=True)
-    for name in names or []:
-        before, after = (side[name] for side in found)
-        print(f"slower: {before:.4g} -> {after:.4g}, {after / before if before else math.inf:.2f} times: {name}")
+    return *found, names, missing
+
+
+def compare(base: str, head: str, factor: float, bench: str = ".") -> int:
+    """Print what is slower, and return the exit code."""
+    base, head = hashes(base, head)
+    before, after, names, missing = beside(base, head, factor, bench)
+    for name in names:
+        print(f"slower: {before[name]:.4g} -> {after[name]:.4g}, {after[name] / before[name]:.2f} times: {name}")
     for name in missing:
         print(f"fails: {name}")
-    print(f"{len(found[0])} benchmarks of {commits[0][:8]} and {commits[1][:8]}: {len(names or [])} are slower.")
+    print(f"{len(before)} benchmarks of {base[:8]} and {head[:8]}: {len(names)} are slower.")
     return int(bool(names or missing))
+
+
+def find(base: str, head: str, factor: float, bench: str) -> int:
+    """Print the commit after a base that made the benchmark slower that differs most; 1 where none did."""
+    base, head = hashes(base, head)
+    before, after, names, _ = beside(base, head, factor, bench)
+    if not names:
+        print("nothing is slower.")
+        return 1
+    name = names[0]
+    between = math.sqrt(before[name] * after[name])
+    commits = git("rev-list", "--first-parent", "--reverse", f"{base}..{head}").split()
+    fast, slow = -1, len(commits) - 1
+    while slow - fast > 1:
+        middle = (fast + slow) // 2
+        # A time that is short once isn't noise.
+        if any(measured(commits[middle], OWN, [name]).get(name, math.inf) < between for _ in range(TRIES)):
+            fast = middle
+        else:
+            slow = middle
+        print(f"{slow - fast} commits are left", flush=True)
+    print(f"{before[name]:.4g} -> {after[name]:.4g}: {name}")
+    print("slower since: " + git("log", "-1", "--format=%h %cs %s", commits[slow]))
+    return 0
+
+
+def hashes(*names: str) -> list[str]:
+    """Return the commits that these name."""
+    return [git("rev-parse", f"{name}^{{commit}}") for name in names]
 
 
 def commits_of(every: int, most: int) -> list[str]:
@@ -179,10 +216,15 @@ def main() -> int:
     commands.add_parser("run", help="measure the last commit")
     commands.add_parser("smoke", help="run one case of each file")
     commands.add_parser("publish", help="write asv's pages")
-    one = commands.add_parser("compare", help="measure two commits; 1 where the second is slower")
-    one.add_argument("base")
-    one.add_argument("head", nargs="?", default="HEAD")
-    one.add_argument("--factor", type=float, default=FACTOR)
+    for name, told in {
+        "compare": "measure two commits; 1 where the second is slower",
+        "find": "search the commits between two for the one that made a benchmark slower",
+    }.items():
+        one = commands.add_parser(name, help=told)
+        one.add_argument("base")
+        one.add_argument("head", nargs="?", default="HEAD")
+        one.add_argument("--factor", type=float, default=FACTOR)
+        one.add_argument("--bench", default=".", help="a pattern of names")
     one = commands.add_parser("history", help="measure releases and the last commit of each day, or every n-th one")
     one.add_argument("--every", type=int, default=0)
     one.add_argument("--most", type=int, default=25)
@@ -193,7 +235,9 @@ def main() -> int:
         case "run":
             return asv("run", "--machine", OWN, "HEAD^!", check=False)
         case "compare":
-            return compare(given.base, given.head, given.factor)
+            return compare(given.base, given.head, given.factor, given.bench)
+        case "find":
+            return find(given.base, given.head, given.factor, given.bench)
         case "history":
             return history(given.every, given.most, given.bench)
         case "smoke":

@@ -128,7 +128,7 @@ def page(kept: dict) -> str:
         "rnnkit is faster. *Size* is batch, time, features, units. *jax, hoisted* computes the product of the input",
         "before the `lax.scan`, not inside it. In the pictures, a dot is a median, and a line leads to it from the",
         "minimum. `performance.json` beside this page has the numbers. `make bench`, then `make docs`, puts asv's own",
-        "pages, with rnnkit's history, under `benchmarks/index.html`.",
+        "pages under `benchmarks/index.html`: the speed over commits, kept in `asv_benchmarks/results/reference`.",
         *(["", *common] if len(common) == 1 else []),
         "",
         "Written by `python asv_benchmarks/compare --output docs/performance.md`.",

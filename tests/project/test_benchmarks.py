@@ -142,7 +142,7 @@ def run_with_noise(track, monkeypatch, factors, seed):
     """Compare two commits, of which the second takes `factors` times as long; a figure is never below its truth."""
     rng, counted = np.random.default_rng(seed), [0, 0]
 
-    def measured(commit, machine, names=None):
+    def measured(commit, machine, names=None, bench="."):
         side = int(commit == "head")
         every = {name: factor**side for name, factor in factors.items()}
         counted[side] += len(every if names is None else names)
@@ -169,10 +169,37 @@ def test_what_is_slower_is_found_in_noise_and_nothing_else(track, monkeypatch, c
 
 def test_a_benchmark_that_fails_at_the_head_is_named(track, monkeypatch, capsys):
     found = {"base": {"a": 1.0, "b": 1.0}, "head": {"a": 1.0}}
-    monkeypatch.setattr(track, "measured", lambda commit, machine, names=None: found[commit])
+    monkeypatch.setattr(track, "measured", lambda commit, machine, names=None, bench=".": found[commit])
     monkeypatch.setattr(track, "git", lambda *words: words[-1].partition("^")[0])
     assert track.compare("base", "head", 1.1) == 1
     assert "fails: b" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("guilty", range(10))
+def test_the_commit_that_made_a_benchmark_slower_is_named(track, guilty, monkeypatch, capsys):
+    """In noise that only adds, in a benchmark besides others that got slower by less."""
+    commits, rng, measured_commits = [f"commit {k}" for k in range(10)], np.random.default_rng(guilty), []
+
+    def measured(commit, machine, names=None, bench="."):
+        measured_commits.append(commit)
+        place = -1 if commit == "base" else commits.index(commit)
+        every = {"LSTM": 1.4 if place >= guilty else 1.0, "GRU": 1.15 if place >= 4 else 1.0}
+        noise = {name: rng.choice([1, 1.02, 1.3], p=[0.7, 0.2, 0.1]) for name in every}
+        return {name: every[name] * noise[name] for name in (names or every)}
+
+    def git(*words):
+        if words[0] == "rev-list":
+            return "\n".join(commits).replace(" ", "_")
+        return words[-1].replace("_", " ") if words[0] == "log" else words[-1].partition("^")[0]
+
+    def of(commit, *more, **options):
+        return measured(commit.replace("_", " "), *more, **options)
+
+    monkeypatch.setattr(track, "measured", of)
+    monkeypatch.setattr(track, "git", git)
+    assert track.find("base", "commit 9", 1.1, ".") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"slower since: commit {guilty}"
+    assert len(measured_commits) < 2 * track.ROUNDS + 2 * 5
 
 
 def test_the_pages_need_no_network(track):
