@@ -108,8 +108,8 @@ def conditions(settings: Settings) -> str:
     return f"{name}, {THREADS} threads; {', '.join(versions)}; {datetime.date.today().isoformat()}, {rounds}."
 
 
-def page(kept: dict) -> str:
-    """The page of everything that was kept.
+def page(kept: dict, output: pathlib.Path | None) -> tuple[str, dict]:
+    """The page of everything that was kept, with pictures beside `output`, and its numbers by the sections' titles.
 
     Conditions that aren't the same for all are told in each section, versions in a list at the end.
     """
@@ -126,22 +126,28 @@ def page(kept: dict) -> str:
         "",
         "*Ratio* is the time of the fastest other library divided by rnnkit's, by minima / by medians: above 1,",
         "rnnkit is faster. *Size* is batch, time, features, units. *jax, hoisted* computes the product of the input",
-        "before the `lax.scan`, not inside it. In the pictures, a dot is a median, and a line leads to it from the",
-        "minimum. `performance.json` beside this page has the numbers. `make bench`, then `make docs`, puts asv's own",
+        "before the `lax.scan`, not inside it. In the pictures, a dot is a minimum, and a line leads from it to the",
+        "median. `performance.json` beside this page has the numbers. `make bench`, then `make docs`, puts asv's own",
         "pages under `benchmarks/index.html`: the speed over commits, kept in `asv_benchmarks/results/reference`.",
         *(["", *common] if len(common) == 1 else []),
         "",
         "Written by `python asv_benchmarks/compare --output docs/performance.md`.",
     ]
+    numbers = {}
     for name, section in SECTIONS.items():
         if name not in kept:
             continue
         record = kept[name]
+        written = section.write(record["figures"]) if record["figures"] else []
+        numbers[section.title] = results.numbers(written, told.get(name) or record["conditions"])
         lines += ["", f"## {section.title}", *(["", section.text] if section.text else [])]
         lines += ["", told[name]] if told else []
-        lines += ["", *section.write(record["figures"])] if record["figures"] else []
+        lines += ["", *results.with_plots(section.title, written, output)] if written else []
         lines += [line for note in record["notes"] for line in ("", note)]
-    return "\n".join([*lines, "", *predicted.section(), *(versions if told else [])]) + "\n"
+    written = predicted.section()
+    numbers[predicted.TITLE] = results.numbers(written)
+    lines += ["", *results.with_plots(predicted.TITLE, written, output), *(versions if told else [])]
+    return "\n".join(lines) + "\n", numbers
 
 
 def main() -> None:
@@ -149,6 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="*", choices=list(SECTIONS), help="measure these sections, or none")
+    parser.add_argument("--row", default="", help="measure rows with this in their names, such as '64, 200'")
     parser.add_argument("--quick", action="store_true", help="small sizes only: to see that everything runs")
     parser.add_argument("--output", type=pathlib.Path, help="write the page here and the picture beside it")
     parser.add_argument("--figures", type=pathlib.Path, default=HERE / "figures.json", help="where figures are kept")
@@ -157,15 +164,18 @@ def main() -> None:
     kept = json.loads(options.figures.read_text(encoding="utf-8")) if options.figures.exists() else {}
     for name in SECTIONS if options.only is None else options.only:
         print(f"{datetime.datetime.now():%H:%M:%S} {name}", file=sys.stderr, flush=True)
-        settings = Settings(options.rounds, options.quick)
+        settings = Settings(options.rounds, options.quick, options.row)
         figures = SECTIONS[name].measure(settings)
+        if options.row and name in kept:  # the other rows stay
+            figures = kept[name]["figures"] | figures
         kept[name] = {"conditions": conditions(settings), "notes": settings.notes, "figures": figures}
         options.figures.write_text(json.dumps(kept), encoding="utf-8")  # each time: a long run may be interrupted
-    text = page(kept)
+    text, numbers = page(kept, options.output)
     print(text)
     if options.output:
         options.output.write_text(text, encoding="utf-8")
-        results.finish(options.output)
+        shown = json.dumps(numbers, indent=1, ensure_ascii=False)
+        options.output.with_suffix(".json").write_text(shown + "\n", encoding="utf-8")
         for name, record in kept.items():
             if SECTIONS[name].draw:
                 SECTIONS[name].draw(record["figures"], options.output.parent / picture.NAME)

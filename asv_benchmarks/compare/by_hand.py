@@ -4,7 +4,7 @@ import numpy as np
 from benchmarks.recurrences import CORPUS, SIZES, data_of, layer_of
 from section import Section
 from timing import THREADS, Figures, Settings, in_turns
-from writing import both, mean, ratios, table
+from writing import Pair, both, mean, ratios, table
 
 import rnnkit as rk
 
@@ -16,7 +16,7 @@ def measure(settings: Settings) -> Figures:
     figures: Figures = {}
     rk.set_num_threads(1)
     try:
-        for recurrence in CORPUS[::20] if settings.quick else CORPUS:
+        for recurrence in settings.rows(CORPUS[::20] if settings.quick else CORPUS, text=lambda one: one.name):
             layer, row = layer_of(recurrence), {}
             for size in SIZES[:2] if settings.quick else SIZES:
                 x, more = data_of(recurrence, size)
@@ -53,7 +53,7 @@ def write(figures: Figures) -> list[str]:
         for size in sizes:
             pair = ratios([row[f"{size} numba"]], row[f"{size} rnnkit"])
             pairs[size].append(pair)
-            line += [both(row[f"{size} rnnkit"], 1e6), " / ".join(f"{one:.2f}" for one in pair)]
+            line += [both(row[f"{size} rnnkit"], 1e6), Pair(pair, ".2f")]
         lines.append(line)
     header = ["recurrence", *(word for size in sizes for word in (f"{size}: µs", "ratio"))]
     means = ", ".join(f"{mean(pairs[size])} at {size}" for size in sizes)

@@ -6,7 +6,7 @@ import statistics
 from benchmarks import sizes
 from section import Section
 from timing import Figures, Settings
-from writing import both, table
+from writing import Pair, both, table
 
 
 def _available(settings: Settings) -> bool:
@@ -47,7 +47,7 @@ def write_workers(figures: Figures) -> list[str]:
     for row, times in figures.items():
         ratios = (kind(times["1"]) / kind(times["2"]) for kind in (min, statistics.median))
         shown = [both(times[count], 1) for count in ("1", "2")]
-        lines.append([row, *shown, " / ".join(f"{ratio:.2f}" for ratio in ratios)])
+        lines.append([row, *shown, Pair(ratios, ".2f")])
     return table(["what", "one worker, s", "two workers, s", "speed-up"], lines)
 
 

@@ -22,7 +22,7 @@ TASKS = {
 def measure(settings: Settings) -> Figures:
     """Time an LSTM with its weights in each way at every size."""
     figures = {}
-    for size in sizes.CELLS[:4] if settings.quick else sizes.CELLS:
+    for size in settings.rows(sizes.CELLS):
         problem = problems.make("LSTM", size)
         runners = {}
         for kind in KINDS:

@@ -19,7 +19,7 @@ from explored import EXPLORED, FEATURES, ROWS, STEPS
 from process import present
 from section import Section
 from timing import Figures, Settings
-from writing import both, columns, mean, ratios, table
+from writing import Pair, both, columns, mean, ratios, table
 
 KINDS = ("forward", "gradient")
 
@@ -159,7 +159,7 @@ def write(figures: Figures) -> list[str]:
                     [
                         row.removesuffix(f", {kind}"),
                         *(both(numbers, 1) for numbers in times.values()),
-                        " / ".join(f"{r:.2f}" for r in pair),
+                        Pair(pair, ".2f"),
                     ]
                     for (row, times), pair in zip(rows.items(), found, strict=True)
                 ),

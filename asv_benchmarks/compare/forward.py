@@ -23,7 +23,7 @@ def runners(problem: problems.Problem, settings: Settings) -> peers.Runners:
 def measure(cell: str, wanted: list[sizes.Size], settings: Settings) -> Figures:
     """Time every library in turn at every size."""
     figures = {}
-    for size in wanted[:4] if settings.quick else wanted:
+    for size in settings.rows(wanted):
         figures[sizes.text(size)] = in_turns(runners(problems.make(cell, size), settings), settings.rounds)
     return figures
 

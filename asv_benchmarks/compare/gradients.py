@@ -50,7 +50,7 @@ def runners(problem: problems.Problem, settings: Settings) -> peers.Runners:
 def measure(cell: str, settings: Settings) -> Figures:
     """Time every library in turn at every size."""
     figures = {}
-    for size in sizes.CELLS[:4] if settings.quick else sizes.CELLS:
+    for size in settings.rows(sizes.CELLS):
         figures[sizes.text(size)] = in_turns(runners(problems.make(cell, size), settings), settings.rounds)
     return figures
 

@@ -62,7 +62,7 @@ def in_turns(runners: Runners, turns: int) -> dict[str, list[float]]:
 def measure(make: Callable, settings: Settings) -> Figures:
     """Median, 95th percentile and mean in every kind of noise, by size."""
     turns = 1 if settings.quick else settings.rounds
-    wanted = sizes.CELLS[:2] if settings.quick else sizes.CELLS
+    wanted = settings.rows(sizes.CELLS, 2)
     runners = {sizes.text(size): make(problems.make("LSTM", size), settings) for size in wanted}
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(THREADS)

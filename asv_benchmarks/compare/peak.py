@@ -7,7 +7,7 @@ from benchmarks import sizes
 from machine import flops, operations
 from section import Section
 from timing import THREADS, Figures, Settings, in_turns, seconds
-from writing import table
+from writing import Pair, table
 
 import rnnkit as rk
 
@@ -33,7 +33,7 @@ def write(figures: Figures) -> list[str]:
     for threads, speeds in figures.items():
         best, middle = max(speeds["LSTM"]), statistics.median(speeds["LSTM"])
         peak = max(speeds["registers alone"])
-        lines.append([threads, f"{peak / 1e9:.0f}", f"{best / 1e9:.0f} / {middle / 1e9:.0f}"])
+        lines.append([threads, f"{peak / 1e9:.0f}", Pair([best / 1e9, middle / 1e9], ".0f")])
         lines[-1].append(f"{best / peak:.0%} / {middle / peak:.0%}")
     return table(["threads", "registers alone, GFLOP/s", "LSTM, GFLOP/s", "share"], lines)
 

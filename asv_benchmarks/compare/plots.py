@@ -1,4 +1,4 @@
-"""A section's times as a picture: for every row and library the median, and the way to it from the minimum."""
+"""A section's times as a picture: for every row and library the minimum, and the way from it to the median."""
 
 import pathlib
 
@@ -38,15 +38,15 @@ def draw(rows: dict[str, dict], path: pathlib.Path) -> bool:
             places = [labels.index(row) + offset for row in series]
             least, middle = zip(*series.values(), strict=True)
             panel.hlines(places, least, middle, linewidth=1.2, **style)
-            panel.scatter(middle, places, s=26, label=name, zorder=3, **style)
-            panel.scatter(least, places, s=26, marker="|", zorder=3, **style)
+            panel.scatter(least, places, s=26, label=name, zorder=3, **style)
+            panel.scatter(middle, places, s=26, marker="|", zorder=3, **style)
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
         panel.set_yticks(range(len(labels)), labels)
         panel.set_ylim(len(labels) - 0.5, -0.5)
-        panel.set_xlabel("dot: median; line: from the minimum (logarithmic; unit as in the table)")
+        panel.set_xlabel("dot: minimum; line: to the median (logarithmic; unit as in the table)")
         for edge in range(1, len(labels)):
             panel.axhline(edge - 0.5, color="0.9", linewidth=0.6)
         panel.grid(axis="x", alpha=0.3)

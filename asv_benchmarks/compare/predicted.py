@@ -128,6 +128,7 @@ def row(cell: str, size: sizes.Size) -> list[str]:
     ]
 
 
+TITLE = "On a GPU: predicted"
 TEXT = """\
 These times are predictions of rnnkit's cost model, not measurements: no GPU was available. They are for float32, on \
 an H100 (SXM) and an A100 (SXM, 40 GB). On a machine with a GPU, `python asv_benchmarks/compare/on_cuda.py` measures \
@@ -154,5 +155,5 @@ next, 4 µs pass. The weights' gradients are copied to the host at 6 GB/s."""
 def section() -> list[str]:
     """The lines of the page's section."""
     rows = [row(cell, size) for cell in CELLS for size in sizes.CELLS]
-    lines = ["## On a GPU: predicted", "", *TEXT.format(tiled=TILED).splitlines(), "", *table(HEADER, rows)]
+    lines = [f"## {TITLE}", "", *TEXT.format(tiled=TILED).splitlines(), "", *table(HEADER, rows)]
     return [*lines, "", "Written by `python asv_benchmarks/compare/on_cuda.py --predict`."]

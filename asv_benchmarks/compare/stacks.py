@@ -68,7 +68,7 @@ def measure(makers: dict[str, str], settings: Settings) -> Figures:
     """Time every way, by label and name, and library at every size; all have to agree."""
     bidirectional = makers["rnnkit"] == "bidirectional"
     figures = {}
-    for size in sizes.LAYERS[:2] if settings.quick else sizes.LAYERS:
+    for size in settings.rows(sizes.LAYERS, 2):
         *shape, units = size
         rng = np.random.default_rng(0)
         x = rng.standard_normal(shape, dtype=np.float32)

@@ -1,8 +1,10 @@
 """Times of calls, taken in turns: `Figures` are row → column → one number per round."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+
+from benchmarks import sizes
 
 THREADS = 2
 
@@ -15,7 +17,13 @@ class Settings:
 
     rounds: int
     quick: bool = False
+    row: str = ""  # a part of the names of the rows that are measured
     notes: list[str] = field(default_factory=list)  # what a reader has to know about a run, such as who was missing
+
+    def rows(self, every: Iterable, few: int = 4, text: Callable = sizes.text) -> list:
+        """Those of these rows, a few small ones if it is to be quick, whose text has `row` in it."""
+        every = list(every)
+        return [one for one in (every[:few] if self.quick else every) if self.row in text(one)]
 
     def note(self, text: str) -> None:
         """Add a note that isn't there yet."""

@@ -20,7 +20,7 @@ TYPED = [("as a function", lambda units: typed_lstm(units=units), "oifc"), ("as 
 def measure(settings: Settings) -> Figures:
     """Time the three at every size, each with the same weights."""
     figures = {}
-    for size in sizes.CELLS[:4] if settings.quick else sizes.CELLS:
+    for size in settings.rows(sizes.CELLS):
         problem = problems.make("LSTM", size)
         expected = problem.layer(problem.x)
         runners = {"rk.LSTM": functools.partial(problem.layer, problem.x)}

@@ -1,23 +1,49 @@
-"""Figures as tables in Markdown."""
+"""Figures as tables, in Markdown and as the numbers that these show."""
 
+import re
 import statistics
 from collections.abc import Callable, Iterable
 
 from timing import Figures
 
 OURS = "rnnkit"
+DIGITS = 6  # of a number that is kept
+MEANS = re.compile(r"Geometric means? of the ratios: (.+)\.")
 
 
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """The lines of a table: the first column to the left, numbers to the right."""
-    header = list(header)
+class Pair(str):
+    """Two numbers of a cell, by minima and by medians."""
+
+    numbers: list[float]
+
+    def __new__(cls, numbers: Iterable[float], form: str = ".3g"):
+        kept = list(numbers)
+        pair = super().__new__(cls, " / ".join(format(number, form) for number in kept))
+        pair.numbers = [float(f"{number:.{DIGITS}g}") for number in kept]
+        return pair
+
+
+class Table(str):
+    """A table as text; its rows by their first cell, each a dict of cells by column: a `Pair`'s numbers, or a text."""
+
+    rows: dict[str, dict[str, str | list[float]]]
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[Table]:
+    """A table, as one of a section's lines: the first column to the left, numbers to the right."""
+    header, rows = list(header), [list(row) for row in rows]
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    found = Table("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    found.rows = {
+        first: {name: getattr(cell, "numbers", cell) for name, cell in zip(header[1:], cells, strict=True) if cell}
+        for first, *cells in rows
+    }
+    return [found]
 
 
-def both(numbers: list[float], scale: float) -> str:
+def both(numbers: list[float], scale: float) -> Pair:
     """Minimum / median."""
-    return " / ".join(f"{scale * kind(numbers):.3g}" for kind in (min, statistics.median))
+    return Pair(scale * kind(numbers) for kind in (min, statistics.median))
 
 
 def ratios(above: list[list[float]], below: list[float]) -> tuple[float, ...]:
@@ -46,7 +72,7 @@ def with_ratios(
     lines = []
     for k, (row, times) in enumerate(figures.items()):
         shown = [both(times[label], scale) if label in times else "" for label in labels]
-        lines.append([row, *shown, *(" / ".join(f"{r:.2f}" for r in pairs[k]) for pairs in found.values())])
+        lines.append([row, *shown, *(Pair(pairs[k], ".2f") for pairs in found.values())])
     page = table([first, *labels, *wanted], lines)
     means = [f"{mean(pairs)}{f' ({name})' if len(found) > 1 else ''}" for name, pairs in found.items() if mean(pairs)]
     return [*page, *(["", f"Geometric mean of the ratios: {', '.join(means)}."] if means else [])]

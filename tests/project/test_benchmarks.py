@@ -232,6 +232,16 @@ def test_the_page_measures_a_section_and_keeps_the_others(tmp_path):
     assert f"{machine}; {day[:10]}, 1 rounds, small sizes only; [versions A]" in text and f"- **A**: {versions}" in text
 
 
+def test_one_row_is_measured_and_the_others_stay(tmp_path):
+    columns = ("rk.LSTM", "as a function", "as a class")
+    figures, kept = tmp_path / "figures.json", {"64, 200, 32, 128": {name: [5.0] for name in columns}}
+    record = {"typed": {"conditions": "another day", "notes": [], "figures": kept}}
+    figures.write_text(json.dumps(record), encoding="utf-8")
+    compare("--quick", "--rounds", 1, "--only", "typed", "--row", "32, 100", "--figures", figures)
+    found = json.loads(figures.read_text(encoding="utf-8"))["typed"]["figures"]
+    assert found.keys() == {"64, 200, 32, 128", "32, 100, 16, 64"} and found.items() > kept.items()
+
+
 @pytest.mark.sweep
 @pytest.mark.parametrize(
     "sections", [["checkpoints"], ["gradients-LSTM", "gradients-parts"]], ids=["checkpoints", "gradients"]
