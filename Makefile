@@ -222,5 +222,5 @@ test-release: .venv/ready-dev .venv/ready-release
 clean:
 	rm -rf .venv .venv-cuda .venv-oldest .venv-newest .coverage* build dist site demo docs/reference/api docs/gallery_pages docs/notebooks .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	rm -rf asv_benchmarks/env asv_benchmarks/html
-	git clean -fdqX asv_benchmarks/results
+	find asv_benchmarks/results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -159,7 +159,9 @@ def counts(package: pathlib.Path) -> dict[str, int]:
         child = [sys.executable, str(HERE / "instructions.py"), "--calls"]
         subprocess.run(child, check=True, env=environment)  # it compiles, Python's bytecode too
         tool = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/counts"]
-        subprocess.run([*tool, *child], check=True, env=environment, stderr=subprocess.DEVNULL)
+        done = subprocess.run([*tool, *child], env=environment, capture_output=True, text=True)
+        if done.returncode:  # what ran without it a moment ago
+            raise OSError(f"valgrind ended with {done.returncode}: {done.stderr.strip()[-500:]}")
         found = {}
         for path in pathlib.Path(folder).glob("counts.*"):
             text = path.read_text(encoding="utf-8")
@@ -218,7 +220,11 @@ def main() -> int:
     if reason := reason_not_to():
         print(f"no instructions were counted, and nothing is judged: {reason}.")
         return 0
-    here, found = surroundings(), counts(ROOT)
+    try:
+        here, found = surroundings(), counts(ROOT)
+    except OSError as error:
+        print(f"no instructions were counted, and nothing is judged: {error}.")
+        return int(given.renew)
     if given.renew:
         text = json.dumps({"surroundings": here, "instructions": found}, indent=1)
         TABLE.write_text(text + "\n", encoding="utf-8")

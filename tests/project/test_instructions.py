@@ -77,6 +77,16 @@ def test_where_nothing_can_be_counted_nothing_fails(which, system, machine, monk
     assert "nothing is judged" in capsys.readouterr().out
 
 
+def test_where_valgrind_fails_nothing_is_judged(gate, monkeypatch, capsys):
+    def fails(package):
+        raise OSError("valgrind ended with 132: unhandled instruction")
+
+    monkeypatch.setattr(gate, "counts", fails)
+    monkeypatch.setattr("sys.argv", ["instructions.py"])
+    assert gate.main() == 0
+    assert "unhandled instruction" in (said := capsys.readouterr().out) and "nothing is judged" in said
+
+
 def test_the_table_has_about_ten_calls():
     table = json.loads((FOLDER / "instructions.json").read_text(encoding="utf-8"))
     assert len(table["instructions"]) > 9 and all(count > 0 for count in table["instructions"].values())
