@@ -170,18 +170,20 @@ def history(every: int, most: int, bench: str) -> int:
             f"HASHFILE:{listed.name}",
             check=False,
         )
-    for path in (RESULTS / REFERENCE).glob("*-*.json"):
+    for path in (RESULTS / REFERENCE).glob("*.json"):
         path.write_text(shortened(path.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copy(RESULTS / "benchmarks.json", RESULTS / REFERENCE)
     return publish()
 
 
 def shortened(text: str) -> str:
-    """Return a file of results with few digits, and without what only a running asv needs."""
+    """Return a file of results, or of the machine, with few digits and the system's name alone."""
     content = json.loads(text)
-    for record in content["results"].values():
+    for record in content.get("results", {}).values():
         record[0] = [value and float(f"{value:.{DIGITS}g}") for value in record[0] or []] or None
-    content["durations"] = {}
+    for told in (content, content.get("params", {})):
+        if "os" in told:
+            told["os"] = told["os"].split()[0]
     return json.dumps(content, indent=None, separators=(",", ":")) + "\n"
 
 

@@ -138,6 +138,16 @@ def test_figures_are_named_as_asv_names_them(track):
     assert found == {"a.B.track_seconds('x', 1)": 1, "a.B.track_seconds('y', 2)": 4, "a.C.track_bytes": 5}
 
 
+def test_what_is_kept_is_short_and_reads_the_same(track):
+    columns, params = ["result", "params", "version"], {"os": "Linux 6.1.2-some-build", "machine": "reference"}
+    rows = {"a.B.track_seconds": [[1.23456789e-5, None, math.nan, 4.0], [["'x'", "'y'"], ["1", "2"]], "1"]}
+    content = {"result_columns": columns, "params": params, "results": rows | {"a.C.track_bytes": [None, [], "1"]}}
+    found = json.loads(track.shortened(json.dumps(content)))
+    assert track.figures(found) == {"a.B.track_seconds('x', 1)": 1.235e-5, "a.B.track_seconds('y', 2)": 4}
+    assert found["params"] == {"os": "Linux", "machine": "reference"}
+    assert json.loads(track.shortened(json.dumps(params))) == found["params"]
+
+
 def run_with_noise(track, monkeypatch, factors, seed):
     """Compare two commits, of which the second takes `factors` times as long; a figure is never below its truth."""
     rng, counted = np.random.default_rng(seed), [0, 0]
