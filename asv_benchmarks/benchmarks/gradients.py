@@ -27,7 +27,7 @@ def gradients(cell, *shape, units, **options):
 class Cells(Timed):
     """A cell at a size."""
 
-    params = (CELLS, list(map(sizes.label, sizes.TRACKED[1:])))
+    params = (CELLS, list(map(sizes.label, sizes.TRACKED[3:])))
     param_names = ("cell", "size")
 
     def make(self, cell, size):

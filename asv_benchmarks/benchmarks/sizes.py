@@ -11,7 +11,7 @@ CELLS = [  # from one row of few units to one whose weights fill a cache
     (128, 100, 64, 256),
     (1, 500, 64, 512),
 ]
-TRACKED = [(1, 1000, 8, 128), (32, 100, 16, 64), (64, 200, 32, 128)]  # by asv
+TRACKED = [(1, 1000, 1, 32), (8, 1000, 1, 8), (1, 1000, 8, 128), (32, 100, 16, 64), (64, 200, 32, 128)]  # by asv
 USUAL = (32, 100, 16, 64)  # of what asv tracks at one size
 NORMALIZED = [(32, 100, 16, 64), (64, 200, 32, 128)]
 LAYERS = [(1, 1000, 8, 128), (32, 100, 16, 64), (64, 200, 32, 128)]
