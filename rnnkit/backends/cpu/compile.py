@@ -25,6 +25,7 @@ from rnnkit.backends.cpu.weight_sums import OuterProducts
 from rnnkit.backends.shared.prepack import prepacker
 from rnnkit.backends.shared.target import Target
 from rnnkit.compiler.ir.plan import STEP, Plan, RowPlan
+from rnnkit.compiler.planning.branches import branched
 from rnnkit.compiler.planning.describe import describe
 from rnnkit.compiler.planning.fusion import fuse
 from rnnkit.compiler.planning.planner import plan
@@ -121,8 +122,8 @@ class RowSources:
 
     def __call__(self, kind: Kind) -> Source:
         """The text for such calls."""
-        writer = RowSourceWriter if kind.lanes > 1 else SingleRowWriter
-        source = writer(self.of(kind), self.name, self.dtype, kind, LANES[self.dtype.name], GAP * CHECKED).run()
+        given = self.of(kind), self.name, self.dtype, kind, LANES[self.dtype.name], GAP * CHECKED
+        source = (RowSourceWriter(*given) if kind.lanes > 1 else SingleRowWriter(*given, arrange=branched)).run()
         if self.listener is not None:
             words = [word for word in ("masked", "traced", "coded") if getattr(kind, word)]
             self.listener(STEP, ", ".join([f"{kind.lanes} rows", *words]), source.text)

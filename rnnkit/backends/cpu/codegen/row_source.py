@@ -168,9 +168,6 @@ class RowSourceWriter(RowLines):
         lines = [f"{name} = word(n, {i})" for i, name in enumerate(HEAD[:10])]
         lines += [f"{name} = {self._pointer(what)}" for what, name in _POINTERS.items()]
         lines += ["wanted = output != 0"]
-        if not self.staging:  # of one row, each step writes an output, if only where nobody reads it
-            lines += ["shown, shown_row, shown_step = scratch, 0, 0", "if wanted:"]
-            lines += ["    shown, shown_row, shown_step = output, output_row, output_step"]
         for i in range(len(self.sizes)):
             lines += [f"{role}_{i} = {self._pointer((role, i))}" for role in ("initial", "final")]
             row, step = self._strides(i)
@@ -186,6 +183,9 @@ class RowSourceWriter(RowLines):
             name = buffer.name
             lines += [f"row_{name}, step_{name} = {row}, {step}", f"at_{name} = {self._pointer(buffer)}"]
         lines += self._memory()
+        if not self.staging:  # of one row, each step writes an output, if only where nobody reads it
+            lines += ["shown, shown_row, shown_step = unread_output, 0, 0", "if wanted:"]
+            lines += ["    shown, shown_row, shown_step = output, output_row, output_step"]
         lines += self.text(line for line in self.plan.lines if self.section(line) == PREPACK)
         rows = f"word(n, {len(HEAD) + 2 * (len(self.sizes) + len(self.placed))})"
         return [
@@ -208,6 +208,8 @@ class RowSourceWriter(RowLines):
 
         if self.gap:
             lines.append(f"allow(scratch, {moved}, {moved})")
+        if not self.staging:
+            place("unread_output", max(1, self.output.size) * self.number_bytes)
         for name, size in self._stages():
             place(f"staged_{name}", size * (self.block * self.number_bytes + LINE))
         for buffer in self.looked_up:
@@ -403,7 +405,14 @@ class RowSourceWriter(RowLines):
                 lines.append(now)
         lines += self._keep()
         lines += self._put()
+        if self.plan.messages and not self.exits:  # what follows is another's, or nobody's
+            lines += ["if some(failed):", "    start = steps", "    break"]
         return lines
+
+    @property
+    def exits(self) -> bool:
+        """Whether a row ends where it fails, in the middle of a step."""
+        return False
 
     def _inside(self) -> list[str]:
         """The lines of a step."""

@@ -6,6 +6,7 @@ scratch memory, one behind the other in the order of the steps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,6 @@ from rnnkit.compiler.ir.plan import (
     read_by,
     written_names,
 )  # fmt: skip
-from rnnkit.compiler.planning.branches import branched
 
 _STEPS = 512  # of a block, whose values stay in a first-level cache
 _COSTLY = 8  # lines that an expensive operation counts for
@@ -38,7 +38,13 @@ _PASSED = 2  # lines that it takes to pass a value
 
 
 class SingleRowWriter(RowSourceWriter):
-    """Writes the program for calls in which each thread has a row at a time."""
+    """Writes the program for calls in which each thread has a row at a time.
+
+    Parameters
+    ----------
+    arrange : callable
+        Lines of a plan with branches, see `rnnkit.compiler.planning.branches.branched`.
+    """
 
     def _block_size(self) -> int:
         return _STEPS
@@ -245,8 +251,9 @@ class SingleRowWriter(RowSourceWriter):
         lines += self.text(self.arranged)
         return lines + [f"store(staged_passed_{name} + k * {self.item}, {self.full(name)})" for name in out]
 
-    def __init__(self, plan, *arguments, **keywords):
-        super().__init__(plan, *arguments, **keywords)
+    def __init__(self, plan, *arguments, arrange: Callable[..., list[RowLine]]):
+        super().__init__(plan, *arguments)
+        self.arrange = arrange
         behind, inside = self.parts[1], set(map(id, self._mine()))
         others = [line for line in plan.lines if id(line) not in inside]
         last = [line for line in others if behind.intersection(given_by(line))]
@@ -267,7 +274,7 @@ class SingleRowWriter(RowSourceWriter):
         """The lines of the loop over steps, with branches."""
         kept = [name for _, names in self.kept for name in names]
         wanted = [*written_names(self.plan), *self.passed[1], *kept, self.plan.code]
-        return branched(self.plan, self._mine(), wanted, self.exits)
+        return self.arrange(self.plan, self._mine(), wanted, self.exits)
 
     @property
     def exits(self) -> bool:

@@ -55,12 +55,15 @@ class Function:
             times.update(_targets(statement))
         return {name for name, count in times.items() if count > 1}
 
-    @once
-    def assigned(self) -> dict[ast.stmt, set[str]]:
-        """The variables that each loop of it assigns."""
-        found: dict[ast.stmt, set[str]] = {}
-        _assigned(self.definition.body, found)
-        return found
+
+def assigned_by(definition: ast.FunctionDef) -> dict[ast.stmt, set[str]]:
+    """The variables that each loop of a function assigns; found once for each tree, of which threads may have several."""
+    found = getattr(definition, "assigned", None)
+    if found is None:
+        found = {}
+        _assigned(definition.body, found)
+        definition.assigned = found  # type: ignore[attr-defined]
+    return found
 
 
 class Kernel(Function):

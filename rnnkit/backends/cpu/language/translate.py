@@ -21,7 +21,7 @@ from llvmlite import ir
 
 from rnnkit.backends.cpu.language.builder import Block, Builder
 from rnnkit.backends.cpu.language.builder import Function as Written
-from rnnkit.backends.cpu.language.function import Function
+from rnnkit.backends.cpu.language.function import Function, assigned_by
 from rnnkit.backends.cpu.language.machine_code import Module, add_caller, declared
 from rnnkit.backends.cpu.simd.intrinsic import Emission, Intrinsic
 from rnnkit.backends.cpu.simd.kinds import BOOL, FLOAT64, INT, VOID, Kind, cast
@@ -114,7 +114,7 @@ class _Body:
 
     def write(self, name: str, gives: bool) -> tuple[ir.Function, Kind]:
         definition = self.function.definition
-        self.gives, self.assigned = gives or self.function.gives, self.function.assigned
+        self.gives, self.assigned = gives or self.function.gives, assigned_by(definition)
         result = INT if self.gives else VOID
         self.module = self.functions.module(self.function.directs)
         written = Written(self.module, ir.FunctionType(result.llvm, [kind.llvm for kind in self.kinds]), name)
