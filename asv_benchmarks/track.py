@@ -25,13 +25,12 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).parent
-RESULTS, HTML, PAGES = HERE / "results", HERE / "html", HERE / "pages"
+RESULTS, HTML = HERE / "results", HERE / "html"
 OWN, REFERENCE = "here", "reference"  # machines: this one, and that whose results are kept in the repository
 SMOKE = "# smoke: "  # before the case of a file that is run to see that it works
 ASV = pathlib.Path(sys.executable).with_name("asv")
 FACTOR, ROUNDS, TRIES = 1.1, 5, 2
 DIGITS = 4  # of a figure that is kept
-LINKS = re.compile(r'(src|href)="https://[^"]+/([^/"]+)"((?: (?:integrity|crossorigin|referrerpolicy)="[^"]*")+)')
 Figures = dict[str, float]
 
 
@@ -188,14 +187,10 @@ def shortened(text: str) -> str:
 
 
 def publish() -> int:
-    """Write asv's pages, and beside them what they load from elsewhere and the commits that they name."""
+    """Write asv's pages, and beside them the commits that they name; their scripts come from servers that asv names."""
     if not (RESULTS / "benchmarks.json").exists():  # in a new clone
         shutil.copy(RESULTS / REFERENCE / "benchmarks.json", RESULTS)
     asv("publish")
-    for path in PAGES.iterdir():
-        shutil.copy(path, HTML)
-    for page in HTML.glob("*.html"):
-        page.write_text(LINKS.sub(_beside, page.read_text(encoding="utf-8")), encoding="utf-8")
     lines = git("log", "--first-parent", "--format=%H%x09%cs%x09%s").splitlines()
     rows = [line.replace("&", "&amp;").replace("<", "&lt;").split("\t", 2) for line in lines]
     listed = "\n".join(f'<li id="{commit}"><code>{commit[:8]}</code> {day} {title}</li>' for commit, day, title in rows)
@@ -203,12 +198,6 @@ def publish() -> int:
     page = f"<!DOCTYPE html><meta charset='utf-8'><title>rnnkit: commits</title>{style}<ul>\n{listed}\n</ul>\n"
     (HTML / "commits.html").write_text(page, encoding="utf-8")
     return 0
-
-
-def _beside(link: re.Match) -> str:
-    kind, name, _ = link.groups()
-    here = next(one for one in (name, name.replace(".min.", ".")) if (PAGES / one).exists())
-    return f'{kind}="{here}"'
 
 
 def main() -> int:

@@ -212,16 +212,6 @@ def test_the_commit_that_made_a_benchmark_slower_is_named(track, guilty, monkeyp
     assert len(measured_commits) < 2 * track.ROUNDS + 2 * 5
 
 
-def test_the_pages_need_no_network(track):
-    asv = pytest.importorskip("asv")
-    for page in (pathlib.Path(asv.__file__).parent / "www").glob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        changed = track.LINKS.sub(track._beside, text)
-        assert not re.search(r"<(script|link)[^>]*https?:", changed), page.name
-        for name in re.findall(r'<(?:script|link)[^>]*(?:src|href)="([^"/]+\.(?:js|css))"', changed):
-            assert any((folder / name).exists() for folder in (page.parent, track.PAGES)), name
-
-
 def compare(*arguments) -> None:
     """Run the command that sets rnnkit beside other libraries, whichever of them are installed."""
     processes.run([sys.executable, FOLDER / "compare", *arguments], check=True)

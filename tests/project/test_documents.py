@@ -188,7 +188,7 @@ def tracked_texts() -> list[tuple[str, str]]:
     command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]  # a checkout may belong to another user
     listed = processes.run(command, check=True, cwd=ROOT).stdout
     found = []
-    for path in (one for one in listed.split("\0") if one and not one.startswith("asv_benchmarks/pages/")):
+    for path in filter(None, listed.split("\0")):
         content = (ROOT / path).read_bytes() if (ROOT / path).is_file() else b"\0"
         if b"\0" not in content:
             found.append((path, content.decode("utf-8")))

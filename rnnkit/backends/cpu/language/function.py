@@ -57,7 +57,7 @@ class Function:
 
 
 def assigned_by(definition: ast.FunctionDef) -> dict[ast.stmt, set[str]]:
-    """The variables that each loop of a function assigns; found once for each tree, of which threads may have several."""
+    """The variables that each loop of a function assigns, found once for each tree: threads may have several."""
     found = getattr(definition, "assigned", None)
     if found is None:
         found = {}
