@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 Described = TypeVar("Described", bound=Callable[..., Any])
@@ -66,8 +67,14 @@ def describe_by_bases(kind: type) -> None:
 
 def sections(thing: Any) -> dict[str, str]:
     """Return the sections of a docstring by their headings; what stands above the first one has the heading ''."""
-    first, *others = _HEADING.split(inspect.getdoc(thing) or "")
-    return {"": first.strip()} | {name: text.rstrip() for name, text in zip(others[::2], others[1::2], strict=True)}
+    return dict(_parted(thing.__doc__ or inspect.getdoc(thing) or ""))
+
+
+@cache
+def _parted(text: str) -> tuple[tuple[str, str], ...]:
+    first, *others = _HEADING.split(inspect.cleandoc(text))
+    rest = zip(others[::2], others[1::2], strict=True)
+    return ("", first.strip()), *((name, text.rstrip()) for name, text in rest)
 
 
 def text_of(sections: dict[str, str]) -> str:
@@ -81,7 +88,7 @@ def _parameters(thing, own: str, others: list[str]) -> str:
     They come in the order of the signature.
     """
     order = list(inspect.signature(thing).parameters)
-    entries = _entries(own)
+    entries = list(_entries(own))
     for text in others:
         told = {name for names, _ in entries for name in names}
         for names, rest in _entries(text):
@@ -91,7 +98,8 @@ def _parameters(thing, own: str, others: list[str]) -> str:
     return "\n".join(", ".join(names) + rest for names, rest in entries)
 
 
-def _entries(text: str) -> list[tuple[list[str], str]]:
+@cache
+def _entries(text: str) -> tuple[tuple[list[str], str], ...]:
     """Return what a section of parameters holds: names that stand together, and the text behind them."""
     found = [re.match(r"([\w*]+(?:, [\w*]+)*)(.*)", entry, re.DOTALL) for entry in re.split(r"\n(?=\S)", text)]
-    return [(one[1].split(", "), one[2]) for one in found if one]
+    return tuple((one[1].split(", "), one[2]) for one in found if one)
