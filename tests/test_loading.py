@@ -257,7 +257,7 @@ def check_values(path, arrays, about, rng, times):
             try:
                 for key in spots[spot][:-1]:
                     inside = inside[key]
-                inside[spots[spot][-1]] = BAD[rng.integers(len(BAD))]
+                inside[spots[spot][-1]] = copy.deepcopy(BAD[rng.integers(len(BAD))])  # which another change may change
             except (TypeError, LookupError):  # the other change has taken this place away
                 continue
         save_arrays(path, arrays, json.loads(json.dumps(changed)))
