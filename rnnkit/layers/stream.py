@@ -13,6 +13,7 @@ import numpy as np
 
 from rnnkit import tracebacks
 from rnnkit.arguments import integer, positive_integer
+from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.execution.execution import is_eager
 from rnnkit.hints import Array
 from rnnkit.layers.support import repeats, symbolic, validation
@@ -108,7 +109,10 @@ class Stream:
         self._initial: list[tuple[np.ndarray, ...]] = []
         self._found: list[tuple[np.ndarray, ...]] = []
         self._outputs: list[np.ndarray] = []
-        y = self._call([])
+        try:
+            y = self._call([])
+        except StepFailed:  # of zeros; a masked step takes anything
+            y = self._call(list(range(self.batch)))
         times = [self.layer.compute_output_shape((self.batch, steps, *self._features)) for steps in (1, 2)]
         self._in_time = [a != b for a, b in zip(*map(symbolic.shape_leaves, times), strict=True)]
         self._several, places = isinstance(y, (list, tuple, dict)), itertools.count()

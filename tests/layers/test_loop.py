@@ -503,3 +503,21 @@ def test_E21_what_a_loop_refuses(what):
     with pytest.raises(kind, match=told):
         call()
     assert gjr(X, **GIVEN).shape == (T,)
+
+
+@rk.loop
+def collatz(x, longest=0.0):
+    n, rounds = int(x), 0.0
+    while n != 1:  # which 0 never is
+        n = n // 2 if n % 2 == 0 else 3 * n + 1
+        rounds += 1
+    return rounds, max(longest, rounds)
+
+
+def test_a_loop_that_fails_for_zeros_is_streamed():
+    x = np.arange(1.0, 12)
+    stream = collatz.stream()
+    np.testing.assert_array_equal([stream.step(one) for one in x], collatz(x))
+    with pytest.raises(IndexError, match="more than"):
+        stream.step(0.0)
+    assert stream.step(27.0) == collatz(np.array([27.0]))[0]
