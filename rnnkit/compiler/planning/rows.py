@@ -8,7 +8,6 @@ what the array was before.
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections import ChainMap
@@ -137,6 +136,7 @@ class _Planner:
         self.changes = 0
         self.known: ChainMap[tuple, str] = ChainMap()
         self.used: set[str] = set()
+        self.taken: dict[str, int] = {}  # of a word, the next number behind it
         self.lines: list[RowLine] = self.plan.lines
         self.live = graph.live()
         self.open: frozenset = frozenset()  # the loops whose bodies are being written
@@ -175,9 +175,10 @@ class _Planner:
     def _name(self, wanted: str) -> str:
         wanted = re.sub(r"\W+", "_", wanted).strip("_") or "v"
         wanted = f"of_{wanted}" if wanted[0].isdigit() else wanted
-        # Words of the program itself don't end like this.
-        names = itertools.chain([f"{wanted}_"], (f"{wanted}_{i}_" for i in itertools.count()))
-        name = next(name for name in names if name not in self.used)
+        name = f"{wanted}_"  # words of the program itself don't end like this
+        while name in self.used:
+            name = f"{wanted}_{self.taken.get(wanted, 0)}_"
+            self.taken[wanted] = self.taken.get(wanted, 0) + 1
         self.used.add(name)
         return name
 

@@ -139,14 +139,15 @@ class SingleRowWriter(RowSourceWriter):
         """What passes from before the loop into it, and from it to what is behind."""
         before, behind = self.parts
         lines = [line for line in self.plan.lines if self.section(line) in (BLOCK, STEP)]
-        inside = [line for line in lines if not (before | behind).intersection(given_by(line))]
+        inside = self._mine()
         given = {name for line in inside for name in given_by(line) if self._is_passed(line)}
         written = set(written_names(self.plan, *(["output"] if behind else [])))
         into = {name for line in inside for name in read_by(line)} | written | {self.plan.code}
         out = {name for line in lines if behind.intersection(given_by(line)) for name in read_by(line)}
         out |= set(self.outputs) if behind else set()
         order = [name for line in lines for name in given_by(line)]
-        return [n for n in order if n in (into | out) & before], [n for n in order if n in out & (given | before)]
+        first, last = (into | out) & before, out & (given | before)
+        return [n for n in order if n in first], [n for n in order if n in last]
 
     @staticmethod
     def _is_passed(line) -> bool:
@@ -179,16 +180,12 @@ class SingleRowWriter(RowSourceWriter):
         for line in reversed(self.plan.lines):
             if isinstance(line, Pointwise) and line.name in wanted and line.name not in passed:
                 wanted.update(line.args)
-        lines = []
+        computed, lines = wanted - passed, []
         for line in self.plan.lines:
             for name in given_by(line):
                 if name in wanted and name in passed:
                     lines.append(self._back(name, f"vector.load_full_{dtype}"))
-            if (
-                isinstance(line, (Element, Pointwise))
-                and line.name in wanted - passed
-                and self.section(line) in (BLOCK, STEP)
-            ):
+            if isinstance(line, (Element, Pointwise)) and line.name in computed and self.section(line) in (BLOCK, STEP):
                 if isinstance(line, Element):
                     condition = " != 0.0" if line.kind == "bool" else ""
                     lines.append(f"{line.name} = ({self._several(line)}){condition}")
@@ -256,18 +253,17 @@ class SingleRowWriter(RowSourceWriter):
         self.arrange = arrange
         behind, inside = self.parts[1], set(map(id, self._mine()))
         others = [line for line in plan.lines if id(line) not in inside]
-        last = [line for line in others if behind.intersection(given_by(line))]
+        first, last = (
+            [line for line in others if behind.isdisjoint(given_by(line)) == early] for early in (True, False)
+        )
         read = [line for line in plan.lines if isinstance(line, Element)]  # some of them by other parts alone
-        self._note([*read, *(line for line in others if line not in last), *self.arranged, *last])
+        self._note([*read, *first, *self.arranged, *last])
 
     def _mine(self) -> list[RowLine]:
         """The lines of the loop over steps."""
-        before, behind = self.parts
-        return [
-            line
-            for line in self.plan.lines
-            if self.section(line) in (BLOCK, STEP) and not (before | behind).intersection(given_by(line))
-        ]
+        apart = set().union(*self.parts)
+        lines = [line for line in self.plan.lines if self.section(line) in (BLOCK, STEP)]
+        return [line for line in lines if apart.isdisjoint(given_by(line))]
 
     @once
     def arranged(self) -> list[RowLine]:
