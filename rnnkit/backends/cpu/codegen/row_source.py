@@ -314,7 +314,7 @@ class RowSourceWriter(RowLines):
     def _block(self) -> list[str]:
         """Some steps of a group."""
         if not self.staging:
-            return ["count = steps - start", "for k in range(count):", *indented(self._step()), "start += count"]
+            return ["count = steps - start", "for k in range(count):", *indented(self._step()), *self._next_block()]
         lines = [f"count = min({self.block}, steps - start)"]
         for buffer in self.given:
             if buffer.size:
@@ -331,7 +331,7 @@ class RowSourceWriter(RowLines):
         lines += ["for k in range(count):", *indented(self._step())]
         for name, at, row, step, size, wanted in written:
             lines += [f"if {wanted}:", *indented(self._moved("give", f"{at} + r * {row}", row, step, name, size))]
-        return [*lines, "start += count"]
+        return [*lines, *self._next_block()]
 
     def _placed(self, name, step, size) -> list[str]:
         """Where the first step of a block is staged, and bytes to the next: steps may stand the other way round."""
@@ -406,8 +406,13 @@ class RowSourceWriter(RowLines):
         lines += self._keep()
         lines += self._put()
         if self.plan.messages and not self.exits:  # what follows is another's, or nobody's
-            lines += ["if some(failed):", "    start = steps", "    break"]
+            lines += ["if some(failed):", "    break"]
         return lines
+
+    def _next_block(self) -> list[str]:
+        """Behind a block of steps."""
+        ends = ["if some(failed):", "    start = steps"] if self.plan.messages and not self.exits else []
+        return ["start += count", *ends]
 
     @property
     def exits(self) -> bool:

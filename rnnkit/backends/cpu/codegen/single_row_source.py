@@ -162,7 +162,7 @@ class SingleRowWriter(RowSourceWriter):
     def _block(self) -> list[str]:
         before, behind = self.parts
         if not before and not behind:
-            return ["count = steps - start", "for k in range(count):", *indented(self._step()), "start += count"]
+            return super()._block()
         lines = [f"count = min({self.block}, steps - start)"]
         if before:
             lines += self._at_once(before, [(f"passed_{n}", n) for n in self.passed[0]])
@@ -170,7 +170,7 @@ class SingleRowWriter(RowSourceWriter):
         if behind:
             lines += self._at_once(behind, [(f"output_{j}", name) for j, name in enumerate(self.outputs)])
             lines += self._shown()
-        return [*lines, "start += count"]
+        return [*lines, *self._next_block()]
 
     def _at_once(self, names, written) -> list[str]:
         """Lines for many steps at a time, with those of x that they read; what is written to where."""
