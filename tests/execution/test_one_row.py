@@ -25,17 +25,25 @@ def placed(x, states):
     return v[int(abs(x[2]) * 3) % 6] * x[0], (v,)
 
 
+def casts(x, states):
+    """A check that a decision hides, of what no state needs."""
+    k = int(x[0] * 5) if x[0] < 0.5 else 2
+    h = states.h + k
+    return h * x[1], (0.5 * h,)
+
+
 def layer(kind, sequences=True, state=True):
     if kind == "simple":
         return rk.SimpleRNN(5, seed=0, return_sequences=sequences, return_state=state)
     if kind == "gru":
         return rk.GRU(2, seed=0, return_sequences=sequences, return_state=state)
-    step, states = (of_many_steps, {"h": ()}) if kind == "decides" else (placed, {"v": 6})
+    step = {"decides": of_many_steps, "casts": casts, "placed": placed}[kind]
+    states = {"v": 6} if kind == "placed" else {"h": ()}
     cell = rk.cell(states=states, per_row=True)(step)()
     return rk.RNN(cell, return_sequences=sequences, return_state=state)
 
 
-@pytest.mark.parametrize("kind", ["simple", "gru", "decides", "placed"])
+@pytest.mark.parametrize("kind", ["simple", "gru", "decides", "casts", "placed"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_one_row_gets_what_it_gets_in_a_batch(kind, dtype):
     x = np.random.default_rng(0).normal(size=(3, STEPS, 3)).astype(dtype)
@@ -50,7 +58,7 @@ def test_one_row_gets_what_it_gets_in_a_batch(kind, dtype):
         same_bits(made.trajectory(x[:1]), [part[:1] for part in flat(made.trajectory(x))])
 
 
-@pytest.mark.parametrize("kind", ["simple", "gru", "decides", "placed"])
+@pytest.mark.parametrize("kind", ["simple", "gru", "decides", "casts", "placed"])
 def test_a_gradient_of_one_row_is_the_same_by_parts(kind):
     x = np.random.default_rng(0).normal(size=(1, STEPS, 3))
     made = layer(kind, state=False)
