@@ -144,7 +144,7 @@ def test_a_word_compiles(name, dtype, cc):
 
 
 @pytest.mark.parametrize("kind, cc", [("int32", (9, 0)), ("int64", (8, 0))])
-@pytest.mark.parametrize("name", [*OF_INTEGERS, *(INTEGER_OPERATIONS.keys() & OPERATIONS.keys())])
+@pytest.mark.parametrize("name", [*OF_INTEGERS, *(name for name in INTEGER_OPERATIONS if name in OPERATIONS)])
 def test_integers_stay_integers(name, kind, cc):
     operation = INTEGER_OPERATIONS.get(name)
     count = OF_INTEGERS.get(name) or len(set(re.findall(r"{\d}", operation.text)))
