@@ -92,12 +92,14 @@ _LATER = {
     "UnitNormalization": "rnnkit.layers.normalization",
     "UpSampling1D": "rnnkit.layers.moving_steps",
     "ZeroPadding1D": "rnnkit.layers.moving_steps",
+    "custom_gradient": "rnnkit.custom_gradients",
     "export_c": "rnnkit.c_code.export",
     "load_model": "rnnkit.loading",
     "loop": "rnnkit.layers.loop",
     "pad_sequences": "rnnkit.sequences.padding",
     "sequence_mask": "rnnkit.sequences.padding",
     "sequences_from_frame": "rnnkit.forecast.data.sequences",
+    "stop_gradient": "rnnkit.custom_gradients",
     "windows": "rnnkit.sequences.windows",
 }
 _SUBPACKAGES = (
@@ -191,6 +193,7 @@ __all__ = [
     "clear_cache",
     "constraints",
     "cuda",
+    "custom_gradient",
     "datasets",
     "distributed",
     "eager",
@@ -235,6 +238,7 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "stop_gradient",
     "tanh",
     "windows",
 ]

@@ -71,6 +71,10 @@ from rnnkit.cells.echo_state import (
 from rnnkit.cells.stacked import (
     StackedRNNCells,
 )
+from rnnkit.custom_gradients import (
+    custom_gradient,
+    stop_gradient,
+)
 from rnnkit.execution.execution import (
     eager,
 )
@@ -297,6 +301,7 @@ __all__ = [
     "clear_cache",
     "constraints",
     "cuda",
+    "custom_gradient",
     "datasets",
     "distributed",
     "eager",
@@ -341,6 +346,7 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "stop_gradient",
     "tanh",
     "windows",
 ]

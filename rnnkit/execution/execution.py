@@ -192,18 +192,19 @@ class Execution:
                 f"expected float weights for a gradient; those of {self.step.name!r} are stored as {self.stored}, and "
                 "quantize(None) takes them as float32"
             )
-        key = (record.training, tuple(constant.shape[1:] for constant in record.constants))
+        in_python = _eager.get() and pipeline.has_vjp(self.step)
+        key = (record.training, tuple(constant.shape[1:] for constant in record.constants), in_python)
         chosen = self.gradients.get(key)
         if chosen is None:
             with build_lock:
                 chosen = self.gradients.get(key)
                 if chosen is None:
-                    chosen = self.gradients[key] = self._differentiated(record)
+                    chosen = self.gradients[key] = self._differentiated(record, in_python)
         if self.device == "cuda" and pipeline.has_vjp(self.step):
             return on_host(chosen.vjp, record, checkpoint, truncate)
         return chosen.vjp(record, checkpoint, truncate)
 
-    def _differentiated(self, record):
+    def _differentiated(self, record, in_python):
         from rnnkit.execution import pipeline
 
         token = _eager.set(False)
@@ -213,7 +214,8 @@ class Execution:
             _eager.reset(token)
         shapes = tuple(constant.shape[1:] for constant in record.constants)
         if pipeline.has_vjp(self.step):
-            return pipeline.custom_vjp(self.step, self.run, self.dtype, shapes, record.training)
+            program = executor if self.device == "cpu" and not in_python else None
+            return pipeline.custom_vjp(self.step, self.run, self.dtype, shapes, record.training, program)
         return executor.differentiate()
 
     def output_shape(self) -> tuple[int, ...]:

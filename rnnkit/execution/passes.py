@@ -27,7 +27,7 @@ from rnnkit.compiler.ir import verify
 from rnnkit.compiler.ir.graph import Graph
 from rnnkit.compiler.ir.plan import SECTIONS, Plan
 from rnnkit.compiler.ir.printer import print_graph, print_plan
-from rnnkit.compiler.ir.simplify import simplify
+from rnnkit.compiler.ir.simplify import simplify, without_rules
 from rnnkit.compiler.tracing.trace import trace
 from rnnkit.execution import dump
 
@@ -68,7 +68,7 @@ def _columns(target, dtype):
     return lambda columns: target.columns(columns, dtype)
 
 
-def _check_traced(name, graph, step, dtype, weights, constant_shapes=(), training=False):
+def _check_traced(name, graph, step, dtype, weights, constant_shapes=(), training=False, *kinds):
     leaves: dict[tuple, tuple[int, ...]] = {("x", None): step.feature_shape}
     leaves |= {("state", i): shape for i, shape in enumerate(step.state_shapes)}
     leaves |= {("constant", i): shape for i, shape in enumerate(constant_shapes)}
@@ -118,15 +118,16 @@ def run(name: str, *arguments) -> Any:
     return made
 
 
-def read(step, dtype, weights, constant_shapes=(), training=False) -> Graph:
-    """From a step to its graph.
+def read(step, dtype, weights, constant_shapes=(), training=False, rules=False, by_vjp=False) -> Graph:
+    """From a step to its graph, with the user's rules for its gradient if they are wanted; vjps of cells are others.
 
     Raises
     ------
     Untraceable, MixesRows, ValueError
         See `rnnkit.compiler.tracing.trace.trace`.
     """
-    return run("simplify", run("trace", step, dtype, weights, constant_shapes, training))
+    graph = run("simplify", run("trace", step, dtype, weights, constant_shapes, training, False, by_vjp))
+    return graph if rules else without_rules(graph)
 
 
 def program(graph: Graph, target: Target, name: str, dtype, role: str = "forward", gradient: Callable | None = None):
@@ -144,7 +145,7 @@ def program(graph: Graph, target: Target, name: str, dtype, role: str = "forward
     gradient : callable, optional
         From a step's own program to what computes its gradients.
     """
-    dtype = np.dtype(dtype)
+    dtype, graph = np.dtype(dtype), without_rules(graph)
     title = ", ".join([name, dtype.name, role, *([] if target.name == "cpu" else [target.name])])
     made = run("fuse", run("plan", graph, target, dtype), graph, target, dtype)
     if "graph" in dump.wanted():

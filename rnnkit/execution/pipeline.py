@@ -15,8 +15,9 @@ from rnnkit.compiler.autodiff.forward import Tangent
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.weight_gradients import WeightGradients
 from rnnkit.compiler.ir.product_weights import product_weights as weights_of_products
+from rnnkit.compiler.ir.simplify import without_rules
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
-from rnnkit.compiler.tracing.trace import trace
+from rnnkit.compiler.tracing.trace import example, trace
 from rnnkit.execution import dump, passes
 
 __all__ = ["cache_info", "choose", "choose_cuda", "clear_cache", "compile_loss", "custom_vjp", "has_vjp", "tangent"]
@@ -49,7 +50,7 @@ def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent
         If the step can't be traced.
     """
     try:
-        return Tangent(passes.read(step, dtype, weights, constant_shapes, training), dtype)
+        return Tangent(passes.read(step, dtype, weights, constant_shapes, training, rules=True), dtype)
     except Untraceable as error:
         raise ValueError(no_gradient(step, error)).with_traceback(error.__traceback__) from None
 
@@ -72,7 +73,7 @@ def compile_loss(step, dtype, gradient=True):
     """
     dtype = np.dtype(dtype)
     try:
-        graph = passes.read(step, dtype, {})
+        graph = passes.read(step, dtype, {}, rules=True)
     except RecursionError:
         raise ValueError(f"expected {step.name!r} short enough to be read as a whole") from None
     except Untraceable as error:
@@ -109,7 +110,7 @@ def chain(step, dtype, constant_shapes=(), training=False):
     def traced(step):
         shapes = constant_shapes if step.takes_constants else ()
         try:
-            graph = passes.read(step, dtype, step.cell._all_weights(), shapes, training)
+            graph = passes.read(step, dtype, step.cell._all_weights(), shapes, training, rules=True)
         except Untraceable as error:
             raise ValueError(no_gradient(step, error)).with_traceback(error.__traceback__) from None
         return Pull(graph, dtype, shapes, step.feature_shape)
@@ -117,11 +118,45 @@ def chain(step, dtype, constant_shapes=(), training=False):
     return Chain(step, constant_shapes, training, traced)
 
 
-def custom_vjp(step, run, dtype, constant_shapes=(), training=False):
-    """What computes the gradients of such a step."""
+def custom_vjp(step, run, dtype, constant_shapes=(), training=False, executor=None):
+    """What computes the gradients of such a step: programs where its vjps can be read and an executor has one, too."""
     from rnnkit.backends.python.custom_vjp import CustomVJP
 
-    return CustomVJP(step, run, dtype, chain(step, dtype, constant_shapes, training), constant_shapes, training)
+    cells = chain(step, dtype, constant_shapes, training)
+    compiled = None if executor is None else _by_read_vjps(step, dtype, constant_shapes, training, executor, cells)
+    return compiled or CustomVJP(step, run, dtype, cells, constant_shapes, training)
+
+
+def _by_read_vjps(step, dtype, constant_shapes, training, executor, cells):
+    """The gradient of a step compiled with its cells' vjps; None if one isn't read as what it gives of numbers."""
+    weights = step.cell._all_weights()
+    try:
+        graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True, by_vjp=True)
+        pull = Pull(graph, np.float64, constant_shapes, step.feature_shape)
+        for seed in range(3):
+            if not _agree(step, graph, pull, cells, example(step, weights, constant_shapes, seed == 0, seed), training):
+                return None
+        target = CPU.of_step(without_rules(graph)) or CPU
+        return _gradient(target.adapt(graph), step, np.dtype(dtype), constant_shapes, target, executor)
+    except Exception:  # of the user's code, which was not written for symbols
+        return None
+
+
+def _agree(step, graph, pull, cells, given, training) -> bool:
+    """Whether what was read of vjps gives what they give, of two rows."""
+    x, states, weights, constants, draws = given
+    rng = np.random.default_rng(1)
+    d_output, *d_states = (rng.standard_normal((2, *node.shape)) for node in (graph.output, *graph.states))
+    with np.errstate(all="ignore"):
+        found = pull(x, states, weights, constants, draws, d_output, d_states)
+        wanted = cells.bind(weights)(x, states, constants, draws, training, d_output, tuple(d_states))
+
+    def flat(d_x, d_states, d_weights, d_constants):
+        sums = [np.broadcast_to(d_weights.get(name, 0.0), array.shape) for name, array in weights.items()]
+        return [d_x, *d_states, *sums, *d_constants]
+
+    pairs = zip(flat(*found), flat(*wanted), strict=True)
+    return all(np.allclose(a, b, rtol=1e-6, atol=1e-9 * max(1.0, np.abs(b).max(initial=0.0))) for a, b in pairs)
 
 
 def choose_stored(step, dtype, weights, constant_shapes=(), training=False, *, kind: str) -> Executor:
@@ -187,8 +222,8 @@ def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Exe
 def compile_step(step, dtype, weights, constant_shapes=(), training=False, target=CPU):
     """The program of a step that can be traced, with how its gradient is compiled."""
     dtype = np.dtype(dtype)
-    graph = passes.read(step, dtype, weights, constant_shapes, training)
-    target = target.of_step(graph) or target
+    graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True)
+    target = target.of_step(without_rules(graph)) or target
     graph = target.adapt(graph)
     gradient = partial(_gradient, graph, step, dtype, constant_shapes, target)
     return passes.program(graph, target, step.name, dtype, gradient=gradient)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnkit import activations as plain
+from rnnkit import custom_gradients
 from rnnkit.keras import activations, settings, tree
 from rnnkit.keras.left_out import LeftOut
 from rnnkit.keras.naming import by_order, namespace
@@ -102,8 +103,7 @@ WHY = {
     "batch_normalization layer_normalization rms_normalization dot_product_attention": "use the layer of that name",
     "associative_scan scan while_loop fori_loop": "write the step as a cell, rnnkit.cell, and run it with layers.RNN",
     "ctc_loss ctc_decode": "rnnkit has no CTC",
-    "custom_gradient jvp": "see rnnkit.Cell.vjp and rnnkit.jvp",
-    "stop_gradient": "set layer.trainable = False, or compute the array before the model",
+    "jvp": "see rnnkit.jvp",
     "fft fft2 ifft2 irfft rfft stft istft": "compute it before the model, with np.fft",
     "segment_max segment_min segment_prod segment_sum scatter scatter_update slice_update": "write NumPy's x[i] = y, "
     "np.add.at or np.where",
@@ -255,6 +255,16 @@ def divide_no_nan(x1, x2):
     """``x1 / x2``, and 0 where `x2` is 0."""
     none = np.equal(x2, 0)
     return np.where(none, 0.0, x1 / np.where(none, 1.0, x2))
+
+
+def stop_gradient(variable):
+    """The array, through which no gradient goes."""
+    return custom_gradients.stop_gradient(variable)
+
+
+def custom_gradient(f):
+    """A function that returns its value and how a cotangent goes back, see `rnnkit.custom_gradient`."""
+    return custom_gradients.custom_gradient(f)
 
 
 def erf(x):

@@ -34,6 +34,7 @@ _PUBLIC = (
 )
 _FUNCTIONS = (
     "rnnkit.activations",
+    "rnnkit.custom_gradients",
     "rnnkit.losses",
     "rnnkit.metrics",
 )  # whose functions take arrays and do nothing else

@@ -311,7 +311,9 @@ class Cell(Configurable):
         """One step of a batch, normalized: flat states in, ``(output, flat states)`` out."""
         if self.per_row:
             return advance_rows(self._advance_one, x, states, constants, training, draws)
-        return self._advance_one(x, states, constants, training, draws)
+        result = self._advance_one(x, states, constants, training, draws)
+        answer = getattr(type(x), "__rnnkit_vjp__", None) if self._has_vjp() else None
+        return result if answer is None else answer(x, self, states, constants, training, draws, result)
 
     def _advance_one(self, x, states, constants, training, draws, read=None):
         given = {"constants": constants, "training": training, "draws": Values(draws)}
@@ -416,7 +418,7 @@ def complete_pull(result, cell, x, states, constants):
             raise ValueError(
                 f"expected the vjp of {name!r} to return {what} of shape {array.shape}, got {np.shape(given)}"
             )
-        return real(given, what)
+        return given if hasattr(given, "__rnnkit_vjp__") else real(given, what)
 
     weights = cell._all_weights()
     if not isinstance(d_weights, Mapping | None):

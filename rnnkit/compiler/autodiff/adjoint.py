@@ -155,7 +155,7 @@ class _Split:
     def _is_cheap(node) -> bool:
         # What is saved are floats of each step: integers, and all rounds of loops, are computed again.
         pointwise = node.pointwise and not node.operation.expensive
-        again = node.is_integer or node.op in ("view", "concatenate", *BY_ROW) or bool(loops_of(node))
+        again = node.is_integer or node.op in ("view", "concatenate", "ruled", *BY_ROW) or bool(loops_of(node))
         return again or pointwise
 
     def _is_known(self, node) -> bool:
@@ -171,7 +171,7 @@ class _Split:
                 continue
             seen.add(one.id)
             if self._is_cheap(one):
-                stack.extend(reversed(one.args))
+                stack.extend(reversed(one.made_of))
                 continue
             if keep:
                 self.residuals[one.id] = len(self.residuals)
@@ -186,7 +186,7 @@ class _Split:
             top = stack[-1]
             if top.id not in copies:
                 leaf = self._leaf(top)
-                if leaf is None and (missing := [a for a in top.args if a.id not in copies]):
+                if leaf is None and (missing := [a for a in top.made_of if a.id not in copies]):
                     stack.extend(missing)
                     continue
                 copies[top.id] = self._copied(top) if leaf is None else leaf
@@ -210,6 +210,8 @@ class _Split:
         return None
 
     def _copied(self, node) -> Node:
+        if node.op == "ruled":
+            return self.copies[node.args[0].id]
         self.backward.locate = lambda: node.line
         return self.backward.again(node, [self.copies[a.id] for a in node.args])
 
@@ -219,7 +221,10 @@ class _Split:
         """Source and rows of an operand that stands in an input, a state or a residual; else None."""
         index = np.arange(node.size)
         source = node
-        while source.op == "view" and source.id not in self.residuals:
+        while source.op in ("view", "ruled") and source.id not in self.residuals:
+            if source.op == "ruled":
+                source = source.args[0]
+                continue
             index = source.attr.index(source.args[0].shape).reshape(-1)[index]
             source = source.args[0]
         if source.id in self.residuals and source.id in self.step:

@@ -167,6 +167,8 @@ class Reverse:
             array, index, value = node.args
             self.add(value, graph.take(g, index))
             self.add(array, graph.put(g, index, graph.literal(np.zeros(value.shape))))
+        elif node.op == "ruled":
+            self._ruled(node, g)
         elif node.attr.rule is not None:
             self._function(node, g)
         elif not node.attr.flat:
@@ -231,6 +233,34 @@ class Reverse:
         """Rows with a cotangent; zeros for the others, whatever stands there."""
         return node if some is None else self.graph.pointwise("where", some, node, self.graph.literal(0.0))
 
+    def _ruled(self, node, g):
+        """By the user's rule, with the cotangent in the place of the input that stands for it."""
+        count = len(node.args) // 2
+        own = self.graph.add(node.attr[0], (), node.shape, node.attr[1])
+        cotangents = _replaced(self.graph, node.args[1 + count :], own, g)
+        for arg, c in zip(node.args[1 : 1 + count], cotangents, strict=True):
+            if c.shape == node.shape:
+                c = self._guarded(node, g, c)
+            if outer := self._as_outer(arg, c):
+                self.outer.setdefault(arg.id, []).append(outer)
+                continue
+            if c.size < arg.size:
+                c = broadcast(self.graph, c, arg.shape)
+            self._sum_to(arg, c)
+
+    def _as_outer(self, weight, c) -> tuple[Node, Node] | None:
+        """The two nodes whose outer product is what a row adds to a weight's cotangent; None for anything else."""
+        while (c.op == "view" and c.attr.key[0] == "reshape") or (c.op == "sum" and c.size == c.args[0].size):
+            (c,) = c.args
+        if weight.batched or len(weight.shape) != 2 or c.op != "multiply" or not all(a.batched for a in c.args):
+            return None
+        n, m = weight.shape
+        a, g = c.args
+        a, g = (a, g) if a.shape[:2] == (n, 1) and g.shape[:2] == (1, m) else (g, a)
+        if (a.shape[:2], g.shape[:2], a.size, g.size) != ((n, 1), (1, m), n, m):
+            return None
+        return self.graph.reshape(a, (n,)), self.graph.reshape(g, (m,))
+
     def _function(self, node, g):
         """A function of weights alone: its rule is another, for each argument."""
         for i, arg in enumerate(node.args):
@@ -244,6 +274,24 @@ class Reverse:
             others = [n for j, n in enumerate(node.args) if j != i]
             letters = ",".join([output, *(s for j, s in enumerate(inputs) if j != i)])
             self.add(arg, self.graph.einsum(f"{letters}->{inputs[i]}", g, *others))
+
+
+def _replaced(graph: Graph, nodes, old: Node, new: Node) -> list[Node]:
+    """Nodes as they are of another node in the place of one."""
+    made, stack = {old.id: new}, list(nodes)
+    while stack:
+        node = stack[-1]
+        if node.id in made:
+            stack.pop()
+        elif missing := [a for a in node.args if a.id not in made]:
+            stack += missing
+        elif node.op == "loop":
+            raise ValueError(f"expected a rule of a gradient without loops, got one in the line {node.line!r}")
+        else:
+            args = [made[a.id] for a in node.args]
+            same = all(a is b for a, b in zip(args, node.args, strict=True))
+            made[stack.pop().id] = node if same else graph.again(node, args)
+    return [made[node.id] for node in nodes]
 
 
 def symbol_of(way, node, rank) -> Symbol:

@@ -70,7 +70,7 @@ class Evaluation:
                 continue
             if node.op == "loop" and node.id not in loops:
                 loops[node.id] = _Rounds(node, dtype, rounds)
-            args = loops[node.id].args if node.op == "loop" else node.args
+            args = loops[node.id].args if node.op == "loop" else node.made_of
             if missing := [a for a in args if a.id not in seen]:
                 stack.extend(missing)
                 continue
@@ -82,6 +82,8 @@ class Evaluation:
                 elif node.op == "literal":
                     with np.errstate(over="ignore"):  # in float32, 1e300 is infinity
                         self._literals[node.id] = np.asarray(node.attr, kinds.dtype_of(node.kind, dtype))
+                elif node.op == "ruled":
+                    self._steps.append((node.id, _same, [node.args[0].id]))
                 elif node.op == "loop":
                     self._steps.append((node.id, loops[node.id], [a.id for a in args]))
                 else:
@@ -96,6 +98,10 @@ class Evaluation:
         for number, function, arguments in self._steps:
             values[number] = function(*[values[a] for a in arguments])
         return values
+
+
+def _same(array):
+    return array
 
 
 class _Rounds:

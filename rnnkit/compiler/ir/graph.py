@@ -110,6 +110,8 @@ class Node:
         (batched features ``(…, K)`` times a weight ``(K, N)``; ``attr`` is "sparse" or None), ``einsum``, ``inverse``
         and ``function`` (of weights alone, any of NumPy's). In steps of one row also ``take`` (of an array the element
         at a place along its first axis), ``put`` (an array with another element there), and those of a `Loop`.
+        ``ruled`` is its first operand, whose cotangent goes back by a rule of the user's: the others are what it goes
+        to, then as many cotangents, in terms of the input that ``attr`` names. No program has it.
     shape : tuple of int
         Without the batch axis.
     kind : str
@@ -140,6 +142,11 @@ class Node:
     @property
     def pointwise(self) -> bool:
         return self.op in POINTWISE
+
+    @property
+    def made_of(self) -> tuple[Node, ...]:
+        """The operands that its value is computed of."""
+        return self.args[:1] if self.op == "ruled" else self.args
 
     @property
     def is_integer(self) -> bool:
@@ -180,6 +187,7 @@ class Graph:
     tests: list[Node] = field(default_factory=list)  # those of them that are asked with a loop's condition
     implied: set[int] = field(default_factory=set)  # checks of what a loop tells itself
     messages: tuple[str, ...] = ()
+    by_vjp: bool = False  # read with the vjps of cells, too
     whole: bool = False  # read for NumPy alone, where two batches are multiplied as matrices
     read: Any = None  # while a step of one row is read: its `rnnkit.compiler.tracing.control_flow.Reader`
     moved: dict[int, tuple] | None = None  # meanwhile: arrays written to, and what they held at first

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from rnnkit.compiler.ir.graph import INPUTS, Graph, Node, View
 
 Rule = Callable[[Graph, Node, tuple[Node, ...]], Node | None]
@@ -17,7 +19,7 @@ Rule = Callable[[Graph, Node, tuple[Node, ...]], Node | None]
 
 def simplify(graph: Graph) -> Graph:
     """The same step, rewritten by `RULES`, with its nodes in the same order; loops carry what is read of them."""
-    new = rebuilt(graph, RULES)
+    new = rebuilt(graph, (*RULES, row_without_axis) if graph.by_vjp else RULES)
     return new if len(new.live()) == len(new.nodes) else rebuilt(new, ())  # without the nodes that were rewritten
 
 
@@ -34,9 +36,44 @@ def stable_sigmoid(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | N
     return None
 
 
+def without_rules(graph: Graph) -> Graph:
+    """The same step where no gradient is asked for: what has a rule of the user's is its value."""
+    if all(node.op != "ruled" for node in graph.nodes):
+        return graph
+    return rebuilt(graph, (_value_of,), lambda node: node.made_of)
+
+
+def _value_of(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+    if node.op == "ruled":
+        return args[0]
+    if node.op == "view" and node.args[0].op == "ruled" and args[0].op == "concatenate":  # of several values, one
+        places = node.attr.index(args[0].shape)
+        ends = np.cumsum([part.size for part in args[0].args])
+        return args[0].args[int(np.searchsorted(ends, places[0], "right"))] if places.size else None
+    return None
+
+
 def product_by_parts(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
     """A product of a concatenation as the sum of the parts' products, so that each can leave the time loop."""
     return _by_parts(graph, *args) if node.op == "product" and _is_joined(args[0]) else None
+
+
+def row_without_axis(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+    """What a vjp computes of a batch of one row as the step does it of a row, so that it is computed once."""
+    if node.shape[:1] != (1,) or not (node.pointwise or node.op == "product"):
+        return None
+    rows = [_row_of(a, len(node.shape)) for a in (args if node.pointwise else args[:1])]
+    if any(a is None for a in rows):
+        return None
+    found = graph.pointwise(node.op, *rows) if node.pointwise else graph.product(rows[0], args[1])
+    return graph.reshape(found, node.shape) if found.shape == node.shape[1:] and found.kind == node.kind else None
+
+
+def _row_of(node: Node, rank: int) -> Node | None:
+    if len(node.shape) < rank:
+        return node
+    own = node.op == "view" and node.attr.key[0] == "reshape" and node.args[0].shape == node.shape[1:]
+    return node.args[0] if own else None
 
 
 RULES: tuple[Rule, ...] = (stable_sigmoid, product_by_parts)

@@ -119,6 +119,7 @@ def check_graph(graph: Graph, after: str, leaves: Leaves, states: Iterable[Shape
             report.node(node, f"stands at place {i}: a node's number is its place, and each is made once")
     results = {"the output": graph.output} | {f"state {i}": node for i, node in enumerate(graph.states)}
     results |= {f"residual {name}": node for name, node in graph.residuals.items()}
+    leaves = {**leaves, **{node.attr: node.shape for node in graph.nodes if node.op == "ruled"}}
     _check_nodes(graph.nodes, report, leaves, graph.sparse)
     for what, node in results.items():
         if node is None or not (0 <= node.id < len(graph.nodes) and graph.nodes[node.id] is node):
@@ -173,7 +174,7 @@ def _check_operation(node: Node, report: _Report) -> None:
         count = node.attr.count(",") + 1
     elif node.op == "loop":
         count = 2 * node.attr.count + 1
-    elif node.op in ("concatenate", "function"):
+    elif node.op in ("concatenate", "function", "ruled"):
         count = max(1, len(node.args))
     else:
         return report.node(node, "is no operation that there is")
@@ -304,6 +305,8 @@ def _shape(node: Node) -> Shape | None:
             raise ValueError("a round changes what it carries")
     if node.op == "result":
         return node.args[0].args[node.attr].shape
+    if node.op == "ruled":
+        return shapes[0]
     if node.op in ("loop", "round"):
         return ()
     if node.op == "inverse":
@@ -397,7 +400,7 @@ def _sorted(nodes: Iterable[Node]) -> list[Node]:
         node = stack.pop()
         if node.id not in found:
             found[node.id] = node
-            stack.extend(node.args)
+            stack.extend(node.made_of)
     return [found[number] for number in sorted(found)]
 
 

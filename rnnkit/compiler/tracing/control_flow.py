@@ -25,6 +25,7 @@ import numpy as np
 from rnnkit.compiler.tracing import places
 from rnnkit.compiler.tracing.batch_axis import ReadsValues, Untraceable
 from rnnkit.compiler.tracing.broadcasting import lift
+from rnnkit.compiler.tracing.custom_gradient import with_rule
 from rnnkit.compiler.tracing.decisions import (
     Memory,
     Partly,
@@ -258,6 +259,8 @@ class Reader(Expressions):
             return self._read(function.node, function.signature.bind(*args, **keywords), function.lookup, function)
         if (rule := _rule(function)) is not None and (_is_of_symbols(args, keywords) or rule in STATIC):
             return rule(self, *args, **keywords)
+        if hasattr(function, "with_rule") and _is_of_symbols(args, keywords):
+            return with_rule(self.call, function, args, keywords)
         if hasattr(function, "py_func"):
             function, self.compiles = function.py_func, True
         if isinstance(function, functools.partial):
@@ -303,7 +306,7 @@ class Reader(Expressions):
             if self.live is not False:
                 self.leave_function(None)
             self.join([replace(way, names={"": way.names[RETURNED]}) for way in frame.returns])
-            result = frame.names.get("")
+            result, frame.names = frame.names.get(""), frame.last  # which a function that it returns reads
             if not self.frames[:-1]:
                 self.roots.append(frame.last)
             self.place = place

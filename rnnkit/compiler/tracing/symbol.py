@@ -146,6 +146,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __rnnkit_function__(self, name, args):
         return RULES["pointwise"](name, *args)
 
+    def __rnnkit_custom_gradient__(self, function, args, keywords):
+        return RULES["custom_gradient"](function, args, keywords)
+
+    def __rnnkit_vjp__(self, cell, *given):
+        """What a step gives, going back by the vjp of its cell where that is read."""
+        return RULES["vjp"](self, cell, *given) if self.graph.by_vjp else given[-1]
+
     def __getattr__(self, name):
         if (method := RULES["method"](self, name)) is not None:
             return method

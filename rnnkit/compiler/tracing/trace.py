@@ -33,7 +33,7 @@ _ROUNDS = 300  # of a loop, in the check on numbers
 _TOLERANCE = 1e-5  # of each array's largest value: a graph that computes something else is off by far more
 
 
-def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False) -> Graph:
+def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False, by_vjp=False) -> Graph:
     """The graph of a step.
 
     Parameters
@@ -48,6 +48,8 @@ def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False)
     training : bool
     whole : bool
         Whether NumPy alone evaluates the graph, which then multiplies batches of matrices as such.
+    by_vjp : bool
+        Whether the vjps that cells have of their own are read, too.
 
     Raises
     ------
@@ -59,21 +61,21 @@ def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False)
         If the graph computes something else than the step.
     """
     try:
-        return _trace(step, dtype, weights, constant_shapes, training, whole)
+        return _trace(step, dtype, weights, constant_shapes, training, Graph(whole=whole, by_vjp=by_vjp))
     except UsesLength as error:
         shapes = (step.feature_shape, *step.state_shapes, *constant_shapes, *step.draws.values())
         taken = {n for shape in (*shapes, *(w.shape for w in weights.values())) for n in shape}
         try:
             with rows_stand_for(next(n for n in range(127, 10**6, 2) if n not in taken)):
-                return _trace(step, dtype, weights, constant_shapes, training, whole)
+                return _trace(step, dtype, weights, constant_shapes, training, Graph(whole=whole, by_vjp=by_vjp))
         except RowsDiffer:
             raise
         except Exception:
             raise error from None
 
 
-def _trace(step, dtype, weights, constant_shapes, training, whole):
-    graph, watch = Graph(whole=whole), _Watch(step)
+def _trace(step, dtype, weights, constant_shapes, training, graph):
+    watch = _Watch(step)
     graph.locate = watch
     graph.sparse = step.cell._sparse_weights()
     graph.weights = {id(array): name for name, array in weights.items()}

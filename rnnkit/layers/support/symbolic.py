@@ -15,6 +15,7 @@ import numpy as np
 from rnnkit import allocation, tracebacks
 from rnnkit.hints import DType, Shape
 from rnnkit.layers.support import device_transfer, validation
+from rnnkit.serialization.registry import name_of
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
@@ -137,6 +138,9 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __rnnkit_function__(self, name: str, arguments: Any) -> Any:
         return RECORD[0](f"rnnkit:{name}", arguments, {})
+
+    def __rnnkit_custom_gradient__(self, function: Any, arguments: Any, keywords: Any) -> Any:
+        return RECORD[0](name_of(function), arguments, keywords)
 
 
 def _reduction(name):

@@ -1,5 +1,6 @@
 """Cells that say themselves how cotangents go back: jitted, in stacks, under masks, and what they are told."""
 
+import contextlib
 import copy
 
 import numpy as np
@@ -464,3 +465,69 @@ def test_its_jacobian(made):
     by_x = np.concatenate(list(by_x.values()), axis=1) if isinstance(by_x, dict) else by_x
     of_states = np.einsum("bij,bj->bi", jacobian.matrix, wide(d_states)) + np.einsum("bij,bj->bi", by_x, d_x)
     np.testing.assert_allclose(of_states, wide(slope[1:]), rtol=0, atol=1e-8)
+
+
+# Vjps that are read, and compiled with the step
+
+
+def surrogate(x, states, weights, d_output, d_states, *, beta):
+    """Of `spiking`, with a slope where there is none."""
+    v, s = states
+    z = beta * v * (1 - s) + x @ weights.kernel + s @ weights.recurrent_kernel
+    dz = d_states[0] + (d_output + d_states[1]) / (1 + 10 * np.abs(z - 1)) ** 2
+    d_s = dz @ weights.recurrent_kernel.T - dz * beta * v
+    return (
+        dz @ weights.kernel.T,
+        (dz * beta * (1 - s), d_s),
+        {"kernel": x.T @ dz, "recurrent_kernel": np.einsum("bi,bj->ij", s, dz)},
+    )
+
+
+@rk.cell(states={"v": "units", "s": "units"}, weights=SPEC, vjp=surrogate)
+def spiking(x, states, weights, *, beta=0.9):
+    v, s = states
+    z = beta * v * (1 - s) + x @ weights.kernel + s @ weights.recurrent_kernel
+    s = (z > 1) * 1.0
+    return s, (z, s)
+
+
+@pytest.mark.parametrize("cells", [lambda: spiking(5), lambda: spiking(40), lambda: [spiking(5), rk.GRUCell(4)]])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_vjp_that_is_read_gives_what_it_gives_in_python(cells, masked, backwards, rng):
+    x = 2 * rng.normal(size=(3, 12, 4))
+    mask = rng.random((3, 12)) < 0.7 if masked else None
+    found = []
+    layer = rk.RNN(cells(), return_sequences=True, go_backwards=backwards, dtype="float64", seed=3)
+    layer(x)
+    for in_python in (False, True):
+        with rk.eager() if in_python else contextlib.nullcontext():
+            y, pullback = layer.vjp(x, mask=mask, checkpoint=5)
+            found.append(pullback(np.cos(np.arange(y.size)).reshape(y.shape)))
+    assert "a Python loop" in layer.explain()  # by which the second went
+    compiled, python = ([one.x, *one.weights.values(), *flat(one.initial_state)] for one in found)
+    for got, wanted in zip(compiled, python, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_a_vjp_that_cannot_be_read_goes_by_python(rng):
+    """One that looks at values, one that mixes rows, and one that counts its calls."""
+    calls = []
+
+    def looks(x, states, d_output, d_states):
+        return (d_output if np.all(np.isfinite(x)) else 0 * d_output), (d_states[0],), {}
+
+    def mixes(x, states, d_output, d_states):
+        return d_output / max(1, len(x)), (d_states[0],), {}
+
+    def counts(x, states, d_output, d_states):
+        calls.append(float(x.sum()))
+        return d_output, (d_states[0],), {}
+
+    x = rng.normal(size=(3, 5, 2))
+    for back, factor in ((looks, 1.0), (mixes, 1 / 3), (counts, 1.0)):
+        layer = rk.RNN(rk.cell(states={"h": "units"}, vjp=back)(lambda x, states: (x, states))(2), dtype="float64")
+        y, pullback = layer.vjp(x)
+        np.testing.assert_allclose(pullback(np.ones_like(y)).x[:, -1], factor)
+        assert "a Python loop" in layer.explain()
+    assert len(calls) >= 1

@@ -1,0 +1,131 @@
+"""Functions of a step that say themselves how cotangents go back through them: see `rnnkit.custom_gradient`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rnnkit.compiler.ir.graph import Node, View
+from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.compiler.tracing.broadcasting import find_symbol, lift
+from rnnkit.compiler.tracing.symbol import RULES, Symbol
+
+
+def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: dict) -> Any:
+    """The value of such a function on symbols; ``call(function, arguments, keywords)`` reads a function.
+
+    Raises
+    ------
+    Untraceable
+        If the function, or its rule, does not give what it has to.
+    """
+    name = function.__name__
+    made = call(function.with_rule, arguments, keywords)  # type: ignore[attr-defined]
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise Untraceable(f"{name!r}, which returns no pair (value, rule), as rk.custom_gradient has it")
+    like = find_symbol(*arguments)
+    assert like is not None, "it is called on symbols"
+    several = isinstance(made[0], (tuple, list))
+    values = [lift(like, one) for one in (made[0] if several else made[:1])]
+    if wrong := [one.dtype for one in values if not one.is_float]:
+        raise Untraceable(f"{name!r}, which has a rule for its gradient and gives {wrong[0]}; write astype(float)")
+    axis = next((one.axis for one in values if one.axis is not None), None)
+    if any(one.axis != axis for one in values):
+        raise Untraceable(f"{name!r}, of whose results only some have the batch axis")
+    found, given = _rule(like, values, lambda d: call(made[1], tuple(d), {}))
+    pairs = list(_pairs(name, arguments, found, like))
+    parted = _ruled(like, values, pairs, given)
+    return tuple(parted) if several else parted[0]
+
+
+def by_vjp(x: Symbol, cell, states, constants, training, draws, result) -> tuple[Any, tuple]:
+    """The output and the states of a step, whose cotangents go back by the cell's own vjp, read for one row."""
+    output, new = result
+    values = [lift(x, one) for one in (output, *new)]
+
+    def row(array):
+        return array.made(array.graph.reshape(array.node, (1, *array.node.shape))) if array.axis == 0 else array
+
+    def pulled(d):
+        own = row(x), tuple(map(row, states)), tuple(map(row, constants))
+        d_output, *d_states = map(row, d)
+        return cell._pull(*own, training, {name: row(one) for name, one in draws.items()}, d_output, tuple(d_states))
+
+    (d_x, d_states, d_weights, d_constants), given = _rule(x, values, pulled)
+    weights = cell._all_weights()
+    cotangents = [(x, d_x), *zip((*states, *constants), (*d_states, *d_constants), strict=True)]
+    pairs = [(arg.node, x.graph.reshape(lift(x, c).node, arg.node.shape)) for arg, c in cotangents]
+    pairs += [(lift(x, weights[name]).node, lift(x, c).node) for name, c in d_weights.items()]
+    output, *new = _ruled(x, values, pairs, given)
+    return output, tuple(new)
+
+
+def _rule(like: Symbol, values: list[Symbol], rule: Callable) -> tuple[Any, tuple]:
+    """What a rule gives for the cotangents of values, and the input that stands for all of these."""
+    graph, joined = like.graph, _joined(values)
+    number = sum(node.op == "ruled" for node in graph.nodes)
+    given = "sequence" if joined.batched else "weight", ("cotangent", number)
+    d = graph.add(given[0], (), joined.shape, given[1])
+    checks = len(graph.checks)
+    found = rule(_parted(like, d, values))
+    del graph.checks[checks:]  # what only a gradient computes is no reason for a step to fail
+    return found, given
+
+
+def _ruled(like: Symbol, values: list[Symbol], pairs: list[tuple[Node, Node]], given: tuple) -> list[Symbol]:
+    """The values, from whose cotangents a rule makes those of nodes."""
+    graph, joined = like.graph, _joined(values)
+    cotangents = [graph.as_float(c) for _, c in pairs]
+    made = graph.add("ruled", (joined, *(node for node, _ in pairs), *cotangents), joined.shape, given)
+    return _parted(like, made, values)
+
+
+def _joined(values: list[Symbol]) -> Node:
+    """All values as one node."""
+    nodes = [one.graph.as_float(one.node) for one in values]
+    if len(nodes) == 1:
+        return nodes[0]
+    graph = values[0].graph
+    return graph.concatenate([graph.reshape(node, (node.size,)) for node in nodes], 0)
+
+
+def _parted(like: Symbol, node: Node, values: list[Symbol]) -> list[Symbol]:
+    """Parts of a node as `_joined` puts values together."""
+    if len(values) == 1:
+        return [like.made(node, values[0].axis)]
+    found, low, graph = [], 0, like.graph
+    for one in values:
+        high = low + one.node.size
+        part = graph.view(node, View.item((slice(low, high),), ("along", 0, low, high)))
+        found.append(like.made(graph.reshape(part, one.node.shape), one.axis))
+        low = high
+    return found
+
+
+def _pairs(name, arguments, found, like):
+    """The arguments that have a cotangent, with it."""
+    given = [None] * len(arguments) if found is None else found if isinstance(found, (tuple, list)) else [found]
+    if len(given) != len(arguments):
+        raise Untraceable(f"the rule of {name!r}, which gives {len(given)} cotangents for {len(arguments)} arguments")
+    for argument, c in zip(arguments, given, strict=True):
+        if isinstance(argument, Symbol) and argument.is_float and c is not None:
+            c = lift(like, c)
+            shapes = argument.node.shape, c.node.shape
+            try:
+                whole = np.broadcast_shapes(*shapes)
+            except ValueError:
+                whole = ()
+            if whole not in shapes:
+                raise Untraceable(
+                    f"the rule of {name!r}, which gives a cotangent of shape {shapes[1]} for an argument of shape "
+                    f"{shapes[0]}, without the batch axis"
+                )
+            yield argument.node, c.node
+
+
+RULES["vjp"] = by_vjp
+RULES["custom_gradient"] = lambda function, arguments, keywords: with_rule(
+    lambda one, args, named: one(*args, **named), function, arguments, keywords
+)
