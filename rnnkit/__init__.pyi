@@ -38,6 +38,10 @@ from rnnkit.activations import (
     softsign,
     tanh,
 )
+from rnnkit.analysis.curvature import (
+    hessian,
+    hvp,
+)
 from rnnkit.analysis.gradcheck import (
     gradcheck,
 )
@@ -316,6 +320,8 @@ __all__ = [
     "gradcheck",
     "hard_sigmoid",
     "hard_silu",
+    "hessian",
+    "hvp",
     "initializers",
     "interop",
     "jacobian",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -122,18 +123,30 @@ class Jacobian:
 
 @tracebacks.edge
 def jacobian(
-    cell: Any, x: Array, states: Array = None, *, constants: Array = None, training: bool = False, seed: Seed = None
-) -> Jacobian:
-    """Compute all derivatives of one step by its input and states.
+    cell: Any,
+    x: Array,
+    states: Array = None,
+    *,
+    by: Any = None,
+    of: Callable | None = None,
+    constants: Array = None,
+    training: bool = False,
+    seed: Seed = None,
+    **call: Any,
+) -> Any:
+    """Compute all derivatives of one step by its input and states; or with `by`, those of a whole call.
 
     Parameters
     ----------
     cell, x, states, constants, training, seed
         As in `jvp`. Rows have nothing to do with each other, so the steps of a trajectory may be handed in as rows.
+    by, of, **call
+        As of `hessian`, for a recurrent layer or a loop, and `x` as in a call: the derivative of the sum of the
+        outputs, or of each entry of a function of them, ``(B, *value, *a)``; of a loop without rows, ``(*value, *a)``.
 
     Returns
     -------
-    Jacobian
+    Jacobian, or with `by` ndarray or dict of ndarray
 
     Raises
     ------
@@ -148,6 +161,13 @@ def jacobian(
     >>> rk.jacobian(layer, np.ones((2, 3))).matrix.shape
     (2, 8, 8)
     """
+    if by is not None:
+        from rnnkit.analysis.curvature import jacobian_by  # with loops
+
+        more = {n: one for n, one in (("constants", constants), ("training", training or None)) if one is not None}
+        return jacobian_by(cell, x, by, of, **more, **call)
+    if of is not None or call:
+        raise TypeError(f"expected by= with {', '.join(['of'] * (of is not None) + list(call))}: a step has none")
     with allocation.named("rk.jacobian"):
         return _jacobian(_Point(cell, x, states, constants, training, seed))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import tracebacks
+from rnnkit.compiler.autodiff.forward import dual
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import Reverse
 from rnnkit.compiler.ir.evaluate import Evaluation
@@ -63,6 +64,7 @@ class TracedFunction:
         self._given = [tuple(shape) for shape in shapes]
         self._step = _Step(self, function, kinds, name, lines)
         self._pull: Callable | None = None
+        self._curve: Pull | None = None
         random = np.random.default_rng(0)
         weights = {str(i): random.standard_normal(self._given[i]) for i in self._shared}
         try:
@@ -104,6 +106,16 @@ class TracedFunction:
         if self._pull is None:
             self._pull = self._pull_of_batch() if self._places else self._pull_of_shared()
         return self._pull([contiguous(one, self.dtype) for one in arrays], cotangents)
+
+    def curved(self, x, d_x) -> tuple[np.ndarray, np.ndarray]:
+        """Of a function of one batch to one array: the derivatives of the sum of its tangent along d_x, by both."""
+        if self._curve is None:
+            both = dual(self._graph, self.dtype)
+            self._curve = Pull(both, self.dtype, (), (2, *self._given[0]))
+        d = np.zeros((len(x), 2, *self.shapes[0]), self.dtype)
+        d[:, 1] = 1
+        found, *_ = self._curve(np.stack([x, d_x], axis=1), (), {}, (), {}, d, ())
+        return found[:, 0], found[:, 1]
 
     def _inputs(self, arrays) -> dict[tuple, np.ndarray]:
         named: dict[tuple, int] = {("weight", str(i)): i for i in self._shared}

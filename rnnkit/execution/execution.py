@@ -7,6 +7,7 @@ import contextvars
 import weakref
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -92,6 +93,7 @@ class Execution:
         self.stored = stored  # how weights are, see `rnnkit.stored_weights`; "" for floats
         self.executors: dict[tuple, Executor] = {}
         self.gradients: dict[tuple, GradientExecutor] = {}
+        self.duals: dict[tuple, Any] = {}  # what runs the step's dual, and its gradient
         self._eager = Eager(self.step)
 
     def read(self) -> None:
@@ -162,7 +164,7 @@ class Execution:
         """Let these weights be sparse from here on; executors are chosen anew when they are wanted."""
         if not names <= self.step.cell._sparse_weights():
             self.step.cell._make_sparse(names)
-            self.executors, self.gradients = {}, {}
+            self.executors, self.gradients, self.duals = {}, {}, {}
 
     def move(self, device: str) -> None:
         """Run elsewhere from here on; executors are chosen anew when they are wanted."""
@@ -203,6 +205,32 @@ class Execution:
         if self.device == "cuda" and pipeline.has_vjp(self.step):
             return on_host(chosen.vjp, record, checkpoint, truncate)
         return chosen.vjp(record, checkpoint, truncate)
+
+    def along(self, record: Record, tangents, wanted: frozenset[str] | None = None) -> Result:
+        """The results of the dual's call along a direction; with `pull` if a gradient is wanted, by these weights.
+
+        Raises
+        ------
+        ValueError
+            If the step's tangent is not known.
+        """
+        from rnnkit.execution import pipeline
+
+        if self.device != "cpu" or self.stored:
+            raise ValueError(
+                f"expected {self.step.name!r} on the CPU, with float weights, for a derivative along a direction"
+            )
+        shapes = tuple(constant.shape[1:] for constant in record.constants)
+        for name in self.step.cell._sparse_weights() & tangents.weights.keys():  # of which zeros are none
+            tangents.weights[name] = np.where(record.weights[name] != 0, tangents.weights[name], 0)
+        key = record.training, shapes, tangents.moved, wanted
+        with build_lock:
+            if key not in self.duals:
+                weights, asked = self.step.cell._all_weights(), wanted or frozenset()
+                made = pipeline.compile_dual(self.step, self.dtype, weights, shapes, *key[::2], asked)
+                self.duals[key] = made if wanted is None else made.differentiate()
+        both = tangents.of(record)
+        return self.duals[key].run(both) if wanted is None else self.duals[key].vjp(both)
 
     def _differentiated(self, record, in_python):
         from rnnkit.execution import pipeline

@@ -1,8 +1,9 @@
 """The passes of the compiler, by name and in their order, and what follows each pass: the verifier, the dumps.
 
-A step becomes a graph (*trace*, *simplify*), a graph its adjoint (*differentiate*), and each graph a program (*plan*,
-*fuse*, *write*, *compile*; a `Target` says how the last three work). *differentiate_loss* turns the graph of a loss
-into one that gives the cotangent, too. No other code rewrites a step, with two exceptions that construct normal forms:
+A step becomes a graph (*trace*, *simplify*), a graph its adjoint (*differentiate*) or its dual (*dual*), and each graph
+a program (*plan*, *fuse*, *write*, *compile*; a `Target` says how the last three work). *differentiate_loss* turns the
+graph of a loss into one that gives the cotangent, too. No other code rewrites a step, with two exceptions that
+construct normal forms:
 
 - A `Graph` is in normal form while it is built (`Graph.add`, `Graph.view`, `Graph.pointwise`). Equal nodes are one
   node, a view that moves nothing is its operand, a reshape of a reshape is one reshape, operands are converted to the
@@ -22,6 +23,7 @@ import numpy as np
 
 from rnnkit.backends.shared.target import Target
 from rnnkit.compiler.autodiff.adjoint import differentiate
+from rnnkit.compiler.autodiff.forward import dual, tangent_name
 from rnnkit.compiler.autodiff.reverse import to_x
 from rnnkit.compiler.ir import verify
 from rnnkit.compiler.ir.graph import Graph
@@ -91,6 +93,20 @@ def _check_loss(name, graph, before, dtype, x_shape):
     verify.check_graph(graph, name, verify.leaves_of(before) | {("x", None): x_shape}, states, x_shape)
 
 
+def _check_dual(name, graph, before, dtype, x, constants, weights):
+    leaves = dict(verify.leaves_of(before))
+    counts = {"state": len(before.states), "constant": constants}
+    for (op, attr), shape in list(leaves.items()):
+        if op == "x" and x:
+            leaves[op, attr] = (2, *shape)
+        elif op in counts:
+            leaves[op, counts[op] + attr] = shape
+        elif op == "weight" and attr in weights:
+            leaves[op, tangent_name(attr)] = shape
+    states = [node.shape for node in before.states] * 2
+    verify.check_graph(graph, name, leaves, states, (2, *before.output.shape))
+
+
 def _check_plan(name, made, *arguments):
     graph, target, dtype = arguments[-3:]
     verify.check_plan(made, name, graph, _columns(target, dtype))
@@ -101,6 +117,7 @@ PASSES = (
     Pass("simplify", simplify, _check_simplified),
     Pass("differentiate", differentiate, _check_adjoint),
     Pass("differentiate_loss", to_x, _check_loss),
+    Pass("dual", dual, _check_dual),
     Pass("plan", _plan, _check_plan),
     Pass("fuse", _fuse, _check_plan),
     Pass("write", _write),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from rnnkit.backends.cpu.compile import CPU, storing
 from rnnkit.backends.shared.call import Executor
 from rnnkit.backends.shared.notice import telling
 from rnnkit.backends.shared.program_cache import cache_info, clear_cache
-from rnnkit.compiler.autodiff.forward import Tangent
+from rnnkit.compiler.autodiff.forward import Tangent, tangent_name
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.weight_gradients import WeightGradients
 from rnnkit.compiler.ir.product_weights import product_weights as weights_of_products
@@ -50,9 +51,34 @@ def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent
         If the step can't be traced.
     """
     try:
-        return Tangent(passes.read(step, dtype, weights, constant_shapes, training, rules=True), dtype)
+        graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True)
+        return Tangent(graph, dtype)
     except Untraceable as error:
         raise ValueError(no_gradient(step, error)).with_traceback(error.__traceback__) from None
+
+
+def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted) -> Executor:
+    """The program of a step's dual, see `rnnkit.compiler.autodiff.forward.dual`.
+
+    `moved` is what of "x", "constants" and the weights has a tangent; `wanted` are the weights by which there are
+    gradients.
+
+    Raises
+    ------
+    ValueError
+        If the step can't be traced, or the tangent of a function isn't known.
+    """
+    try:
+        graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True, by_vjp=has_vjp(step))
+    except Untraceable as error:
+        raise ValueError(no_gradient(step, error)).with_traceback(error.__traceback__) from None
+    own = weights.keys() & moved
+    count = len(constant_shapes) if "constants" in moved else 0
+    graph = passes.run("dual", graph, np.dtype(dtype), "x" in moved, count, own)
+    graph.still = frozenset((*weights, *map(tangent_name, own))) - wanted
+    features = (2, *step.feature_shape) if "x" in moved else step.feature_shape
+    shapes = (*constant_shapes, *constant_shapes) if count else constant_shapes
+    return _compiled(graph, SimpleNamespace(name=step.name, feature_shape=features), np.dtype(dtype), shapes, CPU)
 
 
 def compile_loss(step, dtype, gradient=True):
@@ -221,8 +247,11 @@ def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Exe
 
 def compile_step(step, dtype, weights, constant_shapes=(), training=False, target=CPU):
     """The program of a step that can be traced, with how its gradient is compiled."""
-    dtype = np.dtype(dtype)
     graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True)
+    return _compiled(graph, step, np.dtype(dtype), constant_shapes, target)
+
+
+def _compiled(graph, step, dtype, constant_shapes, target):
     target = target.of_step(without_rules(graph)) or target
     graph = target.adapt(graph)
     gradient = partial(_gradient, graph, step, dtype, constant_shapes, target)

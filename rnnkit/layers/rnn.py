@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self, cast
 
@@ -19,6 +19,7 @@ from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
 from rnnkit.execution.execution import Execution, initial_states
+from rnnkit.execution.tangents import Tangents, parted
 from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.stream import Stream
@@ -249,6 +250,71 @@ class RNN(Layer):
 
         return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
 
+    def jvp(
+        self,
+        sequences: Array,
+        tangent: Array = None,
+        weights: Mapping[str, Any] | None = None,
+        initial_state: Array = None,
+        mask: Array = None,
+        training: bool = False,
+        constants: Array = None,
+        *,
+        d_initial_state: Array = None,
+        d_constants: Array = None,
+    ) -> Any:
+        """Run a call, and compute how its results change along a direction, to first order.
+
+        Parameters
+        ----------
+        sequences, initial_state, mask, training, constants
+            As in a call.
+        tangent : array_like of the shape of `sequences`, optional
+            The direction of the input; None is zeros.
+        weights : dict of str to array_like, optional
+            That of weights, by name.
+        d_initial_state, d_constants : nested as `initial_state` and `constants`, optional
+
+        Returns
+        -------
+        outputs, tangents
+            What a call returns, to rounding, and its change, nested alike. A masked step holds the change, too.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a call; and for a step whose derivatives aren't known.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> @rk.cell(states={"h": "features"})
+        ... def products(x, states, weights):
+        ...     h = states.h * x
+        ...     return h, h
+        >>> layer = rk.RNN(products(), return_sequences=True)
+        >>> x, one = np.full((1, 3, 1), 2.0), [np.ones((1, 1))]
+        >>> y, dy = layer.jvp(x, np.ones_like(x), initial_state=one)
+        >>> y.ravel().tolist(), dy.ravel().tolist()
+        ([2.0, 4.0, 8.0], [1.0, 4.0, 12.0])
+        """
+
+        def along(record):
+            rows, dtype = len(record.x), self.dtype
+            moved = None if tangent is None else validation.like(tangent, "tangent", record.x)
+            states = None if d_initial_state is None else self._spec.unpack(d_initial_state, rows, dtype)
+            of_constants = None if d_constants is None else self._constants(d_constants, rows, dtype)
+            if unknown := [name for name in weights or {} if name not in record.weights]:
+                raise ValueError(f"expected weights among {', '.join(record.weights)}, got {unknown[0]!r}")
+            own = {n: validation.like(d, f"weights[{n!r}]", record.weights[n]) for n, d in (weights or {}).items()}
+            return Tangents(moved, states, of_constants, own)
+
+        result = self._run((sequences, initial_state, mask, training, constants, None), along=along)
+        if self._execution.step.outputs is not None:
+            raise ValueError(f"expected {self.name!r} with one output, for a derivative along a direction")
+        values, tangents = parted(result)
+        return self._shown(values), self._shown(tangents)
+
     def _joined_cotangents(self, cotangents, steps):
         """The cotangent of the step's output, of those of its parts."""
         nesting = self._execution.step.outputs
@@ -289,10 +355,11 @@ class RNN(Layer):
         result = self._run(arguments, sequences=True, trajectory=True)
         return self._parted(result.outputs, 2), self._spec.pack(result.trajectory)
 
-    def _run(self, arguments: tuple, gradient=None, **wishes) -> Result:
+    def _run(self, arguments: tuple, gradient=None, along=None, **wishes) -> Result:
         """The results of a call with these arguments; with `gradient`, the keywords of a vjp, they have `pull`.
 
-        `wishes` are fields of the call's `Record` that are other than the layer's.
+        With `along`, from the call's record to a direction of it, they are those of the step's dual, with `pull` for
+        the weights of `gradient`. `wishes` are fields of the call's `Record` that are other than the layer's.
         """
         sequences, initial_state, mask, training, constants, stream = arguments
         x, mask, nesting = self._entered(sequences, mask)
@@ -322,11 +389,11 @@ class RNN(Layer):
             **wishes,
         }
         if self.built:
-            return self._execute(states, fields, gradient)
+            return self._execute(states, fields, gradient, along)
         with self._all_or_nothing():
             shape = x.shape if nesting is None else nesting.packed([(*x.shape[:2], *one) for one in nesting.shapes])
             self._build_with(shape, dtype)
-            return self._execute(states, fields, gradient)
+            return self._execute(states, fields, gradient, along)
 
     def _entered(self, sequences, mask):
         """The input as one array, the mask, and how the input is nested, None if it isn't."""
@@ -357,7 +424,7 @@ class RNN(Layer):
         """Whether the cell's step may take several arrays."""
         return not isinstance(self.cell, (DeclaredCell, StackedRNNCells, StandardCell))
 
-    def _execute(self, states, fields: dict[str, Any], gradient) -> Result:
+    def _execute(self, states, fields: dict[str, Any], gradient, along=None) -> Result:
         """Add what the layer itself gives to a call, run it, and keep the states of a stateful layer.
 
         `fields` are the others of the call's `Record`. Without states it starts from the step's own.
@@ -369,6 +436,10 @@ class RNN(Layer):
         if states is None:
             states = initial_states(step, batch_size, self.dtype)
         record = Record(states=states, weights=weights_now(self.cell._all_weights()), draws=draws, **fields)
+        if along is not None and self.stateful:
+            raise ValueError(f"expected {self.name!r} without states kept between calls, for a derivative")
+        if along is not None:
+            return execution.along(record, along(record), gradient)
         result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
         if (stream := running.get()) is not None:
             outputs = result.outputs if fields["sequences"] else result.last

@@ -53,11 +53,18 @@ UNCOMPILED = CPU._replace(compile=Uncompiled, gradient=lambda *parts: parts)
 def test_the_passes_of_a_step_and_of_its_gradient_run_in_order(ran):
     step = built(plain(units=4))
     program = pipeline.compile_step(step, DTYPE, step.cell._all_weights(), target=UNCOMPILED)
-    names = [one.name for one in passes.PASSES if not one.name.startswith("differentiate")]
+    names = [one.name for one in passes.PASSES if not one.name.startswith(("differentiate", "dual"))]
     assert ran == names == ["trace", "simplify", "plan", "fuse", "write", "compile"]
     ran.clear()
     program.differentiate()
     assert ran == ["differentiate", *names[2:], *names[2:]]
+
+
+def test_the_passes_of_a_dual_run_in_order(ran, monkeypatch):
+    monkeypatch.setattr(pipeline, "CPU", UNCOMPILED)
+    step = built(plain(units=4))
+    pipeline.compile_dual(step, DTYPE, step.cell._all_weights(), (), False, {"x"}, frozenset())
+    assert ran == [one.name for one in passes.PASSES if not one.name.startswith("differentiate")]
 
 
 def test_the_passes_of_a_loss_run_in_order(ran, monkeypatch):
@@ -68,7 +75,7 @@ def test_the_passes_of_a_loss_run_in_order(ran, monkeypatch):
         return x, (np.square(x - draws.y).sum(axis=1, keepdims=True),)
 
     pipeline.compile_loss(built(loss()), DTYPE)
-    assert ran == [one.name for one in passes.PASSES if one.name != "differentiate"]
+    assert ran == [one.name for one in passes.PASSES if one.name not in ("differentiate", "dual")]
 
 
 def test_every_pass_is_a_stage_of_the_design():

@@ -1,33 +1,50 @@
-"""The tangent of a step: how its results change, to first order, with its input and states.
+"""The dual of a step: a step that computes how its results change, to first order, beside what they are.
 
-Forward mode by the rules that the adjoint takes (`rnnkit.compiler.ir.operations`): they are linear in the cotangent and
-pointwise, so that the tangent of a result is the sum of them over the operands, each with its operand's tangent.
-Weights, constants and draws stand still.
+Each node has its value and its tangent. Forward mode takes the rules that the adjoint takes
+(`rnnkit.compiler.ir.operations`): they are linear in the cotangent and pointwise, so that the tangent of a result is
+the sum of them over the operands, each with its operand's tangent. The dual is an ordinary step: planned, compiled and
+differentiated as any other, which gives second derivatives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 import numpy as np
 
-from rnnkit.compiler.autodiff.reverse import broadcast, nothing_of_nothing, symbol_of
+from rnnkit.compiler.autodiff.reverse import broadcast, nothing_of_nothing, replaced, symbol_of
 from rnnkit.compiler.ir.evaluate import evaluate
-from rnnkit.compiler.ir.graph import BY_ROW, Graph, Node
+from rnnkit.compiler.ir.graph import Graph, Node, View
 from rnnkit.compiler.ir.kinds import FLOATS
-from rnnkit.compiler.ir.operations import REDUCTIONS
+from rnnkit.compiler.ir.operations import REDUCTIONS, STEEP
+from rnnkit.compiler.ir.simplify import rebuilt
 from rnnkit.compiler.tracing.broadcasting import lift
 
-_MOVED = ("x", "state")  # inputs that have a tangent
 
+def dual(graph: Graph, dtype, x: bool = True, constants: int = 0, weights: Collection[str] = ()) -> Graph:
+    """The step that gives values and tangents.
 
-def tangents(graph: Graph, dtype) -> tuple[Graph, list[Node]]:
-    """A graph that has grown by the tangents of the output and the states, and these nodes.
+    Its output has an axis of two in front, the value and the tangent; its states are the step's, then their tangents.
+    So is its x, if that has a tangent, and so are its constants, if there is a number of them. Each of `weights` has a
+    tangent, the weight that `tangent_name` says. What else there is stands still.
 
-    The tangent of an input ``(op, attr)`` is the input ``("sequence", ("tangent", op, attr))``.
+    Raises
+    ------
+    ValueError
+        If the tangent of a function isn't known, with its line.
     """
-    forward = _Forward(graph.copy(), np.dtype(dtype))
-    for node in graph.live():
-        forward.pass_on(node)
-    return forward.graph, [forward.tangent(node) for node in (graph.output, *graph.states)]
+    forward = _Forward(graph, np.dtype(dtype), x, constants, weights)
+    new = rebuilt(graph, (forward.made,))
+    results = [(node, forward.tangent(node)) for node in (new.output, *new.states)]
+    new.output = new.concatenate([new.reshape(node, (1, *node.shape)) for node in results[0]], 0)
+    new.states = (*new.states, *(tangent for _, tangent in results[1:]))
+    return new
+
+
+def tangent_name(weight: str) -> str:
+    """What a weight's tangent is called among the weights of a dual."""
+    return f"{weight}/tangent"
 
 
 class Tangent:
@@ -38,61 +55,100 @@ class Tangent:
     """
 
     def __init__(self, graph: Graph, dtype):
-        self.dtype = np.dtype(dtype)
-        self.results = [graph.output, *graph.states]
-        self.graph, self.tangents = tangents(graph, dtype)
-        self.read = [node for node in self.graph.nodes if node.op in _MOVED]
+        self.dtype, self.count = np.dtype(dtype), len(graph.states)
+        self.dual = dual(graph, dtype)
 
     def __call__(self, inputs, moved, rows):
         """Results and tangents."""
-        moved = {("sequence", ("tangent", *key)): array for key, array in moved.items()}
-        for node in self.read:
-            moved.setdefault(("sequence", ("tangent", node.op, node.attr)), np.zeros((rows, *node.shape), self.dtype))
+        given = dict(inputs)
+        x = inputs["x", None]
+        given["x", None] = np.stack([x, moved.get(("x", None), np.zeros_like(x))], axis=1)
+        for i in range(self.count):
+            given["state", self.count + i] = moved.get(("state", i), np.zeros_like(inputs["state", i]))
+        results = [self.dual.output, *self.dual.states]
         with np.errstate(all="ignore"):
-            values = evaluate([*self.results, *self.tangents], inputs | moved, self.dtype)
-
-        def whole(nodes):
-            return [
-                np.array(np.broadcast_to(values[node.id], (rows, *result.shape)))
-                for node, result in zip(nodes, self.results, strict=True)
-            ]
-
-        return whole(self.results), whole(self.tangents)
+            values = evaluate(results, given, self.dtype)
+        output, *states = (np.array(np.broadcast_to(values[node.id], (rows, *node.shape))) for node in results)
+        return [output[:, 0], *states[: self.count]], [output[:, 1], *states[self.count :]]
 
 
 class _Forward:
-    """Goes from the inputs of a graph to its results and makes the tangent of each node that has one."""
+    """Makes the tangent of each node of a graph that is rebuilt."""
 
-    def __init__(self, graph: Graph, dtype):
-        self.graph, self.dtype = graph, dtype
-        self.found: dict[int, Node] = {}
+    def __init__(self, graph: Graph, dtype, x: bool, constants: int, weights: Collection[str]):
+        self.graph, self.dtype, self.moves_x, self.weights = graph, dtype, x, weights
+        self.counts = {"state": len(graph.states)} | ({"constant": constants} if constants else {})
+        self.loops = {node.attr.id: node for node in graph.nodes if node.op == "loop"}
+        self.unsure = graph.under(a for node in graph.nodes if node.op == "where" for a in node.args[1:])
+        self.found: dict[int, Node] = {}  # the tangents, by the new nodes' numbers
 
     def tangent(self, node) -> Node:
         """The tangent of a node, zeros where nothing moves it."""
         return self.found.get(node.id) or self.graph.literal(np.zeros(node.shape))
 
-    def pass_on(self, node):
-        """Make the tangent of a node from those of its operands."""
-        graph = self.graph
-        if node.op in _MOVED:
-            self.found[node.id] = graph.add("sequence", (), node.shape, ("tangent", node.op, node.attr))
-        elif node.op in BY_ROW and node.kind in FLOATS and node.args:
-            what = "a computed place" if node.op in ("take", "put") else "a loop"
-            raise ValueError(f"the tangent of {what} isn't known yet, in the line {node.line!r}")
-        elif not node.batched or node.kind not in FLOATS or not any(a.id in self.found for a in node.args):
-            return
-        elif node.pointwise:
-            self._pointwise(node)
-        elif node.op in REDUCTIONS:
-            self._reduction(node)
-        elif node.op == "view":
-            self.found[node.id] = graph.view(self.tangent(node.args[0]), node.attr)
-        elif node.op == "concatenate":
-            self.found[node.id] = graph.concatenate([self.tangent(a) for a in node.args], node.attr)
-        else:  # a product; the other kinds have operands that all rows share
-            self.found[node.id] = graph.product(self.tangent(node.args[0]), node.args[1])
+    def made(self, new: Graph, node: Node, args: tuple[Node, ...]) -> Node:
+        """A node of the new graph, whose tangent is made with it: the rule of `rebuilt`."""
+        self.graph = new
+        if node.op == "x" and self.moves_x:
+            both = new.add("x", (), (2, *node.shape))
+            value, tangent = (new.view(both, View.item((i,), (repr(i),))) for i in (0, 1))
+        elif node.op == "loop":
+            value, tangent = self._loop(node, args), None
+        else:
+            value = new.again(node, args)
+            tangent = self._tangent(node, value) if node.kind in FLOATS else None
+        if tangent is not None:
+            self.found[value.id] = tangent
+        return value
 
-    def _pointwise(self, node):
+    def _tangent(self, old: Node, node: Node) -> Node | None:
+        new = self.graph
+        if node.op in self.counts:
+            return new.add(node.op, (), node.shape, self.counts[node.op] + node.attr)
+        if node.op == "weight":
+            return new.add("weight", (), node.shape, tangent_name(node.attr)) if node.attr in self.weights else None
+        if node.op == "carried":
+            number, i = node.attr
+            return new.add("carried", (), node.shape, (number, self._place(self.loops[number], i)), node.kind)
+        if node.op == "result":
+            return new.add("result", node.args, node.shape, self._place(self.loops[node.args[0].attr.id], node.attr))
+        if not any(a.id in self.found for a in node.made_of) and node.op != "ruled":
+            return None
+        tangent = self._of_operands(node, old.id in self.unsure or node.op in STEEP)
+        return None if tangent is None else new.cast(tangent, node.kind)
+
+    def _of_operands(self, node: Node, unsure: bool) -> Node | None:
+        """The tangent of a node from those of its operands, of which one has one."""
+        new, args = self.graph, node.args
+        if node.op == "where":
+            return broadcast(new, new.pointwise("where", args[0], *map(self.tangent, args[1:])), node.shape)
+        if node.pointwise:
+            return self._pointwise(node, unsure)
+        if node.op in REDUCTIONS:
+            return self._reduction(node, unsure)
+        if node.op == "view":
+            return new.view(self.tangent(args[0]), node.attr)
+        if node.op == "concatenate":
+            return new.concatenate([self.tangent(a) for a in args], node.attr)
+        if node.op == "take":
+            return new.take(self.tangent(args[0]), args[1])
+        if node.op == "put":
+            return new.put(self.tangent(args[0]), args[1], self.tangent(args[2]))
+        if node.op == "ruled":
+            return self._ruled(node)
+        if node.op == "inverse":
+            return new.pointwise("negative", new.einsum("ij,jk,kl->il", node, self.tangent(args[0]), node))
+        if node.op not in ("product", "einsum"):
+            raise ValueError(f"the tangent of {node.attr.name} of weights isn't known, in the line {node.line!r}")
+        total = None
+        for i, arg in enumerate(args):
+            if arg.id in self.found:
+                given = [*args[:i], self.found[arg.id], *args[i + 1 :]]
+                term = new.product(*given) if node.op == "product" else new.einsum(node.attr, *given)
+                total = term if total is None else new.pointwise("add", total, term)
+        return total
+
+    def _pointwise(self, node, unsure):
         rank = len(node.shape)
         symbols = [symbol_of(self, a, rank) for a in (node, *node.args)]
         total = None
@@ -102,16 +158,65 @@ class _Forward:
             t = symbol_of(self, self.found[arg.id], rank)
             c = node.operation.gradient(t, *symbols)[i]
             if c is not None:
-                c = nothing_of_nothing(self.graph, node, t.node, self.graph.as_float(lift(t, c).node))
+                c = self.graph.as_float(lift(t, c).node)
+                c = nothing_of_nothing(self.graph, node, t.node, c) if unsure else c
                 total = c if total is None else self.graph.pointwise("add", total, c)
-        if total is not None:
-            self.found[node.id] = broadcast(self.graph, total, node.shape)
+        return None if total is None else broadcast(self.graph, total, node.shape)
 
-    def _reduction(self, node):
+    def _reduction(self, node, unsure):
         (arg,) = node.args
         kept = tuple(1 if i in node.attr else n for i, n in enumerate(arg.shape))
         rank, axes = len(arg.shape), tuple(i - len(arg.shape) for i in node.attr)
         t, y, x = (symbol_of(self, n, rank) for n in (self.tangent(arg), self.graph.reshape(node, kept), arg))
         c = self.graph.as_float(lift(t, REDUCTIONS[node.op].gradient(t, y, x, axes)).node)
-        c = nothing_of_nothing(self.graph, node, t.node, broadcast(self.graph, c, arg.shape))
-        self.found[node.id] = self.graph.reduce("sum", c, node.attr)
+        c = broadcast(self.graph, c, arg.shape)
+        c = nothing_of_nothing(self.graph, node, t.node, c) if unsure else c
+        return self.graph.reduce("sum", c, node.attr)
+
+    def _ruled(self, node):
+        """By the user's rule, which is for cotangents: the same for tangents where it goes element by element."""
+        new, count, total = self.graph, len(node.args) // 2, None
+        own = new.add(node.attr[0], (), node.shape, node.attr[1])
+        for arg, c in zip(node.args[1 : 1 + count], node.args[1 + count :], strict=True):
+            if arg.id not in self.found or own.id not in new.under([c]):
+                continue
+            if not _is_elementwise(c, own) or arg.shape != node.shape:
+                told = f"expected a rule that goes element by element for a tangent, in the line {node.line!r}"
+                raise ValueError(f"{told}; another one is for cotangents alone")
+            (term,) = replaced(new, [c], own, self.found[arg.id])
+            total = term if total is None else new.pointwise("add", total, term)
+        return total
+
+    # Loops of a step carry the tangents of what they carry
+
+    @staticmethod
+    def _floats(loop: Node) -> list[int]:
+        return [i for i in range(loop.attr.count) if loop.args[i].kind in FLOATS]
+
+    def _place(self, loop: Node, i: int) -> int:
+        return loop.attr.count + self._floats(loop).index(i)
+
+    def _loop(self, node: Node, args: tuple[Node, ...]) -> Node:
+        count, floats = node.attr.count, self._floats(node)
+        initials, go, nexts = args[:count], args[count], args[count + 1 :]
+
+        def with_tangents(carried):
+            return [*carried, *(self.graph.cast(self.tangent(carried[i]), carried[i].kind) for i in floats)]
+
+        attr = replace(node.attr, count=count + len(floats))
+        return self.graph.add("loop", (*with_tangents(initials), go, *with_tangents(nexts)), (), attr, node.kind)
+
+
+def _is_elementwise(node: Node, source: Node) -> bool:
+    """Whether each element of a node depends on the source's element in its place alone."""
+    stack, seen = [node], set()
+    while stack:
+        one = stack.pop()
+        if one.id in seen or one is source:
+            continue
+        seen.add(one.id)
+        if source.id in Graph.under([one]):
+            if not one.pointwise or one.shape != source.shape:
+                return False
+            stack += one.args
+    return True

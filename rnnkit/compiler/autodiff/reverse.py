@@ -37,7 +37,11 @@ def reverse_step(step: Graph, dtype) -> Reverse:
     reverse.add(step.output, reverse.graph.add("sequence", (), step.output.shape, "output"))
     live = step.live()
     reverse.run([node for node in live if node.batched])
-    reverse.shared = [node for node in live if not node.batched and node.op != "literal"]
+    moving = {node.id for node in live if node.op == "weight" and node.attr not in step.still}
+    for node in live:
+        if any(a.id in moving for a in node.args):
+            moving.add(node.id)
+    reverse.shared = [node for node in live if not node.batched and node.id in moving]
     return reverse
 
 
@@ -237,7 +241,7 @@ class Reverse:
         """By the user's rule, with the cotangent in the place of the input that stands for it."""
         count = len(node.args) // 2
         own = self.graph.add(node.attr[0], (), node.shape, node.attr[1])
-        cotangents = _replaced(self.graph, node.args[1 + count :], own, g)
+        cotangents = replaced(self.graph, node.args[1 + count :], own, g)
         for arg, c in zip(node.args[1 : 1 + count], cotangents, strict=True):
             if c.shape == node.shape:
                 c = self._guarded(node, g, c)
@@ -276,7 +280,7 @@ class Reverse:
             self.add(arg, self.graph.einsum(f"{letters}->{inputs[i]}", g, *others))
 
 
-def _replaced(graph: Graph, nodes, old: Node, new: Node) -> list[Node]:
+def replaced(graph: Graph, nodes, old: Node, new: Node) -> list[Node]:
     """Nodes as they are of another node in the place of one."""
     made, stack = {old.id: new}, list(nodes)
     while stack:

@@ -178,6 +178,7 @@ class Graph:
     locate: Callable[[], str] = str
     weights: dict[int, str] = field(default_factory=dict)  # names of the weights' arrays, which may be no literals
     sparse: frozenset[str] = frozenset()  # names of the sparse weights
+    still: frozenset[str] = frozenset()  # and of those by which no gradient is wanted
     # The weights as they are: while a step is read, to know what a function makes of them; then those that sparse
     # products read something of.
     values: dict[tuple, np.ndarray] = field(default_factory=dict)

@@ -339,6 +339,11 @@ INTEGER_OPERATIONS: dict[str, IntegerOperation] = {
 # All that gives an element of an element of each operand; a cast's ``attr`` is the kind that it gives.
 POINTWISE = frozenset((*OPERATIONS, *INTEGER_OPERATIONS, "cast"))
 
+# What may have an infinite slope, which a direction of zeros must not be multiplied by.
+STEEP = frozenset(
+    "divide sqrt cbrt log log2 log10 log1p xlogy xlog1py power arcsin arccos arccosh arctanh arctan2 hypot".split()
+)
+
 # Where a kernel leaves vectors and goes lane by lane, with libm.
 BY_LANE = dict.fromkeys(("sin", "cos", "tan"), "beyond 1e5 in float32, 1e6 in float64") | dict.fromkeys(
     ("fmod", "remainder", "floor_divide"), "where a / b is beyond 2**23 in float32, 2**52 in float64"

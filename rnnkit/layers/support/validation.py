@@ -38,6 +38,20 @@ def numbers(value, what: str) -> Any:
     return in_precision(given(value, what), what)
 
 
+def like(value, what: str, array: np.ndarray) -> np.ndarray:
+    """`value` in an array's shape and dtype.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For another shape, and as `numbers`.
+    """
+    found = numbers(value, what)
+    if found.shape != array.shape:
+        raise ValueError(f"expected {what} of shape {array.shape}, got {found.shape}")
+    return found.astype(array.dtype, copy=False)
+
+
 def moved(value, stream: int | None) -> Any:
     """`value` on the host, or with a stream in a GPU's memory."""
     if stream is None:

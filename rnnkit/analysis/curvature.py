@@ -1,0 +1,414 @@
+"""First and second derivatives of whole calls: along a direction, by products with the Hessian, and all of them.
+
+The step's dual (`rnnkit.compiler.autodiff.forward`) gives the results and their tangents; its gradient by the weights,
+from a cotangent of the tangents, is the Hessian times the direction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from rnnkit import tracebacks
+from rnnkit.execution.tangents import Tangents
+from rnnkit.hints import Array
+from rnnkit.layers.loop import Loop
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support import validation
+
+_AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
+
+
+@tracebacks.edge
+def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = None, **call: Any) -> Any:
+    """Compute the Hessian of the sum of a call's outputs, times a direction.
+
+    It is exact, and takes the time of a few gradients, whatever the sizes.
+
+    Parameters
+    ----------
+    layer : built recurrent layer, or `Loop`
+    x : array_like
+        As in a call.
+    direction : array_like, or dict of these
+        Of the shape of what `by` names, or a dict by name where `by` is a list.
+    by : str or list of str
+        Names of weights, "x", "initial_state" or "constants" (of one array each); of a loop "x" and the names of
+        parameters and states.
+    of : callable, optional
+        A NumPy function of the outputs ``(B, …)`` whose results are summed in their place; rows stay apart. Of a loop
+        without rows, of ``(T, …)``.
+    **call
+        What else the call takes: ``mask``, ``initial_state``, ``constants``, ``training``; a loop's parameters.
+
+    Returns
+    -------
+    ndarray, or dict of ndarray
+        As `direction`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that don't fit, and a step whose derivatives aren't known.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> @rk.loop
+    ... def decay(x, h=0.0, *, rate):
+    ...     h = rate * h + x
+    ...     return h, h
+    >>> x = np.array([1.0, 0.0, 0.0])  # outputs 1, rate, rate**2
+    >>> float(rk.hvp(decay, x, 1.0, by="rate", rate=0.5))
+    2.0
+    """
+    names, several = _names(by)
+    point = _point(layer, x, call, names)
+    given = direction if several else {names[0]: direction}
+    if not isinstance(given, Mapping) or set(given) != set(names):
+        raise ValueError(f"expected a direction for each of {', '.join(names)} as a dict, got {given!r}")
+    moved = {name: point.whole(name, given[name]) for name in names}
+    found = point.turned(point.curved(moved, names, of))
+    return found if several else found[names[0]]
+
+
+@tracebacks.edge
+def hessian(layer: Any, x: Array, by: Any, of: Callable | None = None, **call: Any) -> Any:
+    """Compute all second derivatives of the sum of a call's outputs.
+
+    Parameters
+    ----------
+    layer, x, by, of, **call
+        As of `hvp`.
+
+    Returns
+    -------
+    ndarray, or dict of dict of ndarray
+        ``(*a, *a)`` for what `by` names, of shape ``a``. What has an axis of rows, as x, constants and states, has one
+        in front alone, ``(B, *a, *a)``: rows have nothing to do with each other. Of several names, ``found["a"]["b"]``
+        is by a, then by b.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `hvp`.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.SimpleRNN(2, seed=0)
+    >>> y = layer(np.ones((1, 5, 3)))
+    >>> rk.hessian(layer, np.ones((1, 5, 3)), by="recurrent_kernel").shape
+    (2, 2, 2, 2)
+    """
+    names, several = _names(by)
+    point = _point(layer, x, call, names)
+    blocks = point.blocks(names, of)
+    for a in names:
+        for b in names:
+            if b not in blocks[a]:  # by what has rows, then by a weight: the other way round
+                turned, size = blocks[b][a], len(point.shapes[b])
+                blocks[a][b] = np.moveaxis(turned, range(size), range(turned.ndim - size, turned.ndim))
+    return blocks if several else blocks[names[0]][names[0]]
+
+
+def jacobian_by(layer: Any, x: Array, by: Any, of: Callable | None = None, **call: Any) -> Any:
+    """What `jacobian` gives of a whole call."""
+    names, several = _names(by)
+    found = _point(layer, x, call, names).slopes(names, of)
+    return found if several else found[names[0]]
+
+
+def _names(by) -> tuple[list[str], bool]:
+    several = isinstance(by, (list, tuple))
+    names = list(by) if several else [by]
+    if not names or not all(isinstance(one, str) for one in names) or len(set(names)) < len(names):
+        raise ValueError(f"expected by as a name or a list of different names, got {by!r}")
+    return names, several
+
+
+def _point(layer, x, call, names) -> _Point:
+    if isinstance(layer, Loop):
+        point: _Point = _OfLoop(layer, x, dict(call))
+    elif isinstance(layer, RNN):
+        point = _Point(layer, x, dict(call))
+    else:
+        raise TypeError(f"expected a recurrent layer or a loop for second derivatives, got {type(layer).__name__}")
+    if unknown := [name for name in names if name not in point.shapes]:
+        raise ValueError(f"expected by among {', '.join(point.shapes)}, got {unknown[0]!r}")
+    return point
+
+
+class _Point:
+    """A layer and the arguments of a call of it, at which derivatives are taken.
+
+    Attributes
+    ----------
+    shapes : dict of str to tuple
+        Of everything by which there are derivatives, as the user gives it; of what has rows, without them.
+    by_row : dict of str to bool
+        Of what is an array with rows for the step, whether it has rows as the user gives it.
+    """
+
+    def __init__(self, layer: RNN, x, call):
+        known = ("mask", "initial_state", "constants", "training")
+        if unknown := [name for name in call if name not in known]:
+            raise TypeError(f"expected {', '.join(known)} beside x, got {unknown[0]!r}")
+        if not layer.built:
+            raise ValueError(f"expected the layer {layer.name!r} to be built; call it first")
+        if layer._nesting is not None or layer._execution.step.outputs is not None:
+            raise ValueError(f"expected {layer.name!r} with one input and one output, for a derivative")
+        self.layer, self.row_form = layer, False
+        self.x = validation.numbers(x, "x")
+        self.arguments = self.x, *(call.get(n, d) for n, d in zip(known, (None, None, None, False), strict=True))
+        self.constants, self.states = call.get("constants"), layer._execution.step.state_shapes
+        self.rows = {"x": self.x.shape[1:]}
+        if len(self.states) == 1:
+            self.rows["initial_state"] = tuple(self.states[0])
+        if self.constants is not None and len(self.constants) == 1:
+            self.rows["constants"] = np.shape(self.constants[0])[1:]
+        self.by_row = dict.fromkeys(self.rows, True)
+        self.weights = {name: array.shape for name, array in layer.weights.items()}
+        self.shapes: dict[str, tuple] = self.weights | self.rows
+
+    # Of what the step sees of a direction
+
+    def whole(self, name, value) -> np.ndarray:
+        """A direction as the user gives it, checked; with an axis of rows, of what has one for the step."""
+        shape, rows = self.shapes[name], len(self.x)
+        given = (rows, *shape) if name in self.rows and self.by_row[name] else shape
+        found = validation.like(value, f"the direction of {name}", np.empty(given, self.layer.dtype))
+        return np.broadcast_to(found, (rows, *shape)) if name in self.rows else found
+
+    def turned(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Derivatives by arrays with rows as the user gives these: summed over what rows share."""
+        return {n: a.sum(axis=0) if n in self.rows and not self.by_row[n] else a for n, a in found.items()}
+
+    def _tangents(self, moved, record) -> Tangents:
+        own = [name for name in moved if name in self.weights]
+        states = None if "initial_state" not in moved else (moved["initial_state"],)
+        constants = None if "constants" not in moved else (moved["constants"],)
+        return Tangents(moved.get("x"), states, constants, {name: moved[name] for name in own})
+
+    def _by_name(self, gradient, x) -> dict[str, np.ndarray]:
+        """Of a gradient by all arrays of the step, those by the names of `rows`; `x` is that by x."""
+        found = {"x": x}
+        found |= {"initial_state": gradient.states[0]} if "initial_state" in self.rows else {}
+        return found | ({"constants": gradient.constants[0]} if "constants" in self.rows else {})
+
+    def _call(self, times: int) -> tuple:
+        """The arguments of the layer's call with its rows so often, one after another."""
+        x, mask, initial_state, constants, training = self.arguments
+
+        def again(array):
+            return None if array is None else np.concatenate([np.asarray(array)] * times)
+
+        if times > 1:
+            x, mask = again(x), again(mask)
+            constants = None if constants is None else [again(one) for one in constants]
+            initial_state = None if initial_state is None else self._states_again(initial_state, again)
+        return x, initial_state, mask, training, constants, None
+
+    def _states_again(self, states, again):
+        spec, rows = self.layer._spec, len(self.x)
+        return spec.pack(tuple(again(one) for one in spec.unpack(states, rows, self.layer.dtype)))
+
+    # Derivatives
+
+    def curved(self, moved, wanted, of, times: int = 1) -> dict[str, np.ndarray]:
+        """The Hessian along a direction, by the names that are wanted; of so many copies of the rows in turn."""
+        weights = frozenset(name for name in wanted if name in self.weights)
+        result = self.layer._run(self._call(times), weights, along=partial(self._tangents, moved))
+        sequences = self.layer.return_sequences
+        both: Any = result.outputs if sequences else result.last
+        d = np.zeros_like(both)
+        axis = 2 if sequences else 1
+        y, dy = np.moveaxis(both, axis, 0)
+        cotangents = np.moveaxis(d, axis, 0)
+        if of is None:
+            cotangents[1] = 1
+        else:
+            cotangents[0], cotangents[1] = _Sum(of, y.shape[1:], self.layer.dtype, self.row_form).curved(y, dy)
+        assert result.pull is not None, "a gradient was asked for"
+        gradient = result.pull(*((d, None) if sequences else (None, d)), None, "x" in wanted)
+        states, x = gradient.states[: len(gradient.states) // 2], gradient.x
+        if "x" in moved and x is not None:
+            x = x[:, :, 0]
+        constants = gradient.constants[: len(self.constants or ())]
+        found = self._by_name(SimpleNamespace(states=states, constants=constants), x)
+        return {name: found[name] if name in self.rows else gradient.weights[name] for name in wanted}
+
+    def blocks(self, names: list[str], of) -> dict[str, dict[str, np.ndarray]]:
+        """The second derivatives by each array, then by each; by what has rows not by weights then."""
+        dtype, rows = self.layer.dtype, len(self.x)
+        found: dict[str, dict[str, np.ndarray]] = {}
+        for a in (name for name in names if name in self.weights):
+            shape = self.shapes[a]
+            units = np.eye(math.prod(shape), dtype=dtype).reshape(-1, *shape)
+            each = [self.turned(self.curved({a: unit}, names, of)) for unit in units]
+            found[a] = {b: np.stack([one[b] for one in each]).reshape(*shape, *each[0][b].shape) for b in names}
+        with_rows = [name for name in names if name in self.rows]
+        sizes = [math.prod(self.rows[name]) for name in with_rows]
+        parts: list[dict[str, np.ndarray]] = []
+        for some in self._some(sum(sizes)):  # directions of all of them, as rows of one call
+            units, moved = np.eye(sum(sizes), dtype=dtype)[some], {}
+            for name, size, last in zip(with_rows, sizes, np.cumsum(sizes), strict=True):
+                unit = units[:, last - size : last].reshape(len(some), 1, *self.rows[name])
+                moved[name] = np.broadcast_to(unit, (len(some), rows, *self.rows[name])).reshape(-1, *self.rows[name])
+            curved = self.curved(moved, with_rows, of, len(some))
+            parts.append({b: curved[b].reshape(len(some), rows, *self.rows[b]) for b in with_rows})
+        for a, size, last in zip(with_rows, sizes, np.cumsum(sizes), strict=True):
+            whole = {b: np.concatenate([part[b] for part in parts])[last - size : last] for b in with_rows}
+            found[a] = {b: self._arranged(a, b, block) for b, block in whole.items()}
+        return found
+
+    def _some(self, size) -> Iterator[np.ndarray]:
+        several = max(1, _AT_ONCE // max(1, self.x.size))
+        return (np.arange(first, min(first + several, size)) for first in range(0, size, several))
+
+    def _arranged(self, a, b, block):
+        """``(size of a, rows, *b)`` as the user gives both."""
+        rows, shape, other = block.shape[1], self.shapes[a], self.shapes[b]
+        block = block.reshape(*shape, rows, *other)
+        if self.by_row[a]:
+            return np.moveaxis(block, len(shape), 0)
+        return block if self.by_row[b] else block.sum(axis=len(shape))
+
+    def slopes(self, names, of) -> dict[str, np.ndarray]:
+        """The derivatives of the sum of the outputs, or of each entry of a function of them."""
+        outputs, pull = self.layer.vjp(**self._keywords())
+        y = outputs[0] if self.layer.return_state else outputs
+
+        def back(d):
+            cotangents = [d, *[None] * len(self.states)] if self.layer.return_state else d
+            found = pull(cotangents)
+            given = SimpleNamespace(states=_flat(found.initial_state), constants=found.constants)
+            return {**found.weights, **self._by_name(given, found.x)}
+
+        if of is None:
+            found = self.turned(back(np.ones_like(y)))
+            return {name: found[name] for name in names}
+        total = _Sum(of, y.shape[1:], self.layer.dtype, self.row_form)
+        value = total(y)
+        rows, shape = len(value), value.shape[1:]
+        by_weight = any(name in self.weights or not self.by_row[name] for name in names)
+        entries = []
+        for k in range(math.prod(shape)):
+            d = np.zeros((rows, math.prod(shape)), y.dtype)
+            d[:, k] = 1
+            of_rows = [d * (np.arange(rows) == r)[:, None] for r in range(rows)] if by_weight else [d]
+            entries.append([back(total.pull(y, one.reshape(value.shape))) for one in of_rows])
+        return {name: self._stacked(name, entries, shape) for name in names}
+
+    def _stacked(self, name, entries, shape):
+        """``(B, *value, *a)`` from the gradients of each entry of the value, for all rows at once or one by one."""
+        rows = len(self.x)
+        if len(entries[0]) == 1:
+            found = np.stack([one[0][name] for one in entries], axis=1)
+        elif name in self.rows and self.by_row[name]:
+            found = np.stack([np.stack([one[r][name][r] for r in range(rows)]) for one in entries], axis=1)
+        else:
+            found = np.stack([np.stack([self.turned(g)[name] for g in one]) for one in entries], axis=1)
+        found = found.reshape(len(found), *shape, *found.shape[2:])
+        return found[0] if self.row_form else found
+
+    def _keywords(self) -> dict[str, Any]:
+        x, initial_state, mask, training, constants, _ = self._call(1)
+        more = {"initial_state": initial_state, "mask": mask, "training": training, "constants": constants}
+        return {"sequences": x, **more}
+
+
+class _OfLoop(_Point):
+    """The same of a loop, whose parameters and states have names, and rows where the user gives them some."""
+
+    def __init__(self, loop: Loop, x, call):
+        form, layer, given, has_rows, named = loop._entered(x, call.pop("mask", None), False, False, call)
+        if type(layer._execution.step.outputs) is not type(None):
+            raise ValueError(f"expected {loop.__name__!r} with one output, for a derivative")
+        x, start, mask, _, constants = given
+        super().__init__(layer, x, {"mask": mask, "initial_state": start, "constants": constants})
+        self.loop, self.row_form, self.weights = loop, not has_rows, {}
+        rows, names = len(self.x), [*loop._states, *loop._parameters]
+        inner = dict(zip(loop._states, self.states, strict=True))
+        self.joined = constants is not None and len(constants) == 1 != len(loop._parameters)
+        of_constants = [()] * len(loop._parameters) if self.joined else [np.shape(c)[1:] for c in constants or ()]
+        inner |= dict(zip(loop._parameters, of_constants, strict=True))
+        self.rows = {"x": self.x.shape[1:]} | {name: tuple(inner[name]) for name in names}
+        self.by_row = {name: np.ndim(named[name]) > len(inner[name]) for name in names}
+        self.by_row["x"] = np.ndim(form.x) == self.x.ndim and len(form.x) == rows and has_rows
+        self.shapes = dict(self.rows)
+
+    def _tangents(self, moved, record):
+        states = tuple(
+            moved.get(name, np.zeros_like(one)) for name, one in zip(self.loop._states, record.states, strict=True)
+        )
+        constants = None
+        if any(name in moved for name in self.loop._parameters):
+            rows = len(record.x)
+            own = [moved.get(n, np.zeros((rows, *self.rows[n]), self.layer.dtype)) for n in self.loop._parameters]
+            constants = (np.stack(own, axis=1),) if self.joined else tuple(own)
+        return Tangents(moved.get("x"), states, constants)
+
+    def _by_name(self, gradient, x):
+        constants: Any = gradient.constants or ()
+        own = np.moveaxis(constants[0], 1, 0) if self.joined else constants
+        return (
+            {"x": x}
+            | dict(zip(self.loop._states, gradient.states, strict=True))
+            | dict(zip(self.loop._parameters, own, strict=True))
+        )
+
+
+def _flat(states):
+    """States of a layer as they are nested, one after another."""
+    if isinstance(states, np.ndarray):
+        return [states]
+    return [array for one in states for array in _flat(one)]
+
+
+class _Sum:
+    """A function of a layer's outputs whose results are summed, with its derivatives.
+
+    Parameters
+    ----------
+    function : callable
+    shape : tuple of int
+        Of a row of outputs.
+    dtype : dtype
+    row_form : bool
+        Whether the function takes one row, without the batch axis.
+    """
+
+    def __init__(self, function, shape, dtype, row_form: bool):
+        from rnnkit.execution.array_functions import TracedFunction  # with the compiler
+
+        own = partial(_by_row, function) if row_form else function
+        self.traced = TracedFunction(
+            lambda arrays: own(arrays[0]), [shape], [True], ["float"], dtype, "of", (function,)
+        )
+        if len(self.traced.shapes) != 1:
+            raise ValueError(f"expected `of` to give one array, got {len(self.traced.shapes)}")
+
+    def __call__(self, y):
+        return self.traced([y])[0]
+
+    def pull(self, y, d):
+        """The cotangent of y."""
+        return self.traced.pull([y], [np.asarray(d, y.dtype)])[0]
+
+    def curved(self, y, dy):
+        """The derivatives of the sum's tangent by y and by dy: the Hessian times dy, and the gradient."""
+        return self.traced.curved(y, dy)
+
+
+def _by_row(function, y):
+    """A function of a row on rows, numbers or symbols."""
+    if isinstance(y, np.ndarray):
+        return np.stack([function(one) for one in y])
+    found = function(y.made(y.node))
+    return found.made(found.node, 0)

@@ -1,0 +1,284 @@
+"""Derivatives of whole calls: tangents against cotangents, the Hessian's symmetry, central differences, jax."""
+
+import numpy as np
+import pytest
+from cells_under_test import CELLS
+from matrix import every, make_mask
+
+import rnnkit as rk
+
+TRACED = [case for case in CELLS if case.how == "traced"]
+UNITS = {"narrow": 3, "wide": 20}
+
+
+def call_of(case, rng, units, masked=True, backwards=False):
+    """A layer of a case, every array that its call reads, and a mask."""
+    layer = rk.RNN(case.make(units), return_sequences=True, go_backwards=backwards, dtype="float64", seed=2)
+    x = rng.normal(size=(3, 6, 2))
+    call = {"mask": make_mask("random", 3, 6, rng) if masked else None}
+    if case.constants:
+        call["constants"] = [rng.normal(size=(3, *shape)) for shape in case.constants]
+    layer(x, **call)
+    return layer, x, call
+
+
+def unlike(array, rng):
+    return rng.normal(size=np.shape(array))
+
+
+@pytest.mark.parametrize("size", UNITS)
+@pytest.mark.parametrize("case", every(2, TRACED), ids=lambda case: case.name)
+def test_X26_tangents_and_cotangents_are_each_others_transpose(case, size, rng):
+    """``<d, dy> = <pullback(d), direction>``, of all that a call reads, masked and backwards."""
+    layer, x, call = call_of(case, rng, UNITS[size], backwards=size == "wide")
+    weights = {name: unlike(array, rng) for name, array in layer.weights.items()}
+    d_constants = [unlike(one, rng) for one in call.get("constants", [])] or None
+    d_x = unlike(x, rng)
+    y, dy = layer.jvp(x, d_x, weights, d_constants=d_constants, **call)
+    same, pullback = layer.vjp(x, **call)
+    np.testing.assert_allclose(y, same, rtol=1e-12, atol=1e-12)
+    d = unlike(y, rng)
+    found = pullback(d)
+    total = np.vdot(found.x, d_x) + sum(np.vdot(found.weights[name], weights[name]) for name in weights)
+    total += sum(np.vdot(a, b) for a, b in zip(found.constants or [], d_constants or [], strict=True))
+    np.testing.assert_allclose(np.vdot(d, dy), total, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", UNITS)
+@pytest.mark.parametrize("case", every(3, TRACED), ids=lambda case: case.name)
+def test_X26_the_hessian_is_symmetric_and_the_slope_of_the_gradient(case, size, rng):
+    layer, x, call = call_of(case, rng, UNITS[size])
+    names = [*layer.weights, "x"]
+    values = {name: np.array(array) for name, array in layer.weights.items()} | {"x": x}
+    one, other = ({name: unlike(values[name], rng) for name in names} for _ in range(2))
+    along_one, along_other = (rk.hvp(layer, x, d, by=names, **call) for d in (one, other))
+    first, second = (sum(np.vdot(a[n], b[n]) for n in names) for a, b in ((one, along_other), (other, along_one)))
+    np.testing.assert_allclose(first, second, rtol=1e-8, atol=1e-8)
+
+    def slope(step):
+        for name in layer.weights:
+            layer.weights[name] = values[name] + step * one[name]
+        y, pullback = layer.vjp(x + step * one["x"], **call)
+        found = pullback(np.ones_like(y))
+        return sum(np.vdot(found.weights[n], other[n]) for n in layer.weights) + np.vdot(found.x, other["x"])
+
+    if case.steady:
+        difference = (slope(1e-5) - slope(-1e-5)) / 2e-5
+        np.testing.assert_allclose(second, difference, rtol=1e-5, atol=1e-5)
+
+
+@rk.loop
+def garch(x, h=0.05, e=0.0, *, omega, alpha, gamma, beta):
+    h = omega + (alpha + gamma * (e < 0)) * e * e + beta * h
+    return -0.5 * (np.log(h) + x * x / h), (h, x)
+
+
+@rk.loop
+def newton(x, r=1.0, *, k, table):
+    """A loop until it converges, elements at computed places, and a decision."""
+    r = 0.5 * r + x * x + k
+    rounds = 0
+    while abs(r * r - x * x - k) > 1e-3 and rounds < 20:
+        r = r - (r * r - x * x - k) / (2 * r)
+        rounds += 1
+    scale = table[rounds % 3]
+    table[0] = r
+    return (scale * r if x > 0.5 else table.sum() * r * k), r
+
+
+GARCH = {"omega": 0.1, "alpha": 0.1, "gamma": 0.05, "beta": 0.7}
+
+
+def differences(gradient, point, step=1e-5):
+    """The Hessian by central differences of a gradient by one vector."""
+    columns = [(gradient(point + step * e) - gradient(point - step * e)) / (2 * step) for e in np.eye(len(point))]
+    return np.array(columns)
+
+
+def test_X26_loops_have_hessians_by_their_parameters(rng):
+    x, names = rng.normal(size=40), list(GARCH)
+
+    def gradient(values):
+        y, pull = garch.vjp(x, **dict(zip(names, values, strict=True)))
+        return np.array([pull(np.ones_like(y)).parameters[name] for name in names])
+
+    found = rk.hessian(garch, x, by=names, **GARCH)
+    matrix = np.array([[found[a][b] for b in names] for a in names])
+    np.testing.assert_allclose(matrix, differences(gradient, np.array([*GARCH.values()])), rtol=1e-6, atol=1e-6)
+    assert rk.hessian(garch, x, by="beta", **GARCH) == pytest.approx(found["beta"]["beta"], rel=1e-12)
+    along = rk.hvp(garch, x, {"omega": 0.0, "beta": 1.0}, by=["omega", "beta"], **GARCH)
+    np.testing.assert_allclose([along["omega"], along["beta"]], matrix[[0, 3], 3], rtol=1e-12)
+
+
+def test_X26_rows_have_hessians_of_their_own(rng):
+    x, beta = rng.normal(size=(3, 30, 1)), np.array([0.5, 0.6, 0.7])
+    more = {**GARCH, "beta": beta}
+    found = rk.hessian(garch, x, by=["beta", "omega", "x"], **more)
+    assert {a: {b: found[a][b].shape for b in found[a]} for a in found} == {
+        "beta": {"beta": (3,), "omega": (3,), "x": (3, 30, 1)},
+        "omega": {"beta": (3,), "omega": (), "x": (3, 30, 1)},
+        "x": {"beta": (3, 30, 1), "omega": (3, 30, 1), "x": (3, 30, 1, 30, 1)},
+    }
+    total = 0.0
+    for row in range(3):
+        alone = rk.hessian(garch, x[row], by=["beta", "omega", "x"], **{**GARCH, "beta": beta[row]})
+        np.testing.assert_allclose(found["beta"]["beta"][row], alone["beta"]["beta"], rtol=1e-12)
+        np.testing.assert_allclose(found["x"]["x"][row], alone["x"]["x"], rtol=1e-10, atol=1e-12)
+        total += alone["omega"]["omega"]
+    np.testing.assert_allclose(found["omega"]["omega"], total, rtol=1e-12)
+
+
+def test_X26_loops_inside_a_step_and_computed_places_have_second_derivatives(rng):
+    x, table = rng.normal(size=12) + 0.5, rng.normal(size=3)
+
+    def gradient(values):
+        y, pull = newton.vjp(x, k=values[0], table=values[1:])
+        found = pull(np.ones_like(y)).parameters
+        return np.array([found["k"], *found["table"]])
+
+    found = rk.hessian(newton, x, by=["k", "table"], k=0.7, table=table)
+    matrix = np.block([[np.reshape(found[a][b], (n, m)) for b, m in (("k", 1), ("table", 3))]
+                       for a, n in (("k", 1), ("table", 3))])  # fmt: skip
+    expected = differences(gradient, np.array([0.7, *table]))
+    np.testing.assert_allclose(matrix, expected, rtol=1e-4, atol=1e-4)
+    assert np.abs(expected).max() > 0.1
+
+
+def test_X26_of_a_function_of_the_outputs(rng):
+    """Its own curvature counts, of a loop without rows and of a layer."""
+    x, names = rng.normal(size=25), ["omega", "beta"]
+    of = lambda y: np.exp(0.1 * y).sum() + np.square(y[-1])
+
+    def gradient(values):
+        y, pull = garch.vjp(x, **GARCH | dict(zip(names, values, strict=True)))
+        d = 0.1 * np.exp(0.1 * y)
+        d[-1] += 2 * y[-1]
+        return np.array([pull(d).parameters[name] for name in names])
+
+    found = rk.hessian(garch, x, by=names, of=of, **GARCH)
+    matrix = np.array([[found[a][b] for b in names] for a in names])
+    np.testing.assert_allclose(matrix, differences(gradient, np.array([0.1, 0.7])), rtol=1e-6, atol=1e-6)
+
+    layer = rk.GRU(3, dtype="float64", seed=1)
+    x = rng.normal(size=(2, 5, 2))
+    layer(x)
+    bias = np.array(layer.weights["bias"])
+
+    def slope(flat_bias):
+        layer.weights["bias"] = flat_bias.reshape(bias.shape)
+        y, pullback = layer.vjp(x)
+        return pullback(4 * y**3).weights["bias"].ravel()
+
+    expected = differences(slope, bias.ravel())
+    layer.weights["bias"] = bias
+    found = rk.hessian(layer, x, by="bias", of=lambda y: np.sum(y**4, axis=-1))
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_X26_jacobians_of_whole_calls(rng):
+    layer = rk.LSTM(2, return_sequences=True, dtype="float64", seed=1)
+    x = rng.normal(size=(2, 4, 3))
+    layer(x)
+    y, pullback = layer.vjp(x)
+    found = rk.jacobian(layer, x, by=["x", "bias"], of=lambda y: y[:, -1])
+    assert found["x"].shape == (2, 2, 4, 3) and found["bias"].shape == (2, 2, 8)
+    for row, unit in np.ndindex(2, 2):
+        d = np.zeros_like(y)
+        d[row, -1, unit] = 1
+        np.testing.assert_allclose(found["x"][row, unit], pullback(d).x[row], rtol=1e-10, atol=1e-13)
+        np.testing.assert_allclose(found["bias"][row, unit], pullback(d).weights["bias"], rtol=1e-10, atol=1e-13)
+    whole = rk.jacobian(layer, x, by="kernel")
+    np.testing.assert_allclose(whole, pullback(np.ones_like(y)).weights["kernel"], rtol=1e-10)
+    series = rng.normal(size=10)
+    slopes = rk.jacobian(garch, series, by="beta", of=lambda y: y, **GARCH)
+    assert slopes.shape == (10,)
+    _, pull = garch.vjp(series, **GARCH)
+    np.testing.assert_allclose(slopes.sum(), pull(np.ones(10)).parameters["beta"], rtol=1e-10)
+
+
+def test_X26_rules_of_ones_own(rng):
+    """A rule element by element is taken for tangents as well, and differentiated; another one is refused."""
+
+    @rk.custom_gradient
+    def soft(v):
+        return np.where(v > 0, 1.0, 0.0), lambda d: d * np.exp(-v * v)
+
+    @rk.custom_gradient
+    def mixing(v):
+        return np.tanh(v), lambda d: np.sum(d, axis=-1, keepdims=True) * np.ones_like(v)
+
+    def layer_of(function):
+        @rk.cell(states={"h": 2}, weights={"w": rk.Weight((2,), "ones")})
+        def cell(x, states, weights):
+            h = function(states.h * weights.w + x)
+            return h, h
+
+        layer = rk.RNN(cell(), dtype="float64")
+        layer(x)
+        return layer
+
+    x = rng.normal(size=(1, 1, 2))
+    state = rng.normal(size=(1, 2))
+    z = state + x[:, 0]
+    found = rk.hessian(layer_of(soft), x, by="initial_state", initial_state=[state])
+    np.testing.assert_allclose(found[0], np.diag((-2 * z * np.exp(-z * z))[0]), rtol=1e-10)
+    with pytest.raises(ValueError, match="element by element"):
+        rk.hvp(layer_of(mixing), x, np.ones(2), by="w")
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU", "SimpleRNN"])
+def test_hessians_are_those_of_jax(cell, rng):
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    jnp = jax.numpy
+    layer = {"LSTM": rk.LSTM, "GRU": rk.GRU, "SimpleRNN": rk.SimpleRNN}[cell](2, dtype="float64", seed=0)
+    x = rng.normal(size=(2, 5, 3))
+    layer(x)
+    weights = {name: np.array(array) for name, array in layer.weights.items()}
+
+    def advance(state, x, w):
+        if cell == "SimpleRNN":
+            h = jnp.tanh(x @ w["kernel"] + state[0] @ w["recurrent_kernel"] + w["bias"])
+            return (h,), h
+        if cell == "LSTM":
+            h, c = state
+            i, f, g, o = jnp.split(x @ w["kernel"] + h @ w["recurrent_kernel"] + w["bias"], 4, -1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+        (h,) = state
+        own = jnp.split(x @ w["kernel"] + w["bias"][0], 3, -1)
+        back = jnp.split(h @ w["recurrent_kernel"] + w["bias"][1], 3, -1)
+        z, r = (jax.nn.sigmoid(a + b) for a, b in zip(own[:2], back[:2], strict=True))
+        h = z * h + (1 - z) * jnp.tanh(own[2] + r * back[2])
+        return (h,), h
+
+    def total(w):
+        start = tuple(jnp.zeros((2, 2)) for _ in range(2 if cell == "LSTM" else 1))
+        return jax.lax.scan(lambda s, x: advance(s, x, w), start, x.swapaxes(0, 1))[1][-1].sum()
+
+    expected, found = jax.hessian(total)(weights), rk.hessian(layer, x, by=list(weights))
+    for a in weights:
+        for b in weights:
+            np.testing.assert_allclose(found[a][b], expected[a][b], rtol=1e-9, atol=1e-12)
+
+
+def test_X26_what_does_not_fit_is_an_error_that_says_so(rng):
+    layer = rk.LSTM(2, seed=0)
+    x = rng.normal(size=(2, 4, 3)).astype("float32")
+    with pytest.raises(ValueError, match="built"):
+        rk.hessian(layer, x, by="bias")
+    y = layer(x)
+    for refused, told in (
+        (lambda: rk.hessian(layer, x, by="biases"), "expected by among kernel, recurrent_kernel, bias, x"),
+        (lambda: rk.hvp(layer, x, np.ones(3), by="bias"), r"direction of bias of shape \(8,\)"),
+        (lambda: rk.hvp(layer, x, np.ones(8), by=["bias"]), "a direction for each of bias"),
+        (lambda: layer.jvp(x, np.ones((2, 4))), "tangent of shape"),
+        (lambda: layer.jvp(x, weights={"b": 1.0}), "weights among kernel"),
+        (lambda: rk.LSTM(2, stateful=True).jvp(x, x), "states kept between calls"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            refused()
+    with pytest.raises(TypeError, match="recurrent layer or a loop"):
+        rk.hessian(rk.Dense(2), x, by="kernel")
+    np.testing.assert_array_equal(layer(x), y)
