@@ -20,6 +20,7 @@ from rnnkit.compiler.ir.simplify import without_rules
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
 from rnnkit.compiler.tracing.trace import example, trace
 from rnnkit.execution import dump, passes
+from rnnkit.steps.step import leaves
 
 __all__ = ["cache_info", "choose", "choose_cuda", "clear_cache", "compile_loss", "custom_vjp", "has_vjp", "tangent"]
 
@@ -115,8 +116,6 @@ def compile_loss(step, dtype, gradient=True):
 
 def has_vjp(step) -> bool:
     """Whether a cell of the step says itself how cotangents go back, which is how they go then."""
-    from rnnkit.steps.step import leaves
-
     return any(cell._has_vjp() for _, cell in leaves(step.cell))
 
 
@@ -277,6 +276,8 @@ def _jitted(step, dtype, weights, constant_shapes, training, error):
     by_row, reason = isinstance(error, ReadsValues), in_words(error)
     if step.per_row:
         raise ValueError(f"{step.name!r} can't be read, as a step of one row has to be: {reason}") from None
+    if any(cell._draws_each_step() for _, cell in leaves(step.cell)):
+        raise ValueError(f"{step.name!r} can't be traced, as a step that draws at each step has to be: {reason}")
     if step.inputs or step.outputs:
         told = f"{step.name!r} can't be traced, as a step with nested inputs or outputs has to be: {reason}"
         raise ValueError(told).with_traceback(error.__traceback__)

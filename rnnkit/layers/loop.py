@@ -16,14 +16,14 @@ import numpy as np
 from rnnkit import tracebacks
 from rnnkit.arguments import positive_integer
 from rnnkit.arrays import real
-from rnnkit.hints import Array, DType
+from rnnkit.hints import Array, DType, Seed
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.loop_forms import Arrays, form_of
-from rnnkit.steps.cell import LOOP_LIMIT, cell_name, returned_wrong, split_step_result
-from rnnkit.steps.declared import DeclaredCell
+from rnnkit.steps.cell import LOOP_LIMIT, Values, cell_name, returned_wrong, split_step_result
+from rnnkit.steps.declared import DeclaredCell, keyed
 from rnnkit.steps.nesting import Nesting, leaves_of, mapped
 from rnnkit.steps.states import named_states
 
@@ -51,12 +51,13 @@ class LoopCell(DeclaredCell):
 
     def _advance_one(self, x, states, constants, training, draws, read=None):
         names = self._open()
+        states, draws, random = self._drawn(states, draws)
         if self.is_loops and len(constants) == 1 != len(names):
             constants = [constants[0][i] for i in range(len(names))]
         if len(constants) != len(names):
             raise ValueError(f"expected constants for {', '.join(names)} of {cell_name(self)!r}; got {len(constants)}")
         step = type(self).step if read is None else read(type(self).step, self.loop_limit)
-        given = self.keywords | dict(zip(names, constants, strict=True))
+        given = self.keywords | dict(zip(names, constants, strict=True)) | ({"draws": Values(draws)} if random else {})
         is_number = x.shape == (1,) and not type(self).takes_entries
         output, new = split_step_result(step(x[0] if is_number else x, *states, **given), self)
         for name, start, one in zip(self.spec.states, states, new, strict=False):
@@ -64,7 +65,7 @@ class LoopCell(DeclaredCell):
                 hint = "" if is_number else f"; x is {x.shape} at each step: B rows of numbers are x[:, :, None]"
                 what = f"expected {name} of {cell_name(self)!r} of shape {np.shape(start)}, as it starts"
                 raise returned_wrong(self, f"{what}; got {np.shape(one)}{hint}")
-        return output, new
+        return output, (*new, *random)
 
 
 @dataclass(eq=False)
@@ -98,9 +99,14 @@ class Loop:
     __name__: str
     __qualname__: str
 
-    def __init__(self, function: Callable, loop_limit: int = LOOP_LIMIT):
+    def __init__(self, function: Callable, loop_limit: int = LOOP_LIMIT, draws: Any = None, seed: Seed = None):
         update_wrapper(self, function)
-        self.function, starts, parameters = function, *_read_signature(function)
+        self.function, self._seed = function, seed
+        starts, parameters = _read_signature(function, bool(draws))
+        states, self._draws = keyed(starts, dict(draws or {}))
+        if any(draw.every == "call" for name, draw in self._draws.items() if name not in states):
+            raise ValueError(f"expected draws of {function.__name__!r} with every='step'")
+        starts |= {name: np.zeros(shape) for name, shape in states.items() if name not in starts}
         self._states, self._parameters, self._names = tuple(starts), tuple(parameters), (*starts, *parameters)
         self._starts = set(starts)
         known = {name: one for name, one in (starts | parameters).items() if one is not _REQUIRED}
@@ -123,7 +129,7 @@ class Loop:
             states={name: self._shapes[name] for name in self._states},
             weights={},
             initial={name: _start(self._defaults[name]) for name in self._states},
-            draws={},
+            draws=self._draws,
             size_names=(),
             hyperparameters=self._parameters,
             optional=("constants",),
@@ -253,7 +259,7 @@ class Loop:
     def _layer(self, dtype, shape, return_state) -> RNN:
         layer = self._layers.get((dtype, shape, return_state))
         if layer is None:
-            made = RNN(self._cell, True, return_state, dtype=dtype, name=self.__name__)
+            made = RNN(self._cell, True, return_state, dtype=dtype, seed=self._seed, name=self.__name__)
             made.build((None, None, *shape))
             layer = self._layers.setdefault((dtype, shape, return_state), made)
         return layer
@@ -453,14 +459,16 @@ def _start(default):
     return lambda rows: np.broadcast_to(default, (rows, *default.shape))
 
 
-def _read_signature(function) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Where states start, and parameters with their defaults, by name."""
+def _read_signature(function, draws: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Where states start, and parameters with their defaults, by name; `draws` is none."""
     if not inspect.isfunction(function):
         raise TypeError(f"expected a function of one step under rk.loop, got {type(function).__name__}")
     found = list(inspect.signature(function).parameters.values())
     starts = {p.name: p.default for p in found[1:] if p.kind in _KINDS}
     parameters = {p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY}
     fits = found and found[0].kind in _KINDS and len(found) == 1 + len(starts) + len(parameters)
+    if draws and parameters.pop("draws", None) is None:
+        raise ValueError(f"expected {function.__name__!r} with draws behind the star, since it draws at each step")
     if not fits or not starts or any(one is _REQUIRED for one in starts.values()):
         raise ValueError(
             f"expected {function.__name__}(x, state=start, …, *, parameter, …), with x, at least one state and where "
@@ -488,10 +496,10 @@ def loop(function: Callable) -> Loop: ...
 
 
 @overload
-def loop(*, loop_limit: int) -> Callable[[Callable], Loop]: ...
+def loop(*, loop_limit: int = ..., draws: Any = ..., seed: Seed = ...) -> Callable[[Callable], Loop]: ...
 
 
-def loop(function: Any = None, *, loop_limit: int = LOOP_LIMIT) -> Any:
+def loop(function: Any = None, *, loop_limit: int = LOOP_LIMIT, draws: Any = None, seed: Seed = None) -> Any:
     """Make a loop over time of a step as one writes it for numba: a compiled function with a gradient, masks and rows.
 
     For one sequence it equals::
@@ -512,6 +520,11 @@ def loop(function: Any = None, *, loop_limit: int = LOOP_LIMIT) -> Any:
         precision. The step may decide by their values, as `cell` says of ``per_row``.
     loop_limit : int
         How many rounds a loop inside the step may have, for ``@rk.loop(loop_limit=…)``: more are an error.
+    draws : dict of str to Draw, optional
+        Random numbers that each step has anew, ``Draw(…, every="step")``; the function takes ``draws`` behind the star.
+        The generator stands in a further state, ``random``, see `Draw`.
+    seed : int or numpy.random.Generator, optional
+        What they come from. A call goes on where the one before it ended.
 
     Returns
     -------
@@ -558,4 +571,5 @@ def loop(function: Any = None, *, loop_limit: int = LOOP_LIMIT) -> Any:
     array([[1.  , 1.5 , 2.25],
            [1.  , 2.  , 3.  ]])
     """
-    return partial(Loop, loop_limit=loop_limit) if function is None else Loop(function, loop_limit)
+    given = {"loop_limit": loop_limit, "draws": draws, "seed": seed}
+    return partial(Loop, **given) if function is None else Loop(function, **given)

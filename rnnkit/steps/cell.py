@@ -327,6 +327,10 @@ class Cell(Configurable):
         """
         return None
 
+    def _draws_each_step(self) -> bool:
+        """Whether its step draws random numbers anew each time."""
+        return False
+
     def _has_vjp(self) -> bool:
         """Whether the cell says itself how cotangents go back through a step."""
         return callable(getattr(self, "vjp", None))

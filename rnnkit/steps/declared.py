@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from types import SimpleNamespace
@@ -12,8 +13,10 @@ import numpy as np
 
 from rnnkit.arguments import positive_integer, real_number, whole
 from rnnkit.arrays import real
+from rnnkit.custom_gradients import stop_gradient
 from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import from_json, to_json
+from rnnkit.steps import step_draws
 from rnnkit.steps.cell import LOOP_LIMIT, Cell, Values, check_density, complete_pull, split_step_result
 from rnnkit.steps.shapes import names_in, numbers_of
 from rnnkit.steps.states import StateSpec, named_states
@@ -85,17 +88,37 @@ class Weight:
 
 @dataclass(frozen=True)
 class Draw:
-    """An array drawn once per call and row, the same at every step (a dropout mask).
+    """An array of random numbers for each row: the same at every step of a call (a dropout mask), or new at each.
 
     Parameters
     ----------
     shape : size or tuple of sizes
         As in `Weight`; the step sees ``(B, *shape)``.
-    function : callable
-        ``(rng, shape) -> array`` with a `numpy.random.Generator`.
+    function : callable, or "normal", "uniform" or "exponential"
+        ``(rng, shape) -> array`` with a `numpy.random.Generator`; or the standard distribution of a name.
+    every : {"call", "step"}
+        With "step", each used step has new numbers, drawn in training and outside of it. The function is read with the
+        step then, and `rng` has the methods ``random``, ``uniform``, ``standard_normal``, ``normal``, ``lognormal``,
+        ``standard_exponential``, ``exponential``, ``gumbel``, ``logistic``, ``laplace`` and ``integers``. Gradients go
+        through what these are given, such as a mean.
+
+    Notes
+    -----
+    A cell that draws at each step has one state more, the last, by the name ``random``: the key of the row's generator
+    and the number of steps gone, ``(4,)``. A call that is given none draws new keys by the layer's seed. With the states
+    of a call as `initial_state`, the next one goes on as one call would; so do streams and stateful layers. The numbers
+    are those of Philox4x32-10, the same in any batch of rows with the same keys, and on any number of threads.
 
     Examples
     --------
+    >>> import numpy as np, rnnkit as rk
+    >>> @rk.cell(states={"s": 1}, draws={"z": rk.Draw((1,), "normal", every="step")})
+    ... def brownian(x, states, draws):
+    ...     s = states.s + np.sqrt(0.01) * draws.z
+    ...     return s, s
+    >>> paths = rk.RNN(brownian(), return_sequences=True, seed=0)(np.zeros((10000, 100, 1), "float32"))
+    >>> round(float(paths[:, -1].std()), 1)
+    1.0
     >>> import numpy as np, rnnkit as rk
     >>> noise = rk.Draw(("units",), lambda rng, shape: rng.normal(size=shape))
     >>> @rk.cell(states={"h": "units"}, draws={"noise": noise})
@@ -106,7 +129,32 @@ class Draw:
     """
 
     shape: tuple[Any, ...]
-    function: Callable
+    function: Any
+    every: str = "call"
+
+    def __post_init__(self) -> None:
+        if self.every not in ("call", "step"):
+            raise ValueError(f"expected every as 'call' or 'step', got {self.every!r}")
+        if isinstance(self.function, str):
+            object.__setattr__(self, "function", step_draws.function_of(self.function))
+        elif not callable(self.function):
+            raise TypeError(f"expected a function of a generator and a shape, got {self.function!r}")
+
+
+def keyed(states: dict[str, Any], draws: dict[str, Draw]) -> tuple[dict[str, Any], dict[str, Draw]]:
+    """States and draws with those that draws of each step need.
+
+    Raises
+    ------
+    ValueError
+        If their name is taken.
+    """
+    if all(draw.every == "call" for draw in draws.values()):
+        return states, draws
+    if step_draws.STATE in (*states, *draws):
+        raise ValueError(f"expected no state or draw named {step_draws.STATE!r}, which draws of each step need")
+    keys = Draw((2,), step_draws.new_keys)
+    return states | {step_draws.STATE: (step_draws.SIZE,)}, draws | {step_draws.STATE: keys}
 
 
 class DeclaredCell(Cell):
@@ -230,16 +278,38 @@ class DeclaredCell(Cell):
 
     def _draws(self, feature_shape):
         return {
-            name: (draw, numbers_of(draw.shape, self.keywords, feature_shape)) for name, draw in self.spec.draws.items()
+            name: (draw, numbers_of(draw.shape, self.keywords, feature_shape))
+            for name, draw in self.spec.draws.items()
+            if draw.every == "call"
         }
 
+    def _draws_each_step(self):
+        return any(draw.every == "step" for draw in self.spec.draws.values())
+
+    def _drawn(self, states, draws):
+        """The states that the user's step sees, its draws, and the generator's state behind it, if there is one."""
+        if not self._draws_each_step():
+            return states, draws, ()
+        *own, state = states
+        state = stop_gradient(step_draws.begun(state, draws[step_draws.STATE]))
+        of_each_step = {
+            name: (draw.function, numbers_of(draw.shape, self.keywords, self._feature_shape))
+            for name, draw in self.spec.draws.items()
+            if draw.every == "step"
+        }
+        # Of each call, those that the step looks at: the layer draws no others.
+        given = ChainMap(step_draws.drawn(of_each_step, state), draws)
+        return own, given, (step_draws.advanced(state),)
+
     def _advance_one(self, x, states, constants, training, draws, read=None):
+        states, draws, random = self._drawn(states, draws)
         given = {"constants": constants, "training": training, "draws": Values(draws)}
         optional = {name: given[name] for name in self.spec.optional}
         positional = (Values(self.__dict__.get("_weights", {})),) if self.spec.takes_weights else ()
         step = type(self).step if read is None else read(type(self).step, self.loop_limit)
         result = step(x, self.spec.named(*states), *positional, **optional, **self.hyperparameters)
-        return split_step_result(result, self)
+        output, new = split_step_result(result, self)
+        return output, (*new, *random)
 
     def _pull(self, x, states, constants, training, draws, d_output, d_states):
         given = {"constants": constants, "training": training, "draws": Values(draws)}
@@ -271,7 +341,7 @@ def cell(
     initial : dict of str to number or function, optional
         A start other than zero: a number, or ``batch_size -> array (B, *shape)``.
     draws : dict of str to Draw, optional
-        Arrays drawn once per call.
+        Arrays of random numbers, drawn once per call or at each step.
     vjp : callable, optional
         How cotangents go back through the step, for one that can't be differentiated, or not as it stands:
         ``vjp(x, states, weights, d_output, d_states)`` to ``(d_x, d_states, d_weights)``. Its arguments are the step's
@@ -320,6 +390,9 @@ def cell(
     for part in (*weights.values(), *draws.values()):
         names |= dict.fromkeys(names_in(part.shape))
 
+    all_states, all_draws = keyed(dict(states), draws)
+    every_step = all_draws is not draws
+
     def declare(step):
         if not callable(step):
             raise ValueError(f"expected a step function under rk.cell, got {type(step).__name__}")
@@ -334,11 +407,13 @@ def cell(
         ]
         parameters.sort(key=lambda p: p.default is not p.empty)
         parameters += [p for n, p in hyperparameters.items() if n not in names]
+        if vjp is not None and every_step:
+            raise ValueError(f"expected {step.__name__!r} without a vjp, since it draws at each step")
         spec = SimpleNamespace(
-            states=dict(states),
+            states=all_states,
             weights=weights,
             initial=initial,
-            draws=draws,
+            draws=all_draws,
             size_names=tuple(names),
             hyperparameters=tuple(hyperparameters),
             optional=tuple(optional),

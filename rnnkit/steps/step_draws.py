@@ -1,0 +1,168 @@
+"""Random numbers that a step draws anew each time: a counter-based generator, on arrays and on symbols.
+
+The numbers are a function of a row's key, of how many steps it has gone, of the draw and of the place in it: Philox4x32
+with ten rounds (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011), computed with the
+step's own integers. Key and count are a state, so that a sequence may be split, streamed and resumed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+STATE = "random"  # the name of the state
+SIZE = 4  # two parts of the key, of 24 bits, which float32 holds; steps gone, and those beyond 2**24 of them
+_LEAST = 1 << 24
+_MASK = 0xFFFFFFFF
+_MULTIPLIERS, _WEYL, _ROUNDS = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85), 10
+_METHODS = (
+    "exponential gumbel integers laplace logistic lognormal normal random standard_exponential standard_normal uniform"
+)
+NAMES = {"normal": "standard_normal", "uniform": "random", "exponential": "standard_exponential"}
+
+
+def new_keys(rng: np.random.Generator, shape) -> np.ndarray:
+    """A key for each row, which a call draws for those that have none yet."""
+    return rng.integers(0, _LEAST, shape)
+
+
+def begun(state, keys):
+    """The state of rows at a step, with a key where there was none."""
+    fresh = (state[..., 0:1] == 0) & (state[..., 1:2] == 0)
+    return np.concatenate([np.where(fresh, keys, state[..., :2]), state[..., 2:]], axis=-1)
+
+
+def advanced(state):
+    """The state behind a step."""
+    count = state[..., 2:3] + 1.0
+    full = count == float(_LEAST)
+    carried = state[..., 3:] + np.where(full, 1.0, 0.0)
+    return np.concatenate([state[..., :2], np.where(full, 0.0, count), carried], axis=-1)
+
+
+class StepGenerator:
+    """What a draw's function is given in the place of a `numpy.random.Generator`: its methods that a step can have.
+
+    Parameters
+    ----------
+    state : array (…, 4), or a symbol
+    number : int
+        Of the draw, among those of a step.
+    """
+
+    def __init__(self, state, number: int):
+        self._state, self._number, self._calls = state, number, 0
+
+    def __getattr__(self, name):
+        raise AttributeError(f"a draw of each step has the methods {', '.join(_METHODS.split())}, and no {name!r}")
+
+    def _bits(self, size) -> Any:
+        """Integers of 32 bits, ``(…, size)``."""
+        state, blocks = self._state.astype(np.int64), -(-size // 4)
+        steps, beyond = state[..., 2:3], state[..., 3:4]
+        index = np.arange(blocks, dtype=np.int64)
+        own = np.full(blocks, self._number + (self._calls << 16), np.int64)
+        self._calls += 1
+        counter = [index + 0 * steps, own + 0 * steps, steps + 0 * index, beyond + 0 * index]
+        key = [state[..., 0:1], state[..., 1:2]]
+        for _ in range(_ROUNDS):
+            (high0, low0), (high1, low1) = (_product(c, m) for c, m in zip(counter[::2], _MULTIPLIERS, strict=True))
+            counter = [high1 ^ counter[1] ^ key[0], low1, high0 ^ counter[3] ^ key[1], low0]
+            key = [(k + w) & _MASK for k, w in zip(key, _WEYL, strict=True)]
+        return np.concatenate(counter, axis=-1)[..., :size]
+
+    def _open(self, size) -> Any:
+        """Floats between 0 and 1, of which neither comes; all of a dtype's bits, and 32 at most."""
+        bits = self._bits(size)
+        if self._state.dtype == np.float32:
+            return ((bits >> 9).astype(self._state.dtype) + 0.5) * 2.0**-23
+        return (bits.astype(self._state.dtype) + 0.5) * 2.0**-32
+
+    def _shaped(self, values, size) -> Any:
+        shape = _shape(size)
+        return values[..., 0] if not shape else values.reshape((*values.shape[:-1], *shape))
+
+    def random(self, size=()) -> Any:
+        """Uniform between 0 and 1."""
+        return self._shaped(self._open(math.prod(_shape(size))), size)
+
+    def standard_normal(self, size=()) -> Any:
+        """By Box and Muller, two at a time."""
+        count = math.prod(_shape(size))
+        half = -(-count // 2)
+        uniform = self._open(2 * half)
+        radius, angle = np.sqrt(-2.0 * np.log(uniform[..., :half])), (2.0 * math.pi) * uniform[..., half:]
+        both = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+        return self._shaped(both[..., :count], size)
+
+    def standard_exponential(self, size=()) -> Any:
+        """With mean 1."""
+        return -np.log(self.random(size))
+
+    def integers(self, low, high=None, size=()) -> Any:
+        """From `low` on, below `high`."""
+        low, high = (0, low) if high is None else (low, high)
+        if not 0 < high - low < 2**31:
+            raise ValueError(f"expected integers from low up to a higher one, of less than 2**31, got {low} and {high}")
+        return self._shaped(((self._bits(math.prod(_shape(size))) * (high - low)) >> 32) + low, size)
+
+    def uniform(self, low=0.0, high=1.0, size=()) -> Any:
+        """Between two numbers or arrays."""
+        return low + (high - low) * self.random(size)
+
+    def normal(self, loc=0.0, scale=1.0, size=()) -> Any:
+        """With mean and standard deviation."""
+        return loc + scale * self.standard_normal(size)
+
+    def lognormal(self, mean=0.0, sigma=1.0, size=()) -> Any:
+        """The exponential of what is normal."""
+        return np.exp(self.normal(mean, sigma, size))
+
+    def exponential(self, scale=1.0, size=()) -> Any:
+        """With a mean."""
+        return scale * self.standard_exponential(size)
+
+    def gumbel(self, loc=0.0, scale=1.0, size=()) -> Any:
+        """The distribution of the largest of many."""
+        return loc - scale * np.log(self.standard_exponential(size))
+
+    def logistic(self, loc=0.0, scale=1.0, size=()) -> Any:
+        """With mean and scale."""
+        u = self.random(size)
+        return loc + scale * (np.log(u) - np.log1p(-u))
+
+    def laplace(self, loc=0.0, scale=1.0, size=()) -> Any:
+        """Two exponential distributions back to back."""
+        u = self.random(size) - 0.5
+        return loc - scale * np.sign(u) * np.log1p(-2.0 * np.abs(u))
+
+
+def _product(value, factor):
+    """The upper and the lower half of a product of two integers of 32 bits."""
+    whole = value * factor
+    return (whole >> 32) & _MASK, whole & _MASK
+
+
+def _shape(size) -> tuple[int, ...]:
+    return tuple(size) if isinstance(size, (tuple, list)) else (size,)
+
+
+def drawn(draws: dict[str, tuple[Callable, tuple[int, ...]]], state) -> dict[str, Any]:
+    """The arrays that a step draws, by name, from functions and shapes."""
+    return {name: function(StepGenerator(state, i), shape) for i, (name, (function, shape)) in enumerate(draws.items())}
+
+
+def function_of(name: str) -> Callable:
+    """The function of a distribution's name.
+
+    Raises
+    ------
+    ValueError
+        For another name.
+    """
+    if name not in NAMES:
+        raise ValueError(f"expected one of {', '.join(NAMES)}, or a function of a generator and a shape, got {name!r}")
+    return lambda rng, shape: getattr(rng, NAMES[name])(shape)
