@@ -188,7 +188,9 @@ class Step:
             try:
                 return self._run_shape(draws, constant_shapes, training)
             except Exception:
-                told = " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []) if note)])
+                kind = f"{type(error).__name__}: " if isinstance(error, (KeyError, NameError, AttributeError)) else ""
+                notes = (f"({note})" for note in getattr(error, "__notes__", []) if note)
+                told = " ".join([f"{kind}{error}", *notes])
                 raise ValueError(f"{self.name!r} can't be read, as a step of one row has to be: {told}") from None
         return (1, *shape)
 

@@ -107,8 +107,8 @@ def recorded_moves(
     for start, place in zip(starts, places, strict=False):
         wanted[start : start + place.size] = place.reshape(-1)
     table = np.concatenate(sources)[wanted]
-    run = partial(_moves(dtype.name), address(table), address(target), len(target))
-    run = checked(run, arrays, table, target, zero)
+    once = partial(_moves(dtype.name), address(table), address(target), len(target))
+    run = checked(once, arrays, table, target, zero)
     run()
     recording.constant(table, zero)
     recording.note(run, arrays, [target])

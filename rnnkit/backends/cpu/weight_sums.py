@@ -206,8 +206,8 @@ class OuterSum:
         words, units = self._words(a, b, pairs, target, threads)
         self._sum, team = target, self.compiled.team
         at, kept = address(words), [pairs]
-        alone = partial(self.compiled.function, at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
-        alone = checked(alone, a, b, kept, before, target, words, self._one)
+        once = partial(self.compiled.function, at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
+        alone = checked(once, a, b, kept, before, target, words, self._one)
         add: Callable[[], Any] = alone
 
         def share():

@@ -100,7 +100,7 @@ def _place(reader, array, keys):
         k = keys[axis]
         if isinstance(k, Symbol):
             if not k.node.is_integer:
-                raise IndexError(f"an index is a {k.dtype}; write int(…)")
+                raise IndexError(f"an index is a {k.dtype}; write int(…), as all that a step is given is floats")
             k = reader.as_place(k, n, array.shape)
         elif not -n <= k < n:
             raise IndexError(f"index {k} is out of bounds for axis {axis} with size {n}")

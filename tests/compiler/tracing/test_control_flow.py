@@ -52,6 +52,21 @@ def chooses(x, states):
     return y, (z, states.a)
 
 
+def orders_tuples(x, states):
+    """Entries that are equal let the next ones decide, then the length."""
+    pair, other = (x[0] > 0, x[1]), (x[2] > 0, states.h)
+    y = 1.0 * (pair < other) + 2.0 * (pair >= other) + 4.0 * (pair == other) + 8.0 * (pair != (*other, x[3]))
+    y += 16.0 * (pair < (*pair, x[3])) + 32.0 * ((x[0] > 0, 1) in [(True, 1), (x[3] > 0, x[1])])
+    best = max((x[0] > 0, x[1]), (x[2] > 0, states.h), (x[3] > 0, 0.5))
+    return y, (min([x[0], x[1]], [x[0], x[2]])[1] + best[1], states.a)
+
+
+def searches_a_state(x, states):
+    """Also where it isn't sorted, as NumPy does."""
+    k = np.searchsorted(states.a, x[0]) + 10 * states.a[1:].searchsorted(x[1:3], side="right").sum()
+    return k, (np.searchsorted(np.sort(states.a), x[3]), np.sort(states.a))
+
+
 def guards(x, states):
     """Python looks at the second operand only where the first lets it."""
     k = int(abs(x[0]) * 3) if abs(x[0]) < 100 else 100

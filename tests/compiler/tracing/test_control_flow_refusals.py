@@ -15,6 +15,9 @@ from rnnkit.steps.step import Step
 
 WIDTH = 4
 SHARED = np.zeros(3)
+LOG: list = []
+BY_NAME: dict = {"a": ([],)}
+LIMIT = 1
 
 
 def generates(x, states):
@@ -146,7 +149,77 @@ def sorts_a_set(x, states):
     return len(table) + x[0], states
 
 
+def appends_elsewhere(x, states):
+    LOG.append(x[0])  # here
+    return x[0], states
+
+
+def appends_deep_inside(x, states):
+    kept = BY_NAME["a"][0]
+    kept.append(x[0])  # here
+    return x[0], states
+
+
+def puts_elsewhere(x, states):
+    BY_NAME["b"] = x[0]  # here
+    return x[0], states
+
+
+def keeps_in_a_default(x, states):
+    def kept(value, into=LOG):
+        into += [value]  # here
+        return value
+
+    return kept(x[0]), states
+
+
+def ranges_over_floats(x, states):
+    for k in range(states.h):  # here
+        x = x + k
+    return x[0], states
+
+
+def takes_a_float(x, states):
+    return x[x[0]], states  # here
+
+
+def takes_a_float_that_is_known(x, states):
+    return x[1.0], states  # here
+
+
+def asks_for_nothing(x, states):
+    y = x[0]
+    return y + nothing, states  # noqa: F821  # here
+
+
+def adds_other_shapes(x, states):
+    y = states.a + np.ones(2)  # here
+    return y.sum(), states
+
+
+def stops_inside(x, states):
+    def helper(value):
+        return value @ np.ones(3)  # here
+
+    return helper(x), states
+
+
+def has_no_key(x, states):
+    return {"a": x[0]}["b"], states  # here
+
+
 REFUSED = {
+    appends_elsewhere: "a change of a list from outside of the step, which only its reading would see; return what is",
+    appends_deep_inside: "a change of a list from outside of the step",
+    puts_elsewhere: "a change of a dict from outside of the step",
+    keeps_in_a_default: "a change of a list from outside of the step",
+    ranges_over_floats: "range of a float; write int(…)",
+    takes_a_float: "an index is a float64; write int(…)",
+    takes_a_float_that_is_known: "the index 1.0 can't be traced; write int(…)",
+    asks_for_nothing: "NameError: name 'nothing' is not defined",
+    adds_other_shapes: "shapes (4,) (2,)",
+    stops_inside: "matmul of shapes (4,) and (3,)",
+    has_no_key: "KeyError: 'b'",
     generates: "a generator; write a loop that fills an array",
     recurs: "a function that calls itself; write a loop",
     prints: "print; run the layer inside rk.eager() to look at values",
@@ -205,7 +278,7 @@ def asserts(x, states):
 
 def raises(x, states):
     if x[0] > 1 and not x[1] > 1:
-        raise ValueError("x is too large")
+        raise ValueError(f"x is {x[0]:.2f}, above {LIMIT:.1f} {LIMIT!r}")
     return x[0], states
 
 
@@ -257,8 +330,8 @@ def nested(x, states):
 
 FAILING = {
     looks_outside: ((IndexError,), "an index is out of range for an array of shape (4,)"),
-    asserts: ((AssertionError,), "an assertion doesn't hold: the total {total} is too large"),
-    raises: ((), "ValueError: x is too large"),
+    asserts: ((AssertionError,), "an assertion doesn't hold: the total the row's total is too large"),
+    raises: ((), "ValueError: x is the row's x[0], above 1.0 1, in "),
     reads_too_early: ((UnboundLocalError,), "the name 'y' has no value where it is read"),
     only_in_the_loop: ((UnboundLocalError,), "the name 'y' has no value where it is read"),
     divides: ((ZeroDivisionError,), "integer division by zero"),
