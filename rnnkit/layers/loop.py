@@ -225,10 +225,15 @@ class Loop:
         LoopStream
             ``stream.step(x)`` gives the next output, ``stream.states`` the states by name.
         """
-        shape = (1 if features is None else features,)
-        layer = self._layer(validation.floating(dtype), shape, False)
-        start, constants, rows, _ = self._spread(given, batch, layer)
-        return LoopStream(layer, rows, constants, start)
+        shape = (1 if features is None else positive_integer(features, "features"),)
+        try:
+            layer = self._layer(validation.floating(dtype), shape, False)
+            start, constants, rows, _ = self._spread(given, batch, layer)
+            return LoopStream(layer, rows, constants, start)
+        except ValueError as error:
+            if features is None:
+                error.add_note("without features=, a stream's step is a number; stream(features=F) takes (F,)")
+            raise
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how the step was compiled, for each kind of input that there was, as `RNN.explain`."""
@@ -354,6 +359,12 @@ class LoopStream(Stream):
         number or ndarray, nested as the step's output
         """
         x, one = validation.numbers(x, "x"), () if self._features == (1,) else self._features
+        shapes = [one, *([(self.batch, *one), (self.batch, *self._features)] if self._has_rows else [self._features])]
+        if x.shape not in shapes:
+            what = f"of shape {one}" if one else "as one number"
+            rows = f", or {(self.batch, *one)} for {self.batch} rows" if self._has_rows else ""
+            hint = "" if one else "; stream(features=F) takes steps of shape (F,)"
+            raise ValueError(f"expected x {what}{rows}; got {x.shape}{hint}")
         if x.shape == one or (self._has_rows and x.shape == (self.batch, *one)):
             x = np.broadcast_to(x.reshape(-1, *self._features), (self.batch, *self._features))
         output = super().step(x)

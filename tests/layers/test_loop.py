@@ -333,6 +333,25 @@ def test_D8_a_stream_has_the_bits_of_a_call(case):
     assert all(np.array_equal(a, b) for a, b in zip(flat(stream.step(x[0])), flat(rows[0]), strict=True))
 
 
+def test_D8_a_stream_says_that_a_step_of_features_needs_their_number():
+    @rk.loop
+    def product(x, h=0.0, *, weights):
+        return (h, {"x": x}), h + x @ weights
+
+    with pytest.raises(ValueError, match="can't be read.*matmul of a number") as caught:
+        product.stream(weights=np.ones(3))
+    assert "stream(features=F) takes (F,)" in caught.value.__notes__[0]
+    stream = product.stream(features=3, weights=np.ones(3))
+    output = stream.step(np.arange(3.0))
+    assert type(output) is tuple and output[1]["x"].tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match=r"expected x of shape \(3,\); got \(\)"):
+        stream.step(1.0)
+    with pytest.raises(ValueError, match=r"expected x as one number, or \(2,\) for 2 rows; got \(3,\); stream\(feat"):
+        gjr.stream(2, **GIVEN).step(np.ones(3))
+    with pytest.raises(ValueError, match="features"):
+        product.stream(features=0, weights=np.ones(3))
+
+
 def test_D8_a_stream_of_rows():
     x, given = returns(2, T), GIVEN | {"omega": [0.1, 0.2], "h": [0.3, 0.4]}
     found = gjr(x[:, :, None], **given)
@@ -340,7 +359,7 @@ def test_D8_a_stream_of_rows():
     assert np.array_equal(np.stack([stream.step(x[:, t]) for t in range(T)], 1), found)
     assert np.array_equal(gjr.stream(**given).step(0.5), gjr([0.5], **given)[:, 0])
     assert gjr.stream(2, **GIVEN, dtype="float32").step(0.5).dtype == np.float32
-    with pytest.raises(ValueError, match=r"expected x of shape \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"expected x as one number, or \(2,\) for 2 rows"):
         stream.step(x[0, :3])
 
 
