@@ -420,8 +420,40 @@ def test_X23_arrays_without_a_default_are_shared_or_by_row():
     agree([averages(x[0], decay=decays)], plain(averages, x[0], decay=decays)[:1])
     assert averages(x[0], decay=0.5).shape == (T, 3)
     assert np.array_equal(averages(x[:, :, None], decay=[0.1, 0.5])[1], averages(x[1], decay=0.5))
-    rows = averages(np.concatenate([x, x[:1]])[:, :, None], decay=decays)  # an entry for each of three rows
-    assert np.array_equal(rows[1], averages(x[1], decay=0.5))
+    with pytest.raises(
+        ValueError, match=r"expected decay with a default in averages.* 3 entries both as shared by all"
+    ):
+        averages(np.concatenate([x, x[:1]])[:, :, None], decay=decays)
+    assert averages(np.concatenate([x, x[:1]])[:, :, None], decay=decays[None]).shape == (3, T, 3)
+
+
+def test_X23_parameters_of_which_the_step_decides_are_by_row_for_one_sequence():
+    @rk.loop
+    def above(x, count=0.0, *, level):
+        if x > 10.0 and x > level:  # which zeros never look at
+            count += 1.0
+        return count, count
+
+    x, levels = 5 * returns(T), np.array([10.0, 12.0, 14.0])
+    x[::7] += 12.0
+    found = above(x, level=levels)
+    assert all(np.array_equal(one, above(x, level=level)) for one, level in zip(found, levels, strict=True))
+    listed, pull = above.vjp([x[:30]], level=levels)  # also of one sequence in a list
+    assert all(np.array_equal(one, row[:30]) for one, row in zip(listed, found, strict=True))
+    assert [one.shape for one in pull(listed).x] == [(30,)]
+
+
+def test_X23_outputs_are_nested_by_the_shapes_of_each_calls_parameters():
+    @rk.loop
+    def scaled(x, h=0.0, *, gain):
+        return {"gained": gain * x, "x": x}, h
+
+    x = returns(T)
+    for gain in (2.0, np.arange(3.0), 2.0, np.ones((2, 2)), np.arange(3.0)):
+        y, pull = scaled.vjp(x, gain=gain)
+        for one in (y, scaled(x, gain=gain)):
+            assert np.array_equal(one["x"], x) and np.array_equal(one["gained"], np.multiply.outer(x, gain))
+        assert pull(y).parameters["gain"].shape == np.shape(gain)
 
 
 def test_X23_a_step_that_takes_entries_sees_an_array_of_one_feature_too():
@@ -439,10 +471,49 @@ def test_X23_a_step_that_takes_entries_sees_an_array_of_one_feature_too():
         x = np.stack([pair, h])
         return x[0] + x[1], pair
 
+    def first_of(values):
+        return values[0]
+
+    @rk.loop
+    def aliased(x, h=0.0):
+        both = x
+        return h + both[0], first_of(both)
+
+    @rk.loop
+    def unpacked(x, h=0.0):
+        (y,) = x
+        for one in x:
+            y = h + one
+        return y, x.sum() / len(x)
+
+    @rk.loop
+    def renamed(x, h=0.0, v=np.zeros(2), *, weights=np.ones(1)):
+        v[0] = h + x @ weights  # read twice
+        x = x[0]
+        return v[0], (x, v.copy())
+
     x = returns(2, T, 1)
-    for loop in (entries, written):
+
+    @rk.loop
+    def printing(x, h=0.0):
+        print(x[0])
+        return h + x[0], x[0]
+
+    with rk.eager():
+        assert np.array_equal(printing(x), numbers(x))
+    for loop in (entries, written, aliased, unpacked, renamed):
         assert np.array_equal(loop(x), numbers(x)) and np.array_equal(loop(x[0, :, 0]), numbers(x)[0])
         assert loop.stream().step(0.5) == 0.5
+
+
+def test_X23_a_step_that_can_be_read_in_no_way_names_the_line_where_it_ends():
+    @rk.loop
+    def wrong(x, h=0.0):
+        y = x[0]
+        return y + nothing, h  # noqa: F821
+
+    with pytest.raises(ValueError, match=r"name 'nothing' is not defined \(.*return y \+ nothing"):
+        wrong(returns(T))
 
 
 def test_X3_a_loop_is_copied_and_pickled_by_its_name():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -127,6 +127,8 @@ class Result:
     pull : callable, or None
         ``pull(outputs, last, states, x=True)``, from cotangents of these (or None) to a `Gradient`, where it was asked
         for.
+    nesting : Nesting, or None
+        How the step's output is nested, with these constants.
     """
 
     outputs: np.ndarray | None
@@ -134,6 +136,7 @@ class Result:
     states: tuple[np.ndarray, ...]
     trajectory: tuple[np.ndarray, ...] | None = None
     pull: Callable[..., Gradient] | None = None
+    nesting: Any = None
 
 
 class Executor(Protocol):

@@ -115,6 +115,27 @@ class Reader(Expressions):
 
         return called
 
+    def first_readable(self, ways: list[Callable[[], Any]]) -> tuple[int, Any]:
+        """Return which of several ways to read a step can be read first, and what it gives; or raise.
+
+        The error is that of the way that came furthest.
+        """
+        moved, checks, rebound, failed = self.graph.moved, len(self.graph.checks), len(self.rebound), []
+        nodes = {number: symbol.node for number, (symbol, _) in moved.items()}
+        for number, way in enumerate(ways):
+            try:
+                return number, way()
+            except Exception as error:
+                failed.append((self.place, error))
+            self.place, self.live, self.base, self.trail = None, True, True, ()
+            for symbol, node in reversed(self.rebound[rebound:]):
+                symbol._node = node
+            for key, (symbol, first) in moved.items():
+                symbol._node = nodes.get(key, first)
+            del self.rebound[rebound:], self.graph.checks[checks:]
+        self.place, reason = max(failed, key=lambda one: one[0][1] if one[0] else np.inf)
+        raise reason
+
     def whole(self, value) -> Symbol:
         """A result of a row, as one of all rows."""
         return self.like.made(self.symbol(value).node, 0)
