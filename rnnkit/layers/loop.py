@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial, update_wrapper
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import numpy as np
 from rnnkit import tracebacks
 from rnnkit.arguments import positive_integer
 from rnnkit.arrays import real
+from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.hints import Array, DType
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
@@ -168,7 +170,8 @@ class Loop:
         """
         try:
             form, layer, arguments, has_rows, _ = self._entered(x, mask, reverse, return_state, given)
-            return _shown(form, layer(*arguments), has_rows, reverse, return_state)
+            with nullcontext() if not reverse else _turned(form):
+                return _shown(form, layer(*arguments), has_rows, reverse, return_state)
         except Exception as error:
             tracebacks.shorten(error)
             raise
@@ -209,7 +212,8 @@ class Loop:
         """
         form, layer, arguments, has_rows, named = self._entered(x, mask, reverse, return_state, given)
         more = {name: one for name, one in (("checkpoint", checkpoint), ("truncate", truncate)) if one is not None}
-        found, pull = layer.vjp(*arguments, **more)
+        with nullcontext() if not reverse else _turned(form):
+            found, pull = layer.vjp(*arguments, **more)
         back = _Back(self, form, found, pull, has_rows, reverse, return_state, named)
         return _shown(form, found, has_rows, reverse, return_state), back
 
@@ -398,6 +402,15 @@ class LoopStream(Stream):
         return found | {"given": (layer, batch if self._has_rows else None, *more)}
 
 
+@contextmanager
+def _turned(form):
+    """Inside, steps of errors are counted from the other end."""
+    try:
+        yield
+    except StepFailed as error:
+        raise error.at(error.row, form.x.shape[1] - 1 - error.step) from None
+
+
 def _shown(form, found, has_rows, reverse, return_state):
     """What a loop gives, of what its layer gave."""
     if return_state:
@@ -423,7 +436,8 @@ class _Back:
 
     @tracebacks.edge
     def __call__(self, d_outputs) -> LoopGradients:
-        return self._gradients(self.pull(self._cotangents(d_outputs)))
+        with nullcontext() if not self.reverse else _turned(self.form):
+            return self._gradients(self.pull(self._cotangents(d_outputs)))
 
     def _cotangents(self, given):
         """Those of the layer's results, zeros for None."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
+from rnnkit.backends.cpu import tuning
 from rnnkit.execution import pipeline
 
 T = 40
@@ -420,9 +421,8 @@ def test_X23_arrays_without_a_default_are_shared_or_by_row():
     agree([averages(x[0], decay=decays)], plain(averages, x[0], decay=decays)[:1])
     assert averages(x[0], decay=0.5).shape == (T, 3)
     assert np.array_equal(averages(x[:, :, None], decay=[0.1, 0.5])[1], averages(x[1], decay=0.5))
-    with pytest.raises(
-        ValueError, match=r"expected decay with a default in averages.* 3 entries both as shared by all"
-    ):
+    told = r"expected decay with a default in averages.* 3 entries both as shared by all"
+    with pytest.raises(ValueError, match=told):
         averages(np.concatenate([x, x[:1]])[:, :, None], decay=decays)
     assert averages(np.concatenate([x, x[:1]])[:, :, None], decay=decays[None]).shape == (3, T, 3)
 
@@ -611,3 +611,39 @@ def test_a_loop_that_fails_for_zeros_is_streamed():
     with pytest.raises(IndexError, match="more than"):
         stream.step(0.0)
     assert stream.step(27.0) == collatz(np.array([27.0]))[0]
+
+
+@rk.loop
+def repeated_sum(x, h=0.0, *, gain=1.0):
+    total, k = 0.0, 0.0
+    while k < x:
+        total = total * 0.5 + gain
+        k += 1
+    assert x < 1e5, "too many"
+    return total, h + total
+
+
+@pytest.mark.parametrize("chunks", [False, True])
+@pytest.mark.parametrize("more", [{}, {"reverse": True}, {"checkpoint": 7}, {"mask": True}], ids=str)
+@pytest.mark.parametrize("rows", [1, 5])
+def test_E20_an_error_on_the_way_back_names_the_row_and_the_step(rows, more, chunks, monkeypatch):
+    if chunks:
+        monkeypatch.setattr(tuning, "CHUNK_BYTES", 0)
+        monkeypatch.setattr(tuning, "LEAST_ENTRIES", 6)
+    x = np.full((rows, 50, 1), 2.0)
+    if "mask" in more:
+        mask = np.random.default_rng(0).random((rows, 50)) < 0.5
+        mask[-1, 17] = True
+        more = {"mask": mask}
+    for _ in range(3):  # as it is repeated, too
+        y, pull = repeated_sum.vjp(x, **more)
+        pull(y)
+    x[-1, 17] = 2000.0
+    y, pull = repeated_sum.vjp(x, **more)
+    with pytest.raises(
+        IndexError, match=f"row {rows - 1} fails at step 17: more than 1,024 rounds of a loop, which is"
+    ):
+        pull(y)
+    x[-1, 17] = 1e5
+    with pytest.raises(IndexError, match=f"row {rows - 1} fails at step 17: an assertion doesn't hold: too many"):
+        repeated_sum.vjp(x, **more)
