@@ -118,6 +118,11 @@ class Loop:
         self._states, self._parameters, self._names = tuple(starts), tuple(parameters), (*starts, *parameters)
         self._starts = set(starts)
         known = {name: one for name, one in (starts | parameters).items() if one is not _REQUIRED}
+        if none := [name for name, one in known.items() if one is None]:
+            raise TypeError(
+                f"expected a number or an array as the default of {none[0]}, got None: leave the default out, or give "
+                "a number that changes nothing, such as np.inf"
+            )
         self._defaults = {
             n: one if type(one) in _NUMBERS else real(one, f"the default of {n}") for n, one in known.items()
         }

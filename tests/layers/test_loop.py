@@ -583,6 +583,11 @@ REFUSED = {
     "many": (lambda: rk.loop(lambda x, *h: (x, h)), ValueError, r"got <lambda>\(x, \*h\)"),
     "taken": (lambda: rk.loop(lambda x, h=0, *, mask: (x, h)), ValueError, "other names than .*; got mask"),
     "no function": (lambda: rk.loop(3), TypeError, "expected a function of one step under rk.loop, got int"),
+    "None at first": (
+        lambda: rk.loop(lambda x, h=0, *, w=None: (x, h)),
+        TypeError,
+        "default of w, got None: leave",
+    ),
     "limit": (lambda: rk.loop(loop_limit=0)(lambda x, h=0: (x, h)), ValueError, "loop_limit"),
 }
 

@@ -15,7 +15,7 @@ import inspect
 import linecache
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, ItemsView, ValuesView
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -395,7 +395,7 @@ class Reader(Expressions):
         target = node.target
         if isinstance(target, ast.Subscript):
             container, key = self.evaluate(target.value), self.evaluate(target.slice)
-            old, shown = self.load(container, key), not places.is_computed(key)
+            old, shown = self.load(container, key), not places.is_computed(key) and not places.copies(key)
         else:
             old, shown = self.evaluate(ast.copy_location(ast.Name(target.id, ast.Load()), target)), True
         self.refuse_outside(old)
@@ -624,6 +624,6 @@ def _is_of_symbols(args, keywords) -> bool:
         value = stack.pop()
         if isinstance(value, (Symbol, Inner, Iteration)):
             return True
-        if isinstance(value, (list, tuple)):
+        if isinstance(value, (list, tuple, set, ItemsView, ValuesView)):
             stack.extend(value)
     return False

@@ -122,7 +122,7 @@ class Memory:
     def joined(self, condition, a: Way, b: Way) -> Way:
         """The way of rows that took a under the condition, and b otherwise; arrays and lists hold what they do then."""
         names = {
-            name: self._joined(condition, a, b, a.names.get(name, _UNSET), b.names.get(name, _UNSET), repr(name))
+            name: self._joined(condition, a, b, a.names.get(name, _UNSET), b.names.get(name, _UNSET), _called(name))
             for name in {**a.names, **b.names}
         }
         nodes = {}
@@ -168,8 +168,11 @@ class Memory:
         except Exception:
             same = False
         kinds = " in one branch and ".join(map(in_words, (one, other)))
+        hint = "; write numbers for words" if isinstance(one, str) and isinstance(other, str) else ""
         return (
-            one if same else Unread(f"expected numbers or arrays as {what} in both branches, got {kinds} in the other")
+            one
+            if same
+            else Unread(f"expected numbers or arrays as {what} in both branches, got {kinds} in the other{hint}")
         )
 
     def _partly(self, condition, a, b, one, other, what):
@@ -194,6 +197,11 @@ class Memory:
 
 
 _UNSET = Unread("")
+
+
+def _called(name) -> str:
+    """What a name stands for, for errors: also what an expression gives, and what a function returns."""
+    return repr(name) if name.isidentifier() else f"the {name or 'result'}"
 
 
 def _is_held(way, value) -> bool:

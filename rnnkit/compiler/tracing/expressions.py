@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import operator
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, MutableSet
 from typing import Any
@@ -45,6 +46,7 @@ REFUSED = {
 }
 CHANGEABLE = MutableMapping, MutableSet, MutableSequence
 _UNSET = object()
+_SKIPPED = {builtins.sum: 0, builtins.any: False, builtins.all: True}  # what changes nothing
 
 
 class Expressions:
@@ -90,14 +92,14 @@ class Expressions:
 
     def load(self, container, key):
         """``container[key]``."""
-        if places.is_computed(key) and not isinstance(container, dict):
+        if isinstance(container, dict) and find_symbol(_plain(key)) is not None:
+            raise Untraceable("a dict at a computed key; write if, or an array")
+        if places.is_computed(key):
             if isinstance(container, (list, tuple)):
                 container = self._stacked(container)
             if isinstance(container, np.ndarray):
                 container = self.symbol(container)
-            if isinstance(container, Symbol) and not all(
-                isinstance(known(k), (int, np.ndarray)) for k in (key if isinstance(key, tuple) else (key,))
-            ):
+            if isinstance(container, Symbol):
                 return places.load(self, container, key)
         key = _plain(key)
         try:
@@ -354,7 +356,11 @@ class Expressions:
 
     def _Call(self, node):
         function = self.evaluate(node.func)
-        args = self._each(node.args)
+        skips = node.args and any(function is one for one in _SKIPPED)
+        if skips and isinstance(node.args[0], (ast.GeneratorExp, ast.ListComp)):
+            args = [self._ListComp(node.args[0], _SKIPPED[function]), *self._each(node.args[1:])]
+        else:
+            args = self._each(node.args)
         keywords: dict = {}
         for keyword in node.keywords:
             value = self.evaluate(keyword.value)
@@ -369,8 +375,8 @@ class Expressions:
         named = {a.arg: self.evaluate(d) for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d}
         return Inner(self, node, self.frames[-1], defaults, named)
 
-    def _ListComp(self, node):
-        return self._comprehended(node.generators, lambda: self.evaluate(node.elt))
+    def _ListComp(self, node, skipped=_UNSET):
+        return self._comprehended(node.generators, lambda: self.evaluate(node.elt), skipped)
 
     _GeneratorExp = _ListComp
 
@@ -380,7 +386,8 @@ class Expressions:
     def _DictComp(self, node):
         return dict(self._comprehended(node.generators, lambda: (self.evaluate(node.key), self.evaluate(node.value))))
 
-    def _comprehended(self, generators, element) -> list:
+    def _comprehended(self, generators, element, skipped=_UNSET) -> list:
+        """Return the elements; where a row's values choose, `skipped` stands in for one that is left out."""
         names = self.frames[-1].names
         hidden = {
             t.id: names.get(t.id, _UNSET) for g in generators for t in ast.walk(g.target) if isinstance(t, ast.Name)
@@ -393,11 +400,18 @@ class Expressions:
                 return
             for value in iteration_of(self, self.evaluate(rest[0].iter)).entries(self):
                 self.assign(rest[0].target, value)
-                wanted = [truth(self.evaluate(test)) for test in rest[0].ifs]
-                if not all(isinstance(one, bool) for one in wanted):
-                    raise Untraceable("a comprehension that chooses by values; write a loop with if")
-                if all(wanted):
+                wanted: Any = True
+                for test in rest[0].ifs:
+                    if wanted is True:
+                        wanted = truth(self.evaluate(test))
+                    elif wanted is not False:
+                        wanted = both(wanted, self._only(wanted, lambda test=test: truth(self.evaluate(test))))
+                if wanted is True:
                     go(rest[1:])
+                elif wanted is not False:
+                    if skipped is _UNSET or rest[1:]:
+                        raise Untraceable("a comprehension that chooses by values; write a loop with if")
+                    found.append(self.readable(self.decide(wanted, element, lambda: skipped)))
 
         go(generators)
         for name, value in hidden.items():

@@ -405,6 +405,7 @@ METHODS: dict[str, Callable] = {name: FUNCTIONS[name] for name in _METHODS.split
     "conj": lambda x: x,
     "tolist": float,
     "item": float,
+    "sort": lambda x, axis=-1: x.__setitem__(..., FUNCTIONS["sort"](x, axis)),
     "fill": lambda x, value: x.__setitem__(..., value),
 }
 

@@ -15,9 +15,15 @@ from rnnkit.compiler.tracing.symbol import Symbol
 def is_computed(key) -> bool:
     """Whether an index says a place that only a row knows."""
     keys = key if isinstance(key, tuple) else (key,)
-    return any(isinstance(k, Symbol) and k.node.kind != "bool" for k in keys) or any(
+    return any(isinstance(k, Symbol) and k.node.kind != "bool" and not k.fixed for k in keys) or any(
         isinstance(bound, Symbol) for k in keys if isinstance(k, slice) for bound in (k.start, k.stop)
     )
+
+
+def copies(key) -> bool:
+    """Whether an index is of index arrays, so that it shows a copy."""
+    keys = [known(k) for k in (key if isinstance(key, tuple) else (key,))]
+    return any(isinstance(k, (list, np.ndarray)) and np.ndim(k) for k in keys)
 
 
 def load(reader, array: Symbol, key) -> Symbol:

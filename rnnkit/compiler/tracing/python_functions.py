@@ -87,6 +87,10 @@ def _print(reader, *_, **__):
     raise Untraceable("print; run the layer inside rk.eager() to look at values")
 
 
+def _sorted(reader, *_, **__):
+    raise Untraceable("sorted of computed numbers; write np.sort")
+
+
 def _array(reader, values, dtype=None, **_):
     made = lift(reader.like, values.entries(reader) if isinstance(values, Iteration) else values)
     return made.copy() if dtype is None else made.astype(dtype)
@@ -138,6 +142,7 @@ FUNCTIONS: dict[Any, Callable] = {
     builtins.round: _round,
     builtins.isinstance: _isinstance,
     builtins.print: _print,
+    builtins.sorted: _sorted,
     builtins.range: _range,
     builtins.len: _len,
     builtins.list: _list,

@@ -61,6 +61,20 @@ def orders_tuples(x, states):
     return y, (min([x[0], x[1]], [x[0], x[2]])[1] + best[1], states.a)
 
 
+def skips_in_generators(x, states):
+    """What a sum leaves out adds nothing; a second condition is asked where the first holds."""
+    found = sum(v * v for v in states.a if v > x[0]) + sum([1 for v in x if v > 0 if math.sqrt(v) > 0.5], x[1])
+    return found + 2.0 * any(v > 1 for v in x if v < 2) + 4.0 * all(v < 1 for v in x if v > 0), states
+
+
+def adds_at_index_arrays(x, states):
+    a = states.a.copy()
+    a[[0, 2]] += x[0]
+    a[np.array([1, 2])] *= 0.5
+    a[1:].sort()
+    return max({"one": x[1], "other": a[1]}.values()), (a[2], a)
+
+
 def searches_a_state(x, states):
     """Also where it isn't sorted, as NumPy does."""
     k = np.searchsorted(states.a, x[0]) + 10 * states.a[1:].searchsorted(x[1:3], side="right").sum()

@@ -204,6 +204,19 @@ def stops_inside(x, states):
     return helper(x), states
 
 
+def names_in_words(x, states):
+    kind = "up" if x[0] > 0 else "down"  # here
+    return 1.0 if kind == "up" else 0.0, states
+
+
+def looks_up_in_a_dict(x, states):
+    return {True: 1.0, False: 2.0}[x[0] > 0], states  # here
+
+
+def sorts_numbers(x, states):
+    return sorted([x[0], x[1]])[0], states  # here
+
+
 def has_no_key(x, states):
     return {"a": x[0]}["b"], states  # here
 
@@ -219,6 +232,9 @@ REFUSED = {
     asks_for_nothing: "NameError: name 'nothing' is not defined",
     adds_other_shapes: "shapes (4,) (2,)",
     stops_inside: "matmul of shapes (4,) and (3,)",
+    names_in_words: "as the result in both branches, got a str in one branch and a str in the other; write numbers",
+    looks_up_in_a_dict: "a dict at a computed key; write if, or an array",
+    sorts_numbers: "sorted of computed numbers; write np.sort",
     has_no_key: "KeyError: 'b'",
     generates: "a generator; write a loop that fills an array",
     recurs: "a function that calls itself; write a loop",
