@@ -169,11 +169,8 @@ class Memory:
             same = False
         kinds = " in one branch and ".join(map(in_words, (one, other)))
         hint = "; write numbers for words" if isinstance(one, str) and isinstance(other, str) else ""
-        return (
-            one
-            if same
-            else Unread(f"expected numbers or arrays as {what} in both branches, got {kinds} in the other{hint}")
-        )
+        told = f"expected numbers or arrays as {what} in both branches, got {kinds} in the other{hint}"
+        return one if same else Unread(told)
 
     def _partly(self, condition, a, b, one, other, what):
         parts = []
