@@ -354,6 +354,8 @@ class Reader(Expressions):
         if isinstance(value, Unread):
             raise Untraceable(value.reason)
         if isinstance(value, Partly):
+            if value.none is not False:
+                raise Untraceable("a function or a choice that gives None in one branch and a number in the other")
             self.check(value.under, "a name is read that has no value on this way")
             return value.value
         return mapped(value, self.readable) if isinstance(value, tuple) else value

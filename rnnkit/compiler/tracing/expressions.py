@@ -169,7 +169,8 @@ class Expressions:
         if isinstance(value, Unread):
             raise Untraceable(value.reason or f"the name {node.id!r} has no value here")
         if isinstance(value, Partly):
-            self.check(value.under, f"the name {node.id!r} has no value where it is read")
+            without = "is None" if value.none is not False else "has no value"
+            self.check(value.under, f"the name {node.id!r} {without} where it is read")
             value = value.value
         return value
 
@@ -311,6 +312,12 @@ class Expressions:
         return self.readable(made)
 
     def _Compare(self, node):
+        none = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
+        if none and isinstance(node.left, ast.Name) and isinstance(node.ops[0], (ast.Is, ast.IsNot)):
+            value = self.frames[-1].names.get(node.left.id)
+            if isinstance(value, Partly) and value.none is not False:
+                self.check(either(value.under, value.none), f"the name {node.left.id!r} has no value where it is read")
+                return value.none if isinstance(node.ops[0], ast.Is) else negated(value.none)
         return self._compare(self.evaluate(node.left), node.ops, node.comparators)
 
     def _compare(self, left, operators, nodes):

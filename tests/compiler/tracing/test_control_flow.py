@@ -75,6 +75,39 @@ def adds_at_index_arrays(x, states):
     return max({"one": x[1], "other": a[1]}.values()), (a[2], a)
 
 
+def asks_for_none(x, states):
+    y, pair = None, (x[1], x[2])
+    if x[0] > 0:
+        y = x[1]
+    elif x[1] > 0:
+        pair = None
+    if y is not None and y > x[2]:
+        y = y * 2
+    for k in range(3):
+        first = None
+        if x[k] > 1:
+            first = x[k]
+        if first is None:
+            continue
+        y = first if y is None else y + first
+    if pair is None:
+        pair = (y is None, 3.0)
+    if y is None:
+        y = -1.0
+    return y, (pair[0] + pair[1], states.a)
+
+
+def forgets_none_in_each_round(x, states):
+    total = 0.0
+    for k in range(1000):
+        found = None
+        if x[k % 4] > k * 0.01:
+            found = x[k % 4]
+        if found is not None:
+            total += found
+    return total, states
+
+
 def searches_a_state(x, states):
     """Also where it isn't sorted, as NumPy does."""
     k = np.searchsorted(states.a, x[0]) + 10 * states.a[1:].searchsorted(x[1:3], side="right").sum()

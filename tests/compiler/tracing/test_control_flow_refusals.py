@@ -109,7 +109,22 @@ def number_or_none(x, states):
     y = x[0]
     if x[1] > 0:
         y = None
-    return y + 1, states  # here
+    return y + 1, states
+
+
+def none_or_a_number(x, states):
+    y = x[0] if x[1] > 0 else None  # here
+    return y, states
+
+
+def none_in_some_rounds(x, states):
+    y = x[0]
+    for k in range(1000):  # here
+        if x[k % 4] > y:
+            y = None
+        if y is None:
+            break
+    return 1.0 if y is None else 0.0, states
 
 
 def asks_math(x, states):
@@ -249,7 +264,8 @@ REFUSED = {
     other_shapes: "got (2,) in one branch and (3,) in the other",
     other_shapes_by_round: "expected 'y' of one shape in every round of a loop, got (4,) and (3,)",
     starts_as_none: "'best' is None before a loop that makes it numbers; start it with a number",
-    number_or_none: "expected numbers or arrays as 'y' in both branches, got None in one branch",
+    none_or_a_number: "a function or a choice that gives None in one branch and a number in the other",
+    none_in_some_rounds: "a name that is None in some rounds of a loop; give it a number",
     asks_math: "math.gamma; write its formula",
     slices: "a slice whose length is computed; write a loop, or h[k : k + 3] of a fixed length",
     queues: "a deque that changes under a condition; use an array",
@@ -347,6 +363,7 @@ def nested(x, states):
 FAILING = {
     looks_outside: ((IndexError,), "an index is out of range for an array of shape (4,)"),
     asserts: ((AssertionError,), "an assertion doesn't hold: the total the row's total is too large"),
+    number_or_none: ((TypeError,), "the name 'y' is None where it is read"),
     raises: ((), "ValueError: x is the row's x[0], above 1.0 1, in "),
     reads_too_early: ((UnboundLocalError,), "the name 'y' has no value where it is read"),
     only_in_the_loop: ((UnboundLocalError,), "the name 'y' has no value where it is read"),
