@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-import textwrap
 from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial, update_wrapper
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ import numpy as np
 from rnnkit import tracebacks
 from rnnkit.arguments import positive_integer
 from rnnkit.arrays import real
+from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.hints import Array, DType, Seed
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
@@ -37,7 +37,7 @@ _TAKEN = "x", "mask", "reverse", "return_state", "checkpoint", "truncate", "batc
 class LoopCell(DeclaredCell):
     """The cell of a loop: its keywords are the loop's parameters, and those that are None come as constants."""
 
-    takes_entries = False  # whether the step reads x[0], and sees an array of one feature, too
+    sees_arrays: dict[tuple, bool]  # by the parameters' shapes: whether the step can't be read with x as a number
     is_loops = False  # whether a loop calls it: layers with it share what is compiled, and numbers may come as a vector
 
     def _open(self) -> list[str]:
@@ -58,14 +58,31 @@ class LoopCell(DeclaredCell):
             raise ValueError(f"expected constants for {', '.join(names)} of {cell_name(self)!r}; got {len(constants)}")
         step = type(self).step if read is None else read(type(self).step, self.loop_limit)
         given = self.keywords | dict(zip(names, constants, strict=True)) | ({"draws": Values(draws)} if random else {})
-        is_number = x.shape == (1,) and not type(self).takes_entries
-        output, new = split_step_result(step(x[0] if is_number else x, *states, **given), self)
-        for name, start, one in zip(self.spec.states, states, new, strict=False):
-            if np.shape(one) != np.shape(start):
-                hint = "" if is_number else f"; x is {x.shape} at each step: B rows of numbers are x[:, :, None]"
-                what = f"expected {name} of {cell_name(self)!r} of shape {np.shape(start)}, as it starts"
-                raise returned_wrong(self, f"{what}; got {np.shape(one)}{hint}")
-        return output, (*new, *random)
+
+        def advanced(x):
+            output, new = split_step_result(step(x, *states, **given), self)
+            for name, start, one in zip(self.spec.states, states, new, strict=False):
+                if np.shape(one) != np.shape(start):
+                    hint = f"; x is {x.shape} at each step: B rows of numbers are x[:, :, None]" if np.shape(x) else ""
+                    what = f"expected {name} of {cell_name(self)!r} of shape {np.shape(start)}, as it starts"
+                    raise returned_wrong(self, f"{what}; got {np.shape(one)}{hint}")
+            return output, (*new, *random)
+
+        if x.shape != (1,):
+            return advanced(x)
+        ways, shapes = (
+            [lambda: advanced(x[0]), lambda: advanced(x)],
+            tuple(np.shape(one) for name, one in given.items() if name != "draws"),
+        )
+        if shapes in self.sees_arrays:
+            return ways[self.sees_arrays[shapes]]()
+        if read is not None:
+            self.sees_arrays[shapes], found = read.first_readable(ways)
+            return found
+        try:  # of a step that can't be read, under rk.eager()
+            return ways[0]()
+        except (TypeError, IndexError, ValueError):
+            return ways[1]()
 
 
 @dataclass(eq=False)
@@ -110,6 +127,11 @@ class Loop:
         self._states, self._parameters, self._names = tuple(starts), tuple(parameters), (*starts, *parameters)
         self._starts = set(starts)
         known = {name: one for name, one in (starts | parameters).items() if one is not _REQUIRED}
+        if none := [name for name, one in known.items() if one is None]:
+            raise TypeError(
+                f"expected a number or an array as the default of {none[0]}, got None: leave the default out, or give "
+                "a number that changes nothing, such as np.inf"
+            )
         self._defaults = {
             n: one if type(one) in _NUMBERS else real(one, f"the default of {n}") for n, one in known.items()
         }
@@ -139,10 +161,7 @@ class Loop:
             signature=inspect.Signature(keywords),
         )
         own = {"step": staticmethod(self.function), "spec": spec, "per_row": True, "__signature__": spec.signature}
-        own |= {
-            "loop_limit": positive_integer(loop_limit, "loop_limit"),
-            "takes_entries": _takes_entries(self.function),
-        }
+        own |= {"loop_limit": positive_integer(loop_limit, "loop_limit"), "sees_arrays": {}}
         own |= {"__doc__": self.__doc__, "__module__": self.__module__, "__qualname__": f"{self.__qualname__}.cell"}
         return type(self.__name__, (LoopCell,), own)
 
@@ -165,7 +184,8 @@ class Loop:
         """
         try:
             form, layer, arguments, has_rows, _ = self._entered(x, mask, reverse, return_state, given)
-            return _shown(form, layer(*arguments), has_rows, reverse, return_state)
+            with nullcontext() if not reverse else _turned(form):
+                return _shown(form, layer(*arguments), has_rows, reverse, return_state)
         except Exception as error:
             tracebacks.shorten(error)
             raise
@@ -206,7 +226,8 @@ class Loop:
         """
         form, layer, arguments, has_rows, named = self._entered(x, mask, reverse, return_state, given)
         more = {name: one for name, one in (("checkpoint", checkpoint), ("truncate", truncate)) if one is not None}
-        found, pull = layer.vjp(*arguments, **more)
+        with nullcontext() if not reverse else _turned(form):
+            found, pull = layer.vjp(*arguments, **more)
         back = _Back(self, form, found, pull, has_rows, reverse, return_state, named)
         return _shown(form, found, has_rows, reverse, return_state), back
 
@@ -231,10 +252,15 @@ class Loop:
         LoopStream
             ``stream.step(x)`` gives the next output, ``stream.states`` the states by name.
         """
-        shape = (1 if features is None else features,)
-        layer = self._layer(validation.floating(dtype), shape, False)
-        start, constants, rows, _ = self._spread(given, batch, layer)
-        return LoopStream(layer, rows, constants, start)
+        shape = (1 if features is None else positive_integer(features, "features"),)
+        try:
+            layer = self._layer(validation.floating(dtype), shape, False)
+            start, constants, rows, _ = self._spread(given, batch, layer)
+            return LoopStream(layer, rows, constants, start)
+        except ValueError as error:
+            if features is None:
+                error.add_note("without features=, a stream's step is a number; stream(features=F) takes (F,)")
+            raise
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how the step was compiled, for each kind of input that there was, as `RNN.explain`."""
@@ -303,7 +329,13 @@ class Loop:
         return [np.broadcast_to(one.astype(layer.dtype), (count, *shapes[n])) for n, one in arrays.items()], rows
 
     def _shapes_in_a_row(self, arrays, rows, layer) -> dict[str, tuple]:
-        """What the step sees of each: of the shape of its default, or without one in the way that it can be read."""
+        """What the step sees of each: of the shape of its default, or without one in the way that it can be read.
+
+        Raises
+        ------
+        ValueError
+            If it can be read in both ways, and x has as many rows as an array has entries.
+        """
         one_row = rows in (None, 1)
         plain = {name: self._shapes.get(name, one.shape) for name, one in arrays.items()}
         free = {n: one.shape[1:] for n, one in arrays.items() if n not in self._shapes and one.ndim}
@@ -314,18 +346,19 @@ class Loop:
         if key not in self._readings:
             if len(self._readings) >= _MOST:
                 self._readings.clear()
-            ways = [plain, by_row] if one_row else [by_row, plain]
-            self._readings[key] = next((way for way in ways if self._reads(layer, way)), by_row)
+            several = [[np.empty((1, *way[name])) for name in self._parameters] for way in (plain, by_row)]
+            step, constants = layer._execution.step, list(map(_joined, several))
+            is_plain, is_by_row = map(step.is_readable, constants)
+            if not is_plain and not is_by_row:  # as under rk.eager()
+                is_plain, is_by_row = (step.is_readable(one, run=True) for one in constants)
+            if is_plain and is_by_row and not one_row:
+                names = ", ".join(name for name in free if plain[name] != by_row[name])
+                raise ValueError(
+                    f"expected {names} with a default in {self!r}, a number or an array, since {self.__name__} can "
+                    f"take an array of {rows} entries both as shared by all rows and as one entry for each row"
+                )
+            self._readings[key] = plain if is_plain else by_row
         return self._readings[key]
-
-    def _reads(self, layer, shapes) -> bool:
-        """Whether the step can be read with parameters of these shapes."""
-        constants = [np.empty((1, *shapes[name])) for name in self._parameters]
-        try:
-            layer._execution.step.output_shape(_joined(constants))
-        except Exception:  # the user's own, of shapes that don't fit
-            return False
-        return True
 
     def _wrong_names(self, given) -> str:
         if unknown := [name for name in given if name not in self._names]:
@@ -360,6 +393,12 @@ class LoopStream(Stream):
         number or ndarray, nested as the step's output
         """
         x, one = validation.numbers(x, "x"), () if self._features == (1,) else self._features
+        shapes = [one, *([(self.batch, *one), (self.batch, *self._features)] if self._has_rows else [self._features])]
+        if x.shape not in shapes:
+            what = f"of shape {one}" if one else "as one number"
+            rows = f", or {(self.batch, *one)} for {self.batch} rows" if self._has_rows else ""
+            hint = "" if one else "; stream(features=F) takes steps of shape (F,)"
+            raise ValueError(f"expected x {what}{rows}; got {x.shape}{hint}")
         if x.shape == one or (self._has_rows and x.shape == (self.batch, *one)):
             x = np.broadcast_to(x.reshape(-1, *self._features), (self.batch, *self._features))
         output = super().step(x)
@@ -375,6 +414,15 @@ class LoopStream(Stream):
         found = super().__getstate__()
         layer, batch, *more = found["given"]
         return found | {"given": (layer, batch if self._has_rows else None, *more)}
+
+
+@contextmanager
+def _turned(form):
+    """Inside, steps of errors are counted from the other end."""
+    try:
+        yield
+    except StepFailed as error:
+        raise error.at(error.row, form.x.shape[1] - 1 - error.step) from None
 
 
 def _shown(form, found, has_rows, reverse, return_state):
@@ -402,7 +450,8 @@ class _Back:
 
     @tracebacks.edge
     def __call__(self, d_outputs) -> LoopGradients:
-        return self._gradients(self.pull(self._cotangents(d_outputs)))
+        with nullcontext() if not self.reverse else _turned(self.form):
+            return self._gradients(self.pull(self._cotangents(d_outputs)))
 
     def _cotangents(self, given):
         """Those of the layer's results, zeros for None."""
@@ -479,18 +528,6 @@ def _read_signature(function, draws: bool) -> tuple[dict[str, Any], dict[str, An
     return starts, parameters
 
 
-def _takes_entries(function) -> bool:
-    """Whether a step takes entries of its first argument, as the caller gives that."""
-    name = next(iter(inspect.signature(function).parameters))
-    try:
-        nodes = list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))))
-    except (OSError, SyntaxError):  # no source, or a part of a line
-        return False
-    names = [one for one in nodes if isinstance(one, ast.Name) and one.id == name]
-    taken = {id(one.value) for one in nodes if isinstance(one, ast.Subscript)}
-    return any(id(one) in taken for one in names) and not any(isinstance(one.ctx, ast.Store) for one in names)
-
-
 @overload
 def loop(function: Callable) -> Loop: ...
 
@@ -540,15 +577,15 @@ def loop(function: Any = None, *, loop_limit: int = LOOP_LIMIT, draws: Any = Non
     Notes
     -----
     ``x`` is ``(T,)``, one sequence of numbers; ``(T, F)``, one of F features; or ``(B, T, F)``, B rows of these. The
-    step sees a number where there is one feature, else ``(F,)``; one that takes entries, ``x[0]``, always ``(F,)``. Any
-    array of two axes is ``(T, F)``: B sequences of numbers are ``x[:, :, None]``, or the list of them. A list of arrays
+    step sees ``(F,)``, and of one feature a number, unless it can't be read so: one that takes ``x[0]``. Any array of
+    two axes is ``(T, F)``: B sequences of numbers are ``x[:, :, None]``, or the list of them. A list of arrays
     is one of sequences, of any lengths. A Series or frame of pandas or polars is one sequence, with columns as
     features. A DataArray of xarray is read by the names of its dimensions: time, feature, and another one for rows.
 
     Parameters and starts, `given` by name, are of the shape of their default, or have a first axis of rows, which is
-    theirs alone if `x` has none. A parameter without a default may be a number or any array: where `x` has rows, one of
-    as many entries is by row; where it has none, one that the step can't take as it is. If the step can be read in
-    one of these ways only, that is taken. What has no axis of rows is shared by all, as is `x`.
+    theirs alone if `x` has none. A parameter without a default may be a number or any array, which is shared by all
+    rows if the step can be read with it as it is, else by row. If `x` has as many rows, and the step can be read both
+    ways, that is an error, and a default says what is meant. What has no axis of rows is shared by all, as is `x`.
 
     Results have the axes of rows, where anything had one, and of time, and are nested as the step's output. Without
     rows, a Series or frame gives a Series with its index, or a frame where the output is an array; of several outputs,

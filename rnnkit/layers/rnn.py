@@ -177,12 +177,13 @@ class RNN(Layer):
 
     def _shown(self, result: Result):
         """What a call returns."""
-        output = self._parted(result.outputs, 2) if self.return_sequences else self._parted(result.last, 1)
+        output, axes = (result.outputs, 2) if self.return_sequences else (result.last, 1)
+        output = self._parted(output, axes, result.nesting)
         return (output, *self._spec.pack(result.states)) if self.return_state else output
 
-    def _parted(self, output, axes):
+    @staticmethod
+    def _parted(output, axes, nesting):
         """The parts of a nested output, nested; any other output as it is."""
-        nesting = self._execution.step.outputs
         if nesting is None or output is None:
             return output
         return nesting.packed(repeated(lambda: [np.array(one) for one in nesting.parted(output, axes)], output))
@@ -239,12 +240,12 @@ class RNN(Layer):
         outputs = self._shown(result)
         back: Callable[..., Gradient] = result.pull  # type: ignore[assignment]  # since a gradient was asked for
 
-        nesting = self._execution.step.outputs
+        nesting = result.nesting
         count = 1 if nesting is None else len(nesting.shapes)
         steps = result.outputs.shape[:2] if self.return_sequences else result.last.shape[:1]  # type: ignore[union-attr]
 
         def pull(cotangents, x=True):
-            output, states = self._joined_cotangents(cotangents[:count], steps), cotangents[count:]
+            output, states = self._joined_cotangents(cotangents[:count], steps, nesting), cotangents[count:]
             of_steps, last = (output, None) if self.return_sequences else (None, output)
             return self._gradients(back(of_steps, last, states or None, x), constants is not None)
 
@@ -310,14 +311,13 @@ class RNN(Layer):
             return Tangents(moved, states, of_constants, own)
 
         result = self._run((sequences, initial_state, mask, training, constants, None), along=along)
-        if self._execution.step.outputs is not None:
+        if result.nesting is not None:
             raise ValueError(f"expected {self.name!r} with one output, for a derivative along a direction")
         values, tangents = parted(result)
         return self._shown(values), self._shown(tangents)
 
-    def _joined_cotangents(self, cotangents, steps):
+    def _joined_cotangents(self, cotangents, steps, nesting):
         """The cotangent of the step's output, of those of its parts."""
-        nesting = self._execution.step.outputs
         if nesting is None:
             return cotangents[0]
         if all(one is None for one in cotangents):
@@ -353,7 +353,7 @@ class RNN(Layer):
         """
         arguments = sequences, initial_state, mask, training, constants, stream
         result = self._run(arguments, sequences=True, trajectory=True)
-        return self._parted(result.outputs, 2), self._spec.pack(result.trajectory)
+        return self._parted(result.outputs, 2, result.nesting), self._spec.pack(result.trajectory)
 
     def _run(self, arguments: tuple, gradient=None, along=None, **wishes) -> Result:
         """The results of a call with these arguments; with `gradient`, the keywords of a vjp, they have `pull`.
@@ -439,8 +439,11 @@ class RNN(Layer):
         if along is not None and self.stateful:
             raise ValueError(f"expected {self.name!r} without states kept between calls, for a derivative")
         if along is not None:
-            return execution.along(record, along(record), gradient)
+            result = execution.along(record, along(record), gradient)
+            result.nesting = step.nesting(record.constants, record.training)
+            return result
         result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
+        result.nesting = step.nesting(record.constants, record.training)
         if (stream := running.get()) is not None:
             outputs = result.outputs if fields["sequences"] else result.last
             held = None if self.zero_output_for_mask else fields["mask"]  # zeros are there already

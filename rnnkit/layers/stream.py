@@ -19,6 +19,7 @@ from rnnkit.hints import Array
 from rnnkit.layers.support import repeats, symbolic, validation
 from rnnkit.layers.support.streaming import running
 from rnnkit.recording import Recording, Unrepeatable, put, repeated
+from rnnkit.steps.nesting import mapped
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
@@ -116,7 +117,7 @@ class Stream:
         times = [self.layer.compute_output_shape((self.batch, steps, *self._features)) for steps in (1, 2)]
         self._in_time = [a != b for a, b in zip(*map(symbolic.shape_leaves, times), strict=True)]
         self._several, places = isinstance(y, (list, tuple, dict)), itertools.count()
-        self._nested = symbolic.mapped(y, lambda _: next(places))  # how results are, by their places in `_y`
+        self._nested = mapped(y, lambda _: next(places))  # how results are, by their places in `_y`
         self._initial = [tuple(np.array(state) for state in states) for states in self._initial]
         if self._start is not None:
             self._initial = [self.layer._spec.unpack(self._start, self.batch, self.layer.dtype)]
@@ -178,7 +179,7 @@ class Stream:
 
         Returns
         -------
-        ndarray ``(B, *output)``, or lists and dicts of what a call gives: outputs, or an output and states
+        ndarray ``(B, *output)``, or nested as a call gives it: outputs, or an output and states
 
         Raises
         ------
@@ -211,7 +212,7 @@ class Stream:
                     np.copyto(one, y)
                 return out
             if self._several:
-                return symbolic.mapped(self._nested, lambda i: self._y[i].copy())
+                return mapped(self._nested, lambda i: self._y[i].copy())
             return self._y[0].copy()
 
     def _checked(self, x):

@@ -105,9 +105,9 @@ class Draw:
     Notes
     -----
     A cell that draws at each step has one state more, the last, by the name ``random``: the key of the row's generator
-    and the number of steps gone, ``(4,)``. A call that is given none draws new keys by the layer's seed. With the states
-    of a call as `initial_state`, the next one goes on as one call would; so do streams and stateful layers. The numbers
-    are those of Philox4x32-10, the same in any batch of rows with the same keys, and on any number of threads.
+    and the number of steps gone, ``(4,)``. A call that is given none draws new keys by the layer's seed. With the
+    states of a call as `initial_state`, the next one goes on as one call would; so do streams and stateful layers. The
+    numbers are those of Philox4x32-10, the same in any batch of rows with the same keys, and on any number of threads.
 
     Examples
     --------

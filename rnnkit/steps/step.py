@@ -164,6 +164,13 @@ class Step:
         """The output's shape without the batch axis, found by running the step once."""
         return self._probe(constants, training)[0]
 
+    def nesting(self, constants=(), training: bool = False) -> Nesting | None:
+        """How the output is nested, with such constants; None if it is one array."""
+        if self.outputs is None or not constants:
+            return self.outputs
+        known = self._probes.get((tuple(c.shape[1:] for c in constants), training))
+        return self.outputs if known is None else known[2]
+
     def last_output_shape(self) -> tuple[int, ...] | None:
         """What `output_shape` found for the newest shapes of constants; None before there were any."""
         return next(reversed(self._probes.values()))[0] if self._probes else None
@@ -188,9 +195,27 @@ class Step:
             try:
                 return self._run_shape(draws, constant_shapes, training)
             except Exception:
-                told = " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []) if note)])
+                kind = f"{type(error).__name__}: " if isinstance(error, (KeyError, NameError, AttributeError)) else ""
+                notes = (f"({note})" for note in getattr(error, "__notes__", []) if note)
+                told = " ".join([f"{kind}{error}", *notes])
                 raise ValueError(f"{self.name!r} can't be read, as a step of one row has to be: {told}") from None
         return (1, *shape)
+
+    def is_readable(self, constants, run: bool = False) -> bool:
+        """Whether a step of one row can be read, or run on zeros, with constants of these shapes."""
+        shapes, kept = tuple(c.shape[1:] for c in constants), self.outputs
+        draws = {name: np.ones((1, *shape)) for name, shape in self.draws.items()}
+        try:
+            if run:
+                self._run_shape(draws, shapes, False)
+            else:
+                weights = all_expanded(self.cell._all_weights())
+                READING["output_shape"](self, weights, shapes, False, lambda draws: draws)
+        except Exception:  # the user's own, of shapes that don't fit
+            return False
+        finally:
+            self.outputs = kept
+        return True
 
     def _run_shape(self, draws, constant_shapes, training):
         """The shape that the output of one row of zeros has."""
@@ -220,7 +245,7 @@ class Step:
                     raise ValueError(f"expected output_size {declared} of {self.name!r}, got {self.outputs.shapes}")
             elif declared is not None and _size_tuple(declared) != shape[1:]:
                 raise ValueError(f"expected output_size {declared} of {self.name!r}, but its output has {shape[1:]}")
-            self._probes[key] = (shape[1:], tuple(name for name in self.draws if name in draws.seen))
+            self._probes[key] = (shape[1:], tuple(name for name in self.draws if name in draws.seen), self.outputs)
         return self._probes[key]
 
 

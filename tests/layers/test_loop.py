@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
+from rnnkit.backends.cpu import tuning
 from rnnkit.execution import pipeline
 
 T = 40
@@ -333,6 +334,25 @@ def test_D8_a_stream_has_the_bits_of_a_call(case):
     assert all(np.array_equal(a, b) for a, b in zip(flat(stream.step(x[0])), flat(rows[0]), strict=True))
 
 
+def test_D8_a_stream_says_that_a_step_of_features_needs_their_number():
+    @rk.loop
+    def product(x, h=0.0, *, weights):
+        return (h, {"x": x}), h + x @ weights
+
+    with pytest.raises(ValueError, match="can't be read.*matmul of a number") as caught:
+        product.stream(weights=np.ones(3))
+    assert "stream(features=F) takes (F,)" in caught.value.__notes__[0]
+    stream = product.stream(features=3, weights=np.ones(3))
+    output = stream.step(np.arange(3.0))
+    assert type(output) is tuple and output[1]["x"].tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match=r"expected x of shape \(3,\); got \(\)"):
+        stream.step(1.0)
+    with pytest.raises(ValueError, match=r"expected x as one number, or \(2,\) for 2 rows; got \(3,\); stream\(feat"):
+        gjr.stream(2, **GIVEN).step(np.ones(3))
+    with pytest.raises(ValueError, match="features"):
+        product.stream(features=0, weights=np.ones(3))
+
+
 def test_D8_a_stream_of_rows():
     x, given = returns(2, T), GIVEN | {"omega": [0.1, 0.2], "h": [0.3, 0.4]}
     found = gjr(x[:, :, None], **given)
@@ -340,7 +360,7 @@ def test_D8_a_stream_of_rows():
     assert np.array_equal(np.stack([stream.step(x[:, t]) for t in range(T)], 1), found)
     assert np.array_equal(gjr.stream(**given).step(0.5), gjr([0.5], **given)[:, 0])
     assert gjr.stream(2, **GIVEN, dtype="float32").step(0.5).dtype == np.float32
-    with pytest.raises(ValueError, match=r"expected x of shape \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"expected x as one number, or \(2,\) for 2 rows"):
         stream.step(x[0, :3])
 
 
@@ -401,8 +421,39 @@ def test_X23_arrays_without_a_default_are_shared_or_by_row():
     agree([averages(x[0], decay=decays)], plain(averages, x[0], decay=decays)[:1])
     assert averages(x[0], decay=0.5).shape == (T, 3)
     assert np.array_equal(averages(x[:, :, None], decay=[0.1, 0.5])[1], averages(x[1], decay=0.5))
-    rows = averages(np.concatenate([x, x[:1]])[:, :, None], decay=decays)  # an entry for each of three rows
-    assert np.array_equal(rows[1], averages(x[1], decay=0.5))
+    told = r"expected decay with a default in averages.* 3 entries both as shared by all"
+    with pytest.raises(ValueError, match=told):
+        averages(np.concatenate([x, x[:1]])[:, :, None], decay=decays)
+    assert averages(np.concatenate([x, x[:1]])[:, :, None], decay=decays[None]).shape == (3, T, 3)
+
+
+def test_X23_parameters_of_which_the_step_decides_are_by_row_for_one_sequence():
+    @rk.loop
+    def above(x, count=0.0, *, level):
+        if x > 10.0 and x > level:  # which zeros never look at
+            count += 1.0
+        return count, count
+
+    x, levels = 5 * returns(T), np.array([10.0, 12.0, 14.0])
+    x[::7] += 12.0
+    found = above(x, level=levels)
+    assert all(np.array_equal(one, above(x, level=level)) for one, level in zip(found, levels, strict=True))
+    listed, pull = above.vjp([x[:30]], level=levels)  # also of one sequence in a list
+    assert all(np.array_equal(one, row[:30]) for one, row in zip(listed, found, strict=True))
+    assert [one.shape for one in pull(listed).x] == [(30,)]
+
+
+def test_X23_outputs_are_nested_by_the_shapes_of_each_calls_parameters():
+    @rk.loop
+    def scaled(x, h=0.0, *, gain):
+        return {"gained": gain * x, "x": x}, h
+
+    x = returns(T)
+    for gain in (2.0, np.arange(3.0), 2.0, np.ones((2, 2)), np.arange(3.0)):
+        y, pull = scaled.vjp(x, gain=gain)
+        for one in (y, scaled(x, gain=gain)):
+            assert np.array_equal(one["x"], x) and np.array_equal(one["gained"], np.multiply.outer(x, gain))
+        assert pull(y).parameters["gain"].shape == np.shape(gain)
 
 
 def test_X23_a_step_that_takes_entries_sees_an_array_of_one_feature_too():
@@ -420,10 +471,49 @@ def test_X23_a_step_that_takes_entries_sees_an_array_of_one_feature_too():
         x = np.stack([pair, h])
         return x[0] + x[1], pair
 
+    def first_of(values):
+        return values[0]
+
+    @rk.loop
+    def aliased(x, h=0.0):
+        both = x
+        return h + both[0], first_of(both)
+
+    @rk.loop
+    def unpacked(x, h=0.0):
+        (y,) = x
+        for one in x:
+            y = h + one
+        return y, x.sum() / len(x)
+
+    @rk.loop
+    def renamed(x, h=0.0, v=np.zeros(2), *, weights=np.ones(1)):
+        v[0] = h + x @ weights  # read twice
+        x = x[0]
+        return v[0], (x, v.copy())
+
     x = returns(2, T, 1)
-    for loop in (entries, written):
+
+    @rk.loop
+    def printing(x, h=0.0):
+        print(x[0])
+        return h + x[0], x[0]
+
+    with rk.eager():
+        assert np.array_equal(printing(x), numbers(x))
+    for loop in (entries, written, aliased, unpacked, renamed):
         assert np.array_equal(loop(x), numbers(x)) and np.array_equal(loop(x[0, :, 0]), numbers(x)[0])
         assert loop.stream().step(0.5) == 0.5
+
+
+def test_X23_a_step_that_can_be_read_in_no_way_names_the_line_where_it_ends():
+    @rk.loop
+    def wrong(x, h=0.0):
+        y = x[0]
+        return y + nothing, h  # noqa: F821
+
+    with pytest.raises(ValueError, match=r"name 'nothing' is not defined \(.*return y \+ nothing"):
+        wrong(returns(T))
 
 
 def test_X3_a_loop_is_copied_and_pickled_by_its_name():
@@ -493,6 +583,11 @@ REFUSED = {
     "many": (lambda: rk.loop(lambda x, *h: (x, h)), ValueError, r"got <lambda>\(x, \*h\)"),
     "taken": (lambda: rk.loop(lambda x, h=0, *, mask: (x, h)), ValueError, "other names than .*; got mask"),
     "no function": (lambda: rk.loop(3), TypeError, "expected a function of one step under rk.loop, got int"),
+    "None at first": (
+        lambda: rk.loop(lambda x, h=0, *, w=None: (x, h)),
+        TypeError,
+        "default of w, got None: leave",
+    ),
     "limit": (lambda: rk.loop(loop_limit=0)(lambda x, h=0: (x, h)), ValueError, "loop_limit"),
 }
 
@@ -521,3 +616,39 @@ def test_a_loop_that_fails_for_zeros_is_streamed():
     with pytest.raises(IndexError, match="more than"):
         stream.step(0.0)
     assert stream.step(27.0) == collatz(np.array([27.0]))[0]
+
+
+@rk.loop
+def repeated_sum(x, h=0.0, *, gain=1.0):
+    total, k = 0.0, 0.0
+    while k < x:
+        total = total * 0.5 + gain
+        k += 1
+    assert x < 1e5, "too many"
+    return total, h + total
+
+
+@pytest.mark.parametrize("chunks", [False, True])
+@pytest.mark.parametrize("more", [{}, {"reverse": True}, {"checkpoint": 7}, {"mask": True}], ids=str)
+@pytest.mark.parametrize("rows", [1, 5])
+def test_E20_an_error_on_the_way_back_names_the_row_and_the_step(rows, more, chunks, monkeypatch):
+    if chunks:
+        monkeypatch.setattr(tuning, "CHUNK_BYTES", 0)
+        monkeypatch.setattr(tuning, "LEAST_ENTRIES", 6)
+    x = np.full((rows, 50, 1), 2.0)
+    if "mask" in more:
+        mask = np.random.default_rng(0).random((rows, 50)) < 0.5
+        mask[-1, 17] = True
+        more = {"mask": mask}
+    for _ in range(3):  # as it is repeated, too
+        y, pull = repeated_sum.vjp(x, **more)
+        pull(y)
+    x[-1, 17] = 2000.0
+    y, pull = repeated_sum.vjp(x, **more)
+    with pytest.raises(
+        IndexError, match=f"row {rows - 1} fails at step 17: more than 1,024 rounds of a loop, which is"
+    ):
+        pull(y)
+    x[-1, 17] = 1e5
+    with pytest.raises(IndexError, match=f"row {rows - 1} fails at step 17: an assertion doesn't hold: too many"):
+        repeated_sum.vjp(x, **more)

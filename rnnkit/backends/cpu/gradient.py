@@ -22,7 +22,6 @@ from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.cpu.weight_sums import OuterProducts, Sums
 from rnnkit.backends.shared.call import Gradient, Record, Result
-from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.backends.shared.segments import segments
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import state_of, written
@@ -81,10 +80,7 @@ class Backward:
             Let no cotangent of a state pass a multiple of so many steps.
         """
         run = _Run(self, *self._arranged(record), record.reverse, checkpoint, truncate)
-        try:
-            return replace(run.result(), pull=run.pull)
-        except StepFailed as error:
-            raise run.placed(error) from None
+        return replace(run.result(), pull=run.pull)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """What is saved and computed, in words; or both programs' graphs and plans, their texts, or all of them."""
@@ -108,7 +104,7 @@ class Backward:
         """A copy of the record in processing order, and its rows in another order if a mask makes that worth while."""
         if record.reverse:
             mask = None if record.mask is None else record.mask[:, ::-1]
-            record = replace(record, x=record.x[:, ::-1], mask=mask, reverse=False)
+            record = replace(record, x=record.x[:, ::-1], mask=mask, reverse=False, steps=record.places()[::-1])
         order = None
         if record.mask is not None and record.x.shape[1]:
             blocks = row_blocks(len(record.x), get_num_threads())
@@ -121,6 +117,7 @@ class Backward:
             states=tuple(copied(state[rows]) for state in record.states),
             constants=tuple(copied(one[rows]) for one in record.constants),
             draws={name: draw[rows] for name, draw in record.draws.items()},
+            rows=order,
             place=None if order is not None else record.place,
             arranged=True,
         )
@@ -156,11 +153,6 @@ class _Run:
         outputs = None if result.outputs is None else _put_back(result.outputs, self.order)
         states = tuple(_put_back(state, self.order) for state in result.states)
         return Result(outputs, _put_back(result.last, self.order), states)
-
-    def placed(self, error: StepFailed) -> StepFailed:
-        """An error with the row and the step as they stand in the call's x."""
-        row = error.row if self.order is None else int(self.order[error.row])
-        return error.at(row, self.steps - 1 - error.step if self.reverse else error.step)
 
     def _keep(self, record):
         """Results of some steps, and all that the adjoint reads of them.
@@ -204,10 +196,7 @@ class _Run:
         for start, after in self.segments:
             self.starts[start] = states
             part = replace(record, place=outputs).part(start, after, states)
-            try:
-                result = self.backward.plain.run(part)
-            except StepFailed as error:
-                raise error.at(error.row, start + error.step) from None
+            result = self.backward.plain.run(part)
             if outputs is not None and result.outputs is not part.place:
                 if part.place is None:  # a thread that was stopped may still write there
                     outputs = outputs.copy()

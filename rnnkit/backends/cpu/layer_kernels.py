@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnkit.backends.cpu.language.addresses import address
 from rnnkit.backends.cpu.language.programs import load
+from rnnkit.backends.cpu.simd.bounds_check import checked
 from rnnkit.recording import current
 
 _TEXT = '''"""The kernel {name} of layers, in {dtype}."""
@@ -34,7 +35,7 @@ def run_kernel(kernel: str, dtype: np.dtype, *arguments, writes=()) -> None:
         Those of the arrays that it writes, whatever was in them; it reads the others.
     """
     numbers = [address(one) if isinstance(one, np.ndarray) else one or 0 for one in arguments]
-    run = partial(_code(kernel, dtype.name, len(arguments)), *numbers)
+    run = checked(partial(_code(kernel, dtype.name, len(arguments)), *numbers), arguments)
     run()
     recording = current()
     if recording is not None:

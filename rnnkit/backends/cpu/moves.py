@@ -10,6 +10,7 @@ import numpy as np
 from rnnkit.backends.cpu.language.addresses import address, write_addresses
 from rnnkit.backends.cpu.language.programs import load
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
+from rnnkit.backends.cpu.simd.bounds_check import checked
 from rnnkit.recording import Recording, Unrepeatable
 
 _MOVES = '''"""Numbers in {dtype} brought together from anywhere."""
@@ -38,7 +39,7 @@ run = define_finite("{dtype}")
 
 def finite_test(array: np.ndarray) -> Callable[[], int]:
     """What says whether all numbers are finite that stand in an array in C order when it is called."""
-    run = load(_FINITE.format(dtype=array.dtype.name), 2).function
+    run = checked(load(_FINITE.format(dtype=array.dtype.name), 2).function, array)
     at, count = address(array), array.size
     return lambda: run(at, count) if array is not None else 0  # which keeps the array
 
@@ -65,13 +66,16 @@ class Copies:
         self._words = np.array([[0] * len(targets), *words], np.int64)
         self._sources, self._targets, self._sizes, self._places = (address(row) for row in self._words)
         self._words[0, : len(sources)] = list(map(address, sources))
-        self.run = partial(load(_COPIES, 4).function, self._sources, self._targets, self._sizes, len(targets))
+        self._run = partial(load(_COPIES, 4).function, self._sources, self._targets, self._sizes, len(targets))
+        self.run = checked(self._run, self._kept, self._words)
 
     def __call__(self, arrays: Sequence[np.ndarray] = ()) -> None:
         """Copy arrays, each of its target's shape and dtype and in C order."""
         if arrays:
             write_addresses(self._sources, self._places, arrays)
-        self.run()
+            checked(self._run, arrays, self._kept, self._words)()
+        else:
+            self.run()
 
 
 @cache
@@ -103,7 +107,8 @@ def recorded_moves(
     for start, place in zip(starts, places, strict=False):
         wanted[start : start + place.size] = place.reshape(-1)
     table = np.concatenate(sources)[wanted]
-    run = partial(_moves(dtype.name), address(table), address(target), len(target))
+    once = partial(_moves(dtype.name), address(table), address(target), len(target))
+    run = checked(once, arrays, table, target, zero)
     run()
     recording.constant(table, zero)
     recording.note(run, arrays, [target])

@@ -18,6 +18,7 @@ from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
 from rnnkit.backends.cpu.language.addresses import address, write_addresses
 from rnnkit.backends.cpu.language.programs import Code, Wanted
 from rnnkit.backends.cpu.moves import recorded_moves
+from rnnkit.backends.cpu.simd import bounds_check
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
 from rnnkit.backends.cpu.simd.registers import LANES
@@ -293,7 +294,9 @@ class Program:
                         again = partial(_share, recording, partial(self.team.run, *given), again)
                     elif blocks == 1:
                         again = partial(self.code.function, p_at, n_at, 0, groups, scratch_at, 0, 1, 0)
-                    self._note(recording, self._watched(again, p, record), record, arrays, own[1])
+                    self._note(
+                        recording, self._watched(bounds_check.checked(again, keep), p, record), record, arrays, own[1]
+                    )
                     recording.constant(p, n)
         if p[-1]:
             p[-1], record.failed = 0, True

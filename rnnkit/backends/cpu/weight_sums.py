@@ -14,7 +14,7 @@ from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, packed_width
 from rnnkit.backends.cpu.language.addresses import address
 from rnnkit.backends.cpu.simd.aligned import aligned
-from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked
+from rnnkit.backends.cpu.simd.bounds_check import CHECKED, Checked, checked
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.team import ThreadTeam
 from rnnkit.backends.shared.call import Record
@@ -206,7 +206,8 @@ class OuterSum:
         words, units = self._words(a, b, pairs, target, threads)
         self._sum, team = target, self.compiled.team
         at, kept = address(words), [pairs]
-        alone = partial(self.compiled.function, at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
+        once = partial(self.compiled.function, at, at + 8 * _POINTERS, 0, units, 0, 0, 1, 0)
+        alone = checked(once, a, b, kept, before, target, words, self._one)
         add: Callable[[], Any] = alone
 
         def share():

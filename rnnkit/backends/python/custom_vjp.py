@@ -145,6 +145,7 @@ class CustomVJP:
             record,
             x=np.array(record.x[:, turn], order="C"),
             mask=None if record.mask is None else record.mask[:, turn],
+            steps=record.places()[turn],
             states=tuple(map(np.array, record.states)),
             constants=tuple(map(np.array, record.constants)),
             reverse=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class Record:
         Set by an executor: a worker thread was abandoned and may still write to arrays in `placed`.
     failed : bool
         Set by an executor: a row failed at a step.
+    rows, steps : ndarray of int (B,) and (T,), or None
+        Where rows and steps of x stand in the x of the layer's call, for errors that name them.
     stream : int
         The handle of the stream that a GPU's work stands in; 0 is the default one.
     """
@@ -62,7 +64,13 @@ class Record:
     arranged: bool = False
     abandoned: bool = False
     failed: bool = False
+    rows: np.ndarray | None = None
+    steps: np.ndarray | None = None
     stream: int = 0
+
+    def places(self) -> np.ndarray:
+        """Where the steps of x stand in the x of the layer's call."""
+        return np.arange(self.x.shape[1]) if self.steps is None else self.steps
 
     def part(self, start: int, after: int, states) -> Record:
         """The steps from `start` up to `after` in processing order, from these states on."""
@@ -71,14 +79,14 @@ class Record:
         def cut(array):
             return None if array is None else array[:, start:after]
 
-        def given(array):
-            return array[:, steps - after : steps - start] if self.reverse else array[:, start:after]
+        at = slice(steps - after, steps - start) if self.reverse else slice(start, after)
 
         return replace(
             self,
-            x=given(self.x),
+            x=self.x[:, at],
             states=states,
-            mask=None if self.mask is None else given(self.mask),
+            mask=None if self.mask is None else self.mask[:, at],
+            steps=self.places()[at],
             place=cut(self.place),
             placed={name: cut(array) for name, array in self.placed.items()},
         )
@@ -89,6 +97,7 @@ class Record:
             self,
             x=self.x[:, ::-1],
             mask=None if self.mask is None else self.mask[:, ::-1],
+            steps=self.places()[::-1],
             place=None if self.place is None else self.place[:, ::-1],
             placed={key: array[:, ::-1] for key, array in self.placed.items()},
         )
@@ -127,6 +136,8 @@ class Result:
     pull : callable, or None
         ``pull(outputs, last, states, x=True)``, from cotangents of these (or None) to a `Gradient`, where it was asked
         for.
+    nesting : Nesting, or None
+        How the step's output is nested, with these constants.
     """
 
     outputs: np.ndarray | None
@@ -134,6 +145,7 @@ class Result:
     states: tuple[np.ndarray, ...]
     trajectory: tuple[np.ndarray, ...] | None = None
     pull: Callable[..., Gradient] | None = None
+    nesting: Any = None
 
 
 class Executor(Protocol):

@@ -83,5 +83,5 @@ def raise_first_of_rows(failures: np.ndarray, record: Record, messages: tuple[st
 
 def _raise(row: int, step: int, code: int, record: Record, messages) -> None:
     """Raise by what a row failed at a step in processing order."""
-    place = record.x.shape[1] - 1 - step if record.reverse else step
-    raise StepFailed(row, place, messages[code - 1])
+    place = int(record.places()[:: -1 if record.reverse else 1][step])
+    raise StepFailed(row if record.rows is None else int(record.rows[row]), place, messages[code - 1])

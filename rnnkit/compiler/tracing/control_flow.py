@@ -15,7 +15,7 @@ import inspect
 import linecache
 import sys
 import types
-from collections.abc import Callable, MutableMapping, MutableSequence, MutableSet
+from collections.abc import Callable, ItemsView, ValuesView
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ import numpy as np
 
 from rnnkit.compiler.tracing import places
 from rnnkit.compiler.tracing.batch_axis import ReadsValues, Untraceable
-from rnnkit.compiler.tracing.broadcasting import lift
+from rnnkit.compiler.tracing.broadcasting import find_symbol, lift
 from rnnkit.compiler.tracing.custom_gradient import with_rule
 from rnnkit.compiler.tracing.decisions import (
     Memory,
@@ -32,11 +32,12 @@ from rnnkit.compiler.tracing.decisions import (
     Unread,
     Way,
     both,
+    known,
     mapped,
     negated,
     truth,
 )
-from rnnkit.compiler.tracing.expressions import BINARY, IN_PLACE, REFUSED, Expressions
+from rnnkit.compiler.tracing.expressions import BINARY, CHANGEABLE, IN_PLACE, REFUSED, Expressions
 from rnnkit.compiler.tracing.iterations import Iteration, iteration_of
 from rnnkit.compiler.tracing.loops import RETURNED, Exits, LoopReader
 from rnnkit.compiler.tracing.python_functions import FUNCTIONS, STATIC, called_with_symbols
@@ -63,6 +64,10 @@ class Frame:
         self.returns: list[Way] = []
         self.last: dict[str, Any] = {}
 
+    def has(self, name) -> bool:
+        """Whether a name is that of a step's function, this one or one around it."""
+        return name in self.names or (isinstance(self.code, Inner) and self.code.frame.has(name))
+
 
 class Reader(Expressions):
     """Reads the functions of one step, for one graph.
@@ -77,6 +82,7 @@ class Reader(Expressions):
 
     def __init__(self, graph, like):
         self.graph, self.like = graph, like
+        self.outside = {}
         self.limit = 0  # rounds of a loop
         self.memory = Memory(graph, like)
         graph.moved = {}
@@ -109,6 +115,27 @@ class Reader(Expressions):
                 raise
 
         return called
+
+    def first_readable(self, ways: list[Callable[[], Any]]) -> tuple[int, Any]:
+        """Return which of several ways to read a step can be read first, and what it gives; or raise.
+
+        The error is that of the way that came furthest.
+        """
+        moved, checks, rebound, failed = self.graph.moved, len(self.graph.checks), len(self.rebound), []
+        nodes = {number: symbol.node for number, (symbol, _) in moved.items()}
+        for number, way in enumerate(ways):
+            try:
+                return number, way()
+            except Exception as error:
+                failed.append((self.place, error))
+            self.place, self.live, self.base, self.trail = None, True, True, ()
+            for symbol, node in reversed(self.rebound[rebound:]):
+                symbol._node = node
+            for key, (symbol, first) in moved.items():
+                symbol._node = nodes.get(key, first)
+            del self.rebound[rebound:], self.graph.checks[checks:]
+        self.place, reason = max(failed, key=lambda one: one[0][1] if one[0] else np.inf)
+        raise reason
 
     def whole(self, value) -> Symbol:
         """A result of a row, as one of all rows."""
@@ -270,6 +297,7 @@ class Reader(Expressions):
                 return self.call(function.__func__, (function.__self__, *args), keywords)
         elif isinstance(function, types.FunctionType) and _is_users(function) and source_of(function) is not None:
             bound = inspect.signature(function).bind(*args, **keywords)
+            self.is_outside([*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()])
             return self._read(source_of(function), bound, lookup_of(function), function.__code__)
         self._refuse_hidden_change(function)
         if (found := called_with_symbols(function, args, keywords)) is not NotImplemented:
@@ -285,9 +313,10 @@ class Reader(Expressions):
 
     def _refuse_hidden_change(self, function):
         of = getattr(function, "__self__", None)
-        kinds = (MutableMapping, MutableSet, MutableSequence)
-        changes = not isinstance(of, list) and isinstance(of, kinds) and getattr(function, "__name__", "") in _CHANGING
-        if changes and self.path() is not True:
+        if not isinstance(of, CHANGEABLE) or getattr(function, "__name__", "") not in _CHANGING:
+            return
+        self.refuse_outside(of)
+        if not isinstance(of, list) and self.path() is not True:
             raise Untraceable(f"a {type(of).__name__} that changes under a condition; use an array")
 
     def _read(self, node, bound, outer, code):
@@ -328,6 +357,8 @@ class Reader(Expressions):
         if isinstance(value, Unread):
             raise Untraceable(value.reason)
         if isinstance(value, Partly):
+            if value.none is not False:
+                raise Untraceable("a function or a choice that gives None in one branch and a number in the other")
             self.check(value.under, "a name is read that has no value on this way")
             return value.value
         return mapped(value, self.readable) if isinstance(value, tuple) else value
@@ -369,9 +400,10 @@ class Reader(Expressions):
         target = node.target
         if isinstance(target, ast.Subscript):
             container, key = self.evaluate(target.value), self.evaluate(target.slice)
-            old, shown = self.load(container, key), not places.is_computed(key)
+            old, shown = self.load(container, key), not places.is_computed(key) and not places.copies(key)
         else:
             old, shown = self.evaluate(ast.copy_location(ast.Name(target.id, ast.Load()), target)), True
+        self.refuse_outside(old)
         in_place = shown and (isinstance(old, list) or (isinstance(old, Symbol) and bool(old.ndim)))
         new = (IN_PLACE if in_place else BINARY)[type(node.op)](old, self.evaluate(node.value))
         if isinstance(target, ast.Subscript):
@@ -437,11 +469,21 @@ class Reader(Expressions):
         if isinstance(node, ast.Constant):
             return str(node.value)
         if isinstance(node, ast.JoinedStr):
-            return "".join(
-                str(v.value) if isinstance(v, ast.Constant) else f"{{{ast.unparse(getattr(v, 'value', v))}}}"
-                for v in node.values
-            )
+            return "".join(str(v.value) if isinstance(v, ast.Constant) else self._text_of(v) for v in node.values)
         return ast.unparse(node)
+
+    def _text_of(self, node) -> str:
+        """What an f-string shows, or the expression, where its value is a row's."""
+        checks = len(self.graph.checks)
+        try:
+            value = known(self.evaluate(node.value))
+            if find_symbol(value) is None:
+                return self._formatted(node, value)
+        except Exception:  # of a way that no row takes, perhaps
+            pass
+        finally:
+            del self.graph.checks[checks:]
+        return f"the row's {ast.unparse(node.value)}"
 
     # Loops
 
@@ -587,6 +629,6 @@ def _is_of_symbols(args, keywords) -> bool:
         value = stack.pop()
         if isinstance(value, (Symbol, Inner, Iteration)):
             return True
-        if isinstance(value, (list, tuple)):
+        if isinstance(value, (list, tuple, set, ItemsView, ValuesView)):
             stack.extend(value)
     return False

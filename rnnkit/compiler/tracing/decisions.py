@@ -38,14 +38,18 @@ def both(a, b):
     """``a and b`` of conditions."""
     if isinstance(a, bool) or isinstance(b, bool):
         return (b if a else False) if isinstance(a, bool) else (a if b else False)
-    return a if a.node is b.node else pointwise("logical_and", a, b)
+    return a if a.node is b.node else not _opposite(a, b) and pointwise("logical_and", a, b)
 
 
 def either(a, b):
     """``a or b`` of conditions."""
     if isinstance(a, bool) or isinstance(b, bool):
         return (True if a else b) if isinstance(a, bool) else (True if b else a)
-    return a if a.node is b.node else pointwise("logical_or", a, b)
+    return a if a.node is b.node else _opposite(a, b) or pointwise("logical_or", a, b)
+
+
+def _opposite(a, b) -> bool:
+    return any(x.node.op == "logical_not" and x.node.args[0] is y.node for x, y in ((a, b), (b, a)))
 
 
 def negated(a):
@@ -65,10 +69,11 @@ class Unread:
 
 @dataclass(frozen=True, eq=False)
 class Partly:
-    """A name that has a value under a condition only."""
+    """A name that has a value under a condition only, and is None under another."""
 
     value: Any
     under: Any
+    none: Any = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +127,7 @@ class Memory:
     def joined(self, condition, a: Way, b: Way) -> Way:
         """The way of rows that took a under the condition, and b otherwise; arrays and lists hold what they do then."""
         names = {
-            name: self._joined(condition, a, b, a.names.get(name, _UNSET), b.names.get(name, _UNSET), repr(name))
+            name: self._joined(condition, a, b, a.names.get(name, _UNSET), b.names.get(name, _UNSET), _called(name))
             for name in {**a.names, **b.names}
         }
         nodes = {}
@@ -145,7 +150,8 @@ class Memory:
     def _joined(self, condition, a: Way, b: Way, one, other, what):
         if one is other:
             return one
-        if isinstance(one, (Unread, Partly)) or isinstance(other, (Unread, Partly)):
+        is_none = (one is None and _is_numbers(other)) or (other is None and _is_numbers(one))
+        if is_none or isinstance(one, (Unread, Partly)) or isinstance(other, (Unread, Partly)):
             return self._partly(condition, a, b, one, other, what)
         nested = (tuple, list)
         if isinstance(one, nested) and isinstance(other, nested) and len(one) == len(other):
@@ -168,32 +174,41 @@ class Memory:
         except Exception:
             same = False
         kinds = " in one branch and ".join(map(in_words, (one, other)))
-        return (
-            one if same else Unread(f"expected numbers or arrays as {what} in both branches, got {kinds} in the other")
-        )
+        hint = "; write numbers for words" if isinstance(one, str) and isinstance(other, str) else ""
+        told = f"expected numbers or arrays as {what} in both branches, got {kinds} in the other{hint}"
+        return one if same else Unread(told)
 
     def _partly(self, condition, a, b, one, other, what):
-        parts = []
+        parts, none = [], False
         for value, under in ((one, condition), (other, negated(condition))):
             if isinstance(value, Unread):
                 if value is not _UNSET:
                     return value
             elif isinstance(value, Partly):
                 parts.append((value.value, both(under, value.under)))
+                none = either(none, both(under, value.none))
+            elif value is None and other is not _UNSET and one is not _UNSET:
+                none = either(none, under)
             else:
                 parts.append((value, under))
         if not parts:
             return _UNSET
         if len(parts) == 1:
-            return Partly(*parts[0])
+            return Partly(*parts[0], none)
         (x, under_x), (y, under_y) = parts
-        return Partly(self._joined(condition, a, b, x, y, what), either(under_x, under_y))
+        value, under = self._joined(condition, a, b, x, y, what), either(under_x, under_y)
+        return value if under is True else Partly(value, under, none)
 
     def _node(self, value):
         return lift(self.like, value).node
 
 
 _UNSET = Unread("")
+
+
+def _called(name) -> str:
+    """What a name stands for, for errors: also what an expression gives, and what a function returns."""
+    return repr(name) if name.isidentifier() else f"the {name or 'result'}"
 
 
 def _is_held(way, value) -> bool:
@@ -219,6 +234,10 @@ def mapped(value, function):
         return function(value)
     found = [mapped(one, function) for one in value]
     return type(value)(*found) if hasattr(value, "_fields") else type(value)(found)
+
+
+def _is_numbers(value) -> bool:
+    return all(map(is_numeric, leaves_of(value)))
 
 
 def is_numeric(value) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, MutableSet
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ _COMPARED: dict[type, Callable] = {
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Eq: operator.eq,
     ast.NotEq: operator.ne, ast.Is: operator.is_, ast.IsNot: operator.is_not,
 }  # fmt: skip
+_ORDERED = ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq
 REFUSED = {
     "Yield": "a generator; write a loop that fills an array",
     "YieldFrom": "a generator; write a loop that fills an array",
@@ -42,13 +44,16 @@ REFUSED = {
     "ClassDef": "a class in a step; define it outside",
     "Match": "match; write if and elif",
 }
+CHANGEABLE = MutableMapping, MutableSet, MutableSequence
 _UNSET = object()
+_SKIPPED = {builtins.sum: 0, builtins.any: False, builtins.all: True}  # what changes nothing
 
 
 class Expressions:
     """The part of a `Reader` that evaluates expressions; it has the methods that decide and call."""
 
     frames: list
+    outside: dict[int, Any]
     place: tuple[str, int] | None
     live: Any
     memory: Any
@@ -87,14 +92,14 @@ class Expressions:
 
     def load(self, container, key):
         """``container[key]``."""
-        if places.is_computed(key) and not isinstance(container, dict):
+        if isinstance(container, dict) and find_symbol(_plain(key)) is not None:
+            raise Untraceable("a dict at a computed key; write if, or an array")
+        if places.is_computed(key):
             if isinstance(container, (list, tuple)):
                 container = self._stacked(container)
             if isinstance(container, np.ndarray):
                 container = self.symbol(container)
-            if isinstance(container, Symbol) and not all(
-                isinstance(known(k), (int, np.ndarray)) for k in (key if isinstance(key, tuple) else (key,))
-            ):
+            if isinstance(container, Symbol):
                 return places.load(self, container, key)
         key = _plain(key)
         try:
@@ -112,6 +117,7 @@ class Expressions:
 
     def store(self, container, key, value) -> None:
         """``container[key] = value``."""
+        self.refuse_outside(container)
         if isinstance(container, Symbol):
             if places.is_computed(key):
                 return places.store(self, container, key, value)
@@ -158,15 +164,39 @@ class Expressions:
     def _Name(self, node):
         frame = self.frames[-1]
         value = frame.names[node.id] if node.id in frame.names else frame.outer(node.id)
+        if not frame.has(node.id):
+            self.is_outside(value)
         if isinstance(value, Unread):
             raise Untraceable(value.reason or f"the name {node.id!r} has no value here")
         if isinstance(value, Partly):
-            self.check(value.under, f"the name {node.id!r} has no value where it is read")
+            without = "is None" if value.none is not False else "has no value"
+            self.check(value.under, f"the name {node.id!r} {without} where it is read")
             value = value.value
         return value
 
     def _Attribute(self, node):
-        return getattr(self.evaluate(node.value), node.attr)
+        of = self.evaluate(node.value)
+        value = getattr(of, node.attr)
+        if not isinstance(of, (Symbol, *CHANGEABLE)):
+            self.is_outside(value)
+        return value
+
+    def is_outside(self, value) -> None:
+        """Note that a list or dict was there before the step, and all that it holds."""
+        stack = [value]
+        while stack:
+            one = stack.pop()
+            if isinstance(one, (*CHANGEABLE, tuple)) and id(one) not in self.outside:
+                self.outside[id(one)] = one
+                stack.extend(one.values() if isinstance(one, Mapping) else one)
+
+    def refuse_outside(self, container) -> None:
+        """Refuse a change of what was there before the step."""
+        if isinstance(container, CHANGEABLE) and id(container) in self.outside:
+            raise Untraceable(
+                f"a change of a {type(container).__name__} from outside of the step, which only its reading would see; "
+                "return what is to be kept as an output or a state"
+            )
 
     def _Subscript(self, node):
         return self.load(self.evaluate(node.value), self.evaluate(node.slice))
@@ -203,12 +233,14 @@ class Expressions:
 
     def _JoinedStr(self, node):
         return "".join(
-            str(v.value) if isinstance(v, ast.Constant) else format(self.evaluate(v.value), self._spec(v))
+            str(v.value) if isinstance(v, ast.Constant) else self._formatted(v, known(self.evaluate(v.value)))
             for v in node.values
         )
 
-    def _spec(self, node):
-        return "" if node.format_spec is None else self._JoinedStr(node.format_spec)
+    def _formatted(self, node, value) -> str:
+        if node.conversion > 0:
+            value = f"%{chr(node.conversion)}" % (value,)
+        return format(value, "" if node.format_spec is None else self._JoinedStr(node.format_spec))
 
     def _NamedExpr(self, node):
         value = self.evaluate(node.value)
@@ -243,7 +275,7 @@ class Expressions:
             other = self._only(condition if is_and else negated(condition), lambda: self._bool(is_and, nodes[1:]))
             if _is_decision(other):
                 return (both if is_and else either)(condition, truth(other))
-            return self._chosen(condition, *((other, value) if is_and else (value, other)))
+            return self.chosen(condition, *((other, value) if is_and else (value, other)))
 
         def rest():
             return self._bool(is_and, nodes[1:])
@@ -253,9 +285,12 @@ class Expressions:
 
         return self.readable(self.decide(condition, *((rest, this) if is_and else (this, rest))))
 
-    def _chosen(self, condition, one, other):
+    def chosen(self, condition, one, other):
+        """Return one value where a condition holds, else the other."""
+        if isinstance(condition, bool):
+            return one if condition else other
         way = self.way()
-        return self.readable(self.memory._joined(condition, way, way, one, other, "an operand of and, or"))
+        return self.readable(self.memory._joined(condition, way, way, one, other, "a choice of two"))
 
     def _only(self, condition, branch):
         """What a branch gives that has no effect but its value where it changes nothing, under its condition."""
@@ -277,11 +312,17 @@ class Expressions:
         return self.readable(made)
 
     def _Compare(self, node):
+        none = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
+        if none and isinstance(node.left, ast.Name) and isinstance(node.ops[0], (ast.Is, ast.IsNot)):
+            value = self.frames[-1].names.get(node.left.id)
+            if isinstance(value, Partly) and value.none is not False:
+                self.check(either(value.under, value.none), f"the name {node.left.id!r} has no value where it is read")
+                return value.none if isinstance(node.ops[0], ast.Is) else negated(value.none)
         return self._compare(self.evaluate(node.left), node.ops, node.comparators)
 
     def _compare(self, left, operators, nodes):
         right = self.evaluate(nodes[0])
-        found = self._compared(type(operators[0]), left, right)
+        found = self.compared(type(operators[0]), left, right)
         if len(nodes) == 1:
             return found
         condition = truth(found)
@@ -290,22 +331,43 @@ class Expressions:
         rest = self._only(condition, lambda: self._compare(right, operators[1:], nodes[1:]))
         return both(condition, truth(rest))
 
-    def _compared(self, kind, left, right):
+    def compared(self, kind, left, right):
+        """What an operator of a comparison, a class of `ast`, gives."""
         if kind not in _COMPARED:  # in, or not in
             if find_symbol(left, right) is None:
                 found: Any = left in right
             else:
                 found = False
                 for one in right:
-                    found = either(found, truth(left == one))
+                    found = either(found, truth(self.compared(ast.Eq, left, one)))
             return found if kind is ast.In else negated(found)
         if (left is None or right is None) and kind in (ast.Eq, ast.NotEq):
             return (left is right) is (kind is ast.Eq)
+        if kind in _ORDERED and all(isinstance(one, (tuple, list)) for one in (left, right)):
+            return self._in_order(kind, left, right)
         return _COMPARED[kind](left, right)
+
+    def _in_order(self, kind, left, right):
+        """Compare tuples or lists: the first entries that differ decide, or else the lengths."""
+        if kind is ast.NotEq:
+            return negated(self._in_order(ast.Eq, left, right))
+        if isinstance(left, list) is not isinstance(right, list):
+            return _COMPARED[kind](left, right) and False  # which Python refuses, or takes as different
+        found = _COMPARED[kind](len(left), len(right))
+        for one, other in reversed(list(zip(left, right, strict=False))):
+            same = one is other or truth(self.compared(ast.Eq, one, other))  # as Python does, also of NaN
+            found = both(same, found)
+            if kind is not ast.Eq:
+                found = either(found, both(negated(same), truth(self.compared(kind, one, other))))
+        return found
 
     def _Call(self, node):
         function = self.evaluate(node.func)
-        args = self._each(node.args)
+        skips = node.args and any(function is one for one in _SKIPPED)
+        if skips and isinstance(node.args[0], (ast.GeneratorExp, ast.ListComp)):
+            args = [self._ListComp(node.args[0], _SKIPPED[function]), *self._each(node.args[1:])]
+        else:
+            args = self._each(node.args)
         keywords: dict = {}
         for keyword in node.keywords:
             value = self.evaluate(keyword.value)
@@ -320,8 +382,8 @@ class Expressions:
         named = {a.arg: self.evaluate(d) for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d}
         return Inner(self, node, self.frames[-1], defaults, named)
 
-    def _ListComp(self, node):
-        return self._comprehended(node.generators, lambda: self.evaluate(node.elt))
+    def _ListComp(self, node, skipped=_UNSET):
+        return self._comprehended(node.generators, lambda: self.evaluate(node.elt), skipped)
 
     _GeneratorExp = _ListComp
 
@@ -331,7 +393,8 @@ class Expressions:
     def _DictComp(self, node):
         return dict(self._comprehended(node.generators, lambda: (self.evaluate(node.key), self.evaluate(node.value))))
 
-    def _comprehended(self, generators, element) -> list:
+    def _comprehended(self, generators, element, skipped=_UNSET) -> list:
+        """Return the elements; where a row's values choose, `skipped` stands in for one that is left out."""
         names = self.frames[-1].names
         hidden = {
             t.id: names.get(t.id, _UNSET) for g in generators for t in ast.walk(g.target) if isinstance(t, ast.Name)
@@ -344,11 +407,18 @@ class Expressions:
                 return
             for value in iteration_of(self, self.evaluate(rest[0].iter)).entries(self):
                 self.assign(rest[0].target, value)
-                wanted = [truth(self.evaluate(test)) for test in rest[0].ifs]
-                if not all(isinstance(one, bool) for one in wanted):
-                    raise Untraceable("a comprehension that chooses by values; write a loop with if")
-                if all(wanted):
+                wanted: Any = True
+                for test in rest[0].ifs:
+                    if wanted is True:
+                        wanted = truth(self.evaluate(test))
+                    elif wanted is not False:
+                        wanted = both(wanted, self._only(wanted, lambda test=test: truth(self.evaluate(test))))
+                if wanted is True:
                     go(rest[1:])
+                elif wanted is not False:
+                    if skipped is _UNSET or rest[1:]:
+                        raise Untraceable("a comprehension that chooses by values; write a loop with if")
+                    found.append(self.readable(self.decide(wanted, element, lambda: skipped)))
 
         go(generators)
         for name, value in hidden.items():

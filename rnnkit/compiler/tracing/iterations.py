@@ -48,8 +48,10 @@ class Range(Iteration):
         step = known(step)
         if isinstance(step, Symbol) or step == 0:
             raise Untraceable("a range whose step is computed or 0; write while")
-        self.start, self.stop, self.step = start, stop, int(step)
         ends = (known(start), known(stop))
+        if any(isinstance(end, float) or getattr(end, "dtype", np.dtype(int)).kind == "f" for end in (*ends, step)):
+            raise TypeError("range of a float; write int(…), as all that a step is given is floats")
+        self.start, self.stop, self.step = start, stop, int(step)
         counted = not any(isinstance(end, Symbol) for end in ends)
         self.length = len(range(int(ends[0]), int(ends[1]), self.step)) if counted else None
         if counted:

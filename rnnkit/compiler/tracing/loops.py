@@ -265,7 +265,7 @@ class LoopReader:
         elif all(map(is_numeric, leaves_of(_value_of(value)))):
             first, has_one = mapped(_value_of(value), self._zero), False
             if isinstance(before, Partly):
-                first, has_one = before.value, before.under
+                first, has_one = _value_of(before), before.under
             self.carried[name] = first
             if name not in _INTERNAL and (isinstance(value, Partly) or not self.certain):
                 self.carried[_flag(name)] = has_one
@@ -315,4 +315,6 @@ def _flag(name) -> str:
 
 
 def _value_of(value):
+    if isinstance(value, Partly) and value.none is not False:
+        raise Untraceable("a name that is None in some rounds of a loop; give it a number")
     return value.value if isinstance(value, Partly) else value

@@ -244,11 +244,37 @@ def _outer(a, b):
     return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
 
 
+def _halved(a, v, side):
+    """Search a row's own array, also where it isn't sorted, as NumPy does: keys begin where the last one was."""
+
+    def less(one, other):
+        found = one < other
+        return found | (np.isnan(other) & ~np.isnan(one)) if other.is_float else found
+
+    def before(one, other):
+        return less(one, other) if side == "left" else ~less(other, one)
+
+    n, found = len(a), []
+    last, low, high = None, np.array(0), np.array(len(a))
+    for key in v.reshape(-1):
+        up = last is not None and before(last, key)
+        low, high, last = np.where(up, low, 0), np.where(up | (high >= n), n, high + 1), key
+        for _ in range(n.bit_length()):
+            middle = np.minimum((low + high) // 2, n - 1)
+            there = isinstance(middle, Symbol)
+            right = before(a.made(a.graph.take(a.node, middle.node)) if there else a[int(middle)], key)
+            low, high = np.where((low < high) & right, middle + 1, low), np.where((low < high) & ~right, middle, high)
+        found.append(low)
+    return np.stack(found).reshape(v.shape) if found else np.zeros(v.shape, int)
+
+
 def _searchsorted(a, v, side="left", sorter=None):
     like = first_symbol(a, v)
     a, v = lift(like, a), lift(like, v)
     if sorter is not None or a.axis is not None or v.axis is not None:
         unknown("np.searchsorted with a sorter, or of batches")
+    if a.node.batched:
+        return _halved(a, v, side)
     return np.sum(~(a >= v[..., None] if side == "left" else a > v[..., None]), axis=-1)
 
 
@@ -372,13 +398,14 @@ FUNCTIONS |= {
 }
 _METHODS = (
     "sum prod max min mean var std any all argmax argmin argsort cumsum cumprod trace diagonal "
-    "take repeat squeeze swapaxes ravel clip dot round"
+    "take repeat searchsorted squeeze swapaxes ravel clip dot round"
 )
 METHODS: dict[str, Callable] = {name: FUNCTIONS[name] for name in _METHODS.split()} | {
     "flatten": FUNCTIONS["ravel"],
     "conj": lambda x: x,
     "tolist": float,
     "item": float,
+    "sort": lambda x, axis=-1: x.__setitem__(..., FUNCTIONS["sort"](x, axis)),
     "fill": lambda x, value: x.__setitem__(..., value),
 }
 

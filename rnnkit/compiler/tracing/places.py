@@ -15,9 +15,15 @@ from rnnkit.compiler.tracing.symbol import Symbol
 def is_computed(key) -> bool:
     """Whether an index says a place that only a row knows."""
     keys = key if isinstance(key, tuple) else (key,)
-    return any(isinstance(k, Symbol) and k.node.kind != "bool" for k in keys) or any(
+    return any(isinstance(k, Symbol) and k.node.kind != "bool" and not k.fixed for k in keys) or any(
         isinstance(bound, Symbol) for k in keys if isinstance(k, slice) for bound in (k.start, k.stop)
     )
+
+
+def copies(key) -> bool:
+    """Whether an index is of index arrays, so that it shows a copy."""
+    keys = [known(k) for k in (key if isinstance(key, tuple) else (key,))]
+    return any(isinstance(k, (list, np.ndarray)) and np.ndim(k) for k in keys)
 
 
 def load(reader, array: Symbol, key) -> Symbol:
@@ -100,7 +106,7 @@ def _place(reader, array, keys):
         k = keys[axis]
         if isinstance(k, Symbol):
             if not k.node.is_integer:
-                raise IndexError(f"an index is a {k.dtype}; write int(…)")
+                raise IndexError(f"an index is a {k.dtype}; write int(…), as all that a step is given is floats")
             k = reader.as_place(k, n, array.shape)
         elif not -n <= k < n:
             raise IndexError(f"index {k} is out of bounds for axis {axis} with size {n}")

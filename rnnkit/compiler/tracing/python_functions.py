@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import math
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from rnnkit.compiler.tracing.iterations import Iteration, Range, Reversed, Zip, 
 from rnnkit.compiler.tracing.symbol import Symbol
 
 
-def _extreme(better: Callable) -> Callable:
+def _extreme(kind: type) -> Callable:
     """``min`` and ``max``: the first of those that no other is better than, as Python takes it."""
 
     def extreme(reader, *given, key=None, default=None):
@@ -25,7 +26,9 @@ def _extreme(better: Callable) -> Callable:
             raise Untraceable("min or max with a key or of nothing; write a loop")
         found = values[0]
         for value in values[1:]:
-            found = np.where(better(value, found), value, found)
+            better = reader.compared(kind, value, found)
+            is_tuple = isinstance(value, tuple)
+            found = reader.chosen(truth(better), value, found) if is_tuple else np.where(better, value, found)
         return found
 
     return extreme
@@ -84,6 +87,10 @@ def _print(reader, *_, **__):
     raise Untraceable("print; run the layer inside rk.eager() to look at values")
 
 
+def _sorted(reader, *_, **__):
+    raise Untraceable("sorted of computed numbers; write np.sort")
+
+
 def _array(reader, values, dtype=None, **_):
     made = lift(reader.like, values.entries(reader) if isinstance(values, Iteration) else values)
     return made.copy() if dtype is None else made.astype(dtype)
@@ -124,8 +131,8 @@ _SAME = (
     "copysign fmod degrees radians"
 )
 FUNCTIONS: dict[Any, Callable] = {
-    builtins.min: _extreme(lambda one, found: one < found),
-    builtins.max: _extreme(lambda one, found: one > found),
+    builtins.min: _extreme(ast.Lt),
+    builtins.max: _extreme(ast.Gt),
     builtins.all: _all,
     builtins.any: _any,
     builtins.sum: _sum,
@@ -135,6 +142,7 @@ FUNCTIONS: dict[Any, Callable] = {
     builtins.round: _round,
     builtins.isinstance: _isinstance,
     builtins.print: _print,
+    builtins.sorted: _sorted,
     builtins.range: _range,
     builtins.len: _len,
     builtins.list: _list,

@@ -295,7 +295,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
                     kept += 1
                 inner.append(k if isinstance(k, (slice, np.ndarray)) else int(k))
             else:
-                raise Untraceable(f"the index {k!r} can't be traced")
+                hint = "; write int(…)" if isinstance(k, (float, np.floating)) else ""
+                raise Untraceable(f"the index {k!r} can't be traced{hint}")
             position += 1
         if arrays > 1 or (arrays and any(isinstance(k, int) for k in inner)):
             raise Untraceable("several index arrays at once; take along one axis at a time")

@@ -130,15 +130,15 @@ def output_shape(step, weights, constant_shapes, training, look) -> tuple[int, .
 
     Raises
     ------
-    Untraceable
-        If the step can't be read.
+    Exception
+        What stops the reading, with the line of the step as a note.
     """
     graph = Graph()
     *given, draws = _given(graph, step, np.float64, weights, constant_shapes)
     with reading(graph, given[0]) as reader:
         try:
             return step(*given, look(draws), training)[0].node.shape
-        except Untraceable as error:
+        except Exception as error:
             error.add_note(reader.told())
             raise
 

@@ -124,17 +124,22 @@ class Sequences(Arrays):
         """The steps that aren't padding."""
         if mask is not None:
             raise ValueError("expected no mask beside a list of sequences, whose lengths say it; got one")
-        return self._used
+        return np.broadcast_to(self._used, x.shape[:2])
+
+    def _each(self, y):
+        """The length of each row, and the sequence that it came from: one may serve all rows of parameters."""
+        pairs = list(zip(self._lengths, self._given, strict=True))
+        return pairs if len(pairs) == len(y) else pairs * len(y)
 
     def shown(self, y, has_rows):
         """A list with an array, or a Series or frame, for each sequence."""
-        return [_like(np.array(one[:n]), of) for one, n, of in zip(y, self._lengths, self._given, strict=True)]
+        return [_like(np.array(one[:n]), of) for one, (n, of) in zip(y, self._each(y), strict=True)]
 
     def taken(self, d, y, has_rows):
         """Cotangents of each, padded."""
         found = ragged(d, "d_outputs")
         shapes = [one.shape for one in found.sequences]
-        if shapes != (wanted := [(n, *y.shape[2:]) for n in self._lengths]):
+        if shapes != (wanted := [(n, *y.shape[2:]) for n, _ in self._each(y)]):
             raise ValueError(f"expected d_outputs of the shapes {wanted}, as the call's result, got {shapes}")
         return found.padded(y.shape[1])
 

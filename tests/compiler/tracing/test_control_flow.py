@@ -52,6 +52,68 @@ def chooses(x, states):
     return y, (z, states.a)
 
 
+def orders_tuples(x, states):
+    """Entries that are equal let the next ones decide, then the length."""
+    pair, other = (x[0] > 0, x[1]), (x[2] > 0, states.h)
+    y = 1.0 * (pair < other) + 2.0 * (pair >= other) + 4.0 * (pair == other) + 8.0 * (pair != (*other, x[3]))
+    y += 16.0 * (pair < (*pair, x[3])) + 32.0 * ((x[0] > 0, 1) in [(True, 1), (x[3] > 0, x[1])])
+    best = max((x[0] > 0, x[1]), (x[2] > 0, states.h), (x[3] > 0, 0.5))
+    return y, (min([x[0], x[1]], [x[0], x[2]])[1] + best[1], states.a)
+
+
+def skips_in_generators(x, states):
+    """What a sum leaves out adds nothing; a second condition is asked where the first holds."""
+    found = sum(v * v for v in states.a if v > x[0]) + sum([1 for v in x if v > 0 if math.sqrt(v) > 0.5], x[1])
+    return found + 2.0 * any(v > 1 for v in x if v < 2) + 4.0 * all(v < 1 for v in x if v > 0), states
+
+
+def adds_at_index_arrays(x, states):
+    a = states.a.copy()
+    a[[0, 2]] += x[0]
+    a[np.array([1, 2])] *= 0.5
+    a[1:].sort()
+    return max({"one": x[1], "other": a[1]}.values()), (a[2], a)
+
+
+def asks_for_none(x, states):
+    y, pair = None, (x[1], x[2])
+    if x[0] > 0:
+        y = x[1]
+    elif x[1] > 0:
+        pair = None
+    if y is not None and y > x[2]:
+        y = y * 2
+    for k in range(3):
+        first = None
+        if x[k] > 1:
+            first = x[k]
+        if first is None:
+            continue
+        y = first if y is None else y + first
+    if pair is None:
+        pair = (y is None, 3.0)
+    if y is None:
+        y = -1.0
+    return y, (pair[0] + pair[1], states.a)
+
+
+def forgets_none_in_each_round(x, states):
+    total = 0.0
+    for k in range(1000):
+        found = None
+        if x[k % 4] > k * 0.01:
+            found = x[k % 4]
+        if found is not None:
+            total += found
+    return total, states
+
+
+def searches_a_state(x, states):
+    """Also where it isn't sorted, as NumPy does."""
+    k = np.searchsorted(states.a, x[0]) + 10 * states.a[1:].searchsorted(x[1:3], side="right").sum()
+    return k, (np.searchsorted(np.sort(states.a), x[3]), np.sort(states.a))
+
+
 def guards(x, states):
     """Python looks at the second operand only where the first lets it."""
     k = int(abs(x[0]) * 3) if abs(x[0]) < 100 else 100

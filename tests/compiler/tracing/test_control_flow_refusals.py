@@ -15,6 +15,9 @@ from rnnkit.steps.step import Step
 
 WIDTH = 4
 SHARED = np.zeros(3)
+LOG: list = []
+BY_NAME: dict = {"a": ([],)}
+LIMIT = 1
 
 
 def generates(x, states):
@@ -106,7 +109,22 @@ def number_or_none(x, states):
     y = x[0]
     if x[1] > 0:
         y = None
-    return y + 1, states  # here
+    return y + 1, states
+
+
+def none_or_a_number(x, states):
+    y = x[0] if x[1] > 0 else None  # here
+    return y, states
+
+
+def none_in_some_rounds(x, states):
+    y = x[0]
+    for k in range(1000):  # here
+        if x[k % 4] > y:
+            y = None
+        if y is None:
+            break
+    return 1.0 if y is None else 0.0, states
 
 
 def asks_math(x, states):
@@ -146,7 +164,93 @@ def sorts_a_set(x, states):
     return len(table) + x[0], states
 
 
+def appends_elsewhere(x, states):
+    LOG.append(x[0])  # here
+    return x[0], states
+
+
+def appends_deep_inside(x, states):
+    kept = BY_NAME["a"][0]
+    kept.append(x[0])  # here
+    return x[0], states
+
+
+def puts_elsewhere(x, states):
+    BY_NAME["b"] = x[0]  # here
+    return x[0], states
+
+
+def keeps_in_a_default(x, states):
+    def kept(value, into=LOG):
+        into += [value]  # here
+        return value
+
+    return kept(x[0]), states
+
+
+def ranges_over_floats(x, states):
+    for k in range(states.h):  # here
+        x = x + k
+    return x[0], states
+
+
+def takes_a_float(x, states):
+    return x[x[0]], states  # here
+
+
+def takes_a_float_that_is_known(x, states):
+    return x[1.0], states  # here
+
+
+def asks_for_nothing(x, states):
+    y = x[0]
+    return y + nothing, states  # noqa: F821  # here
+
+
+def adds_other_shapes(x, states):
+    y = states.a + np.ones(2)  # here
+    return y.sum(), states
+
+
+def stops_inside(x, states):
+    def helper(value):
+        return value @ np.ones(3)  # here
+
+    return helper(x), states
+
+
+def names_in_words(x, states):
+    kind = "up" if x[0] > 0 else "down"  # here
+    return 1.0 if kind == "up" else 0.0, states
+
+
+def looks_up_in_a_dict(x, states):
+    return {True: 1.0, False: 2.0}[x[0] > 0], states  # here
+
+
+def sorts_numbers(x, states):
+    return sorted([x[0], x[1]])[0], states  # here
+
+
+def has_no_key(x, states):
+    return {"a": x[0]}["b"], states  # here
+
+
 REFUSED = {
+    appends_elsewhere: "a change of a list from outside of the step, which only its reading would see; return what is",
+    appends_deep_inside: "a change of a list from outside of the step",
+    puts_elsewhere: "a change of a dict from outside of the step",
+    keeps_in_a_default: "a change of a list from outside of the step",
+    ranges_over_floats: "range of a float; write int(…)",
+    takes_a_float: "an index is a float64; write int(…)",
+    takes_a_float_that_is_known: "the index 1.0 can't be traced; write int(…)",
+    asks_for_nothing: "NameError: name 'nothing' is not defined",
+    adds_other_shapes: "shapes (4,) (2,)",
+    stops_inside: "matmul of shapes (4,) and (3,)",
+    names_in_words: "as the result in both branches, got a str in one branch and a str in the other; write numbers",
+    looks_up_in_a_dict: "a dict at a computed key; write if, or an array",
+    sorts_numbers: "sorted of computed numbers; write np.sort",
+    has_no_key: "KeyError: 'b'",
     generates: "a generator; write a loop that fills an array",
     recurs: "a function that calls itself; write a loop",
     prints: "print; run the layer inside rk.eager() to look at values",
@@ -160,7 +264,8 @@ REFUSED = {
     other_shapes: "got (2,) in one branch and (3,) in the other",
     other_shapes_by_round: "expected 'y' of one shape in every round of a loop, got (4,) and (3,)",
     starts_as_none: "'best' is None before a loop that makes it numbers; start it with a number",
-    number_or_none: "expected numbers or arrays as 'y' in both branches, got None in one branch",
+    none_or_a_number: "a function or a choice that gives None in one branch and a number in the other",
+    none_in_some_rounds: "a name that is None in some rounds of a loop; give it a number",
     asks_math: "math.gamma; write its formula",
     slices: "a slice whose length is computed; write a loop, or h[k : k + 3] of a fixed length",
     queues: "a deque that changes under a condition; use an array",
@@ -205,7 +310,7 @@ def asserts(x, states):
 
 def raises(x, states):
     if x[0] > 1 and not x[1] > 1:
-        raise ValueError("x is too large")
+        raise ValueError(f"x is {x[0]:.2f}, above {LIMIT:.1f} {LIMIT!r}")
     return x[0], states
 
 
@@ -257,8 +362,9 @@ def nested(x, states):
 
 FAILING = {
     looks_outside: ((IndexError,), "an index is out of range for an array of shape (4,)"),
-    asserts: ((AssertionError,), "an assertion doesn't hold: the total {total} is too large"),
-    raises: ((), "ValueError: x is too large"),
+    asserts: ((AssertionError,), "an assertion doesn't hold: the total the row's total is too large"),
+    number_or_none: ((TypeError,), "the name 'y' is None where it is read"),
+    raises: ((), "ValueError: x is the row's x[0], above 1.0 1, in "),
     reads_too_early: ((UnboundLocalError,), "the name 'y' has no value where it is read"),
     only_in_the_loop: ((UnboundLocalError,), "the name 'y' has no value where it is read"),
     divides: ((ZeroDivisionError,), "integer division by zero"),

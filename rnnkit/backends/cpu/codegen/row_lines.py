@@ -47,6 +47,8 @@ class RowLines:
         Rows of a group.
     """
 
+    coded = False  # whether a number of each step says by what a row fails
+
     def __init__(self, plan: RowPlan, dtype, lanes: int):
         self.plan, self.lanes, self.dtype = plan, lanes, np.dtype(dtype)
         self.item = self.dtype.itemsize
@@ -304,7 +306,7 @@ class RowLines:
 
     def exceeded(self, loop: RowLoop, going: str) -> list[str]:
         """What follows where rows want more rounds than there may be."""
-        if not self.plan.code:
+        if not self.coded:
             return self.failed(going)
         return [f"failing = select({going} & (failing == 0.0), number({float(loop.code)}), failing)"]
 

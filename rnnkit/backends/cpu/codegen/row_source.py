@@ -89,7 +89,7 @@ class RowSourceWriter(RowLines):
 
     def __init__(self, plan, name: str, dtype, kind: Kind, side: int, gap: int = 0):
         super().__init__(plan, dtype, kind.lanes)
-        self.masked, self.traced, lanes = kind.masked, kind.traced, kind.lanes
+        self.masked, self.traced, self.coded, lanes = kind.masked, kind.traced, kind.coded, kind.lanes
         self.name, self.side, self.gap = name, side, gap
         self.number_bytes = self.item * lanes  # of a number of all lanes
         self.pointers: list = []
@@ -379,11 +379,12 @@ class RowSourceWriter(RowLines):
                     if isinstance(line, Element) and line.buffer is state
                 }
                 lines += [f"{name} = {self._state(i, j)}" for j, name in sorted(mine.items())]
-        if self.plan.code:
+        if self.coded:
             lines.append("failing = fill(0.0)")
         lines += self._inside()
         if self.plan.code:
             lines.append(f"failing = select(failing == 0.0, {self.full(self.plan.code)}, failing)")
+        if self.coded:
             lines.append(f"failed = failed | (failing != 0.0){' & used' * self.masked}")
         new = {}
         for i, names in self.states:

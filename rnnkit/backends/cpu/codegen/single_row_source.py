@@ -275,7 +275,7 @@ class SingleRowWriter(RowSourceWriter):
     @property
     def exits(self) -> bool:
         """Whether a row ends where it fails."""
-        return not self.masked and not self.plan.code
+        return not self.masked and not self.coded
 
     def failed(self, fails: str) -> list[str]:
         """What follows where the row fails."""

@@ -117,6 +117,18 @@ class Checked:
             )
 
 
+def checked(run: Callable, *things) -> Callable:
+    """Return a function that runs while `things` may be touched: all that ever touches memory takes its turn."""
+    if not CHECKED:
+        return run
+
+    def looked_at(*arguments):
+        with Checked(*things):
+            return run(*arguments)
+
+    return looked_at
+
+
 def _below(array) -> int:
     """Bytes that an array has before its first element: negative strides."""
     return -sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True) if s < 0 and n)

@@ -18,7 +18,6 @@ from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty
 from rnnkit.backends.cuda.runtime.program import CudaProgram
 from rnnkit.backends.cuda.runtime.weight_sums import CudaSums
 from rnnkit.backends.shared.call import Gradient, Record, Result
-from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.backends.shared.segments import segments
 from rnnkit.compiler.ir.plan import state_of, written
 
@@ -101,10 +100,7 @@ class CudaBackward:
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
         """The results of a call, with `pull`."""
         run = _Run(self, record, checkpoint, truncate)
-        try:
-            return replace(run.result(), pull=run.pull)
-        except StepFailed as error:
-            raise error.at(error.row, run.steps - 1 - error.step if run.reverse else error.step) from None
+        return replace(run.result(), pull=run.pull)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """What is computed, in words; or both programs' graphs and plans, the kernels that ran, or all of them."""
@@ -150,6 +146,7 @@ class _Run:
             x=x,
             mask=mask,
             reverse=False,
+            steps=record.places()[::-1] if record.reverse else record.steps,
             states=tuple(map(self._given, record.states)),
             constants=tuple(map(self._given, record.constants)),
             draws={name: self._given(draw) for name, draw in record.draws.items()},
@@ -201,10 +198,7 @@ class _Run:
         for start, after in self.segments:
             self.starts[start] = states
             part = replace(record, place=outputs).part(start, after, states)
-            try:
-                result = plain.run(part, held=last)
-            except StepFailed as error:
-                raise error.at(error.row, start + error.step) from None
+            result = plain.run(part, held=last)
             states, last = result.states, result.last
         return Result(outputs, last, states)
 
@@ -301,10 +295,6 @@ class _Run:
                 place=None if d_x is None else d_x[:, start:after],
                 placed=placed | operands,
             )
-            try:
-                cotangents = list(backward.adjoint.run(part.turned()).states)
-            except StepFailed as error:
-                place = after - 1 - error.step
-                raise error.at(error.row, steps - 1 - place if self.reverse else place) from None
+            cotangents = list(backward.adjoint.run(part.turned()).states)
             sums.add(part)
         return cotangents

@@ -108,13 +108,54 @@ print("touched nothing else")
 """
 
 
-def run(code):
+THREADS = """
+import threading
+import numpy as np
+import rnnkit as rk
+
+rk.set_num_threads(1)
+
+
+@rk.loop
+def loop(x, h=0.0, v=np.zeros(4)):
+    v = v.copy()
+    v[int(x) % 4] += x
+    return h + v.sum(), (h * 0.5 + x, v)
+
+
+x = np.random.default_rng(0).normal(size=300)
+layers = [rk.GRU(3, seed=0), rk.AveragePooling1D(2)]
+calls = [lambda: loop(x), *(lambda layer=layer: layer(x.reshape(1, 100, 3)) for layer in layers)]
+wanted, wrong = [call() for call in calls], []
+
+
+def work():
+    try:
+        for _ in range(100):
+            wrong.extend(1 for call, y in zip(calls, wanted) if not np.array_equal(call(), y))
+    except AssertionError as error:
+        wrong.append(error)
+
+
+threads = [threading.Thread(target=work) for _ in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert not wrong, wrong[0]
+print("touched nothing else")
+"""
+
+
+def run(code, file=None):
     environment = {
         **os.environ,
         "RNNKIT_CHECK": "1",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    return processes.run([sys.executable, "-c", code], env=environment)
+    if file is not None:  # a step that is read needs its source
+        file.write_text(code)
+    return processes.run([sys.executable, *(("-c", code) if file is None else (str(file),))], env=environment)
 
 
 @pytest.mark.parametrize(
@@ -161,3 +202,8 @@ def test_the_laws_within_their_arrays():
         env={**os.environ, "RNNKIT_CHECK": "1"},
     )
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_calls_of_several_threads_are_looked_at_in_turns(tmp_path):
+    done = run(THREADS, tmp_path / "calls.py")
+    assert done.stdout.strip() == "touched nothing else", done.stderr[-3000:]
