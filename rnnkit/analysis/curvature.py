@@ -281,6 +281,8 @@ class _Point:
 
     def slopes(self, names, of) -> dict[str, np.ndarray]:
         """The derivatives of the sum of the outputs, or of each entry of a function of them."""
+        if of is not None and (found := self._forwards(names, of)) is not None:
+            return found
         outputs, pull = self.layer.vjp(**self._keywords())
         y = outputs[0] if self.layer.return_state else outputs
 
@@ -304,6 +306,45 @@ class _Point:
             of_rows = [d * (np.arange(rows) == r)[:, None] for r in range(rows)] if by_weight else [d]
             entries.append([back(total.pull(y, one.reshape(value.shape))) for one in of_rows])
         return {name: self._stacked(name, entries, shape) for name in names}
+
+    def _forwards(self, names, of) -> dict[str, np.ndarray] | None:
+        """What `slopes` gives of a function, a direction at a time; None where its entries are fewer."""
+        rows, dtype = len(self.x), self.layer.dtype
+        y, _ = self._along({}, 1)
+        total = _Sum(of, y.shape[1:], dtype, self.row_form)
+        shape = total.traced.shapes[0]
+        own = [name for name in names if name in self.weights]
+        count = sum(math.prod(self.shapes[name]) for name in own) + (len(own) < len(names))
+        shared = any(name in self.weights or not self.by_row[name] for name in names)
+        if count > math.prod(shape) * (rows if shared else 1):
+            return None
+        found = {}
+        for name in names:
+            size = math.prod(self.shapes[name])
+            some = np.arange(size)[:, None] if name in self.weights else self._some(size)
+            parts = [total.traced.along(*self._along(*self._units(name, part))) for part in some]
+            slopes = np.concatenate([part.reshape(-1, rows, *shape) for part in parts])
+            slopes = np.moveaxis(slopes.reshape(size, rows, *shape), 0, -1).reshape(rows, *shape, *self.shapes[name])
+            found[name] = slopes[0] if self.row_form else slopes
+        return found
+
+    def _units(self, name, some) -> tuple[dict[str, np.ndarray], int]:
+        """Some unit directions of an array: as rows of one call, of a weight the one."""
+        shape, rows = self.shapes[name], len(self.x)
+        units = np.eye(math.prod(shape), dtype=self.layer.dtype)[some]
+        if name in self.weights:
+            return {name: units.reshape(shape)}, 1
+        units = units.reshape(len(some), 1, *self.rows[name])
+        return {name: np.broadcast_to(units, (len(some), rows, *self.rows[name])).reshape(-1, *self.rows[name])}, len(
+            some
+        )
+
+    def _along(self, moved, times) -> tuple[np.ndarray, np.ndarray]:
+        """The outputs and their tangents, of so many copies of the rows in turn."""
+        result = self.layer._run(self._call(times), along=partial(self._tangents, moved))
+        both: Any = result.outputs if self.layer.return_sequences else result.last
+        y, dy = np.moveaxis(both, 2 if self.layer.return_sequences else 1, 0)
+        return y, dy
 
     def _stacked(self, name, entries, shape):
         """``(B, *value, *a)`` from the gradients of each entry of the value, for all rows at once or one by one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from rnnkit import tracebacks
 from rnnkit.compiler.autodiff.forward import dual
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import Reverse
-from rnnkit.compiler.ir.evaluate import Evaluation
+from rnnkit.compiler.ir.evaluate import Evaluation, evaluate
 from rnnkit.compiler.ir.graph import FAILED, Graph, Node
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
 from rnnkit.compiler.tracing.broadcasting import lift
@@ -110,12 +111,21 @@ class TracedFunction:
     def curved(self, x, d_x) -> tuple[np.ndarray, np.ndarray]:
         """Of a function of one batch to one array: the derivatives of the sum of its tangent along d_x, by both."""
         if self._curve is None:
-            both = dual(self._graph, self.dtype)
-            self._curve = Pull(both, self.dtype, (), (2, *self._given[0]))
+            self._curve = Pull(self._dual, self.dtype, (), (2, *self._given[0]))
         d = np.zeros((len(x), 2, *self.shapes[0]), self.dtype)
         d[:, 1] = 1
         found, *_ = self._curve(np.stack([x, d_x], axis=1), (), {}, (), {}, d, ())
         return found[:, 0], found[:, 1]
+
+    def along(self, x, d_x) -> np.ndarray:
+        """Of such a function, the tangent of its result."""
+        found = evaluate([self._dual.output], {("x", None): np.stack([x, d_x], axis=1)}, self.dtype)
+        values = np.broadcast_to(found[self._dual.output.id], (len(x), *self._dual.output.shape))
+        return values[:, 1]
+
+    @cached_property
+    def _dual(self) -> Graph:
+        return dual(self._graph, self.dtype)
 
     def _inputs(self, arrays) -> dict[tuple, np.ndarray]:
         named: dict[tuple, int] = {("weight", str(i)): i for i in self._shared}

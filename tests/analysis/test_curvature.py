@@ -189,6 +189,9 @@ def test_X26_jacobians_of_whole_calls(rng):
         np.testing.assert_allclose(found["bias"][row, unit], pullback(d).weights["bias"], rtol=1e-10, atol=1e-13)
     whole = rk.jacobian(layer, x, by="kernel")
     np.testing.assert_allclose(whole, pullback(np.ones_like(y)).weights["kernel"], rtol=1e-10)
+    everything = rk.jacobian(layer, x, by=["kernel", "x"], of=lambda y: y)  # in the other direction
+    np.testing.assert_allclose(everything["kernel"][:, -1], rk.jacobian(layer, x, by="kernel", of=lambda y: y[:, -1]))
+    np.testing.assert_allclose(everything["x"][:, -1], found["x"], rtol=1e-10, atol=1e-13)
     series = rng.normal(size=10)
     slopes = rk.jacobian(garch, series, by="beta", of=lambda y: y, **GARCH)
     assert slopes.shape == (10,)
