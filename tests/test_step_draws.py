@@ -15,12 +15,13 @@ from rnnkit.steps.step_draws import StepGenerator
     weights={"scale": rk.Weight(("units",), "ones")},
     draws={
         "z": rk.Draw(("units",), "normal", every="step"),
-        "pair": rk.Draw((2, 3), lambda rng, shape: rng.uniform(1.0, 2.0, size=shape), every="step"),
+        "pair": rk.Draw((2, 3), lambda rng, shape: rng.gamma(1.5, 2.0, size=shape), every="step"),
+        "state": rk.Draw((), lambda rng, shape: rng.choice(3, shape, p=np.array([0.2, 0.5, 0.3])), every="step"),
         "fixed": rk.Draw(("units",), lambda rng, shape: rng.random(shape)),
     },
 )
 def walk(x, states, weights, draws):
-    s = 0.9 * states.s + weights.scale * draws.z + x[:, :1] + draws.fixed
+    s = 0.9 * states.s + weights.scale * draws.z + x[:, :1] + draws.fixed + draws.state[:, None]
     return np.concatenate([s, draws.pair.reshape(-1, 6)], axis=-1), s
 
 
@@ -63,6 +64,8 @@ DISTRIBUTIONS = {
     "gumbel": ({"loc": 1.0, "scale": 2.0}, stats.gumbel_r(1, 2).cdf),
     "logistic": ({"loc": 1.0, "scale": 2.0}, stats.logistic(1, 2).cdf),
     "laplace": ({"loc": 1.0, "scale": 2.0}, stats.laplace(1, 2).cdf),
+    "standard_gamma": ({"shape": 0.3}, stats.gamma(0.3).cdf),
+    "gamma": ({"shape": 4.0, "scale": 2.0}, stats.gamma(4, scale=2).cdf),
 }
 
 
@@ -73,6 +76,19 @@ def test_distributions(name):
     assert found.shape == (20_000, 5)
     assert stats.kstest(found.ravel(), cdf).pvalue > 1e-3
     assert abs(np.corrcoef(found, rowvar=False) - np.eye(5)).max() < 0.05
+
+
+def test_choices_have_their_probabilities():
+    state, chances = fixed(20_000), np.array([0.2, 0.5, 0.3])
+    rng = StepGenerator(state, 0)
+    for found in (
+        rng.choice(3, size=(2,), p=chances),
+        rng.choice(3, p=np.broadcast_to(chances, (20_000, 3))),
+        rng.choice(3, size=(2,), p=np.broadcast_to(chances, (20_000, 3))),
+    ):
+        counts = np.bincount(found.ravel(), minlength=3)
+        assert stats.chisquare(counts, chances * counts.sum()).pvalue > 1e-3
+    assert np.unique(rng.choice(4)).tolist() == [0, 1, 2, 3]
 
 
 def test_integers_and_that_nothing_repeats():

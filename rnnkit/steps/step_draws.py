@@ -13,14 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.custom_gradients import stop_gradient
+
 STATE = "random"  # the name of the state
 SIZE = 4  # two parts of the key, of 24 bits, which float32 holds; steps gone, and those beyond 2**24 of them
 _LEAST = 1 << 24
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS, _WEYL, _ROUNDS = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85), 10
 _METHODS = (
-    "exponential gumbel integers laplace logistic lognormal normal random standard_exponential standard_normal uniform"
+    "choice exponential gamma gumbel integers laplace logistic lognormal normal random standard_exponential "
+    "standard_gamma standard_normal uniform"
 )
+_TRIES = 6  # of a gamma distribution, of which one fails in less than a twentieth of all cases
 NAMES = {"normal": "standard_normal", "uniform": "random", "exponential": "standard_exponential"}
 
 
@@ -138,6 +142,37 @@ class StepGenerator:
         """Two exponential distributions back to back."""
         u = self.random(size) - 0.5
         return loc - scale * np.sign(u) * np.log1p(-2.0 * np.abs(u))
+
+    def standard_gamma(self, shape, size=()) -> Any:
+        """Of a shape above 0, by Marsaglia and Tsang (2000); no gradient goes through the shape."""
+        shape = stop_gradient(shape)
+        small = np.less(shape, 1.0)
+        d = np.where(small, shape + 1.0, shape) - 1.0 / 3.0
+        c = 1.0 / np.sqrt(9.0 * d)
+        found, open_still = d + 0.0 * self.random(size), True
+        for _ in range(_TRIES):
+            x, u = self.standard_normal(size), self.random(size)
+            root = 1.0 + c * x
+            v = root * root * root
+            known = np.where(v > 0, v, 1.0)
+            fits = (v > 0) & (np.log(u) < 0.5 * x * x + d - d * known + d * np.log(known)) & open_still
+            found = np.where(fits, d * v, found)
+            open_still = np.logical_not(fits) & open_still
+        lowered = np.where(small, np.power(self.random(size), 1.0 / np.where(small, shape, 1.0)), 1.0)
+        return stop_gradient(found * lowered)
+
+    def gamma(self, shape, scale=1.0, size=()) -> Any:
+        """Of a shape and a scale."""
+        return scale * self.standard_gamma(shape, size)
+
+    def choice(self, a, size=(), p=None) -> Any:
+        """Integers from 0 on, below `a`; with probabilities, which may be another row's ``(…, a)`` each."""
+        if p is None:
+            return self.integers(a, size=size)
+        below = np.cumsum(p, axis=-1)[..., : a - 1]
+        if np.ndim(p) == self._state.ndim:  # of each row its own
+            below = below[(..., *(None,) * len(_shape(size)), slice(None))]
+        return np.sum(self.random(size)[..., None] >= below, axis=-1)
 
 
 def _product(value, factor):
