@@ -40,7 +40,6 @@ PACKAGES = (
 
 
 def machine() -> str:
-    """Return the processor's name and the number of threads."""
     name, cpuinfo = platform.processor() or platform.machine(), pathlib.Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
@@ -68,7 +67,6 @@ def page(kept: dict, output: pathlib.Path | None) -> tuple[str, dict]:
 
 
 def main() -> None:
-    """Measure what the command line asks for and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="*", choices=WANTED, help="measure these sections, or none")

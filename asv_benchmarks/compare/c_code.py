@@ -12,7 +12,7 @@ import tempfile
 
 import numpy as np
 from measuring import Figures, Settings, in_turns, section
-from writing import both, columns, table
+from writing import both, columns, rows_of
 
 import rnnkit as rk
 
@@ -28,14 +28,12 @@ MAIN = str(pathlib.Path(__file__).with_name("step.c"))
 
 
 def built(kind):
-    """Return a layer with weights that are always the same."""
     layer = kind(UNITS, return_sequences=True, seed=0)
     layer.build((None, None, FEATURES))
     return layer
 
 
 def compiler(folder, *arguments) -> None:
-    """Run the C compiler in a folder."""
     command = [os.environ.get("CC", "cc"), "-std=c99", "-D_POSIX_C_SOURCE=199309L", "-I."]
     subprocess.run([*command, *arguments], cwd=folder, check=True)
 
@@ -50,12 +48,10 @@ def compiled(folder, *arguments) -> dict:
 
 
 def printed(*command) -> str:
-    """Return what a program prints."""
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def ours(folder, kind, keywords) -> tuple[dict, dict]:
-    """Return programs by their flags, and the sizes of code and weights at -Os."""
     rk.export_c(built(kind), folder, "layer", **keywords)
     real = "double" if keywords.get("dtype") == "float64" else "float"
     sizes = {}
@@ -80,19 +76,13 @@ def keras2c(folder, checkout) -> dict:
 
 
 def _write(figures: Figures) -> list[str]:
-    """Return a table: nanoseconds as minimum / median, and bytes."""
-    labels = columns(figures)
     shown = lambda label, numbers: f"{numbers[0]:,.0f}" if "bytes" in label else both(numbers, 1e9)
-    rows = [
-        [told, *(shown(label, found[label]) if label in found else "" for label in labels)]
-        for told, found in figures.items()
-    ]
-    return table(["step", *labels], rows)
+    cells = {one: lambda _, found, one=one: shown(one, found[one]) if one in found else "" for one in columns(figures)}
+    return rows_of("step", cells)(figures)
 
 
 @section("c", _write, features=FEATURES, units=UNITS)
 def measure(settings: Settings) -> Figures:
-    """Measure seconds of a step by kind and flags, and bytes."""
     if shutil.which(os.environ.get("CC", "cc")) is None:
         settings.note("Nothing was measured: there is no C compiler.")
         return {}

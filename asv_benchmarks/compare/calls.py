@@ -11,7 +11,7 @@ from benchmarks.forward import padding
 from benchmarks.layers import MAKERS
 from benchmarks.recurrences import CORPUS, SIZES, data_of, layer_of
 from benchmarks.reservoir import DENSITY, LEAK, reservoir
-from measuring import THREADS, Figures, Settings, available, in_turns, section, timed
+from measuring import Figures, Settings, available, in_turns, section, timed
 from writing import Pair, beside_others, both, mean, of, ratios, table, with_ratios
 
 import rnnkit as rk
@@ -24,7 +24,6 @@ def beside(name: str, cell: str, wanted: list[sizes.Size], write=None, gradient=
 
 
 def with_picture(figures: Figures) -> list[str]:
-    """Return the picture, and the table it is drawn from."""
     return ["![Time of an LSTM against its units](performance.png)", "", *beside_others()(figures)]
 
 
@@ -57,7 +56,6 @@ def typed(size, settings) -> dict:
 
 @timed("fewer-bits", with_ratios("size", 1e3, of("float32", "bfloat16", "int8")), sizes.CELLS)
 def fewer_bits(size, settings) -> dict:
-    """Return an LSTM with its weights in each way."""
     problem, runners = peers.make("LSTM", size), {}
     for kind in (None, "bfloat16", "int8"):
         layer = rk.LSTM(size[3], return_sequences=True, seed=0)
@@ -85,8 +83,6 @@ def overhead(way, settings) -> dict:
     return runners | {"rnnkit": ways()[way]}
 
 
-# Steps of one row beside the same loops by hand, one thread each
-
 LIKE = {"rtol": 2e-3, "atol": 2e-3}  # float32, over thousands of steps
 
 
@@ -105,38 +101,24 @@ def _write_by_hand(figures: Figures) -> list[str]:
     return [*table(header, lines), "", f"Geometric means of the ratios: {means}."]
 
 
-@section("by-hand", _write_by_hand)
-def by_hand(settings: Settings) -> Figures:
-    """Time every recurrence of the corpus at three sizes."""
-    figures: Figures = {}
-    rk.set_num_threads(1)
-    try:
-        for recurrence in settings.rows(CORPUS[::20] if settings.quick else CORPUS, 99, lambda one: one.name):
-            layer, row = layer_of(recurrence), figures.setdefault(recurrence.name, {})
-            for size in SIZES[:2] if settings.quick else SIZES:
-                x, more = data_of(recurrence, size)
-                runners = {
-                    "numba": functools.partial(recurrence.by_hand, x, *more.get("constants", [])),
-                    "rnnkit": functools.partial(layer, x, **more),
-                }
-                theirs, ours = (run() for run in runners.values())
-                same = np.isclose(ours.reshape(theirs.shape), theirs, equal_nan=True, **LIKE).mean()
-                if same < 1:  # what decides by rounded values may decide otherwise
-                    settings.note(
-                        f"{recurrence.name} at {size}: {same:.2%} of the outputs agree within {LIKE['rtol']}."
-                    )
-                found = in_turns(runners, settings.rounds)
-                row |= {f"{sizes.text(size)} {label}": numbers for label, numbers in found.items()}
-    finally:
-        rk.set_num_threads(THREADS)
-    return figures
-
-
-# Several layers in one
+@timed("by-hand", _write_by_hand, CORPUS, lambda one: one.name, 3, threads=1)
+def by_hand(recurrence, settings) -> dict:
+    layer, runners = layer_of(recurrence), {}
+    for size in SIZES[:2] if settings.quick else SIZES:
+        x, more = data_of(recurrence, size)
+        theirs = functools.partial(recurrence.by_hand, x, *more.get("constants", []))
+        runners |= {
+            f"{sizes.text(size)} numba": theirs,
+            f"{sizes.text(size)} rnnkit": functools.partial(layer, x, **more),
+        }
+        expected = theirs()
+        same = np.isclose(layer(x, **more).reshape(expected.shape), expected, equal_nan=True, **LIKE).mean()
+        if same < 1:  # what decides by rounded values may decide otherwise
+            settings.note(f"{recurrence.name} at {size}: {same:.2%} of the outputs agree within {LIKE['rtol']}.")
+    return runners
 
 
 def torch_stack(x: np.ndarray, units: int, parts: list[peers.Weights], both: bool) -> dict:
-    """Return one layer of the library, which does either."""
     import torch
 
     layer = peers.torch_layer("LSTM", (x.shape[2], units), parts, both)
@@ -170,12 +152,9 @@ def stacks(makers: dict[str, str], size, settings: Settings) -> dict:
     return {label: functools.partial(layer, x) for label, layer in layers.items()} | theirs
 
 
-STACKS = {"directions": {"rnnkit": "bidirectional"}, "stack": {"rnnkit": "sequential", "rnnkit, RNN of cells": "cells"}}
-for _name, _makers in STACKS.items():
-    timed(_name, beside_others(), sizes.LAYERS, few=2)(functools.partial(stacks, _makers))
-
-
-# Padding
+THREE = {"rnnkit": "sequential", "rnnkit, RNN of cells": "cells"}
+timed("directions", beside_others(), sizes.LAYERS, few=2)(functools.partial(stacks, {"rnnkit": "bidirectional"}))
+timed("stack", beside_others(), sizes.LAYERS, few=2)(functools.partial(stacks, THREE))
 
 
 def torch_packed(problem: peers.Problem, lengths: np.ndarray) -> dict:
@@ -208,8 +187,6 @@ def masks(settings: Settings) -> Figures:
     return figures
 
 
-# The reservoir of an echo state network
-
 RESERVOIR_ROUNDS = 3  # one call of the largest takes seconds
 
 
@@ -234,10 +211,10 @@ RESERVOIR = {"steps": sizes.RESERVOIR_STEPS, "density": DENSITY, "rounds": RESER
 
 @timed("reservoir", beside_others("units"), sizes.RESERVOIR_UNITS, str, 2, RESERVOIR_ROUNDS, **RESERVOIR)
 def reservoirs(units, settings) -> dict:
-    """Return all states of one series."""
     steps = 200 if settings.quick else sizes.RESERVOIR_STEPS
     x, layer = np.random.default_rng(0).standard_normal((1, steps, 1), dtype=np.float32), reservoir(units)
+    expected = layer(x)[0]
     theirs = available([reservoirpy], settings, layer, x)
     for run in theirs.values():
-        np.testing.assert_allclose(run(), layer(x)[0], rtol=0, atol=2e-3)
+        np.testing.assert_allclose(run(), expected, rtol=0, atol=2e-3)
     return {"rnnkit": functools.partial(layer, x)} | theirs

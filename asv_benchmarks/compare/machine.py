@@ -14,7 +14,7 @@ import numpy as np
 import peers
 from benchmarks import sizes
 from measuring import THREADS, Figures, Settings, in_turns, seconds, section
-from writing import Pair, both, table
+from writing import Pair, both, rows_of, table
 
 import rnnkit as rk
 from rnnkit.backends.cpu.language import programs
@@ -61,13 +61,11 @@ def flops(threads: int = 1) -> float:
 
 
 def bandwidth(threads: int = 1) -> float:
-    """Return bytes per second, read and written, of threads that copy at once."""
     pairs = [[np.ones(COPIED // threads, np.uint8) for _ in range(2)] for _ in range(threads)]
     return 2 * (COPIED // threads) * threads / _at_once([functools.partial(np.copyto, *pair) for pair in pairs])
 
 
 def _at_once(works: list[Callable]) -> float:
-    """Return the seconds that these take, each on a thread of its own."""
     gate = threading.Barrier(len(works) + 1)
     with futures.ThreadPoolExecutor(len(works)) as pool:
         for work in works:
@@ -77,17 +75,16 @@ def _at_once(works: list[Callable]) -> float:
     return time.perf_counter() - start
 
 
-def _write_peak(figures: Figures) -> list[str]:
-    """Return best and median of both, and the share: of the best peak, as nothing is faster than that."""
-    lines = []
-    for threads, speeds in figures.items():
-        peak, *found = max(speeds["registers alone"]), max(speeds["LSTM"]), statistics.median(speeds["LSTM"])
-        shares = " / ".join(f"{one / peak:.0%}" for one in found)
-        lines.append([threads, f"{peak / 1e9:.0f}", Pair((one / 1e9 for one in found), ".0f"), shares])
-    return table(["threads", "registers alone, GFLOP/s", "LSTM, GFLOP/s", "share"], lines)
+PEAK = {  # of registers alone the best, as nothing is faster than that
+    "registers alone, GFLOP/s": lambda _, speeds: f"{max(speeds['registers alone']) / 1e9:.0f}",
+    "LSTM, GFLOP/s": lambda _, speeds: Pair((kind(speeds["LSTM"]) / 1e9 for kind in (max, statistics.median)), ".0f"),
+    "share": lambda _, speeds: " / ".join(
+        f"{kind(speeds['LSTM']) / max(speeds['registers alone']):.0%}" for kind in (max, statistics.median)
+    ),
+}
 
 
-@section("peak", _write_peak, size=sizes.text(sizes.PEAK))
+@section("peak", rows_of("threads", PEAK), size=sizes.text(sizes.PEAK))
 def peak(settings: Settings) -> Figures:
     """Measure operations per second of the products of the layer and, in turn with it, of registers alone."""
     problem = peers.make("LSTM", (8, *sizes.PEAK[1:]) if settings.quick else sizes.PEAK)
@@ -103,8 +100,6 @@ def peak(settings: Settings) -> Figures:
     rk.set_num_threads(THREADS)
     return figures
 
-
-# The parts of a gradient
 
 PARTS = ("forward", "backward", "recurrent kernel", "kernel", "the rest", "all")
 
@@ -157,7 +152,6 @@ def traffic(size: sizes.Size, backward) -> dict[str, float]:
 
 
 def one_call(problem: peers.Problem, g: np.ndarray, backward) -> dict[str, float]:
-    """Return seconds of every part of one call and its gradients, and of all."""
     spent: dict[str, float] = {}
     with stopwatch(backward, spent):
         start = time.perf_counter()

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import functools
 import importlib.metadata
 import pathlib
 import platform
@@ -15,7 +16,11 @@ from benchmarks import sizes
 import rnnkit as rk
 
 THREADS = 2
-TEXTS = tomllib.loads(pathlib.Path(__file__).with_name("sections.toml").read_text(encoding="utf-8"))
+EPOCH = {"units": 64, "steps": 100, "features": 8, "batch": 64}  # of training
+TEXTS, SCRIPTS = (
+    tomllib.loads(pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    for name in ("sections.toml", "scripts.toml")
+)
 
 Figures = dict[str, dict[str, list[float]]]  # row → column → one number per round
 
@@ -35,7 +40,6 @@ class Settings:
         return [one for one in (every[:few] if self.quick else every) if self.row in text(one)]
 
     def note(self, text: str) -> None:
-        """Add a note that isn't there yet."""
         if text not in self.notes:
             self.notes.append(text)
 
@@ -97,23 +101,20 @@ def in_turns(runners: dict[str, Callable], rounds: int, measure: Callable = seco
     return times
 
 
-def timed(name: str, write: Callable, every: Iterable, text: Callable = sizes.text, few: int = 4, most=1000, **told):
+def timed(name: str, write: Callable, every: Iterable, text=sizes.text, few=4, most=1000, threads=THREADS, **told):
     """Return a decorator as `section` does, of a function that gives the runners of a row, which take turns."""
 
-    def register(runners_of):
-        def measure(settings):
-            rounds = min(most, settings.rounds)
-            rows = settings.rows(every, few, text)
-            return {text(row): in_turns(runners_of(row, settings), rounds) for row in rows}
+    def measure(runners_of, settings):
+        rk.set_num_threads(threads)
+        rounds, rows = min(most, settings.rounds), settings.rows(every, few, text)
+        figures = {text(row): in_turns(runners_of(row, settings), rounds) for row in rows}
+        rk.set_num_threads(THREADS)
+        return figures
 
-        section(name, write, **told)(measure)
-        return runners_of
-
-    return register
+    return lambda runners_of: section(name, write, **told)(functools.partial(measure, runners_of))
 
 
 def conditions(machine: str, packages: Iterable[str], settings: Settings, more: Iterable[str] = ()) -> str:
-    """Return the machine, the versions of all that took part, the day and the rounds."""
     versions = [f"Python {platform.python_version()}", f"rnnkit {rk.__version__}"]
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import peers
 from benchmarks import sizes
-from measuring import THREADS, Figures, Settings, section
+from measuring import SCRIPTS, THREADS, Figures, Settings, section
 from writing import table
 
 import rnnkit as rk
@@ -26,55 +26,15 @@ LIMIT = 3.0  # seconds for another library: threads that wait for each other at 
 OURS, ALONE = "rnnkit", "rnnkit, one thread"
 PEERS = ("ONNX Runtime", "torch")
 
-BUSY = """
-while True:
-    pass
-"""
-PINNED = f"""
-import os
-os.sched_setaffinity(0, [{CPUS[-1] if CPUS else 0}])
-"""
-# As long as its parent lives: a slice of 5 to 100 ms without, and one with what `{taken}` does until `end`.
-SLICES = """
-import os, random, signal, time
-{before}
-parent, rng = os.getppid(), random.Random(0)
-while os.getppid() == parent:
-    time.sleep(rng.uniform(0.005, 0.1))
-    end = time.perf_counter() + rng.uniform(0.005, 0.1)
-    {taken}
-"""
-# The benchmark's process is stopped.
-STOPPING = SLICES.format(
-    before="",
-    taken="""os.kill(parent, signal.SIGSTOP)
-    try:
-        time.sleep(end - time.perf_counter())
-    finally:
-        os.kill(parent, signal.SIGCONT)""",
-)
-# One CPU runs nothing else, whatever its priority, as when a hypervisor takes it away.
-STEALING = SLICES.format(
-    before="os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))", taken="while time.perf_counter() < end: pass"
-)
-# Another process that does the same on as many threads.
-ALIKE = """
-import os
-import numpy as np
-import rnnkit as rk
-parent, layer = os.getppid(), rk.RNN(rk.LSTMCell(64), return_sequences=True)
-x = np.random.default_rng(0).standard_normal((32, 100, 16), np.float32)
-while os.getppid() == parent:
-    layer(x)
-"""
+PINNED = SCRIPTS["noise"]["pinned"].format(cpu=CPUS[-1] if CPUS else 0)
 
 
 @contextlib.contextmanager
-def beside(script: str, processes: int = 1) -> Iterator[None]:
-    """Run a script in so many processes in the meantime."""
-    running = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(processes)]
+def beside(script: str, processes: int = 1, before: str = "") -> Iterator[None]:
+    command = [sys.executable, "-c", before + SCRIPTS["noise"][script]]
+    running = [subprocess.Popen(command) for _ in range(processes)]
     try:
-        time.sleep(0.3 if script != ALIKE else 3.0)  # they have started by then
+        time.sleep(3.0 if script == "alike" else 0.3)  # they have started by then
         if any(process.poll() is not None for process in running):
             raise OSError("the process beside it ended")
         yield
@@ -109,22 +69,19 @@ def quota(share: float) -> Iterator[None]:
 
 NOISES: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
     "nothing": contextlib.nullcontext,
-    "busy process": lambda: beside(BUSY),
-    "busy process on one CPU": lambda: beside(PINNED + BUSY),
-    "one like it": lambda: beside(ALIKE),
-    "three like it": lambda: beside(ALIKE, 3),
+    "busy process": lambda: beside("busy"),
+    "busy process on one CPU": lambda: beside("busy", before=PINNED),
+    "one like it": lambda: beside("alike"),
+    "three like it": lambda: beside("alike", 3),
     "quota of 150 %": lambda: quota(1.5),
     "quota of 100 %": lambda: quota(1.0),
-    "stopped in slices": lambda: beside(STOPPING),
-    "one CPU taken in slices": lambda: beside(PINNED + STEALING),
+    "stopped in slices": lambda: beside("stopping"),
+    "one CPU taken in slices": lambda: beside("stealing", before=PINNED),
 }
 
 
 def each(run: Callable, limit: float = math.inf, threads: int | None = None) -> list[float]:
-    """Return seconds of each of the calls in a row that fill `FILLED`, after one that isn't counted.
-
-    They are `LEAST` at least within `limit`; ours are on so many threads.
-    """
+    """Return seconds of each of the calls, at least `LEAST` within `limit`, that fill `FILLED` after a first one."""
     if threads:
         rk.set_num_threads(threads)
     begin = time.perf_counter()
@@ -173,19 +130,18 @@ def measure(gradient: bool, settings: Settings) -> Figures:
     return figures
 
 
-def shares(times: dict[str, list[float]]) -> list[float]:
-    """Return our median, 95th percentile and mean over the better of the others', and our median over one thread's."""
-    theirs = [times[label] for label in PEERS if label in times]
-    better = [min((one[k] for one in theirs), default=math.nan) for k in range(3)]
-    return [*(ours / other for ours, other in zip(times[OURS], better, strict=True)), times[OURS][0] / times[ALONE][0]]
-
-
 def write(figures: Figures) -> list[str]:
-    """Return the means and the worst by noise, then times and ratios of every size."""
+    """Return the means and the worst by noise, then times and ratios of every size.
+
+    Ratios are those of our median, 95th percentile and mean to the better of the others', and of our median to that of
+    our own calls on one thread.
+    """
     labels = [label for label in (OURS, ALONE, *PEERS) if label in next(iter(figures.values()))]
     lines, found = [], {}
     for row, times in figures.items():
-        ours = shares(times)
+        others = [times[label] for label in labels if label in PEERS] or [[math.nan] * 3]
+        ours = [one / min(theirs) for one, *theirs in zip(times[OURS], *others, strict=True)]
+        ours.append(times[OURS][0] / times[ALONE][0])
         found.setdefault(row.split(":")[0], []).append(ours)
         shown = [" / ".join(f"{1e3 * number:.3g}" for number in times[label][:2]) for label in labels]
         lines.append([row, *shown, *(f"{share:.2f}" for share in ours)])

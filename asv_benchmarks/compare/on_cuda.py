@@ -17,29 +17,26 @@ import itertools
 import pathlib
 import sys
 
-HERE = pathlib.Path(__file__).parent
-sys.path.append(str(HERE.parent))  # where the cells lie that the asv benchmarks use too
+sys.path.append(str(pathlib.Path(__file__).parents[1]))  # where the cells lie that the asv benchmarks use too
 
-import numpy as np  # noqa: E402
-import peers  # noqa: E402
-import predicted  # noqa: E402
-from benchmarks import recurrences, sizes  # noqa: E402
-from measuring import SECTIONS, TEXTS, Figures, Settings, available, conditions, in_turns  # noqa: E402
-from writing import beside_others, both, of_section, table  # noqa: E402
+import numpy as np
+import peers
+import predicted
+from benchmarks import recurrences, sizes
+from measuring import SECTIONS, TEXTS, Settings, available, conditions, in_turns
+from writing import beside_others, both, of_section, table
 
-import rnnkit as rk  # noqa: E402
-from rnnkit.backends.cuda.memory.array import upload  # noqa: E402
-from rnnkit.backends.cuda.memory.availability import simulated  # noqa: E402
-from rnnkit.backends.cuda.runtime.cost_model import current_gpu  # noqa: E402
+import rnnkit as rk
+from rnnkit.backends.cuda.memory.array import upload
+from rnnkit.backends.cuda.memory.availability import simulated
+from rnnkit.backends.cuda.runtime.cost_model import current_gpu
 
 TINY = [(1, 3, 2, 4), (3, 4, 2, 3)]
 BOUNDS = {"float32": 1e-5, "float64": 1e-12}  # of the CPU's results, over as many steps
 STEPS = 200
 LOOPS = [(1, 2000), (1000, 500), (50_000, 200)]  # rows and steps of steps of one row
+gaps = lambda x: np.random.default_rng(1).random(x.shape[:2]) < 0.7  # a mask
 PACKAGES = ("numba", "numba-cuda", "numpy", "torch", "jax")
-
-
-# What is right
 
 
 def far(found, expected) -> float:
@@ -47,15 +44,10 @@ def far(found, expected) -> float:
     return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
 
 
-def used_steps(x: np.ndarray) -> np.ndarray:
-    """Return a mask with gaps."""
-    return np.random.default_rng(1).random(x.shape[:2]) < 0.7
-
-
 def beside_the_cpu(problem: peers.Problem) -> dict[str, float]:
     """Return how far results and gradients are from those of the CPU."""
     here, x, g = problem.layer, problem.x, peers.cotangents(problem).astype(problem.x.dtype)
-    there, mask = copy.deepcopy(here).to("cuda"), used_steps(x)
+    there, mask = copy.deepcopy(here).to("cuda"), gaps(x)
     (y, pullback), (y_there, pullback_there) = here.vjp(x), there.vjp(x)
     expected, found = pullback(g), pullback_there(g)
     forward = far(there(x), y), far(y_there, y), far(there(x, mask=mask), here(x, mask=mask))
@@ -65,7 +57,7 @@ def beside_the_cpu(problem: peers.Problem) -> dict[str, float]:
 
 def broken_laws(problem: peers.Problem) -> list[str]:
     """Return which of the laws don't hold bit for bit on the GPU."""
-    x, mask, half = problem.x, used_steps(problem.x), problem.x.shape[1] // 2
+    x, mask, half = problem.x, gaps(problem.x), problem.x.shape[1] // 2
     options = {"return_sequences": True, "return_state": True, "dtype": problem.layer.dtype, "device": "cuda"}
     layer, back = (rk.RNN(problem.layer.cell, go_backwards=backwards, **options) for backwards in (False, True))
     whole, *states = layer(x)
@@ -85,7 +77,6 @@ def broken_laws(problem: peers.Problem) -> list[str]:
 
 
 def check(wanted: list[sizes.Size]) -> tuple[list[str], bool]:
-    """Return a table of how far the GPU is from the CPU and of the laws, and whether all is right."""
     rows, right = [], True
     for cell, (batch, steps, *rest), dtype in itertools.product(predicted.CELLS, wanted, BOUNDS):
         problem = peers.make(cell, (batch, min(steps, STEPS), *rest), dtype)
@@ -98,11 +89,7 @@ def check(wanted: list[sizes.Size]) -> tuple[list[str], bool]:
     return table(header, rows), right
 
 
-# What it takes
-
-
 def torch(problem: peers.Problem, g: np.ndarray | None) -> dict[str, peers.Peer]:
-    """Return its layers by cuDNN, or its loops."""
     import torch
 
     if not torch.cuda.is_available():
@@ -112,7 +99,6 @@ def torch(problem: peers.Problem, g: np.ndarray | None) -> dict[str, peers.Peer]
 
 
 def jax(problem: peers.Problem, g: np.ndarray | None) -> dict[str, peers.Peer]:
-    """Return `lax.scan`, jitted, both ways."""
     import jax
 
     if jax.default_backend() != "gpu":
@@ -122,7 +108,6 @@ def jax(problem: peers.Problem, g: np.ndarray | None) -> dict[str, peers.Peer]:
 
 
 def waited(run):
-    """Return a call that ends when the GPU has done it."""
     from numba import cuda
 
     def both():
@@ -155,50 +140,37 @@ def measured(cell: str, size: sizes.Size, gradient: bool, settings: Settings) ->
             bound = 1e-4 if name == "y" else 1e-3
             assert far(found[name], array) < bound, f"{label} gives another {name} for {cell} {size}"
     times = in_turns({label: peer.run for label, peer in calls.items()}, settings.rounds)
-    return {
-        "rnnkit": times.pop("rnnkit"),
-        "rnnkit, predicted": [predicted.seconds(cell, size, current_gpu(), gradient)],
-    } | times
+    model = [predicted.seconds(cell, size, current_gpu(), gradient)]
+    return {"rnnkit": times.pop("rnnkit"), "rnnkit, predicted": model} | times
 
 
-# Steps of one row
-
-
-def of_a_loop(recurrence, size, rounds: int) -> tuple[float, list[str]]:
+def loop(recurrence, size, rounds: int) -> list:
     """Return the share of outputs that are the CPU's, and times of the call and of its gradient there and here."""
     here, there = recurrences.layer_of(recurrence), recurrences.layer_of(recurrence).to("cuda")
     x, more = recurrences.data_of(recurrence, size)
-    expected = here(x, **more)
     x_there, more_there = upload(x), {name: [upload(one) for one in several] for name, several in more.items()}
-    found = there(x_there, **more_there).copy_to_host()
-    ones = np.ones_like(expected)
+    expected, found = here(x, **more), there(x_there, **more_there).copy_to_host()
+    row, ones = [np.isclose(found, expected, rtol=1e-4, atol=1e-4, equal_nan=True).mean()], np.ones_like(expected)
     ones_there = upload(ones)
-    calls = [(lambda: here(x, **more), lambda: there(x_there, **more_there))]
+    calls = [(lambda: there(x_there, **more_there), lambda: here(x, **more))]
     if recurrence.differentiable:
-        on_card = lambda: there.vjp(x_there, **more_there)[1](ones_there)
-        calls.append((lambda: here.vjp(x, **more)[1](ones), on_card))
-    shown = []
-    for on_host, on_card in calls:
-        times = in_turns({"gpu": waited(on_card), "cpu": on_host}, rounds)
-        shown += [both(numbers, 1e3) for numbers in times.values()]
-    share = np.isclose(found, expected, rtol=1e-4, atol=1e-4, equal_nan=True).mean()
-    return float(share), shown + [""] * (4 - len(shown))
+        calls.append((lambda: there.vjp(x_there, **more_there)[1](ones_there), lambda: here.vjp(x, **more)[1](ones)))
+    for on_card, on_host in calls:
+        row += [both(numbers, 1e3) for numbers in in_turns({"gpu": waited(on_card), "cpu": on_host}, rounds).values()]
+    return row + [""] * (5 - len(row))
 
 
 def loops(wanted, settings: Settings) -> tuple[list[str], bool]:
-    """A table of the recurrences of one row, and whether their results are the CPU's."""
     rows, right = [], True
-    for recurrence in recurrences.CORPUS[::20] if simulated() else recurrences.CORPUS:
-        for size in wanted:
-            share, shown = of_a_loop(recurrence, size, settings.rounds)
-            right = right and share > 0.99  # what decides by rounded values may decide otherwise
-            rows.append([f"{recurrence.name}: {', '.join(map(str, size))}", f"{share:.2%}", *shown])
+    for recurrence, size in itertools.product(recurrences.CORPUS[:: 20 if simulated() else 1], wanted):
+        share, *shown = loop(recurrence, size, settings.rounds)
+        right = right and share > 0.99  # what decides by rounded values may decide otherwise
+        rows.append([f"{recurrence.name}: {sizes.text(size)}", f"{share:.2%}", *shown])
     header = ["recurrence: rows, steps", "as on the CPU", "GPU", "CPU", "with gradient: GPU", "CPU"]
     return table(header, rows), right
 
 
 def conditions_of(settings: Settings) -> str:
-    """Return the GPU, the versions of all that took part, the day and the rounds."""
     device, torch = rk.cuda.devices()[0], sys.modules.get("torch")
     more = []
     if torch is not None and torch.cuda.is_available():
@@ -208,34 +180,27 @@ def conditions_of(settings: Settings) -> str:
     return conditions(gpu, PACKAGES, settings, more)
 
 
-def page(checks: list[str], figures: dict[str, Figures], of_rows: list[str], settings: Settings) -> str:
-    """Return everything that was found, in Markdown."""
+def measure(tiny: bool, settings: Settings) -> tuple[str, bool]:
+    """Return everything that was found, in Markdown, and whether all is right."""
+    wanted, figures = TINY if tiny else sizes.CELLS, {}
+    checks, right = check(wanted)
+    of_rows, as_here = loops([(3, 4)] if tiny else LOOPS, settings)
+    right = right and as_here
+    for cell, size, gradient in itertools.product(predicted.CELLS if right else (), wanted, (False, True)):
+        print(f"{datetime.datetime.now():%H:%M:%S} {cell} {sizes.text(size)}", file=sys.stderr, flush=True)
+        row = measured(cell, size, gradient, settings)
+        figures.setdefault(cell + ", with its gradient" * gradient, {})[sizes.text(size)] = row
+    if not right:
+        settings.note("Nothing was measured, since a result is wrong.")
     texts, told = TEXTS["cuda"], TEXTS["cuda"]["simulated"] if simulated() else ""
     lines = [texts["page"].format(conditions=conditions_of(settings), simulated=told, checks="\n".join(checks))]
     for title, found in figures.items():
         lines += ["", f"## {title}", "", *beside_others()(found)]
     lines += ["", texts["rows"], "", *of_rows, *(line for note in settings.notes for line in ("", note))]
-    return "\n".join(lines) + "\n"
-
-
-def measure(tiny: bool, settings: Settings) -> tuple[str, bool]:
-    """Return the page, and whether all is right."""
-    wanted = TINY if tiny else sizes.CELLS
-    checks, right = check(wanted)
-    of_rows, as_here = loops([(3, 4)] if tiny else LOOPS, settings)
-    figures: dict[str, Figures] = {}
-    if not (right and as_here):
-        settings.note("Nothing was measured, since a result is wrong.")
-        return page(checks, figures, of_rows, settings), False
-    for cell, size, gradient in itertools.product(predicted.CELLS, wanted, (False, True)):
-        print(f"{datetime.datetime.now():%H:%M:%S} {cell} {sizes.text(size)}", file=sys.stderr, flush=True)
-        row = measured(cell, size, gradient, settings)
-        figures.setdefault(cell + ", with its gradient" * gradient, {})[sizes.text(size)] = row
-    return page(checks, figures, of_rows, settings), True
+    return "\n".join(lines) + "\n", right
 
 
 def main() -> int:
-    """Do what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--tiny", action="store_true", help="tiny sizes: to see that everything runs")

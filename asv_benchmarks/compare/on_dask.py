@@ -19,7 +19,6 @@ import hashlib
 import importlib.util
 import pathlib
 import resource
-import statistics
 import sys
 import tempfile
 import time
@@ -31,7 +30,7 @@ import numpy as np
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 from benchmarks import sizes
 from measuring import Figures, Settings, seconds, section
-from writing import Pair, both, table
+from writing import Pair, both, ratios, rows_of
 
 import rnnkit as rk
 
@@ -51,12 +50,12 @@ ROWS = 512  # in a chunk of a prediction, which takes some 0.2 s
 @contextlib.contextmanager
 def computing(where: str, workers: int = 1, **options) -> Iterator:
     """Compute on Dask's threads, or on a cluster of processes of one thread each, whose client this gives."""
+    from distributed import Client, LocalCluster
+
     if where == "threads":
         with dask.config.set(scheduler="threads", num_workers=workers):
             yield None
         return
-    from distributed import Client, LocalCluster
-
     usual = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": 40}
     with LocalCluster(n_workers=workers, **(usual | options)) as cluster, Client(cluster) as client:
         client.wait_for_workers(workers)
@@ -70,7 +69,6 @@ def used(client) -> list[tuple[float, float]]:
 
 
 def of_workers(before, after) -> list[str]:
-    """Return a line for each worker."""
     return [
         f"worker {i}: at most {most:.0f} MB ({least:.0f} MB before), {ended - begun:.1f} s of CPU"
         for i, ((least, begun), (most, ended)) in enumerate(zip(before, after, strict=True))
@@ -80,36 +78,28 @@ def of_workers(before, after) -> list[str]:
 def waves(shape, chunk, grain: float | None = None):
     """Return an array (rows, steps, features) that is made chunk by chunk, in steps of a grain to compress well."""
 
-    def made(block_info=None):
+    def block(block_info=None):
         (first, after), (start, end), (_, features) = block_info[None]["array-location"]
         y = np.sin(np.arange(first, after)[:, None] + 0.05 * np.arange(start, end))
         y = y if grain is None else np.round(y / grain) * grain
         return np.repeat(y.astype("float32")[..., None], features, axis=2)
 
     chunks = da.core.normalize_chunks((*chunk, shape[2]), shape)
-    return da.map_blocks(made, chunks=chunks, dtype="float32", meta=np.empty((0, 0, 0), "float32"))
+    return da.map_blocks(block, chunks=chunks, dtype="float32", meta=np.empty((0, 0, 0), "float32"))
 
 
 def model_of(units: int, features: int, outputs: int):
-    """Return an LSTM with all outputs and a dense layer."""
     model = rk.Sequential([rk.LSTM(units, return_sequences=True, seed=0), rk.Dense(outputs, seed=1)], seed=0)
     model.build((None, None, features))
     return model
 
 
-# From zarr to zarr
-
-
 def checksum(blocks) -> str:
-    """Return that of the bytes of blocks of rows."""
-    found = hashlib.sha256()
-    for block in blocks:
-        found.update(np.ascontiguousarray(block))
-    return found.hexdigest()[:16]
+    each = (hashlib.sha256(np.ascontiguousarray(block)).digest() for block in blocks)
+    return hashlib.sha256(b"".join(each)).hexdigest()[:16]
 
 
 def from_zarr_to_zarr(given):
-    """Predict, and print a line for each figure."""
     import zarr
 
     rows, steps = given.chunk
@@ -141,9 +131,6 @@ def from_zarr_to_zarr(given):
         sys.exit("they differ")
 
 
-# Fits
-
-
 def update(workers: int, given):
     """Return seconds of an update, what was moved, and the weights, with so many workers and compiled programs."""
     rng = da.random.default_rng(0)
@@ -165,7 +152,6 @@ def update(workers: int, given):
 
 
 def fit(given):
-    """Print a line for each number of workers, and the speed-up."""
     found = {workers: update(workers, given) for workers in given.workers}
     first, _, weights = found[given.workers[0]]
     for workers, (passed, traffic, _) in found.items():
@@ -175,10 +161,7 @@ def fit(given):
     print(f"all have the same bits: {same}")
 
 
-# Panels
-
-
-def series(number: int, size: int, steps: int):
+def made(number: int, size: int, steps: int):
     """Return the series of a partition: months of a season and a walk."""
     import pandas as pd
 
@@ -196,16 +179,16 @@ def forecasts(given) -> tuple[float, list[str]]:
     count, told = max(1, round(given.series / given.partition)), {"size": given.partition, "steps": given.steps}
     model = getattr(rk.forecast, given.model)(12)
     with computing("cluster", given.workers, memory_limit=given.memory) as client:
-        head = {"meta": series(0, 1, given.steps).iloc[:0], "enforce_metadata": False}
-        model.copy().fit(dd.from_map(series, range(given.workers), **head, **told)).predict(12).compute()  # compiles
+        head = {"meta": made(0, 1, given.steps).iloc[:0], "enforce_metadata": False}
+        model.copy().fit(dd.from_map(made, range(given.workers), **head, **told)).predict(12).compute()  # compiles
         before, wall = used(client), time.perf_counter()
-        said = model.copy().fit(dd.from_map(series, range(count), **head, **told))
+        said = model.copy().fit(dd.from_map(made, range(count), **head, **told))
         read = time.perf_counter() - wall
         lazy = said.predict(12)
         mean = lazy[model.name].mean().compute()
         wall, after = time.perf_counter() - wall, used(client)
         first = lazy.partitions[0].compute().reset_index(drop=True)
-    alone = model.copy().fit(series(0, **told)).predict(12)
+    alone = model.copy().fit(made(0, **told)).predict(12)
     number = count * given.partition
     return wall, [
         f"{model!r}: {number:,} series of {given.steps} steps in {count} partitions; {mean=:.4f}",
@@ -238,9 +221,6 @@ def reservoir(given):
     print(f"10⁸ steps: {1e8 * rate / 3600:.2f} h on one thread; each chunk's sums are {sums:.1f} MB for each quarter")
 
 
-# What a chunk costs beyond Dask's own tasks
-
-
 def recurrent(shipped, wishes, place, before, x, mask, states, *more):
     """Return what `rnnkit.distributed.blocks.recurrent` does of an LSTM with four units, without a layer."""
     states = np.zeros((2, len(x), 4), x.dtype)
@@ -248,7 +228,7 @@ def recurrent(shipped, wishes, place, before, x, mask, states, *more):
 
 
 def several(shipped, place, before, x, mask):
-    """Return what `rnnkit.distributed.blocks.several` does of two LSTMs with four units and a Dense(2), without."""
+    """Return what `several` of the same module does of two such LSTMs and a Dense(2)."""
     carry, _ = recurrent(shipped, None, place, None, x, mask, 0)
     return (carry, carry), np.zeros((*x.shape[:2], 2), x.dtype), None
 
@@ -286,73 +266,66 @@ def predictions(batch: int, rounds: int) -> list[float]:
     return [seconds(y.compute, 0) for _ in range(1 + rounds)][1:]
 
 
-# Sections of the page
+SPEED_UP = {
+    "one worker, s": lambda _, times: both(times["1"], 1),
+    "two workers, s": lambda _, times: both(times["2"], 1),
+    "speed-up": lambda _, times: Pair(ratios([times["1"]], times["2"]), ".2f"),
+}
 
 
-def _write_workers(figures: Figures) -> list[str]:
-    """Return times, and how many times as fast as one worker two are."""
-    lines = []
-    for row, times in figures.items():
-        ratios = (kind(times["1"]) / kind(times["2"]) for kind in (min, statistics.median))
-        lines.append([row, both(times["1"], 1), both(times["2"], 1), Pair(ratios, ".2f")])
-    return table(["what", "one worker, s", "two workers, s", "speed-up"], lines)
-
-
-@section("dask-workers", _write_workers)
+@section("dask-workers", rows_of("what", SPEED_UP))
 def of_workers_in_turns(settings: Settings) -> Figures:
     """Measure seconds of a prediction, of an update of a fit and of a panel, on one worker and on two in turns."""
+    if dask is None:
+        return settings.note("dask was not installed.") or {}
     given = options("fit", *(["--updates", "3"] if settings.quick else []))
     batch, number = (256, 4_000) if settings.quick else (sizes.WORKERS[0], 100_000)
-    predict = f"predict, {sizes.text(sizes.WORKERS)}"
+    predict, series = f"predict, {sizes.text(sizes.WORKERS)}", f"Theta on {number:,} series of 60 values"
     fit = f"an update of fit, {sizes.text((given.batch, given.steps, given.features, given.units))}"
-    figures: Figures = {row: {"1": [], "2": []} for row in (predict, fit, f"Theta on {number:,} series of 60 values")}
-    for turn in range(max(1, settings.rounds // 3) if dask else 0):
+    figures: Figures = {row: {"1": [], "2": []} for row in (predict, fit, series)}
+    for turn in range(max(1, settings.rounds // 3)):
         for count in ("1", "2"):
             with computing("cluster", int(count)):
                 figures[predict][count] += predictions(batch, min(3, settings.rounds))
             figures[fit][count].append(update(int(count), given)[0])
             if not turn:
-                panel = options("panel", "--series", str(number), "--workers", count)
-                list(figures.values())[-1][count].append(forecasts(panel)[0])
-    return figures if dask else {}
+                words = "panel", "--series", str(number), "--workers", count
+                figures[series][count].append(forecasts(options(*words))[0])
+    return figures
 
 
-def _write_chunks(figures: Figures) -> list[str]:
-    """Return a row for each model."""
-    lines = [[name, *(f"{row[where][0]:.2f}" for where in ("threads", "cluster"))] for name, row in figures.items()]
-    return table(["layers", "one thread, ms", "one worker, ms"], lines)
+OVERHEAD = {
+    "one thread, ms": lambda _, found: f"{found['threads'][0]:.2f}",
+    "one worker, ms": lambda _, found: f"{found['cluster'][0]:.2f}",
+}
 
 
-@section("dask-chunks", _write_chunks)
+@section("dask-chunks", rows_of("layers", OVERHEAD))
 def of_chunks(settings: Settings) -> Figures:
     """Measure milliseconds of a chunk beyond the same tasks without layers, on Dask's threads and on a worker."""
     figures: Figures = {}
-    for where in ("threads", "cluster") if dask else ():
+    if dask is None:
+        return settings.note("dask was not installed.") or {}
+    for where in ("threads", "cluster"):
         with computing(where):
             for name, one in overheads(1 if settings.quick else 3).items():
                 figures.setdefault(name, {})[where] = [one]
     return figures
 
 
+CLUSTER, FIT = {"workers": 2, "memory": "1GB"}, {"workers": (1, 2), "batch": 512, "parts": 8, "updates": 30}
 COMMANDS = {  # what runs, and its options with their defaults
-    "zarr": (
-        from_zarr_to_zarr,
-        {"gigabytes": 20.0, "workers": 2, "memory": "1GB", "units": 16, "chunk": (64, 4096), "folder": ""},
-    ),
-    "fit": (
-        fit,
-        {"batch": 512, "steps": 200, "features": 32, "units": 128, "parts": 8, "updates": 30, "workers": (1, 2)},
-    ),
+    "zarr": (from_zarr_to_zarr, CLUSTER | {"gigabytes": 20.0, "units": 16, "chunk": (64, 4096), "folder": ""}),
+    "fit": (fit, FIT | {"steps": 200, "features": 32, "units": 128}),
     "panel": (
-        lambda given: print("\n".join(forecasts(given)[1])),
-        {"series": 100_000, "steps": 60, "partition": 2000, "workers": 2, "memory": "1GB", "model": "Theta"},
+        lambda given: print(*forecasts(given)[1], sep="\n"),
+        CLUSTER | {"series": 100_000, "steps": 60, "partition": 2000, "model": "Theta"},
     ),
     "reservoir": (reservoir, {"steps": 10_000_000, "chunk": 1_000_000, "units": 300, "horizon": 1}),
 }
 
 
 def options(*words: str) -> argparse.Namespace:
-    """Return what a command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     for name, (run, defaults) in COMMANDS.items():

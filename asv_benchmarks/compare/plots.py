@@ -7,8 +7,6 @@ from measuring import Figures
 
 COLOURS = ["C3", "C0", "C1", "C2", "C4", "C5", "C6", "C7"]
 LIBRARIES = {"rnnkit": "C3", "ONNX Runtime": "C0", "torch": "C1", "jax": "C2", "jax, hoisted": "C4"}
-LEAST = 2  # columns of times
-LEFT_OUT = ("ratio", "share", "MB", "next")
 
 
 def draw(rows: dict[str, dict], path: pathlib.Path) -> bool:
@@ -16,12 +14,11 @@ def draw(rows: dict[str, dict], path: pathlib.Path) -> bool:
     found: dict[str, dict[str, list[float]]] = {}
     for row, cells in rows.items():
         for name, value in cells.items():
-            if isinstance(value, list) and "/" not in name and not name.startswith(LEFT_OUT):
+            if isinstance(value, list) and "/" not in name and not name.startswith(("ratio", "share", "MB", "next")):
                 found.setdefault(name, {})[row] = value
-    if len(found) < LEAST:
+    if len(found) < 2:
         return False
     from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -29,7 +26,6 @@ def draw(rows: dict[str, dict], path: pathlib.Path) -> bool:
     height = 0.7 + len(labels) * (0.16 + 0.09 * len(found))
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "rnnkit", "font.size": 9}):
         figure = Figure(figsize=(7.5, height), layout="constrained")
-        FigureCanvasSVG(figure)
         panel = figure.subplots()
         for k, (name, series) in enumerate(found.items()):
             offset, colour = 0.7 * ((k + 0.5) / len(found) - 0.5), COLOURS[k % len(COLOURS)]
@@ -57,13 +53,10 @@ def draw(rows: dict[str, dict], path: pathlib.Path) -> bool:
 
 
 def against_units(figures: Figures, path: pathlib.Path) -> None:
-    """Draw one panel per batch size, minima."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(9, 4), layout="constrained")
-    FigureCanvasAgg(figure)
     batches: dict[int, Figures] = {}  # batch → units → times
     for row, times in figures.items():
         batch, _, _, units = sizes.numbers(row)

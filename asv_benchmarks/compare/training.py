@@ -9,12 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import peers
 from benchmarks import tasks
-from measuring import Figures, Settings, available, in_turns, section
-from writing import beside_others, table
+from measuring import EPOCH, Figures, Settings, available, in_turns, section
+from writing import beside_others, rows_of
 
 import rnnkit as rk
 
-EPOCH = {"units": 64, "steps": 100, "features": 8, "batch": 64}
 SMALL = {"rows": 10_000, "units": 8, "batch": 32}
 ROWS, STEPS = 4096, 10  # sequences of an epoch, and steps of small batches
 ARRAYS, SHAPE = 20, (4, 8)  # of an optimizer alone
@@ -32,7 +31,6 @@ def rnnkit(x, y, units: int, batch: int) -> tuple[Ways, list[np.ndarray]]:
 
 
 def _own(model, x, y, batch) -> dict[str, Callable]:
-    """Return the `fit` and `predict` of a library."""
 
     def epoch(shuffle=True) -> float:
         return model.fit(x, y, batch_size=batch, verbose=0, shuffle=shuffle).history["loss"][-1]
@@ -44,22 +42,13 @@ def torch(x, y, units: int, batch: int, weights) -> Ways:
     """Return the loop that its tutorials show, data and a shuffled order as tensors."""
     import torch
 
-    *recurrent, head, head_bias = weights
-
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.gru = peers.torch_layer("GRU", (x.shape[2], units), [recurrent], batch_first=True)
-            self.head = torch.nn.Linear(units, 1)
-
-        def forward(self, x):
-            return self.head(self.gru(x)[0][:, -1])
-
-    model = Model()
+    *recurrent, weight, bias = weights
+    gru, head = peers.torch_layer("GRU", (x.shape[2], units), [recurrent], batch_first=True), torch.nn.Linear(units, 1)
     with torch.no_grad():
-        model.head.weight.copy_(torch.from_numpy(head.T))
-        model.head.bias.copy_(torch.from_numpy(head_bias))
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.001, eps=1e-7, fused=True)
+        head.weight.copy_(torch.from_numpy(weight.T))
+        head.bias.copy_(torch.from_numpy(bias))
+    model = lambda x: head(gru(x)[0][:, -1])
+    optimizer = torch.optim.Adam([*gru.parameters(), *head.parameters()], lr=0.001, eps=1e-7, fused=True)
     inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
 
     def epoch(shuffle=True) -> float:
@@ -80,7 +69,6 @@ def torch(x, y, units: int, batch: int, weights) -> Ways:
 
 
 def _keras(x, units, weights):
-    """Return its model on jax."""
     os.environ["KERAS_BACKEND"] = "jax"
     import keras
 
@@ -91,7 +79,6 @@ def _keras(x, units, weights):
 
 
 def keras(x, y, units: int, batch: int, weights) -> Ways:
-    """Return its own `fit` and `predict`, on jax, compiled as it likes best."""
     return {"Keras on jax": _own(_keras(x, units, weights), x, y, batch)}
 
 
@@ -191,8 +178,6 @@ def torch_adam(weights, gradients) -> dict[str, Callable]:
     return {"torch": torch.optim.Adam(parameters, lr=0.001, eps=1e-7, fused=True).step}
 
 
-# What is learned: the measure, and a task of a seed that gives a number for each column
-
 KINDS = ("float32", "bfloat16", "int8")
 
 
@@ -220,7 +205,7 @@ def in_fewer_bits(trained: Callable, score: Callable) -> Callable:
     return run
 
 
-LEARNING = {
+LEARNING = {  # the measure, and a task of a seed that gives a number for each column
     "adding problem, T = 100": ("mean squared error", clocked(tasks.adding)),
     "adding problem, T = 400": ("mean squared error", clocked(functools.partial(tasks.adding, steps=400))),
     "copy memory, delay 20": ("share recalled", clocked(tasks.copying)),
@@ -239,7 +224,6 @@ FEWER_BITS = {
 
 
 def trained(wanted: dict[str, tuple[str, Callable]], columns: tuple[str, ...], settings: Settings) -> Figures:
-    """Return what the tasks give for every seed."""
     figures: Figures = {}
     for name, (_, task) in wanted.items():
         try:
@@ -250,23 +234,13 @@ def trained(wanted: dict[str, tuple[str, Callable]], columns: tuple[str, ...], s
     return figures
 
 
-def _write_learning(figures: Figures) -> list[str]:
-    """Return a row per task: all seeds' results, and the median time."""
-    rows = []
-    for name, found in figures.items():
-        results = ", ".join(f"{result:.4g}" for result in found["results"])
-        rows.append([name, LEARNING[name][0], results, f"{statistics.median(found['seconds']):.0f}"])
-    return table(["task", "measure", f"seeds {SHOWN}", "seconds"], rows)
-
-
-def _write_fewer_bits(figures: Figures) -> list[str]:
-    """Return a row per task, in percent, of all seeds."""
-    rows = [
-        [name, FEWER_BITS[name][0], *(", ".join(f"{100 * one:.2f}" for one in found[kind]) for kind in KINDS)]
-        for name, found in figures.items()
-    ]
-    return table(["task", "percent", *KINDS], rows)
-
-
-section("learning", _write_learning)(functools.partial(trained, LEARNING, ("results", "seconds")))
-section("fewer-bits-learned", _write_fewer_bits, seeds=SHOWN)(functools.partial(trained, FEWER_BITS, KINDS))
+LEARNED = {
+    "measure": lambda name, found: LEARNING[name][0],
+    f"seeds {SHOWN}": lambda name, found: ", ".join(f"{result:.4g}" for result in found["results"]),
+    "seconds": lambda name, found: f"{statistics.median(found['seconds']):.0f}",
+}
+PERCENT = {"percent": lambda name, found: FEWER_BITS[name][0]} | {
+    kind: lambda name, found, kind=kind: ", ".join(f"{100 * one:.2f}" for one in found[kind]) for kind in KINDS
+}
+section("learning", rows_of("task", LEARNED))(functools.partial(trained, LEARNING, ("results", "seconds")))
+section("fewer-bits-learned", rows_of("task", PERCENT), seeds=SHOWN)(functools.partial(trained, FEWER_BITS, KINDS))

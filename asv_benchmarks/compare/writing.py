@@ -47,7 +47,6 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
 
 
 def both(numbers: list[float], scale: float) -> Pair:
-    """Return minimum / median."""
     return Pair(scale * kind(numbers) for kind in (min, statistics.median))
 
 
@@ -63,8 +62,14 @@ def mean(pairs: list[Ratio]) -> str:
     return " / ".join(f"{statistics.geometric_mean(kind):.2f}" for kind in kinds)
 
 
+def rows_of(first: str, cells: dict[str, Callable[[str, dict], str]]) -> Callable[[Figures], list[str]]:
+    """Return a writer of a table whose cells are functions of a row's name and its figures."""
+    return lambda figures: table(
+        [first, *cells], [[row, *(cell(row, found) for cell in cells.values())] for row, found in figures.items()]
+    )
+
+
 def columns(figures: Figures) -> list[str]:
-    """Return the columns that any of the rows has."""
     return list(dict.fromkeys(label for row in figures.values() for label in row))
 
 
@@ -91,21 +96,16 @@ def with_ratios(first: str, scale: float, wanted: dict[str, Callable[[dict], Rat
 
 
 def ahead(times: dict[str, list[float]]) -> Ratio:
-    """Return the ratio of the fastest other library's time to ours."""
     return ratios([t for label, t in times.items() if not label.startswith(OURS)], times[OURS])
 
 
 def beside_others(first: str = "size", scale: float = 1e3) -> Callable[[Figures], list[str]]:
-    """Return a writer of tables with the ratio to the fastest other library."""
     return with_ratios(first, scale, {"ratio": ahead})
 
 
 def of(above: str, *below: str) -> dict[str, Callable[[dict], Ratio]]:
     """Return the ratios of a column's times to those of others, for `with_ratios`."""
     return {f"{above} / {one}": lambda times, one=one: ratios([times[above]], times[one]) for one in below}
-
-
-# What the page says of a section
 
 
 def of_section(section: Section, record: dict, told: str = "", output: pathlib.Path | None = None) -> list[str]:
@@ -119,7 +119,6 @@ def of_section(section: Section, record: dict, told: str = "", output: pathlib.P
 
 
 def numbers(lines: list[str], conditions: str) -> dict:
-    """Return the conditions, the tables and the geometric means of the ratios of a section's lines."""
     return {
         "conditions": conditions,
         "tables": [line.rows for line in lines if isinstance(line, Table)],
