@@ -26,7 +26,7 @@ if hasattr(os, "sched_setaffinity"):  # before anything makes its threads: some 
 import plots  # noqa: E402
 import predicted  # noqa: E402
 import writing  # noqa: E402
-from measuring import SECTIONS, TEXTS, THREADS, Settings, conditions  # noqa: E402
+from measuring import SECTIONS, TEXTS, THREADS, Figures, Settings, conditions  # noqa: E402
 
 import rnnkit as rk  # noqa: E402
 
@@ -80,7 +80,11 @@ def main() -> None:
     for name in WANTED if options.only is None else options.only:
         print(f"{datetime.datetime.now():%H:%M:%S} {name}", file=sys.stderr, flush=True)
         settings = Settings(options.rounds, options.quick, options.row)
-        figures = SECTIONS[name].measure(settings)
+        figures: Figures = {}
+        try:
+            figures = SECTIONS[name].measure(settings)
+        except ImportError as missing:
+            settings.note(f"Nothing was measured: {missing}.")
         if options.row and name in kept:  # the other rows stay
             figures = kept[name]["figures"] | figures
         told = conditions(machine(), PACKAGES, settings)

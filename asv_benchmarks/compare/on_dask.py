@@ -40,7 +40,7 @@ try:
 
     from rnnkit.distributed import blocks
 except ImportError:  # the page can be written without
-    dask = None
+    pass
 
 FEATURES = 8  # of what is stored
 CHUNKS = (10, 50)  # of rows and of steps, each of so little that nothing but overhead is left
@@ -276,8 +276,6 @@ SPEED_UP = {
 @section("dask-workers", rows_of("what", SPEED_UP))
 def of_workers_in_turns(settings: Settings) -> Figures:
     """Measure seconds of a prediction, of an update of a fit and of a panel, on one worker and on two in turns."""
-    if dask is None:
-        return settings.note("dask was not installed.") or {}
     given = options("fit", *(["--updates", "3"] if settings.quick else []))
     batch, number = (256, 4_000) if settings.quick else (sizes.WORKERS[0], 100_000)
     predict, series = f"predict, {sizes.text(sizes.WORKERS)}", f"Theta on {number:,} series of 60 values"
@@ -304,8 +302,6 @@ OVERHEAD = {
 def of_chunks(settings: Settings) -> Figures:
     """Measure milliseconds of a chunk beyond the same tasks without layers, on Dask's threads and on a worker."""
     figures: Figures = {}
-    if dask is None:
-        return settings.note("dask was not installed.") or {}
     for where in ("threads", "cluster"):
         with computing(where):
             for name, one in overheads(1 if settings.quick else 3).items():
