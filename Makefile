@@ -153,7 +153,7 @@ lint: .venv/ready-dev
 # Speed over commits. asv makes environments of its own in asv_benchmarks/env: what isn't committed is not measured.
 TRACK = $(BIN)/python asv_benchmarks/track.py
 
-# The last commit, some minutes on two cores. The pages are asv_benchmarks/html/index.html; asv preview shows them.
+# The last commit, some minutes on two cores. The pages are asv_benchmarks/html/index.html; they need no network.
 bench: .venv/ready-dev
 	$(TRACK) run
 	$(TRACK) publish

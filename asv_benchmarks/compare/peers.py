@@ -1,28 +1,112 @@
-"""The same forward pass in other libraries.
+"""What is compared: cells as rnnkit's layers, and the same passes in other libraries.
 
-Each function takes a `Problem` and gives a dict of label → callable without arguments; calling it runs all steps and
-returns the outputs, time first: (T, B, U). Input and weights are laid out beforehand as the library likes them best.
-A library that has no such cell gives an empty dict; one that is not installed raises ImportError.
+A library's function takes a `Problem`, and for gradients the cotangents of the outputs, (B, T, U). It gives label →
+`Peer`: nothing if the library has no such cell, and ImportError if it is not installed. Input, cotangents and weights
+are laid out beforehand as the library likes them best.
 """
 
+import functools
+import os
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-from problems import Problem
-from timing import Settings
+from benchmarks.cells import gated, normalised_lstm, sequences
+from measuring import THREADS, Settings, available
 
-Runners = dict[str, Callable[[], object]]
+import rnnkit as rk
+
+CELLS = {
+    **{name: getattr(rk, f"{name}Cell") for name in ("LSTM", "GRU", "SimpleRNN")},
+    "gated": lambda units: gated(units=units),
+    "normalized LSTM": lambda units: normalised_lstm(units=units),
+}
+# The operator, the order of our gates, and of its own.
+ONNX = {"LSTM": ("LSTM", "ifco", "iofc"), "GRU": ("GRU", "zrh", "zrh"), "SimpleRNN": ("RNN", "h", "h")}
+TORCH = {"LSTM": ("LSTM", "ifco", "ifco"), "GRU": ("GRU", "zrh", "rzh"), "SimpleRNN": ("RNN", "h", "h")}
+WEIGHTS = ("kernel", "recurrent_kernel", "bias")
+APART, FAR = 1e-3, 2e-4  # of the norm of a gradient, and in outputs alone
+
+Weights = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def available(makers: list[Callable], settings: Settings, *arguments) -> Runners:
-    """What all `makers` give that have their library; who hasn't is noted."""
-    found: Runners = {}
-    for maker in makers:
-        try:
-            found |= maker(*arguments)
-        except ImportError as missing:
-            settings.note(f"{maker.__name__} was left out: {missing}.")
-    return found
+@dataclass
+class Problem:
+    cell: str
+    size: tuple[int, int, int, int]
+    layer: rk.RNN
+    x: np.ndarray  # (B, T, F)
+    weights: Weights
+    scale: np.ndarray | float = 1.0  # of normalized sums
+
+
+def make(cell: str, size: tuple[int, int, int, int], dtype: str = "float32") -> Problem:
+    """Build the layer, with weights that are not zero anywhere, and draw its input."""
+    *shape, units = size
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape, dtype=dtype)
+    layer = rk.RNN(CELLS[cell](units), return_sequences=True, dtype=dtype, seed=0)
+    layer.build(x.shape)
+    for name, array in layer.weights.items():
+        if array.ndim == 1:
+            layer.weights[name] = array + rng.normal(0, 0.1, array.shape)
+    weights = dict(layer.weights)
+    return Problem(cell, size, layer, x, tuple(weights.pop(name) for name in WEIGHTS), **weights)
+
+
+def cotangents(problem: Problem) -> np.ndarray:
+    """Return what the outputs are multiplied by before they are summed to a loss, (B, T, U)."""
+    batch, time, _, units = problem.size
+    return sequences(batch, time, units)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One way to all outputs, and with cotangents to the gradients of all weights."""
+
+    run: Callable[[], object]  # gives the library's own arrays
+    read: Callable[[object], dict[str, np.ndarray]]  # those as the outputs "y" (T, B, U) and our weights
+
+
+def read(found) -> dict[str, np.ndarray]:
+    """Return the outputs, or outputs and gradients, by their names."""
+    y, gradients = found if isinstance(found, tuple) else (found, ())
+    return dict(zip(("y", *WEIGHTS), map(np.asarray, (y, *gradients)), strict=False))
+
+
+def ours(problem: Problem, g: np.ndarray | None = None) -> Peer:
+    """Return the layer's outputs, or outputs and gradients, with which that of x comes along."""
+    layer, x = problem.layer, problem.x
+    if g is None:
+        return Peer(lambda: layer(x), lambda y: {"y": y.swapaxes(0, 1)})
+
+    def run():
+        outputs, pullback = layer.vjp(x)
+        return outputs, pullback(g)
+
+    return Peer(run, lambda found: {"y": found[0].swapaxes(0, 1)} | found[1].weights)
+
+
+def runners(problem: Problem, settings: Settings, gradient: bool = False, makers: list | None = None) -> dict:
+    """Return every library's call, rnnkit's first, after its results were compared with rnnkit's."""
+    g = cotangents(problem) if gradient else None
+    own = ours(problem, g)
+    theirs = available(makers or (GRADIENT if gradient else FORWARD), settings, problem, g)
+    expected = own.read(own.run())
+    for label, peer in theirs.items():
+        found = peer.read(peer.run())
+        for name, array in expected.items():
+            told = f"{label} {problem.cell} {problem.size}: {name}"
+            assert found[name].shape == array.shape, told
+            far = found[name] - array
+            far = np.linalg.norm(far) / np.linalg.norm(array) / APART if gradient else np.abs(far).max() / FAR
+            assert far < 1, f"{told} differs by {far:.1e} of what may be"
+    return {"rnnkit": own.run} | {label: peer.run for label, peer in theirs.items()}
+
+
+def time_first(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array.swapaxes(0, 1))
 
 
 def gates(array: np.ndarray, order: str, wanted: str) -> np.ndarray:
@@ -31,110 +115,116 @@ def gates(array: np.ndarray, order: str, wanted: str) -> np.ndarray:
     return np.ascontiguousarray(np.concatenate([parts[letter] for letter in wanted], axis=-1))
 
 
-def onnxruntime(problem: Problem, threads: int) -> Runners:
-    """One LSTM, GRU or RNN node."""
-    operator, order, wanted = {
-        "LSTM": ("LSTM", "ifco", "iofc"),
-        "GRU": ("GRU", "zrh", "zrh"),
-        "SimpleRNN": ("RNN", "h", "h"),
-    }.get(problem.cell, (None, "", ""))
-    if operator is None:
+def gates_first(weights: Weights, order: str, wanted: str) -> list[np.ndarray]:
+    """Return both kernels, transposed, and both biases, that of the input and that of the state."""
+    kernel, recurrent, bias = (gates(array, order, wanted) for array in weights)
+    biases = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
+    return [np.ascontiguousarray(array) for array in (kernel.T, recurrent.T, *biases)]
+
+
+def onnxruntime(problem: Problem, g=None) -> dict[str, Peer]:
+    if problem.cell not in ONNX:
         return {}
-    batch, time, features, units = problem.size
-    bias = gates(np.atleast_2d(problem.bias), order, wanted)
-    input_bias, recurrent_bias = bias if len(bias) == 2 else (bias[0], np.zeros_like(bias[0]))
-    constants = {
-        "W": gates(problem.kernel, order, wanted).T[None],
-        "R": gates(problem.recurrent_kernel, order, wanted).T[None],
-        "B": np.concatenate([input_bias, recurrent_bias])[None],
-    }
-    options = {"hidden_size": units} | ({"linear_before_reset": 1} if operator == "GRU" else {})
-    node = (operator, ["X", *constants], ["Y"], options)
-    run = onnx_runner([node], constants, problem.x, (time, 1, batch, units), threads)
-    return {"ONNX Runtime": lambda: run()[:, 0]}
+    run = onnx_runner(problem.cell, problem.x, problem.size[3], [[problem.weights]])
+    return {"ONNX Runtime": Peer(lambda: run()[:, 0], read)}
 
 
-def onnx_runner(nodes: list[tuple], constants: dict, x: np.ndarray, shape: tuple, threads: int) -> Callable:
-    """A graph from X, `x` with time first, to Y of this shape; nodes are (operator, inputs, outputs, options)."""
+def onnx_runner(cell: str, x: np.ndarray, units: int, groups: list[list[Weights]]) -> Callable:
+    """Return a call that gives all outputs of a node for each group, with both directions where it has two.
+
+    One node alone gives (T, directions, B, U), several (T, B, directions * U).
+    """
     import onnxruntime
-    from onnx import TensorProto, checker, helper, numpy_helper
+    from onnx import checker, numpy_helper, parser
 
-    x = np.ascontiguousarray(x.swapaxes(0, 1))
-    graph = helper.make_graph(
-        [helper.make_node(operator, inputs, outputs, **options) for operator, inputs, outputs, options in nodes],
-        "forward",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, x.shape)],
-        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, shape)],
-        [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    operator, order, wanted = ONNX[cell]
+    directions, single = len(groups[0]), len(groups) == len(groups[0]) == 1
+    options = f'hidden_size = {units}, direction = "{"bidirectional" if directions > 1 else "forward"}"'
+    options += ", linear_before_reset = 1" if operator == "GRU" else ""
+    x = time_first(x)
+    (time, batch), before, nodes = x.shape[:2], "X", []
+    shape = [time, directions, batch, units] if single else [time, batch, directions * units]
+    constants = {} if single else {"shape": np.array(shape)}
+    for k, group in enumerate(groups):
+        kernels, recurrents, *biases = zip(*(gates_first(part, order, wanted) for part in group), strict=True)
+        constants |= {f"W{k}": np.stack(kernels), f"R{k}": np.stack(recurrents), f"B{k}": np.hstack(biases)}
+        nodes.append(f"{'Y' if single else 'S'}{k} = {operator} <{options}> ({before}, W{k}, R{k}, B{k})")
+        if not single:
+            nodes.append(f"J{k} = Transpose <perm = [0, 2, 1, 3]> (S{k}) Y{k} = Reshape (J{k}, shape)")
+        before = f"Y{k}"
+    graph = f"forward (float{list(x.shape)} X) => (float{shape} {before}) {{ {' '.join(nodes)} }}"
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["": 14]> {graph}')
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
     checker.check_model(model)
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
+    settings.intra_op_num_threads, settings.inter_op_num_threads = THREADS, 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {"X": x})[0]
 
 
-def torch(problem: Problem, threads: int, device: str = "cpu") -> Runners:
-    """The library's own layers; for a cell of one's own a loop over time, and the same loop through TorchScript."""
+def torch(problem: Problem, g=None, device: str = "cpu") -> dict[str, Peer]:
+    """Return the library's own layers; for a cell of one's own a loop over time, and the same through TorchScript."""
     import torch
 
-    torch.set_num_threads(threads)
-    x = torch.from_numpy(np.ascontiguousarray(problem.x.swapaxes(0, 1))).to(device)
+    torch.set_num_threads(THREADS)
+    x, *g = (torch.from_numpy(time_first(array)).to(device) for array in (problem.x, g) if array is not None)
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     if problem.cell == "gated":
-        return _torch_loop(problem, x)
-    if problem.cell not in TORCH_LAYERS:
+        weights = [torch.tensor(array, device=device, requires_grad=bool(g)) for array in problem.weights]
+        passes = {label: functools.partial(loop, x, *weights) for label, loop in torch_gated().items()}
+    elif problem.cell in TORCH:
+        layer = torch_layer(problem.cell, problem.size[2:], [problem.weights]).to(device).train(bool(g))
+        weights, passes = list(layer.parameters()), {"torch": lambda: layer(x)[0]}
+    else:
         return {}
-    layer = torch_layer(problem).to(device)
+
+    def run(outputs):
+        if g:
+            y = outputs()
+            found = y, torch.autograd.grad(y, weights, g)
+        else:
+            with torch.inference_mode():
+                found = outputs()
+        wait()
+        return found
+
+    def as_ours(found):
+        y, *gradients = (a.detach().cpu().numpy() for a in ((found[0], *found[1]) if g else (found,)))
+        if g and problem.cell in TORCH:
+            _, order, wanted = TORCH[problem.cell]
+            kernel, recurrent, *biases = (gates(array.T, wanted, order) for array in gradients)
+            gradients = kernel, recurrent, np.stack(biases) if problem.weights[2].ndim == 2 else biases[0]
+        return read((y, gradients))
+
+    return {label: Peer(functools.partial(run, outputs), as_ours) for label, outputs in passes.items()}
+
+
+def torch_layer(cell: str, size: tuple[int, int], parts: list[Weights], both: bool = False, **options):
+    """Return the layer of `torch.nn`, of so many features and units, with these weights of all layers or directions."""
+    import torch
+
+    torch.set_num_threads(THREADS)
+    name, order, wanted = TORCH[cell]
+    layer = getattr(torch.nn, name)(*size, num_layers=1 if both else len(parts), bidirectional=both, **options)
+    arrays = (array for part in parts for array in gates_first(part, order, wanted))
+    with torch.no_grad():
+        for parameter, array in zip(layer.parameters(), arrays, strict=True):
+            parameter.copy_(torch.from_numpy(array))
+    return layer.eval()
+
+
+def torch_outputs(layer, x) -> Callable:
+    import torch
 
     def run():
         with torch.inference_mode():
             return layer(x)[0]
 
-    return {"torch": run}
-
-
-TORCH_LAYERS = {"LSTM": ("LSTM", "ifco", "ifco"), "GRU": ("GRU", "zrh", "rzh"), "SimpleRNN": ("RNN", "h", "h")}
-
-
-def torch_layer(problem: Problem):
-    """The layer of `torch.nn` with the problem's weights."""
-    import torch
-
-    name, order, wanted = TORCH_LAYERS[problem.cell]
-    bias = gates(np.atleast_2d(problem.bias), order, wanted)
-    input_bias, recurrent_bias = bias if len(bias) == 2 else (bias[0], np.zeros_like(bias[0]))
-    arrays = {
-        "weight_ih_l0": gates(problem.kernel, order, wanted).T,
-        "weight_hh_l0": gates(problem.recurrent_kernel, order, wanted).T,
-        "bias_ih_l0": input_bias,
-        "bias_hh_l0": recurrent_bias,
-    }
-    layer = getattr(torch.nn, name)(problem.size[2], problem.size[3])
-    layer.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
-    return layer.eval()
-
-
-def _torch_loop(problem: Problem, x) -> Runners:
-    import torch
-
-    arrays = problem.kernel, problem.recurrent_kernel, problem.bias
-    weights = tuple(torch.from_numpy(array).to(x.device) for array in arrays)
-
-    def runner(function):
-        def run():
-            with torch.inference_mode():
-                return function(x, *weights)
-
-        return run
-
-    return {label: runner(function) for label, function in torch_gated().items()}
+    return run
 
 
 def torch_gated() -> dict[str, Callable]:
-    """The loops of the gated cell, functions of x, kernel, recurrent kernel and bias."""
-    import warnings
-
+    """Return the loops of the gated cell, functions of x, kernel, recurrent kernel and bias."""
     import torch
 
     def loop(x: torch.Tensor, kernel: torch.Tensor, recurrent: torch.Tensor, bias: torch.Tensor):
@@ -150,57 +240,30 @@ def torch_gated() -> dict[str, Callable]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript announces its retirement
-        scripted = torch.jit.script(loop)
-    return {"torch loop": loop, "TorchScript": scripted}
+        return {"torch loop": loop, "TorchScript": torch.jit.script(loop)}
 
 
-def jax(problem: Problem, threads: int) -> Runners:
-    """`lax.scan`, jitted: with the product of x inside the step, and with it taken out by hand."""
-    import jax
-
-    passes, x, weights = jax_passes(problem)
-
-    def runner(function):
-        compiled = jax.jit(function)
-        return lambda: compiled(x, *weights).block_until_ready()
-
-    return {label: runner(function) for label, function in passes.items()}
-
-
-def jax_passes(problem: Problem):
-    """Two ways over all steps, functions of x, kernel, recurrent kernel and bias, not jitted; x; and the three."""
+def jax(problem: Problem, g=None) -> dict[str, Peer]:
+    """Return `lax.scan`, jitted: with the product of x inside the step, and with it taken out by hand."""
     import jax
     import jax.numpy as jnp
 
-    x = jnp.asarray(problem.x.swapaxes(0, 1))
-    weights = tuple(map(jnp.asarray, (problem.kernel, problem.recurrent_kernel, problem.bias)))
-    step, states = _jax_steps(problem, jax, jnp)
-    start = tuple(jnp.zeros((problem.size[0], problem.size[3]), jnp.float32) for _ in range(states))
+    x, *g = (jnp.asarray(time_first(array)) for array in (problem.x, g) if array is not None)
+    weights = tuple(map(jnp.asarray, problem.weights))
+    normalized, sigmoid = problem.cell == "normalized LSTM", jax.nn.sigmoid
 
-    def first(bias):
-        """What is added before the step: not the bias of sums that are normalized first."""
-        if problem.cell == "normalized LSTM":
-            return 0
-        return bias if bias.ndim == 1 else bias[0]
-
-    def inside(x, kernel, recurrent, bias):
-        return jax.lax.scan(lambda s, x_t: step(s, x_t @ kernel + first(bias), recurrent, bias), start, x)[1]
-
-    def hoisted(x, kernel, recurrent, bias):
-        return jax.lax.scan(lambda s, a_t: step(s, a_t, recurrent, bias), start, x @ kernel + first(bias))[1]
-
-    return {"jax": inside, "jax, hoisted": hoisted}, x, weights
-
-
-def _jax_steps(problem: Problem, jax, jnp):
-    """Give the step of this cell, `(states, projected x, recurrent kernel, bias)`, and how many states it has."""
-    sigmoid, scale = jax.nn.sigmoid, problem.scale
+    def normal(z):
+        if not normalized:
+            return z
+        z = z - z.mean(axis=-1, keepdims=True)
+        return z / jnp.sqrt((z * z).mean(axis=-1, keepdims=True) + 1e-5)
 
     def lstm(states, a, recurrent, bias):
         h, c = states
-        i, f, g, o = jnp.split(a + h @ recurrent, 4, axis=1)
+        z = a + h @ recurrent
+        i, f, g, o = jnp.split(problem.scale * normal(z) + bias if normalized else z, 4, axis=1)
         c = sigmoid(f) * c + sigmoid(i) * jnp.tanh(g)
-        h = sigmoid(o) * jnp.tanh(c)
+        h = sigmoid(o) * jnp.tanh(normal(c))
         return (h, c), h
 
     def gru(states, a, recurrent, bias):
@@ -222,45 +285,47 @@ def _jax_steps(problem: Problem, jax, jnp):
         h = (1 - z) * h + z * jnp.tanh(n)
         return (h,), h
 
-    def normalise(z):
-        z = z - z.mean(axis=-1, keepdims=True)
-        return z / jnp.sqrt((z * z).mean(axis=-1, keepdims=True) + 1e-5)
+    step = {"GRU": gru, "SimpleRNN": simple, "gated": gated}.get(problem.cell, lstm)
+    start = (jnp.zeros((problem.size[0], problem.size[3]), jnp.float32),) * (2 if step is lstm else 1)
 
-    def normalized(states, a, recurrent, bias):
-        h, c = states
-        i, f, g, o = jnp.split(scale * normalise(a + h @ recurrent) + bias, 4, axis=1)
-        c = sigmoid(f) * c + sigmoid(i) * jnp.tanh(g)
-        h = sigmoid(o) * jnp.tanh(normalise(c))
-        return (h, c), h
+    def first(bias):  # what is added before the step: not the bias of sums that are normalized first
+        return 0 if normalized else jnp.atleast_2d(bias)[0]
 
-    return {
-        "LSTM": (lstm, 2),
-        "GRU": (gru, 1),
-        "SimpleRNN": (simple, 1),
-        "gated": (gated, 1),
-        "normalized LSTM": (normalized, 2),
-    }[problem.cell]
+    def inside(x, kernel, recurrent, bias):
+        return jax.lax.scan(lambda s, x_t: step(s, x_t @ kernel + first(bias), recurrent, bias), start, x)[1]
+
+    def hoisted(x, kernel, recurrent, bias):
+        return jax.lax.scan(lambda s, a_t: step(s, a_t, recurrent, bias), start, x @ kernel + first(bias))[1]
+
+    def peer(forward):
+        def loss(weights, x, g):
+            y = forward(x, *weights)
+            return (y * g).sum(), y
+
+        def run():
+            (_, y), gradients = jax.block_until_ready(compiled(weights, x, *g))
+            return y, gradients
+
+        compiled = jax.jit(jax.value_and_grad(loss, has_aux=True) if g else forward)
+        return Peer(run if g else lambda: compiled(x, *weights).block_until_ready(), read)
+
+    return {"jax": peer(inside), "jax, hoisted": peer(hoisted)}
 
 
-def keras(problem: Problem, threads: int) -> Runners:
-    """A cell of one's own in `keras.layers.RNN` on the jax backend, the forward pass jitted."""
+def keras(problem: Problem, g=None) -> dict[str, Peer]:
+    """Return a cell of one's own in `keras.layers.RNN` on the jax backend, the forward pass jitted."""
     if problem.cell != "gated":
         return {}
-    import os
-
     os.environ["KERAS_BACKEND"] = "jax"
     import jax
     import keras
 
-    units = problem.size[3]
-
     class Gated(keras.layers.Layer):
-        state_size = output_size = units
+        state_size = output_size = problem.size[3]
 
         def build(self, input_shape):
-            self.kernel = self.add_weight(shape=problem.kernel.shape, name="kernel")
-            self.recurrent_kernel = self.add_weight(shape=problem.recurrent_kernel.shape, name="recurrent_kernel")
-            self.bias = self.add_weight(shape=problem.bias.shape, name="bias")
+            for name, array in zip(WEIGHTS, problem.weights, strict=True):
+                setattr(self, name, self.add_weight(shape=array.shape, name=name))
             self.built = True
 
         def call(self, inputs, states):
@@ -273,11 +338,12 @@ def keras(problem: Problem, threads: int) -> Runners:
 
     layer = keras.layers.RNN(Gated(), return_sequences=True)
     layer.build(problem.x.shape)
-    layer.set_weights([problem.kernel, problem.recurrent_kernel, problem.bias])
+    layer.set_weights(list(problem.weights))
     variables = [v.value for v in layer.trainable_variables], [v.value for v in layer.non_trainable_variables]
     call = jax.jit(lambda trainable, other, x: layer.stateless_call(trainable, other, x)[0])
     x = jax.numpy.asarray(problem.x)
-    return {"Keras on jax": lambda: call(*variables, x).block_until_ready().swapaxes(0, 1)}
+    return {"Keras on jax": Peer(lambda: call(*variables, x).block_until_ready().swapaxes(0, 1), read)}
 
 
-ALL = [onnxruntime, torch, jax, keras]
+FORWARD = [onnxruntime, torch, jax, keras]
+GRADIENT = [torch, jax]

@@ -212,6 +212,54 @@ def test_the_commit_that_made_a_benchmark_slower_is_named(track, guilty, monkeyp
     assert len(measured_commits) < 2 * track.ROUNDS + 2 * 5
 
 
+@pytest.fixture
+def pages():
+    pytest.importorskip("asv")
+    return importlib.import_module("pages")
+
+
+@pytest.mark.parametrize("guilty", range(2, 9))
+def test_pages_name_the_commit_since_which_a_benchmark_is_slower(pages, guilty, tmp_path):
+    """In noise, beside one that got slower by less than the threshold; a commit may be missing in the clone."""
+    rng, commits = np.random.default_rng(guilty), [f"{place:040d}" for place in range(10)]
+    points = []
+    for place, commit in enumerate(commits):
+        every = {
+            "a.B.track_seconds('x <1>')": 1.4 if place >= guilty else 1.0,
+            "a.C.track_bytes": 1.0 + 0.05 * (place > 4),
+        }
+        figures = {name: value * rng.uniform(1, 1.02) for name, value in every.items()}
+        points.append((commit, 86_400.0 * place, figures))
+    del points[1][2]["a.C.track_bytes"]
+    titles = {commit: f"change & {commit[-1]}" for commit in commits[1:]}
+    pages.write(tmp_path, {"reference": points[::-1], "here": points[-1:]}, titles, {".*": 0.1, "^start": 0.2})
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    (slower,) = re.findall("<tr><td>(<a.*)</td></tr>", text.partition("<h2 id=")[0])
+    assert "a.B.track_seconds: &#x27;x &lt;1&gt;&#x27;" in slower and f"#{commits[guilty]}" in slower
+    assert "1970-01-01 (not in this clone)" in text and "1970-01-02 change &amp; 1" in text
+    linked = set(re.findall("(?:src|href)=[\"']([^\"'#]+)", text))
+    assert "<script" not in text and "index-a.B.track_seconds.svg" in linked and "here.html" in linked
+    assert all((tmp_path / name).stat().st_size > 100 for name in linked)
+
+
+def test_the_history_is_of_current_versions_of_benchmarks(track, tmp_path, monkeypatch):
+    monkeypatch.setattr(track, "RESULTS", tmp_path)
+    columns = ["result", "params", "version"]
+    found = {"date": 5000, "result_columns": columns, "env_name": "new", "commit_hash": "a" * 40}
+    found["results"] = {"a.B.track": [[1.0], [], "2"], "a.C.track": [[1.0], [], "1"], "gone.D.track": [[1.0], [], "1"]}
+    files = {
+        f"reference/{env}-{k}.json": found | {"env_name": env, "date": 1000 * k} for k, env in ((7, "new"), (3, "old"))
+    }
+    files |= {"here/aaaaaaaa-new.json": found, "here/machine.json": {"machine": "here"}}
+    files["reference/benchmarks.json"] = {"a.B.track": {"version": "2"}, "a.C.track": {"version": "3"}, "version": 2}
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    figures = {"a.B.track": 1.0}
+    expected = {name: [("a" * 40, date, figures)] for name, date in (("reference", 7), ("reference-1", 3), ("here", 5))}
+    assert track.histories() == expected
+
+
 def compare(*arguments) -> None:
     """Run the command that sets rnnkit beside other libraries, whichever of them are installed."""
     processes.run([sys.executable, FOLDER / "compare", *arguments], check=True)

@@ -1,0 +1,220 @@
+"""Forward passes and gradients by cell and size beside other libraries, and what calls cost that differ in some way."""
+
+import functools
+
+import numpy as np
+import peers
+from benchmarks import sizes
+from benchmarks.call import Calls, ways
+from benchmarks.cells import TypedLSTMCell, typed_lstm
+from benchmarks.forward import padding
+from benchmarks.layers import MAKERS
+from benchmarks.recurrences import CORPUS, SIZES, data_of, layer_of
+from benchmarks.reservoir import DENSITY, LEAK, reservoir
+from measuring import Figures, Settings, available, in_turns, section, timed
+from writing import Pair, beside_others, both, mean, of, ratios, table, with_ratios
+
+import rnnkit as rk
+
+
+def beside(name: str, cell: str, wanted: list[sizes.Size], write=None, gradient=False, **told) -> None:
+    """Set a cell beside other libraries at every size."""
+    of_size = lambda size, settings: peers.runners(peers.make(cell, size), settings, gradient)
+    timed(name, write or beside_others(), wanted, **told)(of_size)
+
+
+def with_picture(figures: Figures) -> list[str]:
+    return ["![Time of an LSTM against its units](performance.png)", "", *beside_others()(figures)]
+
+
+_, _steps, _features, _ = sizes.UNITS[0]
+beside("picture", "LSTM", sizes.UNITS, with_picture, steps=_steps, features=_features)
+beside("normalized", "normalized LSTM", sizes.NORMALIZED)
+for _cell in ("LSTM", "GRU", "SimpleRNN", "gated"):
+    beside(_cell, _cell, sizes.CELLS)
+    beside(f"gradients-{_cell}", _cell, sizes.CELLS, gradient=True)
+
+# A user's LSTM: how it is made, the order of its gates
+TYPED = {"as a function": (lambda units: typed_lstm(units=units), "oifc"), "as a class": (TypedLSTMCell, "cfio")}
+TO_BUILT_IN = {name: ratio for label in TYPED for name, ratio in of(label, "rk.LSTM").items()}
+
+
+@timed("typed", with_ratios("size", 1e3, TO_BUILT_IN), sizes.CELLS)
+def typed(size, settings) -> dict:
+    """Return the three, each with the same weights: no cell is privileged."""
+    problem = peers.make("LSTM", size)
+    runners = {"rk.LSTM": functools.partial(problem.layer, problem.x)}
+    for label, (make, order) in TYPED.items():
+        layer = rk.RNN(make(size[3]), return_sequences=True)
+        layer.build(problem.x.shape)
+        for name, array in zip(("inward", "back", "shift"), problem.weights, strict=True):
+            layer.weights[name] = peers.gates(array, "ifco", order)
+        runners[label] = functools.partial(layer, problem.x)
+        np.testing.assert_allclose(runners[label](), problem.layer(problem.x), rtol=0, atol=1e-5)
+    return runners
+
+
+@timed("fewer-bits", with_ratios("size", 1e3, of("float32", "bfloat16", "int8")), sizes.CELLS)
+def fewer_bits(size, settings) -> dict:
+    problem, runners = peers.make("LSTM", size), {}
+    for kind in (None, "bfloat16", "int8"):
+        layer = rk.LSTM(size[3], return_sequences=True, seed=0)
+        layer.build(problem.x.shape)
+        layer.set_weights(problem.layer.get_weights())
+        layer.quantize(kind)
+        runners[kind or "float32"] = functools.partial(layer, problem.x)
+    return runners
+
+
+@timed(
+    "overhead",
+    beside_others("call", 1e6),
+    Calls.params,
+    str,
+    99,
+    size=sizes.text(sizes.CALL),
+    step=sizes.text(sizes.STEP),
+)
+def overhead(way, settings) -> dict:
+    """Return the plain call and a step beside other libraries, and ours with what a call may be given."""
+    size = {"layer(x)": sizes.CALL, "stream.step": sizes.STEP}.get(way)
+    runners = peers.runners(peers.make("LSTM", size), settings) if size else {}
+    runners.pop("jax, hoisted", None)
+    return runners | {"rnnkit": ways()[way]}
+
+
+LIKE = {"rtol": 2e-3, "atol": 2e-3}  # float32, over thousands of steps
+
+
+def _write_by_hand(figures: Figures) -> list[str]:
+    """Return a line a recurrence: for each size rnnkit's microseconds, and the ratio of numba's time to it."""
+    wanted = [size for size in map(sizes.text, SIZES) if any(f"{size} rnnkit" in row for row in figures.values())]
+    pairs = {
+        size: [ratios([row[f"{size} numba"]], row[f"{size} rnnkit"]) for row in figures.values()] for size in wanted
+    }
+    lines = [
+        [name, *(cell for s in wanted for cell in (both(row[f"{s} rnnkit"], 1e6), Pair(pairs[s][k], ".2f")))]
+        for k, (name, row) in enumerate(figures.items())
+    ]
+    header = ["recurrence", *(word for size in wanted for word in (f"{size}: µs", "ratio"))]
+    means = ", ".join(f"{mean(pairs[size])} at {size}" for size in wanted)
+    return [*table(header, lines), "", f"Geometric means of the ratios: {means}."]
+
+
+@timed("by-hand", _write_by_hand, CORPUS, lambda one: one.name, 3, threads=1)
+def by_hand(recurrence, settings) -> dict:
+    layer, runners = layer_of(recurrence), {}
+    for size in SIZES[:2] if settings.quick else SIZES:
+        x, more = data_of(recurrence, size)
+        theirs = functools.partial(recurrence.by_hand, x, *more.get("constants", []))
+        runners |= {
+            f"{sizes.text(size)} numba": theirs,
+            f"{sizes.text(size)} rnnkit": functools.partial(layer, x, **more),
+        }
+        expected = theirs()
+        same = np.isclose(layer(x, **more).reshape(expected.shape), expected, equal_nan=True, **LIKE).mean()
+        if same < 1:  # what decides by rounded values may decide otherwise
+            settings.note(f"{recurrence.name} at {size}: {same:.2%} of the outputs agree within {LIKE['rtol']}.")
+    return runners
+
+
+def torch_stack(x: np.ndarray, units: int, parts: list[peers.Weights], both: bool) -> dict:
+    import torch
+
+    layer = peers.torch_layer("LSTM", (x.shape[2], units), parts, both)
+    return {"torch": peers.torch_outputs(layer, torch.from_numpy(peers.time_first(x)))}
+
+
+def onnx_stack(x: np.ndarray, units: int, parts: list[peers.Weights], both: bool) -> dict:
+    """Return one LSTM node for both directions; for a stack a node per layer."""
+    return {"ONNX Runtime": peers.onnx_runner("LSTM", x, units, [parts] if both else [[part] for part in parts])}
+
+
+def stacks(makers: dict[str, str], size, settings: Settings) -> dict:
+    """Return every way, by label and name, and other libraries; all have to agree."""
+    *shape, units = size
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape, dtype=np.float32)
+    layers = {label: MAKERS[name](units) for label, name in makers.items()}
+    for layer in layers.values():
+        layer.build(x.shape)
+    arrays = layers["rnnkit"].get_weights()
+    arrays = [a + rng.normal(0, 0.1, a.shape).astype(a.dtype) if a.ndim == 1 else a for a in arrays]
+    for layer in layers.values():
+        layer.set_weights(arrays)
+    parts = [tuple(arrays[k : k + 3]) for k in range(0, len(arrays), 3)]
+    theirs = available([onnx_stack, torch_stack], settings, x, units, parts, "bidirectional" in makers.values())
+    expected = layers["rnnkit"](x)
+    for label, layer in layers.items():
+        np.testing.assert_allclose(layer(x), expected, rtol=0, atol=2e-4, err_msg=label)
+    for label, run in theirs.items():
+        np.testing.assert_allclose(np.asarray(run()), expected.swapaxes(0, 1), rtol=0, atol=2e-4, err_msg=label)
+    return {label: functools.partial(layer, x) for label, layer in layers.items()} | theirs
+
+
+THREE = {"rnnkit": "sequential", "rnnkit, RNN of cells": "cells"}
+timed("directions", beside_others(), sizes.LAYERS, few=2)(functools.partial(stacks, {"rnnkit": "bidirectional"}))
+timed("stack", beside_others(), sizes.LAYERS, few=2)(functools.partial(stacks, THREE))
+
+
+def torch_packed(problem: peers.Problem, lengths: np.ndarray) -> dict:
+    """Return the library's packed sequences, packed beforehand."""
+    import torch
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+    layer = peers.torch_layer("LSTM", problem.size[2:], [problem.weights])
+    x = pack_padded_sequence(torch.from_numpy(problem.x), torch.from_numpy(lengths), True, enforce_sorted=False)
+    packed = peers.torch_outputs(layer, x)
+    return {"torch, packed": lambda: pad_packed_sequence(packed())[0]}
+
+
+PADDING = with_ratios("padding", 1e3, of("dense", "masked"))
+
+
+@section("masks", PADDING, size=sizes.text(sizes.PADDED), steps=sizes.PADDED[1])
+def masks(settings: Settings) -> Figures:
+    """Time an LSTM over a padded batch: with every step used, and with the padding masked."""
+    rows, steps, *rest = sizes.PADDED
+    rows, steps = (8, 50) if settings.quick else (rows, steps)
+    problem, right = peers.make("LSTM", (rows, steps, *rest)), padding(rows, steps)
+    figures = {}
+    for side, mask in {"right": right, "left": right[:, ::-1].copy()}.items():
+        call = functools.partial(problem.layer, problem.x)
+        runners = {"dense": call, "masked": functools.partial(call, mask=mask)}
+        if side == "right":
+            runners |= available([torch_packed], settings, problem, right.sum(axis=1))
+        figures[f"{side}, {right.mean():.0%} used"] = in_turns(runners, settings.rounds)
+    return figures
+
+
+RESERVOIR_ROUNDS = 3  # one call of the largest takes seconds
+
+
+def reservoirpy(layer: rk.RNN, x: np.ndarray) -> dict:
+    """Return its reservoir with our weights, the recurrent ones as the sparse matrix that it makes itself."""
+    from reservoirpy.nodes import Reservoir
+    from scipy.sparse import csr_array
+
+    w_in, w, bias = (layer.weights[name] for name in peers.WEIGHTS)
+    node = Reservoir(lr=LEAK, Win=w_in.T.copy(), W=csr_array(w.T), bias=bias, dtype=np.float32)
+    node.initialize(x[0])
+
+    def run():
+        node.state = {"out": np.zeros(node.units, np.float32)}  # its own zeros are float64, and all that follows too
+        return node.run(x[0])
+
+    return {"reservoirpy": run}
+
+
+RESERVOIR = {"steps": sizes.RESERVOIR_STEPS, "density": DENSITY, "rounds": RESERVOIR_ROUNDS}
+
+
+@timed("reservoir", beside_others("units"), sizes.RESERVOIR_UNITS, str, 2, RESERVOIR_ROUNDS, **RESERVOIR)
+def reservoirs(units, settings) -> dict:
+    steps = 200 if settings.quick else sizes.RESERVOIR_STEPS
+    x, layer = np.random.default_rng(0).standard_normal((1, steps, 1), dtype=np.float32), reservoir(units)
+    expected = layer(x)[0]
+    theirs = available([reservoirpy], settings, layer, x)
+    for run in theirs.values():
+        np.testing.assert_allclose(run(), expected, rtol=0, atol=2e-3)
+    return {"rnnkit": functools.partial(layer, x)} | theirs
