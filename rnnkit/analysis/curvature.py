@@ -18,8 +18,10 @@ from rnnkit import tracebacks
 from rnnkit.execution.tangents import Tangents
 from rnnkit.hints import Array
 from rnnkit.layers.loop import Loop
+from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
+from rnnkit.models.sequential import Sequential
 
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
@@ -32,7 +34,7 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
 
     Parameters
     ----------
-    layer : built recurrent layer, or `Loop`
+    layer : built recurrent layer, `Loop`, or `Sequential` of recurrent layers, `Dense` and functions of features
     x : array_like
         As in a call.
     direction : array_like, or dict of these
@@ -135,10 +137,13 @@ def _names(by) -> tuple[list[str], bool]:
 def _point(layer, x, call, names) -> _Point:
     if isinstance(layer, Loop):
         point: _Point = _OfLoop(layer, x, dict(call))
+    elif isinstance(layer, Sequential):
+        point = _OfSequential(layer, x, dict(call))
     elif isinstance(layer, RNN):
         point = _Point(layer, x, dict(call))
     else:
-        raise TypeError(f"expected a recurrent layer or a loop for second derivatives, got {type(layer).__name__}")
+        told = "expected a recurrent layer, a loop or a Sequential of layers with steps for second derivatives"
+        raise TypeError(f"{told}, got {type(layer).__name__}")
     if unknown := [name for name in names if name not in point.shapes]:
         raise ValueError(f"expected by among {', '.join(point.shapes)}, got {unknown[0]!r}")
     return point
@@ -163,7 +168,8 @@ class _Point:
             raise ValueError(f"expected the layer {layer.name!r} to be built; call it first")
         if layer._nesting is not None or layer._execution.step.outputs is not None:
             raise ValueError(f"expected {layer.name!r} with one input and one output, for a derivative")
-        self.layer, self.row_form = layer, False
+        self.layer: Any = layer
+        self.row_form = False
         self.x = validation.numbers(x, "x")
         self.arguments = self.x, *(call.get(n, d) for n, d in zip(known, (None, None, None, False), strict=True))
         self.constants, self.states = call.get("constants"), layer._execution.step.state_shapes
@@ -223,25 +229,20 @@ class _Point:
     def curved(self, moved, wanted, of, times: int = 1) -> dict[str, np.ndarray]:
         """The Hessian along a direction, by the names that are wanted; of so many copies of the rows in turn."""
         weights = frozenset(name for name in wanted if name in self.weights)
-        result = self.layer._run(self._call(times), weights, along=partial(self._tangents, moved))
-        sequences = self.layer.return_sequences
-        both: Any = result.outputs if sequences else result.last
-        d = np.zeros_like(both)
-        axis = 2 if sequences else 1
-        y, dy = np.moveaxis(both, axis, 0)
-        cotangents = np.moveaxis(d, axis, 0)
-        if of is None:
-            cotangents[1] = 1
-        else:
-            cotangents[0], cotangents[1] = _Sum(of, y.shape[1:], self.layer.dtype, self.row_form).curved(y, dy)
-        assert result.pull is not None, "a gradient was asked for"
-        gradient = result.pull(*((d, None) if sequences else (None, d)), None, "x" in wanted)
+        both = _Both(self.layer, self.layer._run(self._call(times), weights, along=partial(self._tangents, moved)))
+        gradient = both.pull(*self._cotangents(of, both.y, both.dy), "x" in wanted)
         states, x = gradient.states[: len(gradient.states) // 2], gradient.x
         if "x" in moved and x is not None:
             x = x[:, :, 0]
         constants = gradient.constants[: len(self.constants or ())]
         found = self._by_name(SimpleNamespace(states=states, constants=constants), x)
         return {name: found[name] if name in self.rows else gradient.weights[name] for name in wanted}
+
+    def _cotangents(self, of, y, dy) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the outputs and of their tangents, of the sum's tangent."""
+        if of is None:
+            return np.zeros_like(y), np.ones_like(y)
+        return _Sum(of, y.shape[1:], self.layer.dtype, self.row_form).curved(y, dy)
 
     def blocks(self, names: list[str], of) -> dict[str, dict[str, np.ndarray]]:
         """The second derivatives by each array, then by each; by what has rows not by weights then."""
@@ -283,15 +284,7 @@ class _Point:
         """The derivatives of the sum of the outputs, or of each entry of a function of them."""
         if of is not None and (found := self._forwards(names, of)) is not None:
             return found
-        outputs, pull = self.layer.vjp(**self._keywords())
-        y = outputs[0] if self.layer.return_state else outputs
-
-        def back(d):
-            cotangents = [d, *[None] * len(self.states)] if self.layer.return_state else d
-            found = pull(cotangents)
-            given = SimpleNamespace(states=_flat(found.initial_state), constants=found.constants)
-            return {**found.weights, **self._by_name(given, found.x)}
-
+        y, back = self._backwards()
         if of is None:
             found = self.turned(back(np.ones_like(y)))
             return {name: found[name] for name in names}
@@ -306,6 +299,17 @@ class _Point:
             of_rows = [d * (np.arange(rows) == r)[:, None] for r in range(rows)] if by_weight else [d]
             entries.append([back(total.pull(y, one.reshape(value.shape))) for one in of_rows])
         return {name: self._stacked(name, entries, shape) for name in names}
+
+    def _backwards(self) -> tuple[np.ndarray, Callable]:
+        """The outputs, and from their cotangent to those of everything by name."""
+        outputs, pull = self.layer.vjp(**self._keywords())
+
+        def back(d):
+            found = pull([d, *[None] * len(self.states)] if self.layer.return_state else d)
+            given = SimpleNamespace(states=_flat(found.initial_state), constants=found.constants)
+            return {**found.weights, **self._by_name(given, found.x)}
+
+        return outputs[0] if self.layer.return_state else outputs, back
 
     def _forwards(self, names, of) -> dict[str, np.ndarray] | None:
         """What `slopes` gives of a function, a direction at a time; None where its entries are fewer."""
@@ -341,10 +345,8 @@ class _Point:
 
     def _along(self, moved, times) -> tuple[np.ndarray, np.ndarray]:
         """The outputs and their tangents, of so many copies of the rows in turn."""
-        result = self.layer._run(self._call(times), along=partial(self._tangents, moved))
-        both: Any = result.outputs if self.layer.return_sequences else result.last
-        y, dy = np.moveaxis(both, 2 if self.layer.return_sequences else 1, 0)
-        return y, dy
+        both = _Both(self.layer, self.layer._run(self._call(times), along=partial(self._tangents, moved)))
+        return both.y, both.dy
 
     def _stacked(self, name, entries, shape):
         """``(B, *value, *a)`` from the gradients of each entry of the value, for all rows at once or one by one."""
@@ -362,6 +364,87 @@ class _Point:
         x, initial_state, mask, training, constants, _ = self._call(1)
         more = {"initial_state": initial_state, "mask": mask, "training": training, "constants": constants}
         return {"sequences": x, **more}
+
+
+class _Both:
+    """The results of a layer's dual: outputs, their tangents, and from cotangents of both a gradient."""
+
+    def __init__(self, layer, result, shape=()):
+        self.sequences = not isinstance(layer, RNN) or layer.return_sequences
+        self._pull, self.layer, self.shape = result.pull, layer, shape
+        both: Any = result.outputs if self.sequences else result.last
+        self.axis, self._steps = (2 if self.sequences else 1), both.shape
+        self.y, self.dy = (self._shown(one) for one in np.moveaxis(both, self.axis, 0))
+
+    def _shown(self, steps):
+        return self.layer._given_back(steps, self.shape) if isinstance(self.layer, Memoryless) else steps
+
+    def pull(self, d, d_tangent, x: bool):
+        """A `Gradient` of the dual, with that of x if it is wanted."""
+        shape = (*self._steps[: self.axis], *self._steps[self.axis + 1 :])
+        both = np.stack([one.reshape(shape) for one in (d, d_tangent)], axis=self.axis)
+        return self._pull(*((both, None) if self.sequences else (None, both)), None, x)
+
+
+class _OfSequential(_Point):
+    """The same of layers with steps, one behind the other."""
+
+    def __init__(self, model: Sequential, x, call):
+        if call:
+            raise TypeError(f"expected nothing beside x for a Sequential, got {next(iter(call))!r}")
+        if not model.built:
+            raise ValueError(f"expected the model {model.name!r} to be built; call it first")
+        for layer in model.layers:
+            if not isinstance(layer, (RNN, Memoryless)) or getattr(layer, "return_state", False):
+                raise TypeError(f"expected recurrent layers, Dense and functions in a Sequential, got {layer!r}")
+        self.layer: Any = model
+        self.row_form, self.constants, self.states = False, None, ()
+        self.x = validation.numbers(x, "x").astype(model.dtype, copy=False)
+        self.rows, self.by_row = {"x": self.x.shape[1:]}, {"x": True}
+        self.weights = {name: array.shape for name, array in model.weights.items()}
+        self.shapes = self.weights | self.rows
+
+    def _passed(self, moved, wanted, times):
+        """The duals of all layers, from the first to the last."""
+        x, tangent, found = np.concatenate([self.x] * times), moved.get("x"), []
+        for i, layer in enumerate(self.layer.layers):
+            own = {n: moved[f"{i}/{n}"] for n in layer.weights if f"{i}/{n}" in moved}
+            asked = None if wanted is None else frozenset(n for n in layer.weights if f"{i}/{n}" in wanted)
+            if isinstance(layer, RNN):
+                along = partial(Tangents, tangent, None, None, own)
+                result = layer._run((x, None, None, False, None, None), asked, along=lambda _, along=along: along())
+            else:
+                result = layer._along(x, tangent, own, asked)
+            found.append(_Both(layer, result, x.shape))
+            x, tangent = found[-1].y, found[-1].dy
+        return found
+
+    def curved(self, moved, wanted, of, times: int = 1):
+        """See `_Point.curved`."""
+        passed = self._passed(moved, wanted, times)
+        d, d_tangent = self._cotangents(of, passed[-1].y, passed[-1].dy)
+        found: dict[str, np.ndarray] = {}
+        for i, both in reversed(list(enumerate(passed))):
+            gradient = both.pull(d, d_tangent, i > 0 or "x" in wanted)
+            found |= {f"{i}/{name}": array for name, array in gradient.weights.items() if f"{i}/{name}" in wanted}
+            if i > 0:
+                d, d_tangent = np.moveaxis(gradient.x, 2, 0)
+            elif "x" in wanted:
+                found["x"] = (gradient.x[:, :, 0] if "x" in moved else gradient.x).reshape(-1, *self.rows["x"])
+        return found
+
+    def _along(self, moved, times):
+        last = self._passed(moved, None, times)[-1]
+        return last.y, last.dy
+
+    def _backwards(self):
+        outputs, pull = self.layer.vjp(self.x)
+
+        def back(d):
+            found = pull(d)
+            return {**found.weights, "x": found.x}
+
+        return outputs, back
 
 
 class _OfLoop(_Point):

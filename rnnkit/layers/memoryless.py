@@ -14,6 +14,7 @@ from rnnkit.activations import activation
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.execution.execution import Execution, initial_states
+from rnnkit.execution.tangents import Tangents
 from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
@@ -58,6 +59,11 @@ class Memoryless(Layer):
         outputs = self._given_back(result.outputs, shape)
         return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
 
+    def _along(self, x, tangent, weights, wanted) -> Result:
+        """The results of the dual along a direction, see `Execution.along`: of the steps of x."""
+        moved = None if tangent is None else self._steps(tangent)
+        return self._execution.along(self._record(self._steps(x)), Tangents(moved, weights=weights), wanted)
+
     def _run(self, inputs, mask, gradient=False) -> tuple[tuple, Result]:
         """The shape of x, and the result of its steps."""
         x = validation.numbers(inputs, "x")
@@ -99,14 +105,16 @@ class Memoryless(Layer):
         return d.reshape(shape)
 
     def _execute(self, x, gradient) -> Result:
-        x = self._steps(x)
-        record = Record(
+        record = self._record(self._steps(x))
+        return self._execution.vjp(record) if gradient else self._execution.run(record)
+
+    def _record(self, x) -> Record:
+        return Record(
             x=validation.cast(x, self._execution.dtype),
             states=initial_states(self._execution.step, x.shape[0], self.dtype),
             weights=weights_now(self._cell._all_weights()),
             stream=x.stream if isinstance(x, DeviceArray) else 0,
         )
-        return self._execution.vjp(record) if gradient else self._execution.run(record)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""

@@ -199,6 +199,40 @@ def test_X26_jacobians_of_whole_calls(rng):
     np.testing.assert_allclose(slopes.sum(), pull(np.ones(10)).parameters["beta"], rtol=1e-10)
 
 
+def test_X26_of_layers_one_behind_the_other(rng):
+    """A loss of a Sequential: its Hessian times a direction is the slope of its gradient, and symmetric."""
+    layers = [rk.LSTM(3, return_sequences=True), rk.Dense(4, activation="tanh"), rk.GRU(2), rk.Dense(1)]
+    model = rk.Sequential(layers, seed=0, dtype="float64")
+    x = rng.normal(size=(3, 5, 2))
+    model(x)
+    weights = {name: np.array(array) for name, array in model.weights.items()}
+    names, of = [*weights, "x"], lambda y: np.sum((y - 1) ** 2, axis=-1)
+    one, other = ({n: unlike(array, rng) for n, array in (weights | {"x": x}).items()} for _ in range(2))
+
+    def slope(step):
+        for name, array in weights.items():
+            model.weights[name] = array + step * one[name]
+        y, pullback = model.vjp(x + step * one["x"])
+        found = pullback(2 * (y - 1))
+        return sum(np.vdot(found.weights[n], other[n]) for n in weights) + np.vdot(found.x, other["x"])
+
+    difference = (slope(1e-5) - slope(-1e-5)) / 2e-5
+    for name, array in weights.items():
+        model.weights[name] = array
+    along_one, along_other = (rk.hvp(model, x, d, by=names, of=of) for d in (one, other))
+    first, second = (sum(np.vdot(a[n], b[n]) for n in names) for a, b in ((one, along_other), (other, along_one)))
+    np.testing.assert_allclose(first, second, rtol=1e-9)
+    np.testing.assert_allclose(second, difference, rtol=1e-6)
+    assert rk.hessian(model, x, by="3/kernel", of=of).shape == (2, 1, 2, 1)
+    slopes = rk.jacobian(model, x, by=["3/bias", "x"], of=lambda y: y)
+    assert slopes["x"].shape == (3, 1, 5, 2)
+    np.testing.assert_allclose(slopes["3/bias"], 1.0)
+    dropping = rk.Sequential([rk.LSTM(2), rk.Dropout(0.5)])
+    dropping(x)
+    with pytest.raises(TypeError, match="Dense and functions in a Sequential"):
+        rk.hvp(dropping, x, x, by="x")
+
+
 def test_X26_rules_of_ones_own(rng):
     """A rule element by element is taken for tangents as well, and differentiated; another one is refused."""
 
@@ -282,6 +316,6 @@ def test_X26_what_does_not_fit_is_an_error_that_says_so(rng):
     ):
         with pytest.raises(ValueError, match=told):
             refused()
-    with pytest.raises(TypeError, match="recurrent layer or a loop"):
+    with pytest.raises(TypeError, match="recurrent layer, a loop"):
         rk.hessian(rk.Dense(2), x, by="kernel")
     np.testing.assert_array_equal(layer(x), y)
