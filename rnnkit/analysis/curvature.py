@@ -314,7 +314,8 @@ class _Point:
     def _forwards(self, names, of) -> dict[str, np.ndarray] | None:
         """What `slopes` gives of a function, a direction at a time; None where its entries are fewer."""
         rows, dtype = len(self.x), self.layer.dtype
-        y, _ = self._along({}, 1)
+        outputs = self.layer(**self._keywords())
+        y = outputs[0] if isinstance(outputs, tuple) else outputs
         total = _Sum(of, y.shape[1:], dtype, self.row_form)
         shape = total.traced.shapes[0]
         own = [name for name in names if name in self.weights]
@@ -436,6 +437,9 @@ class _OfSequential(_Point):
     def _along(self, moved, times):
         last = self._passed(moved, None, times)[-1]
         return last.y, last.dy
+
+    def _keywords(self):
+        return {"inputs": self.x}
 
     def _backwards(self):
         outputs, pull = self.layer.vjp(self.x)
