@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnkit.console import printable
 from rnnkit.forecast.command.report import ForecastReport
-from rnnkit.forecast.models.forecaster import Forecaster
+from rnnkit.forecast.models.trained import TrainedForecaster
 
 NOTES = """\
 MASE      MAE over the mean error of the naive forecast (seasonal, where there is a season) before the first origin
@@ -24,7 +24,7 @@ def notes(reports: list[ForecastReport]) -> str:
     words: dict[str, None] = {}  # each once, in order
     for report in reports:
         for model, forecast in report.forecasts.items():
-            own = FROM_SPREAD if isinstance(forecast.forecaster, Forecaster) else FROM_QUANTILES
+            own = FROM_QUANTILES if isinstance(forecast.forecaster, TrainedForecaster) else FROM_SPREAD
             words[own if report.test and model in report.test.bands else FROM_ERRORS] = None
     return NOTES.format(level=reports[0].level) + ",\n          or ".join(words)
 

@@ -20,11 +20,12 @@ from rnnkit.forecast.models.forecaster import (
     Ahead,
     Fitted,
     Forecaster,
+    checked_columns,
     checked_levels,
     forecast_in_blocks,
     in_blocks,
 )
-from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends, checked_columns
+from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.prepared import completed
 from rnnkit.forecast.models.theta import Theta
 from rnnkit.forecast.models.together import Progress, Together

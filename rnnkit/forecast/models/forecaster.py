@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
@@ -18,7 +18,7 @@ from rnnkit.forecast.data import frames, partitions
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History, UnfitSeries
-from rnnkit.forecast.data.panel import Panel
+from rnnkit.forecast.data.panel import column
 from rnnkit.forecast.display import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, small_multiples
 from rnnkit.forecast.scoring.validation import cross_validation
@@ -55,12 +55,20 @@ class Forecaster(saving.Savable):
     past_covariates: Sequence[str] = ()  # columns of a table that it reads, known up to now
     future_covariates: Sequence[str] = ()  # and known ahead
     reads_covariates = False
+    _reads_arrays = False  # whether it takes what is known up to now as arrays too
+    _stays_positive = True  # whether positive series have no forecast below 0
+    _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits it to what Dask has
+    _usual_quantiles: Any = (0.1, 0.5, 0.9)
 
     def __init__(self) -> None:
         self._history: History | None = None
         self._model: dict[str, np.ndarray] = {}
         self._panel: dict[str, np.ndarray] = {}
         self._partitions: Any = None  # in the place of a history: series in partitions of Dask
+
+    @property
+    def _usual_h(self) -> int:
+        return 1
 
     @property
     def name(self) -> str:
@@ -70,6 +78,7 @@ class Forecaster(saving.Savable):
     def fit(
         self,
         y: Array,
+        x: Array = None,
         *,
         static: Any = None,
         id: Any = "unique_id",
@@ -88,6 +97,9 @@ class Forecaster(saving.Savable):
             with a row for each series and step, and a Series of either. Or a dask DataFrame, or a list of tables of
             pandas or of delayed ones: models that fit each series by itself do so in `predict`, a partition at a time;
             others learn from all partitions now, on the workers.
+        x : array_like (T,) or (T, F), or list of array_like, optional
+            What else is known at each step of arrays, for a model with a horizon; what is known ahead, a calendar for
+            instance, goes in shifted by the lead. Columns of a table are named by `past_covariates`.
         static : table, optional
             What is known of each series as a whole, for a model that reads covariates: a row for each series, with the
             table's column of ids; numbers, or texts, each of which becomes a column of zeros and ones.
@@ -112,20 +124,22 @@ class Forecaster(saving.Savable):
         ImportError
             For a table where narwhals is missing (extra "tables").
         """
-        if (panels := partitions.handler_of(y, "panels")) is not None:
-            self._partitions = panels.fitted(self, y, static, frames.Columns(id, time, target), freq, progress)
+        handler = None if self._partitioned is None else partitions.handler_of(y, self._partitioned)
+        if handler is not None:
+            names = frames.Columns(id, time, target)
+            self._partitions = handler.fitted(self, y, x if static is None else static, names, freq, progress)
             return self
-        history = self._read(y, static, id=id, time=time, target=target, freq=freq)
+        history = self._read(y, x, static, id=id, time=time, target=target, freq=freq)
         with history.naming(), progress_bar(self._stages(history), self.name, 0 if progress else verbose) as bar:
             return self._refit(history, progress or bar.step)
 
-    def predict(self, h: int = 1, *, future: Any = None, level: Sequence[float] | float | None = None) -> Any:
+    def predict(self, h: int | None = None, *, future: Any = None, level: Sequence[float] | float | None = None) -> Any:
         """Forecast the steps after the series' ends.
 
         Parameters
         ----------
-        h : int
-            H, how many steps.
+        h : int, optional
+            H, how many steps; by default 1, or the horizon of a model that has one.
         future : table, or SeriesFrame of `read_table`, optional
             The columns of `future_covariates` at these steps: a row for each series and step, with the table's columns
             of ids and times.
@@ -151,6 +165,7 @@ class Forecaster(saving.Savable):
         ValueError
             For an `h` below 1, a level outside (0, 100), or a `future` that lacks a column, a series or a step.
         """
+        h = self._usual_h if h is None else h
         if self._partitions is not None:
             return self._partitions.predict(self, h, future, self.level if level is None else level)
         history = self._looking_ahead(h, future)
@@ -159,17 +174,17 @@ class Forecaster(saving.Savable):
         columns = self._columns(history, h, level)
         return self._out(columns, alone=level is None)
 
-    def predict_quantiles(self, h: int = 1, quantiles: Sequence[float] = (0.1, 0.5, 0.9), *, future: Any = None) -> Any:
+    def predict_quantiles(
+        self, h: int | None = None, quantiles: Sequence[float] | None = None, *, future: Any = None
+    ) -> Any:
         """Forecast quantiles of the steps after the series' ends.
 
         Parameters
         ----------
-        h : int
-            H, how many steps.
-        quantiles : sequence of float in (0, 1)
-            Q of them.
-        future
-            As `predict` takes it.
+        h, future
+            As `predict` takes them.
+        quantiles : sequence of float in (0, 1), optional
+            Q of them; by default 0.1, 0.5 and 0.9, or those that a network has learned.
 
         Returns
         -------
@@ -177,6 +192,8 @@ class Forecaster(saving.Savable):
             Along Q as `quantiles` are; they never cross. For a table, a table with the columns ``Model-q0.1`` and so
             on.
         """
+        h = self._usual_h if h is None else h
+        quantiles = self._usual_quantiles if quantiles is None else quantiles
         asked = np.atleast_1d(real(quantiles, "quantiles").astype(np.float64))
         if asked.ndim != 1 or not asked.size or not ((asked > 0) & (asked < 1)).all():
             raise ValueError(f"expected quantiles between 0 and 1, got {quantiles!r}")
@@ -188,13 +205,13 @@ class Forecaster(saving.Savable):
             return self._out(dict(zip(self._quantile_names(asked), found, strict=True)))
         return found[:, 0] if history.single else found
 
-    def update(self, y: Array) -> Self:
+    def update(self, y: Array, x: Array = None) -> Self:
         """Append values to every series; what was fitted stays.
 
         Parameters
         ----------
-        y
-            As `fit` took it: as many series, arrays in the same order, NaN for a gap.
+        y, x
+            As `fit` took them: as many series, arrays in the same order, NaN for a gap.
 
         Raises
         ------
@@ -208,28 +225,47 @@ class Forecaster(saving.Savable):
                 renewed = self._with_covariates(renewed, covariates.static, covariates.names)
             self._history = renewed
             return self
-        old, more = _rows(history.values, history.lengths), _more(history, y)
-        panel = Panel([np.concatenate([a, b]) for a, b in zip(old, more, strict=True)])
-        self._history = History(panel.values, panel.lengths, history.single)
+        longer = _longer(history, history.values, _more(history, y))
+        more = [] if x is None else [column(one, "x", 2) for one in _listed(history, x)]
+        check_features(max((one.shape[1] for one in more), default=0), history.beside.shape[2])
+        x = _longer(history, history.beside, more) if more else None
+        self._history = History.of(longer, x)._replace(single=history.single)
         return self
 
     def forecast(
-        self, y: Array, h: int = 1, *, future: Any = None, level: Sequence[float] | float | None = None, **names: Any
+        self,
+        y: Array,
+        h: int | None = None,
+        *,
+        future: Any = None,
+        level: Sequence[float] | float | None = None,
+        **given: Any,
     ) -> Any:
         """Forecast other series; this forecaster stays as it is.
 
+        `GlobalRNN` fits their smoothing parameters, `ESN` and `TrainedForecaster` nothing; the others are fitted anew.
+
         Parameters
         ----------
-        y, **names
-            As `fit` takes them.
+        y, **given
+            As `fit` takes them. For a model with a horizon, the series that were fitted, from the same first step up
+            to the point to forecast from: trends and spreads go on to hold. With ``rescale=True`` any series, whose
+            trends and spreads are measured.
         h, future, level
             As `predict` takes them.
 
         Returns
         -------
         As of `predict`.
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit`, for a model that is not fitted anew.
+        ValueError
+            As `fit` and `predict` raise it.
         """
-        return self.copy().fit(y, **names).predict(h, future=future, level=level)
+        return self._of(y, **given).predict(h, future=future, level=level)
 
     def cross_validation(
         self,
@@ -305,7 +341,9 @@ class Forecaster(saving.Savable):
         return type(self)(**self._settings())
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._settings().items())})"
+        usual = type(self)()._settings()
+        given = (f"{name}={value!r}" for name, value in self._settings().items() if value != usual[name])
+        return f"{type(self).__name__}({', '.join(given)})"
 
     def _facts(self):
         if (history := self._history) is None:
@@ -347,11 +385,26 @@ class Forecaster(saving.Savable):
     def _ahead_of(self, history: History, h: int) -> Ahead:
         return forecast_in_blocks(self._ahead, history, self._model, h)
 
+    def _at_origin(self, history: History, progress: Callable[[str], None] | None = None, last: bool = False) -> Self:
+        """Come to an origin of a back-test, or to the `last` one, behind which nothing is known: read on, or fit."""
+        if self._history is None or last:
+            if progress is not None:
+                progress("fit")
+            return self._refit(history)
+        self._history = history
+        return self
+
+    def _of(self, y, **given) -> Self:
+        """One that goes on from other series."""
+        return self.copy().fit(y, **given)
+
     # Common
 
-    def _read(self, y, static=None, **names) -> History:
+    def _read(self, y, x=None, static=None, **names) -> History:
         """What a user gives, with the covariates that this model reads."""
-        return self._beside(History.of(y, **names, covariates=self._covariate_columns), static)
+        if x is not None and not self._reads_arrays:
+            raise ValueError(f"expected no x, as {self.name} reads no covariates in arrays; ESN does")
+        return self._beside(History.of(y, x, **names, covariates=self._covariate_columns), static)
 
     @property
     def _covariate_columns(self) -> list[str]:
@@ -466,8 +519,9 @@ class Forecaster(saving.Savable):
 
     def _bands(self, history: History, ahead: Ahead, probabilities) -> np.ndarray:
         found = self._quantiles(ahead, probabilities)
-        positive = history.positive[:, None]
-        return np.where(positive, np.maximum(found, 0.0), found)
+        if not self._stays_positive:
+            return found
+        return np.where(history.positive[:, None], np.maximum(found, 0.0), found)
 
     def _out(self, columns: dict[str, np.ndarray], alone: bool = False):
         """Columns ``(B, H)`` as the user's kind of table, or as arrays."""
@@ -537,6 +591,27 @@ def checked_levels(level) -> list[float]:
     return np.unique(levels).tolist()
 
 
+def checked_columns(past: Sequence[str], future: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names of covariates as lists.
+
+    Raises
+    ------
+    TypeError
+        For what is no list of names.
+    ValueError
+        For a name that comes twice.
+    """
+    found = []
+    for names, what in ((past, "past_covariates"), (future, "future_covariates")):
+        if isinstance(names, (str, Mapping)) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"expected {what} to be a list of names of columns; got {names!r}")
+        found.append(list(names))
+    both = [*found[0], *found[1]]
+    if twice := [name for name in both if both.count(name) > 1]:
+        raise ValueError(f"expected each covariate once; got {twice[0]!r} twice")
+    return found[0], found[1]
+
+
 def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
     """What `fit` finds in many series, a block of them at a time."""
     parts = []
@@ -567,14 +642,34 @@ def _rows(values, lengths) -> list[np.ndarray]:
     return [row[:length] for row, length in zip(values, lengths, strict=True)]
 
 
+def check_features(found: int, fitted: int) -> None:
+    """See that as many numbers stand beside a value as in `fit`.
+
+    Raises
+    ------
+    ValueError
+    """
+    if found != fitted:
+        raise ValueError(f"expected x with {fitted} features per step, as in fit; got {found}")
+
+
+def _longer(history: History, old, more) -> list[np.ndarray]:
+    """Rows up to each series' end, with what follows."""
+    return [np.concatenate([a, b]) for a, b in zip(_rows(old, history.lengths), more, strict=True)]
+
+
 def _more(history: History, y) -> list[np.ndarray]:
     """Values after the ends of series that are arrays."""
     if frames.is_frame(y):
         raise ValueError("expected arrays, as in fit; got a table")
-    more = [_one(part) for part in ([y] if history.single else y)]
+    more = [_one(part) for part in _listed(history, y)]
     if len(more) != len(history.lengths):
         raise ValueError(f"expected values for {len(history.lengths)} series, as in fit; got {len(more)}")
     return more
+
+
+def _listed(history: History, given) -> list:
+    return [given] if history.single else list(given)
 
 
 def _one(values) -> np.ndarray:

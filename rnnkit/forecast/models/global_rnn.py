@@ -9,16 +9,14 @@ import numpy as np
 
 from rnnkit.arguments import is_integer, number_from_zero, whole
 from rnnkit.callbacks.stages import progress_bar
-from rnnkit.docstrings import described_as
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
 from rnnkit.forecast.fitting.held_out import Ends, leads_of
-from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, checked_levels
+from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, checked_columns, checked_levels
 from rnnkit.forecast.models.prepared import completed
 from rnnkit.forecast.models.smoothed_network import LAYERS, SmoothedNetwork
 from rnnkit.forecast.models.together import Progress, Together
-from rnnkit.hints import Array
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
 _FURTHEST = 20.0  # a bound is at most this power of e away from its forecast
@@ -129,21 +127,7 @@ class GlobalRNN(Together):
         names = ("season", "leads", "past_covariates", "future_covariates", *_NETWORK, "level")
         return {name: getattr(self, name) for name in names}
 
-    @described_as(Together.forecast)
-    def forecast(
-        self, y: Array, h: int = 1, *, future: Any = None, level: Sequence[float] | float | None = None, **names: Any
-    ) -> Any:
-        """Forecast series that the networks were not trained on; this forecaster stays as it is.
-
-        Smoothing parameters of the series are fitted, the networks stay as they are.
-
-        Raises
-        ------
-        RuntimeError
-            Before `fit`.
-        ValueError
-            As `fit` and `predict` raise it.
-        """
+    def _of(self, y, **names):
         covariates, other = self._fitted_history().covariates, self.copy()
         static, progress, verbose = (names.pop(one, usual) for one, usual in _NOT_READ.items())
         history = History.of(y, **names, covariates=self._covariate_columns)
@@ -152,7 +136,7 @@ class GlobalRNN(Together):
         network = self._network()
         with progress_bar(network.epochs_to_adapt, self.name, 0 if progress else verbose) as bar:
             other._model = network.adapted(history, self._panel, progress or bar.step)
-        return other.predict(h, future=future, level=level)
+        return other
 
     def _learned(self, series: Blocks, progress: Progress = None):
         season = self._season_of(series)
@@ -218,24 +202,3 @@ def errors_in_spreads(ahead: Ahead, came) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         off = np.where(logarithms, np.log(np.where(logarithms, came / ahead.forecast, 1.0)), came - ahead.forecast)
         return off / ahead.spread
-
-
-def checked_columns(past: Sequence[str], future: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Names of covariates as lists.
-
-    Raises
-    ------
-    TypeError
-        For what is no list of names.
-    ValueError
-        For a name that comes twice.
-    """
-    found = []
-    for names, what in ((past, "past_covariates"), (future, "future_covariates")):
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"expected {what} to be a list of names of columns; got {names!r}")
-        found.append(list(names))
-    both = [*found[0], *found[1]]
-    if twice := [name for name in both if both.count(name) > 1]:
-        raise ValueError(f"expected each covariate once; got {twice[0]!r} twice")
-    return found[0], found[1]

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.forecast import saving
 from rnnkit.forecast.data.csv_files import InputError
+from rnnkit.forecast.data.history import History
 from rnnkit.forecast.models.echo_state import ESN
 from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.models.global_rnn import GlobalRNN
@@ -18,57 +19,19 @@ from rnnkit.forecast.models.known import KNOWN
 from rnnkit.forecast.models.together import Together
 from rnnkit.forecast.models.trained import TrainedForecaster
 
-LATER = 3  # epochs at the origins after the first
 
-
-class Refitted:
-    """An echo state network, whose readouts are solved anew at each origin."""
-
-    def __init__(self, forecaster: ESN):
-        self.forecaster = forecaster
-
-    def __call__(self, history, horizon: int) -> np.ndarray:
-        """The forecast ``(horizon,)``."""
-        return self.forecaster.fit(history).predict(horizon)
-
-
-class WarmStarted:
-    """A model that is trained before the first origin, and carried on from its weights at the later ones."""
-
-    def __init__(self, forecaster: TrainedForecaster, tell: Callable[[str], None] | None = None):
-        self.forecaster, self.tell, self.begun = forecaster, tell, False
-
-    def __call__(self, history, horizon: int) -> np.ndarray:
-        """Lower edge, median and upper edge ``(3, horizon)``."""
-        if self.begun:
-            epochs = min(LATER, self.forecaster.epochs)
-            self.forecaster.update(history, epochs=epochs, progress=self.tell)
-        else:
-            self.forecaster.fit(history, progress=self.tell)
-            self.begun = True
-        return self.forecaster.predict_quantiles(horizon)
-
-
-class FitOnceThenUpdate:
-    """A model that is fitted before the first origin, and then reads on with what it found."""
+class Contestant:
+    """A forecaster as a back-test takes it: it comes to one origin after the other."""
 
     def __init__(self, forecaster: Forecaster, level: float, tell: Callable[[str], None] | None = None):
-        self.forecaster, self.level, self.tell, self.known = forecaster, level, tell, 0
+        self.forecaster, self.level, self.tell = forecaster, level, tell
 
-    def __call__(self, history, horizon: int) -> np.ndarray:
-        """Lower edge, forecast and upper edge ``(3, horizon)``."""
-        if self.known:
-            self.forecaster.update(history[self.known :])
-        else:
-            if self.tell is not None:
-                self.tell("fit")
-            self.forecaster.fit(history)
-        self.known = len(history)
+    def __call__(self, history, horizon: int, last: bool = False) -> np.ndarray:
+        """Lower edge, forecast and upper edge ``(3, horizon)``, of an echo state network the forecast alone."""
+        self.forecaster._at_origin(History.of(history), self.tell, last)
+        if isinstance(self.forecaster, ESN):
+            return self.forecaster.predict(horizon)
         return banded(self.forecaster, horizon, self.level)
-
-    def forget(self) -> None:
-        """Fit anew the next time."""
-        self.known = 0
 
 
 def banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
@@ -104,37 +67,19 @@ def _class_at(place: str) -> type:
     return getattr(importlib.import_module(f"rnnkit.forecast.models.{module}"), name)
 
 
-def contestant(forecaster: Any, level: float, tell: Callable[[str], None] | None = None) -> Any:
-    """A forecaster as a back-test takes it.
-
-    Parameters
-    ----------
-    forecaster : ESN, TrainedForecaster or Forecaster
-    level : float
-        Of the bands that it has itself, in percent.
-    tell : callable, optional
-        Called with a text when it is fitted, and after each epoch of training.
-    """
-    if isinstance(forecaster, ESN):
-        return Refitted(forecaster)
-    if isinstance(forecaster, TrainedForecaster):
-        return WarmStarted(forecaster, tell)
-    return FitOnceThenUpdate(forecaster, level, tell)
-
-
-def model_name(forecaster: ESN | TrainedForecaster | Forecaster) -> str:
+def model_name(forecaster: Forecaster) -> str:
     """What the command line calls a forecaster."""
     if isinstance(forecaster, (TrainedForecaster, GlobalRNN)):
         return forecaster.layer
     return next(name for name, one in KNOWN.items() if isinstance(forecaster, _class_at(one.place)))
 
 
-def column_name(forecaster: ESN | TrainedForecaster | Forecaster) -> str:
+def column_name(forecaster: Forecaster) -> str:
     """What the columns of its forecasts are called in a file."""
     return KNOWN[model_name(forecaster)].column
 
 
-def read_kept(path) -> tuple[ESN | TrainedForecaster | Forecaster, saving.Saved]:
+def read_kept(path) -> tuple[Forecaster, saving.Saved]:
     """The fitted forecaster that a file holds, and all that the file says.
 
     Raises
@@ -149,7 +94,7 @@ def read_kept(path) -> tuple[ESN | TrainedForecaster | Forecaster, saving.Saved]
         raise InputError(f"{error}") from error
 
 
-def of_kept(path, saved: saving.Saved) -> ESN | TrainedForecaster | Forecaster:
+def of_kept(path, saved: saving.Saved) -> Forecaster:
     """The fitted forecaster of what a file says.
 
     Raises
