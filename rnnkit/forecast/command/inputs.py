@@ -133,7 +133,7 @@ def read_future(
     id, time = (name if name in header else None for name in (called.id, called.time))
     known = read_table(path, id, time, names[0], freq, dayfirst, decimal)
     try:
-        return frame.future_of(known, horizon, names)
+        return frame.future(known, horizon, names)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
 

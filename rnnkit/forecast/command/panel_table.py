@@ -42,14 +42,14 @@ def panel_scores(report: PanelReport) -> str:
     places = None
     for title, column in columns.items():
         means = {name: _known_mean(each) for name, each in report.scores(column).items()}
-        places = decimals(means["MAE"]) if places is None else places
-        held = [f"{means[band]:.0f} %" if not math.isnan(means[band]) else "" for band in bands]
+        places = decimals(means["mae"]) if places is None else places
+        held = [f"{mean:.0f} %" if not math.isnan(mean := means[f"coverage-{band}"]) else "" for band in bands]
         rows.append(
             (
                 title,
-                *(number_text(means[name], places) for name in ("MAE", "RMSE")),
-                number_text(means["sMAPE"], 1),
-                number_text(means["MASE"], 2),
+                *(number_text(means[name], places) for name in ("mae", "rmse")),
+                number_text(means["smape"], 1),
+                number_text(means["mase"], 2),
                 *held,
             )
         )
@@ -78,8 +78,8 @@ def _extremes(report) -> str:
     order, scores = report.from_best_to_worst(), report.scores(report.model.name)
     if len(order) < 2:
         return ""
-    by = "MASE" if np.isfinite(scores["MASE"]).any() else "MAE"
-    places = 2 if by == "MASE" else decimals(float(scores[by][order[-1]]))
+    by = "mase" if np.isfinite(scores["mase"]).any() else "mae"
+    places = 2 if by == "mase" else decimals(float(scores[by][order[-1]]))
     chosen = {"best": order[0], "median": order[(len(order) - 1) // 2], "worst": order[-1]}
     if len(order) == 2:
         del chosen["median"]
@@ -87,7 +87,7 @@ def _extremes(report) -> str:
         f"{word} {number_text(scores[by][place], places)} ({printable(series_name(report.frame, place))})"
         for word, place in chosen.items()
     ]
-    return f"{by} of {report.model.name}: {', '.join(named)}"
+    return f"{by.upper()} of {report.model.name}: {', '.join(named)}"
 
 
 def _notes(report) -> str:

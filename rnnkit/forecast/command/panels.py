@@ -19,7 +19,8 @@ from rnnkit.forecast.fitting.season import common_season
 from rnnkit.forecast.models.baselines import seasonal_naive
 from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.models.registry import forecaster_named, model_name
-from rnnkit.forecast.scoring.metrics import coverage_terms, percentage_terms
+from rnnkit.forecast.scoring.evaluation import naive_scales, scored
+from rnnkit.forecast.scoring.validation import Origins, windows
 
 BASELINE = "SeasonalNaive"
 
@@ -75,54 +76,24 @@ class PanelReport:
         return next(iter(self.models.values()))
 
     def scores(self, column: str) -> dict[str, np.ndarray]:
-        """MAE, RMSE, sMAPE, MASE and the share in each band, in percent, of each series ``(B,)``.
-
-        Means over the leads of all windows; NaN for a series that is in none. MASE has the mean error of the seasonal
-        naive forecast before the first origin below it.
-        """
-        count = len(self.frame)
-        off = self._gathered(lambda window: window.actual - window.columns[column])
-        error = _mean(np.abs(off))
+        """Each metric of `evaluate` for each series ``(B,)``, over all windows; NaN for a series that is in none."""
         found = {
-            "MAE": error,
-            "RMSE": np.sqrt(_mean(off**2)),
-            "sMAPE": _mean(self._gathered(lambda w: percentage_terms(w.actual, w.columns[column]))),
-            "MASE": error / self._scales(),
+            name: np.concatenate([w.columns[name].ravel() for w in self.windows]) for name in self.windows[0].columns
         }
-        for level in self.levels:
-            edges = [f"{column}-{edge}-{level:g}" for edge in ("lo", "hi")]
-            if edges[0] in self.windows[0].columns:
-                inside = self._gathered(lambda w, e=edges: coverage_terms(w.actual, *(w.columns[name] for name in e)))
-                found[f"{level:g}"] = _mean(inside)
-            else:
-                found[f"{level:g}"] = np.full(count, np.nan)
-        return found
+        actual = np.concatenate([one.actual.ravel() for one in self.windows])
+        codes = np.concatenate([np.repeat(one.series, self.horizon) for one in self.windows])
+        first = self.frame.timelines.lengths.copy()
+        for window in self.windows[::-1]:
+            first[window.series] = window.origins
+        scales = naive_scales([values[:end] for values, end in zip(self.frame.series, first, strict=True)], self.season)
+        return scored(codes, len(self.frame), actual, found, column, [f"{one:g}" for one in self.levels], scales)
 
     def from_best_to_worst(self) -> np.ndarray:
         """Places of the series that were tested, by the first model's MASE, or MAE where no series has a MASE."""
         scores = self.scores(self.model.name)
-        by = scores["MASE"] if np.isfinite(scores["MASE"]).any() else scores["MAE"]
+        by = scores["mase"] if np.isfinite(scores["mase"]).any() else scores["mae"]
         order = np.argsort(by, kind="stable")
         return order[np.isfinite(by[order])]
-
-    def _gathered(self, terms) -> np.ndarray:
-        """What each window gives ``(R, H)``, as ``(B, W, H)``; NaN for a series that is not in it."""
-        found = np.full((len(self.frame), len(self.windows), self.horizon), np.nan)
-        for place, window in enumerate(self.windows):
-            found[window.series, place] = terms(window)
-        return found
-
-    def _scales(self) -> np.ndarray:
-        """The mean error of the seasonal naive forecast before each series' first origin ``(B,)``; NaN for 0."""
-        first = self.frame.timelines.lengths.copy()
-        for window in self.windows[::-1]:
-            first[window.series] = window.origins
-        scales = np.full(len(first), np.nan)
-        for place, (values, end) in enumerate(zip(self.frame.series, first, strict=True)):
-            apart = np.abs(values[self.season : end] - values[: max(end - self.season, 0)])
-            if not np.isnan(apart).all():
-                scales[place] = np.nanmean(apart)
-        return np.where(scales > 0, scales, np.nan)
 
 
 def check_panel(frame: SeriesFrame, path, horizon: int, windows: int | None) -> None:
@@ -198,29 +169,22 @@ def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]
 
     A model is fitted at the first origin, and reads on from there with what it found.
     """
-    history, h = History.of_frame(report.frame), report.horizon
-    fitted: dict[str, Forecaster] = {}
-    before = np.zeros(0, np.int64)
-    for number in range(report.asked, 0, -1):
-        ends = history.lengths - number * h
-        rows = np.flatnonzero(ends > _first(history))
-        if not len(rows):
-            continue
-        ends = ends[rows]
-        columns: dict[str, np.ndarray] = {}
-        for name, model in report.models.items():
-            what = f"{model.name}, window {report.asked - number + 1} of {report.asked}"
-            said = partial(_tell, progress, what)
-            progress.tell(what)
-            known = model._beside(history).until(rows, ends)
-            if not np.array_equal(rows, before):
-                fitted[name] = model.copy()._refit(known, said)
-            columns |= fitted[name]._columns(known, h, report.levels)
-            progress()
+    if not report.asked:
+        return
+    history, h, models = History.of_frame(report.frame), report.horizon, list(report.models.values())
+    origins = Origins.of(history, h, report.asked, None)
+
+    def fit(model: Forecaster, known: History, window: int) -> Forecaster:
+        what = f"{model.name}, window {window + 1} of {report.asked}"
+        progress.tell(what)
+        return model.copy()._refit(known, partial(_tell, progress, what))
+
+    each = windows(models, history, origins, origins.changed, fit, level=report.levels, done=progress.step)
+    for window, rows, columns in each:
+        ends = origins.ends[window, rows]
         past = [values[:end] for values, end in zip(history.values[rows], ends, strict=True)]
         columns[BASELINE] = np.array([seasonal_naive(one, h, report.season) for one in past])
         actual = np.take_along_axis(history.values[rows], ends[:, None] + np.arange(h), axis=1)
-        before = rows
         yield Window(rows, ends, actual, columns)
 
 
@@ -329,10 +293,3 @@ def keep(path, report: PanelReport) -> None:
 def _first(history: History) -> np.ndarray:
     """The step of each series' first value ``(B,)``."""
     return np.argmax(~np.isnan(history.values), axis=1)
-
-
-def _mean(terms) -> np.ndarray:
-    """The mean ``(B,)`` of what is known of ``(B, W, H)``."""
-    known = ~np.isnan(terms)
-    counts = known.sum(axis=(1, 2))
-    return np.where(counts > 0, np.where(known, terms, 0.0).sum(axis=(1, 2)) / np.maximum(counts, 1), np.nan)

@@ -86,7 +86,7 @@ def _chosen(report, most) -> tuple[np.ndarray, np.ndarray | None]:
     """Places of series, evenly spread from the best to the worst, and what each one's MASE is."""
     if not report.windows:
         return np.arange(min(most, len(report.frame))), None
-    order, tested = report.from_best_to_worst(), report.scores(report.model.name)["MASE"]
+    order, tested = report.from_best_to_worst(), report.scores(report.model.name)["mase"]
     if len(order) < min(most, len(report.frame)):
         order = np.concatenate([order, np.setdiff1d(np.arange(len(report.frame)), order)])
     return order[np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).astype(int))], tested

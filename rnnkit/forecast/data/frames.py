@@ -192,18 +192,14 @@ class SeriesFrame:
         columns : mapping of str to list of ndarray (T,)
             An array for each series, as long as it is.
         """
-        lengths = self.timelines.lengths
-        starts = np.cumsum(lengths) - lengths
-        series = np.repeat(np.arange(len(self)), lengths)
-        flat = {name: np.concatenate(list(values)) for name, values in columns.items()}
-        return self.rows(series, np.arange(len(series)) - starts[series], flat)
+        return self.rows(*self._every_step, {name: np.concatenate(list(values)) for name, values in columns.items()})
 
-    def future(self, frame: Any, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def future(self, data: Any, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Covariates that are known ahead.
 
         Parameters
         ----------
-        frame : DataFrame
+        data : DataFrame, or SeriesFrame
             A row for each series and step of the horizon, with the columns of ids and times that the table had; other
             rows and columns are left aside.
         horizon : int
@@ -220,84 +216,8 @@ class SeriesFrame:
         ValueError
             If a column, a series, a step or a value is lacking, with its name, or if a row comes twice.
         """
-        from rnnkit.forecast.data import native_tables
-
-        what = "the table of the future"
-        table = native_tables.opened(frame, what)
-        needed = [name for name in (self.names.id if self._has_ids else None, self.names.time, *names) if name]
-        native_tables.check_columns(table, needed, what)
-        codes, leads, _ = self._leads(table, what)
-        return self._known_ahead(codes, leads, horizon, {name: native_tables.numbers(table, name) for name in names})
-
-    def came(self, data: Any, horizon: int) -> np.ndarray:
-        """What came in the steps after each series' end ``(B, H)``; NaN where a table says nothing.
-
-        Parameters
-        ----------
-        data : DataFrame, or SeriesFrame
-            Rows before these steps or after them, and of other series, are left aside.
-        horizon : int
-            H
-
-        Raises
-        ------
-        ValueError
-            If a column is lacking, or a row comes twice.
-        """
-        target = self.names.target
-        if isinstance(data, SeriesFrame):
-            codes, leads = self._leads_of(data)
-            values = np.concatenate(data.series)
-        else:
-            from rnnkit.forecast.data import native_tables
-
-            what = "the table of what came"
-            table = native_tables.opened(data, what)
-            native_tables.check_columns(table, [*([self.names.id] * self._has_ids), self.names.time, target], what)
-            codes, leads, _ = self._leads(table, what)
-            values = native_tables.numbers(table, target)
-        rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
-        place = codes[rows] * horizon + leads[rows]
-        if len(np.unique(place)) < len(place):
-            series, lead = divmod(int(np.argmax(np.bincount(place) > 1)), horizon)
-            raise ValueError(
-                f"expected one row for each step that came; got {self._time_ahead(series, lead)} of "
-                f"{self.label(series)} twice"
-            )
-        found = np.full(len(self) * horizon, np.nan)
-        found[place] = values[rows]
-        return found.reshape(len(self), horizon)
-
-    def future_of(self, other: SeriesFrame, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """As `future`, of a table that was read."""
-        columns = {other.names.target: other.series, **other.covariates}
-        if lacking := [name for name in names if name not in columns]:
-            raise ValueError(
-                f"expected the columns {', '.join(names)} in the table of the future; got no {lacking[0]!r}"
-            )
-        codes, leads = self._leads_of(other)
-        return self._known_ahead(codes, leads, horizon, {name: np.concatenate(columns[name]) for name in names})
-
-    def _leads_of(self, other: SeriesFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Of each row of another table that was read, what `_leads` says."""
-        places = {str(one): place for place, one in enumerate(self.ids)}  # numbers in one file are text in another
-        codes = np.repeat([places.get(str(one), -1) for one in other.ids], other.timelines.lengths)
-        starts = np.cumsum(other.timelines.lengths) - other.timelines.lengths
-        series = np.repeat(np.arange(len(other)), other.timelines.lengths)
-        times = other.timelines.at(series, np.arange(len(series)) - starts[series])
-        if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
-            raise ValueError(f"expected times such as {text(self.timelines.first[0])}; got {text(times[0])}")
-        leads = np.full(len(codes), -1)
-        ours = codes >= 0
-        steps = self.timelines.steps(codes[ours], times[ours])
-        leads[ours] = np.where(steps < 0, -1, steps - self.timelines.lengths[codes[ours]])
-        return codes, leads
-
-    def _known_ahead(self, codes, leads, horizon, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Columns ``(B, H)`` out of rows, of which each says its series and how many steps ahead it is."""
         horizon = whole(horizon, "horizon", 1)
-        rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
-        place = codes[rows] * horizon + leads[rows]
+        place, columns = self._after(data, "the table of the future", horizon, names)
         counts = np.bincount(place, minlength=len(self) * horizon)
         if (counts != 1).any():
             series, lead = divmod(int(np.argmax(counts != 1)), horizon)
@@ -309,7 +229,7 @@ class SeriesFrame:
         found = {}
         for name, column in columns.items():
             values = np.empty(len(self) * horizon)
-            values[place] = column[rows]
+            values[place] = column
             if not np.isfinite(values).all():
                 series, lead = divmod(int(np.argmin(np.isfinite(values))), horizon)
                 raise ValueError(
@@ -318,6 +238,71 @@ class SeriesFrame:
                 )
             found[name] = values.reshape(len(self), horizon)
         return found
+
+    def came(self, data: Any, horizon: int) -> np.ndarray:
+        """What came in the steps after each series' end ``(B, H)``; NaN where a table says nothing.
+
+        Rows of `data`, a DataFrame or SeriesFrame, before these steps or after them, and of other series, are left
+        aside.
+
+        Raises
+        ------
+        ValueError
+            If a column is lacking, or a row comes twice.
+        """
+        target = self.names.target
+        place, columns = self._after(data, "the table of what came", horizon, [target])
+        if len(np.unique(place)) < len(place):
+            series, lead = divmod(int(np.argmax(np.bincount(place) > 1)), horizon)
+            raise ValueError(
+                f"expected one row for each step that came; got {self._time_ahead(series, lead)} of "
+                f"{self.label(series)} twice"
+            )
+        found = np.full(len(self) * horizon, np.nan)
+        found[place] = columns[target]
+        return found.reshape(len(self), horizon)
+
+    def _after(self, data, what: str, horizon: int, names) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Rows of another table within the horizon: places in ``(B, H)``, and these columns."""
+        if isinstance(data, SeriesFrame):
+            known = {data.names.target: data.series, **data.covariates}
+            if lacking := [name for name in names if name not in known]:
+                raise ValueError(f"expected the columns {', '.join(names)} in {what}; got no {lacking[0]!r}")
+            columns = {name: np.concatenate(known[name]) for name in names}
+            codes, leads = self._leads_of(data)
+        else:
+            from rnnkit.forecast.data import native_tables
+
+            table = native_tables.opened(data, what)
+            native_tables.check_columns(table, [*([self.names.id] * self._has_ids), self.names.time, *names], what)
+            codes, leads, _ = self._leads(table, what)
+            columns = {name: native_tables.numbers(table, name) for name in names}
+        rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
+        return codes[rows] * horizon + leads[rows], {name: column[rows] for name, column in columns.items()}
+
+    def _leads_of(self, other: SeriesFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Of each row of another table that was read, what `_leads` says."""
+        places = {str(one): place for place, one in enumerate(self.ids)}  # numbers in one file are text in another
+        series, steps = other._every_step
+        times = other.timelines.at(series, steps)
+        codes = np.array([places.get(str(one), -1) for one in other.ids])[series]
+        return codes, self._leads_at(codes, times, "")
+
+    def _leads_at(self, codes, times, where: str) -> np.ndarray:
+        """How many steps after the last one times are; negative where a time is none of the future."""
+        if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
+            raise ValueError(f"expected times{where} such as {text(self.timelines.first[0])}; got {text(times[0])}")
+        leads, ours = np.full(len(codes), -1), codes >= 0
+        steps = self.timelines.steps(codes[ours], times[ours])
+        leads[ours] = np.where(steps < 0, -1, steps - self.timelines.lengths[codes[ours]])
+        return leads
+
+    @property
+    def _every_step(self) -> tuple[np.ndarray, np.ndarray]:
+        """The series and the step of all rows."""
+        lengths = self.timelines.lengths
+        series = np.repeat(np.arange(len(self)), lengths)
+        return series, np.arange(len(series)) - (np.cumsum(lengths) - lengths)[series]
 
     def _time_ahead(self, series: int, lead: int) -> str:
         return text(self.timelines.at(np.array([series]), self.timelines.lengths[series] + lead)[0])
@@ -432,18 +417,9 @@ class SeriesFrame:
 
         The series is -1 where it isn't one of these; the steps are negative where the time is none of the future.
         """
-        codes = self._places(table)
-        ours = codes >= 0
-        times = self.kind.times_of(table, self.names.time, self.wall)
-        if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
-            raise ValueError(
-                f"expected times in column {self.names.time!r} of {what} as in the table of series, "
-                f"such as {text(self.timelines.first[0])}; got {text(times[0])}"
-            )
-        leads = np.full(len(codes), -1)
-        steps = self.timelines.steps(codes[ours], times[ours])
-        leads[ours] = np.where(steps < 0, -1, steps - self.timelines.lengths[codes[ours]])
-        return codes, leads, times
+        codes, times = self._places(table), self.kind.times_of(table, self.names.time, self.wall)
+        where = f" in column {self.names.time!r} of {what} as in the table of series,"
+        return codes, self._leads_at(codes, times, where), times
 
     @property
     def _has_ids(self) -> bool:
