@@ -36,39 +36,17 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class PanelReport:
-    """Several series, looked at.
-
-    Attributes
-    ----------
-    frame : SeriesFrame
-    season : int
-        1 for none.
-    horizon : int
-        H
-    levels : list of float
-        Of the bands, in percent.
-    models : dict of str to Forecaster
-        By name on the command line, the one first that was asked for first.
-    asked : int
-        Windows of the cross-validation that were asked for.
-    windows : list of Window
-        Those that are done, the earliest first.
-    columns : dict of str to ndarray (B, H)
-        Forecasts beyond the end and the edges of their bands, by the names of a table's columns; empty before there
-        are any.
-    future : dict of str to ndarray (B, H)
-        Covariates that are known ahead.
-    """
+    """Several series, looked at."""
 
     frame: SeriesFrame
-    season: int
+    season: int  # 1 for none
     horizon: int
-    levels: list[float]
-    models: dict[str, Forecaster]
-    asked: int
-    windows: list[Window]
-    columns: dict[str, np.ndarray]
-    future: dict[str, np.ndarray] = field(default_factory=dict)
+    levels: list[float]  # of the bands, in percent
+    models: dict[str, Forecaster]  # by name on the command line, the one first that was asked for first
+    asked: int  # windows of the cross-validation that were asked for
+    windows: list[Window]  # those that are done, the earliest first
+    columns: dict[str, np.ndarray]  # (B, H), forecasts and edges beyond the end; empty before there are any
+    future: dict[str, np.ndarray] = field(default_factory=dict)  # (B, H), covariates that are known ahead
 
     @property
     def model(self) -> Forecaster:
@@ -97,12 +75,7 @@ class PanelReport:
 
 
 def check_panel(frame: SeriesFrame, path, horizon: int, windows: int | None) -> None:
-    """See that series are long enough.
-
-    Parameters
-    ----------
-    windows : int, optional
-        Of the cross-validation. By default one, of the series that are long enough.
+    """See that the longest series is long enough, and where `windows` are asked for, all series.
 
     Raises
     ------
@@ -116,14 +89,13 @@ def check_panel(frame: SeriesFrame, path, horizon: int, windows: int | None) -> 
             f"{path}: a horizon of {horizon} needs a series of more than {horizon} steps; the longest, "
             f"{frame.label(longest)}, has {lengths[longest]}"
         )
-    if windows:
-        needed = horizon * windows
-        if (lengths <= needed).any():
-            place = int(np.argmax(lengths <= needed))
-            raise InputError(
-                f"{path}: --cross-validate {windows} with a horizon of {horizon} needs more than {needed} steps "
-                f"of {frame.label(place)}; it has {lengths[place]}"
-            )
+    needed = horizon * (windows or 0)
+    if needed and (lengths <= needed).any():
+        place = int(np.argmax(lengths <= needed))
+        raise InputError(
+            f"{path}: --cross-validate {windows} with a horizon of {horizon} needs more than {needed} steps of "
+            f"{frame.label(place)}; it has {lengths[place]}"
+        )
 
 
 def begun(
@@ -131,37 +103,24 @@ def begun(
     names: Sequence[str],
     horizon: int,
     *,
-    windows: int = 1,
-    season: int | None = None,
-    levels: Sequence[float] = (80.0,),
-    seed: int | None = None,
-    units: int | None = None,
-    epochs: int | None = None,
-    future: Mapping[str, np.ndarray] | None = None,
+    windows: int,
+    season: int | None,
+    levels: Sequence[float],
+    future: Mapping[str, np.ndarray],
+    **settings: Any,
 ) -> PanelReport:
     """A report without anything yet; `cross_validated` and `forecast` fill it.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Keys of `KNOWN` that take several series.
-    season : int, optional
-        By default what the times say, or what most of the series show before the first origin.
-    units, epochs : int, optional
-        Of networks.
-    future : mapping of str to ndarray (B, H), optional
-        Covariates that are known ahead.
+    The season is by default what the times say, or what most of the series show before the first origin.
     """
     history = History.of_frame(frame)
     origins = history.lengths - windows * horizon
-    able = origins > _first(history)
     if season is None:
-        ends = np.where(able, origins, history.lengths)
+        ends = np.where(origins > np.argmax(~np.isnan(history.values), axis=1), origins, history.lengths)
         season = history.season or common_season(history.until(np.arange(len(frame)), ends).values, ends)
-    future = dict(future or {})
-    settings: dict[str, Any] = {"seed": seed, "units": units, "epochs": epochs, "future_covariates": list(future)}
+    settings |= {"horizon": horizon, "future_covariates": list(future), "level": levels[0]}
     models = {name: forecaster_named(name, season, **settings) for name in names}
-    return PanelReport(frame, season or 1, horizon, list(levels), models, windows, [], {}, future)
+    return PanelReport(frame, season or 1, horizon, list(levels), models, windows, [], {}, dict(future))
 
 
 def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]:
@@ -193,25 +152,17 @@ def forecast(report: PanelReport, progress: Progress) -> dict[str, np.ndarray]:
     history = History.of_frame(report.frame)
     columns: dict[str, np.ndarray] = {}
     for model in report.models.values():
-        progress.tell(f"{model.name}, all steps")
-        known = model._beside(history)
-        ahead = looking_ahead(known, model, report.future)
-        said = partial(_tell, progress, f"{model.name}, all steps")
-        columns |= model._refit(known, said)._columns(ahead, report.horizon, report.levels)
+        what = f"{model.name}, all steps"
+        progress.tell(what)
+        model._refit(model._beside(history), partial(_tell, progress, what))
+        ahead = model._looking_ahead(report.horizon, report.future if model.future_covariates else None)
+        columns |= model._columns(ahead, report.horizon, report.levels)
         progress()
     return columns
 
 
 def _tell(progress: Progress, what: str, more: str) -> None:
     progress.tell(f"{what}: {more}")
-
-
-def looking_ahead(history: History, model: Forecaster, future: Mapping[str, np.ndarray]) -> History:
-    """A history with what is known of the steps after it, as a model reads that."""
-    if history.covariates is None or not future:
-        return history
-    ahead = np.stack([future[name] for name in model.future_covariates], axis=2)
-    return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
 
 
 def forecast_kept(
@@ -223,22 +174,10 @@ def forecast_kept(
     levels: Sequence[float] | None = None,
     read_future: Callable[[int], dict[str, np.ndarray]] | None = None,
 ) -> PanelReport:
-    """Forecast beyond the ends of series with a forecaster that was fitted to them, without a fit.
+    """Forecast beyond the ends of series with a forecaster of the file `path`, without a fit.
 
-    Parameters
-    ----------
-    frame : SeriesFrame
-        The same series from the same first steps, in any order; they may have gone on since.
-    path : str or Path
-        Of the forecaster's file, for errors.
-    forecaster : Forecaster
-        Of the file.
-    saved : Saved
-        The rest of the file.
-    horizon, levels : optional
-        By default as they were when it was saved.
-    read_future : callable, optional
-        Gives what is known of so many steps ahead.
+    It was fitted to the same series from the same first steps, in any order; they may have gone on since. Horizon and
+    levels are by default as they were when it was saved. `read_future` gives what is known of so many steps ahead.
 
     Raises
     ------
@@ -264,21 +203,17 @@ def forecast_kept(
         )
     forecaster._model = {part: array[order] for part, array in forecaster._model.items()}
     history, covariates = History.of_frame(frame), forecaster._fitted_history().covariates
-    if covariates is not None:
-        try:
-            history = forecaster._with_covariates(history, covariates.static[order], covariates.names)
-        except ValueError as error:
-            raise InputError(f"the model in {path}: {error}") from None
     season = forecaster._panel.get("season", forecaster.season)  # type: ignore[attr-defined]
     chosen = list(levels or saved.series.get("levels") or forecaster.level)
     h = horizon or saved.series.get("horizon", 1)
-    future = {} if read_future is None else read_future(h)
-    history = looking_ahead(history, forecaster, future)
+    future = None if read_future is None else read_future(h)
     try:
-        forecaster._check_known_ahead(history, h)
-        columns = forecaster._columns(history, h, chosen)
+        if covariates is not None:
+            history = forecaster._with_covariates(history, covariates.static[order], covariates.names)
+        forecaster._history = history
+        columns = forecaster._columns(forecaster._looking_ahead(h, future), h, chosen)
     except ValueError as error:
-        raise InputError(f"{error}".replace("future=, a table", "--future, a file")) from None
+        raise InputError(f"the model in {path}: {error}".replace("future=, a table", "--future, a file")) from None
     return PanelReport(frame, int(season or 1), h, chosen, {model_name(forecaster): forecaster}, 0, [], columns)
 
 
@@ -288,8 +223,3 @@ def keep(path, report: PanelReport) -> None:
         saving.write(path, report.model, {"horizon": report.horizon, "levels": report.levels})
     except ValueError as error:  # of ids that can't be written
         raise InputError(str(error)) from None
-
-
-def _first(history: History) -> np.ndarray:
-    """The step of each series' first value ``(B,)``."""
-    return np.argmax(~np.isnan(history.values), axis=1)

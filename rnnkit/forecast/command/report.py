@@ -18,7 +18,7 @@ from rnnkit.forecast.models.baselines import naive, seasonal_naive
 from rnnkit.forecast.models.direct import DirectForecaster
 from rnnkit.forecast.models.echo_state import ESN
 from rnnkit.forecast.models.forecaster import Forecaster
-from rnnkit.forecast.models.known import TITLES, TRAINED
+from rnnkit.forecast.models.known import TITLES
 from rnnkit.forecast.models.registry import (
     Contestant,
     banded,
@@ -206,8 +206,7 @@ def backtest_and_forecast(
     asked = {}
     for name in models:
         told = None if tell is None else partial(_told, tell, f"{TITLES[name]} on {printable(series.name)}")
-        own = {"level": level / 100} if name in TRAINED else {}  # the bands that it learns
-        forecaster = forecaster_named(name, season, several=False, **settings, **own)
+        forecaster = forecaster_named(name, season, several=False, level=level, **settings)
         asked[TITLES[name]] = Contestant(forecaster, level, told)
     contest: dict[str, Model] = {**asked, NAIVE: naive}
     if season is not None:

@@ -13,7 +13,6 @@ from rnnkit.forecast.command.table import future, time_text
 from rnnkit.forecast.data.files import check_suffix, write_table
 from rnnkit.forecast.data.frames import Columns
 from rnnkit.forecast.data.series import InputError
-from rnnkit.forecast.models.registry import column_name
 
 
 def check_writable(path) -> None:
@@ -56,7 +55,7 @@ def write_forecasts(path, reports: list[ForecastReport]) -> None:
         names.pop() if len(names) == 1 else "time": np.concatenate(steps),
     }
     for model, forecast in reports[0].forecasts.items():
-        name, said = column_name(forecast.forecaster), [report.forecasts[model] for report in reports]
+        name, said = forecast.forecaster.name, [report.forecasts[model] for report in reports]
         for place, edge in enumerate(("", "-lo-", "-hi-")):
             column = f"{name}{edge}{reports[0].level:g}" if edge else name
             table[column] = _rounded(np.concatenate([one[place] for one in said]))

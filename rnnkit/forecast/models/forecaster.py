@@ -447,7 +447,7 @@ class Forecaster(saving.Savable):
         if not names:
             raise ValueError(f"expected no future=, as {self.name} has no future_covariates")
         assert history.frame is not None and history.covariates is not None
-        found = history.frame.future(future, h, names)
+        found = future if isinstance(future, dict) else history.frame.future(future, h, names)
         ahead = np.stack([found[name] for name in names], axis=2)
         return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
 

@@ -40,24 +40,28 @@ def banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
     return np.stack([said[f"{forecaster.name}{edge}"] for edge in (f"-lo-{level:g}", "", f"-hi-{level:g}")])
 
 
-def forecaster_named(name: str, season: int | None = None, *, several: bool = True, **settings: Any) -> Any:
-    """A forecaster by its name on the command line.
+def forecaster_named(
+    name: str, season: int | None = None, *, several: bool = True, level: float | None = None, **settings: Any
+) -> Any:
+    """A forecaster by its name on the command line, a key of `KNOWN`.
 
     Parameters
     ----------
-    name : str
-        A key of `KNOWN`.
     season : int, optional
         Steps of a season, none without.
     several : bool
         Whether it is for several series, or for one.
+    level : float, optional
+        Of the band, in percent, for one that learns it.
     **settings
         What it has no use for, and None, is left aside.
     """
-    kind = _class_at(KNOWN[name].of_several if several else KNOWN[name].place)
+    kind = _class_at((several and KNOWN[name].of_several) or KNOWN[name].place)
     if issubclass(kind, Together):
         season = season or 1  # else it would look for one
     given = settings | {"season": season, "layer": name}
+    if issubclass(kind, TrainedForecaster):
+        given["level"] = level
     takes = inspect.signature(kind).parameters
     return kind(**{one: value for one, value in given.items() if one in takes and value is not None})
 
@@ -72,11 +76,6 @@ def model_name(forecaster: Forecaster) -> str:
     if isinstance(forecaster, (TrainedForecaster, GlobalRNN)):
         return forecaster.layer
     return next(name for name, one in KNOWN.items() if isinstance(forecaster, _class_at(one.place)))
-
-
-def column_name(forecaster: Forecaster) -> str:
-    """What the columns of its forecasts are called in a file."""
-    return KNOWN[model_name(forecaster)].column
 
 
 def read_kept(path) -> tuple[Forecaster, saving.Saved]:

@@ -34,6 +34,7 @@ from rnnkit.optimizers import Adam
 from rnnkit.optimizers.schedules import CosineDecay
 
 LAYERS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "linear": None}
+_NAMES = {"gru": "GRU", "lstm": "LSTM", "rnn": "SimpleRNN", "linear": "Linear"}
 SEASONS = 1.5  # that the shortcut looks back over
 LAGS = 18  # that it looks back over where there is no season
 SETTINGS = (
@@ -162,6 +163,11 @@ class TrainedForecaster(DirectForecaster):
         self.seed: Any = np.random.SeedSequence().entropy if seed is None else int(seed)
         self.calibrate: bool = bool(calibrate)
         self.models = []
+
+    @property
+    def name(self) -> str:
+        """What its columns are called in a table: GRU, LSTM, SimpleRNN or Linear, by its layer."""
+        return _NAMES[self.layer]
 
     def _settings(self):
         return {name: getattr(self, name) for name in SETTINGS} | {"level": self._share}

@@ -214,7 +214,7 @@ def test_F9_what_stands_beside_values_may_be_columns_or_arrays(name, panel, tabl
     assert (arrays.predict() != MAKE[name]().fit(short).predict()).any()
     in_table = columns.fit(tabled.groupby("shop").head(-2), **NAMES)
     arrays.update([one[-2:] for one in panel], [one[-2:] for one in beside])
-    said = in_table.update(tabled.groupby("shop").tail(2)).predict(3)[name].to_numpy().reshape(3, 3)
+    said = in_table.update(tabled.groupby("shop").tail(2)).predict(3)[arrays.name].to_numpy().reshape(3, 3)
     np.testing.assert_array_equal(arrays.predict(3), said)
     np.testing.assert_array_equal(arrays.forecast(panel, x=beside), said)
     for model in (arrays, in_table):
