@@ -109,26 +109,12 @@ def write(path, forecaster: Savable, series: Mapping[str, Any] | None = None, ha
 
 
 def read(path) -> Saved:
-    """What `write` wrote.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged, another's, or holds something else.
-    """
+    """What `write` wrote; a ValueError for a file that is damaged, another's, or something else."""
     return of_file(path, *load_arrays(path))
 
 
 def of_file(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Saved:
-    """What a file that was read says of a forecaster.
-
-    Raises
-    ------
-    ValueError
-        If it holds something else.
-    """
+    """What a file that was read says of a forecaster; a ValueError if it holds something else."""
     if not isinstance(about.get("forecaster"), str):
         raise ValueError(f"expected a file of a fitted forecaster; {os.fspath(path)!r} holds something else")
     return Saved(
@@ -141,12 +127,6 @@ def of_file(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) ->
 
 
 def restored(path, saved: Saved, kind: type[Kind]) -> Kind:
-    """The forecaster of what was read.
-
-    Raises
-    ------
-    ValueError
-        If the file says or holds what doesn't go together.
-    """
+    """The forecaster of what was read; a ValueError if the file says or holds what doesn't go together."""
     with making(path):
         return kind._of_saved(saved)

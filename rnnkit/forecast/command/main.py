@@ -15,18 +15,10 @@ BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 2, 130, 141  # 128 + the signal's number, 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command.
+    """Run the command with these arguments, by default those of the process, and return its exit status.
 
-    Parameters
-    ----------
-    arguments : list of str, optional
-        Those of the process by default.
-
-    Returns
-    -------
-    int
-        0; 2 where the input can't be used, after one line on standard error; 130 after Ctrl-C; 141 where nobody reads
-        the output any more.
+    0; 2 where the input can't be used, after one line on standard error; 130 after Ctrl-C; 141 where nobody reads the
+    output any more.
     """
     # The matrices here are small, and BLAS threads that wait for a busy core cost more than they bring.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

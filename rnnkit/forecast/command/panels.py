@@ -77,10 +77,7 @@ class PanelReport:
 def check_panel(frame: SeriesFrame, path, horizon: int, windows: int | None) -> None:
     """See that the longest series is long enough, and where `windows` are asked for, all series.
 
-    Raises
-    ------
-    InputError
-        With the series that is too short.
+    An InputError names the series that is too short.
     """
     lengths = frame.timelines.lengths - [int(np.argmin(np.isnan(one))) for one in frame.series]  # from the first value
     longest = int(np.argmax(lengths))
@@ -176,13 +173,9 @@ def forecast_kept(
 ) -> PanelReport:
     """Forecast beyond the ends of series with a forecaster of the file `path`, without a fit.
 
-    It was fitted to the same series from the same first steps, in any order; they may have gone on since. Horizon and
-    levels are by default as they were when it was saved. `read_future` gives what is known of so many steps ahead.
-
-    Raises
-    ------
-    InputError
-        If the series are others.
+    It was fitted to the same series from the same first steps, in any order; they may have gone on since. An InputError
+    says that they are others. Horizon and levels are by default as they were when it was saved. `read_future` gives
+    what is known of so many steps ahead.
     """
     kept = forecaster._fitted_history().frame
     assert kept is not None

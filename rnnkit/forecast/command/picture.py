@@ -17,13 +17,7 @@ HISTORY, MODEL_COLOUR, FORECAST = HISTORY_COLOUR, ACTUAL_COLOUR, FORECAST_COLOUR
 
 
 def check_drawing(path) -> None:
-    """See, before the work, that a picture can be drawn.
-
-    Raises
-    ------
-    InputError
-        If matplotlib is missing, or can't write files of that kind.
-    """
+    """See, before the work, that a picture can be drawn; an InputError says why not."""
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:

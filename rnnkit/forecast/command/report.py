@@ -116,13 +116,7 @@ class ForecastReport:
 
 
 def check(series: Series, horizon: int, season: int | None = None, origins: int | None = None) -> None:
-    """See that a series is long enough.
-
-    Raises
-    ------
-    InputError
-        With the length that is needed, or if what there is consists of gaps.
-    """
+    """See that a series is long enough; an InputError says how long it has to be, or that it consists of gaps."""
     length = len(series.values)
     needed = needed_length(horizon, origins or LEAST_ORIGINS)
     while first_origin(needed) < max(2 * horizon + LEAST_VALUES + 20, 2 * (season or 1)):

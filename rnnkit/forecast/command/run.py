@@ -29,12 +29,9 @@ BUNDLED = (("sunspots.csv", 3), ("co2.csv", 12))  # file, horizon
 
 
 def forecast(options) -> str:
-    """Forecast the series of a file, and test the models on their past.
+    """Forecast the series of a file, and test the models on their past; an InputError says what is wrong.
 
-    Raises
-    ------
-    InputError
-        Whatever can be wrong is looked for before the work, not after it.
+    Whatever can be wrong is looked for before the work, not after it.
     """
     models, levels = _models(options), _levels(options)
     _check_together(options, models)

@@ -16,13 +16,7 @@ from rnnkit.forecast.data.series import InputError
 
 
 def check_writable(path) -> None:
-    """See, before the work, that a file can be written.
-
-    Raises
-    ------
-    InputError
-        If its folder is missing or may not be written to, or if it is a directory.
-    """
+    """See, before the work, that a file can be written; an InputError says why not."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a directory; expected the name of a file to write")
@@ -33,13 +27,7 @@ def check_writable(path) -> None:
 
 
 def check_table(path) -> None:
-    """See, before the work, that a table can be written.
-
-    Raises
-    ------
-    InputError
-        As `check_writable` and `check_suffix` do.
-    """
+    """See, before the work, that a table can be written, as `check_writable` and `check_suffix` do."""
     check_writable(path)
     check_suffix(path)
 

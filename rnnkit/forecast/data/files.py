@@ -127,13 +127,7 @@ def read_table(
 
 
 def check_suffix(path: Any) -> None:
-    """See that a table can be written to a file of this name.
-
-    Raises
-    ------
-    InputError
-        For the name of a workbook, and for Parquet without pyarrow.
-    """
+    """See that a table can be written to a file of this name: no workbook, and Parquet with pyarrow alone."""
     if Path(path).suffix.lower() in _WORKBOOKS:
         raise InputError(
             f"expected a name that ends in .csv, .csv.gz or .parquet; got {Path(path).name}: spreadsheets read CSV, "
@@ -267,13 +261,7 @@ def _from_parquet(path, given, freq) -> SeriesFrame:
 
 
 def require_pyarrow() -> tuple[Any, Any]:
-    """The modules pyarrow and pyarrow.parquet.
-
-    Raises
-    ------
-    InputError
-        If they, or narwhals, are missing.
-    """
+    """The modules pyarrow and pyarrow.parquet; an InputError if they, or narwhals, are missing."""
     try:
         import narwhals  # noqa: F401  (for what is read)
         import pyarrow

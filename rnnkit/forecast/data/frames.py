@@ -52,13 +52,7 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class FileTable:
-    """Makes tables that are dicts of columns.
-
-    Attributes
-    ----------
-    names : list
-        The id of each series.
-    """
+    """Makes tables that are dicts of columns, of series with these ids."""
 
     names: list
 
@@ -130,19 +124,10 @@ class SeriesFrame:
         return label(self.ids, series)
 
     def ahead(self, horizon: int, columns: Mapping[str, np.ndarray]) -> Any:
-        """A table of the steps after each series' last one.
+        """A table, of the library that was read, of the `horizon` steps after each series' last one.
 
-        Parameters
-        ----------
-        horizon : int
-            H
-        columns : mapping of str to ndarray (B, H)
-            What to say of each step.
-
-        Returns
-        -------
-        DataFrame of the same library
-            A row per series and step: id, time, and the columns in their order. Without a column of ids none goes out.
+        It has a row per series and step: id, time, and the columns, each given as ``(B, H)``, in their order. Without a
+        column of ids none goes out.
         """
         count, horizon = len(self), whole(horizon, "horizon", 1)
         return self._table(
@@ -152,23 +137,11 @@ class SeriesFrame:
         )
 
     def rows(self, series: Any, steps: Any, columns: Mapping[str, np.ndarray], cutoffs: Any = None) -> Any:
-        """A table of chosen steps, with what was observed there.
+        """A table, of the library that was read, of chosen steps, with what was observed there.
 
-        Parameters
-        ----------
-        series : array_like (R,) of int
-            Places in `ids`.
-        steps : array_like (R,) of int
-            From 0 at the beginning of each series.
-        columns : mapping of str to ndarray (R,)
-        cutoffs : array_like (R,) of int, optional
-            The last step that was known to each row's forecast.
-
-        Returns
-        -------
-        DataFrame of the same library
-            A row per step: id, time, cutoff if there are some, target (NaN in gaps and after a series' end), and the
-            columns in their order.
+        A row for each of R steps: id, time, cutoff if there are some, target (NaN in gaps and after a series' end), and
+        the columns ``(R,)`` in their order. `series` are places in `ids`; `steps` count from 0 at the beginning of each
+        series, as do the `cutoffs`, the last steps that were known to the rows' forecasts.
         """
         series, steps = np.asarray(series), np.asarray(steps)
         lengths = self.timelines.lengths
@@ -185,36 +158,15 @@ class SeriesFrame:
         return self._table(series, self.timelines.at(series, steps), found)
 
     def in_sample(self, columns: Mapping[str, Sequence[np.ndarray]]) -> Any:
-        """A table of all steps of all series.
-
-        Parameters
-        ----------
-        columns : mapping of str to list of ndarray (T,)
-            An array for each series, as long as it is.
-        """
+        """A table of all steps of all series; each column is an array ``(T,)`` for each series."""
         return self.rows(*self._every_step, {name: np.concatenate(list(values)) for name, values in columns.items()})
 
     def future(self, data: Any, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Covariates that are known ahead.
+        """Covariates ``(B, H)`` that are known ahead, by their names, out of a DataFrame or SeriesFrame.
 
-        Parameters
-        ----------
-        data : DataFrame, or SeriesFrame
-            A row for each series and step of the horizon, with the columns of ids and times that the table had; other
-            rows and columns are left aside.
-        horizon : int
-            H
-        names : sequence of str
-            The columns to read.
-
-        Returns
-        -------
-        dict of str to ndarray (B, H)
-
-        Raises
-        ------
-        ValueError
-            If a column, a series, a step or a value is lacking, with its name, or if a row comes twice.
+        It has a row for each series and step of the horizon, with the columns of ids and times that the table had;
+        other rows and columns are left aside. A ValueError names the column, series, step or value that is lacking, or
+        the row that comes twice.
         """
         horizon = whole(horizon, "horizon", 1)
         place, columns = self._after(data, "the table of the future", horizon, names)
@@ -242,13 +194,8 @@ class SeriesFrame:
     def came(self, data: Any, horizon: int) -> np.ndarray:
         """What came in the steps after each series' end ``(B, H)``; NaN where a table says nothing.
 
-        Rows of `data`, a DataFrame or SeriesFrame, before these steps or after them, and of other series, are left
-        aside.
-
-        Raises
-        ------
-        ValueError
-            If a column is lacking, or a row comes twice.
+        Rows of the DataFrame or SeriesFrame before these steps or after them, and of other series, are left aside. A
+        ValueError says that a column is lacking, or a row comes twice.
         """
         target = self.names.target
         place, columns = self._after(data, "the table of what came", horizon, [target])
@@ -308,19 +255,11 @@ class SeriesFrame:
         return text(self.timelines.at(np.array([series]), self.timelines.lengths[series] + lead)[0])
 
     def appended(self, data: Any) -> SeriesFrame:
-        """The series with what comes after them.
+        """The series with what comes after them in a DataFrame with the columns that the table had.
 
-        Parameters
-        ----------
-        data : DataFrame
-            Rows of these series after their last ones, with the columns that the table had. A series without a row
-            stays as it is; a step that is left out is a gap.
-
-        Raises
-        ------
-        ValueError
-            If a column or a value is lacking, for a series that isn't there, a time that is known already or is no
-            step of its series, and a row that comes twice.
+        A series without a row stays as it is; a step that is left out is a gap. A ValueError says that a column or a
+        value is lacking, and names a series that isn't there, a time that is known already or is no step of its series,
+        and a row that comes twice.
         """
         from rnnkit.forecast.data import native_tables
 
@@ -366,10 +305,7 @@ class SeriesFrame:
     def to_save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and JSON values that `of_saved` reads; values and covariates apart.
 
-        Raises
-        ------
-        ValueError
-            For ids that are neither strings nor integers.
+        A ValueError says that ids are neither strings nor integers.
         """
         if not all(type(one) in (str, int, type(None)) for one in self.ids):
             kind = next(type(one).__name__ for one in self.ids if type(one) not in (str, int))
@@ -392,13 +328,7 @@ class SeriesFrame:
 
     @classmethod
     def of_saved(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], series: list[Any]) -> SeriesFrame:
-        """The series of a table, as `to_save` gave them.
-
-        Raises
-        ------
-        ImportError
-            If the library that the table was of is missing.
-        """
+        """The series of a table, as `to_save` gave them; an ImportError if the library that it was of is missing."""
         names, ids, (unit, count, day, anchor) = Columns(*about["names"]), about["ids"], about["frequency"]
         if isinstance(count, list):
             count = np.timedelta64(*count)
@@ -475,35 +405,16 @@ def is_frame(data) -> bool:
 
 
 def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence[str] | None = None) -> SeriesFrame:
-    """Read a table of series.
+    """Read a table of series: a DataFrame or Series of pandas, polars, pyarrow, or another library of narwhals.
 
-    Parameters
-    ----------
-    data : DataFrame or Series of pandas, polars, pyarrow, or of another library that narwhals knows
-        A row per series and time, in any order. Without a column of ids it is one series. A Series of pandas has its
-        times in its index; any other column is numbered from 0.
-    names : Columns
-        What the columns of ids, times and values are called.
-    freq : int, str or timedelta, optional
-        How far it is from one step to the next, as pandas or polars writes it; by default as the times say. Rows that
-        are missing between are gaps.
-    covariates : sequence of str, optional
-        The other columns that are read; by default all of them.
+    It has a row per series and time, in any order. Without a column of ids it is one series. A Series of pandas has its
+    times in its index; any other column is numbered from 0. `freq` says how far it is from one step to the next, as
+    pandas or polars writes it; by default the times do. Rows that are missing between are gaps. `covariates` are the
+    other columns that are read; by default all.
 
-    Returns
-    -------
-    SeriesFrame
-
-    Raises
-    ------
-    ValueError
-        If the table is empty, lacks a column, or holds something else than numbers; for missing ids or times, times
-        that come twice or are no equal steps, series of different frequencies, infinite values, and a series without a
-        value.
-    TypeError
-        For what is no table.
-    ImportError
-        Without narwhals.
+    A ValueError says that the table is empty, lacks a column or holds something else than numbers, and names missing
+    ids or times, times that come twice or are no equal steps, series of different frequencies, infinite values, and a
+    series without a value. What is no table is a TypeError.
     """
     from rnnkit.forecast.data import native_tables
 
@@ -544,27 +455,12 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
 
 
 def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
-    """Read what is known of each series as a whole.
+    """Read what is known of each series as a whole: the names of S numbers, and their values ``(B, S)``.
 
-    Parameters
-    ----------
-    static : DataFrame
-        A row for each series, with the column of ids that the table of series has; other rows are left aside. A column
-        of text becomes one of zeros and ones for each text in it.
-    frame : SeriesFrame
-    known : sequence of str, optional
-        What these columns were called when they were read before; a text that is none of them gives zeros.
-
-    Returns
-    -------
-    names : list of str
-        S of them, ``column`` or ``column=text``.
-    values : ndarray (B, S) of float64
-
-    Raises
-    ------
-    ValueError
-        If a series is lacking or comes twice, a value is missing, or a column that is known is lacking.
+    The table has a row for each series, with the column of ids that the table of series has; other rows are left aside.
+    A column of text becomes one of zeros and ones for each text in it, named ``column=text``. `known` are the names
+    that were read before; a text that is none of them gives zeros. A ValueError says that a series is lacking or comes
+    twice, a value is missing, or a column that is known is lacking.
     """
     from rnnkit.forecast.data import native_tables
 
@@ -630,22 +526,10 @@ def assemble(
     fault: Callable[[int, int, str], Exception],
     wall: Callable[[], np.ndarray] | None = None,
 ) -> SeriesFrame:
-    """Series out of rows in any order.
+    """Series out of rows in any order; `codes` are the places of their ids.
 
-    Parameters
-    ----------
-    ids : list
-        B of them.
-    codes : ndarray (rows,) of int
-        The place of each row's id.
-    times, target : ndarray (rows,)
-    covariates : mapping of str to ndarray (rows,)
-    freq
-        As `read` takes it.
-    fault : callable
-        Makes an error of a row, a series and what is wrong.
-    wall : callable, optional
-        Gives the times on the clock of a time zone; `times` are in UTC then.
+    `fault` makes an error of a row, a series and what is wrong. `freq` is as `read` takes it. `wall` gives the times on
+    the clock of a time zone; `times` are in UTC then.
     """
     given = None if freq is None else frequencies.frequency(freq, times.dtype.kind == "M")
     order = _order(codes, times)

@@ -16,13 +16,7 @@ from rnnkit.forecast.data.panel import Panel
 
 
 class UnfitSeries(ValueError):
-    """A series that a model can't be fitted to.
-
-    Attributes
-    ----------
-    series : int
-        Its place.
-    """
+    """A series, by its place, that a model can't be fitted to."""
 
     def __init__(self, series: int, text: str):
         super().__init__(text)

@@ -21,12 +21,8 @@ class Panel(NamedTuple):
     def of(cls, y: Any, x: Any = None) -> Panel:
         """Read arrays: one series ``(T,)`` or several, and features for each step, ``(T,)`` or ``(T, F)`` each.
 
-        Raises
-        ------
-        ValueError
-            For another rank, other lengths, no series, an infinite value, or a series without a value.
-        TypeError
-            For what isn't numbers.
+        A ValueError names another rank, other lengths, no series, an infinite value, or a series without a value; what
+        isn't numbers is a TypeError.
         """
         for value, what in ((y, "y"), (x, "x")):
             if not isinstance(value, (list, tuple, np.ndarray)):

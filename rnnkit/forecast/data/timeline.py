@@ -22,13 +22,7 @@ _UNITS = {
 
 
 class UnequalSteps(ValueError):
-    """Times that don't lie on one frequency.
-
-    Attributes
-    ----------
-    series, row : int
-        Where this was seen first; the row counts through all series.
-    """
+    """Times that don't lie on one frequency, seen first at this series and row, which counts through all series."""
 
     def __init__(self, series: int, row: int, text: str):
         super().__init__(text)
@@ -73,13 +67,7 @@ class Frequency:
         return str(self.count)
 
     def at(self, first, days, steps) -> np.ndarray:
-        """The times that lie some steps after the first ones.
-
-        Parameters
-        ----------
-        first, days, steps : ndarrays that broadcast
-            The first times, the days of the month that they lie on, and numbers of steps.
-        """
+        """The times some steps after the first ones, on the days of the month that these lie on; all broadcast."""
         if self.unit == "time":
             return first + steps * self.count
         date = first.astype("datetime64[D]")
@@ -90,17 +78,7 @@ class Frequency:
         return (day + (first - date)).astype(first.dtype)
 
     def steps(self, first, days, times) -> tuple[np.ndarray, np.ndarray]:
-        """How many steps times lie after the first ones, and which of them lie on a step.
-
-        Parameters
-        ----------
-        first, days, times : ndarray (rows,)
-
-        Returns
-        -------
-        steps : ndarray (rows,) of int64
-        exact : ndarray (rows,) of bool
-        """
+        """How many steps times lie after the first ones, and which of them lie on a step ``(rows,)``."""
         if self.unit == "time":
             return _whole(times - first, self.count)
         if self.unit == "month":
@@ -206,13 +184,7 @@ class Timelines(Sequence[Timeline]):
         return Timeline(self.name, self.at(series, np.arange(self.lengths[series])), frequency)
 
     def at(self, series, steps) -> np.ndarray:
-        """The times of steps, which count from 0 at each series' beginning.
-
-        Parameters
-        ----------
-        series, steps : ndarrays of int that broadcast
-            A step after the last one is in the future.
-        """
+        """The times of steps, which count from 0 at each series' beginning; one after the last one is in the future."""
         return self.frequency.at(self.first[series], self.days[series], np.asarray(steps))
 
     def ahead(self, count: int) -> np.ndarray:
@@ -220,36 +192,16 @@ class Timelines(Sequence[Timeline]):
         return self.at(np.arange(len(self))[:, None], self.lengths[:, None] + np.arange(count))
 
     def steps(self, series, times) -> np.ndarray:
-        """The step of each series that a time is; -1 where it lies before the first one or between two.
-
-        Parameters
-        ----------
-        series : ndarray (rows,) of int
-        times : ndarray (rows,)
-        """
+        """The step of each series that a time is ``(rows,)``; -1 where it lies before the first one or between two."""
         steps, exact = self.frequency.steps(self.first[series], self.days[series], times)
         return np.where(exact & (steps >= 0), steps, -1)
 
 
 def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
-    """The steps that times lie on, with the steps that are missing between them.
+    """The step of each row whose times go up, with the steps that are missing between them, and all steps' timeline.
 
-    Parameters
-    ----------
-    name : str
-    times : ndarray (rows,)
-        Going up.
+    Times that are no equal steps, or that leave out more than a third of the steps, are one step each.
 
-    Returns
-    -------
-    steps : ndarray (rows,) of int
-        The step of each row.
-    timeline : Timeline
-        Of all steps. Times that are no equal steps, or that leave out more than a third of the steps, are one step
-        each.
-
-    Examples
-    --------
     >>> steps, timeline = regular("year", np.array([1990, 1992, 1993, 1994]))
     >>> steps.tolist(), timeline.times.tolist()
     ([0, 2, 3, 4], [1990, 1991, 1992, 1993, 1994])
@@ -267,30 +219,11 @@ def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
 
 
 def on_steps(name: str, times, rows, frequency: Frequency | None = None) -> tuple[np.ndarray, Timelines]:
-    """The steps that the times of several series lie on.
+    """The steps that the times of several series lie on, from 0 in each series, and their timelines.
 
-    Parameters
-    ----------
-    name : str
-        What the times are called.
-    times : ndarray (sum of rows,)
-        Of one series after another, going up within each.
-    rows : ndarray (B,) of int
-        How many of them each series has.
-    frequency : Frequency, optional
-        By default the one that the times have.
-
-    Returns
-    -------
-    steps : ndarray (sum of rows,) of int64
-        From 0 in each series.
-    timelines : Timelines
-
-    Raises
-    ------
-    UnequalSteps
-        If a series does not lie on the frequency, or leaves out more than a third of the steps of one that was not
-        given.
+    Times ``(sum of rows,)`` are those of one series after another, going up within each; `rows` ``(B,)`` says how many
+    each has. The frequency is by default the one that the times have. An UnequalSteps names a series that does not lie
+    on it, or leaves out more than a third of the steps of one that was not given.
     """
     starts = np.cumsum(rows) - rows
     chosen = infer(times, rows) if frequency is None else frequency
@@ -316,19 +249,9 @@ def on_steps(name: str, times, rows, frequency: Frequency | None = None) -> tupl
 
 
 def infer(times, rows) -> Frequency:
-    """The one frequency of several series.
+    """The one frequency of several series, given as `on_steps` takes them.
 
-    Parameters
-    ----------
-    times : ndarray (sum of rows,)
-        Of one series after another, going up within each.
-    rows : ndarray (B,) of int
-        How many of them each series has.
-
-    Raises
-    ------
-    UnequalSteps
-        If series of three times or more have none, or not the same; if all series are single dates.
+    An UnequalSteps says that series of three times or more have none, or not the same; or that all are single dates.
     """
     starts = np.cumsum(rows) - rows
     dated = times.dtype.kind == "M"

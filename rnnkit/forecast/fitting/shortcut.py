@@ -58,30 +58,11 @@ class Shortcut:
         self.horizon, self.lags, self.harmonics, self.period = horizon, lags, harmonics, period
 
     def fit(self, z, times, covariates=None, *, choose: bool = True, strict: bool = True) -> Shortcut:
-        """Fit to series.
+        """Fit to series z ``(B, T)``, NaN in gaps, at times ``(B, T)``.
 
-        Parameters
-        ----------
-        z : ndarray (B, T) of float64
-            NaN in gaps.
-        times : ndarray (B, T) of int
-        covariates : ndarray (B, T, F), optional
-            Known wherever z is.
-        choose : bool
-            Whether to choose the strength and the season terms anew.
-        strict : bool
-            Whether a lead without anything to learn from is an error; otherwise a series goes on as it ended at a lead
-            that has fewer than 3 values to learn from.
-
-        Returns
-        -------
-        Shortcut
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If there is nothing to learn from at a lead and `strict` is set.
+        Covariates ``(B, T, F)`` are known wherever z is. `choose` says whether the strength and the season terms are
+        chosen anew. A lead without anything to learn from is a ValueError if the fit is `strict`; otherwise a series
+        goes on as it ended at a lead that has fewer than 3 values to learn from.
         """
         after = targets(z, self.horizon)
         rows = ~np.isnan(z) & (np.arange(z.shape[1]) >= self.warm(z.shape[1]))

@@ -305,10 +305,7 @@ def _weights(share, h: int) -> np.ndarray:
 def _share(errors, other) -> float:
     """The share of another model beside a first one, for all series: that of the least mean absolute error.
 
-    Parameters
-    ----------
-    errors, other : ndarray (R, L)
-        At held-out ends; NaN where nothing came. A series counts whatever its units.
+    Errors ``(R, L)`` are those at held-out ends; NaN where nothing came. A series counts whatever its units.
     """
     known = ~np.isnan(errors) & ~np.isnan(other)
     errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
@@ -321,14 +318,8 @@ def _share(errors, other) -> float:
 def _sums(errors, other, series, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Sums ``Σ e (e - d)`` and ``Σ (e - d)²`` of each of so many series ``(2, N, L)``, and their steps ``(N,)``.
 
-    e and d are the errors of the mean of the first models and of another one at the held-out ends, over all leads up to
-    each.
-
-    Parameters
-    ----------
-    errors, other : ndarray (R, L)
-        NaN where nothing came, or there is no other model.
-    series : ndarray (R,) of int
+    e and d are the errors ``(R, L)`` of the mean of the first models and of another one at the held-out ends of
+    `series` ``(R,)``, over all leads up to each; NaN where nothing came, or there is no other model.
     """
     known = ~np.isnan(errors) & ~np.isnan(other)
     errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
@@ -346,16 +337,8 @@ def _sums(errors, other, series, count: int) -> tuple[np.ndarray, np.ndarray]:
 def _shares(sums, mean, has) -> np.ndarray:
     """The share of another model beside the mean of the first ones for each series and lead ``(N, L)``.
 
-    It is the one of least squares at the held-out ends: ``Σ e (e - d) / Σ (e - d)²``, between 0 and 1.
-
-    Parameters
-    ----------
-    sums : ndarray (2, N, L)
-        See `_sums`.
-    mean : ndarray (2, L)
-        Of all series, for a step.
-    has : ndarray (N,) of bool
-        Which series have the other model.
+    It is the one of least squares at the held-out ends: ``Σ e (e - d) / Σ (e - d)²``, between 0 and 1. `mean` ``(2,
+    L)`` are the sums of all series, for a step; `has` ``(N,)`` says which series have the other model.
     """
     gain, power = sums + _SHARED * mean[:, None]
     share = gain / np.where(power > 0, power, 1.0)

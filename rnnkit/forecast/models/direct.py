@@ -196,13 +196,7 @@ def last_steps(history: History) -> np.ndarray:
 
 
 def check_horizon(horizon: int, steps: int) -> None:
-    """Refuse to forecast further than the longest series, of so many steps, goes.
-
-    Raises
-    ------
-    ValueError
-        If no step has a value so far ahead to learn from.
-    """
+    """Raise a ValueError for a horizon as long as the longest series, of so many steps, which can't teach it."""
     if horizon >= steps:
         raise ValueError(
             f"expected values to learn from for each of {horizon} leads; got {steps} steps: give a longer series or a "

@@ -50,15 +50,8 @@ class Reader(NamedTuple):
     def blocks(self, inputs, known, states=None, first: int = 0) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """The readout's features, a block of steps at a time, and the states after the block.
 
-        Parameters
-        ----------
-        inputs : ndarray (B, T, 1 + F)
-        known : ndarray (B, T) of bool
-            Which steps are read.
-        states : ndarray (B, units), optional
-            Before the first step.
-        first : int
-            The time of the first step.
+        Inputs are ``(B, T, 1 + F)``; `known` ``(B, T)`` says which steps are read. `states` ``(B, units)`` are those
+        before the first step, whose time is `first`.
         """
         steps = max(1, ROWS // len(inputs))
         for start in range(0, inputs.shape[1], steps):
@@ -75,15 +68,8 @@ class Reader(NamedTuple):
     def add(self, parts: Mapping[int, NormalEquations], inputs, known, use, after, states=None, first: int = 0):
         """Add steps to the sums of their parts, and return the states after them.
 
-        Parameters
-        ----------
-        parts : mapping of int to NormalEquations
-        inputs, known, states, first
-            As `blocks` takes them.
-        use : ndarray (B, T) of int
-            The part that each step belongs to; -1 for none.
-        after : ndarray (B, T - 1 + leads)
-            The values after each step, NaN where there is none.
+        `use` ``(B, T)`` is the part that each step belongs to, -1 for none; `after` ``(B, T - 1 + leads)`` has the
+        values after each step, NaN where there is none. All else is as `blocks` takes it.
         """
         z, leads = inputs[:, :, 0], after.shape[1] + 1 - inputs.shape[1]
         targets = sliding_window_view(after, leads, axis=1)  # targets[:, t, h - 1] is z at t + h

@@ -124,13 +124,8 @@ class ExponentialSmoothing(Forecaster):
     def chosen(self, values: Any, lengths: Any, choices: Sequence[Sequence[str]]) -> list[dict[str, np.ndarray]]:
         """Return, for each choice of forms, what `fit` keeps of the best; every form is fitted once.
 
-        Parameters
-        ----------
-        values : ndarray (N, T) of float64
-            NaN in gaps and after a series' end.
-        lengths : ndarray (N,) of int
-        choices : sequence of sequence of str
-            Of the forms of this forecaster.
+        Values ``(N, T)`` are NaN in gaps and after a series' end; the forms of a choice are among those of this
+        forecaster.
         """
         kept = [self._nothing(len(values)) for _ in choices]
         for group, trends in self._groups():
@@ -353,21 +348,8 @@ class _Start(NamedTuple):
 def starting_states(scaled, period: int, multiplicative: bool) -> _Start:
     """States before the first step: classical decomposition, then a line through the first values.
 
-    Hyndman et al. (2008), section 2.6.1.
-
-    Parameters
-    ----------
-    scaled : ndarray (N, T)
-        NaN where there is no value.
-    period : int
-        m, 1 for no season.
-    multiplicative : bool
-
-    Returns
-    -------
-    mean, level, slope : ndarray (N,)
-    season : ndarray (N, m)
-        Of the steps 0, 1, ….
+    Hyndman et al. (2008), section 2.6.1. Values ``(N, T)`` are NaN where there is none; the period m is 1 for no
+    season. The season ``(N, m)`` is that of the steps 0, 1, …; all else is ``(N,)``.
     """
     if period > 1:
         season = seasonal_factors(scaled, period, multiplicative, seasons=4)

@@ -577,13 +577,7 @@ class Forecaster(saving.Savable):
 
 
 def checked_levels(level) -> list[float]:
-    """Percentages as a list, each once, in order.
-
-    Raises
-    ------
-    ValueError
-        For one outside (0, 100), or none.
-    """
+    """Percentages as a list, each once, in order; a ValueError for one outside (0, 100), or none."""
     levels = np.atleast_1d(real(level, "level").astype(np.float64))
     if levels.ndim != 1 or not levels.size or not ((levels > 0) & (levels < 100)).all():
         raise ValueError(f"expected level to be percentages between 0 and 100, such as [80, 95]; got {level!r}")
@@ -591,15 +585,7 @@ def checked_levels(level) -> list[float]:
 
 
 def checked_columns(past: Sequence[str], future: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Names of covariates as lists.
-
-    Raises
-    ------
-    TypeError
-        For what is no list of names.
-    ValueError
-        For a name that comes twice.
-    """
+    """Names of covariates as lists; a TypeError for what is no list of names, a ValueError for one that comes twice."""
     found = []
     for names, what in ((past, "past_covariates"), (future, "future_covariates")):
         if isinstance(names, (str, Mapping)) or not all(isinstance(name, str) for name in names):
@@ -642,12 +628,7 @@ def _rows(values, lengths) -> list[np.ndarray]:
 
 
 def check_features(found: int, fitted: int) -> None:
-    """See that as many numbers stand beside a value as in `fit`.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Raise a ValueError unless as many numbers stand beside a value as in `fit`."""
     if found != fitted:
         raise ValueError(f"expected x with {fitted} features per step, as in fit; got {found}")
 

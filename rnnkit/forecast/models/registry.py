@@ -43,18 +43,10 @@ def banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
 def forecaster_named(
     name: str, season: int | None = None, *, several: bool = True, level: float | None = None, **settings: Any
 ) -> Any:
-    """A forecaster by its name on the command line, a key of `KNOWN`.
+    """A forecaster by its name on the command line, of so many steps in a season, for `several` series or for one.
 
-    Parameters
-    ----------
-    season : int, optional
-        Steps of a season, none without.
-    several : bool
-        Whether it is for several series, or for one.
-    level : float, optional
-        Of the band, in percent, for one that learns it.
-    **settings
-        What it has no use for, and None, is left aside.
+    `level` is the percentage of the band, for one that learns it. Settings that it has no use for, and None, are left
+    aside.
     """
     kind = _class_at((several and KNOWN[name].of_several) or KNOWN[name].place)
     if issubclass(kind, Together):
@@ -79,13 +71,7 @@ def model_name(forecaster: Forecaster) -> str:
 
 
 def read_kept(path) -> tuple[Forecaster, saving.Saved]:
-    """The fitted forecaster that a file holds, and all that the file says.
-
-    Raises
-    ------
-    InputError
-        If the file can't be used.
-    """
+    """The fitted forecaster that a file holds, and all that the file says; an InputError if it can't be used."""
     try:
         saved = saving.read(path)
         return of_kept(path, saved), saved
@@ -94,13 +80,7 @@ def read_kept(path) -> tuple[Forecaster, saving.Saved]:
 
 
 def of_kept(path, saved: saving.Saved) -> Forecaster:
-    """The fitted forecaster of what a file says.
-
-    Raises
-    ------
-    ValueError
-        If the file says or holds what doesn't go together.
-    """
+    """The fitted forecaster of what a file says; a ValueError if that doesn't go together."""
     places = [place for one in KNOWN.values() for place in (one.place, one.of_several) if place]
     kinds = {place.partition(":")[2]: place for place in places}
     if saved.kind not in kinds:

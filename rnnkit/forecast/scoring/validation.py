@@ -101,12 +101,7 @@ def cross_validation(
 
 
 def checked_models(models: Sequence[Forecaster], static) -> list[Forecaster]:
-    """Models whose columns can stand side by side, and one of which reads `static`, if it is given.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Models whose columns can stand side by side, one of which reads `static`, if given; else a ValueError."""
     if len({model.name for model in models}) < len(models):
         raise ValueError(f"expected models of different names; got {', '.join(model.name for model in models)}")
     if static is not None and not any(model.reads_covariates for model in models):
@@ -145,20 +140,9 @@ class Origins(NamedTuple):
 
 
 def check_long_enough(some, longest: int, last) -> None:
-    """See that every window has a series.
+    """See that every window has a series: `some` ``(W,)`` says whether it has.
 
-    Parameters
-    ----------
-    some : ndarray (W,) of bool
-        Whether it has.
-    longest : int
-        Steps of the longest series.
-    last : ndarray (W,) of int
-        Steps from an origin to the end of the series.
-
-    Raises
-    ------
-    ValueError
+    `longest` are the steps of the longest series, `last` ``(W,)`` those from an origin to the end of the series.
     """
     if not some.all():
         raise ValueError(
