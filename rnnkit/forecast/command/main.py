@@ -7,10 +7,9 @@ import os
 import sys
 
 from rnnkit.console import printable
+from rnnkit.forecast.command import HORIZON, WINDOWS
 from rnnkit.forecast.models.known import TITLES, WITH_COVARIATES
 
-HORIZON = 12
-WINDOWS = 1
 BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 2, 130, 141  # 128 + the signal's number, as shells say
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.callbacks.stages import Progress
 from rnnkit.forecast import saving
+from rnnkit.forecast.command.report import told
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History
@@ -133,7 +134,7 @@ def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]
     def fit(model: Forecaster, known: History, window: int) -> Forecaster:
         what = f"{model.name}, window {window + 1} of {report.asked}"
         progress.tell(what)
-        return model.copy()._refit(known, partial(_tell, progress, what))
+        return model.copy()._refit(known, partial(told, progress.tell, what))
 
     each = windows(models, history, origins, origins.changed, fit, level=report.levels, done=progress.step)
     for window, rows, columns in each:
@@ -151,15 +152,11 @@ def forecast(report: PanelReport, progress: Progress) -> dict[str, np.ndarray]:
     for model in report.models.values():
         what = f"{model.name}, all steps"
         progress.tell(what)
-        model._refit(model._beside(history), partial(_tell, progress, what))
+        model._refit(model._beside(history), partial(told, progress.tell, what))
         ahead = model._looking_ahead(report.horizon, report.future if model.future_covariates else None)
         columns |= model._columns(ahead, report.horizon, report.levels)
         progress()
     return columns
-
-
-def _tell(progress: Progress, what: str, more: str) -> None:
-    progress.tell(f"{what}: {more}")
 
 
 def forecast_kept(

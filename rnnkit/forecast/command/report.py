@@ -28,7 +28,7 @@ from rnnkit.forecast.models.registry import (
 )
 from rnnkit.forecast.scoring.backtest import LEAST_ORIGINS, BackTest, Model, back_test, first_origin, needed_length
 
-NETWORK, NAIVE, SEASONAL = TITLES["esn"], "naive", "seasonal naive"
+NAIVE, SEASONAL = "naive", "seasonal naive"
 ORIGINS = 40
 LEVEL = 80.0
 LEAST_VALUES = 20  # before the first origin
@@ -199,9 +199,9 @@ def backtest_and_forecast(
     settings: dict[str, Any] = {"horizon": horizon, "seed": seed, "units": units, "epochs": epochs}
     asked = {}
     for name in models:
-        told = None if tell is None else partial(_told, tell, f"{TITLES[name]} on {printable(series.name)}")
+        said = None if tell is None else partial(told, tell, f"{TITLES[name]} on {printable(series.name)}")
         forecaster = forecaster_named(name, season, several=False, level=level, **settings)
-        asked[TITLES[name]] = Contestant(forecaster, level, told)
+        asked[TITLES[name]] = Contestant(forecaster, level, said)
     contest: dict[str, Model] = {**asked, NAIVE: naive}
     if season is not None:
         contest[SEASONAL] = partial(seasonal_naive, season=season)
@@ -280,7 +280,8 @@ def _identity(series) -> list[str]:
     return [series.name, f"from {series.timeline.times[0]} on"]
 
 
-def _told(tell, what, text) -> None:
+def told(tell: Callable[[str], None], what: str, text: str) -> None:
+    """Tell what is done of something."""
     tell(f"{what}: {text}")
 
 

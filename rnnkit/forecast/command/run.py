@@ -10,14 +10,21 @@ from typing import Any
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.console import printable
 from rnnkit.datasets import FOLDER
+from rnnkit.forecast.command import HORIZON, WINDOWS
 from rnnkit.forecast.command.inputs import read_future, read_input
-from rnnkit.forecast.command.main import HORIZON, WINDOWS
-from rnnkit.forecast.command.panel_table import panel_forecasts, panel_heading, panel_scores
 from rnnkit.forecast.command.panels import PanelReport, begun, check_panel, cross_validated, forecast_kept, keep
 from rnnkit.forecast.command.panels import forecast as forecast_panel
 from rnnkit.forecast.command.picture import check_drawing, draw, draw_panel
 from rnnkit.forecast.command.report import LEVEL, ORIGINS, backtest_and_forecast, check, forecast_from_file, save
-from rnnkit.forecast.command.table import forecast_table, heading, notes, scores_table
+from rnnkit.forecast.command.table import (
+    forecast_table,
+    heading,
+    notes,
+    panel_forecasts,
+    panel_heading,
+    panel_scores,
+    scores_table,
+)
 from rnnkit.forecast.command.writing import check_table, check_writable, write_forecasts, write_panel
 from rnnkit.forecast.data.csv_files import InputError, parsed
 from rnnkit.forecast.data.frames import SeriesFrame
@@ -177,8 +184,8 @@ def _levels(options) -> list[float] | None:
     found = []
     for word in options.level:
         number = parsed(word)
-        if number is None or not 0 < number < 100:
-            raise InputError(f"expected --level as percentages between 0 and 100, such as 80 95; got {word!r}")
+        if number is None or not 1 <= number < 100:
+            raise InputError(f"expected --level as percentages from 1 to below 100, such as 80 95; got {word!r}")
         found.append(number)
     return sorted(set(found))
 

@@ -85,18 +85,6 @@ def parsed(cell: str) -> float | None:
     return number if math.isfinite(number) and "_" not in cell else None
 
 
-def number(path, line: int, column: str, cell: str) -> float:
-    """A number, or NaN for a gap; an InputError for anything else."""
-    if cell.lower() in GAPS:
-        return math.nan
-    found = parsed(cell)
-    if found is None:
-        raise InputError(
-            f"{path}, line {line}: expected a number in column {column!r}, or nothing for a gap; got {cell!r}"
-        )
-    return found
-
-
 def numbers(path, lines: Sequence[int], columns: dict[str, list[str]], decimal: str | None = None) -> dict:
     """The columns of a file as float64, NaN in gaps, with decimal points or with decimal commas in all of them.
 
@@ -105,10 +93,10 @@ def numbers(path, lines: Sequence[int], columns: dict[str, list[str]], decimal: 
     two.
     """
     if decimal != ",":
-        try:
-            return {name: np.array([number(path, 0, name, cell) for cell in cells]) for name, cells in columns.items()}
-        except InputError:
-            pass  # another way of writing numbers
+        read = lambda cell: math.nan if cell.lower() in GAPS else parsed(cell)
+        plain = {name: list(map(read, cells)) for name, cells in columns.items()}
+        if not any(None in found for found in plain.values()):
+            return {name: np.array(found) for name, found in plain.items()}
     fits = {mark: _pattern(mark) for mark in ([decimal] if decimal else ".,")}
     unclear = None
     for row, line in enumerate(lines):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,25 +29,6 @@ class Columns(NamedTuple):
     id: str = "unique_id"
     time: str = "ds"
     target: str = "y"
-
-
-class Kind(Protocol):
-    """How a table like the one that was read is made."""
-
-    def ids(self, series: np.ndarray):
-        """The column that says for each row of which series it is; None where there is none."""
-
-    def times(self, times: np.ndarray, wall: bool):
-        """A column of times; `wall` says that they are a clock's on the wall rather than UTC."""
-
-    def times_of(self, table, name: str, wall: bool) -> np.ndarray:
-        """The times of another table on the same clock."""
-
-    def table(self, columns: Mapping[str, Any]):
-        """The table of some columns."""
-
-    def described(self) -> dict[str, Any] | None:
-        """What such a kind is made of again, as JSON values; None for tables that are dicts."""
 
 
 @dataclass(frozen=True)
@@ -82,31 +63,16 @@ class FileTable:
 class SeriesFrame:
     """The series of a table.
 
-    Attributes
-    ----------
-    names : Columns
-    ids : list
-        Values of the column of ids, in the order of first appearance; ``[None]`` where there is no such column.
-    series : list of ndarray (T,) of float64
-        NaN in gaps: where a value is missing, or a row between equal steps.
-    covariates : dict of str to list of ndarray (T,) of float64
-        Every other column, at the same steps.
-    timelines : Timelines
-        The times of each series. Those of a table with a time zone are in UTC or, where days or more lie between
-        steps, on the zone's own clock.
-    kind : Kind
-        Makes tables like the one that was read.
-    wall : bool
-        Whether the times are on the zone's own clock.
+    Times of a table with a time zone are in UTC or, where days or more lie between steps, on the zone's own clock.
     """
 
     names: Columns
-    ids: list[Any]
-    series: list[np.ndarray]
-    covariates: dict[str, list[np.ndarray]]
+    ids: list[Any]  # in the order of first appearance; [None] where there is no such column
+    series: list[np.ndarray]  # (T,) each; NaN where a value is missing, or a row between equal steps
+    covariates: dict[str, list[np.ndarray]]  # every other column, at the same steps
     timelines: Timelines
-    kind: Kind
-    wall: bool = False
+    kind: Any  # makes tables like the one that was read: a `FileTable` or a `NativeTable`
+    wall: bool = False  # whether the times are on a zone's own clock
 
     def __len__(self) -> int:
         return len(self.series)
@@ -522,7 +488,7 @@ def assemble(
     target: np.ndarray,
     covariates: Mapping[str, np.ndarray],
     freq,
-    kind: Kind,
+    kind: Any,
     fault: Callable[[int, int, str], Exception],
     wall: Callable[[], np.ndarray] | None = None,
 ) -> SeriesFrame:

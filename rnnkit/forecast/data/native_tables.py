@@ -114,23 +114,12 @@ def numbers(table: nw.DataFrame, name: str, codes=None, ids=None) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TimeColumn:
-    """A column of times.
+    """A column of times."""
 
-    Attributes
-    ----------
-    column : narwhals.Series
-        What is made is like it.
-    values : ndarray (rows,) of int64 or datetime64
-        In UTC, where there is a time zone.
-    zone : str, optional
-    freq : int, optional
-        Where the times are periods, numbers of steps of them.
-    """
-
-    column: nw.Series
-    values: np.ndarray
+    column: nw.Series  # what is made is like it
+    values: np.ndarray  # (rows,), int64 or datetime64, in UTC where there is a time zone
     zone: str | None = None
-    freq: int | None = None
+    freq: int | None = None  # where the times are periods, numbers of steps of them
 
     @classmethod
     def of(cls, table: nw.DataFrame, name: str) -> TimeColumn:
@@ -224,17 +213,10 @@ class TimeColumn:
 
 @dataclass(frozen=True)
 class NativeTable:
-    """Makes tables of the library that a table was of.
-
-    Attributes
-    ----------
-    time : TimeColumn
-    heads : narwhals.Series (B,), optional
-        The id of each series.
-    """
+    """Makes tables of the library that a table was of."""
 
     time: TimeColumn
-    heads: nw.Series | None
+    heads: nw.Series | None  # the id of each series
 
     def ids(self, series: np.ndarray) -> nw.Series | None:
         """The id of each row."""

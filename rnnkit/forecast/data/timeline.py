@@ -33,28 +33,14 @@ class UnequalSteps(ValueError):
 class Frequency:
     """How far it is from one step to the next.
 
-    Attributes
-    ----------
-    unit : {"time", "month", "business day"}
-        Business days are Mondays to Fridays. "time" is the unit of the times themselves.
-    count : int, float or timedelta64
-        Units of a step.
-    day : int
-        Of the month that times lie on, 31 for its end; 0 is the day that each series has.
-    anchor : int, optional
-        The weekday of all times, from 0 for Monday; for months, what is left of a time's month, from 0 for January,
-        when it is divided by the count.
-
-    Examples
-    --------
     >>> str(Frequency("month", 3)), str(Frequency("time", np.timedelta64(168, "h"))), str(Frequency("time", 2))
     ('3 months', '1 week', '2')
     """
 
-    unit: str
-    count: int | float | np.timedelta64
-    day: int = 0
-    anchor: int | None = None
+    unit: str  # "month", "business day" (Mondays to Fridays), or "time", the unit of the times themselves
+    count: int | float | np.timedelta64  # units of a step
+    day: int = 0  # of the month that times lie on, 31 for its end; 0 is the day that each series has
+    anchor: int | None = None  # the weekday of all times from 0 for Monday, or what is left of months over the count
 
     def __str__(self) -> str:
         if self.unit != "time":
@@ -105,17 +91,6 @@ class Frequency:
 class Timeline:
     """The time of each step, and of those to come.
 
-    Attributes
-    ----------
-    name : str
-        What the times are called.
-    times : ndarray (T,)
-        Integers, floats or datetime64, going up.
-    frequency : Frequency, optional
-        How they go on; by default by the median of the steps.
-
-    Examples
-    --------
     >>> Timeline("year", np.array([2006, 2007, 2008])).ahead(2).tolist()
     [2009, 2010]
     >>> ends = np.array(["2001-11-30", "2001-12-31"], dtype="datetime64[D]")
@@ -124,8 +99,8 @@ class Timeline:
     """
 
     name: str
-    times: np.ndarray
-    frequency: Frequency | None = None
+    times: np.ndarray  # (T,), integers, floats or datetime64, going up
+    frequency: Frequency | None = None  # how they go on; by default by the median of the steps
 
     def ahead(self, count: int) -> np.ndarray:
         """The times ``(count,)`` of the steps after the last one."""
@@ -142,20 +117,6 @@ class Timeline:
 class Timelines(Sequence[Timeline]):
     """The times of many series that have one frequency.
 
-    Attributes
-    ----------
-    name : str
-        What the times are called.
-    first : ndarray (B,)
-        The time of each series' first step.
-    days : ndarray (B,) of int
-        The day of the month that each lies on, where steps are months.
-    lengths : ndarray (B,) of int
-        Steps of each series.
-    frequency : Frequency
-
-    Examples
-    --------
     >>> first = np.array(["2001-01-01", "2001-03-05"], dtype="datetime64[D]")
     >>> lines = Timelines("ds", first, np.zeros(2, int), np.array([2, 1]), Frequency("time", np.timedelta64(7, "D")))
     >>> lines[0].times.astype(str).tolist(), lines.ahead(1).astype(str).tolist()
@@ -163,9 +124,9 @@ class Timelines(Sequence[Timeline]):
     """
 
     name: str
-    first: np.ndarray
-    days: np.ndarray
-    lengths: np.ndarray
+    first: np.ndarray  # (B,), the time of each series' first step
+    days: np.ndarray  # (B,), the day of the month that each lies on, where steps are months
+    lengths: np.ndarray  # (B,), steps of each series
     frequency: Frequency
 
     def __len__(self) -> int:
@@ -265,7 +226,9 @@ def infer(times, rows) -> Frequency:
         day = _month_day(times, starts)
         first = times[starts]
         months = Frequency("month", 1, day)
-        apart, exact = months.steps(np.repeat(first, rows), np.repeat(_most_days(times, starts), rows), times)
+        apart, exact = months.steps(
+            np.repeat(first, rows), np.repeat(np.maximum.reduceat(_days(times), starts), rows), times
+        )
         by_month, monthly = _alone(apart, rows, starts)
         monthly &= np.logical_and.reduceat(exact, starts)
         units, known = np.where(monthly, by_month, units), known | monthly
@@ -396,10 +359,6 @@ def _days(times) -> np.ndarray:
     """The day of the month, from 1."""
     days = times.astype("datetime64[D]")
     return (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
-
-
-def _most_days(times, starts) -> np.ndarray:
-    return np.maximum.reduceat(_days(times), starts)
 
 
 def _month_day(times, starts) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit.arguments import is_integer, whole
+from rnnkit.arguments import whole
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
@@ -97,9 +98,7 @@ class Auto(Together):
         super().__init__()
         self.season: Any = None if season is None else whole(season, "season", 1)
         self.level: Any = checked_levels(level)
-        if not is_integer(seed) or seed < 0:
-            raise ValueError(f"expected seed to be a whole number of at least 0; got {seed!r}")
-        self.seed: int = int(seed)
+        self.seed: int = whole(seed, "seed", 0)
         self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
 
     def _settings(self) -> dict[str, Any]:
@@ -160,7 +159,7 @@ class Auto(Together):
         panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
         if networked and len(off):
             network = self._network(season, leads)
-            seen = ahead_of_ends(network, held_out.made(_ends), progress)
+            seen = ahead_of_ends(network, held_out.made(attrgetter("ends")), progress)
             other = np.concatenate([ahead.forecast - came for ahead, came in seen])
             share = _share(off, other)
             if not sizes[0].covariates:
@@ -258,10 +257,6 @@ def _held_out(history: History, model: Auto, season: int, leads: int, once: bool
             ahead = forecast_in_blocks(one._ahead, ends.history, below(f"{name}/", fitted), ends.came.shape[1])
             said[place], spread[place] = ahead.forecast, _absolute(ahead)
     return _HeldOut(ends, said - ends.came, spread, able(history.values), _is_short(history.values))
-
-
-def _ends(held_out: _HeldOut) -> Ends:
-    return held_out.ends
 
 
 def _gains(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ class DirectForecaster(Forecaster):
     """Base of forecasters with a model for each of `horizon` leads, which series share.
 
     Each series has a trend and a spread of its own, see `Scale`. A subclass has ``_fit``, which sets `_ends` too,
-    ``_leads``, ``_ended`` and ``_going_on``; its layers are ``_shown_parts``.
+    ``_ended`` and ``_going_on``, ``weights`` ``(…, leads)`` among what `fit` finds, and layers in ``_shown_parts``.
     """
 
     horizon: Any
@@ -56,11 +56,6 @@ class DirectForecaster(Forecaster):
 
     # What a subclass has
 
-    @property
-    def _leads(self) -> int:
-        """How many steps were learned."""
-        raise NotImplementedError
-
     def _ended(self, history: History) -> ForecastState:
         """Where histories stop."""
         raise NotImplementedError
@@ -74,6 +69,11 @@ class DirectForecaster(Forecaster):
     @property
     def _usual_h(self) -> int:
         return self.horizon
+
+    @property
+    def _leads(self) -> int:
+        """How many steps were learned."""
+        return self._panel["weights"].shape[1]
 
     @property
     def _features(self) -> int:

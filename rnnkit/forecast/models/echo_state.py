@@ -208,7 +208,7 @@ class ESN(DirectForecaster):
     @property
     def readout(self) -> np.ndarray:
         """The weights of the readouts, ``(features, leads)``."""
-        return self._panel["readout"]
+        return self._panel["weights"]
 
     def _new_layer(self) -> RNN:
         return RNN(ESNCell(**self._reservoir), return_sequences=True, return_state=True, dtype="float64")
@@ -263,8 +263,9 @@ class ESN(DirectForecaster):
         judge = parts[3] if parts[3].count.all() else total
         judged = parts[0] + parts[1] + parts[2] if judge is parts[3] else total
         spread = np.sqrt(judge.error(judged.solve(penalty(strength, seasonal))))[:learned]
+        spread[total.count[:learned] < ENOUGH] = 1.0  # the spread of the series is all that is known
         found = {"strength": strength, "seasonal": seasonal, "taught": total.count[0], "spread": spread}
-        return {"readout": readout} | {name: np.asarray(one) for name, one in found.items()}
+        return {"weights": readout} | {name: np.asarray(one) for name, one in found.items()}
 
     def _ended(self, history: History) -> ForecastState:
         inputs = _inputs(history, self._scale, self._panel)
@@ -277,7 +278,7 @@ class ESN(DirectForecaster):
 
     @classmethod
     def _of_earlier(cls, saved):
-        names = {"readout": "panel/readout", "inputs": "state/0", "states": "state/1"}
+        names = {"readout": "panel/weights", "inputs": "state/0", "states": "state/1"}
         spread = np.full(saved.arrays["readout"].shape[1], np.nan)
         return translated(saved, names, saved.about["fitted"] | {"spread": spread})
 
@@ -305,10 +306,6 @@ class ESN(DirectForecaster):
         penalty = np.full(self._width_of_readout(inputs), strength)
         penalty[1 + inputs : 1 + inputs + 2 * self._harmonics] = strength if seasonal else np.inf
         return penalty
-
-    @property
-    def _leads(self) -> int:
-        return self.readout.shape[1]
 
     def _going_on(self, state: ForecastState) -> Iterator[np.ndarray]:
         times, (inputs, states) = state.times, state.read

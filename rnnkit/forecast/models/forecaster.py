@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
@@ -23,6 +24,7 @@ from rnnkit.forecast.display import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, small_multiples
 from rnnkit.forecast.scoring.validation import cross_validation
 from rnnkit.hints import Array
+from rnnkit.layers.support.model_files import making
 from rnnkit.serialization.array_files import below
 
 BLOCK = 4096  # series that are fitted at a time, which bounds the memory that a panel takes
@@ -44,7 +46,7 @@ class Fitted(NamedTuple):
     panel: dict[str, np.ndarray]  # of all series together
 
 
-class Forecaster(saving.Savable):
+class Forecaster:
     """Series in, forecasts and bands out.
 
     A subclass has ``_settings()``, what ``__init__`` takes, and ``_fitted(values, lengths)``, which gives arrays of a
@@ -345,7 +347,67 @@ class Forecaster(saving.Savable):
         given = (f"{name}={value!r}" for name, value in self._settings().items() if value != usual[name])
         return f"{type(self).__name__}({', '.join(given)})"
 
-    def _facts(self):
+    def save(self, path: Any) -> None:
+        """Write the fitted forecaster to a file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written exactly there. A suffix ``.rnnkit`` asks for the format of safetensors, any other for that of
+            ``numpy.savez``.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            Before `fit`.
+        """
+        saving.write(path, self)
+
+    @classmethod
+    def load(cls, path: Any) -> Self:
+        """Load a forecaster that `save` wrote: it forecasts the same bits, and goes on from where it was.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, another's, or holds another kind of model.
+        """
+        saved = saving.read(path)
+        if saved.kind != cls.__name__:
+            raise ValueError(
+                f"expected a file of a fitted {cls.__name__}; {os.fspath(path)!r} holds one of {saved.kind}"
+            )
+        with making(path):
+            return cls._of_saved(saved)
+
+    def __str__(self) -> str:
+        return str(self._card())
+
+    def _repr_html_(self) -> str:
+        from rnnkit.cards_html import page
+
+        return page(self._card())
+
+    def _card(self):
+        """What ``print`` and a notebook show."""
+        from rnnkit.cards import Card, parts_of, told
+
+        parts, facts = self._shown_parts(), {name: told(tell) for name, tell in self._facts().items()}
+        inside = parts_of(parts, lambda path, depth: parts[path]._card(depth), 0)
+        return Card(type(self).__name__, "", told(lambda: repr(self)), facts, self._shares(), inside)
+
+    def _shown_parts(self) -> dict[str, Any]:
+        """The layers of a fitted one, by what they are called."""
+        return {}
+
+    def _shares(self):
+        """A table of what a fitted one is made of, None where it is of one piece."""
+        return None
+
+    def _facts(self) -> dict[str, Callable[[], str]]:
+        """What is shown besides the settings."""
         if (history := self._history) is None:
             return {"fitted to": lambda: "nothing yet" if self._partitions is None else "partitions of Dask"}
         return {
@@ -577,10 +639,10 @@ class Forecaster(saving.Savable):
 
 
 def checked_levels(level) -> list[float]:
-    """Percentages as a list, each once, in order; a ValueError for one outside (0, 100), or none."""
+    """Percentages as a list, each once, in order; a ValueError for one outside [1, 100), or none."""
     levels = np.atleast_1d(real(level, "level").astype(np.float64))
-    if levels.ndim != 1 or not levels.size or not ((levels > 0) & (levels < 100)).all():
-        raise ValueError(f"expected level to be percentages between 0 and 100, such as [80, 95]; got {level!r}")
+    if levels.ndim != 1 or not levels.size or not ((levels >= 1) & (levels < 100)).all():
+        raise ValueError(f"expected level to be percentages from 1 to below 100, such as [80, 95]; got {level!r}")
     return np.unique(levels).tolist()
 
 
@@ -625,6 +687,31 @@ def _blocks(count: int) -> list[slice]:
 
 def _rows(values, lengths) -> list[np.ndarray]:
     return [row[:length] for row, length in zip(values, lengths, strict=True)]
+
+
+class SeasonalForecaster(Forecaster):
+    """A forecaster of each series by itself, with a season that is given, or that the times of a table have."""
+
+    def __init__(self, season: int | None):
+        super().__init__()
+        self.season: Any = None if season is None else whole(season, "season", 1)
+
+    def _with(self, season: int) -> Self:
+        return type(self)(**self._settings() | {"season": season})
+
+    def _fit(self, history, progress=None):
+        season = self.season or history.season or 1
+        rows = in_blocks(self._with(season)._fitted, history.values, history.lengths)
+        return Fitted(rows, {"season": np.array(season)})
+
+    def _ahead_of(self, history, h):
+        season = int(self._panel.get("season", self.season or 1))
+        return forecast_in_blocks(self._with(season)._ahead, history, self._model, h)
+
+
+def known_once(values) -> np.ndarray:
+    """Which series ``(N,)`` have a single value: its size is all that says how far they may move."""
+    return (~np.isnan(values)).sum(axis=1) == 1
 
 
 def check_features(found: int, fitted: int) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from rnnkit.arguments import is_integer, number_from_zero, whole
+from rnnkit.arguments import number_from_zero, whole
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
@@ -114,9 +115,7 @@ class GlobalRNN(Together):
             raise ValueError(f"expected learning_rate above 0; got {learning_rate!r}")
         self.learning_rate: float = float(learning_rate)
         self.level: Any = checked_levels(level)
-        if not is_integer(seed) or seed < 0:
-            raise ValueError(f"expected seed to be a whole number of at least 0; got {seed!r}")
-        self.seed: int = int(seed)
+        self.seed: int = whole(seed, "seed", 0)
 
     @property
     def name(self) -> str:
@@ -143,7 +142,7 @@ class GlobalRNN(Together):
         sizes = {"season": np.array(season), "leads": np.array(self.leads or leads_of(season))}
         network = self._network(sizes)
         ends, off = series.made(Ends.of, network.leads, True), np.zeros((0, network.leads))
-        if sum(ends.map(count_of)):
+        if sum(map(len, ends.map(attrgetter("series")))):
             seen = ahead_of_ends(network, ends, progress)
             off = np.concatenate([errors_in_spreads(ahead, came) for ahead, came in seen])
         calibration = Calibration.of(off)
@@ -174,20 +173,11 @@ class GlobalRNN(Together):
         return ahead.forecast + np.where(logarithms, ahead.forecast * factor, off)
 
 
-def count_of(ends: Ends) -> int:
-    """How many ends there are."""
-    return len(ends.series)
-
-
 def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None) -> list[tuple[Ahead, np.ndarray]]:
     """What a network that is trained on what comes before ends says of them, and what came, by block."""
     told = None if progress is None else lambda text: progress(f"calibration, {text}")
-    found, panel = network.learned(ends.made(_before), told)
+    found, panel = network.learned(ends.made(attrgetter("history")), told)
     return ends.some(_ahead_of_ends, (network, panel), list(enumerate(found)))
-
-
-def _before(ends: Ends) -> History:
-    return ends.history
 
 
 def _ahead_of_ends(ends: Ends, shared, found) -> tuple[Ahead, np.ndarray]:

@@ -18,6 +18,7 @@ from rnnkit.forecast.models.global_rnn import GlobalRNN
 from rnnkit.forecast.models.known import KNOWN
 from rnnkit.forecast.models.together import Together
 from rnnkit.forecast.models.trained import TrainedForecaster
+from rnnkit.layers.support.model_files import making
 
 
 class Contestant:
@@ -36,8 +37,8 @@ class Contestant:
 
 def banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
     """Lower edge, forecast and upper edge ``(3, horizon)`` of the series that it was fitted to."""
-    said = forecaster.predict(horizon, level=level)
-    return np.stack([said[f"{forecaster.name}{edge}"] for edge in (f"-lo-{level:g}", "", f"-hi-{level:g}")])
+    forecast, lower, upper = forecaster.predict(horizon, level=level).values()
+    return np.stack([lower, forecast, upper])
 
 
 def forecaster_named(
@@ -58,7 +59,7 @@ def forecaster_named(
     return kind(**{one: value for one, value in given.items() if one in takes and value is not None})
 
 
-def _class_at(place: str) -> type:
+def _class_at(place: str) -> Any:
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(f"rnnkit.forecast.models.{module}"), name)
 
@@ -85,4 +86,5 @@ def of_kept(path, saved: saving.Saved) -> Forecaster:
     kinds = {place.partition(":")[2]: place for place in places}
     if saved.kind not in kinds:
         raise ValueError(f"expected {path} to hold one of {', '.join(kinds)}; got one of {saved.kind}")
-    return saving.restored(path, saved, _class_at(kinds[saved.kind]))
+    with making(path):
+        return _class_at(kinds[saved.kind])._of_saved(saved)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from scipy.special import ndtri
 
 from rnnkit.arguments import is_integer, number_from_zero, real_number, whole
-from rnnkit.callbacks import Callback
+from rnnkit.callbacks import LambdaCallback
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.readout import ENOUGH, learnable
 from rnnkit.forecast.fitting.scale import Scale
@@ -176,7 +177,7 @@ class TrainedForecaster(DirectForecaster):
     def shortcut(self) -> Shortcut:
         """The linear part."""
         panel = self._panel
-        weights = panel["shortcut"]
+        weights = panel["weights"]
         lags, harmonics = int(panel["lags"]), int(panel["harmonics"])
         shortcut = Shortcut(weights.shape[1], lags, harmonics, float(panel["period"]))
         shortcut.strength, shortcut.seasonal = float(panel["strength"]), bool(panel["seasonal"])
@@ -214,11 +215,13 @@ class TrainedForecaster(DirectForecaster):
         spread = float(np.nanstd(residual)) if (~np.isnan(residual)).any() else 0.0
         # What a straight line leaves are rounding errors, of which there is nothing to learn.
         spread = spread if spread > 1e-10 else 0.0
-        first = _quantiles(residual.reshape(-1, leads) / (spread or np.inf), self._usual_quantiles)
+        first, learns = _quantiles(residual.reshape(-1, leads) / (spread or np.inf), self._usual_quantiles), spread > 0
+        if taught[0] < ENOUGH:  # the spread of the series is all that is known
+            spread, first = 1.0, np.repeat(ndtri(self._usual_quantiles)[:, None], leads, axis=1)
         width = _width(shortcut, beside.shape[2])
         models = [self._new_model(number, first, width) for number in range(self.networks)]
         windows = self._windows(shortcut, z, history.times, beside, said, residual, spread)
-        if spread:
+        if learns:
             self._train(models, windows, self.epochs, self.learning_rate, progress)
         self.models, self._ends = models, (history, self._state_of(history, z, beside, lags))
         found = {"spread": spread, "excess": excess, "band_scale": 1 + excess / steps, "taught": taught[0]}
@@ -273,7 +276,7 @@ class TrainedForecaster(DirectForecaster):
         said = shortcut.changes(z, history.times, beside)
         residual = _residuals(z, said)
         residual[:, : shortcut.warm(z.shape[1])] = np.nan
-        if spread and epochs:
+        if spread and epochs and not np.isnan(residual).all():
             windows = self._windows(shortcut, z, history.times, beside, said, residual, spread)
             kept = [model._arrays() for model in self.models]
             try:
@@ -300,7 +303,7 @@ class TrainedForecaster(DirectForecaster):
     @classmethod
     def _of_earlier(cls, saved):
         arrays, about = saved.arrays, saved.about
-        names = {"shortcut": "panel/shortcut", "z": "state/0", "covariates": "state/1"}
+        names = {"shortcut": "panel/weights", "z": "state/0", "covariates": "state/1"}
         names |= {name: name.replace("networks/", "network ") for name in arrays if name.startswith("networks/")}
         fitted = about["shortcut"] | {name: about[name] for name in ("spread", "excess", "band_scale")}
         if "covariates" not in arrays:
@@ -369,8 +372,8 @@ class TrainedForecaster(DirectForecaster):
             windows.restart([self.seed, number])
             schedule = CosineDecay(learning_rate, epochs * len(windows))
             model.compile(optimizer=Adam(schedule), loss=_pinball(self._usual_quantiles, windows.residual.shape[2]))
-            told = Epochs(f"network {number + 1} of {len(models)}, epoch {{}} of {epochs}", progress)
-            if model.fit(windows, epochs=epochs, callbacks=[told], verbose=0).interrupted:
+            told = partial(_tell, progress, f"network {number + 1} of {len(models)}, epoch {{}} of {epochs}")
+            if model.fit(windows, epochs=epochs, callbacks=[LambdaCallback(on_epoch_end=told)], verbose=0).interrupted:
                 raise KeyboardInterrupt
 
     def _windows(self, shortcut, z, times, covariates, said, residual, spread) -> Windows:
@@ -380,10 +383,6 @@ class TrainedForecaster(DirectForecaster):
         return Windows(inputs, residual.astype(np.float32), weights, self.window, self.batch_size)
 
     # Forecasting
-
-    @property
-    def _leads(self) -> int:
-        return self._panel["shortcut"].shape[1]
 
     def _ended(self, history: History) -> ForecastState:
         z, beside = _standard(history, self._scale, self._panel)
@@ -432,17 +431,9 @@ class TrainedForecaster(DirectForecaster):
         return found
 
 
-class Epochs(Callback):
-    """Tells which epoch a fit has come to."""
-
-    def __init__(self, text: str, progress: Progress):
-        super().__init__()
-        self.text, self.progress = text, progress
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Tell it."""
-        if self.progress:
-            self.progress(self.text.format(epoch + 1))
+def _tell(progress: Progress, text: str, epoch: int, logs) -> None:
+    if progress is not None:
+        progress(text.format(epoch + 1))
 
 
 def _quantiles(residual, levels) -> np.ndarray:
@@ -475,7 +466,7 @@ def _standard(history: History, scale: Scale, units) -> tuple[np.ndarray, np.nda
 
 def _arrays(shortcut: Shortcut) -> dict[str, np.ndarray]:
     names = ("lags", "harmonics", "period", "strength", "seasonal")
-    return {"shortcut": shortcut.weights} | {name: np.array(getattr(shortcut, name)) for name in names}
+    return {"weights": shortcut.weights} | {name: np.array(getattr(shortcut, name)) for name in names}
 
 
 def _residuals(z, said) -> np.ndarray:

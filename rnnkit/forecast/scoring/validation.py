@@ -94,7 +94,7 @@ def cross_validation(
             what = f"{model.name}, window {window + 1} of {len(refits)}"
             return model.copy()._refit(known, lambda text: bar.tell(f"{what}: {text}"))
 
-        found = _found(models, history, origins, refits, refitted, static, level, progress or bar.step)
+        found = forecasts(models, history, origins, refits, refitted, static, level, progress or bar.step)
     if history.frame is not None:
         return as_table(history, origins, found)
     return {name: array[:, 0] for name, array in found.items()} if history.single else found
@@ -177,7 +177,7 @@ def windows(
         yield window, rows, columns
 
 
-def _found(models, history: History, origins: Origins, *given) -> dict[str, np.ndarray]:
+def forecasts(models, history: History, origins: Origins, *given) -> dict[str, np.ndarray]:
     """What came, and what each model said, ``(W, B, H)``."""
     came = np.take_along_axis(history.values[None], origins.steps, axis=2)
     found = {"y": np.where(origins.able[:, :, None], came, np.nan)}
@@ -195,8 +195,3 @@ def as_table(history: History, origins: Origins, found: dict[str, np.ndarray]):
     columns = {name: array[windows, series, lead] for name, array in found.items() if name != "y"}
     ends = origins.ends[windows, series]
     return handed_out(history.frame.rows(series, ends + lead, columns, cutoffs=ends - 1))
-
-
-def validated(models: Sequence[Forecaster], history: History, origins: Origins, refits, level, fit):
-    """As `cross_validation`, of a part of the series of a table; see `windows`."""
-    return as_table(history, origins, _found(models, history, origins, refits, fit, None, level))

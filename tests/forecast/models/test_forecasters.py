@@ -241,6 +241,36 @@ def test_F4_bands_contain_the_forecast_and_narrower_bands(make, panel):
     assert (np.diff(model.predict_quantiles(7, [0.05, 0.3, 0.5, 0.9]), axis=0) >= 0).all()
 
 
+@every
+@pytest.mark.parametrize("values", [[5.0], [0.0], [np.nan, -3.0, np.nan]])
+def test_F4_a_single_value_has_a_band_that_grows(make, values):
+    model = make().fit(values)
+    low, said, high = model.predict_quantiles(3, [0.1, 0.5, 0.9])
+    assert (low < said).all() and (said < high).all() and (np.diff(high - low) >= -1e-9).all()
+    np.testing.assert_allclose(said, np.nansum(values), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["Theta", "ExponentialSmoothing", "Autoregression"])
+def test_the_season_is_that_of_the_times(name, table):
+    """Unless another one is given; arrays have none."""
+    make = getattr(rk.forecast, name)
+    found, four, none = (make(season).fit(table, **NAMES).predict(3)[name] for season in (None, 4, 1))
+    assert found.equals(four) and (name == "Autoregression" or not found.equals(none))
+    values = table[table["shop"] == "s2"]["sold"].to_numpy()
+    np.testing.assert_array_equal(make().fit(values).predict(3), make(1).fit(values).predict(3))
+
+
+def test_a_level_is_a_percentage(panel):
+    model = MAKE["Theta"]().fit(panel)
+    for call in (lambda: model.predict(2, level=0.8), lambda: rk.forecast.Auto(level=[0.8, 95])):
+        with pytest.raises(ValueError, match="expected level to be percentages from 1 to below 100, such as"):
+            call()
+
+
+def test_the_package_lists_its_names():
+    assert set(MAKE) <= set(dir(rk.forecast))
+
+
 def test_many_series_are_fitted_in_blocks(panel, monkeypatch):
     from rnnkit.forecast.models import forecaster
 
