@@ -191,10 +191,9 @@ def test_F6_forecasters_come_back(path, make):
     forecaster = make().fit(series)
     forecaster.save(path)
     again, same = rk.load_model(path), type(forecaster).load(path)
-    h = () if hasattr(forecaster, "horizon") else (3,)
     for one in (again, same):
         assert type(one) is type(forecaster)
-        same_bits(np.asarray(one.predict(*h)), np.asarray(forecaster.predict(*h)))
+        same_bits(np.asarray(one.predict()), np.asarray(forecaster.predict()))
     with pytest.raises(ValueError, match="of a fitted Autoregression; .* holds one of"):
         rk.forecast.Autoregression.load(path)
 

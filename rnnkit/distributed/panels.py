@@ -18,7 +18,7 @@ from rnnkit.forecast.data.frames import Columns, SeriesFrame
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.models.forecaster import Forecaster, checked_levels
 from rnnkit.forecast.models.together import Together
-from rnnkit.forecast.scoring.validation import Origins, check_long_enough, validated
+from rnnkit.forecast.scoring.validation import Origins, as_table, check_long_enough, forecasts
 
 
 class Partitions(NamedTuple):
@@ -183,7 +183,7 @@ def _validated(table, head, found, models, panels, reading: Reading, sizes, refi
         return model.copy()._recalled(known, learned, panels[model.name, window])
 
     with share():
-        return validated(models, history, origins, np.array(refits), levels, fit)
+        return as_table(history, origins, forecasts(models, history, origins, np.array(refits), fit, None, levels))
 
 
 def _horizon(model: Forecaster, h, future) -> int:

@@ -10,19 +10,22 @@ from rnnkit.distributed import stretches
 from rnnkit.distributed.chunks import checked, is_chunked
 from rnnkit.distributed.graphs import Ref, computed, shipped_in_graph, spans, task, token, tree
 from rnnkit.distributed.stretches import Carried, Measured, Place, Reading, Steps
+from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.readout import mostly_whole
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import period_of
 from rnnkit.forecast.models.direct import ForecastState
 from rnnkit.forecast.models.echo_state import ESN, Task
+from rnnkit.layers.rnn import RNN
 
 
-def fit(network: ESN, y, x=None) -> ESN:
-    """What `ESN.fit` does, for a dask array ``(T,)`` or ``(B, T)``.
+def fitted(network: ESN, y, x, names, freq, progress) -> None:
+    """Fit a network to a dask array ``(T,)`` or ``(B, T)``.
 
     The values are read once for trends and spreads, a second time for the period where there is a season, and a last
     time by the reservoir, whose states go from a chunk of steps to the next. Each chunk gives its normal equations in
-    float64. They are added in an order that the numbers of chunks alone decide, and solved in this process.
+    float64. They are added in an order that the numbers of chunks alone decide, and solved in this process. No values
+    are kept, only the states that forecasts go on from.
 
     Raises
     ------
@@ -36,21 +39,16 @@ def fit(network: ESN, y, x=None) -> ESN:
     grid = _Grid(series, work)
     measured = grid.measured()
     scales = [Scale.of_stretches([one.stretch for one in row]) for row in measured]
-    network._centre = network._width = None
-    network._read_features(0)
-    network._period = grid.period(scales, network.season) if network.season else 0.0
-    if not network.layer._is_built():
-        network.layer.build((None, None, 1))
-    parts, carried = grid.run(network, scales, measured)
-    network._solve(parts, work)
-    network._single = y.ndim == 1
-    network._state = ForecastState(
-        times=(last := np.concatenate([one.last for one in carried])),
-        missing=work.length - 1 - last,
-        scale=_together(scales),
-        read=tuple(np.concatenate([getattr(one, part) for one in carried]) for part in ("inputs", "states")),
-    )
-    return network
+    layer, period = network._layer_reading(0), grid.period(scales, network.season) if network.season else 0.0
+    if not layer._is_built():
+        layer.build((None, None, 1))
+    parts, carried = grid.run(network, layer, period, scales, measured)
+    found = network._solved(parts, work, 1) | {"centre": np.zeros(0), "width": np.zeros(0), "period": np.array(period)}
+    times = np.concatenate([one.last for one in carried])
+    read = tuple(np.concatenate([getattr(one, part) for one in carried]) for part in ("inputs", "states"))
+    history = History(np.zeros((len(times), 0)), np.full(len(times), work.length), y.ndim == 1)
+    network.layer, network._ends = layer, (history, ForecastState(times, work.length - 1 - times, read))
+    network._model, network._panel, network._history = _together(scales).arrays(), found, history
 
 
 def _series(y, x):
@@ -125,12 +123,14 @@ class _Grid:
         adding, total = tree(level, stretches.added_arrays)
         return period_of(self._computed("period", tasks | adding, [total])[0], season, seasons)
 
-    def run(self, network: ESN, scales: list[Scale], measured: list[list[Measured]]) -> tuple[list, list[Carried]]:
+    def run(
+        self, network: ESN, layer: RNN, period: float, scales: list[Scale], measured: list[list[Measured]]
+    ) -> tuple[list, list[Carried]]:
         """The sums of all quarters and of the rest, and what the reservoir carries on from each row's end."""
-        shipped, collection = shipped_in_graph(network.layer)
+        shipped, collection = shipped_in_graph(layer)
         whole = sum(int(one.whole.sum()) for row in measured for one in row)
         by_whole = mostly_whole(sum(int(one.rows.sum()) for row in measured for one in row), whole)
-        reading = Reading(network._period, network._harmonics, network._width_of_readout)
+        reading = Reading(period, network._harmonics, network._width_of_readout(1))
         mark = token(shipped, *reading, by_whole)
         tasks: dict[Any, Any] = {}
         level, ends = [], []
@@ -147,7 +147,7 @@ class _Grid:
             ends.append(end)
         adding, total = tree(level, stretches.added_parts)
         parts, *found = self._computed("run", tasks | adding, [total, *ends], collection)
-        return stretches.all_parts(parts, network._width_of_readout, self.work.leads), found
+        return stretches.all_parts(parts, reading.features, self.work.leads), found
 
 
 def _together(scales: list[Scale]) -> Scale:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ class Drawn(NamedTuple):
     ahead: np.ndarray  # the times of the forecast
     columns: Mapping[str, np.ndarray]  # forecast and bands by their names in a table
     actual: np.ndarray | None = None  # what came; NaN where nothing did
+    tests: Sequence[Sequence[np.ndarray]] = ()  # times, forecast and edges of the band from earlier origins
 
 
 def joined(times, values, ahead, columns: Sequence[Any]) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -35,15 +36,7 @@ def joined(times, values, ahead, columns: Sequence[Any]) -> tuple[np.ndarray, li
 
 
 def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float]):
-    """A figure with axes for each series.
-
-    Parameters
-    ----------
-    series : sequence of Drawn
-    name : str
-        Of the model.
-    levels : sequence of float
-        Of the bands.
+    """A figure with axes for each series, with the forecasts of a model and its bands of these levels.
 
     Returns
     -------
@@ -58,14 +51,26 @@ def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float])
         from matplotlib import get_backend, pyplot
     except ImportError:
         raise ImportError("plot needs matplotlib; install it with: pip install 'rnnkit[plots]'") from None
-    across = min(len(series), 3)
-    down = -(-len(series) // across)
-    figure = pyplot.figure(figsize=(4.2 * max(across, 2), 2.5 * down + 0.7), layout="constrained")
+    figure = draw_series(lambda size: pyplot.figure(figsize=size, layout="constrained"), series, name, levels)
+    if in_jupyter() and "inline" in get_backend().lower():
+        pyplot.close(figure)  # it is shown as the cell's value, and would be once more if it stayed open
+    return figure
+
+
+def draw_series(make: Callable, series: Sequence[Drawn], name: str, levels: Sequence[float]):
+    """`small_multiples` on a figure that is made for a size."""
+    across = min(len(series), 3 if len(series) <= 9 else 5)
+    down, (width, height) = -(-len(series) // across), (4.2, 2.5) if across <= 3 else (3.2, 2.0)
+    figure = make((width * max(across, 2), height * down + 0.7))
     every = figure.subplots(down, across, squeeze=False).ravel()
     for axes, one in zip(every, series, strict=False):
         ahead, columns = joined(one.times, one.values, one.ahead, list(one.columns.values()))
         said = dict(zip(one.columns, columns, strict=True))
         axes.plot(one.times, one.values, color=HISTORY_COLOUR, lw=1.1, marker=".", ms=3, label="history")
+        for steps, forecast, lower, upper in one.tests:
+            axes.fill_between(steps, lower, upper, color=ACTUAL_COLOUR, alpha=0.15, lw=0)
+            label = "forecast at the time" if steps is one.tests[0][0] else None
+            axes.plot(steps, forecast, color=ACTUAL_COLOUR, lw=1.4, label=label)
         for level, opacity in zip(sorted(levels), BANDS * len(levels), strict=False):
             edges = (said[f"{name}-{edge}-{level:g}"] for edge in ("lo", "hi"))
             axes.fill_between(ahead, *edges, color=FORECAST_COLOUR, alpha=opacity, lw=0, label=f"{level:g} % band")
@@ -79,8 +84,6 @@ def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float])
         axes.remove()
     lines, labels = every[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside upper left", ncols=len(labels), frameon=False, fontsize=9)
-    if in_jupyter() and "inline" in get_backend().lower():
-        pyplot.close(figure)  # it is shown as the cell's value, and would be once more if it stayed open
     return figure
 
 

@@ -30,7 +30,7 @@ def in_chunks(y, rng):
 def alike(chunked, whole):
     """Two fits that differ by rounding alone."""
     assert (chunked.strength, chunked.seasonal, chunked.note) == (whole.strength, whole.seasonal, whole.note)
-    assert chunked._period == whole._period
+    assert chunked._panel["period"] == whole._panel["period"]
     np.testing.assert_allclose(chunked.predict(9), whole.predict(9), rtol=1e-8, atol=1e-8)
 
 
@@ -61,7 +61,7 @@ def test_chunks_without_a_value_hold_the_state():
     y = walks(np.random.default_rng(0), 3, 240)
     y[0, 130:], y[1, 60:160] = np.nan, np.nan
     found, whole = network().fit(da.from_array(y, chunks=(3, 40))), network().fit(y)
-    assert found._state.missing.tolist() == whole._state.missing.tolist() == [110, 0, 0]
+    assert found._ends[1].missing.tolist() == whole._ends[1].missing.tolist() == [110, 0, 0]
     alike(found, whole)
 
 
@@ -69,7 +69,7 @@ def test_a_period_between_whole_steps_is_found_across_chunks():
     t = np.arange(600)
     y = np.sin(2 * np.pi * t / 12.43) + 0.05 * np.random.default_rng(0).normal(size=(2, 600))
     found, whole = network(season=12).fit(da.from_array(y, chunks=(1, 37))), network(season=12).fit(y)
-    assert found._period == whole._period and 12.4 < found._period < 12.46
+    assert found._panel["period"] == whole._panel["period"] and 12.4 < found._panel["period"] < 12.46
 
 
 @pytest.mark.sweep

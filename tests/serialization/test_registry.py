@@ -315,10 +315,10 @@ def test_X14_a_forecasters_file_names_nothing(trap, tmp_path):
         network = rk.ESN(horizon=2, units=5, washout=2).fit(np.sin(np.arange(60.0)))
         network.save(path)
         arrays, about = load_arrays(path)
-        for name in about["model"]["config"]:
+        for name in about["model"]["settings"]:
             for bad in ("rnnkit_trap:run", described("rnnkit_there:Run"), {"function": "rnnkit_there:run"}):
                 changed = copy.deepcopy(about)
-                changed["model"]["config"][name] = bad
+                changed["model"]["settings"][name] = bad
                 save_arrays(path, arrays, changed)
                 with pytest.raises((ValueError, TypeError)):
                     rk.ESN.load(path)

@@ -35,28 +35,9 @@ def read_input(
 ) -> Series | SeriesFrame:
     """Read the series of a file.
 
-    Parameters
-    ----------
-    path : str or Path
-    column : str, optional
-        The one to read of a file with a column for each series.
-    id, time, target, freq, dayfirst, decimal
-        As `read_table` takes them. Where none of the last three is given, a single series may have times in unequal
-        steps, which are one step each.
-    framed : bool
-        Whether a single series too is to come as a frame.
-
-    Returns
-    -------
-    Series
-        If the file has one series, or `column` chooses one.
-    SeriesFrame
-        If it has several.
-
-    Raises
-    ------
-    InputError
-        If the file can't be used: one sentence, with the line.
+    A `Series` if it has one, or `column` chooses one; a `SeriesFrame` of several, or if it is to be `framed`. The other
+    arguments are those of `read_table`. Where none of the last three is given, a single series may have times in
+    unequal steps, which are one step each. A file that can't be used raises an InputError: one sentence, with the line.
     """
     plain = not framed and (freq, dayfirst, decimal) == (None, None, None) and Path(path).suffix not in PARQUET
     if column is not None and plain:
@@ -89,28 +70,10 @@ def read_future(
     decimal: str | None = None,
     needed: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Read a file of what is known of the steps after the series' ends.
+    """Read a file of what is known of the `horizon` steps after the series' ends: a column ``(B, H)`` by its name.
 
-    Parameters
-    ----------
-    path : str or Path
-        With the columns of ids and times that the series' file had, and some of its other columns.
-    frame : SeriesFrame
-    horizon : int
-        H
-    dayfirst, decimal
-        As `read_table` takes them.
-    needed : sequence of str, optional
-        The columns to read; by default all that the series have.
-
-    Returns
-    -------
-    dict of str to ndarray (B, H)
-
-    Raises
-    ------
-    InputError
-        If the file can't be used, or lacks a series or a step.
+    It has the columns of ids and times that the series' file had, and those that are `needed`, by default all that the
+    series have. An InputError says that the file can't be used, or lacks a series or a step.
     """
     if Path(path).suffix in PARQUET:
         try:
@@ -133,7 +96,7 @@ def read_future(
     id, time = (name if name in header else None for name in (called.id, called.time))
     known = read_table(path, id, time, names[0], freq, dayfirst, decimal)
     try:
-        return frame.future_of(known, horizon, names)
+        return frame.future(known, horizon, names)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
 

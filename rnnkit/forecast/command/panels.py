@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.callbacks.stages import Progress
 from rnnkit.forecast import saving
+from rnnkit.forecast.command.report import told
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History
@@ -19,7 +20,8 @@ from rnnkit.forecast.fitting.season import common_season
 from rnnkit.forecast.models.baselines import seasonal_naive
 from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.models.registry import forecaster_named, model_name
-from rnnkit.forecast.scoring.metrics import coverage_terms, percentage_terms
+from rnnkit.forecast.scoring.evaluation import naive_scales, scored
+from rnnkit.forecast.scoring.validation import Origins, windows
 
 BASELINE = "SeasonalNaive"
 
@@ -35,39 +37,17 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class PanelReport:
-    """Several series, looked at.
-
-    Attributes
-    ----------
-    frame : SeriesFrame
-    season : int
-        1 for none.
-    horizon : int
-        H
-    levels : list of float
-        Of the bands, in percent.
-    models : dict of str to Forecaster
-        By name on the command line, the one first that was asked for first.
-    asked : int
-        Windows of the cross-validation that were asked for.
-    windows : list of Window
-        Those that are done, the earliest first.
-    columns : dict of str to ndarray (B, H)
-        Forecasts beyond the end and the edges of their bands, by the names of a table's columns; empty before there
-        are any.
-    future : dict of str to ndarray (B, H)
-        Covariates that are known ahead.
-    """
+    """Several series, looked at."""
 
     frame: SeriesFrame
-    season: int
+    season: int  # 1 for none
     horizon: int
-    levels: list[float]
-    models: dict[str, Forecaster]
-    asked: int
-    windows: list[Window]
-    columns: dict[str, np.ndarray]
-    future: dict[str, np.ndarray] = field(default_factory=dict)
+    levels: list[float]  # of the bands, in percent
+    models: dict[str, Forecaster]  # by name on the command line, the one first that was asked for first
+    asked: int  # windows of the cross-validation that were asked for
+    windows: list[Window]  # those that are done, the earliest first
+    columns: dict[str, np.ndarray]  # (B, H), forecasts and edges beyond the end; empty before there are any
+    future: dict[str, np.ndarray] = field(default_factory=dict)  # (B, H), covariates that are known ahead
 
     @property
     def model(self) -> Forecaster:
@@ -75,68 +55,30 @@ class PanelReport:
         return next(iter(self.models.values()))
 
     def scores(self, column: str) -> dict[str, np.ndarray]:
-        """MAE, RMSE, sMAPE, MASE and the share in each band, in percent, of each series ``(B,)``.
-
-        Means over the leads of all windows; NaN for a series that is in none. MASE has the mean error of the seasonal
-        naive forecast before the first origin below it.
-        """
-        count = len(self.frame)
-        off = self._gathered(lambda window: window.actual - window.columns[column])
-        error = _mean(np.abs(off))
+        """Each metric of `evaluate` for each series ``(B,)``, over all windows; NaN for a series that is in none."""
         found = {
-            "MAE": error,
-            "RMSE": np.sqrt(_mean(off**2)),
-            "sMAPE": _mean(self._gathered(lambda w: percentage_terms(w.actual, w.columns[column]))),
-            "MASE": error / self._scales(),
+            name: np.concatenate([w.columns[name].ravel() for w in self.windows]) for name in self.windows[0].columns
         }
-        for level in self.levels:
-            edges = [f"{column}-{edge}-{level:g}" for edge in ("lo", "hi")]
-            if edges[0] in self.windows[0].columns:
-                inside = self._gathered(lambda w, e=edges: coverage_terms(w.actual, *(w.columns[name] for name in e)))
-                found[f"{level:g}"] = _mean(inside)
-            else:
-                found[f"{level:g}"] = np.full(count, np.nan)
-        return found
+        actual = np.concatenate([one.actual.ravel() for one in self.windows])
+        codes = np.concatenate([np.repeat(one.series, self.horizon) for one in self.windows])
+        first = self.frame.timelines.lengths.copy()
+        for window in self.windows[::-1]:
+            first[window.series] = window.origins
+        scales = naive_scales([values[:end] for values, end in zip(self.frame.series, first, strict=True)], self.season)
+        return scored(codes, len(self.frame), actual, found, column, [f"{one:g}" for one in self.levels], scales)
 
     def from_best_to_worst(self) -> np.ndarray:
         """Places of the series that were tested, by the first model's MASE, or MAE where no series has a MASE."""
         scores = self.scores(self.model.name)
-        by = scores["MASE"] if np.isfinite(scores["MASE"]).any() else scores["MAE"]
+        by = scores["mase"] if np.isfinite(scores["mase"]).any() else scores["mae"]
         order = np.argsort(by, kind="stable")
         return order[np.isfinite(by[order])]
 
-    def _gathered(self, terms) -> np.ndarray:
-        """What each window gives ``(R, H)``, as ``(B, W, H)``; NaN for a series that is not in it."""
-        found = np.full((len(self.frame), len(self.windows), self.horizon), np.nan)
-        for place, window in enumerate(self.windows):
-            found[window.series, place] = terms(window)
-        return found
-
-    def _scales(self) -> np.ndarray:
-        """The mean error of the seasonal naive forecast before each series' first origin ``(B,)``; NaN for 0."""
-        first = self.frame.timelines.lengths.copy()
-        for window in self.windows[::-1]:
-            first[window.series] = window.origins
-        scales = np.full(len(first), np.nan)
-        for place, (values, end) in enumerate(zip(self.frame.series, first, strict=True)):
-            apart = np.abs(values[self.season : end] - values[: max(end - self.season, 0)])
-            if not np.isnan(apart).all():
-                scales[place] = np.nanmean(apart)
-        return np.where(scales > 0, scales, np.nan)
-
 
 def check_panel(frame: SeriesFrame, path, horizon: int, windows: int | None) -> None:
-    """See that series are long enough.
+    """See that the longest series is long enough, and where `windows` are asked for, all series.
 
-    Parameters
-    ----------
-    windows : int, optional
-        Of the cross-validation. By default one, of the series that are long enough.
-
-    Raises
-    ------
-    InputError
-        With the series that is too short.
+    An InputError names the series that is too short.
     """
     lengths = frame.timelines.lengths - [int(np.argmin(np.isnan(one))) for one in frame.series]  # from the first value
     longest = int(np.argmax(lengths))
@@ -145,14 +87,13 @@ def check_panel(frame: SeriesFrame, path, horizon: int, windows: int | None) -> 
             f"{path}: a horizon of {horizon} needs a series of more than {horizon} steps; the longest, "
             f"{frame.label(longest)}, has {lengths[longest]}"
         )
-    if windows:
-        needed = horizon * windows
-        if (lengths <= needed).any():
-            place = int(np.argmax(lengths <= needed))
-            raise InputError(
-                f"{path}: --cross-validate {windows} with a horizon of {horizon} needs more than {needed} steps "
-                f"of {frame.label(place)}; it has {lengths[place]}"
-            )
+    needed = horizon * (windows or 0)
+    if needed and (lengths <= needed).any():
+        place = int(np.argmax(lengths <= needed))
+        raise InputError(
+            f"{path}: --cross-validate {windows} with a horizon of {horizon} needs more than {needed} steps of "
+            f"{frame.label(place)}; it has {lengths[place]}"
+        )
 
 
 def begun(
@@ -160,37 +101,24 @@ def begun(
     names: Sequence[str],
     horizon: int,
     *,
-    windows: int = 1,
-    season: int | None = None,
-    levels: Sequence[float] = (80.0,),
-    seed: int | None = None,
-    units: int | None = None,
-    epochs: int | None = None,
-    future: Mapping[str, np.ndarray] | None = None,
+    windows: int,
+    season: int | None,
+    levels: Sequence[float],
+    future: Mapping[str, np.ndarray],
+    **settings: Any,
 ) -> PanelReport:
     """A report without anything yet; `cross_validated` and `forecast` fill it.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Keys of `KNOWN` that take several series.
-    season : int, optional
-        By default what the times say, or what most of the series show before the first origin.
-    units, epochs : int, optional
-        Of networks.
-    future : mapping of str to ndarray (B, H), optional
-        Covariates that are known ahead.
+    The season is by default what the times say, or what most of the series show before the first origin.
     """
     history = History.of_frame(frame)
     origins = history.lengths - windows * horizon
-    able = origins > _first(history)
     if season is None:
-        ends = np.where(able, origins, history.lengths)
+        ends = np.where(origins > np.argmax(~np.isnan(history.values), axis=1), origins, history.lengths)
         season = history.season or common_season(history.until(np.arange(len(frame)), ends).values, ends)
-    future = dict(future or {})
-    settings: dict[str, Any] = {"seed": seed, "units": units, "epochs": epochs, "future_covariates": list(future)}
+    settings |= {"horizon": horizon, "future_covariates": list(future), "level": levels[0]}
     models = {name: forecaster_named(name, season, **settings) for name in names}
-    return PanelReport(frame, season or 1, horizon, list(levels), models, windows, [], {}, future)
+    return PanelReport(frame, season or 1, horizon, list(levels), models, windows, [], {}, dict(future))
 
 
 def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]:
@@ -198,29 +126,22 @@ def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]
 
     A model is fitted at the first origin, and reads on from there with what it found.
     """
-    history, h = History.of_frame(report.frame), report.horizon
-    fitted: dict[str, Forecaster] = {}
-    before = np.zeros(0, np.int64)
-    for number in range(report.asked, 0, -1):
-        ends = history.lengths - number * h
-        rows = np.flatnonzero(ends > _first(history))
-        if not len(rows):
-            continue
-        ends = ends[rows]
-        columns: dict[str, np.ndarray] = {}
-        for name, model in report.models.items():
-            what = f"{model.name}, window {report.asked - number + 1} of {report.asked}"
-            said = partial(_tell, progress, what)
-            progress.tell(what)
-            known = model._beside(history).until(rows, ends)
-            if not np.array_equal(rows, before):
-                fitted[name] = model.copy()._refit(known, said)
-            columns |= fitted[name]._columns(known, h, report.levels)
-            progress()
+    if not report.asked:
+        return
+    history, h, models = History.of_frame(report.frame), report.horizon, list(report.models.values())
+    origins = Origins.of(history, h, report.asked, None)
+
+    def fit(model: Forecaster, known: History, window: int) -> Forecaster:
+        what = f"{model.name}, window {window + 1} of {report.asked}"
+        progress.tell(what)
+        return model.copy()._refit(known, partial(told, progress.tell, what))
+
+    each = windows(models, history, origins, origins.changed, fit, level=report.levels, done=progress.step)
+    for window, rows, columns in each:
+        ends = origins.ends[window, rows]
         past = [values[:end] for values, end in zip(history.values[rows], ends, strict=True)]
         columns[BASELINE] = np.array([seasonal_naive(one, h, report.season) for one in past])
         actual = np.take_along_axis(history.values[rows], ends[:, None] + np.arange(h), axis=1)
-        before = rows
         yield Window(rows, ends, actual, columns)
 
 
@@ -229,25 +150,13 @@ def forecast(report: PanelReport, progress: Progress) -> dict[str, np.ndarray]:
     history = History.of_frame(report.frame)
     columns: dict[str, np.ndarray] = {}
     for model in report.models.values():
-        progress.tell(f"{model.name}, all steps")
-        known = model._beside(history)
-        ahead = looking_ahead(known, model, report.future)
-        said = partial(_tell, progress, f"{model.name}, all steps")
-        columns |= model._refit(known, said)._columns(ahead, report.horizon, report.levels)
+        what = f"{model.name}, all steps"
+        progress.tell(what)
+        model._refit(model._beside(history), partial(told, progress.tell, what))
+        ahead = model._looking_ahead(report.horizon, report.future if model.future_covariates else None)
+        columns |= model._columns(ahead, report.horizon, report.levels)
         progress()
     return columns
-
-
-def _tell(progress: Progress, what: str, more: str) -> None:
-    progress.tell(f"{what}: {more}")
-
-
-def looking_ahead(history: History, model: Forecaster, future: Mapping[str, np.ndarray]) -> History:
-    """A history with what is known of the steps after it, as a model reads that."""
-    if history.covariates is None or not future:
-        return history
-    ahead = np.stack([future[name] for name in model.future_covariates], axis=2)
-    return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
 
 
 def forecast_kept(
@@ -259,27 +168,11 @@ def forecast_kept(
     levels: Sequence[float] | None = None,
     read_future: Callable[[int], dict[str, np.ndarray]] | None = None,
 ) -> PanelReport:
-    """Forecast beyond the ends of series with a forecaster that was fitted to them, without a fit.
+    """Forecast beyond the ends of series with a forecaster of the file `path`, without a fit.
 
-    Parameters
-    ----------
-    frame : SeriesFrame
-        The same series from the same first steps, in any order; they may have gone on since.
-    path : str or Path
-        Of the forecaster's file, for errors.
-    forecaster : Forecaster
-        Of the file.
-    saved : Saved
-        The rest of the file.
-    horizon, levels : optional
-        By default as they were when it was saved.
-    read_future : callable, optional
-        Gives what is known of so many steps ahead.
-
-    Raises
-    ------
-    InputError
-        If the series are others.
+    It was fitted to the same series from the same first steps, in any order; they may have gone on since. An InputError
+    says that they are others. Horizon and levels are by default as they were when it was saved. `read_future` gives
+    what is known of so many steps ahead.
     """
     kept = forecaster._fitted_history().frame
     assert kept is not None
@@ -300,21 +193,17 @@ def forecast_kept(
         )
     forecaster._model = {part: array[order] for part, array in forecaster._model.items()}
     history, covariates = History.of_frame(frame), forecaster._fitted_history().covariates
-    if covariates is not None:
-        try:
-            history = forecaster._with_covariates(history, covariates.static[order], covariates.names)
-        except ValueError as error:
-            raise InputError(f"the model in {path}: {error}") from None
     season = forecaster._panel.get("season", forecaster.season)  # type: ignore[attr-defined]
     chosen = list(levels or saved.series.get("levels") or forecaster.level)
     h = horizon or saved.series.get("horizon", 1)
-    future = {} if read_future is None else read_future(h)
-    history = looking_ahead(history, forecaster, future)
+    future = None if read_future is None else read_future(h)
     try:
-        forecaster._check_known_ahead(history, h)
-        columns = forecaster._columns(history, h, chosen)
+        if covariates is not None:
+            history = forecaster._with_covariates(history, covariates.static[order], covariates.names)
+        forecaster._history = history
+        columns = forecaster._columns(forecaster._looking_ahead(h, future), h, chosen)
     except ValueError as error:
-        raise InputError(f"{error}".replace("future=, a table", "--future, a file")) from None
+        raise InputError(f"the model in {path}: {error}".replace("future=, a table", "--future, a file")) from None
     return PanelReport(frame, int(season or 1), h, chosen, {model_name(forecaster): forecaster}, 0, [], columns)
 
 
@@ -324,15 +213,3 @@ def keep(path, report: PanelReport) -> None:
         saving.write(path, report.model, {"horizon": report.horizon, "levels": report.levels})
     except ValueError as error:  # of ids that can't be written
         raise InputError(str(error)) from None
-
-
-def _first(history: History) -> np.ndarray:
-    """The step of each series' first value ``(B,)``."""
-    return np.argmax(~np.isnan(history.values), axis=1)
-
-
-def _mean(terms) -> np.ndarray:
-    """The mean ``(B,)`` of what is known of ``(B, W, H)``."""
-    known = ~np.isnan(terms)
-    counts = known.sum(axis=(1, 2))
-    return np.where(counts > 0, np.where(known, terms, 0.0).sum(axis=(1, 2)) / np.maximum(counts, 1), np.nan)

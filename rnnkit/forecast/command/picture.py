@@ -10,20 +10,14 @@ from rnnkit.forecast.command.report import ForecastReport
 from rnnkit.forecast.command.table import future, number_text
 from rnnkit.forecast.data.series import InputError
 from rnnkit.forecast.models.known import TITLES
-from rnnkit.forecast.plots import ACTUAL_COLOUR, FORECAST_COLOUR, HISTORY_COLOUR, joined, tidy
+from rnnkit.forecast.plots import ACTUAL_COLOUR, FORECAST_COLOUR, HISTORY_COLOUR, Drawn, draw_series, joined, tidy
 from rnnkit.serialization.atomic_files import replacing
 
 HISTORY, MODEL_COLOUR, FORECAST = HISTORY_COLOUR, ACTUAL_COLOUR, FORECAST_COLOUR
 
 
 def check_drawing(path) -> None:
-    """See, before the work, that a picture can be drawn.
-
-    Raises
-    ------
-    InputError
-        If matplotlib is missing, or can't write files of that kind.
-    """
+    """See, before the work, that a picture can be drawn; an InputError says why not."""
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
@@ -47,34 +41,15 @@ def draw(path, reports: list[ForecastReport]) -> None:
 
 
 def draw_panel(path, report: PanelReport, most: int = 9) -> None:
-    """Draw the ends of several series, from the best to the worst of the cross-validation, with their forecasts.
-
-    Parameters
-    ----------
-    path : str or Path
-        Of the kind its name says, PNG without one.
-    report : PanelReport
-    most : int
-        How many series to draw at most.
-    """
+    """Draw the ends of several series, from the best to the worst of the cross-validation, with their forecasts."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     chosen, mase = _chosen(report, most)
-    across = min(len(chosen), 3 if len(chosen) <= 9 else 5)
-    down = -(-len(chosen) // across)
-    size = (4.2 * across, 2.5 * down + 0.7) if across <= 3 else (3.2 * across, 2.0 * down + 0.7)
-    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
-    every = figure.subplots(down, across, squeeze=False).ravel()
-    for axes, place in zip(every, chosen, strict=False):
-        _draw_series(axes, report, place)
-        score = "" if mase is None else f", MASE {number_text(mase[place], 2)}"
-        axes.set_title(f"{_short(series_name(report.frame, place))}{score}", loc="left", fontsize=9)
-    for axes in every[len(chosen) :]:
-        axes.remove()
-    lines, labels = every[0].get_legend_handles_labels()
-    figure.legend(lines, labels, loc="outside upper left", ncols=len(labels), frameon=False, fontsize=9)
-    _write(path, figure)
+    scores = ["" if mase is None else f", MASE {number_text(mase[place], 2)}" for place in chosen]
+    drawn = [_drawn(report, place, score) for place, score in zip(chosen, scores, strict=True)]
+    make = lambda size: Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
+    _write(path, draw_series(make, drawn, report.model.name, report.levels[:1]))
 
 
 def _write(path, figure):
@@ -86,32 +61,26 @@ def _chosen(report, most) -> tuple[np.ndarray, np.ndarray | None]:
     """Places of series, evenly spread from the best to the worst, and what each one's MASE is."""
     if not report.windows:
         return np.arange(min(most, len(report.frame))), None
-    order, tested = report.from_best_to_worst(), report.scores(report.model.name)["MASE"]
+    order, tested = report.from_best_to_worst(), report.scores(report.model.name)["mase"]
     if len(order) < min(most, len(report.frame)):
         order = np.concatenate([order, np.setdiff1d(np.arange(len(report.frame)), order)])
     return order[np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).astype(int))], tested
 
 
-def _draw_series(axes, report, place):
-    frame, model, level = report.frame, report.model.name, report.levels[0]
-    timeline, values, horizon = frame.timelines[place], frame.series[place], report.horizon
+def _drawn(report, place, score) -> Drawn:
+    timeline, values, horizon = report.frame.timelines[place], report.frame.series[place], report.horizon
     shown = max(4 * horizon, 2 * report.season, 36, (len(report.windows) + 3) * horizon)
-    names = [model, f"{model}-lo-{level:g}", f"{model}-hi-{level:g}"]
-    axes.plot(timeline.times[-shown:], values[-shown:], color=HISTORY, lw=1.1, marker=".", ms=3, label="history")
+    names = report.model._band_names(report.levels[:1])
+    tests = []
     for window in report.windows:
         if place in window.series:
             row = int(np.searchsorted(window.series, place))
-            steps = timeline.times[window.origins[row] :][:horizon]
-            said, lower, upper = (window.columns[name][row] for name in names)
-            axes.fill_between(steps, lower, upper, color=MODEL_COLOUR, alpha=0.15, lw=0)
-            label = "forecast at the time" if window is report.windows[0] else None
-            axes.plot(steps, said, color=MODEL_COLOUR, lw=1.4, label=label)
-    said = [report.columns[name][place] for name in names]
-    steps, (said, lower, upper) = joined(timeline.times, values, timeline.ahead(horizon), said)
-    axes.fill_between(steps, lower, upper, color=FORECAST, alpha=0.25, lw=0, label=f"{level:g} % band")
-    axes.plot(steps, said, color=FORECAST, lw=1.6, label=f"forecast of {model}")
-    tidy(axes, timeline.times)
-    axes.tick_params(labelsize=8)
+            times = timeline.times[window.origins[row] :][:horizon]
+            tests.append([times, *(window.columns[name][row] for name in names)])
+    columns = {name: report.columns[name][place] for name in names}
+    title = f"{_short(series_name(report.frame, place))}{score}"
+    ahead = timeline.ahead(horizon)
+    return Drawn(title, timeline.times[-shown:], values[-shown:], ahead, columns, tests=tests)
 
 
 def _short(name: str) -> str:

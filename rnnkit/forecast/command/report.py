@@ -15,21 +15,20 @@ from rnnkit.forecast.data.history import History
 from rnnkit.forecast.data.series import InputError, Series
 from rnnkit.forecast.fitting.season import find_season
 from rnnkit.forecast.models.baselines import naive, seasonal_naive
+from rnnkit.forecast.models.direct import DirectForecaster
 from rnnkit.forecast.models.echo_state import ESN
 from rnnkit.forecast.models.forecaster import Forecaster
-from rnnkit.forecast.models.known import TITLES, TRAINED
+from rnnkit.forecast.models.known import TITLES
 from rnnkit.forecast.models.registry import (
-    FitOnceThenUpdate,
+    Contestant,
     banded,
-    contestant,
     forecaster_named,
     model_name,
     read_kept,
 )
-from rnnkit.forecast.models.trained import TrainedForecaster
 from rnnkit.forecast.scoring.backtest import LEAST_ORIGINS, BackTest, Model, back_test, first_origin, needed_length
 
-NETWORK, NAIVE, SEASONAL = TITLES["esn"], "naive", "seasonal naive"
+NAIVE, SEASONAL = "naive", "seasonal naive"
 ORIGINS = 40
 LEVEL = 80.0
 LEAST_VALUES = 20  # before the first origin
@@ -43,7 +42,7 @@ class Forecast(NamedTuple):
     values : ndarray (H,)
     lower, upper : ndarray (H,)
         Of the band; NaN where there is none.
-    forecaster : ESN, TrainedForecaster or Forecaster
+    forecaster : Forecaster
         The model, which knows the whole series.
 
     Examples
@@ -56,7 +55,7 @@ class Forecast(NamedTuple):
     values: np.ndarray  # (H,)
     lower: np.ndarray  # (H,), of the band; NaN where there is none
     upper: np.ndarray  # (H,)
-    forecaster: ESN | TrainedForecaster | Forecaster  # that knows the whole series
+    forecaster: Forecaster  # that knows the whole series
 
 
 @dataclass(frozen=True)
@@ -117,13 +116,7 @@ class ForecastReport:
 
 
 def check(series: Series, horizon: int, season: int | None = None, origins: int | None = None) -> None:
-    """See that a series is long enough.
-
-    Raises
-    ------
-    InputError
-        With the length that is needed, or if what there is consists of gaps.
-    """
+    """See that a series is long enough; an InputError says how long it has to be, or that it consists of gaps."""
     length = len(series.values)
     needed = needed_length(horizon, origins or LEAST_ORIGINS)
     while first_origin(needed) < max(2 * horizon + LEAST_VALUES + 20, 2 * (season or 1)):
@@ -206,18 +199,14 @@ def backtest_and_forecast(
     settings: dict[str, Any] = {"horizon": horizon, "seed": seed, "units": units, "epochs": epochs}
     asked = {}
     for name in models:
-        told = None if tell is None else partial(_told, tell, f"{TITLES[name]} on {printable(series.name)}")
-        own = {"level": level / 100} if name in TRAINED else {}  # the bands that it learns
-        forecaster = forecaster_named(name, season, several=False, **settings, **own)
-        asked[TITLES[name]] = contestant(forecaster, level, told)
+        said = None if tell is None else partial(told, tell, f"{TITLES[name]} on {printable(series.name)}")
+        forecaster = forecaster_named(name, season, several=False, level=level, **settings)
+        asked[TITLES[name]] = Contestant(forecaster, level, said)
     contest: dict[str, Model] = {**asked, NAIVE: naive}
     if season is not None:
         contest[SEASONAL] = partial(seasonal_naive, season=season)
     try:
         test = back_test(values, contest, horizon, origins or ORIGINS, season=season, progress=progress)
-        for model in asked.values():
-            if isinstance(model, FitOnceThenUpdate):
-                model.forget()  # the forecast has a fit to the whole series
         forecasts = {name: _forecast(model, values, horizon, test, name, level) for name, model in asked.items()}
     except (ValueError, FloatingPointError) as error:
         raise InputError(f"{series.name}: {error}") from error
@@ -262,24 +251,20 @@ def forecast_from_file(
         raise InputError(
             f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(series))}"
         )
-    season = forecaster.season  # type: ignore[union-attr]
-    kept = about.get("level", LEVEL)
-    if isinstance(forecaster, Forecaster):
-        forecaster._history = History.of(series.values)
-        kept = level or kept
-        lower, values, upper = banded(forecaster, horizon or about["horizon"], kept)
-        season = None if season == 1 else season
-    else:
+    season = forecaster.season  # type: ignore[attr-defined]
+    kept, half = about.get("level", LEVEL), saved.half_width
+    if isinstance(forecaster, DirectForecaster):
         for option, asked, has in (("horizon", horizon, forecaster.horizon), ("level", level, kept)):
             if asked not in (None, has):
                 raise InputError(f"the model in {path} has a {option} of {has:g}; got --{option} {asked:g}")
-        if isinstance(forecaster, ESN):
-            values, half = forecaster.forecast(series.values), saved.half_width
-            lower, upper = (values - half, values + half) if half is not None else (values * np.nan, values * np.nan)
-        else:
-            lower, values, upper = forecaster.forecast_quantiles(series.values)
+    forecaster._history, kept = History.of(series.values), level or kept
+    if isinstance(forecaster, ESN):
+        values = forecaster.predict(about["horizon"])
+        lower, upper = (values - half, values + half) if half is not None else (values * np.nan, values * np.nan)
+    else:
+        lower, values, upper = banded(forecaster, horizon or about["horizon"], kept)
     forecasts = {TITLES[model_name(forecaster)]: Forecast(values, lower, upper, forecaster)}
-    return ForecastReport(series, season, None, forecasts, kept)
+    return ForecastReport(series, None if season == 1 else season, None, forecasts, kept)
 
 
 def save(path, report: ForecastReport) -> None:
@@ -295,12 +280,13 @@ def _identity(series) -> list[str]:
     return [series.name, f"from {series.timeline.times[0]} on"]
 
 
-def _told(tell, what, text) -> None:
+def told(tell: Callable[[str], None], what: str, text: str) -> None:
+    """Tell what is done of something."""
     tell(f"{what}: {text}")
 
 
 def _forecast(model, values, horizon, test, name, level) -> Forecast:
-    said = model(values, horizon)
+    said = model(values, horizon, last=True)
     if said.ndim == 2:
         lower, values, upper = said
         return Forecast(values, lower, upper, model.forecaster)

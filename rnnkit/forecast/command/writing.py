@@ -13,17 +13,10 @@ from rnnkit.forecast.command.table import future, time_text
 from rnnkit.forecast.data.files import check_suffix, write_table
 from rnnkit.forecast.data.frames import Columns
 from rnnkit.forecast.data.series import InputError
-from rnnkit.forecast.models.registry import column_name
 
 
 def check_writable(path) -> None:
-    """See, before the work, that a file can be written.
-
-    Raises
-    ------
-    InputError
-        If its folder is missing or may not be written to, or if it is a directory.
-    """
+    """See, before the work, that a file can be written; an InputError says why not."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a directory; expected the name of a file to write")
@@ -34,13 +27,7 @@ def check_writable(path) -> None:
 
 
 def check_table(path) -> None:
-    """See, before the work, that a table can be written.
-
-    Raises
-    ------
-    InputError
-        As `check_writable` and `check_suffix` do.
-    """
+    """See, before the work, that a table can be written, as `check_writable` and `check_suffix` do."""
     check_writable(path)
     check_suffix(path)
 
@@ -56,7 +43,7 @@ def write_forecasts(path, reports: list[ForecastReport]) -> None:
         names.pop() if len(names) == 1 else "time": np.concatenate(steps),
     }
     for model, forecast in reports[0].forecasts.items():
-        name, said = column_name(forecast.forecaster), [report.forecasts[model] for report in reports]
+        name, said = forecast.forecaster.name, [report.forecasts[model] for report in reports]
         for place, edge in enumerate(("", "-lo-", "-hi-")):
             column = f"{name}{edge}{reports[0].level:g}" if edge else name
             table[column] = _rounded(np.concatenate([one[place] for one in said]))

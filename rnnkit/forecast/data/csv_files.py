@@ -25,13 +25,7 @@ class InputError(ValueError):
 
 
 def read_bytes(path) -> bytes:
-    """What a file holds, or the file within it if its name ends with .gz.
-
-    Raises
-    ------
-    InputError
-        If it can't be read.
-    """
+    """What a file holds, or the file within it if its name ends with .gz; an InputError if it can't be read."""
     try:
         found = Path(path).read_bytes()
         return gzip.decompress(found) if Path(path).suffix == ".gz" else found
@@ -46,14 +40,9 @@ def read_bytes(path) -> bytes:
 
 
 def read_rows(path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The names of the columns, and the rows with the lines they end on.
+    """The names of the columns, and the rows with the lines they end on; an InputError with the line for no table.
 
     Comma, semicolon, tab and pipe are told apart by the first line. Rows and columns without any cell are left out.
-
-    Raises
-    ------
-    InputError
-        If this is no table, with the line.
     """
     text = _decoded(path)
     header = re.sub(r'"[^"]*"', "", text.lstrip("\r\n ").partition("\n")[0])
@@ -96,52 +85,18 @@ def parsed(cell: str) -> float | None:
     return number if math.isfinite(number) and "_" not in cell else None
 
 
-def number(path, line: int, column: str, cell: str) -> float:
-    """A number, or NaN for a gap.
-
-    Raises
-    ------
-    InputError
-        For anything else.
-    """
-    if cell.lower() in GAPS:
-        return math.nan
-    found = parsed(cell)
-    if found is None:
-        raise InputError(
-            f"{path}, line {line}: expected a number in column {column!r}, or nothing for a gap; got {cell!r}"
-        )
-    return found
-
-
 def numbers(path, lines: Sequence[int], columns: dict[str, list[str]], decimal: str | None = None) -> dict:
-    """The columns of a file as numbers, with decimal points or with decimal commas in all of them.
+    """The columns of a file as float64, NaN in gaps, with decimal points or with decimal commas in all of them.
 
-    Thousands may be grouped, by spaces or by the mark that is not the decimal one.
-
-    Parameters
-    ----------
-    lines : sequence of int
-        Of each row.
-    columns : dict of str to list of str
-    decimal : {".", ","}, optional
-        By default the one that all cells allow.
-
-    Returns
-    -------
-    dict of str to ndarray (rows,) of float64
-        NaN in gaps.
-
-    Raises
-    ------
-    InputError
-        With the first cell that is no number, or that may be two different ones.
+    Thousands may be grouped, by spaces or by the mark that is not the decimal one. `lines` are those of the rows. The
+    mark is by default the one that all cells allow. An InputError names the first cell that is no number, or may be
+    two.
     """
     if decimal != ",":
-        try:
-            return {name: np.array([number(path, 0, name, cell) for cell in cells]) for name, cells in columns.items()}
-        except InputError:
-            pass  # another way of writing numbers
+        read = lambda cell: math.nan if cell.lower() in GAPS else parsed(cell)
+        plain = {name: list(map(read, cells)) for name, cells in columns.items()}
+        if not any(None in found for found in plain.values()):
+            return {name: np.array(found) for name, found in plain.items()}
     fits = {mark: _pattern(mark) for mark in ([decimal] if decimal else ".,")}
     unclear = None
     for row, line in enumerate(lines):

@@ -61,28 +61,16 @@ def numbers_as_times(found: Sequence[float]) -> np.ndarray:
 
 
 def read_times(path, name: str, lines: Sequence[int], cells: Sequence[str], dayfirst: bool | None = None) -> np.ndarray:
-    """A column of times.
+    """A column of times, as int64, float64, datetime64[D] or datetime64[us] ``(rows,)``.
 
-    All cells are numbers, or all are dates that are written in one way: ISO dates and times, months (2001-12, Jan 2001,
-    Jan-01, 12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's English name, or three numbers such as
-    31/12/2001. Where ISO times differ in their offsets from UTC, they are in UTC; otherwise the offset is left out.
+    `lines` are those of the cells. All cells are numbers, or all are dates that are written in one way: ISO dates and
+    times, months (2001-12, Jan 2001, Jan-01, 12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's
+    English name, or three numbers such as 31/12/2001. Where ISO times differ in their offsets from UTC, they are in
+    UTC; otherwise the offset is left out. `dayfirst` says whether 1/2/2001 is in February; by default the whole column
+    does. With points it always is.
 
-    Parameters
-    ----------
-    lines : sequence of int
-        Of the cells.
-    dayfirst : bool, optional
-        Whether 1/2/2001 is in February; by default as the whole column says. With points it always is.
-
-    Returns
-    -------
-    ndarray (rows,) of int64, float64, datetime64[D] or datetime64[us]
-
-    Raises
-    ------
-    InputError
-        For a cell that is no time, or is written in another way than the first one; if days and months can't be told
-        apart.
+    An InputError names a cell that is no time, or is written in another way than the first one, and one whose day and
+    month can't be told apart.
     """
     first: dict[str, int] = {}
     codes = [first.setdefault(cell, len(first)) for cell in cells]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnkit.forecast.data.csv_files import InputError, numbers, read_rows, write_rows
+from rnnkit.forecast.data.csv_files import GAPS, InputError, numbers, parsed, read_rows, write_rows
 from rnnkit.forecast.data.dates import looks_dated, read_times
 from rnnkit.forecast.data.frames import Columns, FileTable, SeriesFrame, assemble, is_frame, label, read
 from rnnkit.forecast.data.series import TIME_NAMES
@@ -43,8 +42,9 @@ def read_table(
         semicolon, tab and pipe separate them. A name that ends with .gz is CSV in gzip.
     id, time, target : str, optional
         The columns of ids, times and values. By default the first ones called unique_id, id, series, item_id or the
-        like; ds, date, time, year or the like, or whose first cell is a date; and y, value or target, or the only one
-        that is left. Where several are left and no column has ids, each one is a series.
+        like, or the only one of text where times come twice; ds, date, time, year or the like, or whose first cell is a
+        date; and y, value or target, or the only one that is left. Where several are left and no column has ids, each
+        one is a series.
     freq : int, str or timedelta, optional
         How far it is from one step to the next, as pandas or polars writes it; by default as the times say.
     dayfirst : bool, optional
@@ -81,7 +81,8 @@ def read_table(
     lines = [line for line, _ in rows]
     cells = dict(zip(header, map(list, zip(*(cells for _, cells in rows), strict=True)), strict=True))
     dated = [name for name in header if looks_dated(cells[name][0]) and not cells[name][0].isdigit()]
-    names, wide = _roles(path, header, dated, id, time, target)
+    texts = [name for name in header if name not in dated and all(map(_is_text, cells[name]))]
+    names, wide = _roles(path, header, dated, (id, time, target), texts, lambda name: len(set(cells[name])) < len(rows))
     steps = None if names.time is None else read_times(path, names.time, lines, cells.pop(names.time), dayfirst)
     ids: list[Any] = [None]
     codes = np.zeros(len(rows), np.int64)
@@ -127,13 +128,7 @@ def read_table(
 
 
 def check_suffix(path: Any) -> None:
-    """See that a table can be written to a file of this name.
-
-    Raises
-    ------
-    InputError
-        For the name of a workbook, and for Parquet without pyarrow.
-    """
+    """See that a table can be written to a file of this name: no workbook, and Parquet with pyarrow alone."""
     if Path(path).suffix.lower() in _WORKBOOKS:
         raise InputError(
             f"expected a name that ends in .csv, .csv.gz or .parquet; got {Path(path).name}: spreadsheets read CSV, "
@@ -173,22 +168,17 @@ def write_table(path: Any, table: Any) -> None:
     """
     check_suffix(path)
     suffix = Path(path).suffix
-    if suffix in PARQUET:
-        arrow, parquet = require_pyarrow()
-        if is_frame(table):
-            from rnnkit.forecast.data.native_tables import opened
-
-            table = opened(table, "the table").to_arrow()
-        else:
-            table = arrow.table({name: _plain(column) for name, column in _checked(table).items()})
-        with replacing(path) as beside:
-            parquet.write_table(table, beside)
-        return
     if is_frame(table):
         from rnnkit.forecast.data.native_tables import opened
 
         frame = opened(table, "the table")
-        table = {name: frame[name].to_numpy() for name in frame.columns}
+        table = frame.to_arrow() if suffix in PARQUET else {name: frame[name].to_numpy() for name in frame.columns}
+    elif suffix in PARQUET:
+        table = require_pyarrow()[0].table({name: _plain(column) for name, column in _checked(table).items()})
+    if suffix in PARQUET:
+        with replacing(path) as beside:
+            require_pyarrow()[1].write_table(table, beside)
+        return
     columns = {name: _texts(column) for name, column in _checked(table).items()}
     with replacing(path) as beside:
         if suffix == ".gz":
@@ -199,19 +189,12 @@ def write_table(path: Any, table: Any) -> None:
                 write_rows(file, columns)
 
 
-@dataclass(frozen=True)
-class _Roles:
-    id: str | None
-    time: str | None
-    target: str
-
-
-def _roles(path, header, dated, id, time, target) -> tuple[_Roles, bool]:
+def _roles(path, header, dated, given, texts, repeats) -> tuple[Any, bool]:
     """Which column is what, and whether each of the others is a series."""
-    for name in (id, time, target):
+    for name in given:
         if name is not None and name not in header:
             raise InputError(f"{path} has no column {name!r}; its columns are {', '.join(header)}")
-    given = (id, time, target)
+    id, time, target = given
 
     def called(names) -> str | None:
         return next((name for name in header if name.lower() in names and name not in given), None)
@@ -222,14 +205,22 @@ def _roles(path, header, dated, id, time, target) -> tuple[_Roles, bool]:
         time = called(TIME_NAMES) or next((name for name in dated if name not in given and name != id), None)
     if target is None:
         target = called(TARGET_NAMES)
+    texts = [name for name in texts if name not in (time, target)]
+    if id is None and len(texts) == 1 and time is not None and repeats(time):
+        id = texts[0]  # of several series, as times come twice
     left = [name for name in header if name not in (id, time)]
     if not left:
         raise InputError(f"{path} has the columns {', '.join(header)}; expected one of values besides")
     if target is not None or len(left) == 1:
-        return _Roles(id, time, target or left[0]), False
+        return Columns(id, time, target or left[0]), False
     if id is not None:
         raise InputError(f"{path} has the columns {', '.join(header)}; say which one to forecast (target=)")
-    return _Roles(None, time, Columns().target), True
+    return Columns(None, time, Columns().target), True  # type: ignore[arg-type]
+
+
+def _is_text(cell: str) -> bool:
+    """Whether a cell is a name, rather than a number, a date or a gap."""
+    return cell[:1].isalpha() and cell.lower() not in GAPS and parsed(cell) is None and not looks_dated(cell)
 
 
 def _places(codes, count) -> np.ndarray:
@@ -251,7 +242,9 @@ def _from_parquet(path, given, freq) -> SeriesFrame:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} can't be read as Parquet: {first}") from None
     dated = [field.name for field in table.schema if arrow.types.is_temporal(field.type)]
-    names, wide = _roles(path, table.column_names, dated, *given)
+    texts = [field.name for field in table.schema if arrow.types.is_string(field.type)]
+    repeats = lambda name: len(table.column(name).unique()) < len(table)
+    names, wide = _roles(path, table.column_names, dated, given, texts, repeats)
     if names.time is None:
         raise InputError(f"{path} has no column of times among {', '.join(table.column_names)} (time=)")
     try:
@@ -267,13 +260,7 @@ def _from_parquet(path, given, freq) -> SeriesFrame:
 
 
 def require_pyarrow() -> tuple[Any, Any]:
-    """The modules pyarrow and pyarrow.parquet.
-
-    Raises
-    ------
-    InputError
-        If they, or narwhals, are missing.
-    """
+    """The modules pyarrow and pyarrow.parquet; an InputError if they, or narwhals, are missing."""
     try:
         import narwhals  # noqa: F401  (for what is read)
         import pyarrow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,34 +31,9 @@ class Columns(NamedTuple):
     target: str = "y"
 
 
-class Kind(Protocol):
-    """How a table like the one that was read is made."""
-
-    def ids(self, series: np.ndarray):
-        """The column that says for each row of which series it is; None where there is none."""
-
-    def times(self, times: np.ndarray, wall: bool):
-        """A column of times; `wall` says that they are a clock's on the wall rather than UTC."""
-
-    def times_of(self, table, name: str, wall: bool) -> np.ndarray:
-        """The times of another table on the same clock."""
-
-    def table(self, columns: Mapping[str, Any]):
-        """The table of some columns."""
-
-    def described(self) -> dict[str, Any] | None:
-        """What such a kind is made of again, as JSON values; None for tables that are dicts."""
-
-
 @dataclass(frozen=True)
 class FileTable:
-    """Makes tables that are dicts of columns.
-
-    Attributes
-    ----------
-    names : list
-        The id of each series.
-    """
+    """Makes tables that are dicts of columns, of series with these ids."""
 
     names: list
 
@@ -88,31 +63,16 @@ class FileTable:
 class SeriesFrame:
     """The series of a table.
 
-    Attributes
-    ----------
-    names : Columns
-    ids : list
-        Values of the column of ids, in the order of first appearance; ``[None]`` where there is no such column.
-    series : list of ndarray (T,) of float64
-        NaN in gaps: where a value is missing, or a row between equal steps.
-    covariates : dict of str to list of ndarray (T,) of float64
-        Every other column, at the same steps.
-    timelines : Timelines
-        The times of each series. Those of a table with a time zone are in UTC or, where days or more lie between
-        steps, on the zone's own clock.
-    kind : Kind
-        Makes tables like the one that was read.
-    wall : bool
-        Whether the times are on the zone's own clock.
+    Times of a table with a time zone are in UTC or, where days or more lie between steps, on the zone's own clock.
     """
 
     names: Columns
-    ids: list[Any]
-    series: list[np.ndarray]
-    covariates: dict[str, list[np.ndarray]]
+    ids: list[Any]  # in the order of first appearance; [None] where there is no such column
+    series: list[np.ndarray]  # (T,) each; NaN where a value is missing, or a row between equal steps
+    covariates: dict[str, list[np.ndarray]]  # every other column, at the same steps
     timelines: Timelines
-    kind: Kind
-    wall: bool = False
+    kind: Any  # makes tables like the one that was read: a `FileTable` or a `NativeTable`
+    wall: bool = False  # whether the times are on a zone's own clock
 
     def __len__(self) -> int:
         return len(self.series)
@@ -130,19 +90,10 @@ class SeriesFrame:
         return label(self.ids, series)
 
     def ahead(self, horizon: int, columns: Mapping[str, np.ndarray]) -> Any:
-        """A table of the steps after each series' last one.
+        """A table, of the library that was read, of the `horizon` steps after each series' last one.
 
-        Parameters
-        ----------
-        horizon : int
-            H
-        columns : mapping of str to ndarray (B, H)
-            What to say of each step.
-
-        Returns
-        -------
-        DataFrame of the same library
-            A row per series and step: id, time, and the columns in their order. Without a column of ids none goes out.
+        It has a row per series and step: id, time, and the columns, each given as ``(B, H)``, in their order. Without a
+        column of ids none goes out.
         """
         count, horizon = len(self), whole(horizon, "horizon", 1)
         return self._table(
@@ -152,23 +103,11 @@ class SeriesFrame:
         )
 
     def rows(self, series: Any, steps: Any, columns: Mapping[str, np.ndarray], cutoffs: Any = None) -> Any:
-        """A table of chosen steps, with what was observed there.
+        """A table, of the library that was read, of chosen steps, with what was observed there.
 
-        Parameters
-        ----------
-        series : array_like (R,) of int
-            Places in `ids`.
-        steps : array_like (R,) of int
-            From 0 at the beginning of each series.
-        columns : mapping of str to ndarray (R,)
-        cutoffs : array_like (R,) of int, optional
-            The last step that was known to each row's forecast.
-
-        Returns
-        -------
-        DataFrame of the same library
-            A row per step: id, time, cutoff if there are some, target (NaN in gaps and after a series' end), and the
-            columns in their order.
+        A row for each of R steps: id, time, cutoff if there are some, target (NaN in gaps and after a series' end), and
+        the columns ``(R,)`` in their order. `series` are places in `ids`; `steps` count from 0 at the beginning of each
+        series, as do the `cutoffs`, the last steps that were known to the rows' forecasts.
         """
         series, steps = np.asarray(series), np.asarray(steps)
         lengths = self.timelines.lengths
@@ -185,119 +124,18 @@ class SeriesFrame:
         return self._table(series, self.timelines.at(series, steps), found)
 
     def in_sample(self, columns: Mapping[str, Sequence[np.ndarray]]) -> Any:
-        """A table of all steps of all series.
+        """A table of all steps of all series; each column is an array ``(T,)`` for each series."""
+        return self.rows(*self._every_step, {name: np.concatenate(list(values)) for name, values in columns.items()})
 
-        Parameters
-        ----------
-        columns : mapping of str to list of ndarray (T,)
-            An array for each series, as long as it is.
+    def future(self, data: Any, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Covariates ``(B, H)`` that are known ahead, by their names, out of a DataFrame or SeriesFrame.
+
+        It has a row for each series and step of the horizon, with the columns of ids and times that the table had;
+        other rows and columns are left aside. A ValueError names the column, series, step or value that is lacking, or
+        the row that comes twice.
         """
-        lengths = self.timelines.lengths
-        starts = np.cumsum(lengths) - lengths
-        series = np.repeat(np.arange(len(self)), lengths)
-        flat = {name: np.concatenate(list(values)) for name, values in columns.items()}
-        return self.rows(series, np.arange(len(series)) - starts[series], flat)
-
-    def future(self, frame: Any, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Covariates that are known ahead.
-
-        Parameters
-        ----------
-        frame : DataFrame
-            A row for each series and step of the horizon, with the columns of ids and times that the table had; other
-            rows and columns are left aside.
-        horizon : int
-            H
-        names : sequence of str
-            The columns to read.
-
-        Returns
-        -------
-        dict of str to ndarray (B, H)
-
-        Raises
-        ------
-        ValueError
-            If a column, a series, a step or a value is lacking, with its name, or if a row comes twice.
-        """
-        from rnnkit.forecast.data import native_tables
-
-        what = "the table of the future"
-        table = native_tables.opened(frame, what)
-        needed = [name for name in (self.names.id if self._has_ids else None, self.names.time, *names) if name]
-        native_tables.check_columns(table, needed, what)
-        codes, leads, _ = self._leads(table, what)
-        return self._known_ahead(codes, leads, horizon, {name: native_tables.numbers(table, name) for name in names})
-
-    def came(self, data: Any, horizon: int) -> np.ndarray:
-        """What came in the steps after each series' end ``(B, H)``; NaN where a table says nothing.
-
-        Parameters
-        ----------
-        data : DataFrame, or SeriesFrame
-            Rows before these steps or after them, and of other series, are left aside.
-        horizon : int
-            H
-
-        Raises
-        ------
-        ValueError
-            If a column is lacking, or a row comes twice.
-        """
-        target = self.names.target
-        if isinstance(data, SeriesFrame):
-            codes, leads = self._leads_of(data)
-            values = np.concatenate(data.series)
-        else:
-            from rnnkit.forecast.data import native_tables
-
-            what = "the table of what came"
-            table = native_tables.opened(data, what)
-            native_tables.check_columns(table, [*([self.names.id] * self._has_ids), self.names.time, target], what)
-            codes, leads, _ = self._leads(table, what)
-            values = native_tables.numbers(table, target)
-        rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
-        place = codes[rows] * horizon + leads[rows]
-        if len(np.unique(place)) < len(place):
-            series, lead = divmod(int(np.argmax(np.bincount(place) > 1)), horizon)
-            raise ValueError(
-                f"expected one row for each step that came; got {self._time_ahead(series, lead)} of "
-                f"{self.label(series)} twice"
-            )
-        found = np.full(len(self) * horizon, np.nan)
-        found[place] = values[rows]
-        return found.reshape(len(self), horizon)
-
-    def future_of(self, other: SeriesFrame, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """As `future`, of a table that was read."""
-        columns = {other.names.target: other.series, **other.covariates}
-        if lacking := [name for name in names if name not in columns]:
-            raise ValueError(
-                f"expected the columns {', '.join(names)} in the table of the future; got no {lacking[0]!r}"
-            )
-        codes, leads = self._leads_of(other)
-        return self._known_ahead(codes, leads, horizon, {name: np.concatenate(columns[name]) for name in names})
-
-    def _leads_of(self, other: SeriesFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Of each row of another table that was read, what `_leads` says."""
-        places = {str(one): place for place, one in enumerate(self.ids)}  # numbers in one file are text in another
-        codes = np.repeat([places.get(str(one), -1) for one in other.ids], other.timelines.lengths)
-        starts = np.cumsum(other.timelines.lengths) - other.timelines.lengths
-        series = np.repeat(np.arange(len(other)), other.timelines.lengths)
-        times = other.timelines.at(series, np.arange(len(series)) - starts[series])
-        if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
-            raise ValueError(f"expected times such as {text(self.timelines.first[0])}; got {text(times[0])}")
-        leads = np.full(len(codes), -1)
-        ours = codes >= 0
-        steps = self.timelines.steps(codes[ours], times[ours])
-        leads[ours] = np.where(steps < 0, -1, steps - self.timelines.lengths[codes[ours]])
-        return codes, leads
-
-    def _known_ahead(self, codes, leads, horizon, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Columns ``(B, H)`` out of rows, of which each says its series and how many steps ahead it is."""
         horizon = whole(horizon, "horizon", 1)
-        rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
-        place = codes[rows] * horizon + leads[rows]
+        place, columns = self._after(data, "the table of the future", horizon, names)
         counts = np.bincount(place, minlength=len(self) * horizon)
         if (counts != 1).any():
             series, lead = divmod(int(np.argmax(counts != 1)), horizon)
@@ -309,7 +147,7 @@ class SeriesFrame:
         found = {}
         for name, column in columns.items():
             values = np.empty(len(self) * horizon)
-            values[place] = column[rows]
+            values[place] = column
             if not np.isfinite(values).all():
                 series, lead = divmod(int(np.argmin(np.isfinite(values))), horizon)
                 raise ValueError(
@@ -319,23 +157,75 @@ class SeriesFrame:
             found[name] = values.reshape(len(self), horizon)
         return found
 
+    def came(self, data: Any, horizon: int) -> np.ndarray:
+        """What came in the steps after each series' end ``(B, H)``; NaN where a table says nothing.
+
+        Rows of the DataFrame or SeriesFrame before these steps or after them, and of other series, are left aside. A
+        ValueError says that a column is lacking, or a row comes twice.
+        """
+        target = self.names.target
+        place, columns = self._after(data, "the table of what came", horizon, [target])
+        if len(np.unique(place)) < len(place):
+            series, lead = divmod(int(np.argmax(np.bincount(place) > 1)), horizon)
+            raise ValueError(
+                f"expected one row for each step that came; got {self._time_ahead(series, lead)} of "
+                f"{self.label(series)} twice"
+            )
+        found = np.full(len(self) * horizon, np.nan)
+        found[place] = columns[target]
+        return found.reshape(len(self), horizon)
+
+    def _after(self, data, what: str, horizon: int, names) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Rows of another table within the horizon: places in ``(B, H)``, and these columns."""
+        if isinstance(data, SeriesFrame):
+            known = {data.names.target: data.series, **data.covariates}
+            if lacking := [name for name in names if name not in known]:
+                raise ValueError(f"expected the columns {', '.join(names)} in {what}; got no {lacking[0]!r}")
+            columns = {name: np.concatenate(known[name]) for name in names}
+            codes, leads = self._leads_of(data)
+        else:
+            from rnnkit.forecast.data import native_tables
+
+            table = native_tables.opened(data, what)
+            native_tables.check_columns(table, [*([self.names.id] * self._has_ids), self.names.time, *names], what)
+            codes, leads, _ = self._leads(table, what)
+            columns = {name: native_tables.numbers(table, name) for name in names}
+        rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
+        return codes[rows] * horizon + leads[rows], {name: column[rows] for name, column in columns.items()}
+
+    def _leads_of(self, other: SeriesFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Of each row of another table that was read, what `_leads` says."""
+        places = {str(one): place for place, one in enumerate(self.ids)}  # numbers in one file are text in another
+        series, steps = other._every_step
+        times = other.timelines.at(series, steps)
+        codes = np.array([places.get(str(one), -1) for one in other.ids])[series]
+        return codes, self._leads_at(codes, times, "")
+
+    def _leads_at(self, codes, times, where: str) -> np.ndarray:
+        """How many steps after the last one times are; negative where a time is none of the future."""
+        if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
+            raise ValueError(f"expected times{where} such as {text(self.timelines.first[0])}; got {text(times[0])}")
+        leads, ours = np.full(len(codes), -1), codes >= 0
+        steps = self.timelines.steps(codes[ours], times[ours])
+        leads[ours] = np.where(steps < 0, -1, steps - self.timelines.lengths[codes[ours]])
+        return leads
+
+    @property
+    def _every_step(self) -> tuple[np.ndarray, np.ndarray]:
+        """The series and the step of all rows."""
+        lengths = self.timelines.lengths
+        series = np.repeat(np.arange(len(self)), lengths)
+        return series, np.arange(len(series)) - (np.cumsum(lengths) - lengths)[series]
+
     def _time_ahead(self, series: int, lead: int) -> str:
         return text(self.timelines.at(np.array([series]), self.timelines.lengths[series] + lead)[0])
 
     def appended(self, data: Any) -> SeriesFrame:
-        """The series with what comes after them.
+        """The series with what comes after them in a DataFrame with the columns that the table had.
 
-        Parameters
-        ----------
-        data : DataFrame
-            Rows of these series after their last ones, with the columns that the table had. A series without a row
-            stays as it is; a step that is left out is a gap.
-
-        Raises
-        ------
-        ValueError
-            If a column or a value is lacking, for a series that isn't there, a time that is known already or is no
-            step of its series, and a row that comes twice.
+        A series without a row stays as it is; a step that is left out is a gap. A ValueError says that a column or a
+        value is lacking, and names a series that isn't there, a time that is known already or is no step of its series,
+        and a row that comes twice.
         """
         from rnnkit.forecast.data import native_tables
 
@@ -381,10 +271,7 @@ class SeriesFrame:
     def to_save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and JSON values that `of_saved` reads; values and covariates apart.
 
-        Raises
-        ------
-        ValueError
-            For ids that are neither strings nor integers.
+        A ValueError says that ids are neither strings nor integers.
         """
         if not all(type(one) in (str, int, type(None)) for one in self.ids):
             kind = next(type(one).__name__ for one in self.ids if type(one) not in (str, int))
@@ -407,13 +294,7 @@ class SeriesFrame:
 
     @classmethod
     def of_saved(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], series: list[Any]) -> SeriesFrame:
-        """The series of a table, as `to_save` gave them.
-
-        Raises
-        ------
-        ImportError
-            If the library that the table was of is missing.
-        """
+        """The series of a table, as `to_save` gave them; an ImportError if the library that it was of is missing."""
         names, ids, (unit, count, day, anchor) = Columns(*about["names"]), about["ids"], about["frequency"]
         if isinstance(count, list):
             count = np.timedelta64(*count)
@@ -432,18 +313,9 @@ class SeriesFrame:
 
         The series is -1 where it isn't one of these; the steps are negative where the time is none of the future.
         """
-        codes = self._places(table)
-        ours = codes >= 0
-        times = self.kind.times_of(table, self.names.time, self.wall)
-        if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
-            raise ValueError(
-                f"expected times in column {self.names.time!r} of {what} as in the table of series, "
-                f"such as {text(self.timelines.first[0])}; got {text(times[0])}"
-            )
-        leads = np.full(len(codes), -1)
-        steps = self.timelines.steps(codes[ours], times[ours])
-        leads[ours] = np.where(steps < 0, -1, steps - self.timelines.lengths[codes[ours]])
-        return codes, leads, times
+        codes, times = self._places(table), self.kind.times_of(table, self.names.time, self.wall)
+        where = f" in column {self.names.time!r} of {what} as in the table of series,"
+        return codes, self._leads_at(codes, times, where), times
 
     @property
     def _has_ids(self) -> bool:
@@ -499,35 +371,16 @@ def is_frame(data) -> bool:
 
 
 def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence[str] | None = None) -> SeriesFrame:
-    """Read a table of series.
+    """Read a table of series: a DataFrame or Series of pandas, polars, pyarrow, or another library of narwhals.
 
-    Parameters
-    ----------
-    data : DataFrame or Series of pandas, polars, pyarrow, or of another library that narwhals knows
-        A row per series and time, in any order. Without a column of ids it is one series. A Series of pandas has its
-        times in its index; any other column is numbered from 0.
-    names : Columns
-        What the columns of ids, times and values are called.
-    freq : int, str or timedelta, optional
-        How far it is from one step to the next, as pandas or polars writes it; by default as the times say. Rows that
-        are missing between are gaps.
-    covariates : sequence of str, optional
-        The other columns that are read; by default all of them.
+    It has a row per series and time, in any order. Without a column of ids it is one series. A Series of pandas has its
+    times in its index; any other column is numbered from 0. `freq` says how far it is from one step to the next, as
+    pandas or polars writes it; by default the times do. Rows that are missing between are gaps. `covariates` are the
+    other columns that are read; by default all.
 
-    Returns
-    -------
-    SeriesFrame
-
-    Raises
-    ------
-    ValueError
-        If the table is empty, lacks a column, or holds something else than numbers; for missing ids or times, times
-        that come twice or are no equal steps, series of different frequencies, infinite values, and a series without a
-        value.
-    TypeError
-        For what is no table.
-    ImportError
-        Without narwhals.
+    A ValueError says that the table is empty, lacks a column or holds something else than numbers, and names missing
+    ids or times, times that come twice or are no equal steps, series of different frequencies, infinite values, and a
+    series without a value. What is no table is a TypeError.
     """
     from rnnkit.forecast.data import native_tables
 
@@ -568,27 +421,12 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
 
 
 def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
-    """Read what is known of each series as a whole.
+    """Read what is known of each series as a whole: the names of S numbers, and their values ``(B, S)``.
 
-    Parameters
-    ----------
-    static : DataFrame
-        A row for each series, with the column of ids that the table of series has; other rows are left aside. A column
-        of text becomes one of zeros and ones for each text in it.
-    frame : SeriesFrame
-    known : sequence of str, optional
-        What these columns were called when they were read before; a text that is none of them gives zeros.
-
-    Returns
-    -------
-    names : list of str
-        S of them, ``column`` or ``column=text``.
-    values : ndarray (B, S) of float64
-
-    Raises
-    ------
-    ValueError
-        If a series is lacking or comes twice, a value is missing, or a column that is known is lacking.
+    The table has a row for each series, with the column of ids that the table of series has; other rows are left aside.
+    A column of text becomes one of zeros and ones for each text in it, named ``column=text``. `known` are the names
+    that were read before; a text that is none of them gives zeros. A ValueError says that a series is lacking or comes
+    twice, a value is missing, or a column that is known is lacking.
     """
     from rnnkit.forecast.data import native_tables
 
@@ -650,26 +488,14 @@ def assemble(
     target: np.ndarray,
     covariates: Mapping[str, np.ndarray],
     freq,
-    kind: Kind,
+    kind: Any,
     fault: Callable[[int, int, str], Exception],
     wall: Callable[[], np.ndarray] | None = None,
 ) -> SeriesFrame:
-    """Series out of rows in any order.
+    """Series out of rows in any order; `codes` are the places of their ids.
 
-    Parameters
-    ----------
-    ids : list
-        B of them.
-    codes : ndarray (rows,) of int
-        The place of each row's id.
-    times, target : ndarray (rows,)
-    covariates : mapping of str to ndarray (rows,)
-    freq
-        As `read` takes it.
-    fault : callable
-        Makes an error of a row, a series and what is wrong.
-    wall : callable, optional
-        Gives the times on the clock of a time zone; `times` are in UTC then.
+    `fault` makes an error of a row, a series and what is wrong. `freq` is as `read` takes it. `wall` gives the times on
+    the clock of a time zone; `times` are in UTC then.
     """
     given = None if freq is None else frequencies.frequency(freq, times.dtype.kind == "M")
     order = _order(codes, times)

@@ -23,23 +23,13 @@ _EXAMPLES = "an integer for times that are numbers, or 'D', 'W', 'MS', 'ME', 'QS
 
 
 def frequency(freq, dated: bool) -> Frequency:
-    """What a user says of the frequency of times.
+    """What a user says of the frequency of times that are `dated`, or numbers.
 
-    Parameters
-    ----------
-    freq : int, str, timedelta, an offset of pandas, or the `Frequency` of other times
-        A name of pandas or polars, with a number in front of it: "M" is the end of a month, "mo" the day that a series
-        has. A week has an anchor where one is said ("W-MON"), and so have quarters and years ("QS-FEB").
-    dated : bool
-        Whether the times are dates rather than numbers.
+    An int, a timedelta, an offset of pandas, the `Frequency` of other times, or a name of pandas or polars with a
+    number in front of it: "M" is the end of a month, "mo" the day that a series has. A week has an anchor where one is
+    said ("W-MON"), and so have quarters and years ("QS-FEB"). A ValueError says that there is no such frequency, or
+    none of such times.
 
-    Raises
-    ------
-    ValueError
-        If there is no such frequency, or it is none of such times.
-
-    Examples
-    --------
     >>> str(frequency("QS", True)), str(frequency("15min", True)), frequency("W-SUN", True).anchor
     ('3 months', '15 minutes', 6)
     """
@@ -90,8 +80,6 @@ def season(frequency: Frequency) -> int | None:
 
     A year of months or quarters or weeks, a week of days, a day of hours or of a fraction of them.
 
-    Examples
-    --------
     >>> season(Frequency("month", 3)), season(Frequency("time", np.timedelta64(30, "m"))), season(Frequency("time", 1))
     (4, 48, None)
     """

@@ -16,13 +16,7 @@ from rnnkit.forecast.data.panel import Panel
 
 
 class UnfitSeries(ValueError):
-    """A series that a model can't be fitted to.
-
-    Attributes
-    ----------
-    series : int
-        Its place.
-    """
+    """A series, by its place, that a model can't be fitted to."""
 
     def __init__(self, series: int, text: str):
         super().__init__(text)
@@ -40,21 +34,24 @@ class History(NamedTuple):
     covariates: Covariates | None = None
 
     @classmethod
-    def of(cls, y, id="unique_id", time="ds", target="y", freq=None, covariates: Sequence[str] = ()) -> History:
-        """Of what a user gives: arrays or a table, of which only these other columns are read."""
+    def of(cls, y, x=None, id="unique_id", time="ds", target="y", freq=None, covariates: Sequence[str] = ()) -> History:
+        """Of what a user gives: arrays, or a table of which only these other columns are read."""
+        if x is not None and (isinstance(y, SeriesFrame) or frames.is_frame(y)):
+            raise ValueError("expected no x= with a table; past_covariates names the columns of it that are read")
         if isinstance(y, SeriesFrame):
             return cls.of_frame(y)
         if of_dask(y):
             raise TypeError(f"expected series in memory; got a {type(y).__name__} of Dask: compute() it first")
         if frames.is_frame(y):
             return cls.of_frame(frames.read(y, frames.Columns(id, time, target), freq, covariates))
-        panel = Panel(y)
-        return cls(panel.values, panel.lengths, panel.single)
+        values, lengths, single, beside = Panel.of(y, x)
+        known = None if beside is None else Covariates.none(len(values))._replace(past=beside)
+        return cls(values, lengths, single, covariates=known)
 
     @classmethod
     def of_frame(cls, frame: SeriesFrame) -> History:
         """Of a table that was read."""
-        panel = Panel(frame.series)
+        panel = Panel.of(frame.series)
         return cls(panel.values, panel.lengths, False, frame, frequencies.season(frame.timelines.frequency))
 
     def until(self, rows, ends) -> History:
@@ -78,6 +75,22 @@ class History(NamedTuple):
     def known_besides(self) -> Covariates:
         """The covariates, none of them where there are none."""
         return Covariates.none(len(self.lengths)) if self.covariates is None else self.covariates
+
+    @property
+    def beside(self) -> np.ndarray:
+        """What else is known up to each step ``(N, T, P)``."""
+        past, (count, steps) = self.known_besides.past, self.values.shape
+        return past[:, :steps] if past.shape[2] else np.zeros((count, steps, 0))
+
+    @property
+    def known(self) -> np.ndarray:
+        """Where a step can be read ``(N, T)``: its value is there, and all that is `beside` it."""
+        return ~np.isnan(self.values) & ~np.isnan(self.beside).any(axis=2)
+
+    @property
+    def times(self) -> np.ndarray:
+        """The number of each step ``(N, T)``."""
+        return np.broadcast_to(np.arange(self.values.shape[1]), self.values.shape)
 
     @property
     def positive(self) -> np.ndarray:

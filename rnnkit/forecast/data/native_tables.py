@@ -21,13 +21,7 @@ _CHUNK = 1 << 20  # ids that are Python objects at a time
 
 
 def opened(data, what: str) -> nw.DataFrame:
-    """A table as narwhals has it.
-
-    Raises
-    ------
-    TypeError
-        If it is none, or one whose rows aren't known yet.
-    """
+    """A table as narwhals has it; a TypeError if it is none, or one whose rows aren't known yet."""
     if of_dask(data):
         raise TypeError(f"expected {what} to be in memory; got a {type(data).__name__} of Dask: compute() it first")
     try:
@@ -61,13 +55,7 @@ def framed(data, names, freq) -> tuple[nw.DataFrame, Any]:
 
 
 def check_columns(table: nw.DataFrame, names: Sequence[str], what: str, otherwise: str = "") -> None:
-    """Name the columns that are lacking, and what to do if they are not in an index.
-
-    Raises
-    ------
-    ValueError
-        With those that there are.
-    """
+    """Raise a ValueError that names the columns that are lacking, and says what to do if they are not in an index."""
     lacking = [name for name in names if name not in table.columns]
     if lacking:
         index = nw.maybe_get_index(table)
@@ -82,10 +70,7 @@ def check_columns(table: nw.DataFrame, names: Sequence[str], what: str, otherwis
 def codes(table: nw.DataFrame, name: str) -> tuple[np.ndarray, nw.Series]:
     """Of each row, the place of its id among the ids in the order of their first appearance; and these.
 
-    Raises
-    ------
-    ValueError
-        If an id is missing.
+    A ValueError says where an id is missing.
     """
     ids = table[name]
     _check_whole(ids, name)
@@ -107,16 +92,7 @@ def codes(table: nw.DataFrame, name: str) -> tuple[np.ndarray, nw.Series]:
 def numbers(table: nw.DataFrame, name: str, codes=None, ids=None) -> np.ndarray:
     """A column as float64, NaN where a value is missing, and 0 and 1 for booleans.
 
-    Parameters
-    ----------
-    codes : ndarray (rows,) of int, optional
-    ids : list, optional
-        To name the series of a row.
-
-    Raises
-    ------
-    ValueError
-        If it holds something else, with the first row that does.
+    A ValueError names the first row that holds something else, with its series by `codes` ``(rows,)`` among `ids`.
     """
     column = table[name]
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
@@ -138,33 +114,16 @@ def numbers(table: nw.DataFrame, name: str, codes=None, ids=None) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TimeColumn:
-    """A column of times.
+    """A column of times."""
 
-    Attributes
-    ----------
-    column : narwhals.Series
-        What is made is like it.
-    values : ndarray (rows,) of int64 or datetime64
-        In UTC, where there is a time zone.
-    zone : str, optional
-    freq : int, optional
-        Where the times are periods, numbers of steps of them.
-    """
-
-    column: nw.Series
-    values: np.ndarray
+    column: nw.Series  # what is made is like it
+    values: np.ndarray  # (rows,), int64 or datetime64, in UTC where there is a time zone
     zone: str | None = None
-    freq: int | None = None
+    freq: int | None = None  # where the times are periods, numbers of steps of them
 
     @classmethod
     def of(cls, table: nw.DataFrame, name: str) -> TimeColumn:
-        """Read a column.
-
-        Raises
-        ------
-        ValueError
-            If a time is missing, or is neither an integer nor a date.
-        """
+        """Read a column; a ValueError says that a time is missing, or is neither an integer nor a date."""
         column = table[name]
         _check_whole(column, name)
         dtype = column.dtype
@@ -254,17 +213,10 @@ class TimeColumn:
 
 @dataclass(frozen=True)
 class NativeTable:
-    """Makes tables of the library that a table was of.
-
-    Attributes
-    ----------
-    time : TimeColumn
-    heads : narwhals.Series (B,), optional
-        The id of each series.
-    """
+    """Makes tables of the library that a table was of."""
 
     time: TimeColumn
-    heads: nw.Series | None
+    heads: nw.Series | None  # the id of each series
 
     def ids(self, series: np.ndarray) -> nw.Series | None:
         """The id of each row."""
@@ -277,10 +229,7 @@ class NativeTable:
     def times_of(self, table: nw.DataFrame, name: str, wall: bool) -> np.ndarray:
         """The times of another table on the same clock.
 
-        Raises
-        ------
-        ValueError
-            If one has a time zone and the other has none, or if one has numbers.
+        A ValueError says that one has a time zone and the other has none, or that one has numbers.
         """
         other = TimeColumn.of(table, name)
         kinds = [(one.values.dtype.kind, one.zone is None, str(_period(one.column))) for one in (self.time, other)]
@@ -304,13 +253,7 @@ class NativeTable:
 
     @classmethod
     def of_description(cls, about: Mapping[str, Any], ids: list) -> NativeTable:
-        """A kind as it was described.
-
-        Raises
-        ------
-        ImportError
-            If the library that the table was of is missing.
-        """
+        """A kind as it was described; an ImportError if the library that the table was of is missing."""
         backend: Any = nw.Implementation.from_backend(about["library"])
         try:
             time = TimeColumn.of_description(about["time"], backend)

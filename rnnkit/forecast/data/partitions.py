@@ -9,17 +9,11 @@ from rnnkit.forecast.data import frames
 
 
 def handler_of(y, module: str):
-    """The module of `rnnkit.distributed` that takes these series over; None for series in memory.
+    """The module of `rnnkit.distributed`, by its name, that takes a user's series over; None for series in memory.
 
-    Parameters
-    ----------
-    y
-        What a user gives as series. Partitions are a collection of Dask, or a list of tables or of delayed ones.
-    module : str
-        Which one it is, by name; it is imported at the first such series.
+    Partitions are a collection of Dask, or a list of tables or of delayed ones. It is imported at the first such
+    series.
 
-    Examples
-    --------
     >>> handler_of([[1.0, 2.0], [3.0]], "panels") is None
     True
     """

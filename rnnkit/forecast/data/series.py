@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from rnnkit.forecast.data.csv_files import InputError, number, parsed, read_rows
-from rnnkit.forecast.data.dates import as_array, iso_date, numbers_as_times
+from rnnkit.forecast.data.csv_files import InputError, numbers, read_rows
+from rnnkit.forecast.data.dates import read_times
 from rnnkit.forecast.data.timeline import Timeline, regular
 
 TIME_NAMES = {"date", "time", "datetime", "timestamp", "day", "week", "month", "quarter", "year", "ds"}
@@ -55,7 +54,7 @@ def read_series(path: Any, column: str | None = None, time: str | None = None) -
     column : str, optional
         The column to forecast; not needed where there is only one besides the time.
     time : str, optional
-        The column of times, which are numbers or ISO dates and go up; by default the first one called date, time, year
+        The column of times, which are numbers or dates and go up; by default the first one called date, time, year
         or the like, and the rows' numbers without any.
 
     Returns
@@ -89,36 +88,23 @@ def read_series(path: Any, column: str | None = None, time: str | None = None) -
         column = candidates[0]
     elif column not in names:
         raise InputError(f"{path} has no column {column!r}; its columns are {', '.join(names)}")
-    place = names.index(column)
-    values = np.array([number(path, line, column, cells[place]) for line, cells in rows])
+    lines, cells = (
+        [line for line, _ in rows],
+        dict(zip(names, zip(*(row for _, row in rows), strict=True), strict=True)),
+    )
+    values = numbers(path, lines, {column: list(cells[column])})[column]
     if np.isnan(values).all():
         raise InputError(f"{path} has no value in column {column!r}, only gaps")
     if time is None:
         return Series(column, values, Timeline("step", np.arange(len(values))))
-    times = _times(path, time, [(line, cells[names.index(time)]) for line, cells in rows])
+    times = read_times(path, time, lines, cells[time])
+    if (back := np.flatnonzero(times[1:] <= times[:-1]) + 1).size:
+        row = int(back[0])
+        fault = "comes twice" if times[row] == times[row - 1] else "comes after a later one"
+        raise InputError(
+            f"{path}, line {lines[row]}: expected times that go up in column {time!r}; {cells[time][row]!r} {fault}"
+        )
     steps, timeline = regular(time, times)
     spread = np.full(len(timeline.times), np.nan)
     spread[steps] = values
     return Series(column, spread, timeline)
-
-
-def _times(path, name, cells) -> np.ndarray:
-    """The column of times as numbers, or as dates if its first cell is one; going up."""
-    dates = iso_date(cells[0][1]) is not None
-    times: list[Any] = []
-    for line, cell in cells:
-        time: Any = _date(cell) if dates else parsed(cell)
-        if time is None:
-            kind = "a date such as 2001-12-29" if dates else "a number or a date such as 2001-12-29"
-            raise InputError(f"{path}, line {line}: expected {kind} in column {name!r}; got {cell!r}")
-        if times and time <= times[-1]:
-            fault = "comes twice" if time == times[-1] else "comes after a later one"
-            raise InputError(f"{path}, line {line}: expected times that go up in column {name!r}; {cell!r} {fault}")
-        times.append(time)
-    return as_array(times) if dates else numbers_as_times(times)
-
-
-def _date(cell: str) -> datetime | None:
-    """An ISO date or time; a time zone is left out."""
-    time = iso_date(cell)
-    return None if time is None else time.replace(tzinfo=None)

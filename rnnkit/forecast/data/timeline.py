@@ -22,13 +22,7 @@ _UNITS = {
 
 
 class UnequalSteps(ValueError):
-    """Times that don't lie on one frequency.
-
-    Attributes
-    ----------
-    series, row : int
-        Where this was seen first; the row counts through all series.
-    """
+    """Times that don't lie on one frequency, seen first at this series and row, which counts through all series."""
 
     def __init__(self, series: int, row: int, text: str):
         super().__init__(text)
@@ -39,28 +33,14 @@ class UnequalSteps(ValueError):
 class Frequency:
     """How far it is from one step to the next.
 
-    Attributes
-    ----------
-    unit : {"time", "month", "business day"}
-        Business days are Mondays to Fridays. "time" is the unit of the times themselves.
-    count : int, float or timedelta64
-        Units of a step.
-    day : int
-        Of the month that times lie on, 31 for its end; 0 is the day that each series has.
-    anchor : int, optional
-        The weekday of all times, from 0 for Monday; for months, what is left of a time's month, from 0 for January,
-        when it is divided by the count.
-
-    Examples
-    --------
     >>> str(Frequency("month", 3)), str(Frequency("time", np.timedelta64(168, "h"))), str(Frequency("time", 2))
     ('3 months', '1 week', '2')
     """
 
-    unit: str
-    count: int | float | np.timedelta64
-    day: int = 0
-    anchor: int | None = None
+    unit: str  # "month", "business day" (Mondays to Fridays), or "time", the unit of the times themselves
+    count: int | float | np.timedelta64  # units of a step
+    day: int = 0  # of the month that times lie on, 31 for its end; 0 is the day that each series has
+    anchor: int | None = None  # the weekday of all times from 0 for Monday, or what is left of months over the count
 
     def __str__(self) -> str:
         if self.unit != "time":
@@ -73,13 +53,7 @@ class Frequency:
         return str(self.count)
 
     def at(self, first, days, steps) -> np.ndarray:
-        """The times that lie some steps after the first ones.
-
-        Parameters
-        ----------
-        first, days, steps : ndarrays that broadcast
-            The first times, the days of the month that they lie on, and numbers of steps.
-        """
+        """The times some steps after the first ones, on the days of the month that these lie on; all broadcast."""
         if self.unit == "time":
             return first + steps * self.count
         date = first.astype("datetime64[D]")
@@ -90,17 +64,7 @@ class Frequency:
         return (day + (first - date)).astype(first.dtype)
 
     def steps(self, first, days, times) -> tuple[np.ndarray, np.ndarray]:
-        """How many steps times lie after the first ones, and which of them lie on a step.
-
-        Parameters
-        ----------
-        first, days, times : ndarray (rows,)
-
-        Returns
-        -------
-        steps : ndarray (rows,) of int64
-        exact : ndarray (rows,) of bool
-        """
+        """How many steps times lie after the first ones, and which of them lie on a step ``(rows,)``."""
         if self.unit == "time":
             return _whole(times - first, self.count)
         if self.unit == "month":
@@ -127,17 +91,6 @@ class Frequency:
 class Timeline:
     """The time of each step, and of those to come.
 
-    Attributes
-    ----------
-    name : str
-        What the times are called.
-    times : ndarray (T,)
-        Integers, floats or datetime64, going up.
-    frequency : Frequency, optional
-        How they go on; by default by the median of the steps.
-
-    Examples
-    --------
     >>> Timeline("year", np.array([2006, 2007, 2008])).ahead(2).tolist()
     [2009, 2010]
     >>> ends = np.array(["2001-11-30", "2001-12-31"], dtype="datetime64[D]")
@@ -146,8 +99,8 @@ class Timeline:
     """
 
     name: str
-    times: np.ndarray
-    frequency: Frequency | None = None
+    times: np.ndarray  # (T,), integers, floats or datetime64, going up
+    frequency: Frequency | None = None  # how they go on; by default by the median of the steps
 
     def ahead(self, count: int) -> np.ndarray:
         """The times ``(count,)`` of the steps after the last one."""
@@ -164,20 +117,6 @@ class Timeline:
 class Timelines(Sequence[Timeline]):
     """The times of many series that have one frequency.
 
-    Attributes
-    ----------
-    name : str
-        What the times are called.
-    first : ndarray (B,)
-        The time of each series' first step.
-    days : ndarray (B,) of int
-        The day of the month that each lies on, where steps are months.
-    lengths : ndarray (B,) of int
-        Steps of each series.
-    frequency : Frequency
-
-    Examples
-    --------
     >>> first = np.array(["2001-01-01", "2001-03-05"], dtype="datetime64[D]")
     >>> lines = Timelines("ds", first, np.zeros(2, int), np.array([2, 1]), Frequency("time", np.timedelta64(7, "D")))
     >>> lines[0].times.astype(str).tolist(), lines.ahead(1).astype(str).tolist()
@@ -185,9 +124,9 @@ class Timelines(Sequence[Timeline]):
     """
 
     name: str
-    first: np.ndarray
-    days: np.ndarray
-    lengths: np.ndarray
+    first: np.ndarray  # (B,), the time of each series' first step
+    days: np.ndarray  # (B,), the day of the month that each lies on, where steps are months
+    lengths: np.ndarray  # (B,), steps of each series
     frequency: Frequency
 
     def __len__(self) -> int:
@@ -206,13 +145,7 @@ class Timelines(Sequence[Timeline]):
         return Timeline(self.name, self.at(series, np.arange(self.lengths[series])), frequency)
 
     def at(self, series, steps) -> np.ndarray:
-        """The times of steps, which count from 0 at each series' beginning.
-
-        Parameters
-        ----------
-        series, steps : ndarrays of int that broadcast
-            A step after the last one is in the future.
-        """
+        """The times of steps, which count from 0 at each series' beginning; one after the last one is in the future."""
         return self.frequency.at(self.first[series], self.days[series], np.asarray(steps))
 
     def ahead(self, count: int) -> np.ndarray:
@@ -220,36 +153,16 @@ class Timelines(Sequence[Timeline]):
         return self.at(np.arange(len(self))[:, None], self.lengths[:, None] + np.arange(count))
 
     def steps(self, series, times) -> np.ndarray:
-        """The step of each series that a time is; -1 where it lies before the first one or between two.
-
-        Parameters
-        ----------
-        series : ndarray (rows,) of int
-        times : ndarray (rows,)
-        """
+        """The step of each series that a time is ``(rows,)``; -1 where it lies before the first one or between two."""
         steps, exact = self.frequency.steps(self.first[series], self.days[series], times)
         return np.where(exact & (steps >= 0), steps, -1)
 
 
 def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
-    """The steps that times lie on, with the steps that are missing between them.
+    """The step of each row whose times go up, with the steps that are missing between them, and all steps' timeline.
 
-    Parameters
-    ----------
-    name : str
-    times : ndarray (rows,)
-        Going up.
+    Times that are no equal steps, or that leave out more than a third of the steps, are one step each.
 
-    Returns
-    -------
-    steps : ndarray (rows,) of int
-        The step of each row.
-    timeline : Timeline
-        Of all steps. Times that are no equal steps, or that leave out more than a third of the steps, are one step
-        each.
-
-    Examples
-    --------
     >>> steps, timeline = regular("year", np.array([1990, 1992, 1993, 1994]))
     >>> steps.tolist(), timeline.times.tolist()
     ([0, 2, 3, 4], [1990, 1991, 1992, 1993, 1994])
@@ -267,30 +180,11 @@ def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
 
 
 def on_steps(name: str, times, rows, frequency: Frequency | None = None) -> tuple[np.ndarray, Timelines]:
-    """The steps that the times of several series lie on.
+    """The steps that the times of several series lie on, from 0 in each series, and their timelines.
 
-    Parameters
-    ----------
-    name : str
-        What the times are called.
-    times : ndarray (sum of rows,)
-        Of one series after another, going up within each.
-    rows : ndarray (B,) of int
-        How many of them each series has.
-    frequency : Frequency, optional
-        By default the one that the times have.
-
-    Returns
-    -------
-    steps : ndarray (sum of rows,) of int64
-        From 0 in each series.
-    timelines : Timelines
-
-    Raises
-    ------
-    UnequalSteps
-        If a series does not lie on the frequency, or leaves out more than a third of the steps of one that was not
-        given.
+    Times ``(sum of rows,)`` are those of one series after another, going up within each; `rows` ``(B,)`` says how many
+    each has. The frequency is by default the one that the times have. An UnequalSteps names a series that does not lie
+    on it, or leaves out more than a third of the steps of one that was not given.
     """
     starts = np.cumsum(rows) - rows
     chosen = infer(times, rows) if frequency is None else frequency
@@ -316,19 +210,9 @@ def on_steps(name: str, times, rows, frequency: Frequency | None = None) -> tupl
 
 
 def infer(times, rows) -> Frequency:
-    """The one frequency of several series.
+    """The one frequency of several series, given as `on_steps` takes them.
 
-    Parameters
-    ----------
-    times : ndarray (sum of rows,)
-        Of one series after another, going up within each.
-    rows : ndarray (B,) of int
-        How many of them each series has.
-
-    Raises
-    ------
-    UnequalSteps
-        If series of three times or more have none, or not the same; if all series are single dates.
+    An UnequalSteps says that series of three times or more have none, or not the same; or that all are single dates.
     """
     starts = np.cumsum(rows) - rows
     dated = times.dtype.kind == "M"
@@ -342,7 +226,9 @@ def infer(times, rows) -> Frequency:
         day = _month_day(times, starts)
         first = times[starts]
         months = Frequency("month", 1, day)
-        apart, exact = months.steps(np.repeat(first, rows), np.repeat(_most_days(times, starts), rows), times)
+        apart, exact = months.steps(
+            np.repeat(first, rows), np.repeat(np.maximum.reduceat(_days(times), starts), rows), times
+        )
         by_month, monthly = _alone(apart, rows, starts)
         monthly &= np.logical_and.reduceat(exact, starts)
         units, known = np.where(monthly, by_month, units), known | monthly
@@ -473,10 +359,6 @@ def _days(times) -> np.ndarray:
     """The day of the month, from 1."""
     days = times.astype("datetime64[D]")
     return (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
-
-
-def _most_days(times, starts) -> np.ndarray:
-    return np.maximum.reduceat(_days(times), starts)
 
 
 def _month_day(times, starts) -> int:

@@ -11,17 +11,10 @@ _BELIEVED = 12  # errors that a normal distribution counts for, where few are kn
 
 
 class Calibration(NamedTuple):
-    """Errors of forecasts at held-out ends, in units of what the models expected, for each lead.
+    """Errors of forecasts at held-out ends, in units of what the models expected, for each lead."""
 
-    Attributes
-    ----------
-    errors : ndarray (L, N)
-        In order, NaN at the end of a row.
-    counts : ndarray (L,) of int
-    """
-
-    errors: np.ndarray
-    counts: np.ndarray
+    errors: np.ndarray  # (L, N), in order, NaN at the end of a row
+    counts: np.ndarray  # (L,)
 
     @classmethod
     def of(cls, errors) -> Calibration:

@@ -26,18 +26,8 @@ def moving_average(values: np.ndarray, period: int) -> np.ndarray:
     """The centred moving average over a season, ``(N, T)``.
 
     Over an even period the two ends count half (Hyndman and Athanasopoulos 2021, "Forecasting: principles and
-    practice", section 3.3).
-
-    Parameters
-    ----------
-    values : ndarray (N, T) of float64
-        NaN where there is none.
-    period : int
-
-    Returns
-    -------
-    ndarray (N, T)
-        NaN within half a season of a row's first and last value, and where less than half of the weights have one.
+    practice", section 3.3). It is NaN within half a season of a row's first and last value, and where less than half of
+    the weights have one.
     """
     weights = np.ones(period + 1 - period % 2)
     if period % 2 == 0:
@@ -63,21 +53,9 @@ def moving_average(values: np.ndarray, period: int) -> np.ndarray:
 def seasonal_factors(values: np.ndarray, period: int, multiplicative: bool, seasons: int | None = None) -> np.ndarray:
     """The season of each series by classical decomposition, ``(N, m)``, for the steps 0, 1, … of a season.
 
-    Parameters
-    ----------
-    values : ndarray (N, T) of float64
-        NaN where there is none.
-    period : int
-        m
-    multiplicative : bool
-        Ratios to the moving average, of mean 1, rather than differences, of mean 0.
-    seasons : int, optional
-        Use the first ones only.
-
-    Returns
-    -------
-    ndarray (N, m)
-        Ones or zeros for a series that is too short, or whose ratios aren't all positive.
+    Ratios to the moving average, of mean 1, if `multiplicative`, otherwise differences, of mean 0; of the first
+    `seasons`, or of all. Ones or zeros for a series that is too short, or whose ratios aren't all positive. Values
+    ``(N, T)`` are NaN where there is none.
     """
     average, length = moving_average(values, period), values.shape[1]
     last = length if seasons is None else min(length, (seasons + 1) * period)
@@ -104,13 +82,6 @@ def is_seasonal(values: np.ndarray, period: int) -> np.ndarray:
     The test of Fiorucci et al. (2016), section 4.1: ``|r_m| > q sqrt((1 + 2 Σ_{i<m} r_i²) / n)`` with the normal
     distribution's 95 % quantile q, for series of more than two seasons. A trend raises every r_i and so hides a season;
     the test is therefore applied to the values, and to what is left of them when a straight line is taken out.
-
-    Parameters
-    ----------
-    values : ndarray (N, T) of float64
-        NaN where there is none.
-    period : int
-        m
     """
     return _is_significant(values, period) | _is_significant(values - _line(values), period)
 

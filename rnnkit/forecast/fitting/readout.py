@@ -149,12 +149,7 @@ def mostly_whole(rows: int, whole: int) -> bool:
 def quartered(chosen, rows, before, count) -> np.ndarray:
     """The part of each step of a stretch ``(B, T)``; -1 for steps that teach nothing.
 
-    Parameters
-    ----------
-    chosen, rows : ndarray (B, T) of bool
-        Steps that are in a quarter, and all that teach.
-    before, count : ndarray (B,) of int
-        How many are chosen before the stretch, and in all.
+    `chosen` steps are in a quarter, all `rows` teach; so many are chosen `before` the stretch, and in all ``(B,)``.
     """
     place = before[:, None] + np.cumsum(chosen, axis=1) - 1
     quarter = 4 * place // np.maximum(count, 1)[:, None]
@@ -164,16 +159,8 @@ def quartered(chosen, rows, before, count) -> np.ndarray:
 def chosen(candidates: Sequence[Candidate], penalty: Callable[..., np.ndarray], parts) -> Candidate:
     """The candidate that does best where a quarter judges a fit to those before it.
 
-    The third and the fourth quarter judge. Errors count relative to the least at each lead, or the far leads alone
-    would decide.
-
-    Parameters
-    ----------
-    candidates : sequence of tuple
-    penalty : callable
-        ``penalty(*candidate)`` is the strength, or the strengths, to solve with.
-    parts : sequence of NormalEquations
-        Of the four quarters.
+    The third and the fourth of the `parts` judge. Errors count relative to the least at each lead, or the far leads
+    alone would decide. ``penalty(*candidate)`` is the strength, or the strengths, to solve with.
     """
     errors = np.zeros(len(candidates))
     before = parts[0] + parts[1]
@@ -196,17 +183,8 @@ def learnable(counts) -> int:
 
 
 def short_note(count: int, learned: int, horizon: int) -> str | None:
-    """What is said of series that are too short for all leads.
+    """What is said of series that are too short for all leads: so many values teach the first, so many were learned.
 
-    Parameters
-    ----------
-    count : int
-        Values that teach the first lead.
-    learned, horizon : int
-        Leads that were learned, and that were wanted.
-
-    Examples
-    --------
     >>> short_note(9, 3, 12)
     '3 of 12 leads had values to learn from; the others follow from them, step by step'
     """

@@ -62,10 +62,7 @@ def find_season(values: Any) -> int | None:
 def autocorrelation(values) -> np.ndarray:
     """The autocorrelation ``(T,)`` at lags 0, 1, …, over the pairs that have both their values.
 
-    Parameters
-    ----------
-    values : ndarray (T,) of float64
-        Of mean zero, NaN in gaps; a series without any spread gives zeros.
+    Values ``(T,)`` are of mean zero, NaN in gaps; a series without any spread gives zeros.
     """
     known = ~np.isnan(values)
     pairs = np.maximum(np.round(_lagged_sums(known.astype(np.float64))), 1)
@@ -83,21 +80,9 @@ def refined_period(values, season: int) -> float:
     """The period within half a step of a whole one: a year is 52.18 weeks, and a phase drifts away with the rest.
 
     The first two harmonics are shifted to frequency zero and summed over each season; how fast their phase turns from
-    season to season, found in the Fourier transform, is what the whole period is off by.
+    season to season, found in the Fourier transform, is what the whole period is off by. Values ``(B, T)`` are of mean
+    zero, NaN in gaps; the rows share the period. It is `season` itself where there are fewer than three seasons.
 
-    Parameters
-    ----------
-    values : ndarray (B, T) of float64
-        Of mean zero, NaN in gaps; the rows share the period.
-    season : int
-
-    Returns
-    -------
-    float
-        `season` itself where there are fewer than three seasons.
-
-    Examples
-    --------
     >>> week = np.arange(2000)
     >>> round(refined_period(np.sin(2 * np.pi * week / 52.18)[None], 52), 1)
     52.2
@@ -111,19 +96,8 @@ def refined_period(values, season: int) -> float:
 def turnings(values, season: int, first: int = 0) -> np.ndarray:
     """The first two harmonics of a stretch of series, shifted to frequency zero and summed over each season.
 
-    Parameters
-    ----------
-    values : ndarray (B, T) of float64
-        NaN in gaps.
-    season : int
-        m
-    first : int
-        The time of the first value.
-
-    Returns
-    -------
-    ndarray (harmonics, B, seasons) of complex128
-        For the seasons that the stretch has a part in, from ``first // m`` on.
+    Values ``(B, T)``, NaN in gaps, begin at the time `first`. The result, complex ``(harmonics, B, seasons)``, is of
+    the seasons that the stretch has a part in, from ``first // season`` on.
     """
     before = first % season
     behind = -(before + values.shape[1]) % season
@@ -174,11 +148,7 @@ def harmonics(times, period: float, count: int) -> np.ndarray:
 def common_season(values, lengths, most: int = 100) -> int | None:
     """The season that at least half of the series have, or None; the longest `most` of them are asked.
 
-    Parameters
-    ----------
-    values : ndarray (N, T) of float64
-        NaN in gaps and after a series' end.
-    lengths : ndarray (N,) of int
+    Values ``(N, T)`` are NaN in gaps and after a series' end.
     """
     return elected([season_votes(values, lengths, most)], most)
 

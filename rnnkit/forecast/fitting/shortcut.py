@@ -22,27 +22,9 @@ class Shortcut:
         f_t = [1, z_t, …, z_{t-lags+1}, season terms at t, x_t]
         z_{t+h} ≈ z_t + f_t · w_h
 
-    Over a gap a value holds; before the first one it is taken to have been the same.
+    Over a gap a value holds; before the first one it is taken to have been the same. There are so many harmonics of the
+    season, whose period is in steps; the fit may leave them out.
 
-    Parameters
-    ----------
-    horizon, lags : int
-    harmonics : int
-        Of the season, which the fit may leave out.
-    period : float
-        Of the season, in steps.
-
-    Attributes
-    ----------
-    strength : float
-        Of the ridge; the one, of several, that does best on the third and the fourth quarter after a fit to what comes
-        before them.
-    seasonal : bool
-        Whether season terms join, chosen in the same way.
-    weights : ndarray (features, horizon) of float64
-
-    Examples
-    --------
     >>> wave = np.sin(np.arange(200) * 0.3)[None]
     >>> shortcut = Shortcut(horizon=2, lags=3).fit(wave, np.arange(200)[None])
     >>> ahead = wave[0, -1] + shortcut.changes(wave, np.arange(200)[None])[0, -1]
@@ -50,38 +32,19 @@ class Shortcut:
     True
     """
 
-    strength: float
-    seasonal: bool
-    weights: np.ndarray
+    strength: float  # of the ridge: of several, what does best on the later quarters after a fit to what comes before
+    seasonal: bool  # whether season terms join, chosen in the same way
+    weights: np.ndarray  # (features, horizon)
 
     def __init__(self, horizon: int, lags: int, harmonics: int = 0, period: float = 0.0):
         self.horizon, self.lags, self.harmonics, self.period = horizon, lags, harmonics, period
 
     def fit(self, z, times, covariates=None, *, choose: bool = True, strict: bool = True) -> Shortcut:
-        """Fit to series.
+        """Fit to series z ``(B, T)``, NaN in gaps, at times ``(B, T)``.
 
-        Parameters
-        ----------
-        z : ndarray (B, T) of float64
-            NaN in gaps.
-        times : ndarray (B, T) of int
-        covariates : ndarray (B, T, F), optional
-            Known wherever z is.
-        choose : bool
-            Whether to choose the strength and the season terms anew.
-        strict : bool
-            Whether a lead without anything to learn from is an error; otherwise a series goes on as it ended at a lead
-            that has fewer than 3 values to learn from.
-
-        Returns
-        -------
-        Shortcut
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If there is nothing to learn from at a lead and `strict` is set.
+        Covariates ``(B, T, F)`` are known wherever z is. `choose` says whether the strength and the season terms are
+        chosen anew. A lead without anything to learn from is a ValueError if the fit is `strict`; otherwise a series
+        goes on as it ended at a lead that has fewer than 3 values to learn from.
         """
         after = targets(z, self.horizon)
         rows = ~np.isnan(z) & (np.arange(z.shape[1]) >= self.warm(z.shape[1]))

@@ -21,16 +21,8 @@ def _layer(make: Callable, settings: tuple) -> RNN:
 class SideBySide:
     """Series of any lengths, run through a cell whose rows hold several series each.
 
-    Parameters
-    ----------
-    make : callable
-        A cell by ``series`` and `settings`, see `rnnkit.cells.smoothing`.
-    values : ndarray (N, T) of float64
-        NaN where there is no value.
-    lengths : ndarray (N,) of int
-        Steps of each series.
-    **settings
-        Of the cell.
+    ``make(series=…, **settings)`` is the cell, see `rnnkit.cells.smoothing`. Values ``(N, T)`` are NaN where there is
+    none; series have so many steps ``(N,)``.
     """
 
     def __init__(self, make: Callable, values: np.ndarray, lengths: np.ndarray, **settings):
@@ -47,21 +39,10 @@ class SideBySide:
         return outputs
 
     def differentiate(self, rows, constants, states, loss: Callable):
-        """A loss of each series, and its gradient.
+        """Losses of series ``(R,)``, and their gradients by constants ``(R, C)`` and by each state ``(R, *shape)``.
 
-        Parameters
-        ----------
-        rows, constants, states
-            As `run` takes them.
-        loss : callable
-            ``(x, outputs)``, both ``(B, T, W)``, to losses ``(B, W)`` and their gradients by the outputs
-            ``(B, T, W)``.
-
-        Returns
-        -------
-        losses : ndarray (R,)
-        d_constants : ndarray (R, C)
-        d_states : list of ndarray (R, *shape)
+        ``loss(x, outputs)``, of ``(B, T, W)``, gives losses ``(B, W)`` and their gradients by the outputs ``(B, T,
+        W)``; all else is as `run` takes it.
         """
         losses, d_constants = np.empty(len(rows)), np.empty(constants.shape)
         d_states = [np.empty(s.shape) for s in states]

@@ -11,14 +11,8 @@ BATCHES = 64  # at most in an epoch: time doesn't grow with the length of a seri
 class Windows:
     """Batches of windows of series, in a new order each epoch; cut when they are asked for.
 
-    Parameters
-    ----------
-    inputs : ndarray (B, T, F) of float32
-        Steps that can't be read hold `UNKNOWN`.
-    residual : ndarray (B, T, horizon) of float32
-    weights : ndarray (B, T, horizon) of bool
-        Which of them are known.
-    window, batch_size : int
+    Inputs ``(B, T, F)`` hold `UNKNOWN` at steps that can't be read; the residual ``(B, T, horizon)`` is known where the
+    weights are true.
     """
 
     def __init__(self, inputs, residual, weights, window: int, batch_size: int):

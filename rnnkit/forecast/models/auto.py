@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit.arguments import is_integer, whole
+from rnnkit.arguments import whole
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
@@ -20,11 +21,12 @@ from rnnkit.forecast.models.forecaster import (
     Ahead,
     Fitted,
     Forecaster,
+    checked_columns,
     checked_levels,
     forecast_in_blocks,
     in_blocks,
 )
-from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends, checked_columns
+from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.prepared import completed
 from rnnkit.forecast.models.theta import Theta
 from rnnkit.forecast.models.together import Progress, Together
@@ -96,9 +98,7 @@ class Auto(Together):
         super().__init__()
         self.season: Any = None if season is None else whole(season, "season", 1)
         self.level: Any = checked_levels(level)
-        if not is_integer(seed) or seed < 0:
-            raise ValueError(f"expected seed to be a whole number of at least 0; got {seed!r}")
-        self.seed: int = int(seed)
+        self.seed: int = whole(seed, "seed", 0)
         self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
 
     def _settings(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class Auto(Together):
         panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
         if networked and len(off):
             network = self._network(season, leads)
-            seen = ahead_of_ends(network, held_out.made(_ends), progress)
+            seen = ahead_of_ends(network, held_out.made(attrgetter("ends")), progress)
             other = np.concatenate([ahead.forecast - came for ahead, came in seen])
             share = _share(off, other)
             if not sizes[0].covariates:
@@ -259,10 +259,6 @@ def _held_out(history: History, model: Auto, season: int, leads: int, once: bool
     return _HeldOut(ends, said - ends.came, spread, able(history.values), _is_short(history.values))
 
 
-def _ends(held_out: _HeldOut) -> Ends:
-    return held_out.ends
-
-
 def _gains(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
     """What the autoregression gains beside the mean of the others, see `_shares`."""
     errors, ends = held_out.errors, held_out.ends
@@ -304,10 +300,7 @@ def _weights(share, h: int) -> np.ndarray:
 def _share(errors, other) -> float:
     """The share of another model beside a first one, for all series: that of the least mean absolute error.
 
-    Parameters
-    ----------
-    errors, other : ndarray (R, L)
-        At held-out ends; NaN where nothing came. A series counts whatever its units.
+    Errors ``(R, L)`` are those at held-out ends; NaN where nothing came. A series counts whatever its units.
     """
     known = ~np.isnan(errors) & ~np.isnan(other)
     errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
@@ -320,14 +313,8 @@ def _share(errors, other) -> float:
 def _sums(errors, other, series, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Sums ``Σ e (e - d)`` and ``Σ (e - d)²`` of each of so many series ``(2, N, L)``, and their steps ``(N,)``.
 
-    e and d are the errors of the mean of the first models and of another one at the held-out ends, over all leads up to
-    each.
-
-    Parameters
-    ----------
-    errors, other : ndarray (R, L)
-        NaN where nothing came, or there is no other model.
-    series : ndarray (R,) of int
+    e and d are the errors ``(R, L)`` of the mean of the first models and of another one at the held-out ends of
+    `series` ``(R,)``, over all leads up to each; NaN where nothing came, or there is no other model.
     """
     known = ~np.isnan(errors) & ~np.isnan(other)
     errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
@@ -345,16 +332,8 @@ def _sums(errors, other, series, count: int) -> tuple[np.ndarray, np.ndarray]:
 def _shares(sums, mean, has) -> np.ndarray:
     """The share of another model beside the mean of the first ones for each series and lead ``(N, L)``.
 
-    It is the one of least squares at the held-out ends: ``Σ e (e - d) / Σ (e - d)²``, between 0 and 1.
-
-    Parameters
-    ----------
-    sums : ndarray (2, N, L)
-        See `_sums`.
-    mean : ndarray (2, L)
-        Of all series, for a step.
-    has : ndarray (N,) of bool
-        Which series have the other model.
+    It is the one of least squares at the held-out ends: ``Σ e (e - d) / Σ (e - d)²``, between 0 and 1. `mean` ``(2,
+    L)`` are the sums of all series, for a step; `has` ``(N,)`` says which series have the other model.
     """
     gain, power = sums + _SHARED * mean[:, None]
     share = gain / np.where(power > 0, power, 1.0)

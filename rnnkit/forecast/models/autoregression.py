@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.arguments import whole
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, targets
-from rnnkit.forecast.models.forecaster import Ahead, Forecaster
+from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
 
 LEAST = 120  # values, from which on a series has a regression of its own
 _SEASONS, _LAGS = 1.5, 18  # that it looks back over with a season, and without
 
 
-class Autoregression(Forecaster):
+class Autoregression(SeasonalForecaster):
     """A direct autoregression: from the last values to each lead by a ridge regression of its own.
 
     A straight line is taken out first. The regressions are those of `rnnkit.forecast.fitting.shortcut.Shortcut`; their
@@ -27,7 +26,7 @@ class Autoregression(Forecaster):
     Parameters
     ----------
     season : int, optional
-        Steps of a season; by default there is none.
+        Steps of a season, 1 for none; by default what the times of a table say, and none for arrays.
 
     Examples
     --------
@@ -37,8 +36,7 @@ class Autoregression(Forecaster):
     """
 
     def __init__(self, season: int | None = None):
-        super().__init__()
-        self.season: Any = None if season is None else whole(season, "season", 2)
+        super().__init__(season)
 
     def _settings(self) -> dict[str, Any]:
         return {"season": self.season}
@@ -55,17 +53,18 @@ class Autoregression(Forecaster):
             else:
                 forecast[row] = one[known[-1]]
                 moves = np.diff(one[known])
-                spread[row] = np.sqrt(np.mean(moves**2) * np.arange(1, h + 1)) if len(moves) else 0.0
+                size = np.mean(moves**2) if len(moves) else one[known[-1]] ** 2 or 1.0
+                spread[row] = np.sqrt(size * np.arange(1, h + 1))
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
     def _one(self, values, h) -> np.ndarray:
         """Forecast and spread ``(2, h)`` of one series, whose last value is known."""
-        scale, season = Scale(values[None]), self.season or 0
+        scale, season = Scale(values[None]), self.season or 1
         times = np.arange(len(values))[None]
         z = scale.standardise(values[None], times)
-        lags = min(int(np.ceil(_SEASONS * season)) or _LAGS, len(values) // 3)
+        lags = min(int(np.ceil(_SEASONS * season)) if season > 1 else _LAGS, len(values) // 3)
         learned = min(h, len(values) // 4)
-        period = refined_period(z, season) if season else 0.0
+        period = refined_period(z, season) if season > 1 else 0.0
         shortcut = Shortcut(learned, lags, min(2, season // 2), period).fit(z, times)
         said = shortcut.changes(z, times)
         off = targets(z, learned) - z[..., None] - said
@@ -74,7 +73,7 @@ class Autoregression(Forecaster):
         width = np.sqrt(np.nanmean(off[0] ** 2, axis=0))
         # Beyond what can be learned the last step goes on, or the last season.
         steps = np.arange(h)
-        cycle = min(season, learned) or 1
+        cycle = min(season, learned)
         steps = np.where(steps < learned, steps, learned - cycle + (steps - learned) % cycle)
         at = len(values) + np.arange(h)
         return np.stack([scale.restore(ahead[None, steps], at[None])[0], scale.spread[0] * width[steps]])

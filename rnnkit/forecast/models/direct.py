@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.forecast import saving
-from rnnkit.forecast.data.panel import Panel
+from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.readout import ENOUGH, short_note
 from rnnkit.forecast.fitting.scale import Scale
+from rnnkit.forecast.models.forecaster import Forecaster, check_features, checked_columns, checked_levels
 from rnnkit.hints import Array
 
 
@@ -20,76 +22,41 @@ class ForecastState(NamedTuple):
 
     times: np.ndarray  # (B,), of the last step that was read
     missing: np.ndarray  # (B,), steps of the history after it, all of them gaps
-    scale: Scale
-    read: tuple[Any, ...]  # arrays of B rows: what the model has of the steps up to there
+    read: tuple[np.ndarray, ...]  # of B rows: what the model has of the steps up to there
 
 
-class DirectForecaster(saving.Savable):
-    """Base of forecasters of one series, or of several at once, with a model for each lead.
+class DirectForecaster(Forecaster):
+    """Base of forecasters with a model for each of `horizon` leads, which series share.
 
-    A subclass has `_leads`, `_ended` and `_going_on`.
+    Each series has a trend and a spread of its own, see `Scale`. A subclass has ``_fit``, which sets `_ends` too,
+    ``_ended`` and ``_going_on``, ``weights`` ``(…, leads)`` among what `fit` finds, and layers in ``_shown_parts``.
     """
 
     horizon: Any
-    note: str | None = None
-    _features = 0  # of x
-    _single = False
-    _state: ForecastState | None = None
+    _reads_arrays, _stays_positive = True, False
+    _partitioned: str | None = None
+    _ends: tuple[History, ForecastState] | None = None  # a history, and where it stops
 
-    def predict(self, horizon: int | None = None) -> np.ndarray:
-        """Forecast what follows the series that were given last; where there are quantiles, their medians.
+    def __init__(self, horizon: int, past_covariates: Sequence[str], level: Any):
+        super().__init__()
+        self.horizon = whole(horizon, "horizon", 1)
+        self.past_covariates, _ = checked_columns(past_covariates, ())
+        self.level = checked_levels(level)
 
-        Beyond the leads that were learned, the forecasts so far are read as if they had been observed.
+    @property
+    def note(self) -> str | None:
+        """What `fit` made simpler, as the series are short."""
+        return short_note(int(self._panel["taught"]), self._leads, self.horizon) if self._panel else None
 
-        Parameters
-        ----------
-        horizon : int, optional
-            Steps to forecast; by default as many as there are leads.
-
-        Returns
-        -------
-        ndarray (horizon,) or (B, horizon) of float64
-            From the step after each series' last one, be it a gap or not.
-
-        Raises
-        ------
-        ValueError
-            Before `fit`, or if steps beyond the leads would need an x that is not known.
-        """
-        return self._middle(self._forecast(self._check_fitted(), self._single, horizon))
-
-    def forecast(self, y: Array, x: Array = None, horizon: int | None = None, *, rescale: bool = False) -> np.ndarray:
-        """Forecast from any point, without fitting again: what follows the history `y`.
-
-        Parameters
-        ----------
-        y, x
-            Histories as `fit` takes them, up to the point to forecast from, and from the same first step as the
-            series fitted, whose trend and spread go on to hold.
-        horizon : int, optional
-            As in `predict`.
-        rescale : bool
-            Measure trend and spread on `y` itself: for series that `fit` never saw.
-
-        Returns
-        -------
-        ndarray (horizon,) or (B, horizon) of float64
-
-        Raises
-        ------
-        ValueError
-            As in `fit` and `predict`, or if `y` has another number of series and `rescale` is not set.
-        """
-        return self._middle(self._following(y, x, horizon, rescale))
+    def forecast_quantiles(
+        self, y: Array, h: int | None = None, quantiles: Sequence[float] | None = None, **given: Any
+    ) -> Any:
+        """Forecast quantiles of what follows the history `y`, without fitting again; see `forecast`."""
+        return self._of(y, **given).predict_quantiles(h, quantiles)
 
     # What a subclass has
 
-    @property
-    def _leads(self) -> int:
-        """How many steps were learned."""
-        raise NotImplementedError
-
-    def _ended(self, panel: Panel, scale: Scale) -> ForecastState:
+    def _ended(self, history: History) -> ForecastState:
         """Where histories stop."""
         raise NotImplementedError
 
@@ -97,66 +64,141 @@ class DirectForecaster(saving.Savable):
         """Forecasts ``(…, B, leads)`` of the next steps, as many as were learned, and so on without end."""
         raise NotImplementedError
 
-    @staticmethod
-    def _middle(found: np.ndarray) -> np.ndarray:
-        """The forecast, of what `_going_on` gives."""
-        return found
-
     # Common
 
-    def _check_fitted(self) -> ForecastState:
-        if self._state is None:
-            raise ValueError("expected a forecaster that was fitted; call fit first")
-        return self._state
+    @property
+    def _usual_h(self) -> int:
+        return self.horizon
 
-    def _panel(self, y, x) -> Panel:
-        """Series with as many features as those fitted."""
-        panel = Panel(y, x)
-        if panel.features != self._features:
-            raise ValueError(f"expected x with {self._features} features per step, as in fit; got {panel.features}")
-        return panel
+    @property
+    def _leads(self) -> int:
+        """How many steps were learned."""
+        return self._panel["weights"].shape[1]
 
-    def _following(self, y, x, horizon, rescale) -> np.ndarray:
-        fitted = self._check_fitted()
-        panel = self._panel(y, x)
-        scale = Scale(panel.values) if rescale else fitted.scale
-        if len(scale.level) != len(panel.values):
+    @property
+    def _features(self) -> int:
+        """How many numbers stand beside each value."""
+        return len(self._panel["centre"])
+
+    @property
+    def _scale(self) -> Scale:
+        return Scale.of_arrays(self._model)
+
+    def _of(self, y, x=None, rescale=False, **names):
+        fitted, other = self._fitted_history(), copy.copy(self)
+        other._history = history = self._read(y, x, **names)
+        check_features(history.beside.shape[2], self._features)
+        if rescale:
+            other._model = Scale(history.values).arrays()
+        elif len(history.lengths) != len(fitted.lengths):
             raise ValueError(
-                f"expected as many series as were fitted, {len(scale.level)}; got {len(panel.values)}: series with a "
-                f"trend and spread of their own need rescale=True"
+                f"expected as many series as were fitted, {len(fitted.lengths)}; got {len(history.lengths)}: series "
+                "with a trend and spread of their own need rescale=True"
             )
-        return self._forecast(self._ended(panel, scale), panel.single, horizon)
+        return other
 
-    def _forecast(self, state: ForecastState, single: bool, horizon: int | None) -> np.ndarray:
-        horizon = self.horizon if horizon is None else whole(horizon, "horizon", 1)
-        allocation.check("the forecasts", (3, len(state.times), horizon))
-        needed = horizon + int(state.missing.max())
+    def _beside(self, history, static=None, names=None):
+        history = super()._beside(history, static, names)
+        if not history.known.any(axis=1).all():
+            raise ValueError("expected a step with a value and all its features in every series; got one without any")
+        return history
+
+    def _state(self, history: History) -> ForecastState:
+        if self._ends is not None and self._ends[0] is history:
+            return self._ends[1]
+        state = self._ended(history)
+        if history is self._history:
+            self._ends = history, state
+        return state
+
+    def _path(self, history: History, h: int) -> tuple[np.ndarray, np.ndarray]:
+        """Forecasts ``(…, B, h)``, and how many steps each lies after the last value that was read."""
+        state = self._state(history)
+        needed = h + int(state.missing.max())
         if needed > self._leads and self._features:
             raise ValueError(
                 f"expected at most {self._leads} steps from the last value known, the horizon given to "
                 f"{type(self).__name__}, as x is not known beyond it; got {needed}"
             )
         path = [ahead for _, ahead in zip(range(0, needed, self._leads), self._going_on(state), strict=False)]
-        steps = state.missing[:, None] + np.arange(horizon)
+        steps = state.missing[:, None] + np.arange(h)
         standardized = np.concatenate(path, axis=-1)[..., np.arange(len(steps))[:, None], steps]
-        found = state.scale.restore(standardized, state.times[:, None] + 1 + steps)
-        return found[..., 0, :] if single else found
+        return self._scale.restore(standardized, state.times[:, None] + 1 + steps), steps
 
     def _facts(self):
-        if self._state is None:
-            return {"fitted to": lambda: "nothing yet"}
-        return {"fitted to": lambda: f"{len(self._state.times):,} series"}
+        return super()._facts() | ({} if self._history is None else {"note": lambda: self.note or ""})
+
+    # Files
+
+    def _to_save(self):
+        arrays, about = super()._to_save()
+        state = self._state(self._fitted_history())
+        arrays |= {"state/times": state.times, "state/missing": state.missing}
+        arrays |= {f"state/{place}": array for place, array in enumerate(state.read)}
+        for part, layer in self._shown_parts().items():
+            arrays |= {f"{part}/{name}": array for name, array in layer._arrays().items()}
+        return arrays, about
+
+    @classmethod
+    def _of_saved(cls, saved: saving.Saved) -> Self:
+        if "config" in saved.about:
+            saved = cls._of_earlier(saved)
+        arrays, forecaster = saved.arrays, super()._of_saved(saved)
+        forecaster._prepare_parts()
+        for part, layer in forecaster._shown_parts().items():
+            layer.set_weights([arrays[f"{part}/{name}"] for name in layer._arrays()])
+        read = [arrays[f"state/{place}"] for place in range(sum(name[:6] == "state/" for name in arrays) - 2)]
+        state = ForecastState(arrays["state/times"], arrays["state/missing"], tuple(read))
+        forecaster._ends = forecaster._fitted_history(), state
+        return forecaster
+
+    def _prepare_parts(self) -> None:
+        """Have layers that weights of a file can be put into."""
+        raise NotImplementedError
+
+    @classmethod
+    def _of_earlier(cls, saved: saving.Saved) -> saving.Saved:
+        """What a file of the first format holds, which had no series."""
+        raise NotImplementedError
 
 
-def measured(panel: Panel) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The mean and the spread of each feature; None without any."""
-    if panel.covariates is None:
-        return None, None
-    covariates = panel.covariates[panel.known]
-    width = covariates.std(axis=0)
-    return covariates.mean(axis=0), np.where(width == 0, 1.0, width)
+def translated(saved: saving.Saved, renamed: Mapping[str, str], fitted: Mapping[str, Any]) -> saving.Saved:
+    """A file of the first format in today's: arrays by their new names, and numbers among what was fitted."""
+    about, given = saved.about, saved.arrays
+    names: dict[str, str] = {
+        "centre": "panel/centre",
+        "width": "panel/width",
+        "times": "state/times",
+        "missing": "state/missing",
+    }
+    names |= {name: f"fitted/{name}" for name in given if name.startswith("scale/")}
+    names |= renamed
+    arrays = {"panel/centre": np.zeros(0), "panel/width": np.zeros(0)}
+    arrays |= {names.get(name, name): array for name, array in given.items()}
+    arrays |= {f"panel/{name}": np.asarray(one) for name, one in fitted.items() if name != "note"}
+    arrays["panel/taught"] = np.array(0 if "too few" in (fitted.get("note") or "") else ENOUGH)
+    lengths = given["times"] + given["missing"] + 1
+    arrays |= {"values": np.zeros((len(lengths), 0)), "lengths": lengths}
+    single = about["single"] if "single" in about else about["fitted"]["single"]
+    return saved._replace(arrays=arrays, about={"settings": about["config"], "single": single})
 
 
-def last_steps(panel: Panel) -> np.ndarray:
+def measured(history: History) -> dict[str, np.ndarray]:
+    """The mean and the spread of what stands beside the values."""
+    beside = history.beside[history.known]
+    width = beside.std(axis=0)
+    return {"centre": beside.mean(axis=0), "width": np.where(width == 0, 1.0, width)}
+
+
+def last_steps(history: History) -> np.ndarray:
     """The last step of each series that can be read ``(B,)``."""
-    return panel.known.shape[1] - 1 - np.argmax(panel.known[:, ::-1], axis=1)
+    return history.known.shape[1] - 1 - np.argmax(history.known[:, ::-1], axis=1)
+
+
+def check_horizon(horizon: int, steps: int) -> None:
+    """Raise a ValueError for a horizon as long as the longest series, of so many steps, which can't teach it."""
+    if horizon >= steps:
+        raise ValueError(
+            f"expected values to learn from for each of {horizon} leads; got {steps} steps: give a longer series or a "
+            "shorter horizon"
+        )

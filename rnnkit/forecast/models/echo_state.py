@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Integral
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from rnnkit.arguments import whole
+from rnnkit.arguments import is_integer, whole
 from rnnkit.cells.echo_state import ESNCell
-from rnnkit.forecast import saving
-from rnnkit.forecast.data import partitions
-from rnnkit.forecast.data.panel import Panel, check_horizon
-from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, chosen, learnable, quarters, short_note
+from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, chosen, learnable, quarters
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import harmonics, refined_period
-from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, last_steps, measured
-from rnnkit.hints import Array
+from rnnkit.forecast.models.direct import (
+    DirectForecaster,
+    ForecastState,
+    check_horizon,
+    last_steps,
+    measured,
+    translated,
+)
+from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted
 from rnnkit.layers.rnn import RNN
 
 STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
@@ -45,15 +50,8 @@ class Reader(NamedTuple):
     def blocks(self, inputs, known, states=None, first: int = 0) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """The readout's features, a block of steps at a time, and the states after the block.
 
-        Parameters
-        ----------
-        inputs : ndarray (B, T, 1 + F)
-        known : ndarray (B, T) of bool
-            Which steps are read.
-        states : ndarray (B, units), optional
-            Before the first step.
-        first : int
-            The time of the first step.
+        Inputs are ``(B, T, 1 + F)``; `known` ``(B, T)`` says which steps are read. `states` ``(B, units)`` are those
+        before the first step, whose time is `first`.
         """
         steps = max(1, ROWS // len(inputs))
         for start in range(0, inputs.shape[1], steps):
@@ -70,15 +68,8 @@ class Reader(NamedTuple):
     def add(self, parts: Mapping[int, NormalEquations], inputs, known, use, after, states=None, first: int = 0):
         """Add steps to the sums of their parts, and return the states after them.
 
-        Parameters
-        ----------
-        parts : mapping of int to NormalEquations
-        inputs, known, states, first
-            As `blocks` takes them.
-        use : ndarray (B, T) of int
-            The part that each step belongs to; -1 for none.
-        after : ndarray (B, T - 1 + leads)
-            The values after each step, NaN where there is none.
+        `use` ``(B, T)`` is the part that each step belongs to, -1 for none; `after` ``(B, T - 1 + leads)`` has the
+        values after each step, NaN where there is none. All else is as `blocks` takes it.
         """
         z, leads = inputs[:, :, 0], after.shape[1] + 1 - inputs.shape[1]
         targets = sliding_window_view(after, leads, axis=1)  # targets[:, t, h - 1] is z at t + h
@@ -93,6 +84,11 @@ class Reader(NamedTuple):
 
 class ESN(DirectForecaster):
     """An echo state network that forecasts, with a direct readout for each lead time.
+
+    All series that `fit` is given, of any lengths, share the readouts. It takes a dask array too, ``(T,)`` or
+    ``(B, T)``, in chunks of series, of steps or of both, without an `x`: the reservoir runs once over it, a chunk at a
+    time, and the bits depend on the chunks alone. With an `x`, or a `washout` of one's own, no value to learn from at
+    one of the leads is an error.
 
     Series are taken apart into a straight line, a spread and the rest ``z``; a reservoir (`ESNCell`, never trained)
     reads ``z`` step by step, holding its state over gaps, and one ridge regression per lead h tells from there how far
@@ -124,6 +120,11 @@ class ESN(DirectForecaster):
         by default 20, or a quarter of a short series.
     ridge : float or sequence of float
         The strength, or the strengths to choose from.
+    past_covariates : sequence of str
+        Columns of a table that the reservoir reads beside the values.
+    level : sequence of float in (0, 100)
+        Percentages of the bands that `predict` gives by default. They are as wide as errors of a fit without the last
+        quarter were in that quarter, and normal.
     seed : int, optional
         Of the reservoir's weights: the same seed gives the same bits.
 
@@ -149,8 +150,7 @@ class ESN(DirectForecaster):
     True
     """
 
-    seasonal: Any
-    strength: Any
+    _partitioned = "reservoirs"
 
     def __init__(
         self,
@@ -165,9 +165,11 @@ class ESN(DirectForecaster):
         density: float = 0.1,
         washout: int | None = None,
         ridge: float | Sequence[float] = STRENGTHS,
+        past_covariates: Sequence[str] = (),
+        level: Sequence[float] | float = LEVEL,
         seed: int | None = None,
     ):
-        self.horizon: Any = whole(horizon, "horizon", 1)
+        super().__init__(horizon, past_covariates, level)
         self.season: Any = None if season is None else whole(season, "season", 2)
         self._harmonics = min(2, (self.season or 1) // 2)
         self.washout: Any = None if washout is None else whole(washout, "washout", 0)
@@ -184,55 +186,49 @@ class ESN(DirectForecaster):
             "density": density,
             "seed": seed,
         }
-        self._centre: np.ndarray | None = None
-        self._width: np.ndarray | None = None
         self.layer: Any = self._new_layer()
+
+    def _settings(self):
+        seed = self._reservoir["seed"]
+        settings = {"horizon": self.horizon, "units": self._reservoir["units"], "season": self.season}
+        settings |= self._reservoir | {"seed": int(seed) if is_integer(seed) else None}  # a file has the weights anyway
+        names = ("washout", "past_covariates", "level")
+        return settings | {name: getattr(self, name) for name in names} | {"ridge": self.strengths}
+
+    @property
+    def strength(self) -> float:
+        """The ridge strength that `fit` chose."""
+        return float(self._panel["strength"])
+
+    @property
+    def seasonal(self) -> bool:
+        """Whether `fit` chose to use season terms."""
+        return bool(self._panel["seasonal"])
+
+    @property
+    def readout(self) -> np.ndarray:
+        """The weights of the readouts, ``(features, leads)``."""
+        return self._panel["weights"]
 
     def _new_layer(self) -> RNN:
         return RNN(ESNCell(**self._reservoir), return_sequences=True, return_state=True, dtype="float64")
 
-    def fit(self, y: Array, x: Array = None) -> ESN:
-        """Fit the readouts to one series, or to several at once.
-
-        Parameters
-        ----------
-        y : array_like (T,) or (B, T), or list of array_like
-            A series in equal steps, NaN or masked in its gaps; or several, of any lengths, that share the readouts and
-            keep a trend and a spread each. Or a dask array, in chunks of series, of steps or of both, without an `x`:
-            the reservoir runs once over it, a chunk at a time, and the bits depend on the chunks alone.
-        x : array_like (T,) or (T, F), or a list of them, optional
-            What else is known at each step. What is known ahead, a calendar for instance, goes in shifted by the lead.
-
-        Returns
-        -------
-        ESN
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If y or x is not as described, infinite or without any value; with an x, or a `washout` of one's own, if no
-            step after the washout has a value to learn from at one of the leads.
-        """
-        if (reservoirs := partitions.handler_of(y, "reservoirs")) is not None:
-            return reservoirs.fit(self, y, x)
-        panel = Panel(y, x)
-        strict = x is not None or self.washout is not None
-        task = self._task(panel.values.shape[1], strict)
-        scale = Scale(panel.values)
-        self._centre, self._width = measured(panel)
-        self._read_features(panel.features)
-        inputs, known = self._inputs(panel, scale), panel.known
-        self._period = refined_period(inputs[:, :, 0], self.season) if self.season else 0.0
-
+    def _fit(self, history, progress=None):
+        task = self._task(history.values.shape[1], history.beside.shape[2] > 0 or self.washout is not None)
+        units, scale, layer = measured(history), Scale(history.values), self._layer_reading(history.beside.shape[2])
+        inputs, known = _inputs(history, scale, units), history.known
         z = inputs[:, :, 0]
+        reader = self._reader(layer, refined_period(z, self.season) if self.season else 0.0)
         after = np.concatenate([z[:, 1:], np.full((len(z), task.leads), np.nan)], axis=1)
         use = quarters(known & (np.arange(task.length) >= task.washout), ~np.isnan(after), task.leads)
-        parts = [NormalEquations(self._width_of_readout, task.leads) for _ in range(5)]
-        states = self._reader.add(dict(enumerate(parts)), inputs, known, use, after)
-        self._solve(parts, task)
-        self._single, self._state = panel.single, _state(panel, scale, inputs, states)
-        return self
+        parts = [NormalEquations(self._width_of_readout(inputs.shape[2]), task.leads) for _ in range(5)]
+        states = reader.add(dict(enumerate(parts)), inputs, known, use, after)
+        panel = units | {"period": np.array(reader.period)} | self._solved(parts, task, inputs.shape[2])
+        self.layer, self._ends = layer, (history, _state(history, inputs, states))
+        return Fitted(scale.arrays(), panel)
+
+    def _at_origin(self, history, progress=None, last=False):
+        return self._refit(history)
 
     def _task(self, length: int, strict: bool) -> Task:
         """What series of this length can teach; `strict` refuses too few values, rather than make it simpler."""
@@ -242,13 +238,13 @@ class ESN(DirectForecaster):
         leads = self.horizon if strict else min(self.horizon, max(length - 1 - washout, 1))
         return Task(length, washout, leads, strict)
 
-    def _read_features(self, features: int) -> None:
-        """Have a reservoir that reads so many features besides the values."""
-        if features != self._features:
-            self._features, self.layer = features, self._new_layer()
+    def _layer_reading(self, features: int) -> RNN:
+        """A reservoir that reads so many features besides the values."""
+        fits = not self.layer._is_built() or self.layer._input_shape[-1] == 1 + features
+        return self.layer if fits else self._new_layer()
 
-    def _solve(self, parts: list[NormalEquations], task: Task) -> None:
-        """Choose what the quarters favour, and solve for the readouts: `parts` are the quarters and the rest."""
+    def _solved(self, parts: list[NormalEquations], task: Task, inputs: int) -> dict[str, np.ndarray]:
+        """What the quarters favour, and the readouts: `parts` are the quarters and the rest."""
         total = sum(parts[1:], parts[0])
         if task.strict and not total.count.all():
             raise ValueError(
@@ -259,115 +255,85 @@ class ESN(DirectForecaster):
         learned = task.leads if task.strict else learnable(total.count)
         choices = (True, False) if self.season else (False,)
         candidates = [(strength, seasonal) for strength in self.strengths for seasonal in choices]
-        self.strength, self.seasonal = chosen(candidates, self._penalty, parts[:4])
-        self.readout: Any = total.solve(self._penalty(self.strength, self.seasonal))[:, :learned]
+        penalty = partial(self._penalty, inputs)
+        strength, seasonal = chosen(candidates, penalty, parts[:4])
+        readout = total.solve(penalty(strength, seasonal))[:, :learned]
         if not task.strict and total.count[0] < ENOUGH:
-            self.readout[:] = 0.0  # it goes on as it ended
-        self.note = short_note(int(total.count[0]), learned, self.horizon)
+            readout[:] = 0.0  # it goes on as it ended
+        judge = parts[3] if parts[3].count.all() else total
+        judged = parts[0] + parts[1] + parts[2] if judge is parts[3] else total
+        spread = np.sqrt(judge.error(judged.solve(penalty(strength, seasonal))))[:learned]
+        spread[total.count[:learned] < ENOUGH] = 1.0  # the spread of the series is all that is known
+        found = {"strength": strength, "seasonal": seasonal, "taught": total.count[0], "spread": spread}
+        return {"weights": readout} | {name: np.asarray(one) for name, one in found.items()}
 
-    def _ended(self, panel: Panel, scale: Scale) -> ForecastState:
-        inputs = self._inputs(panel, scale)
-        for _, _, reached in self._reader.blocks(inputs, panel.known):
+    def _ended(self, history: History) -> ForecastState:
+        inputs = _inputs(history, self._scale, self._panel)
+        for _, _, reached in self._reader().blocks(inputs, history.known):
             states = reached
-        return _state(panel, scale, inputs, states)
+        return _state(history, inputs, states)
 
-    def _to_save(self):
-        state = self._check_fitted()
-        inputs, states = state.read
-        arrays = {
-            "readout": self.readout,
-            "centre": self._centre,
-            "width": self._width,
-            "times": state.times,
-            "inputs": inputs,
-            "states": states,
-            "missing": state.missing,
-            **state.scale.arrays(),
-            **{f"reservoir/{name}": array for name, array in self.layer._arrays().items()},
-        }
-        seed = self._reservoir["seed"]
-        config = {
-            **self._reservoir,
-            "seed": int(seed) if isinstance(seed, Integral) else None,  # the weights are there anyway
-            "horizon": self.horizon,
-            "season": self.season,
-            "washout": self.washout,
-            "ridge": self.strengths,
-        }
-        fitted = {
-            "strength": self.strength,
-            "seasonal": self.seasonal,
-            "period": self._period,
-            "features": self._features,
-            "single": self._single,
-            "note": self.note,
-        }
-        return arrays, {"config": config, "fitted": fitted}
+    def _prepare_parts(self):
+        self.layer.build((None, None, 1 + self._features))
 
     @classmethod
-    def _of_saved(cls, saved: saving.Saved) -> ESN:
-        arrays, fitted = saved.arrays, saved.about["fitted"]
-        network = cls(**saved.about["config"])
-        network.layer.build((None, None, 1 + fitted["features"]))
-        network.layer.set_weights([arrays[f"reservoir/{name}"] for name in network.layer._arrays()])
-        network.readout, network.strength, network.seasonal = arrays["readout"], fitted["strength"], fitted["seasonal"]
-        network.note = fitted.get("note")
-        network._period, network._features, network._single = fitted["period"], fitted["features"], fitted["single"]
-        network._centre, network._width = arrays.get("centre"), arrays.get("width")
-        times, inputs, states, missing = (arrays[name] for name in ("times", "inputs", "states", "missing"))
-        network._state = ForecastState(times, missing, Scale.of_arrays(arrays), (inputs, states))
-        return network
-
-    def __repr__(self) -> str:
-        return f"ESN(horizon={self.horizon}, units={self._reservoir['units']}, season={self.season})"
+    def _of_earlier(cls, saved):
+        names = {"readout": "panel/weights", "inputs": "state/0", "states": "state/1"}
+        spread = np.full(saved.arrays["readout"].shape[1], np.nan)
+        return translated(saved, names, saved.about["fitted"] | {"spread": spread})
 
     def _facts(self):
-        if self._state is None:
+        if self._history is None:
             return super()._facts()
         return super()._facts() | {
-            "leads": lambda: str(self.readout.shape[1]),
+            "leads": lambda: str(self._leads),
             "ridge": lambda: f"{self.strength:g}",
-            "season": lambda: f"{self._period:g} steps" if self.seasonal else "",
-            "note": lambda: self.note or "",
+            "season": lambda: f"{self._panel['period']:g} steps" if self.seasonal else "",
         }
 
     def _shown_parts(self):
         return {"reservoir": self.layer}
 
-    def _inputs(self, panel, scale) -> np.ndarray:
-        z = scale.standardise(panel.values, panel.times)[:, :, None]
-        if panel.covariates is None:
-            return z
-        return np.concatenate([z, (panel.covariates - self._centre) / self._width], axis=2)
+    def _reader(self, layer: RNN | None = None, period: float | None = None) -> Reader:
+        period = float(self._panel["period"]) if period is None else period
+        return Reader(layer or self.layer, period, self._harmonics)
 
-    @property
-    def _reader(self) -> Reader:
-        return Reader(self.layer, self._period, self._harmonics)
+    def _width_of_readout(self, inputs: int) -> int:
+        return 1 + inputs + 2 * self._harmonics + self._reservoir["units"]
 
-    @property
-    def _width_of_readout(self) -> int:
-        return 2 + self._features + 2 * self._harmonics + self._reservoir["units"]
-
-    def _penalty(self, strength, seasonal) -> np.ndarray:
+    def _penalty(self, inputs: int, strength, seasonal) -> np.ndarray:
         """The ridge strength of each feature ``(features,)``."""
-        before, waves = 2 + self._features, 2 * self._harmonics
-        penalty = np.full(self._width_of_readout, strength)
-        penalty[before : before + waves] = strength if seasonal else np.inf
+        penalty = np.full(self._width_of_readout(inputs), strength)
+        penalty[1 + inputs : 1 + inputs + 2 * self._harmonics] = strength if seasonal else np.inf
         return penalty
-
-    @property
-    def _leads(self) -> int:
-        return self.readout.shape[1]
 
     def _going_on(self, state: ForecastState) -> Iterator[np.ndarray]:
         times, (inputs, states) = state.times, state.read
+        reader = self._reader()
         while True:
-            ahead = inputs[:, :1] + self._reader.readable(inputs, times, states) @ self.readout
+            ahead = inputs[:, :1] + reader.readable(inputs, times, states) @ self.readout
             yield ahead
             _, states = self.layer(ahead[:, :, None], initial_state=states)
             times, inputs = times + self._leads, ahead[:, -1:]
 
+    def _ahead_of(self, history, h):
+        forecast, steps = self._path(history, h)
+        spread = self._panel["spread"]
+        # What is added to a forecast that is off already is off by both.
+        width = np.hypot(spread[steps % self._leads], spread[-1] * np.sqrt(steps // self._leads))
+        return Ahead(forecast, width * self._scale.spread[:, None], np.zeros(len(forecast), bool))
 
-def _state(panel, scale, inputs, states) -> ForecastState:
-    last = last_steps(panel)
-    return ForecastState(last, panel.lengths - 1 - last, scale, (inputs[np.arange(len(last)), last], states))
+    def _quantiles(self, ahead, probabilities):
+        if np.isnan(self._panel["spread"]).all():
+            raise ValueError("expected a network that knows its errors; this file of an earlier version has none")
+        return super()._quantiles(ahead, probabilities)
+
+
+def _inputs(history: History, scale: Scale, units: Mapping[str, np.ndarray]) -> np.ndarray:
+    z = scale.standardise(history.values, history.times)[:, :, None]
+    return np.concatenate([z, (history.beside - units["centre"]) / units["width"]], axis=2)
+
+
+def _state(history: History, inputs, states) -> ForecastState:
+    last = last_steps(history)
+    return ForecastState(last, history.lengths - 1 - last, (inputs[np.arange(len(last)), last], states))

@@ -12,7 +12,7 @@ from rnnkit.cells.smoothing import additive_smoothing, multiplicative_smoothing
 from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means, known_sums, seasonal_factors
 from rnnkit.forecast.fitting.side_by_side import SideBySide
-from rnnkit.forecast.models.forecaster import Ahead, Forecaster
+from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
 from rnnkit.optimizers.rowwise import minimize_rows
 
 _LOW, _HIGH = 1e-4, 0.9999  # of α, of β / α and of γ / (1 - α)
@@ -41,7 +41,7 @@ class _Group(NamedTuple):
         return multiplicative_smoothing if self.multiplicative else additive_smoothing
 
 
-class ExponentialSmoothing(Forecaster):
+class ExponentialSmoothing(SeasonalForecaster):
     """Exponential smoothing in state space form, with the form of each series chosen by AICc.
 
     A form has three letters, of the error, the trend and the season (Hyndman et al. 2008, "Forecasting with exponential
@@ -55,7 +55,7 @@ class ExponentialSmoothing(Forecaster):
     Parameters
     ----------
     season : int, optional
-        Steps of a season; by default there is none.
+        Steps of a season, 1 for none; by default what the times of a table say, and none for arrays.
     form : str or sequence of str
         "auto", or one of ``FORMS`` for every series, or several to choose from.
     iterations : int
@@ -78,14 +78,13 @@ class ExponentialSmoothing(Forecaster):
     """
 
     def __init__(self, season: int | None = None, form: str | Sequence[str] = "auto", iterations: int = 60):
-        super().__init__()
-        self.season: Any = None if season is None else whole(season, "season", 2)
+        super().__init__(season)
         self._forms: tuple[str, ...] = FORMS
         if form != "auto":
             self._forms = (form,) if isinstance(form, str) else tuple(form)
         if not self._forms or not set(self._forms) <= set(FORMS):
             raise ValueError(f"expected form to be 'auto', or one or several of {', '.join(FORMS)}; got {form!r}")
-        if self.season is None and all(known[-1] != "N" for known in self._forms):
+        if self.season == 1 and all(known[-1] != "N" for known in self._forms):
             raise ValueError(f"expected a season for the form {form!r}")
         self.form: Any = form if isinstance(form, str) else list(form)
         self.iterations: Any = whole(iterations, "iterations", 1)
@@ -111,7 +110,7 @@ class ExponentialSmoothing(Forecaster):
         """Programs, and the trends that are tried in each."""
         groups = []
         for multiplicative in (False, True):
-            for period in (1, self.season or 1)[: 1 + (self.season is not None)]:
+            for period in sorted({1, self.season or 1}):
                 group = _Group(multiplicative, period)
                 trends = [i for i in range(len(TRENDS)) if FORMS[group.form(i)] in self._forms]
                 if trends:
@@ -124,13 +123,8 @@ class ExponentialSmoothing(Forecaster):
     def chosen(self, values: Any, lengths: Any, choices: Sequence[Sequence[str]]) -> list[dict[str, np.ndarray]]:
         """Return, for each choice of forms, what `fit` keeps of the best; every form is fitted once.
 
-        Parameters
-        ----------
-        values : ndarray (N, T) of float64
-            NaN in gaps and after a series' end.
-        lengths : ndarray (N,) of int
-        choices : sequence of sequence of str
-            Of the forms of this forecaster.
+        Values ``(N, T)`` are NaN in gaps and after a series' end; the forms of a choice are among those of this
+        forecaster.
         """
         kept = [self._nothing(len(values)) for _ in choices]
         for group, trends in self._groups():
@@ -282,6 +276,7 @@ class _Fit:
         spare = self.counts - unknowns - 1
         correction = np.where(spare > 0, 2 * unknowns * (unknowns + 1) / np.maximum(spare, 1), np.inf)
         variance = self._variance(parameters, (level, trend, season), unknowns - 1)
+        variance = np.where(self.counts == 1, 1.0, variance)  # a single value may move as far as it is large
         aicc = deviance + 2 * unknowns + correction
         found_arrays = {"parameters": parameters, "level": level, "trend": trend, "season": season}
         return found_arrays | {"variance": variance, "aicc": aicc}
@@ -353,21 +348,8 @@ class _Start(NamedTuple):
 def starting_states(scaled, period: int, multiplicative: bool) -> _Start:
     """States before the first step: classical decomposition, then a line through the first values.
 
-    Hyndman et al. (2008), section 2.6.1.
-
-    Parameters
-    ----------
-    scaled : ndarray (N, T)
-        NaN where there is no value.
-    period : int
-        m, 1 for no season.
-    multiplicative : bool
-
-    Returns
-    -------
-    mean, level, slope : ndarray (N,)
-    season : ndarray (N, m)
-        Of the steps 0, 1, ….
+    Hyndman et al. (2008), section 2.6.1. Values ``(N, T)`` are NaN where there is none; the period m is 1 for no
+    season. The season ``(N, m)`` is that of the steps 0, 1, …; all else is ``(N,)``.
     """
     if period > 1:
         season = seasonal_factors(scaled, period, multiplicative, seasons=4)

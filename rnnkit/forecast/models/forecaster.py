@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
@@ -18,11 +19,12 @@ from rnnkit.forecast.data import frames, partitions
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History, UnfitSeries
-from rnnkit.forecast.data.panel import Panel
+from rnnkit.forecast.data.panel import column
 from rnnkit.forecast.display import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, small_multiples
 from rnnkit.forecast.scoring.validation import cross_validation
 from rnnkit.hints import Array
+from rnnkit.layers.support.model_files import making
 from rnnkit.serialization.array_files import below
 
 BLOCK = 4096  # series that are fitted at a time, which bounds the memory that a panel takes
@@ -44,7 +46,7 @@ class Fitted(NamedTuple):
     panel: dict[str, np.ndarray]  # of all series together
 
 
-class Forecaster(saving.Savable):
+class Forecaster:
     """Series in, forecasts and bands out.
 
     A subclass has ``_settings()``, what ``__init__`` takes, and ``_fitted(values, lengths)``, which gives arrays of a
@@ -55,12 +57,20 @@ class Forecaster(saving.Savable):
     past_covariates: Sequence[str] = ()  # columns of a table that it reads, known up to now
     future_covariates: Sequence[str] = ()  # and known ahead
     reads_covariates = False
+    _reads_arrays = False  # whether it takes what is known up to now as arrays too
+    _stays_positive = True  # whether positive series have no forecast below 0
+    _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits it to what Dask has
+    _usual_quantiles: Any = (0.1, 0.5, 0.9)
 
     def __init__(self) -> None:
         self._history: History | None = None
         self._model: dict[str, np.ndarray] = {}
         self._panel: dict[str, np.ndarray] = {}
         self._partitions: Any = None  # in the place of a history: series in partitions of Dask
+
+    @property
+    def _usual_h(self) -> int:
+        return 1
 
     @property
     def name(self) -> str:
@@ -70,6 +80,7 @@ class Forecaster(saving.Savable):
     def fit(
         self,
         y: Array,
+        x: Array = None,
         *,
         static: Any = None,
         id: Any = "unique_id",
@@ -88,6 +99,9 @@ class Forecaster(saving.Savable):
             with a row for each series and step, and a Series of either. Or a dask DataFrame, or a list of tables of
             pandas or of delayed ones: models that fit each series by itself do so in `predict`, a partition at a time;
             others learn from all partitions now, on the workers.
+        x : array_like (T,) or (T, F), or list of array_like, optional
+            What else is known at each step of arrays, for a model with a horizon; what is known ahead, a calendar for
+            instance, goes in shifted by the lead. Columns of a table are named by `past_covariates`.
         static : table, optional
             What is known of each series as a whole, for a model that reads covariates: a row for each series, with the
             table's column of ids; numbers, or texts, each of which becomes a column of zeros and ones.
@@ -112,20 +126,22 @@ class Forecaster(saving.Savable):
         ImportError
             For a table where narwhals is missing (extra "tables").
         """
-        if (panels := partitions.handler_of(y, "panels")) is not None:
-            self._partitions = panels.fitted(self, y, static, frames.Columns(id, time, target), freq, progress)
+        handler = None if self._partitioned is None else partitions.handler_of(y, self._partitioned)
+        if handler is not None:
+            names = frames.Columns(id, time, target)
+            self._partitions = handler.fitted(self, y, x if static is None else static, names, freq, progress)
             return self
-        history = self._read(y, static, id=id, time=time, target=target, freq=freq)
+        history = self._read(y, x, static, id=id, time=time, target=target, freq=freq)
         with history.naming(), progress_bar(self._stages(history), self.name, 0 if progress else verbose) as bar:
             return self._refit(history, progress or bar.step)
 
-    def predict(self, h: int = 1, *, future: Any = None, level: Sequence[float] | float | None = None) -> Any:
+    def predict(self, h: int | None = None, *, future: Any = None, level: Sequence[float] | float | None = None) -> Any:
         """Forecast the steps after the series' ends.
 
         Parameters
         ----------
-        h : int
-            H, how many steps.
+        h : int, optional
+            H, how many steps; by default 1, or the horizon of a model that has one.
         future : table, or SeriesFrame of `read_table`, optional
             The columns of `future_covariates` at these steps: a row for each series and step, with the table's columns
             of ids and times.
@@ -151,6 +167,7 @@ class Forecaster(saving.Savable):
         ValueError
             For an `h` below 1, a level outside (0, 100), or a `future` that lacks a column, a series or a step.
         """
+        h = self._usual_h if h is None else h
         if self._partitions is not None:
             return self._partitions.predict(self, h, future, self.level if level is None else level)
         history = self._looking_ahead(h, future)
@@ -159,17 +176,17 @@ class Forecaster(saving.Savable):
         columns = self._columns(history, h, level)
         return self._out(columns, alone=level is None)
 
-    def predict_quantiles(self, h: int = 1, quantiles: Sequence[float] = (0.1, 0.5, 0.9), *, future: Any = None) -> Any:
+    def predict_quantiles(
+        self, h: int | None = None, quantiles: Sequence[float] | None = None, *, future: Any = None
+    ) -> Any:
         """Forecast quantiles of the steps after the series' ends.
 
         Parameters
         ----------
-        h : int
-            H, how many steps.
-        quantiles : sequence of float in (0, 1)
-            Q of them.
-        future
-            As `predict` takes it.
+        h, future
+            As `predict` takes them.
+        quantiles : sequence of float in (0, 1), optional
+            Q of them; by default 0.1, 0.5 and 0.9, or those that a network has learned.
 
         Returns
         -------
@@ -177,6 +194,8 @@ class Forecaster(saving.Savable):
             Along Q as `quantiles` are; they never cross. For a table, a table with the columns ``Model-q0.1`` and so
             on.
         """
+        h = self._usual_h if h is None else h
+        quantiles = self._usual_quantiles if quantiles is None else quantiles
         asked = np.atleast_1d(real(quantiles, "quantiles").astype(np.float64))
         if asked.ndim != 1 or not asked.size or not ((asked > 0) & (asked < 1)).all():
             raise ValueError(f"expected quantiles between 0 and 1, got {quantiles!r}")
@@ -188,13 +207,13 @@ class Forecaster(saving.Savable):
             return self._out(dict(zip(self._quantile_names(asked), found, strict=True)))
         return found[:, 0] if history.single else found
 
-    def update(self, y: Array) -> Self:
+    def update(self, y: Array, x: Array = None) -> Self:
         """Append values to every series; what was fitted stays.
 
         Parameters
         ----------
-        y
-            As `fit` took it: as many series, arrays in the same order, NaN for a gap.
+        y, x
+            As `fit` took them: as many series, arrays in the same order, NaN for a gap.
 
         Raises
         ------
@@ -208,28 +227,47 @@ class Forecaster(saving.Savable):
                 renewed = self._with_covariates(renewed, covariates.static, covariates.names)
             self._history = renewed
             return self
-        old, more = _rows(history.values, history.lengths), _more(history, y)
-        panel = Panel([np.concatenate([a, b]) for a, b in zip(old, more, strict=True)])
-        self._history = History(panel.values, panel.lengths, history.single)
+        longer = _longer(history, history.values, _more(history, y))
+        more = [] if x is None else [column(one, "x", 2) for one in _listed(history, x)]
+        check_features(max((one.shape[1] for one in more), default=0), history.beside.shape[2])
+        x = _longer(history, history.beside, more) if more else None
+        self._history = History.of(longer, x)._replace(single=history.single)
         return self
 
     def forecast(
-        self, y: Array, h: int = 1, *, future: Any = None, level: Sequence[float] | float | None = None, **names: Any
+        self,
+        y: Array,
+        h: int | None = None,
+        *,
+        future: Any = None,
+        level: Sequence[float] | float | None = None,
+        **given: Any,
     ) -> Any:
         """Forecast other series; this forecaster stays as it is.
 
+        `GlobalRNN` fits their smoothing parameters, `ESN` and `TrainedForecaster` nothing; the others are fitted anew.
+
         Parameters
         ----------
-        y, **names
-            As `fit` takes them.
+        y, **given
+            As `fit` takes them. For a model with a horizon, the series that were fitted, from the same first step up
+            to the point to forecast from: trends and spreads go on to hold. With ``rescale=True`` any series, whose
+            trends and spreads are measured.
         h, future, level
             As `predict` takes them.
 
         Returns
         -------
         As of `predict`.
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit`, for a model that is not fitted anew.
+        ValueError
+            As `fit` and `predict` raise it.
         """
-        return self.copy().fit(y, **names).predict(h, future=future, level=level)
+        return self._of(y, **given).predict(h, future=future, level=level)
 
     def cross_validation(
         self,
@@ -305,9 +343,71 @@ class Forecaster(saving.Savable):
         return type(self)(**self._settings())
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._settings().items())})"
+        usual = type(self)()._settings()
+        given = (f"{name}={value!r}" for name, value in self._settings().items() if value != usual[name])
+        return f"{type(self).__name__}({', '.join(given)})"
 
-    def _facts(self):
+    def save(self, path: Any) -> None:
+        """Write the fitted forecaster to a file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written exactly there. A suffix ``.rnnkit`` asks for the format of safetensors, any other for that of
+            ``numpy.savez``.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            Before `fit`.
+        """
+        saving.write(path, self)
+
+    @classmethod
+    def load(cls, path: Any) -> Self:
+        """Load a forecaster that `save` wrote: it forecasts the same bits, and goes on from where it was.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, another's, or holds another kind of model.
+        """
+        saved = saving.read(path)
+        if saved.kind != cls.__name__:
+            raise ValueError(
+                f"expected a file of a fitted {cls.__name__}; {os.fspath(path)!r} holds one of {saved.kind}"
+            )
+        with making(path):
+            return cls._of_saved(saved)
+
+    def __str__(self) -> str:
+        return str(self._card())
+
+    def _repr_html_(self) -> str:
+        from rnnkit.cards_html import page
+
+        return page(self._card())
+
+    def _card(self):
+        """What ``print`` and a notebook show."""
+        from rnnkit.cards import Card, parts_of, told
+
+        parts, facts = self._shown_parts(), {name: told(tell) for name, tell in self._facts().items()}
+        inside = parts_of(parts, lambda path, depth: parts[path]._card(depth), 0)
+        return Card(type(self).__name__, "", told(lambda: repr(self)), facts, self._shares(), inside)
+
+    def _shown_parts(self) -> dict[str, Any]:
+        """The layers of a fitted one, by what they are called."""
+        return {}
+
+    def _shares(self):
+        """A table of what a fitted one is made of, None where it is of one piece."""
+        return None
+
+    def _facts(self) -> dict[str, Callable[[], str]]:
+        """What is shown besides the settings."""
         if (history := self._history) is None:
             return {"fitted to": lambda: "nothing yet" if self._partitions is None else "partitions of Dask"}
         return {
@@ -347,11 +447,26 @@ class Forecaster(saving.Savable):
     def _ahead_of(self, history: History, h: int) -> Ahead:
         return forecast_in_blocks(self._ahead, history, self._model, h)
 
+    def _at_origin(self, history: History, progress: Callable[[str], None] | None = None, last: bool = False) -> Self:
+        """Come to an origin of a back-test, or to the `last` one, behind which nothing is known: read on, or fit."""
+        if self._history is None or last:
+            if progress is not None:
+                progress("fit")
+            return self._refit(history)
+        self._history = history
+        return self
+
+    def _of(self, y, **given) -> Self:
+        """One that goes on from other series."""
+        return self.copy().fit(y, **given)
+
     # Common
 
-    def _read(self, y, static=None, **names) -> History:
+    def _read(self, y, x=None, static=None, **names) -> History:
         """What a user gives, with the covariates that this model reads."""
-        return self._beside(History.of(y, **names, covariates=self._covariate_columns), static)
+        if x is not None and not self._reads_arrays:
+            raise ValueError(f"expected no x, as {self.name} reads no covariates in arrays; ESN does")
+        return self._beside(History.of(y, x, **names, covariates=self._covariate_columns), static)
 
     @property
     def _covariate_columns(self) -> list[str]:
@@ -394,8 +509,7 @@ class Forecaster(saving.Savable):
         if not names:
             raise ValueError(f"expected no future=, as {self.name} has no future_covariates")
         assert history.frame is not None and history.covariates is not None
-        read = history.frame.future_of if isinstance(future, SeriesFrame) else history.frame.future
-        found = read(future, h, names)
+        found = future if isinstance(future, dict) else history.frame.future(future, h, names)
         ahead = np.stack([found[name] for name in names], axis=2)
         return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
 
@@ -466,8 +580,9 @@ class Forecaster(saving.Savable):
 
     def _bands(self, history: History, ahead: Ahead, probabilities) -> np.ndarray:
         found = self._quantiles(ahead, probabilities)
-        positive = history.positive[:, None]
-        return np.where(positive, np.maximum(found, 0.0), found)
+        if not self._stays_positive:
+            return found
+        return np.where(history.positive[:, None], np.maximum(found, 0.0), found)
 
     def _out(self, columns: dict[str, np.ndarray], alone: bool = False):
         """Columns ``(B, H)`` as the user's kind of table, or as arrays."""
@@ -524,17 +639,24 @@ class Forecaster(saving.Savable):
 
 
 def checked_levels(level) -> list[float]:
-    """Percentages as a list, each once, in order.
-
-    Raises
-    ------
-    ValueError
-        For one outside (0, 100), or none.
-    """
+    """Percentages as a list, each once, in order; a ValueError for one outside [1, 100), or none."""
     levels = np.atleast_1d(real(level, "level").astype(np.float64))
-    if levels.ndim != 1 or not levels.size or not ((levels > 0) & (levels < 100)).all():
-        raise ValueError(f"expected level to be percentages between 0 and 100, such as [80, 95]; got {level!r}")
+    if levels.ndim != 1 or not levels.size or not ((levels >= 1) & (levels < 100)).all():
+        raise ValueError(f"expected level to be percentages from 1 to below 100, such as [80, 95]; got {level!r}")
     return np.unique(levels).tolist()
+
+
+def checked_columns(past: Sequence[str], future: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names of covariates as lists; a TypeError for what is no list of names, a ValueError for one that comes twice."""
+    found = []
+    for names, what in ((past, "past_covariates"), (future, "future_covariates")):
+        if isinstance(names, (str, Mapping)) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"expected {what} to be a list of names of columns; got {names!r}")
+        found.append(list(names))
+    both = [*found[0], *found[1]]
+    if twice := [name for name in both if both.count(name) > 1]:
+        raise ValueError(f"expected each covariate once; got {twice[0]!r} twice")
+    return found[0], found[1]
 
 
 def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
@@ -567,14 +689,54 @@ def _rows(values, lengths) -> list[np.ndarray]:
     return [row[:length] for row, length in zip(values, lengths, strict=True)]
 
 
+class SeasonalForecaster(Forecaster):
+    """A forecaster of each series by itself, with a season that is given, or that the times of a table have."""
+
+    def __init__(self, season: int | None):
+        super().__init__()
+        self.season: Any = None if season is None else whole(season, "season", 1)
+
+    def _with(self, season: int) -> Self:
+        return type(self)(**self._settings() | {"season": season})
+
+    def _fit(self, history, progress=None):
+        season = self.season or history.season or 1
+        rows = in_blocks(self._with(season)._fitted, history.values, history.lengths)
+        return Fitted(rows, {"season": np.array(season)})
+
+    def _ahead_of(self, history, h):
+        season = int(self._panel.get("season", self.season or 1))
+        return forecast_in_blocks(self._with(season)._ahead, history, self._model, h)
+
+
+def known_once(values) -> np.ndarray:
+    """Which series ``(N,)`` have a single value: its size is all that says how far they may move."""
+    return (~np.isnan(values)).sum(axis=1) == 1
+
+
+def check_features(found: int, fitted: int) -> None:
+    """Raise a ValueError unless as many numbers stand beside a value as in `fit`."""
+    if found != fitted:
+        raise ValueError(f"expected x with {fitted} features per step, as in fit; got {found}")
+
+
+def _longer(history: History, old, more) -> list[np.ndarray]:
+    """Rows up to each series' end, with what follows."""
+    return [np.concatenate([a, b]) for a, b in zip(_rows(old, history.lengths), more, strict=True)]
+
+
 def _more(history: History, y) -> list[np.ndarray]:
     """Values after the ends of series that are arrays."""
     if frames.is_frame(y):
         raise ValueError("expected arrays, as in fit; got a table")
-    more = [_one(part) for part in ([y] if history.single else y)]
+    more = [_one(part) for part in _listed(history, y)]
     if len(more) != len(history.lengths):
         raise ValueError(f"expected values for {len(history.lengths)} series, as in fit; got {len(more)}")
     return more
+
+
+def _listed(history: History, given) -> list:
+    return [given] if history.single else list(given)
 
 
 def _one(values) -> np.ndarray:

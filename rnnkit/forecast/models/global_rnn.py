@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from rnnkit.arguments import is_integer, number_from_zero, whole
+from rnnkit.arguments import number_from_zero, whole
 from rnnkit.callbacks.stages import progress_bar
-from rnnkit.docstrings import described_as
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
 from rnnkit.forecast.fitting.held_out import Ends, leads_of
-from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, checked_levels
+from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, checked_columns, checked_levels
 from rnnkit.forecast.models.prepared import completed
 from rnnkit.forecast.models.smoothed_network import LAYERS, SmoothedNetwork
 from rnnkit.forecast.models.together import Progress, Together
-from rnnkit.hints import Array
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
 _FURTHEST = 20.0  # a bound is at most this power of e away from its forecast
@@ -116,9 +115,7 @@ class GlobalRNN(Together):
             raise ValueError(f"expected learning_rate above 0; got {learning_rate!r}")
         self.learning_rate: float = float(learning_rate)
         self.level: Any = checked_levels(level)
-        if not is_integer(seed) or seed < 0:
-            raise ValueError(f"expected seed to be a whole number of at least 0; got {seed!r}")
-        self.seed: int = int(seed)
+        self.seed: int = whole(seed, "seed", 0)
 
     @property
     def name(self) -> str:
@@ -129,21 +126,7 @@ class GlobalRNN(Together):
         names = ("season", "leads", "past_covariates", "future_covariates", *_NETWORK, "level")
         return {name: getattr(self, name) for name in names}
 
-    @described_as(Together.forecast)
-    def forecast(
-        self, y: Array, h: int = 1, *, future: Any = None, level: Sequence[float] | float | None = None, **names: Any
-    ) -> Any:
-        """Forecast series that the networks were not trained on; this forecaster stays as it is.
-
-        Smoothing parameters of the series are fitted, the networks stay as they are.
-
-        Raises
-        ------
-        RuntimeError
-            Before `fit`.
-        ValueError
-            As `fit` and `predict` raise it.
-        """
+    def _of(self, y, **names):
         covariates, other = self._fitted_history().covariates, self.copy()
         static, progress, verbose = (names.pop(one, usual) for one, usual in _NOT_READ.items())
         history = History.of(y, **names, covariates=self._covariate_columns)
@@ -152,14 +135,14 @@ class GlobalRNN(Together):
         network = self._network()
         with progress_bar(network.epochs_to_adapt, self.name, 0 if progress else verbose) as bar:
             other._model = network.adapted(history, self._panel, progress or bar.step)
-        return other.predict(h, future=future, level=level)
+        return other
 
     def _learned(self, series: Blocks, progress: Progress = None):
         season = self._season_of(series)
         sizes = {"season": np.array(season), "leads": np.array(self.leads or leads_of(season))}
         network = self._network(sizes)
         ends, off = series.made(Ends.of, network.leads, True), np.zeros((0, network.leads))
-        if sum(ends.map(count_of)):
+        if sum(map(len, ends.map(attrgetter("series")))):
             seen = ahead_of_ends(network, ends, progress)
             off = np.concatenate([errors_in_spreads(ahead, came) for ahead, came in seen])
         calibration = Calibration.of(off)
@@ -190,20 +173,11 @@ class GlobalRNN(Together):
         return ahead.forecast + np.where(logarithms, ahead.forecast * factor, off)
 
 
-def count_of(ends: Ends) -> int:
-    """How many ends there are."""
-    return len(ends.series)
-
-
 def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None) -> list[tuple[Ahead, np.ndarray]]:
     """What a network that is trained on what comes before ends says of them, and what came, by block."""
     told = None if progress is None else lambda text: progress(f"calibration, {text}")
-    found, panel = network.learned(ends.made(_before), told)
+    found, panel = network.learned(ends.made(attrgetter("history")), told)
     return ends.some(_ahead_of_ends, (network, panel), list(enumerate(found)))
-
-
-def _before(ends: Ends) -> History:
-    return ends.history
 
 
 def _ahead_of_ends(ends: Ends, shared, found) -> tuple[Ahead, np.ndarray]:
@@ -218,24 +192,3 @@ def errors_in_spreads(ahead: Ahead, came) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         off = np.where(logarithms, np.log(np.where(logarithms, came / ahead.forecast, 1.0)), came - ahead.forecast)
         return off / ahead.spread
-
-
-def checked_columns(past: Sequence[str], future: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Names of covariates as lists.
-
-    Raises
-    ------
-    TypeError
-        For what is no list of names.
-    ValueError
-        For a name that comes twice.
-    """
-    found = []
-    for names, what in ((past, "past_covariates"), (future, "future_covariates")):
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"expected {what} to be a list of names of columns; got {names!r}")
-        found.append(list(names))
-    both = [*found[0], *found[1]]
-    if twice := [name for name in both if both.count(name) > 1]:
-        raise ValueError(f"expected each covariate once; got {twice[0]!r} twice")
-    return found[0], found[1]

@@ -88,11 +88,8 @@ def units(values) -> dict[str, np.ndarray]:
     by ten times their mean change, so that they change by 0.1. Both are then divided by the square root of their mean
     change over 0.1, so that calm series aren't lost beside restless ones.
 
-    Returns
-    -------
-    dict of ndarray (N,)
-        ``logarithms``; ``unit`` and ``centre``: z is (value - centre) / unit; ``first`` and ``change`` of z: its mean
-        over the first values and its mean change, 0 for constant series.
+    Of each series ``(N,)``: ``logarithms``; ``unit`` and ``centre``: z is (value - centre) / unit; ``first`` and
+    ``change`` of z: its mean over the first values and its mean change, 0 for constant series.
     """
     positive = np.nanmin(values, axis=1) > 0
     logs = np.log(np.where(positive[:, None], values, 1.0))

@@ -14,7 +14,7 @@ from rnnkit.cells.smoothing import level_and_season
 from rnnkit.forecast.data.covariates import Moments
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks, Here
-from rnnkit.forecast.models.forecaster import Ahead, Fitted
+from rnnkit.forecast.models.forecaster import Ahead, Fitted, known_once
 from rnnkit.forecast.models.prepared import Prepared, completed, futures, moments, part, prepared, restored, sizes
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.merging import Concatenate
@@ -51,7 +51,7 @@ class _Smoothed(NamedTuple):
 
 
 class SmoothedNetwork:
-    """A recurrent network on smoothed series, after Smyl (2020).
+    """A recurrent network on smoothed series, after Smyl (2020), with the settings that `GlobalRNN` describes.
 
     A hybrid method of exponential smoothing and recurrent neural networks for time series forecasting, International
     Journal of Forecasting 36(1), 75-85. With z the series or its logarithm::
@@ -64,26 +64,6 @@ class SmoothedNetwork:
 
     Smoothing parameters, starting levels and the network's weights are trained together, by the pinball loss over all
     steps, leads and quantiles. Seasons start at 0, so that nothing is known of a season before it was seen.
-
-    Parameters
-    ----------
-    season : int
-        m, 1 for none.
-    leads : int
-    layer : str
-        One of `LAYERS`.
-    units : int
-    window : int, optional
-        w; by default one and a quarter seasons.
-    networks : int
-        Whose mean is the forecast.
-    epochs : int, optional
-        By default as many as make 220 updates, from 12 to 60.
-    batch_size : int
-        Series of a batch.
-    learning_rate : float
-        Adam's, at first; it follows half a cosine down to 0.
-    seed : int
     """
 
     def __init__(self, season, leads, layer, units, window, networks, epochs, batch_size, learning_rate, seed):
@@ -137,7 +117,9 @@ class SmoothedNetwork:
         logs, unit = fitted.rows["logarithms"], fitted.rows["unit"][:, None]
         median = restored(found[..., 1], fitted.rows)
         median = np.where(history.positive[:, None], np.maximum(median, 0.0), median)
-        return Ahead(median, (found[..., 2] - found[..., 0]) * unit / _DEVIATIONS, logs)
+        spread = (found[..., 2] - found[..., 0]) * unit / _DEVIATIONS
+        size = np.where(logs[:, None], 1.0, np.where(median == 0, 1.0, np.abs(median)))
+        return Ahead(median, np.where(known_once(history.values)[:, None], size, spread), logs)
 
     def epochs_for(self, series: int) -> int:
         """How many epochs `learned` tells of, all networks together, for so many series in memory."""

@@ -10,7 +10,7 @@ from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import dynamic_theta
 from rnnkit.forecast.fitting.decomposition import is_seasonal, known_means, known_sums, seasonal_factors
 from rnnkit.forecast.fitting.side_by_side import SideBySide
-from rnnkit.forecast.models.forecaster import Ahead, Forecaster
+from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster, known_once
 from rnnkit.optimizers.rowwise import minimize_rows
 
 _LOW, _HIGH = 0.05, 0.999  # of α
@@ -20,7 +20,7 @@ _LINE = 3  # values, below which a series goes on as it ended
 _START = 0.5  # of α, of w, and of the starting level in units of the first value
 
 
-class Theta(Forecaster):
+class Theta(SeasonalForecaster):
     """The dynamic optimized Theta model, or the standard one with θ = 2.
 
     A series with a significant season is divided by its seasonal factors first, and the forecasts are multiplied by
@@ -32,7 +32,7 @@ class Theta(Forecaster):
     Parameters
     ----------
     season : int, optional
-        Steps of a season; by default there is none.
+        Steps of a season, 1 for none; by default what the times of a table say, and none for arrays.
     theta : float, optional
         1 or more; by default the best for each series.
     iterations : int
@@ -57,8 +57,7 @@ class Theta(Forecaster):
     theta: Any
 
     def __init__(self, season: int | None = None, theta: float | None = None, iterations: int = 60):
-        super().__init__()
-        self.season: Any = None if season is None else whole(season, "season", 2)
+        super().__init__(season)
         if theta is not None and not (isinstance(theta, (int, float)) and np.isfinite(theta) and theta >= 1):
             raise ValueError(f"expected theta to be a number of 1 or more, or None for the best; got {theta!r}")
         self.theta, self.iterations = theta, whole(iterations, "iterations", 1)
@@ -101,7 +100,7 @@ class Theta(Forecaster):
         parameters[short], states[0][short] = (_HIGH, 0.0), first[short]
         run = fit.series.run(np.arange(count), parameters, states)
         spare = np.maximum((~np.isnan(values)).sum(axis=1) - 3, 1)
-        variance = known_sums((scaled - run) ** 2) / spare
+        variance = np.where(known_once(values), 1.0, known_sums((scaled - run) ** 2) / spare)
         return {
             "parameters": parameters,
             "level": states[0],

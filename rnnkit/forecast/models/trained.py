@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
+from scipy.special import ndtri
 
 from rnnkit.arguments import is_integer, number_from_zero, real_number, whole
-from rnnkit.callbacks import Callback
-from rnnkit.callbacks.stages import progress_bar
-from rnnkit.docstrings import described_as
-from rnnkit.forecast import saving
-from rnnkit.forecast.data.panel import Panel, check_horizon
-from rnnkit.forecast.fitting.readout import ENOUGH, learnable, short_note
+from rnnkit.callbacks import LambdaCallback
+from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.readout import ENOUGH, learnable
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold, targets
 from rnnkit.forecast.fitting.windows import Windows
-from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, last_steps, measured
+from rnnkit.forecast.models.direct import (
+    DirectForecaster,
+    ForecastState,
+    check_horizon,
+    last_steps,
+    measured,
+    translated,
+)
+from rnnkit.forecast.models.forecaster import Ahead, Fitted, check_features
 from rnnkit.hints import Array
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.masking import Masking
@@ -28,15 +35,17 @@ from rnnkit.optimizers import Adam
 from rnnkit.optimizers.schedules import CosineDecay
 
 LAYERS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "linear": None}
+_NAMES = {"gru": "GRU", "lstm": "LSTM", "rnn": "SimpleRNN", "linear": "Linear"}
 SEASONS = 1.5  # that the shortcut looks back over
 LAGS = 18  # that it looks back over where there is no season
 SETTINGS = (
     *("horizon", "layer", "units", "season", "epochs", "networks", "window", "batch_size", "learning_rate", "level"),
-    *("calibrate", "seed"),
+    *("calibrate", "past_covariates", "seed"),
 )
+LATER = 3  # epochs at the origins of a back-test after the first
 UNKNOWN = -1e6  # what a step without a value holds, and nothing else does
 
-Progress = Callable[[str], None]
+Progress = Callable[[str], None] | None
 
 
 class TrainedForecaster(DirectForecaster):
@@ -83,10 +92,13 @@ class TrainedForecaster(DirectForecaster):
         Windows of a batch.
     learning_rate : float
         Adam's, at first; it follows half a cosine down to 0.
-    level : float in (0, 1)
-        Of the band between the outer quantiles.
+    level : float
+        Of the band between the outer quantiles, in percent; other bands follow from it as those of a normal
+        distribution. A share such as 0.8 is read as 80.
     calibrate : bool
         Whether to find out how wide the bands should be; it takes about as long as the fit itself.
+    past_covariates : sequence of str
+        Columns of a table that the networks read beside the values.
     seed : int, optional
         Of first weights and the windows' order: the same seed gives the same bits.
 
@@ -110,11 +122,8 @@ class TrainedForecaster(DirectForecaster):
     True
     """
 
-    band_scale: Any
     learning_rate: Any
-    level: Any
     models: list[Sequential]
-    shortcut: Shortcut
 
     def __init__(
         self,
@@ -128,117 +137,113 @@ class TrainedForecaster(DirectForecaster):
         window: int = 64,
         batch_size: int = 8,
         learning_rate: float = 0.005,
-        level: float = 0.8,
+        level: float = 80,
         calibrate: bool = True,
+        past_covariates: Sequence[str] = (),
         seed: int | None = None,
     ):
         if layer not in LAYERS:
             raise ValueError(f"expected layer to be one of {', '.join(LAYERS)}; got {layer!r}")
-        if not 0 < real_number(level, "level") < 1:
-            raise ValueError(f"expected level between 0 and 1; got {level!r}")
+        share = real_number(level, "level")
+        share = share / 100 if share >= 1 else share
+        if not 0 < share < 1 or level == 1:
+            raise ValueError(f"expected level to be a percentage between 0 and 100, such as 80; got {level!r}")
         if not number_from_zero(learning_rate, "learning_rate"):
             raise ValueError(f"expected learning_rate above 0; got {learning_rate!r}")
-        self.horizon: Any = whole(horizon, "horizon", 1)
-        self.layer = layer
+        super().__init__(horizon, past_covariates, round(100 * share, 10))
+        self.layer, self._share = layer, share
         self.units: Any = whole(units, "units", 1)
         self.season: Any = None if season is None else whole(season, "season", 2)
         self.epochs: Any = whole(epochs, "epochs", 1)
         self.networks: Any = whole(networks, "networks", 1)
         self.window: Any = whole(window, "window", 1)
         self.batch_size: Any = whole(batch_size, "batch_size", 1)
-        self.learning_rate, self.level = float(learning_rate), float(level)
+        self.learning_rate = float(learning_rate)
         if seed is not None and (not is_integer(seed) or seed < 0):
             raise ValueError(f"expected seed to be a whole number of at least 0, or None; got {seed!r}")
         self.seed: Any = np.random.SeedSequence().entropy if seed is None else int(seed)
         self.calibrate: bool = bool(calibrate)
+        self.models = []
 
-    def fit(
-        self, y: Array, x: Array = None, *, progress: Progress | None = None, verbose: Any = "auto"
-    ) -> TrainedForecaster:
-        """Fit to one series, or to several at once, from new weights.
+    @property
+    def name(self) -> str:
+        """What its columns are called in a table: GRU, LSTM, SimpleRNN or Linear, by its layer."""
+        return _NAMES[self.layer]
 
-        Parameters
-        ----------
-        y : array_like (T,) or (B, T), or list of array_like
-            A series in equal steps, NaN or masked in its gaps; or several, of any lengths, that share the networks and
-            keep a trend and a spread each.
-        x : array_like (T,) or (T, F), or a list of them, optional
-            What else is known at each step. What is known ahead, a calendar for instance, goes in shifted by the lead.
-        progress : callable, optional
-            Called with a text after each epoch, in the place of a bar.
-        verbose : {"auto", 0, 1, 2}
-            0 shows nothing, "auto" a bar in a terminal or notebook.
+    def _settings(self):
+        return {name: getattr(self, name) for name in SETTINGS} | {"level": self._share}
 
-        Returns
-        -------
-        TrainedForecaster
-            Itself; unchanged if anything went wrong.
+    @property
+    def shortcut(self) -> Shortcut:
+        """The linear part."""
+        panel = self._panel
+        weights = panel["weights"]
+        lags, harmonics = int(panel["lags"]), int(panel["harmonics"])
+        shortcut = Shortcut(weights.shape[1], lags, harmonics, float(panel["period"]))
+        shortcut.strength, shortcut.seasonal = float(panel["strength"]), bool(panel["seasonal"])
+        shortcut.weights = weights
+        return shortcut
 
-        Raises
-        ------
-        ValueError
-            If y or x is not as described, infinite or without any value; with an x, if there is too little to learn
-            from.
-        FloatingPointError
-            If the loss isn't finite, see `Sequential.fit`.
-        KeyboardInterrupt
-            After Ctrl-C.
-        """
-        panel = Panel(y, x)
-        if x is not None:
-            check_horizon(self.horizon, panel.values.shape[1])
-        total = self.networks * self.epochs * (1 + self.calibrate)
-        with progress_bar(total, type(self).__name__, 0 if progress else verbose) as bar:
-            return self._fitted(panel, x is not None, progress or bar.step)
+    @property
+    def band_scale(self) -> float:
+        """The factor that the bands are wider by, 1 or more."""
+        return float(self._panel["band_scale"])
 
-    def _fitted(self, panel: Panel, strict: bool, progress: Progress) -> TrainedForecaster:
-        excess = self._calibrated(panel, progress) if self.calibrate else 0.0
-        scale, (centre, width) = Scale(panel.values), measured(panel)
-        z, covariates = _standard(panel, scale, centre, width)
+    def _stages(self, history: History) -> int:
+        return self.networks * self.epochs * (1 + self.calibrate)
+
+    def _fit(self, history, progress=None):
+        strict, steps = history.beside.shape[2] > 0, history.values.shape[1]
+        if strict:
+            check_horizon(self.horizon, steps)
+        excess = self._calibrated(history, progress) if self.calibrate else 0.0
+        units, scale = measured(history), Scale(history.values)
+        z, beside = _standard(history, scale, units)
         season = self.season or 0
         period = refined_period(z, season) if season else 0.0
-        lags = min(int(np.ceil(SEASONS * season)) or LAGS, max(1, z.shape[1] // 3))
+        lags = min(int(np.ceil(SEASONS * season)) or LAGS, max(1, steps // 3))
         shortcut = Shortcut(self.horizon, lags, min(2, season // 2), period)
-        rows = ~np.isnan(z) & (np.arange(z.shape[1]) >= shortcut.warm(z.shape[1]))
+        rows = ~np.isnan(z) & (np.arange(steps) >= shortcut.warm(steps))
         taught = (~np.isnan(targets(z, self.horizon)) & rows[..., None]).sum(axis=(0, 1))
         shortcut.horizon = leads = self.horizon if strict else learnable(taught)  # the others follow step by step
-        shortcut.fit(z, panel.times, covariates, strict=strict)
-        said = shortcut.changes(z, panel.times, covariates)
+        shortcut.fit(z, history.times, beside, strict=strict)
+        said = shortcut.changes(z, history.times, beside)
         residual = _residuals(z, said)
-        residual[:, : shortcut.warm(z.shape[1])] = np.nan
+        residual[:, : shortcut.warm(steps)] = np.nan
         if not strict and taught[0] < ENOUGH:
             residual[:] = np.nan
         spread = float(np.nanstd(residual)) if (~np.isnan(residual)).any() else 0.0
         # What a straight line leaves are rounding errors, of which there is nothing to learn.
         spread = spread if spread > 1e-10 else 0.0
-        first = _quantiles(residual.reshape(-1, leads) / (spread or np.inf), self._levels)
-        models = [self._new_model(number, first, _width(shortcut, panel.features)) for number in range(self.networks)]
-        windows = self._windows(shortcut, z, panel.times, covariates, said, residual, spread)
-        if spread:
+        first, learns = _quantiles(residual.reshape(-1, leads) / (spread or np.inf), self._usual_quantiles), spread > 0
+        if taught[0] < ENOUGH:  # the spread of the series is all that is known
+            spread, first = 1.0, np.repeat(ndtri(self._usual_quantiles)[:, None], leads, axis=1)
+        width = _width(shortcut, beside.shape[2])
+        models = [self._new_model(number, first, width) for number in range(self.networks)]
+        windows = self._windows(shortcut, z, history.times, beside, said, residual, spread)
+        if learns:
             self._train(models, windows, self.epochs, self.learning_rate, progress)
-        self.shortcut, self.models, self._spread = shortcut, models, spread
-        self._excess, self.band_scale = excess, 1 + excess / z.shape[1]
-        self._features, self._centre, self._width = panel.features, centre, width
-        self.note = short_note(int(taught[0]), leads, self.horizon)
-        self._single, self._state = panel.single, self._state_of(panel, z, covariates, scale, lags)
-        return self
+        self.models, self._ends = models, (history, self._state_of(history, z, beside, lags))
+        found = {"spread": spread, "excess": excess, "band_scale": 1 + excess / steps, "taught": taught[0]}
+        return Fitted(scale.arrays(), units | _arrays(shortcut) | {name: np.array(one) for name, one in found.items()})
 
-    def update(
+    def carry_on(
         self,
         y: Array,
         x: Array = None,
         *,
         epochs: int = 3,
         learning_rate: float | None = None,
-        progress: Progress | None = None,
-    ) -> TrainedForecaster:
-        """Carry on from the weights that `fit` found, with series that have gone on since.
+        progress: Progress = None,
+        **names: Any,
+    ) -> Self:
+        """Train on from the weights that `fit` found, with series that have gone on since.
 
         The shortcut is solved anew, with the strength and the season terms that `fit` chose.
 
         Parameters
         ----------
-        y, x
+        y, x, **names
             As in `fit`, from the same first step.
         epochs : int
             A few.
@@ -254,153 +259,96 @@ class TrainedForecaster(DirectForecaster):
 
         Raises
         ------
+        RuntimeError
+            Before `fit`.
         ValueError
-            As in `fit`, before `fit`, or for another number of features.
+            As in `fit`, or for another number of features.
         """
-        self._check_fitted()
-        epochs = whole(epochs, "epochs", 0)
-        panel = self._panel(y, x)
-        scale, old = Scale(panel.values), self.shortcut
-        z, covariates = _standard(panel, scale, self._centre, self._width)
-        shortcut = Shortcut(old.horizon, old.lags, old.harmonics, old.period)
-        shortcut.strength, shortcut.seasonal = old.strength, old.seasonal
-        shortcut.fit(z, panel.times, covariates, choose=False, strict=x is not None)
-        said = shortcut.changes(z, panel.times, covariates)
+        self._fitted_history()
+        history = self._read(y, x, **names)
+        check_features(history.beside.shape[2], self._features)
+        return self._carried_on(history, whole(epochs, "epochs", 0), learning_rate or self.learning_rate / 5, progress)
+
+    def _carried_on(self, history: History, epochs: int, learning_rate: float, progress: Progress) -> Self:
+        scale, shortcut, spread = Scale(history.values), self.shortcut, float(self._panel["spread"])
+        z, beside = _standard(history, scale, self._panel)
+        shortcut.fit(z, history.times, beside, choose=False, strict=beside.shape[2] > 0)
+        said = shortcut.changes(z, history.times, beside)
         residual = _residuals(z, said)
         residual[:, : shortcut.warm(z.shape[1])] = np.nan
-        if self._spread and epochs:
-            windows = self._windows(shortcut, z, panel.times, covariates, said, residual, self._spread)
+        if spread and epochs and not np.isnan(residual).all():
+            windows = self._windows(shortcut, z, history.times, beside, said, residual, spread)
             kept = [model._arrays() for model in self.models]
             try:
-                self._train(self.models, windows, epochs, learning_rate or self.learning_rate / 5, progress)
+                self._train(self.models, windows, epochs, learning_rate, progress)
             except BaseException:
                 for model, arrays in zip(self.models, kept, strict=True):
                     model._put_arrays(arrays)
                 raise
-        self.shortcut, self.band_scale = shortcut, 1 + self._excess / z.shape[1]
-        self._single, self._state = panel.single, self._state_of(panel, z, covariates, scale, shortcut.lags)
+        wider = {"band_scale": np.array(1 + float(self._panel["excess"]) / z.shape[1])}
+        self._model, self._panel = scale.arrays(), self._panel | _arrays(shortcut) | wider
+        self._history, self._ends = history, (history, self._state_of(history, z, beside, shortcut.lags))
         return self
 
-    @described_as(DirectForecaster.predict)
-    def predict_quantiles(self, horizon: int | None = None) -> np.ndarray:
-        """Return lower edge of the band, median and upper edge of what follows the series given last.
+    def _at_origin(self, history, progress=None, last=False):
+        if self._history is None:
+            return self._refit(history, progress)
+        return self._carried_on(history, min(LATER, self.epochs), self.learning_rate / 5, progress)
 
-        Beyond the leads that were learned, the medians so far are read as if they had been observed; bands are too
-        narrow there.
-
-        Returns
-        -------
-        ndarray (3, horizon) or (3, B, horizon) of float64
-            From the step after each series' last one, be it a gap or not.
-        """
-        return self._forecast(self._check_fitted(), self._single, horizon)
-
-    @described_as(DirectForecaster.forecast)
-    def forecast_quantiles(
-        self, y: Array, x: Array = None, horizon: int | None = None, *, rescale: bool = False
-    ) -> np.ndarray:
-        """Return lower edge of the band, median and upper edge of what follows the history `y`.
-
-        Returns
-        -------
-        ndarray (3, horizon) or (3, B, horizon) of float64
-        """
-        return self._following(y, x, horizon, rescale)
-
-    def _to_save(self):
-        state, shortcut = self._check_fitted(), self.shortcut
-        z, covariates = state.read
-        arrays = {
-            "shortcut": shortcut.weights,
-            "centre": self._centre,
-            "width": self._width,
-            "z": z,
-            "covariates": covariates,
-            "times": state.times,
-            "missing": state.missing,
-            **state.scale.arrays(),
-        }
-        for number, model in enumerate(self.models):
-            arrays |= {f"networks/{number}/{name}": array for name, array in model._arrays().items()}
-        config = {name: getattr(self, name) for name in SETTINGS}
-        fitted = {name: getattr(shortcut, name) for name in ("lags", "harmonics", "period", "strength", "seasonal")}
-        return arrays, {
-            "config": config,
-            "shortcut": fitted,
-            "spread": self._spread,
-            "excess": self._excess,
-            "band_scale": self.band_scale,
-            "features": self._features,
-            "single": self._single,
-            "note": self.note,
-        }
+    def _prepare_parts(self):
+        shortcut = self.shortcut
+        first, width = np.zeros((3, shortcut.horizon)), _width(shortcut, self._features)
+        self.models = [self._new_model(number, first, width) for number in range(self.networks)]
 
     @classmethod
-    def _of_saved(cls, saved: saving.Saved) -> TrainedForecaster:
+    def _of_earlier(cls, saved):
         arrays, about = saved.arrays, saved.about
-        forecaster = cls(**about["config"])
-        horizon, fitted = arrays["shortcut"].shape[1], about["shortcut"]
-        forecaster.shortcut = shortcut = Shortcut(horizon, fitted["lags"], fitted["harmonics"], fitted["period"])
-        shortcut.strength, shortcut.seasonal = fitted["strength"], fitted["seasonal"]
-        shortcut.weights = arrays["shortcut"]
-        forecaster._spread, forecaster._features = about["spread"], about["features"]
-        forecaster._excess, forecaster.band_scale = about["excess"], about["band_scale"]
-        forecaster._single, forecaster.note = about["single"], about.get("note")
-        forecaster._centre, forecaster._width = arrays.get("centre"), arrays.get("width")
-        read = arrays["z"], arrays.get("covariates")
-        forecaster._state = ForecastState(arrays["times"], arrays["missing"], Scale.of_arrays(arrays), read)
-        forecaster.models = []
-        for number in range(forecaster.networks):
-            width = _width(shortcut, forecaster._features)
-            model = forecaster._new_model(number, np.zeros((3, horizon)), width)
-            model.set_weights([arrays[f"networks/{number}/{name}"] for name in model._arrays()])
-            forecaster.models.append(model)
-        return forecaster
-
-    def __repr__(self) -> str:
-        return (
-            f"TrainedForecaster(horizon={self.horizon}, layer={self.layer!r}, units={self.units}, season={self.season})"
-        )
+        names = {"shortcut": "panel/weights", "z": "state/0", "covariates": "state/1"}
+        names |= {name: name.replace("networks/", "network ") for name in arrays if name.startswith("networks/")}
+        fitted = about["shortcut"] | {name: about[name] for name in ("spread", "excess", "band_scale")}
+        if "covariates" not in arrays:
+            saved = saved._replace(arrays=arrays | {"covariates": np.zeros((*arrays["z"].shape, 0))})
+        return translated(saved, names, fitted | {"note": about.get("note")})
 
     def _facts(self):
-        if self._state is None:
+        if self._history is None:
             return super()._facts()
-        return super()._facts() | {
-            "band": lambda: f"{self.level:g} %, {self.band_scale:.3g} times as wide as learned",
-            "note": lambda: self.note or "",
-        }
+        band = lambda: f"{self.level[0]:g} %, {self.band_scale:.3g} times as wide as learned"
+        return super()._facts() | {"band": band}
 
     def _shown_parts(self):
-        return {f"network {i}": model for i, model in enumerate(self.models)} if self._state is not None else {}
+        return {f"network {i}": model for i, model in enumerate(self.models)}
 
     # Training
 
-    def _calibrated(self, panel, progress) -> float:
+    def _calibrated(self, history: History, progress) -> float:
         """How much wider bands should have been in the last quarter, times the steps before it that were fitted to."""
-        cut = 3 * panel.values.shape[1] // 4
-        rows = panel.known[:, :cut].any(axis=1)
-        values, covariates = panel.values[rows], None if panel.covariates is None else list(panel.covariates[rows])
-        trial = TrainedForecaster(**{name: getattr(self, name) for name in SETTINGS} | {"calibrate": False})
-        before, told = covariates and [one[:cut] for one in covariates], lambda text: progress(f"calibration, {text}")
+        cut = 3 * history.values.shape[1] // 4
+        rows = np.flatnonzero(history.known[:, :cut].any(axis=1))
+        trial = type(self)(**self._settings() | {"calibrate": False})
+        told = None if progress is None else lambda text: progress(f"calibration, {text}")
         try:
-            trial.fit(values[:, :cut], before, progress=told)
+            if not len(rows):
+                return 0.0
+            trial._refit(history.until(rows, np.full(len(rows), cut)), told)
         except ValueError:  # too little to learn from
             return 0.0
-        whole = trial._panel(values, covariates)
-        z, standard = _standard(whole, trial._check_fitted().scale, trial._centre, trial._width)
-        said = trial.shortcut.changes(z, whole.times, standard)
-        inputs = _inputs(trial.shortcut, z, whole.times, standard, said)
+        history = history.until(rows, np.full(len(rows), history.values.shape[1]))
+        z, beside = _standard(history, trial._scale, trial._panel)
+        shortcut, spread = trial.shortcut, float(trial._panel["spread"])
+        said = shortcut.changes(z, history.times, beside)
+        inputs = _inputs(shortcut, z, history.times, beside, said)
         lower, median, upper = np.moveaxis(trial._said(inputs)[:, cut - 1 :], 2, 0)
-        off = (_residuals(z, said)[:, cut - 1 :] - trial._spread * median) / (trial._spread or np.inf)
+        off = (_residuals(z, said)[:, cut - 1 :] - spread * median) / (spread or np.inf)
         known = ~np.isnan(off)
         edge = np.where(off > 0, upper - median, median - lower)[known]
         share = np.abs(off[known]) / np.maximum(edge, np.finfo(float).tiny)
-        rank = min(int(np.ceil(self.level * (len(share) + 1))), len(share))
+        rank = min(int(np.ceil(self._share * (len(share) + 1))), len(share))
         return cut * max(0.0, float(np.sort(share)[rank - 1]) - 1) if len(share) else 0.0
 
     @property
-    def _levels(self) -> np.ndarray:
-        return np.array([(1 - self.level) / 2, 0.5, (1 + self.level) / 2])
+    def _usual_quantiles(self) -> np.ndarray:
+        return np.array([(1 - self._share) / 2, 0.5, (1 + self._share) / 2])
 
     def _new_model(self, number, first, features) -> Sequential:
         """A network that says the quantiles `first` ``(3, horizon)`` whatever it reads, until it is trained."""
@@ -423,9 +371,9 @@ class TrainedForecaster(DirectForecaster):
         for number, model in enumerate(models):
             windows.restart([self.seed, number])
             schedule = CosineDecay(learning_rate, epochs * len(windows))
-            model.compile(optimizer=Adam(schedule), loss=_pinball(self._levels, windows.residual.shape[2]))
-            told = Epochs(f"network {number + 1} of {len(models)}, epoch {{}} of {epochs}", progress)
-            if model.fit(windows, epochs=epochs, callbacks=[told], verbose=0).interrupted:
+            model.compile(optimizer=Adam(schedule), loss=_pinball(self._usual_quantiles, windows.residual.shape[2]))
+            told = partial(_tell, progress, f"network {number + 1} of {len(models)}, epoch {{}} of {epochs}")
+            if model.fit(windows, epochs=epochs, callbacks=[LambdaCallback(on_epoch_end=told)], verbose=0).interrupted:
                 raise KeyboardInterrupt
 
     def _windows(self, shortcut, z, times, covariates, said, residual, spread) -> Windows:
@@ -436,61 +384,56 @@ class TrainedForecaster(DirectForecaster):
 
     # Forecasting
 
-    @property
-    def _leads(self) -> int:
-        return self.shortcut.horizon
+    def _ended(self, history: History) -> ForecastState:
+        z, beside = _standard(history, self._scale, self._panel)
+        return self._state_of(history, z, beside, int(self._panel["lags"]))
 
-    @staticmethod
-    def _middle(found):
-        return found[1]
-
-    def _ended(self, panel: Panel, scale: Scale) -> ForecastState:
-        z, covariates = _standard(panel, scale, self._centre, self._width)
-        return self._state_of(panel, z, covariates, scale, self.shortcut.lags)
-
-    def _state_of(self, panel, z, covariates, scale, lags) -> ForecastState:
-        last = last_steps(panel)
+    def _state_of(self, history: History, z, beside, lags) -> ForecastState:
+        last = last_steps(history)
         steps = last[:, None] + np.arange(1 - self.window - lags + 1, 1)
         before = steps < 0
         steps = np.maximum(steps, 0)
-        if covariates is not None:
-            covariates = np.where(before[..., None], np.nan, covariates[np.arange(len(z))[:, None], steps])
-        read = np.where(before, np.nan, np.take_along_axis(z, steps, axis=1)), covariates
-        return ForecastState(last, panel.lengths - 1 - last, scale, read)
+        beside = np.where(before[..., None], np.nan, beside[np.arange(len(z))[:, None], steps])
+        read = np.where(before, np.nan, np.take_along_axis(z, steps, axis=1)), beside
+        return ForecastState(last, history.lengths - 1 - last, read)
 
     def _going_on(self, state: ForecastState) -> Iterator[np.ndarray]:
-        times, (z, covariates) = state.times, state.read
+        times, (z, beside), shortcut = state.times, state.read, self.shortcut
         while True:
-            ahead = self._ahead(z, times, covariates)
+            ahead = self._next(shortcut, z, times, beside)
             yield ahead
             z, times = np.concatenate([z, ahead[1]], axis=1)[:, -z.shape[1] :], times + self._leads
 
-    def _ahead(self, z, last, covariates) -> np.ndarray:
+    def _next(self, shortcut: Shortcut, z, last, beside) -> np.ndarray:
         """The quantiles ``(3, B, horizon)`` of the values after a state, in units of z."""
         times = last[:, None] + np.arange(1 - z.shape[1], 1)
-        said = self.shortcut.changes(z, times, covariates)
-        inputs = _inputs(self.shortcut, z, times, covariates, said)[:, -self.window :]
+        said = shortcut.changes(z, times, beside)
+        inputs = _inputs(shortcut, z, times, beside, said)[:, -self.window :]
         quantiles = self._said(inputs)[:, -1].transpose(1, 0, 2)
         quantiles = quantiles[1] + self.band_scale * (quantiles - quantiles[1])
-        return hold(z)[:, -1:] + said[:, -1] + self._spread * quantiles
+        return hold(z)[:, -1:] + said[:, -1] + float(self._panel["spread"]) * quantiles
 
     def _said(self, inputs) -> np.ndarray:
         """The networks' quantiles ``(B, T, 3, horizon)``, in order, of what the shortcut leaves over in its spread."""
         said = np.mean([model(inputs).astype(np.float64) for model in self.models], axis=0)
         return np.sort(said.reshape(*said.shape[:2], 3, -1), axis=2)
 
+    def _ahead_of(self, history, h):
+        (lower, median, upper), _ = self._path(history, h)
+        return Ahead(median, np.stack([lower, upper]), np.zeros(len(median), bool))
 
-class Epochs(Callback):
-    """Tells which epoch a fit has come to."""
+    def _quantiles(self, ahead, probabilities):
+        found = np.empty((len(probabilities), *ahead.forecast.shape))
+        for place, factor in enumerate(ndtri(probabilities) / ndtri(self._usual_quantiles[2])):
+            edge = ahead.spread[int(factor > 0)]
+            learned = np.isclose(abs(factor), 1.0, rtol=1e-9)
+            found[place] = edge if learned else ahead.forecast + abs(factor) * (edge - ahead.forecast)
+        return found
 
-    def __init__(self, text: str, progress: Progress | None):
-        super().__init__()
-        self.text, self.progress = text, progress
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Tell it."""
-        if self.progress:
-            self.progress(self.text.format(epoch + 1))
+def _tell(progress: Progress, text: str, epoch: int, logs) -> None:
+    if progress is not None:
+        progress(text.format(epoch + 1))
 
 
 def _quantiles(residual, levels) -> np.ndarray:
@@ -515,10 +458,15 @@ def _pinball(levels, horizon):
     return pinball
 
 
-def _standard(panel, scale, centre, width):
-    """The values in units of their spread, NaN where a step can't be read, and the other features in theirs."""
-    z = np.where(panel.known, scale.standardise(panel.values, panel.times), np.nan)
-    return z, None if panel.covariates is None else (panel.covariates - centre) / width
+def _standard(history: History, scale: Scale, units) -> tuple[np.ndarray, np.ndarray]:
+    """The values in units of their spread, NaN where a step can't be read, and what stands beside them in its units."""
+    z = np.where(history.known, scale.standardise(history.values, history.times), np.nan)
+    return z, (history.beside - units["centre"]) / units["width"]
+
+
+def _arrays(shortcut: Shortcut) -> dict[str, np.ndarray]:
+    names = ("lags", "harmonics", "period", "strength", "seasonal")
+    return {"weights": shortcut.weights} | {name: np.array(getattr(shortcut, name)) for name in names}
 
 
 def _residuals(z, said) -> np.ndarray:
@@ -526,10 +474,9 @@ def _residuals(z, said) -> np.ndarray:
     return targets(z, said.shape[2]) - z[..., None] - said
 
 
-def _inputs(shortcut, z, times, covariates, said) -> np.ndarray:
+def _inputs(shortcut, z, times, beside, said) -> np.ndarray:
     """What a network reads ``(B, T, F)``."""
-    parts = [z[..., None], shortcut.waves(times), said, *([] if covariates is None else [covariates])]
-    inputs = np.concatenate(parts, axis=2)
+    inputs = np.concatenate([z[..., None], shortcut.waves(times), said, beside], axis=2)
     return np.where(np.isnan(z)[..., None], UNKNOWN, inputs).astype(np.float32)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,8 @@ def evaluate(
             )
         levels = asked
     native_tables.check_columns(table, [called.target, *models], "the forecasts")
-    heads, ids = None, [None]
+    heads: Any = None
+    ids: list[Any] = [None]
     codes = np.zeros(len(table), np.int64)
     if called.id in table.columns:
         codes, heads = native_tables.codes(table, called.id)
@@ -97,38 +98,14 @@ def evaluate(
         for name in table.columns
         if name in (called.target, *models) or (name in edges and edges[name][1] in models)
     }
-    actual = found[called.target]
-    known = ~np.isnan(actual)
-    actual, codes = actual[known], codes[known]
-    counts = np.bincount(codes, minlength=len(ids)).astype(np.float64)
-    counts[counts == 0] = np.nan
-
-    def mean(terms) -> np.ndarray:
-        return np.bincount(codes, weights=terms, minlength=len(ids)) / counts
-
-    scales = None if train is None else _scales(train, ids, season, called)
-    nothing = np.full(len(actual), np.nan)
-    scores: list[dict[str, np.ndarray]] = []
-    for model in models:
-        off = actual - found[model][known]
-        score = {
-            "mae": mean(np.abs(off)),
-            "rmse": np.sqrt(mean(np.square(off))),
-            "smape": mean(percentage_terms(actual, found[model][known])),
-        }
-        if scales is not None:
-            score |= {"mase": score["mae"] / scales[0], "rmsse": score["rmse"] / scales[1]}
-        losses = []
-        for one in levels:
-            low, high = (
-                found[name][known] if (name := f"{model}-{edge}-{one}") in found else nothing for edge in ("lo", "hi")
-            )
-            score[f"coverage-{one}"] = mean(coverage_terms(actual, low, high))
-            tail = (1 - float(one) / 100) / 2
-            losses += [pinball_terms(actual, low, tail), pinball_terms(actual, high, 1 - tail)]
-        if losses:
-            score["pinball"] = mean(np.mean(losses, axis=0))
-        scores.append(score)
+    scales = None
+    if train is not None:
+        train = train if isinstance(train, SeriesFrame) else _read(train, called)
+        places = {one: place for place, one in enumerate(train.ids)}
+        if lacking := [one for one in ids if one not in places]:
+            raise ValueError(f"expected all series in train; got none for {lacking[0]!r}")
+        scales = naive_scales(train.series, season)[:, [places[one] for one in ids]]
+    scores = [scored(codes, len(ids), found[called.target], found, model, levels, scales) for model in models]
     metrics = list(scores[0])
     columns: dict[str, Any] = {}
     if heads is not None:
@@ -139,22 +116,55 @@ def evaluate(
     return native_tables.made(columns, table.implementation)
 
 
-def _scales(train, ids, season, names) -> np.ndarray:
-    """What mase and rmsse divide by, of each series, ``(2, B)``; NaN for 0."""
-    if not isinstance(train, SeriesFrame):
-        if not is_frame(train):
-            raise TypeError(f"expected train to be a DataFrame; got {type(train).__name__}")
-        train = read(train, names)
-    places = {one: place for place, one in enumerate(train.ids)}
-    lacking = [one for one in ids if one not in places]
-    if lacking:
-        raise ValueError(f"expected all series in train; got none for {lacking[0]!r}")
-    lengths = train.timelines.lengths
-    values, series = np.concatenate(train.series), np.repeat(np.arange(len(train)), lengths)
+def _read(train, names) -> SeriesFrame:
+    if not is_frame(train):
+        raise TypeError(f"expected train to be a DataFrame; got {type(train).__name__}")
+    return read(train, names)
+
+
+def scored(
+    codes, count: int, actual, found: Mapping[str, np.ndarray], model: str, levels: Sequence[str], scales=None
+) -> dict[str, np.ndarray]:
+    """Each metric of a model for each of so many series ``(B,)``.
+
+    Rows of any order say of which series they are, in `codes`; those without a value in `actual` are left out.
+    """
+    known = ~np.isnan(actual)
+    actual, codes = actual[known], codes[known]
+    counts = np.bincount(codes, minlength=count).astype(np.float64)
+    counts[counts == 0] = np.nan
+
+    def mean(terms) -> np.ndarray:
+        return np.bincount(codes, weights=terms, minlength=count) / counts
+
+    forecast = found[model][known]
+    off = actual - forecast
+    score = {"mae": mean(np.abs(off)), "rmse": np.sqrt(mean(np.square(off)))}
+    score["smape"] = mean(percentage_terms(actual, forecast))
+    if scales is not None:
+        score |= {"mase": score["mae"] / scales[0], "rmsse": score["rmse"] / scales[1]}
+    losses, nothing = [], np.full(len(actual), np.nan)
+    for one in levels:
+        names = [f"{model}-{edge}-{one}" for edge in ("lo", "hi")]
+        low, high = (found[name][known] if name in found else nothing for name in names)
+        score[f"coverage-{one}"] = mean(coverage_terms(actual, low, high))
+        tail = (1 - float(one) / 100) / 2
+        losses += [pinball_terms(actual, low, tail), pinball_terms(actual, high, 1 - tail)]
+    if losses:
+        score["pinball"] = mean(np.mean(losses, axis=0))
+    return score
+
+
+def naive_scales(series: Sequence[np.ndarray], season: int) -> np.ndarray:
+    """The mean absolute and the root mean squared error of the seasonal naive forecast within series ``(2, B)``.
+
+    NaN for 0, as errors are divided by them.
+    """
+    values, places = np.concatenate(list(series)), np.repeat(np.arange(len(series)), [len(one) for one in series])
     apart = values[season:] - values[:-season]
-    within = (series[season:] == series[:-season]) & ~np.isnan(apart)
-    apart, series = apart[within], series[season:][within]
-    counts = np.maximum(np.bincount(series, minlength=len(train)), 1)
-    sums = [np.bincount(series, weights=terms, minlength=len(train)) for terms in (np.abs(apart), np.square(apart))]
-    scales = np.stack([sums[0] / counts, np.sqrt(sums[1] / counts)])[:, [places[one] for one in ids]]
+    within = (places[season:] == places[:-season]) & ~np.isnan(apart)
+    apart, places = apart[within], places[season:][within]
+    counts = np.maximum(np.bincount(places, minlength=len(series)), 1)
+    sums = [np.bincount(places, weights=terms, minlength=len(series)) for terms in (np.abs(apart), np.square(apart))]
+    scales = np.stack([sums[0] / counts, np.sqrt(sums[1] / counts)])
     return np.where(scales == 0, np.nan, scales)

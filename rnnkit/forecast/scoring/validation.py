@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -94,19 +94,14 @@ def cross_validation(
             what = f"{model.name}, window {window + 1} of {len(refits)}"
             return model.copy()._refit(known, lambda text: bar.tell(f"{what}: {text}"))
 
-        found = _found(models, history, origins, refits, static, level, progress or bar.step, refitted)
+        found = forecasts(models, history, origins, refits, refitted, static, level, progress or bar.step)
     if history.frame is not None:
         return as_table(history, origins, found)
     return {name: array[:, 0] for name, array in found.items()} if history.single else found
 
 
 def checked_models(models: Sequence[Forecaster], static) -> list[Forecaster]:
-    """Models whose columns can stand side by side, and one of which reads `static`, if it is given.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Models whose columns can stand side by side, one of which reads `static`, if given; else a ValueError."""
     if len({model.name for model in models}) < len(models):
         raise ValueError(f"expected models of different names; got {', '.join(model.name for model in models)}")
     if static is not None and not any(model.reads_covariates for model in models):
@@ -145,20 +140,9 @@ class Origins(NamedTuple):
 
 
 def check_long_enough(some, longest: int, last) -> None:
-    """See that every window has a series.
+    """See that every window has a series: `some` ``(W,)`` says whether it has.
 
-    Parameters
-    ----------
-    some : ndarray (W,) of bool
-        Whether it has.
-    longest : int
-        Steps of the longest series.
-    last : ndarray (W,) of int
-        Steps from an origin to the end of the series.
-
-    Raises
-    ------
-    ValueError
+    `longest` are the steps of the longest series, `last` ``(W,)`` those from an origin to the end of the series.
     """
     if not some.all():
         raise ValueError(
@@ -167,32 +151,40 @@ def check_long_enough(some, longest: int, last) -> None:
         )
 
 
-def _found(models, history: History, origins: Origins, refits, static, level, progress, fit) -> dict[str, np.ndarray]:
+def windows(
+    models, history: History, origins: Origins, refits, fit, static=None, level=None, done=None
+) -> Iterator[tuple[int, np.ndarray, dict[str, np.ndarray]]]:
+    """Each window that has series: its number, the places of its series, and the columns of all models for them.
+
+    Models are made by ``fit(model, known, window)`` in the windows `refits` ``(W,)``, and read on in the others.
+    """
+    known = [model._beside(history, static if model.reads_covariates else None) for model in models]
+    fitted: list[Any] = [None] * len(models)
+    for window, (ends, able) in enumerate(zip(origins.ends, origins.able, strict=True)):
+        rows = np.flatnonzero(able)
+        columns: dict[str, np.ndarray] = {}
+        if not len(rows):
+            continue
+        for place, model in enumerate(models):
+            here = known[place].until(rows, ends[rows])
+            if refits[window] or fitted[place] is None:
+                with history.naming(rows):
+                    fitted[place] = fit(model, here, window)
+            levels = level if level is not None or history.frame is None else model.level
+            columns |= fitted[place]._columns(here, origins.h, levels)
+            if done is not None:
+                done(f"{model.name}, window {window + 1} of {len(refits)}")
+        yield window, rows, columns
+
+
+def forecasts(models, history: History, origins: Origins, *given) -> dict[str, np.ndarray]:
     """What came, and what each model said, ``(W, B, H)``."""
     came = np.take_along_axis(history.values[None], origins.steps, axis=2)
     found = {"y": np.where(origins.able[:, :, None], came, np.nan)}
-    for model in models:
-        known_to_it = model._beside(history, static if model.reads_covariates else None)
-        for window, part in _windows_of(model, known_to_it, origins, refits, level, progress, fit):
-            for name, array in part.items():
-                found.setdefault(name, np.full(came.shape, np.nan))[window, origins.able[window]] = array
+    for window, rows, columns in windows(models, history, origins, *given):
+        for name, array in columns.items():
+            found.setdefault(name, np.full(came.shape, np.nan))[window, rows] = array
     return found
-
-
-def _windows_of(model, history, origins: Origins, refits, level, progress, fit):
-    """Each window that has series, with the columns of a model for them."""
-    fitted, levels = None, level if level is not None or history.frame is None else model.level
-    for window, (ends, able) in enumerate(zip(origins.ends, origins.able, strict=True)):
-        if not able.any():
-            continue
-        rows = np.flatnonzero(able)
-        known = history.until(rows, ends[rows])
-        if refits[window] or fitted is None:
-            with history.naming(rows):
-                fitted = fit(model, known, window)
-        yield window, fitted._columns(known, origins.h, levels)
-        if progress is not None:
-            progress(f"{model.name}, window {window + 1} of {len(refits)}")
 
 
 def as_table(history: History, origins: Origins, found: dict[str, np.ndarray]):
@@ -203,11 +195,3 @@ def as_table(history: History, origins: Origins, found: dict[str, np.ndarray]):
     columns = {name: array[windows, series, lead] for name, array in found.items() if name != "y"}
     ends = origins.ends[windows, series]
     return handed_out(history.frame.rows(series, ends + lead, columns, cutoffs=ends - 1))
-
-
-def validated(models: Sequence[Forecaster], history: History, origins: Origins, refits, level, fit):
-    """As `cross_validation`, of a part of the series of a table.
-
-    Models are made by ``fit(model, known, window)`` in the windows `refits` ``(W,)``.
-    """
-    return as_table(history, origins, _found(models, history, origins, refits, None, level, None, fit))

@@ -321,6 +321,29 @@ def test_what_is_known_ahead_is_read_from_a_file(forecast, tmp_path, suffix):
     assert said.strip().endswith("has the columns shop, day, rain; expected some that the series have: price")
 
 
+@pytest.mark.parametrize("model", ["auto", "linear", "esn"])
+def test_one_series_that_is_too_short_for_a_back_test_has_a_window(forecast, table, model):
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(lines[:61]))
+    done = (
+        forecast(table, "--model", model, "--epochs", "2") if model == "linear" else forecast(table, "--model", model)
+    )
+    assert "1 series of 60 steps of 1 month, 1 gap, season 12; 1 window of 12 steps" in done.stdout
+    assert "has 60 values" in one_line_of_error(forecast(table, "--origins", "4", "--horizon", "30"))
+
+
+def test_networks_take_several_series(forecast, wide, tmp_path):
+    kept, first, second = tmp_path / "kept.npz", tmp_path / "first.csv", tmp_path / "second.csv"
+    asked = ["--horizon", 2, "--units", 20, "--epochs", 2, "--level", 80, 95]
+    done = forecast(wide, *asked, "--model", "esn", "linear", "--output", first)
+    assert done.stderr == "" and "echo state network " in done.stdout and "linear model " in done.stdout
+    names = [f"{name}{edge}" for name in ("ESN", "Linear") for edge in ("", "-lo-80", "-hi-80", "-lo-95", "-hi-95")]
+    assert list(rows_of(first)[0]) == ["unique_id", "month", *names]
+    forecast(wide, *asked[:4], "--cross-validate", 0, "--model", "esn", "--save", kept, "--output", first)
+    assert forecast(wide, "--load", kept, "--output", second).returncode == 0
+    assert second.read_text() == first.read_text()
+
+
 def test_one_series_too_has_windows_if_they_are_asked_for(forecast, wide, table):
     result = forecast(wide, "--column", "south", "--horizon", 2, "--cross-validate", 2, "--model", "theta")
     assert "1 series of 60 steps of 1 month, no gaps, season 12; 2 windows of 2 steps" in result.stdout
@@ -409,13 +432,13 @@ def test_times_in_unequal_steps_are_a_step_each_for_one_series(forecast, table):
         (["--cross-validate", "2"], "--cross-validate needs a file"),
         (["--day-first"], "--day-first needs a file"),
         (["TABLE", "--column", "load", "--id", "month"], "without --id"),
-        (["TABLE", "--level", "0"], "expected --level as percentages between 0 and 100, such as 80 95; got '0'"),
+        (["TABLE", "--level", "0"], "expected --level as percentages from 1 to below 100, such as 80 95; got '0'"),
         (["--level", "80", "x", "TABLE"], "got 'x'"),
+        (["TABLE", "--level", "0.8"], "got '0.8'"),
         (["TABLE", "--level", "80", "100"], "got '100'"),
-        (["TABLE", "--model", "esn", "--level", "80", "95"], "--level takes one percentage for the back-test"),
+        (["--model", "esn", "--level", "80", "95"], "--level takes one percentage for the back-test"),
         (["TABLE", "--cross-validate", "9", "--horizon", "20"], "needs more than 180 steps of the series; it has 120"),
         (["TABLE", "--cross-validate", "0", "--horizon", "120"], "the longest, the series, has 120"),
-        (["TABLE", "--cross-validate", "1", "--model", "linear"], "--model linear takes one series for now"),
         (["--future", "TABLE"], "--future needs a file"),
         (["TABLE", "--future", "TABLE", "--model", "theta"], "--future needs a model that reads it"),
         (["TABLE", "--future", "nowhere.csv"], "there is no file nowhere.csv"),
@@ -449,7 +472,8 @@ def test_options_that_do_not_go_together(forecast, table, arguments, said):
             ["--decimal", ".", "--column", "c"],
             "no column 'c'; its series are a, b",
         ),
-        ("load\n" + "1\n" * 80, ["--horizon", "12"], "load has 80 values; a horizon of 12 with 20 origins needs 104"),
+        ("load\n" + "1\n" * 80, ["--origins", "20"], "load has 80 values; a horizon of 12 with 20 origins needs 104"),
+        ("load\n" + "1\n" * 12, [], "load has 12 values; a horizon of 12 with 20 origins needs 104"),
     ],
 )
 def test_a_bad_file_is_one_line_and_nothing_written(forecast, tmp_path, text, arguments, said):
@@ -580,8 +604,8 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if not {tqdm}:
     sys.modules["tqdm"] = None
-from rnnkit.forecast.command import main as command
-command.BUNDLED *= 100
+from rnnkit.forecast.command import main as command, run
+run.BUNDLED *= 100
 sys.exit(command.main({arguments}))
 """
 

@@ -382,3 +382,18 @@ def test_parquet_asks_for_pyarrow(tmp_path, monkeypatch):
     for call in (lambda: read_table(tmp_path / "a.parquet"), lambda: write_table(tmp_path / "a.parquet", {"a": [1]})):
         with pytest.raises(InputError, match=r"needs pyarrow; install it with: pip install 'rnnkit\[parquet\]'"):
             call()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_the_only_column_of_text_has_the_ids_where_times_come_twice(tmp_path, suffix):
+    path = tmp_path / f"table.{suffix}"
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    columns = {"month": ["2001-01", "2001-02"] * 2, "shop": ["north"] * 2 + ["west"] * 2, "sold": [1.0, 2.0, 3.0, 4.0]}
+    if suffix == "parquet":
+        columns["month"] = np.array(columns["month"], "datetime64[M]").astype("datetime64[D]")
+    write_table(path, columns)
+    assert [str(one) for one in read_table(path).ids] == ["north", "west"]
+    write_table(path := tmp_path / "one.csv", {name: column[:2] for name, column in columns.items()})
+    with pytest.raises(InputError, match="shop"):
+        read_table(path)

@@ -7,7 +7,6 @@ import tracemalloc
 import numpy as np
 import pytest
 
-import rnnkit as rk
 from rnnkit.forecast.models import echo_state
 from rnnkit.forecast.models.echo_state import ESN
 
@@ -62,64 +61,6 @@ def test_strength_is_the_one_that_did_best_later_in_the_training_part(rng):
     assert ESN(2, 50, ridge=(1e-8, 1e4), seed=0).fit(np.tile(WAVE, 2)[:400]).strength == 1e-8
 
 
-def test_steps_beyond_the_readouts_read_the_forecasts_before_them():
-    y = wave_with_gaps()
-    network = ESN(4, 30, season=13, seed=0).fit(y)
-    far = network.predict(11)
-    assert (far[:4] == network.predict()).all()
-    for start in (4, 8):
-        again = network.forecast(np.concatenate([y, far[:start]]))[: 11 - start]
-        np.testing.assert_allclose(far[start : start + 4], again, rtol=1e-9)
-
-
-def test_forecast_from_the_end_is_the_prediction():
-    y = wave_with_gaps()
-    network = ESN(4, 30, season=13, seed=0).fit(y)
-    assert (network.forecast(y) == network.predict()).all()
-    assert network.forecast(y[:200]).shape == (4,)
-
-
-def test_a_gap_at_the_end_counts_as_leads():
-    y = wave_with_gaps()
-    whole = ESN(5, 30, seed=0).fit(y).predict()
-    ending = ESN(5, 30, seed=0).fit(np.concatenate([y, [np.nan, np.nan]])).predict(3)
-    np.testing.assert_allclose(ending, whole[2:], rtol=1e-9)
-
-
-def test_series_of_a_list_keep_their_own_trend_and_share_the_readout():
-    y = wave_with_gaps()
-    alone = ESN(3, 30, seed=0).fit(y).predict()
-    np.testing.assert_allclose(ESN(3, 30, seed=0).fit([y]).predict(), alone[None], rtol=1e-12)
-    twice = ESN(3, 30, ridge=1.0, seed=0).fit([y, 100 - 7 * y]).predict()
-    np.testing.assert_allclose(twice[1], 100 - 7 * twice[0], rtol=0.05)
-
-
-def test_series_of_a_list_may_differ_in_length():
-    y = wave_with_gaps()
-    network = ESN(3, 30, ridge=1.0, seed=0).fit([y[:150], y])
-    for row, history in enumerate((y[:150], y)):
-        same = network.forecast([history, history], rescale=True)
-        np.testing.assert_allclose(network.predict()[row], same[row], rtol=1e-9)
-
-
-def test_rescaling_makes_level_and_spread_irrelevant():
-    network = ESN(3, 30, seed=0).fit(wave_with_gaps())
-    other = wave_with_gaps(seed=1)
-    once = network.forecast(other, rescale=True)
-    np.testing.assert_allclose(network.forecast(1000 + 50 * other, rescale=True), 1000 + 50 * once, rtol=1e-9)
-
-
-def test_features_besides_the_values_are_used(rng):
-    x = rng.standard_normal(400)
-    y = np.concatenate([[0.0], x[:-1]]) + 0.01 * rng.standard_normal(400)
-    network = ESN(1, 30, seed=0).fit(y, x)
-    assert abs(network.predict()[0] - x[-1]) < 0.2
-    assert abs(network.forecast(y[:300], x[:300])[0] - x[299]) < 0.2
-    masked = x.copy()
-    masked[50] = np.nan
-    assert np.isfinite(ESN(1, 30, seed=0).fit(y, masked).predict()).all()
-
-
 def test_features_may_come_and_go_between_fits(rng):
     network, x = ESN(2, 20, seed=0), rng.standard_normal((300, 2))
     alone = network.fit(WAVE).predict()
@@ -129,13 +70,6 @@ def test_features_may_come_and_go_between_fits(rng):
 
 def test_repr_tells_its_size():
     assert repr(ESN(3, 20, season=11)) == "ESN(horizon=3, units=20, season=11)"
-
-
-def test_the_same_seed_gives_the_same_forecast_and_another_does_not():
-    y = wave_with_gaps()
-    first, same, other = (ESN(3, 30, seed=seed).fit(y).predict() for seed in (1, 1, 2))
-    assert (first == same).all()
-    assert (first != other).any()
 
 
 def test_blocks_change_nothing(monkeypatch):
@@ -177,8 +111,8 @@ def test_series_without_spread_go_on_as_they_are():
         (lambda: ESN(washout=-1), "washout"),
         (lambda: ESN(ridge=-1.0), "ridge"),
         (lambda: ESN(ridge=[]), "ridge"),
-        (lambda: ESN().predict(), "call fit first"),
-        (lambda: ESN().forecast(WAVE), "call fit first"),
+        (lambda: ESN().predict(), "expected fit to be called before this ESN forecasts"),
+        (lambda: ESN().forecast(WAVE), "expected fit to be called before"),
         (lambda: ESN(3, washout=20).fit(WAVE[:20]), "after the washout of 20 steps"),
         (lambda: ESN(3).fit(np.full(50, np.nan)), "a step with a value in every series"),
         (lambda: ESN(3).fit([WAVE, np.full(50, np.nan)]), "a step with a value in every series"),
@@ -191,34 +125,9 @@ def test_series_without_spread_go_on_as_they_are():
         (lambda: ESN(3, 5).fit(WAVE, x=WAVE).predict(4), "at most 3 steps"),
         (lambda: ESN(3, 5).fit(WAVE, x=WAVE).forecast(WAVE), "1 features per step, as in fit; got 0"),
         (lambda: ESN(3, 5).fit(WAVE).forecast([WAVE, WAVE]), "rescale=True"),
-        (lambda: ESN(3, 5).fit(WAVE).predict(0), "horizon"),
+        (lambda: ESN(3, 5).fit(WAVE).predict(0), "h to be a whole number of at least 1"),
     ],
 )
 def test_network_refuses(call, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((ValueError, RuntimeError), match=said):
         call()
-
-
-def network_of(horizon):
-    return rk.forecast.TrainedForecaster(horizon, "rnn", 2, epochs=1, networks=1, calibrate=False, seed=0)
-
-
-@pytest.mark.parametrize("length", [1, 2, 3, 5, 9, 14, 21])
-@pytest.mark.parametrize("make", [lambda h: ESN(h, 20, seed=0), network_of], ids=["echo state", "trained"])
-def test_every_series_has_a_forecast(make, length):
-    """However short it is; a note says what was made simpler."""
-    values = 20 + np.random.default_rng(4).normal(size=length).cumsum()
-    forecaster = make(6).fit(values)
-    found = forecaster.predict(8)
-    assert found.shape == (8,) and np.isfinite(found).all()
-    assert (forecaster.note is None) == (length > 9)
-    if length < 4:
-        np.testing.assert_allclose(found, values[-1])
-        assert "as the series ended" in forecaster.note
-
-
-@pytest.mark.parametrize("make", [lambda h: ESN(h, 20, seed=0), network_of], ids=["echo state", "trained"])
-def test_a_panel_of_short_series_learns_from_all(make):
-    rng = np.random.default_rng(4)
-    forecaster = make(4).fit([10 + rng.normal(size=n).cumsum() for n in (6, 7, 9, 3, 8)])
-    assert forecaster.predict().shape == (5, 4) and np.isfinite(forecaster.predict()).all()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
+from rnnkit.forecast.models.direct import DirectForecaster
 from rnnkit.forecast.scoring.validation import cross_validation
 
 MAKE = {
@@ -14,6 +15,10 @@ MAKE = {
     "ExponentialSmoothing": lambda: rk.forecast.ExponentialSmoothing(4, ["ANN", "ANA"]),
     "Auto": lambda: rk.forecast.Auto(4),
     "GlobalRNN": lambda: rk.forecast.GlobalRNN(4, leads=4, units=4, networks=1, epochs=2),
+    "ESN": lambda: rk.ESN(3, 12, season=4, seed=0),
+    "TrainedForecaster": lambda: rk.forecast.TrainedForecaster(
+        3, "rnn", 2, season=4, epochs=2, networks=1, calibrate=False, seed=0
+    ),
 }
 every = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
 LENGTHS = (21, 30, 41)
@@ -82,7 +87,7 @@ def test_F6_a_file_forecasts_the_same_bits(make, panel, table, tmp_path):
         same(again.predict(4, level=[50, 90]), model.predict(4, level=[50, 90]))
         same(again.predict_quantiles(2), model.predict_quantiles(2))
     with pytest.raises(ValueError, match="expected a file of a fitted"):
-        rk.forecast.ESN.load(tmp_path / "model.npz")
+        rk.forecast.Autoregression.load(tmp_path / "model.npz")
 
 
 def same(got, expected):
@@ -177,9 +182,10 @@ def test_a_short_series_has_no_rows_of_early_origins(panel):
 def test_other_series_leave_the_forecaster_as_it_is(make, panel):
     model = make().fit(panel[:2])
     before = model.predict(2)
-    said = model.forecast(panel[2], 2)
+    learned = isinstance(model, (rk.forecast.GlobalRNN, DirectForecaster))  # whose network stays
+    said = model.forecast(panel[2], 2, **({"rescale": True} if isinstance(model, DirectForecaster) else {}))
     assert said.shape == (2,)
-    if not isinstance(model, rk.forecast.GlobalRNN):  # whose network stays
+    if not learned:
         np.testing.assert_array_equal(said, make().fit(panel[2]).predict(2))
     np.testing.assert_array_equal(model.predict(2), before)
 
@@ -195,6 +201,74 @@ def test_a_fit_that_fails_changes_nothing(make, panel):
     for level in (0, 100, [], [80, -1], "80"):
         with pytest.raises((ValueError, TypeError), match="level"):
             model.predict(2, level=level)
+
+
+@pytest.mark.parametrize("name", ["ESN", "TrainedForecaster"])
+def test_F9_what_stands_beside_values_may_be_columns_or_arrays(name, panel, table, rng, tmp_path):
+    """Of one series or of several, in `fit`, `update` and `forecast`, and in a file."""
+    beside = [rng.normal(size=(n, 2)) for n in LENGTHS]
+    tabled = table.assign(**dict(zip("ab", np.concatenate(beside).T, strict=True)))
+    columns = type(MAKE[name]())(**MAKE[name]()._settings() | {"past_covariates": ["a", "b"]})
+    cut, short = ([one[:-2] for one in series] for series in (beside, panel))
+    arrays = MAKE[name]().fit(short, cut)
+    assert (arrays.predict() != MAKE[name]().fit(short).predict()).any()
+    in_table = columns.fit(tabled.groupby("shop").head(-2), **NAMES)
+    arrays.update([one[-2:] for one in panel], [one[-2:] for one in beside])
+    said = in_table.update(tabled.groupby("shop").tail(2)).predict(3)[arrays.name].to_numpy().reshape(3, 3)
+    np.testing.assert_array_equal(arrays.predict(3), said)
+    np.testing.assert_array_equal(arrays.forecast(panel, x=beside), said)
+    for model in (arrays, in_table):
+        model.save(tmp_path / "model.npz")
+        same(rk.load_model(tmp_path / "model.npz").predict(2, level=[50, 90]), model.predict(2, level=[50, 90]))
+    for wrong, said in (
+        (lambda: arrays.predict(4), "expected at most 3 steps"),
+        (lambda: arrays.update([[1.0]] * 3), "x with 2 features per step, as in fit; got 0"),
+        (lambda: in_table.update(table.groupby("shop").tail(1)), "columns"),
+        (lambda: columns.fit(table, **NAMES), "the columns a, b"),
+        (lambda: MAKE[name]().fit(table, np.ones(92), **NAMES), "past_covariates"),
+        (lambda: MAKE["Theta"]().fit(panel, beside), "no x, as Theta reads no covariates"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            wrong()
+
+
+@every
+def test_F4_bands_contain_the_forecast_and_narrower_bands(make, panel):
+    model = make().fit(panel)
+    said = model.predict(7, level=[50, 80, 95])
+    edges = [said[f"{model.name}{end}"] for end in ("-lo-95", "-lo-80", "-lo-50", "", "-hi-50", "-hi-80", "-hi-95")]
+    assert (np.diff(edges, axis=0) >= 0).all() and (edges[0] < edges[-1]).all()
+    assert (np.diff(model.predict_quantiles(7, [0.05, 0.3, 0.5, 0.9]), axis=0) >= 0).all()
+
+
+@every
+@pytest.mark.parametrize("values", [[5.0], [0.0], [np.nan, -3.0, np.nan]])
+def test_F4_a_single_value_has_a_band_that_grows(make, values):
+    model = make().fit(values)
+    low, said, high = model.predict_quantiles(3, [0.1, 0.5, 0.9])
+    assert (low < said).all() and (said < high).all() and (np.diff(high - low) >= -1e-9).all()
+    np.testing.assert_allclose(said, np.nansum(values), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["Theta", "ExponentialSmoothing", "Autoregression"])
+def test_the_season_is_that_of_the_times(name, table):
+    """Unless another one is given; arrays have none."""
+    make = getattr(rk.forecast, name)
+    found, four, none = (make(season).fit(table, **NAMES).predict(3)[name] for season in (None, 4, 1))
+    assert found.equals(four) and (name == "Autoregression" or not found.equals(none))
+    values = table[table["shop"] == "s2"]["sold"].to_numpy()
+    np.testing.assert_array_equal(make().fit(values).predict(3), make(1).fit(values).predict(3))
+
+
+def test_a_level_is_a_percentage(panel):
+    model = MAKE["Theta"]().fit(panel)
+    for call in (lambda: model.predict(2, level=0.8), lambda: rk.forecast.Auto(level=[0.8, 95])):
+        with pytest.raises(ValueError, match="expected level to be percentages from 1 to below 100, such as"):
+            call()
+
+
+def test_the_package_lists_its_names():
+    assert set(MAKE) <= set(dir(rk.forecast))
 
 
 def test_many_series_are_fitted_in_blocks(panel, monkeypatch):

@@ -199,9 +199,9 @@ def test_theta_takes_the_season_out_where_there_is_one(rng):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"season": 1}, "season"),
+        ({"season": 0}, "season"),
         ({"form": "XYZ"}, "form to be 'auto', or one or several of ANN"),
-        ({"form": "AAA"}, "expected a season for the form 'AAA'"),
+        ({"season": 1, "form": "AAA"}, "expected a season for the form 'AAA'"),
         ({"iterations": 0}, "iterations"),
     ],
 )

@@ -10,7 +10,7 @@ from rnnkit.forecast.data.series import InputError, Series
 from rnnkit.forecast.data.timeline import Timeline
 from rnnkit.forecast.fitting.season import find_season
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold
-from rnnkit.forecast.models.registry import WarmStarted
+from rnnkit.forecast.models.registry import Contestant
 from rnnkit.forecast.models.trained import LAYERS, TrainedForecaster, Windows, _pinball
 from rnnkit.forecast.scoring.backtest import back_test, first_origin
 from rnnkit.serialization.array_files import save_arrays
@@ -171,22 +171,6 @@ def test_training_lowers_the_loss(wave):
     assert history.history["loss"][-1] < history.history["loss"][0]
 
 
-def test_a_forecast_from_the_same_history_is_the_prediction(fitted, wave):
-    assert (fitted.forecast_quantiles(wave) == fitted.predict_quantiles()).all()
-    assert (fitted.forecast(wave) == fitted.predict()).all()
-
-
-def test_a_gap_at_the_end_is_forecast_over(fitted, wave):
-    gap = fitted.forecast_quantiles(np.r_[wave, np.nan, np.nan], horizon=3)
-    assert (gap == fitted.forecast_quantiles(wave, horizon=5)[:, 2:]).all()
-
-
-def test_beyond_the_leads_medians_are_read_as_values(fitted, wave):
-    far = fitted.forecast(wave, horizon=2 * HORIZON)
-    assert (far[:HORIZON] == fitted.forecast(wave)).all()
-    np.testing.assert_allclose(fitted.forecast(np.r_[wave, far[:HORIZON]]), far[HORIZON:], rtol=1e-5)
-
-
 def test_far_history_reaches_nothing_but_the_window(fitted, wave):
     other = np.array(wave)
     reach = fitted.window + fitted.shortcut.lags - 1
@@ -196,37 +180,10 @@ def test_far_history_reaches_nothing_but_the_window(fitted, wave):
     assert (fitted.forecast(other) != fitted.forecast(wave)).any()
 
 
-def test_units_of_the_series_change_nothing(fitted, wave):
-    assert (small().fit(4 * wave).predict_quantiles() == 4 * fitted.predict_quantiles()).all()
-
-
-def test_several_series_share_networks(wave):
-    both = small().fit([wave, 2 * wave])
-    lower, median, upper = both.predict_quantiles()
-    assert median.shape == (2, HORIZON)
-    assert (median[1] == 2 * median[0]).all()
-    shorter = small().fit([wave, wave[:100]])
-    np.testing.assert_allclose(shorter.forecast([wave, wave[:100]]), shorter.predict())
-    assert shorter.forecast(wave[:120], rescale=True).shape == (HORIZON,)
-    with pytest.raises(ValueError, match="rescale=True"):
-        both.forecast(wave)
-
-
-def test_what_else_is_known_is_used(rng):
-    noise = rng.standard_normal(202)
-    y, ahead = noise[:200], np.stack([noise[1:201], noise[2:202]], axis=1)
-    forecaster = small(season=None, networks=1).fit(y, ahead)
-    assert np.abs(forecaster.predict() - noise[200:]).max() < 0.3
-    with pytest.raises(ValueError, match="expected at most 2 steps"):
-        forecaster.predict(3)
-    with pytest.raises(ValueError, match="expected x with 2 features per step, as in fit; got 0"):
-        forecaster.forecast(y)
-
-
 def test_a_constant_series_stays_constant():
     forecaster = small().fit(np.full(80, 2.5))
     assert (forecaster.predict_quantiles() == 2.5).all()
-    assert (forecaster.update(np.full(90, 2.5)).predict() == 2.5).all()
+    assert (forecaster.carry_on(np.full(90, 2.5)).predict() == 2.5).all()
 
 
 def test_quantiles_hold_what_they_should(rng):
@@ -276,17 +233,17 @@ def test_what_is_too_short_to_rehearse_is_fitted_all_the_same():
 # carrying on
 
 
-def test_an_update_goes_on_from_the_weights(wave):
+def test_training_goes_on_from_the_weights(wave):
     forecaster = small().fit(wave[:140])
     before = [model.get_weights() for model in forecaster.models]
     strength = forecaster.shortcut.strength
-    forecaster.update(wave, epochs=1)
+    forecaster.carry_on(wave, epochs=1)
     assert forecaster.shortcut.strength == strength
     for model, old in zip(forecaster.models, before, strict=True):
         steps = [np.abs(new - was).max() for new, was in zip(model.get_weights(), old, strict=True)]
         assert 0 < max(steps) < 0.02
     kept = [model.get_weights() for model in forecaster.models]
-    forecaster.update(wave, epochs=0)
+    forecaster.carry_on(wave, epochs=0)
     assert all(
         (a == b).all()
         for model, old in zip(forecaster.models, kept, strict=True)
@@ -294,7 +251,7 @@ def test_an_update_goes_on_from_the_weights(wave):
     )
 
 
-@pytest.mark.parametrize("method", ["fit", "update"])
+@pytest.mark.parametrize("method", ["fit", "carry_on"])
 def test_a_failure_half_way_changes_nothing(method, wave):
     forecaster = small().fit(wave[:140])
     before = forecaster.predict_quantiles()
@@ -324,7 +281,8 @@ def test_a_failure_half_way_changes_nothing(method, wave):
         ({"window": 0}, "expected window"),
         ({"batch_size": 0}, "expected batch_size"),
         ({"learning_rate": 0}, "expected learning_rate above 0"),
-        ({"level": 1.0}, "expected level between 0 and 1"),
+        ({"level": 1.0}, "expected level to be a percentage between 0 and 100, such as 80; got 1.0"),
+        ({"level": 100}, "expected level to be a percentage"),
         ({"seed": -1}, "expected seed"),
     ],
 )
@@ -334,12 +292,9 @@ def test_settings_are_checked(options, said):
 
 
 def test_what_cannot_be_fitted_is_said():
-    with pytest.raises(ValueError, match="call fit first"):
-        small().predict()
-    with pytest.raises(ValueError, match="call fit first"):
-        small().update(SUNSPOTS)
-    with pytest.raises(ValueError, match="call fit first"):
-        small().save("nowhere")
+    for call in (small().predict, lambda: small().carry_on(SUNSPOTS), lambda: small().save("nowhere")):
+        with pytest.raises(RuntimeError, match="expected fit to be called before"):
+            call()
     with pytest.raises(ValueError, match="got none for lead 1"):
         small().fit(np.tile([1.0, np.nan], 60), np.ones(120))
     assert "as the series ended" in small().fit(np.tile([1.0, np.nan], 60)).note
@@ -361,7 +316,7 @@ def test_a_file_gives_the_same_bits(tmp_path, fitted, wave):
     assert again.read_bytes() == path.read_bytes()
     # np.load reads it as it does any other, without pickle
     with np.load(path, allow_pickle=False) as arrays:
-        assert "model/shortcut" in arrays
+        assert "model/panel/weights" in arrays
 
 
 def test_a_loaded_forecaster_carries_on(tmp_path, wave):
@@ -370,17 +325,7 @@ def test_a_loaded_forecaster_carries_on(tmp_path, wave):
     forecaster = small(networks=1).fit([wave[:140], wave[:120]], [x[:140], x[:120]])
     forecaster.save(path)
     more = [wave, wave[:150]], [x, x[:150]]
-    assert (TrainedForecaster.load(path).update(*more).predict() == forecaster.update(*more).predict()).all()
-
-
-@pytest.mark.parametrize("seed", [None, 3])
-def test_an_echo_state_network_has_a_file_too(tmp_path, wave, seed):
-    network = rk.ESN(HORIZON, units=20, season=11, seed=seed).fit(wave, np.arange(160.0) % 7)
-    network.save(tmp_path / "esn")
-    loaded = rk.ESN.load(tmp_path / "esn")
-    assert repr(loaded) == repr(network)
-    assert (loaded.predict() == network.predict()).all()
-    assert (loaded.forecast(wave[:90], np.arange(90.0) % 7) == network.forecast(wave[:90], np.arange(90.0) % 7)).all()
+    assert (TrainedForecaster.load(path).carry_on(*more).predict() == forecaster.carry_on(*more).predict()).all()
 
 
 def test_other_files_are_refused(tmp_path, fitted):
@@ -432,7 +377,7 @@ def test_edges_from_residuals_lie_half_a_width_off():
 
 def test_a_model_is_trained_once_and_carried_on(wave):
     told = []
-    model = WarmStarted(small(networks=1, epochs=4), told.append)
+    model = Contestant(small(networks=1, epochs=4), 80, told.append)
     model(wave[:140], HORIZON)
     assert [text[-11:] for text in told] == [f"epoch {n} of 4"[-11:] for n in (1, 2, 3, 4)]
     told.clear()
@@ -469,7 +414,7 @@ def test_files_that_say_too_little_are_refused(tmp_path, fitted, wave):
     with pytest.raises(InputError, match="does not say which series"):
         forecast_from_file(series_of(wave), path)
     save_arrays(path, {}, {"forecaster": "ESN", "model": {}, "series": {}})
-    with pytest.raises(InputError, match="it has no 'fitted'"):
+    with pytest.raises(InputError, match="it has no 'values'"):
         forecast_from_file(series_of(wave), path)
     save_arrays(path, {}, {"forecaster": "Oracle", "model": {}, "series": {}})
     with pytest.raises(InputError, match="got one of Oracle"):

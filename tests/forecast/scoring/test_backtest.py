@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.forecast.command.report import NETWORK, SEASONAL, backtest_and_forecast
+from rnnkit.forecast.command.report import SEASONAL, backtest_and_forecast
 from rnnkit.forecast.data.series import InputError, Series
 from rnnkit.forecast.data.timeline import Timeline
 from rnnkit.forecast.models.baselines import naive, seasonal_naive
@@ -126,9 +126,9 @@ def test_network_clears_the_bar_on_real_series(values, horizon, season):
     assert report.season == season
     assert len(report.test.origins) >= 20
     assert report.test.origins[0] >= 0.7 * len(values)
-    assert set(report.test.forecasts) == {NETWORK, "naive", SEASONAL}
-    assert report.share_of_naive(NETWORK) <= 0.75
-    assert 0.6 < report.test.coverage(NETWORK) < 0.95
+    assert set(report.test.forecasts) == {"echo state network", "naive", SEASONAL}
+    assert report.share_of_naive("echo state network") <= 0.75
+    assert 0.6 < report.test.coverage("echo state network") < 0.95
     assert np.isfinite(report.forecast).all()
     assert (report.lower < report.forecast).all()
     assert (report.forecast < report.upper).all()
@@ -146,7 +146,7 @@ def test_scaled_error_takes_the_season():
 def test_without_a_season_there_is_no_seasonal_forecast(rng):
     report = backtest_and_forecast(series_of(rng.standard_normal(150)), 2, origins=20, seed=0)
     assert report.season is None
-    assert set(report.test.forecasts) == {NETWORK, "naive"}
+    assert set(report.test.forecasts) == {"echo state network", "naive"}
 
 
 def test_a_season_can_be_given(rng):
@@ -177,6 +177,6 @@ def test_series_that_cannot_be_looked_at(values, arguments, said):
 
 def test_constant_series_have_no_scaled_error():
     report = backtest_and_forecast(series_of(np.full(120, 2.5)), 2, origins=20, seed=0)
-    assert report.test.scores(NETWORK)["MAE"] == 0
-    assert np.isnan(report.test.scores(NETWORK)["MASE"])
-    assert np.isnan(report.share_of_naive(NETWORK))
+    assert report.test.scores("echo state network")["MAE"] == 0
+    assert np.isnan(report.test.scores("echo state network")["MASE"])
+    assert np.isnan(report.share_of_naive("echo state network"))

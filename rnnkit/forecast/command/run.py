@@ -1,0 +1,235 @@
+"""What the command does with its options: files in, reports as text, tables, pictures and models out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from rnnkit.callbacks.stages import progress_bar
+from rnnkit.console import printable
+from rnnkit.datasets import FOLDER
+from rnnkit.forecast.command import HORIZON, WINDOWS
+from rnnkit.forecast.command.inputs import read_future, read_input
+from rnnkit.forecast.command.panels import PanelReport, begun, check_panel, cross_validated, forecast_kept, keep
+from rnnkit.forecast.command.panels import forecast as forecast_panel
+from rnnkit.forecast.command.picture import check_drawing, draw, draw_panel
+from rnnkit.forecast.command.report import LEVEL, ORIGINS, backtest_and_forecast, check, forecast_from_file, save
+from rnnkit.forecast.command.table import (
+    forecast_table,
+    heading,
+    notes,
+    panel_forecasts,
+    panel_heading,
+    panel_scores,
+    scores_table,
+)
+from rnnkit.forecast.command.writing import check_table, check_writable, write_forecasts, write_panel
+from rnnkit.forecast.data.csv_files import InputError, parsed
+from rnnkit.forecast.data.frames import SeriesFrame
+from rnnkit.forecast.data.series import read_series
+from rnnkit.forecast.models.known import TITLES, TRAINED, WITH_COVARIATES, WITH_UNITS
+from rnnkit.forecast.models.registry import read_kept
+
+BUNDLED = (("sunspots.csv", 3), ("co2.csv", 12))  # file, horizon
+
+
+def forecast(options) -> str:
+    """Forecast the series of a file, and test the models on their past; an InputError says what is wrong.
+
+    Whatever can be wrong is looked for before the work, not after it.
+    """
+    models, levels = _models(options), _levels(options)
+    _check_together(options, models)
+    if options.output:
+        check_table(options.output)
+    for path in filter(None, (options.plot, options.save)):
+        check_writable(path)
+    if options.plot:
+        check_drawing(options.plot)
+    if options.file is None:
+        chosen = [(read_series(FOLDER / name), options.horizon or h) for name, h in BUNDLED]
+        return _of_series(options, models, levels, chosen)
+    kept = read_kept(options.load) if options.load else None
+    if kept is not None and options.future and not kept[0].future_covariates:
+        raise InputError(f"the model in {options.load} reads nothing of --future")
+    data = _read(options, levels, kept)
+    if isinstance(data, SeriesFrame):
+        return _of_panel(options, models, levels, data, kept)
+    return _of_series(options, models, levels, [(data, options.horizon or HORIZON)])
+
+
+def _read(options, levels, kept):
+    """One series; or a frame, of several, for a cross-validation, or for a model that was kept for one."""
+    if kept is None:
+        framed = options.cross_validate is not None or options.future is not None or len(levels or ()) > 1
+    else:
+        framed = kept[0]._fitted_history().frame is not None
+    freq = int(options.freq) if options.freq and options.freq.isdecimal() else options.freq
+    named = options.column, options.id, options.time, options.target, freq, options.dayfirst, options.decimal
+    data = read_input(options.file, *named, framed)
+    if isinstance(data, SeriesFrame):
+        if kept is not None and not framed:
+            raise InputError(
+                f"the model in {options.load} takes one series; {options.file} has {len(data)}: choose one with "
+                "--column"
+            )
+    elif kept is None and options.origins is None:
+        try:
+            check(data, options.horizon or HORIZON, options.season)
+        except InputError as error:  # too short for a back-test
+            try:
+                frame: Any = read_input(options.file, *named, framed=True)
+                check_panel(frame, options.file, options.horizon or HORIZON, WINDOWS)
+            except InputError:
+                raise error from None
+            return frame
+    return data
+
+
+def _of_series(options, models, levels, chosen) -> str:
+    """Back-tests and forecasts of series one by one."""
+    if len(levels or ()) > 1:
+        raise InputError("--level takes one percentage for the back-test of one series")
+    level = levels[0] if levels else None
+    if options.load:
+        reports, tables = [forecast_from_file(chosen[0][0], options.load, options.horizon, level)], []
+    else:
+        for series, horizon in chosen:
+            check(series, horizon, options.season, options.origins)
+        given = {name: getattr(options, name) for name in ("season", "origins", "units", "epochs")}
+        given |= {"models": models, "seed": options.seed or 0, "level": level or LEVEL}
+        with progress_bar(len(chosen) * (options.origins or ORIGINS), "back-test") as bar:
+            reports = [backtest_and_forecast(*one, **given, progress=bar, tell=bar.tell) for one in chosen]
+        tables = [scores_table(reports), notes(reports)]
+    if options.output:
+        write_forecasts(options.output, reports)
+    if options.plot:
+        draw(options.plot, reports)
+    if options.save:
+        save(options.save, reports[0])
+    return "\n\n".join(["\n".join(map(heading, reports)), *tables, *map(forecast_table, reports), *_written(options)])
+
+
+def _of_panel(options, models, levels, frame, kept) -> str:
+    """A cross-validation and forecasts of several series together."""
+    name = os.path.basename(options.file)
+    if kept is None:
+        report = _validated(options, models, levels, frame, name)
+    else:
+        forecaster, saved = kept
+        read = partial(_future, options, frame, needed=forecaster.future_covariates) if options.future else None
+        report = forecast_kept(frame, options.load, forecaster, saved, options.horizon, levels, read)
+    if options.output:
+        write_panel(options.output, report)
+    if options.plot:
+        draw_panel(options.plot, report, options.plot_series or 9)
+    if options.save:
+        keep(options.save, report)
+    tested = [panel_scores(report)] if report.windows else []
+    return "\n\n".join([panel_heading(report, name), *tested, panel_forecasts(report), *_written(options)])
+
+
+def _validated(options, models, levels, frame, name) -> PanelReport:
+    """A report on a panel. Ctrl-C prints the windows that are done."""
+    if options.origins:
+        raise InputError("--origins is for the back-test of one series; several series have --cross-validate")
+    horizon = options.horizon or HORIZON
+    check_panel(frame, options.file, horizon, options.cross_validate)
+    windows = WINDOWS if options.cross_validate is None else options.cross_validate
+    given = {one: getattr(options, one) for one in ("season", "seed", "units", "epochs")}
+    given |= {"future": _future(options, frame, horizon) if options.future else {}, "levels": levels or [LEVEL]}
+    report = begun(frame, models, horizon, windows=windows, **given)
+    try:
+        with progress_bar((windows + 1) * len(models), "forecast") as progress:
+            for window in cross_validated(report, progress):
+                report.windows.append(window)
+            return replace(report, columns=forecast_panel(report, progress))
+    except KeyboardInterrupt:
+        if report.windows:
+            print(printable(f"{panel_heading(report, name)}\n\n{panel_scores(report)}", kept="\n"), flush=True)
+        raise
+    except (ValueError, FloatingPointError) as error:
+        raise InputError(f"{options.file}: {error}") from error
+
+
+def _future(options, frame, horizon, needed=None):
+    """What is known of so many steps ahead."""
+    return read_future(options.future, frame, horizon, options.dayfirst, options.decimal, needed)
+
+
+def _written(options) -> list[str]:
+    return [f"wrote {path}" for path in (options.output, options.plot, options.save) if path]
+
+
+def _models(options) -> list[str]:
+    """The models asked for, each once."""
+    if options.model is None:
+        return ["auto"]
+    options.model = _without_file(options, options.model, lambda word: word in TITLES)
+    names = [name for word in options.model for name in word.split(",") if name]
+    if unknown := [name for name in names if name not in TITLES]:
+        raise InputError(f"there is no model {unknown[0]!r}; expected one or several of {', '.join(TITLES)}")
+    if not names:
+        raise InputError(f"--model names none; expected one or several of {', '.join(TITLES)}")
+    return list(dict.fromkeys(names))
+
+
+def _levels(options) -> list[float] | None:
+    """The percentages asked for, in order."""
+    if options.level is None:
+        return None
+    options.level = _without_file(options, options.level, lambda word: parsed(word) is not None)
+    found = []
+    for word in options.level:
+        number = parsed(word)
+        if number is None or not 1 <= number < 100:
+            raise InputError(f"expected --level as percentages from 1 to below 100, such as 80 95; got {word!r}")
+        found.append(number)
+    return sorted(set(found))
+
+
+def _without_file(options, words, is_one) -> list[str]:
+    """The words behind an option that takes several of them, without the file's name, which may have come last."""
+    *first, last = words
+    if options.file is None and first and not is_one(last) and ("." in last or os.path.exists(last)):
+        options.file = last
+        return first
+    return words
+
+
+def _check_together(options, models) -> None:
+    """See that options fit together."""
+
+    def given(*names):
+        return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+
+    if options.file is None:
+        if any(given("column", "time")):
+            raise InputError("--column and --time need a file")
+        if first := given("id", "target", "freq", "decimal", "future", "cross_validate", "plot_series"):
+            raise InputError(f"{first[0]} needs a file")
+        if options.dayfirst is not None:
+            raise InputError(f"--{'day' if options.dayfirst else 'month'}-first needs a file")
+        for name in given("save", "load"):
+            raise InputError(f"{name} needs a file with a series: a model is kept for one")
+    if options.column and (other := given("id", "target")):
+        raise InputError(f"--column takes one series of a file with a column for each, without {other[0]}")
+    if options.load:
+        for name in given("model", "season", "origins", "units", "epochs", "seed", "cross_validate", "save"):
+            raise InputError(f"{name} doesn't go with --load, whose model is fitted already")
+    if options.save and len(models) > 1:
+        raise InputError(f"--save keeps one model; got {', '.join(models)}")
+    if options.future and not options.load and not set(models) & set(WITH_COVARIATES):
+        raise InputError(f"--future needs a model that reads it: --model {', '.join(WITH_COVARIATES)}")
+    if options.epochs and not set(models) & set(TRAINED):
+        raise InputError(f"--epochs needs a model that is trained: --model {_either(TRAINED)}")
+    if options.units and not set(models) & set(WITH_UNITS):
+        raise InputError(f"--units needs a model with a recurrent layer: --model {_either(WITH_UNITS)}")
+
+
+def _either(names) -> str:
+    """Names with "or" before the last one."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
