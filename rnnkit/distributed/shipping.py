@@ -27,13 +27,7 @@ class Segment(list):
 class ShippedLayer:
     """A copy of a layer or a segment as bytes: what becomes of the layer later changes no graph that it is in.
 
-    Attributes
-    ----------
-    name : str
-    token : str
-        The same for layers that pickle to the same bytes: of one configuration, one step and the same weights.
-    vectors : str
-        Those that programs use in the process that made the graph.
+    The token is the same for layers that pickle to the same bytes: of one configuration, one step and the same weights.
     """
 
     def __init__(self, layer: Layer | Segment):

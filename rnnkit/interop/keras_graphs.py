@@ -48,20 +48,11 @@ class Key:
 
 @dataclass
 class Value:
-    """What stands at a place of the graph.
+    """What stands at a place of the graph."""
 
-    Attributes
-    ----------
-    tensor : SymbolicTensor or None
-        None for an operation that nothing needs as an array.
-    mask, keras : expression or None
-        The masks that rnnkit and Keras pass on with it.
-    operation : Operation or None
-    """
-
-    tensor: SymbolicTensor | None = None
-    mask: Any = None
-    keras: Any = None
+    tensor: SymbolicTensor | None = None  # None for an operation that nothing needs as an array
+    mask: Any = None  # the expression of the mask that rnnkit passes on with it
+    keras: Any = None  # and of Keras's
     operation: Operation | None = None
 
 

@@ -29,23 +29,12 @@ from rnnkit.steps.cell import Under
 
 @dataclass(frozen=True)
 class Holder:
-    """A cell or a layer with weights of its own, inside a layer.
+    """A cell or a layer with weights of its own, inside a layer."""
 
-    Attributes
-    ----------
-    prefix : str
-        Before the names of its weights in the layer's.
-    path : str
-        Where Keras's files have it, from the layer on.
-    own : Cell or Layer
-    sees_input : bool
-        Whether it reads what the layer reads, rather than what the holder before it gives.
-    """
-
-    prefix: str
-    path: str
-    own: Any
-    sees_input: bool = True
+    prefix: str  # before the names of its weights in the layer's
+    path: str  # where Keras's files have it, from the layer on
+    own: Any  # a cell or a layer
+    sees_input: bool = True  # whether it reads what the layer reads, rather than what the holder before it gives
 
     def under(self, prefix: str, path: str) -> Holder:
         """The same, seen from further out."""

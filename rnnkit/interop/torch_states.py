@@ -16,20 +16,11 @@ NAMES = ("rnn", "gru", "lstm", "linear", "embedding")
 
 @dataclass
 class Found:
-    """What module the arrays are of.
+    """What module the arrays are of."""
 
-    Attributes
-    ----------
-    kind : {"rnn", "gru", "lstm", "linear", "embedding"}
-    layers : list of list of dict
-        Of a recurrent module, for each layer and direction its arrays, ``weight_ih`` and so on.
-    arrays : dict
-        Of the others, ``weight`` and perhaps ``bias``.
-    """
-
-    kind: str
-    layers: list[list[dict[str, np.ndarray]]] = field(default_factory=list)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    kind: str  # one of `NAMES`
+    layers: list[list[dict[str, np.ndarray]]] = field(default_factory=list)  # by layer and direction, if recurrent
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)  # of the others, weight and perhaps bias
 
 
 def read_state(state: Mapping[str, Any], kind: str | None, prefix: str) -> Found:

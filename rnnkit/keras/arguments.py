@@ -13,18 +13,10 @@ from rnnkit.keras.naming import by_order, parameters
 
 
 class Argument(NamedTuple):
-    """An argument that is ignored.
+    """An argument that is ignored."""
 
-    Attributes
-    ----------
-    harmless : tuple or None
-        The values that change nothing; None for all.
-    why : str
-        Why it changes nothing, or what to do instead of another value.
-    """
-
-    harmless: tuple | None
-    why: str
+    harmless: tuple | None  # the values that change nothing; None for all
+    why: str  # why it changes nothing, or what to do instead of another value
 
 
 IGNORED = {

@@ -20,27 +20,13 @@ from rnnkit.keras.left_out import left_out
 
 @dataclass(frozen=True)
 class Name:
-    """What a name of Keras stands for.
+    """What a name of Keras stands for."""
 
-    Attributes
-    ----------
-    path : str
-        ``module:name``, or a module's public names by ``:`` alone.
-    order : str
-        Keras's order of positional arguments, where rnnkit's is another one.
-    defaults : dict
-        Arguments of rnnkit's, where Keras's default is another one.
-    renamed : dict of str to str
-        What rnnkit calls an argument.
-    instances : str
-        The path of the class whose objects are instances of the name, where it is another one.
-    """
-
-    path: str
-    order: str = ""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    instances: str = ""
+    path: str  # ``module:name``
+    order: str = ""  # Keras's order of positional arguments, where rnnkit's is another one
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # arguments where Keras's default is another one
+    renamed: Mapping[str, str] = field(default_factory=dict)  # what rnnkit calls an argument
+    instances: str = ""  # the path of the class whose objects are instances of the name, where it is another one
 
     def found(self) -> type:
         """What it stands for."""

@@ -19,11 +19,7 @@ def divided(a, b) -> np.ndarray:
 class Counts:
     """Sums of weights of true and false, positive and negative predictions, for each threshold.
 
-    Attributes
-    ----------
-    thresholds : ndarray (n,)
-        In ascending order; a prediction above one is positive.
-    true_positives, false_positives, true_negatives, false_negatives : ndarray (n,), or (n, labels)
+    A prediction above a threshold is positive; thresholds ``(n,)`` ascend. The sums are ``(n,)``, or ``(n, labels)``.
     """
 
     def __init__(self, thresholds, labels: int | None = None):

@@ -13,16 +13,10 @@ _BLOCK = 1 << 22  # numbers at all steps of the sequences that are run at a time
 
 @dataclass(frozen=True)
 class Sequences:
-    """Sequences of any lengths, their steps one behind the other.
+    """Sequences of any lengths, their steps one behind the other."""
 
-    Attributes
-    ----------
-    steps : ndarray (sum of lengths, F)
-    lengths : ndarray (n,) of int
-    """
-
-    steps: np.ndarray
-    lengths: np.ndarray
+    steps: np.ndarray  # (sum of lengths, F)
+    lengths: np.ndarray  # (n,) of int
 
     def __len__(self) -> int:
         return len(self.lengths)

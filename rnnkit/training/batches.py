@@ -24,21 +24,12 @@ _CHUNK_BYTES = 1 << 26  # of inputs, where the size of a batch changes nothing b
 
 @dataclass(slots=True)
 class Batch:
-    """What one step of training takes.
+    """What one step of training takes."""
 
-    Attributes
-    ----------
-    x : list of ndarray (B, …), one per input
-    y : list of ndarray (B, …) or None, one per output; or None
-    weights : list of ndarray (B,) or (B, T), or None, one per output; or None
-    mask : ndarray (B, T) of bool, or None
-        Which steps of x there are, where it came as a list of sequences.
-    """
-
-    x: list
-    y: list | None = None
-    weights: list | None = None
-    mask: np.ndarray | None = None
+    x: list  # arrays (B, …), one per input
+    y: list | None = None  # arrays (B, …) or None, one per output
+    weights: list | None = None  # arrays (B,) or (B, T), or None, one per output
+    mask: np.ndarray | None = None  # bools (B, T): which steps of x there are, where it came as a list of sequences
 
     @property
     def rows(self) -> int:

@@ -20,15 +20,9 @@ from rnnkit.steps.step import Step
 
 @dataclass(eq=False, slots=True)
 class Part:
-    """What a batch adds to a loss.
+    """What a batch adds to a loss: sums in float64, of weight times loss over used entries, and of used entries."""
 
-    Attributes
-    ----------
-    sums : ndarray (2,), float64
-        The sum over used entries of weight times loss; and how many entries are used, which a weight doesn't change.
-    """
-
-    sums: np.ndarray
+    sums: np.ndarray  # (2,)
     cotangent: np.ndarray | None = None
 
     @property
@@ -70,18 +64,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Form:
-    """How a loss falls into rows, for arrays of one shape.
+    """How a loss falls into rows, for arrays of one shape."""
 
-    Attributes
-    ----------
-    steps : int or None
-        How many losses a row has, one for each time step; None where it has a single one.
-    apart : bool
-        Whether each step's loss depends on that step alone, so that steps may be rows.
-    """
-
-    steps: int | None
-    apart: bool
+    steps: int | None  # how many losses a row has, one for each time step; None where it has a single one
+    apart: bool  # whether each step's loss depends on that step alone, so that steps may be rows
 
 
 class LossCell(Cell):

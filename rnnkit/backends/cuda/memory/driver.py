@@ -43,14 +43,7 @@ def call(function, *arguments):
 
 
 class Memory:
-    """Device memory that goes back to the pool with its last user, in the order of the streams that used it.
-
-    Attributes
-    ----------
-    address : int
-    streams : set of int
-        In which it is used, the one that it came in among them.
-    """
+    """Device memory that goes back to the pool with its last user, in the order of the streams that used it."""
 
     def __init__(self, size: int, stream: int):
         self.address = int(call(driver.cuMemAllocFromPoolAsync, size, _pool(), stream)) if size else 0

@@ -39,32 +39,15 @@ _ENTRY_ROWS = 8  # rows of threads there
 
 @dataclass(eq=False)
 class CudaProgram:
-    """Runs a step's kernels over records.
-
-    Attributes
-    ----------
-    plan : rnnkit.compiler.ir.plan.Plan
-    write : callable
-        ``(section, variant) -> Kernel``: a section's text, see `rnnkit.backends.cuda.codegen.kernel_source`.
-    load : callable
-        From a text to a `rnnkit.backends.cuda.runtime.launch.Function`.
-    prepack : callable
-        Weights by name to what depends on them alone, in the order of ``plan.prepacked``.
-    states : pair of lists of Buffer
-        Where each state is before a step, and after it.
-    show : callable
-        Gives graph and plan as text.
-    gradient : callable, or None
-        From a step's own program to its `rnnkit.backends.cuda.runtime.gradient.CudaBackward`.
-    """
+    """Runs a step's kernels over records."""
 
     plan: Plan
-    write: Callable[[int, KernelVariant], Kernel]
-    load: Callable[[str], Function]
-    prepack: Callable[[dict[str, np.ndarray]], list]
+    write: Callable[[int, KernelVariant], Kernel]  # a section's text
+    load: Callable[[str], Function]  # the kernel of a text
+    prepack: Callable[[dict[str, np.ndarray]], list]  # what depends on weights alone, in the order of `plan.prepacked`
     states: States
     dtype: np.dtype
-    show: Callable[[], str]
+    show: Callable[[], str]  # graph and plan as text
     words: str = ""
     how: str = "traced, on a GPU"
     reason: str = "the step was recorded as a graph, from which rnnkit compiles loops over many rows at once"

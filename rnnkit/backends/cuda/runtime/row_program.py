@@ -19,15 +19,9 @@ _BLOCKS = 32  # of a multiprocessor at most
 
 @dataclass(eq=False)
 class CudaRowProgram(CudaProgram):
-    """Runs the kernel of a plan by rows over records.
+    """Runs the kernel of a plan by rows over records."""
 
-    Attributes
-    ----------
-    scratch : int
-        Bytes that the arrays of a step take for each row.
-    """
-
-    scratch: int = 0
+    scratch: int = 0  # bytes that the arrays of a step take for each row
     keeps_start = True
 
     def chosen(self, rows: int) -> tuple[LaunchConfig, KernelVariant]:
