@@ -46,26 +46,13 @@ class Wishes(NamedTuple):
 
 
 def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, before, x, mask, states: int, *more):
-    """A recurrent layer on one chunk.
+    """A recurrent layer on one chunk, x ``(B, T, *features)`` with its mask ``(B, T)`` or None.
 
-    Parameters
-    ----------
-    shipped, wishes, place
-    before : tuple or None
-        What this returned for the chunk before; None at the first one, which starts from given states or from the
-        layer's own.
-    x : ndarray (B, T, *features)
-    mask : ndarray (B, T), or None
-    states : int
-        How many of `more` are the states to start from.
-    *more : ndarray
-        States, then constants.
+    `before` is what this returned for the chunk before; None at the first one, which starts from given states, the
+    first `states` of `more`, or from the layer's own. What else `more` has are constants.
 
-    Returns
-    -------
-    tuple
-        ``(Carry,)``, or ``(Carry, outputs, *trajectory)`` if sequences are wanted. The next chunk takes all of it: a
-        task for the carry alone would cost more than it could save.
+    It returns ``(Carry,)``, or ``(Carry, outputs, *trajectory)`` if sequences are wanted. The next chunk takes all of
+    it: a task for the carry alone would cost more than it could save.
     """
     with _told(shipped, place), share():
         layer = cast(RNN, shipped.layer())
@@ -74,18 +61,10 @@ def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, before, x, ma
 
 
 def several(shipped: ShippedLayer, place: Place, before, x, mask):
-    """The layers of a segment on one chunk.
+    """The layers of a segment on one chunk, with arguments as of `recurrent`.
 
-    Parameters
-    ----------
-    shipped, place, before, x, mask
-        As in `recurrent`.
-
-    Returns
-    -------
-    tuple
-        ``(carries, outputs, mask)``: a Carry of each recurrent layer, the outputs of all steps, and the mask that goes
-        with them. The last two are None if the last layer gives one output of all steps.
+    It returns ``(carries, outputs, mask)``: a Carry of each recurrent layer, the outputs of all steps, and the mask
+    that goes with them. The last two are None if the last layer gives one output of all steps.
     """
     carries, left = iter(() if before is None else before[0]), []
     with _told(shipped, place):

@@ -18,18 +18,11 @@ from rnnkit.forecast.models.echo_state import ESN, Task
 
 
 def fit(network: ESN, y, x=None) -> ESN:
-    """What `ESN.fit` does, for a dask array ``(T,)`` or ``(B, T)``.
+    """What `ESN.fit` does, with its errors, for a dask array ``(T,)`` or ``(B, T)``; a TypeError for all else.
 
     The values are read once for trends and spreads, a second time for the period where there is a season, and a last
     time by the reservoir, whose states go from a chunk of steps to the next. Each chunk gives its normal equations in
     float64. They are added in an order that the numbers of chunks alone decide, and solved in this process.
-
-    Raises
-    ------
-    TypeError
-        For anything but a dask array, or with an `x`.
-    ValueError
-        As `ESN.fit`.
     """
     series = _series(y, x)
     work = network._task(series.shape[1], network.washout is not None)

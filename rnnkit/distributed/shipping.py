@@ -41,10 +41,7 @@ class ShippedLayer:
     def layer(self) -> Any:
         """The layer, the same one for all who ask in a process while one of them is there.
 
-        Raises
-        ------
-        RuntimeError
-            If its results would have other bits here than where the graph was made.
+        A RuntimeError says that its results would have other bits here than where the graph was made.
         """
         if self._layer is None:
             with _lock:

@@ -99,17 +99,9 @@ class Source:
 
 
 class ChunkedRows(Source):
-    """Batches of rows of dask arrays, whose chunks of rows lie side by side.
+    """Batches of rows of dask arrays (inputs, targets and weights), whose chunks of rows lie side by side.
 
-    Parameters
-    ----------
-    tasks : Tasks
-    arrays : list of dask array
-        Inputs, targets and weights.
-    layout : Layout
-    batch_size : int or None
-        None takes as many rows as a certain amount of memory holds.
-    steps : int, optional
+    A `batch_size` of None takes as many rows as a certain amount of memory holds.
     """
 
     def __init__(self, tasks, arrays: list, layout: Layout, batch_size: int | None, steps: int | None):
@@ -244,13 +236,7 @@ class DelayedBatches(Source):
 
 
 def source(model, x, y, sample_weight, batch_size, steps) -> Source:
-    """The batches of a fit or an evaluation on dask arrays, or on a list of delayed batches.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For what doesn't fit together.
-    """
+    """The batches of a fit or an evaluation on dask arrays or a list of delayed batches; refused if they don't fit."""
     inputs, outputs = Names(model._input_names(), "x"), model._targets()
     if are_delayed(x):
         if y is not None or sample_weight is not None:

@@ -59,10 +59,7 @@ class Value:
 def read_graph(reader: Reader, config: Mapping[str, Any], source: Source) -> Model:
     """The model of a functional model's configuration, with the weights of a source.
 
-    Raises
-    ------
-    ValueError
-        For a layer, an operation or a mask that rnnkit hasn't, or a graph that can't be followed.
+    A ValueError refuses a layer, an operation or a mask that rnnkit hasn't, and a graph that can't be followed.
     """
     described = [mapping(one, "a layer") for one in config.get("layers", ())]
     are_layers = [one for one in described if not _is_operation(one)]
@@ -83,13 +80,7 @@ def read_graph(reader: Reader, config: Mapping[str, Any], source: Source) -> Mod
 
 
 def read_input(described) -> SymbolicTensor:
-    """The `Input` of an InputLayer's description.
-
-    Raises
-    ------
-    ValueError
-        For options that rnnkit hasn't.
-    """
+    """The `Input` of an InputLayer's description; a ValueError for options that rnnkit hasn't."""
     config = mapping(described.get("config"), "an InputLayer")
     for option in ("sparse", "ragged", "optional"):
         if config.get(option):

@@ -152,13 +152,7 @@ def known() -> list[str]:
 
 
 def arguments(kind: Kind, config: Mapping[str, Any], what: str, custom: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of rnnkit's class for a configuration of Keras.
-
-    Raises
-    ------
-    ValueError
-        For an option that rnnkit hasn't, by its name.
-    """
+    """The arguments of rnnkit's class for a configuration of Keras; a ValueError names an option that rnnkit hasn't."""
     fixed = {"activity_regularizer": (None,), "autocast": (True,), **kind.fixed}
     found = {}
     for name, value in config.items():

@@ -51,26 +51,14 @@ _CONSTRAINTS = {
 
 
 def text(value, what: str) -> str:
-    """A value that has to be a string.
-
-    Raises
-    ------
-    ValueError
-        For another one.
-    """
+    """A value that has to be a string."""
     if not isinstance(value, str):
         raise ValueError(f"expected {what} to be text, got {value!r}")
     return value
 
 
 def mapping(value, what: str) -> Mapping[str, Any]:
-    """A value that has to be a configuration, a dict by name.
-
-    Raises
-    ------
-    ValueError
-        For another one.
-    """
+    """A value that has to be a configuration, a dict by name."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"expected {what} to be a configuration by name, got {value!r}")
     return value
@@ -84,19 +72,7 @@ def handed_in(names, custom: Mapping[str, Any]):
 def activation(value, what: str, custom: Mapping[str, Any]):
     """An activation's name in rnnkit, or the function that the caller handed in for it.
 
-    Parameters
-    ----------
-    value : str, dict or None
-        As Keras's configurations have it.
-    what : str
-        Of which layer, in errors.
-    custom : dict
-        The caller's objects by name.
-
-    Raises
-    ------
-    ValueError
-        For a function that rnnkit hasn't and that wasn't handed in.
+    A ValueError says of which layer, `what`, the function is that rnnkit hasn't and that wasn't handed in.
     """
     if value is None:
         return None
@@ -156,13 +132,7 @@ def constraint(value, what: str, custom: Mapping[str, Any]):
 
 
 def precision(value, what: str) -> str | None:
-    """A precision's name from Keras's dtype, which is a name or a policy.
-
-    Raises
-    ------
-    ValueError
-        For another one than float32 and float64.
-    """
+    """A precision's name, float32 or float64, from Keras's dtype, which is a name or a policy."""
     name = mapping(value.get("config"), f"{what}'s dtype").get("name") if isinstance(value, Mapping) else value
     if name not in (None, "float32", "float64"):
         raise ValueError(f"expected {what} of dtype float32 or float64, which rnnkit computes in; got {name!r}")

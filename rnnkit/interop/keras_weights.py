@@ -140,12 +140,8 @@ def shapes(own, features: int) -> list[tuple[int, ...]] | None:
 def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str, built_for=None) -> None:
     """Build a layer for arrays in Keras's order, and put them into it; without any, it stays as it is.
 
-    `built_for` is the input shape that Keras's layer was built for, where that is known.
-
-    Raises
-    ------
-    ValueError
-        For another number of arrays, or of other shapes, than the layer has; nothing is created then.
+    `built_for` is the input shape that Keras's layer was built for, where that is known. A ValueError refuses another
+    number of arrays, or other shapes, than the layer has; nothing is created then.
     """
     if not arrays:
         return

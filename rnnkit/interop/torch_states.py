@@ -26,10 +26,7 @@ class Found:
 def read_state(state: Mapping[str, Any], kind: str | None, prefix: str) -> Found:
     """Find out which module a state dict, or the part of it under a prefix, is of.
 
-    Raises
-    ------
-    ValueError
-        For keys or shapes of no such module, or of another than `kind`.
+    A ValueError refuses keys or shapes of no such module, or of another than `kind`.
     """
     if kind is not None and kind not in NAMES:
         raise ValueError(f"expected kind to be one of {', '.join(NAMES)}, got {kind!r}")
@@ -50,13 +47,7 @@ def read_state(state: Mapping[str, Any], kind: str | None, prefix: str) -> Found
 
 
 def as_array(value, name: str) -> np.ndarray:
-    """A tensor or an array as an array of float32 or float64.
-
-    Raises
-    ------
-    ValueError
-        For another dtype.
-    """
+    """A tensor or an array as an array; a ValueError for a dtype other than float32 and float64."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         if str(value.dtype) not in ("torch.float32", "torch.float64"):

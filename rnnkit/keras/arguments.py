@@ -48,13 +48,7 @@ TAKEN = {
 
 
 def dropped(kind: str, keywords: dict, own) -> dict:
-    """Keywords without those that are ignored.
-
-    Raises
-    ------
-    ValueError
-        For a value that would change something, with what to do instead.
-    """
+    """Keywords without those that are ignored; a ValueError for a value that would change something."""
     left = {}
     for name, value in keywords.items():
         if name not in IGNORED or name in own:
@@ -69,11 +63,7 @@ def dropped(kind: str, keywords: dict, own) -> dict:
 def layer_arguments(name, kind: type, arguments: tuple, keywords: dict):
     """rnnkit's keywords for a layer or a cell, and what is done to it once it is made.
 
-    Parameters
-    ----------
-    name : Name
-    kind : type
-        rnnkit's class, or one derived from it.
+    The class is rnnkit's, or one derived from it.
     """
     own = parameters(name.found())
     keywords = dropped(kind.__name__, by_order(name.order, name.found(), arguments, keywords), own)

@@ -132,13 +132,7 @@ class LeftOut:
 
 
 def left_out(module: str, name: str) -> LeftOut:
-    """What stands for a name that is left out on purpose.
-
-    Raises
-    ------
-    AttributeError
-        For one that isn't Keras's, or that is.
-    """
+    """What stands for a name that is left out on purpose; an AttributeError for one that isn't Keras's."""
     for names, why in WHY.get(module, {}).items():
         if name in names.split():
             return LeftOut(f"{module}.{name}" if module else name, why)

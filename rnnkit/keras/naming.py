@@ -70,19 +70,11 @@ class Named(type):
 
 
 def named(name: str, module: str, plain: type, translated: Translation, instances: type | None = None) -> type:
-    """The class that a name of Keras is.
+    """The class that a name of Keras is, shown as of a module.
 
-    Parameters
-    ----------
-    name, module : str
-        How it is shown.
-    plain : type
-        The class of rnnkit that it stands for.
-    translated : callable
-        ``translated(class, arguments, keywords)`` gives rnnkit's arguments and keywords, and a function that does to
-        the object what no argument does.
-    instances : type, optional
-        The class whose objects are its instances, where it is not `plain`.
+    ``translated(class, arguments, keywords)`` gives the arguments and keywords of `plain`, rnnkit's class, and a
+    function that does to the object what no argument does. Objects of `instances` are its instances, where that isn't
+    `plain`.
     """
 
     def init(self, *arguments, **keywords):
@@ -109,13 +101,7 @@ def _meta(plain: type) -> type:
 
 
 def by_order(order: str, kind: Any, arguments: tuple, keywords: dict) -> dict:
-    """Arguments as keywords, in the order that Keras has them in.
-
-    Raises
-    ------
-    TypeError
-        For too many, or one that is given twice.
-    """
+    """Arguments as keywords, in Keras's order; a TypeError for too many, or one that is given twice."""
     names = order.split() or [p.name for p in parameters(kind).values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     # Keras has a place for what rnnkit refuses.
     if not order and "kernel_constraint" in names and not kind.__name__.endswith("Cell"):
@@ -140,17 +126,7 @@ def parameters(kind: type) -> Mapping[str, inspect.Parameter]:
 
 
 def namespace(module: str, make: Callable[[str], Any], names) -> tuple[Callable, Callable]:
-    """``__getattr__`` and ``__dir__`` of a module whose names are made when somebody asks for them.
-
-    Parameters
-    ----------
-    module : str
-        Below ``rnnkit.keras``.
-    make : callable
-        From a name to what it stands for.
-    names : iterable of str
-        Those that it knows.
-    """
+    """``__getattr__`` and ``__dir__`` of a module of ``rnnkit.keras`` whose names are made when they are asked for."""
     known = frozenset(names)
     space = vars(importlib.import_module(f"rnnkit.keras.{module}"))
 
@@ -170,18 +146,7 @@ def unchanged(kind, arguments, keywords):
 def same_classes(
     module: str, plain: types.ModuleType, base: str, aliases: Mapping[str, str]
 ) -> tuple[Callable, Callable]:
-    """As `namespace`, of a module of names for the classes of one of rnnkit's, with the same arguments.
-
-    Parameters
-    ----------
-    module : str
-        Below ``rnnkit.keras``.
-    plain : module
-    base : str
-        The class that they derive from.
-    aliases : mapping of str to str
-        Other names of the classes.
-    """
+    """As `namespace`, of names for the classes of one of rnnkit's modules, with the same arguments."""
 
     def make(name):
         name = aliases.get(name, name)

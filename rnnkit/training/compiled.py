@@ -48,13 +48,7 @@ class Compiled:
         return found
 
     def get_config(self) -> dict:
-        """The arguments of `compile` that make the same, as JSON values.
-
-        Raises
-        ------
-        ValueError
-            For a loss, a metric or a schedule that has no name.
-        """
+        """The arguments of `compile` that make the same, as JSON values; a ValueError for one that has no name."""
         told: dict[bool, list[list]] = {counts: [[] for _ in self.outputs] for counts in (False, True)}
         for _, k, metric, counts in self.metrics:
             told[counts][k].append(metrics.config_of(metric))

@@ -36,13 +36,7 @@ class Part:
         return float(self.sums[1])
 
     def pull(self, scale=1.0) -> np.ndarray:
-        """The cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used.
-
-        Raises
-        ------
-        ValueError
-            If the gradient wasn't asked for.
-        """
+        """The cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used."""
         return self._scaled(lambda: scale)
 
     def pull_mean(self, weight: float) -> np.ndarray:

@@ -106,13 +106,7 @@ class Repeats:
         return Repeats, ()  # recordings are memory of this process
 
     def train(self, stepper: Stepper, batch: Batch, tally: Tally) -> bool:
-        """Change the weights by a batch; False, with nothing changed, if that is to be done the ordinary way.
-
-        Raises
-        ------
-        Exception
-            As the ordinary way does.
-        """
+        """Change the weights by a batch; False, with nothing changed, if that is to be done the ordinary way."""
         key = _key(stepper, batch)
         kind = None if key is None else self._kinds.get(key)
         if key is not None and kind is None and len(self._kinds) < _MOST and self._bytes() < LARGEST:

@@ -28,12 +28,7 @@ from rnnkit.compiler.planning.rows import is_narrow, plan_rows
 class KernelWriter:
     """Writes a section's kernel in a variant, when a call wants it.
 
-    Attributes
-    ----------
-    states : pair of lists of Buffer
-        Where each state is before a step and after it, for all kernels.
-    listener : callable, optional
-        Called with section, variant and text of each kernel.
+    A listener is called with section, variant and text of each kernel.
     """
 
     def __init__(self, plan: Plan, name: str, dtype: np.dtype):
@@ -73,13 +68,7 @@ def compile_kernels(
 
 
 class RowKernel:
-    """Writes the one kernel of a plan by rows.
-
-    Attributes
-    ----------
-    listener : callable, optional
-        As that of a `KernelWriter`.
-    """
+    """Writes the one kernel of a plan by rows; a listener is as that of a `KernelWriter`."""
 
     def __init__(self, plan: RowPlan, name: str, dtype: np.dtype):
         self.writer = RowKernelWriter(plan, name, dtype)

@@ -96,13 +96,7 @@ class JitExecutor:
 
     @tracebacks.door
     def differentiate(self) -> GradientExecutor:
-        """There is none: nothing knows the derivative of what numba compiles.
-
-        Raises
-        ------
-        ValueError
-            With what to write for a gradient.
-        """
+        """A ValueError with what to write for a gradient: nothing knows the derivative of what numba compiles."""
         raise ValueError(self._no_gradient)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:

@@ -170,14 +170,9 @@ class CudaProgram:
     # A call
 
     def run(self, record: Record, held: DeviceArray | None = None) -> Result:
-        """The results of one call, on the GPU if x is, else on the host.
+        """The results of one call, on the GPU if x is, else on the host; `StepFailed` if a row fails at a step.
 
         Masked steps at the start show what is `held`, or zeros.
-
-        Raises
-        ------
-        StepFailed
-            If a row fails at a step, see `rnnkit.backends.shared.failures`.
         """
         if not self.plan.messages:
             return Call(self, record).result(held)

@@ -42,13 +42,7 @@ class CudaRowProgram(CudaProgram):
         return config.blocks(rows if several >= rows else max(whole, several // whole * whole))
 
     def run(self, record: Record, held: DeviceArray | None = None) -> Result:
-        """The results of one call, on the GPU if x is, else on the host.
-
-        Raises
-        ------
-        StepFailed
-            If a row fails at a step, see `rnnkit.backends.shared.failures`.
-        """
+        """The results of one call, on the GPU if x is, else on the host; `StepFailed` if a row fails at a step."""
         return _RowCall(self, record).result(held)
 
     def sequence(self, rows: int, steps: int, size: int, stream) -> DeviceArray:
