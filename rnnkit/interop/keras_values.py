@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rnnkit import constraints, regularizers
 from rnnkit.activations import ACTIVATIONS
+from rnnkit.constraints import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 from rnnkit.initializers import (
     INITIALIZERS,
     Constant,
@@ -17,9 +18,10 @@ from rnnkit.initializers import (
     Uniform,
     VarianceScaling,
 )
+from rnnkit.regularizers import L1, L1L2, L2
 
 # Keras's initializers without settings of their own, and those with some: their class, and the settings' names.
-_NAMED = {
+NAMED = {
     "Zeros": "zeros",
     "Ones": "ones",
     "GlorotUniform": "glorot_uniform",
@@ -29,7 +31,7 @@ _NAMED = {
     "LecunUniform": "lecun_uniform",
     "LecunNormal": "lecun_normal",
 }
-_SET: dict[str, tuple[type, tuple[str, ...]]] = {
+SET: dict[str, tuple[type, tuple[str, ...]]] = {
     "Constant": (Constant, ("value",)),
     "RandomUniform": (Uniform, ("minval", "maxval")),
     "RandomNormal": (Normal, ("mean", "stddev")),
@@ -41,12 +43,14 @@ _SET: dict[str, tuple[type, tuple[str, ...]]] = {
     "IdentityInitializer": (Identity, ("gain",)),
 }
 _WITHOUT_EFFECT = ("seed",)  # other numbers are drawn here whatever the seed
-_REGULARIZERS = {"L1": ("l1",), "L2": ("l2",), "L1L2": ("l1", "l2")}
+# What makes an object of a class of Keras's, and the settings that it takes.
+_INITIALIZERS = {name: (lambda alias=alias: alias, ()) for name, alias in NAMED.items()} | SET
+_REGULARIZERS = {"L1": (L1, ("l1",)), "L2": (L2, ("l2",)), "L1L2": (L1L2, ("l1", "l2"))}
 _CONSTRAINTS = {
-    "MaxNorm": ("max_value", "axis"),
-    "MinMaxNorm": ("min_value", "max_value", "rate", "axis"),
-    "UnitNorm": ("axis",),
-    "NonNeg": (),
+    "MaxNorm": (MaxNorm, ("max_value", "axis")),
+    "MinMaxNorm": (MinMaxNorm, ("min_value", "max_value", "rate", "axis")),
+    "UnitNorm": (UnitNorm, ("axis",)),
+    "NonNeg": (NonNeg, ()),
 }
 
 
@@ -93,42 +97,25 @@ def activation(value, what: str, custom: Mapping[str, Any]):
 def initializer(value, what: str, custom: Mapping[str, Any]):
     """An initializer in rnnkit; its seed has no counterpart."""
 
-    def find(name, config):
-        if name in _NAMED:
-            _only(config, (), what)
-            return _NAMED[name]
-        if name in _SET:
-            kind, takes = _SET[name]
-            return kind(**_only(config, takes, what))
-        return None
-
     if isinstance(value, str) and value in INITIALIZERS:
         return value
-    return _described(value, find, what, "an initializer", custom)
+    return _described(value, _INITIALIZERS, what, "an initializer", custom)
 
 
 def regularizer(value, what: str, custom: Mapping[str, Any]):
     """A regularizer in rnnkit, None for none."""
 
-    def find(name, config):
-        takes = _REGULARIZERS.get(name)
-        return None if takes is None else getattr(regularizers, name)(**_only(config, takes, what))
-
     if value is None or (isinstance(value, str) and value in regularizers.REGULARIZERS):
         return value
-    return _described(value, find, what, "a regularizer", custom)
+    return _described(value, _REGULARIZERS, what, "a regularizer", custom)
 
 
 def constraint(value, what: str, custom: Mapping[str, Any]):
     """A constraint in rnnkit, None for none."""
 
-    def find(name, config):
-        takes = _CONSTRAINTS.get(name)
-        return None if takes is None else getattr(constraints, name)(**_only(config, takes, what))
-
     if value is None or (isinstance(value, str) and value in constraints.CONSTRAINTS):
         return value
-    return _described(value, find, what, "a constraint", custom)
+    return _described(value, _CONSTRAINTS, what, "a constraint", custom)
 
 
 def precision(value, what: str) -> str | None:
@@ -139,7 +126,7 @@ def precision(value, what: str) -> str | None:
     return name
 
 
-def _described(value, find: Callable[[Any, Any], Any], what, kind, custom):
+def _described(value, known: Mapping[Any, tuple], what, kind, custom):
     """What a description ``{"class_name", "config"}`` stands for."""
     if isinstance(value, str):
         value = {"class_name": value, "config": {}}
@@ -148,12 +135,12 @@ def _described(value, find: Callable[[Any, Any], Any], what, kind, custom):
     own = handed_in((found.get("registered_name"), config if name == "function" else name), custom)
     if own is not None:
         return own(**mapping(config, what)) if isinstance(own, type) else own
-    made = find(name, config)
-    if made is None:
+    if name not in known:
         raise ValueError(
             f"expected {what} to be {kind} that rnnkit has; got {name!r}: hand one in by name as custom_objects={{…}}"
         )
-    return made
+    make, takes = known[name]
+    return make(**_only(config, takes, what))
 
 
 def _only(config, takes, what) -> dict[str, Any]:

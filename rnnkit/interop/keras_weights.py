@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.cells.conv_lstm import ConvLSTMCell
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
+from rnnkit.free_names import snake_case
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
@@ -102,8 +103,7 @@ def file_names(kinds: Iterable[str]) -> list[str]:
     seen: dict[str, int] = {}
     names = []
     for kind in kinds:
-        name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
-        name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+        name = snake_case(re.sub(r"\W+", "", kind))
         count = seen[name] = seen.get(name, -1) + 1
         names.append(f"{name}_{count}" if count else name)
     return names

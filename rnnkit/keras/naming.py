@@ -138,18 +138,24 @@ def namespace(module: str, make: Callable[[str], Any], names) -> tuple[Callable,
     return get, lambda: sorted({*known, *(one for one in space if not one.startswith("_"))})
 
 
+def gathered(module: str, places: Mapping[str, str]) -> tuple[Callable, Callable]:
+    """As `namespace`, of names that other modules have: by the module, in one text."""
+    paths = {name: f"{place}:{name}" for place, names in places.items() for name in names.split()}
+    return namespace(module, lambda name: _at(paths[name]), paths)
+
+
 def unchanged(kind, arguments, keywords):
     """A translation of arguments that are the same on both sides."""
     return arguments, keywords, lambda made: None
 
 
 def same_classes(
-    module: str, plain: types.ModuleType, base: str, aliases: Mapping[str, str]
+    module: str, plain: types.ModuleType, base: str, aliases: Mapping[str, type]
 ) -> tuple[Callable, Callable]:
     """As `namespace`, of names for the classes of one of rnnkit's modules, with the same arguments."""
 
     def make(name):
-        name = aliases.get(name, name)
+        name = aliases[name].__name__ if name in aliases else name
         return named(name, f"rnnkit.keras.{module}", getattr(plain, name), unchanged)
 
     return namespace(module, make, [base, *plain.CLASSES, *aliases])
