@@ -9,12 +9,12 @@ import types as python_types
 import numba
 import numpy as np
 from numba.core import types
-from numba.extending import overload
 
 from rnnkit import tracebacks
 from rnnkit.backends.jit.errors import CannotCompile, cannot_compile
 from rnnkit.backends.jit.fingerprint import content
 from rnnkit.backends.jit.numba_compiling import compiling
+from rnnkit.backends.jit.overloads import in_steps
 from rnnkit.backends.jit.step import OPTIONS, Jit, Live, arrays_in, names_type, plain, quietly, read_only
 from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
@@ -349,13 +349,9 @@ def _agree(found, expected, tolerance):
     return True
 
 
+@in_steps(prefer_literal=True, jit_options={})
 def entry(states, index):
     """A state out of what a step returns: a list, a tuple or the array itself."""
-    raise NotImplementedError("only inside a jitted step")
-
-
-@overload(entry, prefer_literal=True)
-def _entry(states, index):
     if isinstance(states, types.Array):
         return lambda states, index: states
     at = index.literal_value

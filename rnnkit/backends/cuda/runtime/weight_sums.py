@@ -177,6 +177,3 @@ def slice_of(entries: int, tiles: int) -> int:
 def texts_tile(threads: int) -> int:
     """Columns of a tile."""
     return threads * (2 if simulated() else THREAD)
-
-
-__all__ = ["CudaSums", "DeviceArray"]
