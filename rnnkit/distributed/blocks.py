@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -13,6 +12,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import MERGES
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.symbolic import leaves
+from rnnkit.training.pieces import told_where
 
 
 class Place(NamedTuple):
@@ -170,18 +170,6 @@ def _arguments(several, count, arrays):
     return inputs, None if all(one is None for one in masks) else masks
 
 
-# Errors that are made of one text, which is told where it was.
-_PLAIN_ERRORS = {ValueError, TypeError, IndexError, ArithmeticError, FloatingPointError, MemoryError, RuntimeError}
-
-
-@contextlib.contextmanager
 def _told(layer: Layer | ShippedLayer, place: Place):
     """Say in errors which layer it was, and where."""
-    try:
-        yield
-    except Exception as error:
-        where = f"layer {layer.name!r}, {place}"
-        if type(error) in _PLAIN_ERRORS:
-            raise type(error)(f"{where}: {error}") from error
-        error.add_note(f"in {where}")
-        raise
+    return told_where(f"layer {layer.name!r}, {place}")

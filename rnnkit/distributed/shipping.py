@@ -86,10 +86,5 @@ def _depends_on_vectors(layer: Layer | Segment) -> bool:
     return wait or "jitted" in layer._how_compiled() or "reduce_add" in text or "reduce_multiply" in text
 
 
-def _after_fork():
-    global _lock
-    _lock = threading.Lock()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]

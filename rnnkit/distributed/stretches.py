@@ -164,16 +164,6 @@ def run(steps: Steps, shipped: ShippedLayer, reading: Reading, scale: Scale, sha
     return Carried(states, *here), sums
 
 
-def first(pair: tuple):
-    """The first of two results."""
-    return pair[0]
-
-
-def second(pair: tuple):
-    """The second of two results."""
-    return pair[1]
-
-
 def added_arrays(*arrays: np.ndarray) -> np.ndarray:
     """Arrays added in their order."""
     return sum(arrays[1:], arrays[0])

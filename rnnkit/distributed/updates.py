@@ -193,10 +193,5 @@ def tested(shipped: ShippedStepper, weights: Weights, form, *found) -> tuple[np.
         return stepper.tested(piece)
 
 
-def _after_fork():
-    global _lock
-    _lock = threading.Lock()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]

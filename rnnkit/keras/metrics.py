@@ -122,9 +122,7 @@ def get(identifier) -> Any:
     return plain.get(identifier)
 
 
-def serialize(metric):
-    """A metric as JSON values."""
-    return plain.config_of(metric)
+serialize = plain.config_of
 
 
 def deserialize(config, custom_objects=None):

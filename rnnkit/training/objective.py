@@ -91,13 +91,10 @@ class LossCell(Cell):
 class Objective:
     """A loss over batches: the sum over what is used, how much that is, and the way back.
 
-    Parameters
-    ----------
-    loss : str, callable, or dict
-        As `rnnkit.losses.get` takes it. A function of one's own is read as a step is: it sees ``(y_true, y_pred)`` with
-        the batch axis first, both of y_pred's rank, and returns a loss for each row ``(B,)``, for each step ``(B, T)``,
-        or more, of which the mean is taken over what follows. Where that gives the same, steps are handed to it as
-        rows ``(B T, …)``.
+    The loss is as `rnnkit.losses.get` takes it. A function of one's own is read as a step is: it sees
+    ``(y_true, y_pred)`` with the batch axis first, both of y_pred's rank, and returns a loss for each row ``(B,)``, for
+    each step ``(B, T)``, or more, of which the mean is taken over what follows. Where that gives the same, steps are
+    handed to it as rows ``(B T, …)``.
 
     Examples
     --------
@@ -117,27 +114,15 @@ class Objective:
         return Objective, (self.loss,)
 
     def __call__(self, y_true, y_pred, mask=None, sample_weight=None, gradient=True) -> Part:
-        """The loss of a batch.
+        """The loss of a batch, for y_pred ``(B, …, O)``; with `gradient`, `Part.pull` can be asked for.
 
-        Parameters
-        ----------
-        y_true : array_like
-            Of y_pred's shape, or as the loss says; an axis of 1 at the end may be there or not. Classes by number: an
-            array of y_pred's shape without its last axis.
-        y_pred : ndarray (B, …, O)
-        mask : array_like of bool (B, T), optional
-            Steps that count; where y_pred has no such axis of time, it says nothing. What stands under a mask reaches
-            nothing, not even NaN.
-        sample_weight : array_like (B,), (B, T) or (B, T, 1), optional
-            Multiplies the losses; not negative.
-        gradient : bool
-            Whether `Part.pull` will be asked for.
+        y_true is of y_pred's shape, or as the loss says; an axis of 1 at the end may be there or not. Classes by number
+        are an array of y_pred's shape without its last axis. The mask ``(B, T)`` says which steps count; where y_pred
+        has no such axis of time, it says nothing. What stands under a mask reaches nothing, not even NaN. Weights of
+        samples, ``(B,)``, ``(B, T)`` or ``(B, T, 1)``, multiply the losses.
 
-        Raises
-        ------
-        ValueError
-            For shapes that don't belong together, a negative weight, a class that doesn't exist, or a loss that can't
-            be read or mixes rows.
+        A ValueError refuses shapes that don't belong together, a negative weight, a class that doesn't exist, and a
+        loss that can't be read or mixes rows.
         """
         shape, ids = np.shape(y_pred), losses.takes_ids(self.loss)
         y_true, y_pred = entries.aligned(y_true, y_pred, ids)

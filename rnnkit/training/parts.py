@@ -63,7 +63,7 @@ class PartedStepper(Stepper):
         Layers' draws follow from the numbers of the update and of the part in it.
         """
         begun = time.perf_counter()
-        with told_where(piece), self._drawing(update, number):
+        with told_where(piece.where), self._drawing(update, number):
             before = self.model._arrays()
             try:
                 found = self._with_losses(piece.batch)
@@ -90,7 +90,7 @@ class PartedStepper(Stepper):
 
     def tested(self, piece: Piece) -> tuple[np.ndarray, list[Told]]:
         """The sums of a batch's losses outside training, and what metrics are told."""
-        with told_where(piece):
+        with told_where(piece.where):
             batch, outputs, masks, parts = self._test(piece.batch)
         return _sums(parts), self._to_tell(batch, outputs, masks)
 

@@ -139,12 +139,12 @@ def together(told: Sequence[Told], outputs: int) -> Told:
 
 
 @contextlib.contextmanager
-def told_where(piece: Piece) -> Iterator[None]:
-    """Say in errors which rows it was."""
+def told_where(where: str) -> Iterator[None]:
+    """Say in errors where it was."""
     try:
         yield
     except Exception as error:
         if type(error) in _PLAIN_ERRORS:
-            raise type(error)(f"{piece.where}: {error}") from error
-        error.add_note(f"in {piece.where}")
+            raise type(error)(f"{where}: {error}") from error
+        error.add_note(f"in {where}")
         raise

@@ -41,28 +41,13 @@ class JitExecutor:
 
     Arithmetic inside the step is float64; states and outputs are stored in the layer's dtype after every step.
 
-    Parameters
-    ----------
-    step : Step
-    dtype : float32 or float64
-    weights : dict of str to ndarray
-        Only for checking the compiled step against the step itself; calls bring theirs in the record.
-    constant_shapes : sequence of tuple of int
-        Shapes of the constants without the batch axis.
-    training : bool
-    by_row : bool
-        The step decides in Python by its arrays' values: it means one row, and isn't held against two.
-    untraced : str
-        Why the tracer can't read the step.
-    no_gradient : str
-        Why the step has no gradient, and what to write.
+    The weights only check the compiled step against the step itself; calls bring theirs in the record. The shapes of
+    constants have no batch axis. A step that decides in Python by its arrays' values, `by_row`, means one row, and
+    isn't held against two. `untraced` says why the tracer can't read the step, `no_gradient` why it has no gradient,
+    and what to write.
 
-    Raises
-    ------
-    CannotCompile
-        If numba can't compile the step; the message names file, line and construct.
-    ValueError
-        If the step mixes rows, or the compiled step differs from the step itself.
+    `CannotCompile` names file, line and construct of what numba can't compile. A ValueError says that the step mixes
+    rows, or that the compiled step differs from the step itself.
     """
 
     how = "jitted"
