@@ -227,11 +227,5 @@ def get(identifier: Any) -> Callable[[np.ndarray], np.ndarray] | None:
 
 
 def config_of(constraint) -> dict[str, Any] | str | None:
-    """What `get` makes the same constraint of, as JSON values.
-
-    Raises
-    ------
-    ValueError
-        For a function that is neither registered nor can be imported by name.
-    """
+    """What `get` makes the same constraint of, as JSON values; a ValueError for a function that has no name."""
     return named_config(constraint, CLASSES)

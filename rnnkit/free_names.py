@@ -1,7 +1,8 @@
-"""Names that nothing else has."""
+"""Names that nothing else has, and those that Keras makes of classes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -24,3 +25,13 @@ class FreeNames:
             self._next[name] += 1
         self._next[free] = 1
         return free
+
+
+def snake_case(class_name: str) -> str:
+    """A class's name in lower case, as Keras has it in the names of objects.
+
+    >>> snake_case("SimpleRNN"), snake_case("GlobalAveragePooling1D")
+    ('simple_rnn', 'global_average_pooling1d')
+    """
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", class_name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -366,13 +366,7 @@ def initializer_config(identifier) -> str | dict:
 
 
 def drawn(function: Callable, shape, rng, dtype):
-    """What an initializer gives, in rnnkit's signature, ``(shape, rng)``, or in Keras's, ``(shape, dtype)``.
-
-    Raises
-    ------
-    TypeError
-        For a function of another signature.
-    """
+    """What an initializer gives, in rnnkit's signature ``(shape, rng)`` or Keras's ``(shape, dtype)``."""
     allocation.keep("a weight", shape, dtype)
     if isinstance(function, _Settings):
         return function(shape, rng)
@@ -393,13 +387,7 @@ def drawn(function: Callable, shape, rng, dtype):
 
 
 def draw(identifier, shape, rng, dtype) -> np.ndarray:
-    """A new array of `shape` and `dtype` from an initializer.
-
-    Raises
-    ------
-    ValueError
-        If a callable returns another shape.
-    """
+    """A new array of `shape` and `dtype` from an initializer, which may give no other shape."""
     array = real(drawn(initializer(identifier), tuple(shape), rng, dtype), "the initializer's array")
     if array.shape != tuple(shape):
         raise ValueError(f"expected an initializer's array of shape {tuple(shape)}; got {array.shape}")

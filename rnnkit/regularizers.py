@@ -7,7 +7,7 @@ by name (``"l2"``).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -78,6 +78,7 @@ class L1L2(Regularizer):
     16.0
     """
 
+    _fixed: ClassVar[str] = ""  # a setting that is 0
     l1: float = 0.0
     l2: float = 0.0
 
@@ -101,7 +102,11 @@ class L1L2(Regularizer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != self._fixed}
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in L1L2.get_config(self).items())
+        return f"{type(self).__qualname__}({shown})"
 
 
 class L1(L1L2):
@@ -120,16 +125,10 @@ class L1(L1L2):
     """
 
     __slots__ = ()
+    _fixed = "l2"
 
     def __init__(self, l1: Any = 0.01):
         super().__init__(l1=l1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's argument."""
-        return {"l1": self.l1}
-
-    def __repr__(self) -> str:
-        return f"L1(l1={self.l1!r})"
 
 
 class L2(L1L2):
@@ -148,16 +147,10 @@ class L2(L1L2):
     """
 
     __slots__ = ()
+    _fixed = "l1"
 
     def __init__(self, l2: Any = 0.01):
         super().__init__(l2=l2)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's argument."""
-        return {"l2": self.l2}
-
-    def __repr__(self) -> str:
-        return f"L2(l2={self.l2!r})"
 
 
 REGULARIZERS = {"l1": L1, "l2": L2, "l1_l2": L1L2}

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rnnkit.callbacks.monitoring import Monitor, count
+from rnnkit.arguments import whole
+from rnnkit.callbacks.monitoring import Monitor
 from rnnkit.console import say
 from rnnkit.hints import Logs
 
@@ -30,8 +31,6 @@ class ModelCheckpoint(Monitor):
     save_weights_only : bool
         True writes with `save_weights`; False with `save`, with the optimizer and the states, so that the fit of what
         `rnnkit.load_model` gives can go on with ``initial_epoch``.
-    mode : {"auto", "min", "max"}
-        Whether less or more is better, see `EarlyStopping`.
     save_freq : "epoch" or int
         A number counts batches, over the ends of epochs too.
 
@@ -63,7 +62,7 @@ class ModelCheckpoint(Monitor):
         self.verbose = verbose
         self.save_best_only: bool = bool(save_best_only)
         self.save_weights_only: bool = bool(save_weights_only)
-        self.save_freq = save_freq if save_freq == "epoch" else count(save_freq, "save_freq, if not 'epoch',", 1)
+        self.save_freq = save_freq if save_freq == "epoch" else whole(save_freq, "save_freq, if not 'epoch',", 1)
         self._epoch = self._batches = 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:

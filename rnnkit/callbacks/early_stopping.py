@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnkit.arguments import real_number
-from rnnkit.callbacks.monitoring import Monitor, count
+from rnnkit.arguments import real_number, whole
+from rnnkit.callbacks.monitoring import Monitor
 from rnnkit.console import say
 from rnnkit.hints import Logs
 
@@ -15,17 +15,10 @@ class EarlyStopping(Monitor):
 
     Parameters
     ----------
-    monitor : str
-        The number's key in the logs.
-    min_delta : float
-        What is better by no more than this isn't better.
     patience : int
         Epochs without anything better after which training stops.
     verbose : {0, 1}
         1 says when it stops and what it restores.
-    mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" goes by the name: more of what speaks of accuracy, precision, recall, a
-        score or the like, less of all else.
     baseline : float, optional
         Only epochs better than this too start the patience anew.
     restore_best_weights : bool
@@ -64,11 +57,11 @@ class EarlyStopping(Monitor):
         start_from_epoch: int = 0,
     ):
         super().__init__(monitor, mode, min_delta)
-        self.patience: Any = count(patience, "patience")
+        self.patience: Any = whole(patience, "patience", 0)
         self.verbose = verbose
         self.baseline: Any = None if baseline is None else real_number(baseline, "baseline")
         self.restore_best_weights: bool = bool(restore_best_weights)
-        self.start_from_epoch: Any = count(start_from_epoch, "start_from_epoch")
+        self.start_from_epoch: Any = whole(start_from_epoch, "start_from_epoch", 0)
         self._start()
 
     def _start(self):

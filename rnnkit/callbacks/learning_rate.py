@@ -6,9 +6,9 @@ import inspect
 import math
 from typing import Any
 
-from rnnkit.arguments import real_number
+from rnnkit.arguments import real_number, whole
 from rnnkit.callbacks.callback import Callback
-from rnnkit.callbacks.monitoring import Monitor, count
+from rnnkit.callbacks.monitoring import Monitor
 from rnnkit.console import say
 from rnnkit.hints import Logs
 
@@ -71,18 +71,12 @@ class ReduceLROnPlateau(Monitor):
 
     Parameters
     ----------
-    monitor : str
-        The number's key in the logs.
     factor : float
         In (0, 1): the learning rate is multiplied by it.
     patience : int
         Epochs without anything better after which it is.
     verbose : {0, 1}
         1 says when it is.
-    mode : {"auto", "min", "max"}
-        Whether less or more is better, see `EarlyStopping`.
-    min_delta : float
-        What is better by no more than this isn't better.
     cooldown : int
         Epochs after a reduction in which none is counted.
     min_lr : float
@@ -120,9 +114,9 @@ class ReduceLROnPlateau(Monitor):
         if not 0 < real_number(factor, "factor") < 1:
             raise ValueError(f"expected factor between 0 and 1, got {factor!r}")
         self.factor: float = float(factor)
-        self.patience: Any = count(patience, "patience")
+        self.patience: Any = whole(patience, "patience", 0)
         self.verbose = verbose
-        self.cooldown: Any = count(cooldown, "cooldown")
+        self.cooldown: Any = whole(cooldown, "cooldown", 0)
         self.min_lr: float = real_number(min_lr, "min_lr")
         self._start()
 

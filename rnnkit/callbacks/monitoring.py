@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnkit.arguments import real_number, whole
+from rnnkit.arguments import real_number
 from rnnkit.callbacks.callback import Callback
+from rnnkit.docstrings import describe_by_bases
 
 # What is better where it is greater, by the words of a metric's name.
 _GREATER = frozenset("acc accuracy auc f1 fbeta fmeasure iou precision r2 recall score similarity".split())
@@ -19,11 +20,15 @@ class Monitor(Callback):
     monitor : str
         The number's key in the logs.
     mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" takes more for names that speak of accuracy, precision, recall, a score
-        or the like, and less for all others.
+        Whether less or more is better; "auto" goes by the name: more of what speaks of accuracy, precision, recall, a
+        score or the like, less of all else.
     min_delta : float
         What is better by no more than this isn't better.
     """
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        describe_by_bases(cls)
 
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0):
         super().__init__()
@@ -65,8 +70,3 @@ class Monitor(Callback):
         if than is None:
             return True
         return value - self.min_delta > than if self._more else value + self.min_delta < than
-
-
-def count(value, name: str, least: int = 0) -> int:
-    """An argument that counts something."""
-    return whole(value, name, least)

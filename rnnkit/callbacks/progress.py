@@ -119,13 +119,7 @@ class ProgressBar(Callback):
 
 
 def watched(batches: Iterable, total: int, description: str, verbose) -> Iterator:
-    """Batches as they come, with a bar beside them where somebody looks, which goes away at the end.
-
-    Raises
-    ------
-    ValueError
-        For another `verbose` than `ProgressBar` takes.
-    """
+    """Batches as they come, with a bar beside them where somebody looks, which goes away at the end."""
     wanted = ProgressBar(verbose).wanted and is_watched() and total != 1
     return _counted(batches, total, description) if wanted else iter(batches)
 

@@ -69,13 +69,7 @@ class Shown(Progress):
 
 @contextmanager
 def progress_bar(total: int, description: str, verbose="auto") -> Iterator[Progress]:
-    """A bar on standard error, which goes away at the end; nothing where nobody watches, and of a single stage.
-
-    Raises
-    ------
-    ValueError
-        For another `verbose` than `ProgressBar` takes.
-    """
+    """A bar on standard error, which goes away at the end; nothing where nobody watches, and of a single stage."""
     if not (ProgressBar(verbose).wanted and is_watched() and total > 1):
         yield Progress()
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -13,6 +12,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import MERGES
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.symbolic import leaves
+from rnnkit.training.pieces import told_where
 
 
 class Place(NamedTuple):
@@ -46,26 +46,13 @@ class Wishes(NamedTuple):
 
 
 def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, before, x, mask, states: int, *more):
-    """A recurrent layer on one chunk.
+    """A recurrent layer on one chunk, x ``(B, T, *features)`` with its mask ``(B, T)`` or None.
 
-    Parameters
-    ----------
-    shipped, wishes, place
-    before : tuple or None
-        What this returned for the chunk before; None at the first one, which starts from given states or from the
-        layer's own.
-    x : ndarray (B, T, *features)
-    mask : ndarray (B, T), or None
-    states : int
-        How many of `more` are the states to start from.
-    *more : ndarray
-        States, then constants.
+    `before` is what this returned for the chunk before; None at the first one, which starts from given states, the
+    first `states` of `more`, or from the layer's own. What else `more` has are constants.
 
-    Returns
-    -------
-    tuple
-        ``(Carry,)``, or ``(Carry, outputs, *trajectory)`` if sequences are wanted. The next chunk takes all of it: a
-        task for the carry alone would cost more than it could save.
+    It returns ``(Carry,)``, or ``(Carry, outputs, *trajectory)`` if sequences are wanted. The next chunk takes all of
+    it: a task for the carry alone would cost more than it could save.
     """
     with _told(shipped, place), share():
         layer = cast(RNN, shipped.layer())
@@ -74,18 +61,10 @@ def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, before, x, ma
 
 
 def several(shipped: ShippedLayer, place: Place, before, x, mask):
-    """The layers of a segment on one chunk.
+    """The layers of a segment on one chunk, with arguments as of `recurrent`.
 
-    Parameters
-    ----------
-    shipped, place, before, x, mask
-        As in `recurrent`.
-
-    Returns
-    -------
-    tuple
-        ``(carries, outputs, mask)``: a Carry of each recurrent layer, the outputs of all steps, and the mask that goes
-        with them. The last two are None if the last layer gives one output of all steps.
+    It returns ``(carries, outputs, mask)``: a Carry of each recurrent layer, the outputs of all steps, and the mask
+    that goes with them. The last two are None if the last layer gives one output of all steps.
     """
     carries, left = iter(() if before is None else before[0]), []
     with _told(shipped, place):
@@ -191,18 +170,6 @@ def _arguments(several, count, arrays):
     return inputs, None if all(one is None for one in masks) else masks
 
 
-# Errors that are made of one text, which is told where it was.
-_PLAIN_ERRORS = {ValueError, TypeError, IndexError, ArithmeticError, FloatingPointError, MemoryError, RuntimeError}
-
-
-@contextlib.contextmanager
 def _told(layer: Layer | ShippedLayer, place: Place):
     """Say in errors which layer it was, and where."""
-    try:
-        yield
-    except Exception as error:
-        where = f"layer {layer.name!r}, {place}"
-        if type(error) in _PLAIN_ERRORS:
-            raise type(error)(f"{where}: {error}") from error
-        error.add_note(f"in {where}")
-        raise
+    return told_where(f"layer {layer.name!r}, {place}")

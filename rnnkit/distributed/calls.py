@@ -25,14 +25,9 @@ _METHODS = ("__call__", "trajectory", "compute_mask")
 
 
 def answer(layer: Layer, method, arguments: tuple, keywords: dict):
-    """A call of a layer's method, with a dask array among its arguments.
+    """A call of a layer's method, with a dask array among its arguments; its errors are those of the call.
 
-    Raises
-    ------
-    ValueError
-        For what chunks don't have: gradients, training, states between calls, a stream of a GPU.
-    TypeError, ValueError
-        As the call itself, for shapes and dtypes.
+    A ValueError refuses what chunks don't have: gradients, training, states between calls, a stream of a GPU.
     """
     if method.__name__ not in _METHODS:
         raise ValueError(
@@ -62,10 +57,7 @@ def _arguments(layer, method, arguments, keywords) -> tuple[Any, dict]:
 def predicted(model: Layer, x, batch_size, steps, out):
     """What `predict` returns for dask arrays: chunks take the place of batches, whatever the size of these.
 
-    Raises
-    ------
-    ValueError
-        For arguments that chunks have no use for, with what to write instead.
+    A ValueError says what to write in the place of arguments that chunks have no use for.
     """
     if steps is not None:
         raise ValueError(f"expected no steps with a dask array, got {steps}; slice it")

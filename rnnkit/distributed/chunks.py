@@ -18,15 +18,7 @@ def is_chunked(value) -> bool:
 
 
 def checked(value, what: str):
-    """A dask array of real numbers and of known size; others go back as they are.
-
-    Raises
-    ------
-    ValueError
-        If Dask doesn't know the size of its chunks.
-    TypeError
-        For dtypes that are no real numbers.
-    """
+    """A dask array, refused unless it is of real numbers and of known size; others go back as they are."""
     if not is_chunked(value):
         return value
     if any(math.isnan(size) for sizes in value.chunks for size in sizes):
@@ -42,15 +34,7 @@ def checked(value, what: str):
 def chunked(value, what: str, rows, steps=None):
     """An argument in chunks of these rows, and of these steps where it has an axis of time; all else in one chunk.
 
-    Parameters
-    ----------
-    value : array_like
-    what : str
-        The argument's name in errors.
-    rows : tuple of int
-        Sizes of the chunks along the batch.
-    steps : tuple of int, optional
-        Along time; None for one chunk.
+    `rows` and `steps` are tuples of sizes, of steps None for one chunk; `what` names the argument in errors.
     """
     wanted = {0: rows}
     if not is_chunked(value):
@@ -77,13 +61,7 @@ def chunked(value, what: str, rows, steps=None):
 
 
 def mask_in_chunks(mask, x):
-    """A mask (B, T) in the chunks of x, from one (B, T) or (B, T, 1).
-
-    Raises
-    ------
-    ValueError
-        For any other shape.
-    """
+    """A mask (B, T) in the chunks of x, from one (B, T) or (B, T, 1); a ValueError for any other shape."""
     if mask is None:
         return None
     mask = checked(mask, "mask") if is_chunked(mask) else validation.array(mask, "mask")

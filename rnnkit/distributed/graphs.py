@@ -45,16 +45,9 @@ class Made(NamedTuple):
 
 
 def arrays(name: str, tasks: dict, dependencies: Sequence, made: Sequence[Made]) -> list:
-    """Dask arrays that are made of the results of `tasks`, which read `dependencies`.
+    """Dask arrays that are made of the results of `tasks`, by key, which read the collections `dependencies`.
 
-    Parameters
-    ----------
-    name : str
-        Of these tasks together.
-    tasks : dict
-        By key.
-    dependencies : sequence of collections
-    made : sequence of Made
+    The name is that of these tasks together.
     """
     from dask.highlevelgraph import HighLevelGraph
 
@@ -80,12 +73,7 @@ def mapped(name: str, function: Callable, chunks: Chunks, dtype, dependencies: S
 def tree(keys: Sequence, add: Callable, arity: int = 8) -> tuple[dict, Any]:
     """Tasks that add results in an order that their number alone decides, and the key of the total.
 
-    Parameters
-    ----------
-    keys : sequence of str
-        Of the tasks whose results are added.
-    add : callable
-        Takes up to `arity` results.
+    `keys` are those of the results, of which `add` takes up to `arity`.
     """
     tasks: dict[Any, Any] = {}
     level, depth = list(keys), 0

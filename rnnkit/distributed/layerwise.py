@@ -20,14 +20,9 @@ from rnnkit.steps.nesting import shapes_mapped
 
 
 def called(layer: Layer, x, mask, options: dict) -> tuple[Any, Any]:
-    """What a call returns, and the mask that goes with it.
+    """What a call returns, and the mask that goes with it; of several inputs, x and mask are lists of dask arrays.
 
-    Parameters
-    ----------
-    x : dask array, or list of them
-    mask : dask array or None, or list of them
-    options : dict
-        Other arguments of the call.
+    `options` are the other arguments of the call.
     """
     several = isinstance(x, list)
     inputs = x if several else [x]

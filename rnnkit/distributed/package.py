@@ -6,13 +6,7 @@ import importlib
 
 
 def dask(module: str = "array"):
-    """A module of dask.
-
-    Raises
-    ------
-    ImportError
-        Where it isn't installed.
-    """
+    """A module of dask; an ImportError says how to install it."""
     try:
         return importlib.import_module(f"dask.{module}")
     except ImportError:

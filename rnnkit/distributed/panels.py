@@ -64,10 +64,7 @@ class Learned(NamedTuple):
 def fitted(model: Forecaster, y, static, names: Columns, freq, progress=None) -> Partitions | Learned:
     """Series in partitions, checked: every fault of times and values is found before any work.
 
-    Raises
-    ------
-    ValueError
-        For a static table, and as `gathered`.
+    A static table is refused, and all else as by `gathered`.
     """
     _check_no_static(static)
     table = gathered(y, Reading(names, freq, tuple(model._covariate_columns)))

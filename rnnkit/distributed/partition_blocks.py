@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rnnkit.distributed import updates
 from rnnkit.distributed.graphs import Ref
 from rnnkit.distributed.schedulers import Graph, Held, Tasks, tasks_for
 from rnnkit.distributed.tables import Reading, Table
@@ -43,7 +44,7 @@ class PartitionBlocks(Blocks):
         key, graph = self.tasks.key("shared"), {}
         for number, argument in given:
             graph[self.tasks.key(function.__name__)] = (_called, (function, self.held[number], Ref(key), argument))
-        return self.tasks.now({key: (_given, (shared,)), **graph}, list(graph))
+        return self.tasks.now({key: (updates.given, (shared,)), **graph}, list(graph))
 
     def close(self) -> None:
         """Leave what was begun."""
@@ -61,7 +62,3 @@ def _history(table, reading: Reading, model: Together) -> History:
 def _called(function: Callable, *arguments: Any):
     with share():
         return function(*arguments)
-
-
-def _given(value):
-    return value

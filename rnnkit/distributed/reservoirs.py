@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.distributed import stretches
+from rnnkit.distributed.blocks import part
 from rnnkit.distributed.chunks import checked, is_chunked
 from rnnkit.distributed.graphs import Ref, computed, shipped_in_graph, spans, task, token, tree
 from rnnkit.distributed.stretches import Carried, Measured, Place, Reading, Steps
@@ -141,7 +142,7 @@ class _Grid:
                 run, end, own = (f"{key}-{what}-{mark}" for what in ("run", "carried", "sums"))
                 share = stretches.Share(by_whole, done, counts.sum(axis=0))
                 tasks[run] = task(run, stretches.run, Ref(key), Ref(collection.key), reading, scale, share, carried)
-                tasks[end], tasks[own] = task(end, stretches.first, Ref(run)), task(own, stretches.second, Ref(run))
+                tasks[end], tasks[own] = task(end, part, Ref(run), 0), task(own, part, Ref(run), 1)
                 carried = Ref(end)
                 level.append(own)
             ends.append(end)

@@ -98,16 +98,10 @@ class OnClient(Tasks):
         return [Held(future) for future in self._sent(graph, keys, -1)]
 
     def now(self, graph, keys, meanwhile=None):
-        """The results of some tasks; `meanwhile` begins others once one of them is done.
+        """The results of some tasks, or the error of one; `meanwhile` begins others once one of them is done.
 
-        Until then the scheduler is busy with these, and workers wait for it.
-
-        Raises
-        ------
-        RuntimeError
-            If workers die at the same task again and again, or the scheduler isn't there any more.
-        Exception
-            As a task raises.
+        Until then the scheduler is busy with these, and workers wait for it. A RuntimeError says that workers die at
+        the same task again and again, or that the scheduler isn't there any more.
         """
         import distributed
 

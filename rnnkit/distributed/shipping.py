@@ -27,13 +27,7 @@ class Segment(list):
 class ShippedLayer:
     """A copy of a layer or a segment as bytes: what becomes of the layer later changes no graph that it is in.
 
-    Attributes
-    ----------
-    name : str
-    token : str
-        The same for layers that pickle to the same bytes: of one configuration, one step and the same weights.
-    vectors : str
-        Those that programs use in the process that made the graph.
+    The token is the same for layers that pickle to the same bytes: of one configuration, one step and the same weights.
     """
 
     def __init__(self, layer: Layer | Segment):
@@ -47,10 +41,7 @@ class ShippedLayer:
     def layer(self) -> Any:
         """The layer, the same one for all who ask in a process while one of them is there.
 
-        Raises
-        ------
-        RuntimeError
-            If its results would have other bits here than where the graph was made.
+        A RuntimeError says that its results would have other bits here than where the graph was made.
         """
         if self._layer is None:
             with _lock:
@@ -95,10 +86,5 @@ def _depends_on_vectors(layer: Layer | Segment) -> bool:
     return wait or "jitted" in layer._how_compiled() or "reduce_add" in text or "reduce_multiply" in text
 
 
-def _after_fork():
-    global _lock
-    _lock = threading.Lock()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]

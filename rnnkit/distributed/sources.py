@@ -35,24 +35,13 @@ class LazyBatch(NamedTuple):
 
 
 class Source:
-    """Base of batches that are loaded by tasks.
-
-    Attributes
-    ----------
-    tasks : Tasks
-    steps : int or None
-        So many batches only.
-    parts : int
-        Into how many a batch is cut.
-    shipped : tuple (Held, dict) or None
-        The model that works on the batches, as it was shipped, and the weights that it had.
-    """
+    """Base of batches that are loaded by tasks: so many `steps` of them only, each cut into `parts`."""
 
     runs_code = False
 
     def __init__(self, tasks: Tasks, steps: int | None):
         self.tasks, self.steps, self.parts = tasks, steps, 1
-        self.shipped: tuple[Held, dict] | None = None
+        self.shipped: tuple[Held, dict] | None = None  # the model that works on them, and the weights that it had
         self._to_come: Iterator[LazyBatch] = iter(())
         self._ahead: deque[LazyBatch] = deque()
 
@@ -110,17 +99,9 @@ class Source:
 
 
 class ChunkedRows(Source):
-    """Batches of rows of dask arrays, whose chunks of rows lie side by side.
+    """Batches of rows of dask arrays (inputs, targets and weights), whose chunks of rows lie side by side.
 
-    Parameters
-    ----------
-    tasks : Tasks
-    arrays : list of dask array
-        Inputs, targets and weights.
-    layout : Layout
-    batch_size : int or None
-        None takes as many rows as a certain amount of memory holds.
-    steps : int, optional
+    A `batch_size` of None takes as many rows as a certain amount of memory holds.
     """
 
     def __init__(self, tasks, arrays: list, layout: Layout, batch_size: int | None, steps: int | None):
@@ -200,17 +181,11 @@ class _Some(NamedTuple):
 
 
 class _Order:
-    """The rows of an epoch, to be taken some at a time; a chunk's rows come one after the other.
-
-    Attributes
-    ----------
-    block : int or None
-        The chunk that is taken from next, if it was begun.
-    """
+    """The rows of an epoch, to be taken some at a time; a chunk's rows come one after the other."""
 
     def __init__(self, sizes: Sequence[int], rng: np.random.Generator | None):
         self._blocks = ((i, np.arange(size)) for i, size in enumerate(sizes)) if rng is None else in_blocks(sizes, rng)
-        self.block: int | None = None
+        self.block: int | None = None  # the chunk that is taken from next, if it was begun
         self._left = np.arange(0)
 
     def take(self, count: int) -> list[_Some]:
@@ -261,13 +236,7 @@ class DelayedBatches(Source):
 
 
 def source(model, x, y, sample_weight, batch_size, steps) -> Source:
-    """The batches of a fit or an evaluation on dask arrays, or on a list of delayed batches.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For what doesn't fit together.
-    """
+    """The batches of a fit or an evaluation on dask arrays or a list of delayed batches; refused if they don't fit."""
     inputs, outputs = Names(model._input_names(), "x"), model._targets()
     if are_delayed(x):
         if y is not None or sample_weight is not None:

@@ -142,25 +142,9 @@ def power(season: int, seasons: int, *parts: tuple[int, np.ndarray]) -> np.ndarr
 
 
 def run(steps: Steps, shipped: ShippedLayer, reading: Reading, scale: Scale, share_of: Share, before):
-    """Run the reservoir over a chunk.
+    """Run the reservoir over a chunk, from what the chunk before carried on, None for the first.
 
-    Parameters
-    ----------
-    steps : Steps
-    shipped : ShippedLayer
-        The reservoir.
-    reading : Reading
-    scale : Scale
-        Of these rows.
-    share_of : Share
-    before : Carried, or None
-        From the chunk before.
-
-    Returns
-    -------
-    carried : Carried
-    parts : dict of int to ExactEquations
-        The sums of the parts that have steps here.
+    It returns what is carried on, and the sums of the parts that have steps here, by number.
     """
     own, first = steps.own, steps.place.start
     z, known = scale.standardise(steps.values, steps.times), ~np.isnan(own)
@@ -178,16 +162,6 @@ def run(steps: Steps, shipped: ShippedLayer, reading: Reading, scale: Scale, sha
     if before is not None:
         here = np.where(there, here[0], before.last), np.where(there[:, None], here[1], before.inputs)
     return Carried(states, *here), sums
-
-
-def first(pair: tuple):
-    """The first of two results."""
-    return pair[0]
-
-
-def second(pair: tuple):
-    """The second of two results."""
-    return pair[1]
 
 
 def added_arrays(*arrays: np.ndarray) -> np.ndarray:

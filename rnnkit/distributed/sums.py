@@ -19,13 +19,7 @@ class Sums(NamedTuple):
 def of_chunk(features, targets, mask, skipped: int) -> Sums:
     """The sums over the used steps of one chunk: where the mask is non-zero and no target is NaN.
 
-    Parameters
-    ----------
-    features : ndarray (B, T, F)
-    targets : ndarray (B, T, O)
-    mask : ndarray (B, T), or None
-    skipped : int
-        First steps that are left out.
+    The first `skipped` are left out. Features are ``(B, T, F)``, targets ``(B, T, O)``, the mask ``(B, T)`` or None.
     """
     used = ~np.isnan(targets).any(axis=2)
     used[:, :skipped] = False

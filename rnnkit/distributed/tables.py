@@ -77,20 +77,9 @@ class _Seen(NamedTuple):
 def gathered(y, reading: Reading, measure: Callable[[SeriesFrame], Any] = len) -> Table:
     """The series of partitions, read once to check them; shuffled by their ids if some lie in several partitions.
 
-    Parameters
-    ----------
-    y : dask DataFrame, or list of tables of pandas or of delayed ones
-    reading : Reading
-        Whose step is None where it is to be found.
-    measure : callable
-        What to find out of the series of each partition.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-    ValueError
-        As `frames.read`, with the series; for partitions of different frequencies, and if there is no row.
+    They come as a dask DataFrame, or as a list of tables of pandas or of delayed ones. The step of `reading` is None
+    where it is to be found; `measure` finds something out of the series of each partition. Errors are those of
+    `frames.read`, and ValueErrors for partitions of different frequencies, and if there is no row.
     """
     names = reading.names
     frame = _columns_of(_frame(y), names, reading.covariates)

@@ -47,11 +47,6 @@ def _place() -> tuple[str, int]:
     return "", 1 if multiprocessing.parent_process() is not None else get_num_threads()
 
 
-def _after_fork():
-    global _lock
-    _lock = threading.Lock()
-    _running.clear()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]
+    os.register_at_fork(after_in_child=_running.clear)

@@ -67,12 +67,7 @@ class Traffic:
 
 
 class ClusterStepper(PartedStepper):
-    """A stepper whose parts are tasks.
-
-    Attributes
-    ----------
-    traffic : Traffic
-    """
+    """A stepper whose parts are tasks."""
 
     def __init__(self, model, class_weight, source: Source):
         super().__init__(model, model._ready(), class_weight, source.parts)

@@ -62,10 +62,7 @@ class ShippedStepper:
     def lent(self, weights: Weights) -> Iterator[PartedStepper]:
         """A stepper with these weights, that nobody else uses meanwhile.
 
-        Raises
-        ------
-        RuntimeError
-            If the vectors of this process aren't those of the process that made it.
+        A RuntimeError says that the vectors of this process aren't those of the process that made it.
         """
         if self.vectors != vectors():
             raise RuntimeError(
@@ -170,17 +167,9 @@ def _piece(form: Form | None, found) -> Piece | None:
 
 
 def gradient(shipped: ShippedStepper, weights: Weights, update: int, number: int, form, *found) -> Summand | None:
-    """What a part of an update adds to it.
+    """What a part of an update adds to it, see `PartedStepper.part`.
 
-    Parameters
-    ----------
-    shipped, weights
-    update, number : int
-        See `PartedStepper.part`.
-    form : Form or None
-        None where `found` is a piece already.
-    *found
-        Rows of chunks, or a piece.
+    `found` are rows of chunks, or, where the form is None, a piece.
     """
     piece = _piece(form, found)
     if piece is None:
@@ -204,10 +193,5 @@ def tested(shipped: ShippedStepper, weights: Weights, form, *found) -> tuple[np.
         return stepper.tested(piece)
 
 
-def _after_fork():
-    global _lock
-    _lock = threading.Lock()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]

@@ -16,10 +16,7 @@ _LISTED = ("inputs", "mask", *OPTIONS)
 def arguments(layer: Attending, args, kwargs: Mapping[str, Any]) -> tuple[list, dict[str, Any]]:
     """A call's arrays as a list, and its other arguments as far as they are as rnnkit's call takes them.
 
-    Raises
-    ------
-    ValueError
-        For masks of steps: Keras takes them off the arrays that the layer reads.
+    A ValueError refuses masks of steps: Keras takes them off the arrays that the layer reads.
     """
     names = _HEADS if isinstance(layer, MultiHeadAttention) else _LISTED
     given = dict(zip(names, args, strict=False)) | dict(kwargs)

@@ -45,10 +45,7 @@ def is_archive(path) -> bool:
 def read_archive(path) -> tuple[Any, bytes]:
     """The configuration in a ``.keras`` file, and the bytes of its weights.
 
-    Raises
-    ------
-    ValueError
-        For a damaged archive, a missing entry, or one much larger than the file.
+    A ValueError refuses a damaged archive, a missing entry, or one much larger than the file.
     """
     limit = _PACKED * os.path.getsize(path)
     with zipfile.ZipFile(path) as archive:

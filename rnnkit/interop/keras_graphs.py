@@ -48,30 +48,18 @@ class Key:
 
 @dataclass
 class Value:
-    """What stands at a place of the graph.
+    """What stands at a place of the graph."""
 
-    Attributes
-    ----------
-    tensor : SymbolicTensor or None
-        None for an operation that nothing needs as an array.
-    mask, keras : expression or None
-        The masks that rnnkit and Keras pass on with it.
-    operation : Operation or None
-    """
-
-    tensor: SymbolicTensor | None = None
-    mask: Any = None
-    keras: Any = None
+    tensor: SymbolicTensor | None = None  # None for an operation that nothing needs as an array
+    mask: Any = None  # the expression of the mask that rnnkit passes on with it
+    keras: Any = None  # and of Keras's
     operation: Operation | None = None
 
 
 def read_graph(reader: Reader, config: Mapping[str, Any], source: Source) -> Model:
     """The model of a functional model's configuration, with the weights of a source.
 
-    Raises
-    ------
-    ValueError
-        For a layer, an operation or a mask that rnnkit hasn't, or a graph that can't be followed.
+    A ValueError refuses a layer, an operation or a mask that rnnkit hasn't, and a graph that can't be followed.
     """
     described = [mapping(one, "a layer") for one in config.get("layers", ())]
     are_layers = [one for one in described if not _is_operation(one)]
@@ -92,13 +80,7 @@ def read_graph(reader: Reader, config: Mapping[str, Any], source: Source) -> Mod
 
 
 def read_input(described) -> SymbolicTensor:
-    """The `Input` of an InputLayer's description.
-
-    Raises
-    ------
-    ValueError
-        For options that rnnkit hasn't.
-    """
+    """The `Input` of an InputLayer's description; a ValueError for options that rnnkit hasn't."""
     config = mapping(described.get("config"), "an InputLayer")
     for option in ("sparse", "ragged", "optional"):
         if config.get(option):

@@ -51,21 +51,11 @@ _PLAIN_WEIGHTS = {"lora_rank": (None,), "lora_alpha": (None,), "quantization_con
 
 @dataclass(frozen=True)
 class Kind:
-    """How a class of Keras is read.
+    """How a class of Keras is read."""
 
-    Attributes
-    ----------
-    make : callable
-        The class of rnnkit.
-    takes : sequence of str
-        Options that both have under one name.
-    fixed : dict of str to tuple
-        Options that rnnkit hasn't, and the values that change nothing.
-    """
-
-    make: Callable[..., Any]
-    takes: list[str] = field(default_factory=list)
-    fixed: dict[str, tuple] = field(default_factory=dict)
+    make: Callable[..., Any]  # the class of rnnkit
+    takes: list[str] = field(default_factory=list)  # options that both have under one name
+    fixed: dict[str, tuple] = field(default_factory=dict)  # those that rnnkit hasn't: values that change nothing
 
 
 CELLS = {
@@ -162,13 +152,7 @@ def known() -> list[str]:
 
 
 def arguments(kind: Kind, config: Mapping[str, Any], what: str, custom: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of rnnkit's class for a configuration of Keras.
-
-    Raises
-    ------
-    ValueError
-        For an option that rnnkit hasn't, by its name.
-    """
+    """The arguments of rnnkit's class for a configuration of Keras; a ValueError names an option that rnnkit hasn't."""
     fixed = {"activity_regularizer": (None,), "autocast": (True,), **kind.fixed}
     found = {}
     for name, value in config.items():

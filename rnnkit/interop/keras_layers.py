@@ -23,10 +23,7 @@ from rnnkit.steps.cell import Cell
 class Reader:
     """Reads descriptions ``{"module", "class_name", "config", …}``, as Keras writes them.
 
-    Parameters
-    ----------
-    custom_objects : dict of str to object
-        Functions and classes that the caller hands in by name.
+    The caller's `custom_objects` are functions and classes by name.
     """
 
     def __init__(self, custom_objects: Mapping[str, Any] | None = None):
@@ -34,14 +31,9 @@ class Reader:
         self._shared: dict[Any, Layer] = {}  # layers that several models have, by Keras's number for them
 
     def layer(self, described, source: Source, built: bool = False) -> Layer:
-        """The layer of a description, with the weights of a source if it has any.
+        """The layer of a description, with the weights of a source if it has any; `built` says that it must have them.
 
-        `built` says that it must have them.
-
-        Raises
-        ------
-        ValueError
-            For a class or an option that rnnkit hasn't.
+        A ValueError refuses a class or an option that rnnkit hasn't.
         """
         described = mapping(described, "a layer")
         number = described.get("shared_object_id")

@@ -63,13 +63,7 @@ class Masks:
     def behind(self, layer, x, masks):
         """The mask behind a call of a layer, in Keras and in rnnkit, None for none.
 
-        Parameters
-        ----------
-        layer : Layer
-        x : key or list of keys
-            Of the arrays that it is called on.
-        masks : expression, or list of them
-            Their masks.
+        x is the key of the array that it is called on, `masks` the expression of its mask; or both are lists.
         """
         if isinstance(layer, Embedding) and layer.mask_zero:
             return self.operation("NotEqual", x, 0)

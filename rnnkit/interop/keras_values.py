@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rnnkit import constraints, regularizers
 from rnnkit.activations import ACTIVATIONS
+from rnnkit.constraints import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 from rnnkit.initializers import (
     INITIALIZERS,
     Constant,
@@ -17,9 +18,10 @@ from rnnkit.initializers import (
     Uniform,
     VarianceScaling,
 )
+from rnnkit.regularizers import L1, L1L2, L2
 
 # Keras's initializers without settings of their own, and those with some: their class, and the settings' names.
-_NAMED = {
+NAMED = {
     "Zeros": "zeros",
     "Ones": "ones",
     "GlorotUniform": "glorot_uniform",
@@ -29,7 +31,7 @@ _NAMED = {
     "LecunUniform": "lecun_uniform",
     "LecunNormal": "lecun_normal",
 }
-_SET: dict[str, tuple[type, tuple[str, ...]]] = {
+SET: dict[str, tuple[type, tuple[str, ...]]] = {
     "Constant": (Constant, ("value",)),
     "RandomUniform": (Uniform, ("minval", "maxval")),
     "RandomNormal": (Normal, ("mean", "stddev")),
@@ -41,36 +43,26 @@ _SET: dict[str, tuple[type, tuple[str, ...]]] = {
     "IdentityInitializer": (Identity, ("gain",)),
 }
 _WITHOUT_EFFECT = ("seed",)  # other numbers are drawn here whatever the seed
-_REGULARIZERS = {"L1": ("l1",), "L2": ("l2",), "L1L2": ("l1", "l2")}
+# What makes an object of a class of Keras's, and the settings that it takes.
+_INITIALIZERS = {name: (lambda alias=alias: alias, ()) for name, alias in NAMED.items()} | SET
+_REGULARIZERS = {"L1": (L1, ("l1",)), "L2": (L2, ("l2",)), "L1L2": (L1L2, ("l1", "l2"))}
 _CONSTRAINTS = {
-    "MaxNorm": ("max_value", "axis"),
-    "MinMaxNorm": ("min_value", "max_value", "rate", "axis"),
-    "UnitNorm": ("axis",),
-    "NonNeg": (),
+    "MaxNorm": (MaxNorm, ("max_value", "axis")),
+    "MinMaxNorm": (MinMaxNorm, ("min_value", "max_value", "rate", "axis")),
+    "UnitNorm": (UnitNorm, ("axis",)),
+    "NonNeg": (NonNeg, ()),
 }
 
 
 def text(value, what: str) -> str:
-    """A value that has to be a string.
-
-    Raises
-    ------
-    ValueError
-        For another one.
-    """
+    """A value that has to be a string."""
     if not isinstance(value, str):
         raise ValueError(f"expected {what} to be text, got {value!r}")
     return value
 
 
 def mapping(value, what: str) -> Mapping[str, Any]:
-    """A value that has to be a configuration, a dict by name.
-
-    Raises
-    ------
-    ValueError
-        For another one.
-    """
+    """A value that has to be a configuration, a dict by name."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"expected {what} to be a configuration by name, got {value!r}")
     return value
@@ -84,19 +76,7 @@ def handed_in(names, custom: Mapping[str, Any]):
 def activation(value, what: str, custom: Mapping[str, Any]):
     """An activation's name in rnnkit, or the function that the caller handed in for it.
 
-    Parameters
-    ----------
-    value : str, dict or None
-        As Keras's configurations have it.
-    what : str
-        Of which layer, in errors.
-    custom : dict
-        The caller's objects by name.
-
-    Raises
-    ------
-    ValueError
-        For a function that rnnkit hasn't and that wasn't handed in.
+    A ValueError says of which layer, `what`, the function is that rnnkit hasn't and that wasn't handed in.
     """
     if value is None:
         return None
@@ -117,59 +97,36 @@ def activation(value, what: str, custom: Mapping[str, Any]):
 def initializer(value, what: str, custom: Mapping[str, Any]):
     """An initializer in rnnkit; its seed has no counterpart."""
 
-    def find(name, config):
-        if name in _NAMED:
-            _only(config, (), what)
-            return _NAMED[name]
-        if name in _SET:
-            kind, takes = _SET[name]
-            return kind(**_only(config, takes, what))
-        return None
-
     if isinstance(value, str) and value in INITIALIZERS:
         return value
-    return _described(value, find, what, "an initializer", custom)
+    return _described(value, _INITIALIZERS, what, "an initializer", custom)
 
 
 def regularizer(value, what: str, custom: Mapping[str, Any]):
     """A regularizer in rnnkit, None for none."""
 
-    def find(name, config):
-        takes = _REGULARIZERS.get(name)
-        return None if takes is None else getattr(regularizers, name)(**_only(config, takes, what))
-
     if value is None or (isinstance(value, str) and value in regularizers.REGULARIZERS):
         return value
-    return _described(value, find, what, "a regularizer", custom)
+    return _described(value, _REGULARIZERS, what, "a regularizer", custom)
 
 
 def constraint(value, what: str, custom: Mapping[str, Any]):
     """A constraint in rnnkit, None for none."""
 
-    def find(name, config):
-        takes = _CONSTRAINTS.get(name)
-        return None if takes is None else getattr(constraints, name)(**_only(config, takes, what))
-
     if value is None or (isinstance(value, str) and value in constraints.CONSTRAINTS):
         return value
-    return _described(value, find, what, "a constraint", custom)
+    return _described(value, _CONSTRAINTS, what, "a constraint", custom)
 
 
 def precision(value, what: str) -> str | None:
-    """A precision's name from Keras's dtype, which is a name or a policy.
-
-    Raises
-    ------
-    ValueError
-        For another one than float32 and float64.
-    """
+    """A precision's name, float32 or float64, from Keras's dtype, which is a name or a policy."""
     name = mapping(value.get("config"), f"{what}'s dtype").get("name") if isinstance(value, Mapping) else value
     if name not in (None, "float32", "float64"):
         raise ValueError(f"expected {what} of dtype float32 or float64, which rnnkit computes in; got {name!r}")
     return name
 
 
-def _described(value, find: Callable[[Any, Any], Any], what, kind, custom):
+def _described(value, known: Mapping[Any, tuple], what, kind, custom):
     """What a description ``{"class_name", "config"}`` stands for."""
     if isinstance(value, str):
         value = {"class_name": value, "config": {}}
@@ -178,12 +135,12 @@ def _described(value, find: Callable[[Any, Any], Any], what, kind, custom):
     own = handed_in((found.get("registered_name"), config if name == "function" else name), custom)
     if own is not None:
         return own(**mapping(config, what)) if isinstance(own, type) else own
-    made = find(name, config)
-    if made is None:
+    if name not in known:
         raise ValueError(
             f"expected {what} to be {kind} that rnnkit has; got {name!r}: hand one in by name as custom_objects={{…}}"
         )
-    return made
+    make, takes = known[name]
+    return make(**_only(config, takes, what))
 
 
 def _only(config, takes, what) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.cells.conv_lstm import ConvLSTMCell
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
+from rnnkit.free_names import snake_case
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
@@ -29,23 +30,12 @@ from rnnkit.steps.cell import Under
 
 @dataclass(frozen=True)
 class Holder:
-    """A cell or a layer with weights of its own, inside a layer.
+    """A cell or a layer with weights of its own, inside a layer."""
 
-    Attributes
-    ----------
-    prefix : str
-        Before the names of its weights in the layer's.
-    path : str
-        Where Keras's files have it, from the layer on.
-    own : Cell or Layer
-    sees_input : bool
-        Whether it reads what the layer reads, rather than what the holder before it gives.
-    """
-
-    prefix: str
-    path: str
-    own: Any
-    sees_input: bool = True
+    prefix: str  # before the names of its weights in the layer's
+    path: str  # where Keras's files have it, from the layer on
+    own: Any  # a cell or a layer
+    sees_input: bool = True  # whether it reads what the layer reads, rather than what the holder before it gives
 
     def under(self, prefix: str, path: str) -> Holder:
         """The same, seen from further out."""
@@ -113,8 +103,7 @@ def file_names(kinds: Iterable[str]) -> list[str]:
     seen: dict[str, int] = {}
     names = []
     for kind in kinds:
-        name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
-        name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+        name = snake_case(re.sub(r"\W+", "", kind))
         count = seen[name] = seen.get(name, -1) + 1
         names.append(f"{name}_{count}" if count else name)
     return names
@@ -151,12 +140,8 @@ def shapes(own, features: int) -> list[tuple[int, ...]] | None:
 def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str, built_for=None) -> None:
     """Build a layer for arrays in Keras's order, and put them into it; without any, it stays as it is.
 
-    `built_for` is the input shape that Keras's layer was built for, where that is known.
-
-    Raises
-    ------
-    ValueError
-        For another number of arrays, or of other shapes, than the layer has; nothing is created then.
+    `built_for` is the input shape that Keras's layer was built for, where that is known. A ValueError refuses another
+    number of arrays, or other shapes, than the layer has; nothing is created then.
     """
     if not arrays:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rnnkit.interop.keras_weights import holders
@@ -188,14 +188,11 @@ def _sequence(modules, options) -> Sequential:
 def _recurrent_module(module, kind, options) -> Layer:
     if getattr(module, "proj_size", 0):
         raise ValueError(f"expected an LSTM without projections; proj_size={module.proj_size} is what rnnkit hasn't")
-    said = _Options(
-        options.return_sequences,
-        options.return_state,
-        options.initial_state,
-        getattr(module, "nonlinearity", "tanh"),
-        float(getattr(module, "dropout", 0.0)),
-        None,
-        options.name,
+    said = replace(
+        options,
+        nonlinearity=getattr(module, "nonlinearity", "tanh"),
+        dropout=float(getattr(module, "dropout", 0.0)),
+        mask_zero=None,
     )
     return _made(read_state(module.state_dict(), _RECURRENT[kind], ""), said)
 

@@ -16,29 +16,17 @@ NAMES = ("rnn", "gru", "lstm", "linear", "embedding")
 
 @dataclass
 class Found:
-    """What module the arrays are of.
+    """What module the arrays are of."""
 
-    Attributes
-    ----------
-    kind : {"rnn", "gru", "lstm", "linear", "embedding"}
-    layers : list of list of dict
-        Of a recurrent module, for each layer and direction its arrays, ``weight_ih`` and so on.
-    arrays : dict
-        Of the others, ``weight`` and perhaps ``bias``.
-    """
-
-    kind: str
-    layers: list[list[dict[str, np.ndarray]]] = field(default_factory=list)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    kind: str  # one of `NAMES`
+    layers: list[list[dict[str, np.ndarray]]] = field(default_factory=list)  # by layer and direction, if recurrent
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)  # of the others, weight and perhaps bias
 
 
 def read_state(state: Mapping[str, Any], kind: str | None, prefix: str) -> Found:
     """Find out which module a state dict, or the part of it under a prefix, is of.
 
-    Raises
-    ------
-    ValueError
-        For keys or shapes of no such module, or of another than `kind`.
+    A ValueError refuses keys or shapes of no such module, or of another than `kind`.
     """
     if kind is not None and kind not in NAMES:
         raise ValueError(f"expected kind to be one of {', '.join(NAMES)}, got {kind!r}")
@@ -59,13 +47,7 @@ def read_state(state: Mapping[str, Any], kind: str | None, prefix: str) -> Found
 
 
 def as_array(value, name: str) -> np.ndarray:
-    """A tensor or an array as an array of float32 or float64.
-
-    Raises
-    ------
-    ValueError
-        For another dtype.
-    """
+    """A tensor or an array as an array; a ValueError for a dtype other than float32 and float64."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         if str(value.dtype) not in ("torch.float32", "torch.float64"):

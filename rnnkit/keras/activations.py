@@ -5,28 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit import activations as plain
-from rnnkit.activations import (
-    elu,
-    exponential,
-    hard_sigmoid,
-    hard_silu,
-    leaky_relu,
-    linear,
-    log_sigmoid,
-    log_softmax,
-    mish,
-    relu6,
-    selu,
-    sigmoid,
-    silu,
-    softmax,
-    softplus,
-    softsign,
-    tanh,
-)
+from rnnkit.keras.naming import gathered
 
-swish = silu
-hard_swish = hard_silu
+swish = plain.silu
+hard_swish = plain.hard_silu
 
 
 def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
@@ -52,7 +34,7 @@ def celu(x, alpha=1.0):
 def glu(x, axis=-1):
     """The first half of `x` along an axis, times the sigmoid of the second (Dauphin et al. 2017)."""
     first, second = np.split(x, 2, axis=axis)
-    return first * sigmoid(second)
+    return first * plain.sigmoid(second)
 
 
 def hard_tanh(x):
@@ -115,40 +97,8 @@ def get(identifier):
 serialize = plain.activation_name
 deserialize = get
 
-__all__ = [
-    "celu",
-    "deserialize",
-    "elu",
-    "exponential",
-    "gelu",
-    "get",
-    "glu",
-    "hard_shrink",
-    "hard_sigmoid",
-    "hard_silu",
-    "hard_swish",
-    "hard_tanh",
-    "leaky_relu",
-    "linear",
-    "log_sigmoid",
-    "log_softmax",
-    "mish",
-    "relu",
-    "relu6",
-    "selu",
-    "serialize",
-    "sigmoid",
-    "silu",
-    "soft_shrink",
-    "softmax",
-    "softplus",
-    "softsign",
-    "sparse_plus",
-    "sparse_sigmoid",
-    "sparsemax",
-    "squareplus",
-    "swish",
-    "tanh",
-    "tanh_shrink",
-    "threshold",
-]
+_SAME = (
+    "elu exponential hard_sigmoid hard_silu leaky_relu linear log_sigmoid log_softmax mish relu6 selu sigmoid silu "
+    "softmax softplus softsign tanh"
+)
+__getattr__, __dir__ = gathered("activations", {"rnnkit.activations": _SAME})

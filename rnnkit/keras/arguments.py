@@ -13,18 +13,10 @@ from rnnkit.keras.naming import by_order, parameters
 
 
 class Argument(NamedTuple):
-    """An argument that is ignored.
+    """An argument that is ignored."""
 
-    Attributes
-    ----------
-    harmless : tuple or None
-        The values that change nothing; None for all.
-    why : str
-        Why it changes nothing, or what to do instead of another value.
-    """
-
-    harmless: tuple | None
-    why: str
+    harmless: tuple | None  # the values that change nothing; None for all
+    why: str  # why it changes nothing, or what to do instead of another value
 
 
 IGNORED = {
@@ -56,13 +48,7 @@ TAKEN = {
 
 
 def dropped(kind: str, keywords: dict, own) -> dict:
-    """Keywords without those that are ignored.
-
-    Raises
-    ------
-    ValueError
-        For a value that would change something, with what to do instead.
-    """
+    """Keywords without those that are ignored; a ValueError for a value that would change something."""
     left = {}
     for name, value in keywords.items():
         if name not in IGNORED or name in own:
@@ -77,11 +63,7 @@ def dropped(kind: str, keywords: dict, own) -> dict:
 def layer_arguments(name, kind: type, arguments: tuple, keywords: dict):
     """rnnkit's keywords for a layer or a cell, and what is done to it once it is made.
 
-    Parameters
-    ----------
-    name : Name
-    kind : type
-        rnnkit's class, or one derived from it.
+    The class is rnnkit's, or one derived from it.
     """
     own = parameters(name.found())
     keywords = dropped(kind.__name__, by_order(name.order, name.found(), arguments, keywords), own)

@@ -4,38 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.keras.config import (
-    backend,
-    epsilon,
-    floatx,
-    image_data_format,
-    set_epsilon,
-    set_floatx,
-    set_image_data_format,
-)
-from rnnkit.keras.settings import clear_session, get_uid
-from rnnkit.keras.utils import is_keras_tensor, standardize_dtype
+from rnnkit.keras.naming import gathered
+from rnnkit.keras.utils import standardize_dtype
 
-__all__ = [
-    "backend",
-    "clear_session",
-    "epsilon",
-    "floatx",
-    "get_uid",
-    "get_value",
-    "image_data_format",
-    "int_shape",
-    "is_float_dtype",
-    "is_int_dtype",
-    "is_keras_tensor",
-    "pow",
-    "result_type",
-    "set_epsilon",
-    "set_floatx",
-    "set_image_data_format",
-    "set_value",
-    "standardize_dtype",
-]
+_PLACES = {
+    "rnnkit.keras.config": "backend epsilon floatx image_data_format set_epsilon set_floatx set_image_data_format",
+    "rnnkit.keras.settings": "clear_session get_uid",
+    "rnnkit.keras.utils": "is_keras_tensor",
+}
+_get, __dir__ = gathered("backend", _PLACES)
 
 
 def is_float_dtype(dtype) -> bool:
@@ -78,4 +55,4 @@ def __getattr__(name: str):
 
     if name.startswith("__"):
         raise AttributeError(name)
-    return getattr(ops, name)
+    return _get(name) if name in __dir__() else getattr(ops, name)

@@ -2,34 +2,9 @@
 
 from __future__ import annotations
 
-from rnnkit.keras.left_out import left_out
-from rnnkit.keras.settings import epsilon, floatx, set_epsilon, set_floatx
-from rnnkit.keras.utils import (
-    disable_interactive_logging,
-    enable_interactive_logging,
-    is_interactive_logging_enabled,
-)
+from rnnkit.keras.naming import gathered
+from rnnkit.keras.settings import floatx, set_floatx
 from rnnkit.version import __version__
-
-__all__ = [
-    "backend",
-    "disable_interactive_logging",
-    "disable_traceback_filtering",
-    "dtype_policy",
-    "enable_interactive_logging",
-    "enable_traceback_filtering",
-    "enable_unsafe_deserialization",
-    "epsilon",
-    "floatx",
-    "image_data_format",
-    "is_interactive_logging_enabled",
-    "is_traceback_filtering_enabled",
-    "set_backend",
-    "set_dtype_policy",
-    "set_epsilon",
-    "set_floatx",
-    "set_image_data_format",
-]
 
 
 def version() -> str:
@@ -87,5 +62,6 @@ def is_traceback_filtering_enabled() -> bool:
     return False
 
 
-def __getattr__(name: str):
-    return left_out("config", name)
+_LOGGING = "disable_interactive_logging enable_interactive_logging is_interactive_logging_enabled"
+_PLACES = {"rnnkit.keras.settings": "epsilon set_epsilon", "rnnkit.keras.utils": _LOGGING}
+__getattr__, __dir__ = gathered("config", _PLACES)

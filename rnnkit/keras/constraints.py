@@ -5,8 +5,6 @@ from __future__ import annotations
 from rnnkit import constraints as plain
 from rnnkit.keras.naming import same_classes
 
-ALIASES = {"max_norm": "MaxNorm", "min_max_norm": "MinMaxNorm", "non_neg": "NonNeg", "unit_norm": "UnitNorm"}
-
 get = deserialize = plain.get
 serialize = plain.config_of
-__getattr__, __dir__ = same_classes("constraints", plain, "Constraint", ALIASES)
+__getattr__, __dir__ = same_classes("constraints", plain, "Constraint", plain.CONSTRAINTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnkit.keras.left_out import left_out
+from rnnkit.keras.left_out import others
 from rnnkit.keras.settings import precision
 
 
@@ -52,5 +52,4 @@ def serialize(policy: DTypePolicy) -> dict:
     return policy.get_config()
 
 
-def __getattr__(name: str):
-    return left_out("dtype_policies", name)
+__getattr__ = others("dtype_policies")

@@ -5,54 +5,24 @@ from __future__ import annotations
 from functools import partial
 
 from rnnkit import initializers as plain
+from rnnkit.free_names import snake_case
+from rnnkit.interop.keras_values import NAMED, SET
 from rnnkit.keras.naming import by_order, named, namespace
 
-_SCALING = {
-    name: dict(zip(("scale", "mode", "distribution"), settings, strict=True))
-    for name, settings in {
-        "GlorotNormal": (1.0, "fan_avg", "truncated_normal"),
-        "GlorotUniform": (1.0, "fan_avg", "uniform"),
-        "HeNormal": (2.0, "fan_in", "truncated_normal"),
-        "HeUniform": (2.0, "fan_in", "uniform"),
-        "LecunNormal": (1.0, "fan_in", "truncated_normal"),
-        "LecunUniform": (1.0, "fan_in", "uniform"),
-    }.items()
-}
-_CLASSES = {
-    "Constant": "Constant",
-    "Identity": "Identity",
-    "IdentityInitializer": "Identity",
-    "Orthogonal": "Orthogonal",
-    "OrthogonalInitializer": "Orthogonal",
-    "RandomNormal": "Normal",
-    "RandomUniform": "Uniform",
-    "TruncatedNormal": "TruncatedNormal",
-    "VarianceScaling": "VarianceScaling",
-}
 _VALUES = {"Zeros": 0.0, "Ones": 1.0}
-_CLASS_NAMES = [*_SCALING, *_CLASSES, *_VALUES]
-ALIASES = {
-    "constant": "Constant",
-    "glorot_normal": "GlorotNormal",
-    "glorot_uniform": "GlorotUniform",
-    "he_normal": "HeNormal",
-    "he_uniform": "HeUniform",
-    "identity": "Identity",
-    "lecun_normal": "LecunNormal",
-    "lecun_uniform": "LecunUniform",
-    "ones": "Ones",
-    "orthogonal": "Orthogonal",
-    "random_normal": "RandomNormal",
-    "random_uniform": "RandomUniform",
-    "truncated_normal": "TruncatedNormal",
-    "variance_scaling": "VarianceScaling",
-    "zeros": "Zeros",
+_SCALING = {
+    name: {one: getattr(plain.INITIALIZERS[alias], one) for one in ("scale", "mode", "distribution")}
+    for name, alias in NAMED.items()
+    if name not in _VALUES
+}
+ALIASES = {alias: name for name, alias in NAMED.items()} | {
+    snake_case(name): name for name in SET if not name.endswith("Initializer")
 }
 
 
 def get(identifier):
     """The initializer that an argument stands for."""
-    if isinstance(identifier, str) and identifier in _CLASS_NAMES:
+    if isinstance(identifier, str) and identifier in {*NAMED, *SET}:
         return __getattr__(identifier)()
     return plain.initializer(identifier)
 
@@ -80,12 +50,9 @@ def _arguments(name, kind, arguments, keywords):
 
 def _make(name: str):
     name = ALIASES.get(name, name)
-    kind = (
-        plain.Initializer
-        if name == "Initializer"
-        else getattr(plain, _CLASSES.get(name, "Constant" if name in _VALUES else "VarianceScaling"))
-    )
+    others: dict[str, type] = {"Initializer": plain.Initializer, "Zeros": plain.Constant, "Ones": plain.Constant}
+    kind = SET[name][0] if name in SET else others.get(name, plain.VarianceScaling)
     return named(name, __name__, kind, partial(_arguments, name))
 
 
-__getattr__, __dir__ = namespace("initializers", _make, ["Initializer", *_CLASS_NAMES, *ALIASES])
+__getattr__, __dir__ = namespace("initializers", _make, ["Initializer", *NAMED, *SET, *ALIASES])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 _IMAGES = "images are not rnnkit's subject: use Keras itself"
 _TEXT = "make integer ids of the text yourself, for example with a dict of the words, and use layers.Embedding"
 _DOWNLOADS = "nothing is downloaded here: load the arrays yourself, or see rnnkit.datasets"
@@ -132,14 +134,13 @@ class LeftOut:
 
 
 def left_out(module: str, name: str) -> LeftOut:
-    """What stands for a name that is left out on purpose.
-
-    Raises
-    ------
-    AttributeError
-        For one that isn't Keras's, or that is.
-    """
+    """What stands for a name that is left out on purpose; an AttributeError for one that isn't Keras's."""
     for names, why in WHY.get(module, {}).items():
         if name in names.split():
             return LeftOut(f"{module}.{name}" if module else name, why)
     raise AttributeError(f"module 'rnnkit.keras{'.' * bool(module)}{module}' has no attribute {name!r}")
+
+
+def others(module: str) -> Callable[[str], LeftOut]:
+    """``__getattr__`` of a module that has all other names itself."""
+    return lambda name: left_out(module, name)

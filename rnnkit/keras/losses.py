@@ -88,13 +88,13 @@ class Loss:
 class _Plain(Loss):
     """Base of the names for rnnkit's losses."""
 
-    _kind: type
+    _kind: type[plain.Loss]
     _order: str
 
     def __init__(self, *arguments, **settings):
         settings = by_order(self._order, type(self), arguments, settings)
         settings.pop("dtype", None)
-        name = settings.pop("name", None) or plain_name(self._kind)
+        name = settings.pop("name", None) or self._kind.name
         super().__init__(name, settings.pop("reduction", "sum_over_batch_size"))
         for one in ("axis", "ignore_class"):
             if settings.pop(one, None) not in (None, -1):
@@ -114,11 +114,6 @@ class _Plain(Loss):
         return self._loss
 
 
-def plain_name(kind) -> str:
-    """What rnnkit calls a loss."""
-    return kind.name
-
-
 _ORDERS = {
     "Huber": "delta reduction name dtype",
     "BinaryCrossentropy": "from_logits label_smoothing axis reduction name dtype",
@@ -128,10 +123,8 @@ _ORDERS = {
 }
 _ALIASES = {
     **plain.ALIASES,
-    "mean_squared_error": "mean_squared_error",
     "cosine_proximity": "cosine_similarity",
     "kullback_leibler_divergence": "kl_divergence",
-    "bce": "binary_crossentropy",
 }
 
 

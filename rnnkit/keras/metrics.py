@@ -43,11 +43,7 @@ _FUNCTIONS = {
         "sparse_categorical_crossentropy squared_hinge"
     ).split()
 } | plain.FUNCTIONS
-ALIASES = {"MAE": "mean_absolute_error", "MSE": "mean_squared_error", "mae": "mean_absolute_error"} | {
-    "mse": "mean_squared_error",
-    "mape": "mean_absolute_percentage_error",
-    "msle": "mean_squared_logarithmic_error",
-}
+ALIASES = {name: plain_losses.ALIASES[name] for name in ("MAE", "MSE", "mae", "mse", "mape", "msle")}
 
 
 class Metric(Measure):
@@ -126,9 +122,7 @@ def get(identifier) -> Any:
     return plain.get(identifier)
 
 
-def serialize(metric):
-    """A metric as JSON values."""
-    return plain.config_of(metric)
+serialize = plain.config_of
 
 
 def deserialize(config, custom_objects=None):

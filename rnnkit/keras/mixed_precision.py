@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from rnnkit.keras.config import dtype_policy, set_dtype_policy
 from rnnkit.keras.dtype_policies import DTypePolicy
-from rnnkit.keras.left_out import left_out
+from rnnkit.keras.left_out import others
 
 Policy = DTypePolicy
 global_policy = dtype_policy
 set_global_policy = set_dtype_policy
 
-__all__ = ["DTypePolicy", "Policy", "dtype_policy", "global_policy", "set_dtype_policy", "set_global_policy"]
-
-
-def __getattr__(name: str):
-    return left_out("mixed_precision", name)
+__getattr__ = others("mixed_precision")

@@ -20,27 +20,13 @@ from rnnkit.keras.left_out import left_out
 
 @dataclass(frozen=True)
 class Name:
-    """What a name of Keras stands for.
+    """What a name of Keras stands for."""
 
-    Attributes
-    ----------
-    path : str
-        ``module:name``, or a module's public names by ``:`` alone.
-    order : str
-        Keras's order of positional arguments, where rnnkit's is another one.
-    defaults : dict
-        Arguments of rnnkit's, where Keras's default is another one.
-    renamed : dict of str to str
-        What rnnkit calls an argument.
-    instances : str
-        The path of the class whose objects are instances of the name, where it is another one.
-    """
-
-    path: str
-    order: str = ""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    instances: str = ""
+    path: str  # ``module:name``
+    order: str = ""  # Keras's order of positional arguments, where rnnkit's is another one
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # arguments where Keras's default is another one
+    renamed: Mapping[str, str] = field(default_factory=dict)  # what rnnkit calls an argument
+    instances: str = ""  # the path of the class whose objects are instances of the name, where it is another one
 
     def found(self) -> type:
         """What it stands for."""
@@ -84,19 +70,11 @@ class Named(type):
 
 
 def named(name: str, module: str, plain: type, translated: Translation, instances: type | None = None) -> type:
-    """The class that a name of Keras is.
+    """The class that a name of Keras is, shown as of a module.
 
-    Parameters
-    ----------
-    name, module : str
-        How it is shown.
-    plain : type
-        The class of rnnkit that it stands for.
-    translated : callable
-        ``translated(class, arguments, keywords)`` gives rnnkit's arguments and keywords, and a function that does to
-        the object what no argument does.
-    instances : type, optional
-        The class whose objects are its instances, where it is not `plain`.
+    ``translated(class, arguments, keywords)`` gives the arguments and keywords of `plain`, rnnkit's class, and a
+    function that does to the object what no argument does. Objects of `instances` are its instances, where that isn't
+    `plain`.
     """
 
     def init(self, *arguments, **keywords):
@@ -123,13 +101,7 @@ def _meta(plain: type) -> type:
 
 
 def by_order(order: str, kind: Any, arguments: tuple, keywords: dict) -> dict:
-    """Arguments as keywords, in the order that Keras has them in.
-
-    Raises
-    ------
-    TypeError
-        For too many, or one that is given twice.
-    """
+    """Arguments as keywords, in Keras's order; a TypeError for too many, or one that is given twice."""
     names = order.split() or [p.name for p in parameters(kind).values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     # Keras has a place for what rnnkit refuses.
     if not order and "kernel_constraint" in names and not kind.__name__.endswith("Cell"):
@@ -154,17 +126,7 @@ def parameters(kind: type) -> Mapping[str, inspect.Parameter]:
 
 
 def namespace(module: str, make: Callable[[str], Any], names) -> tuple[Callable, Callable]:
-    """``__getattr__`` and ``__dir__`` of a module whose names are made when somebody asks for them.
-
-    Parameters
-    ----------
-    module : str
-        Below ``rnnkit.keras``.
-    make : callable
-        From a name to what it stands for.
-    names : iterable of str
-        Those that it knows.
-    """
+    """``__getattr__`` and ``__dir__`` of a module of ``rnnkit.keras`` whose names are made when they are asked for."""
     known = frozenset(names)
     space = vars(importlib.import_module(f"rnnkit.keras.{module}"))
 
@@ -176,29 +138,24 @@ def namespace(module: str, make: Callable[[str], Any], names) -> tuple[Callable,
     return get, lambda: sorted({*known, *(one for one in space if not one.startswith("_"))})
 
 
+def gathered(module: str, places: Mapping[str, str]) -> tuple[Callable, Callable]:
+    """As `namespace`, of names that other modules have: by the module, in one text."""
+    paths = {name: f"{place}:{name}" for place, names in places.items() for name in names.split()}
+    return namespace(module, lambda name: _at(paths[name]), paths)
+
+
 def unchanged(kind, arguments, keywords):
     """A translation of arguments that are the same on both sides."""
     return arguments, keywords, lambda made: None
 
 
 def same_classes(
-    module: str, plain: types.ModuleType, base: str, aliases: Mapping[str, str]
+    module: str, plain: types.ModuleType, base: str, aliases: Mapping[str, type]
 ) -> tuple[Callable, Callable]:
-    """As `namespace`, of a module of names for the classes of one of rnnkit's, with the same arguments.
-
-    Parameters
-    ----------
-    module : str
-        Below ``rnnkit.keras``.
-    plain : module
-    base : str
-        The class that they derive from.
-    aliases : mapping of str to str
-        Other names of the classes.
-    """
+    """As `namespace`, of names for the classes of one of rnnkit's modules, with the same arguments."""
 
     def make(name):
-        name = aliases.get(name, name)
+        name = aliases[name].__name__ if name in aliases else name
         return named(name, f"rnnkit.keras.{module}", getattr(plain, name), unchanged)
 
     return namespace(module, make, [base, *plain.CLASSES, *aliases])

@@ -43,11 +43,14 @@ SAME = {
     "x1 x2 | axisa axisb axisc axis": "cross",
     "x1 x2 | assume_unique invert": "isin",
     "x1 x2 | axes": "tensordot",
+    "x1 x2 | rtol atol equal_nan": "allclose",
     "x kth | axis": "argpartition",
     "x indices_or_sections | axis": "array_split split",
     "x indices_or_sections |": "dsplit hsplit vsplit",
     "x | weights minlength": "bincount",
     "x shape |": "broadcast_to",
+    "x newshape |": "reshape",
+    "x | ord axis keepdims": "norm",
     "x | k": "diag diagflat tril triu",
     "x | offset axis1 axis2": "diagonal trace",
     "a | n axis": "diff",
@@ -82,7 +85,7 @@ SAME = {
     "x | full_matrices compute_uv": "svd",
     "": "einsum meshgrid vectorize",
 }
-LINEAR_ALGEBRA = "cholesky det eig eigh inv matrix_rank pinv qr slogdet solve svd"
+LINEAR_ALGEBRA = "cholesky det eig eigh inv matrix_rank norm pinv qr slogdet solve svd"
 RENAMED = {
     "abs": "absolute",
     "bitwise_invert": "invert",  # NumPy 1 has none of these four
@@ -267,14 +270,7 @@ def custom_gradient(f):
     return custom_gradients.custom_gradient(f)
 
 
-def erf(x):
-    """The error function."""
-    return plain.erf(x)
-
-
-def erfc(x):
-    """``1 - erf(x)``."""
-    return plain.erfc(x)
+erf, erfc = plain.erf, plain.erfc
 
 
 def gelu(x, approximate=True):
@@ -287,11 +283,6 @@ def logsumexp(x, axis=None, keepdims=False):
     top = np.max(x, axis=axis, keepdims=True)
     found = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return found if keepdims else np.squeeze(found, axis=axis)
-
-
-def norm(x, ord=None, axis=None, keepdims=False):
-    """The length of vectors, or another norm."""
-    return np.linalg.norm(x, ord=ord, axis=axis, keepdims=keepdims)
 
 
 def normalize(x, axis=-1, order=2, epsilon=None):
@@ -329,11 +320,6 @@ def slice(inputs, start_indices, shape):
     import builtins
 
     return inputs[tuple(builtins.slice(at, at + size) for at, size in zip(start_indices, shape, strict=True))]
-
-
-def reshape(x, newshape):
-    """`x` with other axes, which hold as many entries."""
-    return np.reshape(x, newshape)
 
 
 def get_item(x, key):
@@ -374,11 +360,6 @@ def vectorized_map(function, elements):
     return map(function, elements)
 
 
-def allclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False) -> bool:
-    """Whether two arrays agree."""
-    return np.allclose(x1, x2, rtol, atol, equal_nan)
-
-
 def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
     """Where two arrays agree."""
     return np.isclose(x1, x2, rtol, atol, equal_nan) if equal_nan else np.isclose(x1, x2, rtol, atol)
@@ -407,9 +388,6 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
 
     output = output if axis in (-1, len(output.shape) - 1) else np.moveaxis(output, axis, -1)
     return losses.sparse_categorical_crossentropy(target, output, from_logits)
-
-
-_OWN = [name for name, value in list(globals().items()) if callable(value) and not name.startswith("_")]
 
 
 class Operations:

@@ -9,16 +9,7 @@ from rnnkit.models.calls import Call
 def keras_order(calls: list[Call], outputs: list[int]) -> list[int]:
     """Places of layers: the farthest from the outputs first, and of equally far ones the first on the way from there.
 
-    Parameters
-    ----------
-    calls : list of Call
-        Of a functional model, in an order in which they can run.
-    outputs : list of int
-        The numbers of the arrays that the model gives.
-
-    Returns
-    -------
-    list of int
+    The calls are those of a functional model, in an order in which they can run; outputs are numbers of arrays.
     """
     makers = {number: call for call in calls for number in call.outputs}
     found: dict[int, int] = {}  # by layer, when a walk from the outputs meets it

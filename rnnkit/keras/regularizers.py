@@ -5,8 +5,6 @@ from __future__ import annotations
 from rnnkit import regularizers as plain
 from rnnkit.keras.naming import same_classes
 
-ALIASES = {"l1": "L1", "l2": "L2", "l1_l2": "L1L2"}
-
 get = deserialize = plain.get
 serialize = plain.config_of
-__getattr__, __dir__ = same_classes("regularizers", plain, "Regularizer", ALIASES)
+__getattr__, __dir__ = same_classes("regularizers", plain, "Regularizer", plain.REGULARIZERS)

@@ -13,7 +13,7 @@ from rnnkit import interop, loading
 from rnnkit.keras import losses
 from rnnkit.keras.arguments import truncate
 from rnnkit.keras.assembled import Functional, Sequential
-from rnnkit.keras.left_out import left_out
+from rnnkit.keras.left_out import others
 from rnnkit.layers.embedding import Embedding
 from rnnkit.serialization import configuration, registry
 from rnnkit.training.of_batch import objective_of
@@ -159,5 +159,4 @@ def _is_keras_file(path) -> bool:
         return "metadata.json" in file.namelist() and "config.json" in file.namelist()
 
 
-def __getattr__(name: str):
-    return left_out("saving", name)
+__getattr__ = others("saving")

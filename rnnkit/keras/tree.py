@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnkit.keras.left_out import left_out
+from rnnkit.keras.left_out import others
 
 
 def is_nested(structure) -> bool:
@@ -48,5 +48,4 @@ def assert_same_structure(a, b) -> None:
         raise ValueError(f"expected the same structure twice, got {a!r} and {b!r}")
 
 
-def __getattr__(name: str):
-    return left_out("tree", name)
+__getattr__ = others("tree")

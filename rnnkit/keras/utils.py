@@ -6,55 +6,21 @@ import os
 
 import numpy as np
 
-from rnnkit.keras.left_out import left_out
-from rnnkit.keras.saving import (
-    CustomObjectScope,
-    custom_object_scope,
-    deserialize_keras_object,
-    get_custom_objects,
-    get_registered_name,
-    get_registered_object,
-    register_keras_serializable,
-    serialize_keras_object,
-)
-from rnnkit.keras.settings import clear_session, set_random_seed
+from rnnkit.keras.naming import gathered
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.sequences import padding as plain
-from rnnkit.sequences.windows import timeseries_dataset_from_array
 from rnnkit.serialization.atomic_files import replacing
 
-__all__ = [
-    "CustomObjectScope",
-    "Progbar",
-    "PyDataset",
-    "Sequence",
-    "clear_session",
-    "custom_object_scope",
-    "deserialize_keras_object",
-    "disable_interactive_logging",
-    "enable_interactive_logging",
-    "get_custom_objects",
-    "get_registered_name",
-    "get_registered_object",
-    "is_interactive_logging_enabled",
-    "is_keras_tensor",
-    "normalize",
-    "pack_x_y_sample_weight",
-    "pad_sequences",
-    "plot_model",
-    "register_keras_serializable",
-    "serialize_keras_object",
-    "set_random_seed",
-    "split_dataset",
-    "standardize_dtype",
-    "timeseries_dataset_from_array",
-    "to_categorical",
-    "unpack_x_y_sample_weight",
-]
-
-
-def __getattr__(name: str):
-    return left_out("utils", name)
+_SAVING = (
+    "CustomObjectScope custom_object_scope deserialize_keras_object get_custom_objects get_registered_name "
+    "get_registered_object register_keras_serializable serialize_keras_object"
+)
+_PLACES = {
+    "rnnkit.keras.saving": _SAVING,
+    "rnnkit.keras.settings": "clear_session set_random_seed",
+    "rnnkit.sequences.windows": "timeseries_dataset_from_array",
+}
+__getattr__, __dir__ = gathered("utils", _PLACES)
 
 
 def to_categorical(x, num_classes=None) -> np.ndarray:

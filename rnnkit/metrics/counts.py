@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import fraction, number_from_zero, positive_integer, real_number, whole
+from rnnkit.free_names import snake_case
 from rnnkit.hints import Array
 from rnnkit.metrics.metric import Measure, used_entries
 
@@ -19,11 +20,7 @@ def divided(a, b) -> np.ndarray:
 class Counts:
     """Sums of weights of true and false, positive and negative predictions, for each threshold.
 
-    Attributes
-    ----------
-    thresholds : ndarray (n,)
-        In ascending order; a prediction above one is positive.
-    true_positives, false_positives, true_negatives, false_negatives : ndarray (n,), or (n, labels)
+    A prediction above a threshold is positive; thresholds ``(n,)`` ascend. The sums are ``(n,)``, or ``(n, labels)``.
     """
 
     def __init__(self, thresholds, labels: int | None = None):
@@ -145,56 +142,23 @@ class _OneCount(CountingMetric):
         return getattr(counts, self._default)
 
 
-class TruePositives(_OneCount):
-    """The weight of positive predictions that are right.
+def _count_of(class_name: str, told: str, found: float) -> type[_OneCount]:
+    """The class of a metric that is one of the four counts."""
+    text = f"""The weight of {told}.
 
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
-    >>> rk.metrics.TruePositives()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
-    1.0
+    >>> rk.metrics.{class_name}()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
+    {found}
     """
-
-    _default = "true_positives"
-
-
-class FalsePositives(_OneCount):
-    """The weight of positive predictions that are wrong.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.metrics.FalsePositives()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
-    1.0
-    """
-
-    _default = "false_positives"
+    return type(class_name, (_OneCount,), {"_default": snake_case(class_name), "__doc__": text, "__module__": __name__})
 
 
-class TrueNegatives(_OneCount):
-    """The weight of negative predictions that are right.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.metrics.TrueNegatives()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
-    0.0
-    """
-
-    _default = "true_negatives"
-
-
-class FalseNegatives(_OneCount):
-    """The weight of negative predictions that are wrong.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.metrics.FalseNegatives()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
-    1.0
-    """
-
-    _default = "false_negatives"
+TruePositives: type[_OneCount] = _count_of("TruePositives", "positive predictions that are right", 1.0)
+FalsePositives: type[_OneCount] = _count_of("FalsePositives", "positive predictions that are wrong", 1.0)
+TrueNegatives: type[_OneCount] = _count_of("TrueNegatives", "negative predictions that are right", 0.0)
+FalseNegatives: type[_OneCount] = _count_of("FalseNegatives", "negative predictions that are wrong", 1.0)
 
 
 class FBetaScore(Measure):

@@ -185,10 +185,7 @@ class Metric(Measure):
 def used_entries(y_true, y_pred, mask, sample_weight) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The targets, the outputs and the weights of the rows and steps that count, one after the other: ``(N, K)``.
 
-    Raises
-    ------
-    ValueError
-        For shapes that don't belong together, or a negative weight.
+    A ValueError refuses shapes that don't belong together, and a negative weight.
     """
     y_true, y_pred = targets.aligned(y_true, y_pred)
     rows = y_true.reshape(-1, y_true.shape[-1]), y_pred.reshape(-1, y_pred.shape[-1])

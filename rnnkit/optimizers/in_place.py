@@ -20,17 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class RecordedUpdate:
-    """What a recorded update leaves: it is computed, and takes the place of weights and slots when it is finished.
-
-    Attributes
-    ----------
-    results : list of Result
-        What the update of each group gives.
-    """
+    """What a recorded update leaves: it is computed, and takes the place of weights and slots when it is finished."""
 
     optimizer: Optimizer
     groups: list[Group]
-    results: list[Result]
+    results: list[Result]  # what the update of each group gives
 
     def __post_init__(self):
         from rnnkit.execution.compiled_copies import Copies, finite_test  # takes the compiler with it
@@ -68,17 +62,8 @@ class RecordedUpdate:
 class RepeatedUpdates:
     """Updates by arrays like those of the update that was recorded, for `Optimizer.apply`.
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-        One that has made an update.
-    weights : mapping of str to ndarray
-        What it made of them.
-
-    Raises
-    ------
-    Unrepeatable
-        If its updates can't be recorded.
+    It takes an optimizer that has made an update, and the weights of that; updates that can't be recorded raise
+    `Unrepeatable`.
     """
 
     def __init__(self, optimizer: Optimizer, weights: Mapping[str, np.ndarray]):
@@ -136,26 +121,16 @@ class RepeatedUpdates:
 
 
 class UpdateInPlace:
-    """An optimizer's weights and slots in memory that stays.
+    """Weights and slots, in memory that stays, of an optimizer that has made an update, and so knows its weights.
 
     `load` brings them there and `unload` gives them back; between the two the optimizer has those from before.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        One that has made an update, and so knows its weights.
-
-    Attributes
-    ----------
-    weights : dict of str to ndarray
-        The weights, read-only; their numbers change with every update.
     """
 
     def __init__(self, optimizer: Optimizer):
         assert optimizer._groups is not None, "the first update was made"
         self.optimizer, self.known = optimizer, optimizer._groups
         self.groups = [group.in_place() for group in self.known]
-        self.weights: dict[str, np.ndarray] = {}
+        self.weights: dict[str, np.ndarray] = {}  # read-only; their numbers change with every update
         for group in self.groups:
             self.weights |= group.rows.views(group.given)
         for view in self.weights.values():

@@ -15,14 +15,7 @@ _CHUNK = 1 << 16  # numbers whose squares are added up at a time: they stay in t
 
 
 class Rows:
-    """Where each of some weights of one dtype stands in an array ``(count, length)``.
-
-    Parameters
-    ----------
-    shapes : dict of str to tuple
-        Shapes of the weights, by name.
-    dtype : dtype
-    """
+    """Where each of some weights of one dtype, by name with their shapes, stands in an array ``(count, length)``."""
 
     def __init__(self, shapes, dtype):
         self.shapes, self.dtype, self.count = dict(shapes), np.dtype(dtype), 0

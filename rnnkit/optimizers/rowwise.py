@@ -14,19 +14,11 @@ _SMALLEST = 1e-8  # a factor below which a row's search ends
 
 
 class Minimum(NamedTuple):
-    """What `minimize_rows` found.
+    """What `minimize_rows` found."""
 
-    Attributes
-    ----------
-    x : ndarray (N, D)
-    value : ndarray (N,)
-    evaluations : int
-        Of single rows.
-    """
-
-    x: np.ndarray
-    value: np.ndarray
-    evaluations: int
+    x: np.ndarray  # (N, D)
+    value: np.ndarray  # (N,)
+    evaluations: int  # of single rows
 
 
 def minimize_rows(

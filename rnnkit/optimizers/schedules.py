@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from rnnkit.arguments import number_from_zero, positive_integer
@@ -55,8 +55,26 @@ class Schedule(Configurable):
         return asdict(self) if is_dataclass(self) else {}
 
 
+def _optional(value, what: str) -> float | None:
+    return None if value is None else number_from_zero(value, what)
+
+
+_CHECKS: dict[Any, Callable] = {"float": number_from_zero, "float | None": _optional, "int": positive_integer}
+
+
+class _Checked(Schedule):
+    """Base of those here: floats are finite and 0 or more, integers positive."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for one in fields(self):  # type: ignore[arg-type]
+            if check := _CHECKS.get(one.type):
+                object.__setattr__(self, one.name, check(getattr(self, one.name), one.name))
+
+
 @dataclass(frozen=True, slots=True)
-class Constant(Schedule):
+class Constant(_Checked):
     """The same learning rate at every step: what `WarmUp` may lead to.
 
     Parameters
@@ -78,16 +96,13 @@ class Constant(Schedule):
 
     learning_rate: float
 
-    def __post_init__(self) -> None:
-        _numbers(self, "learning_rate")
-
     def __call__(self, step: Any) -> float:
         """The learning rate."""
         return self.learning_rate
 
 
 @dataclass(frozen=True, slots=True)
-class ExponentialDecay(Schedule):
+class ExponentialDecay(_Checked):
     """``initial_learning_rate * decay_rate ** (step / decay_steps)``.
 
     Parameters
@@ -111,10 +126,6 @@ class ExponentialDecay(Schedule):
     decay_rate: float
     staircase: bool = False
 
-    def __post_init__(self) -> None:
-        _numbers(self, "initial_learning_rate", "decay_rate")
-        _integers(self, "decay_steps")
-
     def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
         power = step // self.decay_steps if self.staircase else step / self.decay_steps
@@ -122,7 +133,7 @@ class ExponentialDecay(Schedule):
 
 
 @dataclass(frozen=True, slots=True)
-class CosineDecay(Schedule):
+class CosineDecay(_Checked):
     """Half a cosine from `initial_learning_rate` down (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5).
 
     The learning rate is::
@@ -153,13 +164,7 @@ class CosineDecay(Schedule):
     decay_steps: int
     alpha: float = 0.0
     warmup_target: float | None = None
-    warmup_steps: int = 0
-
-    def __post_init__(self) -> None:
-        _numbers(self, "initial_learning_rate", "alpha", "warmup_steps")
-        _integers(self, "decay_steps")
-        if self.warmup_target is not None:
-            _numbers(self, "warmup_target")
+    warmup_steps: float = 0
 
     def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
@@ -173,7 +178,7 @@ class CosineDecay(Schedule):
 
 
 @dataclass(frozen=True, slots=True)
-class CosineDecayRestarts(Schedule):
+class CosineDecayRestarts(_Checked):
     """`CosineDecay` again and again, each time over more steps (Loshchilov and Hutter 2017, arXiv:1608.03983).
 
     Parameters
@@ -201,8 +206,7 @@ class CosineDecayRestarts(Schedule):
     alpha: float = 0.0
 
     def __post_init__(self) -> None:
-        _numbers(self, "initial_learning_rate", "t_mul", "m_mul", "alpha")
-        _integers(self, "first_decay_steps")
+        _Checked.__post_init__(self)
         if self.t_mul < 1:
             raise ValueError(f"expected t_mul of at least 1, got {self.t_mul}")
 
@@ -216,7 +220,7 @@ class CosineDecayRestarts(Schedule):
 
 
 @dataclass(frozen=True, slots=True)
-class InverseTimeDecay(Schedule):
+class InverseTimeDecay(_Checked):
     """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
 
     Parameters
@@ -239,10 +243,6 @@ class InverseTimeDecay(Schedule):
     decay_rate: float
     staircase: bool = False
 
-    def __post_init__(self) -> None:
-        _numbers(self, "initial_learning_rate", "decay_rate")
-        _integers(self, "decay_steps")
-
     def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
         times = step // self.decay_steps if self.staircase else step / self.decay_steps
@@ -250,7 +250,7 @@ class InverseTimeDecay(Schedule):
 
 
 @dataclass(frozen=True, slots=True)
-class PolynomialDecay(Schedule):
+class PolynomialDecay(_Checked):
     """A way from one learning rate to another in `decay_steps`, along ``(1 - step / decay_steps) ** power``.
 
     Parameters
@@ -275,10 +275,6 @@ class PolynomialDecay(Schedule):
     end_learning_rate: float = 1e-4
     power: float = 1.0
     cycle: bool = False
-
-    def __post_init__(self) -> None:
-        _numbers(self, "initial_learning_rate", "end_learning_rate", "power")
-        _integers(self, "decay_steps")
 
     def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
@@ -332,7 +328,7 @@ class PiecewiseConstantDecay(Schedule):
 
 
 @dataclass(frozen=True, slots=True)
-class OneCycle(Schedule):
+class OneCycle(_Checked):
     """The one-cycle policy, up, down, and far down (Smith and Topin 2018, arXiv:1708.07120), along cosines.
 
     The rate goes from ``max_learning_rate / start_factor`` to `max_learning_rate` in the first `warmup_fraction` of
@@ -362,8 +358,7 @@ class OneCycle(Schedule):
     end_factor: float = 1e4
 
     def __post_init__(self) -> None:
-        _numbers(self, "max_learning_rate", "warmup_fraction", "start_factor", "end_factor")
-        _integers(self, "total_steps")
+        _Checked.__post_init__(self)
         if not 0 < self.warmup_fraction < 1:
             raise ValueError(f"expected warmup_fraction between 0 and 1, got {self.warmup_fraction}")
         if not self.start_factor or not self.end_factor:
@@ -380,7 +375,7 @@ class OneCycle(Schedule):
 
 
 @dataclass(frozen=True, slots=True)
-class WarmUp(Schedule):
+class WarmUp(_Checked):
     """A line from 0 to what another schedule starts with, then that schedule from its beginning.
 
     Parameters
@@ -403,7 +398,7 @@ class WarmUp(Schedule):
     def __post_init__(self) -> None:
         schedule = get(self.schedule)
         object.__setattr__(self, "schedule", schedule if callable(schedule) else Constant(schedule))
-        _integers(self, "steps")
+        _Checked.__post_init__(self)
 
     def __call__(self, step: Any) -> float:
         """The learning rate of an update."""
@@ -416,33 +411,12 @@ class WarmUp(Schedule):
         return {"schedule": config_of(self.schedule), "steps": self.steps}
 
 
-def _numbers(schedule, *names):
-    for name in names:
-        object.__setattr__(schedule, name, number_from_zero(getattr(schedule, name), name))
-
-
-def _integers(schedule, *names):
-    for name in names:
-        object.__setattr__(schedule, name, positive_integer(getattr(schedule, name), name))
-
-
 def _along_cosine(first, last, share) -> float:
     return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
 
 
-CLASSES = {
-    kind.__name__: kind
-    for kind in (
-        Constant,
-        ExponentialDecay,
-        CosineDecay,
-        CosineDecayRestarts,
-        InverseTimeDecay,
-        PolynomialDecay,
-        PiecewiseConstantDecay,
-        OneCycle,
-        WarmUp,
-    )
+CLASSES: dict[str, type[Schedule]] = {
+    name: kind for name, kind in globals().items() if name in __all__ and kind is not Schedule
 }
 
 

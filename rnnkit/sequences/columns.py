@@ -27,13 +27,7 @@ def _library_of(kind):
 
 
 def numbers(table, library, what: str) -> np.ndarray:
-    """The array ``(T,)`` of a Series, or ``(T, F)`` of a frame.
-
-    Raises
-    ------
-    TypeError
-        For what holds no real numbers, with the column's name.
-    """
+    """The array ``(T,)`` of a Series, or ``(T, F)`` of a frame; a TypeError names a column without real numbers."""
     is_series = library.__name__ == "pandas" and isinstance(table, library.Series)
     found = getattr(table, "_values", None) if is_series else None  # since to_numpy takes as long as a short loop
     found = found if type(found) is np.ndarray else table.to_numpy()

@@ -18,17 +18,9 @@ def is_labelled(value) -> bool:
 
 
 def arranged(value, what: str, axes: int | None = 3):
-    """A DataArray with its dimensions in the order of batch, time and features.
+    """A DataArray with its dimensions in the order of batch, time and features, or a ValueError.
 
-    Parameters
-    ----------
-    axes : int or None
-        So many dimensions: 3, 2 of ids, and 2 of one sequence, which has no batch; None for any.
-
-    Raises
-    ------
-    ValueError
-        If there is no dimension of time, or another number of them.
+    `axes` is their number: 3, 2 of ids, and 2 of one sequence, which has no batch; None for any.
     """
     dims = list(value.dims)
     if _TIME not in dims:
@@ -58,10 +50,7 @@ def sequence(value, what: str):
 def beside(value, x, what: str):
     """What goes with `x`, a mask or targets, with the dimensions that both have in the same order.
 
-    Raises
-    ------
-    ValueError
-        If it lacks the dimension of the batch, or has other coordinates there.
+    A ValueError says that it lacks the dimension of the batch, or has other coordinates there.
     """
     batch = x.dims[0]
     if not is_labelled(value):
@@ -79,12 +68,7 @@ def beside(value, x, what: str):
 def labelled(array: np.ndarray, x, shape: tuple, turned: bool) -> Any:
     """A result as a DataArray, with the coordinates of `x` for what both have.
 
-    Parameters
-    ----------
-    shape : tuple
-        Of the result, with None in place of the length if it has an axis of time.
-    turned : bool
-        Whether its steps are in the other order.
+    Its shape has None in place of the length if it has an axis of time; its steps may be `turned`, in the other order.
     """
     import xarray
 

@@ -12,16 +12,7 @@ from rnnkit.sequences.labelled import is_labelled, sequence
 
 
 class Ragged:
-    """Sequences ``(T_i, …)`` that differ in their lengths alone.
-
-    Parameters
-    ----------
-    sequences : list of ndarray (T_i, …)
-    rest : tuple
-        The axes behind the one of time.
-    dtype : numpy.dtype
-        That holds all of them.
-    """
+    """Sequences ``(T_i, …)`` that differ in their lengths alone: the axes behind that of time are `rest`."""
 
     def __init__(self, sequences: list[np.ndarray], rest: tuple, dtype: np.dtype):
         self.sequences, self.rest, self.dtype = sequences, rest, dtype
@@ -59,15 +50,7 @@ class Ragged:
 
 
 def ragged(value, what: str) -> Ragged:
-    """A list of sequences, each checked.
-
-    Raises
-    ------
-    ValueError
-        If they differ in more than their lengths.
-    TypeError
-        For a sequence that holds no real numbers, with its place.
-    """
+    """A list of sequences, each checked: an error if they differ in more than their lengths, or aren't numbers."""
     found = [_sequence(one, f"{what}[{i}]") for i, one in enumerate(value)]
     rest = next((one.shape[1:] for one in found if one.size or one.ndim > 1), ())
     for i, one in enumerate(found):
@@ -83,17 +66,10 @@ def ragged(value, what: str) -> Ragged:
 
 
 def is_list_of_sequences(value, axes: int, exactly: bool) -> bool:
-    """Whether this is a list of sequences rather than one array, or several.
+    """Whether this is a list of sequences, of so many axes with that of time, rather than one array, or several.
 
-    A list of arrays of as many axes as a sequence has is one. Lists in lists are one array where their lengths are
-    equal, and sequences where they aren't.
-
-    Parameters
-    ----------
-    axes : int
-        Of a sequence, with that of time.
-    exactly : bool
-        More axes than these are something else.
+    A list of arrays of as many axes as a sequence has is one; if `exactly`, more axes are something else. Lists in
+    lists are one array where their lengths are equal, and sequences where they aren't.
     """
     if type(value) not in (list, tuple) or not value:
         return False
@@ -120,14 +96,10 @@ def batch_length(longest: int) -> int:
 
 
 def buckets(lengths: np.ndarray, waste: float, most: int | None) -> list[np.ndarray]:
-    """Rows that are put together, those of like lengths.
+    """Rows that are put together, `most` at a time: those of like lengths.
 
-    Parameters
-    ----------
-    waste : float
-        The share of its length that a sequence may be padded by, beside a few steps; 0 puts equal lengths together.
-    most : int or None
-        So many rows in each.
+    `waste` is the share of its length that a sequence may be padded by, beside a few steps; 0 puts equal lengths
+    together.
     """
     order = np.argsort(lengths, kind="stable")
     found: list[list[int]] = []

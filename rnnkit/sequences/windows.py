@@ -15,14 +15,9 @@ from rnnkit.sequences.ragged import ragged
 class WindowRows:
     """Windows as the rows of an array ``(N, L, …)`` that isn't there: reading some copies no more than these.
 
-    Parameters
-    ----------
-    data : array with the time axis first
-        An ndarray or memory map, or what slices along the first axis, such as datasets of HDF5 and zarr.
-    starts : ndarray (N,) of int
-        Where each window begins.
-    offsets : ndarray (L,) of int, or int
-        Its steps, counted from there; of a single one, a row has no axis of time.
+    The data, time first, are an ndarray or memory map, or what slices along the first axis, such as datasets of HDF5
+    and zarr. Windows begin at `starts` ``(N,)``, and have the steps `offsets` ``(L,)`` behind; of a single one, a row
+    has no axis of time.
     """
 
     def __init__(self, data, starts: np.ndarray, offsets):

@@ -9,17 +9,10 @@ from rnnkit.sklearn.sequences import Sequences, of_list
 
 
 def of_frame(estimator, X, id: str, time: str | None, reset: bool) -> Sequences:
-    """The sequences of a table, in the order in which their ids first appear.
+    """The sequences of a table, in the order in which their ids first appear; columns are as of `sequences_from_frame`.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Its ``feature_names_in_`` and ``n_features_in_`` are set, or X is held to them.
-    X : DataFrame of pandas, polars or the like
-    id, time : str
-        As of `rnnkit.sequences_from_frame`.
-    reset : bool
-        Whether this is the X of `fit`.
+    In `fit`, which `reset` says, the estimator's ``feature_names_in_`` and ``n_features_in_`` are set; else X is held
+    to them.
     """
     found = sequences_from_frame(X, id, time=time)
 

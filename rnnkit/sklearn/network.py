@@ -21,18 +21,7 @@ POOLINGS = ("last", "mean")
 def network(
     outputs: int, cell, units: int, layers: int, bidirectional: bool, pooling: str, dropout: float, seed: int
 ) -> Sequential:
-    """A model from sequences ``(T_i, F)`` to ``(B, outputs)``, not built.
-
-    Parameters
-    ----------
-    cell : {"lstm", "gru", "simple_rnn"}, callable or cell
-        A callable makes a cell of `units`; of a cell, each layer has a copy.
-    pooling : {"mean", "last"}
-        What the dense layer reads of the last recurrent layer: the mean over the steps of a sequence, or what each
-        direction puts out last.
-    dropout : float
-        Before the dense layer, and between recurrent layers.
-    """
+    """A model from sequences ``(T_i, F)`` to ``(B, outputs)``, not built, of the parameters of `RNNClassifier`."""
     if pooling not in POOLINGS:
         raise ValueError(f"expected pooling to be one of {', '.join(POOLINGS)}; got {pooling!r}")
     parts: list[Layer] = []
@@ -55,15 +44,7 @@ def _cell(cell, units):
 
 
 def optimizer(given, learning_rate, weight_decay: float, updates: int):
-    """The optimizer of a fit.
-
-    Parameters
-    ----------
-    given : str or Optimizer
-        Of an object, a copy.
-    learning_rate : float, Schedule or callable
-        A number is the top of one cycle over all updates, which ends near 0.
-    """
+    """The optimizer of a fit: a copy of an object; by name, a number is the top of one cycle over all updates."""
     if not isinstance(given, str):
         return type(given).from_config(given.get_config())
     rate = learning_rate if callable(learning_rate) else schedules.OneCycle(learning_rate, max(updates, 2))

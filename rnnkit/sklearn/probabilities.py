@@ -14,14 +14,9 @@ def softmax(scores) -> np.ndarray:
 def slope(scores, codes, weights) -> float:
     """The factor of scores whose softmax is most likely, each class counted as if it had come once more.
 
-    The scores are those of rows that were left out, so that probabilities are as sure as predictions are good. (Platt
-    1999, "Probabilistic outputs for support vector machines", section 2.2, has such targets.)
-
-    Parameters
-    ----------
-    scores : ndarray (rows, classes)
-    codes : ndarray (rows,) of int
-    weights : ndarray (rows,)
+    The scores ``(rows, classes)`` are those of rows that were left out, so that probabilities are as sure as
+    predictions are good. (Platt 1999, "Probabilistic outputs for support vector machines", section 2.2, has such
+    targets.)
     """
     from scipy.optimize import brentq
 

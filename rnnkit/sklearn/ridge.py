@@ -11,23 +11,14 @@ import numpy as np
 class Ridge:
     """Weights of a ridge regression, and what each row's prediction would be without the row.
 
-    Attributes
-    ----------
-    coefficients : ndarray (features, targets)
-    intercept : ndarray (targets,)
-    alpha : float
-        The strength, of those given, with the least error of the rows left out.
-    left_out : ndarray (rows, targets)
-        The prediction of each row by a fit to the others, or to all but one of it where its weight is more than 1.
-    error : float
-        The mean squared error of `left_out`, by weight.
+    A row whose weight is more than 1 is left out once: its prediction is by a fit to the others and the rest of it.
     """
 
-    coefficients: np.ndarray
-    intercept: np.ndarray
-    alpha: float
-    left_out: np.ndarray
-    error: float
+    coefficients: np.ndarray  # (features, targets)
+    intercept: np.ndarray  # (targets,)
+    alpha: float  # the strength, of those given, with the least error of the rows left out
+    left_out: np.ndarray  # (rows, targets)
+    error: float  # the mean squared error of `left_out`, by weight
 
 
 def fitted(features, targets, weights, alphas) -> Ridge:

@@ -13,16 +13,10 @@ _BLOCK = 1 << 22  # numbers at all steps of the sequences that are run at a time
 
 @dataclass(frozen=True)
 class Sequences:
-    """Sequences of any lengths, their steps one behind the other.
+    """Sequences of any lengths, their steps one behind the other."""
 
-    Attributes
-    ----------
-    steps : ndarray (sum of lengths, F)
-    lengths : ndarray (n,) of int
-    """
-
-    steps: np.ndarray
-    lengths: np.ndarray
+    steps: np.ndarray  # (sum of lengths, F)
+    lengths: np.ndarray  # (n,) of int
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -78,20 +72,10 @@ class Scale:
 
 
 def read(estimator, X, reset: bool) -> Sequences:
-    """X as sequences; sets the estimator's ``n_features_in_`` in `fit`, and holds later X to what `fit` saw.
+    """X as sequences; sets the estimator's ``n_features_in_`` in `fit`, which `reset` says, and holds later X to it.
 
-    Parameters
-    ----------
-    estimator : estimator
-    X : array_like (n, T) or (n, T, F), or a list of n arrays (T_i,) or (T_i, F)
-        With two axes, one feature over time; ``n_features_in_`` is T then, and else F.
-    reset : bool
-        Whether this is the X of `fit`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As scikit-learn raises them.
+    X is an array ``(n, T)`` or ``(n, T, F)``, or a list of n arrays ``(T_i,)`` or ``(T_i, F)``. With two axes, it is
+    one feature over time; ``n_features_in_`` is T then, and else F.
     """
     listed = _is_list_of_sequences(X)
     if listed or getattr(X, "ndim", 2) == 3:

@@ -24,21 +24,12 @@ _CHUNK_BYTES = 1 << 26  # of inputs, where the size of a batch changes nothing b
 
 @dataclass(slots=True)
 class Batch:
-    """What one step of training takes.
+    """What one step of training takes."""
 
-    Attributes
-    ----------
-    x : list of ndarray (B, …), one per input
-    y : list of ndarray (B, …) or None, one per output; or None
-    weights : list of ndarray (B,) or (B, T), or None, one per output; or None
-    mask : ndarray (B, T) of bool, or None
-        Which steps of x there are, where it came as a list of sequences.
-    """
-
-    x: list
-    y: list | None = None
-    weights: list | None = None
-    mask: np.ndarray | None = None
+    x: list  # arrays (B, …), one per input
+    y: list | None = None  # arrays (B, …) or None, one per output
+    weights: list | None = None  # arrays (B,) or (B, T), or None, one per output
+    mask: np.ndarray | None = None  # bools (B, T): which steps of x there are, where it came as a list of sequences
 
     @property
     def rows(self) -> int:
@@ -60,13 +51,7 @@ class Names:
         self.names, self.what, self.alone = list(names), what, alone
 
     def split(self, given) -> list:
-        """A list with an entry per name; entries may be None.
-
-        Raises
-        ------
-        ValueError
-            For another number of them, or other names.
-        """
+        """A list with an entry per name, which may be None; a ValueError for another number, or other names."""
         count = len(self.names)
         if isinstance(given, Mapping):
             if unknown := [name for name in given if name not in self.names]:
@@ -86,13 +71,7 @@ class Names:
         return list(given)
 
     def all(self, given) -> list:
-        """As `split`, where none may be missing.
-
-        Raises
-        ------
-        ValueError
-            With the name of the first that is.
-        """
+        """As `split`, with a ValueError for the first that is missing."""
         found = self.split(given)
         for name, one in zip(self.names, found, strict=True):
             if one is None:
@@ -108,16 +87,9 @@ class Names:
 class Arrays:
     """Batches of rows of arrays that are all there, in memory or on disk.
 
-    Parameters
-    ----------
-    x, y, weights : list of array_like or None
-        As `Names` gives them; y and weights may be None altogether, or hold None.
-    batch_size : int or None
-        None takes as many rows as a certain amount of memory holds.
-    steps : int, optional
-        So many batches only.
-    turned : list of bool, optional
-        Where x is a list of sequences, which batches pad: whether each output has its steps in the other order.
+    x, y and weights are as `Names` gives them; y and weights may be None altogether, or hold None. A `batch_size` of
+    None takes as many rows as a certain amount of memory holds; `steps` are so many batches only. Where x is a list of
+    sequences, which batches pad, `turned` says of each output whether it has its steps in the other order.
     """
 
     def __init__(
@@ -176,13 +148,7 @@ class Arrays:
         """Nothing is done between epochs."""
 
     def parted(self, share: float) -> tuple[Arrays, Arrays]:
-        """The first rows, and the last `share` of them, for validation.
-
-        Raises
-        ------
-        ValueError
-            If one of the two would be empty.
-        """
+        """The first rows, and the last `share` of them, for validation; a ValueError if one of them would be empty."""
         first = math.floor(self.rows * (1 - share))
         if not 0 < first < self.rows:
             raise ValueError(f"expected validation_split to leave rows on both sides; got {share} of {self.rows} rows")

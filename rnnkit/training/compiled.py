@@ -12,27 +12,17 @@ from rnnkit.training.of_batch import OfBatch, objective_of
 
 
 class Compiled:
-    """Optimizer, objectives and metrics of a model.
-
-    Attributes
-    ----------
-    optimizer : Optimizer
-    options : dict
-        The keywords of all gradients.
-    objectives : list of Objective or None, one per output
-    loss_weights : list of float
-    metrics : list of (name in logs, output's number, metric, whether sample weights count)
-    """
+    """Optimizer, objectives and metrics of a model; an objective, or None, and a weight of it for each output."""
 
     def __init__(self, outputs: Sequence[str], optimizer, loss, loss_weights, plain, weighted, wanted):
-        self.options = wanted
+        self.options = wanted  # the keywords of all gradients
         self.optimizer = optimizers.get(optimizer)
         self.outputs = list(outputs)
         given = _per_output(loss, self.outputs, "loss")
         self.objectives = [None if one is None else objective_of(losses.get(one)) for one in given]
         weights = _per_output(1.0 if loss_weights is None else loss_weights, self.outputs, "loss_weights", 1.0)
         self.loss_weights = [real_number(one, "a weight in loss_weights") for one in weights]
-        self.metrics: list[tuple] = []
+        self.metrics: list[tuple] = []  # name in logs, output's number, metric, whether sample weights count
         for of, counts in ((plain, False), (weighted, True)):
             for k, several in enumerate(_metrics_per_output(of, self.outputs)):
                 loss = None if given[k] is None else losses.get(given[k])
@@ -58,13 +48,7 @@ class Compiled:
         return found
 
     def get_config(self) -> dict:
-        """The arguments of `compile` that make the same, as JSON values.
-
-        Raises
-        ------
-        ValueError
-            For a loss, a metric or a schedule that has no name.
-        """
+        """The arguments of `compile` that make the same, as JSON values; a ValueError for one that has no name."""
         told: dict[bool, list[list]] = {counts: [[] for _ in self.outputs] for counts in (False, True)}
         for _, k, metric, counts in self.metrics:
             told[counts][k].append(metrics.config_of(metric))

@@ -20,15 +20,9 @@ from rnnkit.steps.step import Step
 
 @dataclass(eq=False, slots=True)
 class Part:
-    """What a batch adds to a loss.
+    """What a batch adds to a loss: sums in float64, of weight times loss over used entries, and of used entries."""
 
-    Attributes
-    ----------
-    sums : ndarray (2,), float64
-        The sum over used entries of weight times loss; and how many entries are used, which a weight doesn't change.
-    """
-
-    sums: np.ndarray
+    sums: np.ndarray  # (2,)
     cotangent: np.ndarray | None = None
 
     @property
@@ -42,13 +36,7 @@ class Part:
         return float(self.sums[1])
 
     def pull(self, scale=1.0) -> np.ndarray:
-        """The cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used.
-
-        Raises
-        ------
-        ValueError
-            If the gradient wasn't asked for.
-        """
+        """The cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used."""
         return self._scaled(lambda: scale)
 
     def pull_mean(self, weight: float) -> np.ndarray:
@@ -70,18 +58,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Form:
-    """How a loss falls into rows, for arrays of one shape.
+    """How a loss falls into rows, for arrays of one shape."""
 
-    Attributes
-    ----------
-    steps : int or None
-        How many losses a row has, one for each time step; None where it has a single one.
-    apart : bool
-        Whether each step's loss depends on that step alone, so that steps may be rows.
-    """
-
-    steps: int | None
-    apart: bool
+    steps: int | None  # how many losses a row has, one for each time step; None where it has a single one
+    apart: bool  # whether each step's loss depends on that step alone, so that steps may be rows
 
 
 class LossCell(Cell):
@@ -111,13 +91,10 @@ class LossCell(Cell):
 class Objective:
     """A loss over batches: the sum over what is used, how much that is, and the way back.
 
-    Parameters
-    ----------
-    loss : str, callable, or dict
-        As `rnnkit.losses.get` takes it. A function of one's own is read as a step is: it sees ``(y_true, y_pred)`` with
-        the batch axis first, both of y_pred's rank, and returns a loss for each row ``(B,)``, for each step ``(B, T)``,
-        or more, of which the mean is taken over what follows. Where that gives the same, steps are handed to it as
-        rows ``(B T, …)``.
+    The loss is as `rnnkit.losses.get` takes it. A function of one's own is read as a step is: it sees
+    ``(y_true, y_pred)`` with the batch axis first, both of y_pred's rank, and returns a loss for each row ``(B,)``, for
+    each step ``(B, T)``, or more, of which the mean is taken over what follows. Where that gives the same, steps are
+    handed to it as rows ``(B T, …)``.
 
     Examples
     --------
@@ -137,27 +114,15 @@ class Objective:
         return Objective, (self.loss,)
 
     def __call__(self, y_true, y_pred, mask=None, sample_weight=None, gradient=True) -> Part:
-        """The loss of a batch.
+        """The loss of a batch, for y_pred ``(B, …, O)``; with `gradient`, `Part.pull` can be asked for.
 
-        Parameters
-        ----------
-        y_true : array_like
-            Of y_pred's shape, or as the loss says; an axis of 1 at the end may be there or not. Classes by number: an
-            array of y_pred's shape without its last axis.
-        y_pred : ndarray (B, …, O)
-        mask : array_like of bool (B, T), optional
-            Steps that count; where y_pred has no such axis of time, it says nothing. What stands under a mask reaches
-            nothing, not even NaN.
-        sample_weight : array_like (B,), (B, T) or (B, T, 1), optional
-            Multiplies the losses; not negative.
-        gradient : bool
-            Whether `Part.pull` will be asked for.
+        y_true is of y_pred's shape, or as the loss says; an axis of 1 at the end may be there or not. Classes by number
+        are an array of y_pred's shape without its last axis. The mask ``(B, T)`` says which steps count; where y_pred
+        has no such axis of time, it says nothing. What stands under a mask reaches nothing, not even NaN. Weights of
+        samples, ``(B,)``, ``(B, T)`` or ``(B, T, 1)``, multiply the losses.
 
-        Raises
-        ------
-        ValueError
-            For shapes that don't belong together, a negative weight, a class that doesn't exist, or a loss that can't
-            be read or mixes rows.
+        A ValueError refuses shapes that don't belong together, a negative weight, a class that doesn't exist, and a
+        loss that can't be read or mixes rows.
         """
         shape, ids = np.shape(y_pred), losses.takes_ids(self.loss)
         y_true, y_pred = entries.aligned(y_true, y_pred, ids)

@@ -17,13 +17,7 @@ _KINDS = 16  # shapes of batches whose graphs are kept
 
 
 class OfBatch:
-    """A function ``(y_true, y_pred)`` that may give one number for a batch, such as the root of a mean over all rows.
-
-    Parameters
-    ----------
-    function : callable
-    name : str, optional
-    """
+    """A function ``(y_true, y_pred)`` that may give one number for a batch, as the root of a mean over all rows."""
 
     def __init__(self, function: Callable, name: str | None = None):
         self.function, self.name = function, name or losses.name_of(function)
@@ -58,13 +52,7 @@ class BatchObjective(Objective):
         return BatchObjective, (self.loss,)
 
     def __call__(self, y_true, y_pred, mask=None, sample_weight=None, gradient=True) -> Part:
-        """The loss of a batch, as of an `Objective`.
-
-        Raises
-        ------
-        ValueError
-            As there; and for one number with a mask or with weights, which can't be applied to it.
-        """
+        """The loss of a batch, as of an `Objective`; a ValueError for one number with a mask or with weights."""
         own, predicted = entries.aligned(y_true, y_pred)
         if not self._gives_number(own, predicted):
             return super().__call__(y_true, y_pred, mask, sample_weight, gradient)

@@ -10,21 +10,9 @@ from rnnkit.arguments import whole
 
 
 def in_blocks(sizes: Sequence[int], rng: np.random.Generator) -> Iterator[tuple[int, np.ndarray]]:
-    """Blocks of rows in random order, each with its rows in random order: block by block, and the rows within it.
+    """Blocks of these sizes in random order, each as its number and its rows, counted from its first, in random order.
 
     One block gives the order ``rng.permutation(rows)``. Drawn from sizes alone, so that it is the same for all data.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        How many rows each block has.
-    rng : Generator
-
-    Yields
-    ------
-    block : int
-    rows : ndarray of int
-        Counted from the block's first.
     """
     for block in rng.permutation(len(sizes)).tolist() if len(sizes) > 1 else range(len(sizes)):
         yield block, rng.permutation(sizes[block])
@@ -43,13 +31,7 @@ def shuffled(rows: int, rng: np.random.Generator, blocks: Sequence[int] | None =
 
 
 def checked_blocks(sizes: Sequence[int], rows: int) -> tuple[int, ...]:
-    """The sizes of blocks that `fit` is given as ``shuffle``.
-
-    Raises
-    ------
-    ValueError
-        If they don't add up to so many rows.
-    """
+    """The sizes of blocks that `fit` is given as ``shuffle``; a ValueError if they don't add up to so many rows."""
     found = tuple(whole(size, "a size in shuffle", 0) for size in sizes)
     if sum(found) != rows:
         raise ValueError(f"expected shuffle as True, False or sizes of blocks of {rows} rows in all; got {sum(found)}")

@@ -18,19 +18,9 @@ from rnnkit.training.tally import Tally
 
 
 class PartedStepper(Stepper):
-    """A `Stepper` whose updates are sums of parts.
+    """A `Stepper` whose updates are sums of so many parts.
 
-    Parameters
-    ----------
-    model, compiled, class_weight
-        As of a `Stepper`.
-    parts : int
-        Into how many a batch is cut.
-
-    Raises
-    ------
-    ValueError
-        For a stateful model, or an optimizer that looks at all rows at once.
+    A ValueError refuses a stateful model, and an optimizer that looks at all rows at once.
     """
 
     def __init__(self, model, compiled, class_weight=None, parts: int = 1):
@@ -68,21 +58,12 @@ class PartedStepper(Stepper):
         self.forward(cut(batch, max(1, batch.rows))[0].batch)
 
     def part(self, piece: Piece, update: int, number: int) -> Summand:
-        """What a part adds; the model stays as it was.
+        """What a part adds, or the error of `Stepper.train` with the rows; the model stays as it was.
 
-        Parameters
-        ----------
-        piece : Piece
-        update, number : int
-            Of the update and of the part in it, from which layers' draws follow.
-
-        Raises
-        ------
-        Exception
-            As `Stepper.train` does, with the rows.
+        Layers' draws follow from the numbers of the update and of the part in it.
         """
         begun = time.perf_counter()
-        with told_where(piece), self._drawing(update, number):
+        with told_where(piece.where), self._drawing(update, number):
             before = self.model._arrays()
             try:
                 found = self._with_losses(piece.batch)
@@ -109,7 +90,7 @@ class PartedStepper(Stepper):
 
     def tested(self, piece: Piece) -> tuple[np.ndarray, list[Told]]:
         """The sums of a batch's losses outside training, and what metrics are told."""
-        with told_where(piece):
+        with told_where(piece.where):
             batch, outputs, masks, parts = self._test(piece.batch)
         return _sums(parts), self._to_tell(batch, outputs, masks)
 

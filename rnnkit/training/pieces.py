@@ -18,20 +18,11 @@ _PLAIN_ERRORS = {ValueError, TypeError, IndexError, ArithmeticError, FloatingPoi
 
 @dataclass(slots=True)
 class Piece:
-    """Some rows of an update's batch.
-
-    Attributes
-    ----------
-    batch : Batch
-    total : int
-        Rows of the whole batch.
-    where : str
-        Which rows they are, in words.
-    """
+    """Some rows of an update's batch."""
 
     batch: Batch
-    total: int
-    where: str
+    total: int  # rows of the whole batch
+    where: str  # which rows they are, in words
 
 
 @dataclass(slots=True)
@@ -48,34 +39,18 @@ class Told:
 class Summand:
     """What a part adds to an update.
 
-    Attributes
-    ----------
-    gradients : list of dict
-        First of all outputs without a mask, scaled for the whole batch; then of each output with one, which is still to
-        be divided by the share of the batch's steps that are used.
-    moved : dict of str to ndarray
-        Weights that calls change, times the share of rows.
-    sums : ndarray (outputs, 2)
-        See `rnnkit.training.objective.Part`.
-    rows : int
-    masked : tuple of int
-        The outputs that `gradients` ends with.
-    told : list of Told
-        In the order of the rows.
-    seconds : float
-        That it took to compute.
-    sent : int
-        Bytes that a worker sent.
+    The gradients are first those of all outputs without a mask, scaled for the whole batch; then those of each output
+    with one, which are still to be divided by the share of the batch's steps that are used.
     """
 
     gradients: list[dict]
-    moved: dict
-    sums: np.ndarray
+    moved: dict  # weights that calls change, times the share of rows
+    sums: np.ndarray  # (outputs, 2), see `Part`
     rows: int
-    masked: tuple[int, ...]
-    told: list[Told]
-    seconds: float = 0.0
-    sent: int = 0
+    masked: tuple[int, ...]  # the outputs that `gradients` ends with
+    told: list[Told]  # in the order of the rows
+    seconds: float = 0.0  # that it took to compute
+    sent: int = 0  # bytes that a worker sent
 
     @property
     def nbytes(self) -> int:
@@ -164,12 +139,12 @@ def together(told: Sequence[Told], outputs: int) -> Told:
 
 
 @contextlib.contextmanager
-def told_where(piece: Piece) -> Iterator[None]:
-    """Say in errors which rows it was."""
+def told_where(where: str) -> Iterator[None]:
+    """Say in errors where it was."""
     try:
         yield
     except Exception as error:
         if type(error) in _PLAIN_ERRORS:
-            raise type(error)(f"{piece.where}: {error}") from error
-        error.add_note(f"in {piece.where}")
+            raise type(error)(f"{where}: {error}") from error
+        error.add_note(f"in {where}")
         raise

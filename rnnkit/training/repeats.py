@@ -43,28 +43,15 @@ class RepeatedTests(RepeatedCalls):
 
 @dataclass(eq=False)
 class _Recorded:
-    """An update that can be repeated.
-
-    Attributes
-    ----------
-    batch : Batch
-        Memory that a batch is copied to.
-    found : Differentiated
-    update : RecordedUpdate
-    losses : int
-        How many operations lead to the losses.
-    penalties : list of tuple (regularizer, weight)
-    changing : list of Layer
-        Those that draw something at each batch, or have moving averages.
-    """
+    """An update that can be repeated."""
 
     recording: Recording
-    batch: Batch
+    batch: Batch  # memory that a batch is copied to
     found: Differentiated
     update: RecordedUpdate
-    losses: int
-    penalties: list
-    changing: list
+    losses: int  # how many operations lead to the losses
+    penalties: list  # pairs of a regularizer and a weight
+    changing: list  # those that draw something at each batch, or have moving averages
     agreed: int = 0
 
     def compute_losses(self, batch: Batch) -> bool:
@@ -119,13 +106,7 @@ class Repeats:
         return Repeats, ()  # recordings are memory of this process
 
     def train(self, stepper: Stepper, batch: Batch, tally: Tally) -> bool:
-        """Change the weights by a batch; False, with nothing changed, if that is to be done the ordinary way.
-
-        Raises
-        ------
-        Exception
-            As the ordinary way does.
-        """
+        """Change the weights by a batch; False, with nothing changed, if that is to be done the ordinary way."""
         key = _key(stepper, batch)
         kind = None if key is None else self._kinds.get(key)
         if key is not None and kind is None and len(self._kinds) < _MOST and self._bytes() < LARGEST:

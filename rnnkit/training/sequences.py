@@ -20,10 +20,7 @@ def can_pad(model, x: Ragged) -> bool:
 def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Names, batch_size, steps) -> Arrays:
     """The batches of a fit or an evaluation on a list of sequences, targets and weights by step as lists too.
 
-    Raises
-    ------
-    ValueError
-        For a model that keeps states or doesn't leave out masked steps, and for targets that don't fit.
+    A ValueError refuses a model that keeps states or doesn't leave out masked steps, and targets that don't fit.
     """
     shape = (None, None, *x.rest)
     if model.stateful:

@@ -53,17 +53,7 @@ class Differentiated(Losses):
 class Stepper:
     """Runs batches through a compiled model.
 
-    Parameters
-    ----------
-    model : Trainable
-    compiled : Compiled
-    class_weight : dict of int to float, optional
-        A factor for rows, or steps, by the class of their target.
-
-    Raises
-    ------
-    ValueError
-        For another class_weight.
+    `class_weight` has factors for rows, or steps, by the class of their target.
     """
 
     def __init__(self, model, compiled: Compiled, class_weight: Mapping | None = None):
@@ -71,13 +61,7 @@ class Stepper:
         self.class_weight = None if class_weight is None else _class_weight(class_weight)
 
     def train(self, batch: Batch, tally: Tally) -> None:
-        """Change the weights by one batch.
-
-        Raises
-        ------
-        FloatingPointError
-            If the loss or a gradient isn't finite. As with any error, no weight and no state is changed then.
-        """
+        """Change the weights by one batch, or nothing after an error, such as a loss that isn't finite."""
         if not self.model._repeats.train(self, batch, tally):
             self.train_anew(batch, tally)
 

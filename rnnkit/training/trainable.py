@@ -11,6 +11,7 @@ from rnnkit import tracebacks
 from rnnkit.arguments import real_number
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
@@ -289,6 +290,7 @@ class Trainable(Layer):
         told.on_test_end(tally.logs())
         return _shown(tally, compiled, return_dict)
 
+    @described_as(evaluate)
     @tracebacks.edge
     def predict(
         self,
@@ -306,12 +308,6 @@ class Trainable(Layer):
         ----------
         x : array_like (B, …), a list or dict of them, or an iterable of batches
             Of batches ``(x, y)`` the y is left aside.
-        batch_size : int, optional
-            Changes nothing but memory and time, and 32 by default, where a layer is stateful.
-        verbose : {"auto", 0, 1, 2}
-            As in `fit`; the bar goes away when all is done.
-        steps : int, optional
-            So many batches only.
         out : array (B, …), or nested as a call returns several, optional
             Where the outputs are written, a batch at a time, rather than to new arrays: a memory map, say, or an array
             of zarr or HDF5. It is returned. With an iterable, as many rows as its batches have.

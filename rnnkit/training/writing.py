@@ -13,20 +13,10 @@ from rnnkit.layers.support.symbolic import leaves
 def written(parts: Iterable, out: Any, rows: int | None):
     """Write the results of several calls one after the other to arrays that are there, and give these back.
 
-    Parameters
-    ----------
-    parts : iterable of ndarray, or of nested lists of them
-    out : array, or nested lists of them
-        Anything with ``shape``, ``dtype`` and rows that can be set.
-    rows : int or None
-        How many there will be; None where that isn't known before.
-
-    Raises
-    ------
-    ValueError
-        Where the rows don't fill `out`, or a result has another shape; what was written before stays.
-    TypeError
-        For what has no rows that can be set, or a dtype that doesn't hold the results.
+    Results are arrays, or nested lists of them as `out` is, which has anything with ``shape``, ``dtype`` and rows that
+    can be set. There will be so many `rows`, None where that isn't known before. A ValueError says that these don't
+    fill `out`, or that a result has another shape: what was written before stays. A TypeError refuses what can't be
+    written to, or holds no such numbers.
     """
     places = leaves(out)
     for place in places:

@@ -28,24 +28,23 @@ from rnnkit.compiler.planning.rows import is_narrow, plan_rows
 class KernelWriter:
     """Writes a section's kernel in a variant, when a call wants it.
 
-    Attributes
-    ----------
-    states : pair of lists of Buffer
-        Where each state is before a step and after it, for all kernels.
-    listener : callable, optional
-        Called with section, variant and text of each kernel.
+    A listener is called with section, variant and text of each kernel.
     """
+
+    listener: Callable[[int, KernelVariant, str], None] | None = None
 
     def __init__(self, plan: Plan, name: str, dtype: np.dtype):
         self.plan, self.name, self.dtype, self.states = plan, name, dtype, states_of(plan)
-        self.listener: Callable[[int, KernelVariant, str], None] | None = None
 
     def __call__(self, section: int, variant: KernelVariant) -> Kernel:
         """The text, and what its table holds."""
-        kernel = write_kernel(self.plan, self.states, self.name, self.dtype, section, variant)
+        kernel = self._written(section, variant)
         if self.listener is not None:
             self.listener(section, variant, kernel.text)
         return kernel
+
+    def _written(self, section: int, variant: KernelVariant) -> Kernel:
+        return write_kernel(self.plan, self.states, self.name, self.dtype, section, variant)
 
 
 def fuse_for_gpu(plan: Plan, columns) -> Plan:
@@ -72,25 +71,14 @@ def compile_kernels(
     return CudaProgram(plan, source, load, prepack, source.states, dtype, show, words, gradient=gradient)
 
 
-class RowKernel:
-    """Writes the one kernel of a plan by rows.
-
-    Attributes
-    ----------
-    listener : callable, optional
-        As that of a `KernelWriter`.
-    """
+class RowKernel(KernelWriter):
+    """Writes the one kernel of a plan by rows."""
 
     def __init__(self, plan: RowPlan, name: str, dtype: np.dtype):
         self.writer = RowKernelWriter(plan, name, dtype)
-        self.listener: Callable[[int, KernelVariant, str], None] | None = None
 
-    def __call__(self, section: int, variant: KernelVariant) -> Kernel:
-        """The text, and what its table holds."""
-        kernel = self.writer.run()
-        if self.listener is not None:
-            self.listener(section, variant, kernel.text)
-        return kernel
+    def _written(self, section: int, variant: KernelVariant) -> Kernel:
+        return self.writer.run()
 
 
 def compile_row_kernel(

@@ -6,17 +6,12 @@ import numba
 import numpy as np
 from numba.core import errors, types
 from numba.cpython.unsafe.tuple import tuple_setitem
-from numba.extending import overload
 
-from rnnkit.backends.jit.overloads import OPTIONS, constant, not_in_python, size_of
+from rnnkit.backends.jit.overloads import OPTIONS, constant, in_steps, size_of
 
 
+@in_steps()
 def matmul(a, b):
-    not_in_python()
-
-
-@overload(matmul, jit_options=OPTIONS)
-def _matmul(a, b):
     """A product without BLAS, whose order of summation would depend on the shape; for one row no slower."""
     if not isinstance(a, types.Array) or not isinstance(b, types.Array) or 0 in (a.ndim, b.ndim):
         return None
@@ -61,12 +56,8 @@ def _products(a, b):
     return values
 
 
+@in_steps(prefer_literal=True)
 def concatenate(arrays, axis=0):
-    not_in_python()
-
-
-@overload(concatenate, prefer_literal=True, jit_options=OPTIONS)
-def _concatenate(arrays, axis=0):
     """As NumPy's, also for a list that a loop has filled, for which numba has none."""
     along = constant(axis, "axis")
     if not isinstance(arrays, types.List):
@@ -88,12 +79,8 @@ def _concatenate(arrays, axis=0):
     return of_list
 
 
+@in_steps()
 def assign(a, index, value):
-    not_in_python()
-
-
-@overload(assign, jit_options=OPTIONS)
-def _assign(a, index, value):
     """``a[index] = value``: numba's own takes a mask of one axis only, and over a second to compile."""
     if _is_mask(a, index):
         return _assign_by_mask(value)
@@ -155,12 +142,8 @@ def _is_basic(index):
     return any(views) and all(v or isinstance(part, types.Integer) for v, part in zip(views, parts, strict=True))
 
 
+@in_steps()
 def where_get(a, index):
-    not_in_python()
-
-
-@overload(where_get, jit_options=OPTIONS)
-def _where_get(a, index):
     """``a[index]`` after a comparison."""
     if not _is_mask(a, index):
         return lambda a, index: a[index]
@@ -172,24 +155,16 @@ def _is_mask(a, index):
     return arrays and index.dtype == types.boolean and index.ndim == a.ndim > 1
 
 
+@in_steps(inline="always", jit_options={})
 def contiguous(a):
-    not_in_python()
-
-
-@overload(contiguous, inline="always")
-def _contiguous(a):
     """What numba's own reshape takes: an array in C order."""
     if isinstance(a, types.Array) and a.layout != "C":
         return lambda a: np.ascontiguousarray(a)
     return lambda a: a
 
 
+@in_steps(inline="always", jit_options={})
 def _plain(a):
-    not_in_python()
-
-
-@overload(_plain, inline="always")
-def _plain_array(a):
     """float64 in C order."""
     if a.dtype != types.float64:
         return lambda a: np.ascontiguousarray(a).astype(np.float64)
@@ -203,12 +178,6 @@ def along(name, function):
     function = numba.njit(function, **OPTIONS)
 
     def each(a, axis=-1):
-        not_in_python()
-
-    each.__name__ = each.__qualname__ = name
-
-    @overload(each, prefer_literal=True, jit_options=OPTIONS)
-    def implementation(a, axis=-1):
         if not isinstance(a, types.Array) or a.ndim == 0:
             return None
         place = constant(axis, "axis")
@@ -228,7 +197,8 @@ def along(name, function):
 
         return vectors
 
-    return each
+    each.__name__ = name
+    return in_steps(prefer_literal=True)(each)
 
 
 sort = along("sort", lambda v: np.sort(v))
@@ -237,12 +207,8 @@ cumsum = along("cumsum", lambda v: np.cumsum(v))
 cumprod = along("cumprod", lambda v: np.cumprod(v))
 
 
+@in_steps(prefer_literal=True)
 def einsum(subscripts, *operands):
-    not_in_python()
-
-
-@overload(einsum, prefer_literal=True, jit_options=OPTIONS)
-def _einsum(subscripts, *operands):
     """One loop per letter, those of the result outside."""
     given = constant(subscripts, "the first argument of einsum").replace(" ", "")
     inputs, arrow, output = given.partition("->")

@@ -9,12 +9,12 @@ import types as python_types
 import numba
 import numpy as np
 from numba.core import types
-from numba.extending import overload
 
 from rnnkit import tracebacks
 from rnnkit.backends.jit.errors import CannotCompile, cannot_compile
 from rnnkit.backends.jit.fingerprint import content
 from rnnkit.backends.jit.numba_compiling import compiling
+from rnnkit.backends.jit.overloads import in_steps
 from rnnkit.backends.jit.step import OPTIONS, Jit, Live, arrays_in, names_type, plain, quietly, read_only
 from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
@@ -41,28 +41,13 @@ class JitExecutor:
 
     Arithmetic inside the step is float64; states and outputs are stored in the layer's dtype after every step.
 
-    Parameters
-    ----------
-    step : Step
-    dtype : float32 or float64
-    weights : dict of str to ndarray
-        Only for checking the compiled step against the step itself; calls bring theirs in the record.
-    constant_shapes : sequence of tuple of int
-        Shapes of the constants without the batch axis.
-    training : bool
-    by_row : bool
-        The step decides in Python by its arrays' values: it means one row, and isn't held against two.
-    untraced : str
-        Why the tracer can't read the step.
-    no_gradient : str
-        Why the step has no gradient, and what to write.
+    The weights only check the compiled step against the step itself; calls bring theirs in the record. The shapes of
+    constants have no batch axis. A step that decides in Python by its arrays' values, `by_row`, means one row, and
+    isn't held against two. `untraced` says why the tracer can't read the step, `no_gradient` why it has no gradient,
+    and what to write.
 
-    Raises
-    ------
-    CannotCompile
-        If numba can't compile the step; the message names file, line and construct.
-    ValueError
-        If the step mixes rows, or the compiled step differs from the step itself.
+    `CannotCompile` names file, line and construct of what numba can't compile. A ValueError says that the step mixes
+    rows, or that the compiled step differs from the step itself.
     """
 
     how = "jitted"
@@ -96,13 +81,7 @@ class JitExecutor:
 
     @tracebacks.door
     def differentiate(self) -> GradientExecutor:
-        """There is none: nothing knows the derivative of what numba compiles.
-
-        Raises
-        ------
-        ValueError
-            With what to write for a gradient.
-        """
+        """A ValueError with what to write for a gradient: nothing knows the derivative of what numba compiles."""
         raise ValueError(self._no_gradient)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
@@ -355,13 +334,9 @@ def _agree(found, expected, tolerance):
     return True
 
 
+@in_steps(prefer_literal=True, jit_options={})
 def entry(states, index):
     """A state out of what a step returns: a list, a tuple or the array itself."""
-    raise NotImplementedError("only inside a jitted step")
-
-
-@overload(entry, prefer_literal=True)
-def _entry(states, index):
     if isinstance(states, types.Array):
         return lambda states, index: states
     at = index.literal_value

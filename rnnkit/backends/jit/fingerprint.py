@@ -27,14 +27,7 @@ class Same:
 
 
 def content(function, known) -> tuple:
-    """Code, constants and all that a function reaches by name, as it stands now.
-
-    Parameters
-    ----------
-    function : function
-    known : dict of str to Live or constant
-        As for `Jit.function`.
-    """
+    """Code, constants and all that a function reaches by name, as it stands now; `known` as for `Jit.function`."""
     return _Reader().function(function, known)
 
 

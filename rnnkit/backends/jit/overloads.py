@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numba
 from numba.core import errors, types
+from numba.extending import overload
 
 OPTIONS = {"error_model": "numpy"}
 
@@ -23,8 +24,18 @@ def constant(value, what):
     raise errors.TypingError(f"{what} has to be a constant")
 
 
-def not_in_python(*_, **__):
-    raise NotImplementedError("only inside a jitted step")
+def in_steps(**options):
+    """A decorator that makes of an overload the function that has it, which is for jitted steps alone."""
+
+    def made(implementation):
+        def function(*_, **__):
+            raise NotImplementedError("only inside a jitted step")
+
+        function.__name__ = function.__qualname__ = implementation.__name__
+        overload(function, **({"jit_options": OPTIONS} | options))(implementation)
+        return function
+
+    return made
 
 
 @numba.njit

@@ -6,9 +6,8 @@ import numba
 import numpy as np
 from numba.core import errors, types
 from numba.cpython.unsafe.tuple import tuple_setitem
-from numba.extending import overload
 
-from rnnkit.backends.jit.overloads import OPTIONS, constant, not_in_python, size_of
+from rnnkit.backends.jit.overloads import OPTIONS, constant, in_steps, size_of
 
 
 def _axes(a, axis):
@@ -26,12 +25,6 @@ def reduction(name, combine, start, dtype=None):
     combine = numba.njit(combine, **OPTIONS)
 
     def reduced(a, axis=None, keepdims=False):
-        not_in_python()
-
-    reduced.__name__ = reduced.__qualname__ = name
-
-    @overload(reduced, prefer_literal=True, jit_options=OPTIONS)
-    def implementation(a, axis=None, keepdims=False):
         if not isinstance(a, types.Array) or a.ndim == 0:
             return None
         (first, behind), keep, rank = _axes(a, axis), bool(constant(keepdims, "keepdims")), a.ndim
@@ -65,7 +58,8 @@ def reduction(name, combine, start, dtype=None):
 
         return over_axes
 
-    return reduced
+    reduced.__name__ = name
+    return in_steps(prefer_literal=True)(reduced)
 
 
 total = reduction("sum", lambda a, b: a + b, 0)
@@ -80,12 +74,6 @@ def derived(name, formula):
     """A reduction by a formula of the array, the number of elements behind each value, and the axes."""
 
     def reduced(a, axis=None, keepdims=False):
-        not_in_python()
-
-    reduced.__name__ = reduced.__qualname__ = name
-
-    @overload(reduced, prefer_literal=True, jit_options=OPTIONS)
-    def implementation(a, axis=None, keepdims=False):
         if not isinstance(a, types.Array) or a.ndim == 0:
             return None
         first, behind = _axes(a, axis)
@@ -93,7 +81,8 @@ def derived(name, formula):
         whole = formula(axes, keep)
         return lambda a, axis=None, keepdims=False: whole(a, size_of(a.shape, first, behind))
 
-    return reduced
+    reduced.__name__ = name
+    return in_steps(prefer_literal=True)(reduced)
 
 
 def _jitted(function):
@@ -125,16 +114,8 @@ mean, variance = derived("mean", _mean), derived("var", _variance)
 deviation, norm = derived("std", _deviation), derived("norm", _norm)
 
 
+@in_steps(prefer_literal=True)
 def softmax(x, axis=-1):
-    not_in_python()
-
-
-def log_softmax(x, axis=-1):
-    not_in_python()
-
-
-@overload(softmax, prefer_literal=True, jit_options=OPTIONS)
-def _softmax(x, axis=-1):
     along = constant(axis, "axis")
 
     def implementation(x, axis=-1):
@@ -144,8 +125,8 @@ def _softmax(x, axis=-1):
     return implementation
 
 
-@overload(log_softmax, prefer_literal=True, jit_options=OPTIONS)
-def _log_softmax(x, axis=-1):
+@in_steps(prefer_literal=True)
+def log_softmax(x, axis=-1):
     along = constant(axis, "axis")
 
     def implementation(x, axis=-1):

@@ -17,10 +17,7 @@ from rnnkit.backends.formulas.table import FORMULAS, arity
 from rnnkit.backends.jit import arrays, reductions
 from rnnkit.compiler.ir.operations import OPERATIONS
 
-
-def elementwise(function):
-    """A function of one number, on arrays of any shape and on numbers."""
-    return numba.vectorize(function)
+elementwise = numba.vectorize  # a function of one number, on arrays of any shape and on numbers
 
 
 @elementwise

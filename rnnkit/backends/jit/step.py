@@ -46,12 +46,7 @@ def names_type(names: tuple[str, ...]) -> type:
 
 
 class Live:
-    """An object whose arrays are arguments of the jitted step, as a namedtuple, and all else constants of it.
-
-    Parameters
-    ----------
-    thing : Cell or any object with attributes
-    """
+    """An object whose arrays are arguments of the jitted step, as a namedtuple, and all else constants of it."""
 
     def __init__(self, thing):
         self.thing = thing

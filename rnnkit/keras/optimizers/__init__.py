@@ -36,13 +36,8 @@ def _arguments(name, kind, arguments, keywords):
     return (), keywords, lambda made: None
 
 
-def get(identifier):
-    """The optimizer that an argument stands for."""
-    return plain.get(identifier)
-
-
+get = deserialize = plain.get
 serialize = plain.config_of
-deserialize = plain.get
 
 
 def _make(name: str):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from rnnkit.keras.left_out import left_out
+from rnnkit.keras.left_out import others
 from rnnkit.keras.preprocessing import sequence
 from rnnkit.sequences.windows import timeseries_dataset_from_array
 
 __all__ = ["sequence", "timeseries_dataset_from_array"]
 
-
-def __getattr__(name: str):
-    return left_out("preprocessing", name)
+__getattr__ = others("preprocessing")

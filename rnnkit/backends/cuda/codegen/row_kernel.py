@@ -42,14 +42,7 @@ _SAME = {"load": "fixed", "splat": "fixed"}  # how buffers are read, which no ke
 
 
 class RowKernelWriter(RowLines):
-    """Writes the kernel of one plan.
-
-    Attributes
-    ----------
-    kernel : Kernel
-    scratch : int
-        Bytes that the arrays of a step take for each row.
-    """
+    """Writes the kernel of one plan."""
 
     def __init__(self, plan: RowPlan, name: str, dtype):
         super().__init__(plan, dtype, WARP)
@@ -65,7 +58,7 @@ class RowKernelWriter(RowLines):
         loops = [line for line in all_lines(plan.lines) if isinstance(line, RowLoop)]
         going = [loop.going for loop in loops]  # a thread knows how many rounds its row had
         self.slots = [slot for slot in plan.slots if slot not in going]
-        self.scratch = sum(self._slot_bytes(slot) for slot in self.slots)
+        self.scratch = sum(self._slot_bytes(slot) for slot in self.slots)  # what a step's arrays take for each row
 
     def run(self) -> Kernel:
         """The kernel."""

@@ -46,48 +46,29 @@ Slot = int | np.ndarray | tuple  # a number, a table of element numbers, or the 
 
 @dataclass(frozen=True)
 class KernelVariant:
-    """Which text a section has.
+    """Which text a section has."""
 
-    Attributes
-    ----------
-    rows : int
-        Entries whose products a thread sums at once, with a weight that it reads once.
-    shared : bool
-        States and what lives for a step stand in shared memory.
-    staged : bool
-        Products' operands are brought to shared memory first.
-    weights : bool
-        The weights of the steps' products stand in shared memory from the first step on.
-    """
-
-    rows: int = 1
-    shared: bool = False
-    staged: bool = False
-    weights: bool = False
+    rows: int = 1  # entries whose products a thread sums at once, with a weight that it reads once
+    shared: bool = False  # states and what lives for a step stand in shared memory
+    staged: bool = False  # products' operands are brought to shared memory first
+    weights: bool = False  # the weights of the steps' products stand in shared memory from the first step on
 
 
 @dataclass(eq=False)
 class Kernel:
     """A section's text and the meaning of its table.
 
-    Attributes
-    ----------
-    slots : list
-        For each entry of the table a number, a table of element numbers, whose address stands there, or what the
-        executor knows: ``("at", buffer)`` and such.
-    row_shared, thread_row_shared : int
-        Bytes of shared memory for each row that a block has, and for each row of its threads.
-    panels : list of tuple of int
-        Weights in shared memory: groups of rows, gates and units, which parts share.
+    A slot is for an entry of the table: a number, a table of element numbers, whose address stands there, or what the
+    executor knows: ``("at", buffer)`` and such.
     """
 
     section: int
     variant: KernelVariant
     text: str = ""
     slots: list[Slot] = field(default_factory=list)
-    row_shared: int = 0
-    thread_row_shared: int = 0
-    panels: list[tuple[int, int, int]] = field(default_factory=list)
+    row_shared: int = 0  # bytes of shared memory for each row that a block has
+    thread_row_shared: int = 0  # and for each row of its threads
+    panels: list[tuple[int, int, int]] = field(default_factory=list)  # groups of rows, gates, units of shared weights
 
     def shared_bytes(self, tile: int, thread_rows: int, parts: int) -> int:
         """Near memory that a block takes."""

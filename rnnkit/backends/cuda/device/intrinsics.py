@@ -11,39 +11,7 @@ from numba.cuda import types
 from numba.cuda.extending import intrinsic
 from numba.cuda.typing import signature
 
-from rnnkit.backends.cuda.device.loads import (  # noqa: F401
-    arrive,
-    byte,
-    fixed_float32,
-    fixed_float64,
-    fixed_int32,
-    fixed_int64,
-    fixed_wide_float32,
-    fixed_wide_float64,
-    load_float32,
-    load_float64,
-    load_int32,
-    load_int64,
-    load_wide_float32,
-    load_wide_float64,
-    seen,
-    shared_load_float32,
-    shared_load_float64,
-    shared_load_wide_float32,
-    shared_load_wide_float64,
-    shared_start,
-    shared_store_float32,
-    shared_store_float64,
-    shared_store_wide_float32,
-    shared_store_wide_float64,
-    store_float32,
-    store_float64,
-    store_int32,
-    store_int64,
-    store_wide_float32,
-    store_wide_float64,
-    word,
-)
+from rnnkit.backends.cuda.device.loads import *  # noqa: F403
 from rnnkit.backends.cuda.device.value import DeviceValue
 from rnnkit.backends.formulas import integers, value
 from rnnkit.backends.formulas.numba_target import NumbaTarget, itself

@@ -216,13 +216,7 @@ def handle_of(stream) -> int:
 
 
 def empty(shape, dtype, stream=0) -> DeviceArray:
-    """New memory, first usable in the order of a stream.
-
-    Raises
-    ------
-    MemoryError
-        If there isn't as much; says how much is wanted and free.
-    """
+    """New memory, first usable in the order of a stream; a MemoryError says how much is wanted and free."""
     shape, dtype, handle = tuple(shape), np.dtype(dtype), handle_of(stream)
     size = math.prod(shape) * dtype.itemsize
     try:
@@ -245,13 +239,8 @@ def zeros(shape, dtype, stream=0) -> DeviceArray:
 def upload(array, stream=0, out: DeviceArray | None = None) -> DeviceArray:
     """A NumPy array's elements on the device, contiguous; `array` may be changed once this returns.
 
-    Parameters
-    ----------
-    array : ndarray
-    stream
-        In whose order the copy is made.
-    out : DeviceArray, optional
-        Of the same shape and dtype, contiguous; takes them in place of new memory.
+    The copy is made in the order of the stream, and goes to `out` if that is given: of the same shape and dtype,
+    contiguous.
     """
     array = np.ascontiguousarray(array).reshape(np.shape(array))  # the first makes one axis of none
     out = empty(array.shape, array.dtype, stream) if out is None else _target(out, array, stream)

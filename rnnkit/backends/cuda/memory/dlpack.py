@@ -124,10 +124,7 @@ class Taken:
 def take(capsule, stream: int) -> Taken:
     """The array in another library's capsule, which is used up, for work in a stream.
 
-    Raises
-    ------
-    TypeError
-        For a capsule that is no unused DLPack, and for elements that NumPy has no dtype for.
+    A TypeError refuses a capsule that is no unused DLPack, and elements that NumPy has no dtype for.
     """
     if not _valid(capsule, _NAME):
         raise TypeError("expected a capsule of DLPack that nobody has taken")

@@ -43,14 +43,7 @@ def call(function, *arguments):
 
 
 class Memory:
-    """Device memory that goes back to the pool with its last user, in the order of the streams that used it.
-
-    Attributes
-    ----------
-    address : int
-    streams : set of int
-        In which it is used, the one that it came in among them.
-    """
+    """Device memory that goes back to the pool with its last user, in the order of the streams that used it."""
 
     def __init__(self, size: int, stream: int):
         self.address = int(call(driver.cuMemAllocFromPoolAsync, size, _pool(), stream)) if size else 0
@@ -207,11 +200,4 @@ def follow(stream: int, before: int) -> None:
         call(driver.cuEventDestroy, event)
 
 
-def move(target: int, source: int, shape, target_strides, source_strides, itemsize: int, stream: int) -> None:
-    """Copy elements between arrays of any strides in bytes."""
-    launch_move(target, source, shape, target_strides, source_strides, itemsize, stream)
-
-
-def pointwise(name: str, target: int, first: int, second, count: int, dtype, stream: int) -> None:
-    """Add, multiply or scale contiguous memory, see `rnnkit.backends.cuda.memory.elements`."""
-    launch_pointwise(name, target, first, second, count, dtype, stream)
+move, pointwise = launch_move, launch_pointwise

@@ -69,13 +69,7 @@ class Handle(int):
 
 
 def stream_handle(stream) -> int:
-    """A stream, as a user has it, as the driver's handle; 0 is the default one.
-
-    Raises
-    ------
-    TypeError
-        For what is no stream.
-    """
+    """A stream, as a user has it, as the driver's handle, 0 for the default one; a TypeError for what is none."""
     if isinstance(stream, int) and not isinstance(stream, bool) and stream >= 0:
         found = stream
     elif hasattr(stream, "__cuda_stream__"):
@@ -124,12 +118,8 @@ def _written_in(interface) -> int:
 def take(value, what: str, stream: int) -> DeviceArray:
     """An array of any library, without a copy, for work in a stream that waits for what wrote it.
 
-    Raises
-    ------
-    ValueError
-        For an array on another device than the current one, one that was freed, or whose elements aren't aligned.
-    TypeError
-        For big-endian numbers and what is no real number.
+    A ValueError refuses an array on another device than the current one, one that was freed, or whose elements aren't
+    aligned; a TypeError big-endian numbers and what is no real number.
     """
     if isinstance(value, DeviceArray):
         return value.ordered_in(stream)

@@ -13,13 +13,7 @@ PIECE = 1 << 22  # bytes on the way at a time
 
 
 class Staging:
-    """Two pieces of pinned memory and the events that tell when each is free again.
-
-    Parameters
-    ----------
-    calls : module
-        `rnnkit.backends.cuda.memory.driver`.
-    """
+    """Two pieces of pinned memory and the events that tell when each is free again; `calls` are the driver's."""
 
     def __init__(self, calls):
         self.calls = calls

@@ -30,30 +30,15 @@ _FEWEST = 8  # units of a part: most of its warp has no work then, but its weigh
 
 @dataclass(frozen=True)
 class GPU:
-    """What of a GPU matters to a kernel.
-
-    Attributes
-    ----------
-    multiprocessors : int
-    shared : int
-        Bytes of shared memory that a block may have.
-    across, threads : int
-        Threads that a block has along units at most, and in all.
-    sums : int
-        Multiply-adds of a multiprocessor in a cycle, float32; half as many in float64.
-    clock : float
-        Cycles a second.
-    bandwidth : float
-        Bytes a second of its memory.
-    """
+    """What of a GPU matters to a kernel."""
 
     multiprocessors: int
-    shared: int
-    across: int = THREADS
-    threads: int = THREADS
-    sums: int = 128
-    clock: float = 1.755e9
-    bandwidth: float = 3.35e12
+    shared: int  # bytes of shared memory that a block may have
+    across: int = THREADS  # threads that a block has along units at most
+    threads: int = THREADS  # and in all
+    sums: int = 128  # multiply-adds of a multiprocessor in a cycle, float32; half as many in float64
+    clock: float = 1.755e9  # cycles a second
+    bandwidth: float = 3.35e12  # bytes a second of its memory
 
 
 H100 = GPU(132, 227 << 10)
@@ -79,25 +64,13 @@ def current_gpu() -> GPU:
 
 @dataclass(frozen=True)
 class LaunchConfig:
-    """How a call's rows and units are shared.
+    """How a call's rows and units are shared."""
 
-    Attributes
-    ----------
-    rows : int
-        Whose products a thread sums at once.
-    tile : int
-        Rows of a block.
-    parts : int
-        Blocks that share the units of the same rows.
-    x, y : int
-        Threads of a block, along units and along rows.
-    """
-
-    rows: int
-    tile: int
-    parts: int
-    x: int
-    y: int
+    rows: int  # whose products a thread sums at once
+    tile: int  # rows of a block
+    parts: int  # blocks that share the units of the same rows
+    x: int  # threads of a block along units
+    y: int  # and along rows
 
     def blocks(self, rows: int) -> int:
         """Of a call with so many rows."""
@@ -106,32 +79,16 @@ class LaunchConfig:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step of one row takes.
+    """What a step of one row takes."""
 
-    Attributes
-    ----------
-    units, gates : int
-        Of the largest product in the time loop.
-    work : int
-        Multiply-adds of all products.
-    item : int
-        Bytes of a number.
-    barriers : int
-        How often a step's threads meet.
-    pointwise, functions : int
-        Operations for a unit, and those of them that are functions.
-    moved : int
-        Bytes that are read and written besides weights and states.
-    """
-
-    units: int
-    gates: int
-    work: int
-    item: int
-    barriers: int
-    pointwise: int
-    functions: int
-    moved: int
+    units: int  # of the largest product in the time loop
+    gates: int  # of the same
+    work: int  # multiply-adds of all products
+    item: int  # bytes of a number
+    barriers: int  # how often a step's threads meet
+    pointwise: int  # operations for a unit
+    functions: int  # those of them that are functions
+    moved: int  # bytes that are read and written besides weights and states
 
 
 def costs(step: Step, gpu: GPU, config: LaunchConfig, rows: int, weights: bool, shared: bool) -> dict[str, float]:

@@ -24,15 +24,7 @@ def gpu_kind() -> tuple[int, int]:
 
 
 class Function:
-    """A kernel on the current GPU.
-
-    Parameters
-    ----------
-    code : bytes, or callable
-        The GPU's own code; under the simulator the function itself.
-    name : str, optional
-        Of the kernel in the code.
-    """
+    """A kernel on the current GPU: the GPU's own code, with the kernel's name in it; under the simulator a function."""
 
     def __init__(self, code, name: str = ""):
         self._code, self._shared = code, 48 << 10  # bytes of shared memory that any kernel may have
@@ -44,18 +36,10 @@ class Function:
             self._function = _call(driver.cuModuleGetFunction, self._library, name.encode())
 
     def launch(self, blocks, threads, shared: int, stream: int, table: int, together: bool = False) -> None:
-        """Start it in the order of a stream.
+        """Start it in the order of a stream, with up to three numbers of blocks and of threads.
 
-        Parameters
-        ----------
-        blocks, threads : tuple of int
-            Up to three numbers each.
-        shared : int
-            Bytes of shared memory for each block.
-        table : int
-            The address of its numbers.
-        together : bool
-            All blocks run at the same time, and may wait for each other.
+        Each block has `shared` bytes of shared memory; `table` is the address of its numbers. If `together`, all blocks
+        run at the same time, and may wait for each other.
         """
         blocks, threads = (*blocks, 1, 1)[:3], (*threads, 1, 1)[:3]
         if simulated():

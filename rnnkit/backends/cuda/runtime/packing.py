@@ -10,10 +10,8 @@ from rnnkit.backends.cuda.codegen.product import WIDE
 def pack(weight: np.ndarray) -> np.ndarray:
     """Lay out a weight ``(K, N)`` for products: `WIDE` bytes of each column, column after column; then the next rows.
 
-    Returns
-    -------
-    ndarray (groups of rows, N, rows of a group)
-        Rows beyond K are 0; no kernel multiplies them, but one group more is read.
+    The result is ``(groups of rows, N, rows of a group)``. Rows beyond K are 0; no kernel multiplies them, but one
+    group more is read.
     """
     rows, columns = weight.shape
     lanes = WIDE // weight.itemsize
@@ -31,10 +29,7 @@ def gates_in_turn(weight: np.ndarray, gates, units: int) -> np.ndarray:
 def pack_sparse(weight: np.ndarray) -> dict[str, np.ndarray]:
     """Lay out what isn't 0: of each column its nonzeros from the top down, side by side with those of its neighbours.
 
-    Returns
-    -------
-    dict
-        ``values`` and ``indices`` (int64), ``(most nonzeros of a column, N)``, and ``counts`` (int64) ``(N,)``.
+    That are ``values`` and ``indices`` (int64), ``(most nonzeros of a column, N)``, and ``counts`` (int64) ``(N,)``.
     """
     columns, rows = np.nonzero(weight.T)
     counts = np.bincount(columns, minlength=weight.shape[1])

@@ -39,32 +39,15 @@ _ENTRY_ROWS = 8  # rows of threads there
 
 @dataclass(eq=False)
 class CudaProgram:
-    """Runs a step's kernels over records.
-
-    Attributes
-    ----------
-    plan : rnnkit.compiler.ir.plan.Plan
-    write : callable
-        ``(section, variant) -> Kernel``: a section's text, see `rnnkit.backends.cuda.codegen.kernel_source`.
-    load : callable
-        From a text to a `rnnkit.backends.cuda.runtime.launch.Function`.
-    prepack : callable
-        Weights by name to what depends on them alone, in the order of ``plan.prepacked``.
-    states : pair of lists of Buffer
-        Where each state is before a step, and after it.
-    show : callable
-        Gives graph and plan as text.
-    gradient : callable, or None
-        From a step's own program to its `rnnkit.backends.cuda.runtime.gradient.CudaBackward`.
-    """
+    """Runs a step's kernels over records."""
 
     plan: Plan
-    write: Callable[[int, KernelVariant], Kernel]
-    load: Callable[[str], Function]
-    prepack: Callable[[dict[str, np.ndarray]], list]
+    write: Callable[[int, KernelVariant], Kernel]  # a section's text
+    load: Callable[[str], Function]  # the kernel of a text
+    prepack: Callable[[dict[str, np.ndarray]], list]  # what depends on weights alone, in the order of `plan.prepacked`
     states: States
     dtype: np.dtype
-    show: Callable[[], str]
+    show: Callable[[], str]  # graph and plan as text
     words: str = ""
     how: str = "traced, on a GPU"
     reason: str = "the step was recorded as a graph, from which rnnkit compiles loops over many rows at once"
@@ -187,14 +170,9 @@ class CudaProgram:
     # A call
 
     def run(self, record: Record, held: DeviceArray | None = None) -> Result:
-        """The results of one call, on the GPU if x is, else on the host.
+        """The results of one call, on the GPU if x is, else on the host; `StepFailed` if a row fails at a step.
 
         Masked steps at the start show what is `held`, or zeros.
-
-        Raises
-        ------
-        StepFailed
-            If a row fails at a step, see `rnnkit.backends.shared.failures`.
         """
         if not self.plan.messages:
             return Call(self, record).result(held)
@@ -392,39 +370,34 @@ class Call:
                 numbers.append(given[what] if what in given else self._number(what, start))
         return upload(np.array(numbers, np.int64), self.stream)
 
-    def _mask_given(self, start) -> dict:
-        if self.mask is None:
-            return {("mask",): 0, ("mask_row",): 0, ("mask_step",): 0}
-        row, step = self.mask.strides
-        return {("mask",): self.mask.address + start * step, ("mask_row",): row, ("mask_step",): step}
+    def _array_given(self, array, start, name: str, *key) -> dict:
+        """Where an array is from a step on, and how far it is to the next row and the next step; zeros for none."""
+        numbers = (0, 0, 0) if array is None else (array.address + start * array.strides[1], *array.strides[:2])
+        return {(name + end, *key): number for end, number in zip(("", "_row", "_step"), numbers, strict=True)}
 
     def _entries(self, section: int, entries: int, count: int, start: int) -> None:
         """Compute what no state touches."""
         config, variant = self.program.config_for(section, self.rows)
         kernel, function = self.program._loaded(section, variant)
-        given = {("entries",): entries, ("tile",): config.tile, ("count",): count, **self._mask_given(start)}
+        given = {("entries",): entries, ("tile",): config.tile, ("count",): count}
+        given |= self._array_given(self.mask, start, "mask")
         table = self._table_of(kernel, given, start)
         shared = kernel.shared_bytes(config.tile, config.y, 1)
         function.launch((-(-entries // config.tile),), (config.x, config.y), shared, self.stream, table.address)
 
     def _steps_given(self, start: int, count: int) -> dict:
         """What the kernel of the steps knows of some of them."""
-        outputs = self.outputs
-        given = {
+        given: dict[tuple, int] = {
             ("steps",): count,
             ("zero_masked",): int(self.record.zero_masked),
-            ("output",): 0 if outputs is None else outputs.address + start * outputs.strides[1],
-            ("output_row",): 0 if outputs is None else outputs.strides[0],
-            ("output_step",): 0 if outputs is None else outputs.strides[1],
             ("held",): self.last.address,
-            **self._mask_given(start),
+            **self._array_given(self.outputs, start, "output"),
+            **self._array_given(self.mask, start, "mask"),
         }
         for i, (initial, final) in enumerate(zip(self.initial, self.final, strict=True)):
             kept = None if self.kept is None else self.kept[i]
             given["initial", i], given["final", i] = initial.address, final.address
-            given["trajectory", i] = 0 if kept is None else kept.address + start * kept.strides[1]
-            given["trajectory_row", i] = 0 if kept is None else kept.strides[0]
-            given["trajectory_step", i] = 0 if kept is None else kept.strides[1]
+            given |= self._array_given(kept, start, "trajectory", i)
         return given
 
     def _steps(self, config: LaunchConfig, variant: KernelVariant, start: int, count: int) -> None:

@@ -19,15 +19,9 @@ _BLOCKS = 32  # of a multiprocessor at most
 
 @dataclass(eq=False)
 class CudaRowProgram(CudaProgram):
-    """Runs the kernel of a plan by rows over records.
+    """Runs the kernel of a plan by rows over records."""
 
-    Attributes
-    ----------
-    scratch : int
-        Bytes that the arrays of a step take for each row.
-    """
-
-    scratch: int = 0
+    scratch: int = 0  # bytes that the arrays of a step take for each row
     keeps_start = True
 
     def chosen(self, rows: int) -> tuple[LaunchConfig, KernelVariant]:
@@ -48,13 +42,7 @@ class CudaRowProgram(CudaProgram):
         return config.blocks(rows if several >= rows else max(whole, several // whole * whole))
 
     def run(self, record: Record, held: DeviceArray | None = None) -> Result:
-        """The results of one call, on the GPU if x is, else on the host.
-
-        Raises
-        ------
-        StepFailed
-            If a row fails at a step, see `rnnkit.backends.shared.failures`.
-        """
+        """The results of one call, on the GPU if x is, else on the host; `StepFailed` if a row fails at a step."""
         return _RowCall(self, record).result(held)
 
     def sequence(self, rows: int, steps: int, size: int, stream) -> DeviceArray:

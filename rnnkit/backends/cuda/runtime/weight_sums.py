@@ -116,14 +116,7 @@ def texts(dtype) -> tuple[str, str, int]:
 
 
 class CudaSums:
-    """Sums that the steps of a call are added to.
-
-    Parameters
-    ----------
-    load : callable
-        From a text to a `rnnkit.backends.cuda.runtime.launch.Function`.
-    wanted : list of rnnkit.compiler.autodiff.adjoint.Sum
-    """
+    """The sums that are wanted, to which the steps of a call are added by the kernels that `load` gives for texts."""
 
     def __init__(self, load, dtype, wanted: list[Sum], stream):
         self.load, self.dtype, self.wanted, self.stream = load, np.dtype(dtype), wanted, stream
@@ -184,6 +177,3 @@ def slice_of(entries: int, tiles: int) -> int:
 def texts_tile(threads: int) -> int:
     """Columns of a tile."""
     return threads * (2 if simulated() else THREAD)
-
-
-__all__ = ["CudaSums", "DeviceArray"]
