@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
 
 from rnnkit.hints import DType, Seed, Shape
+from rnnkit.layers.base import Layer
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.masked_values import finite_under_mask
+from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
-from rnnkit.recording import computed, contiguous, repeated
+from rnnkit.recording import contiguous, copied, repeated
 
 
 class OverTime(Shaping):
@@ -22,7 +26,30 @@ class OverTime(Shaping):
     _padding = "lengths"
 
 
-class Pooling(OverTime):
+class ByKernel(OverTime):
+    """Base of those that no graph describes; a subclass has `_moved`."""
+
+    _is_noted = True
+    _called, _vjp = Layer._called, Layer._vjp
+
+    def _applied(self, inputs, mask, training):
+        x = validation.numbers(inputs, "x")
+        with self._all_or_nothing() if not self.built else contextlib.nullcontext():
+            if not self.built:
+                self._build_with(x.shape, self.dtype or validation.precision_of(x))
+            self._check_shape(self._shape(x.shape))
+            return self._unchecked(x, mask, training)
+
+    def _unchecked(self, x, mask, training):
+        moved, back = self._moved(finite_under_mask(copied(x, self.dtype), mask), mask)
+        return moved, lambda d: Gradients({}, back(d))
+
+    def _moved(self, x, mask):
+        """The result for an array that is nobody else's, and the function that takes its cotangent back."""
+        raise NotImplementedError
+
+
+class Pooling(ByKernel):
     """Base of pooling by windows.
 
     Parameters
@@ -36,7 +63,6 @@ class Pooling(OverTime):
     data_format : {"channels_last"}, optional
     """
 
-    _is_noted = True
     _computes: str  # of each window
 
     def __init__(
@@ -119,8 +145,6 @@ class OverAll(OverTime):
         Keep the time axis, ``(B, 1, F)``.
     """
 
-    _is_noted = True
-
     def __init__(
         self,
         data_format: str | None = None,
@@ -152,24 +176,23 @@ class GlobalMaxPooling1D(OverAll):
     [[3.0]]
     """
 
-    def _moved(self, x, mask):
+    def _result(self, x, mask, training):
         if not x.shape[1]:
             raise ValueError("expected at least one time step to find the largest of, got none")
-        largest = computed(np.max, x, axis=1, keepdims=True)
-        shape = largest.shape
+        return x.max(axis=1, keepdims=self.keepdims)
 
-        def back(d):
-            def shared():
-                taken = x == largest
-                count = np.maximum(taken.sum(axis=1, keepdims=True), 1).astype(d.dtype)
-                return np.where(taken, d.reshape(shape) / count, d.dtype.type(0))
+    def _pulled(self, traced, arrays, found, d):
+        (x,), shape = arrays, (arrays[0].shape[0], 1, arrays[0].shape[2])
 
-            return repeated(shared, x, largest, d)
+        def shared():
+            taken = x == found[0].reshape(shape)
+            count = np.maximum(taken.sum(axis=1, keepdims=True), 1).astype(x.dtype)
+            return np.where(taken, d[0].reshape(shape) / count, x.dtype.type(0))
 
-        return largest if self.keepdims else largest[:, 0], back
+        return [repeated(shared, x, found, d)]
 
 
-class GlobalAveragePooling1D(OverAll):
+class GlobalAveragePooling1D(OverAll, ByKernel):
     """The mean over time, ``(B, T, F)`` to ``(B, F)``; under a mask over the used steps, 0 for a row without any.
 
     Examples

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnkit.compiler.ir.graph import Node
 from rnnkit.compiler.ir.kinds import dtype_of
-from rnnkit.execution.array_functions import TracedFunction, kind_of
+from rnnkit.execution.array_functions import TracedFunction
 from rnnkit.execution.array_functions import dtype_of as dtype_of_kinds
 from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.support.symbolic import leaves
@@ -41,7 +41,7 @@ def _whole_arrays(layer: WholeArrays, writing: Writing, call: Call):
     else:  # which is of the sizes of what it masks
         taken = [replace(m, shape=x.shape[:2]) for m, x in zip(masks, arrays, strict=False) if m is not None]
     read = [block.cast(one, layer.dtype) for one in (*arrays, *taken)]
-    kinds = [kind_of(one.dtype) for one in (*arrays, *taken)]
+    kinds = [*(layer._kind_of(one.dtype) for one in arrays), *["bool"] * len(taken)]
     several = masks if isinstance(call.mask, list) else next(iter(masks), None)
 
     def traced(shapes) -> TracedFunction:

@@ -85,14 +85,10 @@ class Arrange(Shaping):
         self.shape, self.kept = [int(n) for n in shape], int(kept)
         self.order = None if order is None else [int(axis) for axis in order]
 
-    def _moved(self, x, mask):
-        kept, order = self.kept, self.order
-        inner = range(x.ndim - kept) if order is None else order
-        full = (*range(kept), *(axis + kept for axis in inner))
-        turned, back = x.transpose(full), np.argsort(full)
-        shape = turned.shape
-        moved = np.ascontiguousarray(turned).reshape(self.compute_output_shape(x.shape))
-        return moved, lambda d: np.array(np.array(d).reshape(shape).transpose(back), order="C")
+    def _result(self, x, mask, training):
+        if self.order is not None:
+            x = x.transpose((*range(self.kept), *(axis + self.kept for axis in self.order)))
+        return x.reshape((*x.shape[: self.kept], *self.shape))
 
     def compute_output_shape(self, input_shape):
         """``(*kept, *shape)``."""
