@@ -17,7 +17,6 @@ from rnnkit.layers.traced import Traced
 from rnnkit.serialization.registry import find, name_of
 
 
-
 class WholeArrays(Traced):
     """Base of layers of a user's function of whole arrays, of any shapes; a subclass has `_result` and `_lines`."""
 

@@ -88,6 +88,7 @@ class Concatenate(Merge):
     """
 
     _least_rank = 2
+
     def __init__(self, axis: Any = -1, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.axis: Any = integer(axis, "axis")

@@ -60,6 +60,7 @@ class RepeatVector(Shaping):
 
     _least_rank = _most_rank = 2
     _axes = "batch"
+
     def __init__(self, n: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.n: int = positive_integer(n, "n")

@@ -1,4 +1,4 @@
-"""Layers that are a function of arrays: traced as a step is; the gradient and the form in ONNX follow from the graph."""
+"""Layers that are a function of arrays, traced as a step is: the gradient and the form in ONNX follow from it."""
 
 from __future__ import annotations
 
@@ -109,7 +109,9 @@ class Traced(Layer):
                 own_masks = [next(masks) if there else None for there in known]
                 return self._result(given, own_masks if several else (own_masks or [None])[0], training)
 
-            found = TracedFunction(function, shapes, batched, conditions, self.dtype, self.name, self._lines(), self._checked)
+            found = TracedFunction(
+                function, shapes, batched, conditions, self.dtype, self.name, self._lines(), self._checked
+            )
             if len(self._traces) >= _MOST:
                 self._traces.clear()
             self._traces[key] = found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from functools import partial, reduce
 
 import numpy as np
 
@@ -12,10 +10,8 @@ from rnnkit.layers.dense import Dropout
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
-from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Merge, Minimum, Multiply, Subtract
 from rnnkit.layers.noise import Noise
 from rnnkit.layers.pooling import GlobalAveragePooling1D
-from rnnkit.layers.shaping import Flatten, RepeatVector, Reshape
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.onnx.exporting.block import Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, write, written
@@ -78,95 +74,6 @@ def _masking(layer: Masking, writing: Writing, call: Call):
         before = writing.step_mask(call.mask, x)
         used = replace(used, name=block.add("And", used.name, before.name))
     return [output], [used]
-
-
-# Several arrays
-
-_OPERATORS = {Add: "Add", Average: "Add", Subtract: "Sub", Multiply: "Mul", Maximum: "Max", Minimum: "Min"}
-
-
-@written.register(Add)
-@written.register(Average)
-@written.register(Subtract)
-@written.register(Multiply)
-@written.register(Maximum)
-@written.register(Minimum)
-def _elementwise(layer, writing: Writing, call: Call):
-    arrays, masks = _several(layer, writing, call)
-    operator = next(name for kind, name in _OPERATORS.items() if isinstance(layer, kind))
-    name = reduce(partial(writing.block.add, operator), [one.name for one in arrays])
-    if isinstance(layer, Average):
-        name = writing.block.add("Div", name, writing.block.number(len(arrays), layer.dtype))
-    shape = tuple(_size(sizes) for sizes in zip(*(one.shape for one in arrays), strict=True))
-    mask = None if any(one is None for one in masks) else _any(writing, masks, arrays)
-    return [Value(name, shape, layer.dtype)], [mask]
-
-
-@written.register
-def _concatenate(layer: Concatenate, writing: Writing, call: Call):
-    arrays, masks = _several(layer, writing, call)
-    block, axis = writing.block, layer.axis % len(arrays[0].shape)
-    shape = [_size(sizes) for sizes in zip(*(one.shape for one in arrays), strict=True)]
-    sizes = [one.shape[axis] for one in arrays]
-    shape[axis] = sum(sizes) if all(isinstance(size, int) for size in sizes) else None
-    output = Value(block.add("Concat", *(one.name for one in arrays), axis=axis), tuple(shape), layer.dtype)
-    if all(mask is None for mask in masks):
-        return [output], [None]
-    masks = [_all_used(block, one) if mask is None else mask for one, mask in zip(arrays, masks, strict=True)]
-    if axis != 1:
-        return [output], [_any(writing, masks, arrays)]
-    steps = [writing.step_mask(mask, one).name for mask, one in zip(masks, arrays, strict=True)]
-    return [output], [Value(block.add("Concat", *steps, axis=1), output.shape[:2], np.dtype(bool))]
-
-
-def _several(layer: Merge, writing: Writing, call: Call) -> tuple[list[Value], list]:
-    """The arrays that a layer is called on, in its dtype, and a mask or None for each."""
-    arrays = [writing.block.cast(one, layer.dtype) for one in call.x]
-    return arrays, call.mask if isinstance(call.mask, list) else [call.mask] * len(arrays)
-
-
-def _size(sizes):
-    """The size of an axis whose sizes of 1 are repeated."""
-    longer = [size for size in sizes if size != 1]
-    return next((size for size in longer if isinstance(size, int)), longer[0] if longer else 1)
-
-
-def _any(writing, masks, arrays) -> Value:
-    """Steps that any of the masks uses."""
-    found = [writing.step_mask(mask, x) for mask, x in zip(masks, arrays, strict=True)]
-    return replace(found[0], name=reduce(partial(writing.block.add, "Or"), [one.name for one in found]))
-
-
-def _all_used(block, x: Value) -> Value:
-    name = block.add("Expand", block.number(True, bool), block.sizes(x.name, 0, 2))
-    return Value(name, x.shape[:2], np.dtype(bool))
-
-
-# Other axes
-
-
-@written.register
-def _repeat_vector(layer: RepeatVector, writing: Writing, call: Call):
-    x, block = array_of(writing, layer, call, 2), writing.block
-    name = block.add("Expand", block.add("Unsqueeze", x.name, block.integers(1)), block.integers(1, layer.n, 1))
-    return [Value(name, (x.shape[0], layer.n, *x.shape[1:]), x.dtype)], [None]
-
-
-@written.register
-def _reshape(layer: Reshape, writing: Writing, call: Call):
-    x, block = array_of(writing, layer, call, 1), writing.block
-    known = None not in x.shape[1:] and all(isinstance(size, int) for size in x.shape[1:])
-    shape = layer.compute_output_shape((None, *(size if isinstance(size, int) else None for size in x.shape[1:])))[1:]
-    name = block.add("Reshape", x.name, block.integers(0, *(shape if known else layer.target_shape)))
-    return [Value(name, (x.shape[0], *shape), x.dtype)], [None]
-
-
-@written.register
-def _flatten(layer: Flatten, writing: Writing, call: Call):
-    x = array_of(writing, layer, call, 1)
-    known = all(isinstance(size, int) for size in x.shape[1:])
-    size = math.prod(x.shape[1:]) if known else None
-    return [Value(writing.block.add("Flatten", x.name, axis=1), (x.shape[0], size), x.dtype)], [None]
 
 
 @written.register

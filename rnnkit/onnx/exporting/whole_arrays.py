@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial, reduce
+from functools import partial, reduce, singledispatch
 
 import numpy as np
 
@@ -16,8 +16,11 @@ from rnnkit.compiler.ir.graph import Node
 from rnnkit.compiler.ir.kinds import dtype_of
 from rnnkit.execution.array_functions import TracedFunction
 from rnnkit.execution.array_functions import dtype_of as dtype_of_kinds
-from rnnkit.layers.array_function import WholeArrays
+from rnnkit.layers.dot import Dot
+from rnnkit.layers.merging import Concatenate, Merge
+from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support.symbolic import leaves
+from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, written
 from rnnkit.onnx.exporting.step_graph import ReadGraph
@@ -29,20 +32,17 @@ _LONG = 1000  # about where it is checked that longer ones follow
 
 
 @written.register
-def _whole_arrays(layer: WholeArrays, writing: Writing, call: Call):
+def _traced(layer: Traced, writing: Writing, call: Call):
     if layer._unbatched or getattr(layer, "mask", None) is not None:
         why = "an array without a batch axis" if layer._unbatched else "a mask that its function doesn't compute"
         raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: it has {why}")
     block, arrays = writing.block, leaves(call.x)
-    pairs = zip(call.mask if isinstance(call.mask, list) else [call.mask], arrays, strict=False)
-    masks = [None if mask is None else writing.step_mask(mask, x) for mask, x in pairs]
-    if not layer._takes_mask():
-        taken: list[Value] = []
-    else:  # which is of the sizes of what it masks
-        taken = [replace(m, shape=x.shape[:2]) for m, x in zip(masks, arrays, strict=False) if m is not None]
-    read = [block.cast(one, layer.dtype) for one in (*arrays, *taken)]
-    kinds = [*(layer._kind_of(one.dtype) for one in arrays), *["bool"] * len(taken)]
-    several = masks if isinstance(call.mask, list) else next(iter(masks), None)
+    given = call.mask if isinstance(call.mask, list) else [call.mask] * (1 if layer._takes_mask() else len(arrays))
+    masks = [None if m is None else writing.step_mask(m, x) for m, x in zip(given, arrays, strict=False)]
+    taken = [replace(m, shape=x.shape[:2]) for m, x in zip(masks, arrays, strict=False) if m is not None]
+    read = [block.cast(one, layer.dtype) for one in (*arrays, *(taken if layer._takes_mask() else []))]
+    kinds = [*(layer._kind_of(one.dtype) for one in arrays), *["bool"] * (len(read) - len(arrays))]
+    several = masks if isinstance(call.mask, list) else masks[0]
 
     def traced(shapes) -> TracedFunction:
         whole = [((None, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)]
@@ -50,21 +50,54 @@ def _whole_arrays(layer: WholeArrays, writing: Writing, call: Call):
 
     sizes = OpenSizes([one.shape[1:] for one in read], traced)
     names = [("x", None), *(("constant", i) for i in range(len(read)))]
-    given = dict(zip(names, [one.name for one in read], strict=False))
-    found = sizes.traces[0]
-    nodes = LengthNodes(block, layer.name, sizes, given, read)
-    rows, outputs = arrays[0].shape[:1], []
-    for i, kind in enumerate(found.kinds):
-        shape = (*rows, *sizes.named([trace.shapes[i] for trace in sizes.traces]))
-        value = Value(nodes.result(found._nodes[i], layer.name), shape, layer.dtype)
+    found, inputs = sizes.traces[0], dict(zip(names, [one.name for one in read], strict=False))
+    nodes, outputs = LengthNodes(block, layer.name, sizes, inputs, read), []
+    for node, kind, *shapes in zip(found._nodes, found.kinds, *(one.shapes for one in sizes.traces), strict=True):
+        shape = (*arrays[0].shape[:1], *sizes.named(shapes))
+        value = Value(nodes.result(node, layer.name), shape, layer.dtype)
         outputs.append(block.cast(value, dtype_of_kinds({kind}, layer.dtype)))
-    known = [one for one in masks if one is not None]
-    if not known or len(known) < len(masks):
-        return outputs, [None] * len(outputs)
-    joined = replace(known[0], name=reduce(partial(block.add, "Or"), [one.name for one in known]))
-    steps = [one[0][0] for one in sizes.shapes]
-    in_time = [[trace.shapes[i][:1] for trace in sizes.traces] for i in range(len(outputs))]
-    return outputs, [joined if one == [(n,) for n in steps] else None for one in in_time]
+    return outputs, _masks_behind(layer, writing, masks, arrays, outputs)
+
+
+@singledispatch
+def _masks_behind(layer, writing: Writing, masks, arrays, outputs) -> list[Value | None]:
+    """The mask of each output, as `compute_mask` gives it: the inputs', of results with the first one's steps."""
+    joined = _any(writing, masks)
+    return [joined if one.shape[1:2] == arrays[0].shape[1:2] else None for one in outputs]
+
+
+@_masks_behind.register
+def _of_shaping(layer: Shaping, writing, masks, arrays, outputs):
+    return [None]
+
+
+@_masks_behind.register
+def _of_merge(layer: Merge, writing, masks, arrays, outputs):
+    return [None if isinstance(layer, Dot) else _any(writing, masks)]
+
+
+@_masks_behind.register
+def _of_concatenate(layer: Concatenate, writing, masks, arrays, outputs):
+    if all(mask is None for mask in masks):
+        return [None]
+    masks = [_all_used(writing.block, x) if mask is None else mask for mask, x in zip(masks, arrays, strict=True)]
+    if layer.axis % len(arrays[0].shape) != 1:
+        return [_any(writing, masks)]
+    name = writing.block.add("Concat", *(mask.name for mask in masks), axis=1)
+    return [Value(name, outputs[0].shape[:2], np.dtype(bool))]
+
+
+def _any(writing, masks) -> Value | None:
+    """Steps that any of the masks uses; None if one is missing."""
+    known = [mask for mask in masks if mask is not None]
+    if len(known) < len(masks):
+        return None
+    return replace(known[0], name=reduce(partial(writing.block.add, "Or"), [one.name for one in known]))
+
+
+def _all_used(block: Block, x: Value) -> Value:
+    name = block.add("Expand", block.number(True, bool), block.sizes(x.name, 0, 2))
+    return Value(name, x.shape[:2], np.dtype(bool))
 
 
 class OpenSizes:
