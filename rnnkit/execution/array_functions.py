@@ -92,7 +92,7 @@ class TracedFunction:
         values = self._values(self._inputs(arrays))
         if self._codes is not None:
             self._check(values[self._codes.id])
-        found = []
+        found: list[np.ndarray] = []
         for node, kind in zip(self._nodes, self.kinds, strict=True):
             value, dtype = self._whole(values[node.id], node, arrays), _DTYPES.get(kind, self.dtype)
             found.append(new_array(value, node, (*arrays, *found), dtype))

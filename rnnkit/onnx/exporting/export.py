@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import rnnkit.onnx.exporting.functions
 import rnnkit.onnx.exporting.layers
 import rnnkit.onnx.exporting.loaded
 import rnnkit.onnx.exporting.models

@@ -28,6 +28,8 @@ def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
     else:
         shapes = model._input_shape
         names, types = [f"x_{i}" for i in range(len(shapes))], [np.dtype(model.dtype)] * len(shapes)
+    if not isinstance(model, Model):
+        shapes = [(None, *shape[1:]) for shape in shapes]  # whatever it was first called on
     before = [f"{name}_" for name in names] if len(names) > 1 else [""]
     found = [
         writing.input(name, _axes(shape, own), dtype)

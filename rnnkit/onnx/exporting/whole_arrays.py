@@ -27,8 +27,9 @@ from rnnkit.onnx.exporting.step_graph import ReadGraph
 from rnnkit.onnx.exporting.step_nodes import StepNodes, filling
 from rnnkit.onnx.format.package import element_type
 
-_LENGTHS = (12, 60)  # whose multiples stand in for open sizes, until a function takes them
-_LONG = 1000  # about where it is checked that longer ones follow
+# What stands in for an open length, until a function takes it: the first, another, and one that shows that longer ones
+# follow. Those of the first kind have no divisor in common, since a function may round down.
+_LENGTHS = ((13, 24, 1009), (60, 120, 1020))
 
 
 @written.register
@@ -48,15 +49,44 @@ def _traced(layer: Traced, writing: Writing, call: Call):
         whole = [((None, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)]
         return layer._traced(call.x, whole, several, call.training)
 
-    sizes = OpenSizes([one.shape[1:] for one in read], traced)
-    names = [("x", None), *(("constant", i) for i in range(len(read)))]
-    found, inputs = sizes.traces[0], dict(zip(names, [one.name for one in read], strict=False))
-    nodes, outputs = LengthNodes(block, layer.name, sizes, inputs, read), []
+    outputs = _by_nodes(writing, layer, read, traced)
+    return outputs, _masks_behind(layer, writing, masks, arrays, outputs)
+
+
+def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Value]) -> list[Value]:
+    """What a NumPy-style function gives of arrays and of the dict of a layer's weights, flat."""
+    weights, count = layer._own_arrays(), len(arrays)
+    kinds = ["bool" if one.dtype == bool else "float" for one in arrays] + ["float"] * len(weights)
+    batched = [True] * count + [False] * len(weights)
+
+    def called(given):
+        return function(*given[:count], dict(zip(weights, given[count:], strict=True)))
+
+    def traced(shapes) -> TracedFunction:
+        shapes = [*shapes, *(weight.shape for weight in weights.values())]
+        found = TracedFunction(called, shapes, batched, kinds, layer.dtype, layer.name, checked=False)
+        names = dict(zip(held, weights, strict=True))
+        found._graph.names |= {node.id: names[node.attr] for node in found._graph.nodes if node.op == "weight"}
+        return found
+
+    options = layer._own_weight_options()
+    held = {str(count + i): weight for i, weight in enumerate(weights.values())}
+    trained = [number for number, name in zip(held, weights, strict=True) if options[name].trainable]
+    return _by_nodes(writing, layer, [writing.block.cast(one, layer.dtype) for one in arrays], traced, held, trained)
+
+
+def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, weights=None, trained=()) -> list[Value]:
+    """What a traced function gives of arrays, as nodes."""
+    sizes = OpenSizes([one.shape[1:] for one in arrays], traced)
+    keys = [("x", None), *(("constant", i) for i in range(len(arrays)))]
+    found, given = sizes.traces[0], dict(zip(keys, [one.name for one in arrays], strict=False))
+    graphs = [ReadGraph(layer.name, layer.dtype, one._graph, weights or {}, trained) for one in sizes.traces]
+    nodes, outputs = LengthNodes(writing.block, sizes, graphs, given, arrays), []
     for node, kind, *shapes in zip(found._nodes, found.kinds, *(one.shapes for one in sizes.traces), strict=True):
         shape = (*arrays[0].shape[:1], *sizes.named(shapes))
         value = Value(nodes.result(node, layer.name), shape, layer.dtype)
-        outputs.append(block.cast(value, dtype_of_kinds({kind}, layer.dtype)))
-    return outputs, _masks_behind(layer, writing, masks, arrays, outputs)
+        outputs.append(writing.block.cast(value, dtype_of_kinds({kind}, layer.dtype)))
+    return outputs
 
 
 @singledispatch
@@ -121,9 +151,9 @@ class OpenSizes:
             apart.setdefault(shapes[i][k] or (i, k), []).append((i, k))
         failure: Exception | None = None
         for groups in (list(apart.values()), [places]):  # lengths that have to be equal fail apart
-            for least in _LENGTHS:
+            for lengths in _LENGTHS:
                 try:
-                    self._trace(shapes, [group for group in groups if group], least, traced)
+                    self._trace(shapes, [group for group in groups if group], lengths, traced)
                     self.names = [shapes[i][k] for i, k in self.places]
                     return
                 except Exception as error:
@@ -131,11 +161,11 @@ class OpenSizes:
         assert failure is not None, "some lengths were tried"
         raise failure
 
-    def _trace(self, shapes, groups, least, traced):
-        count = len(groups)
-        first = [least] * count
-        others = [[2 * least if i == k else least for i in range(count)] for k in range(count)]
-        last = [(_LONG // least + i) * least for i in range(count)]
+    def _trace(self, shapes, groups, lengths, traced):
+        count, (one, other, long) = len(groups), lengths
+        first = [one] * count
+        others = [[other if i == k else one for i in range(count)] for k in range(count)]
+        last = [long + i * (one if one % 2 == 0 else 2) for i in range(count)]
         self.lengths = [tuple(one) for one in ((first, *others, last) if count else (first,))]
         self.places = [group[0] for group in groups]
         self.shapes = []
@@ -156,7 +186,8 @@ class OpenSizes:
         if len({value.shape for value in values}) > 1:
             return None
         first = self.lengths[0]
-        factors = [(value - values[0]) / n for value, n in zip(values[1:-1], first, strict=True)]
+        moves = [lengths[i] - first[i] for i, lengths in enumerate(self.lengths[1:-1])]
+        factors = [(value - values[0]) / n for value, n in zip(values[1:-1], moves, strict=True)]
         constant = values[0] - sum(n * factor for n, factor in zip(first, factors, strict=True))
         last = constant + sum(n * factor for n, factor in zip(self.lengths[-1], factors, strict=True))
         fits = np.allclose(last, values[-1], rtol=1e-9, atol=1e-9)
@@ -175,17 +206,16 @@ class LengthNodes(StepNodes):
     Parameters
     ----------
     block : Block
-    name : str
-        Of the layer, for errors.
     sizes : OpenSizes
+    graphs : list of ReadGraph
+        What each trace read.
     given : dict of (op, attr) to str
         As of `StepNodes`.
     read : list of Value
         The arrays that the lengths are of.
     """
 
-    def __init__(self, block: Block, name: str, sizes: OpenSizes, given, read: list[Value]):
-        graphs = [ReadGraph(name, trace.dtype, trace._graph, {}) for trace in sizes.traces]
+    def __init__(self, block: Block, sizes: OpenSizes, graphs: list[ReadGraph], given, read: list[Value]):
         super().__init__(block, graphs[0], given, block.sizes(read[0].name, 0, 1))
         self.sizes, self.read = sizes, read
         self.twins = {}
@@ -197,7 +227,7 @@ class LengthNodes(StepNodes):
                 self._refuse(twins[0], "whether there are any numbers")
 
     def _refuse(self, node: Node, what: str):
-        why = f"{what} depends on an open length in a way that has no short form; give its input a fixed length"
+        why = f"{what} depends on an open length in a way that has no short form; give the Input of a Model its length"
         raise self.step.refused(node, why)
 
     def _length(self, i: int, dtype=np.int64) -> str:

@@ -48,7 +48,8 @@ class TimeReduce(ByKernel):
     how : {"mean", "sum", "max", "min"}
     """
 
-    _least_rank, _most_rank, _open_axes = 2, None, Shaping._open_axes
+    _least_rank, _most_rank = 2, None  # type: ignore[assignment]
+    _open_axes = Shaping._open_axes
     _is_noted = False
     _axes = "batch, time"
 

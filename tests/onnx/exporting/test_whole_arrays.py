@@ -51,7 +51,7 @@ UNLIKE = {
 def test_what_has_no_short_form_asks_for_a_fixed_length(name, tmp_path):
     given = inputs(0, None, "float32")
     model = rk.Model(given, rk.ArrayFunction(UNLIKE[name])(given))
-    with pytest.raises(ValueError, match="depends on an open length .* give its input a fixed length"):
+    with pytest.raises(ValueError, match="depends on an open length .* give the Input of a Model its length"):
         rk.onnx.export(model, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
     given = inputs(0, 130, "float32")
