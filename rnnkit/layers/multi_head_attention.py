@@ -19,6 +19,7 @@ from rnnkit.layers.support import attending, validation
 from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.symbolic import is_shape
+from rnnkit.layers.weighted import OwnWeight
 from rnnkit.recording import computed, constant, contiguous, copied, repeated
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -376,11 +377,11 @@ class MultiHeadAttention(Attending):
         shapes: dict[str, tuple[tuple, tuple]]
         shapes = {name: ((inside,), (self.num_heads, size)) for name, (inside, size) in heads.items()}
         shapes["attention_output"] = (self.num_heads, self.value_dim), self.output_shape or (query,)
-        found: dict[str, tuple[tuple, Any, WeightOptions]] = {}
+        found: dict[str, OwnWeight] = {}
         for name, (inside, outside) in shapes.items():
-            found[f"{name}/kernel"] = (*inside, *outside), self.kernel_initializer, of_kernel
+            found[f"{name}/kernel"] = OwnWeight((*inside, *outside), self.kernel_initializer, of_kernel)
             if self.use_bias:
-                found[f"{name}/bias"] = outside, self.bias_initializer, of_bias
+                found[f"{name}/bias"] = OwnWeight(outside, self.bias_initializer, of_bias)
         return found
 
 

@@ -38,10 +38,7 @@ class ByKernel(OverTime):
             if not self.built:
                 self._build_with(x.shape, self.dtype or validation.precision_of(x))
             self._check_shape(self._shape(x.shape))
-            return self._unchecked(x, mask, training)
-
-    def _unchecked(self, x, mask, training):
-        moved, back = self._moved(finite_under_mask(copied(x, self.dtype), mask), mask)
+            moved, back = self._moved(finite_under_mask(copied(x, self.dtype), mask), mask)
         return moved, lambda d: Gradients({}, back(d))
 
     def _moved(self, x, mask):

@@ -94,19 +94,13 @@ def _masked(layer, x, weights):
 @written.register
 def _normalization(layer: BatchNormalization, writing: Writing, call: Call):
     refuse_draws(layer, call.training, "computes with its batch")
-    return by_function(writing, layer, partial(_normalized, layer), [array_of(writing, layer, call, 2)]), [call.mask]
-
-
-def _normalized(layer, x, weights):
-    places = tuple(-1 if axis == layer.axis % x.ndim else 1 for axis in range(1, x.ndim))
-    wide = {name: weight.reshape(places) for name, weight in weights.items()}
-    slope = wide.get("gamma", 1.0) / np.sqrt(wide["moving_variance"] + layer.epsilon)
-    return (x - wide["moving_mean"]) * slope + wide.get("beta", 0.0)
+    normalized = lambda x, weights: layer._by_averages(weights, x)[0]
+    return by_function(writing, layer, normalized, [array_of(writing, layer, call, 2)]), [call.mask]
 
 
 @written.register
 def _parametric(layer: PReLU, writing: Writing, call: Call):
-    bent = lambda x, weights: np.maximum(x, 0.0) + weights["alpha"] * np.minimum(x, 0.0)
+    bent = lambda x, weights: layer._computed(weights, x, None, False)[0]
     return by_function(writing, layer, bent, [array_of(writing, layer, call, 2)]), [call.mask]
 
 

@@ -65,7 +65,7 @@ def _as_it_is(layer, draws: bool, writing: Writing, call: Call):
 @written.register
 def _embedding(layer: Embedding, writing: Writing, call: Call):
     block, ids = writing.block, writing.block.cast(call.x, np.int64)
-    vectors = block.add("Gather", block.weight(layer._table, "embeddings"), ids.name, axis=0)
+    vectors = block.add("Gather", block.weight(layer._own["embeddings"], "embeddings"), ids.name, axis=0)
     mask = writing.condition(ids) if layer.mask_zero else call.mask
     return [Value(vectors, (*ids.shape, layer.output_dim), layer.dtype)], [mask]
 

@@ -37,7 +37,7 @@ def _traced(layer: Traced, writing: Writing, call: Call):
     if layer._unbatched or getattr(layer, "mask", None) is not None:
         why = "an array without a batch axis" if layer._unbatched else "a mask that its function doesn't compute"
         raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: it has {why}")
-    block, arrays = writing.block, leaves(call.x)
+    block, arrays = writing.block, [_with_names(x) for x in leaves(call.x)]
     given = call.mask if isinstance(call.mask, list) else [call.mask] * (1 if layer._takes_mask() else len(arrays))
     masks = [None if m is None else writing.step_mask(m, x) for m, x in zip(given, arrays, strict=False)]
     taken = [replace(m, shape=x.shape[:2]) for m, x in zip(masks, arrays, strict=False) if m is not None]
@@ -51,6 +51,11 @@ def _traced(layer: Traced, writing: Writing, call: Call):
 
     outputs = _by_nodes(writing, layer, read, traced)
     return outputs, _masks_behind(layer, writing, masks, arrays, outputs)
+
+
+def _with_names(x: Value) -> Value:
+    """The same with a name for each open size."""
+    return replace(x, shape=tuple(f"{x.name}_{i}" if n is None else n for i, n in enumerate(x.shape)))
 
 
 def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Value]) -> list[Value]:

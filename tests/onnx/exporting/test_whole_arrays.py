@@ -94,6 +94,17 @@ def test_masks_are_read_and_passed_on(read):
     compared(model, [x])
 
 
+def test_a_result_with_other_steps_has_no_mask():
+    a, b = (rk.Input((None, 4), dtype="float64") for _ in range(2))
+    joined = rk.Concatenate(axis=1)([rk.Masking()(a), rk.Masking()(b)])
+    found = [rk.GRU(3, seed=1)(rk.ArrayFunction(function)(joined)) for function in (lambda x: x[:, 1:], np.tanh)]
+    with rk.eager():
+        model = rk.Model([a, b], found)
+        x = [drawn(0, 5, 2), drawn(0, 3, 2)]
+        x[0][0, :2] = x[1][1, 1] = 0.0
+        near(Exported(model)(*x), model(x))
+
+
 def test_several_results_of_several_kinds():
     layer = rk.ArrayFunction(lambda x: [x > 0, (x.max(axis=1), np.argmax(x, axis=2))])
     x = drawn(0, 5, 3)
