@@ -14,6 +14,7 @@ from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
+from rnnkit.layers.batch_normalization import BatchNormalization
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.dense import Dense
@@ -23,7 +24,6 @@ from rnnkit.layers.normalization import LayerNormalization
 from rnnkit.layers.parametric_relu import PReLU
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.time_distributed import TimeDistributed
-from rnnkit.layers.weighted import Weighted
 from rnnkit.steps.cell import Under
 
 
@@ -141,7 +141,9 @@ def shapes(own, features: int) -> list[tuple[int, ...]] | None:
         return [(features, width), (own.units, width), *([own.bias_shape] if own.use_bias else [])]
     if isinstance(own, Dense):
         return [(features, own.units), *([(own.units,)] if own.use_bias else [])]
-    if isinstance(own, (Conv1D, Weighted)) or (isinstance(own, LayerNormalization) and (own.has_gamma or own.has_beta)):
+    if isinstance(own, (Conv1D, BatchNormalization, PReLU)) or (
+        isinstance(own, LayerNormalization) and (own.has_gamma or own.has_beta)
+    ):
         return None
     if isinstance(own, Embedding):
         return [(own.input_dim, own.output_dim)]
@@ -180,7 +182,7 @@ def _shape_for(layer, first: tuple[int, ...], built_for) -> tuple | None:
         if not isinstance(built_for, (list, tuple)) or len(built_for) != layer.cell.rank + 3:
             raise ValueError(f"expected the input shape that {layer.name!r} was built for, got {built_for!r}")
         return (None, None, *built_for[2:])
-    if not isinstance(layer, (LayerNormalization, Weighted)):
+    if not isinstance(layer, (LayerNormalization, BatchNormalization, PReLU)):
         return None
     if isinstance(built_for, (list, tuple)):
         return tuple(built_for)

@@ -47,7 +47,7 @@ class Permute(Shaping):
         return x.transpose((0, *self.dims))
 
 
-class ZeroPadding1D(OverTime):
+class ZeroPadding1D(OverTime, Shaping):
     """Steps of zeros before and after each sequence.
 
     Parameters
@@ -81,7 +81,7 @@ class ZeroPadding1D(OverTime):
         return np.pad(x, ((0, 0), self.padding, (0, 0)))
 
 
-class Cropping1D(OverTime):
+class Cropping1D(OverTime, Shaping):
     """Each sequence without its first and last steps.
 
     Parameters
@@ -115,7 +115,7 @@ class Cropping1D(OverTime):
         self.compute_output_shape(shape)
 
 
-class UpSampling1D(OverTime):
+class UpSampling1D(OverTime, Shaping):
     """Each step `size` times.
 
     Parameters

@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import numpy as np
 
-from rnnkit.hints import DType, Seed, Shape
-from rnnkit.layers.base import Layer
+from rnnkit.hints import Array, DType, Seed, Shape
+from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.masked_values import finite_under_mask
-from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
-from rnnkit.recording import contiguous, copied, repeated
+from rnnkit.layers.weighted import Computed
+from rnnkit.recording import contiguous, repeated
 
 
-class OverTime(Shaping):
-    """Base of layers that move the steps of x ``(B, T, F)``, and read what a mask masks, NaN and infinity as 0."""
+class OverTime(Layer):
+    """What layers have in common that move the steps of x ``(B, T, F)``; they read masked NaN and infinity as 0."""
 
     _least_rank = _most_rank = 3
     _open_axes = 2
     _axes = "batch, time"
     _padding = "lengths"
 
+    @makes_no_mask
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
+        """Return None: the result has other steps, or none."""
+        return None
 
-class ByKernel(OverTime):
-    """Base of those that no graph describes; a subclass has `_moved`."""
+    def _check_shape(self, shape):
+        """Any shape of that rank will do."""
 
-    _is_noted = True
-    _called, _vjp = Layer._called, Layer._vjp
-
-    def _applied(self, inputs, mask, training):
-        x = validation.numbers(inputs, "x")
-        with self._all_or_nothing() if not self.built else contextlib.nullcontext():
-            if not self.built:
-                self._build_with(x.shape, self.dtype or validation.precision_of(x))
-            self._check_shape(self._shape(x.shape))
-            moved, back = self._moved(finite_under_mask(copied(x, self.dtype), mask), mask)
-        return moved, lambda d: Gradients({}, back(d))
-
-    def _moved(self, x, mask):
-        """The result for an array that is nobody else's, and the function that takes its cotangent back."""
-        raise NotImplementedError
+    def _refuses_stream(self):
+        return "needs whole sequences"
 
 
-class Pooling(ByKernel):
+class Pooling(OverTime, Computed):
     """Base of pooling by windows.
 
     Parameters
@@ -60,6 +49,7 @@ class Pooling(ByKernel):
     data_format : {"channels_last"}, optional
     """
 
+    _is_noted = True
     _computes: str  # of each window
 
     def __init__(
@@ -80,7 +70,7 @@ class Pooling(ByKernel):
         self.padding: Any = padding_name(padding)
         self._windows = Windows(self.pool_size, self.strides, self.padding)
 
-    def _moved(self, x, mask):
+    def _computed(self, weights, x, mask, training):
         from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
 
         kernel, sizes = f"time_windows.window_{self._computes}", self._sizes(x.shape)
@@ -91,7 +81,7 @@ class Pooling(ByKernel):
         def back(d):
             d, d_x = contiguous(d, x.dtype), np.empty(x.shape, x.dtype)
             run_kernel(f"{kernel}_back", x.dtype, d, *read, d_x, *sizes, writes=[d_x])
-            return d_x
+            return {}, d_x
 
         return found, back
 
@@ -161,7 +151,7 @@ class OverAll(OverTime):
         return (batch_size, 1, features) if self.keepdims else (batch_size, features)
 
 
-class GlobalMaxPooling1D(OverAll):
+class GlobalMaxPooling1D(OverAll, Shaping):
     """The largest of all steps, ``(B, T, F)`` to ``(B, F)``; where several are, they share the gradient.
 
     A mask changes nothing but NaN and infinity, as in Keras: mask with a value that isn't the largest.
@@ -189,7 +179,7 @@ class GlobalMaxPooling1D(OverAll):
         return [repeated(shared, x, found, d)]
 
 
-class GlobalAveragePooling1D(OverAll, ByKernel):
+class GlobalAveragePooling1D(OverAll, Computed):
     """The mean over time, ``(B, T, F)`` to ``(B, F)``; under a mask over the used steps, 0 for a row without any.
 
     Examples
@@ -200,6 +190,7 @@ class GlobalAveragePooling1D(OverAll, ByKernel):
     """
 
     _padding = "masked"
+    _is_noted = True
 
     def __init__(
         self,
@@ -212,7 +203,7 @@ class GlobalAveragePooling1D(OverAll, ByKernel):
     ):
         super().__init__(data_format, keepdims, dtype=dtype, seed=seed, name=name)
 
-    def _moved(self, x, mask):
+    def _computed(self, weights, x, mask, training):
         from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
 
         sizes = batch_size, _, features = x.shape
@@ -223,6 +214,6 @@ class GlobalAveragePooling1D(OverAll, ByKernel):
         def back(d):
             d, d_x = contiguous(d, x.dtype), np.empty(sizes, x.dtype)
             run_kernel("time_windows.mean_over_time_back", x.dtype, d, d_x, used, *sizes, writes=[d_x])
-            return d_x
+            return {}, d_x
 
         return mean[:, None] if self.keepdims else mean, back

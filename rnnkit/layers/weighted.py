@@ -1,4 +1,4 @@
-"""Layers with weights of their own, and those of them that NumPy computes from one array."""
+"""Layers that hold their weights themselves, and those of one array that no graph describes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class OwnWeight:
 
 
 class OwnWeights(Layer):
-    """Base of layers that hold their weights themselves; a subclass has `_own_weights`."""
+    """Base of layers that hold their weights themselves; one that has any says so by `_own_weights`."""
 
     def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -47,7 +47,7 @@ class OwnWeights(Layer):
 
     def _own_weights(self, shape) -> dict[str, OwnWeight]:
         """The weights for an x of this shape, in order."""
-        raise NotImplementedError
+        return {}
 
     def _build(self, shape):
         rng, found = self._weight_generator(), self._own_weights(shape)
@@ -78,10 +78,9 @@ class OwnWeights(Layer):
             array.flags.writeable = False  # neither copy nor pickle carries the flag
 
 
-class Weighted(OwnWeights):
-    """Base of layers of one array and weights, computed by NumPy; a subclass has `_computed`."""
+class Computed(OwnWeights):
+    """Base of layers of one array that no graph describes; a subclass has `_computed`."""
 
-    _least_rank = 2
     _padding = "masked"
 
     def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:

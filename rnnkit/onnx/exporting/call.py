@@ -123,7 +123,7 @@ def write(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value 
     ValueError
         For a layer that is not rnnkit's own, and for what can't be exported of one that is.
     """
-    if not all(_is_own(layer, name) for name in ("__call__", "_applied", "_moved", "_pulled", "compute_mask")):
+    if not all(_is_own(layer, name) for name in ("__call__", "_applied", "_computed", "_pulled", "compute_mask")):
         raise _unknown(layer)
     return written(layer, writing, call)
 

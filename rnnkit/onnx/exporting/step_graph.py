@@ -73,22 +73,7 @@ class ReadGraph:
 
 
 class StepGraph(ReadGraph):
-    """A step's graph, as `ReadGraph`.
-
-    Parameters
-    ----------
-    step : Step
-    dtype : dtype
-    constant_shapes : tuple of tuple of int
-        Without the batch axis.
-    training : bool
-        As a model says at the call of a layer.
-
-    Raises
-    ------
-    ValueError
-        If the step can't be traced, or draws random numbers; with the operation and the line.
-    """
+    """The graph of a step, with constants of some shapes, without the batch axis; an error if it can't be traced."""
 
     def __init__(self, step, dtype, constant_shapes=(), training=False):
         weights = all_expanded(step.cell._all_weights())

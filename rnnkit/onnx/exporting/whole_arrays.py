@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial, reduce, singledispatch
+from functools import partial, reduce
 
 import numpy as np
 
@@ -94,32 +94,19 @@ def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, weights=None
     return outputs
 
 
-@singledispatch
 def _masks_behind(layer, writing: Writing, masks, arrays, outputs) -> list[Value | None]:
-    """The mask of each output, as `compute_mask` gives it: the inputs', of results with the first one's steps."""
-    joined = _any(writing, masks)
-    return [joined if one.shape[1:2] == arrays[0].shape[1:2] else None for one in outputs]
-
-
-@_masks_behind.register
-def _of_shaping(layer: Shaping, writing, masks, arrays, outputs):
-    return [None]
-
-
-@_masks_behind.register
-def _of_merge(layer: Merge, writing, masks, arrays, outputs):
-    return [None if isinstance(layer, Dot) else _any(writing, masks)]
-
-
-@_masks_behind.register
-def _of_concatenate(layer: Concatenate, writing, masks, arrays, outputs):
-    if all(mask is None for mask in masks):
+    """The mask of each output, as `compute_mask` gives it."""
+    if isinstance(layer, (Shaping, Dot)):
         return [None]
-    masks = [_all_used(writing.block, x) if mask is None else mask for mask, x in zip(masks, arrays, strict=True)]
-    if layer.axis % len(arrays[0].shape) != 1:
-        return [_any(writing, masks)]
-    name = writing.block.add("Concat", *(mask.name for mask in masks), axis=1)
-    return [Value(name, outputs[0].shape[:2], np.dtype(bool))]
+    in_time = isinstance(layer, Concatenate) and layer.axis % len(arrays[0].shape) == 1
+    if isinstance(layer, Concatenate) and any(mask is not None for mask in masks):
+        masks = [_all_used(writing.block, x) if mask is None else mask for mask, x in zip(masks, arrays, strict=True)]
+    if in_time and None not in masks:
+        name = writing.block.add("Concat", *(mask.name for mask in masks), axis=1)
+        return [Value(name, outputs[0].shape[:2], np.dtype(bool))]
+    joined = _any(writing, masks)
+    own = isinstance(layer, Merge)
+    return [joined if own or one.shape[1:2] == arrays[0].shape[1:2] else None for one in outputs]
 
 
 def _any(writing, masks) -> Value | None:

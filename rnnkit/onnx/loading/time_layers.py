@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.layers.merging import Merge
-from rnnkit.layers.pooling import ByKernel
 from rnnkit.layers.shaping import Shaping
+from rnnkit.layers.weighted import Computed
 
 
 class TimeSlice(Shaping):
@@ -40,7 +40,7 @@ class TimeSlice(Shaping):
         return None if last else super()._refuses_stream()
 
 
-class TimeReduce(ByKernel):
+class TimeReduce(Computed):
     """The mean, sum or largest of all steps, ``(B, T, …)`` to ``(B, …)``; of equal ones the first has the gradient.
 
     Parameters
@@ -48,9 +48,7 @@ class TimeReduce(ByKernel):
     how : {"mean", "sum", "max", "min"}
     """
 
-    _least_rank, _most_rank = 2, None  # type: ignore[assignment]
-    _open_axes = Shaping._open_axes
-    _is_noted = False
+    _least_rank = 2
     _axes = "batch, time"
 
     def __init__(self, how, *, dtype=None, seed=None, name=None):
@@ -59,20 +57,23 @@ class TimeReduce(ByKernel):
             raise ValueError(f"expected 'mean', 'sum', 'max' or 'min', got {how!r}")
         self.how = how
 
-    def _moved(self, x, mask):
+    def _computed(self, weights, x, mask, training):
         time, shape, dtype = x.shape[1], x.shape, x.dtype
         if self.how in ("mean", "sum"):
             total = np.zeros((shape[0], *shape[2:]))  # in double, one step after the other
             for t in range(time):
                 total += x[:, t]
             by = time if self.how == "mean" else 1
-            return (total / by).astype(dtype), lambda d: np.array(np.broadcast_to(d[:, None] / dtype.type(by), shape))
+            return (total / by).astype(dtype), lambda d: (
+                {},
+                np.array(np.broadcast_to(d[:, None] / dtype.type(by), shape)),
+            )
         place = (np.argmax if self.how == "max" else np.argmin)(x, axis=1)[:, None]
 
         def back(d):
             found = np.zeros(shape, dtype)
             np.put_along_axis(found, place, d[:, None], axis=1)
-            return found
+            return {}, found
 
         return np.take_along_axis(x, place, axis=1)[:, 0], back
 
@@ -80,6 +81,16 @@ class TimeReduce(ByKernel):
         """``(B, …)``."""
         batch, _, *rest = self._shape(input_shape)
         return (batch, *rest)
+
+    def compute_mask(self, inputs, mask=None):
+        """None: there are no steps."""
+        return None
+
+    def _check_shape(self, shape):
+        """Any shape of that rank will do."""
+
+    def _refuses_stream(self):
+        return "needs whole sequences"
 
 
 class StepCount(Shaping):
