@@ -289,11 +289,10 @@ class Attention(Attending):
         query, value, key = (Finite(one, masked) for one in (*arrays[:2], arrays[-1]))
         scores, back_of_scores = self._scores(weights, query.values, key.values)
         used = both(np.ones((1, 1, 1), bool) if pairs is None else pairs, _column(query_mask)) if masked else None
-        attending.spoil_scores(scores, used, query, key)
+        scores = attending.spoiled_scores(scores, used, query, key)
         shares = attending.softmax(scores, pairs, relative=True)
         weighed, kept = self._dropped(shares, training)
-        output = computed(np.matmul, weighed, value.values)
-        attending.spoil_sums(output, used, value)
+        output = attending.spoiled_sums(computed(np.matmul, weighed, value.values), used, value)
         output = _where_used(query_mask, output)
 
         def back(d, d_scores=None):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import partial, reduce
 
 import numpy as np
 
-from rnnkit.activations import sigmoid
-from rnnkit.layers.attention import AdditiveAttention, Attending
+from rnnkit.layers.attention import Attending
 from rnnkit.layers.batch_normalization import BatchNormalization
 from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.masking import Masking
@@ -123,83 +121,13 @@ def _attention(layer: Attending, writing: Writing, call: Call):
         elif mask is not None and name == "attention":
             given[name] = writing.condition(mask)
 
-    def attended(query, value, *others):
-        key = others[0] if len(arrays) == 3 else value
-        found = dict(zip(given, others[len(arrays) - 2 : -1], strict=True))
-        return (_headed if heads else _single)(layer, query, value, key, found, others[-1], call.options)
+    wanted = {name: call.options.get(name, False) for name in ("return_attention_scores", "use_causal_mask")}
+
+    def attended(*values):
+        found = dict(zip(given, values[len(arrays) : -1], strict=True))
+        own = [found.get(name) for name in layer._names]
+        others = [found.get("attention")] if heads else []
+        return layer._attended(values[-1], list(values[: len(arrays)]), own, False, *others, **wanted)[0]
 
     outputs = by_function(writing, layer, attended, [*arrays, *given.values()])
-    shown = 2 if call.options.get("return_attention_scores") else 1
-    return outputs[:shown], [given.get("query"), None][:shown]
-
-
-def _single(layer, query, value, key, masks, weights, options):
-    if "value" in masks:
-        value, key = (np.where(masks["value"][:, :, None], one, 0.0) for one in (value, key))
-    scores = _scores(layer, query, key, weights)
-    pairs = _pairs(scores, masks.get("value"), options)
-    shares = _softmax(scores if pairs is None else np.where(pairs, scores, scores - 1e9))
-    output = shares @ value
-    return [np.where(masks["query"][:, :, None], output, 0.0) if "query" in masks else output, shares]
-
-
-def _scores(layer, query, key, weights):
-    scale = weights.get("scale", 1.0)
-    if isinstance(layer, AdditiveAttention):
-        return (scale * np.tanh(query[:, :, None] + key[:, None])).sum(axis=-1)
-    if layer.score_mode == "concat":
-        return weights["concat_score_weight"] * np.tanh(scale * (query[:, :, None] + key[:, None])).sum(axis=-1)
-    return scale * (query @ np.swapaxes(key, 1, 2))
-
-
-def _pairs(scores, of_keys, options, window=None):
-    """Which pairs count, as conditions that go with scores ``(B, …, T, S)``; None for all."""
-    (queries, keys), found = scores.shape[-2:], []
-    if of_keys is not None:
-        found.append(of_keys.reshape((of_keys.shape[0], *(1,) * (scores.ndim - 2), keys)))
-    if options.get("use_causal_mask"):
-        found.append(np.tri(queries, keys, dtype=bool))
-    if window is not None:
-        found += [np.tri(queries, keys, window - 1, dtype=bool), ~np.tri(queries, keys, -window, dtype=bool)]
-    return reduce(np.logical_and, found, scores == scores) if found else None
-
-
-def _softmax(scores):
-    exponents = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
-
-
-def _headed(layer, query, value, key, masks, weights, options):
-    for name in ("value", "key"):
-        if name in masks:
-            value, key = (np.where(masks[name][:, :, None], one, 0.0) for one in (value, key))
-
-    def of_heads(name, x):
-        kernel = weights[f"{name}/kernel"]
-        found = x @ kernel.reshape((x.shape[2], math.prod(kernel.shape[1:])))
-        if layer.use_bias:
-            found = found + weights[f"{name}/bias"].reshape((math.prod(kernel.shape[1:]),))
-        return np.transpose(found.reshape((*x.shape[:2], *kernel.shape[1:])), (0, 2, 1, 3))
-
-    q, k, v = of_heads("query", query), of_heads("key", key), of_heads("value", value)
-    scores = (q * (1.0 / math.sqrt(layer.key_dim))) @ np.swapaxes(k, 2, 3)
-    known = [masks[name] for name in ("value", "key") if name in masks]
-    pairs = _pairs(scores, reduce(np.logical_and, known) if known else None, options, layer.sliding_window)
-    own = [masks["query"][:, None, :, None]] if "query" in masks else []
-    if "attention" in masks:
-        own.append(masks["attention"][:, None] if masks["attention"].ndim == 3 else masks["attention"])
-    if own:
-        pairs = reduce(np.logical_and, own, scores == scores if pairs is None else pairs)
-    empty = options.get("return_attention_scores") or layer.dropout > 0
-    shares = _softmax(scores if pairs is None else np.where(pairs, scores, -1e9))
-    if pairs is not None and empty:
-        shares = np.where(pairs, shares, 0.0)
-    found = shares @ v
-    if layer.use_gate:
-        found = found * sigmoid(of_heads("gate", query))
-    kernel = weights["attention_output/kernel"]
-    rows = np.transpose(found, (0, 2, 1, 3)).reshape((*query.shape[:2], layer.num_heads * layer.value_dim))
-    output = rows @ kernel.reshape((rows.shape[2], math.prod(kernel.shape[2:])))
-    if layer.use_bias:
-        output = output + weights["attention_output/bias"].reshape((math.prod(kernel.shape[2:]),))
-    return [output.reshape((*query.shape[:2], *kernel.shape[2:])), shares]
+    return outputs, [given.get("query"), None][: len(outputs)]

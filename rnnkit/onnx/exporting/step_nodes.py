@@ -17,7 +17,7 @@ from rnnkit.onnx.exporting.pointwise import INTEGERS_POINTWISE, POINTWISE
 from rnnkit.onnx.exporting.step_graph import ReadGraph
 from rnnkit.onnx.format.package import element_type
 
-_FAR = np.iinfo(np.int64).max
+FAR = np.iinfo(np.int64).max
 _OF_NOTHING = {"sum": 0, "product": 0, "prod": 1}
 _REDUCTIONS = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
 
@@ -323,9 +323,9 @@ def _parts(view: Node) -> tuple[dict[int, tuple[int, int, int]], dict[int, np.nd
         if isinstance(k, np.ndarray):
             tables[axis] = k.reshape(-1)
         elif not isinstance(k, slice):
-            bounds[axis] = int(k), int(k) + 1 or _FAR, 1
+            bounds[axis] = int(k), int(k) + 1 or FAR, 1
         elif k != slice(None):
-            first, last = (0, _FAR) if (k.step or 1) > 0 else (_FAR, -_FAR)
+            first, last = (0, FAR) if (k.step or 1) > 0 else (FAR, -FAR)
             ends = (first if k.start is None else k.start), (last if k.stop is None else k.stop)
             bounds[axis] = int(ends[0]), int(ends[1]), int(k.step or 1)
     return bounds, tables

@@ -6,6 +6,7 @@ them is written as what it is of the lengths: a sum of their multiples and a con
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial, reduce
@@ -24,7 +25,7 @@ from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, written
 from rnnkit.onnx.exporting.step_graph import ReadGraph
-from rnnkit.onnx.exporting.step_nodes import StepNodes, filling
+from rnnkit.onnx.exporting.step_nodes import FAR, StepNodes, filling
 from rnnkit.onnx.format.package import element_type
 
 # What stands in for an open length, until a function takes it: the first, another, and one that shows that longer ones
@@ -271,8 +272,7 @@ class LengthNodes(StepNodes):
         if terms is not None:
             return self.block.add("Div", self.block.number(1, dtype), self._total(terms, dtype))
         flat = self._progression([one.reshape(-1) for one in values], dtype)
-        if flat is None:
-            return self._triangle(values, dtype) or self._refuse(node, "an array of numbers")
+        flat = flat or self._band(values, dtype) or self._refuse(node, "an array of numbers")
         return flat if values[0].ndim == 1 else self.block.add("Reshape", flat, self._shape(node))
 
     def _count(self, numbers) -> str | None:
@@ -308,20 +308,28 @@ class LengthNodes(StepNodes):
             total = self.block.add("Mod", total, self._total(end, kind), fmod=int(kind.kind == "f"))
         return total if kind == dtype else self.block.add("Cast", total, to=element_type(dtype))
 
-    def _triangle(self, squares, dtype) -> str | None:
-        """A matrix with one number where ``row - column`` reaches a bound, and another elsewhere; None for others."""
-        if squares[0].ndim != 2:
+    def _band(self, squares, dtype) -> str | None:
+        """Numbers ``(…, rows, columns)`` with one where ``row - column`` is between two bounds, another elsewhere."""
+        if squares[0].ndim < 2 or any(one.size != math.prod(one.shape[-2:]) for one in squares):
             return None
+        squares = [one.reshape(one.shape[-2:]) for one in squares]
         apart = [np.subtract.outer(*map(np.arange, one.shape)) for one in squares]
-        low, high = squares[0][-1, 0], squares[0][0, -1]
-        bound = int(apart[0][squares[0] == low].min())
-        if not all(np.array_equal(np.where(d >= bound, low, high), one) for d, one in zip(apart, squares, strict=True)):
-            return None
+        inside, others = squares[0][0, 0], squares[0][squares[0] != squares[0][0, 0]]
+        ends = [(d[one == inside].min(), d[one == inside].max()) for d, one in zip(apart, squares, strict=True)]
+        whole = [(d.min(), d.max()) for d in apart]
+        bounds = [None if all(a[i] == b[i] for a, b in zip(ends, whole, strict=True)) else ends[0][i] for i in (0, 1)]
+        low, high = (end if bound is None else bound for end, bound in zip((-FAR, FAR), bounds, strict=True))
+        wanted = [np.where((d >= low) & (d <= high), inside, others[0]) for d in apart]
         rows, columns = (self._count([one.shape[axis] for one in squares]) for axis in (0, 1))
-        if rows is None or columns is None:
+        if rows is None or columns is None or not all(map(np.array_equal, wanted, squares)):
             return None
         difference = self.block.add("Sub", self.block.add("Unsqueeze", rows, self.block.integers(1)), columns)
-        reached = self.block.add("GreaterOrEqual", difference, self.block.number(bound, np.int64))
+        sides = [
+            self.block.add(operator, difference, self.block.number(bound, np.int64))
+            for operator, bound in zip(("GreaterOrEqual", "LessOrEqual"), bounds, strict=True)
+            if bound is not None
+        ]
+        reached = reduce(partial(self.block.add, "And"), sides)
         if np.dtype(dtype).kind == "b":
-            return reached if low else self.block.add("Not", reached)
-        return self.block.add("Where", reached, self.block.number(low, dtype), self.block.number(high, dtype))
+            return reached if inside else self.block.add("Not", reached)
+        return self.block.add("Where", reached, *(self.block.number(one, dtype) for one in (inside, others[0])))
