@@ -8,7 +8,6 @@ from typing import Any
 
 import rnnkit.onnx.exporting.functions
 import rnnkit.onnx.exporting.layers
-import rnnkit.onnx.exporting.loaded
 import rnnkit.onnx.exporting.models
 import rnnkit.onnx.exporting.recurrent
 import rnnkit.onnx.exporting.whole_arrays  # noqa: F401  each says how its layers are written

@@ -17,6 +17,8 @@ from rnnkit.layers.pooling import GlobalAveragePooling1D, Pooling
 from rnnkit.onnx.exporting.block import Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, refuse_draws, written
 from rnnkit.onnx.exporting.whole_arrays import by_function
+from rnnkit.onnx.loading.layers import ConstantRows
+from rnnkit.onnx.loading.time_layers import TimeReduce
 
 
 @written.register
@@ -100,6 +102,21 @@ def _normalization(layer: BatchNormalization, writing: Writing, call: Call):
 def _parametric(layer: PReLU, writing: Writing, call: Call):
     bent = lambda x, weights: layer._computed(weights, x, None, False)[0]
     return by_function(writing, layer, bent, [array_of(writing, layer, call, 2)]), [call.mask]
+
+
+# What `rk.onnx.load` makes where no layer of Keras does what an operator did
+
+
+@written.register
+def _reduced(layer: TimeReduce, writing: Writing, call: Call):
+    reduced = lambda x, weights: getattr(x, layer.how)(axis=1)
+    return by_function(writing, layer, reduced, [array_of(writing, layer, call, 2)]), [None]
+
+
+@written.register
+def _constant(layer: ConstantRows, writing: Writing, call: Call):
+    rows = lambda x, weights: np.broadcast_to(weights["rows"], (x.shape[0], *layer.shape))
+    return by_function(writing, layer, rows, [call.x]), [None]
 
 
 # Attention

@@ -75,9 +75,9 @@ def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Va
         found._graph.names |= {node.id: names[node.attr] for node in found._graph.nodes if node.op == "weight"}
         return found
 
-    options = layer._own_weight_options()
     held = {str(count + i): weight for i, weight in enumerate(weights.values())}
-    trained = [number for number, name in zip(held, weights, strict=True) if options[name].trainable]
+    options = zip(held, weights, strict=True)
+    trained = [i for i, name in options if layer.trainable and layer._own_weight_options()[name].trainable]
     return _by_nodes(writing, layer, [writing.block.cast(one, layer.dtype) for one in arrays], traced, held, trained)
 
 
