@@ -10,7 +10,7 @@ import numpy as np
 from rnnkit.arguments import is_integer, shown
 from rnnkit.hints import Array, DType, Seed
 from rnnkit.layers.base import makes_no_mask
-from rnnkit.layers.merging import Merge, shown_shapes
+from rnnkit.layers.merging import Merge, listed
 
 _LEAST_NORM = 1e-7  # by which Keras divides at least
 
@@ -57,7 +57,7 @@ class Dot(Merge):
         axes = self.axes if isinstance(self.axes, list) else [self.axes, self.axes]
         found = [axis + len(shape) if axis < 0 else axis for axis, shape in zip(axes, shapes, strict=True)]
         if any(not 0 < axis < len(shape) for axis, shape in zip(found, shapes, strict=True)):
-            raise ValueError(f"expected arrays with axes {self.axes} behind the batch axis, got {shown_shapes(shapes)}")
+            raise ValueError(f"expected arrays with axes {self.axes} behind the batch axis, got {listed(shapes)}")
         return found
 
     def _merged_shape(self, shapes):
@@ -67,7 +67,7 @@ class Dot(Merge):
         first, second = (list(shape) for shape in shapes)
         for what, a, b in (("batch size", first[0], second[0]), ("size along the axes", first[i], second[k])):
             if None not in (a, b) and a != b:
-                raise ValueError(f"expected arrays of one {what} for axes={self.axes}, got {shown_shapes(shapes)}")
+                raise ValueError(f"expected arrays of one {what} for axes={self.axes}, got {listed(shapes)}")
         rows = second[0] if first[0] is None else first[0]
         rest = [*first[1:i], *first[i + 1 :], *second[1:k], *second[k + 1 :]]
         return (rows, *(rest or [1]))

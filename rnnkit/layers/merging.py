@@ -99,9 +99,7 @@ class Concatenate(Merge):
         rank = len(shapes[0])
         axis = self.axis + rank if self.axis < 0 else self.axis
         if not 0 < axis < rank:
-            raise ValueError(
-                f"expected arrays with an axis {self.axis} behind the batch axis, got {shown_shapes(shapes)}"
-            )
+            raise ValueError(f"expected arrays with an axis {self.axis} behind the batch axis, got {listed(shapes)}")
         joined: list = []
         for sizes in _by_axis(shapes, self):
             if len(joined) == axis:
@@ -269,9 +267,7 @@ def _steps(mask):
 
 def _by_axis(shapes, layer):
     if len({len(shape) for shape in shapes}) > 1:
-        raise ValueError(
-            f"expected arrays of the same rank to go into {type(layer).__name__}, got {shown_shapes(shapes)}"
-        )
+        raise ValueError(f"expected arrays of the same rank to go into {type(layer).__name__}, got {listed(shapes)}")
     return zip(*shapes, strict=True)
 
 
@@ -279,11 +275,11 @@ def _same(sizes, shapes, where):
     """The one size that all have, None if it is open."""
     known = {size for size in sizes if size is not None}
     if len(known) > 1:
-        raise ValueError(f"expected arrays of the same shape {where}, got {shown_shapes(shapes)}")
+        raise ValueError(f"expected arrays of the same shape {where}, got {listed(shapes)}")
     return known.pop() if known else None
 
 
-def shown_shapes(shapes) -> str:
+def listed(shapes) -> str:
     """Shapes as an error shows them."""
     return ", ".join(str(tuple(shape)) for shape in shapes)
 

@@ -27,6 +27,7 @@ from rnnkit.onnx.exporting.call import Call, Writing, written
 from rnnkit.onnx.exporting.step_graph import ReadGraph
 from rnnkit.onnx.exporting.step_nodes import FAR, StepNodes, filling
 from rnnkit.onnx.format.package import element_type
+from rnnkit.stored_weights import all_expanded
 
 # What stands in for an open length, until a function takes it: the first, another, and one that shows that longer ones
 # follow. Those of the first kind have no divisor in common, since a function may round down.
@@ -61,7 +62,7 @@ def _with_names(x: Value) -> Value:
 
 def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Value]) -> list[Value]:
     """What a NumPy-style function gives of arrays and of the dict of a layer's weights, flat."""
-    weights, count = layer._own_arrays(), len(arrays)
+    weights, count = all_expanded(layer._own_arrays()), len(arrays)
     kinds = ["bool" if one.dtype == bool else "float" for one in arrays] + ["float"] * len(weights)
     batched = [True] * count + [False] * len(weights)
 
