@@ -131,6 +131,12 @@ def test_keywords_and_training_are_given():
     np.testing.assert_array_equal(layer(x), x)
 
 
+def test_a_shape_that_is_asked_for_decides_no_precision():
+    layer, x = rk.ArrayFunction(lambda x: x * 0.1), np.full((2, 5, 4), 0.1)
+    assert layer.compute_output_shape((None, 5, 4)) == (None, 5, 4)
+    np.testing.assert_array_equal(layer(x), x * 0.1)
+
+
 def test_conditions_are_booleans():
     layer = rk.ArrayFunction(lambda x: x[:, :, 0] > 0)
     x = drawn(0)

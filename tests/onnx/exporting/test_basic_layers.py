@@ -106,6 +106,20 @@ def test_attention(name, masked, causal, scores):
             near(exported(*arrays), result if scores else [result])
 
 
+@pytest.mark.parametrize("name", ["Attention", "MultiHeadAttention plain"])
+def test_nan_at_steps_that_are_left_out_reaches_nothing(name):
+    x = rk.Input((None, 4), dtype="float64")
+    layer = ATTENTION[name]()
+    with rk.eager():
+        found = layer([x, x], use_causal_mask=True) if name == "Attention" else layer(x, x, use_causal_mask=True)
+        model = rk.Model(x, found)
+        given = np.random.default_rng(0).normal(size=(2, 6, 4))
+        given[0, 4] = np.nan
+        result = model(given)
+        assert np.isnan(result[0, 4:]).all() and np.isfinite(result[0, :4]).all() and np.isfinite(result[1]).all()
+        near(Exported(model)(given), [result])
+
+
 def test_masks_of_pairs():
     a, pairs = rk.Input((None, 4), dtype="float64"), rk.Input((None, None), dtype="float64")
     with rk.eager():
