@@ -89,16 +89,16 @@ class Traced(Layer):
     def _takes_mask(self) -> bool:
         return False
 
-    def _traced(self, inputs, kinds, mask, training) -> TracedFunction:
+    def _traced(self, inputs, kinds, mask, training, checked=None) -> TracedFunction:
         """The function at the shapes of arrays, with the batch axis where there is one, and of which kinds."""
-        count = len(leaves(inputs))
+        count, checked = len(leaves(inputs)), self._checked if checked is None else checked
         several = isinstance(mask, (list, tuple))
         known = [one is not None for one in (mask if several else [mask])] if len(kinds) > count else []
         batched = [i not in self._unbatched for i in range(len(kinds))]
         shapes = [shape[1:] if own else shape for (shape, _), own in zip(kinds, batched, strict=True)]
         conditions = [kind for _, kind in kinds]
         nesting = mapped(inputs, lambda _: 0)
-        key = repr(nesting), *map(tuple, (shapes, conditions, known)), several, bool(training), self.dtype
+        key = repr(nesting), *map(tuple, (shapes, conditions, known)), several, bool(training), self.dtype, checked
         if key not in self._traces:
             whole = iter([shape for shape, _ in kinds])
             self._check_shape(self._shape(mapped(nesting, lambda _: next(whole))))
@@ -109,9 +109,8 @@ class Traced(Layer):
                 own_masks = [next(masks) if there else None for there in known]
                 return self._result(given, own_masks if several else (own_masks or [None])[0], training)
 
-            found = TracedFunction(
-                function, shapes, batched, conditions, self.dtype, self.name, self._lines(), self._checked
-            )
+            told = self.name, self._lines(), checked
+            found = TracedFunction(function, shapes, batched, conditions, self.dtype, *told)
             if len(self._traces) >= _MOST:
                 self._traces.clear()
             self._traces[key] = found

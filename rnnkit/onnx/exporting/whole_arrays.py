@@ -47,9 +47,9 @@ def _traced(layer: Traced, writing: Writing, call: Call):
     kinds = [*(layer._kind_of(one.dtype) for one in arrays), *["bool"] * (len(read) - len(arrays))]
     several = masks if isinstance(call.mask, list) else masks[0]
 
-    def traced(shapes) -> TracedFunction:
+    def traced(shapes, checked: bool) -> TracedFunction:
         whole = [((None, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)]
-        return layer._traced(call.x, whole, several, call.training)
+        return layer._traced(call.x, whole, several, call.training, checked and layer._checked)
 
     outputs = _by_nodes(writing, layer, read, traced)
     return outputs, _masks_behind(layer, writing, masks, arrays, outputs)
@@ -69,7 +69,7 @@ def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Va
     def called(given):
         return function(*given[:count], dict(zip(weights, given[count:], strict=True)))
 
-    def traced(shapes) -> TracedFunction:
+    def traced(shapes, checked: bool) -> TracedFunction:
         shapes = [*shapes, *(weight.shape for weight in weights.values())]
         found = TracedFunction(called, shapes, batched, kinds, layer.dtype, layer.name, checked=False)
         names = dict(zip(held, weights, strict=True))
@@ -138,7 +138,7 @@ class OpenSizes:
     traces : list of TracedFunction
     """
 
-    def __init__(self, shapes: Sequence[tuple], traced: Callable[[list], TracedFunction]):
+    def __init__(self, shapes: Sequence[tuple], traced: Callable[[list, bool], TracedFunction]):
         places = [(i, k) for i, shape in enumerate(shapes) for k, n in enumerate(shape) if not isinstance(n, int)]
         apart: dict = {}
         for i, k in places:
@@ -168,7 +168,7 @@ class OpenSizes:
             self.shapes.append(
                 [tuple(known.get((i, k), n) for k, n in enumerate(shape)) for i, shape in enumerate(shapes)]
             )
-        self.traces = [traced(one) for one in self.shapes]
+        self.traces = [traced(one, not i) for i, one in enumerate(self.shapes)]  # the first is the smallest
 
     def terms(self, values) -> tuple[np.ndarray, list[np.ndarray]] | None:
         """Values, one for each trace, as a constant and a factor for each length; None if they aren't a sum of these.
