@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit import allocation
 from rnnkit.arguments import is_integer, positive_integer, shown
 from rnnkit.hints import DType, Seed, Shape
 from rnnkit.layers.pooling import OverTime
@@ -77,8 +76,14 @@ class ZeroPadding1D(OverTime, Shaping):
         self.padding: Any = two_sizes(padding, "padding")
 
     def _result(self, x, mask, training):
-        allocation.check(f"the result of {self.name!r}", (x.shape[1] + sum(self.padding), x.shape[2]), x.dtype)
         return np.pad(x, ((0, 0), self.padding, (0, 0)))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return ``(B, T + sum(padding), F)``."""
+        batch_size, length, features = self._shape(input_shape)
+        return (batch_size, None if length is None else length + sum(self.padding), features)
+
+    _check_shape = Shaping._check_result
 
 
 class Cropping1D(OverTime, Shaping):
@@ -111,8 +116,7 @@ class Cropping1D(OverTime, Shaping):
             raise ValueError(f"expected more than {sum(self.cropping)} time steps to crop, got {length}")
         return (batch_size, None if length is None else length - sum(self.cropping), features)
 
-    def _check_shape(self, shape):
-        self.compute_output_shape(shape)
+    _check_shape = Shaping._check_result
 
 
 class UpSampling1D(OverTime, Shaping):
@@ -135,6 +139,12 @@ class UpSampling1D(OverTime, Shaping):
 
     def _result(self, x, mask, training):
         length, features = x.shape[1:]
-        allocation.check(f"the result of {self.name!r}", (self.size, length, features), x.dtype)
         steps = np.broadcast_to(x[:, :, None], (x.shape[0], length, self.size, features))
         return steps.reshape((x.shape[0], self.size * length, features))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return ``(B, size * T, F)``."""
+        batch_size, length, features = self._shape(input_shape)
+        return (batch_size, None if length is None else self.size * length, features)
+
+    _check_shape = Shaping._check_result

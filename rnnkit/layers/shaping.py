@@ -43,6 +43,12 @@ class Shaping(Traced):
     def _check_shape(self, shape):
         """Any shape of that rank will do."""
 
+    def _check_result(self, shape):
+        """Refuse a shape that has no result, or none that fits in memory."""
+        found = self.compute_output_shape(shape)
+        if None not in found:
+            allocation.check(f"the result of {self.name!r}", found, self.dtype)
+
 
 class RepeatVector(Shaping):
     """Every row ``(B, F)`` as `n` equal steps ``(B, n, F)``.
@@ -66,8 +72,14 @@ class RepeatVector(Shaping):
         self.n: int = positive_integer(n, "n")
 
     def _result(self, x, mask, training):
-        allocation.check(f"the result of {self.name!r}", (self.n, x.shape[1]), x.dtype)
         return np.broadcast_to(x[:, None], (x.shape[0], self.n, x.shape[1]))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return ``(B, n, F)``."""
+        batch_size, features = self._shape(input_shape)
+        return (batch_size, self.n, features)
+
+    _check_shape = Shaping._check_result
 
 
 class Reshape(Shaping):
@@ -107,8 +119,7 @@ class Reshape(Shaping):
             raise ValueError(f"expected rows of as many numbers as {self.target_shape} holds, got {tuple(sizes)}")
         return (batch_size, *(count // known if size == -1 else size for size in self.target_shape))
 
-    def _check_shape(self, shape):
-        self.compute_output_shape(shape)
+    _check_shape = Shaping._check_result
 
 
 class Flatten(Shaping):
