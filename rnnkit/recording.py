@@ -250,7 +250,10 @@ def computed(function: Callable, *operands, draws: bool = False, **options) -> n
     **options
         What else it takes, by name.
     """
-    found = np.asarray(function(*operands, **options))
+    found = function(*operands, **options)
+    if not isinstance(found, (np.ndarray, np.generic)):
+        return found  # a symbol, of what is traced
+    found = np.asarray(found)
     recording = _current.get()
     if recording is not None:
         run = partial(function, *operands, out=found, **options)
@@ -269,6 +272,8 @@ def viewed(function: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> n
 
 def copied(array: np.ndarray, dtype=None) -> np.ndarray:
     """A copy in C order, or what a recording has in its place: nobody changes arrays of its own."""
+    if not isinstance(array, np.ndarray):
+        return array  # a symbol, of what is traced
     recording = _current.get()
     if recording is None:
         return np.array(array, dtype, order="C")

@@ -49,14 +49,17 @@ class GradCheck:
     ----------
     arrays : list of CheckedArray
     tolerance : float
+    rules : list of str
+        If an array is wrong, the operations of its steps whose own rule is wrong, with their lines.
     """
 
     arrays: Any
     name: Any
+    rules: Any
     tolerance: Any
 
-    def __init__(self, name: str, arrays: list[CheckedArray], tolerance: float):
-        self.name, self.arrays, self.tolerance = name, arrays, tolerance
+    def __init__(self, name: str, arrays: list[CheckedArray], tolerance: float, rules: list[str]):
+        self.name, self.arrays, self.tolerance, self.rules = name, arrays, tolerance, rules
 
     def __bool__(self) -> bool:
         return all(array.ok for array in self.arrays)
@@ -78,13 +81,15 @@ class GradCheck:
         cells = self._rows()
         widths = [max((len(row[i]) for row in cells), default=0) for i in range(3)]
         rows = [f"  {n:<{widths[0]}}  {s:<{widths[1]}}  {e:>{widths[2]}}  {ok}" for n, s, e, ok in cells]
-        return "\n".join([f"gradcheck of {self.name}, tolerance {self.tolerance:.0e}: {self._told()}", *rows])
+        found = [f"  the rule of {rule} is wrong" for rule in self.rules]
+        return "\n".join([f"gradcheck of {self.name}, tolerance {self.tolerance:.0e}: {self._told()}", *rows, *found])
 
     def _repr_html_(self) -> str:
         from rnnkit.cards import Card, table_of
         from rnnkit.cards_html import page
 
         facts = {"tolerance": f"{self.tolerance:.0e}", "found": self._told()}
+        facts |= {"wrong rules": ", ".join(self.rules)} if self.rules else {}
         table = table_of(("array", "shape", "error", ""), self._rows(), {"error"}, len(self.arrays))
         return page(Card(f"gradcheck of {self.name}", facts=facts, table=table))
 
@@ -134,7 +139,8 @@ def gradcheck(
     Returns
     -------
     GradCheck
-        Shows one line per array; true if all are right.
+        Shows one line per array; true if all are right. Where one is wrong, each operation of the steps is checked by
+        itself, and those whose rule is wrong are named with their lines.
 
     Raises
     ------
@@ -187,7 +193,8 @@ def gradcheck(
             errors = [error_along(name, gradient, twin.direction(name, array, rng)) for _ in range(directions)]
             error = float(np.max(errors, initial=0.0))  # NaN, too
             checked.append(CheckedArray(name, array.shape, error, error <= tolerance))
-    return GradCheck(twin.name, checked, tolerance)
+    rules = [] if all(one.ok for one in checked) else twin.wrong_rules(training, rng)
+    return GradCheck(twin.name, checked, tolerance, rules)
 
 
 class _Twin:
@@ -279,6 +286,18 @@ class _Twin:
     def vjp(self, arrays, more):
         """The layer's."""
         return self._applied(self.layer._vjp_on, arrays, more)
+
+    def wrong_rules(self, training, rng) -> list[str]:
+        """The operations whose rule is wrong by itself, with their lines, in the graphs of all steps and functions."""
+        from rnnkit.execution import rules
+
+        steps = [getattr(one, "_execution", None) for one in self._all.values()]
+        traces = [trace for one in self._all.values() for trace in getattr(one, "_traces", {}).values()]
+        shapes = tuple(one.shape[1:] for one in _leaves(self._constants))
+        found = [rules.wrong_of_step(one.step, shapes, training, rng) for one in steps if one is not None]
+        return sorted(
+            {told for one in (*found, *(rules.wrong_of_function(one, rng) for one in traces)) for told in one}
+        )
 
     def _applied(self, function, arrays, more):
         for path, one in self._all.items():

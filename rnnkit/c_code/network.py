@@ -269,7 +269,7 @@ class _Reader:
     def _embedding(self, layer, x):
         if layer.mask_zero and x.shape:
             raise self._refusal(layer, "masks ids of which a step has several")
-        table = np.asarray(layer._table, self.network.dtype)
+        table = np.asarray(layer._own["embeddings"], self.network.dtype)
         if id(layer) not in self.known:
             self.known[id(layer)] = self._name(layer)
             self.network.tables[self.known[id(layer)]] = table

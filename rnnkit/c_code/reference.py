@@ -91,8 +91,8 @@ class _Runner:
         given: Any = [self.value(signal) for signal in one.inputs]
         layer: Any = one.layer
         if not one.output.in_time:
-            return layer._merged(given)[0]
-        return layer._merged([array[:, None] for array in given])[0][:, 0]
+            return layer._result(given, None, False)
+        return layer._result([array[:, None] for array in given], None, False)[:, 0]
 
 
 def _spread(used: np.ndarray, array: np.ndarray) -> np.ndarray:

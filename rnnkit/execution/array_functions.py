@@ -12,7 +12,7 @@ from rnnkit import tracebacks
 from rnnkit.compiler.autodiff.forward import dual
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import Reverse
-from rnnkit.compiler.ir.evaluate import Evaluation, evaluate
+from rnnkit.compiler.ir.evaluate import Evaluation, evaluate, new_array, only_moves
 from rnnkit.compiler.ir.graph import FAILED, Graph, Node
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
 from rnnkit.compiler.tracing.broadcasting import lift
@@ -41,6 +41,8 @@ class TracedFunction:
         Of the layer, for errors.
     lines : tuple of callable
         Functions whose lines errors are about.
+    checked : bool
+        Whether the graph is held against the function on numbers.
 
     Attributes
     ----------
@@ -49,6 +51,8 @@ class TracedFunction:
     shapes : list of tuple
         Of what it gives, without the batch axis.
     kinds : list of {"float", "int", "bool"}
+    only_moves : bool
+        Whether no gradient reads the arrays, since they are only moved about.
 
     Raises
     ------
@@ -58,7 +62,7 @@ class TracedFunction:
 
     nesting: Any
 
-    def __init__(self, function, shapes, batched, kinds, dtype, name: str, lines: tuple = ()):
+    def __init__(self, function, shapes, batched, kinds, dtype, name: str, lines: tuple = (), checked=True):
         self.dtype = np.dtype(dtype)
         self._places = [i for i, one in enumerate(batched) if one]
         self._shared = [i for i, one in enumerate(batched) if not one]
@@ -71,7 +75,7 @@ class TracedFunction:
         try:
             if self._places:
                 inner = tuple(self._given[i] for i in self._places[1:])
-                self._graph = trace(self._step, self.dtype, weights, inner, whole=True)
+                self._graph = trace(self._step, self.dtype, weights, inner, whole=True, checked=checked)
                 nodes = [self._graph.output, *self._graph.states]
             else:
                 self._graph, nodes = _trace_shared(self._step, weights, self.dtype)
@@ -84,16 +88,18 @@ class TracedFunction:
         self._values = Evaluation([*nodes, *([] if self._codes is None else [self._codes])], self.dtype)
         self.nesting, self.kinds = self._step.nesting, self._step.kinds
         self.shapes = [node.shape for node in nodes]
+        self.only_moves = only_moves(nodes)
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What the function gives for arrays of these shapes, flat; new arrays."""
         values = self._values(self._inputs(arrays))
         if self._codes is not None:
             self._check(values[self._codes.id])
-        return [
-            copied(self._whole(values[node.id], node, arrays), _DTYPES.get(kind, self.dtype))
-            for node, kind in zip(self._nodes, self.kinds, strict=True)
-        ]
+        found: list[np.ndarray] = []
+        for node, kind in zip(self._nodes, self.kinds, strict=True):
+            value, dtype = self._whole(values[node.id], node, arrays), _DTYPES.get(kind, self.dtype)
+            found.append(new_array(value, node, (*arrays, *found), dtype))
+        return found
 
     def _check(self, codes) -> None:
         unrepeatable("its indices are checked")

@@ -15,7 +15,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.multi_head_attention import MultiHeadAttention
-from rnnkit.layers.pooling import GlobalAveragePooling1D
+from rnnkit.layers.pooling import GlobalAveragePooling1D, OverTime
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support.symbolic import leaves, mapped
@@ -185,7 +185,7 @@ class _Writer:
         """What a call gives, and the masks that rnnkit passes on with it."""
         # An operation, which passes no mask on, stands where rnnkit drops one. Keras may take an array of an unchanged
         # shape for the same array with the same mask, also one that is known only when a model inside has run.
-        drops = isinstance(layer, (Shaping, Conv1D)) and not isinstance(layer, GlobalAveragePooling1D)
+        drops = isinstance(layer, (Shaping, OverTime, Conv1D)) and not isinstance(layer, GlobalAveragePooling1D)
 
         def given(number):
             tensor = tensors[number]
@@ -208,7 +208,7 @@ class _Writer:
             more |= call.options
         arguments = x if isinstance(layer, MultiHeadAttention) else [x]
         results = self._keras.tree.flatten(made(*arguments, **more))
-        behind = [None if isinstance(layer, (Shaping, Conv1D)) else _mask_of(one) for one in results]
+        behind = [None if isinstance(layer, (Shaping, OverTime, Conv1D)) else _mask_of(one) for one in results]
         return results, behind
 
     def _model(self, model, name) -> Any:

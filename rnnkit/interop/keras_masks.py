@@ -17,7 +17,7 @@ from rnnkit.layers.dot import Dot
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.merging import Concatenate, Maximum, Merge, Minimum, Multiply
-from rnnkit.layers.pooling import GlobalAveragePooling1D
+from rnnkit.layers.pooling import GlobalAveragePooling1D, OverTime
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Shaping
 from rnnkit.models.assembled import Assembled
@@ -74,7 +74,7 @@ class Masks:
             return masks if layer.return_sequences else None
         if isinstance(layer, Concatenate):
             return self._joined(layer, x, masks)
-        if isinstance(layer, (Shaping, Conv1D, Dot)):
+        if isinstance(layer, (Shaping, OverTime, Conv1D, Dot)):
             return None
         if isinstance(layer, Merge):
             return self._any_of(masks)

@@ -15,6 +15,7 @@ from rnnkit.cells.standard import StandardCell
 from rnnkit.free_names import snake_case
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
+from rnnkit.layers.batch_normalization import BatchNormalization
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.dense import Dense
@@ -24,7 +25,6 @@ from rnnkit.layers.normalization import LayerNormalization
 from rnnkit.layers.parametric_relu import PReLU
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.time_distributed import TimeDistributed
-from rnnkit.layers.weighted import Weighted
 from rnnkit.steps.cell import Under
 
 
@@ -130,7 +130,9 @@ def shapes(own, features: int) -> list[tuple[int, ...]] | None:
         return [(features, width), (own.units, width), *([own.bias_shape] if own.use_bias else [])]
     if isinstance(own, Dense):
         return [(features, own.units), *([(own.units,)] if own.use_bias else [])]
-    if isinstance(own, (Conv1D, Weighted)) or (isinstance(own, LayerNormalization) and (own.has_gamma or own.has_beta)):
+    if isinstance(own, (Conv1D, BatchNormalization, PReLU)) or (
+        isinstance(own, LayerNormalization) and (own.has_gamma or own.has_beta)
+    ):
         return None
     if isinstance(own, Embedding):
         return [(own.input_dim, own.output_dim)]
@@ -165,7 +167,7 @@ def _shape_for(layer, first: tuple[int, ...], built_for) -> tuple | None:
         if not isinstance(built_for, (list, tuple)) or len(built_for) != layer.cell.rank + 3:
             raise ValueError(f"expected the input shape that {layer.name!r} was built for, got {built_for!r}")
         return (None, None, *built_for[2:])
-    if not isinstance(layer, (LayerNormalization, Weighted)):
+    if not isinstance(layer, (LayerNormalization, BatchNormalization, PReLU)):
         return None
     if isinstance(built_for, (list, tuple)):
         return tuple(built_for)
@@ -192,7 +194,7 @@ def _of_shape(layer, shape, what) -> list[tuple[int, ...]]:
         found = layer._shape(shape)
         if isinstance(layer, Attending):
             sizes = (one[2] for one in (found[0], found[1], found[-1]))
-            return [own for own, _, _ in layer._declared(*sizes).values()]
+            return [own.shape for own in layer._declared(*sizes).values()]
         if isinstance(layer, RNN):
             cell: Any = layer.cell
             kernels = [(*cell.kernel_size, n, cell.gates * cell.filters) for n in (found[-1], cell.filters)]

@@ -8,22 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit import allocation
 from rnnkit.arguments import fraction, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import Array, DType, Seed, Shape
-from rnnkit.initializers import draw
-from rnnkit.layers.base import Layer
 from rnnkit.layers.support import attending, validation
 from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.symbolic import is_shape
+from rnnkit.layers.weighted import OwnWeight, OwnWeights
 from rnnkit.recording import computed, copied, repeated, weights_now
-from rnnkit.steps.cell import frozen
-from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
 
-class Attending(Layer):
+class Attending(OwnWeights):
     """Base of layers that are called on queries, values and, if they aren't the values, keys ``(B, steps, F)``.
 
     A subclass has `_declared` (its weights), `_check_sizes`, `_output`, `_scores_shape` and `_attended`.
@@ -32,9 +28,8 @@ class Attending(Layer):
     _least_rank = 3
     _axes = "batch, steps"
     _names = ("query", "value", "key")
-    _own: dict[str, np.ndarray]
 
-    _declared: Callable[..., dict[str, tuple[tuple, Any, WeightOptions]]]
+    _declared: Callable[..., dict[str, OwnWeight]]
     _check_sizes: Callable[..., None]
     _output: Callable[..., tuple]
     _scores_shape: Callable[..., tuple]
@@ -43,7 +38,6 @@ class Attending(Layer):
     def __init__(self, dropout: float, *, dtype: DType, seed: Seed, name: str | None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.dropout: float = fraction(dropout, "dropout")
-        self._own = {}
 
     # Calls
 
@@ -171,32 +165,10 @@ class Attending(Layer):
         query, value, key = shape[0], shape[1], shape[-1]
         if None in (query[2], value[2], key[2]):
             raise ValueError(f"expected known features in the shapes (batch, steps, features), got {shape}")
-        declared = self._declared(query[2], value[2], key[2])
-        allocation.check_weights(self.name, {name: one[0] for name, one in declared.items()}, self.dtype)
-        rng = self._weight_generator()
-        self._own = {
-            name: frozen(draw(initializer, own, rng, self.dtype), self.dtype)
-            for name, (own, initializer, _) in declared.items()
-        }
-        self._weight_kinds = {name: kind for name, (_, _, kind) in declared.items()}
+        super()._build(shape)
 
-    def _forget(self):
-        super()._forget()
-        self._own = {}
-
-    def _own_arrays(self):
-        return dict(self._own)
-
-    def _own_weight_options(self):
-        return dict(self._weight_kinds) if self.built else {}
-
-    def _put_own_arrays(self, arrays):
-        self._own = self._own | arrays
-
-    def __setstate__(self, state: Any) -> None:
-        self.__dict__.update(state)
-        for array in self._own.values():
-            array.flags.writeable = False  # neither copy nor pickle carries the flag
+    def _own_weights(self, shape):
+        return self._declared(*(one[2] for one in (*shape[:2], shape[-1])))
 
 
 def _used(mask, shape) -> np.ndarray:
@@ -317,11 +289,10 @@ class Attention(Attending):
         query, value, key = (Finite(one, masked) for one in (*arrays[:2], arrays[-1]))
         scores, back_of_scores = self._scores(weights, query.values, key.values)
         used = both(np.ones((1, 1, 1), bool) if pairs is None else pairs, _column(query_mask)) if masked else None
-        attending.spoil_scores(scores, used, query, key)
+        scores = attending.spoiled_scores(scores, used, query, key)
         shares = attending.softmax(scores, pairs, relative=True)
         weighed, kept = self._dropped(shares, training)
-        output = computed(np.matmul, weighed, value.values)
-        attending.spoil_sums(output, used, value)
+        output = attending.spoiled_sums(computed(np.matmul, weighed, value.values), used, value)
         output = _where_used(query_mask, output)
 
         def back(d, d_scores=None):
@@ -377,7 +348,7 @@ class Attention(Attending):
 
     def _declared(self, query, value, key):
         names = (["scale"] if self.use_scale else []) + (["concat_score_weight"] if self.score_mode == "concat" else [])
-        return dict.fromkeys(names, ((), "ones", PLAIN))
+        return dict.fromkeys(names, OwnWeight((), "ones"))
 
 
 class AdditiveAttention(Attention):
@@ -425,7 +396,7 @@ class AdditiveAttention(Attention):
         return computed(np.sum, _scaled(bent, scale), axis=-1), back
 
     def _declared(self, query, value, key):
-        return {"scale": ((query,), "glorot_uniform", PLAIN)} if self.use_scale else {}
+        return {"scale": OwnWeight((query,), "glorot_uniform")} if self.use_scale else {}
 
 
 def _column(mask):

@@ -600,16 +600,15 @@ class Layer(Configurable):
 
     def _vjp(self, inputs, mask, training, wanted):
         """What `vjp` gives, by what `_applied` gives; `wanted` is its checked keywords."""
-        return self._vjp_by(self._bound(), inputs, mask, training, again=self._unchecked)
+        return self._vjp_by(self._bound(), inputs, mask, training)
 
-    def _vjp_by(self, applied, *arguments, again=None):
-        """What `vjp` gives, by a function like `_applied`; `again` is what repetitions call in its place."""
+    def _vjp_by(self, applied, *arguments):
+        """What `vjp` gives, by a function like `_applied`."""
         back: Callable[..., Gradients]
 
         def run():
-            nonlocal back, applied
+            nonlocal back
             outputs, back = applied(*arguments)
-            applied = again or applied
             return outputs
 
         outputs = run() if self._is_noted else repeated(run, *arguments, draws=True)
@@ -629,16 +628,11 @@ class Layer(Configurable):
 
     def _called(self, inputs, mask, training):
         """A call's result, by what `_applied` gives."""
-        return self._called_by(self._bound(), inputs, mask, training, again=self._unchecked)
+        return self._called_by(self._bound(), inputs, mask, training)
 
-    def _called_by(self, applied, *arguments, again=None):
-        """A call's result, by a function like `_applied`; `again` is what repetitions call in its place."""
-
-        def run():
-            nonlocal applied
-            outputs, _ = applied(*arguments)
-            applied = again or applied
-            return outputs
+    def _called_by(self, applied, *arguments):
+        """A call's result, by a function like `_applied`."""
+        run = lambda: applied(*arguments)[0]
 
         return run() if self._is_noted else repeated(run, *arguments, draws=True)
 
@@ -648,9 +642,6 @@ class Layer(Configurable):
 
     # Whether `_applied` computes by the functions of `rnnkit.recording`, which a recording notes one by one.
     _is_noted = False
-
-    # `_applied` of arguments whose shapes have passed its checks; None where it is no faster.
-    _unchecked: Callable | None = None
 
     def _applied(self, inputs, mask, training):
         """What a call returns, one array or several, and the function from their cotangents to `Gradients`."""

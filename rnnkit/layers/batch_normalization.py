@@ -15,13 +15,13 @@ from rnnkit.initializers import initializer
 from rnnkit.layers.base import frozen_outside
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
-from rnnkit.layers.weighted import OwnWeight, Weighted
+from rnnkit.layers.weighted import Computed, OwnWeight
 from rnnkit.recording import constant, contiguous, copied, repeated, weights_now
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
 
-class BatchNormalization(Weighted):
+class BatchNormalization(Computed):
     """Each feature with mean 0 and variance 1 over a batch, then scaled and shifted (Ioffe and Szegedy 2015).
 
     In training, and where the layer isn't frozen, mean and variance are those of the call's used steps, and the call
@@ -59,6 +59,7 @@ class BatchNormalization(Weighted):
     ([1.0], [1.0])
     """
 
+    _least_rank = 2
     center: bool
     epsilon: float
     momentum: float

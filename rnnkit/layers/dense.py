@@ -10,13 +10,10 @@ import numpy as np
 from rnnkit import constraints, regularizers
 from rnnkit.activations import activation
 from rnnkit.arguments import fraction, positive_integer
-from rnnkit.hints import Activation, Array, Constraint, DType, Initializer, Regularizer, Seed, Shape
+from rnnkit.hints import Activation, Constraint, DType, Initializer, Regularizer, Seed, Shape
 from rnnkit.initializers import initializer
-from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import Memoryless
-from rnnkit.layers.support import validation
-from rnnkit.layers.support.masked_values import finite_under_mask
-from rnnkit.layers.support.pullback import Gradients
+from rnnkit.layers.weighted import Computed
 from rnnkit.recording import computed, copied
 from rnnkit.steps.cell import Cell
 
@@ -123,7 +120,7 @@ class Dense(Memoryless):
 _activation = activation  # the constructor's argument has the same name
 
 
-class Dropout(Layer):
+class Dropout(Computed):
     """A layer that sets a share `rate` of the entries to 0 while training, and scales up the others.
 
     The others are scaled by ``1 / (1 - rate)``.
@@ -141,34 +138,22 @@ class Dropout(Layer):
     array([[1., 1., 1.]])
     """
 
-    _padding = "masked"
     _is_noted = True
 
     def __init__(self, rate: float, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.rate: float = fraction(rate, "rate")
 
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Apply to an array of any shape; a new mask at every call."""
-        return self._called(inputs, mask, training)
-
-    def _applied(self, inputs, mask, training):
-        x = validation.numbers(inputs, "x")
-        if not self.built:
-            self._build_with(x.shape, self.dtype or validation.precision_of(x))
-        x = finite_under_mask(copied(x, self.dtype), mask)
+    def _computed(self, weights, x, mask, training):
         if not training or not self.rate:
-            return x, lambda d: Gradients({}, copied(d))
+            return x, lambda d: ({}, copied(d))
         kept = computed(np.greater_equal, computed(self._random, x.shape, draws=True), self.rate)
         factor = computed(np.multiply, kept, x.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate)))
-        return computed(np.multiply, x, factor), lambda d: Gradients({}, computed(np.multiply, d, factor))
+        return computed(np.multiply, x, factor), lambda d: ({}, computed(np.multiply, d, factor))
 
     def _random(self, size, out=None) -> np.ndarray:
         """Numbers from 0 to 1."""
         return self._draw_generator().random(size, out=out)
-
-    def _refuses_stream(self):
-        return None
 
     def _check_shape(self, shape):
         """Any shape will do."""

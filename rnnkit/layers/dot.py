@@ -10,8 +10,7 @@ import numpy as np
 from rnnkit.arguments import is_integer, shown
 from rnnkit.hints import Array, DType, Seed
 from rnnkit.layers.base import makes_no_mask
-from rnnkit.layers.merging import Merge
-from rnnkit.recording import computed, contiguous, viewed
+from rnnkit.layers.merging import Merge, listed
 
 _LEAST_NORM = 1e-7  # by which Keras divides at least
 
@@ -48,7 +47,6 @@ class Dot(Merge):
             raise ValueError(f"expected axes as one or two integers, not the batch axis 0; got {shown(axes)}")
         self.axes: Any = int(axes) if is_integer(axes) else [int(axis) for axis in axes]
         self.normalize: bool = bool(normalize)
-        self._is_noted = not self.normalize
 
     @makes_no_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
@@ -59,7 +57,7 @@ class Dot(Merge):
         axes = self.axes if isinstance(self.axes, list) else [self.axes, self.axes]
         found = [axis + len(shape) if axis < 0 else axis for axis, shape in zip(axes, shapes, strict=True)]
         if any(not 0 < axis < len(shape) for axis, shape in zip(found, shapes, strict=True)):
-            raise ValueError(f"expected arrays with axes {self.axes} behind the batch axis, got {_shown(shapes)}")
+            raise ValueError(f"expected arrays with axes {self.axes} behind the batch axis, got {listed(shapes)}")
         return found
 
     def _merged_shape(self, shapes):
@@ -69,46 +67,24 @@ class Dot(Merge):
         first, second = (list(shape) for shape in shapes)
         for what, a, b in (("batch size", first[0], second[0]), ("size along the axes", first[i], second[k])):
             if None not in (a, b) and a != b:
-                raise ValueError(f"expected arrays of one {what} for axes={self.axes}, got {_shown(shapes)}")
+                raise ValueError(f"expected arrays of one {what} for axes={self.axes}, got {listed(shapes)}")
         rows = second[0] if first[0] is None else first[0]
         rest = [*first[1:i], *first[i + 1 :], *second[1:k], *second[k + 1 :]]
         return (rows, *(rest or [1]))
 
-    def _merged(self, arrays):
+    def _result(self, arrays, mask, training):
         i, k = self._places([one.shape for one in arrays])
-        shape = self._merged_shape([one.shape for one in arrays])
-        first, first_back = self._unit(arrays[0], i)
-        second, second_back = self._unit(arrays[1], k)
+        shape = self._merged_shape([(None, *one.shape[1:]) for one in arrays])
+        first, second = self._unit(arrays[0], i), self._unit(arrays[1], k)
         first, second = np.moveaxis(first, i, -1), np.moveaxis(second, k, 1)
-        sizes = len(first), math.prod(first.shape[1:-1]), first.shape[-1]
-        a = viewed(lambda x: x.reshape(sizes), first)
-        b = viewed(lambda x: x.reshape(len(x), x.shape[1], math.prod(x.shape[2:])), second)
-
-        def parted(d):
-            d = viewed(lambda x: x.reshape(len(a), a.shape[1], b.shape[2]), d)
-            d_first = computed(np.matmul, d, b.swapaxes(1, 2)).reshape(first.shape)
-            d_second = computed(np.matmul, a.swapaxes(1, 2), d).reshape(second.shape)
-            return [
-                contiguous(first_back(np.moveaxis(d_first, -1, i)), self.dtype),
-                contiguous(second_back(np.moveaxis(d_second, 1, k)), self.dtype),
-            ]
-
-        return computed(np.matmul, a, b).reshape(shape), parted
+        rows = first.shape[0]
+        a = first.reshape((rows, math.prod(first.shape[1:-1]), first.shape[-1]))
+        b = second.reshape((rows, second.shape[1], math.prod(second.shape[2:])))
+        return np.matmul(a, b).reshape((rows, *shape[1:]))
 
     def _unit(self, x, axis):
-        """x as it is multiplied, and the way back of its cotangent."""
+        """x as it is multiplied."""
         if not self.normalize:
-            return x, lambda d: d
+            return x
         norm = np.sqrt((x * x).sum(axis=axis, keepdims=True))
-        inverse = 1 / np.maximum(norm, x.dtype.type(_LEAST_NORM))
-        unit = x * inverse
-
-        def back(d):
-            along = np.where(norm > _LEAST_NORM, (d * unit).sum(axis=axis, keepdims=True), d.dtype.type(0))
-            return (d - unit * along) * inverse
-
-        return unit, back
-
-
-def _shown(shapes):
-    return ", ".join(str(tuple(shape)) for shape in shapes)
+        return x * (1 / np.maximum(norm, _LEAST_NORM))

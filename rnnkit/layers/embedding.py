@@ -8,21 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit import allocation, constraints, regularizers
+from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
 from rnnkit.hints import Array, Constraint, DType, Initializer, Regularizer, Seed, Shape
-from rnnkit.initializers import draw, initializer
-from rnnkit.layers.base import Layer
+from rnnkit.initializers import initializer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import SymbolicTensor
+from rnnkit.layers.weighted import OwnWeight, OwnWeights
 from rnnkit.recording import computed, repeated, weights_now
-from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
 
-class Embedding(Layer):
+class Embedding(OwnWeights):
     """A table in which ids are looked up: ``y = embeddings[ids]``.
 
     The table's gradient is a `RowGradient` of the ids that were looked up, those that `mask_zero` masks among them.
@@ -59,7 +58,6 @@ class Embedding(Layer):
     _padding = "masked"
     _is_noted = True
     _truncates = False  # under Keras's names, ids lose their fractions
-    _table: np.ndarray
 
     def __init__(
         self,
@@ -81,7 +79,6 @@ class Embedding(Layer):
         self.embeddings_initializer: Callable[..., Any] = initializer(embeddings_initializer)
         self.embeddings_regularizer: Any = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint: Any = constraints.get(embeddings_constraint)
-        self._table = None  # type: ignore[assignment]  # until it is built
 
     def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
         """Vectors ``(*ids.shape, output_dim)`` for integer ids of any shape.
@@ -94,14 +91,14 @@ class Embedding(Layer):
         return self._called(inputs, mask, training)
 
     def _bound(self):
-        return partial(self._looked_up, weights_now({"embeddings": self._table})["embeddings"])
+        return partial(self._looked_up, weights_now(self._own))
 
-    def _looked_up(self, table, inputs, mask, training):
+    def _looked_up(self, weights, inputs, mask, training):
         ids = repeated(lambda: self._ids(inputs), inputs)
         if not self.built:
             self._build_with(ids.shape, self.dtype or np.dtype("float32"))
-            table = self._table
-        shape = table.shape
+            weights = self._own
+        table, shape = weights["embeddings"], weights["embeddings"].shape
 
         def sums(d):
             return RowGradient.sums(ids.reshape(-1), d.reshape(ids.size, shape[1]), shape)
@@ -138,27 +135,9 @@ class Embedding(Layer):
             raise ValueError(f"expected ids from 0 to {self.input_dim - 1}, got {wrong[0]}{hint}")
         return ids
 
-    def _build(self, shape):
-        shape, what = (self.input_dim, self.output_dim), f"the weight 'embeddings' of {self.name!r}"
-        allocation.check(what, shape)
-        with allocation.named(what):
-            values = draw(self.embeddings_initializer, shape, self._weight_generator(), self.dtype)
-            self._table = frozen(values, self.dtype)
+    def _own_weights(self, shape):
+        options = WeightOptions(regularizer=self.embeddings_regularizer, constraint=self.embeddings_constraint)
+        return {"embeddings": OwnWeight((self.input_dim, self.output_dim), self.embeddings_initializer, options)}
 
     def _check_shape(self, shape):
         """Ids of any shape will do."""
-
-    def _own_arrays(self):
-        return {"embeddings": self._table} if self.built else {}
-
-    def _own_weight_options(self):
-        weight_options = WeightOptions(regularizer=self.embeddings_regularizer, constraint=self.embeddings_constraint)
-        return {"embeddings": weight_options} if self.built else {}
-
-    def _put_own_arrays(self, arrays):
-        self._table = arrays["embeddings"]
-
-    def __setstate__(self, state: Any) -> None:
-        self.__dict__.update(state)
-        if self._table is not None:
-            self._table.flags.writeable = False  # neither copy nor pickle carries the flag

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from rnnkit.arguments import integer
 from rnnkit.hints import Array, DType, Seed, Shape
-from rnnkit.layers.base import Layer, makes_no_mask
+from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.support import symbolic, validation
-from rnnkit.layers.support.pullback import Gradients
-from rnnkit.recording import computed, copied, repeated
+from rnnkit.layers.traced import Traced
+from rnnkit.recording import repeated
 
 
-class Merge(Layer):
-    """Base of layers that take a list of arrays; a subclass has `_merged_shape` and `_merged`."""
+class Merge(Traced):
+    """Base of layers that take a list of arrays; a subclass has `_merged_shape` and `_result`."""
 
     _axes = "batch, …"
     _padding = "masked"
@@ -32,22 +33,11 @@ class Merge(Layer):
         """
         return self._called(inputs, mask, training)
 
-    def _applied(self, inputs, mask, training):
+    def _taken(self, inputs, mask):
         if not isinstance(inputs, (list, tuple)) or not inputs:
             got = "an empty list" if isinstance(inputs, (list, tuple)) else type(inputs).__name__
             raise TypeError(f"expected {type(self).__name__} to be given a list of arrays, got {got}")
-        arrays = [validation.numbers(one, "x") for one in inputs]
-        shapes = [one.shape for one in arrays]
-        if self.built:
-            self._check_shape(self._shape(shapes))
-        else:
-            self._build_with(shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
-        return self._unchecked(arrays, mask, training)
-
-    def _unchecked(self, arrays, mask, training):
-        copies = [copied(one, self.dtype) for one in arrays]  # what the gradient reads, whatever becomes of the inputs
-        merged, parted = self._merged(copies)
-        return merged, lambda d: Gradients({}, parted(d))
+        return [validation.numbers(one, "x") for one in inputs]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the merged array, from a list of shapes."""
@@ -81,9 +71,6 @@ class Merge(Layer):
     def _merged_shape(self, shapes) -> tuple:
         raise NotImplementedError
 
-    def _merged(self, arrays):
-        raise NotImplementedError
-
 
 class Concatenate(Merge):
     """Arrays side by side along an axis, as `numpy.concatenate`.
@@ -101,7 +88,6 @@ class Concatenate(Merge):
     """
 
     _least_rank = 2
-    _is_noted = True
 
     def __init__(self, axis: Any = -1, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -113,7 +99,7 @@ class Concatenate(Merge):
         rank = len(shapes[0])
         axis = self.axis + rank if self.axis < 0 else self.axis
         if not 0 < axis < rank:
-            raise ValueError(f"expected arrays with an axis {self.axis} behind the batch axis, got {_shown(shapes)}")
+            raise ValueError(f"expected arrays with an axis {self.axis} behind the batch axis, got {listed(shapes)}")
         joined: list = []
         for sizes in _by_axis(shapes, self):
             if len(joined) == axis:
@@ -122,11 +108,8 @@ class Concatenate(Merge):
                 joined.append(_same(sizes, shapes, f"in all but axis {self.axis}"))
         return tuple(joined)
 
-    def _merged(self, arrays):
-        axis = self.axis
-        cuts = np.cumsum([one.shape[axis] for one in arrays])[:-1]
-        joined = computed(np.concatenate, arrays, axis=axis)
-        return joined, lambda d: [copied(one) for one in np.split(d, cuts, axis=axis)]
+    def _result(self, arrays, mask, training):
+        return np.concatenate(arrays, axis=self.axis)
 
     def _padding_of(self, shape):
         return "lengths" if self.axis in (1, 1 - len(shape)) else super()._padding_of(shape)
@@ -150,8 +133,6 @@ class Concatenate(Merge):
 class Elementwise(Merge):
     """Base of layers that merge arrays of one shape element by element; a size of 1 is repeated, as NumPy does."""
 
-    _is_noted = True
-
     def _merged_shape(self, shapes):
         return tuple(
             _same([size for size in sizes if size != 1] or [1], shapes, "or of size 1")
@@ -160,17 +141,8 @@ class Elementwise(Merge):
             for axis, sizes in enumerate(_by_axis(shapes, self))
         )
 
-    def _merged(self, arrays):
-        result, parted = self._combined(arrays)
-        shapes = [one.shape for one in arrays]
-        return result, lambda d: [_summed_to(one, shape) for one, shape in zip(parted(d), shapes, strict=True)]
-
     def _refuses_stream(self):
         return None
-
-    def _combined(self, arrays):
-        """The result, and the function that parts its cotangent into those of the repeated arrays."""
-        raise NotImplementedError
 
 
 class Add(Elementwise):
@@ -183,8 +155,8 @@ class Add(Elementwise):
     array([[2., 2., 2.]])
     """
 
-    def _combined(self, arrays):
-        return _folded(np.add, arrays), lambda d: [d] * len(arrays)
+    def _result(self, arrays, mask, training):
+        return reduce(np.add, arrays)
 
 
 class Subtract(Elementwise):
@@ -207,8 +179,8 @@ class Subtract(Elementwise):
             raise ValueError(f"expected two arrays to subtract, got {len(shapes)}")
         return super()._merged_shape(shapes)
 
-    def _combined(self, arrays):
-        return computed(np.subtract, *arrays), lambda d: [d, computed(np.negative, d)]
+    def _result(self, arrays, mask, training):
+        return np.subtract(*arrays)
 
 
 class Multiply(Elementwise):
@@ -221,11 +193,8 @@ class Multiply(Elementwise):
     array([[6., 6., 6.]])
     """
 
-    def _combined(self, arrays):
-        def parted(d):
-            return [_folded(np.multiply, [d, *arrays[:i], *arrays[i + 1 :]]) for i in range(len(arrays))]
-
-        return _folded(np.multiply, arrays), parted
+    def _result(self, arrays, mask, training):
+        return reduce(np.multiply, arrays)
 
 
 class Average(Elementwise):
@@ -238,9 +207,8 @@ class Average(Elementwise):
     array([[0.5, 0.5, 0.5]])
     """
 
-    def _combined(self, arrays):
-        count = len(arrays)
-        return computed(np.divide, _folded(np.add, arrays), count), lambda d: [computed(np.divide, d, count)] * count
+    def _result(self, arrays, mask, training):
+        return reduce(np.add, arrays) / len(arrays)
 
 
 class Extreme(Elementwise):
@@ -248,18 +216,21 @@ class Extreme(Elementwise):
 
     _choose: np.ufunc
 
-    def _combined(self, arrays):
-        result = _folded(self._choose, arrays)
+    def _result(self, arrays, mask, training):
+        return reduce(self._choose, arrays)
 
-        def chosen(d):
-            left, parts = np.ones(d.shape, bool), []
+    def _pulled(self, traced, arrays, found, d):
+        def chosen():
+            left, parts = np.ones(d[0].shape, bool), []
             for array in arrays:
-                taken = left & (array == result)
-                parts.append(np.where(taken, d, np.zeros_like(d)))
+                taken = left & (array == found[0])
+                part = np.where(taken, d[0], np.zeros_like(d[0]))
+                repeats = tuple(axis for axis, size in enumerate(array.shape) if size != d[0].shape[axis])
+                parts.append(part.sum(axis=repeats, keepdims=True) if repeats else part)
                 left &= ~taken
             return parts
 
-        return result, lambda d: repeated(lambda: chosen(d), d, arrays, result)
+        return repeated(chosen, d, arrays, found)
 
 
 class Maximum(Extreme):
@@ -288,20 +259,6 @@ class Minimum(Extreme):
     _choose = np.minimum
 
 
-def _folded(function, arrays):
-    """A function of two arrays over all of them; a new array, also of one."""
-    result, *others = arrays
-    for array in others:
-        result = computed(function, result, array)
-    return result if others else copied(result)
-
-
-def _summed_to(d, shape):
-    """The cotangent of an array that was repeated along its axes of size 1."""
-    axes = tuple(axis for axis, (size, given) in enumerate(zip(d.shape, shape, strict=True)) if size != given)
-    return computed(np.sum, d, axis=axes, keepdims=True) if axes else copied(d)
-
-
 def _steps(mask):
     """A mask as booleans ``(B, T)``."""
     found = validation.array(mask, "mask") != 0
@@ -310,7 +267,7 @@ def _steps(mask):
 
 def _by_axis(shapes, layer):
     if len({len(shape) for shape in shapes}) > 1:
-        raise ValueError(f"expected arrays of the same rank to go into {type(layer).__name__}, got {_shown(shapes)}")
+        raise ValueError(f"expected arrays of the same rank to go into {type(layer).__name__}, got {listed(shapes)}")
     return zip(*shapes, strict=True)
 
 
@@ -318,11 +275,12 @@ def _same(sizes, shapes, where):
     """The one size that all have, None if it is open."""
     known = {size for size in sizes if size is not None}
     if len(known) > 1:
-        raise ValueError(f"expected arrays of the same shape {where}, got {_shown(shapes)}")
+        raise ValueError(f"expected arrays of the same shape {where}, got {listed(shapes)}")
     return known.pop() if known else None
 
 
-def _shown(shapes):
+def listed(shapes) -> str:
+    """Shapes as an error shows them."""
     return ", ".join(str(tuple(shape)) for shape in shapes)
 
 

@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit import allocation
 from rnnkit.arguments import is_integer, positive_integer, shown
 from rnnkit.hints import DType, Seed, Shape
 from rnnkit.layers.pooling import OverTime
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support.windows import channels_last, two_sizes
-from rnnkit.recording import copied
 
 
 class Permute(Shaping):
@@ -30,8 +28,6 @@ class Permute(Shaping):
     (4, 3, 5)
     """
 
-    _is_noted = True
-
     def __init__(self, dims: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         if not isinstance(dims, (list, tuple)) or not all(is_integer(axis) for axis in dims):
@@ -46,18 +42,11 @@ class Permute(Shaping):
             raise ValueError(f"expected x with {len(self.dims)} axes behind the batch axis, got {found}")
         return found
 
-    def _moved(self, x, mask):
-        order = (0, *self.dims)
-        back = np.argsort(order)
-        return copied(x.transpose(order)), lambda d: copied(d.transpose(back))
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's sizes in the new order."""
-        shape = self._shape(input_shape)
-        return (shape[0], *(shape[axis] for axis in self.dims))
+    def _result(self, x, mask, training):
+        return x.transpose((0, *self.dims))
 
 
-class ZeroPadding1D(OverTime):
+class ZeroPadding1D(OverTime, Shaping):
     """Steps of zeros before and after each sequence.
 
     Parameters
@@ -86,19 +75,18 @@ class ZeroPadding1D(OverTime):
         channels_last(data_format)
         self.padding: Any = two_sizes(padding, "padding")
 
-    def _moved(self, x, mask):
-        before, after = self.padding
-        length = x.shape[1]
-        allocation.check(f"the result of {self.name!r}", self.compute_output_shape(x.shape), x.dtype)
-        return np.pad(x, ((0, 0), (before, after), (0, 0))), lambda d: d[:, before : before + length].copy()
+    def _result(self, x, mask, training):
+        return np.pad(x, ((0, 0), self.padding, (0, 0)))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, T + sum(padding), F)``."""
         batch_size, length, features = self._shape(input_shape)
         return (batch_size, None if length is None else length + sum(self.padding), features)
 
+    _check_shape = Shaping._check_result
 
-class Cropping1D(OverTime):
+
+class Cropping1D(OverTime, Shaping):
     """Each sequence without its first and last steps.
 
     Parameters
@@ -117,10 +105,9 @@ class Cropping1D(OverTime):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.cropping: Any = two_sizes(cropping, "cropping")
 
-    def _moved(self, x, mask):
-        self.compute_output_shape(x.shape)
+    def _result(self, x, mask, training):
         before, after = self.cropping
-        return x[:, before : x.shape[1] - after].copy(), lambda d: np.pad(d, ((0, 0), (before, after), (0, 0)))
+        return x[:, before : x.shape[1] - after]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, T - sum(cropping), F)``."""
@@ -129,8 +116,10 @@ class Cropping1D(OverTime):
             raise ValueError(f"expected more than {sum(self.cropping)} time steps to crop, got {length}")
         return (batch_size, None if length is None else length - sum(self.cropping), features)
 
+    _check_shape = Shaping._check_result
 
-class UpSampling1D(OverTime):
+
+class UpSampling1D(OverTime, Shaping):
     """Each step `size` times.
 
     Parameters
@@ -148,12 +137,14 @@ class UpSampling1D(OverTime):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.size: int = positive_integer(size, "size")
 
-    def _moved(self, x, mask):
-        rows, length, features = x.shape
-        allocation.check(f"the result of {self.name!r}", self.compute_output_shape(x.shape), x.dtype)
-        return np.repeat(x, self.size, axis=1), lambda d: d.reshape(rows, length, self.size, features).sum(axis=2)
+    def _result(self, x, mask, training):
+        length, features = x.shape[1:]
+        steps = np.broadcast_to(x[:, :, None], (x.shape[0], length, self.size, features))
+        return steps.reshape((x.shape[0], self.size * length, features))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, size * T, F)``."""
         batch_size, length, features = self._shape(input_shape)
         return (batch_size, None if length is None else self.size * length, features)
+
+    _check_shape = Shaping._check_result

@@ -19,6 +19,7 @@ from rnnkit.layers.support import attending, validation
 from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.symbolic import is_shape
+from rnnkit.layers.weighted import OwnWeight
 from rnnkit.recording import computed, constant, contiguous, copied, repeated
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -198,11 +199,10 @@ class MultiHeadAttention(Attending):
         )
         root = query.values.dtype.type(1 / math.sqrt(self.key_dim))
         scores = times(computed(np.multiply, q, root), turned(k))
-        attending.spoil_scores(scores, pairs, query, key)
+        scores = attending.spoiled_scores(scores, pairs, query, key)
         shares = attending.softmax(scores, pairs, empty=return_attention_scores or self.dropout > 0)
         weighed, kept = self._dropped(shares, training)
-        heads = times(weighed, v)
-        attending.spoil_sums(heads, pairs, value)
+        heads = attending.spoiled_sums(times(weighed, v), pairs, value)
         gate = self._gate(weights, query.values) if self.use_gate else None
         open_heads = heads if gate is None else computed(np.multiply, heads, gate)
         output = self._joined(weights, open_heads)
@@ -247,9 +247,11 @@ class MultiHeadAttention(Attending):
         for one in (value_mask, key_mask):
             pairs = both(pairs, None if one is None else one[:, None, None])
         if attention_mask is not None:
-            given = validation.array(attention_mask, "attention_mask")
-            self._check_pairs(given.shape, arrays[0].shape, arrays[1].shape)
-            pairs = both(pairs, repeated(lambda: np.ascontiguousarray(_with_heads(given) != 0), given))
+            given = attention_mask  # a symbol, unless it is an array
+            if isinstance(arrays[0], np.ndarray):
+                given = validation.array(attention_mask, "attention_mask")
+                self._check_pairs(given.shape, arrays[0].shape, arrays[1].shape)
+            pairs = both(pairs, repeated(lambda: copied(_with_heads(given) != 0), given))
         return pairs
 
     def _heads(self, weights, name, x):
@@ -376,11 +378,11 @@ class MultiHeadAttention(Attending):
         shapes: dict[str, tuple[tuple, tuple]]
         shapes = {name: ((inside,), (self.num_heads, size)) for name, (inside, size) in heads.items()}
         shapes["attention_output"] = (self.num_heads, self.value_dim), self.output_shape or (query,)
-        found: dict[str, tuple[tuple, Any, WeightOptions]] = {}
+        found: dict[str, OwnWeight] = {}
         for name, (inside, outside) in shapes.items():
-            found[f"{name}/kernel"] = (*inside, *outside), self.kernel_initializer, of_kernel
+            found[f"{name}/kernel"] = OwnWeight((*inside, *outside), self.kernel_initializer, of_kernel)
             if self.use_bias:
-                found[f"{name}/bias"] = outside, self.bias_initializer, of_bias
+                found[f"{name}/bias"] = OwnWeight(outside, self.bias_initializer, of_bias)
         return found
 
 

@@ -9,36 +9,21 @@ import numpy as np
 
 from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
-from rnnkit.hints import Array, DType, Seed, Shape
-from rnnkit.layers.base import Layer
-from rnnkit.layers.support import validation
-from rnnkit.layers.support.masked_values import finite_under_mask
-from rnnkit.layers.support.pullback import Gradients
+from rnnkit.hints import DType, Seed, Shape
+from rnnkit.layers.weighted import Computed
 
 
-class Noise(Layer):
+class Noise(Computed):
     """Base of layers that compute ``x * factor + added`` in training, of arrays drawn at each call, and else nothing.
 
     A subclass has `_drawn` and `_is_silent`.
     """
 
-    _padding = "masked"
-
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Apply to x, with new draws at every call in training; NaN and infinity at masked steps count as 0."""
-        return self._called(inputs, mask, training)
-
-    def _applied(self, inputs, mask, training):
-        x = validation.numbers(inputs, "x")
-        if self.built:
-            self._check_shape(self._shape(x.shape))
-        else:
-            self._build_with(x.shape, self.dtype or validation.precision_of(x))
-        x = finite_under_mask(x.astype(self.dtype), mask)
+    def _computed(self, weights, x, mask, training):
         if not training or self._is_silent():
-            return x, lambda d: Gradients({}, np.array(d))
+            return x, lambda d: ({}, np.array(d))
         factor, added = (np.asarray(one, self.dtype) for one in self._drawn(self._draw_generator(), x.shape))
-        return x * factor + added, lambda d: Gradients({}, d * factor)
+        return x * factor + added, lambda d: ({}, d * factor)
 
     def _drawn(self, rng, shape):
         """The factor and what is added, for an x of this shape."""
@@ -47,9 +32,6 @@ class Noise(Layer):
     def _is_silent(self) -> bool:
         """Whether it never changes anything."""
         raise NotImplementedError
-
-    def _refuses_stream(self):
-        return None
 
     def _check_shape(self, shape):
         """Any shape will do."""

@@ -11,11 +11,11 @@ from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
 from rnnkit.hints import Constraint, DType, Initializer, Regularizer, Seed
 from rnnkit.initializers import initializer
-from rnnkit.layers.weighted import OwnWeight, Weighted
+from rnnkit.layers.weighted import Computed, OwnWeight
 from rnnkit.steps.weight_options import WeightOptions
 
 
-class PReLU(Weighted):
+class PReLU(Computed):
     """A layer of x where it is positive, and ``alpha * x`` elsewhere, with trained alpha (He et al. 2015).
 
     There is a weight for each place in a row.
@@ -38,6 +38,8 @@ class PReLU(Weighted):
     >>> layer(np.array([[[-1.0, 2.0]]])).tolist(), layer.weights["alpha"].shape
     ([[[-1.0, 2.0]]], (1, 2))
     """
+
+    _least_rank = 2
 
     def __init__(
         self,

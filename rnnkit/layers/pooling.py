@@ -6,23 +6,36 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.hints import DType, Seed, Shape
+from rnnkit.hints import Array, DType, Seed, Shape
+from rnnkit.layers.base import Layer, makes_no_mask
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
-from rnnkit.recording import computed, contiguous, repeated
+from rnnkit.layers.weighted import Computed
+from rnnkit.recording import contiguous, repeated
 
 
-class OverTime(Shaping):
-    """Base of layers that move the steps of x ``(B, T, F)``, and read what a mask masks, NaN and infinity as 0."""
+class OverTime(Layer):
+    """What layers have in common that move the steps of x ``(B, T, F)``; they read masked NaN and infinity as 0."""
 
     _least_rank = _most_rank = 3
     _open_axes = 2
     _axes = "batch, time"
     _padding = "lengths"
 
+    @makes_no_mask
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
+        """Return None: the result has other steps, or none."""
+        return None
 
-class Pooling(OverTime):
+    def _check_shape(self, shape):
+        """Any shape of that rank will do."""
+
+    def _refuses_stream(self):
+        return "needs whole sequences"
+
+
+class Pooling(OverTime, Computed):
     """Base of pooling by windows.
 
     Parameters
@@ -57,7 +70,7 @@ class Pooling(OverTime):
         self.padding: Any = padding_name(padding)
         self._windows = Windows(self.pool_size, self.strides, self.padding)
 
-    def _moved(self, x, mask):
+    def _computed(self, weights, x, mask, training):
         from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
 
         kernel, sizes = f"time_windows.window_{self._computes}", self._sizes(x.shape)
@@ -68,7 +81,7 @@ class Pooling(OverTime):
         def back(d):
             d, d_x = contiguous(d, x.dtype), np.empty(x.shape, x.dtype)
             run_kernel(f"{kernel}_back", x.dtype, d, *read, d_x, *sizes, writes=[d_x])
-            return d_x
+            return {}, d_x
 
         return found, back
 
@@ -119,8 +132,6 @@ class OverAll(OverTime):
         Keep the time axis, ``(B, 1, F)``.
     """
 
-    _is_noted = True
-
     def __init__(
         self,
         data_format: str | None = None,
@@ -140,7 +151,7 @@ class OverAll(OverTime):
         return (batch_size, 1, features) if self.keepdims else (batch_size, features)
 
 
-class GlobalMaxPooling1D(OverAll):
+class GlobalMaxPooling1D(OverAll, Shaping):
     """The largest of all steps, ``(B, T, F)`` to ``(B, F)``; where several are, they share the gradient.
 
     A mask changes nothing but NaN and infinity, as in Keras: mask with a value that isn't the largest.
@@ -152,24 +163,23 @@ class GlobalMaxPooling1D(OverAll):
     [[3.0]]
     """
 
-    def _moved(self, x, mask):
+    def _result(self, x, mask, training):
         if not x.shape[1]:
             raise ValueError("expected at least one time step to find the largest of, got none")
-        largest = computed(np.max, x, axis=1, keepdims=True)
-        shape = largest.shape
+        return x.max(axis=1, keepdims=self.keepdims)
 
-        def back(d):
-            def shared():
-                taken = x == largest
-                count = np.maximum(taken.sum(axis=1, keepdims=True), 1).astype(d.dtype)
-                return np.where(taken, d.reshape(shape) / count, d.dtype.type(0))
+    def _pulled(self, traced, arrays, found, d):
+        (x,), shape = arrays, (arrays[0].shape[0], 1, arrays[0].shape[2])
 
-            return repeated(shared, x, largest, d)
+        def shared():
+            taken = x == found[0].reshape(shape)
+            count = np.maximum(taken.sum(axis=1, keepdims=True), 1).astype(x.dtype)
+            return np.where(taken, d[0].reshape(shape) / count, x.dtype.type(0))
 
-        return largest if self.keepdims else largest[:, 0], back
+        return [repeated(shared, x, found, d)]
 
 
-class GlobalAveragePooling1D(OverAll):
+class GlobalAveragePooling1D(OverAll, Computed):
     """The mean over time, ``(B, T, F)`` to ``(B, F)``; under a mask over the used steps, 0 for a row without any.
 
     Examples
@@ -180,6 +190,7 @@ class GlobalAveragePooling1D(OverAll):
     """
 
     _padding = "masked"
+    _is_noted = True
 
     def __init__(
         self,
@@ -192,7 +203,7 @@ class GlobalAveragePooling1D(OverAll):
     ):
         super().__init__(data_format, keepdims, dtype=dtype, seed=seed, name=name)
 
-    def _moved(self, x, mask):
+    def _computed(self, weights, x, mask, training):
         from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
 
         sizes = batch_size, _, features = x.shape
@@ -203,6 +214,6 @@ class GlobalAveragePooling1D(OverAll):
         def back(d):
             d, d_x = contiguous(d, x.dtype), np.empty(sizes, x.dtype)
             run_kernel("time_windows.mean_over_time_back", x.dtype, d, d_x, used, *sizes, writes=[d_x])
-            return d_x
+            return {}, d_x
 
         return mean[:, None] if self.keepdims else mean, back

@@ -1,4 +1,4 @@
-"""Layers that move numbers about: other axes, repeated rows, a mean over time."""
+"""Layers that move numbers about: other axes, repeated rows."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
 from rnnkit.hints import Array, DType, Seed, Shape
-from rnnkit.layers.base import Layer, makes_no_mask
+from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
-from rnnkit.layers.support.pullback import Gradients
-from rnnkit.recording import computed, copied, repeated
+from rnnkit.layers.traced import Traced
 
 
-class Shaping(Layer):
-    """Base of layers without weights whose gradient needs the input's shape alone; a subclass has `_moved`."""
+class Shaping(Traced):
+    """Base of layers of one array that move its numbers; a subclass has `_result`."""
 
     _axes = "batch, …"
 
@@ -32,26 +31,9 @@ class Shaping(Layer):
         """
         return self._called(inputs, mask, training)
 
-    def _applied(self, inputs, mask, training):
-        x = validation.numbers(inputs, "x")
-        if self.built:
-            self._check_shape(self._shape(x.shape))
-            return self._unchecked(x, mask, training)
-        with self._all_or_nothing():
-            self._build_with(x.shape, self.dtype or validation.precision_of(x))
-            return self._unchecked(x, mask, training)
-
-    def _unchecked(self, x, mask, training):
-        moved, back = self._moved(self._taken(x, mask), mask)
-        return moved, lambda d: Gradients({}, back(d))
-
-    def _taken(self, x, mask):
-        """x in the layer's precision, in memory of its own: what a call returns is the caller's."""
-        return finite_under_mask(copied(x, self.dtype), mask)
-
-    def _moved(self, x, mask):
-        """The result for an array that is nobody else's, and the function that takes its cotangent back."""
-        raise NotImplementedError
+    def _taken(self, inputs, mask):
+        """x as an array; NaN and infinity at masked steps count as 0."""
+        return finite_under_mask(validation.numbers(inputs, "x"), mask)
 
     @makes_no_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
@@ -60,6 +42,12 @@ class Shaping(Layer):
 
     def _check_shape(self, shape):
         """Any shape of that rank will do."""
+
+    def _check_result(self, shape):
+        """Refuse a shape that has no result, or none that fits in memory."""
+        found = self.compute_output_shape(shape)
+        if None not in found:
+            allocation.check(f"the result of {self.name!r}", found, self.dtype)
 
 
 class RepeatVector(Shaping):
@@ -78,20 +66,20 @@ class RepeatVector(Shaping):
 
     _least_rank = _most_rank = 2
     _axes = "batch"
-    _is_noted = True
 
     def __init__(self, n: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.n: int = positive_integer(n, "n")
 
-    def _moved(self, x, mask):
-        allocation.check(f"the result of {self.name!r}", (x.shape[0], self.n, x.shape[1]), x.dtype)
-        return repeated(lambda: np.repeat(x[:, None], self.n, axis=1), x), lambda d: computed(np.sum, d, axis=1)
+    def _result(self, x, mask, training):
+        return np.broadcast_to(x[:, None], (x.shape[0], self.n, x.shape[1]))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, n, F)``."""
         batch_size, features = self._shape(input_shape)
         return (batch_size, self.n, features)
+
+    _check_shape = Shaping._check_result
 
 
 class Reshape(Shaping):
@@ -109,8 +97,6 @@ class Reshape(Shaping):
     (5, 4, 2)
     """
 
-    _is_noted = True
-
     def __init__(self, target_shape: Shape, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         if not isinstance(target_shape, (tuple, list)):
@@ -119,8 +105,8 @@ class Reshape(Shaping):
         if self.target_shape.count(-1) > 1 or any(size < 1 and size != -1 for size in self.target_shape):
             raise ValueError(f"expected positive sizes and at most one -1 in target_shape, got {self.target_shape}")
 
-    def _moved(self, x, mask):
-        return _reshaped(x, self.compute_output_shape(x.shape))
+    def _result(self, x, mask, training):
+        return x.reshape((x.shape[0], *self.target_shape))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(B, *target_shape)``."""
@@ -133,6 +119,8 @@ class Reshape(Shaping):
             raise ValueError(f"expected rows of as many numbers as {self.target_shape} holds, got {tuple(sizes)}")
         return (batch_size, *(count // known if size == -1 else size for size in self.target_shape))
 
+    _check_shape = Shaping._check_result
+
 
 class Flatten(Shaping):
     """Every row as one axis ``(B, N)``.
@@ -144,17 +132,5 @@ class Flatten(Shaping):
     (2, 15)
     """
 
-    _is_noted = True
-
-    def _moved(self, x, mask):
-        return _reshaped(x, self.compute_output_shape(x.shape))
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return ``(B, N)``; None where a size is open."""
-        batch_size, *sizes = self._shape(input_shape)
-        return (batch_size, None if None in sizes else math.prod(sizes))
-
-
-def _reshaped(x, shape):
-    """An array in another shape, and the function that takes its cotangent back."""
-    return x.reshape(shape), lambda d: copied(d).reshape(x.shape)
+    def _result(self, x, mask, training):
+        return x.reshape((x.shape[0], math.prod(x.shape[1:])))

@@ -1,4 +1,4 @@
-"""Layers with weights of their own that NumPy computes: the base of BatchNormalization and PReLU."""
+"""Layers that hold their weights themselves, and those of one array that no graph describes."""
 
 from __future__ import annotations
 
@@ -37,51 +37,17 @@ class OwnWeight:
     options: WeightOptions = field(default_factory=WeightOptions)
 
 
-class Weighted(Layer):
-    """Base of layers of one array and weights, computed by NumPy; a subclass has `_own_weights` and `_computed`."""
-
-    _least_rank = 2
-    _padding = "masked"
+class OwnWeights(Layer):
+    """Base of layers that hold their weights themselves; one that has any says so by `_own_weights`."""
 
     def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self._own: dict[str, np.ndarray] = {}
         self._options: dict[str, WeightOptions] = {}
 
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Apply to x; NaN and infinity at masked steps count as 0.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For an input that doesn't fit.
-        """
-        return self._called(inputs, mask, training)
-
     def _own_weights(self, shape) -> dict[str, OwnWeight]:
         """The weights for an x of this shape, in order."""
-        raise NotImplementedError
-
-    def _computed(self, weights, x, mask, training):
-        """The result for x, and the function from its cotangent to those of the weights by name, and of x."""
-        raise NotImplementedError
-
-    def _bound(self):
-        return partial(self._with_weights, weights_now(self._own))
-
-    def _with_weights(self, weights, inputs, mask, training):
-        x = validation.numbers(inputs, "x")
-        if self.built:
-            self._check_shape(self._shape(x.shape))
-            return self._differentiable(weights, x, mask, training)
-        with self._all_or_nothing():
-            self._build_with(x.shape, self.dtype or validation.precision_of(x))
-            return self._differentiable(self._own, x, mask, training)
-
-    def _differentiable(self, weights, x, mask, training):
-        x = finite_under_mask(copied(x, self.dtype), mask)  # the gradient reads it, whatever becomes of the input
-        y, back = self._computed(weights, x, mask, training)
-        return y, lambda d: Gradients(*back(d))
+        return {}
 
     def _build(self, shape):
         rng, found = self._weight_generator(), self._own_weights(shape)
@@ -106,10 +72,47 @@ class Weighted(Layer):
     def _put_own_arrays(self, arrays: Mapping[str, np.ndarray]):
         self._own = self._own | dict(arrays)
 
-    def _refuses_stream(self):
-        return None
-
     def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
         for array in self._own.values():
             array.flags.writeable = False  # neither copy nor pickle carries the flag
+
+
+class Computed(OwnWeights):
+    """Base of layers of one array that no graph describes; a subclass has `_computed`."""
+
+    _padding = "masked"
+
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
+        """Apply to x; NaN and infinity at masked steps count as 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For an input that doesn't fit.
+        """
+        return self._called(inputs, mask, training)
+
+    def _computed(self, weights, x, mask, training):
+        """The result for x, and the function from its cotangent to those of the weights by name, and of x."""
+        raise NotImplementedError
+
+    def _bound(self):
+        return partial(self._with_weights, weights_now(self._own))
+
+    def _with_weights(self, weights, inputs, mask, training):
+        x = validation.numbers(inputs, "x")
+        if self.built:
+            self._check_shape(self._shape(x.shape))
+            return self._differentiable(weights, x, mask, training)
+        with self._all_or_nothing():
+            self._build_with(x.shape, self.dtype or validation.precision_of(x))
+            return self._differentiable(self._own, x, mask, training)
+
+    def _differentiable(self, weights, x, mask, training):
+        x = finite_under_mask(copied(x, self.dtype), mask)  # the gradient reads it, whatever becomes of the input
+        y, back = self._computed(weights, x, mask, training)
+        return y, lambda d: Gradients(*back(d))
+
+    def _refuses_stream(self):
+        return None

@@ -206,3 +206,55 @@ def test_draws_go_with_their_rows_where_a_mask_arranges_them():
     x = np.random.default_rng(0).normal(size=(10, 9, 3))
     layer = rk.RNN(rk.SimpleRNNCell(4, dropout=0.4), return_sequences=True, seed=0)
     assert rk.gradcheck(layer, x, mask=mask, training=True)
+
+
+@pytest.mark.parametrize("name", ["tanh", "multiply", "divide"])
+def test_the_operation_whose_rule_is_wrong_is_named_with_its_line(name, monkeypatch):
+    known = operations.OPERATIONS[name]
+
+    def wrong(g, y, *args):
+        return tuple(1.01 * part for part in known.gradient(g, y, *args))
+
+    monkeypatch.setitem(operations.OPERATIONS, name, operations.Operation(known.evaluate, known.text, wrong))
+
+    @rk.cell(states={"h": "units"}, weights={"kernel": rk.Weight(("features", "units"))})
+    def several(x, states, weights):
+        (h,) = states
+        a = np.tanh(x @ weights.kernel)
+        b = a * h + h
+        c = b / (2.0 + np.square(h))
+        return c, (np.sin(c),)
+
+    line = {"tanh": "a = np.tanh(x @ weights.kernel)", "multiply": "b = a * h + h", "divide": "c = b / (2.0"}[name]
+    check = rk.gradcheck(several(4))
+    assert not check
+    assert len(check.rules) == 1 and check.rules[0].startswith(f"{name}, in the line '{line}")
+    assert repr(check).splitlines()[-1].strip().startswith(f"the rule of {name}, in the line")
+    assert name in check._repr_html_()
+
+
+def test_a_function_of_arrays_has_its_rules_named(monkeypatch):
+    known = operations.OPERATIONS["exp"]
+    wrong = operations.Operation(known.evaluate, known.text, lambda g, y, x: (g,), expensive=True)
+    monkeypatch.setitem(operations.OPERATIONS, "exp", wrong)
+    check = rk.gradcheck(rk.ArrayFunction(lambda x: np.exp(x).mean(axis=1)), (2, 5, 3))
+    assert not check and [rule.partition(",")[0] for rule in check.rules] == ["exp"]
+
+
+def test_a_wrong_vjp_by_hand_leaves_all_rules_right():
+    @rk.cell(states={"h": "features"}, vjp=lambda x, states, d_output, d_states: (0.9 * d_output, d_states[0], {}))
+    def by_hand(x, states):
+        h = x + states[0]
+        return h, h
+
+    check = rk.gradcheck(by_hand())
+    assert not check and check.rules == []
+
+
+@pytest.mark.parametrize("cell", BUILT_IN, ids=lambda cell: cell.__name__)
+def test_right_rules_are_not_named(cell):
+    from rnnkit.execution.rules import wrong_of_step
+
+    layer = rk.RNN(cell(4), dtype="float64", seed=0)
+    layer.build((None, None, 3))
+    assert wrong_of_step(layer._execution.step, (), False, np.random.default_rng(0)) == []

@@ -432,14 +432,6 @@ def test_errors(what):
         call()
 
 
-def test_X15_what_has_no_form_elsewhere_says_so():
-    pytest.importorskip("onnx")
-    layer = rk.MultiHeadAttention(2, 3)
-    layer(*ARRAYS)
-    with pytest.raises(ValueError, match="several arrays|not written there"):
-        rk.onnx.export(layer, "never.onnx")
-
-
 def test_a_failed_call_leaves_a_layer_unbuilt_and_a_built_one_refuses_other_features():
     layer = rk.MultiHeadAttention(2, 3)
     with pytest.raises(ValueError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.compiler.autodiff.reverse import reverse_step
-from rnnkit.compiler.ir.evaluate import Evaluation
+from rnnkit.compiler.ir.evaluate import Evaluation, new_array
 from rnnkit.compiler.ir.graph import Graph
-from rnnkit.recording import computed, contiguous, copied
+from rnnkit.recording import computed, contiguous
 
 
 class Pull:
@@ -55,5 +55,8 @@ class Pull:
         given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
         values |= self._of_weights(given)
         d_weights = {name: np.broadcast_to(values[node.id], weights[name].shape) for name, node in self.weights.items()}
-        d_x, *others = (copied(whole(node)) for node in self.leaves)
+        found: list[np.ndarray] = []
+        for node in self.leaves:
+            found.append(new_array(whole(node), node, (*inputs.values(), *found), self.dtype))
+        d_x, *others = found
         return d_x, tuple(others[: self.count]), d_weights, tuple(others[self.count :])

@@ -327,6 +327,9 @@ def _assembled(graph, shape, parts) -> list[Node]:
     groups: list[list[tuple[Node, np.ndarray]]] = []  # of parts that have no element in common
     for g, index in parts:
         g, index = _without_repeats(graph, g, index)
+        if graph.whole and (moved := _moved_back(graph, g, index, shape)) is not None:
+            found.append(moved)
+            continue
         numbers = index.reshape(-1)
         if not numbers.size:
             continue
@@ -353,6 +356,20 @@ def _assembled(graph, shape, parts) -> list[Node]:
         else:
             found.append(graph.view(joined, View.gather(table.reshape(shape))))
     return found
+
+
+def _moved_back(graph, g, index, shape) -> Node | None:
+    """A cotangent as that of a node, if its elements are all of them with axes in another order, or a row of them."""
+    described, size = strides_of(index), int(np.prod(shape))
+    if described is None or not index.size:
+        return None
+    order = tuple(sorted(range(index.ndim), key=lambda axis: -(described[1][axis] or 0)))
+    first, turned = described[0], index.transpose(order).reshape(-1)
+    if not np.array_equal(turned, np.arange(first, first + index.size)):
+        return None
+    row = graph.reshape(graph.transpose(g, order), (index.size,))
+    around = [graph.literal(np.zeros(n)) for n in (first, size - first - index.size)]
+    return graph.reshape(graph.concatenate([one for one in (around[0], row, around[1]) if one.size], 0), shape)
 
 
 def _without_repeats(graph, g, index):

@@ -10,7 +10,7 @@ import numpy as np
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import INPUTS
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
-from rnnkit.recording import computed, constant, copied, repeated, unwatched, viewed
+from rnnkit.recording import computed, constant, contiguous, copied, repeated, unwatched, viewed
 
 
 class LongLoop(RuntimeError):
@@ -170,6 +170,12 @@ class _Carried(list):
         self.tape: list[tuple[np.ndarray, list[np.ndarray]]] = []
 
 
+def new_array(value, node, others, dtype) -> np.ndarray:
+    """A node's value in C order, in memory that neither the graph nor other arrays hold."""
+    held = not node.batched or node.op == "result" or any(np.may_share_memory(value, one) for one in others)
+    return copied(value, dtype) if held else contiguous(value, dtype)
+
+
 def only_moves(nodes) -> bool:
     """Whether the values of nodes hold numbers of the inputs in other places, and zeros."""
     stack, seen = list(nodes), set()
@@ -202,6 +208,9 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
         if node.is_integer and node.op in ("sum", "prod"):  # of small ones, NumPy would give int64
             return lambda a: repeated(lambda: reduction(a, axis=axes, dtype=node.kind), a)
         return lambda a: computed(reduction, a, axis=axes)
+    if node.op == "einsum" and lead:
+        batched = [a.batched for a in node.args]
+        return lambda *args: _batched_einsum(attr, args, batched)
     function = _of_arrays(node, lead, dtype)
     return lambda *args: repeated(lambda: function(*args), *args)
 
@@ -209,9 +218,6 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
 def _of_arrays(node, lead, dtype) -> Callable[..., np.ndarray]:
     """As `_function`, for operations that a recording has to copy the result of."""
     attr = node.attr
-    if node.op == "einsum" and lead:
-        batched = [a.batched for a in node.args]
-        return lambda *args: _batched_einsum(attr, args, batched)
     if node.op == "einsum":
         # Without `optimize`, nested loops: 60 ms for three matrices of 128.
         return lambda *args: np.einsum(attr, *args, optimize=True)
@@ -285,10 +291,12 @@ def _batched_einsum(subscripts, arrays, batched):
     sizes = dict(zip(first + second, (*arrays[0].shape, *arrays[1].shape), strict=True))
 
     def matrices(array, letters, left, right):
-        turned = array.transpose([letters.index(c) for c in (*shared, *left, *right)])
-        lengths = (math.prod(sizes[c] for c in group) for group in (left, right))
-        return turned.reshape(*(sizes[c] for c in shared), *lengths)
+        turned = [letters.index(c) for c in (*shared, *left, *right)]
+        lengths = [math.prod(sizes[c] for c in group) for group in (left, right)]
+        shape = (*(sizes[c] for c in shared), *lengths)
+        return viewed(lambda a: a.transpose(turned).reshape(shape), array)
 
-    product = matrices(arrays[0], first, rows, inner) @ matrices(arrays[1], second, inner, columns)
+    product = computed(np.matmul, matrices(arrays[0], first, rows, inner), matrices(arrays[1], second, inner, columns))
     order = [*shared, *rows, *columns]
-    return product.reshape([sizes[c] for c in order]).transpose([order.index(c) for c in f"0{output}"])
+    shape, turned = [sizes[c] for c in order], [order.index(c) for c in f"0{output}"]
+    return viewed(lambda a: a.reshape(shape).transpose(turned), product)

@@ -33,7 +33,7 @@ _ROUNDS = 300  # of a loop, in the check on numbers
 _TOLERANCE = 1e-5  # of each array's largest value: a graph that computes something else is off by far more
 
 
-def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False, by_vjp=False) -> Graph:
+def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False, by_vjp=False, checked=True) -> Graph:
     """The graph of a step.
 
     Parameters
@@ -50,6 +50,8 @@ def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False,
         Whether NumPy alone evaluates the graph, which then multiplies batches of matrices as such.
     by_vjp : bool
         Whether the vjps that cells have of their own are read, too.
+    checked : bool
+        Whether the graph is held against the step on numbers.
 
     Raises
     ------
@@ -61,20 +63,22 @@ def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False,
         If the graph computes something else than the step.
     """
     try:
-        return _trace(step, dtype, weights, constant_shapes, training, Graph(whole=whole, by_vjp=by_vjp))
+        return _trace(step, dtype, weights, constant_shapes, training, Graph(whole=whole, by_vjp=by_vjp), checked)
     except UsesLength as error:
         shapes = (step.feature_shape, *step.state_shapes, *constant_shapes, *step.draws.values())
         taken = {n for shape in (*shapes, *(w.shape for w in weights.values())) for n in shape}
         try:
             with rows_stand_for(next(n for n in range(127, 10**6, 2) if n not in taken)):
-                return _trace(step, dtype, weights, constant_shapes, training, Graph(whole=whole, by_vjp=by_vjp))
+                return _trace(
+                    step, dtype, weights, constant_shapes, training, Graph(whole=whole, by_vjp=by_vjp), checked
+                )
         except RowsDiffer:
             raise
         except Exception:
             raise error from None
 
 
-def _trace(step, dtype, weights, constant_shapes, training, graph):
+def _trace(step, dtype, weights, constant_shapes, training, graph, checked):
     watch = _Watch(step)
     graph.locate = watch
     graph.sparse = step.cell._sparse_weights()
@@ -105,7 +109,7 @@ def _trace(step, dtype, weights, constant_shapes, training, graph):
     graph.names = watch.names()
     graph.weights = {}  # by address: once a weight is replaced, another array may stand where it stood
     graph.values = {("weight", name): graph.values["weight", name] for name in _weights_of_sparse_products(graph)}
-    if not reader.compiles:  # which takes seconds
+    if checked and not reader.compiles:  # which takes seconds
         _check(graph, step, weights, constant_shapes, training)
     return graph
 

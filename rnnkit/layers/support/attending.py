@@ -38,6 +38,9 @@ class Finite:
         self.values, self.bad = x, None
         if not masked:
             return
+        if not isinstance(x, np.ndarray):  # a symbol: what says where entries are replaced is computed
+            self.values, self.bad = np.where(np.isfinite(x), x, 0.0), np.logical_not(np.isfinite(x).all(axis=-1))
+            return
         if not (finite := np.isfinite(x)).all():
             unrepeatable(_NOT_FINITE)
             self.values, self.bad = np.where(finite, x, 0), ~finite.all(axis=-1)
@@ -50,19 +53,21 @@ def _check_finite(x) -> None:
         raise Unrepeatable(_NOT_FINITE)
 
 
-def spoil_scores(scores: np.ndarray, used, query: Finite, key: Finite) -> None:
-    """Put NaN into scores ``(B, …, T, S)`` of used pairs of which a step isn't finite."""
+def spoiled_scores(scores, used, query: Finite, key: Finite):
+    """Scores ``(B, …, T, S)`` with NaN for used pairs of which a step isn't finite."""
     for bad, axis in ((query.bad, -1), (key.bad, -2)):
         if bad is not None:
             there = np.expand_dims(bad, (*range(1, scores.ndim - 2), axis))
-            scores[np.broadcast_to(used & there, scores.shape)] = np.nan
+            scores = np.where(np.logical_and(used, there), scores.dtype.type(np.nan), scores)
+    return scores
 
 
-def spoil_sums(sums: np.ndarray, used, value: Finite) -> None:
-    """Put NaN into sums ``(B, …, T, F)`` that use a value that isn't finite."""
-    if value.bad is not None:
-        there = np.expand_dims(value.bad, tuple(range(1, sums.ndim - 1)))
-        sums[np.broadcast_to((used & there).any(axis=-1), sums.shape[:-1])] = np.nan
+def spoiled_sums(sums, used, value: Finite):
+    """Sums ``(B, …, T, F)`` with NaN where they use a value that isn't finite."""
+    if value.bad is None:
+        return sums
+    there = np.expand_dims(value.bad, tuple(range(1, sums.ndim - 1)))
+    return np.where(np.logical_and(used, there).any(axis=-1)[..., None], sums.dtype.type(np.nan), sums)
 
 
 def softmax(scores: np.ndarray, pairs, relative: bool = False, empty: bool = False) -> np.ndarray:
@@ -80,6 +85,11 @@ def softmax(scores: np.ndarray, pairs, relative: bool = False, empty: bool = Fal
     """
     from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
 
+    if not isinstance(scores, np.ndarray):  # a symbol
+        kept = scores if pairs is None else np.where(pairs, scores, scores - 1e9 if relative else -1e9)
+        exponents = np.exp(kept - kept.max(axis=-1, keepdims=True))
+        shares = exponents / exponents.sum(axis=-1, keepdims=True)
+        return np.where(pairs, shares, 0.0) if empty and pairs is not None else shares
     scores, weights = contiguous(scores, scores.dtype), np.empty(scores.shape, scores.dtype)
     pairs, sizes, strides = _with_strides(pairs, scores.shape)
     given = scores, weights, pairs, *sizes, *strides, int(relative), int(empty)

@@ -31,7 +31,7 @@ _LARGEST = 1 << 20  # bytes of a recorded call, which stay in memory as long as 
 # Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
 _PASSING = {"_kept", "_generator", "_repeated_calls", "_repeated_vjps", "_assigned", "history", "stop_training"}
 # Those that aren't compared, but the weights in them and the executors; the rest is what users train with.
-_APART = {*_PASSING, "_own", "_table", "_rows", "_execution", "_graphs", "_compiled", "_repeats", "_repeated_tests"}
+_APART = {*_PASSING, "_own", "_execution", "_graphs", "_compiled", "_repeats", "_repeated_tests"}
 
 
 _PLAIN = {bool, int, str, type(None)}

@@ -111,8 +111,9 @@ class Block:
         return self.add("Concat", *lists, axis=0)
 
     def repeated(self, name: str, lead: str, shape, new: str = "", line: str = "") -> str:
-        """An array repeated to the sizes of a list, and of a shape behind them."""
-        return self.add("Expand", name, self.joined(lead, self.integers(*shape)), name=new, line=line)
+        """An array repeated to the sizes of a list, and of a shape, or a list of its sizes, behind them."""
+        behind = shape if isinstance(shape, str) else self.integers(*shape)
+        return self.add("Expand", name, self.joined(lead, behind), name=new, line=line)
 
     def chosen(self, rows: str, a: str, b: str, rank: int) -> str:
         """`a` in the rows for which a condition holds, `b` in the others; their shapes behind the batch have a rank."""

@@ -28,6 +28,10 @@ class Call:
         What a model says at this call; no draw can be exported.
     states, constants : list of Value, or None
         As symbolic calls give them, flat.
+    more : dict of str to list of Value
+        Other arrays of a symbolic call, by keyword.
+    options : dict
+        Its other keywords.
     """
 
     x: Any
@@ -36,11 +40,14 @@ class Call:
     training: bool = False
     states: list[Value] | None = None
     constants: tuple[Value, ...] = ()
+    more: dict[str, list[Value]] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     def inside(self, path: str, **changes) -> Call:
         """The call of a layer inside, without states and constants of its own."""
         path = f"{self.path}/{path}" if self.path else path
-        return replace(self, path=path, **({"states": None, "constants": ()} | changes))
+        fresh: dict[str, Any] = {"states": None, "constants": (), "more": {}, "options": {}}
+        return replace(self, path=path, **(fresh | changes))
 
 
 @dataclass
@@ -116,7 +123,7 @@ def write(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value 
     ValueError
         For a layer that is not rnnkit's own, and for what can't be exported of one that is.
     """
-    if not all(_is_own(layer, name) for name in ("__call__", "_applied", "_combined", "_moved", "compute_mask")):
+    if not all(_is_own(layer, name) for name in ("__call__", "_applied", "_computed", "_pulled", "compute_mask")):
         raise _unknown(layer)
     return written(layer, writing, call)
 
@@ -148,3 +155,11 @@ def array_of(writing: Writing, layer, call: Call, least_rank: int) -> Value:
     if not isinstance(x, Value) or len(x.shape) < least_rank:
         raise validation.shape_error("x", layer._axes, None, x.shape if isinstance(x, Value) else ())
     return writing.block.cast(x, layer.dtype)
+
+
+def refuse_draws(layer, draws: bool, what: str = "draws at random what it does") -> None:
+    """Refuse a layer that training changes, where a model calls it so."""
+    if draws:
+        raise ValueError(
+            f"the layer {layer.name!r} can't be exported to ONNX: it is called with training=True, and so {what}"
+        )

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import rnnkit.onnx.exporting.functions
 import rnnkit.onnx.exporting.layers
-import rnnkit.onnx.exporting.loaded
 import rnnkit.onnx.exporting.models
-import rnnkit.onnx.exporting.recurrent  # noqa: F401  each says how its layers are written
+import rnnkit.onnx.exporting.recurrent
+import rnnkit.onnx.exporting.whole_arrays  # noqa: F401  each says how its layers are written
 from rnnkit import tracebacks
 from rnnkit.arguments import is_integer
 from rnnkit.layers.base import Layer

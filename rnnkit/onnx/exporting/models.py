@@ -30,8 +30,10 @@ def _model(model: Model, writing: Writing, call: Call):
             x=mapped(one.x, values.__getitem__),
             mask=_mask(more.pop("mask", None), mapped(one.x, masks.__getitem__)),
             training=call.training if one.training is None else one.training,
-            states=more.get("initial_state"),
-            constants=tuple(more.get("constants", ())),
+            states=more.pop("initial_state", None),
+            constants=tuple(more.pop("constants", ())),
+            more=more,
+            options=one.options,
         )
         found, own = write(model._layers_inside[one.layer], writing, here)
         for number, value, mask in zip(one.outputs, found, own, strict=True):

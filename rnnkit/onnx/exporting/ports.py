@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.arguments import sizes
+from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.rnn import RNN
-from rnnkit.layers.support.symbolic import is_shape
+from rnnkit.layers.support.symbolic import is_shape, shape_leaves
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
@@ -27,6 +28,8 @@ def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
     else:
         shapes = model._input_shape
         names, types = [f"x_{i}" for i in range(len(shapes))], [np.dtype(model.dtype)] * len(shapes)
+    if not isinstance(model, Model):
+        shapes = [(None, *shape[1:]) for shape in shapes]  # whatever it was first called on
     before = [f"{name}_" for name in names] if len(names) > 1 else [""]
     found = [
         writing.input(name, _axes(shape, own), dtype)
@@ -120,5 +123,8 @@ def output_names(model: Layer) -> list[str]:
         count = len(model.forward_layer._spec.shapes) + len(model.backward_layer._spec.shapes)
         first = ["y_forward", "y_backward"] if model.merge_mode is None else ["y"]
         return [*first, *(f"state_{i}" for i in range(count))]
+    if isinstance(model, WholeArrays):
+        outputs = shape_leaves(model.compute_output_shape(model._input_shape))
+        return ["y"] if len(outputs) == 1 else [f"y_{i}" for i in range(len(outputs))]
     count = len(model._spec.shapes) if isinstance(model, RNN) else 0
     return ["y", *(f"state_{i}" for i in range(count))]

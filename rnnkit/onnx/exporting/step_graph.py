@@ -1,4 +1,4 @@
-"""The graph of a step, read for ONNX: what can't be exported is an error here."""
+"""The graph of a step or of a function of arrays, read for ONNX: what can't be exported is an error here."""
 
 from __future__ import annotations
 
@@ -11,36 +11,29 @@ from rnnkit.execution import passes, pipeline
 from rnnkit.stored_weights import all_expanded
 
 
-class StepGraph:
-    """A step's graph, with the values of all that depends on weights alone.
+class ReadGraph:
+    """A graph, with the values of all that depends on weights and numbers alone.
 
     Parameters
     ----------
-    step : Step
+    name : str
+        Of the step or the layer, for errors.
     dtype : dtype
-    constant_shapes : tuple of tuple of int
-        Without the batch axis.
-    training : bool
-        As a model says at the call of a layer.
+    graph : Graph
+    weights : dict of ndarray by name
+    trained : sequence of str
+        The names of the weights that training changes.
 
     Raises
     ------
     ValueError
-        If the step can't be traced, or draws random numbers; with the operation and the line.
+        If it draws random numbers; with the operation and the line.
     """
 
-    def __init__(self, step, dtype, constant_shapes=(), training=False):
-        self.name, self.dtype = step.name, np.dtype(dtype)
-        weights = all_expanded(step.cell._all_weights())
-        try:
-            self.graph: Graph = without_codes(passes.read(step, dtype, weights, constant_shapes, training))
-        except Untraceable as error:
-            told = f"{self.name!r} can't be exported to ONNX, since the tracer can't read its step: "
-            raise ValueError(told + pipeline.in_words(error)).with_traceback(error.__traceback__) from None
-        except RecursionError:
-            raise ValueError(f"expected {self.name!r} short enough to be read as a whole for ONNX") from None
+    def __init__(self, name: str, dtype, graph: Graph, weights, trained=()):
+        self.name, self.dtype, self.graph = name, np.dtype(dtype), without_codes(graph)
         self.live = self.graph.live()
-        self.trained = self._trained(step.cell)
+        self.trained = self._under(trained)
         self._refuse_draws()
         outermost = [a for node in self.live if node.batched for a in node.args if not a.batched]
         outermost += [node for node in self.results if not node.batched]
@@ -63,12 +56,11 @@ class StepGraph:
         place = f", in the line {node.line!r}" if node.line else ""
         return ValueError(f"{self.name!r} can't be exported to ONNX: {why}{place}")
 
-    def _trained(self, cell) -> set[int]:
-        """The numbers of nodes that depend on a weight which training changes."""
-        options, found = cell._weight_options(), set()
+    def _under(self, names) -> set[int]:
+        """The numbers of nodes that depend on one of these weights."""
+        found: set[int] = set()
         for node in self.live:
-            is_weight = node.op == "weight" and options[node.attr].trainable
-            if is_weight or any(a.id in found for a in node.args):
+            if (node.op == "weight" and node.attr in names) or any(a.id in found for a in node.args):
                 found.add(node.id)
         return found
 
@@ -78,3 +70,19 @@ class StepGraph:
                 reader = next((node for node in self.live if draw in node.args), None)
                 who = f"{reader.op} reads" if reader else "it returns"
                 raise self.refused(reader or draw, f"{who} {draw.attr!r}, which is drawn at random for each call")
+
+
+class StepGraph(ReadGraph):
+    """The graph of a step, with constants of some shapes, without the batch axis; an error if it can't be traced."""
+
+    def __init__(self, step, dtype, constant_shapes=(), training=False):
+        weights = all_expanded(step.cell._all_weights())
+        try:
+            graph = passes.read(step, dtype, weights, constant_shapes, training)
+        except Untraceable as error:
+            told = f"{step.name!r} can't be exported to ONNX, since the tracer can't read its step: "
+            raise ValueError(told + pipeline.in_words(error)).with_traceback(error.__traceback__) from None
+        except RecursionError:
+            raise ValueError(f"expected {step.name!r} short enough to be read as a whole for ONNX") from None
+        options = step.cell._weight_options()
+        super().__init__(step.name, dtype, graph, weights, [name for name in weights if options[name].trainable])

@@ -1,6 +1,10 @@
-"""The nodes of a step's graph as nodes of ONNX: the counterpart of `rnnkit.compiler.ir.evaluate`."""
+"""The nodes of a graph as nodes of ONNX: the counterpart of `rnnkit.compiler.ir.evaluate`."""
 
 from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 
@@ -10,9 +14,10 @@ from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS
 from rnnkit.onnx.exporting.block import Block, of_rows
 from rnnkit.onnx.exporting.expression import Expression
 from rnnkit.onnx.exporting.pointwise import INTEGERS_POINTWISE, POINTWISE
-from rnnkit.onnx.exporting.step_graph import StepGraph
+from rnnkit.onnx.exporting.step_graph import ReadGraph
 from rnnkit.onnx.format.package import element_type
 
+FAR = np.iinfo(np.int64).max
 _OF_NOTHING = {"sum": 0, "product": 0, "prod": 1}
 _REDUCTIONS = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
 
@@ -23,7 +28,7 @@ class StepNodes:
     Parameters
     ----------
     block : Block
-    step : StepGraph
+    step : ReadGraph
     given : dict of (op, attr) to str
         The names of what the step reads, ``(*lead, *shape)`` each.
     lead : str
@@ -34,7 +39,7 @@ class StepNodes:
         The conditions of the rows that the step is used in; others go no rounds of its loops.
     """
 
-    def __init__(self, block: Block, step: StepGraph, given: dict[tuple, str], lead: str, axes: int = 1, used=None):
+    def __init__(self, block: Block, step: ReadGraph, given: dict[tuple, str], lead: str, axes: int = 1, used=None):
         self.block, self.step, self.given, self.lead, self.axes, self.used = block, step, given, lead, axes, used
         self.names: dict[int, str] = {}  # by the number of a node
         self.rounds: dict[int, str] = {}  # a number that all rows have in common, by the id of a loop
@@ -48,7 +53,7 @@ class StepNodes:
             node = stack.pop()
             if node.id not in self.names and node.id not in wanted:
                 wanted[node.id] = node
-                stack += [a for a in self._read(node) if a.batched and _filling(node) is None]
+                stack += [a for a in self._read(node) if a.batched and filling(node) is None]
         for number in sorted(wanted):
             self.names[number] = self._written(wanted[number])
 
@@ -72,9 +77,9 @@ class StepNodes:
     def _written(self, node: Node) -> str:
         if (node.op, node.attr) in self.given and not node.args:
             return self.given[node.op, node.attr]
-        if (filling := _filling(node)) is not None:
-            number = self.block.number(filling, dtype_of(node.kind, self.step.dtype))
-            return self.block.repeated(number, self.lead, node.shape, self.step.label(node), node.line)
+        if (number := filling(node)) is not None:
+            name = self.block.number(number, dtype_of(node.kind, self.step.dtype))
+            return self.block.repeated(name, self.lead, self._shape(node), self.step.label(node), node.line)
         if node.pointwise:
             return self._pointwise(node)
         if node.op in _REDUCTIONS:
@@ -82,6 +87,8 @@ class StepNodes:
             return self._add(node, _REDUCTIONS[node.op], self._operand(node.args[0]), axes, keepdims=0)
         if node.op == "product":
             return self._add(node, "MatMul", *map(self._operand, node.args))
+        if node.op == "einsum":
+            return self._einsum(node)
         if node.op == "view":
             return self._view(node)
         if node.op == "concatenate":
@@ -111,7 +118,22 @@ class StepNodes:
         """A value with all axes in front, also one that rows share."""
         if node.batched:
             return self.names[node.id]
-        return self.block.repeated(self._operand(node), self.lead, node.shape, name)
+        return self.block.repeated(self._operand(node), self.lead, self._shape(node), name)
+
+    def _integers(self, node: Node, of: Callable[[Node], Iterable[int]]) -> str:
+        """A list of integers that belong to a node."""
+        return self.block.integers(*of(node))
+
+    def _shape(self, node: Node) -> str:
+        """The sizes of a value's own axes, as a list of integers."""
+        return self._integers(node, lambda one: one.shape)
+
+    def _einsum(self, node: Node) -> str:
+        """A contraction, whose axes in front have letters that it doesn't use."""
+        inputs, output = node.attr.split("->")
+        lead = "".join([letter for letter in string.ascii_letters if letter not in inputs][: self.axes])
+        terms = [lead * a.batched + term for a, term in zip(node.args, inputs.split(","), strict=True)]
+        return self._add(node, "Einsum", *map(self._operand, node.args), equation=f"{','.join(terms)}->{lead}{output}")
 
     def _pointwise(self, node: Node) -> str:
         known = INTEGERS_POINTWISE if node.args[-1].is_integer and node.op in INTEGER_OPERATIONS else POINTWISE
@@ -144,36 +166,37 @@ class StepNodes:
         (source,) = node.args
         kind, what = node.attr.key[0], node.attr.key[-1]
         if kind == "reshape":
-            return self._reshaped(self._operand(source), node.shape, node)
+            return self._reshaped(self._operand(source), node)
         if kind == "transpose":
             perm = [*range(self.axes), *(self.axes + axis for axis in what)]
             return self._add(node, "Transpose", self._operand(source), perm=perm)
-        if (slices := _slices(node.attr.part, source.shape)) is not None:
-            return self._sliced(node, source, slices)
-        return self._gathered(node, source)
+        if kind == "broadcast":
+            ones = self._padded(source, len(node.shape))
+            return self.block.repeated(ones, self.lead, self._shape(node), self.step.label(node), node.line)
+        return self._sliced(node, source) if _is_by_axes(node.attr.part) else self._gathered(node, source)
 
-    def _reshaped(self, name: str, shape, node: Node) -> str:
-        return self._add(node, "Reshape", name, self.block.integers(*(0,) * self.axes, *shape))
+    def _reshaped(self, name: str, node: Node) -> str:
+        """A value in a node's shape."""
+        return self._add(node, "Reshape", name, self.block.integers(*(0,) * self.axes, *node.shape))
 
-    def _sliced(self, node, source, slices) -> str:
-        name = self._operand(source)
-        cut = [
-            (i, low, high, step)
-            for i, (low, high, step) in enumerate(slices)
-            if (low, high, step) != (0, source.shape[i], 1)
-        ]
-        kept = tuple(len(range(*one)) for one in slices)
-        if cut:
-            axes, low, high, step = zip(*cut, strict=True)
-            bounds = (low, high, [self.axes + axis for axis in axes], step)
-            name = self._add(node, "Slice", name, *(self.block.integers(*numbers) for numbers in bounds))
-        return name if kept == node.shape else self._reshaped(name, node.shape, node)
+    def _sliced(self, node: Node, source: Node) -> str:
+        """Parts of each axis by itself."""
+        name, (bounds, tables) = self._operand(source), _parts(node)
+        if bounds:
+            axes = self.block.integers(*(self.axes + axis for axis in bounds))
+            start, stop, step = (self._integers(node, partial(_bounds, i=i)) for i in range(3))
+            name = self._add(node, "Slice", name, start, stop, axes, step)
+        for axis in tables:
+            places = self._integers(node, lambda one: next(iter(_parts(one)[1].values())))
+            name = self._add(node, "Gather", name, places, axis=self.axes + axis)
+        plain = all(isinstance(k, slice) or np.ndim(k) == 1 for k in node.attr.part)
+        return name if plain else self._reshaped(name, node)
 
     def _gathered(self, node: Node, source: Node) -> str:
-        table = node.attr.index(source.shape).reshape(-1).astype(np.int64)
-        flat = self._reshaped(self._operand(source), (source.size,), node)
-        found = self.block.add("Gather", flat, self.block.constant(table, "places"), line=node.line, axis=self.axes)
-        return self._reshaped(found, node.shape, node)
+        flat = self.block.add("Reshape", self._operand(source), self.block.integers(*(0,) * self.axes, -1))
+        places = self._integers(node, lambda one: one.attr.index(one.args[0].shape).reshape(-1))
+        found = self.block.add("Gather", flat, places, line=node.line, axis=self.axes)
+        return self._reshaped(found, node)
 
     # Computed places
 
@@ -278,22 +301,36 @@ def _known_rounds(loop: Node) -> int | None:
     return None
 
 
-def _filling(node: Node) -> int | None:
+def filling(node: Node) -> int | None:
     """The number in every place of a value that has no entries, or is a sum or product over none; else None."""
     if not node.size:
         return 0
     return _OF_NOTHING.get(node.op) if node.args and not node.args[0].size else None
 
 
-def _slices(part, shape) -> list[tuple[int, int, int]] | None:
-    """An index of integers and rising slices as bounds and steps for all axes; None for any other."""
-    if part is None or not all(isinstance(k, (int, np.integer, slice)) for k in part):
-        return None
-    found = []
-    for axis, size in enumerate(shape):
-        k = part[axis] if axis < len(part) else slice(None)
-        bounds = k.indices(size) if isinstance(k, slice) else (int(k) % size, int(k) % size + 1, 1)
-        if bounds[2] < 1 or len(range(*bounds)) == 0:
-            return None
-        found.append(bounds)
-    return found
+def _is_by_axes(part: tuple | None) -> bool:
+    """Whether an index is of new axes, slices and either integers or one array of them, so that axes stay in order."""
+    others = [k for k in part or () if k is not None and not isinstance(k, slice)]
+    arrays = [k for k in others if isinstance(k, np.ndarray)]
+    integers = all(isinstance(k, (int, np.integer, np.ndarray)) and np.asarray(k).dtype.kind in "iu" for k in others)
+    return part is not None and integers and (not arrays or len(others) == 1)
+
+
+def _parts(view: Node) -> tuple[dict[int, tuple[int, int, int]], dict[int, np.ndarray]]:
+    """Of an index by axes, start, stop and step of each axis that is cut, and the places of one that is picked from."""
+    bounds, tables = {}, {}
+    for axis, k in enumerate(k for k in view.attr.part if k is not None):
+        if isinstance(k, np.ndarray):
+            tables[axis] = k.reshape(-1)
+        elif not isinstance(k, slice):
+            bounds[axis] = int(k), int(k) + 1 or FAR, 1
+        elif k != slice(None):
+            first, last = (0, FAR) if (k.step or 1) > 0 else (FAR, -FAR)
+            ends = (first if k.start is None else k.start), (last if k.stop is None else k.stop)
+            bounds[axis] = int(ends[0]), int(ends[1]), int(k.step or 1)
+    return bounds, tables
+
+
+def _bounds(view: Node, i: int) -> list[int]:
+    """Of all axes that a view cuts, the start, the stop or the step."""
+    return [bound[i] for bound in _parts(view)[0].values()]

@@ -7,17 +7,16 @@ from functools import partial
 
 import numpy as np
 
-from rnnkit import allocation
 from rnnkit.execution.execution import Execution
-from rnnkit.layers.base import Layer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
+from rnnkit.layers.weighted import OwnWeight, OwnWeights
 from rnnkit.onnx.loading.cells import RowsCell
 from rnnkit.onnx.loading.program import Program
 from rnnkit.recording import weights_now
-from rnnkit.steps.cell import frozen, prepare
+from rnnkit.steps.cell import prepare
 
 
 class Operation(Memoryless):
@@ -85,14 +84,10 @@ class Arrange(Shaping):
         self.shape, self.kept = [int(n) for n in shape], int(kept)
         self.order = None if order is None else [int(axis) for axis in order]
 
-    def _moved(self, x, mask):
-        kept, order = self.kept, self.order
-        inner = range(x.ndim - kept) if order is None else order
-        full = (*range(kept), *(axis + kept for axis in inner))
-        turned, back = x.transpose(full), np.argsort(full)
-        shape = turned.shape
-        moved = np.ascontiguousarray(turned).reshape(self.compute_output_shape(x.shape))
-        return moved, lambda d: np.array(np.array(d).reshape(shape).transpose(back), order="C")
+    def _result(self, x, mask, training):
+        if self.order is not None:
+            x = x.transpose((*range(self.kept), *(axis + self.kept for axis in self.order)))
+        return x.reshape((*x.shape[: self.kept], *self.shape))
 
     def compute_output_shape(self, input_shape):
         """``(*kept, *shape)``."""
@@ -107,7 +102,7 @@ class Arrange(Shaping):
         return "needs whole sequences" if steps else None
 
 
-class ConstantRows(Layer):
+class ConstantRows(OwnWeights):
     """The same array, a weight, for every row of x, such as initial states that were learned.
 
     Parameters
@@ -120,22 +115,21 @@ class ConstantRows(Layer):
     def __init__(self, shape, trainable=True, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.shape, self.trainable = [int(n) for n in shape], bool(trainable)
-        self._rows: np.ndarray | None = None
 
     def __call__(self, inputs, mask=None, training=False):
         """``(B, *shape)`` for x ``(B, …)``."""
         return self._called(inputs, mask, training)
 
     def _bound(self):
-        return partial(self._repeated, None if self._rows is None else weights_now({"rows": self._rows})["rows"])
+        return partial(self._repeated, weights_now(self._own))
 
-    def _repeated(self, rows, inputs, mask, training):
+    def _repeated(self, weights, inputs, mask, training):
         x = validation.array(inputs, "x")
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
-            rows = self._rows
+            weights = self._own
         shape, dtype = x.shape, self.dtype
-        repeated = np.array(np.broadcast_to(rows, (shape[0], *self.shape)))
+        repeated = np.array(np.broadcast_to(weights["rows"], (shape[0], *self.shape)))
         return repeated, lambda d: Gradients({"rows": np.sum(d, axis=0)}, np.zeros(shape, dtype))
 
     def compute_output_shape(self, input_shape):
@@ -146,24 +140,8 @@ class ConstantRows(Layer):
         """None: there are no steps."""
         return None
 
-    def _build(self, shape):
-        allocation.keep(f"the weight of {self.name!r}", self.shape, self.dtype)
-        self._rows = frozen(np.zeros(self.shape), self.dtype)
+    def _own_weights(self, shape):
+        return {"rows": OwnWeight(tuple(self.shape), "zeros")}
 
     def _check_shape(self, shape):
         """Any shape will do."""
-
-    def _forget(self):
-        super()._forget()
-        self._rows = None
-
-    def _own_arrays(self):
-        return {"rows": self._rows} if self._rows is not None else {}
-
-    def _put_own_arrays(self, arrays):
-        self._rows = arrays["rows"]
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        if self._rows is not None:
-            self._rows.flags.writeable = False  # neither copy nor pickle carries the flag

@@ -6,6 +6,7 @@ import numpy as np
 
 from rnnkit.layers.merging import Merge
 from rnnkit.layers.shaping import Shaping
+from rnnkit.layers.weighted import Computed
 
 
 class TimeSlice(Shaping):
@@ -31,31 +32,15 @@ class TimeSlice(Shaping):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.start, self.stop, self.step = start, stop, step
 
-    def _moved(self, x, mask):
-        part, shape, dtype = (slice(None), slice(self.start, self.stop, self.step)), x.shape, x.dtype
-
-        def back(d):
-            found = np.zeros(shape, dtype)
-            found[part] = d
-            return found
-
-        return np.ascontiguousarray(x[part]), back
-
-    def compute_output_shape(self, input_shape):
-        """``(B, T', …)``."""
-        batch, time, *rest = self._shape(input_shape)
-        if time is not None:
-            time = len(range(time)[slice(self.start, self.stop, self.step)])
-        elif (self.start, self.stop, self.step) in ((-1, None, None), (0, 1, None), (0, 1, 1), (-1, None, 1)):
-            time = 1
-        return (batch, time, *rest)
+    def _result(self, x, mask, training):
+        return x[:, self.start : self.stop : self.step]
 
     def _refuses_stream(self):
         last = (self.start, self.stop, self.step) in ((-1, None, None), (-1, None, 1))
         return None if last else super()._refuses_stream()
 
 
-class TimeReduce(Shaping):
+class TimeReduce(Computed):
     """The mean, sum or largest of all steps, ``(B, T, …)`` to ``(B, …)``; of equal ones the first has the gradient.
 
     Parameters
@@ -72,20 +57,23 @@ class TimeReduce(Shaping):
             raise ValueError(f"expected 'mean', 'sum', 'max' or 'min', got {how!r}")
         self.how = how
 
-    def _moved(self, x, mask):
+    def _computed(self, weights, x, mask, training):
         time, shape, dtype = x.shape[1], x.shape, x.dtype
         if self.how in ("mean", "sum"):
             total = np.zeros((shape[0], *shape[2:]))  # in double, one step after the other
             for t in range(time):
                 total += x[:, t]
             by = time if self.how == "mean" else 1
-            return (total / by).astype(dtype), lambda d: np.array(np.broadcast_to(d[:, None] / dtype.type(by), shape))
+            return (total / by).astype(dtype), lambda d: (
+                {},
+                np.array(np.broadcast_to(d[:, None] / dtype.type(by), shape)),
+            )
         place = (np.argmax if self.how == "max" else np.argmin)(x, axis=1)[:, None]
 
         def back(d):
             found = np.zeros(shape, dtype)
             np.put_along_axis(found, place, d[:, None], axis=1)
-            return found
+            return {}, found
 
         return np.take_along_axis(x, place, axis=1)[:, 0], back
 
@@ -93,6 +81,16 @@ class TimeReduce(Shaping):
         """``(B, …)``."""
         batch, _, *rest = self._shape(input_shape)
         return (batch, *rest)
+
+    def compute_mask(self, inputs, mask=None):
+        """None: there are no steps."""
+        return None
+
+    def _check_shape(self, shape):
+        """Any shape of that rank will do."""
+
+    def _refuses_stream(self):
+        return "needs whole sequences"
 
 
 class StepCount(Shaping):
@@ -109,13 +107,8 @@ class StepCount(Shaping):
     _least_rank = 2
     _axes = "batch, time"
 
-    def _moved(self, x, mask):
-        shape, dtype = x.shape, x.dtype
-        return np.full(shape[0], shape[1], dtype), lambda d: np.zeros(shape, dtype)
-
-    def compute_output_shape(self, input_shape):
-        """``(B,)``."""
-        return self._shape(input_shape)[:1]
+    def _result(self, x, mask, training):
+        return np.zeros_like(x.reshape((x.shape[0], -1))[:, 0]) + x.shape[1]
 
 
 class StepNumbers(Shaping):
@@ -133,14 +126,8 @@ class StepNumbers(Shaping):
     _least_rank = 2
     _axes = "batch, time"
 
-    def _moved(self, x, mask):
-        shape, dtype = x.shape, x.dtype
-        numbers = np.broadcast_to(np.arange(shape[1]), shape[:2])
-        return numbers.astype(dtype), lambda d: np.zeros(shape, dtype)
-
-    def compute_output_shape(self, input_shape):
-        """``(B, T)``."""
-        return self._shape(input_shape)[:2]
+    def _result(self, x, mask, training):
+        return np.zeros_like(x.reshape((*x.shape[:2], -1))[:, :, 0]) + np.arange(x.shape[1])
 
 
 class RepeatOverTime(Merge):
@@ -160,10 +147,9 @@ class RepeatOverTime(Merge):
         (batch, *rest), (_, time, *_) = shapes
         return (batch, time, *rest)
 
-    def _merged(self, arrays):
+    def _result(self, arrays, mask, training):
         x, like = arrays
-        shape = like.shape
-        return np.repeat(x[:, None], shape[1], axis=1), lambda d: [np.sum(d, axis=1), np.zeros(shape, like.dtype)]
+        return np.broadcast_to(x[:, None], (x.shape[0], like.shape[1], *x.shape[1:]))
 
     def _refuses_stream(self):
         return None
@@ -186,7 +172,6 @@ class LengthMask(Merge):
             raise ValueError(f"expected lengths (batch,) and an array (batch, time, …), got {shapes}")
         return (shapes[0][0], shapes[1][1])
 
-    def _merged(self, arrays):
+    def _result(self, arrays, mask, training):
         lengths, like = arrays
-        used = (np.arange(like.shape[1]) < lengths[:, None]).astype(like.dtype)
-        return used, lambda d: [np.zeros_like(lengths), np.zeros_like(like)]
+        return np.where(np.arange(like.shape[1]) < lengths[:, None], 1.0, 0.0)

@@ -1,0 +1,175 @@
+"""Layers that are a function of arrays, traced as a step is: the gradient and the form in ONNX follow from it."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rnnkit.execution.array_functions import TracedFunction
+from rnnkit.hints import DType, Seed, Shape
+from rnnkit.layers.base import Layer
+from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.recording import constant, contiguous, copied, repeated
+
+_LENGTHS = ((12, 24), (60, 120), (1, 2))  # pairs of sizes that stand in for open ones, until a function takes a pair
+_MOST = 256  # kinds of shapes whose graphs are kept
+
+
+class Traced(Layer):
+    """Base of layers that are a NumPy-style function of arrays; a subclass has `_result`."""
+
+    _unbatched: tuple[int, ...] = ()  # the places of the arrays that have no batch axis
+    _checked = False  # whether each graph is held against the function on numbers, as one of a user's has to be
+
+    def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        self._traces: dict[tuple, TracedFunction] = {}
+
+    def _result(self, arrays, mask, training):
+        """The function's value for arrays, or symbols of the tracer, nested as the inputs."""
+        raise NotImplementedError
+
+    def _lines(self) -> tuple:
+        """The functions whose lines errors are about."""
+        return ()
+
+    def _called(self, inputs, mask, training):
+        traced, _, arrays = self._entered(inputs, mask, training)
+        return mapped(traced.nesting, traced(arrays).__getitem__)
+
+    def _vjp(self, inputs, mask, training, wanted):
+        traced, inputs, arrays = self._entered(inputs, mask, training)
+        found = traced(arrays)
+        outputs = mapped(traced.nesting, found.__getitem__)
+        differentiable = [self._kind_of(one.dtype) == "float" for one in leaves(inputs)]
+
+        def pull(cotangents):
+            pairs = zip(cotangents, found, strict=True)
+            d = [constant(np.zeros(one.shape, self.dtype)) if given is None else given for given, one in pairs]
+            d_arrays = zip(self._pulled(traced, arrays, found, d), differentiable, strict=False)
+            return Gradients({}, mapped(inputs, lambda _: next((d if own else None) for d, own in d_arrays)))
+
+        return outputs, Pullback(outputs, self.dtype, pull)
+
+    def _pulled(self, traced, arrays, found, d) -> list:
+        """The arrays' cotangents for those of the results."""
+        return traced.pull(arrays, d)
+
+    def _entered(self, inputs, mask, training) -> tuple[TracedFunction, Any, list[np.ndarray]]:
+        """The function for arrays of these shapes, these, and as it reads them: copies, as the gradient needs."""
+        inputs = self._taken(inputs, mask)
+        given = leaves(inputs)
+        with self._all_or_nothing() if not self.built else contextlib.nullcontext():
+            if not self.built:
+                shape = mapped(inputs, np.shape)
+                self._build_with(shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
+            masks = [repeated(partial(_used, one), one) for one in self._masks(mask)]
+            kinds = [(one.shape, self._kind_of(one.dtype)) for one in given]
+            traced = self._traced(inputs, [*kinds, *((one.shape, "bool") for one in masks)], mask, training)
+        taken = contiguous if traced.only_moves else copied
+        return traced, inputs, [taken(one, self.dtype) for one in (*given, *masks)]
+
+    def _kind_of(self, dtype) -> str:
+        """What an array of a dtype is to the function, "float", "int" or "bool"."""
+        return "float"
+
+    def _taken(self, inputs, mask):
+        """The inputs as arrays, nested in the same way."""
+        return mapped(inputs, lambda one: validation.numbers(one, "x"))
+
+    def _masks(self, mask) -> list:
+        """The masks that the function takes."""
+        return [one for one in leaves(mask) if one is not None] if self._takes_mask() else []
+
+    def _takes_mask(self) -> bool:
+        return False
+
+    def _traced(self, inputs, kinds, mask, training, checked=None) -> TracedFunction:
+        """The function at the shapes of arrays, with the batch axis where there is one, and of which kinds."""
+        count, checked = len(leaves(inputs)), self._checked if checked is None else checked
+        several = isinstance(mask, (list, tuple))
+        known = [one is not None for one in (mask if several else [mask])] if len(kinds) > count else []
+        batched = [i not in self._unbatched for i in range(len(kinds))]
+        shapes = [shape[1:] if own else shape for (shape, _), own in zip(kinds, batched, strict=True)]
+        conditions = [kind for _, kind in kinds]
+        nesting = mapped(inputs, lambda _: 0)
+        key = repr(nesting), *map(tuple, (shapes, conditions, known)), several, bool(training), self.dtype, checked
+        if key not in self._traces:
+            whole = iter([shape for shape, _ in kinds])
+            self._check_shape(self._shape(mapped(nesting, lambda _: next(whole))))
+
+            def function(arrays):
+                own, masks = iter(arrays), iter(arrays[count:])
+                given = mapped(nesting, lambda _: next(own))
+                own_masks = [next(masks) if there else None for there in known]
+                return self._result(given, own_masks if several else (own_masks or [None])[0], training)
+
+            told = self.name, self._lines(), checked
+            found = TracedFunction(function, shapes, batched, conditions, self.dtype, *told)
+            if len(self._traces) >= _MOST:
+                self._traces.clear()
+            self._traces[key] = found
+        return self._traces[key]
+
+    # Shapes
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of the result, nested as it; None for sizes that move with open ones of the input."""
+        return self._shapes_and_kinds(self._shape(input_shape), None)[0]
+
+    def _shapes_and_kinds(self, shape, conditions):
+        shapes = symbolic.shape_leaves(shape)
+        conditions = conditions or ["float"] * len(shapes)
+        batched = [one for i, one in enumerate(shapes) if i not in self._unbatched]
+        nested = _nesting_of(shape)
+        dtype, self.dtype = self.dtype, self.dtype or np.dtype("float32")
+        try:
+            first, second = self._at_two_lengths(nested, shapes, conditions)
+        finally:
+            self.dtype: Any = dtype
+        sizes = [
+            tuple(a if a == b else None for a, b in zip(one, other, strict=True))
+            for one, other in zip(first.shapes, second.shapes, strict=True)
+        ]
+        rows = (next((one[0] for one in batched if one[0] is not None), None),) if batched else ()
+        found = [(*rows, *one) for one in sizes]
+        return mapped(first.nesting, found.__getitem__), first.kinds
+
+    def _at_two_lengths(self, nested, shapes, conditions):
+        """The function at two sizes in the place of the open ones."""
+        failure = None
+        for lengths in _LENGTHS:
+            try:
+                found = []
+                for length in lengths:
+                    closed = [
+                        tuple(
+                            length if n is None and (axis or i in self._unbatched) else n for axis, n in enumerate(one)
+                        )
+                        for i, one in enumerate(shapes)
+                    ]
+                    found.append(self._traced(nested, list(zip(closed, conditions, strict=True)), None, False))
+                return found
+            except Exception as error:
+                failure = failure or error
+                if not any(None in one[1:] for one in shapes):
+                    break
+        assert failure is not None, "a pair was tried"
+        raise failure
+
+    def __getstate__(self) -> Any:
+        return self.__dict__ | {"_traces": {}}
+
+
+def _used(mask) -> np.ndarray:
+    return validation.array(mask, "mask") != 0
+
+
+def _nesting_of(shape):
+    """Nested lists as those of shapes, with 0 for each."""
+    return 0 if symbolic.is_shape(shape) else [_nesting_of(one) for one in shape]

@@ -1,0 +1,336 @@
+"""Functions of whole arrays: the graph that a layer traces, at lengths that may be open.
+
+A graph is traced at fixed sizes. Where a length is open, it is traced at several, and each number in it that moves with
+them is written as what it is of the lengths: a sum of their multiples and a constant, or one over that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial, reduce
+
+import numpy as np
+
+from rnnkit.compiler.ir.graph import Node
+from rnnkit.compiler.ir.kinds import dtype_of
+from rnnkit.execution.array_functions import TracedFunction
+from rnnkit.execution.array_functions import dtype_of as dtype_of_kinds
+from rnnkit.layers.dot import Dot
+from rnnkit.layers.merging import Concatenate, Merge
+from rnnkit.layers.shaping import Shaping
+from rnnkit.layers.support.symbolic import leaves
+from rnnkit.layers.traced import Traced
+from rnnkit.onnx.exporting.block import Block, Value
+from rnnkit.onnx.exporting.call import Call, Writing, written
+from rnnkit.onnx.exporting.step_graph import ReadGraph
+from rnnkit.onnx.exporting.step_nodes import FAR, StepNodes, filling
+from rnnkit.onnx.format.package import element_type
+from rnnkit.stored_weights import all_expanded
+
+# What stands in for an open length, until a function takes it: the first, another, and one that shows that longer ones
+# follow. Those of the first kind have no divisor in common, since a function may round down.
+_LENGTHS = ((13, 24, 1009), (60, 120, 1020))
+
+
+@written.register
+def _traced(layer: Traced, writing: Writing, call: Call):
+    if layer._unbatched or getattr(layer, "mask", None) is not None:
+        why = "an array without a batch axis" if layer._unbatched else "a mask that its function doesn't compute"
+        raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: it has {why}")
+    block, arrays = writing.block, [_with_names(x) for x in leaves(call.x)]
+    given = call.mask if isinstance(call.mask, list) else [call.mask] * (1 if layer._takes_mask() else len(arrays))
+    masks = [None if m is None else writing.step_mask(m, x) for m, x in zip(given, arrays, strict=False)]
+    taken = [replace(m, shape=x.shape[:2]) for m, x in zip(masks, arrays, strict=False) if m is not None]
+    read = [block.cast(one, layer.dtype) for one in (*arrays, *(taken if layer._takes_mask() else []))]
+    kinds = [*(layer._kind_of(one.dtype) for one in arrays), *["bool"] * (len(read) - len(arrays))]
+    several = masks if isinstance(call.mask, list) else masks[0]
+
+    def traced(shapes, checked: bool) -> TracedFunction:
+        whole = [((None, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)]
+        return layer._traced(call.x, whole, several, call.training, checked and layer._checked)
+
+    outputs = _by_nodes(writing, layer, read, traced)
+    return outputs, _masks_behind(layer, writing, masks, arrays, outputs)
+
+
+def _with_names(x: Value) -> Value:
+    """The same with a name for each open size."""
+    return replace(x, shape=tuple(f"{x.name}_{i}" if n is None else n for i, n in enumerate(x.shape)))
+
+
+def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Value]) -> list[Value]:
+    """What a NumPy-style function gives of arrays and of the dict of a layer's weights, flat."""
+    weights, count = all_expanded(layer._own_arrays()), len(arrays)
+    kinds = ["bool" if one.dtype == bool else "float" for one in arrays] + ["float"] * len(weights)
+    batched = [True] * count + [False] * len(weights)
+
+    def called(given):
+        return function(*given[:count], dict(zip(weights, given[count:], strict=True)))
+
+    def traced(shapes, checked: bool) -> TracedFunction:
+        shapes = [*shapes, *(weight.shape for weight in weights.values())]
+        found = TracedFunction(called, shapes, batched, kinds, layer.dtype, layer.name, checked=False)
+        names = dict(zip(held, weights, strict=True))
+        found._graph.names |= {node.id: names[node.attr] for node in found._graph.nodes if node.op == "weight"}
+        return found
+
+    held = {str(count + i): weight for i, weight in enumerate(weights.values())}
+    options = zip(held, weights, strict=True)
+    trained = [i for i, name in options if layer.trainable and layer._own_weight_options()[name].trainable]
+    return _by_nodes(writing, layer, [writing.block.cast(one, layer.dtype) for one in arrays], traced, held, trained)
+
+
+def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, weights=None, trained=()) -> list[Value]:
+    """What a traced function gives of arrays, as nodes."""
+    sizes = OpenSizes([one.shape[1:] for one in arrays], traced)
+    keys = [("x", None), *(("constant", i) for i in range(len(arrays)))]
+    found, given = sizes.traces[0], dict(zip(keys, [one.name for one in arrays], strict=False))
+    graphs = [ReadGraph(layer.name, layer.dtype, one._graph, weights or {}, trained) for one in sizes.traces]
+    nodes, outputs = LengthNodes(writing.block, sizes, graphs, given, arrays), []
+    for node, kind, *shapes in zip(found._nodes, found.kinds, *(one.shapes for one in sizes.traces), strict=True):
+        shape = (*arrays[0].shape[:1], *sizes.named(shapes))
+        value = Value(nodes.result(node, layer.name), shape, layer.dtype)
+        outputs.append(writing.block.cast(value, dtype_of_kinds({kind}, layer.dtype)))
+    return outputs
+
+
+def _masks_behind(layer, writing: Writing, masks, arrays, outputs) -> list[Value | None]:
+    """The mask of each output, as `compute_mask` gives it."""
+    if isinstance(layer, (Shaping, Dot)):
+        return [None]
+    in_time = isinstance(layer, Concatenate) and layer.axis % len(arrays[0].shape) == 1
+    if isinstance(layer, Concatenate) and any(mask is not None for mask in masks):
+        masks = [_all_used(writing.block, x) if mask is None else mask for mask, x in zip(masks, arrays, strict=True)]
+    if in_time and None not in masks:
+        name = writing.block.add("Concat", *(mask.name for mask in masks), axis=1)
+        return [Value(name, outputs[0].shape[:2], np.dtype(bool))]
+    joined = _any(writing, masks)
+    own = isinstance(layer, Merge)
+    return [joined if own or one.shape[1:2] == arrays[0].shape[1:2] else None for one in outputs]
+
+
+def _any(writing, masks) -> Value | None:
+    """Steps that any of the masks uses; None if one is missing."""
+    known = [mask for mask in masks if mask is not None]
+    if len(known) < len(masks):
+        return None
+    return replace(known[0], name=reduce(partial(writing.block.add, "Or"), [one.name for one in known]))
+
+
+def _all_used(block: Block, x: Value) -> Value:
+    name = block.add("Expand", block.number(True, bool), block.sizes(x.name, 0, 2))
+    return Value(name, x.shape[:2], np.dtype(bool))
+
+
+class OpenSizes:
+    """The lengths that are open in arrays, and what a function traces at several of them.
+
+    Attributes
+    ----------
+    places : list of (int, int)
+        An array and its axis, for each length.
+    lengths : list of tuple of int
+        For each trace: the first ones, for each length another, and a last one for a check.
+    shapes : list of list of tuple
+        Of the arrays, in each trace.
+    traces : list of TracedFunction
+    """
+
+    def __init__(self, shapes: Sequence[tuple], traced: Callable[[list, bool], TracedFunction]):
+        places = [(i, k) for i, shape in enumerate(shapes) for k, n in enumerate(shape) if not isinstance(n, int)]
+        apart: dict = {}
+        for i, k in places:
+            apart.setdefault(shapes[i][k] or (i, k), []).append((i, k))
+        failure: Exception | None = None
+        for groups in (list(apart.values()), [places]):  # lengths that have to be equal fail apart
+            for lengths in _LENGTHS:
+                try:
+                    self._trace(shapes, [group for group in groups if group], lengths, traced)
+                    self.names = [shapes[i][k] for i, k in self.places]
+                    return
+                except Exception as error:
+                    failure = failure or error
+        assert failure is not None, "some lengths were tried"
+        raise failure
+
+    def _trace(self, shapes, groups, lengths, traced):
+        count, (one, other, long) = len(groups), lengths
+        first = [one] * count
+        others = [[other if i == k else one for i in range(count)] for k in range(count)]
+        last = [long + i * (one if one % 2 == 0 else 2) for i in range(count)]
+        self.lengths = [tuple(one) for one in ((first, *others, last) if count else (first,))]
+        self.places = [group[0] for group in groups]
+        self.shapes = []
+        for lengths in self.lengths:
+            known = {place: n for group, n in zip(groups, lengths, strict=True) for place in group}
+            self.shapes.append(
+                [tuple(known.get((i, k), n) for k, n in enumerate(shape)) for i, shape in enumerate(shapes)]
+            )
+        self.traces = [traced(one, not i) for i, one in enumerate(self.shapes)]  # the first is the smallest
+
+    def terms(self, values) -> tuple[np.ndarray, list[np.ndarray]] | None:
+        """Values, one for each trace, as a constant and a factor for each length; None if they aren't a sum of these.
+
+        Of integers, all are integers.
+        """
+        whole = np.asarray(values[0]).dtype.kind in "iub"
+        values = [np.asarray(value, np.float64) for value in values]
+        if len({value.shape for value in values}) > 1:
+            return None
+        first = self.lengths[0]
+        moves = [lengths[i] - first[i] for i, lengths in enumerate(self.lengths[1:-1])]
+        factors = [(value - values[0]) / n for value, n in zip(values[1:-1], moves, strict=True)]
+        constant = values[0] - sum(n * factor for n, factor in zip(first, factors, strict=True))
+        last = constant + sum(n * factor for n, factor in zip(self.lengths[-1], factors, strict=True))
+        fits = np.allclose(last, values[-1], rtol=1e-9, atol=1e-9)
+        fits = fits and not (whole and any(np.any(one != np.rint(one)) for one in factors))
+        return (constant, factors) if fits else None
+
+    def named(self, shapes) -> tuple:
+        """A shape by its sizes in each trace; those that are an open length by its name, other open ones None."""
+        same = dict(zip(zip(*self.lengths, strict=True), self.names, strict=True))
+        return tuple(sizes[0] if len(set(sizes)) == 1 else same.get(sizes) for sizes in zip(*shapes, strict=True))
+
+
+class LengthNodes(StepNodes):
+    """Writes the nodes of a graph that was traced at several lengths.
+
+    Parameters
+    ----------
+    block : Block
+    sizes : OpenSizes
+    graphs : list of ReadGraph
+        What each trace read.
+    given : dict of (op, attr) to str
+        As of `StepNodes`.
+    read : list of Value
+        The arrays that the lengths are of.
+    """
+
+    def __init__(self, block: Block, sizes: OpenSizes, graphs: list[ReadGraph], given, read: list[Value]):
+        super().__init__(block, graphs[0], given, block.sizes(read[0].name, 0, 1))
+        self.sizes, self.read = sizes, read
+        self.twins = {}
+        if len({tuple((node.op, *(a.op for a in node.args)) for node in graph.live) for graph in graphs}) > 1:
+            self._refuse(graphs[0].results[0], "what it computes")
+        for twins in zip(*(graph.live for graph in graphs), strict=True):
+            self.twins[twins[0].id] = list(zip(graphs, twins, strict=True))
+            if len(set(map(filling, twins))) > 1:
+                self._refuse(twins[0], "whether there are any numbers")
+
+    def _refuse(self, node: Node, what: str):
+        why = f"{what} depends on an open length in a way that has no short form; give the Input of a Model its length"
+        raise self.step.refused(node, why)
+
+    def _length(self, i: int, dtype=np.int64) -> str:
+        """An open length as a number."""
+        array, axis = self.sizes.places[i]
+        count = self.block.sizes(self.read[array].name, axis + 1, axis + 2)
+        count = self.block.add("Squeeze", count, self.block.integers(0))
+        return self.block.cast(Value(count, (), np.dtype(np.int64)), dtype).name
+
+    def _total(self, terms, dtype) -> str:
+        """A constant, and multiples of the lengths."""
+        constant, factors = (np.asarray(terms[0], dtype), [np.asarray(one, dtype) for one in terms[1]])
+        total = self.block.constant(constant, "number")
+        for i, factor in enumerate(factors):
+            if np.any(factor):
+                multiple = self.block.add("Mul", self._length(i, dtype), self.block.constant(factor, "number"))
+                total = self.block.add("Add", multiple, total)
+        return total
+
+    def _integers(self, node: Node, of) -> str:
+        found = [np.asarray(of(twin), np.int64) for _, twin in self.twins[node.id]]
+        if all(np.array_equal(found[0], one) for one in found):
+            return self.block.integers(*found[0].tolist())
+        if (terms := self.sizes.terms(found)) is not None:
+            return self._total(terms, np.int64)
+        return self._progression(found, np.int64) or self._refuse(node, "a size or place")
+
+    def _reshaped(self, name: str, node: Node) -> str:
+        shapes = [twin.shape for _, twin in self.twins[node.id]]
+        sizes = [one[0] if len(set(one)) == 1 else -1 for one in zip(*shapes, strict=True)]
+        if sizes.count(-1) <= 1:
+            return self._add(node, "Reshape", name, self.block.integers(0, *sizes))
+        return self._add(node, "Reshape", name, self.block.joined(self.block.integers(0), self._shape(node)))
+
+    def _operand(self, node: Node) -> str:
+        if node.batched:
+            return self.names[node.id]
+        values = [
+            np.asarray(twin.attr if twin.op == "literal" else graph.values[twin.id])
+            for graph, twin in self.twins[node.id]
+        ]
+        if all(np.array_equal(values[0], one, equal_nan=one.dtype.kind == "f") for one in values):
+            return super()._operand(node)
+        dtype = dtype_of(node.kind, self.step.dtype)
+        if (terms := self.sizes.terms(values)) is not None:
+            return self._total(terms, dtype)
+        with np.errstate(divide="ignore"):
+            terms = self.sizes.terms([1.0 / value for value in values])
+        if terms is not None:
+            return self.block.add("Div", self.block.number(1, dtype), self._total(terms, dtype))
+        flat = self._progression([one.reshape(-1) for one in values], dtype)
+        flat = flat or self._band(values, dtype) or self._refuse(node, "an array of numbers")
+        return flat if values[0].ndim == 1 else self.block.add("Reshape", flat, self._shape(node))
+
+    def _count(self, numbers) -> str | None:
+        """How many there are, of a number for each trace, as places from 0 on."""
+        if (terms := self.sizes.terms(numbers)) is None:
+            return None
+        zero, one = (self.block.number(number, np.int64) for number in (0, 1))
+        return self.block.add("Range", zero, self._total(terms, np.int64), one)
+
+    def _progression(self, rows, dtype) -> str | None:
+        """Numbers ``start + step * (j // each)``, also modulo one more than the largest; None for others."""
+        first = rows[0].astype(np.float64)
+        moves = np.diff(first)
+        step = np.median(moves[moves != 0]) if moves.any() else 0.0
+        each = int(np.argmax(moves != 0)) + 1 if moves.any() else 1
+        found = [float(one[0]) + step * (np.arange(len(one)) // each) for one in rows]
+        ends = [one.max() + one.dtype.type(1) for one in rows]
+        wraps = not all(map(np.allclose, found, rows))
+        start, end = self.sizes.terms([one[0] for one in rows]), self.sizes.terms(ends)
+        if start is None or end is None or (wraps and not all(map(np.allclose, map(np.mod, found, ends), rows))):
+            return None
+        places = self._count([len(one) for one in rows])
+        if places is None:
+            return None
+        if each > 1:
+            places = self.block.add("Div", places, self.block.number(each, np.int64))
+        kind = np.dtype(np.int64 if np.dtype(dtype).kind == "b" else dtype)
+        scaled = self.block.add("Cast", places, to=element_type(kind))
+        if step != 1:
+            scaled = self.block.add("Mul", scaled, self.block.number(step, kind))
+        total = self.block.add("Add", scaled, self._total(start, kind))
+        if wraps:
+            total = self.block.add("Mod", total, self._total(end, kind), fmod=int(kind.kind == "f"))
+        return total if kind == dtype else self.block.add("Cast", total, to=element_type(dtype))
+
+    def _band(self, squares, dtype) -> str | None:
+        """Numbers ``(…, rows, columns)`` with one where ``row - column`` is between two bounds, another elsewhere."""
+        if squares[0].ndim < 2 or any(one.size != math.prod(one.shape[-2:]) for one in squares):
+            return None
+        squares = [one.reshape(one.shape[-2:]) for one in squares]
+        apart = [np.subtract.outer(*map(np.arange, one.shape)) for one in squares]
+        inside, others = squares[0][0, 0], squares[0][squares[0] != squares[0][0, 0]]
+        ends = [(d[one == inside].min(), d[one == inside].max()) for d, one in zip(apart, squares, strict=True)]
+        whole = [(d.min(), d.max()) for d in apart]
+        bounds = [None if all(a[i] == b[i] for a, b in zip(ends, whole, strict=True)) else ends[0][i] for i in (0, 1)]
+        low, high = (end if bound is None else bound for end, bound in zip((-FAR, FAR), bounds, strict=True))
+        wanted = [np.where((d >= low) & (d <= high), inside, others[0]) for d in apart]
+        rows, columns = (self._count([one.shape[axis] for one in squares]) for axis in (0, 1))
+        if rows is None or columns is None or not all(map(np.array_equal, wanted, squares)):
+            return None
+        difference = self.block.add("Sub", self.block.add("Unsqueeze", rows, self.block.integers(1)), columns)
+        sides = [
+            self.block.add(operator, difference, self.block.number(bound, np.int64))
+            for operator, bound in zip(("GreaterOrEqual", "LessOrEqual"), bounds, strict=True)
+            if bound is not None
+        ]
+        reached = reduce(partial(self.block.add, "And"), sides)
+        if np.dtype(dtype).kind == "b":
+            return reached if inside else self.block.add("Not", reached)
+        return self.block.add("Where", reached, *(self.block.number(one, dtype) for one in (inside, others[0])))
