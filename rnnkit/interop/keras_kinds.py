@@ -128,14 +128,7 @@ WRAPPERS = {
 }
 MODELS = ("Sequential", "Functional", "Model")
 # Functions of keras.ops that stand in a model's graph, and that a layer of rnnkit does too.
-OPERATIONS = {
-    "Add": Add,
-    "Subtract": Subtract,
-    "Multiply": Multiply,
-    "Maximum": Maximum,
-    "Minimum": Minimum,
-    "Concatenate": Concatenate,
-}
+OPERATIONS = {kind.__name__: kind for kind in (Add, Subtract, Multiply, Maximum, Minimum, Concatenate)}
 
 _VALUES = {
     "activation": keras_values.activation,

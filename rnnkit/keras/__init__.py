@@ -13,29 +13,9 @@ from __future__ import annotations
 import importlib
 
 _MODULES = (
-    "activations",
-    "applications",
-    "backend",
-    "callbacks",
-    "config",
-    "constraints",
-    "datasets",
-    "dtype_policies",
-    "initializers",
-    "layers",
-    "losses",
-    "metrics",
-    "mixed_precision",
-    "models",
-    "ops",
-    "optimizers",
-    "preprocessing",
-    "random",
-    "regularizers",
-    "saving",
-    "tree",
-    "utils",
-)
+    "activations applications backend callbacks config constraints datasets dtype_policies initializers layers losses "
+    "metrics mixed_precision models ops optimizers preprocessing random regularizers saving tree utils"
+).split()
 _NAMES = {
     "DTypePolicy": "dtype_policies",
     "FloatDTypePolicy": "dtype_policies",

@@ -60,16 +60,7 @@ ALIASES = {
     "GlobalMaxPool1D": "GlobalMaxPooling1D",
     "MaxPool1D": "MaxPooling1D",
 }
-FUNCTIONS = {
-    "add": "Add",
-    "average": "Average",
-    "concatenate": "Concatenate",
-    "dot": "Dot",
-    "maximum": "Maximum",
-    "minimum": "Minimum",
-    "multiply": "Multiply",
-    "subtract": "Subtract",
-}
+FUNCTIONS = {name.lower(): name for name in "Add Average Concatenate Dot Maximum Minimum Multiply Subtract".split()}
 
 
 def _merged(name: str, inputs, *arguments, **keywords) -> Any:

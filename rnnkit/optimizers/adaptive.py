@@ -85,6 +85,7 @@ class Adadelta(Optimizer):
     epsilon: float
     rho: float
     slots: tuple[str, ...] = ("velocity", "squared_steps")
+    _coefficients = ("rho", "epsilon")
 
     def __init__(self, learning_rate: LearningRate = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **keywords: Any):
         super().__init__(learning_rate, **keywords)
@@ -96,10 +97,6 @@ class Adadelta(Optimizer):
         v = now.rho * v + (1 - now.rho) * gradient * gradient
         step = gradient * np.sqrt(u + now.epsilon) / np.sqrt(v + now.epsilon)
         return weight - now.learning_rate * step, (v, now.rho * u + (1 - now.rho) * step * step)
-
-    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
-        """Return the learning rate and the settings."""
-        return {"learning_rate": learning_rate, "rho": self.rho, "epsilon": self.epsilon}
 
 
 class Adamax(Averaging):

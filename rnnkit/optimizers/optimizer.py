@@ -80,6 +80,7 @@ class Optimizer(Configurable):
     clipvalue: Any
     global_clipnorm: Any
     slots: tuple[str, ...] = ()
+    _coefficients: tuple[str, ...] = ()  # those that the rule reads as they are
 
     # What an optimizer has that evaluates the loss itself, as `LBFGS`.
     minimize: Callable[..., dict[str, np.ndarray]]
@@ -139,7 +140,7 @@ class Optimizer(Configurable):
             1 for the first update.
         learning_rate : float
         """
-        return {"learning_rate": learning_rate}
+        return {"learning_rate": learning_rate} | {name: getattr(self, name) for name in self._coefficients}
 
     @property
     def learning_rate(self) -> float:

@@ -43,6 +43,7 @@ class SGD(Optimizer):
 
     momentum: float
     nesterov: bool
+    _coefficients = ("momentum",)
 
     def __init__(
         self, learning_rate: LearningRate = 0.01, momentum: float = 0.0, nesterov: bool = False, **keywords: Any
@@ -62,10 +63,6 @@ class SGD(Optimizer):
             return weight - change, ()
         m = slots[0] * now.momentum - change
         return weight + (m * now.momentum - change if self.nesterov else m), (m,)
-
-    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
-        """Return the learning rate and the momentum."""
-        return {"learning_rate": learning_rate, "momentum": self.momentum}
 
 
 class RMSprop(Optimizer):
@@ -97,6 +94,7 @@ class RMSprop(Optimizer):
     epsilon: float
     momentum: float
     rho: float
+    _coefficients = ("rho", "momentum", "epsilon")
 
     def __init__(
         self,
@@ -129,11 +127,6 @@ class RMSprop(Optimizer):
             change = now.momentum * others[-1] + change
             new.append(change)
         return weight - change, tuple(new)
-
-    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
-        """Return the learning rate and the settings."""
-        settings = {"rho": self.rho, "momentum": self.momentum, "epsilon": self.epsilon}
-        return {"learning_rate": learning_rate} | settings
 
 
 class Averaging(Optimizer):
@@ -333,6 +326,7 @@ class Lion(Optimizer):
     beta_1: float
     beta_2: float
     slots: tuple[str, ...] = ("momentum",)
+    _coefficients = ("beta_1", "beta_2")
 
     def __init__(self, learning_rate: LearningRate = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **keywords: Any):
         super().__init__(learning_rate, **keywords)
@@ -343,7 +337,3 @@ class Lion(Optimizer):
         (m,) = slots
         ahead = np.sign(now.beta_1 * m + (1 - now.beta_1) * gradient)
         return weight - now.learning_rate * ahead, (now.beta_2 * m + (1 - now.beta_2) * gradient,)
-
-    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
-        """Return the learning rate and the settings."""
-        return {"learning_rate": learning_rate, "beta_1": self.beta_1, "beta_2": self.beta_2}

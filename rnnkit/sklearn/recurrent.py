@@ -211,7 +211,7 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
 
         Returns
         -------
-        RNNClassifier
+        estimator
             Itself.
         """
         before = self.classes_ if self._goes_on() else None
@@ -268,20 +268,13 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
     _: KW_ONLY
     loss: Any = "mse"
 
+    @described_as(RNNClassifier.fit)
     def fit(self, X: Array, y: Array, sample_weight: Array = None) -> Any:
         """Train the network.
 
         Parameters
         ----------
-        X : list of array_like (T_i, F) or (T_i,), or array_like (n, T, F) or (n, T), or DataFrame with an `id`
         y : array_like (n,) or (n, targets)
-        sample_weight : array_like (n,), optional
-            Of 0 or more; what counts is their proportion.
-
-        Returns
-        -------
-        RNNRegressor
-            Itself.
         """
         sequences, targets, weights = self._read_targets(X, y, sample_weight)
         if not self._goes_on():

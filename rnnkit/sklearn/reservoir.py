@@ -207,7 +207,7 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
 
         Returns
         -------
-        ESNClassifier
+        estimator
             Itself.
         """
         sequences, codes, weights = self._read_classes(X, y, sample_weight)
@@ -257,20 +257,13 @@ class ESNRegressor(_Reservoir, SequenceRegressor):
     True
     """
 
+    @described_as(ESNClassifier.fit)
     def fit(self, X: Array, y: Array, sample_weight: Array = None) -> Any:
         """Fit the readout.
 
         Parameters
         ----------
-        X : list of array_like (T_i, F) or (T_i,), or array_like (n, T, F) or (n, T), or DataFrame with an `id`
         y : array_like (n,) or (n, targets)
-        sample_weight : array_like (n,), optional
-            Of 0 or more.
-
-        Returns
-        -------
-        ESNRegressor
-            Itself.
         """
         sequences, targets, weights = self._read_targets(X, y, sample_weight)
         self._target_scale = Scale.of(targets, weights)
