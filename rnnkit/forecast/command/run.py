@@ -25,8 +25,9 @@ from rnnkit.forecast.command.table import (
     panel_scores,
     scores_table,
 )
-from rnnkit.forecast.command.writing import check_table, check_writable, write_forecasts, write_panel
+from rnnkit.forecast.command.writing import check_writable, write_forecasts, write_panel
 from rnnkit.forecast.data.csv_files import InputError, parsed
+from rnnkit.forecast.data.files import check_suffix
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.series import read_series
 from rnnkit.forecast.models.known import TITLES, TRAINED, WITH_COVARIATES, WITH_UNITS
@@ -42,10 +43,10 @@ def forecast(options) -> str:
     """
     models, levels = _models(options), _levels(options)
     _check_together(options, models)
-    if options.output:
-        check_table(options.output)
-    for path in filter(None, (options.plot, options.save)):
+    for path in filter(None, (options.output, options.plot, options.save)):
         check_writable(path)
+    if options.output:
+        check_suffix(options.output)
     if options.plot:
         check_drawing(options.plot)
     if options.file is None:

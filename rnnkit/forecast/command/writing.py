@@ -10,7 +10,7 @@ import numpy as np
 from rnnkit.forecast.command.panels import PanelReport
 from rnnkit.forecast.command.report import ForecastReport
 from rnnkit.forecast.command.table import future, time_text
-from rnnkit.forecast.data.files import check_suffix, write_table
+from rnnkit.forecast.data.files import write_table
 from rnnkit.forecast.data.frames import Columns
 from rnnkit.forecast.data.series import InputError
 
@@ -24,12 +24,6 @@ def check_writable(path) -> None:
         raise InputError(f"there is no folder {path.parent} to write {path.name} in")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"the folder {path.parent} can't be written to")
-
-
-def check_table(path) -> None:
-    """See, before the work, that a table can be written, as `check_writable` and `check_suffix` do."""
-    check_writable(path)
-    check_suffix(path)
 
 
 def write_forecasts(path, reports: list[ForecastReport]) -> None:

@@ -61,7 +61,7 @@ class Auto(Together):
     season : int, optional
         Steps of a season, 1 for none. By default what the times of a table say (12 for months, 4 for quarters, 7 for
         days, 24 for hours), and what most of the series show in their autocorrelation otherwise.
-    level : sequence of float in (0, 100)
+    level : sequence of float in [1, 100)
         Percentages of the bands that `predict` gives by default.
     seed : int
         Of the network: the same seed gives the same bits.

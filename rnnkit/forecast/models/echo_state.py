@@ -122,7 +122,7 @@ class ESN(DirectForecaster):
         The strength, or the strengths to choose from.
     past_covariates : sequence of str
         Columns of a table that the reservoir reads beside the values.
-    level : sequence of float in (0, 100)
+    level : sequence of float in [1, 100)
         Percentages of the bands that `predict` gives by default. They are as wide as errors of a fit without the last
         quarter were in that quarter, and normal.
     seed : int, optional

@@ -60,6 +60,7 @@ class Forecaster:
     _reads_arrays = False  # whether it takes what is known up to now as arrays too
     _stays_positive = True  # whether positive series have no forecast below 0
     _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits it to what Dask has
+    _usual_h: Any = 1
     _usual_quantiles: Any = (0.1, 0.5, 0.9)
 
     def __init__(self) -> None:
@@ -67,10 +68,6 @@ class Forecaster:
         self._model: dict[str, np.ndarray] = {}
         self._panel: dict[str, np.ndarray] = {}
         self._partitions: Any = None  # in the place of a history: series in partitions of Dask
-
-    @property
-    def _usual_h(self) -> int:
-        return 1
 
     @property
     def name(self) -> str:
@@ -145,7 +142,7 @@ class Forecaster:
         future : table, or SeriesFrame of `read_table`, optional
             The columns of `future_covariates` at these steps: a row for each series and step, with the table's columns
             of ids and times.
-        level : sequence of float in (0, 100), optional
+        level : sequence of float in [1, 100), optional
             Percentages of the bands around the forecasts; by default 80 for a table, and no band for arrays.
 
         Returns
@@ -165,7 +162,7 @@ class Forecaster:
         RuntimeError
             Before `fit`.
         ValueError
-            For an `h` below 1, a level outside (0, 100), or a `future` that lacks a column, a series or a step.
+            For an `h` below 1, a level outside [1, 100), or a `future` that lacks a column, a series or a step.
         """
         h = self._usual_h if h is None else h
         if self._partitions is not None:

@@ -62,7 +62,7 @@ class GlobalRNN(Together):
         Series of a batch.
     learning_rate : float
         Adam's, at first.
-    level : sequence of float in (0, 100)
+    level : sequence of float in [1, 100)
         Percentages of the bands that `predict` gives by default.
     seed : int
         Of first weights and batches: the same seed gives the same bits.

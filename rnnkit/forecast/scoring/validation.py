@@ -50,7 +50,7 @@ def cross_validation(
     refit : bool
         Fit anew at each origin. Otherwise a model is fitted at the first one, and reads on from there with what it
         has found.
-    level : sequence of float in (0, 100), optional
+    level : sequence of float in [1, 100), optional
         As `Forecaster.predict` takes it.
     progress : callable, optional
         Called with a text after each window of each model, in the place of a bar.
