@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
+from rnnkit.backends.formulas import special
 from rnnkit.backends.formulas.table import FORMULAS, arity
 from rnnkit.backends.formulas.value import BIT, Value
 from rnnkit.c_code.text import REAL, SUFFIX, number
@@ -15,7 +16,7 @@ from rnnkit.c_code.text import REAL, SUFFIX, number
 # Formulas that are fast in vectors, or that math.h lacks; all others are math.h's functions.
 WRITTEN = (
     "exp", "exp2", "expm1", "sigmoid", "tanh", "softplus", "log_sigmoid", "logaddexp", "logaddexp2", "maximum",
-    "minimum", "sign", "sinc",
+    "minimum", "sign", "sinc", *special.NAMES,
 )  # fmt: skip
 _FLOAT = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 
@@ -89,11 +90,22 @@ class _CValue(Value):
         return self.of(_Text(BIT, f"({self.value.text} {operator} {other.value.text})"))
 
 
+def _of_math(name: str):
+    return lambda x, *others: x.function(name, *others)
+
+
+_MATHEMATICS = special.KERNEL._replace(
+    **{name: _of_math(name) for name in ("log", "log1p", "exp")},
+    exp_product=lambda a, b: (a * b).function("exp"),
+    power=_of_math("pow"),
+)
+
+
 def c_function(name: str, dtype: str) -> list[str]:
     """The lines of a formula as a static function ``rk_<name>``."""
     lines, formula = _Lines(dtype), FORMULAS[name]
     operands = [_CValue(lines, _Text(_FLOAT[dtype], letter)) for letter in "ab"[: arity(formula)]]
-    result = formula(*operands).value.text
+    result = formula(*operands, **({"m": _MATHEMATICS} if name in special.NAMES else {})).value.text
     real = REAL[dtype]
     head = f"static inline {real} rk_{name}({', '.join(f'{real} {operand.value.text}' for operand in operands)})"
     return [head, "{", *("    " + line for line in lines.lines), f"    return {result};", "}"]

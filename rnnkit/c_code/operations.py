@@ -37,7 +37,7 @@ _TEXTS |= {name: f"{function}~({{0}})" for name, function in _OF_MATH.items()}
 _TEXTS |= {name: f"{_OF_MATH[name]}~({{0}}, {{1}})" for name in "power hypot arctan2 fmod copysign".split()}
 _TEXTS |= {name: f"rk_{name}({{0}})" for name in formulas.WRITTEN}
 _TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "logaddexp logaddexp2 maximum minimum".split()}
-_TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "xlogy xlog1py remainder floor_divide".split()}
+_TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "xlogy xlog1py remainder floor_divide zeta".split()}
 
 _CALLED = {name for text in _TEXTS.values() for name in re.findall(r"\w+(?=~?\()", text)}
 CALLED = frozenset(name + suffix for name in _CALLED for suffix in SUFFIX.values())  # no names of variables

@@ -17,7 +17,9 @@ RECORDED = json.loads(keras_arguments.FILE.read_text(encoding="utf-8"))
 CALLS = keras_arguments.calls()
 REFUSED = ("axis=", "ignore_class=")  # of losses and metrics, whose classes are on the last axis
 MEANS = ("metrics.binary_accuracy",)  # Keras's gives what rnnkit's takes the mean of, over the last axis
-WITHOUT_CALLS = "Loss Metric SeedGenerator beta deserialize gamma get is_tensor serialize sparsemax".split()
+WITHOUT_CALLS = (
+    "Loss Metric SeedGenerator beta custom_gradient deserialize gamma get is_tensor serialize sparsemax stop_gradient"
+).split()
 NOT_CHANGED = {
     "name": "has rows of its own",
     "dtype": "losses and metrics have the precision of their arrays",

@@ -76,6 +76,63 @@ def _erfc(x):
     return mpmath.erfc(x) if abs(x) < 1000 else mpmath.mpf(0 if x > 0 else 2)
 
 
+def _special(name, domain, exact, extremes, near_one=False):
+    """A function of one operand that scipy.special has; it is the wider one of float32 where it has its digits."""
+    function = getattr(special, name)
+    wider = None if name in ("gammaln", "psi") else function  # below 0 they have zeros, where none has its digits
+    return Row(
+        (domain,), exact, extremes, numpy=function, wider_than_float=wider, near_one=near_one, cancels=name == "gammaln"
+    )
+
+
+def _above_zero(function):
+    """A function that is compared with above 0 only."""
+
+    def above(x):
+        if mpmath.re(x) <= 0:
+            raise ValueError("a pole, or near a zero")
+        return function(x)
+
+    return above
+
+
+def _erfcx(x):
+    if x > 1e4:
+        return (1 - 1 / (2 * x * x)) / (x * mpmath.sqrt(mpmath.pi))
+    return mpmath.exp(x * x) * mpmath.erfc(x) if x > -1000 else mpmath.inf
+
+
+def _erfcinv(x):
+    if mpmath.re(x) in (0, 2):
+        raise ValueError("a pole")
+    if not 0 < mpmath.re(x) < 2:
+        return mpmath.nan
+    if mpmath.re(x) > 0.25:
+        return mpmath.erfinv(1 - x)
+    y = mpmath.mpf(float(special.erfcinv(max(float(x), 1e-300))))
+    for _ in range(12):  # Newton's steps in logarithms
+        tail = mpmath.erfc(y)
+        y += (mpmath.log(tail) - mpmath.log(x)) * tail * mpmath.sqrt(mpmath.pi) / 2 * mpmath.exp(y * y)
+    return y
+
+
+def _ndtri(x):
+    return -mpmath.sqrt(2) * _erfcinv(2 * x)
+
+
+def _log_ndtr(x):
+    z = x * mpmath.sqrt(mpmath.mpf(1) / 2)
+    if abs(x) > 1000:
+        return mpmath.mpf(0) if x > 0 else mpmath.log(_erfcx(-z) / 2) - z * z
+    return mpmath.log1p(-mpmath.erfc(z) / 2) if x > 0 else mpmath.log(mpmath.erfc(-z) / 2)
+
+
+def _hurwitz(s, x):
+    """SciPy's where there is a sum: NaN of NaN, 0 of a large power."""
+    found = np.where((s > 1e4) & (x > 1.1), 0, special.zeta(s, x))
+    return np.where((x < 0) | np.isnan(s) | np.isnan(x), np.nan, found).astype(np.result_type(s, x))
+
+
 ROWS: dict[str, Row] = {
     "add": Row((WIDE, WIDE), lambda a, b: a + b),
     "subtract": Row((WIDE, WIDE), lambda a, b: a - b),
@@ -124,6 +181,18 @@ ROWS: dict[str, Row] = {
     ),
     "erf": Row((WIDE,), mpmath.erf, [0.0, 5.0, -26.0, 1e200], numpy=special.erf, wider_than_float=special.erf),
     "erfc": Row((WIDE,), _erfc, [0.0, -5.0, 26.0], numpy=special.erfc, wider_than_float=special.erfc),
+    "erfcx": _special("erfcx", WIDE, _erfcx, [0.0, -5.0, 26.0]),
+    "erfinv": _special("erfinv", INSIDE, mpmath.erfinv, [0.0, 1e-200, 0.999, -0.76]),
+    "erfcinv": _special("erfcinv", (0.2, 1.8), _erfcinv, [1.0, 1e-3, 1.9]),
+    "ndtri": _special("ndtri", (0.1, 0.9), _ndtri, [0.5, 1e-3, 0.99]),
+    "log_ndtr": _special("log_ndtr", WIDE, _log_ndtr, [0.0, -5.0, -1e6, 8.0]),
+    "gammaln": _special("gammaln", LARGE, _above_zero(mpmath.loggamma), [1e-300, 1.0, 2.0, 170.0, 1e300]),
+    "psi": _special("psi", LARGE, _above_zero(mpmath.digamma), [1e-100, 1.0, 170.0, 1e150]),
+    "zeta": Row(((2.0, 5.0), LARGE), mpmath.zeta, numpy=_hurwitz),
+    "i0e": _special("i0e", LARGE, lambda x: mpmath.besseli(0, x) * mpmath.exp(-abs(x)), [0.0, -2.0, 0.1]),
+    "i1e": _special("i1e", LARGE, lambda x: mpmath.besseli(1, x) * mpmath.exp(-abs(x)), [0.0, -2.0, 0.1], True),
+    "k0e": _special("k0e", POSITIVE, _above_zero(lambda x: mpmath.besselk(0, x) * mpmath.exp(x)), [1e-100, 1.5]),
+    "k1e": _special("k1e", POSITIVE, _above_zero(lambda x: mpmath.besselk(1, x) * mpmath.exp(x)), [1e-100, 1.5]),
     "exp": Row((WIDE,), mpmath.exp, [-700.0, 0.0, 700.0], wider=np.exp),
     "exp2": Row((WIDE,), lambda x: mpmath.power(2, x), [-1000.0, 0.0, 1000.0], wider=np.exp2),
     "expm1": Row((WIDE,), mpmath.expm1, [-40.0, 1e-200, 700.0], wider=np.expm1, near_one=True),

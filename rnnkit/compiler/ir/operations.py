@@ -19,6 +19,7 @@ Where a function has no derivative (`docs/gradients.md`):
 - ``sqrt``, ``cbrt`` and ``log`` have an infinite slope at 0, as it is.
 - ``xlogy`` and ``xlog1py`` have slope 0 for their second operand where the first is 0, and for the first where that is
   0 and there is no logarithm.
+- ``gammaln``, ``psi`` and the inverses of the error function have the slope that their formula has at their poles.
 - What jumps has the slope that it has between the jumps.
 """
 
@@ -209,15 +210,44 @@ def _prod(g, y, x, axes):
     return np.where(alone, g * (np.prod(others, axis=axes, keepdims=True) / others), 0.0)
 
 
+def _psi(g, y, x):
+    size = np.where(x < 0, 1.0 - x, x)
+    slope = special("zeta", 2.0, size)
+    rest = np.where(x < 0, x - np.rint(x), 0.5)
+    return (g * np.where(x < 0, np.square(1.0 / (rest * np.sinc(rest))) - slope, slope),)
+
+
+def _zeta(g, y, s, x):
+    return None, g * np.where(x < 0, np.nan, -s * special("zeta", s + 1.0, x))
+
+
+def _log_ndtr(g, y, x):
+    tail = special("erfcx", math.sqrt(0.5) * np.abs(x))
+    bell = np.exp(-0.5 * np.square(x))
+    upper = math.sqrt(0.5 / math.pi) * bell / (1.0 - 0.5 * tail * bell)
+    return (g * np.where(x < 0, math.sqrt(2.0 / math.pi) / tail, upper),)
+
+
+def _i1e(g, y, x):
+    share = np.where(x == 0, 0.5, y / np.where(x == 0, 1.0, x))
+    return (g * (special("i0e", x) - share - np.sign(x) * y),)
+
+
+def special(name, *args):
+    """A function of scipy.special, which takes a tenth of a second to import, on arrays or symbols."""
+    import scipy.special
+
+    return getattr(scipy.special, name)(*args)
+
+
+def _hurwitz(s, x):
+    """``scipy.special.zeta`` where there is a sum from x on: NaN of a negative x or of NaN, 0 of a large power."""
+    found = np.where((s > 1e4) & (x > 1.1), 0.0, special("zeta", s, x))
+    return np.where((x < 0) | np.isnan(s) | np.isnan(x), np.nan, found)
+
+
 def _special(name):
-    """A function of scipy.special, which takes a tenth of a second to import."""
-
-    def evaluate(*args):
-        from scipy import special
-
-        return getattr(special, name)(*args)
-
-    return evaluate
+    return functools.partial(special, name)
 
 
 _expensive = functools.partial(Operation, expensive=True)
@@ -279,6 +309,21 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "erf": _expensive(activations.erf, "erf({0})", lambda g, y, x: (g * (_ERF_SLOPE * np.exp(-x * x)),)),
     "erfc": _expensive(activations.erfc, "erfc({0})", lambda g, y, x: (g * (-_ERF_SLOPE * np.exp(-x * x)),)),
+    "erfcx": _expensive(_special("erfcx"), "erfcx({0})", lambda g, y, x: (g * (2.0 * x * y - _ERF_SLOPE),)),
+    "erfinv": _expensive(_special("erfinv"), "erfinv({0})", lambda g, y, x: (g * (np.exp(y * y) / _ERF_SLOPE),)),
+    "erfcinv": _expensive(_special("erfcinv"), "erfcinv({0})", lambda g, y, x: (g * (-np.exp(y * y) / _ERF_SLOPE),)),
+    "ndtri": _expensive(
+        _special("ndtri"), "ndtri({0})", lambda g, y, x: (g * (math.sqrt(2.0 * math.pi) * np.exp(0.5 * y * y)),)
+    ),
+    "log_ndtr": _expensive(_special("log_ndtr"), "log_ndtr({0})", _log_ndtr),
+    # gamma and Bessel functions
+    "gammaln": _expensive(_special("gammaln"), "gammaln({0})", lambda g, y, x: (g * special("psi", x),)),
+    "psi": _expensive(_special("psi"), "psi({0})", _psi, aliases=("digamma",)),
+    "zeta": _expensive(_hurwitz, "zeta({0}, {1})", _zeta, aliases=("_zeta",)),
+    "i0e": _expensive(_special("i0e"), "i0e({0})", lambda g, y, x: (g * (special("i1e", x) - np.sign(x) * y),)),
+    "i1e": _expensive(_special("i1e"), "i1e({0})", _i1e),
+    "k0e": _expensive(_special("k0e"), "k0e({0})", lambda g, y, x: (g * (y - special("k1e", x)),)),
+    "k1e": _expensive(_special("k1e"), "k1e({0})", lambda g, y, x: (g * (y - special("k0e", x) - y / x),)),
     # powers and logarithms
     "exp": _expensive(np.exp, "exp({0})", lambda g, y, x: (g * y,)),
     "exp2": _expensive(np.exp2, "exp2({0})", lambda g, y, x: (g * (_LOG_2 * y),)),
@@ -341,13 +386,49 @@ POINTWISE = frozenset((*OPERATIONS, *INTEGER_OPERATIONS, "cast"))
 
 # What may have an infinite slope, which a direction of zeros must not be multiplied by.
 STEEP = frozenset(
-    "divide sqrt cbrt log log2 log10 log1p xlogy xlog1py power arcsin arccos arccosh arctanh arctan2 hypot".split()
+    "divide sqrt cbrt log log2 log10 log1p xlogy xlog1py power arcsin arccos arccosh arctanh arctan2 hypot "
+    "gammaln psi zeta erfinv erfcinv ndtri log_ndtr k0e k1e".split()
 )
 
 # Where a kernel leaves vectors and goes lane by lane, with libm.
 BY_LANE = dict.fromkeys(("sin", "cos", "tan"), "beyond 1e5 in float32, 1e6 in float64") | dict.fromkeys(
     ("fmod", "remainder", "floor_divide"), "where a / b is beyond 2**23 in float32, 2**52 in float64"
 )
+
+
+def _gamma_sign(x):
+    """The sign of Γ(x); NaN at its poles below 0."""
+    below = np.floor(x)
+    sign = np.where((x < 0) & (np.remainder(below, 2.0) == 1.0), -1.0, 1.0)
+    return np.where(x == 0, np.copysign(1.0, x), np.where((x < 0) & (below == x), np.nan, sign))
+
+
+def _gamma(x):
+    return _gamma_sign(x) * np.exp(special("gammaln", x))
+
+
+def _stirling(x):
+    """What Stirling's formula for log Γ(1 / x) lacks."""
+    terms = (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
+    return x * functools.reduce(lambda total, term: total * (x * x) + term, terms)
+
+
+def _betaln(a, b):
+    """log |B(a, b)|; Γ(large) / Γ(large + small) by Stirling's formula, without the digits that both share."""
+    small, large = np.minimum(a, b), np.maximum(a, b)
+    is_large = large > 10.0
+    first = np.where(is_large, large, 10.0)
+    total = first + np.where(is_large, small, 1.0)
+    ratio = small * (1.0 - np.log(total)) - (first - 0.5) * np.log1p(np.where(is_large, small, 1.0) / first)
+    ratio = ratio + _stirling(1.0 / first) - _stirling(1.0 / total)
+    near = special("gammaln", large) - special("gammaln", a + b)
+    return special("gammaln", small) + np.where(is_large & (total > 5.0), ratio, near)
+
+
+def _grown(y, x):
+    """y exp(x), of which one may be out of range."""
+    root = np.exp(0.5 * x)
+    return y * root * root
 
 
 COMPOSED: dict[str, Callable] = {
@@ -368,6 +449,13 @@ COMPOSED: dict[str, Callable] = {
     "exp10": lambda x: np.power(10.0, x),
     "entr": lambda x: np.where(x < 0, -np.inf, 0.0 - OPERATIONS["xlogy"].evaluate(x, x)),
     "logit": lambda x: np.log(x) - np.log1p(-x),
+    "gamma": _gamma,
+    "betaln": _betaln,
+    "beta": lambda a, b: _gamma_sign(a) * _gamma_sign(b) * _gamma_sign(a + b) * np.exp(special("betaln", a, b)),
+    "i0": lambda x: _grown(special("i0e", x), np.abs(x)),
+    "i1": lambda x: _grown(special("i1e", x), np.abs(x)),
+    "k0": lambda x: _grown(special("k0e", x), -x),
+    "k1": lambda x: _grown(special("k1e", x), -x),
     "ndtr": lambda x: 0.5 * activations.erfc(x * (-1.0 / np.sqrt(2.0))),
 }
 

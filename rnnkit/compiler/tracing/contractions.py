@@ -92,8 +92,10 @@ def einsum(subscripts, *operands, out=None, optimize=False) -> Symbol:
         raise MixesRows(f"np.einsum({subscripts!r}) sums over the batch axis")
     terms = []
     for letters, s in zip(inputs, symbols, strict=True):
-        if len(set(letters)) != len(letters):
-            raise Untraceable(f"np.einsum({subscripts!r}) takes a diagonal")
+        while twice := [c for c in letters if letters.count(c) > 1]:
+            first, second = (i for i, c in enumerate(letters) if c == twice[0])
+            s = np.diagonal(s, 0, first, second)
+            letters = "".join(c for c in letters if c != twice[0]) + twice[0]
         if s.axis is None and set(letters) & batch:
             raise MixesRows(f"np.einsum({subscripts!r}) gives a weight the letter of the batch axis")
         terms.append((s.node, "".join(c for c in letters if c not in batch)))

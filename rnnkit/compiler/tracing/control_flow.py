@@ -319,6 +319,11 @@ class Reader(Expressions):
         if not isinstance(of, list) and self.path() is not True:
             raise Untraceable(f"a {type(of).__name__} that changes under a condition; use an array")
 
+    def read(self, function, *args):
+        """What a function of rnnkit's own gives, which is read as a step is."""
+        bound = inspect.signature(function).bind(*args)
+        return self._read(source_of(function), bound, lookup_of(function), function.__code__)
+
     def _read(self, node, bound, outer, code):
         if any(frame.code is code for frame in self.frames):
             raise Untraceable("a function that calls itself; write a loop")

@@ -100,6 +100,10 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
 
 
 def roll(x, shift, axis=None):
+    if isinstance(axis, tuple):
+        for one, a in zip(np.broadcast_to(shift, len(axis)).tolist(), axis, strict=True):
+            x = roll(x, one, a)
+        return x
     if axis is None or not isinstance(shift, numbers.Integral):
         raise Untraceable("np.roll by one number along one axis")
     n = x.node.shape[x.feature_axis(axis, "roll")]
@@ -217,9 +221,15 @@ def diff(x, n=1, axis=-1, prepend=None, append=None):
 
 
 def pad(x, pad_width, mode="constant", constant_values=0):
-    if mode != "constant" or np.ndim(constant_values):
-        raise Untraceable(f"np.pad in mode {mode!r}; only constant")
+    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap") or np.ndim(constant_values):
+        raise Untraceable(f"np.pad in mode {mode!r}, or with several constants")
     widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
+    if mode != "constant":
+        for axis, width in enumerate(widths):
+            if any(width):
+                n = x.node.shape[x.feature_axis(axis, "pad")]
+                x = part(x, axis, np.pad(np.arange(n), width, mode))
+        return x
     for axis, (before, after) in enumerate(widths):
         for n, first in ((before, True), (after, False)):
             if n:
@@ -228,3 +238,68 @@ def pad(x, pad_width, mode="constant", constant_values=0):
                 block = np.full_like(repeat(edge, n, axis), constant_values)
                 x = concatenate([block, x] if first else [x, block], axis)
     return x
+
+
+def unwrap(p, discont=None, axis=-1, *, period=2 * np.pi):
+    """``np.unwrap``."""
+    half = period / 2
+    steps = diff(p, axis=axis)
+    wrapped = np.remainder(steps + half, period) - half
+    wrapped = np.where((wrapped == -half) & (steps > 0), half, wrapped)
+    added = np.where(np.abs(steps) < (half if discont is None else max(discont, half)), 0.0, wrapped - steps)
+    first = part(p, axis, slice(0, 1))
+    return concatenate([first, part(p, axis, slice(1, None)) + np.cumsum(added, axis=axis)], axis)
+
+
+def trapezoid(y, x=None, dx=1.0, axis=-1):
+    """``np.trapezoid``."""
+    like = first_symbol(y, x)
+    y = lift(like, y)
+    y = y if y.is_float else y.astype(float)
+    widths = dx if x is None else np.diff(x, axis=-1 if np.ndim(x) == 1 else axis)
+    if np.ndim(widths) == 1:
+        widths = np.reshape(widths, [-1 if i == axis % y.ndim else 1 for i in range(y.ndim)])
+    return np.sum(widths * (part(y, axis, slice(1, None)) + part(y, axis, slice(None, -1))) / 2.0, axis=axis)
+
+
+def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
+    """``np.cross`` of vectors of three numbers."""
+    like = first_symbol(a, b)
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
+    a, b = np.moveaxis(lift(like, a), axisa, -1), np.moveaxis(lift(like, b), axisb, -1)  # type: ignore[type-var]
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise Untraceable("np.cross of vectors of other than three numbers")
+    (i, j, k), (l, m, n) = ([one[..., at] for at in range(3)] for one in (a, b))
+    return stack([j * n - k * m, k * l - i * n, i * m - j * l], axisc)
+
+
+def kron(a, b):
+    """``np.kron`` of vectors or matrices that have no batch axis."""
+    like = first_symbol(a, b)
+    a, b = lift(like, a), lift(like, b)
+    if a.axis is not None or b.axis is not None or a.ndim != b.ndim or a.ndim not in (1, 2):
+        raise Untraceable("np.kron of two vectors or matrices of one row")
+    if a.ndim == 1:
+        return (a[:, None] * b).reshape(-1)
+    shape = [n * m for n, m in zip(a.node.shape, b.node.shape, strict=True)]
+    return (a[:, None, :, None] * b[:, None]).reshape(shape)
+
+
+def convolve(a, v, mode="full"):
+    """``np.convolve``: the longer one, as often as the shorter one has entries."""
+    like = first_symbol(a, v)
+    a, v = lift(like, a), lift(like, v)
+    if a.axis is not None or v.axis is not None or mode not in ("full", "same", "valid"):
+        raise Untraceable("np.convolve of two vectors of one row")
+    a, v = (a, v) if len(a) >= len(v) else (v, a)
+    n, m = len(a), len(v)
+    full = sum(pad(a, (j, m - 1 - j)) * v[j] for j in range(m))
+    first, length = {"full": (0, n + m - 1), "same": ((m - 1) // 2, n), "valid": (m - 1, n - m + 1)}[mode]
+    return full[first : first + length]
+
+
+def correlate(a, v, mode="valid"):
+    """``np.correlate`` with what is no longer."""
+    if np.shape(a)[0] < np.shape(v)[0]:
+        raise Untraceable("np.correlate with a vector that is the longer one")
+    return convolve(a, flip(v, 0) if isinstance(v, Symbol) else np.flip(v), mode)

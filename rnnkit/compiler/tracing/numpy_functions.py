@@ -62,7 +62,14 @@ def _reciprocal(x):
     return COMPOSED["reciprocal"](x) if x.is_float else unknown("reciprocal of integers")
 
 
+def _kve(order, x):
+    if isinstance(order, Symbol) or order not in (0, 1):
+        raise Untraceable("scipy.special.kve of another order than the numbers 0 and 1")
+    return np.where(np.isfinite(x), pointwise(f"k{int(order)}e", x), np.nan)  # as SciPy has it
+
+
 _COMPOSED: dict[str, Callable] = COMPOSED | {
+    "kve": _kve,
     "reciprocal": _reciprocal,
     "positive": lambda x: x.copy(),
     "conjugate": lambda x: x.copy(),
@@ -82,6 +89,8 @@ def call_ufunc(ufunc, method, args, keywords):
         return known[name](*args, **keywords) if name in known else unknown(f"{_public(ufunc)}.reduce")
     if method == "accumulate" and name in ("add", "multiply", "maximum", "minimum"):
         return reduced.running(ufunc, *args, **keywords)
+    if method == "at" and name == "add":
+        return ordered.add_at(*args)
     if method != "__call__":
         return unknown(f"{_public(ufunc)}.{method}")
     keywords = {k: v for k, v in keywords.items() if not (k == "where" and v is True)}
@@ -184,7 +193,9 @@ def call_rule(name, rule, args, keywords):
     return rule(*bound.args, **bound.kwargs)
 
 
-_FLAT = "roll repeat take delete cumsum cumprod median flip".split()  # of all elements, where no axis is given
+_FLAT = (
+    "roll repeat take delete cumsum cumprod median quantile percentile flip".split()
+)  # of all elements, where no axis is given
 
 
 def _where(condition, *branches):
@@ -244,42 +255,10 @@ def _outer(a, b):
     return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
 
 
-def _halved(a, v, side):
-    """Search a row's own array, also where it isn't sorted, as NumPy does: keys begin where the last one was."""
-
-    def less(one, other):
-        found = one < other
-        return found | (np.isnan(other) & ~np.isnan(one)) if other.is_float else found
-
-    def before(one, other):
-        return less(one, other) if side == "left" else ~less(other, one)
-
-    n, found = len(a), []
-    last, low, high = None, np.array(0), np.array(len(a))
-    for key in v.reshape(-1):
-        up = last is not None and before(last, key)
-        low, high, last = np.where(up, low, 0), np.where(up | (high >= n), n, high + 1), key
-        for _ in range(n.bit_length()):
-            middle = np.minimum((low + high) // 2, n - 1)
-            there = isinstance(middle, Symbol)
-            right = before(a.made(a.graph.take(a.node, middle.node)) if there else a[int(middle)], key)
-            low, high = np.where((low < high) & right, middle + 1, low), np.where((low < high) & ~right, middle, high)
-        found.append(low)
-    return np.stack(found).reshape(v.shape) if found else np.zeros(v.shape, int)
-
-
-def _searchsorted(a, v, side="left", sorter=None):
-    like = first_symbol(a, v)
-    a, v = lift(like, a), lift(like, v)
-    if sorter is not None or a.axis is not None or v.axis is not None:
-        unknown("np.searchsorted with a sorter, or of batches")
-    if a.node.batched:
-        return _halved(a, v, side)
-    return np.sum(~(a >= v[..., None] if side == "left" else a > v[..., None]), axis=-1)
-
-
 FUNCTIONS: dict[str, Callable] = {
-    "searchsorted": _searchsorted,
+    "searchsorted": ordered.searchsorted,
+    "digitize": lambda x, bins, right=False: ordered.searchsorted(bins, x, "left" if right else "right"),
+    "interp": ordered.interp,
     "sum": reduced.sum_of,
     "prod": reduced.prod_of,
     "max": reduced.max_of,
@@ -294,14 +273,22 @@ FUNCTIONS: dict[str, Callable] = {
     "argmax": reduced.place_of(reduced.max_of),
     "argmin": reduced.place_of(reduced.min_of),
     "average": reduced.average,
-    "median": ordered.median,
+    "quantile": ordered.quantile,
+    "percentile": lambda x, q, *args, **keywords: ordered.quantile(x, np.asarray(q) / 100.0, *args, **keywords),
+    "median": lambda x, axis=None, out=None, overwrite_input=False, keepdims=False: ordered.quantile(
+        x, 0.5, axis, out, keepdims=keepdims
+    ),
     "sort": ordered.sort,
+    "partition": lambda x, kth, axis=-1: ordered.sort(x, axis),  # which is one of those that it may give
     "argsort": ordered.argsort,
     "ptp": lambda x, axis=None, keepdims=False: np.max(x, axis, keepdims=keepdims) - np.min(x, axis, keepdims=keepdims),
-    "nansum": lambda x, axis=None, keepdims=False: np.sum(np.where(np.isnan(x), 0, x), axis, keepdims=keepdims),
-    "nanmean": lambda x, axis=None, keepdims=False: (
-        np.nansum(x, axis, keepdims=keepdims) / np.sum(~np.isnan(x), axis, keepdims=keepdims)
-    ),
+    "nansum": reduced.of_numbers(reduced.sum_of, 0.0),
+    "nanprod": reduced.of_numbers(reduced.prod_of, 1.0),
+    "nanmax": reduced.of_numbers(reduced.max_of, -np.inf),
+    "nanmin": reduced.of_numbers(reduced.min_of, np.inf),
+    "nanmean": reduced.nanmean,
+    "nanvar": reduced.nanvar,
+    "nanstd": lambda *args, **keywords: np.sqrt(reduced.nanvar(*args, **keywords)),
     "cumsum": lambda x, axis=None, dtype=None: reduced.running(np.add, x, axis, dtype),
     "cumprod": lambda x, axis=None, dtype=None: reduced.running(np.multiply, x, axis, dtype),
     "linalg.norm": reduced.norm_of,
@@ -317,7 +304,15 @@ FUNCTIONS: dict[str, Callable] = {
     "diagonal": arranged.diagonal,
     "trace": lambda x, offset=0, axis1=0, axis2=1: np.sum(np.diagonal(x, offset, axis1, axis2), -1),
     "take_along_axis": ordered.take_along_axis,
-    "polyval": lambda p, x: functools.reduce(lambda total, k: total * x + k, p[1:], np.full_like(x, p[0])),
+    "put_along_axis": ordered.put_along_axis,
+    "bincount": ordered.bincount,
+    "polyval": lambda p, x: functools.reduce(lambda total, k: total * x + k, p, 0.0 * x),
+    "unwrap": arranged.unwrap,
+    "trapezoid": arranged.trapezoid,
+    "cross": arranged.cross,
+    "kron": arranged.kron,
+    "convolve": arranged.convolve,
+    "correlate": arranged.correlate,
     "copyto": lambda x, value: x.__setitem__(..., value),
     "putmask": lambda x, mask, value: x.__setitem__(mask, value),
     "split": arranged.split,

@@ -5,15 +5,18 @@ from __future__ import annotations
 import ast
 import builtins
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from rnnkit.compiler.ir.operations import special
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.broadcasting import find_symbol, lift, pointwise
 from rnnkit.compiler.tracing.decisions import both, either, known, truth
 from rnnkit.compiler.tracing.iterations import Iteration, Range, Reversed, Zip, enumerated, iteration_of
+from rnnkit.compiler.tracing.reductions import log_sum_exp
 from rnnkit.compiler.tracing.symbol import Symbol
 
 
@@ -158,6 +161,32 @@ FUNCTIONS: dict[Any, Callable] = {
     **{getattr(math, name): _of_numpy(getattr(np, name)) for name in _SAME.split() if hasattr(math, name)},
     **{getattr(math, name): _of_numpy(function) for name, function in _MATH.items()},
 }
+
+
+def _logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
+    if b is not None or return_sign:
+        raise Untraceable("scipy.special.logsumexp with b= or return_sign=; write np.log(np.sum(b * np.exp(a)))")
+    return log_sum_exp(a, axis, keepdims=keepdims)
+
+
+def _polygamma(n, x):
+    if not isinstance(n, numbers.Integral) or n < 0:
+        raise Untraceable("scipy.special.polygamma of an order that is no number")
+    return special("psi", x) if n == 0 else (-1.0) ** (n + 1) * math.factorial(n) * special("zeta", n + 1.0, x)
+
+
+def _softmax(x, axis=None):
+    shares = np.exp(x - np.max(x, axis, keepdims=True))
+    return shares / np.sum(shares, axis, keepdims=True)
+
+
+# Functions of scipy.special that are no ufuncs, which would ask symbols for their numbers.
+SPECIAL: dict[str, Callable] = {
+    "logsumexp": _logsumexp,
+    "softmax": _softmax,
+    "log_softmax": lambda x, axis=None: x - log_sum_exp(x, axis, keepdims=True),
+    "polygamma": _polygamma,
+}
 # Those that are read so without symbols, too.
 STATIC = (_print,)
 
@@ -166,6 +195,9 @@ def called_with_symbols(function, args, keywords):
     """What other functions give that would ask a symbol for its number; `NotImplemented` where none does."""
     if isinstance(function, type) and issubclass(function, np.generic) and len(args) == 1:
         return args[0].astype(function) if isinstance(args[0], Symbol) else NotImplemented
-    if getattr(function, "__module__", None) == "math" and find_symbol(*args) is not None:
-        raise Untraceable(f"math.{function.__name__}; write its formula")
+    module, name = getattr(function, "__module__", None) or "", getattr(function, "__name__", "")
+    if module.startswith("scipy.special") and name in SPECIAL and find_symbol(*args, *keywords.values()) is not None:
+        return SPECIAL[name](*args, **keywords)
+    if module == "math" and find_symbol(*args) is not None:
+        raise Untraceable(f"math.{name}; write its formula")
     return NotImplemented

@@ -132,7 +132,7 @@ def _ones(x):
     return _symbol(x).astype(bool).astype(float)
 
 
-def _log_sum_exp(x, axis=None, dtype=None, out=None, keepdims=False):
+def log_sum_exp(x, axis=None, dtype=None, out=None, keepdims=False):
     top = max_of(x, axis, keepdims=True)
     if isinstance(top, OverRows):
         return top
@@ -153,7 +153,7 @@ UFUNC_REDUCTIONS: dict[str, Callable] = {
     "minimum": _first_axis(min_of),
     "logical_or": _first_axis(any_of),
     "logical_and": _first_axis(all_of),
-    "logaddexp": _first_axis(_log_sum_exp),
+    "logaddexp": _first_axis(log_sum_exp),
 }
 
 
@@ -192,6 +192,27 @@ def running(ufunc, x, axis=0, dtype=None, out=None):
         raise Untraceable(f"np.{ufunc.__name__}.accumulate over {n} columns")
     parts = np.split(x, n, axis) if n else []
     return np.concatenate(list(itertools.accumulate(parts, ufunc)), axis) if n else x
+
+
+def of_numbers(reduce, start):
+    """A reduction that leaves NaN out, of which nothing is `start`; NaN where that is none of its results."""
+
+    def reduced(x, axis=None, dtype=None, out=None, keepdims=False):
+        found = reduce(np.where(np.isnan(x), start, x), axis, dtype, out, keepdims)
+        return np.where(all_of(np.isnan(x), axis, keepdims=keepdims), np.nan, found) if np.isinf(start) else found
+
+    return reduced
+
+
+def nanmean(x, axis=None, dtype=None, out=None, keepdims=False):
+    total = of_numbers(sum_of, 0.0)(x, axis, dtype, out, keepdims)
+    return total / sum_of(~np.isnan(x), axis, keepdims=keepdims)
+
+
+def nanvar(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
+    deviation = np.where(np.isnan(x), 0.0, np.square(x - nanmean(x, axis, keepdims=True)))
+    freedom = sum_of(~np.isnan(x), axis, keepdims=keepdims) - ddof
+    return sum_of(deviation, axis, dtype, out, keepdims) / np.where(freedom > 0, freedom, np.nan)
 
 
 def norm_of(x, ord=None, axis=None, keepdims=False):

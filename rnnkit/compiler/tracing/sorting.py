@@ -1,4 +1,7 @@
-"""Order and computed places among features: sorting by counting, looking up by comparing a place with all."""
+"""Order and computed places among features: sorting by counting, looking up by comparing a place with all.
+
+In a step that is planned by rows, a line for each number, a loop of the graph counts those of a longer array.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.compiler.ir.graph import BY_ROW
+from rnnkit.compiler.tracing import places
 from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.compiler.tracing.broadcasting import first_symbol, lift
 from rnnkit.compiler.tracing.contractions import matmul
-from rnnkit.compiler.tracing.reductions import LONGEST
 from rnnkit.compiler.tracing.symbol import Symbol
+
+_LONGEST = 512  # columns that are compared each with each
+_UNROLLED = 12  # of one row, whose numbers each have their lines
 
 
 def _ranks(x, axis):
     """x with its axis last, and for each element how many stand before it; NaN stands last, as in NumPy."""
     n = x.node.shape[x.feature_axis(axis, "sort")]
-    if n > LONGEST:
+    if n > _LONGEST:
         raise Untraceable(f"sorting {n} columns")
     x = np.moveaxis(x, axis, -1)
     this, other = x[..., :, None], x[..., None, :]
@@ -26,33 +34,169 @@ def _ranks(x, axis):
     return x, np.sum(before.astype(float), axis=-1)
 
 
-def _placed(values, ranks, axis):
-    n = ranks.node.shape[-1]
-    chosen = ranks[..., None, :] == np.arange(float(n))[:, None]
+def _placed(values, ranks, axis, wanted=None):
+    wanted = np.arange(ranks.node.shape[-1]) if wanted is None else np.asarray(wanted)
+    chosen = ranks[..., None, :] == wanted.astype(float)[:, None]
     return np.moveaxis(np.sum(np.where(chosen, values, 0), axis=-1, dtype=values.dtype), -1, axis)
+
+
+def _count_order(x, order):
+    """Write the places of a row's elements into `order`, the least first: read, as a step of one row is."""
+    missing, places = np.isnan(x), np.arange(len(x))
+    for i in range(len(x)):
+        this, last = x[i], np.isnan(x[i])
+        tie = (x == this) | (missing & last)
+        order[np.sum((x < this) | (last & ~missing) | (tie & (places < i)))] = i
+    return order
+
+
+def _order_of_row(x):
+    """The order of an array of one row, by a loop; None of any other array, or where no loop is so far."""
+    reader = x.graph.read
+    if x.ndim != 1 or not reader or not reader.frames or x.node.size <= _UNROLLED:
+        return None
+    if x.axis is not None or all(node.op not in BY_ROW for node in x.graph.nodes):
+        return None
+    return reader.read(_count_order, x, lift(x, np.zeros(x.node.size, np.int64)))
 
 
 def sort(x, axis=-1, kind=None, stable=None):
     if axis is None:
         raise Untraceable("np.sort without an axis")
+    return _sorted(x, axis)
+
+
+def _sorted(x, axis, wanted=None):
+    """The elements in order, or those at the places of it that are wanted."""
+    if (order := _order_of_row(x)) is not None:
+        return places.load(x.graph.read, x, order if wanted is None else order[np.asarray(wanted)])
     x, ranks = _ranks(x, axis)
-    return _placed(x[..., None, :], ranks, axis)
+    return _placed(x[..., None, :], ranks, axis, wanted)
 
 
 def argsort(x, axis=-1, kind=None, stable=None):
     if axis is None:
         raise Untraceable("np.argsort without an axis")
+    if (order := _order_of_row(x)) is not None:
+        return order
     x, ranks = _ranks(x, axis)
     return _placed(np.arange(float(x.node.shape[-1])), ranks, axis).astype(np.intp)
 
 
-def median(x, axis=None, keepdims=False):
-    if not isinstance(axis, int):
-        raise Untraceable("np.median along one axis")
-    ordered = np.moveaxis(sort(x, axis), axis, 0)
-    n = x.node.shape[x.feature_axis(axis, "median")]
-    middle = np.where(np.isnan(x).any(axis=axis), np.nan, (ordered[(n - 1) // 2] + ordered[n // 2]) / 2)
-    return np.expand_dims(middle, axis) if keepdims else middle
+def quantile(x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False):
+    """``np.quantile`` of numbers `q`, between the two elements beside each."""
+    if not isinstance(axis, int) or method != "linear" or isinstance(q, Symbol) or out is not None:
+        raise Untraceable("np.quantile, np.percentile or np.median along one axis, of numbers, by the linear method")
+    n = x.node.shape[x.feature_axis(axis, "quantile")]
+    q, missing = np.asarray(q, float), np.isnan(x).any(axis=axis)
+    if not np.all((q >= 0) & (q <= 1)):
+        raise ValueError("Quantiles must be in the range [0, 1]")
+    wanted = sorted({int(k) for share in q.ravel() for k in (np.floor(share * (n - 1)), np.ceil(share * (n - 1)))})
+    ordered = dict(zip(wanted, np.moveaxis(_sorted(x, axis, wanted), axis, 0), strict=True))  # type: ignore[type-var]
+
+    def at(share):
+        low = int(np.floor(share * (n - 1)))
+        part = share * (n - 1) - low
+        first, second = ordered[low], ordered[low if part == 0 else low + 1]
+        between = first if part == 0 else np.where(first == second, first, first * (1 - part) + second * part)
+        found = np.where(missing, np.nan, between)
+        return np.expand_dims(found, axis) if keepdims else found
+
+    return np.stack([at(share) for share in q.ravel()]) if q.ndim else at(float(q))
+
+
+def _halved(a, v, side):
+    """Search a row's own array, also where it isn't sorted, as NumPy does: keys begin where the last one was."""
+
+    def less(one, other):
+        found = one < other
+        return found | (np.isnan(other) & ~np.isnan(one)) if other.is_float else found
+
+    def before(one, other):
+        return less(one, other) if side == "left" else ~less(other, one)
+
+    n, found = len(a), []
+    last, low, high = None, np.array(0), np.array(len(a))
+    for key in v.reshape(-1):
+        up = last is not None and before(last, key)
+        low, high, last = np.where(up, low, 0), np.where(up | (high >= n), n, high + 1), key
+        for _ in range(n.bit_length()):
+            middle = np.minimum((low + high) // 2, n - 1)
+            there = isinstance(middle, Symbol)
+            right = before(a.made(a.graph.take(a.node, middle.node)) if there else a[int(middle)], key)
+            low, high = np.where((low < high) & right, middle + 1, low), np.where((low < high) & ~right, middle, high)
+        found.append(low)
+    return np.stack(found).reshape(v.shape) if found else np.zeros(v.shape, int)
+
+
+def searchsorted(a, v, side="left", sorter=None):
+    """``np.searchsorted`` in an array that all rows share, or of one row; NaN stands last."""
+    like = first_symbol(a, v)
+    a, v = lift(like, a), lift(like, v)
+    if sorter is not None or a.axis is not None or a.ndim != 1:
+        raise Untraceable("np.searchsorted with a sorter, or in several arrays")
+    if a.node.batched:
+        return _halved(a, v, side)
+    of_nan = np.isnan(v)[..., None]
+    before = (a < v[..., None]) | (of_nan & ~np.isnan(a)) if side == "left" else (a <= v[..., None]) | of_nan
+    return np.sum(before, axis=-1)
+
+
+def interp(x, xp, fp, left=None, right=None, period=None):
+    """``np.interp``: the sum of what each stretch between two points adds."""
+    if period is not None:
+        raise Untraceable("np.interp with a period")
+    like = first_symbol(x, xp, fp)
+    x, xp, fp = (lift(like, a) for a in (x, xp, fp))
+    low, length = xp[:-1], xp[1:] - xp[:-1]
+    slope = (fp[1:] - fp[:-1]) / np.where(length > 0, length, 1.0)
+    found = fp[0] + np.sum(slope * np.minimum(np.maximum(x[..., None] - low, 0.0), length), axis=-1)
+    found = found if left is None else np.where(x < xp[0], left, found)
+    found = np.where(x >= xp[-1], fp[-1], found)
+    return found if right is None else np.where(x > xp[-1], right, found)
+
+
+def put_along_axis(x, indices, values, axis=-1):
+    """``np.put_along_axis``, one place after another."""
+    if not isinstance(x, Symbol) or axis is None:
+        raise Untraceable("np.put_along_axis into an array of the step, with an axis")
+    n = x.node.shape[x.feature_axis(axis, "put_along_axis")]
+    indices = lift(x, indices)
+    chosen = _chosen(np.moveaxis(indices, axis, -1), n, axis)  # type: ignore[type-var]  # symbols
+    values = np.moveaxis(np.zeros_like(indices, dtype=x.dtype) + values, axis, -1)
+    found = np.moveaxis(x, axis, -1)  # type: ignore[type-var]
+    for k in range(values.node.shape[-1]):
+        found = np.where(chosen[..., k, :], values[..., k, None], found)
+    x[...] = np.moveaxis(found, -1, axis)
+
+
+def add_at(x, key, values):
+    """``np.add.at``: as an assignment, but what goes to one place adds up."""
+    if not isinstance(x, Symbol):
+        raise Untraceable("np.add.at into an array that isn't the step's own")
+    keys = key if isinstance(key, tuple) else (key,)
+    keys = tuple(k.node.attr if isinstance(k, Symbol) and k.node.op == "literal" else k for k in keys)
+    if len(keys) == 1 and isinstance(key := keys[0], Symbol):
+        chosen = _chosen(key, x.shape[0] if x.axis is None else 0, 0)
+        values = np.zeros_like(key, dtype=x.dtype) + values
+        x += np.sum(np.where(chosen, values[..., None], 0), axis=tuple(range(key.ndim)))
+        return
+    view, axis = x._part(x._key(keys))
+    places = view.index(x.node.shape)
+    shape = places.shape if axis is None else (*places.shape[:axis], x.shape[x.axis], *places.shape[axis:])
+    values = np.broadcast_to(lift(x, values), shape)
+    flat = values.made(x.graph.reshape(values.node, (places.size,)), values.axis and 0)
+    one_hot = (places.reshape(-1, 1) == np.arange(x.node.size)).astype(float)
+    added = matmul(flat, one_hot)
+    x += added.made(x.graph.reshape(added.node, x.node.shape), x.axis)
+
+
+def bincount(x, weights=None, minlength=0):
+    """``np.bincount`` of numbers below `minlength`."""
+    if x.axis is not None or x.ndim != 1 or not minlength:
+        raise Untraceable("np.bincount of one row, with a minlength above all that it counts")
+    chosen = _chosen(np.where(x < 0, minlength, x), minlength, 0)
+    return np.sum(chosen if weights is None else np.where(chosen, lift(x, weights)[:, None], 0), axis=0)
 
 
 def take_along_axis(x, indices, axis=-1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -132,9 +133,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     __int__ = __index__ = __complex__ = __float__
 
     def __array__(self, *_, **__):
+        frame, asks, write = sys._getframe(1), "a function that can't be traced", "np.stack, rk.softmax or the formula"
+        while (name := frame.f_globals.get("__name__", "")).partition(".")[0] in ("scipy", "numpy"):
+            if name.startswith("scipy.special"):
+                asks, write = f"scipy.special.{frame.f_code.co_name}", _INSTEAD.get(frame.f_code.co_name, write)
+            frame = frame.f_back
         raise Untraceable(
-            "a function that can't be traced asks for the array's values, as np.array, math's and most of scipy's do; "
-            "write np.stack, rk.softmax or the formula"
+            f"{asks} asks for the array's values, as np.array, math's and most of scipy's do; write {write}"
         )
 
     def __array_ufunc__(self, ufunc, method, *args, **keywords):
@@ -354,6 +359,15 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             )
         self._write(View.reshape(self.node.shape), result.node)
         return self
+
+
+# For functions of scipy.special that are no ufuncs.
+_INSTEAD = {
+    "softmax": "rk.softmax",
+    "log_softmax": "rk.log_softmax",
+    "logsumexp": "np.logaddexp.reduce",
+    "polygamma": "scipy.special.zeta",
+}
 
 
 def kind_of(dtype, of_layer) -> str:

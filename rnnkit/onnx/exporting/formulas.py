@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from rnnkit.backends.formulas.error_function import FAR, FARTHEST, NEAR
+from rnnkit.backends.formulas.special import Mathematics
 from rnnkit.backends.formulas.trigonometry import ARCSIN, ARCTAN
 from rnnkit.onnx.exporting.expression import where
 
@@ -289,3 +290,19 @@ def _is_short(left, b):
 def trunc(x):
     """The whole number towards 0."""
     return where(x < 0, x.call("Ceil"), x.call("Floor"))
+
+
+# What the formulas of `rnnkit.backends.formulas.special` are made of.
+MATHEMATICS = Mathematics(
+    select=where,
+    absolute=abs,
+    horner=horner,
+    sqrt=sqrt,
+    log=log,
+    log1p=log1p,
+    exp=exp,
+    exp_product=lambda a, b: exp(a * b),
+    power=lambda a, b: a.call("Pow", b),
+    sinc=sinc,
+    rint=lambda x: x.call("Round"),
+)

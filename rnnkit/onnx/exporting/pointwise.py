@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
+from rnnkit.backends.formulas import special
 from rnnkit.onnx.exporting import formulas
 from rnnkit.onnx.exporting.expression import Expression, where
 
@@ -90,6 +92,7 @@ POINTWISE: dict[str, Callable[..., Expression]] = {
     "floor_divide": formulas.floor_divide,
     "remainder": formulas.remainder,
     "fmod": formulas.fmod,
+    **{name: functools.partial(getattr(special, name), m=formulas.MATHEMATICS) for name in special.NAMES},
 }
 
 

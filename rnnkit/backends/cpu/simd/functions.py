@@ -4,7 +4,40 @@ A vector's lane and a number give the same bits. Nearly all are vectorized; `com
 where they go lane by lane.
 """
 
-from rnnkit.backends.cpu.simd.vector import function_of_values
-from rnnkit.backends.formulas.table import FORMULAS, arity
+import functools
 
-globals().update({name: function_of_values(arity(formula))(formula) for name, formula in FORMULAS.items()})
+from llvmlite import ir
+
+from rnnkit.backends.cpu.simd.vector import function_of_values
+from rnnkit.backends.formulas import special
+from rnnkit.backends.formulas.table import FORMULAS, arity
+from rnnkit.backends.formulas.value import type_name
+
+
+def _outlined(formula):
+    """A long formula as a function of the program, which is compiled once for each type."""
+
+    @functools.wraps(formula)
+    def called(*given):
+        first = given[-1].like(given[0])
+        given = [first.like(value) for value in (first, *given[1:])]
+        builder, kind = first.builder, first.type
+        name = f"{formula.__name__}.{type_name(kind)}"
+        function = builder.module.globals.get(name)
+        if function is None:
+            function = ir.Function(builder.module, ir.FunctionType(kind, [kind] * len(given)), name)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            own = ir.IRBuilder(function.append_basic_block())
+            own.ret(formula(*(type(first)(own, argument) for argument in function.args)).value)
+        return first.of(builder.call(function, [value.value for value in given]))
+
+    return called
+
+
+globals().update(
+    {
+        name: function_of_values(arity(formula))(_outlined(formula) if name in special.NAMES else formula)
+        for name, formula in FORMULAS.items()
+    }
+)
