@@ -92,7 +92,7 @@ class _Split:
         self.states: set[int] = set()
         self.copies: dict[int, Node] = {}
         self.operands: dict[int, int] = {}
-        self.backward = Graph(sparse=graph.sparse, values=graph.values, late=True)
+        self.backward = Graph(sparse=graph.sparse, values=graph.values, matrices=graph.matrices, late=True)
 
     def run(self) -> Adjoint:
         """The adjoint."""

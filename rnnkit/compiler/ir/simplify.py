@@ -47,9 +47,11 @@ def _value_of(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
     if node.op == "ruled":
         return args[0]
     if node.op == "view" and node.args[0].op == "ruled" and args[0].op == "concatenate":  # of several values, one
-        places = node.attr.index(args[0].shape)
-        ends = np.cumsum([part.size for part in args[0].args])
-        return args[0].args[int(np.searchsorted(ends, places[0], "right"))] if places.size else None
+        places, low = node.attr.index(args[0].shape), 0
+        for part in args[0].args if len(args[0].shape) == 1 else ():
+            if part.shape == places.shape and np.array_equal(places, low + np.arange(part.size)):
+                return part
+            low += part.size
     return None
 
 

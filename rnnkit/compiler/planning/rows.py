@@ -76,7 +76,7 @@ def is_narrow(graph: Graph) -> bool:
     if any(node.shape[-1] >= COLUMNS for node in products) or sum(map(_lines_of, products)) > PRODUCTS:
         return False
     computed = [lines for lines in map(_lines_of, batched) if lines]
-    return sum(computed) <= LINES and sum(computed) < NARROW * max(1, len(computed))
+    return sum(computed) <= LINES and (graph.matrices or sum(computed) < NARROW * max(1, len(computed)))
 
 
 def _lines_of(node: Node) -> int:
