@@ -24,7 +24,7 @@ from rnnkit.compiler.tracing.source import lookup_of, source_of
 _LARGEST = 64  # rows or columns: each is a handful of operations
 _LARGEST_ROTATED = 16  # of which a round of rotations computes all numbers
 _SWEEPS = 12  # of rotations at most; five to eight are enough
-_SQUARINGS = 8  # of the exponential of a matrix, whose 1-norm is at most 5.4 times two to this power
+_SQUARINGS = 6  # of the exponential of a matrix, whose 1-norm is at most 5.4 times two to this power
 _TRANSPOSED = (1, 2, "T", "C")
 _largest = place_of(max_of, of_nan=False)
 
@@ -213,7 +213,25 @@ def qr(a, mode="reduced"):
     if mode not in ("reduced", "r"):
         raise Untraceable(f"np.linalg.qr in mode {mode!r}; only reduced and r")
     m, n = _matrix(a, square=False)
-    reflections, rest, rows = [], a, []
+    q, r = (_tall if m >= n else _reflected)(a)
+    return r if mode == "r" else type(np.linalg.qr(np.eye(1)))(q, r)
+
+
+@_with_rule
+def _tall(a):
+    q, r = _reflected(a)
+
+    def rule(g_q, g_r):
+        m = matmul(r, _turned(g_r)) - matmul(_turned(g_q), q)
+        g = g_q + matmul(q, np.tril(m) + _turned(np.tril(m, -1)))
+        return _turned(solve_triangular(r, _turned(g)))
+
+    return (q, r), rule
+
+
+def _reflected(a):
+    """Q and R, of as many columns and rows as the shorter side has."""
+    (m, n), rest, reflections, rows = a.node.shape[-2:], a, [], []
     for i in range(min(m, n)):
         if i < m - 1:
             first, below = rest[..., :1, :1], rest[..., 1:, :1]
@@ -228,9 +246,6 @@ def qr(a, mode="reduced"):
         row = rest[..., :1, :]
         rows.append(np.concatenate([np.zeros_like(a[..., :1, :i]), row], -1) if i else row)
         rest = rest[..., 1:, 1:]
-    r = np.concatenate(rows, -2)
-    if mode == "r":
-        return r
     q = np.zeros_like(a[..., :1]) + np.eye(m, min(m, n))
     for i, scale, v in reversed(reflections):
         part = q[..., i:, i:]
@@ -238,7 +253,7 @@ def qr(a, mode="reduced"):
         if i:
             part = np.concatenate([q[..., i:, :i], part], -1)
         q = np.concatenate([q[..., :i, :], part], -2) if i else part
-    return type(np.linalg.qr(np.eye(1)))(q, r)
+    return q, np.concatenate(rows, -2)
 
 
 def lstsq(a, b, rcond=None):
@@ -308,6 +323,8 @@ def _symmetric(a, triangle):
     n, _ = _matrix(a)
     if n > _LARGEST_ROTATED:
         raise Untraceable(f"eigenvalues of {n} x {n} numbers for each row of the batch")
+    if a.graph.read is None:
+        raise Untraceable("eigenvalues outside of a step")
     held = np.tril(np.ones((n, n), bool))
     return np.where(held if triangle.upper() == "L" else held.T, a, _turned(a))
 
@@ -318,20 +335,19 @@ def _eigen(a):
     n = a.node.shape[-1]
     row, even = a.made(a.node), n + n % 2
     vectors = row.made(a.graph.literal(np.eye(n, even)))
-    if n < even:  # a number of its own, which no rotation changes
+    if n < even:  # an eigenvalue of its own, larger than all others
         row = np.pad(row, ((0, 1), (0, 1)))
-    pairs = np.arange(even).reshape(-1, 2)
-    ups, downs = pairs[:, 0], pairs[:, 1]
-    if even > 2:
-        ups, downs = np.array([ups[0], downs[0], *ups[1:-1]]), np.array([*downs[1:], ups[-1]])
-    order = np.argsort(np.concatenate([pairs[:, 0], pairs[:, 1]]))[np.stack([ups, downs], 1).reshape(-1)]
-    if n > 1:
-        row, vectors = _read(a.graph.read, _rotated, row, vectors, order, (n * np.finfo(a.dtype).eps) ** 2)
-    values = a.made(np.diagonal(row)[:n].node, a.axis)
-    vectors = a.made(vectors[:, :n].node, a.axis)
-    places = np.argsort(values, -1)
-    values = np.sort(values, -1)
-    vectors = np.take_along_axis(vectors, places[..., None, :] + np.zeros((n, 1), int), -1)
+        row = row + (1.0 + 2.0 * np.sum(np.abs(row))) * (np.arange(even) == n)[:, None] * (np.arange(even) == n)
+    firsts, seconds = np.arange(0, even, 2), np.arange(1, even, 2)
+    after = np.array([*firsts[:1], *seconds[:1], *firsts[1:-1]]), np.array([*seconds[1:], *firsts[-1:]])
+    after = (firsts, seconds) if even == 2 else after
+    order = np.argsort(np.concatenate([firsts, seconds]))[np.stack(after, 1).reshape(-1)]
+    rounds = 1 if even == 2 else _SWEEPS * (even - 1)
+    bound = inspect.signature(_rotated).bind(row, vectors, order, rounds, (n * np.finfo(a.dtype).eps) ** 2)
+    row, vectors = a.graph.read._read(source_of(_rotated), bound, lookup_of(_rotated), _rotated.__code__)
+    values, vectors = a.made(np.diagonal(row).node, a.axis), a.made(vectors.node, a.axis)
+    places = np.argsort(values, -1)[..., None, :n] + np.zeros((n, 1), int)
+    values, vectors = np.sort(values, -1)[..., :n], np.take_along_axis(vectors, places, -1)
 
     def rule(g_values, g_vectors):
         between = values[..., None, :] - values[..., :, None]
@@ -342,29 +358,18 @@ def _eigen(a):
     return (values, vectors), rule
 
 
-def _rotated(a, v, order, tolerance):
+def _rotated(a, v, order, rounds, tolerance):
     """Jacobi's rotations of all neighbours at once, then others become neighbours; until all else is zero."""
-    for _ in range(_SWEEPS):
-        for _ in range(max(1, len(a) - 1)):
-            r, d = np.diagonal(a, 1)[0::2], np.diagonal(a)[1::2] - np.diagonal(a)[0::2]
-            size = np.abs(d) + np.sqrt(d * d + 4.0 * r * r)
-            t = np.where(d < 0.0, -2.0, 2.0) * r / np.where(size > 0.0, size, 1.0)
-            c = 1.0 / np.sqrt(1.0 + t * t)
-            s = t * c
-            a = np.concatenate([c * a[:, 0::2] - s * a[:, 1::2], s * a[:, 0::2] + c * a[:, 1::2]], 1)[:, order]
-            v = np.concatenate([c * v[:, 0::2] - s * v[:, 1::2], s * v[:, 0::2] + c * v[:, 1::2]], 1)[:, order]
-            c, s = c[:, None], s[:, None]
-            a = np.concatenate([c * a[0::2] - s * a[1::2], s * a[0::2] + c * a[1::2]], 0)[order]
-        squares = a * a
-        if np.sum(np.where(np.eye(len(a)), 0.0, squares)) <= tolerance * np.sum(squares):
+    for _ in range(rounds):
+        r, d = np.diagonal(a, 1)[0::2], np.diagonal(a)[1::2] - np.diagonal(a)[0::2]
+        size = np.abs(d) + np.sqrt(d * d + 4.0 * r * r)
+        t = np.where(d < 0.0, -2.0, 2.0) * r / np.where(size > 0.0, size, 1.0)
+        c = 1.0 / np.sqrt(1.0 + t * t)
+        s = t * c
+        a = np.concatenate([c * a[:, 0::2] - s * a[:, 1::2], s * a[:, 0::2] + c * a[:, 1::2]], 1)[:, order]
+        v = np.concatenate([c * v[:, 0::2] - s * v[:, 1::2], s * v[:, 0::2] + c * v[:, 1::2]], 1)[:, order]
+        c, s = c[:, None], s[:, None]
+        a = np.concatenate([c * a[0::2] - s * a[1::2], s * a[0::2] + c * a[1::2]], 0)[order]
+        if np.sum(np.where(np.eye(len(a)), 0.0, a * a)) <= tolerance * np.sum(a * a):
             break
     return a, v
-
-
-def _read(reader, function, *arguments):
-    """A function of loops, read as the step of one row is."""
-    if reader is None:
-        raise Untraceable("eigenvalues outside of a step")
-    bound = inspect.signature(function).bind(*arguments)
-    return reader._read(source_of(function), bound, lookup_of(function), function.__code__)
-
