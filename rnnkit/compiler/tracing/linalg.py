@@ -56,7 +56,7 @@ def _with_rule(function: Callable) -> Callable:
 
     @wraps(function)
     def called(*arrays):
-        return with_rule(lambda one, args, named: one(*args, **named), called, arrays, {})
+        return with_rule(lambda one, args, named: one(*args, **named), called, arrays, {}, "formula")
 
     called.with_rule = function  # type: ignore[attr-defined]
     return called
