@@ -134,7 +134,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __array__(self, *_, **__):
         raise Untraceable(
             "a function that can't be traced asks for the array's values, as np.array, math's and most of scipy's do; "
-            "write np.stack, rk.softmax or the formula"
+            "write np.stack, rk.softmax or the formula; with per_row=True, more of them are read"
         )
 
     def __array_ufunc__(self, ufunc, method, *args, **keywords):
