@@ -114,7 +114,8 @@ def _eliminated(rest, n: int):
 
     Each row begins with its pivot, and the columns behind the matrix are turned as it is.
     """
-    rows, sign = [], 1.0
+    rows: list[Any] = []
+    sign: Any = 1.0
     for left in range(n, 1, -1):
         chosen = np.arange(left) == _largest(np.abs(rest[..., 0]), axis=-1)[..., None]
         pivot = np.sum(np.where(chosen[..., None], rest, 0.0), axis=-2)
@@ -289,7 +290,8 @@ def expm(a):
     halvings = np.ceil(np.log2(np.maximum(size / 5.37, 1.0)))
     a = a * np.exp2(-halvings)
     b = [64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0,
-         10559470521600.0, 670442572800.0, 33522128640.0, 1323241920.0, 40840800.0, 960960.0, 16380.0, 182.0, 1.0]  # fmt: skip
+         10559470521600.0, 670442572800.0, 33522128640.0, 1323241920.0, 40840800.0, 960960.0, 16380.0, 182.0,
+         1.0]  # fmt: skip
     b, one = [c / b[0] for c in b], np.eye(a.node.shape[-1])
     a2 = matmul(a, a)
     a4 = matmul(a2, a2)
@@ -335,17 +337,20 @@ def _eigen(a):
     n = a.node.shape[-1]
     row, even = a.made(a.node), n + n % 2
     vectors = row.made(a.graph.literal(np.eye(n, even)))
+    limits = np.finfo(a.dtype)
+    least = np.sum(np.square(row)) * (n * limits.eps) ** 2
     if n < even:  # an eigenvalue of its own, larger than all others
-        row = np.pad(row, ((0, 1), (0, 1)))
-        row = row + (1.0 + 2.0 * np.sum(np.abs(row))) * (np.arange(even) == n)[:, None] * (np.arange(even) == n)
+        largest = 2.0 * np.sum(np.abs(row)) + limits.tiny
+        row = np.pad(row, ((0, 1), (0, 1))) + largest * np.diag(np.arange(even) == n)
     firsts, seconds = np.arange(0, even, 2), np.arange(1, even, 2)
     after = np.array([*firsts[:1], *seconds[:1], *firsts[1:-1]]), np.array([*seconds[1:], *firsts[-1:]])
     after = (firsts, seconds) if even == 2 else after
     order = np.argsort(np.concatenate([firsts, seconds]))[np.stack(after, 1).reshape(-1)]
     rounds = 1 if even == 2 else _SWEEPS * (even - 1)
-    bound = inspect.signature(_rotated).bind(row, vectors, order, rounds, (n * np.finfo(a.dtype).eps) ** 2)
-    row, vectors = a.graph.read._read(source_of(_rotated), bound, lookup_of(_rotated), _rotated.__code__)
-    values, vectors = a.made(np.diagonal(row).node, a.axis), a.made(vectors.node, a.axis)
+    bound = inspect.signature(_rotated).bind(row, vectors, order, rounds, least)
+    found = a.graph.read._read(source_of(_rotated), bound, lookup_of(_rotated), _rotated.__code__)
+    row, vectors = found[0].diagonal(), found[1]
+    values, vectors = a.made(row.node, a.axis), a.made(vectors.node, a.axis)
     places = np.argsort(values, -1)[..., None, :n] + np.zeros((n, 1), int)
     values, vectors = np.sort(values, -1)[..., :n], np.take_along_axis(vectors, places, -1)
 
@@ -358,7 +363,7 @@ def _eigen(a):
     return (values, vectors), rule
 
 
-def _rotated(a, v, order, rounds, tolerance):
+def _rotated(a, v, order, rounds, least):
     """Jacobi's rotations of all neighbours at once, then others become neighbours; until all else is zero."""
     for _ in range(rounds):
         r, d = np.diagonal(a, 1)[0::2], np.diagonal(a)[1::2] - np.diagonal(a)[0::2]
@@ -370,6 +375,6 @@ def _rotated(a, v, order, rounds, tolerance):
         v = np.concatenate([c * v[:, 0::2] - s * v[:, 1::2], s * v[:, 0::2] + c * v[:, 1::2]], 1)[:, order]
         c, s = c[:, None], s[:, None]
         a = np.concatenate([c * a[0::2] - s * a[1::2], s * a[0::2] + c * a[1::2]], 0)[order]
-        if np.sum(np.where(np.eye(len(a)), 0.0, a * a)) <= tolerance * np.sum(a * a):
+        if np.sum(np.where(np.eye(len(a)), 0.0, a * a)) <= least:
             break
     return a, v

@@ -101,7 +101,7 @@ CASES = [*((one, kind) for one in BOTH for kind in (False, True)), *((one, True)
 
 
 def layer_of(function, n, per_row, dtype="float64"):
-    """Of ``n * n + 2 * n`` features: a matrix and two columns; the state moves the matrix and is moved by the result."""
+    """Of a matrix and two columns as features; the state moves the matrix, and the result moves the state."""
 
     def step(x, states):
         lead = x.shape[:-1]
@@ -150,6 +150,20 @@ def test_larger_matrices_are_computed_by_rows_and_columns(n, function):
     agree(layer, x, 1e-12)
     if n in (11, 20):
         assert rk.gradcheck(layer, x, directions=1)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("scale", [0.0, 1e-12, 1e12])
+def test_eigenvalues_of_any_size_and_of_equal_ones(n, scale):
+    @rk.loop
+    def spread(x, s=0.0):
+        w, v = np.linalg.eigh(x.reshape(n, n))
+        return np.concatenate([w, (v @ v.T).reshape(-1)]), s
+
+    a = scale * np.array([[[2.0, 1, 0], [1, 2, 0], [0, 0, 3]], [[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]])[:, :n, :n]
+    found = spread(a.reshape(2, n * n))
+    np.testing.assert_allclose(found[:, :n], np.linalg.eigvalsh(a), rtol=0, atol=4e-15 * scale)
+    np.testing.assert_allclose(found[:, n:].reshape(2, n, n), [np.eye(n)] * 2, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("function", [cholesky, det])
@@ -222,6 +236,7 @@ def test_weights_alone_are_computed_once():
 
 # A filter and a transform of sigma points
 
+ZEROS, EYE = np.zeros(4), np.eye(4)
 FILTER = {
     "F": np.array([[0.95, 0, 0.1, 0], [0, 0.95, 0, 0.1], [0, 0, 0.9, 0], [0, 0, 0, 0.9]]),
     "Q": 0.1 * np.eye(4),
@@ -231,7 +246,7 @@ FILTER = {
 
 
 @rk.loop
-def kalman(y, m=np.zeros(4), P=np.eye(4), *, F, Q, H, r):
+def kalman(y, m=ZEROS[:4], P=EYE[:4, :4], *, F, Q, H, r):
     """The log likelihood of what is observed; steps with gaps only predict."""
     m, P = F @ m, F @ P @ F.T + Q
     if np.isnan(y[0]):
@@ -243,7 +258,7 @@ def kalman(y, m=np.zeros(4), P=np.eye(4), *, F, Q, H, r):
 
 
 @rk.loop
-def unscented(y, m=np.zeros(3), P=np.eye(3), *, q, r):
+def unscented(y, m=ZEROS[:3], P=EYE[:3, :3], *, q, r):
     """Seven sigma points through a pendulum's step, and what is seen of them."""
     L = np.linalg.cholesky(3.5 * P)
     points = np.concatenate([m[None], m + L.T, m - L.T])
