@@ -31,6 +31,8 @@ def _memoryless(layer: Memoryless, writing: Writing, call: Call):
         raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: it {reason}")
     axes = len(x.shape) - 1
     step = StepGraph(layer._execution.step, layer.dtype)
+    if axes > 1 and any(node.op == "loop" for node in step.graph.live()):
+        raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: it finds eigenvalues of each time step")
     nodes = StepNodes(block, step, {("x", None): x.name}, block.sizes(x.name, 0, axes), axes)
     output = step.graph.output
     return [Value(nodes.result(output, layer.name), (*x.shape[:-1], *output.shape), x.dtype)], [call.mask]
