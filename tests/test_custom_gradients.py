@@ -127,6 +127,24 @@ def test_what_a_function_gives_is_used_as_if_there_were_no_rule(rng):
         np.testing.assert_allclose(one(x), other(x), rtol=1e-6)
 
 
+@rk.custom_gradient
+def doubled(v):
+    return np.concatenate([v, 2 * v], -1), lambda d: d[..., :3] + 2 * d[..., 3:]
+
+
+def test_parts_of_a_value_that_is_joined_are_parts_of_all_of_it(rng):
+    @rk.cell(states={"h": 3})
+    def reversed_part(x, states, weights):
+        h = doubled(np.tanh(x + states.h))[:, ::-2]
+        return h, h
+
+    layer, x = rk.RNN(reversed_part(), dtype="float64"), rng.normal(size=(2, 4, 3))
+    with rk.eager():
+        expected = layer(x)
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-12)
+    assert rk.gradcheck(layer, x)
+
+
 def test_loops_and_helpers_take_rules(rng):
     def helper(v, threshold):
         return spike(v - threshold)

@@ -9,6 +9,7 @@ from paper_cells import PAPER_CELLS
 
 import rnnkit as rk
 from rnnkit.backends.cpu.compile import CPU
+from rnnkit.compiler.ir.simplify import without_rules
 from rnnkit.execution import passes
 from rnnkit.steps.cell import prepare
 from rnnkit.steps.step import Step
@@ -39,6 +40,7 @@ def read(step, constants=()):
     graph = passes.run("simplify", traced)
     adjoint = passes.run("differentiate", graph, DTYPE, constants, step.feature_shape)
     graphs = {"forward": graph, "forward with residuals": adjoint.forward, "adjoint": adjoint.backward}
+    graphs = {role: without_rules(one) for role, one in graphs.items()}  # as programs are made of them
     return SimpleNamespace(traced=traced, graph=graph, adjoint=adjoint, graphs=graphs)
 
 

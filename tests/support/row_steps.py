@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.linalg
 
 import rnnkit as rk
 
@@ -134,7 +135,15 @@ def its_own_name_for_a_function(x, states):
     return round, (np.exp(-exp) + double + sqrt,)
 
 
+def factors_of_a_matrix(x, states):
+    m = 0.5 * states.m + np.outer(x[:3], x[:3]) + np.diag(np.array([1.0, 3.0, 5.0]))
+    w, v = np.linalg.eigh(m)
+    e = scipy.linalg.solve_triangular(np.linalg.cholesky(m), x[:3], lower=True)
+    return np.sum(np.sqrt(w) * (v.T @ x[:3]) ** 2) + e @ np.linalg.solve(m, e), (m,)
+
+
 ROW_STEPS = (
+    RowStep(factors_of_a_matrix, {"m": (3, 3)}),
     RowStep(what_is_carried_changes_places, {"a": (), "b": ()}),
     RowStep(a_loop_in_a_loop, {"total": ()}),
     RowStep(rounds_that_are_known, {"angle": ()}),

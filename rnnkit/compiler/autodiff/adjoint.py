@@ -92,7 +92,7 @@ class _Split:
         self.states: set[int] = set()
         self.copies: dict[int, Node] = {}
         self.operands: dict[int, int] = {}
-        self.backward = Graph(sparse=graph.sparse, values=graph.values, late=True)
+        self.backward = Graph(sparse=graph.sparse, values=graph.values, matrices=graph.matrices, late=True)
 
     def run(self) -> Adjoint:
         """The adjoint."""
@@ -151,12 +151,12 @@ class _Split:
             for n in missing:
                 self.residuals.setdefault(n.id, len(self.residuals))
 
-    @staticmethod
-    def _is_cheap(node) -> bool:
+    def _is_cheap(self, node) -> bool:
         # What is saved are floats of each step: integers, and all rounds of loops, are computed again.
         pointwise = node.pointwise and not node.operation.expensive
         again = node.is_integer or node.op in ("view", "concatenate", "ruled", *BY_ROW) or bool(loops_of(node))
-        return again or pointwise
+        small = self.sums_by_row and self.graph.matrices and node.op in ("sum", "product", "prod")
+        return again or pointwise or small
 
     def _is_known(self, node) -> bool:
         """Whether the adjoint finds a value without the forward step keeping it."""

@@ -175,6 +175,8 @@ class _Forward:
 
     def _ruled(self, node):
         """By the user's rule, which is for cotangents: the same for tangents where it goes element by element."""
+        if node.attr[1][0] == "formula":
+            return self.found.get(node.args[0].id)
         new, count, total = self.graph, len(node.args) // 2, None
         own = new.add(node.attr[0], (), node.shape, node.attr[1])
         for arg, c in zip(node.args[1 : 1 + count], node.args[1 + count :], strict=True):

@@ -48,7 +48,7 @@ def _value_of(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
         return args[0]
     if node.op == "view" and node.args[0].op == "ruled" and args[0].op == "concatenate":  # of several values, one
         places, first = node.attr.index(args[0].shape), 0
-        for part in args[0].args:
+        for part in args[0].args if len(args[0].shape) == 1 else ():
             if part.shape == node.shape and np.array_equal(places, first + np.arange(part.size)):
                 return part
             first += part.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -94,6 +95,9 @@ class Planner:
         for _, node in self.targets:
             if node.batched and not self._is_leaf(node):
                 self.materialized.add(node.id)
+        if self.graph.matrices:  # as would turn out, matrix by matrix, in as many turns as one has rows
+            views = Counter(node.args[0].id for node in self.live if node.op == "view")
+            self.materialized |= {n.id for n in self.live if n.batched and n.pointwise and views[n.id] > 1}
         while missing := self._settle():
             self.materialized |= missing
         self._emit()

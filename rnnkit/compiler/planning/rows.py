@@ -48,6 +48,7 @@ from rnnkit.compiler.planning.row_forms import changed_in_place, with_checks
 
 NARROW = 12  # numbers of a value, in the mean, from which vectors along its axes are full enough
 LINES = 3000  # at most: a program of more takes seconds to compile
+MATRICES = 5000  # of a step with linear algebra of small matrices
 COLUMNS, PRODUCTS = 8, 256  # of a weight, and multiply-adds of all: larger products are faster as those of matrices
 INLINE = (0.0, 1.0, -1.0, 2.0, 0.5)
 TAPED = 1024  # rounds of a loop that a gradient keeps, where the loop doesn't say itself how many there are
@@ -76,6 +77,8 @@ def is_narrow(graph: Graph) -> bool:
     if any(node.shape[-1] >= COLUMNS for node in products) or sum(map(_lines_of, products)) > PRODUCTS:
         return False
     computed = [lines for lines in map(_lines_of, batched) if lines]
+    if graph.matrices:  # whose rows and columns are cut shorter and shorter
+        return sum(computed) <= MATRICES
     return sum(computed) <= LINES and sum(computed) < NARROW * max(1, len(computed))
 
 

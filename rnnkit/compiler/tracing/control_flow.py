@@ -42,7 +42,7 @@ from rnnkit.compiler.tracing.iterations import Iteration, iteration_of
 from rnnkit.compiler.tracing.loops import RETURNED, Exits, LoopReader
 from rnnkit.compiler.tracing.python_functions import FUNCTIONS, STATIC, called_with_symbols
 from rnnkit.compiler.tracing.source import Inner, lookup_of, source_of
-from rnnkit.compiler.tracing.symbol import Symbol
+from rnnkit.compiler.tracing.symbol import RULES, Symbol
 
 _UNROLLED = 400  # nodes that an unrolled loop may make
 _SHORT = 8  # rounds of a loop that may make four times as many
@@ -303,6 +303,8 @@ class Reader(Expressions):
         if (found := called_with_symbols(function, args, keywords)) is not NotImplemented:
             return found
         checks = len(self.graph.checks)
+        if (getattr(function, "__module__", None) or "").startswith("scipy.linalg") and _is_of_symbols(args, keywords):
+            function = functools.partial(_of_scipy, function)
         made = function(*(a.entries(self) if isinstance(a, Iteration) else a for a in args), **keywords)
         for i, (fails, message) in enumerate(self.graph.checks[checks:], checks):
             under = both(self.path(), self.like.made(fails).any())
@@ -618,6 +620,11 @@ def _shared(trails: list[tuple]) -> int:
 
 def _is_users(function) -> bool:
     return (function.__module__ or "").partition(".")[0] not in _LIBRARIES
+
+
+def _of_scipy(function, *args, **keywords):
+    """A function of `scipy.linalg`, which doesn't ask its arguments what it is of them, as NumPy's do."""
+    return RULES["function"](function, args, keywords)
 
 
 def _rule(function):

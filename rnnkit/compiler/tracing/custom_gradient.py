@@ -13,8 +13,10 @@ from rnnkit.compiler.tracing.broadcasting import find_symbol, lift
 from rnnkit.compiler.tracing.symbol import RULES, Symbol
 
 
-def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: dict) -> Any:
+def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: dict, of: str = "cotangent") -> Any:
     """The value of such a function on symbols; ``call(function, arguments, keywords)`` reads a function.
+
+    A rule `of` a "formula" gives the value's own derivative, so that tangents go through its operations.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: di
     axis = next((one.axis for one in values if one.axis is not None), None)
     if any(one.axis != axis for one in values):
         raise Untraceable(f"{name!r}, of whose results only some have the batch axis")
-    found, given = _rule(like, values, lambda d: call(made[1], tuple(d), {}))
+    found, given = _rule(like, values, lambda d: call(made[1], tuple(d), {}), of)
     pairs = list(_pairs(name, arguments, found, like))
     parted = _ruled(like, values, pairs, given)
     return tuple(parted) if several else parted[0]
@@ -62,11 +64,11 @@ def by_vjp(x: Symbol, cell, states, constants, training, draws, result) -> tuple
     return output, tuple(new)
 
 
-def _rule(like: Symbol, values: list[Symbol], rule: Callable) -> tuple[Any, tuple]:
+def _rule(like: Symbol, values: list[Symbol], rule: Callable, of: str = "cotangent") -> tuple[Any, tuple]:
     """What a rule gives for the cotangents of values, and the input that stands for all of these."""
     graph, joined = like.graph, _joined(values)
     number = sum(node.op == "ruled" for node in graph.nodes)
-    given = "sequence" if joined.batched else "weight", ("cotangent", number)
+    given = "sequence" if joined.batched else "weight", (of, number)
     d = graph.add(given[0], (), joined.shape, given[1])
     checks = len(graph.checks)
     found = rule(_parted(like, d, values))

@@ -14,13 +14,13 @@ import numpy as np
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.matrix_functions import WeightFunction, rule_of
 from rnnkit.compiler.ir.operations import COMPOSED, OPERATIONS
+from rnnkit.compiler.tracing import linalg
 from rnnkit.compiler.tracing import manipulation as arranged
 from rnnkit.compiler.tracing import reductions as reduced
 from rnnkit.compiler.tracing import sorting as ordered
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
 from rnnkit.compiler.tracing.broadcasting import find_symbol, first_symbol, lift, pointwise, unknown
 from rnnkit.compiler.tracing.contractions import dot, einsum, matmul, tensordot
-from rnnkit.compiler.tracing.linalg import inverse, solve
 from rnnkit.compiler.tracing.manipulation import broadcast_to
 from rnnkit.compiler.tracing.sorting import look_up
 from rnnkit.compiler.tracing.symbol import RULES, Symbol
@@ -132,9 +132,11 @@ def call_function(function, args, keywords):
     name = function.__name__
     if function.__module__ == "numpy.linalg":
         name = f"linalg.{name}"
+    elif function.__module__.startswith("scipy."):
+        name = f"scipy.linalg.{name}"
     if name not in FUNCTIONS:
         found = _of_weights(function, args, keywords)
-        return unknown(f"np.{name}") if found is None else found
+        return unknown(name if name.startswith("scipy") else f"np.{name}") if found is None else found
     try:
         return call_rule(name, FUNCTIONS[name], args, keywords)
     except Untraceable:
@@ -350,8 +352,20 @@ FUNCTIONS: dict[str, Callable] = {
     "tril": _triangle(np.tril),
     "triu": _triangle(np.triu),
     "diag": _diag,
-    "linalg.inv": inverse,
-    "linalg.solve": solve,
+    "linalg.inv": linalg.inverse,
+    "linalg.solve": linalg.solve,
+    "linalg.cholesky": linalg.cholesky,
+    "linalg.det": linalg.det,
+    "linalg.slogdet": linalg.slogdet,
+    "linalg.qr": linalg.qr,
+    "linalg.lstsq": linalg.lstsq,
+    "linalg.eigh": linalg.eigh,
+    "linalg.eigvalsh": linalg.eigvalsh,
+    "linalg.matrix_power": linalg.matrix_power,
+    "scipy.linalg.cholesky": lambda a, lower=False, overwrite_a=False, check_finite=True: linalg.cholesky(a, not lower),
+    "scipy.linalg.expm": linalg.expm,
+    "scipy.linalg.solve_triangular": linalg.solve_triangular,
+    "linalg.trace": lambda x, offset=0: np.sum(np.diagonal(x, offset, -2, -1), -1),
     "linalg.multi_dot": lambda arrays: functools.reduce(matmul, arrays),
     "pad": arranged.pad,
     "einsum": einsum,

@@ -139,7 +139,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
                 asks, write = f"scipy.special.{frame.f_code.co_name}", _INSTEAD.get(frame.f_code.co_name, write)
             frame = frame.f_back
         raise Untraceable(
-            f"{asks} asks for the array's values, as np.array, math's and most of scipy's do; write {write}"
+            f"{asks} asks for the array's values, as np.array, math's and most of scipy's do; write {write}; with "
+            "per_row=True, more of them are read"
         )
 
     def __array_ufunc__(self, ufunc, method, *args, **keywords):

@@ -43,6 +43,8 @@ def _over_axes(layer: OverAxes, writing: Writing, call: Call):
 def _step(layer: Memoryless, block: Block, x: str, axes: int) -> tuple[str, tuple[int, ...]]:
     """What the step gives for x with so many axes before the last one, and its shape behind these."""
     step = StepGraph(layer._execution.step, layer.dtype)
+    if axes > 1 and any(node.op == "loop" for node in step.graph.live()):
+        raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: it finds eigenvalues of each time step")
     nodes, output = StepNodes(block, step, {("x", None): x}, block.sizes(x, 0, axes), axes), step.graph.output
     return nodes.result(output, layer.name), output.shape
 

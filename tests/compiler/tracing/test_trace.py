@@ -326,7 +326,7 @@ def test_a_decision_by_values_is_told_from_the_rest(decide):
         (lambda x, h: np.logaddexp.at(h, 0, 1), "np.logaddexp.at can't be traced"),
         (lambda x, h: np.take(h, [0, 9], axis=1, mode="wrap"), "these arguments"),
         (lambda x, h: np.zeros_like(h, shape=(2, 3)), "these arguments"),
-        (lambda x, h: np.linalg.det(h.reshape(-1, 2, 2))[:, None] * h, "linalg.det can't be traced"),
+        (lambda x, h: np.linalg.pinv(h.reshape(-1, 2, 2))[:, 0] * h, "linalg.pinv can't be traced"),
         (lambda x, h: h[:, np.argmax(h, axis=1)], "np.where"),
         (lambda x, h: h[:, :3].reshape(-1, 3, 1).__setitem__((slice(None), 0), 1), "may be a copy"),
         (lambda x, h: h * (1 + 2j), "real numbers"),

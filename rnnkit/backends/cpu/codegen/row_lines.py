@@ -146,7 +146,7 @@ class RowLines:
 
     def _is_single(self, line) -> bool:
         if isinstance(line, Pointwise):
-            whole = carrier(line.kind) != "float"
+            whole = carrier(line.kind) != "float" or line.op == "to_float"  # which is in lanes always
             return not whole and self.single.union(self.uniform).issuperset(line.args)
         if isinstance(line, Look):
             return isinstance(line.place, Buffer) and line.index in ("", *self.uniform)
