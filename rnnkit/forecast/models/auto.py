@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -159,7 +158,7 @@ class Auto(Together):
         panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
         if networked and len(off):
             network = self._network(season, leads)
-            seen = ahead_of_ends(network, held_out.made(attrgetter("ends")), progress)
+            seen = ahead_of_ends(network, held_out.made(_ends), progress)
             other = np.concatenate([ahead.forecast - came for ahead, came in seen])
             share = _share(off, other)
             if not sizes[0].covariates:
@@ -257,6 +256,10 @@ def _held_out(history: History, model: Auto, season: int, leads: int, once: bool
             ahead = forecast_in_blocks(one._ahead, ends.history, below(f"{name}/", fitted), ends.came.shape[1])
             said[place], spread[place] = ahead.forecast, _absolute(ahead)
     return _HeldOut(ends, said - ends.came, spread, able(history.values), _is_short(history.values))
+
+
+def _ends(held_out: _HeldOut) -> Ends:
+    return held_out.ends
 
 
 def _gains(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:

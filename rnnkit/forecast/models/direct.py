@@ -144,7 +144,7 @@ class DirectForecaster(Forecaster):
         if "config" in saved.about:
             saved = cls._of_earlier(saved)
         arrays, forecaster = saved.arrays, super()._of_saved(saved)
-        forecaster._prepare_parts()
+        forecaster._prepare_parts(arrays)
         for part, layer in forecaster._shown_parts().items():
             layer.set_weights([arrays[f"{part}/{name}"] for name in layer._arrays()])
         read = [arrays[f"state/{place}"] for place in range(sum(name[:6] == "state/" for name in arrays) - 2)]
@@ -152,8 +152,8 @@ class DirectForecaster(Forecaster):
         forecaster._ends = forecaster._fitted_history(), state
         return forecaster
 
-    def _prepare_parts(self) -> None:
-        """Have layers that weights of a file can be put into."""
+    def _prepare_parts(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Have layers that the weights of a file can be put into."""
         raise NotImplementedError
 
     @classmethod

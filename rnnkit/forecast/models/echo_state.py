@@ -273,7 +273,7 @@ class ESN(DirectForecaster):
             states = reached
         return _state(history, inputs, states)
 
-    def _prepare_parts(self):
+    def _prepare_parts(self, arrays):
         self.layer.build((None, None, 1 + self._features))
 
     @classmethod

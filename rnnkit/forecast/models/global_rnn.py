@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -142,7 +141,7 @@ class GlobalRNN(Together):
         sizes = {"season": np.array(season), "leads": np.array(self.leads or leads_of(season))}
         network = self._network(sizes)
         ends, off = series.made(Ends.of, network.leads, True), np.zeros((0, network.leads))
-        if sum(map(len, ends.map(attrgetter("series")))):
+        if sum(ends.map(count_of)):
             seen = ahead_of_ends(network, ends, progress)
             off = np.concatenate([errors_in_spreads(ahead, came) for ahead, came in seen])
         calibration = Calibration.of(off)
@@ -173,11 +172,20 @@ class GlobalRNN(Together):
         return ahead.forecast + np.where(logarithms, ahead.forecast * factor, off)
 
 
+def count_of(ends: Ends) -> int:
+    """How many ends there are."""
+    return len(ends.series)
+
+
 def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None) -> list[tuple[Ahead, np.ndarray]]:
     """What a network that is trained on what comes before ends says of them, and what came, by block."""
     told = None if progress is None else lambda text: progress(f"calibration, {text}")
-    found, panel = network.learned(ends.made(attrgetter("history")), told)
+    found, panel = network.learned(ends.made(_before), told)
     return ends.some(_ahead_of_ends, (network, panel), list(enumerate(found)))
+
+
+def _before(ends: Ends) -> History:
+    return ends.history
 
 
 def _ahead_of_ends(ends: Ends, shared, found) -> tuple[Ahead, np.ndarray]:

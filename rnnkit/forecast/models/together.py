@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
@@ -46,7 +45,11 @@ class Together(Forecaster):
 
     def _season_of(self, series: Blocks) -> int:
         """The season that was given, that of the times, or that which most series have."""
-        return self.season or series.map(attrgetter("season"))[0] or elected(series.map(_votes)) or 1
+        return self.season or series.map(_season)[0] or elected(series.map(_votes)) or 1
+
+
+def _season(history: History) -> int | None:
+    return history.season
 
 
 def _votes(history: History) -> tuple[np.ndarray, list]:

@@ -295,8 +295,10 @@ class TrainedForecaster(DirectForecaster):
             return self._refit(history, progress)
         return self._carried_on(history, min(LATER, self.epochs), self.learning_rate / 5, progress)
 
-    def _prepare_parts(self):
-        shortcut = self.shortcut
+    def _prepare_parts(self, arrays):
+        shortcut, last = self.shortcut, f"network {self.networks - 1}"
+        if not any(name.startswith(f"{last}/") for name in arrays):  # before so many are made
+            raise KeyError(last)
         first, width = np.zeros((3, shortcut.horizon)), _width(shortcut, self._features)
         self.models = [self._new_model(number, first, width) for number in range(self.networks)]
 

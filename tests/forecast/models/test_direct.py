@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.serialization.array_files import save_arrays
+from rnnkit.serialization.array_files import load_arrays, save_arrays
 
 H = 4
 MAKE = {
@@ -148,3 +148,13 @@ def test_files_of_the_first_format_go_on_loading(make, several, wave, tmp_path):
                 loaded.predict(level=80)
         else:
             assert (loaded.predict_quantiles() == fitted.predict_quantiles()).all()
+
+
+def test_a_file_that_says_more_networks_than_it_has_makes_none(wave, tmp_path):
+    path = tmp_path / "model.npz"
+    MAKE["trained"]().fit(wave).save(path)
+    arrays, about = load_arrays(path)
+    about["model"]["settings"]["networks"] = 10**9
+    save_arrays(path, arrays, about)
+    with pytest.raises(ValueError, match="it has no 'network 999999999'"):
+        rk.load_model(path)
