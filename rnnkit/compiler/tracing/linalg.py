@@ -26,7 +26,7 @@ _LARGEST_ROTATED = 16  # of which a round of rotations computes all numbers
 _SWEEPS = 12  # of rotations at most; five to eight are enough
 _SQUARINGS = 6  # of the exponential of a matrix, whose 1-norm is at most 5.4 times two to this power
 _TRANSPOSED = (1, 2, "T", "C")
-_largest = place_of(max_of, of_nan=False)
+_largest = place_of(max_of)
 
 
 def _matrix(a, square=True) -> tuple[int, int]:

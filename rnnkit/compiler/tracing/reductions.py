@@ -157,8 +157,8 @@ UFUNC_REDUCTIONS: dict[str, Callable] = {
 }
 
 
-def place_of(reduction, of_nan=True):
-    """The place of an extreme: that of the first NaN, where there is one, if that is asked for."""
+def place_of(reduction):
+    """The place of an extreme: that of the first NaN, where there is one."""
 
     def place(x, axis=None, out=None, keepdims=False):
         if axis is None and x.axis is not None:
@@ -170,7 +170,7 @@ def place_of(reduction, of_nan=True):
         shape[inner[0]] = n = x.node.shape[inner[0]]
         places = x.made(x.graph.literal(np.arange(float(n)).reshape(shape)), x.axis)
         chosen = np.equal(x, reduction(x, axis, keepdims=True))
-        chosen = chosen | np.not_equal(x, x) if of_nan and x.is_float else chosen
+        chosen = chosen | np.not_equal(x, x) if x.is_float else chosen
         found = min_of(np.where(chosen, places, float(n)), axis, keepdims=keepdims is True)
         return found.astype(np.intp)
 
