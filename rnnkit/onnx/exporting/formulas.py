@@ -294,15 +294,6 @@ def trunc(x):
 
 # What the formulas of `rnnkit.backends.formulas.special` are made of.
 MATHEMATICS = Mathematics(
-    select=where,
-    absolute=abs,
-    horner=horner,
-    sqrt=sqrt,
-    log=log,
-    log1p=log1p,
-    exp=exp,
-    exp_product=lambda a, b: exp(a * b),
-    power=lambda a, b: a.call("Pow", b),
-    sinc=sinc,
-    rint=lambda x: x.call("Round"),
-)
+    where, abs, horner, sqrt, log, log1p, exp, lambda a, b: exp(a * b), lambda a, b: a.call("Pow", b), sinc,
+    lambda x: x.call("Round"),
+)  # fmt: skip
