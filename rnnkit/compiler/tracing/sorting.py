@@ -171,7 +171,7 @@ def add_at(x: Any, key, values):
         return
     view, axis = x._part(x._key(keys))
     places = view.index(x.node.shape)
-    shape: Any = places.shape if axis is None else (*places.shape[:axis], x.shape[x.axis], *places.shape[axis:])
+    shape: Any = places.shape if axis is None else (*places.shape[:axis], x.shape[x.axis or 0], *places.shape[axis:])
     values = broadcast_to(lift(x, values), shape)
     flat = values.made(x.graph.reshape(values.node, (places.size,)), values.axis and 0)
     one_hot = places.reshape(-1, 1) == np.arange(x.node.size)
