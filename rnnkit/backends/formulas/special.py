@@ -1,15 +1,14 @@
 """Functions of scipy.special: gamma, digamma, zeta, inverse error and Bessel functions.
 
-Each is written once, in operators and the functions of a `Mathematics`: programs and kernels, exported C and ONNX
-evaluate the same text. Coefficients, the highest power first, are rational or polynomial interpolations at Chebyshev's
-nodes in 60 digits of mpmath; a pair is numerator and denominator. They are float64's, also for float32.
+Each is written once, in operators and the functions that its `m` has: programs and kernels, exported C and ONNX evaluate
+the same text. Coefficients, the highest power first, are rational or polynomial interpolations at Chebyshev's nodes in
+60 digits of mpmath; a pair is numerator and denominator. They are float64's, also for float32.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from types import SimpleNamespace
 
 from rnnkit.backends.formulas import exponential
 from rnnkit.backends.formulas.powers import power
@@ -17,24 +16,12 @@ from rnnkit.backends.formulas.registry import formula
 from rnnkit.backends.formulas.trigonometry import sinc
 from rnnkit.backends.formulas.value import absolute, fma, horner, rint, select, sqrt
 
-
-class Mathematics(NamedTuple):
-    """What a target has beside operators; ``exp_product(a, b)`` is exp(a b)."""
-
-    select: Callable = select
-    absolute: Callable = absolute
-    horner: Callable = horner
-    sqrt: Callable = sqrt
-    log: Callable = exponential.log
-    log1p: Callable = exponential.log1p
-    exp: Callable = exponential.exp
-    exp_product: Callable = lambda a, b: exponential.exp(a * b, fma(a, b, -(a * b)))
-    power: Callable = power
-    sinc: Callable = sinc
-    rint: Callable = rint
-
-
-KERNEL = Mathematics()
+# What a target has beside operators, here kernels; ``exp_product(a, b)`` is exp(a b).
+KERNEL = SimpleNamespace(
+    select=select, absolute=absolute, horner=horner, sqrt=sqrt, power=power, sinc=sinc, rint=rint, exp=exponential.exp,
+    log=exponential.log, log1p=exponential.log1p,
+    exp_product=lambda a, b: exponential.exp(a * b, fma(a, b, -(a * b))),
+)  # fmt: skip
 
 # log Γ(x) / (x - 1) in x - 1/2 for x in [1/2, 3/2]; log Γ(x) / (x - 2) in x - 3/2 for x in [3/2, 5/2].
 GAMMALN_1 = (
@@ -175,15 +162,10 @@ def _ratio(x, terms, m):
     return m.horner(x, terms[0]) / m.horner(x, terms[1])
 
 
-def _mirrored(x, m):
-    """x where it is positive, 1 - x below 0, for formulas of reflection."""
-    return m.select(x < 0, 1 - x, x)
-
-
 @formula
 def gammaln(x, m=KERNEL):
     """log |Γ(x)|."""
-    y = m.select(x < -1e30, 1e30, _mirrored(x, m))
+    y = m.select(x < -1e30, 1e30, m.select(x < 0, 1 - x, x))
     low = y < 0.5  # Γ(y) = Γ(y + 1) / y
     z, product = m.select(low, y + 1, y), m.select(low, y, 1)
     for _ in range(6):  # Γ(y) = (y - 1) Γ(y - 1)
@@ -206,7 +188,7 @@ def gammaln(x, m=KERNEL):
 @formula
 def psi(x, m=KERNEL):
     """The derivative of log Γ(x)."""
-    y = _mirrored(x, m)
+    y = m.select(x < 0, 1 - x, x)
     low = y < 1
     z, above, below = m.select(low, y + 1, y), 0 * y, 0 * y + 1
     for _ in range(5):  # ψ(y) = ψ(y - 1) + 1 / (y - 1)
