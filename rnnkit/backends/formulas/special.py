@@ -1,6 +1,6 @@
 """Functions of scipy.special: gamma, digamma, zeta, inverse error and Bessel functions.
 
-Each is written once, in operators and the functions that its `m` has: programs and kernels, exported C and ONNX evaluate
+Each is written once, in operators and the functions that its `m` has: programs, kernels, exported C and ONNX evaluate
 the same text. Coefficients, the highest power first, are rational or polynomial interpolations at Chebyshev's nodes in
 60 digits of mpmath; a pair is numerator and denominator. They are float64's, also for float32.
 """
