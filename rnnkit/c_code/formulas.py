@@ -4,6 +4,7 @@ multiply-add is rounded once, as programs of the CPU have.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -94,10 +95,10 @@ def _of_math(name: str):
     return lambda x, *others: x.function(name, *others)
 
 
-_MATHEMATICS = special.KERNEL._replace(
-    **{name: _of_math(name) for name in ("log", "log1p", "exp")},
-    exp_product=lambda a, b: (a * b).function("exp"),
-    power=_of_math("pow"),
+_MATHEMATICS = SimpleNamespace(
+    **vars(special.KERNEL)
+    | {name: _of_math(name) for name in ("log", "log1p", "exp")}
+    | {"exp_product": lambda a, b: (a * b).function("exp"), "power": _of_math("pow")}
 )
 
 

@@ -94,7 +94,7 @@ def einsum(subscripts, *operands, out=None, optimize=False) -> Symbol:
     for letters, s in zip(inputs, symbols, strict=True):
         while twice := [c for c in letters if letters.count(c) > 1]:
             first, second = (i for i, c in enumerate(letters) if c == twice[0])
-            s = np.diagonal(s, 0, first, second)
+            s = np.diagonal(s, 0, first, second)  # type: ignore[assignment]  # a symbol
             letters = "".join(c for c in letters if c != twice[0]) + twice[0]
         if s.axis is None and set(letters) & batch:
             raise MixesRows(f"np.einsum({subscripts!r}) gives a weight the letter of the batch axis")

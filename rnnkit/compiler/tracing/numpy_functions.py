@@ -195,9 +195,8 @@ def call_rule(name, rule, args, keywords):
     return rule(*bound.args, **bound.kwargs)
 
 
-_FLAT = (
-    "roll repeat take delete cumsum cumprod median quantile percentile flip".split()
-)  # of all elements, where no axis is given
+# Of all elements, where no axis is given.
+_FLAT = "roll repeat take delete cumsum cumprod median quantile percentile flip".split()
 
 
 def _where(condition, *branches):
@@ -276,10 +275,10 @@ FUNCTIONS: dict[str, Callable] = {
     "argmin": reduced.place_of(reduced.min_of),
     "average": reduced.average,
     "quantile": ordered.quantile,
-    "percentile": lambda x, q, *args, **keywords: ordered.quantile(x, np.asarray(q) / 100.0, *args, **keywords),
-    "median": lambda x, axis=None, out=None, overwrite_input=False, keepdims=False: ordered.quantile(
-        x, 0.5, axis, out, keepdims=keepdims
+    "percentile": lambda x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False: (
+        ordered.quantile(x, np.asarray(q) / 100.0, axis, out, False, method, keepdims)
     ),
+    "median": ordered.median,
     "sort": ordered.sort,
     "partition": lambda x, kth, axis=-1: ordered.sort(x, axis),  # which is one of those that it may give
     "argsort": ordered.argsort,
@@ -290,7 +289,9 @@ FUNCTIONS: dict[str, Callable] = {
     "nanmin": reduced.of_numbers(reduced.min_of, np.inf),
     "nanmean": reduced.nanmean,
     "nanvar": reduced.nanvar,
-    "nanstd": lambda *args, **keywords: np.sqrt(reduced.nanvar(*args, **keywords)),
+    "nanstd": lambda x, axis=None, dtype=None, out=None, ddof=0, keepdims=False: np.sqrt(
+        reduced.nanvar(x, axis, dtype, out, ddof, keepdims)
+    ),
     "cumsum": lambda x, axis=None, dtype=None: reduced.running(np.add, x, axis, dtype),
     "cumprod": lambda x, axis=None, dtype=None: reduced.running(np.multiply, x, axis, dtype),
     "linalg.norm": reduced.norm_of,

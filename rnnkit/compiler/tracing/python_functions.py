@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import builtins
 import math
-import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -170,7 +169,7 @@ def _logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
 
 
 def _polygamma(n, x):
-    if not isinstance(n, numbers.Integral) or n < 0:
+    if not isinstance(n, int) or n < 0:
         raise Untraceable("scipy.special.polygamma of an order that is no number")
     return special("psi", x) if n == 0 else (-1.0) ** (n + 1) * math.factorial(n) * special("zeta", n + 1.0, x)
 

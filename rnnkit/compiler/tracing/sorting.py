@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from rnnkit.compiler.ir.graph import BY_ROW
-from rnnkit.compiler.tracing import places
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.broadcasting import first_symbol, lift
 from rnnkit.compiler.tracing.contractions import matmul
+from rnnkit.compiler.tracing.manipulation import broadcast_to, moveaxis
 from rnnkit.compiler.tracing.symbol import Symbol
 
 _LONGEST = 512  # columns that are compared each with each
@@ -40,24 +40,25 @@ def _placed(values, ranks, axis, wanted=None):
     return np.moveaxis(np.sum(np.where(chosen, values, 0), axis=-1, dtype=values.dtype), -1, axis)
 
 
-def _count_order(x, order):
-    """Write the places of a row's elements into `order`, the least first: read, as a step of one row is."""
+def _count(x, values, ordered):
+    """Write the values of a row into `ordered`, that of the least x first: read, as a step of one row is."""
     missing, places = np.isnan(x), np.arange(len(x))
     for i in range(len(x)):
         this, last = x[i], np.isnan(x[i])
         tie = (x == this) | (missing & last)
-        order[np.sum((x < this) | (last & ~missing) | (tie & (places < i)))] = i
-    return order
+        ordered[np.sum((x < this) | (last & ~missing) | (tie & (places < i)))] = values[i]
+    return ordered
 
 
-def _order_of_row(x):
-    """The order of an array of one row, by a loop; None of any other array, or where no loop is so far."""
+def _by_loop(x, values):
+    """Values in the order of an array of one row, by a loop; None of any other array, or where no loop is so far."""
     reader = x.graph.read
     if x.ndim != 1 or not reader or not reader.frames or x.node.size <= _UNROLLED:
         return None
     if x.axis is not None or all(node.op not in BY_ROW for node in x.graph.nodes):
         return None
-    return reader.read(_count_order, x, lift(x, np.zeros(x.node.size, np.int64)))
+    values = lift(x, values)
+    return reader.read(_count, x, values, np.zeros_like(values))
 
 
 def sort(x, axis=-1, kind=None, stable=None):
@@ -68,8 +69,8 @@ def sort(x, axis=-1, kind=None, stable=None):
 
 def _sorted(x, axis, wanted=None):
     """The elements in order, or those at the places of it that are wanted."""
-    if (order := _order_of_row(x)) is not None:
-        return places.load(x.graph.read, x, order if wanted is None else order[np.asarray(wanted)])
+    if (ordered := _by_loop(x, x)) is not None:
+        return ordered if wanted is None else ordered[np.asarray(wanted)]
     x, ranks = _ranks(x, axis)
     return _placed(x[..., None, :], ranks, axis, wanted)
 
@@ -77,7 +78,7 @@ def _sorted(x, axis, wanted=None):
 def argsort(x, axis=-1, kind=None, stable=None):
     if axis is None:
         raise Untraceable("np.argsort without an axis")
-    if (order := _order_of_row(x)) is not None:
+    if (order := _by_loop(x, np.arange(x.node.size))) is not None:
         return order
     x, ranks = _ranks(x, axis)
     return _placed(np.arange(float(x.node.shape[-1])), ranks, axis).astype(np.intp)
@@ -86,23 +87,34 @@ def argsort(x, axis=-1, kind=None, stable=None):
 def quantile(x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False):
     """``np.quantile`` of numbers `q`, between the two elements beside each."""
     if not isinstance(axis, int) or method != "linear" or isinstance(q, Symbol) or out is not None:
-        raise Untraceable("np.quantile, np.percentile or np.median along one axis, of numbers, by the linear method")
-    n = x.node.shape[x.feature_axis(axis, "quantile")]
-    q, missing = np.asarray(q, float), np.isnan(x).any(axis=axis)
+        raise Untraceable("np.quantile or np.percentile along one axis, of numbers, by the linear method")
+    n, q = x.node.shape[x.feature_axis(axis, "quantile")], np.asarray(q, float)
     if not np.all((q >= 0) & (q <= 1)):
         raise ValueError("Quantiles must be in the range [0, 1]")
-    wanted = sorted({int(k) for share in q.ravel() for k in (np.floor(share * (n - 1)), np.ceil(share * (n - 1)))})
-    ordered = dict(zip(wanted, np.moveaxis(_sorted(x, axis, wanted), axis, 0), strict=True))  # type: ignore[type-var]
+    lows = [min(int(share * (n - 1)), n - 1) for share in q.flat]
+    elements = _at_ranks(x, axis, {k for low in lows for k in (low, min(low + 1, n - 1))}, keepdims)
+    found = []
+    for share, low in zip(q.flat, lows, strict=True):
+        part, first, second = share * (n - 1) - low, elements[low], elements[min(low + 1, n - 1)]
+        step = second - first
+        found.append(first + step * part if part < 0.5 else second - step * (1.0 - part))
+    return np.stack(found) if q.ndim else found[0]
 
-    def at(share):
-        low = int(np.floor(share * (n - 1)))
-        part = share * (n - 1) - low
-        first, second = ordered[low], ordered[low if part == 0 else low + 1]
-        between = first if part == 0 else np.where(first == second, first, first * (1 - part) + second * part)
-        found = np.where(missing, np.nan, between)
-        return np.expand_dims(found, axis) if keepdims else found
 
-    return np.stack([at(share) for share in q.ravel()]) if q.ndim else at(float(q))
+def median(x, axis=None, out=None, overwrite_input=False, keepdims=False):
+    if not isinstance(axis, int) or out is not None:
+        raise Untraceable("np.median along one axis")
+    n = x.node.shape[x.feature_axis(axis, "median")]
+    elements = _at_ranks(x, axis, {(n - 1) // 2, n // 2}, keepdims)
+    return elements[n // 2] if n % 2 else (elements[n // 2 - 1] + elements[n // 2]) / 2
+
+
+def _at_ranks(x, axis, wanted, keepdims):
+    """The elements at places of the order; NaN where there is one."""
+    missing = np.isnan(x).any(axis=axis, keepdims=keepdims)
+    found = np.moveaxis(_sorted(x, axis, sorted(wanted)), axis, 0)
+    found = np.expand_dims(found, axis if axis < 0 else axis + 1) if keepdims else found
+    return {k: np.where(missing, np.nan, one) for k, one in zip(sorted(wanted), found, strict=True)}
 
 
 def _halved(a, v, side):
@@ -156,38 +168,40 @@ def interp(x, xp, fp, left=None, right=None, period=None):
     return found if right is None else np.where(x > xp[-1], right, found)
 
 
-def put_along_axis(x, indices, values, axis=-1):
+def put_along_axis(x: Any, indices: Any, values, axis=-1):
     """``np.put_along_axis``, one place after another."""
     if not isinstance(x, Symbol) or axis is None:
         raise Untraceable("np.put_along_axis into an array of the step, with an axis")
     n = x.node.shape[x.feature_axis(axis, "put_along_axis")]
-    indices = lift(x, indices)
-    chosen = _chosen(np.moveaxis(indices, axis, -1), n, axis)  # type: ignore[type-var]  # symbols
-    values = np.moveaxis(np.zeros_like(indices, dtype=x.dtype) + values, axis, -1)
-    found = np.moveaxis(x, axis, -1)  # type: ignore[type-var]
-    for k in range(values.node.shape[-1]):
+    given: Any = lift(x, indices)
+    found: Any = moveaxis(x, axis, -1)
+    values = np.moveaxis(np.zeros_like(given, dtype=x.dtype) + values, axis, -1)
+    chosen = _chosen(np.moveaxis(given, axis, -1), n, axis)
+    for k in range(values.shape[-1]):
         found = np.where(chosen[..., k, :], values[..., k, None], found)
     x[...] = np.moveaxis(found, -1, axis)
 
 
-def add_at(x, key, values):
+def add_at(x: Any, key, values):
     """``np.add.at``: as an assignment, but what goes to one place adds up."""
     if not isinstance(x, Symbol):
         raise Untraceable("np.add.at into an array that isn't the step's own")
     keys = key if isinstance(key, tuple) else (key,)
     keys = tuple(k.node.attr if isinstance(k, Symbol) and k.node.op == "literal" else k for k in keys)
     if len(keys) == 1 and isinstance(key := keys[0], Symbol):
-        chosen = _chosen(key, x.shape[0] if x.axis is None else 0, 0)
+        if x.axis is not None or x.ndim != 1:
+            raise Untraceable("np.add.at at computed places of other than a vector of one row")
+        chosen = _chosen(key, len(x), 0)
         values = np.zeros_like(key, dtype=x.dtype) + values
         x += np.sum(np.where(chosen, values[..., None], 0), axis=tuple(range(key.ndim)))
         return
     view, axis = x._part(x._key(keys))
     places = view.index(x.node.shape)
-    shape = places.shape if axis is None else (*places.shape[:axis], x.shape[x.axis], *places.shape[axis:])
-    values = np.broadcast_to(lift(x, values), shape)
+    shape: Any = places.shape if axis is None else (*places.shape[:axis], x.shape[x.axis or 0], *places.shape[axis:])
+    values = broadcast_to(lift(x, values), shape)
     flat = values.made(x.graph.reshape(values.node, (places.size,)), values.axis and 0)
-    one_hot = (places.reshape(-1, 1) == np.arange(x.node.size)).astype(float)
-    added = matmul(flat, one_hot)
+    one_hot = places.reshape(-1, 1) == np.arange(x.node.size)
+    added = np.sum(np.where(one_hot, flat[..., None], 0), axis=-2)
     x += added.made(x.graph.reshape(added.node, x.node.shape), x.axis)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -133,7 +134,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     __int__ = __index__ = __complex__ = __float__
 
     def __array__(self, *_, **__):
-        frame, asks, write = sys._getframe(1), "a function that can't be traced", "np.stack, rk.softmax or the formula"
+        frame: Any = sys._getframe(1)
+        asks, write = "a function that can't be traced", "np.stack, rk.softmax or the formula"
         while (name := frame.f_globals.get("__name__", "")).partition(".")[0] in ("scipy", "numpy"):
             if name.startswith("scipy.special"):
                 asks, write = f"scipy.special.{frame.f_code.co_name}", _INSTEAD.get(frame.f_code.co_name, write)

@@ -7,9 +7,9 @@ are those of the compiled kernels.
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 from rnnkit.backends.formulas.error_function import FAR, FARTHEST, NEAR
-from rnnkit.backends.formulas.special import Mathematics
 from rnnkit.backends.formulas.trigonometry import ARCSIN, ARCTAN
 from rnnkit.onnx.exporting.expression import where
 
@@ -293,16 +293,7 @@ def trunc(x):
 
 
 # What the formulas of `rnnkit.backends.formulas.special` are made of.
-MATHEMATICS = Mathematics(
-    select=where,
-    absolute=abs,
-    horner=horner,
-    sqrt=sqrt,
-    log=log,
-    log1p=log1p,
-    exp=exp,
-    exp_product=lambda a, b: exp(a * b),
-    power=lambda a, b: a.call("Pow", b),
-    sinc=sinc,
-    rint=lambda x: x.call("Round"),
-)
+MATHEMATICS = SimpleNamespace(
+    select=where, absolute=abs, horner=horner, sqrt=sqrt, log=log, log1p=log1p, exp=exp, sinc=sinc,
+    exp_product=lambda a, b: exp(a * b), power=lambda a, b: a.call("Pow", b), rint=lambda x: x.call("Round"),
+)  # fmt: skip

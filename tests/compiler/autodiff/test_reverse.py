@@ -116,9 +116,10 @@ WITHOUT_A_RULE = {
     "pinv": lambda m, v: np.linalg.pinv(m)[0],
     "svd": lambda m, v: np.linalg.svd(m)[1],
     "norm": lambda m, v: np.linalg.norm(m, "nuc"),
-    "percentile": lambda m, v: np.percentile(v, 30),
+    "nanpercentile": lambda m, v: np.nanpercentile(v, 30),
 }
 WITH_A_RULE = {
+    "percentile": lambda m, v: np.percentile(v, 30),
     "det": lambda m, v: np.linalg.det(m),
     "slogdet": lambda m, v: np.linalg.slogdet(m)[1],
     "slogdet, both": lambda m, v: np.prod(np.stack(np.linalg.slogdet(m))),

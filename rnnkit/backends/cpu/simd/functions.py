@@ -20,17 +20,17 @@ def _outlined(formula):
     @functools.wraps(formula)
     def called(*given):
         first = given[-1].like(given[0])
-        given = [first.like(value) for value in (first, *given[1:])]
+        values = [first.like(value).value for value in (first, *given[1:])]
         builder, kind = first.builder, first.type
         name = f"{formula.__name__}.{type_name(kind)}"
         function = builder.module.globals.get(name)
         if function is None:
-            function = ir.Function(builder.module, ir.FunctionType(kind, [kind] * len(given)), name)
+            function = ir.Function(builder.module, ir.FunctionType(kind, [kind] * len(values)), name)
             function.linkage = "internal"
             function.attributes.add("noinline")
             own = ir.IRBuilder(function.append_basic_block())
             own.ret(formula(*(type(first)(own, argument) for argument in function.args)).value)
-        return first.of(builder.call(function, [value.value for value in given]))
+        return first.of(builder.call(function, values))
 
     return called
 
