@@ -379,15 +379,24 @@ class _Planner:
             self._in_memory(node.args[0])
             self._share(node)
         if node.id not in self.slots:
-            names = self._of(node)
+            at = self._depth(node)
+            names = self._of_around(node, at)
             slot = self.slots[node.id] = self._slot(node, node.size)
             if node.op == "state":
                 self.plan.resident[node.attr] = slot
             else:
                 section = section_of(node) if node.batched else PREPACK
-                self.nest[self._depth(node)][1].append(Fill(slot, tuple(names.reshape(-1)), section))
+                self.nest[at][1].append(Fill(slot, tuple(names.reshape(-1)), section))
                 self._change([slot])
         return self.slots[node.id]
+
+    def _of_around(self, node, at: int) -> np.ndarray:
+        """The names of a node's numbers, found by lines of the open loop that it is in."""
+        lines, known = self.lines, self.known
+        self.lines, self.known = self.nest[at][1], ChainMap(*known.maps[len(self.nest) - 1 - at :])
+        names = self._of(node)
+        self.lines, self.known = lines, known
+        return names
 
     def _take(self, node) -> None:
         array, index = node.args

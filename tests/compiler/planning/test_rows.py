@@ -222,3 +222,21 @@ def test_all_that_is_computed_is_read(role):
     unread = [line.name for line in made.of((Pointwise, Look)) if line.name not in read_names]
     assert not unread
     assert {made.plan.sections[line.name] for line in made.of(Pointwise)} >= {STEP}
+
+
+def test_what_a_loop_kept_of_an_array_is_put_into_memory_around_the_loops_inside():
+    """Of three loops, the innermost reads at computed places what the outermost carried at its round."""
+
+    @rk.cell(states={"a": (10, 10)}, per_row=True)
+    def cholesky(x, states):
+        a = 0.1 * states.a + np.eye(10) * (2 + x[0] * x[0])
+        factor = np.zeros((10, 10))
+        for i in range(10):
+            for j in range(i + 1):
+                s = a[i, j]
+                for k in range(j):
+                    s -= factor[i, k] * factor[j, k]
+                factor[i, j] = np.sqrt(s) if i == j else s / factor[j, j]
+        return factor[9, 9], a
+
+    assert rk.gradcheck(cholesky(), (1, 2, 1))
