@@ -234,8 +234,8 @@ def pad(x, pad_width, mode="constant", constant_values=0):
         for n, first in ((before, True), (after, False)):
             if n:
                 x.feature_axis(axis, "pad")
-                edge = part(x, axis, slice(0, 1))
-                block = np.full_like(repeat(edge, n, axis), constant_values)
+                shape = (*x.shape[:axis], n, *x.shape[axis + 1 :])
+                block = broadcast_to(lift(x, constant_values).astype(x.dtype), shape)
                 x = concatenate([block, x] if first else [x, block], axis)
     return x
 
