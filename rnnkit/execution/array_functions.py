@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from rnnkit import tracebacks
+from rnnkit.backends.shared.once import once
 from rnnkit.compiler.autodiff.forward import dual
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import Reverse
@@ -129,7 +129,7 @@ class TracedFunction:
         values = np.broadcast_to(found[self._dual.output.id], (len(x), *self._dual.output.shape))
         return values[:, 1]
 
-    @cached_property
+    @once
     def _dual(self) -> Graph:
         return dual(self._graph, self.dtype)
 

@@ -117,6 +117,9 @@ def _at_ranks(x, axis, wanted, keepdims):
     return {k: np.where(missing, np.nan, one) for k, one in zip(sorted(wanted), found, strict=True)}
 
 
+_FEW_KEYS = 3  # one search after another, each from where the last one ended
+
+
 def _halved(a, v, side):
     """Search a row's own array, also where it isn't sorted, as NumPy does: keys begin where the last one was."""
 
@@ -147,7 +150,7 @@ def searchsorted(a, v, side="left", sorter=None):
     a, v = lift(like, a), lift(like, v)
     if sorter is not None or a.axis is not None or a.ndim != 1:
         raise Untraceable("np.searchsorted with a sorter, or in several arrays")
-    if a.node.batched:
+    if a.node.batched and v.node.size <= _FEW_KEYS:  # more of them only in what is sorted
         return _halved(a, v, side)
     of_nan = np.isnan(v)[..., None]
     before = (a < v[..., None]) | (of_nan & ~np.isnan(a)) if side == "left" else (a <= v[..., None]) | of_nan

@@ -181,7 +181,10 @@ def exact_slope(name, args, i):
         return float(mpmath.re(mpmath.diff(lambda a: f(*args[:i], a, *args[i + 1 :]), args[i])))
 
 
-@pytest.mark.parametrize("name", EXTREMES)
+SLOW = ("k0e", "k1e")  # with so many digits
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.sweep) if n in SLOW else n for n in EXTREMES])
 def test_rule_has_its_digits_at_the_extremes(name):
     for args in EXTREMES[name]:
         args = args if isinstance(args, tuple) else (args,)

@@ -100,7 +100,7 @@ ROW = {
     "kron of matrices": lambda x: np.kron(x[:4].reshape(2, 2), np.eye(2) + 1).ravel(),
     "bincount": lambda x: np.bincount((x > 0).astype(int), weights=x, minlength=3) + 0.0,
     "counts": lambda x: np.bincount((x > 0).astype(int), minlength=3) * 1.0,
-    "searchsorted in x": lambda x: np.searchsorted(np.sort(x), KNOTS) * 1.0,
+    "searchsorted in x": lambda x: np.searchsorted(np.sort(x), KNOTS[1:3]) * 1.0,
     "add.at a computed place": _added_at_computed,
     "logsumexp": _logsumexp,
     "softmax": _softmax,

@@ -231,7 +231,7 @@ def test_X16_so_many_nodes_that_nobody_would_wait(tmp_path):
 def test_X16_the_time_to_load_grows_with_the_nodes(tmp_path, monkeypatch):
     """Equal layers without weights are read once, and nothing looks at all layers for each."""
     read, reads = passes.read, []
-    monkeypatch.setattr(passes, "read", lambda *given: reads.append(1) or read(*given))
+    monkeypatch.setattr(passes, "read", lambda *given, **more: reads.append(1) or read(*given, **more))
     path, count = tmp_path / "long.onnx", 2000
     names = ["x", *(f"v{i}" for i in range(count))]
     chain = [node(("Tanh", "Neg")[i % 2], [a], b, name="same") for i, (a, b) in enumerate(itertools.pairwise(names))]
