@@ -9,7 +9,6 @@ import numpy as np
 
 from rnnkit import tracebacks
 from rnnkit.backends.shared.once import once
-from rnnkit.compiler.autodiff.forward import dual
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import Reverse
 from rnnkit.compiler.ir.evaluate import Evaluation, evaluate, new_array, only_moves
@@ -131,6 +130,8 @@ class TracedFunction:
 
     @once
     def _dual(self) -> Graph:
+        from rnnkit.compiler.autodiff.forward import dual  # which few functions need
+
         return dual(self._graph, self.dtype)
 
     def _inputs(self, arrays) -> dict[tuple, np.ndarray]:
