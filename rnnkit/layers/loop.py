@@ -329,13 +329,7 @@ class Loop:
         return [np.broadcast_to(one.astype(layer.dtype), (count, *shapes[n])) for n, one in arrays.items()], rows
 
     def _shapes_in_a_row(self, arrays, rows, layer) -> dict[str, tuple]:
-        """What the step sees of each: of the shape of its default, or without one in the way that it can be read.
-
-        Raises
-        ------
-        ValueError
-            If it can be read in both ways, and x has as many rows as an array has entries.
-        """
+        """What the step sees of each: of the shape of its default, or without one in the way that it can be read."""
         one_row = rows in (None, 1)
         plain = {name: self._shapes.get(name, one.shape) for name, one in arrays.items()}
         free = {n: one.shape[1:] for n, one in arrays.items() if n not in self._shapes and one.ndim}
@@ -351,13 +345,7 @@ class Loop:
             is_plain, is_by_row = map(step.is_readable, constants)
             if not is_plain and not is_by_row:  # as under rk.eager()
                 is_plain, is_by_row = (step.is_readable(one, run=True) for one in constants)
-            if is_plain and is_by_row and not one_row:
-                names = ", ".join(name for name in free if plain[name] != by_row[name])
-                raise ValueError(
-                    f"expected {names} with a default in {self!r}, a number or an array, since {self.__name__} can "
-                    f"take an array of {rows} entries both as shared by all rows and as one entry for each row"
-                )
-            self._readings[key] = plain if is_plain else by_row
+            self._readings[key] = plain if is_plain and (one_row or not is_by_row) else by_row
         return self._readings[key]
 
     def _wrong_names(self, given) -> str:
@@ -583,9 +571,9 @@ def loop(function: Any = None, *, loop_limit: int = LOOP_LIMIT, draws: Any = Non
     features. A DataArray of xarray is read by the names of its dimensions: time, feature, and another one for rows.
 
     Parameters and starts, `given` by name, are of the shape of their default, or have a first axis of rows, which is
-    theirs alone if `x` has none. A parameter without a default may be a number or any array, which is shared by all
-    rows if the step can be read with it as it is, else by row. If `x` has as many rows, and the step can be read both
-    ways, that is an error, and a default says what is meant. What has no axis of rows is shared by all, as is `x`.
+    theirs alone if `x` has none. A parameter without a default may be a number or any array: where `x` has rows, one of
+    as many entries is by row if the step can be read so; where it has none, if the step can't be read with it as it is.
+    A default says what is meant. What has no axis of rows is shared by all, as is `x`.
 
     Results have the axes of rows, where anything had one, and of time, and are nested as the step's output. Without
     rows, a Series or frame gives a Series with its index, or a frame where the output is an array; of several outputs,
