@@ -32,6 +32,7 @@ OWN, REFERENCE = "here", "reference"  # machines: this one, and that whose resul
 SMOKE = "# smoke: "  # before the case of a file that is run to see that it works
 ASV = pathlib.Path(sys.executable).with_name("asv")
 FACTOR, ROUNDS, TRIES = 1.1, 5, 2
+FEW, MOST = 4, 12  # of so few that are left, so many rounds: the memory that a process is given may be slow
 DIGITS = 4  # of a figure that is kept
 Figures = dict[str, float]
 
@@ -80,11 +81,15 @@ def least(one: Figures, other: Figures) -> Figures:
     return one | {name: min(value, one.get(name, value)) for name, value in other.items()}
 
 
-def beside(base: str, head: str, factor: float, bench: str) -> tuple[Figures, Figures, list[str], list[str]]:
+def beside(
+    base: str, head: str, factor: float, bench: str, most: int = ROUNDS
+) -> tuple[Figures, Figures, list[str], list[str]]:
     """Measure two commits; return the figures of both, what is slower, and what the second doesn't have."""
     found: list[Figures] = [{}, {}]
     names: list[str] | None = None
-    for turn in range(ROUNDS):
+    for turn in range(most):
+        if turn >= ROUNDS and names is not None and len(names) > FEW:
+            break
         for side in (0, 1) if turn % 2 == 0 else (1, 0):  # what is installed is measured first
             found[side] = least(found[side], measured((base, head)[side], OWN, names, bench))
         if turn == 0:
@@ -92,14 +97,14 @@ def beside(base: str, head: str, factor: float, bench: str) -> tuple[Figures, Fi
         names = slower(*found, factor)
         if not names:
             break
-        print(f"after {turn + 1} of {ROUNDS} rounds: {len(names)} slower", flush=True)
+        print(f"after round {turn + 1}: {len(names)} slower", flush=True)
     return *found, names, missing
 
 
 def compare(base: str, head: str, factor: float, bench: str = ".") -> int:
     """Print what is slower, and return the exit code."""
     base, head = hashes(base, head)
-    before, after, names, missing = beside(base, head, factor, bench)
+    before, after, names, missing = beside(base, head, factor, bench, MOST)
     for name in names:
         print(f"slower: {before[name]:.4g} -> {after[name]:.4g}, {after[name] / before[name]:.2f} times: {name}")
     for name in missing:
