@@ -26,6 +26,11 @@ def custom_gradient(function: Callable) -> Callable:
         It gives the value alone. Compiled gradients of steps, losses and layers that call it follow the rule, in
         `vjp`, `fit` and `gradcheck`.
 
+    Raises
+    ------
+    TypeError
+        For what can't be called.
+
     Examples
     --------
     A spike, with the slope of a fast sigmoid in the place of its own (Zenke and Ganguli, 2018):
@@ -39,6 +44,8 @@ def custom_gradient(function: Callable) -> Callable:
     >>> y.tolist(), pullback(np.ones_like(y)).x.tolist()
     ([[0.0, 0.0, 1.0]], [[0.25, 1.0, 0.04]])
     """
+    if not callable(function):
+        raise TypeError(f"expected a function under rk.custom_gradient, got {function!r}")
 
     @functools.wraps(function)
     def called(*arguments, **keywords):

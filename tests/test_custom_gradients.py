@@ -240,3 +240,5 @@ def test_X25_rules_that_do_not_fit_are_errors():
     ):
         with pytest.raises(ValueError, match=told):
             _of(function)(x)
+    with pytest.raises(TypeError, match="a function under rk.custom_gradient"):
+        rk.custom_gradient(3)

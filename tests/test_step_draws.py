@@ -166,6 +166,10 @@ def test_C18_gradients_go_through_what_is_drawn(rng):
     assert rk.hessian(motion, x, by="sigma", random=key, **point) != 0
 
 
+def test_C18_gradients_of_all_that_a_step_reads_are_slopes():
+    assert rk.gradcheck(plain(), (2, 3, 1))
+
+
 def test_C18_a_simulation_has_its_moments():
     x = np.full((20_000, 52, 1), 1 / 52)
     y = motion(x, mu=0.05, sigma=0.2)

@@ -455,6 +455,8 @@ class _OfLoop(_Point):
     """The same of a loop, whose parameters and states have names, and rows where the user gives them some."""
 
     def __init__(self, loop: Loop, x, call):
+        if refused := [name for name in ("reverse", "return_state") if name in call]:
+            raise TypeError(f"expected no {refused[0]} for a derivative of {loop.__name__!r}; give x in its order")
         form, layer, given, has_rows, named = loop._entered(x, call.pop("mask", None), False, False, call)
         if type(layer._execution.step.outputs) is not type(None):
             raise ValueError(f"expected {loop.__name__!r} with one output, for a derivative")

@@ -13,7 +13,6 @@ import numpy as np
 
 from rnnkit.arguments import positive_integer, real_number, whole
 from rnnkit.arrays import real
-from rnnkit.custom_gradients import stop_gradient
 from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import from_json, to_json
 from rnnkit.steps import step_draws
@@ -292,7 +291,7 @@ class DeclaredCell(Cell):
         if not self._draws_each_step():
             return states, draws, ()
         *own, state = states
-        state = stop_gradient(step_draws.begun(state, draws[step_draws.STATE]))
+        state = step_draws.begun(state, draws[step_draws.STATE])
         of_each_step = {
             name: (draw.function, numbers_of(draw.shape, self.keywords, self._feature_shape))
             for name, draw in self.spec.draws.items()

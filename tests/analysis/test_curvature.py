@@ -316,6 +316,8 @@ def test_X26_what_does_not_fit_is_an_error_that_says_so(rng):
     ):
         with pytest.raises(ValueError, match=told):
             refused()
+    with pytest.raises(TypeError, match="no reverse for a derivative of 'garch'"):
+        rk.hessian(garch, np.ones(3), by="beta", reverse=True, **GARCH)
     with pytest.raises(TypeError, match="recurrent layer, a loop"):
         rk.hessian(rk.Dense(2), x, by="kernel")
     np.testing.assert_array_equal(layer(x), y)
