@@ -136,17 +136,20 @@ def _limit() -> int:
 def _trim(folder) -> None:
     """Delete what a process left behind that was killed, and the entries that were used least recently."""
     now, entries = time.time(), []
-    for file in os.scandir(folder):
-        found = file.stat(follow_symlinks=False)
-        if file.name.endswith(_SUFFIX):
-            entries.append((found.st_mtime, found.st_size, file.path))
-        elif file.name.endswith(_UNFINISHED) and now - found.st_mtime > _DAY:
-            os.unlink(file.path)
+    with os.scandir(folder) as files:
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):  # another process deleted it first
+                found = file.stat(follow_symlinks=False)
+                if file.name.endswith(_SUFFIX):
+                    entries.append((found.st_mtime, found.st_size, file.path))
+                elif file.name.endswith(_UNFINISHED) and now - found.st_mtime > _DAY:
+                    os.unlink(file.path)
     beyond = sum(size for _, size, _ in entries) - _limit()
     for _, size, path in sorted(entries):
         if beyond <= 0:
             return
-        os.unlink(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
         beyond -= size
 
 

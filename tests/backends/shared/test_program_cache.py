@@ -1,6 +1,7 @@
 """Compiled programs on disk: row X5 (and C10 across processes) of docs/contract.md."""
 
 import contextlib
+import gc
 import itertools
 import os
 import shutil
@@ -175,6 +176,32 @@ def test_X5_the_folder_has_a_limit(tmp_path, monkeypatch):
         monkeypatch.setenv("RNNKIT_CACHE_LIMIT", wrong)
         with pytest.raises(ValueError, match=f"expected RNNKIT_CACHE_LIMIT to be a number of bytes, got '{wrong}'"):
             rk.cache_info()
+
+
+def test_X5_the_limit_holds_beside_a_process_that_deletes(tmp_path, monkeypatch):
+    """What has gone meanwhile is passed over, at a look and at its deletion, and no listing of a folder stays open."""
+    monkeypatch.setenv("RNNKIT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(program_cache, "_OFTEN", 1)
+    tmp_path.chmod(0o700)
+    keys = [f"{digit}" * 32 for digit in range(4)]
+    for i, key in enumerate(keys[:3]):
+        program_cache.write_entry(key, bytes(1000))
+        os.utime(tmp_path / f"{key}.rnnkit", (i, i))
+    (tmp_path / ".old.tmp").touch()
+    os.utime(tmp_path / ".old.tmp", (0, 0))
+    unlink, gone = os.unlink, []
+
+    def deleted_before(path):
+        unlink(path)
+        if len(gone) < 2:  # the temporary file and the oldest entry
+            gone.append(path)
+            unlink(path)
+
+    monkeypatch.setattr(os, "unlink", deleted_before)
+    monkeypatch.setenv("RNNKIT_CACHE_LIMIT", "2200")
+    program_cache.write_entry(keys[3], bytes(1000))
+    gc.collect()  # a listing that is open warns here
+    assert len(gone) == 2 and [key for key in keys if read_entry(key)] == keys[2:]
 
 
 def test_X5_information_and_clearing(copied):
