@@ -21,12 +21,14 @@ BY_NAME = {recurrence.name: recurrence for recurrence in CORPUS}
 
 def layer_of(recurrence) -> rk.RNN:
     """Return a layer of a recurrence's step, with all outputs."""
-
-    def started(value):
-        return value if np.ndim(value) == 0 else lambda rows: np.broadcast_to(value, (rows, *np.shape(value)))
-
-    initial = {name: started(value) for name, value in recurrence.initial.items()}
-    cell = rk.cell(states=dict(recurrence.states), initial=initial, per_row=True)(recurrence.step)
+    states, initial = dict(recurrence.states), dict(recurrence.initial)
+    try:
+        cell = rk.cell(states=states, initial=initial, per_row=True)(recurrence.step)
+    except ValueError:  # as of commits whose cells begin with numbers, or by functions
+        started = {
+            name: lambda rows, one=one: np.broadcast_to(one, (rows, *np.shape(one))) for name, one in initial.items()
+        }
+        cell = rk.cell(states=states, initial=started, per_row=True)(recurrence.step)
     return rk.RNN(cell(), return_sequences=True)
 
 

@@ -120,12 +120,13 @@ def viterbi(x, states):
     """The likeliest regime a few steps ago, by pointers back (Viterbi 1967; Rabiner 1989, eq. 32 to 35)."""
     delta, back, t = np.empty(REGIMES), states.back.copy(), int(states.t)
     for j in range(REGIMES):
-        best = 0
+        best, most = 0, states.delta[0] + STAY[0, j]
         for i in range(1, REGIMES):
-            if states.delta[i] + STAY[i, j] > states.delta[best] + STAY[best, j]:
-                best = i
+            value = states.delta[i] + STAY[i, j]
+            if value > most:
+                best, most = i, value
         away = (x[0] - MEANS[j]) / WIDTH
-        delta[j] = states.delta[best] + STAY[best, j] - 0.5 * away * away
+        delta[j] = most - 0.5 * away * away
         back[t % LAG, j] = best
     delta -= delta.max()
     regime = int(np.argmax(delta))

@@ -298,9 +298,9 @@ def rls(x, states):
     """Recursive least squares with forgetting: the error of the prediction (Haykin 2014, chapter 10)."""
     taps = np.append(x[0], states.taps[:-1])
     seen = states.p @ taps
-    gain = seen / (FORGET + taps @ seen)
+    gain = seen * (1 / (FORGET + taps @ seen))
     error = x[1] - states.w @ taps
-    return error, (states.w + gain * error, (states.p - np.outer(gain, seen)) / FORGET, taps)
+    return error, (states.w + gain * error, (states.p - np.outer(gain, seen)) * (1 / FORGET), taps)
 
 
 def rls_loop(x):

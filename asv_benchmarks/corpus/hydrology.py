@@ -45,7 +45,7 @@ def snow_and_soil(x, states):
     if soil > FIELD:
         runoff = soil - FIELD
         soil = FIELD
-    soil -= min(soil, evaporation * soil / FIELD)
+    soil -= min(soil, evaporation * soil * (1 / FIELD))
     base = BASE * soil
     return runoff + base, (snow, soil - base)
 

@@ -29,7 +29,7 @@ from rnnkit.compiler.ir import verify
 from rnnkit.compiler.ir.graph import Graph
 from rnnkit.compiler.ir.plan import SECTIONS, Plan
 from rnnkit.compiler.ir.printer import print_graph, print_plan
-from rnnkit.compiler.ir.simplify import simplify, without_rules
+from rnnkit.compiler.ir.simplify import reduced, simplify, without_rules
 from rnnkit.compiler.tracing.trace import trace
 from rnnkit.execution import dump
 
@@ -162,7 +162,7 @@ def program(graph: Graph, target: Target, name: str, dtype, role: str = "forward
     gradient : callable, optional
         From a step's own program to what computes its gradients.
     """
-    dtype, graph = np.dtype(dtype), without_rules(graph)
+    dtype, graph = np.dtype(dtype), reduced(without_rules(graph))
     title = ", ".join([name, dtype.name, role, *([] if target.name == "cpu" else [target.name])])
     made = run("fuse", run("plan", graph, target, dtype), graph, target, dtype)
     if "graph" in dump.wanted():

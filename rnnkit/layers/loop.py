@@ -150,7 +150,7 @@ class Loop:
         spec = SimpleNamespace(
             states={name: self._shapes[name] for name in self._states},
             weights={},
-            initial={name: _start(self._defaults[name]) for name in self._states},
+            initial={name: self._defaults[name] for name in self._states},
             draws=self._draws,
             size_names=(),
             hyperparameters=self._parameters,
@@ -487,13 +487,6 @@ def _gathered(d, shape):
     if len(shape) < d.ndim:
         return d.sum(axis=0)
     return d if len(d) == shape[0] else d.sum(axis=0, keepdims=True)
-
-
-def _start(default):
-    """A default of a state as a declared cell's `initial`."""
-    if not np.ndim(default):
-        return float(default)
-    return lambda rows: np.broadcast_to(default, (rows, *default.shape))
 
 
 def _read_signature(function, draws: bool) -> tuple[dict[str, Any], dict[str, Any]]:

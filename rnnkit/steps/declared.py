@@ -229,8 +229,12 @@ class DeclaredCell(Cell):
             value = self.spec.initial.get(name, 0.0)
             if callable(value):
                 flat[i] = real(value(batch_size), f"the initial state {name!r}")
-            else:
-                flat[i] += real_number(value, f"the initial state {name!r}")
+                continue
+            if np.shape(value) not in ((), spec.shapes[i]):
+                raise ValueError(
+                    f"expected the initial state {name!r} as a number or in shape {spec.shapes[i]}, got {value.shape}"
+                )
+            flat[i] += value
         return flat[0] if spec.bare else flat
 
     def get_config(self) -> Config:
@@ -320,6 +324,15 @@ class DeclaredCell(Cell):
         return complete_pull(result, self, x, states, constants)
 
 
+def _started(value, name: str) -> float | np.ndarray:
+    """A number, or a copy of an array, that a state begins with."""
+    if np.ndim(value) == 0:
+        return real_number(value, f"the initial state {name!r}")
+    found = np.array(real(value, f"the initial state {name!r}"), np.float64)
+    found.flags.writeable = False
+    return found
+
+
 def cell(
     states: Array = None,
     weights: Any = None,
@@ -338,8 +351,8 @@ def cell(
         Name to shape of each state without the batch axis, in the order of the step's ``states``, which is a named
         tuple: ``states.h``. The shape ``()`` is a number for each row.
     weights : dict of str to Weight, optional
-    initial : dict of str to number or function, optional
-        A start other than zero: a number, or ``batch_size -> array (B, *shape)``.
+    initial : dict of str to number, array or function, optional
+        A start other than zero: a number, an array of the state's shape, or ``batch_size -> array (B, *shape)``.
     draws : dict of str to Draw, optional
         Arrays of random numbers, drawn once per call or at each step.
     vjp : callable, optional
@@ -386,6 +399,7 @@ def cell(
             raise ValueError(f"expected draws as name: rk.Draw(shape, function), got {name!r}: {draw!r}")
     if unknown := set(initial) - set(states):
         raise ValueError(f"initial names {', '.join(sorted(unknown))}, but the states are {', '.join(states)}")
+    initial = {name: value if callable(value) else _started(value, name) for name, value in initial.items()}
     names = dict.fromkeys(n for shape in states.values() for n in names_in(shape))
     for part in (*weights.values(), *draws.values()):
         names |= dict.fromkeys(names_in(part.shape))

@@ -175,6 +175,30 @@ def test_C4_declared_initial_state():
     assert all((s == v).all() for s, v in zip(layer.get_initial_state(4), (1.5, 7), strict=True))
 
 
+def test_C4_declared_initial_array():
+    """It is copied, is of the state's shape, and what begins so is repeated as other calls are."""
+    first = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    decorate = rk.cell(states={"p": (2, "n")}, initial={"p": first})
+
+    @decorate
+    def started(x, states, weights):
+        p = states[0] + x[:, :, None]
+        return p[:, 0], p
+
+    first, given = first.copy(), first
+    given[...] = 0
+    layer, x = rk.RNN(started(n=3), return_state=True), np.ones((4, 2, 1))
+    for _ in range(8):
+        output, state = layer(x)
+        same_bits(output, np.broadcast_to(first[0] + 2, (4, 3)))
+        same_bits(state, np.broadcast_to(first + 2, (4, 2, 3)))
+    with pytest.raises(ValueError, match=r"initial state 'p' as a number or in shape \(2, 4\), got \(2, 3\)"):
+        rk.RNN(started(n=4))(x)
+    for wrong in ("one", [["a"]], None):
+        with pytest.raises((ValueError, TypeError), match="initial state 'p'"):
+            rk.cell(states={"p": 2}, initial={"p": wrong})
+
+
 def test_C4_zeros_otherwise():
     for name in ("simple", "SignatureCell", "OldStyle"):
         start = layer_of(name).get_initial_state(3)

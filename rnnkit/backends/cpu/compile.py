@@ -110,12 +110,14 @@ class RowSources:
 
     def __init__(self, plan: RowPlan, name: str, dtype: np.dtype):
         self.plan, self.name, self.dtype = plan, name, dtype
-        self.plans: dict[tuple[int, bool], RowPlan] = {(FEW, False): plan}
+        self.plans: dict[tuple[int, bool, int], RowPlan] = {(FEW, False, 0): plan}
         self.listener: Callable[[int, str, str], None] | None = None
 
     def of(self, kind: Kind) -> RowPlan:
-        """The plan for such calls: of one row, arrays are in memory."""
-        key = 0 if kind.lanes == 1 else FEW, kind.coded and bool(self.plan.messages)
+        """The plan for such calls: of one row, arrays are in memory, and states of whole numbers integers."""
+        one = kind.lanes == 1
+        largest = 1 << np.finfo(self.dtype).nmant + 1 if one and not kind.masked and not kind.coded else 0
+        key = 0 if one else FEW, kind.coded and bool(self.plan.messages), largest
         if key not in self.plans:
             self.plans[key] = plan_rows(self.plan.graph, *key)
         return self.plans[key]

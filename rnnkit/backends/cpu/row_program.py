@@ -19,7 +19,7 @@ from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.graph import FAILED
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import Pointwise, RowLoop, RowPlan, all_lines, given_by, read_by, written, written_names
-from rnnkit.recording import current, repeated, unwatched
+from rnnkit.recording import Unrepeatable, current, repeated, unwatched
 
 MOST_VECTORS = 4  # registers of a value: their instructions don't wait for each other
 COSTLY = 12  # lines that an expensive operation counts for
@@ -145,21 +145,31 @@ class RowPrograms:
         lanes = next((record.placed[b.attr].shape[2] // b.size for b in kept), 0)
         of_call = {"masked": record.mask is not None, "traced": bool(record.trajectory)}
         result = self.of(len(record.x), lanes, **of_call).run(record, alone)
-        if record.failed:
-            self._tell(record)
-        return result
+        return self._again(record, lanes) if record.failed else result
 
     def _tell(self, record: Record) -> None:
-        """Run a call once more that has failed, and raise by what."""
+        """Raise by what a call has failed; it can't be repeated if it hasn't."""
+        self._again(replace(record, place=None))
+        raise Unrepeatable("its numbers are none that the program of one row computes with")
+
+    def _again(self, record: Record, lanes: int = 0) -> Result:
+        """Run a call once more whose program gave up.
+
+        Raises
+        ------
+        StepFailed
+            If a row fails.
+        """
         rows, steps = record.x.shape[:2]
         shape = -(-rows // self.lanes(rows)), steps, self.lanes(rows)
         codes = np.zeros(shape, self.dtype)
         with unwatched():
-            again = replace(record, place=None, placed=record.placed | {written(FAILED): codes}, failed=False)
+            again = replace(record, placed=record.placed | {written(FAILED): codes}, failed=False)
             of_call = {"masked": record.mask is not None, "traced": bool(record.trajectory)}
-            self.of(rows, **of_call, coded=True).run(again, True)
+            result = self.of(rows, lanes, **of_call, coded=True).run(again, True)
         by_row = codes.transpose(0, 2, 1).reshape(-1, steps)[:rows]
         raise_first(by_row, record, self.plan.messages)
+        return result
 
     def sequence(self, rows, steps, size, dtype) -> np.ndarray:
         """Memory for a value of every step, ``(groups, T, size * lanes)``: all that a group keeps of a step."""

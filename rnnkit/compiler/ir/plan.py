@@ -375,6 +375,8 @@ class RowPlan(Plan):
         resident state is after the step.
     comments : dict of str to str
         By the name of the first line that comes of it, a line of the step.
+    whole, watched : dict of int to (int, int)
+        States that are integers, and between which numbers; of these, those that may leave them.
     """
 
     lines: list[RowLine] = field(default_factory=list)
@@ -386,6 +388,8 @@ class RowPlan(Plan):
     graph: Graph = field(default=None, repr=False)  # type: ignore[assignment]
     writes: list[tuple[Buffer, list[str] | Slot]] = field(default_factory=list)
     comments: dict[str, str] = field(default_factory=dict)
+    whole: dict[int, tuple[int, int]] = field(default_factory=dict)
+    watched: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
 def written_names(plan: RowPlan, *but: str) -> list[str]:

@@ -19,14 +19,27 @@ _DEPTH, _LEVELS = 40, 3  # of operations that are looked through, and of choices
 _OPPOSITE = {"less": "greater_equal", "less_equal": "greater", "greater": "less_equal", "greater_equal": "less",
              "equal": "not_equal", "not_equal": "equal"}  # fmt: skip
 _TURNED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", "greater_equal": "less_equal",
-           "equal": "equal"}  # fmt: skip
+           "equal": "equal", "not_equal": "not_equal"}  # fmt: skip
 
 
-def without_known_checks(graph: Graph) -> Graph:
-    """The graph without conditions that always hold, or never do, where they are asked for."""
+def bounds_of(graph: Graph, states: dict[int, Bounds]) -> dict[int, Bounds]:
+    """Between which numbers integer states are after a step, of what they are before it."""
+    ranges = _Ranges(graph, states)
+    return {i: ranges.of(graph.states[i]) for i in states}
+
+
+def without_known_checks(graph: Graph, states: dict[int, Bounds] | None = None) -> Graph:
+    """The graph without conditions that always hold, or never do, where they are asked for.
+
+    Parameters
+    ----------
+    graph : Graph
+    states : dict of int to (int, int), optional
+        Between which numbers integer states are.
+    """
     if not any(node.op in ("take", "put", "floor_divide", "remainder") for node in graph.nodes):
         return graph
-    ranges = _Ranges(graph)
+    ranges = _Ranges(graph, states)
     new = rebuilt(graph, (ranges.decided,), ranges.operands)
     new.checks = [one for one in new.checks if one[0].op != "literal" or one[0].attr.any()]
     return new if len(new.live()) == len(new.nodes) else rebuilt(new, ())
@@ -52,8 +65,8 @@ class _Ranges:
         What is known everywhere.
     """
 
-    def __init__(self, graph: Graph):
-        self.graph = graph
+    def __init__(self, graph: Graph, states: dict[int, Bounds] | None = None):
+        self.graph, self.states = graph, states or {}
         self.loops = {node.attr.id: node for node in graph.nodes if node.op == "loop" and not node.attr.reverse}
         self.carried: dict[tuple[int, int], Bounds] = {}
         self._again()
@@ -125,6 +138,10 @@ class _Ranges:
 
     # Bounds
 
+    def of(self, node: Node) -> Bounds:
+        """The bounds of an integer node."""
+        return self._of(node, self.always)
+
     def _of(self, node: Node, known: _Known, depth: int = _DEPTH) -> Bounds:
         """The bounds of all elements of an integer node."""
         if not _is_followed(node) or depth <= 0:
@@ -144,6 +161,8 @@ class _Ranges:
             return (int(node.attr.min()), int(node.attr.max())) if node.attr.size else (0, 0)
         if op == "round":
             return 0, self.loops[node.attr].attr.limit - 1 if node.attr in self.loops else _ends(node)[1]
+        if op == "state":
+            return self.states.get(node.attr, _ends(node))
         if op == "carried":
             return self.carried.get(node.attr, _ends(node))
         if op == "result":
@@ -189,6 +208,9 @@ class _Ranges:
                         most = min(most, high - (how == "less"))
                     if how in ("greater", "greater_equal", "equal"):
                         least = max(least, low + (how == "greater"))
+                    if how == "not_equal" and low == high:
+                        smallest, largest = self._of(one, known)
+                        least, most = max(least, smallest + (low == smallest)), min(most, largest - (high == largest))
                     found.bounds[one.id] = least, most
         return found
 

@@ -45,6 +45,7 @@ from rnnkit.compiler.ir.plan import (
 )  # fmt: skip
 from rnnkit.compiler.planning.ranges import without_known_checks
 from rnnkit.compiler.planning.row_forms import changed_in_place, with_checks
+from rnnkit.compiler.planning.whole_states import whole_states
 
 NARROW = 12  # numbers of a value, in the mean, from which vectors along its axes are full enough
 LINES = 3000  # at most: a program of more takes seconds to compile
@@ -90,7 +91,7 @@ def _lines_of(node: Node) -> int:
     return node.size if node.pointwise else 0
 
 
-def plan_rows(graph: Graph, few: int = FEW, coded: bool = False) -> RowPlan:
+def plan_rows(graph: Graph, few: int = FEW, coded: bool = False, largest: int = 0) -> RowPlan:
     """The plan by rows of a graph.
 
     Parameters
@@ -100,10 +101,12 @@ def plan_rows(graph: Graph, few: int = FEW, coded: bool = False) -> RowPlan:
         Elements at most of an array that is in registers though its elements are found by computed places.
     coded : bool
         Whether it computes by what a row fails first, rather than whether it does.
+    largest : int
+        Up to which number states of whole numbers are carried as integers, see `whole_states`.
     """
-    form = without_known_checks(graph if coded else with_checks(graph))
-    made = _Planner(changed_in_place(form, few), few).run()
-    made.graph = graph
+    form, *bounds = whole_states(graph if coded else with_checks(graph), largest)
+    made = _Planner(changed_in_place(without_known_checks(form, bounds[0]), few), few).run()
+    made.graph, (made.whole, made.watched) = graph, bounds
     return made
 
 

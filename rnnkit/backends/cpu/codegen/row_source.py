@@ -236,7 +236,7 @@ class RowSourceWriter(RowLines):
             lines.append("failed = mask(False)")
         for i, size in enumerate(self.sizes):
             if i not in self.plan.resident:
-                lines += self._taken(f"initial_{i}", size, [self._state(i, j) for j in range(size)], "fill({})")
+                lines += self._begun(i, size)
             elif self.staging:
                 rows = f"initial_{i} + r * {size * self.item}, {size * self.item}, {size}"
                 lines.append(f"take_lanes(transposes, {rows}, own, slot_{self.plan.resident[i].name})")
@@ -273,6 +273,10 @@ class RowSourceWriter(RowLines):
         if self.plan.messages:
             lines += ["if some(failed):", f"    atomic_store({self._told_at()}, 1)"]
         return lines
+
+    def _begun(self, i, size) -> list[str]:
+        """A state that the first step begins with."""
+        return self._taken(f"initial_{i}", size, [f"now_{i}_{j}" for j in range(size)], "fill({})")
 
     def _told_at(self) -> str:
         """Where it says that a row has failed."""
@@ -378,7 +382,7 @@ class RowSourceWriter(RowLines):
                     for line in self.plan.lines
                     if isinstance(line, Element) and line.buffer is state
                 }
-                lines += [f"{name} = {self._state(i, j)}" for j, name in sorted(mine.items())]
+                lines += [f"{name} = now_{i}_{j}" for j, name in sorted(mine.items())]
         if self.coded:
             lines.append("failing = fill(0.0)")
         lines += self._inside()

@@ -1,0 +1,126 @@
+"""States of whole numbers, such as a counter, a place or a mode, carried as integers from step to step.
+
+States are floats. A step that begins with ``int(states.place)`` and ends with ``float(place)`` would convert twice in
+each step, check that the float has an integer, and that this is a place. Where a state is read and written in no other
+way, the program of one row carries the integer. It is known to be between the numbers that a step makes of such ones,
+or of 0; a row that begins with another number, or comes to one, is computed by the ordinary program.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from rnnkit.compiler.ir.graph import Graph, Node
+from rnnkit.compiler.ir.simplify import rebuilt
+from rnnkit.compiler.planning.ranges import Bounds, bounds_of
+
+_ATTEMPTS = 8
+_MOST = 600  # nodes of a graph whose bounds are looked for again and again
+
+
+def whole_states(graph: Graph, largest: int) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
+    """The graph with such states as integers.
+
+    Parameters
+    ----------
+    graph : Graph
+    largest : int
+        Up to which all integers are floats; with 0 no state is one.
+
+    Returns
+    -------
+    Graph
+    dict of int to (int, int)
+        By the number of the state, between which numbers it is.
+    dict of int to (int, int)
+        Of these, the states of which a program has to see to that.
+    """
+    users: dict[int, list[Node]] = {}
+    live = graph.live()
+    for node in live:
+        for arg in node.args:
+            users.setdefault(arg.id, []).append(node)
+    results = {node.id for node in graph.results()}
+    found = {
+        node.attr: node
+        for node in live
+        if node.op == "state"
+        and node.kind == "float"
+        and node.size == 1
+        and node.id not in results
+        and _is_read_whole(node, users)
+        and _is_whole(graph.states[node.attr])
+    }
+    if not found or not largest:
+        return graph, {}, {}
+    new = rebuilt(graph, (partial(_read, {node.id for node in found.values()}),))
+    new.states = tuple(_whole(new, node) if i in found else node for i, node in enumerate(new.states))
+    new = rebuilt(new, ())
+    return new, *_bounds(new, list(found), largest)
+
+
+def _is_read_whole(state: Node, users) -> bool:
+    """Whether a state is read as an integer alone: as ``where(abs(state) < most, state, 0)``, cast."""
+    for user in users.get(state.id, ()):
+        if user.op == "absolute":
+            if any(one.op != "less" or one.args[1].op != "literal" for one in users.get(user.id, ())):
+                return False
+        elif user.op == "where" and user.args[1] is state and user.args[0].op == "less":
+            tested = user.args[0].args[0]
+            if tested.op != "absolute" or tested.args[0] is not state:
+                return False
+            if any(one.op != "cast" or one.kind != "int64" for one in users.get(user.id, ())):
+                return False
+        else:
+            return False
+    return state.id in users
+
+
+def _is_whole(node: Node) -> bool:
+    """Whether a float is an integer's, on all ways to it."""
+    if node.op == "where":
+        return all(map(_is_whole, node.args[1:]))
+    if node.op == "literal":
+        return bool(np.all(node.attr == np.rint(node.attr))) and not np.signbit(node.attr[node.attr == 0]).any()
+    return node.op == "cast" and node.kind == "float" and node.args[0].kind == "int64"
+
+
+def _whole(graph: Graph, node: Node) -> Node:
+    """The integer of such a float."""
+    if node.op == "where":
+        return graph.pointwise("where", node.args[0], *(_whole(graph, arg) for arg in node.args[1:]))
+    return graph.literal(node.attr.astype(np.int64)) if node.op == "literal" else node.args[0]
+
+
+def _read(states: set[int], graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+    """A state as an integer, and what was asked before it was made one."""
+    if node.id in states:
+        return graph.add("state", (), node.shape, node.attr, "int64")
+    if node.op == "absolute" and node.args[0].id in states:
+        return args[0]
+    if node.op == "less" and node.args[0].op == "absolute" and node.args[0].args[0].id in states:
+        return graph.literal(np.full(node.shape, True))
+    if node.op == "where" and node.args[1].id in states:
+        return args[1]
+    if node.op == "cast" and node.args[0].op == "where" and node.args[0].args[1].id in states:
+        return args[0]
+    return None
+
+
+def _bounds(graph: Graph, states: list[int], largest: int) -> tuple[dict[int, Bounds], dict[int, Bounds]]:
+    """Between which numbers states are: first those that steps make of 0, then all that floats have."""
+    if len(graph.nodes) <= _MOST:
+        bounds = dict.fromkeys(states, (0, 0))
+        for _ in range(_ATTEMPTS):
+            made = bounds_of(graph, bounds)
+            wider = {i: (min(low, made[i][0]), max(high, made[i][1])) for i, (low, high) in bounds.items()}
+            if wider == bounds:
+                return bounds, {}
+            bounds = wider
+    bounds = dict.fromkeys(states, (-largest, largest))
+    made = bounds_of(graph, bounds)
+    closed = {i: one for i, one in made.items() if -largest <= one[0] and one[1] <= largest}
+    bounds |= {i: (min(low, 0), max(high, 0)) for i, (low, high) in closed.items()}
+    return bounds, {i: one for i, one in bounds.items() if i not in closed}

@@ -1,0 +1,123 @@
+"""States of whole numbers in programs of one row: the integers that are carried are the floats that a batch has."""
+
+import numpy as np
+import pytest
+
+import rnnkit as rk
+from rnnkit.backends.cpu.codegen.single_row_source import SingleRowWriter
+
+TABLE = np.array([[1, 2, 0], [2, 0, 1], [0, 1, 2]])
+
+
+def around(x, states):
+    """A place among nine, and a number that only grows."""
+    place, t = int(states.place), int(states.t)
+    return x[0] * place + t, ((place + 1) % 9, t + 1)
+
+
+def scanned(x, states):
+    """A mode by a table, and a walk between walls that ends anew."""
+    place, t = int(states.place), int(states.t)
+    place = TABLE[place, int(abs(x[0]) * 3) % 3]
+    t += 1 if x[0] > 0 else -1
+    if t < 0:
+        t = 0
+    return x[0] + place, (float(place), 0.0 if t == 5 else float(t))
+
+
+def thrown(x, states):
+    """A float that is no integer on one of two ways, which stays one."""
+    place = int(states.place)
+    return x[0] + place, (x[0] if x[0] > 1 else float(place + 1), states.t + 1.0)
+
+
+STEPS = (around, scanned, thrown)
+
+
+def layer_of(step, **options):
+    cell = rk.cell(states={"place": (), "t": ()}, per_row=True)(step)
+    return rk.RNN(cell(), return_sequences=True, return_state=True, **options)
+
+
+def data(rows, steps, dtype="float32", seed=0):
+    return np.random.default_rng(seed).normal(size=(rows, steps, 1)).astype(dtype)
+
+
+def same(one, other):
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+
+
+@pytest.fixture
+def texts(monkeypatch):
+    found, run = [], SingleRowWriter.run
+
+    def kept(self):
+        source = run(self)
+        found.append(source.text)
+        return source
+
+    monkeypatch.setattr(SingleRowWriter, "run", kept)
+    return found
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_row_gives_the_bits_of_a_batch(step, dtype, texts):
+    """From where it begins by itself, from elsewhere, from fractions, and where a state grows beyond whole floats."""
+    layer, top = layer_of(step), 2.0**24 if dtype == "float32" else 2.0**53
+    x = data(4, 40, dtype)
+    starts = np.array([[0, 0], [2, 4], [1.75, 0.25], [-0.0, 3]] if step is scanned else
+                      [[0, 0], [8, top - 20], [-2.75, -top - 7], [100, 3]], dtype)  # fmt: skip
+    whole = layer(x, initial_state=[starts[:, 0], starts[:, 1]])
+    for row, start in enumerate(starts):
+        for _ in range(7):  # the last ones are repeated
+            one = layer(x[row : row + 1], initial_state=[start[:1], start[1:]])
+            same(one, [part[row : row + 1] for part in whole])
+    carried = any("= to_int64(begun_" in text for text in texts)
+    assert carried == (step is not thrown)
+
+
+@pytest.mark.parametrize("step", STEPS[:2], ids=lambda step: step.__name__)
+def test_masks_parts_and_all_states_are_those_of_a_batch(step):
+    layer, x = layer_of(step), data(3, 30)
+    mask = np.random.default_rng(1).random((3, 30)) < 0.7
+    both = layer(x, mask=mask)
+    reached = layer.trajectory(x)
+    stream = layer.stream(1)
+    first = layer(x[:1, :11])
+    same(layer(x[:1, 11:], initial_state=list(first[1:]))[1:], [part[:1] for part in layer(x)][1:])
+    same(layer(x[:1], mask=mask[:1]), [part[:1] for part in both])
+    same(layer.trajectory(x[:1])[1], [part[:1] for part in reached[1]])
+    shown = np.concatenate([stream.step(x[:1, t])[0] for t in range(30)])
+    np.testing.assert_array_equal(shown, layer(x[:1])[0][0])
+
+
+def test_the_gradient_of_one_row_is_that_of_a_batch():
+    layer, x = layer_of(around), data(2, 20)
+    d = [np.ones_like(part) for part in layer(x)]
+    whole = layer.vjp(x)[1](d)
+    one = layer.vjp(x[:1])[1]([part[:1] for part in d])
+    np.testing.assert_array_equal(one.x, whole.x[:1])
+    np.testing.assert_array_equal(one.initial_state[0], whole.initial_state[0][:1])
+
+
+@pytest.mark.parametrize("start", [np.nan, np.inf, 7.0, -4.0])
+def test_a_number_that_is_no_place_names_row_and_step(start):
+    layer, x = layer_of(scanned), data(1, 10)
+    layer(x)
+    for _ in range(2):
+        with pytest.raises(IndexError, match="row 0 fails at step 0"):
+            layer(x, initial_state=[np.full(1, start, "float32"), np.zeros(1, "float32")])
+
+
+def test_a_call_that_is_repeated_may_begin_elsewhere():
+    """A recording meets a number that its program doesn't compute with."""
+    layer, x = layer_of(around), data(1, 10)
+    starts = [np.full(1, 3, "float32"), np.zeros(1, "float32")]
+    for _ in range(8):
+        first = layer(x, initial_state=starts)
+    far = [np.full(1, 30, "float32"), np.full(1, 2**24 - 3, "float32")]
+    expected = [part[:1] for part in layer(np.repeat(x, 2, 0), initial_state=[np.repeat(one, 2) for one in far])]
+    same(layer(x, initial_state=far), expected)
+    same(layer(x, initial_state=starts), first)
