@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,15 @@ _pool: Helpers | None = None
 _pool_key: tuple[int, int] | None = None
 _chosen: int | None = None
 _worker = threading.local()
-_limit = threading.local()
+
+
+class _Limit(threading.local):
+    """How many threads calls of this thread may use at most."""
+
+    threads = sys.maxsize
+
+
+_limit = _Limit()
 
 
 def get_num_threads() -> int:
@@ -39,21 +48,19 @@ def get_num_threads() -> int:
     global _chosen
     if _chosen is None:
         _chosen = _default()
-    return min(_chosen, getattr(_limit, "threads", _chosen))
+    most = _limit.threads
+    return _chosen if _chosen < most else most
 
 
 @contextlib.contextmanager
 def at_most(n: int):
     """Let calls of this thread use so many threads at most."""
-    before = getattr(_limit, "threads", None)
+    before = _limit.threads
     _limit.threads = n
     try:
         yield
     finally:
-        if before is None:
-            del _limit.threads
-        else:
-            _limit.threads = before
+        _limit.threads = before
 
 
 def set_num_threads(n: int) -> None:

@@ -161,11 +161,11 @@ class _Kind:
         if self.has is not weights:
             self.has = None
             for place, array in zip(self.weights, weights, strict=True):
-                np.copyto(place, array)
+                place[...] = array
             self.recording.prepare()
             self.has = weights
-        for place, array in zip(self.places, arrays, strict=True):
-            np.copyto(place, array)
+        for i, place in enumerate(self.places):
+            place[...] = arrays[i]
 
 
 class RepeatedCalls:
