@@ -114,10 +114,9 @@ class RowSources:
         self.listener: Callable[[int, str, str], None] | None = None
 
     def of(self, kind: Kind) -> RowPlan:
-        """The plan for such calls: of one row, arrays are in memory, and states of whole numbers integers."""
-        one = kind.lanes == 1
-        largest = 1 << np.finfo(self.dtype).nmant + 1 if one and not kind.masked and not kind.coded else 0
-        key = 0 if one else FEW, kind.coded and bool(self.plan.messages), largest
+        """The plan for such calls: of one row, arrays are in memory; states of whole numbers may be integers."""
+        largest = 0 if kind.masked or kind.coded else 1 << np.finfo(self.dtype).nmant + 1
+        key = 0 if kind.lanes == 1 else FEW, kind.coded and bool(self.plan.messages), largest
         if key not in self.plans:
             self.plans[key] = plan_rows(self.plan.graph, *key)
         return self.plans[key]

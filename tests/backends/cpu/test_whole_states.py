@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.backends.cpu.codegen.single_row_source import SingleRowWriter
+from rnnkit.backends.cpu.codegen.row_source import RowSourceWriter
 
 TABLE = np.array([[1, 2, 0], [2, 0, 1], [0, 1, 2]])
 
@@ -50,31 +50,35 @@ def same(one, other):
 
 @pytest.fixture
 def texts(monkeypatch):
-    found, run = [], SingleRowWriter.run
+    found, run = [], RowSourceWriter.run
 
     def kept(self):
         source = run(self)
         found.append(source.text)
         return source
 
-    monkeypatch.setattr(SingleRowWriter, "run", kept)
+    monkeypatch.setattr(RowSourceWriter, "run", kept)
     return found
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_one_row_gives_the_bits_of_a_batch(step, dtype, texts):
-    """From where it begins by itself, from elsewhere, from fractions, and where a state grows beyond whole floats."""
+def test_they_are_the_floats_of_the_step(step, dtype, texts):
+    """Rows alone and together, from where it begins by itself, from elsewhere, from fractions, and where a state grows beyond whole floats."""
     layer, top = layer_of(step), 2.0**24 if dtype == "float32" else 2.0**53
     x = data(4, 40, dtype)
     starts = np.array([[0, 0], [2, 4], [1.75, 0.25], [-0.0, 3]] if step is scanned else
                       [[0, 0], [8, top - 20], [-2.75, -top - 7], [100, 3]], dtype)  # fmt: skip
-    whole = layer(x, initial_state=[starts[:, 0], starts[:, 1]])
+    with rk.eager():
+        whole = layer(x, initial_state=[starts[:, 0], starts[:, 1]])
+    for rows in (4, 3, 1):
+        for _ in range(2):
+            same(layer(x[:rows], initial_state=list(starts[:rows].T)), [part[:rows] for part in whole])
     for row, start in enumerate(starts):
         for _ in range(7):  # the last ones are repeated
             one = layer(x[row : row + 1], initial_state=[start[:1], start[1:]])
             same(one, [part[row : row + 1] for part in whole])
-    carried = any("= to_int64(begun_" in text for text in texts)
+    carried = any("= to_int64(select(within_" in text for text in texts)
     assert carried == (step is not thrown)
 
 

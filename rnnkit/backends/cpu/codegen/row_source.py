@@ -276,13 +276,23 @@ class RowSourceWriter(RowLines):
 
     def _begun(self, i, size) -> list[str]:
         """A state that the first step begins with."""
-        return self._taken(f"initial_{i}", size, [f"now_{i}_{j}" for j in range(size)], "fill({})")
+        if i not in self.plan.whole:
+            return self._taken(f"initial_{i}", size, [f"now_{i}_{j}" for j in range(size)], "fill({})")
+        low, high = map(float, self.plan.whole[i])
+        return [
+            *self._taken(f"initial_{i}", 1, [f"begun_{i}"], "fill({})"),
+            f"within_{i} = (begun_{i} >= number({low})) & (begun_{i} <= number({high}))",
+            *self.failed(f"~within_{i}"),
+            f"now_{i}_0 = to_int64(select(within_{i}, begun_{i}, fill({low})))",
+        ]
 
     def _told_at(self) -> str:
         """Where it says that a row has failed."""
         return f"p + {8 * (len(self.pointers) + 1)}"
 
     def _state(self, i, j) -> str:
+        if i in self.plan.whole:
+            return f"from_integer_{self.dtype.name}(now_{i}_{j})"
         return f"load({self._resident(i, j)})" if i in self.plan.resident else f"now_{i}_{j}"
 
     def _resident(self, i, j) -> str:
@@ -468,8 +478,10 @@ class RowSourceWriter(RowLines):
         return ["used"] if self.masked else []
 
     def _keep(self) -> list[str]:
-        """Residuals go where other programs find them."""
+        """Residuals go where other programs find them; states of whole numbers stay between their bounds."""
         lines = []
+        for i, (low, high) in self.plan.watched.items():
+            lines += self.failed(f"(now_{i}_0 < {low}) | (now_{i}_0 > {high})")
         for buffer, names in self.kept:
             state = buffer.held_state
             for j, name in enumerate(names):

@@ -283,29 +283,6 @@ class SingleRowWriter(RowSourceWriter):
             return super().failed(fails)
         return [f"if seldom({fails}):", f"    atomic_store({self._told_at()}, 1)", "    return"]
 
-    # States that are carried as integers
-
-    def _begun(self, i, size):
-        if i not in self.plan.whole:
-            return super()._begun(i, size)
-        low, high = map(float, self.plan.whole[i])
-        return [
-            *self._taken(f"initial_{i}", 1, [f"begun_{i}"], "fill({})"),
-            *self.failed(f"~((begun_{i} >= number({low})) & (begun_{i} <= number({high})))"),
-            f"now_{i}_0 = to_int64(begun_{i})",
-        ]
-
-    def _state(self, i, j):
-        return f"from_integer_{self.dtype.name}(now_{i}_{j})" if i in self.plan.whole else super()._state(i, j)
-
-    def _keep(self):
-        watched = [
-            line
-            for i, (low, high) in self.plan.watched.items()
-            for line in self.failed(f"(now_{i}_0 < {low}) | (now_{i}_0 > {high})")
-        ]
-        return watched + super()._keep()
-
     def _kept(self, one) -> str:
         return self._in_lanes(one.next, one.kind)
 
