@@ -64,7 +64,7 @@ def texts(monkeypatch):
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_they_are_the_floats_of_the_step(step, dtype, texts):
-    """Rows alone and together, from where it begins by itself, from elsewhere, from fractions, and where a state grows beyond whole floats."""
+    """Rows alone and together, from zeros, places and fractions, and where a state grows beyond whole floats."""
     layer, top = layer_of(step), 2.0**24 if dtype == "float32" else 2.0**53
     x = data(4, 40, dtype)
     starts = np.array([[0, 0], [2, 4], [1.75, 0.25], [-0.0, 3]] if step is scanned else
