@@ -9,11 +9,12 @@
 Commits are measured in environments of asv's own, see asv.conf.json; what isn't committed is not measured. ``compare``
 ends with 1, and a list, where HEAD is slower than the base by more than `--factor`. Noise only adds to a time: what
 looks slower is measured again, both commits in turns, and their minima are compared, until no more than what is slower
-is left. ``find`` halves the commits between two. ``history`` adds commits to `results/reference`, which is kept in the
-repository.
+is left; it has to be slower in two of three turns, too. ``find`` halves the commits between two. ``history`` adds
+commits to `results/reference`, which is kept in the repository.
 """
 
 import argparse
+import collections
 import itertools
 import json
 import math
@@ -87,14 +88,20 @@ def beside(
     """Measure two commits; return the figures of both, what is slower, and what the second doesn't have."""
     found: list[Figures] = [{}, {}]
     names: list[str] | None = None
+    beaten: collections.Counter[str] = collections.Counter()
     for turn in range(most):
         if turn >= ROUNDS and names is not None and len(names) > FEW:
             break
+        now: list[Figures] = [{}, {}]
         for side in (0, 1) if turn % 2 == 0 else (1, 0):  # what is installed is measured first
-            found[side] = least(found[side], measured((base, head)[side], OWN, names, bench))
+            now[side] = measured((base, head)[side], OWN, names, bench)
+            found[side] = least(found[side], now[side])
         if turn == 0:
             missing = sorted(found[0].keys() - found[1].keys())
+        beaten.update(slower(*now, factor))
         names = slower(*found, factor)
+        if turn + 1 >= ROUNDS:  # one quick run among slow ones may be the machine's
+            names = [name for name in names if 3 * beaten[name] >= 2 * (turn + 1)]
         if not names:
             break
         print(f"after round {turn + 1}: {len(names)} slower", flush=True)
