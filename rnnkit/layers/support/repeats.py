@@ -188,11 +188,10 @@ class RepeatedCalls:
         elif arguments and type(arguments[0]) in (list, tuple) and self._are_sequences(layer):
             return None  # the calls on its buckets are repeated
         else:
-            arrays = []
-            try:
-                key = _key(arguments, arrays), tuple(keywords), _key(keywords.values(), arrays), get_num_threads()
-            except TypeError:
+            arrays, found = [], [get_num_threads(), len(arguments), *keywords]
+            if not (_add_key(arguments, arrays, found) and _add_key(keywords.values(), arrays, found)):
                 return None
+            key = tuple(found)
         kind = self._kinds.get(key)
         if kind is None:
             if len(self._kinds) < _MOST:
@@ -285,26 +284,22 @@ class RepeatedCalls:
         return np.array(kind.found) if type(kind.found) is np.ndarray else copied_arrays(kind.found)
 
 
-def _key(values, arrays: list) -> tuple:
-    """What tells arguments apart, their arrays by shape and dtype; these are added to a list.
-
-    Raises
-    ------
-    TypeError
-        For arguments that nothing is recorded for.
-    """
-    found: list[Any] = []
+def _add_key(values, arrays: list, found: list) -> bool:
+    """Add what tells arguments apart, their arrays by shape and dtype, and these; False where nothing is recorded."""
     for value in values:
-        if type(value) is np.ndarray:
-            found.append((value.shape, value.dtype))
+        kind = type(value)
+        if kind is np.ndarray:
+            found += (value.shape, value.dtype)
             arrays.append(value)
-        elif value is None or type(value) is bool:
+        elif value is None or kind is bool:
             found.append(value)
-        elif type(value) in (list, tuple) and len(value) <= _LONGEST:
-            found.append((type(value), *_key(value, arrays)))
+        elif kind in (list, tuple) and len(value) <= _LONGEST:
+            found += (kind, len(value))
+            if not _add_key(value, arrays, found):
+                return False
         else:
-            raise TypeError
-    return tuple(found)
+            return False
+    return True
 
 
 class Same:
