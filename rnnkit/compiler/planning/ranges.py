@@ -311,14 +311,19 @@ class _Ranges:
 
         if rest and low >= 0 and high < divisor:
             return a if a.shape == node.shape else None
-        if rest and low >= 0 and high < 2 * divisor:
-            less = graph.pointwise("subtract", a, number)
-            return graph.pointwise("where", graph.pointwise("less", a, number), a, less)
         if divisor & (divisor - 1) == 0:
             if rest:
                 return graph.pointwise("bitwise_and", a, integer(divisor - 1))
             return graph.pointwise("right_shift", a, integer(divisor.bit_length() - 1))
-        return None
+        if not rest or low < -divisor or high >= 2 * divisor:
+            return None
+        if low < 0:
+            more = graph.pointwise("add", a, number)
+            a = graph.pointwise("where", graph.pointwise("less", a, integer(0)), more, a)
+        if high >= divisor:
+            less = graph.pointwise("subtract", a, number)
+            a = graph.pointwise("where", graph.pointwise("less", a, number), a, less)
+        return a
 
 
 def _is_followed(node: Node) -> bool:

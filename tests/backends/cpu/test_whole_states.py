@@ -25,13 +25,20 @@ def scanned(x, states):
     return x[0] + place, (float(place), 0.0 if t == 5 else float(t))
 
 
+def turned(x, states):
+    """Places behind and before one in a ring, by sums and differences around its ends."""
+    place, t = int(states.place), int(states.t)
+    near = (place - 4) % 9 + 10 * ((place + 5) % 9) + 100 * ((2 * place - 8) % 9) + 1000 * ((place - 9) % 9)
+    return near + x[0] * ((t - 3) % 7) + (place - 11) % 9 + (place + 3) % 8, ((place + 4) % 9, (t + 6) % 7)
+
+
 def thrown(x, states):
     """A float that is no integer on one of two ways, which stays one."""
     place = int(states.place)
     return x[0] + place, (x[0] if x[0] > 1 else float(place + 1), states.t + 1.0)
 
 
-STEPS = (around, scanned, thrown)
+STEPS = (around, scanned, turned, thrown)
 
 
 def layer_of(step, **options):
@@ -82,7 +89,7 @@ def test_they_are_the_floats_of_the_step(step, dtype, texts):
     assert carried == (step is not thrown)
 
 
-@pytest.mark.parametrize("step", STEPS[:2], ids=lambda step: step.__name__)
+@pytest.mark.parametrize("step", STEPS[:3], ids=lambda step: step.__name__)
 def test_masks_parts_and_all_states_are_those_of_a_batch(step):
     layer, x = layer_of(step), data(3, 30)
     mask = np.random.default_rng(1).random((3, 30)) < 0.7
