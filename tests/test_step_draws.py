@@ -78,6 +78,23 @@ def test_distributions(name):
     assert abs(np.corrcoef(found, rowvar=False) - np.eye(5)).max() < 0.05
 
 
+@pytest.mark.parametrize("mean", [0.0, 0.3, 4.0, 9.9, 10.0, 37.5, 2000.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_counts_have_the_distribution_of_poisson(mean, dtype):
+    state = fixed(20_000).astype(dtype)
+    found = StepGenerator(state, 3).poisson(np.full((20_000, 2), mean, dtype), size=(2,))
+    assert found.dtype == dtype and (found == np.rint(found)).all() and (found >= 0).all()
+    if mean == 0:
+        assert not found.any()
+        return
+    ends = np.unique(stats.poisson(mean).ppf(np.linspace(0, 1, 21)[1:-1]))
+    bins = np.concatenate([[-np.inf], ends, [np.inf]])
+    expected = np.diff(stats.poisson(mean).cdf(bins)) * found.size
+    counted = np.diff([np.sum(found <= end) for end in bins])
+    assert stats.chisquare(counted, expected).pvalue > 1e-3
+    assert abs(np.corrcoef(found, rowvar=False)[0, 1]) < 0.05
+
+
 def test_choices_have_their_probabilities():
     state, chances = fixed(20_000), np.array([0.2, 0.5, 0.3])
     rng = StepGenerator(state, 0)

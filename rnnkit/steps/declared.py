@@ -99,8 +99,8 @@ class Draw:
         With "step", each used step has new numbers, drawn in training and outside of it. The function is read with the
         step then, and `rng` has the methods ``random``, ``uniform``, ``standard_normal``, ``normal``, ``lognormal``,
         ``standard_exponential``, ``exponential``, ``gumbel``, ``logistic``, ``laplace``, ``standard_gamma``, ``gamma``,
-        ``integers`` and ``choice``. Gradients go through what these are given, such as a mean, but for the shape of a
-        gamma distribution and the probabilities of a choice.
+        ``poisson``, ``integers`` and ``choice``. Gradients go through what these are given, such as a mean, but for the
+        shape of a gamma distribution, the mean of a Poisson distribution and the probabilities of a choice.
 
     Notes
     -----

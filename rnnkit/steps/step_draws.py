@@ -21,10 +21,11 @@ _LEAST = 1 << 24
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS, _WEYL, _ROUNDS = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85), 10
 _METHODS = (
-    "choice exponential gamma gumbel integers laplace logistic lognormal normal random standard_exponential "
+    "choice exponential gamma gumbel integers laplace logistic lognormal normal poisson random standard_exponential "
     "standard_gamma standard_normal uniform"
 )
 _TRIES = 6  # of a gamma distribution, of which one fails in less than a twentieth of all cases
+_FEW, _COUNTED = 10.0, 34  # the largest mean of a Poisson distribution whose counts are looked for one by one
 NAMES = {"normal": "standard_normal", "uniform": "random", "exponential": "standard_exponential"}
 
 
@@ -164,6 +165,34 @@ class StepGenerator:
     def gamma(self, shape, scale=1.0, size=()) -> Any:
         """Of a shape and a scale."""
         return scale * self.standard_gamma(shape, size)
+
+    def poisson(self, lam=1.0, size=()) -> Any:
+        """Counts of a mean, by inversion where it is below 10, else by Hörmann (1993); no gradient goes through it."""
+        from scipy.special import gammaln  # takes its time to import
+
+        mean = stop_gradient(lam) + 0.0 * self.random(size)
+        few = np.less(mean, _FEW)
+        low, high = np.where(few, mean, 1.0), np.where(few, _FEW, mean)
+        u, share = self.random(size), np.exp(-low)
+        below, found = share, 0.0 * mean
+        for k in range(1, _COUNTED):
+            found = found + (u > below)
+            share = share * low / k
+            below = below + share
+        b = 0.931 + 2.53 * np.sqrt(high)
+        a, sure = 0.02483 * b - 0.059, 0.9277 - 3.6224 / (b - 2.0)
+        many, open_still = np.floor(high), True
+        for _ in range(_TRIES):
+            u, v = self.random(size) - 0.5, self.random(size)
+            rest = 0.5 - np.abs(u)
+            k = np.floor((2.0 * a / rest + b) * u + high + 0.43)
+            known = np.maximum(k, 0.0)
+            chance = np.log(v) + np.log(1.1239 + 1.1328 / (b - 3.4)) - np.log(a / (rest * rest) + b)
+            fits = chance <= known * np.log(high) - high - gammaln(known + 1.0)
+            fits = ((rest >= 0.07) & (v <= sure)) | ((k >= 0) & ((rest >= 0.013) | (v <= rest)) & fits)
+            many = np.where(fits & open_still, known, many)
+            open_still = np.logical_not(fits) & open_still
+        return stop_gradient(np.where(few, found, many))
 
     def choice(self, a, size=(), p=None) -> Any:
         """Integers from 0 on, below `a`; with probabilities, which may be another row's ``(…, a)`` each."""
