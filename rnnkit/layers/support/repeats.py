@@ -164,6 +164,9 @@ class _Kind:
                 place[...] = array
             self.recording.prepare()
             self.has = weights
+        if len(arrays) == 1:  # most calls
+            self.places[0][...] = arrays[0]
+            return
         for i, place in enumerate(self.places):
             place[...] = arrays[i]
 
@@ -204,7 +207,7 @@ class RepeatedCalls:
             return None
         mine = False
         try:
-            mine = self._lock.acquire(blocking=False)
+            mine = self._lock.acquire(False)
             if not mine:  # another thread is in here
                 return None
             if not self._watched.is_untouched(layer) and not self._watched.look(layer):
@@ -281,7 +284,8 @@ class RepeatedCalls:
 
     def _repeat(self, kind, layer, call, arrays, arguments, keywords):
         kind.recording.repeat()
-        return np.array(kind.found) if type(kind.found) is np.ndarray else copied_arrays(kind.found)
+        found = kind.found
+        return found.copy() if type(found) is np.ndarray else copied_arrays(found)
 
 
 def _add_key(values, arrays: list, found: list) -> bool:
