@@ -30,6 +30,7 @@ from rnnkit.compiler.ir.plan import (
     Fill,
     Look,
     Put,
+    RowLoop,
     Slot,
     all_lines,
     written,
@@ -116,6 +117,7 @@ class RowSourceWriter(RowLines):
     def run(self) -> Source:
         """The text and what its arguments hold."""
         body = self._body()
+        decorator = "looping" if any(isinstance(line, RowLoop) for line in all_lines(self.plan.lines)) else "compiled"
         words = set(words_of("\n".join(body)))
         title = self.name.removesuffix(", adjoint")
         title = title if title == self.name else f"the gradient of {title}"
@@ -133,7 +135,7 @@ class RowSourceWriter(RowLines):
             "",
             "import numpy as np",
             "",
-            "from rnnkit.backends.cpu.language.function import compiled",
+            f"from rnnkit.backends.cpu.language.function import {decorator}",
             *(["from rnnkit.backends.cpu.simd import vector"] if "vector" in words else []),
             *(f"from {module} import {', '.join(sorted(names))}" for module, names in used.items() if names),
             "from rnnkit.backends.cpu.simd.row_lanes import define_lanes",
@@ -142,7 +144,7 @@ class RowSourceWriter(RowLines):
             *(f"{name} = lanes.{name}" for name in lanes),
             "",
             "",
-            "@compiled",
+            f"@{decorator}",
             "def run(p, n, first_group, groups, scratch, part, parts, barrier):",
             *indented(body),
             "",

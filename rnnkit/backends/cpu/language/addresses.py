@@ -54,7 +54,7 @@ def write_addresses(table: int, places: int, arrays) -> None:
 
 
 def _module(name) -> Module:
-    module = Module(directs=True)
+    module = Module("directing")
     as_number = ir.Function(module, ir.FunctionType(I64, [POINTER]), "PyLong_AsLongLong")
     from_number = ir.Function(module, ir.FunctionType(POINTER, [I64]), "PyLong_FromLongLong")
     function = ir.Function(module, ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), WORD]), name)

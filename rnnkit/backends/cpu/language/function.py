@@ -23,12 +23,12 @@ class Function:
         What its names stand for that are no variables.
     lines : list of str
         The text that it stands in, for messages.
-    directs : bool
-        Whether it is one of `directing`.
+    decorator : str
+        The name of its decorator, `compiled`, `looping` or `directing`.
     """
 
-    def __init__(self, definition: ast.FunctionDef, known: Mapping[str, Any], lines: list[str], directs: bool = False):
-        self.definition, self.known, self.lines, self.directs = definition, known, lines, directs
+    def __init__(self, definition: ast.FunctionDef, known: Mapping[str, Any], lines: list[str], decorator: str):
+        self.definition, self.known, self.lines, self.decorator = definition, known, lines, decorator
         self.__name__ = definition.name
 
     def __call__(self, *arguments) -> Any:
@@ -69,8 +69,8 @@ def assigned_by(definition: ast.FunctionDef) -> dict[ast.stmt, set[str]]:
 class Kernel(Function):
     """A function that stands in a module of Python."""
 
-    def __init__(self, py_func, directs: bool = False):
-        self.py_func, self.directs = py_func, directs
+    def __init__(self, py_func, decorator: str):
+        self.py_func, self.decorator = py_func, decorator
         self.__name__, self.__doc__, self.__module__ = py_func.__name__, py_func.__doc__, py_func.__module__
 
     @property
@@ -90,12 +90,17 @@ class Kernel(Function):
 
 def compiled(py_func) -> Kernel:
     """Decorator: the function is one that programs call; its arguments are int64 or SIMD values."""
-    return Kernel(py_func)
+    return Kernel(py_func, "compiled")
+
+
+def looping(py_func) -> Kernel:
+    """Decorator: as `compiled`, for a function whose loops read the same memory several times in a round."""
+    return Kernel(py_func, "looping")
 
 
 def directing(py_func) -> Kernel:
     """Decorator: as `compiled`, for a function that mostly calls others: its code is made soon, and not optimised."""
-    return Kernel(py_func, directs=True)
+    return Kernel(py_func, "directing")
 
 
 def read(text: str) -> Function:
@@ -105,13 +110,13 @@ def read(text: str) -> Function:
     rest = [node for node in tree.body if node not in functions]
     known: dict[str, Any] = {}
     exec(compile(ast.Module(rest, []), "<program>", "exec"), known)
-    known |= {node.name: Function(node, known, lines, _directs(node)) for node in functions}
+    known |= {node.name: Function(node, known, lines, _decorator(node)) for node in functions}
     return known["run"]
 
 
-def _directs(node: ast.FunctionDef) -> bool:
+def _decorator(node: ast.FunctionDef) -> str:
     (decorator,) = node.decorator_list
-    return isinstance(decorator, ast.Name) and decorator.id == directing.__name__
+    return decorator.id if isinstance(decorator, ast.Name) else "compiled"
 
 
 @lru_cache(8)  # kernels stand in few files

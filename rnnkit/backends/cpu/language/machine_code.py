@@ -28,8 +28,9 @@ _PYTHON = {
 # The IR is in SSA form and vectorized as it is written, and what a block has is not computed again, so little is left
 # to do. LLVM's own list for -O3 takes ten times as long; LSTM and GRU are no faster with it, forwards or backwards, nor
 # with loops unrolled. What directs other functions is not optimized at all: its registers alone would take half of the
-# time to compile an LSTM.
-_PASSES = ("instruction_combine", "simplify_cfg")
+# time to compile an LSTM. Loops inside a step look at arrays in memory, and read some elements twice in a round.
+_USUAL = ("instruction_combine", "simplify_cfg")
+_PASSES = {"directing": (), "compiled": _USUAL, "looping": (*_USUAL, "new_gvn", "simplify_cfg")}
 _FASTCALL = 0x80  # METH_FASTCALL: the function gets an array of its arguments
 
 
@@ -49,16 +50,21 @@ class Module(ir.Module):
 
     Attributes
     ----------
-    directs : bool
-        Whether its functions mostly call others, and so are not optimized.
+    decorator : str
+        That of its functions.
     size : int
         Instructions of its functions so far.
     """
 
-    def __init__(self, directs: bool = False):
+    def __init__(self, decorator: str = "compiled"):
         super().__init__("rnnkit")
         self.triple, self.data_layout = processor.TRIPLE, _data_layout()
-        self.directs, self.size = directs, 0
+        self.decorator, self.size = decorator, 0
+
+    @property
+    def directs(self) -> bool:
+        """Whether its functions mostly call others, and so are not optimized."""
+        return self.decorator == "directing"
 
 
 def declared(module: Module, code: ir.Function) -> ir.Function:
@@ -113,7 +119,7 @@ class _Unit:
         if not module.directs:
             self.builder = llvm.create_pass_builder(self.machine, llvm.create_pipeline_tuning_options())
             self.passes = llvm.create_new_module_pass_manager()
-            for name in _PASSES:
+            for name in _PASSES[module.decorator]:
                 getattr(self.passes, f"add_{name}_pass")()
 
     def object_file(self) -> bytes:

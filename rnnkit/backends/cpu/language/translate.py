@@ -63,7 +63,7 @@ def translate(function: Function, name: str, arguments: int) -> list[Module]:
     """Modules with a function of so many int64 that gives an int64, under a name, and with all that it calls."""
     functions = _Functions()
     code, _ = functions.get(function, (INT,) * arguments, name)
-    add_caller(functions.module(directs=True), code, f"{name}_from_python")
+    add_caller(functions.module("directing"), code, f"{name}_from_python")
     return functions.modules
 
 
@@ -83,12 +83,12 @@ class _Functions:
             self.found[key] = _Body(self, function, kinds).write(self.names[-1], bool(name))
         return self.found[key]
 
-    def module(self, directs: bool) -> Module:
-        """Where the next function goes: one that directs others or one that computes; modules are not large."""
+    def module(self, decorator: str) -> Module:
+        """Return where the next function of a decorator goes; modules that compute are not large."""
         for module in self.modules:
-            if module.directs == directs and (directs or module.size < LARGE_MODULE):
+            if module.decorator == decorator and (module.directs or module.size < LARGE_MODULE):
                 return module
-        self.modules.append(Module(directs))
+        self.modules.append(Module(decorator))
         return self.modules[-1]
 
 
@@ -109,14 +109,14 @@ class _Body:
         self.names: _Names = {}
         self.loops: list[_Loop] = []
         self.at: Any = None
-        self.changed = function.changed if function.directs else set()
+        self.changed = function.changed if function.decorator == "directing" else set()
         self.places: _Names = {}
 
     def write(self, name: str, gives: bool) -> tuple[ir.Function, Kind]:
         definition = self.function.definition
         self.gives, self.assigned = gives or self.function.gives, assigned_by(definition)
         result = INT if self.gives else VOID
-        self.module = self.functions.module(self.function.directs)
+        self.module = self.functions.module(self.function.decorator)
         written = Written(self.module, ir.FunctionType(result.llvm, [kind.llvm for kind in self.kinds]), name)
         written.attributes.add("nounwind")
         self.builder = Builder(written)
