@@ -13,6 +13,7 @@ import re
 from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -43,7 +44,7 @@ from rnnkit.compiler.ir.plan import (
     section_of,
     written_names,
 )  # fmt: skip
-from rnnkit.compiler.planning.ranges import without_known_checks
+from rnnkit.compiler.planning.ranges import Bounds, without_known_checks
 from rnnkit.compiler.planning.row_forms import changed_in_place, with_checks
 from rnnkit.compiler.planning.whole_states import whole_states
 
@@ -104,10 +105,17 @@ def plan_rows(graph: Graph, few: int = FEW, coded: bool = False, largest: int = 
     largest : int
         Up to which number states of whole numbers are carried as integers, see `whole_states`.
     """
-    form, *bounds = whole_states(graph if coded else with_checks(graph), largest)
-    made = _Planner(changed_in_place(without_known_checks(form, bounds[0]), few), few).run()
+    form, *bounds = _checked(graph, coded, largest)
+    made = _Planner(changed_in_place(form, few), few).run()
     made.graph, (made.whole, made.watched) = graph, bounds
     return made
+
+
+@lru_cache(4)  # calls of one row and of several have plans of the same form
+def _checked(graph: Graph, coded: bool, largest: int) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
+    """The form of a graph with no more checks than it needs, and what `whole_states` says of it."""
+    form, whole, watched = whole_states(graph if coded else with_checks(graph), largest)
+    return without_known_checks(form, whole), whole, watched
 
 
 class _Planner:

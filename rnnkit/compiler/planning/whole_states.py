@@ -16,8 +16,8 @@ from rnnkit.compiler.ir.graph import Graph, Node
 from rnnkit.compiler.ir.simplify import rebuilt
 from rnnkit.compiler.planning.ranges import Bounds, bounds_of
 
-_ATTEMPTS = 8
-_MOST = 600  # nodes of a graph whose bounds are looked for again and again
+_ATTEMPTS = 6
+_SMALL = 1 << 20
 
 
 def whole_states(graph: Graph, largest: int) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
@@ -27,7 +27,7 @@ def whole_states(graph: Graph, largest: int) -> tuple[Graph, dict[int, Bounds], 
     ----------
     graph : Graph
     largest : int
-        Up to which all integers are floats; with 0 no state is one.
+        Up to which, and up to twice of which, all integers are floats; with 0 no state is one.
 
     Returns
     -------
@@ -82,8 +82,16 @@ def _is_whole(node: Node) -> bool:
     """Whether a float is an integer's, on all ways to it."""
     if node.op == "where":
         return all(map(_is_whole, node.args[1:]))
+    if node.op in ("add", "subtract"):
+        return all(map(_is_part, node.args)) and any(arg.op == "literal" for arg in node.args)
+    return _is_part(node)
+
+
+def _is_part(node: Node) -> bool:
+    """Whether a float is an integer itself, converted or a small number in the step."""
     if node.op == "literal":
-        return bool(np.all(node.attr == np.rint(node.attr))) and not np.signbit(node.attr[node.attr == 0]).any()
+        whole = np.all(node.attr == np.rint(node.attr)) and np.all(np.abs(node.attr) < _SMALL)
+        return bool(whole) and not np.signbit(node.attr[node.attr == 0]).any()
     return node.op == "cast" and node.kind == "float" and node.args[0].kind == "int64"
 
 
@@ -91,6 +99,8 @@ def _whole(graph: Graph, node: Node) -> Node:
     """The integer of such a float."""
     if node.op == "where":
         return graph.pointwise("where", node.args[0], *(_whole(graph, arg) for arg in node.args[1:]))
+    if node.op in ("add", "subtract"):
+        return graph.pointwise(node.op, *(_whole(graph, arg) for arg in node.args))
     return graph.literal(node.attr.astype(np.int64)) if node.op == "literal" else node.args[0]
 
 
@@ -110,17 +120,47 @@ def _read(states: set[int], graph: Graph, node: Node, args: tuple[Node, ...]) ->
 
 
 def _bounds(graph: Graph, states: list[int], largest: int) -> tuple[dict[int, Bounds], dict[int, Bounds]]:
-    """Between which numbers states are: first those that steps make of 0, then all that floats have."""
-    if len(graph.nodes) <= _MOST:
-        bounds = dict.fromkeys(states, (0, 0))
-        for _ in range(_ATTEMPTS):
-            made = bounds_of(graph, bounds)
-            wider = {i: (min(low, made[i][0]), max(high, made[i][1])) for i, (low, high) in bounds.items()}
-            if wider == bounds:
-                return bounds, {}
-            bounds = wider
-    bounds = dict.fromkeys(states, (-largest, largest))
-    made = bounds_of(graph, bounds)
-    closed = {i: one for i, one in made.items() if -largest <= one[0] and one[1] <= largest}
-    bounds |= {i: (min(low, 0), max(high, 0)) for i, (low, high) in closed.items()}
-    return bounds, {i: one for i, one in bounds.items() if i not in closed}
+    """Between which numbers states are: those that steps make of 0, as far as that ends, or all that floats have."""
+    full = (-largest, largest)
+    made = bounds_of(graph, dict.fromkeys(states, full))
+    bounds = {i: _both(one, (0, 0)) for i, one in made.items() if full[0] <= one[0] and one[1] <= full[1]}
+    if len(bounds) < len(states) or any(low < 0 for low, _ in bounds.values()):  # places are from 0 on
+        numbers = _numbers(graph)
+        for widened in (True, False):
+            found = _grown(graph, states, numbers, widened)
+            if found is not None:
+                return {i: _within(one, bounds.get(i, full)) for i, one in found.items()}, {}
+    return dict.fromkeys(states, full) | bounds, dict.fromkeys([i for i in states if i not in bounds], full)
+
+
+def _grown(graph: Graph, states: list[int], numbers: list[int], widened: bool) -> dict[int, Bounds] | None:
+    """What bounds of 0 become by steps, until they stay or are beyond all numbers in the step."""
+    bounds = dict.fromkeys(states, (0, 0))
+    for _ in range(_ATTEMPTS):
+        made = bounds_of(graph, bounds)
+        wider = {i: _both(one, made[i]) for i, one in bounds.items()}
+        if wider == bounds:
+            return bounds
+        if any(low < numbers[0] or high > numbers[-1] for low, high in wider.values()):
+            return None
+        bounds = {i: _to_numbers(one, numbers) for i, one in wider.items()} if widened else wider
+    return None
+
+
+def _both(one: Bounds, other: Bounds) -> Bounds:
+    return min(one[0], other[0]), max(one[1], other[1])
+
+
+def _within(one: Bounds, other: Bounds) -> Bounds:
+    return max(one[0], other[0]), min(one[1], other[1])
+
+
+def _numbers(graph: Graph) -> list[int]:
+    """The integers in a step, in order."""
+    literals = (node.attr for node in graph.nodes if node.op == "literal" and node.kind == "int64")
+    return sorted({0, *(number for array in literals for number in array.reshape(-1).tolist())})
+
+
+def _to_numbers(bounds: Bounds, numbers: list[int]) -> Bounds:
+    """Bounds widened to numbers in the step."""
+    return max(n for n in numbers if n <= bounds[0]), min(n for n in numbers if n >= bounds[1])

@@ -32,13 +32,23 @@ def turned(x, states):
     return near + x[0] * ((t - 3) % 7) + (place - 11) % 9 + (place + 3) % 8, ((place + 4) % 9, (t + 6) % 7)
 
 
+def queued(x, states):
+    """A length that grows by a float's one, up to eight, and falls; a number that falls without an end."""
+    size, t = int(states.place), int(states.t)
+    while size > 0 and x[0] < 0.1 * size - 0.5:
+        size -= 1
+    if size == 8:
+        return -1.0, (float(size), t - 1)
+    return size + t * 0.5, (size + 1.0, t - 1)
+
+
 def thrown(x, states):
     """A float that is no integer on one of two ways, which stays one."""
     place = int(states.place)
     return x[0] + place, (x[0] if x[0] > 1 else float(place + 1), states.t + 1.0)
 
 
-STEPS = (around, scanned, turned, thrown)
+STEPS = (around, scanned, turned, queued, thrown)
 
 
 def layer_of(step, **options):
@@ -89,7 +99,7 @@ def test_they_are_the_floats_of_the_step(step, dtype, texts):
     assert carried == (step is not thrown)
 
 
-@pytest.mark.parametrize("step", STEPS[:3], ids=lambda step: step.__name__)
+@pytest.mark.parametrize("step", STEPS[:4], ids=lambda step: step.__name__)
 def test_masks_parts_and_all_states_are_those_of_a_batch(step):
     layer, x = layer_of(step), data(3, 30)
     mask = np.random.default_rng(1).random((3, 30)) < 0.7
