@@ -30,7 +30,7 @@ def _typed(value) -> str:
 
 
 class Register:
-    """What an instruction gives."""
+    """The result of an instruction."""
 
     __slots__ = ("reference", "type", "typed")
 
@@ -38,7 +38,7 @@ class Register:
         self.type, self.reference, self.typed = llvm_type, reference, f"{_name(llvm_type)} {reference}"
 
     def get_reference(self) -> str:
-        """How other instructions name it."""
+        """Return the name by which other instructions refer to this result."""
         return self.reference
 
 
@@ -57,7 +57,6 @@ class Access(Register):
     align = property(fset=_set_align)
 
     def set_metadata(self, name: str, node) -> None:
-        """Add a node of metadata."""
         self.lines[-1] += f", !{name} {node.get_reference()}"
 
 
@@ -71,7 +70,7 @@ class Phi(Register):
         self.ways: list[str] = []
 
     def add_incoming(self, value, block: Block) -> None:
-        """The value that it has after a block."""
+        """Add the value that the phi takes when it is entered from a block."""
         self.ways.append(f"[{value.get_reference()}, %{block.name}]")
 
     def __str__(self):
@@ -85,7 +84,7 @@ class Switch:
         self.number, self.default, self.cases = number, default, ""
 
     def add_case(self, number: int, block: Block) -> None:
-        """Where it goes on with one number."""
+        """Add the block to go on with for one number."""
         self.cases += f" {_name(self.number.type)} {number}, label %{block.name}"
 
     def __str__(self):
@@ -93,7 +92,7 @@ class Switch:
 
 
 class Block:
-    """Instructions that follow each other; what is added to a block that has ended stands before its end."""
+    """Instructions that follow each other; those added after the block's end stand before it."""
 
     def __init__(self, name: str):
         self.name = name
@@ -104,7 +103,6 @@ class Block:
 
     @property
     def is_terminated(self) -> bool:
-        """Whether it has an end."""
         return self.end is not None
 
     def __str__(self):
@@ -119,7 +117,6 @@ class Function(ir.Function):
         self.registers = 0
 
     def descr_body(self, buf) -> None:
-        """Write the blocks."""
         buf.extend(map(str, self.blocks))
 
 
@@ -132,7 +129,7 @@ def _to_type(operation: str) -> Callable[[Builder, Any, Any], Any]:
 
 
 class Builder:
-    """Writes instructions at the end of a block of a `Function`; see llvmlite's ``IRBuilder``."""
+    """Writer of instructions at the end of a block of a `Function`; see llvmlite's ``IRBuilder``."""
 
     def __init__(self, function: Function, block: Block | None = None):
         self.function = function
@@ -140,7 +137,6 @@ class Builder:
 
     @property
     def module(self):
-        """The function's module."""
         return self.function.module
 
     def _new(self) -> str:
@@ -153,7 +149,7 @@ class Builder:
         return register
 
     def _pure(self, llvm_type, text: str) -> Register:
-        """What an instruction gives that depends on its operands alone; it is computed once in a block."""
+        """Return the result of an instruction that depends on its operands alone; a block computes it once."""
         key = f"{text} of {llvm_type.pointee}" if isinstance(llvm_type, ir.PointerType) else text
         found = self.block.values.get(key)
         if found is None:
@@ -188,7 +184,7 @@ class Builder:
         self._finish(f"br i1 {test.get_reference()}, label %{then.name}, label %{other.name}")
 
     def weigh(self, weights: tuple[int, int]) -> None:
-        """Say how often the branch that ends this block goes to the one and the other."""
+        """Note how often the branch that ends this block goes to the one and the other."""
         node = self.module.add_metadata([ir.MetaDataString(self.module, "branch_weights"), *map(_I32, weights)])
         self.block.end += f", !prof {node.get_reference()}"  # type: ignore[operator]  # the text of a branch
 

@@ -30,7 +30,7 @@ _PYTHON = {
 # with loops unrolled. What directs other functions is not optimized at all: its registers alone would take half of the
 # time to compile an LSTM.
 _PASSES = ("instruction_combine", "simplify_cfg")
-_FASTCALL = 0x80  # METH_FASTCALL: the function gets an array of its arguments
+_FASTCALL = 0x80  # METH_FASTCALL: the function takes an array of its arguments
 
 
 class _Method(ctypes.Structure):
@@ -62,7 +62,7 @@ class Module(ir.Module):
 
 
 def declared(module: Module, code: ir.Function) -> ir.Function:
-    """A function as a module calls it: as it is, or declared where it stands in another one."""
+    """Return a function as a module calls it: as it is, or declared where it stands in another one."""
     if code.module is module:
         return code
     found = module.globals.get(code.name)
@@ -70,12 +70,12 @@ def declared(module: Module, code: ir.Function) -> ir.Function:
 
 
 def object_code(modules: Sequence[Module]) -> bytes:
-    """The optimized modules as object files, each behind its length."""
+    """Return the optimized modules as object files, each behind its length."""
     return object_codes([modules])[0]
 
 
 def object_codes(programs: Iterable[Sequence[Module]]) -> list[bytes]:
-    """The same of several programs, each of which is compiled by other threads while the next ones are translated."""
+    """As `object_code`, of several programs; other threads compile each while the next ones are translated."""
     threads = get_num_threads()
     with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
         pending = [[_started(pool, _Unit(module)) for module in modules] for modules in programs]
@@ -84,7 +84,7 @@ def object_codes(programs: Iterable[Sequence[Module]]) -> list[bytes]:
 
 
 def _started(pool: ThreadPoolExecutor | None, unit: _Unit) -> Callable[[], bytes]:
-    """What gives a unit's object file, which is made meanwhile if that takes long."""
+    """Return a function that gives a unit's object file, which another thread compiles meanwhile if that takes long."""
     if pool is not None and not unit.directs:
         try:
             return pool.submit(unit.object_file).result
@@ -95,7 +95,7 @@ def _started(pool: ThreadPoolExecutor | None, unit: _Unit) -> Callable[[], bytes
 
 
 def assembly(modules: Sequence[Module]) -> str:
-    """What `object_code` holds, as text."""
+    """Return the assembly of the code in `object_code`."""
     return "\n".join(_Unit(module).assembly() for module in modules)
 
 
@@ -117,7 +117,6 @@ class _Unit:
                 getattr(self.passes, f"add_{name}_pass")()
 
     def object_file(self) -> bytes:
-        """The optimized module as an object file."""
         self._optimise()
         with llvm.ffi.OutputString() as message:
             memory = _without_lock("LLVMPY_TargetMachineEmitToMemory")(self.machine, self.parsed, 1, message)
@@ -130,7 +129,6 @@ class _Unit:
             library.LLVMPY_DisposeMemoryBuffer(memory)
 
     def assembly(self) -> str:
-        """The same as text."""
         self._optimise()
         return self.machine.emit_assembly(self.parsed)
 
@@ -141,7 +139,7 @@ class _Unit:
 
 @cache
 def _without_lock(name: str) -> Callable:
-    """A function of llvmlite's library, without the lock that llvmlite takes for all of them."""
+    """Return a function of llvmlite's library, without the lock that llvmlite takes for all of them."""
     locked = getattr(llvm.ffi.lib, name)
     function = getattr(ctypes.CDLL(llvm.ffi.lib._name), name)
     function.argtypes, function.restype = locked.argtypes, locked.restype
@@ -149,7 +147,7 @@ def _without_lock(name: str) -> Callable:
 
 
 class Loaded:
-    """What `object_code` gave, in memory as long as this lives, or a function of `callable_from_python`.
+    """Code of `object_code` in memory, for as long as this object or a function of `callable_from_python` lives.
 
     Parameters
     ----------
@@ -160,7 +158,7 @@ class Loaded:
     Attributes
     ----------
     address : int
-        Where that function begins.
+        The address of that function.
     """
 
     def __init__(self, data: bytes, name: str):
@@ -173,13 +171,13 @@ class Loaded:
         self.address = self._engine.get_function_address(name)
 
     def callable_from_python(self, caller: str) -> Callable[..., int]:
-        """A Python function of the code that `add_caller` added; its ``__self__`` holds this, which lives as long.
+        """Return a Python function of the code that `add_caller` added; its ``__self__`` keeps this object alive.
 
-        Python's search for garbage doesn't look into arrays: all that goes with this may call the code to its end.
+        Python's search for garbage doesn't look into arrays: all that is freed with it may call the code to its end.
         """
         holder = np.empty((), object)
         holder[()] = self
-        # Python reads it as long as there is the function.
+        # Python reads the definition as long as the function lives.
         self._method = _Method(b"run", self._engine.get_function_address(caller), _FASTCALL, b"A compiled program.")
         make = ctypes.pythonapi.PyCFunction_NewEx
         make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)

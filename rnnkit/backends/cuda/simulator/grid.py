@@ -1,4 +1,4 @@
-"""A kernel's blocks under numba's CUDA simulator: a thread of Python for each of theirs.
+"""A kernel's blocks under numba's CUDA simulator: a thread of Python for each of their threads.
 
 numba's own launch looks at its threads again and again while they wait for each other, and has one block at a time, so
 that no block can wait for another.
@@ -15,7 +15,7 @@ from numba.cuda.simulator.kernelapi import Dim3, FakeCUDAModule, FakeCUDAShared,
 
 
 class _Module(FakeCUDAModule):
-    """What ``cuda`` is within a kernel."""
+    """The module ``cuda`` within a kernel."""
 
     @property
     def shared(self):
@@ -27,7 +27,7 @@ class _Shared(FakeCUDAShared):
 
     def __init__(self, shared):
         super().__init__(shared)
-        self._dynshared[:] = 0x7F  # what a GPU leaves in it, nobody knows
+        self._dynshared[:] = 0x7F  # its content is undefined on a GPU
 
     def array(self, shape, dtype, alignment=None):
         return super().array(shape, dtype)
