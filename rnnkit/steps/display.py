@@ -6,7 +6,7 @@ from rnnkit.cards import DECLARED, Card, Table, parts_of, table_of, told
 
 
 def cell_card(cell, kind: str, depth: int = 0) -> Card:
-    """Return what is shown of a cell: how it was made, its states, weights, and the cells inside.
+    """Return the card of a cell: how it was made, its states, weights, and the cells inside.
 
     Nothing is built, compiled or copied for it. `kind` is its title; `depth` says how many cells it is inside.
     """
@@ -26,7 +26,7 @@ def cell_card(cell, kind: str, depth: int = 0) -> Card:
 
 
 def _weights(cell) -> Table | None:
-    """A table of a cell's own weights; those of cells inside are on their cards."""
+    """Return a table of a cell's own weights; those of cells inside are on their cards."""
     weight_options, sparse = cell._weight_options(), cell._sparse_weights()
     rows = []
     inside = tuple(f"{path}/" for path in cell._parts())
