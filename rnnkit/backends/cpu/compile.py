@@ -84,7 +84,6 @@ def gradient(program: Program, forward: Program, adjoint: Program, residuals, op
 
 @cache
 def team() -> ThreadTeam:
-    """Return the team of threads of this process, which all programs share."""
     return ThreadTeam(partial(load, *ROWS), partial(load, *_shared(shared_functions.TEAM_FUNCTIONS)))
 
 
@@ -159,7 +158,6 @@ def compile_rows(
 def gradient_by_rows(
     program: RowPrograms, forward: RowPrograms, adjoint: RowPrograms, residuals, operands, sums, finish
 ) -> Backward:
-    """Return the `Backward` of a step by the programs of its adjoint by rows."""
     forward.most = adjoint.most = min(forward.most, adjoint.most)  # each reads the residuals of the other
     return Backward(program, forward, adjoint, residuals, operands, sums, finish, None, forward.sequence)  # type: ignore[arg-type]
 

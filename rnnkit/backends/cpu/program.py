@@ -222,7 +222,7 @@ class Program:
         return self._trials[rows]
 
     def _in_passes(self, record, threads, several) -> Result:
-        """Return the results of passes of some steps: threads meet anew in each after one of them was stopped."""
+        """Return the results of passes of some steps, at which threads meet again after one of them was stopped."""
         x, steps, states, outputs = record.x, record.x.shape[1], record.states, record.place
         if record.sequences and outputs is None:
             outputs = np.empty((len(x), steps, *self.plan.output_shape), self.dtype)
@@ -308,7 +308,6 @@ class Program:
         return rows
 
     def _trajectory(self, record) -> tuple | None:
-        """Return memory for the states of every step, None if they aren't wanted."""
         if not record.trajectory:
             return None
         lead = record.x.shape[:2]
@@ -445,7 +444,6 @@ def _share(recording: Recording, shared: Callable, alone: Callable) -> None:
 
 
 def _recorded_memory(recording: Recording, size: int) -> tuple[np.ndarray, int]:
-    """Return memory of a recording; `own_memory` grows and is the thread's."""
     memory = recording.memory(size + LINE)
     return memory, line_start(memory)
 
@@ -497,7 +495,7 @@ def _packed_places(shape, dtype, gates, units) -> tuple[np.ndarray, np.ndarray]:
 
 
 def layout(storage: str = "") -> Layout:
-    """Return the layouts of arrays that programs read, with the weights of products in a storage."""
+    """Return the layout of arrays that programs read, with the weights of products in a storage."""
     if not storage:
         return Layout(_value, _dense, pack_sparse)
 

@@ -27,8 +27,6 @@ ROUNDS = 8  # assumed rounds of a loop
 
 
 class RowProgram(Program):
-    """A program for one kind of call."""
-
     plan: RowPlan
     source: RowSource
     tell: Callable[[Record], None] | None = None  # raises the failure of a row
@@ -120,7 +118,6 @@ class RowPrograms:
         return self.found[kind]
 
     def lanes(self, rows: int) -> int:
-        """Return the number of rows of a group in a call of so many rows."""
         side = LANES[self.dtype]
         mine = -(-rows // get_num_threads())
         lanes = 1 if mine <= 1 else min(self.most, -(-mine // side) * side)
@@ -182,7 +179,6 @@ class RowPrograms:
         return self.gradient(self)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """As `Program.explain`, of a call of many rows."""
         return self.of(1 << 20).explain(source, graph)
 
     def _order(self, record, blocks):

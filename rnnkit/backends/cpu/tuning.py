@@ -29,12 +29,12 @@ SUM_BLOCKS = 2  # of a sum for each thread: others take those that a late thread
 
 # Blocks of rows and steps (program)
 
-BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache
-LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
+BLOCK_BYTES = 1 << 18  # of the cache, for a block of steps
+LARGEST_BLOCK = 64  # rows: arrays that a block keeps between two passes should stay in the cache
 POOLED = 1 << 20  # bytes of a state from which new pages would take longer than to compute it
 WORTH_ARRANGING = 0.9  # of the rows that a mask leaves to compute: another order of rows has to leave fewer
 
-# Which calls threads share, and how (program, weight_sums)
+# Sharing of calls by threads (program, weight_sums)
 
 SMALL = 1 << 21  # multiply-adds and elements of a call below which another thread costs more than it saves
 SMALL_UNITS = 2  # times as much, below which threads that would share units do: they meet at every step
@@ -46,7 +46,7 @@ WIDE = 1 << 14  # multiply-adds of a step's products for each row from which its
 HEAVY = 1 / 8
 PASS = 1 << 27  # multiply-adds of products, some 2 ms, after which threads that share units meet anew
 
-# How long parts of a call wait for each other, in pauses (program)
+# Patience of a call's parts for each other, in pauses (program)
 
 FIRST_PATIENCE = 100  # that a call waits for threads that are awake to join it
 PATIENCE = 8000  # some 200 µs, that a step's parts wait for each other besides what the step itself may take

@@ -26,10 +26,7 @@ from rnnkit.compiler.planning.rows import is_narrow, plan_rows
 
 
 class KernelWriter:
-    """Writer of a section's kernel in a variant, when a call wants it.
-
-    A listener is called with section, variant and text of each kernel.
-    """
+    """Writer of a section's kernel in a variant; `listener` is called with section, variant and text of each."""
 
     listener: Callable[[int, KernelVariant, str], None] | None = None
 
@@ -37,7 +34,6 @@ class KernelWriter:
         self.plan, self.name, self.dtype, self.states = plan, name, dtype, states_of(plan)
 
     def __call__(self, section: int, variant: KernelVariant) -> Kernel:
-        """Return the kernel: its text, and the meaning of its table."""
         kernel = self._written(section, variant)
         if self.listener is not None:
             self.listener(section, variant, kernel.text)

@@ -138,10 +138,7 @@ def _power_of_two(shifted):
 
 
 def _scale(x, shifted):
-    """Return x times 2ⁿ, rounded once: in two steps, since 2ⁿ itself may lie outside the format.
-
-    The shifter's offset was twice the bias.
-    """
+    """Return x times 2ⁿ, rounded once, in two steps as 2ⁿ may overflow; the shifter's offset was twice the bias."""
     digits = FORMATS[x.width].digits
     half = shifted.bits() >> 1
     for part in (half, shifted.bits() - half):

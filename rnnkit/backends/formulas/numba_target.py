@@ -40,7 +40,6 @@ class NumbaTarget(NamedTuple):
         return max(floats, key=lambda t: t.bitwidth, default=types.float64)
 
     def convert(self, context, builder, number, given, kind):
-        """Return an argument of type `given` as a Value of `kind`."""
         return self.value(builder, context.cast(builder, number, given, kind))
 
     def typed(self, function, arguments, common=None, result=itself):

@@ -72,10 +72,7 @@ def _positive_power_64(x, y):
 
 @formula
 def power(x, y):
-    """Return x to the y; float32 by way of float64.
-
-    Right to 2 units in the last place, whatever the size of the arguments.
-    """
+    """Return x to the y, right to 2 units in the last place for all arguments; float32 by way of float64."""
     size = absolute(x)
     if x.width == 32:
         result = narrowed(exp(log(widened(size)) * widened(y)))

@@ -47,7 +47,6 @@ class Value:
         return 32 if isinstance(self.element, ir.FloatType) else 64
 
     def shaped(self, element):
-        """Return the LLVM type with this value's lanes and another element."""
         return element if self.lanes is None else ir.VectorType(element, self.lanes)
 
     def constant(self, number):

@@ -165,7 +165,6 @@ def contiguous(a):
 
 @in_steps(inline="always", jit_options={})
 def _plain(a):
-    """Return a float64 array in C order."""
     if a.dtype != types.float64:
         return lambda a: np.ascontiguousarray(a).astype(np.float64)
     if a.layout != "C":

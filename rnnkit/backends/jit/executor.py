@@ -95,7 +95,6 @@ class JitExecutor:
         return f"{self.how}: {self.reason}\n{self.step.name}: the step in one loop over time, a row at a time"
 
     def run(self, record: Record) -> Result:
-        """Return the results of the record's rows; its arrays are not changed."""
         batch_size, length = record.x.shape[:2]
         x = record.x.reshape(batch_size, length, math.prod(self.step.feature_shape))
         mask = np.broadcast_to(True, (batch_size, length)) if record.mask is None else record.mask
@@ -308,7 +307,6 @@ class JitCell:
         self.roles |= dict(zip(names, first, strict=False))
 
     def arguments(self, cell):
-        """Return the arrays of a cell like this one."""
         if self.declared:
             return self.weights(*(read_only(array) for array in _weights_of(cell).values()))
         return self.live.values(cell.call.__self__)

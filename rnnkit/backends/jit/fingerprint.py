@@ -87,7 +87,7 @@ class _Reader:
         return tuple(parts)
 
     def argument(self, part, names):
-        """Return nothing of an array, whose type is in the signature; of a cell in the cell, its constants."""
+        """Return an argument's content: of a cell in the cell its constants, of an array only that it is one."""
         if isinstance(part, list):
             return tuple(self.argument(item, names) for item in part)
         return self.value(part, names) if isinstance(part, Live) else part

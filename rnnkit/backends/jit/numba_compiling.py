@@ -23,11 +23,7 @@ _resolved: dict[tuple, Any] = {}
 
 
 class _Passes:
-    """LLVM's passes over single functions, built only for those that have a body.
-
-    numba builds them for every declaration too, about a hundred in a program, and llvmlite leaks 16 KB of every pass
-    builder.
-    """
+    """LLVM's passes over functions with a body: numba builds them for declarations, too, and llvmlite leaks each."""
 
     def __init__(self, make):
         self._make = make
@@ -48,7 +44,7 @@ def _pass_builder(machine, opt=3, loop_vectorize=True, slp_vectorize=False):
 
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
-    """Let numba keep the signatures that functions have for their types, and Python seldom collect garbage, meanwhile.
+    """Let numba keep resolved signatures, and Python seldom collect garbage, as long as the context lasts.
 
     Passes are built for no declaration, and unroll no loop.
     """
@@ -87,5 +83,5 @@ def compiling() -> Iterator[None]:
         context.__dict__.pop("resolve_function_type", None)
         codegen.__dict__.pop("_function_pass_manager", None)
         codegen.__dict__.pop("_pass_builder", None)
-        if gc.get_threshold() == seldom:  # nobody else has set it
+        if gc.get_threshold() == seldom:  # unchanged by others
             gc.set_threshold(*before)

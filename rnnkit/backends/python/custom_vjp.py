@@ -62,7 +62,6 @@ class Link:
         return states[self.first : self.after], self._under(draws)
 
     def named(self, weights) -> dict:
-        """Return the cell's weights by the stack's names."""
         return {f"{self.path}/{name}" if self.path else name: array for name, array in weights.items()}
 
 
@@ -162,7 +161,6 @@ class CustomVJP:
         return f"{'# ' * source}gradient: a Python loop from the last step to the first, {', '.join(told)}{without}"
 
     def row_bytes(self) -> int:
-        """Return the bytes of the states of one step of one row."""
         return sum(map(math.prod, self.step.state_shapes)) * self.plain.dtype.itemsize
 
     def finish(self, weights, sums) -> dict:
@@ -176,7 +174,6 @@ class _Run(gradient._Run):
     """One call and its gradient; a `CustomVJP` has all that the base reads of a `Backward`."""
 
     def _keep(self, record):
-        """Return results of some steps, and the states before each of them."""
         result = self.backward.plain.run(replace(record, trajectory=True))
         before = [
             np.concatenate([first[:, None], after[:, :-1]], axis=1)
@@ -192,7 +189,7 @@ class _Pull(gradient._Pull):
     """The way back through one call, step by step."""
 
     backward: CustomVJP  # type: ignore[assignment]  # see `_Run`
-    sums: _Sums  # type: ignore[assignment]  # by name, where the base has them by place
+    sums: _Sums  # type: ignore[assignment]  # by name; the base's are by place
 
     def __init__(self, run, states):
         super().__init__(run, states)

@@ -20,11 +20,9 @@ class Eager:
         self.step = step
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """Return in words how the step runs."""
         return f"{self.how}: {self.reason}{'; there is no graph' if graph else ''}"
 
     def run(self, record: Record) -> Result:
-        """Return the results of one call, step by step."""
         x, mask = record.x, record.mask
         batch_size, length = x.shape[:2]
         advance = self.step.bind(record.weights)

@@ -46,7 +46,7 @@ def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str
     codes = record.placed.get(name)
     if codes is None:
         codes = make((len(record.x), steps, 1))
-    # Rows stand as they are: the codes are in the order of the call's.
+    # Rows keep their order: the codes are in that of the call.
     part = replace(record, placed={**record.placed, name: codes}, arranged=True)
     result = run(part)
     record.place, record.abandoned = part.place, part.abandoned

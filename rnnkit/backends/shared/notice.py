@@ -14,7 +14,7 @@ _told = threading.local()
 
 @contextlib.contextmanager
 def telling(what: str) -> Iterator[None]:
-    """Tell that `what` is compiled, if it takes long; parts compiled meanwhile are not told."""
+    """Say that `what` is compiled, if it takes long; its parts, compiled meanwhile, are not announced."""
     if not is_watched() or getattr(_told, "what", None):
         yield
         return

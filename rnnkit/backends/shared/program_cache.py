@@ -37,8 +37,8 @@ lock = threading.RLock()  # held while layers are built and programs are compile
 _SUFFIX, _UNFINISHED = ".rnnkit", ".tmp"
 _KERNELS = ("backends",)  # subpackages whose code programs call or inline
 _LOCK = ".lock"
-_LIMIT = 1_000_000_000  # bytes of the folder, where RNNKIT_CACHE_LIMIT says no other number
-_DAY = 86_400.0  # seconds: how exactly it is known when an entry was used
+_LIMIT = 1_000_000_000  # bytes of the folder, unless RNNKIT_CACHE_LIMIT is set
+_DAY = 86_400.0  # seconds: precision of the time of an entry's last use
 _OFTEN = 32  # writes from one look at the folder's size to the next
 _writes = itertools.count()
 _PATIENCE = 60.0  # seconds that a process waits for one that compiles the same program
@@ -154,15 +154,12 @@ def _trim(folder) -> None:
 
 
 def find(text: str, make: Callable[[str], Program]) -> Program:
-    """Return the program of a text, made once in this process: ``make(key)``; the key also names it on disk."""
+    """Return the program of a text, made once in this process by ``make(key)``; the key also names it on disk."""
     return find_all([text], lambda missing: map(make, missing))[0]
 
 
 def find_all(texts: Sequence[str], make: Callable[[dict[str, str]], Iterable[Program]]) -> list[Program]:
-    """As `find`, of several texts: missing programs are made together, by their keys.
-
-    Programs are kept as long as they are referenced, and some longer.
-    """
+    """As `find`, of several texts: missing programs are made together; all are kept for some time after their use."""
     keys = {text: _key(text) for text in texts}
     found: dict[str, Any] = {key: _programs.get(key) for key in keys.values()}
     if None in found.values():
@@ -230,14 +227,13 @@ def _before_fork():
 
 
 def _of_llvm() -> Any:
-    """Return the lock that llvmlite holds in each call of LLVM."""
     module = sys.modules.get("llvmlite.binding.ffi")
     return getattr(getattr(getattr(module, "lib", None), "_lock", None), "_lock", None)
 
 
 def _in_parent():
     for held in (_of_llvm(), lock):
-        with contextlib.suppress(RuntimeError, AttributeError):  # it took too long, or there is none
+        with contextlib.suppress(RuntimeError, AttributeError):  # the wait took too long, or LLVM isn't loaded
             held.release()
 
 
@@ -292,11 +288,11 @@ def read_entry(key: str) -> bytes | None:
 
 
 def _digest(key, payload) -> bytes:
-    return hashlib.sha256(key.encode() + payload).digest()  # of both: an entry says nothing under another's name
+    return hashlib.sha256(key.encode() + payload).digest()  # of both: an entry is invalid under another key
 
 
 def _open_itself(path, flags):
-    # A link would lead out of the folder, and a pipe would wait for who writes to it.
+    # A link would lead out of the folder, and a pipe would wait for a writer.
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 

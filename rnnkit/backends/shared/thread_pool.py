@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from rnnkit.arguments import positive_integer
 from rnnkit.backends.shared.placing import keep_away, let_back
 
-_LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
+_LARGEST_BLOCK = 64  # rows: arrays that a block keeps between two passes should stay in the cache
 _lock = threading.Lock()
 _pool: Helpers | None = None
 _pool_key: tuple[int, int] | None = None
@@ -153,7 +153,6 @@ class Helpers:
 
 
 def pool(n: int) -> Helpers:
-    """Return the threads beside the caller's."""
     global _pool, _pool_key
     key = (os.getpid(), n)
     with _lock:

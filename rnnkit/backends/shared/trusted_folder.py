@@ -34,7 +34,7 @@ def fault(folder: Path) -> str | None:
         return None
     try:
         found = os.stat(path)
-    except OSError:  # not there, or not to be seen: it may be made later, so the verdict is not held
+    except OSError:  # missing or invisible: it may be made later, so the verdict is not cached
         return _fault(path, os.getuid())
     return _held(path, os.getuid(), found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_gid)
 
@@ -86,7 +86,7 @@ def _fault(path, user) -> str | None:
             continue
         mode = f"{stat.S_IMODE(found.st_mode):04o}"
         if place == real:
-            # not set right here: what it holds may have been put there already
+            # not repaired here: others may have put files there already
             return f"{path}, which has the mode {mode}; chmod 700 it and run rnnkit.clear_cache(), or {_OWN}"
         if not found.st_mode & stat.S_ISVTX:
             return f"{path} below {place}, which has the mode {mode}; chmod go-w {place}, or {_OWN}"
@@ -103,10 +103,7 @@ def _above_home(real) -> frozenset[Path]:
 
 
 def _passed(path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield each folder and link on the way to a path, as far as it can be seen.
-
-    Links are followed here, since one that others can replace leads wherever they like.
-    """
+    """Yield each folder and link on the way to a path, as far as visible; others may replace links, so they count."""
     here, links = "/", 0
     names = ["/", *path.split("/")][::-1]
     with suppress(OSError):

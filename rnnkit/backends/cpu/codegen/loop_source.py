@@ -46,7 +46,6 @@ class LoopText:
         return name
 
     def _base(self, buffer: Buffer):
-        """Return the address of the row that is being computed."""
         if buffer.kind == "prepacked":
             self.bases[buffer] = f"at_{buffer.name}"
             return

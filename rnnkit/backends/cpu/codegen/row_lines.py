@@ -173,8 +173,6 @@ class RowLines:
             lines += [word, *indented(own or ["pass"])] if own or not i else []
         return lines
 
-    # Memory
-
     def _item(self, place: Slot | Buffer) -> int:
         kind = _carrier_of(place)
         return self.item if kind == "float" else np.dtype(kind).itemsize
@@ -215,8 +213,6 @@ class RowLines:
         if going:
             value = f"select({going}, {value}, {self._function('load', line.slot)}({at}))"
         return [f"{self._function('store', line.slot)}({at}, {value})"]
-
-    # Loops
 
     def _loop(self, loop: RowLoop) -> list[str]:
         """Return the text of a loop: rounds until no row goes on."""
@@ -261,7 +257,6 @@ class RowLines:
         return lines
 
     def _carry(self, loop: RowLoop) -> list[str]:
-        """Return lines that set the carried variables for the next round."""
         lines = []
         for i, one in enumerate(loop.carried):
             following = one.next if one.name in self.uniform else self._kept(one)

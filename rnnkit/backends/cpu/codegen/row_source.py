@@ -160,8 +160,6 @@ class RowSourceWriter(RowLines):
         at = len(HEAD) + 2 * i
         return f"word(n, {at})", f"word(n, {at + 1})"
 
-    # The parts of the text
-
     def _body(self) -> list[str]:
         lines = [f"{name} = word(n, {i})" for i, name in enumerate(HEAD[:10])]
         lines += [f"{name} = {self._pointer(what)}" for what, name in _POINTERS.items()]
@@ -272,7 +270,6 @@ class RowSourceWriter(RowLines):
         return lines
 
     def _begun(self, i, size) -> list[str]:
-        """Return lines that read the initial value of state `i`."""
         if i not in self.plan.whole:
             return self._taken(f"initial_{i}", size, [f"now_{i}_{j}" for j in range(size)], "fill({})")
         low, high = map(float, self.plan.whole[i])
@@ -433,7 +430,6 @@ class RowSourceWriter(RowLines):
         return self.text(line for line in self.plan.lines if self.section(line) not in (PREPACK, CALL))
 
     def section(self, line) -> int:
-        """Return the section in which a line is computed."""
         if isinstance(line, (Check, Fill, Put)):
             return line.section
         return self.plan.sections[line.name]

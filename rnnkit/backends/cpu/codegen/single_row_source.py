@@ -82,7 +82,7 @@ class SingleRowWriter(RowSourceWriter):
             return found
 
         def closed(names):
-            """Return the names that read only each other, x and what is known before all steps."""
+            """Return the names that read only each other, x and values known before all steps."""
 
             def known(one):
                 return one in names or isinstance(made[one], Element) or self.section(made[one]) in (PREPACK, CALL)
@@ -129,7 +129,7 @@ class SingleRowWriter(RowSourceWriter):
         return {line.name for line in self.plan.lines if isinstance(line, Number)}
 
     def _read_of(self, readers, names) -> list[str]:
-        """Return those of `names` that lines which give `readers` read, in order."""
+        """Return those of `names` that are read by the lines of `readers`, in order."""
         lines = [line for line in self.plan.lines if not isinstance(line, EFFECTS)]
         read = {one for line in lines if readers.intersection(given_by(line)) for one in read_by(line)}
         return [name for line in lines for name in given_by(line) if name in read and name in names]
@@ -207,7 +207,6 @@ class SingleRowWriter(RowSourceWriter):
         return [f"for k in range(0, count, {self.side}):", f"    m = vector.first_{dtype}(count - k)", *indented(lines)]
 
     def _several(self, line: Element) -> str:
-        """Return the text that reads one number of a sequence for many steps."""
         at, row, step = self._sequence(line.buffer)
         address = f"{at} + r * {row} + (start + k) * {step} + {line.index * self.item}"
         dtype = self.dtype.name
@@ -266,7 +265,6 @@ class SingleRowWriter(RowSourceWriter):
 
     @once
     def arranged(self) -> list[RowLine]:
-        """Lines of the loop over steps, with branches."""
         kept = [name for _, names in self.kept for name in names]
         wanted = [*written_names(self.plan), *self.passed[1], *kept, self.plan.code]
         return self.arrange(self.plan, self._mine(), wanted, self.exits)

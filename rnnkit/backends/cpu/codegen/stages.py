@@ -27,8 +27,6 @@ ROWS_OF = {CALL: "rows", BLOCK: "most", STEP: "used", AFTER: "most"}
 
 
 class Stages(Tables):
-    """Writer of one plan's stages."""
-
     def section(self, section: int) -> list[str]:
         """Return the lines of a section's stages, with a barrier where a stage reads what other parts wrote."""
         lines: list[str] = []

@@ -164,7 +164,6 @@ class Tables:
         return self.of_panels("depth", [product.panels], lambda: self.number(product.depth + self.scale_rows))
 
     def row(self, buffer: Buffer) -> str:
-        """Return the text of a buffer's bytes from row to row."""
         if buffer.kind in PLACED:
             return f"row_{buffer.name}"
         if buffer not in self.rows_at:

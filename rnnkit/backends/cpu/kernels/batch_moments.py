@@ -103,7 +103,7 @@ def define_batch_normalization_back(name):
                 slope = slope * load(gamma + offset, m)
             of_square = 0.0 - slope * inverse * along / count
             of_mean = (0.0 - slope * total) / count
-            if used != 0:  # the sum of x - mean is 0 but for what was added to the number of rows
+            if used != 0:  # the sum of x - mean is 0 except for `_ADDED` in the number of rows
                 of_mean = of_mean - of_square * mean * added / count
             for r in range(rows):
                 found = load(d + offset + r * row, m) * slope

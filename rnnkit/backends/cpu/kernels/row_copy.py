@@ -30,7 +30,6 @@ def clear_bytes(builder, target, count):
 
 @intrinsic(BOOL, INT)
 def used(builder, address):
-    """Return whether the byte at an address isn't zero."""
     check(builder, address, 1)
     byte = builder.load(builder.inttoptr(address, _BYTE.as_pointer()))
     return builder.icmp_unsigned("!=", byte, _BYTE(0))

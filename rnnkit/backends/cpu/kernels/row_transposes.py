@@ -35,7 +35,6 @@ def define_transposes(name: str, lanes: int) -> SimpleNamespace:
 
     @compiled
     def give(source, target, target_row, numbers, rows):
-        """Bring the lanes' numbers back to their rows."""
         for r in range(0, lanes, side):
             done = 0
             if r + side <= rows:

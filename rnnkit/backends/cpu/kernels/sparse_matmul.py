@@ -46,7 +46,6 @@ def window_rows(dtype):
 
 
 def group_columns(dtype):
-    """Return the number of columns of a group."""
     return GROUP * LANES[np.dtype(dtype)]
 
 

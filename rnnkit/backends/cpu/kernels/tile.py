@@ -80,10 +80,7 @@ class Tile:
 
 
 def choice(tile: Callable[..., Tile], kind: Float, shapes, operands: int) -> Intrinsic:
-    """Return an intrinsic of a number and so many operands, all int64.
-
-    With the number 1 it runs the tile of the first of `shapes`, with 2 that of the second …
-    """
+    """Return an intrinsic of a number and int64 operands; number i (from 1) runs the tile of the i-th of `shapes`."""
 
     @intrinsic(VOID, *[INT] * (1 + operands))
     def run(builder, number, *arguments):

@@ -100,7 +100,6 @@ def define_window_means(name):
 
     @compiled
     def run(x, y, rows, length, features, count, steps, stride, before):
-        """Write y ``(B, L, F)``."""
         row = features * size
         for b in range(rows):
             for w in range(count):

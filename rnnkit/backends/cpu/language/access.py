@@ -26,7 +26,6 @@ def access(address, size, write):
 
 @compiled
 def allow(address, readable, writable):
-    """Add a range."""
     i = atomic_add(TABLE, 1)
     if i < MOST:
         place = FIRST + 3 * i

@@ -38,7 +38,6 @@ class Register:
         self.type, self.reference, self.typed = llvm_type, reference, f"{_name(llvm_type)} {reference}"
 
     def get_reference(self) -> str:
-        """Return the name by which other instructions refer to this result."""
         return self.reference
 
 
@@ -70,7 +69,6 @@ class Phi(Register):
         self.ways: list[str] = []
 
     def add_incoming(self, value, block: Block) -> None:
-        """Add the value that the phi takes when it is entered from a block."""
         self.ways.append(f"[{value.get_reference()}, %{block.name}]")
 
     def __str__(self):
@@ -84,7 +82,6 @@ class Switch:
         self.number, self.default, self.cases = number, default, ""
 
     def add_case(self, number: int, block: Block) -> None:
-        """Add the block to go on with for one number."""
         self.cases += f" {_name(self.number.type)} {number}, label %{block.name}"
 
     def __str__(self):
@@ -110,8 +107,6 @@ class Block:
 
 
 class Function(ir.Function):
-    """A function that a `Builder` writes."""
-
     def __init__(self, module: ir.Module, kind: ir.FunctionType, name: str):
         super().__init__(module, kind, name)
         self.registers = 0
@@ -155,8 +150,6 @@ class Builder:
         if found is None:
             found = self.block.values[key] = self._put(llvm_type, text)
         return found
-
-    # Blocks and how they end
 
     def append_basic_block(self, name: str) -> Block:
         block = Block(f"{name}.{len(self.function.blocks)}")
@@ -213,8 +206,6 @@ class Builder:
         if not self.block.is_terminated:
             self.branch(done)
         self.position_at_end(done)
-
-    # Instructions
 
     def phi(self, llvm_type) -> Phi:
         phi = Phi(llvm_type, self._new())
@@ -291,8 +282,6 @@ class Builder:
         function = found or ir.Function(self.module, ir.FunctionType(kind, [kind, _I1]), name)
         return self.call(function, [value, undefined])
 
-    # Vectors and aggregates
-
     def extract_element(self, vector, index) -> Register:
         return self._pure(vector.type.element, f"extractelement {_typed(vector)}, {_typed(index)}")
 
@@ -305,8 +294,6 @@ class Builder:
 
     def extract_value(self, aggregate, index: int) -> Register:
         return self._pure(aggregate.type.elements[index], f"extractvalue {_typed(aggregate)}, {index}")
-
-    # Memory
 
     def alloca(self, llvm_type) -> Register:
         return self._put(llvm_type.as_pointer(), f"alloca {_name(llvm_type)}")

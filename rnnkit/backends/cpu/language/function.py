@@ -44,7 +44,6 @@ class Function:
 
     @once
     def gives(self) -> bool:
-        """Whether the function returns a value."""
         return any(isinstance(one, ast.Return) and one.value is not None for one in _statements(self.definition.body))
 
     @once

@@ -25,9 +25,9 @@ _PYTHON = {
     "PyErr_Occurred": (POINTER, []),
     "PyErr_BadArgument": (ir.IntType(32), []),
 }
-# The IR is in SSA form and vectorized as it is written, and what a block has is not computed again, so little is left
+# The IR is in SSA form and vectorized as it is written, and a block computes no value twice, so little is left
 # to do. LLVM's own list for -O3 takes ten times as long; LSTM and GRU are no faster with it, forwards or backwards, nor
-# with loops unrolled. What directs other functions is not optimized at all: its registers alone would take half of the
+# with loops unrolled. Functions that direct others are not optimized: their registers alone would take half of the
 # time to compile an LSTM.
 _PASSES = ("instruction_combine", "simplify_cfg")
 _FASTCALL = 0x80  # METH_FASTCALL: the function takes an array of its arguments
@@ -95,7 +95,6 @@ def _started(pool: ThreadPoolExecutor | None, unit: _Unit) -> Callable[[], bytes
 
 
 def assembly(modules: Sequence[Module]) -> str:
-    """Return the assembly of the code in `object_code`."""
     return "\n".join(_Unit(module).assembly() for module in modules)
 
 
@@ -200,9 +199,6 @@ def _make_machine(level: int = 3):
 @cache
 def _data_layout():
     return str(_make_machine().target_data)
-
-
-# Calls from Python
 
 
 def add_caller(module: Module, code: ir.Function, name: str) -> None:

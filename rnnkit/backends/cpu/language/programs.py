@@ -93,7 +93,6 @@ def kept(key: str, modules: Callable[[], list[Module]]) -> bytes:
 
 
 def assembly(text: str, arguments: int) -> str:
-    """Return the machine code of a text as assembly."""
     return machine_code.assembly(_translated(Wanted(text, arguments), "run"))
 
 

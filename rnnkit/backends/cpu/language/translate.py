@@ -102,8 +102,6 @@ class _Loop:
 
 
 class _Body:
-    """Translator of one function."""
-
     def __init__(self, functions: _Functions, function: Function, kinds: tuple):
         self.functions, self.function, self.kinds = functions, function, kinds
         self.names: _Names = {}
@@ -134,8 +132,6 @@ class _Body:
         if found is None:
             raise TypeError(f"{kind} is not of the language of programs")
         return found
-
-    # Statements
 
     def _block(self, statements) -> None:
         for statement in statements:
@@ -266,8 +262,6 @@ class _Body:
         self._go(loop.again, loop.to_again)
         self.loops.pop()
 
-    # Control flow
-
     def _new(self, name) -> Block:
         return self.builder.append_basic_block(name)
 
@@ -324,8 +318,6 @@ class _Body:
             for name, phi in phis.items():
                 phi.add_incoming(names[name].value, block)
 
-    # Expressions
-
     def _value(self, node) -> Typed:
         self.at = node if hasattr(node, "lineno") else self.at
         return self._translation("_of_", node)(node)
@@ -350,7 +342,6 @@ class _Body:
         return Typed(self.builder.load(value) if name in self.places else value, kind)
 
     def _known(self, name):
-        """Return Python's value of a name that is no variable here."""
         try:
             return self.function.look_up(name)
         except AttributeError:

@@ -26,12 +26,11 @@ ACCESS, ALLOW = "rnnkit_access", "rnnkit_allow"
 _table = np.zeros(FIRST + 3 * MOST, np.int64)
 TABLE = _table.ctypes.data
 _calls = threading.Lock()
-_allow: list[Callable] = []  # once `rnnkit.backends.cpu.language.access` has compiled it
+_allow: list[Callable] = []  # set once `rnnkit.backends.cpu.language.access` has compiled the function
 
 
 @intrinsic(VOID, INT, INT)
 def put(builder, index, number):
-    """Write a word of the table."""
     place = builder.add(INT.llvm(TABLE), builder.mul(index, INT.llvm(8)))
     builder.store(number, builder.inttoptr(place, INT.llvm.as_pointer()))
 

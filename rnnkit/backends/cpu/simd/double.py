@@ -14,7 +14,6 @@ _MASK = mask(_KIND.lanes)
 
 
 def _define_conversions(element: Float):
-    """Return functions that load and store one kind of float as float64."""
     own = ir.VectorType(element.llvm, _KIND.lanes)
 
     def load_double(builder, address, lanes):

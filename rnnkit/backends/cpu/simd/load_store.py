@@ -82,7 +82,6 @@ def define_memory(element: Float | Integer, of: Float):
         return masked_load(builder, address, kind.llvm, mask, size)
 
     def load_full(builder, address):
-        """Load the vector at `address`, all lanes."""
         return load_unaligned(builder, address, kind.llvm, size)
 
     def splat(builder, address):
@@ -90,7 +89,6 @@ def define_memory(element: Float | Integer, of: Float):
         return emitted.broadcast(builder, load_unaligned(builder, address, element.llvm, size), lanes)
 
     def fill(value):
-        """Return `value` in every lane."""
         if common(value, kind) is None:
             return None
         return Emission(kind, (value,), lambda builder, number: convert(builder, number, value, kind).value)
@@ -199,8 +197,6 @@ def drain(builder):
 
 @overloaded
 def store_full(address, vector):
-    """Write all lanes of `vector` at `address`."""
-
     def emit(builder, address, number):
         store_unaligned(builder, address, number, vector.element.size)
 

@@ -127,7 +127,6 @@ def _of_masks(element, lanes) -> dict[str, Callable]:
         return (Value(builder, loaded) != 0).value
 
     def some(builder, mask):
-        """Return whether a lane is set."""
         if lanes == 1:
             return mask
         return builder.icmp_unsigned("!=", builder.bitcast(mask, width), width(0))

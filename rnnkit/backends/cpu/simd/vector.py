@@ -108,7 +108,6 @@ def reduce_maximum(x):
 
 @function_of_values(1, result=mask_of)
 def to_mask(x):
-    """Return the mask that is set where x is not 0."""
     return x != 0
 
 

@@ -40,7 +40,6 @@ call_program = call_at(8)
 
 @compiled
 def work(job, part):
-    """Run one part of a job."""
     function, p, n, barrier = word(job, FUNCTION), word(job, P), word(job, N), word(job, BARRIER)
     rows, scratch = word(job, ROWS), word(job, SCRATCH + part)
     if barrier != 0:
@@ -181,5 +180,4 @@ def barrier_wait(barrier, part, parts, phase, patience):
 
 @compiled
 def close(barrier):
-    """Release the workers at the end of a call."""
     atomic_store(barrier, ENDED)

@@ -123,7 +123,6 @@ class ThreadTeam:
             self._lock.release()
 
     def _let_go(self, slots):
-        """Release the arrays of slots whose worker is done."""
         for slot in slots:
             for _ in range(tuning.LOOKS):
                 if self._slots.words[slot * _WORDS + barrier.STATE] != barrier.RUNNING:
@@ -209,10 +208,7 @@ class ThreadTeam:
         return True
 
     def _rest_after(self, lost):
-        """Run without workers for a multiple of the `lost` seconds, a larger one after each stop in a row.
-
-        So the next stop costs a small part of the time, and a processor that comes back is soon used again.
-        """
+        """Run alone for a multiple of the `lost` seconds, more after each stop in a row: stops then cost little."""
         self._rest_until = time.perf_counter() + self._rest * lost
         self._rest = min(tuning.REST_GROWTH * self._rest, tuning.LONGEST_REST)
 

@@ -119,7 +119,7 @@ class TimeLoopWriter(SectionWriter):
         return self._elements(self.now_and_then(now.size), lines, not self.variant.shared)
 
     def _hold_residuals(self) -> list[str]:
-        """Return lines that copy the residuals of the last step in masked rows."""
+        """Return lines that write the old state of masked rows as the residual of the new one."""
         lines = []
         for buffer in self.plan.buffers:
             if buffer.held_state is not None:
@@ -129,7 +129,7 @@ class TimeLoopWriter(SectionWriter):
                 lines += self._elements(self.now_and_then(now.size), [f"if not {self.used()}:", f"    {store}"])
         return ["if mask != 0:", *indented(lines)] if lines else []
 
-    # Outputs: straight to the caller's array, or through global memory where rows are masked or nobody wants them
+    # Outputs: straight to the caller's array, or through global memory where rows are masked or no output is wanted
 
     def _open_output(self, output: Buffer):
         row = self.row(output)
@@ -163,7 +163,6 @@ class TimeLoopWriter(SectionWriter):
         return ["if mask != 0:", *indented(self._elements(self.now_and_then(output.size), lines))]
 
     def _held(self, output: Buffer) -> str:
-        """Return the address of element j of row r of the held output."""
         size = self.now_and_then(output.size * self.item)
         return f"{self.now_and_then(('held',))} + (first + r) * {size} + j * {self.item}"
 

@@ -33,13 +33,10 @@ class LoopWriter:
             self.lines = [f"# {line}" for line in loop.lines]
             self.lines += self._pointwise() if loop.reduction is None else self._reduction()
 
-    # Names
-
     def name(self, value: str, suffix="") -> str:
         return f"{value}_{self.i}{suffix}"
 
     def entries(self, suffix="") -> list[str]:
-        """Return lines for the address of the current row in each buffer."""
         return [
             f"{self._entry(b, suffix)} = {self.section.entry(b, suffix)}" for b in self.buffers if b.kind != "prepacked"
         ]
@@ -70,8 +67,6 @@ class LoopWriter:
         if walk.offset:
             steps.insert(0, self._number(walk, "offset", walk.offset))
         return f"{entry} + {item} * ({' + '.join(steps)})" if steps else entry
-
-    # The lines of one place
 
     def body(self, suffix="", registers=None) -> list[str]:
         """Return lines that compute the values of one place of one row and store them."""
@@ -119,8 +114,6 @@ class LoopWriter:
                 value = f"to_float_{self.section.dtype.name}({value})"
             lines.append(self.section.store(buffer, self._address(buffer, walk, suffix), value))
         return lines
-
-    # Loops
 
     def _around(self, dims, lines) -> list[str]:
         for d in reversed(dims):

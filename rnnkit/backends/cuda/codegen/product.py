@@ -83,8 +83,6 @@ class ProductWriter:
             unit = [f"for q in range({section.number(product.rows)}):", *indented(unit)]
         self.lines += section.around_entries([*rows, *unit], self.group)
 
-    # The operand
-
     def _is_staged(self, product: Product) -> bool:
         return self.section.variant.staged and not product.nested and not self.section.is_shared(product.operand)
 
@@ -126,8 +124,6 @@ class ProductWriter:
         return (
             own and product.offset * item % WIDE == 0 and (not product.nested or product.row_stride * item % WIDE == 0)
         )
-
-    # Sums
 
     def _start(self, names) -> list[str]:
         zero = f"np.{self.section.dtype.name}(0)"

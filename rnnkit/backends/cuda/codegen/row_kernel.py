@@ -42,8 +42,6 @@ _SAME = {"load": "fixed", "splat": "fixed"}  # by the read-only cache: no kernel
 
 
 class RowKernelWriter(RowLines):
-    """Writer of the kernel of one plan."""
-
     def __init__(self, plan: RowPlan, name: str, dtype):
         super().__init__(plan, dtype, WARP)
         self.name = name
@@ -77,8 +75,6 @@ class RowKernelWriter(RowLines):
         self.kernel.text = "\n".join([*text, ""])
         return self.kernel
 
-    # The table
-
     def _word(self, what) -> str:
         """Return the text of a number of the table, read where it is used."""
         if what not in self.words:
@@ -88,8 +84,6 @@ class RowKernelWriter(RowLines):
 
     def _named(self, *names: str) -> list[str]:
         return [f"{name} = {self._word((name,))}" for name in names]
-
-    # The parts of the text
 
     def _body(self) -> list[str]:
         lines = [
@@ -127,7 +121,6 @@ class RowKernelWriter(RowLines):
         return self.plan.sections[line.name]
 
     def _row(self) -> list[str]:
-        """Return lines for all steps of a row."""
         item, lines = self.item, []
         for i, size in enumerate(self.sizes):
             lines.append(f"start = {self._word(('initial', i))} + row * {size * item}")
@@ -160,7 +153,6 @@ class RowKernelWriter(RowLines):
         return lines
 
     def _step(self) -> list[str]:
-        """Return lines for one step, used or masked."""
         lines = ["used = True", "if mask != 0:", "    used = byte(mask + row * mask_row + t * mask_step)"]
         for buffer in self.plan.buffers:
             if buffer.kind in (*_OF_STEPS, "residual"):
@@ -185,7 +177,7 @@ class RowKernelWriter(RowLines):
         lines += self.text(line for line in self.plan.lines if self._section(line) not in (PREPACK, CALL))
         if self.plan.code:
             lines += ["if failing == 0:", f"    failing = {self.full(self.plan.code)}"]
-        if self.plan.messages:  # the first step, and by what
+        if self.plan.messages:  # the first step at which a row fails, and its message's code
             lines += ["if failing != 0 and failed == 0:", f"    failed = t * {self.codes} + to_int64(failing)"]
         for buffer, names in self.kept:
             if buffer.held_state is None:
@@ -222,8 +214,6 @@ class RowKernelWriter(RowLines):
             stored = self._stored(at, self.item, self._state(i))
             lines += [f"if trajectory_{i} != 0:", *indented(stored)] if stored else []
         return lines
-
-    # States and memory
 
     def _state(self, i: int) -> list[str]:
         if i in self.plan.resident:
@@ -271,8 +261,6 @@ class RowKernelWriter(RowLines):
         put = f"{self._function('store', line.slot)}({at}, {self.full(line.value)})"
         return [f"if {line.under}:", f"    {put}"] if line.under else [put]
 
-    # Numbers and operations
-
     def full(self, name: str) -> str:
         """Return a value as it is stored in memory."""
         return f"to_float_{self.dtype.name}({name})" if self.kinds[name] == "bool" else name
@@ -309,8 +297,6 @@ class RowKernelWriter(RowLines):
         if given == "bool":
             return f"where({name}, {self._number(1, carrier(kind))}, {self._number(0, carrier(kind))})"
         return _wrapped(f"to_{carrier(kind)}({name})", kind)
-
-    # Loops
 
     def exceeded(self, loop: RowLoop, going: str) -> list[str]:
         """Return lines for a row that reached the loop's limit of rounds."""

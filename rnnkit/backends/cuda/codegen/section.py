@@ -41,7 +41,7 @@ States = tuple[list[Buffer], list[Buffer]]  # buffers of the states before a ste
 _TITLES = {CALL: "once a call", BLOCK: "before a block of steps", STEP: "the steps", AFTER: "after a block of steps"}
 
 
-Slot = int | np.ndarray | tuple  # a number, a table of element numbers, or the name of what the executor knows
+Slot = int | np.ndarray | tuple  # a number, a table of element numbers, or the name of a value of the executor
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class KernelVariant:
     """The variant of a section's text."""
 
     rows: int = 1  # entries whose products a thread sums at once, with a weight that it reads once
-    shared: bool = False  # states and what lives for a step stand in shared memory
+    shared: bool = False  # states and buffers of a step stand in shared memory
     staged: bool = False  # products' operands are brought to shared memory first
     weights: bool = False  # the weights of the steps' products stand in shared memory from the first step on
 
@@ -58,8 +58,8 @@ class KernelVariant:
 class Kernel:
     """A section's text and the meaning of its table.
 
-    A slot is for an entry of the table: a number, a table of element numbers, whose address stands there, or what the
-    executor knows: ``("at", buffer)`` and such.
+    A slot is for an entry of the table: a number, a table of element numbers, whose address is written there, or a
+    value of the executor: ``("at", buffer)`` and such.
     """
 
     section: int
@@ -93,7 +93,7 @@ def line(size: int, item: int) -> int:
 class SectionWriter:
     """Writer of a section's kernel: the table, addresses of buffers, stages and shared memory."""
 
-    body: Callable[[], list[str]]  # a subclass has it
+    body: Callable[[], list[str]]  # of a subclass
 
     def __init__(
         self, plan: Plan, states: States, name: str, dtype, section: int, variant: KernelVariant, sparing: bool = False
@@ -137,8 +137,6 @@ class SectionWriter:
         self.kernel.text = "\n".join([*head, *indented([*threads, *self.top, *body]), ""])
         return self.kernel
 
-    # The table
-
     def slot(self, what: Slot, name: str | None = None) -> str:
         """Return the name of a number that the kernel reads once."""
         self.kernel.slots.append(what)
@@ -162,19 +160,15 @@ class SectionWriter:
         return f"word(table, {len(self.kernel.slots) - 1})"
 
     def table(self, numbers: np.ndarray) -> str:
-        """Return the address of a table of element numbers."""
         key = numbers.tobytes()
         if key not in self.tables:
             self.tables[key] = self.slot(numbers.astype(np.int64))
         return self.tables[key]
 
-    # Buffers
-
     def is_shared(self, buffer: Buffer) -> bool:
         return self.variant.shared and self.section == STEP and buffer.section == STEP and buffer.kind in _OWN
 
     def row(self, buffer: Buffer) -> str:
-        """Return the text of a buffer's bytes from row to row."""
         if buffer not in self.rows_of:
             if buffer.kind in PLACED or buffer.kind == "result":
                 found = self.slot(("row", buffer))
@@ -241,8 +235,6 @@ class SectionWriter:
         kind = "shared_store" if self.is_shared(buffer) else "store"
         return f"{kind}_{self.dtype.name}({address}, {value})"
 
-    # What all stages of a section do
-
     def around_entries(self, lines, group=1) -> list[str]:
         """Return lines for every entry, or for `group` of them at a time, numbered `_0`, `_1` …, the last one twice."""
         if group == 1:
@@ -262,7 +254,6 @@ class SectionWriter:
         return [f"row{suffix} = (first + {here}) // count", f"k{suffix} = first + {here} - row{suffix} * count"]
 
     def span(self, count: str, name: str) -> tuple[str, str]:
-        """Return the start and the end of this block's part of some units."""
         if self.section != STEP:
             return "0", count
         self.top += [
@@ -279,8 +270,6 @@ class SectionWriter:
             place += ["row = first + r"] if self.section == CALL else ["row = (first + r) // count"]
             place += [] if self.section == CALL else ["k = first + r - row * count"]
         return ["for e in range(0, rows, ny):", *indented([*place, *lines])]
-
-    # Near memory besides what stands in buffers
 
     def partials(self, count: int, place: int) -> str:
         """Return the address of a reduction's partial sums for the current row of threads."""
@@ -322,7 +311,6 @@ class SectionWriter:
         return Panel(f"{own} + (i0 - {low}) * {WIDE}", f"{units} * {WIDE}", f"{each} * {units}"), "shared_load"
 
     def barrier(self) -> list[str]:
-        """Return lines that wait for all threads of the group."""
         if self.section != STEP:
             return ["cuda.syncthreads()"]
         return [

@@ -29,8 +29,6 @@ def _read(builder, address, element, space, align, fixed=False):
 
 
 def _loader(kind, space, fixed=False):
-    """Return the word that loads one number of the numba type `kind`."""
-
     @intrinsic
     def load(typingctx, address):
         def generate(context, builder, sig, numbers):
@@ -128,8 +126,6 @@ def word(typingctx, address, i):
 
 @intrinsic
 def byte(typingctx, address):
-    """Return whether the byte at `address` isn't 0."""
-
     def generate(context, builder, sig, numbers):
         return builder.icmp_unsigned("!=", _read(builder, numbers[0], BYTE, GLOBAL, 1), BYTE(0))
 
@@ -148,10 +144,7 @@ def arrive(typingctx, address):
 
 @intrinsic
 def seen(typingctx, address):
-    """Load the int64 at `address`, which another block may be changing: read anew each time.
-
-    ``cuda.threadfence()`` comes after it, before what that block has written is read.
-    """
+    """Load an int64 that another block may change; ``cuda.threadfence()`` precedes reads of that block's results."""
 
     def generate(context, builder, sig, numbers):
         text = "ld.relaxed.gpu.global.u64 $0, [$1];"

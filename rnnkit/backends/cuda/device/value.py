@@ -31,6 +31,6 @@ class DeviceValue(Value):
     def _emit(self, instruction, *others, **keywords):
         if instruction in INSTRUCTIONS:
             return self.function(INSTRUCTIONS[instruction], *others)
-        if instruction == "fneg":  # NVVM's LLVM is older than it; -0.0 - x is the same, exactly
+        if instruction == "fneg":  # unknown to NVVM's old LLVM; -0.0 - x is exactly the same
             return self.constant(-0.0) - self
         return super()._emit(instruction, *others, **keywords)

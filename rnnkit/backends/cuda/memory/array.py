@@ -82,8 +82,6 @@ class DeviceArray:
     def __repr__(self) -> str:
         return f"<DeviceArray {self.dtype} {self.shape}>"
 
-    # Views
-
     def _view(self, address, shape, strides) -> DeviceArray:
         return DeviceArray(self.owner, address, tuple(shape), tuple(strides), self.dtype, self.stream)
 
@@ -151,9 +149,7 @@ class DeviceArray:
         """Return a contiguous copy."""
         return copy(self, self.stream)
 
-    # Operators for merging directions and gradients
-
-    __array_ufunc__ = None  # NumPy must not make an array of objects of it
+    __array_ufunc__ = None  # keeps NumPy from making an array of objects
 
     def __array__(self, dtype: DType = None, copy: Any = None) -> Any:
         raise TypeError(f"expected an array on the host, got {self!r}; copy_to_host() gives one")
@@ -165,8 +161,6 @@ class DeviceArray:
         if isinstance(other, DeviceArray):
             return _pointwise("multiply", self, other)
         return _pointwise("scale", self, other) if isinstance(other, (int, float)) else NotImplemented
-
-    # Interfaces for other libraries
 
     @property
     def __cuda_array_interface__(self) -> Any:

@@ -122,10 +122,7 @@ class Taken:
 
 
 def take(capsule, stream: int) -> Taken:
-    """Return the array in another library's capsule, which is used up, for work in a stream.
-
-    A TypeError refuses a capsule that is no unused DLPack, and elements that NumPy has no dtype for.
-    """
+    """Return the array in a capsule, used up, for work in a stream; a TypeError for other objects or unknown dtypes."""
     if not _valid(capsule, _NAME):
         raise TypeError("expected a capsule of DLPack that nobody has taken")
     managed = ctypes.cast(_pointer(capsule, _NAME), ctypes.POINTER(_Managed))

@@ -12,7 +12,7 @@ from functools import cache
 
 try:
     from cuda.bindings import driver
-except ImportError:  # without the extra nothing here is called, though tools may import it
+except ImportError:  # not used without the extra, though tools may import this module
     driver = None
 
 from rnnkit.backends.cuda.memory.elements import launch_move, launch_pointwise
@@ -117,7 +117,7 @@ def upload(target: int, source: int, size: int, stream: int) -> None:
         staging(current_device()).up(target, source, size, stream)
     elif size:
         copy(target, source, size, stream)
-        if _memory_type(source) is not None:  # pinned, say: the GPU reads it by itself, and later
+        if _memory_type(source) is not None:  # pinned, say: the GPU reads such memory by itself, and later
             wait(stream)
 
 
@@ -142,7 +142,6 @@ def pinned(size: int) -> int:
 
 
 def fill_zero(address: int, size: int, stream: int) -> None:
-    """Set bytes to 0, in the order of a stream."""
     if size:
         call(driver.cuMemsetD8Async, address, 0, size, stream)
 
@@ -158,7 +157,6 @@ def wait_for_all() -> None:
 
 
 def new_event():
-    """Return a mark that can be set in streams."""
     return call(driver.cuEventCreate, driver.CUevent_flags.CU_EVENT_DISABLE_TIMING)
 
 
@@ -180,7 +178,6 @@ class Mark:
         record(self._event, stream)
 
     def passed(self) -> bool:
-        """Return whether the work before the mark is done."""
         (error,) = driver.cuEventQuery(self._event)
         return error != driver.CUresult.CUDA_ERROR_NOT_READY
 

@@ -8,7 +8,7 @@ from functools import cache
 
 try:
     from numba import cuda
-except ImportError:  # without the extra nothing here is called, though tools may import it
+except ImportError:  # not used without the extra, though tools may import this module
     cuda = None
 
 _THREADS = 256

@@ -50,16 +50,12 @@ def _dlpack_device(value) -> tuple[int, int]:
 
 
 def library_of(value) -> str:
-    """Return the name of the library whose array this is."""
     root = type(value).__module__.partition(".")[0]
     return {"jaxlib": "jax", "numba_cuda": "numba"}.get(root, root)
 
 
 def _kind(value) -> str:
     return f"{type(value).__module__}.{type(value).__name__}"
-
-
-# Streams
 
 
 class Handle(int):
@@ -110,9 +106,6 @@ def stream_of(value) -> int:
 def _written_in(interface) -> int:
     given = None if interface is None else interface.get("stream")
     return 0 if given is None else stream_handle(given)
-
-
-# In
 
 
 def take(value, what: str, stream: int) -> DeviceArray:
@@ -170,9 +163,6 @@ def _check(array: DeviceArray, what, stands) -> None:
         raise ValueError(
             f"expected {what} on device {current}, the current one, got it on device {device}; copy it there first"
         )
-
-
-# Out
 
 
 class _Shown:

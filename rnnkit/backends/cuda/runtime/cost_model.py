@@ -66,7 +66,7 @@ def current_gpu() -> GPU:
 class LaunchConfig:
     """The way in which a call's rows and units are shared."""
 
-    rows: int  # whose products a thread sums at once
+    rows: int  # rows whose products a thread sums at once
     tile: int  # rows of a block
     parts: int  # blocks that share the units of the same rows
     x: int  # threads of a block along units
@@ -87,7 +87,7 @@ class Step:
     item: int  # bytes of a number
     barriers: int  # how often a step's threads meet
     pointwise: int  # operations for a unit
-    functions: int  # those of them that are functions
+    functions: int  # the functions among `pointwise`
     moved: int  # bytes that are read and written besides weights and states
 
 

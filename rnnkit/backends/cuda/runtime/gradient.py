@@ -98,7 +98,6 @@ class CudaBackward:
     programs = 2  # besides the step's own
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
-        """Return the results of a call, with `pull`."""
         run = _Run(self, record, checkpoint, truncate)
         return replace(run.result(), pull=run.pull)
 
@@ -110,13 +109,10 @@ class CudaBackward:
         return f"gradient: one rule per operation of the graph\nthe adjoint, from the last step to the first:\n{words}"
 
     def row_bytes(self) -> int:
-        """Return the bytes that the forward kernels keep of one step of one row."""
         return sum(line(size, self.plain.dtype.itemsize) for size in self.residuals.values())
 
 
 class _Run:
-    """One call and its gradient."""
-
     def __init__(self, backward: CudaBackward, record: Record, checkpoint, truncate):
         self.backward, self.truncate = backward, truncate
         self.dtype = backward.plain.dtype
@@ -152,8 +148,6 @@ class _Run:
             draws={name: self._given(draw) for name, draw in record.draws.items()},
             place=None,
         )
-
-    # The call itself
 
     def result(self) -> Result:
         if len(self.segments) <= 1:
@@ -206,8 +200,6 @@ class _Run:
             return self.residuals
         return self._keep(replace(self.record, sequences=False).part(start, after, self.starts[start]))[1]
 
-    # The way back
-
     def pull(self, outputs=None, last=None, states=None, x=True) -> Gradient:
         """Return the gradient from cotangents of the results or None, see `rnnkit.backends.cpu.gradient`."""
         record, count = self.record, len(self.record.states)
@@ -231,7 +223,7 @@ class _Run:
         weights = backward.finish(record.weights, totals)
         if d_x is not None and self.reverse:
             d_x = d_x[:, ::-1]
-        found: list = [d_x, *cotangents]  # to be brought to the host where x is
+        found: list = [d_x, *cotangents]  # brought to the host if x is there
         if not self.on_gpu:
             found = [None if a is None else download(a, self.stream) for a in found]
         elif d_x is not None:

@@ -9,7 +9,6 @@ from rnnkit.backends.cuda.memory.availability import simulated
 
 
 def gpu_kind() -> tuple[int, int]:
-    """Return the current GPU's compute capability."""
     from cuda.bindings import driver
 
     names = driver.CUdevice_attribute

@@ -34,7 +34,7 @@ from rnnkit.compiler.ir.plan import (
 
 _BLOCK_BYTES = 1 << 28  # of the GPU's memory that a block of steps may take
 _ENTRIES = {4: 4, 8: 2}  # that a thread sums at once in sections without states, by bytes of a number
-_ENTRY_ROWS = 8  # rows of threads there
+_ENTRY_ROWS = 8  # rows of threads in these sections
 
 
 @dataclass(eq=False)
@@ -84,10 +84,7 @@ class CudaProgram:
             return "\n\n".join([*([self.show()] if graph else []), *kernels])
         return f"{self.how}: {self.reason}\n{self.words}\n{self._shared_words()}"
 
-    # How a call is shared
-
     def current_gpu(self) -> GPU:
-        """Return the GPU that kernels are chosen for."""
         return self.gpu or current_gpu()
 
     def chosen(self, rows: int) -> tuple[LaunchConfig, KernelVariant]:
@@ -149,8 +146,6 @@ class CudaProgram:
         kernel = self._ran[section, variant] = self._kernel(section, variant)
         return kernel, self.load(kernel.text)
 
-    # Weights
-
     def _prepacked(self, weights, stream) -> dict:
         """Return the arrays that depend on weights alone, on the GPU, uploaded again when a weight was replaced.
 
@@ -167,8 +162,6 @@ class CudaProgram:
             self._bound = given, arrays
         return arrays
 
-    # A call
-
     def run(self, record: Record, held: DeviceArray | None = None) -> Result:
         """Return the results of one call, on the GPU if x is, else on the host; `StepFailed` if a row fails at a step.
 
@@ -182,15 +175,12 @@ class CudaProgram:
 
         return checked(lambda one: Call(self, one).result(held), record, self.plan.messages, codes)
 
-    # Memory for the residuals of a gradient's programs
-
     def sequence(self, rows: int, steps: int, size: int, stream) -> DeviceArray:
         """Return memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
         width = line(size, self.dtype.itemsize) // self.dtype.itemsize
         return empty((steps, rows, width), self.dtype, stream).swapaxes(0, 1)
 
     def _shared_words(self) -> str:
-        """Return in words how the time loop of the last call was shared."""
         if self._last is None:
             return "on the GPU: how rows and units are shared is chosen at the first call"
         rows, config, variant = self._last
@@ -314,7 +304,6 @@ class Call:
         self.final = [empty(state.shape, program.dtype, self.stream) for state in states]
 
     def _block(self) -> int:
-        """Return the number of steps that are computed at a time."""
         row = sum(line(b.size, self.program.dtype.itemsize) for b in self.program.plan.buffers if _per_block(b))
         return max(1, min(self.steps, _BLOCK_BYTES // max(1, self.rows * row)))
 
@@ -344,8 +333,6 @@ class Call:
         if _per_block(buffer):
             return empty((block, self.rows, row), np.uint8, self.stream).swapaxes(0, 1)
         return empty((self.rows, row), np.uint8, self.stream)
-
-    # Launches
 
     def _number(self, what, start) -> int:
         """Return the value of a table's entry, for steps from `start` on."""

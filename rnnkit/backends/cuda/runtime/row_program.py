@@ -58,8 +58,6 @@ class CudaRowProgram(CudaProgram):
 
 
 class _RowCall(Call):
-    """One call: one launch."""
-
     program: CudaRowProgram
 
     def _launch(self, states, outputs, last, kept) -> list:

@@ -127,7 +127,6 @@ class CudaSums:
                 self.sums[s] = zeros((size,), dtype, stream)
 
     def add(self, part) -> None:
-        """Add the products of some steps; arrays of the record are on the GPU."""
         rows, steps = part.x.shape[:2]
         for s, total in self.sums.items():
             self._add(s, total, part, rows, steps)

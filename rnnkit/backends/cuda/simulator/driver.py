@@ -9,8 +9,6 @@ import numpy as np
 
 
 class Memory:
-    """Memory of NumPy, at its real address."""
-
     def __init__(self, size: int, stream: int):
         if size > free_bytes():
             raise MemoryError

@@ -15,16 +15,12 @@ from numba.cuda.simulator.kernelapi import Dim3, FakeCUDAModule, FakeCUDAShared,
 
 
 class _Module(FakeCUDAModule):
-    """The module ``cuda`` within a kernel."""
-
     @property
     def shared(self):
         return threading.current_thread().block.shared  # type: ignore[attr-defined]  # a `_Thread`
 
 
 class _Shared(FakeCUDAShared):
-    """A block's shared memory."""
-
     def __init__(self, shared):
         super().__init__(shared)
         self._dynshared[:] = 0x7F  # its content is undefined on a GPU
@@ -61,7 +57,6 @@ class _Thread(threading.Thread):
 
 
 def run(kernel, blocks, threads, shared: int, table: int, together: bool) -> None:
-    """Run all blocks, one after the other or all at once."""
     function = kernel.py_func
     module = _Module(blocks, threads, shared)
     everywhere = [_Block(place[::-1], threads, shared) for place in itertools.product(*map(range, blocks[::-1]))]
