@@ -227,8 +227,6 @@ class _Step:
         """As `exemplary`, for arrays without a batch axis."""
         return {n: np.zeros_like(a) if self.given_kinds[int(n)] == "int" else a for n, a in weights.items()}
 
-    # The interface of a cell for the tracer
-
     def initial_states(self, batch_size, dtype):
         """Return (): the function keeps no states."""
         return ()
