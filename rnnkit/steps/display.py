@@ -19,7 +19,7 @@ def cell_card(cell, kind: str, depth: int = 0) -> Card:
         "reads": told(lambda: ", ".join(name for name in ("constants", "training") if cell._takes(name))),
     }
     code = told(lambda: repr(cell))
-    code = "" if code.startswith("<") else code  # of a cell that doesn't say how it is made
+    code = "" if code.startswith("<") else code  # a cell without code that makes it
     table = _weights(cell) if cell.built else table_of(DECLARED, cell._declared_weights())
     inside = parts_of(parts, lambda path, below: parts[path]._card(below), depth)
     return Card(kind, cell.__dict__.get("name") or "", code, facts, table, inside)

@@ -45,7 +45,7 @@ class Step:
         for what, shape in of_a_row:
             allocation.check(f"{what} of {self.name!r}", shape)
         self.starts_at_zero, self.starts_alike = cell._starts_at_zero(), cell._starts_alike()
-        self.starts_by_own_code = _starts_by_own_code(cell)  # a user's code may do anything
+        self.starts_by_own_code = _starts_by_own_code(cell)  # not by a user's code, which may do anything
         self._probes: dict = {}
         # Calls in which the step decides by values, and so takes one row at a time: (training, shapes of constants).
         self.by_row: set[tuple] = set()
@@ -218,7 +218,6 @@ class Step:
         return True
 
     def _run_shape(self, draws, constant_shapes, training):
-        """Return the shape of the output for one row of zeros."""
         with np.errstate(all="ignore"):
             output, _ = self(
                 np.zeros((1, *self.feature_shape)),
@@ -267,7 +266,6 @@ def _size_tuple(size):
 
 
 def _flat_sizes(sizes) -> list[tuple[int, ...]]:
-    """Return the shapes of a nested output, of a cell's `output_size`."""
     if isinstance(sizes, numbers.Integral):
         return [_size_tuple(sizes)]
     found: list[tuple[int, ...]] = []

@@ -24,7 +24,7 @@ _METHODS = (
     "choice exponential gamma gumbel integers laplace logistic lognormal normal random standard_exponential "
     "standard_gamma standard_normal uniform"
 )
-_TRIES = 6  # of a gamma distribution, of which one fails in less than a twentieth of all cases
+_TRIES = 6  # for a gamma distribution; one try fails in less than a twentieth of all cases
 NAMES = {"normal": "standard_normal", "uniform": "random", "exponential": "standard_exponential"}
 
 
