@@ -83,12 +83,9 @@ def taken(layer, nested, what: str, stream: int = 0):
 
 
 def crossing(method):
-    """Return a layer's method that also takes arrays in a GPU's memory, and then gives such arrays.
-
-    Arrays of a kind in `array_kinds.HANDLERS` are the handler's.
-    """
+    """Return a layer's method that takes and gives a GPU's arrays, too; those of `array_kinds` go to their handler."""
     names: tuple[str, ...] = getattr(getattr(method, "__code__", None), "co_varnames", ())
-    inputs = names[1] if len(names) > 1 else ""  # the name by which they may be given
+    inputs = names[1] if len(names) > 1 else ""  # the name of the inputs' parameter
 
     @functools.wraps(method)
     def called(self, *arguments, **keywords):

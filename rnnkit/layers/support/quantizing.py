@@ -36,7 +36,6 @@ def quantize(layer: Layer, dtype: str | None) -> None:
 
 
 def _weights_for(layer, cell, dtype: str | None) -> dict[str, np.ndarray]:
-    """Return the weights for a layer's cell, quantized or as floats."""
     if dtype is not None and layer.dtype != np.float32:
         raise ValueError(f"expected a float32 layer to quantize; {layer.name!r} is of {layer.dtype}")
     if dtype is not None and layer._device != "cpu":

@@ -51,10 +51,7 @@ class Way:
 
 
 class RepeatedVJPs(RepeatedCalls):
-    """The recorded calls of a layer's vjp.
-
-    A pullback that comes after another call repeats its own call first, with the arguments and weights from then.
-    """
+    """The recorded calls of a layer's vjp; a late pullback first repeats its call, with the arrays from then."""
 
     def _record(self, kind, layer, call, arguments, keywords) -> None:
         operations = kind.recording.operations

@@ -115,7 +115,6 @@ def _sum(first, second):
 
 
 def _added(rows, order, bounds) -> np.ndarray:
-    """Return the sums of rows from each bound up to the next, in this order."""
     from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
 
     rows = np.ascontiguousarray(rows)

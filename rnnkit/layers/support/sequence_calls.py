@@ -126,7 +126,6 @@ def _read(nested, what: str, count: int):
 
 
 def _joined(layer, pieces: list, given: Ragged):
-    """Return the results of all batches as one, nested as each of them is."""
     shapes = shape_leaves(layer.compute_output_shape((None, None, *given.rest)))
     turned = [*layer._turns_time(), *[False] * len(shapes)]
     found: list = []
