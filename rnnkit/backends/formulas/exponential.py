@@ -281,7 +281,7 @@ def log(x):
 
 @formula
 def xlogy(x, y):
-    """Return x log(y), and 0 where x is 0, whatever number y is."""
+    """x log(y), and 0 where x is, whatever number y is."""
     return select((x == 0) & (y == y), x.constant(0), x * log(y))
 
 
