@@ -1,1 +1,1 @@
-"""From a step to what runs it: which backend takes it, and its programs for each dtype."""
+"""From a step to its executor: the choice of a backend, and its programs for each dtype."""

@@ -31,24 +31,24 @@ class TracedFunction:
     shapes : sequence of tuple of int
         Of the arrays, without the batch axis.
     batched : sequence of bool
-        Which of them have a batch axis; without any, neither has what the function gives.
+        Which of the arrays have a batch axis; without any, the results have none.
     kinds : sequence of {"float", "int", "bool"}
-        Of them, as the function sees them.
+        Of the arrays, as the function sees them.
     dtype : dtype
-        What the arithmetic is done in.
+        Of the arithmetic.
     name : str
         Of the layer, for errors.
     lines : tuple of callable
         Functions whose lines errors are about.
     checked : bool
-        Whether the graph is held against the function on numbers.
+        Whether the graph is compared with the function on numbers.
 
     Attributes
     ----------
     nesting
-        What the function gives, with the places in `shapes` and `kinds` as leaves.
+        The nesting of the function's result, with the places in `shapes` and `kinds` as leaves.
     shapes : list of tuple
-        Of what it gives, without the batch axis.
+        Of the results, without the batch axis.
     kinds : list of {"float", "int", "bool"}
     only_moves : bool
         Whether no gradient reads the arrays, since they are only moved about.
@@ -90,7 +90,7 @@ class TracedFunction:
         self.only_moves = only_moves(nodes)
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What the function gives for arrays of these shapes, flat; new arrays."""
+        """Return the function's results for arrays of these shapes, flat; new arrays."""
         values = self._values(self._inputs(arrays))
         if self._codes is not None:
             self._check(values[self._codes.id])
@@ -108,13 +108,13 @@ class TracedFunction:
             raise IndexError(f"{place}{self._step.name!r} fails: {self._graph.messages[int(codes.flat[row]) - 1]}")
 
     def pull(self, arrays: Sequence[np.ndarray], cotangents: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The arrays' cotangents for those of the results; they are sums over rows where there is no batch axis."""
+        """Return the arrays' cotangents for those of the results, summed over rows where there is no batch axis."""
         if self._pull is None:
             self._pull = self._pull_of_batch() if self._places else self._pull_of_shared()
         return self._pull([contiguous(one, self.dtype) for one in arrays], cotangents)
 
     def curved(self, x, d_x) -> tuple[np.ndarray, np.ndarray]:
-        """Of a function of one batch to one array: the derivatives of the sum of its tangent along d_x, by both."""
+        """Return, of a function of one batch to one array, the gradients by x and d_x of its tangent's sum."""
         if self._curve is None:
             self._curve = Pull(self._dual, self.dtype, (), (2, *self._given[0]))
         d = np.zeros((len(x), 2, *self.shapes[0]), self.dtype)
@@ -123,14 +123,14 @@ class TracedFunction:
         return found[:, 0], found[:, 1]
 
     def along(self, x, d_x) -> np.ndarray:
-        """Of such a function, the tangent of its result."""
+        """Return the tangent of the result along d_x, for such a function."""
         found = evaluate([self._dual.output], {("x", None): np.stack([x, d_x], axis=1)}, self.dtype)
         values = np.broadcast_to(found[self._dual.output.id], (len(x), *self._dual.output.shape))
         return values[:, 1]
 
     @once
     def _dual(self) -> Graph:
-        from rnnkit.compiler.autodiff.forward import dual  # which few functions need
+        from rnnkit.compiler.autodiff.forward import dual  # imported here: few functions need it
 
         return dual(self._graph, self.dtype)
 
@@ -178,7 +178,7 @@ class TracedFunction:
 
 
 def _or_zeros(found, array) -> np.ndarray:
-    """A cotangent of an array as a new one, zeros where nothing reaches it."""
+    """Return an array's cotangent as a new one; zeros where it is None."""
     return constant(np.zeros_like(array)) if found is None else copied(np.broadcast_to(found, array.shape))
 
 
@@ -198,14 +198,13 @@ class _Step:
         self.kinds: list[str] = []
 
     def __call__(self, x, states, weights, constants, draws, training):
-        """What the function gives, the first array as a step's output and the others as its states."""
+        """Return the function's first array as a step's output, and the others as its states."""
         given = dict(zip(self.places, (x, *constants), strict=True))
         first, *others = self.called([given[i] if i in given else weights[str(i)] for i in range(self.count)])
         return first, tuple(others)
 
     @tracebacks.door
     def called(self, arrays) -> list:
-        """All arrays that the function gives."""
         pairs = zip(arrays, self.given_kinds, strict=True)
         found: list = []
         self.nesting = _numbered(self.function([_seen(array, kind) for array, kind in pairs]), found)
@@ -217,7 +216,7 @@ class _Step:
         return found
 
     def exemplary(self, x, states, weights, constants, draws):
-        """Numbers for a check, with integers that are places in any array."""
+        """Return numbers for a check, with integers that are valid indices of any array."""
         given = [
             np.zeros_like(array) if self.given_kinds[i] == "int" else array
             for i, array in zip(self.places, (x, *constants), strict=True)
@@ -225,13 +224,11 @@ class _Step:
         return given[0], states, self.exemplary_weights(weights), tuple(given[1:]), draws
 
     def exemplary_weights(self, weights):
-        """The same of arrays without a batch axis."""
+        """As `exemplary`, for arrays without a batch axis."""
         return {n: np.zeros_like(a) if self.given_kinds[int(n)] == "int" else a for n, a in weights.items()}
 
-    # What the tracer asks of a cell
-
     def initial_states(self, batch_size, dtype):
-        """None: it keeps nothing."""
+        """Return (): the function keeps no states."""
         return ()
 
     def _sparse_weights(self):
@@ -245,7 +242,7 @@ class _Step:
 
 
 def _numbered(result, found: list):
-    """Nested lists and tuples with each array's place in a list, to which all are added."""
+    """Return the nesting with each array's place in `found`, to which all arrays are added."""
     if isinstance(result, (list, tuple)):
         return type(result)([_numbered(one, found) for one in result])
     found.append(result)
@@ -256,18 +253,17 @@ _DTYPES = {"bool": np.dtype(bool), "int": np.dtype("int64")}
 
 
 def kind_of(dtype) -> str:
-    """What arrays of a dtype are to a function: numbers, places or conditions."""
+    """Return the kind of arrays of a dtype: "float" numbers, "int" places or "bool" conditions."""
     return {"b": "bool", "i": "int", "u": "int"}.get(np.dtype(dtype).kind, "float")
 
 
 def dtype_of(kinds, dtype) -> np.dtype:
-    """The dtype that arrays of these kinds have, floats a given one."""
+    """Return the dtype of arrays of these kinds; floats have a given one."""
     (kind,) = kinds if len(kinds) == 1 else ("float",)
     return _DTYPES.get(kind, np.dtype(dtype))
 
 
 def _seen(array, kind):
-    """An array as the function sees it."""
     if kind == "bool":
         return array != 0
     return array.astype(np.intp) if kind == "int" else array
@@ -278,18 +274,18 @@ def _kind(array) -> str:
 
 
 def _trace_shared(step: _Step, weights: dict[str, np.ndarray], dtype) -> tuple[Graph, list[Node]]:
-    """A graph of arrays that have no batch axis, and the nodes of what the function gives."""
+    """Return a graph of arrays without a batch axis, and the nodes of the function's results."""
     graph = Graph(whole=True)
     graph.values = {("weight", name): array for name, array in weights.items()}
     given = [Symbol(graph, graph.add("weight", (), array.shape, name), None, dtype) for name, array in weights.items()]
     nodes = [graph.as_float(lift(given[0], one).node) for one in step.called(given)]
     graph.keep_codes()
-    with np.errstate(all="ignore"):  # which says of what kind the results are
+    with np.errstate(all="ignore"):  # runs the function for the kinds of its results
         step.called(list(step.exemplary_weights(weights).values()))
     graph.values = {}
     return graph, nodes
 
 
 def is_traceable(function: str, linear_algebra: bool = False) -> bool:
-    """Whether the tracer has a rule for NumPy's function of a name; for ufuncs ask by `numpy.ufunc`."""
+    """Return whether the tracer has a rule for NumPy's function of a name; for ufuncs ask by `numpy.ufunc`."""
     return (f"linalg.{function}" if linear_algebra else function) in FUNCTIONS

@@ -1,4 +1,4 @@
-"""What recordings do besides programs, compiled: for layers and optimizers, which know no backend.
+"""Compiled operations of recordings besides programs: for layers and optimizers, which know no backend.
 
 It takes the compiler with it, so it is imported where it is used.
 """

@@ -1,4 +1,4 @@
-"""``RNNKIT_DUMP``: what the compiler makes of each step, printed or written to files while it is made.
+"""``RNNKIT_DUMP``: the compiler's results for each step, printed or written to files while they are made.
 
 ``RNNKIT_DUMP=graph,plan`` prints the graphs and the plans on stderr; ``RNNKIT_DUMP=source:folder`` writes each source
 text to a file in a folder, which is made if it is not there.
@@ -17,11 +17,11 @@ from rnnkit.serialization.atomic_files import replacing
 
 KINDS = {"graph": ".graph.txt", "plan": ".plan.txt", "source": ".source.py"}
 
-_digests: dict[Path, str] = {}  # of what this process has written
+_digests: dict[Path, str] = {}  # of the files that this process has written
 
 
 def wanted() -> frozenset[str]:
-    """The kinds that ``RNNKIT_DUMP`` names.
+    """Return the kinds that ``RNNKIT_DUMP`` names.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def wanted() -> frozenset[str]:
 
 
 def dump(kind: str, title: str, text: str) -> None:
-    """Print a text, or write it to a file that is named by its title, if ``RNNKIT_DUMP`` names its kind.
+    """Print a text, or write it to a file named by its title, if ``RNNKIT_DUMP`` names its kind.
 
     A file that another process has written is replaced. Of texts that differ under the same title, the second and
     later ones of a process have a number in their name.
@@ -56,7 +56,6 @@ def dump(kind: str, title: str, text: str) -> None:
 
 @lru_cache
 def _read(given: str) -> tuple[frozenset[str], Path | None]:
-    """The kinds and the folder that a value of ``RNNKIT_DUMP`` names."""
     if not given.strip():
         return frozenset(), None
     names, colon, folder = given.partition(":")

@@ -1,4 +1,4 @@
-"""From a built step to its results: which executor runs it, chosen once per kind of call."""
+"""From a built step to its results: the choice of an executor, once per kind of call."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from rnnkit.recording import constant, repeated, unrepeatable, unwatched
 from rnnkit.steps.step import READING, Step, declared_output_shape
 from rnnkit.stored_weights import all_expanded
 
-# Of building layers and choosing executors: a lock per layer would stand in the way of every copy and pickle.
+# Held while layers are built and executors chosen: a lock per layer would prevent copies and pickles.
 build_lock = program_cache.lock
-_alike: weakref.WeakValueDictionary[tuple, Executor] = weakref.WeakValueDictionary()  # of steps whose content is known
+_alike: weakref.WeakValueDictionary[tuple, Executor] = (
+    weakref.WeakValueDictionary()
+)  # executors of steps with known content
 _eager: contextvars.ContextVar[bool] = contextvars.ContextVar("rnnkit_eager", default=False)
 
 
@@ -31,7 +33,7 @@ def _output_shape(*given) -> tuple[int, ...]:
     return output_shape(*given)
 
 
-READING["output_shape"] = _output_shape  # which every layer knows, also while it builds its cell
+READING["output_shape"] = _output_shape  # asked for by every layer, also while it builds its cell
 
 
 @contextlib.contextmanager
@@ -66,7 +68,7 @@ def eager() -> Iterator[None]:
 
 
 def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
-    """The states that a call without any starts from, ``(B, *shape)``."""
+    """Return the states that a call without any starts from, ``(B, *shape)``."""
     if step.starts_alike:
         with unwatched():
             states = step.initial_states(batch_size, dtype)
@@ -77,23 +79,23 @@ def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]
 
 
 def is_eager() -> bool:
-    """Whether steps run as `eager` says."""
+    """Return whether steps run as `eager` says."""
     return _eager.get()
 
 
 class Execution:
     """A built step with its executors, one per `training` and shapes of constants.
 
-    A step is read when an executor is chosen for it, so a step that was edited since keeps what it was.
+    A step is read when an executor is chosen for it, so later edits of the step have no effect.
     """
 
     def __init__(self, cell, feature_shape, dtype: np.dtype, device: str = "cpu", stored: str = ""):
         self.step = Step(cell, feature_shape)
         self.dtype, self.device = dtype, device
-        self.stored = stored  # how weights are, see `rnnkit.stored_weights`; "" for floats
+        self.stored = stored  # the weights' storage, see `rnnkit.stored_weights`; "" for floats
         self.executors: dict[tuple, Executor] = {}
         self.gradients: dict[tuple, GradientExecutor] = {}
-        self.duals: dict[tuple, Any] = {}  # what runs the step's dual, and its gradient
+        self.duals: dict[tuple, Any] = {}  # executors of the step's dual, and of its gradient
         self._eager = Eager(self.step)
 
     def read(self) -> None:
@@ -102,7 +104,7 @@ class Execution:
             self.executor((), False)
 
     def executor(self, constants, training: bool):
-        """What runs a call with such constants."""
+        """Return the executor of a call with such constants."""
         if _eager.get():
             return self._eager
         key = (training, tuple(constant.shape[1:] for constant in constants))
@@ -111,7 +113,7 @@ class Execution:
             with build_lock:
                 chosen = self.executors.get(key)
                 if chosen is None:
-                    if self.step.takes_constants or self.step.per_row:  # which may share what another one compiled
+                    if self.step.takes_constants or self.step.per_row:  # may share another step's compiled program
                         self.step.output_shape(constants, training)
                     chosen = self.executors[key] = self._choose(*key)
         return chosen
@@ -128,7 +130,7 @@ class Execution:
 
     def _chosen(self, training, constant_shapes):
         from rnnkit.execution import (
-            pipeline,  # takes the compiler with it, a tenth of a second that an import of rnnkit doesn't need
+            pipeline,  # imports the compiler, a tenth of a second that an import of rnnkit doesn't need
         )
 
         choose = pipeline.choose_cuda if self.device == "cuda" else pipeline.choose
@@ -143,11 +145,11 @@ class Execution:
         )
 
     def store_weights(self, kind: str) -> None:
-        """Have weights in another storage from here on; executors are chosen anew when they are wanted."""
+        """Store weights in another form from here on; executors are chosen anew when they are wanted."""
         self.stored, self.executors, self.gradients = kind, {}, {}
 
     def product_weights(self) -> dict[str, tuple[tuple[int, int], ...]]:
-        """See `rnnkit.compiler.ir.product_weights`; of a step that takes constants none, whose shapes aren't known.
+        """Return `rnnkit.compiler.ir.product_weights` of the step; {} if it takes constants, whose shapes aren't known.
 
         Raises
         ------
@@ -161,18 +163,18 @@ class Execution:
         return pipeline.product_weights(self.step, self.dtype, all_expanded(self.step.cell._all_weights()))
 
     def make_sparse(self, names) -> None:
-        """Let these weights be sparse from here on; executors are chosen anew when they are wanted."""
+        """Make these weights sparse from here on; executors are chosen anew when they are wanted."""
         if not names <= self.step.cell._sparse_weights():
             self.step.cell._make_sparse(names)
             self.executors, self.gradients, self.duals = {}, {}, {}
 
     def move(self, device: str) -> None:
-        """Run elsewhere from here on; executors are chosen anew when they are wanted."""
+        """Run on another device from here on; executors are chosen anew when they are wanted."""
         if device != self.device:
             self.device, self.executors, self.gradients = device, {}, {}
 
     def run(self, record: Record) -> Result:
-        """The results of one call."""
+        """Return the results of one call."""
         executor = self.executor(record.constants, record.training)
         if executor is not self._eager:
             return executor.run(record)
@@ -180,7 +182,7 @@ class Execution:
         return on_host(executor.run, record)
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
-        """The results of one call with how cotangents go back, see `Backward.vjp`.
+        """Return the results of one call with its pullback, see `Backward.vjp`.
 
         Raises
         ------
@@ -207,7 +209,7 @@ class Execution:
         return chosen.vjp(record, checkpoint, truncate)
 
     def along(self, record: Record, tangents, wanted: frozenset[str] | None = None) -> Result:
-        """The results of the dual's call along a direction; with `pull` if a gradient is wanted, by these weights.
+        """Return the results of the dual's call along a direction; with `pull` if gradients by `wanted` are due.
 
         Raises
         ------
@@ -221,7 +223,7 @@ class Execution:
                 f"expected {self.step.name!r} on the CPU, with float weights, for a derivative along a direction"
             )
         shapes = tuple(constant.shape[1:] for constant in record.constants)
-        for name in self.step.cell._sparse_weights() & tangents.weights.keys():  # of which zeros are none
+        for name in self.step.cell._sparse_weights() & tangents.weights.keys():  # whose zeros have no tangent
             tangents.weights[name] = np.where(record.weights[name] != 0, tangents.weights[name], 0)
         key = record.training, shapes, tangents.moved, wanted
         with build_lock:
@@ -247,14 +249,14 @@ class Execution:
         return executor.differentiate()
 
     def output_shape(self) -> tuple[int, ...]:
-        """The output's shape without batch and time; before constants are known, what the cell declares."""
+        """Return the output's shape without batch and time; before constants are known, the cell's declared one."""
         if not self.step.takes_constants:
             return self.step.output_shape()
         found = self.step.last_output_shape()
         return declared_output_shape(self.step.cell) if found is None else found
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """How every executor chosen so far was compiled: in words, node by node, or as the text that was compiled.
+        """Return how every executor chosen so far was compiled: in words, node by node, or as the compiled text.
 
         There is one for each of training or not and shapes of constants, and two more once there was a gradient; all
         else is data.

@@ -1,4 +1,4 @@
-"""Arrays to a GPU and back, and running what computes on the host alone for arrays in a GPU's memory."""
+"""Transfers of arrays to a GPU and back, and host-only executors for arrays in a GPU's memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rnnkit.backends.shared.call import Gradient, Record, Result
 
 
 def to_host(value):
-    """A device array's elements as a NumPy array; anything else as it is."""
+    """Return a device array's elements as a NumPy array; anything else as it is."""
     return value.copy_to_host() if isinstance(value, DeviceArray) else value
 
 
 def to_gpu(value, dtype):
-    """A NumPy array of floats in the GPU's memory, cast; ids and what isn't an array as they are.
+    """Return a NumPy array of floats in the GPU's memory, cast; ids and other objects as they are.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def to_gpu(value, dtype):
 
 
 def on_host(run, record: Record, *arguments) -> Result:
-    """The result of an executor that knows NumPy arrays alone, of the kind of the record's x."""
+    """Return the result of an executor that takes NumPy arrays alone, of the kind of the record's x."""
     arrays = (record.x, record.mask, *record.states, *record.constants)
     if not any(isinstance(one, DeviceArray) for one in arrays):
         return run(record, *arguments)

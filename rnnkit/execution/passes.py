@@ -1,4 +1,4 @@
-"""The passes of the compiler, by name and in their order, and what follows each pass: the verifier, the dumps.
+"""The passes of the compiler, by name and in their order, and the verifier and the dumps after each pass.
 
 A step becomes a graph (*trace*, *simplify*), a graph its adjoint (*differentiate*) or its dual (*dual*), and each graph
 a program (*plan*, *fuse*, *write*, *compile*; a `Target` says how the last three work). *differentiate_loss* turns the
@@ -42,7 +42,7 @@ class Pass(NamedTuple):
     name : str
     run : callable
     check : callable or None
-        ``(name, made, *arguments)``: that what it made of its arguments breaks no rule.
+        ``(name, made, *arguments)``: checks that the result of `run` breaks no rule.
     """
 
     name: str
@@ -127,7 +127,7 @@ _NAMED = {one.name: one for one in PASSES}
 
 
 def run(name: str, *arguments) -> Any:
-    """What a pass makes of its arguments, checked if ``RNNKIT_CHECK=1``."""
+    """Return the result of a pass, checked if ``RNNKIT_CHECK=1``."""
     one = _NAMED[name]
     made = one.run(*arguments)
     if verify.CHECKED and one.check is not None:
@@ -136,7 +136,7 @@ def run(name: str, *arguments) -> Any:
 
 
 def read(step, dtype, weights, constant_shapes=(), training=False, rules=False, by_vjp=False) -> Graph:
-    """From a step to its graph, with the user's rules for its gradient if they are wanted; vjps of cells are others.
+    """Return the graph of a step, with the user's rules for its gradient if they are wanted; vjps of cells are others.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def read(step, dtype, weights, constant_shapes=(), training=False, rules=False, 
 
 
 def program(graph: Graph, target: Target, name: str, dtype, role: str = "forward", gradient: Callable | None = None):
-    """From a graph to its program.
+    """Return the program of a graph.
 
     Parameters
     ----------
@@ -158,9 +158,9 @@ def program(graph: Graph, target: Target, name: str, dtype, role: str = "forward
         The step's.
     dtype : dtype
     role : str
-        Which of the step's programs it is: "forward", "forward with residuals", "adjoint", or "gradient" of a loss.
+        The program's place in the step: "forward", "forward with residuals", "adjoint", or "gradient" of a loss.
     gradient : callable, optional
-        From a step's own program to what computes its gradients.
+        From a step's own program to its gradient executor.
     """
     dtype, graph = np.dtype(dtype), reduced(without_rules(graph))
     title = ", ".join([name, dtype.name, role, *([] if target.name == "cpu" else [target.name])])
@@ -174,11 +174,10 @@ def program(graph: Graph, target: Target, name: str, dtype, role: str = "forward
 
 
 def _dumped(source, title: str):
-    """A source whose text is dumped: now, or for one that is written kernel by kernel, when each of them is."""
+    """Return a source whose text is dumped: now, or kernel by kernel when each is written."""
     if not callable(source):
         dump.dump("source", title, source.text)
         return source
-
     source.listener = lambda section, variant, text: dump.dump(
         "source", f"{title}, {SECTIONS[section]}, {variant}", text
     )

@@ -26,7 +26,7 @@ __all__ = ["cache_info", "choose", "choose_cuda", "clear_cache", "compile_loss",
 
 
 def choose(step, dtype, weights, constant_shapes=(), training=False) -> Executor:
-    """The executor of a step: a traced program, or the generic driver where the tracer can't read it.
+    """Return the executor of a step: a traced program, or the generic driver where the tracer can't read it.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def choose(step, dtype, weights, constant_shapes=(), training=False) -> Executor
 
 
 def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent:
-    """What evaluates a step with its tangent.
+    """Return the `Tangent` of a step, which evaluates the step with its tangent.
 
     Raises
     ------
@@ -59,10 +59,10 @@ def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent
 
 
 def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted) -> Executor:
-    """The program of a step's dual, see `rnnkit.compiler.autodiff.forward.dual`.
+    """Return the program of a step's dual, see `rnnkit.compiler.autodiff.forward.dual`.
 
-    `moved` is what of "x", "constants" and the weights has a tangent; `wanted` are the weights by which there are
-    gradients.
+    `moved` are those of "x", "constants" and the weights that have a tangent; `wanted` are the weights by which there
+    are gradients.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted)
 
 
 def compile_loss(step, dtype, gradient=True):
-    """The program of a step whose only new state is what its rows lose.
+    """Return the program of a step whose only new state is its rows' loss.
 
     Parameters
     ----------
@@ -115,12 +115,12 @@ def compile_loss(step, dtype, gradient=True):
 
 
 def has_vjp(step) -> bool:
-    """Whether a cell of the step says itself how cotangents go back, which is how they go then."""
+    """Return whether a cell of the step has a vjp of its own, by which cotangents then go back."""
     return any(cell._has_vjp() for _, cell in leaves(step.cell))
 
 
 def decides_by_values(step, dtype, constant_shapes=(), training=False) -> bool:
-    """Whether the step looks at its arrays' values, and so means one row; where a program was chosen, it is known."""
+    """Return whether the step decides by its arrays' values, and so takes one row; chosen programs show it, too."""
     try:
         trace(step, dtype, step.cell._all_weights(), constant_shapes, training)
     except Untraceable as error:
@@ -129,7 +129,7 @@ def decides_by_values(step, dtype, constant_shapes=(), training=False) -> bool:
 
 
 def chain(step, dtype, constant_shapes=(), training=False):
-    """The cells of a step, of which at least one has a vjp of its own, see `rnnkit.backends.python.custom_vjp`."""
+    """Return the `Chain` of a step's cells, at least one of which has a vjp of its own."""
     from rnnkit.backends.python.custom_vjp import Chain
 
     def traced(step):
@@ -144,7 +144,7 @@ def chain(step, dtype, constant_shapes=(), training=False):
 
 
 def custom_vjp(step, run, dtype, constant_shapes=(), training=False, executor=None):
-    """What computes the gradients of such a step: programs where its vjps can be read and an executor has one, too."""
+    """Return the gradient executor of such a step: compiled where its vjps can be read, else a loop in Python."""
     from rnnkit.backends.python.custom_vjp import CustomVJP
 
     cells = chain(step, dtype, constant_shapes, training)
@@ -153,7 +153,7 @@ def custom_vjp(step, run, dtype, constant_shapes=(), training=False, executor=No
 
 
 def _by_read_vjps(step, dtype, constant_shapes, training, executor, cells):
-    """The gradient of a step compiled with its cells' vjps; None if one isn't read as what it gives of numbers."""
+    """Return a step's gradient compiled with its cells' vjps; None if one can't be read, or differs on numbers."""
     weights = step.cell._all_weights()
     try:
         graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True, by_vjp=True)
@@ -163,12 +163,12 @@ def _by_read_vjps(step, dtype, constant_shapes, training, executor, cells):
                 return None
         target = CPU.of_step(without_rules(graph)) or CPU
         return _gradient(target.adapt(graph), step, np.dtype(dtype), constant_shapes, target, executor)
-    except Exception:  # of the user's code, which was not written for symbols
+    except Exception:  # from the user's code, which was not written for symbols
         return None
 
 
 def _agree(step, graph, pull, cells, given, training) -> bool:
-    """Whether what was read of vjps gives what they give, of two rows."""
+    """Return whether vjps as read give the same cotangents as the vjps themselves, of two rows."""
     x, states, weights, constants, draws = given
     rng = np.random.default_rng(1)
     d_output, *d_states = (rng.standard_normal((2, *node.shape)) for node in (graph.output, *graph.states))
@@ -185,7 +185,7 @@ def _agree(step, graph, pull, cells, given, training) -> bool:
 
 
 def choose_stored(step, dtype, weights, constant_shapes=(), training=False, *, kind: str) -> Executor:
-    """The executor of a step whose products read weights that are stored as a kind.
+    """Return the executor of a step whose products read weights that are stored as a kind.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def choose_stored(step, dtype, weights, constant_shapes=(), training=False, *, k
 
 
 def product_weights(step, dtype, weights) -> dict[str, tuple[tuple[int, int], ...]]:
-    """See `rnnkit.compiler.ir.product_weights`.
+    """Return `rnnkit.compiler.ir.product_weights` of a step.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def _traced_to_store(step):
 
 
 def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Executor:
-    """The executor of a step on a GPU.
+    """Return the executor of a step on a GPU.
 
     Raises
     ------
@@ -245,7 +245,7 @@ def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Exe
 
 
 def compile_step(step, dtype, weights, constant_shapes=(), training=False, target=CPU):
-    """The program of a step that can be traced, with how its gradient is compiled."""
+    """Return the program of a step that can be traced, with its gradient."""
     graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True)
     return _compiled(graph, step, np.dtype(dtype), constant_shapes, target)
 
@@ -258,10 +258,8 @@ def _compiled(graph, step, dtype, constant_shapes, target):
 
 
 def _gradient(graph, step, dtype, constant_shapes, target, program):
-    """What computes the gradients of a traced step, of which this is the program."""
     arguments = constant_shapes, step.feature_shape, target.sums_by_row
     adjoint = passes.run("differentiate", graph, dtype, *arguments)
-
     forward = passes.program(adjoint.forward, target, step.name, dtype, "forward with residuals")
     backward = passes.program(adjoint.backward, target, step.name, dtype, "adjoint")
     finish = WeightGradients(adjoint.weights, frozenset(graph.sparse), dtype)
@@ -297,7 +295,7 @@ def _jitted(step, dtype, weights, constant_shapes, training, error):
 
 
 def no_gradient(step, error) -> str:
-    """Why a step that can't be read has no gradient, and what to write."""
+    """Return why a step that can't be read has no gradient, and the remedy."""
     return (
         f"the gradient of {step.name!r} isn't known, since the tracer can't read its step: {in_words(error)}; write "
         "the step so that it can be traced, or how cotangents go back through it: rk.cell(…, vjp=function), or a "
@@ -306,5 +304,5 @@ def no_gradient(step, error) -> str:
 
 
 def in_words(error) -> str:
-    """Why a step can't be traced, with the line."""
+    """Return why a step can't be traced, with the line."""
     return " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []) if note)])

@@ -1,4 +1,4 @@
-"""Operations whose own rule of derivatives is wrong, in a step or a traced function: each is held by itself."""
+"""Operations whose own rule of derivatives is wrong, in a step or a traced function: each is tested by itself."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rnnkit.execution import passes
 from rnnkit.stored_weights import all_expanded
 
 _TOLERANCE = 1e-6
-_STEPS = (1e-5, 1e-6, 1e-7)  # of differences: a smaller one where the first may have crossed a corner
+_STEPS = (1e-5, 1e-6, 1e-7)  # of finite differences: smaller ones where the first may have crossed a corner
 
 
 def wrong_of_step(step, constant_shapes, training: bool, rng) -> list[str]:
-    """The operations of a step that is traced, with their lines; none of another."""
+    """Return the operations of a traced step, with their lines; [] if it can't be traced."""
     weights = all_expanded(step.cell._all_weights())
     shapes = constant_shapes if step.takes_constants else ()
     try:
@@ -29,7 +29,7 @@ def wrong_of_step(step, constant_shapes, training: bool, rng) -> list[str]:
 
 
 def wrong_of_function(traced, rng) -> list[str]:
-    """The operations of a `TracedFunction`, with their lines."""
+    """Return the operations of a `TracedFunction`, with their lines."""
     arrays = [rng.standard_normal((2, *traced._given[i])) for i in traced._places]
     weights = {str(i): rng.standard_normal(traced._given[i]) for i in traced._shared}
     return _wrong(traced._graph, (arrays[0], (), weights, arrays[1:], {}), rng) if arrays else []
@@ -48,7 +48,7 @@ def _wrong(graph, given, rng) -> list[str]:
 
 
 def _is_right(node, values, rng) -> bool:
-    """Whether a node's rule gives the slope of what the node computes of these values, in a random direction."""
+    """Return whether a node's rule gives the slope of the node's function at these values, in a random direction."""
     alone, batched, free = Graph(whole=True), [a.batched for a in node.args], [a.op != "literal" for a in node.args]
     keys = [("constant", sum(batched[:i])) if own else ("weight", str(i)) for i, own in enumerate(batched)]
     leaves = [

@@ -1,4 +1,4 @@
-"""Calls of a step's dual: their results, and how these change along a direction."""
+"""Calls of a step's dual: their results, and the derivatives of these along a direction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rnnkit.backends.shared.call import Record, Result
 
 @dataclass
 class Tangents:
-    """A direction of all that a call reads; None is zeros.
+    """A direction for all arrays that a call reads; None is zeros.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Tangents:
     weights: dict[str, np.ndarray] = field(default_factory=dict)
 
     def of(self, record: Record) -> Record:
-        """The call of the dual that goes along these."""
+        """Return the call of the dual that goes along these tangents."""
         from rnnkit.compiler.autodiff.forward import tangent_name  # with the compiler, where it is first needed
 
         states = tuple(map(np.zeros_like, record.states)) if self.states is None else self.states
@@ -40,13 +40,13 @@ class Tangents:
 
     @property
     def moved(self) -> frozenset[str]:
-        """What of "x", "constants" and the weights has a tangent."""
+        """The names with a tangent: "x", "constants" and the weights."""
         given = {"x": self.x, "constants": self.constants or None}
         return frozenset((*self.weights, *(name for name, one in given.items() if one is not None)))
 
 
 def parted(result: Result) -> tuple[Result, Result]:
-    """The results of a dual's call: those of the step, and their tangents."""
+    """Return the results of a dual's call: those of the step, and their tangents."""
     count = len(result.states) // 2
     outputs = result.outputs
     return (

@@ -1,1 +1,1 @@
-"""What one step of a recurrence is: the cell, its states and weights, declared or written as a class."""
+"""One step of a recurrence: the cell, its states and weights, declared or written as a class."""

@@ -6,7 +6,7 @@ from rnnkit.cards import DECLARED, Card, Table, parts_of, table_of, told
 
 
 def cell_card(cell, kind: str, depth: int = 0) -> Card:
-    """Return what is shown of a cell: how it was made, its states, weights, and the cells inside.
+    """Return the card of a cell: how it was made, its states, weights, and the cells inside.
 
     Nothing is built, compiled or copied for it. `kind` is its title; `depth` says how many cells it is inside.
     """
@@ -19,14 +19,14 @@ def cell_card(cell, kind: str, depth: int = 0) -> Card:
         "reads": told(lambda: ", ".join(name for name in ("constants", "training") if cell._takes(name))),
     }
     code = told(lambda: repr(cell))
-    code = "" if code.startswith("<") else code  # of a cell that doesn't say how it is made
+    code = "" if code.startswith("<") else code  # a cell without code that makes it
     table = _weights(cell) if cell.built else table_of(DECLARED, cell._declared_weights())
     inside = parts_of(parts, lambda path, below: parts[path]._card(below), depth)
     return Card(kind, cell.__dict__.get("name") or "", code, facts, table, inside)
 
 
 def _weights(cell) -> Table | None:
-    """A table of a cell's own weights; those of cells inside are on their cards."""
+    """Return a table of a cell's own weights; those of cells inside are on their cards."""
     weight_options, sparse = cell._weight_options(), cell._sparse_weights()
     rows = []
     inside = tuple(f"{path}/" for path in cell._parts())

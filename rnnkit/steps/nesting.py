@@ -1,4 +1,4 @@
-"""Arrays that are nested in lists, tuples and dicts, side by side in one array and back."""
+"""Arrays nested in lists, tuples and dicts, joined in one array and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rnnkit.arrays import has_shape
 
 
 def is_nested(value, least_rank: int) -> bool:
-    """Whether this is nested arrays of so many axes, rather than numbers in lists."""
+    """Return whether a value is nested arrays of so many axes, rather than numbers in lists."""
     if isinstance(value, Mapping):
         return True
     if not isinstance(value, (list, tuple)):
@@ -24,7 +24,7 @@ def is_nested(value, least_rank: int) -> bool:
 
 
 def leaves_of(nested) -> list:
-    """What lists, tuples and dicts hold, in order."""
+    """Return the leaves of lists, tuples and dicts, in order."""
     if isinstance(nested, Mapping):
         nested = nested.values()
     elif not isinstance(nested, (list, tuple)):
@@ -33,7 +33,7 @@ def leaves_of(nested) -> list:
 
 
 def mapped(nested, function: Callable[[Any], Any]):
-    """Nested as it is, with what a function makes of each leaf."""
+    """Return the same nesting with a function applied to each leaf."""
     if isinstance(nested, Mapping):
         return {name: mapped(one, function) for name, one in nested.items()}
     if not isinstance(nested, (list, tuple)):
@@ -43,12 +43,12 @@ def mapped(nested, function: Callable[[Any], Any]):
 
 
 def _like(nested, entries: list):
-    """Entries in a list or tuple of the same type."""
+    """Return entries in a list or tuple of the same type."""
     return type(nested)(*entries) if hasattr(nested, "_fields") else type(nested)(entries)
 
 
 def shapes_mapped(shapes, function: Callable[[tuple], Any]):
-    """Nested as shapes are, with what a function makes of each."""
+    """Return the nesting of shapes with a function applied to each shape."""
     if isinstance(shapes, Mapping):
         return {name: shapes_mapped(one, function) for name, one in shapes.items()}
     if is_shape(shapes):
@@ -58,19 +58,19 @@ def shapes_mapped(shapes, function: Callable[[tuple], Any]):
 
 
 def is_shape(value) -> bool:
-    """Whether this is one shape, rather than nested ones."""
+    """Return whether a value is one shape, rather than nested ones."""
     return isinstance(value, (list, tuple)) and all(size is None or is_integer(size) for size in value)
 
 
 class Nesting:
-    """How arrays are nested, and the shapes of a row or a step of each.
+    """The nesting of arrays, and the shapes of a row or a step of each.
 
     Parameters
     ----------
     nested : list, tuple or dict, nested
-        Of arrays, or of what has a shape.
+        Of arrays, or of objects with a shape.
     axes : int
-        How many axes all arrays have in common.
+        The number of axes that all arrays have in common.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Nesting:
 
     @classmethod
     def of_shapes(cls, shapes, axes: int) -> Nesting:
-        """Of nested shapes, with the common axes."""
+        """Return the nesting of nested shapes, which include the common axes."""
         return cls(shapes_mapped(shapes, lambda shape: SimpleNamespace(shape=shape)), axes)
 
     def __eq__(self, other):
@@ -98,7 +98,7 @@ class Nesting:
     __hash__ = None  # type: ignore[assignment]
 
     def leaves(self, nested, what: str) -> list:
-        """The leaves of something that is nested in the same way, a list for a tuple too; dicts by their names.
+        """Return the leaves of a value with the same nesting, a list for a tuple too; dicts by their names.
 
         Raises
         ------
@@ -127,16 +127,16 @@ class Nesting:
         return found
 
     def packed(self, leaves):
-        """Leaves, nested."""
+        """Return leaves, nested."""
         return mapped(self._numbers, lambda number: leaves[number])
 
     def joined(self, leaves, axes: int):
-        """Arrays side by side in one, behind the axes that they have in common."""
+        """Return arrays side by side in one, behind the axes that they have in common."""
         flat = [one.reshape((*one.shape[:axes], size)) for one, size in zip(leaves, self._sizes(), strict=True)]
         return np.concatenate(flat, axis=-1)
 
     def parted(self, array, axes: int) -> list:
-        """The arrays that are side by side in one."""
+        """Return the arrays that are side by side in one."""
         before = (slice(None),) * axes
         return [
             array[(*before, slice(end - size, end))].reshape((*array.shape[:axes], *shape))

@@ -1,4 +1,4 @@
-"""A step of one row, ``per_row=True``, as a step of a batch: what everything around a cell sees."""
+"""A step of one row, ``per_row=True``, as the step of a batch that all code around a cell sees."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rnnkit.steps.nesting import leaves_of, mapped
 
 
 def advance_rows(advance, x, states, constants, training, draws):
-    """One step of a batch.
+    """Return the results of one step of a batch.
 
     Parameters
     ----------
     advance : callable
-        ``(x, states, constants, training, draws, read)`` of one row to ``(output, flat states)``. It calls what
-        ``read`` makes of the user's function: for numbers the function itself, for symbols what reads its syntax tree.
+        ``(x, states, constants, training, draws, read)`` of one row to ``(output, flat states)``. It calls the result
+        of ``read`` for the user's function: for numbers the function itself, for symbols a reader of its syntax tree.
     x : array (B, *features), or nested ones
     states, constants : tuple of array (B, *shape)
     training : bool

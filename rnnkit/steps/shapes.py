@@ -1,4 +1,4 @@
-"""Shapes that a declaration says in sizes and names, in numbers."""
+"""Declared shapes of sizes and names, as numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rnnkit.arguments import is_integer, shown
 
 
 def numbers_of(shape, keywords: Mapping[str, int], feature_shape) -> tuple[int, ...]:
-    """A declared shape in numbers.
+    """Return a declared shape as numbers.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def numbers_of(shape, keywords: Mapping[str, int], feature_shape) -> tuple[int, 
 
 
 def names_in(shape) -> list[str]:
-    """The keywords that a declared shape names."""
+    """Return the keywords that a declared shape names."""
     names = []
     for size in shape if isinstance(shape, (tuple, list)) else (shape,):
         if is_integer(size) and 0 < size <= sys.maxsize:

@@ -16,11 +16,11 @@ from rnnkit.steps.cell import Cell, call_initial, cell_name, returned_wrong
 from rnnkit.steps.nesting import Nesting, is_shape, leaves_of
 from rnnkit.stored_weights import all_expanded
 
-READING: dict[str, Callable] = {}  # the output's shape of a step that is read: the execution registers it
+READING: dict[str, Callable] = {}  # functions for the output's shape of a traced step: the execution registers them
 
 
 class Step:
-    """A built cell as everything below it sees it: flat tuples of states, weights by name, checked returns.
+    """A built cell as the code below it sees it: flat tuples of states, weights by name, checked returns.
 
     Nested inputs and outputs are one array of features, of which the cell sees the parts.
     """
@@ -32,7 +32,7 @@ class Step:
         if cell.per_row and cell._has_vjp():
             raise ValueError(f"expected {self.name!r} without a vjp of its own, since its step is of one row")
         self.inputs = feature_shape if isinstance(feature_shape, Nesting) else None
-        self.outputs: Nesting | None = None  # how the step's output is nested, once it ran
+        self.outputs: Nesting | None = None  # the output's nesting, known once the step ran
         self.feature_shape = (self.inputs.size,) if self.inputs else tuple(feature_shape)
         self.states = cell._states()
         self.state_shapes = self.states.shapes
@@ -45,13 +45,13 @@ class Step:
         for what, shape in of_a_row:
             allocation.check(f"{what} of {self.name!r}", shape)
         self.starts_at_zero, self.starts_alike = cell._starts_at_zero(), cell._starts_alike()
-        self.starts_by_own_code = _starts_by_own_code(cell)  # rather than a user's, which may do anything
+        self.starts_by_own_code = _starts_by_own_code(cell)  # not by a user's code, which may do anything
         self._probes: dict = {}
-        # Where the step decides by values, and so is called with one row at a time: (training, shapes of constants).
+        # Calls in which the step decides by values, and so takes one row at a time: (training, shapes of constants).
         self.by_row: set[tuple] = set()
 
     def bind(self, weights: Mapping[str, object]):
-        """The step with these weights: ``advance(x, states, constants, draws, training) -> (output, states)``."""
+        """Return the step with weights: ``advance(x, states, constants, draws, training) -> (output, states)``."""
         advance = self._advance(weights)
 
         def advance_rows(x, states, constants=(), draws=MappingProxyType({}), training=False):
@@ -85,7 +85,7 @@ class Step:
         return advance
 
     def bind_vjp(self, weights: Mapping[str, object]):
-        """The cell's own vjp with these weights.
+        """Return the cell's own vjp with these weights.
 
         ``pull(x, states, constants, draws, training, d_output, d_states) -> (d_x, d_states, d_weights, d_constants)``.
         """
@@ -117,7 +117,7 @@ class Step:
         return pull_rows
 
     def __call__(self, x, states, weights, constants=(), draws=MappingProxyType({}), training=False):
-        """One step with these weights, on all rows at once: ``(output, tuple of new states)``."""
+        """Return the results of one step on all rows at once: ``(output, tuple of new states)``."""
         return self._advance(weights)(x, states, constants, draws, training)
 
     def _joined(self, output):
@@ -143,7 +143,7 @@ class Step:
         return output, new
 
     def initial_states(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
-        """The states before the first step, new arrays ``(B, *shape)``."""
+        """Return the states before the first step, new arrays ``(B, *shape)``."""
         if self.starts_at_zero:
             return self.states.zeros(batch_size, dtype)
         given = call_initial(self.cell.get_initial_state, batch_size)
@@ -151,36 +151,36 @@ class Step:
 
     @tracebacks.door
     def draw(self, name: str, batch_size: int, rng: np.random.Generator, dtype) -> np.ndarray:
-        """One declared draw, ``(B, *shape)``."""
+        """Return one declared draw, ``(B, *shape)``."""
         draw, shape = self._draws[name]
         if batch_size > allocation.MANY_ROWS:
             allocation.check(f"the draw {name!r}", (batch_size, *shape))
         values = real(draw.function(rng, (batch_size, *shape)), f"the draw {name!r}")
         if values.shape != (batch_size, *shape):
             raise ValueError(f"expected the draw {name!r} of shape {(batch_size, *shape)}, got {values.shape}")
-        return values.astype(dtype, order="C")  # kernels read rows that lie close
+        return values.astype(dtype, order="C")  # kernels read contiguous rows
 
     def output_shape(self, constants=(), training: bool = False) -> tuple[int, ...]:
-        """The output's shape without the batch axis, found by running the step once."""
+        """Return the output's shape without the batch axis, found by running the step once."""
         return self._probe(constants, training)[0]
 
     def nesting(self, constants=(), training: bool = False) -> Nesting | None:
-        """How the output is nested, with such constants; None if it is one array."""
+        """Return the output's nesting, with such constants; None if it is one array."""
         if self.outputs is None or not constants:
             return self.outputs
         known = self._probes.get((tuple(c.shape[1:] for c in constants), training))
         return self.outputs if known is None else known[2]
 
     def last_output_shape(self) -> tuple[int, ...] | None:
-        """What `output_shape` found for the newest shapes of constants; None before there were any."""
+        """Return the result of `output_shape` for the newest shapes of constants; None before there were any."""
         return next(reversed(self._probes.values()))[0] if self._probes else None
 
     def used_draws(self, constants=(), training: bool = False) -> tuple[str, ...]:
-        """Names of the draws that the step looks at, for this ``training``."""
+        """Return the names of the draws that the step reads, for this ``training``."""
         return self._probe(constants, training)[1]
 
     def _read_shape(self, draws, constant_shapes, training):
-        """As `_run_shape`, of a step that may refuse zeros, or go round for ever."""
+        """As `_run_shape`, for a step that may refuse zeros, or loop for ever."""
         symbols = Recorder({})
 
         def look(given):
@@ -202,7 +202,7 @@ class Step:
         return (1, *shape)
 
     def is_readable(self, constants, run: bool = False) -> bool:
-        """Whether a step of one row can be read, or run on zeros, with constants of these shapes."""
+        """Return whether a step of one row can be read, or run on zeros, with constants of these shapes."""
         shapes, kept = tuple(c.shape[1:] for c in constants), self.outputs
         draws = {name: np.ones((1, *shape)) for name, shape in self.draws.items()}
         try:
@@ -211,14 +211,13 @@ class Step:
             else:
                 weights = all_expanded(self.cell._all_weights())
                 READING["output_shape"](self, weights, shapes, False, lambda draws: draws)
-        except Exception:  # the user's own, of shapes that don't fit
+        except Exception:  # the user's own error, for shapes that don't fit
             return False
         finally:
             self.outputs = kept
         return True
 
     def _run_shape(self, draws, constant_shapes, training):
-        """The shape that the output of one row of zeros has."""
         with np.errstate(all="ignore"):
             output, _ = self(
                 np.zeros((1, *self.feature_shape)),
@@ -250,7 +249,6 @@ class Step:
 
 
 def _row(r, x, states, constants, draws) -> tuple[Any, ...]:
-    """What a step reads, of one row."""
     return x[r : r + 1], _rows(states, r), _rows(constants, r), {k: d[r : r + 1] for k, d in draws.items()}
 
 
@@ -268,7 +266,6 @@ def _size_tuple(size):
 
 
 def _flat_sizes(sizes) -> list[tuple[int, ...]]:
-    """The shapes of a nested output, of a cell's `output_size`."""
     if isinstance(sizes, numbers.Integral):
         return [_size_tuple(sizes)]
     found: list[tuple[int, ...]] = []
@@ -282,7 +279,7 @@ def _as_list(given):
 
 
 class Recorder(dict):
-    """Draws that remember which of them were looked at."""
+    """Draws that remember which of them were read."""
 
     def __init__(self, draws):
         super().__init__(draws)
@@ -294,7 +291,7 @@ class Recorder(dict):
 
 
 def leaves(cell, path=""):
-    """A cell, or the cells of a stack from the bottom, with their paths."""
+    """Return a cell, or the cells of a stack from the bottom, with their paths."""
     if cell._states().parts is None:
         return [(path, cell)]
     below = []
@@ -304,7 +301,7 @@ def leaves(cell, path=""):
 
 
 def declared_output_shape(cell) -> tuple[int, ...]:
-    """What a cell says of its output, by Keras's rule: `output_size`, or else the size of its first state."""
+    """Return a cell's declared output shape, by Keras's rule: `output_size`, or the size of its first state."""
     size = cell._output_size()
     if size is None:
         return cell._states().shapes[0]

@@ -16,7 +16,7 @@ import numpy as np
 from rnnkit.custom_gradients import stop_gradient
 
 STATE = "random"  # the name of the state
-SIZE = 4  # two parts of the key, of 24 bits, which float32 holds; steps gone, and those beyond 2**24 of them
+SIZE = 4  # two parts of the key, of 24 bits, exact in float32; the steps gone, and how often they passed 2**24
 _LEAST = 1 << 24
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS, _WEYL, _ROUNDS = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85), 10
@@ -30,18 +30,18 @@ NAMES = {"normal": "standard_normal", "uniform": "random", "exponential": "stand
 
 
 def new_keys(rng: np.random.Generator, shape) -> np.ndarray:
-    """A key for each row, which a call draws for those that have none yet."""
+    """Return a key for each row, which a call draws for rows that have none yet."""
     return rng.integers(0, _LEAST, shape)
 
 
 def begun(state, keys):
-    """The state of rows at a step, with a key where there was none."""
+    """Return the state of rows at a step, with a key where there was none."""
     fresh = (state[..., 0:1] == 0) & (state[..., 1:2] == 0)
     return np.concatenate([np.where(fresh, keys, state[..., :2]), state[..., 2:]], axis=-1)
 
 
 def advanced(state):
-    """The state behind a step."""
+    """Return the state behind a step."""
     count = state[..., 2:3] + 1.0
     full = count == float(_LEAST)
     carried = state[..., 3:] + np.where(full, 1.0, 0.0)
@@ -49,7 +49,7 @@ def advanced(state):
 
 
 class StepGenerator:
-    """What a draw's function is given in the place of a `numpy.random.Generator`: its methods that a step can have.
+    """The generator that a draw's function takes: those methods of a `numpy.random.Generator` that a step can have.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class StepGenerator:
         raise AttributeError(f"a draw of each step has the methods {', '.join(_METHODS.split())}, and no {name!r}")
 
     def _bits(self, size) -> Any:
-        """Integers of 32 bits, ``(…, size)``."""
+        """Return integers of 32 bits, ``(…, size)``."""
         state, blocks = self._state.astype(np.int64), -(-size // 4)
         steps, beyond = state[..., 2:3], state[..., 3:4]
         index = np.arange(blocks, dtype=np.int64)
@@ -80,7 +80,7 @@ class StepGenerator:
         return np.concatenate(counter, axis=-1)[..., :size]
 
     def _open(self, size) -> Any:
-        """Floats between 0 and 1, of which neither comes; all of a dtype's bits, and 32 at most."""
+        """Return floats between 0 and 1, both excluded; with all of a dtype's bits, and 32 at most."""
         bits = self._bits(size)
         if self._state.dtype == np.float32:
             return ((bits >> 9).astype(self._state.dtype) + 0.5) * 2.0**-23
@@ -91,11 +91,11 @@ class StepGenerator:
         return values[..., 0] if not shape else values.reshape((*values.shape[:-1], *shape))
 
     def random(self, size=()) -> Any:
-        """Uniform between 0 and 1."""
+        """Return uniform numbers between 0 and 1."""
         return self._shaped(self._open(math.prod(_shape(size))), size)
 
     def standard_normal(self, size=()) -> Any:
-        """By Box and Muller, two at a time."""
+        """Return standard normal numbers, by Box and Muller, two at a time."""
         count = math.prod(_shape(size))
         half = -(-count // 2)
         uniform = self._open(2 * half)
@@ -104,48 +104,48 @@ class StepGenerator:
         return self._shaped(both[..., :count], size)
 
     def standard_exponential(self, size=()) -> Any:
-        """With mean 1."""
+        """Return exponential numbers with mean 1."""
         return -np.log(self.random(size))
 
     def integers(self, low, high=None, size=()) -> Any:
-        """From `low` on, below `high`."""
+        """Return integers from `low` on, below `high`."""
         low, high = (0, low) if high is None else (low, high)
         if not 0 < high - low < 2**31:
             raise ValueError(f"expected integers from low up to a higher one, of less than 2**31, got {low} and {high}")
         return self._shaped(((self._bits(math.prod(_shape(size))) * (high - low)) >> 32) + low, size)
 
     def uniform(self, low=0.0, high=1.0, size=()) -> Any:
-        """Between two numbers or arrays."""
+        """Return uniform numbers between two numbers or arrays."""
         return low + (high - low) * self.random(size)
 
     def normal(self, loc=0.0, scale=1.0, size=()) -> Any:
-        """With mean and standard deviation."""
+        """Return normal numbers with a mean and a standard deviation."""
         return loc + scale * self.standard_normal(size)
 
     def lognormal(self, mean=0.0, sigma=1.0, size=()) -> Any:
-        """The exponential of what is normal."""
+        """Return the exponential of normal numbers."""
         return np.exp(self.normal(mean, sigma, size))
 
     def exponential(self, scale=1.0, size=()) -> Any:
-        """With a mean."""
+        """Return exponential numbers with a mean."""
         return scale * self.standard_exponential(size)
 
     def gumbel(self, loc=0.0, scale=1.0, size=()) -> Any:
-        """The distribution of the largest of many."""
+        """Return Gumbel-distributed numbers, the limit of the largest of many."""
         return loc - scale * np.log(self.standard_exponential(size))
 
     def logistic(self, loc=0.0, scale=1.0, size=()) -> Any:
-        """With mean and scale."""
+        """Return logistic numbers with a mean and a scale."""
         u = self.random(size)
         return loc + scale * (np.log(u) - np.log1p(-u))
 
     def laplace(self, loc=0.0, scale=1.0, size=()) -> Any:
-        """Two exponential distributions back to back."""
+        """Return Laplace-distributed numbers: two exponential distributions back to back."""
         u = self.random(size) - 0.5
         return loc - scale * np.sign(u) * np.log1p(-2.0 * np.abs(u))
 
     def standard_gamma(self, shape, size=()) -> Any:
-        """Of a shape above 0, by Marsaglia and Tsang (2000); no gradient goes through the shape."""
+        """Return gamma numbers of a shape above 0, by Marsaglia and Tsang (2000); the shape gets no gradient."""
         shape = stop_gradient(shape)
         small = np.less(shape, 1.0)
         d = np.where(small, shape + 1.0, shape) - 1.0 / 3.0
@@ -163,7 +163,7 @@ class StepGenerator:
         return stop_gradient(found * lowered)
 
     def gamma(self, shape, scale=1.0, size=()) -> Any:
-        """Of a shape and a scale."""
+        """Return gamma numbers of a shape and a scale."""
         return scale * self.standard_gamma(shape, size)
 
     def poisson(self, lam=1.0, size=()) -> Any:
@@ -195,7 +195,7 @@ class StepGenerator:
         return stop_gradient(np.where(few, found, many))
 
     def choice(self, a, size=(), p=None) -> Any:
-        """Integers from 0 on, below `a`; with probabilities, which may be another row's ``(…, a)`` each."""
+        """Return integers from 0 on, below `a`; with probabilities, which may differ by row, ``(…, a)``."""
         if p is None:
             return self.integers(a, size=size)
         below = np.cumsum(p, axis=-1)[..., : a - 1]
@@ -205,7 +205,7 @@ class StepGenerator:
 
 
 def _product(value, factor):
-    """The upper and the lower half of a product of two integers of 32 bits."""
+    """Return the upper and the lower half of a product of two integers of 32 bits."""
     whole = value * factor
     return (whole >> 32) & _MASK, whole & _MASK
 
@@ -215,12 +215,12 @@ def _shape(size) -> tuple[int, ...]:
 
 
 def drawn(draws: dict[str, tuple[Callable, tuple[int, ...]]], state) -> dict[str, Any]:
-    """The arrays that a step draws, by name, from functions and shapes."""
+    """Return the arrays that a step draws, by name, from functions and shapes."""
     return {name: function(StepGenerator(state, i), shape) for i, (name, (function, shape)) in enumerate(draws.items())}
 
 
 def function_of(name: str) -> Callable:
-    """The function of a distribution's name.
+    """Return the function of a distribution's name.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How a weight takes part in training."""
+"""The options of a weight in training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rnnkit import constraints, regularizers
 
 @dataclass(frozen=True, slots=True)
 class WeightOptions:
-    """How a weight takes part in training.
+    """The options of a weight in training.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""From a plan to a compiled program of the CPU, and what all programs of a process share."""
+"""Compilation of a plan to a program of the CPU, and the objects that all programs of a process share."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ROWS = _shared(shared_functions.ROW_FUNCTIONS)
 
 
 def write(made: Plan, name: str, dtype: np.dtype, storage: str = "") -> Source:
-    """The text of a plan's program; it is the same for all ways in which weights are stored, its numbers are not."""
+    """Return the text of a plan's program; it is the same for all storages of weights, its numbers are not."""
     rows = STORAGES[storage].rows
     return SourceWriter(made, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0, rows).run()
 
@@ -53,7 +53,7 @@ def compile_source(
     gradient: Callable[[Program], Backward] | None = None,
     storage: str = "",
 ) -> Program:
-    """The program of a text, which is compiled at the first call; its products read weights in a storage."""
+    """Return the program of a text, compiled at the first call; its products read weights in a storage."""
 
     products = {
         name: Wanted(text.format(dtype=dtype.name, storage=storage), PRODUCT_ARGUMENTS)
@@ -76,7 +76,7 @@ def compile_source(
 
 
 def gradient(program: Program, forward: Program, adjoint: Program, residuals, operands, sums, finish) -> Backward:
-    """What computes a step's gradients by the programs of its adjoint, all of which are compiled now."""
+    """Return the `Backward` of a step by the programs of its adjoint, all of which are compiled now."""
     load_all([_outer_sum(program.dtype.name), *forward.wanted, *adjoint.wanted], adjoint.source.title)
     outer = outer_products(program.dtype.name)
     return Backward(program, forward, adjoint, residuals, operands, sums, finish, outer)
@@ -84,14 +84,12 @@ def gradient(program: Program, forward: Program, adjoint: Program, residuals, op
 
 @cache
 def team() -> ThreadTeam:
-    """What all programs of this process share."""
-
     return ThreadTeam(partial(load, *ROWS), partial(load, *_shared(shared_functions.TEAM_FUNCTIONS)))
 
 
 @cache
 def outer_products(name) -> OuterProducts:
-    """What sums outer products in a dtype, for every `rnnkit.backends.cpu.weight_sums.OuterSum` of this process."""
+    """Return the sum of outer products in a dtype, shared by all `OuterSum` of this process."""
     return OuterProducts(*load(*_outer_sum(name)), np.dtype(name), team())
 
 
@@ -114,7 +112,7 @@ class RowSources:
         self.listener: Callable[[int, str, str], None] | None = None
 
     def of(self, kind: Kind) -> RowPlan:
-        """The plan for such calls: of one row, arrays are in memory; states of whole numbers may be integers."""
+        """Return the plan for a kind: for one row, arrays are in memory; states of whole numbers may be integers."""
         largest = 0 if kind.masked or kind.coded else 1 << np.finfo(self.dtype).nmant
         key = 0 if kind.lanes == 1 else FEW, kind.coded and bool(self.plan.messages), largest
         if key not in self.plans:
@@ -122,7 +120,6 @@ class RowSources:
         return self.plans[key]
 
     def __call__(self, kind: Kind) -> Source:
-        """The text for such calls."""
         given = self.of(kind), self.name, self.dtype, kind, LANES[self.dtype.name], GAP * CHECKED
         source = (RowSourceWriter(*given) if kind.lanes > 1 else SingleRowWriter(*given, arrange=branched)).run()
         if self.listener is not None:
@@ -138,7 +135,6 @@ def compile_rows(
     show: Callable[[], str],
     gradient: Callable[[RowPrograms], Backward] | None = None,
 ) -> RowPrograms:
-    """The programs of a plan by rows."""
     words = describe(plan, dtype)
 
     def make(kind: Kind) -> RowProgram:
@@ -162,8 +158,7 @@ def compile_rows(
 def gradient_by_rows(
     program: RowPrograms, forward: RowPrograms, adjoint: RowPrograms, residuals, operands, sums, finish
 ) -> Backward:
-    """What computes a step's gradients by the programs of its adjoint."""
-    forward.most = adjoint.most = min(forward.most, adjoint.most)  # they read what the other keeps
+    forward.most = adjoint.most = min(forward.most, adjoint.most)  # each reads the residuals of the other
     return Backward(program, forward, adjoint, residuals, operands, sums, finish, None, forward.sequence)  # type: ignore[arg-type]
 
 
@@ -184,5 +179,5 @@ CPU = Target(
 
 
 def storing(kind: str) -> Target:
-    """The CPU with the weights of products stored as a kind, for calls without a gradient."""
+    """Return the CPU as a target with the weights of products stored as a kind, for calls without a gradient."""
     return CPU._replace(write=partial(write, storage=kind), compile=partial(compile_source, storage=kind))

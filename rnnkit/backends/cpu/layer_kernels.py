@@ -30,9 +30,9 @@ def run_kernel(kernel: str, dtype: np.dtype, *arguments, writes=()) -> None:
     dtype : dtype
         float32 or float64.
     *arguments : ndarray, int or None
-        Of arrays it is given the address, and 0 for None.
+        An array is passed by its address, None as 0.
     writes : sequence of ndarray
-        Those of the arrays that it writes, whatever was in them; it reads the others.
+        The arrays that the kernel overwrites; it reads the others.
     """
     numbers = [address(one) if isinstance(one, np.ndarray) else one or 0 for one in arguments]
     run = checked(partial(_code(kernel, dtype.name, len(arguments)), *numbers), arguments)

@@ -1,4 +1,4 @@
-"""What a function does that only moves numbers, done by one call of compiled code."""
+"""Functions that only move numbers, replaced by one call of compiled code."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ run = define_finite("{dtype}")
 
 
 def finite_test(array: np.ndarray) -> Callable[[], int]:
-    """What says whether all numbers are finite that stand in an array in C order when it is called."""
+    """Return a function that tells whether all numbers of an array in C order are finite when it is called."""
     run = checked(load(_FINITE.format(dtype=array.dtype.name), 2).function, array)
     at, count = address(array), array.size
-    return lambda: run(at, count) if array is not None else 0  # which keeps the array
+    return lambda: run(at, count) if array is not None else 0  # the reference keeps the array alive
 
 
 class Copies:
-    """Copies arrays into memory of known addresses, all of them in one call of compiled code.
+    """Copies of arrays into memory of known addresses, all of them in one call of compiled code.
 
     Parameters
     ----------
     targets : sequence of ndarray
         In C order.
     sources : sequence of ndarray, optional
-        What is copied unless a call gives other arrays.
+        Copied unless a call gives other arrays.
 
     Attributes
     ----------
@@ -86,9 +86,9 @@ def _moves(name: str) -> Callable[..., int]:
 def recorded_moves(
     recording: Recording, function: Callable[..., Sequence[np.ndarray]], arrays: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """The results of a function that gives numbers of some arrays in other places, and zeros, as a recording's own.
+    """Return the results of a function that moves numbers of arrays to other places, as a recording's own.
 
-    Where each number comes from shows when the function is given the numbers of the places themselves.
+    The function may add zeros. It is called once with the numbers of the places, which shows where each number goes.
     """
     dtype = arrays[0].dtype
     if sum(array.size for array in arrays) >= 2 ** np.finfo(dtype).nmant:
@@ -118,7 +118,6 @@ def recorded_moves(
 
 
 def _addresses(array: np.ndarray) -> np.ndarray:
-    """Where each number of an array stands."""
     found = np.full(array.shape, address(array), np.int64)
     for axis, (size, stride) in enumerate(zip(array.shape, array.strides, strict=True)):
         found += (np.arange(size) * stride).reshape(size, *(1,) * (array.ndim - axis - 1))

@@ -37,7 +37,7 @@ from rnnkit.stored_weights import StoredWeight
 
 _OF_RECORD = ("x", "output", "last", "mask", "order")  # pointers to one array each
 _OF_STATES = ("initial", "final", "trajectory")  # to one array for each state
-_SMALL_WEIGHT = 1 << 14  # elements up to which it takes longer to find out how to pack a weight than to do it
+_SMALL_WEIGHT = 1 << 14  # elements up to which packing a weight takes less time than to find its places
 _MOST_HEADS = 64  # tables of numbers that a program keeps
 
 __all__ = ["LANES", "PANEL_VECTORS", "Program", "packed_width"]
@@ -51,7 +51,7 @@ class ProgramCode(NamedTuple):
     function : callable
         ``run`` of the program's text.
     address : int
-        Where its machine code stands.
+        The address of its machine code.
     products : dict of str to Code
         The compiled products that the program calls: ``product`` and ``sparse_product``.
     """
@@ -63,26 +63,26 @@ class ProgramCode(NamedTuple):
 
 @dataclass(eq=False)
 class Program:
-    """Runs a compiled step over records.
+    """A compiled step that runs over records.
 
     Attributes
     ----------
     load : callable
-        Gives the program's `Code`: it compiles the text, or finds it compiled, at the first call.
+        Returns the program's `Code`: it compiles the text, or finds it compiled, at the first call.
     source, plan
-        What it was compiled from, see `rnnkit.execution.passes`.
+        The text and the plan that it was compiled from, see `rnnkit.execution.passes`.
     prepack : callable
         Weights by name to the arrays that the plan wants computed once, in the order of ``plan.prepacked``.
     team : ThreadTeam
         The threads that may share a call.
     show : callable
-        Gives graph and plan as text.
+        Returns graph and plan as text.
     words : str
         The plan in words.
     gradient : callable, or None
         From a step's own program to its `rnnkit.backends.cpu.gradient.Backward`.
     share : int
-        What addresses of dense panels are multiplied with, see `rnnkit.backends.cpu.kernels.storage`.
+        Factor of the addresses of dense panels, see `rnnkit.backends.cpu.kernels.storage`.
     wanted : sequence of Wanted
         The texts that `load` compiles.
     """
@@ -109,14 +109,14 @@ class Program:
         self._work += tuning.ELEMENT * sum(b.size for b in plan.buffers if b.kind in ("scratch", "next"))
         self._numbers = list(self.source.numbers)
         self._tables = [what for what in self.source.pointers if isinstance(what, np.ndarray)]
-        self._trials: dict[int, Trials] = {}  # by rows, of which there are as many as threads share
+        self._trials: dict[int, Trials] = {}  # by the number of rows
         self._heads: dict[tuple, tuple[np.ndarray, int]] = {}
         states = range(len(plan.state_shapes))
         self._placed = [b for b in self.source.pointers if isinstance(b, Buffer) and b.kind in SEQUENCES]
         self._of_call = [b for b in self.source.pointers if isinstance(b, Buffer) and b.kind in OF_CALL]
         changing = [*_OF_RECORD, *plan.prepacked, *((role, i) for role in _OF_STATES for i in states)]
         changing += [*self._placed, *self._of_call]
-        # What no loop reads has no place: it is written behind the end.
+        # An array that no loop reads has no place; its address is written behind the end of the table.
         places: dict[Any, int] = {
             what: i for i, what in enumerate(self.source.pointers) if not isinstance(what, np.ndarray)
         }
@@ -131,21 +131,19 @@ class Program:
 
     @once
     def code(self) -> ProgramCode:
-        """The compiled program."""
         return self.load()
 
     def differentiate(self) -> GradientExecutor:
-        """What runs the same calls with their gradient."""
         assert self.gradient is not None, "only a step's own program has a gradient"
         return self.gradient(self)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """How, why and the plan in words; or graph and plan node by node, the program's text, or both."""
+        """Return how the step runs and the plan in words; or graph and plan node by node, the text, or both."""
         texts = [*([self.show()] if graph else []), *([self.source.text] if source else [])]
         return "\n\n".join(texts) or f"{self.how}: {self.reason}\n{self.words}"
 
     def _prepacked(self, weights) -> tuple:
-        """What depends on weights alone, computed again when one of them was replaced."""
+        """Return the arrays that depend on weights alone, computed again when a weight was replaced."""
         recording = current()
         if recording is not None and self.share > 1:
             recording.constant(*(array for array in weights.values() if isinstance(array, StoredWeight)))
@@ -161,7 +159,7 @@ class Program:
         return arrays
 
     def _recorded_prepack(self, recording: Recording, weights) -> tuple:
-        """The same of weights that change, so often that a recording computes it each time."""
+        """Return the same arrays for weights that change, computed in each repetition of a recording."""
         if not self.plan.prepacked:
             return ()
         if only_moves(self.plan):
@@ -181,7 +179,7 @@ class Program:
         return tuple(found)
 
     def run(self, record: Record, alone: bool = False) -> Result:
-        """The results of one call, in this thread alone if wished.
+        """Return the results of one call, which `alone` keeps in this thread.
 
         Raises
         ------
@@ -214,7 +212,7 @@ class Program:
         return self._run(record, threads)
 
     def _splits_units(self, rows, threads) -> bool:
-        """Units in common read every weight once for all rows; rows apart never wait for each other."""
+        """Return whether threads share units, each weight read once for all rows, instead of rows, which never wait."""
         heavy = tuning.HEAVY * second_level_cache()
         return self._step_work >= tuning.WIDE * rows and rows <= threads * max(1, self._step_work // heavy)
 
@@ -224,7 +222,7 @@ class Program:
         return self._trials[rows]
 
     def _in_passes(self, record, threads, several) -> Result:
-        """Some steps at a time, so that threads come together again after one of them was stopped."""
+        """Return the results of passes of some steps, at which threads meet again after one of them was stopped."""
         x, steps, states, outputs = record.x, record.x.shape[1], record.states, record.place
         if record.sequences and outputs is None:
             outputs = np.empty((len(x), steps, *self.plan.output_shape), self.dtype)
@@ -247,7 +245,7 @@ class Program:
     def _attempt(self, record: Record, threads: int) -> Result | None: ...
 
     def _attempt(self, record: Record, threads: int) -> Result | None:
-        """The results, or None if threads weren't free, or one was stopped in the middle of a short call."""
+        """Return the results, or None if threads weren't free, or one was stopped in the middle of a short call."""
         plan, dtype, x, recording = self.plan, self.dtype, record.x, current()
         rows, steps = x.shape[:2]
         if threads > 1:
@@ -286,7 +284,7 @@ class Program:
                 scratch, scratch_at = own_memory(memory) if recording is None else _recorded_memory(recording, memory)
                 done = self._run_blocks(p_at, n_at, groups, blocks, scratch_at)
                 if recording is None:
-                    self._free.append(table)  # nobody else has read it
+                    self._free.append(table)  # no other thread has read it
                 else:
                     again: Callable = partial(self._run_blocks, p_at, n_at, groups, blocks, scratch_at)
                     if threads > 1:
@@ -306,22 +304,20 @@ class Program:
         return Result(outputs, last, final, kept) if done else None
 
     def _groups(self, rows) -> int:
-        """How many parts the rows have that threads share: here each row is one."""
+        """Return the number of groups of rows that threads share: here each row is one."""
         return rows
 
     def _trajectory(self, record) -> tuple | None:
-        """Where every state of every step goes."""
         if not record.trajectory:
             return None
         lead = record.x.shape[:2]
         return tuple(np.empty((*lead, *shape), self.dtype) for shape in self.plan.state_shapes)
 
     def _watched(self, again: Callable, p, record: Record) -> Callable:
-        """A call of compiled code as it is repeated, with this table of addresses."""
+        """Return a call of compiled code as it is repeated, with this table of addresses."""
         return again
 
     def _run_blocks(self, p_at, n_at, rows, blocks, scratch) -> bool:
-        """Run the blocks of rows one after the other, in this thread."""
         first, run = 0, self.code.function
         for block in range(blocks):
             count = rows // blocks + (block < rows % blocks)
@@ -330,7 +326,7 @@ class Program:
         return True
 
     def _note(self, recording: Recording, again, record: Record, arrays, prepacked) -> None:
-        """Tell a recording what was run, what it read and what it wrote."""
+        """Tell a recording the call that was run, and the arrays that it read and wrote."""
         (x, outputs, last, mask, _), (initial, final, kept) = arrays
         placed = [(record.placed[buffer.attr], buffer.is_written) for buffer in self._placed]
         of_call = [
@@ -344,7 +340,7 @@ class Program:
         )
 
     def _order(self, record, blocks):
-        """The mask in processing order, and an order of rows in which those that are used late come first, or None.
+        """Return the mask in processing order, and an order of rows with those used late first, or None.
 
         Masked rows at the end of a block take no work. Each block of rows gets long ones and short ones.
         """
@@ -369,7 +365,7 @@ class Program:
         return mask[dealt], dealt
 
     def _pointers(self, record, of_record, of_states):
-        """The table of addresses and where it stands, and arrays that were made for it."""
+        """Return the table of addresses, its address, and arrays that were made for it."""
         prepacked, order, own = self._prepacked(record.weights), of_record[-1], []
         found = [*of_record, *prepacked]
         for arrays in of_states:
@@ -391,7 +387,7 @@ class Program:
         return table, (own, prepacked)
 
     def _table(self) -> tuple[np.ndarray, int, int]:
-        """A table of addresses, with those that are the same in every call; where it stands; the team's address in it.
+        """Return a table of addresses with those that no call changes, its address, and the team's address in it.
 
         Another thread may give back a table from before the team was compiled, which is dropped here.
         """
@@ -405,7 +401,7 @@ class Program:
                 return table
         named = {name: code.address for name, code in self.code.products.items()}
         named |= {"shared": self.team.row_functions.address, "team": team}
-        p = np.zeros(len(self.source.pointers) + 2, np.int64)  # one that nobody reads, and a word to write to
+        p = np.zeros(len(self.source.pointers) + 2, np.int64)  # an unread word, and one that the program writes
         for i, what in enumerate(self.source.pointers):
             if isinstance(what, np.ndarray):
                 p[i] = address(what)
@@ -414,7 +410,7 @@ class Program:
         return p, address(p), team
 
     def _head(self, record, outputs, mask, kept, rows, block, memory) -> tuple[np.ndarray, int]:
-        """The table of numbers, made once for each kind of call, and where it stands."""
+        """Return the table of numbers, made once for each kind of call, and its address."""
         x = record.x
         x_step = -x.strides[1] if record.reverse else x.strides[1]
         output = (0, 0) if outputs is None else outputs.strides[:2]
@@ -448,25 +444,23 @@ def _share(recording: Recording, shared: Callable, alone: Callable) -> None:
 
 
 def _recorded_memory(recording: Recording, size: int) -> tuple[np.ndarray, int]:
-    """As `own_memory`, which grows and is the thread's."""
     memory = recording.memory(size + LINE)
     return memory, line_start(memory)
 
 
 def row_blocks(rows: int, threads: int) -> int:
-    """How many blocks of rows a call has that threads share by rows."""
+    """Return the number of blocks of rows of a call that threads share by rows."""
     return max(min(threads, rows), -(-rows // tuning.LARGEST_BLOCK))
 
 
 def _like(state) -> np.ndarray:
-    """Memory for a state; a large one comes from the pool."""
     return (
         borrow(state.size, state.dtype).reshape(state.shape) if state.nbytes >= tuning.POOLED else np.empty_like(state)
     )
 
 
 def _rows_computed(mask, order, blocks) -> int:
-    """Over all steps, the rows of each block up to its last used one."""
+    """Return the sum over all steps of the rows of each block up to its last used one."""
     total = 0
     for block in range(blocks):
         used = mask[order[block::blocks]]
@@ -475,7 +469,7 @@ def _rows_computed(mask, order, blocks) -> int:
 
 
 def _value(array) -> np.ndarray:
-    """A vector may reach beyond the end."""
+    """Return a copy of a vector with room for a whole vector register beyond its end."""
     padded = aligned(array.size + LANES.get(array.dtype, 0), array.dtype)  # integers are read up to the end
     padded[: array.size] = array
     padded[array.size :] = 0
@@ -494,14 +488,14 @@ def _dense(weight, gates, units) -> np.ndarray:
 
 @lru_cache(256)
 def _packed_places(shape, dtype, gates, units) -> tuple[np.ndarray, np.ndarray]:
-    """Of a packed weight, the element that stands in each place, and the places that are filled up with 0."""
+    """Return a packed weight's source element for each place, and the places that are filled up with 0."""
     numbers = np.arange(1, 1 + math.prod(shape), dtype=dtype).reshape(shape)
     packed = pack(arrange(numbers, gates, units) if gates else numbers)
     return np.maximum(packed.astype(np.int64) - 1, 0), np.flatnonzero(packed == 0)
 
 
 def layout(storage: str = "") -> Layout:
-    """How programs want arrays, with the weights of products in a storage."""
+    """Return the layout of arrays that programs read, with the weights of products in a storage."""
     if not storage:
         return Layout(_value, _dense, pack_sparse)
 

@@ -22,19 +22,17 @@ from rnnkit.compiler.ir.plan import Pointwise, RowLoop, RowPlan, all_lines, give
 from rnnkit.recording import Unrepeatable, current, repeated, unwatched
 
 MOST_VECTORS = 4  # registers of a value: their instructions don't wait for each other
-COSTLY = 12  # lines that an expensive operation counts for
-ROUNDS = 8  # of a loop
+COSTLY = 12  # cost of an expensive operation, in lines
+ROUNDS = 8  # assumed rounds of a loop
 
 
 class RowProgram(Program):
-    """A program for one kind of call."""
-
     plan: RowPlan
     source: RowSource
-    tell: Callable[[Record], None] | None = None  # raises what rows have failed by
+    tell: Callable[[Record], None] | None = None  # raises the failure of a row
 
     def run(self, record: Record, alone: bool = False) -> Result:
-        """The results of one call; `record` says whether a row has failed."""
+        """Return the results of one call; `record` is marked if a row has failed."""
         return self._run_unchecked(record, alone)
 
     def _watched(self, again, p, record):
@@ -58,7 +56,7 @@ class RowProgram(Program):
         return -(-rows // self.source.lanes)
 
     def _order(self, record, blocks):
-        """A mask whose rows stand side by side, as many as lanes may read."""
+        """Return the mask with rows side by side, as many as lanes may read."""
         if record.mask is None:
             return None, None
 
@@ -72,7 +70,7 @@ class RowProgram(Program):
 
 
 def _work(plan: RowPlan) -> int:
-    """Instructions of a step, a loop's as if it went some rounds."""
+    """Return the instructions of a step, a loop's as if it went `ROUNDS` rounds."""
 
     def of(lines):
         found = 0
@@ -92,7 +90,7 @@ def _work(plan: RowPlan) -> int:
 
 @dataclass(eq=False)
 class RowPrograms:
-    """The programs of one plan by rows, each of which is made when a call wants it.
+    """The programs of one plan by rows, each made when the first call needs it.
 
     Attributes
     ----------
@@ -111,7 +109,7 @@ class RowPrograms:
         self.most = vectors(self.plan) * LANES[self.dtype]
 
     def of(self, rows: int, lanes: int = 0, **of_call: bool) -> RowProgram:
-        """The program of a call, for groups of so many rows: as registers hold, and no more than a thread has."""
+        """Return a call's program, for groups of as many rows as registers hold and a thread has at most."""
         kind = Kind(lanes or self.lanes(rows), **of_call)
         if kind not in self.found:
             made = self.make(kind)
@@ -120,7 +118,6 @@ class RowPrograms:
         return self.found[kind]
 
     def lanes(self, rows: int) -> int:
-        """Rows of a group, where a call has so many."""
         side = LANES[self.dtype]
         mine = -(-rows // get_num_threads())
         lanes = 1 if mine <= 1 else min(self.most, -(-mine // side) * side)
@@ -130,11 +127,10 @@ class RowPrograms:
 
     @property
     def how(self) -> str:
-        """How the step is compiled."""
         return self.of(1).how
 
     def run(self, record: Record, alone: bool = False) -> Result:
-        """The results of one call.
+        """Return the results of one call.
 
         Raises
         ------
@@ -148,12 +144,12 @@ class RowPrograms:
         return self._again(record, lanes) if record.failed else result
 
     def _tell(self, record: Record) -> None:
-        """Raise by what a call has failed; it can't be repeated if it hasn't."""
+        """Raise the failure of a call; without one the call can't be repeated."""
         self._again(replace(record, place=None))
         raise Unrepeatable("its numbers are none that the program of one row computes with")
 
     def _again(self, record: Record, lanes: int = 0) -> Result:
-        """Run a call once more whose program gave up.
+        """Run a call again with codes after its program stopped at a failure.
 
         Raises
         ------
@@ -172,28 +168,25 @@ class RowPrograms:
         return result
 
     def sequence(self, rows, steps, size, dtype) -> np.ndarray:
-        """Memory for a value of every step, ``(groups, T, size * lanes)``: all that a group keeps of a step."""
+        """Return memory for a value of every step, ``(groups, T, size * lanes)``: a group's numbers side by side."""
         lanes = self.lanes(rows)
         shape = -(-rows // lanes), steps, size * lanes
         memory = borrow(math.prod(shape), dtype) if current() is None else aligned(math.prod(shape), dtype)
         return memory[: math.prod(shape)].reshape(shape)
 
     def differentiate(self) -> GradientExecutor:
-        """What runs the same calls with their gradient."""
         assert self.gradient is not None, "only a step's own program has a gradient"
         return self.gradient(self)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """As `Program.explain`, of a call of many rows."""
         return self.of(1 << 20).explain(source, graph)
 
     def _order(self, record, blocks):
-        """Rows stay in their order."""
         return record.mask, None
 
 
 def vectors(plan: RowPlan) -> int:
-    """How many registers a value takes, so that what lives at once fits."""
+    """Return the number of registers of a value: 4, 2 or 1, so that all values alive at once fit."""
     lines = list(all_lines(plan.lines))
     last = {name: at for at, line in enumerate(lines) for name in read_by(line)}
     last |= dict.fromkeys(written_names(plan), len(lines))

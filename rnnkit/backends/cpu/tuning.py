@@ -1,6 +1,6 @@
-"""Numbers of the CPU's programs that were chosen for speed: what is computed is right with any of them.
+"""Numbers of the CPU's programs that were chosen for speed: results are right with any of them.
 
-What runs in Python reads them when it runs, as ``tuning.SMALL``. Kernels have theirs compiled in (tiles, pieces,
+Python code reads them when it runs, as ``tuning.SMALL``. Kernels have theirs compiled in (tiles, pieces,
 `CHUNK`, how long idle threads stay): the store compiles all programs anew when this file has changed.
 """
 
@@ -18,23 +18,23 @@ PIECE_WEIGHTS = 1 << 14  # bytes of a first-level cache that a piece of a produc
 
 # Sparse products (kernels/sparse_matmul)
 
-# Rows of the operand that share what is read of the weight: more sums and windows than fit in registers else.
+# Rows of the operand for each read of the weight: with more, sums and windows don't fit in registers.
 SPARSE_ROWS = 2
 
 # Sums of outer products (kernels/outer_sum, weight_sums)
 
 CHUNK = 128  # rows of a panel of B and of a tile's part of A, which stay together in a first-level cache
 FEW_ROWS = 2  # tiles of so few rows take two panels: else the multiply-adds' latency isn't hidden
-SUM_BLOCKS = 2  # of a sum for each thread: what one that comes late leaves to the others
+SUM_BLOCKS = 2  # of a sum for each thread: others take those that a late thread leaves
 
 # Blocks of rows and steps (program)
 
-BLOCK_BYTES = 1 << 18  # what a block of steps may take of the cache
-LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
+BLOCK_BYTES = 1 << 18  # of the cache, for a block of steps
+LARGEST_BLOCK = 64  # rows: arrays that a block keeps between two passes should stay in the cache
 POOLED = 1 << 20  # bytes of a state from which new pages would take longer than to compute it
 WORTH_ARRANGING = 0.9  # of the rows that a mask leaves to compute: another order of rows has to leave fewer
 
-# Which calls threads share, and how (program, weight_sums)
+# Sharing of calls by threads (program, weight_sums)
 
 SMALL = 1 << 21  # multiply-adds and elements of a call below which another thread costs more than it saves
 SMALL_UNITS = 2  # times as much, below which threads that would share units do: they meet at every step
@@ -46,7 +46,7 @@ WIDE = 1 << 14  # multiply-adds of a step's products for each row from which its
 HEAVY = 1 / 8
 PASS = 1 << 27  # multiply-adds of products, some 2 ms, after which threads that share units meet anew
 
-# How long parts of a call wait for each other, in pauses (program)
+# Patience of a call's parts for each other, in pauses (program)
 
 FIRST_PATIENCE = 100  # that a call waits for threads that are awake to join it
 PATIENCE = 8000  # some 200 µs, that a step's parts wait for each other besides what the step itself may take
@@ -80,7 +80,7 @@ LOOKS = 50  # some µs: a thread that did its part leaves it a moment after the 
 # Threads that share units, or one alone (threads/trials)
 
 FIRST_TRIAL, LAST_TRIAL = 20, 320  # calls until both ways are tried: twice as many each time that none is changed
-GAIN = 1.05  # how much slower what is done may be than the other way
+GAIN = 1.05  # how much slower the chosen way may be than the other one
 
 # Memory that is kept (threads/team, threads/buffer_pool)
 

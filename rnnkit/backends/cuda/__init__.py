@@ -1,1 +1,1 @@
-"""Kernels for CUDA, from the same plan; nothing of it is imported before a layer asks for it."""
+"""Kernels for CUDA, from the same plan; none of its modules is imported before a layer asks for one."""

@@ -1,4 +1,4 @@
-"""From a plan to its kernels for a GPU."""
+"""Compilation of a plan to its kernels for a GPU."""
 
 from __future__ import annotations
 
@@ -26,10 +26,7 @@ from rnnkit.compiler.planning.rows import is_narrow, plan_rows
 
 
 class KernelWriter:
-    """Writes a section's kernel in a variant, when a call wants it.
-
-    A listener is called with section, variant and text of each kernel.
-    """
+    """Writer of a section's kernel in a variant; `listener` is called with section, variant and text of each."""
 
     listener: Callable[[int, KernelVariant, str], None] | None = None
 
@@ -37,7 +34,6 @@ class KernelWriter:
         self.plan, self.name, self.dtype, self.states = plan, name, dtype, states_of(plan)
 
     def __call__(self, section: int, variant: KernelVariant) -> Kernel:
-        """The text, and what its table holds."""
         kernel = self._written(section, variant)
         if self.listener is not None:
             self.listener(section, variant, kernel.text)
@@ -48,7 +44,7 @@ class KernelWriter:
 
 
 def fuse_for_gpu(plan: Plan, columns) -> Plan:
-    """Fuse, and lay out products gate after gate: a thread has all gates of a unit."""
+    """Fuse a plan's stages, and lay out products gate after gate: a thread has all gates of a unit."""
     plan = fuse(plan, columns)
     units = {product.result: product.units for product in plan.products() if product.gates}
     for part in plan.parts():
@@ -65,14 +61,14 @@ def compile_kernels(
     show: Callable[[], str],
     gradient: Callable[[CudaProgram], CudaBackward] | None = None,
 ) -> CudaProgram:
-    """The program of a plan, whose kernels are compiled when a call wants them."""
+    """Return the program of a plan, whose kernels are compiled when a call wants them."""
     prepack = prepacker(plan, dtype, LAYOUT)
     words = describe(plan, dtype)
     return CudaProgram(plan, source, load, prepack, source.states, dtype, show, words, gradient=gradient)
 
 
 class RowKernel(KernelWriter):
-    """Writes the one kernel of a plan by rows."""
+    """Writer of the one kernel of a plan by rows."""
 
     def __init__(self, plan: RowPlan, name: str, dtype: np.dtype):
         self.writer = RowKernelWriter(plan, name, dtype)
@@ -88,14 +84,13 @@ def compile_row_kernel(
     show: Callable[[], str],
     gradient: Callable[[CudaProgram], CudaBackward] | None = None,
 ) -> CudaRowProgram:
-    """The program of a plan by rows."""
     prepack, words = prepacker(plan, dtype, LAYOUT), describe(plan, dtype, threads=True)
     scratch = source.writer.scratch
     return CudaRowProgram(plan, source, load, prepack, ([], []), dtype, show, words, gradient=gradient, scratch=scratch)
 
 
 def target_of(graph: Graph) -> Target | None:
-    """A thread for each row, where a step has few numbers or has loops or computed places: as on the CPU."""
+    """Return the target with a thread for each row if a step has few numbers, loops or computed places, else None."""
     return CUDA_BY_ROWS if is_narrow(graph) else None
 
 

@@ -1,6 +1,6 @@
 """Compiled kernels by the hash of their text: in memory, and on disk between processes, for each kind of GPU.
 
-What is kept is a GPU's own code, which no later driver refuses, with the kernel's name before it.
+An entry is the kernel's name and a GPU's own code, which no later driver refuses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _functions: dict[tuple, Function] = {}
 
 
 def load(text: str) -> Function:
-    """The kernel ``run`` of a text on the current GPU, compiled once for its kind."""
+    """Return the kernel ``run`` of a text on the current GPU, compiled once for its kind."""
     key = text, driver().current_device()
     function = _functions.get(key)
     if function is None:
@@ -40,7 +40,7 @@ def _function(text) -> Function:
 
 
 def kept(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
-    """A kernel's name and its code for a compute capability, from disk where it was compiled before; needs no GPU."""
+    """Return a kernel's name and its code for a compute capability, from disk if compiled before; needs no GPU."""
     key = hashlib.sha256(repr((text, kind, _surroundings())).encode()).hexdigest()[:32]
 
     def make():
@@ -52,13 +52,13 @@ def kept(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
 
 
 def run_of(text: str):
-    """The text's function, not compiled."""
+    """Return the text's function, not compiled."""
     key = hashlib.sha256(text.encode()).hexdigest()[:32]
     return program_cache.module_of(text, f"rnnkit_kernel_{key}").run
 
 
 def ptx_of(text: str, kind: tuple[int, int]) -> str:
-    """A kernel's text as PTX for a compute capability; needs no GPU."""
+    """Return a kernel's text as PTX for a compute capability; needs no GPU."""
     from numba import cuda
 
     program_cache.number_functions_apart()
@@ -67,7 +67,7 @@ def ptx_of(text: str, kind: tuple[int, int]) -> str:
 
 
 def compiled(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
-    """The same, compiled now."""
+    """As `kept`, compiled now."""
     from cuda.bindings import nvjitlink
 
     ptx = ptx_of(text, kind)
@@ -86,7 +86,7 @@ def compiled(text: str, kind: tuple[int, int]) -> tuple[str, bytes]:
 
 @cache
 def _surroundings() -> str:
-    """All that a kernel depends on besides its text and the GPU."""
+    """Return all that a kernel depends on besides its text and the GPU."""
     from importlib.metadata import version
 
     return repr((program_cache.surroundings(), version("numba"), version("numba-cuda"), THREADS))

@@ -1,1 +1,1 @@
-"""How functions are computed, the same on the CPU and on a GPU, in terms of a target's own operations."""
+"""Formulas of functions, the same on the CPU and on a GPU, in terms of a target's own operations."""

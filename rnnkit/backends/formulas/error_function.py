@@ -1,8 +1,8 @@
 """The error function and its complement, on `Value`s of either precision.
 
-erfc is exp(-x²) times a quotient of polynomials in |x|, mirrored below 0; erf is 1 less that, near 0 a
-polynomial in x².
-Coefficients are fits as in `exponential`. The greatest error over all floats is erfc's: 4.03 units in the last place.
+erfc is exp(-x²) times a quotient of polynomials in |x|, mirrored below 0; erf is 1 less that, near 0 a polynomial in
+x². Coefficients are fits as in `exponential`. The greatest error over all floats is erfc's: 4.03 units in the last
+place.
 """
 
 from rnnkit.backends.formulas.exponential import at_most, exp_less_one, scale_negative
@@ -41,13 +41,13 @@ FARTHEST = {32: 10.5, 64: 27.5}
 
 
 def _halves(square, coefficients):
-    """The polynomial's even powers, and its odd ones over x: fewer roundings, one after the other, than in `horner`."""
+    """Return the polynomial's even powers, and its odd ones over x: fewer serial roundings than in `horner`."""
     last = len(coefficients) - 1
     return (horner(square, coefficients[start::2]) for start in (last % 2, 1 - last % 2))
 
 
 def _far(size):
-    """erfc of `size` >= 0."""
+    """Return erfc of `size` >= 0."""
     size = at_most(size, FARTHEST[size.width])
     square = size * size
     (even, odd), (even_below, odd_below) = (_halves(square, terms) for terms in FAR[size.width])
@@ -56,7 +56,7 @@ def _far(size):
     below = fma(odd_below, size, even_below)
 
     def quotient(r):
-        """exp(r) times `above`, with what that has lost, over `below`."""
+        """Return exp(r) times `above` plus `lost_above`, its rounding error, over `below`."""
         return (fma(exp_less_one(r), above, lost_above) + above) / below
 
     return scale_negative(quotient, square, fma(size, size, -square))

@@ -1,4 +1,4 @@
-"""Exponentials, logarithms and what is made of them, on `Value`s of either precision.
+"""Exponentials, logarithms and functions of them, on `Value`s of either precision.
 
 The coefficients are minimax fits of the relative error of the result, in 40 digits of mpmath, by least squares with
 weights that grow where the error is greatest (Lawson's). Results are within 4 units in the last place, most within 2,
@@ -16,11 +16,11 @@ LOG2_E = 1 / LN2
 
 
 class _Format(NamedTuple):
-    """What differs between float32 and float64."""
+    """The constants that differ between float32 and float64."""
 
     digits: int  # stored bits of the significand
     bias: int
-    ln2: tuple  # the first few bits, exact times any exponent, and what is missing
+    ln2: tuple  # the first few bits, exact times any exponent, and the rest
     log2_e_low: float
     log10_e: tuple
     log10_2: tuple
@@ -34,7 +34,7 @@ class _Format(NamedTuple):
 
     @property
     def half_coth_terms(self):
-        """r coth(r) in r², |r| <= ln(2) / 4."""
+        """Coefficients of r coth(r) in r², |r| <= ln(2) / 4."""
         last = len(self.coth_terms) - 1
         return tuple(term * 4.0 ** (last - i) / 2 for i, term in enumerate(self.coth_terms))
 
@@ -88,17 +88,17 @@ FORMATS = {
 
 
 def at_most(x, high):
-    """The smaller; NaN stays. One instruction."""
+    """Return the smaller of two numbers; NaN stays. One instruction."""
     return select(x > high, high, x)
 
 
 def at_least(x, low):
-    """The greater; NaN stays. One instruction."""
+    """Return the greater of two numbers; NaN stays. One instruction."""
     return select(x < low, low, x)
 
 
 def between(x, low, high):
-    """x moved into [low, high]; NaN stays."""
+    """Return x moved into [low, high]; NaN stays."""
     return at_least(at_most(x, high), low)
 
 
@@ -106,12 +106,12 @@ def between(x, low, high):
 
 
 def shifter(x, offset=0):
-    """Adding this rounds to an integer, and leaves that integer plus `offset` in the low bits."""
+    """Return a number whose addition rounds to an integer and leaves that integer plus `offset` in the low bits."""
     return x.constant(1.5 * 2.0 ** FORMATS[x.width].digits + offset)
 
 
 def _split(x, sign=1, offset=0, rest=None):
-    """(n, still with the shifter and its `offset`; r) of `sign` (x + `rest`), rest far smaller than x."""
+    """Return (n, still with the shifter and its `offset`; r) of `sign` (x + `rest`), rest far smaller than x."""
     high, low = FORMATS[x.width].ln2
     shift = shifter(x, offset)
     shifted = fma(x, sign * LOG2_E, shift)
@@ -123,25 +123,22 @@ def _split(x, sign=1, offset=0, rest=None):
 
 
 def exp_less_one(r):
-    """exp(r) - 1 for |r| <= ln(2) / 2."""
+    """Return exp(r) - 1 for |r| <= ln(2) / 2."""
     return fma(r * r, horner(r, FORMATS[r.width].exp_terms), r)
 
 
 def _exp_near_zero(r):
-    """exp(r) for |r| <= ln(2) / 2."""
+    """Return exp(r) for |r| <= ln(2) / 2."""
     return horner(r, (*FORMATS[r.width].exp_terms, 1, 1))
 
 
 def _power_of_two(shifted):
-    """2 to the n, where that is a normal number and the shifter's offset was the bias (plus k: 2 to the n + k)."""
+    """Return 2ⁿ where it is a normal number and the shifter's offset was the bias (plus k: 2 to the n + k)."""
     return (shifted.bits() << FORMATS[shifted.width].digits).bits()
 
 
 def _scale(x, shifted):
-    """x times 2ⁿ, rounded once: in two steps, since 2ⁿ itself may lie outside the format.
-
-    The shifter's offset was twice the bias.
-    """
+    """Return x times 2ⁿ, rounded once, in two steps as 2ⁿ may overflow; the shifter's offset was twice the bias."""
     digits = FORMATS[x.width].digits
     half = shifted.bits() >> 1
     for part in (half, shifted.bits() - half):
@@ -151,7 +148,7 @@ def _scale(x, shifted):
 
 @formula
 def exp(x, rest=None):
-    """exp(x + `rest`), rest far smaller than x."""
+    """Return exp(x + `rest`), rest far smaller than x."""
     form = FORMATS[x.width]
     shifted, r = _split(between(x, *form.exp_range), 1, 2 * form.bias, rest)
     return _scale(_exp_near_zero(r), shifted)
@@ -178,24 +175,23 @@ def expm1(x):
 
 
 def scale_negative(function, x, rest=None):
-    """exp(-x - `rest`) = exp(r) 2ⁿ for x >= 0, as `function` of r times 2ⁿ; a little faster than `exp`."""
+    """Return exp(-x - `rest`) = exp(r) 2ⁿ for x >= 0, as `function` of r times 2ⁿ; a little faster than `exp`."""
     form = FORMATS[x.width]
     shifted, r = _split(at_most(x, -form.exp_range[0]), -1, form.bias + form.up, rest)
     return function(r) * _power_of_two(shifted) * 2.0**-form.up
 
 
 def exp_of_negative(x):
-    """exp(-x) for x >= 0."""
     return scale_negative(_exp_near_zero, x)
 
 
 # In sigmoid and tanh exp(r) is (q + r) / (q - r) with q = r coth(r / 2), which is even: one division is enough for all.
-# What needs q, the last to be known, is one multiply-add.
+# Only one multiply-add waits for q, which is known last.
 
 
 @formula
 def sigmoid(x):
-    """1 / (1 + exp(-x)), exact in both tails."""
+    """Return 1 / (1 + exp(-x)), exact in both tails."""
     form = FORMATS[x.width]
     shifted, r = _split(between(x, form.exp_range[0], form.negligible), -1, form.bias - form.up)
     q = horner(r * r, form.coth_terms)
@@ -240,7 +236,7 @@ def cosh(x):
 
 
 def _split_exponent(x):
-    """(e, m - 1) with m between the square roots of 1/2 and 2, for positive normal x."""
+    """Return (e, m - 1) with m between the square roots of 1/2 and 2, for positive normal x."""
     form = FORMATS[x.width]
     start = x.constant(math.sqrt(0.5)).bits()
     bits = x.bits() - start
@@ -259,7 +255,7 @@ def split_positive(x):
 
 
 def _log_less_linear(f, small):
-    """f - log(1 + f) - small, without rounding away the small terms."""
+    """Return f - log(1 + f) - small, without rounding away the small terms."""
     s = f / (f + 2)
     z = s * s
     half_square = 0.5 * f * f
@@ -272,7 +268,7 @@ def _log_of_parts(e, f, correction):
 
 
 def _with_edges(x, result):
-    """A logarithm's value at 0, below, and at infinity."""
+    """Return a logarithm's value, with those at 0, below, and at infinity."""
     result = select(x == math.inf, x, result)
     return select(x > 0, result, select(x == 0, x.constant(-math.inf), x.constant(math.nan)))
 
@@ -306,9 +302,9 @@ def log10(x):
 
 
 def _log1p_inside(x):
-    """log(1 + x) for -1 < x < infinity."""
+    """Return log(1 + x) for -1 < x < infinity."""
     u = x + 1
-    # What the sum 1 + x has lost.
+    # The rounding error of 1 + x.
     rest = (1 - (u - (u - 1))) + (x - (u - 1))
     e, f = _split_exponent(u)
     return _log_of_parts(e, f, rest / u)
@@ -322,19 +318,19 @@ def log1p(x):
 
 @formula
 def xlog1py(x, y):
-    """x log(1 + y), and 0 where x is, whatever number y is."""
+    """Return x log(1 + y), and 0 where x is 0, whatever number y is."""
     return select((x == 0) & (y == y), x.constant(0), x * log1p(y))
 
 
 def _log1p_of_share(e):
-    """log(1 + e) for 0 <= e <= 1."""
+    """Return log(1 + e) for 0 <= e <= 1."""
     s = e / (e + 2)
     return s * horner(s * s, (*FORMATS[e.width].log1p_terms, 2))
 
 
 @formula
 def softplus(x):
-    """log(1 + exp(x)), exact in both tails."""
+    """Return log(1 + exp(x)), exact in both tails."""
     return at_least(x, x.constant(0)) + _log1p_of_share(exp_of_negative(absolute(x)))
 
 
@@ -358,7 +354,7 @@ def logaddexp2(a, b):
 
 
 def _log1p_doubled(large, x, inside):
-    """log(2x) where x is so `large` that its square might overflow, log(1 + inside) elsewhere."""
+    """Return log(2x) where x is so `large` that its square might overflow, log(1 + inside) elsewhere."""
     return log1p(select(large, x, inside)) + select(large, x.constant(LN2), x.constant(0))
 
 

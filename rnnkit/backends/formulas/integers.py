@@ -1,13 +1,13 @@
 """Integers on `Value`s: NumPy's, which wrap, in int32 or int64.
 
-Where NumPy warns, the result is a processor's: 0 of a division by 0, the least number of a float that no integer is.
+Where NumPy warns, the result is a processor's: 0 for a division by 0, the least integer for a float out of range.
 """
 
 from rnnkit.backends.formulas.value import Value, narrowed, select, widened
 
 
 def _divided(a, b, operation):
-    """``operation`` of two integers with what makes it trap put aside, and where that was: by 0, and by -1."""
+    """Return ``operation`` of two integers without its traps, and where b is 0 and where b is -1."""
     none, turned = b == 0, b == -1
     return a.of(getattr(a.builder, operation)(a.value, select(none | turned, 1, b).value)), none, turned
 
@@ -35,18 +35,18 @@ def absolute(x):
 
 
 def left_shift(a, b):
-    """0 where b is negative or no number of bits."""
+    """Return a << b, and 0 where b is negative or at least the number of bits."""
     inside = (b >= 0) & (b < a.width)
     return select(inside, a << select(inside, b, 0), 0)
 
 
 def right_shift(a, b):
-    """The sign alone where b is negative or no number of bits."""
+    """Return a >> b, and the sign alone where b is negative or at least the number of bits."""
     return a >> select((b >= 0) & (b < a.width), b, a.width - 1)
 
 
 def to_integer(x: Value, llvm_type) -> Value:
-    """A float or an integer as an integer of a type, with as many lanes."""
+    """Return a float or an integer as an integer of a type, with as many lanes."""
     width = getattr(llvm_type, "element", llvm_type).width
     if not x.is_float:
         moved = x.builder.sext if width > x.width else x.builder.trunc
@@ -58,10 +58,10 @@ def to_integer(x: Value, llvm_type) -> Value:
 
 
 def round_float32(x: Value) -> Value:
-    """float64 with what float32 has of it."""
+    """Return a float64 rounded to float32, as float64."""
     return widened(narrowed(x))
 
 
 def wrap(x: Value, bits: int, signed: bool) -> Value:
-    """An integer cut to so many bits."""
+    """Return an integer cut to so many bits."""
     return (x << (x.width - bits)) >> (x.width - bits) if signed else x & (2**bits - 1)

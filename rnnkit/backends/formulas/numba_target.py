@@ -9,12 +9,12 @@ from rnnkit.backends.formulas.value import Value
 
 
 def itself(kind):
-    """The result has the type in which it is computed."""
+    """Return the type itself: the result has the type in which it is computed."""
     return kind
 
 
 class NumbaTarget(NamedTuple):
-    """What one of numba's targets has of its own.
+    """The parts of one of numba's targets that differ from the others'.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class NumbaTarget(NamedTuple):
     value: type[Value] = Value
 
     def common(self, arguments):
-        """The float type in which numbers are computed together, None if they are something else."""
+        """Return the float type in which numbers are computed together, None if they are something else."""
         types = self.types
         if not all(isinstance(t, (types.Number, types.Boolean)) for t in arguments):
             return None
@@ -40,11 +40,10 @@ class NumbaTarget(NamedTuple):
         return max(floats, key=lambda t: t.bitwidth, default=types.float64)
 
     def convert(self, context, builder, number, given, kind):
-        """An argument of type `given` as a Value of `kind`."""
         return self.value(builder, context.cast(builder, number, given, kind))
 
     def typed(self, function, arguments, common=None, result=itself):
-        """(signature, code generator) of `function` of Values for these argument types; None where they don't fit."""
+        """Return (signature, code generator) of `function` of Values for argument types; None where they don't fit."""
         kind = (common or self.common)(arguments)
         if kind is None:
             return None
@@ -56,9 +55,9 @@ class NumbaTarget(NamedTuple):
         return self.signature(result(kind), *arguments), generate
 
     def function(self, arity, common=None, result=itself):
-        """Decorator: a Python function of `arity` Values becomes a function for jitted code.
+        """Decorator: make a Python function of `arity` Values a function for jitted code.
 
-        `common` replaces the target's, and `result` says the result's type by that in which it is computed.
+        `common` replaces the target's, and `result` gives the result's type by that in which it is computed.
         """
 
         def decorate(function):

@@ -27,19 +27,19 @@ CUBE_ROOT_2 = 2 ** (1 / 3)
 
 
 def _sum(a, b):
-    """a + b and what that has lost, for |a| >= |b| or a = 0."""
+    """Return a + b and its rounding error, for |a| >= |b| or a = 0."""
     total = a + b
     return total, b - (total - a)
 
 
 def _product(a, b):
-    """a * b and what that has lost."""
+    """Return a * b and its rounding error."""
     product = a * b
     return product, fma(a, b, -product)
 
 
 def _log_pair(x):
-    """log(x) as a float64 and the next 53 bits, for positive finite x."""
+    """Return log(x) as a float64 and the next 53 bits, for positive finite x."""
     e, f = split_positive(x)
     d, d_low = _sum(f.constant(2), f)
     s = f / d
@@ -61,7 +61,7 @@ def _log_pair(x):
 
 
 def _positive_power_64(x, y):
-    """x to the y for x >= 0; not for y = 0 and x = 1."""
+    """Return x to the y for x >= 0; not for y = 0 and x = 1."""
     high, low = _log_pair(x)
     high = select(x > 0, select(x < math.inf, high, x), select(x == 0, x.constant(-math.inf), x))
     exponent, rest = _product(high, y)
@@ -72,10 +72,7 @@ def _positive_power_64(x, y):
 
 @formula
 def power(x, y):
-    """x to the y; float32 by way of float64.
-
-    Right to 2 units in the last place, whatever the size of the arguments.
-    """
+    """Return x to the y, right to 2 units in the last place for all arguments; float32 by way of float64."""
     size = absolute(x)
     if x.width == 32:
         result = narrowed(exp(log(widened(size)) * widened(y)))

@@ -1,4 +1,4 @@
-"""Which formulas are functions of compiled code: `formula` registers one for every target."""
+"""The register of formulas that are functions of compiled code: `formula` registers one for every target."""
 
 import inspect
 from collections.abc import Callable
@@ -13,6 +13,6 @@ def formula(function):
 
 
 def arity(function) -> int:
-    """How many operands a formula takes; a parameter with a default is no operand."""
+    """Return the number of operands of a formula; a parameter with a default is no operand."""
     parameters = inspect.signature(function).parameters.values()
     return sum(parameter.default is parameter.empty for parameter in parameters)

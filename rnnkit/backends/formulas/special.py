@@ -16,7 +16,7 @@ from rnnkit.backends.formulas.registry import formula
 from rnnkit.backends.formulas.trigonometry import sinc
 from rnnkit.backends.formulas.value import absolute, fma, horner, rint, select, sqrt
 
-# What a target has beside operators, here kernels; ``exp_product(a, b)`` is exp(a b).
+# Functions of a target besides operators, here of kernels; ``exp_product(a, b)`` is exp(a b).
 KERNEL = SimpleNamespace(
     select=select, absolute=absolute, horner=horner, sqrt=sqrt, power=power, sinc=sinc, rint=rint, exp=exponential.exp,
     log=exponential.log, log1p=exponential.log1p,
@@ -35,7 +35,7 @@ GAMMALN_2 = (
     0.8493466837063101, 0.24156447527049044), (3.209440606853723e-05, 0.0027442534857002343, 0.0521265026283003,
     0.37624814162002435, 1.2249788591627753, 1.818138534777076, 1.0),
 )  # fmt: skip
-# What Stirling's formula lacks, times x, in 1 / x² for x >= 8.
+# The error of Stirling's formula, times x, in 1 / x² for x >= 8.
 STIRLING = (
     0.005065905360156132, -0.001890382993887715, 0.0008414700852503147, -0.0005952365845057049,
     0.0007936507897524059, -0.002777777777773988, 0.08333333333333333,
@@ -72,7 +72,7 @@ INVERSE_FAR = (
     0.022664980975202198, 0.22593080805915272, 1.0752188086099077, 2.401406498889984, 3.158969415247621,
     3.5021749412697196, 1.8843964232790502, 1.0),
 )  # fmt: skip
-# exp(x²) erfc(x) for x in [0, 3]; beyond, what it lacks of 1 / (x sqrt(π)), by share, in 1 / (2 x²) and over that.
+# exp(x²) erfc(x) for x in [0, 3]; beyond, its relative difference from 1 / (x sqrt(π)), in 1 / (2 x²) and over that.
 TAIL_NEAR = (
     (-2.3219864239149715e-12, 7.575701136412126e-05, 0.0015216162423685043, 0.014400037768898064,
     0.08345909670061913, 0.3236420799950459, 0.861966703825112, 1.552029103025016, 1.753989523541926, 1.0),
@@ -164,7 +164,7 @@ def _ratio(x, terms, m):
 
 @formula
 def gammaln(x, m=KERNEL):
-    """log |Γ(x)|."""
+    """Return log |Γ(x)|."""
     y = m.select(x < -1e30, 1e30, m.select(x < 0, 1 - x, x))
     low = y < 0.5  # Γ(y) = Γ(y + 1) / y
     z, product = m.select(low, y + 1, y), m.select(low, y, 1)
@@ -187,7 +187,7 @@ def gammaln(x, m=KERNEL):
 
 @formula
 def psi(x, m=KERNEL):
-    """The derivative of log Γ(x)."""
+    """Return the derivative of log Γ(x)."""
     y = m.select(x < 0, 1 - x, x)
     low = y < 1
     z, above, below = m.select(low, y + 1, y), 0 * y, 0 * y + 1
@@ -210,7 +210,7 @@ def psi(x, m=KERNEL):
 
 @formula
 def zeta(s, x, m=KERNEL):
-    """Hurwitz's zeta function, the sum of (x + k)⁻ˢ from k = 0 on, by Euler and Maclaurin; NaN for negative x."""
+    """Return Hurwitz's zeta function, the sum of (x + k)⁻ˢ over k >= 0, by Euler and Maclaurin; NaN for negative x."""
     s = m.select(s > 1e30, 1e30, s)  # as good as infinite
     shares = 1.0
     for k in range(9, 0, -1):
@@ -230,7 +230,7 @@ def zeta(s, x, m=KERNEL):
 
 
 def _inverse(x, left, m):
-    """erf⁻¹(x), where `left` is 1 - |x|."""
+    """Return erf⁻¹(x), where `left` is 1 - |x|."""
     near = x * _ratio(0.5625 - x * x, INVERSE_NEAR, m)
     t = m.sqrt(-m.log(left))
     t = m.select(t > 28, 28, t)
@@ -241,25 +241,23 @@ def _inverse(x, left, m):
 
 @formula
 def erfinv(x, m=KERNEL):
-    """The inverse of erf."""
     return _inverse(x, 1 - m.absolute(x), m)
 
 
 @formula
 def erfcinv(x, m=KERNEL):
-    """The inverse of erfc."""
     return -_inverse(x - 1, m.select(x < 1, x, 2 - x), m)
 
 
 @formula
 def ndtri(x, m=KERNEL):
-    """The inverse of the normal distribution function."""
+    """Return the inverse of the normal distribution function."""
     twice = x + x
     return math.sqrt(2) * _inverse(twice - 1, m.select(x < 0.5, twice, 2 - twice), m)
 
 
 def _scaled_tail(size, m):
-    """exp(x²) erfc(x) of `size` >= 0."""
+    """Return exp(x²) erfc(x) of `size` >= 0."""
     large = size > 3
     share = 0.5 / (size * size)
     far = (1 - share * _ratio(share, TAIL_FAR, m)) * (1 / math.sqrt(math.pi)) / size
@@ -268,7 +266,7 @@ def _scaled_tail(size, m):
 
 @formula
 def erfcx(x, m=KERNEL):
-    """exp(x²) erfc(x)."""
+    """Return exp(x²) erfc(x)."""
     tail = _scaled_tail(m.absolute(x), m)
     least = m.select(x < -30, -30, x)
     return m.select(x < 0, 2 * m.exp_product(least, least) - tail, tail)
@@ -276,7 +274,7 @@ def erfcx(x, m=KERNEL):
 
 @formula
 def log_ndtr(x, m=KERNEL):
-    """The logarithm of the normal distribution function."""
+    """Return the logarithm of the normal distribution function."""
     half = 0.5 * _scaled_tail(math.sqrt(0.5) * m.absolute(x), m)
     most = m.select(x > 40, 40, x)
     return m.select(x < 0, m.log(half) - 0.5 * x * x, m.log1p(-half * m.exp_product(-0.5 * most, most)))
@@ -284,7 +282,7 @@ def log_ndtr(x, m=KERNEL):
 
 @formula
 def i0e(x, m=KERNEL):
-    """exp(-|x|) I₀(x)."""
+    """Return exp(-|x|) I₀(x)."""
     size = m.absolute(x)
     far = m.horner(16 / size - 1, I0E_FAR) / m.sqrt(size)
     return m.select(size > 8, far, _ratio(size, I0E_NEAR, m))
@@ -292,7 +290,7 @@ def i0e(x, m=KERNEL):
 
 @formula
 def i1e(x, m=KERNEL):
-    """exp(-|x|) I₁(x)."""
+    """Return exp(-|x|) I₁(x)."""
     size = m.absolute(x)
     far = m.horner(16 / size - 1, I1E_FAR) / m.sqrt(size)
     return m.select(size > 8, m.select(x < 0, -far, far), x * _ratio(size, I1E_NEAR, m) + 0)
@@ -305,7 +303,7 @@ def _large_k(x, terms, m):
 
 @formula
 def k0e(x, m=KERNEL):
-    """exp(x) K₀(x)."""
+    """Return exp(x) K₀(x)."""
     square = x * x
     near = m.exp(x) * (m.horner(square, K0_NEAR) - m.log(x) * m.horner(square, I0_NEAR))
     return m.select(x > 1, _large_k(x, K0E_FAR, m), near)
@@ -313,7 +311,7 @@ def k0e(x, m=KERNEL):
 
 @formula
 def k1e(x, m=KERNEL):
-    """exp(x) K₁(x)."""
+    """Return exp(x) K₁(x)."""
     square = x * x
     log = m.log(m.select(x < 1e-30, 1e-30, x))
     near = m.exp(x) * (1 / x + x * (m.horner(square, K1_NEAR) + log * m.horner(square, I1_NEAR)))

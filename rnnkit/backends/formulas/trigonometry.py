@@ -59,12 +59,12 @@ ARCSIN = {
 
 
 def _odd(x, square, terms):
-    """x + x³ times a polynomial in x²."""
+    """Return x + x³ times a polynomial in x²."""
     return fma(x * square, horner(square, terms), x)
 
 
 def _octant(x):
-    """(sin r, cos r, quadrant as an integer) of x = quadrant π/2 + r."""
+    """Return (sin r, cos r, quadrant as an integer) of x = quadrant π/2 + r."""
     shifter = x.constant(1.5 * 2.0 ** (23 if x.width == 32 else 52))
     shifted = fma(x, 2 / math.pi, shifter)
     quadrant = shifted - shifter
@@ -77,12 +77,12 @@ def _octant(x):
 
 
 def _with_libm(name, x, result):
-    """`result`, but libm's function in the lanes that are out of reach."""
+    """Return `result`, with libm's function in the lanes that are out of reach."""
     return where_lanes(absolute(x) > LIMIT[x.width], lambda lane: lane.function(name), result, x)
 
 
 def _quarter_turned(sine, cosine, quadrant):
-    """The sine of an angle in its quadrant."""
+    """Return the sine of an angle in its quadrant."""
     magnitude = select((quadrant & 1) != 0, cosine, sine)
     return select((quadrant & 2) != 0, -magnitude, magnitude)
 
@@ -110,7 +110,7 @@ def tan(x):
 
 @formula
 def sinc(x):
-    """sin(πx) / (πx), which is 0 at whole numbers."""
+    """Return sin(πx) / (πx), which is 0 at whole numbers."""
     size = absolute(x)
     whole = rint(size)
     half = 0.5 * whole
@@ -134,7 +134,7 @@ def arctan2(y, x):
     tall, wide = absolute(y), absolute(x)
     steep = tall > wide
     less, greater = select(steep, wide, tall), select(steep, tall, wide)
-    # Of two zeros or two infinities there is no quotient.
+    # Two zeros or two infinities have no quotient.
     ratio = select(less == greater, select(less == 0, less, 1.0), less / greater)
     angle = _odd(ratio, ratio * ratio, ARCTAN[x.width])
     high, low, _ = HALF_PI[x.width]
@@ -144,7 +144,7 @@ def arctan2(y, x):
 
 
 def _arcsin_parts(x):
-    """(|x| > 1/2, arcsin(|x|) or, there, arcsin(sqrt((1 - |x|) / 2)))."""
+    """Return (|x| > 1/2, arcsin(|x|) or, there, arcsin(sqrt((1 - |x|) / 2)))."""
     size = absolute(x)
     steep = size > 0.5
     square = select(steep, (1 - size) * 0.5, size * size)

@@ -21,7 +21,6 @@ class Value:
         self.value = value
 
     def of(self, value):
-        """An LLVM value computed from this one."""
         return type(self)(self.builder, value)
 
     @property
@@ -30,7 +29,7 @@ class Value:
 
     @property
     def lanes(self):
-        """How many elements, None for a scalar."""
+        """The number of elements, None for a scalar."""
         return self.type.count if isinstance(self.type, ir.VectorType) else None
 
     @property
@@ -43,21 +42,19 @@ class Value:
 
     @property
     def width(self):
-        """Bits of one element."""
         if isinstance(self.element, ir.IntType):
             return self.element.width
         return 32 if isinstance(self.element, ir.FloatType) else 64
 
     def shaped(self, element):
-        """The LLVM type with this value's lanes and another element."""
         return element if self.lanes is None else ir.VectorType(element, self.lanes)
 
     def constant(self, number):
-        """`number` in every lane, in this value's own type."""
+        """Return `number` in every lane, in this value's own type."""
         return self.of(_constant(self.element, self.lanes, float(number).hex() if self.is_float else int(number)))
 
     def like(self, other):
-        """`other`, a number or a value, with as many lanes as this value."""
+        """Return `other`, a number or a value, with as many lanes as this value."""
         if not isinstance(other, Value):
             return self.constant(other)
         if self.lanes is None or other.lanes is not None:
@@ -69,7 +66,7 @@ class Value:
         return self.of(result)
 
     def function(self, name, *others):
-        """The target's function `name` of this value and others of its type: here LLVM's intrinsic."""
+        """Return the target's function `name` of this value and others of its type: here LLVM's intrinsic."""
         like = [self.like(other) for other in others]
         full = f"llvm.{name}.{type_name(self.type)}"
         return self.of(call_intrinsic(self.builder, full, self.type, [v.value for v in (self, *like)]))
@@ -107,7 +104,7 @@ class Value:
         return self._arithmetic(other, None, "shl")
 
     def __rshift__(self, other):
-        """The sign moves in from the left."""
+        """Shift right; the sign moves in from the left."""
         return self._arithmetic(other, None, "ashr")
 
     def __radd__(self, other):
@@ -163,7 +160,7 @@ class Value:
         return self != self
 
     def bits(self):
-        """The same bits as integers, of floats; or as floats, of integers."""
+        """Return the same bits as integers, of floats; or as floats, of integers."""
         if self.is_float:
             element = ir.IntType(self.width)
         else:
@@ -171,7 +168,7 @@ class Value:
         return self.of(self.builder.bitcast(self.value, self.shaped(element)))
 
     def to_float(self, element):
-        """Integers (signed) or bits (0 and 1) as floats of the LLVM type `element`."""
+        """Return integers (signed) or bits (0 and 1) as floats of the LLVM type `element`."""
         instruction = self.builder.uitofp if self.element == BIT else self.builder.sitofp
         return self.of(instruction(self.value, self.shaped(element)))
 
@@ -181,7 +178,7 @@ class Value:
 
 @lru_cache(1024)
 def _constant(element, lanes, number):
-    """A number, a float's by its digits, as -0.0 is not 0.0; its text is made once for all of its uses."""
+    """Return a constant whose text is made once for all uses; a float is given by digits, as -0.0 is not 0.0."""
     constant = ir.Constant(element, float.fromhex(number) if isinstance(number, str) else number)
     if lanes is None:
         return constant
@@ -189,7 +186,7 @@ def _constant(element, lanes, number):
 
 
 class Uniform(ir.Constant):
-    """A vector of equal constants, in few words; with the number that they are, if they are one."""
+    """A vector of equal constants, in short form; with the number in every lane, if it is one."""
 
     def __init__(self, llvm_type, text, number=None):
         super().__init__(llvm_type, ir.Undefined)
@@ -201,12 +198,12 @@ class Uniform(ir.Constant):
 
 @lru_cache(64)
 def uniform(element, lanes, text) -> Uniform:
-    """A vector of ``undef`` or of zeros (``zeroinitializer``)."""
+    """Return a vector of ``undef`` or of zeros (``zeroinitializer``)."""
     return Uniform(ir.VectorType(element, lanes), text)
 
 
 def broadcast(builder, scalar, lanes):
-    """The LLVM vector with `scalar` in every lane, which for one lane it is itself."""
+    """Return the LLVM vector with `scalar` in every lane; for one lane the scalar itself."""
     if lanes == 1:
         return scalar
     if type(scalar) is ir.Constant and isinstance(scalar.type, ir.IntType):
@@ -216,35 +213,32 @@ def broadcast(builder, scalar, lanes):
 
 
 def type_name(llvm_type):
-    """A type as the names of LLVM's intrinsics spell it: f32, v16f32, v8i1."""
+    """Return a type as the names of LLVM's intrinsics spell it: f32, v16f32, v8i1."""
     if isinstance(llvm_type, ir.VectorType):
         return f"v{llvm_type.count}{llvm_type.element.intrinsic_name}"
     return llvm_type.intrinsic_name
 
 
 def call_intrinsic(builder, name, result, arguments):
-    """Call the LLVM intrinsic of the full `name`."""
     return builder.call(external(builder, name, result, [argument.type for argument in arguments]), arguments)
 
 
 def external(builder, name, result, arguments):
-    """The function of a name that a module calls and doesn't have."""
+    """Return the function of a name that a module calls without defining it."""
     found = builder.module.globals.get(name)
     return ir.Function(builder.module, ir.FunctionType(result, arguments), name) if found is None else found
 
 
 def widened(x):
-    """float32 as float64."""
     return x.of(x.builder.fpext(x.value, x.shaped(ir.DoubleType())))
 
 
 def narrowed(x):
-    """float64 rounded to float32."""
     return x.of(x.builder.fptrunc(x.value, x.shaped(ir.FloatType())))
 
 
 def select(mask, a, b):
-    """`a` where `mask` is set, `b` elsewhere; one of the two may be a number."""
+    """Return `a` where `mask` is set, `b` elsewhere; one of the two may be a number."""
     a = mask.like(a) if isinstance(a, Value) else b.constant(a)
     b = a.like(b)
     mask, a = a.like(mask), b.like(a)
@@ -252,12 +246,12 @@ def select(mask, a, b):
 
 
 def fma(a, b, c):
-    """a * b + c, rounded once."""
+    """Return a * b + c, rounded once."""
     return a.function("fma", b, c)
 
 
 def horner(x, coefficients):
-    """The polynomial with these `coefficients`, highest power first."""
+    """Return the polynomial with these `coefficients`, highest power first."""
     result = x.constant(coefficients[0])
     for coefficient in coefficients[1:]:
         result = fma(result, x, coefficient)
@@ -301,14 +295,14 @@ def copysign(magnitude, sign):
 
 @formula
 def maximum(a, b):
-    """The greater; NaN if either is. One instruction where `b` is known to be a number."""
+    """Return the greater number; NaN if either is. One instruction where `b` is known to be a number."""
     b = a.like(b)
     return select((b > a) | b.is_nan(), b, a)
 
 
 @formula
 def minimum(a, b):
-    """The smaller; NaN if either is. One instruction where `b` is known to be a number."""
+    """Return the smaller number; NaN if either is. One instruction where `b` is known to be a number."""
     b = a.like(b)
     return select((b < a) | b.is_nan(), b, a)
 
@@ -320,12 +314,12 @@ def square(x):
 
 @formula
 def sign(x):
-    """-1, 0 or 1; NaN stays."""
+    """Return -1, 0 or 1; NaN stays."""
     return select(x > 0, x.constant(1), select(x < 0, x.constant(-1), select(x == 0, x.constant(0), x)))
 
 
 def reduce(x, combine):
-    """All lanes combined to one scalar: halves first, then quarters, and so on, in that order on every host."""
+    """Return all lanes combined to one scalar: halves first, then quarters, …, in that order on every host."""
     while x.lanes is not None:
         half = x.lanes // 2
         if half == 0 or x.lanes == 1:
@@ -340,7 +334,7 @@ def reduce(x, combine):
 
 
 def by_lane(compute, *values):
-    """`compute`, a function of scalar Values, in each lane by itself: for what has no vector instructions."""
+    """Return `compute`, a function of scalar Values, lane by lane: for functions without vector instructions."""
     first = values[0]
     if first.lanes is None:
         return compute(*values)
@@ -361,7 +355,7 @@ def by_lane(compute, *values):
 
 
 def where_lanes(mask, compute, result, *values):
-    """`result`, but in the lanes of `mask`, which are few, `compute` by lane; nothing is spent where there are none."""
+    """Return `result`, with `compute` by lane in the few lanes of `mask`; without such lanes this costs nothing."""
     builder = mask.builder
     some = mask.value
     if mask.lanes is not None:

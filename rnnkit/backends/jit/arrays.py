@@ -12,7 +12,7 @@ from rnnkit.backends.jit.overloads import OPTIONS, constant, in_steps, size_of
 
 @in_steps()
 def matmul(a, b):
-    """A product without BLAS, whose order of summation would depend on the shape; for one row no slower."""
+    """Return a product without BLAS, whose order of summation would depend on the shape; for one row no slower."""
     if not isinstance(a, types.Array) or not isinstance(b, types.Array) or 0 in (a.ndim, b.ndim):
         return None
     if b.ndim <= 2:
@@ -43,7 +43,7 @@ def matmul(a, b):
 
 @numba.njit(**OPTIONS)
 def _products(a, b):
-    """Matrix products, each element summed in order."""
+    """Return matrix products, each element summed in order."""
     if a.shape[2] != b.shape[1]:
         raise ValueError("expected as many columns on the left of @ as rows on the right")
     values = np.zeros((a.shape[0], a.shape[1], b.shape[2]))
@@ -58,7 +58,7 @@ def _products(a, b):
 
 @in_steps(prefer_literal=True)
 def concatenate(arrays, axis=0):
-    """As NumPy's, also for a list that a loop has filled, for which numba has none."""
+    """Concatenate as NumPy does, also a list that a loop has filled, which numba can't."""
     along = constant(axis, "axis")
     if not isinstance(arrays, types.List):
         return lambda arrays, axis=0: np.concatenate(arrays, axis=along)
@@ -81,7 +81,7 @@ def concatenate(arrays, axis=0):
 
 @in_steps()
 def assign(a, index, value):
-    """``a[index] = value``: numba's own takes a mask of one axis only, and over a second to compile."""
+    """Do ``a[index] = value``: numba's own takes a mask of one axis only, and over a second to compile."""
     if _is_mask(a, index):
         return _assign_by_mask(value)
     if not isinstance(a, types.Array) or not isinstance(value, types.Array) or not _is_basic(index):
@@ -136,7 +136,7 @@ def _spread_index(index, shape):
 
 
 def _is_basic(index):
-    """Whether an index gives a view of at least one axis."""
+    """Return whether an index gives a view of at least one axis."""
     parts = index.types if isinstance(index, types.BaseTuple) else (index,)
     views = [isinstance(part, types.SliceType | types.EllipsisType) for part in parts]
     return any(views) and all(v or isinstance(part, types.Integer) for v, part in zip(views, parts, strict=True))
@@ -144,7 +144,7 @@ def _is_basic(index):
 
 @in_steps()
 def where_get(a, index):
-    """``a[index]`` after a comparison."""
+    """Return ``a[index]`` where the index may be a mask."""
     if not _is_mask(a, index):
         return lambda a, index: a[index]
     return lambda a, index: a.copy().reshape(a.size)[index.copy().reshape(a.size)]
@@ -157,7 +157,7 @@ def _is_mask(a, index):
 
 @in_steps(inline="always", jit_options={})
 def contiguous(a):
-    """What numba's own reshape takes: an array in C order."""
+    """Return an array in C order, as numba's own reshape needs."""
     if isinstance(a, types.Array) and a.layout != "C":
         return lambda a: np.ascontiguousarray(a)
     return lambda a: a
@@ -165,7 +165,6 @@ def contiguous(a):
 
 @in_steps(inline="always", jit_options={})
 def _plain(a):
-    """float64 in C order."""
     if a.dtype != types.float64:
         return lambda a: np.ascontiguousarray(a).astype(np.float64)
     if a.layout != "C":
@@ -174,7 +173,7 @@ def _plain(a):
 
 
 def along(name, function):
-    """A NumPy function of an array and an axis, from `function`, which takes a vector to a vector of that length."""
+    """Make a NumPy function of an array and an axis from `function`, which takes a vector to one of the same length."""
     function = numba.njit(function, **OPTIONS)
 
     def each(a, axis=-1):
@@ -209,7 +208,7 @@ cumprod = along("cumprod", lambda v: np.cumprod(v))
 
 @in_steps(prefer_literal=True)
 def einsum(subscripts, *operands):
-    """One loop per letter, those of the result outside."""
+    """Return the sum over products, by one loop per letter, those of the result outside."""
     given = constant(subscripts, "the first argument of einsum").replace(" ", "")
     inputs, arrow, output = given.partition("->")
     inputs = inputs.split(",")

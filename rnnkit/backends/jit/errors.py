@@ -1,4 +1,4 @@
-"""What numba says about a step it can't compile, in one sentence: the line, the construct, what to write instead."""
+"""numba's errors about a step it can't compile, in one sentence: the line, the construct, the alternative to write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _LOCATION = re.compile(r'File "([^"\n]+)", line (\d+)|(?:at|from) ([^\s(][^()\n]*?) \((\d+)\)')
 _NOT_THE_STEP = (os.path.dirname(numba.__file__), os.path.dirname(os.path.dirname(__file__)))
 
-# What numba says, what that means, and what to write instead; the first that matches counts.
+# numba's message, its meaning, and the alternative to write; the first match counts.
 _QUIET = "leave it out, floating-point warnings are off in a compiled step"
 _MEANINGS = (
     (
@@ -59,11 +59,11 @@ _MEANINGS = (
 
 
 class CannotCompile(Exception):
-    """numba can't compile a step; the message is one sentence that names file, line and construct."""
+    """The error that numba can't compile a step; the message is one sentence with file, line and construct."""
 
 
 def cannot_compile(error: Exception, function) -> CannotCompile:
-    """numba's error on compiling `function` as a `CannotCompile`."""
+    """Return numba's error on compiling `function` as a `CannotCompile`."""
     text = _ANSI.sub("", str(error))
     file, line = _place(error, text, function)
     source = linecache.getline(file, line).strip() if line else ""

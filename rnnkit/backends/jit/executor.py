@@ -81,11 +81,11 @@ class JitExecutor:
 
     @tracebacks.door
     def differentiate(self) -> GradientExecutor:
-        """A ValueError with what to write for a gradient: nothing knows the derivative of what numba compiles."""
+        """Raise a ValueError with the alternative to write: numba's code has no derivative."""
         raise ValueError(self._no_gradient)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """How the step is compiled and why, or the source text that hands a row to the step; there is no graph."""
+        """Return how the step is compiled and why, or the source that hands a row to the step; it has no graph."""
         without = "; there is no graph" if graph else ""
         if source:
             told = f"# jitted: numba compiles {self.step.name!r} as it stands{without}; this calls it with one row"
@@ -95,7 +95,6 @@ class JitExecutor:
         return f"{self.how}: {self.reason}\n{self.step.name}: the step in one loop over time, a row at a time"
 
     def run(self, record: Record) -> Result:
-        """Run the record's rows; its arrays are not changed."""
         batch_size, length = record.x.shape[:2]
         x = record.x.reshape(batch_size, length, math.prod(self.step.feature_shape))
         mask = np.broadcast_to(True, (batch_size, length)) if record.mask is None else record.mask
@@ -108,7 +107,7 @@ class JitExecutor:
         trajectory = np.empty((batch_size, length if record.trajectory else 0, sizes), self.dtype)
         arrays = self._arrays(record.weights)
         constants = tuple(plain(constant, copy=True) for constant in record.constants)
-        # A draw that the step never looks at has a place all the same: numba compiles the branches not taken, too.
+        # A draw that the step never reads has a place all the same: numba compiles the branches not taken, too.
         draws = tuple(
             plain(record.draws[name], copy=True) if name in self.drawn else np.zeros((1, *self.step.draws[name]))
             for name in self.draw_names
@@ -129,7 +128,6 @@ class JitExecutor:
         )
 
     def _apart(self, flat):
-        """States one after another on the last axis, as one array each."""
         return tuple(
             np.ascontiguousarray(flat[..., first:after]).reshape(*flat.shape[:-1], *shape)
             for first, after, shape in zip(self.ends, self.ends[1:], self.step.state_shapes, strict=False)
@@ -148,12 +146,12 @@ class JitExecutor:
                 held = getattr(held, "base", None)
 
     def _arrays(self, weights):
-        """What the jitted step reads of every cell: its weights and its attributes that are arrays."""
+        """Return the arrays that the jitted step reads of every cell: its weights and its array attributes."""
         cells = [cell for _, cell in leaves(self.step.cell._bound(weights))]
         return tuple(cell.arguments(bound) for cell, bound in zip(self.cells, cells, strict=True))
 
     def _compiled(self, weights, constant_shapes):
-        """The loop, compiled for this dtype whatever the sizes and strides; steps of the same content share it."""
+        """Return the loop, compiled for this dtype whatever the sizes and strides; equal steps share it."""
         text = self._source = self._text(len(constant_shapes))
         key = (text, self.draw_names, *((cell.names, content(cell.function, cell.known)) for cell in self.cells))
         value, trees = numba.from_dtype(self.dtype), self._trees(weights, constant_shapes)
@@ -176,7 +174,6 @@ class JitExecutor:
         return _loops.setdefault(key, loop)
 
     def _trees(self, weights, constant_shapes):
-        """Arguments of the kinds that a call has."""
         return (
             self.sizes,
             self._arrays(weights),
@@ -185,7 +182,7 @@ class JitExecutor:
         )
 
     def _text(self, constant_count):
-        """The function of one step of one row: it hands each cell its states, arrays and draws, and stores."""
+        """Return the function of one step of one row: it hands each cell its states, arrays and draws, and stores."""
         rows = "".join(f"constants[{i}][b : b + 1], " for i in range(constant_count))
         lines = [
             "def row(b, x, state, sizes, arrays, constants, draws, output, new):",
@@ -215,7 +212,6 @@ class JitExecutor:
         return "\n".join([*lines, "    store(output, y)"])
 
     def _draws_of(self, cell):
-        """Which of the draws are the cell's."""
         return [i for i, name in enumerate(self.draw_names) if name.rpartition("/")[0] == cell.path]
 
     def _row(self, text):
@@ -228,7 +224,7 @@ class JitExecutor:
         return numba.njit(names["row"], **OPTIONS)
 
     def _verify(self, weights, constant_shapes):
-        """Compare with the step itself on two rows, and that one on single rows with itself on both."""
+        """Compare the compiled step with the step itself on two rows, and the latter on single rows with both."""
         step, rng = self.step, np.random.default_rng(0)
         tolerance = 1e-4 if self.dtype == np.float32 else 1e-9
         weights = {name: np.asarray(array, np.float64) for name, array in weights.items()}
@@ -278,7 +274,7 @@ class JitExecutor:
             )
             try:
                 result = self.run(record)
-            except Exception as error:  # what numba only finds when it runs
+            except Exception as error:  # an error that numba only finds at run time
                 raise CannotCompile(f"the compiled step fails where the step itself doesn't: {error}") from None
             if not _agree([result.last, *result.states], both, tolerance):
                 raise ValueError(
@@ -288,7 +284,7 @@ class JitExecutor:
 
 
 class JitCell:
-    """A cell as the driver sees it: its function, what is known of the parameters, and what is passed as the others."""
+    """A cell as the driver sees it: its function, the known parameters, and the arrays passed as the others."""
 
     def __init__(self, cell, path, training):
         self.path, self.state_count = path, len(cell._states().shapes)
@@ -311,7 +307,6 @@ class JitCell:
         self.roles |= dict(zip(names, first, strict=False))
 
     def arguments(self, cell):
-        """The arrays of a cell like this one."""
         if self.declared:
             return self.weights(*(read_only(array) for array in _weights_of(cell).values()))
         return self.live.values(cell.call.__self__)
@@ -322,7 +317,7 @@ def _weights_of(cell):
 
 
 def _agree(found, expected, tolerance):
-    """Whether arrays are the same but for rounding, and for what is not finite in both."""
+    """Return whether arrays are equal up to rounding, with the same non-finite places."""
     for a, b in zip(found, expected, strict=True):
         if a.shape != b.shape:
             return False
@@ -336,7 +331,7 @@ def _agree(found, expected, tolerance):
 
 @in_steps(prefer_literal=True, jit_options={})
 def entry(states, index):
-    """A state out of what a step returns: a list, a tuple or the array itself."""
+    """Return a state from a step's result: a list, a tuple or the array itself."""
     if isinstance(states, types.Array):
         return lambda states, index: states
     at = index.literal_value
@@ -345,7 +340,7 @@ def entry(states, index):
 
 @numba.njit(nogil=True)
 def store(place, values):
-    """The values in C order into a vector."""
+    """Write the values in C order into a vector."""
     if values.size != place.size:
         raise ValueError("expected a step to return states and an output of one shape at every step")
     for i, value in enumerate(values.flat):
@@ -353,7 +348,7 @@ def store(place, values):
 
 
 def over_time(row):
-    """The loop over rows and time around one step of one row."""
+    """Return the loop over rows and time around one step of one row."""
 
     @numba.njit(nogil=True)
     def loop(

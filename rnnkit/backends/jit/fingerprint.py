@@ -1,4 +1,4 @@
-"""What a jitted step is made of, as a key: steps of the same content share what was compiled."""
+"""Keys by a jitted step's content: steps of the same content share compiled code."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Same:
 
 
 def content(function, known) -> tuple:
-    """Code, constants and all that a function reaches by name, as it stands now; `known` as for `Jit.function`."""
+    """Return code, constants and all that a function reaches by name, as of now; `known` as for `Jit.function`."""
     return _Reader().function(function, known)
 
 
 class _Reader:
-    """One walk; `seen` ends it where functions call each other."""
+    """One walk over functions; `seen` ends it where they call each other."""
 
     def __init__(self):
         self.seen: dict = {}
@@ -66,10 +66,10 @@ class _Reader:
             return (Same(value.made), self.attributes(value, value.thing, names))
         if isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] not in NOT_JITTED:
             return (Same(value), self.attributes(value, value, names))
-        return Same(value)  # what else numba takes stays as it is
+        return Same(value)  # other values that numba takes don't change
 
     def attributes(self, owner, thing, names):
-        """What a function may mean by its names behind a module or a live object."""
+        """Return the content of the names that a function may read of a module or a live object."""
         key = (id(thing), tuple(names))
         if key in self.seen:
             return ("again", self.seen[key])
@@ -87,14 +87,14 @@ class _Reader:
         return tuple(parts)
 
     def argument(self, part, names):
-        """Of an array nothing, its type is in the signature; of a cell in the cell, what is constant in it."""
+        """Return an argument's content: of a cell in the cell its constants, of an array only that it is one."""
         if isinstance(part, list):
             return tuple(self.argument(item, names) for item in part)
         return self.value(part, names) if isinstance(part, Live) else part
 
 
 def _names(code) -> Iterator[str]:
-    """Names of globals and attributes in a function and the functions inside it."""
+    """Yield names of globals and attributes in a function and the functions inside it."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):

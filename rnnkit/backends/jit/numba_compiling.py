@@ -1,4 +1,4 @@
-"""How numba compiles jitted steps: each call typed once, few collections of garbage, LLVM's passes for bodies only.
+"""numba's compilation of jitted steps: each call typed once, few collections of garbage, LLVM's passes for bodies only.
 
 numba resolves the type of every single ``a + b`` anew, and builds LLVM's passes over functions for every declaration,
 too. Both, and the collections in between, take a tenth of the time that a jitted step needs, and memory. Loops are
@@ -23,11 +23,7 @@ _resolved: dict[tuple, Any] = {}
 
 
 class _Passes:
-    """LLVM's passes over single functions, built only for those that have a body.
-
-    numba builds them for every declaration too, about a hundred in a program, and llvmlite leaks 16 KB of every pass
-    builder.
-    """
+    """LLVM's passes over functions with a body: numba builds them for declarations, too, and llvmlite leaks each."""
 
     def __init__(self, make):
         self._make = make
@@ -39,7 +35,7 @@ class _Passes:
 
 
 def _pass_builder(machine, opt=3, loop_vectorize=True, slp_vectorize=False):
-    """LLVM's list of passes for a level, as numba asks for it, without unrolled loops."""
+    """Return LLVM's list of passes for a level, as numba asks for it, without unrolled loops."""
     options = llvm.create_pipeline_tuning_options(int(opt))
     options.loop_vectorization, options.slp_vectorization = bool(loop_vectorize), bool(slp_vectorize)
     options.loop_unrolling = options.loop_interleaving = False
@@ -48,7 +44,7 @@ def _pass_builder(machine, opt=3, loop_vectorize=True, slp_vectorize=False):
 
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
-    """While it lasts, numba keeps the signature that a function has for some types, and Python seldom collects.
+    """Let numba keep resolved signatures, and Python seldom collect garbage, as long as the context lasts.
 
     Passes are built for no declaration, and unroll no loop.
     """
@@ -61,7 +57,7 @@ def compiling() -> Iterator[None]:
         try:
             key = (function, tuple(arguments))
             found = _resolved.get(key)
-        except TypeError:  # what has no hash
+        except TypeError:  # some types have no hash
             return resolve(context, function, arguments, keywords)
         if found is None:
             found = resolve(context, function, arguments, keywords)
@@ -87,5 +83,5 @@ def compiling() -> Iterator[None]:
         context.__dict__.pop("resolve_function_type", None)
         codegen.__dict__.pop("_function_pass_manager", None)
         codegen.__dict__.pop("_pass_builder", None)
-        if gc.get_threshold() == seldom:  # nobody else has set it
+        if gc.get_threshold() == seldom:  # unchanged by others
             gc.set_threshold(*before)

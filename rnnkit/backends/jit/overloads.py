@@ -1,4 +1,4 @@
-"""What the overloads for jitted steps share: options, and arguments that must be known while a step is compiled."""
+"""Options that the overloads for jitted steps share, and arguments that must be known while a step is compiled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OPTIONS = {"error_model": "numpy"}
 
 
 def constant(value, what):
-    """A Python value of a literal type; shapes must be known while the step is compiled."""
+    """Return a literal type's Python value; shapes must be known while the step is compiled."""
     if isinstance(value, types.Omitted):
         return value.value
     if isinstance(value, (types.BaseTuple,)):
@@ -25,7 +25,7 @@ def constant(value, what):
 
 
 def in_steps(**options):
-    """A decorator that makes of an overload the function that has it, which is for jitted steps alone."""
+    """Return a decorator that turns an overload into its function, for jitted steps alone."""
 
     def made(implementation):
         def function(*_, **__):
@@ -40,7 +40,7 @@ def in_steps(**options):
 
 @numba.njit
 def size_of(shape, first, behind):
-    """How many elements the axes from `first` up to `behind` have."""
+    """Return the number of elements of the axes from `first` up to `behind`."""
     size = 1
     for i in range(first, behind):
         size *= shape[i]

@@ -1,4 +1,4 @@
-"""NumPy's reductions with axis and keepdims inside a jitted step, and what is made of them."""
+"""NumPy's reductions with axis and keepdims inside a jitted step, and functions derived from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rnnkit.backends.jit.overloads import OPTIONS, constant, in_steps, size_of
 
 
 def _axes(a, axis):
-    """First reduced axis and the first one behind; a reduction of several axes has them side by side."""
+    """Return the first reduced axis and the first one behind; the axes of a reduction have to be neighbours."""
     axes = constant(axis, "axis")
     axes = tuple(range(a.ndim)) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
     axes = sorted(i % a.ndim for i in axes)
@@ -21,7 +21,7 @@ def _axes(a, axis):
 
 
 def reduction(name, combine, start, dtype=None):
-    """A NumPy reduction with axis and keepdims that combines numbers one by one; dtype None is the array's own."""
+    """Make a NumPy reduction with axis and keepdims that combines numbers one by one; dtype None is the array's own."""
     combine = numba.njit(combine, **OPTIONS)
 
     def reduced(a, axis=None, keepdims=False):
@@ -71,7 +71,7 @@ every = reduction("all", lambda a, b: a and b != 0, 1, np.bool_)
 
 
 def derived(name, formula):
-    """A reduction by a formula of the array, the number of elements behind each value, and the axes."""
+    """Make a reduction by a formula of the array, the number of elements behind each value, and the axes."""
 
     def reduced(a, axis=None, keepdims=False):
         if not isinstance(a, types.Array) or a.ndim == 0:

@@ -1,4 +1,4 @@
-"""What a jitted step calls in the place of functions that numba lacks or knows only in part."""
+"""Replacements, in a jitted step, of functions that numba lacks or knows only in part."""
 
 from __future__ import annotations
 
@@ -102,18 +102,18 @@ def _known_of_scipy() -> dict:
 
 
 def replacement_for(function):
-    """What to call in the place of `function`, or None: numba's own, or the function jitted."""
+    """Return the function to call in place of `function`, or None: numba's own, or the function jitted."""
     try:
         found = _known().get(function)
         if found is None and "scipy.special" in sys.modules:
             found = _known_of_scipy().get(function)
         return _formula_of(function) if found is None else found
-    except TypeError:  # not hashable, so none of them
+    except TypeError:  # not hashable
         return None
 
 
 def _formula_of(function):
-    """The formula of the operation that a function of NumPy or scipy.special is, where numba doesn't know it."""
+    """Return the formula for a function of NumPy or scipy.special that numba doesn't know, else None."""
     known_as = getattr(function, "__name__", None)
     for name, operation in OPERATIONS.items():
         if known_as == name or known_as in operation.aliases:
@@ -125,7 +125,7 @@ def _formula_of(function):
 
 @functools.cache
 def formula(name):
-    """The formula of this name, on arrays of any shape and on numbers."""
+    """Return the formula of this name, on arrays of any shape and on numbers."""
     function = FUNCTIONS[name]
     if arity(FORMULAS[name]) == 1:
         return elementwise(lambda x: function(x))
@@ -133,7 +133,7 @@ def formula(name):
 
 
 def _numba_knows(function) -> bool:
-    cpu_target.target_context.refresh()  # imports what numba has for NumPy
+    cpu_target.target_context.refresh()  # imports numba's functions for NumPy
     cpu_target.typing_context.refresh()
     try:
         return cpu_target.typing_context.resolve_value_type(function) is not None

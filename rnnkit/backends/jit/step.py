@@ -33,7 +33,7 @@ class Unsupported(errors.NumbaError):
 
 
 def read_only(array) -> np.ndarray:
-    """`plain`, and of one type for numba whether its owner may write to it or not."""
+    """Return `plain` of an array as a read-only view: one type for numba, whether its owner may write to it or not."""
     view = plain(array).view()
     view.flags.writeable = False
     return view
@@ -41,7 +41,7 @@ def read_only(array) -> np.ndarray:
 
 @functools.cache
 def names_type(names: tuple[str, ...]) -> type:
-    """A namedtuple type, one per tuple of names: numba takes two of the same name and fields for one."""
+    """Return a namedtuple type, one per tuple of names: numba takes two of the same name and fields for one."""
     return namedtuple("rnnkit_arrays", names)
 
 
@@ -59,12 +59,12 @@ class Live:
         self.made = names_type(tuple(field(name) for name in parts))
 
     def values(self, thing) -> tuple:
-        """The arrays of `thing`, an object like the one read at first, as the jitted step takes them."""
+        """Return the arrays of `thing`, an object like the one read at first, as the jitted step takes them."""
         return self.made(*(_values(part, getattr(thing, name)) for name, part in self.parts.items()))
 
 
 def arrays_in(value):
-    """The arrays that a jitted step takes of a value, with those of cells and lists in it."""
+    """Yield the arrays that a jitted step takes of a value, with those of cells and lists in it."""
     if isinstance(value, np.ndarray):
         yield value
     elif isinstance(value, Live):
@@ -82,7 +82,7 @@ def field(name: str) -> str:
 
 
 def _part(value):
-    """None for what is constant; how to read what is an array or holds some."""
+    """Return None for a constant, else how to read the arrays of a value."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
         return "array"
     if isinstance(value, Cell):
@@ -102,32 +102,33 @@ def _values(part, value):
 
 
 def plain(array, copy: bool = False) -> np.ndarray:
-    """An array in C order, floating numbers as float64: a jitted step works in float64 throughout, because numba makes
-    ``2 * h`` of a float32 array float64 and then can't multiply it with a float32 matrix."""
+    """Return an array in C order, floating numbers as float64, in which a jitted step works throughout.
+
+    numba makes ``2 * h`` of a float32 array float64, and then can't multiply it with a float32 matrix.
+    """
     array = real(array, "an array in a step")
     dtype = np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
     return np.array(array, dtype, order="C") if copy else np.asarray(array, dtype, order="C")
 
 
-# Functions of these are numba's business; all others that a step reaches are jitted with it.
+# numba compiles functions of these packages itself; all others that a step reaches are jitted with it.
 NOT_JITTED = {"numpy", "scipy", "numba", *sys.stdlib_module_names}
 _COMPARISONS = {operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne, operator.invert}
 _COMPARISONS |= {operator.and_, operator.or_, operator.xor}
 
 
 def library_of(function) -> str:
-    """The name of the package that a function comes from."""
     return (function.__module__ or "").partition(".")[0]
 
 
 class Jit:
-    """Jits functions and what they reach; one per driver, so that every driver reads globals anew."""
+    """The jitted functions of one driver and all that they reach; every driver reads globals anew."""
 
     def __init__(self):
         self.made: dict = {}
 
     def function(self, function: types.FunctionType, known: Mapping[str, object] | None = None):
-        """The function jitted, with some parameters known: a `Live` object, or a constant that is no longer passed."""
+        """Return the function jitted, with some parameters known: a `Live` object, or a constant no longer passed."""
         known = dict(known or {})
         key = (function, tuple((name, id(value)) for name, value in known.items()))
         if key not in self.made:
@@ -146,7 +147,7 @@ class Jit:
         return self.made[key]
 
     def constant(self, value):
-        """A Python value as numba takes it in the place of a global."""
+        """Return a Python value as numba takes it in the place of a global."""
         if isinstance(value, numba.core.dispatcher.Dispatcher | numba.np.ufunc.dufunc.DUFunc):
             return value
         if callable(value) and (found := replacements.replacement_for(value)) is not None:
@@ -166,7 +167,7 @@ class Jit:
         return value
 
     def _pipeline(self, known):
-        """numba's pipeline with names, attributes and functions resolved before types are inferred."""
+        """Return numba's pipeline with names, attributes and functions resolved before types are inferred."""
         jit = self
 
         class Pipeline(CompilerBase):
@@ -182,7 +183,7 @@ class Jit:
 
 @register_pass(mutates_CFG=False, analysis_only=False)
 class Resolve(FunctionPass):
-    """Replaces, in numba's form of a function, what is known in Python by constants and jitted functions."""
+    """A pass that replaces values known in Python by constants and jitted functions, in numba's form of a function."""
 
     _name = "rnnkit_resolve"
 
@@ -199,7 +200,7 @@ class Resolve(FunctionPass):
 
 
 class _Resolver:
-    """One walk over a function; `objects` holds what variables are known to stand for."""
+    """One walk over a function; `objects` holds the known values of variables."""
 
     def __init__(self, func_ir, jit, known):
         self.func_ir, self.jit, self.known = func_ir, jit, known
@@ -238,7 +239,7 @@ class _Resolver:
                 handler(statement, value, body)
 
     def settle(self, statement, name, found, keep=False):
-        """A variable whose value is known now: modules and live objects are remembered, all else is made constant."""
+        """Record a variable's known value: modules and live objects are remembered, all else is made constant."""
         target, loc = statement.target.name, statement.value.loc
         if isinstance(found, Live):
             self.objects[target] = found
@@ -339,7 +340,7 @@ class _Resolver:
         call.func = variable
 
     def constant_of(self, variable):
-        """The global or attribute of a module that a variable holds, else None."""
+        """Return the global or attribute of a module that a variable holds, else None."""
         definition = self.only_definition(variable)
         if isinstance(definition, ir.Global | ir.FreeVar):
             return definition.value if callable(definition.value) else None
@@ -365,14 +366,14 @@ class _Resolver:
         return definitions[0] if len(definitions) == 1 else None
 
     def as_tuple(self, variable):
-        """A list that is written out becomes a tuple, whose entries may differ in type."""
+        """Turn a list display into a tuple, whose entries may differ in type."""
         definition = self.only_definition(variable)
         if isinstance(definition, ir.Expr) and definition.op == "build_list" and variable.name.startswith("$"):
             definition.op = "build_tuple"
 
 
 def quietly(function):
-    """Run what may compile, without numba's warnings on performance, which tell a user nothing."""
+    """Run a function that may compile, without numba's warnings on performance, which tell a user nothing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.NumbaWarning)
         return function()

@@ -1,1 +1,1 @@
-"""Steps in plain Python on NumPy arrays, and gradients that a user wrote."""
+"""Steps in plain Python on NumPy arrays, and user-written gradients."""

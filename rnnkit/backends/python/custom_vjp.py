@@ -1,4 +1,4 @@
-"""Gradients through cells that say themselves how cotangents go back: a Python loop from the last step to the first.
+"""Gradients through cells with a vjp of their own: a Python loop from the last step to the first.
 
 It is the loop below, for every row and used step; the states before each step are those of the forward run::
 
@@ -34,7 +34,7 @@ class Link:
     first, after : int
         Its states among those of the stack.
     traced : callable or None
-        What takes cotangents back through a step without a vjp of its own, see `rnnkit.compiler.autodiff.numpy_vjp`.
+        Takes cotangents back through a step without a vjp of its own, see `rnnkit.compiler.autodiff.numpy_vjp`.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Link:
     traced: Callable | None
 
     def bind(self, weights):
-        """``(advance, pull)`` with these weights of the stack, see `Step`."""
+        """Return ``(advance, pull)`` with these weights of the stack, see `Step`."""
         own, traced = dict(self._under(weights)), self.traced
         if traced is None:
             return self.step.bind(own), self.step.bind_vjp(own)
@@ -58,16 +58,15 @@ class Link:
         return Under(arrays, self.path) if self.path else arrays
 
     def given(self, states, draws):
-        """Of the stack's states and draws its own."""
+        """Return the cell's own part of the stack's states and draws."""
         return states[self.first : self.after], self._under(draws)
 
     def named(self, weights) -> dict:
-        """Its weights by the stack's names."""
         return {f"{self.path}/{name}" if self.path else name: array for name, array in weights.items()}
 
 
 class Chain:
-    """The cells of a step, one through the other, and how cotangents go back through them.
+    """The cells of a step, one through the other, and the way of cotangents back through them.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ class Chain:
     constant_shapes : sequence of tuple of int
     training : bool
     traced : callable
-        ``(step) -> what takes cotangents back``, for a cell that has no vjp of its own.
+        ``(step)`` to a function that takes cotangents back, for a cell that has no vjp of its own.
     """
 
     def __init__(self, step: Step, constant_shapes, training, traced):
@@ -90,7 +89,7 @@ class Chain:
             first, features = after, own.output_shape(zeros if own.takes_constants else (), training)
 
     def bind(self, weights):
-        """``pull(x, states, constants, draws, training, d_output, d_states)``, as `Step.bind_vjp`."""
+        """Return ``pull(x, states, constants, draws, training, d_output, d_states)``, as `Step.bind_vjp`."""
         bound = [(link, *link.bind(weights)) for link in self.links]
 
         def pull(x, states, constants, draws, training, d_output, d_states):
@@ -114,13 +113,13 @@ class Chain:
 
 
 class CustomVJP:
-    """Computes the gradients of one step over records in a Python loop, as `Backward` of the CPU does by programs.
+    """Gradients of one step over records in a Python loop, as `Backward` of the CPU computes them by programs.
 
     Parameters
     ----------
     step : Step
     run : callable
-        Gives the result of a record.
+        Returns the result of a record.
     dtype : dtype
     chain : Chain
     constant_shapes : sequence of tuple of int
@@ -139,7 +138,7 @@ class CustomVJP:
         self.adjoint = SimpleNamespace(plan=SimpleNamespace(state_shapes=(*step.state_shapes, *constant_shapes)))
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
-        """The results of a call, with `pull`; arguments as `Backward.vjp`."""
+        """Return the results of a call, with `pull`; arguments as `Backward.vjp`."""
         turn = slice(None, None, -1 if record.reverse else 1)
         arranged = replace(
             record,
@@ -154,7 +153,7 @@ class CustomVJP:
         return replace(run.result(), pull=run.pull)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """Who says how cotangents go back, in words."""
+        """Return in words whether each cell takes cotangents back by its own vjp or by rules."""
         told = [
             link.step.name + (" by its own vjp" if link.traced is None else " by rules") for link in self.chain.links
         ]
@@ -162,21 +161,19 @@ class CustomVJP:
         return f"{'# ' * source}gradient: a Python loop from the last step to the first, {', '.join(told)}{without}"
 
     def row_bytes(self) -> int:
-        """What the states of one step of one row take."""
         return sum(map(math.prod, self.step.state_shapes)) * self.plain.dtype.itemsize
 
     def finish(self, weights, sums) -> dict:
-        """The weights' gradients, of sparse ones where they aren't 0."""
+        """Return the weights' gradients, of sparse weights where they aren't 0."""
         for name in self.step.cell._sparse_weights():
             sums[name] = np.where(weights[name] != 0, sums[name], 0.0)
         return {name: array.astype(self.plain.dtype) for name, array in sums.items()}
 
 
 class _Run(gradient._Run):
-    """One call and its gradient: what the base reads of a `Backward` a `CustomVJP` has, too."""
+    """One call and its gradient; a `CustomVJP` has all that the base reads of a `Backward`."""
 
     def _keep(self, record):
-        """Results of some steps, and the states before each of them."""
         result = self.backward.plain.run(replace(record, trajectory=True))
         before = [
             np.concatenate([first[:, None], after[:, :-1]], axis=1)
@@ -192,7 +189,7 @@ class _Pull(gradient._Pull):
     """The way back through one call, step by step."""
 
     backward: CustomVJP  # type: ignore[assignment]  # see `_Run`
-    sums: _Sums  # type: ignore[assignment]  # by name, where the base has them by place
+    sums: _Sums  # type: ignore[assignment]  # by name; the base's are by place
 
     def __init__(self, run, states):
         super().__init__(run, states)
@@ -201,13 +198,12 @@ class _Pull(gradient._Pull):
         self.d_x[...] = 0
 
     def segment(self, first, end, before, d_outputs) -> None:
-        """Go back over some steps."""
         record, count = self.record, self.count
         for t in reversed(range(first, end)):
             if self.run.truncate and (t + 1) % self.run.truncate == 0 and t + 1 < self.run.steps:
                 for c in self.cotangents[:count]:
                     c[...] = 0
-            # Only rows that are used: what stands under a mask reaches nothing.
+            # Only used rows: values of masked ones have no effect.
             rows = np.arange(self.run.rows) if record.mask is None else np.flatnonzero(record.mask[:, t])
             if not rows.size:
                 continue

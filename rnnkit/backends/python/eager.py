@@ -1,4 +1,4 @@
-"""The plain executor: the step in a Python loop over NumPy arrays. What compiled steps must equal."""
+"""The plain executor: the step in a Python loop over NumPy arrays, the reference for compiled steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rnnkit.steps.nesting import mapped
 
 
 class Eager:
-    """Runs a step as Python, so that ``print`` and breakpoints work in it."""
+    """Executor of a step as Python, so that ``print`` and breakpoints work in it."""
 
     how = "eager"
     reason = "the step runs in a Python loop on NumPy arrays"
@@ -20,11 +20,9 @@ class Eager:
         self.step = step
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """How the step runs, in words."""
         return f"{self.how}: {self.reason}{'; there is no graph' if graph else ''}"
 
     def run(self, record: Record) -> Result:
-        """The results of one call, step by step."""
         x, mask = record.x, record.mask
         batch_size, length = x.shape[:2]
         advance = self.step.bind(record.weights)
@@ -39,8 +37,8 @@ class Eager:
             x_t = x[:, at].copy()
             if mask is not None:
                 x_t[~mask[:, at]] = 0  # an infinity under a mask must not keep a step's loop from ending
-            # NumPy warns of invalid values and divisions by zero, but where masked rows are computed for nothing; what
-            # overflows is harmless in most formulas.
+            # NumPy warns of invalid values and divisions by zero, except where masked rows are computed for nothing;
+            # an overflow is harmless in most formulas.
             counts = mask is None or mask[:, at].all()
             used = slice(None) if mask is None else mask[:, at]
             alone = mask is not None and self.step.per_row  # a step of one row isn't made for others

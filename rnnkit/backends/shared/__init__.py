@@ -1,1 +1,1 @@
-"""What the backends have in common: a call's arrays, programs on disk, threads, limits, text."""
+"""Parts common to the backends: a call's arrays, programs on disk, threads, limits, text."""

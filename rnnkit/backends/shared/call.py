@@ -1,4 +1,4 @@
-"""One call of a layer, checked and normalized, and what comes of it: the language between layers and executors."""
+"""One call of a layer, checked and normalized, and its results: the interface between layers and executors."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ class Record:
     stream: int = 0
 
     def places(self) -> np.ndarray:
-        """Where the steps of x stand in the x of the layer's call."""
+        """Return the places of x's steps in the x of the layer's call."""
         return np.arange(self.x.shape[1]) if self.steps is None else self.steps
 
     def part(self, start: int, after: int, states) -> Record:
-        """The steps from `start` up to `after` in processing order, from these states on."""
+        """Return the steps from `start` up to `after` in processing order, from these states on."""
         steps = self.x.shape[1]
 
         def cut(array):
@@ -92,7 +92,7 @@ class Record:
         )
 
     def turned(self) -> Record:
-        """The same steps from the last to the first, where they stand in processing order."""
+        """Return the same steps from the last to the first, with arrays in processing order."""
         return replace(
             self,
             x=self.x[:, ::-1],
@@ -105,7 +105,7 @@ class Record:
 
 @dataclass(slots=True)
 class Gradient:
-    """The cotangents of what a call read.
+    """The cotangents of all arrays that a call read.
 
     Attributes
     ----------
@@ -149,17 +149,17 @@ class Result:
 
 
 class Executor(Protocol):
-    """What runs the calls of a step."""
+    """Executor of the calls of a step."""
 
     @property
     def how(self) -> str:
-        """How the step is compiled, in a word or two."""
+        """The way in which the step is compiled, in a word or two."""
 
     def run(self, record: Record) -> Result:
-        """The results of one call."""
+        """Return the results of one call."""
 
     def differentiate(self) -> GradientExecutor:
-        """What runs the same calls with their gradient.
+        """Return the executor of the same calls with their gradient.
 
         Raises
         ------
@@ -168,18 +168,18 @@ class Executor(Protocol):
         """
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """How the step is compiled, and why; or its graph, the text that was compiled, or both."""
+        """Return how the step is compiled, and why; or its graph, the text that was compiled, or both."""
 
 
 class GradientExecutor(Protocol):
-    """What runs the calls of a step with their gradient."""
+    """Executor of the calls of a step with their gradient."""
 
     @property
     def programs(self) -> int:
-        """How many compiled programs it has, besides the step's own."""
+        """The number of compiled programs, besides the step's own."""
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
-        """The results of one call, with `pull`."""
+        """Return the results of one call, with `pull`."""
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """As `Executor.explain`."""

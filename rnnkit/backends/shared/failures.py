@@ -1,7 +1,7 @@
-"""What a compiled step found wrong with a row: codes that it leaves of every step, told by Python after the call.
+"""Failures of rows in compiled steps: codes that a program writes for every step, raised by Python after the call.
 
 A step that checks something keeps a number of every row and step, `rnnkit.compiler.ir.graph.FAILED`: 0, or from 1 on
-the place of what was wrong in the program's table of messages. It goes on in any case and never reads what isn't there.
+the place of the failure in the program's table of messages. It goes on in any case and reads nothing out of range.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from rnnkit.recording import unrepeatable
 
 
 class StepFailed(IndexError):
-    """A step can't go on with a row: which row, at which step, counted in processing order, and why."""
+    """The error that a step can't go on with a row: the row, the step in processing order, and the reason."""
 
     def __init__(self, row: int, step: int, message: str):
         self.row, self.step, self.message = row, step, message
         super().__init__(f"row {row} fails at step {step}: {message}")
 
     def at(self, row: int, step: int) -> StepFailed:
-        """The same where row and step are numbered otherwise."""
+        """Return the same error where row and step are numbered otherwise."""
         return StepFailed(row, step, self.message)
 
 
@@ -34,7 +34,7 @@ def _on_host(array) -> np.ndarray:
 
 
 def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str, ...], make: Callable) -> Result:
-    """The result of a call, unless a row fails at a step that is used; `make` gives memory of a shape for its codes.
+    """Return the result of a call, unless a row fails at a used step; `make` gives memory of a shape for the codes.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str
     codes = record.placed.get(name)
     if codes is None:
         codes = make((len(record.x), steps, 1))
-    # Rows stand as they are: the codes are in the order of the call's.
+    # Rows keep their order: the codes are in that of the call.
     part = replace(record, placed={**record.placed, name: codes}, arranged=True)
     result = run(part)
     record.place, record.abandoned = part.place, part.abandoned
@@ -55,7 +55,7 @@ def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str
 
 
 def raise_first(codes, record: Record, messages: tuple[str, ...]) -> None:
-    """Tell the first failure of a call, by codes ``(B, T)`` in processing order."""
+    """Raise the first failure of a call, by codes ``(B, T)`` in processing order."""
     mask, failed = record.mask, codes != 0
     if mask is not None:
         mask = _on_host(mask).astype(bool)
@@ -67,7 +67,7 @@ def raise_first(codes, record: Record, messages: tuple[str, ...]) -> None:
 
 
 def raise_first_of_rows(failures: np.ndarray, record: Record, messages: tuple[str, ...]) -> None:
-    """Tell the first failure of a call, by where each row has failed first, and by what.
+    """Raise the first failure of a call, by the place and the code of each row's first failure.
 
     Parameters
     ----------
@@ -82,6 +82,5 @@ def raise_first_of_rows(failures: np.ndarray, record: Record, messages: tuple[st
 
 
 def _raise(row: int, step: int, code: int, record: Record, messages) -> None:
-    """Raise by what a row failed at a step in processing order."""
     place = int(record.places()[:: -1 if record.reverse else 1][step])
     raise StepFailed(row if record.rows is None else int(record.rows[row]), place, messages[code - 1])

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 def behind_it() -> Iterator[None]:
     """Hold Ctrl-C back until the end; a second one interrupts at once.
 
-    LLVM calls Python, and an exception from there reaches nobody; in between it may find what it needs gone.
+    LLVM calls Python, and an exception raised there is lost; in between it may leave LLVM without what it needs.
 
     Only Python's own handler is replaced, and only in the main thread.
     """

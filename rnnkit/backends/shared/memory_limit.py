@@ -1,4 +1,4 @@
-"""How much memory a gradient may keep of one call; apart from all that needs numba."""
+"""The limit of the memory that a gradient may keep of one call; apart from all modules that need numba."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line that says what is compiled, where it takes long and somebody is watching."""
+"""A line about a long compilation, written where somebody is watching."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _told = threading.local()
 
 @contextlib.contextmanager
 def telling(what: str) -> Iterator[None]:
-    """While it lasts, `what` is compiled; in it, that of which it consists is not told."""
+    """Say that `what` is compiled, if it takes long; its parts, compiled meanwhile, are not announced."""
     if not is_watched() or getattr(_told, "what", None):
         yield
         return

@@ -1,4 +1,4 @@
-"""Where the operating system puts a thread that is woken.
+"""Placement of threads on processors when the operating system wakes them.
 
 After milliseconds in which all processors were busy, Linux no longer looks for an idle one when it wakes a thread: it
 may put the thread beside its waker, where it waits for some 10 ms. So its waker says where it may not run, and the
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 
 def _processor():
-    """The function that gives the processor that the caller runs on; None where threads can't be placed."""
+    """Return the function that gives the caller's processor; None where threads can't be placed."""
     try:
         return ctypes.PyDLL(None).sched_getcpu if hasattr(os, "sched_setaffinity") else None
     except (AttributeError, OSError):
@@ -22,7 +22,7 @@ _own = _processor()
 
 
 def keep_away(threads: Iterable[int]) -> dict[int, set[int]]:
-    """Keep threads, by native identifiers, from the caller's processor, but not from their only one.
+    """Keep threads, by native identifiers, from the caller's processor, unless it is their only one.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def keep_away(threads: Iterable[int]) -> dict[int, set[int]]:
             if own in allowed and len(allowed) > 1:
                 os.sched_setaffinity(thread, allowed - {own})
                 kept[thread] = allowed
-        except OSError:  # it has ended, or may not be placed
+        except OSError:  # the thread has ended, or may not be placed
             continue
     return kept
 

@@ -1,4 +1,4 @@
-"""What depends on weights alone: computed in NumPy when one of them changes, and laid out for the programs to read."""
+"""Arrays that depend on weights alone: computed in NumPy when a weight changes, and laid out for the programs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rnnkit.stored_weights import all_expanded
 
 
 class Layout(NamedTuple):
-    """How a kind of program wants arrays.
+    """Layouts of the arrays that a kind of program reads.
 
     Attributes
     ----------
     value : callable
         Of an array that is read as it is.
     dense : callable
-        ``(weight, gates, units)``, of a product's weight ``(K, N)``; gates are the columns where they start, or none.
+        ``(weight, gates, units)``, of a product's weight ``(K, N)``; gates are the first columns of each gate, or none.
     sparse : callable
         Of a sparse product's weight.
     """
@@ -32,7 +32,7 @@ class Layout(NamedTuple):
 
 
 def only_moves(plan: Plan) -> bool:
-    """Whether a plan's prepacked arrays, but for literals, hold numbers of the weights in other places, and zeros."""
+    """Return whether a plan's prepacked arrays, but for literals, only hold numbers of weights, moved, and zeros."""
     sparse = any(isinstance(product, SparseProduct) for product in plan.products())
     kept = [one for one, literal in zip(plan.prepacked.values(), literals(plan), strict=True) if not literal]
     wanted = [node for one in kept for node in (one if isinstance(one, list) else [one])]
@@ -40,12 +40,11 @@ def only_moves(plan: Plan) -> bool:
 
 
 def literals(plan: Plan) -> list[bool]:
-    """Which of a plan's prepacked arrays are literals."""
     return [not isinstance(wanted, list) and wanted.op == "literal" for wanted in plan.prepacked.values()]
 
 
 def prepacker(plan: Plan, dtype, layout: Layout) -> Callable:
-    """A function from weights by name to the arrays of ``plan.prepacked``, in its order."""
+    """Return a function from weights by name to the arrays of ``plan.prepacked``, in its order."""
     nodes = [node for wanted in plan.prepacked.values() for node in (wanted if isinstance(wanted, list) else [wanted])]
     products = {product.panels: product for product in plan.products()}
     values_of: evaluate.Evaluation | None = None

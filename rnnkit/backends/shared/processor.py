@@ -14,13 +14,13 @@ except RuntimeError:  # LLVM doesn't know them everywhere
 FEATURES_PRESENT = frozenset(name for name, there in _features.items() if there)
 FEATURES = ",".join(f"{'+' if there else '-'}{name}" for name, there in sorted(_features.items()))
 
-CACHES = pathlib.Path("/sys/devices/system/cpu/cpu0/cache")  # what Linux says of them
+CACHES = pathlib.Path("/sys/devices/system/cpu/cpu0/cache")  # Linux's description
 USUAL_CACHE = 1 << 20  # bytes
 
 
 @cache
 def second_level_cache() -> int:
-    """Bytes of the second-level cache for each processor that shares it; `USUAL_CACHE` where the system doesn't say."""
+    """Return a processor's share of the second-level cache in bytes; `USUAL_CACHE` where the system doesn't say."""
     for level in CACHES.glob("index*/level"):
         try:
             if int(level.read_text()) == 2:

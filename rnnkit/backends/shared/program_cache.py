@@ -8,7 +8,7 @@ covers the text, the kernels that it calls, the versions of Python, NumPy, numba
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401  # what it holds during a fork is taken after `lock`, as in compiling
+import concurrent.futures.thread  # noqa: F401  # its lock is taken after `lock` before a fork, as in compiling
 import contextlib
 import errno
 import hashlib
@@ -31,21 +31,21 @@ from rnnkit.backends.shared.interrupts import behind_it
 from rnnkit.backends.shared.trusted_folder import fault, make, only_ours, trusted
 
 _programs: MutableMapping[str, Any] = WeakValueDictionary()  # in use
-_recent: deque[Any] = deque(maxlen=256)  # which may be wanted again soon
+_recent: deque[Any] = deque(maxlen=256)  # may be wanted again soon
 Program = TypeVar("Program")
-lock = threading.RLock()  # of all that builds layers and compiles programs: both are rare
+lock = threading.RLock()  # held while layers are built and programs are compiled: both are rare
 _SUFFIX, _UNFINISHED = ".rnnkit", ".tmp"
 _KERNELS = ("backends",)  # subpackages whose code programs call or inline
 _LOCK = ".lock"
-_LIMIT = 1_000_000_000  # bytes of the folder, where RNNKIT_CACHE_LIMIT says no other number
-_DAY = 86_400.0  # seconds: how exactly it is known when an entry was used
+_LIMIT = 1_000_000_000  # bytes of the folder, unless RNNKIT_CACHE_LIMIT is set
+_DAY = 86_400.0  # seconds: precision of the time of an entry's last use
 _OFTEN = 32  # writes from one look at the folder's size to the next
 _writes = itertools.count()
 _PATIENCE = 60.0  # seconds that a process waits for one that compiles the same program
 
 
 def cache_folder() -> Path:
-    """The folder of compiled programs: ``RNNKIT_CACHE_DIR``, or one in the platform's user cache folder."""
+    """Return the folder of compiled programs: ``RNNKIT_CACHE_DIR``, or one in the platform's user cache folder."""
     if given := os.environ.get("RNNKIT_CACHE_DIR"):
         return Path(given)
     try:
@@ -134,7 +134,7 @@ def _limit() -> int:
 
 
 def _trim(folder) -> None:
-    """Delete what a process left behind that was killed, and the entries that were used least recently."""
+    """Delete files left by killed processes, and the entries that were used least recently."""
     now, entries = time.time(), []
     with os.scandir(folder) as files:
         for file in files:
@@ -154,15 +154,12 @@ def _trim(folder) -> None:
 
 
 def find(text: str, make: Callable[[str], Program]) -> Program:
-    """The program of a text, made once in this process: ``make(key)``, where a key on disk stands for it, too."""
+    """Return the program of a text, made once in this process by ``make(key)``; the key also names it on disk."""
     return find_all([text], lambda missing: map(make, missing))[0]
 
 
 def find_all(texts: Sequence[str], make: Callable[[dict[str, str]], Iterable[Program]]) -> list[Program]:
-    """As `find`, of several texts: those that are missing, by their keys, are made together.
-
-    They are kept as long as somebody has them, and some longer.
-    """
+    """As `find`, of several texts: missing programs are made together; all are kept for some time after their use."""
     keys = {text: _key(text) for text in texts}
     found: dict[str, Any] = {key: _programs.get(key) for key in keys.values()}
     if None in found.values():
@@ -178,7 +175,6 @@ def find_all(texts: Sequence[str], make: Callable[[dict[str, str]], Iterable[Pro
 
 
 def loaded() -> int:
-    """How many programs this process holds."""
     return len(_programs)
 
 
@@ -188,7 +184,7 @@ def _key(text) -> str:
 
 @cache
 def surroundings() -> str:
-    """All that a program depends on besides its text."""
+    """Return all that a program depends on besides its text."""
     from importlib.metadata import version
 
     import llvmlite
@@ -202,7 +198,7 @@ def surroundings() -> str:
 
 
 def digest_of_kernels(package: Path) -> str:
-    """What the files that programs call say, in all folders below, and where they stand."""
+    """Return a digest of the files that programs call, in all folders below, and of their paths."""
     digest = hashlib.sha256()
     for subpackage in _KERNELS:
         for file in sorted((package / subpackage).rglob("*.py")):
@@ -213,7 +209,7 @@ def digest_of_kernels(package: Path) -> str:
 
 @cache
 def number_functions_apart() -> None:
-    """Start numba's numbers of functions where no other process does.
+    """Start numba's numbers of functions at a value that no other process uses.
 
     They are part of symbols' names. Programs that several processes compiled meet in one that loads them, and the
     linker takes equal names for the same function: inner functions of one factory, say, for both precisions.
@@ -224,26 +220,25 @@ def number_functions_apart() -> None:
 
 
 def _before_fork():
-    """Let another thread finish what it compiles: nothing in a child could free LLVM's locks, or go on there."""
+    """Wait until other threads have compiled: a child can't free LLVM's locks, or finish their work."""
     lock.acquire(timeout=_PATIENCE)
-    if (held := _of_llvm()) is not None:  # code that is freed has no lock of rnnkit's, and takes some of the process
+    if (held := _of_llvm()) is not None:  # freeing code takes LLVM's lock without rnnkit's
         held.acquire(timeout=_PATIENCE)
 
 
 def _of_llvm() -> Any:
-    """The lock that llvmlite holds in each call of LLVM."""
     module = sys.modules.get("llvmlite.binding.ffi")
     return getattr(getattr(getattr(module, "lib", None), "_lock", None), "_lock", None)
 
 
 def _in_parent():
     for held in (_of_llvm(), lock):
-        with contextlib.suppress(RuntimeError, AttributeError):  # it took too long, or there is none
+        with contextlib.suppress(RuntimeError, AttributeError):  # the wait took too long, or LLVM isn't loaded
             held.release()
 
 
 def _in_child():
-    """Free what is held by a thread that the child doesn't have: the user's, too, may compile with numba."""
+    """Free locks of threads that the child doesn't have, also of the user's threads that compile with numba."""
     try:
         lock.release()
     except RuntimeError:
@@ -262,7 +257,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def module_of(text: str, name: str) -> types.ModuleType:
-    """A text as a module, whose lines tracebacks and debuggers find."""
+    """Return a text as a module, whose lines tracebacks and debuggers find."""
     filename = f"<{name}>"
     module = types.ModuleType(name)
     module.__file__ = filename
@@ -273,7 +268,7 @@ def module_of(text: str, name: str) -> types.ModuleType:
 
 
 def read_entry(key: str) -> bytes | None:
-    """What is kept on disk under a key, or None whatever the reason."""
+    """Return the entry on disk under a key, or None whatever the reason."""
     folder = cache_folder()
     if not trusted(folder):
         return None
@@ -293,11 +288,11 @@ def read_entry(key: str) -> bytes | None:
 
 
 def _digest(key, payload) -> bytes:
-    return hashlib.sha256(key.encode() + payload).digest()  # of both: an entry says nothing under another's name
+    return hashlib.sha256(key.encode() + payload).digest()  # of both: an entry is invalid under another key
 
 
 def _open_itself(path, flags):
-    # A link would lead out of the folder, and a pipe would wait for who writes to it.
+    # A link would lead out of the folder, and a pipe would wait for a writer.
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -325,12 +320,12 @@ def write_entry(key: str, payload: bytes) -> None:
 
 
 def entry(key: str, make: Callable[[], bytes]) -> bytes:
-    """What is kept on disk under a key; if there is nothing, what `make` gives, which is kept from then on."""
+    """Return the entry on disk under a key; without one, the result of `make`, which is kept from then on."""
     return entries([key], lambda keys: [make()])[0]
 
 
 def entries(keys: Sequence[str], make: Callable[[list[str]], Iterable[bytes]]) -> list[bytes]:
-    """As `entry`, of several keys: ``make(missing)`` gives what is missing."""
+    """As `entry`, of several keys: ``make(missing)`` gives the missing entries."""
     found = {key: read_entry(key) for key in keys}
     missing = [key for key, payload in found.items() if payload is None]
     if missing:

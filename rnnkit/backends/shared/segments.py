@@ -1,4 +1,4 @@
-"""Where a gradient cuts a call: what is kept of every step is kept of one segment at a time."""
+"""Segments of a gradient's call: residuals of every step are kept for one segment at a time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rnnkit.backends.shared.memory_limit import get_memory_limit
 
 
 def segments(steps: int, step_bytes: int, checkpoint) -> list[tuple[int, int]]:
-    """The first step of each segment, and the step after its last.
+    """Return the first step of each segment, and the step after its last.
 
     Parameters
     ----------
     steps : int
     step_bytes : int
-        What is kept of one step of all rows.
+        Bytes kept of one step of all rows.
     checkpoint : int, "auto" or None
         Steps of a segment; None for one of all steps. "auto" takes about √T where all would keep more than
         `get_memory_limit` bytes, the least that states at the cuts and one segment take together (Chen et al. 2016,

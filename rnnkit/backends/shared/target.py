@@ -1,4 +1,4 @@
-"""What a backend contributes to the compiler's passes, see `rnnkit.execution.passes`."""
+"""A backend's contributions to the compiler's passes, see `rnnkit.execution.passes`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ class Target(NamedTuple):
     ----------
     name : str
     columns : callable
-        ``(columns, dtype) -> int``: how wide a product's result is, with what fills up its last vector.
+        ``(columns, dtype) -> int``: the width of a product's result, filled up to whole vectors.
     plan, fuse : callable
         ``(graph, columns) -> plan`` and ``(plan, columns) -> plan``, where `columns` is that of one dtype.
     write : callable
         ``(plan, name, dtype)`` to the source text of a program.
     compile : callable
         ``(plan, source, dtype, show, gradient)`` to the program; ``show()`` gives graph and plan as text,
-        ``gradient(program)`` what computes the gradients of a step's own program, and is None for others.
+        ``gradient(program)`` the gradient executor of a step's own program, and is None for others.
     gradient : callable
-        ``(program, forward, adjoint, residuals, operands, sums, finish)`` to what computes a step's gradients.
+        ``(program, forward, adjoint, residuals, operands, sums, finish)`` to a step's gradient executor.
     of_step : callable
         From the graph of a step to another target that is better for it, or None.
     adapt : callable

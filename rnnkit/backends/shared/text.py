@@ -4,5 +4,4 @@ from __future__ import annotations
 
 
 def indented(lines) -> list[str]:
-    """The lines of a block."""
     return ["    " + line for line in lines]

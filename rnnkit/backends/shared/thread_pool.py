@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from rnnkit.arguments import positive_integer
 from rnnkit.backends.shared.placing import keep_away, let_back
 
-_LARGEST_BLOCK = 64  # rows: what a block keeps between two passes should stay in the cache
+_LARGEST_BLOCK = 64  # rows: arrays that a block keeps between two passes should stay in the cache
 _lock = threading.Lock()
 _pool: Helpers | None = None
 _pool_key: tuple[int, int] | None = None
@@ -22,7 +22,7 @@ _worker = threading.local()
 
 
 class _Limit(threading.local):
-    """How many threads calls of this thread may use at most."""
+    """The number of threads that calls of this thread may use at most."""
 
     threads = sys.maxsize
 
@@ -54,7 +54,6 @@ def get_num_threads() -> int:
 
 @contextlib.contextmanager
 def at_most(n: int):
-    """Let calls of this thread use so many threads at most."""
     before = _limit.threads
     _limit.threads = n
     try:
@@ -100,7 +99,7 @@ def _default() -> int:
 
 
 def _quota() -> int:
-    """CPUs that a container may use, by cgroup version 2 or 1."""
+    """Return the CPUs that a container may use, by cgroup version 2 or 1."""
     try:
         with open("/sys/fs/cgroup/cpu.max") as file:
             quota, period = file.read().split()[:2]
@@ -118,7 +117,7 @@ def _quota() -> int:
 
 
 class Helpers:
-    """Threads that wait for work; what wakes one keeps it away from its own processor until it runs."""
+    """Threads that wait for work; a waking thread keeps the woken one away from its processor until it runs."""
 
     def __init__(self, n: int):
         self._executor = ThreadPoolExecutor(n, thread_name_prefix="rnnkit")
@@ -127,19 +126,19 @@ class Helpers:
         self._kept_away: dict[int, set[int]] = {}
 
     def submit(self, function: Callable, *arguments) -> None:
-        """Let one of them call a function.
+        """Let one of the threads call a function.
 
         Raises
         ------
         RuntimeError
-            If they were told to end, or there can be no more threads.
+            If the threads were told to end, or there can be no more.
         """
         with self._lock:
             self._kept_away |= keep_away(self._waiting - self._kept_away.keys())
         self._executor.submit(self._run, function, *arguments)
 
     def shutdown(self) -> None:
-        """End them when they have done what was submitted."""
+        """End the threads once all submitted work is done."""
         self._executor.shutdown(wait=False)
 
     def _run(self, function, *arguments):
@@ -154,7 +153,6 @@ class Helpers:
 
 
 def pool(n: int) -> Helpers:
-    """The threads beside the caller's."""
     global _pool, _pool_key
     key = (os.getpid(), n)
     with _lock:
@@ -227,7 +225,7 @@ def run_blocks(function: Callable[[int, int], None], rows: int, parallel: bool =
             helpers.submit(work)
         except RuntimeError:  # the pool was closed, by another thread that set another number or at exit: go on without
             break
-    work()  # what is still queued after this finds no block
+    work()  # helpers that start after this find no block
     with changed:
         changed.wait_for(lambda: not taken)
     if errors:

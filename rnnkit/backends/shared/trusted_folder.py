@@ -1,8 +1,8 @@
-"""Whether the files of a folder may be run: only this user, or root, can have put them there.
+"""Tests whether the files of a folder may be run: only this user, or root, can have put them there.
 
 The rule is the one by which ssh takes its keys. Every folder and link on the way to the files belongs to this user or
 to root, who can do anything anyway; and nobody else can write to it. Where a folder is sticky, as ``/tmp`` is, others
-cannot move or remove what is not theirs, so there the owner and the mode of what lies in it decide.
+cannot move or remove files of other owners, so there the owner and the mode of each entry decide.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OWN = "set RNNKIT_CACHE_DIR to a folder of your own"
 
 
 def fault(folder: Path) -> str | None:
-    """What is wrong with a folder, or with the place where it would be made, and what to do; None: it is trusted.
+    """Return a folder's fault, or that of the place where it would be made, and the remedy; None if it is trusted.
 
     On Windows, where a mode says nothing, the user's own folder and the one that the user names are trusted.
     """
@@ -34,13 +34,13 @@ def fault(folder: Path) -> str | None:
         return None
     try:
         found = os.stat(path)
-    except OSError:  # not there, or not to be seen: it may be made later, so the verdict is not held
+    except OSError:  # missing or invisible: it may be made later, so the verdict is not cached
         return _fault(path, os.getuid())
     return _held(path, os.getuid(), found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_gid)
 
 
 def trusted(folder: Path) -> bool:
-    """Whether a folder has no fault; the first time that it has one, a warning says which."""
+    """Return whether a folder has no fault; the first time that it has one, a warning tells it."""
     why = fault(folder)
     if why is not None and str(folder) not in _warned:
         _warned.add(str(folder))
@@ -53,24 +53,24 @@ def trusted(folder: Path) -> bool:
 
 
 def only_ours(found: os.stat_result) -> bool:
-    """Whether an opened entry is a file that belongs to this user or root and that nobody else can write to."""
+    """Return whether an opened entry is a file of this user or root that nobody else can write to."""
     if sys.platform == "win32":
         return True
     return stat.S_ISREG(found.st_mode) and found.st_uid in (0, os.getuid()) and not found.st_mode & 0o022
 
 
 def make(folder: Path) -> None:
-    """Make a folder and those above it that are missing, each for this user alone."""
+    """Make a folder and the missing ones above it, each for this user alone."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     for place in reversed(missing):
         with suppress(FileExistsError):  # another process was faster
             place.mkdir(0o700)
-            place.chmod(0o700)  # whatever the umask took away
+            place.chmod(0o700)  # regardless of the umask
 
 
 @cache
 def _held(path, user, *identity) -> str | None:
-    """The verdict on one folder as it is: one that is made anew, or given other rights, is looked at anew."""
+    """Return the cached verdict on a folder; a folder that is made anew, or given other rights, is checked anew."""
     return _fault(path, user)
 
 
@@ -86,7 +86,7 @@ def _fault(path, user) -> str | None:
             continue
         mode = f"{stat.S_IMODE(found.st_mode):04o}"
         if place == real:
-            # not set right here: what it holds may have been put there already
+            # not repaired here: others may have put files there already
             return f"{path}, which has the mode {mode}; chmod 700 it and run rnnkit.clear_cache(), or {_OWN}"
         if not found.st_mode & stat.S_ISVTX:
             return f"{path} below {place}, which has the mode {mode}; chmod go-w {place}, or {_OWN}"
@@ -94,7 +94,7 @@ def _fault(path, user) -> str | None:
 
 
 def _above_home(real) -> frozenset[Path]:
-    """The folders above the user's home, which ssh doesn't look at either, for a folder that lies in the home."""
+    """Return the folders above the user's home, which ssh doesn't check either, for a folder in the home."""
     try:
         home = Path(os.path.realpath(Path.home()))
     except (OSError, RuntimeError):  # a user without a home
@@ -103,10 +103,7 @@ def _above_home(real) -> frozenset[Path]:
 
 
 def _passed(path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Each folder and link on the way to a path, as far as it can be seen.
-
-    Links are followed here, since one that others can replace leads wherever they like.
-    """
+    """Yield each folder and link on the way to a path, as far as visible; others may replace links, so they count."""
     here, links = "/", 0
     names = ["/", *path.split("/")][::-1]
     with suppress(OSError):
@@ -136,7 +133,7 @@ def _others_write(place, found, user) -> bool:
 
 
 def _private_group(place, group, user) -> bool:
-    """Whether a group is the user's own, with nobody else in it.
+    """Return whether a group is the user's own, with nobody else in it.
 
     Where each user has such a group, a umask of 002 is usual on Linux, and folders that others cannot write to have the
     mode 0775. Plain ssh refuses them, Debian's takes them by this rule: else many users would have no cache.
@@ -150,7 +147,7 @@ def _private_group(place, group, user) -> bool:
         own, entry = pwd.getpwuid(user), grp.getgrgid(group)
         return (
             own.pw_gid == group
-            and own.pw_name == entry.gr_name  # by which pam_umask knows such a group
+            and own.pw_name == entry.gr_name  # pam_umask's test of such a group
             and set(entry.gr_mem) <= {own.pw_name}
             and all(other.pw_uid == user for other in pwd.getpwall() if other.pw_gid == group)
             and not any("acl" in name for name in os.listxattr(place))  # the bits may stand for another user's rights

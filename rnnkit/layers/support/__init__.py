@@ -1,1 +1,1 @@
-"""What layers share: checks of what a user hands in, display, files, symbolic calls, pullbacks."""
+"""Parts that layers share: checks of arguments, display, files, symbolic calls, pullbacks."""

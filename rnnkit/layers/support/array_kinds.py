@@ -1,4 +1,4 @@
-"""Arrays of other kinds that a package of rnnkit takes over: a call that meets one is that package's to answer."""
+"""Arrays of other kinds, whose calls are left to another package of rnnkit."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import importlib
 
 import numpy as np
 
-# By the module of an array's class, the module that answers calls with it. It is imported at the first such call.
+# The module that answers calls with an array, by that of the array's class. It is imported at the first such call.
 HANDLERS = {"dask.array": "rnnkit.distributed.calls", "dask.delayed": "rnnkit.distributed.calls"}
 
 _PLAIN = (np.ndarray, int, float, bool, str, type(None))
 
 
 def handler_of(nested):
-    """The module that takes a call with these arguments, whose `answer` it calls; None for all usual arrays."""
+    """Return the module whose `answer` takes a call with these arguments; None for all usual arrays."""
     if isinstance(nested, dict):
         nested = list(nested.values())
     if isinstance(nested, (list, tuple)):
@@ -31,7 +31,7 @@ def handler_of(nested):
 
 
 def handled(method):
-    """A layer's method that leaves calls with arrays of these kinds to their handler."""
+    """Return a layer's method that leaves calls with arrays of these kinds to their handler."""
 
     @functools.wraps(method)
     def called(self, *arguments, **keywords):

@@ -1,4 +1,4 @@
-"""Attention as arithmetic: which pairs of steps count, weights from scores, sums with them, and the ways back."""
+"""The arithmetic of attention: masks of pairs, weights from scores, sums with them, and the backward functions."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import numpy as np
 
 from rnnkit.recording import Unrepeatable, computed, constant, contiguous, current, repeated, unrepeatable
 
-_NOT_FINITE = "an entry of a sequence that has a mask isn't finite"  # for which other operations are done
+_NOT_FINITE = "an entry of a sequence that has a mask isn't finite"  # then other operations are done
 
 
 def causal(queries: int, keys: int) -> np.ndarray:
-    """Pairs ``(queries, keys)`` in which the key isn't later than the query."""
+    """Return the mask of pairs ``(queries, keys)`` in which the key isn't later than the query."""
     return constant(np.tri(queries, keys, dtype=bool))
 
 
 def both(first, second):
-    """The pairs that two masks use; None uses all."""
+    """Return the pairs that two masks use; None uses all."""
     if first is None or second is None:
         return second if first is None else first
     return computed(np.logical_and, first, second)
 
 
 class Finite:
-    """An array ``(B, T, F)`` with 0 for what isn't finite, where a mask may leave that out.
+    """An array ``(B, T, F)`` with 0 in place of NaN and infinity, where a mask may leave these out.
 
     A product with a weight of 0 would let NaN through. So it is computed without, and every pair or sum that uses such
     a step is NaN afterwards.
@@ -38,7 +38,7 @@ class Finite:
         self.values, self.bad = x, None
         if not masked:
             return
-        if not isinstance(x, np.ndarray):  # a symbol: what says where entries are replaced is computed
+        if not isinstance(x, np.ndarray):  # a symbol: the mask of replaced entries is computed
             self.values, self.bad = np.where(np.isfinite(x), x, 0.0), np.logical_not(np.isfinite(x).all(axis=-1))
             return
         if not (finite := np.isfinite(x)).all():
@@ -54,7 +54,7 @@ def _check_finite(x) -> None:
 
 
 def spoiled_scores(scores, used, query: Finite, key: Finite):
-    """Scores ``(B, …, T, S)`` with NaN for used pairs of which a step isn't finite."""
+    """Return scores ``(B, …, T, S)`` with NaN for used pairs of which a step isn't finite."""
     for bad, axis in ((query.bad, -1), (key.bad, -2)):
         if bad is not None:
             there = np.expand_dims(bad, (*range(1, scores.ndim - 2), axis))
@@ -63,7 +63,7 @@ def spoiled_scores(scores, used, query: Finite, key: Finite):
 
 
 def spoiled_sums(sums, used, value: Finite):
-    """Sums ``(B, …, T, F)`` with NaN where they use a value that isn't finite."""
+    """Return sums ``(B, …, T, F)`` with NaN where they use a value that isn't finite."""
     if value.bad is None:
         return sums
     there = np.expand_dims(value.bad, tuple(range(1, sums.ndim - 1)))
@@ -71,7 +71,7 @@ def spoiled_sums(sums, used, value: Finite):
 
 
 def softmax(scores: np.ndarray, pairs, relative: bool = False, empty: bool = False) -> np.ndarray:
-    """Weights of sum 1 along the last axis, new; of no scores no weights.
+    """Return weights of sum 1 along the last axis, new; of no scores no weights.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def softmax(scores: np.ndarray, pairs, relative: bool = False, empty: bool = Fal
 
 
 def softmax_back(weights: np.ndarray, d: np.ndarray, pairs) -> np.ndarray:
-    """The cotangent of scores, of that of their weights; 0 for pairs that don't count."""
+    """Return the cotangent of scores, of that of their weights; 0 for pairs that don't count."""
     from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
 
     d, d_scores = contiguous(d, d.dtype), np.empty(d.shape, d.dtype)
@@ -108,7 +108,7 @@ def softmax_back(weights: np.ndarray, d: np.ndarray, pairs) -> np.ndarray:
 
 
 def _with_strides(pairs, shape) -> tuple:
-    """Pairs with their last axis in whole, four sizes of scores, and the strides of pairs for the first three."""
+    """Return pairs with a contiguous last axis, four sizes of scores, and strides of pairs for the first three."""
     sizes = shape if len(shape) == 4 else (shape[0], 1, *shape[1:])
     if pairs is None:
         return None, sizes, (0, 0, 0)
@@ -121,5 +121,5 @@ def _with_strides(pairs, shape) -> tuple:
 
 
 def turned(x: np.ndarray) -> np.ndarray:
-    """The last two axes in the other order."""
+    """Return an array with its last two axes exchanged."""
     return x.swapaxes(-1, -2)

@@ -1,4 +1,4 @@
-"""Where a layer computes, and how arrays in a GPU's memory enter and leave it."""
+"""The device of a layer, and the transfer of arrays in a GPU's memory to and from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEVICES = ("cpu", "cuda")
 
 
 def usable(device) -> str:
-    """A device's name, if this process can use it.
+    """Return a device's name, if this process can use it.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def usable(device) -> str:
 
 
 def mapped(nested, function):
-    """What lists, tuples and dicts hold, each through a function; DeviceArrays among it."""
+    """Return lists, tuples and dicts with a function applied to each leaf, DeviceArrays included."""
     if isinstance(nested, (list, tuple)):
         return type(nested)(mapped(one, function) for one in nested)
     if isinstance(nested, dict):
@@ -44,7 +44,7 @@ def mapped(nested, function):
 
 
 def first_on_device(nested):
-    """The first array in a GPU's memory, None without any."""
+    """Return the first array in a GPU's memory, None without any."""
     if type(nested) is np.ndarray or nested is None:
         return None
     if isinstance(nested, dict):
@@ -60,7 +60,7 @@ def first_on_device(nested):
 
 
 def taken(layer, nested, what: str, stream: int = 0):
-    """Nested arrays, those of any library in a GPU's memory as a layer takes them.
+    """Return nested arrays, those of any library in a GPU's memory as a layer takes them.
 
     Raises
     ------
@@ -83,12 +83,9 @@ def taken(layer, nested, what: str, stream: int = 0):
 
 
 def crossing(method):
-    """A layer's method that takes arrays in a GPU's memory too, and gives such arrays where its inputs are.
-
-    Arrays of a kind in `array_kinds.HANDLERS` are the handler's.
-    """
+    """Return a layer's method that takes and gives a GPU's arrays, too; those of `array_kinds` go to their handler."""
     names: tuple[str, ...] = getattr(getattr(method, "__code__", None), "co_varnames", ())
-    inputs = names[1] if len(names) > 1 else ""  # the name by which they may be given
+    inputs = names[1] if len(names) > 1 else ""  # the name of the inputs' parameter
 
     @functools.wraps(method)
     def called(self, *arguments, **keywords):
@@ -119,14 +116,14 @@ def crossing(method):
 
 
 def _stream(given, first) -> int:
-    """The stream of a call: the one that was asked for, or that of the first array."""
+    """Return the stream of a call: the one that was asked for, or that of the first array."""
     if given is not None:
         return interop.stream_handle(given)
     return 0 if first is None else interop.stream_of(first)
 
 
 def _given(result, library):
-    """A result as a library has its arrays; a pullback gives and takes such arrays too."""
+    """Return a result as a library has its arrays; a pullback gives and takes such arrays too."""
 
     def give(value):
         return interop.give(value, library) if isinstance(value, DeviceArray) else value
@@ -145,7 +142,7 @@ def _given(result, library):
 
 
 def _on_host(call, back: bool, stream: int):
-    """A call that runs on the host, its results brought back to the GPU if wished."""
+    """Return a call that runs on the host, with its results brought back to the GPU if wished."""
 
     def up(value):
         return upload(value, stream) if isinstance(value, np.ndarray) else value

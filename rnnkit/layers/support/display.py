@@ -1,4 +1,4 @@
-"""How layers show themselves to people: lines, shapes, and the card that ``print`` and a notebook show."""
+"""The display of layers: lines, shapes, and the card that ``print`` and a notebook show."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Text(str):
 
 
 def show_shape(shape) -> str:
-    """A shape, or several, for people: a dash for open sizes."""
+    """Return a shape, or several, as text: a dash for open sizes."""
     if isinstance(shape, (list, tuple)) and shape and all(size is None or isinstance(size, int) for size in shape):
         return "(" + ", ".join("–" if size is None else str(size) for size in shape) + ")"
     return ", ".join(show_shape(part) for part in shape)
 
 
 def layer_card(layer, depth: int = 0, code: bool = True) -> Card:
-    """Return what is shown of a layer: how it was made, its shapes, weights and states, and the layers inside.
+    """Return the card of a layer: how it was made, its shapes, weights and states, and the layers inside.
 
     Nothing is built, compiled or copied for it. `depth` says how many layers this one is inside, `code`
     whether its card shows the code that makes it.
@@ -50,7 +50,7 @@ def layer_card(layer, depth: int = 0, code: bool = True) -> Card:
 
 
 def _weights(layer):
-    """A table of a layer's own weights, and of what is special about them."""
+    """Return a table of a layer's own weights and their options."""
     from rnnkit.cards import DECLARED, table_of
 
     if not layer._is_built():
@@ -65,6 +65,5 @@ def _weights(layer):
 
 
 def _dtype(array) -> str:
-    """The dtype of a weight, or in how few bits it is stored."""
     stored = getattr(array, "stored", None)
     return str(array.dtype) if stored is None else stored.kind

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
-    """What a call, a vjp or a trajectory on a DataArray gives; None if its first argument isn't one, or is a table."""
-    names, count = call.__code__.co_varnames, call.__code__.co_argcount  # without names, of a class of the user's
+    """Return the result of a call, vjp or trajectory on a DataArray; None for other first arguments and tables."""
+    names, count = call.__code__.co_varnames, call.__code__.co_argcount  # has no names for a user's class
     first: Any = arguments[0] if arguments else keywords.get(names[1])
     if not is_labelled(first) or (x := ordered(layer, first)) is None:
         return None
@@ -38,7 +38,7 @@ def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
 
 
 def _trajectory(layer, found, x):
-    """Outputs and states of each step as DataArrays, in the order in which the layer, or each half of it, went."""
+    """Return outputs and states of each step as DataArrays, in the processing order of the layer or each half."""
     outputs, states = found
     one, other = (getattr(layer, half, layer).go_backwards for half in ("forward_layer", "backward_layer"))
     half = len(leaves(states)) // 2
@@ -47,7 +47,7 @@ def _trajectory(layer, found, x):
 
 
 def _with_pullback(layer, found, x, dims):
-    """Outputs as DataArrays, and a pullback that takes and gives such; `dims` are those of the input as it came."""
+    """Return outputs as DataArrays and a pullback on DataArrays; `dims` are those of the input as it came."""
     outputs, pullback = named(layer, found[0], x), found[1]
 
     def like_input(gradients):
@@ -60,7 +60,7 @@ def _with_pullback(layer, found, x, dims):
 
 
 def _like(given, outputs):
-    """Cotangents, nested as outputs are, with the dimensions of DataArrays in their order."""
+    """Return cotangents, nested as outputs are, with the dimensions of DataArrays in their order."""
     if isinstance(outputs, (list, tuple)) and isinstance(given, (list, tuple)) and len(given) == len(outputs):
         return [_like(one, like) for one, like in zip(given, outputs, strict=True)]
     if not is_labelled(given) or not is_labelled(outputs):
@@ -71,7 +71,7 @@ def _like(given, outputs):
 
 
 def ordered(layer: Layer, x):
-    """A DataArray in the layer's order of dimensions; None for a table of rows, which has no time.
+    """Return a DataArray in the layer's order of dimensions; None for a table of rows, which has no time.
 
     Raises
     ------
@@ -85,14 +85,14 @@ def ordered(layer: Layer, x):
 
 
 def named(layer: Layer, result, x):
-    """Results as DataArrays, nested as they are."""
+    """Return results as DataArrays, nested as they are."""
     shapes = iter(shape_leaves(layer.compute_output_shape((None, None, *x.shape[2:]))))
     turned = iter([*layer._turns_time(), *[False] * len(leaves(result))])
     return mapped(result, lambda one: labelled(one, x, next(shapes), next(turned)))
 
 
 def plain(value):
-    """The array in a DataArray; what reads its rows where they aren't in memory."""
+    """Return the array in a DataArray; a `StoredRows` if it isn't in memory."""
     if not is_labelled(value):
         return value
     return value.values if getattr(value.variable, "_in_memory", False) else StoredRows(value)
@@ -117,7 +117,7 @@ class StoredRows:
 
 
 def for_training(model, x, y, weights) -> tuple[Any, Any, Any]:
-    """The data of a fit, DataArrays among it in the model's order of dimensions.
+    """Return the data of a fit, with DataArrays in the model's order of dimensions.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def for_training(model, x, y, weights) -> tuple[Any, Any, Any]:
 
 
 def _like_outputs(model, values, x, what):
-    """Targets or weights beside `x`, those by step in the order of the outputs' steps."""
+    """Return targets or weights for `x`, those by step in the order of the outputs' steps."""
     turned = model._turns_time()
     if isinstance(values, Mapping):
         by_name = dict(zip(model._output_names(), turned, strict=True))

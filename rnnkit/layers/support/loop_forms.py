@@ -1,4 +1,4 @@
-"""The inputs of a loop in their several forms, as a layer takes them, and its results in the same form."""
+"""The forms of a loop's inputs, as a layer takes them, and its results in the same form."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Arrays:
             self.x = x if rows else x[None]
 
     def mask(self, mask, x):
-        """A mask as a layer takes it, beside x with all rows."""
+        """Return a mask as a layer takes it, for x with all rows."""
         if mask is None:
             return None
         found = validation.array(mask, "mask")
@@ -45,18 +45,18 @@ class Arrays:
         return found
 
     def shown(self, y, has_rows: bool) -> Any:
-        """Outputs ``(B, T, *O)`` in the input's form."""
+        """Return outputs ``(B, T, *O)`` in the input's form."""
         return y if has_rows else y[0]
 
     def taken(self, d, y, has_rows: bool) -> np.ndarray:
-        """Cotangents of outputs `y` ``(B, T, *O)``, in the form of these."""
+        """Return the cotangents of outputs `y` ``(B, T, *O)``, given in the outputs' form."""
         found, shape = validation.numbers(d, "d_outputs"), y.shape if has_rows else y.shape[1:]
         if found.shape != shape:
             raise ValueError(f"expected d_outputs of shape {shape}, as the call's result, got {found.shape}")
         return found if has_rows else found[None]
 
     def gradient(self, d) -> Any:
-        """The cotangent of `x`, as it came."""
+        """Return the cotangent of `x` in the input's form."""
         d = d[..., 0] if self._is_numbers else d
         return d if self.has_rows else d[0]
 
@@ -69,11 +69,11 @@ class Table(Arrays):
         self._table, self._library = table, library
 
     def shown(self, y, has_rows):
-        """As of arrays; without rows a Series, or a frame of vectors."""
+        """As `Arrays.shown`; without rows a Series, or a frame of vectors."""
         return y if has_rows else columns.alike(y[0], self._table, self._library)
 
     def gradient(self, d):
-        """As of arrays, as the table was."""
+        """As `Arrays.gradient`, as a table of the input's kind."""
         return columns.alike(super().gradient(d), self._table, self._library)
 
 
@@ -87,25 +87,25 @@ class Labelled(Arrays):
         self.has_rows = bool(of_rows)
 
     def mask(self, mask, x):
-        """As of arrays; the dimensions of one of xarray in order."""
+        """As `Arrays.mask`; a DataArray's dimensions are put in order."""
         if is_labelled(mask):
             mask = (beside(mask, self._of, "mask") if self.has_rows else sequence(mask, "mask")).values
         return super().mask(mask, x)
 
     def shown(self, y, has_rows):
-        """With the dimensions of rows and time, and their coordinates."""
+        """Return outputs with the dimensions of rows and time, and their coordinates."""
         found = labelled(y, self._of, (None, None), False)
         return found if has_rows else found.isel(row=0, drop=True)
 
     def taken(self, d, y, has_rows):
-        """As of arrays; the dimensions of one of xarray in order."""
+        """As `Arrays.taken`; a DataArray's dimensions are put in order."""
         if is_labelled(d):
             front = [dim for dim in self._of.dims[:2] if dim in d.dims]
             d = d.transpose(*front, ...).values
         return super().taken(d, y, has_rows)
 
     def gradient(self, d):
-        """As of arrays, with the dimensions as they came."""
+        """As `Arrays.gradient`, with the dimensions as they came."""
         found = self._of.copy(data=d.reshape(self._of.shape)).rename(None)
         return (found if self.has_rows else found.isel(row=0, drop=True)).transpose(*self._dims)
 
@@ -121,22 +121,22 @@ class Sequences(Arrays):
         super().__init__(found.padded(length), True)
 
     def mask(self, mask, x):
-        """The steps that aren't padding."""
+        """Return the mask of the steps that aren't padding."""
         if mask is not None:
             raise ValueError("expected no mask beside a list of sequences, whose lengths say it; got one")
         return np.broadcast_to(self._used, x.shape[:2])
 
     def _each(self, y):
-        """The length of each row, and the sequence that it came from: one may serve all rows of parameters."""
+        """Return the length of each row, and the sequence that it came from: one may serve all rows of parameters."""
         pairs = list(zip(self._lengths, self._given, strict=True))
         return pairs if len(pairs) == len(y) else pairs * len(y)
 
     def shown(self, y, has_rows):
-        """A list with an array, or a Series or frame, for each sequence."""
+        """Return a list with an array, or a Series or frame, for each sequence."""
         return [_like(np.array(one[:n]), of) for one, (n, of) in zip(y, self._each(y), strict=True)]
 
     def taken(self, d, y, has_rows):
-        """Cotangents of each, padded."""
+        """Return the cotangents of each sequence, padded."""
         found = ragged(d, "d_outputs")
         shapes = [one.shape for one in found.sequences]
         if shapes != (wanted := [(n, *y.shape[2:]) for n, _ in self._each(y)]):
@@ -144,7 +144,7 @@ class Sequences(Arrays):
         return found.padded(y.shape[1])
 
     def gradient(self, d):
-        """A list of those of each."""
+        """Return a list of the sequences' cotangents."""
         return self.shown(super().gradient(d), True)
 
 
@@ -154,7 +154,7 @@ def _like(array, of):
 
 
 def form_of(x) -> Arrays:
-    """An input in the form that it has."""
+    """Return an input in its form."""
     if type(x) is np.ndarray:
         return Arrays(x)
     library = columns.library_of(x)

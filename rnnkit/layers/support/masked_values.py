@@ -1,4 +1,4 @@
-"""What stands under a mask, for layers that compute with all steps."""
+"""Values under a mask, for layers that compute with all steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rnnkit.recording import current, repeated
 
 
 def finite_under_mask(x, mask):
-    """`x` with 0 in place of NaN and infinity at masked steps, so that they reach no result and no gradient.
+    """Return `x` with 0 in place of NaN and infinity at masked steps, so that they reach no result and no gradient.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A whole layer or model in a file: its configuration, its weights and, where they are asked for, training and states.
+"""A whole layer or model in a file: its configuration, its weights and, if asked for, training and states.
 
 The arrays are named ``weights/…``, ``optimizer/…`` and ``states/…``; everything else is JSON values beside them.
 """
@@ -55,12 +55,12 @@ def save(layer: Layer, path, *, optimizer: bool = False, states: bool = False, o
 
 
 def restored(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], custom_objects=None) -> Layer:
-    """The layer of a file that was read.
+    """Return the layer of a file that was read.
 
     Raises
     ------
     ValueError
-        If the file says or holds what doesn't go together, or names what isn't known here.
+        If the file's contents don't go together, or it uses unknown names.
     """
     with making(path, custom_objects):
         layer = deserialize(about["layer"])
@@ -94,7 +94,7 @@ def _restore_states(parts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
 
 
 def _by_path(layer: Layer, path: str = "") -> Iterator[tuple[str, Any]]:
-    """A layer and all inside, by the path that their weights' names begin with."""
+    """Yield a layer and all inside, with the paths that their weights' names begin with."""
     yield path, layer
     for name, part in layer._parts().items():
         yield from _by_path(part, f"{path}/{name}" if path else name)
@@ -106,7 +106,7 @@ def _as_tuples(shape):
 
 @contextmanager
 def making(path, custom_objects=None) -> Iterator[None]:
-    """While something is made of what a file says: names are a configuration's, memory is in proportion.
+    """Make objects of a file's content: names are a configuration's, memory is in proportion to the file.
 
     Raises
     ------
@@ -118,6 +118,6 @@ def making(path, custom_objects=None) -> Iterator[None]:
             yield
     except (MemoryError, ImportError):
         raise
-    except Exception as error:  # what constructors raise for values from anywhere is no short list
+    except Exception as error:  # constructors raise many kinds of errors for such values
         said = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{os.fspath(path)!r} can't be loaded: {said}") from error

@@ -1,4 +1,4 @@
-"""Cotangents of a call: checked against what the call returned, then handed to its pullback."""
+"""Cotangents of a call's results: checked against these, then handed to the call's pullback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rnnkit.layers.support import validation
 
 @dataclass(eq=False)
 class Gradients:
-    """What a pullback gives: for everything that the call read, the cotangent, of the same shape.
+    """The result of a pullback: for each array that the call read, the cotangent, of the same shape.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Gradients:
     more: dict = field(default_factory=dict)
 
     def of(self, keyword: str) -> Any:
-        """The cotangent of what a call had by a keyword, None where there is none."""
+        """Return the cotangent of a call's keyword, None where there is none."""
         return getattr(self, keyword) if keyword in ("x", "initial_state", "constants") else self.more.get(keyword)
 
     def __repr__(self):
@@ -47,19 +47,19 @@ class Gradients:
 
 
 class Pullback:
-    """From cotangents of what a call returned to those of what it read; may be called again, with the same bits.
+    """The map from cotangents of a call's results to those of its inputs; called again, it gives the same bits.
 
     It uses the weights, inputs and drawn masks that the call saw, whatever happened to the layer since.
 
     Parameters
     ----------
     outputs : ndarray, or nested lists and tuples of them
-        What the call returned.
+        The call's results.
     dtype : dtype
     pull : callable
         From a flat list of arrays or None, in the order of `outputs`, to `Gradients`.
     pull_weights : callable, optional
-        The same without what only ``x`` needs: for training, of the layers that read a model's inputs.
+        As `pull`, without the cotangent of ``x``: for training, of the layers that read a model's inputs.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Pullback:
 
     @tracebacks.edge
     def __call__(self, d_outputs) -> Gradients:
-        """The gradient.
+        """Return the gradient.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class Pullback:
         return self.give(self.pull(self.flat(self.take(d_outputs))))
 
     def flat(self, d_outputs) -> list:
-        """Cotangents as `pull` takes them, checked and cast."""
+        """Return cotangents as `pull` takes them, checked and cast."""
         return self._flat(d_outputs, self._shapes)
 
     def _flat(self, given, shapes) -> list:
@@ -133,7 +133,7 @@ def _shapes(outputs):
 
 
 def _stream(outputs) -> int | None:
-    """The stream of the results of a call that are in a GPU's memory; None for those on the host."""
+    """Return the stream of results in a GPU's memory; None for those on the host."""
     if isinstance(outputs, (list, tuple, dict)):
         inside = outputs.values() if isinstance(outputs, dict) else outputs
         return next((found for one in inside if (found := _stream(one)) is not None), None)
@@ -141,7 +141,7 @@ def _stream(outputs) -> int | None:
 
 
 def positive_steps(value, what: str) -> int | None:
-    """A number of steps, or None.
+    """Return a number of steps, or None.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def positive_steps(value, what: str) -> int | None:
 
 
 def options(checkpoint, truncate) -> dict:
-    """The keywords of a vjp, checked."""
+    """Return the keywords of a vjp, checked."""
     if isinstance(checkpoint, str):
         if checkpoint != "auto":
             raise ValueError(f"expected checkpoint to be None, 'auto' or a number of steps, got {checkpoint!r}")

@@ -1,4 +1,4 @@
-"""Layers whose products read weights in fewer bits."""
+"""Quantization: layers whose products read weights in fewer bits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ def quantize(layer: Layer, dtype: str | None) -> None:
 
 
 def _weights_for(layer, cell, dtype: str | None) -> dict[str, np.ndarray]:
-    """What the cell of one layer is to have as its weights."""
     if dtype is not None and layer.dtype != np.float32:
         raise ValueError(f"expected a float32 layer to quantize; {layer.name!r} is of {layer.dtype}")
     if dtype is not None and layer._device != "cpu":
@@ -47,7 +46,7 @@ def _weights_for(layer, cell, dtype: str | None) -> dict[str, np.ndarray]:
     for name, rows in layer._execution.product_weights().items():
         starts = tuple(start for start, _ in rows) if dtype == "int8" else (0,)
         if dtype == "int8" and not _apart(rows, weights[name].shape[0]):
-            continue  # each product rounds what it reads
+            continue  # each product rounds its own part
         try:
             weights[name] = StoredWeight.of(Stored.of(weights[name], dtype, starts))
         except ValueError as error:
@@ -56,13 +55,13 @@ def _weights_for(layer, cell, dtype: str | None) -> dict[str, np.ndarray]:
 
 
 def _apart(rows, count: int) -> bool:
-    """Whether ranges of rows follow each other from the first row to the last."""
+    """Return whether ranges of rows follow each other from the first row to the last."""
     ends = [0, *(stop for _, stop in rows)]
     return [start for start, _ in rows] == ends[:-1] and ends[-1] == count
 
 
 def as_held(held: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """New weights, stored as those are that a cell holds."""
+    """Return new weights in the storage of those that a cell holds."""
     found = dict(new)
     for name, array in new.items():
         standing = held[name]

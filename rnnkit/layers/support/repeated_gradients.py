@@ -1,4 +1,4 @@
-"""Calls of a vjp of a kind that was met before: recorded, then repeated, and so are the ways back."""
+"""Repeated calls of a vjp: recorded when their kind was met before, then repeated, and so are the pullbacks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rnnkit.recording import Unrepeatable, standing_in
 
 @dataclass(eq=False)
 class Way:
-    """How a recorded call is done, and how cotangents go back through it.
+    """The operations of a recorded call and of its pullback.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Way:
     latest: Any = None
 
     def go_back(self, cotangents) -> Gradients:
-        """The gradient of the call whose numbers are in memory."""
+        """Return the gradient of the call whose numbers are in memory."""
         for place, array in zip(self.cotangents, cotangents, strict=True):
             np.copyto(place, array)
         for operation in self.back:
@@ -51,10 +51,7 @@ class Way:
 
 
 class RepeatedVJPs(RepeatedCalls):
-    """The recorded calls of a layer's vjp.
-
-    A pullback that comes late does its call once more, with the arguments and weights from then.
-    """
+    """The recorded calls of a layer's vjp; a late pullback first repeats its call, with the arrays from then."""
 
     def _record(self, kind, layer, call, arguments, keywords) -> None:
         operations = kind.recording.operations
@@ -108,7 +105,7 @@ class RepeatedVJPs(RepeatedCalls):
 
 
 def repeated_vjp(vjp: Callable) -> Callable:
-    """A layer's ``vjp`` that is repeated where it was met often enough."""
+    """Return a layer's ``vjp`` that is repeated where a kind of call was met often enough."""
 
     @functools.wraps(vjp)
     def called(self, *arguments, **keywords):
@@ -126,6 +123,5 @@ def repeated_vjp(vjp: Callable) -> Callable:
 
 
 def _fields(g: Gradients) -> list:
-    """All that a gradient is made of, dense."""
     weights = [np.asarray(one) if isinstance(one, RowGradient) else one for one in g.weights.values()]
     return [weights, g.x, g.initial_state, g.constants, g.more]

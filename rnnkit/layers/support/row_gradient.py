@@ -1,4 +1,4 @@
-"""The gradient of a table that a call read some rows of."""
+"""The gradient of a table of which a call read some rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from rnnkit.hints import Array, DType, Shape
 from rnnkit.recording import computed, repeated
 
-# Rows that are added up before their sum is added to others: in a long sum, rounding errors would grow with it.
+# Rows that are added up before their sum is added to others: in one long sum, rounding errors would grow.
 _TOGETHER = 128
 
 
@@ -54,7 +54,7 @@ class RowGradient(NDArrayOperatorsMixin):
 
     @classmethod
     def sums(cls, ids: Any, rows: Array, shape: Shape) -> RowGradient:
-        """Make one of rows ``(n, D)`` for ids ``(n,)`` in any order: those of the same id are added up in theirs."""
+        """Make a gradient of rows ``(n, D)`` for ids ``(n,)`` in any order: rows of one id are added in that order."""
         short = ids.astype(np.uint16) if shape[0] <= 1 << 16 else ids  # a stable sort of 16 bits takes a third
         order = np.argsort(short, kind="stable")
         ordered = ids[order]
@@ -65,12 +65,12 @@ class RowGradient(NDArrayOperatorsMixin):
 
     @property
     def dtype(self) -> np.dtype:
-        """That of the rows."""
+        """The dtype of the rows."""
         return self.rows.dtype
 
     @property
     def ndim(self) -> int:
-        """How many axes the table has."""
+        """The number of axes of the table."""
         return len(self.shape)
 
     def renew(self, other: RowGradient) -> None:
@@ -101,7 +101,7 @@ class RowGradient(NDArrayOperatorsMixin):
 
 
 def added_up(first, second):
-    """The sum of two gradients of one weight; rows if both are."""
+    """Return the sum of two gradients of one weight; a `RowGradient` if both are."""
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return computed(np.add, first, second)
     return repeated(lambda: _sum(first, second), first, second, draws=True)
@@ -115,7 +115,6 @@ def _sum(first, second):
 
 
 def _added(rows, order, bounds) -> np.ndarray:
-    """The sums of rows from each bound up to the next, in this order."""
     from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
 
     rows = np.ascontiguousarray(rows)

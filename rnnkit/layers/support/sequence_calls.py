@@ -20,7 +20,7 @@ _WASTE = 1.0  # the share of its length that a sequence may be padded by; masked
 
 
 def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
-    """What a call on a list of sequences gives; None if its first argument isn't one."""
+    """Return the result of a call on a list of sequences; None if its first argument isn't one."""
     first = arguments[0] if arguments else keywords.get(call.__code__.co_varnames[1])
     refuse_table(layer, first)
     if type(first) not in (list, tuple) or (given := sequences(layer, first)) is None:
@@ -30,7 +30,7 @@ def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
 
 
 def sequences(layer: Layer, value, what: str = "x") -> Ragged | None:
-    """A list of sequences as a layer reads it; None for what is one array, or several.
+    """Return a list of sequences as a layer reads it; None for one array, or several.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def refuse_table(layer: Layer, value) -> None:
     Raises
     ------
     ValueError
-        With what its rows may be taken as.
+        With the ways to convert its rows.
     """
     if has_shape(value) and hasattr(value, "columns") and layer._least_axes() > 2 and not layer._reads_ids():
         raise ValueError(
@@ -62,12 +62,12 @@ def refuse_table(layer: Layer, value) -> None:
 
 
 def run(layer: Layer, given: Ragged, arguments: dict, most: int | None = None, watched: Callable | None = None):
-    """A call on sequences: what has an axis of time comes as a list, all else as arrays with an axis of the batch.
+    """Return a call's results on sequences: those with an axis of time as lists, others as arrays of the batch.
 
     Parameters
     ----------
     arguments : dict
-        Those of the call besides the sequences, by name.
+        The call's arguments besides the sequences, by name.
     most : int, optional
         So many sequences at a time.
     watched : callable, optional
@@ -101,12 +101,12 @@ def run(layer: Layer, given: Ragged, arguments: dict, most: int | None = None, w
 
 
 def _rows(nested, rows):
-    """Some rows of states and constants; what else there is as it is."""
+    """Return some rows of states and constants; other values as they are."""
     return mapped(nested, lambda one: one[rows] if isinstance(one, np.ndarray) else one)
 
 
 def _read(nested, what: str, count: int):
-    """States and constants as arrays, an entry for each sequence.
+    """Return states and constants as arrays, an entry for each sequence.
 
     Raises
     ------
@@ -126,7 +126,6 @@ def _read(nested, what: str, count: int):
 
 
 def _joined(layer, pieces: list, given: Ragged):
-    """The results of all batches as one, nested as each of them is."""
     shapes = shape_leaves(layer.compute_output_shape((None, None, *given.rest)))
     turned = [*layer._turns_time(), *[False] * len(shapes)]
     found: list = []
@@ -139,7 +138,7 @@ def _joined(layer, pieces: list, given: Ragged):
 
 
 def _listed(parts: list, lengths, turned: bool) -> list:
-    """An array for each sequence, without the steps of the padding, which a layer that turns time puts first."""
+    """Return an array for each sequence, without padding, which a layer that turns time puts first."""
     found: list = [None] * len(lengths)
     for rows, outputs in parts:
         padding = int(lengths[rows].max()) - lengths

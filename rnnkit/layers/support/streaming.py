@@ -1,4 +1,4 @@
-"""Which stream the layers of this thread run for: it has the states that a recurrent layer starts from."""
+"""The stream that the layers of this thread run for, which has the states that a recurrent layer starts from."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 
 class Running(Protocol):
-    """What recurrent layers ask of a stream."""
+    """The interface of a stream for recurrent layers."""
 
     def begin(self, layer, initial_state) -> tuple[np.ndarray, ...] | None:
-        """The states that a layer's step starts from; None for the layer's own."""
+        """Return the states that a layer's step starts from; None for the layer's own."""
 
     def end(
         self, states: tuple[np.ndarray, ...], initial: tuple[np.ndarray, ...], outputs: np.ndarray, mask: Any

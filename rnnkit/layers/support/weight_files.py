@@ -15,7 +15,7 @@ from rnnkit.stored_weights import Stored, StoredWeight
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
-WEIGHTS, SCALES = "weights/", "scales/"  # what names begin with in the file of a whole layer
+WEIGHTS, SCALES = "weights/", "scales/"  # prefixes of names in the file of a whole layer
 
 
 def save_weights(layer: Layer, path, overwrite: bool = True) -> None:
@@ -49,7 +49,7 @@ def load_weights(layer: Layer, path) -> None:
 
 
 def arrays_of(layer: Layer) -> tuple[dict[str, np.ndarray], dict[str, list]]:
-    """All weights of a layer as a file has them, and of those in fewer bits how they are stored."""
+    """Return all weights of a layer as a file has them, and the storage of those in fewer bits."""
     arrays, stored = {}, {}
     for name, array in layer._held_arrays().items():
         if isinstance(array, StoredWeight):
@@ -62,12 +62,12 @@ def arrays_of(layer: Layer) -> tuple[dict[str, np.ndarray], dict[str, list]]:
 
 
 def weights_in(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The weights of a layer's file as floats.
+    """Return the weights of a layer's file as floats.
 
     Raises
     ------
     ValueError, LookupError, TypeError
-        If what is stored in fewer bits isn't what the file says.
+        If weights stored in fewer bits differ from the file's description of them.
     """
     found = below(WEIGHTS, arrays)
     for name, (kind, starts) in about.get("stored", {}).items():
@@ -86,7 +86,7 @@ def put(layer: Layer, found: Mapping[str, np.ndarray], sparse=frozenset()) -> No
 
 
 def differences(arrays: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> list[str]:
-    """In which names and shapes the arrays of a file differ from a layer's, in words."""
+    """Return the differences in names and shapes between a file's arrays and a layer's, in words."""
     wrong = []
     if missing := [name for name in arrays if name not in found]:
         wrong.append(f"it has no {', '.join(missing)}")
@@ -113,6 +113,6 @@ def check_built(layer: Layer, what: str) -> None:
 
 
 def check_free(path, overwrite: bool) -> None:
-    """Refuse a path where something is already, unless it may be replaced."""
+    """Refuse a path that exists already, unless it may be replaced."""
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(f"{os.fspath(path)!r} is there already; save with overwrite=True to replace it")

@@ -55,7 +55,7 @@ class UnknownWeight(ValueError, KeyError):
 
 
 def like(old: np.ndarray, values, name: str) -> np.ndarray:
-    """`values` as a frozen array to stand in the place of `old`.
+    """Return `values` as a frozen array to replace `old`.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from rnnkit.recording import contiguous, put
 
 
 def one_size(value, what: str) -> int:
-    """A positive integer, also as a tuple of one, as Keras has it.
+    """Return a positive integer, also from a tuple of one, as Keras has it.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def one_size(value, what: str) -> int:
 
 
 def two_sizes(value, what: str) -> tuple[int, int]:
-    """Two integers from 0 on, or one for both.
+    """Return two integers from 0 on, or one for both.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def channels_last(data_format) -> None:
 
 
 def padding_name(value, *, causal: bool = False) -> str:
-    """``valid``, ``same`` or, where it is allowed, ``causal``.
+    """Return ``valid``, ``same`` or, where it is allowed, ``causal``.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def padding_name(value, *, causal: bool = False) -> str:
 
 @dataclass(frozen=True)
 class Windows:
-    """Which steps each window along time has.
+    """The steps of each window along time.
 
     Attributes
     ----------
@@ -92,11 +92,11 @@ class Windows:
 
     @property
     def span(self) -> int:
-        """How many steps there are from the first of a window to its last, both included."""
+        """The number of steps from the first of a window to its last, both included."""
         return (self.size - 1) * self.dilation + 1
 
     def count(self, length: int) -> int:
-        """How many windows there are over so many steps.
+        """Return the number of windows over so many steps.
 
         Raises
         ------
@@ -110,7 +110,7 @@ class Windows:
         return -(-covered // self.stride)
 
     def pads(self, length: int) -> tuple[int, int]:
-        """How many steps are added before the first and after the last."""
+        """Return the numbers of steps added before the first and after the last."""
         if self.padding == "causal":
             return self.span - 1, 0
         if self.padding == "valid":
@@ -119,12 +119,12 @@ class Windows:
         return added // 2, added - added // 2
 
     def shape(self, input_shape, features) -> tuple:
-        """The shape of what windows of x ``(B, T, F)`` give, with so many features; T may be None."""
+        """Return the shape of results for windows of x ``(B, T, F)``, with so many features; T may be None."""
         batch_size, length = input_shape[:2]
         return (batch_size, None if length is None else self.count(length), features)
 
     def padded(self, x, value=0.0):
-        """x ``(B, T, F)`` in C order with the added steps, which have a value."""
+        """Return x ``(B, T, F)`` in C order with the added steps, filled with a value."""
         before, after = self.pads(x.shape[1])
         if not before and not after:
             return contiguous(x, x.dtype)
@@ -133,13 +133,13 @@ class Windows:
         return found
 
     def view(self, padded):
-        """The windows ``(B, L, size, F)`` of a padded x in C order, which share its memory."""
+        """Return the windows ``(B, L, size, F)`` of a padded x in C order, which share its memory."""
         row, step, one = padded.strides
         shape = (*self._rows(padded), self.size, padded.shape[2])
         return _view(padded, shape, (row, step * self.stride, step * self.dilation, one))
 
     def side_by_side(self, padded):
-        """The windows ``(B, L, size * F)`` without dilation, which share memory: their steps stand side by side."""
+        """Return the windows ``(B, L, size * F)`` without dilation, which share memory: their steps are contiguous."""
         row, step, one = padded.strides
         return _view(padded, (*self._rows(padded), self.size * padded.shape[2]), (row, step * self.stride, one))
 
@@ -147,7 +147,7 @@ class Windows:
         return padded.shape[0], (padded.shape[1] - self.span) // self.stride + 1
 
     def added_up(self, d, shape):
-        """The cotangent of x ``(B, T, F)``, from that of its windows, whose steps stand side by side in C order."""
+        """Return the cotangent of x ``(B, T, F)``, from that of its windows, whose steps are contiguous in C order."""
         from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
 
         count, (before, _) = self.count(shape[1]), self.pads(shape[1])

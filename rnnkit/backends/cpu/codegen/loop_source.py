@@ -24,7 +24,7 @@ class LoopText:
         self.name = source.dtype.name
         self.kinds = {value.name: value.kind for value in loop.values}
         self.tables: list[tuple[str, np.ndarray]] = []
-        self.numbers: list[int] = []  # what the function reads at its ``n``
+        self.numbers: list[int] = []  # the entries of the function's table ``n``
         self.top: list[str] = []
         self.rows: list[str] = []
         self.bases: dict[Buffer, str] = {}
@@ -46,7 +46,6 @@ class LoopText:
         return name
 
     def _base(self, buffer: Buffer):
-        """The address of the row that is being computed."""
         if buffer.kind == "prepacked":
             self.bases[buffer] = f"at_{buffer.name}"
             return
@@ -60,7 +59,7 @@ class LoopText:
         self.bases[buffer] = f"in_{buffer.name}"
 
     def _address(self, buffer: Buffer, walk: Walk, vector=True) -> tuple[str, str]:
-        """Address of a place, and the stride of the vector: 'unit', 'none', or an expression in bytes."""
+        """Return an element's address and its vector's stride: 'unit', 'none', or an expression in bytes."""
         base, item = self.bases[buffer], self.source.item_of(buffer)
         if walk.gates:
             return f"{base} + {walk.offset * item} + {walk.gates * item} * j", "unit"
@@ -111,7 +110,7 @@ class LoopText:
         place.append(f"{value.name} = {f'to_mask({text})' if value.kind == 'bool' else text}")
 
     def _suffix(self, kind: str) -> str:
-        """Of functions that read, make and write vectors of a kind, which all have as many lanes."""
+        """Return the suffix of the functions that read, make and write vectors of a kind."""
         found = carrier(kind)
         return self.name if found == "float" else f"{found}_{self.name}"
 
@@ -209,7 +208,7 @@ class LoopText:
 
 
 def operation_text(value: Pointwise, args, given: str, name: str, suffix: str) -> str:
-    """An operation on values of these names, the last of which is of a kind, in a program of a dtype's name."""
+    """Return the text of an operation on named values; `given` is the last one's kind, `name` the program's dtype."""
     kind = value.kind
     if value.op == "cast":
         (arg,) = args
@@ -227,5 +226,5 @@ def operation_text(value: Pointwise, args, given: str, name: str, suffix: str) -
 
 
 def _cut(text: str, kind: str) -> str:
-    """An integer of a carrier, wrapped to a kind of fewer bits."""
+    """Return the text of a carrier's integer, wrapped to a kind of fewer bits."""
     return text if kind not in INTEGERS or kind == carrier(kind) else f"wrap_{kind}({text})"

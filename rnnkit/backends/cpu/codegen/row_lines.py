@@ -29,7 +29,7 @@ from rnnkit.compiler.ir.plan import (
     given_by,
 )  # fmt: skip
 
-# Of integers and conditions that all rows have in common: Python's own.
+# Python's own operators, for integers and conditions that all rows share.
 _UNIFORM = {
     "maximum": "max({0}, {1})", "minimum": "min({0}, {1})", "logical_not": "not {0}", "where": "{1} if {0} else {2}",
     "remainder": "{0} % {1}", "floor_divide": "{0} // {1}",
@@ -37,7 +37,7 @@ _UNIFORM = {
 
 
 class RowLines:
-    """Translates lines; a program of it says where elements of buffers are.
+    """Translator of a row plan's lines into text; a subclass says where the elements of buffers stand.
 
     Parameters
     ----------
@@ -47,20 +47,20 @@ class RowLines:
         Rows of a group.
     """
 
-    coded = False  # whether a number of each step says by what a row fails
+    coded = False  # whether each step keeps a number that says why a row failed
 
     def __init__(self, plan: RowPlan, dtype, lanes: int):
         self.plan, self.lanes, self.dtype = plan, lanes, np.dtype(dtype)
         self.item = self.dtype.itemsize
-        self.uniform = plan.uniform  # what stands in the text as one number, rather than in lanes
+        self.uniform = plan.uniform  # values that are one number in the text, not lanes
         self.kinds: dict[str, str] = {}
         self.single: set[str] = set()  # numbers that need not be in lanes
-        self.going: list[str] = []  # of the loops around a line, which rows go on
+        self.going: list[str] = []  # masks of the rows that go on, of the loops around a line
         self._comment = ""
         self._note(plan.lines)
 
     def _note(self, lines) -> None:
-        """Find of what kinds all values are, and which are the same in all rows."""
+        """Find the kinds of all values, and the values that all rows share."""
         self.kinds, self.single = {}, set()
         for line in all_lines(lines):
             if isinstance(line, RowLoop):
@@ -78,17 +78,16 @@ class RowLines:
         raise NotImplementedError
 
     def place(self, place: Slot | Buffer) -> tuple[str, bool]:
-        """Where an array begins, and whether it has each number for all lanes."""
+        """Return an array's address, and whether the array holds each number once for every lane."""
         if isinstance(place, Slot):
             return f"slot_{place.name}", True
         return f"at_{place.name}", False
 
     def text(self, lines) -> list[str]:
-        """The text of lines."""
         return [one for line in lines for one in self.line(line)]
 
     def line(self, line: RowLine) -> list[str]:
-        """The text of a line, below that of the step that it comes from."""
+        """Return the text of a line, below a comment with the step's own text where that changes."""
         if isinstance(line, RowLoop):
             return self._loop(line)
         if isinstance(line, Fill):
@@ -104,7 +103,7 @@ class RowLines:
         if isinstance(line, Element) and line.buffer.kind == "state":
             slot = self.plan.resident.get(line.buffer.attr)
             if slot is None:
-                return []  # which the step begins with
+                return []  # read at the beginning of the step
             at = f"slot_{slot.name} + {line.index * self.item * self.lanes}"
             return [f"{line.name} = {self._function('load', slot)}({at})"]
         comment = self.plan.comments.get(line.name, self._comment)
@@ -139,21 +138,21 @@ class RowLines:
         args = list(line.args)
         if line.op == "cast" and numbers:
             args = [self.full(name) for name in args]
-        if numbers and all(name in self.uniform for name in numbers):  # one of them has to be in lanes
+        if numbers and all(name in self.uniform for name in numbers):  # at least one operand has to be in lanes
             args = [self.full(name) if name in numbers else name for name in args]
         kind = carrier(line.kind)
         return operation_text(line, args, self.kinds[line.args[-1]], self.dtype.name, kind)
 
     def _is_single(self, line) -> bool:
         if isinstance(line, Pointwise):
-            whole = carrier(line.kind) != "float" or line.op == "to_float"  # which is in lanes always
+            whole = carrier(line.kind) != "float" or line.op == "to_float"  # always in lanes
             return not whole and self.single.union(self.uniform).issuperset(line.args)
         if isinstance(line, Look):
             return isinstance(line.place, Buffer) and line.index in ("", *self.uniform)
         return isinstance(line, Number) or self.plan.sections[line.name] in (PREPACK, CALL)
 
     def full(self, name: str) -> str:
-        """A value in all lanes, conditions as numbers."""
+        """Return the text of a value in all lanes; conditions become numbers."""
         kind = self.kinds[name]
         if kind == "bool":
             return f"to_lanes({name})"
@@ -162,7 +161,7 @@ class RowLines:
         return f"fill({name})" if name in self.single else name
 
     def _branch(self, line: Branch) -> list[str]:
-        """A jump of one row, and what comes of it on both ways."""
+        """Return the text of a branch of one row, with the lines of both sides."""
         uniform, comment, lines = self.uniform, self._comment, []
         test = line.condition if line.condition in uniform else f"jump(mask({line.condition}))"
         for i, (word, side) in enumerate(((f"if {test}:", line.then), ("else:", line.otherwise))):
@@ -174,8 +173,6 @@ class RowLines:
             lines += [word, *indented(own or ["pass"])] if own or not i else []
         return lines
 
-    # Memory
-
     def _item(self, place: Slot | Buffer) -> int:
         kind = _carrier_of(place)
         return self.item if kind == "float" else np.dtype(kind).itemsize
@@ -185,7 +182,7 @@ class RowLines:
         return word if kind == "float" else f"{word}_{kind}"
 
     def _address(self, place: Slot | Buffer, offset: int, stride: int, index: str) -> tuple[str, str]:
-        """Where an element is, or the first of those that rows have by places of their own; and bytes between them."""
+        """Return an element's address and "", or, where each row has an index, the base and the index's stride."""
         item = self._item(place)
         at, of_lane = self.place(place)
         step = item * self.lanes if of_lane else item
@@ -217,10 +214,8 @@ class RowLines:
             value = f"select({going}, {value}, {self._function('load', line.slot)}({at}))"
         return [f"{self._function('store', line.slot)}({at}, {value})"]
 
-    # Loops
-
     def _loop(self, loop: RowLoop) -> list[str]:
-        """Rounds until no row wants another."""
+        """Return the text of a loop: rounds until no row goes on."""
         if loop.back is not None:
             return self._undone(loop, loop.back)
         lines = [f"{loop.name} = 0"]
@@ -245,7 +240,7 @@ class RowLines:
         return [*lines, "while True:", *indented(body)]
 
     def _tape(self, loop: RowLoop) -> list[str]:
-        """Keep what a loop carries at the beginning of a round."""
+        """Return lines that keep the values a loop carries at the beginning of a round."""
         lines = []
         for tape in loop.tapes:
             item = self._item(tape.slot) * self.lanes
@@ -262,7 +257,6 @@ class RowLines:
         return lines
 
     def _carry(self, loop: RowLoop) -> list[str]:
-        """What is carried to the next round."""
         lines = []
         for i, one in enumerate(loop.carried):
             following = one.next if one.name in self.uniform else self._kept(one)
@@ -270,7 +264,7 @@ class RowLines:
         return lines + [f"{one.name} = next_{i}_{loop.name}" for i, one in enumerate(loop.carried)]
 
     def _undone(self, loop: RowLoop, forward: RowLoop) -> list[str]:
-        """The rounds of another loop, the last one first."""
+        """Return the text of a backward loop: the rounds of `forward`, the last one first."""
         lines = [f"{loop.name} = {forward.name}"]
         lines += [
             f"{one.name} = {one.initial if one.name in self.uniform else self._start(one)}" for one in loop.carried
@@ -297,15 +291,15 @@ class RowLines:
         return f"select({self.going[-1]}, {following}, {one.name})" if self.going else following
 
     def bounds(self) -> list[str]:
-        """Conditions of all loops in a step."""
+        """Return the conditions under which a row loops or fails at all."""
         return []
 
     def failed(self, fails: str) -> list[str]:
-        """What follows where rows fail."""
+        """Return lines that note the rows in the mask `fails` as failed."""
         return [f"failed = failed | ({' & '.join([fails, *self.bounds()])})"]
 
     def exceeded(self, loop: RowLoop, going: str) -> list[str]:
-        """What follows where rows want more rounds than there may be."""
+        """Return lines for the rows in `going`, which reached the loop's limit of rounds."""
         if not self.coded:
             return self.failed(going)
         return [f"failing = select({going} & (failing == 0.0), number({float(loop.code)}), failing)"]

@@ -43,7 +43,7 @@ from rnnkit.backends.cpu.kernels.row_transposes import define_transposes
 run = define_transposes("{dtype}", {lanes}).run
 '''
 _POINTERS = {"x": "x", "output": "output", "last": "last", "mask": "mask_at", "transposes": "transposes"}
-_STAGED_BYTES = 1 << 14  # of a first-level cache that a block of steps takes of x and of outputs
+_STAGED_BYTES = 1 << 14  # of the first-level cache, for a block's x and outputs
 
 
 class Kind(NamedTuple):
@@ -73,7 +73,7 @@ class RowSource(Source):
 
 
 class RowSourceWriter(RowLines):
-    """Writes the program of one plan for calls of one kind.
+    """Writer of one plan's program for calls of one kind.
 
     Parameters
     ----------
@@ -111,11 +111,9 @@ class RowSourceWriter(RowLines):
         self.block = self._block_size()
 
     def _block_size(self) -> int:
-        """Steps of a block."""
         return max(self.side, _STAGED_BYTES // max(1, self._staged() * self.number_bytes) // self.side * self.side)
 
     def run(self) -> Source:
-        """The text and what its arguments hold."""
         body = self._body()
         decorator = "looping" if any(isinstance(line, RowLoop) for line in all_lines(self.plan.lines)) else "compiled"
         words = set(words_of("\n".join(body)))
@@ -164,8 +162,6 @@ class RowSourceWriter(RowLines):
         at = len(HEAD) + 2 * i
         return f"word(n, {at})", f"word(n, {at + 1})"
 
-    # The parts of the text
-
     def _body(self) -> list[str]:
         lines = [f"{name} = word(n, {i})" for i, name in enumerate(HEAD[:10])]
         lines += [f"{name} = {self._pointer(what)}" for what, name in _POINTERS.items()]
@@ -185,7 +181,7 @@ class RowSourceWriter(RowLines):
             name = buffer.name
             lines += [f"row_{name}, step_{name} = {row}, {step}", f"at_{name} = {self._pointer(buffer)}"]
         lines += self._memory()
-        if not self.staging:  # of one row, each step writes an output, if only where nobody reads it
+        if not self.staging:  # each step of one row writes an output, to unread memory if none is wanted
             lines += ["shown, shown_row, shown_step = unread_output, 0, 0", "if wanted:"]
             lines += ["    shown, shown_row, shown_step = output, output_row, output_step"]
         lines += self.text(line for line in self.plan.lines if self.section(line) == PREPACK)
@@ -198,7 +194,7 @@ class RowSourceWriter(RowLines):
         ]
 
     def _memory(self) -> list[str]:
-        """What stands where in scratch memory: states and constants on their way go through its beginning."""
+        """Return lines that place arrays in scratch memory, behind bytes for states and constants on their way."""
         lines, moved = [], self._moved_bytes()
         self.memory = moved + self.gap if self.gap else 0
 
@@ -232,7 +228,6 @@ class RowSourceWriter(RowLines):
         ]
 
     def _group(self) -> list[str]:
-        """All steps of a group of rows."""
         lines = [f"r = group * {self.lanes}", f"own = min({self.lanes}, rows - r)"]
         if self.plan.messages:
             lines.append("failed = mask(False)")
@@ -261,7 +256,7 @@ class RowSourceWriter(RowLines):
                 )
         lines += self.text(x for x in self.plan.lines if self.section(x) == CALL and not isinstance(x, Element))
         for buffer, _ in self.kept:
-            if buffer.held_state is not None:  # what the first step begins with stands before it
+            if buffer.held_state is not None:  # the initial value stands before the first step
                 for j in range(buffer.size):
                     lines.append(
                         f"store({self._kept_at(buffer, j)} - step_{buffer.name}, {self._state(buffer.held_state, j)})"
@@ -277,7 +272,6 @@ class RowSourceWriter(RowLines):
         return lines
 
     def _begun(self, i, size) -> list[str]:
-        """A state that the first step begins with."""
         if i not in self.plan.whole:
             return self._taken(f"initial_{i}", size, [f"now_{i}_{j}" for j in range(size)], "fill({})")
         low, high = map(float, self.plan.whole[i])
@@ -289,7 +283,7 @@ class RowSourceWriter(RowLines):
         ]
 
     def _told_at(self) -> str:
-        """Where it says that a row has failed."""
+        """Return the address of the word that says that a row has failed."""
         return f"p + {8 * (len(self.pointers) + 1)}"
 
     def _state(self, i, j) -> str:
@@ -305,7 +299,7 @@ class RowSourceWriter(RowLines):
         return f"held_{j}"
 
     def _taken(self, array, size, names, made="{}") -> list[str]:
-        """One number after the other of a group's rows, where the rows stand side by side."""
+        """Return lines that read an array of the call, row by row in memory, to a variable in lanes per number."""
         if not size:
             return []
         if not self.staging:
@@ -328,7 +322,6 @@ class RowSourceWriter(RowLines):
         ]
 
     def _block(self) -> list[str]:
-        """Some steps of a group."""
         if not self.staging:
             return ["count = steps - start", "for k in range(count):", *indented(self._step()), *self._next_block()]
         lines = [f"count = min({self.block}, steps - start)"]
@@ -350,7 +343,7 @@ class RowSourceWriter(RowLines):
         return [*lines, *self._next_block()]
 
     def _placed(self, name, step, size) -> list[str]:
-        """Where the first step of a block is staged, and bytes to the next: steps may stand the other way round."""
+        """Return lines for the staged address of a block's first step and its stride; `step` may be negative."""
         step_bytes = size * self.number_bytes
         return [
             f"base_{name}, move_{name} = staged_{name}, {step_bytes}",
@@ -364,7 +357,7 @@ class RowSourceWriter(RowLines):
         return f"at_{buffer.name}", f"row_{buffer.name}", f"step_{buffer.name}"
 
     def _moved(self, way, array, row, step, name, size) -> list[str]:
-        """A block of steps between an array and its staging, at once where steps stand side by side."""
+        """Return lines that copy a block of steps between an array and its staging, contiguous steps in one call."""
 
         def moved(at, numbers, place):
             if way == "take":
@@ -422,12 +415,11 @@ class RowSourceWriter(RowLines):
                 lines.append(now)
         lines += self._keep()
         lines += self._put()
-        if self.plan.messages and not self.exits:  # what follows is another's, or nobody's
+        if self.plan.messages and not self.exits:  # the group's further steps are not needed
             lines += ["if some(failed):", "    break"]
         return lines
 
     def _next_block(self) -> list[str]:
-        """Behind a block of steps."""
         ends = ["if some(failed):", "    start = steps"] if self.plan.messages and not self.exits else []
         return ["start += count", *ends]
 
@@ -437,17 +429,14 @@ class RowSourceWriter(RowLines):
         return False
 
     def _inside(self) -> list[str]:
-        """The lines of a step."""
         return self.text(line for line in self.plan.lines if self.section(line) not in (PREPACK, CALL))
 
     def section(self, line) -> int:
-        """When a line is computed."""
         if isinstance(line, (Check, Fill, Put)):
             return line.section
         return self.plan.sections[line.name]
 
     def place(self, place) -> tuple[str, bool]:
-        """Where an array begins, and whether it has each number for all lanes."""
         kind = "slot" if isinstance(place, Slot) else place.kind
         if kind == "residual":
             return f"{self._kept_at(place, 0)} + t * step_{place.name}", True
@@ -464,7 +453,6 @@ class RowSourceWriter(RowLines):
         return super().place(place)
 
     def element(self, line: Element) -> str:
-        """The text of an element of a buffer."""
         buffer, j = line.buffer, line.index
         if buffer.kind == "prepacked":
             return f"{self._function('splat', buffer)}(at_{buffer.name} + {j * self._item(buffer)})"
@@ -476,11 +464,11 @@ class RowSourceWriter(RowLines):
         return f"load({at} + r * {row} + t * {step} + {j * self.item})"
 
     def bounds(self) -> list[str]:
-        """Rows whose step is masked go no rounds."""
+        """Return the mask of used rows: masked rows neither loop nor fail."""
         return ["used"] if self.masked else []
 
     def _keep(self) -> list[str]:
-        """Residuals go where other programs find them; states of whole numbers stay between their bounds."""
+        """Return lines that store residuals, and that fail rows whose states of whole numbers leave their bounds."""
         lines = []
         for i, (low, high) in self.plan.watched.items():
             lines += self.failed(f"(now_{i}_0 < {low}) | (now_{i}_0 > {high})")
@@ -492,11 +480,11 @@ class RowSourceWriter(RowLines):
         return lines
 
     def _kept_at(self, buffer, j) -> str:
-        """Where a number of a residual is, before a group's first step."""
+        """Return the address of a residual's number `j` before a group's first step."""
         return f"at_{buffer.name} + group * row_{buffer.name} + {j * self.number_bytes}"
 
     def _put(self) -> list[str]:
-        """The output and the states, where they are wanted."""
+        """Return lines that store the output and the states, where they are wanted."""
         lines, shown = [], []
         for j, name in enumerate(self.outputs):
             held, value = self._held(j), self.full(name)
@@ -513,7 +501,6 @@ class RowSourceWriter(RowLines):
         return lines + put + self._traced()
 
     def _traced(self) -> list[str]:
-        """The states after a step."""
         lines = []
         for i, size in enumerate(self.sizes if self.traced else ()):
             for j in range(size):

@@ -32,13 +32,13 @@ from rnnkit.compiler.ir.plan import (
     written_names,
 )  # fmt: skip
 
-_STEPS = 512  # of a block, whose values stay in a first-level cache
-_COSTLY = 8  # lines that an expensive operation counts for
-_PASSED = 2  # lines that it takes to pass a value
+_STEPS = 512  # steps of a block, whose values stay in a first-level cache
+_COSTLY = 8  # cost of an expensive operation, in lines
+_PASSED = 2  # cost of passing a value, in lines
 
 
 class SingleRowWriter(RowSourceWriter):
-    """Writes the program for calls in which each thread has a row at a time.
+    """Writer of the program for calls in which each thread computes one row at a time.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class SingleRowWriter(RowSourceWriter):
 
     @once
     def parts(self) -> tuple[set[str], set[str]]:
-        """The lines that are computed before and behind the loop over a block's steps, where that is worth while."""
+        """Return the names computed before and behind the loop over a block's steps, where that is worth while."""
         plan = self.plan
         made: dict[str, Any] = {name: line for line in plan.lines for name in given_by(line)}
         fills = {line.slot: line for line in plan.lines if isinstance(line, Fill)}
@@ -65,12 +65,12 @@ class SingleRowWriter(RowSourceWriter):
                     stack += read_by(made[name])
             return found
 
-        # What has one lane.
+        # Values of one lane.
         fixed = {name for name, section in plan.sections.items() if section in (PREPACK, CALL)} - self.single
         fixed |= plan.uniform - self.constant
 
         def at_once(names, *sections):
-            """Those that lanes of steps can compute."""
+            """Return the names that can be computed in lanes of steps."""
             found = {
                 name
                 for name in names
@@ -82,7 +82,7 @@ class SingleRowWriter(RowSourceWriter):
             return found
 
         def closed(names):
-            """Those that read only each other, x and what is known before all steps."""
+            """Return the names that read only each other, x and values known before all steps."""
 
             def known(one):
                 return one in names or isinstance(made[one], Element) or self.section(made[one]) in (PREPACK, CALL)
@@ -112,7 +112,7 @@ class SingleRowWriter(RowSourceWriter):
         shown = under(self.outputs)
         behind = at_once(shown - needed, STEP, BLOCK)
         unlike = under(name for name in shown - behind if self.section(made[name]) in (STEP, BLOCK))
-        if behind & unlike:  # what others need can't be left
+        if behind & unlike:  # lines that others need can't be moved behind the loop
             behind = set()
         steps = {name for name in needed | shown - behind if self.section(made[name]) == STEP}
         if cost(behind) <= _PASSED * (len(self._read_of(behind, steps)) + len(self.outputs)):
@@ -125,18 +125,18 @@ class SingleRowWriter(RowSourceWriter):
 
     @once
     def constant(self) -> set[str]:
-        """Conditions in the text."""
+        """Names of the lines that are numbers in the text."""
         return {line.name for line in self.plan.lines if isinstance(line, Number)}
 
     def _read_of(self, readers, names) -> list[str]:
-        """Which of some lines others read, in order."""
+        """Return those of `names` that are read by the lines of `readers`, in order."""
         lines = [line for line in self.plan.lines if not isinstance(line, EFFECTS)]
         read = {one for line in lines if readers.intersection(given_by(line)) for one in read_by(line)}
         return [name for line in lines for name in given_by(line) if name in read and name in names]
 
     @once
     def passed(self) -> tuple[list[str], list[str]]:
-        """What passes from before the loop into it, and from it to what is behind."""
+        """Names of the values passed from before the loop into it or behind it, and of those read behind it."""
         before, behind = self.parts
         lines = [line for line in self.plan.lines if self.section(line) in (BLOCK, STEP)]
         inside = self._mine()
@@ -151,7 +151,7 @@ class SingleRowWriter(RowSourceWriter):
 
     @staticmethod
     def _is_passed(line) -> bool:
-        """Whether what a line gives goes through memory: what is read of x is read again."""
+        """Whether a line's value goes through memory; elements of x are read again instead."""
         return not isinstance(line, Element) or line.buffer.kind == "state"
 
     def _stages(self) -> list[tuple[str, int]]:
@@ -173,7 +173,7 @@ class SingleRowWriter(RowSourceWriter):
         return [*lines, *self._next_block()]
 
     def _at_once(self, names, written) -> list[str]:
-        """Lines for many steps at a time, with those of x that they read; what is written to where."""
+        """Return lines that compute `names` for many steps at a time and store `written`, (place, name) pairs."""
         dtype, behind = self.dtype.name, names is self.parts[1]
         passed = set(self.passed[1]) if behind else set()
         wanted = {name for _, name in written} | names
@@ -193,7 +193,7 @@ class SingleRowWriter(RowSourceWriter):
                     lines += [one.replace("to_lanes(", f"vector.to_vector_{dtype}(") for one in self.line(line)]
         for j, (place, name) in enumerate(written):
             value = f"vector.to_vector_{dtype}({name})" if self.kinds[name] == "bool" else name
-            lines.append(f"value = vector.fill_{dtype}({value})")  # one number may be all there is
+            lines.append(f"value = vector.fill_{dtype}({value})")  # `value` may be a single number
             lines.append(f"vector.store_full(staged_{place} + k * {self.item}, value)")
             if behind and not self.masked:
                 at = f"output + r * output_row + (start + k) * output_step + {j * self.item}"
@@ -207,7 +207,6 @@ class SingleRowWriter(RowSourceWriter):
         return [f"for k in range(0, count, {self.side}):", f"    m = vector.first_{dtype}(count - k)", *indented(lines)]
 
     def _several(self, line: Element) -> str:
-        """A number of many steps of a sequence."""
         at, row, step = self._sequence(line.buffer)
         address = f"{at} + r * {row} + (start + k) * {step} + {line.index * self.item}"
         dtype = self.dtype.name
@@ -217,13 +216,13 @@ class SingleRowWriter(RowSourceWriter):
         return f"{straight} if {step} == {self.item} else vector.load_strided_{dtype}({address}, {step}, m)"
 
     def _back(self, name, load="load") -> str:
-        """A line for a value that was passed."""
+        """Return a line that reads a value that was passed."""
         return f"{name} = {load}(staged_passed_{name} + k * {self.item})" + (
             " != 0.0" if self.kinds[name] == "bool" else ""
         )
 
     def _shown(self) -> list[str]:
-        """Of outputs that were computed behind the loop, masked steps show that of the last used one."""
+        """Return lines for outputs computed behind the loop; masked steps show the last used step's output."""
         if not self.masked:
             return [
                 f"{self._held(j)} = load(staged_output_{j} + (count - 1) * {self.item})"
@@ -256,29 +255,25 @@ class SingleRowWriter(RowSourceWriter):
         first, last = (
             [line for line in others if behind.isdisjoint(given_by(line)) == early] for early in (True, False)
         )
-        read = [line for line in plan.lines if isinstance(line, Element)]  # some of them by other parts alone
+        read = [line for line in plan.lines if isinstance(line, Element)]  # some are read by other parts alone
         self._note([*read, *first, *self.arranged, *last])
 
     def _mine(self) -> list[RowLine]:
-        """The lines of the loop over steps."""
         apart = set().union(*self.parts)
         lines = [line for line in self.plan.lines if self.section(line) in (BLOCK, STEP)]
         return [line for line in lines if apart.isdisjoint(given_by(line))]
 
     @once
     def arranged(self) -> list[RowLine]:
-        """The lines of the loop over steps, with branches."""
         kept = [name for _, names in self.kept for name in names]
         wanted = [*written_names(self.plan), *self.passed[1], *kept, self.plan.code]
         return self.arrange(self.plan, self._mine(), wanted, self.exits)
 
     @property
     def exits(self) -> bool:
-        """Whether a row ends where it fails."""
         return not self.masked and not self.coded
 
     def failed(self, fails: str) -> list[str]:
-        """What follows where the row fails."""
         if not self.exits:
             return super().failed(fails)
         return [f"if seldom({fails}):", f"    atomic_store({self._told_at()}, 1)", "    return"]
@@ -287,7 +282,7 @@ class SingleRowWriter(RowSourceWriter):
         return self._in_lanes(one.next, one.kind)
 
     def _loop(self, loop: RowLoop) -> list[str]:
-        """Rounds until the row wants no other: none of them is that of another row."""
+        """Return the text of a loop: rounds until the thread's one row is done."""
         if loop.back is not None:
             return super()._loop(loop)
         uniform = self.plan.uniform

@@ -22,15 +22,13 @@ from rnnkit.compiler.ir.plan import (
     SparseProduct,
 )  # fmt: skip
 
-# How many rows a section computes; the rest are masked.
+# The number of rows that a section computes; the rest are masked.
 ROWS_OF = {CALL: "rows", BLOCK: "most", STEP: "used", AFTER: "most"}
 
 
 class Stages(Tables):
-    """Writes the stages of one plan."""
-
     def section(self, section: int) -> list[str]:
-        """The stages of a section, with a phase where one needs what others wrote."""
+        """Return the lines of a section's stages, with a barrier where a stage reads what other parts wrote."""
         lines: list[str] = []
         written: set[Buffer] = set()
         for i, stage in enumerate(self.plan.stages):
@@ -54,7 +52,7 @@ class Stages(Tables):
         return lines
 
     def wait_for_all(self, section: int) -> list[str]:
-        """Wait for the other parts; part 0 begins the section anew, alone, if they don't come."""
+        """Return lines that wait for the other parts; without them part 0 begins the section anew, alone."""
         if section == CALL:
             return []  # computed by every part as a whole
         leave = ["if part > 0:", "    return", "parts, barrier, used_before, moved = 1, 0, rows, 1", "continue"]
@@ -62,13 +60,13 @@ class Stages(Tables):
         return ["if parts > 1:", *indented(["phase += 1", wait, *indented(leave)])]
 
     def move(self, section: int) -> list[str]:
-        """Where a section begins anew, in memory that the parts which were left don't know."""
+        """Return lines with which part 0 begins a section anew in spare memory, unknown to the parts it left behind."""
         lines = [f"copy_bytes(at_{b.name} + spare, at_{b.name}, rows * {self.row(b)})" for b in self.now]
         lines += [f"at_{b.name} += spare" for b in (*self.now, *self.new)] + ["at_output += spare"]
         lines.append(f"moved, {MOVED[STEP]} = 0, spare")
         if section == BLOCK:
             lines += [f"{MOVED[BLOCK]} = spare", "staged_x += spare"]
-        elif section == AFTER:  # what it reads of the block stays: a part that was left only reads it, too
+        elif section == AFTER:  # the block isn't moved: a part that was left only reads it
             lines.append(f"{MOVED[AFTER]} = spare")
         return ["if moved == 1:", *indented(lines)]
 
@@ -89,7 +87,7 @@ class Stages(Tables):
         c, packed = self.place(stage.result, stage.section), f"at_{stage.panels.name}"
         rows = ROWS_OF[stage.section]
         product = "sparse_product" if isinstance(stage, SparseProduct) else "product"
-        if product == "sparse_product":  # the columns that it computes, by number
+        if product == "sparse_product":  # called with the numbers of its columns
             first, after = ("0", vectors) if alone else (first, after)
             extent = f"{first} * {self.lanes}, {after} * {self.lanes}"
         elif alone:
@@ -114,7 +112,7 @@ class Stages(Tables):
         return [*lines, *loop, *(indented(calls) if loop else calls)]
 
     def _fused(self, stage: Fused, i: int) -> list[str]:
-        """Pieces of units, forwards and backwards in turn: weights that a step used last are still in the cache."""
+        """Return a fused stage's lines: pieces of units, forwards and backwards in turn to use weights in the cache."""
         self.tiles |= {product.result for product in stage.products}
         widest = max(stage.products, key=lambda p: len(p.gates) * p.depth)
         align = math.lcm(*(self.panel_vectors // math.gcd(self.panel_vectors, len(p.gates)) for p in stage.products))
@@ -149,7 +147,7 @@ class Stages(Tables):
         return lines + indented(body)
 
     def _part(self, i: int, section: int, panels: list[Buffer], count: str, align: int) -> tuple[list[str], str, str]:
-        """Lines for what is this part's of so many vectors, unless the section has them; where it begins, and ends."""
+        """Return lines for this part's range of vectors, [] if the section has them; the names of start and end."""
         first = self.of_panels(f"first in {section}", panels, lambda: f"first_{i}")
         after = first.replace("first", "after")
         if first != f"first_{i}":
@@ -157,7 +155,7 @@ class Stages(Tables):
         return self._shared(section, (first, after), count, align), first, after
 
     def _shared(self, section: int, names: tuple[str, str], count: str, align: int, times: str = "") -> list[str]:
-        """Lines for where this part of so many items begins and ends; of a step they are among `cuts`."""
+        """Return lines for the start and end of this part's share of items; those of a step are added to `cuts`."""
         both = zip(names, ("part", "part + 1"), strict=True)
         lines = [f"{name} = share(shared, {count}, {align}, {part}, parts){times}" for name, part in both]
         if section == STEP:
@@ -166,14 +164,14 @@ class Stages(Tables):
         return lines
 
     def _piece(self, name: str, units: str, widest: Product, align: int) -> str:
-        """How many vectors of units are computed at once."""
+        """Return the name of the number of vectors of units that are computed at once."""
         gates = len(widest.gates)
         piece = f"piece_of(shared, rows, {units}, {gates}, {self.depth(widest)}, {self.vector_bytes})"
         self.top.append(f"{name} = min({units}, ({piece} + {align - 1}) // {align} * {align})")
         return name
 
     def _loop(self, loop: Loop, i: int, tiles=None, span=None) -> list[str]:
-        """The call of a loop's function; `tiles` says where a fused product's result is, and how far its rows are."""
+        """Return the call of a loop's function; `tiles` has address and row stride of each fused product's result."""
         tiles = tiles or {}
         buffers = list(dict.fromkeys([load.buffer for load in loop.loads] + [b for _, b, _ in loop.writes]))
         rows_given = [b for b in buffers if b in tiles or b.kind in PLACED]
@@ -199,7 +197,7 @@ class Stages(Tables):
         return [*lines, f"{name}({', '.join(given)})"]
 
     def _function(self, name: str, i: int, arguments: list[str], writer: LoopText) -> str:
-        """The name of a loop's function; loops that differ in names alone share one, which is compiled once."""
+        """Return the name of a loop's function; loops that differ in names alone share one, which is compiled once."""
         key = _renamed(arguments, writer.lines)
         if key not in self.shared:
             while name in self.shared.values():
@@ -212,7 +210,7 @@ class Stages(Tables):
 
 
 def _renamed(arguments, lines) -> str:
-    """The text of a function with its variables named by their order."""
+    """Return the text of a function with its variables named by their order."""
     own = {*arguments, *re.findall(r"^ *(?:for )?(\w+) (?:=|in) ", "\n".join(lines), re.MULTILINE)}
     names: dict[str, str] = {}
 

@@ -1,4 +1,4 @@
-"""The tables that a program reads its addresses and numbers from, and the text of what stands in them."""
+"""The tables from which a program reads its addresses and numbers, and the text that reads them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HEAD = (
 )  # fmt: skip
 POINTERS = ("x", "output", "last", "mask", "order", "product", "shared", "team")
 PRODUCT_ARGUMENTS, ARGUMENTS = 11, 8  # all of them int64
-# How far the scratch memory of a section has moved, once part 0 has left the others.
+# By how many bytes the scratch memory of a section has moved, once part 0 has left the others.
 MOVED = {BLOCK: "moved_block", STEP: "moved_step", AFTER: "moved_after"}
 
 Pointer = str | Buffer | tuple[str, int] | np.ndarray
@@ -49,7 +49,7 @@ class Source:
         addresses stand at ``p`` and whose numbers at ``n``, in ``scratch`` memory of `row_bytes`; as one of
         ``parts`` threads that share the work of every step if ``barrier`` isn't 0.
     pointers : list
-        What each entry of ``p`` is: a name, a `Buffer`, a role and a state's number, or an int32 table.
+        The entries of ``p``: a name, a `Buffer`, a role and a state's number, or an int32 table.
     numbers : list of int
         The entries of ``n`` behind the head (`HEAD`, then row and step of each state's trajectory and of what is
         ``placed``).
@@ -61,7 +61,7 @@ class Source:
     gaps : int
         Scratch memory between buffers, while accesses are checked.
     title : str
-        What the program is, for people.
+        The program's title, for people.
     of_groups : bool
         Whether ``first`` and ``rows`` count groups of rows; then the number of rows stands behind the head.
     """
@@ -77,7 +77,7 @@ class Source:
 
 
 class Tables:
-    """What the text of one plan's program reads from its tables, and where it finds its buffers."""
+    """Table entries of one plan's program, and the addresses of its buffers as text."""
 
     def __init__(self, plan: Plan, name: str, dtype, lanes: int, panel_vectors: int, gap: int = 0, scale_rows: int = 0):
         self.plan, self.name, self.scale_rows = plan, name, scale_rows
@@ -91,7 +91,7 @@ class Tables:
         self.pointers: list[Pointer] = []
         read = {p.operand for p in plan.products()}
         read |= {load.buffer for part in plan.parts() if isinstance(part, Loop) for load in part.loads}
-        # In whole vectors, for which all that is kept for a gradient has room.
+        # Written in whole vectors: all that is kept for a gradient has room for them.
         self.streamed = {b for b in plan.buffers if b.kind == "residual" and b not in read and b.attr[1] != FAILED}
         self.rows_at: dict[Buffer, str] = {}
         self.common: dict[tuple, str] = {}
@@ -100,14 +100,14 @@ class Tables:
         self.shared: dict[str, str] = {}  # the text of a loop's function, with its own names → the function's name
         self.tiles: set[Buffer] = set()
         self.top: list[str] = []
-        self.cuts: list[str] = []  # which units are this part's, in a step
+        self.cuts: list[str] = []  # lines for this part's units in a step
 
     def name_buffers(self):
         plan = self.plan
         now = {b.attr: b for b in plan.buffers if b.kind == "state"}
         new = {b.attr: b for b in plan.buffers if b.kind == "next"}
         sizes = [int(np.prod(shape)) for shape in plan.state_shapes]
-        longest = max((len(b.name) for b in plan.buffers), default=0)  # a longer name is nobody's
+        longest = max((len(b.name) for b in plan.buffers), default=0)  # a longer name is unused
         unread = [f"state_{i}".ljust(longest + 1, "_") for i in range(len(sizes))]
         self.now = [now.get(i) or Buffer(name, "state", sizes[i]) for i, name in enumerate(unread)]
         self.new = [new[i] for i in range(len(sizes))]
@@ -128,45 +128,42 @@ class Tables:
         self.gaps = self.gap * (len(scratch) + len(self.now + self.new) + 2)
 
     def states_now(self) -> list[str]:
-        """Address of each state, and bytes from row to row."""
         return [f"at_{b.name}, {self.row(b)}" for b in self.now]
 
     def line(self, size, item: int = 0) -> int:
-        """Bytes of a row of scratch memory: rows start at cache lines."""
+        """Return the bytes of a row of scratch memory: rows start at cache lines."""
         return -(-size * (item or self.item) // LINE) * LINE
 
     def item_of(self, buffer: Buffer) -> int:
-        """Bytes of an element of a buffer."""
         return self.item if buffer.elements == "float" else np.dtype(buffer.elements).itemsize
 
     def number(self, value: int) -> str:
-        """The text of a number that is handed to the program."""
+        """Return the text that reads a number from the table, to which it is added."""
         self.numbers.append(int(value))
         return f"word(n, {self.head + len(self.numbers) - 1})"
 
     def pointer(self, what: Pointer) -> str:
-        """The text of an address that is handed to the program."""
+        """Return the text that reads an address from the table, to which it is added."""
         self.pointers.append(what)
         return f"word(p, {len(self.pointers) - 1})"
 
     def named(self, name: str, value: int) -> str:
-        """A number that ``run`` reads once."""
+        """Return the name of a number that ``run`` reads once."""
         self.top.append(f"{name} = {self.number(value)}")
         return name
 
     def of_panels(self, what: str, panels: list[Buffer], make: Callable[[], str]) -> str:
-        """The text of what all products with the same panels have in common, made for the first of them."""
+        """Return the text that all products with the same panels share, made for the first of them."""
         key = what, *panels
         if key not in self.common:
             self.common[key] = make()
         return self.common[key]
 
     def depth(self, product: Product) -> str:
-        """The text of a product's depth, with the rows that the scales of its panels take."""
+        """Return the text of a product's depth, with the rows that the scales of its panels take."""
         return self.of_panels("depth", [product.panels], lambda: self.number(product.depth + self.scale_rows))
 
     def row(self, buffer: Buffer) -> str:
-        """Bytes from row to row of a buffer."""
         if buffer.kind in PLACED:
             return f"row_{buffer.name}"
         if buffer not in self.rows_at:
@@ -174,11 +171,11 @@ class Tables:
         return self.rows_at[buffer]
 
     def row_bytes_of(self, buffer: Buffer) -> int:
-        """Bytes from row to row of a buffer that isn't the caller's array."""
+        """Return the bytes from row to row of a buffer that isn't the caller's array."""
         return buffer.size * self.item if buffer.kind in OF_CALL else self.line(buffer.size, self.item_of(buffer))
 
     def step(self, buffer: Buffer, rows="rows", row="") -> str:
-        """Bytes from step to step of a buffer, while a block is computed, by names for its rows and a row's bytes."""
+        """Return the text of a buffer's bytes from step to step in a block, by names for its rows and a row's bytes."""
         if buffer.kind == "x":
             return "x_step"
         if buffer.kind in PLACED:
@@ -187,7 +184,7 @@ class Tables:
         return f"{rows} * {row or self.row(buffer)}" if scratch and buffer.section in PER_BLOCK else "0"
 
     def place(self, buffer: Buffer, section: int) -> str:
-        """Where a stage of a section finds a buffer, in ``run``."""
+        """Return the address in ``run`` at which a stage of a section finds a buffer."""
         if buffer.kind == "x":
             return "x_block" if section in PER_BLOCK else "x_t"
         if buffer.kind == "output":
@@ -199,6 +196,6 @@ class Tables:
         return self.at(buffer)
 
     def at(self, buffer: Buffer) -> str:
-        """The address of a buffer's first row; of scratch memory, where it may have moved."""
+        """Return the address of a buffer's first row, of scratch memory with the distance by which it was moved."""
         moved = f" + {MOVED[buffer.section]}" if buffer in self.movable else ""
         return f"at_{buffer.name}{moved}"

@@ -20,7 +20,7 @@ from rnnkit.backends.cpu.simd.load_store import (
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.simd.vector import select
 
-_ADDED = 1e-7  # which Keras adds to the number of used rows, where there is a mask
+_ADDED = 1e-7  # added to the number of used rows where there is a mask, as in Keras
 
 
 def _memory(name):
@@ -28,14 +28,14 @@ def _memory(name):
 
 
 def define_batch_normalization(name):
-    """``(x - mean) / sqrt(variance + epsilon) * gamma + beta``, to be compiled by itself."""
+    """Return the kernel of ``(x - mean) / sqrt(variance + epsilon) * gamma + beta``, to be compiled by itself."""
     size, lanes, added = FLOATS[name].size, LANES.get("float64", 1), _ADDED
     load, write = _memory(name)
     sqrt = functions.__dict__["sqrt"]
 
     @compiled
     def run(x, y, used, rows, features, epsilon, gamma, beta, sums):
-        """y of x, and `sums`; the addresses of gamma and beta may be 0, and epsilon is a float64's."""
+        """Write y of x, and `sums`; the addresses of gamma and beta may be 0, and epsilon is a float64's."""
         row, feature_bytes = features * size, features * 8
         for j in range(0, features, lanes):
             m = first_float64(features - j)
@@ -76,13 +76,13 @@ def define_batch_normalization(name):
 
 
 def define_batch_normalization_back(name):
-    """The way back of `define_batch_normalization`, to be compiled by itself."""
+    """Return the backward kernel of `define_batch_normalization`, to be compiled by itself."""
     size, lanes, added = FLOATS[name].size, LANES.get("float64", 1), _ADDED
     load, write = _memory(name)
 
     @compiled
     def run(d, x, used, rows, features, gamma, sums, d_x, d_gamma, d_beta):
-        """The cotangents of x, gamma and beta, of that of y; the address of gamma may be 0."""
+        """Write the cotangents of x, gamma and beta from that of y; the address of gamma may be 0."""
         row, feature_bytes = features * size, features * 8
         for j in range(0, features, lanes):
             m = first_float64(features - j)
@@ -103,7 +103,7 @@ def define_batch_normalization_back(name):
                 slope = slope * load(gamma + offset, m)
             of_square = 0.0 - slope * inverse * along / count
             of_mean = (0.0 - slope * total) / count
-            if used != 0:  # the sum of x - mean is 0 but for what was added to the number of rows
+            if used != 0:  # the sum of x - mean is 0 except for `_ADDED` in the number of rows
                 of_mean = of_mean - of_square * mean * added / count
             for r in range(rows):
                 found = load(d + offset + r * row, m) * slope

@@ -23,7 +23,7 @@ PANEL_VECTORS = tuning.PANEL_VECTORS[REGISTERS]
 
 
 def packed_width(columns, dtype):
-    """How many columns a row of the product has in memory: `columns`, filled up to whole vectors."""
+    """Return the number of columns of a row of the product in memory: `columns`, filled up to whole vectors."""
     lanes = LANES[np.dtype(dtype)]
     return -(-columns // lanes) * lanes
 
@@ -65,7 +65,7 @@ def pack(weight, storage=""):
 
 
 def arrange(weight, gates, units):
-    """The columns ``g … g + units - 1`` of a weight for each g of ``gates``, a vector of each gate in turn.
+    """Return the columns ``g … g + units - 1`` of a weight for each g of ``gates``, a vector of each gate in turn.
 
     Returns
     -------
@@ -89,7 +89,7 @@ class _Tile(Tile):
         self.head_bytes = self.stored_bytes * storage.rows  # of scales, for each vector of a panel
 
     def write(self, rows, panels, vectors, a, a_stride, packed, panel_bytes, length, c, c_stride):
-        """C[rows, panels * vectors] = A[rows, :length] @ `panels` neighbouring panels."""
+        """Write C[rows, panels * vectors] = A[rows, :length] @ `panels` neighbouring panels."""
         columns = [(panel, vector) for panel in range(panels) for vector in range(vectors)]
         places = [(row, *column) for row in range(rows) for column in columns]
         a_rows = [a + a_stride * row for row in range(rows)]
@@ -109,14 +109,14 @@ class _Tile(Tile):
 
 
 def define_matmul(name, stored=""):
-    """A product of its own, in "float32" or "float64", to be compiled by itself; of weights in a storage."""
+    """Return the kernel of a product in "float32" or "float64", to be compiled by itself; of weights in a storage."""
     kind, storage = FLOATS[name], STORAGES[stored]
     size, share, head = kind.size, storage.share, storage.rows
     vector_bytes = size * LANES.get(name, 0)
     vectors, most_rows, in_flight = PANEL_VECTORS, TILE_ROWS, SINGLE_ROW_VECTORS
 
     def tiles(vectors, shapes):
-        """With 1 for the first of `shapes` = (rows, panels), 2 for the second …"""
+        """Return the choice of tiles: 1 for the first of `shapes` = (rows, panels), 2 for the second …"""
         return choice(partial(_Tile, storage=storage), kind, [(*shape, vectors) for shape in shapes], 7)
 
     several_rows = [(rows, 1) for rows in range(2, most_rows + 1)]
@@ -168,7 +168,7 @@ call_matmul = call_at(11)
 
 @directing
 def piece_of(rows, units, gates, depth, vector_bytes):
-    """How many vectors of units of a product's `gates` to compute at once, so that results and weights stay near."""
+    """Return how many vectors of units of a product's `gates` to compute at once: results and weights stay cached."""
     width = gates * vector_bytes
     piece = max(PIECE_RESULT // (rows * width), PIECE_WEIGHTS // (max(depth, 1) * width))
     if rows == 1:

@@ -1,4 +1,4 @@
-"""Numbers brought together from anywhere: the weights as programs read them, their gradients as sums leave them."""
+"""Kernels that gather numbers from anywhere: weights as programs read them, and gradients from the sums' layout."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rnnkit.backends.cpu.simd.atomic import word
 
 
 def define_moves(name):
-    """The copying of numbers in "float32" or "float64", to be compiled by itself."""
+    """Return the kernel that copies numbers in "float32" or "float64", to be compiled by itself."""
     size = {"float32": 4, "float64": 8}[name]
     load, store = (getattr(load_store, f"{what}_scalar_{name}") for what in ("load", "store"))
 
     @compiled
     def run(sources, target, count):
-        """Number i from the address that stands at place i, to place i from an address on."""
+        """Copy number i from the i-th address in the table `sources` to place i of `target`."""
         for i in range(count):
             store(target + i * size, load(word(sources, i)))
 
@@ -23,11 +23,11 @@ def define_moves(name):
 
 
 def define_array_copies():
-    """The copying of whole arrays to where they stand side by side, to be compiled by itself."""
+    """Return the kernel that copies whole arrays, to be compiled by itself."""
 
     @compiled
     def run(sources, targets, sizes, count):
-        """For each of some places in three tables: so many bytes from an address to another."""
+        """Copy for each of `count` places in three tables so many bytes from one address to another."""
         for i in range(count):
             copy_bytes(word(targets, i), word(sources, i), word(sizes, i))
 
@@ -35,13 +35,13 @@ def define_array_copies():
 
 
 def define_finite(name):
-    """Whether numbers in "float32" or "float64" are finite, to be compiled by itself."""
+    """Return the kernel that tests whether numbers in "float32" or "float64" are finite, to be compiled by itself."""
     size = {"float32": 4, "float64": 8}[name]
     load = getattr(load_store, f"load_scalar_{name}")
 
     @compiled
     def run(source, count):
-        """1 if all of so many numbers from an address on are finite, else 0."""
+        """Return 1 if all of `count` numbers from an address on are finite, else 0."""
         for i in range(count):
             number = load(source + i * size)
             if number - number != number - number:

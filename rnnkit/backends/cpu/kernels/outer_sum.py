@@ -27,7 +27,7 @@ _I64 = ir.IntType(64)
 
 class _Tile(Tile):
     def write(self, rows, vectors, a, last, follows, b, pairs, count, before, before_row, c, c_row):
-        """C[rows, vectors] = before + the sum over `count` pairs; the last row of A is at `last`, or stays there."""
+        """Write C[rows, vectors] = before + the sum over `count` pairs; A's last row begins at `last`."""
         places = [(row, vector) for row in range(rows) for vector in range(vectors)]
 
         def factors(k):
@@ -47,7 +47,7 @@ class _Tile(Tile):
 
 
 def define_outer_sum(name):
-    """A sum of outer products of its own, in "float32" or "float64", to be compiled by itself."""
+    """Return the kernel of a sum of outer products in "float32" or "float64", to be compiled by itself."""
     size = FLOATS[name].size
     vector_bytes = size * LANES.get(name, 0)
     most_rows, few_rows, chunk = TILE_ROWS, FEW_ROWS, CHUNK
@@ -59,7 +59,7 @@ def define_outer_sum(name):
 
     @compiled
     def run(p, n, first, units, scratch, part, parts, barrier):
-        """Units `first` … of C = before + the sum; a unit is a panel of columns, or one of `groups` of its tiles.
+        """Compute units `first` … of C = before + the sum; a unit is a panel of columns, or one of `groups` of tiles.
 
         Row M of C, if `ones` is 1, is that of an A of ones.
         """

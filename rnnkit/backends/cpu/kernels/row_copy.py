@@ -23,7 +23,6 @@ def copy_bytes(builder, target, source, count):
 
 @intrinsic(VOID, INT, INT)
 def clear_bytes(builder, target, count):
-    """Set ``count`` bytes at an address to zero."""
     check(builder, target, count, write=True)
     place = builder.inttoptr(target, _BYTE.as_pointer())
     call_intrinsic(builder, "llvm.memset.p0.i64", ir.VoidType(), [place, _BYTE(0), count, BIT(0)])
@@ -31,7 +30,6 @@ def clear_bytes(builder, target, count):
 
 @intrinsic(BOOL, INT)
 def used(builder, address):
-    """Whether the byte at an address isn't zero."""
     check(builder, address, 1)
     byte = builder.load(builder.inttoptr(address, _BYTE.as_pointer()))
     return builder.icmp_unsigned("!=", byte, _BYTE(0))
@@ -55,7 +53,7 @@ def put_rows(rows, order, size, source, source_row, target, target_row):
 
 @compiled
 def used_rows(rows, mask, mask_row):
-    """Twice the number of rows up to the last one that is used, and 1 more if all rows are."""
+    """Return twice the number of rows up to the last one that is used, and 1 more if all rows are."""
     count = rows
     while count > 0 and not used(mask + (count - 1) * mask_row):
         count -= 1
@@ -67,7 +65,7 @@ def used_rows(rows, mask, mask_row):
 
 @directing
 def most_used(rows, mask, mask_row, mask_step, steps):
-    """How many rows there are up to the last one that is used at any of some steps."""
+    """Return the number of rows up to the last one that is used at any of some steps."""
     most = 0
     for t in range(steps):
         r = rows
@@ -79,7 +77,7 @@ def most_used(rows, mask, mask_row, mask_step, steps):
 
 @compiled
 def hold_states(rows, mask, mask_row, now, new, size, row):
-    """In masked rows the new state is the old one, bit for bit."""
+    """Copy the old states of masked rows to the new ones, bit for bit."""
     for r in range(rows):
         if not used(mask + r * mask_row):
             copy_bytes(new + r * row, now + r * row, size)
@@ -87,7 +85,7 @@ def hold_states(rows, mask, mask_row, now, new, size, row):
 
 @compiled
 def hold_output(rows, mask, mask_row, output, output_row, held, held_row, size):
-    """Used rows of the output are remembered."""
+    """Copy the output of used rows to the held output."""
     for r in range(rows):
         if used(mask + r * mask_row):
             copy_bytes(held + r * held_row, output + r * output_row, size)
@@ -95,7 +93,7 @@ def hold_output(rows, mask, mask_row, output, output_row, held, held_row, size):
 
 @directing
 def clear_masked(rows, order, mask, mask_row, size, target, target_row):
-    """Masked rows of the caller's output are zeros."""
+    """Set masked rows of the caller's output to zeros."""
     for r in range(rows):
         if not used(mask + r * mask_row):
             place = r if order == 0 else word(order, r)

@@ -1,4 +1,4 @@
-"""Sums of rows that belong together, as the gradient of a table takes them."""
+"""Sums of groups of rows, for the gradient of an embedding's table."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rnnkit.backends.cpu.simd.registers import LANES
 
 
 def define_row_sums(name):
-    """The sums of groups of rows, to be compiled by itself."""
+    """Return the kernel of sums of groups of rows, to be compiled by itself."""
     size, lanes = FLOATS[name].size, LANES.get(name, 1)
     first, load, fill = (getattr(load_store, f"{what}_{name}") for what in ("first", "load", "fill"))
 
     @compiled
     def run(rows, order, bounds, sums, count, features, together):
-        """Group i has the rows ``order[bounds[i]:bounds[i + 1]]``; `together` of them are added up at a time."""
+        """Sum group i, the rows ``order[bounds[i]:bounds[i + 1]]``; `together` of them are added up at a time."""
         row = features * size
         for i in range(count):
             for j in range(0, features, lanes):

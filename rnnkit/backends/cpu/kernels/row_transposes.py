@@ -1,4 +1,4 @@
-"""Numbers of rows brought to where rows are lanes, and back: ``[row][number]`` to ``[number][row]``."""
+"""Transpositions of rows to lanes and back: ``[row][number]`` to ``[number][row]``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rnnkit.backends.cpu.simd.row_lanes import define_transpose
 
 @cache
 def define_transposes(name: str, lanes: int) -> SimpleNamespace:
-    """The two directions, for so many rows at a time."""
+    """Return the transpositions in both directions, for so many rows at a time."""
     item, side = {"float32": 4, "float64": 8}[name], LANES[name]
     transpose = define_transpose(name)
     load, put = (getattr(load_store, f"{what}_scalar_{name}") for what in ("load", "store"))
 
     @compiled
     def take(source, source_row, numbers, rows, target):
-        """So many numbers that stand side by side, of so many rows; lanes behind the last row repeat it."""
+        """Bring `numbers` contiguous numbers of each row to the lanes; lanes behind the last row repeat it."""
         for r in range(0, lanes, side):
             done = 0
             if r + side <= rows:
@@ -35,7 +35,6 @@ def define_transposes(name: str, lanes: int) -> SimpleNamespace:
 
     @compiled
     def give(source, target, target_row, numbers, rows):
-        """The same back."""
         for r in range(0, lanes, side):
             done = 0
             if r + side <= rows:
@@ -49,7 +48,7 @@ def define_transposes(name: str, lanes: int) -> SimpleNamespace:
 
     @compiled
     def run(action, a, b, c, d, e, f, g, h):
-        """Both, to be compiled by themselves, see `rnnkit.backends.cpu.threads.shared_functions`."""
+        """Run one of the two, for modules of `rnnkit.backends.cpu.threads.shared_functions`."""
         if action == 0:
             take(a, b, c, d, e)
         else:

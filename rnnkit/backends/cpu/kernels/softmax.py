@@ -16,17 +16,17 @@ from rnnkit.backends.cpu.simd.load_store import masked_load, store
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.simd.vector import reduce_add, reduce_maximum, select
 
-_FAR = 1e9  # what keeps a pair that a mask leaves out from all weight, in Keras too
+_FAR = 1e9  # a masked pair scores -1e9, or 1e9 less, as in Keras
 
 
 def _define_counting(lanes):
-    """Which of some bytes aren't zero, as a mask of so many lanes."""
+    """Return an intrinsic that tests which bytes aren't zero, as a mask of `lanes` lanes."""
     bytes_of = ir.VectorType(ir.IntType(8), lanes)
     bits = mask(lanes)
 
     @intrinsic(bits, INT, bits)
     def counting(builder, address, m):
-        """The lanes in `m` whose byte isn't zero; no other memory is touched."""
+        """Return the lanes in `m` whose byte isn't zero; no other memory is touched."""
         found = masked_load(builder, address, bytes_of, m, 1)
         return builder.icmp_unsigned("!=", found, ir.Constant(bytes_of, [0] * lanes))
 
@@ -40,14 +40,14 @@ def _of(name):
 
 
 def define_softmax(name):
-    """The softmax over S of scores, to be compiled by itself."""
+    """Return the kernel of the softmax over S of scores, to be compiled by itself."""
     size, lanes, counting, first, load, fill = _of(name)
     maximum, exp = (functions.__dict__[one] for one in ("maximum", "exp"))
     far, least = _FAR, -float("inf")
 
     @compiled
     def run(scores, weights, pairs, b_count, h_count, t_count, length, pairs_b, pairs_h, pairs_t, relative, empty):
-        """The weights; a pair that is left out scores -1e9, with `relative` 1 its score - 1e9.
+        """Write the weights; a pair that is left out scores -1e9, with `relative` 1 its score - 1e9.
 
         With `empty` 1 its weight is 0 at last, also where no pair of a row counts.
         """
@@ -86,12 +86,12 @@ def define_softmax(name):
 
 
 def define_softmax_back(name):
-    """The way back of `define_softmax`, to be compiled by itself."""
+    """Return the backward kernel of `define_softmax`, to be compiled by itself."""
     size, lanes, counting, first, load, fill = _of(name)
 
     @compiled
     def run(d, weights, d_scores, pairs, b_count, h_count, t_count, length, pairs_b, pairs_h, pairs_t):
-        """The cotangent of scores, 0 where a pair is left out, of that of their weights."""
+        """Write the cotangent of scores, 0 where a pair is left out, from that of their weights."""
         row = length * size
         for b in range(b_count):
             for h in range(h_count):

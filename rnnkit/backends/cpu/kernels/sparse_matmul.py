@@ -34,19 +34,18 @@ _ENTRY = 6  # numbers for each group: vectors, slots, and where its values, indi
 
 
 def _tables(dtype):
-    """How many registers the host's permutation takes from; 0 where a gather reads the window where it stands."""
+    """Return the number of registers that the host's permutation reads; 0 where a gather reads the window in memory."""
     if FEATURE_SET == "avx2":
         return int(np.dtype(dtype) == np.float32)
     return 2 if FEATURE_SET == "avx512" else 0
 
 
 def window_rows(dtype):
-    """How many rows a window has. The index after the last of them is the lane's that waits, and stands for a 0."""
+    """Return the number of rows of a window. The next index stands for a 0, for lanes that wait."""
     return _WINDOW_VECTORS * LANES[np.dtype(dtype)] - 1 if _tables(dtype) else 127
 
 
 def group_columns(dtype):
-    """How many columns make a group."""
     return GROUP * LANES[np.dtype(dtype)]
 
 
@@ -70,7 +69,7 @@ def pack_sparse(weight, storage=""):
     dtype, scales = weight.dtype, np.zeros(0, weight.dtype)
     if storage == "int8":
         weight, scales = to_int8(weight)
-        weight = weight.astype(dtype)  # whose zeros are left out, too
+        weight = weight.astype(dtype)  # rounded: new zeros are left out, too
     lanes, groups = LANES[dtype], -(-weight.shape[1] // group_columns(dtype))
     vectors = -(-weight.shape[1] // lanes)
     values, indices, windows, slots = _fill_slots(weight, groups, lanes)
@@ -100,12 +99,12 @@ def pack_sparse(weight, storage=""):
 
 
 def _fill_slots(weight, groups, lanes):
-    """Values, indices and windows of all groups' slots, and how many slots each group has."""
+    """Return values, indices and windows of all groups' slots, and the number of slots of each group."""
     K, N = weight.shape
     width, window = group_columns(weight.dtype), window_rows(weight.dtype)
     columns, rows = np.nonzero(weight.T)
     nonzeros = np.append(weight[rows, columns], weight.dtype.type(0))
-    rows = np.append(rows, K)  # what a column that is done looks at
+    rows = np.append(rows, K)  # read by columns that are done
     counts = np.bincount(columns, minlength=groups * width)
     ends = np.cumsum(counts).reshape(groups, width)
     following = ends - counts.reshape(groups, width)
@@ -139,7 +138,7 @@ class _Tile(Tile):
         self.tables, self.waits = _tables(kind.name), window_rows(kind.name)
 
     def write(self, rows, vectors, length, a, a_stride, slots, values, indices, windows, scales, c, c_stride):
-        """C[rows, columns of a group] = A[rows, :length] @ the group, which has so many `vectors`."""
+        """Write C[rows, columns of a group] = A[rows, :length] @ the group, which has so many `vectors`."""
         places = [(row, vector) for row in range(rows) for vector in range(vectors)]
         self.find_lanes(length)
         several = [self.load(scales + v * self.vector_bytes) if self.storage.rows else None for v in range(vectors)]
@@ -156,13 +155,13 @@ class _Tile(Tile):
             self.store(c + c_stride * row + vector * self.vector_bytes, self.storage.scaled(total, several[vector]))
 
     def integers(self, address):
-        """The indices of a slot: in each lane a byte for each vector, the first one's lowest."""
+        """Return the indices of a slot: in each lane a byte for each vector, the first one's lowest."""
         numbers = load_unaligned(self.builder, address.value, ir.VectorType(ir.IntType(32), self.lanes), 4)
         wide = ir.VectorType(ir.IntType(8 * self.size), self.lanes)
         return Value(self.builder, numbers if self.size == 4 else self.builder.zext(numbers, wide))
 
     def find_lanes(self, length):
-        """Which lanes of a window's registers are loaded: those before its end, or before a shorter operand's."""
+        """Find the lanes of a window's registers to load: those before its end, or before a shorter operand's."""
         if not self.tables:
             return
         i32 = ir.IntType(32)
@@ -172,7 +171,7 @@ class _Tile(Tile):
         self.loaded = [lane_numbers(self.builder, i32, self.lanes, start) < count for start in starts]
 
     def window(self, address):
-        """A window's elements in registers, a 0 behind them; only its address where they are gathered."""
+        """Return a window's elements in registers, a 0 behind them; only its address where they are gathered."""
         if not self.tables:
             return address
         return [
@@ -184,7 +183,7 @@ class _Tile(Tile):
         ]
 
     def pick(self, window, index, vector):
-        """The elements of a window that a vector of columns takes, 0 where a lane waits."""
+        """Return the elements of a window that a vector of columns takes, 0 where a lane waits."""
         shifted = index >> (8 * vector)
         if not self.tables:
             place = shifted & 127
@@ -198,7 +197,7 @@ class _Tile(Tile):
         return found[0]
 
     def permuted(self, tables, index):
-        """Elements of one register or two; the bits of an index above those that tell them apart are not looked at."""
+        """Return elements of one register or two; the bits of an index above those that tell them apart are ignored."""
         if self.tables == 1:
             name, arguments = "llvm.x86.avx2.permps", [tables[0].value, index.value]
         else:
@@ -214,12 +213,12 @@ class _Tile(Tile):
 
 
 def define_sparse_matmul(name, stored=""):
-    """A sparse product of its own, in "float32" or "float64", to be compiled by itself; of weights in a storage."""
+    """Return the kernel of a sparse product in "float32" or "float64", to be compiled by itself."""
     kind, most_rows, storage = FLOATS[name], SPARSE_ROWS, STORAGES[stored]
     vector_bytes = kind.size * LANES.get(name, 0)
 
     def tile(rows):
-        """A group of 1 to `GROUP` vectors, for so many rows."""
+        """Return the choice of tiles for a group of 1 to `GROUP` vectors and so many rows."""
         shapes = [(rows, vectors) for vectors in range(1, GROUP + 1)]
         return choice(partial(_Tile, storage=storage), kind, shapes, 10)
 

@@ -1,4 +1,4 @@
-"""How a product's packed weight is stored: as the floats it is computed with, or in fewer bits, widened in registers.
+"""Storages of a product's packed weight: the floats it is computed with, or fewer bits, widened in registers.
 
 A program computes where a panel begins from sizes alone, in rows of vectors of floats. A panel of fewer bits is a whole
 fraction of that: `share` of its numbers take the place of one float. So programs are given its address times `share`,
@@ -29,9 +29,9 @@ class Storage:
     name : str
         "" for the floats themselves.
     share : int
-        How many of its numbers take the place of one float.
+        The number of its elements that take the place of one float.
     rows : int
-        How many rows of its numbers the scales of a panel take.
+        The number of rows of its elements that the scales of a panel take.
     """
 
     name: str = ""
@@ -39,7 +39,7 @@ class Storage:
     rows: int = 0
 
     def encode(self, panels: np.ndarray, lanes: int) -> np.ndarray:
-        """Panels ``(panels, K, columns)`` as bytes, one after the other."""
+        """Return panels ``(panels, K, columns)`` as bytes, one after the other."""
         if self.name == "bfloat16":
             return self.side_by_side(bfloat16_bits(panels), lanes).reshape(-1).view(np.uint8)
         numbers, scales = to_int8(panels)
@@ -49,7 +49,7 @@ class Storage:
         )
 
     def side_by_side(self, numbers: np.ndarray, lanes: int) -> np.ndarray:
-        """Rows of vectors ``(…, vectors * lanes)``, with those of a lane in one word where words are full."""
+        """Return rows of vectors ``(…, vectors * lanes)``, with those of a lane in one word where words are full."""
         *lead, columns = numbers.shape
         if columns % (self.share * lanes):
             return np.ascontiguousarray(numbers)
@@ -57,7 +57,7 @@ class Storage:
         return np.ascontiguousarray(apart.swapaxes(-1, -2)).reshape(*lead, columns)
 
     def load(self, tile, address: Value, vectors: int) -> list[Value]:
-        """So many vectors of a row of weights in a tile's floats; int8 without its scale, see `scaled`."""
+        """Load so many vectors of a row of weights in a tile's floats; int8 without its scale, see `scaled`."""
         if not self.name:
             return [tile.load(address + vector * tile.vector_bytes) for vector in range(vectors)]
         builder, word = tile.builder, ir.VectorType(ir.IntType(32), tile.lanes)
@@ -80,7 +80,7 @@ class Storage:
         return [Value(builder, builder.sitofp(one.value, tile.vector)) for one in found]
 
     def scaled(self, total: Value, scale: Value | None) -> Value:
-        """A sum of products with what `load` gave, whose int8 are in the upper bits."""
+        """Return a sum of products with the result of `load`, whose int8 are in the upper bits, times its scale."""
         return total if scale is None else total * (scale * 2.0**-24)
 
 

@@ -15,7 +15,7 @@ from rnnkit.backends.formulas.value import Value, broadcast, fma, uniform
 
 
 class Tile:
-    """Writes one tile of a kind of floats; a subclass has ``write(*shape, *operands)``. Addresses count bytes."""
+    """Writer of one tile of a kind of floats; a subclass has ``write(*shape, *operands)``. Addresses count bytes."""
 
     write: Callable[..., None]
 
@@ -27,16 +27,14 @@ class Tile:
         self.zeros = uniform(self.element, self.lanes, "zeroinitializer")
 
     def load(self, address) -> Value:
-        """The vector at an address."""
         return Value(self.builder, load_unaligned(self.builder, address.value, self.vector, self.size))
 
     def splat(self, address) -> Value:
-        """The number at an address in every lane."""
+        """Load the number at an address into every lane."""
         number = load_unaligned(self.builder, address.value, self.element, self.size)
         return Value(self.builder, broadcast(self.builder, number, self.lanes))
 
     def store(self, address, vector) -> None:
-        """Write a vector at an address."""
         store_unaligned(self.builder, address.value, vector.value, self.size)
 
     def sums(
@@ -47,7 +45,7 @@ class Tile:
         factors: Callable[[Value], Iterable[tuple[Value, Value]]],
         some: bool = False,
     ) -> list[Value]:
-        """For each of `places` the sum of its products over ``0 … count - 1``; 0 where there are none.
+        """Return for each of `places` the sum of its products over ``0 … count - 1``; 0 where there are none.
 
         ``factors(k)`` gives the two factors of each place in turn, in the loop's block, which is called `name`. With
         `some` there is at least one.
@@ -82,10 +80,7 @@ class Tile:
 
 
 def choice(tile: Callable[..., Tile], kind: Float, shapes, operands: int) -> Intrinsic:
-    """A function of programs, of a number and so many operands, all int64.
-
-    With the number 1 it runs the tile of the first of `shapes`, with 2 that of the second …
-    """
+    """Return an intrinsic of a number and int64 operands; number i (from 1) runs the tile of the i-th of `shapes`."""
 
     @intrinsic(VOID, *[INT] * (1 + operands))
     def run(builder, number, *arguments):

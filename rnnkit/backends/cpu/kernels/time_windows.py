@@ -1,4 +1,4 @@
-"""Windows along time, for pooling and convolution, and what is computed of all steps: x is ``(B, T, F)`` in C order.
+"""Kernels for pooling and convolution over windows along time, and for means over time: x is ``(B, T, F)`` in C order.
 
 Window w has the steps ``w * stride - before + k * dilation`` for k < size; those outside of the sequence don't count.
 """
@@ -16,18 +16,18 @@ from rnnkit.backends.cpu.simd.vector import select
 
 
 def _of(name):
-    """Size and lanes of a float, and what makes a mask, reads and fills vectors of it."""
+    """Return size and lanes of a float, and the functions that make a mask, load and fill its vectors."""
     found = (getattr(load_store, f"{what}_{name}") for what in ("first", "load", "fill"))
     return FLOATS[name].size, LANES.get(name, 1), *found
 
 
 def define_window_sums(name):
-    """The cotangent of x, of that of its windows, to be compiled by itself."""
+    """Return the kernel of the cotangent of x from that of its windows, to be compiled by itself."""
     size, lanes, first, load, _ = _of(name)
 
     @compiled
     def run(d, d_x, rows, length, features, count, steps, stride, dilation, before):
-        """Each number of `d` ``(B, L, steps, F)`` is added where it came from; `d_x` is written."""
+        """Add each number of `d` ``(B, L, steps, F)`` to the one of `d_x` that it came from; `d_x` is overwritten."""
         row = features * size
         clear_bytes(d_x, rows * length * row)
         for b in range(rows):
@@ -45,13 +45,13 @@ def define_window_sums(name):
 
 
 def define_window_largest(name):
-    """The largest number of each window, to be compiled by itself."""
+    """Return the kernel of the largest number of each window, to be compiled by itself."""
     size, lanes, first, load, _ = _of(name)
     maximum = functions.__dict__["maximum"]
 
     @compiled
     def run(x, y, rows, length, features, count, steps, stride, before):
-        """y ``(B, L, F)``; NaN is the largest."""
+        """Write y ``(B, L, F)``; NaN is the largest."""
         row = features * size
         for b in range(rows):
             for w in range(count):
@@ -69,12 +69,12 @@ def define_window_largest(name):
 
 
 def define_window_largest_back(name):
-    """The cotangent of x of that of `define_window_largest`, to be compiled by itself."""
+    """Return the backward kernel of `define_window_largest`, to be compiled by itself."""
     size, lanes, first, load, fill = _of(name)
 
     @compiled
     def run(d, x, y, d_x, rows, length, features, count, steps, stride, before):
-        """The first step of a window that is the largest has its cotangent; `d_x` is written."""
+        """Write `d_x`: the first step of a window with its largest number gets the window's cotangent."""
         row = features * size
         clear_bytes(d_x, rows * length * row)
         for b in range(rows):
@@ -95,12 +95,11 @@ def define_window_largest_back(name):
 
 
 def define_window_means(name):
-    """The mean of each window, to be compiled by itself."""
+    """Return the kernel of the mean of each window, to be compiled by itself."""
     size, lanes, first, load, fill = _of(name)
 
     @compiled
     def run(x, y, rows, length, features, count, steps, stride, before):
-        """y ``(B, L, F)``."""
         row = features * size
         for b in range(rows):
             for w in range(count):
@@ -117,12 +116,11 @@ def define_window_means(name):
 
 
 def define_window_means_back(name):
-    """The cotangent of x of that of `define_window_means`, to be compiled by itself."""
+    """Return the backward kernel of `define_window_means`, to be compiled by itself."""
     size, lanes, first, load, _ = _of(name)
 
     @compiled
     def run(d, d_x, rows, length, features, count, steps, stride, before):
-        """`d_x` is written."""
         row = features * size
         clear_bytes(d_x, rows * length * row)
         for b in range(rows):
@@ -141,7 +139,7 @@ def define_window_means_back(name):
 
 @compiled
 def _used_steps(used, length):
-    """How many of some bytes aren't zero; all, where there are none."""
+    """Return the number of `length` bytes that aren't zero; `length` where there are none."""
     count = length
     if used != 0:
         count = 0
@@ -151,13 +149,13 @@ def _used_steps(used, length):
 
 
 def define_mean_over_time(name):
-    """The mean of a sequence's used steps, added up in float64, to be compiled by itself."""
+    """Return the kernel of the mean of a sequence's used steps, added up in float64, to be compiled by itself."""
     size, lanes = FLOATS[name].size, LANES.get("float64", 1)
     load, write = (getattr(double, f"{what}_double_{name}") for what in ("load", "store"))
 
     @compiled
     def run(x, y, used, rows, length, features):
-        """y ``(B, F)``; `used` is the address of bytes ``(B, T)``, or 0."""
+        """Write y ``(B, F)``; `used` is the address of bytes ``(B, T)``, or 0."""
         row = features * size
         for b in range(rows):
             steps = used + b * length if used != 0 else 0
@@ -174,12 +172,12 @@ def define_mean_over_time(name):
 
 
 def define_mean_over_time_back(name):
-    """The cotangent of x of that of `define_mean_over_time`, to be compiled by itself."""
+    """Return the backward kernel of `define_mean_over_time`, to be compiled by itself."""
     size, lanes, first, load, fill = _of(name)
 
     @compiled
     def run(d, d_x, used, rows, length, features):
-        """`d_x` is written, 0 at steps that aren't used."""
+        """Write `d_x`, 0 at steps that aren't used."""
         row = features * size
         for b in range(rows):
             steps = used + b * length if used != 0 else 0

@@ -1,4 +1,4 @@
-"""What kernels call while their accesses are checked, see `rnnkit.backends.cpu.simd.bounds_check`."""
+"""Functions that kernels call while their accesses are checked, see `rnnkit.backends.cpu.simd.bounds_check`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rnnkit.backends.cpu.simd.bounds_check import FIRST, MOST, TABLE, put
 
 @compiled
 def access(address, size, write):
-    """Count an access that is in no range."""
+    """Count an access outside of all ranges."""
     if size == 0:
         return
     for i in range(min(word(TABLE, 0), MOST)):
@@ -26,7 +26,6 @@ def access(address, size, write):
 
 @compiled
 def allow(address, readable, writable):
-    """Add a range."""
     i = atomic_add(TABLE, 1)
     if i < MOST:
         place = FIRST + 3 * i

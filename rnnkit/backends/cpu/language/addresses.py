@@ -1,7 +1,7 @@
-"""Where the data of NumPy's arrays begin, for many arrays in one call.
+"""Addresses of the data of NumPy's arrays, for many arrays in one call.
 
 NumPy gives one address in most of a microsecond, and a short call of a program takes a dozen. An array's object holds
-the address right behind what every object of Python has, so compiled code reads it there.
+the address right behind the head that every object of Python has, so compiled code reads it there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ _HEAD = object.__basicsize__  # bytes
 
 
 def address(array: np.ndarray) -> int:
-    """Where the data of one array begin."""
     return array.__array_interface__["data"][0]
 
 
@@ -41,7 +40,7 @@ def _writer() -> Callable[..., int]:
 
 
 def write_addresses(table: int, places: int, arrays) -> None:
-    """Write where the data of arrays begin to a table.
+    """Write the addresses of arrays' data to a table.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def _typed(value) -> str:
 
 
 class Register:
-    """What an instruction gives."""
+    """The result of an instruction."""
 
     __slots__ = ("reference", "type", "typed")
 
@@ -38,7 +38,6 @@ class Register:
         self.type, self.reference, self.typed = llvm_type, reference, f"{_name(llvm_type)} {reference}"
 
     def get_reference(self) -> str:
-        """How other instructions name it."""
         return self.reference
 
 
@@ -57,7 +56,6 @@ class Access(Register):
     align = property(fset=_set_align)
 
     def set_metadata(self, name: str, node) -> None:
-        """Add a node of metadata."""
         self.lines[-1] += f", !{name} {node.get_reference()}"
 
 
@@ -71,7 +69,6 @@ class Phi(Register):
         self.ways: list[str] = []
 
     def add_incoming(self, value, block: Block) -> None:
-        """The value that it has after a block."""
         self.ways.append(f"[{value.get_reference()}, %{block.name}]")
 
     def __str__(self):
@@ -85,7 +82,6 @@ class Switch:
         self.number, self.default, self.cases = number, default, ""
 
     def add_case(self, number: int, block: Block) -> None:
-        """Where it goes on with one number."""
         self.cases += f" {_name(self.number.type)} {number}, label %{block.name}"
 
     def __str__(self):
@@ -93,7 +89,7 @@ class Switch:
 
 
 class Block:
-    """Instructions that follow each other; what is added to a block that has ended stands before its end."""
+    """Instructions that follow each other; those added after the block's end stand before it."""
 
     def __init__(self, name: str):
         self.name = name
@@ -104,7 +100,6 @@ class Block:
 
     @property
     def is_terminated(self) -> bool:
-        """Whether it has an end."""
         return self.end is not None
 
     def __str__(self):
@@ -112,14 +107,11 @@ class Block:
 
 
 class Function(ir.Function):
-    """A function that a `Builder` writes."""
-
     def __init__(self, module: ir.Module, kind: ir.FunctionType, name: str):
         super().__init__(module, kind, name)
         self.registers = 0
 
     def descr_body(self, buf) -> None:
-        """Write the blocks."""
         buf.extend(map(str, self.blocks))
 
 
@@ -132,7 +124,7 @@ def _to_type(operation: str) -> Callable[[Builder, Any, Any], Any]:
 
 
 class Builder:
-    """Writes instructions at the end of a block of a `Function`; see llvmlite's ``IRBuilder``."""
+    """Writer of instructions at the end of a block of a `Function`; see llvmlite's ``IRBuilder``."""
 
     def __init__(self, function: Function, block: Block | None = None):
         self.function = function
@@ -140,7 +132,6 @@ class Builder:
 
     @property
     def module(self):
-        """The function's module."""
         return self.function.module
 
     def _new(self) -> str:
@@ -153,14 +144,12 @@ class Builder:
         return register
 
     def _pure(self, llvm_type, text: str) -> Register:
-        """What an instruction gives that depends on its operands alone; it is computed once in a block."""
+        """Return the result of an instruction that depends on its operands alone; a block computes it once."""
         key = f"{text} of {llvm_type.pointee}" if isinstance(llvm_type, ir.PointerType) else text
         found = self.block.values.get(key)
         if found is None:
             found = self.block.values[key] = self._put(llvm_type, text)
         return found
-
-    # Blocks and how they end
 
     def append_basic_block(self, name: str) -> Block:
         block = Block(f"{name}.{len(self.function.blocks)}")
@@ -188,7 +177,7 @@ class Builder:
         self._finish(f"br i1 {test.get_reference()}, label %{then.name}, label %{other.name}")
 
     def weigh(self, weights: tuple[int, int]) -> None:
-        """Say how often the branch that ends this block goes to the one and the other."""
+        """Note how often the branch that ends this block goes to the one and the other."""
         node = self.module.add_metadata([ir.MetaDataString(self.module, "branch_weights"), *map(_I32, weights)])
         self.block.end += f", !prof {node.get_reference()}"  # type: ignore[operator]  # the text of a branch
 
@@ -217,8 +206,6 @@ class Builder:
         if not self.block.is_terminated:
             self.branch(done)
         self.position_at_end(done)
-
-    # Instructions
 
     def phi(self, llvm_type) -> Phi:
         phi = Phi(llvm_type, self._new())
@@ -295,8 +282,6 @@ class Builder:
         function = found or ir.Function(self.module, ir.FunctionType(kind, [kind, _I1]), name)
         return self.call(function, [value, undefined])
 
-    # Vectors and aggregates
-
     def extract_element(self, vector, index) -> Register:
         return self._pure(vector.type.element, f"extractelement {_typed(vector)}, {_typed(index)}")
 
@@ -309,8 +294,6 @@ class Builder:
 
     def extract_value(self, aggregate, index: int) -> Register:
         return self._pure(aggregate.type.elements[index], f"extractvalue {_typed(aggregate)}, {index}")
-
-    # Memory
 
     def alloca(self, llvm_type) -> Register:
         return self._put(llvm_type.as_pointer(), f"alloca {_name(llvm_type)}")

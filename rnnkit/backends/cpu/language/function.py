@@ -1,4 +1,4 @@
-"""Functions of the language: their syntax trees, and what names in them stand for."""
+"""Functions of the language: their syntax trees, and the meanings of the names in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Function:
     ----------
     definition : ast.FunctionDef
     known : mapping
-        What its names stand for that are no variables.
+        Values of the names that are no variables.
     lines : list of str
         The text that it stands in, for messages.
     decorator : str
@@ -32,11 +32,11 @@ class Function:
         self.__name__ = definition.name
 
     def __call__(self, *arguments) -> Any:
-        """Functions of programs have no meaning in Python."""
+        """Raise a TypeError: functions of programs have no meaning in Python."""
         raise TypeError(f"{self.__name__} can only be called in a program")
 
     def look_up(self, name: str) -> Any:
-        """What Python knows by a name that is no variable of the function."""
+        """Return Python's value of a name that is no variable of the function."""
         try:
             return self.known[name]
         except KeyError:
@@ -44,7 +44,6 @@ class Function:
 
     @once
     def gives(self) -> bool:
-        """Whether it returns a value."""
         return any(isinstance(one, ast.Return) and one.value is not None for one in _statements(self.definition.body))
 
     @once
@@ -57,7 +56,7 @@ class Function:
 
 
 def assigned_by(definition: ast.FunctionDef) -> dict[ast.stmt, set[str]]:
-    """The variables that each loop of a function assigns, found once for each tree: threads may have several."""
+    """Return the variables that each loop of a function assigns, found once for each tree, which threads may share."""
     found = getattr(definition, "assigned", None)
     if found is None:
         found = {}
@@ -74,7 +73,7 @@ class Kernel(Function):
         self.__name__, self.__doc__, self.__module__ = py_func.__name__, py_func.__doc__, py_func.__module__
 
     @property
-    def definition(self) -> ast.FunctionDef:  # type: ignore[override]  # parsed when it is wanted
+    def definition(self) -> ast.FunctionDef:  # type: ignore[override]  # parsed at the first use
         code = self.py_func.__code__
         return _definitions(code.co_filename, "".join(self.lines))[code.co_firstlineno]
 
@@ -104,7 +103,7 @@ def directing(py_func) -> Kernel:
 
 
 def read(text: str) -> Function:
-    """The function ``run`` of a module in the language; what is not a function with a decorator, Python executes."""
+    """Return the function ``run`` of a module in the language; Python executes all but the decorated functions."""
     tree, lines = ast.parse(text), text.splitlines()
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list]
     rest = [node for node in tree.body if node not in functions]
@@ -121,7 +120,7 @@ def _decorator(node: ast.FunctionDef) -> str:
 
 @lru_cache(8)  # kernels stand in few files
 def _definitions(filename, text) -> dict[int, ast.FunctionDef]:
-    """All functions of a file by the line in which they begin, decorators included."""
+    """Return all functions of a file by the line in which they begin, decorators included."""
     return {
         node.decorator_list[0].lineno if node.decorator_list else node.lineno: node
         for node in _functions(ast.parse(text))
@@ -137,7 +136,6 @@ def _functions(node) -> Iterator[ast.FunctionDef]:
 
 
 def _statements(body) -> Iterator[ast.stmt]:
-    """All statements, with those in others."""
     for statement in body:
         yield statement
         yield from _statements(getattr(statement, "body", ()))
@@ -145,14 +143,13 @@ def _statements(body) -> Iterator[ast.stmt]:
 
 
 def _targets(statement) -> list[str]:
-    """The names that a statement itself assigns."""
     targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
     names = [name for target in targets for name in getattr(target, "elts", [target])]
     return [name.id for name in names if isinstance(name, ast.Name)]
 
 
 def _assigned(statements, found) -> set[str]:
-    """The variables that statements assign; those of each loop among them are noted."""
+    """Return the variables that statements assign; those of each loop among them are noted in `found`."""
     names: set[str] = set()
     for statement in statements:
         names.update(_targets(statement))

@@ -25,13 +25,13 @@ _PYTHON = {
     "PyErr_Occurred": (POINTER, []),
     "PyErr_BadArgument": (ir.IntType(32), []),
 }
-# The IR is in SSA form and vectorized as it is written, and what a block has is not computed again, so little is left
+# The IR is in SSA form and vectorized as it is written, and a block computes no value twice, so little is left
 # to do. LLVM's own list for -O3 takes ten times as long; LSTM and GRU are no faster with it, forwards or backwards, nor
-# with loops unrolled. What directs other functions is not optimized at all: its registers alone would take half of the
+# with loops unrolled. Functions that direct others are not optimized: their registers alone would take half of the
 # time to compile an LSTM. Loops inside a step look at arrays in memory, and read some elements twice in a round.
 _USUAL = ("instruction_combine", "simplify_cfg")
 _PASSES = {"directing": (), "compiled": _USUAL, "looping": (*_USUAL, "new_gvn", "simplify_cfg")}
-_FASTCALL = 0x80  # METH_FASTCALL: the function gets an array of its arguments
+_FASTCALL = 0x80  # METH_FASTCALL: the function takes an array of its arguments
 
 
 class _Method(ctypes.Structure):
@@ -68,7 +68,7 @@ class Module(ir.Module):
 
 
 def declared(module: Module, code: ir.Function) -> ir.Function:
-    """A function as a module calls it: as it is, or declared where it stands in another one."""
+    """Return a function as a module calls it: as it is, or declared where it stands in another one."""
     if code.module is module:
         return code
     found = module.globals.get(code.name)
@@ -76,12 +76,12 @@ def declared(module: Module, code: ir.Function) -> ir.Function:
 
 
 def object_code(modules: Sequence[Module]) -> bytes:
-    """The optimized modules as object files, each behind its length."""
+    """Return the optimized modules as object files, each behind its length."""
     return object_codes([modules])[0]
 
 
 def object_codes(programs: Iterable[Sequence[Module]]) -> list[bytes]:
-    """The same of several programs, each of which is compiled by other threads while the next ones are translated."""
+    """As `object_code`, of several programs; other threads compile each while the next ones are translated."""
     threads = get_num_threads()
     with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
         pending = [[_started(pool, _Unit(module)) for module in modules] for modules in programs]
@@ -90,7 +90,7 @@ def object_codes(programs: Iterable[Sequence[Module]]) -> list[bytes]:
 
 
 def _started(pool: ThreadPoolExecutor | None, unit: _Unit) -> Callable[[], bytes]:
-    """What gives a unit's object file, which is made meanwhile if that takes long."""
+    """Return a function that gives a unit's object file, which another thread compiles meanwhile if that takes long."""
     if pool is not None and not unit.directs:
         try:
             return pool.submit(unit.object_file).result
@@ -101,7 +101,6 @@ def _started(pool: ThreadPoolExecutor | None, unit: _Unit) -> Callable[[], bytes
 
 
 def assembly(modules: Sequence[Module]) -> str:
-    """What `object_code` holds, as text."""
     return "\n".join(_Unit(module).assembly() for module in modules)
 
 
@@ -123,7 +122,6 @@ class _Unit:
                 getattr(self.passes, f"add_{name}_pass")()
 
     def object_file(self) -> bytes:
-        """The optimized module as an object file."""
         self._optimise()
         with llvm.ffi.OutputString() as message:
             memory = _without_lock("LLVMPY_TargetMachineEmitToMemory")(self.machine, self.parsed, 1, message)
@@ -136,7 +134,6 @@ class _Unit:
             library.LLVMPY_DisposeMemoryBuffer(memory)
 
     def assembly(self) -> str:
-        """The same as text."""
         self._optimise()
         return self.machine.emit_assembly(self.parsed)
 
@@ -147,7 +144,7 @@ class _Unit:
 
 @cache
 def _without_lock(name: str) -> Callable:
-    """A function of llvmlite's library, without the lock that llvmlite takes for all of them."""
+    """Return a function of llvmlite's library, without the lock that llvmlite takes for all of them."""
     locked = getattr(llvm.ffi.lib, name)
     function = getattr(ctypes.CDLL(llvm.ffi.lib._name), name)
     function.argtypes, function.restype = locked.argtypes, locked.restype
@@ -155,7 +152,7 @@ def _without_lock(name: str) -> Callable:
 
 
 class Loaded:
-    """What `object_code` gave, in memory as long as this lives, or a function of `callable_from_python`.
+    """Code of `object_code` in memory, for as long as this object or a function of `callable_from_python` lives.
 
     Parameters
     ----------
@@ -166,7 +163,7 @@ class Loaded:
     Attributes
     ----------
     address : int
-        Where that function begins.
+        The address of that function.
     """
 
     def __init__(self, data: bytes, name: str):
@@ -179,13 +176,13 @@ class Loaded:
         self.address = self._engine.get_function_address(name)
 
     def callable_from_python(self, caller: str) -> Callable[..., int]:
-        """A Python function of the code that `add_caller` added; its ``__self__`` holds this, which lives as long.
+        """Return a Python function of the code that `add_caller` added; its ``__self__`` keeps this object alive.
 
-        Python's search for garbage doesn't look into arrays: all that goes with this may call the code to its end.
+        Python's search for garbage doesn't look into arrays: all that is freed with it may call the code to its end.
         """
         holder = np.empty((), object)
         holder[()] = self
-        # Python reads it as long as there is the function.
+        # Python reads the definition as long as the function lives.
         self._method = _Method(b"run", self._engine.get_function_address(caller), _FASTCALL, b"A compiled program.")
         make = ctypes.pythonapi.PyCFunction_NewEx
         make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
@@ -208,9 +205,6 @@ def _make_machine(level: int = 3):
 @cache
 def _data_layout():
     return str(_make_machine().target_data)
-
-
-# Calls from Python
 
 
 def add_caller(module: Module, code: ir.Function, name: str) -> None:

@@ -27,9 +27,9 @@ class Code(NamedTuple):
     Attributes
     ----------
     function : callable
-        Calls it from Python, with ints, without the interpreter's lock. The code goes with it.
+        Calls the program from Python, with ints, without the interpreter's lock. It keeps the code in memory.
     address : int
-        Where its machine code begins: a C function of int64.
+        The address of the machine code, a C function of int64.
     """
 
     function: Callable[..., int]
@@ -52,7 +52,7 @@ class Wanted(NamedTuple):
 
 
 def load(text: str, arguments: int, what: str = "what all programs share") -> Code:
-    """The function ``run``, of so many int64, of a module in the language of programs; `what` says it to people."""
+    """Return the function ``run``, of so many int64, of a module in the language of programs; `what` is its title."""
     return load_all([Wanted(text, arguments)], what)[0]
 
 
@@ -77,7 +77,7 @@ def load_all(wanted: Sequence[Wanted], what: str) -> list[Code]:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Python looks for no garbage meanwhile: many objects are made, and none of them in circles that matter."""
+    """Stop Python's garbage collection meanwhile: many objects are made, and hardly any in cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -88,12 +88,11 @@ def _uncollected() -> Iterator[None]:
 
 
 def kept(key: str, modules: Callable[[], list[Module]]) -> bytes:
-    """The object files of a key on disk; of the modules, and then kept there, where there are none or damaged ones."""
+    """Return the object files of a key on disk; where missing or damaged, compile the modules and keep the result."""
     return entry(key, lambda: object_code(modules()))
 
 
 def assembly(text: str, arguments: int) -> str:
-    """The machine code of a text, to be read."""
     return machine_code.assembly(_translated(Wanted(text, arguments), "run"))
 
 
@@ -114,7 +113,7 @@ def _define_access() -> list:
 
 
 def _translated(wanted, symbol):
-    # Not needed where all programs are on disk.
+    # Imported here: not needed where all programs are on disk.
     from rnnkit.backends.cpu.language.function import read
     from rnnkit.backends.cpu.language.translate import translate
 

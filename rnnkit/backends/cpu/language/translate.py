@@ -60,7 +60,7 @@ class Fault(Exception):
 
 
 def translate(function: Function, name: str, arguments: int) -> list[Module]:
-    """Modules with a function of so many int64 that gives an int64, under a name, and with all that it calls."""
+    """Return modules with a named function of so many int64 that returns an int64, and with all that it calls."""
     functions = _Functions()
     code, _ = functions.get(function, (INT,) * arguments, name)
     add_caller(functions.module("directing"), code, f"{name}_from_python")
@@ -76,7 +76,7 @@ class _Functions:
         self.names: list[str] = []
 
     def get(self, function: Function, kinds: tuple, name: str = "") -> tuple[ir.Function, Kind]:
-        """The LLVM function and the type of its result; those that a named one calls have names after that."""
+        """Return the LLVM function and the type of its result; functions that a named one calls are named after it."""
         key = function, kinds
         if key not in self.found:
             self.names.append(name or f"{self.names[0]}_{function.__name__}_{len(self.names)}")
@@ -93,7 +93,7 @@ class _Functions:
 
 
 class _Loop:
-    """What ``break`` and ``continue`` of a loop lead to, and the variables' values on each of these ways."""
+    """The targets of a loop's ``break`` and ``continue``, and the variables' values on each way to them."""
 
     def __init__(self, again, done):
         self.again, self.done = again, done
@@ -102,8 +102,6 @@ class _Loop:
 
 
 class _Body:
-    """Translates one function."""
-
     def __init__(self, functions: _Functions, function: Function, kinds: tuple):
         self.functions, self.function, self.kinds = functions, function, kinds
         self.names: _Names = {}
@@ -129,14 +127,11 @@ class _Body:
         return written, result
 
     def _translation(self, prefix, node) -> Callable:
-        """The method for a kind of statement or expression."""
         kind = type(node).__name__
         found = getattr(self, prefix + kind, None)
         if found is None:
             raise TypeError(f"{kind} is not of the language of programs")
         return found
-
-    # Statements
 
     def _block(self, statements) -> None:
         for statement in statements:
@@ -172,7 +167,7 @@ class _Body:
         if isinstance(target, ast.Tuple):
             values = [self._value(element) for element in node.value.elts]
             for element, value in zip(target.elts, values, strict=True):
-                self._assign(element.id, value)  # type: ignore[attr-defined]  # a name, else that is the error
+                self._assign(element.id, value)  # type: ignore[attr-defined]  # a name, else this is the error
         else:
             self._assign(target.id, self._value(node.value))
 
@@ -204,7 +199,7 @@ class _Body:
         for block, body in ((then, node.body), (other, node.orelse)):
             self.names = dict(before)
             self.builder.position_at_end(block)
-            if called == "jump" and block is then:  # with which LLVM makes no choice of it
+            if called == "jump" and block is then:  # a side effect keeps LLVM from turning it into a select
                 call_intrinsic(self.builder, "llvm.sideeffect", VOID.llvm, [])
             self._block(body)
             self._go(done, ways)
@@ -229,7 +224,7 @@ class _Body:
         self._meet(done, loop.to_done)
 
     def _For(self, node):
-        """Tested once before the loop, then at the end of its body."""
+        """Translate a for loop: its condition is tested once before the loop, then at the end of its body."""
         if not (isinstance(node.iter, ast.Call) and ast.unparse(node.iter.func) == "range"):
             raise TypeError("a loop runs over range(…)")
         bounds = [self._int(self._value(argument)) for argument in node.iter.args]
@@ -262,19 +257,16 @@ class _Body:
         self._go(loop.again, loop.to_again)
 
     def _repeated(self, loop, statements):
-        """The body of a loop."""
         self.loops.append(loop)
         self._block(statements)
         self._go(loop.again, loop.to_again)
         self.loops.pop()
 
-    # Control flow
-
     def _new(self, name) -> Block:
         return self.builder.append_basic_block(name)
 
     def _go(self, block, ways) -> None:
-        """Branch to a block, if this one hasn't ended, and note with which values."""
+        """Branch to a block, if this one hasn't ended, and note the variables' values on this way."""
         if not self.builder.block.is_terminated:
             ways.append((self.builder.block, dict(self.names)))
             self.builder.branch(block)
@@ -294,7 +286,7 @@ class _Body:
                 self.names[name] = self._joined([names[name] for _, names in ways], [way for way, _ in ways])
 
     def _joined(self, values: list[Typed], blocks) -> Typed:
-        """One value for several ways; a bool that meets an int is an int."""
+        """Return one value for several ways; a bool that meets an int is an int."""
         if all(value.value is values[0].value for value in values):
             return values[0]
         kinds = {value.kind for value in values}
@@ -305,13 +297,13 @@ class _Body:
         return Typed(phi, kind)
 
     def _before_end(self, block, value: Typed, kind):
-        """A value in another type, converted before a block ends."""
+        """Return a value in another type, converted before a block ends."""
         if value.kind == kind:
             return value.value
         return cast(Builder(self.builder.function, block), *value, kind)
 
     def _phis(self, loop, before) -> dict[str, Any]:
-        """A phi for each variable that a loop assigns and that has a value before it."""
+        """Return a phi for each variable that a loop assigns and that has a value before it."""
         phis = {}
         for name in sorted(self.assigned[loop] & self.names.keys() - self.places.keys()):
             value, kind = self.names[name]
@@ -321,12 +313,10 @@ class _Body:
         return phis
 
     def _close(self, phis, ways) -> None:
-        """Values that come back to the beginning of a loop."""
+        """Add the values that come back to the beginning of a loop."""
         for block, names in ways:
             for name, phi in phis.items():
                 phi.add_incoming(names[name].value, block)
-
-    # Expressions
 
     def _value(self, node) -> Typed:
         self.at = node if hasattr(node, "lineno") else self.at
@@ -352,7 +342,6 @@ class _Body:
         return Typed(self.builder.load(value) if name in self.places else value, kind)
 
     def _known(self, name):
-        """What Python knows by a name that is no variable here."""
         try:
             return self.function.look_up(name)
         except AttributeError:
@@ -362,7 +351,7 @@ class _Body:
         return _constant(self._object(node))
 
     def _object(self, node):
-        """What a name, or an attribute of one, is in Python."""
+        """Return Python's value of a name, or of an attribute of one."""
         if isinstance(node, ast.Attribute):
             return getattr(self._object(node.value), node.attr)
         return self._known(node.id)
@@ -382,7 +371,7 @@ class _Body:
         return Typed(getattr(self.builder, _OF_INTS[symbol])(self._int(a), self._int(b)), INT)
 
     def _divided(self, a, b, rest: bool):
-        """The quotient, rounded down, or what it leaves; 0 where b is 0."""
+        """Return the quotient, rounded down, or with `rest` the remainder; 0 where b is 0."""
         builder, zero = self.builder, I64(0)
         if isinstance(b, ir.Constant) and b.constant > 0:
             if b.constant == 1:
@@ -405,7 +394,7 @@ class _Body:
             return Typed(self.builder.not_(self._test(node.operand)), BOOL)
         value = self._value(node.operand)
         if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-            return _constant(-node.operand.value)  # type: ignore[operator]  # a number, else that is the error
+            return _constant(-node.operand.value)  # type: ignore[operator]  # a number, else this is the error
         symbol = _OPERATORS[type(node.op)]
         if value.kind == INT:
             return Typed((self.builder.neg if symbol is operator.neg else self.builder.not_)(value.value), INT)
@@ -416,7 +405,7 @@ class _Body:
         return self._binary(_OPERATORS[type(symbol)], self._value(node.left), self._value(right))
 
     def _of_BoolOp(self, node):
-        """The second operand is looked at only where it decides."""
+        """Translate ``and`` or ``or``: later operands are computed only where they decide."""
         decided = isinstance(node.op, ast.Or)
         done, ways = self._new("decided"), []
         for operand in node.values[:-1]:
@@ -474,7 +463,6 @@ class _Body:
         return Typed(first, INT)
 
     def _operator(self, symbol, *values) -> Typed:
-        """An operator, where not all values are ints or bools."""
         emission = arithmetic(symbol, *(value.kind for value in values))
         if emission is None:
             raise TypeError(f"no {symbol.__name__} of {' and '.join(str(value.kind) for value in values)}")

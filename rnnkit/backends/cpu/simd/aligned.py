@@ -6,7 +6,7 @@ LINE = 64  # bytes of a cache line
 
 
 def aligned(size, dtype):
-    """An empty array (size,) that starts at a cache line."""
+    """Return an empty array (size,) that starts at a cache line."""
     dtype = np.dtype(dtype)
     line = LINE // dtype.itemsize
     memory = np.empty(size + line, dtype)

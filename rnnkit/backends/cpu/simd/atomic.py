@@ -19,7 +19,7 @@ def _pointer(builder, address):
 
 @intrinsic(INT, INT, INT)
 def word(builder, address, index):
-    """The int64 at index `index` from an address, by a plain load: no other thread may write it."""
+    """Load the int64 at index `index` from an address by a plain load: no other thread may write it."""
     return builder.load(_pointer(builder, builder.add(address, builder.mul(index, _I64(8)))))
 
 
@@ -37,13 +37,13 @@ def atomic_store(builder, address, number):
 
 @intrinsic(INT, INT, INT)
 def atomic_add(builder, address, number):
-    """Add to an int64; returns its value before."""
+    """Add to an int64 and return its value before."""
     return builder.atomic_rmw("add", _pointer(builder, address), number, "seq_cst")
 
 
 @intrinsic(BOOL, INT, INT, INT)
 def compare_exchange(builder, address, expected, number):
-    """Store `number` if the int64 is `expected`; returns whether it was."""
+    """Store `number` if the int64 is `expected`; return whether it was."""
     return builder.extract_value(builder.cmpxchg(_pointer(builder, address), expected, number, "seq_cst", "seq_cst"), 1)
 
 
@@ -52,7 +52,7 @@ _MACHINE = platform.machine().lower()
 
 @intrinsic(VOID)
 def pause(builder):
-    """The processor's spin-wait hint."""
+    """Give the processor's spin-wait hint."""
     if _MACHINE in ("x86_64", "amd64"):
         call_intrinsic(builder, "llvm.x86.sse2.pause", ir.VoidType(), [])
     elif _MACHINE in ("aarch64", "arm64"):
@@ -60,7 +60,7 @@ def pause(builder):
 
 
 def yield_address():
-    """Address of the operating system's yield function; 0 if there is none."""
+    """Return the address of the operating system's yield function; 0 if there is none."""
     try:
         if sys.platform == "win32":
             function = ctypes.WinDLL("kernel32").SwitchToThread
@@ -73,14 +73,14 @@ def yield_address():
 
 @intrinsic(VOID, INT)
 def yield_thread(builder, function):
-    """Let another thread run on this processor, by the function at `yield_address()`; nothing if that is 0."""
+    """Let another thread run on this processor, by the function at `yield_address()`; do nothing if that is 0."""
     with builder.if_then(builder.icmp_unsigned("!=", function, _I64(0))):
         kind = ir.FunctionType(ir.IntType(32), [])
         builder.call(builder.inttoptr(function, kind.as_pointer()), [])
 
 
 def call_at(count: int):
-    """A function of an address and `count` int64: it calls the program there, and gives what that gives."""
+    """Return an intrinsic of an address and `count` int64 that calls the program there and returns its result."""
 
     @intrinsic(INT, *[INT] * (1 + count))
     def call(builder, address, *arguments):

@@ -1,9 +1,9 @@
-"""Kernels that look at every address before they use it: for tests, with ``RNNKIT_CHECK=1`` set before the import.
+"""Kernels that check every address before they use it: for tests, with ``RNNKIT_CHECK=1`` set before the import.
 
 The same variable turns on `rnnkit.compiler.ir.verify`.
 
-A table holds the ranges of memory that a call may read and write. Programs compiled while checking note there what
-they place in scratch memory, with gaps between, and every access outside of all ranges is counted.
+A table holds the ranges of memory that a call may read and write. Programs compiled while checking note the arrays
+that they place in scratch memory there, with gaps between, and every access outside of all ranges is counted.
 """
 
 import os
@@ -26,12 +26,11 @@ ACCESS, ALLOW = "rnnkit_access", "rnnkit_allow"
 _table = np.zeros(FIRST + 3 * MOST, np.int64)
 TABLE = _table.ctypes.data
 _calls = threading.Lock()
-_allow: list[Callable] = []  # once `rnnkit.backends.cpu.language.access` has compiled it
+_allow: list[Callable] = []  # set once `rnnkit.backends.cpu.language.access` has compiled the function
 
 
 @intrinsic(VOID, INT, INT)
 def put(builder, index, number):
-    """Write a word of the table."""
     place = builder.add(INT.llvm(TABLE), builder.mul(index, INT.llvm(8)))
     builder.store(number, builder.inttoptr(place, INT.llvm.as_pointer()))
 
@@ -41,7 +40,7 @@ def _call(builder, name, *arguments):
 
 
 def check(builder, address, size, write=False):
-    """Emit a look at an access of `size` bytes, a number or a value; nothing unless checking."""
+    """Emit a check of an access of `size` bytes, a number or a value; nothing unless checking."""
     if CHECKED:
         size = INT.llvm(size) if isinstance(size, int) else size
         _call(builder, ACCESS, address, size, INT.llvm(int(write)))
@@ -78,12 +77,12 @@ def refuse(builder):
 
 
 def allow_by(function: Callable) -> None:
-    """Use a compiled function for what Python allows."""
+    """Use a compiled function for the ranges that Python allows."""
     _allow[:] = [function]
 
 
 class Checked:
-    """A context in which kernels may touch the given arrays, and what they place in scratch memory, only.
+    """A context in which kernels may touch only the given arrays and the arrays they place in scratch memory.
 
     Parameters
     ----------
@@ -118,7 +117,7 @@ class Checked:
 
 
 def checked(run: Callable, *things) -> Callable:
-    """Return a function that runs while `things` may be touched: all that ever touches memory takes its turn."""
+    """Return a function that runs while `things` may be touched, one such call at a time."""
     if not CHECKED:
         return run
 
@@ -130,12 +129,12 @@ def checked(run: Callable, *things) -> Callable:
 
 
 def _below(array) -> int:
-    """Bytes that an array has before its first element: negative strides."""
+    """Return the bytes that an array has before its first element: negative strides."""
     return -sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True) if s < 0 and n)
 
 
 def _reach(array) -> int:
-    """Bytes from an array's lowest element to its end."""
+    """Return the bytes from an array's lowest element to its end."""
     return sum((n - 1) * abs(s) for n, s in zip(array.shape, array.strides, strict=True)) + array.itemsize
 
 

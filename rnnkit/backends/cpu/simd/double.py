@@ -14,11 +14,10 @@ _MASK = mask(_KIND.lanes)
 
 
 def _define_conversions(element: Float):
-    """What reads and writes one kind of float as float64."""
     own = ir.VectorType(element.llvm, _KIND.lanes)
 
     def load_double(builder, address, lanes):
-        """The numbers at `address` as float64; lanes that aren't in `lanes` are 0 and their memory is not touched."""
+        """Load the numbers at `address` as float64; lanes not in `lanes` are 0 and their memory is not touched."""
         found = masked_load(builder, address, own, lanes, element.size)
         return found if own == _KIND.llvm else builder.fpext(found, _KIND.llvm)
 

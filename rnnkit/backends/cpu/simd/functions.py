@@ -15,7 +15,7 @@ from rnnkit.backends.formulas.value import type_name
 
 
 def _outlined(formula):
-    """A long formula as a function of the program, which is compiled once for each type."""
+    """Return a long formula as a function of the program, which is compiled once for each type."""
 
     @functools.wraps(formula)
     def called(*given):

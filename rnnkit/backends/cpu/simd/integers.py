@@ -1,6 +1,6 @@
 """Vectors of integers, with as many lanes as those of floats: NumPy's integers, which wrap, in int32 or int64.
 
-Where NumPy warns, the result is a processor's: 0 of a division by 0, the least number of a float that no integer is.
+Where NumPy warns, the result is a processor's: 0 for a division by 0, the least integer for a float out of range.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ for _of in (FLOAT32, FLOAT64):
 
 
 def _by_floats(a, b):
-    """Quotient, rounded down, and rest of vectors, which no processor divides: by float64, one off at most, then exact.
+    """Return the quotient, rounded down, and the remainder of vectors: by float64, off by one at most, then corrected.
 
-    Numbers that are no float64 are left to `_exactly`.
+    Processors have no such division. Numbers that float64 doesn't represent are left to `_exactly`.
     """
     number = getattr(b.value, "number", None)
     if number is not None and number > 0:
@@ -50,7 +50,7 @@ def _by_floats(a, b):
 
 
 def _by_number(a, number):
-    """The same for a divisor that is known: its inverse, and a rest of which no bit is lost below 2**52."""
+    """As `_by_floats`, for a known divisor: by its inverse, and by a remainder that is exact below 2**52."""
     real = a.to_float(ir.DoubleType())
     floored = (real * (1.0 / number)).function("floor")
     rest = (-floored).function("fma", real.constant(number), real)
@@ -61,7 +61,7 @@ def _by_number(a, number):
 
 
 def _exactly(compute, found, turned, a, b):
-    """What vectors have found, but where numbers are no float64; `turned` for a divisor of -1, and nothing for 0."""
+    """Return `found`, computed exactly in lanes beyond float64's integers; `turned` for divisor -1, and 0 for 0."""
     found = select(b == 0, 0, select(b == -1, turned, found))
     if a.width < 64:
         return found
@@ -97,7 +97,7 @@ left_shift, right_shift = function_of_values(2)(integers.left_shift), function_o
 
 
 def _of_vectors(of: type | tuple[type, ...], result: Callable[[Any], Kind], function):
-    """A function of programs of one vector, whose elements are of a kind, or of one such number."""
+    """Return a function of programs of one vector with elements of a kind, or of one such number."""
 
     def typed(kind: Kind) -> Emission | None:
         if not isinstance(kind.element if isinstance(kind, Vector) else kind, of):

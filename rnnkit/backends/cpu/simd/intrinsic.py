@@ -16,9 +16,9 @@ class Emission(NamedTuple):
     ----------
     gives : Kind
     takes : tuple of Kind
-        What the arguments are converted to.
+        The kinds that the arguments are converted to.
     emit : callable
-        ``(builder, *values)`` writes the instructions and gives the value that they compute.
+        ``(builder, *values)`` writes the instructions and returns the value that they compute.
     """
 
     gives: Kind
@@ -40,7 +40,7 @@ class Intrinsic:
         self.__name__, self.__doc__ = like.__name__, like.__doc__
 
     def __call__(self, *arguments) -> Any:
-        """Functions of programs have no meaning in Python."""
+        """Raise a TypeError: functions of programs have no meaning in Python."""
         raise TypeError(f"{self.__name__} can only be called in a program")
 
 
@@ -55,6 +55,6 @@ def intrinsic(gives: Kind, *takes: Kind) -> Callable[[Callable], Intrinsic]:
 
 
 def overloaded(function: Callable[..., Emission | None]) -> Intrinsic:
-    """Decorator: ``function(*kinds)`` says what an intrinsic of any kinds is for some."""
+    """Decorator: ``function(*kinds)`` returns an intrinsic's `Emission` for some kinds of arguments."""
     count = len(inspect.signature(function).parameters)
     return Intrinsic(lambda *kinds: function(*kinds) if len(kinds) == count else None, function)

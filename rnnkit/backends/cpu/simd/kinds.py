@@ -8,7 +8,7 @@ from llvmlite import ir
 
 
 class Kind:
-    """A type, of which there is one object; `llvm` is what LLVM calls it."""
+    """A type, of which there is one object; `llvm` is LLVM's type."""
 
     def __init__(self, name: str, llvm: ir.Type):
         self.name, self.llvm = name, llvm
@@ -34,7 +34,7 @@ class Integer(Kind):
 
 
 class Vector(Kind):
-    """`lanes` numbers of one kind; ``<lanes x float>`` in LLVM, and one number is a number there."""
+    """`lanes` numbers of one kind: ``<lanes x float>`` in LLVM, and with one lane a plain number."""
 
     def __init__(self, element: Float | Integer, lanes: int):
         llvm = ir.VectorType(element.llvm, lanes) if lanes > 1 else element.llvm
@@ -60,18 +60,16 @@ FLOATS = {kind.name: kind for kind in (FLOAT32, FLOAT64)}
 
 @cache
 def vector(element: Float | Integer, lanes: int) -> Vector:
-    """The kind of so many numbers."""
     return Vector(element, lanes)
 
 
 @cache
 def mask(lanes: int) -> Mask:
-    """The kind of so many bits."""
     return Mask(lanes)
 
 
 def cast(builder, value, given: Kind, wanted: Kind):
-    """An LLVM number of one kind as one of another.
+    """Return an LLVM number of one kind as one of another.
 
     Raises
     ------

@@ -35,7 +35,7 @@ def _bytes(llvm_type):
 
 
 def lane_numbers(builder, element, lanes, start=0):
-    """A vector of the integers ``start``, ``start`` + 1, …"""
+    """Return a vector of the integers ``start``, ``start`` + 1, …"""
     return Value(builder, ir.Constant(ir.VectorType(element, lanes), list(range(start, start + lanes))))
 
 
@@ -44,7 +44,7 @@ def _lane_addresses(builder, address, stride, lanes):
 
 
 def masked_load(builder, address, llvm_vector, mask, alignment):
-    """The vector at an address; lanes that aren't in `mask` are 0 and their memory is not touched."""
+    """Load the vector at an address; lanes that aren't in `mask` are 0 and their memory is not touched."""
     check_lanes(builder, address, mask, alignment)
     name = f"llvm.masked.load.{type_name(llvm_vector)}.p0"
     source = pointer(builder, address, llvm_vector)
@@ -52,7 +52,7 @@ def masked_load(builder, address, llvm_vector, mask, alignment):
 
 
 def gather(builder, addresses, mask, llvm_vector, alignment):
-    """Lane l from the l-th address; memory of lanes that aren't in `mask` is not touched."""
+    """Load lane l from the l-th address; memory of lanes that aren't in `mask` is not touched."""
     check_each(builder, addresses.value, mask, alignment)
     pointers = builder.inttoptr(addresses.value, ir.VectorType(llvm_vector.element.as_pointer(), llvm_vector.count))
     name = f"llvm.masked.gather.{type_name(llvm_vector)}.v{llvm_vector.count}p0"
@@ -64,13 +64,13 @@ def _zeros(llvm_vector):
 
 
 def define_memory(element: Float | Integer, of: Float):
-    """What reads, makes and writes vectors of one kind of number, with as many lanes as those of a float have."""
-    # Where RNNKIT_VECTOR names nothing known, that is told at the first use.
+    """Return functions that read, make and write vectors of one kind of number, with a float's number of lanes."""
+    # An unknown RNNKIT_VECTOR is reported at the first use.
     size, kind = element.size, vector(element, LANES.get(of.name, 1))
     lanes, mask_kind = kind.lanes, mask_of(kind)
 
     def first(builder, count):
-        """The mask with lanes < count set."""
+        """Return the mask with lanes < count set."""
         count = Value(builder, count)
         few = emitted.select(count < lanes, count, count.constant(lanes))
         few = emitted.select(few > 0, few, few.constant(0))
@@ -78,35 +78,33 @@ def define_memory(element: Float | Integer, of: Float):
         return (index < Value(builder, builder.trunc(few.value, ir.IntType(32)))).value
 
     def load(builder, address, mask):
-        """The vector at `address`; lanes that aren't in `mask` are 0 and their memory is not touched."""
+        """Load the vector at `address`; lanes that aren't in `mask` are 0 and their memory is not touched."""
         return masked_load(builder, address, kind.llvm, mask, size)
 
     def load_full(builder, address):
-        """The vector at `address`, all lanes."""
         return load_unaligned(builder, address, kind.llvm, size)
 
     def splat(builder, address):
-        """The number at `address` in every lane."""
+        """Load the number at `address` into every lane."""
         return emitted.broadcast(builder, load_unaligned(builder, address, element.llvm, size), lanes)
 
     def fill(value):
-        """`value` in every lane."""
         if common(value, kind) is None:
             return None
         return Emission(kind, (value,), lambda builder, number: convert(builder, number, value, kind).value)
 
     def load_strided(builder, address, stride, mask):
-        """Lane l from `address` + l * `stride`; memory of lanes that aren't in `mask` is not touched."""
+        """Load lane l from `address` + l * `stride`; memory of lanes that aren't in `mask` is not touched."""
         return gather(builder, _lane_addresses(builder, address, stride, lanes), mask, kind.llvm, size)
 
     def load_table(builder, address, table, mask):
-        """Lane l from `address` + the l-th int32 at `table`; memory of lanes that aren't in `mask` is not touched."""
+        """Load lane l from `address` + the l-th int32 at `table`; memory of lanes not in `mask` is not touched."""
         offsets = masked_load(builder, table, ir.VectorType(ir.IntType(32), lanes), mask, 4)
         offsets = Value(builder, builder.sext(offsets, ir.VectorType(ir.IntType(64), lanes)))
         return gather(builder, Value(builder, address) + offsets, mask, kind.llvm, size)
 
     def to_vector(mask):
-        """1.0 where `mask` is set, 0.0 elsewhere."""
+        """Return 1.0 where `mask` is set, 0.0 elsewhere."""
         test = common_mask(mask)
         if test is None:
             return None
@@ -117,11 +115,9 @@ def define_memory(element: Float | Integer, of: Float):
         return Emission(kind if isinstance(test, Mask) else element, (mask,), emit)
 
     def load_scalar(builder, address):
-        """The number at `address`."""
         return load_unaligned(builder, address, element.llvm, size)
 
     def store_scalar(builder, address, value):
-        """Write one number at `address`."""
         store_unaligned(builder, address, value, size)
 
     return (
@@ -195,14 +191,12 @@ def stream(address, vector):
 
 @intrinsic(VOID)
 def drain(builder):
-    """Let other threads see what was streamed."""
+    """Make streamed writes visible to other threads."""
     builder.fence("seq_cst")
 
 
 @overloaded
 def store_full(address, vector):
-    """Write all lanes of `vector` at `address`."""
-
     def emit(builder, address, number):
         store_unaligned(builder, address, number, vector.element.size)
 

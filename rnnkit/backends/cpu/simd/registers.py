@@ -23,7 +23,7 @@ def _find_host() -> str:
 
 
 class _Lanes(dict):
-    """Lanes by dtype, and by its name; empty where RNNKIT_VECTOR names nothing known, told at the first look-up."""
+    """Lanes by dtype, and by its name; empty where RNNKIT_VECTOR is unknown, which the first look-up reports."""
 
     def __missing__(self, dtype):
         if not self:
@@ -41,7 +41,7 @@ FEATURES = f"{FEATURE_SET} {8 * WIDTHS.get(FEATURE_SET, 0)} bits {REGISTERS} reg
 
 
 def common(*given: Kind) -> Kind | None:
-    """The Vector or float in which arguments are computed together, None if there is none."""
+    """Return the Vector or float in which arguments are computed together, None if there is none."""
     vectors = {kind for kind in given if isinstance(kind, Vector)}
     if not all(isinstance(kind, (Vector, Float)) or kind in (INT, BOOL) for kind in given) or len(vectors) > 1:
         return None
@@ -51,7 +51,7 @@ def common(*given: Kind) -> Kind | None:
 
 
 def common_mask(*given: Kind) -> Kind | None:
-    """The Mask or bool in which arguments are computed together, None if there is none."""
+    """Return the Mask or bool in which arguments are computed together, None if there is none."""
     masks = {kind for kind in given if isinstance(kind, Mask)}
     if not all(isinstance(kind, Mask) or kind is BOOL for kind in given) or len(masks) > 1:
         return None
@@ -59,18 +59,18 @@ def common_mask(*given: Kind) -> Kind | None:
 
 
 def common_bits(*given: Kind) -> Kind | None:
-    """The Mask, the bool or the Vector of integers in which arguments are computed together, None if there is none."""
+    """Return the Mask, bool or Vector of integers in which arguments are computed together, None if there is none."""
     integers = any(isinstance(kind, Vector) and isinstance(kind.element, Integer) for kind in given)
     return common(*given) if integers else common_mask(*given)
 
 
 def mask_of(kind: Kind) -> Kind:
-    """The kind of a comparison of this kind of value."""
+    """Return the kind of a comparison of values of this kind."""
     return kinds.mask(kind.lanes) if isinstance(kind, Vector) else BOOL
 
 
 def convert(builder, number, given: Kind, kind: Kind) -> Value:
-    """An LLVM value of the kind `given` as a `Value` of `kind`."""
+    """Return an LLVM value of the kind `given` as a `Value` of `kind`."""
     if given is kind:
         return Value(builder, number)
     if isinstance(kind, Mask):

@@ -25,7 +25,7 @@ _BYTE, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 @cache
 def define_lanes(name: str, lanes: int) -> SimpleNamespace:
-    """What reads, makes and writes values of so many rows, in "float32" or "float64", and of integers beside them."""
+    """Return functions that read, make and write values of `lanes` rows, in "float32" or "float64", and integers."""
     found = SimpleNamespace(**_of_masks(FLOATS[name], lanes))
     for element, suffix in ((FLOATS[name], ""), (INT32, "_int32"), (INT, "_int64")):
         for word, function in _of_numbers(element, lanes).items():
@@ -40,7 +40,6 @@ def _of_numbers(element, lanes) -> dict[str, Callable]:
 
     def made(wanted):
         def make(value):
-            """`value` in every lane."""
             if value is not wanted and common(value) is None:
                 return None
             return Emission(wanted, (value,), lambda builder, one: convert(builder, one, value, wanted).value)
@@ -48,19 +47,17 @@ def _of_numbers(element, lanes) -> dict[str, Callable]:
         return overloaded(make)
 
     def splat(builder, address):
-        """The number at `address`, for all rows and steps."""
+        """Load the number at `address`, for all rows and steps."""
         return convert(builder, load_unaligned(builder, address, element.llvm, size), element, common_kind).value
 
     def load(builder, address):
-        """The lanes at `address`."""
         return load_unaligned(builder, address, kind.llvm, size)
 
     def store(builder, address, value):
-        """Write all lanes at `address`."""
         store_unaligned(builder, address, value, size)
 
     def places(builder, address, index, stride, of_lane):
-        """Addresses: `stride` bytes for each of the lanes' own indices, and `of_lane` for each lane."""
+        """Return addresses: `stride` bytes for each of the lanes' own indices, and `of_lane` for each lane."""
         if index.element != _I64:
             index = Value(builder, builder.sext(index.value, index.shaped(_I64)))
         first = Value(builder, address) + index * Value(builder, stride)
@@ -68,7 +65,7 @@ def _of_numbers(element, lanes) -> dict[str, Callable]:
 
     def look(of_lane):
         def look_up(address, index, stride):
-            """Lane l from `address`, its own number of strides behind it."""
+            """Load lane l from `address` + `stride` times its own index."""
             if not (isinstance(index, Vector) and isinstance(index.element, Integer)):
                 return None
 
@@ -84,13 +81,13 @@ def _of_numbers(element, lanes) -> dict[str, Callable]:
         return overloaded(look_up)
 
     def put(address, index, stride, value, mask):
-        """Write lane l of `value` at `address`, its own number of strides behind it, for the lanes in `mask`."""
+        """Write lane l of `value` to `address` + `stride` times its own index, for the lanes in `mask`."""
         if not (isinstance(index, Vector) and isinstance(index.element, Integer)):
             return None
 
         def emit(builder, address, index, stride, value, mask):
             at = places(builder, address, Value(builder, index), stride, size).value
-            if lanes == 1:  # what stands there, or the value
+            if lanes == 1:  # the number in memory, or the value
                 old = load_unaligned(builder, at, element.llvm, size)
                 store_unaligned(builder, at, builder.select(mask, value, old), size)
                 return
@@ -118,26 +115,24 @@ def _of_masks(element, lanes) -> dict[str, Callable]:
     width = ir.IntType(lanes)
 
     def mask(value):
-        """A condition in every lane."""
         if common_mask(value, mask_kind) is None:
             return None
         return Emission(mask_kind, (value,), lambda builder, bit: convert(builder, bit, value, mask_kind).value)
 
     def load_mask(builder, address):
-        """The lanes whose bytes from `address` on aren't 0."""
+        """Load the mask of lanes whose bytes from `address` on aren't 0."""
         check(builder, address, lanes)
         loaded = builder.load(pointer(builder, address, ir.VectorType(_BYTE, lanes) if lanes > 1 else _BYTE))
         loaded.align = 1
         return (Value(builder, loaded) != 0).value
 
     def some(builder, mask):
-        """Whether a lane is set."""
         if lanes == 1:
             return mask
         return builder.icmp_unsigned("!=", builder.bitcast(mask, width), width(0))
 
     def to_lanes(value):
-        """1.0 where a condition holds, 0.0 elsewhere."""
+        """Return 1.0 where a condition holds, 0.0 elsewhere."""
         if common_mask(value, mask_kind) is None:
             return None
 
@@ -156,13 +151,13 @@ def _of_masks(element, lanes) -> dict[str, Callable]:
 
 @cache
 def define_transpose(name: str) -> Callable:
-    """The transposition of a square of numbers with as many rows as a register of the host has lanes."""
+    """Return the transposition of a square of numbers with as many rows as a register of the host has lanes."""
     element, side = FLOATS[name], LANES[name]
     kind = ir.VectorType(element.llvm, side)
 
     @intrinsic(VOID, INT, INT, INT, INT)
     def transpose(builder, source, source_row, target, target_row):
-        """From rows at `source` to columns at `target`; between two rows lie so many bytes."""
+        """Write rows at `source` to columns at `target`; `source_row` and `target_row` are bytes between two rows."""
 
         def place(address, row, i):
             return builder.add(address, builder.mul(row, INT.llvm(i)))

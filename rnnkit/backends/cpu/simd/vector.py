@@ -51,7 +51,7 @@ from rnnkit.backends.formulas import value as emitted
 
 
 def itself(kind: Kind) -> Kind:
-    """The result has the kind in which it is computed."""
+    """Return the kind itself: the result has the kind in which it is computed."""
     return kind
 
 
@@ -60,7 +60,7 @@ def _scalar_of(kind: Kind) -> Kind:
 
 
 def typed(function: Callable, given: tuple[Kind, ...], common=common, result=itself) -> Emission | None:
-    """`function` of Values for arguments of these kinds; None where they can't be computed together."""
+    """Return `function` of Values for arguments of these kinds; None where they can't be computed together."""
     kind = common(*given)
     if kind is None:
         return None
@@ -73,7 +73,7 @@ def typed(function: Callable, given: tuple[Kind, ...], common=common, result=its
 
 
 def function_of_values(arity: int, common=common, result=itself) -> Callable[[Callable], Intrinsic]:
-    """Decorator: a Python function of so many Values is one of programs; `result` gives its kind by the common one."""
+    """Decorator: make a function of so many Values one of programs; `result` gives its kind by the common one."""
 
     def decorate(function):
         return Intrinsic(
@@ -108,13 +108,12 @@ def reduce_maximum(x):
 
 @function_of_values(1, result=mask_of)
 def to_mask(x):
-    """Set where x is not 0."""
     return x != 0
 
 
 @overloaded
 def select(mask, a, b):
-    """`a` where `mask` is set, `b` elsewhere."""
+    """Return `a` where `mask` is set, `b` elsewhere."""
     test = common_mask(mask)
     masks = all(isinstance(kind, Mask) or kind is BOOL for kind in (a, b))
     kind = common_mask(a, b) if masks else common(a, b)
@@ -131,7 +130,7 @@ def select(mask, a, b):
     return Emission(kind, (mask, a, b), emit)
 
 
-# What operators do with values that are not all ints and bools: the kinds' common one, and the result's.
+# Operators on values that are not all ints and bools: the common kind of the values, and the result's kind.
 _ARITHMETIC: tuple[Callable, ...] = (operator.add, operator.sub, operator.mul, operator.truediv, operator.neg)
 _COMPARISONS = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
 _LOGICAL: tuple[Callable, ...] = (operator.and_, operator.or_, operator.xor, operator.invert)
@@ -140,5 +139,5 @@ _KINDS |= dict.fromkeys(_COMPARISONS, (common, mask_of)) | dict.fromkeys(_LOGICA
 
 
 def arithmetic(symbol: Callable, *given: Kind) -> Emission | None:
-    """An operator of Python for values of these kinds."""
+    """Return an operator of Python for values of these kinds."""
     return typed(symbol, given, *_KINDS[symbol]) if symbol in _KINDS else None

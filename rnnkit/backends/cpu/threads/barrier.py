@@ -40,7 +40,6 @@ call_program = call_at(8)
 
 @compiled
 def work(job, part):
-    """Run one part of a job."""
     function, p, n, barrier = word(job, FUNCTION), word(job, P), word(job, N), word(job, BARRIER)
     rows, scratch = word(job, ROWS), word(job, SCRATCH + part)
     if barrier != 0:
@@ -58,7 +57,7 @@ def work(job, part):
 
 @compiled
 def block_start(block, blocks, rows):
-    """The first row of a block; the first blocks are the larger ones."""
+    """Return the first row of a block; the first blocks are the larger ones."""
     return block * (rows // blocks) + min(block, rows % blocks)
 
 
@@ -104,12 +103,12 @@ def wait_for(job, patience):
             patience -= 1
 
 
-# What programs call
+# Called by programs
 
 
 @directing
 def share(count, align, part, parts):
-    """The first of `count` items that belong to a part, in groups of `align`; for part + 1: where this part ends."""
+    """Return the first of `count` items that belong to a part, in groups of `align`; for part + 1, the part's end."""
     if parts == 1:
         return count * part
     groups = (count + align - 1) // align
@@ -118,7 +117,7 @@ def share(count, align, part, parts):
 
 @compiled
 def arrive(barrier, part):
-    """Wait until part 0 admits the workers: 2 * step + turn where this part joins, or -1 if it doesn't."""
+    """Wait until part 0 admits the workers; return 2 * step + turn where this part joins, or -1 if it doesn't."""
     own = barrier + LINE * (1 + part)
     atomic_store(own, 1)
     waited = 0
@@ -139,7 +138,7 @@ def arrive(barrier, part):
 
 @compiled
 def admit(barrier, parts, step, turn, patience):
-    """Let the workers join at a step if all of them have arrived; 1 if they have, else 0."""
+    """Let the workers join at a step if all of them have arrived; return 1 if they have, else 0."""
     for part in range(1, parts):
         while atomic_load(barrier + LINE * (1 + part)) != 1:
             if patience <= 0:
@@ -152,7 +151,7 @@ def admit(barrier, parts, step, turn, patience):
 
 @compiled
 def barrier_wait(barrier, part, parts, phase, patience):
-    """Wait until all parts reached a phase; 0 if the barrier is broken, which part 0 does after `patience` pauses.
+    """Wait until all parts reached a phase; return 0 if part 0 broke the barrier after `patience` pauses.
 
     Part 0 marks a missing part as abandoned by one compare-exchange, so either the part reached the phase or it will
     see the mark. Part 0 then goes on alone in other memory.
@@ -181,5 +180,4 @@ def barrier_wait(barrier, part, parts, phase, patience):
 
 @compiled
 def close(barrier):
-    """Release the workers at the end of a call."""
     atomic_store(barrier, ENDED)

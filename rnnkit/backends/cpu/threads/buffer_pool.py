@@ -36,7 +36,7 @@ class _Loan:
 
 
 def borrow(size: int, dtype) -> np.ndarray:
-    """An uninitialised array ``(size,)`` that starts at a cache line."""
+    """Return an uninitialised array ``(size,)`` that starts at a cache line."""
     dtype = np.dtype(dtype)
     wanted = size * dtype.itemsize
     with _lock:

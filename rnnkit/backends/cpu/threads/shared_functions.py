@@ -30,12 +30,11 @@ ARGUMENTS = 1 + MOST_ARGUMENTS
 
 
 def arguments_of(function) -> list[str]:
-    """The names of a function's arguments."""
     return [argument.arg for argument in function.definition.args.args]
 
 
 def module_text(functions) -> str:
-    """The source of the module that is compiled for `ROW_FUNCTIONS` or `TEAM_FUNCTIONS`."""
+    """Return the source of the module that is compiled for `ROW_FUNCTIONS` or `TEAM_FUNCTIONS`."""
     letters = "abcdefgh"
     lines = [
         '"""Functions that all programs share."""',
@@ -55,12 +54,12 @@ def module_text(functions) -> str:
 
 
 def _in_program(action, function):
-    """The function by which a program calls a shared one: the address of its module's ``run``, then its arguments."""
+    """Return the intrinsic that calls a shared function: the address of its module's ``run``, then the arguments."""
     return by_address(action, len(arguments_of(function)))
 
 
 def by_address(action: int, count: int):
-    """What calls the ``run(action, …)`` of a module with so many arguments, given its address first."""
+    """Return an intrinsic that calls a module's ``run(action, …)``: its address first, then `count` arguments."""
 
     @intrinsic(INT, *[INT] * (1 + count))
     def call(builder, address, *given):

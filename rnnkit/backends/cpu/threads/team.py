@@ -29,7 +29,7 @@ _thread = threading.local()
 
 
 def own_memory(size: int) -> tuple[np.ndarray, int]:
-    """Scratch memory of this thread, and where `size` bytes of it begin, at a cache line; the user holds the array."""
+    """Return scratch memory of this thread and the address of `size` bytes at a cache line; the caller keeps it."""
     kept = getattr(_thread, "memory", None)
     if kept is None or kept[0].nbytes < size + barrier.LINE or kept[0].nbytes > tuning.SCRATCH_KEPT:
         memory = np.empty(size + barrier.LINE, np.uint8)
@@ -38,7 +38,6 @@ def own_memory(size: int) -> tuple[np.ndarray, int]:
 
 
 def line_start(memory) -> int:
-    """The address of the first whole cache line in an array."""
     return -(-memory.ctypes.data // barrier.LINE) * barrier.LINE
 
 
@@ -60,7 +59,6 @@ class ThreadTeam:
 
     @once
     def row_functions(self) -> Code:
-        """The compiled `shared_functions.ROW_FUNCTIONS`."""
         return self._load_rows()
 
     def prepare(self) -> None:
@@ -72,7 +70,7 @@ class ThreadTeam:
             self._serve = lambda slot: run(serve, slot, 0, 0, 0, 0, 0, 0, 0)
             self._lead = lambda job, parts, patience: run(lead, job, parts, patience, 0, 0, 0, 0, 0)
             self._wait = lambda job, patience: run(wait, job, patience, 0, 0, 0, 0, 0, 0)
-            self.team_functions = address  # last: another thread may be looking
+            self.team_functions = address  # set last: another thread may read it meanwhile
 
     def start_again(self) -> None:
         """Forget the workers: a forked child has none."""
@@ -125,7 +123,6 @@ class ThreadTeam:
             self._lock.release()
 
     def _let_go(self, slots):
-        """Release the arrays of slots whose worker is done."""
         for slot in slots:
             for _ in range(tuning.LOOKS):
                 if self._slots.words[slot * _WORDS + barrier.STATE] != barrier.RUNNING:
@@ -138,11 +135,10 @@ class ThreadTeam:
             time.sleep(tuning.NAP)
 
     def is_busy(self) -> bool:
-        """Whether a worker runs, abandoned ones included."""
         return bool((self._slots.words[barrier.STATE :: _WORDS] == barrier.RUNNING).any())
 
     def _find_idle(self, others, idle: list[int]):
-        """The slots that a job can be posted in; a thread is started for a slot that has none."""
+        """Return the slots that a job can be posted in; a thread is started for a slot that has none."""
         words = self._slots.words
         self._let_go(range(others))
         for slot in range(others):
@@ -206,16 +202,13 @@ class ThreadTeam:
         self._wait(job.address, 0)  # an acquire: what workers wrote is visible from here on
         waited = time.perf_counter() - start - own
         if waited > (tuning.OVERTIME - 1) * own + tuning.GRACE:
-            self._rest_after(min(waited, tuning.LONGEST_WAIT))  # it has come back
+            self._rest_after(min(waited, tuning.LONGEST_WAIT))  # the worker has come back
         elif idle:
             self._rest = tuning.REST
         return True
 
     def _rest_after(self, lost):
-        """Run without workers for a multiple of the seconds that a stop of one cost; a larger one after each in a row.
-
-        So what the next stop costs is a small part of the time, and a processor that comes back is soon used again.
-        """
+        """Run alone for a multiple of the `lost` seconds, more after each stop in a row: stops then cost little."""
         self._rest_until = time.perf_counter() + self._rest * lost
         self._rest = min(tuning.REST_GROWTH * self._rest, tuning.LONGEST_REST)
 

@@ -1,6 +1,6 @@
-"""Whether threads that share a program's units are faster than one alone: both are tried now and then, and timed.
+"""Trials of whether threads that share a program's units are faster than one alone: both are timed now and then.
 
-How long a message takes from one processor to another decides, and differs tenfold between machines, and from minute to
+The time of a message from one processor to another decides. It differs tenfold between machines, and from minute to
 minute on one whose host moves its processors.
 """
 
@@ -10,11 +10,11 @@ from collections import deque
 from rnnkit.backends.cpu import tuning
 
 _RECENT = 3  # calls, of which the fastest counts
-_GOES = 4  # that several threads have in a trial: the first may be over before the others are awake
+_GOES = 4  # shared calls of a trial: the first may be over before the other threads are awake
 
 
 class Trials:
-    """The choice for calls of one program with as many rows, by what they took.
+    """The choice for calls of one program with one number of rows, by the times that they took.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Trials:
         self._wait = self._left = tuning.FIRST_TRIAL  # calls until both ways are tried again
 
     def next_is_shared(self) -> bool | None:
-        """How the next call is to be run and timed: by several threads or not; None for alone, and not timed."""
+        """Return whether to run and time the next call by several threads; None to run it alone, untimed."""
         if not self._trying and self._left <= 0:  # several calls at once may count it below
             self._trying, self._goes = True, 0
             self._times[False].clear()
@@ -43,7 +43,7 @@ class Trials:
         return None
 
     def note(self, shared: bool, seconds: float, steps: int) -> None:
-        """What a call took; of one that was to be shared and wasn't, as workers didn't come, infinity."""
+        """Note the seconds that a call took; infinity for one that was to be shared but whose workers didn't come."""
         came = math.isfinite(seconds)
         if came:
             self._times[shared].append(seconds / steps)

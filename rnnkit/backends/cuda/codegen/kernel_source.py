@@ -1,6 +1,6 @@
 """A plan as the text of kernels for numba.cuda: one per section, that of the steps with the time loop inside.
 
-What they share is `rnnkit.backends.cuda.codegen.section`'s; here is how a section goes over its entries, and over time.
+`rnnkit.backends.cuda.codegen.section` has the text that sections share; here are the loops over entries and over time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ HELD = 60  # numbers of a kernel that its threads' registers have room for
 
 
 class EntriesWriter(SectionWriter):
-    """Writes the kernel of what no state touches, and so has all entries at once."""
+    """Writer of the kernel of a section that touches no state, for all entries at once."""
 
     def body(self) -> list[str]:
         for name in ("entries", "tile", "count"):
@@ -39,7 +39,7 @@ class EntriesWriter(SectionWriter):
 
 
 class TimeLoopWriter(SectionWriter):
-    """Writes the kernel of the steps: all of them for some rows, whose states a block of threads keeps."""
+    """Writer of the kernel of the steps: all of them for some rows, whose states a block of threads keeps."""
 
     def body(self) -> list[str]:
         for name in ("all_rows", "tile", "steps", "mask"):
@@ -79,17 +79,17 @@ class TimeLoopWriter(SectionWriter):
         return [*begin, *self.prologue, *self.barrier(), "for t in range(steps):", *indented(step), *end]
 
     def used(self) -> str:
-        """Whether row r is used in step t, where there is a mask."""
+        """Return the condition that row r is used in step t, where there is a mask."""
         row, step = self.now_and_then(("mask_row",)), self.now_and_then(("mask_step",))
         return f"byte(mask + (first + r) * {row} + t * {step})"
 
     def _elements(self, size: str, lines, shared=True) -> list[str]:
-        """Lines for every element of every row, the parts' threads sharing them."""
+        """Return lines for every element of every row, which the parts' threads share."""
         start, stride = ("part * nx + x", "parts * nx") if shared else ("x", "nx")
         return self.around_entries([f"for j in range({start}, {size}, {stride}):", *indented(lines)])
 
     def _of_state(self, what, i) -> str:
-        """Element j of row r of what a call gives or gets of a state."""
+        """Return the address of element j of row r in a call's array of a state."""
         size = self.now_and_then(self.now[i].size * self.item)
         return f"{self.now_and_then((what, i))} + (first + r) * {size} + j * {self.item}"
 
@@ -104,7 +104,7 @@ class TimeLoopWriter(SectionWriter):
         return self._elements(self.now_and_then(now.size), [store])
 
     def _hold(self, i: int, now: Buffer, new: Buffer) -> list[str]:
-        """In masked rows the new state is the old one, bit for bit; then it is kept, if every one is."""
+        """Return lines that hold the state of masked rows bit for bit, and store it in the trajectory, if wanted."""
         j = f"j * {self.item}"
         row, step = self.now_and_then(("trajectory_row", i)), self.now_and_then(("trajectory_step", i))
         lines = [
@@ -119,7 +119,7 @@ class TimeLoopWriter(SectionWriter):
         return self._elements(self.now_and_then(now.size), lines, not self.variant.shared)
 
     def _hold_residuals(self) -> list[str]:
-        """In masked rows what is kept of a new state is the old one."""
+        """Return lines that write the old state of masked rows as the residual of the new one."""
         lines = []
         for buffer in self.plan.buffers:
             if buffer.held_state is not None:
@@ -129,7 +129,7 @@ class TimeLoopWriter(SectionWriter):
                 lines += self._elements(self.now_and_then(now.size), [f"if not {self.used()}:", f"    {store}"])
         return ["if mask != 0:", *indented(lines)] if lines else []
 
-    # Outputs: straight to the caller's array, or through global memory where rows are masked or nobody wants them
+    # Outputs: straight to the caller's array, or through global memory where rows are masked or no output is wanted
 
     def _open_output(self, output: Buffer):
         row = self.row(output)
@@ -145,7 +145,7 @@ class TimeLoopWriter(SectionWriter):
         self.step_top.append("output_t = output_0 + t * output_step")
 
     def _put_output(self, output: Buffer) -> list[str]:
-        """What the caller gets of a step of which rows may be masked."""
+        """Return lines that write a step's output to the call's array, with held outputs or zeros in masked rows."""
         j, name = f"j * {self.item}", self.dtype.name
         row, step = self.now_and_then(("row", output)), self.now_and_then(("output_step",))
         lines = [
@@ -163,12 +163,11 @@ class TimeLoopWriter(SectionWriter):
         return ["if mask != 0:", *indented(self._elements(self.now_and_then(output.size), lines))]
 
     def _held(self, output: Buffer) -> str:
-        """Element j of row r of the held output."""
         size = self.now_and_then(output.size * self.item)
         return f"{self.now_and_then(('held',))} + (first + r) * {size} + j * {self.item}"
 
     def _end_output(self, output: Buffer) -> list[str]:
-        """The last output, where no mask has held one."""
+        """Return lines that write the last output, where no mask has held one."""
         value = self.load(output, f"output_t + r * row_output + j * {self.item}")
         store = f"store_{self.dtype.name}({self._held(output)}, {value})"
         lines = self._elements(self.now_and_then(output.size), [store])
@@ -177,7 +176,6 @@ class TimeLoopWriter(SectionWriter):
 
 
 def write_kernel(plan: Plan, states: States, name: str, dtype, section: int, variant: KernelVariant) -> Kernel:
-    """The kernel of a section."""
     writer = TimeLoopWriter if section == STEP else EntriesWriter
     kernel = writer(plan, states, name, dtype, section, variant).run()
     if len(kernel.slots) <= HELD:
@@ -186,7 +184,7 @@ def write_kernel(plan: Plan, states: States, name: str, dtype, section: int, var
 
 
 def states_of(plan: Plan) -> States:
-    """Where each state is before a step, and after it."""
+    """Return the buffers of all states before a step, and after it."""
     sizes = [int(np.prod(shape)) for shape in plan.state_shapes]
     now = {b.attr: b for b in plan.buffers if b.kind == "state"}
     new = {b.attr: b for b in plan.buffers if b.kind == "next"}
@@ -195,5 +193,5 @@ def states_of(plan: Plan) -> States:
 
 
 def result_of(plan: Plan) -> Buffer | None:
-    """The buffer of an output that is computed behind the time loop."""
+    """Return the buffer of an output that is computed behind the time loop, or None."""
     return next((b for b in plan.buffers if b.kind == "result"), None)

@@ -17,7 +17,7 @@ _START = {"sum": "0", "prod": "1", "max": "-np.inf", "min": "np.inf"}
 
 
 class LoopWriter:
-    """The lines of a loop; of one that stands behind a product, only those for a row (`body`)."""
+    """Writer of a loop's lines; of a loop behind a product, only of those for a row (`body`)."""
 
     def __init__(self, section: SectionWriter, i: int, loop: Loop, behind=()):
         self.section, self.i, self.loop = section, i, loop
@@ -33,13 +33,10 @@ class LoopWriter:
             self.lines = [f"# {line}" for line in loop.lines]
             self.lines += self._pointwise() if loop.reduction is None else self._reduction()
 
-    # Names
-
     def name(self, value: str, suffix="") -> str:
         return f"{value}_{self.i}{suffix}"
 
     def entries(self, suffix="") -> list[str]:
-        """Where the current row stands in each buffer."""
         return [
             f"{self._entry(b, suffix)} = {self.section.entry(b, suffix)}" for b in self.buffers if b.kind != "prepacked"
         ]
@@ -50,7 +47,7 @@ class LoopWriter:
         return f"in_{self.i}_{self.buffers.index(buffer)}{suffix}"
 
     def _number(self, walk: Walk, what, value: int) -> str:
-        """A number of a walk: its text is the same in every copy of a row's lines."""
+        """Return the text of a number of a walk, the same in every copy of a row's lines."""
         key = id(walk), what
         if key not in self.numbers:
             self.numbers[key] = self.section.number(value)
@@ -71,15 +68,13 @@ class LoopWriter:
             steps.insert(0, self._number(walk, "offset", walk.offset))
         return f"{entry} + {item} * ({' + '.join(steps)})" if steps else entry
 
-    # The lines of one place
-
     def body(self, suffix="", registers=None) -> list[str]:
-        """The values of one place of one row, and where they go."""
+        """Return lines that compute the values of one place of one row and store them."""
         wanted = None if registers is None else self._is_late
         return [*self.values(suffix, registers, wanted), *self.stores(suffix)]
 
     def reads(self, suffix="") -> list[str]:
-        """What a loop behind a product takes from global memory: on its way while the product is summed."""
+        """Return the lines of a loop behind a product that read global memory, issued while the product is summed."""
         return self.values(suffix, wanted=lambda value: not self._is_late(value))
 
     def _is_late(self, value: Value) -> bool:
@@ -88,7 +83,7 @@ class LoopWriter:
         return value.buffer not in self.buffers or self.section.is_shared(value.buffer)
 
     def values(self, suffix="", registers=None, wanted=None) -> list[str]:
-        """`registers` names what a product in front leaves, by place in its result."""
+        """Return lines for the values; `registers` names the results of a product in front, by place."""
         lines = []
         for value in self.loop.values:
             if wanted is not None and not wanted(value):
@@ -120,8 +115,6 @@ class LoopWriter:
             lines.append(self.section.store(buffer, self._address(buffer, walk, suffix), value))
         return lines
 
-    # Loops
-
     def _around(self, dims, lines) -> list[str]:
         for d in reversed(dims):
             lines = [f"for i{d} in range({self.counts[d]}):", *indented(lines)]
@@ -147,7 +140,7 @@ class LoopWriter:
         return [self._fold(t, v) for t, v in zip(self._totals(), values, strict=True)]
 
     def _reduction(self) -> list[str]:
-        """Every thread sums whole rows where there are several sums to a row; else a row's threads share its sum."""
+        """Return a reduction's lines: a thread sums whole rows if a row has several sums, else threads share a sum."""
         kept, dims = self.loop.kept, range(len(self.dims))
         if not kept or all(n == 1 for n in self.dims[:kept]):
             return self._shared_reduction()
@@ -164,7 +157,7 @@ class LoopWriter:
         ]
 
     def _shared_reduction(self) -> list[str]:
-        """`PARTIALS` sums of every so many elements, then their sum in order: any threads give the same bits.
+        """Return lines for `PARTIALS` strided sums, then their sum in order: any number of threads gives the same bits.
 
         One block of a group does it: the others meet it where they need the sum.
         """

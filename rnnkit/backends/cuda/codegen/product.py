@@ -22,7 +22,7 @@ WIDE = 16  # bytes that a thread reads at once
 
 
 class ProductWriter:
-    """The lines of one product, or of products and the loop that alone reads them."""
+    """Writer of the lines of one product, or of products and the one loop that reads them."""
 
     def __init__(self, section: SectionWriter, i: int, products: list[Product], loop: Loop | None):
         self.section, self.i = section, i
@@ -36,7 +36,7 @@ class ProductWriter:
             self._alone(products[0])
 
     def _fused(self, products: list[Product], loop: Loop):
-        """The sums stay with the thread that goes on with them."""
+        """Return lines whose sums stay in the registers of the thread that runs the loop on them."""
         section = self.section
         writer = LoopWriter(section, self.i, loop, behind=[p.result for p in products])
         low, high = section.span(writer.counts[0], str(self.i))
@@ -58,7 +58,7 @@ class ProductWriter:
         self.lines += section.around_entries([*rows, *unit], self.group)
 
     def _alone(self, product: Product):
-        """The sums go to the result's buffer."""
+        """Return lines whose sums go to the result's buffer."""
         section, sparse = self.section, isinstance(product, SparseProduct)
         gates = max(1, len(product.gates))
         columns = product.units if product.gates else product.result.size // max(product.rows, 1)
@@ -83,13 +83,11 @@ class ProductWriter:
             unit = [f"for q in range({section.number(product.rows)}):", *indented(unit)]
         self.lines += section.around_entries([*rows, *unit], self.group)
 
-    # The operand
-
     def _is_staged(self, product: Product) -> bool:
         return self.section.variant.staged and not product.nested and not self.section.is_shared(product.operand)
 
     def _staged(self, product: Product, n: int) -> list[str]:
-        """Bring the operand's rows to shared memory."""
+        """Return lines that copy the operand's rows to shared memory."""
         if not self._is_staged(product):
             return []
         section, operand = self.section, product.operand
@@ -102,7 +100,7 @@ class ProductWriter:
         return [*section.around_entries(copy), "cuda.syncthreads()"]
 
     def _operand_rows(self, product: Product, n: int) -> list[str]:
-        """Where the operand's rows start."""
+        """Return lines for the addresses of the operand's rows."""
         section = self.section
         if self._is_staged(product):
             at, row = section.stage(product.depth, f"{self.i}_{n}")
@@ -118,7 +116,7 @@ class ProductWriter:
         return self.section.load(product.operand, address, wide)
 
     def _is_wide(self, product: Product) -> bool:
-        """Whether the operand's rows start at multiples of `WIDE` bytes."""
+        """Return whether the operand's rows start at multiples of `WIDE` bytes."""
         if self._is_staged(product):
             return True
         own = product.operand.kind not in (*PLACED, *OF_CALL)
@@ -126,8 +124,6 @@ class ProductWriter:
         return (
             own and product.offset * item % WIDE == 0 and (not product.nested or product.row_stride * item % WIDE == 0)
         )
-
-    # Sums
 
     def _start(self, names) -> list[str]:
         zero = f"np.{self.section.dtype.name}(0)"
@@ -167,7 +163,7 @@ class ProductWriter:
                 operands += [f"a{s}_{lane} = {self._a(product, one)}" for lane, one in enumerate(at)]
         chain = [line for lane in range(lanes) for line in chains(lane)]
         on = [f"w += {panel.down}", f"k += {WIDE}"]
-        if read == "fixed":  # global: the next rows are on their way while these are summed, one group more is laid out
+        if read == "fixed":  # global: the next rows are loaded while these are summed, and one group more is laid out
             lines += weights("next")
             here = [f"w_{g}_{lane} = next_{g}_{lane}" for g in gates for lane in range(lanes)]
             wide = [*here, on[0], *weights("next"), *operands, *chain, on[1]]
@@ -179,7 +175,7 @@ class ProductWriter:
         return lines
 
     def _sparse_sums(self, product: Product, n: int, names, count, low, high) -> list[str]:
-        """A column's nonzeros from the top down: what is 0 is not multiplied."""
+        """Return lines that sum a column's nonzeros from the top down; zeros are not multiplied."""
         section, item, dtype = self.section, self.section.item, self.section.dtype.name
         at = {what: section.slot((what, product.panels)) for what in ("values", "indices", "counts")}
         self._stride = section.number(product.row_stride * item) if product.nested else ""

@@ -37,13 +37,11 @@ from rnnkit.compiler.ir.plan import (
 )  # fmt: skip
 
 WARP = 32
-_OF_STEPS = ("x", "sequence")  # kinds that have a row of their own for each step, in arrays of any strides
-_SAME = {"load": "fixed", "splat": "fixed"}  # how buffers are read, which no kernel of a step writes and reads
+_OF_STEPS = ("x", "sequence")  # kinds of buffers with one row for each step, in arrays of any strides
+_SAME = {"load": "fixed", "splat": "fixed"}  # by the read-only cache: no kernel both reads and writes a buffer
 
 
 class RowKernelWriter(RowLines):
-    """Writes the kernel of one plan."""
-
     def __init__(self, plan: RowPlan, name: str, dtype):
         super().__init__(plan, dtype, WARP)
         self.name = name
@@ -56,12 +54,11 @@ class RowKernelWriter(RowLines):
         self.kept = [(b, names) for b, names in writes if b.kind == "residual"]
         self.next = [(b.attr, names) for b, names in plan.writes if b.kind == "next"]
         loops = [line for line in all_lines(plan.lines) if isinstance(line, RowLoop)]
-        going = [loop.going for loop in loops]  # a thread knows how many rounds its row had
+        going = [loop.going for loop in loops]  # each thread has its own row's number of rounds
         self.slots = [slot for slot in plan.slots if slot not in going]
-        self.scratch = sum(self._slot_bytes(slot) for slot in self.slots)  # what a step's arrays take for each row
+        self.scratch = sum(self._slot_bytes(slot) for slot in self.slots)  # bytes of a step's arrays for each row
 
     def run(self) -> Kernel:
-        """The kernel."""
         text = [
             f'"""The step {self.name!r} in {self.dtype.name}: the steps, a thread for each row."""',
             "",
@@ -78,10 +75,8 @@ class RowKernelWriter(RowLines):
         self.kernel.text = "\n".join([*text, ""])
         return self.kernel
 
-    # The table
-
     def _word(self, what) -> str:
-        """A number of the table, read where it is used."""
+        """Return the text of a number of the table, read where it is used."""
         if what not in self.words:
             self.words[what] = f"word(table, {len(self.kernel.slots)})"
             self.kernel.slots.append(what)
@@ -89,8 +84,6 @@ class RowKernelWriter(RowLines):
 
     def _named(self, *names: str) -> list[str]:
         return [f"{name} = {self._word((name,))}" for name in names]
-
-    # The parts of the text
 
     def _body(self) -> list[str]:
         lines = [
@@ -115,7 +108,7 @@ class RowKernelWriter(RowLines):
         return [*lines, "for row in range(thread, rows, threads):", *indented(self._row())]
 
     def _slot_bytes(self, slot: Slot) -> int:
-        """What a slot takes for a row; the next one begins at a multiple of 8."""
+        """Return the bytes of a slot for a row; the next slot begins at a multiple of 8."""
         return -(-max(1, slot.size) * self._item(slot) // 8) * 8
 
     def _of_section(self, *sections: int) -> list[str]:
@@ -128,7 +121,6 @@ class RowKernelWriter(RowLines):
         return self.plan.sections[line.name]
 
     def _row(self) -> list[str]:
-        """All steps of a row."""
         item, lines = self.item, []
         for i, size in enumerate(self.sizes):
             lines.append(f"start = {self._word(('initial', i))} + row * {size * item}")
@@ -143,7 +135,7 @@ class RowKernelWriter(RowLines):
                 lines.append(f"row_{buffer.name} = {self._word(('at', buffer))} + {group} + lane * {item}")
         lines += self._of_section(CALL)
         for buffer, _ in self.kept:
-            if buffer.held_state is not None:  # what the first step begins with stands before it
+            if buffer.held_state is not None:  # the initial value stands before the first step
                 at = f"row_{buffer.name} - {self._word(('step', buffer))}"
                 lines += self._stored(at, item * WARP, self._state(buffer.held_state))
         size = len(self.outputs) * item
@@ -161,7 +153,6 @@ class RowKernelWriter(RowLines):
         return lines
 
     def _step(self) -> list[str]:
-        """One step, used or masked."""
         lines = ["used = True", "if mask != 0:", "    used = byte(mask + row * mask_row + t * mask_step)"]
         for buffer in self.plan.buffers:
             if buffer.kind in (*_OF_STEPS, "residual"):
@@ -173,7 +164,7 @@ class RowKernelWriter(RowLines):
         return [*lines, *self._shown(), *(["if failed != 0:", "    break"] if self.plan.messages else [])]
 
     def _used(self) -> list[str]:
-        """A step that is used: its lines, what it fails by, new states, and what is kept."""
+        """Return lines for a used step: its values, its failures, the new states and the residuals."""
         states = [line for line in self.plan.lines if isinstance(line, Element) and line.buffer.kind == "state"]
         lines = [
             f"{line.name} = now_{line.buffer.attr}_{line.index}"
@@ -186,7 +177,7 @@ class RowKernelWriter(RowLines):
         lines += self.text(line for line in self.plan.lines if self._section(line) not in (PREPACK, CALL))
         if self.plan.code:
             lines += ["if failing == 0:", f"    failing = {self.full(self.plan.code)}"]
-        if self.plan.messages:  # the first step, and by what
+        if self.plan.messages:  # the first step at which a row fails, and its message's code
             lines += ["if failing != 0 and failed == 0:", f"    failed = t * {self.codes} + to_int64(failing)"]
         for buffer, names in self.kept:
             if buffer.held_state is None:
@@ -206,11 +197,11 @@ class RowKernelWriter(RowLines):
 
     @property
     def codes(self) -> int:
-        """By how much the place of a step is multiplied where it stands beside a code."""
+        """Factor of a step's place in a row's failure, to which the message's code is added."""
         return len(self.plan.messages) + 1
 
     def _shown(self) -> list[str]:
-        """The output and the states, where they are wanted."""
+        """Return lines that store the output and the states, where they are wanted."""
         lines = ["at = output + row * output_row + t * output_step"]
         for j in range(len(self.outputs)):
             zero = f"np.{self.dtype.name}(0)"
@@ -224,10 +215,7 @@ class RowKernelWriter(RowLines):
             lines += [f"if trajectory_{i} != 0:", *indented(stored)] if stored else []
         return lines
 
-    # States and memory
-
     def _state(self, i: int) -> list[str]:
-        """The numbers of a state as they are."""
         if i in self.plan.resident:
             return self._in_slot(self.plan.resident[i], self.sizes[i])
         return [f"now_{i}_{j}" for j in range(self.sizes[i])]
@@ -237,25 +225,23 @@ class RowKernelWriter(RowLines):
         return [f"{load}({_behind(f'slot_{slot.name}', j * step)})" for j in range(size)]
 
     def _set(self, i: int, numbers: list[str]) -> list[str]:
-        """A state becomes these numbers."""
         slot = self.plan.resident.get(i)
         if slot is None:
             return [f"now_{i}_{j} = {number}" for j, number in enumerate(numbers)]
         return self._stored(f"slot_{slot.name}", self._item(slot) * WARP, numbers)
 
     def _stored(self, at: str, step: int, numbers: list[str], first: int = 0) -> list[str]:
-        """Numbers of the layer's dtype go to an address, so many bytes from one to the next."""
+        """Return lines that store numbers of the layer's dtype at an address, `step` bytes apart."""
         store = f"store_{self.dtype.name}"
         return [f"{store}({_behind(at, j * step)}, {number})" for j, number in enumerate(numbers, first)]
 
     def place(self, place: Slot | Buffer) -> tuple[str, bool]:
-        """Where an array of the row begins, and whether its numbers stand side by side for the rows of a warp."""
+        """Return the address of a row's array, and whether its numbers are contiguous for the rows of a warp."""
         if isinstance(place, Slot):
             return super().place(place)
         return f"at_{place.name}", place.kind == "residual"
 
     def element(self, line: Element) -> str:
-        """The text of an element of a buffer."""
         at, _ = self._address(line.buffer, line.index, 0, "")
         return f"{self._function('splat', line.buffer)}({at})"
 
@@ -275,10 +261,8 @@ class RowKernelWriter(RowLines):
         put = f"{self._function('store', line.slot)}({at}, {self.full(line.value)})"
         return [f"if {line.under}:", f"    {put}"] if line.under else [put]
 
-    # Numbers and operations
-
     def full(self, name: str) -> str:
-        """A value as it stands in memory."""
+        """Return a value as it is stored in memory."""
         return f"to_float_{self.dtype.name}({name})" if self.kinds[name] == "bool" else name
 
     def _value(self, line) -> str:
@@ -291,7 +275,7 @@ class RowKernelWriter(RowLines):
         return f"np.{self.dtype.name if kind == 'float' else kind}({text.replace('np.-', '-np.')})"
 
     def _operation(self, line: Pointwise) -> str:
-        """An operation by its word: one that is contracted nowhere."""
+        """Return the text of an operation by its word, which is never contracted."""
         if line.op == "same":
             return line.args[0]
         kind, given = line.kind, self.kinds[line.args[-1]]
@@ -314,10 +298,8 @@ class RowKernelWriter(RowLines):
             return f"where({name}, {self._number(1, carrier(kind))}, {self._number(0, carrier(kind))})"
         return _wrapped(f"to_{carrier(kind)}({name})", kind)
 
-    # Loops
-
     def exceeded(self, loop: RowLoop, going: str) -> list[str]:
-        """What follows where a row wants more rounds than there may be."""
+        """Return lines for a row that reached the loop's limit of rounds."""
         return ["if failing == 0:", f"    failing = np.{self.dtype.name}({loop.code})"]
 
 
@@ -326,5 +308,5 @@ def _behind(address: str, distance: int) -> str:
 
 
 def _wrapped(text: str, kind: str) -> str:
-    """An integer cut to a kind of fewer bits than the one that it is computed in."""
+    """Return an integer's text, cut to a kind of fewer bits than the one that it is computed in."""
     return text if kind not in INTEGERS or kind == carrier(kind) else f"wrap_{kind}({text})"

@@ -34,22 +34,22 @@ from rnnkit.compiler.ir.plan import (
     Product,
 )  # fmt: skip
 
-COUNTER_BYTES = 128  # from group to group, of where parts meet
+COUNTER_BYTES = 128  # from group to group, of the counters by which parts meet
 _OWN = ("scratch", "state", "next")
 _CHANGING = ("state", "next", "output")
-States = tuple[list[Buffer], list[Buffer]]  # where each state is before a step, and after it
+States = tuple[list[Buffer], list[Buffer]]  # buffers of the states before a step, and after it
 _TITLES = {CALL: "once a call", BLOCK: "before a block of steps", STEP: "the steps", AFTER: "after a block of steps"}
 
 
-Slot = int | np.ndarray | tuple  # a number, a table of element numbers, or the name of what the executor knows
+Slot = int | np.ndarray | tuple  # a number, a table of element numbers, or the name of a value of the executor
 
 
 @dataclass(frozen=True)
 class KernelVariant:
-    """Which text a section has."""
+    """The variant of a section's text."""
 
     rows: int = 1  # entries whose products a thread sums at once, with a weight that it reads once
-    shared: bool = False  # states and what lives for a step stand in shared memory
+    shared: bool = False  # states and buffers of a step stand in shared memory
     staged: bool = False  # products' operands are brought to shared memory first
     weights: bool = False  # the weights of the steps' products stand in shared memory from the first step on
 
@@ -58,8 +58,8 @@ class KernelVariant:
 class Kernel:
     """A section's text and the meaning of its table.
 
-    A slot is for an entry of the table: a number, a table of element numbers, whose address stands there, or what the
-    executor knows: ``("at", buffer)`` and such.
+    A slot is for an entry of the table: a number, a table of element numbers, whose address is written there, or a
+    value of the executor: ``("at", buffer)`` and such.
     """
 
     section: int
@@ -71,14 +71,14 @@ class Kernel:
     panels: list[tuple[int, int, int]] = field(default_factory=list)  # groups of rows, gates, units of shared weights
 
     def shared_bytes(self, tile: int, thread_rows: int, parts: int) -> int:
-        """Near memory that a block takes."""
+        """Return the shared memory of a block, in bytes."""
         panels = sum(depth * gates * -(-units // parts) * WIDE for depth, gates, units in self.panels)
         return tile * self.row_shared + thread_rows * self.thread_row_shared + panels
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Where a thread's column of a weight starts, and how far it is to the next gate and down to the next rows."""
+    """The address of a thread's column of a weight, and the bytes to the next gate and to the next rows."""
 
     start: str
     gate: str
@@ -86,14 +86,14 @@ class Panel:
 
 
 def line(size: int, item: int) -> int:
-    """Bytes of a row of the program's own memory."""
+    """Return the bytes of a row of the program's own memory."""
     return -(-size * item // WIDE) * WIDE
 
 
 class SectionWriter:
-    """What the kernels of all sections have in common: their table, where buffers stand, stages and shared memory."""
+    """Writer of a section's kernel: the table, addresses of buffers, stages and shared memory."""
 
-    body: Callable[[], list[str]]  # a subclass has it
+    body: Callable[[], list[str]]  # of a subclass
 
     def __init__(
         self, plan: Plan, states: States, name: str, dtype, section: int, variant: KernelVariant, sparing: bool = False
@@ -120,7 +120,6 @@ class SectionWriter:
         self.now, self.new = states
 
     def run(self) -> Kernel:
-        """The kernel."""
         body = self.body()
         head = [
             f'"""The step {self.name!r} in {self.dtype.name}: {_TITLES[self.section]}, {self.variant}."""',
@@ -138,10 +137,8 @@ class SectionWriter:
         self.kernel.text = "\n".join([*head, *indented([*threads, *self.top, *body]), ""])
         return self.kernel
 
-    # The table
-
     def slot(self, what: Slot, name: str | None = None) -> str:
-        """The name of a number that the kernel reads once."""
+        """Return the name of a number that the kernel reads once."""
         self.kernel.slots.append(what)
         place = len(self.kernel.slots) - 1
         name = name or f"n{place}"
@@ -149,33 +146,29 @@ class SectionWriter:
         return name
 
     def now_and_then(self, what: int | tuple) -> str:
-        """A number that is read where it is used, which isn't in every step: it takes no register in between."""
+        """Return the text of a number that not every step uses: it is read where it is used, and takes no register."""
         if what not in self.rare:
             self.kernel.slots.append(what)
             self.rare[what] = f"word(table, {len(self.kernel.slots) - 1})"
         return self.rare[what]
 
     def number(self, value: int) -> str:
-        """A number of a stage: the kernel holds it, or reads it in every step where there are too many to hold."""
+        """Return the text of a stage's number, read once, or in every step where there are too many to hold."""
         if not self.sparing:
             return self.slot(int(value))
         self.kernel.slots.append(int(value))
         return f"word(table, {len(self.kernel.slots) - 1})"
 
     def table(self, numbers: np.ndarray) -> str:
-        """The address of a table of element numbers."""
         key = numbers.tobytes()
         if key not in self.tables:
             self.tables[key] = self.slot(numbers.astype(np.int64))
         return self.tables[key]
 
-    # Buffers
-
     def is_shared(self, buffer: Buffer) -> bool:
         return self.variant.shared and self.section == STEP and buffer.section == STEP and buffer.kind in _OWN
 
     def row(self, buffer: Buffer) -> str:
-        """Bytes from row to row of a buffer."""
         if buffer not in self.rows_of:
             if buffer.kind in PLACED or buffer.kind == "result":
                 found = self.slot(("row", buffer))
@@ -189,13 +182,13 @@ class SectionWriter:
         return buffer.size * self.item if given else line(buffer.size, self.item)
 
     def moves(self, buffer: Buffer) -> bool:
-        """Whether a buffer has a place for every step."""
+        """Return whether a buffer has a place for every step."""
         if buffer.kind == "output":
-            return False  # the time loop says where it is
+            return False  # its address is set in the time loop
         return buffer.kind in PLACED or buffer.section in PER_BLOCK
 
     def base(self, buffer: Buffer) -> str:
-        """The address of a buffer's first entry; in the time loop, at the current step."""
+        """Return the address of a buffer's first entry; in the time loop, at the current step."""
         if buffer not in self.bases:
             self.bases[buffer] = self._make_base(buffer)
         return self.bases[buffer]
@@ -222,7 +215,7 @@ class SectionWriter:
         return name
 
     def entry(self, buffer: Buffer, suffix="") -> str:
-        """The address of the current entry in a buffer: of `r`, or `row` and `k`, with the suffix."""
+        """Return the address of the current entry in a buffer: of `r`, or `row` and `k`, with the suffix."""
         base = self.base(buffer)
         if buffer.kind == "prepacked":
             return base
@@ -232,7 +225,6 @@ class SectionWriter:
         return f"{at} + k{suffix} * {self.steps_of[buffer]}" if self.moves(buffer) else at
 
     def load(self, buffer: Buffer, address: str, wide="") -> str:
-        """The text of a number at an address."""
         if self.is_shared(buffer):
             kind = "shared_load"
         else:
@@ -243,10 +235,8 @@ class SectionWriter:
         kind = "shared_store" if self.is_shared(buffer) else "store"
         return f"{kind}_{self.dtype.name}({address}, {value})"
 
-    # What all stages of a section do
-
     def around_entries(self, lines, group=1) -> list[str]:
-        """Lines for every entry of the block, or every `group` of them, numbered `_0`, `_1` …, the last one twice."""
+        """Return lines for every entry, or for `group` of them at a time, numbered `_0`, `_1` …, the last one twice."""
         if group == 1:
             place = ["r = e"] if self.section == STEP else self._place("")
             return ["for e in range(y, rows, ny):", *indented([*place, *lines])]
@@ -264,7 +254,6 @@ class SectionWriter:
         return [f"row{suffix} = (first + {here}) // count", f"k{suffix} = first + {here} - row{suffix} * count"]
 
     def span(self, count: str, name: str) -> tuple[str, str]:
-        """The part of some units that this block computes: from, up to."""
         if self.section != STEP:
             return "0", count
         self.top += [
@@ -275,17 +264,15 @@ class SectionWriter:
         return f"low_{name}", f"high_{name}"
 
     def around_all_entries(self, lines) -> list[str]:
-        """Lines for every entry, as often by every thread: those without one go along with the last, from `e` on."""
+        """Return lines that all threads run equally often: those without an entry repeat the last one, from `e` on."""
         place = ["r = min(e + y, rows - 1)"]
         if self.section != STEP:
             place += ["row = first + r"] if self.section == CALL else ["row = (first + r) // count"]
             place += [] if self.section == CALL else ["k = first + r - row * count"]
         return ["for e in range(0, rows, ny):", *indented([*place, *lines])]
 
-    # Near memory besides what stands in buffers
-
     def partials(self, count: int, place: int) -> str:
-        """Where a reduction's partial sums stand for the current row of threads."""
+        """Return the address of a reduction's partial sums for the current row of threads."""
         while len(self.sums) <= place:
             name = f"partials_{len(self.sums)}"
             self.top += [f"{name} = shared + y * {count * self.item}", f"shared += ny * {count * self.item}"]
@@ -294,7 +281,7 @@ class SectionWriter:
         return self.sums[place]
 
     def stage(self, depth: int, name: str) -> tuple[str, str]:
-        """Where a product's operand is staged, and bytes from row to row."""
+        """Return the address of a product's staged operand, and the bytes from row to row."""
         if name not in self.stages_at:
             at, row = f"stage_{name}", self.number(line(depth, self.item))
             self.top += [f"{at} = shared", f"shared += tile * {row}"]
@@ -303,7 +290,7 @@ class SectionWriter:
         return self.stages_at[name]
 
     def panel(self, product: Product, count, low, high, stage, name) -> tuple[Panel, str]:
-        """How a thread goes through a product's weight, and the word that reads it."""
+        """Return a thread's `Panel` of a product's weight, and the word that reads it."""
         gates, at = max(1, len(product.gates)), self.slot(("at", product.panels))
         if not (self.variant.weights and self.section == STEP):
             return Panel(f"{at} + i0 * {WIDE}", f"{count} * {WIDE}", f"{gates * WIDE} * {count}"), "fixed"
@@ -324,7 +311,6 @@ class SectionWriter:
         return Panel(f"{own} + (i0 - {low}) * {WIDE}", f"{units} * {WIDE}", f"{each} * {units}"), "shared_load"
 
     def barrier(self) -> list[str]:
-        """Wait for all threads of the group."""
         if self.section != STEP:
             return ["cuda.syncthreads()"]
         return [
@@ -342,7 +328,7 @@ class SectionWriter:
         ]
 
     def work(self) -> list[str]:
-        """The stages of the section, with a barrier where one needs what others wrote."""
+        """Return the lines of the section's stages, with a barrier where one reads what other threads wrote."""
         lines: list[str] = []
         written: set[Buffer] = set()
         for i, stage in enumerate(self.stages):

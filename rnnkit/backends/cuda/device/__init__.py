@@ -1,1 +1,1 @@
-"""What a kernel's text is made of: loads, stores and operations on a GPU."""
+"""The words of a kernel's text: loads, stores and operations on a GPU."""

@@ -40,7 +40,6 @@ CUDA = NumbaTarget(intrinsic, signature, types, DeviceValue)
 
 
 def _word(arity, function, common=None, result=itself):
-    """A function of `arity` Values as a word."""
     return CUDA.function(arity, common, result)(function)
 
 
@@ -60,7 +59,7 @@ def _logical(arity, function):
     return _word(arity, function, only_bools)
 
 
-# What the operators of a `Value` are.
+# The operators of a `Value`.
 add = _of_numbers(2, operator.add)
 subtract = _of_numbers(2, operator.sub)
 multiply = _of_numbers(2, operator.mul)
@@ -76,12 +75,12 @@ logical_and = _logical(2, operator.and_)
 logical_or = _logical(2, operator.or_)
 logical_xor = _logical(2, operator.xor)
 logical_not = _logical(1, operator.invert)
-# What the formulas are; these of integers, too.
+# The formulas; these take integers, too.
 globals().update({name: _word(arity(formula), formula) for name, formula in FORMULAS.items()})
 maximum, minimum = _of_numbers(2, value.maximum), _of_numbers(2, value.minimum)
 sign, square = _of_numbers(1, value.sign), _of_numbers(1, value.square)
 fma = _word(3, value.fma)
-# What integers alone are taken by.
+# Functions of integers alone.
 integer_absolute = _of_integers(1, integers.absolute)
 integer_floor_divide = _of_integers(2, integers.floor_divide)
 integer_remainder = _of_integers(2, integers.remainder)
@@ -111,7 +110,7 @@ to_float_float64 = _word(1, lambda c: c.to_float(ir.DoubleType()), only_bools, l
 
 @intrinsic
 def where(typingctx, condition, a, b):
-    """`a` where `condition` holds, `b` elsewhere: of two numbers or of two bools."""
+    """Return `a` where `condition` holds, `b` elsewhere: of two numbers or of two bools."""
     kind = only_bools((a, b)) or only_numbers((a, b))
     if only_bools((condition,)) is None or kind is None:
         return None

@@ -22,7 +22,6 @@ def _pointer(builder, address, element, space):
 
 
 def _read(builder, address, element, space, align, fixed=False):
-    """The LLVM value of type `element` at `address`."""
     result = builder.load(_pointer(builder, address, element, space), align=align)
     if fixed:
         result.set_metadata("invariant.load", builder.module.add_metadata([]))
@@ -30,8 +29,6 @@ def _read(builder, address, element, space, align, fixed=False):
 
 
 def _loader(kind, space, fixed=False):
-    """The word that loads one number of the numba type `kind`."""
-
     @intrinsic
     def load(typingctx, address):
         def generate(context, builder, sig, numbers):
@@ -104,7 +101,7 @@ shared_store_wide_float32, shared_store_wide_float64 = (_wide_storer(kind, SHARE
 
 @intrinsic
 def shared_start(typingctx, array):
-    """Where ``cuda.shared.array(0, dtype=np.float64, alignment=16)`` starts in shared memory, in bytes."""
+    """Return the address in shared memory of ``cuda.shared.array(0, dtype=np.float64, alignment=16)``, in bytes."""
     if not isinstance(array, types.Array):
         return None
 
@@ -118,7 +115,7 @@ def shared_start(typingctx, array):
 
 @intrinsic
 def word(typingctx, address, i):
-    """The int64 number `i` of a table at `address` that nobody writes while the kernel runs."""
+    """Load the int64 number `i` of a table at `address` that nobody writes while the kernel runs."""
 
     def generate(context, builder, sig, numbers):
         place = builder.add(numbers[0], builder.shl(numbers[1], WORD(3)))
@@ -129,8 +126,6 @@ def word(typingctx, address, i):
 
 @intrinsic
 def byte(typingctx, address):
-    """Whether the byte at `address` isn't 0."""
-
     def generate(context, builder, sig, numbers):
         return builder.icmp_unsigned("!=", _read(builder, numbers[0], BYTE, GLOBAL, 1), BYTE(0))
 
@@ -139,7 +134,7 @@ def byte(typingctx, address):
 
 @intrinsic
 def arrive(typingctx, address):
-    """Add 1 to the int64 at `address`, in one go for all threads of the device; what was there before."""
+    """Add 1 to the int64 at `address` atomically for all threads of the device, and return its value before."""
 
     def generate(context, builder, sig, numbers):
         return builder.atomic_rmw("add", _pointer(builder, numbers[0], WORD, GLOBAL), WORD(1), "monotonic")
@@ -149,14 +144,11 @@ def arrive(typingctx, address):
 
 @intrinsic
 def seen(typingctx, address):
-    """The int64 at `address`, which another block may be changing: asked anew each time.
-
-    ``cuda.threadfence()`` comes after it, before what that block has written is read.
-    """
+    """Load an int64 that another block may change; ``cuda.threadfence()`` precedes reads of that block's results."""
 
     def generate(context, builder, sig, numbers):
         text = "ld.relaxed.gpu.global.u64 $0, [$1];"
-        # The clobber: what was loaded before is no longer known after.
+        # The clobber: values loaded before may have changed after it.
         return builder.asm(ir.FunctionType(WORD, [WORD]), text, "=l,l,~{memory}", numbers, side_effect=True)
 
     return signature(types.int64, types.int64), generate

@@ -6,7 +6,7 @@ which leaves nothing to merge: a multiply-add is formed only where `fma` is writ
 
 from rnnkit.backends.formulas.value import Value, call_intrinsic
 
-# What NVVM or its library of functions, libdevice, calls them: for float32 and for float64.
+# Names in NVVM or its library of functions, libdevice: for float32 and for float64.
 FUNCTIONS = {
     "fma": ("llvm.fma.f32", "llvm.fma.f64"),
     "multiply": ("llvm.nvvm.mul.rn.f", "llvm.nvvm.mul.rn.d"),
@@ -16,7 +16,7 @@ FUNCTIONS = {
     name: (f"__nv_{name}f", f"__nv_{name}")
     for name in ("fabs", "floor", "ceil", "trunc", "rint", "copysign", "fmod", "sin", "cos")
 }
-# The instructions that those stand for.
+# The instructions that these names stand for.
 INSTRUCTIONS = {"fmul": "multiply", "fdiv": "divide", "frem": "fmod"}
 
 
@@ -31,6 +31,6 @@ class DeviceValue(Value):
     def _emit(self, instruction, *others, **keywords):
         if instruction in INSTRUCTIONS:
             return self.function(INSTRUCTIONS[instruction], *others)
-        if instruction == "fneg":  # NVVM's LLVM is older than it; -0.0 - x is the same, exactly
+        if instruction == "fneg":  # unknown to NVVM's old LLVM; -0.0 - x is exactly the same
             return self.constant(-0.0) - self
         return super()._emit(instruction, *others, **keywords)

@@ -1,4 +1,4 @@
-"""The words of a kernel's text: what they are on a device, or what stands for it under numba's CUDA simulator."""
+"""The words of a kernel's text: the device's, or those of numba's CUDA simulator."""
 
 from numba import config
 

@@ -1,4 +1,4 @@
-"""Arrays in a GPU's memory: what they are, their views, and how they get there and back."""
+"""Arrays in a GPU's memory: their attributes, their views, and copies to the GPU and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rnnkit.hints import DType
 
 @dataclass(eq=False, slots=True)
 class DeviceArray:
-    """An array in a GPU's memory: what layers on CUDA give where no library of the input's is known.
+    """An array in a GPU's memory: the result of layers on CUDA where the input's library is unknown.
 
     ``copy_to_host()`` makes a NumPy array of it; CuPy, torch, jax and numba take it where it stands, by
     ``__cuda_array_interface__`` or DLPack. Views come by integers and slices.
@@ -82,13 +82,11 @@ class DeviceArray:
     def __repr__(self) -> str:
         return f"<DeviceArray {self.dtype} {self.shape}>"
 
-    # Views
-
     def _view(self, address, shape, strides) -> DeviceArray:
         return DeviceArray(self.owner, address, tuple(shape), tuple(strides), self.dtype, self.stream)
 
     def __getitem__(self, key: Any) -> DeviceArray:
-        """A view by integers, slices and ``...``."""
+        """Return a view by integers, slices and ``...``."""
         key = key if isinstance(key, tuple) else (key,)
         if any(one is Ellipsis for one in key):
             at = next(i for i, one in enumerate(key) if one is Ellipsis)
@@ -135,7 +133,7 @@ class DeviceArray:
         return self._view(self.address, [self.shape[i] for i in order], [self.strides[i] for i in order])
 
     def ordered_in(self, stream: int) -> DeviceArray:
-        """Return the same array for work in another stream, which waits for what stands in this one's now."""
+        """Return the same array for work in another stream, which waits for the work queued in this one's."""
         if stream == self.stream:
             return self
         driver().follow(stream, self.stream)
@@ -143,7 +141,7 @@ class DeviceArray:
         return replace(self, stream=stream)
 
     def used_in(self, stream: int) -> None:
-        """Let memory of this program's own not be used for anything else before what a stream holds is done."""
+        """Keep the array's memory, if it is this program's own, from reuse until a stream's work is done."""
         if isinstance(self.owner, driver().Memory):
             self.owner.streams.add(stream)
 
@@ -151,9 +149,7 @@ class DeviceArray:
         """Return a contiguous copy."""
         return copy(self, self.stream)
 
-    # What the merging of directions and of gradients needs
-
-    __array_ufunc__ = None  # NumPy must not make an array of objects of it
+    __array_ufunc__ = None  # keeps NumPy from making an array of objects
 
     def __array__(self, dtype: DType = None, copy: Any = None) -> Any:
         raise TypeError(f"expected an array on the host, got {self!r}; copy_to_host() gives one")
@@ -165,8 +161,6 @@ class DeviceArray:
         if isinstance(other, DeviceArray):
             return _pointwise("multiply", self, other)
         return _pointwise("scale", self, other) if isinstance(other, (int, float)) else NotImplemented
-
-    # What others read
 
     @property
     def __cuda_array_interface__(self) -> Any:
@@ -185,18 +179,18 @@ class DeviceArray:
     def __dlpack__(
         self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
     ) -> Any:
-        """A capsule of the same memory."""
+        """Return a capsule of the same memory."""
         from rnnkit.backends.cuda.memory.dlpack import capsule
 
         if copy or dl_device not in (None, self.__dlpack_device__()):
             raise BufferError("expected to hand a device array over where it stands, without a copy")
         consumer = 0 if stream in (None, 1) else stream
-        if consumer == -1:  # it sees to the order itself
+        if consumer == -1:  # the consumer orders the work itself
             return capsule(self)
         return capsule(self.ordered_in(consumer))
 
     def copy_to_host(self) -> np.ndarray:
-        """Return a NumPy array with the same elements, when they are there."""
+        """Return a NumPy array with the same elements, once they are computed."""
         return download(self, self.stream)
 
 
@@ -211,12 +205,12 @@ def _place(index, size) -> int:
 
 
 def handle_of(stream) -> int:
-    """A stream as the driver takes it: 0 or a handle; numba's streams have theirs."""
+    """Return a stream as the driver takes it: 0 or a handle; numba's streams have theirs."""
     return stream if isinstance(stream, int) else int(stream) if hasattr(stream, "__int__") else 0
 
 
 def empty(shape, dtype, stream=0) -> DeviceArray:
-    """New memory, first usable in the order of a stream; a MemoryError says how much is wanted and free."""
+    """Return new memory, usable from now on in the order of a stream; a MemoryError tells the bytes wanted and free."""
     shape, dtype, handle = tuple(shape), np.dtype(dtype), handle_of(stream)
     size = math.prod(shape) * dtype.itemsize
     try:
@@ -230,19 +224,18 @@ def empty(shape, dtype, stream=0) -> DeviceArray:
 
 
 def zeros(shape, dtype, stream=0) -> DeviceArray:
-    """New memory of zeros."""
     found = empty(shape, dtype, stream)
     driver().fill_zero(found.address, found.nbytes, found.stream)
     return found
 
 
 def upload(array, stream=0, out: DeviceArray | None = None) -> DeviceArray:
-    """A NumPy array's elements on the device, contiguous; `array` may be changed once this returns.
+    """Return a NumPy array's elements on the device, contiguous; `array` may be changed once this returns.
 
     The copy is made in the order of the stream, and goes to `out` if that is given: of the same shape and dtype,
     contiguous.
     """
-    array = np.ascontiguousarray(array).reshape(np.shape(array))  # the first makes one axis of none
+    array = np.ascontiguousarray(array).reshape(np.shape(array))  # `ascontiguousarray` makes a scalar one-dimensional
     out = empty(array.shape, array.dtype, stream) if out is None else _target(out, array, stream)
     driver().upload(out.address, array.ctypes.data, out.nbytes, out.stream)
     return out
@@ -256,7 +249,7 @@ def _target(out, array, stream) -> DeviceArray:
 
 
 def download(array: DeviceArray, stream=0) -> np.ndarray:
-    """A device array's elements, of any strides, in a new NumPy array; waits for them."""
+    """Return a device array's elements, of any strides, in a new NumPy array; waits for them."""
     if not array.contiguous:
         array = copy(array, stream)
     found, handle = np.empty(array.shape, array.dtype), handle_of(stream)
@@ -265,7 +258,7 @@ def download(array: DeviceArray, stream=0) -> np.ndarray:
 
 
 def copy(array: DeviceArray, stream=0) -> DeviceArray:
-    """A contiguous copy, of any strides."""
+    """Return a contiguous copy of an array of any strides."""
     found = empty(array.shape, array.dtype, stream)
     assign(found, array, stream)
     return found
@@ -284,7 +277,7 @@ def assign(target: DeviceArray, source: DeviceArray, stream=0) -> None:
 
 
 def concatenate(arrays) -> DeviceArray:
-    """Arrays side by side along the last axis, in the order of the first one's stream."""
+    """Return the arrays joined along the last axis, in the order of the first one's stream."""
     first = arrays[0]
     whole = empty((*first.shape[:-1], sum(one.shape[-1] for one in arrays)), first.dtype, first.stream)
     start = 0
@@ -295,7 +288,7 @@ def concatenate(arrays) -> DeviceArray:
 
 
 def _pointwise(name, first: DeviceArray, second) -> DeviceArray:
-    """A new array, in the order of the first one's stream."""
+    """Return a new array, in the order of the first one's stream."""
     if isinstance(second, DeviceArray):
         if first.shape != second.shape or first.dtype != second.dtype:
             raise ValueError(f"expected device arrays of one shape and dtype, got {first!r} and {second!r}")

@@ -1,4 +1,4 @@
-"""Whether this process can use CUDA, and which of package, driver and GPU is missing if not."""
+"""Tests whether this process can use CUDA, and which of package, driver and GPU is missing if not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FORKED = (
     "no child can; start processes with multiprocessing's 'spawn' or 'forkserver', or use CUDA in the children alone"
 )
 
-_user: int | None = None  # the process that used CUDA first: a child of fork has its memory, and none of its context
+_user: int | None = None  # the process that used CUDA first: its child by fork has its memory, but no context
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Device:
 
 
 def simulated() -> bool:
-    """Whether numba's simulator stands in for a GPU, by NUMBA_ENABLE_CUDASIM=1 as numba found it at its import."""
+    """Return whether numba's simulator replaces the GPU, by NUMBA_ENABLE_CUDASIM=1 when numba was imported."""
     from numba import config
 
     return bool(config.ENABLE_CUDASIM)
 
 
 def missing() -> str | None:
-    """What keeps this process from using CUDA, in a sentence; None if nothing does."""
+    """Return what keeps this process from using CUDA, in a sentence; None if nothing does."""
     if _user not in (None, os.getpid()):
         return _FORKED.format(parent=_user)
     if importlib.util.find_spec("numba_cuda") is None:
@@ -80,7 +80,7 @@ def missing() -> str | None:
 
 
 def _compiles() -> bool:
-    """Whether numba finds the libraries that compile for a GPU, which come with the extra."""
+    """Return whether numba finds the libraries that compile for a GPU, which come with the extra."""
     from numba import cuda
 
     return cuda.is_available()
@@ -109,7 +109,7 @@ def require() -> None:
 
 
 def all_devices() -> list[Device]:
-    """The GPUs, in the order of their numbers."""
+    """Return the GPUs, in the order of their numbers."""
     if simulated():
         from numba import cuda
 

@@ -57,13 +57,13 @@ def _delete(managed):
 
 @_Destructor
 def _drop(capsule):
-    """A capsule that nobody took goes with its array."""
+    """Release the array of a capsule that nobody took."""
     if _raw_valid(capsule, _NAME):
         _given.pop(_raw_pointer(capsule, _NAME), None)
 
 
 def capsule(array):
-    """A capsule of a `DeviceArray`, which lives until the consumer is done with it."""
+    """Return a capsule of a `DeviceArray`, which lives until the consumer is done with it."""
     sizes = ctypes.c_int64 * max(1, array.ndim)
     shape, strides = sizes(*array.shape), sizes(*(stride // array.itemsize for stride in array.strides))
     kind = array.dtype.kind
@@ -87,14 +87,14 @@ def capsule(array):
     return _new(at, _NAME, _drop)
 
 
-_leaving: deque = deque()  # (mark, struct) of what nobody here holds any more, while a GPU may still read it
+_leaving: deque = deque()  # (mark, struct) of arrays that nobody here holds any more, while a GPU may still read them
 _telling = threading.RLock()
-if hasattr(os, "register_at_fork"):  # a child may collect what is left here, too
+if hasattr(os, "register_at_fork"):  # a child may collect arrays that are left here, too
     os.register_at_fork(after_in_child=_telling._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 def _tell() -> None:
-    """Tell the libraries of what the GPU is done with; the rest is asked for with the next array that goes."""
+    """Call the deleters of arrays that the GPU is done with; the others are asked for with the next array."""
     with _telling:
         while _leaving and _leaving[0][0].passed():
             managed = _leaving.popleft()[1]
@@ -103,7 +103,7 @@ def _tell() -> None:
 
 @dataclass(eq=False)
 class Taken:
-    """What a capsule held, and the duty to say when it is done with: not before the work in a stream is."""
+    """The contents of a capsule; its deleter is called after the work in a stream is done."""
 
     capsule: Any
     stream: int
@@ -122,10 +122,7 @@ class Taken:
 
 
 def take(capsule, stream: int) -> Taken:
-    """The array in another library's capsule, which is used up, for work in a stream.
-
-    A TypeError refuses a capsule that is no unused DLPack, and elements that NumPy has no dtype for.
-    """
+    """Return the array in a capsule, used up, for work in a stream; a TypeError for other objects or unknown dtypes."""
     if not _valid(capsule, _NAME):
         raise TypeError("expected a capsule of DLPack that nobody has taken")
     managed = ctypes.cast(_pointer(capsule, _NAME), ctypes.POINTER(_Managed))

@@ -12,25 +12,25 @@ from functools import cache
 
 try:
     from cuda.bindings import driver
-except ImportError:  # without the extra nothing here is called, though tools may import it
+except ImportError:  # not used without the extra, though tools may import this module
     driver = None
 
 from rnnkit.backends.cuda.memory.elements import launch_move, launch_pointwise
 from rnnkit.backends.cuda.memory.staging import LEAST, Staging
 
-_KEPT = 2**64 - 1  # bytes of freed memory that the pool keeps for later calls: all
+_KEPT = 2**64 - 1  # bytes of freed memory that the pool keeps for later calls: no limit
 _pools: dict[int, object] = {}
 
 
 def _enter() -> None:
-    """Give this thread, which has no context, that of numba's."""
+    """Give this thread, which has no context, numba's context."""
     from numba import cuda
 
     cuda.current_context()
 
 
 def call(function, *arguments):
-    """What a function of the driver gives."""
+    """Return the result of a function of the driver; a RuntimeError or MemoryError if it failed."""
     error, *values = function(*arguments)
     if error == driver.CUresult.CUDA_ERROR_INVALID_CONTEXT:
         _enter()
@@ -53,12 +53,12 @@ class Memory:
     def __del__(self):
         if not getattr(self, "address", 0) or self._process != os.getpid():  # a child of fork doesn't own it
             return
-        # The thread may be any, with another GPU's context or none; no error can be told from here.
+        # This may be any thread, with another GPU's context or none; errors can't be raised from here.
         (error,) = driver.cuCtxPushCurrent(self._context)
         if error == driver.CUresult.CUDA_SUCCESS:
             try:
                 for stream in self.streams - {self._stream}:
-                    with contextlib.suppress(RuntimeError):  # of a stream that is gone
+                    with contextlib.suppress(RuntimeError):  # the stream no longer exists
                         follow(self._stream, stream)
                 driver.cuMemFreeAsync(self.address, self._stream)
             finally:
@@ -66,7 +66,7 @@ class Memory:
 
 
 def _pool():
-    """This process's pool of the current device, which keeps what is freed."""
+    """Return this process's pool of the current device, which keeps freed memory."""
     device = current_device()
     if device not in _pools:
         wanted = driver.CUmemPoolProps()
@@ -81,17 +81,16 @@ def _pool():
 
 
 def free_bytes() -> int:
-    """Device memory that nobody holds; what the pool keeps isn't counted."""
+    """Return the bytes of device memory that nobody holds; memory kept in the pool isn't counted."""
     return int(call(driver.cuMemGetInfo)[0])
 
 
 def current_device() -> int:
-    """The number of the GPU that this thread works with."""
     return int(call(driver.cuCtxGetDevice))
 
 
 def device_of(address: int) -> int | None:
-    """The number of the GPU whose memory this is; None for what is no memory of a GPU, or no longer."""
+    """Return the number of the GPU whose memory this is; None for other or freed memory."""
     ordinal = driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
     current_device()  # without a context, the driver knows of no memory
     if _memory_type(address) in (None, int(driver.CUmemorytype.CU_MEMORYTYPE_HOST)):
@@ -100,7 +99,7 @@ def device_of(address: int) -> int | None:
 
 
 def _memory_type(address: int) -> int | None:
-    """What the driver says of memory that it knows; None of a program's own."""
+    """Return the driver's type of memory at an address; None of memory that the driver doesn't know."""
     kind = driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_MEMORY_TYPE
     error, found = driver.cuPointerGetAttribute(kind, address)
     return int(found) if error == driver.CUresult.CUDA_SUCCESS else None
@@ -118,7 +117,7 @@ def upload(target: int, source: int, size: int, stream: int) -> None:
         staging(current_device()).up(target, source, size, stream)
     elif size:
         copy(target, source, size, stream)
-        if _memory_type(source) is not None:  # pinned, say: the GPU reads it by itself, and later
+        if _memory_type(source) is not None:  # pinned, say: the GPU reads such memory by itself, and later
             wait(stream)
 
 
@@ -133,55 +132,52 @@ def download(target: int, source: int, size: int, stream: int) -> None:
 
 @cache
 def staging(device: int) -> Staging:
-    """This process's pinned memory for a GPU, whose events are of no use to another."""
+    """Return this process's pinned memory for a GPU, whose events are of no use to another."""
     return Staging(sys.modules[__name__])
 
 
 def pinned(size: int) -> int:
-    """The address of new memory of the host that doesn't move; it is never freed."""
+    """Return the address of new memory of the host that doesn't move; it is never freed."""
     return int(call(driver.cuMemHostAlloc, size, driver.CU_MEMHOSTALLOC_PORTABLE))
 
 
 def fill_zero(address: int, size: int, stream: int) -> None:
-    """Set bytes to 0, in the order of a stream."""
     if size:
         call(driver.cuMemsetD8Async, address, 0, size, stream)
 
 
 def wait(stream: int) -> None:
-    """Wait here until all that stands in a stream is done."""
+    """Wait until all work in a stream is done."""
     call(driver.cuStreamSynchronize, stream)
 
 
 def wait_for_all() -> None:
-    """Wait here until all that stands in any stream of the current GPU is done."""
+    """Wait until all work in any stream of the current GPU is done."""
     call(driver.cuCtxSynchronize)
 
 
 def new_event():
-    """A mark that can be set in streams."""
     return call(driver.cuEventCreate, driver.CUevent_flags.CU_EVENT_DISABLE_TIMING)
 
 
 def record(event, stream: int) -> None:
-    """Set a mark after all that stands in a stream."""
+    """Set a mark after all work in a stream."""
     call(driver.cuEventRecord, event, stream)
 
 
 def wait_for(event) -> None:
-    """Wait here until the work before a mark is done; not at all if it was never set."""
+    """Wait until the work before a mark is done; not at all if it was never set."""
     call(driver.cuEventSynchronize, event)
 
 
 class Mark:
-    """The place in a stream behind what stands in it now."""
+    """The place in a stream behind all work in it so far."""
 
     def __init__(self, stream: int):
         self._event = new_event()
         record(self._event, stream)
 
     def passed(self) -> bool:
-        """Whether the work before it is done."""
         (error,) = driver.cuEventQuery(self._event)
         return error != driver.CUresult.CUDA_ERROR_NOT_READY
 
@@ -191,7 +187,7 @@ class Mark:
 
 
 def follow(stream: int, before: int) -> None:
-    """Let what comes into `stream` start after what stands in `before` now; nobody waits here."""
+    """Let later work in `stream` start after the present work in `before`, without waiting here."""
     event = new_event()
     try:
         record(event, before)

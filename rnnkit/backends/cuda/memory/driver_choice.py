@@ -1,4 +1,4 @@
-"""Which driver a process has: a GPU's, or what stands in for it under the simulator."""
+"""The choice of a process's driver: a GPU's, or the simulator's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rnnkit.backends.cuda.memory.availability import require, simulated
 
 
 def driver():
-    """The driver's calls, or what stands in for them under the simulator; refused where CUDA can't be used."""
+    """Return the driver's calls, or the simulator's; a RuntimeError where CUDA can't be used."""
     require()
     return _calls()
 

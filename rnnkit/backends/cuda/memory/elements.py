@@ -8,14 +8,14 @@ from functools import cache
 
 try:
     from numba import cuda
-except ImportError:  # without the extra nothing here is called, though tools may import it
+except ImportError:  # not used without the extra, though tools may import this module
     cuda = None
 
 _THREADS = 256
 
 
 def move(target, source, count, to, at, shape, target_strides, source_strides):
-    """Both arrays cover what their strides span; places and strides count elements."""
+    """Copy elements; both arrays cover the span of their strides, and places and strides count elements."""
     i = cuda.grid(1)
     if i < count:
         rest = i
@@ -48,7 +48,7 @@ def scale(target, first, factor):
 
 @cache
 def kernel(function):
-    """Compiled for every dtype and number of axes that comes."""
+    """Return the function as a kernel, compiled for each dtype and number of axes at its first use."""
     return cuda.jit(function)
 
 
@@ -60,7 +60,6 @@ def _launch(function, count, stream, *arguments):
 
 
 def _stream(handle: int):
-    """A stream as numba's launches take it."""
     return cuda.external_stream(handle) if handle else 0
 
 
@@ -78,14 +77,14 @@ def launch_move(target, source, shape, target_strides, source_strides, itemsize,
 
 
 def launch_pointwise(name, target, first, second, count, dtype, stream) -> None:
-    """The function of a name, of contiguous memory at addresses and, if `second` is no address, a number."""
+    """Run a named function on contiguous memory at addresses; `second` is an address or, as a float, a number."""
     if count:
         last = _view(second, count, dtype.str) if isinstance(second, int) else second
         _launch(globals()[name], count, stream, _view(target, count, dtype.str), _view(first, count, dtype.str), last)
 
 
 def joined(shape, *strides) -> tuple[tuple[int, ...], ...]:
-    """The same elements in the same order by as few axes as there can be, at least one: sizes, and each strides."""
+    """Return sizes and strides of the same elements in the same order with as few axes as possible, at least one."""
     found: list[tuple[int, ...]] = []
     for size, *steps in zip(shape, *strides, strict=True):
         if size == 1:
@@ -98,12 +97,11 @@ def joined(shape, *strides) -> tuple[tuple[int, ...], ...]:
 
 
 def span(shape, strides) -> tuple[int, int]:
-    """The places of the lowest and the highest element, from the first one's."""
+    """Return the places of the lowest and the highest element, relative to the first one."""
     ends = [(size - 1) * stride for size, stride in zip(shape, strides, strict=True)]
     return sum(min(end, 0) for end in ends), sum(max(end, 0) for end in ends)
 
 
 def _view(address: int, count: int, typestr: str):
-    """Elements one after the other, as numba's kernels take them."""
     found = {"shape": (count,), "typestr": typestr, "data": (address, False), "version": 3}
     return cuda.from_cuda_array_interface(found, sync=False)

@@ -18,7 +18,7 @@ HOST = {np.ndarray, type(None), bool, int, float, str}
 
 
 def on_device(value) -> bool:
-    """Whether this is an array in a GPU's memory, of whatever library."""
+    """Return whether a value is an array in a GPU's memory, of whatever library."""
     if type(value) in HOST:
         return False
     if isinstance(value, DeviceArray) or _dlpack_device(value)[0] == dlpack.CUDA:
@@ -44,13 +44,12 @@ def _dlpack_device(value) -> tuple[int, int]:
         return 0, 0
     try:
         kind, number = found()
-    except Exception:  # of a device that DLPack doesn't know, and of what has no memory at all
+    except Exception:  # for a device that DLPack doesn't know, or an object without memory
         return 0, 0
     return int(kind), int(number)
 
 
 def library_of(value) -> str:
-    """The name of the library whose array this is."""
     root = type(value).__module__.partition(".")[0]
     return {"jaxlib": "jax", "numba_cuda": "numba"}.get(root, root)
 
@@ -59,17 +58,14 @@ def _kind(value) -> str:
     return f"{type(value).__module__}.{type(value).__name__}"
 
 
-# Streams
-
-
 class Handle(int):
-    """A stream's handle, and what keeps the stream: memory is freed in its order, maybe long after the call."""
+    """A stream's handle that keeps the stream alive: memory is freed in its order, maybe long after the call."""
 
     kept: Any = None
 
 
 def stream_handle(stream) -> int:
-    """A stream, as a user has it, as the driver's handle, 0 for the default one; a TypeError for what is none."""
+    """Return a user's stream as the driver's handle, 0 for the default one; a TypeError for other objects."""
     if isinstance(stream, int) and not isinstance(stream, bool) and stream >= 0:
         found = stream
     elif hasattr(stream, "__cuda_stream__"):
@@ -90,7 +86,7 @@ def stream_handle(stream) -> int:
 
 
 def current_stream(library: str) -> int | None:
-    """The stream that a library puts its work in now, None where it doesn't say."""
+    """Return the stream that a library puts its work in now, None where the library has no such function."""
     module: Any = sys.modules.get(library)
     if library == "torch" and module is not None:
         return stream_handle(module.cuda.current_stream())
@@ -100,7 +96,7 @@ def current_stream(library: str) -> int | None:
 
 
 def stream_of(value) -> int:
-    """The stream that an array's user works in: the library's current one, or the one that the array comes with."""
+    """Return the stream that an array's user works in: the library's current one, or the array's own."""
     if isinstance(value, DeviceArray):
         return value.stream
     found = current_stream(library_of(value))
@@ -112,11 +108,8 @@ def _written_in(interface) -> int:
     return 0 if given is None else stream_handle(given)
 
 
-# In
-
-
 def take(value, what: str, stream: int) -> DeviceArray:
-    """An array of any library, without a copy, for work in a stream that waits for what wrote it.
+    """Return an array of any library, without a copy, for work in a stream that waits for the array's writer.
 
     A ValueError refuses an array on another device than the current one, one that was freed, or whose elements aren't
     aligned; a TypeError big-endian numbers and what is no real number.
@@ -124,13 +117,13 @@ def take(value, what: str, stream: int) -> DeviceArray:
     if isinstance(value, DeviceArray):
         return value.ordered_in(stream)
     arrays.refuse(value, what)
-    interface = None if library_of(value) == "jax" else _interface(value)  # which orders streams by DLPack alone
+    interface = None if library_of(value) == "jax" else _interface(value)  # jax orders streams by DLPack alone
     found = _by_dlpack(value, stream) if interface is None else _by_interface(value, interface, what)
     _check(found, what, _dlpack_device(value))
     if found.stream == stream:
         return found
     if current_stream(library_of(value)) is None and (interface or {}).get("stream") is None:
-        found.stream = stream  # nobody says that there is anything to wait for
+        found.stream = stream  # there is no stream to wait for
         return found
     return found.ordered_in(stream)
 
@@ -172,9 +165,6 @@ def _check(array: DeviceArray, what, stands) -> None:
         )
 
 
-# Out
-
-
 class _Shown:
     """An array as another library takes it by its interface."""
 
@@ -185,13 +175,13 @@ class _Shown:
 
 
 def give(array: DeviceArray, library: str):
-    """The array as its library has it, without a copy, for work in its current stream; as it is where there is none."""
+    """Return the array in a library's kind, without a copy, for its current stream; as it is without that library."""
     module: Any = sys.modules.get(library)
     if module is None:
         return array
     current = current_stream(library)
     if current is not None:
-        array = array.ordered_in(current)  # torch wouldn't look at what the array says of streams, CuPy would wait here
+        array = array.ordered_in(current)  # torch would ignore the array's stream, and CuPy would wait here
     shown = _Shown(array, ordered=current is not None)
     if library == "cupy":
         return module.asarray(shown)

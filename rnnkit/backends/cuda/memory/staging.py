@@ -1,6 +1,6 @@
 """Large copies between the host and a GPU: through two pieces of pinned memory, filled while the other one travels.
 
-The GPU reads and writes pinned memory by itself, at the full speed of the bus; all other memory it can't be sent to.
+The GPU reads and writes pinned memory by itself, at the full speed of the bus; other memory is copied by the driver.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ PIECE = 1 << 22  # bytes on the way at a time
 
 
 class Staging:
-    """Two pieces of pinned memory and the events that tell when each is free again; `calls` are the driver's."""
+    """Two pieces of pinned memory and the events that mark when each is free again; `calls` are the driver's."""
 
     def __init__(self, calls):
         self.calls = calls
@@ -21,7 +21,7 @@ class Staging:
         self.lock = threading.Lock()  # pieces are shared by all threads
 
     def up(self, target: int, source: int, size: int, stream: int) -> None:
-        """From the host to the GPU; `source` may be written to once this returns."""
+        """Copy from the host to the GPU; `source` may be written to once this returns."""
         with self.lock:
             for i, start in enumerate(range(0, size, PIECE)):
                 piece, event = self.pieces[i % 2]
@@ -32,7 +32,7 @@ class Staging:
                 self.calls.record(event, stream)
 
     def down(self, target: int, source: int, size: int, stream: int) -> None:
-        """From the GPU to the host; all is there once this returns."""
+        """Copy from the GPU to the host; the copy is complete once this returns."""
         with self.lock:
             starts = range(0, size, PIECE)
             for i in range(len(starts) + 1):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 
 def contiguous_strides(shape, itemsize: int) -> tuple[int, ...]:
-    """Strides in bytes of an array in C order."""
     strides, stride = [], itemsize
     for size in reversed(shape):
         strides.append(stride)

@@ -1,1 +1,1 @@
-"""One call on a GPU: how it is split, what is launched, and the gradient after it."""
+"""One call on a GPU: how its work is split and launched, and its gradient."""

@@ -1,6 +1,6 @@
-"""What a GPU has, how a call's work can be split for it, and what a step then takes.
+"""A GPU's properties, the ways to split a call's work for it, and a step's cost in each.
 
-The last is a model in cycles, made of what a block of threads does one after the other; docs/performance.md holds
+The cost is a model in cycles, made of the serial work of a block of threads; docs/performance.md holds
 it against the sizes that are measured. It has to be right about which launch configuration is better, and no GPU was
 at hand to fit it.
 """
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from rnnkit.backends.cuda.memory.availability import simulated
 
 THREADS = 256  # of a block at most: each then has up to 255 registers
-# Cycles and bytes a cycle: what NVIDIA's tuning guides say, and what others measured on an H100 and an A100.
-_CHAIN = 4  # until a multiply-add's result is there for the next one
+# Cycles, and bytes a cycle, from NVIDIA's tuning guides and others' measurements on an H100 and an A100.
+_CHAIN = 4  # until the next multiply-add can use a result
 _SHARED = 30  # until shared memory answers
 _GLOBAL = 300  # until the second-level cache answers
-_AHEAD = 4  # reads that are on their way at a time: loops over a product's rows are unrolled as often
+_AHEAD = 4  # reads in flight at a time: loops over a product's rows are unrolled as often
 _FUNCTION = 40  # instructions of tanh, sigmoid or a division
 _SHARED_BYTES = 128  # from shared memory to a multiprocessor
 _GLOBAL_BYTES = 48  # from the second-level cache to a multiprocessor
@@ -25,12 +25,12 @@ _BARRIER = 60  # until a block's threads have met
 _GRID_BARRIER = 1800  # until a group's blocks have: about a microsecond
 _SCHEDULERS = 4  # of a multiprocessor, each with warps of its own
 _WARP = 32
-_FEWEST = 8  # units of a part: most of its warp has no work then, but its weights may be all that shared memory holds
+_FEWEST = 8  # units of a part at least: most of its warp then idles, but shared memory may hold no more weights
 
 
 @dataclass(frozen=True)
 class GPU:
-    """What of a GPU matters to a kernel."""
+    """The properties of a GPU that matter to a kernel."""
 
     multiprocessors: int
     shared: int  # bytes of shared memory that a block may have
@@ -46,7 +46,7 @@ A100 = GPU(108, 163 << 10, sums=64, clock=1.41e9, bandwidth=1.555e12)
 
 
 def current_gpu() -> GPU:
-    """The GPU that is in use; the simulator's threads are expensive."""
+    """Return the GPU in use; the simulator's threads are expensive."""
     if simulated():
         return GPU(2, 48 << 10, 3, 6)
     from numba import cuda
@@ -64,22 +64,22 @@ def current_gpu() -> GPU:
 
 @dataclass(frozen=True)
 class LaunchConfig:
-    """How a call's rows and units are shared."""
+    """The way in which a call's rows and units are shared."""
 
-    rows: int  # whose products a thread sums at once
+    rows: int  # rows whose products a thread sums at once
     tile: int  # rows of a block
     parts: int  # blocks that share the units of the same rows
     x: int  # threads of a block along units
     y: int  # and along rows
 
     def blocks(self, rows: int) -> int:
-        """Of a call with so many rows."""
+        """Return the number of blocks of a call with so many rows."""
         return -(-rows // self.tile) * self.parts
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a step of one row takes."""
+    """The work of a step of one row."""
 
     units: int  # of the largest product in the time loop
     gates: int  # of the same
@@ -87,18 +87,18 @@ class Step:
     item: int  # bytes of a number
     barriers: int  # how often a step's threads meet
     pointwise: int  # operations for a unit
-    functions: int  # those of them that are functions
+    functions: int  # the functions among `pointwise`
     moved: int  # bytes that are read and written besides weights and states
 
 
 def costs(step: Step, gpu: GPU, config: LaunchConfig, rows: int, weights: bool, shared: bool) -> dict[str, float]:
-    """Cycles of a step of all rows by what they go to; weights and states may stand in shared memory or not."""
+    """Return the cycles of a step of all rows by cause; weights and states may be in shared memory or not."""
     blocks = config.blocks(rows)
     together = min(blocks, gpu.multiprocessors)
     units = -(-step.units // config.parts)  # of a block
     turns = -(-units // config.x)
     all_warps = -(-min(units, config.x) // _WARP) * config.y
-    warps = max(1.0, all_warps / _SCHEDULERS)  # of a scheduler that has any
+    warps = max(1.0, all_warps / _SCHEDULERS)  # of a scheduler that has warps
     own = step.work / step.units * units * step.item  # bytes of the block's weights
 
     # A thread takes 16 bytes of each gate's column, and of its rows, then their multiply-adds in chains.
@@ -121,8 +121,8 @@ def costs(step: Step, gpu: GPU, config: LaunchConfig, rows: int, weights: bool, 
     barrier = (_GRID_BARRIER if config.parts > 1 else 0) + _BARRIER
     found = {
         longest: product[longest],
-        "functions": turns * config.rows * instructions * max(2.0, warps),  # half of them wait for the one before
-        # What the loop reads is on its way while a product is summed; states in global memory come before.
+        "functions": turns * config.rows * instructions * max(2.0, warps),  # half of them wait for the previous one
+        # The loop's reads are in flight while a product is summed; states in global memory are read before.
         "first reads": max(0.0, _GLOBAL - product[longest]) + (0 if shared else _GLOBAL),
         "barriers": step.barriers * barrier,
     }
@@ -131,7 +131,7 @@ def costs(step: Step, gpu: GPU, config: LaunchConfig, rows: int, weights: bool, 
 
 
 def configs(gpu: GPU, rows: int, units: int):
-    """The ways to share a call that are worth a look."""
+    """Yield the ways to share a call that are worth weighing."""
     x = 1
     while x < min(units, gpu.across):
         x = min(2 * x, gpu.across)

@@ -1,4 +1,4 @@
-"""The gradient of a call on a GPU: forward kernels keep what the adjoint's read, which go back from the last step.
+"""The gradient of a call on a GPU: forward kernels keep residuals for the adjoint's, which run from the last step back.
 
 Everything stays on the GPU but the finished sums, from which the weights' gradients are made on the host.
 """
@@ -24,7 +24,7 @@ from rnnkit.compiler.ir.plan import state_of, written
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Sum
 
-_CHUNK_BYTES = 1 << 28  # of what the adjoint keeps for the sums of a chunk of steps
+_CHUNK_BYTES = 1 << 28  # of the adjoint's operands for the sums of a chunk of steps
 
 _SHOWN = '''"""Cotangents of what masked steps show, in {dtype}, brought to the used steps whose outputs they are."""
 
@@ -86,7 +86,7 @@ def run(table):
 
 @dataclass(eq=False)
 class CudaBackward:
-    """Computes the gradients of one step over records, see `rnnkit.backends.cpu.gradient.Backward`."""
+    """Gradients of one step over records, see `rnnkit.backends.cpu.gradient.Backward`."""
 
     plain: CudaProgram
     forward: CudaProgram
@@ -98,25 +98,21 @@ class CudaBackward:
     programs = 2  # besides the step's own
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
-        """The results of a call, with `pull`."""
         run = _Run(self, record, checkpoint, truncate)
         return replace(run.result(), pull=run.pull)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """What is computed, in words; or both programs' graphs and plans, the kernels that ran, or all of them."""
+        """Return the computation in words; or both programs' graphs and plans, the kernels that ran, or all of them."""
         if source or graph:
             return "\n\n".join(program.explain(source, graph) for program in (self.forward, self.adjoint))
         words = "\n".join(f"  {line}" for line in self.adjoint.explain().splitlines()[1:])
         return f"gradient: one rule per operation of the graph\nthe adjoint, from the last step to the first:\n{words}"
 
     def row_bytes(self) -> int:
-        """What the forward kernels saves of one step of one row."""
         return sum(line(size, self.plain.dtype.itemsize) for size in self.residuals.values())
 
 
 class _Run:
-    """One call and its gradient."""
-
     def __init__(self, backward: CudaBackward, record: Record, checkpoint, truncate):
         self.backward, self.truncate = backward, truncate
         self.dtype = backward.plain.dtype
@@ -130,13 +126,13 @@ class _Run:
         self.residuals = None
 
     def _given(self, array, dtype=None) -> DeviceArray:
-        """What a call was given, on the GPU, in memory that nobody else writes."""
+        """Return an array of the call on the GPU, in memory that nobody else writes."""
         if isinstance(array, DeviceArray):
             return copy(array, self.stream)
         return upload(np.ascontiguousarray(array, dtype or self.dtype), self.stream)
 
     def _on_gpu(self, record) -> Record:
-        """The record in processing order, with everything on the GPU."""
+        """Return the record in processing order, with everything on the GPU."""
         x = self._given(record.x)
         mask = None if record.mask is None else self._given(record.mask, np.bool_)
         if record.reverse:
@@ -153,10 +149,7 @@ class _Run:
             place=None,
         )
 
-    # The call itself
-
     def result(self) -> Result:
-        """The call's own results."""
         if len(self.segments) <= 1:
             result, self.residuals = self._keep(self.record)
         else:
@@ -168,7 +161,7 @@ class _Run:
         return Result(outputs, download(result.last, self.stream), states)
 
     def _keep(self, record):
-        """Results of some steps, and all that the adjoint reads of them."""
+        """Return results of some steps, and the residuals that the adjoint reads."""
         steps, residuals, places = record.x.shape[1], {}, {}
         for name, size in self.backward.residuals.items():
             state = state_of(name)
@@ -183,11 +176,10 @@ class _Run:
         return self.backward.forward.run(replace(record, placed=places | residuals)), residuals
 
     def _sequence(self, steps, size) -> DeviceArray:
-        """Memory for a value of every step, as the programs have it."""
         return self.backward.forward.sequence(self.rows, steps, size, self.stream)
 
     def _in_segments(self) -> Result:
-        """The results, with no residuals but the states at the cuts."""
+        """Return the results; the only residuals kept are the states at the cuts."""
         record, plain = self.record, self.backward.plain
         shape = plain.plan.output_shape
         outputs: Any = None  # a `DeviceArray`, as the other arrays of records and results are here
@@ -203,15 +195,13 @@ class _Run:
         return Result(outputs, last, states)
 
     def _residuals(self, start, after) -> dict:
-        """What the forward kernels keep of some steps, computed again where they were not saved."""
+        """Return the residuals of some steps, computed again where they were not saved."""
         if self.residuals is not None:
             return self.residuals
         return self._keep(replace(self.record, sequences=False).part(start, after, self.starts[start]))[1]
 
-    # The way back
-
     def pull(self, outputs=None, last=None, states=None, x=True) -> Gradient:
-        """The gradient from cotangents of the results, any of which may be None, see `rnnkit.backends.cpu.gradient`."""
+        """Return the gradient from cotangents of the results or None, see `rnnkit.backends.cpu.gradient`."""
         record, count = self.record, len(self.record.states)
         given = [None] * count if states is None else states
         cotangents = [
@@ -233,7 +223,7 @@ class _Run:
         weights = backward.finish(record.weights, totals)
         if d_x is not None and self.reverse:
             d_x = d_x[:, ::-1]
-        found: list = [d_x, *cotangents]  # to be brought to the host where x is
+        found: list = [d_x, *cotangents]  # brought to the host if x is there
         if not self.on_gpu:
             found = [None if a is None else download(a, self.stream) for a in found]
         elif d_x is not None:
@@ -241,7 +231,7 @@ class _Run:
         return Gradient(found[0], tuple(found[1 : 1 + count]), tuple(found[1 + count :]), weights)
 
     def _of_outputs(self, outputs, last) -> DeviceArray:
-        """What the outputs' cotangents say of each used step's own output, ``(B, T, elements)``."""
+        """Return the cotangents of each used step's own output, ``(B, T, elements)``."""
         shape = self.backward.plain.plan.output_shape
         size, item = math.prod(shape), self.dtype.itemsize
         outputs, last = (None if a is None else self._given(a) for a in (outputs, last))
@@ -260,7 +250,6 @@ class _Run:
         return whole
 
     def _start(self, text, numbers, size) -> None:
-        """Run a kernel with a thread for each element of all rows."""
         plain = self.backward.plain
         kernel = plain.load(text.format(dtype=self.dtype.name, item=self.dtype.itemsize))
         table = upload(np.array(numbers, np.int64), self.stream)
@@ -274,7 +263,7 @@ class _Run:
         )
 
     def _segment(self, first, end, cotangents, d_outputs, d_x, sums) -> list:
-        """Go back over some steps; the states' cotangents before them."""
+        """Go back over some steps; return the states' cotangents before them."""
         backward, steps, count = self.backward, self.steps, len(self.record.states)
         stop = self.truncate or steps
         bytes_of = sum(line(size, self.dtype.itemsize) for size in backward.operands.values())

@@ -1,4 +1,4 @@
-"""Kernels on a GPU: how they are loaded, and how they start."""
+"""Loading and starting of kernels on a GPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from rnnkit.backends.cuda.memory.availability import simulated
 
 
 def gpu_kind() -> tuple[int, int]:
-    """The current GPU's compute capability."""
     from cuda.bindings import driver
 
     names = driver.CUdevice_attribute
@@ -36,7 +35,7 @@ class Function:
             self._function = _call(driver.cuModuleGetFunction, self._library, name.encode())
 
     def launch(self, blocks, threads, shared: int, stream: int, table: int, together: bool = False) -> None:
-        """Start it in the order of a stream, with up to three numbers of blocks and of threads.
+        """Start the kernel in the order of a stream, with up to three numbers of blocks and of threads.
 
         Each block has `shared` bytes of shared memory; `table` is the address of its numbers. If `together`, all blocks
         run at the same time, and may wait for each other.

@@ -22,14 +22,14 @@ def pack(weight: np.ndarray) -> np.ndarray:
 
 
 def gates_in_turn(weight: np.ndarray, gates, units: int) -> np.ndarray:
-    """The columns ``g … g + units - 1`` of a weight for each g of ``gates``, gate after gate."""
+    """Return the columns ``g … g + units - 1`` of a weight for each g of ``gates``, gate after gate."""
     return np.concatenate([weight[:, gate : gate + units] for gate in gates], axis=1)
 
 
 def pack_sparse(weight: np.ndarray) -> dict[str, np.ndarray]:
-    """Lay out what isn't 0: of each column its nonzeros from the top down, side by side with those of its neighbours.
+    """Lay out the nonzeros of each column from the top down, side by side with those of its neighbours.
 
-    That are ``values`` and ``indices`` (int64), ``(most nonzeros of a column, N)``, and ``counts`` (int64) ``(N,)``.
+    Returns ``values`` and ``indices`` (int64) ``(most nonzeros of a column, N)``, and ``counts`` (int64) ``(N,)``.
     """
     columns, rows = np.nonzero(weight.T)
     counts = np.bincount(columns, minlength=weight.shape[1])

@@ -1,4 +1,4 @@
-"""A step's kernels and the arrays of one call: what goes to the GPU, what is launched, what comes back."""
+"""A step's kernels and the arrays of one call: copies to the GPU, launches, and copies back."""
 
 from __future__ import annotations
 
@@ -32,19 +32,21 @@ from rnnkit.compiler.ir.plan import (
     Plan,
 )  # fmt: skip
 
-_BLOCK_BYTES = 1 << 28  # that a block of steps may take of the GPU's memory
-_ENTRIES = {4: 4, 8: 2}  # of what is computed for many steps at once, that a thread sums at once, by bytes of a number
-_ENTRY_ROWS = 8  # rows of threads there
+_BLOCK_BYTES = 1 << 28  # of the GPU's memory that a block of steps may take
+_ENTRIES = {4: 4, 8: 2}  # that a thread sums at once in sections without states, by bytes of a number
+_ENTRY_ROWS = 8  # rows of threads in these sections
 
 
 @dataclass(eq=False)
 class CudaProgram:
-    """Runs a step's kernels over records."""
+    """A step's kernels that run over records."""
 
     plan: Plan
     write: Callable[[int, KernelVariant], Kernel]  # a section's text
     load: Callable[[str], Function]  # the kernel of a text
-    prepack: Callable[[dict[str, np.ndarray]], list]  # what depends on weights alone, in the order of `plan.prepacked`
+    prepack: Callable[
+        [dict[str, np.ndarray]], list
+    ]  # arrays that depend on weights alone, in the order of `plan.prepacked`
     states: States
     dtype: np.dtype
     show: Callable[[], str]  # graph and plan as text
@@ -72,32 +74,28 @@ class CudaProgram:
         self._late = any(b.kind == "result" for b in plan.buffers)
 
     def differentiate(self) -> GradientExecutor:
-        """What runs the same calls with their gradient."""
         assert self.gradient is not None, "only a step's own program has a gradient"
         return self.gradient(self)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """How, why and the plan in words; or graph and plan node by node, the kernels that ran, or both."""
+        """Return how the step runs and the plan in words; or graph and plan, the kernels that ran, or both."""
         if source or graph:
             kernels = [kernel.text for kernel in self._ran.values()] if source else []
             return "\n\n".join([*([self.show()] if graph else []), *kernels])
         return f"{self.how}: {self.reason}\n{self.words}\n{self._shared_words()}"
 
-    # How a call is shared
-
     def current_gpu(self) -> GPU:
-        """The GPU that kernels are chosen for."""
         return self.gpu or current_gpu()
 
     def chosen(self, rows: int) -> tuple[LaunchConfig, KernelVariant]:
-        """The config and the variant of the time loop for so many rows."""
+        """Return the config and the variant of the time loop for so many rows."""
         key = rows, self.gpu or driver().current_device(), self.config, self.placing
         if key not in self._choices:
             self._choices[key] = self._choose(rows)
         return self._choices[key]
 
     def config_for(self, section: int, rows: int) -> tuple[LaunchConfig, KernelVariant]:
-        """The config and the variant of any section; what no state touches has many entries, and needs no weighing."""
+        """Return the config and the variant of a section; those without states have many entries, and one choice."""
         if section == STEP:
             return self.chosen(rows)
         gpu = self.current_gpu()
@@ -145,16 +143,13 @@ class CudaProgram:
         return self._kernels[key]
 
     def _loaded(self, section: int, variant: KernelVariant) -> tuple[Kernel, Function]:
-        """A kernel and its function on the current GPU: `load` knows those that it gave."""
         kernel = self._ran[section, variant] = self._kernel(section, variant)
         return kernel, self.load(kernel.text)
 
-    # Weights
-
     def _prepacked(self, weights, stream) -> dict:
-        """What depends on weights alone, brought to the GPU again when one of them was replaced.
+        """Return the arrays that depend on weights alone, on the GPU, uploaded again when a weight was replaced.
 
-        The GPU is waited for: then calls in any stream may read them, and none reads those that they replace.
+        The GPU is waited for: then calls in any stream may read the arrays, and none reads those that they replace.
         """
         bound, arrays = self._bound
         given = (driver().current_device(), *weights.values())
@@ -167,10 +162,8 @@ class CudaProgram:
             self._bound = given, arrays
         return arrays
 
-    # A call
-
     def run(self, record: Record, held: DeviceArray | None = None) -> Result:
-        """The results of one call, on the GPU if x is, else on the host; `StepFailed` if a row fails at a step.
+        """Return the results of one call, on the GPU if x is, else on the host; `StepFailed` if a row fails at a step.
 
         Masked steps at the start show what is `held`, or zeros.
         """
@@ -182,15 +175,12 @@ class CudaProgram:
 
         return checked(lambda one: Call(self, one).result(held), record, self.plan.messages, codes)
 
-    # What a gradient's programs keep
-
     def sequence(self, rows: int, steps: int, size: int, stream) -> DeviceArray:
-        """Memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
+        """Return memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
         width = line(size, self.dtype.itemsize) // self.dtype.itemsize
         return empty((steps, rows, width), self.dtype, stream).swapaxes(0, 1)
 
     def _shared_words(self) -> str:
-        """How the time loop of the last call was shared."""
         if self._last is None:
             return "on the GPU: how rows and units are shared is chosen at the first call"
         rows, config, variant = self._last
@@ -240,7 +230,7 @@ class Call:
         return place if isinstance(place, DeviceArray) else empty(shape, self.program.dtype, self.stream)
 
     def _given(self, array, dtype) -> DeviceArray:
-        """An array of the record on the GPU; its rows may have any stride."""
+        """Return an array of the record on the GPU; its rows may have any stride."""
         if isinstance(array, DeviceArray):
             return array
         return upload(np.ascontiguousarray(array, dtype), self.stream)
@@ -259,7 +249,7 @@ class Call:
         return found
 
     def _launch(self, states, outputs, last, kept) -> list:
-        """Run all sections, a block of steps at a time; the states at the end."""
+        """Run all sections, a block of steps at a time; return the states at the end."""
         program, plan, stream = self.program, self.program.plan, self.stream
         config, variant = program.chosen(self.rows)
         program._last = self.rows, config, variant
@@ -289,7 +279,7 @@ class Call:
         return self.final
 
     def _bind(self, states, outputs, last, kept) -> None:
-        """Bring what a call has to the GPU, in processing order, and make room for its states at the end."""
+        """Bring a call's arrays to the GPU, in processing order, and make room for its states at the end."""
         program, record = self.program, self.record
         x = self._given(record.x, program.dtype)
         x = x[:, ::-1] if record.reverse else x
@@ -314,7 +304,6 @@ class Call:
         self.final = [empty(state.shape, program.dtype, self.stream) for state in states]
 
     def _block(self) -> int:
-        """How many steps are computed at a time."""
         row = sum(line(b.size, self.program.dtype.itemsize) for b in self.program.plan.buffers if _per_block(b))
         return max(1, min(self.steps, _BLOCK_BYTES // max(1, self.rows * row)))
 
@@ -345,10 +334,8 @@ class Call:
             return empty((block, self.rows, row), np.uint8, self.stream).swapaxes(0, 1)
         return empty((self.rows, row), np.uint8, self.stream)
 
-    # Launches
-
     def _number(self, what, start) -> int:
-        """What a table's entry is, for steps from `start` on."""
+        """Return the value of a table's entry, for steps from `start` on."""
         kind, key = what[0], what[-1]
         if kind in ("at", "values", "indices", "counts"):
             array = self.arrays[kind, key]
@@ -371,12 +358,11 @@ class Call:
         return upload(np.array(numbers, np.int64), self.stream)
 
     def _array_given(self, array, start, name: str, *key) -> dict:
-        """Where an array is from a step on, and how far it is to the next row and the next step; zeros for none."""
+        """Return an array's address from a step on, and its bytes to the next row and step; zeros for None."""
         numbers = (0, 0, 0) if array is None else (array.address + start * array.strides[1], *array.strides[:2])
         return {(name + end, *key): number for end, number in zip(("", "_row", "_step"), numbers, strict=True)}
 
     def _entries(self, section: int, entries: int, count: int, start: int) -> None:
-        """Compute what no state touches."""
         config, variant = self.program.config_for(section, self.rows)
         kernel, function = self.program._loaded(section, variant)
         given = {("entries",): entries, ("tile",): config.tile, ("count",): count}
@@ -386,7 +372,7 @@ class Call:
         function.launch((-(-entries // config.tile),), (config.x, config.y), shared, self.stream, table.address)
 
     def _steps_given(self, start: int, count: int) -> dict:
-        """What the kernel of the steps knows of some of them."""
+        """Return the table entries of the time loop's kernel for some steps."""
         given: dict[tuple, int] = {
             ("steps",): count,
             ("zero_masked",): int(self.record.zero_masked),
@@ -401,7 +387,6 @@ class Call:
         return given
 
     def _steps(self, config: LaunchConfig, variant: KernelVariant, start: int, count: int) -> None:
-        """Run some steps."""
         kernel, function = self.program._loaded(STEP, variant)
         groups = -(-self.rows // config.tile)
         counter = zeros((groups * COUNTER_BYTES,), np.uint8, self.stream) if config.parts > 1 else None
@@ -423,7 +408,7 @@ class Call:
 
 
 def step_of(plan: Plan, item: int) -> Step:
-    """What the time loop of a plan takes."""
+    """Return the work of a step in the time loop of a plan."""
     products = [part for part in plan.products() if part.section == STEP]
     loops = [part for part in plan.parts() if part.section == STEP and isinstance(part, Loop)]
     largest = max(products, key=lambda product: product.work, default=None)

@@ -19,13 +19,13 @@ _BLOCKS = 32  # of a multiprocessor at most
 
 @dataclass(eq=False)
 class CudaRowProgram(CudaProgram):
-    """Runs the kernel of a plan by rows over records."""
+    """The kernel of a plan by rows that runs over records."""
 
     scratch: int = 0  # bytes that the arrays of a step take for each row
     keeps_start = True
 
     def chosen(self, rows: int) -> tuple[LaunchConfig, KernelVariant]:
-        """How many threads a block has: those of a warp, until each multiprocessor has as many blocks as it can."""
+        """Return the threads of a block: one warp's, until each multiprocessor has as many blocks as it can."""
         gpu = self.current_gpu()
         across = WARP if rows <= WARP * _BLOCKS * gpu.multiprocessors else 4 * WARP
         while across > gpu.across:
@@ -33,20 +33,19 @@ class CudaRowProgram(CudaProgram):
         return LaunchConfig(1, across, 1, across, 1), KernelVariant()
 
     def blocks(self, rows: int, config: LaunchConfig) -> int:
-        """As many as have the rows, or as scratch memory is for: then each thread has several rows, one by one.
+        """Return the blocks for all rows, or as many as scratch memory allows: then a thread has several rows in turn.
 
-        Those are whole warps, so that a row's place in its warp is its thread's.
+        Blocks are whole warps, so that a row's place in its warp is its thread's.
         """
         several = _SCRATCH_BYTES // max(1, self.scratch)
         whole = max(WARP, config.x)
         return config.blocks(rows if several >= rows else max(whole, several // whole * whole))
 
     def run(self, record: Record, held: DeviceArray | None = None) -> Result:
-        """The results of one call, on the GPU if x is, else on the host; `StepFailed` if a row fails at a step."""
         return _RowCall(self, record).result(held)
 
     def sequence(self, rows: int, steps: int, size: int, stream) -> DeviceArray:
-        """Memory for a value of every step, ``(warps, T, size * WARP)``: rows of a warp side by side."""
+        """Return memory for a value of every step, ``(warps, T, size * WARP)``: rows of a warp side by side."""
         return empty((-(-rows // WARP), steps, size * WARP), self.dtype, stream)
 
     def _shared_words(self) -> str:
@@ -59,12 +58,9 @@ class CudaRowProgram(CudaProgram):
 
 
 class _RowCall(Call):
-    """One call: one launch."""
-
     program: CudaRowProgram
 
     def _launch(self, states, outputs, last, kept) -> list:
-        """Run all steps; the states at the end."""
         program = self.program
         config, variant = program.chosen(self.rows)
         program._last = self.rows, config, variant

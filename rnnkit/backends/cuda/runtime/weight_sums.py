@@ -93,7 +93,7 @@ def run(table):
 
 
 def texts(dtype) -> tuple[str, str, int]:
-    """The texts of both kernels, and how many threads a block of the first has along each side."""
+    """Return the texts of both kernels, and the threads that a block of the first has along each side."""
     threads, thread = (2, 2) if simulated() else (TILE // THREAD, THREAD)
     item, name = np.dtype(dtype).itemsize, np.dtype(dtype).name
     places = [(i, j) for i in range(thread) for j in range(thread)]
@@ -116,7 +116,7 @@ def texts(dtype) -> tuple[str, str, int]:
 
 
 class CudaSums:
-    """The sums that are wanted, to which the steps of a call are added by the kernels that `load` gives for texts."""
+    """The wanted sums, to which the steps of a call are added by the kernels that `load` gives for texts."""
 
     def __init__(self, load, dtype, wanted: list[Sum], stream):
         self.load, self.dtype, self.wanted, self.stream = load, np.dtype(dtype), wanted, stream
@@ -127,7 +127,6 @@ class CudaSums:
                 self.sums[s] = zeros((size,), dtype, stream)
 
     def add(self, part) -> None:
-        """Add what these steps give; arrays of the record are on the GPU."""
         rows, steps = part.x.shape[:2]
         for s, total in self.sums.items():
             self._add(s, total, part, rows, steps)
@@ -163,17 +162,15 @@ class CudaSums:
         return [array.address + place.offset * item, *array.strides[:2], place.stride * item]
 
     def totals(self) -> list[np.ndarray]:
-        """The finished sums, in order, on the host."""
         found = {s: download(total, self.stream) for s, total in self.sums.items()}
         return [found[s].reshape(s.shape) for s in self.wanted]
 
 
 def slice_of(entries: int, tiles: int) -> int:
-    """How many entries a block sums: few where there are few tiles, so that all of a GPU has work."""
+    """Return the number of entries that a block sums: few where there are few tiles, so that the whole GPU has work."""
     wanted = -(-entries * tiles // (SLICES * DEPTH)) * DEPTH
     return max(min(SLICE, max(FEWEST, wanted)), -(-entries // MOST))
 
 
 def texts_tile(threads: int) -> int:
-    """Columns of a tile."""
     return threads * (2 if simulated() else THREAD)

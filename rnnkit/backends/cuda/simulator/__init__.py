@@ -1,1 +1,1 @@
-"""The same without a GPU: threads of Python, with the CPU's bits."""
+"""Kernels without a GPU: threads of Python, with the CPU's bits."""

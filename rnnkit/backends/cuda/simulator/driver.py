@@ -1,4 +1,4 @@
-"""What a GPU's driver does, for numba's simulator: device memory is NumPy's, streams do all at once."""
+"""The functions of a GPU's driver for numba's simulator: device memory is NumPy's, streams do all at once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import numpy as np
 
 
 class Memory:
-    """Memory of NumPy, at its real address."""
-
     def __init__(self, size: int, stream: int):
         if size > free_bytes():
             raise MemoryError
@@ -19,7 +17,7 @@ class Memory:
 
 
 def free_bytes() -> float:
-    """As the simulator says: there is always more."""
+    """Return infinity, as the simulator says: there is always more."""
     return math.inf
 
 
@@ -51,7 +49,7 @@ def wait_for_all() -> None:
 
 
 class Mark:
-    """The place in a stream behind what stands in it now: all is done there."""
+    """The place in a stream behind all work in it so far, which is done at once here."""
 
     def __init__(self, stream: int):
         pass
@@ -76,7 +74,7 @@ def pointwise(name: str, target: int, first: int, second, count: int, dtype, str
 
 
 def array_at(address: int, shape, dtype, strides=None) -> np.ndarray:
-    """What stands at an address, as an array that doesn't own it."""
+    """Return the memory at an address as an array that doesn't own it."""
     found = {"shape": tuple(shape), "strides": strides, "typestr": np.dtype(dtype).str, "version": 3}
     holder = type("At", (), {"__array_interface__": found | {"data": (address, False)}})
     return np.asarray(holder())

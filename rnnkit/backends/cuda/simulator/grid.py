@@ -1,4 +1,4 @@
-"""A kernel's blocks under numba's CUDA simulator: a thread of Python for each of theirs.
+"""A kernel's blocks under numba's CUDA simulator: a thread of Python for each of their threads.
 
 numba's own launch looks at its threads again and again while they wait for each other, and has one block at a time, so
 that no block can wait for another.
@@ -15,19 +15,15 @@ from numba.cuda.simulator.kernelapi import Dim3, FakeCUDAModule, FakeCUDAShared,
 
 
 class _Module(FakeCUDAModule):
-    """What ``cuda`` is within a kernel."""
-
     @property
     def shared(self):
         return threading.current_thread().block.shared  # type: ignore[attr-defined]  # a `_Thread`
 
 
 class _Shared(FakeCUDAShared):
-    """A block's shared memory."""
-
     def __init__(self, shared):
         super().__init__(shared)
-        self._dynshared[:] = 0x7F  # what a GPU leaves in it, nobody knows
+        self._dynshared[:] = 0x7F  # its content is undefined on a GPU
 
     def array(self, shape, dtype, alignment=None):
         return super().array(shape, dtype)
@@ -61,7 +57,6 @@ class _Thread(threading.Thread):
 
 
 def run(kernel, blocks, threads, shared: int, table: int, together: bool) -> None:
-    """Run all blocks, one after the other or all at once."""
     function = kernel.py_func
     module = _Module(blocks, threads, shared)
     everywhere = [_Block(place[::-1], threads, shared) for place in itertools.product(*map(range, blocks[::-1]))]

@@ -48,7 +48,7 @@ def seen(address):
 
 
 def _numbers(dtype, kind):
-    """What reads and writes a number of one dtype."""
+    """Return functions that read and write a number of one dtype."""
 
     def load(address):
         return dtype(kind.from_address(int(address)).value)
@@ -60,7 +60,7 @@ def _numbers(dtype, kind):
 
 
 def _memory(dtype):
-    """What reads and writes one dtype of floats, by numbers and by 16 bytes."""
+    """Return functions that read and write one dtype of floats, by numbers and by 16 bytes."""
     size = np.dtype(dtype).itemsize
     load, store = _numbers(dtype, _FLOATS[dtype])
 
@@ -83,7 +83,7 @@ def _memory(dtype):
 
 
 def _jitted(name, function, operands):
-    """One of the CPU's functions, of numbers: jitted code gives a float of Python, whatever its precision."""
+    """Return one of the CPU's functions jitted for numbers; it returns a float of Python, whatever the precision."""
     space, arguments = {"function": function}, ", ".join("abc"[:operands])
     exec(f"def call({arguments}):\n    return function({arguments})", space)
     compiled = njit(error_model="numpy")(space["call"])
@@ -96,7 +96,7 @@ def _jitted(name, function, operands):
 
 
 def _of_integers(name, function, of_floats):
-    """A function of NumPy for integers, another for floats."""
+    """Return a function that is NumPy's for integers, and another one for floats."""
 
     def of_numbers(*given):
         return (function if isinstance(given[-1], (int, np.integer)) else of_floats)(*given)
@@ -116,14 +116,14 @@ for _function in (np.maximum, np.minimum, np.sign, np.square):
     globals()[_name] = _of_integers(_name, _function, globals()[_name])
 fma = _jitted("fma", numba_fma, 3)
 
-# What is rounded once, or not at all, NumPy's numbers do as any other.
+# NumPy's numbers compute all operations that are rounded once, or not at all, with the same bits.
 add, subtract, multiply, divide, negative = np.add, np.subtract, np.multiply, np.divide, np.negative
 greater, greater_equal, less, less_equal = np.greater, np.greater_equal, np.less, np.less_equal
 equal, not_equal = np.equal, np.not_equal
 logical_and, logical_or, logical_xor, logical_not = np.logical_and, np.logical_or, np.logical_xor, np.logical_not
 
 
-# So it does with integers, which wrap.
+# NumPy's integers wrap, too.
 integer_absolute, integer_floor_divide, integer_remainder = np.absolute, np.floor_divide, np.remainder
 integer_fmod, invert = np.fmod, np.invert
 bitwise_and, bitwise_or, bitwise_xor = np.bitwise_and, np.bitwise_or, np.bitwise_xor
