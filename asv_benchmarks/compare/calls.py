@@ -86,36 +86,77 @@ def overhead(way, settings) -> dict:
 LIKE = {"rtol": 2e-3, "atol": 2e-3}  # float32, over thousands of steps
 
 
-def _write_by_hand(figures: Figures) -> list[str]:
-    """Return a line a recurrence: for each size rnnkit's microseconds, and the ratio of numba's time to it."""
+def beside_the_other(figures: Figures) -> list[str]:
+    """Return a line a recurrence: for each size rnnkit's microseconds, and the ratio of the other's time to it."""
     wanted = [size for size in map(sizes.text, SIZES) if any(f"{size} rnnkit" in row for row in figures.values())]
-    pairs = {
-        size: [ratios([row[f"{size} numba"]], row[f"{size} rnnkit"]) for row in figures.values()] for size in wanted
-    }
-    lines = [
-        [name, *(cell for s in wanted for cell in (both(row[f"{s} rnnkit"], 1e6), Pair(pairs[s][k], ".2f")))]
-        for k, (name, row) in enumerate(figures.items())
-    ]
+    lines: list[list] = [[name] for name in figures]
+    means = []
+    for size in wanted:
+        own, pairs = f"{size} rnnkit", []
+        for line, row in zip(lines, figures.values(), strict=True):
+            others = [times for label, times in row.items() if label.startswith(size) and label != own]
+            pairs += [ratios(others, row[own])] if others else []
+            line += [both(row[own], 1e6), Pair(pairs[-1], ".2f") if others else ""]
+        means += [f"{mean(pairs)} at {size}"] if pairs else []
     header = ["recurrence", *(word for size in wanted for word in (f"{size}: µs", "ratio"))]
-    means = ", ".join(f"{mean(pairs[size])} at {size}" for size in wanted)
-    return [*table(header, lines), "", f"Geometric means of the ratios: {means}."]
+    return [*table(header, lines), "", f"Geometric means of the ratios: {', '.join(means)}."]
 
 
-@timed("by-hand", _write_by_hand, CORPUS, lambda one: one.name, 3, threads=1)
-def by_hand(recurrence, settings) -> dict:
+def loops(other, run, recurrence, settings) -> dict:
+    """Return what runs a recurrence at each size, and what runs another's: ``other(recurrence, x, constants)``."""
     layer, runners = layer_of(recurrence), {}
     for size in SIZES[:2] if settings.quick else SIZES:
         x, more = data_of(recurrence, size)
-        theirs = functools.partial(recurrence.by_hand, x, *more.get("constants", []))
-        runners |= {
-            f"{sizes.text(size)} numba": theirs,
-            f"{sizes.text(size)} rnnkit": functools.partial(layer, x, **more),
-        }
-        expected = theirs()
-        same = np.isclose(layer(x, **more).reshape(expected.shape), expected, equal_nan=True, **LIKE).mean()
+        found = {"rnnkit": run(layer, x, more)} | available([other], settings, recurrence, x, more.get("constants", []))
+        runners |= {f"{sizes.text(size)} {label}": call for label, call in found.items()}
+        outputs = [one.reshape(-1) for one in map(first_of, (call() for call in found.values()))]
+        same = np.isclose(outputs[0], outputs[-1], equal_nan=True, **LIKE).mean()
         if same < 1:  # what decides by rounded values may decide otherwise
             settings.note(f"{recurrence.name} at {size}: {same:.2%} of the outputs agree within {LIKE['rtol']}.")
     return runners
+
+
+def first_of(result) -> np.ndarray:
+    """Return the outputs alone of what gives them with their gradients."""
+    return np.asarray(result[0] if isinstance(result, tuple) else result)
+
+
+def numba_loop(recurrence, x, constants) -> dict:
+    return {"numba": functools.partial(recurrence.by_hand, x, *constants)}
+
+
+def jax_gradient(recurrence, x, constants) -> dict:
+    import jax
+
+    @jax.jit
+    def both(arrays):
+        y, pull = jax.vjp(recurrence.in_jax, arrays)
+        return y, pull(jax.numpy.ones_like(y))
+
+    arrays = [x, *recurrence.start(x.dtype), *constants]
+    return {"jax": lambda: jax.block_until_ready(both(arrays))}
+
+
+def call(layer, x, more):
+    return functools.partial(layer, x, **more)
+
+
+def gradient(layer, x, more):
+    """Return what gives outputs and gradients of a layer."""
+    ones = np.ones_like(layer(x, **more))
+
+    def run():
+        y, pull = layer.vjp(x, **more)
+        return y, pull(ones)
+
+    return run
+
+
+IN_JAX, of_name = [one for one in CORPUS if one.jax_step and one.differentiable], lambda one: one.name
+timed("by-hand", beside_the_other, CORPUS, of_name, 3, threads=1)(functools.partial(loops, numba_loop, call))
+timed("by-hand-gradients", beside_the_other, IN_JAX, of_name, 3, threads=1)(
+    functools.partial(loops, jax_gradient, gradient)
+)
 
 
 def torch_stack(x: np.ndarray, units: int, parts: list[peers.Weights], both: bool) -> dict:

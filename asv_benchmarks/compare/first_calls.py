@@ -6,12 +6,15 @@ prints the seconds of one first call by the clock and of the CPUs, and the norms
 """
 
 import json
+import pathlib
 import runpy
 import sys
 import time
 
-import explored
 import numpy as np
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "corpus"))
+import explored
 
 load = lambda name, np, nn: runpy.run_path(explored.__file__, {"np": np, "nn": nn})["EXPLORED"][name]
 

@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 from benchmarks import sizes
-from explored import EXPLORED
+from corpus.explored import EXPLORED
 from measuring import EPOCH, SCRIPTS, THREADS, Figures, Settings, section
 from writing import beside_others, both, ratios, table, with_ratios
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,24 @@ class Recurrence:
     def by_hand(self) -> Callable:
         """The loop compiled, on one thread."""
         return numba.njit(error_model="numpy")(self.loop)
+
+    def in_jax(self, arrays):
+        """The outputs of a batch by a scan of jax over x; `arrays` are x, the states of a row, and the constants."""
+        import jax
+
+        named, count = collections.namedtuple("states", self.states), 1 + len(self.states)
+
+        def row(x, *constants):
+            def step(states, x):
+                output, new = self.jax_step(x, states, *((constants,) if constants else ()))
+                kept = (
+                    jax.numpy.asarray(one, old.dtype).reshape(old.shape) for one, old in zip(new, states, strict=True)
+                )
+                return named(*kept), output
+
+            return jax.lax.scan(step, named(*arrays[1:count]), x)[1]
+
+        return jax.vmap(row)(arrays[0], *arrays[count:])
 
     @functools.cached_property
     def by_hand_parallel(self) -> Callable:

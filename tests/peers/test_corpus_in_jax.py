@@ -1,7 +1,5 @@
 """The steps of the corpus in jax, where it is installed: the same outputs, and gradients as central differences."""
 
-import collections
-
 import numpy as np
 import pytest
 from corpus_runs import CORPUS, drawn, each, helpers_in_python, plain, slopes
@@ -20,22 +18,7 @@ def test_jax_agrees(recurrence, monkeypatch):
 
 def agrees(jax, recurrence):
     x, constants = drawn(recurrence, ROWS, STEPS)
-    named = collections.namedtuple("states", recurrence.states)
-    arrays = [x, *recurrence.start(), *constants]
-    count = 1 + len(recurrence.states)
-
-    def outputs(arrays):
-        def row(x, *constants):
-            given = (constants,) if constants else ()
-
-            def step(states, x):
-                output, states = recurrence.jax_step(x, states, *given)
-                return named(*states), output
-
-            return jax.lax.scan(step, named(*arrays[1:count]), x)[1]
-
-        return jax.vmap(row)(arrays[0], *arrays[count:])
-
+    arrays, outputs = [x, *recurrence.start(), *constants], recurrence.in_jax
     arrays = list(map(jax.numpy.asarray, arrays))
     found = jax.jit(outputs)(arrays)
     arrays_in_numpy = list(map(np.asarray, arrays))
