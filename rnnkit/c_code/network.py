@@ -1,4 +1,4 @@
-"""A layer or a model as the operations of one step, in order, on signals that pass between them."""
+"""Networks: a layer or a model as the ordered operations of one step, on signals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MERGING = (Add, Subtract, Multiply, Average, Maximum, Concatenate)
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Whether a step is used: `kind` is "input", "features" (of `signals`), "ids", "and" or "or" (of `masks`)."""
+    """The condition that a step is used: "input", "features" (of `signals`), "ids", "and" or "or" (of `masks`)."""
 
     kind: str
     signals: tuple[Signal, ...] = ()
@@ -48,13 +48,13 @@ class Signal:
     shape : tuple of int
         Without batch and time.
     in_time : bool
-        Whether there is one for each step, rather than one for the steps so far.
+        Whether there is one for each step, rather than one for all steps so far.
     ids : bool
         Whether it holds integers.
     mask : Mask or None
-        None where every step is used.
+        None if every step is used.
     home : Signal or None
-        The one whose memory it shows, in another shape.
+        The signal whose memory it shares, in another shape.
     """
 
     shape: tuple[int, ...]
@@ -65,17 +65,17 @@ class Signal:
 
     @property
     def size(self) -> int:
-        """How many numbers."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     def root(self) -> Signal:
-        """The signal whose memory it shows."""
+        """Return the signal that owns the memory."""
         return self if self.home is None else self.home
 
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """What one call of a layer does in a step.
+    """A call of a layer in a step.
 
     Attributes
     ----------
@@ -88,9 +88,9 @@ class Operation:
     output : Signal
     unit : Unit or None
     used : Mask or None
-        Of a recurrent layer, when it moves on.
+        Of a recurrent layer: when it updates its states.
     zeros : bool
-        Of a recurrent layer, whether it puts out zeros when it doesn't.
+        Of a recurrent layer: whether it outputs zeros at masked steps.
     table : str
         The name of the table that a lookup reads.
     """
@@ -115,7 +115,7 @@ class Network:
     inputs, outputs : list of Signal
     operations : list of Operation
     units : list of Unit
-        One for each layer, however often it is called.
+        One for each layer, for all its calls.
     tables : dict of str to ndarray
         Of embeddings, by a C identifier.
     constants : list of tuple
@@ -136,7 +136,7 @@ class Network:
 
 
 def read(layer: Layer, dtype: np.dtype, constants=(), int8: bool = False) -> Network:
-    """The network of a built layer.
+    """Return the network of a built layer.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ class _Reader:
         self.known: dict[int, Any] = {}
 
     def call(self, layer: Layer, x):
-        """What a layer makes of a signal, or of nested lists of them; several make a list."""
+        """Return the outputs of a layer for a signal, or for nested lists of signals."""
         for kinds, method in _METHODS.items():
             if isinstance(layer, kinds):
                 return method(self, layer, x)
@@ -297,7 +297,7 @@ class _Reader:
         if isinstance(layer, Concatenate) and in_time and layer.axis % len(shape) == 1:
             raise self._refusal(layer, "joins arrays along time")
         masks = [one.mask for one in signals]
-        # A Concatenate takes an array without a mask as one that uses all steps, so its result uses all, too.
+        # In a Concatenate, an array without a mask uses all steps, and so does the result.
         mask = None if None in masks else masks[0] if len(set(masks)) == 1 else Mask("or", masks=tuple(masks))
         return self._add("merge", layer, signals, Signal(tuple(shape[len(lead) :]), in_time, mask=mask))
 
