@@ -1,4 +1,4 @@
-"""Classifier and regressor by a recurrent network that is trained."""
+"""Classifier and regressor by a trained recurrent network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rnnkit.sklearn.sequences import Scale, Sequences
 
 @dataclass(eq=False, repr=False)
 class _Recurrent:
-    """How a network is trained, what it says of sequences, and the parameters of both estimators."""
+    """Training and outputs of a network, with the parameters common to both estimators."""
 
     cell: Any = "gru"
     units: int = 64
@@ -99,7 +99,7 @@ class _Recurrent:
         return Sequences(steps.astype(np.float32), sequences.lengths).listed()
 
     def _outputs(self: Any, sequences: Sequences) -> np.ndarray:
-        """What the network says of each sequence ``(n, K)``, in float64."""
+        """Return the network's output for each sequence ``(n, K)``, in float64."""
         return self.model_.predict(self._inputs(sequences), verbose=0).astype(np.float64)
 
 
@@ -207,7 +207,7 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
         X : list of array_like (T_i, F) or (T_i,), or array_like (n, T, F) or (n, T), or DataFrame with an `id`
         y : array_like (n,)
         sample_weight : array_like (n,), optional
-            Of 0 or more; what counts is their proportion.
+            Of 0 or more; only their proportions matter.
 
         Returns
         -------

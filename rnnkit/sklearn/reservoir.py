@@ -1,4 +1,4 @@
-"""Classifier and regressor by an echo state network: fixed reservoirs, and a ridge regression of their states."""
+"""Classifier and regressor by an echo state network: fixed reservoirs, and a ridge regression on their states."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CANDIDATES = (("mean",), ("mean", "last"), ("mean", "std"), ("mean", "last", "st
 
 @dataclass(eq=False, repr=False)
 class _Reservoir:
-    """How reservoirs are made, what is read of their states, and the parameters of both estimators."""
+    """Reservoirs and the pooling of their states, with the parameters common to both estimators."""
 
     units: int = 100
     _: KW_ONLY
@@ -50,7 +50,7 @@ class _Reservoir:
     pooling_: ClassVar[Any]
 
     def _fit_readout(self: Any, sequences, targets, weights) -> Ridge:
-        """Fit the readout to ``targets (n, K)``; a weight of 2 is the same row twice."""
+        """Fit the readout to ``targets (n, K)``; a weight of 2 equals a repeated row."""
         self._scale = sequences.scale(weights) if self.standardize else None
         self.model_: Any = self._reservoirs(sequences.features)
         alphas = np.atleast_1d(np.asarray(self.alphas, np.float64))
@@ -90,7 +90,7 @@ class _Reservoir:
         return Model(inputs, outputs)
 
     def _pooled(self: Any, sequences: Sequences) -> dict[str, np.ndarray]:
-        """The states of each sequence in one row ``(n, states)``, in each way there is."""
+        """Return the pooled states of each sequence ``(n, states)``, by the kind of pooling."""
         if self._scale is not None:
             sequences = Sequences(self._scale.apply(sequences.steps), sequences.lengths)
         width, each = self.model_.compute_output_shape((None, None, sequences.features))[-1], sequences.listed()

@@ -1,4 +1,4 @@
-"""The processes in which joblib runs fits side by side."""
+"""Processes in which joblib runs fits in parallel."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from rnnkit.backends.shared.thread_pool import get_num_threads, set_num_threads
 
 
 def share_processors() -> None:
-    """In a worker process of joblib, use as many threads as joblib leaves each of them, as BLAS and numba do.
+    """In a worker process of joblib, limit the threads to joblib's share, as for BLAS and numba.
 
-    A number in ``RNNKIT_NUM_THREADS`` stays.
+    A number in ``RNNKIT_NUM_THREADS`` takes precedence.
     """
     from joblib.parallel import get_active_backend
 
