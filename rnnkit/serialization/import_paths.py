@@ -1,6 +1,6 @@
-"""Objects by their import path, ``"package.module:name"``: how a programmer may name a function in an argument.
+"""Objects by their import path, ``"package.module:name"``, as programmers may name functions in arguments.
 
-Nothing that comes from a configuration is looked up here: see `rnnkit.serialization.registry`.
+Names in configurations are not looked up here: see `rnnkit.serialization.registry`.
 """
 
 import importlib
@@ -8,12 +8,12 @@ from operator import attrgetter
 
 
 def path_of(thing) -> str:
-    """The path that `from_path` finds `thing` under again.
+    """Return the path by which `from_path` finds `thing`.
 
     Raises
     ------
     ValueError
-        If nothing of that name can be imported: a lambda, a function inside a function.
+        If the object can't be imported: a lambda, a function inside a function.
     """
     name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
     module = getattr(thing, "__module__", None)
@@ -33,7 +33,7 @@ def path_of(thing) -> str:
 
 
 def from_path(path: str):
-    """The object that `path_of` named.
+    """Return the object of a path by `path_of`.
 
     Raises
     ------
