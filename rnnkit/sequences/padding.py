@@ -41,7 +41,7 @@ def pad_sequences(
     padding, truncating : {"pre", "post"}
         Whether values are added, and steps removed, before or after a sequence.
     value : scalar
-        What stands where there is no step.
+        The value of the padding.
     return_mask : bool
         Return a mask, too.
 
@@ -56,7 +56,7 @@ def pad_sequences(
     ValueError
         For sequences that don't fit together, a `value` that the dtype doesn't hold, and other sides.
     TypeError
-        For what is no list of sequences.
+        For anything but a list of sequences.
 
     Examples
     --------

@@ -65,7 +65,7 @@ class Windows:
     Attributes
     ----------
     x : WindowRows (N, L, F)
-        All windows in order, as an array whose rows are read when they are used.
+        All windows in order, as an array whose rows are read on use.
     y : WindowRows (N, …) or None
         Their targets.
     batch_size : int
@@ -141,7 +141,7 @@ def windows(
         values at each of them. 0 is the last step itself; with ``range(2 - length, 2)`` y is x, one step later. None
         makes windows without y.
     targets : array_like (T, …), or names of columns, optional
-        Where y is taken from; by default from `data`. A name, or a list of names, picks columns of a frame. For a list
+        The source of y; by default `data`. A name, or a list of names, selects columns of a frame. For a list
         of series a list, too.
     stride : int
         Steps from one window to the next.
@@ -149,8 +149,8 @@ def windows(
         Steps of `data` from one step of a window to the next. Horizons count these, too.
     batch_size : int
     shuffle : bool
-        Bring the windows in random order, another one in each epoch. Without it batches are in the order of time, as
-        `predict` wants them; `fit` shuffles the batches, not the windows in them.
+        Whether to order windows at random, anew in each epoch. Otherwise batches are in the order of time, as
+        needed for `predict`; `fit` shuffles the batches, not the windows in them.
     seed : int, optional
         Of the orders.
 
