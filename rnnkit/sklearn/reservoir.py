@@ -129,8 +129,8 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
         scores = [mean(states), last(states), std(states)] @ readout + intercept
 
     The ridge's strength and the pooling are those with the least error on each sequence by a fit to the others
-    (leave-one-out), and these errors say how sure `predict_proba` is. A `sample_weight` of 2 gives the same as the same
-    sequence twice. X is as that of `RNNClassifier`. Nothing is trained by gradients, so that a fit takes about as long
+    (leave-one-out), and these errors calibrate `predict_proba`. A `sample_weight` of 2 equals a repeated
+    sequence. X is as that of `RNNClassifier`. Nothing is trained by gradients, so that a fit takes about as long
     as a prediction. (Jaeger 2001, "The echo state approach to analysing and training recurrent neural networks";
     Lukoševičius 2012, "A practical guide to applying echo state networks", sections 3.2 and 4.)
 
@@ -147,8 +147,8 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
     bidirectional : bool
         Have reservoirs that read sequences from the end, too.
     pooling : "auto", or some of "mean", "last" and "std"
-        What the readout reads of the states: their mean and their standard deviation over the steps of a sequence, and
-        the states that each direction ends with. "auto" takes what does best on sequences left out.
+        Inputs of the readout: the states' mean and standard deviation over the steps of a sequence, and
+        the last states of each direction. "auto" takes those with the least leave-one-out error.
     alphas : float or sequence of float
         Strengths of the ridge to choose from.
     class_weight : dict or "balanced", optional
@@ -170,7 +170,7 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
     alpha_ : float
         The strength chosen.
     pooling_ : tuple of str
-        What the readout reads.
+        Inputs of the readout.
     n_features_in_ : int
         Features of a step; the number of columns where X has two axes.
 
@@ -236,7 +236,7 @@ class ESNRegressor(_Reservoir, SequenceRegressor):
     alpha_ : float
         The strength chosen.
     pooling_ : tuple of str
-        What the readout reads.
+        Inputs of the readout.
     n_features_in_ : int
         Features of a step; the number of columns where X has two axes.
 
