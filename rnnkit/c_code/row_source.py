@@ -136,7 +136,6 @@ class RowUnitWriter(UnitWriter):
         return "int" if kind == "bool" else self._type(kind)
 
     def _number(self, name: str) -> str:
-        """Return a value as stored in memory."""
         return f"({self.real}){self._names[name]}" if self._kinds[name] == "bool" else self._names[name]
 
     def _at(self, place: Slot | Buffer, line: Look | Put) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-# Of C and C++, and what headers define.
+# Reserved words of C and C++, and names in headers.
 _RESERVED = frozenset(
     """
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const constexpr const_cast

@@ -188,7 +188,6 @@ class UnitWriter:
         return nested(kept, [*start, *inner, *ends])
 
     def _type(self, kind: str) -> str:
-        """Return the C type of elements of a kind."""
         return self.real if carrier(kind) == "float" else f"{carrier(kind)}_t"
 
     def _line(self, value: Value, names: dict[str, str], dims, kinds: dict[str, str]) -> str:

@@ -145,7 +145,6 @@ class CallbackList:
 
 
 def _overrides(callback, hook) -> bool:
-    """Return whether a callback overrides a hook."""
     names = (hook, _ALIASES[hook]) if hook in _ALIASES and isinstance(callback, Callback) else (hook,)
     return any(
         hasattr(callback, name)

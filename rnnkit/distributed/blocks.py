@@ -34,10 +34,7 @@ class Carry(NamedTuple):
 
 
 class Wishes(NamedTuple):
-    """Options of a recurrent layer's chunks, see `rnnkit.backends.shared.call.Record`.
-
-    With `turned`, outputs come from the last processed step to the first.
-    """
+    """Options of a recurrent layer's chunks, see `Record`; `turned` outputs are from the last processed step on."""
 
     sequences: bool
     trajectory: bool

@@ -55,10 +55,7 @@ def _arguments(layer, method, arguments, keywords) -> tuple[Any, dict]:
 
 
 def predicted(model: Layer, x, batch_size, steps, out):
-    """Return the result of `predict` for dask arrays, by chunks instead of batches.
-
-    A ValueError explains the replacement of arguments that have no meaning for chunks.
-    """
+    """Return the result of `predict` by chunks, not batches; a ValueError for arguments not meant for chunks."""
     if steps is not None:
         raise ValueError(f"expected no steps with a dask array, got {steps}; slice it")
     if out is not None:

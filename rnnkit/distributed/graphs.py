@@ -45,10 +45,7 @@ class Made(NamedTuple):
 
 
 def arrays(name: str, tasks: dict, dependencies: Sequence, made: Sequence[Made]) -> list:
-    """Make dask arrays from the results of `tasks`, by key, which read the collections `dependencies`.
-
-    `name` is that of the graph's layer with all these tasks.
-    """
+    """Make dask arrays from the results of `tasks`, a graph's layer `name`, which reads the `dependencies`."""
     from dask.highlevelgraph import HighLevelGraph
 
     base = HighLevelGraph.from_collections(name, tasks, dependencies=dependencies)
@@ -71,10 +68,7 @@ def mapped(name: str, function: Callable, chunks: Chunks, dtype, dependencies: S
 
 
 def tree(keys: Sequence, add: Callable, arity: int = 8) -> tuple[dict, Any]:
-    """Return tasks that add results in an order given by their number alone, and the key of the total.
-
-    `keys` are those of the results; `add` takes up to `arity` of them.
-    """
+    """Return tasks that add the results of `keys`, up to `arity` at a time in a fixed order, and the total's key."""
     tasks: dict[Any, Any] = {}
     level, depth = list(keys), 0
     while len(level) > 1:

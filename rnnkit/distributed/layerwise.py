@@ -20,10 +20,7 @@ from rnnkit.steps.nesting import shapes_mapped
 
 
 def called(layer: Layer, x, mask, options: dict) -> tuple[Any, Any]:
-    """Call a layer; return its result and the result's mask. For several inputs, x and mask are lists of dask arrays.
-
-    `options` are the other arguments of the call.
-    """
+    """Call a layer with `options`; return result and mask. For several inputs, x and mask are lists of dask arrays."""
     several = isinstance(x, list)
     inputs = x if several else [x]
     masks = mask if isinstance(mask, list) else [mask] * len(inputs)
@@ -98,7 +95,6 @@ class _Calls:
         return shapes_mapped(shapes, lambda _: next(found))
 
     def mask(self):
-        """Return the mask of the output, or None."""
         if type(self.layer).compute_mask is Layer.compute_mask:
             return self.masks[0]
         shape = self._mask_shape()

@@ -86,7 +86,6 @@ class _Pipeline:
         self.order = list(range(len(self.steps)))[:: -1 if layer.go_backwards else 1]
 
     def result(self) -> Result:
-        """Return all results as dask arrays."""
         layer, wishes, rows = self.layer, self.wishes, self.x.chunks[0]
         last, states = _output_shape(layer, self.x, self.constants), layer._spec.shapes
         in_time = [last, *(states if wishes.trajectory else ())] if wishes.sequences else []

@@ -79,7 +79,6 @@ class _Tasks:
         return f"{self.segment.name}-{kind}-{self.own}"
 
     def results(self) -> tuple[Any, Any]:
-        """Return outputs and mask as dask arrays."""
         last, shape, remade = self.segment[-1], self.x.shape, self._makes_mask()
         for layer in self.segment:
             shape = layer.compute_output_shape(shape)
@@ -111,7 +110,6 @@ class _Tasks:
         return Made(self.name(kind), tasks, (*self.x.chunks[:2], *((size,) for size in shape)), dtype)
 
     def _at_the_end(self, shape) -> Made:
-        """Return the last output."""
         tasks, zeros, end = {}, (0,) * len(shape), len(self.x.chunks[1]) - 1
         for i in range(len(self.x.chunks[0])):
             key = (self.name("last"), i, *zeros)

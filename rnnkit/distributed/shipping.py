@@ -39,10 +39,7 @@ class ShippedLayer:
         self._layer: Any = None
 
     def layer(self) -> Any:
-        """Return the layer, one object per process while it is in use.
-
-        A RuntimeError says that its results would have other bits here than in the process of the graph.
-        """
+        """Return the layer, one object per process while in use; a RuntimeError if results would have other bits."""
         if self._layer is None:
             with _lock:
                 found = _loaded.get(self.token)

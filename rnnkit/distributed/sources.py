@@ -189,7 +189,6 @@ class _Order:
         self._left = np.arange(0)
 
     def take(self, count: int) -> list[_Some]:
-        """Return the next rows."""
         found = []
         while count:
             if not len(self._left):

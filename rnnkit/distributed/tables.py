@@ -43,10 +43,7 @@ class Table(NamedTuple):
         return self.frame.map_partitions(whole, meta=head, enforce_metadata=False)
 
     def beside(self, function: Callable, columns, given, *arguments):
-        """Return the dask DataFrame of ``function(partition, head, own, *arguments)``.
-
-        `given` holds `own` for each partition with rows. The other arguments are in the graph once.
-        """
+        """Return the DataFrame of ``function(partition, head, own, *arguments)``; `given` are the own ones."""
         head, delayed = self._head_with(columns), dask("delayed").delayed
         own = dict(zip(self.filled, given, strict=True))
         shared, call = delayed((function, head, arguments), traverse=False), delayed(_beside, pure=False)

@@ -38,10 +38,7 @@ class Weights:
 
 
 class ShippedStepper:
-    """A stepper for parts of an update, with a copy of the model and its losses, as bytes.
-
-    A process makes as many models of it as tasks run at once.
-    """
+    """A stepper for parts of an update as bytes, of which a process makes as many models as tasks run at once."""
 
     def __init__(self, stepper: PartedStepper):
         import cloudpickle  # a dependency of dask; pickles functions of a notebook too
@@ -60,10 +57,7 @@ class ShippedStepper:
 
     @contextlib.contextmanager
     def lent(self, weights: Weights) -> Iterator[PartedStepper]:
-        """Lend a stepper with these weights, for exclusive use.
-
-        A RuntimeError says that this process has another vector extension than the process that made the stepper.
-        """
+        """Lend a stepper with these weights for exclusive use; a RuntimeError for another vector extension."""
         if self.vectors != vectors():
             raise RuntimeError(
                 f"expected a worker with the vectors {self.vectors!r}, as where fit was called, got {vectors()!r}: "
@@ -103,7 +97,6 @@ class _Loaded:
         self.weights: Weights | None = None
 
     def put(self, weights: Weights) -> None:
-        """Set the weights."""
         if self.weights is not weights:
             self.stepper.model._put_arrays({**self.base, **weights.arrays})
             self.weights = weights
@@ -167,10 +160,7 @@ def _piece(form: Form | None, found) -> Piece | None:
 
 
 def gradient(shipped: ShippedStepper, weights: Weights, update: int, number: int, form, *found) -> Summand | None:
-    """Return the summand of a part of an update, see `PartedStepper.part`.
-
-    `found` are rows of chunks, or a piece if the form is None.
-    """
+    """Return the summand of an update's part, see `PartedStepper.part`; `found` are rows of chunks, or else a piece."""
     piece = _piece(form, found)
     if piece is None:
         return None

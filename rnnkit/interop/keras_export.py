@@ -72,13 +72,10 @@ def to_keras(layer: Layer, batch_size: int | None = None) -> Any:
 
 
 class _Writer:
-    """A maker of Keras's objects."""
-
     def __init__(self, keras, batch_size):
         self._keras, self._batch_size = keras, batch_size
 
     def layer(self, layer: Layer, name: str) -> Any:
-        """Return Keras's layer of this name."""
         if isinstance(layer, Model):
             made = self._model(layer, name)
         elif isinstance(layer, Sequential):

@@ -43,10 +43,7 @@ def is_archive(path) -> bool:
 
 
 def read_archive(path) -> tuple[Any, bytes]:
-    """Return the configuration in a ``.keras`` file, and the bytes of its weights.
-
-    A ValueError refuses a damaged archive, a missing entry, or one much larger than the file.
-    """
+    """Return the configuration in a ``.keras`` file, and the bytes of its weights; a ValueError for a damaged file."""
     limit = _PACKED * os.path.getsize(path)
     with zipfile.ZipFile(path) as archive:
         config = json.loads(_entry(archive, _CONFIG, limit))

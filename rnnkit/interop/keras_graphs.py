@@ -57,10 +57,7 @@ class Value:
 
 
 def read_graph(reader: Reader, config: Mapping[str, Any], source: Source) -> Model:
-    """Return the model of a functional model's configuration, with the weights of a source.
-
-    A ValueError refuses a layer, an operation or a mask that rnnkit lacks, and an invalid graph.
-    """
+    """Return the model of a functional configuration, with a source's weights; a ValueError if rnnkit lacks a part."""
     described = [mapping(one, "a layer") for one in config.get("layers", ())]
     are_layers = [one for one in described if not _is_operation(one)]
     graph = _Graph()
@@ -122,7 +119,6 @@ class _Graph:
             waiting = left
 
     def array(self, key: Key) -> SymbolicTensor:
-        """Return the tensor of a key."""
         if key not in self.values:
             raise ValueError(f"expected an output of a layer, got {key!r}, which isn't there")
         value = self.values[key]

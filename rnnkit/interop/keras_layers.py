@@ -21,20 +21,14 @@ from rnnkit.steps.cell import Cell
 
 
 class Reader:
-    """A reader of descriptions ``{"module", "class_name", "config", …}`` by Keras.
-
-    The caller's `custom_objects` are functions and classes by name.
-    """
+    """A reader of descriptions ``{"module", "class_name", "config", …}`` by Keras, with `custom_objects` by name."""
 
     def __init__(self, custom_objects: Mapping[str, Any] | None = None):
         self.custom = dict(mapping(custom_objects or {}, "custom_objects"))
         self._shared: dict[Any, Layer] = {}  # layers shared by several models, by Keras's id
 
     def layer(self, described, source: Source, built: bool = False) -> Layer:
-        """Return the layer of a description, with the weights of a source, if any; `built` requires weights.
-
-        A ValueError refuses a class or an option that rnnkit lacks.
-        """
+        """Return the layer of a description; `built` requires weights; a ValueError for unsupported options."""
         described = mapping(described, "a layer")
         number = described.get("shared_object_id")
         if number is not None and number in self._shared:

@@ -30,10 +30,7 @@ READERS = (RNN, Bidirectional, BatchNormalization, GlobalAveragePooling1D, Assem
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """An operation, its operands (keys of tensors, numbers, operations, tuples), and its axis.
-
-    `Masks` makes each one once, so that equal ones are identical.
-    """
+    """An operation, its operands (keys of tensors, numbers, operations, tuples) and its axis; made once by `Masks`."""
 
     name: str
     inputs: tuple
@@ -61,10 +58,7 @@ class Masks:
         return self._known[key]
 
     def behind(self, layer, x, masks):
-        """Return the mask after a call of a layer, in Keras and in rnnkit, or None.
-
-        x is the key of the layer's input, `masks` the expression of its mask; or both are lists.
-        """
+        """Return the mask after a layer's call, or None; x is its input's key, `masks` the mask; or both are lists."""
         if isinstance(layer, Embedding) and layer.mask_zero:
             return self.operation("NotEqual", x, 0)
         if isinstance(layer, Masking):

@@ -22,10 +22,7 @@ class Source(Protocol):
         """Return the sources of a model's layers, described in Keras's order."""
 
     def arrays(self, layer: Layer) -> list[np.ndarray]:
-        """Return the weights of a layer that is no model, in Keras's order; none if it isn't built.
-
-        `layer` is the corresponding layer of rnnkit.
-        """
+        """Return the weights of a layer that is no model, `layer` in rnnkit, in Keras's order; none if unbuilt."""
 
 
 class FromObject:

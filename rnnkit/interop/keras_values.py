@@ -74,10 +74,7 @@ def handed_in(names, custom: Mapping[str, Any]):
 
 
 def activation(value, what: str, custom: Mapping[str, Any]):
-    """Return an activation's name in rnnkit, or the caller's function for it.
-
-    A ValueError names the layer, `what`, of a function that is neither rnnkit's nor the caller's.
-    """
+    """Return an activation's name in rnnkit, or the caller's function; a ValueError names an unknown one of `what`."""
     if value is None:
         return None
     described = isinstance(value, Mapping)

@@ -110,10 +110,7 @@ def file_names(kinds: Iterable[str]) -> list[str]:
 
 
 def names_of(layer: Layer) -> list[tuple[Holder, list[str]]]:
-    """Return every holder in a built layer that is no model, with the names of its weights in the layer's `weights`.
-
-    The holders and names are in the order of Keras's variables.
-    """
+    """Return each holder in a built layer that is no model, with the names of its weights, in Keras's order."""
     found = []
     for holder in holders(layer):
         own = holder.own._arrays() if isinstance(holder.own, Layer) else holder.own.weights

@@ -151,8 +151,6 @@ def _missing(one, option, instead) -> ValueError:
 
 
 class _Writer:
-    """A maker of modules of PyTorch."""
-
     def __init__(self, torch):
         self._torch, self._nn = torch, torch.nn
 

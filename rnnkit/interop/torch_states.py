@@ -24,10 +24,7 @@ class Found:
 
 
 def read_state(state: Mapping[str, Any], kind: str | None, prefix: str) -> Found:
-    """Detect the module of a state dict, or of the part of it under a prefix.
-
-    A ValueError refuses keys or shapes of an unknown module, or of another than `kind`.
-    """
+    """Detect a state dict's module under a prefix; a ValueError for unknown keys or shapes, or another `kind`."""
     if kind is not None and kind not in NAMES:
         raise ValueError(f"expected kind to be one of {', '.join(NAMES)}, got {kind!r}")
     if not all(isinstance(key, str) for key in state):

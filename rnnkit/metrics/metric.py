@@ -183,10 +183,7 @@ class Metric(Measure):
 
 
 def used_entries(y_true, y_pred, mask, sample_weight) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the targets, outputs and weights of the used rows and steps, concatenated: ``(N, K)``.
-
-    A ValueError refuses inconsistent shapes, and a negative weight.
-    """
+    """Return targets, outputs and weights of used entries ``(N, K)``; a ValueError for shapes or negative weights."""
     y_true, y_pred = targets.aligned(y_true, y_pred)
     rows = y_true.reshape(-1, y_true.shape[-1]), y_pred.reshape(-1, y_pred.shape[-1])
     if mask is None and sample_weight is None:

@@ -175,4 +175,4 @@ class LBFGS(Optimizer):
 
 
 class _Stopped(Exception):
-    """An exception that a callback's stop raises."""
+    """The end of a minimization that a callback asked for."""

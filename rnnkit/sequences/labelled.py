@@ -48,10 +48,7 @@ def sequence(value, what: str):
 
 
 def beside(value, x, what: str):
-    """Return a mask or targets for `x`, with their common dimensions in the same order.
-
-    A ValueError for a missing batch dimension, or other coordinates in it or in time.
-    """
+    """Return a mask or targets with dimensions ordered as in `x`; a ValueError for other coordinates, or no batch."""
     batch = x.dims[0]
     if not is_labelled(value):
         return value

@@ -1,8 +1,8 @@
 """Arrays by name in one file, with JSON values beside them, without pickles.
 
 A path that ends in ``.safetensors`` or ``.rnnkit`` is written in the format of safetensors, any other as the zip
-archive of ``numpy.savez``. The first bytes of a file tell its format. Both formats hold the version of the format and a
-checksum: a file with a changed byte is read as damaged, or else holds the original values.
+archive of ``numpy.savez``. The first bytes of a file tell its format. Both hold the format's version, a list of the
+arrays, and checksums: a file with a changed byte is read as damaged, or else has the original values.
 """
 
 from __future__ import annotations

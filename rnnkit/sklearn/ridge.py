@@ -9,10 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Ridge:
-    """Weights of a ridge regression, and each row's prediction by a fit without the row.
-
-    For a row of weight above 1, the fit leaves out 1 of its weight.
-    """
+    """Weights of a ridge regression, and each row's prediction by a fit without the row, or without 1 of its weight."""
 
     coefficients: np.ndarray  # (features, targets)
     intercept: np.ndarray  # (targets,)

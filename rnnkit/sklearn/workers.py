@@ -9,10 +9,7 @@ from rnnkit.backends.shared.thread_pool import get_num_threads, set_num_threads
 
 
 def share_processors() -> None:
-    """In a worker process of joblib, limit the threads to joblib's share, as for BLAS and numba.
-
-    A number in ``RNNKIT_NUM_THREADS`` takes precedence.
-    """
+    """In a worker process of joblib, use joblib's share of threads, unless ``RNNKIT_NUM_THREADS`` is a number."""
     from joblib.parallel import get_active_backend
 
     if "RNNKIT_NUM_THREADS" in os.environ or multiprocessing.parent_process() is None:

@@ -14,7 +14,7 @@ from rnnkit.forecast.data.files import PARQUET, read_table, require_pyarrow
 from rnnkit.forecast.data.frames import FileTable, SeriesFrame
 from rnnkit.forecast.data.series import Series, read_series
 
-# What errors of `read_table` call its arguments, and what the command calls them; "(time=)" becomes "(--time)".
+# Names of arguments in errors of `read_table`, and of the command's options: "(time=)" becomes "(--time)".
 _OPTIONS = {
     "dayfirst=True or dayfirst=False": "--day-first or --month-first",
     'decimal="," or decimal="."': "--decimal , or --decimal .",

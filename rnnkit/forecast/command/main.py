@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     The status is 0, or 2 for invalid input, after one line on standard error; 130 after Ctrl-C; 141 if the output's
     reader has closed it.
     """
-    # The matrices here are small, and BLAS threads that wait for a busy core cost more than they bring.
+    # The matrices here are small, and BLAS threads waiting for busy cores cost more than they save.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from rnnkit.forecast.data.series import InputError
 

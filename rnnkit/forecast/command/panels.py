@@ -76,10 +76,7 @@ class PanelReport:
 
 
 def check_panel(frame: SeriesFrame, path, horizon: int, windows: int | None) -> None:
-    """Check that the longest series is long enough, and all series if `windows` is given.
-
-    An InputError names the series that is too short.
-    """
+    """Check that the longest series is long enough, or all with `windows`; an InputError names a short one."""
     lengths = frame.timelines.lengths - [int(np.argmin(np.isnan(one))) for one in frame.series]  # from the first value
     longest = int(np.argmax(lengths))
     if horizon >= lengths[longest]:
@@ -122,10 +119,7 @@ def begun(
 
 
 def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]:
-    """Yield the windows of all models in turn, the earliest first.
-
-    A model is fitted at the first origin; at later ones it reads further with the same parameters.
-    """
+    """Yield the windows of all models in turn, the earliest first; models are fitted at the first origin only."""
     if not report.asked:
         return
     history, h, models = History.of_frame(report.frame), report.horizon, list(report.models.values())

@@ -37,10 +37,7 @@ BUNDLED = (("sunspots.csv", 3), ("co2.csv", 12))  # file, horizon
 
 
 def forecast(options) -> str:
-    """Forecast the series of a file, and test the models on its past; an InputError explains invalid input.
-
-    All checks of the options and files come before the work.
-    """
+    """Forecast a file's series, and test the models on its past; an InputError for invalid input before any work."""
     models, levels = _models(options), _levels(options)
     _check_together(options, models)
     for path in filter(None, (options.output, options.plot, options.save)):
@@ -201,8 +198,6 @@ def _without_file(options, words, is_one) -> list[str]:
 
 
 def _check_together(options, models) -> None:
-    """Check that the options are compatible."""
-
     def given(*names):
         return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
 

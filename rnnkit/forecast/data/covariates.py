@@ -21,7 +21,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def together(cls, parts: Sequence[Moments]) -> Moments:
-        """Combine the moments of several parts, in order (Chan, Golub and LeVeque 1983, on computing the variance)."""
+        """Combine moments of parts in order (Chan, Golub, LeVeque 1983, "Algorithms for computing the variance")."""
         total = parts[0]
         for part in parts[1:]:
             known = total.known + part.known

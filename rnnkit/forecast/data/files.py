@@ -283,7 +283,6 @@ def _plain(column) -> Any:
 
 
 def _texts(column) -> list[str]:
-    """Format the cells of a column as text."""
     array = column if isinstance(column, np.ndarray) else np.array(column, dtype=object)
     if array.dtype.kind == "f":
         return ["" if one != one else repr(one) for one in array.astype(np.float64).tolist()]

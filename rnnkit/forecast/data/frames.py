@@ -269,10 +269,7 @@ class SeriesFrame:
         return replace(self, series=found.pop(self.names.target), covariates=found, timelines=timelines)
 
     def to_save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return arrays and JSON values for `of_saved`, without values and covariates.
-
-        A ValueError says that ids are neither strings nor integers.
-        """
+        """Return arrays and JSON values for `of_saved`; a ValueError if ids are neither strings nor integers."""
         if not all(type(one) in (str, int, type(None)) for one in self.ids):
             kind = next(type(one).__name__ for one in self.ids if type(one) not in (str, int))
             raise ValueError(f"expected ids that are strings or integers, to be written to a file; got {kind}")
@@ -309,10 +306,7 @@ class SeriesFrame:
         return cls(names, ids, series, {}, lines, kind, about["wall"])
 
     def _leads(self, table, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return of each row of another table: its series, its lead after the last step, and its time.
-
-        The series is -1 if unknown; leads are negative for times not in the future.
-        """
+        """Return each row's series, lead and time in another table; -1 for other series, negative for past times."""
         codes, times = self._places(table), self.kind.times_of(table, self.names.time, self.wall)
         where = f" in column {self.names.time!r} of {what} as in the table of series,"
         return codes, self._leads_at(codes, times, where), times

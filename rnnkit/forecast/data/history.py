@@ -63,7 +63,7 @@ class History(NamedTuple):
 
     @contextlib.contextmanager
     def naming(self, rows=None) -> Iterator[None]:
-        """Add the name of the series to an UnfitSeries; `rows` are the indices of the series that are fitted."""
+        """Convert an UnfitSeries to a ValueError that names the series; `rows` are the indices of the fitted series."""
         try:
             yield
         except UnfitSeries as error:

@@ -68,10 +68,7 @@ def check_columns(table: nw.DataFrame, names: Sequence[str], what: str, otherwis
 
 
 def codes(table: nw.DataFrame, name: str) -> tuple[np.ndarray, nw.Series]:
-    """Return the index of each row's id, and the ids in order of first appearance.
-
-    A ValueError says where an id is missing.
-    """
+    """Return the index of each row's id, and the ids in order of first appearance; a ValueError if an id is missing."""
     ids = table[name]
     _check_whole(ids, name)
     if not len(ids):
@@ -204,7 +201,7 @@ class TimeColumn:
                 return nw.new_series(name, times, backend=backend)
             found = nw.new_series(name, _to_utc(times, self.zone) if wall else times, backend=backend)
             return found.dt.replace_time_zone("UTC").dt.convert_time_zone(self.zone)
-        if times.dtype != np.dtype("datetime64[D]"):  # shorter steps than dates, as freq said
+        if times.dtype != np.dtype("datetime64[D]"):  # freq has shorter steps than dates
             return nw.new_series(name, times.astype("datetime64[us]"), backend=backend)
         if dtype == nw.Object:
             return nw.new_series(name, times.astype(object), dtype=nw.Object, backend=backend)
@@ -227,10 +224,7 @@ class NativeTable:
         return self.time.like(times, wall)
 
     def times_of(self, table: nw.DataFrame, name: str, wall: bool) -> np.ndarray:
-        """Return the times of another table on the same clock.
-
-        A ValueError says that one has a time zone and the other has none, or that one has numbers.
-        """
+        """Return the times of another table on the same clock; a ValueError if one lacks a zone, or has numbers."""
         other = TimeColumn.of(table, name)
         kinds = [(one.values.dtype.kind, one.zone is None, str(_period(one.column))) for one in (self.time, other)]
         if kinds[0] != kinds[1]:

@@ -8,10 +8,7 @@ _DEVIATE = 1.6448536269514722  # the normal distribution's 95 % quantile: a two-
 
 
 def known_sums(values: np.ndarray) -> np.ndarray:
-    """Return the sum of each row's values ``(N,)`` that aren't NaN, added in order.
-
-    The order makes the result independent of padding with NaN.
-    """
+    """Return the sum of each row's known values ``(N,)``, added in order, so that padding with NaN changes no bit."""
     return (
         np.cumsum(np.where(np.isnan(values), 0.0, values), axis=1)[:, -1] if values.shape[1] else np.zeros(len(values))
     )

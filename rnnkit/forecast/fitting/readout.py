@@ -73,7 +73,7 @@ class NormalEquations:
         """Return a matrix with the squares of more rows added."""
         from scipy.linalg.blas import dsyrk
 
-        # Half the work of a product, and in place: the transpose of C-ordered rows is what Fortran calls a matrix.
+        # Half the work of a product, and in place: the transpose of C-ordered rows is in Fortran's order.
         return dsyrk(1.0, features.T, beta=1.0, c=gram, lower=True, overwrite_c=True) if len(features) else gram
 
     def __add__(self, other: NormalEquations) -> NormalEquations:

@@ -133,7 +133,6 @@ class Auto(Together):
         return dict(zip(self.models, made, strict=False))
 
     def _network(self, season: int, leads: int):
-        """Return the network of a `GlobalRNN`."""
         network = GlobalRNN(season, leads=leads, seed=self.seed)
         return network._network({"season": np.array(season), "leads": np.array(leads)})
 
@@ -220,8 +219,6 @@ class Auto(Together):
 
 
 class _Size(NamedTuple):
-    """Size of a block of series."""
-
     series: int
     steps: int
     covariates: bool
@@ -291,10 +288,7 @@ def _positive(spread) -> np.ndarray:
 
 
 def _weights(share, h: int) -> np.ndarray:
-    """Return the models' weights ``(M, N, H)`` from the share of the last model ``(N, L)``.
-
-    Later leads have the share of lead L.
-    """
+    """Return the models' weights ``(M, N, H)`` from the last model's share ``(N, L)``; later leads repeat lead L."""
     share = share[:, np.minimum(np.arange(h), share.shape[1] - 1)]
     others = Auto.models.index("autoregression")
     return np.stack([*[(1 - share) / others] * others, share])

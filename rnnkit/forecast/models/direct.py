@@ -57,7 +57,6 @@ class DirectForecaster(Forecaster):
     # Methods of subclasses
 
     def _ended(self, history: History) -> ForecastState:
-        """Return the state at the ends of histories."""
         raise NotImplementedError
 
     def _going_on(self, state: ForecastState) -> Iterator[np.ndarray]:

@@ -522,7 +522,6 @@ class Forecaster:
 
     @staticmethod
     def _places(history: History, series) -> list[int]:
-        """Return the indices of some series."""
         known = list(range(len(history.lengths))) if history.frame is None else history.frame.ids
         if series is None:
             return list(range(min(len(known), 9)))
@@ -539,7 +538,6 @@ class Forecaster:
         return self
 
     def _band_names(self, levels: Sequence[float]) -> list[str]:
-        """Return the names of the columns of forecasts and bands."""
         return [self.name, *(f"{self.name}-{edge}-{one:g}" for one in levels for edge in ("lo", "hi"))]
 
     def _quantile_names(self, probabilities) -> list[str]:
@@ -566,7 +564,6 @@ class Forecaster:
         return self._ahead_of(history, h)
 
     def _check_known_ahead(self, history: History, h: int) -> None:
-        """Check that all future covariates are known."""
         lacking = history.known_besides.lacks(history.lengths, h)
         if lacking is not None:
             where = f"series {lacking}" if history.frame is None else history.frame.label(lacking)

@@ -103,10 +103,7 @@ class SmoothedNetwork:
         return completed(history, rows)
 
     def ahead(self, history: History, fitted: Fitted, h: int) -> Ahead:
-        """Forecast the steps after each series' end.
-
-        Beyond the fitted leads, medians of earlier forecasts are read in place of values.
-        """
+        """Forecast the steps after each series' end; beyond the fitted leads, earlier medians replace values."""
         found = np.empty((len(history.values), h, len(QUANTILES)))
         each = max(_READ_AT_ONCE // history.values.shape[1], 1)
         for start in range(0, len(found), each):
@@ -170,7 +167,6 @@ class _Network:
 
     @classmethod
     def of(cls, settings: SmoothedNetwork, arrays: dict[str, np.ndarray]) -> _Network:
-        """Make a network with these weights."""
         network = cls(settings, len(arrays["layer/kernel"]))
         network.shared = arrays
         return network
@@ -356,7 +352,6 @@ class _Own(threading.local):
     arrays: Any = None
 
     def with_weights(self, weights: _Weights) -> _Network:
-        """Return the thread's network with these weights."""
         made_for = {**vars(weights.settings), "inputs": len(weights.arrays["layer/kernel"])}
         if self.network is None or self.made_for != made_for:
             self.network, self.made_for = _Network.of(weights.settings, weights.arrays), made_for

@@ -156,10 +156,7 @@ def scored(
 
 
 def naive_scales(series: Sequence[np.ndarray], season: int) -> np.ndarray:
-    """Return mean absolute and root mean squared error of the seasonal naive forecast in each series ``(2, B)``.
-
-    NaN for 0, as errors are divided by them.
-    """
+    """Return MAE and RMSE of the seasonal naive forecast within each series ``(2, B)``, as divisors: NaN for 0."""
     values, places = np.concatenate(list(series)), np.repeat(np.arange(len(series)), [len(one) for one in series])
     apart = values[season:] - values[:-season]
     within = (places[season:] == places[:-season]) & ~np.isnan(apart)

@@ -45,7 +45,7 @@ def root_mean_squared_error(actual: Array, forecast: Array) -> float:
 
 
 def naive_error(training, season: int | None = None) -> float:
-    """Return the scale of the mean absolute scaled error (Hyndman and Koehler 2006, equation 3.1, and seasonal).
+    """Return the scale of the mean absolute scaled error (Hyndman and Koehler 2006, equation 3.1; or seasonal).
 
     The mean of ``|y_t - y_{t-m}|`` within the training part, where both are known; m is the season, or 1.
 
@@ -163,7 +163,7 @@ def coverage(actual: Array, lower: Any, upper: Any) -> float:
 
 
 def percentage_terms(actual, forecast) -> np.ndarray:
-    """Compute ``200 |y - f| / (|y| + |f|)`` of each value, 0 where both are 0 (Makridakis 1993, as in the M3)."""
+    """Compute ``200 |y - f| / (|y| + |f|)`` of each value, 0 where both are 0 (Makridakis 1993, as in M3)."""
     size = np.abs(actual) + np.abs(forecast)
     return 200 * np.abs(actual - forecast) / np.where(size == 0, 1.0, size)
 

@@ -121,7 +121,6 @@ class StepNodes:
         return self.block.repeated(self._operand(node), self.lead, self._shape(node), name)
 
     def _integers(self, node: Node, of: Callable[[Node], Iterable[int]]) -> str:
-        """Return a list of integers of a node."""
         return self.block.integers(*of(node))
 
     def _shape(self, node: Node) -> str:
@@ -176,7 +175,6 @@ class StepNodes:
         return self._sliced(node, source) if _is_by_axes(node.attr.part) else self._gathered(node, source)
 
     def _reshaped(self, name: str, node: Node) -> str:
-        """Reshape a value to a node's shape."""
         return self._add(node, "Reshape", name, self.block.integers(*(0,) * self.axes, *node.shape))
 
     def _sliced(self, node: Node, source: Node) -> str:

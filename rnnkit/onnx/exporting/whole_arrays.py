@@ -171,10 +171,7 @@ class OpenSizes:
         self.traces = [traced(one, not i) for i, one in enumerate(self.shapes)]  # the first is the smallest
 
     def terms(self, values) -> tuple[np.ndarray, list[np.ndarray]] | None:
-        """Return values, one for each trace, as a constant and a factor for each length; None if they are no such sum.
-
-        For integer values, all terms are integers.
-        """
+        """Return values, one for each trace, as a constant and factors of the lengths (integers stay such), or None."""
         whole = np.asarray(values[0]).dtype.kind in "iub"
         values = [np.asarray(value, np.float64) for value in values]
         if len({value.shape for value in values}) > 1:
@@ -225,7 +222,6 @@ class LengthNodes(StepNodes):
         raise self.step.refused(node, why)
 
     def _length(self, i: int, dtype=np.int64) -> str:
-        """Return an open length as a number."""
         array, axis = self.sizes.places[i]
         count = self.block.sizes(self.read[array].name, axis + 1, axis + 2)
         count = self.block.add("Squeeze", count, self.block.integers(0))

@@ -127,7 +127,6 @@ class Graph:
         return [self._folded(node, inputs, found, i) for i in range(len(node.outputs))]
 
     def _folded(self, node, inputs, found, place) -> Constant:
-        """Compute an output of a node whose inputs are all known."""
         result = found[place]
         array = folded(node, inputs, place, numbers(result.axes), self.file)
         trainable = any(isinstance(one, Constant) and one.trainable for one in inputs) and array.dtype.kind == "f"

@@ -28,8 +28,6 @@ _BETA = ("Affine", "ScaledTanh", "HardSigmoid")
 
 @dataclass(eq=False)
 class _Attributes:
-    """Attributes of the node's cells."""
-
     op: str
     units: int
     directions: list[str]
@@ -212,10 +210,7 @@ class _Run:
         return target.shaped(joined, 1, [n for n in (count, self.said.units) if n > 1])
 
     def _call(self, target) -> list:
-        """Return the outputs and states of the layer, y ``(B, T, directions * units)``.
-
-        If nothing else is read, y is the last output, which is the state h.
-        """
+        """Return the layer's outputs y ``(B, T, directions * units)``, or the last one if sufficient, and states."""
         x = target.flat(self.x)
         mask, start = self._mask(target, x), self._start(target, x)
         more = {"mask": mask, "initial_state": start}
