@@ -16,13 +16,7 @@ from rnnkit.stored_weights import all_expanded, to_int8
 def run(network: Network, inputs: list[np.ndarray], constants=(), int8: bool = False) -> list[np.ndarray]:
     """Return outputs for sequences: ``(B, T, *O)`` for outputs in time, ``(B, *O)`` for those after the last step.
 
-    Parameters
-    ----------
-    network : Network
-    inputs : list of ndarray (B, T, …)
-    constants : sequence of ndarray (B, …)
-    int8 : bool
-        Whether to round the weights of products.
+    Inputs are ``(B, T, …)``, constants ``(B, …)``; `int8` rounds the weights of products.
     """
     rows, steps = inputs[0].shape[:2]
     runner = _Runner(network, rows, constants, int8)

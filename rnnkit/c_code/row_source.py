@@ -56,7 +56,6 @@ class RowUnitWriter(UnitWriter):
                 self._names[name] = self._literal_of(line) or self._named(name.rstrip("_"))
 
     def _named(self, wanted: str) -> str:
-        """Return a new name of a variable."""
         name = identifier(wanted, self._taken)
         self._taken.add(name)
         return name

@@ -53,41 +53,21 @@ class Array:
 
 @dataclass(eq=False)
 class Unit:
-    """The computation of one step of a layer.
+    """The computation of one step of a layer."""
 
-    Attributes
-    ----------
-    name : str
-        A C identifier, unique in the network.
-    told : str
-        A description of the layer.
-    graph, parts
-        The step, and its products and loops in order, without unused ones.
-    arrays : dict of str to Array
-        All constant arrays by their names.
-    prepacked : dict of Buffer to Array or float
-        The array of a buffer's numbers; a single number is a literal.
-    changing : tuple of int
-        The states that a step changes.
-    initial : tuple of ndarray
-        The initial states, flat.
-    rows : RowPlan or None
-        Instead of the parts, for a step with loops or computed indices.
-    """
-
-    name: str
-    told: str
+    name: str  # a C identifier, unique in the network
+    told: str  # a description of the layer
     dtype: np.dtype
     step: Step
     graph: Graph
-    parts: list[Product | Loop]
+    parts: list[Product | Loop]  # in order, without unused ones
     output_size: int
-    initial: tuple[np.ndarray, ...]
-    changing: tuple[int, ...]
-    arrays: dict[str, Array] = field(default_factory=dict)
-    prepacked: dict[Buffer, Array | float | int] = field(default_factory=dict)
+    initial: tuple[np.ndarray, ...]  # states, flat
+    changing: tuple[int, ...]  # states that a step changes
+    arrays: dict[str, Array] = field(default_factory=dict)  # all constant arrays by their names
+    prepacked: dict[Buffer, Array | float | int] = field(default_factory=dict)  # a single number is a literal
     panels: dict[Buffer, dict[str, Array]] = field(default_factory=dict)
-    rows: RowPlan | None = None
+    rows: RowPlan | None = None  # instead of the parts, for a step with loops or computed indices
 
     def buffers(self) -> list[Buffer]:
         """Return all buffers that the parts use, without duplicates."""
@@ -113,23 +93,9 @@ class Unit:
 
 
 def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: bool = False) -> Unit:
-    """Return the unit of a step.
+    """Return the unit of a step; a ValueError if it can't be traced, draws random numbers, or uses what C lacks.
 
-    Parameters
-    ----------
-    name, told : str
-    step : Step
-    dtype : dtype
-        Of the C text.
-    constants : sequence of tuple
-        Shapes of constants, without the batch.
-    int8 : bool
-        Whether to round the matrices of products to integers.
-
-    Raises
-    ------
-    ValueError
-        For a step that can't be traced, that draws random numbers, or that has an operation that C hasn't.
+    `dtype` is that of the C text; `constants` are shapes without the batch; `int8` rounds the matrices of products.
     """
     if draws := step.used_draws([np.zeros((1, *shape)) for shape in constants], False):
         raise ValueError(f"expected a step that draws no random numbers outside of training; {told} draws {draws[0]!r}")

@@ -20,14 +20,8 @@ Field = tuple[str, str, int]  # element type, name, number of elements
 class UnitWriter:
     """A writer of one unit of the network `name`.
 
-    Attributes
-    ----------
-    kept, scratch : list of Field
-        The unit's fields in the state of a sequence, and in the memory of a step.
-    tables : list of str
-        The lines of constant tables of indices.
-    taken : dict of str to list of str
-        The parameters of each written function.
+    `kept` and `scratch` are the unit's fields in the state of a sequence and in the memory of a step, `tables` the
+    lines of constant tables of indices, `taken` the parameters of each written function.
     """
 
     def __init__(self, unit: Unit, name: str):

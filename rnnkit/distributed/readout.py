@@ -115,7 +115,6 @@ def _together(features, targets) -> tuple[Any, Any]:
 
 
 def _total(features, targets, mask, washout) -> sums.Sums:
-    """Compute the sums over all chunks."""
     given = [features, targets, *([] if mask is None else [mask])]
     name = f"readout-{token([one.name for one in given], washout)}"
     tasks: dict[Any, Any] = {}

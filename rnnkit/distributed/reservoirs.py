@@ -21,19 +21,12 @@ from rnnkit.layers.rnn import RNN
 
 
 def fitted(network: ESN, y, x, names, freq, progress) -> None:
-    """Fit a network to a dask array ``(T,)`` or ``(B, T)``.
+    """Fit a network to a dask array ``(T,)`` or ``(B, T)``; a TypeError for others, or `x`; a ValueError as of `fit`.
 
     The values are read once for trends and spreads, a second time for the period if there is a season, and a last time
     by the reservoir, whose states pass from a chunk of steps to the next. Each chunk gives its normal equations in
     float64, which are added in an order that the numbers of chunks alone decide, and solved in this process. No values
     are kept, only the states for forecasts.
-
-    Raises
-    ------
-    TypeError
-        For anything but a dask array, or with an `x`.
-    ValueError
-        As `ESN.fit`.
     """
     series = _series(y, x)
     work = network._task(series.shape[1], network.washout is not None)

@@ -36,17 +36,7 @@ def joined(times, values, ahead, columns: Sequence[Any]) -> tuple[np.ndarray, li
 
 
 def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float]):
-    """Make a figure with axes for each series, with a model's forecasts and its bands of these levels.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib.
-    """
+    """Make a figure with axes for each series, with a model's forecasts and its bands of these levels."""
     try:
         from matplotlib import get_backend, pyplot
     except ImportError:

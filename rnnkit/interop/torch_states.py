@@ -102,7 +102,6 @@ def _kind(first, wanted) -> str:
 
 
 def _check(layers, kind) -> None:
-    """Raise a ValueError for inconsistent arrays."""
     first = layers[0][0]
     rows, units = first["weight_hh"].shape
     names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if {"bias_ih", "bias_hh"} & set(first) else [])]

@@ -25,14 +25,7 @@ def replacing(path) -> Iterator[Path]:
 
     Errors leave `path` unchanged, and no file beside it; a file left by a killed process is removed by the next one
     that writes to `path`. A `path` that exists and is no file, such as a pipe or the null device, is written to
-    directly.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder doesn't exist.
-    IsADirectoryError
-        If `path` is a directory.
+    directly. A missing folder is a FileNotFoundError, a directory at `path` an IsADirectoryError.
     """
     path = Path(path)
     if path.is_dir():

@@ -30,13 +30,7 @@ def to_json(value, what: str):
 
 
 def from_json(value):
-    """Return the argument that `to_json` converted.
-
-    Raises
-    ------
-    ValueError
-        For an unknown function, or an array of other than numbers.
-    """
+    """Return the argument that `to_json` converted; a ValueError for unknown functions, or non-numeric arrays."""
     if isinstance(value, list):
         return [from_json(one) for one in value]
     if isinstance(value, Mapping) and "array" in value:
@@ -66,15 +60,7 @@ def serialize(cell) -> dict:
 
 
 def deserialize(config):
-    """Return the cell or layer of a description by `serialize`.
-
-    Raises
-    ------
-    TypeError
-        For other values than a description.
-    ValueError
-        For an unknown class: see `rnnkit.serialization.registry`.
-    """
+    """Return the cell or layer of a `serialize`; a TypeError for other values, a ValueError for unknown classes."""
     if not isinstance(config, Mapping) or not {"class_name", "config"} <= set(config):
         raise TypeError(f"expected a configuration as {{'module', 'class_name', 'config'}}, got {config!r}")
     path = config.get("registered_name") or ":".join(str(config[k]) for k in ("module", "class_name") if k in config)
@@ -139,13 +125,7 @@ def is_described(identifier) -> bool:
 
 
 def described(identifier, classes, base: type, what: str):
-    """Return the object of ``{"class_name": …, "config": …}``.
-
-    Raises
-    ------
-    ValueError
-        For an unknown class, or one of another kind.
-    """
+    """Return the object of ``{"class_name": …, "config": …}``; a ValueError for an unknown or unsuitable class."""
     name = identifier["class_name"]
     if not isinstance(name, str) or (name not in classes and not is_elsewhere(name)):
         raise ValueError(f"expected {_article(what)} {what}'s class among {', '.join(classes)}; got {name!r}")

@@ -17,13 +17,7 @@ class Damaged(ValueError):
 
 
 def read_json(text: str | bytes) -> Any:
-    """Read a JSON text without duplicate keys or NaN.
-
-    Raises
-    ------
-    ValueError
-        For other texts, or too deep nesting.
-    """
+    """Read a JSON text without duplicate keys or NaN; a ValueError for other texts, or too deep nesting."""
     try:
         return json.loads(text, object_pairs_hook=_each_once, parse_constant=_refused)
     except RecursionError:

@@ -8,13 +8,7 @@ from operator import attrgetter
 
 
 def path_of(thing) -> str:
-    """Return the path by which `from_path` finds `thing`.
-
-    Raises
-    ------
-    ValueError
-        If the object can't be imported: a lambda, a function inside a function.
-    """
+    """Return the path by which `from_path` finds `thing`; a ValueError if none does, as for a lambda."""
     name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
     module = getattr(thing, "__module__", None)
     if module is None and type(thing).__module__ == "numpy":  # ufuncs of older NumPy carry no module
@@ -33,13 +27,7 @@ def path_of(thing) -> str:
 
 
 def from_path(path: str):
-    """Return the object of a path by `path_of`.
-
-    Raises
-    ------
-    ValueError
-        If there is no such module or no such name in it.
-    """
+    """Return the object of a path by `path_of`; a ValueError if the module or the name is missing."""
     module, _, name = path.partition(":")
     try:
         return attrgetter(name)(importlib.import_module(module))

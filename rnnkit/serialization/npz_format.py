@@ -26,13 +26,7 @@ def write(path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
 
 
 def read(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """Return the arrays and the information of an archive.
-
-    Raises
-    ------
-    ValueError, zipfile.BadZipFile, …
-        For an archive that `write` would not write.
-    """
+    """Return the arrays and the information of an archive; various errors for one that `write` did not write."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         names = [entry.filename for entry in entries]

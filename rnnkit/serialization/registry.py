@@ -202,13 +202,7 @@ def registered_name(thing) -> str | None:
 
 
 def name_of(thing) -> str:
-    """Return the name of a function or a class in a configuration: its registered name, or its import path.
-
-    Raises
-    ------
-    ValueError
-        If it has neither.
-    """
+    """Return a function's or class's name in a configuration: registered, or an import path; else a ValueError."""
     known = public_path(thing)
     return registered_name(thing) or (import_paths.path_of(thing) if known is None else ":".join(known))
 
@@ -229,13 +223,7 @@ def is_elsewhere(name: str) -> bool:
 
 
 def find(path: str) -> Any:
-    """Return the object of a name that is not built in; outside of configurations, import paths are allowed.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    """
+    """Return the object of a name that isn't built in, or of an import path in code; a ValueError if unknown."""
     scope = _scope.get()
     if not isinstance(path, str):
         raise ValueError(f"expected the name of a function or a class in a configuration, got {path!r}")
@@ -262,13 +250,7 @@ def find(path: str) -> Any:
 
 
 def class_of(path: str) -> type:
-    """Return the class of a name in a configuration.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or not that of a class.
-    """
+    """Return the class of a name in a configuration; a ValueError if it is unknown or no class."""
     with reading():
         found = find(path)
     if not isinstance(found, type):

@@ -53,13 +53,7 @@ def write(path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
 
 
 def read(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """Return the arrays and the information of a file; None for the information in files of other programs.
-
-    Raises
-    ------
-    ValueError, TypeError, …
-        For a file that is damaged.
-    """
+    """Return a file's arrays, and its information, None in others' files; various errors for a damaged file."""
     with open(path, "rb") as file:
         length, there = int.from_bytes(file.read(8), "little"), os.path.getsize(path)
         if length + 8 > there:

@@ -153,7 +153,6 @@ def _validated(options, models, levels, frame, name) -> PanelReport:
 
 
 def _future(options, frame, horizon, needed=None):
-    """Read the covariates of the `horizon` steps ahead."""
     return read_future(options.future, frame, horizon, options.dayfirst, options.decimal, needed)
 
 

@@ -84,7 +84,6 @@ class Shortcut:
         return harmonics(times, self.period, self.harmonics if self.seasonal else 0)
 
     def _features(self, z, times, covariates) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield the features of a block of steps at a time."""
         held = hold(z)
         before = np.concatenate([np.repeat(held[:, :1], self.lags - 1, axis=1), held], axis=1)
         recent = sliding_window_view(before, self.lags, axis=1)[:, :, ::-1]

@@ -388,7 +388,6 @@ class Forecaster:
         return page(self._card())
 
     def _card(self):
-        """Return the card that ``print`` and a notebook show."""
         from rnnkit.cards import Card, parts_of, told
 
         parts, facts = self._shown_parts(), {name: told(tell) for name, tell in self._facts().items()}

@@ -15,29 +15,15 @@ MOST_BYTES = 2**31 - 2**20  # limit of the arrays in one file, below protobuf's 
 
 @dataclass(frozen=True)
 class Value:
-    """An array in the graph.
-
-    Attributes
-    ----------
-    name : str
-    shape : tuple
-        Sizes; a string names an open one, None is an open one without a name.
-    dtype : dtype
-    """
+    """An array in the graph."""
 
     name: str
-    shape: tuple
+    shape: tuple  # of sizes; an open one is a name or None
     dtype: Any
 
 
 class Block:
-    """The nodes of a graph: the model's own, or the body of a loop, which can use the values of the graph around it.
-
-    Parameters
-    ----------
-    around : Block, optional
-        The graph with the node of which this one is the body.
-    """
+    """The nodes of a graph: the model's own, or the body of a loop in the graph `around`, whose values it can use."""
 
     def __init__(self, around: Block | None = None):
         self.nodes: list = []

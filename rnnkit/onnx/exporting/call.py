@@ -15,33 +15,16 @@ from rnnkit.recording import is_own
 
 @dataclass(frozen=True)
 class Call:
-    """The arguments of a layer's call.
+    """The arguments of a layer's call."""
 
-    Attributes
-    ----------
-    x : Value, or list of them
-    mask : Value, None, or list of them
-        Conditions, as `compute_mask` gives them.
-    path : str
-        The layer's position, as a prefix of the names of weights; "" for the whole model.
-    training : bool
-        The argument of a model at this call; random draws can't be exported.
-    states, constants : list of Value, or None
-        Those of a symbolic call, flat.
-    more : dict of str to list of Value
-        Other arrays of a symbolic call, by keyword.
-    options : dict
-        Other keywords of the symbolic call.
-    """
-
-    x: Any
-    mask: Any = None
-    path: str = ""
-    training: bool = False
-    states: list[Value] | None = None
-    constants: tuple[Value, ...] = ()
-    more: dict[str, list[Value]] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
+    x: Any  # a Value, or a list of them
+    mask: Any = None  # conditions, as `compute_mask` gives them
+    path: str = ""  # the layer's position, a prefix of the names of weights; "" for the whole model
+    training: bool = False  # as the model says at this call; random draws can't be exported
+    states: list[Value] | None = None  # of a symbolic call, flat
+    constants: tuple[Value, ...] = ()  # likewise
+    more: dict[str, list[Value]] = field(default_factory=dict)  # other arrays of a symbolic call, by keyword
+    options: dict[str, Any] = field(default_factory=dict)  # other keywords of a symbolic call
 
     def inside(self, path: str, **changes) -> Call:
         """Return the call of a layer inside, without states and constants of its own."""
@@ -52,17 +35,10 @@ class Call:
 
 @dataclass
 class Writing:
-    """The model's graph with its inputs, and with the last states of layers.
-
-    Attributes
-    ----------
-    block : Block
-    states : bool or None
-        Whether first states are inputs and last ones outputs; None for those of stateful layers.
-    """
+    """The model's graph with its inputs, and with the last states of layers."""
 
     block: Block
-    states: bool | None = None
+    states: bool | None = None  # whether states are inputs and outputs; None for those of stateful layers
     inputs: list[Value] = field(default_factory=list)
     ended: dict[str, Value] = field(default_factory=dict)
 
@@ -116,13 +92,7 @@ def _names(call: Call, what: str, count: int) -> list[str]:
 
 
 def write(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value | None]]:
-    """Write a layer's call to the graph: its outputs, flat, and a mask or None for each.
-
-    Raises
-    ------
-    ValueError
-        For a layer that is not rnnkit's own, or that can't be exported.
-    """
+    """Write a layer's call, and return its outputs, flat, and a mask or None for each; a ValueError if unsupported."""
     if not all(_is_own(layer, name) for name in ("__call__", "_applied", "_computed", "_pulled", "compute_mask")):
         raise _unknown(layer)
     return written(layer, writing, call)

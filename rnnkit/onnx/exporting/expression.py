@@ -9,19 +9,7 @@ from rnnkit.onnx.format.package import element_type
 
 
 class Expression:
-    """One value of a graph, of numbers or conditions; numbers beside it become arrays of its dtype.
-
-    Parameters
-    ----------
-    block : Block
-        Where nodes are added.
-    name : str
-        The value's.
-    dtype : dtype
-        Of numbers in the formula.
-    line : str
-        The line of the step that the nodes come from.
-    """
+    """A value of the graph `block`, of numbers of a dtype or conditions; nodes get the step's `line`."""
 
     def __init__(self, block: Block, name: str, dtype: np.dtype, line: str = ""):
         self.block, self.name, self.dtype, self.line = block, name, dtype, line

@@ -14,36 +14,16 @@ from rnnkit.onnx.exporting.step_nodes import StepNodes
 
 @dataclass
 class Loop:
-    """The arguments of a loop.
+    """The arguments of a loop."""
 
-    Attributes
-    ----------
-    x : Value
-        ``(batch, time, *features)``.
-    states : list of Value
-        The initial states, ``(batch, *state)``.
-    mask : Value or None
-        Conditions ``(batch, time)``.
-    constants : list of Value
-        ``(batch, …)``.
-    reverse : bool
-        Whether to process from the last step to the first.
-    flipped : bool
-        Whether to reverse the outputs' order of processing.
-    zero_masked : bool
-        Whether outputs at masked steps are zeros rather than the held output.
-    sequences : bool
-        Whether to output all steps rather than the last.
-    """
-
-    x: Value
-    states: list[Value]
-    mask: Value | None = None
-    constants: tuple[Value, ...] = ()
-    reverse: bool = False
-    flipped: bool = False
-    zero_masked: bool = False
-    sequences: bool = True
+    x: Value  # (batch, time, *features)
+    states: list[Value]  # the initial ones, (batch, *state)
+    mask: Value | None = None  # conditions (batch, time)
+    constants: tuple[Value, ...] = ()  # (batch, …)
+    reverse: bool = False  # from the last step to the first
+    flipped: bool = False  # outputs against the order of processing
+    zero_masked: bool = False  # zeros at masked steps rather than the held output
+    sequences: bool = True  # outputs of all steps rather than the last
 
 
 def scan(block: Block, step: StepGraph, loop: Loop) -> tuple[Value, list[Value]]:

@@ -22,7 +22,6 @@ def _in_single(operator: str, formula):
 
 
 def _of_log(base: float):
-    """Return a formula of a logarithm of another base."""
     return lambda x: formulas.log(x) * (1.0 / math.log(base))
 
 

@@ -12,22 +12,9 @@ from rnnkit.stored_weights import all_expanded
 
 
 class ReadGraph:
-    """A graph, with the values that depend on weights and numbers alone.
+    """A graph, with the values of weights and numbers alone; a ValueError for random draws, with the line.
 
-    Parameters
-    ----------
-    name : str
-        Of the step or the layer, for errors.
-    dtype : dtype
-    graph : Graph
-    weights : dict of ndarray by name
-    trained : sequence of str
-        The names of the weights that training changes.
-
-    Raises
-    ------
-    ValueError
-        If it draws random numbers; with the operation and the line.
+    `name` is that of the step or the layer, `weights` are arrays by name, and `trained` the names of trainable ones.
     """
 
     def __init__(self, name: str, dtype, graph: Graph, weights, trained=()):

@@ -23,20 +23,11 @@ _REDUCTIONS = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "mi
 
 
 class StepNodes:
-    """Writes nodes of a step's graph into a block.
+    """A writer of the nodes of a step's graph into a block.
 
-    Parameters
-    ----------
-    block : Block
-    step : ReadGraph
-    given : dict of (op, attr) to str
-        The names of the step's inputs, ``(*lead, *shape)`` each.
-    lead : str
-        The sizes of the axes in front of a batched value's own, as a list of integers.
-    axes : int
-        The number of these axes: the batch alone, or more if all steps are computed at once.
-    used : str, optional
-        The conditions of the rows that the step is used in; others go no rounds of its loops.
+    `given` has the names of the step's inputs ``(*lead, *shape)`` by (op, attr). `lead` is a list of integers, the
+    sizes of the first `axes` axes of a batched value: the batch alone, or more if all steps are computed at once.
+    `used` is the condition of the rows that the step is used in; other rows run no rounds of its loops.
     """
 
     def __init__(self, block: Block, step: ReadGraph, given: dict[tuple, str], lead: str, axes: int = 1, used=None):

@@ -127,15 +127,8 @@ def _all_used(block: Block, x: Value) -> Value:
 class OpenSizes:
     """The open lengths of arrays, and a function's traces at several of them.
 
-    Attributes
-    ----------
-    places : list of (int, int)
-        An array and its axis, for each length.
-    lengths : list of tuple of int
-        For each trace: base lengths, a change of each length in turn, and a last one as a check.
-    shapes : list of list of tuple
-        Of the arrays, in each trace.
-    traces : list of TracedFunction
+    `places` are an array and its axis for each length, `lengths` those of each trace: base lengths, a change of each
+    length in turn, and a last one as a check. `shapes` are the arrays' in each trace.
     """
 
     def __init__(self, shapes: Sequence[tuple], traced: Callable[[list, bool], TracedFunction]):
@@ -192,19 +185,7 @@ class OpenSizes:
 
 
 class LengthNodes(StepNodes):
-    """A writer of the nodes of a graph that was traced at several lengths.
-
-    Parameters
-    ----------
-    block : Block
-    sizes : OpenSizes
-    graphs : list of ReadGraph
-        The graphs of the traces.
-    given : dict of (op, attr) to str
-        As of `StepNodes`.
-    read : list of Value
-        The arrays with the lengths.
-    """
+    """A writer of the nodes of a graph traced at several lengths, of the arrays `read`; `graphs` are the traces."""
 
     def __init__(self, block: Block, sizes: OpenSizes, graphs: list[ReadGraph], given, read: list[Value]):
         super().__init__(block, graphs[0], given, block.sizes(read[0].name, 0, 1))

@@ -12,13 +12,7 @@ _NUMBERS = {np.dtype(name): number for number, name in DTYPES.items()}
 
 
 def onnx_package() -> Any:
-    """Import the package `onnx`.
-
-    Raises
-    ------
-    ImportError
-        If it isn't installed.
-    """
+    """Import the package `onnx`; an ImportError if it is missing."""
     try:
         import onnx  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
@@ -32,13 +26,7 @@ def element_type(dtype) -> int:
 
 
 def dtype_of(number: int | None) -> np.dtype:
-    """Return the dtype for ONNX's number of a type.
-
-    Raises
-    ------
-    ValueError
-        For a type without layers in rnnkit.
-    """
+    """Return the dtype for ONNX's number of a type; a ValueError for a type without layers in rnnkit."""
     if number not in DTYPES:
         raise ValueError(f"expected float, double, integers or bool, got ONNX's type {number}")
     return np.dtype(DTYPES[number])

@@ -19,15 +19,7 @@ _MOST_OPEN = 4096  # limit, as each size is compared with all of them
 
 
 class Axis:
-    """One axis of some values.
-
-    Attributes
-    ----------
-    number : int
-    open : bool
-    parts : tuple of Axis
-        Empty for most.
-    """
+    """One axis of some values."""
 
     def __init__(self, number: int, open: bool = False, kin: Axis | None = None, parts: tuple[Axis, ...] = ()):
         self._number, self._open, self._parts = int(number), open, parts
@@ -70,13 +62,7 @@ class Axis:
         return self.root._kind.root.role
 
     def be(self, role: str) -> None:
-        """Set the role of the axis.
-
-        Raises
-        ------
-        ValueError
-            If it has another role.
-        """
+        """Set the role of the axis; a ValueError if it has another one."""
         kind = self.root._kind.root
         if kind.role not in (None, role):
             raise ValueError(f"expected an axis to be either batch or time, but one is used as both ({self})")
@@ -87,13 +73,7 @@ class Axis:
         self.root._kind.root.join(other.root._kind.root)
 
     def join(self, other: Axis) -> None:
-        """Unite both axes to one.
-
-        Raises
-        ------
-        ValueError
-            If their sizes or roles differ.
-        """
+        """Unite both axes to one; a ValueError if their sizes or roles differ."""
         a, b = self.root, other.root
         if a is b:
             return
@@ -181,13 +161,7 @@ class Axes:
         return tuple(found)
 
     def regroup(self, axes: Sequence[Axis], numbers: Sequence[int]) -> tuple[Axis, ...]:
-        """Return the axes after a reshape to these sizes; axes neither joined nor split stay the same.
-
-        Raises
-        ------
-        ValueError
-            If the number of elements differs.
-        """
+        """Return the axes after a reshape; ones neither joined nor split stay. A ValueError for another size."""
         left, found = list(axes), []
         wanted = [int(n) for n in numbers]
         while left or wanted:

@@ -16,15 +16,7 @@ MOST_NODES = 100_000  # of all graphs in a file
 
 
 class OnnxFile:
-    """The model in a file.
-
-    Attributes
-    ----------
-    graph : onnx.GraphProto
-    opset : int
-    size : int
-        Bytes, including those of external data files.
-    """
+    """The model in a file, its opset, and the size in bytes, including external data files."""
 
     def __init__(self, path):
         self.onnx = onnx_package()
@@ -50,25 +42,13 @@ class OnnxFile:
         self._left = max(_FREE, len(data))
 
     def spend(self, count: int) -> None:
-        """Count the numbers of a constant that isn't in the file.
-
-        Raises
-        ------
-        ValueError
-            If the total exceeds the limit for a file of this size.
-        """
+        """Count the numbers of a constant that isn't in the file; a ValueError beyond the limit for the file's size."""
         self._left -= int(count)
         if self._left < 0:
             raise ValueError("expected constants about as large as the file, got more")
 
     def check_operator(self, proto) -> None:
-        """Refuse operators that are not ONNX's own, or have another number of inputs than defined.
-
-        Raises
-        ------
-        ValueError
-            For such an operator.
-        """
+        """Raise a ValueError for operators that aren't ONNX's own, or a wrong number of inputs."""
         if proto.domain not in _DOMAINS:
             raise ValueError(f"expected operators of ONNX's own domain, got one of {proto.domain!r}")
         if proto.op_type in self._functions and not proto.domain:
@@ -85,13 +65,7 @@ class OnnxFile:
                 raise ValueError(f"expected the input {formal.name!r}, got none")
 
     def array(self, tensor) -> np.ndarray:
-        """Return the numbers of a tensor.
-
-        Raises
-        ------
-        ValueError
-            For a type without layers in rnnkit, or fewer numbers than the shape needs.
-        """
+        """Return the numbers of a tensor; a ValueError for an unsupported type, or too few numbers."""
         if tensor.data_type not in DTYPES:
             name = self.onnx.TensorProto.DataType.Name(tensor.data_type) if tensor.data_type else "none"
             raise ValueError(f"expected float, double, integers or bool in {tensor.name!r}, got {name}")

@@ -30,18 +30,7 @@ _ARRANGING = (
 def folded(
     node: Node, inputs: Sequence[Constant | None], place: int, sizes: tuple[int, ...], file: OnnxFile
 ) -> np.ndarray:
-    """Compute an output of a node by ONNX's reference evaluator.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        The shape of the output.
-
-    Raises
-    ------
-    ValueError
-        If the output exceeds the limit for a file of this size.
-    """
+    """Compute an output, of shape `sizes`, by ONNX's reference evaluator; a ValueError beyond the file's limit."""
     arrays = [None if one is None else one.array for one in inputs]
     numbers = [one for one in arrays if one is not None and one.dtype.kind == "f"]
     if node.op in _ARRANGING and numbers and all(_is_filled(one) for one in numbers):

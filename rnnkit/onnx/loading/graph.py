@@ -20,14 +20,7 @@ _NOT_FOLDED = ("Constant", "ConstantOfShape", "Range", "Shape", "Size")
 
 
 class Graph:
-    """A graph, or the body of a node, with its named values.
-
-    Attributes
-    ----------
-    file : OnnxFile
-    axes : Axes
-    opset : int
-    """
+    """A graph, or the body of a node, with its named values."""
 
     def __init__(self, file: OnnxFile, proto, outer: Graph | None = None):
         self.file, self.proto, self.outer = file, proto, outer

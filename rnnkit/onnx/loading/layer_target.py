@@ -20,14 +20,7 @@ from rnnkit.onnx.loading.values import Array, Constant, Forms
 
 
 class Layers:
-    """A maker of a model's tensors, of shape ``(B, [T], *features)`` without axes of size 1.
-
-    Attributes
-    ----------
-    forms : Forms
-    dtype : numpy.dtype
-        Of all layers.
-    """
+    """A maker of a model's tensors, of shape ``(B, [T], *features)`` without axes of size 1, all of one dtype."""
 
     def __init__(self, dtype: np.dtype):
         self.forms, self.dtype = Forms((BATCH, TIME)), dtype

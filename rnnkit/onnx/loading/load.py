@@ -83,21 +83,12 @@ def load(path: str | os.PathLike[str], *, initializers: Mapping[str, Any] | None
 
 @dataclass
 class Loaded:
-    """A model, and the orders of the axes of the graph's inputs and outputs in the model's.
-
-    Attributes
-    ----------
-    model : Model
-    inputs, outputs : dict of str to tuple of int
-        Axes for `numpy.transpose`.
-    batched : bool
-        Whether the graph has a batch axis; otherwise the model has one in front of the graph's axes.
-    """
+    """A model, and the orders of the axes of the graph's inputs and outputs in the model's."""
 
     model: Model
-    inputs: dict[str, tuple[int, ...]]
-    outputs: dict[str, tuple[int, ...]]
-    batched: bool
+    inputs: dict[str, tuple[int, ...]]  # axes for `numpy.transpose`
+    outputs: dict[str, tuple[int, ...]]  # likewise
+    batched: bool  # whether the graph has a batch axis; otherwise the model has an additional first axis
 
 
 def read(path, initializers=None) -> Loaded:

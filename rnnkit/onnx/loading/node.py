@@ -27,18 +27,7 @@ def operator(*names: str) -> Callable[[Callable], Callable]:
 
 
 class Node:
-    """A node, as passed to the functions that read it.
-
-    Attributes
-    ----------
-    op, name : str
-    label : str
-        For errors.
-    graph : Graph
-    opset : int
-    axes : Axes
-    outputs : list of str
-    """
+    """A node, as passed to the functions that read it; `label` is for errors."""
 
     def __init__(self, proto, graph: Graph):
         self.op, self.name, self.graph = proto.op_type, proto.name, graph
@@ -75,13 +64,7 @@ class Node:
         )
 
     def known(self, value: Value | None, what: str) -> np.ndarray:
-        """Return the array of an input that has to be known.
-
-        Raises
-        ------
-        ValueError
-            If a call computes it.
-        """
+        """Return the array of an input that has to be known; a ValueError if a call computes it."""
         if not isinstance(value, Constant):
             got = "none" if value is None else "a value that is computed"
             raise ValueError(f"expected {what} as an initializer or a constant, got {got}")

@@ -15,16 +15,8 @@ class Program:
     """Operations on rows, in order, convertible to JSON.
 
     Values are numbered: first the inputs, then the weights, then the results of the instructions. An instruction is
-    ``[operation, refs, options]``, where a float among the refs is a literal.
-
-    Attributes
-    ----------
-    inputs : list of list of int or None
-        The shape of each without the rows; None is a size known at a call.
-    weights : list of [name, shape, trainable]
-    instructions : list
-    outputs : list of int or float
-        Refs of the results.
+    ``[operation, refs, options]``, where a float among the refs is a literal. `inputs` are shapes without the rows,
+    None for sizes known at a call; `weights` are ``[name, shape, trainable]``; `outputs` are the refs of the results.
     """
 
     def __init__(self, inputs=(), weights=(), instructions=(), outputs=()):

@@ -15,14 +15,7 @@ from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
 
 
 class Steps:
-    """A builder of a program, for arrays ``(rows, *features)`` in the given forms.
-
-    Attributes
-    ----------
-    forms : Forms
-    arrays : list of ndarray
-        The weights' values, in the program's order.
-    """
+    """A builder of a program, for arrays ``(rows, *features)`` in the given forms; `arrays` are the weights' values."""
 
     def __init__(self, forms: Forms, dtype: np.dtype):
         self.forms, self._dtype = forms, dtype
@@ -128,13 +121,7 @@ def inputs_first(
 
 
 def without(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
-    """Remove some axes of an array, along which all entries are equal.
-
-    Raises
-    ------
-    ValueError
-        If the entries differ.
-    """
+    """Remove some axes of an array, along which all entries are equal; a ValueError if they differ."""
     for axis in sorted(axes, reverse=True):
         first = array[(slice(None),) * axis + (slice(0, 1),)]
         if array.shape[axis] == 0 or (array.strides[axis] and not _equal(array, first)):

@@ -20,22 +20,12 @@ LARGEST_ROW = 1 << 22  # numbers in one row of a value
 
 @dataclass(eq=False)
 class Constant:
-    """An array known on reading: a weight, a size, a number.
+    """An array known on reading: a weight, a size, a number."""
 
-    Attributes
-    ----------
-    array : ndarray
-        Filled arrays of any size are views of one number.
-    axes : tuple of Axis
-    name : str
-    trainable : bool
-        Whether the array is a weight of the model.
-    """
-
-    array: np.ndarray
+    array: np.ndarray  # for filled arrays of any size a view of one number
     axes: tuple[Axis, ...]
     name: str = ""
-    trainable: bool = False
+    trainable: bool = False  # whether it is a weight of the model
 
     @property
     def kind(self) -> str:
@@ -50,42 +40,18 @@ class Constant:
 
 @dataclass(eq=False)
 class Array:
-    """A value computed by a call, in a program or by layers.
+    """A value computed by a call, in a program or by layers."""
 
-    Attributes
-    ----------
-    axes : tuple of Axis
-        In ONNX's order.
-    kind : str
-        "float", "int" or "bool".
-    inputs : sequence of values
-        The values it is computed from.
-    emit : callable, optional
-        ``emit(steps, refs)`` adds its operation to a program; `refs` are those of the inputs, None for constants.
-    layers : callable, optional
-        ``layers(target)`` returns its tensor in a model, or None to use `emit`.
-    scope : object
-        The graph with the value.
-    label : str
-        The node, for errors.
-    dense : tuple, optional
-        ``(x, kernel, bias, activation)`` of a dense layer, to which later nodes may add.
-    layer_inputs : sequence of values, optional
-        The values that `layers` reads, if not the inputs.
-    of_call : bool
-        Whether it is known at a call only, without depending on inputs: an open size.
-    """
-
-    axes: tuple[Axis, ...]
-    kind: str = "float"
-    inputs: Sequence[Any] = ()
-    emit: Callable[[Steps, list], Any] | None = None
-    layers: Callable[[Layers], Any] | None = None
-    scope: Any = None
-    label: str = ""
-    dense: tuple | None = field(default=None, repr=False)
-    layer_inputs: Sequence[Any] | None = field(default=None, repr=False)
-    of_call: bool = False
+    axes: tuple[Axis, ...]  # in ONNX's order
+    kind: str = "float"  # or "int" or "bool"
+    inputs: Sequence[Any] = ()  # the values that it is computed from
+    emit: Callable[[Steps, list], Any] | None = None  # adds it to a program, from refs of inputs, None for constants
+    layers: Callable[[Layers], Any] | None = None  # returns its tensor in a model, or None to use `emit`
+    scope: Any = None  # the graph with the value
+    label: str = ""  # the node, for errors
+    dense: tuple | None = field(default=None, repr=False)  # of a dense layer: (x, kernel, bias, activation)
+    layer_inputs: Sequence[Any] | None = field(default=None, repr=False)  # of `layers`, if other than `inputs`
+    of_call: bool = False  # whether it is known at a call only, though without inputs: an open size
 
 
 Value = Constant | Array
@@ -97,13 +63,7 @@ def kind_of(dtype) -> str:
 
 
 class Forms:
-    """The layout of values in arrays ``(rows, *features)``.
-
-    Parameters
-    ----------
-    row_roles : tuple of str
-        The roles of the axes of rows: batch and time in a model, the batch in one step.
-    """
+    """The layout of values in arrays ``(rows, *features)``; rows are batch and time in a model, the batch in a step."""
 
     def __init__(self, row_roles: tuple[str, ...]):
         self.row_roles = row_roles
@@ -121,13 +81,7 @@ class Forms:
         return [axis for axis in axes if self.is_feature(axis)]
 
     def shape(self, axes: Sequence[Axis], what: str = "a value") -> list[int]:
-        """Return the sizes of the features.
-
-        Raises
-        ------
-        ValueError
-            If a size is open, or a row holds too many numbers.
-        """
+        """Return the sizes of the features; a ValueError if one is open, or a row holds too many numbers."""
         found = self.features(axes)
         if any(axis.open for axis in found):
             raise ValueError(f"expected known sizes of all axes but batch and time, got an open one in {what}")
@@ -141,26 +95,14 @@ class Forms:
         return len(self.features(axes[:axis]))
 
     def order(self, axes: Sequence[Axis], places: Sequence[int | None]) -> list[int]:
-        """Return the feature axes at these positions, as indices among the features.
-
-        Raises
-        ------
-        ValueError
-            If an axis is left out.
-        """
+        """Return the feature axes at these positions, as indices among the features; a ValueError if one is missing."""
         order = [self.place(axes, i) for i in places if i is not None and self.is_feature(axes[i])]
         if len(order) != len(self.features(axes)):
             raise ValueError("expected axes of size 1 to be left out, got an open one of features")
         return order
 
     def row_axes(self, axes: Sequence[Axis]) -> list[Axis]:
-        """Return the axes of rows, batch first.
-
-        Raises
-        ------
-        ValueError
-            If there are several of a role, or features are mixed with rows.
-        """
+        """Return the axes of rows, batch first; a ValueError for several of a role, or features mixed with rows."""
         rows = [part.root for axis in axes if self.is_row(axis) for part in (axis.parts or (axis,))]
         rows = [axis for axis in rows if axis.role or axis.number != 1]
         for role in self.row_roles:

@@ -26,13 +26,7 @@ def transposed(node: Node, x: Value, order) -> Any:
 
 
 def viewed(node: Node, x: Value, places) -> Any:
-    """Return a value with its axes in another order, with axes of size 1 added or removed.
-
-    Parameters
-    ----------
-    places : list of int or None
-        For each axis its position in x, None for a new one of size 1.
-    """
+    """Return a value with its axes from `places` in x, None for new ones of size 1; others of size 1 are removed."""
     axes = [Axis(1) if place is None else x.axes[place] for place in places]
     if isinstance(x, Constant):
         return Constant(_viewed(x.array, places), tuple(axes), x.name, x.trainable)

@@ -8,14 +8,9 @@ from rnnkit.onnx.loading.values import Array, Constant
 
 
 def dense(node: Node, axes, parts: tuple, emit, inputs) -> Array:
-    """Return a value computed by a dense layer in a model, or by its own operation in a program.
+    """Return a value computed by a dense layer in a model, or by `emit` in a program.
 
-    Parameters
-    ----------
-    parts : tuple
-        ``(x, kernel, bias, activation)``: an array, a constant (K, N), a constant (N,) or None, a name or None.
-    emit, inputs
-        As of `Array`.
+    `parts` are ``(x, kernel, bias, activation)``: an array, a constant (K, N), a constant (N,) or None, a name or None.
     """
     x, kernel, bias, activation = parts
 

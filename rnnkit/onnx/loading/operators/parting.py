@@ -66,13 +66,7 @@ def part(node: Node, x: Value, axis: int, start: Any, stop: Any, step: int = 1) 
 
 
 def _cleaned(start: int, stop: int, step: int, whole: Axis) -> tuple[int | None, int | None]:
-    """Return the bounds of a slice, None at an end; others count from the same end as in the file.
-
-    Raises
-    ------
-    ValueError
-        For a slice without entries, or one whose bounds count from a size that isn't the axis's own.
-    """
+    """Return a slice's bounds, None at an end; a ValueError for no entries, or bounds by another axis's size."""
     size = whole.number
     start = max(-(1 << 62), min(1 << 62, start))
     stop = max(-(1 << 62), min(1 << 62, stop))
