@@ -337,7 +337,7 @@ class SeriesFrame:
 
 
 def handed_out(table: Any) -> Any:
-    """Return a table as the user gets it: a dict of columns becomes a DataFrame if pandas is installed."""
+    """Return a table for the user: a dict of columns becomes a DataFrame if pandas and narwhals are installed."""
     if not isinstance(table, dict):
         return table
     try:
