@@ -1,4 +1,4 @@
-"""`export_c`: a built layer or model as a folder of C99 files."""
+"""Export of a built layer or model as a folder of C99 files: `export_c`."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from rnnkit.layers.support import validation
 from rnnkit.serialization.atomic_files import replacing
 
 _TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
-_MOST_RECORDED = 4096  # numbers of an input: files stay small
+_MOST_RECORDED = 4096  # numbers of an input, which limits the files
 
 
 @dataclass(frozen=True)
 class Int8Error:
-    """How far outputs with int8 weights are from those with the weights as they are.
+    """The error of outputs with int8 weights, relative to those with the original weights.
 
     Attributes
     ----------
     largest, mean : float
         Of the absolute differences.
     relative : float
-        The largest over the largest output.
+        The largest difference over the largest output.
     """
 
     largest: float
@@ -46,20 +46,20 @@ class Int8Error:
 
 @dataclass(frozen=True)
 class ExportedC:
-    """What `export_c` wrote.
+    """The result of `export_c`.
 
     Attributes
     ----------
     name : str
-        With which the names of all files and functions begin.
+        The prefix of the names of all files and functions.
     folder : Path
     files : tuple of Path
     weight_bytes : int
         Of the constant arrays.
     state_bytes : int
-        Of the struct of states, which holds the memory of a step, too.
+        Of the struct of states, including the memory of a step.
     error : Int8Error or None
-        With ``weights="int8"``, on the data that was given.
+        With ``weights="int8"``, on the given data.
     """
 
     name: str
@@ -99,7 +99,7 @@ def export_c(
     layer : Layer
         A built recurrent layer, or a model whose layers take one step at a time.
     folder : str or os.PathLike
-        Made if it isn't there; one for each model. Files that an export has written are replaced, others stay.
+        Created if missing; one for each model. Files of an earlier export are replaced, others stay.
     name : str, optional
         A C identifier; default: made of the layer's name.
     dtype : {"float32", "float64"}, optional
@@ -116,13 +116,13 @@ def export_c(
     Returns
     -------
     ExportedC
-        The files, how many bytes weights and states take, and the error of int8.
+        The files, the sizes of weights and states in bytes, and the error of int8.
 
     Raises
     ------
     ValueError, TypeError
-        For a layer that isn't built, that needs whole sequences, or whose step can't be traced; and for arguments that
-        don't fit. Nothing is written then.
+        For a layer that isn't built, that needs whole sequences, or whose step can't be traced; and for invalid
+        arguments. Nothing is written then.
     FileExistsError
         If a file of one of these names was not written by an export. Nothing is written then.
 
@@ -186,7 +186,7 @@ def _dtype(layer: Layer, dtype) -> np.dtype:
 
 
 def _inputs(layer: Layer, made: Network, data) -> list[np.ndarray]:
-    """Sequences ``(B, T, …)`` for every input, those that are given or random ones."""
+    """Return sequences ``(B, T, …)`` for every input, given or random."""
     if data is None:
         rng = np.random.default_rng(0)
         numbers = max(signal.size for signal in made.inputs)
@@ -212,14 +212,14 @@ def _inputs(layer: Layer, made: Network, data) -> list[np.ndarray]:
 
 
 def _as_many(constant: np.ndarray, rows: int) -> np.ndarray:
-    """The constant of each row; the first one's for all where the numbers differ."""
+    """Return the constant of each row; the first one's for all if the numbers differ."""
     if not len(constant):
         raise ValueError(f"expected constants of at least one row, got {constant.shape}")
     return constant if len(constant) == rows else np.repeat(constant[:1], rows, axis=0)
 
 
 def _called(layer: Any, made: Network, inputs, constants) -> list[np.ndarray]:
-    """What rnnkit puts out; a stateful layer's states stay as they are."""
+    """Return the layer's outputs; a stateful layer keeps its states."""
     stateful = [one for one in layer._all_layers() if getattr(one, "stateful", False)]
     kept = [one._kept for one in stateful]
     for one in stateful:
@@ -234,7 +234,7 @@ def _called(layer: Any, made: Network, inputs, constants) -> list[np.ndarray]:
 
 
 def _recorded(made: Network, layer: Layer, dtype, inputs, outputs, constants) -> Recorded:
-    """The first sequence, no longer than a file should be; all of it where an output is that after the last step."""
+    """Return the first sequence for the test, cut to limit the file unless an output is after the last step."""
     steps = inputs[0].shape[1]
     own = {one.dtype for one in layer._all_layers() if one.dtype is not None}
     tolerance = max([_TOLERANCES[dtype.name], *(_TOLERANCES.get(one.name, 0.0) for one in own)])
@@ -265,7 +265,7 @@ def _told(layer: Layer, dtype: np.dtype, int8: bool) -> str:
 
 
 def _write(folder: Path, files: dict[str, str]) -> tuple[Path, ...]:
-    """All files beside each other: none is replaced before all are written."""
+    """Write all files under temporary names, and then replace the old ones."""
     paths = tuple(folder / file for file in files)
     for path in paths:
         if path.is_file() and MARK not in path.read_text(encoding="utf-8", errors="replace")[:1000]:

@@ -1,4 +1,4 @@
-"""The files of an exported network, as texts by name."""
+"""Texts of the files of an exported network, by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIBRARIES = ("math.h", "stddef.h", "stdint.h")
 
 
 class Recorded(NamedTuple):
-    """Sequences and what comes of them, flat, for the test."""
+    """Flat sequences and their outputs, for the test."""
 
     steps: int
     inputs: list[np.ndarray]
@@ -27,7 +27,7 @@ class Recorded(NamedTuple):
 
 
 class Texts:
-    """The texts of one network under a name; `told` says in a line what it is."""
+    """The texts of one network under a name; `told` describes it in a line."""
 
     def __init__(self, network: Network, name: str, told: str, recorded: Recorded):
         self.network, self.name, self.told, self.recorded = network, name, plain(told), recorded
@@ -39,7 +39,7 @@ class Texts:
         }
 
     def all(self) -> dict[str, str]:
-        """Every file but the README."""
+        """Return every file but the README."""
         lines = {
             f"{self.name}.h": self._header(),
             f"{self.name}.c": self._source(),
@@ -51,12 +51,12 @@ class Texts:
         return {file: "\n".join([*text, ""]) for file, text in lines.items()}
 
     def weight_bytes(self) -> int:
-        """Of all constant arrays."""
+        """Return the size of all constant arrays."""
         arrays = [array.values for _, group in self.groups.values() for array in group]
         return sum(array.nbytes for array in (*arrays, *self.network.tables.values()))
 
     def state_bytes(self) -> int:
-        """Of the struct of states."""
+        """Return the size of the struct of states."""
         return self.writer.state_bytes()
 
     # The library
@@ -89,7 +89,7 @@ class Texts:
         return self._guarded(f"{name.upper()}_H", ["stddef.h", "stdint.h"], body)
 
     def _sizes(self, signals, variables, names) -> list[str]:
-        """A constant for each array of a step, behind its name in the model."""
+        """Return a C constant for each array of a step, commented with its name in the model."""
         lines: list[str] = []
         for i, (signal, variable) in enumerate(zip(signals, variables, strict=True)):
             lines += [comment(f"{variable}: {names[i]!r}")] if names else []
@@ -143,7 +143,7 @@ class Texts:
             lines += indented(_closed(initializer(table, dtype)))
         return [*lines, *([] if self._has_weights() else ["    0"]), "};"]
 
-    # Beside it
+    # Other files
 
     def _test(self) -> list[str]:
         name, writer, recorded = self.name, self.writer, self.recorded
@@ -191,7 +191,7 @@ class Texts:
         ]
 
     def readme(self, error: str) -> str:
-        """What it is, and how it is used; `error` says what int8 costs, if it was asked for."""
+        """Return a README on the network and its use; `error` describes the error of int8, if used."""
         name, writer = self.name, self.writer
         x, y = ", ".join(writer.x), ", ".join(writer.y)
         kinds = [*map(writer.c_type, self.network.inputs), *(self.real for _ in writer.y)]

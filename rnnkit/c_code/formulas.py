@@ -1,6 +1,4 @@
-"""The elementwise formulas of all backends as C functions: the same operations, and so the same bits where a
-multiply-add is rounded once, as programs of the CPU have.
-"""
+"""The elementwise formulas of all backends as C functions, bit for bit as on the CPU if multiply-adds are exact."""
 
 from __future__ import annotations
 
@@ -23,14 +21,14 @@ _FLOAT = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 
 
 class _Text(NamedTuple):
-    """A C expression, with its type as LLVM has it."""
+    """A C expression, with its type in LLVM."""
 
     type: Any
     text: str
 
 
 class _Lines:
-    """Takes the place of LLVM's builder: every instruction is a line that names its result."""
+    """A replacement of LLVM's builder, which writes each instruction as a C line."""
 
     def __init__(self, dtype: str):
         self.dtype = dtype
@@ -66,7 +64,7 @@ def _operator(sign: str):
     return emit
 
 
-# Integers are unsigned; formulas that are `WRITTEN` shift none that would be negative to the right.
+# Integers are unsigned; formulas of `WRITTEN` don't shift negative ones to the right.
 for _name, _sign in {
     "fadd": "+", "fsub": "-", "fmul": "*", "fdiv": "/", "add": "+", "sub": "-", "and_": "&", "or_": "|", "xor": "^",
     "shl": "<<", "ashr": ">>",
@@ -75,7 +73,7 @@ for _name, _sign in {
 
 
 class _CValue(Value):
-    """A value of a formula as text."""
+    """A value of a formula as C text."""
 
     def constant(self, content):
         if self.is_float:
@@ -103,7 +101,7 @@ _MATHEMATICS = SimpleNamespace(
 
 
 def c_function(name: str, dtype: str) -> list[str]:
-    """The lines of a formula as a static function ``rk_<name>``."""
+    """Return a formula as the lines of a static function ``rk_<name>``."""
     lines, formula = _Lines(dtype), FORMULAS[name]
     operands = [_CValue(lines, _Text(_FLOAT[dtype], letter)) for letter in "ab"[: arity(formula)]]
     result = formula(*operands, **({"m": _MATHEMATICS} if name in special.NAMES else {})).value.text

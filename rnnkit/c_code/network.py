@@ -1,4 +1,4 @@
-"""A layer or a model as the operations of one step, in order, on signals that pass between them."""
+"""Networks: a layer or a model as the ordered operations of one step, on signals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MERGING = (Add, Subtract, Multiply, Average, Maximum, Concatenate)
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Whether a step is used: `kind` is "input", "features" (of `signals`), "ids", "and" or "or" (of `masks`)."""
+    """The condition that a step is used: "input", "features" (of `signals`), "ids", "and" or "or" (of `masks`)."""
 
     kind: str
     signals: tuple[Signal, ...] = ()
@@ -41,116 +41,58 @@ class Mask:
 
 @dataclass(frozen=True, eq=False)
 class Signal:
-    """An array that passes between operations, for one step of one sequence.
+    """An array that passes between operations, for one step of one sequence."""
 
-    Attributes
-    ----------
-    shape : tuple of int
-        Without batch and time.
-    in_time : bool
-        Whether there is one for each step, rather than one for the steps so far.
-    ids : bool
-        Whether it holds integers.
-    mask : Mask or None
-        None where every step is used.
-    home : Signal or None
-        The one whose memory it shows, in another shape.
-    """
-
-    shape: tuple[int, ...]
-    in_time: bool = True
-    ids: bool = False
-    mask: Mask | None = None
-    home: Signal | None = None
+    shape: tuple[int, ...]  # without batch and time
+    in_time: bool = True  # whether there is one for each step, rather than one for all steps so far
+    ids: bool = False  # whether it holds integers
+    mask: Mask | None = None  # None if every step is used
+    home: Signal | None = None  # the signal whose memory it shares, in another shape
 
     @property
     def size(self) -> int:
-        """How many numbers."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     def root(self) -> Signal:
-        """The signal whose memory it shows."""
+        """Return the signal that owns the memory."""
         return self if self.home is None else self.home
 
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """What one call of a layer does in a step.
+    """A call of a layer in a step."""
 
-    Attributes
-    ----------
-    kind : str
-        "recurrent" or "memoryless" (a unit), "masking", "lookup" (a row of a table), or "merge".
-    name : str
-        A C identifier of its own.
-    layer : Layer
-    inputs : tuple of Signal
-    output : Signal
-    unit : Unit or None
-    used : Mask or None
-        Of a recurrent layer, when it moves on.
-    zeros : bool
-        Of a recurrent layer, whether it puts out zeros when it doesn't.
-    table : str
-        The name of the table that a lookup reads.
-    """
-
-    kind: str
-    name: str
+    kind: str  # "recurrent" or "memoryless" (a unit), "masking", "lookup" (a row of a table), or "merge"
+    name: str  # a C identifier
     layer: Layer
     inputs: tuple[Signal, ...]
     output: Signal
     unit: Unit | None = None
-    used: Mask | None = None
-    zeros: bool = False
-    table: str = ""
+    used: Mask | None = None  # of a recurrent layer: when it updates its states
+    zeros: bool = False  # of a recurrent layer: whether it outputs zeros at masked steps
+    table: str = ""  # the name of a lookup's table
 
 
 @dataclass(eq=False)
 class Network:
-    """The operations of a step.
-
-    Attributes
-    ----------
-    inputs, outputs : list of Signal
-    operations : list of Operation
-    units : list of Unit
-        One for each layer, however often it is called.
-    tables : dict of str to ndarray
-        Of embeddings, by a C identifier.
-    constants : list of tuple
-        Shapes of the constants of a recurrent layer, without the batch.
-    input_names, output_names : list of str
-        As a model has them, else none.
-    """
+    """The operations of a step."""
 
     dtype: np.dtype
     inputs: list[Signal] = field(default_factory=list)
     outputs: list[Signal] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
-    units: list[Unit] = field(default_factory=list)
-    tables: dict[str, np.ndarray] = field(default_factory=dict)
-    constants: list[tuple[int, ...]] = field(default_factory=list)
-    input_names: list[str] = field(default_factory=list)
+    units: list[Unit] = field(default_factory=list)  # one for each layer, for all its calls
+    tables: dict[str, np.ndarray] = field(default_factory=dict)  # of embeddings, by a C identifier
+    constants: list[tuple[int, ...]] = field(default_factory=list)  # shapes without the batch, of a recurrent layer
+    input_names: list[str] = field(default_factory=list)  # of a model, else none
     output_names: list[str] = field(default_factory=list)
 
 
 def read(layer: Layer, dtype: np.dtype, constants=(), int8: bool = False) -> Network:
-    """The network of a built layer.
+    """Return the network of a built layer; a ValueError if it needs whole sequences, or can't be written in C.
 
-    Parameters
-    ----------
-    layer : Layer
-    dtype : dtype
-        Of the C text.
-    constants : sequence of tuple
-        Shapes without the batch, for a recurrent layer whose cell takes constants.
-    int8 : bool
-
-    Raises
-    ------
-    ValueError
-        For a layer that needs whole sequences, or that can't be written in C.
+    `dtype` is that of the C text; `constants` are shapes without the batch, for a recurrent layer that takes constants.
     """
     reader = _Reader(dtype, [tuple(shape) for shape in constants], int8)
     network = reader.network
@@ -178,7 +120,7 @@ class _Reader:
         self.known: dict[int, Any] = {}
 
     def call(self, layer: Layer, x):
-        """What a layer makes of a signal, or of nested lists of them; several make a list."""
+        """Return the outputs of a layer for a signal, or for nested lists of signals."""
         for kinds, method in _METHODS.items():
             if isinstance(layer, kinds):
                 return method(self, layer, x)
@@ -297,7 +239,7 @@ class _Reader:
         if isinstance(layer, Concatenate) and in_time and layer.axis % len(shape) == 1:
             raise self._refusal(layer, "joins arrays along time")
         masks = [one.mask for one in signals]
-        # A Concatenate takes an array without a mask as one that uses all steps, so its result uses all, too.
+        # In a Concatenate, an array without a mask uses all steps, and so does the result.
         mask = None if None in masks else masks[0] if len(set(masks)) == 1 else Mask("or", masks=tuple(masks))
         return self._add("merge", layer, signals, Signal(tuple(shape[len(lead) :]), in_time, mask=mask))
 

@@ -1,4 +1,4 @@
-"""The C text of a network: its structs, and the functions that begin sequences and take steps."""
+"""C text of a network: its structs, and the functions that begin sequences and take steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rnnkit.layers.merging import Average, Concatenate, Maximum, Multiply, Subtr
 
 
 class NetworkWriter:
-    """Writes the network `name`."""
+    """A writer of the C text of the network `name`."""
 
     def __init__(self, network: Network, name: str):
         self.network, self.name = network, name
@@ -36,10 +36,10 @@ class NetworkWriter:
     def _parameters(letter: str, signals: list[Signal]) -> list[str]:
         return [letter] if len(signals) == 1 else [f"{letter}_{i}" for i in range(len(signals))]
 
-    # Where signals are
+    # Memory of signals
 
     def _place_signals(self):
-        """What is put out at once goes to the caller's array; what a recurrent layer put out stays for masked steps."""
+        """Assign memory: outputs of recurrent layers are kept for masked steps, others go to the caller's array."""
         wanted = {signal.root(): y for signal, y in reversed(list(zip(self.network.outputs, self.y, strict=True)))}
         for one in self.network.operations:
             signal = one.output
@@ -56,29 +56,29 @@ class NetworkWriter:
         return self._places[signal.root()]
 
     def c_type(self, signal: Signal) -> str:
-        """Of a signal's elements."""
+        """Return the C type of a signal's elements."""
         return "int32_t" if signal.root().ids else self.real
 
     # Functions
 
     def parameters(self, plain_pointers: bool = False) -> list[str]:
-        """What a step reads and writes, as parameters."""
+        """Return the inputs and outputs of a step, as parameters."""
         given = zip(self.network.inputs, self.x, strict=True)
         restrict = " *" if plain_pointers else " *restrict "
         found = [f"const {self.c_type(signal)}{restrict}{x}" for signal, x in given]
         return [*found, *self.written(plain_pointers)]
 
     def written(self, plain_pointers: bool = False) -> list[str]:
-        """What a step writes, as parameters."""
+        """Return the outputs of a step, as parameters."""
         restrict = " *" if plain_pointers else " *restrict "
         return [f"{self.real}{restrict}{y}" for y in self.y]
 
     def constants(self) -> list[str]:
-        """The constants, as parameters of reset."""
+        """Return the constants, as parameters of reset."""
         return [f"const {self.real} *constant_{i}" for i in range(len(self.network.constants))]
 
     def source(self) -> list[str]:
-        """All functions; the public ones come last."""
+        """Return all functions, the public ones last."""
         blocks = [block for writer in self.units.values() for block in (writer.start(), writer.step()) if block]
         blocks += [self._advance(), self._reset()]
         functions = [line for block in blocks for line in ["", *block]][1:] + self._public()
@@ -87,7 +87,7 @@ class NetworkWriter:
         return [*([*called, ""] if called else []), *([*tables, ""] if tables else []), *functions]
 
     def _advance(self) -> list[str]:
-        """One step: `used` is 0 where it is masked."""
+        """Return the function of one step; `used` is 0 at a masked step."""
         for one in self.network.operations:
             self._lines += ["", comment(f"{one.layer.name!r} ({type(one.layer).__name__})")]
             self._lines += getattr(self, f"_{one.kind}")(one)
@@ -123,7 +123,7 @@ class NetworkWriter:
         return [*self.heads("")["reset"], "{", *indented(lines), "}"]
 
     def heads(self, end: str) -> dict[str, list[str]]:
-        """The heads of the public functions, with what stands behind them."""
+        """Return the heads of the public functions, followed by `end`."""
         state, x, y = f"{self.name}_state *s", self.parameters(True)[: len(self.x)], self.written(True)
         parameters = {
             "reset": [state, *self.constants()],
@@ -151,7 +151,7 @@ class NetworkWriter:
         return [*lines, f"        advance(s, {', '.join([*at_x, *at_y])}, 1);", "    }", "}"]
 
     def _read_when_masked(self) -> set[str]:
-        """The inputs that a masked step reads."""
+        """Return the inputs that a masked step reads."""
         found = {signal.root() for one in self.network.operations if one.kind != "recurrent" for signal in one.inputs}
         found |= {signal.root() for signal in self.network.outputs}
         found |= {signal.root() for mask in self._masks for signal in mask.signals}
@@ -232,7 +232,7 @@ class NetworkWriter:
         return lines
 
     def _cast(self, signal: Signal) -> str:
-        """Where a unit reads a signal; integers are converted first."""
+        """Return the memory that a unit reads a signal from; integers are refused."""
         if not signal.root().ids:
             return self._place(signal)
         raise ValueError("expected integers to go into an Embedding only; make the Input one of floats")
@@ -240,7 +240,7 @@ class NetworkWriter:
     # Masks
 
     def _mask(self, mask: Mask) -> str:
-        """The variable that says whether a step is used, computed before the line that asks first."""
+        """Return the variable of a mask, computed before its first use."""
         if mask.kind == "input":
             return "used"
         if mask not in self._masks:
@@ -264,7 +264,7 @@ class NetworkWriter:
     # Structs
 
     def structs(self) -> list[str]:
-        """What the header says of memory."""
+        """Return the header's structs."""
         lines: list[str] = []
         for unit, writer in self.units.items():
             for kind, fields in zip(writer.types(), (writer.kept, writer.scratch), strict=True):
@@ -283,7 +283,7 @@ class NetworkWriter:
         return [*lines, "typedef struct {", *indented(members or ["char nothing;"]), f"}} {self.name}_state;"]
 
     def state_bytes(self) -> int:
-        """What the struct of states takes, with its scratch memory."""
+        """Return the size of the struct of states, with its scratch memory."""
         count = _bytes([*self._outputs, *self._values])
         count += sum(_bytes(self.units[one.unit].kept) for one in self.network.operations if one.unit is not None)
         return count + max((_bytes(writer.scratch) for writer in self.units.values()), default=0) or 1
@@ -301,7 +301,7 @@ def _bytes(fields: Iterable[Field]) -> int:
 
 
 def _element(shape: tuple[int, ...]) -> str:
-    """The element of an array that is repeated along its axes of size 1."""
+    """Return the element of an array that is repeated along its axes of size 1."""
     steps: list[str] = []
     stride = 1
     for d in reversed(range(len(shape))):

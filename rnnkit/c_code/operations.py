@@ -1,4 +1,4 @@
-"""Pointwise operations as C expressions, and the helper functions that these call."""
+"""Pointwise operations as C expressions, and their helper functions."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "logaddexp logaddexp2 ma
 _TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "xlogy xlog1py remainder floor_divide zeta".split()}
 
 _CALLED = {name for text in _TEXTS.values() for name in re.findall(r"\w+(?=~?\()", text)}
-CALLED = frozenset(name + suffix for name in _CALLED for suffix in SUFFIX.values())  # no names of variables
+CALLED = frozenset(name + suffix for name in _CALLED for suffix in SUFFIX.values())  # not allowed as names of variables
 
 
 def _sums_of_columns(weight: str) -> str:
-    """The sums of a product with weights of a type, four rows of the matrix at a time."""
+    """Return the sums of a product with weights of a type, four rows of the matrix at a time."""
     return """\
     int32_t k = 0;
     for (int32_t n = 0; n < columns; ++n) {
@@ -241,7 +241,7 @@ def _scaled_sparse() -> str:
 
 
 def _of_lanes(name: str, sign: str) -> str:
-    """A reduction of partial results: halves first, then quarters."""
+    """Return a reduction of partial results: halves first, then quarters."""
     return f"""
 static inline real rk_{name}_of_lanes(real *restrict part)
 {{
@@ -269,13 +269,13 @@ enum { RK_LANES = 16 / sizeof(real) };
 
 
 def expression(op: str, operands, dtype: str) -> str | None:
-    """The text of an operation on operands that are names; None if it has none in C."""
+    """Return the C text of an operation on operands given by name, or None."""
     text = _TEXTS.get(op)
     return None if text is None else _typed(text, dtype).format(*operands)
 
 
 def integer_expression(op: str, operands, kind: str) -> str:
-    """The text of an operation on integers of a kind; comparisons are those of floats."""
+    """Return the C text of an operation on integers of a kind; comparisons are those of floats."""
     text = _OF_INTEGERS.get(op)
     if text is None:
         return _TEXTS[op].format(*operands)
@@ -284,7 +284,7 @@ def integer_expression(op: str, operands, kind: str) -> str:
 
 
 def cast(operand: str, given: str, kind: str, dtype: str) -> str:
-    """The text of an element of one kind as one of another."""
+    """Return the C text of a cast from one kind to another."""
     if kind in FLOATS:
         return f"({REAL[dtype if kind == 'float' else kind]}){operand}"
     return _wrapped(operand if given not in FLOATS else f"rk_to_{carrier(kind)}({operand})", kind)
@@ -295,7 +295,7 @@ def _wrapped(text: str, kind: str) -> str:
 
 
 def helpers(text: str, dtype: str) -> str:
-    """The functions ``rk_…`` that a text calls, and those that they call, in an order that C takes."""
+    """Return the functions ``rk_…`` that a text calls, directly or indirectly, in a valid order for C."""
     found: dict[str, str] = {}
 
     def add(called_by: str) -> None:
@@ -316,7 +316,7 @@ def _helper(name: str, dtype: str) -> str:
     return "\n".join(formulas.c_function(name.removeprefix("rk_"), dtype))
 
 
-# Many of ARM's small processors have multiply-adds of float alone.
+# Many small ARM processors have multiply-adds only for float.
 _ARM_HAS = {
     "float32": "defined(__ARM_FEATURE_FMA)",
     "float64": "(defined(__ARM_FEATURE_FMA) && (__ARM_FP & 8))",

@@ -1,4 +1,4 @@
-"""What the C text of a network computes, in NumPy: the rounded weights of int8 without a C compiler."""
+"""The computation of a network's C text in NumPy, for the rounded weights of int8 without a C compiler."""
 
 from __future__ import annotations
 
@@ -14,15 +14,9 @@ from rnnkit.stored_weights import all_expanded, to_int8
 
 
 def run(network: Network, inputs: list[np.ndarray], constants=(), int8: bool = False) -> list[np.ndarray]:
-    """The outputs for sequences, ``(B, T, *O)`` of those that are in time, ``(B, *O)`` after the last step of others.
+    """Return outputs for sequences: ``(B, T, *O)`` for outputs in time, ``(B, *O)`` for those after the last step.
 
-    Parameters
-    ----------
-    network : Network
-    inputs : list of ndarray (B, T, …)
-    constants : sequence of ndarray (B, …)
-    int8 : bool
-        Round the weights of products.
+    Inputs are ``(B, T, …)``, constants ``(B, …)``; `int8` rounds the weights of products.
     """
     rows, steps = inputs[0].shape[:2]
     runner = _Runner(network, rows, constants, int8)
@@ -100,7 +94,7 @@ def _spread(used: np.ndarray, array: np.ndarray) -> np.ndarray:
 
 
 class _UnitInNumPy:
-    """The graph of a unit, with rounded weights where they are wanted."""
+    """The graph of a unit, with weights rounded if asked for."""
 
     def __init__(self, unit: Unit, int8: bool):
         self.unit = unit

@@ -1,4 +1,4 @@
-"""The C function of a unit that is planned by rows: each number a variable, each loop of the step a loop."""
+"""C function of a unit planned by rows: a variable per number, and C loops for the step's loops."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rnnkit.compiler.ir.plan import (
 
 
 class RowUnitWriter(UnitWriter):
-    """Writes a unit with loops or computed places."""
+    """A writer of a unit with loops or computed indices."""
 
     def _place_all(self):
         super()._place_all()
@@ -56,13 +56,12 @@ class RowUnitWriter(UnitWriter):
                 self._names[name] = self._literal_of(line) or self._named(name.rstrip("_"))
 
     def _named(self, wanted: str) -> str:
-        """A variable's name of its own."""
         name = identifier(wanted, self._taken)
         self._taken.add(name)
         return name
 
     def _literal_of(self, line: RowLine) -> str:
-        """The text of a line that is a number for ever; "" of others."""
+        """Return the text of a line that is a constant number; "" for others."""
         value: object = None
         if isinstance(line, Number):
             value = line.number
@@ -77,7 +76,7 @@ class RowUnitWriter(UnitWriter):
         return f"({text})" if text.startswith("-") else text
 
     def step(self) -> list[str]:
-        """The function of a step, ``advance_<unit>``."""
+        """Return the function of a step, ``advance_<unit>``."""
         body = [one for line in self.plan.lines for one in self._text(line)]
         body += self._written()
         words = set(re.findall(r"\w+", without_comments("\n".join(body))))
@@ -85,11 +84,11 @@ class RowUnitWriter(UnitWriter):
         return self._function("advance", [*body, *unused], io=True)
 
     def start(self) -> list[str]:
-        """Nothing: what depends on constants alone is computed in the step."""
+        """Return no function, as values of constants alone are computed in the step."""
         return []
 
     def _written(self) -> list[str]:
-        """The output and the new states, all of whose numbers are known before the first is written."""
+        """Return the writes of the output and the new states; all values are read before the first write."""
         taken, given = [], []
         for buffer, names in self.plan.writes:
             place = self._places[buffer] if buffer.kind == "output" else f"s->state_{buffer.attr}"
@@ -114,7 +113,7 @@ class RowUnitWriter(UnitWriter):
         if isinstance(line, Put):
             under = f"if ({self._names[line.under]}) " if line.under else ""
             return [f"{under}{self._at(line.slot, line)} = {self._number(line.value)};"]
-        assert not isinstance(line, (Branch, Check))  # a step for C has neither
+        assert not isinstance(line, (Branch, Check))  # not in steps for C
         if self._literal_of(line):
             return []
         told = self.plan.comments.get(line.name, self._told)
@@ -136,11 +135,10 @@ class RowUnitWriter(UnitWriter):
         return "int" if kind == "bool" else self._type(kind)
 
     def _number(self, name: str) -> str:
-        """A value as memory holds it."""
         return f"({self.real}){self._names[name]}" if self._kinds[name] == "bool" else self._names[name]
 
     def _at(self, place: Slot | Buffer, line: Look | Put) -> str:
-        """An element at a computed place."""
+        """Return an element at a computed index."""
         index = self._names.get(line.index, "")
         if index and self._kinds[line.index] in FLOATS:
             index = f"(int32_t){index}"
@@ -158,7 +156,7 @@ class RowUnitWriter(UnitWriter):
         return f"{self._of(found)}[{at}]"
 
     def _rounds(self, loop: RowLoop) -> list[str]:
-        """A loop of the step: while its condition holds, and what is carried from round to round."""
+        """Return a loop of the step, with its condition and carried values."""
         names, mutable = self._names, {one.name for one in loop.carried}
         lines = [f"int64_t {names[loop.name]} = 0;"]
         lines += [f"{self._variable(one.kind)} {names[one.name]} = {names[one.initial]};" for one in loop.carried]
@@ -166,7 +164,7 @@ class RowUnitWriter(UnitWriter):
         body += [f"if (!{names[loop.go]}) {{", "    break;", "}"]
         body += [one for line in loop.lines[loop.first :] for one in self._text(line)]
         ends = {one.name: names[one.next] for one in loop.carried if one.next != one.name}
-        for one in loop.carried:  # another's number, before that changes
+        for one in loop.carried:  # the old value of another variable
             if one.name in ends and one.next in mutable:
                 ends[one.name] = self._named(f"next_{names[one.name]}")
                 body.append(f"const {self._variable(one.kind)} {ends[one.name]} = {names[one.next]};")

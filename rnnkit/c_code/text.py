@@ -1,4 +1,4 @@
-"""Names, numbers, comments and arrays as C99 spells them, whatever the names of layers and the locale are."""
+"""Names, numbers, comments and arrays in C99, for any names of layers and any locale."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-# Of C and C++, and what headers define.
+# Reserved words of C and C++, and names in headers.
 _RESERVED = frozenset(
     """
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const constexpr const_cast
@@ -23,7 +23,7 @@ REAL = {"float32": "float", "float64": "double"}
 
 
 def identifier(text: str, taken: Iterable[str] = (), fallback: str = "value") -> str:
-    """A C identifier that reads like a text and isn't `taken`, nor reserved, nor likely to be a macro.
+    """Return a C identifier similar to a text, not among `taken`, reserved words or likely macros.
 
     >>> identifier("my layer-1"), identifier("double"), identifier("W"), identifier("h", {"h"}), identifier("2σ")
     ('my_layer_1', 'double_', 'W_', 'h_1', 'value_2_')
@@ -42,7 +42,7 @@ def identifier(text: str, taken: Iterable[str] = (), fallback: str = "value") ->
 
 
 def is_identifier(text: str) -> bool:
-    """Whether a text may be the name of a function, a type or a file of its own.
+    """Return whether a text is valid as the name of functions, types and files.
 
     >>> is_identifier("engine_2"), is_identifier("int"), is_identifier("a-b"), is_identifier("_a")
     (True, False, False, False)
@@ -51,7 +51,7 @@ def is_identifier(text: str) -> bool:
 
 
 def plain(text: object) -> str:
-    """A text in one line of printable ASCII that neither ends a comment nor a string, nor is a trigraph.
+    """Return a text as one line of printable ASCII, safe in comments and strings, without trigraphs.
 
     >>> plain('a */ b /* ??/ "c\\n')
     "a *_/ b /_* ?_?/ 'c?"
@@ -64,18 +64,18 @@ def plain(text: object) -> str:
 
 
 def comment(text: object) -> str:
-    """A comment of one line, shortened if it is long."""
+    """Return a comment of one line, shortened if too long."""
     found = plain(text)
     return f"/* {found if len(found) <= 96 else found[:93] + '...'} */"
 
 
 def without_comments(text: str) -> str:
-    """A C text as the compiler sees it."""
+    """Return a C text without comments."""
     return re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL)
 
 
 def declaration(function: str, parameters: list[str], end: str = "") -> list[str]:
-    """The head of a function, its parameters on several lines where they are many."""
+    """Return the head of a function, on several lines for many parameters."""
     lines = [f"{function}("]
     for i, parameter in enumerate(parameters or ["void"]):
         piece = parameter + ("," if i < len(parameters) - 1 else f"){end}")
@@ -87,7 +87,7 @@ def declaration(function: str, parameters: list[str], end: str = "") -> list[str
 
 
 def number(value: float, dtype) -> str:
-    """A literal that has these bits in a dtype; NaN is any.
+    """Return a literal with exactly these bits in a dtype; NaN has any bits.
 
     >>> number(0.1, "float32"), number(2, "float64"), number(float("-inf"), "float32"), number(-0.0, "float64")
     ('0.1f', '2.0', '-INFINITY', '-0.0')
@@ -96,7 +96,7 @@ def number(value: float, dtype) -> str:
 
 
 def numbers(values: np.ndarray, dtype) -> list[str]:
-    """Literals of all numbers of an array, flat: the shortest that have the same bits."""
+    """Return the shortest exact literals of all numbers of an array, flat."""
     suffix = SUFFIX[np.dtype(dtype).name]
     with np.errstate(over="ignore"):
         flat = np.asarray(values, dtype).reshape(-1)
@@ -107,7 +107,7 @@ def numbers(values: np.ndarray, dtype) -> list[str]:
 
 
 def initializer(values: np.ndarray, dtype, indent: str = "    ") -> list[str]:
-    """The lines of an array's initializer in braces; of integers, where the dtype is one. No array has no element."""
+    """Return the lines of an array's initializer in braces; an empty array gets one element."""
     values = np.asarray(values).reshape(-1)
     integers = np.dtype(dtype).kind in "iu"
     literals = list(map(str, values.astype(dtype).tolist())) if integers else numbers(values, dtype)
@@ -121,5 +121,5 @@ def initializer(values: np.ndarray, dtype, indent: str = "    ") -> list[str]:
 
 
 def indented(lines: Iterable[str], by: int = 4) -> list[str]:
-    """Lines further right; preprocessor lines and empty ones stay."""
+    """Indent lines, but for preprocessor lines and empty ones."""
     return [" " * by + line if line and not line.startswith("#") else line for line in lines]

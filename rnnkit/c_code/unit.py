@@ -1,4 +1,4 @@
-"""The step of one layer, ready to be written: what it computes in which order, its states, its weights as arrays."""
+"""Units: the step of one layer, with its ordered computations, states and weight arrays."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from rnnkit.stored_weights import all_expanded, to_int8
 
 @dataclass(frozen=True, eq=False)
 class Array:
-    """A constant array of a unit: ``name`` is that of its field, ``told`` says what it is."""
+    """A constant array of a unit: ``name`` is its field's name, ``told`` its description."""
 
     name: str
     values: np.ndarray
@@ -46,51 +46,31 @@ class Array:
 
     @property
     def c_type(self) -> str:
-        """Of its elements."""
+        """The C type of its elements."""
         name = self.values.dtype.name
         return REAL.get(name) or f"{name}_t"
 
 
 @dataclass(eq=False)
 class Unit:
-    """What one step of a layer computes.
+    """The computation of one step of a layer."""
 
-    Attributes
-    ----------
-    name : str
-        A C identifier, another one for each unit of a network.
-    told : str
-        The layer, for people.
-    graph, parts
-        The step, and its products and loops in their order, without those that nothing needs.
-    arrays : dict of str to Array
-        All constant arrays by their names.
-    prepacked : dict of Buffer to Array or float
-        Where a buffer's numbers are; a number of its own stands in the text.
-    changing : tuple of int
-        The states that a step changes.
-    initial : tuple of ndarray
-        What every state starts from, flat.
-    rows : RowPlan or None
-        In place of the parts, for a step with loops or computed places.
-    """
-
-    name: str
-    told: str
+    name: str  # a C identifier, unique in the network
+    told: str  # a description of the layer
     dtype: np.dtype
     step: Step
     graph: Graph
-    parts: list[Product | Loop]
+    parts: list[Product | Loop]  # in order, without unused ones
     output_size: int
-    initial: tuple[np.ndarray, ...]
-    changing: tuple[int, ...]
-    arrays: dict[str, Array] = field(default_factory=dict)
-    prepacked: dict[Buffer, Array | float | int] = field(default_factory=dict)
+    initial: tuple[np.ndarray, ...]  # states, flat
+    changing: tuple[int, ...]  # states that a step changes
+    arrays: dict[str, Array] = field(default_factory=dict)  # all constant arrays by their names
+    prepacked: dict[Buffer, Array | float | int] = field(default_factory=dict)  # a single number is a literal
     panels: dict[Buffer, dict[str, Array]] = field(default_factory=dict)
-    rows: RowPlan | None = None
+    rows: RowPlan | None = None  # instead of the parts, for a step with loops or computed indices
 
     def buffers(self) -> list[Buffer]:
-        """All buffers that the parts touch, each once."""
+        """Return all buffers that the parts use, without duplicates."""
         if self.rows is not None:
             lines = list(all_lines(self.rows.lines))
             looked = (line.place for line in lines if isinstance(line, Look) and isinstance(line.place, Buffer))
@@ -101,35 +81,21 @@ class Unit:
         return list(dict.fromkeys(buffer for part in self.parts for buffer in _touched(part)))
 
     def states(self) -> list[int]:
-        """The states that are there in C: those that are read, or change."""
+        """Return the states stored in C: those that are read or change."""
         read = {buffer.attr for buffer in self.buffers() if buffer.kind == "state"}
         return sorted(read | set(self.changing) | set(self.rows.resident if self.rows else ()))
 
     def add(self, name: str, values, told: str) -> Array:
-        """Take an array among the constant ones."""
+        """Add a constant array."""
         array = Array(identifier(name, self.arrays), np.asarray(values), told)
         self.arrays[array.name] = array
         return array
 
 
 def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: bool = False) -> Unit:
-    """The unit of a step.
+    """Return the unit of a step; a ValueError if it can't be traced, draws random numbers, or uses what C lacks.
 
-    Parameters
-    ----------
-    name, told : str
-    step : Step
-    dtype : dtype
-        Of the C text.
-    constants : sequence of tuple
-        Shapes of constants, without the batch.
-    int8 : bool
-        Round the matrices of products to integers.
-
-    Raises
-    ------
-    ValueError
-        For a step that can't be traced, that draws random numbers, or that has an operation that C hasn't.
+    `dtype` is that of the C text; `constants` are shapes without the batch; `int8` rounds the matrices of products.
     """
     if draws := step.used_draws([np.zeros((1, *shape)) for shape in constants], False):
         raise ValueError(f"expected a step that draws no random numbers outside of training; {told} draws {draws[0]!r}")
@@ -172,14 +138,14 @@ def _check_int8(graph: Graph, told: str, by_row: bool) -> None:
 
 
 def _needed_lines(made: RowPlan, unchanged: set[int]) -> RowPlan:
-    """A plan by rows without copies of states that stay as they are, and without lines that nothing needs."""
+    """Return a plan by rows without copies of unchanged states and without unused lines."""
     writes = [one for one in made.writes if not (one[0].kind == "next" and one[0].attr in unchanged)]
     made = replace(made, writes=writes)
     return replace(made, lines=_lines(made.lines, set(written_names(made))))
 
 
 def _lines(lines: list[RowLine], wanted: set[str]) -> list[RowLine]:
-    """Those that give what is wanted, or write to memory; what they read becomes wanted."""
+    """Return the lines that compute `wanted` values or write to memory; the values they read are added to `wanted`."""
     kept: list[RowLine] = []
     for line in reversed(lines):
         if isinstance(line, RowLoop):
@@ -192,7 +158,7 @@ def _lines(lines: list[RowLine], wanted: set[str]) -> list[RowLine]:
 
 
 def _rounds(loop: RowLoop, wanted: set[str]) -> RowLoop:
-    """A loop that carries what is wanted behind it or in it."""
+    """Return a loop that carries only values used in the loop or after it."""
     wanted, count = {*wanted, loop.go}, 0
     while count < len(wanted):
         count = len(wanted)
@@ -204,7 +170,7 @@ def _rounds(loop: RowLoop, wanted: set[str]) -> RowLoop:
 
 
 def _needed(made: Plan, unchanged: set[int]) -> list[Product | Loop]:
-    """The parts of a plan without copies of states that stay as they are, and without lines that nothing needs."""
+    """Return the parts of a plan without copies of unchanged states and without unused lines."""
     parts: list[Product | Loop] = []
     for part in made.parts():
         if isinstance(part, Product):
@@ -218,7 +184,7 @@ def _needed(made: Plan, unchanged: set[int]) -> list[Product | Loop]:
 
 
 def _pruned(loop: Loop) -> Loop:
-    """A loop without lines that nothing written needs."""
+    """Return a loop without unused lines."""
     wanted = {name for name, _, _ in loop.writes}
     values = []
     for value in reversed(loop.values):
@@ -236,7 +202,7 @@ def _touched(part: Product | Loop) -> Iterable[Buffer]:
 
 
 def _lay_out(unit: Unit, made: Plan, inputs, int8: bool) -> None:
-    """Compute what depends on weights alone, and have it as arrays."""
+    """Compute the values that depend on weights alone, and store them as arrays."""
     products = {part.panels: part for part in unit.parts if isinstance(part, Product)}
     wanted = {buffer: made.prepacked[buffer] for buffer in unit.buffers() if buffer.kind == "prepacked"}
     nodes = [node for one in wanted.values() for node in (one if isinstance(one, list) else [one])]
@@ -261,7 +227,7 @@ def _lay_out(unit: Unit, made: Plan, inputs, int8: bool) -> None:
 
 
 def _matrix(unit: Unit, product: Product, matrix: np.ndarray, told: str, int8: bool) -> dict[str, Array]:
-    """The arrays of a product's weights, by what the product takes them for."""
+    """Return the arrays of a product's weights, by their roles in the product."""
     name = product.panels.name.removeprefix("panels_")
     found: dict[str, np.ndarray] = {"": matrix}
     if int8:
@@ -280,7 +246,7 @@ def _matrix(unit: Unit, product: Product, matrix: np.ndarray, told: str, int8: b
 
 
 def _told(nodes: list[Node]) -> str:
-    """What weights an array is made of, and by which lines."""
+    """Describe the weights that an array is made of, and the lines that do so."""
     names: dict[str, None] = {}
     stack, plain = list(reversed(nodes)), all(node.op == "weight" for node in nodes)
     while stack:

@@ -1,4 +1,4 @@
-"""The C function of a unit: each product a call, each loop a loop, with the step's own lines beside them."""
+"""C function of a unit: a call per product and a loop per loop, with the step's own lines as comments."""
 
 from __future__ import annotations
 
@@ -14,20 +14,14 @@ from rnnkit.compiler.ir.strides import Walk
 
 _START: dict[str | None, str] = {"sum": "0", "prod": "1", "max": "-INFINITY", "min": "INFINITY"}
 _COMBINE: dict[str | None, str] = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
-Field = tuple[str, str, int]  # the type of its elements, its name, how many
+Field = tuple[str, str, int]  # element type, name, number of elements
 
 
 class UnitWriter:
-    """Writes one unit of the network `name`.
+    """A writer of one unit of the network `name`.
 
-    Attributes
-    ----------
-    kept, scratch : list of Field
-        What the state of a sequence holds of the unit, and memory of a step.
-    tables : list of str
-        The lines of constant tables of places.
-    taken : dict of str to list of str
-        The parameters of each function that was written.
+    `kept` and `scratch` are the unit's fields in the state of a sequence and in the memory of a step, `tables` the
+    lines of constant tables of indices, `taken` the parameters of each written function.
     """
 
     def __init__(self, unit: Unit, name: str):
@@ -43,21 +37,21 @@ class UnitWriter:
 
     @property
     def weights(self) -> str:
-        """The struct of its weights."""
+        """The struct of the unit's weights."""
         return f"{self.name}_weights.{self.unit.name}"
 
     def step(self) -> list[str]:
-        """The function of a step, ``advance_<unit>``."""
+        """Return the function of a step, ``advance_<unit>``."""
         sections = {part.section for part in self.unit.parts} - {CALL}
         return self._function("advance", [*self._parts(sections), *self._takeover()], io=True)
 
     def start(self) -> list[str]:
-        """The function of what depends on constants alone, ``prepare_<unit>``, if there is any."""
+        """Return the function of computations on constants alone, ``prepare_<unit>``, if there are any."""
         body = self._parts({CALL})
         return self._function("prepare", body, io=False) if body else []
 
     def call(self, title: str, **given: str) -> str:
-        """A call of one of the functions, with what is `given` for ``s``, ``t``, ``x`` and ``y``."""
+        """Return a call of one of the functions, with `given` arguments for ``s``, ``t``, ``x`` and ``y``."""
         return f"{title}_{self.unit.name}({', '.join(given[letter] for letter in self.taken[title])});"
 
     def _parts(self, sections) -> list[str]:
@@ -80,12 +74,12 @@ class UnitWriter:
         return [*head, "{", *indented(body), "}"]
 
     def types(self) -> tuple[str, str]:
-        """The types of what is kept, and of memory of a step."""
+        """Return the types of the kept struct and of the memory of a step."""
         kept = f"struct {self.name}_{self.unit.name}"
         return kept, f"{kept}_scratch"
 
     def reset(self, at: str) -> list[str]:
-        """The lines that let the states at `at` begin."""
+        """Return the lines that initialize the states at `at`."""
         lines = []
         for i in self.unit.states():
             start = next((array for array in self.unit.arrays.values() if array.name == f"start_{i}"), None)
@@ -113,7 +107,7 @@ class UnitWriter:
                 self._places[buffer] = f"{'s' if kept else 't'}->{field}"
 
     def constant(self, i: int) -> tuple[str, int] | None:
-        """The field of a constant, and how many numbers it holds; None if the step doesn't look at it."""
+        """Return the field of a constant and its size; None if the step doesn't read it."""
         for buffer, place in self._places.items():
             if buffer.kind == "constant" and buffer.attr == i:
                 return place.removeprefix("s->"), buffer.size
@@ -123,7 +117,7 @@ class UnitWriter:
         return f"{self.weights}.{array.name}"
 
     def _takeover(self) -> list[str]:
-        """The new states become the states."""
+        """Return the lines that copy the new states to the states."""
         lines = []
         places = {buffer.attr: place for buffer, place in self._places.items() if buffer.kind == "next"}
         for i in self.unit.changing:
@@ -162,7 +156,7 @@ class UnitWriter:
         return self._reduction(loop, names, body, kinds)
 
     def _reduction(self, loop: Loop, names: dict[str, str], body: list[str], kinds: dict[str, str]) -> list[str]:
-        """Sums and products along the last axis are in as many parts, and in the order, that the CPU's vectors give."""
+        """Return a reduction; sums and products along the last axis have the parts and order of the CPU's vectors."""
         kept, reduced = loop.dims[: loop.kept], loop.dims[loop.kept :]
         in_lanes = loop.reduction in ("sum", "prod") and loop.along_last and reduced[-1] > 1
         start, ends = [], []
@@ -188,7 +182,6 @@ class UnitWriter:
         return nested(kept, [*start, *inner, *ends])
 
     def _type(self, kind: str) -> str:
-        """The C type of elements of a kind."""
         return self.real if carrier(kind) == "float" else f"{carrier(kind)}_t"
 
     def _line(self, value: Value, names: dict[str, str], dims, kinds: dict[str, str]) -> str:
@@ -246,7 +239,7 @@ def _moving(walk: Walk) -> list[int]:
 
 
 def _names(loop: Loop) -> dict[str, str]:
-    """C names of a loop's values, unlike those of parameters and counters."""
+    """Return C names of a loop's values, different from those of parameters and counters."""
     taken = {"s", "t", "x", "y", *(f"i{d}" for d in range(len(loop.dims))), *(f"r{i}" for i in range(len(loop.writes)))}
     names: dict[str, str] = {}
     for value in loop.values:
@@ -256,7 +249,7 @@ def _names(loop: Loop) -> dict[str, str]:
 
 
 def nested(dims, body: list[str], first: int = 0, always: int = -1) -> list[str]:
-    """Loops around a body, one for each axis that isn't 1 long; a block of its own where there is none.
+    """Return loops around a body, one for each axis longer than 1; a block if there is none.
 
     Counters are ``i0``, ``i1`` …, from `first` on; the axis `always` has its loop whatever its length.
     """
@@ -267,7 +260,7 @@ def nested(dims, body: list[str], first: int = 0, always: int = -1) -> list[str]
 
 
 def over(count: int | str, line: str, counter: str = "i") -> list[str]:
-    """A line for every one of `count` places; none for none."""
+    """Return a line for every one of `count` indices; no line for 0."""
     if not count:
         return []
     return [f"for (int32_t {counter} = 0; {counter} < {count}; ++{counter}) {{", f"    {line}", "}"]

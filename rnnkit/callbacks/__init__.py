@@ -1,4 +1,4 @@
-"""What happens between batches and epochs of a fit, on Keras's contract."""
+"""Callbacks, called between batches and epochs of a fit, with Keras's interface."""
 
 from rnnkit.callbacks.callback import Callback, LambdaCallback
 from rnnkit.callbacks.checkpoint import ModelCheckpoint

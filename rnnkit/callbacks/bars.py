@@ -1,4 +1,4 @@
-"""Bars and lines that show how far something has come: in a terminal, in Jupyter, and nowhere else."""
+"""Progress bars and lines in a terminal or in Jupyter."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _FORMAT_WITHOUT_TOTAL = "{desc}: {n_fmt} [{elapsed}{postfix}]"
 
 
 class Bar(Protocol):
-    """A bar on the screen; `total` may be set, None where nobody knows."""
+    """A bar on the screen; `total` is settable, None if unknown."""
 
     total: int | None
 
     def show(self, done: int, description: str, notes: str = "") -> None:
-        """Draw it anew."""
+        """Redraw the bar."""
 
     def close(self) -> None:
-        """Leave it as it is."""
+        """Leave the bar on the screen."""
 
 
 def open_bar(total: int | None, leave: bool = True) -> Bar | None:
-    """A bar for whoever looks at the terminal or the notebook; None without tqdm (extra "progress")."""
+    """Return a bar in the terminal or the notebook; None without tqdm (extra "progress")."""
     try:
         from tqdm import tqdm
     except ImportError:
@@ -50,7 +50,7 @@ class _TerminalBar:
 
 
 class _NotebookBar:
-    """Text that a cell's output holds once, redrawn in place: it needs no widgets, and is saved as it was last."""
+    """Text in a cell's output, redrawn in place; it needs no widgets, and its last state is saved."""
 
     def __init__(self, tqdm, total, leave):
         self.total = total
@@ -83,7 +83,7 @@ class _NotebookBar:
 
 
 def _total(total, done) -> int | None:
-    return total and max(total, done)  # never more than all
+    return total and max(total, done)  # never more than 100 %
 
 
 def _format(total) -> str:

@@ -1,4 +1,4 @@
-"""What a callback is, and one made of functions."""
+"""The base of callbacks, and callbacks made of functions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ HOOKS = tuple(f"on_{part}_{end}" for part in _PARTS for end in ("begin", "end"))
 
 
 class Callback:
-    """Base of callbacks: override what is wanted, and hand an object to ``fit(…, callbacks=[…])``.
+    """Base of callbacks: override hooks, and pass an object in ``fit(…, callbacks=[…])``.
 
     Attributes
     ----------
     model
-        What is trained. ``self.model.stop_training = True`` ends the fit after the running batch;
+        The model being trained. ``self.model.stop_training = True`` ends the fit after the current batch;
         ``self.model.optimizer.learning_rate`` can be set.
     params : dict
-        ``epochs``, ``steps`` (batches of an epoch, None where nobody knows), ``batch_size``, ``verbose``,
+        ``epochs``, ``steps`` (batches of an epoch, None if unknown), ``batch_size``, ``verbose``,
         ``validation_freq``.
 
     Notes
@@ -42,18 +42,18 @@ class Callback:
         self.params: dict[str, Any] = {}
 
     def set_model(self, model: Any) -> None:
-        """Take the model that is trained."""
+        """Set the model being trained."""
         self.model = model
 
     def set_params(self, params: Any) -> None:
-        """Take how it is trained."""
+        """Set the parameters of the training."""
         self.params = params
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Act before the first epoch."""
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Act after the last epoch, whatever ended the fit."""
+        """Act after the last epoch, also if the fit ended early."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Act before an epoch."""
@@ -70,13 +70,13 @@ class Callback:
         self.on_batch_end(batch, logs)
 
     def on_batch_begin(self, batch: Any, logs: Logs = None) -> None:
-        """Act as `on_train_batch_begin`, of which this is another name."""
+        """Act as `on_train_batch_begin`, an alias."""
 
     def on_batch_end(self, batch: Any, logs: Logs = None) -> None:
-        """Act as `on_train_batch_end`, of which this is another name."""
+        """Act as `on_train_batch_end`, an alias."""
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Act before an evaluation, also an epoch's own."""
+        """Act before an evaluation, including the validation of an epoch."""
 
     def on_test_end(self, logs: Logs = None) -> None:
         """Act after an evaluation."""
@@ -106,13 +106,13 @@ class LambdaCallback(Callback):
     Parameters
     ----------
     **functions
-        Functions by the name of the hook that each takes the place of, such as ``on_epoch_end=function``, called with
+        Functions by the name of the hook that each replaces, such as ``on_epoch_end=function``, called with
         its arguments: ``(epoch, logs)``, ``(batch, logs)`` or ``(logs)``.
 
     Raises
     ------
     TypeError
-        For another name, or what can't be called.
+        For another name, or a value that isn't callable.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""All callbacks of a fit, an evaluation or a prediction, called in order."""
+"""Lists of all callbacks of a fit, an evaluation or a prediction, called in order."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from rnnkit.callbacks.history import History
 from rnnkit.callbacks.progress import ProgressBar
 from rnnkit.callbacks.terminate_on_nan import TerminateOnNaN
 
-# The hooks that stand for another one where a callback overrides that.
+# Aliases of hooks, used if a callback overrides them.
 _ALIASES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
 
 class CallbackList:
-    """The callbacks of one run, with a progress bar and a history behind those given, called in this order.
+    """The callbacks of one run in calling order, followed by a progress bar and a history.
 
-    It has the hooks of a callback. What nobody overrides costs nothing.
+    It has the hooks of a callback. Hooks that no callback overrides cost nothing.
 
     Parameters
     ----------
     callbacks : callback or iterable of callbacks, optional
     model : model, optional
     params : dict, optional
-        ``epochs``, ``steps``, ``batch_size``, ``verbose``, ``validation_freq``: what the callbacks are told, and
+        ``epochs``, ``steps``, ``batch_size``, ``verbose``, ``validation_freq``: the callbacks' parameters, and
         whether there is a bar.
 
     Attributes
@@ -62,16 +62,16 @@ class CallbackList:
             callback.set_model(model)
 
     def hears(self, hook: str) -> bool:
-        """Whether any callback does anything at a hook: what it would be told may be expensive."""
+        """Return whether any callback acts at a hook, as its arguments may be expensive."""
         return bool(self._called[hook])
 
     def looks_at_model(self, *hooks: str) -> bool:
-        """Whether any callback but those that only show the losses does anything at some hooks."""
+        """Return whether any callback other than the progress bar and the history acts at some hooks."""
         return any(type(c) not in (ProgressBar, History) for hook in hooks for c in self._called[hook])
 
     @property
     def terminates_on_nan(self) -> bool:
-        """Whether a loss that is no number ends the fit quietly."""
+        """Whether a NaN or infinite loss ends the fit without an error."""
         return any(isinstance(callback, TerminateOnNaN) for callback in self.callbacks)
 
     def _tell(self, hook, logs, *which):
@@ -80,11 +80,11 @@ class CallbackList:
             getattr(callback, hook)(*which, logs)
 
     def on_train_begin(self, logs=None):
-        """Before the first epoch."""
+        """Call the hooks before the first epoch."""
         self._tell("on_train_begin", logs)
 
     def on_train_end(self, logs=None):
-        """Let every callback end its work, also where one fails; the first failure is raised then."""
+        """Call the final hook of every callback, even if one fails; the first failure is raised then."""
         logs = {} if logs is None else logs
         failure = None
         for callback in self._called["on_train_end"]:
@@ -96,56 +96,55 @@ class CallbackList:
             raise failure
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Before an epoch."""
+        """Call the hooks before an epoch."""
         self._tell("on_epoch_begin", logs, epoch)
 
     def on_epoch_end(self, epoch, logs=None):
-        """After an epoch and its validation."""
+        """Call the hooks after an epoch and its validation."""
         self._tell("on_epoch_end", logs, epoch)
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Before a batch."""
+        """Call the hooks before a batch."""
         self._tell("on_train_batch_begin", logs, batch)
 
     def on_train_batch_end(self, batch, logs=None):
-        """After a batch."""
+        """Call the hooks after a batch."""
         self._tell("on_train_batch_end", logs, batch)
 
     def on_test_begin(self, logs=None):
-        """Before an evaluation."""
+        """Call the hooks before an evaluation."""
         self._tell("on_test_begin", logs)
 
     def on_test_end(self, logs=None):
-        """After an evaluation."""
+        """Call the hooks after an evaluation."""
         self._tell("on_test_end", logs)
 
     def on_test_batch_begin(self, batch, logs=None):
-        """Before a batch of an evaluation."""
+        """Call the hooks before a batch of an evaluation."""
         self._tell("on_test_batch_begin", logs, batch)
 
     def on_test_batch_end(self, batch, logs=None):
-        """After a batch of an evaluation."""
+        """Call the hooks after a batch of an evaluation."""
         self._tell("on_test_batch_end", logs, batch)
 
     def on_predict_begin(self, logs=None):
-        """Before a prediction."""
+        """Call the hooks before a prediction."""
         self._tell("on_predict_begin", logs)
 
     def on_predict_end(self, logs=None):
-        """After a prediction."""
+        """Call the hooks after a prediction."""
         self._tell("on_predict_end", logs)
 
     def on_predict_batch_begin(self, batch, logs=None):
-        """Before a batch of a prediction."""
+        """Call the hooks before a batch of a prediction."""
         self._tell("on_predict_batch_begin", logs, batch)
 
     def on_predict_batch_end(self, batch, logs=None):
-        """After a batch of a prediction, with its ``outputs``."""
+        """Call the hooks after a batch of a prediction, with its ``outputs``."""
         self._tell("on_predict_batch_end", logs, batch)
 
 
 def _overrides(callback, hook) -> bool:
-    """Whether a callback does anything at a hook."""
     names = (hook, _ALIASES[hook]) if hook in _ALIASES and isinstance(callback, Callback) else (hook,)
     return any(
         hasattr(callback, name)

@@ -1,4 +1,4 @@
-"""Weights, or the whole model, written to disk while training goes on."""
+"""Checkpoints: weights or the whole model, written to disk during training."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rnnkit.hints import Logs
 
 
 class ModelCheckpoint(Monitor):
-    """A callback that writes the weights after epochs or batches, or all that a fit needs to go on.
+    """A callback that writes the weights, or the whole model with its optimizer, after epochs or batches.
 
-    A file is replaced once the new one is complete. Folders that don't exist are made.
+    A file is replaced once the new one is complete. Missing folders are created.
 
     Parameters
     ----------
@@ -25,19 +25,19 @@ class ModelCheckpoint(Monitor):
     monitor : str
         The number's key in the logs, for `save_best_only`.
     verbose : {0, 1}
-        1 says what is written.
+        1 prints each file written.
     save_best_only : bool
-        Write only what is better than all before.
+        Write only after an improvement on all earlier values.
     save_weights_only : bool
-        True writes with `save_weights`; False with `save`, with the optimizer and the states, so that the fit of what
-        `rnnkit.load_model` gives can go on with ``initial_epoch``.
+        True writes with `save_weights`; False with `save`, with the optimizer and the states, so that after
+        `rnnkit.load_model` the fit can continue with ``initial_epoch``.
     save_freq : "epoch" or int
-        A number counts batches, over the ends of epochs too.
+        A number of batches, counted across epochs.
 
     Raises
     ------
     ValueError
-        For another setting, and if the logs haven't what `filepath` or `monitor` name.
+        For an invalid setting, and if the logs lack a key of `filepath` or `monitor`.
     FileNotFoundError, PermissionError, OSError
         If a file can't be written.
 
@@ -66,11 +66,11 @@ class ModelCheckpoint(Monitor):
         self._epoch = self._batches = 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Remember which epoch it is."""
+        """Remember the number of the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: Any, logs: Logs = None) -> None:
-        """Count batches, and write if it is time to."""
+        """Count batches, and write after each `save_freq` of them."""
         if self.save_freq == "epoch":
             return
         self._batches += 1
@@ -78,7 +78,7 @@ class ModelCheckpoint(Monitor):
             self._save(self._epoch, logs or {}, batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Write, unless batches say when."""
+        """Write the checkpoint, unless `save_freq` is a number of batches."""
         if self.save_freq == "epoch":
             self._save(epoch, logs or {}, self.params.get("steps"))
 

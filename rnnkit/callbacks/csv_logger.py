@@ -1,4 +1,4 @@
-"""The logs of every epoch as a table on disk."""
+"""A table on disk of the logs of every epoch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rnnkit.serialization.atomic_files import replacing
 
 
 class CSVLogger(Callback):
-    """A callback that writes the logs of all epochs as CSV, after every epoch the whole file.
+    """A callback that writes the logs of all epochs as CSV, rewriting the file after every epoch.
 
-    The first column is ``epoch``, from 0, the others are sorted; a key that comes later gets a column then, empty
-    before.
+    The first column is ``epoch``, from 0, the others are sorted; a key that first occurs later adds a column, empty in
+    earlier rows.
 
     Parameters
     ----------
@@ -23,14 +23,14 @@ class CSVLogger(Callback):
     separator : str
         One character.
     append : bool
-        Keep the rows that are in the file.
+        Keep the rows of an existing file.
 
     Raises
     ------
     ValueError
-        For a `separator` of another length; when training begins, if rows are to be kept and the file is another table.
+        For a `separator` of another length; when training begins, if the file to append to is not such a table.
     FileNotFoundError, IsADirectoryError
-        When training begins, if there is no folder to write in, or it is one.
+        When training begins, if the folder is missing, or the path is one.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class CSVLogger(Callback):
         self._columns = ["epoch"]
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Read what is to be kept; see that the file can be written."""
+        """Read the rows to keep, and raise an error if the file can't be written."""
         self._rows, self._columns = [], ["epoch"]
         if self.append and os.path.exists(self.filename):
             with open(self.filename, encoding="utf-8", newline="") as file:

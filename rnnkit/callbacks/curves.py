@@ -1,4 +1,4 @@
-"""Curves of losses over the epochs as a small SVG, which takes its colours from the card around it."""
+"""Curves of losses over the epochs as a small SVG, with the colours of the surrounding card."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 
 _WIDTH, _HEIGHT, _EDGE = 380.0, 108.0, 8.0  # pixels
-_LEFT, _RIGHT, _BELOW = 66.0, 64.0, 18.0  # of them for numbers, for names at the lines' ends, and for epochs
-_FLOOR = _HEIGHT - _BELOW  # where the axis of epochs is
+_LEFT, _RIGHT, _BELOW = 66.0, 64.0, 18.0  # pixels for numbers, for names at the lines' ends, and for epochs
+_FLOOR = _HEIGHT - _BELOW  # height of the axis of epochs
 _COLOURS = {"loss": "var(--mark)", "val_loss": "var(--second)"}
 
 
 def curves(lines: Mapping[str, Sequence[float]], first: int = 1) -> str:
-    """Return the SVG of one line for each name, over epochs from the first; nothing of fewer than two finite numbers.
+    """Return the SVG of a line for each name over epochs; an empty text for fewer than two finite numbers.
 
-    The axis is logarithmic where all numbers are positive and the largest is more than 50 times the smallest.
+    The axis is logarithmic if all numbers are positive and the largest exceeds 50 times the smallest.
     """
     finite = [value for values in lines.values() for value in values if math.isfinite(value)]
     if len(finite) < 2 or max(map(len, lines.values())) < 2:
@@ -37,7 +37,7 @@ def curves(lines: Mapping[str, Sequence[float]], first: int = 1) -> str:
 
 
 def _axes(numbers: Mapping[float, float], first: int, epochs: int) -> str:
-    """Numbers at their heights, with lines across; the first and the last epoch below."""
+    """Return the SVG of tick labels with grid lines, and of the first and the last epoch below."""
     end = _WIDTH - _RIGHT - _EDGE
     style = 'style="stroke:var(--line)"'
     drawn = "".join(f'<path d="M{_LEFT} {y:.1f}H{end}" {style}/>' for y in numbers)
@@ -50,7 +50,7 @@ def _axes(numbers: Mapping[float, float], first: int, epochs: int) -> str:
 
 
 def _line(name: str, heights: Sequence[float | None]) -> str:
-    """A line, with gaps where there is no number; a dot where one stands alone."""
+    """Return the SVG of a line with gaps at missing numbers; single points are dots."""
     across = (_WIDTH - _LEFT - _RIGHT - _EDGE) / max(len(heights) - 1, 1)
     path, pen = "", "M"
     for i, y in enumerate(heights):
@@ -62,7 +62,7 @@ def _line(name: str, heights: Sequence[float | None]) -> str:
 
 
 def _names(heights: Mapping[str, float]) -> str:
-    """The names of the lines where these end, a line of text apart at least."""
+    """Return the SVG of the lines' names at their ends, at least a text line apart."""
     texts, lowest = [], -math.inf
     most = _FLOOR - 4 - 13 * (len(heights) - 1)
     for name, y in sorted(heights.items(), key=lambda one: one[1]):

@@ -1,4 +1,4 @@
-"""An end to training that has stopped getting better."""
+"""Early stopping of a training without further improvement."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from rnnkit.hints import Logs
 
 
 class EarlyStopping(Monitor):
-    """A callback that ends a fit when a number has stopped getting better.
+    """A callback that ends a fit when a number has stopped improving.
 
     Parameters
     ----------
     patience : int
-        Epochs without anything better after which training stops.
+        Epochs without an improvement after which training stops.
     verbose : {0, 1}
-        1 says when it stops and what it restores.
+        1 prints the end of training and the epoch restored.
     baseline : float, optional
-        Only epochs better than this too start the patience anew.
+        Only epochs that are also better than this reset the patience.
     restore_best_weights : bool
-        Put the weights of the best epoch back when training ends, whatever ended it: patience, the last epoch, Ctrl-C.
+        Restore the weights of the best epoch when training ends, by patience, after the last epoch or by Ctrl-C.
     start_from_epoch : int
-        The first epoch, from 0, that is watched.
+        The first watched epoch, from 0.
 
     Attributes
     ----------
     best : float or None
     best_epoch, stopped_epoch : int or None
-        From 0; `stopped_epoch` is None where something else ended training.
+        From 0; `stopped_epoch` is None if training ended otherwise.
 
     Raises
     ------
     ValueError
-        At the end of the first epoch, if the logs have no such number.
+        At the end of the first epoch, if the logs lack the number.
 
     Examples
     --------
@@ -76,7 +76,7 @@ class EarlyStopping(Monitor):
         self._start()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Compare with the best so far, and stop if the patience is at its end."""
+        """Compare with the best value so far, and stop once the patience is exhausted."""
         value = self._watched(logs)
         if value is None or epoch < self.start_from_epoch:
             return
@@ -84,7 +84,7 @@ class EarlyStopping(Monitor):
         if self._is_better(value, self.best):
             self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
-                self.best_weights = self.model._arrays()  # arrays that nobody writes to, so this copies nothing
+                self.best_weights = self.model._arrays()  # read-only arrays, so no copy is needed
             if self.baseline is None or self._is_better(value, self.baseline):
                 self.wait = 0
         elif self.wait >= self.patience and epoch > 0:
@@ -92,7 +92,7 @@ class EarlyStopping(Monitor):
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Put the best weights back if asked for."""
+        """Put the best weights back, if `restore_best_weights` is set."""
         if self.verbose and self.stopped_epoch is not None:
             say(f"epoch {self.stopped_epoch + 1}: {self.monitor} is no better, training stops")
         if self.best_weights is not None:

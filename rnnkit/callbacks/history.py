@@ -1,4 +1,4 @@
-"""What the epochs of a fit gave."""
+"""The record of a fit's epochs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _COLOURS = {"training": "#1f6fb4", "validation": "#d1741a"}
 
 
 class History(Callback):
-    """A record of what the epochs of a fit gave; ``fit`` returns one.
+    """A record of the losses and metrics of a fit's epochs; ``fit`` returns one.
 
     Attributes
     ----------
     epoch : list of int
         The epochs, from 0.
     history : dict of str to list of float
-        ``loss``, the metrics, ``val_loss``, …: an entry per epoch that had one.
+        ``loss``, the metrics, ``val_loss``, …: an entry per epoch with a value.
     interrupted : bool
         Whether Ctrl-C ended the fit.
     traffic : Traffic or None
-        What a fit on Dask's workers has moved and computed, see `rnnkit.distributed.Traffic`.
+        Data moved and time spent by a fit on Dask's workers, see `rnnkit.distributed.Traffic`.
 
     Examples
     --------
@@ -97,11 +97,11 @@ class History(Callback):
         for place, name in enumerate(names, start=1):
             self._draw(figure.add_subplot(rows, columns, place), name)
         if in_jupyter() and "inline" in get_backend().lower():
-            pyplot.close(figure)  # it is shown as the cell's value, and would be once more if it stayed open
+            pyplot.close(figure)  # otherwise a notebook would show it twice
         return figure
 
     def _panels(self) -> list[str]:
-        """What has a picture of its own, the loss first; a learning rate only where it changes."""
+        """Return the names with axes of their own, the loss first; a learning rate only if it changes."""
         names = list(dict.fromkeys(key.removeprefix("val_") for key in self.history))
         names.sort(key=lambda name: (name != "loss", name == "learning_rate"))
         return [name for name in names if name != "learning_rate" or len(set(self.history[name])) > 1]
@@ -144,7 +144,7 @@ class History(Callback):
         return f"{count} epoch{'' if count == 1 else 's'}{', interrupted' if self.interrupted else ''}"
 
     def _card(self):
-        """What ``print`` and a notebook show: the first and the last epochs, and curves of the loss."""
+        """Return the card that ``print`` and a notebook show: the first and the last epochs, and curves of the loss."""
         from rnnkit.callbacks.curves import curves
         from rnnkit.cards import Card, table_of
 

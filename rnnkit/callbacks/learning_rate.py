@@ -1,4 +1,4 @@
-"""Learning rates that change between epochs."""
+"""Callbacks that change the learning rate between epochs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class LearningRateScheduler(Callback):
     schedule : callable
         ``schedule(epoch, learning_rate)`` or ``schedule(epoch)``, `epoch` from 0; gives the epoch's learning rate.
     verbose : {0, 1}
-        1 says what it is.
+        1 prints the learning rate.
 
     Raises
     ------
     TypeError
-        If it isn't callable.
+        If `schedule` isn't callable.
     ValueError
-        Before an epoch, if it gives no finite number from 0.
+        Before an epoch, if `schedule` returns no finite number of at least 0.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class LearningRateScheduler(Callback):
             self._takes_rate = True
         except TypeError:
             self._takes_rate = False
-        except ValueError:  # no signature to read
+        except ValueError:  # without a signature
             self._takes_rate = True
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -67,18 +67,18 @@ class LearningRateScheduler(Callback):
 
 
 class ReduceLROnPlateau(Monitor):
-    """A callback that reduces the learning rate when a number has stopped getting better.
+    """A callback that reduces the learning rate when a number has stopped improving.
 
     Parameters
     ----------
     factor : float
-        In (0, 1): the learning rate is multiplied by it.
+        A factor in (0, 1) of the learning rate.
     patience : int
-        Epochs without anything better after which it is.
+        Epochs without an improvement after which the rate is reduced.
     verbose : {0, 1}
-        1 says when it is.
+        1 prints each reduction.
     cooldown : int
-        Epochs after a reduction in which none is counted.
+        Epochs after a reduction that the patience doesn't count.
     min_lr : float
         The least learning rate.
 
@@ -125,13 +125,13 @@ class ReduceLROnPlateau(Monitor):
         self.wait = self.cooldown_counter = 0
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Forget an earlier fit, and see now rather than in some hours whether the learning rate can be set."""
+        """Reset the state, and raise an error now if the learning rate can't be set."""
         self._start()
         optimizer = self.model.optimizer
         optimizer.learning_rate = float(optimizer.learning_rate)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Compare with the best so far, and reduce the learning rate if the patience is at its end."""
+        """Compare with the best value so far, and reduce the learning rate once the patience is exhausted."""
         value = self._watched(logs)
         if value is None:
             return

@@ -1,4 +1,4 @@
-"""Callbacks that watch one number of the logs."""
+"""The base of callbacks that watch one number of the logs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rnnkit.arguments import real_number
 from rnnkit.callbacks.callback import Callback
 from rnnkit.docstrings import describe_by_bases
 
-# What is better where it is greater, by the words of a metric's name.
+# Words in names of metrics that are better if greater.
 _GREATER = frozenset("acc accuracy auc f1 fbeta fmeasure iou precision r2 recall score similarity".split())
 
 
@@ -20,10 +20,10 @@ class Monitor(Callback):
     monitor : str
         The number's key in the logs.
     mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" goes by the name: more of what speaks of accuracy, precision, recall, a
-        score or the like, less of all else.
+        Whether less or more is better; "auto" decides by the name: more for accuracy, precision, recall, a
+        score or the like, less for all others.
     min_delta : float
-        What is better by no more than this isn't better.
+        The least difference that counts as an improvement.
     """
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -49,7 +49,7 @@ class Monitor(Callback):
         self._seen, self._missed = False, 0
 
     def _watched(self, logs) -> float | None:
-        """The number watched; None where an epoch has none though others had."""
+        """Return the watched number; None in an epoch without it, if other epochs have it."""
         value = (logs or {}).get(self.monitor)
         if value is None:
             self._missed += 1
@@ -64,7 +64,7 @@ class Monitor(Callback):
         return float(value)
 
     def _is_better(self, value: float, than: float | None) -> bool:
-        """Whether a value is better; NaN never is, and any other is better than none."""
+        """Return whether a value is an improvement; NaN never is, any other is if there was none before."""
         if value != value:
             return False
         if than is None:

@@ -1,4 +1,4 @@
-"""How far a fit has come."""
+"""The progress bar of a fit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rnnkit.hints import Logs
 
 
 class ProgressBar(Callback):
-    """A callback that shows how far a fit has come; ``fit(…, verbose=…)`` makes one.
+    """A callback that shows the progress of a fit; ``fit(…, verbose=…)`` makes one.
 
-    A bar stands for the whole fit, with the epoch, batches done, time gone and left, the loss and the metrics of the
-    epoch so far, and those of the last validation. It needs tqdm (extra "progress"); without it, and where output goes
-    to a file, there is a line per epoch. All goes to standard error, in a notebook into the cell's output.
+    A bar represents the whole fit, with the epoch, batches done, time passed and left, the loss and the metrics of the
+    epoch so far, and those of the last validation. It needs tqdm (extra "progress"); without it, and if output goes
+    to a file, there is a line per epoch. Output goes to standard error, in a notebook into the cell's output.
 
     Parameters
     ----------
@@ -44,14 +44,14 @@ class ProgressBar(Callback):
 
     @property
     def wanted(self) -> bool:
-        """Whether it shows anything."""
+        """Whether anything is shown."""
         return bool(self.verbose) and (self.verbose != "auto" or is_watched())
 
     def _start(self):
         self._bar: Bar | None = None
         self._begun = False
-        self._done = 0  # batches of all epochs
-        self._before = 0  # batches of the epochs before this one
+        self._done = 0  # batches done in all epochs
+        self._before = 0  # batches done in earlier epochs
         self._due = 0.0
         self._interval = 0.25 if in_jupyter() else 0.1
         self._description = ""
@@ -63,7 +63,7 @@ class ProgressBar(Callback):
         self._start()
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Name the epoch; open the bar with the first one."""
+        """Name the epoch, and open the bar at the first one."""
         epochs = self.params.get("epochs")
         number = str(epoch + 1) if epochs is None else f"{epoch + 1:>{len(str(epochs))}}/{epochs}"
         self._description = f"epoch {number}"
@@ -79,7 +79,7 @@ class ProgressBar(Callback):
         return None if steps is None or self._left is None else self._done + steps * self._left
 
     def on_train_batch_end(self, batch: Any, logs: Logs = None) -> None:
-        """Count, and draw anew if that is due."""
+        """Count the batch, and redraw the bar if due."""
         self._done += 1
         self._latest = logs or {}
         if self._bar and perf_counter() >= self._due:
@@ -89,13 +89,13 @@ class ProgressBar(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Show the epoch's numbers."""
         logs = {key: value for key, value in (logs or {}).items() if key != "learning_rate"}
-        if self._done == self._before:  # an optimizer that takes all batches at once
+        if self._done == self._before:  # an optimizer on all batches at once
             self._done += self.params.get("steps") or 1
         steps, self._before = self._done - self._before, self._done
         if self._left is not None:
             self._left -= 1
         if self._bar:
-            if self.params.get("steps") is None:  # the next epochs are taken to be as long as this one
+            if self.params.get("steps") is None:  # assume the next epochs have the same length
                 self._bar.total = self._total(steps)
             self._validation = {key: value for key, value in logs.items() if key.startswith("val_")}
             self._show(logs)
@@ -105,12 +105,12 @@ class ProgressBar(Callback):
 
     def _show(self, logs):
         if self._bar:
-            # What a narrow terminal cuts off is the least important.
+            # The least important last, as a narrow terminal cuts it off.
             first = {key: logs[key] for key in ("loss", "val_loss") if key in logs}
             self._bar.show(self._done, self._description, _notes(first | logs))
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Leave the bar as it is."""
+        """Leave the bar on the screen."""
         if self._bar:
             if self._done > self._before:  # in the middle of an epoch
                 self._show(self._latest | self._validation)
@@ -119,7 +119,7 @@ class ProgressBar(Callback):
 
 
 def watched(batches: Iterable, total: int, description: str, verbose) -> Iterator:
-    """Batches as they come, with a bar beside them where somebody looks, which goes away at the end."""
+    """Iterate over batches with a temporary bar, if the terminal or notebook is watched."""
     wanted = ProgressBar(verbose).wanted and is_watched() and total != 1
     return _counted(batches, total, description) if wanted else iter(batches)
 

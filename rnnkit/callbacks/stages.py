@@ -1,4 +1,4 @@
-"""How far a long fit or command has come, shown to people and to nobody else."""
+"""Progress of long fits or commands, shown only to people."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from rnnkit.console import is_watched
 
 
 class Progress:
-    """Shows nothing: what there is where nobody watches."""
+    """Progress that is not shown, for runs without a terminal or notebook."""
 
     def __call__(self) -> None:
-        """One more is done."""
+        """Count one more stage."""
 
     def tell(self, text: str) -> None:
-        """Say what is being done."""
+        """Set a text on the current work."""
 
     def step(self, text: str) -> None:
-        """Count one more, and say what."""
+        """Count one more stage, and set a text."""
 
 
 class Shown(Progress):
-    """A bar, or a count on one line where there is no tqdm (extra "progress")."""
+    """A bar, or a count on one line without tqdm (extra "progress")."""
 
     def __init__(self, total: int, description: str):
         self.bar = open_bar(total, leave=False)
@@ -35,19 +35,19 @@ class Shown(Progress):
         self._show()
 
     def __call__(self):
-        """Count one more."""
+        """Count one more stage."""
         self.done += 1
         self._show()
 
     def tell(self, text):
-        """Put the text before the bar, ten times a second at most."""
+        """Put the text before the bar, at most ten times a second."""
         self.description = text
         if perf_counter() >= self.due:
             self._show()
             self.due = perf_counter() + 0.1
 
     def step(self, text):
-        """As `tell`, of one more that is done."""
+        """Count one more stage, and set a text as `tell`."""
         self.done += 1
         self.tell(text)
 
@@ -60,7 +60,7 @@ class Shown(Progress):
         self.width = len(line)
 
     def close(self) -> None:
-        """Wipe the line."""
+        """Erase the line."""
         if self.bar is not None:
             self.bar.close()
         else:
@@ -69,7 +69,7 @@ class Shown(Progress):
 
 @contextmanager
 def progress_bar(total: int, description: str, verbose="auto") -> Iterator[Progress]:
-    """A bar on standard error, which goes away at the end; nothing where nobody watches, and of a single stage."""
+    """Yield a temporary bar on standard error; a silent object if nobody watches, or for a single stage."""
     if not (ProgressBar(verbose).wanted and is_watched() and total > 1):
         yield Progress()
         return

@@ -1,4 +1,4 @@
-"""A quiet end where the loss is no number."""
+"""An end of training without an error at a NaN loss."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rnnkit.hints import Logs
 
 
 class TerminateOnNaN(Callback):
-    """A callback that ends a fit quietly when the loss is NaN or infinite; without it that is an error.
+    """A callback that ends a fit when the loss is NaN or infinite, in place of an error.
 
     Attributes
     ----------
     stopped_epoch, stopped_batch : int or None
-        Where, from 0; None where it never was.
+        The epoch and batch of the end, from 0; None without one.
 
     Examples
     --------
@@ -42,11 +42,11 @@ class TerminateOnNaN(Callback):
         self._start()
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Remember which epoch it is."""
+        """Remember the number of the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: Any, logs: Logs = None) -> None:
-        """Stop if the loss is no number."""
+        """Stop if the loss is NaN or infinite."""
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
             self.stopped_epoch, self.stopped_batch = self._epoch, batch

@@ -1,4 +1,4 @@
-"""What runs in a task: a layer on one chunk of NumPy arrays, from the state of the chunk before."""
+"""Functions of tasks: a layer on one chunk of NumPy arrays, from the state of the previous chunk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rnnkit.training.pieces import told_where
 
 
 class Place(NamedTuple):
-    """Where a chunk lies: its first row and the first row behind it, and so its steps, None for all."""
+    """Position of a chunk: its range of rows, and its range of steps, None for all."""
 
     rows: tuple[int, int]
     steps: tuple[int, int] | None = None
@@ -27,17 +27,14 @@ class Place(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """What a chunk of steps leaves to the next: the states, and the held output."""
+    """State passed from a chunk of steps to the next: the states, and the held output."""
 
     states: tuple[np.ndarray, ...]
     held: np.ndarray
 
 
 class Wishes(NamedTuple):
-    """What is wanted of a recurrent layer's chunks, see `rnnkit.backends.shared.call.Record`.
-
-    With `turned`, outputs come from the last processed step to the first.
-    """
+    """Options of a recurrent layer's chunks, see `Record`; `turned` outputs are from the last processed step on."""
 
     sequences: bool
     trajectory: bool
@@ -46,10 +43,10 @@ class Wishes(NamedTuple):
 
 
 def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, before, x, mask, states: int, *more):
-    """A recurrent layer on one chunk, x ``(B, T, *features)`` with its mask ``(B, T)`` or None.
+    """Run a recurrent layer on one chunk, x ``(B, T, *features)`` with its mask ``(B, T)`` or None.
 
-    `before` is what this returned for the chunk before; None at the first one, which starts from given states, the
-    first `states` of `more`, or from the layer's own. What else `more` has are constants.
+    `before` is this function's result for the previous chunk; None for the first one, which starts from given states,
+    the first `states` of `more`, or from the layer's own. The rest of `more` are constants.
 
     It returns ``(Carry,)``, or ``(Carry, outputs, *trajectory)`` if sequences are wanted. The next chunk takes all of
     it: a task for the carry alone would cost more than it could save.
@@ -61,10 +58,10 @@ def recurrent(shipped: ShippedLayer, wishes: Wishes, place: Place, before, x, ma
 
 
 def several(shipped: ShippedLayer, place: Place, before, x, mask):
-    """The layers of a segment on one chunk, with arguments as of `recurrent`.
+    """Run the layers of a segment on one chunk, with arguments as of `recurrent`.
 
-    It returns ``(carries, outputs, mask)``: a Carry of each recurrent layer, the outputs of all steps, and the mask
-    that goes with them. The last two are None if the last layer gives one output of all steps.
+    It returns ``(carries, outputs, mask)``: a Carry of each recurrent layer, the outputs of all steps, and their mask.
+    The last two are None if the last layer gives one output of all steps.
     """
     carries, left = iter(() if before is None else before[0]), []
     with _told(shipped, place):
@@ -83,7 +80,7 @@ def several(shipped: ShippedLayer, place: Place, before, x, mask):
 
 
 def _through(layer: RNN, wishes: Wishes, carry: Carry | None, x, mask, states=(), constants=()) -> tuple:
-    """What `recurrent` returns."""
+    """Return the result of `recurrent`."""
     start = carry.states if carry is not None else states or None
     result = layer._run(
         (x, None if start is None else layer._spec.pack(start), mask, False, list(constants) or None, None),
@@ -103,7 +100,7 @@ def _through(layer: RNN, wishes: Wishes, carry: Carry | None, x, mask, states=()
 
 
 def _held_on(before, outputs, last, mask, steps: int, backwards: bool, zero_masked: bool) -> np.ndarray:
-    """The last output; at a row's first masked steps the held output of the chunk before is put into `outputs`."""
+    """Return the last output; the previous chunk's held output fills a row's first masked steps in `outputs`."""
     if not steps:
         return before
     if mask is None:
@@ -117,39 +114,39 @@ def _held_on(before, outputs, last, mask, steps: int, backwards: bool, zero_mask
 
 
 def _own(array) -> np.ndarray:
-    """An array that holds no larger one in memory."""
+    """Return an array that owns its memory, rather than a view of a larger one."""
     return array if array.base is None else array.copy()
 
 
 def part(found: tuple, number: int):
-    """One of several results."""
+    """Return one of several results."""
     return found[number]
 
 
 def state(found: tuple, number: int) -> np.ndarray:
-    """One of the states that `recurrent` left."""
+    """Return one of the states of a result of `recurrent`."""
     return found[0].states[number]
 
 
 def held(found: tuple) -> np.ndarray:
-    """The held output that `recurrent` left."""
+    """Return the held output of a result of `recurrent`."""
     return found[0].held
 
 
 def last_held(found: tuple) -> np.ndarray:
-    """The held output of the last layer that `several` left."""
+    """Return the held output of the last layer of a result of `several`."""
     return found[0][-1].held
 
 
 def merged(mode, forward, backward) -> np.ndarray:
-    """The outputs of both directions as one, see `Bidirectional`."""
+    """Merge the outputs of both directions, see `Bidirectional`."""
     return MERGES[mode](forward, backward)[0]
 
 
 def called(shipped: ShippedLayer, place: Place, options: dict, several: bool, count: int, *arrays):
-    """A layer on one chunk, with other arguments of its call: its output, or a tuple of them.
+    """Call a layer on one chunk, with other arguments of its call; return its output, or a tuple of outputs.
 
-    `count` of the arrays are inputs, several as a list; then come their masks, or None for each.
+    `count` of the arrays are inputs, several as a list; their masks follow, or None for each.
     """
     with _told(shipped, place), share():
         x, mask = _arguments(several, count, arrays)
@@ -158,7 +155,7 @@ def called(shipped: ShippedLayer, place: Place, options: dict, several: bool, co
 
 
 def mask_of(shipped: ShippedLayer, place: Place, several: bool, count: int, *arrays) -> np.ndarray:
-    """The mask that goes with `called`'s output."""
+    """Return the mask of the output of `called`."""
     with _told(shipped, place), share():
         return np.asarray(shipped.layer().compute_mask(*_arguments(several, count, arrays)))
 
@@ -171,5 +168,5 @@ def _arguments(several, count, arrays):
 
 
 def _told(layer: Layer | ShippedLayer, place: Place):
-    """Say in errors which layer it was, and where."""
+    """Add the layer and the chunk's position to errors."""
     return told_where(f"layer {layer.name!r}, {place}")

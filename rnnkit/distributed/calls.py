@@ -1,4 +1,4 @@
-"""Calls of layers and models that meet a dask array: the same results, lazily, in dask arrays."""
+"""Calls of layers and models on dask arrays: the same results, lazily, in dask arrays."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 from rnnkit.training.batches import Names
 
-__all__ = ["answer", "are_delayed", "predicted", "source"]  # what a handler has
+__all__ = ["answer", "are_delayed", "predicted", "source"]  # interface of a handler
 _METHODS = ("__call__", "trajectory", "compute_mask")
 
 
 def answer(layer: Layer, method, arguments: tuple, keywords: dict):
-    """A call of a layer's method, with a dask array among its arguments; its errors are those of the call.
+    """Call a layer's method with a dask array among its arguments; its errors are those of the call.
 
-    A ValueError refuses what chunks don't have: gradients, training, states between calls, a stream of a GPU.
+    A ValueError refuses features that chunks lack: gradients, training, states between calls, a stream of a GPU.
     """
     if method.__name__ not in _METHODS:
         raise ValueError(
@@ -46,7 +46,7 @@ def answer(layer: Layer, method, arguments: tuple, keywords: dict):
 
 
 def _arguments(layer, method, arguments, keywords) -> tuple[Any, dict]:
-    """The inputs of a call, and its other arguments by name, but for None."""
+    """Return the inputs of a call, and its other arguments by name, without those that are None."""
     try:
         (_, x), *others = layer._call_arguments(method, arguments, keywords).items()
     except TypeError as error:
@@ -55,10 +55,7 @@ def _arguments(layer, method, arguments, keywords) -> tuple[Any, dict]:
 
 
 def predicted(model: Layer, x, batch_size, steps, out):
-    """What `predict` returns for dask arrays: chunks take the place of batches, whatever the size of these.
-
-    A ValueError says what to write in the place of arguments that chunks have no use for.
-    """
+    """Return the result of `predict` by chunks, not batches; a ValueError for arguments not meant for chunks."""
     if steps is not None:
         raise ValueError(f"expected no steps with a dask array, got {steps}; slice it")
     if out is not None:
@@ -67,7 +64,7 @@ def predicted(model: Layer, x, batch_size, steps, out):
 
 
 def run(layer: Layer, x, mask, training, more) -> tuple[Any, Any]:
-    """What a call returns, and the masks that go with it; `more` are states and constants."""
+    """Call a layer; return its result and the result's masks. `more` are states and constants."""
     if isinstance(layer, Sequential):
         x = _entered(x, "x")
         _built_for(layer, x)
@@ -86,7 +83,7 @@ def run(layer: Layer, x, mask, training, more) -> tuple[Any, Any]:
 
 
 def _in_one(layer, x, mask, training, more, whole=False) -> tuple[Any, Any]:
-    """As `run`, of a layer that is no model; with `whole`, what `trajectory` returns."""
+    """Run a layer that is no model, as `run`; with `whole`, return the result of `trajectory`."""
     if training:
         raise ValueError(f"expected training=False for dask arrays, got {training!r} for the layer {layer.name!r}")
     if kept := [one.name for one in layer._all_layers() if getattr(one, "stateful", False)]:
@@ -114,7 +111,7 @@ def _in_one(layer, x, mask, training, more, whole=False) -> tuple[Any, Any]:
 
 
 def _recurrent_mask(layer, outputs, mask):
-    """The masks that go with a recurrent layer's outputs, nested as these are."""
+    """Return the masks of a recurrent layer's outputs, with the same nesting."""
     first = layer.forward_layer if isinstance(layer, Bidirectional) else layer
     if mask is None or not first.return_sequences:
         return None
@@ -126,7 +123,7 @@ def _recurrent_mask(layer, outputs, mask):
 
 
 def _through_model(model: Model, inputs, mask, training) -> tuple[Any, Any]:
-    """The calls of a model one after the other, as `Model._with_mask`."""
+    """Run the calls of a model in order, as `Model._with_mask`."""
     given = Names(model._names, "inputs").split(inputs)
     arrays = [_entered(one, f"the input {name!r}") for one, name in zip(given, model._names, strict=True)]
     model._check_shapes([one.shape for one in arrays])
@@ -146,7 +143,7 @@ def _through_model(model: Model, inputs, mask, training) -> tuple[Any, Any]:
 
 
 def _mask_leaves(outputs, masks) -> list:
-    """A mask, or None, for each array of what a call returned."""
+    """Return a mask, or None, for each output of a call."""
     if not isinstance(outputs, (list, tuple)):
         return [masks]
     masks = masks if isinstance(masks, (list, tuple)) else [masks] * len(outputs)
@@ -154,7 +151,7 @@ def _mask_leaves(outputs, masks) -> list:
 
 
 def _entered(x, what, mask=None, more=None):
-    """The inputs as dask arrays; NumPy's in chunks of the rows and steps of another argument."""
+    """Return the inputs as dask arrays; NumPy's arrays get the chunks of another argument's rows and steps."""
     if isinstance(x, (list, tuple)) and any(is_chunked(one) for one in leaves(x)):
         rows = next(one for one in leaves(x) if is_chunked(one)).chunks[0]
         return [one if is_chunked(checked(one, what)) else chunked(one, what, rows) for one in x]
@@ -169,7 +166,7 @@ def _entered(x, what, mask=None, more=None):
 
 
 def _built_for(layer: Layer, x) -> None:
-    """Build a layer for these inputs, or refuse what it wasn't built for."""
+    """Build a layer for these inputs; an error if they don't match a built layer."""
     shape = [one.shape for one in x] if isinstance(x, list) else x.shape
     found = np.result_type(*map(validation.precision_of, leaves(x)))
     if layer._is_built():

@@ -1,4 +1,4 @@
-"""Arguments as dask arrays whose chunks lie side by side."""
+"""Arguments as dask arrays with aligned chunks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rnnkit.layers.support import validation
 
 
 def is_chunked(value) -> bool:
-    """Whether this is a dask array."""
+    """Return whether `value` is a dask array."""
     return isinstance(value, dask().Array)
 
 
 def checked(value, what: str):
-    """A dask array, refused unless it is of real numbers and of known size; others go back as they are."""
+    """Check that a dask array has real numbers and a known size; return other values unchanged."""
     if not is_chunked(value):
         return value
     if any(math.isnan(size) for sizes in value.chunks for size in sizes):
@@ -27,12 +27,12 @@ def checked(value, what: str):
             "finds the sizes, which computes the array once"
         )
     if value.dtype.kind not in REAL:
-        validation.array(np.empty(0, value.dtype), what)  # whose error it is
+        validation.array(np.empty(0, value.dtype), what)  # raises the usual error
     return value
 
 
 def chunked(value, what: str, rows, steps=None):
-    """An argument in chunks of these rows, and of these steps where it has an axis of time; all else in one chunk.
+    """Return an argument in chunks of these rows, and of these steps if it has an axis of time; other axes whole.
 
     `rows` and `steps` are tuples of sizes, of steps None for one chunk; `what` names the argument in errors.
     """
@@ -61,7 +61,7 @@ def chunked(value, what: str, rows, steps=None):
 
 
 def mask_in_chunks(mask, x):
-    """A mask (B, T) in the chunks of x, from one (B, T) or (B, T, 1); a ValueError for any other shape."""
+    """Return a mask (B, T) in the chunks of x, from one (B, T) or (B, T, 1); a ValueError for any other shape."""
     if mask is None:
         return None
     mask = checked(mask, "mask") if is_chunked(mask) else validation.array(mask, "mask")
@@ -73,5 +73,5 @@ def mask_in_chunks(mask, x):
 
 
 def turned(mask):
-    """A mask from its last step to its first; `mask[:, ::-1]` loses the only step beside several empty chunks."""
+    """Reverse a mask along time; `mask[:, ::-1]` loses the only step beside several empty chunks."""
     return mask.blocks[:, ::-1].map_blocks(lambda chunk: chunk[:, ::-1], dtype=mask.dtype, meta=mask._meta)

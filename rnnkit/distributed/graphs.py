@@ -1,4 +1,4 @@
-"""Graphs of tasks in Dask's terms: keys, tasks, and arrays whose chunks are results of tasks."""
+"""Graphs of tasks for Dask: keys, tasks, and arrays whose chunks are results of tasks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Chunks = tuple[tuple[int, ...], ...]
 
 
 class Ref(NamedTuple):
-    """An argument of a task that is another task's result."""
+    """A reference to another task's result, as an argument of a task."""
 
     key: Any
 
 
 def task(key, function: Callable, *arguments):
-    """What a graph has under a key: a call of a function, whose arguments may be `Ref`."""
+    """Make a task of a graph: a call of a function, whose arguments may be `Ref`."""
     try:
         from dask._task_spec import Task, TaskRef
     except ImportError:  # before dask 2024.9, tasks are tuples and keys stand for themselves
@@ -30,13 +30,13 @@ def task(key, function: Callable, *arguments):
 
 
 def shipped_in_graph(layer) -> tuple[ShippedLayer, Any]:
-    """A layer as bytes, and the collection that has it under one key."""
+    """Return a layer as bytes, and the collection that holds it under one key."""
     shipped = ShippedLayer(layer)
     return shipped, dask("delayed").delayed(shipped, name=f"{layer.name}-layer-{shipped.token}", traverse=False)
 
 
 class Made(NamedTuple):
-    """An array to come: its name, the task of each of its chunks by index, the chunks' sizes, and the dtype."""
+    """Description of a dask array: its name, the tasks of its chunks by index, the chunks' sizes, and the dtype."""
 
     name: str
     tasks: dict
@@ -45,10 +45,7 @@ class Made(NamedTuple):
 
 
 def arrays(name: str, tasks: dict, dependencies: Sequence, made: Sequence[Made]) -> list:
-    """Dask arrays that are made of the results of `tasks`, by key, which read the collections `dependencies`.
-
-    The name is that of these tasks together.
-    """
+    """Make dask arrays from the results of `tasks`, a graph's layer `name`, which reads the `dependencies`."""
     from dask.highlevelgraph import HighLevelGraph
 
     base = HighLevelGraph.from_collections(name, tasks, dependencies=dependencies)
@@ -62,7 +59,7 @@ def arrays(name: str, tasks: dict, dependencies: Sequence, made: Sequence[Made])
 
 
 def mapped(name: str, function: Callable, chunks: Chunks, dtype, dependencies: Sequence):
-    """The array whose chunk at an index is the task that `function` makes for its key and this index."""
+    """Make an array whose chunk at an index is the task ``function(key, index)``."""
     from dask.highlevelgraph import HighLevelGraph
 
     tasks: dict[Any, Any] = {(name, *index): function((name, *index), index) for index in indices(chunks)}
@@ -71,10 +68,7 @@ def mapped(name: str, function: Callable, chunks: Chunks, dtype, dependencies: S
 
 
 def tree(keys: Sequence, add: Callable, arity: int = 8) -> tuple[dict, Any]:
-    """Tasks that add results in an order that their number alone decides, and the key of the total.
-
-    `keys` are those of the results, of which `add` takes up to `arity`.
-    """
+    """Return tasks that add the results of `keys`, up to `arity` at a time in a fixed order, and the total's key."""
     tasks: dict[Any, Any] = {}
     level, depth = list(keys), 0
     while len(level) > 1:
@@ -85,7 +79,7 @@ def tree(keys: Sequence, add: Callable, arity: int = 8) -> tuple[dict, Any]:
 
 
 def computed(name: str, tasks: dict, dependencies: Sequence, keys: Sequence) -> list:
-    """The results of some of the tasks, computed now, together."""
+    """Compute some of the tasks at once, and return their results."""
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph
 
@@ -94,16 +88,16 @@ def computed(name: str, tasks: dict, dependencies: Sequence, keys: Sequence) -> 
 
 
 def indices(chunks: Chunks) -> Iterator[tuple[int, ...]]:
-    """The index of every chunk."""
+    """Return the indices of all chunks."""
     return itertools.product(*(range(len(sizes)) for sizes in chunks))
 
 
 def spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """Where the chunks along an axis begin and end."""
+    """Return the begin and the end of each chunk along an axis."""
     ends = list(itertools.accumulate(sizes))
     return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
 def token(*parts) -> str:
-    """What names are made of: the same for the same parts."""
+    """Return a deterministic name for these parts."""
     return dask("base").tokenize(*parts)

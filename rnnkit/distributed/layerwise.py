@@ -1,4 +1,4 @@
-"""Layers without states of their own: chunk by chunk where each step is on its own, else whole rows at a time."""
+"""Layers without states of their own: chunk by chunk if steps are independent, otherwise whole rows at a time."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ from rnnkit.steps.nesting import shapes_mapped
 
 
 def called(layer: Layer, x, mask, options: dict) -> tuple[Any, Any]:
-    """What a call returns, and the mask that goes with it; of several inputs, x and mask are lists of dask arrays.
-
-    `options` are the other arguments of the call.
-    """
+    """Call a layer with `options`; return result and mask. For several inputs, x and mask are lists of dask arrays."""
     several = isinstance(x, list)
     inputs = x if several else [x]
     masks = mask if isinstance(mask, list) else [mask] * len(inputs)
@@ -33,9 +30,9 @@ def called(layer: Layer, x, mask, options: dict) -> tuple[Any, Any]:
 
 
 def steps_apart(layer: Layer, inputs: Sequence) -> bool:
-    """Whether each step of the inputs gives a step of the output that depends on nothing else.
+    """Return whether each step of the output depends on the same step of the inputs alone.
 
-    A stream takes such layers, and keeps nothing for them; it refuses those that make a mask for another reason.
+    Streams accept the same layers without a state, and refuse those that make a mask for another reason.
     """
     first = inputs[0]
     if layer._refuses_stream() is not None and not isinstance(layer, (Embedding, Masking)):
@@ -47,11 +44,11 @@ def steps_apart(layer: Layer, inputs: Sequence) -> bool:
 
 
 class _Calls:
-    """The tasks of a layer on chunks of rows, and of steps where these are apart."""
+    """The tasks of a layer on chunks of rows, and of steps if these are independent."""
 
     def __init__(self, layer: Layer, inputs: Sequence, masks: Sequence, several: bool, options: dict):
         self.layer, self.several, self.options = layer, several, options
-        self.lead = 2 if steps_apart(layer, inputs) else 1  # axes that stay in chunks
+        self.lead = 2 if steps_apart(layer, inputs) else 1  # number of chunked axes
         first = inputs[0]
         self.chunks = first.chunks[: self.lead]
         self.inputs = [chunked(one, "x", *self._chunks_for(one)) for one in inputs]
@@ -77,7 +74,7 @@ class _Calls:
         return task(key, function, Ref(self.shipped.key), place, *more, self.several, len(self.inputs), *given)
 
     def outputs(self, shapes):
-        """What the calls return, nested as the shapes are."""
+        """Return the outputs of the calls, nested as `shapes`."""
         flat = symbolic.shape_leaves(shapes)
         chunks = [(*self.chunks, *((size,) for size in shape[self.lead :])) for shape in flat]
         name = f"{self.layer.name}-{self.own}"
@@ -98,7 +95,6 @@ class _Calls:
         return shapes_mapped(shapes, lambda _: next(found))
 
     def mask(self):
-        """The mask that goes with the output; None where there is none."""
         if type(self.layer).compute_mask is Layer.compute_mask:
             return self.masks[0]
         shape = self._mask_shape()
@@ -109,7 +105,7 @@ class _Calls:
         return mapped(f"{self.layer.name}-mask-{self.own}", make, chunks, np.dtype(bool), self.dependencies)
 
     def _mask_shape(self) -> tuple[int, ...] | None:
-        """The shape of the mask that zeros give: of one row, and of one step where these are apart."""
+        """Return the shape of the mask for zeros: of one row, and of one step if steps are independent."""
         ones = (1,) * self.lead
         rows = [np.zeros((*ones, *one.shape[self.lead :]), one.dtype) for one in self.inputs]
         masks = [None if one is None else np.ones((*ones, *one.shape[self.lead :]), bool) for one in self.masks]

@@ -1,4 +1,4 @@
-"""Dask, which all of this package needs."""
+"""Import of Dask."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 
 
 def dask(module: str = "array"):
-    """A module of dask; an ImportError says how to install it."""
+    """Import a module of dask; an ImportError explains the installation."""
     try:
         return importlib.import_module(f"dask.{module}")
     except ImportError:

@@ -1,4 +1,4 @@
-"""Forecasters of panels in partitions: models that fit each series by itself, and those that learn from all."""
+"""Forecasters of panels in partitions: models of individual series, and models that learn from all series."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from rnnkit.forecast.scoring.validation import Origins, as_table, check_long_eno
 
 
 class Partitions(NamedTuple):
-    """What a forecaster that fits each series by itself forecasts from, once it was given partitions."""
+    """Checked partitions from which a forecaster of individual series forecasts."""
 
     table: Table
 
     def predict(self, model: Forecaster, h: int, future, level):
-        """The dask DataFrame that `Forecaster.predict` returns."""
+        """Return the dask DataFrame of `Forecaster.predict`."""
         h, levels = _horizon(model, h, future), checked_levels(level)
         columns = model._band_names(levels)
         return self.table.mapped(_predicted, columns, model.copy(), self.table.reading, h, levels)
 
     def predict_quantiles(self, model: Forecaster, h: int, future, probabilities):
-        """The dask DataFrame that `Forecaster.predict_quantiles` returns."""
+        """Return the dask DataFrame of `Forecaster.predict_quantiles`."""
         h, columns = _horizon(model, h, future), model._quantile_names(probabilities)
         asked = probabilities.tolist()
         return self.table.mapped(_quantiles, columns, model.copy(), self.table.reading, h, asked)
 
 
 class Learned(NamedTuple):
-    """What a forecaster that has learned from all partitions forecasts from."""
+    """Partitions and the arrays that a forecaster has learned from all of them."""
 
     table: Table
-    found: list  # of the series of each partition with rows
-    panel: dict[str, np.ndarray]  # of all series
+    found: list  # learned for each partition with rows
+    panel: dict[str, np.ndarray]  # learned from all series
 
     def predict(self, model: Together, h: int, future, level):
-        """The dask DataFrame that `Forecaster.predict` returns."""
+        """Return the dask DataFrame of `Forecaster.predict`."""
         h, levels = _horizon(model, h, future), checked_levels(level)
         return self._asked(model, model._band_names(levels), _said, h, future, levels)
 
     def predict_quantiles(self, model: Together, h: int, future, probabilities):
-        """The dask DataFrame that `Forecaster.predict_quantiles` returns."""
+        """Return the dask DataFrame of `Forecaster.predict_quantiles`."""
         h, columns = _horizon(model, h, future), model._quantile_names(probabilities)
         return self._asked(model, columns, _said_quantiles, h, future, probabilities.tolist())
 
@@ -62,9 +62,9 @@ class Learned(NamedTuple):
 
 
 def fitted(model: Forecaster, y, static, names: Columns, freq, progress=None) -> Partitions | Learned:
-    """Series in partitions, checked: every fault of times and values is found before any work.
+    """Check series in partitions, and fit a model that learns from all; invalid times or values are found first.
 
-    A static table is refused, and all else as by `gathered`.
+    A static table is refused; other errors are those of `gathered`.
     """
     _check_no_static(static)
     table = gathered(y, Reading(names, freq, tuple(model._covariate_columns)))
@@ -88,7 +88,7 @@ def cross_validation(
     freq=None,
     static=None,
 ):
-    """The dask DataFrame that `rnnkit.forecast.cross_validation` returns for series in partitions."""
+    """Return the dask DataFrame of `rnnkit.forecast.cross_validation` for series in partitions."""
     _check_no_static(static)
     sizes = h, n_windows, step_size
     beside = tuple(dict.fromkeys(name for model in models for name in model._covariate_columns))
@@ -116,7 +116,7 @@ def cross_validation(
 
 @dataclass(frozen=True)
 class _Windows:
-    """Finds which windows the series of a partition have, in which there are others, and the longest series."""
+    """A function of a partition: masks of the windows with series and with changed series, and the longest series."""
 
     h: int
     n_windows: int
@@ -161,7 +161,7 @@ def _recalled(table, found, model: Together, panel, reading: Reading) -> Togethe
 
 
 def _known_at(history: History, sizes, window: int) -> History:
-    """What is known at a window of the series that have one."""
+    """Return the known steps of the series that have a window."""
     origins = Origins.of(history, *sizes)
     rows = np.flatnonzero(origins.able[window])
     return history.until(rows, origins.ends[window, rows])

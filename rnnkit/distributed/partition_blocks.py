@@ -1,4 +1,4 @@
-"""The series of a table in partitions as blocks, which stay on the workers while a model learns from all of them."""
+"""The partitions of a table as blocks of series, which stay on the workers while a model learns from all of them."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from rnnkit.forecast.models.together import Together
 
 
 class PartitionBlocks(Blocks):
-    """Blocks that tasks hold: what is asked of each one is a task."""
+    """Blocks that are results of tasks; functions of blocks run as tasks."""
 
     def __init__(self, tasks: Tasks, held: list[Held]):
         self.tasks, self.held = tasks, held
 
     @classmethod
     def of(cls, table: Table, model: Together) -> PartitionBlocks:
-        """The `History` of each partition with rows, with the covariates that a model reads."""
+        """Make a `History` of each partition with rows, with a model's covariates."""
         parts = table.frame.to_delayed()
         filled = [parts[place] for place in table.filled]
         tasks = tasks_for(filled)
         return cls(tasks, tasks.compute(filled)).made(_history, table.reading, model.copy())
 
     def map(self, function, *arguments):
-        """The results, here."""
+        """Return the results, in this process."""
         graph = self._graph(function, arguments)
         return self.tasks.now(graph, list(graph))
 
     def made(self, function, *arguments):
-        """The results, where they are."""
+        """Return blocks of the results, on the workers."""
         graph = self._graph(function, arguments)
         return PartitionBlocks(self.tasks, self.tasks.begin(graph, list(graph)))
 
     def some(self, function, shared, given):
-        """The results, here; what is shared reaches each worker once."""
+        """Return the results, in this process; `shared` reaches each worker once."""
         key, graph = self.tasks.key("shared"), {}
         for number, argument in given:
             graph[self.tasks.key(function.__name__)] = (_called, (function, self.held[number], Ref(key), argument))
         return self.tasks.now({key: (updates.given, (shared,)), **graph}, list(graph))
 
     def close(self) -> None:
-        """Leave what was begun."""
+        """Cancel the tasks begun."""
         self.tasks.close()
 
     def _graph(self, function: Callable, arguments: tuple) -> Graph:

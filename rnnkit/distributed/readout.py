@@ -1,4 +1,4 @@
-"""A linear readout of chunked states, by ridge regression in one pass over them."""
+"""Linear readouts of chunked states, by ridge regression in one pass."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fit_readout(
     Parameters
     ----------
     features : dask array (B, T, F)
-        What a recurrent layer gives with ``return_sequences=True``, in chunks along the batch, time or both.
+        The outputs of a recurrent layer with ``return_sequences=True``, in chunks along the batch, time or both.
     targets : dask array or array_like (B, T, O)
         A step that has a NaN among its targets is left out.
     ridge : float
@@ -95,7 +95,7 @@ def fit_readout(
 
 
 def _together(features, targets) -> tuple[Any, Any]:
-    """Both in the chunks of the features, or else of the targets; features and targets in one chunk each."""
+    """Return features and targets in the chunks of the features, or else of the targets; the last axis whole."""
     if not is_chunked(features) and not is_chunked(targets):
         raise TypeError(
             "expected features as a dask array, got "
@@ -115,7 +115,6 @@ def _together(features, targets) -> tuple[Any, Any]:
 
 
 def _total(features, targets, mask, washout) -> sums.Sums:
-    """The sums over all chunks, computed now."""
     given = [features, targets, *([] if mask is None else [mask])]
     name = f"readout-{token([one.name for one in given], washout)}"
     tasks: dict[Any, Any] = {}

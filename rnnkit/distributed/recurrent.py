@@ -1,4 +1,4 @@
-"""Recurrent layers along chunks of time: each chunk starts from what the chunk before it left."""
+"""Recurrent layers along chunks of time: each chunk starts from the state of the previous one."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from rnnkit.layers.support import symbolic
 
 
 def called(layer: RNN, x, mask, initial_state, constants):
-    """What a call of a recurrent layer returns."""
+    """Return the result of a call of a recurrent layer."""
     return layer._shown(_run(layer, x, mask, initial_state, constants, layer.return_sequences))
 
 
 def trajectory(layer: RNN, x, mask, initial_state, constants):
-    """What `RNN.trajectory` returns."""
+    """Return the result of `RNN.trajectory`."""
     result = _run(layer, x, mask, initial_state, constants, sequences=True, trajectory=True)
     return result.outputs, layer._spec.pack(result.trajectory or ())
 
 
 def bidirectional(layer: Bidirectional, x, mask, initial_state, constants):
-    """What a call of `Bidirectional` returns."""
+    """Return the result of a call of `Bidirectional`."""
     forward, backward = _both(layer, x, mask, initial_state, constants, layer.return_sequences)
     return layer._shown(_merged(layer, forward, backward, layer.return_sequences), forward, backward)
 
 
 def bidirectional_trajectory(layer: Bidirectional, x, mask, initial_state, constants):
-    """What `Bidirectional.trajectory` returns."""
+    """Return the result of `Bidirectional.trajectory`."""
     forward, backward = _both(layer, x, mask, initial_state, constants, sequences=True, trajectory=True)
     return _merged(layer, forward, backward, True), layer._packed(forward.trajectory, backward.trajectory)
 
 
 def _both(layer, x, mask, initial_state, constants, sequences, trajectory=False) -> list[Result]:
-    """Both directions; the backward one's outputs in the order that they are merged in."""
+    """Run both directions; the outputs of the backward one are in the order for merging."""
     starts = (None, None) if initial_state is None else layer._split(initial_state, "initial_state")
     directions = zip((layer.forward_layer, layer.backward_layer), starts, (False, True), strict=True)
     return [
@@ -66,14 +66,14 @@ def _merged(layer, forward: Result, backward: Result, sequences: bool):
 
 
 def _run(layer: RNN, x, mask, initial_state, constants, sequences, trajectory=False, zero_masked=None, turned=False):
-    """The `Result` of a layer in dask arrays; with `turned`, its outputs come in the other direction."""
+    """Return the `Result` of a layer in dask arrays; with `turned`, its outputs are reversed in time."""
     zero_masked = layer.zero_output_for_mask if zero_masked is None else zero_masked
     wishes = Wishes(sequences, trajectory, zero_masked, turned)
     return _Pipeline(layer, x, mask, _states(layer, x, initial_state), _constants(layer, x, constants), wishes).result()
 
 
 class _Pipeline:
-    """The tasks of a layer's chunks: of rows by `i`, of steps by `n` in processing order."""
+    """The tasks of a layer's chunks: of rows by `i`, of steps by `n` in the order of processing."""
 
     def __init__(self, layer: RNN, x, mask, states: list, constants: list, wishes: Wishes):
         self.layer, self.x, self.mask, self.states, self.constants = layer, x, mask, states, constants
@@ -86,7 +86,6 @@ class _Pipeline:
         self.order = list(range(len(self.steps)))[:: -1 if layer.go_backwards else 1]
 
     def result(self) -> Result:
-        """All results as dask arrays."""
         layer, wishes, rows = self.layer, self.wishes, self.x.chunks[0]
         last, states = _output_shape(layer, self.x, self.constants), layer._spec.shapes
         in_time = [last, *(states if wishes.trajectory else ())] if wishes.sequences else []
@@ -112,11 +111,11 @@ class _Pipeline:
         )
 
     def name(self, kind: str) -> str:
-        """What keys of one kind begin with."""
+        """Return the prefix of the keys of one kind."""
         return f"{self.layer.name}-{kind}-{self.own}"
 
     def run(self, i: int, n: int) -> Ref:
-        """What a chunk gives, and leaves to the chunk behind."""
+        """Return a reference to a chunk's result, which includes its state."""
         return Ref((self.name("run"), i, n))
 
     def _tasks(self) -> dict:
@@ -140,7 +139,7 @@ class _Pipeline:
         return tasks
 
     def _in_time(self, kind: str, shape, number: int) -> Made:
-        """A sequence, which is one of the results of each chunk: the outputs are the first."""
+        """Return a sequence that is one of the results of each chunk, of which the outputs are the first."""
         turned = self.wishes.turned and number == 1
         tasks = {}
         for i in range(len(self.x.chunks[0])):
@@ -161,19 +160,19 @@ def _chunks(shape, *first) -> Chunks:
 
 
 def _constants(layer: RNN, x, constants) -> list:
-    """Constants in chunks of the rows of x."""
+    """Return constants in the chunks of the rows of x."""
     if constants is None:
         return []
     if not isinstance(constants, (list, tuple)):
         raise TypeError(f"expected constants to be a list of arrays, got {type(constants).__name__}")
     found = [checked(one, "constants") if is_chunked(one) else np.asarray(one) for one in constants]
     stand_in = [np.broadcast_to(np.zeros((), layer.dtype), one.shape) for one in found]
-    layer._constants(stand_in, x.shape[0], layer.dtype)  # whose errors they are
+    layer._constants(stand_in, x.shape[0], layer.dtype)  # raises the usual errors
     return [chunked(one, "constants", x.chunks[0]) for one in found]
 
 
 def _states(layer: RNN, x, initial_state) -> list:
-    """The states to start from, flat, in chunks of the rows of x; none where all are zeros."""
+    """Return the initial states, flat, in the chunks of the rows of x; an empty list if all are zeros."""
     rows = x.shape[0]
     if initial_state is None:
         step = layer._execution.step
@@ -189,7 +188,7 @@ def _states(layer: RNN, x, initial_state) -> list:
 
 
 def _output_shape(layer: RNN, x, constants) -> tuple[int, ...]:
-    """The shape of one step's output; where it comes with the constants, a row of zeros shows it."""
+    """Return the shape of one step's output; if it depends on constants, by a call with a row of zeros."""
     if not layer._execution.step.takes_constants:
         return layer._execution.output_shape()
     zeros = [np.zeros((1, *shape), layer.dtype) for shape in ((1, *x.shape[2:]), *(one.shape[1:] for one in constants))]

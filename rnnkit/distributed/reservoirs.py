@@ -1,4 +1,4 @@
-"""Echo state networks fitted to series in chunks: the reservoir runs once over them, and sums are added in a tree."""
+"""Echo state networks fitted to chunked series in one pass of the reservoir, with sums added in a tree."""
 
 from __future__ import annotations
 
@@ -21,19 +21,12 @@ from rnnkit.layers.rnn import RNN
 
 
 def fitted(network: ESN, y, x, names, freq, progress) -> None:
-    """Fit a network to a dask array ``(T,)`` or ``(B, T)``.
+    """Fit a network to a dask array ``(T,)`` or ``(B, T)``; a TypeError for others, or `x`; a ValueError as of `fit`.
 
-    The values are read once for trends and spreads, a second time for the period where there is a season, and a last
-    time by the reservoir, whose states go from a chunk of steps to the next. Each chunk gives its normal equations in
-    float64. They are added in an order that the numbers of chunks alone decide, and solved in this process. No values
-    are kept, only the states that forecasts go on from.
-
-    Raises
-    ------
-    TypeError
-        For anything but a dask array, or with an `x`.
-    ValueError
-        As `ESN.fit`.
+    The values are read once for trends and spreads, a second time for the period if there is a season, and a last time
+    by the reservoir, whose states pass from a chunk of steps to the next. Each chunk gives its normal equations in
+    float64, which are added in an order that the numbers of chunks alone decide, and solved in this process. No values
+    are kept, only the states for forecasts.
     """
     series = _series(y, x)
     work = network._task(series.shape[1], network.washout is not None)
@@ -53,7 +46,7 @@ def fitted(network: ESN, y, x, names, freq, progress) -> None:
 
 
 def _series(y, x):
-    """Series in rows, in chunks that have steps."""
+    """Return series in rows, in chunks with at least one step."""
     if not is_chunked(y):
         raise TypeError(
             f"expected series in chunks as a dask array, got {type(y).__name__}; dask.array.concatenate makes one of "
@@ -69,7 +62,7 @@ def _series(y, x):
 
 
 class _Grid:
-    """The chunks of series, by blocks of rows and stretches of steps, and the tasks that go over them."""
+    """The chunks of series, by blocks of rows and stretches of steps, and their tasks."""
 
     def __init__(self, series, work: Task):
         self.series, self.work = series, work
@@ -79,7 +72,7 @@ class _Grid:
         self.steps = [[self._steps(i, j) for j in range(len(self.stretches))] for i in range(len(self.rows))]
 
     def _steps(self, i: int, j: int) -> str:
-        """The key of a chunk with the values after it that are targets."""
+        """Return the key of a chunk with the target values after it."""
         key, after, found = f"{self.name}-steps-{i}-{j}", j + 1, []
         while after < len(self.stretches) and self.stretches[after][0] - self.stretches[j][1] < self.work.leads:
             head = f"{self.name}-head-{i}-{after}"
@@ -94,7 +87,7 @@ class _Grid:
         return computed(f"{self.name}-{name}", self.tasks | tasks, [self.series, *dependencies], keys)
 
     def measured(self) -> list[list[Measured]]:
-        """What each chunk says of the scales, and of which steps teach."""
+        """Compute the scale sums and the counts of training steps of each chunk."""
         tasks: dict[str, Any] = {}
         for row in self.steps:
             tasks |= {f"{key}-measured": task(f"{key}-measured", stretches.measured, Ref(key)) for key in row}
@@ -110,7 +103,7 @@ class _Grid:
         return by_row
 
     def period(self, scales: list[Scale], season: int) -> float:
-        """The season's period; see `rnnkit.forecast.fitting.season.refined_period`."""
+        """Compute the season's period; see `rnnkit.forecast.fitting.season.refined_period`."""
         seasons = self.work.length // season
         if seasons < 3:
             return float(season)
@@ -127,7 +120,7 @@ class _Grid:
     def run(
         self, network: ESN, layer: RNN, period: float, scales: list[Scale], measured: list[list[Measured]]
     ) -> tuple[list, list[Carried]]:
-        """The sums of all quarters and of the rest, and what the reservoir carries on from each row's end."""
+        """Compute the sums of all quarters and of the rest, and the state of the reservoir at each row's end."""
         shipped, collection = shipped_in_graph(layer)
         whole = sum(int(one.whole.sum()) for row in measured for one in row)
         by_whole = mostly_whole(sum(int(one.rows.sum()) for row in measured for one in row), whole)

@@ -1,4 +1,4 @@
-"""Where the tasks of a fit run: on the workers of a client, or by a scheduler of Dask in this process."""
+"""Schedulers of a fit's tasks: the workers of a client, or a scheduler of Dask in this process."""
 
 from __future__ import annotations
 
@@ -12,67 +12,67 @@ from typing import Any, NamedTuple
 from rnnkit.distributed.graphs import Ref, task
 from rnnkit.distributed.package import dask
 
-Graph = dict[str, tuple[Callable, tuple]]  # by key a function and its arguments; `Ref` and `Held` stand for results
+Graph = dict[str, tuple[Callable, tuple]]  # functions and arguments by key; `Ref` and `Held` are results
 
 
 class Meanwhile(NamedTuple):
-    """What is begun while tasks are computed, on workers as soon as the task with a key is done."""
+    """An action to begin while tasks are computed; with workers, once the task of the key `after` is done."""
 
     begin: Callable[[], None]
     after: str
 
 
 class Held:
-    """A result, or one to come, that stays where it is until this is dropped."""
+    """A finished or pending result, kept where it is until the object is dropped."""
 
     def __init__(self, future, place: int | None = None):
         self.future, self.place = future, place
 
     def value(self):
-        """The result, once it is there."""
+        """Wait for the result, and return it."""
         found = self.future.result()
         return found if self.place is None else found[self.place]
 
 
 class Tasks:
-    """Starts tasks; a subclass says where."""
+    """Base of classes that start tasks."""
 
     def __init__(self) -> None:
         self._own, self._count = uuid.uuid4().hex, itertools.count()
 
     def key(self, kind: str) -> str:
-        """A new key."""
+        """Return a new key."""
         return f"{kind}-{self._own}-{next(self._count)}"
 
     def threads(self) -> list[int]:
-        """How many threads each worker has."""
+        """Return the number of threads of each worker."""
         raise NotImplementedError
 
     def compute(self, collections: Sequence) -> list[Held]:
-        """Begin to compute Dask's collections, after what is wanted now."""
+        """Begin to compute Dask's collections, at lower priority than `now`."""
         raise NotImplementedError
 
     def compute_groups(self, groups: Sequence[Sequence]) -> list[list[Held]]:
-        """The same for groups of collections, each of which may be dropped before the others."""
+        """Begin to compute groups of collections, each of which may be dropped by itself."""
         return [self.compute(group) for group in groups]
 
     def begin(self, graph: Graph, keys: Sequence[str]) -> list[Held]:
-        """Begin tasks, after what is wanted now."""
+        """Begin tasks, at lower priority than `now`."""
         raise NotImplementedError
 
     def now(self, graph: Graph, keys: Sequence[str], meanwhile: Meanwhile | None = None) -> list:
-        """The results of some tasks; `meanwhile` begins what may be done beside them."""
+        """Compute the results of some tasks; `meanwhile` begins others beside them."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Leave what was begun."""
+        """Cancel the tasks begun."""
 
 
 class OnClient(Tasks):
     """Tasks on the workers of a client of ``distributed``.
 
-    All of them are pure, and a worker's death loses nothing: what it held is computed again from what the scheduler
-    knows. So weights are in the graph rather than scattered.
+    All tasks are pure, so that the scheduler recomputes the results lost with a worker. For that, weights are in the
+    graph rather than scattered.
     """
 
     def __init__(self, client):
@@ -81,7 +81,7 @@ class OnClient(Tasks):
         self._begun: list = []
 
     def threads(self):
-        """How many threads each worker has."""
+        """Return the number of threads of each worker."""
         return list(self.client.nthreads().values())
 
     def compute(self, collections):
@@ -98,10 +98,10 @@ class OnClient(Tasks):
         return [Held(future) for future in self._sent(graph, keys, -1)]
 
     def now(self, graph, keys, meanwhile=None):
-        """The results of some tasks, or the error of one; `meanwhile` begins others once one of them is done.
+        """Compute the results of some tasks, or raise the error of one; `meanwhile` begins others once one is done.
 
-        Until then the scheduler is busy with these, and workers wait for it. A RuntimeError says that workers die at
-        the same task again and again, or that the scheduler isn't there any more.
+        Starting them earlier would delay these tasks in the scheduler. A RuntimeError says that workers die repeatedly
+        at the same task, or that the scheduler is gone.
         """
         import distributed
 
@@ -120,7 +120,7 @@ class OnClient(Tasks):
             self.close()
 
     def close(self):
-        """Leave what was begun: its tasks are cancelled."""
+        """Cancel the tasks begun."""
         for future in self._begun:
             future.release()
         self._begun = []
@@ -128,15 +128,15 @@ class OnClient(Tasks):
     def _sent(self, graph, keys, priority):
         made = {key: task(key, function, *map(_sent, given)) for key, (function, given) in graph.items()}
         for key, one in made.items():
-            if hasattr(one, "_token"):  # which Dask else makes of all arguments, weights among them
+            if hasattr(one, "_token"):  # otherwise Dask hashes all arguments, weights among them
                 one._token = key
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sending large graph")  # weights, which are sent anyway
+            warnings.filterwarnings("ignore", message="Sending large graph")  # weights have to be sent
             return self.client.get(made, list(keys), sync=False, priority=priority)
 
 
 class Here(Tasks):
-    """Tasks by a scheduler of Dask that runs in this process; what is only begun runs beside what is wanted now."""
+    """Tasks of a scheduler of Dask in this process; tasks of `begin` run beside those of `now`."""
 
     def __init__(self, get: Callable):
         super().__init__()
@@ -144,7 +144,7 @@ class Here(Tasks):
         self._pool: ThreadPoolExecutor | None = None
 
     def threads(self):
-        """How many threads there are."""
+        """Return the number of threads, in a list."""
         return [1 if self._is_plain() else dask("config").get("num_workers", None) or dask("system").CPU_COUNT]
 
     def compute(self, collections):
@@ -156,20 +156,20 @@ class Here(Tasks):
         return self._begun(lambda: self.now(graph, keys), len(keys))
 
     def now(self, graph, keys, meanwhile=None):
-        """The results of some tasks; `meanwhile` begins others before."""
+        """Compute the results of some tasks; `meanwhile` begins others before."""
         if meanwhile:
             meanwhile.begin()
         made = {key: task(key, function, *map(_value, given)) for key, (function, given) in graph.items()}
         return list(self.get(made, list(keys)))
 
     def close(self):
-        """Leave what was begun."""
+        """Drop the tasks begun."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
     def _is_plain(self) -> bool:
-        """Whether it does one task after the other."""
+        """Return whether the scheduler runs one task at a time."""
         return self.get is dask("local").get_sync
 
     def _begun(self, work, count) -> list[Held]:
@@ -177,7 +177,7 @@ class Here(Tasks):
             future: Future = Future()
             try:
                 future.set_result(work())
-            except Exception as error:  # is raised where the results are used, as elsewhere
+            except Exception as error:  # raised where the result is used, as by a client
                 future.set_exception(error)
         else:
             self._pool = self._pool or ThreadPoolExecutor(1, "rnnkit-loading")
@@ -186,7 +186,7 @@ class Here(Tasks):
 
 
 def tasks_for(collections: Sequence) -> Tasks:
-    """Where Dask would compute some collections now: a client that was made, or the scheduler that is configured."""
+    """Return the tasks of the scheduler that Dask would use now: a client, or the configured one."""
     get: Any = dask("base").get_scheduler(collections=list(collections)) or dask("threaded").get
     client = getattr(get, "__self__", None)
     return Here(get) if client is None else OnClient(client)

@@ -1,4 +1,4 @@
-"""A search over a grid of parameters, as futures: results as they come."""
+"""Search over a grid of parameters on a cluster, with results in the order of completion."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rnnkit.distributed.threads import share
 
 
 class Trial(NamedTuple):
-    """What became of one candidate.
+    """The outcome of one candidate.
 
     Attributes
     ----------
     number : int
-        Its place in the grid.
+        Its index in the grid.
     parameters : dict
     result : object
-        What the function returned; None if it raised.
+        The function's value; None after an error.
     error : Exception or None
-        What it raised.
+        The function's error, or None.
     """
 
     number: int
@@ -37,14 +37,14 @@ def search(
     *shared: Any,
     client: Any = None,
 ) -> Any:
-    """Try all candidates of a grid on a cluster, and give each result when it is there.
+    """Try all candidates of a grid on a cluster, and give each result once it is there.
 
     It equals this loop, in another order::
 
         for number, parameters in enumerate(grid):
             yield Trial(number, parameters, function(*shared, **parameters))
 
-    Without a cluster, that is the loop that runs.
+    Without a cluster, this loop runs.
 
     Parameters
     ----------
@@ -93,12 +93,12 @@ def search(
 
 
 class Search:
-    """Trials, as they come; see `search`.
+    """Trials in the order of completion; see `search`.
 
     Attributes
     ----------
     trials : list of Trial
-        Those that have come so far.
+        The completed trials.
     """
 
     def __init__(self, function: Callable, candidates: list[dict[str, Any]], shared: Sequence[Any], client):
@@ -138,19 +138,19 @@ class Search:
         self.cancel()
 
     def cancel(self) -> None:
-        """Give up all trials that have not come; those that run end on their workers, without a result."""
+        """Cancel all pending trials; running ones end on their workers, without a result."""
         for future in self._futures:
             if not future.done():
                 future.cancel()
         self._coming = iter(())
 
     def best(self, key: Callable[[Any], Any] | None = None) -> Trial:
-        """The trial of the least result, after all that are still to come; of equal ones the first of the grid.
+        """Return the trial of the least result, after all have completed; of equal ones the first of the grid.
 
         Parameters
         ----------
         key : callable, optional
-            From a result to what is to be small, such as ``lambda score: -score``.
+            The value to minimise, from a result, such as ``lambda score: -score``.
 
         Raises
         ------
@@ -180,7 +180,7 @@ def _candidates(grid) -> list[dict[str, Any]]:
 
 
 def _client():
-    """The client that is there, if there is one."""
+    """Return the current client, or None."""
     try:
         import distributed
     except ImportError:

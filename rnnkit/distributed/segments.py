@@ -1,4 +1,4 @@
-"""Layers of a model that take the same chunks one after the other: one task for all of them, not some for each."""
+"""Segments of layers that run in one task per chunk, instead of a task per layer."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from rnnkit.models.assembled import Assembled
 
 
 def beginning(layers: Sequence[Layer], x) -> Segment:
-    """The first of these layers that one task may compute: recurrent ones, and those that treat each step alike.
+    """Return the first of these layers that one task may compute: recurrent ones, and those independent across steps.
 
-    Before the first recurrent layer, only what costs nothing joins: all else is computed for several chunks of time at
-    once. A layer that gives one output of all steps ends a segment. An empty one has no recurrent layer.
+    Before the first recurrent layer, only layers without cost join, as others are computed for several chunks of time
+    at once. A layer with one output of all steps ends a segment. Without a recurrent layer the segment is empty.
     """
     if not is_chunked(x):  # several arrays
         return Segment()
@@ -43,7 +43,7 @@ def beginning(layers: Sequence[Layer], x) -> Segment:
 
 
 def _joins(layer: Layer, shape) -> bool:
-    """Whether a layer gives one output for each chunk, from the chunk and what it left at the one before."""
+    """Return whether a layer gives one output per chunk, from the chunk and its state after the previous one."""
     if not layer._is_built() or any(getattr(one, "stateful", False) for one in layer._all_layers()):
         return False
     if isinstance(layer, RNN):
@@ -56,12 +56,12 @@ def _joins(layer: Layer, shape) -> bool:
 
 
 def _zeros(shape, dtype=bool) -> np.ndarray:
-    """One step of one row."""
+    """Return one step of one row."""
     return np.zeros((1, 1, *shape[2:]), dtype)
 
 
 def called(segment: Segment, x, mask) -> tuple[Any, Any]:
-    """What the last layer gives, and the mask that goes with it."""
+    """Return the output of the last layer, and its mask."""
     x = chunked(x, "x", *x.chunks[:2])
     return _Tasks(segment, x, mask_in_chunks(mask, x)).results()
 
@@ -75,11 +75,10 @@ class _Tasks:
         self.own = token(shipped.token, x.name, None if mask is None else mask.name)
 
     def name(self, kind: str) -> str:
-        """What keys of one kind begin with."""
+        """Return the prefix of the keys of one kind."""
         return f"{self.segment.name}-{kind}-{self.own}"
 
     def results(self) -> tuple[Any, Any]:
-        """Outputs and mask as dask arrays."""
         last, shape, remade = self.segment[-1], self.x.shape, self._makes_mask()
         for layer in self.segment:
             shape = layer.compute_output_shape(shape)
@@ -103,7 +102,7 @@ class _Tasks:
         return tasks
 
     def _in_time(self, kind: str, number: int, shape, dtype) -> Made:
-        """A sequence, which is one of the results of each chunk."""
+        """Return a sequence that is one of the results of each chunk."""
         tasks, zeros = {}, (0,) * len(shape)
         for i, n in indices(self.x.chunks[:2]):
             key = (self.name(kind), i, n, *zeros)
@@ -111,7 +110,6 @@ class _Tasks:
         return Made(self.name(kind), tasks, (*self.x.chunks[:2], *((size,) for size in shape)), dtype)
 
     def _at_the_end(self, shape) -> Made:
-        """The last output."""
         tasks, zeros, end = {}, (0,) * len(shape), len(self.x.chunks[1]) - 1
         for i in range(len(self.x.chunks[0])):
             key = (self.name("last"), i, *zeros)
@@ -120,7 +118,7 @@ class _Tasks:
         return Made(self.name("last"), tasks, chunks, self.segment[-1].dtype)
 
     def _makes_mask(self) -> bool:
-        """Whether a layer makes a mask of its input, which zeros show."""
+        """Return whether a layer makes a mask of its input, tested with zeros."""
         shape, dtype = self.x.shape, self.x.dtype
         for layer in self.segment:
             if isinstance(layer, (Masking, Embedding)) and layer.compute_mask(_zeros(shape, dtype)) is not None:

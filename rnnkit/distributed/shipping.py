@@ -1,4 +1,4 @@
-"""A layer in a graph: its bytes, under one key, which every worker receives once and loads once."""
+"""Layers in graphs: bytes under one key, which every worker receives and loads once."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _loaded: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 
 
 class Segment(list):
-    """Layers one after the other, which are shipped as one."""
+    """Consecutive layers, shipped together."""
 
     @property
     def name(self) -> str:
-        """The first layer's and the last one's."""
+        """The names of the first and the last layer."""
         return f"{self[0].name}-to-{self[-1].name}"
 
 
 class ShippedLayer:
-    """A copy of a layer or a segment as bytes: what becomes of the layer later changes no graph that it is in.
+    """A copy of a layer or a segment as bytes; later changes of the layer don't affect its graphs.
 
-    The token is the same for layers that pickle to the same bytes: of one configuration, one step and the same weights.
+    The token is the same for layers that pickle to the same bytes: of the same configuration, step and weights.
     """
 
     def __init__(self, layer: Layer | Segment):
-        import cloudpickle  # comes with dask; it takes functions of a notebook along
+        import cloudpickle  # a dependency of dask; pickles functions of a notebook too
 
         self.name, self._data = layer.name, cloudpickle.dumps(layer)
         self.token = hashlib.sha256(self._data).hexdigest()[:32]
@@ -39,10 +39,7 @@ class ShippedLayer:
         self._layer: Any = None
 
     def layer(self) -> Any:
-        """The layer, the same one for all who ask in a process while one of them is there.
-
-        A RuntimeError says that its results would have other bits here than where the graph was made.
-        """
+        """Return the layer, one object per process while in use; a RuntimeError if results would have other bits."""
         if self._layer is None:
             with _lock:
                 found = _loaded.get(self.token)
@@ -71,18 +68,18 @@ class ShippedLayer:
 
 
 def vectors() -> str:
-    """The vectors that programs use in this process."""
+    """Return the vector extension of programs in this process."""
     from rnnkit.backends.cpu.simd.registers import FEATURE_SET
 
     return FEATURE_SET
 
 
 def _depends_on_vectors(layer: Layer | Segment) -> bool:
-    """Whether a step inside sums over features, vector by vector, or was compiled by numba, which may do so."""
+    """Return whether a step inside sums over features by vectors, or was compiled by numba, which may do so."""
     if isinstance(layer, Segment):
         return any(map(_depends_on_vectors, layer))
     text = layer.explain(source=True)
-    wait = "not compiled yet" in text  # its constants come with a call
+    wait = "not compiled yet" in text  # its constants are known at a call
     return wait or "jitted" in layer._how_compiled() or "reduce_add" in text or "reduce_multiply" in text
 
 

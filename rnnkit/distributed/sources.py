@@ -1,4 +1,4 @@
-"""Batches of data in chunks, of which the client holds none: rows of dask arrays, and delayed batches."""
+"""Batches of chunked data, which the client never holds: rows of dask arrays, and delayed batches."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from rnnkit.training.batches import Arrays, Batch, Iterable, Names, places, rows
 from rnnkit.training.order import first_blocks, in_blocks
 from rnnkit.training.pieces import spans as parts_of
 
-_ROWS = 64  # of a part, by default
-_PARTS = 8  # of a batch whose size isn't known
-_AHEAD = 2  # batches that are loaded while one is used
+_ROWS = 64  # rows of a part, by default
+_PARTS = 8  # parts of a batch of unknown size
+_AHEAD = 2  # batches to load in advance
 
 
 class LazyBatch(NamedTuple):
-    """A batch that is being loaded: for each part its `Form`, or None, and what `updates.gradient` takes besides."""
+    """A batch being loaded: for each part its `Form`, or None, and the other arguments of `updates.gradient`."""
 
     where: str
     parts: list[tuple[Form | None, list[Held]]]
 
 
 class Source:
-    """Base of batches that are loaded by tasks: so many `steps` of them only, each cut into `parts`."""
+    """Base of sources of batches that tasks load: at most `steps` batches, each cut into `parts`."""
 
     runs_code = False
 
     def __init__(self, tasks: Tasks, steps: int | None):
         self.tasks, self.steps, self.parts = tasks, steps, 1
-        self.shipped: tuple[Held, dict] | None = None  # the model that works on them, and the weights that it had
+        self.shipped: tuple[Held, dict] | None = None  # the shipped model and its weights
         self._to_come: Iterator[LazyBatch] = iter(())
         self._ahead: deque[LazyBatch] = deque()
 
@@ -49,15 +49,15 @@ class Source:
         return len(self._places(0))
 
     def begun(self, epoch: int) -> int:
-        """How many batches of the pass over the data were in the epochs before."""
+        """Return the number of batches of the current pass that were used in earlier epochs."""
         return self._places(epoch).start
 
     def _places(self, epoch: int) -> range:
-        """See `rnnkit.training.batches.places`."""
+        """Return the indices of an epoch's batches, see `rnnkit.training.batches.places`."""
         raise NotImplementedError
 
     def run(self, rng: np.random.Generator | None = None, epoch: int = 0) -> Iterator[LazyBatch]:
-        """The batches of one epoch; `load` begins to load those after the one that is used."""
+        """Yield the batches of one epoch; `load` begins to load the following ones."""
         with contextlib.closing(self._loaded(rng, self._places(epoch))) as self._to_come:
             self._ahead = deque()
             while True:
@@ -67,31 +67,31 @@ class Source:
                 yield self._ahead.popleft()
 
     def load(self, batches: int = _AHEAD) -> None:
-        """Begin to load the batches that come next, up to so many.
+        """Begin to load the next batches, up to `batches` of them.
 
-        Once what is done with the batch before has been sent: so workers begin with that, and load where they would
-        wait for each other or for new weights.
+        It is called once the tasks of the previous batch are sent, so that workers load while they would wait for each
+        other or for new weights.
         """
         self._ahead.extend(itertools.islice(self._to_come, max(0, batches - len(self._ahead))))
 
     def _loaded(self, rng, places: range) -> Any:
-        """Begin to load the batches one after the other."""
+        """Yield the batches in order, beginning to load each."""
         raise NotImplementedError
 
     def example(self) -> Batch:
-        """Zeros like the inputs of one row."""
+        """Return zeros like the inputs of one row."""
         raise NotImplementedError
 
     def ended(self) -> None:
-        """Nothing is done between epochs."""
+        """Do nothing between epochs."""
 
     def stepper(self, model, class_weight, parts: int | None) -> ClusterStepper:
-        """What trains on the batches."""
+        """Return the stepper that trains on the batches."""
         self.parts = parts or self._usual_parts()
         return ClusterStepper(model, class_weight, self)
 
     def tester(self, model) -> ClusterStepper:
-        """What evaluates the model on the batches."""
+        """Return the stepper that evaluates the model on the batches."""
         return ClusterStepper(model, None, self)
 
     def _usual_parts(self) -> int:
@@ -99,9 +99,9 @@ class Source:
 
 
 class ChunkedRows(Source):
-    """Batches of rows of dask arrays (inputs, targets and weights), whose chunks of rows lie side by side.
+    """Batches of rows of dask arrays (inputs, targets and weights) with aligned chunks of rows.
 
-    A `batch_size` of None takes as many rows as a certain amount of memory holds.
+    With a `batch_size` of None, a batch has as many rows as fit in a fixed amount of memory.
     """
 
     def __init__(self, tasks, arrays: list, layout: Layout, batch_size: int | None, steps: int | None):
@@ -115,7 +115,7 @@ class ChunkedRows(Source):
         return places(-(-self.rows // self.batch_size), self.steps, epoch)
 
     def parted(self, share: float) -> tuple[ChunkedRows, ChunkedRows]:
-        """The first rows, and the last `share` of them, see `rnnkit.training.batches.Arrays`."""
+        """Return the first rows, and the last `share` of them, see `rnnkit.training.batches.Arrays`."""
         first = math.floor(self.rows * (1 - share))
         if not 0 < first < self.rows:
             raise ValueError(f"expected validation_split to leave rows on both sides; got {share} of {self.rows} rows")
@@ -128,12 +128,12 @@ class ChunkedRows(Source):
         return both[0], both[1]
 
     def gathered(self) -> Arrays:
-        """The same rows in memory: for a single batch."""
+        """Return the rows in memory, for a single batch."""
         batch = self.layout.batch(dask("base").compute(*self.arrays))
         return Arrays(batch.x, batch.y, batch.weights, self.batch_size, self.steps)
 
     def example(self) -> Batch:
-        """Zeros like the inputs of one row."""
+        """Return zeros like the inputs of one row."""
         return Batch([np.zeros((1, *one.shape[1:]), one.dtype) for one in self.arrays[: self.layout.x]])
 
     def _usual_parts(self) -> int:
@@ -181,15 +181,14 @@ class _Some(NamedTuple):
 
 
 class _Order:
-    """The rows of an epoch, to be taken some at a time; a chunk's rows come one after the other."""
+    """The order of an epoch's rows; the rows of a chunk are consecutive."""
 
     def __init__(self, sizes: Sequence[int], rng: np.random.Generator | None):
         self._blocks = ((i, np.arange(size)) for i, size in enumerate(sizes)) if rng is None else in_blocks(sizes, rng)
-        self.block: int | None = None  # the chunk that is taken from next, if it was begun
+        self.block: int | None = None  # the chunk in use, if partly taken
         self._left = np.arange(0)
 
     def take(self, count: int) -> list[_Some]:
-        """The next rows."""
         found = []
         while count:
             if not len(self._left):
@@ -214,7 +213,7 @@ class DelayedBatches(Source):
         return places(len(self.batches), self.steps, epoch)
 
     def example(self) -> Batch:
-        """Zeros like the inputs of one row."""
+        """Return zeros like the inputs of one row."""
         (item,) = self.tasks.compute(self.batches[:1])
         key = self.tasks.key("shapes")
         (shapes,) = self.tasks.now({key: (updates.shapes_of, (self.reader, item))}, [key])
@@ -236,7 +235,7 @@ class DelayedBatches(Source):
 
 
 def source(model, x, y, sample_weight, batch_size, steps) -> Source:
-    """The batches of a fit or an evaluation on dask arrays or a list of delayed batches; refused if they don't fit."""
+    """Return the batches of a fit or an evaluation on dask arrays or a list of delayed batches, after checks."""
     inputs, outputs = Names(model._input_names(), "x"), model._targets()
     if are_delayed(x):
         if y is not None or sample_weight is not None:
@@ -260,7 +259,7 @@ def source(model, x, y, sample_weight, batch_size, steps) -> Source:
 
 
 def are_delayed(x) -> bool:
-    """Whether this is a list of delayed batches."""
+    """Return whether `x` is a list of delayed batches."""
     delayed = dask("delayed").Delayed
     return isinstance(x, (list, tuple)) and bool(x) and all(isinstance(one, delayed) for one in x)
 

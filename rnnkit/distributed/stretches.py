@@ -1,4 +1,4 @@
-"""What tasks do with a chunk of series: measure it, fold it over a season, run a reservoir over it and add its sums."""
+"""Functions of tasks on a chunk of series: measure, fold over a season, run a reservoir and add its sums."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARTS = 5  # four quarters, and the rest
 
 
 class Place(NamedTuple):
-    """Where a chunk lies, and what its steps are to teach."""
+    """Position of a chunk, with the leads and the washout of the fit."""
 
     row: int
     start: int
@@ -30,12 +30,12 @@ class Place(NamedTuple):
 class Steps(NamedTuple):
     """A chunk of series and the values after it."""
 
-    values: np.ndarray  # (B, T + leads), NaN where one is missing, and behind the last chunk
+    values: np.ndarray  # (B, T + leads), NaN where missing, and after the last chunk
     place: Place
 
     @classmethod
     def of(cls, values, place: Place, *heads) -> Steps:
-        """Of a chunk and the heads of those that follow it."""
+        """Append the heads of the following chunks to a chunk."""
         values = np.asarray(values, np.float64)
         if np.isinf(values).any():
             row = place.row + int(np.argmax(np.isinf(values).any(axis=1)))
@@ -54,18 +54,18 @@ class Steps(NamedTuple):
 
     @property
     def times(self) -> np.ndarray:
-        """Of all values ``(B, T + leads)``."""
+        """The times of all values ``(B, T + leads)``."""
         return np.broadcast_to(self.place.start + np.arange(self.values.shape[1]), self.values.shape)
 
     @property
     def teaching(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which steps teach, and which of them have all their targets ``(B, T)``."""
+        """Masks ``(B, T)`` of the training steps, and of those with all their targets."""
         rows = ~np.isnan(self.own) & (self.times[:, : self.own.shape[1]] >= self.place.washout)
         return rows, rows & all_ahead(~np.isnan(self.values[:, 1:]), self.place.leads)
 
 
 class Reading(NamedTuple):
-    """How a readout sees the reservoir."""
+    """Inputs of a readout besides the reservoir's states."""
 
     period: float
     harmonics: int
@@ -73,31 +73,31 @@ class Reading(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a chunk says before the reservoir runs."""
+    """Measures of a chunk before the reservoir runs."""
 
     stretch: Stretch
-    rows: np.ndarray  # (B,), how many steps teach
-    whole: np.ndarray  # (B,), and how many of them have all their targets
+    rows: np.ndarray  # (B,), number of training steps
+    whole: np.ndarray  # (B,), number of those with all their targets
 
 
 class Carried(NamedTuple):
-    """What goes on from a chunk to the next."""
+    """State passed from a chunk to the next."""
 
     states: np.ndarray  # (B, units)
-    last: np.ndarray  # (B,), the last step that was read
-    inputs: np.ndarray  # (B, 1), what was read there
+    last: np.ndarray  # (B,), the last step read
+    inputs: np.ndarray  # (B, 1), the inputs at that step
 
 
 class Share(NamedTuple):
-    """How the steps of a chunk are divided among the quarters of their series."""
+    """Division of a chunk's steps among the quarters of their series."""
 
-    by_whole: bool  # whether only steps that have all their targets are in a quarter
-    before: np.ndarray  # (B,), steps in quarters before the chunk
-    total: np.ndarray  # (B,), and in all
+    by_whole: bool  # whether quarters hold only steps with all their targets
+    before: np.ndarray  # (B,), number of steps in quarters before the chunk
+    total: np.ndarray  # (B,), number in all
 
 
 class ExactEquations(NormalEquations):
-    """Normal equations whose sums are chains of multiply-adds: the same bits on every processor."""
+    """Normal equations with sums as chains of multiply-adds: the same bits on every processor."""
 
     def _add_rows(self, features, targets, whole) -> None:
         self._add_products(features[whole], targets[whole])
@@ -115,24 +115,24 @@ class ExactEquations(NormalEquations):
 
 
 def head(values, leads: int) -> np.ndarray:
-    """The first steps of a chunk."""
+    """Return the first steps of a chunk."""
     return np.asarray(values[:, :leads], np.float64)
 
 
 def measured(steps: Steps) -> Measured:
-    """What a chunk says of its series' scales, and how many steps teach."""
+    """Return the scale sums of a chunk's series, and their numbers of training steps."""
     rows, whole = steps.teaching
     return Measured(Stretch.of(steps.own, steps.place.start), rows.sum(axis=1), whole.sum(axis=1))
 
 
 def folded(steps: Steps, scale: Scale, season: int) -> tuple[int, np.ndarray]:
-    """The first season that a chunk has a part in, and what `turnings` gives."""
+    """Return the first season that overlaps a chunk, and the result of `turnings`."""
     first, own = steps.place.start, steps.own
     return first // season, turnings(scale.standardise(own, steps.times[:, : own.shape[1]]), season, first)
 
 
 def power(season: int, seasons: int, *parts: tuple[int, np.ndarray]) -> np.ndarray:
-    """The power of a block of rows, from all their chunks; a season that is not whole is left out."""
+    """Return the power of a block of rows, from all their chunks; an incomplete last season is left out."""
     harmonics, rows, _ = parts[0][1].shape
     turned = np.zeros((harmonics, rows, seasons), np.complex128)
     for first, part in parts:
@@ -142,9 +142,9 @@ def power(season: int, seasons: int, *parts: tuple[int, np.ndarray]) -> np.ndarr
 
 
 def run(steps: Steps, shipped: ShippedLayer, reading: Reading, scale: Scale, share_of: Share, before):
-    """Run the reservoir over a chunk, from what the chunk before carried on, None for the first.
+    """Run the reservoir over a chunk, from the state of the previous chunk, None for the first.
 
-    It returns what is carried on, and the sums of the parts that have steps here, by number.
+    It returns the state, and the sums of the parts that have steps in the chunk, by number.
     """
     own, first = steps.own, steps.place.start
     z, known = scale.standardise(steps.values, steps.times), ~np.isnan(own)
@@ -165,12 +165,12 @@ def run(steps: Steps, shipped: ShippedLayer, reading: Reading, scale: Scale, sha
 
 
 def added_arrays(*arrays: np.ndarray) -> np.ndarray:
-    """Arrays added in their order."""
+    """Add arrays in order."""
     return sum(arrays[1:], arrays[0])
 
 
 def added_parts(*found: dict[int, NormalEquations]) -> dict[int, NormalEquations]:
-    """Sums added in their order, part by part."""
+    """Add sums in order, part by part."""
     total: dict[int, NormalEquations] = {}
     for parts in found:
         for number, one in parts.items():
@@ -179,5 +179,5 @@ def added_parts(*found: dict[int, NormalEquations]) -> dict[int, NormalEquations
 
 
 def all_parts(found: dict[int, NormalEquations], features: int, leads: int) -> list[NormalEquations]:
-    """The sums of all parts; zeros for one without steps."""
+    """Return the sums of all parts; zeros for one without steps."""
     return [found.get(number, ExactEquations(features, leads)) for number in range(PARTS)]

@@ -1,4 +1,4 @@
-"""The sums of a least-squares problem over chunks: the same bits for the same chunks, on any threads and workers."""
+"""Sums of a least-squares problem over chunks: the same bits for the same chunks, on any threads and workers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rnnkit.distributed.threads import share
 
 
 class Sums(NamedTuple):
-    """What a chunk adds: products of ``[1, features]`` with ``[1, features, targets]``, and the number of steps."""
+    """Sums of a chunk: products of ``[1, features]`` with ``[1, features, targets]``, and the number of steps."""
 
     products: np.ndarray
     steps: int
 
 
 def of_chunk(features, targets, mask, skipped: int) -> Sums:
-    """The sums over the used steps of one chunk: where the mask is non-zero and no target is NaN.
+    """Return the sums over the used steps of one chunk: where the mask is non-zero and no target is NaN.
 
     The first `skipped` are left out. Features are ``(B, T, F)``, targets ``(B, T, O)``, the mask ``(B, T)`` or None.
     """
@@ -30,7 +30,7 @@ def of_chunk(features, targets, mask, skipped: int) -> Sums:
 
 
 def products(features, targets) -> np.ndarray:
-    """Each element is one chain of multiply-adds over the rows, where BLAS has another order on another processor."""
+    """Return the matrix product, each element one chain of multiply-adds over the rows, unlike BLAS."""
     from rnnkit.backends.cpu.compile import outer_products
     from rnnkit.backends.cpu.kernels.matmul import packed_width
     from rnnkit.backends.cpu.simd.aligned import aligned
@@ -48,7 +48,7 @@ def products(features, targets) -> np.ndarray:
 
 
 def added(*parts: Sums) -> Sums:
-    """Several chunks' sums, added in their order."""
+    """Add several chunks' sums in order."""
     products = parts[0].products.copy()
     for part in parts[1:]:
         products += part.products

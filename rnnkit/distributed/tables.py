@@ -16,14 +16,14 @@ from rnnkit.forecast.data.timeline import MOST, Frequency
 
 
 class Reading(NamedTuple):
-    """How a partition is read."""
+    """Settings for reading a partition."""
 
     names: Columns
     freq: Any  # the step between two times
     covariates: tuple[str, ...] = ()
 
     def read(self, table) -> SeriesFrame:
-        """The series of a partition."""
+        """Read the series of a partition."""
         return frames.read(table, self.names, self.freq, covariates=self.covariates)
 
 
@@ -32,21 +32,18 @@ class Table(NamedTuple):
 
     frame: Any  # a dask DataFrame of the columns of ids, times, values and covariates
     reading: Reading
-    head: Any  # the columns of ids and times of a result, without rows
-    measured: list  # of each partition with rows, what was asked
-    filled: list[int]  # the places of partitions with rows
+    head: Any  # empty columns of ids and times, as results have them
+    measured: list  # the values of `measure`, per partition with rows
+    filled: list[int]  # indices of the partitions with rows
 
     def mapped(self, function: Callable, columns, *arguments):
-        """The dask DataFrame of ``function(partition, head, *arguments)``, whose columns behind the head are these."""
+        """Return the dask DataFrame of ``function(partition, head, *arguments)``; `columns` follow the head's."""
         head = self._head_with(columns)
         whole = partial(_unless_empty, function, head, arguments)
         return self.frame.map_partitions(whole, meta=head, enforce_metadata=False)
 
     def beside(self, function: Callable, columns, given, *arguments):
-        """As `mapped`, of ``function(partition, head, own, *arguments)``.
-
-        `given` has an own argument for each partition with rows. The others are in the graph once.
-        """
+        """Return the DataFrame of ``function(partition, head, own, *arguments)``; `given` are the own ones."""
         head, delayed = self._head_with(columns), dask("delayed").delayed
         own = dict(zip(self.filled, given, strict=True))
         shared, call = delayed((function, head, arguments), traverse=False), delayed(_beside, pure=False)
@@ -64,10 +61,10 @@ class Table(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What the pass finds in a partition."""
+    """Results of the check of a partition."""
 
     hashes: np.ndarray  # of ids
-    decides: bool  # whether there are series of three times or more, which have a frequency
+    decides: bool  # whether a series has three times or more, and so a frequency
     freq: Frequency | None = None
     head: Any = None
     measured: Any = None
@@ -75,11 +72,11 @@ class _Seen(NamedTuple):
 
 
 def gathered(y, reading: Reading, measure: Callable[[SeriesFrame], Any] = len) -> Table:
-    """The series of partitions, read once to check them; shuffled by their ids if some lie in several partitions.
+    """Read series in partitions once to check them; shuffle them by ids if some lie in several partitions.
 
-    They come as a dask DataFrame, or as a list of tables of pandas or of delayed ones. The step of `reading` is None
-    where it is to be found; `measure` finds something out of the series of each partition. Errors are those of
-    `frames.read`, and ValueErrors for partitions of different frequencies, and if there is no row.
+    `y` is a dask DataFrame, or a list of tables of pandas or of delayed ones. The step of `reading` is None if it is to
+    be inferred; `measure` is a function of the series of each partition. Errors are those of `frames.read`, and
+    ValueErrors for partitions of different frequencies, and if there is no row.
     """
     names = reading.names
     frame = _columns_of(_frame(y), names, reading.covariates)
@@ -98,7 +95,7 @@ def gathered(y, reading: Reading, measure: Callable[[SeriesFrame], Any] = len) -
 
 
 def _checked(frame, reading: Reading, measure, seen: list[_Seen]) -> Table:
-    """The table, of one frequency, or the first error that a partition has."""
+    """Return the table, of one frequency, or raise the first error of a partition."""
     if not any(len(one.hashes) for one in seen):
         raise ValueError("expected a table with rows; got only empty partitions")
     deciding = [one for one in seen if one.decides] or [one for one in seen if len(one.hashes)]
@@ -123,7 +120,7 @@ def _checked(frame, reading: Reading, measure, seen: list[_Seen]) -> Table:
 
 
 def _seen(frame, reading: Reading, measure, inferred=False) -> list[_Seen]:
-    """What each partition has; `inferred` says that the frequency is that of the others."""
+    """Check each partition; `inferred` says that the frequency is that of other partitions."""
     delayed, compute = dask("delayed").delayed, dask("base").compute
     look = delayed(_look, pure=False)
     return list(compute(*[look(part, reading, measure, inferred) for part in frame.to_delayed()]))
@@ -158,7 +155,7 @@ def _beside(table, own, shared):
 
 
 def _frame(y):
-    """What a user gives as a dask DataFrame."""
+    """Convert a user's partitions to a dask DataFrame."""
     dataframe = dask("dataframe")
     delayed = dask("delayed")
     if isinstance(y, dataframe.DataFrame):
@@ -179,7 +176,7 @@ def _head(table):
 
 
 def _columns_of(frame, names: Columns, covariates: Sequence[str]):
-    """The columns that are read; ids may be the index."""
+    """Select the columns to read; ids may be the index."""
     if names.id not in frame.columns and frame.index.name == names.id:
         frame = frame.reset_index()
     wanted = [*names, *covariates]

@@ -1,4 +1,4 @@
-"""How many threads a task may use: those of its worker, for all tasks of the worker together."""
+"""The share of a worker's threads that a task may use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _running: Counter[str] = Counter()  # tasks, by the worker's address
 def share():
     """Run a task on all threads of its worker if no other task runs there when it begins, otherwise on one.
 
-    A worker of Dask says how many threads it has. The threads of Dask's own scheduler, and a program that computes
+    A worker of Dask has a known number of threads. The threads of Dask's own scheduler, and a program that computes
     without workers, share those of `rnnkit.get_num_threads`. In a process of ``scheduler="processes"`` a task has one.
     """
     worker, most = _place()
@@ -35,7 +35,7 @@ def share():
 
 
 def _place() -> tuple[str, int]:
-    """The worker that this task runs on, and how many threads it has."""
+    """Return the worker of this task, and its number of threads."""
     distributed = sys.modules.get("distributed")
     if distributed is not None:
         try:

@@ -1,4 +1,4 @@
-"""Synchronous training on Dask: each part's gradient is a task, their sum a tree of tasks, the optimizer runs here."""
+"""Synchronous training on Dask: tasks compute the gradients of parts and their sum, the optimizer runs here."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from rnnkit.training.tally import Tally
 if TYPE_CHECKING:
     from rnnkit.distributed.sources import Source
 
-_ARITY = 8  # summands that one task adds; a power of two gives the pairs of one large sum
-_ASK = 1.0  # seconds after which it is asked again how many workers there are
+_ARITY = 8  # summands per task; a power of two keeps the pairing of a single sum
+_ASK = 1.0  # seconds between queries of the number of workers
 
 
 @dataclass
 class Traffic:
-    """What a fit on Dask has moved and computed; ``history.traffic`` of such a fit.
+    """Amounts of data moved and time spent by a fit on Dask; ``history.traffic`` of such a fit.
 
     Attributes
     ----------
     updates : int
     weight_bytes : int
-        Of the weights that workers were sent, each worker once an update.
+        Of the weights sent, once per worker and update.
     gradient_bytes : int
-        Of the gradients that tasks gave.
+        Of the gradients from tasks.
     computing : float
-        Seconds that tasks computed gradients, in all workers together.
+        Seconds of computing gradients, summed over all workers.
     seconds : float
-        That the updates took.
+        Seconds of all updates.
     thread_seconds : float
-        The same times the threads of all workers.
+        `seconds` times the threads of all workers.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class Traffic:
 
     @property
     def efficiency(self) -> float:
-        """The share of the workers' time that gradients took."""
+        """The share of the workers' time spent on gradients."""
         return self.computing / self.thread_seconds if self.thread_seconds else 0.0
 
     def __repr__(self) -> str:
@@ -67,7 +67,7 @@ class Traffic:
 
 
 class ClusterStepper(PartedStepper):
-    """A stepper whose parts are tasks."""
+    """A stepper whose parts run as tasks."""
 
     def __init__(self, model, class_weight, source: Source):
         super().__init__(model, model._ready(), class_weight, source.parts)
@@ -76,7 +76,7 @@ class ClusterStepper(PartedStepper):
         self._workers: tuple[float, list[int]] = (0.0, [])
 
     def train(self, batch, tally: Tally) -> None:
-        """As `Stepper.train`, with an update's parts computed by tasks."""
+        """Train on a batch as `Stepper.train`, with the parts as tasks."""
         begun = time.perf_counter()
         try:
             super().train(batch, tally)
@@ -105,13 +105,13 @@ class ClusterStepper(PartedStepper):
         return total
 
     def test(self, batch, tally: Tally) -> None:
-        """Add a batch's loss and metrics, in turn with others, outside training."""
+        """Add a batch's loss and metrics outside training, together with other waiting batches."""
         self._waiting.append(batch)
         if len(self._waiting) >= 2 * sum(self._threads()):
             self.tests_done(tally)
 
     def tests_done(self, tally: Tally) -> None:
-        """Add those that wait."""
+        """Add the losses and metrics of the waiting batches."""
         if not self._waiting:
             return
         shipped, _, graph, key = self._begun()
@@ -125,12 +125,12 @@ class ClusterStepper(PartedStepper):
             self.add_tested(sums, told, tally)
 
     def close(self) -> None:
-        """Drop what was begun for batches to come."""
+        """Drop the tasks of batches to come."""
         self._waiting = []
         self.tasks.close()
 
     def _begun(self) -> tuple[Held, Weights, Graph, str]:
-        """The model as it was shipped, the weights since then, and the graph that has these under a key."""
+        """Return the shipped model, the changed weights, and a graph that holds these under a key."""
         model = self.model
         if self.source.shipped is None:
             if not model._is_built():

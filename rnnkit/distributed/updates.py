@@ -1,4 +1,4 @@
-"""What runs in the tasks of a fit: rows taken from chunks, gradients of parts, their sums, losses of batches."""
+"""Functions of tasks of a fit: rows taken from chunks, gradients of parts, their sums, losses of batches."""
 
 from __future__ import annotations
 
@@ -19,32 +19,29 @@ from rnnkit.training.batches import Batch, Iterable
 from rnnkit.training.parts import PartedStepper
 from rnnkit.training.pieces import Piece, Summand, Told, added, cut
 
-_MODELS = 2  # whose steppers a process keeps: Dask drops a worker's copy of what another one has, every few seconds
+_MODELS = 2  # models per process with kept steppers, as Dask regularly drops copies that other workers hold
 
 _lock = threading.Lock()
 _free_by_token: dict[str, list] = {}
 
 
 class Weights:
-    """The weights at an update that aren't those that a stepper was shipped with."""
+    """The weights at an update that differ from those of the shipped stepper."""
 
     def __init__(self, arrays: dict):
         self.arrays = arrays
 
     @property
     def nbytes(self) -> int:
-        """Of all arrays."""
+        """The size of all arrays in bytes."""
         return sum(one.nbytes for one in self.arrays.values())
 
 
 class ShippedStepper:
-    """A copy of a model, its losses and what else a part of an update takes, as bytes.
-
-    In a process it makes as many models of them as there are tasks at once.
-    """
+    """A stepper for parts of an update as bytes, of which a process makes as many models as tasks run at once."""
 
     def __init__(self, stepper: PartedStepper):
-        import cloudpickle  # comes with dask; it takes functions of a notebook along
+        import cloudpickle  # a dependency of dask; pickles functions of a notebook too
 
         model = stepper.model
         bare = PartedStepper(model, stepper.compiled, stepper.class_weight, stepper.parts)
@@ -60,10 +57,7 @@ class ShippedStepper:
 
     @contextlib.contextmanager
     def lent(self, weights: Weights) -> Iterator[PartedStepper]:
-        """A stepper with these weights, that nobody else uses meanwhile.
-
-        A RuntimeError says that the vectors of this process aren't those of the process that made it.
-        """
+        """Lend a stepper with these weights for exclusive use; a RuntimeError for another vector extension."""
         if self.vectors != vectors():
             raise RuntimeError(
                 f"expected a worker with the vectors {self.vectors!r}, as where fit was called, got {vectors()!r}: "
@@ -96,28 +90,27 @@ class ShippedStepper:
 
 
 class _Loaded:
-    """A stepper of this process, the weights that it came with, and those that it has had since."""
+    """A stepper of this process, its shipped weights, and its latest ones."""
 
     def __init__(self, stepper: PartedStepper):
         self.stepper, self.base = stepper, stepper.model._arrays()
         self.weights: Weights | None = None
 
     def put(self, weights: Weights) -> None:
-        """Have these weights."""
         if self.weights is not weights:
             self.stepper.model._put_arrays({**self.base, **weights.arrays})
             self.weights = weights
 
 
 class Layout(NamedTuple):
-    """How arrays are those of a batch: how many inputs, and which targets and weights there are."""
+    """Layout of a batch in a flat list of arrays: the number of inputs, and which targets and weights are present."""
 
     x: int
     y: tuple[bool, ...] | None
     weights: tuple[bool, ...] | None
 
     def batch(self, arrays) -> Batch:
-        """The batch."""
+        """Return the batch of a list of arrays."""
         given = iter(arrays)
 
         def some(flags):
@@ -126,12 +119,12 @@ class Layout(NamedTuple):
         return Batch([next(given) for _ in range(self.x)], some(self.y), some(self.weights))
 
     def flat(self, batch: Batch) -> list:
-        """The arrays of a batch."""
+        """Return the arrays of a batch."""
         return [one for arrays in (batch.x, batch.y, batch.weights) for one in arrays or () if one is not None]
 
 
 class Form(NamedTuple):
-    """What the rows of several chunks become together: see `Piece`."""
+    """Description of a batch's part that rows of several chunks make up: see `Piece`."""
 
     layout: Layout
     total: int
@@ -139,23 +132,23 @@ class Form(NamedTuple):
 
 
 def given(value):
-    """What the graph brings along."""
+    """Return the value, as a task that holds data of the graph."""
     return value
 
 
 def taken(rows, *chunks) -> list:
-    """Some rows of each chunk."""
+    """Return some rows of each chunk."""
     return [validation.array(chunk[rows], "a chunk of x, y or sample_weight") for chunk in chunks]
 
 
 def cut_out(source: Iterable, number: int, parts: int, item) -> Piece | None:
-    """A part of a batch as a user has it; None where there is no such part."""
+    """Return a part of a user's batch; None if it has no such part."""
     pieces = cut(source._batch(item), parts)
     return pieces[number] if number < len(pieces) else None
 
 
 def shapes_of(source: Iterable, item) -> list[tuple]:
-    """The shapes and dtypes of a batch's inputs."""
+    """Return the shapes and dtypes of a batch's inputs."""
     return [(one.shape, one.dtype) for one in source._batch(item).x]
 
 
@@ -167,10 +160,7 @@ def _piece(form: Form | None, found) -> Piece | None:
 
 
 def gradient(shipped: ShippedStepper, weights: Weights, update: int, number: int, form, *found) -> Summand | None:
-    """What a part of an update adds to it, see `PartedStepper.part`.
-
-    `found` are rows of chunks, or, where the form is None, a piece.
-    """
+    """Return the summand of an update's part, see `PartedStepper.part`; `found` are rows of chunks, or else a piece."""
     piece = _piece(form, found)
     if piece is None:
         return None
@@ -181,12 +171,12 @@ def gradient(shipped: ShippedStepper, weights: Weights, update: int, number: int
 
 
 def summed(*summands: Summand | None) -> Summand | None:
-    """See `rnnkit.training.pieces.added`."""
+    """Add summands, see `rnnkit.training.pieces.added`."""
     return added(summands)
 
 
 def tested(shipped: ShippedStepper, weights: Weights, form, *found) -> tuple[np.ndarray, list[Told]]:
-    """The losses of a batch outside training, and what metrics are told."""
+    """Return the losses of a batch outside training, and the inputs of its metrics."""
     piece = _piece(form, found)
     assert piece is not None, "a batch has rows"
     with share(), shipped.lent(weights) as stepper:

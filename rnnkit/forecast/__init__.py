@@ -40,7 +40,7 @@ __all__ = list(_PLACES)
 
 
 def __getattr__(name: str):
-    """Import each name where it is asked for: the command answers ``--version`` without a network."""
+    """Import a name on first access, so that the command answers ``--version`` without importing a network."""
     if name in _PLACES:
         return getattr(importlib.import_module(f"rnnkit.forecast.{_PLACES[name]}"), name)
     raise AttributeError(f"module 'rnnkit.forecast' has no attribute {name!r}")

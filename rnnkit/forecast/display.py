@@ -1,4 +1,4 @@
-"""What forecasters say about the series that they were fitted to."""
+"""Summaries of the series that forecasters were fitted to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NAMED = 5  # series
 
 
 def counted_series(history) -> str:
-    """How many series there are, and the first ones' ids where they have some."""
+    """Return the number of series, and the first ids if there are ids."""
     count = len(history.lengths)
     ids = [] if history.frame is None else [str(one) for one in history.frame.ids[:_NAMED] if one is not None]
     named = f": {', '.join(ids)}{', …' if count > len(ids) else ''}" if ids else ""
@@ -16,18 +16,18 @@ def counted_series(history) -> str:
 
 
 def between(lengths) -> str:
-    """The shortest and the longest of some lengths."""
+    """Return the range of lengths as text."""
     least, most = int(np.min(lengths)), int(np.max(lengths))
     return f"{most:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def spanned(timelines) -> str:
-    """The first and the last time of all series, and the step between times."""
+    """Return the first and the last time of all series and the step, as text."""
     last = max(timelines.at(place, np.array([length - 1]))[0] for place, length in enumerate(timelines.lengths))
     return f"{_time(timelines.first.min())} to {_time(last)}, each {timelines.frequency}"
 
 
 def _time(time) -> str:
-    """A time without the parts of it that are zero at its end."""
+    """Format a time without trailing zero parts."""
     text = str(time)
     return text.split("T")[0] if "T" in text and not set(text.split("T")[1]) - set("0:.") else text

@@ -1,4 +1,4 @@
-"""Forecasts of a panel as a figure: a small picture for each series."""
+"""Figures of a panel's forecasts, with small axes for each series."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 from rnnkit.console import in_jupyter
 
 HISTORY_COLOUR, FORECAST_COLOUR, ACTUAL_COLOUR = "#3d4451", "#1f6fb4", "#d1741a"
-BANDS = (0.28, 0.16, 0.1)  # how opaque they are, the narrowest first
+BANDS = (0.28, 0.16, 0.1)  # opacities, the narrowest first
 
 
 class Drawn(NamedTuple):
-    """What is drawn of one series."""
+    """Data drawn for one series."""
 
     title: str
     times: np.ndarray
     values: np.ndarray
     ahead: np.ndarray  # the times of the forecast
     columns: Mapping[str, np.ndarray]  # forecast and bands by their names in a table
-    actual: np.ndarray | None = None  # what came; NaN where nothing did
+    actual: np.ndarray | None = None  # actual values; NaN if unknown
     tests: Sequence[Sequence[np.ndarray]] = ()  # times, forecast and edges of the band from earlier origins
 
 
 def joined(times, values, ahead, columns: Sequence[Any]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """What is ahead of a series, from its last value on, so that it is drawn without a hole.
+    """Prepend a series' last value to its forecasts, so that they are drawn without a gap.
 
     >>> joined(np.array([1, 2, 3]), np.array([5.0, 6.0, np.nan]), np.array([4, 5]), [np.array([7.0, 8.0])])
     (array([2, 4, 5]), [array([6., 7., 8.])])
@@ -36,29 +36,19 @@ def joined(times, values, ahead, columns: Sequence[Any]) -> tuple[np.ndarray, li
 
 
 def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float]):
-    """A figure with axes for each series, with the forecasts of a model and its bands of these levels.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib.
-    """
+    """Make a figure with axes for each series, with a model's forecasts and its bands of these levels."""
     try:
         from matplotlib import get_backend, pyplot
     except ImportError:
         raise ImportError("plot needs matplotlib; install it with: pip install 'rnnkit[plots]'") from None
     figure = draw_series(lambda size: pyplot.figure(figsize=size, layout="constrained"), series, name, levels)
     if in_jupyter() and "inline" in get_backend().lower():
-        pyplot.close(figure)  # it is shown as the cell's value, and would be once more if it stayed open
+        pyplot.close(figure)  # otherwise a notebook would show it twice
     return figure
 
 
 def draw_series(make: Callable, series: Sequence[Drawn], name: str, levels: Sequence[float]):
-    """`small_multiples` on a figure that is made for a size."""
+    """Draw `small_multiples` on a figure made by ``make`` for a size."""
     across = min(len(series), 3 if len(series) <= 9 else 5)
     down, (width, height) = -(-len(series) // across), (4.2, 2.5) if across <= 3 else (3.2, 2.0)
     figure = make((width * max(across, 2), height * down + 0.7))
@@ -88,7 +78,7 @@ def draw_series(make: Callable, series: Sequence[Drawn], name: str, levels: Sequ
 
 
 def tidy(axes, times, ticks: int = 5) -> None:
-    """Have a light frame, and short dates where times are such."""
+    """Set a light frame, and short labels of dates."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     if times.dtype.kind == "M":

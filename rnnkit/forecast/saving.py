@@ -1,4 +1,4 @@
-"""Fitted forecasters on disk: arrays and JSON in one file, nothing of which is ever unpickled."""
+"""Fitted forecasters on disk: arrays and JSON in one file, without pickles."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rnnkit.serialization.array_files import below, load_arrays, save_arrays
 
 
 class Saved(NamedTuple):
-    """What a file holds."""
+    """Contents of a file."""
 
     kind: str  # the class
     arrays: dict[str, np.ndarray]
     about: dict[str, Any]
-    series: dict[str, Any]  # what it was fitted to, as the command says it; empty if the command did not write it
-    half_width: np.ndarray | None  # (H,), of the 80 % band around the forecasts, where the model gives none of its own
+    series: dict[str, Any]  # the fitted series as the command describes it; empty without the command
+    half_width: np.ndarray | None  # (H,), of the 80 % band, for models without bands
 
 
 def write(path, forecaster: Any, series: Mapping[str, Any] | None = None, half_width=None) -> None:
@@ -31,12 +31,12 @@ def write(path, forecaster: Any, series: Mapping[str, Any] | None = None, half_w
 
 
 def read(path) -> Saved:
-    """What `write` wrote; a ValueError for a file that is damaged, another's, or something else."""
+    """Read a file of `write`; a ValueError for a damaged or a foreign file."""
     return of_file(path, *load_arrays(path))
 
 
 def of_file(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Saved:
-    """What a file that was read says of a forecaster; a ValueError if it holds something else."""
+    """Convert the contents of a file to `Saved`; a ValueError if it holds no forecaster."""
     if not isinstance(about.get("forecaster"), str):
         raise ValueError(f"expected a file of a fitted forecaster; {os.fspath(path)!r} holds something else")
     return Saved(

@@ -1,4 +1,4 @@
-"""Weights and models of Keras and PyTorch in rnnkit, and back."""
+"""Conversion of weights and models between rnnkit and Keras or PyTorch."""
 
 from rnnkit.interop.keras_export import to_keras
 from rnnkit.interop.keras_import import from_keras, load_keras_weights

@@ -1,4 +1,4 @@
-"""Calls of attention layers in Keras's graphs: their arrays and options by name, and no masks."""
+"""Calls of attention layers in Keras's graphs: arrays and options by name, without masks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LISTED = ("inputs", "mask", *OPTIONS)
 
 
 def arguments(layer: Attending, args, kwargs: Mapping[str, Any]) -> tuple[list, dict[str, Any]]:
-    """A call's arrays as a list, and its other arguments as far as they are as rnnkit's call takes them.
+    """Return a call's arrays as a list, and its other arguments under the names of rnnkit's call.
 
-    A ValueError refuses masks of steps: Keras takes them off the arrays that the layer reads.
+    A ValueError refuses masks of steps, as Keras takes them from the arrays that the layer reads.
     """
     names = _HEADS if isinstance(layer, MultiHeadAttention) else _LISTED
     given = dict(zip(names, args, strict=False)) | dict(kwargs)
@@ -30,7 +30,7 @@ def arguments(layer: Attending, args, kwargs: Mapping[str, Any]) -> tuple[list, 
 
 
 def masked(layer) -> ValueError:
-    """The error for arrays with masks before an attention layer of a model."""
+    """Return the error for arrays with masks before an attention layer of a model."""
     return ValueError(
         f"expected no masks before {layer.name!r}: Keras's attention takes masks off the arrays that it reads, and "
         "later layers miss them; give the model an attention_mask as an input"

@@ -1,4 +1,4 @@
-"""rnnkit's layers and models as Keras's."""
+"""Conversion of rnnkit's layers and models to Keras."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def to_keras(layer: Layer, batch_size: int | None = None) -> Any:
     Parameters
     ----------
     layer : Layer
-        A layer or a model of the kinds that Keras has too. What isn't built is not built there either.
+        A layer or a model of a kind that Keras has. An unbuilt one stays unbuilt in Keras.
     batch_size : int, optional
-        Which Keras has to know of stateful layers; other layers take any.
+        Required by Keras for stateful layers; other layers take any.
 
     Returns
     -------
     keras.Layer or keras.Model
-        A new one. Layers of a `Sequential` that have the same name are numbered.
+        A new object. Layers of a `Sequential` with equal names are numbered.
 
     Raises
     ------
     ValueError
-        For a cell or a function of one's own, and whatever else Keras hasn't.
+        For custom cells and functions, and other features that Keras lacks.
     ImportError
         Where Keras isn't installed.
 
@@ -72,13 +72,10 @@ def to_keras(layer: Layer, batch_size: int | None = None) -> Any:
 
 
 class _Writer:
-    """Makes Keras's objects."""
-
     def __init__(self, keras, batch_size):
         self._keras, self._batch_size = keras, batch_size
 
     def layer(self, layer: Layer, name: str) -> Any:
-        """Keras's layer of this name."""
         if isinstance(layer, Model):
             made = self._model(layer, name)
         elif isinstance(layer, Sequential):
@@ -90,7 +87,7 @@ class _Writer:
         return _frozen(made, layer)
 
     def _fill(self, made, layer) -> None:
-        """Build Keras's layer as rnnkit's is, and put the same weights into it."""
+        """Build Keras's layer like rnnkit's, and set the same weights."""
         weights = layer.get_weights()
         if not weights:
             return
@@ -122,7 +119,7 @@ class _Writer:
         return make(**given, **options)
 
     def _side(self, side, whole) -> Any:
-        """One direction's layer, without weights; the seed of the whole stands for its own."""
+        """Return the layer of one direction, without weights; the seed of the whole replaces its own."""
         return _frozen(self._leaf(side, side.name, whole.seed), side)
 
     def _cell(self, cell, dtype) -> Any:
@@ -136,7 +133,7 @@ class _Writer:
         return getattr(layers, kind)(**given, name=cell.name, dtype=dtype)
 
     def _arguments(self, kind: Kind, config, what) -> dict[str, Any]:
-        """Keras's arguments for a configuration of rnnkit."""
+        """Return Keras's arguments for a configuration of rnnkit."""
         found = {}
         for name in kind.takes:
             if name in config:
@@ -146,7 +143,7 @@ class _Writer:
     def _value(self, name, value, what) -> Any:
         ending = name.rpartition("_")[2]
         if name == "seed":
-            return value if isinstance(value, int) else None  # a part's seed comes from the whole's
+            return value if isinstance(value, int) else None  # a part's seed derives from the whole's
         if ending == "activation" and value is not None and value not in ACTIVATIONS:
             raise _own(f"{name} of {what!r} to be a function that Keras has", repr(value))
         if ending in ("initializer", "regularizer", "constraint") and value is not None:
@@ -154,7 +151,7 @@ class _Writer:
         return value
 
     def _object(self, ending, value, expected) -> Any:
-        """An initializer, a regularizer or a constraint."""
+        """Return an initializer, a regularizer or a constraint."""
         if isinstance(value, str):
             if {":", ">"} & set(value):
                 raise _own(expected, repr(value))
@@ -182,9 +179,9 @@ class _Writer:
         return self._keras.Sequential(layers, name=name)
 
     def _call(self, layer, made, call, tensors, masks) -> tuple[list, list]:
-        """What a call gives, and the masks that rnnkit passes on with it."""
-        # An operation, which passes no mask on, stands where rnnkit drops one. Keras may take an array of an unchanged
-        # shape for the same array with the same mask, also one that is known only when a model inside has run.
+        """Return the results of a call, and the masks that rnnkit passes on with them."""
+        # Where rnnkit drops a mask, an operation is inserted that passes none on. Keras may take an array of unchanged
+        # shape for the same array with the same mask, including a mask known only when a model inside has run.
         drops = isinstance(layer, (Shaping, OverTime, Conv1D)) and not isinstance(layer, GlobalAveragePooling1D)
 
         def given(number):
@@ -199,7 +196,7 @@ class _Writer:
             raise masked_values(layer)
         more = {key: mapped(numbers, tensors.__getitem__) for key, numbers in call.more.items()}
         if "initial_state" in more and "mask" not in more:
-            more["mask"] = passed[0]  # which Keras hands over only where x is alone
+            more["mask"] = passed[0]  # Keras passes it on only for a single input
         if call.training is not None:
             more["training"] = call.training
         if isinstance(layer, Attending):
@@ -229,14 +226,14 @@ class _Writer:
 
 
 def _frozen(made, layer) -> Any:
-    """Keras's layer, which trains nothing if rnnkit's doesn't; it would tell all layers inside that they train, too."""
+    """Freeze Keras's layer if rnnkit's is frozen; setting the flag otherwise would unfreeze all layers inside."""
     if not layer.trainable:
         made.trainable = False
     return made
 
 
 def _mask_of(tensor) -> Any:
-    """The mask that Keras passes on with a tensor."""
+    """Return the mask that Keras passes on with a tensor."""
     return getattr(tensor, "_keras_mask", None)
 
 

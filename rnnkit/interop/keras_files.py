@@ -1,6 +1,6 @@
 """Keras's files: the archive ``.keras`` and the arrays in ``.weights.h5``, read without Keras.
 
-A file is data: nothing that it names is imported, and no array is read that is larger than the file says it stores.
+Nothing named in a file is imported, and no array is read that is larger than its stored size.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 from rnnkit import allocation
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
-_PACKED = 16  # an entry may be so many times as large as the whole archive, which Keras doesn't compress
+_PACKED = 16  # limit of an entry's size over the archive's, which Keras doesn't compress
 
 
 @contextmanager
 def told(path) -> Iterator[None]:
-    """Turn whatever others' bytes raise into one `ValueError` that names the file and the cause."""
+    """Convert any error on reading a file to a `ValueError` that names the file and the cause."""
     try:
         with allocation.limited(os.path.getsize(path)):
             yield
@@ -31,22 +31,19 @@ def told(path) -> Iterator[None]:
         raise
     except RecursionError:
         raise ValueError(f"{os.fspath(path)!r}: expected a Keras file, this one is nested too deep") from None
-    except Exception as error:  # what zipfile, json and HDF5 raise for others' bytes is no short list
+    except Exception as error:  # zipfile, json and HDF5 raise many kinds of errors
         cause = str(error) or type(error).__name__
         raise ValueError(f"{os.fspath(path)!r} can't be read as a Keras file: {cause}") from error
 
 
 def is_archive(path) -> bool:
-    """Whether a file begins as a zip archive does."""
+    """Return whether a file begins like a zip archive."""
     with open(path, "rb") as file:
         return file.read(4) == b"PK\x03\x04"
 
 
 def read_archive(path) -> tuple[Any, bytes]:
-    """The configuration in a ``.keras`` file, and the bytes of its weights.
-
-    A ValueError refuses a damaged archive, a missing entry, or one much larger than the file.
-    """
+    """Return the configuration in a ``.keras`` file, and the bytes of its weights; a ValueError for a damaged file."""
     limit = _PACKED * os.path.getsize(path)
     with zipfile.ZipFile(path) as archive:
         config = json.loads(_entry(archive, _CONFIG, limit))
@@ -54,7 +51,7 @@ def read_archive(path) -> tuple[Any, bytes]:
 
 
 def read_weights(path) -> bytes:
-    """The bytes of the HDF5 file at `path`, or inside the ``.keras`` archive at `path`."""
+    """Return the bytes of the HDF5 file at `path`, or inside the ``.keras`` archive at `path`."""
     if is_archive(path):
         with zipfile.ZipFile(path) as archive:
             return _entry(archive, _WEIGHTS, _PACKED * os.path.getsize(path))
@@ -73,9 +70,9 @@ def _entry(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 class Arrays:
     """The arrays in the bytes of a ``.weights.h5`` file.
 
-    Groups and arrays are reached by direct links only, arrays are stored whole and in this file, and together they are
-    no larger than it: what else HDF5 can do (links to other files, filters, arrays that are declared and not stored)
-    Keras doesn't use, and is refused.
+    Groups and arrays are reached by direct links only; arrays are stored whole in this file, and together they are no
+    larger than the file. Other features of HDF5 (links to other files, filters, arrays declared but not stored) are not
+    used by Keras, and are refused.
     """
 
     def __init__(self, content: bytes):
@@ -83,7 +80,7 @@ class Arrays:
         self._left = len(content)
 
     def group(self, path: str) -> Any:
-        """The group at a path, None for none."""
+        """Return the group at a path, or None."""
         group = self._file
         for name in path.split("/") if path else ():
             group = self._linked(group, name)
@@ -94,18 +91,18 @@ class Arrays:
         return group
 
     def names(self, path: str) -> list[str]:
-        """What a group holds."""
+        """Return the names in a group."""
         group = self.group(path)
         return [] if group is None else list(group)
 
     def layer_name(self, path: str) -> str | None:
-        """What Keras called the layer at a path; older files don't say."""
+        """Return Keras's name of the layer at a path, or None in older files."""
         group = self.group(f"{path}/vars" if path else "vars")
         name = None if group is None else group.attrs.get("name")
         return name if isinstance(name, str) else None
 
     def read(self, path: str) -> list[np.ndarray]:
-        """The variables of the layer or cell at a path, in their order."""
+        """Return the variables of the layer or cell at a path, in order."""
         place = f"{path}/vars" if path else "vars"
         group, names = self.group(place), self.names(place)
         if sorted(names) != sorted(map(str, range(len(names)))):
@@ -113,7 +110,7 @@ class Arrays:
         return [self._array(self._linked(group, str(i)), f"{place}/{i}") for i in range(len(names))]
 
     def _linked(self, group, name: str):
-        """An entry of a group; None if there is none."""
+        """Return an entry of a group, or None."""
         if name not in group:
             return None
         if not isinstance(group.get(name, getlink=True), _h5py().HardLink):

@@ -1,4 +1,4 @@
-"""Keras's functional models: the graph of calls, replayed with rnnkit's layers."""
+"""Functional models of Keras: the graph of calls, replayed with rnnkit's layers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NAMES = {"sequences": "x", "inputs": "x"}
 
 @dataclass(frozen=True)
 class Key:
-    """A tensor's place in Keras's graph: the layer's name, which of its calls, which of its outputs."""
+    """The key of a tensor in Keras's graph: the layer's name, and the indices of the call and of the output."""
 
     layer: str
     call: int
@@ -48,19 +48,16 @@ class Key:
 
 @dataclass
 class Value:
-    """What stands at a place of the graph."""
+    """The value of a key in the graph."""
 
-    tensor: SymbolicTensor | None = None  # None for an operation that nothing needs as an array
-    mask: Any = None  # the expression of the mask that rnnkit passes on with it
-    keras: Any = None  # and of Keras's
+    tensor: SymbolicTensor | None = None  # None for an operation that is not needed as an array
+    mask: Any = None  # the expression of rnnkit's mask of the tensor
+    keras: Any = None  # the expression of Keras's mask
     operation: Operation | None = None
 
 
 def read_graph(reader: Reader, config: Mapping[str, Any], source: Source) -> Model:
-    """The model of a functional model's configuration, with the weights of a source.
-
-    A ValueError refuses a layer, an operation or a mask that rnnkit hasn't, and a graph that can't be followed.
-    """
+    """Return the model of a functional configuration, with a source's weights; a ValueError if rnnkit lacks a part."""
     described = [mapping(one, "a layer") for one in config.get("layers", ())]
     are_layers = [one for one in described if not _is_operation(one)]
     graph = _Graph()
@@ -80,7 +77,7 @@ def read_graph(reader: Reader, config: Mapping[str, Any], source: Source) -> Mod
 
 
 def read_input(described) -> SymbolicTensor:
-    """The `Input` of an InputLayer's description; a ValueError for options that rnnkit hasn't."""
+    """Return the `Input` of an InputLayer's description; a ValueError for options that rnnkit lacks."""
     config = mapping(described.get("config"), "an InputLayer")
     for option in ("sparse", "ragged", "optional"):
         if config.get(option):
@@ -91,7 +88,7 @@ def read_input(described) -> SymbolicTensor:
 
 
 class _Graph:
-    """Layers by name, and what stands at each place that has been reached."""
+    """Layers by name, and the values of the keys reached so far."""
 
     def __init__(self):
         self.layers: dict[str, Layer] = {}
@@ -100,7 +97,7 @@ class _Graph:
         self._places: dict[Operation, Key] = {}
 
     def run(self, described) -> None:
-        """Make all calls, each once what it reads is there."""
+        """Make all calls, each once its inputs are known."""
         waiting = [
             (one, i, mapping(node, "a call"))
             for one in described
@@ -122,7 +119,6 @@ class _Graph:
             waiting = left
 
     def array(self, key: Key) -> SymbolicTensor:
-        """The tensor at a place."""
         if key not in self.values:
             raise ValueError(f"expected an output of a layer, got {key!r}, which isn't there")
         value = self.values[key]
@@ -131,7 +127,7 @@ class _Graph:
         return value.tensor
 
     def _merged(self, key, value) -> SymbolicTensor:
-        """An operation on arrays as a layer."""
+        """Make a layer of an operation on arrays."""
         operation = value.operation
         if operation.name == "Copy" and isinstance(operation.inputs[0], (Key, Operation)):
             return self._copied(value, operation.inputs[0])
@@ -149,7 +145,7 @@ class _Graph:
         return layer(tensors)
 
     def _copied(self, value, operand) -> SymbolicTensor:
-        """The same array, whose mask Keras drops; rnnkit's is dropped by the layer that would read it."""
+        """Return the same array; Keras drops its mask, in rnnkit the layer that reads it does."""
         source = self._places.get(operand, operand)
         tensor, value.mask = self.array(source), self.values[source].mask
         return tensor
@@ -207,17 +203,17 @@ class _Graph:
             self.values[Key(name, i, j)] = Value(tensor)
 
     def _wanted(self, mask, passed, with_states):
-        """The mask that Keras's layer reads, None for none.
+        """Return the mask that Keras's layer reads, or None.
 
-        Keras hands a mask to a layer by itself only where x is all that it is called on; which one comes out of a
-        model inside is known only when that runs.
+        Keras passes a mask to a layer by itself only if x is its single argument; the mask from a model inside is known
+        only when that runs.
         """
         if mask is not None:
             return self._expression(mask)
         return passed if not with_states and holds_inside(passed) else None
 
     def _carrier(self, wanted, name) -> Key:
-        """The place of an array that is non-zero where a mask is."""
+        """Return the key of an array that is non-zero where a mask is."""
         found = padding_ids(wanted)
         found = wanted if found is None else found
         if isinstance(found, Key) and self.array(found).ndim in (2, 3):
@@ -229,7 +225,7 @@ class _Graph:
 
 
 def _without_mask(tensor, name, i) -> SymbolicTensor:
-    """The same array for a layer that gets no mask in Keras: a layer that gives the shape anew drops it."""
+    """Return the same array for a layer that gets no mask in Keras, by a reshape that drops the mask."""
     number = f"_{i}" if i else ""
     sizes = (-1, *tensor.shape[2:]) if tensor.shape[1] is None else tensor.shape[1:]
     return Reshape(sizes, dtype=tensor.dtype, name=f"{name}_without_mask{number}")(tensor)
@@ -240,7 +236,7 @@ def _is_pair(layer, j) -> bool:
 
 
 def _arguments(layer, name, args, kwargs) -> dict[str, Any]:
-    """What a call is given, by rnnkit's names."""
+    """Return the arguments of a call, by rnnkit's names."""
     positions = _RECURRENT if isinstance(layer, (RNN, Bidirectional)) else _MODEL
     if len(args) > len(positions):
         raise ValueError(f"expected a call of {name!r} with at most {len(positions)} arguments, got {len(args)}")
@@ -256,7 +252,7 @@ def _arguments(layer, name, args, kwargs) -> dict[str, Any]:
 
 
 def _ends(given, models):
-    """The keys of a model's inputs or outputs; Keras counts the calls of a model from 1 there."""
+    """Return the keys of a model's inputs or outputs; there Keras counts the calls of a model from 1."""
     if isinstance(given, Mapping):
         return [_ends(one, models) for one in given.values()]
     if not isinstance(given, (list, tuple)):
@@ -268,7 +264,7 @@ def _ends(given, models):
 
 
 def _keyed(nested):
-    """Arguments with a `Key` for each of Keras's tensors."""
+    """Return arguments with a `Key` for each of Keras's tensors."""
     if isinstance(nested, Mapping):
         kind, config = nested.get("class_name"), nested.get("config")
         if kind == "__keras_tensor__":

@@ -1,4 +1,4 @@
-"""Layers, models and files of Keras as rnnkit's."""
+"""Conversion of layers, models and files of Keras to rnnkit."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def from_keras(source: Any, custom_objects: Mapping[str, Any] | None = None) -> 
     ----------
     source : keras.Layer, keras.Model, str or os.PathLike
         A layer; a Sequential or functional model; or the path of a ``.keras`` file, which is read without Keras and
-        takes h5py (``pip install 'rnnkit[keras]'``). What isn't built has no weights to bring along.
+        takes h5py (``pip install 'rnnkit[keras]'``). An unbuilt one is converted without weights.
     custom_objects : dict of str to function or class, optional
-        What the caller puts in the place of activations, initializers, regularizers, constraints, cells and layers
-        that Keras's object names and rnnkit hasn't: functions of NumPy arrays, and classes that take the options of
+        Replacements of activations, initializers, regularizers, constraints, cells and layers
+        that Keras's object names and rnnkit lacks: functions of NumPy arrays, and classes that take the options of
         Keras's configuration.
 
     Returns
     -------
     Layer
-        A new one that shares nothing with `source`.
+        A new object that shares nothing with `source`.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def from_keras(source: Any, custom_objects: Mapping[str, Any] | None = None) -> 
 
     Notes
     -----
-    Nothing is executed or imported on account of a file: a ``Lambda`` layer is an error. Outputs are equal to Keras's
+    A file never causes code to be executed or imported: a ``Lambda`` layer is an error. Outputs are equal to Keras's
     to 1e-5 in float32 and to 1e-12 in float64; the guide "Other libraries" lists where Keras itself differs from
     one of its backends to another. The states of stateful layers start anew.
 
@@ -114,7 +114,7 @@ def load_keras_weights(layer: Layer, path: Any) -> None:
 
 
 def _found(layer: Layer, arrays: Arrays, prefix: str, path: str) -> Iterator[tuple[str, np.ndarray]]:
-    """The weights of a layer by rnnkit's names, from a path in a file."""
+    """Yield the weights of a layer by rnnkit's names, from a path in a file."""
     inside: dict[str, tuple[str, Layer]] = {}
     if isinstance(layer, Sequential):
         names = file_names(_keras_class(one) for one in layer.layers)
@@ -140,7 +140,7 @@ def _found(layer: Layer, arrays: Arrays, prefix: str, path: str) -> Iterator[tup
 
 
 def _by_name(name, arrays, path) -> str:
-    """Where the layer of a functional model stands that Keras gave this name."""
+    """Return the path of the layer of a functional model to which Keras gave this name."""
     places = [f"layers/{one}" for one in arrays.names(f"{path}/layers".strip("/"))]
     known = {arrays.layer_name(f"{path}/{place}".strip("/")): place for place in places}
     if name not in known:

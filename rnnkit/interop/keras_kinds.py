@@ -1,4 +1,4 @@
-"""Which layer of rnnkit stands for which of Keras, and by which options."""
+"""Correspondence of Keras's classes and options with rnnkit's."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ _PLAIN_WEIGHTS = {"lora_rank": (None,), "lora_alpha": (None,), "quantization_con
 
 @dataclass(frozen=True)
 class Kind:
-    """How a class of Keras is read."""
+    """The conversion of a class of Keras."""
 
     make: Callable[..., Any]  # the class of rnnkit
-    takes: list[str] = field(default_factory=list)  # options that both have under one name
-    fixed: dict[str, tuple] = field(default_factory=dict)  # those that rnnkit hasn't: values that change nothing
+    takes: list[str] = field(default_factory=list)  # options with the same name in both
+    fixed: dict[str, tuple] = field(default_factory=dict)  # options that rnnkit lacks: values without an effect
 
 
 CELLS = {
@@ -127,7 +127,7 @@ WRAPPERS = {
     "TimeDistributed": Kind(TimeDistributed, ["layer"]),
 }
 MODELS = ("Sequential", "Functional", "Model")
-# Functions of keras.ops that stand in a model's graph, and that a layer of rnnkit does too.
+# Functions of keras.ops in a model's graph that a layer of rnnkit computes.
 OPERATIONS = {kind.__name__: kind for kind in (Add, Subtract, Multiply, Maximum, Minimum, Concatenate)}
 
 _VALUES = {
@@ -140,12 +140,12 @@ _COMMON = ("name", "trainable", "dtype")
 
 
 def known() -> list[str]:
-    """The classes that can be read."""
+    """Return the classes that can be read."""
     return ["Sequential", "Functional", *WRAPPERS, *LAYERS, "Identity"]
 
 
 def arguments(kind: Kind, config: Mapping[str, Any], what: str, custom: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of rnnkit's class for a configuration of Keras; a ValueError names an option that rnnkit hasn't."""
+    """Return the arguments of rnnkit's class for a configuration of Keras; a ValueError for an unsupported option."""
     fixed = {"activity_regularizer": (None,), "autocast": (True,), **kind.fixed}
     found = {}
     for name, value in config.items():

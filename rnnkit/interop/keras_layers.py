@@ -1,4 +1,4 @@
-"""Keras's layers, cells and models as rnnkit's, from their configurations."""
+"""Conversion of Keras's layers, cells and models from their configurations."""
 
 from __future__ import annotations
 
@@ -21,20 +21,14 @@ from rnnkit.steps.cell import Cell
 
 
 class Reader:
-    """Reads descriptions ``{"module", "class_name", "config", …}``, as Keras writes them.
-
-    The caller's `custom_objects` are functions and classes by name.
-    """
+    """A reader of descriptions ``{"module", "class_name", "config", …}`` by Keras, with `custom_objects` by name."""
 
     def __init__(self, custom_objects: Mapping[str, Any] | None = None):
         self.custom = dict(mapping(custom_objects or {}, "custom_objects"))
-        self._shared: dict[Any, Layer] = {}  # layers that several models have, by Keras's number for them
+        self._shared: dict[Any, Layer] = {}  # layers shared by several models, by Keras's id
 
     def layer(self, described, source: Source, built: bool = False) -> Layer:
-        """The layer of a description, with the weights of a source if it has any; `built` says that it must have them.
-
-        A ValueError refuses a class or an option that rnnkit hasn't.
-        """
+        """Return the layer of a description; `built` requires weights; a ValueError for unsupported options."""
         described = mapping(described, "a layer")
         number = described.get("shared_object_id")
         if number is not None and number in self._shared:
@@ -71,7 +65,7 @@ class Reader:
         return layer
 
     def _fill(self, layer, source, what, built, build_config) -> None:
-        """Give a layer its weights; an unbuilt one, like one without weights, has none."""
+        """Set a layer's weights; an unbuilt layer, like one without weights, has none."""
         if not isinstance(layer, Layer):
             raise TypeError(f"expected custom_objects to give a layer for {what}, got {layer!r}")
         arrays = source.arrays(layer)
@@ -98,7 +92,7 @@ class Reader:
         return Bidirectional(forward, given.get("merge_mode", "concat"), None if one else backward, **options)
 
     def _cell(self, described, outer, what) -> Cell:
-        """The cell of a description; its precision and whether it is trained are the layer's."""
+        """Return the cell of a description; its precision and its `trainable` are the layer's."""
         described = mapping(described, f"the cell of {what}")
         name, config = text(described.get("class_name"), "a cell's class"), mapping(described.get("config"), "a cell")
         own = handed_in((described.get("registered_name"), name), self.custom)
@@ -135,7 +129,7 @@ class Reader:
 
 
 class _Empty:
-    """No weights: those of a part that its whole is given."""
+    """A source without weights, for a part whose whole gets them."""
 
     def inner(self):
         return self
@@ -148,25 +142,25 @@ class _Empty:
 
 
 def _own_options(config) -> dict[str, Any]:
-    """What the caller's class is given: the options that Keras doesn't give to every layer, and the name."""
+    """Return the arguments of the caller's class: the options that Keras doesn't give to every layer, and the name."""
     common = {"trainable": config.get("trainable"), "dtype": config.get("dtype")}
     common |= {"activity_regularizer": None, "autocast": True}
     return {key: value for key, value in config.items() if key not in common or common[key] != value}
 
 
 def _side(described, key):
-    """A direction's layer without what Keras's Bidirectional adds to it."""
+    """Return a direction's layer without the additions of Keras's Bidirectional."""
     described = mapping(described, key)
     config = dict(mapping(described.get("config"), key))
     name = config.get("name")
     if isinstance(name, str):
         config["name"] = name.removeprefix("forward_" if key == "layer" else "backward_")
-    config["zero_output_for_mask"] = False  # both directions put out zeros at masked steps, whatever this says
+    config["zero_output_for_mask"] = False  # both directions output zeros at masked steps in any case
     return {**described, "config": config, "build_config": None, "shared_object_id": None}
 
 
 def _cell_name(kind, config) -> str | None:
-    """A cell's own name; what Keras calls a cell that nobody named is none."""
+    """Return a cell's name, or None for Keras's default name."""
     name = config.get("name")
     unnamed = isinstance(name, str) and re.fullmatch(rf"{file_names([kind])[0]}(_\d+)?", name)
     return None if unnamed else name

@@ -1,7 +1,7 @@
-"""Which mask a layer passes on, in Keras's and in rnnkit's models, as an expression that can be compared.
+"""Masks in Keras's and in rnnkit's models, as expressions that can be compared.
 
-Keras computes masks by operations that stand in a model's graph: ``Any(NotEqual(x, 0.0))`` behind `Masking`. rnnkit's
-layers pass masks on by themselves. A model is the same in both where the expressions are.
+Keras computes masks by operations in a model's graph, such as ``Any(NotEqual(x, 0.0))`` after `Masking`; rnnkit's
+layers pass masks on by themselves. A model is the same in both if the expressions are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Shaping
 from rnnkit.models.assembled import Assembled
 
-AXIS = ("Any", "Concatenate", "ExpandDims")  # operations whose axis says what they do
+AXIS = ("Any", "Concatenate", "ExpandDims")  # operations with a relevant axis
 
 
 READERS = (RNN, Bidirectional, BatchNormalization, GlobalAveragePooling1D, Assembled)  # layers that read masks
@@ -30,19 +30,16 @@ READERS = (RNN, Bidirectional, BatchNormalization, GlobalAveragePooling1D, Assem
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """An operation, what it is applied to (keys of tensors, numbers, operations, tuples), and its axis.
-
-    `Masks` makes one of each, so that those that are equal are the same.
-    """
+    """An operation, its operands (keys of tensors, numbers, operations, tuples) and its axis; made once by `Masks`."""
 
     name: str
     inputs: tuple
     axis: Any
-    inside: bool  # whether it depends on what a model inside does
+    inside: bool  # whether it depends on the mask of a model inside
 
 
 class Inside(NamedTuple):
-    """A mask that comes out of a model inside: Keras's graph doesn't say what it is."""
+    """An unknown mask, from a model inside Keras's graph."""
 
     layer: int
 
@@ -54,17 +51,14 @@ class Masks:
         self._known: dict[tuple, Operation] = {}
 
     def operation(self, name: str, *inputs, axis=None) -> Operation:
-        """The expression of an operation."""
+        """Return the expression of an operation."""
         key = (name, inputs, axis)
         if key not in self._known:
             self._known[key] = Operation(name, inputs, axis, any(map(holds_inside, _leaves(inputs))))
         return self._known[key]
 
     def behind(self, layer, x, masks):
-        """The mask behind a call of a layer, in Keras and in rnnkit, None for none.
-
-        x is the key of the array that it is called on, `masks` the expression of its mask; or both are lists.
-        """
+        """Return the mask after a layer's call, or None; x is its input's key, `masks` the mask; or both are lists."""
         if isinstance(layer, Embedding) and layer.mask_zero:
             return self.operation("NotEqual", x, 0)
         if isinstance(layer, Masking):
@@ -95,7 +89,7 @@ class Masks:
         return self.operation("Any", self.operation("Concatenate", parts, axis=layer.axis), axis=-1)
 
     def _of_array(self, key, mask) -> Operation:
-        """A mask of the shape of its array; of an array without one, all of it."""
+        """Return a mask in the shape of its array; all ones for an array without a mask."""
         if mask is None:
             return self.operation("OnesLike", key)
         return self.operation(
@@ -104,29 +98,29 @@ class Masks:
 
 
 def reads_values(layer) -> bool:
-    """Whether its values depend on the masks of its steps in Keras only."""
+    """Return whether a layer's values depend on the masks of its steps in Keras only."""
     return isinstance(layer, (Maximum, Minimum, Multiply, Softmax))
 
 
 def holds_inside(mask) -> bool:
-    """Whether an expression depends on what a model inside does."""
+    """Return whether an expression depends on the mask of a model inside."""
     return isinstance(mask, Inside) or (isinstance(mask, Operation) and mask.inside)
 
 
 def padding_ids(mask):
-    """The key of the ids that a mask is ``ids != 0`` of, None for another mask."""
+    """Return the key of the ids if a mask is ``ids != 0``, otherwise None."""
     is_padding = isinstance(mask, Operation) and mask.name == "NotEqual" and len(mask.inputs) == 2
     return mask.inputs[0] if is_padding and mask.inputs[1] == 0 else None
 
 
 def _leaves(inputs) -> list:
-    """What an operation is applied to, out of tuples."""
+    """Return the operands of an operation, flattened."""
     nested = (_leaves(one) if type(one) is tuple else [one] for one in inputs)
     return [leaf for part in nested for leaf in part]
 
 
 def masked_values(layer) -> ValueError:
-    """The error for a layer whose values depend on masks in Keras only."""
+    """Return the error for a layer whose values depend on masks in Keras only."""
     return ValueError(
         f"expected no mask before the {type(layer).__name__} {layer.name!r}: Keras leaves out values of masked steps "
         "there, rnnkit doesn't"

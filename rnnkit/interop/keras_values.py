@@ -1,4 +1,4 @@
-"""What Keras's configurations hold, as rnnkit's arguments: activations, initializers, penalties, precisions."""
+"""Conversion of values in Keras's configurations: activations, initializers, penalties, precisions."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ SET: dict[str, tuple[type, tuple[str, ...]]] = {
     "Identity": (Identity, ("gain",)),
     "IdentityInitializer": (Identity, ("gain",)),
 }
-_WITHOUT_EFFECT = ("seed",)  # other numbers are drawn here whatever the seed
-# What makes an object of a class of Keras's, and the settings that it takes.
+_WITHOUT_EFFECT = ("seed",)  # random numbers differ from Keras's for any seed
+# Makers of objects of Keras's classes, and their settings.
 _INITIALIZERS = {name: (lambda alias=alias: alias, ()) for name, alias in NAMED.items()} | SET
 _REGULARIZERS = {"L1": (L1, ("l1",)), "L2": (L2, ("l2",)), "L1L2": (L1L2, ("l1", "l2"))}
 _CONSTRAINTS = {
@@ -55,29 +55,26 @@ _CONSTRAINTS = {
 
 
 def text(value, what: str) -> str:
-    """A value that has to be a string."""
+    """Check that a value is a string."""
     if not isinstance(value, str):
         raise ValueError(f"expected {what} to be text, got {value!r}")
     return value
 
 
 def mapping(value, what: str) -> Mapping[str, Any]:
-    """A value that has to be a configuration, a dict by name."""
+    """Check that a value is a configuration, a dict by name."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"expected {what} to be a configuration by name, got {value!r}")
     return value
 
 
 def handed_in(names, custom: Mapping[str, Any]):
-    """The first of the caller's objects that has one of these names, None for none."""
+    """Return the first of the caller's objects with one of these names, or None."""
     return next((custom[name] for name in names if isinstance(name, str) and name in custom), None)
 
 
 def activation(value, what: str, custom: Mapping[str, Any]):
-    """An activation's name in rnnkit, or the function that the caller handed in for it.
-
-    A ValueError says of which layer, `what`, the function is that rnnkit hasn't and that wasn't handed in.
-    """
+    """Return an activation's name in rnnkit, or the caller's function; a ValueError names an unknown one of `what`."""
     if value is None:
         return None
     described = isinstance(value, Mapping)
@@ -95,31 +92,28 @@ def activation(value, what: str, custom: Mapping[str, Any]):
 
 
 def initializer(value, what: str, custom: Mapping[str, Any]):
-    """An initializer in rnnkit; its seed has no counterpart."""
-
+    """Return an initializer of rnnkit; its seed has no counterpart."""
     if isinstance(value, str) and value in INITIALIZERS:
         return value
     return _described(value, _INITIALIZERS, what, "an initializer", custom)
 
 
 def regularizer(value, what: str, custom: Mapping[str, Any]):
-    """A regularizer in rnnkit, None for none."""
-
+    """Return a regularizer of rnnkit, or None."""
     if value is None or (isinstance(value, str) and value in regularizers.REGULARIZERS):
         return value
     return _described(value, _REGULARIZERS, what, "a regularizer", custom)
 
 
 def constraint(value, what: str, custom: Mapping[str, Any]):
-    """A constraint in rnnkit, None for none."""
-
+    """Return a constraint of rnnkit, or None."""
     if value is None or (isinstance(value, str) and value in constraints.CONSTRAINTS):
         return value
     return _described(value, _CONSTRAINTS, what, "a constraint", custom)
 
 
 def precision(value, what: str) -> str | None:
-    """A precision's name, float32 or float64, from Keras's dtype, which is a name or a policy."""
+    """Return a precision's name, float32 or float64, from Keras's dtype, which is a name or a policy."""
     name = mapping(value.get("config"), f"{what}'s dtype").get("name") if isinstance(value, Mapping) else value
     if name not in (None, "float32", "float64"):
         raise ValueError(f"expected {what} of dtype float32 or float64, which rnnkit computes in; got {name!r}")
@@ -127,7 +121,7 @@ def precision(value, what: str) -> str | None:
 
 
 def _described(value, known: Mapping[Any, tuple], what, kind, custom):
-    """What a description ``{"class_name", "config"}`` stands for."""
+    """Return the object of a description ``{"class_name", "config"}``."""
     if isinstance(value, str):
         value = {"class_name": value, "config": {}}
     found = mapping(value, what)
@@ -144,7 +138,7 @@ def _described(value, known: Mapping[Any, tuple], what, kind, custom):
 
 
 def _only(config, takes, what) -> dict[str, Any]:
-    """The settings that rnnkit has; others must be None."""
+    """Return the settings that rnnkit has; others must be None."""
     given = mapping(config or {}, what)
     for name, value in given.items():
         if name not in (*takes, *_WITHOUT_EFFECT) and value is not None:
@@ -153,7 +147,7 @@ def _only(config, takes, what) -> dict[str, Any]:
 
 
 def _plain(value, what):
-    """A setting; Keras writes some numbers as tensors, and arrays in dicts of their own."""
+    """Return a setting; Keras writes some numbers as tensors, and arrays as dicts."""
     if isinstance(value, Mapping):
         inside = value.get("config")
         if value.get("class_name") not in ("__tensor__", "__numpy__") or not isinstance(inside, Mapping):

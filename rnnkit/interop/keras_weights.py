@@ -1,4 +1,4 @@
-"""Where a layer's weights stand in Keras: the holders in their order, their paths in a file, their shapes."""
+"""Positions of a layer's weights in Keras: the holders in order, their paths in a file, their shapes."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from rnnkit.steps.cell import Under
 class Holder:
     """A cell or a layer with weights of its own, inside a layer."""
 
-    prefix: str  # before the names of its weights in the layer's
-    path: str  # where Keras's files have it, from the layer on
+    prefix: str  # of the names of its weights in the layer
+    path: str  # in Keras's files, relative to the layer
     own: Any  # a cell or a layer
-    sees_input: bool = True  # whether it reads what the layer reads, rather than what the holder before it gives
+    sees_input: bool = True  # whether it reads the layer's input, rather than the previous holder's output
 
     def under(self, prefix: str, path: str) -> Holder:
-        """The same, seen from further out."""
+        """Return the holder with prefixed names and paths."""
         return replace(self, prefix=f"{prefix}/{self.prefix}", path=f"{path}/{self.path}".rstrip("/"))
 
 
 def holders(layer: Layer) -> list[Holder]:
-    """All that hold weights inside a layer that is no model, in the order of Keras's `get_weights`."""
+    """Return all holders of weights inside a layer that is no model, in the order of Keras's `get_weights`."""
     if isinstance(layer, Bidirectional):
         sides = {"forward": layer.forward_layer, "backward": layer.backward_layer}
         return [one.under(name, f"{name}_layer") for name, side in sides.items() for one in holders(side)]
@@ -60,7 +60,7 @@ def holders(layer: Layer) -> list[Holder]:
     return [Holder("", "", layer)]
 
 
-# By the names of their weights, where Keras's files have them.
+# Paths in Keras's files by the names of the weights.
 _PROJECTIONS = {
     "query": "query_dense",
     "key": "key_dense",
@@ -72,14 +72,14 @@ _PROJECTIONS = {
 
 @dataclass(frozen=True)
 class _Projection:
-    """A part of a layer of attention that is a layer of its own in Keras."""
+    """A part of an attention layer that is a layer of its own in Keras."""
 
     layer: MultiHeadAttention
     name: str
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        """Those of the part by their names in it."""
+        """The weights of the part by their names in it."""
         return dict(Under(self.layer._own_arrays(), self.name))
 
 
@@ -95,7 +95,7 @@ def _of_cell(cell, prefix: str, path: str, sees_input: bool) -> list[Holder]:
 
 
 def file_names(kinds: Iterable[str]) -> list[str]:
-    """What Keras's files call the entries of a list, by their classes.
+    """Return the names of a list's entries in Keras's files, from their classes.
 
     >>> file_names(["LSTMCell", "Dense", "LSTMCell"])
     ['lstm_cell', 'dense', 'lstm_cell_1']
@@ -110,10 +110,7 @@ def file_names(kinds: Iterable[str]) -> list[str]:
 
 
 def names_of(layer: Layer) -> list[tuple[Holder, list[str]]]:
-    """Every holder in a built layer that is no model, with the names of its weights as the layer's `weights` has them.
-
-    They stand in the order of Keras's variables.
-    """
+    """Return each holder in a built layer that is no model, with the names of its weights, in Keras's order."""
     found = []
     for holder in holders(layer):
         own = holder.own._arrays() if isinstance(holder.own, Layer) else holder.own.weights
@@ -122,7 +119,7 @@ def names_of(layer: Layer) -> list[tuple[Holder, list[str]]]:
 
 
 def shapes(own, features: int) -> list[tuple[int, ...]] | None:
-    """The shapes of the weights that a holder would be built with; None where only a build can say."""
+    """Return the shapes of the weights that a holder would be built with; None if only a build determines them."""
     if isinstance(own, (ConvLSTMCell, _Projection)) or (isinstance(own, Attending) and own._declared(1, 1, 1)):
         return None
     if isinstance(own, StandardCell):
@@ -140,10 +137,10 @@ def shapes(own, features: int) -> list[tuple[int, ...]] | None:
 
 
 def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str, built_for=None) -> None:
-    """Build a layer for arrays in Keras's order, and put them into it; without any, it stays as it is.
+    """Build a layer for arrays in Keras's order, and set them; without any arrays, it stays unchanged.
 
-    `built_for` is the input shape that Keras's layer was built for, where that is known. A ValueError refuses another
-    number of arrays, or other shapes, than the layer has; nothing is created then.
+    `built_for` is the input shape that Keras's layer was built for, if known. A ValueError refuses a wrong number of
+    arrays, or wrong shapes; nothing is created then.
     """
     if not arrays:
         return
@@ -160,7 +157,7 @@ def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str, built_for=None) 
 
 
 def _shape_for(layer, first: tuple[int, ...], built_for) -> tuple | None:
-    """The input shape of a layer whose weights alone don't say it; None for all others."""
+    """Return the input shape of a layer whose weights alone don't determine it; None for all others."""
     if isinstance(layer, Conv1D):
         return (None, None, first[1] * layer.groups if len(first) == 3 else None)
     if isinstance(layer, RNN) and isinstance(layer.cell, ConvLSTMCell):
@@ -175,7 +172,7 @@ def _shape_for(layer, first: tuple[int, ...], built_for) -> tuple | None:
 
 
 def _attended(layer: Any, arrays, built_for) -> list:
-    """The shapes of queries, values and keys, from weights or from what Keras's layer was built for."""
+    """Return the shapes of queries, values and keys, from weights or from the shapes Keras's layer was built for."""
     if isinstance(layer, MultiHeadAttention):
         kernels = dict(zip(layer._declared(1, 1, 1), arrays, strict=False))
         sizes = [one.shape[0] for name in _SIDES if (one := kernels.get(name)) is not None and one.ndim == 3]
@@ -189,7 +186,7 @@ _SIDES = ("query/kernel", "value/kernel", "key/kernel")
 
 
 def _of_shape(layer, shape, what) -> list[tuple[int, ...]]:
-    """The shapes of the weights that a layer has for an input of this shape."""
+    """Return the shapes of a layer's weights for an input of this shape."""
     try:
         found = layer._shape(shape)
         if isinstance(layer, Attending):
@@ -212,12 +209,12 @@ def _of_shape(layer, shape, what) -> list[tuple[int, ...]]:
 
 
 def has_weights(layer: Layer) -> bool:
-    """Whether a layer that is no model has weights once it is built."""
+    """Return whether a layer that is no model has weights once it is built."""
     return _expected(layer, 0) != []
 
 
 def _expected(layer, features) -> list[tuple[int, ...]] | None:
-    """The shapes of all weights of a layer for inputs of so many features; None where only a build can say."""
+    """Return the shapes of all weights of a layer for this number of features; None if only a build determines them."""
     found: list[tuple[int, ...]] = []
     below = features
     for holder in holders(layer):

@@ -1,4 +1,4 @@
-"""rnnkit's layers and models as modules of PyTorch."""
+"""Conversion of rnnkit's layers and models to modules of PyTorch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KINDS = {cell: kind for kind, cell in CELLS.items()}
 _MODULES = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 _BY_ACTIVATION = {activation: (module, options) for module, (activation, options) in ACTIVATIONS.items()}
 _ELSEWHERE = "export the model with rk.onnx.export or rk.export_c"
-_EVERYWHERE = {"Softplus": {"threshold": 40.0}}  # beyond its threshold it is x itself, to the last bit from 37 on
+_EVERYWHERE = {"Softplus": {"threshold": 40.0}}  # returns x beyond the threshold, which is exact from 37 on
 
 
 def to_torch(layer: Layer) -> Any:
@@ -41,22 +41,22 @@ def to_torch(layer: Layer) -> Any:
     -------
     torch.nn.Module
         An ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM`` with ``batch_first=True`` for a recurrent layer, a `Bidirectional` that
-        concatenates, a stack of equal cells, and a `Sequential` of nothing but equal recurrent layers and the dropout
-        between them. It returns outputs of all steps and states, as PyTorch's do. Any other `Sequential` is an
+        concatenates, a stack of equal cells, and a `Sequential` of equal recurrent layers alone and the dropout
+        between them; it returns outputs of all steps and states, as in PyTorch. Any other `Sequential` is an
         ``nn.Sequential``, in which recurrent modules give their outputs alone, of all steps or the last one.
 
     Raises
     ------
     ValueError
-        For what PyTorch hasn't: ``GRU(reset_after=False)``, other activations in a cell, dropout inside of it,
-        ``go_backwards``, ``stateful``, masks that layers make, cells of one's own.
+        For features that PyTorch lacks: ``GRU(reset_after=False)``, other activations in a cell, dropout inside of it,
+        ``go_backwards``, ``stateful``, masks that layers make, custom cells.
     ImportError
-        Where PyTorch isn't installed.
+        If PyTorch isn't installed.
 
     Notes
     -----
     PyTorch has no masks. For sequences of several lengths, pack them: ``pack_padded_sequence(x, lengths,
-    batch_first=True, enforce_sorted=False)``. Regularizers, constraints and initializers stay behind, for PyTorch has
+    batch_first=True, enforce_sorted=False)``. Regularizers, constraints and initializers are dropped, as PyTorch has
     no such options; a layer with ``trainable=False`` has parameters that require no gradient.
 
     Examples
@@ -80,7 +80,7 @@ def to_torch(layer: Layer) -> Any:
 
 
 class _Stack:
-    """Equal recurrent layers, one on the other, and the dropout between them."""
+    """Consecutive equal recurrent layers, and the dropout between them."""
 
     def __init__(self, layers, dropout=0.0):
         self.layers, self.dropout = layers, dropout
@@ -88,7 +88,7 @@ class _Stack:
         self.both = isinstance(layers[0], Bidirectional)
 
     def equal(self) -> bool:
-        """Whether one module of PyTorch can be all of them."""
+        """Return whether one module of PyTorch can represent all of them."""
         settings = {(type(cell), cell.units, cell.use_bias, _nonlinearity(cell)) for cell in self.cells}
         modes = {layer.merge_mode for layer in self.layers if isinstance(layer, Bidirectional)}
         kinds = {isinstance(layer, Bidirectional) for layer in self.layers}
@@ -96,7 +96,7 @@ class _Stack:
 
 
 def _stack(layer) -> _Stack | None:
-    """The stack that a layer or a model is, None for another one."""
+    """Return the stack of a layer or a model, or None for others."""
     if isinstance(layer, (RNN, Bidirectional)):
         stack = _Stack([layer])
         return stack if stack.equal() else None
@@ -117,7 +117,7 @@ def _stack(layer) -> _Stack | None:
 
 
 def _cells(layer) -> list:
-    """The cells of a recurrent layer; refuses those that PyTorch hasn't."""
+    """Return the cells of a recurrent layer; a ValueError for those that PyTorch lacks."""
     if isinstance(layer, Bidirectional):
         cells = [cell for side in (layer.forward_layer, layer.backward_layer) for cell in _cells(side)]
         if len(cells) > 2:
@@ -151,13 +151,11 @@ def _missing(one, option, instead) -> ValueError:
 
 
 class _Writer:
-    """Makes modules of PyTorch."""
-
     def __init__(self, torch):
         self._torch, self._nn = torch, torch.nn
 
     def module(self, layer: Layer) -> Any:
-        """The module of a layer; a recurrent one's returns its outputs alone."""
+        """Return the module of a layer; a recurrent one returns its outputs alone."""
         if isinstance(layer, Sequential):
             return self._trainable(self._nn.Sequential(*[self.module(one) for one in layer.layers]), layer)
         if isinstance(layer, (RNN, Bidirectional)):
@@ -165,7 +163,7 @@ class _Writer:
         return self._trainable(self._memoryless(layer), layer)
 
     def recurrent(self, stack: _Stack) -> Any:
-        """One module for equal layers."""
+        """Return one module for equal layers."""
         for layer in stack.layers:
             if (layer.forward_layer if stack.both else layer).go_backwards:
                 raise _missing(layer, "go_backwards=True", "reverse the sequences, x.flip(1), or use a Bidirectional")

@@ -1,4 +1,4 @@
-"""Modules and state dicts of PyTorch as rnnkit's layers."""
+"""Conversion of modules and state dicts of PyTorch to rnnkit's layers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rnnkit.models.sequential import Sequential
 
 _LAYERS = {"rnn": SimpleRNN, "gru": GRU, "lstm": LSTM}
 _RECURRENT = {"RNN": "rnn", "GRU": "gru", "LSTM": "lstm", "RNNCell": "rnn", "GRUCell": "gru", "LSTMCell": "lstm"}
-# Modules of activations, and the options with which rnnkit has them.
+# Modules of activations, and the options that rnnkit supports.
 ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "Identity": ("linear", {}),
     "Tanh": ("tanh", {}),
@@ -48,7 +48,7 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class _Options:
-    """What a module says, or the caller where a state dict doesn't."""
+    """Options of a module, or of the caller for a state dict."""
 
     return_sequences: bool
     return_state: bool
@@ -81,9 +81,9 @@ def from_torch(
         ``nn.Flatten``, an activation, or an ``nn.Sequential`` of them; or the state dict of one recurrent, linear or
         embedding module. A state dict of NumPy arrays takes no PyTorch.
     kind : {"rnn", "gru", "lstm", "linear", "embedding"}, optional
-        What a state dict is of, where its shapes don't say.
+        The module of a state dict, if its shapes are ambiguous.
     prefix : str
-        What the keys of a state dict begin with, as ``"encoder."``; others are left out.
+        A prefix of the keys of a state dict, as ``"encoder."``; other keys are left out.
     return_sequences : bool
         Return the outputs of all steps, as PyTorch does, or the last one.
     return_state : bool
@@ -92,9 +92,9 @@ def from_torch(
         Of several layers that aren't a stack: make a `Model` whose inputs are x and the states of each, in the order
         in which they are returned. Other layers take ``initial_state`` in each call.
     nonlinearity : {"tanh", "relu"}
-        Of the RNN whose state dict it is.
+        Of an RNN, for its state dict.
     dropout : float
-        Between the layers whose state dict it is.
+        Between the layers, for their state dict.
     mask_zero : bool, optional
         Whether id 0 of an embedding is masked for the layers after it. For a module with ``padding_idx``, which rnnkit
         hasn't, it has to be said.
@@ -114,7 +114,7 @@ def from_torch(
 
     Notes
     -----
-    Arrays are always batch first here, whatever ``batch_first`` says. A mask takes the place of a packed sequence:
+    Arrays are always batch first here, regardless of ``batch_first``. A mask replaces a packed sequence:
     masked steps put out zeros, as ``pad_packed_sequence`` has them, and the final states are those after the last used
     step. Of the two biases of an RNN or LSTM rnnkit has the sum. A cell becomes a layer, which `Layer.stream` runs one
     step at a time. The layer's dtype is that of the arrays.
@@ -212,7 +212,7 @@ def _embedding_module(module, options) -> Layer:
 
 
 def _made(found: Found, options: _Options) -> Layer:
-    """The layer of the arrays, built and filled."""
+    """Return the layer of the arrays, built and filled."""
     if found.kind == "linear":
         weight, bias = found.arrays["weight"], found.arrays.get("bias")
         dense = Dense(len(weight), use_bias=bias is not None, dtype=weight.dtype, name=options.name)
@@ -237,7 +237,7 @@ def _made(found: Found, options: _Options) -> Layer:
 
 
 def _recurrent(found: Found, options: _Options) -> Layer:
-    """The layer or the layers of a recurrent module."""
+    """Return the layer or the layers of a recurrent module."""
     first = found.layers[0][0]
     units, dtype, count = first["weight_hh"].shape[1], first["weight_hh"].dtype, len(found.layers)
     of_cell: dict[str, Any] = {"use_bias": "bias_ih" in first}
@@ -269,7 +269,7 @@ def _recurrent(found: Found, options: _Options) -> Layer:
 
 
 def _model(layers, between, x, options: _Options) -> Model:
-    """Layers one after the other, whose states are all returned, or taken, or both."""
+    """Return a model of consecutive layers with their states as outputs, or as inputs, or both."""
     inputs: list = [x]
     states: list[Any] = []
     for i, layer in enumerate(layers):

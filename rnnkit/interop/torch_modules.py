@@ -1,4 +1,4 @@
-"""The modules of PyTorch that `to_torch` needs and PyTorch hasn't; PyTorch is imported when one is asked for."""
+"""Modules for `to_torch` that PyTorch lacks; PyTorch is imported on first use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _classes() -> dict[str, Any]:
         return_sequences : bool
             Return the outputs of all steps ``(B, T, …)`` or those after the last one ``(B, …)``.
         merge_mode : {"concat", "sum", "mul", "ave"}
-            How the outputs of two directions become one.
+            The merging of the outputs of two directions.
         """
 
         def __init__(self, recurrent, return_sequences, merge_mode="concat"):
@@ -30,7 +30,7 @@ def _classes() -> dict[str, Any]:
             self.recurrent, self.return_sequences, self.merge_mode = recurrent, return_sequences, merge_mode
 
         def forward(self, x, lengths=None):
-            """Run over x ``(B, T, F)``; `lengths` ``(B,)`` says how many steps of each row are used."""
+            """Run over x ``(B, T, F)``; `lengths` ``(B,)`` are the numbers of used steps of the rows."""
             if lengths is None:
                 outputs, states = self.recurrent(x)
             else:
@@ -54,7 +54,7 @@ def _classes() -> dict[str, Any]:
             total = forward + backward
             return total / 2 if self.merge_mode == "ave" else total
 
-    OneOutput.__module__, OneOutput.__qualname__ = __name__, "OneOutput"  # by which pickle finds it
+    OneOutput.__module__, OneOutput.__qualname__ = __name__, "OneOutput"  # for pickle
     return {"OneOutput": OneOutput}
 
 

@@ -1,4 +1,4 @@
-"""What a state dict of PyTorch holds, found out from its keys and shapes."""
+"""Detection of the module of a PyTorch state dict, from its keys and shapes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-_KINDS = {1: "rnn", 3: "gru", 4: "lstm"}  # by how many gates the rows of the kernels hold
+_KINDS = {1: "rnn", 3: "gru", 4: "lstm"}  # by the number of gates in the kernels' rows
 _RECURRENT = re.compile(r"(weight|bias)_(ih|hh)(?:_l(\d+)(_reverse)?)?")
 NAMES = ("rnn", "gru", "lstm", "linear", "embedding")
 
 
 @dataclass
 class Found:
-    """What module the arrays are of."""
+    """The detected module and its arrays."""
 
     kind: str  # one of `NAMES`
     layers: list[list[dict[str, np.ndarray]]] = field(default_factory=list)  # by layer and direction, if recurrent
@@ -24,10 +24,7 @@ class Found:
 
 
 def read_state(state: Mapping[str, Any], kind: str | None, prefix: str) -> Found:
-    """Find out which module a state dict, or the part of it under a prefix, is of.
-
-    A ValueError refuses keys or shapes of no such module, or of another than `kind`.
-    """
+    """Detect a state dict's module under a prefix; a ValueError for unknown keys or shapes, or another `kind`."""
     if kind is not None and kind not in NAMES:
         raise ValueError(f"expected kind to be one of {', '.join(NAMES)}, got {kind!r}")
     if not all(isinstance(key, str) for key in state):
@@ -47,7 +44,7 @@ def read_state(state: Mapping[str, Any], kind: str | None, prefix: str) -> Found
 
 
 def as_array(value, name: str) -> np.ndarray:
-    """A tensor or an array as an array; a ValueError for a dtype other than float32 and float64."""
+    """Return a tensor or an array as an array; a ValueError for a dtype other than float32 and float64."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         if str(value.dtype) not in ("torch.float32", "torch.float64"):
@@ -94,7 +91,7 @@ def _recurrent(arrays, kind) -> Found:
 
 
 def _kind(first, wanted) -> str:
-    """Which module the kernels of a layer are of, by how many gates there are."""
+    """Return the module of a layer's kernels, by the number of gates."""
     recurrent = first.get("weight_hh", np.zeros(0))
     rows, units = recurrent.shape if recurrent.ndim == 2 else (0, 0)
     found = _KINDS.get(rows // units) if units else None
@@ -105,7 +102,6 @@ def _kind(first, wanted) -> str:
 
 
 def _check(layers, kind) -> None:
-    """Refuse arrays that don't go together."""
     first = layers[0][0]
     rows, units = first["weight_hh"].shape
     names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if {"bias_ih", "bias_hh"} & set(first) else [])]

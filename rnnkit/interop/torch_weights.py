@@ -1,4 +1,4 @@
-"""PyTorch's arrays and rnnkit's: orders of gates, two biases or one, kernels on their sides."""
+"""Correspondence of PyTorch's arrays with rnnkit's: orders of gates, two biases or one, transposed kernels."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 
 CELLS = {"rnn": SimpleRNNCell, "gru": GRUCell, "lstm": LSTMCell}
-# Keras's gates by their places in PyTorch: z, r, h of r, z, n; i, f, g, o have one order.
+# Keras's gates by their index in PyTorch: z, r, h of r, z, n; i, f, g, o have the same order.
 _GATES = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 1, 2, 3]}
 
 
 def from_torch_arrays(kind: str, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Kernel, recurrent kernel and bias of a cell, if it has one.
+    """Return kernel, recurrent kernel and bias of a cell, if it has one.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def from_torch_arrays(kind: str, arrays: dict[str, np.ndarray]) -> list[np.ndarr
 
 
 def to_torch_arrays(kind: str, weights: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of `from_torch_arrays`; of a single bias, the second of PyTorch's is 0.
+    """Invert `from_torch_arrays`; for a single bias, PyTorch's second one is 0.
 
     Examples
     --------
@@ -54,6 +54,6 @@ def to_torch_arrays(kind: str, weights: Iterable[np.ndarray]) -> dict[str, np.nd
 
 
 def _ordered(array, kind) -> np.ndarray:
-    """Gates, which stand along the first axis, in the other order; the way there is the way back."""
+    """Exchange the order of gates along the first axis, an operation that is its own inverse."""
     parts = np.split(np.asarray(array), len(_GATES[kind]))
     return np.concatenate([parts[place] for place in _GATES[kind]])

@@ -1,8 +1,8 @@
-"""Metrics: numbers that tell how well a model does, without a gradient.
+"""Metrics: measures of a model's quality, without a gradient.
 
-A metric gathers batches: ``update`` adds one, ``result`` is the mean over all used entries so far, ``reset`` forgets
-them. They are plain NumPy, with sums in float64. Every loss is a metric by its name, and so is every function
-``(y_true, y_pred) -> array``. Names and formulas are Keras's.
+A metric accumulates batches: ``update`` adds one, ``result`` is the mean over all used entries so far, ``reset``
+forgets them. Metrics are plain NumPy, with sums in float64. Every loss is a metric by its name, and so is every
+function ``(y_true, y_pred) -> array``. Names and formulas are Keras's.
 
 >>> import numpy as np
 >>> metric = get("rmse")
@@ -129,16 +129,16 @@ ALIASES = {
 
 
 def get(identifier: Any, loss: Any = None) -> Measure:
-    """Return the metric that an entry of a `metrics` argument stands for.
+    """Return the metric for an entry of a `metrics` argument.
 
     Parameters
     ----------
     identifier : str, Metric, callable or dict
-        A name as in Keras (``"accuracy"``, ``"rmse"``, ``"BinaryAccuracy"``, every loss's), which the metric is then
-        called; a metric as it is; a function ``(y_true, y_pred) -> array`` or a loss; or
+        A name as in Keras (``"accuracy"``, ``"rmse"``, ``"BinaryAccuracy"``, every loss's), which becomes the metric's
+        name; a metric, returned unchanged; a function ``(y_true, y_pred) -> array`` or a loss; or
         ``{"class_name": …, "config": …}``.
     loss : str, callable or dict, optional
-        What the model is trained by. It decides which accuracy ``"accuracy"`` is, where it is one of the
+        The loss of the training. It decides the kind of ``"accuracy"``, if it is one of the
         crossentropies, and at which threshold; Keras looks at the shapes only.
 
     Returns
@@ -174,7 +174,7 @@ def get(identifier: Any, loss: Any = None) -> Measure:
 
 
 def config_of(metric: Measure) -> dict[str, Any] | str | None:
-    """What `get` makes the same metric of, as JSON values."""
+    """Return an argument of `get` for an equal metric, as JSON values."""
     return named_config(metric, _known())
 
 
@@ -200,7 +200,7 @@ def _named(identifier, loss) -> Measure:
 
 
 def _accuracy_of(loss) -> dict:
-    """The settings of `Accuracy` that a loss asks for."""
+    """Return the settings of `Accuracy` for a loss."""
     loss = None if loss is None else losses.get(loss)
     name = None if loss is None else losses.name_of(loss)
     if name == "binary_crossentropy":

@@ -1,4 +1,4 @@
-"""How many predictions of classes are right."""
+"""Accuracies of predicted classes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def binary_accuracy(y_true: Array, y_pred: Array, threshold: Any = 0.5) -> Any:
 
 @described_as(binary_accuracy)
 def categorical_accuracy(y_true: Array, y_pred: Array) -> Any:
-    """Return 1 where the largest entries of y_true and y_pred stand in the same place of the last axis, else 0.
+    """Return 1 if the largest entries of y_true and y_pred have the same index on the last axis, else 0.
 
     Returns
     -------
@@ -61,12 +61,12 @@ def categorical_accuracy(y_true: Array, y_pred: Array) -> Any:
 
 @described_as(categorical_accuracy)
 def sparse_categorical_accuracy(y_true: Array, y_pred: Array) -> Any:
-    """Return 1 where y_true, ``(…)`` or ``(…, 1)``, is the place of y_pred's largest entry on the last axis, else 0.
+    """Return 1 if y_true, ``(…)`` or ``(…, 1)``, is the index of y_pred's largest entry on the last axis, else 0.
 
     Parameters
     ----------
     y_true : ndarray (…) or (…, 1)
-        Numbers of classes, from 0 on.
+        Indices of classes, from 0.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def sparse_categorical_accuracy(y_true: Array, y_pred: Array) -> Any:
 
 @described_as(categorical_accuracy)
 def top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: Any = 5) -> Any:
-    """Return 1 where y_true's largest entry is among the `k` largest of y_pred, else 0.
+    """Return 1 if y_true's largest entry is among the `k` largest of y_pred, else 0.
 
     Parameters
     ----------
@@ -98,9 +98,9 @@ def top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: Any = 5) -> Any:
 
 @described_as(sparse_categorical_accuracy)
 def sparse_top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: Any = 5) -> Any:
-    """Return 1 where the entry of y_pred that y_true names is among the `k` largest, else 0.
+    """Return 1 if the entry of y_pred with the index y_true is among the `k` largest, else 0.
 
-    Equal entries share a place: that of the first one of them; an entry that isn't finite is no prediction.
+    Equal entries have the rank of the first one of them; an entry that isn't finite is no prediction.
 
     Parameters
     ----------
@@ -210,13 +210,13 @@ class SparseTopKCategoricalAccuracy(Metric):
 
 
 class Accuracy(Metric):
-    """The share of right predictions, by what the arrays' shapes say.
+    """The share of right predictions, of a kind chosen by the arrays' shapes.
 
     Parameters
     ----------
     kind : "binary", "categorical", "sparse_categorical", "equal" or None
-        None looks at the last axes: `binary_accuracy` where y_pred has one value, `sparse_categorical_accuracy` where
-        y_true alone has one, else `categorical_accuracy`. "equal" is the share of the last axis where both are equal.
+        None decides by the last axes: `binary_accuracy` if y_pred has one value, `sparse_categorical_accuracy` if
+        only y_true has one, else `categorical_accuracy`. "equal" is the share of the last axis where both are equal.
     threshold : float
         Of binary predictions: 0.5 for probabilities, 0 for logits.
 

@@ -1,4 +1,4 @@
-"""How often predictions above a threshold are right and wrong, and the shares that come of it."""
+"""Counts of true and false predictions above thresholds, and metrics derived from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rnnkit.metrics.metric import Measure, used_entries
 
 
 def divided(a, b) -> np.ndarray:
-    """``a / b``, 0 where b is."""
+    """Return ``a / b``, 0 where b is 0."""
     return np.divide(a, b, out=np.zeros(np.broadcast(a, b).shape), where=np.not_equal(b, 0))
 
 
@@ -29,7 +29,7 @@ class Counts:
         self.true_positives, self.false_positives, self.true_negatives, self.false_negatives = np.zeros((4, *shape))
 
     def add(self, y_true, y_pred, weight) -> None:
-        """Add predictions ``(N, K)`` with weights that NumPy broadcasts; with labels, the columns apart."""
+        """Add predictions ``(N, K)`` with weights that NumPy broadcasts; with labels, per column."""
         weight = np.broadcast_to(weight, y_pred.shape)
         if self.labels is None:
             parts: list[tuple[Any, ...]] = [(..., y_true.ravel() != 0, y_pred.ravel(), weight.ravel())]
@@ -43,25 +43,25 @@ class Counts:
             self.true_negatives[at] += all_negatives - negatives
 
     def _above(self, positive, values, weights) -> tuple[np.ndarray, np.ndarray]:
-        """For what is negative and what is positive: the weights of values above each threshold, and of all."""
+        """Return, for negatives and positives, the weights of values above each threshold, and of all values."""
         place = np.searchsorted(self.thresholds.astype(values.dtype), values, side="left")
-        place[np.isnan(values)] = 0  # NaN is above none
+        place[np.isnan(values)] = 0  # NaN is above no threshold
         places = len(self.thresholds) + 1
         found = np.bincount(place + places * positive, weights, 2 * places).reshape(2, places)
         return np.cumsum(found[:, ::-1], axis=1)[:, -2::-1], found.sum(axis=1)
 
 
 class CountingMetric(Measure):
-    """Base of metrics of counts; a subclass has `_share`.
+    """Base of metrics of counts; a subclass defines `_share`.
 
     Parameters
     ----------
     thresholds : float or list of float, optional
-        A prediction above is positive: 0.5 unless given. Several give several results, which training doesn't take.
+        A prediction above is positive; 0.5 by default. Several give several results, which training refuses.
     top_k : int, optional
-        The `top_k` largest predictions of a row are positive, if they are above the thresholds that are given.
+        The `top_k` largest predictions of a row are positive, if they are above the given thresholds.
     class_id : int, optional
-        Count this entry of the last axis alone.
+        Count only this entry of the last axis.
     name : str
     """
 
@@ -93,7 +93,7 @@ class CountingMetric(Measure):
         self._counts.add(y_true, y_pred, weight[:, None])
 
     def result(self) -> Any:
-        """Return the number so far, an array of them for several thresholds."""
+        """Return the result so far, an array for several thresholds."""
         found = np.empty(len(self._used))
         found[self._order] = self._share(self._counts)
         return found if isinstance(self.thresholds, (list, tuple, np.ndarray)) and len(found) > 1 else float(found[0])
@@ -103,7 +103,7 @@ class CountingMetric(Measure):
 
 
 class Precision(CountingMetric):
-    """The share of the positive predictions that is right; 0 where there is none.
+    """The share of right ones among the positive predictions; 0 without any.
 
     Examples
     --------
@@ -118,7 +118,7 @@ class Precision(CountingMetric):
 
 
 class Recall(CountingMetric):
-    """The share of what is positive that is predicted so; 0 where there is none.
+    """The share of positives that are predicted as such; 0 without any.
 
     Examples
     --------
@@ -133,7 +133,7 @@ class Recall(CountingMetric):
 
 
 class _OneCount(CountingMetric):
-    """Base of those that give one of the four counts."""
+    """Base of metrics that are one of the four counts."""
 
     def __init__(self, thresholds: Any = None, name: str | None = None):
         super().__init__(thresholds, name=name)
@@ -143,7 +143,7 @@ class _OneCount(CountingMetric):
 
 
 def _count_of(class_name: str, told: str, found: float) -> type[_OneCount]:
-    """The class of a metric that is one of the four counts."""
+    """Make the class of a metric that is one of the four counts."""
     text = f"""The weight of {told}.
 
     Examples
@@ -164,13 +164,13 @@ FalseNegatives: type[_OneCount] = _count_of("FalseNegatives", "negative predicti
 class FBetaScore(Measure):
     """The F score of each class, and their mean.
 
-    ``(1 + beta²) precision recall / (beta² precision + recall)``; 0 where neither is.
+    ``(1 + beta²) precision recall / (beta² precision + recall)``; 0 if both are 0.
 
     Parameters
     ----------
     average : {"macro", "micro", "weighted"} or None
-        The mean over classes; that of all predictions together; the mean by how often each class occurs; None gives
-        an array, which training doesn't take.
+        The mean over classes; the score of all predictions together; the mean weighted by class frequency; None gives
+        an array, which training refuses.
     beta : float above 0
     threshold : float, optional
         A prediction above is positive; without one, the largest prediction of a row.

@@ -1,4 +1,4 @@
-"""The area under a curve of all thresholds."""
+"""Areas under curves over all thresholds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rnnkit.hints import Array
 from rnnkit.metrics.counts import Counts, divided
 from rnnkit.metrics.metric import Measure, used_entries
 
-_EDGE = 1e-7  # Keras's: the outer thresholds lie so far outside of 0 and 1
+_EDGE = 1e-7  # as in Keras, the distance of the outer thresholds from 0 and 1
 
 
 class AUC(Measure):
@@ -21,9 +21,9 @@ class AUC(Measure):
     Parameters
     ----------
     num_thresholds : int
-        2 or more, at equal distances from 0 to 1; predictions beyond count as 0 or 1 then.
+        2 or more, at equal distances from 0 to 1; predictions beyond are clipped to 0 or 1.
     curve : {"ROC", "PR"}
-        The share of positives that are found against the share of negatives that are taken for positive; or precision
+        The true positive rate against the false positive rate; or precision
         against recall.
     summation_method : {"interpolation", "minoring", "majoring"}
         Between thresholds: the mean of both heights, for "PR" the interpolation of Davis and Goadrich (2006); the lower
@@ -80,7 +80,7 @@ class AUC(Measure):
         """Add a batch, as `Metric.update`."""
         y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight)
         y_pred = sigmoid(y_pred) if self.from_logits else y_pred
-        y_pred = np.fmin(np.fmax(y_pred, 0), 1) if self.thresholds is None else y_pred  # NaN is none, and so 0
+        y_pred = np.fmin(np.fmax(y_pred, 0), 1) if self.thresholds is None else y_pred  # NaN becomes 0
         weight = weight[:, None]
         if self.label_weights is not None and not self.multi_label:
             weight = weight * np.array(self.label_weights)
@@ -92,7 +92,7 @@ class AUC(Measure):
         self._counts.add(y_true, y_pred, weight)
 
     def result(self) -> float:
-        """Return the area so far; 0 where nothing was used."""
+        """Return the area so far; 0 without entries."""
         if self._counts is None:
             return 0.0
         areas = np.sum(self._areas(self._counts), axis=0)
@@ -101,7 +101,7 @@ class AUC(Measure):
         return float(np.average(areas, weights=self.label_weights))
 
     def _areas(self, counts: Counts) -> np.ndarray:
-        """Those between neighbouring thresholds."""
+        """Return the areas between neighbouring thresholds."""
         right, wrong = counts.true_positives, counts.false_positives
         positive = right + counts.false_negatives
         recall, predicted = divided(right, positive), right + wrong

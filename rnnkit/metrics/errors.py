@@ -1,4 +1,4 @@
-"""Metrics that are means of losses, and means and sums of any numbers."""
+"""Metrics that are means of losses, and means and sums of numbers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RootMeanSquaredError(Metric):
 
 
 class CosineSimilarity(Metric):
-    """The mean cosine of the angle between y_true and y_pred: the loss of this name, with the other sign.
+    """The mean cosine of the angle between y_true and y_pred: the negative of the loss of this name.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class CosineSimilarity(Metric):
 
 
 def _mean_of(class_name: str, loss: str, name: str | None = None) -> type[Metric]:
-    """The class of a metric that is the mean of a loss, with the loss's settings."""
+    """Make the class of a metric that is the mean of a loss, with the loss's settings."""
     function = losses.LOSSES[loss]
 
     def init(self, name: str = name or loss, **settings: Any):
@@ -89,7 +89,7 @@ SquaredHinge: type[Metric] = _mean_of("SquaredHinge", "squared_hinge")
 
 
 class Sum(Measure):
-    """The sum of all numbers so far, each times its weight.
+    """The weighted sum of all numbers so far.
 
     Examples
     --------
@@ -113,7 +113,7 @@ class Sum(Measure):
         self._weight += float(np.sum(weight))
 
     def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
-        """Raise an error: it tells of numbers, not of targets and outputs."""
+        """Raise an error, as the metric takes numbers, not targets and outputs."""
         raise ValueError(f"expected a metric of targets and outputs to train with; {self.name!r} takes numbers alone")
 
     def result(self) -> float:
@@ -135,5 +135,5 @@ class Mean(Sum):
         super().__init__(name)
 
     def result(self) -> float:
-        """Return the mean so far; 0 where there is no number, as Keras has it."""
+        """Return the mean so far; 0 without numbers, as in Keras."""
         return self._total / self._weight if self._weight else 0.0

@@ -1,4 +1,4 @@
-"""What every metric does, and the mean of a function over used entries."""
+"""The bases of metrics: `Measure`, and `Metric`, the mean of a function over used entries."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rnnkit.serialization.registry import Configurable, find, name_of
 
 
 class Measure(Configurable):
-    """Base of metrics: ``update`` adds a batch, ``result`` tells of all so far, ``reset`` forgets them.
+    """Base of metrics: ``update`` adds a batch, ``result`` is over all so far, ``reset`` forgets them.
 
-    A subclass has these three. Keras's names for them, `update_state` and `reset_state`, and a call, which updates and
-    gives the result, come with the base.
+    A subclass defines these three. The base adds Keras's names for them, `update_state` and `reset_state`, and a call,
+    which updates and returns the result.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Measure(Configurable):
         raise NotImplementedError(f"expected {type(self).__name__} to define update(y_true, y_pred, …)")
 
     def result(self) -> Any:
-        """Return what all batches so far give."""
+        """Return the result over all batches so far."""
         raise NotImplementedError(f"expected {type(self).__name__} to define result()")
 
     def update_state(self, y_true: Array, y_pred: Array, sample_weight: Array = None) -> None:
@@ -73,7 +73,7 @@ class Measure(Configurable):
     reset_states = reset_state
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """Add a batch, as `update_state`, and give the result."""
+        """Add a batch, as `update_state`, and return the result."""
         self.update_state(*arguments, **keywords)
         return self.result()
 
@@ -92,8 +92,8 @@ class Metric(Measure):
     ----------
     function : callable
         ``(y_true, y_pred) -> array``: a value for each row ``(B,)``, for each step ``(B, T)``, or more, of which the
-        mean is taken. It sees arrays with the same number of axes, two at least. If it gives one number for a batch,
-        the result is the mean over batches. The metric has its name, unless it is given another.
+        mean is taken. It gets arrays with the same number of axes, two at least. If it gives one number for a batch,
+        the result is the mean over batches. Its name is the metric's by default.
     name : str, optional
     **settings
         Keywords of the function.
@@ -124,9 +124,9 @@ class Metric(Measure):
         Parameters
         ----------
         y_true, y_pred : array_like
-            As a loss takes them: an axis of 1 at the end of y_true may be there or not.
+            As a loss takes them: a last axis of 1 of y_true is optional.
         mask : array_like of bool (B, T), optional
-            Steps that count, where y_pred has such an axis of time; what stands under a mask is not read.
+            Used steps, if y_pred has an axis of time; masked entries are not read.
         sample_weight : array_like (B,), (B, T) or (B, T, 1), optional
             Makes the mean a weighted one.
 
@@ -136,7 +136,7 @@ class Metric(Measure):
             For shapes that don't belong together, or a negative weight.
         """
         y_true, y_pred = targets.aligned(y_true, y_pred)
-        with np.errstate(all="ignore"):  # of what stands under a mask
+        with np.errstate(all="ignore"):  # of masked entries
             values = real(self._values(y_true, y_pred), f"the values of {self.name!r}").astype(np.float64)
         if not values.ndim and mask is None and sample_weight is None:
             self._total, self._weight = self._total + float(values), self._weight + 1
@@ -159,7 +159,7 @@ class Metric(Measure):
         self._weight += float(np.sum(weight))
 
     def result(self) -> float:
-        """Return the mean so far; NaN where nothing was used."""
+        """Return the mean so far; NaN without used entries."""
         return self._finish(self._total / self._weight) if self._weight else math.nan
 
     def get_config(self) -> dict[str, Any]:
@@ -169,7 +169,7 @@ class Metric(Measure):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: CustomObjects = None) -> Metric:
-        """Return the metric that `get_config` described, without its batches."""
+        """Return the metric of a configuration by `get_config`, without its batches."""
         config = dict(config)
         if "function" in config:
             config["function"] = losses.get(find(config["function"]))
@@ -183,10 +183,7 @@ class Metric(Measure):
 
 
 def used_entries(y_true, y_pred, mask, sample_weight) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The targets, the outputs and the weights of the rows and steps that count, one after the other: ``(N, K)``.
-
-    A ValueError refuses shapes that don't belong together, and a negative weight.
-    """
+    """Return targets, outputs and weights of used entries ``(N, K)``; a ValueError for shapes or negative weights."""
     y_true, y_pred = targets.aligned(y_true, y_pred)
     rows = y_true.reshape(-1, y_true.shape[-1]), y_pred.reshape(-1, y_pred.shape[-1])
     if mask is None and sample_weight is None:

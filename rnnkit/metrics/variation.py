@@ -1,4 +1,4 @@
-"""The share of the variation of targets that outputs explain."""
+"""The share of the targets' variation that outputs explain."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class R2Score(Measure):
     Parameters
     ----------
     class_aggregation : {"uniform_average", "variance_weighted_average"} or None
-        The mean over the entries of the last axis; that by their variation; None gives an array, which training
-        doesn't take.
+        The mean over the entries of the last axis; the mean weighted by their variance; None gives an array, which
+        training refuses.
     num_regressors : int
-        Of how many the adjusted score takes account; 0 for none.
+        The number of regressors for the adjusted score; 0 for the plain one.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class R2Score(Measure):
         self._rows += y_true.size
 
     def result(self) -> Any:
-        """Return the score so far; NaN where nothing was used, 0 for targets that are all equal."""
+        """Return the score so far; NaN without entries, 0 for targets that are all equal."""
         if not self._count:
             return math.nan
         spread, residual = np.asarray(self._spread), np.asarray(self._residual)

@@ -1,4 +1,4 @@
-"""How weights follow their gradients: Keras's optimizers, each a step in NumPy that is compiled for all weights."""
+"""Keras's optimizers, each a step in NumPy that is compiled for all weights."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OPTIMIZERS = {name.lower(): kind for name, kind in CLASSES.items()}
 
 @described_as(named)
 def get(identifier: Any) -> Optimizer:
-    """Return the optimizer that an argument stands for.
+    """Return the optimizer for an argument.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def get(identifier: Any) -> Optimizer:
 
 
 def config_of(optimizer: Any) -> dict[str, Any] | str | None:
-    """Return what `get` makes the same optimizer of, as JSON values.
+    """Return an argument of `get` for an equal optimizer, as JSON values.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def config_of(optimizer: Any) -> dict[str, Any] | str | None:
     Returns
     -------
     dict or str
-        What `get` takes, of JSON values.
+        An argument of `get`, of JSON values.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Keras's older adaptive optimizers, by the same formulas."""
+"""Keras's older adaptive optimizers, with the same formulas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rnnkit.optimizers.rules import Averaging, share
 
 
 class Adagrad(Optimizer):
-    """Gradients divided by the length of all so far (Duchi, Hazan and Singer 2011).
+    """Gradients divided by the root of the sum of all squares so far (Duchi, Hazan and Singer 2011).
 
     One update is::
 
@@ -52,12 +52,12 @@ class Adagrad(Optimizer):
         return weight - now.learning_rate * gradient / np.sqrt(v + now.start), (v,)
 
     def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
-        """Return the learning rate, and what the sum of squares begins with."""
+        """Return the learning rate, and the initial sum of squares."""
         return {"learning_rate": learning_rate, "start": self.initial_accumulator_value + self.epsilon}
 
 
 class Adadelta(Optimizer):
-    """Steps as long as those before, for gradients as long as those before (Zeiler 2012, arXiv:1212.5701).
+    """Gradients scaled by the ratio of running lengths of updates and gradients (Zeiler 2012, arXiv:1212.5701).
 
     One update is::
 
@@ -100,7 +100,7 @@ class Adadelta(Optimizer):
 
 
 class Adamax(Averaging):
-    """Adam with the largest gradient in place of the running length (Kingma and Ba 2015, section 7.1).
+    """Adam with the largest gradient instead of the running length (Kingma and Ba 2015, section 7.1).
 
     One update is::
 

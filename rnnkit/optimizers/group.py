@@ -18,17 +18,17 @@ from rnnkit.steps.cell import Cell, Values
 from rnnkit.steps.step import Step
 from rnnkit.steps.weight_options import WeightOptions
 
-# What all rows have in common besides what the rule reads.
+# Constants common to all rows, besides the rule's coefficients.
 LIMIT, DECAY = "the limit of a gradient's numbers", "what a weight loses of itself"
 
 
 class Update(Cell):
-    """An optimizer's update of rows as a step: x is the gradient, the states are the weight and its slots.
+    """The step of an optimizer's update on rows: x is the gradient, the states are the weight and its slots.
 
-    Its constants are numbers of a row's own, l1, l2 and what its gradient is scaled with, and those of all: what the
-    rule reads, the limit of a gradient's numbers and the weight's decay. Where nothing is asked for they are 0, 1 or
-    infinite and change no bit, so that one program does for all settings. Its output is the largest absolute value in
-    each row of the gradient, and of the new weight, which show what is not finite.
+    The constants of a row are l1, l2 and the scale of its gradient; those of all rows are the rule's coefficients, the
+    limit of a gradient's numbers and the weight decay. Unused ones are 0, 1 or infinite and change no bit, so that one
+    program serves all settings. The output is the largest absolute value in each row of the gradient, and of the new
+    weight, to detect values that aren't finite.
     """
 
     def __init__(self, optimizer, names, length):
@@ -41,7 +41,7 @@ class Update(Cell):
         return (getattr(self.rule, "__func__", self.rule),)
 
     def call(self, inputs, states, constants):
-        """One update."""
+        """Compute one update."""
         weight, slots = states[0], tuple(states[1:])
         (own, shared), width = constants, len(self.names)
         l1, l2, scale = (own[:, i : i + 1] for i in range(3))
@@ -55,14 +55,14 @@ class Update(Cell):
 
 
 class Group:
-    """The weights of one dtype with their slots, and what runs the update."""
+    """The weights of one dtype with their slots, and the program of the update."""
 
     def __init__(self, optimizer, rows: Rows):
         self.optimizer, self.rows = optimizer, rows
         self.slots = tuple(rows.zeros() for _ in optimizer.slots)
-        self.given: np.ndarray  # the rows that the next update begins with
-        self._weights: np.ndarray | None = None  # the rows that the last update gave
-        self._views: dict[str, np.ndarray] = {}  # as the weights that it returned
+        self.given: np.ndarray  # rows before the next update
+        self._weights: np.ndarray | None = None  # rows after the last update
+        self._views: dict[str, np.ndarray] = {}  # the weights returned by the last update
         self._gradient = rows.zeros()
         self._gradient_views = rows.views(self._gradient)
         self._weight_options: list[WeightOptions] | None = None
@@ -71,7 +71,7 @@ class Group:
         self._programs: dict[tuple[str, ...], Any] = {}
 
     def take_weights(self, weights) -> None:
-        """Have the weights in rows."""
+        """Set the weights in rows."""
         rows = self.rows
         if any(weights[name] is not view for name, view in self._views.items()) or self._weights is None:
             self.given = rows.zeros()
@@ -80,7 +80,7 @@ class Group:
             self.given = self._weights
 
     def take_options(self, weight_options) -> None:
-        """Have each row's own coefficients."""
+        """Set each row's own coefficients."""
         rows = self.rows
         own = [weight_options[name] for name in rows.shapes]
         if own != self._weight_options:
@@ -92,8 +92,8 @@ class Group:
         self.scales[:] = 1
 
     def take_gradients(self, gradients) -> None:
-        """Have the gradients in rows, with those of penalties that a rule doesn't know."""
-        with np.errstate(over="ignore"):  # what is too large for float32 is found to be infinite
+        """Set the gradients in rows, including those of penalties other than l1 and l2."""
+        with np.errstate(over="ignore"):  # overflow in float32 is detected as infinite
             self.rows.fill(self._gradient_views, gradients)
         given = self.rows.views(self.given)
         assert self._weight_options is not None, "options were taken"
@@ -103,14 +103,14 @@ class Group:
 
     def _add_penalty(self, gradient, regularizer, weight):
         def add():
-            gradient[...] += regularizer.gradient(weight.copy())  # it may keep what it is given
+            gradient[...] += regularizer.gradient(weight.copy())  # a copy, as the regularizer may keep it
 
         add()
         if (recording := current()) is not None:
             recording.note(add, [gradient, weight], [gradient])
 
     def squares(self) -> dict[str, float]:
-        """The squared length of each weight's gradient, with its penalty's."""
+        """Return the squared norm of each weight's gradient, including its penalty."""
         gradient, (l1, l2) = self._gradient, self.own[:, :2, None].swapaxes(0, 1)
         with np.errstate(all="ignore"):
             if l1.any() or l2.any():
@@ -118,12 +118,12 @@ class Group:
             return self.rows.squares(gradient)
 
     def scale(self, factors) -> None:
-        """Multiply each weight's gradient."""
+        """Set the factor of each weight's gradient."""
         for name, factor in factors.items():
             self.scales[self.rows.places[name]] = factor
 
     def run(self, now) -> Result:
-        """The step, and the largest absolute value of each row of the gradient."""
+        """Run the step, and return its result with the largest absolute values of the rows."""
         shared = np.empty((self.rows.count, len(now)), self.rows.dtype)
         shared[:] = tuple(now.values())
         if (recording := current()) is not None:
@@ -144,7 +144,7 @@ class Group:
         shared[:] = tuple(now.values())
 
     def _program(self, names):
-        """What runs the step for such coefficients: compiled, or NumPy for a rule that can't be read."""
+        """Return the program of the step for these coefficients: compiled, or NumPy for an untraceable rule."""
         if names not in self._programs:
             from rnnkit.compiler.tracing.batch_axis import Untraceable
             from rnnkit.execution import pipeline
@@ -158,23 +158,23 @@ class Group:
         return self._programs[names]
 
     def not_finite(self, what: int, result: Result) -> list[str]:
-        """By what `run` gave, the weights whose gradients (0) aren't finite, or that wouldn't be any more (1)."""
+        """Return the weights whose gradients (`what` is 0) or new values (1) in a result of `run` aren't finite."""
         finite = np.isfinite(result.last[:, what])
         if finite.all():
             return []
         wrong = [name for name, place in self.rows.places.items() if not finite[place].all()]
-        views = self.rows.views(result.states[0])  # in what fills a row up a rule may divide 0 by 0
+        views = self.rows.views(result.states[0])  # in padding of rows, rules may divide 0 by 0
         return [name for name in wrong if not what or not np.isfinite(views[name]).all()]
 
     def finish(self, result, weight_options):
-        """The new rows with the constraints' work done, the weights in them, and the new slots."""
+        """Return the new rows after the constraints, the weights in them, and the new slots."""
         rows, *slots = result.states
         self.constrain(rows, weight_options)
         rows.flags.writeable = False
         return rows, self.rows.views(rows), tuple(slots)
 
     def constrain(self, rows, weight_options) -> None:
-        """Do the constraints' work on new rows."""
+        """Apply the constraints to new rows."""
         for name, view in self.rows.views(rows).items():
             if (constraint := weight_options[name].constraint) is not None:
                 self._constrain(view, constraint, name)
@@ -188,30 +188,30 @@ class Group:
             recording.note(put, [view], [view])
 
     def in_place(self) -> Group:
-        """The same weights in memory that stays."""
+        """Return a group of the same weights in fixed memory."""
         found = Group(self.optimizer, self.rows)
         found.given, found._programs = self.rows.zeros(), self._programs
         return found
 
     def give_to(self, recording: Recording) -> None:
-        """Tell a recording which memory stays."""
+        """Register the fixed memory with a recording."""
         recording.give(self.given, *self.slots, self._gradient, self.own)
 
     def gradient_views(self) -> dict[str, np.ndarray]:
-        """Where each weight's gradient stands."""
+        """Return views of each weight's gradient."""
         return dict(self._gradient_views)
 
     def read_for_squares(self) -> tuple[np.ndarray, ...]:
-        """What the lengths of the gradients depend on."""
+        """Return the arrays that determine the norms of the gradients."""
         return self.given, self._gradient, self.own
 
     def keep(self, rows, views, slots) -> None:
-        """Go on from here."""
+        """Set the current rows, views and slots."""
         self._weights, self._views, self.slots = rows, views, slots
 
 
 def constrained(constraint: Callable, weight, name) -> np.ndarray:
-    """What a constraint makes of a weight."""
+    """Return a weight after a constraint."""
     found = real(constraint(weight.copy()), f"the constraint's array for {name!r}")
     if found.shape != weight.shape:
         raise ValueError(

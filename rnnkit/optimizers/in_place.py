@@ -1,4 +1,4 @@
-"""Updates of weights in memory that stays, for a recording to repeat."""
+"""Updates of weights in fixed memory, which a recording repeats."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class RecordedUpdate:
-    """What a recorded update leaves: it is computed, and takes the place of weights and slots when it is finished."""
+    """A computed update of a recording; `finish` replaces weights and slots by its results."""
 
     optimizer: Optimizer
     groups: list[Group]
-    results: list[Result]  # what the update of each group gives
+    results: list[Result]  # results of the groups
 
     def __post_init__(self):
         from rnnkit.execution.compiled_copies import Copies, finite_test  # takes the compiler with it
@@ -35,14 +35,14 @@ class RecordedUpdate:
         self._copies = Copies(*zip(*new, strict=True))
 
     def is_finite(self) -> bool:
-        """Whether all gradients and new weights are finite."""
+        """Return whether all gradients and new weights are finite."""
         if all(test() for test in self._tests):
             return True
         pairs = zip(self.groups, self.results, strict=True)
         return not any(group.not_finite(what, result) for group, result in pairs for what in (0, 1))
 
     def is_as(self, weights: Mapping[str, np.ndarray]) -> bool:
-        """Whether it gives these weights, and the optimizer's slots, bit for bit."""
+        """Return whether the update gives these weights, and the optimizer's slots, bit for bit."""
         same = True
         for group, result, known in zip(self.groups, self.results, self.optimizer._groups or (), strict=True):
             rows, *slots = result.states
@@ -53,17 +53,16 @@ class RecordedUpdate:
         return same
 
     def finish(self) -> None:
-        """Make the update count."""
+        """Apply the update."""
         iterations, put = self.optimizer.iterations + 1, self._copies.run
-        put()  # in one call, which Ctrl-C doesn't interrupt
+        put()  # one call, not interrupted by Ctrl-C
         self.optimizer.iterations = iterations
 
 
 class RepeatedUpdates:
-    """Updates by arrays like those of the update that was recorded, for `Optimizer.apply`.
+    """Repetitions of a recorded update for arrays of the same kinds, used by `Optimizer.apply`.
 
-    It takes an optimizer that has made an update, and the weights of that; updates that can't be recorded raise
-    `Unrepeatable`.
+    It needs an optimizer that has made an update, and its weights; updates that can't be recorded raise `Unrepeatable`.
     """
 
     def __init__(self, optimizer: Optimizer, weights: Mapping[str, np.ndarray]):
@@ -89,7 +88,7 @@ class RepeatedUpdates:
         return optimizer.clipnorm is None, optimizer.global_clipnorm is None
 
     def apply(self, weights: Mapping[str, np.ndarray], gradients: Mapping) -> dict[str, np.ndarray] | None:
-        """The weights after an update, new and read-only; None, with nothing changed, where it isn't such a one."""
+        """Return new read-only weights after an update; None, with nothing changed, if the recording doesn't apply."""
         names, known = self._names, self._in_place.known
         if list(weights) != names or self._in_place.optimizer._groups is not known or self._clips != self._clipping():
             return None
@@ -105,7 +104,7 @@ class RepeatedUpdates:
         if len(self._left) != len(given) or not all(map(is_, given, self._left)) or not self._in_place.shows():
             if [(array.shape, array.dtype) for array in given] != list(zip(*self._kinds, strict=True)):
                 return None
-            self._left = []  # what is in memory counts once the update has succeeded
+            self._left = []  # invalid until the update has succeeded
             self._in_place.load(weights)
         self._copy(arrays)
         try:
@@ -121,16 +120,16 @@ class RepeatedUpdates:
 
 
 class UpdateInPlace:
-    """Weights and slots, in memory that stays, of an optimizer that has made an update, and so knows its weights.
+    """Weights and slots in fixed memory, of an optimizer that has made an update.
 
-    `load` brings them there and `unload` gives them back; between the two the optimizer has those from before.
+    `load` copies them there and `unload` returns them; in between, the optimizer keeps the earlier slots.
     """
 
     def __init__(self, optimizer: Optimizer):
         assert optimizer._groups is not None, "the first update was made"
         self.optimizer, self.known = optimizer, optimizer._groups
         self.groups = [group.in_place() for group in self.known]
-        self.weights: dict[str, np.ndarray] = {}  # read-only; their numbers change with every update
+        self.weights: dict[str, np.ndarray] = {}  # read-only views, changed by every update
         for group in self.groups:
             self.weights |= group.rows.views(group.given)
         for view in self.weights.values():
@@ -138,21 +137,21 @@ class UpdateInPlace:
 
     @staticmethod
     def bytes_for(optimizer: Optimizer) -> int:
-        """What it takes: weights and slots, as they are and as they become, and gradients."""
+        """Return the memory needed: old and new weights and slots, and gradients."""
         rows = sum(
             group.rows.count * group.rows.length * group.rows.dtype.itemsize for group in optimizer._groups or ()
         )
         return rows * (3 + 2 * len(optimizer.slots))
 
     def load(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Go on from these weights and from the optimizer's slots."""
+        """Set these weights and the optimizer's slots."""
         for group, known in zip(self.groups, self.known, strict=True):
             known.take_weights(weights)
             for memory, array in zip((group.given, *group.slots), (known.given, *known.slots), strict=True):
                 np.copyto(memory, array)
 
     def unload(self) -> dict[str, np.ndarray]:
-        """The weights as new arrays, read-only; the optimizer has the slots that belong to them."""
+        """Return the weights as new read-only arrays, and give the optimizer their slots."""
         found: dict[str, np.ndarray] = {}
         for group, known in zip(self.groups, self.known, strict=True):
             rows, *slots = (np.array(memory) for memory in (group.given, *group.slots))
@@ -163,7 +162,7 @@ class UpdateInPlace:
         return found
 
     def show(self) -> dict[str, np.ndarray]:
-        """As `unload`, but that the slots stay where they are: the optimizer's are those in place."""
+        """Return the weights as `unload`; the optimizer's slots become those in place."""
         found: dict[str, np.ndarray] = {}
         for group, known in zip(self.groups, self.known, strict=True):
             rows = group.given.copy()
@@ -174,13 +173,13 @@ class UpdateInPlace:
         return found
 
     def shows(self) -> bool:
-        """Whether the optimizer's slots are those in place."""
+        """Return whether the optimizer's slots are those in place."""
         return all(known.slots is group.slots for group, known in zip(self.groups, self.known, strict=True))
 
     def record(
         self, recording: Recording, gradients: Mapping, weight_options: Mapping[str, WeightOptions]
     ) -> RecordedUpdate:
-        """Compute an update, each step of it an operation of a recording that is made."""
+        """Compute an update whose operations are recorded."""
         for group in self.groups:
             group.give_to(recording)
             group.take_options(weight_options)

@@ -21,11 +21,11 @@ class LBFGS(Optimizer):
     Parameters
     ----------
     history : int
-        How many steps the curvature is estimated from.
+        The number of steps that the curvature is estimated from.
     tolerance : float
-        Stop where the loss falls by less than this share of it.
+        Stop when the loss falls by less than this share of it.
     gradient_tolerance : float
-        Stop where no number of the gradient is larger than this.
+        Stop when no component of the gradient is larger than this.
     max_line_search : int
         Evaluations of the loss in one iteration at most.
     name : str, optional
@@ -56,7 +56,7 @@ class LBFGS(Optimizer):
 
     @property
     def learning_rate(self) -> float:
-        """1: how far a step goes is for the line search to find, and not to be set."""
+        """The constant 1, as the line search determines the size of steps; it can't be set."""
         return 1.0
 
     @learning_rate.setter
@@ -78,11 +78,11 @@ class LBFGS(Optimizer):
         Parameters
         ----------
         function : callable
-            From a dict of trainable weights by name to the loss and a dict of their gradients, without what
-            regularizers add.
+            From a dict of trainable weights by name to the loss and a dict of their gradients, without those
+            of regularizers.
         weights : mapping of str to ndarray
         weight_options : mapping of str to WeightOptions, optional
-            Which weights are trainable, and their regularizers; constraints aren't taken.
+            Whether weights are trainable, and their regularizers; constraints are refused.
         iterations : int
             At most.
         callback : callable, optional
@@ -175,4 +175,4 @@ class LBFGS(Optimizer):
 
 
 class _Stopped(Exception):
-    """A callback had enough."""
+    """The end of a minimization that a callback asked for."""

@@ -1,4 +1,4 @@
-"""What every optimizer has: one step over all weights, clipping, decay, its state and its configuration."""
+"""The base of optimizers: one step over all weights, clipping, decay, state and configuration."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
 _CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 _MET = 3  # updates before one is recorded
-_OWN = ("iterations", "learning_rate")  # entries of a state that belong to no weight
+_OWN = ("iterations", "learning_rate")  # entries of a state without a weight
 
 
 class Optimizer(Configurable):
-    """Base class of optimizers: how weights follow their gradients.
+    """Base class of optimizers, which update weights by their gradients.
 
     An update is a recurrence, so it is a step like a cell's: a rule in NumPy, which is compiled and runs once for all
     weights of a model. A subclass names its `slots`, arrays like the weight that are 0 at first, and writes `rule`::
 
         weight, slots = rule(weight, gradient, slots, now)
 
-    It sees the weights in rows, so it may compute with every number for itself only. What it reads besides is in
-    `now`: ``now.learning_rate`` and what else `coefficients` gives for an update.
+    The rule gets the weights in rows, so it must be elementwise. Its coefficients are in
+    `now`: ``now.learning_rate`` and the others that `coefficients` returns for an update.
 
     Parameters
     ----------
     learning_rate : float, Schedule or callable
-        A number of 0 or more, or what gives one for each update, see `rnnkit.optimizers.schedules`.
+        A number of 0 or more, or a function that returns one for each update, see `rnnkit.optimizers.schedules`.
     weight_decay : float, optional
         Before the update, each weight loses ``learning_rate * weight_decay`` of itself.
     clipnorm : float, optional
         The gradient of each weight is scaled to at most this length.
     clipvalue : float, optional
-        Every number of a gradient is cut at this and minus this.
+        Every component of a gradient is clipped to between minus this and this.
     global_clipnorm : float, optional
-        All gradients are scaled by one number, so that they have at most this length together.
+        All gradients are scaled by one factor, so that they have at most this length together.
     name : str, optional
 
     Raises
@@ -60,7 +60,7 @@ class Optimizer(Configurable):
 
     Notes
     -----
-    The gradient that is clipped has the regularizers' in it. Lengths are computed in float64, and no result depends on
+    Clipping includes the regularizers' gradients. Lengths are computed in float64, and no result depends on
     the number of threads.
 
     Examples
@@ -80,9 +80,9 @@ class Optimizer(Configurable):
     clipvalue: Any
     global_clipnorm: Any
     slots: tuple[str, ...] = ()
-    _coefficients: tuple[str, ...] = ()  # those that the rule reads as they are
+    _coefficients: tuple[str, ...] = ()  # coefficients passed to the rule unchanged
 
-    # What an optimizer has that evaluates the loss itself, as `LBFGS`.
+    # Set by optimizers that evaluate the loss themselves, such as `LBFGS`.
     minimize: Callable[..., dict[str, np.ndarray]]
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -114,9 +114,9 @@ class Optimizer(Configurable):
         self.name: Any = name or type(self).__name__.lower()
         self.iterations: int = 0
         self._groups: list[Group] | None = None
-        self._waiting: dict[str, np.ndarray] | None = None  # a state for weights that aren't known yet
+        self._waiting: dict[str, np.ndarray] | None = None  # a state for weights not yet known
         self._owner: weakref.ref | None = None
-        self._updates: RepeatedUpdates | Literal[False] | None = None  # False: they can't be repeated
+        self._updates: RepeatedUpdates | Literal[False] | None = None  # False if updates can't be repeated
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Update a weight in NumPy: ``(weight, slots)``, both new.
@@ -132,7 +132,7 @@ class Optimizer(Configurable):
         raise NotImplementedError(f"expected {type(self).__name__} to define rule(weight, gradient, slots, now)")
 
     def coefficients(self, step: int, learning_rate: float) -> dict[str, float]:
-        """Return what the rule reads in ``now`` at an update, which changes without compiling anything again.
+        """Return the rule's coefficients ``now`` at an update, which can change without compiling again.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class Optimizer(Configurable):
         Raises
         ------
         TypeError
-            If it is set and a schedule gives it.
+            If the rate is set although a schedule gives it.
         """
         return float(self._rate(self.iterations)) if callable(self._rate) else self._rate
 
@@ -177,9 +177,9 @@ class Optimizer(Configurable):
         weights : mapping of str to ndarray
             float32 or float64; the same names and shapes at every call.
         gradients : mapping of str to ndarray or RowGradient
-            One for each trainable weight at least, without what regularizers add.
+            At least one for each trainable weight, without those of regularizers.
         weight_options : mapping of str to WeightOptions, optional
-            Which weights are trainable, their regularizers and constraints; all are trainable without.
+            Whether weights are trainable, their regularizers and constraints; by default all are trainable.
 
         Returns
         -------
@@ -236,7 +236,7 @@ class Optimizer(Configurable):
         return {name: found[name] for name in names}
 
     def _repeated(self, weights, gradients) -> dict[str, np.ndarray] | None:
-        """An update as one before, where several were; None where it has to be done the ordinary way."""
+        """Repeat a recorded update after several updates of a kind; return None if that is not possible."""
         if self._updates is None:
             if self.iterations < _MET or self._groups is None:
                 return None
@@ -252,14 +252,14 @@ class Optimizer(Configurable):
         return self._updates.apply(weights, gradients) if self._updates else None
 
     def _now(self) -> dict[str, float]:
-        """What all rows of the next update have in common: what the rule reads, then the limit and the decay."""
+        """Return the coefficients common to all rows of the next update: the rule's, then the limit and the decay."""
         rate = self.learning_rate
         limit = np.inf if self.clipvalue is None else self.clipvalue
         return self.coefficients(self.iterations + 1, rate) | {LIMIT: limit, DECAY: rate * (self.weight_decay or 0.0)}
 
     @contextlib.contextmanager
     def _all_or_nothing(self):
-        """What fails inside leaves the state as it was."""
+        """Restore the state if the block fails."""
         own = self.iterations, self._groups, self._waiting
         kept = [(group, group._weights, group._views, group.slots) for group in self._groups or ()]
         try:
@@ -271,7 +271,7 @@ class Optimizer(Configurable):
             raise
 
     def _scale(self, groups) -> None:
-        """What gradients are multiplied with, so that they aren't longer than they may be."""
+        """Scale gradients to the lengths allowed by clipping."""
         squares = [group.squares() for group in groups]
         if self.clipnorm:
             for group, found in zip(groups, squares, strict=True):
@@ -286,7 +286,7 @@ class Optimizer(Configurable):
         return limit / max(square**0.5, limit)
 
     def _laid_out(self, weights, names) -> list[Group]:
-        """The groups of weights of one dtype, made at the first update."""
+        """Return the groups of weights of one dtype, made at the first update."""
         given = {name: (weights[name].shape, weights[name].dtype) for name in names}
         if self._groups is not None:
             known = {name: (shape, g.rows.dtype) for g in self._groups for name, shape in g.rows.shapes.items()}
@@ -305,12 +305,12 @@ class Optimizer(Configurable):
         return groups
 
     def belong_to(self, model: Any) -> None:
-        """Become the optimizer of a model from here on.
+        """Become the optimizer of a model.
 
         Raises
         ------
         ValueError
-            If it has trained another one, whose moments it would bring along.
+            If the optimizer has trained another model, whose moments it holds.
         """
         if self.iterations and self._owner is not None and self._owner() is not model:
             raise ValueError(
@@ -322,7 +322,7 @@ class Optimizer(Configurable):
     # State and configuration
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Return all that the next update depends on besides weights and gradients, as new arrays.
+        """Return the state that the next update depends on, besides weights and gradients, as new arrays.
 
         Returns
         -------
@@ -341,18 +341,18 @@ class Optimizer(Configurable):
         return state
 
     def set_state(self, state: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray] | None = None) -> None:
-        """Go on from what `get_state` gave; the next update then has the same bits.
+        """Set a state of `get_state`; the next update then has the same bits.
 
         Parameters
         ----------
         state : dict of str to ndarray
         weights : dict of str to ndarray, optional
-            Those that it will update, by name.
+            The weights to update, by name.
 
         Raises
         ------
         ValueError
-            For a state of other weights, or of another optimizer; before the first update, that shows there, unless
+            For a state of other weights, or of another optimizer; before the first update, raised there unless
             `weights` are given.
         """
         state = {name: np.array(real(array, f"the state {name!r}")) for name, array in state.items()}
@@ -380,14 +380,14 @@ class Optimizer(Configurable):
         for kind in type(self).__mro__:
             parameters = list(inspect.signature(kind).parameters.values())
             config |= {one.name: getattr(self, one.name) for one in parameters if one.kind is not one.VAR_KEYWORD}
-            if all(one.kind is not one.VAR_KEYWORD for one in parameters):  # else they are handed on
+            if all(one.kind is not one.VAR_KEYWORD for one in parameters):  # otherwise they are passed on
                 break
         if "learning_rate" in config:
             config["learning_rate"] = schedules.config_of(self._rate)
         return config
 
     def __getstate__(self) -> Any:
-        # Groups hold compiled code; a copy makes its own when it knows the weights.
+        # Groups hold compiled code; a copy makes its own at the first update.
         slots = {name: array for name, array in self.get_state().items() if name not in _OWN}
         return self.__dict__ | {
             "_groups": None,
@@ -407,7 +407,7 @@ class Optimizer(Configurable):
 
 
 def _restore(groups, state, name) -> None:
-    """Put a state into groups, if it is one of theirs."""
+    """Set the state of groups, after a check that it is theirs."""
     made = []
     known: set[str] = set()
     for group in groups:

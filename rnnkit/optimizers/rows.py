@@ -1,4 +1,4 @@
-"""Weights of any shapes as rows of one length, so that one step updates all of them."""
+"""Layout of weights of any shapes as rows of one length, so that one step updates all of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.recording import current, put
 
-_LENGTHS = (32, 64, 128, 256)  # numbers that a row may have: a weight's last row is filled up with zeros
-_ROW = 24  # numbers that take as long as what there is to do for a row
-_CHUNK = 1 << 16  # numbers whose squares are added up at a time: they stay in the cache
+_LENGTHS = (32, 64, 128, 256)  # candidate lengths of rows; zeros pad a weight's last row
+_ROW = 24  # cost of a row, in numbers
+_CHUNK = 1 << 16  # numbers per partial sum, which fit in the cache
 
 
 class Rows:
-    """Where each of some weights of one dtype, by name with their shapes, stands in an array ``(count, length)``."""
+    """The layout of weights of one dtype, given by name and shape, in an array ``(count, length)``."""
 
     def __init__(self, shapes, dtype):
         self.shapes, self.dtype, self.count = dict(shapes), np.dtype(dtype), 0
@@ -26,7 +26,7 @@ class Rows:
             rows = -(-size // self.length)
             self.places[name] = slice(self.count, self.count + rows)
             self.count += rows
-        # All rows as one structure, of which each weight is a field: that makes many views in little time.
+        # A structured dtype with a field per weight makes many views quickly.
         row, fields = self.length * self.dtype.itemsize, [str(i) for i in range(len(self.shapes))]
         self._fields = dict(zip(self.shapes, fields, strict=True))
         self._layout = np.dtype(
@@ -39,11 +39,11 @@ class Rows:
         )
 
     def zeros(self) -> np.ndarray:
-        """A new array of rows."""
+        """Return a new array of rows."""
         return np.zeros((self.count, self.length), self.dtype)
 
     def views(self, rows) -> dict[str, np.ndarray]:
-        """Each weight's part of an array of rows, in the weight's shape."""
+        """Return each weight's part of an array of rows, in the weight's shape."""
         whole = np.ndarray((), self._layout, rows)
         return {name: whole[field] for name, field in self._fields.items()}
 
@@ -66,7 +66,7 @@ class Rows:
             recording.note(fill, [], [view], draws=True)
 
     def squares(self, rows) -> dict[str, float]:
-        """The sum of squares of each weight's part, in float64 and in one order."""
+        """Return the sum of squares of each weight's part, in float64 and in a fixed order."""
         found, at_once = {}, _CHUNK // self.length
         for name, place in self.places.items():
             total = 0.0

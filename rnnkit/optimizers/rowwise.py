@@ -1,4 +1,4 @@
-"""BFGS for many small problems at once: each row of an array is a problem with a few unknowns of its own."""
+"""BFGS for many small problems at once: each row of an array is an independent problem with a few unknowns."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-_DECREASE = 1e-4  # of what the slope promises, that a step has to reach (Armijo)
-_SHORTER = 0.3  # the factor of a step that was too long
-_LONGEST = 3.0  # the norm of a step, for unknowns of a size about 1
-_SMALLEST = 1e-8  # a factor below which a row's search ends
+_DECREASE = 1e-4  # share of the decrease predicted by the slope that a step has to reach (Armijo)
+_SHORTER = 0.3  # the factor that shortens a step
+_LONGEST = 3.0  # the largest norm of a step, for unknowns of a size about 1
+_SMALLEST = 1e-8  # the least factor of a step before a row's search ends
 
 
 class Minimum(NamedTuple):
-    """What `minimize_rows` found."""
+    """The result of `minimize_rows`."""
 
     x: np.ndarray  # (N, D)
     value: np.ndarray  # (N,)
@@ -30,7 +30,7 @@ def minimize_rows(
 ) -> Minimum:
     """Minimise a function of every row by itself, with BFGS and a backtracking line search.
 
-    All rows take their steps together, so that `function` sees many rows a call; rows that have converged are left out
+    All rows take their steps together, so that `function` gets many rows per call; converged rows are left out
     of the later calls. Nocedal and Wright (2006), "Numerical optimization", algorithm 6.1 with the first scaling of
     equation 6.20.
 
@@ -38,9 +38,9 @@ def minimize_rows(
     ----------
     function : callable
         ``(rows, x)`` to ``(values, gradients)``: numbers ``(R,)`` of the rows and the unknowns ``(R, D)`` to ``(R,)``
-        and ``(R, D)``. A value that isn't finite makes a step shorter.
+        and ``(R, D)``. A value that isn't finite shortens the step.
     start : ndarray (N, D) of float64
-        Unknowns of a size about 1. It is not changed.
+        Unknowns of a size about 1; not modified.
     iterations : int
         Evaluations of a row at most, besides the first.
     tolerance : float
@@ -101,7 +101,7 @@ def _limited(direction) -> np.ndarray:
 
 
 def _update(inverse, rows, moved, turned, first) -> None:
-    """The BFGS update of the inverse Hessians, where the curvature along the step is positive."""
+    """Update the inverse Hessians by BFGS where the curvature along the step is positive."""
     curvature = (moved * turned).sum(axis=1)
     least = 1e-12 * np.linalg.norm(moved, axis=1) * np.linalg.norm(turned, axis=1)
     known = curvature > least

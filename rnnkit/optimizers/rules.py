@@ -1,4 +1,4 @@
-"""The rules of the optimizers: each as one step in NumPy, in Keras's formulas."""
+"""The rules of the optimizers, each as one step in NumPy with Keras's formulas."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rnnkit.optimizers.optimizer import Optimizer
 
 
 def share(value, what: str) -> float:
-    """`value` as a float, if it is a number from 0 to below 1."""
+    """Check that `value` is a number from 0 to below 1, and return it as a float."""
     if not (found := number_from_zero(value, what)) < 1:
         raise ValueError(f"expected {what} to be a number from 0 to below 1, got {value!r}")
     return found
 
 
 class SGD(Optimizer):
-    """Gradient descent, with momentum if wished (Polyak 1964; Nesterov 1983, as in Sutskever et al. 2013).
+    """Gradient descent, with optional momentum (Polyak 1964; Nesterov 1983, as in Sutskever et al. 2013).
 
     One update is::
 
@@ -53,7 +53,7 @@ class SGD(Optimizer):
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The momentum, where there is any."""
+        """The momentum, if there is any."""
         return ("momentum",) if self.momentum else ()
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
@@ -111,7 +111,7 @@ class RMSprop(Optimizer):
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The running square, and what else the settings want."""
+        """The running square, and further slots by the settings."""
         return ("velocity", *["average"] * self.centered, *["momentum"] * bool(self.momentum))
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
@@ -130,7 +130,7 @@ class RMSprop(Optimizer):
 
 
 class Averaging(Optimizer):
-    """Base of optimizers that keep running averages of gradients, and of their squares or the like.
+    """Base of optimizers with running averages of gradients, and of their squares or the like.
 
     Parameters
     ----------
@@ -289,7 +289,7 @@ class Nadam(Averaging):
         return self.beta_1 * (1 - 0.5 * 0.96**step)
 
     def _momentum_up_to(self, step) -> float:
-        """``u_1 … u_t``, from where the last update left it; no state, since it depends on the step alone."""
+        """Return ``u_1 … u_t``, continued from the last update; no state, as it depends on the step alone."""
         at, product, beta_1 = self._product
         if at > step or beta_1 != self.beta_1:
             at, product = 0, 1.0
@@ -311,7 +311,7 @@ class Lion(Optimizer):
     Parameters
     ----------
     learning_rate : float, Schedule or callable
-        A third to a tenth of what suits Adam.
+        A third to a tenth of a suitable rate for Adam.
     beta_1, beta_2 : float from 0 to below 1
     **keywords
         ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.

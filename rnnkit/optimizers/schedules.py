@@ -1,7 +1,7 @@
-"""Learning rates that change with the updates: callables ``step -> float``, step 0 being the first update.
+"""Schedules of the learning rate: callables ``step -> float``, step 0 being the first update.
 
-A schedule stands in the place of an optimizer's learning rate. Those here are small immutable objects; a function of
-one's own will do as well.
+A schedule is passed as an optimizer's learning rate. Those here are small immutable objects; any function is accepted
+as well.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Schedule(Configurable):
     __slots__ = ()
 
     def __call__(self, step: Any) -> float:
-        """The learning rate of the update number `step`, from 0."""
+        """Return the learning rate of the update number `step`, from 0."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        """Return the fields of a dataclass as JSON values; another one of your own with arguments overrides it."""
+        """Return the fields of a dataclass as JSON values; other schedules with arguments override it."""
         return asdict(self) if is_dataclass(self) else {}
 
 
@@ -63,7 +63,7 @@ _CHECKS: dict[Any, Callable] = {"float": number_from_zero, "float | None": _opti
 
 
 class _Checked(Schedule):
-    """Base of those here: floats are finite and 0 or more, integers positive."""
+    """Base of the schedules here: floats are finite and 0 or more, integers positive."""
 
     __slots__ = ()
 
@@ -75,7 +75,7 @@ class _Checked(Schedule):
 
 @dataclass(frozen=True, slots=True)
 class Constant(_Checked):
-    """The same learning rate at every step: what `WarmUp` may lead to.
+    """The same learning rate at every step, such as after `WarmUp`.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class Constant(_Checked):
     learning_rate: float
 
     def __call__(self, step: Any) -> float:
-        """The learning rate."""
+        """Return the learning rate."""
         return self.learning_rate
 
 
@@ -112,7 +112,7 @@ class ExponentialDecay(_Checked):
         Steps in which the rate is multiplied by `decay_rate` once.
     decay_rate : float
     staircase : bool
-        Let the exponent be a whole number, rounded down.
+        Round the exponent down to a whole number.
 
     Examples
     --------
@@ -127,7 +127,7 @@ class ExponentialDecay(_Checked):
     staircase: bool = False
 
     def __call__(self, step: Any) -> float:
-        """The learning rate of an update."""
+        """Return the learning rate of an update."""
         power = step // self.decay_steps if self.staircase else step / self.decay_steps
         return self.initial_learning_rate * self.decay_rate**power
 
@@ -146,7 +146,7 @@ class CosineDecay(_Checked):
     decay_steps : int
         Steps until the rate is `alpha` of its start, where it stays.
     alpha : float
-        What is left at the end, as a share of the rate that the decay starts from.
+        The final rate as a share of the initial one.
     warmup_target : float, optional
         A line from `initial_learning_rate` up to this comes before the decay, which then starts from this.
     warmup_steps : int
@@ -167,7 +167,7 @@ class CosineDecay(_Checked):
     warmup_steps: float = 0
 
     def __call__(self, step: Any) -> float:
-        """The learning rate of an update."""
+        """Return the learning rate of an update."""
         start = self.initial_learning_rate
         if self.warmup_target is not None:
             if step < self.warmup_steps:
@@ -179,7 +179,7 @@ class CosineDecay(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class CosineDecayRestarts(_Checked):
-    """`CosineDecay` again and again, each time over more steps (Loshchilov and Hutter 2017, arXiv:1608.03983).
+    """`CosineDecay` repeated, each time over more steps (Loshchilov and Hutter 2017, arXiv:1608.03983).
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ class CosineDecayRestarts(_Checked):
     first_decay_steps : int
         Steps of the first decay.
     t_mul, m_mul : float
-        How many times the steps of the one before, and its height, each decay has.
+        The factors of the number of steps and of the height from each decay to the next.
     alpha : float
         As in `CosineDecay`.
 
@@ -211,7 +211,7 @@ class CosineDecayRestarts(_Checked):
             raise ValueError(f"expected t_mul of at least 1, got {self.t_mul}")
 
     def __call__(self, step: Any) -> float:
-        """The learning rate of an update."""
+        """Return the learning rate of an update."""
         length, height = float(self.first_decay_steps), 1.0
         while step >= length:
             step, length, height = step - length, length * self.t_mul, height * self.m_mul
@@ -229,7 +229,7 @@ class InverseTimeDecay(_Checked):
     decay_steps : int
     decay_rate : float
     staircase : bool
-        Let ``step / decay_steps`` be a whole number, rounded down.
+        Round ``step / decay_steps`` down to a whole number.
 
     Examples
     --------
@@ -244,24 +244,24 @@ class InverseTimeDecay(_Checked):
     staircase: bool = False
 
     def __call__(self, step: Any) -> float:
-        """The learning rate of an update."""
+        """Return the learning rate of an update."""
         times = step // self.decay_steps if self.staircase else step / self.decay_steps
         return self.initial_learning_rate / (1 + self.decay_rate * times)
 
 
 @dataclass(frozen=True, slots=True)
 class PolynomialDecay(_Checked):
-    """A way from one learning rate to another in `decay_steps`, along ``(1 - step / decay_steps) ** power``.
+    """A change from one learning rate to another in `decay_steps`, along ``(1 - step / decay_steps) ** power``.
 
     Parameters
     ----------
     initial_learning_rate : float
     decay_steps : int
     end_learning_rate : float
-        Where it stays.
+        The final rate.
     power : float
     cycle : bool
-        Take the first multiple of `decay_steps` that isn't below the step in place of `decay_steps`.
+        Replace `decay_steps` by its first multiple that isn't below the step.
 
     Examples
     --------
@@ -277,7 +277,7 @@ class PolynomialDecay(_Checked):
     cycle: bool = False
 
     def __call__(self, step: Any) -> float:
-        """The learning rate of an update."""
+        """Return the learning rate of an update."""
         length = self.decay_steps * (max(1, math.ceil(step / self.decay_steps)) if self.cycle else 1)
         left = (1 - min(step, length) / length) ** self.power
         return (self.initial_learning_rate - self.end_learning_rate) * left + self.end_learning_rate
@@ -285,14 +285,14 @@ class PolynomialDecay(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class PiecewiseConstantDecay(Schedule):
-    """``values[0]`` up to step ``boundaries[0]`` and with it, then ``values[1]``, and so on.
+    """``values[0]`` up to and including step ``boundaries[0]``, then ``values[1]``, and so on.
 
     Parameters
     ----------
     boundaries : list of int
-        Steps that grow.
+        Increasing steps.
     values : list of float
-        One more than boundaries.
+        One more than there are boundaries.
 
     Examples
     --------
@@ -319,7 +319,7 @@ class PiecewiseConstantDecay(Schedule):
             raise ValueError(f"expected boundaries that grow, got {list(self.boundaries)}")
 
     def __call__(self, step: Any) -> float:
-        """The learning rate of an update."""
+        """Return the learning rate of an update."""
         return self.values[bisect.bisect_left(self.boundaries, step)]
 
     def get_config(self) -> dict[str, Any]:
@@ -329,7 +329,7 @@ class PiecewiseConstantDecay(Schedule):
 
 @dataclass(frozen=True, slots=True)
 class OneCycle(_Checked):
-    """The one-cycle policy, up, down, and far down (Smith and Topin 2018, arXiv:1708.07120), along cosines.
+    """The one-cycle policy along cosines: up, down, and far down (Smith and Topin 2018, arXiv:1708.07120).
 
     The rate goes from ``max_learning_rate / start_factor`` to `max_learning_rate` in the first `warmup_fraction` of
     the steps, and then to ``max_learning_rate / start_factor / end_factor``, where it stays.
@@ -365,7 +365,7 @@ class OneCycle(_Checked):
             raise ValueError("expected start_factor and end_factor above 0")
 
     def __call__(self, step: Any) -> float:
-        """The learning rate of an update."""
+        """Return the learning rate of an update."""
         start, last = self.max_learning_rate / self.start_factor, max(1, self.total_steps - 1)
         # The first part ends a step early, as the count of steps starts at 0.
         top = max(self.warmup_fraction * self.total_steps - 1, 0.0)
@@ -376,13 +376,13 @@ class OneCycle(_Checked):
 
 @dataclass(frozen=True, slots=True)
 class WarmUp(_Checked):
-    """A line from 0 to what another schedule starts with, then that schedule from its beginning.
+    """A linear increase from 0 to the first rate of another schedule, then that schedule from its beginning.
 
     Parameters
     ----------
     schedule : float, Schedule or callable
     steps : int
-        How many steps the line takes: the rates are 1, 2, … of ``steps + 1`` parts of the schedule's first.
+        The number of steps of the increase: the rates are 1, 2, … of ``steps + 1`` parts of the schedule's first.
 
     Examples
     --------
@@ -401,7 +401,7 @@ class WarmUp(_Checked):
         _Checked.__post_init__(self)
 
     def __call__(self, step: Any) -> float:
-        """The learning rate of an update."""
+        """Return the learning rate of an update."""
         if step < self.steps:
             return self.schedule(0) * (step + 1) / (self.steps + 1)
         return self.schedule(step - self.steps)
@@ -421,7 +421,7 @@ CLASSES: dict[str, type[Schedule]] = {
 
 
 def get(identifier: Any) -> float | Callable[[int], float]:
-    """Return the learning rate that an argument stands for.
+    """Return the learning rate for an argument.
 
     Parameters
     ----------
@@ -450,5 +450,5 @@ def get(identifier: Any) -> float | Callable[[int], float]:
 
 
 def config_of(learning_rate) -> float | dict[str, Any] | str | None:
-    """What `get` makes the same learning rate of, as JSON values."""
+    """Return an argument of `get` for an equal learning rate, as JSON values."""
     return named_config(learning_rate, CLASSES) if callable(learning_rate) else learning_rate

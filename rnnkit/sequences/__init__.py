@@ -1,1 +1,1 @@
-"""Sequences as users have them: of unequal lengths, cut into windows, in frames and labelled arrays."""
+"""Users' sequences: of unequal lengths, cut into windows, in frames and labelled arrays."""

@@ -12,7 +12,7 @@ from rnnkit.arrays import REAL, real
 
 
 def library_of(value) -> Any:
-    """The module of pandas or polars whose Series or DataFrame this is, or None; neither is imported for it."""
+    """Return the module of pandas or polars of a Series or DataFrame, or None, without importing either."""
     kind: Any = type(value)
     return _library_of(kind)
 
@@ -27,15 +27,15 @@ def _library_of(kind):
 
 
 def numbers(table, library, what: str) -> np.ndarray:
-    """The array ``(T,)`` of a Series, or ``(T, F)`` of a frame; a TypeError names a column without real numbers."""
+    """Return the array ``(T,)`` of a Series, or ``(T, F)`` of a frame; a TypeError names a non-numeric column."""
     is_series = library.__name__ == "pandas" and isinstance(table, library.Series)
-    found = getattr(table, "_values", None) if is_series else None  # since to_numpy takes as long as a short loop
+    found = getattr(table, "_values", None) if is_series else None  # as to_numpy takes as long as a short loop
     found = found if type(found) is np.ndarray else table.to_numpy()
     return found if found.dtype.kind in REAL else real(table, what)
 
 
 def alike(array: np.ndarray, table, library) -> Any:
-    """An array ``(T,)`` as a Series, any other as a frame, with the index and the names of what it was made from."""
+    """Return an array ``(T,)`` as a Series, any other as a frame, with the index and the names of the original."""
     from_series, index = isinstance(table, library.Series), table.index if library.__name__ == "pandas" else None
     if array.ndim > 1:
         names = table.columns if table.shape == array.shape else None
@@ -47,11 +47,11 @@ def alike(array: np.ndarray, table, library) -> Any:
 
 
 def _series(array, like):
-    """A Series with the index and the name of another."""
-    try:  # as pandas itself makes results, since the checks of the constructor cost more than a short loop
+    """Return a Series with the index and the name of another."""
+    try:  # pandas's own fast path, as the checks of the constructor cost more than a short loop
         manager = type(like._mgr).from_array(array, like.index)
         found = like._constructor_from_mgr(manager, manager.axes)
         found._name = like._name
         return found
-    except AttributeError:  # of another version of pandas
+    except AttributeError:  # in other versions of pandas
         return type(like)(array, index=like.index, name=like.name)

@@ -1,4 +1,4 @@
-"""Arrays of xarray: their dimensions in a layer's order by name, and names and coordinates for results."""
+"""Arrays of xarray: dimensions in a layer's order by name, and names and coordinates for results."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 _TIME = "time"
-FEATURES = ("feature", "features", "variable", "channel")  # which say that a dimension is not the one of the batch
+FEATURES = ("feature", "features", "variable", "channel")  # names of dimensions other than the batch
 
 
 def is_labelled(value) -> bool:
-    """Whether this is an ``xarray.DataArray``; xarray isn't imported for it."""
+    """Return whether `value` is an ``xarray.DataArray``, without importing xarray."""
     xarray = sys.modules.get("xarray")
     return xarray is not None and isinstance(value, getattr(xarray, "DataArray", ()))
 
 
 def arranged(value, what: str, axes: int | None = 3):
-    """A DataArray with its dimensions in the order of batch, time and features, or a ValueError.
+    """Return a DataArray with its dimensions in the order of batch, time and features, or raise a ValueError.
 
-    `axes` is their number: 3, 2 of ids, and 2 of one sequence, which has no batch; None for any.
+    `axes` is their number: 3; 2 for ids, or for one sequence without a batch; None for any.
     """
     dims = list(value.dims)
     if _TIME not in dims:
@@ -41,17 +41,14 @@ def arranged(value, what: str, axes: int | None = 3):
 
 
 def sequence(value, what: str):
-    """A DataArray of one sequence, time first."""
+    """Return a DataArray of one sequence, time first."""
     if _TIME not in value.dims:
         raise ValueError(f"expected a dimension 'time' in {what}, got {tuple(value.dims)}")
     return value.transpose(_TIME, ...)
 
 
 def beside(value, x, what: str):
-    """What goes with `x`, a mask or targets, with the dimensions that both have in the same order.
-
-    A ValueError says that it lacks the dimension of the batch, or has other coordinates there.
-    """
+    """Return a mask or targets with dimensions ordered as in `x`; a ValueError for other coordinates, or no batch."""
     batch = x.dims[0]
     if not is_labelled(value):
         return value
@@ -66,9 +63,9 @@ def beside(value, x, what: str):
 
 
 def labelled(array: np.ndarray, x, shape: tuple, turned: bool) -> Any:
-    """A result as a DataArray, with the coordinates of `x` for what both have.
+    """Return a result as a DataArray, with the coordinates of `x` for common dimensions.
 
-    Its shape has None in place of the length if it has an axis of time; its steps may be `turned`, in the other order.
+    `shape` has None in place of the length if there is an axis of time; `turned` says whether steps are reversed.
     """
     import xarray
 

@@ -1,4 +1,4 @@
-"""Sequences of unequal lengths as one array, and masks that say which steps are theirs."""
+"""Padding of sequences of unequal lengths to one array, and masks of their steps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pad_sequences(
     padding, truncating : {"pre", "post"}
         Whether values are added, and steps removed, before or after a sequence.
     value : scalar
-        What stands where there is no step.
+        The value of the padding.
     return_mask : bool
         Return a mask, too.
 
@@ -56,7 +56,7 @@ def pad_sequences(
     ValueError
         For sequences that don't fit together, a `value` that the dtype doesn't hold, and other sides.
     TypeError
-        For what is no list of sequences.
+        For anything but a list of sequences.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def sequence_mask(lengths: Any, maxlen: Any = None, padding: Any = "post") -> np
 
 
 def _read(sequences, dtype) -> list[np.ndarray]:
-    """Every sequence as an array with a time axis."""
+    """Return every sequence as an array with a time axis."""
     if isinstance(sequences, str) or not (isinstance(sequences, Sequence) or has_shape(sequences)):
         raise TypeError(f"expected a list of sequences, got {_described(sequences)}")
     found = []
@@ -165,7 +165,7 @@ def _described(value) -> str:
 
 
 def _dtype(arrays, dtype, value) -> Any:
-    """The dtype of the padded array; that of the sequences if none is given, which has to hold the value."""
+    """Return the dtype of the padded array; by default that of the sequences, which has to hold the value."""
     if dtype is not None:
         return np.dtype(dtype)
     held = [one.dtype for one in arrays if one.size]
@@ -178,7 +178,7 @@ def _dtype(arrays, dtype, value) -> Any:
 
 
 def _holds(dtype: np.dtype, value) -> bool:
-    """Whether a dtype of numbers has this one."""
+    """Return whether a numeric dtype can hold a value."""
     try:
         with np.errstate(all="ignore"):
             held = np.array(value).astype(dtype)

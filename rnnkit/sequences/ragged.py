@@ -1,4 +1,4 @@
-"""Lists of sequences of unequal lengths, as calls and `fit` take them."""
+"""Lists of sequences of unequal lengths, as arguments of calls and `fit`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rnnkit.sequences.labelled import is_labelled, sequence
 
 
 class Ragged:
-    """Sequences ``(T_i, …)`` that differ in their lengths alone: the axes behind that of time are `rest`."""
+    """Sequences ``(T_i, *rest)`` of unequal lengths."""
 
     def __init__(self, sequences: list[np.ndarray], rest: tuple, dtype: np.dtype):
         self.sequences, self.rest, self.dtype = sequences, rest, dtype
@@ -23,7 +23,7 @@ class Ragged:
 
     @property
     def shape(self) -> tuple:
-        """That of all of them in one array."""
+        """The shape of the padded array of all sequences."""
         return (len(self), int(self.lengths.max(initial=0)), *self.rest)
 
     @property
@@ -36,7 +36,7 @@ class Ragged:
         return Ragged(chosen, self.rest, self.dtype)
 
     def padded(self, length: int, side: str = "post") -> np.ndarray:
-        """One array ``(B, length, …)``, 0 where a sequence has no step: behind it, or with "pre" before it."""
+        """Return one array ``(B, length, …)``, padded with 0 after each sequence, or before it with "pre"."""
         shape = (len(self), length, *self.rest)
         allocation.check("the padded sequences", shape, self.dtype)
         found = np.zeros(shape, self.dtype)
@@ -45,17 +45,17 @@ class Ragged:
         return found
 
     def mask(self, length: int) -> np.ndarray:
-        """Which steps of `padded` are the sequences' own."""
+        """Return the mask of the sequences' own steps in `padded`."""
         return np.arange(length) < self.lengths[:, None]
 
 
 def ragged(value, what: str) -> Ragged:
-    """A list of sequences, each checked: an error if they differ in more than their lengths, or aren't numbers."""
+    """Check a list of sequences; an error if they differ in more than their lengths, or aren't numeric."""
     found = [_sequence(one, f"{what}[{i}]") for i, one in enumerate(value)]
     rest = next((one.shape[1:] for one in found if one.size or one.ndim > 1), ())
     for i, one in enumerate(found):
         if one.ndim == 1 and not one.size:
-            found[i] = one.reshape(0, *rest)  # an empty list has no more axes
+            found[i] = one.reshape(0, *rest)  # an empty list lacks the other axes
         elif one.shape[1:] != rest:
             wanted = ", ".join(["T", *map(str, rest)])
             raise ValueError(
@@ -66,10 +66,10 @@ def ragged(value, what: str) -> Ragged:
 
 
 def is_list_of_sequences(value, axes: int, exactly: bool) -> bool:
-    """Whether this is a list of sequences, of so many axes with that of time, rather than one array, or several.
+    """Return whether a value is a list of sequences of `axes` axes, rather than one or several arrays.
 
-    A list of arrays of as many axes as a sequence has is one; if `exactly`, more axes are something else. Lists in
-    lists are one array where their lengths are equal, and sequences where they aren't.
+    A list of arrays with `axes` axes is such a list; if `exactly`, more axes are something else. Nested lists are one
+    array if their lengths are equal, and sequences otherwise.
     """
     if type(value) not in (list, tuple) or not value:
         return False
@@ -83,23 +83,23 @@ def is_list_of_sequences(value, axes: int, exactly: bool) -> bool:
 
 
 def by_step(value, lengths: np.ndarray) -> bool:
-    """Whether a list has an entry, of the same number of steps, for each sequence."""
+    """Return whether a list has an entry for each sequence, with the same number of steps."""
     if type(value) not in (list, tuple) or len(value) != len(lengths):
         return False
     return all(hasattr(one, "__len__") and len(one) == n for one, n in zip(value, lengths.tolist(), strict=True))
 
 
 def batch_length(longest: int) -> int:
-    """How long sequences of a batch are padded: not each length is another, so that calls can be repeated."""
+    """Return the padded length of a batch, rounded up so that few distinct lengths occur and calls can be repeated."""
     unit = 1 << max(0, longest.bit_length() - 4)
     return -(-longest // unit) * unit
 
 
 def buckets(lengths: np.ndarray, waste: float, most: int | None) -> list[np.ndarray]:
-    """Rows that are put together, `most` at a time: those of like lengths.
+    """Return groups of rows of similar lengths, with at most `most` rows each.
 
-    `waste` is the share of its length that a sequence may be padded by, beside a few steps; 0 puts equal lengths
-    together.
+    `waste` is the largest share of its length by which a sequence may be padded, beside a few steps; with 0 only equal
+    lengths are grouped.
     """
     order = np.argsort(lengths, kind="stable")
     found: list[list[int]] = []

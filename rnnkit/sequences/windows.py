@@ -1,4 +1,4 @@
-"""Windows over long sequences, read a batch at a time."""
+"""Windows of long sequences, read a batch at a time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rnnkit.sequences.ragged import ragged
 
 
 class WindowRows:
-    """Windows as the rows of an array ``(N, L, …)`` that isn't there: reading some copies no more than these.
+    """Windows as the rows of a virtual array ``(N, L, …)``, of which only the rows read are copied.
 
-    The data, time first, are an ndarray or memory map, or what slices along the first axis, such as datasets of HDF5
+    The data, time first, are an ndarray or memory map, or allow slices along the first axis, such as datasets of HDF5
     and zarr. Windows begin at `starts` ``(N,)``, and have the steps `offsets` ``(L,)`` behind; of a single one, a row
     has no axis of time.
     """
@@ -27,7 +27,7 @@ class WindowRows:
 
     @property
     def ndim(self) -> int:
-        """How many axes there are, with that of the windows."""
+        """The number of axes, with that of the windows."""
         return len(self.shape)
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class WindowRows:
         return self._sliced(steps)
 
     def _sliced(self, steps: np.ndarray) -> np.ndarray:
-        """What takes no arrays of indices is read from the first step to the last of each window."""
+        """Read the slice from the first to the last step of each window, for data without indexing by arrays."""
         found = np.empty((*steps.shape, *self.data.shape[1:]), self.dtype)
         for row in np.ndindex(steps.shape[:1]):
             own = steps[row]
@@ -65,12 +65,12 @@ class Windows:
     Attributes
     ----------
     x : WindowRows (N, L, F)
-        All windows in order, as an array whose rows are read when they are used.
+        All windows in order, as an array whose rows are read on use.
     y : WindowRows (N, …) or None
         Their targets.
     batch_size : int
     shuffle : bool
-        Whether the windows are in random order, a new one each epoch of `fit`.
+        Whether the windows are in a new random order each epoch of `fit`.
     """
 
     batch_size: Any
@@ -85,7 +85,7 @@ class Windows:
         self.on_epoch_end()
 
     def on_epoch_end(self) -> None:
-        """Shuffle anew; `fit` calls it after each epoch."""
+        """Shuffle the windows again; `fit` calls it after each epoch."""
         if self.shuffle:
             self._order = self._generator.permutation(len(self.x))
 
@@ -125,7 +125,7 @@ def windows(
     shuffle: bool = False,
     seed: Seed = None,
 ) -> Windows:
-    """Cut a long sequence into windows with what follows each of them, for `fit`.
+    """Cut a long sequence into windows with the targets after each of them, for `fit`.
 
     Only the steps of one batch are copied at a time.
 
@@ -137,11 +137,11 @@ def windows(
     length : int
         L, the steps of a window.
     horizon : int, sequence of int, or None
-        What y is: the value so many steps after the window's last one; for several, such as ``range(1, 25)``, the
+        The steps of y after the window's last one; for several, such as ``range(1, 25)``, the
         values at each of them. 0 is the last step itself; with ``range(2 - length, 2)`` y is x, one step later. None
         makes windows without y.
     targets : array_like (T, …), or names of columns, optional
-        Where y is taken from; by default from `data`. A name, or a list of names, picks columns of a frame. For a list
+        The source of y; by default `data`. A name, or a list of names, selects columns of a frame. For a list
         of series a list, too.
     stride : int
         Steps from one window to the next.
@@ -149,8 +149,8 @@ def windows(
         Steps of `data` from one step of a window to the next. Horizons count these, too.
     batch_size : int
     shuffle : bool
-        Bring the windows in random order, another one in each epoch. Without it batches are in the order of time, as
-        `predict` wants them; `fit` shuffles the batches, not the windows in them.
+        Whether to order windows at random, anew in each epoch. Otherwise batches are in the order of time, as
+        needed for `predict`; `fit` shuffles the batches, not the windows in them.
     seed : int, optional
         Of the orders.
 
@@ -286,7 +286,7 @@ def _below(value: int, what: str, count: int) -> int:
 
 
 def _horizon(horizon, length: int) -> np.ndarray | None:
-    """Steps after a window's last one, a number or several."""
+    """Return the steps after a window's last one, a number or several."""
     if horizon is None:
         return None
     several = not is_integer(horizon)
@@ -301,7 +301,7 @@ def _horizon(horizon, length: int) -> np.ndarray | None:
 
 
 def _series(value, what: str):
-    """Data as one array or what is read step by step, and the length of each series in it."""
+    """Return data as one array or a reader of steps, and the length of each series in it."""
     if type(value) is not list or not any(has_shape(one) and len(one.shape) for one in value):
         found = _steps(value, what)
         return found, np.array([found.shape[0]])
@@ -310,7 +310,7 @@ def _series(value, what: str):
 
 
 def _targets(data, targets):
-    """Where y is taken from, as `_series` gives it; None for the data."""
+    """Return the source of y, in the form of `_series`; None for the data."""
     if targets is None:
         return None
     names = isinstance(targets, str) or (isinstance(targets, list) and targets and isinstance(targets[0], str))
@@ -328,7 +328,7 @@ def _targets(data, targets):
 
 
 def _steps(value, what: str):
-    """Something with a time axis: an array, or what is read from disk step by step."""
+    """Return data with a time axis: an array, or a reader of steps from disk."""
     if is_stored(value) and np.dtype(value.dtype).kind in REAL:
         refuse(value, what)
         return value
@@ -339,7 +339,7 @@ def _steps(value, what: str):
 
 
 def _with_features(source):
-    """Data of shape (T,) as one feature."""
+    """Return data of shape (T,) with one feature."""
     if len(source.shape) > 1:
         return source
     return source[:, None] if isinstance(source, np.ndarray) else OneFeature(source)

@@ -1,1 +1,1 @@
-"""What is written down and read back: configurations, the names in them, and files."""
+"""Writing and reading of configurations, the names in them, and files."""

@@ -1,9 +1,8 @@
-"""Arrays by name in one file, with JSON values beside them. Nothing in a file is ever unpickled.
+"""Arrays by name in one file, with JSON values beside them, without pickles.
 
-A path that ends in ``.safetensors`` or ``.rnnkit`` is written in the format of safetensors, any other as
-the zip archive that ``numpy.savez`` writes. Which of them a file is, its first bytes tell. Both say which version of
-the format they are, and what they have to hold: a file in which a byte is another one is read as damaged, or else
-holds what was written.
+A path that ends in ``.safetensors`` or ``.rnnkit`` is written in the format of safetensors, any other as the zip
+archive of ``numpy.savez``. The first bytes of a file tell its format. Both hold the format's version, a list of the
+arrays, and checksums: a file with a changed byte is read as damaged, or else has the original values.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ def save_arrays(path, arrays: Mapping[str, Any], about: Mapping[str, Any] | None
     Parameters
     ----------
     path : str or os.PathLike
-        Its suffix says in which format.
+        Its suffix determines the format.
     arrays : mapping of str to array_like
         Of numbers, booleans, text or dates; names may hold slashes. The same arrays give the same bytes.
     about : mapping, optional
-        What else a reader has to know, as JSON values.
+        Other information for a reader, as JSON values.
 
     Raises
     ------
@@ -47,7 +46,7 @@ def save_arrays(path, arrays: Mapping[str, Any], about: Mapping[str, Any] | None
         if array.dtype.kind not in _KINDS:
             raise ValueError(f"expected numbers, booleans or text to save as {name!r}, got an array of {_kind(array)}")
         if array.dtype.kind in "US" and not array.size:
-            given[name] = array.astype(f"{array.dtype.kind}1")  # how wide nothing is doesn't matter
+            given[name] = array.astype(f"{array.dtype.kind}1")  # the width of empty arrays doesn't matter
     write = (safetensors_format if Path(path).suffix in SAFETENSORS else npz_format).write
     with replacing(path) as beside:
         write(beside, given, dict(about or {}))
@@ -58,9 +57,9 @@ def _kind(array) -> str:
 
 
 def load_arrays(path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """What `save_arrays` wrote, in either format.
+    """Load the arrays of `save_arrays`, in either format.
 
-    The memory that this takes is at most a few times the size of the file.
+    The memory used is at most a few times the size of the file.
 
     Returns
     -------
@@ -91,16 +90,16 @@ def load_arrays(path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def read_arrays(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """As `load_arrays`, of any safetensors file; of one that others wrote, None stands for what it says of itself."""
+    """Read a file as `load_arrays`, or any safetensors file; the information is None for files of other programs."""
     with open(path, "rb") as file:
         start = file.read(4)
-    # A header's length comes first in the one format, and no header has the gigabytes that these letters would mean.
+    # Safetensors starts with a header's length, which is never the gigabytes that these letters would mean.
     read = (npz_format if start[:2] == b"PK" else safetensors_format).read
     try:
         return read(path)
     except MemoryError:
         raise
-    except Exception as error:  # what readers raise for others' bytes is no short list
+    except Exception as error:  # readers raise many kinds of errors
         told = f"it {error}" if isinstance(error, Damaged) else str(error)
         raise ValueError(
             f"expected a file that rnnkit wrote; {os.fspath(path)!r} is damaged or another's: {told}"
@@ -108,5 +107,5 @@ def read_arrays(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
 
 
 def below(path: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays whose names begin so, by the rest of their names."""
+    """Return the arrays with this prefix of their names, by the rest of the names."""
     return {name.removeprefix(path): array for name, array in arrays.items() if name.startswith(path)}

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing of files: whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,23 +16,16 @@ try:
 except ImportError:  # on Windows
     flock = None  # type: ignore[assignment]
 
-_DAY = 86_400.0  # seconds after which nobody writes any more
+_DAY = 86_400.0  # seconds after which no process still writes
 
 
 @contextmanager
 def replacing(path) -> Iterator[Path]:
-    """A file to write beside `path`, which it replaces once it is complete.
+    """Yield a file to write beside `path`, which it replaces once complete.
 
-    Whatever goes wrong leaves `path` as it was, and nothing beside it; what a process leaves there that is killed, the
-    next one removes that writes to `path`. What is there and no file, such as a pipe or the
-    null device, is not replaced: it is `path` itself that is written to.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder doesn't exist.
-    IsADirectoryError
-        If `path` is a directory.
+    Errors leave `path` unchanged, and no file beside it; a file left by a killed process is removed by the next one
+    that writes to `path`. A `path` that exists and is no file, such as a pipe or the null device, is written to
+    directly. A missing folder is a FileNotFoundError, a directory at `path` an IsADirectoryError.
     """
     path = Path(path)
     if path.is_dir():
@@ -55,8 +48,8 @@ def replacing(path) -> Iterator[Path]:
 
 @contextmanager
 def _held(beside) -> Iterator[None]:
-    """Make a file, and while it lasts hold a lock on it, which goes with this process."""
-    # Not by tempfile, whose files are for the owner alone; to ask for the umask is to change it for other threads too.
+    """Make a file, and hold a lock on it that ends with this process."""
+    # Not by tempfile, whose files are for the owner alone; querying the umask would change it for other threads.
     file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         _lock(file)
@@ -73,13 +66,13 @@ def _lock(file: int) -> bool:
         return False
     try:
         flock(file, LOCK_EX | LOCK_NB)
-    except OSError:  # another has it, or the file system has no locks
+    except OSError:  # locked by another process, or a file system without locks
         return False
     return True
 
 
 def _remove_leftovers(path) -> None:
-    """Remove what processes left beside `path` that were killed while they wrote; their locks are gone."""
+    """Remove the files beside `path` of killed processes, whose locks are gone."""
     ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}{re.escape(path.suffix)}")
     with os.scandir(path.parent) as files:
         left = [file.path for file in files if ours.fullmatch(file.name) and file.is_file(follow_symlinks=False)]

@@ -1,4 +1,4 @@
-"""Cells and their arguments as JSON values, and back."""
+"""Conversion of cells and their arguments to JSON values, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rnnkit.serialization.registry import class_of, find, is_elsewhere, name_of,
 
 
 def to_json(value, what: str):
-    """A constructor argument as JSON values; ``what`` names it in the error."""
+    """Return a constructor argument as JSON values; ``what`` names it in the error."""
     if value is None or isinstance(value, (bool, str, numbers.Integral)):
         return value if not isinstance(value, np.generic) else value.item()
     if isinstance(value, numbers.Real):
@@ -30,13 +30,7 @@ def to_json(value, what: str):
 
 
 def from_json(value):
-    """The argument that `to_json` wrote.
-
-    Raises
-    ------
-    ValueError
-        For a function that isn't known here, or an array of other than numbers.
-    """
+    """Return the argument that `to_json` converted; a ValueError for unknown functions, or non-numeric arrays."""
     if isinstance(value, list):
         return [from_json(one) for one in value]
     if isinstance(value, Mapping) and "array" in value:
@@ -44,7 +38,7 @@ def from_json(value):
         if not isinstance(dtype, str) or not (dtype in _DTYPES or dtype.startswith(("str", "bytes"))):
             raise ValueError(f"expected an array of numbers in a configuration, got the dtype {dtype!r}")
         text = next((kind for kind in ("str", "bytes") if dtype.startswith(kind)), None)
-        return np.array(value["array"], text or dtype)  # text is as wide as it is, whatever is declared
+        return np.array(value["array"], text or dtype)  # text keeps its own width
     if isinstance(value, Mapping) and "function" in value:
         return find(value["function"])
     return value
@@ -54,11 +48,11 @@ _DTYPES = {np.dtype(code).name for code in "?bhilqBHILQefdgFDG"}
 
 
 def serialize(cell) -> dict:
-    """A cell or a layer as JSON values: its class by module and name, and its own configuration."""
+    """Return a cell or a layer as JSON values: its class by module and name, and its own configuration."""
     inner = getattr(cell, "adapted", cell)
     if not hasattr(inner, "get_config"):
         raise TypeError(f"{type(inner).__name__} has no get_config, which a configuration needs")
-    kind = vars(type(inner)).get("_configured_as", type(inner))  # a class with other names for the same
+    kind = vars(type(inner)).get("_configured_as", type(inner))  # a class with alternative names
     module, name = public_path(kind) or (kind.__module__, kind.__qualname__)
     registered = registered_name(kind)
     known = {} if registered is None else {"registered_name": registered}
@@ -66,15 +60,7 @@ def serialize(cell) -> dict:
 
 
 def deserialize(config):
-    """The cell or layer that `serialize` described.
-
-    Raises
-    ------
-    TypeError
-        For what is no such description.
-    ValueError
-        For a class that isn't known here: see `rnnkit.serialization.registry`.
-    """
+    """Return the cell or layer of a `serialize`; a TypeError for other values, a ValueError for unknown classes."""
     if not isinstance(config, Mapping) or not {"class_name", "config"} <= set(config):
         raise TypeError(f"expected a configuration as {{'module', 'class_name', 'config'}}, got {config!r}")
     path = config.get("registered_name") or ":".join(str(config[k]) for k in ("module", "class_name") if k in config)
@@ -82,27 +68,27 @@ def deserialize(config):
 
 
 def made(kind: type, config):
-    """An object of a class from its configuration."""
+    """Make an object of a class from its configuration."""
     with reading():
         return kind.from_config(config) if hasattr(kind, "from_config") else kind(**config)
 
 
 def named(identifier, names, classes, base: type, what: str, function: str = ""):
-    """The object that an argument stands for: a name, an object, a class, a configuration, a function or None.
+    """Return the object for an argument: a name, an object, a class, a configuration, a function or None.
 
     Parameters
     ----------
     identifier
-        A name among `names`, a registered one, or an import path; an instance of `base` as it is, or a subclass, called
-        without arguments; ``{"class_name": …, "config": …}``; None as it is.
+        A name among `names`, a registered one, or an import path; an instance of `base`, returned unchanged, or a
+        subclass, called without arguments; ``{"class_name": …, "config": …}``; or None.
     names : dict of str to class or object
     classes : dict of str to class
     base : type
-        What all of them are.
+        The base class of the objects.
     what : str
-        What they are called in errors.
+        Their description in errors.
     function : str
-        What a function in the place of an object takes, where one will do.
+        The arguments of a function, if one is allowed in place of an object.
 
     Raises
     ------
@@ -134,18 +120,12 @@ def named(identifier, names, classes, base: type, what: str, function: str = "")
 
 
 def is_described(identifier) -> bool:
-    """Whether an argument is an object's class and configuration, as `described` takes them."""
+    """Return whether an argument is an object's class and configuration, as `described` takes them."""
     return isinstance(identifier, dict) and set(identifier) == {"class_name", "config"}
 
 
 def described(identifier, classes, base: type, what: str):
-    """The object that ``{"class_name": …, "config": …}`` stands for.
-
-    Raises
-    ------
-    ValueError
-        For a class that isn't known, or not of this kind.
-    """
+    """Return the object of ``{"class_name": …, "config": …}``; a ValueError for an unknown or unsuitable class."""
     name = identifier["class_name"]
     if not isinstance(name, str) or (name not in classes and not is_elsewhere(name)):
         raise ValueError(f"expected {_article(what)} {what}'s class among {', '.join(classes)}; got {name!r}")
@@ -160,7 +140,7 @@ def _article(what):
 
 
 def named_config(given, classes) -> dict | str | None:
-    """What `named` makes the same of: ``{"class_name", "config"}``, an import path for a function, or None."""
+    """Return an argument of `named` for the same object: ``{"class_name", "config"}``, an import path, or None."""
     if given is None or not hasattr(given, "get_config"):
         return None if given is None else name_of(given)
     kind = type(given)

@@ -1,4 +1,4 @@
-"""What is wrong with a file, and JSON that is read as strictly as a file from anywhere asks for."""
+"""Errors for damaged files, and strict reading of JSON."""
 
 from __future__ import annotations
 
@@ -9,21 +9,15 @@ from typing import Any
 import numpy as np
 
 FORMAT = 1
-_WIDEST = 32  # bytes of an entry, of text only where there is some
+_WIDEST = 32  # bytes of an entry; texts of empty arrays may not be wider
 
 
 class Damaged(ValueError):
-    """What is wrong with a file, in words that go behind "it"."""
+    """An error for a damaged file; the message follows "it"."""
 
 
 def read_json(text: str | bytes) -> Any:
-    """The values of a JSON text that names no key twice and holds no NaN.
-
-    Raises
-    ------
-    ValueError
-        For anything else, and for what is nested too deeply.
-    """
+    """Read a JSON text without duplicate keys or NaN; a ValueError for other texts, or too deep nesting."""
     try:
         return json.loads(text, object_pairs_hook=_each_once, parse_constant=_refused)
     except RecursionError:
@@ -44,7 +38,7 @@ def _refused(number):
 
 
 def checked_format(said) -> dict[str, Any]:
-    """What a file says of itself, if it is of a format known here."""
+    """Return the information that a file holds on itself, if its format is known."""
     if not isinstance(said, dict) or not isinstance(said.get("format"), int):
         raise Damaged("says nothing of itself that is known here")
     if said["format"] > FORMAT:
@@ -55,8 +49,8 @@ def checked_format(said) -> dict[str, Any]:
 
 
 def checked_size(name: str, dtype: np.dtype, shape, size: int) -> None:
-    """See that an array of this dtype and shape has so many bytes."""
+    """Check that an array of this dtype and shape has `size` bytes."""
     if not all(isinstance(n, int) and n >= 0 for n in shape) or math.prod(shape) * dtype.itemsize != size:
         raise Damaged(f"declares {name!r} as {dtype} {tuple(shape)} and has {size} bytes of it")
-    if not size and dtype.itemsize > _WIDEST:  # NumPy takes memory for one entry where there is none
+    if not size and dtype.itemsize > _WIDEST:  # NumPy allocates one entry for empty arrays
         raise Damaged(f"declares {name!r}, which is empty, with entries of {dtype.itemsize} bytes")

@@ -1,6 +1,6 @@
-"""Objects by their import path, ``"package.module:name"``: how a programmer may name a function in an argument.
+"""Objects by their import path, ``"package.module:name"``, as programmers may name functions in arguments.
 
-Nothing that comes from a configuration is looked up here: see `rnnkit.serialization.registry`.
+Names in configurations are not looked up here: see `rnnkit.serialization.registry`.
 """
 
 import importlib
@@ -8,13 +8,7 @@ from operator import attrgetter
 
 
 def path_of(thing) -> str:
-    """The path that `from_path` finds `thing` under again.
-
-    Raises
-    ------
-    ValueError
-        If nothing of that name can be imported: a lambda, a function inside a function.
-    """
+    """Return the path by which `from_path` finds `thing`; a ValueError if none does, as for a lambda."""
     name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
     module = getattr(thing, "__module__", None)
     if module is None and type(thing).__module__ == "numpy":  # ufuncs of older NumPy carry no module
@@ -33,13 +27,7 @@ def path_of(thing) -> str:
 
 
 def from_path(path: str):
-    """The object that `path_of` named.
-
-    Raises
-    ------
-    ValueError
-        If there is no such module or no such name in it.
-    """
+    """Return the object of a path by `path_of`; a ValueError if the module or the name is missing."""
     module, _, name = path.partition(":")
     try:
         return attrgetter(name)(importlib.import_module(module))

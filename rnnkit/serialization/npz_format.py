@@ -1,4 +1,4 @@
-"""Arrays in a zip archive as ``numpy.savez`` writes it: ``rnnkit.json``, then an entry ``name.npy`` per array."""
+"""Arrays in a zip archive like that of ``numpy.savez``: ``rnnkit.json``, then an entry ``name.npy`` per array."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ABOUT = "rnnkit.json"
 
 
 def write(path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
-    """Write the archive, uncompressed, its entries without dates."""
+    """Write the archive, uncompressed, with entries without dates."""
     text = json.dumps({"format": FORMAT, "arrays": list(arrays), "about": about})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo(_ABOUT), text)
@@ -26,13 +26,7 @@ def write(path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
 
 
 def read(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """The arrays, and what the archive says besides.
-
-    Raises
-    ------
-    ValueError, zipfile.BadZipFile, …
-        For anything else than `write` writes.
-    """
+    """Return the arrays and the information of an archive; various errors for one that `write` did not write."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         names = [entry.filename for entry in entries]
@@ -49,7 +43,7 @@ def read(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
 
 
 def _array(name: str, entry: bytes) -> np.ndarray:
-    """An entry's array; the checksum was compared when the entry was read, whole."""
+    """Return an entry's array; the checksum was compared on reading the whole entry."""
     text = io.BytesIO(entry)
     version = np.lib.format.read_magic(text)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -1,7 +1,7 @@
-"""What a configuration may name: rnnkit's own, what the caller hands in, what was registered in this process.
+"""Lookup of names in configurations: rnnkit's own, the caller's `custom_objects`, and registered ones.
 
-A configuration is data, which people share. So reading one imports nothing that it names: a name stands for an object
-that is known already, or it is an error.
+A configuration is shared data, so reading it imports nothing that it names: a name is that of a known object, or an
+error.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from rnnkit.serialization import import_paths
 Registered = TypeVar("Registered", bound=Callable[..., Any])
 
 _registered: dict[str, Any] = {}  # by "package>name"
-_names: dict[int, str] = {}  # the same the other way, by id: what is registered is never collected
+_names: dict[int, str] = {}  # the inverse, by id, as registered objects are never collected
 
-# Modules whose names are public; whatever else of rnnkit a path names is looked up in the package itself, so that
-# configurations outlive the place where a class stands.
+# Modules with public names; other paths of rnnkit are looked up in the package itself, so that
+# configurations stay valid when a class moves.
 _PUBLIC = (
     "rnnkit",
     *(f"rnnkit.{name}" for name in ("losses", "metrics", "optimizers", "regularizers", "constraints", "initializers")),
@@ -37,23 +37,23 @@ _FUNCTIONS = (
     "rnnkit.custom_gradients",
     "rnnkit.losses",
     "rnnkit.metrics",
-)  # whose functions take arrays and do nothing else
+)  # their functions only compute on arrays
 
 
 class _Scope(NamedTuple):
-    """How names are looked up while a configuration is read."""
+    """Settings of the lookup while a configuration is read."""
 
     custom_objects: Mapping[str, Any]
-    own: bool  # the configuration was made in this process a moment ago, for a copy
+    own: bool  # whether this process made the configuration, for a copy
 
 
 _scope: ContextVar[_Scope | None] = ContextVar("rnnkit configuration", default=None)
 
 
 class Configurable:
-    """Base of what has a configuration: cells, layers, losses, optimizers and their like.
+    """Base of classes with a configuration: cells, layers, losses, optimizers and the like.
 
-    A class that derives from it is known to configurations by its import path once it is defined.
+    Configurations can name a derived class by its import path once it is defined.
     """
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -61,32 +61,32 @@ class Configurable:
         if "from_config" in vars(cls):
             cls.from_config = classmethod(_reading_by(vars(cls)["from_config"].__func__))  # type: ignore[assignment]
 
-    if TYPE_CHECKING:  # one's own override need not take custom_objects, which it is given all the same
+    if TYPE_CHECKING:  # overrides need not declare custom_objects
         from_config: ClassVar[Callable[..., Any]]
     else:
 
         @classmethod
         def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
-            """Return a new object from what `get_config` gave.
+            """Return a new object from a result of `get_config`.
 
             Parameters
             ----------
             config : dict
             custom_objects : dict of str to object, optional
-                Functions and classes that the configuration names and that are neither rnnkit's own nor registered, by
+                Functions and classes in the configuration that are neither rnnkit's own nor registered, by
                 name or by the whole path.
 
             Raises
             ------
             ValueError
-                If the configuration names anything else. Nothing is imported to look for it.
+                If the configuration has other names, for which nothing is imported.
             """
             with reading(custom_objects):
                 return cls(**_as_mapping(config, cls))
 
 
 def _reading_by(function):
-    """A ``from_config(cls, config)`` with `custom_objects`, inside which names are those of a configuration."""
+    """Return ``from_config(cls, config)`` with `custom_objects`, run inside `reading`."""
     signature = inspect.signature(function)
     takes = "custom_objects" in signature.parameters
 
@@ -116,14 +116,14 @@ def _as_mapping(config, cls) -> Mapping[str, Any]:
 
 @contextmanager
 def reading(custom_objects: Mapping[str, Any] | None = None, own: bool = False) -> Iterator[None]:
-    """While it lasts, names that arguments hold are those of a configuration.
+    """Look up names in arguments as those of a configuration, inside the ``with`` block.
 
     Parameters
     ----------
     custom_objects : dict of str to object, optional
-        What it may name besides; a reading inside another one adds its own.
+        Additional objects by name; nested blocks add theirs.
     own : bool
-        Whether the program wrote the configuration itself, so that it names only what the program has put there.
+        Whether the program itself wrote the configuration, so that all its names can be trusted.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def reading(custom_objects: Mapping[str, Any] | None = None, own: bool = False) 
     if custom_objects is not None and (
         not isinstance(custom_objects, Mapping)
         or not all(isinstance(name, str) for name in custom_objects)
-        or any(isinstance(value, str) for value in custom_objects.values())  # a name would be looked up once more
+        or any(isinstance(value, str) for value in custom_objects.values())  # names would be looked up again
     ):
         raise TypeError(f"expected custom_objects as a dict from name to function or class, got {custom_objects!r}")
     outer = _scope.get() or _Scope({}, False)
@@ -150,20 +150,20 @@ def register(package: str, name: str | None = None) -> Callable[[Registered], Re
     Parameters
     ----------
     package : str
-        What tells this name from others' equal ones.
+        A prefix that distinguishes the name from other packages' equal ones.
     name : str, optional
-        None takes the function's or class's own.
+        By default the function's or class's own.
 
     Returns
     -------
-    A decorator that returns what it is given. A name that is registered again stands for the newer object.
+    A decorator that returns its argument. A name that is registered again stands for the newer object.
 
     Raises
     ------
     ValueError
         For an empty name, or one with ``>`` in it.
     TypeError
-        For what is neither a function nor a class.
+        For anything but a function or a class.
 
     Examples
     --------
@@ -197,24 +197,18 @@ def register(package: str, name: str | None = None) -> Callable[[Registered], Re
 
 
 def registered_name(thing) -> str | None:
-    """The name that `register` gave, None for none."""
+    """Return the name given to `register`, or None."""
     return _names.get(id(thing))
 
 
 def name_of(thing) -> str:
-    """What a configuration calls a function or a class: its registered name, or its import path.
-
-    Raises
-    ------
-    ValueError
-        If it has neither.
-    """
+    """Return a function's or class's name in a configuration: registered, or an import path; else a ValueError."""
     known = public_path(thing)
     return registered_name(thing) or (import_paths.path_of(thing) if known is None else ":".join(known))
 
 
 def public_path(thing) -> tuple[str, str] | None:
-    """The public module and the name of something of rnnkit's own; None for what is not, or not public."""
+    """Return the public module and the name of an object of rnnkit; None for others."""
     module, name = str(getattr(thing, "__module__", "")), getattr(thing, "__qualname__", "")
     if module.partition(".")[0] != "rnnkit":
         return None
@@ -223,19 +217,13 @@ def public_path(thing) -> tuple[str, str] | None:
 
 
 def is_elsewhere(name: str) -> bool:
-    """Whether a string, where built-in names are allowed, names something else."""
+    """Return whether a string that may be a built-in name is another name."""
     scope = _scope.get()
     return ":" in name or ">" in name or (scope is not None and name in scope.custom_objects)
 
 
 def find(path: str) -> Any:
-    """What a name stands for that is no built-in one; a programmer's may be an import path.
-
-    Raises
-    ------
-    ValueError
-        If nothing is known by this name.
-    """
+    """Return the object of a name that isn't built in, or of an import path in code; a ValueError if unknown."""
     scope = _scope.get()
     if not isinstance(path, str):
         raise ValueError(f"expected the name of a function or a class in a configuration, got {path!r}")
@@ -262,13 +250,7 @@ def find(path: str) -> Any:
 
 
 def class_of(path: str) -> type:
-    """The class that a name stands for in a configuration, wherever it is read.
-
-    Raises
-    ------
-    ValueError
-        If nothing is known by this name, or what is known is no class.
-    """
+    """Return the class of a name in a configuration; a ValueError if it is unknown or no class."""
     with reading():
         found = find(path)
     if not isinstance(found, type):
@@ -277,7 +259,7 @@ def class_of(path: str) -> type:
 
 
 def _own(module, name):
-    """Of rnnkit: a class with a configuration, or a function of arrays; by its public module or where it once stood."""
+    """Return a class with a configuration or a function of arrays of rnnkit, by its public or a former module."""
     place = importlib.import_module(module if module in _PUBLIC else "rnnkit")
     if name.startswith("_") or "." in name:
         return None
@@ -288,9 +270,9 @@ def _own(module, name):
 
 
 def _defined(module, name):
-    """A class that the program derived from one of rnnkit's, at the top of a module that it has imported already."""
+    """Return a class derived from one of rnnkit's, at the top level of a module that is already imported."""
     found: Any = sys.modules.get(module)
     for part in name.split("."):
-        space = getattr(found, "__dict__", None)  # not getattr of the name, which might import
+        space = getattr(found, "__dict__", None)  # getattr of the name might import
         found = None if space is None else space.get(part)
     return found if isinstance(found, type) and issubclass(found, Configurable) else None

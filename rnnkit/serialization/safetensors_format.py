@@ -1,7 +1,7 @@
-"""Arrays in the format safetensors: a header in JSON, then their bytes. Its metadata say what else there is.
+"""Arrays in the format safetensors: a header in JSON, then their bytes, with information in the metadata.
 
-The one entry of the metadata is a JSON text with the dtypes and shapes of all arrays, so that text and dates, which the
-format hasn't, go as bytes; and with a checksum of it all.
+The single entry of the metadata is a JSON text with the dtypes and shapes of all arrays, so that text and dates, which
+the format lacks, can be stored as bytes; and with a checksum of everything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from rnnkit.serialization.damage import FORMAT, Damaged, checked_format, checked_size, read_json
 
 _ABOUT = "rnnkit"
-# What NumPy has of the format's dtypes.
+# NumPy's equivalents of the format's dtypes.
 _DTYPES = {
     "BOOL": "bool",
     **{
@@ -53,13 +53,7 @@ def write(path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
 
 
 def read(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """The arrays, and what the file says besides; None for that of a file that is another's.
-
-    Raises
-    ------
-    ValueError, TypeError, …
-        For a file that is damaged.
-    """
+    """Return a file's arrays, and its information, None in others' files; various errors for a damaged file."""
     with open(path, "rb") as file:
         length, there = int.from_bytes(file.read(8), "little"), os.path.getsize(path)
         if length + 8 > there:
@@ -85,7 +79,7 @@ def read(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
 
 
 def _checked(header: dict[str, Any], size: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    """Dtypes and shapes in the order of the bytes, of which each belongs to one array."""
+    """Return dtypes and shapes in the order of the bytes; each byte belongs to one array."""
     found, end = {}, 0
     for name, one in sorted(header.items(), key=lambda pair: pair[1]["data_offsets"]):
         if one["dtype"] not in _DTYPES:
@@ -101,7 +95,7 @@ def _checked(header: dict[str, Any], size: int) -> dict[str, tuple[np.dtype, tup
 
 
 def _as_tensor(array: np.ndarray) -> np.ndarray:
-    """An array in little-endian, C order; as bytes where the format has no such dtype."""
+    """Return an array in little-endian, C order; as bytes if the format lacks the dtype."""
     array = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
     return array if array.dtype.name in _LETTERS else np.frombuffer(array.tobytes(), np.uint8)
 

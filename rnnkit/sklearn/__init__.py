@@ -1,4 +1,4 @@
-"""scikit-learn's estimators from recurrent networks; scikit-learn is imported here, and by nothing else of rnnkit."""
+"""scikit-learn estimators with recurrent networks; no other part of rnnkit imports scikit-learn."""
 
 from __future__ import annotations
 

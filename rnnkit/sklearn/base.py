@@ -1,4 +1,4 @@
-"""What the estimators share: X as sequences, y and the weights of rows as arrays."""
+"""Bases of the estimators: X as sequences, y and the weights of rows as arrays."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from rnnkit.sklearn.workers import share_processors
 
 
 class SequenceEstimator(BaseEstimator):
-    """Base of the estimators; a subclass has `_outputs`, what its network says of sequences."""
+    """Base of the estimators; a subclass defines `_outputs`, the network's outputs for sequences."""
 
     def _goes_on(self) -> bool:
-        """Whether `fit` starts from what the fit before left."""
+        """Return whether `fit` starts from the result of the previous fit."""
         return getattr(self, "warm_start", False) and hasattr(self, "model_")
 
     def _read(self, X) -> Sequences:
@@ -37,7 +37,7 @@ class SequenceEstimator(BaseEstimator):
         share_processors()
         if self.id is None or not hasattr(type(X), "columns"):
             return read(self, X, reset)
-        from rnnkit.sklearn.frames import of_frame  # which takes narwhals
+        from rnnkit.sklearn.frames import of_frame  # requires narwhals
 
         found = of_frame(self, X, self.id, self.time, reset)
         if reset:
@@ -45,7 +45,7 @@ class SequenceEstimator(BaseEstimator):
         return found
 
     def _read_to_fit(self, X, y, sample_weight, **checks) -> tuple[Sequences, np.ndarray, np.ndarray]:
-        """Sequences, y and weights, rows of weight 0 left out."""
+        """Return sequences, y and weights, without rows of weight 0."""
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         y = _check_y(y, estimator=self, **checks)
@@ -66,12 +66,12 @@ class SequenceEstimator(BaseEstimator):
 
 
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
-    """Base of classifiers; a subclass has `_scores`, a number for each class ``(n, classes)``."""
+    """Base of classifiers; a subclass defines `_scores`, a number for each class ``(n, classes)``."""
 
     classes_: Any
 
     def _read_classes(self, X, y, sample_weight) -> tuple[Sequences, np.ndarray, np.ndarray]:
-        """Sequences, the number of each one's class, and weights with those of the classes in them."""
+        """Return sequences, the index of each one's class, and weights including those of classes."""
         sequences, y, weights = self._read_to_fit(X, y, sample_weight)
         y = column_or_1d(y)
         check_classification_targets(y)
@@ -130,10 +130,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
 
 class SequenceRegressor(RegressorMixin, SequenceEstimator):
-    """Base of regressors; a subclass has `_values`, predictions ``(n, targets)``."""
+    """Base of regressors; a subclass defines `_values`, predictions ``(n, targets)``."""
 
     def _read_targets(self, X, y, sample_weight) -> tuple[Sequences, np.ndarray, np.ndarray]:
-        """Sequences, targets ``(n, targets)`` and weights."""
+        """Return sequences, targets ``(n, targets)`` and weights."""
         sequences, y, weights = self._read_to_fit(X, y, sample_weight, multi_output=True, y_numeric=True)
         if y.ndim > 2:
             raise ValueError(f"Expected y of shape (samples,) or (samples, targets); got {y.shape}")

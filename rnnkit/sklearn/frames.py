@@ -1,4 +1,4 @@
-"""A DataFrame with a row for each step of each sequence, as sequences."""
+"""Sequences of a DataFrame with a row for each sequence and step."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from rnnkit.sklearn.sequences import Sequences, of_list
 
 
 def of_frame(estimator, X, id: str, time: str | None, reset: bool) -> Sequences:
-    """The sequences of a table, in the order in which their ids first appear; columns are as of `sequences_from_frame`.
+    """Return the sequences of a table, in the order of first appearance; columns are as of `sequences_from_frame`.
 
-    In `fit`, which `reset` says, the estimator's ``feature_names_in_`` and ``n_features_in_`` are set; else X is held
-    to them.
+    In `fit` (`reset`), the estimator's ``feature_names_in_`` and ``n_features_in_`` are set; otherwise X is checked
+    against them.
     """
     found = sequences_from_frame(X, id, time=time)
-
-    import narwhals as nw  # which is there, since the table was read
+    import narwhals as nw  # installed, as the table was read
 
     features = nw.from_native(X).drop([id] if time is None else [id, time])
     validate_data(estimator, features.to_native(), reset=reset, skip_check_array=True)

@@ -21,7 +21,7 @@ POOLINGS = ("last", "mean")
 def network(
     outputs: int, cell, units: int, layers: int, bidirectional: bool, pooling: str, dropout: float, seed: int
 ) -> Sequential:
-    """A model from sequences ``(T_i, F)`` to ``(B, outputs)``, not built, of the parameters of `RNNClassifier`."""
+    """Return an unbuilt model from sequences ``(T_i, F)`` to ``(B, outputs)``; parameters as of `RNNClassifier`."""
     if pooling not in POOLINGS:
         raise ValueError(f"expected pooling to be one of {', '.join(POOLINGS)}; got {pooling!r}")
     parts: list[Layer] = []
@@ -44,7 +44,7 @@ def _cell(cell, units):
 
 
 def optimizer(given, learning_rate, weight_decay: float, updates: int):
-    """The optimizer of a fit: a copy of an object; by name, a number is the top of one cycle over all updates."""
+    """Return the optimizer of a fit: a copy of an object; for a name, a number is the peak rate of one cycle."""
     if not isinstance(given, str):
         return type(given).from_config(given.get_config())
     rate = learning_rate if callable(learning_rate) else schedules.OneCycle(learning_rate, max(updates, 2))

@@ -1,4 +1,4 @@
-"""Scores of classes as probabilities."""
+"""Conversion of scores of classes to probabilities."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import numpy as np
 
 
 def softmax(scores) -> np.ndarray:
-    """Probabilities ``(n, classes)``, of scores of any size."""
+    """Return probabilities ``(n, classes)`` for scores of any size."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
 def slope(scores, codes, weights) -> float:
-    """The factor of scores whose softmax is most likely, each class counted as if it had come once more.
+    """Return the factor of the scores with the most likely softmax, with one more example counted for each class.
 
-    The scores ``(rows, classes)`` are those of rows that were left out, so that probabilities are as sure as
-    predictions are good. (Platt 1999, "Probabilistic outputs for support vector machines", section 2.2, has such
-    targets.)
+    The scores ``(rows, classes)`` are of left-out rows, so that probabilities match the accuracy of predictions. (Platt
+    1999, "Probabilistic outputs for support vector machines", section 2.2, has such targets.)
     """
     from scipy.optimize import brentq
 

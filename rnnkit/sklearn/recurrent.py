@@ -1,4 +1,4 @@
-"""Classifier and regressor by a recurrent network that is trained."""
+"""Classifier and regressor by a trained recurrent network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rnnkit.sklearn.sequences import Scale, Sequences
 
 @dataclass(eq=False, repr=False)
 class _Recurrent:
-    """How a network is trained, what it says of sequences, and the parameters of both estimators."""
+    """Training and outputs of a network, with the parameters common to both estimators."""
 
     cell: Any = "gru"
     units: int = 64
@@ -99,7 +99,7 @@ class _Recurrent:
         return Sequences(steps.astype(np.float32), sequences.lengths).listed()
 
     def _outputs(self: Any, sequences: Sequences) -> np.ndarray:
-        """What the network says of each sequence ``(n, K)``, in float64."""
+        """Return the network's output for each sequence ``(n, K)``, in float64."""
         return self.model_.predict(self._inputs(sequences), verbose=0).astype(np.float64)
 
 
@@ -107,32 +107,32 @@ class _Recurrent:
 class RNNClassifier(_Recurrent, SequenceClassifier):
     """A classifier of sequences by a recurrent network.
 
-    Features are standardized. It equals::
+    Features are standardized. The classifier equals::
 
         outputs = [layer(x_t) for each step]          # `layers` of them, in both directions
         scores = pool(outputs) @ kernel + bias        # predict_proba is their softmax
 
-    It is trained to the cross-entropy. X is a list of n arrays ``(T_i, F)`` of any lengths, or ``(T_i,)`` of one
-    feature; an array ``(n, T, F)``; or an array ``(n, T)``, one feature over time. The prediction of a sequence has the
-    same bits beside any others.
+    The loss is the cross-entropy. X is a list of n arrays ``(T_i, F)`` of any lengths, or ``(T_i,)`` of one
+    feature; an array ``(n, T, F)``; or an array ``(n, T)``, one feature over time. The prediction of a sequence does
+    not depend on the others.
 
     Parameters
     ----------
     cell : {"gru", "lstm", "simple_rnn"}, callable or cell
-        A callable, such as a declared cell, makes a cell of `units`. Of a cell, each layer has a copy.
+        A callable, such as a declared cell, makes a cell of `units`. A cell is copied for each layer.
     units : int
         Size of the state, in each direction.
     layers : int
-        Recurrent layers, one on the other.
+        The number of stacked recurrent layers.
     bidirectional : bool
         Read sequences in both directions.
     pooling : {"mean", "last"}
-        What the dense layer at the end reads: the mean of the outputs over the steps of a sequence, or what each
-        direction puts out last.
+        Inputs of the last dense layer: the mean of the outputs over the steps of a sequence, or the last output
+        of each direction.
     dropout : float in [0, 1]
         After each recurrent layer.
     label_smoothing : float in [0, 1)
-        This share of the target is spread over all classes, which keeps probabilities from the ends.
+        This share of the target is spread over all classes, which keeps probabilities from 0 and 1.
     optimizer : str or Optimizer
         A name, which gets `learning_rate` and `weight_decay`, and clips gradients to the length 1 ("lbfgs" has none of
         these); or an object, which is copied and has its own.
@@ -142,24 +142,24 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
     weight_decay : float
     batch_size : int
     epochs : int or "auto"
-        "auto" is 60, or more where that is less than 1200 updates.
+        "auto" is 60, or more if that is less than 1200 updates.
     early_stopping : bool
         Hold sequences out, stop when the loss on them has stopped falling, and keep the best weights.
     validation_fraction : float
-        The share that is held out.
+        The share of sequences held out.
     patience : int
         Epochs without a lower loss after which training stops.
     class_weight : dict or "balanced", optional
-        A factor for the sequences of each class; "balanced" lets all classes count the same.
+        A factor for the sequences of each class; "balanced" gives all classes the same weight.
     standardize : bool
-        Bring each feature to mean 0 and variance 1 over the steps of the sequences fitted.
+        Whether to scale each feature to mean 0 and variance 1 over the steps of the fitted sequences.
     warm_start : bool
-        Let `fit` go on from the weights of the fit before.
+        Whether `fit` continues from the weights of the previous fit.
     random_state : int, RandomState or None
         Of initial weights, dropout, and the orders of rows: the same number gives the same bits.
     id, time : str, optional
-        Columns of an X that is a DataFrame with a row for each step: of which sequence it is, and, unless rows are in
-        order, when it was. `y` has an entry for each sequence, in the order of their first rows. It takes narwhals
+        Columns of a DataFrame X with a row for each step: the sequence's id, and, unless rows are in
+        order, the time. `y` has an entry for each sequence, in the order of their first rows. This requires narwhals
         (``pip install 'rnnkit[tables]'``).
     verbose : {0, 1, 2}
         1 shows a bar, 2 a line per epoch.
@@ -172,9 +172,9 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
     history_ : dict of str to list
         ``loss``, ``learning_rate``, and with early stopping ``val_loss``, of each epoch.
     n_iter_ : int
-        Epochs that were run.
+        The number of epochs run.
     n_features_in_ : int
-        Features of a step; the number of columns where X has two axes.
+        The number of features of a step, or of columns if X has two axes.
 
     Raises
     ------
@@ -207,7 +207,7 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
         X : list of array_like (T_i, F) or (T_i,), or array_like (n, T, F) or (n, T), or DataFrame with an `id`
         y : array_like (n,)
         sample_weight : array_like (n,), optional
-            Of 0 or more; what counts is their proportion.
+            Of 0 or more; only their proportions matter.
 
         Returns
         -------
@@ -244,9 +244,9 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
     history_ : dict of str to list
         ``loss``, ``learning_rate``, and with early stopping ``val_loss``, of each epoch.
     n_iter_ : int
-        Epochs that were run.
+        The number of epochs run.
     n_features_in_ : int
-        Features of a step; the number of columns where X has two axes.
+        The number of features of a step, or of columns if X has two axes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Classifier and regressor by an echo state network: fixed reservoirs, and a ridge regression of their states."""
+"""Classifier and regressor by an echo state network: fixed reservoirs, and a ridge regression on their states."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CANDIDATES = (("mean",), ("mean", "last"), ("mean", "std"), ("mean", "last", "st
 
 @dataclass(eq=False, repr=False)
 class _Reservoir:
-    """How reservoirs are made, what is read of their states, and the parameters of both estimators."""
+    """Reservoirs and the pooling of their states, with the parameters common to both estimators."""
 
     units: int = 100
     _: KW_ONLY
@@ -50,7 +50,7 @@ class _Reservoir:
     pooling_: ClassVar[Any]
 
     def _fit_readout(self: Any, sequences, targets, weights) -> Ridge:
-        """Fit the readout to ``targets (n, K)``; a weight of 2 is the same row twice."""
+        """Fit the readout to ``targets (n, K)``; a weight of 2 equals a repeated row."""
         self._scale = sequences.scale(weights) if self.standardize else None
         self.model_: Any = self._reservoirs(sequences.features)
         alphas = np.atleast_1d(np.asarray(self.alphas, np.float64))
@@ -90,7 +90,7 @@ class _Reservoir:
         return Model(inputs, outputs)
 
     def _pooled(self: Any, sequences: Sequences) -> dict[str, np.ndarray]:
-        """The states of each sequence in one row ``(n, states)``, in each way there is."""
+        """Return the pooled states of each sequence ``(n, states)``, by the kind of pooling."""
         if self._scale is not None:
             sequences = Sequences(self._scale.apply(sequences.steps), sequences.lengths)
         width, each = self.model_.compute_output_shape((None, None, sequences.features))[-1], sequences.listed()
@@ -129,8 +129,8 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
         scores = [mean(states), last(states), std(states)] @ readout + intercept
 
     The ridge's strength and the pooling are those with the least error on each sequence by a fit to the others
-    (leave-one-out), and these errors say how sure `predict_proba` is. A `sample_weight` of 2 gives the same as the same
-    sequence twice. X is as that of `RNNClassifier`. Nothing is trained by gradients, so that a fit takes about as long
+    (leave-one-out), and these errors calibrate `predict_proba`. A `sample_weight` of 2 equals a repeated
+    sequence. X is as that of `RNNClassifier`. Nothing is trained by gradients, so that a fit takes about as long
     as a prediction. (Jaeger 2001, "The echo state approach to analysing and training recurrent neural networks";
     Lukoševičius 2012, "A practical guide to applying echo state networks", sections 3.2 and 4.)
 
@@ -147,8 +147,8 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
     bidirectional : bool
         Have reservoirs that read sequences from the end, too.
     pooling : "auto", or some of "mean", "last" and "std"
-        What the readout reads of the states: their mean and their standard deviation over the steps of a sequence, and
-        the states that each direction ends with. "auto" takes what does best on sequences left out.
+        Inputs of the readout: the states' mean and standard deviation over the steps of a sequence, and
+        the last states of each direction. "auto" takes those with the least leave-one-out error.
     alphas : float or sequence of float
         Strengths of the ridge to choose from.
     class_weight : dict or "balanced", optional
@@ -170,7 +170,7 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
     alpha_ : float
         The strength chosen.
     pooling_ : tuple of str
-        What the readout reads.
+        Inputs of the readout.
     n_features_in_ : int
         Features of a step; the number of columns where X has two axes.
 
@@ -236,7 +236,7 @@ class ESNRegressor(_Reservoir, SequenceRegressor):
     alpha_ : float
         The strength chosen.
     pooling_ : tuple of str
-        What the readout reads.
+        Inputs of the readout.
     n_features_in_ : int
         Features of a step; the number of columns where X has two axes.
 

@@ -1,4 +1,4 @@
-"""Ridge regression whose strength is chosen by leaving one row out."""
+"""Ridge regression with its strength chosen by leave-one-out."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Ridge:
-    """Weights of a ridge regression, and what each row's prediction would be without the row.
-
-    A row whose weight is more than 1 is left out once: its prediction is by a fit to the others and the rest of it.
-    """
+    """Weights of a ridge regression, and each row's prediction by a fit without the row, or without 1 of its weight."""
 
     coefficients: np.ndarray  # (features, targets)
     intercept: np.ndarray  # (targets,)
-    alpha: float  # the strength, of those given, with the least error of the rows left out
+    alpha: float  # the strength with the least leave-one-out error
     left_out: np.ndarray  # (rows, targets)
     error: float  # the mean squared error of `left_out`, by weight
 
@@ -24,7 +21,7 @@ class Ridge:
 def fitted(features, targets, weights, alphas) -> Ridge:
     """Minimise the sum of ``weight * |target - prediction|² + alpha * |coefficients|²``; the intercept isn't shrunk.
 
-    A weight of 2 gives what the same row twice gives, the choice of the strength included. All strengths share one
+    A weight of 2 equals a repeated row, also in the choice of the strength. All strengths share one
     decomposition: with the left singular vectors U of the centred rows, the row i has the leverage
     ``h_i = 1 / Σw + Σ_k u_ik² s_k² / (s_k² + alpha)``, and leaving it out multiplies its residual by ``1 / (1 - h_i)``
     (Golub, Heath and Wahba 1979, "Generalized cross-validation as a method for choosing a good ridge parameter",
@@ -44,7 +41,7 @@ def fitted(features, targets, weights, alphas) -> Ridge:
     rows = root * (features - centre)
     u, squares = _directions(rows)
     projected = u.T @ (root * (targets - level))
-    taken = np.minimum(weights, 1.0) / weights  # of a row's weight, when one of it is left out
+    taken = np.minimum(weights, 1.0) / weights  # the share of a row's weight that is left out
     best = None
     for alpha in sorted(alphas, reverse=True):
         shrunk = squares / (squares + alpha)
@@ -61,7 +58,7 @@ def fitted(features, targets, weights, alphas) -> Ridge:
 
 
 def _directions(rows) -> tuple[np.ndarray, np.ndarray]:
-    """Left singular vectors, and the squares of their singular values, but for those that are rounding."""
+    """Return left singular vectors and squared singular values, without those that are rounding errors."""
     from scipy.linalg import eigh
 
     wide = rows.shape[0] <= rows.shape[1]

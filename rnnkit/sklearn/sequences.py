@@ -1,4 +1,4 @@
-"""What scikit-learn's users have as X, as sequences."""
+"""Conversion of scikit-learn's X to sequences."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
-_BLOCK = 1 << 22  # numbers at all steps of the sequences that are run at a time
+_BLOCK = 1 << 22  # numbers at all steps of the sequences run together
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Sequences of any lengths, their steps one behind the other."""
+    """Sequences of any lengths, with their steps concatenated."""
 
     steps: np.ndarray  # (sum of lengths, F)
     lengths: np.ndarray  # (n,) of int
@@ -23,24 +23,24 @@ class Sequences:
 
     @property
     def features(self) -> int:
-        """F."""
+        """The number of features F."""
         return self.steps.shape[1]
 
     def listed(self) -> list[np.ndarray]:
-        """Each of them ``(T_i, F)``."""
+        """Return the sequences as a list of ``(T_i, F)``."""
         return np.split(self.steps, np.cumsum(self.lengths)[:-1])
 
     def __getitem__(self, rows) -> Sequences:
-        """Some of them, by number."""
+        """Return some of the sequences, by index."""
         each = self.listed()
         return Sequences(np.concatenate([each[row] for row in rows]), self.lengths[rows])
 
     def scale(self, weights) -> Scale:
-        """Of all steps, each of its sequence's weight."""
+        """Return the scale of all steps, with their sequences' weights."""
         return Scale.of(self.steps, np.repeat(weights, self.lengths))
 
     def blocks(self, width: int) -> Iterator[slice]:
-        """Parts that fit in memory with `width` numbers at each step, in order."""
+        """Yield consecutive parts that fit in memory with `width` numbers at each step."""
         part = np.cumsum(self.lengths) * width // _BLOCK
         starts = np.flatnonzero(np.diff(part, prepend=-1))
         for start, stop in zip(starts, [*starts[1:], len(self)], strict=True):
@@ -56,23 +56,23 @@ class Scale:
 
     @classmethod
     def of(cls, values, weights=None) -> Scale:
-        """Measured on ``values (rows, F)``, by weight."""
+        """Measure ``values (rows, F)``, by weight."""
         mean = np.average(values, axis=0, weights=weights)
         spread = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
-        # A spread that is rounding alone would blow rounding up.
+        # A spread of rounding errors alone would amplify them.
         return cls(mean, np.where(spread > 1e-12 * np.maximum(np.abs(mean), 1e-300), spread, 1.0))
 
     def apply(self, values) -> np.ndarray:
-        """Less the mean, in spreads."""
+        """Subtract the mean and divide by the spread."""
         return (values - self.mean) / self.spread
 
     def undo(self, values) -> np.ndarray:
-        """As they were."""
+        """Invert `apply`."""
         return values * self.spread + self.mean
 
 
 def read(estimator, X, reset: bool) -> Sequences:
-    """X as sequences; sets the estimator's ``n_features_in_`` in `fit`, which `reset` says, and holds later X to it.
+    """Return X as sequences; in `fit` (`reset`) the estimator's ``n_features_in_`` is set, otherwise checked.
 
     X is an array ``(n, T)`` or ``(n, T, F)``, or a list of n arrays ``(T_i,)`` or ``(T_i, F)``. With two axes, it is
     one feature over time; ``n_features_in_`` is T then, and else F.
@@ -111,7 +111,7 @@ def _of_array(array) -> Sequences:
 
 
 def _is_list_of_sequences(X) -> bool:
-    """Whether this is a list of sequences, rather than an array or lists that make one of two axes."""
+    """Return whether X is a list of sequences, rather than an array or nested lists of two axes."""
     if isinstance(X, np.ndarray):
         return X.dtype == object and X.ndim == 1 and len(X) > 0 and np.ndim(X[0]) > 0
     if not isinstance(X, (list, tuple)) or not len(X) or not hasattr(X[0], "__len__") or isinstance(X[0], (str, dict)):
@@ -121,7 +121,7 @@ def _is_list_of_sequences(X) -> bool:
 
 
 def of_list(X, estimator) -> Sequences:
-    """A list of sequences ``(T_i, F)`` or ``(T_i,)``, each with a step."""
+    """Return a list of non-empty sequences ``(T_i, F)`` or ``(T_i,)`` as `Sequences`."""
     arrays: list[np.ndarray] = []
     for i, one in enumerate(X):
         array = np.asarray(one)

@@ -1,4 +1,4 @@
-"""The processes in which joblib runs fits side by side."""
+"""Processes in which joblib runs fits in parallel."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from rnnkit.backends.shared.thread_pool import get_num_threads, set_num_threads
 
 
 def share_processors() -> None:
-    """In a worker process of joblib, use as many threads as joblib leaves each of them, as BLAS and numba do.
-
-    A number in ``RNNKIT_NUM_THREADS`` stays.
-    """
+    """In a worker process of joblib, use joblib's share of threads, unless ``RNNKIT_NUM_THREADS`` is a number."""
     from joblib.parallel import get_active_backend
 
     if "RNNKIT_NUM_THREADS" in os.environ or multiprocessing.parent_process() is None:

@@ -1,4 +1,4 @@
-"""What a report of a fault needs to say about the place it happened in."""
+"""Versions and settings of an installation, for reports of faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VARIABLES = ("RNNKIT_", "NUMBA_", "OMP_", "MKL_", "OPENBLAS_", "CUDA_VISIBLE_DEV
 
 
 def information() -> str:
-    """Versions, processor, threads, cache, CUDA, extras and settings; a line each."""
+    """Return the versions, processor, threads, cache, CUDA, extras and settings, one per line."""
     from rnnkit.backends.cpu.simd.registers import FEATURES
     from rnnkit.backends.shared.program_cache import cache_info
     from rnnkit.backends.shared.thread_pool import get_num_threads
@@ -65,7 +65,7 @@ def _described(package: str) -> str:
 
 
 def _processor() -> str:
-    """The model, which only Linux's own file tells."""
+    """Return the processor's model, which only Linux reports in a file."""
     try:
         described = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -75,14 +75,14 @@ def _processor() -> str:
 
 
 def _cores() -> str:
-    """The cores that this process may use, and those that there are."""
+    """Return the number of cores that this process may use, and of those in the machine."""
     there = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
     return f"{usable} of {there} cores usable"
 
 
 def _cuda() -> str:
-    """The GPUs, or what keeps this process from using one."""
+    """Return the GPUs, or the reason why this process can't use one."""
     from rnnkit.backends.cuda.memory.availability import all_devices, missing
 
     try:

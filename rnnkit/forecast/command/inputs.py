@@ -1,4 +1,4 @@
-"""What the command reads out of a file: one series, or several."""
+"""Reading of the command's input files: one series, or several."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rnnkit.forecast.data.files import PARQUET, read_table, require_pyarrow
 from rnnkit.forecast.data.frames import FileTable, SeriesFrame
 from rnnkit.forecast.data.series import Series, read_series
 
-# What errors of `read_table` call its arguments, and what the command calls them; "(time=)" becomes "(--time)".
+# Names of arguments in errors of `read_table`, and of the command's options: "(time=)" becomes "(--time)".
 _OPTIONS = {
     "dayfirst=True or dayfirst=False": "--day-first or --month-first",
     'decimal="," or decimal="."': "--decimal , or --decimal .",
@@ -35,9 +35,10 @@ def read_input(
 ) -> Series | SeriesFrame:
     """Read the series of a file.
 
-    A `Series` if it has one, or `column` chooses one; a `SeriesFrame` of several, or if it is to be `framed`. The other
-    arguments are those of `read_table`. Where none of the last three is given, a single series may have times in
-    unequal steps, which are one step each. A file that can't be used raises an InputError: one sentence, with the line.
+    Return a `Series` if the file has one, or `column` chooses one; otherwise, or if `framed`, a `SeriesFrame`. The
+    other arguments are those of `read_table`. If none of the last three is given, a single series may have unequal
+    steps of time, which count as one step each. A file that can't be used raises an InputError: one sentence, with the
+    line.
     """
     plain = not framed and (freq, dayfirst, decimal) == (None, None, None) and Path(path).suffix not in PARQUET
     if column is not None and plain:
@@ -70,10 +71,10 @@ def read_future(
     decimal: str | None = None,
     needed: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Read a file of what is known of the `horizon` steps after the series' ends: a column ``(B, H)`` by its name.
+    """Read a file of covariates of the `horizon` steps after the series' ends: columns ``(B, H)`` by name.
 
-    It has the columns of ids and times that the series' file had, and those that are `needed`, by default all that the
-    series have. An InputError says that the file can't be used, or lacks a series or a step.
+    The file has the series' columns of ids and times, and the `needed` columns, by default all covariates of the
+    series. An InputError says that the file can't be used, or lacks a series or a step.
     """
     if Path(path).suffix in PARQUET:
         try:
@@ -107,6 +108,5 @@ def series_name(frame: SeriesFrame, place: int) -> str:
 
 
 def _alone(frame, place) -> SeriesFrame:
-    """A frame of one of several series."""
     ids, timelines = [frame.ids[place]], frame.timelines[place : place + 1]
     return SeriesFrame(frame.names, ids, [frame.series[place]], {}, timelines, FileTable(ids), frame.wall)

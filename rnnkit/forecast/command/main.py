@@ -1,4 +1,4 @@
-"""The command `rnnkit`: forecasts, and what a report of a fault needs to say."""
+"""The command `rnnkit`: forecasts, and information for reports of faults."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 2, 130, 141  # 128 + the signal's number, 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command with these arguments, by default those of the process, and return its exit status.
 
-    0; 2 where the input can't be used, after one line on standard error; 130 after Ctrl-C; 141 where nobody reads the
-    output any more.
+    The status is 0, or 2 for invalid input, after one line on standard error; 130 after Ctrl-C; 141 if the output's
+    reader has closed it.
     """
-    # The matrices here are small, and BLAS threads that wait for a busy core cost more than they bring.
+    # The matrices here are small, and BLAS threads waiting for busy cores cost more than they save.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from rnnkit.forecast.data.series import InputError
 
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("rnnkit: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # What is still buffered has nowhere to go either; Python would complain about it at exit.
+        # Discard the buffered output too; otherwise Python reports an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What many series will do, and how well their last steps were foreseen: the command's report on a panel."""
+"""Reports of the command on a panel: forecasts of many series, and the cross-validation of their last steps."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ BASELINE = "SeasonalNaive"
 
 
 class Window(NamedTuple):
-    """One origin of each series: what came after it, and what was said of that before."""
+    """One window of the cross-validation: actual values after one origin per series, and their forecasts."""
 
-    series: np.ndarray  # (R,), which ones are long enough
+    series: np.ndarray  # (R,), indices of the series that are long enough
     origins: np.ndarray  # (R,), steps known
     actual: np.ndarray  # (R, H), NaN in gaps
     columns: dict[str, np.ndarray]  # (R, H), forecasts and edges by the names of a table's columns
@@ -37,25 +37,25 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class PanelReport:
-    """Several series, looked at."""
+    """Forecasts and cross-validation of several series."""
 
     frame: SeriesFrame
     season: int  # 1 for none
     horizon: int
     levels: list[float]  # of the bands, in percent
-    models: dict[str, Forecaster]  # by name on the command line, the one first that was asked for first
-    asked: int  # windows of the cross-validation that were asked for
-    windows: list[Window]  # those that are done, the earliest first
+    models: dict[str, Forecaster]  # by name on the command line, in the order asked for
+    asked: int  # number of windows asked for
+    windows: list[Window]  # finished windows, the earliest first
     columns: dict[str, np.ndarray]  # (B, H), forecasts and edges beyond the end; empty before there are any
     future: dict[str, np.ndarray] = field(default_factory=dict)  # (B, H), covariates that are known ahead
 
     @property
     def model(self) -> Forecaster:
-        """The one that was asked for first."""
+        """The first of the models asked for."""
         return next(iter(self.models.values()))
 
     def scores(self, column: str) -> dict[str, np.ndarray]:
-        """Each metric of `evaluate` for each series ``(B,)``, over all windows; NaN for a series that is in none."""
+        """Return each metric of `evaluate` per series ``(B,)``, over all windows; NaN for a series without a window."""
         found = {
             name: np.concatenate([w.columns[name].ravel() for w in self.windows]) for name in self.windows[0].columns
         }
@@ -68,7 +68,7 @@ class PanelReport:
         return scored(codes, len(self.frame), actual, found, column, [f"{one:g}" for one in self.levels], scales)
 
     def from_best_to_worst(self) -> np.ndarray:
-        """Places of the series that were tested, by the first model's MASE, or MAE where no series has a MASE."""
+        """Return the indices of the tested series, by the first model's MASE, or by MAE if no series has a MASE."""
         scores = self.scores(self.model.name)
         by = scores["mase"] if np.isfinite(scores["mase"]).any() else scores["mae"]
         order = np.argsort(by, kind="stable")
@@ -76,10 +76,7 @@ class PanelReport:
 
 
 def check_panel(frame: SeriesFrame, path, horizon: int, windows: int | None) -> None:
-    """See that the longest series is long enough, and where `windows` are asked for, all series.
-
-    An InputError names the series that is too short.
-    """
+    """Check that the longest series is long enough, or all with `windows`; an InputError names a short one."""
     lengths = frame.timelines.lengths - [int(np.argmin(np.isnan(one))) for one in frame.series]  # from the first value
     longest = int(np.argmax(lengths))
     if horizon >= lengths[longest]:
@@ -107,9 +104,9 @@ def begun(
     future: Mapping[str, np.ndarray],
     **settings: Any,
 ) -> PanelReport:
-    """A report without anything yet; `cross_validated` and `forecast` fill it.
+    """Return a report without results, which `cross_validated` and `forecast` fill in.
 
-    The season is by default what the times say, or what most of the series show before the first origin.
+    The default season is that of the times, or that of most series before the first origin.
     """
     history = History.of_frame(frame)
     origins = history.lengths - windows * horizon
@@ -122,10 +119,7 @@ def begun(
 
 
 def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]:
-    """One window of all models after the other, the earliest first.
-
-    A model is fitted at the first origin, and reads on from there with what it found.
-    """
+    """Yield the windows of all models in turn, the earliest first; models are fitted at the first origin only."""
     if not report.asked:
         return
     history, h, models = History.of_frame(report.frame), report.horizon, list(report.models.values())
@@ -170,9 +164,9 @@ def forecast_kept(
 ) -> PanelReport:
     """Forecast beyond the ends of series with a forecaster of the file `path`, without a fit.
 
-    It was fitted to the same series from the same first steps, in any order; they may have gone on since. An InputError
-    says that they are others. Horizon and levels are by default as they were when it was saved. `read_future` gives
-    what is known of so many steps ahead.
+    The series must be those of the fit, from the same first steps, in any order; they may be longer now. An InputError
+    says that they differ. Horizon and levels default to those saved. `read_future` gives the covariates of a number of
+    steps ahead.
     """
     kept = forecaster._fitted_history().frame
     assert kept is not None
@@ -211,5 +205,5 @@ def keep(path, report: PanelReport) -> None:
     """Write the first model, fitted to the whole series, for `forecast_kept`."""
     try:
         saving.write(path, report.model, {"horizon": report.horizon, "levels": report.levels})
-    except ValueError as error:  # of ids that can't be written
+    except ValueError as error:  # ids that can't be written
         raise InputError(str(error)) from None

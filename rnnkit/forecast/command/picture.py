@@ -1,4 +1,4 @@
-"""Reports as pictures: a series whole and its end, or the ends of several series."""
+"""Reports as pictures: a whole series and its end, or the ends of several series."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HISTORY, MODEL_COLOUR, FORECAST = HISTORY_COLOUR, ACTUAL_COLOUR, FORECAST_COLOUR
 
 
 def check_drawing(path) -> None:
-    """See, before the work, that a picture can be drawn; an InputError says why not."""
+    """Check before the work that a picture can be drawn; an InputError gives the reason otherwise."""
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
@@ -28,7 +28,7 @@ def check_drawing(path) -> None:
 
 
 def draw(path, reports: list[ForecastReport]) -> None:
-    """Draw a row of two panels per series, and write them to a file of the kind its name says, PNG without one."""
+    """Draw a row of two panels per series, and write them to a file of the format of its suffix, PNG by default."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -58,7 +58,7 @@ def _write(path, figure):
 
 
 def _chosen(report, most) -> tuple[np.ndarray, np.ndarray | None]:
-    """Places of series, evenly spread from the best to the worst, and what each one's MASE is."""
+    """Return indices of series, evenly spread from the best to the worst, and their MASE."""
     if not report.windows:
         return np.arange(min(most, len(report.frame))), None
     order, tested = report.from_best_to_worst(), report.scores(report.model.name)["mase"]
@@ -123,7 +123,7 @@ def _draw_end(axes, report):
 
 
 def _draw_test(axes, report, first):
-    """The back-test's forecasts from the step `first` on that leave each other room."""
+    """Draw the back-test's forecasts from the step `first` on, leaving out those that overlap."""
     test, horizon, times = report.test, len(report.forecast), report.series.timeline.times
     drawn: list[int] = []
     for place in range(len(test.origins) - 1, -1, -1):
@@ -143,7 +143,7 @@ def _draw_forecast(axes, report):
     series, columns = report.series, [report.forecast, report.lower, report.upper]
     steps, (said, lower, upper) = joined(series.timeline.times, series.values, future(report), columns)
     axes.fill_between(steps, lower, upper, color=FORECAST, alpha=0.25, lw=0, label=f"{report.level:g} % band")
-    own = slice(-len(report.forecast), None)  # not where the history ends
+    own = slice(-len(report.forecast), None)  # without the last known value
     axes.plot(steps, said, color=FORECAST, lw=1.8, marker=".", ms=4, markevery=own, label="forecast")
 
 

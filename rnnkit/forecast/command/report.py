@@ -1,4 +1,4 @@
-"""What a series will do, and how well that was foreseen so far: season, back-test, forecasts and their bands."""
+"""Reports on one series: season, back-test, forecasts and bands."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Forecast(NamedTuple):
     values: np.ndarray  # (H,)
     lower: np.ndarray  # (H,), of the band; NaN where there is none
     upper: np.ndarray  # (H,)
-    forecaster: Forecaster  # that knows the whole series
+    forecaster: Forecaster  # fitted to the whole series
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,15 @@ class ForecastReport:
     series : Series
     season : int or None
     test : BackTest or None
-        Of the models and of the naive forecasts; None where a saved model was asked without one.
+        Of the models and of the naive forecasts; None for a saved model without a back-test.
     forecasts : dict of str to Forecast
-        Beyond the end, by model, the one first that was asked for first.
+        Beyond the end, by model, in the order asked for.
     level : float
         Of the bands, in percent.
 
     Examples
     --------
-    What the command ``rnnkit forecast`` prints comes from one::
+    The command ``rnnkit forecast`` prints the contents of a report::
 
         report = rk.forecast.backtest_and_forecast(series, 12, models=["theta"])
         print(report.test.scores(report.model))
@@ -89,22 +89,22 @@ class ForecastReport:
 
     @property
     def model(self) -> str:
-        """The model asked for first."""
+        """The first of the models asked for."""
         return next(iter(self.forecasts))
 
     @property
     def forecast(self) -> np.ndarray:
-        """What it says of the steps to come, ``(H,)``."""
+        """The forecast of the first model, ``(H,)``."""
         return self.forecasts[self.model].values
 
     @property
     def lower(self) -> np.ndarray:
-        """The lower edge of the band around that, ``(H,)``."""
+        """The lower edge of the forecast's band, ``(H,)``."""
         return self.forecasts[self.model].lower
 
     @property
     def upper(self) -> np.ndarray:
-        """The upper edge, ``(H,)``."""
+        """The upper edge of the forecast's band, ``(H,)``."""
         return self.forecasts[self.model].upper
 
     def share_of_naive(self, model: str) -> float:
@@ -116,7 +116,7 @@ class ForecastReport:
 
 
 def check(series: Series, horizon: int, season: int | None = None, origins: int | None = None) -> None:
-    """See that a series is long enough; an InputError says how long it has to be, or that it consists of gaps."""
+    """Check the length of a series; an InputError gives the length needed, or says that it consists of gaps."""
     length = len(series.values)
     needed = needed_length(horizon, origins or LEAST_ORIGINS)
     while first_origin(needed) < max(2 * horizon + LEAST_VALUES + 20, 2 * (season or 1)):
@@ -157,13 +157,13 @@ def backtest_and_forecast(
     horizon : int
     models : sequence of str
         Of "auto", "theta", "ets", "autoregression", "esn", "gru", "lstm", "rnn" and "linear". The first four are
-        fitted before the first origin, and read on from there with what they found. An echo state network is fitted
+        fitted before the first origin, and keep their parameters at later ones. An echo state network is fitted
         anew at each origin. The others are trained before the first one, and carried on from their weights for a few
         epochs at each of the later ones.
     season : int, optional
-        By default what the autocorrelation before the first origin shows (`find_season`).
+        By default found in the autocorrelation before the first origin (`find_season`).
     origins : int, optional
-        Of the back-test, in the last 30 % of the series; by default 40, or as many as there are.
+        Number of origins, in the last 30 % of the series; by default 40, or all if there are fewer.
     seed : int, optional
         Of the models.
     units, epochs : int, optional
@@ -173,7 +173,7 @@ def backtest_and_forecast(
     progress : callable
         Called after each origin.
     tell : callable, optional
-        Called with a text that says what is being fitted.
+        Called with a text on the model being fitted.
 
     Returns
     -------
@@ -221,11 +221,11 @@ def forecast_from_file(
     Parameters
     ----------
     series : Series
-        The one that the model was fitted to, from the same first step; it may have gone on since, or end before.
+        The series of the fit, from the same first step; it may be longer now, or end earlier.
     path : str or os.PathLike
     horizon : int, optional
     level : float, optional
-        Of the band, in percent. By default both as they were when the model was saved; networks have no others.
+        Of the band, in percent. Both default to those saved; networks accept no others.
 
     Returns
     -------
@@ -268,7 +268,7 @@ def forecast_from_file(
 
 
 def save(path, report: ForecastReport) -> None:
-    """Write the model asked for first, as it knows the whole series, for `forecast_from_file`."""
+    """Write the report's first model, fitted to the whole series, for `forecast_from_file`."""
     forecaster = report.forecasts[report.model].forecaster
     half = (report.upper - report.lower) / 2 if isinstance(forecaster, ESN) else None
     about: dict[str, Any] = {"identity": _identity(report.series), "level": report.level}
@@ -276,12 +276,12 @@ def save(path, report: ForecastReport) -> None:
 
 
 def _identity(series) -> list[str]:
-    """What has to be the same in a series that a saved model is to go on with."""
+    """Return the name and the start of a series, which must match those of a saved model's series."""
     return [series.name, f"from {series.timeline.times[0]} on"]
 
 
 def told(tell: Callable[[str], None], what: str, text: str) -> None:
-    """Tell what is done of something."""
+    """Report the progress of one item."""
     tell(f"{what}: {text}")
 
 

@@ -1,4 +1,4 @@
-"""What the command does with its options: files in, reports as text, tables, pictures and models out."""
+"""A run of the command: reads files, and gives reports as text, tables, pictures and models."""
 
 from __future__ import annotations
 
@@ -37,10 +37,7 @@ BUNDLED = (("sunspots.csv", 3), ("co2.csv", 12))  # file, horizon
 
 
 def forecast(options) -> str:
-    """Forecast the series of a file, and test the models on their past; an InputError says what is wrong.
-
-    Whatever can be wrong is looked for before the work, not after it.
-    """
+    """Forecast a file's series, and test the models on its past; an InputError for invalid input before any work."""
     models, levels = _models(options), _levels(options)
     _check_together(options, models)
     for path in filter(None, (options.output, options.plot, options.save)):
@@ -62,7 +59,7 @@ def forecast(options) -> str:
 
 
 def _read(options, levels, kept):
-    """One series; or a frame, of several, for a cross-validation, or for a model that was kept for one."""
+    """Read one series, or a frame: of several series, for a cross-validation, or for a model saved from a frame."""
     if kept is None:
         framed = options.cross_validate is not None or options.future is not None or len(levels or ()) > 1
     else:
@@ -90,7 +87,7 @@ def _read(options, levels, kept):
 
 
 def _of_series(options, models, levels, chosen) -> str:
-    """Back-tests and forecasts of series one by one."""
+    """Return the report on back-tests and forecasts of individual series."""
     if len(levels or ()) > 1:
         raise InputError("--level takes one percentage for the back-test of one series")
     level = levels[0] if levels else None
@@ -114,7 +111,7 @@ def _of_series(options, models, levels, chosen) -> str:
 
 
 def _of_panel(options, models, levels, frame, kept) -> str:
-    """A cross-validation and forecasts of several series together."""
+    """Return the report on cross-validation and forecasts of several series."""
     name = os.path.basename(options.file)
     if kept is None:
         report = _validated(options, models, levels, frame, name)
@@ -133,7 +130,7 @@ def _of_panel(options, models, levels, frame, kept) -> str:
 
 
 def _validated(options, models, levels, frame, name) -> PanelReport:
-    """A report on a panel. Ctrl-C prints the windows that are done."""
+    """Return a report on a panel with its cross-validation; Ctrl-C prints the finished windows."""
     if options.origins:
         raise InputError("--origins is for the back-test of one series; several series have --cross-validate")
     horizon = options.horizon or HORIZON
@@ -156,7 +153,6 @@ def _validated(options, models, levels, frame, name) -> PanelReport:
 
 
 def _future(options, frame, horizon, needed=None):
-    """What is known of so many steps ahead."""
     return read_future(options.future, frame, horizon, options.dayfirst, options.decimal, needed)
 
 
@@ -165,7 +161,7 @@ def _written(options) -> list[str]:
 
 
 def _models(options) -> list[str]:
-    """The models asked for, each once."""
+    """Return the models asked for, without duplicates."""
     if options.model is None:
         return ["auto"]
     options.model = _without_file(options, options.model, lambda word: word in TITLES)
@@ -178,7 +174,7 @@ def _models(options) -> list[str]:
 
 
 def _levels(options) -> list[float] | None:
-    """The percentages asked for, in order."""
+    """Return the percentages asked for, in ascending order."""
     if options.level is None:
         return None
     options.level = _without_file(options, options.level, lambda word: parsed(word) is not None)
@@ -192,7 +188,7 @@ def _levels(options) -> list[float] | None:
 
 
 def _without_file(options, words, is_one) -> list[str]:
-    """The words behind an option that takes several of them, without the file's name, which may have come last."""
+    """Return the values of an option that takes several, without the file's name, which may come last."""
     *first, last = words
     if options.file is None and first and not is_one(last) and ("." in last or os.path.exists(last)):
         options.file = last
@@ -201,8 +197,6 @@ def _without_file(options, words, is_one) -> list[str]:
 
 
 def _check_together(options, models) -> None:
-    """See that options fit together."""
-
     def given(*names):
         return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
 
@@ -231,6 +225,6 @@ def _check_together(options, models) -> None:
 
 
 def _either(names) -> str:
-    """Names with "or" before the last one."""
+    """Join names by commas, with "or" before the last one."""
     *first, last = names
     return f"{', '.join(first)} or {last}"

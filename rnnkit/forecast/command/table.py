@@ -24,7 +24,7 @@ FROM_SPREAD = "drawn from the errors that the model expects"
 
 
 def notes(reports: list[ForecastReport]) -> str:
-    """What the columns of the scores mean."""
+    """Return the legend of the columns of scores."""
     words: dict[str, None] = {}  # each once, in order
     for report in reports:
         for model, forecast in report.forecasts.items():
@@ -34,7 +34,7 @@ def notes(reports: list[ForecastReport]) -> str:
 
 
 def heading(report: ForecastReport) -> str:
-    """What was looked at, in one line."""
+    """Return a summary of the series and the back-test, in one line."""
     series, test = report.series, report.test
     return (
         f"{printable(series.name)}: {len(series.values)} steps, {time_text(series.timeline.times[0])} to "
@@ -46,7 +46,7 @@ def heading(report: ForecastReport) -> str:
 
 
 def scores_table(reports: list[ForecastReport]) -> str:
-    """MAE, RMSE and MASE of each model on each series, and how far its band held."""
+    """Return a table of MAE, RMSE and MASE per model and series, and of the band's coverage."""
     rows: list[tuple[str, ...]] = [("series", "model", "MAE", "RMSE", "MASE", "of naive", "in band")]
     for report in reports:
         test = report.test
@@ -68,7 +68,7 @@ def scores_table(reports: list[ForecastReport]) -> str:
 
 
 def forecast_table(report: ForecastReport) -> str:
-    """What the model asked for first says of each step to come, with its band."""
+    """Return a table of the first model's forecast of each future step, with its band."""
     places = _decimals(report)
     name = report.series.name if len(report.forecasts) == 1 else f"{report.series.name}, {report.model}"
     rows: list[tuple[str, ...]] = [(report.series.timeline.name, name, f"{report.level:g} % from", "to")]
@@ -78,39 +78,39 @@ def forecast_table(report: ForecastReport) -> str:
 
 
 def future(report: ForecastReport) -> np.ndarray:
-    """The times of the forecast."""
+    """Return the times of the forecast."""
     return report.series.timeline.ahead(len(report.forecast))
 
 
 def time_text(time) -> str:
-    """A time as a table shows it."""
+    """Format a time for a table."""
     return f"{time:.10g}" if isinstance(time, np.floating) else str(time)
 
 
 def _decimals(report) -> int:
-    """As many as show three digits of the error, or of the band where there is none."""
+    """Return the number of decimals that shows three digits of the error, or of the band without a back-test."""
     if report.test is None:
         return decimals(float(np.nan_to_num(report.upper - report.lower).mean()) / 4)
     return decimals(report.test.scores(report.model)["MAE"])
 
 
 def decimals(error: float) -> int:
-    """As many as show three digits of an error."""
+    """Return the number of decimals that shows three digits of an error."""
     return int(np.clip(2 - math.floor(math.log10(error)), 0, 8)) if error > 0 else 2
 
 
 def counted(number, what: str) -> str:
-    """A number of things, or none."""
+    """Format a count with its noun; "no" stands for 0."""
     return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def number_text(value: float, decimals: int) -> str:
-    """A number, or a dash for none."""
+    """Format a number; a dash stands for NaN."""
     return "-" if math.isnan(value) else f"{value:.{decimals}f}"
 
 
 def aligned(rows, left: int) -> str:
-    """Rows of cells in columns; the first `left` ones begin at their left edge."""
+    """Format rows of cells as columns; the first `left` columns are aligned to the left, the others to the right."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
@@ -124,7 +124,7 @@ def aligned(rows, left: int) -> str:
 
 
 def panel_heading(report: PanelReport, name: str) -> str:
-    """What was looked at, in one line."""
+    """Return a summary of the panel and its cross-validation, in one line."""
     frame = report.frame
     known = [one[int(np.argmin(np.isnan(one))) :] for one in frame.series]  # from the first value on
     least, most = min(map(len, known)), max(map(len, known))
@@ -142,7 +142,7 @@ def panel_heading(report: PanelReport, name: str) -> str:
 
 
 def panel_scores(report: PanelReport) -> str:
-    """A line for each model, means over the series, and the series that were foreseen best and worst."""
+    """Return a table of mean scores over the series per model, and the best and the worst series."""
     columns = {TITLES[name]: model.name for name, model in report.models.items()}
     columns["seasonal naive" if report.season > 1 else "naive"] = BASELINE
     bands = [f"{level:g}" for level in report.levels]
@@ -166,7 +166,7 @@ def panel_scores(report: PanelReport) -> str:
 
 
 def panel_forecasts(report: PanelReport) -> str:
-    """What the first model says of the next step of each series, or of all steps of a single one."""
+    """Return a table of the first model's forecasts: the next step of each series, or all steps of a single one."""
     model, frame, level = report.model.name, report.frame, report.levels[0]
     said = [report.columns[name] for name in (model, f"{model}-lo-{level:g}", f"{model}-hi-{level:g}")]
     times = frame.timelines.ahead(report.horizon)
@@ -183,7 +183,7 @@ def panel_forecasts(report: PanelReport) -> str:
 
 
 def _extremes(report) -> str:
-    """The series with the best, the median and the worst MASE."""
+    """Return the series with the best, the median and the worst MASE, in one line."""
     order, scores = report.from_best_to_worst(), report.scores(report.model.name)
     if len(order) < 2:
         return ""
@@ -200,7 +200,7 @@ def _extremes(report) -> str:
 
 
 def _notes(report) -> str:
-    """What the columns of the scores mean, and which series they leave out."""
+    """Return the legend of the columns of scores, and the series that were too short for a window."""
     seasonal = "seasonal naive" if report.season > 1 else "naive"
     lines = [
         "MAE to MASE: means over the series of the error over all steps of all windows",

@@ -16,7 +16,7 @@ from rnnkit.forecast.data.series import InputError
 
 
 def check_writable(path) -> None:
-    """See, before the work, that a file can be written; an InputError says why not."""
+    """Check before the work that a file can be written; an InputError gives the reason otherwise."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a directory; expected the name of a file to write")
@@ -27,7 +27,7 @@ def check_writable(path) -> None:
 
 
 def write_forecasts(path, reports: list[ForecastReport]) -> None:
-    """Forecasts and bands as a table: the series, the time, and ``Model``, ``Model-lo-80``, ``Model-hi-80``."""
+    """Write forecasts and bands as a table: the series, the time, and ``Model``, ``Model-lo-80``, ``Model-hi-80``."""
     steps = [future(report) for report in reports]
     if len(reports) > 1:
         steps = [np.array([time_text(time) for time in one], object) for one in steps]
@@ -45,15 +45,15 @@ def write_forecasts(path, reports: list[ForecastReport]) -> None:
 
 
 def write_panel(path, report: PanelReport) -> None:
-    """Forecasts and bands of several series, with the columns of ids and times that the file had."""
+    """Write forecasts and bands of several series, with the columns of ids and times of the input file."""
     columns = {name: _rounded(column) for name, column in report.columns.items()}
     try:
         table = report.frame.ahead(report.horizon, columns)
-    except ValueError as error:  # a column of the file that is called as a forecast is
+    except ValueError as error:  # a column of the file with the name of a forecast's
         raise InputError(str(error)) from None
     write_table(path, table)
 
 
 def _rounded(column: np.ndarray) -> np.ndarray:
-    """Floats to ten digits, which is more than a forecast has."""
+    """Round floats to ten digits, more than a forecast's precision."""
     return np.array([float(f"{one:.10g}") for one in column.ravel().tolist()]).reshape(column.shape)

@@ -1,4 +1,4 @@
-"""What is known besides the values of series: of each series as a whole, up to now, and ahead."""
+"""Covariates of series: static, known up to now, and known ahead."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rnnkit.forecast.data.frames import SeriesFrame
 
 
 class Moments(NamedTuple):
-    """Of the values of each of C columns ``(C,)``; zeros where there are none."""
+    """Moments of the values of each of C columns ``(C,)``; zeros for a column without values."""
 
-    known: np.ndarray  # how many
+    known: np.ndarray  # number of values
     mean: np.ndarray
     variance: np.ndarray
     least: np.ndarray
@@ -21,7 +21,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def together(cls, parts: Sequence[Moments]) -> Moments:
-        """Of several parts, in their order (Chan, Golub and LeVeque 1983, "Algorithms for computing the variance")."""
+        """Combine moments of parts in order (Chan, Golub, LeVeque 1983, "Algorithms for computing the variance")."""
         total = parts[0]
         for part in parts[1:]:
             known = total.known + part.known
@@ -34,54 +34,54 @@ class Moments(NamedTuple):
         return total
 
     def scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """Means and standard deviations; 1 for a column that never changes."""
+        """Return means and standard deviations; 1 for a constant column."""
         return self.mean, np.where(self.most > self.least, np.sqrt(self.variance), 1.0)
 
 
 class Covariates(NamedTuple):
-    """Numbers beside the values of N series."""
+    """Covariates of N series."""
 
-    past: np.ndarray  # (N, T, P), known up to each step; NaN where one is missing
-    future: np.ndarray  # (N, T', K), known ahead as far as the array goes
+    past: np.ndarray  # (N, T, P), known up to each step; NaN where missing
+    future: np.ndarray  # (N, T', K), known ahead
     static: np.ndarray  # (N, S)
-    names: tuple[str, ...] = ()  # of the static ones
+    names: tuple[str, ...] = ()  # of the static covariates
 
     @classmethod
     def none(cls, count: int) -> Covariates:
-        """Of `count` series without any."""
+        """Make the covariates of `count` series without any."""
         return cls(np.zeros((count, 0, 0)), np.zeros((count, 0, 0)), np.zeros((count, 0)))
 
     @classmethod
     def of_frame(cls, frame: SeriesFrame, past: Sequence[str], future: Sequence[str], static, names=()) -> Covariates:
-        """Of the columns of a table that have these names; `static` is ``(N, S)``, of `names`."""
+        """Read covariates from these columns of a table; `static` is ``(N, S)``, named `names`."""
         return cls(_together(frame, past), _together(frame, future), static, tuple(names))
 
     def of_rows(self, rows) -> Covariates:
-        """Of some series."""
+        """Return the covariates of some series."""
         return self._replace(past=self.past[rows], future=self.future[rows], static=self.static[rows])
 
     def until(self, rows, ends) -> Covariates:
-        """Of some series, each up to a step; what was known ahead of it then stays."""
+        """Return the covariates of some series, each up to a step; those known ahead stay."""
         past = self.past[rows].copy()
         if past.size:
             past[np.arange(past.shape[1]) >= ends[:, None]] = np.nan
         return self._replace(past=past, future=self.future[rows], static=self.static[rows])
 
     def so_far(self, lengths) -> Covariates:
-        """Without what is known of the steps after each series' end."""
+        """Return the covariates without those of the steps after each series' end."""
         future = self.future[:, : lengths.max()].copy()
         future[np.arange(future.shape[1]) >= lengths[:, None]] = np.nan
         return self._replace(future=future)
 
     def with_future(self, lengths, ahead) -> Covariates:
-        """With columns ``(N, H, K)`` that follow each series."""
+        """Return the covariates with columns ``(N, H, K)`` appended after each series' end."""
         longer = np.full((len(lengths), int(lengths.max()) + ahead.shape[1], ahead.shape[2]), np.nan)
         longer[:, : self.future.shape[1]] = self.future[:, : longer.shape[1]]
         np.put_along_axis(longer, (lengths[:, None] + np.arange(ahead.shape[1]))[..., None], ahead, axis=1)
         return self._replace(future=longer)
 
     def lacks(self, lengths, h: int) -> int | None:
-        """The first series that has not all of its columns for `h` steps after its end."""
+        """Return the first series that lacks a column at one of the `h` steps after its end, or None."""
         if not self.future.shape[2]:
             return None
         longer = np.pad(self.future, ((0, 0), (0, h), (0, 0)), constant_values=np.nan)
@@ -90,11 +90,11 @@ class Covariates(NamedTuple):
         return int(np.argmax(lacking)) if lacking.any() else None
 
     def scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each number over all series ``(P + K + S,)``; 1 for one that never changes."""
+        """Return each covariate's mean and standard deviation over all series ``(P + K + S,)``; 1 for a constant."""
         return Moments.together([self.moments()]).scale()
 
     def moments(self) -> Moments:
-        """Of each number over all series ``(P + K + S,)``."""
+        """Return the moments of each covariate over all series ``(P + K + S,)``."""
         columns = [*np.moveaxis(self.past, 2, 0), *np.moveaxis(self.future, 2, 0), *self.static.T]
         known = [column[~np.isnan(column)] for column in columns]
         some = [one if len(one) else np.zeros(1) for one in known]
@@ -102,17 +102,17 @@ class Covariates(NamedTuple):
         return Moments(*(np.array(one, np.float64) for one in found))
 
     def standardised(self, centre, width) -> Covariates:
-        """In these units, 0 where nothing is known."""
+        """Return the covariates in units of `width` around `centre`, 0 where unknown."""
         p, k = self.past.shape[2], self.future.shape[2]
         units = zip(self[:3], np.split(centre, [p, p + k]), np.split(width, [p, p + k]), strict=True)
         return Covariates(*(np.nan_to_num((one - c) / w) for one, c, w in units))
 
     def width(self, leads: int) -> int:
-        """How many numbers `at_steps` gives for a step."""
+        """Return the number of features F that `at_steps` gives for a step."""
         return self.past.shape[2] + leads * self.future.shape[2] + self.static.shape[1]
 
     def at_steps(self, start: int, stop: int, leads: int) -> np.ndarray:
-        """What is known at each step of some, and for each lead ahead of it ``(N, stop - start, F)``."""
+        """Return the covariates of steps, those known ahead for each lead ``(N, stop - start, F)``."""
         count, steps = len(self.static), stop - start
         found = np.zeros((count, steps, self.width(leads)))
         p = self.past.shape[2]
@@ -128,7 +128,7 @@ class Covariates(NamedTuple):
 
 
 def _together(frame: SeriesFrame, names: Sequence[str]) -> np.ndarray:
-    """Columns of a table as ``(N, T, K)``, NaN after a series' end."""
+    """Stack columns of a table as ``(N, T, K)``, NaN after a series' end."""
     found = np.full((len(frame), int(frame.timelines.lengths.max()), len(names)), np.nan)
     for place, name in enumerate(names):
         for row, one in enumerate(frame.covariates[name]):

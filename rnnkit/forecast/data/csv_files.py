@@ -16,16 +16,16 @@ import numpy as np
 GAPS = {"", "na", "nan", "n/a", "null", "none", "?", ".", "-", "#n/a", "#na"}
 _SEPARATORS = ",;\t|"
 _SPACES = " '\u00a0\u202f\u2019"  # within numbers, between thousands
-_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # what a file in UTF-16 starts with
-_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # what .xlsx and .ods start with, and .xls
+_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # first bytes of files in UTF-16
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # first bytes of .xlsx and .ods, and of .xls
 
 
 class InputError(ValueError):
-    """What a user gave can't be used; the message is one sentence for the command line."""
+    """An error in a user's input; the message is one sentence for the command line."""
 
 
 def read_bytes(path) -> bytes:
-    """What a file holds, or the file within it if its name ends with .gz; an InputError if it can't be read."""
+    """Read a file, and decompress it if its name ends with .gz; an InputError if it can't be read."""
     try:
         found = Path(path).read_bytes()
         return gzip.decompress(found) if Path(path).suffix == ".gz" else found
@@ -40,9 +40,9 @@ def read_bytes(path) -> bytes:
 
 
 def read_rows(path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The names of the columns, and the rows with the lines they end on; an InputError with the line for no table.
+    """Return the names of the columns, and the rows with their line numbers; an InputError with the line for no table.
 
-    Comma, semicolon, tab and pipe are told apart by the first line. Rows and columns without any cell are left out.
+    The first line determines whether comma, semicolon, tab or pipe separates. Empty rows and columns are left out.
     """
     text = _decoded(path)
     header = re.sub(r'"[^"]*"', "", text.lstrip("\r\n ").partition("\n")[0])
@@ -77,7 +77,7 @@ def read_rows(path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def parsed(cell: str) -> float | None:
-    """A finite number as Python writes it, or None."""
+    """Return a finite number from Python's notation, or None."""
     try:
         number = float(cell)
     except ValueError:
@@ -86,11 +86,10 @@ def parsed(cell: str) -> float | None:
 
 
 def numbers(path, lines: Sequence[int], columns: dict[str, list[str]], decimal: str | None = None) -> dict:
-    """The columns of a file as float64, NaN in gaps, with decimal points or with decimal commas in all of them.
+    """Return the columns of a file as float64, NaN in gaps, with the same decimal mark in all columns.
 
-    Thousands may be grouped, by spaces or by the mark that is not the decimal one. `lines` are those of the rows. The
-    mark is by default the one that all cells allow. An InputError names the first cell that is no number, or may be
-    two.
+    Thousands may be grouped, by spaces or by the other mark. `lines` are the rows' line numbers. The mark is by default
+    the one that all cells allow. An InputError names the first cell that is no number, or is ambiguous.
     """
     if decimal != ",":
         read = lambda cell: math.nan if cell.lower() in GAPS else parsed(cell)
@@ -125,7 +124,7 @@ def numbers(path, lines: Sequence[int], columns: dict[str, list[str]], decimal: 
 
 
 def write_rows(file: io.TextIOBase, columns: Mapping[str, Iterable[str]]) -> None:
-    """Columns of cells as CSV."""
+    """Write columns of cells as CSV."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
@@ -148,7 +147,7 @@ def _decoded(path) -> str:
 
 
 def _pattern(mark: str) -> re.Pattern:
-    """Numbers with this decimal mark; whatever groups thousands does so throughout."""
+    """Return a pattern of numbers with this decimal mark and one consistent mark between thousands."""
     other = re.escape(".,"[mark == "."])
     grouped = "|".join(rf"\d{{1,3}}(?:{re.escape(one)}\d{{3}})+" for one in (*_SPACES, other.strip("\\")))
     return re.compile(rf"[+-]?(?:(?:\d+|{grouped})(?:{re.escape(mark)}\d*)?|{re.escape(mark)}\d+)(?:[eE][+-]?\d+)?")

@@ -1,4 +1,4 @@
-"""Columns of times as text: numbers, and dates in the ways that people write them."""
+"""Parsing of columns of times: numbers, and dates in the usual notations."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _WORDS = [
         r"(?P<month>\d{1,2})[/-](?P<year>\d{4})",
     )
 ]
-_POINTED = re.compile(r"(?P<month>0?[1-9]|1[0-2])\.(?P<year>(?:19|20)\d\d)")  # a number too, unless all cells are such
+_POINTED = re.compile(r"(?P<month>0?[1-9]|1[0-2])\.(?P<year>(?:19|20)\d\d)")  # a number, unless all cells match
 _FIGURES = re.compile(rf"(?P<one>\d{{1,2}})(?P<mark>[./-])(?P<two>\d{{1,2}})(?P=mark){_YEAR}{_CLOCK}")
 
 
 def iso_date(cell: str) -> datetime | None:
-    """An ISO date or time, a month as 2001-12 or a day as 2001/12/29."""
+    """Parse an ISO date or time, a month as 2001-12, or a day as 2001/12/29."""
     cell = cell.replace("/", "-")
     if re.fullmatch(r"\d{4}-\d{2}", cell):
         cell += "-01"
@@ -48,38 +48,38 @@ def iso_date(cell: str) -> datetime | None:
 
 
 def as_array(times: Sequence[datetime]) -> np.ndarray:
-    """Dates in days, or in microseconds where one has a time of day."""
+    """Convert dates to days, or to microseconds if one has a time of day."""
     midnights = all(time == time.replace(hour=0, minute=0, second=0, microsecond=0) for time in times)
     return np.array(times, dtype="datetime64[D]" if midnights else "datetime64[us]")
 
 
 def numbers_as_times(found: Sequence[float]) -> np.ndarray:
-    """Integers where all are whole."""
+    """Convert numbers to integers if all are whole."""
     numbers = np.array(found)
     whole = (numbers == np.round(numbers)).all() and (abs(numbers) < 2**53).all()
     return numbers.astype(np.int64) if whole else numbers
 
 
 def read_times(path, name: str, lines: Sequence[int], cells: Sequence[str], dayfirst: bool | None = None) -> np.ndarray:
-    """A column of times, as int64, float64, datetime64[D] or datetime64[us] ``(rows,)``.
+    """Return a column of times, as int64, float64, datetime64[D] or datetime64[us] ``(rows,)``.
 
-    `lines` are those of the cells. All cells are numbers, or all are dates that are written in one way: ISO dates and
-    times, months (2001-12, Jan 2001, Jan-01, 12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's
-    English name, or three numbers such as 31/12/2001. Where ISO times differ in their offsets from UTC, they are in
-    UTC; otherwise the offset is left out. `dayfirst` says whether 1/2/2001 is in February; by default the whole column
-    does. With points it always is.
+    `lines` are the cells' line numbers. All cells are numbers, or all are dates in one notation: ISO dates and times,
+    months (2001-12, Jan 2001, Jan-01, 12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's English
+    name, or three numbers such as 31/12/2001. ISO times with different offsets from UTC are converted to UTC; a common
+    offset is left out. `dayfirst` says whether 1/2/2001 is in February; by default the whole column decides. With
+    points it always is.
 
     An InputError names a cell that is no time, or is written in another way than the first one, and one whose day and
     month can't be told apart.
     """
     first: dict[str, int] = {}
     codes = [first.setdefault(cell, len(first)) for cell in cells]
-    rows = np.unique(codes, return_index=True)[1]  # series share most of their times
+    rows = np.unique(codes, return_index=True)[1]  # each distinct text is parsed once
     return _read(path, name, [lines[row] for row in rows], list(first), dayfirst)[codes]
 
 
 def _read(path, name, lines, cells, dayfirst) -> np.ndarray:
-    """`read_times` of cells that differ."""
+    """Parse the distinct cells of `read_times`."""
     pointed = [_POINTED.fullmatch(cell) for cell in cells]
     if all(pointed):
         return as_array([time for match in pointed if (time := _date(match))])
@@ -98,7 +98,7 @@ def _read(path, name, lines, cells, dayfirst) -> np.ndarray:
 
 
 def looks_dated(cell: str) -> bool:
-    """Whether a cell is a date in one of the ways that are read."""
+    """Return whether a cell is a date in a known notation."""
     return any((iso_date(cell), _FIGURES.fullmatch(cell), *(pattern.fullmatch(cell) for pattern in _WORDS)))
 
 
@@ -139,7 +139,7 @@ def _in_figures(path, name, lines, cells, dayfirst) -> np.ndarray:
 
 
 def _date(match: re.Match | None, figures: tuple[str, str] | None = None) -> datetime | None:
-    """The time that a match says, if there is one."""
+    """Return the time of a match, or None."""
     if match is None:
         return None
     said: dict[str, Any] = match.groupdict()
@@ -160,7 +160,7 @@ def _date(match: re.Match | None, figures: tuple[str, str] | None = None) -> dat
 
 
 def _check(path, name, lines, cells, found, expected) -> None:
-    """Name the first cell that nothing was found in."""
+    """Raise an InputError that names the first cell that could not be parsed."""
     for line, cell, one in zip(lines, cells, found, strict=True):
         if one is None:
             raise InputError(f"{path}, line {line}: expected {expected} in column {name!r}; got {cell!r}")

@@ -42,20 +42,20 @@ def read_table(
         semicolon, tab and pipe separate them. A name that ends with .gz is CSV in gzip.
     id, time, target : str, optional
         The columns of ids, times and values. By default the first ones called unique_id, id, series, item_id or the
-        like, or the only one of text where times come twice; ds, date, time, year or the like, or whose first cell is a
-        date; and y, value or target, or the only one that is left. Where several are left and no column has ids, each
-        one is a series.
+        like, or the only one of text if times repeat; ds, date, time, year or the like, or with a date in its first
+        cell; and y, value or target, or the only remaining one. If several remain without a column of ids, each one is
+        a series.
     freq : int, str or timedelta, optional
-        How far it is from one step to the next, as pandas or polars writes it; by default as the times say.
+        The step of time in the notation of pandas or polars; by default inferred from the times.
     dayfirst : bool, optional
-        Whether 1/2/2001 is in February; by default as the column says.
+        Whether 1/2/2001 is in February; by default inferred from the column.
     decimal : {".", ","}, optional
-        By default as the numbers say.
+        By default inferred from the numbers.
 
     Returns
     -------
     SeriesFrame
-        Its series, which ``fit`` takes. Forecasts then come as tables of pandas where pandas and narwhals are
+        The series, for ``fit``. Their forecasts are tables of pandas if pandas and narwhals are
         installed, as dicts of columns otherwise; those of Parquet are tables of pyarrow. `write_table` takes them all.
 
     Raises
@@ -123,12 +123,12 @@ def read_table(
         )
     except InputError:
         raise
-    except ValueError as error:  # of freq
+    except ValueError as error:  # an invalid freq
         raise InputError(f"{path}: {error}") from None
 
 
 def check_suffix(path: Any) -> None:
-    """See that a table can be written to a file of this name: no workbook, and Parquet with pyarrow alone."""
+    """Check that a table can be written to a file of this name: no workbook, and Parquet only with pyarrow."""
     if Path(path).suffix.lower() in _WORKBOOKS:
         raise InputError(
             f"expected a name that ends in .csv, .csv.gz or .parquet; got {Path(path).name}: spreadsheets read CSV, "
@@ -190,7 +190,7 @@ def write_table(path: Any, table: Any) -> None:
 
 
 def _roles(path, header, dated, given, texts, repeats) -> tuple[Any, bool]:
-    """Which column is what, and whether each of the others is a series."""
+    """Return the columns of ids, times and values, and whether each of the other columns is a series."""
     for name in given:
         if name is not None and name not in header:
             raise InputError(f"{path} has no column {name!r}; its columns are {', '.join(header)}")
@@ -207,7 +207,7 @@ def _roles(path, header, dated, given, texts, repeats) -> tuple[Any, bool]:
         target = called(TARGET_NAMES)
     texts = [name for name in texts if name not in (time, target)]
     if id is None and len(texts) == 1 and time is not None and repeats(time):
-        id = texts[0]  # of several series, as times come twice
+        id = texts[0]  # several series, as times repeat
     left = [name for name in header if name not in (id, time)]
     if not left:
         raise InputError(f"{path} has the columns {', '.join(header)}; expected one of values besides")
@@ -219,12 +219,12 @@ def _roles(path, header, dated, given, texts, repeats) -> tuple[Any, bool]:
 
 
 def _is_text(cell: str) -> bool:
-    """Whether a cell is a name, rather than a number, a date or a gap."""
+    """Return whether a cell is a name, rather than a number, a date or a gap."""
     return cell[:1].isalpha() and cell.lower() not in GAPS and parsed(cell) is None and not looks_dated(cell)
 
 
 def _places(codes, count) -> np.ndarray:
-    """The number of each row within its series."""
+    """Return the index of each row within its series."""
     order = np.argsort(codes, kind="stable")
     rows = np.bincount(codes, minlength=count)
     places = np.empty(len(codes), np.int64)
@@ -260,9 +260,9 @@ def _from_parquet(path, given, freq) -> SeriesFrame:
 
 
 def require_pyarrow() -> tuple[Any, Any]:
-    """The modules pyarrow and pyarrow.parquet; an InputError if they, or narwhals, are missing."""
+    """Import pyarrow and pyarrow.parquet; an InputError if they, or narwhals, are missing."""
     try:
-        import narwhals  # noqa: F401  (for what is read)
+        import narwhals  # noqa: F401  (checked here, used on reading)
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
@@ -278,12 +278,11 @@ def _checked(columns: Mapping[str, Sequence]) -> Mapping[str, Sequence]:
 
 
 def _plain(column) -> Any:
-    """A column as pyarrow takes it, whose dates aren't NumPy's days."""
+    """Convert a column to types that pyarrow takes; NumPy's days are not among them."""
     return column.astype(object) if getattr(column, "dtype", None) == np.dtype("datetime64[D]") else column
 
 
 def _texts(column) -> list[str]:
-    """The cells of a column."""
     array = column if isinstance(column, np.ndarray) else np.array(column, dtype=object)
     if array.dtype.kind == "f":
         return ["" if one != one else repr(one) for one in array.astype(np.float64).tolist()]

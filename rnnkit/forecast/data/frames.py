@@ -1,4 +1,4 @@
-"""Tables of many series, a row per series and time, as arrays, and arrays as tables again."""
+"""Tables of many series, a row per series and time: conversion to arrays and back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OTHER_NAMES = (
 
 
 class Columns(NamedTuple):
-    """What the columns of a table are called."""
+    """Names of a table's columns of ids, times and values."""
 
     id: str = "unique_id"
     time: str = "ds"
@@ -33,30 +33,30 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True)
 class FileTable:
-    """Makes tables that are dicts of columns, of series with these ids."""
+    """Maker of tables as dicts of columns, for series with these ids."""
 
     names: list
 
     def ids(self, series: np.ndarray) -> list[Any]:
-        """The id of each row."""
+        """Return the id of each row."""
         return [self.names[one] for one in series.tolist()]
 
     def times(self, times: np.ndarray, wall: bool) -> np.ndarray:
-        """The time of each row."""
+        """Return the time of each row."""
         return times
 
     def times_of(self, table, name: str, wall: bool) -> np.ndarray:
-        """The times of another table."""
+        """Return the times of another table."""
         from rnnkit.forecast.data.native_tables import TimeColumn
 
         return TimeColumn.of(table, name).values
 
     def table(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """The columns as they are."""
+        """Return the columns as a dict."""
         return dict(columns)
 
     def described(self) -> None:
-        """Nothing: the names are in the frame."""
+        """Return None, as the frame holds all names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +67,11 @@ class SeriesFrame:
     """
 
     names: Columns
-    ids: list[Any]  # in the order of first appearance; [None] where there is no such column
-    series: list[np.ndarray]  # (T,) each; NaN where a value is missing, or a row between equal steps
+    ids: list[Any]  # in order of first appearance; [None] without such a column
+    series: list[np.ndarray]  # (T,) each; NaN where a value or a row is missing
     covariates: dict[str, list[np.ndarray]]  # every other column, at the same steps
     timelines: Timelines
-    kind: Any  # makes tables like the one that was read: a `FileTable` or a `NativeTable`
+    kind: Any  # maker of tables like the input: a `FileTable` or a `NativeTable`
     wall: bool = False  # whether the times are on a zone's own clock
 
     def __len__(self) -> int:
@@ -86,14 +86,14 @@ class SeriesFrame:
         return f"<{len(self)} series of {lengths} steps of {self.timelines.frequency}{more}>"
 
     def label(self, series: int) -> str:
-        """How errors name a series: "series 'a'", or "the series" where it is the only one and has no id."""
+        """Return the name of a series for errors: "series 'a'", or "the series" for a single one without an id."""
         return label(self.ids, series)
 
     def ahead(self, horizon: int, columns: Mapping[str, np.ndarray]) -> Any:
-        """A table, of the library that was read, of the `horizon` steps after each series' last one.
+        """Make a table, of the library of the input, of the `horizon` steps after each series' last one.
 
-        It has a row per series and step: id, time, and the columns, each given as ``(B, H)``, in their order. Without a
-        column of ids none goes out.
+        The table has a row per series and step: id, time, and the columns, each given as ``(B, H)``, in their order.
+        The column of ids is left out if the input had none.
         """
         count, horizon = len(self), whole(horizon, "horizon", 1)
         return self._table(
@@ -103,7 +103,7 @@ class SeriesFrame:
         )
 
     def rows(self, series: Any, steps: Any, columns: Mapping[str, np.ndarray], cutoffs: Any = None) -> Any:
-        """A table, of the library that was read, of chosen steps, with what was observed there.
+        """Make a table, of the library of the input, of chosen steps with their observed values.
 
         A row for each of R steps: id, time, cutoff if there are some, target (NaN in gaps and after a series' end), and
         the columns ``(R,)`` in their order. `series` are places in `ids`; `steps` count from 0 at the beginning of each
@@ -124,15 +124,14 @@ class SeriesFrame:
         return self._table(series, self.timelines.at(series, steps), found)
 
     def in_sample(self, columns: Mapping[str, Sequence[np.ndarray]]) -> Any:
-        """A table of all steps of all series; each column is an array ``(T,)`` for each series."""
+        """Make a table of all steps of all series; each column is given as an array ``(T,)`` per series."""
         return self.rows(*self._every_step, {name: np.concatenate(list(values)) for name, values in columns.items()})
 
     def future(self, data: Any, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Covariates ``(B, H)`` that are known ahead, by their names, out of a DataFrame or SeriesFrame.
+        """Read the future covariates ``(B, H)``, by name, from a DataFrame or SeriesFrame.
 
-        It has a row for each series and step of the horizon, with the columns of ids and times that the table had;
-        other rows and columns are left aside. A ValueError names the column, series, step or value that is lacking, or
-        the row that comes twice.
+        The table has a row for each series and step of the horizon, with the input's columns of ids and times; other
+        rows and columns are ignored. A ValueError names a missing column, series, step or value, or a repeated row.
         """
         horizon = whole(horizon, "horizon", 1)
         place, columns = self._after(data, "the table of the future", horizon, names)
@@ -158,10 +157,10 @@ class SeriesFrame:
         return found
 
     def came(self, data: Any, horizon: int) -> np.ndarray:
-        """What came in the steps after each series' end ``(B, H)``; NaN where a table says nothing.
+        """Read the actual values of the steps after each series' end ``(B, H)``; NaN where the table has none.
 
-        Rows of the DataFrame or SeriesFrame before these steps or after them, and of other series, are left aside. A
-        ValueError says that a column is lacking, or a row comes twice.
+        Rows of the DataFrame or SeriesFrame outside these steps, and of other series, are ignored. A ValueError names a
+        missing column or a repeated row.
         """
         target = self.names.target
         place, columns = self._after(data, "the table of what came", horizon, [target])
@@ -176,7 +175,7 @@ class SeriesFrame:
         return found.reshape(len(self), horizon)
 
     def _after(self, data, what: str, horizon: int, names) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Rows of another table within the horizon: places in ``(B, H)``, and these columns."""
+        """Return, for the rows of another table within the horizon, indices in ``(B, H)`` and these columns."""
         if isinstance(data, SeriesFrame):
             known = {data.names.target: data.series, **data.covariates}
             if lacking := [name for name in names if name not in known]:
@@ -194,15 +193,17 @@ class SeriesFrame:
         return codes[rows] * horizon + leads[rows], {name: column[rows] for name, column in columns.items()}
 
     def _leads_of(self, other: SeriesFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Of each row of another table that was read, what `_leads` says."""
-        places = {str(one): place for place, one in enumerate(self.ids)}  # numbers in one file are text in another
+        """Return series and leads of each row of another SeriesFrame, as `_leads` does."""
+        places = {
+            str(one): place for place, one in enumerate(self.ids)
+        }  # ids may be numbers in one file and text in another
         series, steps = other._every_step
         times = other.timelines.at(series, steps)
         codes = np.array([places.get(str(one), -1) for one in other.ids])[series]
         return codes, self._leads_at(codes, times, "")
 
     def _leads_at(self, codes, times, where: str) -> np.ndarray:
-        """How many steps after the last one times are; negative where a time is none of the future."""
+        """Return the number of steps from each series' last one to the given times; negative if not in the future."""
         if (times.dtype.kind == "M") != (self.timelines.first.dtype.kind == "M"):
             raise ValueError(f"expected times{where} such as {text(self.timelines.first[0])}; got {text(times[0])}")
         leads, ours = np.full(len(codes), -1), codes >= 0
@@ -212,7 +213,7 @@ class SeriesFrame:
 
     @property
     def _every_step(self) -> tuple[np.ndarray, np.ndarray]:
-        """The series and the step of all rows."""
+        """Return the series and the step of every row."""
         lengths = self.timelines.lengths
         series = np.repeat(np.arange(len(self)), lengths)
         return series, np.arange(len(series)) - (np.cumsum(lengths) - lengths)[series]
@@ -221,11 +222,10 @@ class SeriesFrame:
         return text(self.timelines.at(np.array([series]), self.timelines.lengths[series] + lead)[0])
 
     def appended(self, data: Any) -> SeriesFrame:
-        """The series with what comes after them in a DataFrame with the columns that the table had.
+        """Return the series with the rows of a DataFrame, which has the same columns, appended.
 
-        A series without a row stays as it is; a step that is left out is a gap. A ValueError says that a column or a
-        value is lacking, and names a series that isn't there, a time that is known already or is no step of its series,
-        and a row that comes twice.
+        A series without a row is unchanged; a missing step is a gap. A ValueError names a missing column or value, an
+        unknown series, a time that is already known or is no step of its series, or a repeated row.
         """
         from rnnkit.forecast.data import native_tables
 
@@ -269,10 +269,7 @@ class SeriesFrame:
         return replace(self, series=found.pop(self.names.target), covariates=found, timelines=timelines)
 
     def to_save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays and JSON values that `of_saved` reads; values and covariates apart.
-
-        A ValueError says that ids are neither strings nor integers.
-        """
+        """Return arrays and JSON values for `of_saved`; a ValueError if ids are neither strings nor integers."""
         if not all(type(one) in (str, int, type(None)) for one in self.ids):
             kind = next(type(one).__name__ for one in self.ids if type(one) not in (str, int))
             raise ValueError(f"expected ids that are strings or integers, to be written to a file; got {kind}")
@@ -294,7 +291,7 @@ class SeriesFrame:
 
     @classmethod
     def of_saved(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], series: list[Any]) -> SeriesFrame:
-        """The series of a table, as `to_save` gave them; an ImportError if the library that it was of is missing."""
+        """Restore a frame from the results of `to_save`; an ImportError if its library is missing."""
         names, ids, (unit, count, day, anchor) = Columns(*about["names"]), about["ids"], about["frequency"]
         if isinstance(count, list):
             count = np.timedelta64(*count)
@@ -309,10 +306,7 @@ class SeriesFrame:
         return cls(names, ids, series, {}, lines, kind, about["wall"])
 
     def _leads(self, table, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of each row of another table: its series, how many steps after the last one, and its time.
-
-        The series is -1 where it isn't one of these; the steps are negative where the time is none of the future.
-        """
+        """Return each row's series, lead and time in another table; -1 for other series, negative for past times."""
         codes, times = self._places(table), self.kind.times_of(table, self.names.time, self.wall)
         where = f" in column {self.names.time!r} of {what} as in the table of series,"
         return codes, self._leads_at(codes, times, where), times
@@ -322,7 +316,7 @@ class SeriesFrame:
         return self.ids != [None]
 
     def _places(self, table) -> np.ndarray:
-        """Of each row, the place of its series in `ids`; -1 for another one."""
+        """Return the index in `ids` of each row's series; -1 for an unknown series."""
         from rnnkit.forecast.data import native_tables
 
         if not self._has_ids:
@@ -343,11 +337,11 @@ class SeriesFrame:
 
 
 def handed_out(table: Any) -> Any:
-    """A table for the user: columns that no library has made become one of pandas, where that is."""
+    """Return a table for the user: a dict of columns becomes a DataFrame if pandas and narwhals are installed."""
     if not isinstance(table, dict):
         return table
     try:
-        import narwhals  # noqa: F401  (without which no other function takes the table)
+        import narwhals  # noqa: F401  (required by all functions that take the table)
         import pandas
     except ImportError:
         return table
@@ -355,7 +349,7 @@ def handed_out(table: Any) -> Any:
 
 
 def is_frame(data) -> bool:
-    """Whether this is a table, or a column of one, of pandas, polars, pyarrow or a library like them.
+    """Return whether `data` is a table, or a column of one, of pandas, polars, pyarrow or a similar library.
 
     None of them is imported for it.
 
@@ -373,14 +367,14 @@ def is_frame(data) -> bool:
 def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence[str] | None = None) -> SeriesFrame:
     """Read a table of series: a DataFrame or Series of pandas, polars, pyarrow, or another library of narwhals.
 
-    It has a row per series and time, in any order. Without a column of ids it is one series. A Series of pandas has its
-    times in its index; any other column is numbered from 0. `freq` says how far it is from one step to the next, as
-    pandas or polars writes it; by default the times do. Rows that are missing between are gaps. `covariates` are the
-    other columns that are read; by default all.
+    The table has a row per series and time, in any order. Without a column of ids it is one series. A Series of pandas
+    has its times in its index; any other column is numbered from 0. `freq` is the step of time in the notation of
+    pandas or polars, by default inferred from the times. Missing rows are gaps. `covariates` are the other columns to
+    read, by default all.
 
     A ValueError says that the table is empty, lacks a column or holds something else than numbers, and names missing
     ids or times, times that come twice or are no equal steps, series of different frequencies, infinite values, and a
-    series without a value. What is no table is a TypeError.
+    series without a value. Anything else than a table is a TypeError.
     """
     from rnnkit.forecast.data import native_tables
 
@@ -421,12 +415,11 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
 
 
 def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
-    """Read what is known of each series as a whole: the names of S numbers, and their values ``(B, S)``.
+    """Read static covariates: the names of S numbers, and their values ``(B, S)``.
 
-    The table has a row for each series, with the column of ids that the table of series has; other rows are left aside.
-    A column of text becomes one of zeros and ones for each text in it, named ``column=text``. `known` are the names
-    that were read before; a text that is none of them gives zeros. A ValueError says that a series is lacking or comes
-    twice, a value is missing, or a column that is known is lacking.
+    The table has a row for each series, with the same column of ids; other rows are ignored. A column of text becomes
+    one of zeros and ones for each text in it, named ``column=text``. `known` are the names read at the fit; an unknown
+    text gives zeros. A ValueError names a missing or repeated series, a missing value, or a missing column of `known`.
     """
     from rnnkit.forecast.data import native_tables
 
@@ -476,7 +469,7 @@ def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) 
 
 
 def label(ids: list, series: int) -> str:
-    """How errors name a series."""
+    """Return the name of a series for errors."""
     return "the series" if ids == [None] else f"series {ids[series]!r}"
 
 
@@ -492,10 +485,10 @@ def assemble(
     fault: Callable[[int, int, str], Exception],
     wall: Callable[[], np.ndarray] | None = None,
 ) -> SeriesFrame:
-    """Series out of rows in any order; `codes` are the places of their ids.
+    """Make a frame of rows in any order; `codes` are the indices of their ids.
 
-    `fault` makes an error of a row, a series and what is wrong. `freq` is as `read` takes it. `wall` gives the times on
-    the clock of a time zone; `times` are in UTC then.
+    `fault` makes an error from a row, a series and a description. `freq` is as `read` takes it. `wall` gives the times
+    on the clock of a time zone; `times` are in UTC then.
     """
     given = None if freq is None else frequencies.frequency(freq, times.dtype.kind == "M")
     order = _order(codes, times)
@@ -544,7 +537,7 @@ def assemble(
 
 
 def _order(codes, times) -> np.ndarray | None:
-    """How rows have to be ordered by series and time; None where they are."""
+    """Return the order of rows by series and time; None if they are in order."""
     later, same = codes[1:] > codes[:-1], codes[1:] == codes[:-1]
     if (later | same & (times[1:] >= times[:-1])).all():
         return None
@@ -552,7 +545,7 @@ def _order(codes, times) -> np.ndarray | None:
 
 
 def _on_clock(name, times, wall, order, rows, given: Frequency | None) -> tuple[bool, np.ndarray, Timelines]:
-    """Whether steps are equal on the clock of the zone rather than in UTC, and as `on_steps` gives them.
+    """Return whether steps are equal on the zone's clock rather than in UTC, and the results of `on_steps`.
 
     Steps shorter than a day are equal in UTC; a day, a month or a half of a day may be longer where clocks change.
     """

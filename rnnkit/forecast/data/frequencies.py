@@ -1,4 +1,4 @@
-"""Frequencies as users write them: the names of pandas and of polars."""
+"""Parsing of frequencies: the names of pandas and of polars."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _EXAMPLES = "an integer for times that are numbers, or 'D', 'W', 'MS', 'ME', 'QS
 
 
 def frequency(freq, dated: bool) -> Frequency:
-    """What a user says of the frequency of times that are `dated`, or numbers.
+    """Parse the frequency of times that are dates (`dated`) or numbers.
 
-    An int, a timedelta, an offset of pandas, the `Frequency` of other times, or a name of pandas or polars with a
-    number in front of it: "M" is the end of a month, "mo" the day that a series has. A week has an anchor where one is
-    said ("W-MON"), and so have quarters and years ("QS-FEB"). A ValueError says that there is no such frequency, or
-    none of such times.
+    An int, a timedelta, an offset of pandas, a `Frequency`, or a name of pandas or polars with an optional number in
+    front: "M" is the end of a month, "mo" the day of the series' first time. Weeks may have an anchor ("W-MON"), and so
+    may quarters and years ("QS-FEB"). A ValueError says that there is no such frequency, or that it doesn't suit the
+    times.
 
     >>> str(frequency("QS", True)), str(frequency("15min", True)), frequency("W-SUN", True).anchor
     ('3 months', '15 minutes', 6)
@@ -76,7 +76,7 @@ def _of_dates(freq) -> Frequency | None:
 
 
 def season(frequency: Frequency) -> int | None:
-    """The steps of the season that times of a frequency usually have; None where there is no usual one.
+    """Return the number of steps of the usual season of a frequency; None if there is none.
 
     A year of months or quarters or weeks, a week of days, a day of hours or of a fraction of them.
 

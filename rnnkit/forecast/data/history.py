@@ -1,4 +1,4 @@
-"""The series that a forecaster is given, whatever they came in: arrays or a table."""
+"""Series as forecasters take them, from arrays or from a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rnnkit.forecast.data.panel import Panel
 
 
 class UnfitSeries(ValueError):
-    """A series, by its place, that a model can't be fitted to."""
+    """An error that names a series, by its index, that a model can't be fitted to."""
 
     def __init__(self, series: int, text: str):
         super().__init__(text)
@@ -28,14 +28,14 @@ class History(NamedTuple):
 
     values: np.ndarray  # (N, T), NaN in gaps and after a series' end
     lengths: np.ndarray  # (N,)
-    single: bool = False  # one series, not a list of one
-    frame: SeriesFrame | None = None  # where they came in a table
-    season: int | None = None  # that their times suggest
+    single: bool = False  # a series by itself, not a list
+    frame: SeriesFrame | None = None  # the table, if there is one
+    season: int | None = None  # inferred from the times
     covariates: Covariates | None = None
 
     @classmethod
     def of(cls, y, x=None, id="unique_id", time="ds", target="y", freq=None, covariates: Sequence[str] = ()) -> History:
-        """Of what a user gives: arrays, or a table of which only these other columns are read."""
+        """Read a user's series: arrays, or a table with these covariate columns."""
         if x is not None and (isinstance(y, SeriesFrame) or frames.is_frame(y)):
             raise ValueError("expected no x= with a table; past_covariates names the columns of it that are read")
         if isinstance(y, SeriesFrame):
@@ -50,12 +50,12 @@ class History(NamedTuple):
 
     @classmethod
     def of_frame(cls, frame: SeriesFrame) -> History:
-        """Of a table that was read."""
+        """Make a history of a table of series."""
         panel = Panel.of(frame.series)
         return cls(panel.values, panel.lengths, False, frame, frequencies.season(frame.timelines.frequency))
 
     def until(self, rows, ends) -> History:
-        """Some series, each up to a step; of the table they came in the season is left."""
+        """Return some series, each up to a step; of the table, only the season is kept."""
         values = self.values[rows, : ends.max(initial=1)].copy()
         values[np.arange(values.shape[1]) >= ends[:, None]] = np.nan
         covariates = None if self.covariates is None else self.covariates.until(rows, ends)
@@ -63,7 +63,7 @@ class History(NamedTuple):
 
     @contextlib.contextmanager
     def naming(self, rows=None) -> Iterator[None]:
-        """Name the series that a model can't be fitted to; `rows` are the places of those that it is fitted to."""
+        """Convert an UnfitSeries to a ValueError that names the series; `rows` are the indices of the fitted series."""
         try:
             yield
         except UnfitSeries as error:
@@ -73,18 +73,18 @@ class History(NamedTuple):
 
     @property
     def known_besides(self) -> Covariates:
-        """The covariates, none of them where there are none."""
+        """The covariates; empty ones if there are none."""
         return Covariates.none(len(self.lengths)) if self.covariates is None else self.covariates
 
     @property
     def beside(self) -> np.ndarray:
-        """What else is known up to each step ``(N, T, P)``."""
+        """The past covariates of each step ``(N, T, P)``."""
         past, (count, steps) = self.known_besides.past, self.values.shape
         return past[:, :steps] if past.shape[2] else np.zeros((count, steps, 0))
 
     @property
     def known(self) -> np.ndarray:
-        """Where a step can be read ``(N, T)``: its value is there, and all that is `beside` it."""
+        """A mask ``(N, T)`` of the steps that have a value and all past covariates."""
         return ~np.isnan(self.values) & ~np.isnan(self.beside).any(axis=2)
 
     @property
@@ -94,5 +94,5 @@ class History(NamedTuple):
 
     @property
     def positive(self) -> np.ndarray:
-        """Of which series all values are positive ``(N,)``: their forecasts don't go below 0."""
+        """A mask ``(N,)`` of the series whose values are all positive; their forecasts don't go below 0."""
         return np.nanmin(self.values, axis=1) > 0

@@ -1,4 +1,4 @@
-"""Columns of pandas, polars, pyarrow and the like, by narwhals: out of a table into arrays, and into one again."""
+"""Columns of pandas, polars, pyarrow and similar libraries, by narwhals: conversion to arrays and back."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ try:
 except ImportError:
     raise ImportError("tables need narwhals; install it with: pip install 'rnnkit[tables]'") from None
 
-_CHUNK = 1 << 20  # ids that are Python objects at a time
+_CHUNK = 1 << 20  # Python objects per chunk of ids
 
 
 def opened(data, what: str) -> nw.DataFrame:
-    """A table as narwhals has it; a TypeError if it is none, or one whose rows aren't known yet."""
+    """Return a table as narwhals has it; a TypeError if it is none, or is lazy."""
     if of_dask(data):
         raise TypeError(f"expected {what} to be in memory; got a {type(data).__name__} of Dask: compute() it first")
     try:
@@ -29,7 +29,7 @@ def opened(data, what: str) -> nw.DataFrame:
     except TypeError:
         hint = ": pandas.DataFrame(columns) makes one" if isinstance(data, Mapping) else ""
         raise TypeError(f"expected {what} to be a DataFrame; got {type(data).__name__}{hint}") from None
-    except Exception as error:  # each library has its own for names that come twice
+    except Exception as error:  # libraries differ in the error for repeated names
         raise ValueError(f"expected {what} with a name of its own for each column: {error}") from None
     if isinstance(found, nw.LazyFrame):
         raise TypeError(f"expected {what} to be in memory; got a {type(data).__name__}: collect() it first")
@@ -37,7 +37,7 @@ def opened(data, what: str) -> nw.DataFrame:
 
 
 def framed(data, names, freq) -> tuple[nw.DataFrame, Any]:
-    """A table, or a single column with its times; with the frequency, which an index may know."""
+    """Return a table, or a single column with its times, and the frequency, which an index may have."""
     if not is_column(data):
         return opened(data, "a table of series"), freq
     column = nw.from_native(nw.to_native(data, pass_through=True), series_only=True)
@@ -45,7 +45,7 @@ def framed(data, names, freq) -> tuple[nw.DataFrame, Any]:
     if index is None:
         times = nw.new_series(names.time, np.arange(len(column)), backend=column.implementation)
     else:
-        native = index.to_series().reset_index(drop=True)  # of pandas or one like it
+        native = index.to_series().reset_index(drop=True)  # of pandas or a similar library
         times = nw.from_native(native, series_only=True)
         offset = getattr(index, "freqstr", None)
         if freq is None and offset is not None and times.dtype != nw.Unknown and _is_frequency(offset):
@@ -55,7 +55,7 @@ def framed(data, names, freq) -> tuple[nw.DataFrame, Any]:
 
 
 def check_columns(table: nw.DataFrame, names: Sequence[str], what: str, otherwise: str = "") -> None:
-    """Raise a ValueError that names the columns that are lacking, and says what to do if they are not in an index."""
+    """Raise a ValueError that names missing columns, with a hint if they may be in an index."""
     lacking = [name for name in names if name not in table.columns]
     if lacking:
         index = nw.maybe_get_index(table)
@@ -68,10 +68,7 @@ def check_columns(table: nw.DataFrame, names: Sequence[str], what: str, otherwis
 
 
 def codes(table: nw.DataFrame, name: str) -> tuple[np.ndarray, nw.Series]:
-    """Of each row, the place of its id among the ids in the order of their first appearance; and these.
-
-    A ValueError says where an id is missing.
-    """
+    """Return the index of each row's id, and the ids in order of first appearance; a ValueError if an id is missing."""
     ids = table[name]
     _check_whole(ids, name)
     if not len(ids):
@@ -85,12 +82,12 @@ def codes(table: nw.DataFrame, name: str) -> tuple[np.ndarray, nw.Series]:
         chunk = ids[starts[begin : begin + _CHUNK]].to_list()
         runs[begin : begin + _CHUNK] = [seen.setdefault(one, len(seen)) for one in chunk]
     first = np.empty(len(seen), np.int64)
-    first[runs[::-1]] = starts[::-1]  # of an id that comes several times, the last one written stays
+    first[runs[::-1]] = starts[::-1]  # for a repeated id, the last write stays
     return np.repeat(runs, np.diff(starts, append=len(ids))), nw.maybe_reset_index(ids[first])
 
 
 def numbers(table: nw.DataFrame, name: str, codes=None, ids=None) -> np.ndarray:
-    """A column as float64, NaN where a value is missing, and 0 and 1 for booleans.
+    """Return a column as float64, NaN where a value is missing, and 0 and 1 for booleans.
 
     A ValueError names the first row that holds something else, with its series by `codes` ``(rows,)`` among `ids`.
     """
@@ -116,10 +113,10 @@ def numbers(table: nw.DataFrame, name: str, codes=None, ids=None) -> np.ndarray:
 class TimeColumn:
     """A column of times."""
 
-    column: nw.Series  # what is made is like it
+    column: nw.Series  # template of new columns
     values: np.ndarray  # (rows,), int64 or datetime64, in UTC where there is a time zone
     zone: str | None = None
-    freq: int | None = None  # where the times are periods, numbers of steps of them
+    freq: int | None = None  # steps per time, for periods
 
     @classmethod
     def of(cls, table: nw.DataFrame, name: str) -> TimeColumn:
@@ -135,7 +132,7 @@ class TimeColumn:
         if dtype == nw.Date:
             return cls(column, np.asarray(column.to_numpy(), "datetime64[D]"))
         if _period(column) is not None:
-            # pandas counts periods; what it calls a frequency of 3M is a count of single months.
+            # pandas counts a frequency of 3M in single months.
             native = column.to_native()
             return cls(column, native.array.asi8.copy(), freq=native.dtype.freq.n)
         if dtype.is_float() and (column.to_numpy() % 1 == 0).all():
@@ -149,11 +146,11 @@ class TimeColumn:
         )
 
     def wall(self) -> np.ndarray:
-        """The times on the clock of their zone."""
+        """Return the times on the clock of their zone."""
         return _moved(self.column, self.zone).to_numpy()
 
     def described(self) -> dict[str, Any]:
-        """What `of_description` makes such a column of, as JSON values."""
+        """Return JSON values from which `of_description` restores the column's type."""
         period, dtype = _period(self.column), self.column.dtype
         said = str(period.freqstr) if period is not None else self.zone if self.zone else None
         kind = "period" if period is not None else "zone" if self.zone else str(dtype)
@@ -161,7 +158,7 @@ class TimeColumn:
 
     @classmethod
     def of_description(cls, about: Mapping[str, Any], backend: Any) -> TimeColumn:
-        """An empty column like the one that was described."""
+        """Make an empty column from the result of `described`."""
         kind, said = about["kind"], about["said"]
         dates = np.array([], "datetime64[us]")
         if kind == "period":
@@ -182,11 +179,11 @@ class TimeColumn:
         return cls(empty, values, said if kind == "zone" else None, about["freq"])
 
     def without_rows(self) -> TimeColumn:
-        """What it takes to make columns like this one."""
+        """Return the column without its rows, as a template."""
         return replace(self, column=self.column.head(0), values=self.values[:0])
 
     def like(self, times: np.ndarray, wall: bool) -> nw.Series:
-        """Other times as such a column."""
+        """Return other times as a column of this type."""
         dtype, backend = self.column.dtype, self.column.implementation
         period = _period(self.column)
         name = self.column.name
@@ -204,7 +201,7 @@ class TimeColumn:
                 return nw.new_series(name, times, backend=backend)
             found = nw.new_series(name, _to_utc(times, self.zone) if wall else times, backend=backend)
             return found.dt.replace_time_zone("UTC").dt.convert_time_zone(self.zone)
-        if times.dtype != np.dtype("datetime64[D]"):  # shorter steps than dates, as freq said
+        if times.dtype != np.dtype("datetime64[D]"):  # freq has shorter steps than dates
             return nw.new_series(name, times.astype("datetime64[us]"), backend=backend)
         if dtype == nw.Object:
             return nw.new_series(name, times.astype(object), dtype=nw.Object, backend=backend)
@@ -213,24 +210,21 @@ class TimeColumn:
 
 @dataclass(frozen=True)
 class NativeTable:
-    """Makes tables of the library that a table was of."""
+    """Maker of tables of the input's library."""
 
     time: TimeColumn
     heads: nw.Series | None  # the id of each series
 
     def ids(self, series: np.ndarray) -> nw.Series | None:
-        """The id of each row."""
+        """Return the id of each row."""
         return None if self.heads is None else nw.maybe_reset_index(self.heads[series])
 
     def times(self, times: np.ndarray, wall: bool) -> nw.Series:
-        """The time of each row."""
+        """Return the time of each row."""
         return self.time.like(times, wall)
 
     def times_of(self, table: nw.DataFrame, name: str, wall: bool) -> np.ndarray:
-        """The times of another table on the same clock.
-
-        A ValueError says that one has a time zone and the other has none, or that one has numbers.
-        """
+        """Return the times of another table on the same clock; a ValueError if one lacks a zone, or has numbers."""
         other = TimeColumn.of(table, name)
         kinds = [(one.values.dtype.kind, one.zone is None, str(_period(one.column))) for one in (self.time, other)]
         if kinds[0] != kinds[1]:
@@ -243,17 +237,17 @@ class NativeTable:
         return _moved(other.column, self.time.zone).to_numpy()
 
     def table(self, columns: Mapping[str, Any]):
-        """A DataFrame of columns, which are arrays or narwhals' Series."""
+        """Make a DataFrame of columns, which are arrays or narwhals' Series."""
         return made(columns, self.time.column.implementation)
 
     def described(self) -> dict[str, Any]:
-        """What `of_description` makes such a kind of, as JSON values."""
+        """Return JSON values from which `of_description` restores the maker."""
         heads = None if self.heads is None else str(self.heads.dtype)
         return {"library": str(self.time.column.implementation.value), "time": self.time.described(), "ids": heads}
 
     @classmethod
     def of_description(cls, about: Mapping[str, Any], ids: list) -> NativeTable:
-        """A kind as it was described; an ImportError if the library that the table was of is missing."""
+        """Make a maker from the result of `described`; an ImportError if its library is missing."""
         backend: Any = nw.Implementation.from_backend(about["library"])
         try:
             time = TimeColumn.of_description(about["time"], backend)
@@ -266,12 +260,12 @@ class NativeTable:
 
 
 def repeated(column: nw.Series, times: int) -> nw.Series:
-    """Each row of a column several times."""
+    """Repeat each row of a column."""
     return nw.maybe_reset_index(column[np.repeat(np.arange(len(column)), times)])
 
 
 def made(columns: Mapping[str, Any], backend: Any):
-    """A DataFrame of columns, which are sequences or narwhals' Series, of a library."""
+    """Make a DataFrame of a library from columns, which are sequences or narwhals' Series."""
     return _table(
         [
             column.alias(name) if isinstance(column, nw.Series) else nw.new_series(name, column, backend=backend)
@@ -285,19 +279,19 @@ def _table(columns: list[nw.Series]) -> nw.DataFrame:
 
 
 def is_text(column: nw.Series) -> bool:
-    """Whether a column holds text, or categories."""
+    """Return whether a column holds text or categories."""
     return column.dtype in (nw.String, nw.Categorical, nw.Enum) or (
         column.dtype == nw.Object and all(_missing(one) or isinstance(one, str) for one in column.to_list())
     )
 
 
 def texts(column: nw.Series) -> list[str | None]:
-    """The cells of a column of text."""
+    """Return the cells of a column of text."""
     return [None if _missing(one) else str(one) for one in column.to_list()]
 
 
 def is_column(data) -> bool:
-    """Whether this is a single column of a library."""
+    """Return whether `data` is a single column of a library."""
     try:
         nw.from_native(nw.to_native(data, pass_through=True), series_only=True)
     except TypeError:
@@ -316,7 +310,7 @@ def _is_frequency(name) -> bool:
 
 
 def _zone_of(column: nw.Series) -> str | None:
-    """The name of a column's time zone; narwhals doesn't see all those of pandas."""
+    """Return the name of a column's time zone; narwhals does not recognise all of pandas's."""
     if isinstance(column.dtype, nw.Datetime):
         return column.dtype.time_zone
     zone = getattr(getattr(column.to_native(), "dtype", None), "tz", None)
@@ -324,14 +318,13 @@ def _zone_of(column: nw.Series) -> str | None:
 
 
 def _moved(column: nw.Series, zone) -> nw.Series:
-    """The times on the clock of another time zone."""
     if isinstance(column.dtype, nw.Datetime):
         return column.dt.convert_time_zone(zone).dt.replace_time_zone(None)
     return nw.from_native(column.to_native().dt.tz_convert(zone).dt.tz_localize(None), series_only=True)
 
 
 def _period(column: nw.Series):
-    """pandas's dtype of periods, or None."""
+    """Return pandas's dtype of periods, or None."""
     dtype = getattr(column.to_native(), "dtype", None)
     return dtype if type(dtype).__name__ == "PeriodDtype" else None
 
@@ -356,7 +349,7 @@ def _number(one) -> float:
 
 
 def _fine(one) -> bool:
-    """Whether this is a number, or nothing."""
+    """Return whether a cell is a number or missing."""
     try:
         return _missing(one) or _number(one) is not None
     except (TypeError, ValueError):
@@ -364,7 +357,7 @@ def _fine(one) -> bool:
 
 
 def _to_utc(wall, zone) -> np.ndarray:
-    """Times of a zone's clock in UTC; one that the clock leaves out is read before it is put forward."""
+    """Convert times of a zone's clock to UTC; a time that the clock skips is read as before the change."""
     clock = _zone(zone)
     times, inverse = np.unique(wall, return_inverse=True)
     local = times.astype("datetime64[us]").astype(object)

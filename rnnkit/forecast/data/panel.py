@@ -1,4 +1,4 @@
-"""Series of any lengths as one array, gaps and ends as NaN: what a batch of rows with a mask needs."""
+"""Series of any lengths as one array, NaN in gaps and after ends, for a batch with a mask."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from rnnkit.arrays import refuse, with_gaps
 
 
 class Panel(NamedTuple):
-    """One or several series, and what else is known at each step, checked and padded."""
+    """One or several series and their features, checked and padded."""
 
     values: np.ndarray  # (B, T), NaN in gaps and after a series' end
     lengths: np.ndarray  # (B,), a gap at the end included
-    single: bool  # one series rather than a list
+    single: bool  # a series by itself, not a list
     beside: np.ndarray | None = None  # (B, T, F), NaN after a series' end
 
     @classmethod
     def of(cls, y: Any, x: Any = None) -> Panel:
         """Read arrays: one series ``(T,)`` or several, and features for each step, ``(T,)`` or ``(T, F)`` each.
 
-        A ValueError names another rank, other lengths, no series, an infinite value, or a series without a value; what
-        isn't numbers is a TypeError.
+        A ValueError names another rank, other lengths, no series, an infinite value, or a series without a value; a
+        TypeError data that isn't numeric.
         """
         for value, what in ((y, "y"), (x, "x")):
             if not isinstance(value, (list, tuple, np.ndarray)):
-                refuse(value, what)  # now, as not everything that is refused can be asked for its rows
+                refuse(value, what)  # first, as refused objects may lack rows
         single = not _several(y)
         series = [column(one, "y", 1) for one in ([y] if single else y)]
         lengths, values = np.array([len(one) for one in series]), _padded(series)
@@ -51,7 +51,7 @@ def _several(y) -> bool:
 
 
 def column(series: Any, name: str, rank: int) -> np.ndarray:
-    """One series ``(T,)``, or what is known beside it ``(T, F)``, checked."""
+    """Check one series ``(T,)``, or its features ``(T, F)``."""
     array = with_gaps(series, name)
     if rank == 2 and array.ndim == 1:
         array = array[:, None]

@@ -1,4 +1,4 @@
-"""Series in partitions, as Dask has them: which package answers for them."""
+"""Series in partitions of Dask: the choice of the module that handles them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from rnnkit.forecast.data import frames
 
 
 def handler_of(y, module: str):
-    """The module of `rnnkit.distributed`, by its name, that takes a user's series over; None for series in memory.
+    """Return the module of `rnnkit.distributed`, by name, that handles a user's series; None for series in memory.
 
-    Partitions are a collection of Dask, or a list of tables or of delayed ones. It is imported at the first such
-    series.
+    Partitions are a collection of Dask, or a list of tables or of delayed ones. The module is imported on first use.
 
     >>> handler_of([[1.0, 2.0], [3.0]], "panels") is None
     True

@@ -1,4 +1,4 @@
-"""Sequences out of tables with a row per sequence and step."""
+"""Sequences from tables with a row per sequence and step."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def sequences_from_frame(frame: Any, id: Any, *, time: Any = None, columns: Any 
     Raises
     ------
     ValueError
-        For columns that are lacking or hold no numbers, missing ids or times, and a time that comes twice.
+        For missing or non-numeric columns, missing ids or times, and repeated times.
     TypeError
-        For what is no table in memory.
+        If `frame` is no table in memory.
     ImportError
         Without narwhals.
 

@@ -1,4 +1,4 @@
-"""A series out of a CSV file, with its gaps, and one sentence for whatever is wrong with the file."""
+"""A series read from a CSV file, with its gaps, and errors of one sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Series:
     values : ndarray (T,) of float64
         NaN in gaps.
     timeline : Timeline
-        The time of each step, and of the steps to come.
+        The times of past and future steps.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class Series:
 def read_series(path: Any, column: str | None = None, time: str | None = None) -> Series:
     """Read one column of a CSV file.
 
-    Comma, semicolon, tab and pipe are told apart by the first line, which names the columns. Empty cells, NA, NaN and
+    The first line names the columns, separated by comma, semicolon, tab or pipe. Empty cells, NA, NaN and
     the like are gaps, and so are rows that are missing from otherwise equal steps of time.
 
     Parameters

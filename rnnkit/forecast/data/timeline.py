@@ -1,4 +1,4 @@
-"""Equal steps of time: where the rows of a table lie on them, and how they go on."""
+"""Equal steps of time: the steps of a table's rows, and future times."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import overload
 
 import numpy as np
 
-MOST = 1.5  # steps per row: times with more holes than that are rather taken as they stand
+MOST = 1.5  # steps per row, above which times are not put on equal steps
 MONTH, DAY = np.timedelta64(1, "M"), np.timedelta64(1, "D")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
@@ -22,7 +22,7 @@ _UNITS = {
 
 
 class UnequalSteps(ValueError):
-    """Times that don't lie on one frequency, seen first at this series and row, which counts through all series."""
+    """An error for times without one frequency, with the series and the row, counted over all series."""
 
     def __init__(self, series: int, row: int, text: str):
         super().__init__(text)
@@ -31,16 +31,16 @@ class UnequalSteps(ValueError):
 
 @dataclass(frozen=True)
 class Frequency:
-    """How far it is from one step to the next.
+    """The length of a step.
 
     >>> str(Frequency("month", 3)), str(Frequency("time", np.timedelta64(168, "h"))), str(Frequency("time", 2))
     ('3 months', '1 week', '2')
     """
 
-    unit: str  # "month", "business day" (Mondays to Fridays), or "time", the unit of the times themselves
+    unit: str  # "month", "business day" (Mondays to Fridays), or "time" for the unit of the times
     count: int | float | np.timedelta64  # units of a step
-    day: int = 0  # of the month that times lie on, 31 for its end; 0 is the day that each series has
-    anchor: int | None = None  # the weekday of all times from 0 for Monday, or what is left of months over the count
+    day: int = 0  # of the month, 31 for its end; 0 for each series' own day
+    anchor: int | None = None  # weekday from 0 for Monday, or month modulo the count
 
     def __str__(self) -> str:
         if self.unit != "time":
@@ -53,7 +53,7 @@ class Frequency:
         return str(self.count)
 
     def at(self, first, days, steps) -> np.ndarray:
-        """The times some steps after the first ones, on the days of the month that these lie on; all broadcast."""
+        """Return the times that lie `steps` after `first`, on the days of the month `days`; all broadcast."""
         if self.unit == "time":
             return first + steps * self.count
         date = first.astype("datetime64[D]")
@@ -64,7 +64,7 @@ class Frequency:
         return (day + (first - date)).astype(first.dtype)
 
     def steps(self, first, days, times) -> tuple[np.ndarray, np.ndarray]:
-        """How many steps times lie after the first ones, and which of them lie on a step ``(rows,)``."""
+        """Return the steps from `first` to `times`, and a mask of the times that lie on a step ``(rows,)``."""
         if self.unit == "time":
             return _whole(times - first, self.count)
         if self.unit == "month":
@@ -79,7 +79,7 @@ class Frequency:
         return steps, exact & whole
 
     def fits(self, first) -> np.ndarray:
-        """Which of the times lie on the anchor, if there is one."""
+        """Return a mask of the times that lie on the anchor; all do without one."""
         if self.anchor is None:
             return np.ones(len(first), bool)
         if self.unit == "month":
@@ -89,7 +89,7 @@ class Frequency:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The time of each step, and of those to come.
+    """The times of a series' steps, past and future.
 
     >>> Timeline("year", np.array([2006, 2007, 2008])).ahead(2).tolist()
     [2009, 2010]
@@ -99,8 +99,8 @@ class Timeline:
     """
 
     name: str
-    times: np.ndarray  # (T,), integers, floats or datetime64, going up
-    frequency: Frequency | None = None  # how they go on; by default by the median of the steps
+    times: np.ndarray  # (T,), increasing integers, floats or datetime64
+    frequency: Frequency | None = None  # of future steps; by default the median step
 
     def ahead(self, count: int) -> np.ndarray:
         """The times ``(count,)`` of the steps after the last one."""
@@ -145,7 +145,7 @@ class Timelines(Sequence[Timeline]):
         return Timeline(self.name, self.at(series, np.arange(self.lengths[series])), frequency)
 
     def at(self, series, steps) -> np.ndarray:
-        """The times of steps, which count from 0 at each series' beginning; one after the last one is in the future."""
+        """Return the times of steps, counted from 0 at each series' start; later steps lie in the future."""
         return self.frequency.at(self.first[series], self.days[series], np.asarray(steps))
 
     def ahead(self, count: int) -> np.ndarray:
@@ -153,13 +153,13 @@ class Timelines(Sequence[Timeline]):
         return self.at(np.arange(len(self))[:, None], self.lengths[:, None] + np.arange(count))
 
     def steps(self, series, times) -> np.ndarray:
-        """The step of each series that a time is ``(rows,)``; -1 where it lies before the first one or between two."""
+        """Return the step of each time ``(rows,)``; -1 before the first step or between two."""
         steps, exact = self.frequency.steps(self.first[series], self.days[series], times)
         return np.where(exact & (steps >= 0), steps, -1)
 
 
 def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
-    """The step of each row whose times go up, with the steps that are missing between them, and all steps' timeline.
+    """Return the step of each row, with missing steps counted, and the timeline of all steps; times must increase.
 
     Times that are no equal steps, or that leave out more than a third of the steps, are one step each.
 
@@ -175,16 +175,16 @@ def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
     except UnequalSteps:
         return as_they_stand
     timeline = lines[0]
-    timeline.times[steps] = times  # floats as they were written
+    timeline.times[steps] = times  # keep floats exactly
     return steps, timeline
 
 
 def on_steps(name: str, times, rows, frequency: Frequency | None = None) -> tuple[np.ndarray, Timelines]:
-    """The steps that the times of several series lie on, from 0 in each series, and their timelines.
+    """Return the steps of the times of several series, from 0 in each series, and their timelines.
 
-    Times ``(sum of rows,)`` are those of one series after another, going up within each; `rows` ``(B,)`` says how many
-    each has. The frequency is by default the one that the times have. An UnequalSteps names a series that does not lie
-    on it, or leaves out more than a third of the steps of one that was not given.
+    Times ``(sum of rows,)`` are those of one series after another, increasing within each; `rows` ``(B,)`` are the
+    series' lengths. The frequency is by default inferred. An UnequalSteps names a series whose times do not lie on it,
+    or leave out more than a third of the steps of an inferred one.
     """
     starts = np.cumsum(rows) - rows
     chosen = infer(times, rows) if frequency is None else frequency
@@ -210,9 +210,9 @@ def on_steps(name: str, times, rows, frequency: Frequency | None = None) -> tupl
 
 
 def infer(times, rows) -> Frequency:
-    """The one frequency of several series, given as `on_steps` takes them.
+    """Return the common frequency of several series, given as `on_steps` takes them.
 
-    An UnequalSteps says that series of three times or more have none, or not the same; or that all are single dates.
+    An UnequalSteps says that series of three times or more have none, or different ones; or that all are single dates.
     """
     starts = np.cumsum(rows) - rows
     dated = times.dtype.kind == "M"
@@ -255,7 +255,7 @@ def infer(times, rows) -> Frequency:
 
 
 def text(time) -> str:
-    """A time as errors show it."""
+    """Format a time for errors."""
     if not isinstance(time, np.datetime64):
         return f"{time:.10g}" if isinstance(time, np.floating) else str(time)
     whole = next((unit for unit in ("D", "m", "s") if time == time.astype(f"datetime64[{unit}]")), None)
@@ -269,12 +269,12 @@ def _frequency(unit, times) -> Frequency:
 
 
 def _tick(times) -> np.timedelta64:
-    """What datetimes count."""
+    """Return the unit of datetimes."""
     return np.ones(1, np.int64).view(times.dtype.str.replace("M", "m"))[0]
 
 
 def _alone(numbers, rows, starts) -> tuple[np.ndarray, np.ndarray]:
-    """The smallest step of each series, and whether the series lies on such steps without too many holes."""
+    """Return the smallest step of each series, and whether all its times lie on such steps with few gaps."""
     gaps = np.empty_like(numbers)
     np.subtract(numbers[1:], numbers[:-1], out=gaps[1:])
     gaps[starts] = np.iinfo(np.int64).max if numbers.dtype.kind == "i" else np.inf
@@ -286,7 +286,7 @@ def _alone(numbers, rows, starts) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _whole(apart, unit) -> tuple[np.ndarray, np.ndarray]:
-    """How many units times are apart, and whether that is a whole number."""
+    """Return the number of units in each distance, and whether it is a whole number."""
     if apart.dtype.kind == "f":
         steps = np.rint(apart / unit)
         return steps.astype(np.int64), abs(apart - steps * unit) <= 1e-3 * unit
@@ -295,12 +295,12 @@ def _whole(apart, unit) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _holes(last, rows) -> np.ndarray:
-    """Whether series leave out too many steps, from the number of the last one."""
+    """Return whether series leave out too many steps, from the number of the last one."""
     return last >= MOST * rows
 
 
 def _on_weekdays(times, rows) -> bool:
-    """Whether daily times leave out every weekend, and there is one that they leave out."""
+    """Return whether daily times leave out all weekends, and at least one."""
     days = times.astype("datetime64[D]")
     if (_weekdays(days) > 4).any():
         return False
@@ -310,7 +310,7 @@ def _on_weekdays(times, rows) -> bool:
 
 
 def _unequal(series, start, times, steps, exact, frequency) -> UnequalSteps:
-    """What is wrong with one series: it has a frequency of its own, or none."""
+    """Return the error for one series, which has another frequency or none."""
     if len(times) > 2:
         try:
             own = infer(times, np.array([len(times)]))
@@ -324,7 +324,7 @@ def _unequal(series, start, times, steps, exact, frequency) -> UnequalSteps:
 
 
 def _irregular(series, start, times, steps, exact) -> UnequalSteps:
-    """Name the first two times that are no whole number of steps apart, or else those with most steps between them."""
+    """Return an error that names the first two times not a whole number of steps apart, or those furthest apart."""
     row = int(np.argmin(exact)) if not exact.all() else int(np.argmax(np.diff(steps))) + 1
     said = "times in equal steps" if not exact.all() else "times that leave out a third of the steps at most"
     pair = f"{text(times[row - 1])} and then {text(times[row])}"
@@ -351,18 +351,18 @@ def _counted(count, what) -> str:
 
 
 def _weekdays(days) -> np.ndarray:
-    """From 0 for Monday."""
+    """Return the days of the week, from 0 for Monday."""
     return (days.astype(np.int64) + 3) % 7
 
 
 def _days(times) -> np.ndarray:
-    """The day of the month, from 1."""
+    """Return the days of the month, from 1."""
     days = times.astype("datetime64[D]")
     return (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
 
 
 def _month_day(times, starts) -> int:
-    """31 where all times lie at ends of months, otherwise 0."""
+    """Return 31 if all times lie at ends of months, otherwise 0."""
     days = times.astype("datetime64[D]")
     return 31 if (days == _month_ends(days.astype("datetime64[M]"))).all() else 0
 

@@ -1,1 +1,1 @@
-"""What several forecasters need: seasons, scales, readouts, windows, held-out ends."""
+"""Parts shared by forecasters: seasons, scales, readouts, windows, held-out ends."""

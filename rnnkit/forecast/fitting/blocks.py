@@ -1,4 +1,4 @@
-"""Series in blocks, wherever these lie: what a model that learns from all series together asks of them."""
+"""Series in blocks, in memory or on workers, for models that learn from all series together."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 
 class Blocks:
-    """Blocks of series, or what was made of them. Functions are of modules, so that they can be sent."""
+    """Blocks of series, or results per block; functions must be picklable."""
 
     def map(self, function: Callable, *arguments: Any) -> list:
-        """``function(block, *arguments)`` of every block."""
+        """Return ``function(block, *arguments)`` of every block."""
         raise NotImplementedError
 
     def made(self, function: Callable, *arguments: Any) -> Blocks:
-        """The same, which stays where the blocks are."""
+        """Return blocks of ``function(block, *arguments)``, kept where the blocks are."""
         raise NotImplementedError
 
     def some(self, function: Callable, shared: Any, given: Sequence[tuple[int, Any]]) -> list:
-        """``function(block, shared, argument)`` for pairs of a block's number and an argument."""
+        """Return ``function(block, shared, argument)`` for pairs of a block's number and an argument."""
         raise NotImplementedError
 
 
@@ -36,13 +36,13 @@ class Here(Blocks):
         self.blocks = list(blocks)
 
     def map(self, function, *arguments):
-        """Of every block."""
+        """Return the function's value for every block."""
         return [function(block, *arguments) for block in self.blocks]
 
     def made(self, function, *arguments):
-        """Other blocks."""
+        """Return blocks of the function's values."""
         return Here(self.map(function, *arguments))
 
     def some(self, function, shared, given):
-        """Of some blocks."""
+        """Return the function's value for some blocks."""
         return [function(self.blocks[number], shared, argument) for number, argument in given]

@@ -1,4 +1,4 @@
-"""Bands from what forecasts were off by where it is known: split conformal prediction by lead."""
+"""Bands from errors of past forecasts: split conformal prediction by lead."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
-_BELIEVED = 12  # errors that a normal distribution counts for, where few are known
+_BELIEVED = 12  # weight of the normal distribution, in errors
 
 
 class Calibration(NamedTuple):
-    """Errors of forecasts at held-out ends, in units of what the models expected, for each lead."""
+    """Errors of forecasts at held-out ends for each lead, in units of the models' spreads."""
 
     errors: np.ndarray  # (L, N), in order, NaN at the end of a row
     counts: np.ndarray  # (L,)
 
     @classmethod
     def of(cls, errors) -> Calibration:
-        """Of errors ``(N, L)``, NaN where nothing is known."""
+        """Make a calibration of errors ``(N, L)``, NaN where unknown."""
         errors = np.sort(np.where(np.isfinite(errors), errors, np.nan).T, axis=1)
         counts = (~np.isnan(errors)).sum(axis=1)
         return cls(errors[:, : max(int(counts.max(initial=0)), 1)], counts)
 
     def quantiles(self, probabilities, h: int) -> np.ndarray:
-        """Quantiles of the errors ``(Q, H)``, in the same units.
+        """Return quantiles of the errors ``(Q, H)``, in the same units.
 
-        Of n errors, the one of rank ``p (n + 1)`` is the quantile, so that the next one lies below it with probability
-        p if errors are exchangeable (Lei et al. 2018, "Distribution-free predictive inference for regression",
-        section 2; by lead and on both sides as Romano, Patterson and Candès 2019, "Conformalized quantile regression",
-        section 4). A few errors of a normal distribution join, as large as those of all leads, and count where few are
-        known. Leads after the last one that is known have its quantiles.
+        Of n errors, that of rank ``p (n + 1)`` is the quantile: the next error lies below it with probability p if
+        errors are exchangeable (Lei et al. 2018, "Distribution-free predictive inference for regression", section 2; by
+        lead and on both sides as Romano, Patterson and Candès 2019, "Conformalized quantile regression", section 4).
+        With few errors, the quantiles are blended with those of a normal distribution of the size of all leads' errors.
+        Leads after the last one with an error have its quantiles.
         """
         power = (np.nansum(self.errors**2) + _BELIEVED) / (self.counts.sum() + _BELIEVED)
         believed = np.sqrt(power) * ndtri((np.arange(_BELIEVED) + 0.5) / _BELIEVED)
@@ -41,7 +41,7 @@ class Calibration(NamedTuple):
 
 
 def _quantiles(ordered, probabilities) -> np.ndarray:
-    """By rank ``p (n + 1)``, between neighbours in proportion; beyond the last one as a normal distribution goes on."""
+    """Return the quantiles of rank ``p (n + 1)``, interpolated; beyond the extremes, those of a normal distribution."""
     count = len(ordered)
     ranks = np.asarray(probabilities) * (count + 1)
     inner = np.interp(ranks, np.arange(1, count + 1), ordered)

@@ -8,22 +8,19 @@ _DEVIATE = 1.6448536269514722  # the normal distribution's 95 % quantile: a two-
 
 
 def known_sums(values: np.ndarray) -> np.ndarray:
-    """The sum of each row's values ``(N,)`` that aren't NaN, added one after the other.
-
-    So NaN behind a row's end, as many as a longer row beside it asks for, changes no bit.
-    """
+    """Return the sum of each row's known values ``(N,)``, added in order, so that padding with NaN changes no bit."""
     return (
         np.cumsum(np.where(np.isnan(values), 0.0, values), axis=1)[:, -1] if values.shape[1] else np.zeros(len(values))
     )
 
 
 def known_means(values: np.ndarray) -> np.ndarray:
-    """The mean of each row's values ``(N,)`` that aren't NaN, 0 without any; see `known_sums`."""
+    """Return the mean of each row's values ``(N,)`` that aren't NaN, 0 without any; see `known_sums`."""
     return known_sums(values) / np.maximum((~np.isnan(values)).sum(axis=1), 1)
 
 
 def moving_average(values: np.ndarray, period: int) -> np.ndarray:
-    """The centred moving average over a season, ``(N, T)``.
+    """Return the centred moving average over a season, ``(N, T)``.
 
     Over an even period the two ends count half (Hyndman and Athanasopoulos 2021, "Forecasting: principles and
     practice", section 3.3). It is NaN within half a season of a row's first and last value, and where less than half of
@@ -51,7 +48,7 @@ def moving_average(values: np.ndarray, period: int) -> np.ndarray:
 
 
 def seasonal_factors(values: np.ndarray, period: int, multiplicative: bool, seasons: int | None = None) -> np.ndarray:
-    """The season of each series by classical decomposition, ``(N, m)``, for the steps 0, 1, … of a season.
+    """Return each series' seasonal factors by classical decomposition, ``(N, m)``, for the steps 0, 1, … of a season.
 
     Ratios to the moving average, of mean 1, if `multiplicative`, otherwise differences, of mean 0; of the first
     `seasons`, or of all. Ones or zeros for a series that is too short, or whose ratios aren't all positive. Values
@@ -77,17 +74,16 @@ def seasonal_factors(values: np.ndarray, period: int, multiplicative: bool, seas
 
 
 def is_seasonal(values: np.ndarray, period: int) -> np.ndarray:
-    """Whether the autocorrelation at the season's lag is significant, ``(N,)``.
+    """Return whether the autocorrelation at the season's lag is significant, ``(N,)``.
 
     The test of Fiorucci et al. (2016), section 4.1: ``|r_m| > q sqrt((1 + 2 Σ_{i<m} r_i²) / n)`` with the normal
     distribution's 95 % quantile q, for series of more than two seasons. A trend raises every r_i and so hides a season;
-    the test is therefore applied to the values, and to what is left of them when a straight line is taken out.
+    the test is therefore applied to the values, and to their residuals from a straight line.
     """
     return _is_significant(values, period) | _is_significant(values - _line(values), period)
 
 
 def _line(values) -> np.ndarray:
-    """The straight line through each row by least squares."""
     times = np.where(np.isnan(values), np.nan, np.arange(values.shape[1], dtype=np.float64))
     off = times - known_means(times)[:, None]
     power = known_sums(off**2)

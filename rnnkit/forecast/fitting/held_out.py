@@ -1,4 +1,4 @@
-"""The ends of series, held out so that forecasts of them can be looked at before there are any tests."""
+"""Held-out ends of series, for testing forecasts during a fit."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import numpy as np
 
 from rnnkit.forecast.data.history import History
 
-_SEVERAL = 3  # held-out ends of a series
-_ENOUGH, _MANY = 40, 10_000  # of few series together, and of many
-_STEPS = 20_000  # that few series have in all their held-out ends
+_SEVERAL = 3  # held-out ends per series
+_ENOUGH, _MANY = 40, 10_000  # held-out ends in all, for few series and for many
+_STEPS = 20_000  # in all held-out ends of few series
 _LEADS, _MOST = 8, 24  # of a held-out end: one and a half seasons, within these
 
 
 class Ends(NamedTuple):
-    """The ends of series, held out: a row for each series and origin."""
+    """Held-out ends of series: a row for each series and origin."""
 
-    series: np.ndarray  # (R,), which one
-    history: History  # what comes before
-    came: np.ndarray  # (R, L), what came; NaN after the end
+    series: np.ndarray  # (R,), indices
+    history: History  # values before the ends
+    came: np.ndarray  # (R, L), actual values; NaN after the end
 
     @classmethod
     def of(
         cls, history: History, leads: int, once: bool = False, count: int | None = None, steps: int | None = None
     ) -> Ends:
-        """The last third of each series at most, and further origins before it unless `once`.
+        """Hold out at most the last third of each series, with further origins before it unless `once`.
 
-        How many there are depends on how many series a panel has, and how many steps in all: those of the history,
-        unless it is a part of a panel.
+        The number of origins depends on the numbers of series and of steps of the panel, by default those of the
+        history.
         """
         lengths = history.lengths
         count, steps = count or len(lengths), steps or int(lengths.sum())
@@ -49,5 +49,5 @@ class Ends(NamedTuple):
 
 
 def leads_of(season: int) -> int:
-    """How many steps ahead a model is looked at: one and a half seasons, from 8 to 24."""
+    """Return the number of leads to test: one and a half seasons, from 8 to 24."""
     return min(max(_LEADS, season + season // 2), _MOST)

@@ -1,4 +1,4 @@
-"""Ridge regression from sums alone: what a linear readout needs to know of a million rows fits in a few matrices."""
+"""Ridge regression from sums over rows, so that a few matrices represent any number of rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-ENOUGH = 3  # values that teach a lead, below which there is nothing to learn from
+ENOUGH = 3  # least values for fitting a lead
 
 Candidate = TypeVar("Candidate", bound=tuple)
 
@@ -15,7 +15,7 @@ Candidate = TypeVar("Candidate", bound=tuple)
 class NormalEquations:
     """The sums of a least-squares problem with one target per lead, filled block by block.
 
-    With features ``f_t`` and targets ``d_t``, over the rows where the target of lead h is there::
+    With features ``f_t`` and targets ``d_t``, over the rows with a target of lead h::
 
         gram_h = sum_t f_t f_tᵀ        moment[:, h] = sum_t f_t d_t[h]        power[h] = sum_t d_t[h]²
 
@@ -39,8 +39,8 @@ class NormalEquations:
     """
 
     def __init__(self, features: int, leads: int):
-        self.shared = np.zeros((features, features), order="F")  # of rows that have all their targets, the usual case
-        self.extra: list[np.ndarray] | None = None  # of rows that lack some, for each lead
+        self.shared = np.zeros((features, features), order="F")  # of rows with all targets, the usual case
+        self.extra: list[np.ndarray] | None = None  # of the other rows, per lead
         self.moment = np.zeros((features, leads))
         self.power = np.zeros(leads)
         self.count = np.zeros(leads, dtype=np.int64)
@@ -70,10 +70,10 @@ class NormalEquations:
         self.shared = self._added(self.shared, features if whole.all() else features[whole])
 
     def _added(self, gram, features) -> np.ndarray:
-        """A matrix with the squares of more rows."""
+        """Return a matrix with the squares of more rows added."""
         from scipy.linalg.blas import dsyrk
 
-        # Half the work of a product, and in place: the transpose of C-ordered rows is what Fortran calls a matrix.
+        # Half the work of a product, and in place: the transpose of C-ordered rows is in Fortran's order.
         return dsyrk(1.0, features.T, beta=1.0, c=gram, lower=True, overwrite_c=True) if len(features) else gram
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
@@ -85,11 +85,11 @@ class NormalEquations:
         return total
 
     def gram(self, lead: int) -> np.ndarray:
-        """The matrix ``(features, features)`` of one lead, its lower triangle."""
+        """Return the matrix ``(features, features)`` of one lead, its lower triangle."""
         return self.shared if self.extra is None else self.shared + self.extra[lead]
 
     def solve(self, strength) -> np.ndarray:
-        """The weights ``(features, leads)`` that minimise, for each lead, the sum of squared errors + strength · w².
+        """Return the weights ``(features, leads)`` that minimise, per lead, the sum of squared errors + strength · w².
 
         The strength is a number for all features, or one for each ``(features,)``; an infinite one leaves its feature
         out.
@@ -101,7 +101,7 @@ class NormalEquations:
         weights = np.empty_like(self.moment)
         for leads in self._alike():
             gram = self.gram(leads.start)
-            # Less than this is lost in rounding, and the factors with it; the intercept has no more, but is not zero.
+            # A smaller ridge vanishes in rounding and breaks the factorization; the intercept gets only this.
             least = 1e-13 * np.trace(gram) + 1e-12
             penalty = np.broadcast_to(np.maximum(strength, least), len(gram)).copy()
             penalty[0] = least
@@ -110,7 +110,7 @@ class NormalEquations:
         return weights
 
     def error(self, weights) -> np.ndarray:
-        """The mean squared error ``(leads,)`` of these weights on the rows added; 0 for a lead without any."""
+        """Return the mean squared error ``(leads,)`` of these weights on the added rows; 0 for a lead without any."""
         from scipy.linalg.blas import dsymm
 
         squares = self.power - 2 * (weights * self.moment).sum(axis=0)
@@ -120,15 +120,15 @@ class NormalEquations:
         return np.maximum(squares, 0.0) / np.maximum(self.count, 1)
 
     def _alike(self) -> list[slice]:
-        """The leads that share a matrix: all of them, or each for itself."""
+        """Return the groups of leads that share a matrix: one of all leads, or one per lead."""
         count = len(self.count)
         return [slice(0, count)] if self.extra is None else [slice(lead, lead + 1) for lead in range(count)]
 
 
 def quarters(rows, known, horizon) -> np.ndarray:
-    """The part that each step teaches ``(B, T)``: 0 to 3 for the quarters that choose the strength, 4 for the rest.
+    """Return the part of each step ``(B, T)``: 0 to 3 for the quarters that choose the strength, 4 for the rest.
 
-    Steps that lack a target are in the rest, as each lead would need its own matrices, unless that is most of them.
+    Steps that lack a target are in the rest, as each lead would need its own matrices; unless these are most steps.
     """
     whole = rows & all_ahead(known, horizon)
     chosen = whole if mostly_whole(rows.sum(), whole.sum()) else rows
@@ -136,20 +136,21 @@ def quarters(rows, known, horizon) -> np.ndarray:
 
 
 def all_ahead(known, horizon: int) -> np.ndarray:
-    """Whether each step has all its targets ``(B, T)``, from which values after it are known ``(B, T - 1 + H)``."""
+    """Return whether each step has all its targets ``(B, T)``; `known` ``(B, T - 1 + H)`` is of the values after it."""
     sums = np.cumsum(np.pad(known, ((0, 0), (1, 0))), axis=1)
     return sums[:, horizon:] - sums[:, :-horizon] == horizon
 
 
 def mostly_whole(rows: int, whole: int) -> bool:
-    """Whether most of the steps that teach have all their targets."""
+    """Return whether most of the training steps have all their targets."""
     return 2 * int(whole) > int(rows)
 
 
 def quartered(chosen, rows, before, count) -> np.ndarray:
-    """The part of each step of a stretch ``(B, T)``; -1 for steps that teach nothing.
+    """Return the part of each step of a stretch ``(B, T)``; -1 for steps outside the training.
 
-    `chosen` steps are in a quarter, all `rows` teach; so many are chosen `before` the stretch, and in all ``(B,)``.
+    `chosen` steps are in a quarter, all `rows` are used; `before` and `count` ``(B,)`` are the numbers of chosen steps
+    before the stretch, and in all.
     """
     place = before[:, None] + np.cumsum(chosen, axis=1) - 1
     quarter = 4 * place // np.maximum(count, 1)[:, None]
@@ -157,10 +158,10 @@ def quartered(chosen, rows, before, count) -> np.ndarray:
 
 
 def chosen(candidates: Sequence[Candidate], penalty: Callable[..., np.ndarray], parts) -> Candidate:
-    """The candidate that does best where a quarter judges a fit to those before it.
+    """Return the candidate with the lowest error on a quarter after a fit to the quarters before it.
 
-    The third and the fourth of the `parts` judge. Errors count relative to the least at each lead, or the far leads
-    alone would decide. ``penalty(*candidate)`` is the strength, or the strengths, to solve with.
+    The third and the fourth of the `parts` judge. Errors are relative to the least at each lead, as otherwise the far
+    leads alone would decide. ``penalty(*candidate)`` is the strength, or the strengths, to solve with.
     """
     errors = np.zeros(len(candidates))
     before = parts[0] + parts[1]
@@ -173,7 +174,7 @@ def chosen(candidates: Sequence[Candidate], penalty: Callable[..., np.ndarray], 
 
 
 def learnable(counts) -> int:
-    """How many leads, from the first one on, have values enough to learn from ``counts (leads,)``; 1 at least.
+    """Return the number of leads, from the first on, with enough values to fit by ``counts (leads,)``; 1 at least.
 
     >>> learnable([9, 5, 2, 0]), learnable([1, 0])
     (2, 1)
@@ -183,7 +184,7 @@ def learnable(counts) -> int:
 
 
 def short_note(count: int, learned: int, horizon: int) -> str | None:
-    """What is said of series that are too short for all leads: so many values teach the first, so many were learned.
+    """Return a note on series too short for all leads, from the values of the first lead and the leads fitted, or None.
 
     >>> short_note(9, 3, 12)
     '3 of 12 leads had values to learn from; the others follow from them, step by step'

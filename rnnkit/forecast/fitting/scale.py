@@ -1,4 +1,4 @@
-"""Level, trend and spread of series, taken out before a network reads them and put back into its forecasts."""
+"""Level, trend and spread of series, removed before a network reads the values and added back to its forecasts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-LEAST = 4  # values, from which on a series has a slope
+LEAST = 4  # values needed for a slope
 _MEASURED = ("middle", "level", "slope", "spread")
 
 
 class Scale:
-    """A straight line and a standard deviation per series, measured on the values that are there.
+    """A straight line and a standard deviation per series, fitted to the known values.
 
     ``z_t = (y_t - level - slope (t - middle)) / spread``, the line by least squares.
 
@@ -40,32 +40,32 @@ class Scale:
         centred = times - self.middle[:, None]
         denominator = np.sum(centred**2, axis=1, where=known)
         numerator = np.sum(centred * (values - self.level[:, None]), axis=1, where=known)
-        enough = (denominator > 0) & (known.sum(axis=1) >= LEAST)  # two or three values are no trend
+        enough = (denominator > 0) & (known.sum(axis=1) >= LEAST)  # too few values for a trend otherwise
         self.slope = np.where(enough, numerator / np.where(denominator > 0, denominator, 1.0), 0.0)
         residual = values - self.line(times)
         spread = np.sqrt(np.mean(residual**2, axis=1, where=known))
-        # A straight line leaves rounding errors only: those are not a spread to divide by.
+        # The residuals of an exact line are rounding errors, too small to divide by.
         self.spread = np.where(spread > 1e-12 * np.max(np.abs(values), axis=1, where=known, initial=0.0), spread, 1.0)
 
     def line(self, times) -> np.ndarray:
-        """The trend's value at times ``(B, n)``."""
+        """Return the line's values at times ``(B, n)``."""
         return self.level[:, None] + self.slope[:, None] * (times - self.middle[:, None])
 
     def standardise(self, values, times) -> np.ndarray:
-        """Values ``(B, n)`` at times ``(B, n)``, without trend and in units of the spread."""
+        """Return values ``(B, n)`` at times ``(B, n)``, without trend and in units of the spread."""
         return (values - self.line(times)) / self.spread[:, None]
 
     def restore(self, standardized, times) -> np.ndarray:
-        """What `standardise` was given."""
+        """Invert `standardise`."""
         return standardized * self.spread[:, None] + self.line(times)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What it measured, by name."""
+        """Return the measured arrays by name, for `of_arrays`."""
         return {f"scale/{name}": getattr(self, name) for name in _MEASURED}
 
     @classmethod
     def of_stretches(cls, parts: Sequence[Stretch]) -> Scale:
-        """One measured on stretches of the series that follow each other, as on the whole but for rounding."""
+        """Make a scale from consecutive stretches of the series, equal to that of the whole up to rounding."""
         count, middle, level, power, slope, rest, largest = (np.stack(found) for found in zip(*parts, strict=True))
         scale, total = cls.__new__(cls), count.sum(axis=0)
         scale.middle = (count * middle).sum(axis=0) / total
@@ -82,7 +82,7 @@ class Scale:
 
     @classmethod
     def of_arrays(cls, arrays) -> Scale:
-        """One that measured what `arrays` gave."""
+        """Make a scale from the result of `arrays`."""
         scale = cls.__new__(cls)
         for name in _MEASURED:
             setattr(scale, name, arrays[f"scale/{name}"])
@@ -90,23 +90,23 @@ class Scale:
 
 
 class Stretch(NamedTuple):
-    """What a stretch of series says of their scale, ``(B,)`` each: `Scale.of_stretches` puts stretches together.
+    """Sums over a stretch of series ``(B,)`` each, which `Scale.of_stretches` combines to their scale.
 
-    Each has a straight line of its own. What its values are off by from any other line follows from these numbers, and
-    nothing cancels out.
+    Each stretch has a straight line of its own. Squared residuals from any other line follow from these numbers without
+    cancellation.
     """
 
-    values: np.ndarray  # how many are there
+    values: np.ndarray  # number of known values
     middle: np.ndarray  # their mean time, 0 without any
     level: np.ndarray  # their mean
     power: np.ndarray  # the sum of squares of their times, from the middle
     slope: np.ndarray  # of the line
-    rest: np.ndarray  # the sum of squares of what they are off the line by
+    rest: np.ndarray  # the sum of squared residuals of the line
     largest: np.ndarray  # the largest absolute value
 
     @classmethod
     def of(cls, values, first: int) -> Stretch:
-        """Of values ``(B, T)``, NaN where one is missing, from the time `first` on."""
+        """Measure values ``(B, T)``, NaN where missing, from the time `first` on."""
         known = ~np.isnan(values)
         count = known.sum(axis=1)
         some = np.maximum(count, 1)

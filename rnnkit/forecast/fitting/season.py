@@ -1,4 +1,4 @@
-"""The season of a series, found in its autocorrelation."""
+"""Detection of a series' season by its autocorrelation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ LEAST = 0.35  # calibrated on random walks, where the highest peak stays below i
 
 
 def find_season(values: Any) -> int | None:
-    """Find the period that a series repeats itself with, or None.
+    """Find the period of a series' season, or None.
 
-    A straight line is taken out first. Of the peaks of the autocorrelation, up to a third of the length, that reach
-    0.35 and stand as much above the valley before them, the first one nearly as high as the highest is the season: the
-    later ones are its multiples. The mean over the period and its double then settles between neighbours.
+    A straight line is subtracted first. Candidates are the peaks of the autocorrelation, up to a third of the length,
+    that reach 0.35 and exceed the valley before them by as much. The season is the first one of at least 0.8 times the
+    height of the highest, as later ones are its multiples; the mean over the period and its double then decides between
+    neighbouring periods.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def find_season(values: Any) -> int | None:
     if (~np.isnan(values)).sum() < 8:
         return None
     z = Scale(values).standardise(values, np.arange(values.shape[1])[None])[0]
-    if np.nanmax(np.abs(z)) < 1:  # a straight line: what is left has no spread, and is rounding
+    if np.nanmax(np.abs(z)) < 1:  # a straight line: the residuals are rounding errors
         return None
     echo = autocorrelation(z)[: len(z) // 3 + 1]
     lags = np.arange(2, len(echo) - 1)
@@ -60,7 +61,7 @@ def find_season(values: Any) -> int | None:
 
 
 def autocorrelation(values) -> np.ndarray:
-    """The autocorrelation ``(T,)`` at lags 0, 1, …, over the pairs that have both their values.
+    """Return the autocorrelation ``(T,)`` at lags 0, 1, …, over the pairs with both values known.
 
     Values ``(T,)`` are of mean zero, NaN in gaps; a series without any spread gives zeros.
     """
@@ -71,17 +72,17 @@ def autocorrelation(values) -> np.ndarray:
 
 
 def _lagged_sums(values) -> np.ndarray:
-    """``sum_t values[t] values[t + lag]`` for each lag, by way of the Fourier transform."""
-    size = 2 * len(values)  # zeros behind the values keep the ends apart
+    """Return ``sum_t values[t] values[t + lag]`` for each lag, by the Fourier transform."""
+    size = 2 * len(values)  # padding avoids a cyclic overlap
     return np.fft.irfft(np.abs(np.fft.rfft(values, size)) ** 2, size)[: len(values)]
 
 
 def refined_period(values, season: int) -> float:
-    """The period within half a step of a whole one: a year is 52.18 weeks, and a phase drifts away with the rest.
+    """Return the non-integer period within half a step of `season`, such as 52.18 for weeks of a year.
 
-    The first two harmonics are shifted to frequency zero and summed over each season; how fast their phase turns from
-    season to season, found in the Fourier transform, is what the whole period is off by. Values ``(B, T)`` are of mean
-    zero, NaN in gaps; the rows share the period. It is `season` itself where there are fewer than three seasons.
+    The first two harmonics are shifted to frequency zero and summed over each season; the rate of change of their phase
+    from season to season, by the Fourier transform, gives the correction of the period. Values ``(B, T)`` are of mean
+    zero, NaN in gaps; the rows share the period. It is `season` itself for fewer than three seasons.
 
     >>> week = np.arange(2000)
     >>> round(refined_period(np.sin(2 * np.pi * week / 52.18)[None], 52), 1)
@@ -94,10 +95,10 @@ def refined_period(values, season: int) -> float:
 
 
 def turnings(values, season: int, first: int = 0) -> np.ndarray:
-    """The first two harmonics of a stretch of series, shifted to frequency zero and summed over each season.
+    """Return the first two harmonics of a stretch of series, shifted to frequency zero and summed over each season.
 
-    Values ``(B, T)``, NaN in gaps, begin at the time `first`. The result, complex ``(harmonics, B, seasons)``, is of
-    the seasons that the stretch has a part in, from ``first // season`` on.
+    Values ``(B, T)``, NaN in gaps, begin at the time `first`. The result, complex ``(harmonics, B, seasons)``, has an
+    entry for each season that overlaps the stretch, from ``first // season`` on.
     """
     before = first % season
     behind = -(before + values.shape[1]) % season
@@ -113,7 +114,7 @@ def turnings(values, season: int, first: int = 0) -> np.ndarray:
 
 
 def season_power(turned, season: int) -> np.ndarray:
-    """The power at frequencies about that of a season, summed over series and harmonics, from what `turnings` gives."""
+    """Return the power at frequencies around a season's, summed over series and harmonics, from `turnings`."""
     size = 64 * turned.shape[2]
     bins = _bins(season, size)
     power = np.zeros(len(bins))
@@ -124,19 +125,19 @@ def season_power(turned, season: int) -> np.ndarray:
 
 
 def period_of(power, season: int, seasons: int) -> float:
-    """The period where the power of so many seasons is highest."""
+    """Return the period with the highest power over `seasons` seasons."""
     size = 64 * seasons
     return float(season / (1 + _bins(season, size)[np.argmax(power)] / size))
 
 
 def _bins(season: int, size: int) -> np.ndarray:
-    """The frequencies of a Fourier transform that are half a step of the period away at most."""
+    """Return the frequencies of a Fourier transform within half a step of the period."""
     most = int(size * 0.5 / (season + 0.5))
     return np.arange(-most, most + 1)
 
 
 def harmonics(times, period: float, count: int) -> np.ndarray:
-    """Sine and cosine of the first harmonics of a season: times of any shape ``(...)`` give ``(..., 2 * count)``.
+    """Return sine and cosine of the first harmonics of a season: times ``(...)`` give ``(..., 2 * count)``.
 
     >>> harmonics(np.array([0, 3]), 12.0, 1).round(6).tolist()
     [[0.0, 1.0], [1.0, 0.0]]
@@ -146,7 +147,7 @@ def harmonics(times, period: float, count: int) -> np.ndarray:
 
 
 def common_season(values, lengths, most: int = 100) -> int | None:
-    """The season that at least half of the series have, or None; the longest `most` of them are asked.
+    """Return the season of at least half of the series, or None, judged by the longest `most` of them.
 
     Values ``(N, T)`` are NaN in gaps and after a series' end.
     """
@@ -154,13 +155,13 @@ def common_season(values, lengths, most: int = 100) -> int | None:
 
 
 def season_votes(values, lengths, most: int = 100) -> tuple[np.ndarray, list]:
-    """The lengths of the longest series, and the season that each of them has, or None."""
+    """Return the lengths of the longest series, and the season of each, or None."""
     asked = np.argsort(-lengths, kind="stable")[:most]
     return lengths[asked], [find_season(values[row, : lengths[row]]) for row in asked]
 
 
 def elected(votes, most: int = 100) -> int | None:
-    """The common season by what `season_votes` gives of blocks of series."""
+    """Return the common season from the results of `season_votes` for blocks of series, or None."""
     asked = np.argsort(-np.concatenate([lengths for lengths, _ in votes]), kind="stable")[:most]
     every = [season for _, seasons in votes for season in seasons]
     seasons, counts = np.unique([every[place] for place in asked if every[place]], return_counts=True)

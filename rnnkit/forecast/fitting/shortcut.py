@@ -11,19 +11,19 @@ from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, chosen, qua
 from rnnkit.forecast.fitting.season import harmonics
 
 STRENGTHS = tuple(10.0**power for power in (3, 2.5, 2, 1.5, 1, 0.5, 0, -1, -2, -4))
-ROWS = 8192  # steps whose features are held at a time
+ROWS = 8192  # steps per block of features
 
 
 class Shortcut:
-    """How far a series will have moved, from its last values, the phase of its season and what else is known.
+    """A linear model of a series' changes by lead, from its last values, seasonal phase and covariates.
 
-    It is::
+    The model is::
 
         f_t = [1, z_t, …, z_{t-lags+1}, season terms at t, x_t]
         z_{t+h} ≈ z_t + f_t · w_h
 
-    Over a gap a value holds; before the first one it is taken to have been the same. There are so many harmonics of the
-    season, whose period is in steps; the fit may leave them out.
+    Gaps hold the previous value, and steps before the first value hold that one. `harmonics` is their number for the
+    season, `period` its length in steps; the fit may leave the season terms out.
 
     >>> wave = np.sin(np.arange(200) * 0.3)[None]
     >>> shortcut = Shortcut(horizon=2, lags=3).fit(wave, np.arange(200)[None])
@@ -32,8 +32,8 @@ class Shortcut:
     True
     """
 
-    strength: float  # of the ridge: of several, what does best on the later quarters after a fit to what comes before
-    seasonal: bool  # whether season terms join, chosen in the same way
+    strength: float  # of the ridge, the best of several on the later quarters
+    seasonal: bool  # whether season terms are included, chosen likewise
     weights: np.ndarray  # (features, horizon)
 
     def __init__(self, horizon: int, lags: int, harmonics: int = 0, period: float = 0.0):
@@ -43,8 +43,8 @@ class Shortcut:
         """Fit to series z ``(B, T)``, NaN in gaps, at times ``(B, T)``.
 
         Covariates ``(B, T, F)`` are known wherever z is. `choose` says whether the strength and the season terms are
-        chosen anew. A lead without anything to learn from is a ValueError if the fit is `strict`; otherwise a series
-        goes on as it ended at a lead that has fewer than 3 values to learn from.
+        chosen anew. A lead without values is a ValueError if the fit is `strict`; otherwise a lead with fewer than 3
+        values predicts no change.
         """
         after = targets(z, self.horizon)
         rows = ~np.isnan(z) & (np.arange(z.shape[1]) >= self.warm(z.shape[1]))
@@ -72,19 +72,18 @@ class Shortcut:
         return self
 
     def warm(self, length: int) -> int:
-        """The first steps of a series, which lack values before them and teach nothing."""
+        """Return the number of first steps left out of the fit, as they lack earlier values."""
         return min(self.lags, length // 4)
 
     def changes(self, z, times, covariates=None) -> np.ndarray:
-        """What is said at each step ``(B, T, horizon)`` of the steps after it, as changes from the last value known."""
+        """Return the predicted changes from the last known value, for each step and lead ``(B, T, horizon)``."""
         return np.concatenate([features @ self.weights for _, features in self._features(z, times, covariates)], axis=1)
 
     def waves(self, times) -> np.ndarray:
-        """The season terms ``(B, T, 2 * harmonics)``; none where they did not join."""
+        """Return the season terms ``(B, T, 2 * harmonics)``; none if the fit left them out."""
         return harmonics(times, self.period, self.harmonics if self.seasonal else 0)
 
     def _features(self, z, times, covariates) -> Iterator[tuple[slice, np.ndarray]]:
-        """The features of a block of steps at a time."""
         held = hold(z)
         before = np.concatenate([np.repeat(held[:, :1], self.lags - 1, axis=1), held], axis=1)
         recent = sliding_window_view(before, self.lags, axis=1)[:, :, ::-1]
@@ -109,17 +108,17 @@ class Shortcut:
 
 
 def hold(z) -> np.ndarray:
-    """Series ``(B, T)`` whose gaps hold the value before them, or the first one; zeros where there is none at all."""
+    """Return series ``(B, T)`` with gaps filled by the previous value, or the first one; zeros without any value."""
     known = ~np.isnan(z)
     last = np.maximum.accumulate(np.where(known, np.arange(z.shape[1]), np.argmax(known, axis=1)[:, None]), axis=1)
     return np.nan_to_num(np.take_along_axis(z, last, axis=1))
 
 
 def following(z, horizon: int) -> np.ndarray:
-    """What comes after the first step ``(B, T - 1 + horizon)``, NaN beyond the end."""
+    """Return the values after the first step ``(B, T - 1 + horizon)``, NaN beyond the end."""
     return np.concatenate([z[:, 1:], np.full((len(z), horizon), np.nan)], axis=1)
 
 
 def targets(z, horizon: int) -> np.ndarray:
-    """The values after each step ``(B, T, horizon)``, NaN where unknown: ``targets[:, t, h - 1]`` is z at t + h."""
+    """Return the values after each step ``(B, T, horizon)``, NaN if unknown: ``targets[:, t, h - 1]`` is z at t + h."""
     return sliding_window_view(following(z, horizon), horizon, axis=1)

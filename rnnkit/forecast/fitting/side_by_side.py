@@ -1,4 +1,4 @@
-"""Many series through one recurrence: side by side in the rows of a batch, those of like lengths together."""
+"""Many series through one recurrence: several per row of a batch, grouped by length."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from rnnkit.layers.rnn import RNN
 
-WIDTH = 64  # series in a row of the batch: whole vectors of them, and few series are filled up to it, for the same bits
-_LONGER = 1.25  # the longest series of a call, in lengths of the shortest: shorter ones are filled up with NaN
+WIDTH = 64  # series per row of the batch, a multiple of the vector size; rows are filled up, so that results don't vary
+_LONGER = 1.25  # the greatest ratio of lengths in a call; NaN pads the shorter series
 
 
 @lru_cache(maxsize=16)
@@ -19,10 +19,10 @@ def _layer(make: Callable, settings: tuple) -> RNN:
 
 
 class SideBySide:
-    """Series of any lengths, run through a cell whose rows hold several series each.
+    """A runner of series of any lengths through a cell whose rows hold several series each.
 
-    ``make(series=…, **settings)`` is the cell, see `rnnkit.cells.smoothing`. Values ``(N, T)`` are NaN where there is
-    none; series have so many steps ``(N,)``.
+    ``make(series=…, **settings)`` is the cell, see `rnnkit.cells.smoothing`. Values ``(N, T)`` are NaN where unknown;
+    `lengths` ``(N,)`` are the series' numbers of steps.
     """
 
     def __init__(self, make: Callable, values: np.ndarray, lengths: np.ndarray, **settings):
@@ -30,7 +30,7 @@ class SideBySide:
         self.values, self.lengths = values, np.asarray(lengths)
 
     def run(self, rows: np.ndarray, constants: np.ndarray, states: Sequence[np.ndarray]) -> np.ndarray:
-        """The outputs ``(R, T)`` of some series; `constants` ``(R, C)`` and `states` ``(R, *shape)`` are theirs."""
+        """Return the outputs ``(R, T)`` of series; `constants` are ``(R, C)`` and `states` ``(R, *shape)``."""
         outputs = np.full((len(rows), self.values.shape[1]), np.nan)
         for places in self._groups(rows):
             layer, x, given, start = self._laid_out(rows[places], constants[places], [s[places] for s in states])
@@ -39,7 +39,7 @@ class SideBySide:
         return outputs
 
     def differentiate(self, rows, constants, states, loss: Callable):
-        """Losses of series ``(R,)``, and their gradients by constants ``(R, C)`` and by each state ``(R, *shape)``.
+        """Return losses ``(R,)``, and their gradients by constants ``(R, C)`` and by each state ``(R, *shape)``.
 
         ``loss(x, outputs)``, of ``(B, T, W)``, gives losses ``(B, W)`` and their gradients by the outputs ``(B, T,
         W)``; all else is as `run` takes it.
@@ -58,12 +58,12 @@ class SideBySide:
         return losses, d_constants, d_states
 
     def _groups(self, rows) -> list[np.ndarray]:
-        """Places in `rows` of series that are run together."""
+        """Return groups of indices in `rows` of series that run together."""
         order = np.argsort(self.lengths[rows], kind="stable")
         lengths, groups, first = self.lengths[rows][order], [], 0
         while first < len(order):
             after = int(np.searchsorted(lengths, max(_LONGER * lengths[first], lengths[first] + 8), side="right"))
-            after = max(after, first + WIDTH)  # fewer would be filled up to a whole row
+            after = max(after, first + WIDTH)  # fewer would be padded to a whole row anyway
             groups.append(order[first:after])
             first = after
         return groups
@@ -75,13 +75,13 @@ class SideBySide:
 
 
 def _together(array: np.ndarray) -> np.ndarray:
-    """From ``(R, …)`` to ``(B, …, W)``; the last series fills the last row up."""
+    """Reshape ``(R, …)`` to ``(B, …, W)``; copies of the last series fill the last row."""
     count = -(-len(array) // WIDTH)
     filled = array[np.minimum(np.arange(count * WIDTH), len(array) - 1)]
     return np.ascontiguousarray(np.moveaxis(filled.reshape(count, WIDTH, *array.shape[1:]), 1, -1))
 
 
 def _apart(array: np.ndarray, count: int) -> np.ndarray:
-    """From ``(B, …, W)`` to ``(R, …)``."""
+    """Reshape ``(B, …, W)`` to ``(R, …)``."""
     array = np.moveaxis(array, -1, 1)
     return array.reshape(-1, *array.shape[2:])[:count]

@@ -1,18 +1,18 @@
-"""Windows of series, as the batches that a forecaster is trained on."""
+"""Windows of series as training batches."""
 
 from __future__ import annotations
 
 import numpy as np
 
-WARM = 12  # first steps of a window that teach nothing, while the network finds out where it is
-BATCHES = 64  # at most in an epoch: time doesn't grow with the length of a series
+WARM = 12  # first steps of a window without a loss, while the state settles
+BATCHES = 64  # at most in an epoch, which bounds the time for long series
 
 
 class Windows:
-    """Batches of windows of series, in a new order each epoch; cut when they are asked for.
+    """Batches of windows of series, reordered each epoch and cut on demand.
 
-    Inputs ``(B, T, F)`` hold `UNKNOWN` at steps that can't be read; the residual ``(B, T, horizon)`` is known where the
-    weights are true.
+    Inputs ``(B, T, F)`` hold `UNKNOWN` at steps with a missing value; the residual ``(B, T, horizon)`` is known where
+    the weights are true.
     """
 
     def __init__(self, inputs, residual, weights, window: int, batch_size: int):
@@ -25,12 +25,12 @@ class Windows:
         self.places = places[teaches]
 
     def restart(self, seed) -> None:
-        """Draw the orders from a seed from here on."""
+        """Seed the generator of the orders."""
         self._rng = np.random.default_rng(seed)
         self.on_epoch_end()
 
     def on_epoch_end(self) -> None:
-        """Put the windows in a new order."""
+        """Reorder the windows."""
         self._order = self._rng.permutation(len(self.places))
 
     def __len__(self):

@@ -32,11 +32,11 @@ from rnnkit.forecast.models.together import Progress, Together
 from rnnkit.serialization.array_files import below
 
 _DAMPED = [form for form in FORMS if "d" in form]
-_SHORT = 4  # values, below which a series goes on as it ended
-_SHARED = 30.0  # held-out values that the panel's mean counts for beside a series' own
-_PANEL = 100  # series that a network can learn from
-_USUAL = 0.4  # the network's share, which counts as much as what a single end of each series says
-_GRID = np.linspace(0.0, 1.0, 41)  # shares that are tried
+_SHORT = 4  # values, below which a series holds its last value
+_SHARED = 30.0  # weight of the panel's mean, in held-out values of a series
+_PANEL = 100  # least series for training a network
+_USUAL = 0.4  # prior of the network's share
+_GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
 
 
 class Auto(Together):
@@ -45,21 +45,21 @@ class Auto(Together):
     Four models are fitted to every series: the dynamic optimized Theta model, the Theta method with θ = 2, exponential
     smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. Their mean is the forecast:
     equal weights are hard to improve on (Clemen 1989, "Combining forecasts: a review and annotated bibliography"). A
-    series of 120 values or more has an `Autoregression` besides; one of fewer than 4 values goes on as it ended. A
+    series of 120 values or more has an `Autoregression` besides; one of fewer than 4 values holds its last value. A
     panel of 100 series or more, and one with covariates, has a `GlobalRNN` besides.
 
-    All models are fitted a first time without the ends of the series, which they then forecast. What they are off by
+    All models are fitted a first time without the ends of the series, which they then forecast. Their errors
     there gives the shares of the autoregression and of the network (Bates and Granger 1969, "The combination of
     forecasts"): the former's for each series and lead by least squares, the latter's for the panel as a whole by
     absolute errors, and without covariates as the geometric mean with 0.4. It also gives the bands: split conformal
     prediction by lead (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in
-    units of what the models expected.
+    units of the models' spreads.
 
     Parameters
     ----------
     season : int, optional
-        Steps of a season, 1 for none. By default what the times of a table say (12 for months, 4 for quarters, 7 for
-        days, 24 for hours), and what most of the series show in their autocorrelation otherwise.
+        Steps of a season, 1 for none. By default inferred from a table's times (12 for months, 4 for quarters, 7 for
+        days, 24 for hours), or else from the autocorrelation of most series.
     level : sequence of float in [1, 100)
         Percentages of the bands that `predict` gives by default.
     seed : int
@@ -106,7 +106,7 @@ class Auto(Together):
 
     @property
     def weights(self) -> np.ndarray:
-        """The weights of the models for each series and lead, ``(M, B, L)``; the last lead's go on after it."""
+        """The weights of the models for each series and lead, ``(M, B, L)``; later leads have those of the last."""
         self._fitted_history()
         leads = self._model["share"].shape[1]
         share = self._network_shares(self._model)[:, None]
@@ -133,14 +133,13 @@ class Auto(Together):
         return dict(zip(self.models, made, strict=False))
 
     def _network(self, season: int, leads: int):
-        """The network of a `GlobalRNN`."""
         network = GlobalRNN(season, leads=leads, seed=self.seed)
         return network._network({"season": np.array(season), "leads": np.array(leads)})
 
     def _stages(self, history: History) -> int:
         size = _size(history)
         epochs = self._network(1, 1).epochs_for(size.series) if size.networked else 0
-        return 2 + 2 * epochs  # with the models on all steps
+        return 2 + 2 * epochs  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
         season, sizes = self._season_of(series), series.map(_size)
@@ -181,7 +180,7 @@ class Auto(Together):
         return rows | {"share": found["share"]}
 
     def _fitted_by_all(self, season, values, lengths) -> dict[str, np.ndarray]:
-        """What every model finds, under its name."""
+        """Return the arrays fitted by every model, with names ``model/array``."""
         models = self._candidates(season)
         found = {name: models[name]._fitted(values, lengths) for name in ("theta", "standard theta", "autoregression")}
         smoothing = ExponentialSmoothing(season if season > 1 else None).chosen(values, lengths, [FORMS, _DAMPED])
@@ -201,7 +200,7 @@ class Auto(Together):
         return Ahead(forecast, (1 - share) * ahead.spread + share * _absolute(other), ahead.of_logarithms)
 
     def _network_shares(self, rows) -> np.ndarray:
-        """Of each series ``(N,)``: those that go on as they ended have none."""
+        """Return the network's share for each series ``(N,)``; 0 for series that hold their last value."""
         return np.where(rows["short"], 0.0, self._panel["network share"])
 
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
@@ -220,15 +219,13 @@ class Auto(Together):
 
 
 class _Size(NamedTuple):
-    """Of a block of series."""
-
     series: int
     steps: int
     covariates: bool
 
     @property
     def networked(self) -> bool:
-        """Whether a network can learn from so many."""
+        """Whether there are enough series, or covariates, to train a network."""
         return self.covariates or self.series >= _PANEL
 
 
@@ -237,17 +234,17 @@ def _size(history: History) -> _Size:
 
 
 class _HeldOut(NamedTuple):
-    """What all models but the network, fitted without the ends of N series, say of these."""
+    """Forecasts of the ends of N series by all models but the network, fitted without these ends."""
 
     ends: Ends
-    errors: np.ndarray  # (M, R, L); NaN where nothing came
+    errors: np.ndarray  # (M, R, L); NaN without an actual value
     spread: np.ndarray  # (M, R, L)
-    able: np.ndarray  # (N,), which series have the autoregression
-    short: np.ndarray  # (N,), which go on as they end
+    able: np.ndarray  # (N,), whether a series has the autoregression
+    short: np.ndarray  # (N,), whether a series holds its last value
 
 
 def _held_out(history: History, model: Auto, season: int, leads: int, once: bool, count: int, steps: int) -> _HeldOut:
-    """Of the series of a block, out of so many and so many steps in all."""
+    """Forecast the held-out ends of a block's series, out of `count` series and `steps` steps in all."""
     ends, candidates = Ends.of(history, leads, once, count, steps), model._candidates(season)
     said, spread = np.zeros((2, len(candidates), *ends.came.shape))
     if len(ends.series):
@@ -263,16 +260,16 @@ def _ends(held_out: _HeldOut) -> Ends:
 
 
 def _gains(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """What the autoregression gains beside the mean of the others, see `_shares`."""
+    """Return the autoregression's gains beside the mean of the others, see `_sums`."""
     errors, ends = held_out.errors, held_out.ends
     other = np.where(able(ends.history.values)[:, None], errors[-1], np.nan)
     return _sums(errors[:-1].mean(axis=0), other, ends.series, len(held_out.able))
 
 
 def _combined(held_out: _HeldOut, mean) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the models together are off by, and expect to be ``(R, L)``, and the autoregression's share ``(N, L)``."""
+    """Return errors and spreads of the combination ``(R, L)``, and the autoregression's share ``(N, L)``."""
     share = _shares(_gains(held_out)[0], mean, held_out.able)
-    share[held_out.short] = 1.0  # the autoregression goes on as they end
+    share[held_out.short] = 1.0  # where the autoregression holds the last value
     weights = _weights(share[held_out.ends.series], held_out.ends.came.shape[1])
     return (weights * held_out.errors).sum(axis=0), (weights * held_out.spread).sum(axis=0), share
 
@@ -282,7 +279,7 @@ def _is_short(values) -> np.ndarray:
 
 
 def _absolute(ahead: Ahead) -> np.ndarray:
-    """Standard deviations in the values' own units."""
+    """Return standard deviations in the values' own units."""
     return np.where(ahead.of_logarithms[:, None], np.abs(ahead.forecast) * ahead.spread, ahead.spread)
 
 
@@ -291,19 +288,17 @@ def _positive(spread) -> np.ndarray:
 
 
 def _weights(share, h: int) -> np.ndarray:
-    """The weights of the first models ``(M, N, H)`` by the share of the last of them ``(N, L)``.
-
-    The share of lead L goes on after it.
-    """
+    """Return the models' weights ``(M, N, H)`` from the last model's share ``(N, L)``; later leads repeat lead L."""
     share = share[:, np.minimum(np.arange(h), share.shape[1] - 1)]
     others = Auto.models.index("autoregression")
     return np.stack([*[(1 - share) / others] * others, share])
 
 
 def _share(errors, other) -> float:
-    """The share of another model beside a first one, for all series: that of the least mean absolute error.
+    """Return the share of another model beside a first one with the least mean absolute error over all series.
 
-    Errors ``(R, L)`` are those at held-out ends; NaN where nothing came. A series counts whatever its units.
+    Errors ``(R, L)`` are those at held-out ends; NaN without an actual value. The result is independent of each series'
+    units.
     """
     known = ~np.isnan(errors) & ~np.isnan(other)
     errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
@@ -314,17 +309,17 @@ def _share(errors, other) -> float:
 
 
 def _sums(errors, other, series, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sums ``Σ e (e - d)`` and ``Σ (e - d)²`` of each of so many series ``(2, N, L)``, and their steps ``(N,)``.
+    """Return sums ``Σ e (e - d)`` and ``Σ (e - d)²`` of `count` series ``(2, N, L)``, and their step counts ``(N,)``.
 
     e and d are the errors ``(R, L)`` of the mean of the first models and of another one at the held-out ends of
-    `series` ``(R,)``, over all leads up to each; NaN where nothing came, or there is no other model.
+    `series` ``(R,)``, summed over all leads up to each; NaN without an actual value or the other model.
     """
     known = ~np.isnan(errors) & ~np.isnan(other)
     errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
     size, steps = np.zeros((2, count))
     np.add.at(size, series, (np.abs(errors) + np.abs(other)).sum(axis=1))
     np.add.at(steps, series, known.sum(axis=1))
-    unit = (size / np.maximum(2 * steps, 1))[series, None]  # a series counts whatever its units
+    unit = (size / np.maximum(2 * steps, 1))[series, None]  # independent of each series' units
     errors, other = errors / _positive(unit), other / _positive(unit)
     sums = np.zeros((2, count, errors.shape[1]))
     np.add.at(sums[0], series, errors * (errors - other))
@@ -333,12 +328,13 @@ def _sums(errors, other, series, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shares(sums, mean, has) -> np.ndarray:
-    """The share of another model beside the mean of the first ones for each series and lead ``(N, L)``.
+    """Return the share of another model beside the mean of the first ones, per series and lead ``(N, L)``.
 
-    It is the one of least squares at the held-out ends: ``Σ e (e - d) / Σ (e - d)²``, between 0 and 1. `mean` ``(2,
-    L)`` are the sums of all series, for a step; `has` ``(N,)`` says which series have the other model.
+    The share minimises the squared errors at the held-out ends: ``Σ e (e - d) / Σ (e - d)²``, then sharpened towards 0
+    and 1. `mean` ``(2, L)`` are the sums of all series, per step; `has` ``(N,)`` says which series have the other
+    model.
     """
     gain, power = sums + _SHARED * mean[:, None]
     share = gain / np.where(power > 0, power, 1.0)
-    share = np.clip(3 * share - 1, 0.0, 1.0)  # a share of less than a third is none, one of more than two thirds is all
+    share = np.clip(3 * share - 1, 0.0, 1.0)  # below a third none, above two thirds all
     return np.where(has[:, None] & (power > 0), share, 0.0)

@@ -1,4 +1,4 @@
-"""Ridge regression on a long series' recent values and season terms, one for each step ahead."""
+"""Ridge regression on a long series' recent values and season terms, one for each lead."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, targets
 from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
 
-LEAST = 120  # values, from which on a series has a regression of its own
-_SEASONS, _LAGS = 1.5, 18  # that it looks back over with a season, and without
+LEAST = 120  # least values for a regression
+_SEASONS, _LAGS = 1.5, 18  # lags, in seasons or in steps without a season
 
 
 class Autoregression(SeasonalForecaster):
     """A direct autoregression: from the last values to each lead by a ridge regression of its own.
 
-    A straight line is taken out first. The regressions are those of `rnnkit.forecast.fitting.shortcut.Shortcut`; their
-    strength, and whether season terms join, are chosen on the third and the fourth quarter of a series. They are
+    A straight line is subtracted first. The regressions are those of `rnnkit.forecast.fitting.shortcut.Shortcut`; their
+    strength and the use of season terms are chosen on the third and the fourth quarter of a series. They are
     solved where the horizon is known, so each forecast uses all values up to then. A series of fewer than 120 values
-    goes on as it ended.
+    holds its last value.
 
     Parameters
     ----------
     season : int, optional
-        Steps of a season, 1 for none; by default what the times of a table say, and none for arrays.
+        Steps of a season, 1 for none; by default inferred from a table's times, and none for arrays.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class Autoregression(SeasonalForecaster):
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
     def _one(self, values, h) -> np.ndarray:
-        """Forecast and spread ``(2, h)`` of one series, whose last value is known."""
+        """Return forecast and spread ``(2, h)`` of one series whose last value is known."""
         scale, season = Scale(values[None]), self.season or 1
         times = np.arange(len(values))[None]
         z = scale.standardise(values[None], times)
@@ -71,7 +71,7 @@ class Autoregression(SeasonalForecaster):
         off[:, : shortcut.warm(len(values))] = np.nan
         ahead = z[0, -1] + said[0, -1]
         width = np.sqrt(np.nanmean(off[0] ** 2, axis=0))
-        # Beyond what can be learned the last step goes on, or the last season.
+        # Leads that can't be fitted repeat the last step or the last season.
         steps = np.arange(h)
         cycle = min(season, learned)
         steps = np.where(steps < learned, steps, learned - cycle + (steps - learned) % cycle)
@@ -80,7 +80,7 @@ class Autoregression(SeasonalForecaster):
 
 
 def able(values) -> np.ndarray:
-    """Which series ``(N,)`` have values enough and aren't straight lines."""
+    """Return a mask ``(N,)`` of the series that have enough values and aren't constant."""
     known = ~np.isnan(values)
     enough = known.sum(axis=1) >= LEAST
     return enough & (np.nanmax(values, axis=1) > np.nanmin(values, axis=1))

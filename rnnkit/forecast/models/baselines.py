@@ -1,4 +1,4 @@
-"""The forecasts that any other has to beat."""
+"""Baseline forecasts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def naive(history: Any, horizon: int) -> np.ndarray:
     history : ndarray (T,)
         NaN in gaps.
     horizon : int
-        H, how many steps to forecast.
+        H, the number of steps to forecast.
 
     Returns
     -------

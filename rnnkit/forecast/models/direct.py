@@ -1,4 +1,4 @@
-"""What forecasters with a model for each lead have in common: what they read, and how a forecast goes on from there."""
+"""The base of forecasters with a model for each lead."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from rnnkit.hints import Array
 
 
 class ForecastState(NamedTuple):
-    """Where histories stop: what a forecast starts from."""
+    """The state of a model at the ends of histories, from which a forecast starts."""
 
-    times: np.ndarray  # (B,), of the last step that was read
-    missing: np.ndarray  # (B,), steps of the history after it, all of them gaps
-    read: tuple[np.ndarray, ...]  # of B rows: what the model has of the steps up to there
+    times: np.ndarray  # (B,), of the last step read
+    missing: np.ndarray  # (B,), gaps after that step
+    read: tuple[np.ndarray, ...]  # arrays of B rows: the model's state at that step
 
 
 class DirectForecaster(Forecaster):
     """Base of forecasters with a model for each of `horizon` leads, which series share.
 
-    Each series has a trend and a spread of its own, see `Scale`. A subclass has ``_fit``, which sets `_ends` too,
-    ``_ended`` and ``_going_on``, ``weights`` ``(…, leads)`` among what `fit` finds, and layers in ``_shown_parts``.
+    Each series has a trend and a spread of its own, see `Scale`. A subclass defines ``_fit``, which also sets `_ends`;
+    ``_ended`` and ``_going_on``; ``weights`` ``(…, leads)`` among the fitted arrays; and layers in ``_shown_parts``.
     """
 
     horizon: Any
     _reads_arrays, _stays_positive = True, False
     _partitioned: str | None = None
-    _ends: tuple[History, ForecastState] | None = None  # a history, and where it stops
+    _ends: tuple[History, ForecastState] | None = None  # a history and the state at its end
 
     def __init__(self, horizon: int, past_covariates: Sequence[str], level: Any):
         super().__init__()
@@ -45,23 +45,22 @@ class DirectForecaster(Forecaster):
 
     @property
     def note(self) -> str | None:
-        """What `fit` made simpler, as the series are short."""
+        """A note on the simplifications that `fit` made for short series, or None."""
         return short_note(int(self._panel["taught"]), self._leads, self.horizon) if self._panel else None
 
     def forecast_quantiles(
         self, y: Array, h: int | None = None, quantiles: Sequence[float] | None = None, **given: Any
     ) -> Any:
-        """Forecast quantiles of what follows the history `y`, without fitting again; see `forecast`."""
+        """Forecast quantiles of the steps after the history `y`, without fitting again; see `forecast`."""
         return self._of(y, **given).predict_quantiles(h, quantiles)
 
-    # What a subclass has
+    # Methods of subclasses
 
     def _ended(self, history: History) -> ForecastState:
-        """Where histories stop."""
         raise NotImplementedError
 
     def _going_on(self, state: ForecastState) -> Iterator[np.ndarray]:
-        """Forecasts ``(…, B, leads)`` of the next steps, as many as were learned, and so on without end."""
+        """Yield forecasts ``(…, B, leads)`` of the next steps, endlessly, as many at a time as were fitted."""
         raise NotImplementedError
 
     # Common
@@ -72,12 +71,12 @@ class DirectForecaster(Forecaster):
 
     @property
     def _leads(self) -> int:
-        """How many steps were learned."""
+        """The number of fitted leads."""
         return self._panel["weights"].shape[1]
 
     @property
     def _features(self) -> int:
-        """How many numbers stand beside each value."""
+        """The number of features beside each value."""
         return len(self._panel["centre"])
 
     @property
@@ -112,7 +111,7 @@ class DirectForecaster(Forecaster):
         return state
 
     def _path(self, history: History, h: int) -> tuple[np.ndarray, np.ndarray]:
-        """Forecasts ``(…, B, h)``, and how many steps each lies after the last value that was read."""
+        """Return forecasts ``(…, B, h)``, and the distance of each from the last value read."""
         state = self._state(history)
         needed = h + int(state.missing.max())
         if needed > self._leads and self._features:
@@ -153,17 +152,17 @@ class DirectForecaster(Forecaster):
         return forecaster
 
     def _prepare_parts(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Have layers that the weights of a file can be put into."""
+        """Make the layers whose weights are read from a file."""
         raise NotImplementedError
 
     @classmethod
     def _of_earlier(cls, saved: saving.Saved) -> saving.Saved:
-        """What a file of the first format holds, which had no series."""
+        """Convert a file of the first format, which had no series."""
         raise NotImplementedError
 
 
 def translated(saved: saving.Saved, renamed: Mapping[str, str], fitted: Mapping[str, Any]) -> saving.Saved:
-    """A file of the first format in today's: arrays by their new names, and numbers among what was fitted."""
+    """Convert a file of the first format: arrays get their new names, and numbers are added to the fitted ones."""
     about, given = saved.about, saved.arrays
     names: dict[str, str] = {
         "centre": "panel/centre",
@@ -184,19 +183,19 @@ def translated(saved: saving.Saved, renamed: Mapping[str, str], fitted: Mapping[
 
 
 def measured(history: History) -> dict[str, np.ndarray]:
-    """The mean and the spread of what stands beside the values."""
+    """Return the mean and the spread of the features beside the values."""
     beside = history.beside[history.known]
     width = beside.std(axis=0)
     return {"centre": beside.mean(axis=0), "width": np.where(width == 0, 1.0, width)}
 
 
 def last_steps(history: History) -> np.ndarray:
-    """The last step of each series that can be read ``(B,)``."""
+    """Return the last step of each series ``(B,)`` with a value and all features."""
     return history.known.shape[1] - 1 - np.argmax(history.known[:, ::-1], axis=1)
 
 
 def check_horizon(horizon: int, steps: int) -> None:
-    """Raise a ValueError for a horizon as long as the longest series, of so many steps, which can't teach it."""
+    """Raise a ValueError for a horizon not shorter than the longest series, of `steps` steps."""
     if horizon >= steps:
         raise ValueError(
             f"expected values to learn from for each of {horizon} leads; got {steps} steps: give a longer series or a "

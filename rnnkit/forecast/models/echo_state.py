@@ -28,30 +28,30 @@ from rnnkit.layers.rnn import RNN
 
 STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
 _WASHOUT = 20
-ROWS = 8192  # states held at a time: memory doesn't grow with the length of a series
+ROWS = 8192  # states per block, which bounds the memory for long series
 
 
 class Task(NamedTuple):
-    """What a readout is fitted to."""
+    """Sizes of a readout's fit."""
 
     length: int  # steps of the longest series
     washout: int
     leads: int
-    strict: bool  # whether to refuse too few values, rather than make it simpler
+    strict: bool  # whether too few values are an error, rather than a reason for fewer leads
 
 
 class Reader(NamedTuple):
-    """A reservoir, and what a readout sees of it."""
+    """A reservoir with the features of its readout."""
 
     layer: RNN
     period: float
     harmonics: int
 
     def blocks(self, inputs, known, states=None, first: int = 0) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """The readout's features, a block of steps at a time, and the states after the block.
+        """Yield a block of steps, the readout's features in it, and the states after it.
 
-        Inputs are ``(B, T, 1 + F)``; `known` ``(B, T)`` says which steps are read. `states` ``(B, units)`` are those
-        before the first step, whose time is `first`.
+        Inputs are ``(B, T, 1 + F)``; `known` ``(B, T)`` marks the steps that are read. `states` ``(B, units)`` are
+        those before the first step, whose time is `first`.
         """
         steps = max(1, ROWS // len(inputs))
         for start in range(0, inputs.shape[1], steps):
@@ -61,7 +61,7 @@ class Reader(NamedTuple):
             yield block, self.readable(inputs[:, block], times, path), states
 
     def readable(self, inputs, times, states) -> np.ndarray:
-        """What a readout sees of steps: 1, the inputs, the first two harmonics of the season, and the states."""
+        """Return a readout's features: 1, the inputs, the first two harmonics of the season, and the states."""
         waves = harmonics(times, self.period, self.harmonics)
         return np.concatenate([np.ones_like(inputs[..., :1]), inputs, waves, states], axis=-1)
 
@@ -77,7 +77,9 @@ class Reader(NamedTuple):
             states = reached
             for number, equations in parts.items():
                 rows = use[:, block] == number
-                flat = features.reshape(rows.size, -1) if rows.all() else features[rows]  # copies take longer than sums
+                flat = (
+                    features.reshape(rows.size, -1) if rows.all() else features[rows]
+                )  # without a copy where possible
                 equations.add(flat, targets[:, block][rows] - z[:, block][rows][:, None])
         return states
 
@@ -87,12 +89,12 @@ class ESN(DirectForecaster):
 
     All series that `fit` is given, of any lengths, share the readouts. It takes a dask array too, ``(T,)`` or
     ``(B, T)``, in chunks of series, of steps or of both, without an `x`: the reservoir runs once over it, a chunk at a
-    time, and the bits depend on the chunks alone. With an `x`, or a `washout` of one's own, no value to learn from at
-    one of the leads is an error.
+    time, and the bits depend on the chunks alone. With an `x`, or a given `washout`, a lead without a training value
+    is an error.
 
     Series are taken apart into a straight line, a spread and the rest ``z``; a reservoir (`ESNCell`, never trained)
-    reads ``z`` step by step, holding its state over gaps, and one ridge regression per lead h tells from there how far
-    the series will have moved::
+    reads ``z`` step by step, holding its state over gaps, and one ridge regression per lead h predicts from it the
+    change of the series::
 
         state_t = ESNCell(z_t, state_{t-1})
         f_t     = [1, z_t, season terms at t, state_t]
@@ -100,14 +102,14 @@ class ESN(DirectForecaster):
 
     Jaeger (2001), "The echo state approach to analysing and training recurrent neural networks", equation 1 and
     section 3; Lukoševičius (2012), "A practical guide to applying echo state networks", sections 3.2 and 4. The ridge
-    strength, and whether season terms join, is what does best on the third and the fourth quarter of the training part
-    after a fit to what comes before them; the readouts are then solved on all of it, in float64, from sums that are
-    filled block by block (`NormalEquations`).
+    strength and the use of season terms are those with the least error on the third and the fourth quarter, each
+    after a fit to the quarters before it; the readouts are then solved on all values, in float64, from sums
+    over blocks (`NormalEquations`).
 
     Parameters
     ----------
     horizon : int
-        Leads that have a readout of their own; fewer where the series are too short to teach so many.
+        Number of leads with a readout; fewer are fitted if the series are too short.
     units : int
         Size of the reservoir.
     season : int, optional
@@ -116,15 +118,15 @@ class ESN(DirectForecaster):
     spectral_radius, leak, input_scaling, bias_scaling, density
         The reservoir's, see `ESNCell`.
     washout : int, optional
-        First steps of each series that teach the readout nothing, while the reservoir forgets that it started at zero;
+        First steps of each series left out of the readout's fit, while the reservoir forgets its starting state;
         by default 20, or a quarter of a short series.
     ridge : float or sequence of float
         The strength, or the strengths to choose from.
     past_covariates : sequence of str
         Columns of a table that the reservoir reads beside the values.
     level : sequence of float in [1, 100)
-        Percentages of the bands that `predict` gives by default. They are as wide as errors of a fit without the last
-        quarter were in that quarter, and normal.
+        Percentages of `predict`'s bands by default. The bands are normal, with the spread of the errors in the last
+        quarter after a fit without it.
     seed : int, optional
         Of the reservoir's weights: the same seed gives the same bits.
 
@@ -139,7 +141,7 @@ class ESN(DirectForecaster):
     readout : ndarray (features, leads) of float64
         The weights ``w``.
     note : str or None
-        What `fit` made simpler, as the series are short.
+        The simplifications that `fit` made for short series.
 
     Examples
     --------
@@ -176,7 +178,7 @@ class ESN(DirectForecaster):
         strengths = np.atleast_1d(np.asarray(ridge, dtype=np.float64))
         if strengths.ndim != 1 or not strengths.size or not (strengths >= 0).all():
             raise ValueError(f"expected ridge to be a strength of 0 or more, or a list of them; got {ridge!r}")
-        self.strengths: Any = sorted(strengths.tolist(), reverse=True)  # where nothing tells them apart, the strongest
+        self.strengths: Any = sorted(strengths.tolist(), reverse=True)  # ties go to the strongest
         self._reservoir: dict[str, Any] = {
             "units": units,
             "spectral_radius": spectral_radius,
@@ -191,7 +193,7 @@ class ESN(DirectForecaster):
     def _settings(self):
         seed = self._reservoir["seed"]
         settings = {"horizon": self.horizon, "units": self._reservoir["units"], "season": self.season}
-        settings |= self._reservoir | {"seed": int(seed) if is_integer(seed) else None}  # a file has the weights anyway
+        settings |= self._reservoir | {"seed": int(seed) if is_integer(seed) else None}  # a file holds the weights
         names = ("washout", "past_covariates", "level")
         return settings | {name: getattr(self, name) for name in names} | {"ridge": self.strengths}
 
@@ -231,7 +233,7 @@ class ESN(DirectForecaster):
         return self._refit(history)
 
     def _task(self, length: int, strict: bool) -> Task:
-        """What series of this length can teach; `strict` refuses too few values, rather than make it simpler."""
+        """Return the task of fitting series of this length; `strict` raises an error for too few values."""
         if strict:
             check_horizon(self.horizon, length)
         washout = min(_WASHOUT, length // 4) if self.washout is None else self.washout
@@ -239,12 +241,12 @@ class ESN(DirectForecaster):
         return Task(length, washout, leads, strict)
 
     def _layer_reading(self, features: int) -> RNN:
-        """A reservoir that reads so many features besides the values."""
+        """Make a reservoir that reads `features` numbers besides the values."""
         fits = not self.layer._is_built() or self.layer._input_shape[-1] == 1 + features
         return self.layer if fits else self._new_layer()
 
     def _solved(self, parts: list[NormalEquations], task: Task, inputs: int) -> dict[str, np.ndarray]:
-        """What the quarters favour, and the readouts: `parts` are the quarters and the rest."""
+        """Choose strength and season terms on the quarters, and solve; `parts` are the quarters and the rest."""
         total = sum(parts[1:], parts[0])
         if task.strict and not total.count.all():
             raise ValueError(
@@ -259,11 +261,11 @@ class ESN(DirectForecaster):
         strength, seasonal = chosen(candidates, penalty, parts[:4])
         readout = total.solve(penalty(strength, seasonal))[:, :learned]
         if not task.strict and total.count[0] < ENOUGH:
-            readout[:] = 0.0  # it goes on as it ended
+            readout[:] = 0.0  # hold the last value
         judge = parts[3] if parts[3].count.all() else total
         judged = parts[0] + parts[1] + parts[2] if judge is parts[3] else total
         spread = np.sqrt(judge.error(judged.solve(penalty(strength, seasonal))))[:learned]
-        spread[total.count[:learned] < ENOUGH] = 1.0  # the spread of the series is all that is known
+        spread[total.count[:learned] < ENOUGH] = 1.0  # default to the series' spread
         found = {"strength": strength, "seasonal": seasonal, "taught": total.count[0], "spread": spread}
         return {"weights": readout} | {name: np.asarray(one) for name, one in found.items()}
 
@@ -302,7 +304,7 @@ class ESN(DirectForecaster):
         return 1 + inputs + 2 * self._harmonics + self._reservoir["units"]
 
     def _penalty(self, inputs: int, strength, seasonal) -> np.ndarray:
-        """The ridge strength of each feature ``(features,)``."""
+        """Return the ridge strength of each feature ``(features,)``."""
         penalty = np.full(self._width_of_readout(inputs), strength)
         penalty[1 + inputs : 1 + inputs + 2 * self._harmonics] = strength if seasonal else np.inf
         return penalty
@@ -319,7 +321,7 @@ class ESN(DirectForecaster):
     def _ahead_of(self, history, h):
         forecast, steps = self._path(history, h)
         spread = self._panel["spread"]
-        # What is added to a forecast that is off already is off by both.
+        # Errors of successive forecasts accumulate.
         width = np.hypot(spread[steps % self._leads], spread[-1] * np.sqrt(steps // self._leads))
         return Ahead(forecast, width * self._scale.spread[:, None], np.zeros(len(forecast), bool))
 

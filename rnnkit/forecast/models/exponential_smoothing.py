@@ -17,8 +17,8 @@ from rnnkit.optimizers.rowwise import minimize_rows
 
 _LOW, _HIGH = 1e-4, 0.9999  # of α, of β / α and of γ / (1 - α)
 _DAMPED = 0.8, 0.98  # of φ
-_LEAST = 1e-12  # added to a sum of squared errors, in units of the series' scale: a perfect fit has a logarithm
-_LEVEL, _SLOPE, _SEASON = 0.3, 0.03, 0.3  # what an unknown of 1 moves a starting state by, in the same units
+_LEAST = 1e-12  # added to sums of squared errors, in units of the scale, as a perfect fit would have log(0)
+_LEVEL, _SLOPE, _SEASON = 0.3, 0.03, 0.3  # change of a starting state per unit of its unknown, in the same units
 _STARTS = 0.3, 0.1, 0.05, 0.95  # α, β / α, γ / (1 - α), φ
 
 ERRORS, TRENDS = "AM", ("N", "A", "Ad")
@@ -26,13 +26,13 @@ FORMS = tuple(f"{error}{trend}{season}" for error in ERRORS for trend in TRENDS 
 
 
 class _Group(NamedTuple):
-    """Forms that one program runs."""
+    """A group of forms that one program runs."""
 
     multiplicative: bool
     period: int  # 1 without a season
 
     def form(self, trend: int) -> int:
-        """The place in `FORMS` of one with this place in `TRENDS`."""
+        """Return the index in `FORMS` of the group's form with the trend of this index in `TRENDS`."""
         season = ("AM"[self.multiplicative]) if self.period > 1 else "N"
         return FORMS.index(f"{'AM'[self.multiplicative]}{TRENDS[trend]}{season}")
 
@@ -55,7 +55,7 @@ class ExponentialSmoothing(SeasonalForecaster):
     Parameters
     ----------
     season : int, optional
-        Steps of a season, 1 for none; by default what the times of a table say, and none for arrays.
+        Steps of a season, 1 for none; by default inferred from a table's times, and none for arrays.
     form : str or sequence of str
         "auto", or one of ``FORMS`` for every series, or several to choose from.
     iterations : int
@@ -107,7 +107,7 @@ class ExponentialSmoothing(SeasonalForecaster):
     # Fit
 
     def _groups(self) -> list[tuple[_Group, list[int]]]:
-        """Programs, and the trends that are tried in each."""
+        """Return the groups of forms, and the trends to try in each."""
         groups = []
         for multiplicative in (False, True):
             for period in sorted({1, self.season or 1}):
@@ -121,7 +121,7 @@ class ExponentialSmoothing(SeasonalForecaster):
         return self.chosen(values, lengths, [self._forms])[0]
 
     def chosen(self, values: Any, lengths: Any, choices: Sequence[Sequence[str]]) -> list[dict[str, np.ndarray]]:
-        """Return, for each choice of forms, what `fit` keeps of the best; every form is fitted once.
+        """Return, for each choice of forms, the fitted arrays of the best; every form is fitted once.
 
         Values ``(N, T)`` are NaN in gaps and after a series' end; the forms of a choice are among those of this
         forecaster.
@@ -150,7 +150,7 @@ class ExponentialSmoothing(SeasonalForecaster):
         }
 
     def _able(self, group: _Group, values, lengths) -> np.ndarray:
-        """The series that the forms of a group can be fitted to."""
+        """Return the series that the forms of a group can be fitted to."""
         able = np.ones(len(values), bool)
         if group.multiplicative:
             able &= np.nanmin(values, axis=1) > 0
@@ -212,12 +212,12 @@ class _Scale(NamedTuple):
 
 
 def _keep_better(best, found, able, group: _Group, trends, tried) -> None:
-    """Put what was found for the series `able`, with the trends in the places `tried`, where it is the best so far."""
+    """Store the fit of the series `able`, with the trends at the indices `tried`, where it is the best so far."""
     count = len(able)
     aicc = found["aicc"].reshape(len(trends), -1)[tried]
     first = np.argmin(np.where(np.isnan(aicc), np.inf, aicc), axis=0)
     least = aicc[first, np.arange(count)]
-    # Where no form has a finite AICc, the first that could be fitted is as good as any.
+    # If no form has a finite AICc, take the first that could be fitted.
     better = (least < best["aicc"][able]) | (best["form"][able] < 0)
     rows, places = able[better], (np.array(tried)[first] * count + np.arange(count))[better]
     best["form"][rows] = [group.form(trends[place // count]) for place in places]
@@ -227,7 +227,7 @@ def _keep_better(best, found, able, group: _Group, trends, tried) -> None:
 
 
 def _growth(parameters, period: int, horizon: int) -> np.ndarray:
-    """The variance of a forecast, in units of that of one step ahead, ``(N, H)``.
+    """Return the variance of a forecast, relative to that of one step ahead, ``(N, H)``.
 
     ``1 + Σ_{j<h} c_j²`` with ``c_j = α + β (φ + … + φ^j) + γ [j mod m = 0]`` (Hyndman et al. 2008, table 6.1).
     """
@@ -241,8 +241,8 @@ def _growth(parameters, period: int, horizon: int) -> np.ndarray:
 class _Fit:
     """The forms of a group fitted to series: a row for each trend and series, trends first.
 
-    Unknowns of a row: α, β / α, γ / (1 - α) and φ through logistic curves, then what the starting level, slope and
-    season are moved by. Those that a form hasn't keep their starts.
+    Unknowns of a row: α, β / α, γ / (1 - α) and φ through logistic curves, then changes of the starting level, slope
+    and season. Unknowns that a form lacks keep their starts.
     """
 
     def __init__(self, group: _Group, trends: list[int], values, lengths, iterations: int):
@@ -276,13 +276,13 @@ class _Fit:
         spare = self.counts - unknowns - 1
         correction = np.where(spare > 0, 2 * unknowns * (unknowns + 1) / np.maximum(spare, 1), np.inf)
         variance = self._variance(parameters, (level, trend, season), unknowns - 1)
-        variance = np.where(self.counts == 1, 1.0, variance)  # a single value may move as far as it is large
+        variance = np.where(self.counts == 1, 1.0, variance)  # a single value has no residuals
         aicc = deviance + 2 * unknowns + correction
         found_arrays = {"parameters": parameters, "level": level, "trend": trend, "season": season}
         return found_arrays | {"variance": variance, "aicc": aicc}
 
     def _model(self, rows, x):
-        """Parameters and starting states by the unknowns, and what their gradients are multiplied by."""
+        """Return parameters and starting states for the unknowns, and the factors of their gradients."""
         curve = 1 / (1 + np.exp(-x[:, :4]))
         low, high = np.array(_BOUNDS).T
         alpha, share, left, phi = (low + (high - low) * curve).T
@@ -312,7 +312,7 @@ class _Fit:
         return value, np.where(self.free[rows] & np.isfinite(d), d, 0.0)
 
     def _errors(self, y, forecast):
-        """Half the deviance of each series over its count, and its gradient by the forecasts."""
+        """Return half of each series' deviance over its count, and its gradient by the forecasts."""
         known = ~np.isnan(y)
         count = np.maximum(known.sum(axis=1), 1)
         error = np.where(known, y - forecast, 0.0)
@@ -326,7 +326,7 @@ class _Fit:
         return value, np.where(known, d, 0.0)
 
     def _variance(self, parameters, states, unknowns) -> np.ndarray:
-        """The variance of the errors, in units of the scale."""
+        """Return the variance of the errors, in units of the scale."""
         run = self.series.run(np.arange(len(parameters)), parameters, states)
         error = self.series.values - run
         error = error / run if self.group.multiplicative else error
@@ -337,7 +337,7 @@ _BOUNDS = ((_LOW, _HIGH), (_LOW, _HIGH), (_LOW, _HIGH), _DAMPED)
 
 
 class _Start(NamedTuple):
-    """What `starting_states` found; a form without a trend starts from the mean."""
+    """Starting states; a form without a trend starts from the mean."""
 
     mean: np.ndarray
     level: np.ndarray
@@ -346,7 +346,7 @@ class _Start(NamedTuple):
 
 
 def starting_states(scaled, period: int, multiplicative: bool) -> _Start:
-    """States before the first step: classical decomposition, then a line through the first values.
+    """Return starting states: classical decomposition, then a line through the first values.
 
     Hyndman et al. (2008), section 2.6.1. Values ``(N, T)`` are NaN where there is none; the period m is 1 for no
     season. The season ``(N, m)`` is that of the steps 0, 1, …; all else is ``(N,)``.

@@ -1,4 +1,4 @@
-"""What forecasters of panels have in common: series in, forecasts and bands out, as arrays or as tables."""
+"""The base of forecasters of panels: series in, forecasts and bands out, as arrays or as tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rnnkit.hints import Array
 from rnnkit.layers.support.model_files import making
 from rnnkit.serialization.array_files import below
 
-BLOCK = 4096  # series that are fitted at a time, which bounds the memory that a panel takes
+BLOCK = 4096  # series per fit, which bounds the memory
 LEVEL = (80,)
 
 
@@ -35,31 +35,31 @@ class Ahead(NamedTuple):
     """Forecasts of several series."""
 
     forecast: np.ndarray  # (N, H)
-    spread: np.ndarray  # (N, H), the standard deviations of what they are off by
-    of_logarithms: np.ndarray  # (N,), of which series those are deviations of logarithms
+    spread: np.ndarray  # (N, H), standard deviations of the errors
+    of_logarithms: np.ndarray  # (N,), whether a series' deviations are of logarithms
 
 
 class Fitted(NamedTuple):
-    """What a fit found."""
+    """Results of a fit."""
 
-    rows: dict[str, np.ndarray]  # a row for each series
-    panel: dict[str, np.ndarray]  # of all series together
+    rows: dict[str, np.ndarray]  # with a row for each series
+    panel: dict[str, np.ndarray]  # common to all series
 
 
 class Forecaster:
     """Series in, forecasts and bands out.
 
-    A subclass has ``_settings()``, what ``__init__`` takes, and ``_fitted(values, lengths)``, which gives arrays of a
-    row for each series, by name, and ``_ahead(values, lengths, fitted, h)``, what `Ahead` holds.
+    A subclass defines ``_settings()``, the arguments of ``__init__``; ``_fitted(values, lengths)``, which returns
+    arrays with a row for each series, by name; and ``_ahead(values, lengths, fitted, h)``, which returns an `Ahead`.
     """
 
     level: Sequence[float] = LEVEL
-    past_covariates: Sequence[str] = ()  # columns of a table that it reads, known up to now
-    future_covariates: Sequence[str] = ()  # and known ahead
+    past_covariates: Sequence[str] = ()  # columns of a table, known up to now
+    future_covariates: Sequence[str] = ()  # columns known ahead
     reads_covariates = False
-    _reads_arrays = False  # whether it takes what is known up to now as arrays too
-    _stays_positive = True  # whether positive series have no forecast below 0
-    _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits it to what Dask has
+    _reads_arrays = False  # whether `x`, features of arrays, is accepted
+    _stays_positive = True  # whether forecasts of positive series are clipped at 0
+    _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits to partitions of Dask
     _usual_h: Any = 1
     _usual_quantiles: Any = (0.1, 0.5, 0.9)
 
@@ -67,11 +67,11 @@ class Forecaster:
         self._history: History | None = None
         self._model: dict[str, np.ndarray] = {}
         self._panel: dict[str, np.ndarray] = {}
-        self._partitions: Any = None  # in the place of a history: series in partitions of Dask
+        self._partitions: Any = None  # series in partitions of Dask, instead of a history
 
     @property
     def name(self) -> str:
-        """What its columns are called in a table."""
+        """The name of the model's columns in a table."""
         return type(self).__name__
 
     def fit(
@@ -97,17 +97,17 @@ class Forecaster:
             pandas or of delayed ones: models that fit each series by itself do so in `predict`, a partition at a time;
             others learn from all partitions now, on the workers.
         x : array_like (T,) or (T, F), or list of array_like, optional
-            What else is known at each step of arrays, for a model with a horizon; what is known ahead, a calendar for
-            instance, goes in shifted by the lead. Columns of a table are named by `past_covariates`.
+            Features of each step of arrays, for a model with a horizon; features known ahead, such as a calendar,
+            are given shifted by the lead. Columns of a table are named by `past_covariates`.
         static : table, optional
-            What is known of each series as a whole, for a model that reads covariates: a row for each series, with the
+            Static covariates, for a model that reads covariates: a row for each series, with the
             table's column of ids; numbers, or texts, each of which becomes a column of zeros and ones.
         id, time, target : str
-            The table's columns: which series, when, and the value.
+            The table's columns of series, times and values.
         freq : str or int, optional
-            The step between two times of the table; by default found.
+            The step between two times of the table; by default inferred.
         progress : callable, optional
-            Called with a text after each stage, such as an epoch of a network, in the place of a bar.
+            Called with a text after each stage, such as an epoch of a network, instead of a bar.
         verbose : {"auto", 0, 1, 2}
             0 shows nothing, "auto" a bar in a terminal or notebook for models of several stages.
 
@@ -119,7 +119,7 @@ class Forecaster:
         ------
         ValueError
             For another rank, no series, an infinite value, or a series without any value; for a table without these
-            columns, with times that come twice or have no common step; for `static` where no covariates are read.
+            columns, with times that repeat or have no common step; for `static` if no covariates are read.
         ImportError
             For a table where narwhals is missing (extra "tables").
         """
@@ -138,7 +138,7 @@ class Forecaster:
         Parameters
         ----------
         h : int, optional
-            H, how many steps; by default 1, or the horizon of a model that has one.
+            H, the number of steps; by default 1, or the model's horizon.
         future : table, or SeriesFrame of `read_table`, optional
             The columns of `future_covariates` at these steps: a row for each series and step, with the table's columns
             of ids and times.
@@ -148,14 +148,14 @@ class Forecaster:
         Returns
         -------
         table
-            Of the kind that `fit` was given, if it was one: a row for each series and step, with the columns
-            ``unique_id``, ``ds``, ``Model``, ``Model-lo-80``, ``Model-hi-80``. For what `read_table` read from CSV a
+            For a table, one of the same library: a row for each series and step, with the columns
+            ``unique_id``, ``ds``, ``Model``, ``Model-lo-80``, ``Model-hi-80``. For CSV read by `read_table`, a
             DataFrame of pandas, or a dict of columns where pandas and narwhals aren't both installed; for partitions a
             dask DataFrame.
         ndarray (H,), or (B, H) for several series
             Without `level`.
         dict of str to ndarray
-            With `level`, by the names that a table's columns have.
+            With `level`, by the names of a table's columns.
 
         Raises
         ------
@@ -183,12 +183,12 @@ class Forecaster:
         h, future
             As `predict` takes them.
         quantiles : sequence of float in (0, 1), optional
-            Q of them; by default 0.1, 0.5 and 0.9, or those that a network has learned.
+            Q probabilities; by default 0.1, 0.5 and 0.9, or those that a network has learned.
 
         Returns
         -------
         ndarray (Q, H), or (Q, B, H) for several series
-            Along Q as `quantiles` are; they never cross. For a table, a table with the columns ``Model-q0.1`` and so
+            In the order of `quantiles`; they never cross. For a table, a table with the columns ``Model-q0.1`` and so
             on.
         """
         h = self._usual_h if h is None else h
@@ -205,17 +205,17 @@ class Forecaster:
         return found[:, 0] if history.single else found
 
     def update(self, y: Array, x: Array = None) -> Self:
-        """Append values to every series; what was fitted stays.
+        """Append values to every series; the fitted parameters stay.
 
         Parameters
         ----------
         y, x
-            As `fit` took them: as many series, arrays in the same order, NaN for a gap.
+            As `fit` took them: the same number of series, arrays in the same order, NaN for a gap.
 
         Raises
         ------
         ValueError
-            For another number of series, or what `fit` refuses.
+            For another number of series, or as `fit` raises it.
         """
         history = self._fitted_history()
         if history.frame is not None:
@@ -240,15 +240,15 @@ class Forecaster:
         level: Sequence[float] | float | None = None,
         **given: Any,
     ) -> Any:
-        """Forecast other series; this forecaster stays as it is.
+        """Forecast other series; this forecaster stays unchanged.
 
-        `GlobalRNN` fits their smoothing parameters, `ESN` and `TrainedForecaster` nothing; the others are fitted anew.
+        `GlobalRNN` fits smoothing parameters only, `ESN` and `TrainedForecaster` nothing; other models are fitted anew.
 
         Parameters
         ----------
         y, **given
             As `fit` takes them. For a model with a horizon, the series that were fitted, from the same first step up
-            to the point to forecast from: trends and spreads go on to hold. With ``rescale=True`` any series, whose
+            to the point to forecast from, with their fitted trends and spreads. With ``rescale=True`` any series, whose
             trends and spreads are measured.
         h, future, level
             As `predict` takes them.
@@ -279,7 +279,7 @@ class Forecaster:
         verbose: Any = "auto",
         **names: Any,
     ) -> Any:
-        """Forecast from several past origins, beside what came; see `rnnkit.forecast.cross_validation`."""
+        """Forecast from several past origins, beside the actual values; see `rnnkit.forecast.cross_validation`."""
         told = {"progress": progress, "verbose": verbose}
         return cross_validation([self], y, h, n_windows, step_size, refit, level=level, **told, **names)
 
@@ -299,9 +299,9 @@ class Forecaster:
         h, future, level
             As `predict` takes them; `level` is 80 by default.
         series : sequence, optional
-            Which ones: ids of a table, or places in the list of arrays. By default the first nine.
+            Ids of a table, or indices in the list of arrays. By default the first nine series.
         actual : table, or array_like (T,), or list of array_like, optional
-            What came after the series' ends, as `update` takes it; it is drawn as far as the forecasts go. Of a table,
+            The actual values after the series' ends, as `update` takes them; drawn as far as the forecasts. Of a table,
             rows up to the series' ends and other columns are left aside.
 
         Returns
@@ -336,7 +336,7 @@ class Forecaster:
         return small_multiples(drawn, self.name, levels)
 
     def copy(self) -> Self:
-        """Return one with the same settings, not fitted."""
+        """Return a forecaster with the same settings, not fitted."""
         return type(self)(**self._settings())
 
     def __repr__(self) -> str:
@@ -362,7 +362,7 @@ class Forecaster:
 
     @classmethod
     def load(cls, path: Any) -> Self:
-        """Load a forecaster that `save` wrote: it forecasts the same bits, and goes on from where it was.
+        """Load a forecaster that `save` wrote; its forecasts are the same bits, and it can be updated.
 
         Raises
         ------
@@ -388,7 +388,6 @@ class Forecaster:
         return page(self._card())
 
     def _card(self):
-        """What ``print`` and a notebook show."""
         from rnnkit.cards import Card, parts_of, told
 
         parts, facts = self._shown_parts(), {name: told(tell) for name, tell in self._facts().items()}
@@ -396,15 +395,15 @@ class Forecaster:
         return Card(type(self).__name__, "", told(lambda: repr(self)), facts, self._shares(), inside)
 
     def _shown_parts(self) -> dict[str, Any]:
-        """The layers of a fitted one, by what they are called."""
+        """Return the layers of a fitted forecaster, by name."""
         return {}
 
     def _shares(self):
-        """A table of what a fitted one is made of, None where it is of one piece."""
+        """Return a table of the parts of a fitted forecaster, or None without parts."""
         return None
 
     def _facts(self) -> dict[str, Callable[[], str]]:
-        """What is shown besides the settings."""
+        """Return functions that give the facts shown besides the settings, by name."""
         if (history := self._history) is None:
             return {"fitted to": lambda: "nothing yet" if self._partitions is None else "partitions of Dask"}
         return {
@@ -415,7 +414,7 @@ class Forecaster:
             "covariates": lambda: ", ".join([*self.past_covariates, *self.future_covariates]),
         }
 
-    # What a subclass has
+    # Required methods of subclasses
 
     def _settings(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -426,17 +425,17 @@ class Forecaster:
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
         raise NotImplementedError
 
-    # What a subclass may have otherwise
+    # Optional methods of subclasses
 
     def _fit(self, history: History, progress: Callable[[str], None] | None = None) -> Fitted:
         return Fitted(in_blocks(self._fitted, history.values, history.lengths), {})
 
     def _stages(self, history: History) -> int:
-        """How often `_fit` tells its progress."""
+        """Return the number of progress reports of `_fit`."""
         return 1
 
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
-        """Quantiles ``(Q, N, H)``: normal around the forecasts, or around their logarithms."""
+        """Return quantiles ``(Q, N, H)``: normal around the forecasts, or around their logarithms."""
         off = ndtri(probabilities)[:, None, None] * ahead.spread
         logarithms = ahead.of_logarithms[:, None]
         return ahead.forecast + np.where(logarithms, ahead.forecast * np.expm1(np.where(logarithms, off, 0.0)), off)
@@ -445,7 +444,7 @@ class Forecaster:
         return forecast_in_blocks(self._ahead, history, self._model, h)
 
     def _at_origin(self, history: History, progress: Callable[[str], None] | None = None, last: bool = False) -> Self:
-        """Come to an origin of a back-test, or to the `last` one, behind which nothing is known: read on, or fit."""
+        """Move to an origin of a back-test, or to the `last` one, at the end of the series: read on, or fit."""
         if self._history is None or last:
             if progress is not None:
                 progress("fit")
@@ -454,13 +453,13 @@ class Forecaster:
         return self
 
     def _of(self, y, **given) -> Self:
-        """One that goes on from other series."""
+        """Return a forecaster for other series."""
         return self.copy().fit(y, **given)
 
     # Common
 
     def _read(self, y, x=None, static=None, **names) -> History:
-        """What a user gives, with the covariates that this model reads."""
+        """Read a user's series, with the covariates of this model."""
         if x is not None and not self._reads_arrays:
             raise ValueError(f"expected no x, as {self.name} reads no covariates in arrays; ESN does")
         return self._beside(History.of(y, x, **names, covariates=self._covariate_columns), static)
@@ -470,7 +469,7 @@ class Forecaster:
         return [*self.past_covariates, *self.future_covariates]
 
     def _beside(self, history: History, static=None, names: Sequence[str] | None = None) -> History:
-        """A history with covariates; `names` are those of the static ones that are known."""
+        """Return a history with covariates; `names` are those of the known static ones."""
         if static is None and not names and not self._covariate_columns:
             return history
         if static is not None and not self.reads_covariates:
@@ -498,7 +497,7 @@ class Forecaster:
         return history._replace(covariates=found)
 
     def _looking_ahead(self, h, future) -> History:
-        """The history, with what is known of the steps after it."""
+        """Return the history with the covariates of the steps after it."""
         history, names, h = self._fitted_history(), list(self.future_covariates), whole(h, "h", 1)
         if future is None:
             self._check_known_ahead(history, h)
@@ -512,7 +511,7 @@ class Forecaster:
 
     @staticmethod
     def _came(history: History, y, h: int) -> np.ndarray:
-        """What came after the series' ends ``(B, H)``, NaN where nothing did."""
+        """Return the actual values after the series' ends ``(B, H)``, NaN where there are none."""
         if history.frame is not None:
             return history.frame.came(y, h)
         found = np.full((len(history.lengths), h), np.nan)
@@ -522,7 +521,6 @@ class Forecaster:
 
     @staticmethod
     def _places(history: History, series) -> list[int]:
-        """The places of some series."""
         known = list(range(len(history.lengths))) if history.frame is None else history.frame.ids
         if series is None:
             return list(range(min(len(known), 9)))
@@ -539,16 +537,15 @@ class Forecaster:
         return self
 
     def _band_names(self, levels: Sequence[float]) -> list[str]:
-        """The columns of forecasts and of the edges of bands."""
         return [self.name, *(f"{self.name}-{edge}-{one:g}" for one in levels for edge in ("lo", "hi"))]
 
     def _quantile_names(self, probabilities) -> list[str]:
         return [f"{self.name}-q{one:g}" for one in probabilities]
 
     def _columns(self, history: History, h, level) -> dict[str, np.ndarray]:
-        """Forecasts and the edges of their bands ``(B, H)``, by the names of a table's columns.
+        """Return forecasts and the edges of their bands ``(B, H)``, by the names of a table's columns.
 
-        They start from the ends of a history of the series that were fitted, and read what `fit` has found.
+        The forecasts start from the ends of a history of the fitted series, and use the fitted parameters.
         """
         levels = [] if level is None else checked_levels(level)
         ahead = self._forecast(history, h)
@@ -566,7 +563,6 @@ class Forecaster:
         return self._ahead_of(history, h)
 
     def _check_known_ahead(self, history: History, h: int) -> None:
-        """See that all future covariates are there."""
         lacking = history.known_besides.lacks(history.lengths, h)
         if lacking is not None:
             where = f"series {lacking}" if history.frame is None else history.frame.label(lacking)
@@ -582,7 +578,7 @@ class Forecaster:
         return np.where(history.positive[:, None], np.maximum(found, 0.0), found)
 
     def _out(self, columns: dict[str, np.ndarray], alone: bool = False):
-        """Columns ``(B, H)`` as the user's kind of table, or as arrays."""
+        """Return columns ``(B, H)`` as the user's kind of table, or as arrays."""
         history = self._fitted_history()
         if history.frame is not None:
             return frames.handed_out(history.frame.ahead(next(iter(columns.values())).shape[1], columns))
@@ -636,7 +632,7 @@ class Forecaster:
 
 
 def checked_levels(level) -> list[float]:
-    """Percentages as a list, each once, in order; a ValueError for one outside [1, 100), or none."""
+    """Return percentages as a sorted list without duplicates; a ValueError for one outside [1, 100), or none."""
     levels = np.atleast_1d(real(level, "level").astype(np.float64))
     if levels.ndim != 1 or not levels.size or not ((levels >= 1) & (levels < 100)).all():
         raise ValueError(f"expected level to be percentages from 1 to below 100, such as [80, 95]; got {level!r}")
@@ -644,7 +640,7 @@ def checked_levels(level) -> list[float]:
 
 
 def checked_columns(past: Sequence[str], future: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Names of covariates as lists; a TypeError for what is no list of names, a ValueError for one that comes twice."""
+    """Return names of covariates as lists; a TypeError for other types, a ValueError for a duplicate."""
     found = []
     for names, what in ((past, "past_covariates"), (future, "future_covariates")):
         if isinstance(names, (str, Mapping)) or not all(isinstance(name, str) for name in names):
@@ -657,7 +653,7 @@ def checked_columns(past: Sequence[str], future: Sequence[str]) -> tuple[list[st
 
 
 def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
-    """What `fit` finds in many series, a block of them at a time."""
+    """Call `fit` for a block of series at a time, and return its arrays for all series."""
     parts = []
     for rows in _blocks(len(values)):
         try:
@@ -668,7 +664,7 @@ def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
 
 
 def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int) -> Ahead:
-    """What ``ahead`` says of many series, a block of them at a time; where all values are positive, 0 or more."""
+    """Forecast a block of series at a time with `ahead`; forecasts of positive series are clipped at 0."""
     parts = []
     for rows in _blocks(len(history.lengths)):
         lengths = history.lengths[rows]
@@ -707,23 +703,23 @@ class SeasonalForecaster(Forecaster):
 
 
 def known_once(values) -> np.ndarray:
-    """Which series ``(N,)`` have a single value: its size is all that says how far they may move."""
+    """Return a mask ``(N,)`` of the series with a single value, whose size determines their spread."""
     return (~np.isnan(values)).sum(axis=1) == 1
 
 
 def check_features(found: int, fitted: int) -> None:
-    """Raise a ValueError unless as many numbers stand beside a value as in `fit`."""
+    """Raise a ValueError unless each value has as many features as in `fit`."""
     if found != fitted:
         raise ValueError(f"expected x with {fitted} features per step, as in fit; got {found}")
 
 
 def _longer(history: History, old, more) -> list[np.ndarray]:
-    """Rows up to each series' end, with what follows."""
+    """Return rows up to each series' end, with the new values appended."""
     return [np.concatenate([a, b]) for a, b in zip(_rows(old, history.lengths), more, strict=True)]
 
 
 def _more(history: History, y) -> list[np.ndarray]:
-    """Values after the ends of series that are arrays."""
+    """Return new values to append to series that are arrays."""
     if frames.is_frame(y):
         raise ValueError("expected arrays, as in fit; got a table")
     more = [_one(part) for part in _listed(history, y)]

@@ -19,8 +19,8 @@ from rnnkit.forecast.models.smoothed_network import LAYERS, SmoothedNetwork
 from rnnkit.forecast.models.together import Progress, Together
 
 _NETWORK = ("layer", "units", "window", "networks", "epochs", "batch_size", "learning_rate", "seed")
-_FURTHEST = 20.0  # a bound is at most this power of e away from its forecast
-_NOT_READ: dict[str, Any] = {"static": None, "progress": None, "verbose": "auto"}  # of what `fit` takes
+_FURTHEST = 20.0  # the largest logarithm of a bound over its forecast
+_NOT_READ: dict[str, Any] = {"static": None, "progress": None, "verbose": "auto"}  # arguments of `fit`
 _NAMES = {"lstm": "GlobalLSTM", "gru": "GlobalGRU", "rnn": "GlobalRNN"}
 
 
@@ -28,14 +28,14 @@ class GlobalRNN(Together):
     """One recurrent network for all series of a panel, beside exponential smoothing of each: ES-RNN.
 
     Positive series are taken as logarithms, unless these change by more than 1 from step to step. Exponential smoothing
-    gives their levels and seasons, with parameters that all series share and others of each one; a network, shared by
-    all, reads windows of what the smoothing leaves over, and gives quantiles of the next steps in units of the level.
+    gives their levels and seasons, with some parameters shared by all series and others of each one. A network, shared
+    by all, reads windows of the smoothing's residuals, and gives quantiles of the next steps in units of the level.
     Both are trained together by the pinball loss (Smyl 2020, "A hybrid method of exponential smoothing and recurrent
     neural networks for time series forecasting"; windows, units and ensembles also after Hewamalage, Bergmeir and
     Bandara 2021, "Recurrent neural networks for time series forecasting: Current status and future directions"). The
     mean of several networks is the forecast. Series may be of any lengths, shorter than the window too, and have gaps.
 
-    Networks are trained a first time without the ends of the series; what they are off by there gives the bands (split
+    Networks are trained a first time without the ends of the series; their errors there give the bands (split
     conformal prediction by lead, see `Auto`).
 
     Parameters
@@ -43,8 +43,8 @@ class GlobalRNN(Together):
     season : int, optional
         Steps of a season, 1 for none; by default as `Auto` finds it.
     leads : int, optional
-        L, steps ahead that the networks learn; by default one and a half seasons, from 8 to 24. Further steps follow
-        from the forecasts so far, as if they had been observed.
+        L, leads of the networks; by default one and a half seasons, from 8 to 24. Further steps are forecast
+        recursively, with earlier forecasts in place of values.
     past_covariates, future_covariates : sequence of str
         Columns of the table that are known up to now, and known ahead; a missing value counts as the mean.
     layer : {"lstm", "gru", "rnn"}
@@ -52,11 +52,11 @@ class GlobalRNN(Together):
     units : int
         Of the layer.
     window : int, optional
-        w, steps that are read at a time; by default one and a quarter seasons, or 5.
+        w, steps of an input; by default one and a quarter seasons, or 5.
     networks : int
-        Whose mean is the forecast.
+        Number of networks whose mean is the forecast.
     epochs : int, optional
-        By default as many as make 220 updates, from 12 to 60.
+        By default enough for 220 updates, from 12 to 60.
     batch_size : int
         Series of a batch.
     learning_rate : float
@@ -118,7 +118,7 @@ class GlobalRNN(Together):
 
     @property
     def name(self) -> str:
-        """What its columns are called in a table: GlobalLSTM, GlobalGRU or GlobalRNN, by its layer."""
+        """The name of the model's columns in a table: GlobalLSTM, GlobalGRU or GlobalRNN, by its layer."""
         return _NAMES[self.layer]
 
     def _settings(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class GlobalRNN(Together):
         return completed(history, found)
 
     def _network(self, sizes: dict[str, np.ndarray] | None = None) -> SmoothedNetwork:
-        """The networks' settings; by default with the season and the leads that `fit` found."""
+        """Return the networks' settings; by default with the season and the leads that `fit` found."""
         sizes = self._panel if sizes is None else sizes
         settings = {name: getattr(self, name) for name in _NETWORK}
         return SmoothedNetwork(int(sizes["season"]), int(sizes["leads"]), **settings)
@@ -173,12 +173,12 @@ class GlobalRNN(Together):
 
 
 def count_of(ends: Ends) -> int:
-    """How many ends there are."""
+    """Return the number of ends."""
     return len(ends.series)
 
 
 def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None) -> list[tuple[Ahead, np.ndarray]]:
-    """What a network that is trained on what comes before ends says of them, and what came, by block."""
+    """Train a network without the ends; return its forecasts of them and the actual values, by block."""
     told = None if progress is None else lambda text: progress(f"calibration, {text}")
     found, panel = network.learned(ends.made(_before), told)
     return ends.some(_ahead_of_ends, (network, panel), list(enumerate(found)))
@@ -195,7 +195,7 @@ def _ahead_of_ends(ends: Ends, shared, found) -> tuple[Ahead, np.ndarray]:
 
 
 def errors_in_spreads(ahead: Ahead, came) -> np.ndarray:
-    """What came, as seen from the forecasts ``(N, L)``, in units of their spreads; NaN where nothing came."""
+    """Return the deviations of actual values from forecasts ``(N, L)``, in units of the spread; NaN if unknown."""
     logarithms = ahead.of_logarithms[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         off = np.where(logarithms, np.log(np.where(logarithms, came / ahead.forecast, 1.0)), came - ahead.forecast)

@@ -1,7 +1,4 @@
-"""The forecasters that the command and files know: a name stands here and nowhere else.
-
-It imports nothing, so that the command answers quickly to what needs no forecaster.
-"""
+"""The one list of the forecasters that the command and files know; it imports nothing, for a quick start."""
 
 from __future__ import annotations
 
@@ -9,18 +6,18 @@ from typing import NamedTuple
 
 
 class Known(NamedTuple):
-    """What there is to know of a forecaster by its name on the command line."""
+    """Properties of a forecaster with a name on the command line."""
 
     title: str  # in tables and pictures
     place: str  # module:class, below this folder, of one series
-    of_several: str = ""  # the same of several series, where that is another one
+    of_several: str = ""  # likewise for several series, if it differs
     reads_covariates: bool = False
-    has_units: bool = False  # of a recurrent layer
-    is_trained: bool = False  # for epochs
+    has_units: bool = False  # whether it takes `units`
+    is_trained: bool = False  # whether it takes `epochs`
 
 
 def _network(title: str) -> Known:
-    """A recurrent network: of several series one for all."""
+    """Describe a recurrent network; one network serves several series."""
     return Known(title, "trained:TrainedForecaster", "global_rnn:GlobalRNN", True, True, True)
 
 

@@ -1,4 +1,4 @@
-"""Series as a network reads them: made alike, in an order of their own, with what is found of each put back."""
+"""Series as a network reads them: normalized and ordered, and the results in the original order."""
 
 from __future__ import annotations
 
@@ -10,79 +10,79 @@ from rnnkit.forecast.data.covariates import Covariates, Moments
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.decomposition import known_means
 
-_USUAL = 0.1  # mean change of a series from step to step that is left as it is
+_USUAL = 0.1  # mean change per step of normalized series
 
 
 class Prepared(NamedTuple):
-    """Series as the network reads them: logarithms, or values in units of their own; shrunk where they vary widely."""
+    """Normalized series: logarithms, or values in units of their own, shrunk where they vary widely."""
 
     z: np.ndarray  # (N, T), NaN in gaps and after the end
     lengths: np.ndarray  # (N,)
-    covariates: Covariates  # standardized, 0 where they are not known
-    rows: dict[str, np.ndarray]  # what `units` found
+    covariates: Covariates  # standardized, 0 where unknown
+    rows: dict[str, np.ndarray]  # results of `units`
 
     @classmethod
     def of(cls, history: History, rows: dict[str, np.ndarray], panel: dict[str, np.ndarray]) -> Prepared:
-        """By what `units` found of series, with covariates in the units of a panel."""
+        """Normalize series by the results of `units`, with covariates in the units of a panel."""
         covariates = history.known_besides.standardised(panel["centre"], panel["width"])
         return cls(_standard(history.values, rows), history.lengths, covariates, rows)
 
 
 def completed(history: History, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What is known of series: how they are made alike, and what training found of them."""
+    """Return the fitted arrays of series: their `units`, and the results of training."""
     order = _order(history)
     return _back(units(_known_so_far(history, order).values) | found, order)
 
 
 def prepared(history: History, centre, width) -> Prepared:
-    """Series in the order that they are trained in, with covariates in these units."""
+    """Return series in the order of training, with covariates in these units."""
     history = _known_so_far(history, _order(history))
     return Prepared.of(history, units(history.values), {"centre": centre, "width": width})
 
 
 def sizes(series: Prepared, leads: int) -> tuple[np.ndarray, int]:
-    """The lengths of series, and how many covariates a step has."""
+    """Return the lengths of series, and the number of covariates of a step."""
     return series.lengths, series.covariates.width(leads)
 
 
 def moments(history: History) -> Moments:
-    """Of covariates."""
+    """Return the moments of the covariates."""
     return _known_so_far(history, _order(history)).known_besides.moments()
 
 
 def _order(history: History) -> np.ndarray:
-    """An order of series by what they hold, wherever they stand."""
+    """Return an order of series by their values, independent of their given order."""
     values, lengths = history.values, history.lengths
     held = lambda row: (lengths[row], values[row, : lengths[row]].tobytes())
     return np.array(sorted(range(len(lengths)), key=held), int)
 
 
 def _known_so_far(history: History, order) -> History:
-    """The series in this order, with what was known of them at their ends."""
+    """Return series in this order, without covariates after their ends."""
     history = history.until(order, history.lengths[order])
     return history._replace(covariates=history.known_besides.so_far(history.lengths))
 
 
 def _back(rows: dict[str, np.ndarray], order) -> dict[str, np.ndarray]:
-    """What was found of series in an order, as they stood before."""
+    """Return arrays of ordered series in the original order."""
     places = np.argsort(order)
     return {name: array[places] for name, array in rows.items()}
 
 
 def part(series: Prepared, rows, steps: int) -> Prepared:
-    """Some series, up to a step."""
+    """Return some series, up to a step."""
     found = {name: array[rows] for name, array in series.rows.items()}
     return Prepared(series.z[rows, :steps], series.lengths[rows], series.covariates.of_rows(rows), found)
 
 
 def futures(z, start: int, stop: int, leads: int) -> np.ndarray:
-    """What follows each step from `start` to `stop`, ``(B, stop - start, L)``; NaN where nothing is known."""
+    """Return the values after each step from `start` to `stop`, ``(B, stop - start, L)``; NaN if unknown."""
     padded = np.pad(z, ((0, 0), (0, leads)), constant_values=np.nan)[:, start + 1 : stop + leads]
     return np.lib.stride_tricks.sliding_window_view(padded, leads, axis=1)
 
 
 def units(values) -> dict[str, np.ndarray]:
-    """How series are made alike.
+    """Return the units in which series are normalized.
 
     Positive values are taken as logarithms unless these change by more than 1 from value to value; others are divided
     by ten times their mean change, so that they change by 0.1. Both are then divided by the square root of their mean
@@ -113,7 +113,7 @@ def units(values) -> dict[str, np.ndarray]:
 
 
 def _changes(values) -> np.ndarray:
-    """The mean change from one value to the next ``(N,)``, over gaps too; 0 for a single value."""
+    """Return the mean absolute change between consecutive values ``(N,)``, over gaps too; 0 for a single value."""
     found = np.zeros(len(values))
     for row, one in enumerate(values):
         known = one[~np.isnan(one)]
@@ -123,7 +123,6 @@ def _changes(values) -> np.ndarray:
 
 
 def _first_mean(z) -> np.ndarray:
-    """The mean of each row's first six values."""
     known = ~np.isnan(z)
     return known_means(np.where(np.cumsum(known, axis=1) <= 6, z, np.nan))
 
@@ -137,7 +136,7 @@ def _standard(values, rows) -> np.ndarray:
 
 
 def restored(z, rows) -> np.ndarray:
-    """Values out of z, by what `units` found."""
+    """Convert z back to values, by the results of `units`."""
     logs = rows["logarithms"][:, None]
     values = z * rows["unit"][:, None] + rows["centre"][:, None]
     return np.where(logs, np.exp(np.where(logs, values, 0.0)), values)

@@ -1,4 +1,4 @@
-"""Forecasters by their names, and how each goes from origin to origin of a back-test."""
+"""Forecasters by name, and their use in a back-test."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from rnnkit.layers.support.model_files import making
 
 
 class Contestant:
-    """A forecaster as a back-test takes it: it comes to one origin after the other."""
+    """A forecaster for a back-test, which calls it at one origin after the other."""
 
     def __init__(self, forecaster: Forecaster, level: float, tell: Callable[[str], None] | None = None):
         self.forecaster, self.level, self.tell = forecaster, level, tell
 
     def __call__(self, history, horizon: int, last: bool = False) -> np.ndarray:
-        """Lower edge, forecast and upper edge ``(3, horizon)``, of an echo state network the forecast alone."""
+        """Return lower edge, forecast and upper edge ``(3, horizon)``; for an echo state network the forecast alone."""
         self.forecaster._at_origin(History.of(history), self.tell, last)
         if isinstance(self.forecaster, ESN):
             return self.forecaster.predict(horizon)
@@ -36,7 +36,7 @@ class Contestant:
 
 
 def banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
-    """Lower edge, forecast and upper edge ``(3, horizon)`` of the series that it was fitted to."""
+    """Return lower edge, forecast and upper edge ``(3, horizon)`` of the fitted series."""
     forecast, lower, upper = forecaster.predict(horizon, level=level).values()
     return np.stack([lower, forecast, upper])
 
@@ -44,14 +44,14 @@ def banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
 def forecaster_named(
     name: str, season: int | None = None, *, several: bool = True, level: float | None = None, **settings: Any
 ) -> Any:
-    """A forecaster by its name on the command line, of so many steps in a season, for `several` series or for one.
+    """Make a forecaster by its name on the command line, with a season, for `several` series or for one.
 
-    `level` is the percentage of the band, for one that learns it. Settings that it has no use for, and None, are left
-    aside.
+    `level` is the percentage of the band, for a model that learns it. Other settings are passed on if the model takes
+    them and they are not None.
     """
     kind = _class_at((several and KNOWN[name].of_several) or KNOWN[name].place)
     if issubclass(kind, Together):
-        season = season or 1  # else it would look for one
+        season = season or 1  # otherwise the model would search for one
     given = settings | {"season": season, "layer": name}
     if issubclass(kind, TrainedForecaster):
         given["level"] = level
@@ -65,14 +65,14 @@ def _class_at(place: str) -> Any:
 
 
 def model_name(forecaster: Forecaster) -> str:
-    """What the command line calls a forecaster."""
+    """Return a forecaster's name on the command line."""
     if isinstance(forecaster, (TrainedForecaster, GlobalRNN)):
         return forecaster.layer
     return next(name for name, one in KNOWN.items() if isinstance(forecaster, _class_at(one.place)))
 
 
 def read_kept(path) -> tuple[Forecaster, saving.Saved]:
-    """The fitted forecaster that a file holds, and all that the file says; an InputError if it can't be used."""
+    """Read a fitted forecaster and the contents of its file; an InputError if it can't be used."""
     try:
         saved = saving.read(path)
         return of_kept(path, saved), saved
@@ -81,7 +81,7 @@ def read_kept(path) -> tuple[Forecaster, saving.Saved]:
 
 
 def of_kept(path, saved: saving.Saved) -> Forecaster:
-    """The fitted forecaster of what a file says; a ValueError if that doesn't go together."""
+    """Make the fitted forecaster of a file's contents; a ValueError if these are inconsistent."""
     places = [place for one in KNOWN.values() for place in (one.place, one.of_several) if place]
     kinds = {place.partition(":")[2]: place for place in places}
     if saved.kind not in kinds:

@@ -32,18 +32,18 @@ DTYPE = "float32"  # of the layers
 LONGEST = 512  # steps that a network reads
 _DEVIATIONS = float(ndtri(QUANTILES[-1]) - ndtri(QUANTILES[0]))  # between the outer quantiles of a normal distribution
 _START = logit(np.array([0.5, 0.1]))  # α and γ of all series, before training
-_FASTER = 20.0  # how much faster they move than the network's weights do
-_OWN = 0.05  # the learning rate of what a series has of its own
-_JITTER = 6.0  # steps by which a length may count for more: batches of like lengths, other ones in each epoch
+_FASTER = 20.0  # their learning rate, relative to the network's
+_OWN = 0.05  # the learning rate of series' own parameters
+_JITTER = 6.0  # random steps added to lengths before sorting, for varied batches of similar lengths
 _UPDATES = 220  # by default
-_FEWEST, _MOST = 12, 60  # epochs for that: small panels are soon known by heart
-_READ_AT_ONCE = 2**16  # steps of all series that are forecast at a time
-_ROWS = 32  # series of a part of a batch that comes from several blocks
-_WARM = 12  # first steps of a series that teach nothing, at most
+_FEWEST, _MOST = 12, 60  # epochs; more would overfit small panels
+_READ_AT_ONCE = 2**16  # steps of all series per forecast
+_ROWS = 32  # series of a block in a batch of several blocks
+_WARM = 12  # most first steps of a series without a loss
 
 
 class _Smoothed(NamedTuple):
-    """What exponential smoothing makes of a batch of series."""
+    """Level and season of a batch of series by exponential smoothing."""
 
     level: np.ndarray  # (B, T), after each step
     season: np.ndarray  # (B, T + m): of each step as it was forecast, and of the m after the last one
@@ -63,7 +63,7 @@ class SmoothedNetwork:
         z_{t+h}      ≈ l_t + s_{t+h} + o_t[h, quantile]
 
     Smoothing parameters, starting levels and the network's weights are trained together, by the pinball loss over all
-    steps, leads and quantiles. Seasons start at 0, so that nothing is known of a season before it was seen.
+    steps, leads and quantiles. Seasons start at 0, as nothing is known of them before the first values.
     """
 
     def __init__(self, season, leads, layer, units, window, networks, epochs, batch_size, learning_rate, seed):
@@ -73,7 +73,7 @@ class SmoothedNetwork:
         self.learning_rate, self.seed = learning_rate, seed
 
     def learned(self, series: Blocks, tell: Callable[[str], None] | None = None):
-        """Train on blocks of series: what was found of each one's series, for `completed`, and the networks' weights.
+        """Train on blocks of series, and return each block's fitted arrays, for `completed`, and the networks' weights.
 
         The order of the series in a block changes no bit.
         """
@@ -93,7 +93,7 @@ class SmoothedNetwork:
     def adapted(
         self, history: History, panel: dict[str, np.ndarray], tell: Callable[[str], None] | None = None
     ) -> dict[str, np.ndarray]:
-        """Parameters of series that the networks were not trained on; the networks stay as they are."""
+        """Fit the parameters of new series; the networks stay unchanged."""
         blocks = Here([history]).made(prepared, panel["centre"], panel["width"])
         rows: dict[str, np.ndarray] = {}
         for number in range(self.networks):
@@ -103,10 +103,7 @@ class SmoothedNetwork:
         return completed(history, rows)
 
     def ahead(self, history: History, fitted: Fitted, h: int) -> Ahead:
-        """Forecast the steps after each series' end.
-
-        Beyond the leads that were learned, the medians so far are read as if they had been observed.
-        """
+        """Forecast the steps after each series' end; beyond the fitted leads, earlier medians replace values."""
         found = np.empty((len(history.values), h, len(QUANTILES)))
         each = max(_READ_AT_ONCE // history.values.shape[1], 1)
         for start in range(0, len(found), each):
@@ -122,20 +119,20 @@ class SmoothedNetwork:
         return Ahead(median, np.where(known_once(history.values)[:, None], size, spread), logs)
 
     def epochs_for(self, series: int) -> int:
-        """How many epochs `learned` tells of, all networks together, for so many series in memory."""
+        """Return the number of epochs that `learned` reports, over all networks, for a number of series in memory."""
         return self.networks * self.epochs_of(-(-series // self.batch_size))
 
     @property
     def epochs_to_adapt(self) -> int:
-        """How many `adapted` tells of."""
+        """Return the number of epochs that `adapted` reports."""
         return self.networks * _FEWEST
 
     def epochs_of(self, batches: int) -> int:
-        """How often all series are gone through, in so many batches each time."""
+        """Return the number of epochs, from the number of batches of an epoch."""
         return self.epochs or min(max(_FEWEST, -(-_UPDATES // batches)), _MOST)
 
     def _quantiles(self, series: Prepared, panel, h: int) -> np.ndarray:
-        """Quantiles of z ``(N, H, Q)`` ahead of each series."""
+        """Return quantiles of z ``(N, H, Q)`` after each series' end."""
         own = [below(f"{number}/", series.rows) for number in range(self.networks)]
         networks = [_Network.of(self, below(f"{number}/", panel)) for number in range(self.networks)]
         z, lengths, widened = series.z, series.lengths, 0.0
@@ -145,7 +142,7 @@ class SmoothedNetwork:
             each = [network.ahead(now, one, panel["furthest"]) for network, one in zip(networks, own, strict=True)]
             said = np.sort(np.mean(each, axis=0), axis=2)
             median = said[..., 1:2]
-            # What is added to a forecast that is off already is off by both.
+            # Errors of successive forecasts accumulate.
             parts.append(median + np.sign(said - median) * np.hypot(said - median, widened))
             widened = np.abs(parts[-1][:, -1:] - median[:, -1:])
             longer = np.full((len(z), z.shape[1] + self.leads), np.nan)
@@ -156,7 +153,7 @@ class SmoothedNetwork:
 
 
 class _Network:
-    """One of the networks: smoothing, then layers."""
+    """One network: smoothing, then layers."""
 
     def __init__(self, settings: SmoothedNetwork, features: int, number: int = 0):
         self.settings = settings
@@ -170,14 +167,13 @@ class _Network:
 
     @classmethod
     def of(cls, settings: SmoothedNetwork, arrays: dict[str, np.ndarray]) -> _Network:
-        """One with these weights."""
         network = cls(settings, len(arrays["layer/kernel"]))
         network.shared = arrays
         return network
 
     @property
     def shared(self) -> dict[str, np.ndarray]:
-        """What all series share."""
+        """The weights that all series share."""
         return {**self.model.weights, "smoothing": self.smoothing}
 
     @shared.setter
@@ -186,7 +182,7 @@ class _Network:
         self.smoothing = arrays["smoothing"]
 
     def smoothed(self, z, own: dict[str, np.ndarray], rows: dict[str, np.ndarray]) -> _Smoothed:
-        """Level and season of a batch of series, by its own parameters and what `units` found."""
+        """Smooth a batch of series with its own parameters and the results of `units`."""
         m = self.settings.season
         parameters = expit(_START + _FASTER * self.smoothing + np.stack([own["alpha"], own["gamma"]], axis=1))
         parameters[:, 1] *= m > 1
@@ -208,7 +204,7 @@ class _Network:
         return _Smoothed(found[..., 0], np.pad(found[..., 1], ((0, 0), (m, 0))), pull)
 
     def inputs(self, series: Prepared, smoothed: _Smoothed, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """What the layer reads at some steps ``(B, stop - start, F)``, and which entries of their windows are known."""
+        """Return the layer's inputs ``(B, stop - start, F)``, and a mask of the known entries of their windows."""
         w = self.settings.window
         left = np.pad(series.z[:, :stop] - smoothed.season[:, :stop], ((0, 0), (w - 1, 0)), constant_values=np.nan)
         window = np.lib.stride_tricks.sliding_window_view(left, w, axis=1)[:, start:]
@@ -218,7 +214,7 @@ class _Network:
         return np.concatenate([np.where(known, window, 0.0), besides], axis=2).astype(DTYPE), known
 
     def ahead(self, series: Prepared, own: dict[str, np.ndarray], furthest) -> np.ndarray:
-        """Quantiles of z ``(B, L, Q)`` after each series' end."""
+        """Return quantiles of z ``(B, L, Q)`` after each series' end."""
         count, steps = series.z.shape
         rows, last = np.arange(count), series.lengths - 1
         smoothed = self.smoothed(series.z, own, series.rows)
@@ -235,16 +231,16 @@ class _Network:
 
 
 class _Piece(NamedTuple):
-    """Series of a batch that are in the same block."""
+    """The series of a batch from one block."""
 
     rows: np.ndarray
-    own: dict[str, np.ndarray]  # what each has of its own
-    start: int  # the first step that is read
-    warm: int  # first steps that teach nothing
+    own: dict[str, np.ndarray]  # each series' own parameters
+    start: int  # the first step read
+    warm: int  # first steps without a loss
 
 
 class _Pulled(NamedTuple):
-    """Gradients of the loss of a piece, over what its series weigh."""
+    """Gradients of a piece's loss, normalized by the weight of its series."""
 
     weight: float
     shared: dict[str, np.ndarray]
@@ -253,15 +249,15 @@ class _Pulled(NamedTuple):
 
 
 class _Weights(NamedTuple):
-    """A network at an update."""
+    """The weights of a network at an update."""
 
     settings: SmoothedNetwork
     arrays: dict[str, np.ndarray]
-    trained: bool  # whether these are trained, not only what each series has of its own
+    trained: bool  # whether these are trained, besides the series' own parameters
 
 
 class _Training:
-    """One network on its way through batches of series; with weights that are given, these stay."""
+    """The training of one network on batches of series; weights that are given stay fixed."""
 
     def __init__(self, settings: SmoothedNetwork, blocks: Blocks, number: int, tell=None, weights=None):
         self.settings, self.blocks, self.number, self.tell = settings, blocks, number, tell
@@ -271,7 +267,7 @@ class _Training:
         names = ("alpha", "gamma", "level")
         self.own = [{name: np.zeros(len(one)) for name in names} for one in self.lengths]
         self._moments = [{name: np.zeros((2, len(one))) for name in names} for one in self.lengths]
-        self._seen = [np.zeros(len(one)) for one in self.lengths]  # updates of each series
+        self._seen = [np.zeros(len(one)) for one in self.lengths]  # number of updates per series
         self._random = np.random.default_rng([settings.seed, number])
         first = settings.season if settings.season > 1 else 3
         self.warm = min(first, _WARM, int(np.concatenate(self.lengths).max()) // 3)
@@ -282,7 +278,6 @@ class _Training:
         self.batches = -(-sum(-(-len(one) // self._each) for one in self.lengths) // self._parts)
 
     def run(self) -> None:
-        """Train."""
         epochs = _FEWEST if self.fixed else self.settings.epochs_of(self.batches)
         decay = CosineDecay(1.0, epochs * self.batches)
         optimizer = Adam(CosineDecay(self.settings.learning_rate, epochs * self.batches), global_clipnorm=1.0)
@@ -305,7 +300,7 @@ class _Training:
                 self.tell(f"network {self.number + 1}, epoch {epoch + 1} of {epochs}")
 
     def _drawn(self) -> Iterator[list[tuple[int, _Piece]]]:
-        """Batches of pieces: series of like lengths of a block, in a random order."""
+        """Yield batches of pieces: series of similar lengths of a block, in a random order."""
         pieces = []
         for block, lengths in enumerate(self.lengths):
             order = np.argsort(lengths + self._random.uniform(0, _JITTER, len(lengths)), kind="stable")
@@ -320,7 +315,7 @@ class _Training:
         return block, _Piece(rows, {name: array[rows] for name, array in self.own[block].items()}, start, self.warm)
 
     def _follow(self, block: int, rows, gradients, count: int, rate: float) -> None:
-        """An update of Adam for the series of a batch alone, of so many series."""
+        """Update the own parameters of a batch's series with Adam."""
         self._seen[block][rows] += 1
         seen = self._seen[block][rows]
         for name, gradient in gradients.items():
@@ -333,12 +328,12 @@ class _Training:
 
 
 def times(gradients: dict[str, np.ndarray], share: float) -> dict[str, np.ndarray]:
-    """Gradients times a number, of their dtypes."""
+    """Return gradients times a number, with unchanged dtypes."""
     return {name: array * array.dtype.type(share) for name, array in gradients.items()}
 
 
 def summed(gradients: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Gradients added in pairs of neighbours, then in pairs of pairs."""
+    """Return the sum of gradients, added pairwise."""
     level = list(gradients)
     while len(level) > 1:
         level = [_sum(*level[i : i + 2]) for i in range(0, len(level), 2)]
@@ -350,14 +345,13 @@ def _sum(first: dict[str, np.ndarray], second: dict[str, np.ndarray] | None = No
 
 
 class _Own(threading.local):
-    """The network of a thread: the last one that it computed with."""
+    """The last network used by a thread."""
 
     network: _Network | None = None
     made_for: Any = None
     arrays: Any = None
 
     def with_weights(self, weights: _Weights) -> _Network:
-        """It, with these weights."""
         made_for = {**vars(weights.settings), "inputs": len(weights.arrays["layer/kernel"])}
         if self.network is None or self.made_for != made_for:
             self.network, self.made_for = _Network.of(weights.settings, weights.arrays), made_for
@@ -371,7 +365,7 @@ _own = _Own()
 
 
 def _pulled(every: Prepared, weights: _Weights, piece: _Piece) -> _Pulled:
-    """Gradients of the loss of a piece, by shared weights and by what each series has of its own."""
+    """Return gradients of a piece's loss by the shared weights and by each series' own parameters."""
     network, leads = _own.with_weights(weights), weights.settings.leads
     settings, start, rows = weights.settings, piece.start, piece.rows
     series = part(every, rows, int(every.lengths[rows].max()))
@@ -388,7 +382,7 @@ def _pulled(every: Prepared, weights: _Weights, piece: _Piece) -> _Pulled:
     taught[:, : max(piece.warm - start, 0)] = False
     wanted = np.where(taught, wanted, 0.0)
     furthest = np.abs(wanted).max(axis=(0, 1))
-    # Each series counts as it varies: the loss is one of logarithms.
+    # Series are weighted by their units, so that the loss is on the scale of logarithms.
     weight = series.rows["unit"][:, None, None] * taught
     total = float(weight.sum())
     weight /= max(total, np.finfo(np.float64).tiny)

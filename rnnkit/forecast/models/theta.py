@@ -15,8 +15,8 @@ from rnnkit.optimizers.rowwise import minimize_rows
 
 _LOW, _HIGH = 0.05, 0.999  # of α
 _LEAST = 1e-12  # added to a sum of squared errors, in units of the series' mean
-_LEVEL = 0.3  # what an unknown of 1 moves the starting level by, in the same units
-_LINE = 3  # values, below which a series goes on as it ended
+_LEVEL = 0.3  # change of the starting level per unit of its unknown, in the same units
+_LINE = 3  # values, below which a series holds its last value
 _START = 0.5  # of α, of w, and of the starting level in units of the first value
 
 
@@ -32,7 +32,7 @@ class Theta(SeasonalForecaster):
     Parameters
     ----------
     season : int, optional
-        Steps of a season, 1 for none; by default what the times of a table say, and none for arrays.
+        Steps of a season, 1 for none; by default inferred from a table's times, and none for arrays.
     theta : float, optional
         1 or more; by default the best for each series.
     iterations : int
@@ -75,7 +75,7 @@ class Theta(SeasonalForecaster):
 
     @property
     def seasonal(self) -> np.ndarray:
-        """Which series were found to have a season, ``(B,)``."""
+        """A mask ``(B,)`` of the series with a significant season."""
         self._fitted_history()
         return self._model["seasonal"]
 
@@ -96,7 +96,7 @@ class Theta(SeasonalForecaster):
         fit = _Fit(SideBySide(dynamic_theta, scaled, lengths), first, self.theta)
         found = minimize_rows(fit.loss, fit.start(count), iterations=self.iterations)
         parameters, states = fit.model(np.arange(count), found.x)
-        short = (~np.isnan(values)).sum(axis=1) < _LINE  # no line is put through so few
+        short = (~np.isnan(values)).sum(axis=1) < _LINE  # too few values for a line
         parameters[short], states[0][short] = (_HIGH, 0.0), first[short]
         run = fit.series.run(np.arange(count), parameters, states)
         spare = np.maximum((~np.isnan(values)).sum(axis=1) - 3, 1)
@@ -121,7 +121,7 @@ class Theta(SeasonalForecaster):
         forecast = np.take_along_axis(run, steps, axis=1) * fitted["scale"][:, None]
         season = np.take_along_axis(fitted["season"], steps % fitted["season"].shape[1], axis=1)
         ratios = fitted["ratios"][:, None]
-        # The variance of simple exponential smoothing, which the model is around its line.
+        # The variance of simple exponential smoothing: the model is one around its line.
         growth = 1 + np.arange(h) * fitted["parameters"][:, :1] ** 2
         spread = np.sqrt(fitted["variance"][:, None] * growth) * fitted["scale"][:, None]
         spread = np.where(ratios, spread * season, spread)
@@ -130,7 +130,6 @@ class Theta(SeasonalForecaster):
 
 
 def _adjusted(values, season, ratios) -> np.ndarray:
-    """Values without their season."""
     each = season[:, np.arange(values.shape[1]) % season.shape[1]]
     return np.where(ratios[:, None], values / np.where(ratios[:, None], each, 1.0), values - each)
 
@@ -141,7 +140,7 @@ def _states(level) -> list[np.ndarray]:
 
 
 class _Fit:
-    """Unknowns of a series: α and w = 1 - 1 / θ through logistic curves, and what the starting level is moved by."""
+    """A fit of α, w = 1 - 1 / θ (both through logistic curves) and the change of the starting level, per series."""
 
     def __init__(self, series: SideBySide, first: np.ndarray, theta: float | None):
         self.series, self.first = series, first
@@ -153,7 +152,7 @@ class _Fit:
         return unknowns
 
     def model(self, rows, x):
-        """Constants and states by the unknowns."""
+        """Return constants and states for the unknowns."""
         curve = 1 / (1 + np.exp(-x[:, :2]))
         weight = curve[:, 1] if self.weight is None else np.full(len(x), self.weight)
         parameters = np.stack([_LOW + (_HIGH - _LOW) * curve[:, 0], weight], axis=1)
@@ -170,7 +169,7 @@ class _Fit:
 
 
 def _errors(y, forecast):
-    """Half the logarithm of the sum of squares, and its gradient by the forecasts."""
+    """Return half the logarithm of the sum of squares, and its gradient by the forecasts."""
     error = np.where(np.isnan(y), 0.0, y - forecast)
     squares = (error * error).sum(axis=1) + _LEAST
     return 0.5 * np.log(squares), -error / squares[:, None]

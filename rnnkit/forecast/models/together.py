@@ -17,19 +17,16 @@ Progress = Callable[[str], None] | None
 
 
 class Together(Forecaster):
-    """A forecaster that learns from all series together.
-
-    A subclass has ``_learned`` and ``_completed``.
-    """
+    """A forecaster that learns from all series together; subclasses define ``_learned`` and ``_completed``."""
 
     season: Any
 
     def _learned(self, series: Blocks, progress: Progress = None) -> tuple[list[Rows], Rows]:
-        """What is found of the series of each block of `History`, and of all series."""
+        """Return the arrays learned for each block of `History`, and those of all series."""
         raise NotImplementedError
 
     def _completed(self, history: History, found: Rows, panel: Rows) -> Rows:
-        """All that is known of a block's series, of what was found."""
+        """Return all fitted arrays of a block's series, from the learned ones."""
         raise NotImplementedError
 
     def _fit(self, history: History, progress: Progress = None) -> Fitted:
@@ -37,14 +34,14 @@ class Together(Forecaster):
         return Fitted(self._completed(history, found, panel), panel)
 
     def _recalled(self, history: History, found: Rows, panel: Rows) -> Self:
-        """Have what was found of a block's series and of all."""
+        """Set the arrays learned for a block's series and for all."""
         with history.naming():
             self._model = self._completed(history, found, panel)
         self._panel, self._history = panel, history
         return self
 
     def _season_of(self, series: Blocks) -> int:
-        """The season that was given, that of the times, or that which most series have."""
+        """Return the season given, or that of the times, or that of most series."""
         return self.season or series.map(_season)[0] or elected(series.map(_votes)) or 1
 
 

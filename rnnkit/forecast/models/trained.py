@@ -1,4 +1,4 @@
-"""Forecasts from a small recurrent network that is trained: quantiles for each lead, beside a linear shortcut."""
+"""Forecasts by a small trained recurrent network: quantiles for each lead, beside a linear shortcut."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from rnnkit.optimizers.schedules import CosineDecay
 
 LAYERS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "linear": None}
 _NAMES = {"gru": "GRU", "lstm": "LSTM", "rnn": "SimpleRNN", "linear": "Linear"}
-SEASONS = 1.5  # that the shortcut looks back over
-LAGS = 18  # that it looks back over where there is no season
+SEASONS = 1.5  # lags of the shortcut, in seasons
+LAGS = 18  # lags of the shortcut without a season
 SETTINGS = (
     *("horizon", "layer", "units", "season", "epochs", "networks", "window", "batch_size", "learning_rate", "level"),
     *("calibrate", "past_covariates", "seed"),
 )
 LATER = 3  # epochs at the origins of a back-test after the first
-UNKNOWN = -1e6  # what a step without a value holds, and nothing else does
+UNKNOWN = -1e6  # marks steps without a value
 
 Progress = Callable[[str], None] | None
 
@@ -51,18 +51,18 @@ Progress = Callable[[str], None] | None
 class TrainedForecaster(DirectForecaster):
     """Quantile forecasts from a recurrent network trained on a series, with a linear shortcut beside it.
 
-    Series are taken apart into a straight line, a spread and the rest ``z``. Ridge regressions say how far the series
-    will have moved (`Shortcut`: recent values, season terms); a small network, which reads ``z``, the season terms and
-    what the shortcut says, learns the quantiles of what the shortcut leaves over, for all leads at every step::
+    Series are split into a straight line, a spread and the rest ``z``. Ridge regressions predict the changes of the
+    series (`Shortcut`: recent values, season terms); a small network, which reads ``z``, the season terms and
+    the shortcut's predictions, learns the quantiles of the shortcut's residuals, for all leads at every step::
 
         s_t[h]       = shortcut at t for lead h
         state_t      = layer([z_t, season terms at t, s_t], state_{t-1})
         q_t[level,h] = Dense(state_t)
-        z_{t+h}      ≈ z_t + s_t[h] + spread of what s leaves over * q_t[level, h]
+        z_{t+h}      ≈ z_t + s_t[h] + spread of the residuals of s * q_t[level, h]
 
     The loss is the mean pinball loss ``max(level e, (level - 1) e)`` of e = value - quantile over the values that are
     known (Koenker and Bassett 1978, "Regression quantiles"). In gaps the states hold. The network starts from the
-    quantiles of what the shortcut leaves over, and training goes on from there. Windows of the series are the
+    quantiles of the shortcut's residuals, and training goes on from there. Windows of the series are the
     rows of a batch; the mean over several networks that start from other weights is the forecast. Its quantiles are
     sorted, so that they never cross (Chernozhukov, Fernández-Val and Galichon 2010, "Quantile and probability curves
     without crossing").
@@ -75,9 +75,9 @@ class TrainedForecaster(DirectForecaster):
     Parameters
     ----------
     horizon : int
-        Leads that are learned; fewer where the series are too short to teach so many.
+        Number of leads; fewer are fitted if the series are too short.
     layer : {"gru", "lstm", "rnn", "linear"}
-        The recurrent layer; "linear" has none, and Dense reads what the layer would.
+        The recurrent layer; "linear" has none, and Dense reads the inputs.
     units : int
         Of the layer.
     season : int, optional
@@ -85,7 +85,7 @@ class TrainedForecaster(DirectForecaster):
     epochs : int
         Of `fit`.
     networks : int
-        How many are averaged.
+        Number of networks to average.
     window : int
         Steps that a network reads, in training and for a forecast.
     batch_size : int
@@ -93,10 +93,10 @@ class TrainedForecaster(DirectForecaster):
     learning_rate : float
         Adam's, at first; it follows half a cosine down to 0.
     level : float
-        Of the band between the outer quantiles, in percent; other bands follow from it as those of a normal
+        Of the band between the outer quantiles, in percent; other bands are derived as for a normal
         distribution. A share such as 0.8 is read as 80.
     calibrate : bool
-        Whether to find out how wide the bands should be; it takes about as long as the fit itself.
+        Whether to calibrate the width of the bands, which takes about as long as the fit itself.
     past_covariates : sequence of str
         Columns of a table that the networks read beside the values.
     seed : int, optional
@@ -108,9 +108,9 @@ class TrainedForecaster(DirectForecaster):
     models : list of Sequential
         The networks.
     band_scale : float
-        The factor that the bands are wider by, 1 or more.
+        The factor by which the bands are widened, 1 or more.
     note : str or None
-        What `fit` made simpler, as the series are short.
+        The simplifications that `fit` made for short series.
 
     Examples
     --------
@@ -167,7 +167,7 @@ class TrainedForecaster(DirectForecaster):
 
     @property
     def name(self) -> str:
-        """What its columns are called in a table: GRU, LSTM, SimpleRNN or Linear, by its layer."""
+        """The name of the model's columns in a table: GRU, LSTM, SimpleRNN or Linear, by its layer."""
         return _NAMES[self.layer]
 
     def _settings(self):
@@ -186,7 +186,7 @@ class TrainedForecaster(DirectForecaster):
 
     @property
     def band_scale(self) -> float:
-        """The factor that the bands are wider by, 1 or more."""
+        """The factor by which the bands are widened, 1 or more."""
         return float(self._panel["band_scale"])
 
     def _stages(self, history: History) -> int:
@@ -205,7 +205,7 @@ class TrainedForecaster(DirectForecaster):
         shortcut = Shortcut(self.horizon, lags, min(2, season // 2), period)
         rows = ~np.isnan(z) & (np.arange(steps) >= shortcut.warm(steps))
         taught = (~np.isnan(targets(z, self.horizon)) & rows[..., None]).sum(axis=(0, 1))
-        shortcut.horizon = leads = self.horizon if strict else learnable(taught)  # the others follow step by step
+        shortcut.horizon = leads = self.horizon if strict else learnable(taught)  # later leads are forecast recursively
         shortcut.fit(z, history.times, beside, strict=strict)
         said = shortcut.changes(z, history.times, beside)
         residual = _residuals(z, said)
@@ -213,10 +213,10 @@ class TrainedForecaster(DirectForecaster):
         if not strict and taught[0] < ENOUGH:
             residual[:] = np.nan
         spread = float(np.nanstd(residual)) if (~np.isnan(residual)).any() else 0.0
-        # What a straight line leaves are rounding errors, of which there is nothing to learn.
+        # The residuals of an exact line are rounding errors.
         spread = spread if spread > 1e-10 else 0.0
         first, learns = _quantiles(residual.reshape(-1, leads) / (spread or np.inf), self._usual_quantiles), spread > 0
-        if taught[0] < ENOUGH:  # the spread of the series is all that is known
+        if taught[0] < ENOUGH:  # default to the series' spread
             spread, first = 1.0, np.repeat(ndtri(self._usual_quantiles)[:, None], leads, axis=1)
         width = _width(shortcut, beside.shape[2])
         models = [self._new_model(number, first, width) for number in range(self.networks)]
@@ -237,9 +237,9 @@ class TrainedForecaster(DirectForecaster):
         progress: Progress = None,
         **names: Any,
     ) -> Self:
-        """Train on from the weights that `fit` found, with series that have gone on since.
+        """Train further from the weights of `fit`, with series that have grown since.
 
-        The shortcut is solved anew, with the strength and the season terms that `fit` chose.
+        The shortcut is solved anew, with the strength and the use of season terms that `fit` chose.
 
         Parameters
         ----------
@@ -297,7 +297,7 @@ class TrainedForecaster(DirectForecaster):
 
     def _prepare_parts(self, arrays):
         shortcut, last = self.shortcut, f"network {self.networks - 1}"
-        if not any(name.startswith(f"{last}/") for name in arrays):  # before so many are made
+        if not any(name.startswith(f"{last}/") for name in arrays):  # check before making the networks
             raise KeyError(last)
         first, width = np.zeros((3, shortcut.horizon)), _width(shortcut, self._features)
         self.models = [self._new_model(number, first, width) for number in range(self.networks)]
@@ -324,7 +324,7 @@ class TrainedForecaster(DirectForecaster):
     # Training
 
     def _calibrated(self, history: History, progress) -> float:
-        """How much wider bands should have been in the last quarter, times the steps before it that were fitted to."""
+        """Return the relative widening that bands need in the last quarter, times the steps fitted before it."""
         cut = 3 * history.values.shape[1] // 4
         rows = np.flatnonzero(history.known[:, :cut].any(axis=1))
         trial = type(self)(**self._settings() | {"calibrate": False})
@@ -353,7 +353,7 @@ class TrainedForecaster(DirectForecaster):
         return np.array([(1 - self._share) / 2, 0.5, (1 + self._share) / 2])
 
     def _new_model(self, number, first, features) -> Sequential:
-        """A network that says the quantiles `first` ``(3, horizon)`` whatever it reads, until it is trained."""
+        """Make a network that returns the quantiles `first` ``(3, horizon)`` until it is trained."""
         layer = LAYERS[self.layer]
         model = Sequential(
             [
@@ -407,7 +407,7 @@ class TrainedForecaster(DirectForecaster):
             z, times = np.concatenate([z, ahead[1]], axis=1)[:, -z.shape[1] :], times + self._leads
 
     def _next(self, shortcut: Shortcut, z, last, beside) -> np.ndarray:
-        """The quantiles ``(3, B, horizon)`` of the values after a state, in units of z."""
+        """Return the quantiles ``(3, B, horizon)`` of the values after a state, in units of z."""
         times = last[:, None] + np.arange(1 - z.shape[1], 1)
         said = shortcut.changes(z, times, beside)
         inputs = _inputs(shortcut, z, times, beside, said)[:, -self.window :]
@@ -416,7 +416,7 @@ class TrainedForecaster(DirectForecaster):
         return hold(z)[:, -1:] + said[:, -1] + float(self._panel["spread"]) * quantiles
 
     def _said(self, inputs) -> np.ndarray:
-        """The networks' quantiles ``(B, T, 3, horizon)``, in order, of what the shortcut leaves over in its spread."""
+        """Return the networks' sorted quantiles ``(B, T, 3, horizon)`` of the shortcut's scaled residuals."""
         said = np.mean([model(inputs).astype(np.float64) for model in self.models], axis=0)
         return np.sort(said.reshape(*said.shape[:2], 3, -1), axis=2)
 
@@ -439,7 +439,7 @@ def _tell(progress: Progress, text: str, epoch: int, logs) -> None:
 
 
 def _quantiles(residual, levels) -> np.ndarray:
-    """Quantiles ``(3, leads)`` of rows of residuals; zeros for a lead without any."""
+    """Return quantiles ``(3, leads)`` of rows of residuals; zeros for a lead without any."""
     found = np.zeros((len(levels), residual.shape[1]))
     known = (~np.isnan(residual)).any(axis=0)
     found[:, known] = np.nanquantile(residual[:, known], levels, axis=0)
@@ -447,7 +447,7 @@ def _quantiles(residual, levels) -> np.ndarray:
 
 
 def _pinball(levels, horizon):
-    """The mean pinball loss over the leads, of y_true that holds values and, after them, their weights."""
+    """Make a mean pinball loss over the leads; y_true holds values, followed by their weights."""
     levels = np.repeat(levels, horizon).astype(np.float32)
 
     def pinball(y_true, y_pred):
@@ -461,7 +461,7 @@ def _pinball(levels, horizon):
 
 
 def _standard(history: History, scale: Scale, units) -> tuple[np.ndarray, np.ndarray]:
-    """The values in units of their spread, NaN where a step can't be read, and what stands beside them in its units."""
+    """Return standardized values, NaN at steps with a missing value or feature, and standardized features."""
     z = np.where(history.known, scale.standardise(history.values, history.times), np.nan)
     return z, (history.beside - units["centre"]) / units["width"]
 
@@ -472,16 +472,16 @@ def _arrays(shortcut: Shortcut) -> dict[str, np.ndarray]:
 
 
 def _residuals(z, said) -> np.ndarray:
-    """The residuals ``(B, T, horizon)`` of the changes after each step; NaN where a value is unknown."""
+    """Return the residuals ``(B, T, horizon)`` of the changes after each step; NaN if unknown."""
     return targets(z, said.shape[2]) - z[..., None] - said
 
 
 def _inputs(shortcut, z, times, beside, said) -> np.ndarray:
-    """What a network reads ``(B, T, F)``."""
+    """Return a network's inputs ``(B, T, F)``."""
     inputs = np.concatenate([z[..., None], shortcut.waves(times), said, beside], axis=2)
     return np.where(np.isnan(z)[..., None], UNKNOWN, inputs).astype(np.float32)
 
 
 def _width(shortcut, features) -> int:
-    """How many numbers a network reads at each step."""
+    """Return the number of a network's inputs at each step."""
     return 1 + (2 * shortcut.harmonics if shortcut.seasonal else 0) + shortcut.horizon + features

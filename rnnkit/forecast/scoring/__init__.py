@@ -1,1 +1,1 @@
-"""How good forecasts are: errors, back-tests, cross-validation."""
+"""Scores of forecasts: errors, back-tests, cross-validation."""

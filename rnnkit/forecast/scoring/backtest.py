@@ -1,4 +1,4 @@
-"""Forecasts from many past origins, each made from what was known there, against what came."""
+"""Back-tests: forecasts from many past origins, compared with the actual values."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from rnnkit.forecast.scoring.metrics import mean_absolute_error, naive_error, ro
 
 SHARE = 0.3  # of the series, at its end, that the origins are spread over
 LEAST_ORIGINS = 20
-ENOUGH = 8  # residuals at a lead from which a band is drawn when its coverage is counted
+ENOUGH = 8  # least residuals for a band when its coverage is counted
 
 Model = Callable[[np.ndarray, int], np.ndarray]
 
 
 def first_origin(length: int) -> int:
-    """The steps that come before the last 30 %: season and scale of the errors are found there."""
+    """Return the number of steps before the last 30 %, where season and scale of the errors are found."""
     return int(np.ceil((1 - SHARE) * length))
 
 
 def rolling_origins(length: int, horizon: int, count: int) -> np.ndarray:
-    """Up to `count` origins, evenly spread over the last 30 % of a series; an origin is the number of steps known.
+    """Return up to `count` origins, evenly spread over the last 30 % of a series, as numbers of known steps.
 
     >>> rolling_origins(length=100, horizon=3, count=4).tolist()
     [70, 79, 88, 97]
@@ -34,7 +34,7 @@ def rolling_origins(length: int, horizon: int, count: int) -> np.ndarray:
 
 
 def needed_length(horizon: int, origins: int = LEAST_ORIGINS) -> int:
-    """The shortest series that has so many origins in its last 30 %.
+    """Return the shortest length of a series with `origins` origins in its last 30 %.
 
     >>> needed_length(horizon=12, origins=20)
     104
@@ -47,20 +47,20 @@ def needed_length(horizon: int, origins: int = LEAST_ORIGINS) -> int:
 
 @dataclass(frozen=True)
 class BackTest:
-    """The forecasts of models at each origin, and what came.
+    """The forecasts of models at each origin, and the actual values.
 
     Attributes
     ----------
     origins : ndarray (N,) of int
-        Steps known at each.
+        Known steps at each origin.
     actual : ndarray (N, H) of float64
-        The values that came, NaN in gaps.
+        The actual values, NaN in gaps.
     forecasts : dict of str to ndarray (N, H)
         By model.
     scale : float
         The in-sample error of the naive forecast, for the mean absolute scaled error.
     bands : dict of str to ndarray (2, N, H)
-        Lower and upper edges that models gave themselves.
+        Lower and upper edges, of models that give bands.
 
     Examples
     --------
@@ -86,11 +86,11 @@ class BackTest:
         }
 
     def half_widths(self, model: str, level: float = 0.8) -> np.ndarray:
-        """Return half the width of a band for each lead ``(H,)``: what `level` of the absolute residuals stay within.
+        """Return half the width of a band for each lead ``(H,)``, a quantile of the absolute residuals.
 
-        Of n residuals it is the ⌈level (n + 1)⌉-th smallest, so that the next one falls inside with that probability
-        if residuals are exchangeable (Lei et al. 2018, "Distribution-free predictive inference for regression",
-        section 2); NaN for a lead without any residual.
+        Of n residuals, it is the ⌈level (n + 1)⌉-th smallest, so that the next one lies inside with that probability if
+        residuals are exchangeable (Lei et al. 2018, "Distribution-free predictive inference for regression", section
+        2); NaN for a lead without any residual.
         """
         return _half_widths(np.abs(self.actual - self.forecasts[model]), level)
 
@@ -104,8 +104,8 @@ class BackTest:
     def coverage(self, model: str, level: float = 0.8) -> float:
         """Return the share of values that fell within the band as it would have been drawn at their origin.
 
-        Where the model has no bands of its own, each is drawn from the residuals that were known by then; NaN where no
-        origin had 8 of them.
+        If the model has no bands of its own, each is drawn from the residuals known by then; NaN if no origin had 8 of
+        them.
         """
         if model in self.bands:
             came = ~np.isnan(self.actual)
@@ -145,7 +145,7 @@ def back_test(
         ``model(history, horizon)`` is the forecast ``(horizon,)``, or the lower edge of a band, the forecast and the
         upper edge ``(3, horizon)``; it fits itself to the history.
     horizon, origins : int
-        Leads, and how many origins at most.
+        The number of leads, and the largest number of origins.
     season : int, optional
         For the seasonal form of the scaled error.
     progress : callable
@@ -176,7 +176,7 @@ def back_test(
             f"expected at least {needed_length(horizon, 1)} values for a back-test with a horizon of {horizon}; "
             f"got {len(values)}"
         )
-    values.flags.writeable = False  # a model that changed its history would change what it is judged by
+    values.flags.writeable = False  # protect the actual values from changes by models
     said: dict[str, list[np.ndarray]] = {name: [] for name in models}
     for origin in places:
         for name, model in models.items():

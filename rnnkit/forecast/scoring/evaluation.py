@@ -1,4 +1,4 @@
-"""How far forecasts in a table were off."""
+"""Evaluation of forecasts in a table."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def evaluate(
     Parameters
     ----------
     frame : DataFrame
-        A row for each series and time, and for each cutoff where there are several: what came, and a column of
+        A row for each series and time, and for each cutoff if there are several: the actual value, and a column of
         forecasts for each model. The edges of a band of 80 % are in the columns ``Model-lo-80`` and ``Model-hi-80``.
     train : DataFrame or SeriesFrame, optional
         The values before, which mase and rmsse are scaled by.
     season : int
-        How many steps back the naive forecast is that scales.
+        The lag of the naive forecast that scales mase and rmsse.
     models : sequence of str, optional
-        By default all columns that are no edges.
+        By default all columns other than edges.
     level : sequence of float, optional
-        Bands, in percent; by default all that there are.
+        Bands, in percent; by default all.
     id, time, target : str
-        What the columns of ids, times and values are called, as in `Auto.fit`.
+        The columns of ids, times and values, as in `Auto.fit`.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def evaluate(
         A row for each series and metric: id, metric, and a column for each model. The metrics are mae, rmse and smape;
         mase and rmsse if there is `train`; coverage-80 and the like for each band, in percent; and pinball, the mean
         over the quantiles that are edges of bands. `rnnkit.forecast.scoring.metrics` has the formulas. Rows without a
-        value are left out. What a model has no forecast or no band for is NaN, and so is an error that is scaled by 0.
+        value are left out. A score without a forecast or a band is NaN, and so is an error that is scaled by 0.
 
     Raises
     ------
@@ -125,9 +125,9 @@ def _read(train, names) -> SeriesFrame:
 def scored(
     codes, count: int, actual, found: Mapping[str, np.ndarray], model: str, levels: Sequence[str], scales=None
 ) -> dict[str, np.ndarray]:
-    """Each metric of a model for each of so many series ``(B,)``.
+    """Return each metric of a model for each of `count` series ``(B,)``.
 
-    Rows of any order say of which series they are, in `codes`; those without a value in `actual` are left out.
+    `codes` are the series' indices of the rows, in any order; rows without a value in `actual` are left out.
     """
     known = ~np.isnan(actual)
     actual, codes = actual[known], codes[known]
@@ -156,10 +156,7 @@ def scored(
 
 
 def naive_scales(series: Sequence[np.ndarray], season: int) -> np.ndarray:
-    """The mean absolute and the root mean squared error of the seasonal naive forecast within series ``(2, B)``.
-
-    NaN for 0, as errors are divided by them.
-    """
+    """Return MAE and RMSE of the seasonal naive forecast within each series ``(2, B)``, as divisors: NaN for 0."""
     values, places = np.concatenate(list(series)), np.repeat(np.arange(len(series)), [len(one) for one in series])
     apart = values[season:] - values[:-season]
     within = (places[season:] == places[:-season]) & ~np.isnan(apart)

@@ -1,4 +1,4 @@
-"""How far forecasts were off, over whatever has a known value."""
+"""Metrics of forecasts, over the known values."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def root_mean_squared_error(actual: Array, forecast: Array) -> float:
 
 
 def naive_error(training, season: int | None = None) -> float:
-    """What the mean absolute scaled error divides by (Hyndman and Koehler 2006, equation 3.1, and its seasonal form).
+    """Return the scale of the mean absolute scaled error (Hyndman and Koehler 2006, equation 3.1; or seasonal).
 
     The mean of ``|y_t - y_{t-m}|`` within the training part, where both are known; m is the season, or 1.
 
@@ -75,7 +75,7 @@ def mean_absolute_scaled_error(actual: Array, forecast: Array, training: Array, 
     Returns
     -------
     float
-        Below 1 it is better than the naive forecast was within the training part.
+        Below 1 for a forecast better than the naive one within the training part.
 
     Examples
     --------
@@ -163,18 +163,18 @@ def coverage(actual: Array, lower: Any, upper: Any) -> float:
 
 
 def percentage_terms(actual, forecast) -> np.ndarray:
-    """``200 |y - f| / (|y| + |f|)`` of each value, 0 where both are 0 (Makridakis 1993, as in the M3 competition)."""
+    """Compute ``200 |y - f| / (|y| + |f|)`` of each value, 0 where both are 0 (Makridakis 1993, as in M3)."""
     size = np.abs(actual) + np.abs(forecast)
     return 200 * np.abs(actual - forecast) / np.where(size == 0, 1.0, size)
 
 
 def pinball_terms(actual, forecast, quantile: float) -> np.ndarray:
-    """``max(q (y - f), (q - 1) (y - f))`` of each value (Koenker and Bassett 1978, equation 3.1)."""
+    """Compute ``max(q (y - f), (q - 1) (y - f))`` of each value (Koenker and Bassett 1978, equation 3.1)."""
     return np.maximum(quantile * (actual - forecast), (quantile - 1) * (actual - forecast))
 
 
 def coverage_terms(actual, lower, upper) -> np.ndarray:
-    """100 for each value within its band, otherwise 0; NaN where one of the three is."""
+    """Return 100 for each value within its band, otherwise 0; NaN where one of the three is."""
     return np.where(np.isnan(actual + lower + upper), np.nan, 100.0 * ((lower <= actual) & (actual <= upper)))
 
 

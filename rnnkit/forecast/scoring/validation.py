@@ -1,4 +1,4 @@
-"""Forecasts from several past origins, each from what was known there, beside what came."""
+"""Cross-validation: forecasts from several past origins, beside the actual values."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def cross_validation(
     verbose: Any = "auto",
     **names: Any,
 ) -> Any:
-    """Forecast the ends of series from what came before, and put the forecasts beside what came.
+    """Forecast the ends of series from the values before, and put the forecasts beside the actual values.
 
-    The last window ends where the series ends. The models that are given stay as they are.
+    The last window ends where the series ends. The given models stay unchanged.
 
     Parameters
     ----------
@@ -48,21 +48,21 @@ def cross_validation(
     step_size : int, optional
         Steps from one origin to the next; by default `h`, so that windows don't overlap.
     refit : bool
-        Fit anew at each origin. Otherwise a model is fitted at the first one, and reads on from there with what it
-        has found.
+        Whether to fit anew at each origin. Otherwise a model is fitted at the first one, and keeps its parameters at
+        later ones.
     level : sequence of float in [1, 100), optional
         As `Forecaster.predict` takes it.
     progress : callable, optional
-        Called with a text after each window of each model, in the place of a bar.
+        Called with a text after each window of each model, instead of a bar.
     verbose : {"auto", 0, 1, 2}
         0 shows nothing, "auto" a bar in a terminal or notebook.
 
     Returns
     -------
     table
-        Of the kind of `y`, if it is one: a row for each series, origin and step, with the columns ``unique_id``,
+        For a table `y`, one of its library: a row for each series, origin and step, with the columns ``unique_id``,
         ``ds``, ``cutoff`` (the time of the last value known), ``y`` and those of each model. A series that is too
-        short for an origin has no rows of it. For partitions a dask DataFrame.
+        short for an origin has no rows for it. For partitions a dask DataFrame.
     dict of str to ndarray (W, B, H)
         For arrays: ``y`` and the columns of each model, NaN where a series is too short.
 
@@ -101,7 +101,7 @@ def cross_validation(
 
 
 def checked_models(models: Sequence[Forecaster], static) -> list[Forecaster]:
-    """Models whose columns can stand side by side, one of which reads `static`, if given; else a ValueError."""
+    """Return the models; a ValueError if their names clash, or `static` is given and none reads it."""
     if len({model.name for model in models}) < len(models):
         raise ValueError(f"expected models of different names; got {', '.join(model.name for model in models)}")
     if static is not None and not any(model.reads_covariates for model in models):
@@ -110,17 +110,17 @@ def checked_models(models: Sequence[Forecaster], static) -> list[Forecaster]:
 
 
 class Origins(NamedTuple):
-    """Where the windows of a cross-validation begin."""
+    """The starts of the windows of a cross-validation."""
 
-    ends: np.ndarray  # (W, B), steps of each series that are known
-    able: np.ndarray  # (W, B), whether one of them has a value
+    ends: np.ndarray  # (W, B), known steps of each series
+    able: np.ndarray  # (W, B), whether these include a value
     last: np.ndarray  # (W,), steps from an origin to the end of the series
     longest: int  # steps from the first value of a series to its end
     h: int
 
     @classmethod
     def of(cls, history: History, h: int, n_windows: int, step_size: int | None) -> Origins:
-        """Of these series."""
+        """Return the origins of these series."""
         h, n_windows = whole(h, "h", 1), whole(n_windows, "n_windows", 1)
         step_size = h if step_size is None else whole(step_size, "step_size", 1)
         last = h + step_size * np.arange(n_windows - 1, -1, -1)
@@ -130,7 +130,7 @@ class Origins(NamedTuple):
 
     @property
     def changed(self) -> np.ndarray:
-        """In which windows ``(W,)`` there are other series than in the one before."""
+        """Return a mask ``(W,)`` of the windows with other series than the window before."""
         return np.append(True, (self.able[1:] != self.able[:-1]).any(axis=1))
 
     @property
@@ -140,9 +140,9 @@ class Origins(NamedTuple):
 
 
 def check_long_enough(some, longest: int, last) -> None:
-    """See that every window has a series: `some` ``(W,)`` says whether it has.
+    """Check that every window has a series, by the mask `some` ``(W,)``.
 
-    `longest` are the steps of the longest series, `last` ``(W,)`` those from an origin to the end of the series.
+    `longest` is the longest series' number of steps, `last` ``(W,)`` those from an origin to the end of the series.
     """
     if not some.all():
         raise ValueError(
@@ -154,9 +154,9 @@ def check_long_enough(some, longest: int, last) -> None:
 def windows(
     models, history: History, origins: Origins, refits, fit, static=None, level=None, done=None
 ) -> Iterator[tuple[int, np.ndarray, dict[str, np.ndarray]]]:
-    """Each window that has series: its number, the places of its series, and the columns of all models for them.
+    """Yield each window that has series: its number, the indices of its series, and the columns of all models for them.
 
-    Models are made by ``fit(model, known, window)`` in the windows `refits` ``(W,)``, and read on in the others.
+    Models are made by ``fit(model, known, window)`` in the windows `refits` ``(W,)``, and read further in the others.
     """
     known = [model._beside(history, static if model.reads_covariates else None) for model in models]
     fitted: list[Any] = [None] * len(models)
@@ -178,7 +178,7 @@ def windows(
 
 
 def forecasts(models, history: History, origins: Origins, *given) -> dict[str, np.ndarray]:
-    """What came, and what each model said, ``(W, B, H)``."""
+    """Return the actual values, and each model's forecasts, ``(W, B, H)``."""
     came = np.take_along_axis(history.values[None], origins.steps, axis=2)
     found = {"y": np.where(origins.able[:, :, None], came, np.nan)}
     for window, rows, columns in windows(models, history, origins, *given):
@@ -188,7 +188,7 @@ def forecasts(models, history: History, origins: Origins, *given) -> dict[str, n
 
 
 def as_table(history: History, origins: Origins, found: dict[str, np.ndarray]):
-    """What was found, as a table of the kind that the series came in."""
+    """Return the results of `forecasts` as a table of the series' kind."""
     assert history.frame is not None
     series, windows = (np.repeat(places, origins.h) for places in np.nonzero(origins.able.T))
     lead = np.tile(np.arange(origins.h), len(series) // origins.h)

@@ -1,1 +1,1 @@
-"""From layers to a file in the format of ONNX."""
+"""Export of layers to files in the format of ONNX."""

@@ -1,4 +1,4 @@
-"""An ONNX graph while it is written: its nodes, the arrays that it holds, and names that stand for one value each."""
+"""ONNX graphs under construction: nodes, constant arrays, and unique names of values."""
 
 from __future__ import annotations
 
@@ -10,57 +10,43 @@ import numpy as np
 from rnnkit.free_names import FreeNames
 from rnnkit.onnx.format.package import element_type
 
-MOST_BYTES = 2**31 - 2**20  # of the arrays in one file: protobuf ends at 2 GiB, and the nodes need some of it
+MOST_BYTES = 2**31 - 2**20  # limit of the arrays in one file, below protobuf's 2 GiB
 
 
 @dataclass(frozen=True)
 class Value:
-    """An array in the graph.
-
-    Attributes
-    ----------
-    name : str
-    shape : tuple
-        Of sizes; a string names an open one, None is an open one without a name.
-    dtype : dtype
-    """
+    """An array in the graph."""
 
     name: str
-    shape: tuple
+    shape: tuple  # of sizes; an open one is a name or None
     dtype: Any
 
 
 class Block:
-    """The nodes of a graph: the model's own, or the body of a loop, which sees the values of the graph around it.
-
-    Parameters
-    ----------
-    around : Block, optional
-        The graph that this one is the body of a node in.
-    """
+    """The nodes of a graph: the model's own, or the body of a loop in the graph `around`, whose values it can use."""
 
     def __init__(self, around: Block | None = None):
         self.nodes: list = []
         self.top: Block = self if around is None else around.top
         self.constants: dict[tuple, tuple[str, np.ndarray]] = {}  # of the model, by type, shape and bytes
-        self.weights: dict[tuple, tuple[str, np.ndarray]] = {}  # in the same way
+        self.weights: dict[tuple, tuple[str, np.ndarray]] = {}  # likewise
         self._names = FreeNames()
-        self._ones: set[str] = set()  # arrays that are the number 1
+        self._ones: set[str] = set()  # names of arrays equal to the number 1
 
     def named(self, name: str) -> str:
-        """A name that no other value of the model has: this one, or with a number behind it."""
+        """Return a name that no other value of the model has: this one, or with a number appended."""
         return self.top._names.take(name)
 
     def weight(self, array, name: str) -> str:
-        """An array that training changes, as an initializer; equal ones stand once, a number has an axis."""
+        """Add a trainable array as an initializer; equal ones are stored once, and a number gets an axis."""
         return self._held(self.top.weights, np.atleast_1d(array), name)
 
     def constant(self, array, name: str = "constant") -> str:
-        """An array that stays as it is, as a Constant node; equal ones stand once."""
+        """Add a constant array as a Constant node; equal ones are stored once."""
         return self._held(self.top.constants, array, name)
 
     def _held(self, arrays, array, name: str) -> str:
-        array = np.ascontiguousarray(array).reshape(np.shape(array))  # which gives a number an axis
+        array = np.ascontiguousarray(array).reshape(np.shape(array))  # keeps numbers without an axis
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in arrays:
             arrays[key] = self.named(name), array
@@ -69,22 +55,22 @@ class Block:
         return arrays[key][0]
 
     def number(self, value, dtype) -> str:
-        """A number that the model holds."""
+        """Add a constant number."""
         return self.constant(np.array(value, dtype), "number")
 
     def integers(self, *numbers: int) -> str:
-        """A list of integers, as shapes and axes are given."""
+        """Add a list of integers, as for shapes and axes."""
         return self.constant(np.array(numbers, np.int64), "integers")
 
     def add(self, operator: str, *operands: str, name: str = "", line: str = "", **attributes: Any) -> str:
-        """A node with one result, of which this is the name; `line` is the line of the step that it comes from."""
+        """Add a node with one result, and return its name; `line` is the line of the step that the node comes from."""
         if operator == "Div" and operands[0] in self.top._ones:
             # ONNX Runtime's DivMulFusion (1.32) merges 1 / a with a product, wrongly if its other factor comes later
             operator, operands = "Reciprocal", operands[1:]
         return self.several(operator, operands, (name or operator.lower(),), line, **attributes)[0]
 
     def several(self, operator: str, operands, names, line: str = "", **attributes: Any) -> list[str]:
-        """A node with a result for each name; the results' names."""
+        """Add a node with a result for each name, and return the results' names."""
         from onnx import helper
 
         results = [self.named(name) for name in names]
@@ -92,47 +78,47 @@ class Block:
         self.nodes.append(helper.make_node(operator, operands, results, results[0], **described, **attributes))
         return results
 
-    # What several layers need
+    # Shared by several layers
 
     def cast(self, value: Value, dtype) -> Value:
-        """A value in another dtype."""
+        """Cast a value to another dtype."""
         dtype = np.dtype(dtype)
         if value.dtype == dtype:
             return value
         return Value(self.add("Cast", value.name, to=element_type(dtype)), value.shape, dtype)
 
     def sizes(self, name, first: int = 0, end: int | None = None) -> str:
-        """The sizes of some axes of a value, as a list of integers."""
+        """Return the sizes of some axes of a value, as a list of integers."""
         limits: dict[str, Any] = {} if end is None else {"end": end}
         return self.add("Shape", name, start=first, **limits)
 
     def joined(self, *lists: str) -> str:
-        """Lists of integers, one behind the other."""
+        """Concatenate lists of integers."""
         return self.add("Concat", *lists, axis=0)
 
     def repeated(self, name: str, lead: str, shape, new: str = "", line: str = "") -> str:
-        """An array repeated to the sizes of a list, and of a shape, or a list of its sizes, behind them."""
+        """Repeat an array to the sizes of the list `lead`, followed by those of a shape or a list."""
         behind = shape if isinstance(shape, str) else self.integers(*shape)
         return self.add("Expand", name, self.joined(lead, behind), name=new, line=line)
 
     def chosen(self, rows: str, a: str, b: str, rank: int) -> str:
-        """`a` in the rows for which a condition holds, `b` in the others; their shapes behind the batch have a rank."""
+        """Select rows of `a` where a condition holds, otherwise of `b`; `rank` counts the axes after the batch."""
         if rank:
             rows = self.add("Unsqueeze", rows, self.integers(*range(1, 1 + rank)))
         return self.add("Where", rows, a, b)
 
     def swapped(self, name: str, rank: int) -> str:
-        """A value with its first two axes exchanged."""
+        """Exchange the first two axes of a value."""
         return self.add("Transpose", name, perm=[1, 0, *range(2, rank)])
 
     def reversed(self, name: str, axis: int) -> str:
-        """A value from the last to the first along an axis."""
+        """Reverse a value along an axis."""
         bounds = (self.integers(number) for number in (-1, np.iinfo(np.int64).min, axis, -1))
         return self.add("Slice", name, *bounds)
 
 
 def of_rows(name: str, shape, dtype):
-    """What a body says of a value ``(batch, *shape)`` that it takes or gives."""
+    """Return the declaration of a body's input or output ``(batch, *shape)``."""
     from onnx import helper
 
     return helper.make_tensor_value_info(name, element_type(dtype), [None, *shape])

@@ -1,4 +1,4 @@
-"""The call of a layer that is written to a graph, and what all layers write to."""
+"""Calls of layers that are written to a graph, and the graph with its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -15,36 +15,19 @@ from rnnkit.recording import is_own
 
 @dataclass(frozen=True)
 class Call:
-    """What a layer is called on.
+    """The arguments of a layer's call."""
 
-    Attributes
-    ----------
-    x : Value, or list of them
-    mask : Value, None, or list of them
-        Conditions, as `compute_mask` gives them.
-    path : str
-        Where the layer stands, as the names of weights begin; "" for the whole.
-    training : bool
-        What a model says at this call; no draw can be exported.
-    states, constants : list of Value, or None
-        As symbolic calls give them, flat.
-    more : dict of str to list of Value
-        Other arrays of a symbolic call, by keyword.
-    options : dict
-        Its other keywords.
-    """
-
-    x: Any
-    mask: Any = None
-    path: str = ""
-    training: bool = False
-    states: list[Value] | None = None
-    constants: tuple[Value, ...] = ()
-    more: dict[str, list[Value]] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
+    x: Any  # a Value, or a list of them
+    mask: Any = None  # conditions, as `compute_mask` gives them
+    path: str = ""  # the layer's position, a prefix of the names of weights; "" for the whole model
+    training: bool = False  # as the model says at this call; random draws can't be exported
+    states: list[Value] | None = None  # of a symbolic call, flat
+    constants: tuple[Value, ...] = ()  # likewise
+    more: dict[str, list[Value]] = field(default_factory=dict)  # other arrays of a symbolic call, by keyword
+    options: dict[str, Any] = field(default_factory=dict)  # other keywords of a symbolic call
 
     def inside(self, path: str, **changes) -> Call:
-        """The call of a layer inside, without states and constants of its own."""
+        """Return the call of a layer inside, without states and constants of its own."""
         path = f"{self.path}/{path}" if self.path else path
         fresh: dict[str, Any] = {"states": None, "constants": (), "more": {}, "options": {}}
         return replace(self, path=path, **(fresh | changes))
@@ -52,28 +35,21 @@ class Call:
 
 @dataclass
 class Writing:
-    """The model's graph with its inputs, and with the states that layers end in.
-
-    Attributes
-    ----------
-    block : Block
-    states : bool or None
-        Whether first states are inputs and last ones outputs; None for those of stateful layers.
-    """
+    """The model's graph with its inputs, and with the last states of layers."""
 
     block: Block
-    states: bool | None = None
+    states: bool | None = None  # whether states are inputs and outputs; None for those of stateful layers
     inputs: list[Value] = field(default_factory=list)
     ended: dict[str, Value] = field(default_factory=dict)
 
     def input(self, name: str, shape, dtype) -> Value:
-        """A new input of the model."""
+        """Add an input of the model."""
         value = Value(self.block.named(name), tuple(shape), np.dtype(dtype))
         self.inputs.append(value)
         return value
 
     def starts(self, layer, call: Call, shapes) -> list[Value] | None:
-        """The first states as given, or as inputs of the model; None for the cell's own."""
+        """Return the first states as given, or as inputs of the model; None for the cell's own."""
         if call.states is not None:
             return [self.block.cast(state, layer.dtype) for state in call.states]
         if not self._shows(layer):
@@ -83,10 +59,10 @@ class Writing:
         return [self.input(name, (batch, *shape), layer.dtype) for name, shape in zip(names, shapes, strict=True)]
 
     def ends(self, layer, call: Call, states) -> None:
-        """Let the last states be outputs of the model."""
+        """Make the last states outputs of the model."""
         if self._shows(layer):
             names = _names(call, "state", len(states))
-            if call.path:  # those of the whole are reserved
+            if call.path:  # those of the whole model are reserved
                 names = [self.block.named(name) for name in names]
             self.ended |= dict(zip(names, states, strict=True))
 
@@ -94,7 +70,7 @@ class Writing:
         return layer.stateful if self.states is None else self.states
 
     def step_mask(self, mask: Value, x: Value) -> Value:
-        """A mask of x as conditions ``(batch, time)``."""
+        """Return a mask of x as conditions ``(batch, time)``."""
         block = self.block
         if len(mask.shape) == 3 and mask.shape[2] == 1:
             mask = Value(block.add("Squeeze", mask.name, block.integers(2)), mask.shape[:2], mask.dtype)
@@ -103,7 +79,7 @@ class Writing:
         return self.condition(mask)
 
     def condition(self, mask: Value) -> Value:
-        """Numbers as conditions, by what is not 0."""
+        """Convert numbers to conditions: true where not 0."""
         if mask.dtype == bool:
             return mask
         is_zero = self.block.add("Equal", mask.name, self.block.number(0, mask.dtype))
@@ -116,13 +92,7 @@ def _names(call: Call, what: str, count: int) -> list[str]:
 
 
 def write(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value | None]]:
-    """Write a layer's call to the graph: its outputs, flat, and a mask or None for each.
-
-    Raises
-    ------
-    ValueError
-        For a layer that is not rnnkit's own, and for what can't be exported of one that is.
-    """
+    """Write a layer's call, and return its outputs, flat, and a mask or None for each; a ValueError if unsupported."""
     if not all(_is_own(layer, name) for name in ("__call__", "_applied", "_computed", "_pulled", "compute_mask")):
         raise _unknown(layer)
     return written(layer, writing, call)
@@ -130,12 +100,12 @@ def write(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value 
 
 @singledispatch
 def written(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value | None]]:
-    """As `write`; what is registered here is how each layer of rnnkit is written."""
+    """Write a layer's call, as `write`; each layer of rnnkit registers a function here."""
     raise _unknown(layer)
 
 
 def _is_own(layer, method: str) -> bool:
-    """Whether a method, where there is one, is rnnkit's."""
+    """Return whether a method is rnnkit's, or absent."""
     owner = next((kind for kind in type(layer).__mro__ if method in vars(kind)), None)
     return owner is None or owner.__module__.partition(".")[0] == "rnnkit"
 
@@ -150,7 +120,7 @@ def _unknown(layer) -> ValueError:
 
 
 def array_of(writing: Writing, layer, call: Call, least_rank: int) -> Value:
-    """The one array that a layer is called on, in its dtype."""
+    """Return the single input array of a layer, in the layer's dtype."""
     x = call.x
     if not isinstance(x, Value) or len(x.shape) < least_rank:
         raise validation.shape_error("x", layer._axes, None, x.shape if isinstance(x, Value) else ())
@@ -158,7 +128,7 @@ def array_of(writing: Writing, layer, call: Call, least_rank: int) -> Value:
 
 
 def refuse_draws(layer, draws: bool, what: str = "draws at random what it does") -> None:
-    """Refuse a layer that training changes, where a model calls it so."""
+    """Refuse a layer with random draws in training, if a model calls it with training=True."""
     if draws:
         raise ValueError(
             f"the layer {layer.name!r} can't be exported to ONNX: it is called with training=True, and so {what}"

@@ -1,4 +1,4 @@
-"""Write a layer or a model to a file in the format of ONNX."""
+"""Export of a layer or a model to a file in the format of ONNX."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import rnnkit.onnx.exporting.functions
 import rnnkit.onnx.exporting.layers
 import rnnkit.onnx.exporting.models
 import rnnkit.onnx.exporting.recurrent
-import rnnkit.onnx.exporting.whole_arrays  # noqa: F401  each says how its layers are written
+import rnnkit.onnx.exporting.whole_arrays  # noqa: F401  registers the layers' functions
 from rnnkit import tracebacks
 from rnnkit.arguments import is_integer
 from rnnkit.layers.base import Layer
@@ -21,7 +21,7 @@ from rnnkit.onnx.format.package import element_type, onnx_package
 from rnnkit.serialization.atomic_files import replacing
 from rnnkit.version import __version__
 
-OLDEST_OPSET = 18  # from here on all reductions take their axes as an operand
+OLDEST_OPSET = 18  # the first with the axes of all reductions as an operand
 
 
 @tracebacks.edge
@@ -56,15 +56,15 @@ def export(
         every recurrent layer. Default: of stateful layers.
     constants : list of tuple of int, optional
         Shapes, without the batch axis, of the constants that a layer's cell takes; they are inputs, ``constant_0`` and
-        so on. Default: those of its calls so far.
+        so on. Default: those of the layer's calls so far.
 
     Raises
     ------
     ImportError
         If the package onnx is missing.
     TypeError, ValueError
-        For an argument that doesn't fit, and for what can't be exported: with the operation, and the line of the step.
-        The file stays as it was.
+        For an invalid argument, or a model that can't be exported, with the operation and the line of the step.
+        The file stays unchanged.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def export(
 
 
 def _written(model: Layer, opset: int, mask, states, constants):
-    """The model in ONNX's own form."""
+    """Return the model as an ONNX ModelProto."""
     from onnx import helper, numpy_helper
 
     writing = Writing(Block(), states)
@@ -134,7 +134,7 @@ def _written(model: Layer, opset: int, mask, states, constants):
 
 
 def _needed(nodes, outputs) -> tuple[list, set[str]]:
-    """The nodes that the outputs depend on, in their order, and all names that these read, also inside loops."""
+    """Return the nodes that the outputs depend on, in order, and all names read by these, also inside loops."""
     kept, read = [], set(outputs)
     for node in reversed(nodes):
         if not read.isdisjoint(node.output):
@@ -144,7 +144,7 @@ def _needed(nodes, outputs) -> tuple[list, set[str]]:
 
 
 def _read_by(node) -> set[str]:
-    """The names that a node reads, those inside its loop among them."""
+    """Return the names that a node reads, also inside its loop."""
     inside = [one for attribute in node.attribute if attribute.HasField("g") for one in attribute.g.node]
     return set(node.input).union(*map(_read_by, inside))
 

@@ -1,4 +1,4 @@
-"""Values of an ONNX graph with Python's operators, so that a formula in operators reads as one in NumPy."""
+"""Values of an ONNX graph with Python's operators, so that formulas read as in NumPy."""
 
 from __future__ import annotations
 
@@ -9,45 +9,33 @@ from rnnkit.onnx.format.package import element_type
 
 
 class Expression:
-    """One value of a graph, of numbers or conditions; numbers beside it become arrays of its dtype.
-
-    Parameters
-    ----------
-    block : Block
-        Where nodes are added.
-    name : str
-        The value's.
-    dtype : dtype
-        Of numbers in the formula.
-    line : str
-        The line of the step that the nodes come from.
-    """
+    """A value of the graph `block`, of numbers of a dtype or conditions; nodes get the step's `line`."""
 
     def __init__(self, block: Block, name: str, dtype: np.dtype, line: str = ""):
         self.block, self.name, self.dtype, self.line = block, name, dtype, line
 
     def call(self, operator: str, *others, **attributes) -> Expression:
-        """An operator of this value and others."""
+        """Add an operator on this value and others."""
         operands = [self.name, *(self.like(other).name for other in others)]
         return self.like_named(self.block.add(operator, *operands, line=self.line, **attributes))
 
     def like(self, other) -> Expression:
-        """A number as a value beside this one; a value is itself."""
+        """Convert a number to a value of this dtype; return a value unchanged."""
         if isinstance(other, Expression):
             return other
         return self.like_named(self.block.number(other, self.dtype))
 
     def like_named(self, name: str) -> Expression:
-        """Another value of the same graph."""
+        """Return another value of the same graph."""
         return Expression(self.block, name, self.dtype, self.line)
 
     def to_float(self) -> Expression:
-        """A condition as 1 and 0."""
+        """Convert a condition to 1 and 0."""
         return self.call("Cast", to=element_type(self.dtype))
 
     @property
     def in_single(self) -> bool:
-        """Whether the numbers are float32's."""
+        """Whether the numbers are float32."""
         return self.dtype == np.float32
 
     def __add__(self, other):
@@ -105,10 +93,10 @@ class Expression:
         return self.call("Not")
 
     def equals(self, other) -> Expression:
-        """Where both are equal."""
+        """Return the condition that both are equal."""
         return self.call("Equal", other)
 
 
 def where(condition: Expression, a, b) -> Expression:
-    """`a` where a condition holds, `b` elsewhere."""
+    """Return `a` where a condition holds, `b` elsewhere."""
     return condition.call("Where", a, b)

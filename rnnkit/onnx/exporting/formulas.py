@@ -14,12 +14,12 @@ from rnnkit.backends.formulas.trigonometry import ARCSIN, ARCTAN
 from rnnkit.onnx.exporting.expression import where
 
 LN2, HALF_PI, INF = math.log(2), math.pi / 2, math.inf
-HALF_PI_REST = 6.123233995736766e-17  # π/2 less the float64 nearest to it
+HALF_PI_REST = 6.123233995736766e-17  # π/2 minus the nearest float64
 _LARGE = 2.0**60  # beyond, 1 + x² is x²
 
 
 def horner(x, terms):
-    """A polynomial, its highest power's factor first."""
+    """Return a polynomial's value; the coefficient of the highest power is first."""
     result = x.like(terms[0])
     for term in terms[1:]:
         result = result * x + term
@@ -42,17 +42,17 @@ def sqrt(x):
 
 
 def signed_as(size, x):
-    """A `size` with the sign of x; that of 0 is lost."""
+    """Return `size` with the sign of x; the sign of 0 is lost."""
     return where(x < 0, -size, size)
 
 
 def is_negative(x):
-    """Whether the sign is minus, that of 0 too."""
+    """Return whether the sign is minus, also for -0."""
     return (x < 0) | (1.0 / x < 0)
 
 
 def copysign(a, b):
-    """|a| with the sign of b, that of 0 too."""
+    """Return |a| with the sign of b, also of -0."""
     size = abs(a)
     return where(is_negative(b), -size, size)
 
@@ -61,18 +61,18 @@ def copysign(a, b):
 
 
 def sigmoid(x):
-    """1 / (1 + exp(-x)): its exponential may be infinite. ONNX Runtime's Sigmoid is 0 where the tail is below 1e-7."""
+    """Return 1 / (1 + exp(-x)), also if exp overflows. ONNX Runtime's Sigmoid is 0 for values below 1e-7."""
     return 1.0 / (exp(-x) + 1.0)
 
 
 def expm1(x):
-    """exp(x) - 1, near 0 by tanh(x / 2)."""
+    """Return exp(x) - 1, near 0 by tanh(x / 2)."""
     half = (0.5 * x).call("Tanh")
     return where(abs(x) < 1.0, 2.0 * half / (1.0 - half), exp(x) - 1.0)
 
 
 def log1p(x):
-    """log(1 + x), with what the sum has lost made good."""
+    """Return log(1 + x), with a correction for the rounding of the sum."""
     u = x + 1.0
     lost = log(u) * (x / (u - 1.0))
     return where(u.equals(1.0) | x.equals(INF), x, lost)
@@ -94,17 +94,17 @@ def exp2(x):
 
 
 def xlogy(x, y, logarithm=log):
-    """x log(y), and 0 where x is 0 and y a number."""
+    """Return x log(y), and 0 where x is 0 and y is not NaN."""
     return where(x.equals(0.0) & y.equals(y), x.like(0.0), x * logarithm(y))
 
 
 def xlog1py(x, y):
-    """x log(1 + y), and 0 where x is 0 and y a number."""
+    """Return x log(1 + y), and 0 where x is 0 and y is not NaN."""
     return xlogy(x, y, log1p)
 
 
 def logaddexp(a, b):
-    """log(exp(a) + exp(b)); of equal ones, which may be infinite, the difference is no number."""
+    """Return log(exp(a) + exp(b)), also for equal infinities, whose difference is NaN."""
     return where(a.equals(b), a + LN2, a.call("Max", b) + log1p(exp(-abs(a - b))))
 
 
@@ -119,7 +119,7 @@ def cbrt(x):
 
 
 def hypot(a, b):
-    """sqrt(a² + b²), whose squares may not overflow."""
+    """Return sqrt(a² + b²) without overflow of the squares."""
     a, b = abs(a), abs(b)
     large, small = a.call("Max", b), a.call("Min", b)
     ratio = small / where(large.equals(0.0), large.like(1.0), large)
@@ -168,7 +168,7 @@ def arctanh(x):
 
 
 def _far(size):
-    """erfc of `size` >= 0."""
+    """Return erfc of `size` >= 0."""
     bits = 32 if size.in_single else 64
     above, below = FAR[bits]
     size = size.call("Min", FARTHEST[bits])
@@ -182,7 +182,7 @@ def erf(x):
 
 
 def erfc(x):
-    """1 less the error function, with the digits of the upper tail."""
+    """Return 1 - erf(x), accurate in the upper tail."""
     far = _far(abs(x))
     return where(x < 0, 2.0 - far, far)
 
@@ -191,7 +191,7 @@ def erfc(x):
 
 
 def cos(x):
-    """The cosine, for which ONNX Runtime has a kernel in float64 from 1.29 on; the digits at π/2 are those of x."""
+    """Return the cosine: ONNX Runtime's kernel in float64 exists since 1.29; accurate at π/2."""
     half = (0.5 * x).call("Sin")
     near = ((HALF_PI - abs(x)) + HALF_PI_REST).call("Sin")
     return where(abs(x) < 2.0, near, 1.0 - 2.0 * half * half)
@@ -203,24 +203,23 @@ def tan(x):
 
 
 def sinc(x):
-    """sin(πx) / (πx), which is 0 at whole numbers."""
+    """Return sin(πx) / (πx), exactly 0 at whole numbers."""
     turned = math.pi * (x - 2.0 * (0.5 * x).call("Round"))
     at_zero = x.equals(0.0)
     return where(at_zero, x.like(1.0), turned.call("Sin") / where(at_zero, x.like(1.0), math.pi * x))
 
 
 def _odd(x, square, terms):
-    """x + x³ times a polynomial in x²."""
+    """Return x + x³ times a polynomial in x²."""
     return x + x * square * horner(square, terms)
 
 
 def _arctan_of_share(x):
-    """arctan for 0 <= x <= 1."""
     return _odd(x, x * x, ARCTAN[64])
 
 
 def arctan(x):
-    """The angle of a slope."""
+    """The inverse of the tangent."""
     size = abs(x)
     steep = size > 1.0
     angle = _arctan_of_share(where(steep, 1.0 / size, size))
@@ -228,7 +227,7 @@ def arctan(x):
 
 
 def arctan2(y, x):
-    """The angle of a point; signs of 0 count."""
+    """Return the angle of a point, with signed zeros."""
     tall, wide = abs(y), abs(x)
     steep = tall > wide
     less, greater = where(steep, wide, tall), where(steep, tall, wide)
@@ -239,7 +238,7 @@ def arctan2(y, x):
 
 
 def _arcsin_parts(x):
-    """(|x| > 1/2, arcsin(|x|) or, there, arcsin(sqrt((1 - |x|) / 2)))."""
+    """Return (|x| > 1/2, y): y is arcsin(|x|), or arcsin(sqrt((1 - |x|) / 2)) where the condition holds."""
     size = abs(x)
     steep = size > 0.5
     square = where(steep, (1.0 - size) * 0.5, size * size)
@@ -247,13 +246,13 @@ def _arcsin_parts(x):
 
 
 def arcsin(x):
-    """The angle of a sine."""
+    """The inverse of the sine."""
     steep, angle = _arcsin_parts(x)
     return signed_as(where(steep, HALF_PI - 2.0 * angle, angle), x)
 
 
 def arccos(x):
-    """The angle of a cosine."""
+    """The inverse of the cosine."""
     steep, angle = _arcsin_parts(x)
     far = where(x > 0, 2.0 * angle, math.pi - 2.0 * angle)
     return where(steep, far, HALF_PI - signed_as(angle, x))
@@ -263,18 +262,18 @@ def arccos(x):
 
 
 def fmod(a, b):
-    """What is left of a, with its sign."""
+    """Return the remainder of a / b with the sign of a."""
     return a.call("Mod", b, fmod=1)
 
 
 def remainder(a, b):
-    """What is left of a, with the sign of b."""
+    """Return the remainder of a / b with the sign of b."""
     left = fmod(a, b)
     return where(_is_short(left, b), left + b, left)
 
 
 def floor_divide(a, b):
-    """The whole number below a / b, computed from the exact rest."""
+    """Return the largest integer up to a / b, computed from the exact remainder."""
     left = fmod(a, b)
     count = (a - left) / b - _is_short(left, b).to_float()
     whole = count.call("Floor")
@@ -283,16 +282,16 @@ def floor_divide(a, b):
 
 
 def _is_short(left, b):
-    """Whether a rest has another sign than b."""
+    """Return whether a remainder has another sign than b."""
     return ~left.equals(0.0) & ((left < 0) ^ (b < 0))
 
 
 def trunc(x):
-    """The whole number towards 0."""
+    """Round towards 0."""
     return where(x < 0, x.call("Ceil"), x.call("Floor"))
 
 
-# What the formulas of `rnnkit.backends.formulas.special` are made of.
+# Operations used by `rnnkit.backends.formulas.special`.
 MATHEMATICS = SimpleNamespace(
     select=where, absolute=abs, horner=horner, sqrt=sqrt, log=log, log1p=log1p, exp=exp, sinc=sinc,
     exp_product=lambda a, b: exp(a * b), power=lambda a, b: a.call("Pow", b), rint=lambda x: x.call("Round"),

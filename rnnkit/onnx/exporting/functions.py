@@ -1,4 +1,4 @@
-"""Layers that compute by kernels or in their own way, each as the NumPy function of arrays that it equals."""
+"""Layers without a traced step, each as an equivalent NumPy function of arrays."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _pooled(layer, x, weights):
 
 
 def _windows(layer, x, filling) -> list:
-    """The first step of each window, the second one, and so on."""
+    """Return the first step of each window, the second one, and so on."""
     windows = layer._windows
     if any(pads := windows.pads(x.shape[1])):
         x = np.pad(x, ((0, 0), pads, (0, 0)), constant_values=filling)
@@ -104,7 +104,7 @@ def _parametric(layer: PReLU, writing: Writing, call: Call):
     return by_function(writing, layer, bent, [array_of(writing, layer, call, 2)]), [call.mask]
 
 
-# What `rk.onnx.load` makes where no layer of Keras does what an operator did
+# Layers of `rk.onnx.load` for operators without a layer of Keras
 
 
 @written.register

@@ -1,4 +1,4 @@
-"""Layers without a loop along time."""
+"""Export of layers without a loop along time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _over_axes(layer: OverAxes, writing: Writing, call: Call):
 
 
 def _step(layer: Memoryless, block: Block, x: str, axes: int) -> tuple[str, tuple[int, ...]]:
-    """What the step gives for x with so many axes before the last one, and its shape behind these."""
+    """Write the step for x with `axes` axes before the last one; return its output, and the shape after these axes."""
     step = StepGraph(layer._execution.step, layer.dtype)
     if axes > 1 and any(node.op == "loop" for node in step.graph.live()):
         raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: it finds eigenvalues of each time step")
@@ -78,7 +78,7 @@ def _time_distributed(layer: TimeDistributed, writing: Writing, call: Call):
     batch, time = (block.sizes(x.name, axis, axis + 1) for axis in (0, 1))
     sizes = block.joined(block.add("Mul", batch, time), block.sizes(x.name, 2))
     rows = Value(block.add("Reshape", x.name, sizes), (None, *x.shape[2:]), x.dtype)
-    inside = replace(writing, states=False)  # a step is no row of the batch, so none has a state of its own
+    inside = replace(writing, states=False)  # steps are not rows of the batch, so they have no states
     outputs, _ = write(layer.layer, inside, call.inside("layer", x=rows, mask=None))
     found = []
     for one in outputs:

@@ -1,4 +1,4 @@
-"""A step along time as ONNX's Scan, whose body is written from the step's graph."""
+"""Steps along time as ONNX's Scan, with a body written from the step's graph."""
 
 from __future__ import annotations
 
@@ -14,40 +14,20 @@ from rnnkit.onnx.exporting.step_nodes import StepNodes
 
 @dataclass
 class Loop:
-    """What a loop runs with.
+    """The arguments of a loop."""
 
-    Attributes
-    ----------
-    x : Value
-        ``(batch, time, *features)``.
-    states : list of Value
-        The first ones, ``(batch, *state)``.
-    mask : Value or None
-        Conditions ``(batch, time)``.
-    constants : list of Value
-        ``(batch, …)``.
-    reverse : bool
-        From the last step to the first.
-    flipped : bool
-        Put out the sequence against the order of processing.
-    zero_masked : bool
-        Put out zeros at masked steps rather than the held output.
-    sequences : bool
-        Put out all steps rather than the last.
-    """
-
-    x: Value
-    states: list[Value]
-    mask: Value | None = None
-    constants: tuple[Value, ...] = ()
-    reverse: bool = False
-    flipped: bool = False
-    zero_masked: bool = False
-    sequences: bool = True
+    x: Value  # (batch, time, *features)
+    states: list[Value]  # the initial ones, (batch, *state)
+    mask: Value | None = None  # conditions (batch, time)
+    constants: tuple[Value, ...] = ()  # (batch, …)
+    reverse: bool = False  # from the last step to the first
+    flipped: bool = False  # outputs against the order of processing
+    zero_masked: bool = False  # zeros at masked steps rather than the held output
+    sequences: bool = True  # outputs of all steps rather than the last
 
 
 def scan(block: Block, step: StepGraph, loop: Loop) -> tuple[Value, list[Value]]:
-    """Write the loop; its output, all steps or the last, and the states after it."""
+    """Write the loop; return its output, all steps or the last, and the states after it."""
     return _Writer(block, step, loop).written()
 
 
@@ -85,7 +65,7 @@ class _Writer:
 
     @property
     def holds(self) -> bool:
-        """Whether the last output goes from step to step."""
+        """Whether the last output passes from step to step."""
         return not self.loop.sequences or (self.loop.mask is not None and not self.loop.zero_masked)
 
     def _zeros(self, shape) -> Value:
@@ -93,7 +73,7 @@ class _Writer:
         return Value(zeros, (None, *shape), self.step.dtype)
 
     def _step_nodes(self, states, used) -> StepNodes:
-        """What writes the body, with the values known that are computed outside."""
+        """Return the writer of the body's nodes, with the values that are computed outside."""
         given = {("state", i): name for i, name in enumerate(states)}
         given |= {("constant", i): value.name for i, value in enumerate(self.loop.constants)}
         nodes = StepNodes(self.body, self.step, given, self.rows, used=used)
@@ -144,9 +124,9 @@ class _Writer:
 
 
 def _computed_from_x(graph: Graph) -> list:
-    """What enters the body at each step: products with x alone, computed for all steps at once, and x where it is read.
+    """Return the values that enter the body at each step: products with x alone, computed at once, and x if it is read.
 
-    Other values of x alone stay inside: they cost little, and may be larger than x.
+    Other values of x alone stay inside: they are cheap, and may be larger than x.
     """
     live = graph.live()
     outside = graph.under([node for node in live if node.op == "product" and node.depends == {"x"}])

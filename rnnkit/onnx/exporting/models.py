@@ -1,4 +1,4 @@
-"""Models: the calls of their layers, with the masks that go along."""
+"""Export of models: the calls of their layers, with masks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _model(model: Model, writing: Writing, call: Call):
 
 
 def _mask(given: list[Value] | None, flowing):
-    """The mask that a symbolic call was given, else those that come with its arrays."""
+    """Return the mask given to a symbolic call, otherwise the masks of its arrays."""
     if given is not None:
         return given[0] if len(given) == 1 else given
     return None if isinstance(flowing, list) and all(one is None for one in leaves(flowing)) else flowing

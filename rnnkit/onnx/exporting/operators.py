@@ -1,4 +1,4 @@
-"""The built-in cells as ONNX's own operators LSTM, GRU and RNN."""
+"""Built-in cells as ONNX's operators LSTM, GRU and RNN."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rnnkit.onnx.exporting.loop import Loop
 from rnnkit.onnx.format.recurrent import ACTIVATIONS, GATES, reordered
 from rnnkit.stored_weights import expanded
 
-# By function; without softplus, which overflows in ONNX Runtime.
+# By function; softplus is left out, as it overflows in ONNX Runtime.
 _KNOWN = {activations.ACTIVATIONS[name]: known for name, known in ACTIVATIONS.items() if name != "softplus"}
 
 
@@ -34,7 +34,7 @@ _KINDS = {
 
 
 def has_operator(cell, dtype) -> bool:
-    """Whether a cell is one of ONNX's; ONNX Runtime computes these in float32 alone."""
+    """Return whether a cell is one of ONNX's; ONNX Runtime computes these in float32 only."""
     kind = _KINDS.get(type(cell))
     return (
         kind is not None
@@ -44,10 +44,7 @@ def has_operator(cell, dtype) -> bool:
 
 
 def operator(block: Block, cell, loop: Loop) -> tuple[Value, list[Value]]:
-    """Write a cell's loop without a mask as one operator; as `rnnkit.onnx.exporting.loop.scan`.
-
-    Without states it starts from zeros.
-    """
+    """Write a cell's loop without a mask as one operator, as `loop.scan`; by default it starts from zeros."""
     kind, units, x = _KINDS[type(cell)], cell.units, loop.x
     functions = [_KNOWN[getattr(cell, name)] for name in kind.activations]
     attributes: dict[str, Any] = {
@@ -55,7 +52,7 @@ def operator(block: Block, cell, loop: Loop) -> tuple[Value, list[Value]]:
         "direction": "reverse" if loop.reverse else "forward",
         "activations": [name for name, _ in functions],
     }
-    for option in ("alpha", "beta"):  # of the activations that have them, in their order
+    for option in ("alpha", "beta"):  # of activations with options, in order
         if values := [options[option] for _, options in functions if option in options]:
             attributes[f"activation_{option}"] = values
     if kind.name == "GRU":
@@ -75,7 +72,7 @@ def operator(block: Block, cell, loop: Loop) -> tuple[Value, list[Value]]:
 
 
 def _weights(block: Block, cell, kind: _Kind) -> list[str]:
-    """The kernels ``(1, gates * units, …)`` and both biases ``(1, 2 * gates * units)``."""
+    """Return the kernels ``(1, gates * units, …)`` and both biases ``(1, 2 * gates * units)``."""
     ordered = lambda array: reordered(array, GATES[kind.name], cell.units)
     kernels = [
         block.weight(ordered(expanded(getattr(cell, name))).T[None], name) for name in ("kernel", "recurrent_kernel")

@@ -1,4 +1,4 @@
-"""Each pointwise operation of a step's graph as operators of ONNX."""
+"""Pointwise operations of a step's graph as operators of ONNX."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from rnnkit.onnx.exporting.expression import Expression, where
 
 
 def _native(operator: str, **attributes):
-    """A formula that is one operator of ONNX."""
+    """Return a formula of one ONNX operator."""
     return lambda x, *others: x.call(operator, *others, **attributes)
 
 
 def _in_single(operator: str, formula):
-    """One operator in float32, for which ONNX Runtime has a kernel, and a formula in float64."""
+    """Return a formula: one operator in float32, for which ONNX Runtime has a kernel, another formula in float64."""
     return lambda x: x.call(operator) if x.in_single else formula(x)
 
 
 def _of_log(base: float):
-    """A logarithm of another base."""
     return lambda x: formulas.log(x) * (1.0 / math.log(base))
 
 
@@ -97,7 +96,7 @@ POINTWISE: dict[str, Callable[..., Expression]] = {
 
 
 def _divided(operator: str, **attributes):
-    """Of integers: 0 where the second is."""
+    """Return a formula of a division of integers: 0 for a divisor of 0."""
     return lambda a, b: where(b.equals(0), a.like(0), a.call(operator, where(b.equals(0), b.like(1), b), **attributes))
 
 

@@ -1,4 +1,4 @@
-"""What a model takes and gives: names, shapes and dtypes of inputs, and names of outputs."""
+"""Inputs and outputs of an exported model: names, shapes and dtypes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rnnkit.onnx.exporting.call import Writing
 
 
 def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
-    """The inputs that the model is called on."""
+    """Add the inputs of the model."""
     if isinstance(model, Model):
         shapes, names = model._shapes[: len(model.input_names)], model.input_names
         types = [_input_dtype_of(model, i) for i in range(len(names))]
@@ -29,7 +29,7 @@ def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
         shapes = model._input_shape
         names, types = [f"x_{i}" for i in range(len(shapes))], [np.dtype(model.dtype)] * len(shapes)
     if not isinstance(model, Model):
-        shapes = [(None, *shape[1:]) for shape in shapes]  # whatever it was first called on
+        shapes = [(None, *shape[1:]) for shape in shapes]  # the batch size is open
     before = [f"{name}_" for name in names] if len(names) > 1 else [""]
     found = [
         writing.input(name, _axes(shape, own), dtype)
@@ -40,13 +40,13 @@ def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
 
 
 def _axes(shape, before: str) -> tuple:
-    """A shape whose open sizes have names."""
+    """Return a shape with names for open sizes."""
     names = ["batch", f"{before}time", *(f"{before}axis_{i}" for i in range(2, len(shape)))]
     return tuple(name if size is None else size for size, name in zip(shape, names, strict=False))
 
 
 def _input_dtype(layer) -> np.dtype:
-    """What the first of a chain of layers reads."""
+    """Return the input dtype of the first of a chain of layers."""
     if isinstance(layer, Sequential):
         return _input_dtype(layer.layers[0])
     if isinstance(layer, TimeDistributed):
@@ -57,7 +57,7 @@ def _input_dtype(layer) -> np.dtype:
 
 
 def _input_dtype_of(model: Model, number: int) -> np.dtype:
-    """What an input of a model holds: integers where it says so, or where they are looked up."""
+    """Return the dtype of an input of a model: integers if declared so, or if only embeddings read it."""
     readers = [model._layers_inside[call.layer] for call in model._calls if number in call.read()]
     given = np.dtype(model._input_configs[number]["dtype"])
     if given.kind in "iu" or all(_input_dtype(one) == np.int64 for one in readers):
@@ -66,7 +66,7 @@ def _input_dtype_of(model: Model, number: int) -> np.dtype:
 
 
 def mask_inputs(model: Layer, writing: Writing, x, mask) -> Value | list | None:
-    """The masks that are inputs, beside x."""
+    """Add the masks of inputs as inputs."""
     if mask is False:
         return None
     several = x if isinstance(x, list) else [x]
@@ -88,7 +88,7 @@ def mask_inputs(model: Layer, writing: Writing, x, mask) -> Value | list | None:
 
 
 def constant_inputs(model: Layer, writing: Writing, shapes) -> tuple[Value, ...]:
-    """The constants of a recurrent layer, which are inputs."""
+    """Add the constants of a recurrent layer as inputs."""
     layer = model.forward_layer if isinstance(model, Bidirectional) else model
     if not isinstance(layer, RNN) or not layer._execution.step.takes_constants:
         if shapes is not None:
@@ -112,7 +112,7 @@ def _shapes_of_calls(layer: RNN):
 
 
 def output_names(model: Layer) -> list[str]:
-    """A name for each output, flat; for those of a recurrent layer also if its states are no outputs of its own."""
+    """Return a name for each output, flat; a recurrent layer has names for states, even if it doesn't return them."""
     if isinstance(model, Model):
         return model.output_names
     if isinstance(model, Sequential):

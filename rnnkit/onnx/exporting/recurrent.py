@@ -1,4 +1,4 @@
-"""Recurrent layers: the loop along time, the states that it starts from, and both directions."""
+"""Export of recurrent layers: the loop along time, initial states, and both directions."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def _bidirectional(layer: Bidirectional, writing: Writing, call: Call):
 
 
 def _mask_behind(layer: RNN, writing: Writing, call: Call) -> Value | None:
-    """The mask of the output, in processing order."""
+    """Return the mask of the output, in the order of processing."""
     if not isinstance(call.mask, Value) or not layer.return_sequences:
         return None
     return replace(call.mask, name=writing.block.reversed(call.mask.name, 1)) if layer.go_backwards else call.mask
 
 
 def _run(layer: RNN, writing: Writing, call: Call, starts, zero_masked: bool, flipped=False):
-    """One direction: its output, and the states after it."""
+    """Write one direction; return its output, and the states after it."""
     block, step = writing.block, layer._execution.step
     x = array_of(writing, layer, call, 3)
     loop = Loop(
@@ -79,21 +79,21 @@ def _draws(step, call: Call) -> bool:
 
 
 def _through(block: Block, cells, loop: Loop) -> tuple[Value, list[Value]]:
-    """Through the operators of a stack's cells, each over all steps of the one below."""
+    """Write a stack's cells as operators, each over all steps of the one below."""
     ended: list[Value] = []
     for cell in cells:
         last = cell is cells[-1]
         own = loop.states[len(ended) : len(ended) + len(cell._states().shapes)]
         here = replace(loop, states=own, sequences=loop.sequences or not last)
         if not last:
-            here = replace(here, flipped=loop.reverse)  # in the order of x, which the next one reads backwards, too
+            here = replace(here, flipped=loop.reverse)  # in the order of x, as the next cell reverses it, too
         output, states = operator(block, cell, here)
         loop, ended = replace(loop, x=output), ended + states
     return output, ended
 
 
 def _own_states(block: Block, step, x: Value) -> list[Value]:
-    """What a cell starts from, for each row the same."""
+    """Return the initial states of a cell, the same for each row."""
     one, several = (step.initial_states(rows, x.dtype) for rows in (1, 3))
     if any((state != row).any() for row, state in zip(one, several, strict=True)):
         raise ValueError(
@@ -109,7 +109,7 @@ def _own_states(block: Block, step, x: Value) -> list[Value]:
 
 
 def _merged(block: Block, mode, a: Value, b: Value) -> list[Value]:
-    """The outputs of both directions as one, or as they are."""
+    """Return the outputs of both directions, merged if there is a mode."""
     if mode is None:
         return [a, b]
     if mode == "concat":

@@ -1,4 +1,4 @@
-"""The graph of a step or of a function of arrays, read for ONNX: what can't be exported is an error here."""
+"""Graphs of steps or functions of arrays, checked for operations that ONNX lacks."""
 
 from __future__ import annotations
 
@@ -12,22 +12,9 @@ from rnnkit.stored_weights import all_expanded
 
 
 class ReadGraph:
-    """A graph, with the values of all that depends on weights and numbers alone.
+    """A graph, with the values of weights and numbers alone; a ValueError for random draws, with the line.
 
-    Parameters
-    ----------
-    name : str
-        Of the step or the layer, for errors.
-    dtype : dtype
-    graph : Graph
-    weights : dict of ndarray by name
-    trained : sequence of str
-        The names of the weights that training changes.
-
-    Raises
-    ------
-    ValueError
-        If it draws random numbers; with the operation and the line.
+    `name` is that of the step or the layer, `weights` are arrays by name, and `trained` the names of trainable ones.
     """
 
     def __init__(self, name: str, dtype, graph: Graph, weights, trained=()):
@@ -47,17 +34,17 @@ class ReadGraph:
         return [self.graph.output, *self.graph.states]
 
     def label(self, node: Node) -> str:
-        """A name for people: the step's variable or the weight's name, else the operation."""
+        """Return a readable name: the step's variable, the weight's name, or else the operation."""
         name = self.graph.names.get(node.id)
         return name or (str(node.attr) if node.op == "weight" else node.op)
 
     def refused(self, node: Node, why: str) -> ValueError:
-        """The error for a node that has no form in ONNX."""
+        """Return the error for a node without a form in ONNX."""
         place = f", in the line {node.line!r}" if node.line else ""
         return ValueError(f"{self.name!r} can't be exported to ONNX: {why}{place}")
 
     def _under(self, names) -> set[int]:
-        """The numbers of nodes that depend on one of these weights."""
+        """Return the ids of the nodes that depend on one of these weights."""
         found: set[int] = set()
         for node in self.live:
             if (node.op == "weight" and node.attr in names) or any(a.id in found for a in node.args):
@@ -73,7 +60,7 @@ class ReadGraph:
 
 
 class StepGraph(ReadGraph):
-    """The graph of a step, with constants of some shapes, without the batch axis; an error if it can't be traced."""
+    """The graph of a step, without the batch axis, for constants of some shapes; an error if it can't be traced."""
 
     def __init__(self, step, dtype, constant_shapes=(), training=False):
         weights = all_expanded(step.cell._all_weights())

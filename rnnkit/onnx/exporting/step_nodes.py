@@ -1,4 +1,4 @@
-"""The nodes of a graph as nodes of ONNX: the counterpart of `rnnkit.compiler.ir.evaluate`."""
+"""Nodes of a graph as nodes of ONNX: the counterpart of `rnnkit.compiler.ir.evaluate`."""
 
 from __future__ import annotations
 
@@ -23,31 +23,22 @@ _REDUCTIONS = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "mi
 
 
 class StepNodes:
-    """Writes nodes of a step's graph into a block.
+    """A writer of the nodes of a step's graph into a block.
 
-    Parameters
-    ----------
-    block : Block
-    step : ReadGraph
-    given : dict of (op, attr) to str
-        The names of what the step reads, ``(*lead, *shape)`` each.
-    lead : str
-        The sizes of the axes in front of a batched value's own, as a list of integers.
-    axes : int
-        How many these are: the batch alone, or more where all steps are computed at once.
-    used : str, optional
-        The conditions of the rows that the step is used in; others go no rounds of its loops.
+    `given` has the names of the step's inputs ``(*lead, *shape)`` by (op, attr). `lead` is a list of integers, the
+    sizes of the first `axes` axes of a batched value: the batch alone, or more if all steps are computed at once.
+    `used` is the condition of the rows that the step is used in; other rows run no rounds of its loops.
     """
 
     def __init__(self, block: Block, step: ReadGraph, given: dict[tuple, str], lead: str, axes: int = 1, used=None):
         self.block, self.step, self.given, self.lead, self.axes, self.used = block, step, given, lead, axes, used
-        self.names: dict[int, str] = {}  # by the number of a node
-        self.rounds: dict[int, str] = {}  # a number that all rows have in common, by the id of a loop
-        self.carried: dict[int, list[str]] = {}  # at the end of a loop, by its node's number
+        self.names: dict[int, str] = {}  # by the id of a node
+        self.rounds: dict[int, str] = {}  # the number of a round, common to all rows, by the id of a loop
+        self.carried: dict[int, list[str]] = {}  # results of a loop, by its node's id
         self.open: frozenset = frozenset()  # the loops whose bodies are being written
 
     def write(self, nodes) -> None:
-        """Write batched nodes and all that they need, into `names`."""
+        """Write batched nodes and their dependencies, into `names`."""
         wanted, stack = {}, [node for node in nodes if node.batched]
         while stack:
             node = stack.pop()
@@ -58,7 +49,7 @@ class StepNodes:
             self.names[number] = self._written(wanted[number])
 
     def _read(self, node: Node) -> list[Node]:
-        """What has to be written before a node: for a loop, what it starts from and all around it that it reads."""
+        """Return the nodes to write before a node: for a loop, its initial values and those it reads from outside."""
         if node.op != "loop":
             return list(node.args)
         around = (a for one in self._body(node) for a in one.args if loops_of(a) <= self.open)
@@ -68,7 +59,7 @@ class StepNodes:
         return [one for one in self.step.live if ("loop", loop.attr.id) in one.depends]
 
     def result(self, node: Node, name: str) -> str:
-        """A node's value under a name of its own, with all axes in front."""
+        """Return a node's value under a name of its own, with all axes in front."""
         self.write([node])
         if node.batched:
             return self.block.add("Identity", self.names[node.id], name=name)
@@ -115,21 +106,20 @@ class StepNodes:
         return hold(self.step.values[node.id], self.step.label(node))
 
     def _whole(self, node: Node, name: str = "") -> str:
-        """A value with all axes in front, also one that rows share."""
+        """Return a value with all axes in front, also if rows share it."""
         if node.batched:
             return self.names[node.id]
         return self.block.repeated(self._operand(node), self.lead, self._shape(node), name)
 
     def _integers(self, node: Node, of: Callable[[Node], Iterable[int]]) -> str:
-        """A list of integers that belong to a node."""
         return self.block.integers(*of(node))
 
     def _shape(self, node: Node) -> str:
-        """The sizes of a value's own axes, as a list of integers."""
+        """Return the sizes of a value's own axes, as a list of integers."""
         return self._integers(node, lambda one: one.shape)
 
     def _einsum(self, node: Node) -> str:
-        """A contraction, whose axes in front have letters that it doesn't use."""
+        """Write a contraction; the axes in front get unused letters."""
         inputs, output = node.attr.split("->")
         lead = "".join([letter for letter in string.ascii_letters if letter not in inputs][: self.axes])
         terms = [lead * a.batched + term for a, term in zip(node.args, inputs.split(","), strict=True)]
@@ -152,7 +142,7 @@ class StepNodes:
         return known[node.op](*operands).name
 
     def _padded(self, node: Node, rank: int) -> str:
-        """An operand with axes of length 1 behind the batch's, as NumPy would have them in front of all."""
+        """Return an operand with axes of length 1 after the batch's, for NumPy's broadcasting."""
         missing = rank - len(node.shape)
         if not node.batched or not missing:
             return self._operand(node)
@@ -176,11 +166,10 @@ class StepNodes:
         return self._sliced(node, source) if _is_by_axes(node.attr.part) else self._gathered(node, source)
 
     def _reshaped(self, name: str, node: Node) -> str:
-        """A value in a node's shape."""
         return self._add(node, "Reshape", name, self.block.integers(*(0,) * self.axes, *node.shape))
 
     def _sliced(self, node: Node, source: Node) -> str:
-        """Parts of each axis by itself."""
+        """Write a selection of parts along each axis."""
         name, (bounds, tables) = self._operand(source), _parts(node)
         if bounds:
             axes = self.block.integers(*(self.axes + axis for axis in bounds))
@@ -198,10 +187,10 @@ class StepNodes:
         found = self.block.add("Gather", flat, places, line=node.line, axis=self.axes)
         return self._reshaped(found, node)
 
-    # Computed places
+    # Computed indices
 
     def _places(self, index: Node, rank: int) -> str:
-        """Places along an axis of its own, with axes of length 1 behind it."""
+        """Return indices along one axis, with axes of length 1 after it."""
         name = self._whole(index)
         if index.kind not in ("int32", "int64"):
             name = self.block.add("Cast", name, to=element_type(np.int64))
@@ -226,7 +215,7 @@ class StepNodes:
     # Loops
 
     def _loop(self, node: Node) -> str:
-        """Rounds of all rows while any wants another; the others keep what they carry."""
+        """Write a loop that runs while any row wants another round; other rows keep their values."""
         from onnx import helper
 
         loop, count, around = node.attr, node.attr.count, self.block
@@ -266,7 +255,7 @@ class StepNodes:
         return ""
 
     def _enter(self, node: Node, carried: list[str], number: str) -> None:
-        """Let the body of a loop be that of a round: what it carries, and the round's number."""
+        """Bind the body of a loop to the values carried into a round, and to the round's number."""
         loop = node.attr
         self.given |= {("carried", (loop.id, i)): name for i, name in enumerate(carried[: loop.count])}
         self.rounds[loop.id], self.open = number, self.open | {("loop", loop.id)}
@@ -274,19 +263,19 @@ class StepNodes:
             self.names.pop(one.id, None)
 
     def _going(self, node: Node, carried: list[str], number: str, before: str | None = None) -> str:
-        """Which rows want a round."""
+        """Return the condition that a row wants another round."""
         self._enter(node, carried, number)
         go, before = node.args[node.attr.count], before or self.used
         self.write([go])
         return self._whole(go) if before is None else self.block.add("And", before, self._whole(go))
 
     def _any(self, rows: str) -> str:
-        """Whether a condition holds for any row; of no rows there is no maximum, but a sum."""
+        """Return whether a condition holds for any row, by a sum, as zero rows have no maximum."""
         counted = self.block.add("Cast", rows, to=element_type(np.int64))
         return self.block.add("Cast", self.block.add("ReduceSum", counted, keepdims=0), to=element_type(bool))
 
     def _kept(self, going: str, new: str, old: str, dtype, rank: int) -> str:
-        """What a row carries behind a round: the new where it goes on. ONNX Runtime has no Where of conditions."""
+        """Return a row's values after a round, new if it ran; conditions are cast, as Where lacks a kernel for them."""
         if dtype.kind != "b":
             return self.block.chosen(going, new, old, rank)
         new, old = (self.block.add("Cast", name, to=element_type(np.int32)) for name in (new, old))
@@ -294,7 +283,7 @@ class StepNodes:
 
 
 def _known_rounds(loop: Node) -> int | None:
-    """How many rounds all rows go, where the step itself says it."""
+    """Return the number of rounds of all rows if the step gives a constant, or None."""
     go = loop.args[loop.attr.count]
     if go.op == "less" and go.args[0].op == "round" and go.args[0].attr == loop.attr.id and go.args[1].op == "literal":
         return max(0, int(go.args[1].attr))
@@ -302,14 +291,14 @@ def _known_rounds(loop: Node) -> int | None:
 
 
 def filling(node: Node) -> int | None:
-    """The number in every place of a value that has no entries, or is a sum or product over none; else None."""
+    """Return the constant value of an empty array, or of a sum or product over no entries; None otherwise."""
     if not node.size:
         return 0
     return _OF_NOTHING.get(node.op) if node.args and not node.args[0].size else None
 
 
 def _is_by_axes(part: tuple | None) -> bool:
-    """Whether an index is of new axes, slices and either integers or one array of them, so that axes stay in order."""
+    """Return whether an index has new axes, slices, and either integers or one array of them, in the axes' order."""
     others = [k for k in part or () if k is not None and not isinstance(k, slice)]
     arrays = [k for k in others if isinstance(k, np.ndarray)]
     integers = all(isinstance(k, (int, np.integer, np.ndarray)) and np.asarray(k).dtype.kind in "iu" for k in others)
@@ -317,7 +306,7 @@ def _is_by_axes(part: tuple | None) -> bool:
 
 
 def _parts(view: Node) -> tuple[dict[int, tuple[int, int, int]], dict[int, np.ndarray]]:
-    """Of an index by axes, start, stop and step of each axis that is cut, and the places of one that is picked from."""
+    """Return start, stop and step of each sliced axis of an index by axes, and the indices of a gathered axis."""
     bounds, tables = {}, {}
     for axis, k in enumerate(k for k in view.attr.part if k is not None):
         if isinstance(k, np.ndarray):
@@ -332,5 +321,5 @@ def _parts(view: Node) -> tuple[dict[int, tuple[int, int, int]], dict[int, np.nd
 
 
 def _bounds(view: Node, i: int) -> list[int]:
-    """Of all axes that a view cuts, the start, the stop or the step."""
+    """Return the start, the stop or the step of all sliced axes of a view."""
     return [bound[i] for bound in _parts(view)[0].values()]

@@ -1,7 +1,7 @@
-"""Functions of whole arrays: the graph that a layer traces, at lengths that may be open.
+"""Functions of whole arrays: a layer's traced graph, for open lengths.
 
-A graph is traced at fixed sizes. Where a length is open, it is traced at several, and each number in it that moves with
-them is written as what it is of the lengths: a sum of their multiples and a constant, or one over that.
+A graph is traced at fixed sizes. With open lengths, it is traced at several sizes, and each number that varies with
+them is written as a linear combination of the lengths plus a constant, or as its reciprocal.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from rnnkit.onnx.exporting.step_nodes import FAR, StepNodes, filling
 from rnnkit.onnx.format.package import element_type
 from rnnkit.stored_weights import all_expanded
 
-# What stands in for an open length, until a function takes it: the first, another, and one that shows that longer ones
-# follow. Those of the first kind have no divisor in common, since a function may round down.
+# Substitutes for an open length, tried until a function accepts them: a first, another, and one to check longer
+# ones. The first ones are coprime, since a function may round down.
 _LENGTHS = ((13, 24, 1009), (60, 120, 1020))
 
 
@@ -56,12 +56,12 @@ def _traced(layer: Traced, writing: Writing, call: Call):
 
 
 def _with_names(x: Value) -> Value:
-    """The same with a name for each open size."""
+    """Return the value with a name for each open size."""
     return replace(x, shape=tuple(f"{x.name}_{i}" if n is None else n for i, n in enumerate(x.shape)))
 
 
 def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Value]) -> list[Value]:
-    """What a NumPy-style function gives of arrays and of the dict of a layer's weights, flat."""
+    """Write a NumPy-style function of arrays and of the dict of a layer's weights; return its values, flat."""
     weights, count = all_expanded(layer._own_arrays()), len(arrays)
     kinds = ["bool" if one.dtype == bool else "float" for one in arrays] + ["float"] * len(weights)
     batched = [True] * count + [False] * len(weights)
@@ -83,7 +83,7 @@ def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Va
 
 
 def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, weights=None, trained=()) -> list[Value]:
-    """What a traced function gives of arrays, as nodes."""
+    """Write a traced function of arrays as nodes; return its values."""
     sizes = OpenSizes([one.shape[1:] for one in arrays], traced)
     keys = [("x", None), *(("constant", i) for i in range(len(arrays)))]
     found, given = sizes.traces[0], dict(zip(keys, [one.name for one in arrays], strict=False))
@@ -97,7 +97,7 @@ def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, weights=None
 
 
 def _masks_behind(layer, writing: Writing, masks, arrays, outputs) -> list[Value | None]:
-    """The mask of each output, as `compute_mask` gives it."""
+    """Return the mask of each output, as `compute_mask` gives it."""
     if isinstance(layer, (Shaping, Dot)):
         return [None]
     in_time = isinstance(layer, Concatenate) and layer.axis % len(arrays[0].shape) == 1
@@ -112,7 +112,7 @@ def _masks_behind(layer, writing: Writing, masks, arrays, outputs) -> list[Value
 
 
 def _any(writing, masks) -> Value | None:
-    """Steps that any of the masks uses; None if one is missing."""
+    """Return the union of masks; None if one is missing."""
     known = [mask for mask in masks if mask is not None]
     if len(known) < len(masks):
         return None
@@ -125,17 +125,10 @@ def _all_used(block: Block, x: Value) -> Value:
 
 
 class OpenSizes:
-    """The lengths that are open in arrays, and what a function traces at several of them.
+    """The open lengths of arrays, and a function's traces at several of them.
 
-    Attributes
-    ----------
-    places : list of (int, int)
-        An array and its axis, for each length.
-    lengths : list of tuple of int
-        For each trace: the first ones, for each length another, and a last one for a check.
-    shapes : list of list of tuple
-        Of the arrays, in each trace.
-    traces : list of TracedFunction
+    `places` are an array and its axis for each length, `lengths` those of each trace: base lengths, a change of each
+    length in turn, and a last one as a check. `shapes` are the arrays' in each trace.
     """
 
     def __init__(self, shapes: Sequence[tuple], traced: Callable[[list, bool], TracedFunction]):
@@ -144,7 +137,7 @@ class OpenSizes:
         for i, k in places:
             apart.setdefault(shapes[i][k] or (i, k), []).append((i, k))
         failure: Exception | None = None
-        for groups in (list(apart.values()), [places]):  # lengths that have to be equal fail apart
+        for groups in (list(apart.values()), [places]):  # different lengths fail if they have to be equal
             for lengths in _LENGTHS:
                 try:
                     self._trace(shapes, [group for group in groups if group], lengths, traced)
@@ -171,10 +164,7 @@ class OpenSizes:
         self.traces = [traced(one, not i) for i, one in enumerate(self.shapes)]  # the first is the smallest
 
     def terms(self, values) -> tuple[np.ndarray, list[np.ndarray]] | None:
-        """Values, one for each trace, as a constant and a factor for each length; None if they aren't a sum of these.
-
-        Of integers, all are integers.
-        """
+        """Return values, one for each trace, as a constant and factors of the lengths (integers stay such), or None."""
         whole = np.asarray(values[0]).dtype.kind in "iub"
         values = [np.asarray(value, np.float64) for value in values]
         if len({value.shape for value in values}) > 1:
@@ -189,25 +179,13 @@ class OpenSizes:
         return (constant, factors) if fits else None
 
     def named(self, shapes) -> tuple:
-        """A shape by its sizes in each trace; those that are an open length by its name, other open ones None."""
+        """Return a shape from its sizes in each trace; an open length becomes its name, other varying sizes None."""
         same = dict(zip(zip(*self.lengths, strict=True), self.names, strict=True))
         return tuple(sizes[0] if len(set(sizes)) == 1 else same.get(sizes) for sizes in zip(*shapes, strict=True))
 
 
 class LengthNodes(StepNodes):
-    """Writes the nodes of a graph that was traced at several lengths.
-
-    Parameters
-    ----------
-    block : Block
-    sizes : OpenSizes
-    graphs : list of ReadGraph
-        What each trace read.
-    given : dict of (op, attr) to str
-        As of `StepNodes`.
-    read : list of Value
-        The arrays that the lengths are of.
-    """
+    """A writer of the nodes of a graph traced at several lengths, of the arrays `read`; `graphs` are the traces."""
 
     def __init__(self, block: Block, sizes: OpenSizes, graphs: list[ReadGraph], given, read: list[Value]):
         super().__init__(block, graphs[0], given, block.sizes(read[0].name, 0, 1))
@@ -225,14 +203,13 @@ class LengthNodes(StepNodes):
         raise self.step.refused(node, why)
 
     def _length(self, i: int, dtype=np.int64) -> str:
-        """An open length as a number."""
         array, axis = self.sizes.places[i]
         count = self.block.sizes(self.read[array].name, axis + 1, axis + 2)
         count = self.block.add("Squeeze", count, self.block.integers(0))
         return self.block.cast(Value(count, (), np.dtype(np.int64)), dtype).name
 
     def _total(self, terms, dtype) -> str:
-        """A constant, and multiples of the lengths."""
+        """Return a constant plus multiples of the lengths."""
         constant, factors = (np.asarray(terms[0], dtype), [np.asarray(one, dtype) for one in terms[1]])
         total = self.block.constant(constant, "number")
         for i, factor in enumerate(factors):
@@ -277,14 +254,14 @@ class LengthNodes(StepNodes):
         return flat if values[0].ndim == 1 else self.block.add("Reshape", flat, self._shape(node))
 
     def _count(self, numbers) -> str | None:
-        """How many there are, of a number for each trace, as places from 0 on."""
+        """Return ``range(n)`` for n given as a number for each trace, or None."""
         if (terms := self.sizes.terms(numbers)) is None:
             return None
         zero, one = (self.block.number(number, np.int64) for number in (0, 1))
         return self.block.add("Range", zero, self._total(terms, np.int64), one)
 
     def _progression(self, rows, dtype) -> str | None:
-        """Numbers ``start + step * (j // each)``, also modulo one more than the largest; None for others."""
+        """Return numbers ``start + step * (j // each)``, also modulo the largest plus one; None for other numbers."""
         first = rows[0].astype(np.float64)
         moves = np.diff(first)
         step = np.median(moves[moves != 0]) if moves.any() else 0.0
@@ -310,7 +287,7 @@ class LengthNodes(StepNodes):
         return total if kind == dtype else self.block.add("Cast", total, to=element_type(dtype))
 
     def _band(self, squares, dtype) -> str | None:
-        """Numbers ``(…, rows, columns)`` with one where ``row - column`` is between two bounds, another elsewhere."""
+        """Return a matrix of one number where ``row - column`` is between two bounds and another elsewhere, or None."""
         if squares[0].ndim < 2 or any(one.size != math.prod(one.shape[-2:]) for one in squares):
             return None
         squares = [one.reshape(one.shape[-2:]) for one in squares]

@@ -1,1 +1,1 @@
-"""What export and load both know of the ONNX format."""
+"""Parts of the ONNX format that export and load share."""

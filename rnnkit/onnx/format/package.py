@@ -1,4 +1,4 @@
-"""The package onnx, and the types of numbers that its format has beside NumPy's."""
+"""Import of the package onnx, and ONNX's types of numbers."""
 
 from __future__ import annotations
 
@@ -6,19 +6,13 @@ from typing import Any
 
 import numpy as np
 
-# By ONNX's number for the type; those of 16 bits and fewer, complex numbers and texts are left out.
+# By ONNX's number for the type; without those of at most 16 bits, complex numbers and texts.
 DTYPES = {1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "?", 11: "f8", 12: "u4", 13: "u8"}
 _NUMBERS = {np.dtype(name): number for number, name in DTYPES.items()}
 
 
 def onnx_package() -> Any:
-    """The package `onnx`.
-
-    Raises
-    ------
-    ImportError
-        If it isn't installed.
-    """
+    """Import the package `onnx`; an ImportError if it is missing."""
     try:
         import onnx  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
@@ -27,18 +21,12 @@ def onnx_package() -> Any:
 
 
 def element_type(dtype) -> int:
-    """ONNX's number for a dtype."""
+    """Return ONNX's number for a dtype."""
     return _NUMBERS[np.dtype(dtype)]
 
 
 def dtype_of(number: int | None) -> np.dtype:
-    """The dtype that a number of ONNX's stands for.
-
-    Raises
-    ------
-    ValueError
-        For a type that rnnkit has no layers for.
-    """
+    """Return the dtype for ONNX's number of a type; a ValueError for a type without layers in rnnkit."""
     if number not in DTYPES:
         raise ValueError(f"expected float, double, integers or bool, got ONNX's type {number}")
     return np.dtype(DTYPES[number])

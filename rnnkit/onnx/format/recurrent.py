@@ -1,4 +1,4 @@
-"""ONNX's operators LSTM, GRU and RNN beside rnnkit's cells."""
+"""Correspondence of ONNX's operators LSTM, GRU and RNN with rnnkit's cells."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# rnnkit's activations that the operators have, too: ONNX's name, and its options where they are not its defaults.
+# rnnkit's activations that the operators support: ONNX's name, and options other than the defaults.
 ACTIVATIONS: dict[str, tuple[str, dict[str, float]]] = {
     "tanh": ("Tanh", {}),
     "sigmoid": ("Sigmoid", {}),
@@ -19,12 +19,12 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, float]]] = {
     "elu": ("Elu", {"alpha": 1.0}),
 }
 
-# For each gate of an operator, its number among the cell's.
+# For each gate of an operator, its index among the cell's.
 GATES: dict[str, tuple[int, ...]] = {"RNN": (0,), "GRU": (0, 1, 2), "LSTM": (0, 3, 1, 2)}
 
 
 def activation_of(onnx_name: str, options: dict[str, float]) -> str | None:
-    """rnnkit's name for an activation of ONNX's with its options, in float32; None if there is none."""
+    """Return rnnkit's name for an activation of ONNX with its options, in float32, or None."""
     in_single = lambda values: {key: np.float32(value) for key, value in values.items()}
     names = (
         name
@@ -35,5 +35,5 @@ def activation_of(onnx_name: str, options: dict[str, float]) -> str | None:
 
 
 def reordered(array: np.ndarray, order: Sequence[int], units: int) -> np.ndarray:
-    """An array whose last axis has a block of `units` for each gate, with its gates in another order."""
+    """Reorder the gates of an array whose last axis has a block of `units` for each gate."""
     return np.concatenate([array[..., k * units : (k + 1) * units] for k in order], axis=-1)

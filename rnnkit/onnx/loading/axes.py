@@ -1,7 +1,8 @@
-"""Axes of the values in an ONNX graph: their sizes, known or open, and what runs along them.
+"""Axes of the values in an ONNX graph: their sizes, known or open, and their roles.
 
-An ONNX graph does not say which axis of a value is the batch and which is time. The recurrent operators do, for their
-own inputs. So every axis is an object that values share, and what an operator says of an axis holds wherever it occurs.
+An ONNX graph does not mark which axis of a value is the batch and which is time. The recurrent operators do, for their
+own inputs. So every axis is an object that values share, and the role given by one operator holds wherever the axis
+occurs.
 
 Graphs compute sizes: ``Shape``, ``Gather``, ``Concat``, ``Reshape``. An open size is represented by a large prime
 number, so that this is plain arithmetic on integers, and a size that comes out of it is recognized by its factors.
@@ -13,20 +14,12 @@ from collections.abc import Iterable, Sequence
 
 BATCH, TIME = "batch", "time"
 LARGEST_AXIS = 1_000_000
-_FIRST = LARGEST_AXIS + 3  # the primes that stand for open sizes are larger than any size
-_MOST_OPEN = 4096  # every size is compared with all of them
+_FIRST = LARGEST_AXIS + 3  # primes for open sizes are larger than any size
+_MOST_OPEN = 4096  # limit, as each size is compared with all of them
 
 
 class Axis:
-    """One axis of some values.
-
-    Attributes
-    ----------
-    number : int
-    open : bool
-    parts : tuple of Axis
-        Empty for most.
-    """
+    """One axis of some values."""
 
     def __init__(self, number: int, open: bool = False, kin: Axis | None = None, parts: tuple[Axis, ...] = ()):
         self._number, self._open, self._parts = int(number), open, parts
@@ -35,17 +28,17 @@ class Axis:
 
     @property
     def root(self) -> Axis:
-        """The axis that stands for all that were found to be the same."""
+        """The axis that represents all axes found to be the same."""
         axis = self
         while (same := axis._same) is not None:
             if same._same is not None:
-                axis._same = same._same  # so that no way gets long
+                axis._same = same._same  # path compression
             axis = same
         return axis
 
     @property
     def number(self) -> int:
-        """Its size, or the prime that stands for an open one."""
+        """Its size, or the prime that represents an open one."""
         return self.root._number
 
     @property
@@ -55,7 +48,7 @@ class Axis:
 
     @property
     def parts(self) -> tuple[Axis, ...]:
-        """What a reshape joined to this axis."""
+        """The axes that a reshape joined to this axis."""
         return self.root._parts
 
     @property
@@ -69,30 +62,18 @@ class Axis:
         return self.root._kind.root.role
 
     def be(self, role: str) -> None:
-        """Say what runs along it.
-
-        Raises
-        ------
-        ValueError
-            If it is known to be something else.
-        """
+        """Set the role of the axis; a ValueError if it has another one."""
         kind = self.root._kind.root
         if kind.role not in (None, role):
             raise ValueError(f"expected an axis to be either batch or time, but one is used as both ({self})")
         kind.role = role
 
     def be_like(self, other: Axis) -> None:
-        """Let the same run along both, which need not be equally long."""
+        """Give both axes the same role; their lengths may differ."""
         self.root._kind.root.join(other.root._kind.root)
 
     def join(self, other: Axis) -> None:
-        """Let both be one axis from here on.
-
-        Raises
-        ------
-        ValueError
-            If their sizes or roles differ.
-        """
+        """Unite both axes to one; a ValueError if their sizes or roles differ."""
         a, b = self.root, other.root
         if a is b:
             return
@@ -109,7 +90,7 @@ class Axis:
 
 
 class _Kind:
-    """What runs along several axes, such as the batch; they need not be equally long."""
+    """The common role of several axes, such as the batch; their lengths may differ."""
 
     def __init__(self):
         self.role: str | None = None
@@ -134,7 +115,7 @@ class _Kind:
 
 
 class Axes:
-    """Makes axes, and finds the open ones again by the primes that stand for their sizes."""
+    """A maker of axes, which recognizes open ones by the primes that represent their sizes."""
 
     def __init__(self):
         self._last = _FIRST - 2
@@ -142,7 +123,7 @@ class Axes:
         self._named: dict[str, Axis] = {}
 
     def open(self, kin: Axis | None = None, name: str = "") -> Axis:
-        """An axis of open size; of the same name the same."""
+        """Make an axis of open size; the same name gives the same axis."""
         if name and name in self._named:
             return self._named[name]
         if len(self._open) >= _MOST_OPEN:
@@ -154,7 +135,7 @@ class Axes:
         return axis
 
     def of(self, number: int, kin: Axis | None = None) -> Axis:
-        """An axis of a size that was computed: the open one if its prime came out."""
+        """Return an axis of a computed size: the open one if its prime came out."""
         number = int(number)
         if number in self._open:
             return self._open[number]
@@ -163,12 +144,12 @@ class Axes:
         return Axis(number, any(number % prime == 0 for prime in self._open) and number > 0, kin)
 
     def open_in(self, numbers: Iterable[int]) -> Axis | None:
-        """The first open axis whose size is part of one of these numbers."""
+        """Return the first open axis whose size is a factor of one of these numbers."""
         found = (axis for number in numbers if number for prime, axis in self._open.items() if int(number) % prime == 0)
         return next(found, None)
 
     def broadcast(self, *several: Sequence[Axis]) -> tuple[Axis, ...]:
-        """The axes of values that are combined element by element, by NumPy's rule."""
+        """Return the axes of an elementwise combination of values, by NumPy's rule."""
         rank = max(map(len, several))
         found = []
         for place in range(-rank, 0):
@@ -180,13 +161,7 @@ class Axes:
         return tuple(found)
 
     def regroup(self, axes: Sequence[Axis], numbers: Sequence[int]) -> tuple[Axis, ...]:
-        """The axes after a reshape to these sizes; what it neither joins nor splits stays the same axis.
-
-        Raises
-        ------
-        ValueError
-            If the sizes don't hold as many elements.
-        """
+        """Return the axes after a reshape; ones neither joined nor split stay. A ValueError for another size."""
         left, found = list(axes), []
         wanted = [int(n) for n in numbers]
         while left or wanted:
@@ -202,7 +177,7 @@ class Axes:
         return tuple(found)
 
     def _group(self, left: list[Axis], wanted: list[int]) -> list[Axis]:
-        """The next few axes that hold as many elements before and after; takes them from both lists."""
+        """Return the next axes with as many elements before as after; takes them from both lists."""
         before: list[Axis] = []
         after: list[int] = []
         a, b = 1, 1
@@ -227,7 +202,7 @@ class Axes:
 
 
 def numbers(axes: Iterable[Axis]) -> tuple[int, ...]:
-    """Their sizes, with primes for the open ones."""
+    """Return the sizes of axes, with primes for open ones."""
     return tuple(axis.number for axis in axes)
 
 

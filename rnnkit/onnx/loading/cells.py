@@ -1,4 +1,4 @@
-"""Cells for what Keras's cells do not have: Scan bodies, and all attributes of the ONNX recurrent operators."""
+"""Cells that Keras lacks: Scan bodies, and all attributes of the ONNX recurrent operators."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ ACTIVATIONS: dict[str, Callable] = {
 
 
 class ScanCell(Cell):
-    """A step that is a list of operations, as the body of an ONNX Scan operator becomes.
+    """A cell whose step is a list of operations, such as the body of an ONNX Scan operator.
 
     Parameters
     ----------
     program : dict
-        What `Program.config` gives. Its inputs are the parts of x, the states and the constants, in this order; its
-        outputs the new states, then what the step puts out.
+        The result of `Program.config`. Its inputs are the parts of x, the states and the constants, in this order; its
+        outputs the new states, then the step's outputs.
     states : int
-        How many states there are; at least one.
+        The number of states; at least one.
     constants : int
-        How many constants it takes.
+        The number of constants.
     output_size : int, optional
-        How many numbers it puts out, which has to be known where there are constants.
+        The size of the output, required if there are constants.
 
     Notes
     -----
@@ -64,7 +64,7 @@ class ScanCell(Cell):
         self.built = True
 
     def call(self, inputs, states, constants=()):
-        """One step: the outputs side by side, and the new states."""
+        """Compute one step: the outputs side by side, and the new states."""
         given = [s if shape else s[:, 0] for shape, s in zip(self._state_shapes, states, strict=False)]
         found = self.program.run([*split_features(inputs, self._x_shapes), *given, *constants], self.arrays)
         new = [s if shape else s[:, None] for shape, s in zip(self._state_shapes, found, strict=False)] or states
@@ -75,13 +75,13 @@ class ScanCell(Cell):
         return self.constants > 0 if name == "constants" else super()._takes(name)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         config = {"program": self.program.config(), "states": self.states, "constants": self.constants}
         return config | {"output_size": self.output_size} | super_config(self)
 
 
 class RowsCell(Cell):
-    """Operations on the features of one row, as a step whose one state stays as it is."""
+    """A cell of operations on the features of one row, whose single state stays unchanged."""
 
     state_size = 1
 
@@ -98,7 +98,7 @@ class RowsCell(Cell):
         self.built = True
 
     def call(self, inputs, states):
-        """One step: the program's output, and the state as it came."""
+        """Compute one step: the program's output, and the unchanged state."""
         (found,) = self.program.run(split_features(inputs, self.program.inputs), self.arrays)
         return (found[:, None] if found.ndim == 1 else found), states
 
@@ -113,14 +113,14 @@ class OperatorCell(Cell):
     ----------
     units : int
     activations : list of [name, options]
-        ONNX's names, with `alpha` and `beta` where they are not the default.
+        ONNX's names, with `alpha` and `beta` if they differ from the defaults.
     clip : float, optional
         The arguments of the activations are clipped to ``[-clip, clip]``, but not the state c of an LSTM.
     use_bias : bool
     """
 
     gates: int
-    usual: tuple[str, ...]  # the activations without any given
+    usual: tuple[str, ...]  # the default activations
 
     def __init__(self, units, activations=None, clip=None, use_bias=True, *, name=None):
         super().__init__(name=name)
@@ -148,7 +148,7 @@ class OperatorCell(Cell):
         self.built = True
 
     def _functions_of_z(self) -> list[Callable]:
-        # The third, of LSTM's cell state, isn't of z: onnxruntime clips only what comes from the products.
+        # The third acts on LSTM's cell state, not on z: onnxruntime clips sums of products only.
         bounds = [self.clip, self.clip, None]
         return [
             partial(_clipped, ACTIVATIONS[kind], options, bound)
@@ -156,7 +156,7 @@ class OperatorCell(Cell):
         ]
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         own = {"units": self.units, "activations": self.activations, "clip": self.clip, "use_bias": self.use_bias}
         return own | super_config(self)
 
@@ -206,7 +206,7 @@ class LSTMOperatorCell(OperatorCell):
             self.peephole = self.add_weight((3, self.units), "zeros", name="peepholes")
 
     def call(self, inputs, states):
-        """One step: ``(h, [h, c])``."""
+        """Compute one step: ``(h, [h, c])``."""
         units, (h, c) = self.units, states
         gate, candidate, output = self._functions_of_z()
         z = inputs @ self.kernel + h @ self.recurrent_kernel
@@ -224,7 +224,7 @@ class LSTMOperatorCell(OperatorCell):
         return h, [h, c]
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"input_forget": self.input_forget, "peepholes": self.peepholes} | super().get_config()
 
 
@@ -262,11 +262,11 @@ class GRUOperatorCell(OperatorCell):
         self.linear_before_reset = bool(linear_before_reset)
 
     def bias_shape(self):
-        """One row for x, and with `linear_before_reset` one for h."""
+        """The shape of the bias: one row for x, and with `linear_before_reset` one for h."""
         return (2, 3 * self.units) if self.linear_before_reset else (3 * self.units,)
 
     def call(self, inputs, states):
-        """One step: ``(h, h)``."""
+        """Compute one step: ``(h, h)``."""
         h, cut = states[0], 2 * self.units
         gate, candidate = self._functions_of_z()
         from_x = inputs @ self.kernel
@@ -285,7 +285,7 @@ class GRUOperatorCell(OperatorCell):
         return h, h
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"linear_before_reset": self.linear_before_reset} | super().get_config()
 
 
@@ -309,7 +309,7 @@ class RNNOperatorCell(OperatorCell):
     usual = ("Tanh",)
 
     def call(self, inputs, states):
-        """One step: ``(h, h)``."""
+        """Compute one step: ``(h, h)``."""
         (function,) = self._functions_of_z()
         z = inputs @ self.kernel + states[0] @ self.recurrent_kernel
         h = function(z + self.bias if self.use_bias else z)
@@ -317,10 +317,10 @@ class RNNOperatorCell(OperatorCell):
 
 
 def _clipped(function, options, bound, z):
-    """An activation of z, which is clipped first where there is a bound."""
+    """Return an activation of z, which is clipped first if there is a bound."""
     return function(z if bound is None else clip(z, -bound, bound), **options)
 
 
 def super_config(cell: Cell) -> dict:
-    """The part of a configuration that every cell has."""
+    """Return the part of a configuration common to all cells."""
     return {"name": cell.name} if cell.name else {}

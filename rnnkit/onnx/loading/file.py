@@ -1,4 +1,4 @@
-"""An ONNX file: read without running anything, its arrays no larger than the file."""
+"""Reading of ONNX files, without running code, with arrays no larger than the file."""
 
 from __future__ import annotations
 
@@ -11,20 +11,12 @@ import numpy as np
 from rnnkit.onnx.format.package import DTYPES, onnx_package
 
 _DOMAINS = ("", "ai.onnx")
-_FREE = 1 << 22  # numbers that constants of a small file may hold
+_FREE = 1 << 22  # numbers allowed in constants of a small file
 MOST_NODES = 100_000  # of all graphs in a file
 
 
 class OnnxFile:
-    """The model in a file.
-
-    Attributes
-    ----------
-    graph : onnx.GraphProto
-    opset : int
-    size : int
-        Bytes, with those of the files beside it that it names.
-    """
+    """The model in a file, its opset, and the size in bytes, including external data files."""
 
     def __init__(self, path):
         self.onnx = onnx_package()
@@ -45,30 +37,18 @@ class OnnxFile:
         _check_nodes(model.graph)
         self.size = len(data)
         self._beside: set[Path] = set()
-        self._read = 0  # bytes of these
+        self._read = 0  # bytes read of external data
         self._functions = {function.name for function in model.functions}
         self._left = max(_FREE, len(data))
 
     def spend(self, count: int) -> None:
-        """Count numbers that a constant holds which isn't in the file.
-
-        Raises
-        ------
-        ValueError
-            If there would be more than a file of this size accounts for.
-        """
+        """Count the numbers of a constant that isn't in the file; a ValueError beyond the limit for the file's size."""
         self._left -= int(count)
         if self._left < 0:
             raise ValueError("expected constants about as large as the file, got more")
 
     def check_operator(self, proto) -> None:
-        """Refuse operators that are not ONNX's own, and another number of inputs than they have.
-
-        Raises
-        ------
-        ValueError
-            For these.
-        """
+        """Raise a ValueError for operators that aren't ONNX's own, or a wrong number of inputs."""
         if proto.domain not in _DOMAINS:
             raise ValueError(f"expected operators of ONNX's own domain, got one of {proto.domain!r}")
         if proto.op_type in self._functions and not proto.domain:
@@ -85,13 +65,7 @@ class OnnxFile:
                 raise ValueError(f"expected the input {formal.name!r}, got none")
 
     def array(self, tensor) -> np.ndarray:
-        """The numbers of a tensor.
-
-        Raises
-        ------
-        ValueError
-            For a kind of numbers that rnnkit has no layers for, or fewer numbers than the shape says.
-        """
+        """Return the numbers of a tensor; a ValueError for an unsupported type, or too few numbers."""
         if tensor.data_type not in DTYPES:
             name = self.onnx.TensorProto.DataType.Name(tensor.data_type) if tensor.data_type else "none"
             raise ValueError(f"expected float, double, integers or bool in {tensor.name!r}, got {name}")
@@ -110,7 +84,7 @@ class OnnxFile:
         return found
 
     def _with_external(self, tensor, count):
-        """A copy that holds what another file in the same folder has for it."""
+        """Return a copy of a tensor that holds its data from another file in the same folder."""
         said = {entry.key: entry.value for entry in tensor.external_data}
         folder = self.path.resolve().parent
         place = Path(os.path.realpath(folder / said.get("location", "")))
@@ -136,7 +110,7 @@ class OnnxFile:
         return copy
 
     def attribute(self, proto) -> Any:
-        """An attribute as a number, text, list, array or graph."""
+        """Return an attribute as a number, text, list, array or graph."""
         kinds = self.onnx.AttributeProto
         if proto.type == kinds.TENSOR:
             return self.array(proto.t)
@@ -154,7 +128,7 @@ class OnnxFile:
 
 
 def _check_nodes(graph) -> None:
-    """Refuse so many nodes that it would take minutes to read them."""
+    """Raise a ValueError for more nodes than can be read in a reasonable time."""
     left, graphs = MOST_NODES, [graph]
     while graphs:
         graph = graphs.pop()

@@ -1,4 +1,4 @@
-"""Nodes whose inputs are all known, computed when the file is read."""
+"""Constant folding: nodes with known inputs are computed on reading."""
 
 from __future__ import annotations
 
@@ -30,18 +30,7 @@ _ARRANGING = (
 def folded(
     node: Node, inputs: Sequence[Constant | None], place: int, sizes: tuple[int, ...], file: OnnxFile
 ) -> np.ndarray:
-    """An output of a node, by ONNX's own reference evaluator.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        The shape of the output.
-
-    Raises
-    ------
-    ValueError
-        If it holds more numbers than a file of this size accounts for.
-    """
+    """Compute an output, of shape `sizes`, by ONNX's reference evaluator; a ValueError beyond the file's limit."""
     arrays = [None if one is None else one.array for one in inputs]
     numbers = [one for one in arrays if one is not None and one.dtype.kind == "f"]
     if node.op in _ARRANGING and numbers and all(_is_filled(one) for one in numbers):
@@ -60,12 +49,12 @@ def folded(
 
 
 def _is_filled(array: np.ndarray) -> bool:
-    """Whether one number in memory stands for all."""
+    """Return whether an array repeats a single number in memory."""
     return array.size > 0 and all(stride == 0 or n == 1 for stride, n in zip(array.strides, array.shape, strict=True))
 
 
 def _thin(array: np.ndarray) -> np.ndarray:
-    """A view with one entry along axes that repeat one."""
+    """Return a view with one entry along axes of repeated entries."""
     return array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
 
 
@@ -85,7 +74,7 @@ def _evaluated(node, arrays, place, file) -> np.ndarray:
     try:
         with np.errstate(all="ignore"):
             (found,) = ReferenceEvaluator(model).run(None, given)
-    except Exception as error:  # its operators raise what they like for inputs that don't fit
+    except Exception as error:  # operators raise various errors for invalid inputs
         raise ValueError(f"expected inputs that go together; {error}".replace("\n", " ")) from error
     found = np.asarray(found)
     if found.dtype.kind in "iu":

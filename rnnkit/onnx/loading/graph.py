@@ -1,4 +1,4 @@
-"""An ONNX graph, read node by node."""
+"""Reading of an ONNX graph node by node."""
 
 from __future__ import annotations
 
@@ -15,19 +15,12 @@ from rnnkit.onnx.loading.folding import folded
 from rnnkit.onnx.loading.node import OPERATORS, Node
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
-_LARGEST_BODY = 10_000  # nodes: it is read as one step
+_LARGEST_BODY = 10_000  # nodes, as a body is read as one step
 _NOT_FOLDED = ("Constant", "ConstantOfShape", "Range", "Shape", "Size")
 
 
 class Graph:
-    """A graph, or the body of a node, with the values that its names stand for.
-
-    Attributes
-    ----------
-    file : OnnxFile
-    axes : Axes
-    opset : int
-    """
+    """A graph, or the body of a node, with its named values."""
 
     def __init__(self, file: OnnxFile, proto, outer: Graph | None = None):
         self.file, self.proto, self.outer = file, proto, outer
@@ -43,7 +36,7 @@ class Graph:
             raise ValueError("expected dense initializers, got a sparse one")
 
     def inside(self, proto) -> Graph:
-        """The body of one of its nodes."""
+        """Return the body of one of its nodes."""
         depth, graph = 1, self
         while graph.outer is not None:
             depth, graph = depth + 1, graph.outer
@@ -54,7 +47,7 @@ class Graph:
         return Graph(self.file, proto, self)
 
     def know(self, name: str, array: np.ndarray) -> None:
-        """Give an input's numbers as those of an initializer."""
+        """Set an input's values, as those of an initializer."""
         kept = np.asarray(array)
         (kind,) = [one.type.tensor_type for one in self.proto.input if one.name == name]
         declared = [size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim]
@@ -73,12 +66,12 @@ class Graph:
         return [one for one in self.proto.input if one.name not in self._values]
 
     def initializers(self) -> list[Constant]:
-        """The weights that the graph holds, and those that were given for its inputs."""
+        """Return the graph's weights, and those given for its inputs."""
         names = [*(one.name for one in self.proto.input), *(one.name for one in self.proto.initializer)]
         return [value for name in names if isinstance(value := self._values.get(name), Constant)]
 
     def lookup(self, name: str) -> Value:
-        """What a name stands for, here or in a graph around."""
+        """Return the value of a name, here or in a graph around."""
         graph: Graph | None = self
         while graph is not None:
             if name in graph._values:
@@ -87,7 +80,7 @@ class Graph:
         raise ValueError(f"expected a value named {name!r}, which nothing before gives")
 
     def read(self, given: Sequence[Array]) -> list[Value]:
-        """The outputs, from values for the inputs that are not initializers."""
+        """Return the outputs, from values for the inputs that are not initializers."""
         formal = self.inputs() if self.outer is None else list(self.proto.input)
         if len(formal) != len(given):
             raise ValueError(f"expected a graph with {len(given)} inputs, got {len(formal)}")
@@ -127,7 +120,6 @@ class Graph:
         return [self._folded(node, inputs, found, i) for i in range(len(node.outputs))]
 
     def _folded(self, node, inputs, found, place) -> Constant:
-        """An output of a node whose inputs are all known."""
         result = found[place]
         array = folded(node, inputs, place, numbers(result.axes), self.file)
         trainable = any(isinstance(one, Constant) and one.trainable for one in inputs) and array.dtype.kind == "f"
@@ -139,13 +131,13 @@ class Graph:
         return Constant(array, axes, name, trainable)
 
     def is_read_once(self, node: Node, value: Array) -> bool:
-        """Whether nothing but this node reads a value."""
+        """Return whether only this node reads a value."""
         names = [name for name in node.proto.input if name and self.lookup(name) is value]
         return all(self._reads[name] == 1 for name in names)
 
 
 def _reads(proto) -> Counter:
-    """How often each name is read, also inside of nodes."""
+    """Return the number of reads of each name, also inside of nodes."""
     found: Counter = Counter(one.name for one in proto.output)
     waiting = list(proto.node)
     while waiting:

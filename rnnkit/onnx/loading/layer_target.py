@@ -1,4 +1,4 @@
-"""Values as tensors of a model: the layers that compute them."""
+"""Layers that compute the values of a graph, and their tensors."""
 
 from __future__ import annotations
 
@@ -20,14 +20,7 @@ from rnnkit.onnx.loading.values import Array, Constant, Forms
 
 
 class Layers:
-    """Makes the tensors of a model. That of a value is ``(B, [T], *features)``, without axes of size 1.
-
-    Attributes
-    ----------
-    forms : Forms
-    dtype : numpy.dtype
-        Of all layers.
-    """
+    """A maker of a model's tensors, of shape ``(B, [T], *features)`` without axes of size 1, all of one dtype."""
 
     def __init__(self, dtype: np.dtype):
         self.forms, self.dtype = Forms((BATCH, TIME)), dtype
@@ -38,11 +31,11 @@ class Layers:
         self._needed: set[Array] = set()
 
     def put(self, array: Array, tensor: SymbolicTensor) -> None:
-        """Say what an input is."""
+        """Set the tensor of an input."""
         self._tensors[array] = tensor
 
     def make(self, outputs: Sequence[Array]) -> None:
-        """Make the layers for these values and all that they are computed from."""
+        """Make the layers for these values and their dependencies."""
         order = inputs_first(outputs, self._read)
         self._needed.update(order)
         for array in order:
@@ -54,40 +47,40 @@ class Layers:
                     raise ValueError(f"{array.label}: {error}") from error
 
     def _read(self, array: Array) -> Sequence[Any]:
-        """What the layers of a value read."""
+        """Return the values that the layers of a value read."""
         if array in self._tensors:
             return ()
         return array.inputs if array.layer_inputs is None else array.layer_inputs
 
     def needs(self, array: Array) -> bool:
-        """Whether anything reads a value."""
+        """Return whether a value is read."""
         return array in self._needed
 
     def tensor(self, array: Array) -> SymbolicTensor:
-        """The tensor of a value that was made before."""
+        """Return the tensor of a value, made before."""
         if array not in self._tensors:
             self.make([array])
         return self._tensors[array]
 
     def shared(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What several outputs of one node are taken from, made once."""
+        """Return the shared source of several outputs of one node, made once."""
         if key not in self._shared:
             self._shared[key] = make()
         return self._shared[key]
 
     def named(self, name: str) -> str | None:
-        """A name for a layer, after that of a node; None if there is none."""
+        """Return a name for a layer, after that of a node, or None."""
         plain = plain_name(name)
         return self._names.take(plain) if plain else None
 
     # Shapes
 
     def kept(self, array: Array) -> int:
-        """How many axes its tensor has before the features."""
+        """Return the number of axes of a value's tensor before the features."""
         return 1 if self.forms.time_axis(array.axes) is None else 2
 
     def shaped(self, tensor: SymbolicTensor, kept: int, sizes: Sequence[int], order=None) -> SymbolicTensor:
-        """A tensor with its features in another shape; one layer for several in a row."""
+        """Reshape the features of a tensor; consecutive reshapes become one layer."""
         sizes = list(sizes)
         if order is None:
             source, own = self._arranged.get(tensor, (tensor, kept))
@@ -101,12 +94,12 @@ class Layers:
         return found
 
     def flat(self, array: Array) -> SymbolicTensor:
-        """Its tensor with one axis of features."""
+        """Return a value's tensor with one axis of features."""
         sizes = self.forms.shape(array.axes, array.label)
         return self.shaped(self.tensor(array), self.kept(array), [int(np.prod(sizes))])
 
     def viewed(self, source: Array, axes: Sequence[Axis], places: Sequence[int | None]) -> SymbolicTensor:
-        """The tensor of a value whose axes stand at these places in another one, None for new ones of size 1."""
+        """Return the tensor of a value with axes at these positions of another value, None for new ones of size 1."""
         forms, tensor = self.forms, self.tensor(source)
         old_rows, new_rows = forms.row_axes(source.axes), forms.row_axes(axes)
         order = forms.order(source.axes, places)
@@ -125,7 +118,7 @@ class Layers:
     # Operations on rows
 
     def along(self, time: Axis) -> SymbolicTensor:
-        """Any tensor that has this time axis, ``(B, T, …)``."""
+        """Return any tensor with this time axis, ``(B, T, …)``."""
         found = self._along(time)
         if found is None:
             raise ValueError("expected a length that an input has, got one that is computed")
@@ -139,7 +132,7 @@ class Layers:
         return None
 
     def repeated(self, tensor: SymbolicTensor, time: Axis, name: str = "") -> SymbolicTensor:
-        """A tensor ``(B, F)`` at every step of a time axis."""
+        """Repeat a tensor ``(B, F)`` at every step of a time axis."""
         options: dict[str, Any] = {"dtype": self.dtype, "name": self.named(name)}
         like = self._along(time)
         if like is None and time.size is not None:
@@ -147,19 +140,19 @@ class Layers:
         return RepeatOverTime(**options)([tensor, self.along(time)])
 
     def length(self, time: Axis) -> SymbolicTensor:
-        """How many steps a time axis has, for every row ``(B,)``."""
+        """Return the number of steps of a time axis, for every row ``(B,)``."""
         if time.role != TIME:
             raise ValueError("expected the size of a time axis as a number, got that of the batch")
         return self.shared(("length", time.root), lambda: StepCount(dtype=self.dtype)(self.along(time)))
 
     def step_numbers(self, time: Axis) -> SymbolicTensor:
-        """The numbers of the steps of a time axis from 0, for every row ``(B, T)``."""
+        """Return the numbers of the steps of a time axis from 0, for every row ``(B, T)``."""
         if time.role != TIME:
             raise ValueError("expected a range along time, got one along the batch")
         return self.shared(("numbers", time.root), lambda: StepNumbers(dtype=self.dtype)(self.along(time)))
 
     def steps_of(self, constant: Constant) -> SymbolicTensor:
-        """A constant ``(B, T, …)`` that is the same for every row and step, as one for every row and step."""
+        """Return a constant with equal rows and steps as a tensor ``(B, T, …)``."""
         time = self.forms.time_axis(constant.axes)
         rows = [i for i, axis in enumerate(constant.axes) if not self.forms.is_feature(axis)]
         array = without(constant.array, rows).astype(self.dtype)
@@ -169,7 +162,7 @@ class Layers:
         return self.shaped(self.repeated(flat, time), 2, list(array.shape))
 
     def side_by_side(self, arrays: Sequence[Array]) -> SymbolicTensor:
-        """The features of several values in one axis; what has no time is repeated where another has."""
+        """Concatenate the features of several values; values without time are repeated if another has time."""
         timed = next((one for one in arrays if self.kept(one) == 2), None)
         times = {time.root for one in arrays if (time := self.forms.time_axis(one.axes)) is not None}
         if len(times) > 1:
@@ -183,7 +176,7 @@ class Layers:
         return tensors[0] if len(tensors) == 1 else Concatenate(dtype=self.dtype)(tensors)
 
     def _operation(self, array: Array) -> SymbolicTensor:
-        """One layer for the value's own operation."""
+        """Make one layer for the value's own operation."""
         inputs = list(dict.fromkeys(one for one in array.inputs if isinstance(one, Array)))
         if array.emit is None or not inputs:
             raise ValueError("expected an operator of the inputs")
@@ -199,7 +192,7 @@ class Layers:
         return self.shaped(result, self.kept(array), sizes)
 
     def with_weights(self, layer: Layer, arrays: Sequence[np.ndarray]) -> Callable[[Any], Any]:
-        """A layer to be called, which then has these weights."""
+        """Return a function that calls a layer, and then sets its weights."""
 
         def call(*args, **keywords):
             found = layer(*args, **keywords)
@@ -209,6 +202,6 @@ class Layers:
         return call
 
     def rows_of(self, constant: np.ndarray, like: SymbolicTensor, trainable: bool) -> SymbolicTensor:
-        """A constant for every row."""
+        """Return a constant for every row."""
         layer = ConstantRows(list(constant.shape), trainable, dtype=self.dtype)
         return self.with_weights(layer, [constant])(like)

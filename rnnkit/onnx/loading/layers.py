@@ -1,4 +1,4 @@
-"""Layers for what stands around recurrent operators in an ONNX graph and no layer of Keras does."""
+"""Layers for operators around recurrent ones that have no layer of Keras."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from rnnkit.steps.cell import prepare
 
 
 class Operation(Memoryless):
-    """Operations on the features of x ``(B, …, F)``, for every row and step by itself.
+    """A layer of operations on the features of x ``(B, …, F)``, for every row and step by itself.
 
     Parameters
     ----------
     program : dict
-        What `Program.config` gives; its inputs lie side by side in the features of x, and it has one output.
+        The result of `Program.config`; its inputs lie side by side in the features of x, and it has one output.
     """
 
     def __init__(self, program, *, dtype=None, seed=None, name=None):
@@ -34,7 +34,7 @@ class Operation(Memoryless):
         self._cell = self._new_cell()
 
     def compute_output_shape(self, input_shape):
-        """``(B, …, *output)``."""
+        """Return ``(B, …, *output)``."""
         shape = super().compute_output_shape(input_shape)
         if self.built:
             return (*shape[:-1], *self._execution.output_shape())
@@ -49,7 +49,7 @@ class Operation(Memoryless):
         super()._build(shape)
 
     def get_config(self):
-        """The constructor's arguments as JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {"program": self.program.config()} | super().get_config()
 
     def _arguments(self):
@@ -60,16 +60,16 @@ class Operation(Memoryless):
 
 
 class Arrange(Shaping):
-    """Every row with its axes in another order and shape; it passes no mask on.
+    """A layer that transposes and reshapes every row; it passes no mask on.
 
     Parameters
     ----------
     shape : list of int
-        The sizes behind the axes that are kept.
+        The sizes after the unchanged axes.
     kept : int
-        How many axes stay as they are: 1 for the batch, 2 for batch and time.
+        The number of unchanged axes: 1 for the batch, 2 for batch and time.
     order : list of int, optional
-        How the axes behind these are transposed before, counted among themselves.
+        The transposition of the axes after these, before the reshape, counted among themselves.
 
     Examples
     --------
@@ -90,7 +90,7 @@ class Arrange(Shaping):
         return x.reshape((*x.shape[: self.kept], *self.shape))
 
     def compute_output_shape(self, input_shape):
-        """``(*kept, *shape)``."""
+        """Return ``(*kept, *shape)``."""
         shape = self._shape(input_shape)
         rest = shape[self.kept :]
         if len(shape) < self.kept or (None not in rest and math.prod(rest) != math.prod(self.shape)):
@@ -103,7 +103,7 @@ class Arrange(Shaping):
 
 
 class ConstantRows(OwnWeights):
-    """The same array, a weight, for every row of x, such as initial states that were learned.
+    """A layer that gives a weight for every row of x, such as trained initial states.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class ConstantRows(OwnWeights):
         self.shape, self.trainable = [int(n) for n in shape], bool(trainable)
 
     def __call__(self, inputs, mask=None, training=False):
-        """``(B, *shape)`` for x ``(B, …)``."""
+        """Return ``(B, *shape)`` for x ``(B, …)``."""
         return self._called(inputs, mask, training)
 
     def _bound(self):
@@ -133,15 +133,15 @@ class ConstantRows(OwnWeights):
         return repeated, lambda d: Gradients({"rows": np.sum(d, axis=0)}, np.zeros(shape, dtype))
 
     def compute_output_shape(self, input_shape):
-        """``(B, *shape)``."""
+        """Return ``(B, *shape)``."""
         return (self._shape(input_shape)[0], *self.shape)
 
     def compute_mask(self, inputs, mask=None):
-        """None: there are no steps."""
+        """Return None, as there are no steps."""
         return None
 
     def _own_weights(self, shape):
         return {"rows": OwnWeight(tuple(self.shape), "zeros")}
 
     def _check_shape(self, shape):
-        """Any shape will do."""
+        """Accept any shape."""

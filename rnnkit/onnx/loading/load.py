@@ -83,25 +83,16 @@ def load(path: str | os.PathLike[str], *, initializers: Mapping[str, Any] | None
 
 @dataclass
 class Loaded:
-    """A model, and in which order the axes of the graph's inputs and outputs are in the model's.
-
-    Attributes
-    ----------
-    model : Model
-    inputs, outputs : dict of str to tuple of int
-        As `numpy.transpose` takes them.
-    batched : bool
-        Whether the graph has a batch axis; otherwise the model has one in front of the graph's axes.
-    """
+    """A model, and the orders of the axes of the graph's inputs and outputs in the model's."""
 
     model: Model
-    inputs: dict[str, tuple[int, ...]]
-    outputs: dict[str, tuple[int, ...]]
-    batched: bool
+    inputs: dict[str, tuple[int, ...]]  # axes for `numpy.transpose`
+    outputs: dict[str, tuple[int, ...]]  # likewise
+    batched: bool  # whether the graph has a batch axis; otherwise the model has an additional first axis
 
 
 def read(path, initializers=None) -> Loaded:
-    """What `load` gives, with the orders of axes."""
+    """Load a model with the orders of axes, see `load`."""
     path = os.fspath(Path(path))
     if initializers is not None and not isinstance(initializers, Mapping):
         raise TypeError(f"expected initializers as a dict of names and arrays, got {initializers!r}")
@@ -156,7 +147,7 @@ def _loaded(file: OnnxFile, graph: Graph) -> Loaded:
 
 
 def _input(file, graph, proto) -> Array:
-    """An input, with what the graph says of its axes."""
+    """Return an input, with the graph's sizes of its axes."""
     kind = proto.type.tensor_type
     if not proto.type.HasField("tensor_type") or not kind.HasField("shape"):
         raise ValueError(f"expected the input {proto.name!r} as a tensor with a shape")
@@ -172,7 +163,7 @@ def _input(file, graph, proto) -> Array:
 
 
 def _choose_batch(given: list[Array]) -> None:
-    """Say which axes are batch and time where no operator has."""
+    """Choose the axes of batch and time if no operator determines them."""
     axes = [axis for one in given for axis in one.axes]
     if not any(axis.role == BATCH for axis in axes):
         free = [axis for axis in axes if axis.role is None]
@@ -197,7 +188,7 @@ def _choose_batch(given: list[Array]) -> None:
 
 
 def _precision(file, graph, inputs) -> np.dtype:
-    """The one precision of all layers: double where an input, an output or a weight is."""
+    """Return the one precision of all layers: double if an input, an output or a weight is double."""
     codes = [one.type.tensor_type.elem_type for one in (*inputs, *file.graph.output)]
     dtypes = [dtype_of(code) for code in codes if code]
     dtypes += [value.array.dtype for value in graph.initializers()]
@@ -205,7 +196,7 @@ def _precision(file, graph, inputs) -> np.dtype:
 
 
 def _order(target: Layers, array: Array) -> tuple[int, ...]:
-    """ONNX's axes in rnnkit's order; a batch axis that the graph doesn't have comes in front of all."""
+    """Return ONNX's axes in rnnkit's order."""
     rank = {BATCH: 0, TIME: 1}
     for axis in array.axes:
         if axis.parts and target.forms.is_row(axis):
@@ -214,18 +205,18 @@ def _order(target: Layers, array: Array) -> tuple[int, ...]:
 
 
 def _sizes(axes) -> list:
-    """The sizes of axes behind the batch; of time it is open."""
+    """Return the sizes of axes after the batch, None for time."""
     return [None if axis.role == TIME else axis.size for axis in axes if axis.role != BATCH]
 
 
 def _entered(target: Layers, array: Array, tensor, order):
-    """An input as `Layers` holds it: without axes of size 1."""
+    """Return an input as `Layers` holds it, without axes of size 1."""
     target.forms.row_axes(array.axes)
     return target.shaped(tensor, target.kept(array), target.forms.shape(array.axes, array.label))
 
 
 def _left(target: Layers, array: Array, order, inputs, name):
-    """An output as the graph has it: with axes of size 1."""
+    """Return an output as in the graph, with axes of size 1."""
     kept = target.kept(array)
     sizes = [array.axes[i].number for i in order if not target.forms.is_row(array.axes[i])]
     tensor = target.shaped(target.tensor(array), kept, sizes)

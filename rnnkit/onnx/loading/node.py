@@ -1,4 +1,4 @@
-"""One node of an ONNX graph, and the table of operators that can be read."""
+"""Nodes of an ONNX graph, and the table of readable operators."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPERATORS: dict[str, Callable] = {}
 
 
 def operator(*names: str) -> Callable[[Callable], Callable]:
-    """Register ``function(node, *inputs)``, which gives the node's output or a list of them."""
+    """Register ``function(node, *inputs)``, which returns the node's output or a list of outputs."""
 
     def registering(function):
         OPERATORS.update(dict.fromkeys(names, function))
@@ -27,18 +27,7 @@ def operator(*names: str) -> Callable[[Callable], Callable]:
 
 
 class Node:
-    """A node, for the functions that read it.
-
-    Attributes
-    ----------
-    op, name : str
-    label : str
-        For errors.
-    graph : Graph
-    opset : int
-    axes : Axes
-    outputs : list of str
-    """
+    """A node, as passed to the functions that read it; `label` is for errors."""
 
     def __init__(self, proto, graph: Graph):
         self.op, self.name, self.graph = proto.op_type, proto.name, graph
@@ -49,7 +38,7 @@ class Node:
         self._read: set[str] = set()
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute as a number, text, list, array or graph."""
+        """Return an attribute as a number, text, list, array or graph."""
         self._read.add(name)
         if name not in self._attributes:
             return default
@@ -59,55 +48,49 @@ class Node:
         return self.graph.file.attribute(attribute)
 
     def check_all_read(self) -> None:
-        """Refuse attributes that nothing looked at."""
+        """Raise a ValueError for attributes that were not read."""
         if left := [name for name in self._attributes if name not in self._read]:
             known = ", ".join(sorted(self._read)) or "none"
             raise ValueError(f"expected attributes among {known}; got {left[0]!r}, which rnnkit does not read")
 
     def wanted(self, place: int) -> bool:
-        """Whether something may read this output."""
+        """Return whether this output has a name, so that it may be read."""
         return place < len(self.outputs) and bool(self.outputs[place])
 
     def array(self, axes: Sequence[Axis], kind: str, inputs: Sequence[Value | None], emit=None, layers=None) -> Array:
-        """An output that a call computes."""
+        """Return an output that a call computes."""
         return Array(
             tuple(axes), kind, [one for one in inputs if one is not None], emit, layers, self.graph, self.label
         )
 
     def known(self, value: Value | None, what: str) -> np.ndarray:
-        """The array of an input that has to be known.
-
-        Raises
-        ------
-        ValueError
-            If a call computes it.
-        """
+        """Return the array of an input that has to be known; a ValueError if a call computes it."""
         if not isinstance(value, Constant):
             got = "none" if value is None else "a value that is computed"
             raise ValueError(f"expected {what} as an initializer or a constant, got {got}")
         return value.array
 
     def check_sizes(self, inputs: Sequence[Value | None]) -> None:
-        """Refuse an open size beside a value that is computed: no more than shapes are made of it."""
+        """Refuse an open size beside a computed value, as open sizes are for shapes alone."""
         is_computed = any(isinstance(one, Array) for one in inputs)
         if is_computed and any(one is not None and self.open_size(one) is not None for one in inputs):
             raise ValueError("expected open sizes in shapes alone, or as floating-point numbers")
 
     def open_size(self, value: Value) -> Axis | None:
-        """The open axis whose size is among the integers of a known value."""
+        """Return the open axis whose size is among the integers of a known value, or None."""
         if not isinstance(value, Constant) or value.kind != "int" or value.array.size > 64:
             return None
         return self.axes.open_in(value.array.reshape(-1))
 
     def integers(self, value: Value | None, what: str) -> list[int]:
-        """A known input as a list of integers, such as sizes."""
+        """Return a known input as a list of integers, such as sizes."""
         array = self.known(value, what)
         if array.dtype.kind not in "iu" or array.ndim > 1 or array.size > 64:
             raise ValueError(f"expected {what} as a short list of integers, got {array.dtype} {array.shape}")
         return [int(n) for n in np.atleast_1d(array)]
 
     def given(self, name: str, value: Value | None, default: list[int] | None = None) -> list[int] | None:
-        """Integers that older operators have as an attribute and newer ones as an input."""
+        """Return integers from an attribute of older operators or an input of newer ones."""
         attribute = self.attribute(name)
         if value is not None:
             return self.integers(value, name)
@@ -115,7 +98,7 @@ class Node:
 
 
 def axis_of(axis: int, rank: int) -> int:
-    """An axis counted from the front."""
+    """Return an axis counted from the front."""
     if not -rank <= axis < rank:
         raise ValueError(f"expected an axis of {rank}, got {axis}")
     return axis % rank

@@ -1,7 +1,7 @@
-"""ONNX operators as NumPy functions that the tracer knows, on arrays ``(rows, *features)``.
+"""ONNX operators as traceable NumPy functions on arrays ``(rows, *features)``.
 
-A step, of a recurrent or a memoryless layer, is a list of these; see `rnnkit.onnx.loading.program`. Numbers of axes
-count from the first feature axis, after the rows.
+The step of a recurrent or a memoryless layer is a list of these; see `rnnkit.onnx.loading.program`. Axes are counted
+from the first feature axis, after the rows.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ from rnnkit import activations
 
 
 def hard_sigmoid(x, alpha=0.2, beta=0.5):
-    """A line that is cut at 0 and 1."""
+    """Compute a linear function clipped to 0 and 1."""
     return np.minimum(np.maximum(alpha * x + beta, 0.0), 1.0)
 
 
 def leaky_relu(x, alpha=0.01):
-    """The identity, scaled below 0."""
+    """Compute the identity, scaled below 0."""
     return np.where(x < 0, alpha * x, x)
 
 
 def elu(x, alpha=1.0):
-    """The identity, an exponential below 0."""
+    """Compute the identity, an exponential below 0."""
     return np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0)), x)
 
 
 def thresholded_relu(x, alpha=1.0):
-    """The identity above a threshold, else 0."""
+    """Compute the identity above a threshold, otherwise 0."""
     return np.where(x > alpha, x, 0.0)
 
 
 def selu(x, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875):
-    """A scaled `elu`."""
+    """Compute a scaled `elu`."""
     return gamma * elu(x, alpha)
 
 
 def celu(x, alpha=1.0):
-    """The identity, an exponential below 0 that is smooth at 0."""
+    """Compute the identity, an exponential below 0 that is smooth at 0."""
     return np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(np.minimum(x, 0.0) / alpha), 0.0)
 
 
 def gelu(x, approximate="none"):
-    """x times the normal distribution function, or its approximation by tanh."""
+    """Compute x times the normal distribution function, or its approximation by tanh."""
     if approximate == "tanh":
         return 0.5 * x * (1.0 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
     return activations.gelu(x)
 
 
 def shrink(x, lambd=0.5, bias=0.0):
-    """0 between two thresholds, moved by a bias outside."""
+    """Compute 0 between two thresholds, shifted by a bias outside."""
     return np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0.0))
 
 
 def clip(x, low=None, high=None):
-    """Between two numbers."""
+    """Clip to bounds."""
     x = x if low is None else np.maximum(x, low)
     return x if high is None else np.minimum(x, high)
 
@@ -171,19 +171,19 @@ def _exponents(x, axis):
 
 
 def softmax(x, axis):
-    """Exponentials that sum to 1 along an axis of features."""
+    """Compute exponentials that sum to 1 along an axis of features."""
     found = _exponents(x, axis + 1)
     return found / np.sum(found, axis=axis + 1, keepdims=True)
 
 
 def log_softmax(x, axis):
-    """The logarithm of `softmax`."""
+    """Compute the logarithm of `softmax`."""
     shifted = x - np.max(x, axis=axis + 1, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis + 1, keepdims=True))
 
 
 def layer_norm(x, *scale_and_bias, axes, epsilon):
-    """Mean 0 and variance 1 along axes of features, then scaled and shifted."""
+    """Normalize to mean 0 and variance 1 along axes of features, then scale and shift."""
     axis = tuple(a + 1 for a in axes)
     centred = x - np.mean(x, axis=axis, keepdims=True)
     result = centred / np.sqrt(np.mean(centred * centred, axis=axis, keepdims=True) + epsilon)

@@ -1,4 +1,4 @@
-"""A step as a list of operations: what a Scan body, or a node that keeps no memory, becomes."""
+"""Steps as lists of operations, from a Scan body or a memoryless node."""
 
 from __future__ import annotations
 
@@ -8,23 +8,15 @@ from typing import Any
 
 from rnnkit.onnx.loading.operations import OPERATIONS
 
-Ref = int | float  # the number of a value, or a number that stands for itself
+Ref = int | float  # the index of a value, or a literal number
 
 
 class Program:
-    """Operations on rows, in order; as data it is JSON.
+    """Operations on rows, in order, convertible to JSON.
 
-    Values are numbered: first the inputs, then the weights, then what each instruction gives. An instruction is
-    ``[operation, refs, options]``, where a float among the refs stands for itself.
-
-    Attributes
-    ----------
-    inputs : list of list of int or None
-        The shape of each without the rows; None is a size that only a call knows.
-    weights : list of [name, shape, trainable]
-    instructions : list
-    outputs : list of int or float
-        What the program returns.
+    Values are numbered: first the inputs, then the weights, then the results of the instructions. An instruction is
+    ``[operation, refs, options]``, where a float among the refs is a literal. `inputs` are shapes without the rows,
+    None for sizes known at a call; `weights` are ``[name, shape, trainable]``; `outputs` are the refs of the results.
     """
 
     def __init__(self, inputs=(), weights=(), instructions=(), outputs=()):
@@ -36,14 +28,14 @@ class Program:
             raise ValueError(f"expected operations that rnnkit knows, got {unknown[0]!r}")
 
     def run(self, inputs: Sequence[Any], weights: Sequence[Any]) -> list:
-        """The outputs for inputs ``(rows, *shape)``, of NumPy or of the tracer."""
+        """Return the outputs for inputs ``(rows, *shape)``, of NumPy or of the tracer."""
         values = [*inputs, *weights]
         for op, refs, options in self.instructions:
             values.append(OPERATIONS[op](*(_value(values, ref) for ref in refs), **options))
         return [_value(values, ref) for ref in self.outputs]
 
     def config(self) -> dict:
-        """Its parts as JSON values."""
+        """Return the parts of the program as JSON values."""
         return {
             "inputs": self.inputs,
             "weights": self.weights,
@@ -57,7 +49,7 @@ def _value(values, ref: Ref):
 
 
 def split_features(x, shapes: Sequence[Sequence[int]]) -> list:
-    """The parts of x ``(rows, F)`` that lie side by side, each in its own shape ``(rows, *shape)``."""
+    """Split x ``(rows, F)`` into its parts, each in its own shape ``(rows, *shape)``."""
     parts, start = [], 0
     for shape in shapes:
         stop = start + math.prod(shape)
@@ -68,7 +60,7 @@ def split_features(x, shapes: Sequence[Sequence[int]]) -> list:
 
 
 def flat(x) -> Any:
-    """An array ``(rows, *shape)`` as ``(rows, F)``."""
+    """Reshape an array ``(rows, *shape)`` to ``(rows, F)``."""
     if x.ndim == 1:
         return x[:, None]
     return x if x.ndim == 2 else x.reshape(x.shape[0], math.prod(x.shape[1:]))

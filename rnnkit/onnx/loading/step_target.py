@@ -1,4 +1,4 @@
-"""Values as a program: the operations of one step."""
+"""Programs of values: the operations of one step."""
 
 from __future__ import annotations
 
@@ -15,14 +15,7 @@ from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
 
 
 class Steps:
-    """Collects a program, for arrays ``(rows, *features)`` in the forms given.
-
-    Attributes
-    ----------
-    forms : Forms
-    arrays : list of ndarray
-        The weights' values, in the program's order.
-    """
+    """A builder of a program, for arrays ``(rows, *features)`` in the given forms; `arrays` are the weights' values."""
 
     def __init__(self, forms: Forms, dtype: np.dtype):
         self.forms, self._dtype = forms, dtype
@@ -36,19 +29,19 @@ class Steps:
     # Refs are ("input", k), ("weight", k) and ("made", k) until the program is complete.
 
     def input(self, axes: Sequence[Axis], kind: str, what: str, open_sizes: bool = False) -> Any:
-        """One more input; conditions come as numbers."""
+        """Add an input; conditions are passed as numbers."""
         sizes = [a.size for a in self.forms.features(axes)] if open_sizes else self.forms.shape(axes, what)
         self._inputs.append(sizes)
         ref = ("input", len(self._inputs) - 1)
         return self.add("NotZero", [ref]) if kind == "bool" else ref
 
     def add(self, op: str, refs: Sequence[Any], **options) -> Any:
-        """One more instruction."""
+        """Add an instruction."""
         self._instructions.append([op, list(refs), options])
         return ("made", len(self._instructions) - 1)
 
     def weight(self, array: np.ndarray, name: str, trainable: bool) -> Any:
-        """An array as a weight; a single number that is not trained stands for itself."""
+        """Add an array as a weight; an untrained single number becomes a literal."""
         if array.ndim == 0 and not trainable:
             return float(array)
         allocation.keep(f"the weight {name!r}", array.shape, self._dtype)
@@ -61,7 +54,7 @@ class Steps:
         return self._known[key]
 
     def aligned(self, value: Value, ref: Any, axes: Sequence[Axis]) -> Any:
-        """A value so that NumPy combines it with others to one with these axes."""
+        """Return a value shaped so that NumPy's broadcasting gives a result with these axes."""
         own: list[Axis | None] = [None] * (len(axes) - len(value.axes))
         own += value.axes
         if isinstance(value, Constant):
@@ -69,7 +62,7 @@ class Steps:
             array = value.array.reshape((1,) * (len(axes) - value.array.ndim) + value.array.shape)
             array = without(array, [i for i in range(len(axes)) if i not in kept])
             while array.ndim and array.shape[0] == 1:
-                array = array[0]  # NumPy adds it again
+                array = array[0]  # broadcasting restores the axis
             if value.kind == "bool":
                 return self.add("NotZero", [self.weight(array, weight_name(value, "condition"), False)])
             return self.weight(array, weight_name(value, "constant"), value.is_weight)
@@ -81,7 +74,7 @@ class Steps:
         return self.add("Unsqueeze", [ref], axes=missing) if missing else ref
 
     def repeated(self, value: Constant, like: Any) -> Any:
-        """A constant that every row has, in as many rows as another value."""
+        """Repeat a constant without rows to the number of rows of another value."""
         away = [i for i, axis in enumerate(value.axes) if not self.forms.is_feature(axis)]
         array = without(value.array, away)
         if value.kind == "bool":
@@ -90,14 +83,14 @@ class Steps:
         return self.add("Rows", [weight, like])
 
     def program(self, outputs: Sequence[Any]) -> Program:
-        """All that was collected."""
+        """Return the collected program."""
         before = {"input": 0, "weight": len(self._inputs), "made": len(self._inputs) + len(self._weights)}
         number = lambda ref: ref if isinstance(ref, float) else before[ref[0]] + ref[1]
         instructions = [[op, [number(ref) for ref in refs], options] for op, refs, options in self._instructions]
         return Program(self._inputs, self._weights, instructions, [number(ref) for ref in outputs])
 
     def emitted(self, outputs: Sequence[Value], leaf: Callable[[Array], Any]) -> list:
-        """Refs of values, with all that they are computed from; `leaf` gives those of inputs, None of others."""
+        """Return refs of values, with all their dependencies; `leaf` gives those of inputs, None for others."""
         refs: dict[Array, Any] = {}
         for value in inputs_first(outputs, lambda array: array.inputs if leaf(array) is None else ()):
             found = leaf(value)
@@ -112,7 +105,7 @@ class Steps:
 def inputs_first(
     outputs: Sequence[Value], inputs_of: Callable[[Array], Sequence[Value]] = lambda array: array.inputs
 ) -> list[Array]:
-    """All arrays that outputs are computed from, each behind its inputs; without recursion, as graphs are deep."""
+    """Return all arrays that outputs depend on, each after its inputs; without recursion, as graphs are deep."""
     found: dict[Array, None] = {}
     waiting: list[tuple[Value | None, bool]] = [(one, False) for one in reversed(outputs)]
     while waiting:
@@ -128,13 +121,7 @@ def inputs_first(
 
 
 def without(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
-    """An array without some axes, along which all entries are equal.
-
-    Raises
-    ------
-    ValueError
-        If they differ.
-    """
+    """Remove some axes of an array, along which all entries are equal; a ValueError if they differ."""
     for axis in sorted(axes, reverse=True):
         first = array[(slice(None),) * axis + (slice(0, 1),)]
         if array.shape[axis] == 0 or (array.strides[axis] and not _equal(array, first)):
@@ -144,15 +131,15 @@ def without(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
 
 
 def _equal(array, first) -> bool:
-    """Whether all entries are the first ones; NaN equals NaN."""
+    """Return whether all entries equal the first ones; NaN equals NaN."""
     return bool(((array == first) | ((array != array) & (first != first))).all())
 
 
 def weight_name(value: Constant, default: str) -> str:
-    """What a weight is called in rnnkit, where "/" parts the names of layers and weights."""
+    """Return a weight's name in rnnkit, where "/" separates the names of layers and weights."""
     return plain_name(value.name) or default
 
 
 def plain_name(name: str) -> str:
-    """A name of ONNX's without "/"."""
+    """Return a name of ONNX's without "/"."""
     return name.strip("/").replace("/", ".")

@@ -1,4 +1,4 @@
-"""Layers along the time axis that an ONNX graph needs and no layer of Keras is."""
+"""Layers along the time axis for ONNX operators without a layer of Keras."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rnnkit.layers.weighted import Computed
 
 
 class TimeSlice(Shaping):
-    """Some steps of x ``(B, T, …)``: ``x[:, start:stop:step]``.
+    """A layer that slices the steps of x ``(B, T, …)``: ``x[:, start:stop:step]``.
 
     Parameters
     ----------
     start, stop, step : int, optional
-        As of a slice.
+        As in a slice.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class TimeSlice(Shaping):
 
 
 class TimeReduce(Computed):
-    """The mean, sum or largest of all steps, ``(B, T, …)`` to ``(B, …)``; of equal ones the first has the gradient.
+    """The mean, sum or extremum of all steps, ``(B, T, …)`` to ``(B, …)``; the first of equal ones gets the gradient.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class TimeReduce(Computed):
     def _computed(self, weights, x, mask, training):
         time, shape, dtype = x.shape[1], x.shape, x.dtype
         if self.how in ("mean", "sum"):
-            total = np.zeros((shape[0], *shape[2:]))  # in double, one step after the other
+            total = np.zeros((shape[0], *shape[2:]))  # in double precision, step by step
             for t in range(time):
                 total += x[:, t]
             by = time if self.how == "mean" else 1
@@ -78,23 +78,23 @@ class TimeReduce(Computed):
         return np.take_along_axis(x, place, axis=1)[:, 0], back
 
     def compute_output_shape(self, input_shape):
-        """``(B, …)``."""
+        """Return ``(B, …)``."""
         batch, _, *rest = self._shape(input_shape)
         return (batch, *rest)
 
     def compute_mask(self, inputs, mask=None):
-        """None: there are no steps."""
+        """Return None, as there are no steps."""
         return None
 
     def _check_shape(self, shape):
-        """Any shape of that rank will do."""
+        """Accept any shape of this rank."""
 
     def _refuses_stream(self):
         return "needs whole sequences"
 
 
 class StepCount(Shaping):
-    """How many steps x ``(B, T, …)`` has, for every row.
+    """The number of steps of x ``(B, T, …)``, for every row.
 
     Examples
     --------
@@ -156,7 +156,7 @@ class RepeatOverTime(Merge):
 
 
 class LengthMask(Merge):
-    """Which steps of the second array ``(B, T, …)`` the lengths in the first ``(B,)`` use: 1 before a row's length.
+    """A mask of the steps of the second array ``(B, T, …)``: 1 before a row's length, from the first array ``(B,)``.
 
     Examples
     --------

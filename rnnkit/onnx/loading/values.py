@@ -1,4 +1,4 @@
-"""The values of an ONNX graph while it is read: known arrays, and what a call will compute."""
+"""The values of an ONNX graph while it is read: known arrays, and values computed by a call."""
 
 from __future__ import annotations
 
@@ -20,22 +20,12 @@ LARGEST_ROW = 1 << 22  # numbers in one row of a value
 
 @dataclass(eq=False)
 class Constant:
-    """An array that is known when the file is read: a weight, a size, a number.
+    """An array known on reading: a weight, a size, a number."""
 
-    Attributes
-    ----------
-    array : ndarray
-        Views that repeat one number stand for filled arrays of any size.
-    axes : tuple of Axis
-    name : str
-    trainable : bool
-        Whether it is a weight of the model.
-    """
-
-    array: np.ndarray
+    array: np.ndarray  # for filled arrays of any size a view of one number
     axes: tuple[Axis, ...]
     name: str = ""
-    trainable: bool = False
+    trainable: bool = False  # whether it is a weight of the model
 
     @property
     def kind(self) -> str:
@@ -44,90 +34,54 @@ class Constant:
 
     @property
     def is_weight(self) -> bool:
-        """Whether training changes it where it is part of a step; of numbers those that have an axis."""
+        """Return whether training changes the array as part of a step; numbers need an axis for that."""
         return self.trainable and self.array.ndim > 0
 
 
 @dataclass(eq=False)
 class Array:
-    """What a call computes, and the two ways to it.
+    """A value computed by a call, in a program or by layers."""
 
-    Attributes
-    ----------
-    axes : tuple of Axis
-        In ONNX's order.
-    kind : str
-        "float", "int" or "bool".
-    inputs : sequence of values
-        What it is computed from.
-    emit : callable, optional
-        ``emit(steps, refs)`` adds it to a program; `refs` are those of the inputs, None for constants.
-    layers : callable, optional
-        ``layers(target)`` gives the tensor of a model, or None where `emit` should.
-    scope : object
-        The graph that it belongs to.
-    label : str
-        The node, for errors.
-    dense : tuple, optional
-        ``(x, kernel, bias, activation)`` where it is a dense layer of x, which what follows may add to.
-    layer_inputs : sequence of values, optional
-        What `layers` reads, where these aren't the inputs.
-    of_call : bool
-        Whether only a call knows it, though it is computed from no input: an open size.
-    """
-
-    axes: tuple[Axis, ...]
-    kind: str = "float"
-    inputs: Sequence[Any] = ()
-    emit: Callable[[Steps, list], Any] | None = None
-    layers: Callable[[Layers], Any] | None = None
-    scope: Any = None
-    label: str = ""
-    dense: tuple | None = field(default=None, repr=False)
-    layer_inputs: Sequence[Any] | None = field(default=None, repr=False)
-    of_call: bool = False
+    axes: tuple[Axis, ...]  # in ONNX's order
+    kind: str = "float"  # or "int" or "bool"
+    inputs: Sequence[Any] = ()  # the values that it is computed from
+    emit: Callable[[Steps, list], Any] | None = None  # adds it to a program, from refs of inputs, None for constants
+    layers: Callable[[Layers], Any] | None = None  # returns its tensor in a model, or None to use `emit`
+    scope: Any = None  # the graph with the value
+    label: str = ""  # the node, for errors
+    dense: tuple | None = field(default=None, repr=False)  # of a dense layer: (x, kernel, bias, activation)
+    layer_inputs: Sequence[Any] | None = field(default=None, repr=False)  # of `layers`, if other than `inputs`
+    of_call: bool = False  # whether it is known at a call only, though without inputs: an open size
 
 
 Value = Constant | Array
 
 
 def kind_of(dtype) -> str:
-    """The kind of value that an array of this dtype is."""
+    """Return the kind of an array's values by its dtype."""
     return {"f": "float", "i": "int", "u": "int", "b": "bool"}[np.dtype(dtype).kind]
 
 
 class Forms:
-    """How values stand in arrays ``(rows, *features)``.
-
-    Parameters
-    ----------
-    row_roles : tuple of str
-        What runs along rows: batch and time in a model, the batch in one step.
-    """
+    """The layout of values in arrays ``(rows, *features)``; rows are batch and time in a model, the batch in a step."""
 
     def __init__(self, row_roles: tuple[str, ...]):
         self.row_roles = row_roles
 
     def is_row(self, axis: Axis) -> bool:
-        """Whether rows run along an axis, or along parts of it."""
+        """Return whether an axis, or a part of it, is an axis of rows."""
         return axis.role in self.row_roles or any(part.role == BATCH for part in axis.parts)
 
     def is_feature(self, axis: Axis) -> bool:
-        """Whether features run along an axis; one of size 1 is left out."""
+        """Return whether an axis is one of features; not if its size is 1."""
         return not self.is_row(axis) and axis.number != 1
 
     def features(self, axes: Sequence[Axis]) -> list[Axis]:
-        """The axes of features, in order."""
+        """Return the axes of features, in order."""
         return [axis for axis in axes if self.is_feature(axis)]
 
     def shape(self, axes: Sequence[Axis], what: str = "a value") -> list[int]:
-        """The sizes of the features.
-
-        Raises
-        ------
-        ValueError
-            If one is open, or a row holds too many numbers.
-        """
+        """Return the sizes of the features; a ValueError if one is open, or a row holds too many numbers."""
         found = self.features(axes)
         if any(axis.open for axis in found):
             raise ValueError(f"expected known sizes of all axes but batch and time, got an open one in {what}")
@@ -137,30 +91,18 @@ class Forms:
         return sizes
 
     def place(self, axes: Sequence[Axis], axis: int) -> int:
-        """The number of a feature axis among the features."""
+        """Return the index of a feature axis among the features."""
         return len(self.features(axes[:axis]))
 
     def order(self, axes: Sequence[Axis], places: Sequence[int | None]) -> list[int]:
-        """The feature axes at these places among all, as numbers among the features.
-
-        Raises
-        ------
-        ValueError
-            If one is left out.
-        """
+        """Return the feature axes at these positions, as indices among the features; a ValueError if one is missing."""
         order = [self.place(axes, i) for i in places if i is not None and self.is_feature(axes[i])]
         if len(order) != len(self.features(axes)):
             raise ValueError("expected axes of size 1 to be left out, got an open one of features")
         return order
 
     def row_axes(self, axes: Sequence[Axis]) -> list[Axis]:
-        """The axes of rows, batch first.
-
-        Raises
-        ------
-        ValueError
-            If there are several of a kind, or features are mixed with rows.
-        """
+        """Return the axes of rows, batch first; a ValueError for several of a role, or features mixed with rows."""
         rows = [part.root for axis in axes if self.is_row(axis) for part in (axis.parts or (axis,))]
         rows = [axis for axis in rows if axis.role or axis.number != 1]
         for role in self.row_roles:
@@ -171,5 +113,5 @@ class Forms:
         return sorted(rows, key=lambda axis: axis.role != BATCH)
 
     def time_axis(self, axes: Sequence[Axis]) -> Axis | None:
-        """The axis of time among the rows."""
+        """Return the axis of time among the rows, or None."""
         return next((axis for axis in self.row_axes(axes) if axis.role == TIME), None)

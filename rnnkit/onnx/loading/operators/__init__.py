@@ -1,4 +1,4 @@
-"""The ONNX operators that can be read, registered by importing this package."""
+"""The readable ONNX operators, registered on import."""
 
 from rnnkit.onnx.loading.operators import arranging, elementwise, parting, products, recurrent, reducing, scan, sizes
 

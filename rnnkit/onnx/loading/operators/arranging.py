@@ -1,4 +1,4 @@
-"""Operators that give a value other axes, with the same numbers."""
+"""Operators that rearrange a value's numbers along other axes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rnnkit.onnx.loading.values import Array, Constant, Value
 
 @operator("Transpose")
 def transpose(node: Node, x: Value):
-    """The axes in another order."""
+    """Transpose the axes."""
     order = node.attribute("perm", list(reversed(range(len(x.axes)))))
     if sorted(order) != list(range(len(x.axes))):
         raise ValueError(f"expected perm as an order of {len(x.axes)} axes, got {order}")
@@ -21,18 +21,12 @@ def transpose(node: Node, x: Value):
 
 
 def transposed(node: Node, x: Value, order) -> Any:
-    """A value with its axes in another order."""
+    """Return a value with its axes in another order."""
     return viewed(node, x, order)
 
 
 def viewed(node: Node, x: Value, places) -> Any:
-    """A value with its axes in another order, some of size 1 more or fewer.
-
-    Parameters
-    ----------
-    places : list of int or None
-        For each axis where it stands in x, None for a new one of size 1.
-    """
+    """Return a value with its axes from `places` in x, None for new ones of size 1; others of size 1 are removed."""
     axes = [Axis(1) if place is None else x.axes[place] for place in places]
     if isinstance(x, Constant):
         return Constant(_viewed(x.array, places), tuple(axes), x.name, x.trainable)
@@ -45,7 +39,7 @@ def viewed(node: Node, x: Value, places) -> Any:
 
 
 def _viewed(array: np.ndarray, places) -> np.ndarray:
-    """A view with the axes at these places, and new ones of size 1."""
+    """Return a view with the axes at these positions, and new ones of size 1."""
     kept = [place for place in places if place is not None]
     away = [axis for axis in range(array.ndim) if axis not in kept]
     order = np.argsort(np.argsort(kept)).tolist()
@@ -55,7 +49,7 @@ def _viewed(array: np.ndarray, places) -> np.ndarray:
 
 @operator("Squeeze")
 def squeeze(node: Node, x: Value, axes: Value | None = None):
-    """Without axes of size 1."""
+    """Remove axes of size 1."""
     given = node.given("axes", axes)
     rank = len(x.axes)
     away = [i for i, a in enumerate(x.axes) if a.size == 1] if given is None else [axis_of(i, rank) for i in given]
@@ -66,7 +60,7 @@ def squeeze(node: Node, x: Value, axes: Value | None = None):
 
 @operator("Unsqueeze")
 def unsqueeze(node: Node, x: Value, axes: Value | None = None):
-    """With more axes of size 1."""
+    """Add axes of size 1."""
     given = node.given("axes", axes)
     if given is None:
         raise ValueError("expected axes")
@@ -80,7 +74,7 @@ def unsqueeze(node: Node, x: Value, axes: Value | None = None):
 
 @operator("Reshape")
 def reshape(node: Node, x: Value, shape: Value | None = None):
-    """Other axes for the same numbers in the same order."""
+    """Reshape a value."""
     sizes = node.given("shape", shape)
     if sizes is None:
         raise ValueError("expected a shape")
@@ -91,7 +85,7 @@ def reshape(node: Node, x: Value, shape: Value | None = None):
 
 
 def _fix(axes, sizes) -> None:
-    """Fix open axes where a reshape that keeps all axes names their sizes, as exporters for a given length do."""
+    """Give open axes the sizes named by a reshape that keeps all axes, as exporters for a given length do."""
     long = [axis for axis in axes if axis.number != 1]
     if len(long) != len(sizes) or -1 not in sizes:
         return
@@ -102,7 +96,7 @@ def _fix(axes, sizes) -> None:
 
 
 def filled(axes, sizes) -> list[int]:
-    """Sizes with the one that is left in the place of -1."""
+    """Return sizes with -1 replaced by the remaining size."""
     if sizes.count(-1) > 1 or any(size < -1 for size in sizes):
         raise ValueError(f"expected sizes with at most one -1, got {sizes}")
     total, known = 1, 1
@@ -116,13 +110,13 @@ def filled(axes, sizes) -> list[int]:
 
 
 def shown(axes) -> str:
-    """The sizes of axes, for errors."""
+    """Format the sizes of axes for errors."""
     return str(tuple("open" if axis.open else axis.number for axis in axes)).replace("'", "")
 
 
 @operator("Flatten")
 def flatten(node: Node, x: Value):
-    """Two axes: those before an axis, and the others."""
+    """Reshape to two axes: those before an axis, and the others."""
     axis = node.attribute("axis", 1)
     axis = axis_of(axis, len(x.axes)) if axis != len(x.axes) else axis
     first = 1
@@ -132,7 +126,7 @@ def flatten(node: Node, x: Value):
 
 
 def reshaped(node: Node, x: Value, sizes) -> Array:
-    """A value with its numbers in another shape."""
+    """Return a value in another shape."""
     axes = node.axes.regroup(x.axes, sizes)
 
     def emit(steps, refs):
@@ -169,7 +163,7 @@ def _check_rows(forms, old, new, but=None):
 
 @operator("Tile")
 def tile(node: Node, x: Value, repeats: Value):
-    """A known array several times side by side, along axes of size 1."""
+    """Repeat a known array along axes of size 1."""
     counts = node.integers(repeats, "the repeats of Tile")
     if len(counts) != len(x.axes):
         raise ValueError(f"expected repeats for {len(x.axes)} axes, got {len(counts)}")
@@ -183,7 +177,7 @@ def tile(node: Node, x: Value, repeats: Value):
 
 @operator("Expand")
 def expand(node: Node, x: Value, shape: Value):
-    """Repeated along axes of size 1."""
+    """Repeat a value along axes of size 1."""
     sizes = node.integers(shape, "the shape of Expand")
     axes = node.axes.broadcast(x.axes, [node.axes.of(size) for size in sizes])
     if isinstance(x, Constant):

@@ -1,4 +1,4 @@
-"""A product with a known matrix, a bias and an activation as one dense layer."""
+"""Dense layers from a product with a known matrix, a bias and an activation."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ from rnnkit.onnx.loading.values import Array, Constant
 
 
 def dense(node: Node, axes, parts: tuple, emit, inputs) -> Array:
-    """A value that is a dense layer; in a program it is its own operation.
+    """Return a value computed by a dense layer in a model, or by `emit` in a program.
 
-    Parameters
-    ----------
-    parts : tuple
-        ``(x, kernel, bias, activation)``: an array, a constant (K, N), a constant (N,) or None, a name or None.
-    emit, inputs
-        As of `Array`.
+    `parts` are ``(x, kernel, bias, activation)``: an array, a constant (K, N), a constant (N,) or None, a name or None.
     """
     x, kernel, bias, activation = parts
 
@@ -35,7 +30,7 @@ def dense(node: Node, axes, parts: tuple, emit, inputs) -> Array:
 
 
 def fused(node: Node, op: str, inputs, found: Array, activation: str | None) -> Array:
-    """A value as part of the dense layer before it, where it adds a bias or is an activation; else as it is."""
+    """Add a bias or an activation to the dense layer before it; otherwise return the value unchanged."""
     before = next((one for one in inputs if isinstance(one, Array) and one.dense is not None), None)
     if before is None or not node.graph.is_read_once(node, before):
         return found

@@ -1,4 +1,4 @@
-"""Operators that combine values element by element."""
+"""Elementwise operators."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NAMES = {
 
 @operator(*ELEMENTWISE)
 def elementwise(node: Node, *inputs):
-    """Any function of the table, with NumPy's broadcasting."""
+    """Apply a function of the table, with NumPy's broadcasting."""
     op, options = node.op, {}
     for name, default in _OPTIONS.get(op, {}).items():
         options[name] = float(node.attribute(name, default))
@@ -51,7 +51,7 @@ def elementwise(node: Node, *inputs):
 
 
 def combined(node: Node, op: str, inputs, options=None):
-    """The value of an operation on several, one by one along their axes."""
+    """Return the value of an elementwise operation on several values."""
     options = options or {}
     node.check_sizes(inputs)
     kinds = {one.kind for one in (inputs[1:] if op == "Where" else inputs)}
@@ -69,7 +69,7 @@ def combined(node: Node, op: str, inputs, options=None):
 
 
 def _layer(target, node, op, inputs, axes, options):
-    """One of rnnkit's own layers for it, or None."""
+    """Return one of rnnkit's own layers for an operation, or None."""
     if len(inputs) == 1 and not options and op in _NAMES:
         tensor = target.tensor(inputs[0])
         if len(tensor.shape) < 2 or inputs[0].kind != "float" or tensor.shape[-1] is None:
@@ -86,7 +86,7 @@ def _layer(target, node, op, inputs, axes, options):
 
 @operator("Clip")
 def clip(node: Node, x, low=None, high=None):
-    """Between two numbers."""
+    """Clip to bounds."""
     options = {}
     for name, value in (("min", low), ("max", high)):
         bound = node.attribute(name)
@@ -99,7 +99,7 @@ def clip(node: Node, x, low=None, high=None):
 
 @operator("Identity", "Dropout")
 def identity(node: Node, x, ratio=None, training=None):
-    """The value itself; Dropout does nothing outside of training."""
+    """Return the value itself; Dropout does nothing outside of training."""
     if node.op == "Dropout":
         for name in ("ratio", "seed", "is_test"):
             node.attribute(name)
@@ -112,7 +112,7 @@ def identity(node: Node, x, ratio=None, training=None):
 
 @operator("Cast", "CastLike")
 def cast(node: Node, x, like=None):
-    """Other numbers for the same value; all floating-point numbers of a model have one precision."""
+    """Cast a value; all floating-point numbers of a model have one precision."""
     kind = like.kind if like is not None else kind_of(dtype_of(node.attribute("to")))
     node.attribute("saturate")
     node.attribute("round_mode")
@@ -129,7 +129,7 @@ def cast(node: Node, x, like=None):
 
 
 def _length(node, x: Constant, axis):
-    """An open size as a floating-point number, which a call knows."""
+    """Return an open size as a floating-point number, known at a call."""
     if x.array.size != 1 or int(x.array.reshape(())) != axis.number:
         raise ValueError("expected one open size to be cast, got what is computed from some")
     found = node.array(x.axes, "float", [], None, lambda target: target.length(axis))

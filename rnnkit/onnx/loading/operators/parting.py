@@ -1,4 +1,4 @@
-"""Operators that take parts of values, or join values."""
+"""Operators that split or join values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rnnkit.onnx.loading.values import Array, Constant, Value
 
 @operator("Slice")
 def slices(node: Node, x: Value, starts=None, ends=None, axes=None, steps=None):
-    """Every so many entries of some axes."""
+    """Slice some axes."""
     starts, ends = node.given("starts", starts), node.given("ends", ends)
     if starts is None or ends is None:
         raise ValueError("expected starts and ends")
@@ -31,7 +31,7 @@ def slices(node: Node, x: Value, starts=None, ends=None, axes=None, steps=None):
 
 
 def part(node: Node, x: Value, axis: int, start: Any, stop: Any, step: int = 1) -> Any:
-    """Every so many entries of one axis."""
+    """Slice one axis."""
     whole = x.axes[axis]
     if step == 0:
         raise ValueError("expected steps other than 0")
@@ -66,13 +66,7 @@ def part(node: Node, x: Value, axis: int, start: Any, stop: Any, step: int = 1) 
 
 
 def _cleaned(start: int, stop: int, step: int, whole: Axis) -> tuple[int | None, int | None]:
-    """The bounds of a slice, None where it goes to an end; others count from the end that the file counts from.
-
-    Raises
-    ------
-    ValueError
-        For a slice without entries, or one whose bounds count from a size that isn't the axis's own.
-    """
+    """Return a slice's bounds, None at an end; a ValueError for no entries, or bounds by another axis's size."""
     size = whole.number
     start = max(-(1 << 62), min(1 << 62, start))
     stop = max(-(1 << 62), min(1 << 62, stop))
@@ -87,7 +81,7 @@ def _cleaned(start: int, stop: int, step: int, whole: Axis) -> tuple[int | None,
 
 
 def _of_open(bound: int | None, number: int) -> int | None:
-    """A bound along an axis of open size, which counts from either end."""
+    """Return a bound along an axis of open size, counted from either end."""
     if bound is None or abs(bound) <= 1024:
         return bound
     if not 0 <= number - abs(bound) <= 1024:
@@ -96,7 +90,7 @@ def _of_open(bound: int | None, number: int) -> int | None:
 
 
 def _known_length(start, stop, step) -> int | None:
-    """The length of a slice where it is the same for all long enough axes."""
+    """Return the length of a slice if it is the same for all long enough axes, otherwise None."""
     if start is not None and stop is not None and (start < 0) == (stop < 0):
         return len(range(start, stop, step))
     if step == 1 and start is not None and start < 0 and stop is None:
@@ -108,7 +102,7 @@ def _known_length(start, stop, step) -> int | None:
 
 @operator("Split")
 def split(node: Node, x: Value, sizes: Value | None = None):
-    """Parts that lie side by side along an axis."""
+    """Split a value along an axis."""
     axis = axis_of(node.attribute("axis", 0), len(x.axes))
     lengths = node.given("split", sizes)
     count = node.attribute("num_outputs", len(node.outputs))
@@ -126,7 +120,7 @@ def split(node: Node, x: Value, sizes: Value | None = None):
 
 @operator("Gather")
 def gather(node: Node, x: Value, indices: Value):
-    """Entries of an axis by their numbers: a table's rows by ids, or chosen steps and features."""
+    """Select entries of an axis by index: a table's rows by ids, or chosen steps and features."""
     axis = axis_of(node.attribute("axis", 0), len(x.axes))
     if isinstance(x, Constant) and isinstance(indices, Constant):
         return node.array([*x.axes[:axis], *indices.axes, *x.axes[axis + 1 :]], x.kind, [])
@@ -174,7 +168,7 @@ def _embedded(node, table, ids, axis):
 
 @operator("Concat")
 def concat(node: Node, *inputs):
-    """Side by side along an axis."""
+    """Concatenate values along an axis."""
     if len(inputs) == 1:
         node.attribute("axis")
         return inputs[0]

@@ -1,4 +1,4 @@
-"""Operators that multiply matrices."""
+"""Matrix products."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rnnkit.onnx.loading.values import Array, Constant, Value
 
 @operator("MatMul")
 def matmul(node: Node, a: Value, b: Value):
-    """A product; a dense layer where the second is a matrix that is trained."""
+    """Multiply matrices; a dense layer if the second one is a trained matrix."""
     if not a.axes or not b.axes:
         raise ValueError("expected arrays with axes, got a number")
     a_axes, b_axes = list(a.axes), list(b.axes)
@@ -36,7 +36,7 @@ def matmul(node: Node, a: Value, b: Value):
 
 @operator("Gemm")
 def gemm(node: Node, a: Value, b: Value, c: Value | None = None):
-    """``alpha * a @ b + beta * c``, of matrices that may be transposed."""
+    """Compute ``alpha * a @ b + beta * c``, of matrices that may be transposed."""
     alpha, beta = float(node.attribute("alpha", 1.0)), float(node.attribute("beta", 1.0))
     turn_a, turn_b = node.attribute("transA", 0), node.attribute("transB", 0)
     if len(a.axes) != 2 or len(b.axes) != 2:
@@ -61,7 +61,7 @@ def gemm(node: Node, a: Value, b: Value, c: Value | None = None):
 
 @operator("Einsum")
 def einsum(node: Node, *inputs):
-    """A sum of products over named axes; the batch keeps its letter."""
+    """Compute a sum of products over named axes; the batch keeps its letter."""
     text = node.attribute("equation", "").replace(" ", "")
     if "..." in text or not text:
         raise ValueError(f"expected an equation without dots, got {text!r}")
@@ -84,7 +84,7 @@ def einsum(node: Node, *inputs):
 
 
 def _emitted(steps, inputs, refs, terms, right, axes):
-    """A sum of products as one instruction; `terms` name the axes of the inputs, `right` those of the result."""
+    """Return a sum of products as one instruction; `terms` name the axes of the inputs, `right` those of the result."""
     forms, rows = steps.forms, "Z"
     of_terms = [list(zip(term, one.axes, strict=True)) for term, one in zip(terms, inputs, strict=True)]
     if any(letter not in right and forms.is_row(axis) for term in of_terms for letter, axis in term):

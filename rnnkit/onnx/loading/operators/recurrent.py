@@ -1,4 +1,4 @@
-"""ONNX's LSTM, GRU and RNN: rnnkit's layers of these names where they fit, else cells with all attributes."""
+"""ONNX's LSTM, GRU and RNN, as rnnkit's layers of these names if possible, otherwise as cells with all attributes."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ _BETA = ("Affine", "ScaledTanh", "HardSigmoid")
 
 @dataclass(eq=False)
 class _Attributes:
-    """What the node says of its cells."""
-
     op: str
     units: int
     directions: list[str]
@@ -42,7 +40,7 @@ class _Attributes:
 
 @operator("LSTM", "GRU", "RNN")
 def recurrent(node: Node, x, w, r, b=None, lengths=None, h=None, c=None, p=None):
-    """All outputs: of every step, and the last states."""
+    """Return all outputs: of every step, and the last states."""
     if node.opset < 7:
         raise ValueError(f"expected {node.op} of opset 7 or later, got {node.opset}")
     said = _attributes(node, node.known(r, "the recurrent weights R"))
@@ -103,7 +101,7 @@ def _attributes(node, r) -> _Attributes:
 
 
 def _activations(node, count) -> list[list]:
-    """Names and options of the activations of each direction."""
+    """Return names and options of the activations of each direction."""
     usual = _USUAL[node.op]
     alphas, betas = list(node.attribute("activation_alpha", [])), list(node.attribute("activation_beta", []))
     names = node.attribute("activations", usual * count)
@@ -130,7 +128,7 @@ def _check_state(name, state, axes):
         raise ValueError(f"expected {name} with three axes, got {len(state.axes)}")
     for own, axis in zip(state.axes, axes, strict=True):
         if isinstance(state, Constant) and axis.role == BATCH and own.number == 1:
-            continue  # of one row, which all rows take
+            continue  # one row, used for all rows
         own.join(axis)
 
 
@@ -198,13 +196,13 @@ class _Run:
     outputs: list[Array] = field(default_factory=list)
 
     def sequence(self, target) -> Any:
-        """The output of every step, (B, T, [2], [units])."""
+        """Return the output of every step, (B, T, [2], [units])."""
         y = target.shared(self, lambda: self._call(target))[0]
         count, units = len(self.cells), self.said.units
         return target.shaped(y, 2, [n for n in (count, units) if n > 1])
 
     def state(self, target, place) -> Any:
-        """One of the last states, (B, [2], [units])."""
+        """Return one of the last states, (B, [2], [units])."""
         y, *states = target.shared(self, lambda: self._call(target))
         per, count = len(self.states), len(self.cells)
         own = states[place::per] or [y]
@@ -212,10 +210,7 @@ class _Run:
         return target.shaped(joined, 1, [n for n in (count, self.said.units) if n > 1])
 
     def _call(self, target) -> list:
-        """The outputs and states of the layer, y ``(B, T, directions * units)``.
-
-        Where nothing else is read, y is the last output, which is the state h.
-        """
+        """Return the layer's outputs y ``(B, T, directions * units)``, or the last one if sufficient, and states."""
         x = target.flat(self.x)
         mask, start = self._mask(target, x), self._start(target, x)
         more = {"mask": mask, "initial_state": start}
@@ -230,7 +225,7 @@ class _Run:
         if self.said.directions == ["reverse"]:
             y = TimeSlice(step=-1, dtype=target.dtype)(y)
         elif mask is not None:
-            y = TimeSlice(dtype=target.dtype)(y)  # the operator's output has no mask that others would follow
+            y = TimeSlice(dtype=target.dtype)(y)  # the operator's output has no mask
         return [y, *states]
 
     def _layer(self, target, sequences, states):
@@ -258,7 +253,7 @@ class _Run:
         return LengthMask(dtype=target.dtype)([target.tensor(self.lengths), x])
 
     def _start(self, target, x):
-        """The states to start from, None for zeros."""
+        """Return the initial states, None for zeros."""
         rows = [self._rows(target, state, i) for i in range(len(self.cells)) for state in self.states]
         if all(isinstance(one, np.ndarray) and not one.any() for one in rows):
             return None
@@ -269,7 +264,7 @@ class _Run:
         ]
 
     def _rows(self, target, state, direction):
-        """A state of one direction, as an array for all rows or a tensor (B, units)."""
+        """Return a state of one direction, as an array for all rows or a tensor (B, units)."""
         units = self.said.units
         if state is None:
             return np.zeros(units)

@@ -18,12 +18,12 @@ _OVER_TIME = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "Red
 
 @operator(*REDUCTIONS)
 def reduce(node: Node, x: Value, axes: Value | None = None):
-    """A sum, a mean or their like along some axes."""
+    """Compute a sum, a mean or the like along some axes."""
     return reduced(node, x, axes, node.op)
 
 
 def reduced(node: Node, x: Value, axes: Value | None, op: str) -> Array:
-    """A value reduced along axes."""
+    """Return a value reduced along axes."""
     rank, keep = len(x.axes), node.attribute("keepdims", 1)
     given = node.given("axes", axes)
     if given is None or (axes is not None and not given):
@@ -57,7 +57,7 @@ def reduced(node: Node, x: Value, axes: Value | None, op: str) -> Array:
 
 @operator("ArgMax", "ArgMin")
 def place(node: Node, x: Value):
-    """The number of the first of the largest or smallest features along an axis."""
+    """Return the index of the first largest or smallest feature along an axis."""
     axis, keep = axis_of(node.attribute("axis", 0), len(x.axes)), node.attribute("keepdims", 1)
     if node.attribute("select_last_index", 0):
         raise ValueError(f"expected {node.op} to take the first of equal entries")
@@ -73,14 +73,14 @@ def place(node: Node, x: Value):
 
 @operator("GlobalAveragePool", "GlobalMaxPool")
 def global_pool(node: Node, x: Value):
-    """The mean or the largest along all axes behind the first two."""
+    """Compute the mean or the maximum along all axes after the first two."""
     places = Constant(np.arange(2, len(x.axes)), (Axis(len(x.axes) - 2),))
     return reduced(node, x, places, "ReduceMean" if node.op == "GlobalAveragePool" else "ReduceMax")
 
 
 @operator("Softmax", "LogSoftmax")
 def softmax(node: Node, x: Value):
-    """Along one axis of features."""
+    """Compute softmax along one axis of features."""
     rank = len(x.axes)
     axis = axis_of(node.attribute("axis", -1 if node.opset >= 13 else 1), rank)
     if node.opset < 13:
@@ -93,7 +93,7 @@ def softmax(node: Node, x: Value):
 
 @operator("CumSum")
 def cumsum(node: Node, x: Value, axis: Value):
-    """Running sums along one axis of features."""
+    """Compute cumulative sums along one axis of features."""
     if node.attribute("exclusive", 0) or node.attribute("reverse", 0):
         raise ValueError("expected CumSum that is neither exclusive nor reverse")
     (place,) = node.integers(axis, "the axis of CumSum")
@@ -105,7 +105,7 @@ def _along(node, x, axis, op):
         forms = steps.forms
         if forms.is_row(x.axes[axis]):
             raise ValueError(f"expected {op} along features, got one along the batch or time")
-        if not forms.is_feature(x.axes[axis]):  # of one number
+        if not forms.is_feature(x.axes[axis]):  # an axis of size 1
             place = len(forms.features(x.axes))
             ref = steps.add("Unsqueeze", refs, axes=[place])
             return steps.add("Squeeze", [steps.add(op, [ref], axis=place)], axes=[place])
@@ -123,7 +123,7 @@ def _along(node, x, axis, op):
 
 @operator("LayerNormalization")
 def layer_normalization(node: Node, x: Value, scale: Value, bias: Value | None = None):
-    """Mean 0 and variance 1 along the last axes, then scaled and shifted."""
+    """Normalize to mean 0 and variance 1 along the last axes, then scale and shift."""
     first = axis_of(node.attribute("axis", -1), len(x.axes))
     epsilon = float(node.attribute("epsilon", 1e-5))
     node.attribute("stash_type")
@@ -144,7 +144,7 @@ def layer_normalization(node: Node, x: Value, scale: Value, bias: Value | None =
 
 @operator("BatchNormalization")
 def batch_normalization(node: Node, x: Value, scale: Value, bias: Value, mean: Value, variance: Value):
-    """With the statistics of training, along the second axis."""
+    """Normalize with the statistics of training, along the second axis."""
     epsilon = float(node.attribute("epsilon", 1e-5))
     node.attribute("momentum")
     if node.attribute("training_mode", 0) or any(node.wanted(i) for i in range(1, len(node.outputs))):

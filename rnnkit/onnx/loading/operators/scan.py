@@ -1,4 +1,4 @@
-"""Scan: its body as a cell."""
+"""The operator Scan, with its body as a cell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
 
 @operator("Scan")
 def scan(node: Node, *inputs):
-    """The last states, then the outputs of every step."""
+    """Return the last states, then the outputs of every step."""
     body = node.attribute("body")
     count = int(node.attribute("num_scan_inputs", 0))
     if node.opset < 9:
@@ -58,7 +58,7 @@ def scan(node: Node, *inputs):
 
 
 def _join(before: Array, after: Value) -> None:
-    """Let a state have the same axes before and after a step."""
+    """Unite the axes of a state before and after a step."""
     if len(before.axes) != len(after.axes):
         raise ValueError(f"expected states of one rank, got {len(before.axes)} and {len(after.axes)}")
     for one, other in zip(before.axes, after.axes, strict=True):
@@ -66,7 +66,7 @@ def _join(before: Array, after: Value) -> None:
 
 
 def _attributes(node, scanned, count, outputs):
-    """Directions of inputs, their axes, those of outputs, and the outputs' directions."""
+    """Return directions and axes of inputs, and axes and directions of outputs."""
     if node.opset < 9:
         return node.attribute("directions", [0] * count), [1] * count, [1] * outputs, [0] * outputs
     directions = node.attribute("scan_input_directions", [0] * count)
@@ -80,7 +80,7 @@ def _attributes(node, scanned, count, outputs):
 
 
 def _batch(node, states, scanned) -> Axis | None:
-    """The batch axis that Scan of opset 8 has by itself, in front of what its body sees."""
+    """Return the batch axis of Scan of opset 8, in front of the axes of its body, or None."""
     if node.opset >= 9:
         return None
     batch = scanned[0].axes[0]
@@ -106,7 +106,7 @@ class _Run:
     forms: Forms = field(default_factory=lambda: Forms((BATCH,)))
 
     def arrays(self, front: list[Axis], time: Axis, places: Sequence[int]) -> list[Array]:
-        """The node's outputs: states, and sequences with the time axis at these places."""
+        """Return the node's outputs: states, and sequences with the time axis at these positions."""
         inputs = [*self.states, *self.scanned, *self.captured()]
         found = []
         for i, result in enumerate(self.results):
@@ -118,7 +118,7 @@ class _Run:
         return found
 
     def captured(self) -> list[Array]:
-        """What the body reads of the graph around it, in the order that it is met."""
+        """Return the values of the graph around that the body reads, in the order found."""
         found: dict[Array, None] = {}
         waiting, seen = list(self.results), set()
         while waiting:
@@ -133,7 +133,7 @@ class _Run:
         return list(found)
 
     def output(self, target, place) -> Any:
-        """One of the outputs, states first."""
+        """Return one of the outputs, states first."""
         states, sequences = target.shared(self, lambda: self._call(target))
         forms = target.forms
         if place < len(self.states):
@@ -170,7 +170,7 @@ class _Run:
         return states, self._parted(target, y) if layer.return_sequences else []
 
     def _turned(self, target, one):
-        """A scan input from its end, where the first is read from its start, or the other way about."""
+        """Reverse a scan input if its direction differs from the first one's."""
         found = self.node.array(one.axes, one.kind, [one])
         target.put(found, TimeSlice(step=-1, dtype=target.dtype)(target.tensor(one)))
         return found
@@ -189,23 +189,23 @@ class _Run:
             for ref, result in zip(refs, self.results, strict=True)
         ]
         only = self._only_state(target)
-        if only is not None:  # what the step puts out is the state
+        if only is not None:  # the step's output is the state
             refs = [*refs[:count], refs[only]]
         size = 0 if only is not None else sum(self._sizes())
         size = size or (math.prod(self.forms.shape(self.given[only or 0].axes)) if count else 1)
         return ScanCell(steps.program(refs).config(), count, len(captured), size), steps.arrays
 
     def _only_state(self, target) -> int | None:
-        """The number of the state whose last value is all that is read, if this is so."""
+        """Return the index of the state whose last value is the only one read, or None."""
         read = [place for place, one in enumerate(self.outputs) if target.needs(one)]
         return read[0] if len(read) == 1 and read[0] < len(self.states) else None
 
     def _sizes(self) -> list[int]:
-        """How many features each scan output has."""
+        """Return the number of features of each scan output."""
         return [math.prod(self.forms.shape(one.axes)) for one in self.results[len(self.states) :]]
 
     def _constant_ref(self, target, steps, one):
-        """A captured value in a step, where its time is one more axis of features; its tensor has it in front."""
+        """Return a captured value in a step, with its time as an additional feature axis, first in its tensor."""
         wanted = self.forms.features(one.axes)
         places = sorted(range(len(wanted)), key=lambda i: wanted[i].role != TIME)
         ref = steps.input([wanted[i] for i in places], one.kind, one.label, open_sizes=True)
@@ -213,7 +213,7 @@ class _Run:
         return ref if order == sorted(order) else steps.add("Transpose", [ref], order=order)
 
     def _start(self, target, x):
-        """The states to start from, None for zeros."""
+        """Return the initial states, None for zeros."""
         found = []
         for state in self.states:
             sizes = self.forms.shape(state.axes) or [1]
@@ -232,7 +232,7 @@ class _Run:
         ]
 
     def _parted(self, target, y) -> list:
-        """The scan outputs, of which y has the features of all side by side."""
+        """Split the features of y into the scan outputs."""
         sizes, found, stop = self._sizes(), [], 0
         for size, result, turned in zip(sizes, self.results[len(self.states) :], self.turned, strict=True):
             start, stop = stop, stop + size

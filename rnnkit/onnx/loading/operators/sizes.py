@@ -1,4 +1,4 @@
-"""Operators that give arrays which are known: sizes, constants, ranges."""
+"""Operators with known results: sizes, constants, ranges."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rnnkit.onnx.loading.values import Constant, Value
 
 
 def constant(node: Node, array: np.ndarray) -> Constant:
-    """An array as a value, its axes found by their sizes."""
+    """Return an array as a value, with axes found by their sizes."""
     return Constant(array, tuple(node.axes.of(n) for n in array.shape), node.name)
 
 
 @operator("Constant")
 def constants(node: Node):
-    """The array that an attribute holds."""
+    """Return the array of an attribute."""
     for name, dtype in {"value_float": "f4", "value_floats": "f4", "value_int": "i8", "value_ints": "i8"}.items():
         if (value := node.attribute(name)) is not None:
             return constant(node, np.array(value, dtype))
@@ -30,7 +30,7 @@ def constants(node: Node):
 
 @operator("Shape")
 def shape(node: Node, x: Value):
-    """The sizes of the axes."""
+    """Return the sizes of the axes."""
     rank = len(x.axes)
     start, end = node.attribute("start", 0), node.attribute("end", rank)
     return constant(node, np.array(numbers(x.axes[start:end]), np.int64))
@@ -38,13 +38,13 @@ def shape(node: Node, x: Value):
 
 @operator("Size")
 def size(node: Node, x: Value):
-    """How many numbers there are."""
+    """Return the number of elements."""
     return constant(node, np.array(math.prod(numbers(x.axes)), np.int64))
 
 
 @operator("ConstantOfShape")
 def constant_of_shape(node: Node, sizes: Value):
-    """One number in every place; it takes no memory."""
+    """Return an array of one repeated number, which takes no memory."""
     value = node.attribute("value", np.zeros(1, np.float32))
     axes = tuple(node.axes.of(n) for n in node.integers(sizes, "the shape of ConstantOfShape"))
     if value.size != 1:
@@ -54,7 +54,7 @@ def constant_of_shape(node: Node, sizes: Value):
 
 @operator("Range")
 def ranges(node: Node, start: Value, limit: Value, delta: Value):
-    """Numbers in equal steps."""
+    """Return numbers in equal steps."""
     first, last, step = (node.known(one, "the bounds of Range").reshape(()) for one in (start, limit, delta))
     if (axis := node.open_size(limit)) is not None:
         if (int(first), int(last), int(step)) != (0, axis.number, 1):
