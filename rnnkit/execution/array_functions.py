@@ -216,6 +216,9 @@ class _Step:
         self.kinds = [_kind(one) for one in found]
         return found
 
+    def _complex_weights(self):
+        return {}
+
     def exemplary(self, x, states, weights, constants, draws):
         """Numbers for a check, with integers that are places in any array."""
         given = [

@@ -298,7 +298,7 @@ class Bidirectional(Layer):
         return [*self.forward_layer._spec.pack(forward), *self.backward_layer._spec.pack(backward)]
 
     def _split(self, states, what):
-        counts = [len(one._spec.pack(one._spec.shapes)) for one in (self.forward_layer, self.backward_layer)]
+        counts = [len(one._spec.nested(one._spec.shapes)) for one in (self.forward_layer, self.backward_layer)]
         if not isinstance(states, (list, tuple)) or len(states) != sum(counts):
             got = f"{len(states)} entries" if isinstance(states, (list, tuple)) else f"an array {np.shape(states)}"
             raise ValueError(
