@@ -324,6 +324,44 @@ def test_C20_models_pass_complex_sequences_on(tmp_path):
     refused(lambda: rk.Sequential([rk.RNN(s5(4))])(x), TypeError, "real numbers")
 
 
+def test_C20_both_directions_and_lists_of_sequences():
+    layer = rk.Bidirectional(CASES["lru"].layer())
+    assert rk.gradcheck(layer, mask=MASK[:, :6])
+    y, *states = layer(CASES["lru"].x())
+    assert [one.dtype for one in (y, *states)] == [np.float64, np.complex128, np.complex128]
+    refused(lambda: rk.Bidirectional(CASES["unitary"].layer())(CASES["unitary"].x().real), ValueError, "real output")
+    layer, x = CASES["unitary"].layer(), CASES["unitary"].x()
+    outputs, states = layer([x[0], x[1, :4]])
+    same(outputs, [layer(x[:1])[0][0], layer(x[1:2, :4])[0][0]])
+    same([states[1:]], [layer(x[1:2, :4])[1]])
+
+
+def test_C20_functional_models_pass_complex_tensors_on():
+    x = rk.Input((None, 4))
+    z = rk.RNN(unitary(5), return_sequences=True)(x)
+    assert z.dtype == np.complex64
+    model = rk.Model(x, rk.RNN(s5(3), return_sequences=True, dtype="complex64")(z))
+    first, second = model.layers[-2:]
+    given = CASES["lru"].x(dtype="float32")
+    same([model(given)], [second(first(given))])
+
+
+def test_C20_hessians_go_through_complex_states():
+    @rk.loop
+    def resonance(x, z=1 + 0j, *, size, turn):
+        z = size * z * np.exp(1j * turn) + x
+        return abs(z) ** 2, z
+
+    x, at = np.random.default_rng(0).normal(size=12), {"size": 0.9, "turn": 0.3}
+    found = rk.hessian(resonance, x, by=["size", "turn"], **at)
+    for name in at:
+        ends = [resonance.vjp(x, **at | {name: at[name] + e})[1](np.ones(12)).parameters for e in (1e-5, -1e-5)]
+        for other in at:
+            np.testing.assert_allclose(found[other][name], (ends[0][other] - ends[1][other]) / 2e-5, rtol=1e-6)
+    refused(lambda: rk.hessian(resonance, x, by="z", **at), ValueError, "'z' is complex")
+    refused(lambda: rk.hessian(resonance, x, by="turn", size=0.9j, turn=0.3), ValueError, "real parameters", "'size'")
+
+
 @every_case
 def test_C20_files_pickles_and_configurations(name, tmp_path):
     case = CASES[name]
@@ -581,6 +619,11 @@ def refused(call, kind, *words):
         assert word in str(caught.value), caught.value
 
 
+def running(x, h=0.0, *, a):
+    h = a * h + x
+    return h, h
+
+
 def step_of(body, **spec):
     cell = rk.cell(**{"states": {"z": rk.State(2, "complex")}, **spec})(body)
     return lambda: rk.RNN(cell())(np.ones((1, 3, 2)))
@@ -608,6 +651,10 @@ def test_C20_one_error_says_what_to_write():
     refused(lambda: rk.Weight((2, 2), dtype="c8"), ValueError, "'float' or 'complex'")
     refused(lambda: rk.Weight((2, 2), density=0.5, dtype="complex"), ValueError, "density")
     refused(lambda: rk.Weight((2, 2), constraint="unit_norm", dtype="complex"), ValueError, "constraint")
+    real_loop = rk.loop(running)
+    refused(lambda: real_loop(np.ones(3), a=1j), ValueError, "start it with 0j")
+    refused(lambda: real_loop(np.ones(3), h=1j, a=1.0), TypeError, "h to hold real numbers")
+    refused(lambda: rk.LSTM(4, dtype="complex64"), TypeError, "float32 or float64")
     layer = CASES["lru"].layer()
     refused(lambda: layer.weights.__setitem__("D", np.ones(4) * 1j), TypeError, "real numbers")
     refused(lambda: layer.weights.__setitem__("lam", np.ones((2, 6))), ValueError, "(6,)", "(2, 6)")

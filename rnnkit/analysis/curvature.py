@@ -471,6 +471,8 @@ class _OfLoop(_Point):
         form, layer, given, has_rows, named = loop._entered(x, call.pop("mask", None), False, False, call)
         if type(layer._execution.step.outputs) is not type(None):
             raise ValueError(f"expected {loop.__name__!r} with one real output, for a derivative")
+        if pairs := loop._complex_parameters(call):
+            raise ValueError(f"expected real parameters for a derivative, {pairs[0]!r} of {loop.__name__!r} is complex")
         x, start, mask, _, constants = given
         super().__init__(layer, x, {"mask": mask, "initial_state": start, "constants": constants})
         self.loop, self.row_form, self.weights = loop, not has_rows, {}
@@ -483,7 +485,7 @@ class _OfLoop(_Point):
         self.by_row = {name: np.ndim(named[name]) > len(inner[name]) for name in names}
         self.by_row["x"] = np.ndim(form.x) == self.x.ndim and len(form.x) == rows and has_rows
         self.shapes = dict(self.rows)
-        self.pairs = loop.cell.spec.complex | set(loop._complex_parameters(call))
+        self.pairs = loop.cell.spec.complex
 
     def _tangents(self, moved, record):
         states = tuple(

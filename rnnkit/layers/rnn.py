@@ -120,7 +120,9 @@ class RNN(Layer):
         device: str = "cpu",
     ):
         self.cell: Any = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else as_cell(cell)
-        dtype, self._given_complex = validation.parts_of_dtype(dtype)
+        self._given_complex = False
+        if self._may_be_complex():
+            dtype, self._given_complex = validation.parts_of_dtype(dtype)
         super().__init__(dtype=dtype, seed=getattr(cell, "seed", None) if seed is None else seed, name=name)
         self._complex_x = self._given_complex  # whether x is complex numbers, of which programs have the pairs
         self._spec = self.cell._states()
@@ -447,7 +449,9 @@ class RNN(Layer):
         return next((one for one in leaves_of(mask) if one is not None), None)
 
     def _nests(self, value) -> bool:
-        return self._nesting is not None or (not self.built and self._may_nest() and is_nested(value, 3))
+        if self._nesting is not None:
+            return not self._nesting.alone
+        return not self.built and self._may_nest() and is_nested(value, 3)
 
     def _takes_complex(self, value) -> bool:
         """Whether an input is complex numbers for this layer: the first one decides, where its cell has any."""
@@ -534,7 +538,10 @@ class RNN(Layer):
 
     def _given_for(self, node, shape):
         self._meet_constants(node)
-        return super()._given_for(node, shape)
+        shapes, dtype = super()._given_for(node, shape)
+        outputs = self._execution.step.outputs
+        is_complex = outputs is not None and outputs.alone
+        return shapes, np.result_type(dtype, np.complex64) if is_complex else dtype
 
     def _meet_constants(self, node):
         """Find the output's shape with the constants of a symbolic call, where all of their sizes are known."""

@@ -150,7 +150,7 @@ class Step:
         flags = self.states.complex
         for i, (state, shape) in enumerate(zip(new, self.states.own_shapes, strict=True)):
             if is_complex(state) and not flags[i]:
-                hint = 'declare it as rk.State(shape, "complex")'
+                hint = 'declare it as rk.State(shape, "complex"), or in a loop start it with 0j'
                 what = f"expected state {i} of {self.name!r} of real numbers, got complex ones; {hint}"
                 raise returned_wrong(self.cell, what)
             got = tuple(np.shape(state))
