@@ -422,7 +422,12 @@ def everything(z, w, a):
     turned[..., 0] = w[..., 1]
     turned[..., 1:] *= 2j
     turned += a
+    mirrored, lifted, cast = z.conj(), 1j * a, a.astype(complex)  # of which none is a view
+    mirrored[..., 0], lifted[..., 1], cast[..., 2] = 0, 2, 1j
     return [
+        mirrored,
+        lifted,
+        cast,
         z + w,
         z - a,
         a - z,
@@ -518,6 +523,10 @@ COUNT = len(everything(np.ones(3) + 1j, np.ones(3) - 1j, np.ones(3)))
 def every_function(x, states):
     z, w, a = states.z, x[:, :3] + 1j * x[:, 3:6], x[:, 6:]
     found = everything(z, w, a)
+    halved = z.copy()
+    halved.real *= 0.5
+    halved.imag = a
+    found[0] = halved * found[0]
     return np.stack(found, 1).reshape(x.shape[0], 3 * COUNT), z * 0.5 + w
 
 

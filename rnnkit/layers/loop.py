@@ -311,14 +311,8 @@ class Loop:
         key = dtype, shape, return_state, complex_parameters
         layer = self._layers.get(key)
         if layer is None:
-            made = RNN(
-                self._cell_for(dtype, complex_parameters),
-                True,
-                return_state,
-                dtype=dtype,
-                seed=self._seed,
-                name=self.__name__,
-            )
+            cell = self._cell_for(dtype, complex_parameters)
+            made = RNN(cell, True, return_state, dtype=dtype, seed=self._seed, name=self.__name__)
             made.build((None, None, *shape))
             layer = self._layers.setdefault(key, made)
         return layer
@@ -344,10 +338,8 @@ class Loop:
         return start, constants if self._parameters else None, rows, named
 
     def _with_rows(self, names, values, rows, layer):
-        arrays = {
-            name: validation.numbers(one, name, self._may_be_complex(name))
-            for name, one in zip(names, values, strict=True)
-        }
+        pairs = self.cell.spec.complex | set(self._parameters)  # what may be complex
+        arrays = {n: validation.numbers(one, n, n in pairs) for n, one in zip(names, values, strict=True)}
         shapes, of = self._shapes_in_a_row(arrays, rows, layer), "x"
         for name, one in arrays.items():
             if one.shape == shapes[name]:
@@ -365,9 +357,6 @@ class Loop:
         kinds = {False: layer.dtype, True: np.result_type(layer.dtype, np.complex64)}
         given = ((n, one.astype(kinds[is_complex(one)])) for n, one in arrays.items())
         return [np.broadcast_to(one, (count, *shapes[n])) for n, one in given], rows
-
-    def _may_be_complex(self, name) -> bool:
-        return name in self._parameters or name in self.cell.spec.complex
 
     def _shapes_in_a_row(self, arrays, rows, layer) -> dict[str, tuple]:
         """What the step sees of each: of the shape of its default, or without one in the way that it can be read."""
@@ -422,10 +411,8 @@ class LoopStream(Stream):
         -------
         number or ndarray, nested as the step's output
         """
-        x, one = (
-            validation.numbers(x, "x", self.layer._reads_complex()),
-            () if self._features == (1,) else self._features,
-        )
+        x = validation.numbers(x, "x", self.layer._reads_complex())
+        one = () if self._features == (1,) else self._features
         shapes = [one, *([(self.batch, *one), (self.batch, *self._features)] if self._has_rows else [self._features])]
         if x.shape not in shapes:
             what = f"of shape {one}" if one else "as one number"

@@ -310,11 +310,8 @@ class RNN(Layer):
 
         def along(record):
             rows, dtype = len(record.x), self.dtype
-            moved = (
-                None
-                if tangent is None
-                else validation.like(tangent, "tangent", record.x, 2 if self._complex_x else None)
-            )
+            axis = 2 if self._complex_x else None
+            moved = None if tangent is None else validation.like(tangent, "tangent", record.x, axis)
             states = None if d_initial_state is None else self._spec.unpack(d_initial_state, rows, dtype)
             of_constants = None if d_constants is None else self._constants(d_constants, rows, dtype)
             if unknown := [name for name in weights or {} if name not in record.weights]:

@@ -224,9 +224,7 @@ class StateSpec:
 
 
 def _shown(pairs, axis):
-    return (
-        repeated(lambda: to_complex(pairs, axis), pairs) if isinstance(pairs, np.ndarray) else to_complex(pairs, axis)
-    )
+    return repeated(lambda: to_complex(pairs, axis), pairs)
 
 
 def _paired(array, dtype, what):

@@ -25,13 +25,15 @@ _POWERS = 64  # of an integer exponent, up to which a power is products
 class Complex(np.lib.mixins.NDArrayOperatorsMixin):
     """A complex array of a step under trace: symbols of one shape as its real and imaginary parts."""
 
-    __slots__ = ("imag", "real")
+    __slots__ = ("_imag", "_real")
     __array_priority__ = 1001
 
     def __init__(self, real: Symbol, imag: Symbol):
-        self.real, self.imag = real, imag
+        self._real, self._imag = real, imag
         real.graph.complex = True
 
+    real = property(lambda self: self._real, lambda self, value: self._real.__setitem__(..., value))
+    imag = property(lambda self: self._imag, lambda self, value: self._imag.__setitem__(..., value))
     shape = property(lambda self: self.real.shape)
     ndim = property(lambda self: self.real.ndim)
     size = property(lambda self: self.real.size)
@@ -325,7 +327,7 @@ def call_ufunc(ufunc, method, args, keywords):
         raise Untraceable(f"np.{name} of complex numbers with {', '.join(keywords)}=; write the result to a name")
     like = first_symbol(*args, *(out or ()))
     args = [np.stack(a) if isinstance(a, (list, tuple)) else a for a in args]
-    result = paired(like, *_PARTS[name](*args)) if name in _PARTS else _WHOLE[name](*args)
+    result = paired(like, *_PARTS[name](*args)).copy() if name in _PARTS else _WHOLE[name](*args)
     if out is None:
         return result
     if is_complex(result) and not isinstance(out[0], Complex):

@@ -97,7 +97,7 @@ def _sorted(reader, *_, **__):
 
 
 def _complex(reader, real=0.0, imag=0.0):
-    return real + 1j * imag if is_complex(real) or is_complex(imag) else paired(reader.like, real, imag)
+    return real + 1j * imag if is_complex(real) or is_complex(imag) else paired(reader.like, real, imag).copy()
 
 
 def _array(reader, values, dtype=None, **_):

@@ -200,7 +200,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def astype(self, dtype, *_, **__):
         if _is_complex(dtype):
-            return self.with_imag(self.imag)
+            return self.copy().with_imag(self.imag)
         return self.made(self.graph.cast(self.node, kind_of(dtype, self._float)), self.axis)
 
     def copy(self, *_, **__):
