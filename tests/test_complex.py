@@ -322,6 +322,12 @@ def test_C20_models_pass_complex_sequences_on(tmp_path):
         again = rk.load_model(tmp_path / name, custom_objects={"unitary": unitary, "s5": s5})
         same([again(x)], [model(x)])
     refused(lambda: rk.Sequential([rk.RNN(s5(4))])(x), TypeError, "real numbers")
+    kept = rk.RNN(s5(4), stateful=True, dtype="complex128", seed=0)
+    kept(x)
+    kept.save(tmp_path / "kept.rnnkit", states=True)
+    again = rk.load_model(tmp_path / "kept.rnnkit", custom_objects={"s5": s5})
+    same(again.states, kept.states)
+    same([again(x)], [kept(x)])
 
 
 def test_C20_both_directions_and_lists_of_sequences():
@@ -380,6 +386,10 @@ def test_C20_files_pickles_and_configurations(name, tmp_path):
     for key, array in layer.weights.items():
         assert not array.flags.writeable
         np.testing.assert_array_equal(layer.cell.weights[key], array)
+    kept = case.layer(stateful=True)
+    kept(x)
+    pickled = pickle.loads(pickle.dumps(kept))
+    same(pickled(x), kept(x))
     if name != "locked":  # which has no configuration
         again = rk.RNN.from_config(layer.get_config())
         again.build((None, None, case.features))

@@ -193,7 +193,8 @@ class RNN(Layer):
         """The parts of a nested output, nested; any other output as it is."""
         if nesting is None or output is None:
             return output
-        return nesting.packed(repeated(lambda: [np.array(one) for one in nesting.parted(output, axes)], output))
+        parts = lambda: [one if one.base is None else np.array(one) for one in nesting.parted(output, axes)]
+        return nesting.packed(repeated(parts, output))
 
     def vjp(
         self,

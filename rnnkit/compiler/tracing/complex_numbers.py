@@ -155,8 +155,11 @@ def _times(a, b):
     return other if number else None
 
 
-def _sum(a, b):
-    return b if a is None else a if b is None else a + b
+def _joined(function, a, b):
+    """A sum or difference of products, of which some are None."""
+    if a is None or b is None:
+        return a if b is None else -b if function is np.subtract else b
+    return function(a, b)
 
 
 def _multiply(a, b):
@@ -164,9 +167,8 @@ def _multiply(a, b):
         z, other = (a, b) if is_complex(a) else (b, a)
         real, imag = _times(z.real, other), _times(z.imag, other)
     else:
-        less = _times(a.imag, b.imag)
-        real = _sum(_times(a.real, b.real), None if less is None else -less)
-        imag = _sum(_times(a.real, b.imag), _times(a.imag, b.real))
+        real = _joined(np.subtract, _times(a.real, b.real), _times(a.imag, b.imag))
+        imag = _joined(np.add, _times(a.real, b.imag), _times(a.imag, b.real))
     return _none_as_zeros(real, (a, b)), _none_as_zeros(imag, (a, b))
 
 
@@ -198,8 +200,7 @@ def _multilinear(function: Callable, operands) -> Complex:
     for way in itertools.product(*ways):
         power = sum(k for k, _ in way) % 4
         term, place = function(*(part for _, part in way)), power % 2
-        signed = -term if power > 1 else term
-        sums[place] = signed if sums[place] is None else sums[place] + signed
+        sums[place] = _joined(np.subtract if power > 1 else np.add, sums[place], term)
     return paired(first_symbol(*sums), *sums)
 
 
