@@ -60,6 +60,7 @@ from rnnkit.models.sequential import Sequential
 from rnnkit.serialization.registry import register
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import Draw, Weight, cell
+from rnnkit.steps.states import State
 from rnnkit.version import __version__
 
 _LATER = {
@@ -181,6 +182,7 @@ __all__ = [
     "Softmax",
     "SpatialDropout1D",
     "StackedRNNCells",
+    "State",
     "Stream",
     "Subtract",
     "TimeDistributed",

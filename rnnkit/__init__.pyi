@@ -227,6 +227,9 @@ from rnnkit.steps.declared import (
     Weight,
     cell,
 )
+from rnnkit.steps.states import (
+    State,
+)
 from rnnkit.version import (
     __version__,
 )
@@ -291,6 +294,7 @@ __all__ = [
     "Softmax",
     "SpatialDropout1D",
     "StackedRNNCells",
+    "State",
     "Stream",
     "Subtract",
     "TimeDistributed",

@@ -10,7 +10,7 @@ _NUMBERS = {float, int, bool, np.float64, np.float32}  # what most lists hold
 _DEPTH = 64  # NumPy has no more axes
 
 
-def real(value, what: str, masked: str | None = None) -> np.ndarray:
+def real(value, what: str, masked: str | None = None, complex_too: bool = False) -> np.ndarray:
     """`value` as an array of real numbers, a plain ndarray.
 
     Parameters
@@ -20,6 +20,8 @@ def real(value, what: str, masked: str | None = None) -> np.ndarray:
         The argument's name in errors.
     masked : str, optional
         What to do about masked entries, where the argument doesn't say it.
+    complex_too : bool
+        Take complex numbers, too.
 
     Raises
     ------
@@ -39,7 +41,7 @@ def real(value, what: str, masked: str | None = None) -> np.ndarray:
     TypeError: expected sample_weight without masked entries, got a masked array with 1; pass sample_weight.filled(0)
     """
     found = value if type(value) is np.ndarray else _read(value, what, masked)
-    if found.dtype.kind not in REAL:
+    if found.dtype.kind not in REAL and not (complex_too and found.dtype.kind == "c"):
         raise TypeError(_no_real_numbers(found, value, what))
     return found
 
@@ -70,7 +72,7 @@ def in_precision(found, what: str):
     TypeError
         For any other precision.
     """
-    if found.dtype.char in "eg":  # half and long double, which is float64 on some machines
+    if found.dtype.char in "egG":  # half and long double, which is float64 on some machines
         floating(found.dtype, f"{what} of dtype")
     return found
 

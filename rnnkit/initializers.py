@@ -28,6 +28,7 @@ __all__ = [
     "Initializer",
     "Normal",
     "Orthogonal",
+    "Ring",
     "TruncatedNormal",
     "Uniform",
     "VarianceScaling",
@@ -55,11 +56,16 @@ class Initializer(Configurable):
         allocation.check("an initializer's array", shape)
         if self.seed is not None or rng is None:
             rng = np.random.default_rng(self.seed)
-        values = self._values(tuple(shape), rng)
+        is_complex = dtype is not None and np.dtype(dtype).kind == "c"
+        values = (self._complex_values if is_complex else self._values)(tuple(shape), rng)
         return values if dtype is None else values.astype(dtype)
 
     def _values(self, shape, rng):
         raise NotImplementedError
+
+    def _complex_values(self, shape, rng):
+        """Of a complex weight: both parts, with the variance of one."""
+        return (self._values(shape, rng) + 1j * self._values(shape, rng)) / math.sqrt(2.0)
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,8 @@ class Constant(_Settings):
 
     def _values(self, shape, rng):
         return np.full(shape, self.value, dtype=np.float64)
+
+    _complex_values = _values
 
 
 @dataclass(frozen=True)
@@ -261,10 +269,17 @@ class Orthogonal(_Settings):
     def _values(self, shape, rng):
         if len(shape) < 2:
             raise ValueError(f"expected a shape of two axes or more for orthogonal; got {tuple(shape)}")
+        return self._of_columns(shape, lambda tall: rng.standard_normal(tall))
+
+    def _complex_values(self, shape, rng):
+        """A unitary matrix."""
+        return self._of_columns(shape, lambda tall: rng.standard_normal(tall) + 1j * rng.standard_normal(tall))
+
+    def _of_columns(self, shape, normal):
         rows, columns = math.prod(shape[:-1]), shape[-1]
         allocation.check("the draws of an orthogonal matrix and LAPACK's copies", (3, rows, columns))
-        q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
-        q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)  # makes the draw uniform over rotations, whatever LAPACK's signs
+        q, r = np.linalg.qr(normal((max(rows, columns), min(rows, columns))))
+        q *= np.sign(np.where(np.diagonal(r) == 0, 1.0, np.diagonal(r)))  # uniform over rotations, whatever the signs
         return self.gain * (q.T if rows < columns else q).reshape(shape)
 
 
@@ -292,6 +307,41 @@ class Identity(_Settings):
         if len(shape) != 2:
             raise ValueError(f"expected a shape of two axes for identity; got {tuple(shape)}")
         return self.gain * np.eye(*shape)
+
+    _complex_values = _values
+
+
+@dataclass(frozen=True)
+class Ring(_Settings):
+    """An initializer of complex weights between two circles, uniform in area (Orvieto et al. 2023, for the LRU).
+
+    Parameters
+    ----------
+    r_min, r_max : float
+        The radii.
+    max_phase : float
+        Angles are between 0 and this.
+    seed : int, optional
+        Draw from this rather than from the layer's generator.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> eigenvalues = rk.initializers.Ring(0.8, 0.99, seed=0)((64,), dtype="complex128")
+    >>> bool((np.abs(eigenvalues) > 0.8).all() and (np.abs(eigenvalues) < 0.99).all())
+    True
+    """
+
+    r_min: float = 0.0
+    r_max: float = 1.0
+    max_phase: float = 2.0 * math.pi
+
+    def _values(self, shape, rng):
+        raise ValueError('expected a weight of dtype="complex" for a ring')
+
+    def _complex_values(self, shape, rng):
+        radii = np.sqrt(rng.uniform(self.r_min**2, self.r_max**2, shape))
+        return radii * np.exp(1j * rng.uniform(0.0, self.max_phase, shape))
 
 
 def fans(shape) -> tuple[int, int]:
@@ -323,7 +373,8 @@ INITIALIZERS: dict[str, Callable] = {
 }
 
 CLASSES = {
-    kind.__name__: kind for kind in (Constant, Uniform, Normal, TruncatedNormal, VarianceScaling, Orthogonal, Identity)
+    kind.__name__: kind
+    for kind in (Constant, Uniform, Normal, TruncatedNormal, VarianceScaling, Orthogonal, Identity, Ring)
 }
 
 
@@ -369,7 +420,7 @@ def drawn(function: Callable, shape, rng, dtype):
     """What an initializer gives, in rnnkit's signature ``(shape, rng)`` or Keras's ``(shape, dtype)``."""
     allocation.keep("a weight", shape, dtype)
     if isinstance(function, _Settings):
-        return function(shape, rng)
+        return function(shape, rng, dtype if np.dtype(dtype).kind == "c" else None)
     try:
         signature = inspect.signature(function)
     except ValueError:  # of what is no Python

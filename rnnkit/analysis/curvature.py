@@ -144,6 +144,10 @@ def _point(layer, x, call, names) -> _Point:
     else:
         told = "expected a recurrent layer, a loop or a Sequential of layers with steps for second derivatives"
         raise TypeError(f"{told}, got {type(layer).__name__}")
+    if pairs := [name for name in names if name in point.pairs]:
+        raise ValueError(
+            f"expected by of real numbers, {pairs[0]!r} is complex; declare its real and imaginary part as two"
+        )
     if unknown := [name for name in names if name not in point.shapes]:
         raise ValueError(f"expected by among {', '.join(point.shapes)}, got {unknown[0]!r}")
     return point
@@ -166,8 +170,7 @@ class _Point:
             raise TypeError(f"expected {', '.join(known)} beside x, got {unknown[0]!r}")
         if not layer.built:
             raise ValueError(f"expected the layer {layer.name!r} to be built; call it first")
-        if layer._nesting is not None or layer._execution.step.outputs is not None:
-            raise ValueError(f"expected {layer.name!r} with one input and one output, for a derivative")
+        _check_real(layer)
         self.layer: Any = layer
         self.row_form = False
         self.x = validation.numbers(x, "x")
@@ -179,6 +182,7 @@ class _Point:
         if self.constants is not None and len(self.constants) == 1:
             self.rows["constants"] = np.shape(self.constants[0])[1:]
         self.by_row = dict.fromkeys(self.rows, True)
+        self.pairs = layer._complex_names() | {n for n in self.rows if n == "initial_state" and layer._spec.complex[0]}
         self.weights = {name: array.shape for name, array in layer.weights.items()}
         self.shapes: dict[str, tuple] = self.weights | self.rows
 
@@ -367,6 +371,11 @@ class _Point:
         return {"sequences": x, **more}
 
 
+def _check_real(layer: RNN) -> None:
+    if layer._nesting is not None or layer._execution.step.outputs is not None:
+        raise ValueError(f"expected {layer.name!r} with one real input and one real output, for a derivative")
+
+
 class _Both:
     """The results of a layer's dual: outputs, their tangents, and from cotangents of both a gradient."""
 
@@ -398,12 +407,14 @@ class _OfSequential(_Point):
         for layer in model.layers:
             if not isinstance(layer, (RNN, Memoryless)) or getattr(layer, "return_state", False):
                 raise TypeError(f"expected recurrent layers, Dense and functions in a Sequential, got {layer!r}")
+            if isinstance(layer, RNN):
+                _check_real(layer)
         self.layer: Any = model
         self.row_form, self.constants, self.states = False, None, ()
         self.x = validation.numbers(x, "x").astype(model.dtype, copy=False)
         self.rows, self.by_row = {"x": self.x.shape[1:]}, {"x": True}
         self.weights = {name: array.shape for name, array in model.weights.items()}
-        self.shapes = self.weights | self.rows
+        self.shapes, self.pairs = self.weights | self.rows, model._complex_names()
 
     def _passed(self, moved, wanted, times):
         """The duals of all layers, from the first to the last."""
@@ -459,7 +470,9 @@ class _OfLoop(_Point):
             raise TypeError(f"expected no {refused[0]} for a derivative of {loop.__name__!r}; give x in its order")
         form, layer, given, has_rows, named = loop._entered(x, call.pop("mask", None), False, False, call)
         if type(layer._execution.step.outputs) is not type(None):
-            raise ValueError(f"expected {loop.__name__!r} with one output, for a derivative")
+            raise ValueError(f"expected {loop.__name__!r} with one real output, for a derivative")
+        if pairs := loop._complex_parameters(call):
+            raise ValueError(f"expected real parameters for a derivative, {pairs[0]!r} of {loop.__name__!r} is complex")
         x, start, mask, _, constants = given
         super().__init__(layer, x, {"mask": mask, "initial_state": start, "constants": constants})
         self.loop, self.row_form, self.weights = loop, not has_rows, {}
@@ -472,6 +485,7 @@ class _OfLoop(_Point):
         self.by_row = {name: np.ndim(named[name]) > len(inner[name]) for name in names}
         self.by_row["x"] = np.ndim(form.x) == self.x.ndim and len(form.x) == rows and has_rows
         self.shapes = dict(self.rows)
+        self.pairs = loop.cell.spec.complex
 
     def _tangents(self, moved, record):
         states = tuple(

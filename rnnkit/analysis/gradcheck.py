@@ -13,6 +13,7 @@ import numpy as np
 from rnnkit import allocation, tracebacks
 from rnnkit.arguments import number_from_zero, positive_integer, sizes
 from rnnkit.arrays import real
+from rnnkit.complex_pairs import is_complex
 from rnnkit.hints import Array, Seed
 from rnnkit.layers.base import Layer, seed_sequence
 from rnnkit.layers.rnn import RNN
@@ -169,20 +170,20 @@ def gradcheck(
     arrays = twin.arrays(x, initial_state, constants, rng)
     more = ({} if mask is None else {"mask": mask}) | ({"training": True} if training else {})
     outputs, pullback = twin.vjp(arrays, more)
-    cotangents = _mapped(outputs, lambda y: rng.standard_normal(y.shape))
+    cotangents = _mapped(outputs, lambda y: _normal(rng, y))
     gradients, factors = _by_name(pullback(cotangents)), _leaves(cotangents)
-    size = sum(float(((y * g) ** 2).sum()) for y, g in zip(_leaves(outputs), factors, strict=True)) ** 0.5
+    size = sum(float((np.abs(y * g) ** 2).sum()) for y, g in zip(_leaves(outputs), factors, strict=True)) ** 0.5
 
     def difference(name, d):
         above, below = (twin(arrays | {name: arrays[name] + s * d}, more) for s in (1.0, -1.0))
-        return sum(float(((a - b) * g).sum()) for a, b, g in zip(above, below, factors, strict=True))
+        return sum(_dot(a - b, g) for a, b, g in zip(above, below, factors, strict=True))
 
     def error_along(name, gradient, d) -> float:
         errors = []
         for s in (step, step / 8, step / 64):  # a smaller one where the first may have crossed a corner
             slope = (8 * difference(name, s * d) - difference(name, 2 * s * d)) / (12 * s)
             norm = max(float(np.linalg.norm(gradient)), abs(slope), _LEAST * size) or 1.0
-            errors.append(abs(slope - float((gradient * d).sum())) / norm)
+            errors.append(abs(slope - _dot(gradient, d)) / norm)
             if errors[-1] <= tolerance:
                 return errors[-1]
         return errors[0]
@@ -228,16 +229,18 @@ class _Twin:
         layer, takes = self.layer, inspect.signature(self.layer.vjp).parameters
         x = self._input(x, rng)
         if not layer.built:
+            if isinstance(layer, RNN) and is_complex(x):
+                layer._complex_x = True
             layer.build(_mapped(x, lambda array: array.shape))
         self._x, count = x, len(_leaves(x)[0])
         if initial_state is not None:
-            self._start = _mapped(initial_state, lambda a: real(a, "initial_state").astype(_DOUBLE))
+            self._start = _mapped(initial_state, lambda a: _double(real(a, "initial_state", complex_too=True)))
         elif "initial_state" in takes:
-            near = lambda start: start + rng.uniform(-0.9, 0.9, start.shape)
+            near = lambda start: start + _like(start, lambda: rng.uniform(-0.9, 0.9, start.shape))
             self._start = _mapped(layer.get_initial_state(count), near)
         if constants is not None:
             self._constants = [
-                self._drawn(rng, (count, *c)) if _is_shape(c) else real(c, "constants").astype(_DOUBLE)
+                self._drawn(rng, (count, *c)) if _is_shape(c) else _double(real(c, "constants", complex_too=True))
                 for c in constants
             ]
         found = _named("x", x) | _named("initial_state", self._start) | _named("constants", self._constants)
@@ -255,9 +258,10 @@ class _Twin:
         if isinstance(x, (list, tuple)) and any(_is_shape(one) or isinstance(one, np.ndarray) for one in x):
             return [self._input(one, rng) for one in x]
         if _is_shape(x):
-            return self._drawn(rng, x)
-        x = real(x, "x")
-        return x.astype(_DOUBLE) if x.dtype.kind == "f" else x
+            drawn = self._drawn(rng, x)
+            return drawn + 1j * self._drawn(rng, x) if self.layer._reads_complex() else drawn
+        x = real(x, "x", complex_too=True)
+        return _double(x) if x.dtype.kind in "fc" else x
 
     @staticmethod
     def _drawn(rng, shape) -> np.ndarray:
@@ -267,7 +271,7 @@ class _Twin:
 
     def direction(self, name, array, rng) -> np.ndarray:
         """A random direction; a sparse weight keeps its zeros."""
-        d = rng.standard_normal(array.shape)
+        d = _normal(rng, array)
         return np.where(array != 0, d, 0.0) if name in self._sparse() else d
 
     def _sparse(self) -> set:
@@ -293,7 +297,7 @@ class _Twin:
 
         steps = [getattr(one, "_execution", None) for one in self._all.values()]
         traces = [trace for one in self._all.values() for trace in getattr(one, "_traces", {}).values()]
-        shapes = tuple(one.shape[1:] for one in _leaves(self._constants))
+        shapes = tuple((*(2,) * is_complex(one), *one.shape[1:]) for one in _leaves(self._constants))
         found = [rules.wrong_of_step(one.step, shapes, training, rng) for one in steps if one is not None]
         return sorted(
             {told for one in (*found, *(rules.wrong_of_function(one, rng) for one in traces)) for told in one}
@@ -313,6 +317,24 @@ class _Twin:
                 leaves = iter(arrays[name] for name in _named(what, nested))
                 given[what] = _mapped(nested, lambda _, leaves=leaves: next(leaves))
         return function(given.pop("x"), **given, **more)
+
+
+def _like(array, draw):
+    """What is drawn, of complex numbers both parts."""
+    return draw() + 1j * draw() if is_complex(array) else draw()
+
+
+def _normal(rng, array) -> np.ndarray:
+    return _like(array, lambda: rng.standard_normal(array.shape))
+
+
+def _dot(a, b) -> float:
+    """The sum of products, of complex numbers as of the pairs that they are."""
+    return float((a * np.conj(b)).sum().real)
+
+
+def _double(array) -> np.ndarray:
+    return array.astype(np.complex128 if is_complex(array) else _DOUBLE)
 
 
 def _wide(arrays) -> dict:

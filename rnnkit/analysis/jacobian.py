@@ -210,6 +210,8 @@ class _Point:
         self.weights, self.training = weights, bool(training)
         self.x, self.rows = x.astype(self.dtype), len(x)
         self.step = step = Step(self.cell, features)
+        if step.has_complex:
+            raise ValueError(f"expected a cell of real numbers; by those of {step.name!r} layer.jvp and layer.vjp go")
         if states is None:
             self.states = step.initial_states(self.rows, self.dtype)
         else:

@@ -181,7 +181,8 @@ class _Reader:
             raise self._refusal(layer, "returns its states, which are in the struct of states")
         step = layer._execution.step
         if step.inputs is not None or step.outputs is not None:
-            raise self._refusal(layer, "takes or gives several arrays at each step")
+            kind = "complex numbers; give their .real and .imag" if step.has_complex else "several arrays"
+            raise self._refusal(layer, f"takes or gives {kind} at each step")
         takes = step.takes_constants
         if takes and not self.network.constants:
             raise self._refusal(layer, "takes constants; give some as constants=[…], for the layer by itself")

@@ -9,6 +9,7 @@ import numpy as np
 from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.steps.cell import Cell, Under, as_cell, call_initial, current_build, prepare
+from rnnkit.steps.nesting import Nesting
 from rnnkit.steps.states import StateSpec
 from rnnkit.steps.step import Step, declared_output_shape
 
@@ -53,20 +54,22 @@ class StackedRNNCells(Cell):
     def build(self, input_shape: Shape) -> None:
         """Build every cell for the output of the one below."""
         self._features = []
-        features = tuple(input_shape[1:])
+        features, is_pairs = tuple(input_shape[1:]), self._complex_inputs
         dtype, rng = current_build()
         for cell, own in zip(self.cells, rng.spawn(len(self.cells)), strict=True):
             seed = getattr(cell, "seed", None)
             prepare(cell, (input_shape[0], *features), dtype, own if seed is None else np.random.default_rng(seed))
             self._features.append(features)
-            step = Step(cell, features)
+            step = Step(cell, Nesting.of_shapes(features, 0, np.dtype(complex)) if is_pairs else features)
             features = declared_output_shape(cell) if step.takes_constants else step.output_shape()
+            if is_pairs := step.outputs is not None and step.outputs.alone:
+                features = features[1:]
         self.built = True
 
     def call(self, inputs: Array, states: Array, constants: Array = (), training: bool = False) -> Any:
         """Compute one step through all cells."""
         output, flat = self._advance(inputs, self._states()._flatten(states, "states"), constants, training, {})
-        return output, self._states().pack(flat)
+        return output, self._states().nested(flat)
 
     def get_initial_state(self, batch_size: Any) -> list[Any]:
         """Return one entry per cell, each the cell's own."""

@@ -67,6 +67,8 @@ def _merged(layer, forward: Result, backward: Result, sequences: bool):
 
 def _run(layer: RNN, x, mask, initial_state, constants, sequences, trajectory=False, zero_masked=None, turned=False):
     """Return the `Result` of a layer in dask arrays; with `turned`, its outputs are reversed in time."""
+    if layer._execution.step.has_complex:
+        raise ValueError(f"expected NumPy arrays for {layer.name!r}, which has complex numbers, got a dask array")
     zero_masked = layer.zero_output_for_mask if zero_masked is None else zero_masked
     wishes = Wishes(sequences, trajectory, zero_masked, turned)
     return _Pipeline(layer, x, mask, _states(layer, x, initial_state), _constants(layer, x, constants), wishes).result()

@@ -215,6 +215,9 @@ class _Step:
         self.kinds = [_kind(one) for one in found]
         return found
 
+    def _complex_weights(self):
+        return {}
+
     def exemplary(self, x, states, weights, constants, draws):
         """Return numbers for a check, with integers that are valid indices of any array."""
         given = [

@@ -276,8 +276,9 @@ def _jitted(step, dtype, weights, constant_shapes, training, error):
         raise ValueError(f"{step.name!r} can't be read, as a step of one row has to be: {reason}") from None
     if any(cell._draws_each_step() for _, cell in leaves(step.cell)):
         raise ValueError(f"{step.name!r} can't be traced, as a step that draws at each step has to be: {reason}")
-    if step.inputs or step.outputs:
-        told = f"{step.name!r} can't be traced, as a step with nested inputs or outputs has to be: {reason}"
+    if step.inputs or step.outputs or step.has_complex:
+        kind = "complex numbers" if step.has_complex else "nested inputs or outputs"
+        told = f"{step.name!r} can't be traced, as a step with {kind} has to be: {reason}"
         raise ValueError(told).with_traceback(error.__traceback__)
     try:
         with telling(step.name):

@@ -35,7 +35,7 @@ from rnnkit.layers.support.display import Text, layer_card, show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
 from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, weights_replaced
-from rnnkit.layers.support.weight_mapping import Weights, like
+from rnnkit.layers.support.weight_mapping import Weights, like, shown
 from rnnkit.recording import constant, repeated
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.cell import Cell, is_scipy_sparse
@@ -409,9 +409,7 @@ class Layer(Configurable):
         ['1/kernel', '1/bias']
         """
         weight_options = self._weight_options()
-        return MappingProxyType(
-            {name: array for name, array in self._arrays().items() if weight_options[name].trainable}
-        )
+        return MappingProxyType({name: array for name, array in self.weights.items() if weight_options[name].trainable})
 
     @property
     def weights(self) -> Weights:
@@ -420,7 +418,7 @@ class Layer(Configurable):
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the weights, in Keras's order."""
-        return [array.copy() for array in self._arrays().values()]
+        return [shown(self, name, array).copy() for name, array in self._held_arrays().items()]
 
     def set_weights(self, weights: Any) -> None:
         """Replace all weights.
@@ -445,7 +443,8 @@ class Layer(Configurable):
             raise ValueError(
                 f"expected {len(arrays)} weights ({', '.join(arrays) or 'none'}), got {len(weights)}{hint}"
             )
-        new = {name: like(old, value, name) for (name, old), value in zip(arrays.items(), weights, strict=True)}
+        pairs, complex_names = zip(arrays.items(), weights, strict=True), self._complex_names()
+        new = {name: like(old, value, name, name in complex_names) for (name, old), value in pairs}
         self._put_arrays(new, {name for name, value in zip(arrays, weights, strict=True) if is_scipy_sparse(value)})
 
     def save_weights(self, path: Any, overwrite: bool = True) -> None:
@@ -549,6 +548,13 @@ class Layer(Configurable):
     def _own_sparse_names(self) -> AbstractSet[str]:
         """Names of the sparse weights among this layer's own."""
         return frozenset()
+
+    def _complex_names(self) -> frozenset[str]:
+        """Names of the complex weights, of which `_arrays` has the pairs."""
+        cell = self._own_cell()
+        own = () if cell is None else cell._complex_weights()
+        parts = ((path, part._complex_names()) for path, part in self._parts().items())
+        return frozenset((*own, *(f"{path}/{name}" for path, names in parts for name in names)))
 
     def _is_built(self) -> bool:
         return self.built
@@ -719,6 +725,10 @@ class Layer(Configurable):
     def _refuses_stream(self) -> str | None:
         """Why this layer can't take one step at a time; None if it can."""
         return "needs whole sequences"
+
+    def _reads_complex(self) -> bool:
+        """Whether its inputs are complex numbers."""
+        return False
 
     def _reads_ids(self) -> bool:
         """Whether its inputs are integer ids."""

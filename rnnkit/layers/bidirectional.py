@@ -203,6 +203,10 @@ class Bidirectional(Layer):
 
         def pull(cotangents):
             output, states = cotangents[:count], cotangents[count:]
+            states = [
+                *self.forward_layer._spec.paired(states[:first]),
+                *self.backward_layer._spec.paired(states[first:]),
+            ]
             halves = output if count == 2 else (None, None) if output[0] is None else parted(output[0])
             return self._gradients(
                 _pulled(pulls[0], halves[0], states[:first], in_time, 1),
@@ -216,6 +220,7 @@ class Bidirectional(Layer):
         weights = {f"forward/{name}": array for name, array in forward.weights.items()}
         weights |= {f"backward/{name}": array for name, array in backward.weights.items()}
         constants = [added_up(a, b) for a, b in zip(forward.constants, backward.constants, strict=True)]
+        constants = self.forward_layer._shown_constants(constants) if with_constants else constants
         states = self._packed(forward.states, backward.states)
         d_x = added_up(forward.x, backward.x)
         return Gradients(weights, d_x, states, constants if with_constants else None)
@@ -255,6 +260,11 @@ class Bidirectional(Layer):
                 layer._run((x, start, *others), gradient, place=place, **wishes)
                 for layer, start, place in zip(layers, starts, places, strict=True)
             ]
+            if any(result.nesting is not None and result.nesting.alone for result in results):
+                raise ValueError(
+                    f"expected layers of one real output in {self.name!r}; of complex numbers let the step return "
+                    "np.concatenate([z.real, z.imag], -1)"
+                )
             if not self.built:
                 self._build_with(self.forward_layer._input_shape, self.forward_layer.dtype)
         return results
@@ -298,7 +308,7 @@ class Bidirectional(Layer):
         return [*self.forward_layer._spec.pack(forward), *self.backward_layer._spec.pack(backward)]
 
     def _split(self, states, what):
-        counts = [len(one._spec.pack(one._spec.shapes)) for one in (self.forward_layer, self.backward_layer)]
+        counts = [len(one._spec.nested(one._spec.shapes)) for one in (self.forward_layer, self.backward_layer)]
         if not isinstance(states, (list, tuple)) or len(states) != sum(counts):
             got = f"{len(states)} entries" if isinstance(states, (list, tuple)) else f"an array {np.shape(states)}"
             raise ValueError(

@@ -16,6 +16,7 @@ from rnnkit import tracebacks
 from rnnkit.arguments import positive_integer
 from rnnkit.arrays import real
 from rnnkit.backends.shared.failures import StepFailed
+from rnnkit.complex_pairs import is_complex
 from rnnkit.hints import Array, DType, Seed
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
@@ -133,14 +134,15 @@ class Loop:
                 "a number that changes nothing, such as np.inf"
             )
         self._defaults = {
-            n: one if type(one) in _NUMBERS else real(one, f"the default of {n}") for n, one in known.items()
+            n: one if type(one) in _NUMBERS else real(one, f"the default of {n}", complex_too=True)
+            for n, one in known.items()
         }
         self._shapes = {name: np.shape(one) for name, one in self._defaults.items()}
         self._layers: dict[tuple, RNN] = {}
         self._readings: dict[tuple, dict] = {}  # the shapes that the step sees, of arrays that were given
         self.cell: Any = self._cell_class(parameters, loop_limit)
-        self._cell = self.cell(**dict.fromkeys(parameters))
-        self._cell.is_loops = True
+        self._complex_defaults = {name for name in parameters if is_complex(known.get(name))}
+        self._cells: dict[tuple, LoopCell] = {}  # by whether x is complex, and by the complex parameters
 
     def _cell_class(self, parameters, loop_limit) -> type[LoopCell]:
         keywords = [
@@ -149,6 +151,7 @@ class Loop:
         ]
         spec = SimpleNamespace(
             states={name: self._shapes[name] for name in self._states},
+            complex={name for name in self._states if is_complex(self._defaults[name])},
             weights={},
             initial={name: self._defaults[name] for name in self._states},
             draws=self._draws,
@@ -243,7 +246,8 @@ class Loop:
             How many sequences go side by side: without it one, or as many as parameters or starts have rows.
         features : int, optional
             Of a step; without it, a step is a number.
-        dtype : {"float64", "float32"}
+        dtype : {"float64", "float32", "complex128", "complex64"}
+            Of `x`.
         **given
             As in a call.
 
@@ -254,7 +258,10 @@ class Loop:
         """
         shape = (1 if features is None else positive_integer(features, "features"),)
         try:
-            layer = self._layer(validation.floating(dtype), shape, False)
+            precision, is_pairs = validation.parts_of_dtype(dtype)
+            precision = validation.floating(precision)
+            kind = np.result_type(precision, np.complex64) if is_pairs else precision
+            layer = self._layer(kind, shape, False, self._complex_parameters(given))
             start, constants, rows, _ = self._spread(given, batch, layer)
             return LoopStream(layer, rows, constants, start)
         except ValueError as error:
@@ -270,10 +277,12 @@ class Loop:
     def _entered(self, x, mask, reverse, return_state, given) -> tuple:
         form = form_of(x)
         x = form.x
-        layer = self._layers.get((x.dtype, x.shape[2:], return_state))
+        key = x.dtype, x.shape[2:], return_state, self._complex_parameters(given)
+        layer = self._layers.get(key)
         if layer is None:
-            dtype = validation.precision_of(validation.numbers(x, "x"))
-            layer = self._layers[x.dtype, x.shape[2:], return_state] = self._layer(dtype, x.shape[2:], return_state)
+            dtype = validation.precision_of(validation.numbers(x, "x", complex_too=True))
+            dtype = np.result_type(dtype, np.complex64) if is_complex(x) else dtype
+            layer = self._layers[key] = self._layer(dtype, *key[1:])
         start, constants, rows, named = self._spread(given, len(x) if form.has_rows else None, layer)
         if rows is not None and len(x) != rows:
             x = np.broadcast_to(x, (rows, *x.shape[1:]))
@@ -282,12 +291,30 @@ class Loop:
             x, mask = x[:, ::-1], None if mask is None else mask[:, ::-1]
         return form, layer, (x, start, mask, False, constants), rows is not None, named
 
-    def _layer(self, dtype, shape, return_state) -> RNN:
-        layer = self._layers.get((dtype, shape, return_state))
+    def _cell_for(self, dtype, complex_parameters) -> LoopCell:
+        key = dtype.kind == "c", complex_parameters
+        if key not in self._cells:
+            made = self.cell(**dict.fromkeys(self._parameters))
+            made.is_loops = True
+            if complex_parameters:
+                made._complex_constants = tuple(name in complex_parameters for name in self._parameters)
+            self._cells.setdefault(key, made)
+        return self._cells[key]
+
+    def _complex_parameters(self, given) -> tuple[str, ...]:
+        """Which parameters are complex numbers, of those given by name and the defaults."""
+        if not self._complex_defaults and not any(map(is_complex, given.values())):
+            return ()
+        return tuple(n for n in self._parameters if is_complex(given.get(n, self._defaults.get(n))))
+
+    def _layer(self, dtype, shape, return_state, complex_parameters=()) -> RNN:
+        key = dtype, shape, return_state, complex_parameters
+        layer = self._layers.get(key)
         if layer is None:
-            made = RNN(self._cell, True, return_state, dtype=dtype, seed=self._seed, name=self.__name__)
+            cell = self._cell_for(dtype, complex_parameters)
+            made = RNN(cell, True, return_state, dtype=dtype, seed=self._seed, name=self.__name__)
             made.build((None, None, *shape))
-            layer = self._layers.setdefault((dtype, shape, return_state), made)
+            layer = self._layers.setdefault(key, made)
         return layer
 
     def _spread(self, given, rows, layer):
@@ -311,7 +338,8 @@ class Loop:
         return start, constants if self._parameters else None, rows, named
 
     def _with_rows(self, names, values, rows, layer):
-        arrays = {name: validation.numbers(one, name) for name, one in zip(names, values, strict=True)}
+        pairs = self.cell.spec.complex | set(self._parameters)  # what may be complex
+        arrays = {n: validation.numbers(one, n, n in pairs) for n, one in zip(names, values, strict=True)}
         shapes, of = self._shapes_in_a_row(arrays, rows, layer), "x"
         for name, one in arrays.items():
             if one.shape == shapes[name]:
@@ -326,7 +354,9 @@ class Loop:
                 hint = "" if name in self._shapes else "; an array that rows share may have a default of its shape"
                 raise ValueError(f"expected {name} with {rows} rows, as {of} has; got {len(one)}{hint}")
         count = 1 if rows is None else rows
-        return [np.broadcast_to(one.astype(layer.dtype), (count, *shapes[n])) for n, one in arrays.items()], rows
+        kinds = {False: layer.dtype, True: np.result_type(layer.dtype, np.complex64)}
+        given = ((n, one.astype(kinds[is_complex(one)])) for n, one in arrays.items())
+        return [np.broadcast_to(one, (count, *shapes[n])) for n, one in given], rows
 
     def _shapes_in_a_row(self, arrays, rows, layer) -> dict[str, tuple]:
         """What the step sees of each: of the shape of its default, or without one in the way that it can be read."""
@@ -340,7 +370,8 @@ class Loop:
         if key not in self._readings:
             if len(self._readings) >= _MOST:
                 self._readings.clear()
-            several = [[np.empty((1, *way[name])) for name in self._parameters] for way in (plain, by_row)]
+            pairs = {name: (2,) if is_complex(one) else () for name, one in arrays.items()}
+            several = [[np.empty((1, *pairs[n], *way[n])) for n in self._parameters] for way in (plain, by_row)]
             step, constants = layer._execution.step, list(map(_joined, several))
             is_plain, is_by_row = map(step.is_readable, constants)
             if not is_plain and not is_by_row:  # as under rk.eager()
@@ -380,7 +411,8 @@ class LoopStream(Stream):
         -------
         number or ndarray, nested as the step's output
         """
-        x, one = validation.numbers(x, "x"), () if self._features == (1,) else self._features
+        x = validation.numbers(x, "x", self.layer._reads_complex())
+        one = () if self._features == (1,) else self._features
         shapes = [one, *([(self.batch, *one), (self.batch, *self._features)] if self._has_rows else [self._features])]
         if x.shape not in shapes:
             what = f"of shape {one}" if one else "as one number"
@@ -461,7 +493,7 @@ class _Back:
         return d[:, ::-1] if self.reverse else d
 
     def _of_state(self, d, state):
-        found = np.zeros_like(state) if d is None else validation.numbers(d, "d_outputs")
+        found = np.zeros_like(state) if d is None else validation.numbers(d, "d_outputs", is_complex(state))
         return found if d is None or self.has_rows else found[None]
 
     def _gradients(self, found) -> LoopGradients:
@@ -477,7 +509,7 @@ class _Back:
 
 def _joined(constants):
     """Numbers as one vector for each row, which takes less time than several arrays."""
-    if len(constants) > 1 and all(one.ndim == 1 for one in constants):
+    if len(constants) > 1 and all(one.ndim == 1 and not is_complex(one) for one in constants):
         return [np.stack(constants, axis=1)]
     return constants
 
@@ -533,7 +565,8 @@ def loop(function: Any = None, *, loop_limit: int = LOOP_LIMIT, draws: Any = Non
     ----------
     function : callable
         ``function(x, h=0.0, …, *, omega, …)``, which returns ``(output, (h, …))``. Its first argument is a step of the
-        input. Those with defaults are states: the default, a number or an array, is where one starts, and its shape.
+        input. Those with defaults are states: the default, a number or an array, is where one starts, and its shape;
+        a complex one makes the state complex. The input and parameters may be complex, too.
         Those behind the star are parameters. Inside, all are floats of the call's
         precision. The step may decide by their values, as `cell` says of ``per_row``.
     loop_limit : int

@@ -18,6 +18,7 @@ from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
+from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.execution.tangents import Tangents, parted
 from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
@@ -36,6 +37,8 @@ from rnnkit.steps.cell import Cell, as_cell, call_initial, prepare
 from rnnkit.steps.declared import DeclaredCell
 from rnnkit.steps.nesting import Nesting, is_nested, is_shape, leaves_of, mapped, shapes_mapped
 from rnnkit.steps.step import declared_output_shape
+
+_COMPLEX = np.dtype(complex)
 
 
 class RNN(Layer):
@@ -67,8 +70,8 @@ class RNN(Layer):
         Accepted for compatibility; changes nothing.
     zero_output_for_mask : bool
         Put out zeros at masked steps rather than the held output, with `return_sequences`.
-    dtype : {"float32", "float64"}, optional
-        Default: the first input's.
+    dtype : {"float32", "float64", "complex64", "complex128"}, optional
+        Default: the first input's. The complex ones say that the input is complex, of float32 or float64.
     seed : int, optional
     name : str, optional
     device : {"cpu", "cuda"}
@@ -117,7 +120,11 @@ class RNN(Layer):
         device: str = "cpu",
     ):
         self.cell: Any = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else as_cell(cell)
+        self._given_complex = False
+        if self._may_be_complex():
+            dtype, self._given_complex = validation.parts_of_dtype(dtype)
         super().__init__(dtype=dtype, seed=getattr(cell, "seed", None) if seed is None else seed, name=name)
+        self._complex_x = self._given_complex  # whether x is complex numbers, of which programs have the pairs
         self._spec = self.cell._states()
         self.return_sequences: bool = bool(return_sequences)
         self.return_state: bool = bool(return_state)
@@ -186,7 +193,8 @@ class RNN(Layer):
         """The parts of a nested output, nested; any other output as it is."""
         if nesting is None or output is None:
             return output
-        return nesting.packed(repeated(lambda: [np.array(one) for one in nesting.parted(output, axes)], output))
+        parts = lambda: [one if one.base is None else np.array(one) for one in nesting.parted(output, axes)]
+        return nesting.packed(repeated(parts, output))
 
     def vjp(
         self,
@@ -245,7 +253,8 @@ class RNN(Layer):
         steps = result.outputs.shape[:2] if self.return_sequences else result.last.shape[:1]  # type: ignore[union-attr]
 
         def pull(cotangents, x=True):
-            output, states = self._joined_cotangents(cotangents[:count], steps, nesting), cotangents[count:]
+            output = self._joined_cotangents(cotangents[:count], steps, nesting)
+            states = self._spec.paired(cotangents[count:])
             of_steps, last = (output, None) if self.return_sequences else (None, output)
             return self._gradients(back(of_steps, last, states or None, x), constants is not None)
 
@@ -302,18 +311,23 @@ class RNN(Layer):
 
         def along(record):
             rows, dtype = len(record.x), self.dtype
-            moved = None if tangent is None else validation.like(tangent, "tangent", record.x)
+            axis = 2 if self._complex_x else None
+            moved = None if tangent is None else validation.like(tangent, "tangent", record.x, axis)
             states = None if d_initial_state is None else self._spec.unpack(d_initial_state, rows, dtype)
             of_constants = None if d_constants is None else self._constants(d_constants, rows, dtype)
             if unknown := [name for name in weights or {} if name not in record.weights]:
                 raise ValueError(f"expected weights among {', '.join(record.weights)}, got {unknown[0]!r}")
-            own = {n: validation.like(d, f"weights[{n!r}]", record.weights[n]) for n, d in (weights or {}).items()}
+            pairs, given = self._complex_names(), (weights or {}).items()
+            own = {
+                n: validation.like(d, f"weights[{n!r}]", record.weights[n], 0 if n in pairs else None) for n, d in given
+            }
             return Tangents(moved, states, of_constants, own)
 
         result = self._run((sequences, initial_state, mask, training, constants, None), along=along)
-        if result.nesting is not None:
+        if result.nesting is not None and not result.nesting.alone:
             raise ValueError(f"expected {self.name!r} with one output, for a derivative along a direction")
         values, tangents = parted(result)
+        values.nesting = tangents.nesting = result.nesting
         return self._shown(values), self._shown(tangents)
 
     def _joined_cotangents(self, cotangents, steps, nesting):
@@ -327,10 +341,10 @@ class RNN(Layer):
         return repeated(lambda: nesting.joined(found, len(steps)), found)
 
     def _gradients(self, gradient, with_constants) -> Gradients:
-        constants = list(gradient.constants) if with_constants else None
+        constants = self._shown_constants(gradient.constants) if with_constants else None
         x, nesting = gradient.x, self._nesting
         if nesting is not None and x is not None:
-            x = nesting.packed(repeated(lambda: [np.array(one) for one in nesting.parted(x, 2)], x))
+            x = self._parted(x, 2, nesting)
         return Gradients(gradient.weights, x, self._spec.pack(gradient.states), constants)
 
     def trajectory(
@@ -374,7 +388,8 @@ class RNN(Layer):
             mask = validation.mask(mask, batch_size, length)
         constants = () if constants is None else self._constants(constants, batch_size, dtype)
         if not self.built:
-            self._spec = self.cell._states(x.shape[2:] if nesting is None else None)
+            features = x.shape[2:] if nesting is None else nesting.shapes[0] if nesting.alone else None
+            self._spec = self.cell._states(features)
         states = self._start(initial_state, batch_size, dtype)
         on_gpu = isinstance(x, DeviceArray)
         fields = {
@@ -390,13 +405,27 @@ class RNN(Layer):
         }
         if self.built:
             return self._execute(states, fields, gradient, along)
-        with self._all_or_nothing():
-            shape = x.shape if nesting is None else nesting.packed([(*x.shape[:2], *one) for one in nesting.shapes])
-            self._build_with(shape, dtype)
-            return self._execute(states, fields, gradient, along)
+        before, self._complex_x = self._complex_x, nesting is not None and nesting.alone
+        try:
+            with self._all_or_nothing():
+                shape = x.shape if nesting is None else nesting.packed([(*x.shape[:2], *one) for one in nesting.shapes])
+                self._build_with(shape, dtype)
+                return self._execute(states, fields, gradient, along)
+        except BaseException:
+            self._complex_x = before
+            raise
 
     def _entered(self, sequences, mask):
         """The input as one array, the mask, and how the input is nested, None if it isn't."""
+        if self._takes_complex(sequences):
+            x, nesting = self._entered_complex(sequences)
+            return x, mask, nesting
+        if is_complex(sequences) and self._may_be_complex():
+            dtype = np.result_type(self.dtype or np.float32, np.complex64)
+            raise TypeError(
+                f"expected x of real numbers for {self.name!r}, got {sequences.dtype}; make the layer with "
+                f'dtype="{dtype}", or pass x.real, x.imag or np.abs(x)'
+            )
         if not self._nests(sequences):
             return validation.numbers(sequences, "x"), mask, None
         nesting = self._nesting or Nesting(mapped(sequences, _as_sequence), 2)
@@ -418,7 +447,33 @@ class RNN(Layer):
         return next((one for one in leaves_of(mask) if one is not None), None)
 
     def _nests(self, value) -> bool:
-        return self._nesting is not None or (not self.built and self._may_nest() and is_nested(value, 3))
+        if self._nesting is not None:
+            return not self._nesting.alone
+        return not self.built and self._may_nest() and is_nested(value, 3)
+
+    def _takes_complex(self, value) -> bool:
+        """Whether an input is complex numbers for this layer: the first one decides, where its cell has any."""
+        if self.built or not is_complex(value):
+            return self._complex_x
+        return self._complex_x or any(self._spec.complex) or self.cell._declares_complex()
+
+    def _entered_complex(self, sequences):
+        array = validation.numbers(sequences, "x", complex_too=True)
+        features = self._input_shape[2:] if self.built else None
+        if array.ndim < 3 or (features is not None and array.shape[2:] != features):
+            raise validation.shape_error("x", "batch, time", features, array.shape)
+        if isinstance(array, DeviceArray):
+            raise TypeError(f"expected x of {self.name!r} on the host, since it is complex, got an array of a GPU")
+        dtype = self.dtype or validation.precision_of(array)
+        return repeated(lambda: to_pairs(array, 2, dtype), array), Nesting.of_shapes(array.shape, 2, _COMPLEX)
+
+    def _may_be_complex(self) -> bool:
+        """Whether its cell may take complex numbers; those of Keras don't."""
+        cells = self.cell.cells if isinstance(self.cell, StackedRNNCells) else [self.cell]
+        return not any(isinstance(cell, StandardCell) for cell in cells)
+
+    def _reads_complex(self):
+        return self._complex_x
 
     def _may_nest(self) -> bool:
         """Whether the cell's step may take several arrays."""
@@ -463,7 +518,15 @@ class RNN(Layer):
             raise ValueError(
                 f"expected no constants: the step of {self.cell!r} doesn't name them, got {len(constants)}"
             )
-        return validation.constants(constants, batch_size, dtype)
+        given = tuple(map(is_complex, constants)) if isinstance(constants, (list, tuple)) else ()
+        if any(given) and (self._execution is None or not self._execution.executors):
+            self.cell._complex_constants = given  # the first ones decide
+        return validation.constants(constants, batch_size, dtype, self.cell._complex_constants)
+
+    def _shown_constants(self, constants):
+        flags = self.cell._complex_constants or (False,) * len(constants)
+        pairs = zip(constants, flags, strict=True)
+        return [repeated(partial(to_complex, one, 1), one) if c else one for one, c in pairs]
 
     def _check_given(self, rows, initial_state=None, constants=None):
         if constants is not None:
@@ -473,7 +536,10 @@ class RNN(Layer):
 
     def _given_for(self, node, shape):
         self._meet_constants(node)
-        return super()._given_for(node, shape)
+        shapes, dtype = super()._given_for(node, shape)
+        outputs = self._execution.step.outputs
+        is_complex = outputs is not None and outputs.alone
+        return shapes, np.result_type(dtype, np.complex64) if is_complex else dtype
 
     def _meet_constants(self, node):
         """Find the output's shape with the constants of a symbolic call, where all of their sizes are known."""
@@ -514,7 +580,7 @@ class RNN(Layer):
         return Stream(self, batch, constants, initial_state)
 
     def _refuses_stream(self):
-        if self._nesting is not None:
+        if self._nesting is not None and not self._nesting.alone:
             return "takes several arrays"
         return "goes backwards" if self.go_backwards else None
 
@@ -523,10 +589,14 @@ class RNN(Layer):
     def _build(self, shape):
         if None in [size for one in shape_leaves(shape) for size in one[2:]]:
             raise ValueError(f"expected known features in the shape (batch, time, features), got {shape}")
-        nesting = None if is_shape(shape) else Nesting.of_shapes(shape, 2)
+        nesting = self._nesting_of(shape)
         features = shape[2:] if nesting is None else nesting
         fresh = not self.cell.built
+        if not fresh and self.cell._complex_inputs != self._complex_x:
+            kinds = ("real", "complex") if self._complex_x else ("complex", "real")
+            raise ValueError(f"expected a cell for {kinds[1]} x; {self.cell!r} was built for {kinds[0]} numbers")
         try:
+            self.cell._complex_inputs = self._complex_x
             prepare(self.cell, _of_a_step(shape), self.dtype, self._weight_generator())
             execution = Execution(self.cell, features, cast(np.dtype, self.dtype), self._device)
             execution.read()
@@ -547,6 +617,7 @@ class RNN(Layer):
     def _forget(self):
         super()._forget()
         self._execution, self._nesting = None, None  # type: ignore[assignment]  # until it is built again
+        self._complex_x = self._given_complex
         if self._built_cell:
             unbuild(self.cell)
 
@@ -641,7 +712,7 @@ class RNN(Layer):
         return shapes_mapped(shape, super()._opened)
 
     def _check_shape(self, shape):
-        if self._nesting is None:
+        if self._nesting is None or self._nesting.alone:
             super()._check_shape(shape)
         elif is_shape(shape) or Nesting.of_shapes(shape, 2) != self._nesting:
             raise ValueError(f"expected x nested as {self._input_shape}, got {shape}")
@@ -666,16 +737,22 @@ class RNN(Layer):
         output = (*steps, *output) if nesting is None else nesting.packed([(*steps, *one) for one in nesting.shapes])
         if not self.return_state:
             return output
-        return (output, *spec.pack([(first[0], *state) for state in spec.shapes]))
+        return (output, *spec.nested([(first[0], *state) for state in spec.own_shapes]))
 
     def _shapes_unbuilt(self, shape):
         if None in [size for one in shape_leaves(shape) for size in one[2:]]:
             return declared_output_shape(self.cell), None, self._spec
         trial = copy.deepcopy(self.cell)
         prepare(trial, _of_a_step(shape), np.dtype("float32"), np.random.default_rng(0))
-        features = shape[2:] if is_shape(shape) else Nesting.of_shapes(shape, 2)
+        trial._complex_inputs, nesting = self._complex_x, self._nesting_of(shape)
+        features = shape[2:] if nesting is None else nesting
         execution = Execution(trial, features, np.dtype("float32"))
         return execution.output_shape(), execution.step.outputs, execution.step.states
+
+    def _nesting_of(self, shape) -> Nesting | None:
+        if self._complex_x:
+            return Nesting.of_shapes(shape, 2, _COMPLEX)
+        return None if is_shape(shape) else Nesting.of_shapes(shape, 2)
 
     def _turns_time(self):
         return [self.go_backwards and self.return_sequences]
@@ -686,7 +763,7 @@ class RNN(Layer):
         if mask is not None:
             mask = validation.steps(mask)[:, ::-1] if self.go_backwards else validation.steps(mask)
         output = mask if self.return_sequences else None
-        return [output, *(None for _ in self._spec.pack(self._spec.shapes))] if self.return_state else output
+        return [output, *(None for _ in self._spec.nested(self._spec.shapes))] if self.return_state else output
 
     # Configuration and display
 
@@ -698,7 +775,10 @@ class RNN(Layer):
         TypeError
             If the cell has no configuration.
         """
-        return {"cell": serialize(self.cell)} | super().get_config()
+        config = {"cell": serialize(self.cell)} | super().get_config()
+        if self._complex_x and self.dtype is not None:
+            config["dtype"] = np.result_type(self.dtype, np.complex64).name
+        return config
 
     def _flags(self) -> dict:
         names = "return_sequences return_state go_backwards stateful unroll zero_output_for_mask".split()

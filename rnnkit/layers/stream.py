@@ -79,7 +79,7 @@ class Stream:
             raise ValueError(f"expected a layer on the CPU to stream, {layer.name!r} is on {layer.device}")
         self._constants = None
         if constants is not None:
-            self._constants = [np.array(validation.numbers(one, "constants")) for one in constants]
+            self._constants = [np.array(validation.numbers(one, "constants", complex_too=True)) for one in constants]
         self._start = initial_state
         self._features, self._x = self._input()
         self._lock = threading.RLock()
@@ -99,6 +99,7 @@ class Stream:
         if shape is None or not isinstance(shape, tuple) or (shape and isinstance(shape[0], (tuple, list))):
             raise ValueError(f"expected a model with one input to stream, got {layer.name!r}")
         dtype = np.dtype(np.int64) if layer._reads_ids() else layer.dtype
+        dtype = np.result_type(dtype, np.complex64) if layer._reads_complex() else dtype
         features = () if layer._reads_ids() else tuple(shape[2:])
         if None in features:
             raise ValueError(f"expected steps of a known shape to stream; {layer.name!r} is built for {shape}")
@@ -216,7 +217,7 @@ class Stream:
             return self._y[0].copy()
 
     def _checked(self, x):
-        x = validation.numbers(x, "x")
+        x = validation.numbers(x, "x", self._x.dtype.kind == "c")
         if x.shape != (self.batch, *self._features):
             raise ValueError(
                 f"expected x of shape {(self.batch, *self._features)}, one step of each row; got {x.shape}"

@@ -201,6 +201,9 @@ class Assembled(Trainable):
     def _refuses_stream(self):
         return None
 
+    def _reads_complex(self):
+        return bool(self._layers_inside) and self._layers_inside[0]._reads_complex()
+
     def _reads_ids(self):
         return bool(self._layers_inside) and self._layers_inside[0]._reads_ids()
 

@@ -62,7 +62,7 @@ class LayerCell(AdaptedCell):
         def tensor(shape):
             return SymbolicTensor(symbolic.Node(), shape, layer.dtype, "state")
 
-        states = self._states(input_shape[1:]).pack(tuple(tensor((None, *s)) for s in self._states().shapes))
+        states = self._states(input_shape[1:]).nested(tuple(tensor((None, *s)) for s in self._states().shapes))
         states = states if isinstance(states, (list, tuple)) else [states]
         names = [name for name in given_call(layer).signature.parameters if name not in ("training", "mask")]
         given = CallArguments(given_call(layer), tensor(input_shape), {names[1]: list(states)}, {}, None, False)

@@ -159,7 +159,7 @@ class Sequential(Assembled):
         """The inputs as an array, which the model is built for from here on."""
         if not self.layers:
             raise ValueError("expected a model with at least one layer, got none")
-        x = validation.numbers(inputs, "x")
+        x = validation.numbers(inputs, "x", self._reads_complex())
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
         return x

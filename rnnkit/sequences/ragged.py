@@ -118,7 +118,7 @@ def _sequence(value, what: str) -> np.ndarray:
         raise TypeError(f"expected {what} to be a sequence, an array or a list; got {_shown(value)}")
     if is_labelled(value):
         value = sequence(value, what)
-    found = real(value, what)
+    found = real(value, what, complex_too=True)  # which a layer may take
     if not found.ndim:
         raise TypeError(f"expected {what} to be a sequence, an array with an axis of time; got a single number")
     return found

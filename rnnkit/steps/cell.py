@@ -16,6 +16,7 @@ import numpy as np
 from rnnkit import allocation, tracebacks
 from rnnkit.arguments import sizes, whole
 from rnnkit.arrays import real
+from rnnkit.complex_pairs import says_complex, to_complex, to_pairs
 from rnnkit.hints import Array, Shape
 from rnnkit.initializers import drawn
 from rnnkit.initializers import initializer as find_initializer
@@ -98,6 +99,8 @@ class Cell(Configurable):
     per_row: bool = False
     loop_limit: int = LOOP_LIMIT
     call: Callable[..., Any]
+    _complex_inputs: bool = False  # whether it was built for complex numbers as x
+    _complex_constants: tuple[bool, ...] = ()  # which of them are complex numbers, where any is
 
     def __init__(self, *, name: str | None = None):
         self.name = name
@@ -120,6 +123,7 @@ class Cell(Configurable):
         trainable: bool = True,
         regularizer: Any = None,
         constraint: Any = None,
+        dtype: str = "float",
     ) -> np.ndarray:
         """Create a weight while the cell is built.
 
@@ -132,7 +136,7 @@ class Cell(Configurable):
             The key in ``weights``; ``weight_0`` and so on without one.
         density : float, optional
             Makes a sparse weight of two axes, as in `Weight`.
-        trainable, regularizer, constraint
+        trainable, regularizer, constraint, dtype
             As in `Weight`.
 
         Returns
@@ -145,20 +149,50 @@ class Cell(Configurable):
         if name in weights:
             raise ValueError(f"the cell {cell_name(self)!r} already has a weight named {name!r}")
         try:
-            dtype, rng = _building.get()
+            precision, rng = _building.get()
         except LookupError:
             raise RuntimeError("add_weight works inside build, while a layer builds the cell") from None
         what = f"the weight {name!r} of {cell_name(self)!r}"
         shape = sizes(shape, f"the shape of {what}")
         check_density(density, shape)
+        check_complex(dtype, density, constraint, what)
         allocation.check(what, shape)
         weight_options = WeightOptions(trainable, regularizer, constraint)
         with allocation.named(what):
-            weights[name], sparse = _drawn(find_initializer(initializer), name, shape, density, dtype, rng)
+            if dtype == "complex":
+                return self._add_complex(name, shape, find_initializer(initializer), weight_options)
+            weights[name], sparse = _drawn(find_initializer(initializer), name, shape, density, precision, rng)
         self.__dict__.setdefault("_given_options", {})[name] = weight_options
         if sparse:
             self._make_sparse({name})
         return weights[name]
+
+    def _add_complex(self, name, shape, initializer, weight_options):
+        """Add a weight by its pairs, and give the complex array that stands for these in the step."""
+        precision, rng = _building.get()
+        values = drawn(initializer, shape, rng, np.result_type(precision, np.complex64))
+        values = real(values, f"the initializer's array for {name!r}", complex_too=True)
+        if values.shape != shape:
+            raise ValueError(f"expected the initializer of {name!r} to give shape {shape}, got {values.shape}")
+        self.__dict__["_weights"][name] = pairs = frozen(to_pairs(values, 0), precision)
+        self.__dict__.setdefault("_given_options", {})[name] = weight_options
+        found = self.__dict__.setdefault("_complex", {})[name] = frozen(to_complex(pairs, 0), None)
+        return found
+
+    def _complex_weights(self) -> dict[str, np.ndarray]:
+        """What stands for the complex weights in the step, by name; `_all_weights` has their pairs."""
+        found = dict(self.__dict__.get("_complex", {}))
+        for path, part in self._parts().items():
+            found.update({f"{path}/{name}": array for name, array in part._complex_weights().items()})
+        return found
+
+    def _declares_complex(self) -> bool:
+        """Whether it is known to have complex weights, or can be before it is built."""
+        return bool(self._complex_weights())
+
+    def _own_weights(self) -> dict[str, Any]:
+        """Its own weights as the step sees them."""
+        return self.__dict__.get("_weights", {}) | self.__dict__.get("_complex", {})
 
     def _check_memory(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Refuse weights that don't fit in memory, before the first of them is drawn."""
@@ -167,7 +201,7 @@ class Cell(Configurable):
     @property
     def weights(self) -> Mapping[str, np.ndarray]:
         """Name to read-only array; weights of cells kept as attributes follow under ``attribute/name``."""
-        return MappingProxyType(all_expanded(self._all_weights()))
+        return MappingProxyType(all_expanded(self._all_weights()) | self._complex_weights())
 
     def get_initial_state(self, batch_size: int) -> list[Any]:
         """Return the state before the first step: zeros, in the nesting of ``state_size``."""
@@ -190,7 +224,7 @@ class Cell(Configurable):
 
     def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
-        for array in self.__dict__.get("_weights", {}).values():
+        for array in (*self.__dict__.get("_weights", {}).values(), *self.__dict__.get("_complex", {}).values()):
             array.flags.writeable = False  # neither copy nor pickle carries the flag
 
     def __repr__(self) -> str:
@@ -286,18 +320,24 @@ class Cell(Configurable):
     def _forget_weights(self) -> None:
         """Take back what `add_weight` made."""
         self.__dict__.pop("_weights", None)
+        self.__dict__.pop("_complex", None)
         self.__dict__.pop("_sparse", None)
         self.__dict__.pop("_given_options", None)
 
     def _replace_weights(self, weights: Mapping[str, object]) -> None:
         """Put other arrays in the place of this cell's weights, wherever its attributes hold them."""
         old = self._all_weights()
-        mapping = {id(old[name]): value for name, value in weights.items()}
+        mapping: dict[int, Any] = {id(old[name]): value for name, value in weights.items()}
+        for name, array in self._complex_weights().items():
+            if name in weights:
+                mapping[id(array)] = frozen(to_complex(weights[name], 0), None)
         _replaced(self, mapping, True, {})
 
     def _bound(self, weights: Mapping[str, object]) -> Cell:
-        old = self._all_weights()
-        return _replaced(self, {id(old[name]): value for name, value in weights.items()}, False, {})
+        old, own = self._all_weights(), self._complex_weights()
+        mapping = {id(old[name]): value for name, value in weights.items()}
+        mapping |= {id(own[name]): to_complex(weights[name], 0) for name in own}
+        return _replaced(self, mapping, False, {})
 
     def _takes(self, name: str) -> bool:
         return name in inspect.signature(self.call).parameters
@@ -469,6 +509,19 @@ def is_scipy_sparse(value) -> bool:
     """Whether a value is one of scipy's sparse arrays or matrices; where none was made, scipy.sparse isn't imported."""
     module = sys.modules.get("scipy.sparse")
     return module is not None and module.issparse(value)
+
+
+def check_complex(dtype, density, constraint, what: str) -> None:
+    """Refuse a dtype that is none of a weight's, and what complex weights can't have.
+
+    Raises
+    ------
+    ValueError
+        With what to write.
+    """
+    if says_complex(dtype, what) and (density is not None or constraint is not None):
+        given = "density" if density is not None else "constraint; hold it in the step, as w / np.abs(w)"
+        raise ValueError(f"expected {what} of complex numbers without a {given}")
 
 
 def check_density(density, shape) -> None:

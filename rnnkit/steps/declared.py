@@ -16,9 +16,9 @@ from rnnkit.arrays import real
 from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import from_json, to_json
 from rnnkit.steps import step_draws
-from rnnkit.steps.cell import LOOP_LIMIT, Cell, Values, check_density, complete_pull, split_step_result
+from rnnkit.steps.cell import LOOP_LIMIT, Cell, Values, check_complex, check_density, complete_pull, split_step_result
 from rnnkit.steps.shapes import names_in, numbers_of
-from rnnkit.steps.states import StateSpec, named_states
+from rnnkit.steps.states import State, StateSpec, named_states
 from rnnkit.steps.weight_options import WeightOptions
 
 _OPTIONAL = ("constants", "training", "draws")
@@ -45,11 +45,16 @@ class Weight:
         Its penalty is added to the loss in training, see `rnnkit.regularizers`.
     constraint : str or callable, optional
         ``weight -> weight``, applied after each update, see `rnnkit.constraints`.
+    dtype : {"float", "complex"}
+        "complex" is complex64 in a layer of float32, and complex128 in one of float64. Initializers that are drawn draw
+        both parts, with half of the variance each; "orthogonal" makes a unitary matrix, and
+        `rnnkit.initializers.Ring` numbers inside the unit circle. A function may return complex numbers.
 
     Raises
     ------
     ValueError
-        For another density, or one of a weight that has other than two axes; for an unknown name.
+        For another density, or one of a weight that has other than two axes; for an unknown name or dtype; for a
+        complex weight with a density or a constraint.
     TypeError
         For a `trainable` that is neither True nor False, or what is no regularizer or constraint.
 
@@ -77,9 +82,11 @@ class Weight:
     trainable: bool = True
     regularizer: object = None
     constraint: object = None
+    dtype: str = "float"
 
     def __post_init__(self) -> None:
         check_density(self.density, self.shape)
+        check_complex(self.dtype, self.density, self.constraint, "a weight")
         weight_options = WeightOptions(self.trainable, self.regularizer, self.constraint)  # type: ignore[arg-type]
         for name in ("regularizer", "constraint"):
             object.__setattr__(self, name, getattr(weight_options, name))
@@ -192,7 +199,10 @@ class DeclaredCell(Cell):
 
     def _size(self, feature_shape):
         shapes = [numbers_of(shape, self.keywords, feature_shape) for shape in self.spec.states.values()]
-        plain = [shape[0] if len(shape) == 1 else shape for shape in shapes]
+        plain: list[Any] = [shape[0] if len(shape) == 1 else shape for shape in shapes]
+        plain = [
+            State(s, "complex") if n in self.spec.complex else s for n, s in zip(self.spec.states, plain, strict=True)
+        ]
         return plain[0] if len(plain) == 1 and len(shapes[0]) == 1 else plain
 
     def build(self, input_shape: Shape) -> None:
@@ -211,6 +221,7 @@ class DeclaredCell(Cell):
                 trainable=weight.trainable,
                 regularizer=weight.regularizer,
                 constraint=weight.constraint,
+                dtype=weight.dtype,
             )
         self.built = True
 
@@ -224,16 +235,15 @@ class DeclaredCell(Cell):
     def get_initial_state(self, batch_size: Any) -> list[Any]:
         """Return zeros, or what ``initial`` says, ``(B, *shape)`` each."""
         spec = self._states()
-        flat = list(spec.zeros(whole(batch_size, "batch_size", 0), np.float64))
+        flat = spec.unpaired(spec.zeros(whole(batch_size, "batch_size", 0), np.float64))
         for i, name in enumerate(self.spec.states):
-            value = self.spec.initial.get(name, 0.0)
+            value, what = self.spec.initial.get(name, 0.0), f"the initial state {name!r}"
             if callable(value):
-                flat[i] = real(value(batch_size), f"the initial state {name!r}")
+                flat[i] = real(value(batch_size), what, complex_too=spec.complex[i])
                 continue
-            if np.shape(value) not in ((), spec.shapes[i]):
-                raise ValueError(
-                    f"expected the initial state {name!r} as a number or in shape {spec.shapes[i]}, got {value.shape}"
-                )
+            if np.shape(value) not in ((), spec.own_shapes[i]):
+                told = f"as a number or in shape {spec.own_shapes[i]}, got {np.shape(value)}"
+                raise ValueError(f"expected {what} {told}")
             flat[i] += value
         return flat[0] if spec.bare else flat
 
@@ -252,14 +262,16 @@ class DeclaredCell(Cell):
         return f"{type(self).__name__}({inside})"
 
     def _states_line(self):
-        shapes = zip(self.spec.states, self._states().shapes, strict=True)
-        return ", ".join(f"{name} {shape}" for name, shape in shapes)
+        spec = self._states()
+        shapes = zip(self.spec.states, spec.own_shapes, spec.complex, strict=True)
+        return ", ".join(f"{name} {shape}{' complex' if c else ''}" for name, shape, c in shapes)
 
     def _declared_weights(self):
         rows = []
         for name, weight in self.spec.weights.items():
             shape = weight.shape if isinstance(weight.shape, (tuple, list)) else (weight.shape,)
-            traits = ["sparse"] * (weight.density is not None) + ["not trained"] * (not weight.trainable)
+            traits = ["complex"] * (weight.dtype == "complex") + ["sparse"] * (weight.density is not None)
+            traits += ["not trained"] * (not weight.trainable)
             drawn = getattr(weight.initializer, "__name__", None) or str(weight.initializer)
             rows.append((name, f"({', '.join(map(str, shape))})", drawn, ", ".join(traits)))
         return rows
@@ -269,6 +281,9 @@ class DeclaredCell(Cell):
         spec = StateSpec(size, least=0)  # as large as the features may be nothing
         spec.bare = len(spec.shapes) == 1
         return spec
+
+    def _declares_complex(self):
+        return any(weight.dtype == "complex" for weight in self.spec.weights.values())
 
     def _starts_at_zero(self):
         return self._starts_alike() and not self.spec.initial
@@ -309,7 +324,7 @@ class DeclaredCell(Cell):
         states, draws, random = self._drawn(states, draws)
         given = {"constants": constants, "training": training, "draws": Values(draws)}
         optional = {name: given[name] for name in self.spec.optional}
-        positional = (Values(self.__dict__.get("_weights", {})),) if self.spec.takes_weights else ()
+        positional = (Values(self._own_weights()),) if self.spec.takes_weights else ()
         step = type(self).step if read is None else read(type(self).step, self.loop_limit)
         result = step(x, self.spec.named(*states), *positional, **optional, **self.hyperparameters)
         output, new = split_step_result(result, self)
@@ -318,17 +333,18 @@ class DeclaredCell(Cell):
     def _pull(self, x, states, constants, training, draws, d_output, d_states):
         given = {"constants": constants, "training": training, "draws": Values(draws)}
         given |= self.hyperparameters
-        weights = (Values(self.__dict__.get("_weights", {})),) if self.spec.takes_weights else ()
+        weights = (Values(self._own_weights()),) if self.spec.takes_weights else ()
         named = {name: given[name] for name in self.spec.vjp_names}
         result = type(self).vjp(x, self.spec.named(*states), *weights, d_output, d_states, **named)  # type: ignore[attr-defined]
         return complete_pull(result, self, x, states, constants)
 
 
-def _started(value, name: str) -> float | np.ndarray:
-    """A number, or a copy of an array, that a state begins with."""
+def _started(value, name: str, complex_too: bool) -> complex | np.ndarray:
+    """Return the number, or a copy of the array, that a state begins with."""
+    what = f"the initial state {name!r}"
     if np.ndim(value) == 0:
-        return real_number(value, f"the initial state {name!r}")
-    found = np.array(real(value, f"the initial state {name!r}"), np.float64)
+        return value if complex_too and isinstance(value, complex) else real_number(value, what)
+    found = np.array(real(value, what, complex_too=complex_too))
     found.flags.writeable = False
     return found
 
@@ -347,9 +363,9 @@ def cell(
 
     Parameters
     ----------
-    states : dict of str to size or tuple of sizes
+    states : dict of str to size, tuple of sizes or State
         Name to shape of each state without the batch axis, in the order of the step's ``states``, which is a named
-        tuple: ``states.h``. The shape ``()`` is a number for each row.
+        tuple: ``states.h``. The shape ``()`` is a number for each row. `State` declares a complex one.
     weights : dict of str to Weight, optional
     initial : dict of str to number, array or function, optional
         A start other than zero: a number, an array of the state's shape, or ``batch_size -> array (B, *shape)``.
@@ -399,7 +415,10 @@ def cell(
             raise ValueError(f"expected draws as name: rk.Draw(shape, function), got {name!r}: {draw!r}")
     if unknown := set(initial) - set(states):
         raise ValueError(f"initial names {', '.join(sorted(unknown))}, but the states are {', '.join(states)}")
-    initial = {name: value if callable(value) else _started(value, name) for name, value in initial.items()}
+    complex_states = {name for name, one in states.items() if isinstance(one, State) and one.dtype == "complex"}
+    states = {name: one.shape if isinstance(one, State) else one for name, one in states.items()}
+    for name, value in initial.items():
+        initial[name] = value if callable(value) else _started(value, name, name in complex_states)
     names = dict.fromkeys(n for shape in states.values() for n in names_in(shape))
     for part in (*weights.values(), *draws.values()):
         names |= dict.fromkeys(names_in(part.shape))
@@ -425,6 +444,7 @@ def cell(
             raise ValueError(f"expected {step.__name__!r} without a vjp, since it draws at each step")
         spec = SimpleNamespace(
             states=all_states,
+            complex=complex_states,
             weights=weights,
             initial=initial,
             draws=all_draws,

@@ -30,7 +30,7 @@ def _weights(cell) -> Table | None:
     weight_options, sparse = cell._weight_options(), cell._sparse_weights()
     rows = []
     inside = tuple(f"{path}/" for path in cell._parts())
-    for name, array in cell._all_weights().items():
+    for name, array in {**cell._all_weights(), **cell._complex_weights()}.items():
         if name.startswith(inside):
             continue
         traits = ["sparse"] * (name in sparse) + ["not trained"] * (not weight_options[name].trainable)

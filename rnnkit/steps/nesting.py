@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnkit.arguments import is_integer
 from rnnkit.arrays import has_shape
+from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 
 
 def is_nested(value, least_rank: int) -> bool:
@@ -75,25 +76,36 @@ class Nesting:
     Attributes
     ----------
     shapes : list of tuple of int
+    complex : list of bool
+        Which are complex numbers, that are joined as pairs.
     size : int
         Of all of them side by side.
+    alone : bool
+        Whether there is one array that no list holds, which keeps its axes.
     """
 
     def __init__(self, nested, axes: int):
         self.shapes: list[tuple[int, ...]] = [tuple(one.shape[axes:]) for one in leaves_of(nested)]
         numbers = iter(range(len(self.shapes)))
         self._numbers = mapped(nested, lambda _: next(numbers))
-        self._ends = list(accumulate(math.prod(shape) for shape in self.shapes))
+        self.complex = [is_complex(one) for one in leaves_of(nested)]
+        self.alone = self._numbers == 0
+        self._ends = list(accumulate(self._sizes()))
         self.size = self._ends[-1] if self._ends else 0
 
     @classmethod
-    def of_shapes(cls, shapes, axes: int) -> Nesting:
+    def of_shapes(cls, shapes, axes: int, dtype: Any = None) -> Nesting:
         """Return the nesting of nested shapes, which include the common axes."""
-        return cls(shapes_mapped(shapes, lambda shape: SimpleNamespace(shape=shape)), axes)
+        return cls(shapes_mapped(shapes, lambda shape: SimpleNamespace(shape=shape, dtype=dtype)), axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one array that holds all that a row or a step has."""
+        return (2, *self.shapes[0]) if self.alone and self.complex[0] else (self.size,)
 
     def __eq__(self, other):
-        mine = (self.shapes, _listed(self._numbers))
-        return isinstance(other, Nesting) and mine == (other.shapes, _listed(other._numbers))
+        mine = (self.shapes, self.complex, _listed(self._numbers))
+        return isinstance(other, Nesting) and mine == (other.shapes, other.complex, _listed(other._numbers))
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -132,19 +144,26 @@ class Nesting:
 
     def joined(self, leaves, axes: int):
         """Return arrays side by side in one, behind the axes that they have in common."""
+        leaves = [to_pairs(one, axes) if c else one for one, c in zip(leaves, self.complex, strict=True)]
+        if self.alone:
+            return leaves[0]
         flat = [one.reshape((*one.shape[:axes], size)) for one, size in zip(leaves, self._sizes(), strict=True)]
         return np.concatenate(flat, axis=-1)
 
     def parted(self, array, axes: int) -> list:
         """Return the arrays that are side by side in one."""
-        before = (slice(None),) * axes
-        return [
-            array[(*before, slice(end - size, end))].reshape((*array.shape[:axes], *shape))
-            for shape, size, end in zip(self.shapes, self._sizes(), self._ends, strict=True)
-        ]
+        if self.alone:
+            return [to_complex(array, axes) if self.complex[0] else array]
+        before, found = (slice(None),) * axes, []
+        for shape, c, size, end in zip(self.shapes, self.complex, self._sizes(), self._ends, strict=True):
+            part = array[(*before, slice(end - size, end))]
+            pairs = (2,) if c else ()
+            part = part.reshape((*array.shape[:axes], *pairs, *shape))
+            found.append(to_complex(part, axes) if c else part)
+        return found
 
     def _sizes(self) -> list[int]:
-        return [math.prod(shape) for shape in self.shapes]
+        return [math.prod(shape) * (2 if c else 1) for shape, c in zip(self.shapes, self.complex, strict=True)]
 
 
 def _listed(nested):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from rnnkit.complex_pairs import is_complex
 from rnnkit.steps.nesting import leaves_of, mapped
 
 
@@ -49,7 +50,7 @@ def advance_rows(advance, x, states, constants, training, draws):
 
 
 def _of_a_row(symbol):
-    return symbol.made(symbol.node)
+    return symbol.mapped(_of_a_row) if is_complex(symbol) else symbol.made(symbol.node)
 
 
 def _one(array):

@@ -5,12 +5,49 @@ from __future__ import annotations
 import numbers
 from collections import namedtuple
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arrays import has_shape, in_precision, real
-from rnnkit.recording import copied
+from rnnkit.complex_pairs import is_complex, says_complex, to_complex, to_pairs
+from rnnkit.recording import copied, repeated
+
+
+@dataclass(frozen=True)
+class State:
+    """A state in the spec of a cell, where its size alone doesn't say it.
+
+    Parameters
+    ----------
+    shape : size or tuple of sizes
+        As in `cell`; in the ``state_size`` of a class cell, integers.
+    dtype : {"float", "complex"}
+        "complex" is complex64 in a layer of float32, and complex128 in one of float64.
+
+    Raises
+    ------
+    ValueError
+        For another dtype.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> @rk.cell(states={"z": rk.State(1, "complex")}, initial={"z": 1.0})
+    ... def turning(x, states):
+    ...     z = states.z * np.exp(0.5j * np.pi * x)
+    ...     return z, z
+    >>> rk.RNN(turning(), return_sequences=True)(np.ones((1, 3, 1))).ravel().round(3)
+    array([ 0.+1.j, -1.+0.j, -0.-1.j])
+    """
+
+    shape: Any
+    dtype: str = "float"
+
+    def __post_init__(self) -> None:
+        says_complex(self.dtype, "a state")
 
 
 def _is_size(value) -> bool:
@@ -41,7 +78,11 @@ class StateSpec:
     Attributes
     ----------
     shapes : tuple of tuple of int
-        One shape per state without the batch axis, flat over all cells of a stack.
+        One shape per state without the batch axis, flat over all cells of a stack; of complex states that of pairs.
+    own_shapes : tuple of tuple of int
+        As users see them.
+    complex : tuple of bool
+        Which of them are complex.
     bare : bool
         Whether the cell's state is one array rather than a list of arrays.
     parts : tuple of StateSpec or None
@@ -52,38 +93,66 @@ class StateSpec:
         self.parts = None if parts is None else tuple(parts)
         if self.parts is not None:
             self.bare = False
-            self.shapes = tuple(shape for part in self.parts for shape in part.shapes)
+            self.own_shapes = tuple(shape for part in self.parts for shape in part.own_shapes)
+            self.complex = tuple(one for part in self.parts for one in part.complex)
+            self._set_shapes()
             return
-        self.bare = _is_size(state_size)
+        self.bare = _is_size(state_size) or (isinstance(state_size, State) and _is_size(state_size.shape))
         if not self.bare and not isinstance(state_size, (tuple, list)):
             raise ValueError(f"expected state_size to be an integer or a list of sizes, got {state_size!r}")
-        self.shapes = (_shape(state_size, least),) if self.bare else tuple(_shape(size, least) for size in state_size)
-        if not self.shapes:
+        sizes = [one if isinstance(one, State) else State(one) for one in ([state_size] if self.bare else state_size)]
+        self.own_shapes = tuple(_shape(one.shape, least) for one in sizes)
+        self.complex = tuple(one.dtype == "complex" for one in sizes)
+        if not sizes:
             raise ValueError("a cell needs at least one state, got an empty state_size")
+        self._set_shapes()
+
+    def _set_shapes(self):
+        pairs = zip(self.own_shapes, self.complex, strict=True)
+        self.shapes = tuple((2, *shape) if is_pair else shape for shape, is_pair in pairs)
 
     @property
     def state_size(self):
         """The sizes in the form of Keras: integers, tuples for multi-dimensional states, lists for lists."""
         if self.parts is not None:
             return [part.state_size for part in self.parts]
-        sizes = [shape[0] if len(shape) == 1 else shape for shape in self.shapes]
+        plain = [shape[0] if len(shape) == 1 else shape for shape in self.own_shapes]
+        sizes = [State(size, "complex") if c else size for size, c in zip(plain, self.complex, strict=True)]
         return sizes[0] if self.bare else sizes
 
     def pack(self, flat) -> list:
         """Flat states as the entries that a layer returns after its output, and takes as ``initial_state``."""
+        return self.nested(self.unpaired(flat))
+
+    def unpaired(self, flat) -> list:
+        """Flat states as steps see them: those that are complex as complex numbers."""
+        if not any(self.complex):
+            return list(flat)
+        given = zip(flat, self.own_shapes, self.complex, strict=True)
+        return [_shown(one, one.ndim - len(shape) - 1) if is_pair else one for one, shape, is_pair in given]
+
+    def paired(self, flat) -> list:
+        """Cotangents of states as a program has them, None for zeros."""
+        if not any(self.complex):
+            return list(flat)
+        pairs = zip(flat, self.complex, strict=False)
+        return [_paired(one, None, "a cotangent") if c and one is not None else one for one, c in pairs]
+
+    def nested(self, flat) -> list:
+        """As `pack`, of states, or what else there is one of for each, that are no pairs."""
         flat = list(flat)
         if self.parts is None:
             return flat
         entries = []
         for part in self.parts:
             own, flat = flat[: len(part.shapes)], flat[len(part.shapes) :]
-            entries.append(own[0] if part.bare else part.pack(own))
+            entries.append(own[0] if part.bare else part.nested(own))
         return entries
 
     def describe(self) -> str:
         """The expected entries in words, for errors."""
         if self.parts is None:
-            return ", ".join("(batch, " + ", ".join(map(str, shape)) + ")" for shape in self.shapes)
+            return ", ".join("(batch, " + ", ".join(map(str, shape)) + ")" for shape in self.own_shapes)
         return ", ".join(part.describe() if part.bare else f"[{part.describe()}]" for part in self.parts)
 
     def zeros(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
@@ -111,9 +180,14 @@ class StateSpec:
         if batch_size is None:
             batch_size = arrays[0].shape[0] if arrays[0].ndim else 0
         flat = []
-        for array, shape in zip(arrays, self.shapes, strict=True):
+        for array, shape, is_pair in zip(arrays, self.own_shapes, self.complex, strict=True):
             if array.shape != (batch_size, *shape):
                 raise ValueError(f"expected {what} of shape {(batch_size, *shape)}, got {array.shape}")
+            if is_pair:
+                flat.append(_paired(array, dtype, what))
+                continue
+            if is_complex(array):
+                real(array, what)  # which refuses it
             in_precision(array, what)
             if _is_on_device(array) and array.dtype != dtype:
                 raise TypeError(f"expected {what} of {dtype} in a GPU's memory, got {array.dtype}; convert it first")
@@ -123,7 +197,7 @@ class StateSpec:
     def _flatten(self, given, what) -> list[np.ndarray]:
         if self.parts is not None:
             is_array = isinstance(given, np.ndarray) or _is_on_device(given)
-            if is_array and len(self.parts) == 1 and given.ndim == len(self.shapes[0]) + 1:
+            if is_array and len(self.parts) == 1 and given.ndim == len(self.own_shapes[0]) + 1:
                 given = [given]
             entries = self._entries(given, len(self.parts), what)
             return [
@@ -131,7 +205,7 @@ class StateSpec:
             ]
         if len(self.shapes) == 1:
             bare = _as_array(given, what)
-            if bare is not None and bare.ndim == len(self.shapes[0]) + 1:
+            if bare is not None and bare.ndim == len(self.own_shapes[0]) + 1:
                 return [bare]
         entries = self._entries(given, len(self.shapes), what)
         arrays: list = [_as_array(entry, what) for entry in entries]
@@ -149,6 +223,16 @@ class StateSpec:
         return list(given)
 
 
+def _shown(pairs, axis):
+    return repeated(lambda: to_complex(pairs, axis), pairs)
+
+
+def _paired(array, dtype, what):
+    if _is_on_device(array):
+        raise TypeError(f"expected {what} on the host, since it is complex, got an array in a GPU's memory")
+    return repeated(lambda: to_pairs(in_precision(array, what), 1, dtype), array)
+
+
 def _is_array(value) -> bool:
     return isinstance(value, np.ndarray) or (hasattr(value, "__array__") and has_shape(value))
 
@@ -161,17 +245,17 @@ def _is_on_device(value) -> bool:
 def _as_array(value, what) -> np.ndarray | None:
     """An array, or nested lists as one; None for what is neither, and for a list around one array."""
     if type(value) is np.ndarray:
-        return real(value, what)
+        return real(value, what, complex_too=True)
     if _is_on_device(value):
         return value
     if isinstance(value, (list, tuple)):
         if any(_is_array(entry) for entry in value):
             return None
         try:
-            return real(value, what)
+            return real(value, what, complex_too=True)
         except ValueError:
             return None
-    return real(value, what) if has_shape(value) else None
+    return real(value, what, complex_too=True) if has_shape(value) else None
 
 
 def _kind(value) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit import allocation, tracebacks
 from rnnkit.arrays import real
+from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.recording import is_own
 from rnnkit.steps.cell import Cell, call_initial, cell_name, returned_wrong
 from rnnkit.steps.nesting import Nesting, is_shape, leaves_of
@@ -33,7 +34,7 @@ class Step:
             raise ValueError(f"expected {self.name!r} without a vjp of its own, since its step is of one row")
         self.inputs = feature_shape if isinstance(feature_shape, Nesting) else None
         self.outputs: Nesting | None = None  # the output's nesting, known once the step ran
-        self.feature_shape = (self.inputs.size,) if self.inputs else tuple(feature_shape)
+        self.feature_shape = self.inputs.shape if self.inputs else tuple(feature_shape)
         self.states = cell._states()
         self.state_shapes = self.states.shapes
         self.weight_shapes = {name: array.shape for name, array in cell._all_weights().items()}
@@ -44,11 +45,20 @@ class Step:
         of_a_row += [(f"the draw {name!r}", shape) for name, shape in self.draws.items()]
         for what, shape in of_a_row:
             allocation.check(f"{what} of {self.name!r}", shape)
+        if cell._has_vjp() and self.has_complex:
+            raise ValueError(f"expected {self.name!r} without a vjp of its own, since it has complex numbers")
         self.starts_at_zero, self.starts_alike = cell._starts_at_zero(), cell._starts_alike()
         self.starts_by_own_code = _starts_by_own_code(cell)  # not by a user's code, which may do anything
         self._probes: dict = {}
         # Calls in which the step decides by values, and so takes one row at a time: (training, shapes of constants).
         self.by_row: set[tuple] = set()
+
+    @property
+    def has_complex(self) -> bool:
+        """Whether it takes complex numbers, has them as states or weights, or gives them; programs have pairs."""
+        nestings = [one for one in (self.inputs, self.outputs) if one is not None]
+        return any([*self.states.complex, *self.cell._complex_weights(), *self.cell._complex_constants,
+                    *(c for one in nestings for c in one.complex)])  # fmt: skip
 
     def bind(self, weights: Mapping[str, object]):
         """Return the step with weights: ``advance(x, states, constants, draws, training) -> (output, states)``."""
@@ -73,7 +83,10 @@ class Step:
         def advance(x, states, constants=(), draws=MappingProxyType({}), training=False):
             try:
                 x = x if self.inputs is None else self.inputs.packed(self.inputs.parted(x, 1))
-                output, new = cell._advance(x, tuple(states), tuple(constants), training, draws)
+                flags = self.cell._complex_constants
+                if any(flags):
+                    constants = [to_complex(one, 1) if c else one for one, c in zip(constants, flags, strict=True)]
+                output, new = cell._advance(x, tuple(self._seen(states)), tuple(constants), training, draws)
             except Exception as error:
                 if isinstance(error, IndexError) and self.takes_constants and not len(constants):
                     missing = ValueError(f"expected constants, which the step of {self.name!r} takes; got none")
@@ -120,8 +133,12 @@ class Step:
         """Return the results of one step on all rows at once: ``(output, tuple of new states)``."""
         return self._advance(weights)(x, states, constants, draws, training)
 
+    def _seen(self, states):
+        pairs = zip(states, self.states.complex, strict=True)
+        return [to_complex(one, 1) if c else one for one, c in pairs] if any(self.states.complex) else states
+
     def _joined(self, output):
-        if not isinstance(output, (list, tuple, Mapping)):
+        if not isinstance(output, (list, tuple, Mapping)) and not is_complex(output):
             return output
         self.outputs = Nesting(output, 1)
         return self.outputs.joined(leaves_of(output), 1)
@@ -130,12 +147,18 @@ class Step:
         if len(new) != len(self.state_shapes):
             what = f"expected the step of {self.name!r} to return {len(self.state_shapes)} states, got {len(new)}"
             raise returned_wrong(self.cell, what)
-        for i, (state, shape) in enumerate(zip(new, self.state_shapes, strict=True)):
+        flags = self.states.complex
+        for i, (state, shape) in enumerate(zip(new, self.states.own_shapes, strict=True)):
+            if is_complex(state) and not flags[i]:
+                hint = 'declare it as rk.State(shape, "complex"), or in a loop start it with 0j'
+                what = f"expected state {i} of {self.name!r} of real numbers, got complex ones; {hint}"
+                raise returned_wrong(self.cell, what)
             got = tuple(np.shape(state))
             if len(got) != len(shape) + 1 or got[1:] != shape:
                 expected = f"(batch, {', '.join(map(str, shape))})"
                 what = f"expected state {i} of {self.name!r} of shape {expected}, got {got}"
                 raise returned_wrong(self.cell, what)
+        new = tuple(to_pairs(one, 1) if c else one for one, c in zip(new, flags, strict=True)) if any(flags) else new
         output = self._joined(output)
         if not np.shape(output):
             what = f"expected the output of {self.name!r} of shape (batch, …), one row per row of x; got ()"
@@ -240,7 +263,10 @@ class Step:
                 raise returned_wrong(self.cell, what)
             declared = self.cell._output_size()
             if self.outputs is not None:
-                if declared is not None and _flat_sizes(declared) != self.outputs.shapes:
+                sizes = (
+                    [_size_tuple(declared)] if self.outputs.alone and declared else declared and _flat_sizes(declared)
+                )
+                if declared is not None and sizes != self.outputs.shapes:
                     raise ValueError(f"expected output_size {declared} of {self.name!r}, got {self.outputs.shapes}")
             elif declared is not None and _size_tuple(declared) != shape[1:]:
                 raise ValueError(f"expected output_size {declared} of {self.name!r}, but its output has {shape[1:]}")
@@ -304,5 +330,5 @@ def declared_output_shape(cell) -> tuple[int, ...]:
     """Return a cell's declared output shape, by Keras's rule: `output_size`, or the size of its first state."""
     size = cell._output_size()
     if size is None:
-        return cell._states().shapes[0]
+        return cell._states().own_shapes[0]
     return tuple(size) if isinstance(size, (tuple, list)) else (int(size),)

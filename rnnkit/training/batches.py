@@ -250,7 +250,7 @@ class Iterable:
         if not 1 <= len(parts) <= 3 or (self.with_targets and len(parts) < 2):
             got = f"{len(item)} parts" if isinstance(item, (tuple, list)) else type(item).__name__
             raise ValueError(f"expected batches (x, y) or (x, y, sample_weight), got {got}")
-        x = [validation.array(one, "x", _MASKED) for one in self.inputs.all(parts[0])]
+        x = [validation.array(one, "x", _MASKED, True) for one in self.inputs.all(parts[0])]
         y = weights = None
         if len(parts) > 1:
             y = [None if one is None else validation.array(one, "y") for one in self.outputs.split(parts[1])]
@@ -297,7 +297,7 @@ def _indexable(value, what: str):
         if np.dtype(value.dtype).kind not in REAL:
             validation.array(np.empty(0, value.dtype), what)  # whose error it is
         return value
-    found = validation.array(value, what, masked)
+    found = validation.array(value, what, masked, what == "x")  # which a layer may take as complex numbers
     if not found.ndim:
         raise ValueError(f"expected {what} to have rows, got a single number")
     return found

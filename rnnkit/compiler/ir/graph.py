@@ -190,6 +190,7 @@ class Graph:
     messages: tuple[str, ...] = ()
     by_vjp: bool = False  # read with the vjps of cells, too
     matrices: bool = False  # with linear algebra of matrices that each row has its own of
+    complex: bool = False  # with pairs of nodes that stand for complex numbers
     whole: bool = False  # read for NumPy alone, where two batches are multiplied as matrices
     read: Any = None  # while a step of one row is read: its `rnnkit.compiler.tracing.control_flow.Reader`
     moved: dict[int, tuple] | None = None  # meanwhile: arrays written to, and what they held at first

@@ -9,6 +9,7 @@ from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.tracing.batch_axis import BatchSize, LostWeight, MixesRows, RowsDiffer, Untraceable, standing_rows
 from rnnkit.compiler.tracing.symbol import Symbol, kind_of
+from rnnkit.complex_pairs import is_complex
 
 
 def unknown(name):
@@ -17,11 +18,13 @@ def unknown(name):
 
 
 def find_symbol(*values) -> Symbol | None:
-    """The first symbol among values and lists of values, or None."""
+    """The first symbol among values and lists of values, or None; of a complex one its real part."""
     for value in values:
         found = find_symbol(*value) if isinstance(value, (list, tuple)) else value
         if isinstance(found, Symbol):
             return found
+        if is_complex(found) and isinstance(real := found.real, Symbol):  # type: ignore[union-attr]
+            return real
     return None
 
 
@@ -49,6 +52,8 @@ def lift(like: Symbol, value) -> Symbol:
             "a list of arrays where an array is expected; unpack it, as in `(h,) = states`, or write np.stack or "
             "np.concatenate"
         )
+    if is_complex(value):
+        raise Untraceable("a complex number where a real one is expected; write z.real, z.imag or np.abs(z)")
     refuse(value, "an array in a step")
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":

@@ -25,6 +25,7 @@ import numpy as np
 from rnnkit.compiler.tracing import places
 from rnnkit.compiler.tracing.batch_axis import ReadsValues, Untraceable
 from rnnkit.compiler.tracing.broadcasting import find_symbol, lift
+from rnnkit.compiler.tracing.complex_numbers import Complex, paired
 from rnnkit.compiler.tracing.custom_gradient import with_rule
 from rnnkit.compiler.tracing.decisions import (
     Memory,
@@ -43,6 +44,7 @@ from rnnkit.compiler.tracing.loops import RETURNED, Exits, LoopReader
 from rnnkit.compiler.tracing.python_functions import FUNCTIONS, STATIC, called_with_symbols
 from rnnkit.compiler.tracing.source import Inner, lookup_of, source_of
 from rnnkit.compiler.tracing.symbol import RULES, Symbol
+from rnnkit.complex_pairs import is_complex
 
 _UNROLLED = 400  # nodes that an unrolled loop may make
 _SHORT = 8  # rounds of a loop that may make four times as many
@@ -137,8 +139,10 @@ class Reader(Expressions):
         self.place, reason = max(failed, key=lambda one: one[0][1] if one[0] else np.inf)
         raise reason
 
-    def whole(self, value) -> Symbol:
+    def whole(self, value) -> Any:
         """A result of a row, as one of all rows."""
+        if is_complex(value):
+            return paired(self.like, self.whole(value.real), self.whole(value.imag))
         return self.like.made(self.symbol(value).node, 0)
 
     # Where
@@ -311,6 +315,8 @@ class Reader(Expressions):
             self.graph.checks[i] = self.symbol(under).node, message
         if isinstance(made, np.ndarray) and made.dtype.kind in "fiub":
             made = self.like.made(self.graph.literal(made))  # an array that a step makes is its own to write to
+        elif isinstance(made, np.ndarray) and is_complex(made):
+            made = paired(self.like, *(self.like.made(self.graph.literal(part)) for part in (made.real, made.imag)))
         return made
 
     def _refuse_hidden_change(self, function):
@@ -411,7 +417,7 @@ class Reader(Expressions):
         else:
             old, shown = self.evaluate(ast.copy_location(ast.Name(target.id, ast.Load()), target)), True
         self.refuse_outside(old)
-        in_place = shown and (isinstance(old, list) or (isinstance(old, Symbol) and bool(old.ndim)))
+        in_place = shown and (isinstance(old, list) or (isinstance(old, (Symbol, Complex)) and bool(old.ndim)))
         new = (IN_PLACE if in_place else BINARY)[type(node.op)](old, self.evaluate(node.value))
         if isinstance(target, ast.Subscript):
             if not in_place:
@@ -639,7 +645,7 @@ def _is_of_symbols(args, keywords) -> bool:
     stack = [*args, *keywords.values()]
     while stack:
         value = stack.pop()
-        if isinstance(value, (Symbol, Inner, Iteration)):
+        if isinstance(value, (Symbol, Complex, Inner, Iteration)):
             return True
         if isinstance(value, (list, tuple, set, ItemsView, ValuesView)):
             stack.extend(value)

@@ -10,7 +10,9 @@ import numpy as np
 from rnnkit.compiler.ir.graph import Node, View
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.broadcasting import find_symbol, lift
+from rnnkit.compiler.tracing.complex_numbers import has_complex
 from rnnkit.compiler.tracing.symbol import RULES, Symbol
+from rnnkit.custom_gradients import stop_gradient
 
 
 def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: dict, of: str = "cotangent") -> Any:
@@ -24,6 +26,10 @@ def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: di
         If the function, or its rule, does not give what it has to.
     """
     name = function.__name__
+    if has_complex(arguments):
+        if function is not stop_gradient:
+            raise Untraceable(f"{name!r} of complex numbers; give it their .real and .imag")
+        return arguments[0].mapped(lambda part: with_rule(call, function, (part,), keywords, of))
     made = call(function.with_rule, arguments, keywords)  # type: ignore[attr-defined]
     if not isinstance(made, tuple) or len(made) != 2:
         raise Untraceable(f"{name!r}, which returns no pair (value, rule), as rk.custom_gradient has it")

@@ -13,8 +13,10 @@ import numpy as np
 
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.tracing.batch_axis import Untraceable
-from rnnkit.compiler.tracing.broadcasting import lift, pointwise
+from rnnkit.compiler.tracing.broadcasting import find_symbol, lift, pointwise
+from rnnkit.compiler.tracing.complex_numbers import Complex, imag_part, paired, real_part, truth_of
 from rnnkit.compiler.tracing.symbol import Symbol
+from rnnkit.complex_pairs import is_complex
 
 
 def known(value):
@@ -26,6 +28,7 @@ def known(value):
 
 def truth(value):
     """A value as a condition."""
+    value = truth_of(value) if isinstance(value, Complex) else value
     value = known(value)
     if not isinstance(value, Symbol):
         return bool(value)
@@ -153,6 +156,12 @@ class Memory:
         is_none = (one is None and _is_numbers(other)) or (other is None and _is_numbers(one))
         if is_none or isinstance(one, (Unread, Partly)) or isinstance(other, (Unread, Partly)):
             return self._partly(condition, a, b, one, other, what)
+        if is_complex(one) or is_complex(other):
+            if not is_numeric(one) or not is_numeric(other):
+                return Unread(f"expected numbers as {what} in both branches, got {in_words(one)} and {in_words(other)}")
+            parts = [self._joined(condition, a, b, of(one), of(other), what) for of in (real_part, imag_part)]
+            wrong = next((part for part in parts if isinstance(part, Unread)), None)
+            return paired(self.like, *parts) if wrong is None else wrong
         nested = (tuple, list)
         if isinstance(one, nested) and isinstance(other, nested) and len(one) == len(other):
             pairs = zip(one, other, strict=True)
@@ -214,7 +223,7 @@ def _called(name) -> str:
 def _is_held(way, value) -> bool:
     """Whether a name stands for this array, or for a tuple that holds it."""
     array = value.base if isinstance(value, Symbol) and value.base is not None else value
-    held = [one for v in way.names.values() for one in (v if isinstance(v, (tuple, list)) else (v,))]
+    held = [one for v in way.names.values() for one in (v if isinstance(v, (tuple, list)) else parts_of(v))]
     return any(one is value or one is array for one in held)
 
 
@@ -224,16 +233,27 @@ def in_words(value) -> str:
 
 
 def leaves_of(value) -> list:
-    """What tuples and lists hold, in order."""
-    return [leaf for one in value for leaf in leaves_of(one)] if isinstance(value, (tuple, list)) else [value]
+    """What tuples and lists hold, in order; of complex numbers both parts."""
+    if isinstance(value, (tuple, list)):
+        return [leaf for one in value for leaf in leaves_of(one)]
+    return list(parts_of(value))
 
 
 def mapped(value, function):
     """Tuples and lists as they are, with what a function makes of each leaf."""
+    if is_complex(value):
+        parts = function(value.real), function(value.imag)
+        like = find_symbol(*parts)
+        return value if like is None else paired(like, *parts)
     if not isinstance(value, (tuple, list)):
         return function(value)
     found = [mapped(one, function) for one in value]
     return type(value)(*found) if hasattr(value, "_fields") else type(value)(found)
+
+
+def parts_of(value) -> tuple:
+    """The real and imaginary part of a complex array, or the value alone."""
+    return (value.real, value.imag) if is_complex(value) else (value,)
 
 
 def _is_numbers(value) -> bool:
@@ -242,4 +262,4 @@ def _is_numbers(value) -> bool:
 
 def is_numeric(value) -> bool:
     """Whether this is a number or an array of them."""
-    return isinstance(value, (bool, int, float, np.number, np.bool_, np.ndarray, Symbol))
+    return isinstance(value, (bool, int, float, complex, np.number, np.bool_, np.ndarray, Symbol, Complex))

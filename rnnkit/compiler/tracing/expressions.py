@@ -13,10 +13,12 @@ import numpy as np
 from rnnkit.compiler.tracing import places
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.broadcasting import find_symbol
+from rnnkit.compiler.tracing.complex_numbers import Complex, imag_part, paired, real_part
 from rnnkit.compiler.tracing.decisions import Partly, Unread, both, either, is_numeric, known, negated, truth
 from rnnkit.compiler.tracing.iterations import iteration_of
 from rnnkit.compiler.tracing.source import Inner
 from rnnkit.compiler.tracing.symbol import Symbol, is_condition
+from rnnkit.complex_pairs import is_complex
 
 BINARY: dict[type, Callable] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -59,6 +61,7 @@ class Expressions:
     memory: Any
     check: Callable[..., None]
     path: Callable[[], Any]
+    like: Any
     symbol: Callable[[Any], Symbol]
     way: Callable[..., Any]
     decide: Callable[..., Any]
@@ -97,6 +100,8 @@ class Expressions:
         if places.is_computed(key):
             if isinstance(container, (list, tuple)):
                 container = self._stacked(container)
+            if is_complex(container):
+                return paired(self.like, *(self.load(part, key) for part in (container.real, container.imag)))
             if isinstance(container, np.ndarray):
                 container = self.symbol(container)
             if isinstance(container, Symbol):
@@ -113,11 +118,14 @@ class Expressions:
     def _stacked(self, values):
         if not all(map(is_numeric, values)):
             raise Untraceable("a computed place in a list of what is no number or array; use an array")
-        return self.symbol(values)
+        return np.stack(values) if any(map(is_complex, values)) else self.symbol(values)
 
     def store(self, container, key, value) -> None:
         """``container[key] = value``."""
         self.refuse_outside(container)
+        if isinstance(container, Complex):
+            self.store(container.real, key, real_part(value))
+            return self.store(container.imag, key, imag_part(value))
         if isinstance(container, Symbol):
             if places.is_computed(key):
                 return places.store(self, container, key, value)

@@ -13,6 +13,7 @@ import numpy as np
 from rnnkit.compiler.ir.graph import Loop, Node
 from rnnkit.compiler.ir.kinds import common, dtype_of
 from rnnkit.compiler.tracing.batch_axis import Untraceable
+from rnnkit.compiler.tracing.complex_numbers import Complex
 from rnnkit.compiler.tracing.decisions import (
     Partly,
     Unread,
@@ -23,6 +24,7 @@ from rnnkit.compiler.tracing.decisions import (
     leaves_of,
     mapped,
     negated,
+    parts_of,
     truth,
 )
 from rnnkit.compiler.tracing.source import Inner, changed_by, may_be_left, read_outside, tree_of
@@ -105,6 +107,8 @@ class LoopReader:
                 stack.extend(value)
             if isinstance(value, Symbol) and value.base is not None:
                 stack.append(value.base)
+            if isinstance(value, Complex):
+                stack += parts_of(value)
             found.add(id(value))
         return found
 

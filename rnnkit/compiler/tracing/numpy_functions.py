@@ -374,6 +374,7 @@ FUNCTIONS: dict[str, Callable] = {
     "inner": lambda a, b: tensordot(a, b, (-1, -1)),
     "tensordot": tensordot,
     "real": lambda x: x,
+    "imag": lambda x: np.zeros_like(x),
     "round": lambda x, decimals=0: (
         (np.rint(x) if decimals == 0 else np.rint(x * 10.0**decimals) / 10.0**decimals)
         if x.is_float
@@ -413,6 +414,7 @@ _METHODS = (
 METHODS: dict[str, Callable] = {name: FUNCTIONS[name] for name in _METHODS.split()} | {
     "flatten": FUNCTIONS["ravel"],
     "conj": lambda x: x,
+    "conjugate": lambda x: x,
     "tolist": float,
     "item": float,
     "sort": lambda x, axis=-1: x.__setitem__(..., FUNCTIONS["sort"](x, axis)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import cmath
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +14,12 @@ import numpy as np
 from rnnkit.compiler.ir.operations import special
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.broadcasting import find_symbol, lift, pointwise
+from rnnkit.compiler.tracing.complex_numbers import Complex, has_complex, paired
 from rnnkit.compiler.tracing.decisions import both, either, known, truth
 from rnnkit.compiler.tracing.iterations import Iteration, Range, Reversed, Zip, enumerated, iteration_of
 from rnnkit.compiler.tracing.reductions import log_sum_exp
 from rnnkit.compiler.tracing.symbol import Symbol
+from rnnkit.complex_pairs import is_complex
 
 
 def _extreme(kind: type) -> Callable:
@@ -80,8 +83,8 @@ def _round(reader, value, digits=None):
 
 
 def _isinstance(reader, value, kinds):
-    if isinstance(value, Symbol):
-        value = np.zeros(value.shape) if value.ndim else np.float64(0.0)
+    if isinstance(value, (Symbol, Complex)):
+        value = np.zeros(value.shape, value.dtype) if value.ndim else value.dtype.type(0)
     return isinstance(value, kinds)
 
 
@@ -93,8 +96,17 @@ def _sorted(reader, *_, **__):
     raise Untraceable("sorted of computed numbers; write np.sort")
 
 
+def _complex(reader, real=0.0, imag=0.0):
+    return real + 1j * imag if is_complex(real) or is_complex(imag) else paired(reader.like, real, imag).copy()
+
+
 def _array(reader, values, dtype=None, **_):
-    made = lift(reader.like, values.entries(reader) if isinstance(values, Iteration) else values)
+    values = values.entries(reader) if isinstance(values, Iteration) else values
+    if is_complex(values):
+        return values.copy()
+    if isinstance(values, (list, tuple)) and has_complex(values):
+        return np.stack([_array(reader, one) for one in values])
+    made = lift(reader.like, values)
     return made.copy() if dtype is None else made.astype(dtype)
 
 
@@ -104,6 +116,10 @@ def _logarithm(reader, x, base=None):
 
 def _of_numpy(function) -> Callable:
     return lambda reader, *args: function(*args)
+
+
+def _on_complex(function) -> Callable:
+    return lambda z: function(z + 0j)
 
 
 def _len(reader, value):
@@ -128,6 +144,7 @@ _MATH = {
     "asinh": np.arcsinh, "atanh": np.arctanh, "pow": np.power, "dist": lambda a, b: np.linalg.norm(np.subtract(a, b)),
     "erf": lambda x: pointwise("erf", x), "erfc": lambda x: pointwise("erfc", x),
 }  # fmt: skip
+_OF_CMATH = "exp log log10 sqrt sin cos tan sinh cosh tanh isnan isinf isfinite"
 _SAME = (
     "exp exp2 expm1 log2 log10 log1p sqrt cbrt sin cos tan sinh cosh tanh floor ceil trunc isnan isinf isfinite hypot "
     "copysign fmod degrees radians"
@@ -140,6 +157,7 @@ FUNCTIONS: dict[Any, Callable] = {
     builtins.sum: _sum,
     builtins.int: _int,
     builtins.float: _float,
+    builtins.complex: _complex,
     builtins.bool: lambda reader, value=False: truth(value),
     builtins.round: _round,
     builtins.isinstance: _isinstance,
@@ -155,6 +173,10 @@ FUNCTIONS: dict[Any, Callable] = {
     builtins.reversed: lambda reader, values: Reversed(iteration_of(reader, values)),
     builtins.pow: lambda reader, a, b: a**b,
     math.log: _logarithm,
+    cmath.phase: _of_numpy(np.angle),
+    cmath.polar: lambda reader, z: (np.abs(z), np.angle(z)),
+    cmath.rect: lambda reader, r, phi: r * np.exp(1j * phi),
+    **{getattr(cmath, name): _of_numpy(_on_complex(getattr(np, name))) for name in _OF_CMATH.split()},
     np.array: _array,
     np.asarray: _array,
     **{getattr(math, name): _of_numpy(getattr(np, name)) for name in _SAME.split() if hasattr(math, name)},

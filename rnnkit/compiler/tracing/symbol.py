@@ -131,7 +131,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __float__(self):
         raise ReadsValues("float() of an array; keep it an array")
 
-    __int__ = __index__ = __complex__ = __float__
+    __int__ = __index__ = __float__
+
+    def __complex__(self):
+        raise Untraceable("complex() of an array; write a + 1j * b")
 
     def __array__(self, *_, **__):
         frame: Any = sys._getframe(1)
@@ -146,10 +149,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         )
 
     def __array_ufunc__(self, ufunc, method, *args, **keywords):
-        return RULES["ufunc"](ufunc, method, args, keywords)
+        return RULES["complex_ufunc" if RULES["has_complex"](args) else "ufunc"](ufunc, method, args, keywords)
 
     def __array_function__(self, function, types, args, keywords):
-        return RULES["function"](function, args, keywords)
+        is_complex = (
+            RULES["has_complex"](args) or _is_complex(keywords.get("dtype")) or function.__module__ == "numpy.fft"
+        )
+        return RULES["complex_function" if is_complex else "function"](function, args, keywords)
 
     def __rnnkit_function__(self, name, args):
         return RULES["pointwise"](name, *args)
@@ -178,7 +184,23 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """A view of this array."""
         return Symbol(self.graph, self.graph.view(self.node, view), axis, self._float, self, view)
 
+    # As a part of complex numbers
+
+    @property
+    def real(self) -> Symbol:
+        return self
+
+    @property
+    def imag(self) -> Symbol:
+        return np.zeros_like(self)  # type: ignore[return-value]  # a symbol
+
+    def with_imag(self, imag) -> Any:
+        """The complex array of which this is the real part."""
+        return RULES["complex"](self, self, imag)
+
     def astype(self, dtype, *_, **__):
+        if _is_complex(dtype):
+            return self.copy().with_imag(self.imag)
         return self.made(self.graph.cast(self.node, kind_of(dtype, self._float)), self.axis)
 
     def copy(self, *_, **__):
@@ -354,12 +376,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def update(self, ufunc, other):
         """``h += other`` and its like."""
         result = ufunc(self, other)
-        if result.ndim != self.ndim or result.node.shape != self.node.shape or result.axis != self.axis:
-            raise Untraceable("an assignment that would change an array's shape")
         if not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise TypeError(
                 f"{ufunc.__name__} in place gives {result.dtype}, which is no {self.dtype}; write the result to a name"
             )
+        if result.ndim != self.ndim or result.node.shape != self.node.shape or result.axis != self.axis:
+            raise Untraceable("an assignment that would change an array's shape")
         self._write(View.reshape(self.node.shape), result.node)
         return self
 
@@ -382,6 +404,10 @@ def kind_of(dtype, of_layer) -> str:
         known = ", ".join(("bool", *kinds.INTEGERS, "float32", "float64"))
         raise Untraceable(f"an array of {dtype} in a step; expected one of {known}")
     return dtype.name
+
+
+def _is_complex(dtype) -> bool:
+    return dtype is not None and np.dtype(dtype).kind == "c"
 
 
 def is_condition(key) -> bool:

@@ -82,7 +82,9 @@ def _trace(step, dtype, weights, constant_shapes, training, graph, checked):
     watch = _Watch(step)
     graph.locate = watch
     graph.sparse = step.cell._sparse_weights()
-    graph.weights = {id(array): name for name, array in weights.items()}
+    graph.weights = {
+        id(array): name for named in (weights, step.cell._complex_weights()) for name, array in named.items()
+    }
     graph.values = _InFloat64(weights)
 
     given = _given(graph, step, dtype, weights, constant_shapes)
@@ -267,7 +269,9 @@ def _check(graph, step, weights, constant_shapes, training):
     """Hold a graph against its step on numbers: usual ones, then large ones, then those that aren't finite."""
     results = [graph.output, *graph.states, *graph.residuals.values()]
     evaluation = Evaluation(results, np.float64, rounds=_ROUNDS)
-    for seed, drawn in enumerate(_DRAWN[: len(_DRAWN) if _casts_as_graphs(graph) and not graph.matrices else 2]):
+    for seed, drawn in enumerate(
+        _DRAWN[: len(_DRAWN) if _casts_as_graphs(graph) and not (graph.matrices or graph.complex) else 2]
+    ):
         given = _drawn(step, weights, constant_shapes, seed, drawn)
         for rows in (slice(0, 1), slice(1, 2)) if step.per_row else (slice(None),):
             _check_rows(graph, evaluation, step, _rows(given, rows), drawn, training)

@@ -55,7 +55,8 @@ def _weights(layer):
 
     if not layer._is_built():
         return table_of(DECLARED, layer._declared_weights())
-    arrays, weight_options, sparse = layer._own_arrays(), layer._own_weight_options(), layer._own_sparse_names()
+    arrays, weight_options, sparse = dict(layer._own_arrays()), layer._own_weight_options(), layer._own_sparse_names()
+    arrays |= {} if (cell := layer._own_cell()) is None else cell._complex_weights()
     rows = []
     for name, array in arrays.items():
         traits = ["sparse"] * (name in sparse)

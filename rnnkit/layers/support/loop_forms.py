@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.complex_pairs import is_complex
 from rnnkit.layers.support import validation
 from rnnkit.sequences import columns
 from rnnkit.sequences.labelled import FEATURES, arranged, beside, is_labelled, labelled, sequence
@@ -50,7 +51,7 @@ class Arrays:
 
     def taken(self, d, y, has_rows: bool) -> np.ndarray:
         """Return the cotangents of outputs `y` ``(B, T, *O)``, given in the outputs' form."""
-        found, shape = validation.numbers(d, "d_outputs"), y.shape if has_rows else y.shape[1:]
+        found, shape = validation.numbers(d, "d_outputs", is_complex(y)), y.shape if has_rows else y.shape[1:]
         if found.shape != shape:
             raise ValueError(f"expected d_outputs of shape {shape}, as the call's result, got {found.shape}")
         return found if has_rows else found[None]
@@ -164,4 +165,4 @@ def form_of(x) -> Arrays:
         return Labelled(x)
     if is_list_of_sequences(x, 1, True) or is_list_of_sequences(x, 2, True):
         return Sequences(x)
-    return Arrays(validation.array(x, "x"))
+    return Arrays(validation.array(x, "x", complex_too=True))

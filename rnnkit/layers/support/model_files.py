@@ -38,6 +38,7 @@ def save(layer: Layer, path, *, optimizer: bool = False, states: bool = False, o
         "frozen": [name for name, one in _by_path(layer) if not one.trainable],
         "sparse": sorted(layer._sparse_names()),
         "stored": stored,
+        "complex": sorted(layer._complex_names()),  # which are pairs: real parts, then imaginary ones
         "quantized": {name: one._quantization for name, one in _by_path(layer) if one._quantization},
     }
     if optimizer:

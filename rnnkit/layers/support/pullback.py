@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from rnnkit import tracebacks
 from rnnkit.arguments import positive_integer
 from rnnkit.backends.cuda.memory.array import DeviceArray
+from rnnkit.complex_pairs import is_complex, to_complex
 from rnnkit.layers.support import validation
 
 
@@ -73,6 +76,7 @@ class Pullback:
         self.pull, self.pull_weights = pull, pull_weights or pull
         self._stream = _stream(outputs)
         self.take: Callable = lambda d_outputs: d_outputs  # as plain arrays
+        self.complex_weights: Callable = tuple  # their names; `pull` gives the gradients of their pairs
         self.give: Callable[[Gradients], Gradients] = lambda gradients: gradients  # as the kind of the call's inputs
 
     @tracebacks.edge
@@ -91,7 +95,11 @@ class Pullback:
         TypeError
             For what isn't real numbers.
         """
-        return self.give(self.pull(self.flat(self.take(d_outputs))))
+        found = self.pull(self.flat(self.take(d_outputs)))
+        if pairs := self.complex_weights():
+            weights = {n: to_complex(one, 0) if n in pairs else one for n, one in found.weights.items()}
+            found = replace(found, weights=weights)
+        return self.give(found)
 
     def flat(self, d_outputs) -> list:
         """Return cotangents as `pull` takes them, checked and cast."""
@@ -117,11 +125,17 @@ class Pullback:
             return [array for one, shape in zip(given, shapes, strict=True) for array in self._flat(one, shape)]
         if given is None:
             return [None]
-        array = validation.given(given, "d_outputs", self._stream)
+        is_pairs = isinstance(shapes, _ComplexShape)
+        array = validation.given(given, "d_outputs", self._stream, is_pairs)
         if array.shape != shapes:
             raise ValueError(f"expected d_outputs of shape {shapes}, as the call's result, got {array.shape}")
-        array = validation.cast(array, self.dtype, kept_axes=2 if array.ndim > 2 else 1)
+        dtype = np.result_type(self.dtype, np.complex64) if is_pairs else self.dtype
+        array = validation.cast(array, dtype, kept_axes=2 if array.ndim > 2 else 1)
         return [validation.moved(array, self._stream)]
+
+
+class _ComplexShape(tuple):
+    """The shape of an array of complex numbers."""
 
 
 def _shapes(outputs):
@@ -129,7 +143,7 @@ def _shapes(outputs):
         return [_shapes(one) for one in outputs]
     if isinstance(outputs, dict):
         return {name: _shapes(one) for name, one in outputs.items()}
-    return None if outputs is None else outputs.shape
+    return None if outputs is None else _ComplexShape(outputs.shape) if is_complex(outputs) else outputs.shape
 
 
 def _stream(outputs) -> int | None:

@@ -113,13 +113,20 @@ def repeated_vjp(vjp: Callable) -> Callable:
             if self._repeated_vjps is not None:
                 found = self._repeated_vjps.run(self, vjp, arguments, keywords)
                 if found is not None:
-                    return found
-            return vjp(self, *arguments, **keywords)
+                    return _knowing(self, found)
+            return _knowing(self, vjp(self, *arguments, **keywords))
         except Exception as error:
             tracebacks.shorten(error)
             raise
 
     return called
+
+
+def _knowing(layer, found):
+    """A vjp whose pullback knows which of the layer's weights are complex."""
+    if isinstance(found, tuple) and isinstance(found[-1], Pullback):
+        found[-1].complex_weights = layer._complex_names
+    return found
 
 
 def _fields(g: Gradients) -> list:

@@ -117,7 +117,7 @@ def _read(nested, what: str, count: int):
     def read(value):
         if value is None or isinstance(value, bool):
             return value
-        found = real(value, what)
+        found = real(value, what, complex_too=True)
         if not found.ndim or len(found) != count:
             raise ValueError(f"expected {what} with {count} rows, one for each sequence; got shape {found.shape}")
         return found

@@ -11,10 +11,11 @@ from rnnkit.arguments import integer
 from rnnkit.arrays import floating, in_precision, real
 from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray, upload
+from rnnkit.complex_pairs import to_pairs
 from rnnkit.recording import copied, repeated
 
 
-def given(value, what: str, stream: int | None = None) -> Any:
+def given(value, what: str, stream: int | None = None, complex_too: bool = False) -> Any:
     """`value` as an array of real numbers where it stands, on the host or in a GPU's memory.
 
     Raises
@@ -23,11 +24,11 @@ def given(value, what: str, stream: int | None = None) -> Any:
         As `array`, and as `rnnkit.backends.cuda.memory.interop.take`.
     """
     if isinstance(value, np.ndarray) or not interop.on_device(value):
-        return array(value, what)
+        return array(value, what, complex_too=complex_too)
     return interop.take(value, what, interop.stream_of(value) if stream is None else stream)
 
 
-def numbers(value, what: str) -> Any:
+def numbers(value, what: str, complex_too: bool = False) -> Any:
     """As `given`, of what a layer computes with: integers, float32 or float64.
 
     Raises
@@ -35,20 +36,23 @@ def numbers(value, what: str) -> Any:
     ValueError, TypeError
         As `given`; and for any other precision.
     """
-    return in_precision(given(value, what), what)
+    return in_precision(given(value, what, complex_too=complex_too), what)
 
 
-def like(value, what: str, array: np.ndarray) -> np.ndarray:
-    """`value` in an array's shape and dtype.
+def like(value, what: str, array: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """`value` in an array's shape and dtype; with an axis, complex numbers as the pairs that an array has there.
 
     Raises
     ------
     ValueError, TypeError
         For another shape, and as `numbers`.
     """
-    found = numbers(value, what)
-    if found.shape != array.shape:
-        raise ValueError(f"expected {what} of shape {array.shape}, got {found.shape}")
+    found = numbers(value, what, complex_too=axis is not None)
+    shape = array.shape if axis is None else (*array.shape[:axis], *array.shape[axis + 1 :])
+    if found.shape != shape:
+        raise ValueError(f"expected {what} of shape {shape}, got {found.shape}")
+    if axis is not None:
+        return to_pairs(found, axis, array.dtype)
     return found.astype(array.dtype, copy=False)
 
 
@@ -69,7 +73,7 @@ array = real  # of the host's memory: what every layer calls it by
 
 def precision_of(x: np.ndarray) -> np.dtype:
     """The precision that an input asks for: its own, or float32 for integers and booleans."""
-    return floating(x.dtype) if x.dtype.kind == "f" else np.dtype("float32")
+    return floating(x.real.dtype) if x.dtype.kind in "fc" else np.dtype("float32")
 
 
 def cast(x: Any, dtype: np.dtype, kept_axes: int = 2) -> Any:
@@ -157,8 +161,8 @@ def steps(value) -> Any:
     return found
 
 
-def constants(value, batch_size: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """A list of arrays ``(B, …)``, cast.
+def constants(value, batch_size: int, dtype: np.dtype, pairs: tuple[bool, ...] = ()) -> tuple[np.ndarray, ...]:
+    """A list of arrays ``(B, …)``, cast; `pairs` says which are complex numbers, and become pairs ``(B, 2, …)``.
 
     Raises
     ------
@@ -169,7 +173,10 @@ def constants(value, batch_size: int, dtype: np.dtype) -> tuple[np.ndarray, ...]
     """
     if not isinstance(value, (list, tuple)):
         raise TypeError(f"expected constants to be a list of arrays, got {type(value).__name__}")
-    found = tuple(numbers(one, "constants") for one in value)
+    flags = pairs or (False,) * len(value)
+    if len(flags) != len(value):
+        raise ValueError(f"expected {len(flags)} constants, as at the first call, got {len(value)}")
+    found = tuple(numbers(one, "constants", c) for one, c in zip(value, flags, strict=True))
     for one in found:
         if one.ndim == 0 or one.shape[0] != batch_size:
             raise ValueError(
@@ -177,7 +184,20 @@ def constants(value, batch_size: int, dtype: np.dtype) -> tuple[np.ndarray, ...]
                 "what all rows share is a weight or an array that the step captures"
             )
     found = tuple(one.copy() if isinstance(one, DeviceArray) and not one.contiguous else one for one in found)
-    return tuple(cast(one, dtype, kept_axes=0) for one in found)
+    return tuple(
+        _pairs(one, dtype) if c else cast(one, dtype, kept_axes=0) for one, c in zip(found, flags, strict=True)
+    )
+
+
+def _pairs(array, dtype):
+    return repeated(lambda: to_pairs(array, 1, dtype), array)
+
+
+def parts_of_dtype(dtype) -> tuple[Any, bool]:
+    """The precision that a layer's `dtype` asks for, and whether it says complex numbers."""
+    if isinstance(dtype, (str, type, np.dtype)) and str(getattr(dtype, "__name__", dtype)).startswith("complex"):
+        return np.empty(0, dtype).real.dtype, True
+    return dtype, False
 
 
 def shape_error(what: str, axes: str, features, got) -> ValueError:

@@ -22,7 +22,9 @@ def save_weights(layer: Layer, path, overwrite: bool = True) -> None:
     """Write a layer's weights; `Layer.save_weights` says more."""
     check_built(layer, "its weights are saved")
     check_free(path, overwrite)
-    save_arrays(path, layer._arrays(), {"weights of": type(layer).__name__})
+    names = sorted(layer._complex_names())
+    about = {"weights of": type(layer).__name__} | ({"complex": names} if names else {})
+    save_arrays(path, layer._arrays(), about)
 
 
 def load_weights(layer: Layer, path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.complex_pairs import to_complex
 from rnnkit.layers.support import validation
 from rnnkit.steps.cell import frozen, is_scipy_sparse
 from rnnkit.stored_weights import expanded
@@ -26,13 +27,14 @@ class Weights(Mapping[str, np.ndarray]):
         arrays = self._layer._held_arrays()
         if name not in arrays:
             raise UnknownWeight(name, arrays)
-        return expanded(arrays[name])
+        return shown(self._layer, name, arrays[name])
 
     def __setitem__(self, name: str, values: Any) -> None:
         arrays = self._layer._held_arrays()
         if name not in arrays:
             raise UnknownWeight(name, arrays)
-        self._layer._put_arrays({name: like(arrays[name], values, name)}, {name} if is_scipy_sparse(values) else set())
+        new = like(arrays[name], values, name, name in self._layer._complex_names())
+        self._layer._put_arrays({name: new}, {name} if is_scipy_sparse(values) else set())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layer._held_arrays())
@@ -54,8 +56,13 @@ class UnknownWeight(ValueError, KeyError):
     __str__ = Exception.__str__
 
 
-def like(old: np.ndarray, values, name: str) -> np.ndarray:
-    """Return `values` as a frozen array to replace `old`.
+def shown(layer: Any, name: str, array: np.ndarray) -> np.ndarray:
+    """Return a weight as users see it."""
+    return frozen(to_complex(array, 0), None) if name in layer._complex_names() else expanded(array)
+
+
+def like(old: np.ndarray, values, name: str, is_complex: bool = False) -> np.ndarray:
+    """Return `values` as a frozen array to replace `old`, as pairs for a complex weight.
 
     Raises
     ------
@@ -63,7 +70,9 @@ def like(old: np.ndarray, values, name: str) -> np.ndarray:
         For another shape.
     """
     if not is_scipy_sparse(values):
-        values = validation.array(values, f"weight {name!r}")
+        values = validation.array(values, f"weight {name!r}", complex_too=is_complex)
+    if is_complex:
+        return frozen(validation.like(values, f"weight {name!r}", old, 0), old.dtype)
     if values.shape != old.shape:
         raise ValueError(f"expected weight {name!r} of shape {old.shape}, got {values.shape}")
     if is_scipy_sparse(values):

@@ -16,7 +16,8 @@ from rnnkit.steps.step import leaves
 
 @written.register
 def _rnn(layer: RNN, writing: Writing, call: Call):
-    if layer._execution.step.outputs is not None:
+    outputs = layer._execution.step.outputs
+    if outputs is not None and not outputs.alone:  # of one array of complex numbers the pairs
         raise ValueError(f"expected layers of one output; {layer.name!r} gives several arrays at each step")
     starts = writing.starts(layer, call, layer._spec.shapes)
     output, states = _run(layer, writing, call, starts, zero_masked=layer.zero_output_for_mask)
