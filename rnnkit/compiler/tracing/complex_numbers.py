@@ -406,6 +406,19 @@ def _fourier(function):
     return transformed
 
 
+def _to_real_signal(z, n=None, axis=-1, norm=None):
+    """``np.fft.irfft``, as products of both parts with its matrices."""
+    length = z.shape[axis]
+    n = 2 * (length - 1) if n is None else n
+    if n // 2 + 1 != length:
+        raise Untraceable("np.fft.irfft of another length than its axis has frequencies; pad or cut it first")
+    of_real, of_imag = (np.fft.irfft(unit * np.eye(length), n, norm=norm) for unit in (1.0, 1j))
+    found = np.matmul(np.moveaxis(real_part(z), axis, -1), of_real)
+    if is_complex(z):
+        found = found + np.matmul(np.moveaxis(z.imag, axis, -1), of_imag)
+    return np.moveaxis(found, -1, axis)
+
+
 def _norm(z, ord=None, axis=None, keepdims=False):
     if ord is not None:
         raise Untraceable(f"np.linalg.norm of complex numbers of order {ord}")
@@ -444,6 +457,7 @@ _FUNCTIONS: dict[str, Callable] = {
     "fft.fft": _fourier(np.fft.fft),
     "fft.ifft": _fourier(np.fft.ifft),
     "fft.rfft": _fourier(np.fft.rfft),
+    "fft.irfft": _to_real_signal,
 } | {name: _product(name) for name in ("dot", "inner", "outer", "kron", "convolve", "tensordot")}
 
 
