@@ -55,6 +55,7 @@ from rnnkit.layers.stream import Stream
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import Input
 from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.models.ensemble import Ensemble
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 from rnnkit.serialization.registry import register
@@ -151,6 +152,7 @@ __all__ = [
     "Dropout",
     "ESNCell",
     "Embedding",
+    "Ensemble",
     "Flatten",
     "GRUCell",
     "GaussianDropout",

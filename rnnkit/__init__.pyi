@@ -203,6 +203,9 @@ from rnnkit.layers.time_distributed import (
 from rnnkit.loading import (
     load_model,
 )
+from rnnkit.models.ensemble import (
+    Ensemble,
+)
 from rnnkit.models.functional import (
     Model,
 )
@@ -263,6 +266,7 @@ __all__ = [
     "Dropout",
     "ESNCell",
     "Embedding",
+    "Ensemble",
     "Flatten",
     "GRUCell",
     "GaussianDropout",

@@ -172,6 +172,11 @@ def standing_in(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[None
         _stand_ins.reset(token)
 
 
+def has_stand_ins() -> bool:
+    """Whether layers called by this thread compute with other weights than their own."""
+    return _stand_ins.get() is not None
+
+
 def weights_now(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Weights of a layer, or what stands in for them in this thread."""
     others = _stand_ins.get()

@@ -51,6 +51,7 @@ LAYERS = [
     pytest.param(lambda **more: rk.TimeDistributed(rk.Dense(2), **more), STEPS, id="TimeDistributed"),
     pytest.param(lambda **more: rk.Sequential([rk.GRU(2), rk.Dense(1)], **more), STEPS, id="Sequential"),
     pytest.param(graph, STEPS, id="Model"),
+    pytest.param(lambda seed=None, **more: rk.Ensemble(rk.GRU(2, seed=seed), 3, **more), STEPS, id="Ensemble"),
     made("Embedding", 9, 2, shape=(None, 6)),
     *(made(kind, shape=PAIR) for kind in "Add Average Concatenate Maximum Minimum Multiply Subtract".split()),
     *(made(kind, shape=PAIR) for kind in ("Attention", "AdditiveAttention")),

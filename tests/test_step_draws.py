@@ -226,8 +226,8 @@ def test_what_cannot_be_is_an_error_that_says_so(tmp_path):
 
         return rk.RNN(cell())
 
-    with pytest.raises(AttributeError, match="no 'poisson'"):
-        of(lambda rng, shape: rng.poisson(1.0, shape))(np.ones((1, 2, 1)))
+    with pytest.raises(AttributeError, match="no 'binomial'"):
+        of(lambda rng, shape: rng.binomial(3, 0.5, shape))(np.ones((1, 2, 1)))
     layer = of("normal")
     layer(np.ones((1, 2, 1), "float32"))
     with pytest.raises(ValueError, match="random"):

@@ -22,6 +22,7 @@ from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
 from rnnkit.models.sequential import Sequential
+from rnnkit.recording import standing_in
 
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
@@ -252,11 +253,13 @@ class _Point:
         """The second derivatives by each array, then by each; by what has rows not by weights then."""
         dtype, rows = self.layer.dtype, len(self.x)
         found: dict[str, dict[str, np.ndarray]] = {}
-        for a in (name for name in names if name in self.weights):
-            shape = self.shapes[a]
-            units = np.eye(math.prod(shape), dtype=dtype).reshape(-1, *shape)
-            each = [self.turned(self.curved({a: unit}, names, of)) for unit in units]
-            found[a] = {b: np.stack([one[b] for one in each]).reshape(*shape, *each[0][b].shape) for b in names}
+        own = [name for name in names if name in self.weights]
+        each, last = self._along_weights(own, names, of), 0
+        for a in own:
+            shape, first = self.shapes[a], last
+            last += math.prod(shape)
+            stacks = {b: np.stack([one[b] for one in each[first:last]]) for b in names}
+            found[a] = {b: stack.reshape(*shape, *stack.shape[1:]) for b, stack in stacks.items()}
         with_rows = [name for name in names if name in self.rows]
         sizes = [math.prod(self.rows[name]) for name in with_rows]
         parts: list[dict[str, np.ndarray]] = []
@@ -271,6 +274,32 @@ class _Point:
             whole = {b: np.concatenate([part[b] for part in parts])[last - size : last] for b in with_rows}
             found[a] = {b: self._arranged(a, b, block) for b, block in whole.items()}
         return found
+
+    def _along_weights(self, own, names, of) -> list[dict[str, np.ndarray]]:
+        """The Hessian along each number of some weights: in one call, where rows may have weights of their own."""
+        shapes, dtype = {name: self.shapes[name] for name in own}, self.layer.dtype
+        sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+        eyes = {name: np.eye(sizes[name], dtype=dtype).reshape(-1, *shapes[name]) for name in own}
+        if not own or not self._takes_members(own):
+            return [self.turned(self.curved({a: unit}, names, of)) for a in own for unit in eyes[a]]
+        held, found, rows = self.layer.cell._all_weights().values(), [], len(self.x)
+        parts = np.split(np.eye(sum(sizes.values()), dtype=dtype), np.cumsum(list(sizes.values()))[:-1], axis=1)
+        units = {name: part.reshape(-1, *shapes[name]) for name, part in zip(own, parts, strict=True)}
+        for some in self._some(sum(sizes.values())):
+            with standing_in((array, np.broadcast_to(array, (len(some), *array.shape))) for array in held):
+                curved = self.curved({name: one[some] for name, one in units.items()}, names, of, len(some))
+            apart = {b: one.reshape(-1, rows, *self.rows[b]) if b in self.rows else one for b, one in curved.items()}
+            found += [self.turned({b: one[k] for b, one in apart.items()}) for k in range(len(some))]
+        return found
+
+    def _takes_members(self, own) -> bool:
+        """Whether a call along a direction of weights may have several of them, each for its rows."""
+        execution, (_, _, _, constants, training) = self.layer._execution, self.arguments
+        given = [np.asarray(one) for one in constants or ()]
+        if not execution.takes_members(given, bool(training)):
+            return False
+        shapes, moved = tuple(one.shape[1:] for one in given), frozenset(own)
+        return execution.dual(shapes, bool(training), moved, moved).plain.takes_members
 
     def _some(self, size) -> Iterator[np.ndarray]:
         several = max(1, _AT_ONCE // max(1, self.x.size))
@@ -415,6 +444,9 @@ class _OfSequential(_Point):
         self.rows, self.by_row = {"x": self.x.shape[1:]}, {"x": True}
         self.weights = {name: array.shape for name, array in model.weights.items()}
         self.shapes, self.pairs = self.weights | self.rows, model._complex_names()
+
+    def _takes_members(self, own):
+        return False
 
     def _passed(self, moved, wanted, times):
         """The duals of all layers, from the first to the last."""

@@ -25,6 +25,7 @@ _alike: weakref.WeakValueDictionary[tuple, Executor] = (
     weakref.WeakValueDictionary()
 )  # executors of steps with known content
 _eager: contextvars.ContextVar[bool] = contextvars.ContextVar("rnnkit_eager", default=False)
+_unread: contextvars.ContextVar[bool] = contextvars.ContextVar("rnnkit_unread", default=False)
 
 
 def _output_shape(*given) -> tuple[int, ...]:
@@ -78,6 +79,16 @@ def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]
     return repeated(lambda: step.initial_states(batch_size, dtype), draws=True)
 
 
+@contextlib.contextmanager
+def unread() -> Iterator[None]:
+    """Inside, layers are built whose steps are not read: they will share what another one's are compiled to."""
+    token = _unread.set(True)
+    try:
+        yield
+    finally:
+        _unread.reset(token)
+
+
 def is_eager() -> bool:
     """Return whether steps run as `eager` says."""
     return _eager.get()
@@ -100,8 +111,18 @@ class Execution:
 
     def read(self) -> None:
         """Choose the executor for plain calls now, unless the step takes constants, whose shapes come with a call."""
-        if not self.step.takes_constants and not _eager.get():
+        if not self.step.takes_constants and not _eager.get() and not _unread.get():
             self.executor((), False)
+
+    def share(self, other: Execution) -> None:
+        """Run from here on what another one runs, of a step that differs in the numbers of its weights alone."""
+        self.executors, self.gradients, self.duals = other.executors, other.gradients, other.duals
+
+    def takes_members(self, constants, training: bool) -> bool:
+        """Whether a call may have weights ``(n, *shape)``: of n sets, each for as many rows one after the other."""
+        if self.step.used_draws(constants, training) or self.device != "cpu" or is_eager():
+            return False
+        return getattr(self.executor(constants, training), "takes_members", False)
 
     def executor(self, constants, training: bool):
         """Return the executor of a call with such constants."""
@@ -216,8 +237,6 @@ class Execution:
         ValueError
             If the step's tangent is not known.
         """
-        from rnnkit.execution import pipeline
-
         if self.device != "cpu" or self.stored:
             raise ValueError(
                 f"expected {self.step.name!r} on the CPU, with float weights, for a derivative along a direction"
@@ -225,14 +244,20 @@ class Execution:
         shapes = tuple(constant.shape[1:] for constant in record.constants)
         for name in self.step.cell._sparse_weights() & tangents.weights.keys():  # whose zeros have no tangent
             tangents.weights[name] = np.where(record.weights[name] != 0, tangents.weights[name], 0)
-        key = record.training, shapes, tangents.moved, wanted
+        both, dual = tangents.of(record), self.dual(shapes, record.training, tangents.moved, wanted)
+        return dual.run(both) if wanted is None else dual.vjp(both)
+
+    def dual(self, shapes, training: bool, moved: frozenset[str], wanted: frozenset[str] | None = None) -> Any:
+        """What runs the step's dual with constants of these shapes, or computes its gradient, see `along`."""
+        from rnnkit.execution import pipeline
+
+        key = training, shapes, moved, wanted
         with build_lock:
             if key not in self.duals:
                 weights, asked = self.step.cell._all_weights(), wanted or frozenset()
-                made = pipeline.compile_dual(self.step, self.dtype, weights, shapes, *key[::2], asked)
+                made = pipeline.compile_dual(self.step, self.dtype, weights, shapes, training, moved, asked)
                 self.duals[key] = made if wanted is None else made.differentiate()
-        both = tangents.of(record)
-        return self.duals[key].run(both) if wanted is None else self.duals[key].vjp(both)
+        return self.duals[key]
 
     def _differentiated(self, record, in_python):
         from rnnkit.execution import pipeline

@@ -44,7 +44,9 @@ from rnnkit.stored_weights import all_expanded
 
 if TYPE_CHECKING:
     from rnnkit.cards import Card
+    from rnnkit.models.ensemble import Ensemble
 
+ENSEMBLE: list[Callable] = []  # what makes an ensemble of a layer: the models register it
 frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  # a layer around this one isn't trained
 
 
@@ -100,6 +102,7 @@ class Layer(Configurable):
     _most_rank: int | None = None
     _open_axes = 1
     _axes = "batch, …"
+    _axes_in_front = 0  # of results, before the batch axis
 
     _is_read_once = False  # whether a class of the user's is read once, rather than run at each call
     _takes_unbatched = False  # whether symbolic weights, which have no batch axis, may be among its inputs
@@ -109,6 +112,7 @@ class Layer(Configurable):
 
     _native = False  # whether a call computes where its arrays stand, or brings those of a GPU to the host and back
     _device = "cpu"
+    _recorded_bytes = 1 << 20  # of a recorded call at most, which stay in memory as long as the layer
     _repeated_calls: RepeatedCalls | None = None
     _repeated_vjps: RepeatedVJPs | None = None
 
@@ -296,6 +300,31 @@ class Layer(Configurable):
         """
         quantizing.quantize(self, dtype)
         return self
+
+    def ensemble(self, n: int) -> Ensemble:
+        """Return n layers like this one as one, see `rnnkit.Ensemble`: called, differentiated and trained at once.
+
+        Parameters
+        ----------
+        n : int
+            Member k has the weights that this layer would have if k were added to its seed.
+
+        Returns
+        -------
+        Ensemble
+            This layer stays as it is.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> many = rk.LSTM(4, seed=1).ensemble(10)
+        >>> x = np.ones((2, 5, 3), "float32")
+        >>> many(x).shape, many.weights["kernel"].shape
+        ((10, 2, 4), (10, 3, 16))
+        >>> np.array_equal(many(x)[2], rk.LSTM(4, seed=3)(x))
+        True
+        """
+        return ENSEMBLE[0](self, n)
 
     # Randomness: one child sequence for weights, one for what is drawn per call, the others for parts.
 

@@ -765,6 +765,9 @@ class RNN(Layer):
         output = mask if self.return_sequences else None
         return [output, *(None for _ in self._spec.nested(self._spec.shapes))] if self.return_state else output
 
+    def _mask_behind(self, x, mask):
+        return self.compute_mask(x) if mask is None else super()._mask_behind(x, mask)  # None: nothing to repeat
+
     # Configuration and display
 
     def get_config(self) -> Config:

@@ -129,7 +129,8 @@ class Stream:
     def _steps(self, y) -> list[np.ndarray]:
         """What a call gives for its one step, without an axis of time."""
         pairs = zip(symbolic.leaves(y), self._in_time, strict=True)
-        return [one[:, 0] if in_time else one for one, in_time in pairs]
+        first = (slice(None),) * (1 + self.layer._axes_in_front) + (0,)
+        return [one[first] if in_time else one for one, in_time in pairs]
 
     # What the recurrent layers ask for
 

@@ -39,13 +39,13 @@ class Part:
         """The cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used."""
         return self._scaled(lambda: scale)
 
-    def pull_mean(self, weight: float) -> np.ndarray:
-        """The cotangent of ``weight * total / count``, as `pull` gives it."""
+    def pull_mean(self, weight: float, members: int = 1) -> np.ndarray:
+        """The cotangent of ``weight * total / count``, as `pull` gives it; of as many sums, each of its own mean."""
 
         def scale():
             if not self.count:
                 raise Unrepeatable("no entry is used")
-            return weight / self.count
+            return weight / (self.count / members)
 
         return self._scaled(scale, self.sums)
 

@@ -109,7 +109,7 @@ class Repeats:
         """Change the weights by a batch; False, with nothing changed, if that is to be done the ordinary way."""
         key = _key(stepper, batch)
         kind = None if key is None else self._kinds.get(key)
-        if key is not None and kind is None and len(self._kinds) < _MOST and self._bytes() < LARGEST:
+        if key is not None and kind is None and len(self._kinds) < _MOST and self._bytes() < _largest(stepper.model):
             self._kinds[key] = _Kind()
         if key is None or kind is None or kind.refusal is not None or is_eager() or not self._load(stepper, kind):
             self.settle()
@@ -202,7 +202,8 @@ class Repeats:
             kind.recorded.agreed += 1
 
     def _record(self, kind: _Kind, stepper: Stepper, batch: Batch) -> None:
-        in_place, model, recording = self._in_place, stepper.model, Recording(alone=_ALONE)
+        in_place, model = self._in_place, stepper.model
+        recording = Recording(_largest(model), _ALONE)
         assert in_place is not None, "the weights are in place"
         if not are_own(model._all_layers()):
             raise Unrepeatable("a layer is of a class of the user's")
@@ -228,6 +229,11 @@ class Repeats:
         options = ((weight_options[name], weight) for name, weight in in_place.weights.items())
         penalties = [(one.regularizer, weight) for one, weight in options if one.regularizer is not None]
         kind.recorded = _Recorded(recording, memory, found, update, losses, penalties, changing)
+
+
+def _largest(model) -> int:
+    """Bytes that recordings of a model's updates may hold."""
+    return max(LARGEST, model._recorded_bytes)
 
 
 def _key(stepper: Stepper, batch: Batch) -> tuple | None:

@@ -90,7 +90,7 @@ class Stepper:
         found, cotangents = self._with_losses(batch), []
         for part, weight in zip(found.parts, self.compiled.loss_weights, strict=True):
             reaches = part is not None and part.count and weight
-            cotangents.append(part.pull_mean(weight) if reaches else None)
+            cotangents.append(part.pull_mean(weight, self.model._members) if reaches else None)
         return Differentiated(found.batch, found.outputs, found.masks, found.parts, found.pullback, cotangents)
 
     def _with_losses(self, batch: Batch) -> Losses:
@@ -99,7 +99,7 @@ class Stepper:
         outputs, masks, pullback = self.model._vjp_across(x, batch.mask, True, self.compiled.options)
         count = len(self.compiled.outputs)
         outputs, masks = in_order(outputs, count), in_order(masks, count)
-        batch = self._weighted(batch, outputs)
+        batch = self._weighted(self.model._of_all_members(batch), outputs)
         return Losses(batch, outputs, masks, self._losses(batch, outputs, masks, True), pullback)
 
     def whole(self, batches, counts) -> tuple[float, dict]:
@@ -135,7 +135,7 @@ class Stepper:
 
     def _test(self, batch: Batch) -> tuple[Batch, list, list, list]:
         outputs, masks = self.forward(batch)
-        batch = self._weighted(batch, outputs)
+        batch = self._weighted(self.model._of_all_members(batch), outputs)
         return batch, outputs, masks, self._losses(batch, outputs, masks, False)
 
     def _tested(self, model, x, y, weights, mask) -> list:

@@ -41,7 +41,13 @@ class Trainable(Layer):
     _repeats: Repeats  # of its updates, once it is compiled
     _repeated_tests: RepeatedTests
 
+    _members = 1  # how many models it is, of which the outputs in training stand one behind the other
+
     # What a model says of itself.
+
+    def _of_all_members(self, batch: Batch) -> Batch:
+        """A batch with targets and weights for each row of the outputs."""
+        return batch
 
     def _input_names(self) -> list[str]:
         return ["x"]
@@ -373,7 +379,7 @@ class Trainable(Layer):
         found = list(each)
         if not found:
             raise ValueError("expected at least one batch to predict, got none")
-        return _joined(found)
+        return _joined(found, self._axes_in_front)
 
     @tracebacks.edge
     def train_on_batch(
@@ -580,9 +586,9 @@ def _shown(tally: Tally, compiled: Compiled, as_dict: bool):
     return values if len(values) > 1 else values[0]
 
 
-def _joined(parts):
-    """Arrays of several calls one after the other, nested as each of them is."""
+def _joined(parts, axis=0):
+    """Arrays of several calls one after the other along an axis, nested as each of them is."""
     first = parts[0]
     if isinstance(first, (list, tuple)):
-        return type(first)(_joined([part[i] for part in parts]) for i in range(len(first)))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return type(first)(_joined([part[i] for part in parts], axis) for i in range(len(first)))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)

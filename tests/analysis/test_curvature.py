@@ -321,3 +321,34 @@ def test_X26_what_does_not_fit_is_an_error_that_says_so(rng):
     with pytest.raises(TypeError, match="recurrent layer, a loop"):
         rk.hessian(rk.Dense(2), x, by="kernel")
     np.testing.assert_array_equal(layer(x), y)
+
+
+@rk.cell(states={"h": 1}, weights={"a": rk.Weight((1,)), "kernel": rk.Weight(("features", 2)), "b": rk.Weight((2,))})
+def few(x, states, weights, constants):
+    h = np.tanh(states.h * weights.a + (np.sin(x @ weights.kernel) * weights.b).sum(axis=-1, keepdims=True))
+    return h + constants[0], h
+
+
+@pytest.mark.parametrize("of", [None, lambda y: np.exp(y)])
+def test_X26_a_narrow_step_has_all_directions_of_its_weights_in_one_call(of, rng, monkeypatch):
+    layer = rk.RNN(few(), dtype="float64", seed=0, return_sequences=True)
+    x, mask, constants = rng.normal(size=(3, 9, 2)), rng.random((3, 9)) < 0.8, [rng.normal(size=(3, 1))]
+    given = {"mask": mask, "initial_state": [rng.normal(size=(3, 1))], "constants": constants}
+    layer(x, **given)
+    names, calls, run = ["a", "kernel", "b", "initial_state"], [], layer._run
+    wanted = {}
+    for name in names[:3]:
+        for unit in np.eye(layer.weights[name].size).reshape(-1, *layer.weights[name].shape):
+            direction = {n: np.zeros_like(w) for n, w in layer.weights.items()} | {name: unit}
+            direction["initial_state"] = np.zeros((3, 1))
+            wanted.setdefault(name, []).append(rk.hvp(layer, x, direction, by=names, of=of, **given))
+    monkeypatch.setattr(layer, "_run", lambda *a, **k: calls.append(k) or run(*a, **k))
+    found = rk.hessian(layer, x, by=names[:3], of=of, **given)
+    assert len(calls) == 1
+    both = rk.hessian(layer, x, by=names, of=of, **given)
+    for a in names[:3]:
+        for b in names:
+            columns = np.stack([one[b] for one in wanted[a]])
+            np.testing.assert_allclose(both[a][b].reshape(columns.shape), columns, 1e-11, 1e-13)
+            if b != "initial_state":
+                np.testing.assert_allclose(found[a][b].reshape(columns.shape), columns, 1e-11, 1e-13)

@@ -40,7 +40,7 @@ GIVEN = {
     "UpSampling1D": (2,),
     "ZeroPadding1D": (1,),
 }
-ELSEWHERE = {"ArrayFunction", "Model", "MultiHeadAttention", "Operation", "Sequential"}
+ELSEWHERE = {"ArrayFunction", "Ensemble", "Model", "MultiHeadAttention", "Operation", "Sequential"}
 LAYERS = [
     name
     for name in sorted(rk.__all__)

@@ -310,7 +310,7 @@ def test_eager_calls_run_the_step():
 
 def test_large_calls_and_many_kinds_are_not_kept(monkeypatch):
     layer = warm(rk.Dense(3), 2, 5, 3)
-    x = np.zeros((4, repeats._LARGEST // 8, 3))
+    x = np.zeros((4, rk.GRU._recorded_bytes // 8, 3))
     for _ in range(ENOUGH + 1):
         layer(x)
     assert is_repeated(layer) == [True, "it holds more than 1,048,576 bytes"]

@@ -106,5 +106,6 @@ LAYERS = {
 
 
 def public_layers():
-    """The names of all layers that rnnkit has."""
-    return [name for name in rk.__all__ if inspect.isclass(one := getattr(rk, name)) and issubclass(one, Layer)]
+    """The names of all layers that rnnkit has whose results begin with the batch axis."""
+    layers = [name for name in rk.__all__ if inspect.isclass(one := getattr(rk, name)) and issubclass(one, Layer)]
+    return [name for name in layers if not getattr(rk, name)._axes_in_front]

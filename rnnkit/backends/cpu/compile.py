@@ -108,13 +108,13 @@ class RowSources:
 
     def __init__(self, plan: RowPlan, name: str, dtype: np.dtype):
         self.plan, self.name, self.dtype = plan, name, dtype
-        self.plans: dict[tuple[int, bool, int], RowPlan] = {(FEW, False, 0): plan}
+        self.plans: dict[tuple[int, bool, int, bool], RowPlan] = {(FEW, False, 0, False): plan}
         self.listener: Callable[[int, str, str], None] | None = None
 
     def of(self, kind: Kind) -> RowPlan:
         """Return the plan for a kind: for one row, arrays are in memory; states of whole numbers may be integers."""
         largest = 0 if kind.masked or kind.coded else 1 << np.finfo(self.dtype).nmant
-        key = 0 if kind.lanes == 1 else FEW, kind.coded and bool(self.plan.messages), largest
+        key = 0 if kind.lanes == 1 else FEW, kind.coded and bool(self.plan.messages), largest, kind.own
         if key not in self.plans:
             self.plans[key] = plan_rows(self.plan.graph, *key)
         return self.plans[key]
@@ -123,7 +123,7 @@ class RowSources:
         given = self.of(kind), self.name, self.dtype, kind, LANES[self.dtype.name], GAP * CHECKED
         source = (RowSourceWriter(*given) if kind.lanes > 1 else SingleRowWriter(*given, arrange=branched)).run()
         if self.listener is not None:
-            words = [word for word in ("masked", "traced", "coded") if getattr(kind, word)]
+            words = [word for word in ("masked", "traced", "coded", "own") if getattr(kind, word)]
             self.listener(STEP, ", ".join([f"{kind.lanes} rows", *words]), source.text)
         return source
 

@@ -25,7 +25,7 @@ from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.segments import segments
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import state_of, written
-from rnnkit.recording import constant, contiguous, copied, current, put, repeated, unrepeatable
+from rnnkit.recording import computed, constant, contiguous, copied, current, put, repeated, unrepeatable
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Sum
@@ -112,7 +112,7 @@ class Backward:
         rows = slice(None) if order is None else order
         record = replace(
             record,
-            x=copied(record.x[rows]),  # of a broadcast x, too, features have to stand side by side
+            x=_copied_rows(record.x[rows]),
             mask=None if record.mask is None else record.mask[rows],
             states=tuple(copied(state[rows]) for state in record.states),
             constants=tuple(copied(one[rows]) for one in record.constants),
@@ -248,15 +248,20 @@ class _Run:
         A masked step shows the output that the last used one before it put out.
         """
         mask, shape, dtype = self.record.mask, self.backward.plain.plan.output_shape, self.dtype
-        nothing = constant(np.zeros((1, 1, *shape), dtype))
+        apart = self.backward.outer_products is None  # by rows, steps are fetched many at once where they stand apart
+        nothing = constant(np.zeros((1, self.steps if apart else 1, *shape), dtype))
         outputs, last = (None if a is None else self._ordered(a).astype(dtype, copy=False) for a in (outputs, last))
         if mask is None and last is None:
             whole = np.broadcast_to(nothing, (self.rows, self.steps, *shape)) if outputs is None else outputs
             return [(0, whole)]
         large = self.rows * self.steps * math.prod(shape) * dtype.itemsize > tuning.ZEROS_BYTES
         if mask is None and outputs is None and large:
-            before = np.broadcast_to(nothing, (self.rows, self.steps - 1, *shape))
+            before = np.broadcast_to(nothing, (self.rows, self.steps, *shape))[:, :-1]
             return [(0, before), (self.steps - 1, np.ascontiguousarray(last)[:, None])]
+        if mask is None and outputs is None:
+            whole = constant(np.zeros((self.rows, self.steps, *shape), dtype))
+            put(whole[:, -1], last)
+            return [(0, whole)]
 
         def added():
             whole = np.zeros((self.rows, self.steps, *shape), dtype) if outputs is None else outputs.copy()
@@ -304,8 +309,12 @@ class _Pull:
     def _of_weights(self, by_row) -> dict[str, np.ndarray]:
         """From the sums over all rows, or from those over the steps of each."""
         finish, weights, totals = self.backward.finish, self.record.weights, self.sums.totals()
+        members = self.backward.plain.members(weights)
+        if members:
+            totals = [repeated(partial(_sums_of_members, one, members), one) for one in by_row]
+            return repeated(lambda: finish.of_members(weights, totals, members), *weights.values(), *totals)
         if by_row:
-            totals = [repeated(partial(np.sum, one, axis=0), one) for one in by_row]
+            totals = [computed(np.sum, one, axis=0) for one in by_row]
         recording = current()
         if recording is None or not weights:
             return finish(weights, totals)
@@ -399,6 +408,18 @@ def _sequence(rows, steps, size, dtype) -> np.ndarray:
     lend = borrow if current() is None else aligned  # what a recording keeps doesn't come back
     memory = lend(steps * rows * width + LINE, dtype)[: steps * rows * width]
     return memory.reshape(steps, rows, width).swapaxes(0, 1)
+
+
+def _sums_of_members(by_row, members: int) -> np.ndarray:
+    """The sums over the rows of each member, ``(n, …)``."""
+    return by_row.reshape(members, len(by_row) // members, *by_row.shape[1:]).sum(axis=1)
+
+
+def _copied_rows(x) -> np.ndarray:
+    """A copy whose features stand side by side, also of a broadcast x; what all rows share is there once."""
+    if len(x) > 1 and not x.strides[0] and current() is None:
+        return np.broadcast_to(copied(x[:1]), x.shape)
+    return copied(x)
 
 
 def _copied(sequence) -> np.ndarray:

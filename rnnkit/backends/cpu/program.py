@@ -133,6 +133,12 @@ class Program:
     def code(self) -> ProgramCode:
         return self.load()
 
+    takes_members = False  # whether rows may have weights of their own, see `RowPrograms.members`
+
+    def members(self, weights) -> int:
+        """How many sets of weights the rows have, or 0."""
+        return 0
+
     def differentiate(self) -> GradientExecutor:
         assert self.gradient is not None, "only a step's own program has a gradient"
         return self.gradient(self)

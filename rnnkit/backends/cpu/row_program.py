@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from operator import is_
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from rnnkit.backends.cpu.simd.registers import LANES, REGISTERS
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.failures import raise_first
+from rnnkit.backends.shared.once import once
 from rnnkit.backends.shared.thread_pool import get_num_threads
+from rnnkit.compiler.ir.evaluate import ByMember
 from rnnkit.compiler.ir.graph import FAILED
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import Pointwise, RowLoop, RowPlan, all_lines, given_by, read_by, written, written_names
@@ -51,6 +54,28 @@ class RowProgram(Program):
     def __post_init__(self):
         super().__post_init__()
         self._work = _work(self.plan)
+        self._own: tuple = (), 0, {}  # of which weights, of how many rows, what these have of them
+
+    @once
+    def _by_member(self) -> ByMember:
+        return ByMember(self.plan.own.values(), self.dtype)
+
+    def own(self, weights, rows: int, members: int) -> dict:
+        """What each row has of its own weights, where so many rows one after the other have the same, as draws."""
+        given, keeps = tuple(weights.values()), current() is None and not self.plan.code  # or a recording's may change
+        known, count, found = self._own
+        if keeps and count == rows and len(known) == len(given) and all(map(is_, known, given)):
+            return found
+
+        def expanded():
+            arrays = self._by_member({("weight", name): array for name, array in weights.items()}, members)
+            flat = (np.asarray(one, self.dtype).reshape(members, -1) for one in arrays)
+            return [np.repeat(one, rows // members, axis=0) for one in flat]
+
+        found = {buffer.attr: array for buffer, array in zip(self.plan.own, repeated(expanded, *given), strict=True)}
+        if keeps:
+            self._own = given, rows, found
+        return found
 
     def _groups(self, rows):
         return -(-rows // self.source.lanes)
@@ -107,6 +132,7 @@ class RowPrograms:
 
     def __post_init__(self):
         self.most = vectors(self.plan) * LANES[self.dtype]
+        self._shapes = {node.attr: node.shape for node in self.plan.graph.nodes if node.op == "weight"}
 
     def of(self, rows: int, lanes: int = 0, **of_call: bool) -> RowProgram:
         """Return a call's program, for groups of as many rows as registers hold and a thread has at most."""
@@ -139,9 +165,29 @@ class RowPrograms:
         """
         kept = (b for b in self.plan.buffers if b.kind == "residual" and b.size)
         lanes = next((record.placed[b.attr].shape[2] // b.size for b in kept), 0)
-        of_call = {"masked": record.mask is not None, "traced": bool(record.trajectory)}
-        result = self.of(len(record.x), lanes, **of_call).run(record, alone)
+        program, given = self._for(record, lanes)
+        result = program.run(given, alone)
+        record.abandoned, record.place, record.failed = given.abandoned, given.place, given.failed
         return self._again(record, lanes) if record.failed else result
+
+    def members(self, weights) -> int:
+        """How many sets of weights there are, each of as many rows one after the other; 0 for one of all rows."""
+        given = ((weights[name], shape) for name, shape in self._shapes.items())
+        return next((len(array) for array, shape in given if array.ndim > len(shape)), 0)
+
+    @once
+    def takes_members(self) -> bool:
+        """Whether rows may have weights of their own: what they decide by has to be numbers."""
+        return all(node.kind == "float" or node.op == "literal" for node in self.plan.prepacked.values())  # type: ignore[union-attr]
+
+    def _for(self, record: Record, lanes: int = 0, **of_call: bool) -> tuple[RowProgram, Record]:
+        """The program of a call, and the record as it takes it."""
+        rows, members = len(record.x), self.members(record.weights)
+        of_call |= {"masked": record.mask is not None, "traced": bool(record.trajectory), "own": bool(members)}
+        program = self.of(rows, lanes, **of_call)
+        if not members:
+            return program, record
+        return program, replace(record, draws=record.draws | program.own(record.weights, rows, members))
 
     def _tell(self, record: Record) -> None:
         """Raise the failure of a call; without one the call can't be repeated."""
@@ -161,8 +207,8 @@ class RowPrograms:
         codes = np.zeros(shape, self.dtype)
         with unwatched():
             again = replace(record, placed=record.placed | {written(FAILED): codes}, failed=False)
-            of_call = {"masked": record.mask is not None, "traced": bool(record.trajectory)}
-            result = self.of(rows, lanes, **of_call, coded=True).run(again, True)
+            program, given = self._for(again, lanes, coded=True)
+            result = program.run(given, True)
         by_row = codes.transpose(0, 2, 1).reshape(-1, steps)[:rows]
         raise_first(by_row, record, self.plan.messages)
         return result

@@ -21,6 +21,7 @@ class Record:
     states : tuple of ndarray (B, *shape)
         The initial states, never written to.
     weights : dict of str to ndarray
+        To an executor that takes members they may have an axis more, of n sets for B / n rows each.
     mask : ndarray of bool (B, T), or None
     constants : tuple of ndarray (B, ...)
     draws : dict of str to ndarray (B, ...)

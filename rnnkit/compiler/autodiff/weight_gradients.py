@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnkit.compiler.ir.evaluate import evaluate, only_moves
+from rnnkit.compiler.ir.evaluate import ByMember, evaluate, only_moves
 from rnnkit.compiler.ir.graph import Node
 
 
@@ -31,11 +31,10 @@ class WeightGradients:
 
     def __post_init__(self):
         self.only_moves = not self.sparse and only_moves(self.nodes.values())
+        self._by_member: ByMember | None = None
 
     def __call__(self, weights: dict[str, np.ndarray], sums: list[np.ndarray]) -> dict[str, np.ndarray]:
-        given: dict[tuple, np.ndarray] = {("weight", name): array for name, array in weights.items()}
-        given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
-        values = evaluate(self.nodes.values(), given, self.dtype)
+        values = evaluate(self.nodes.values(), _given(weights, sums), self.dtype)
         found = {}
         for name, array in weights.items():
             value = values[self.nodes[name].id] if name in self.nodes else np.zeros((), self.dtype)
@@ -43,3 +42,19 @@ class WeightGradients:
             found[name] = np.array(value if same else np.broadcast_to(value, array.shape), self.dtype)
         on_pattern = {name: np.where(weights[name] != 0, found[name], self.dtype.type(0)) for name in self.sparse}
         return found | on_pattern
+
+    def of_members(self, weights: dict[str, np.ndarray], sums: list[np.ndarray], members: int) -> dict[str, np.ndarray]:
+        """The same of several sets of weights ``(n, *shape)``, and sums ``(n, …)``."""
+        self._by_member = self._by_member or ByMember(self.nodes.values(), self.dtype)
+        values = dict(zip(self.nodes, self._by_member(_given(weights, sums), members), strict=True))
+        found = {}
+        for name, array in weights.items():
+            value = values.get(name, np.zeros(members, self.dtype))
+            value = value.reshape(members, *(1,) * (array.ndim - value.ndim), *value.shape[1:])
+            found[name] = np.array(np.broadcast_to(value, array.shape), self.dtype)
+        return found
+
+
+def _given(weights, sums) -> dict[tuple, np.ndarray]:
+    given: dict[tuple, np.ndarray] = {("weight", name): array for name, array in weights.items()}
+    return given | {("weight", ("sum", i)): array for i, array in enumerate(sums)}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from rnnkit.compiler.ir import kinds
-from rnnkit.compiler.ir.graph import INPUTS
+from rnnkit.compiler.ir.graph import INPUTS, Node
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
 from rnnkit.recording import computed, constant, contiguous, copied, repeated, unwatched, viewed
 
@@ -168,6 +169,40 @@ class _Carried(list):
     def __init__(self, arrays):
         super().__init__(arrays)
         self.tape: list[tuple[np.ndarray, list[np.ndarray]]] = []
+
+
+class ByMember:
+    """What depends on weights alone, of several sets of weights ``(n, *shape)``: at once where that can be."""
+
+    def __init__(self, nodes, dtype):
+        self.nodes, lifted = list(nodes), _lifted(nodes)
+        self._at_once = None if lifted is None else Evaluation(lifted, dtype)
+        self._one = Evaluation(self.nodes, dtype)
+
+    def __call__(self, inputs, members: int) -> list[np.ndarray]:
+        """The values ``(n, *shape)`` of all nodes."""
+        with np.errstate(all="ignore"), unwatched():
+            if self._at_once is None:
+                each = [self._one({key: array[k, ...] for key, array in inputs.items()}) for k in range(members)]
+                return [np.stack([values[node.id] for values in each]) for node in self.nodes]
+            values = self._at_once(inputs)
+            return [np.broadcast_to(values[node.id], (members, *node.shape)) for node in self.nodes]
+
+
+def _lifted(nodes) -> list[Node] | None:
+    """Nodes of weights alone as of weights with an axis in front; None if there is an operation of whole weights."""
+    made: dict[int, Node] = {}
+
+    def lifted(node):
+        if node.id not in made:
+            args = tuple(map(lifted, node.args))
+            along = node.op == "weight" or any(a.batched for a in args)
+            made[node.id] = replace(node, args=args, depends=frozenset({"member"})) if along else node
+        return made[node.id]
+
+    found = list(map(lifted, nodes))
+    known = ("weight", "literal", "view", "concatenate", *REDUCTIONS)
+    return found if all(node.pointwise or node.op in known for node in made.values()) else None
 
 
 def new_array(value, node, others, dtype) -> np.ndarray:

@@ -365,6 +365,8 @@ class RowPlan(Plan):
         States that stand in memory from step to step.
     uniform : set of str
         Integers and conditions that are the same in all rows at each time.
+    own : dict of Buffer to Node
+        What depends on weights alone, where each row has weights of its own.
     slots : list of Slot
     code : str
         The line that says what a row fails by at a step; "" if nothing can fail, or `Check` lines say it.
@@ -382,6 +384,7 @@ class RowPlan(Plan):
     lines: list[RowLine] = field(default_factory=list)
     sections: dict[str, int] = field(default_factory=dict)
     uniform: set[str] = field(default_factory=set)
+    own: dict[Buffer, Node] = field(default_factory=dict)
     slots: list[Slot] = field(default_factory=list)
     resident: dict[int, Slot] = field(default_factory=dict)
     code: str = ""

@@ -92,7 +92,7 @@ def _lines_of(node: Node) -> int:
     return node.size if node.pointwise else 0
 
 
-def plan_rows(graph: Graph, few: int = FEW, coded: bool = False, largest: int = 0) -> RowPlan:
+def plan_rows(graph: Graph, few: int = FEW, coded: bool = False, largest: int = 0, own: bool = False) -> RowPlan:
     """The plan by rows of a graph.
 
     Parameters
@@ -104,9 +104,11 @@ def plan_rows(graph: Graph, few: int = FEW, coded: bool = False, largest: int = 
         Whether it computes by what a row fails first, rather than whether it does.
     largest : int
         Up to which number states of whole numbers are carried as integers, see `whole_states`.
+    own : bool
+        Whether each row has weights of its own.
     """
     form, *bounds = _checked(graph, coded, largest)
-    made = _Planner(changed_in_place(form, few), few).run()
+    made = _Planner(changed_in_place(form, few), few, own).run()
     made.graph, (made.whole, made.watched) = graph, bounds
     return made
 
@@ -135,8 +137,8 @@ class _Planner:
         By their nodes.
     """
 
-    def __init__(self, graph: Graph, few: int = FEW):
-        self.graph, self.few = graph, few
+    def __init__(self, graph: Graph, few: int = FEW, own: bool = False):
+        self.graph, self.few, self.own_weights = graph, few, own
         self.fails = {node.id for node, _ in graph.checks}
         shapes = tuple(state.shape for state in graph.states), graph.output.shape
         self.plan = RowPlan(state_shapes=shapes[0], output_shape=shapes[1], messages=graph.messages)
@@ -301,8 +303,9 @@ class _Planner:
 
     def _elements(self, node, buffer) -> np.ndarray:
         wanted = self.graph.names.get(node.id) or buffer.name
+        section = CALL if buffer in self.plan.own else section_of(node)
         lines = [
-            self._add(Element(self._name(wanted), buffer, i, node.kind), (buffer.name, i), section_of(node))
+            self._add(Element(self._name(wanted), buffer, i, node.kind), (buffer.name, i), section)
             for i in range(node.size)
         ]
         return _names(lines, node.shape)
@@ -316,11 +319,15 @@ class _Planner:
     def _prepacked(self, node) -> Buffer:
         """Where the program finds what depends on weights alone."""
         name = str(node.attr) if node.op == "weight" else "number" if node.op == "literal" else "of weights"
-        found = next((buffer for buffer, one in self.plan.prepacked.items() if one is node), None)
-        if found is None:
+        made = self.plan.own if self.own_weights and node.op != "literal" else self.plan.prepacked
+        found = next((buffer for buffer, one in made.items() if one is node), None)
+        if found is None and made is self.plan.own:
+            found = self._buffer(name, kind="draw", size=node.size, section=CALL, attr=("own", len(made)))
+            made[found] = node
+        elif found is None:
             kind = carrier(node.kind)
             found = self._buffer(name, kind="prepacked", size=node.size, section=PREPACK, elements=kind)
-            self.plan.prepacked[found] = node
+            made[found] = node
         return found
 
     def _view(self, node) -> None:
@@ -396,7 +403,7 @@ class _Planner:
             if node.op == "state":
                 self.plan.resident[node.attr] = slot
             else:
-                section = section_of(node) if node.batched else PREPACK
+                section = section_of(node) if node.batched else CALL if self.own_weights else PREPACK
                 self.nest[at][1].append(Fill(slot, tuple(names.reshape(-1)), section))
                 self._change([slot])
         return self.slots[node.id]

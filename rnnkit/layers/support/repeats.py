@@ -16,7 +16,7 @@ from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.execution.execution import is_eager
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.streaming import running
-from rnnkit.recording import Recording, Unrepeatable, current, is_own, standing_in
+from rnnkit.recording import Recording, Unrepeatable, current, has_stand_ins, is_own, standing_in
 from rnnkit.stored_weights import StoredWeight
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ SURE = 2  # how often a recording has to agree with the ordinary way: when it is
 _MET = 3  # calls of a kind before one is recorded
 _MOST = 8  # kinds of a layer's calls; what comes then is done the ordinary way
 _LONGEST = 16  # entries of a list among the arguments: one of numbers may be long
-_LARGEST = 1 << 20  # bytes of a recorded call, which stay in memory as long as the layer
 
 # Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
 _PASSING = {"_kept", "_generator", "_repeated_calls", "_repeated_vjps", "_assigned", "history", "stop_training"}
@@ -65,6 +64,11 @@ def assigned(layer: Layer, name: str) -> None:
 def weights_replaced() -> None:
     """Some layer's weights have become others just now."""
     _Changes.weights = _Changes.last = next(_Changes.numbers)
+
+
+def last_replacement() -> int:
+    """The number of the last time that any layer's weights became others."""
+    return _Changes.weights
 
 
 class Watched:
@@ -202,6 +206,8 @@ class RepeatedCalls:
             return None
         if kind.refusal is not None or current() is not None or is_eager() or running.get() is not None:
             return None
+        if has_stand_ins():
+            return None
         if kind.met < _MET:
             kind.met += 1
             return None
@@ -229,8 +235,8 @@ class RepeatedCalls:
 
     def _try(self, kind: _Kind, layer, call, arrays, arguments, keywords):
         """Do a call the ordinary way, and see whether a recording gives the same bits."""
-        if sum(array.nbytes for array in (*arrays, *self._watched.weights)) > _LARGEST:
-            kind.refusal = f"it holds more than {_LARGEST:,} bytes"
+        if sum(array.nbytes for array in (*arrays, *self._watched.weights)) > layer._recorded_bytes:
+            kind.refusal = f"it holds more than {layer._recorded_bytes:,} bytes"
             return None
         layers = layer._all_layers()
         before = call_states(layers)
@@ -262,7 +268,7 @@ class RepeatedCalls:
         if not are_own(layer._all_layers()):
             raise Unrepeatable("a layer is of a class of the user's")
         arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
-        recording = kind.recording = Recording(_LARGEST)
+        recording = kind.recording = Recording(layer._recorded_bytes)
         kind.places = arrays_in([arguments, list(keywords.values())])
         memory = {id(array): np.array(array) for array in self._watched.weights}  # layers in several places have one
         kind.weights, kind.has = [memory[id(array)] for array in self._watched.weights], self._watched.weights

@@ -57,12 +57,15 @@ class Kind(NamedTuple):
         Whether calls have masks; whether they give the states of all steps.
     coded : bool
         Whether they keep of every step by what rows have failed.
+    own : bool
+        Whether each row has weights of its own.
     """
 
     lanes: int
     masked: bool = False
     traced: bool = False
     coded: bool = False
+    own: bool = False
 
 
 @dataclass(eq=False)

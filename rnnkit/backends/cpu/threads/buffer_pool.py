@@ -13,7 +13,7 @@ from rnnkit.backends.cpu.simd.aligned import aligned
 
 _lock = threading.Lock()
 _returned: deque[np.ndarray] = deque()  # not yet sorted into `_free`
-_free: list[np.ndarray] = []
+_free: dict[int, list[np.ndarray]] = {}  # by their bytes, those last that came back last
 
 
 class _Loan:
@@ -41,8 +41,8 @@ def borrow(size: int, dtype) -> np.ndarray:
     wanted = size * dtype.itemsize
     with _lock:
         _take_back()
-        fits = [i for i, memory in enumerate(_free) if wanted <= memory.nbytes <= 2 * wanted + (1 << 20)]
-        memory = _free.pop(min(fits, key=lambda i: _free[i].nbytes)) if fits else None
+        fits = [size for size in _free if wanted <= size <= 2 * wanted + (1 << 20)]
+        memory = _taken(min(fits), -1) if fits else None
     if memory is None:
         memory = aligned(wanted, np.uint8)
     return np.asarray(_Loan(memory))[:wanted].view(dtype)
@@ -51,10 +51,21 @@ def borrow(size: int, dtype) -> np.ndarray:
 def _take_back():
     """Add returned buffers to the free ones, and drop the oldest beyond the pool's limit."""
     while _returned:
-        _free.append(_returned.popleft())
-    total = sum(memory.nbytes for memory in _free)
+        memory = _returned.popleft()
+        several = _free.pop(memory.nbytes, [])
+        several.append(memory)
+        _free[memory.nbytes] = several
+    total = sum(size * len(several) for size, several in _free.items())
     while total > tuning.POOL_KEPT:
-        total -= _free.pop(0).nbytes
+        total -= _taken(next(iter(_free)), 0).nbytes
+
+
+def _taken(size, at) -> np.ndarray:
+    """One of the free buffers of a size, which is free no more."""
+    found = _free[size].pop(at)
+    if not _free[size]:
+        del _free[size]
+    return found
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,0 +1,755 @@
+"""Ensemble: layers or models of one kind, each with weights of its own, as one."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+
+from rnnkit.arguments import positive_integer
+from rnnkit.backends.shared.failures import StepFailed
+from rnnkit.docstrings import described_as
+from rnnkit.execution.execution import unread
+from rnnkit.hints import Array, Config, CustomObjects, Shape
+from rnnkit.layers.base import ENSEMBLE, Layer
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.stream import Stream
+from rnnkit.layers.support import validation
+from rnnkit.layers.support.array_kinds import handler_of
+from rnnkit.layers.support.device_transfer import mapped
+from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.labelled_calls import plain
+from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.repeats import last_replacement
+from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.layers.support.streaming import running
+from rnnkit.layers.support.symbolic import is_shape, leaves, shape_leaves
+from rnnkit.models.assembled import Assembled
+from rnnkit.models.functional import Model
+from rnnkit.recording import computed, current, has_stand_ins, repeated, standing_in, unrepeatable, viewed, weights_now
+from rnnkit.regularizers import L1L2, Regularizer
+from rnnkit.serialization.configuration import deserialize, serialize
+from rnnkit.steps.cell import frozen
+from rnnkit.steps.weight_options import WeightOptions
+from rnnkit.training.of_batch import OfBatch
+from rnnkit.training.trainable import Trainable
+
+
+class Ensemble(Trainable):
+    """n layers, or models, that differ in their weights alone: called, differentiated and trained at once.
+
+    It equals::
+
+        np.stack([member(x) for member in members])          # x (B, …) goes to all of them
+        np.stack([member(x[k]) for k, member in enumerate(members)])     # x (n, B, …), one to each
+
+    Parameters
+    ----------
+    layer : Layer
+        What the members are like, as `Layer.ensemble` hands it over: any layer or model whose results have a batch
+        axis. It stays as it is.
+    n : int
+        Member k has the weights that the layer would have if k were added to its seed, and to the seeds of layers
+        inside; without a seed, all members are drawn anew.
+    name : str, optional
+
+    Attributes
+    ----------
+    members : tuple of Layer
+        The single ones, whose weights these are: what changes one of them changes the ensemble.
+
+    Notes
+    -----
+    Weights, gradients, results and states have an axis of members in front. What went to all of them has the sum of
+    its cotangents. Of masks and initial states, too, an array with one more axis has one for each; constants go to
+    all.
+
+    `fit`, `evaluate` and `predict` take the same x and y for all members, or x, y and sample weights with an axis of
+    members in front of each. Losses and metrics are means over the members. A member has the weights that a `fit` of
+    it alone would give by the same batches.
+
+    Members whose step is planned by rows are computed together, as so many rows; the others one after the other.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> x = np.random.default_rng(0).normal(size=(64, 10, 1)).astype("float32")
+    >>> model = rk.Sequential([rk.GRU(8), rk.Dense(1)], seed=0).ensemble(5)
+    >>> model.compile(optimizer=rk.optimizers.Adam(0.01), loss="mse")
+    >>> history = model.fit(x, x.sum(axis=1), epochs=5)
+    >>> y = model.predict(x)
+    >>> y.shape, y.mean(axis=0).shape
+    ((5, 64, 1), (64, 1))
+    """
+
+    _axes_in_front = 1
+    _recorded_bytes = 1 << 27
+
+    def __init__(self, layer: Any, n: int, *, name: str | None = None):
+        if not isinstance(layer, Layer) or isinstance(layer, Ensemble):
+            raise TypeError(f"expected a layer or a model to make an ensemble of, got {layer!r}")
+        if layer.device != "cpu" or layer.quantization is not None:
+            raise ValueError(f"expected {layer.name!r} on the CPU, with float weights, for an ensemble")
+        self.n: int = positive_integer(n, "n")
+        self._members = self.n
+        super().__init__(dtype=layer._given_dtype, name=name)
+        first = _redrawn(layer, 0)
+        with unread():
+            self.members: tuple[Any, ...] = (first, *(_redrawn(layer, k) for k in range(1, self.n)))
+        self._sequence, self._given_seed = first._sequence, first._given_seed
+        self._own = _Own()
+        if layer._is_built():
+            self._build_with(layer._input_shape, layer.dtype)
+
+    # Building
+
+    def _build(self, shape):
+        first, *others = self.members
+        with self._all_or_nothing():
+            first._build_with(shape, first.dtype or self.dtype)
+            if first._complex_names() or any(map(_has_complex, first._all_layers())):
+                raise ValueError(f"expected real numbers for an ensemble; {first.name!r} computes with complex ones")
+            with unread():
+                for member in others:
+                    member._build_with(first._input_shape, first.dtype)
+        self._share()
+        self.dtype: Any = first.dtype
+
+    def _share(self):
+        """Let all members run what the first one runs."""
+        for member in self.members[1:]:
+            for one, other in zip(member._all_layers(), self.members[0]._all_layers(), strict=True):
+                if getattr(one, "_execution", None) is not None:
+                    one._execution.share(other._execution)
+
+    def _forget(self):
+        super()._forget()
+        self._own = _Own()
+
+    def _shape(self, shape):
+        return self.members[0]._shape(shape)
+
+    def _opened(self, shape):
+        return self.members[0]._input_shape
+
+    def _check_shape(self, shape):
+        self.members[0]._check_shape(shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of what a call returns, for an x that goes to all members."""
+        return self._with_members(self.members[0].compute_output_shape(input_shape))
+
+    def _with_members(self, shape):
+        return (self.n, *shape) if is_shape(shape) else type(shape)(map(self._with_members, shape))
+
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
+        """Return the mask of a member's output, for an x and a mask that go to all."""
+        return self.members[0].compute_mask(inputs, mask)
+
+    def _given_for(self, node, shape):
+        raise ValueError(f"expected arrays for {self.name!r}: an ensemble of a whole model is model.ensemble(n)")
+
+    def _unlike_an_array(self, call, arguments, keywords):
+        if handler_of((*arguments, *keywords.values())) is not None:
+            raise ValueError(f"expected arrays in memory for the ensemble {self.name!r}")
+        return None  # results don't begin with rows, which could have names or be put together
+
+    def _by_names(self, call, arguments, keywords):
+        return None
+
+    def _move(self, device):
+        if device != "cpu":
+            raise ValueError(f"expected the ensemble {self.name!r} on the CPU, got {device!r}")
+
+    def quantize(self, dtype: Any) -> Any:
+        """Raise a ValueError: members are quantized one by one."""
+        raise ValueError(f"expected float weights of the ensemble {self.name!r}; quantize copies of its members")
+
+    # Weights
+
+    def _parts(self):
+        return {str(k): member for k, member in enumerate(self.members)}
+
+    def _held_arrays(self):
+        own, first = self._own, self.members[0]
+        if first._is_built() and (own.checked != last_replacement() or any(m._moving() for m in first._all_layers())):
+            held = [member._held_arrays() for member in self.members]
+            for name, array in held[0].items():
+                arrays = [one[name] for one in held]
+                if not own.known or any(a is not one[name] for a, one in zip(arrays, own.known, strict=True)):
+                    own.stacks[name] = frozen(np.stack(arrays), array.dtype)
+            own.known, own.checked = held, last_replacement()
+        return own.stacks
+
+    def _own_arrays(self):
+        return self._held_arrays()
+
+    def _put_arrays(self, arrays, sparse=frozenset()):
+        own, held = self._own, self._held_arrays()
+        for k, member in enumerate(self.members):
+            member._put_arrays({name: array[k, ...] for name, array in arrays.items()}, sparse)
+        own.known = [member._held_arrays() for member in self.members]
+        own.stacks, own.checked = held | dict(arrays), last_replacement()
+
+    def _weight_options(self):
+        found = {name: _of_each(one) for name, one in self.members[0]._weight_options().items()}
+        return found if self.trainable else {name: replace(one, trainable=False) for name, one in found.items()}
+
+    def _sparse_names(self):
+        return self.members[0]._sparse_names()
+
+    def _standing_in(self):
+        """Around calls of members: these compute with what stands in for the ensemble's weights."""
+        if current() is None and not has_stand_ins():
+            return nullcontext()
+        now = weights_now(self._held_arrays())
+        layers = (one for member in self.members for one in member._all_layers())
+        moving = {id(array) for one in layers for array in one._moving().values()}
+        members = enumerate(self._own.known)
+        pairs = ((array, now[name][k, ...]) for k, held in members for name, array in held.items())
+        return standing_in([pair for pair in pairs if id(pair[0]) not in moving])
+
+    # Calls
+
+    def __call__(
+        self,
+        inputs: Array,
+        mask: Array = None,
+        training: bool = False,
+        *,
+        initial_state: Array = None,
+        constants: Array = None,
+    ) -> Any:
+        """Run x through all members.
+
+        Parameters
+        ----------
+        inputs : array_like (B, …) or (n, B, …)
+            Before the members are built, an array of one axis more than they need at least is one for each if its
+            first axis is n.
+        mask : array_like (B, T) or (n, B, T), optional
+        training : bool
+        initial_state, constants
+            As the members take them, each state also ``(n, B, *state)``.
+
+        Returns
+        -------
+        ndarray (n, B, …), or nested as a member's results
+
+        Raises
+        ------
+        ValueError, TypeError
+            As a member; no member is changed then.
+        """
+        return self._run(inputs, mask, training, initial_state, constants, None)[0]
+
+    def vjp(
+        self,
+        inputs: Array,
+        mask: Array = None,
+        training: bool = False,
+        *,
+        initial_state: Array = None,
+        constants: Array = None,
+        checkpoint: Any = None,
+        truncate: Any = None,
+    ) -> Any:
+        """Run a call, and return the function that takes cotangents of its results back through all members.
+
+        Parameters
+        ----------
+        inputs, mask, training, initial_state, constants
+            As in a call.
+        checkpoint, truncate
+            As in `RNN.vjp`, for recurrent layers inside.
+
+        Returns
+        -------
+        outputs
+            The same bits as the call's.
+        pullback : callable
+            As a member's, for cotangents with an axis of members in front; ``weights`` have it, too. What went to all
+            members has the sum of its cotangents.
+        """
+        wanted = options(checkpoint, truncate)
+        outputs, _, pullback = self._run(inputs, mask, training, initial_state, constants, wanted)
+        return outputs, pullback
+
+    def _run(self, inputs, mask, training, initial_state, constants, wanted):
+        """The results, their masks, and where `wanted` has the keywords of a vjp, the pullback."""
+        given = self._given(inputs, mask, initial_state, constants)
+        if self.built:
+            return self._run_built(given, bool(training), wanted)
+        x = mapped(given.x, lambda one: one[0])
+        with self._all_or_nothing():
+            dtypes = [validation.precision_of(one) for one in leaves(x)]
+            self._build_with(mapped(x, np.shape), self.dtype or np.result_type(*dtypes))
+            return self._run_built(given, bool(training), wanted)
+
+    def _run_built(self, given, training, wanted):
+        if self._goes_by_rows(given, training):
+            return self._by_rows(given, training, wanted)
+        with self._calling_parts(), self._standing_in():
+            found = [_called(m, given.of(k), training, wanted) for k, m in enumerate(self.members)]
+        outputs, masks = (_stacked([one[i] for one in found]) for i in range(2))
+        if wanted is None:
+            return outputs, masks, None
+
+        def pull(cotangents, whole=True):
+            gradients = []
+            for k, (_, _, pullback) in enumerate(found):
+                own = [None if d is None else d[k] for d in cotangents]
+                gradients.append(pullback.pull(own) if whole else pullback.pull_weights(own))
+            weights, x, states, constants = (
+                _stacked([getattr(one, name) for one in gradients])
+                for name in ("weights", "x", "initial_state", "constants")
+            )
+            return given.gathered(weights, x, states, constants)
+
+        return outputs, masks, Pullback(outputs, self.dtype, pull, partial(pull, whole=False))
+
+    def _given(self, inputs, mask, initial_state, constants) -> _Given:
+        """What a call is given, with an axis of members in front of each array."""
+        first = self.members[0]
+        shape = first._input_shape
+        several = first._nests(inputs) or (shape is not None and not is_shape(shape))
+        x = mapped(inputs, lambda one: validation.numbers(one, "x")) if several else validation.numbers(inputs, "x")
+        has_own = self._has_own(x)
+        shape, mask_has_own = leaves(x)[0].shape[has_own:], False
+        if mask is not None and not isinstance(mask, (list, tuple)):
+            mask = validation.given(mask, "mask")
+            mask_has_own = mask.ndim == 4 or (mask.ndim == 3 and mask.shape != (*shape[:2], 1))
+        states, own_states = None, []
+        if initial_state is not None:
+            if not hasattr(first, "get_initial_state"):
+                raise ValueError(f"expected no initial_state for {first.name!r}, whose layers it can't be given to")
+            like = first.get_initial_state(1)
+            if len(leaves(like)) == 1 and not isinstance(initial_state, (list, tuple)):
+                initial_state = [initial_state]
+            pairs = [(validation.numbers(a, "initial_state"), b) for a, b in _pairs(initial_state, like)]
+            own_states = [a.ndim > np.ndim(b) for a, b in pairs]
+            arrays = iter([self._spread(a, own) for (a, _), own in zip(pairs, own_states, strict=True)])
+            states = mapped(like, lambda _: next(arrays))
+        if constants is not None:
+            constants = [self._spread(validation.numbers(one, "constants"), False) for one in constants]
+        spread = partial(self._spread, own=mask_has_own)
+        return _Given(
+            mapped(x, partial(self._spread, own=has_own)),
+            None if mask is None else mapped(mask, spread) if isinstance(mask, (list, tuple)) else spread(mask),
+            states, constants, has_own, own_states,
+        )  # fmt: skip
+
+    def _has_own(self, x, axis=0) -> bool:
+        """Whether each member has an x of its own, with an axis of members."""
+        first, found = self.members[0], np.shape(leaves(x)[0])
+        if first._input_shape is None:
+            return len(found) == first._least_axes() + 1 and found[axis] == self.n
+        return len(found) == len(shape_leaves(first._input_shape)[0]) + 1
+
+    def _spread(self, array, own):
+        if array is None:
+            return None
+        if own and array.shape[0] != self.n:
+            raise ValueError(
+                f"expected {self.n} in front of an array for each member, or one for all; got {array.shape}"
+            )
+        return array if own else np.broadcast_to(array, (self.n, *array.shape))
+
+    # By rows: all members as so many rows, each with weights of its own
+
+    def _goes_by_rows(self, given, training) -> bool:
+        first = self.members[0]
+        if not isinstance(first, RNN) or first._nesting is not None or running.get() is not None:
+            return False
+        if given.x.ndim < 4 or given.x.shape[3:] != first._input_shape[2:]:
+            return False  # a member refuses it
+        constants = [one[0] for one in given.constants or ()]
+        if len(constants) == 0 and first._execution.step.takes_constants:
+            return False
+        return first._execution.takes_members(constants, training)
+
+    def _by_rows(self, given, training, wanted):
+        first, (n, rows) = self.members[0], given.x.shape[:2]
+        layer = self._rows_of(first)
+        kept = None if given.states is None else mapped(given.states, _as_rows)
+        known = first._start(None, rows, self.dtype)  # which refuses another batch size than that of kept states
+        if kept is None and (known is not None or not layer._execution.step.starts_alike):
+            starts = [m._initial_states(rows) if known is None else m._kept for m in self.members]
+            kept = layer._spec.pack([np.concatenate(states) for states in zip(*starts, strict=True)])
+        x = _as_rows(given.x)
+        mask = None if given.mask is None else _as_rows(given.mask)
+        constants = None if given.constants is None else list(map(_as_rows, given.constants))
+        now = weights_now(self._held_arrays())
+        pairs = [(array, now[name]) for name, array in layer.cell._all_weights().items()]
+        with standing_in(pairs), _told_by_member(rows):
+            arguments = x, kept, mask, training, constants
+            found, pullback = (layer(*arguments), None) if wanted is None else layer.vjp(*arguments, **wanted)
+        if first.stateful:
+            states = layer._spec.unpack(list(found[1:]), None, self.dtype)
+            for k, member in enumerate(self.members):
+                member._keep(tuple(state[k * rows : (k + 1) * rows] for state in states))
+            unrepeatable("a layer keeps its states between calls")
+        apart = lambda one: None if one is None else viewed(lambda a: a.reshape(n, rows, *a.shape[1:]), one)
+        outputs = mapped(found, apart) if first.return_state else apart(found[0])
+        masks = mapped(first.compute_mask(x, mask), apart)
+        if pullback is None:
+            return outputs, masks, None
+        count = len(leaves(found))
+
+        def pull(cotangents, whole=True):
+            own = [None if d is None else _as_rows(d) for d in cotangents]
+            own += [None] * (count - len(own))
+            with _told_by_member(rows):
+                g = pullback.pull(own) if whole else pullback.pull_weights(own)
+            return given.gathered(g.weights, apart(g.x), mapped(g.initial_state, apart), mapped(g.constants, apart))
+
+        return outputs, masks, Pullback(outputs, self.dtype, pull, partial(pull, whole=False))
+
+    def _rows_of(self, first) -> RNN:
+        """A layer like the members whose rows are those of all of them."""
+        made = self._own.as_rows
+        if made is None or made._flags() != first._flags() | {"return_state": True, "stateful": False}:
+            made = self._own.as_rows = copy.deepcopy(first)
+            made.stateful, made.return_state, made._kept = False, True, None
+            made._repeated_calls = made._repeated_vjps = None  # it computes with others' weights
+            made._execution.share(first._execution)
+        return made
+
+    # Training: members stand one behind the other, as so many rows
+
+    def _input_names(self):
+        return self.members[0]._input_names() if isinstance(self.members[0], Trainable) else ["x"]
+
+    def _output_names(self):
+        return self.members[0]._output_names() if isinstance(self.members[0], Trainable) else ["output"]
+
+    @described_as(Trainable.compile)
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, *more: Any, **options: Any) -> None:
+        """Say how the members are to be trained: each by its own loss, as a model alone.
+
+        Raises
+        ------
+        ValueError
+            As `Trainable.compile`; and for what sees all weights or all rows at once: `clipnorm`, `global_clipnorm`,
+            `LBFGS`, and losses that give one number for a batch.
+        """
+        before = self._compiled
+        super().compile(optimizer, loss, *more, **options)
+        made, compiled = self._ready().optimizer, self._ready()
+        found = [name for name in ("clipnorm", "global_clipnorm") if getattr(made, name, None)]
+        found += ["an optimizer that evaluates the loss itself"] * hasattr(made, "minimize")
+        found += ["a loss of a whole batch" for one in compiled.objectives if one and isinstance(one.loss, OfBatch)]
+        if found:
+            self._compiled = before
+            raise ValueError(f"expected what trains each member by itself, got {found[0]}; clipvalue cuts gradients")
+
+    def _stepper(self, source, class_weight, parts):
+        if parts is not None or hasattr(source, "stepper"):
+            raise ValueError("expected arrays, and no parts, to fit an ensemble")
+        return super()._stepper(source, class_weight, parts)
+
+    def _source(self, x, y, sample_weight, batch_size, steps):
+        if isinstance(x, np.ndarray) and self._has_own(x):
+            x, y, sample_weight = (mapped(one, _rows_first) for one in (x, y, sample_weight))
+        return super()._source(x, y, sample_weight, batch_size, steps)
+
+    @described_as(Trainable.predict)
+    def predict(self, x: Array, batch_size: Any = None, verbose: Any = "auto", steps: Any = None, **more: Any) -> Any:
+        """Compute the outputs of all members for many rows, a batch at a time.
+
+        Returns
+        -------
+        ndarray (n, B, …), or nested as a member's results
+        """
+        if more.get("out") is not None or handler_of(x) is not None:
+            raise ValueError(
+                "expected arrays, and no out, for an ensemble, whose rows stand behind the axis of members"
+            )
+        x = plain(x)
+        if isinstance(x, np.ndarray) and self._has_own(x):
+            x = _rows_first(x)
+        return super().predict(x, batch_size, verbose, steps, **more)
+
+    def _predicted(self, batches, told):
+        return super()._predicted((replace(one, x=list(map(self._fronted, one.x))) for one in batches), told)
+
+    def _fronted(self, x):
+        """An x of a batch, with the axis of members in front if it has one."""
+        return viewed(_rows_first, x) if self._has_own(x, 1) else x
+
+    def _of_all_members(self, batch):
+        own = self._has_own(batch.x[0], 1)
+        told = (None if of is None else [_repeated(one, self.n, own) for one in of] for of in (batch.y, batch.weights))
+        return replace(batch, **dict(zip(("y", "weights"), told, strict=True)))
+
+    def _across(self, inputs, mask, training):
+        return self._vjp_across(inputs, mask, training, None)[:2]
+
+    def _vjp_across(self, inputs, mask, training, wanted):
+        """Outputs and masks of a batch of training, one member behind the other, and the way back."""
+        outputs, masks, inner = self._run(mapped(inputs, self._fronted), mask, training, None, None, wanted)
+        flat, masks, shapes = mapped(outputs, _as_rows), mapped(masks, _as_rows), [one.shape for one in leaves(outputs)]
+        if inner is None:
+            return flat, masks, None
+
+        def back(pull):
+            parted = lambda d, shape: None if d is None else viewed(lambda a: a.reshape(shape), d)
+            return lambda d: pull([parted(one, shape) for one, shape in zip(d, shapes, strict=True)])
+
+        return flat, masks, Pullback(flat, inner.dtype, back(inner.pull), back(inner.pull_weights))
+
+    # States between calls, and steps one at a time
+
+    @property
+    def stateful(self) -> bool:
+        """Whether members keep their states between calls."""
+        return getattr(self.members[0], "stateful", False)
+
+    @property
+    def states(self) -> Any:
+        """Copies of the kept states of recurrent members, with an axis of these in front; None before there are any."""
+        return _stacked([member.states for member in self.members])
+
+    def get_initial_state(self, batch_size: int) -> Any:
+        """Return the states before the first step, as a member, with an axis of members in front."""
+        return _stacked([member.get_initial_state(batch_size) for member in self.members])
+
+    def reset_states(self, states: Array = None, rows: Array = None) -> None:
+        """Do as a member; `states` have an axis of members in front."""
+        own = [None if states is None else mapped(states, lambda one, k=k: one[k]) for k in range(self.n)]
+        kept = [member._reset(one, rows) for member, one in zip(self.members, own, strict=True)]
+        for member, one in zip(self.members, kept, strict=True):
+            member._keep(one)
+
+    reset_state = reset_states
+
+    def stream(self, batch: Any = 1, constants: Array = None) -> Stream:
+        """Return a stream that runs all members one step at a time, for one x: outputs have the members in front."""
+        return Stream(self, batch, constants)
+
+    def _refuses_stream(self):
+        return None
+
+    def _reads_ids(self):
+        return self.members[0]._reads_ids()
+
+    # Configuration and display
+
+    def get_config(self) -> Config:
+        """Return the first member's configuration, and how many there are."""
+        return {"layer": serialize(self.members[0]), "n": self.n, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
+        """Return a new ensemble from what `get_config` gave, built if its members are."""
+        return cls(deserialize(config["layer"]), config["n"], name=config["name"])
+
+    def summary(self) -> str:
+        """Return a member's table, with how many members there are."""
+        first = self.members[0]
+        one = first.summary() if isinstance(first, Assembled) else str(first)
+        return Text(f"Ensemble {self.name!r}: {self.n} members, each\n{one}")
+
+    def explain(self, source: bool = False, graph: bool = False) -> str:
+        """Return how a member's steps are compiled, which all members have in common."""
+        return self.members[0].explain(source=source, graph=graph)
+
+    def _how_compiled(self):
+        return self.members[0]._how_compiled()
+
+    def _card(self, depth=0):
+        return replace(super()._card(depth), parts=())
+
+    def __repr__(self) -> str:
+        return f"Ensemble({self.members[0]!r}, {self.n})"
+
+    def __getstate__(self) -> Any:
+        return self.__dict__ | {"_own": _Own()}
+
+    def __setstate__(self, state: Any) -> None:
+        self.__dict__.update(state)
+        self._share()
+
+
+ENSEMBLE.append(Ensemble)
+
+
+@dataclass(eq=False)
+class _Own:
+    """All members' weights, what they were made of, and when that was seen; and a layer of all members as rows."""
+
+    stacks: dict[str, np.ndarray] = field(default_factory=dict)
+    known: list[dict[str, np.ndarray]] = field(default_factory=list)
+    checked: int = -1
+    as_rows: RNN | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Given:
+    """What a call is given, each array with an axis of members in front; and which of them were one for all."""
+
+    x: Any
+    mask: Any
+    states: Any
+    constants: list | None
+    own_x: bool
+    own_states: list[bool]
+
+    def of(self, k: int) -> tuple[Any, Any, dict]:
+        """What a member is given: x, mask and keywords."""
+        given = {"initial_state": self.states, "constants": self.constants}
+        x, mask, more = mapped((self.x, self.mask, given), lambda one: None if one is None else one[k])
+        return x, mask, {name: one for name, one in more.items() if one is not None}
+
+    def gathered(self, weights, x, states, constants) -> Gradients:
+        """The gradient of a call, of those of its members: of what was one for all, the sum."""
+        own = iter(self.own_states)
+        if self.own_states:
+            states = mapped(states, lambda d: _gathered(d, next(own)))
+        return Gradients(
+            weights,
+            mapped(x, lambda d: _gathered(d, self.own_x)),
+            states,
+            mapped(constants, lambda d: _gathered(d, False)),
+        )
+
+
+@contextmanager
+def _told_by_member(rows: int):
+    """Inside, an error about a row of all members names the member and its own row."""
+    try:
+        yield
+    except StepFailed as error:
+        told = error.at(error.row % rows, error.step)
+        told.add_note(f"of member {error.row // rows}")
+        raise told from None
+
+
+def _gathered(d, own: bool):
+    return d if d is None or own else computed(np.sum, d, axis=0)
+
+
+def _redrawn(layer: Layer, k: int) -> Any:
+    """A copy of a layer with `k` added to all seeds, and new weights if it is built."""
+    copied: Any = copy.deepcopy(layer)
+    inside = list(dict.fromkeys(copied._all_layers()))
+    for one in inside:
+        sequence, given = one._sequence, one._given_seed
+        entropy = sequence.entropy
+        entropy = [entropy[0] + k, *entropy[1:]] if isinstance(entropy, (list, tuple)) else entropy + k
+        one._sequence, one._generator = np.random.SeedSequence(entropy, spawn_key=sequence.spawn_key), None
+        if given is not None:
+            one._given_seed = int(given) + k if isinstance(given, (int, np.integer)) else one._sequence
+        if getattr(one, "_kept", None) is not None:
+            one._kept = None
+    if isinstance(copied, Trainable):
+        copied._compiled = None
+    for one in inside:
+        if one.built and not isinstance(one, Model):
+            one._forget()
+    for one, other in zip(copied._all_layers(), layer._all_layers(), strict=True):
+        if other.built and not one.built:
+            one._build_with(other._input_shape, other.dtype)
+    return copied
+
+
+def _has_complex(layer) -> bool:
+    """Whether a layer reads complex numbers or has them as states."""
+    return layer._reads_complex() or (isinstance(layer, RNN) and any(layer._spec.complex))
+
+
+def _called(member, given, training, wanted) -> tuple:
+    """A member's results, their mask, and the pullback where it is wanted."""
+    x, mask, more = given
+    if isinstance(member, Assembled):
+        if more:
+            raise ValueError(f"expected no {next(iter(more))} for {member.name!r}, whose layers it can't be given to")
+        return member._vjp_across(x, mask, training, wanted) if wanted else (*member._across(x, mask, training), None)
+    if not wanted:
+        return (*member._with_others(x, mask, training, more), None)
+    return member._vjp_with_others(x, mask, training, wanted, more)
+
+
+def _stacked(found: list):
+    """Arrays that are nested alike, with an axis in front."""
+    first = found[0]
+    if first is None:
+        return None
+    if isinstance(first, dict):
+        return {name: _stacked([one[name] for one in found]) for name in first}
+    if isinstance(first, (list, tuple)):
+        return type(first)(_stacked([one[i] for one in found]) for i in range(len(first)))
+    if isinstance(first, RowGradient):
+        unrepeatable("gradients of rows are put together")
+        return np.stack([np.asarray(one) for one in found])
+    recording = current()
+    if recording is None or not all(one.flags.c_contiguous for one in found):
+        return computed(np.stack, found)
+    from rnnkit.execution.compiled_copies import Copies  # takes the compiler with it
+
+    whole = np.empty((len(found), *first.shape), first.dtype)
+    copies = Copies([whole[k, ...] for k in range(len(found))], found)
+    copies()
+    recording.note(copies, found, [whole])
+    return whole
+
+
+def _pairs(given, like):
+    """What is given for each array of a nested list."""
+    if not isinstance(like, (list, tuple)):
+        yield given, like
+        return
+    if not isinstance(given, (list, tuple)) or len(given) != len(like):
+        raise ValueError(f"expected initial_state nested as get_initial_state gives it, {len(like)} entries")
+    for one, other in zip(given, like, strict=True):
+        yield from _pairs(one, other)
+
+
+def _as_rows(array):
+    """An array ``(n, B, …)`` as one of n * B rows."""
+    return None if array is None else viewed(lambda a: a.reshape(a.shape[0] * a.shape[1], *a.shape[2:]), array)
+
+
+def _rows_first(array):
+    return None if array is None else np.asarray(array).swapaxes(0, 1)
+
+
+def _repeated(array, n: int, own: bool):
+    """Targets or weights of a batch for the rows of all members."""
+    if array is None:
+        return None
+    if own:
+        return _as_rows(viewed(_rows_first, array))
+    return repeated(lambda: np.concatenate([array] * n), array)
+
+
+class _L1L2OfEach(L1L2):
+    """The mean of a penalty over members, with the gradient of each."""
+
+    def __call__(self, weight: Array) -> float:
+        return super().__call__(weight) / len(weight)
+
+
+@dataclass(frozen=True)
+class _OfEach(Regularizer):
+    """The same of any penalty; or what a constraint makes of each member's weight."""
+
+    one: Any
+
+    def __call__(self, weight: Array) -> Any:
+        found = list(map(self.one, weight))
+        return np.stack(found) if np.ndim(found[0]) else sum(found) / len(found)
+
+    def gradient(self, weight: Array) -> np.ndarray:
+        return np.stack(list(map(self.one.gradient, weight)))
+
+
+def _of_each(options: WeightOptions) -> WeightOptions:
+    """How a weight with an axis of members takes part in training."""
+    penalty, constraint = options.regularizer, options.constraint
+    of_each = _L1L2OfEach(penalty.l1, penalty.l2) if isinstance(penalty, L1L2) else penalty and _OfEach(penalty)
+    return replace(options, regularizer=of_each, constraint=constraint and _OfEach(constraint))
