@@ -84,7 +84,7 @@ def _check_simplified(name, graph, before):
     verify.check_graph(graph, name, verify.leaves_of(before), states, before.output.shape)
 
 
-def _check_adjoint(name, adjoint, graph, dtype, constant_shapes=(), x_shape=(), sums_by_row=False):
+def _check_adjoint(name, adjoint, graph, dtype, constant_shapes=(), x_shape=(), sums_by_row=""):
     verify.check_adjoint(adjoint, name, graph, x_shape, constant_shapes)
 
 

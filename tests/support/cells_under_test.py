@@ -230,6 +230,48 @@ def moving_average(x, states, weights, *, alpha=0.2):
 
 
 @rk.cell(
+    states={"re": "units", "im": "units"},
+    weights={
+        **dict.fromkeys(("in_re", "in_im"), KERNEL),
+        **{name: rk.Weight(("units", 5), spread) for name in ("out_re", "out_im")},
+        **dict.fromkeys(("a", "b"), BIAS),
+        "skip": rk.Weight(("features", 5), spread),
+    },
+)
+@plain
+def linear_recurrent_unit(x, states, weights):
+    """Orvieto et al. 2023, in pairs of reals; the output, an activation of a product, is needed by no state."""
+    re, im = states
+    a, b = 0.7 * np.tanh(weights.a), 0.7 * np.tanh(weights.b)
+    re, im = a * re - b * im + x @ weights.in_re, a * im + b * re + x @ weights.in_im
+    return np.tanh(re @ weights.out_re - im @ weights.out_im) + x @ weights.skip, (re, im)
+
+
+@rk.cell(states={"h": "units"}, weights={"gate": KERNEL, "kernel": KERNEL, "bias": BIAS})
+@plain
+def min_gru(x, states, weights):
+    """Feng et al. 2024."""
+    (h,) = states
+    z = rk.sigmoid(x @ weights.gate + weights.bias)
+    h = (1 - z) * h + z * (x @ weights.kernel)
+    return h, (h,)
+
+
+@rk.cell(
+    states={"m": (32, 40)},
+    weights={"values": rk.Weight(("features", 32), spread), "keys": rk.Weight(("features", 40), spread)},
+)
+@plain
+def delta_rule(x, states, weights):
+    """Schlag, Irie and Schmidhuber 2021: a state whose passes are joined."""
+    (m,) = states
+    k = x @ weights.keys
+    k = k / np.sqrt(1 + (k * k).sum(axis=1, keepdims=True))
+    m = m + (0.5 * (x @ weights.values - (m * k[:, None]).sum(axis=2)))[:, :, None] * k[:, None]
+    return (m * np.tanh(k)[:, None]).sum(axis=2), (m,)
+
+
+@rk.cell(
     states={"fast": 3, "slow": "units"},
     weights={"kernel": KERNEL, "mix": rk.Weight((3, "units"), spread), "back": rk.Weight(("units", 3), halved)},
     initial={"slow": 0.5},
@@ -390,7 +432,7 @@ def case(kind, states, **more):
 
 
 def sizes(name, units):
-    return {} if name in ("outer_memory", "moving_average") else {"units": units}
+    return {} if name in ("outer_memory", "moving_average", "delta_rule") else {"units": units}
 
 
 def built_in(name, make, states, equations):
@@ -424,6 +466,9 @@ CELLS = (
     case(attention, one, constants=((6, 5),)),
     case(clockwork, lambda units, features: ((units,), (1,))),
     case(moving_average, lambda units, features: ((features,),)),
+    case(linear_recurrent_unit, two),
+    case(min_gru, one),
+    case(delta_rule, lambda units, features: ((32, 40),)),
     case(two_speeds, lambda units, features: ((3,), (units,)), fixed_start=True),
     case(MinimalRNNCell, one),
     case(SignatureCell, lambda units, features: ((2, units), (3,)), listed=False),

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnkit.backends.cpu.codegen.program_source import OUTER_SUM, PRODUCT, SPARSE_PRODUCT, SourceWriter
 from rnnkit.backends.cpu.codegen.row_source import TRANSPOSES, Kind, RowSourceWriter
+from rnnkit.backends.cpu.codegen.scan_source import ScanSourceWriter
 from rnnkit.backends.cpu.codegen.single_row_source import SingleRowWriter
 from rnnkit.backends.cpu.codegen.tables import ARGUMENTS, PRODUCT_ARGUMENTS, Source
 from rnnkit.backends.cpu.gradient import Backward
@@ -27,8 +28,8 @@ from rnnkit.backends.shared.target import Target
 from rnnkit.compiler.ir.plan import STEP, Plan, RowPlan
 from rnnkit.compiler.planning.branches import branched
 from rnnkit.compiler.planning.describe import describe
-from rnnkit.compiler.planning.fusion import fuse
-from rnnkit.compiler.planning.planner import plan
+from rnnkit.compiler.planning.fusion import fuse_all
+from rnnkit.compiler.planning.planner import plan_with_scans
 from rnnkit.compiler.planning.rows import FEW, is_narrow, plan_rows
 
 
@@ -42,7 +43,8 @@ ROWS = _shared(shared_functions.ROW_FUNCTIONS)
 def write(made: Plan, name: str, dtype: np.dtype, storage: str = "") -> Source:
     """Return the text of a plan's program; it is the same for all storages of weights, its numbers are not."""
     rows = STORAGES[storage].rows
-    return SourceWriter(made, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0, rows).run()
+    writer = ScanSourceWriter if made.scans else SourceWriter
+    return writer(made, name, dtype, LANES[dtype.name], PANEL_VECTORS, GAP if CHECKED else 0, rows).run()
 
 
 def compile_source(
@@ -164,17 +166,18 @@ def gradient_by_rows(
 
 BY_ROWS: Target = Target(
     "cpu", packed_width, lambda graph, columns: plan_rows(graph), lambda plan, columns: plan,
-    RowSources, compile_rows, gradient_by_rows, sums_by_row=True,
+    RowSources, compile_rows, gradient_by_rows, sums_by_row="all",
 )  # fmt: skip
 CPU = Target(
     "cpu",
     packed_width,
-    plan,
-    fuse,
+    plan_with_scans,
+    fuse_all,
     write,
     compile_source,
     gradient,
     lambda graph: BY_ROWS if is_narrow(graph) else None,
+    sums_by_row="elementwise",
 )
 
 

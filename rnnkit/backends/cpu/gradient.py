@@ -24,7 +24,7 @@ from rnnkit.backends.cpu.weight_sums import OuterProducts, Sums
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.segments import segments
 from rnnkit.backends.shared.thread_pool import get_num_threads
-from rnnkit.compiler.ir.plan import state_of, written
+from rnnkit.compiler.ir.plan import LARGE, state_of, written
 from rnnkit.recording import computed, constant, contiguous, copied, current, put, repeated, unrepeatable
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ class Backward:
         truncate : None or int
             Let no cotangent of a state pass a multiple of so many steps.
         """
-        run = _Run(self, *self._arranged(record), record.reverse, checkpoint, truncate)
+        if checkpoint is None and self._computes_states_again():
+            checkpoint = max(1, tuning.SEGMENT_BYTES // max(1, len(record.x) * self.row_bytes()))
+        run = _Run(self, *self._arranged(record, checkpoint), record.reverse, checkpoint, truncate)
         return replace(run.result(), pull=run.pull)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
@@ -97,10 +99,24 @@ class Backward:
         lines.append("summed over rows and steps:")
         for s in self.sums:
             what = "a value" if s.a is None else "outer products"
-            lines.append(f"  {what} {' x '.join(map(str, s.shape))}")
+            where = ", in the adjoint's own steps" if s.b.source == "total" else ""
+            lines.append(f"  {what} {' x '.join(map(str, s.shape))}{where}")
         return "\n".join(lines)
 
-    def _arranged(self, record: Record) -> tuple[Record, np.ndarray | None]:
+    def _computes_states_again(self) -> bool:
+        """Whether a step costs less than to bring its states from memory: they are large, such as matrices."""
+        large = any(size >= LARGE for name, size in self.residuals.items() if state_of(name) is not None)
+        return large and self.outer_products is not None and self.plain._step_work < sum(self.residuals.values())
+
+    def _leaves_x(self, record: Record, checkpoint) -> bool:
+        """Whether nothing reads x behind the call itself, in which no other thread takes part."""
+        if not self.plain.plan.scans or checkpoint is not None or current() is not None or record.x.shape[0] != 1:
+            return False
+        places = [place for s in self.sums for place in (s.a, s.b) if place is not None]
+        read = any(b.kind == "x" for b in self.adjoint.plan.buffers) or any(place.source == "x" for place in places)
+        return not read and record.x[:, :1].flags.c_contiguous
+
+    def _arranged(self, record: Record, checkpoint) -> tuple[Record, np.ndarray | None]:
         """A copy of the record in processing order, and its rows in another order if a mask makes that worth while."""
         if record.reverse:
             mask = None if record.mask is None else record.mask[:, ::-1]
@@ -112,7 +128,7 @@ class Backward:
         rows = slice(None) if order is None else order
         record = replace(
             record,
-            x=_copied_rows(record.x[rows]),
+            x=record.x if self._leaves_x(record, checkpoint) else _kept(record.x[rows]),
             mask=None if record.mask is None else record.mask[rows],
             states=tuple(copied(state[rows]) for state in record.states),
             constants=tuple(copied(one[rows]) for one in record.constants),
@@ -154,35 +170,40 @@ class _Run:
         states = tuple(_put_back(state, self.order) for state in result.states)
         return Result(outputs, _put_back(result.last, self.order), states)
 
-    def _keep(self, record):
-        """Results of some steps, and all that the adjoint reads of them.
+    def _keep(self, record, lent=None):
+        """Results of some steps, and all that the adjoint reads of them, in memory of other steps if it is lent.
 
         A thread that was left may still write. Its values are right: what it reads are copies, and memory that the rest
         of the call leaves alone. But where a mask holds states, it may undo that, and the steps have to run once more.
         """
         for alone in (False, True):
-            residuals = self._places(record)
+            residuals = self._places(record, {} if lent is None else lent)
             places = {written(name): residuals[name] for name in self.backward.residuals}
             # With the residuals themselves: the state before a first masked step is read, to be held.
             part = replace(record, placed=places | residuals)
             result = self.backward.forward.run(part, alone)
+            if part.abandoned and lent:
+                lent.clear()
             if not part.abandoned or part.mask is None:
                 break
             record = replace(record, place=part.place)
         return result, residuals
 
-    def _places(self, record) -> dict:
+    def _places(self, record, lent: dict) -> dict:
         """Memory for what the forward program keeps, with the states before the first step in it."""
         steps, residuals = record.x.shape[1], {}
+        longest = self.segments[0][1] if self.segments else 0
         for name, size in self.backward.residuals.items():
             state = state_of(name)
+            if name not in lent:
+                lent[name] = self.backward.sequence(self.rows, longest + (state is not None), size, self.dtype)
             if state is not None:
-                states = self.backward.sequence(self.rows, steps + 1, size, self.dtype)
+                states = lent[name][:, : steps + 1]
                 if self.backward.outer_products is not None:  # others begin with it themselves
                     put(states[:, 0, :size], record.states[state].reshape(self.rows, size))
                 residuals["state", state], residuals[name] = states[:, :-1], states[:, 1:]
             else:
-                residuals[name] = self.backward.sequence(self.rows, steps, size, self.dtype)
+                residuals[name] = lent[name][:, :steps]
         return residuals
 
     def _in_segments(self) -> Result:
@@ -226,18 +247,19 @@ class _Run:
         pull.wants_x = x
         if self.rows and self.steps:
             d_outputs = self._of_outputs(outputs, last)
+            lent: dict = {}
             for start, after in reversed(self.segments):
-                pull.segment(start, after, self._residuals(start, after), d_outputs)
+                pull.segment(start, after, self._residuals(start, after, lent), d_outputs)
         return pull.gradient()
 
     def _way_back(self, states):
         return _Pull(self, states)
 
-    def _residuals(self, start, after) -> dict:
+    def _residuals(self, start, after, lent) -> dict:
         """What the forward program keeps of some steps, computed again where they were not saved."""
         if self.residuals is not None:
             return self.residuals
-        return self._keep(replace(self.record, sequences=False).part(start, after, self.starts[start]))[1]
+        return self._keep(replace(self.record, sequences=False).part(start, after, self.starts[start]), lent)[1]
 
     def _ordered(self, array):
         return array if self.order is None else array[self.order]
@@ -292,7 +314,9 @@ class _Pull:
             for g, shape in zip(given, shapes, strict=True)
         )
         self.d_x, self.wants_x = np.empty(self.record.x.shape, dtype), True
-        self.sums = Sums(self.backward.outer_products, self.backward.sums, run.order)
+        self.sums = Sums(
+            self.backward.outer_products, [s for s in self.backward.sums if s.b.source != "total"], run.order
+        )
 
     def gradient(self) -> Gradient:
         """What came of it."""
@@ -314,7 +338,9 @@ class _Pull:
             totals = [repeated(partial(_sums_of_members, one, members), one) for one in by_row]
             return repeated(lambda: finish.of_members(weights, totals, members), *weights.values(), *totals)
         if by_row:
-            totals = [computed(np.sum, one, axis=0) for one in by_row]
+            added = iter([computed(np.sum, one, axis=0) for one in by_row])
+            others, sums = iter(totals), self.backward.sums
+            totals = [next(added if s.b.source == "total" else others) for s in sums] or list(added)
         recording = current()
         if recording is None or not weights:
             return finish(weights, totals)
@@ -415,18 +441,22 @@ def _sums_of_members(by_row, members: int) -> np.ndarray:
     return by_row.reshape(members, len(by_row) // members, *by_row.shape[1:]).sum(axis=1)
 
 
-def _copied_rows(x) -> np.ndarray:
-    """A copy whose features stand side by side, also of a broadcast x; what all rows share is there once."""
-    if len(x) > 1 and not x.strides[0] and current() is None:
-        return np.broadcast_to(copied(x[:1]), x.shape)
-    return copied(x)
-
-
 def _copied(sequence) -> np.ndarray:
     """The same in other memory that is laid out as `_sequence` does it."""
     rows, steps, size = sequence.shape
     copy = _sequence(rows, steps, size, sequence.dtype)
     copy[...] = sequence
+    return copy
+
+
+def _kept(array) -> np.ndarray:
+    """Return a copy whose features stand side by side, a large one in memory of the pool; equal rows stay one."""
+    if len(array) > 1 and not array.strides[0] and current() is None:
+        return np.broadcast_to(_kept(array[:1]), array.shape)
+    if current() is not None or array.nbytes < tuning.POOLED:
+        return copied(array)
+    copy = borrow(array.size, array.dtype).reshape(array.shape)
+    copy[...] = array
     return copy
 
 

@@ -219,6 +219,8 @@ class Program:
 
     def _splits_units(self, rows, threads) -> bool:
         """Return whether threads share units, each weight read once for all rows, instead of rows, which never wait."""
+        if self.plan.unshared:
+            return False
         heavy = tuning.HEAVY * second_level_cache()
         return self._step_work >= tuning.WIDE * rows and rows <= threads * max(1, self._step_work // heavy)
 
@@ -355,7 +357,7 @@ class Program:
             return None, None
         mask = mask[:, ::-1] if record.reverse else mask
         rows, steps = mask.shape
-        if rows == 1 or record.arranged or current() is not None or mask.all():
+        if rows == 1 or self.plan.scans or record.arranged or current() is not None or mask.all():
             return mask, None
         places = np.arange(steps)
         ends = np.where(mask, places + 1, 0).max(axis=1)

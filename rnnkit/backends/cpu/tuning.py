@@ -56,6 +56,7 @@ STEP_WORK_OF_PAUSE = 64  # multiply-adds of a step for each pause that it may ta
 # Gradients (gradient)
 
 CHUNK_BYTES = 1 << 22  # of what the adjoint keeps for the sums of a chunk; 1 to 16 MB take 10 % longer at most
+SEGMENT_BYTES = 1 << 23  # of what is kept of some steps, where large states are computed again
 LEAST_ENTRIES = 256  # rows and steps of a chunk at least: sums in registers are worth their start
 ZEROS_BYTES = 1 << 16  # of outputs' cotangents, all 0 but the last step's, that cost less than a run for that step
 

@@ -100,7 +100,7 @@ def _any_columns(columns, dtype):
 
 CUDA_BY_ROWS = Target(
     "cuda", _any_columns, lambda graph, columns: plan_rows(graph, coded=True), lambda plan, columns: plan,
-    RowKernel, compile_row_kernel, CudaBackward, sums_by_row=True,
+    RowKernel, compile_row_kernel, CudaBackward, sums_by_row="all",
 )  # fmt: skip
 CUDA = Target(
     "cuda", _any_columns, plan, fuse_for_gpu, KernelWriter, compile_kernels, CudaBackward, target_of, places_in_floats

@@ -173,7 +173,7 @@ class CustomVJP:
 class _Run(gradient._Run):
     """One call and its gradient; a `CustomVJP` has all that the base reads of a `Backward`."""
 
-    def _keep(self, record):
+    def _keep(self, record, lent=None):
         result = self.backward.plain.run(replace(record, trajectory=True))
         before = [
             np.concatenate([first[:, None], after[:, :-1]], axis=1)

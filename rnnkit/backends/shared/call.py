@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -43,7 +43,7 @@ class Record:
         Set by an executor: a worker thread was abandoned and may still write to arrays in `placed`.
     failed : bool
         Set by an executor: a row failed at a step.
-    rows, steps : ndarray of int (B,) and (T,), or None
+    rows, steps : sequence of int (B,) and (T,), or None
         Where rows and steps of x stand in the x of the layer's call, for errors that name them.
     stream : int
         The handle of the stream that a GPU's work stands in; 0 is the default one.
@@ -66,12 +66,12 @@ class Record:
     abandoned: bool = False
     failed: bool = False
     rows: np.ndarray | None = None
-    steps: np.ndarray | None = None
+    steps: Sequence[int] | None = None
     stream: int = 0
 
-    def places(self) -> np.ndarray:
+    def places(self) -> Sequence[int]:
         """Return the places of x's steps in the x of the layer's call."""
-        return np.arange(self.x.shape[1]) if self.steps is None else self.steps
+        return range(self.x.shape[1]) if self.steps is None else self.steps
 
     def part(self, start: int, after: int, states) -> Record:
         """Return the steps from `start` up to `after` in processing order, from these states on."""

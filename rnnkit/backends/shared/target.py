@@ -27,8 +27,9 @@ class Target(NamedTuple):
         From the graph of a step to another target that is better for it, or None.
     adapt : callable
         From the graph of a step to one that the target can run; a ValueError where there is none.
-    sums_by_row : bool
-        Whether the gradients of weights are summed over the steps of each row by the adjoint itself.
+    sums_by_row : str
+        Which sums of the weights' gradients the adjoint itself adds up over the steps of each row, see
+        `rnnkit.compiler.autodiff.adjoint.differentiate`.
     """
 
     name: str
@@ -40,4 +41,4 @@ class Target(NamedTuple):
     gradient: Callable[..., Any]
     of_step: Callable[[Any], Target | None] = lambda graph: None
     adapt: Callable[[Any], Any] = lambda graph: graph
-    sums_by_row: bool = False
+    sums_by_row: str = ""

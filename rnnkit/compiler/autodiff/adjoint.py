@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnkit.compiler.autodiff.reverse import Reverse, reverse_step
+from rnnkit.compiler.ir.elementwise import is_elementwise
 from rnnkit.compiler.ir.graph import BY_ROW, Graph, Node, loops_of
 from rnnkit.compiler.ir.plan import CALL, section_of
 from rnnkit.compiler.ir.strides import row_walk
@@ -23,8 +24,8 @@ from rnnkit.compiler.ir.strides import row_walk
 class Place:
     """Rows of ``depth`` neighbouring elements of a sequence: ``rows`` of them for a step of one row of the batch.
 
-    ``source`` is "x", "state" (as it was before the step), "residual" (saved by the forward step) or "operand" (saved
-    by the adjoint).
+    ``source`` is "x", "state" (as it was before the step), "residual" (saved by the forward step), "operand" (saved
+    by the adjoint) or "total": the adjoint itself adds up a row's steps, in one of its last states.
     """
 
     source: str
@@ -66,11 +67,11 @@ class Adjoint:
     weights: dict[str, Node] = field(default_factory=dict)
 
 
-def differentiate(graph: Graph, dtype, constant_shapes=(), x_shape=(), sums_by_row: bool = False) -> Adjoint:
+def differentiate(graph: Graph, dtype, constant_shapes=(), x_shape=(), sums_by_row: str = "") -> Adjoint:
     """The adjoint of a step's graph.
 
-    With `sums_by_row`, it has a state for each sum of the weights' gradients, in which a row's steps are added up, and
-    there are no others.
+    It has a state for some sums of the weights' gradients, in which a row's steps are added up: if `sums_by_row` is
+    "all", for all of them, and if it is "elementwise", for those of values with which it stays elementwise.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def differentiate(graph: Graph, dtype, constant_shapes=(), x_shape=(), sums_by_r
 class _Split:
     """Parts what runs in the time loops, forwards and backwards, from what is computed after them."""
 
-    def __init__(self, graph: Graph, reverse: Reverse, constant_shapes, x_shape, sums_by_row: bool):
+    def __init__(self, graph: Graph, reverse: Reverse, constant_shapes, x_shape, sums_by_row: str):
         self.graph, self.reverse, self.sums_by_row = graph, reverse, sums_by_row
         self.constant_shapes, self.x_shape = constant_shapes, x_shape
         self.step = {node.id for node in graph.live() if node.batched}
@@ -102,17 +103,20 @@ class _Split:
         d_x, summed = reverse.to_input("x", self.x_shape), reverse.summed()
         operands = [a for _, a, _ in summed if a is not None and self._walk(a) is None]
         totals = list(d_constants)
-        if self.sums_by_row:
+        if self.sums_by_row == "all":
             totals, operands = totals + [self._of_a_step(*one) for one in summed], []
             summed = []
         self._keep([*d_states, *totals, d_x, *(g for _, _, g in summed), *operands])
         backward.states = tuple(map(self._copy, d_states))
         for total in totals:
-            so_far = backward.add("state", (), total.shape, len(backward.states))
-            backward.states += (backward.pointwise("add", so_far, self._copy(total)),)
+            self._add_up(total)
         backward.output = self._copy(d_x)
         adjoint = Adjoint(graph.copy(), backward=backward, weights=reverse.to_weights())
         for node, a, g in summed:
+            if a is None and self.sums_by_row and self._goes_with_states(g):
+                self._add_up(g)
+                adjoint.sums.append(Sum(None, Place("total", None, 0, 1, g.size, g.size), node.shape))
+                continue
             if a is None:
                 g = reverse.graph.reshape(g, (g.size,))
             place = None if a is None else self._place(a)
@@ -120,6 +124,16 @@ class _Split:
         adjoint.forward.residuals |= {("residual", key): graph.nodes[i] for i, key in self.residuals.items()}
         adjoint.forward.residuals |= {("after", i): graph.states[i] for i in sorted(self.states)}
         return adjoint
+
+    def _add_up(self, value) -> None:
+        """Let a state of the adjoint be the sum of a value over a row's steps."""
+        backward = self.backward
+        so_far = backward.add("state", (), value.shape, len(backward.states))
+        backward.states += (backward.pointwise("add", so_far, self._copy(value)),)
+
+    def _goes_with_states(self, value) -> bool:
+        """Whether elements of a value depend on no other elements of the adjoint's states, nor do these."""
+        return bool(self.graph.states) and is_elementwise(self.backward, (*self.backward.states, self._copy(value)))
 
     def _of_a_step(self, node, a, g) -> Node:
         """What one step of a row adds to a sum: a value, or the outer products of two."""
@@ -155,7 +169,7 @@ class _Split:
         # What is saved are floats of each step: integers, and all rounds of loops, are computed again.
         pointwise = node.pointwise and not node.operation.expensive
         again = node.is_integer or node.op in ("view", "concatenate", "ruled", *BY_ROW) or bool(loops_of(node))
-        small = self.sums_by_row and self.graph.matrices and node.op in ("sum", "product", "prod")
+        small = self.sums_by_row == "all" and self.graph.matrices and node.op in ("sum", "product", "prod")
         return again or pointwise or small
 
     def _is_known(self, node) -> bool:

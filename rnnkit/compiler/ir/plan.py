@@ -36,6 +36,9 @@ PLACED = ("x", "output", "sequence", "residual")
 SECTIONS = ("when a weight changes", "once a call", "per block of steps", "per step", "after each block of steps")
 
 
+LARGE = 1024  # elements of a value of one row from which it leaves the nearest cache no room for others
+
+
 @dataclass(eq=False)
 class Buffer:
     """A place for one value of every row.
@@ -109,8 +112,19 @@ Value = Load | Number | Pointwise
 
 
 @dataclass(eq=False)
+class Total:
+    """What a pointwise loop reduces besides: a value over all but the first ``kept`` axes, the last one among them."""
+
+    value: str
+    buffer: Buffer
+    walk: Walk
+    reduction: str
+    kept: int
+
+
+@dataclass(eq=False)
 class Loop:
-    """A fused pointwise loop, or with reduced axes a reduction."""
+    """A fused pointwise loop, perhaps with totals, or with reduced axes a reduction."""
 
     section: int
     level: int
@@ -121,6 +135,12 @@ class Loop:
     reduction: str | None = None
     along_last: bool = True
     lines: tuple[str, ...] = ()
+    totals: list[Total] = field(default_factory=list)
+
+    @property
+    def written(self) -> list[Buffer]:
+        """The buffers that it writes to."""
+        return [buffer for _, buffer, _ in self.writes] + [total.buffer for total in self.totals]
 
     @property
     def loads(self) -> list[Load]:
@@ -198,7 +218,13 @@ class Fused:
 
 @dataclass(eq=False)
 class Plan:
-    """Stages in order, buffers, and what is computed once."""
+    """Stages in order, buffers, and what is computed once.
+
+    With ``scans``, each loop of a step runs all steps of a block for some elements before the next ones. Nobody asks a
+    ``late`` plan for the output of the last step alone, see `Graph`. The states ``in_place``, by their numbers, may be
+    written where they were before. No threads share the steps of an ``unshared`` plan, which write to what a block
+    keeps.
+    """
 
     stages: list[Product | Loop | Fused] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
@@ -206,6 +232,10 @@ class Plan:
     state_shapes: tuple[tuple[int, ...], ...] = ()
     output_shape: tuple[int, ...] = ()
     messages: tuple[str, ...] = ()  # of the checks of its steps, by their codes from 1 on
+    scans: bool = False
+    unshared: bool = False
+    late: bool = False
+    in_place: set[int] = field(default_factory=set)
 
     def parts(self) -> list[Product | Loop]:
         """All products and loops in order, those of fused stages one by one."""

@@ -286,7 +286,12 @@ def _loop(loop: Loop) -> list[str]:
         else:
             made = repr(value.number) if isinstance(value, Number) else f"{value.op}({', '.join(value.args)})"
         lines.append(f"  {value.name}: {value.kind} = {made}")
-    return lines + [f"  {buffer.name}[{_walk(walk)}] = {name}" for name, buffer, walk in loop.writes]
+    lines += [f"  {buffer.name}[{_walk(walk)}] = {name}" for name, buffer, walk in loop.writes]
+    for one in loop.totals:
+        lines.append(
+            f"  {one.buffer.name}[{_walk(one.walk)}] = {one.reduction} of {one.value} over axes from {one.kept} on"
+        )
+    return lines
 
 
 def _walk(walk: Walk) -> str:

@@ -6,6 +6,7 @@ known.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -349,6 +350,7 @@ def check_adjoint(adjoint, after: str, step: Graph, x_shape: Shape, constant_sha
     check_graph(backward, after, leaves, cotangents, x_shape)
     sizes: dict[tuple, int] = {("x", None): int(np.prod(x_shape))}
     sizes |= {("state", i): int(np.prod(shape)) for i, shape in enumerate(states)}
+    sizes["total", None] = max(map(math.prod, by_row), default=0)
     sizes |= {("after", i): n for i, n in enumerate(sizes["state", i] for i in range(len(states)))}
     for graph, source in ((forward, "residual"), (backward, "operand")):
         sizes |= {(source, key): node.size for (kind, key), node in graph.residuals.items() if kind == source}
@@ -371,7 +373,7 @@ def check_adjoint(adjoint, after: str, step: Graph, x_shape: Shape, constant_sha
         if of is not None and of.kind != node.kind:
             report.node(node, f"is read as {node.kind}, but was saved as {of.kind}")
     given = {key: shape for key, shape in leaves_of(step).items() if key[0] == "weight"}
-    sums = by_row or [one.shape for one in adjoint.sums]
+    sums = [one.shape for one in adjoint.sums] or by_row
     given |= {("weight", ("sum", i)): shape for i, shape in enumerate(sums)}
     _check_nodes(_sorted(adjoint.weights.values()), report, given, step.sparse)
     for name, node in adjoint.weights.items():
@@ -512,7 +514,9 @@ class _PlanCheck:
     def _write(self, stage, buffer: Buffer, elements: np.ndarray) -> None:
         self._within(stage, buffer, elements, "writes")
         section = buffer.section if buffer.kind == "scratch" else _WRITTEN_IN.get(buffer.kind)
-        if section != stage.section or (buffer.kind == "residual" and not buffer.is_written):
+        behind = stage.section == AFTER and buffer.kind == "residual"  # what is kept of each step is kept of a block
+        held = self.plan.unshared and stage.section == STEP and buffer.kind == "scratch" and section == BLOCK
+        if not (section == stage.section or behind or held) or (buffer.kind == "residual" and not buffer.is_written):
             self._refuse(stage, f"runs {SECTIONS[stage.section]} and writes {buffer.name}, a buffer of {buffer.kind}")
         if self.written[buffer][elements].any() or np.unique(elements).size != elements.size:
             self._refuse(stage, f"writes elements of {buffer.name} that are written already")
@@ -581,6 +585,8 @@ class _PlanCheck:
             if buffer in loaded:
                 self._refuse(stage, f"reads {buffer.name}, which it writes")
             self._write(stage, buffer, self._elements(stage, walk, stage.dims[: stage.kept]))
+        for total in stage.totals:
+            self._write(stage, total.buffer, self._elements(stage, total.walk, stage.dims[: total.kept]))
 
     def _operation(self, stage: Loop, value: Pointwise, kinds: dict[str, str]) -> None:
         if value.op not in POINTWISE:

@@ -7,7 +7,9 @@ from collections import Counter
 from rnnkit.compiler.ir.operations import BY_LANE
 from rnnkit.compiler.ir.plan import (
     SECTIONS,
+    STEP,
     Fused,
+    Loop,
     Plan,
     Pointwise,
     Product,
@@ -16,6 +18,7 @@ from rnnkit.compiler.ir.plan import (
     SparseProduct,
     all_lines,
 )
+from rnnkit.compiler.planning.scans import products_of_states
 
 
 def describe(plan: Plan, dtype, threads: bool = False) -> str:
@@ -33,10 +36,14 @@ def describe(plan: Plan, dtype, threads: bool = False) -> str:
     for section, title in list(enumerate(SECTIONS))[1:]:
         stages = [stage for stage in plan.stages if stage.section == section]
         if stages:
-            lines.append(f"{title}:")
+            scans = plan.scans and section == STEP
+            lines.append(f"{title}, element by element with the states in registers:" if scans else f"{title}:")
             for stage in stages:
                 parts = stage.parts if isinstance(stage, Fused) else [stage]
                 lines += [f"  {', and at once, '.join(_stage(part) for part in parts)}"]
+                if scans and isinstance(stage, Loop) and (count := products_of_states(stage)):
+                    stays = "1 multiply-add stays" if count == 1 else f"{count} multiply-adds stay"
+                    lines += [f"    linear in the states: of each step, {stays} in the loop"]
     used = {op for part in plan.parts() if not isinstance(part, Product) for op in part.operations}
     lines += [f"{op}: lane by lane {where}" for op, where in BY_LANE.items() if op in used]
     return "\n".join(lines)
@@ -73,6 +80,6 @@ def _stage(stage) -> str:
         return f"{joint}{stage.operand.name} times {shapes} -> {stage.result.name}"
     inside = f" of {', '.join(dict.fromkeys(stage.operations))}" if stage.operations else ", a copy"
     size = " x ".join(map(str, stage.dims)) or "1"
-    names = ", ".join(dict.fromkeys(b.name for _, b, _ in stage.writes))
+    names = ", ".join(dict.fromkeys(b.name for b in stage.written))
     kind = f"{stage.reduction} over {size}" if stage.reduction else f"one loop over {size}"
     return f"{kind}{inside} -> {names}"

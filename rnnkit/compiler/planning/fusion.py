@@ -3,9 +3,165 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass, field, replace
+from math import prod
 
-from rnnkit.compiler.ir.plan import STEP, Buffer, Fused, Loop, Plan, Product, SparseProduct
+from rnnkit.compiler.ir.plan import (
+    LARGE,
+    STEP,
+    Buffer,
+    Fused,
+    Load,
+    Loop,
+    Number,
+    Plan,
+    Pointwise,
+    Product,
+    SparseProduct,
+    Total,
+)
 from rnnkit.compiler.ir.strides import Walk
+
+SHORT = 16  # elements of a last axis from which loops are joined over two
+
+
+def fuse_all(plan: Plan, packed_width) -> Plan:
+    """As `fuse`, and join loops of a step over the same large arrays, so that each is read once."""
+    plan = fuse(plan, packed_width)
+    sizes = {loop.dims for loop in plan.stages if isinstance(loop, Loop) and loop.reduction is not None}
+    for dims in sizes:
+        if len(dims) == 2 and prod(dims) >= LARGE and dims[1] >= SHORT:
+            _join(plan, dims)
+    large = [
+        s for s in plan.stages if isinstance(s, Loop) and any(b.kind == "next" and b.size >= LARGE for b in s.written)
+    ]
+    # Stages of a level don't read each other's results: behind the others, what reads a state has read it.
+    plan.stages.sort(key=lambda stage: (stage.section, stage.level, stage in large))
+    plan.in_place = {buffer.attr for stage in large for buffer in stage.written if _can_replace(plan, stage, buffer)}
+    return plan
+
+
+def _can_replace(plan: Plan, stage: Loop, new: Buffer) -> bool:
+    """Whether a loop may write a large new state where the old one is: nothing reads another element of it later."""
+    if new.kind != "next" or new.size < LARGE or stage.section != STEP or stage.reduction is not None:
+        return False
+    (walk,) = (walk for _, buffer, walk in stage.writes if buffer is new)
+    own = [load.walk for load in stage.loads if (load.buffer.kind, load.buffer.attr) == ("state", new.attr)]
+    later = plan.stages[plan.stages.index(stage) + 1 :]
+    read = {load.buffer for s in later for part in _parts(s) if isinstance(part, Loop) for load in part.loads}
+    read |= {part.operand for s in later for part in _parts(s) if isinstance(part, Product)}
+    return all(_same(one, walk) for one in own) and not any((b.kind, b.attr) == ("state", new.attr) for b in read)
+
+
+def _parts(stage: Product | Loop | Fused) -> list:
+    return stage.parts if isinstance(stage, Fused) else [stage]
+
+
+@dataclass(eq=False)
+class _Group:
+    """Loops that run as one where the first of them stands; what stages behind that one write, they can't read."""
+
+    first: Product | Loop | Fused
+    loops: list[Loop]
+    later: set[Buffer] = field(default_factory=set)
+
+
+def _join(plan: Plan, dims: tuple[int, ...]) -> None:
+    """Join loops over two axes to an earlier one where that has all that they read."""
+    groups: list[_Group] = []
+    stages = []
+    for stage in plan.stages:
+        loop = _over(stage, dims) if isinstance(stage, Loop) and stage.section == STEP else None
+        found = next((i for i, one in enumerate(groups) if loop is not None and _has_all(one, loop)), len(groups))
+        for part in _parts(stage):
+            for group in groups[:found]:
+                group.later.update([part.result] if isinstance(part, Product) else part.written)
+        if found < len(groups):
+            assert loop is not None
+            groups[found].loops.append(loop)
+            continue
+        if loop is not None:
+            groups.append(_Group(stage, [loop]))
+        stages.append(stage)
+    several = {group.first: group.loops for group in groups if len(group.loops) > 1}
+    plan.stages = [
+        _one(several[stage]) if stage in several and any(loop.totals for loop in several[stage]) else stage
+        for stage in stages
+    ]
+
+
+def _over(loop: Loop, dims: tuple[int, ...]) -> Loop | None:
+    """A loop over these axes, whose reductions are totals; None where it has others."""
+    walks = [load.walk for load in loop.loads] + [walk for *_, walk in loop.writes]
+    floats = all(value.kind in ("float", "bool") for value in loop.values)
+    if any(walk.table is not None or walk.gates for walk in walks) or not floats:
+        return None
+    if loop.reduction is not None:
+        if loop.dims != dims or not loop.along_last:
+            return None
+        totals = [Total(*write, loop.reduction, loop.kept) for write in loop.writes]
+        return replace(loop, kept=2, writes=[], reduction=None, totals=totals)
+    if loop.dims == dims:
+        return loop
+    if loop.dims != (prod(dims),):
+        return None
+
+    def split(walk):
+        (step,) = walk.strides
+        return Walk(walk.offset, (step * dims[1], step))
+
+    values = [replace(v, walk=split(v.walk)) if isinstance(v, Load) else v for v in loop.values]
+    return replace(loop, dims=dims, kept=2, values=values, writes=[(n, b, split(w)) for n, b, w in loop.writes])
+
+
+def _has_all(group: _Group, loop: Loop) -> bool:
+    """Whether a loop can run with others: what it reads of theirs is what stands at the same place."""
+    at = {buffer: walk for one in group.loops for _, buffer, walk in one.writes}
+    not_there = group.later | {total.buffer for one in group.loops for total in one.totals}
+    return all(
+        load.buffer not in not_there and (load.buffer not in at or _same(load.walk, at[load.buffer]))
+        for load in loop.loads
+    )
+
+
+def _same(a: Walk, b: Walk) -> bool:
+    return (a.offset, a.strides) == (b.offset, b.strides)
+
+
+def _one(loops: list[Loop]) -> Loop:
+    """One loop of several, in which each value is computed once."""
+    made = replace(loops[0], values=[], writes=[], totals=[])
+    known: dict[tuple, str] = {}
+    at: dict[Buffer, str] = {}  # the values that it writes
+    used: set[str] = set()
+    for loop in loops:
+        names: dict[str, str] = {}
+        for value in loop.values:
+            key: tuple
+            if isinstance(value, Load):
+                key = "load", value.buffer, value.walk.offset, value.walk.strides
+                if value.buffer in at:
+                    known[key] = at[value.buffer]
+            elif isinstance(value, Number):
+                key = "number", value.kind, repr(value.number)
+            else:
+                key = value.op, value.kind, *(names[arg] for arg in value.args)
+            if key not in known:
+                name = value.name
+                while name in used:
+                    name += "_"
+                used.add(name)
+                known[key] = name
+                if isinstance(value, Pointwise):
+                    value = replace(value, args=tuple(names[arg] for arg in value.args))
+                made.values.append(replace(value, name=name))
+            names[value.name] = known[key]
+        for name, buffer, walk in loop.writes:
+            made.writes.append((names[name], buffer, walk))
+            at[buffer] = names[name]
+        made.totals += [replace(total, value=names[total.value]) for total in loop.totals]
+    made.lines = tuple(dict.fromkeys(line for loop in loops for line in loop.lines))
+    return made
 
 
 def fuse(plan: Plan, packed_width) -> Plan:

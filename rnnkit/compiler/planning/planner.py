@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnkit.compiler.ir.elementwise import is_elementwise
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import BATCHED, BY_ROW, Graph, Node
 from rnnkit.compiler.ir.kinds import carrier
@@ -27,6 +29,7 @@ from rnnkit.compiler.ir.plan import (
 )
 from rnnkit.compiler.ir.strides import merge_axes, row_walk
 from rnnkit.compiler.planning.loop_lowering import LoopValues, part_of, spread
+from rnnkit.compiler.planning.scans import behind_blocks, mark_scans
 
 _LEAVES = tuple(BATCHED)
 _MOST_PLACES = 8  # a value that one loop needs shifted in more ways is kept: each layer of shifts doubles their number
@@ -45,6 +48,7 @@ class _Root:
     reduction: str | None = None
     inner: bool = False  # the node's own operation is computed here
     owner: Node | None = None  # the kept node that this root makes, None for a copy
+    along_last: bool = True  # a reduction: whether vectors are along the axes that are summed
     level: int = 0
     reads: dict[tuple[int, bytes], tuple[Node, np.ndarray]] = field(default_factory=dict)
     computed: dict[tuple[int, bytes], tuple[Node, np.ndarray]] = field(default_factory=dict)
@@ -56,18 +60,50 @@ def plan(graph: Graph, packed_width) -> Plan:
     return Planner(graph, packed_width).run()
 
 
+def plan_with_scans(graph: Graph, packed_width) -> Plan:
+    """The same plan, or one whose loops run all steps of a block for some elements before the next ones.
+
+    Where no product stays in the steps, so that no threads share them, more is computed behind blocks.
+    """
+    if is_elementwise(graph) and (behind := behind_blocks(graph)) is not None:
+        made = Planner(graph, packed_width, *behind).run()
+        if mark_scans(made):
+            return made
+    if graph.late:
+        late, reads, known = late_nodes(graph)
+        kept = [node for node in reads if node.id not in known]
+        steps = [n for n in graph.live() if n.op == "product" and n.id not in late and section_of(n) == STEP]
+        if kept and not steps and not any(node.op in BATCHED for node in kept):
+            made = Planner(graph, packed_width, late, [node.id for node in kept]).run()
+            made.unshared = True
+            return made
+    return plan(graph, packed_width)
+
+
+def late_nodes(graph: Graph) -> tuple[set[int], list[Node], set[int]]:
+    """What only a late output needs, what that reads of the time loop, and which values are kept of every step."""
+    live = graph.live()
+    early = graph.under([*graph.states, *graph.residuals.values()])
+    only = graph.under([graph.output]) - early
+    late = {n.id: n for n in live if n.id in only and section_of(n) in (BLOCK, STEP) and n.op not in _LEAVES}
+    # What is no pointwise result stands in scratch memory of its step first, and is then copied.
+    kept = {n.id for n in graph.residuals.values() if n.pointwise or n.op in ("concatenate", "view")}
+    reads = {a.id: a for n in late.values() for a in n.args if a.id not in late and section_of(a) == STEP}
+    return set(late), list(reads.values()), kept
+
+
 class Planner:
     """Decides what is kept, orders it and joins it: products of an operand to one, pointwise operations to loops."""
 
-    def __init__(self, graph: Graph, packed_width):
-        self.graph, self.packed_width = graph, packed_width
+    def __init__(self, graph: Graph, packed_width, after: set[int] | None = None, kept: Iterable[int] = ()):
+        self.graph, self.packed_width, self.kept = graph, packed_width, set(kept)
         self.live = graph.live()
         if (by_row := next((node for node in self.live if node.op in BY_ROW), None)) is not None:
             raise ValueError(
                 "expected a step whose decisions are by np.where or if, for a program with features as lanes; got a "
                 f"{by_row.op}, in the line {by_row.line!r}"
             )
-        self.after = self._find_after()
+        self.after = self._find_after() if after is None else after
         self.materialized: set[int] = set()
         self.home: dict[int, tuple[Buffer, np.ndarray]] = {}
         self.names: set[str] = set()
@@ -77,6 +113,7 @@ class Planner:
             state_shapes=tuple(s.shape for s in graph.states),
             output_shape=graph.output.shape,
             messages=graph.messages,
+            late=graph.late,
         )
 
     def run(self) -> Plan:
@@ -89,6 +126,7 @@ class Planner:
         targets = kept + targets if self.after else targets + kept  # the first is where others read a value
         self.targets = [(self._target(kind, attr, node), node) for kind, attr, node in targets]
         self.materialized = {n.id for n in self.live if n.batched and (n.op == "product" or n.op in REDUCTIONS)}
+        self.materialized |= self.kept
         for node in self.live:
             if node.op == "product":
                 self._operand(node.args[0])
@@ -109,16 +147,10 @@ class Planner:
 
     def _find_after(self) -> set[int]:
         """What only a late output needs, if all that it takes of the time loop is kept of every step."""
-        graph = self.graph
-        if not graph.late:
+        if not self.graph.late:
             return set()
-        early = graph.under([*graph.states, *graph.residuals.values()])
-        only = graph.under([graph.output]) - early
-        late = {n.id: n for n in self.live if n.id in only and section_of(n) in (BLOCK, STEP) and not self._is_leaf(n)}
-        # What is no pointwise result stands in scratch memory of its step first, and is then copied.
-        kept = {n.id for n in graph.residuals.values() if n.pointwise or n.op in ("concatenate", "view")}
-        reads = {a.id for n in late.values() for a in n.args if a.id not in late and section_of(a) == STEP}
-        return set(late) if reads <= kept else set()
+        late, reads, kept = late_nodes(self.graph)
+        return late if {node.id for node in reads} <= kept else set()
 
     # Where values live
 
@@ -206,7 +238,8 @@ class Planner:
                 wanted = missing.get(node.id, [])
                 buffers = self._written_at_once(node, wanted)
                 missing[node.id] = [buffer for buffer in wanted if buffer not in buffers]
-                buffers = buffers or [self._scratch(node)]
+                if not buffers or (node.id in self.kept and buffers[0].kind != "residual"):
+                    buffers = [self._scratch(node), *buffers]
                 self.home[node.id] = buffers[0], np.arange(node.size)
                 roots += self._roots_of(node, buffers)
         for node in kept:
@@ -236,7 +269,9 @@ class Planner:
             (arg,) = node.args
             order = [i for i in range(len(arg.shape)) if i not in node.attr] + list(node.attr)
             index = np.arange(arg.size).reshape(arg.shape).transpose(order)
-            return [root(arg, index.shape, index.reshape(-1), flat, reduction=node.op)]
+            along_last = len(arg.shape) - 1 in node.attr or len(node.attr) == len(arg.shape)
+            shape = index.shape
+            return [root(arg, shape, index.reshape(-1), flat, reduction=node.op, along_last=along_last)]
         if node.op == "concatenate":
             ends = np.cumsum([part.shape[node.attr] for part in node.args])
             places = np.split(flat.reshape(shape), ends[:-1], axis=node.attr)
@@ -255,7 +290,8 @@ class Planner:
         if key not in self._scratch_buffers:
             name = self.graph.names.get(node.id, fallback)
             elements = carrier(node.kind)
-            self._scratch_buffers[key] = Buffer(name, "scratch", size, self.section(node), elements=elements)
+            section = BLOCK if node.id in self.kept else self.section(node)
+            self._scratch_buffers[key] = Buffer(name, "scratch", size, section, elements=elements)
         return self._scratch_buffers[key]
 
     def _product_home(self, node):
@@ -311,8 +347,9 @@ class Planner:
         """Whether computing a node early saves more than loading its operands later costs."""
         if not node.pointwise:
             return False
-        grows = all(arg.size < node.size for arg in node.args)  # an outer product: cheaper to make than to load
-        return self._expensive(node) or (len(self._sources(node)) > 1 and not grows)
+        if all(_numbers(arg) < node.size for arg in node.args):  # an outer product: cheaper to make than to load
+            return node.operation.expensive
+        return self._expensive(node) or len(self._sources(node)) > 1
 
     def _sources(self, node) -> frozenset[int]:
         """The buffers that computing a node reads from."""
@@ -404,9 +441,10 @@ class Planner:
             if node.op == "product" and node.id not in seen:
                 seen |= {n.id for n in self._together(node)}
                 stages.append(self._product(node))
-        groups: dict[tuple[int, int, tuple[int, ...], int, str | None], list[_Root]] = {}
+        groups: dict[tuple[int, int, tuple[int, ...], int, str | None, bool], list[_Root]] = {}
         for root in self.roots:
-            groups.setdefault((root.section, root.level, root.shape, root.kept, root.reduction), []).append(root)
+            key = root.section, root.level, root.shape, root.kept, root.reduction, root.along_last
+            groups.setdefault(key, []).append(root)
         stages += [self._loop(*key, roots) for key, roots in groups.items()]
         order = {id(stage): i for i, stage in enumerate(stages)}
         self.plan.stages = sorted(stages, key=lambda s: (s.section, s.level, order[id(s)]))
@@ -459,7 +497,7 @@ class Planner:
             self.home[node.id] = buffer, np.arange(node.size)
         return self.home[node.id]
 
-    def _loop(self, section, level, shape, kept, reduction, roots) -> Loop:
+    def _loop(self, section, level, shape, kept, reduction, along_last, roots) -> Loop:
         writer = LoopValues(self, shape, {r.node.id for r in roots if r.inner})
         results = []
         for root in roots:
@@ -472,14 +510,19 @@ class Planner:
             value.walk = walk
         rest = iter(walks[len(indices) :])
         writes = [(name, buffer, next(rest)) for name, w in results for buffer, _ in w]
-        along_last = True
-        if reduction is not None:
-            node = roots[0].owner
-            along_last = len(node.args[0].shape) - 1 in node.attr or kept == 0
-            along_last = along_last or any(v.walk.table is not None for v, _ in writer.loads)
+        along_last = along_last or any(v.walk.table is not None for v, _ in writer.loads)
         nodes = [r.owner for r in roots if r.owner is not None] + [n for r in roots for n, _ in r.computed.values()]
         lines = lines_of(sorted(nodes, key=lambda n: n.id))
         return Loop(section, level, dims, kept_dims, writer.values, writes, reduction, along_last, lines)
+
+
+def _numbers(node) -> int:
+    """How many numbers a node has at most that differ: a view may show one several times."""
+    size = node.size
+    while node.op == "view":
+        (node,) = node.args
+        size = min(size, node.size)
+    return size
 
 
 def lines_of(nodes) -> tuple[str, ...]:

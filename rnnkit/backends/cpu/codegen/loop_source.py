@@ -19,6 +19,8 @@ _FINISH = {"sum": "reduce_add", "prod": "reduce_multiply", "max": "reduce_maximu
 class LoopText:
     """The body of one loop's function."""
 
+    padded: tuple[str, ...] = PADDED  # kinds of buffers that whole vectors are read from
+
     def __init__(self, source: Tables, loop: Loop, buffers: list[Buffer], given: list[Buffer]):
         self.source, self.loop, self.given = source, loop, given
         self.name = source.dtype.name
@@ -31,7 +33,7 @@ class LoopText:
         dims = loop.dims or (1,)
         self.counts = [self._top(f"count_{d}", size) for d, size in enumerate(dims)]
         self.vector_dim = len(dims) - 1 if loop.reduction is None or loop.along_last else loop.kept - 1
-        self.split = loop.reduction is None
+        self.split = loop.reduction is None and not loop.totals  # others are computed as a whole by each thread
         for buffer in buffers:
             self._base(buffer)
         before: list[str] = []
@@ -95,7 +97,7 @@ class LoopText:
         else:
             address, stride = self._address(buffer, walk)
             place = body
-            if stride == "unit" and buffer.kind in PADDED and name == self.name:
+            if stride == "unit" and buffer.kind in self.padded and name == self.name:
                 text = f"load_full_{name}({address})"
             elif stride == "unit":
                 text = f"load_{name}({address}, m)"
@@ -140,19 +142,21 @@ class LoopText:
                 self.top.append(line)
 
     def _stores(self) -> list[str]:
-        lines = []
-        for name, buffer, walk in self.loop.writes:
-            if self.kinds[name] == "bool":
-                self._ones()
-                name = f"select({name}, one, zero)"
-            address, stride = self._address(buffer, walk)
-            if buffer in self.source.streamed and stride == "unit" and not walk.offset and len(self.counts) == 1:
-                lines.append(f"stream({address}, {name})")
-            elif stride in ("unit", "none"):
-                lines.append(f"store({address}, {name}, m)")
-            else:
-                lines.append(f"store_strided({address}, {name}, {stride}, m)")
-        return lines
+        return [self._store(*write) for write in self.loop.writes]
+
+    def _store(self, name: str, buffer: Buffer, walk: Walk) -> str:
+        if self.kinds.get(name) == "bool":
+            self._ones()
+            name = f"select({name}, one, zero)"
+        address, stride = self._address(buffer, walk)
+        if self._is_streamed(buffer, walk):
+            return f"stream({address}, {name})"
+        if stride in ("unit", "none"):
+            return f"store({address}, {name}, m)"
+        return f"store_strided({address}, {name}, {stride}, m)"
+
+    def _is_streamed(self, buffer: Buffer, walk: Walk) -> bool:
+        return buffer in self.source.streamed and walk.strides == (1,) and not walk.offset
 
     def _nest(self, before, body) -> list[str]:
         loop, lanes = self.loop, self.source.lanes
@@ -160,15 +164,17 @@ class LoopText:
         span = "low, high" if self.split else f"0, {self.counts[self.vector_dim]}"
         vector = [f"for j in range({span}, {lanes}):",
                   f"    m = first_{self.name}({self.counts[self.vector_dim]} - j)"]  # fmt: skip
-        if loop.reduction is None:
-            inner = before + vector + indented(body + self._stores())
-            inner = self._around(scalar, inner)
+        if loop.totals:
+            inner = self._around_totals(before + self._rows_of_vectors(body + self._stores() + self._folds()))
+        elif loop.reduction is None:
+            inner = self._around(scalar, before + vector + indented(body + self._stores()))
         elif self.vector_dim == len(self.counts) - 1:
             sums = [(f"total_{i}", value, buffer, walk) for i, (value, buffer, walk) in enumerate(loop.writes)]
             fold = [f"{t} = select(m, {_COMBINE[loop.reduction].format(t, v)}, {t})" for t, v, _, _ in sums]
             reduced = [d for d in scalar if d >= loop.kept]
             inner = [self._started(t, value) for t, value, *_ in sums]
-            inner += self._around(reduced, before + vector + indented(body + fold))
+            whole = self._rows_of_vectors(body + fold) if len(self.counts) == 2 else vector + indented(body + fold)
+            inner += self._around(reduced, before + whole)
             for t, value, buffer, walk in sums:
                 address, _ = self._address(buffer, walk, vector=False)
                 name, total = self._suffix(self.kinds[value]), f"{_FINISH[loop.reduction]}({t})"
@@ -192,6 +198,39 @@ class LoopText:
         if loop.section in PER_BLOCK:
             rows = ["for k in range(count):", *indented(rows)]
         return self.top + rows
+
+    def _folds(self) -> list[str]:
+        totals = [(f"total_{i}_of_row", total) for i, total in enumerate(self.loop.totals)]
+        return [f"{t} = select(m, {_COMBINE[one.reduction].format(t, one.value)}, {t})" for t, one in totals]
+
+    def _rows_of_vectors(self, lines) -> list[str]:
+        """The innermost loop of several, over whole vectors first: a mask takes as long as they."""
+        count, lanes = self.counts[-1], self.source.lanes
+        self.top.append(f"whole = {count} // {lanes} * {lanes}")
+        return [
+            f"for j in range(0, whole, {lanes}):",
+            *indented([f"m = first_{self.name}({lanes})", *lines]),
+            f"for j in range(whole, {count}, {lanes}):",
+            *indented([f"m = first_{self.name}({count} - j)", *lines]),
+        ]
+
+    def _around_totals(self, lines) -> list[str]:
+        """The loop around rows of vectors; totals over all rows are those of totals of each, which wait for less."""
+        before: list[str] = []
+        end: list[str] = []
+        after: list[str] = []
+        for i, total in enumerate(self.loop.totals):
+            address, _ = self._address(total.buffer, total.walk, vector=False)
+            mine, whole = f"total_{i}_of_row", f"total_{i}"
+            begin = f"fill_{self.name}({_START[total.reduction]})"
+            lines = [f"{mine} = {begin}", *lines]
+            if total.kept == 0:
+                before.append(f"{whole} = {begin}")
+                end.append(f"{whole} = {_COMBINE[total.reduction].format(whole, mine)}")
+            value = mine if total.kept else whole
+            stored = f"store_scalar_{self.name}({address}, {_FINISH[total.reduction]}({value}))"
+            (end if total.kept else after).append(stored)
+        return [*before, f"for i0 in range({self.counts[0]}):", *indented(lines + end), *after]
 
     def _started(self, total: str, value: str) -> str:
         kind, reduction = self.kinds[value], str(self.loop.reduction)

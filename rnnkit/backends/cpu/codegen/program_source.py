@@ -211,6 +211,8 @@ class SourceWriter(Stages):
                 place(f"at_{buffer.name}", self.row(buffer), " * block" if section in PER_BLOCK else "")
         for buffer in self.now + self.new:
             place(f"at_{buffer.name}", self.row(buffer))
+        replaced = [f"    at_{self.new[i].name} = at_{self.now[i].name}" for i in sorted(self.plan.in_place)]
+        lines += ["if mask == 0 and barrier == 0:", *replaced] if replaced else []
         place("held", "row_out")
         place("at_output", "2 * row_out")
         lines.append("spare = scratch - begin")
@@ -336,7 +338,7 @@ class SourceWriter(Stages):
             "rnnkit.backends.cpu.simd.functions": words & _MATH,
             "rnnkit.backends.cpu.simd.integers": words & INTEGER_WORDS,
             "rnnkit.backends.cpu.kernels.matmul": words & {"call_matmul"},
-            "rnnkit.backends.cpu.kernels.row_copy": words & {"clear_bytes", "copy_bytes"},
+            "rnnkit.backends.cpu.kernels.row_copy": words & {"clear_bytes", "copy_bytes", "used"},
             "rnnkit.backends.cpu.simd.vector": vector,
         }
         lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in imports.items() if names]

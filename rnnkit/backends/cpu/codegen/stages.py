@@ -47,8 +47,8 @@ class Stages(Tables):
                 written.add(stage.result)
             else:
                 lines += self._loop(stage, i)
-            if loop is not None and loop.reduction is None:
-                written |= {buffer for _, buffer, _ in loop.writes}
+            if loop is not None and loop.reduction is None and not loop.totals:
+                written.update(loop.written)
         return lines
 
     def wait_for_all(self, section: int) -> list[str]:
@@ -173,7 +173,7 @@ class Stages(Tables):
     def _loop(self, loop: Loop, i: int, tiles=None, span=None) -> list[str]:
         """Return the call of a loop's function; `tiles` has address and row stride of each fused product's result."""
         tiles = tiles or {}
-        buffers = list(dict.fromkeys([load.buffer for load in loop.loads] + [b for _, b, _ in loop.writes]))
+        buffers = list(dict.fromkeys([load.buffer for load in loop.loads] + loop.written))
         rows_given = [b for b in buffers if b in tiles or b.kind in PLACED]
         writer = LoopText(self, loop, buffers, rows_given)
         stepped = [f"step_{b.name}" for b in buffers if b in self.placed]
@@ -181,7 +181,7 @@ class Stages(Tables):
         spanned = ["low", "high"] if writer.split else []
         inside = ["n", *block, "rows", *spanned, *(f"at_{b.name}" for b in buffers)]
         inside += [f"row_{b.name}" for b in rows_given] + [t for t, _ in writer.tables]
-        name = self._function(f"make_{loop.writes[0][1].name}", i, inside, writer)
+        name = self._function(f"make_{loop.written[0].name}", i, inside, writer)
         numbers = f"n + {8 * (self.head + len(self.numbers))}"
         self.numbers += writer.numbers
         lines: list[str] = []

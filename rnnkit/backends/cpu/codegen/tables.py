@@ -13,6 +13,7 @@ from rnnkit.compiler.ir.plan import (
     AFTER,
     BLOCK,
     CALL,
+    LARGE,
     OF_CALL,
     OUTPUTS,
     PER_BLOCK,
@@ -91,8 +92,10 @@ class Tables:
         self.pointers: list[Pointer] = []
         read = {p.operand for p in plan.products()}
         read |= {load.buffer for part in plan.parts() if isinstance(part, Loop) for load in part.loads}
-        # Written in whole vectors: all that is kept for a gradient has room for them.
-        self.streamed = {b for b in plan.buffers if b.kind == "residual" and b not in read and b.attr[1] != FAILED}
+        # In whole vectors, for which all that is kept for a gradient has room.
+        # Large ones are read again soon, see `rnnkit.backends.cpu.gradient`.
+        kept = {b for b in plan.buffers if b.kind == "residual" and b not in read and b.attr[1] != FAILED}
+        self.streamed = {b for b in kept if b.size < LARGE}
         self.rows_at: dict[Buffer, str] = {}
         self.common: dict[tuple, str] = {}
         self.tables: list[np.ndarray] = []
@@ -118,10 +121,11 @@ class Tables:
         self.scratch = {s: [b for b in scratch if b.section == s] for s in (CALL, BLOCK, STEP, AFTER)}
         self.movable = {b for section in MOVED for b in self.scratch[section]}
         step = self.scratch[STEP] + self.now + self.new
+        large = [b.size for b in self.placed if b.kind == "residual" and b.size >= LARGE]  # which steps find near, too
         output = self.line(self.output.size)
         self.row_bytes = {
             "call": sum(self.row_bytes_of(b) for b in self.scratch[CALL]),
-            "block": sum(self.row_bytes_of(b) for s in PER_BLOCK for b in self.scratch[s]),
+            "block": sum(self.row_bytes_of(b) for s in PER_BLOCK for b in self.scratch[s]) + sum(map(self.line, large)),
             "x": self.line(self.x.size),
             "step": sum(self.row_bytes_of(b) for b in step) + 3 * output,
         }

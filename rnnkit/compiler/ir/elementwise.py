@@ -1,0 +1,24 @@
+"""Steps in which an element of the new states depends on these elements of the states alone."""
+
+from __future__ import annotations
+
+from rnnkit.compiler.ir.graph import BATCHED, Graph, Node
+from rnnkit.compiler.ir.plan import STEP, section_of
+
+
+def is_elementwise(graph: Graph, states: tuple[Node, ...] | None = None) -> bool:
+    """Whether new states have one shape, and no element of them depends on another one's; of a graph, or others."""
+    states = graph.states if states is None else states
+    if not states or not states[0].shape or graph.checks or graph.messages:
+        return False
+    if all(node.op in BATCHED for node in states):  # nothing is computed of them
+        return False
+    needed, shape = graph.under(states), states[0].shape
+    return all(node.shape == shape for node in states) and all(
+        is_of_elements(node, shape) for node in graph.nodes if node.id in needed and section_of(node) == STEP
+    )
+
+
+def is_of_elements(node: Node, shape: tuple[int, ...]) -> bool:
+    """Whether a node computes elements of this shape of the same elements."""
+    return node.shape == shape and (node.pointwise or node.op in BATCHED)
