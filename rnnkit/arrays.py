@@ -40,10 +40,16 @@ def real(value, what: str, masked: str | None = None, complex_too: bool = False)
         ...
     TypeError: expected sample_weight without masked entries, got a masked array with 1; pass sample_weight.filled(0)
     """
-    found = value if type(value) is np.ndarray else _read(value, what, masked)
+    found = value if type(value) is np.ndarray else _read(numbers_of(value), what, masked)
     if found.dtype.kind not in REAL and not (complex_too and found.dtype.kind == "c"):
         raise TypeError(_no_real_numbers(found, value, what))
     return found
+
+
+def numbers_of(value):
+    """An array without the tape that noted it; anything else as it is."""
+    found = getattr(type(value), "__rnnkit_array__", None)
+    return value if found is None else found(value)
 
 
 def floating(dtype, what: str = "dtype") -> np.dtype:

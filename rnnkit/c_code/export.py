@@ -169,8 +169,8 @@ def _check(layer, weights) -> None:
         raise TypeError(f"expected a layer or a model to write in C, got {layer!r}")
     if not layer._is_built():
         raise ValueError(f"expected the layer {layer.name!r} to be built before it is written in C; call build first")
-    if layer.device != "cpu":
-        raise ValueError(f"expected a layer on the CPU to write in C, {layer.name!r} is on {layer.device}")
+    if layer._stands_on() != "cpu":
+        raise ValueError(f"expected a layer on the CPU to write in C, {layer.name!r} is on {layer._stands_on()}")
     if weights not in ("float", "int8"):
         raise ValueError(f"expected weights as 'float' or 'int8', got {weights!r}")
 
@@ -220,7 +220,7 @@ def _as_many(constant: np.ndarray, rows: int) -> np.ndarray:
 
 def _called(layer: Any, made: Network, inputs, constants) -> list[np.ndarray]:
     """Return the layer's outputs; a stateful layer keeps its states."""
-    stateful = [one for one in layer._all_layers() if getattr(one, "stateful", False)]
+    stateful = [one for one in layer._all_layers() if one._keeps_states]
     kept = [one._kept for one in stateful]
     for one in stateful:
         one._kept = None

@@ -86,7 +86,7 @@ def _in_one(layer, x, mask, training, more, whole=False) -> tuple[Any, Any]:
     """Run a layer that is no model, as `run`; with `whole`, return the result of `trajectory`."""
     if training:
         raise ValueError(f"expected training=False for dask arrays, got {training!r} for the layer {layer.name!r}")
-    if kept := [one.name for one in layer._all_layers() if getattr(one, "stateful", False)]:
+    if kept := [one.name for one in layer._all_layers() if one._keeps_states]:
         raise ValueError(
             f"expected layers that keep no states between calls for dask arrays; {kept[0]!r} is stateful: make it with "
             "return_state=True, and hand the states to the next call as initial_state"

@@ -92,7 +92,7 @@ class _Writer:
         if not weights:
             return
         shape = layer._input_shape
-        if getattr(layer, "stateful", False):
+        if layer._keeps_states:
             if self._batch_size is None:
                 raise ValueError(f"expected batch_size, which Keras needs of the stateful layer {layer.name!r}")
             shape = (self._batch_size, *shape[1:])
@@ -120,7 +120,7 @@ class _Writer:
 
     def _side(self, side, whole) -> Any:
         """Return the layer of one direction, without weights; the seed of the whole replaces its own."""
-        return _frozen(self._leaf(side, side.name, whole.seed), side)
+        return _frozen(self._leaf(side, side.name, whole._given_seed), side)
 
     def _cell(self, cell, dtype) -> Any:
         layers = self._keras.layers

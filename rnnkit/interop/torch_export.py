@@ -123,7 +123,7 @@ def _cells(layer) -> list:
         if len(cells) > 2:
             raise _missing(layer, "a stack of cells", "put a Bidirectional layer on another one")
         return cells
-    if layer.stateful:
+    if layer._keeps_states:
         raise _missing(layer, "stateful=True", "hand the states that it returns to the next call")
     own: list = layer.cell.cells if type(layer.cell) is StackedRNNCells else [layer.cell]
     for cell in own:

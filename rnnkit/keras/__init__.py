@@ -19,6 +19,7 @@ _MODULES = (
 _NAMES = {
     "DTypePolicy": "dtype_policies",
     "FloatDTypePolicy": "dtype_policies",
+    "GradientTape": "gradients",
     "Initializer": "initializers",
     "Input": "layers",
     "InputSpec": "layers",
@@ -31,6 +32,7 @@ _NAMES = {
     "Regularizer": "regularizers",
     "Sequential": "models",
     "Variable": "variables",
+    "value_and_grad": "gradients",
     "__version__": "config",
     "version": "config",
 }
@@ -43,7 +45,8 @@ def __getattr__(name: str):
     if name in _MODULES:
         return importlib.import_module(f"rnnkit.keras.{name}")
     if name in _NAMES:
-        return getattr(importlib.import_module(f"rnnkit.keras.{_NAMES[name]}"), name)
+        place = "rnnkit.layers.support.tape" if _NAMES[name] == "gradients" else f"rnnkit.keras.{_NAMES[name]}"
+        return getattr(importlib.import_module(place), name)
     from rnnkit.keras.left_out import left_out
 
     return left_out("", name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from itertools import accumulate
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from rnnkit.keras import settings
 from rnnkit.keras.arguments import first_shape
@@ -14,8 +15,10 @@ from rnnkit.keras.training import KerasModel
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models import functional, sequential
 from rnnkit.models.assembled import Assembled
-from rnnkit.models.calls import Call
+from rnnkit.models.calls import Call, Calls
 from rnnkit.models.subclassed import SubclassedModel
+
+_ORDERS: WeakKeyDictionary[Calls, dict] = WeakKeyDictionary()  # of the layers of graphs, by their outputs
 
 
 class Sequential(KerasModel, sequential.Sequential):
@@ -137,11 +140,18 @@ class Functional(KerasModel, functional.Model):
             given = [one for _, one in sorted(zip(order, given, strict=True), key=lambda pair: pair[0])]
         super().set_weights(given)
 
+    def _named_variables(self):
+        found = list(super()._named_variables().items())
+        return dict(found[i] for i in self._keras_order())
+
     def _keras_order(self) -> list[int]:
         """Places of the weights, as Keras orders the layers."""
         counts = [len(layer.weights) for layer in self._layers_inside]
         ends = list(accumulate(counts))
-        places = keras_order(self._calls, self._ends())
+        known, own = _ORDERS.setdefault(self._graph, {}), tuple(self._ends())
+        if own not in known:
+            known[own] = keras_order(self._calls, list(own))
+        places = known[own]
         return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
 
     def _ends(self) -> list[int]:
@@ -167,6 +177,8 @@ class Functional(KerasModel, functional.Model):
 
     def predict(self, x, *arguments, **keywords):
         """Outputs for many rows; a dict where the outputs were given as one."""
+        if self._overrides("predict_step"):
+            return super().predict(x, *arguments, **keywords)
         with self._as_list():
             found = super().predict(x, *arguments, **keywords)
         return dict(zip(self._keys, found, strict=True)) if self._keys else found
@@ -208,11 +220,15 @@ class Model(KerasModel, SubclassedModel, metaclass=_ModelName):
     (2, 4)
     """
 
+    functional: Functional | None = None  # of a subclass that is made of inputs and outputs
+
     def __init__(self, *arguments, trainable=True, dtype=None, seed=None, name=None, **keywords):
-        if arguments or keywords:
+        unknown = sorted(set(keywords) - {"inputs", "outputs"})
+        own = type(self).call is not Model.call
+        if unknown or len(arguments) > 2 or (own and (arguments or keywords)):
             raise TypeError(
-                f"expected no {', '.join(keywords) or 'positional arguments'} of keras.Model.__init__ in a subclass; "
-                "call keras.Model(inputs, outputs), or define call"
+                f"expected no {', '.join(unknown or keywords) or 'positional arguments'} of keras.Model.__init__ in a "
+                "subclass with a call; call keras.Model(inputs, outputs), or define call"
             )
         super().__init__(
             trainable=trainable,
@@ -220,6 +236,71 @@ class Model(KerasModel, SubclassedModel, metaclass=_ModelName):
             seed=settings.next_seed() if seed is None else seed,
             name=name or settings.auto_name(type(self).__name__),
         )
+        if arguments or keywords:
+            made_of = dict(zip(("inputs", "outputs"), arguments, strict=False)) | keywords
+            self.functional = Functional(**made_of, name=f"{self.name}_graph", seed=self._given_seed)
+            self._build_with(self.functional._input_shape, self.dtype)
+
+    def call(self, inputs, training=False, mask=None):
+        """What the model gives that it was made of; a subclass that is made otherwise defines its own."""
+        if self.functional is None:
+            raise NotImplementedError(f"expected {type(self).__name__} to define call(self, inputs)")
+        return self.functional(inputs, training=training, mask=mask)
+
+    inputs = property(lambda self: self._made_of().inputs)
+    outputs = property(lambda self: self._made_of().outputs)
+
+    @property
+    def layers(self) -> list:  # type: ignore[override]
+        """The layers between inputs and outputs, and those that are attributes."""
+        own = [one for one in super().layers if one is not self.functional]
+        return own if self.functional is None else [*self.functional.layers, *own]
+
+    def get_layer(self, name=None, index=None):
+        """A layer by its name or its place in `layers`."""
+        return super().get_layer(name, index) if self.functional is None else self.functional.get_layer(name, index)
+
+    def _input_names(self):
+        return super()._input_names() if self.functional is None else self.functional._input_names()
+
+    def _output_names(self):
+        return super()._output_names() if self.functional is None else self.functional._output_names()
+
+    def _rows(self):
+        return super()._rows() if self.functional is None else self.functional._rows()
+
+    def _made_of(self) -> Functional:
+        if self.functional is None:
+            raise AttributeError(f"expected {self.name!r} to be made of inputs and outputs; its call has symbolic ones")
+        return self.functional
+
+    def get_weights(self) -> list:
+        """Copies of the weights; those between inputs and outputs in Keras's order."""
+        found = super().get_weights()
+        return [found[i] for i in self._order_of(len(found))]
+
+    def set_weights(self, weights) -> None:
+        """Replace all weights by a list as `get_weights` gives."""
+        given = list(weights)
+        pairs = sorted(zip(self._order_of(len(given)), given, strict=True), key=lambda pair: pair[0])
+        super().set_weights([one for _, one in pairs])
+
+    def _order_of(self, count: int) -> list[int]:
+        places, first = list(range(count)), len(self._own_arrays())
+        inside = [] if self.functional is None else [first + i for i in self.functional._keras_order()]
+        return [*places[:first], *inside, *places[first + len(inside) :]]
+
+    def get_config(self):
+        """The configuration; of one made of inputs and outputs that of `Functional`."""
+        return super().get_config() if self.functional is None else self.functional.get_config() | {"name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        """A model of what `get_config` gave."""
+        if "inputs" not in config or "layers" not in config:
+            return super().from_config(config)
+        made = Functional.from_config(config)
+        return cls(inputs=made.inputs, outputs=made.outputs, name=config["name"])
 
 
 def _shape_of_model(layer):

@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnkit import losses as plain
 from rnnkit import targets
+from rnnkit.arrays import numbers_of
 from rnnkit.keras.naming import by_order, namespace
 from rnnkit.serialization.registry import find, is_elsewhere
 from rnnkit.training.of_batch import OfBatch
@@ -46,12 +47,14 @@ class Loss:
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """The loss of arrays, in one number unless `reduction` is "none"."""
-        y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+        y_true, y_pred = (one if noted(one) else np.asarray(one) for one in (y_true, y_pred))
         if y_true.ndim and y_pred.ndim:
-            y_true, y_pred = targets.aligned(y_true, y_pred)
-        values = np.asarray(self.call(y_true, y_pred))
+            shapes = [one.shape for one in targets.aligned(y_true, y_pred)]
+            y_true, y_pred = (one.reshape(shape) for one, shape in zip((y_true, y_pred), shapes, strict=True))
+        values = self.call(y_true, y_pred)
+        values = values if noted(values) else np.asarray(values)
         if sample_weight is not None:
-            weight = np.asarray(sample_weight, values.dtype)
+            weight = np.asarray(numbers_of(sample_weight), values.dtype)
             weight = weight[..., 0] if weight.ndim > values.ndim else weight
             values = values * weight.reshape(*weight.shape, *(1,) * (values.ndim - weight.ndim))
         if self.reduction in ("none", None):
@@ -83,6 +86,11 @@ class Loss:
                 "multiply the loss or the learning rate instead"
             )
         return OfBatch(self.call, self.name)
+
+
+def noted(value) -> bool:
+    """Whether it is an array of a tape, whose functions are noted."""
+    return hasattr(type(value), "__rnnkit_array__")
 
 
 class _Plain(Loss):

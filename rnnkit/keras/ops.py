@@ -402,6 +402,15 @@ class Operations:
 nn = numpy = linalg = Operations()
 
 
+def _stacked(name: str, keywords: dict):
+    """An argument by its place; numbers of a tape in a list, as `losses` has them, as one array."""
+    value = keywords.pop(name)
+    if name == "x" and isinstance(value, list):  # `any` may be the operation of this name here
+        kinds = {(hasattr(type(one), "__rnnkit_array__"), np.ndim(one)) for one in value}
+        return np.stack(value) if (True, 0) in kinds else value
+    return value
+
+
 def _function(name: str) -> Callable:
     place = np.linalg if name in LINEAR_ALGEBRA.split() else np
     found = getattr(place, RENAMED.get(name, name))
@@ -410,7 +419,7 @@ def _function(name: str) -> Callable:
     def operation(*arguments, **keywords):
         if order:
             keywords = by_order(order.replace("|", ""), operation, arguments, keywords)
-            arguments = tuple(keywords.pop(one) for one in first.split() if keywords.get(one) is not None)
+            arguments = tuple(_stacked(one, keywords) for one in first.split() if keywords.get(one) is not None)
         if isinstance(keywords.get("axis"), list):
             keywords["axis"] = tuple(keywords["axis"])
         return found(

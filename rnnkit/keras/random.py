@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 
+from rnnkit import initializers
 from rnnkit.keras import settings
+from rnnkit.layers.noise import Drawn
+from rnnkit.layers.support import symbolic
+from rnnkit.models.call_trace import CallTrace
 
 
 class SeedGenerator:
@@ -27,7 +34,21 @@ class SeedGenerator:
     next_seed = next
 
 
+def _draw(function, shape, dtype, seed) -> Any:
+    trace = symbolic.tracing.get()
+    if not isinstance(trace, CallTrace):
+        return _cast(function(_rng(seed), shape), dtype)
+    rows, *sizes = shape
+    if isinstance(rows, int) and not isinstance(rows, symbolic.BatchLength):
+        raise ValueError(f"expected draws in `call` of a shape that begins with ops.shape(x)[0], got {tuple(shape)}")
+    seed = seed.next() if isinstance(seed, SeedGenerator) else settings.next_seed() if seed is None else seed
+    zeros = symbolic.RECORD[0]("rows", (trace.first, np.zeros((1, *sizes))), {})
+    return Drawn(function, seed)(zeros, training=True)
+
+
 def _rng(seed) -> np.random.Generator:
+    if isinstance(symbolic.tracing.get(), CallTrace):
+        raise ValueError("expected keras.random.normal, truncated_normal or uniform in `call`, which is read once")
     if isinstance(seed, SeedGenerator):
         seed = seed.next()
     return np.random.default_rng(settings.next_seed() if seed is None else seed)
@@ -37,21 +58,31 @@ def _cast(values, dtype):
     return np.asarray(values).astype(getattr(dtype, "name", dtype) or settings.floatx())
 
 
+def _normal(mean, stddev, rng, shape):
+    return rng.normal(mean, stddev, shape)
+
+
+def _truncated(mean, stddev, rng, shape):
+    return initializers.TruncatedNormal(mean, stddev)(tuple(shape), rng)
+
+
+def _uniform(least, most, rng, shape):
+    return rng.uniform(least, most, shape)
+
+
 def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None) -> np.ndarray:
     """Normal numbers."""
-    return _cast(_rng(seed).normal(mean, stddev, shape), dtype)
+    return _draw(partial(_normal, mean, stddev), shape, dtype, seed)
 
 
 def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None) -> np.ndarray:
     """Normal numbers that are at most two standard deviations from the mean."""
-    from rnnkit.initializers import TruncatedNormal
-
-    return _cast(TruncatedNormal(mean, stddev)(tuple(shape), _rng(seed)), dtype)
+    return _draw(partial(_truncated, mean, stddev), shape, dtype, seed)
 
 
 def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None) -> np.ndarray:
     """Numbers between two bounds."""
-    return _cast(_rng(seed).uniform(minval, maxval, shape), dtype)
+    return _draw(partial(_uniform, minval, maxval), shape, dtype, seed)
 
 
 def randint(shape, minval, maxval, dtype="int32", seed=None) -> np.ndarray:

@@ -10,8 +10,13 @@ from rnnkit import interop
 from rnnkit.callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
 from rnnkit.keras import losses, metrics, optimizers
 from rnnkit.keras.arguments import Argument
+from rnnkit.keras.steps import StepsOfModel, in_keras_order
+from rnnkit.layers.base import UsersOwn
+from rnnkit.layers.support.tape import plain
 from rnnkit.models.assembled import Assembled
+from rnnkit.recording import is_own
 from rnnkit.serialization.configuration import serialize
+from rnnkit.training.batches import Arrays
 
 COMPILE = {
     "auto_scale_loss": Argument(None, "losses are scaled by nothing"),
@@ -26,7 +31,8 @@ FIT = {
 }
 
 
-_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics", "make_train_function", "make_test_function")
+_FREE = {"__init__", "__module__", "__doc__", "__qualname__", "__annotations__", "__static_attributes__"}
+_FREE |= {"__firstlineno__", "_is_read_once", "compile", "fit", "evaluate", "predict"}
 
 
 def ignored(keywords: dict, table: dict, function: str) -> None:
@@ -35,11 +41,17 @@ def ignored(keywords: dict, table: dict, function: str) -> None:
         raise TypeError(f"{function}() got an unexpected keyword argument {unknown[0]!r}")
 
 
-class KerasModel(Assembled):
+class KerasModel(StepsOfModel):
     """Base of the models here; a subclass has `inputs` and `outputs`."""
 
     inputs: Any
     outputs: Any
+
+    def __init_subclass__(cls, **keywords):
+        super().__init_subclass__(**keywords)
+        changed = [name for kind in cls.__mro__ if not is_own(kind) and kind is not object for name in vars(kind)]
+        if not is_own(cls) and not hasattr(cls, "call"):  # are its calls those of the class it is derived from?
+            cls._is_read_once = not any(hasattr(Assembled, name) for name in set(changed) - _FREE)
 
     def compile(
         self,
@@ -55,6 +67,8 @@ class KerasModel(Assembled):
     ) -> None:
         """Say how the model is to be trained, as `rnnkit.Sequential.compile`; Keras's other keywords are ignored."""
         ignored(keywords, COMPILE, "compile")
+        if loss is not None:
+            vars(self).pop("loss", None)
         super().compile(
             optimizers.get(optimizer),
             losses.for_training(loss),
@@ -64,10 +78,25 @@ class KerasModel(Assembled):
             checkpoint=checkpoint,
             truncate=truncate,
         )
+        self._ready().given_loss = loss
+
+    def __setattr__(self, name, value):
+        if name == "loss" and self._compiled is not None and not self._has_own_steps():
+            raise AttributeError(f"expected the loss of {self.name!r} to be given to compile(loss=…), got an attribute")
+        super().__setattr__(name, value)
+
+    @property
+    def trainable_weights(self) -> list:  # type: ignore[override]
+        """As `trainable_variables`."""
+        return self.trainable_variables
+
+    @property
+    def non_trainable_weights(self) -> list:
+        """As `non_trainable_variables`."""
+        return self.non_trainable_variables
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, *others, **keywords):
         """Train the model, as `rnnkit.Sequential.fit`; `verbose` is 1 unless given, and `workers` is ignored."""
-        self._refuse(*_STEPS)
         given = {one: keywords.pop(one) for one in FIT if one in keywords}
         ignored(given, FIT, "fit")
         several = [] if callbacks is None else list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
@@ -87,23 +116,31 @@ class KerasModel(Assembled):
         **keywords,
     ):
         """The loss and the metrics on some data, as `rnnkit.Sequential.evaluate`."""
-        self._refuse(*_STEPS)
         ignored(keywords, FIT, "evaluate")
         verbose = _verbose(verbose)
         found = super().evaluate(x, y, batch_size or 32, verbose, sample_weight, steps, True, callbacks=callbacks)
-        return found if return_dict else _listed(found, self.metrics_names)
+        return found if return_dict else self._as_list_of(found)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Change the weights by one batch, as `rnnkit.Sequential.train_on_batch`."""
-        self._refuse(*_STEPS)
-        found = super().train_on_batch(x, y, sample_weight, class_weight, True)
-        return found if return_dict else _listed(found, self.metrics_names)
+        if self._has_own_steps():
+            self._stepper(Arrays([x], None, None, None), class_weight, None)  # refuses what it can't do
+            found = self._on_batch("train_step", x, y, sample_weight)
+        else:
+            found = super().train_on_batch(x, y, sample_weight, class_weight, True)
+        return found if return_dict else self._as_list_of(found)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Loss and metrics of one batch, as `rnnkit.Sequential.test_on_batch`."""
-        self._refuse(*_STEPS)
-        found = super().test_on_batch(x, y, sample_weight, True)
-        return found if return_dict else _listed(found, self.metrics_names)
+        if self._has_own_steps():
+            found = self._on_batch("test_step", x, y, sample_weight)
+        else:
+            found = super().test_on_batch(x, y, sample_weight, True)
+        return found if return_dict else self._as_list_of(found)
+
+    def predict_on_batch(self, x):
+        """Outputs of one batch."""
+        return plain(self._step("predict_step", x))
 
     @property
     def metrics_names(self) -> list[str]:
@@ -116,18 +153,17 @@ class KerasModel(Assembled):
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, **keywords):
         """Outputs for many rows, as `rnnkit.Sequential.predict`."""
-        self._refuse("predict_step", "make_predict_function")
         ignored(keywords, FIT, "predict")
+        self._has_own_steps()  # refuses what nothing calls
+        if self._overrides("predict_step"):
+            return self._by_predict_step(x, batch_size, _verbose(verbose), steps, callbacks)
         return super().predict(x, batch_size, _verbose(verbose), steps, callbacks=callbacks)
 
-    def _refuse(self, *steps) -> None:
-        """Refuse a program's own methods that Keras would call."""
-        for name in steps:
-            if hasattr(self, name):
-                raise NotImplementedError(
-                    f"expected {type(self).__name__} without {name}, which rnnkit.keras doesn't call; give compile the "
-                    "loss and the metrics, or write the loop with model.vjp and model.optimizer.apply"
-                )
+    def _as_list_of(self, found: dict):
+        """Losses and metrics as a list; one alone as a number."""
+        own = self._has_own_steps()
+        values = in_keras_order(found, self.metrics) if own else [found[one] for one in self.metrics_names]
+        return values if len(values) > 1 else values[0]
 
     def summary(self, line_length=None, positions=None, print_fn=None, **others) -> None:  # type: ignore[override]
         """Print a table of layers, output shapes and numbers of parameters; `print_fn` takes it in place of print."""
@@ -172,16 +208,13 @@ class KerasModel(Assembled):
         """The configuration as text, which `models.model_from_json` reads; `keywords` are those of `json.dumps`."""
         return json.dumps(serialize(self), **keywords)
 
-    @property
-    def metrics(self) -> list:
-        """The metrics that `compile` was given."""
-        return [] if self._compiled is None else [metric for _, _, metric, _ in self._compiled.metrics]
-
-    @property
+    @UsersOwn
     def loss(self):
         """The loss that `compile` was given."""
         if self._compiled is None:
             return None
+        if self._compiled.given_loss is not None:
+            return self._compiled.given_loss
         found = [None if one is None else one.loss for one in self._compiled.objectives]
         return found if len(found) > 1 else found[0]
 
@@ -223,12 +256,6 @@ class _Logs(Callback):
             found.pop("learning_rate", None)
         logs.clear()
         logs.update(found)
-
-
-def _listed(found: dict, names: list[str]):
-    """Losses and metrics in the order of names."""
-    values = [found[one] for one in names]
-    return values if len(values) > 1 else values[0]
 
 
 def _verbose(verbose):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import numbers
 import re
@@ -28,6 +29,7 @@ from rnnkit.layers.support import (
     quantizing,
     sequence_calls,
     symbolic,
+    tape,
     validation,
     weight_files,
 )
@@ -35,8 +37,9 @@ from rnnkit.layers.support.display import Text, layer_card, show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
 from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, weights_replaced
+from rnnkit.layers.support.variable import Variable, WeightVariable
 from rnnkit.layers.support.weight_mapping import Weights, like, shown
-from rnnkit.recording import constant, repeated
+from rnnkit.recording import constant, is_own, repeated
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.cell import Cell, is_scipy_sparse
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
@@ -48,6 +51,9 @@ if TYPE_CHECKING:
 
 ENSEMBLE: list[Callable] = []  # what makes an ensemble of a layer: the models register it
 frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  # a layer around this one isn't trained
+
+
+_signature = functools.lru_cache(maxsize=256)(inspect.signature)
 
 
 def seed_sequence(seed) -> np.random.SeedSequence:
@@ -69,6 +75,36 @@ def default_name(kind: type) -> str:
     'global_average_pooling1d'
     """
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", "_", kind.__name__).lower()
+
+
+class UsersOwn(property):
+    """A property that an attribute of the same name hides, which a class of a user's may set."""
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, instance, owner=None):
+        own = () if instance is None else instance.__dict__
+        return own[self.name] if self.name in own else super().__get__(instance, owner)
+
+    def __set__(self, instance, value):
+        if is_own(type(instance)):
+            raise AttributeError(
+                f"expected {self.name!r} of {instance.name!r} to be left as it is: setting it would change nothing; "
+                f"{_INSTEAD.get(self.name, 'only classes of your own may have such an attribute')}"
+            )
+        instance.__dict__[self.name] = value
+
+    def __delete__(self, instance):
+        del instance.__dict__[self.name]
+
+
+_INSTEAD = {
+    "device": "call layer.to(device)",
+    "seed": "give the layer or the model its seed when it is made",
+    "stateful": "make the recurrent layers inside with stateful=True",
+    "loss": "call model.compile(loss=…)",
+}
 
 
 def makes_no_mask(compute_mask):
@@ -149,6 +185,11 @@ class Layer(Configurable):
         self._assigned = Assigned()
 
     def __setattr__(self, name: str, value: Any) -> None:
+        is_weight = name[0] != "_" and self.__dict__.get("built") and name in self._own_arrays()
+        if is_weight and not isinstance(value, Variable):
+            raise AttributeError(
+                f"expected the weight {name!r} of {self.name!r} to be replaced by layer.{name}.assign(value)"
+            )
         super().__setattr__(name, value)
         assigned(self, name)
 
@@ -158,9 +199,14 @@ class Layer(Configurable):
 
     # Devices
 
-    @property
+    _keeps_states = False  # whether calls start where the last one ended
+
+    @UsersOwn
     def device(self) -> str:
         """Where it computes, "cpu" or "cuda"; of layers together, "cuda" where any of them does."""
+        return self._stands_on()
+
+    def _stands_on(self) -> str:
         return "cuda" if any(layer._device == "cuda" for layer in self._all_layers()) else "cpu"
 
     def to(self, device: str) -> Self:
@@ -328,7 +374,7 @@ class Layer(Configurable):
 
     # Randomness: one child sequence for weights, one for what is drawn per call, the others for parts.
 
-    @property
+    @UsersOwn
     def seed(self) -> Any:
         """The seed as given."""
         return self._given_seed
@@ -439,6 +485,119 @@ class Layer(Configurable):
         """
         weight_options = self._weight_options()
         return MappingProxyType({name: array for name, array in self.weights.items() if weight_options[name].trainable})
+
+    def _own_variables(self) -> dict[str, Variable]:
+        """This layer's own weights as variables."""
+        return {name: WeightVariable(self, name, one) for name, one in self._own_weight_options().items()}
+
+    def _own_key(self, name: str) -> Any:
+        """The `Variable.key` of one of this layer's own weights."""
+        return id(self), name
+
+    def _weight_keys(self) -> dict[str, Any]:
+        """The `Variable.key` of every weight, by its name in `weights`."""
+        found = {name: self._own_key(name) for name in self._own_arrays()}
+        for path, part in self._parts().items():
+            found |= {f"{path}/{name}": key for name, key in part._weight_keys().items()}
+        return found
+
+    def _named_variables(self) -> dict[str, Variable]:
+        """Every weight as a variable, by its name in `weights`."""
+        found = self._own_variables()
+        for path, part in self._parts().items():
+            found |= {f"{path}/{name}": one for name, one in part._named_variables().items()}
+        return found
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The weights as variables, which can be assigned, in the order of `weights`; none before `build`.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> layer = rk.Dense(2, seed=0)
+        >>> layer.build((None, 3))
+        >>> [(one.path, one.shape) for one in layer.variables]
+        [('dense/kernel', (3, 2)), ('dense/bias', (2,))]
+        >>> layer.bias.assign_add([1.0, 2.0])
+        >>> layer.weights["bias"]
+        array([1., 2.], dtype=float32)
+        """
+        return self._variables_if(lambda trainable: True)
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """Those of `variables` that training changes."""
+        return self._variables_if(lambda trainable: trainable)
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """Those of `variables` that training leaves as they are, moving averages too."""
+        return self._variables_if(lambda trainable: not trainable)
+
+    def _variables_if(self, wanted) -> list[Variable]:
+        """Variables that are trainable, or not, each once."""
+        known = self._weight_options()
+        found = {one.key: one for name, one in self._named_variables().items() if wanted(known[name].trainable)}
+        return list(found.values())
+
+    def __getattr__(self, name: str) -> Any:
+        """A weight of the layer's own, which is built."""
+        if name[0] == "_":  # which is asked for often
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if self.__dict__.get("built") and name in self._own_arrays():
+            return self._own_variables()[name]
+        return super().__getattribute__(name)  # which says what is wrong, as a property may
+
+    @property
+    def losses(self) -> list:
+        """What the regularizers of the trained weights add to the loss, a number for each that has one."""
+        return [tape.penalty(one) for one in self.trainable_variables if one.regularizer is not None]
+
+    def stateless_call(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        *arguments: Any,
+        return_losses: bool = False,
+        **keywords: Any,
+    ) -> Any:
+        """Call the layer with other weights than its own, which stay.
+
+        Parameters
+        ----------
+        trainable_variables, non_trainable_variables : list of array_like
+            As many, in the order and of the shapes of the properties of these names.
+        *arguments, **keywords
+            Of the call.
+        return_losses : bool
+            Give `losses` with these weights too.
+
+        Returns
+        -------
+        outputs, non_trainable_variables
+            And the losses where they are wanted.
+
+        Raises
+        ------
+        ValueError
+            For other weights, and before the layer is built.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> layer = rk.Dense(1, seed=0)
+        >>> layer.build((None, 3))
+        >>> y, _ = layer.stateless_call([np.ones((3, 1)), np.ones(1)], [], np.ones((1, 3)))
+        >>> y.tolist(), bool(layer.weights["bias"] == 0)
+        ([[4.0]], True)
+        """
+        fixed = self.non_trainable_variables
+        given = [*trainable_variables, *non_trainable_variables]
+        with tape.other_weights([*self.trainable_variables, *fixed], given):
+            outputs = self(*arguments, **keywords)
+            after = [one.value for one in fixed]
+            return (outputs, after, self.losses) if return_losses else (outputs, after)
 
     @property
     def weights(self) -> Weights:
@@ -813,7 +972,7 @@ class Layer(Configurable):
 
     def _call_arguments(self, call, arguments, keywords) -> dict:
         """What a call is given by the names of its parameters, the inputs first."""
-        bound = inspect.signature(call).bind(self, *arguments, **keywords).arguments
+        bound = _signature(call).bind(self, *arguments, **keywords).arguments
         return dict(list(bound.items())[1:])
 
     def _on(self, inputs, **more):
@@ -928,7 +1087,7 @@ class Layer(Configurable):
             "parameters": lambda: f"{self.count_params():,}" if self._is_built() else "",
             "dtype": lambda: "" if self.dtype is None else self.dtype.name,
             "training": lambda: "" if self.trainable else "not trained",
-            "device": lambda: "" if self.device == "cpu" else self.device,
+            "device": lambda: "" if self._stands_on() == "cpu" else self._stands_on(),
             "stored as": lambda: self.quantization or "",
             "compiled": lambda: "" if self._parts() else self._how_compiled(),
         }

@@ -11,7 +11,7 @@ from rnnkit.backends.cuda.memory.array import DeviceArray, concatenate
 from rnnkit.backends.shared.call import Gradient, Result
 from rnnkit.docstrings import described_as
 from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
-from rnnkit.layers.base import Layer
+from rnnkit.layers.base import Layer, UsersOwn
 from rnnkit.layers.rnn import RNN, unbuilt_copy
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
@@ -105,14 +105,14 @@ class Bidirectional(Layer):
             raise ValueError(f"expected merge_mode concat, sum, mul, ave or None, got {merge_mode!r}")
         super().__init__(
             dtype=layer._given_dtype if dtype is None else dtype,
-            seed=layer.seed if seed is None else seed,
+            seed=layer._given_seed if seed is None else seed,
             name=name,
         )
         self.merge_mode = merge_mode
         self.forward_layer: Any = unbuilt_copy(layer)
         self.backward_layer: Any = unbuilt_copy(layer if backward_layer is None else backward_layer)
         self._has_own_backward = backward_layer is not None
-        self._seeds_backward = backward_layer is None or backward_layer.seed is None
+        self._seeds_backward = backward_layer is None or backward_layer._given_seed is None
         if backward_layer is None:
             self.backward_layer.go_backwards = not layer.go_backwards
         for attribute in ("return_sequences", "return_state", "stateful"):
@@ -134,9 +134,13 @@ class Bidirectional(Layer):
         """Whether states follow the output."""
         return self.forward_layer.return_state
 
-    @property
+    @UsersOwn
     def stateful(self) -> bool:
         """Whether both directions keep their states between calls."""
+        return self._keeps_states
+
+    @property
+    def _keeps_states(self) -> bool:  # type: ignore[override]
         return self.forward_layer.stateful
 
     def __call__(

@@ -37,6 +37,23 @@ class Noise(Computed):
         """Any shape will do."""
 
 
+class Drawn(Noise):
+    """What a function draws at each call, added to x: stands for a draw in the `call` of a layer, which is read once.
+
+    An integer as a seed gives the same numbers at each call.
+    """
+
+    def __init__(self, function, seed):
+        super().__init__(seed=None if isinstance(seed, int) else seed)
+        self._function, self._fixed = function, seed if isinstance(seed, int) else None
+
+    def _drawn(self, rng, shape):
+        return 1, self._function(rng if self._fixed is None else np.random.default_rng(self._fixed), shape)
+
+    def _is_silent(self):
+        return False
+
+
 class ByRate(Noise):
     """Base of those that have a `rate`."""
 

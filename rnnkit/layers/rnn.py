@@ -630,6 +630,14 @@ class RNN(Layer):
     def _put_own_arrays(self, arrays):
         self.cell._replace_weights(as_held(self.cell._all_weights(), arrays))
 
+    @property
+    def _keeps_states(self) -> bool:  # type: ignore[override]
+        return self.stateful
+
+    def _own_key(self, name):
+        adapted = getattr(self.cell, "adapted", None)
+        return adapted._weight_keys()[name] if isinstance(adapted, Layer) else super()._own_key(name)
+
     def _own_cell(self):
         return self.cell if self.built else None
 

@@ -75,8 +75,8 @@ class Stream:
                 raise ValueError(
                     f"expected layers that take one step at a time; {one.name!r} ({type(one).__name__}) {reason}"
                 )
-        if layer.device != "cpu":
-            raise ValueError(f"expected a layer on the CPU to stream, {layer.name!r} is on {layer.device}")
+        if layer._stands_on() != "cpu":
+            raise ValueError(f"expected a layer on the CPU to stream, {layer.name!r} is on {layer._stands_on()}")
         self._constants = None
         if constants is not None:
             self._constants = [np.array(validation.numbers(one, "constants", complex_too=True)) for one in constants]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import losses
-from rnnkit.arrays import real
+from rnnkit.arrays import numbers_of, real
 from rnnkit.hints import Array
 from rnnkit.metrics.metric import Measure, Metric
 
@@ -107,7 +107,7 @@ class Sum(Measure):
 
     def update_state(self, values: Any, sample_weight: Array = None) -> None:  # type: ignore[override]
         """Add numbers, with weights that NumPy broadcasts."""
-        values = real(np.asarray(values), "values").astype(np.float64)
+        values = real(np.asarray(numbers_of(values)), "values").astype(np.float64)
         weight = np.broadcast_to(1.0 if sample_weight is None else np.asarray(sample_weight, np.float64), values.shape)
         self._total += float(np.sum(values * weight))
         self._weight += float(np.sum(weight))

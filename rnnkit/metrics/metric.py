@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import losses, targets
-from rnnkit.arrays import real
+from rnnkit.arrays import numbers_of, real
 from rnnkit.configured import config_of
 from rnnkit.docstrings import describe_by_bases
 from rnnkit.hints import Array, CustomObjects
@@ -64,13 +64,64 @@ class Measure(Configurable):
 
     def update_state(self, y_true: Array, y_pred: Array, sample_weight: Array = None) -> None:
         """Add a batch of array_like, as `update`."""
-        self.update(np.asarray(y_true), np.asarray(y_pred), None, sample_weight)
+        self.update(np.asarray(numbers_of(y_true)), np.asarray(numbers_of(y_pred)), None, sample_weight)
 
     def reset_state(self) -> None:
         """Forget all batches, as `reset`."""
         self.reset()
 
     reset_states = reset_state
+
+    @property
+    def variables(self) -> list:
+        """What the metric has added up, each with ``value`` and ``assign``.
+
+        Raises
+        ------
+        NotImplementedError
+            For a metric that keeps something else than numbers and arrays.
+        """
+        kept = {name: value for name, value in vars(self).items() if name.startswith("_")}
+        if strange := [name for name, value in kept.items() if not isinstance(value, (float, int, np.ndarray))]:
+            raise NotImplementedError(
+                f"expected a metric of numbers alone for its variables, {self.name!r} keeps {strange[0]}; call "
+                "update_state and result"
+            )
+        return [Kept(self, name) for name in kept]
+
+    def stateless_update_state(self, metric_variables: Any, *arguments: Any, **keywords: Any) -> list:
+        """Return what `variables` would hold after a batch, and leave the metric as it is."""
+
+        def update():
+            self.update_state(*arguments, **keywords)
+            return [one.value for one in self.variables]
+
+        return self._with(metric_variables, update)
+
+    def stateless_result(self, metric_variables: Any) -> Any:
+        """Return the result that these `variables` give."""
+        return self._with(metric_variables, self.result)
+
+    def stateless_reset_state(self) -> list:
+        """Return what `variables` hold before any batch."""
+
+        def reset():
+            self.reset_state()
+            return [one.value for one in self.variables]
+
+        return self._with([one.value for one in self.variables], reset)
+
+    def _with(self, values, function):
+        """What a function gives while the variables have other values."""
+        variables = self.variables
+        before = [one.value for one in variables]
+        try:
+            for one, value in zip(variables, values, strict=True):
+                one.assign(value)
+            return function()
+        finally:
+            for one, value in zip(variables, before, strict=True):
+                one.assign(value)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Add a batch, as `update_state`, and return the result."""
@@ -83,6 +134,42 @@ class Measure(Configurable):
 
     def __repr__(self) -> str:
         return f"<{self.name} metric>"
+
+
+class Kept:
+    """A number, or an array, that a metric keeps."""
+
+    trainable = False
+
+    def __init__(self, metric: Measure, attribute: str):
+        self._metric, self._attribute = metric, attribute
+        self.name = attribute.removeprefix("_")
+        self.path = f"{metric.name}/{self.name}"
+
+    @property
+    def value(self) -> np.ndarray:
+        """A copy as an array."""
+        return np.array(getattr(self._metric, self._attribute))
+
+    @property
+    def shape(self) -> tuple:
+        """The array's."""
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The array's."""
+        return self.value.dtype
+
+    def numpy(self) -> np.ndarray:
+        """Return a copy as an array."""
+        return self.value
+
+    def assign(self, value: Array) -> None:
+        """Replace it."""
+        array = np.array(numbers_of(value))
+        plain = not isinstance(getattr(self._metric, self._attribute), np.ndarray)
+        setattr(self._metric, self._attribute, array.item() if plain else array)
 
 
 class Metric(Measure):

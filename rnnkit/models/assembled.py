@@ -11,7 +11,7 @@ from rnnkit.arguments import is_integer
 from rnnkit.docstrings import described_as
 from rnnkit.execution.host_fallback import to_gpu, to_host
 from rnnkit.hints import Array
-from rnnkit.layers.base import Layer
+from rnnkit.layers.base import Layer, UsersOwn
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Merge
 from rnnkit.layers.rnn import RNN
@@ -228,13 +228,17 @@ class Assembled(Trainable):
 
     reset_state = reset_states
 
-    @property
+    @UsersOwn
     def stateful(self) -> bool:
         """Whether any layer keeps its states between calls."""
+        return self._keeps_states
+
+    @property
+    def _keeps_states(self) -> bool:  # type: ignore[override]
         return bool(self._resettable())
 
     def _resettable(self):
-        return [layer for layer in self._layers_inside if getattr(layer, "stateful", False)]
+        return [layer for layer in self._layers_inside if layer._keeps_states]
 
     def _reset(self, states, rows):
         layers = self._resettable()

@@ -9,8 +9,8 @@ import numpy as np
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor
+from rnnkit.layers.support.variable import Variable
 from rnnkit.models.calls import Calls
-from rnnkit.models.variable import Variable
 
 if TYPE_CHECKING:
     from rnnkit.models.subclassed_layer import SubclassedLayer
@@ -48,6 +48,7 @@ class CallTrace:
         given = [
             Input(batch_shape=shape, dtype=dtype, name=f"input_{i}") for i, (shape, dtype) in enumerate(specifications)
         ]
+        self.first = given[0]  # a tensor with the batch axis
         token = symbolic.tracing.set(self)
         try:
             result = layer.call(**arguments(given))
@@ -69,7 +70,7 @@ class CallTrace:
         names = {id(one): name for name, one in layer._all_variables().items()}
         self.names = [names[id(one)] for one in self._used]
         self.variables = self._used
-        del self._variables, self._constants
+        del self._variables, self._constants, self.first
 
     def call(self, layer: Layer, call, arguments, keywords):
         """The symbolic result of a call of a layer."""

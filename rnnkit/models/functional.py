@@ -176,9 +176,7 @@ class Model(Assembled):
             found = {name: found[self._names.index(name)] for name in by_name}
         elif len(self._names) == 1:
             (found,) = found
-        kept: list[Any] = [
-            states.get(i) for i, layer in enumerate(self._graph.layers) if getattr(layer, "stateful", False)
-        ]
+        kept: list[Any] = [states.get(i) for i, layer in enumerate(self._graph.layers) if layer._keeps_states]
         order = [name for name in self._arrays() if name in weights]
         return Gradients({name: weights[name] for name in order}, found, kept or None)
 

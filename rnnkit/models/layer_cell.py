@@ -13,9 +13,9 @@ from rnnkit.layers.dense import Dropout
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.symbolic import SymbolicTensor
+from rnnkit.layers.support.variable import Variable
 from rnnkit.models.call_arguments import CallArguments, given_call
 from rnnkit.models.call_trace import parts_inside
-from rnnkit.models.variable import Variable
 from rnnkit.steps.cell import AdaptedCell, Cell, current_build
 
 

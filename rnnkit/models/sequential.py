@@ -129,7 +129,7 @@ class Sequential(Assembled):
             for layer in self.layers:
                 x, mask, pullback = layer._vjp_with_mask(x, mask, training, wanted)
                 pullbacks.append(pullback)
-        stateful = [i for i, layer in enumerate(self.layers) if getattr(layer, "stateful", False)]
+        stateful = [i for i, layer in enumerate(self.layers) if layer._keeps_states]
 
         def pull(cotangents, first=0, x=True):
             found: dict[int, Gradients] = {}

@@ -17,12 +17,12 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
+from rnnkit.layers.support.variable import Variable
 from rnnkit.models.attributes import add_parts
 from rnnkit.models.call_arguments import CallArguments, array_leaves, given_call, nested_arrays
 from rnnkit.models.call_trace import CallTrace, is_open
 from rnnkit.models.constructor import made_with, serialized_arguments
 from rnnkit.models.layer_cell import LayerCell
-from rnnkit.models.variable import Variable
 from rnnkit.models.weight_arguments import weight_arguments
 from rnnkit.recording import constant, is_own, repeated, weights_now
 from rnnkit.serialization.configuration import deserialize
@@ -152,7 +152,9 @@ class SubclassedLayer(Layer):
         if name in self._variables:
             raise ValueError(f"expected weights of different names, got {what} twice")
         shape = sizes(shape, f"the shape of {what}")
-        variable = self._variables[name] = Variable(name, shape, weight_options.trainable)
+        variable = Variable(name, shape, weight_options.trainable, f"{self.name}/{name}")
+        variable.regularizer, variable.constraint = weight_options.regularizer, weight_options.constraint
+        self._variables[name] = variable
         self._variable_options[name] = start, weight_options
         if self._rng is not None:
             self._draw(name)
@@ -282,6 +284,12 @@ class SubclassedLayer(Layer):
     def _put_own_arrays(self, arrays):
         for name, array in arrays.items():
             self._variables[name].put(array)
+
+    def _own_variables(self):
+        return {name: one for name, one in self._variables.items() if one.value is not None}
+
+    def _own_key(self, name):
+        return self._variables[name].key
 
     # Calls
 

@@ -54,9 +54,9 @@ class RecordedUpdate:
 
     def finish(self) -> None:
         """Apply the update."""
-        iterations, put = self.optimizer.iterations + 1, self._copies.run
+        iterations, put = self.optimizer._iterations + 1, self._copies.run
         put()  # one call, not interrupted by Ctrl-C
-        self.optimizer.iterations = iterations
+        self.optimizer._iterations = iterations
 
 
 class RepeatedUpdates:

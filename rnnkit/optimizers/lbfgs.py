@@ -169,7 +169,7 @@ class LBFGS(Optimizer):
         self.iterations += done
         return apart(found)
 
-    def apply(self, weights: Any, gradients: Any, weight_options: Any = None) -> Any:
+    def apply(self, weights: Any, gradients: Any = None, weight_options: Any = None, **keywords: Any) -> Any:
         """Raise an error: L-BFGS evaluates the loss itself, see `minimize`."""
         raise TypeError("expected LBFGS to be used through minimize, or by fit: it evaluates the loss itself")
 

@@ -15,10 +15,12 @@ from rnnkit.arrays import real
 from rnnkit.docstrings import describe_by_bases
 from rnnkit.hints import Array, LearningRate
 from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.layers.support.variable import Variable
 from rnnkit.optimizers import schedules
 from rnnkit.optimizers.group import DECAY, LIMIT, Group
 from rnnkit.optimizers.in_place import RepeatedUpdates, UpdateInPlace
 from rnnkit.optimizers.rows import Rows
+from rnnkit.optimizers.variables import Count, Rate, StateVariable, names_of, of_optimizer, update
 from rnnkit.recording import LARGEST, Unrepeatable
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
@@ -112,7 +114,8 @@ class Optimizer(Configurable):
             None if limit is None else float(limit) for limit in clips.values()
         )
         self.name: Any = name or type(self).__name__.lower()
-        self.iterations: int = 0
+        self._iterations = 0
+        self._variables: list[Variable] = []  # that `build` was given
         self._groups: list[Group] | None = None
         self._waiting: dict[str, np.ndarray] | None = None  # a state for weights not yet known
         self._owner: weakref.ref | None = None
@@ -151,7 +154,7 @@ class Optimizer(Configurable):
         TypeError
             If the rate is set although a schedule gives it.
         """
-        return float(self._rate(self.iterations)) if callable(self._rate) else self._rate
+        return of_optimizer(Rate, self._current_rate(), self)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> Any:
@@ -162,15 +165,31 @@ class Optimizer(Configurable):
             )
         self._rate = schedules.get(value)
 
+    def _current_rate(self) -> float:
+        return float(self._rate(self._iterations)) if callable(self._rate) else self._rate
+
+    @property
+    def iterations(self) -> int:
+        """How many updates there were; an int that has ``assign`` and ``numpy``, as the learning rate has."""
+        return of_optimizer(Count, self._iterations, self)
+
+    @iterations.setter
+    def iterations(self, value: Any) -> Any:
+        self._iterations = int(value)
+
     # Updates
 
     def apply(
         self,
         weights: Mapping[str, np.ndarray],
-        gradients: Mapping[str, np.ndarray | RowGradient],
+        gradients: Mapping[str, np.ndarray | RowGradient] | Any = None,
         weight_options: Mapping[str, WeightOptions] | None = None,
+        *,
+        trainable_variables: Any = None,
     ) -> dict[str, np.ndarray]:
         """Update all weights once.
+
+        ``apply(gradients, variables)`` of two lists, as Keras has it, updates variables in their place.
 
         Parameters
         ----------
@@ -184,7 +203,7 @@ class Optimizer(Configurable):
         Returns
         -------
         dict of str to ndarray
-            The trainable weights after the update, read-only.
+            The trainable weights after the update, read-only; of variables an empty one.
 
         Raises
         ------
@@ -194,6 +213,12 @@ class Optimizer(Configurable):
             For NaN or infinity in a gradient, or in what a weight would become, with the weight's name. The state is
             unchanged after any error.
         """
+        if not isinstance(weights, Mapping):
+            given = trainable_variables if gradients is None else gradients
+            update(self, weights, self._variables if given is None else given)
+            return {}
+        if gradients is None or trainable_variables is not None:
+            raise TypeError("expected apply(weights, gradients) by name, or apply(gradients, variables) of two lists")
         if weight_options is None:
             found = self._repeated(weights, gradients)
             if found is not None:
@@ -231,14 +256,75 @@ class Optimizer(Configurable):
             group.keep(rows, views, slots)
         if fresh:
             self._groups, self._waiting = groups, None
-        self.iterations += 1
+        self._iterations += 1
         found = {name: view for _, views, _ in made for name, view in views.items()}
         return {name: found[name] for name in names}
+
+    def apply_gradients(self, grads_and_vars: Any) -> None:
+        """Update variables in their place, given as pairs of a gradient and a variable.
+
+        A variable whose gradient is None is left as it is, with a warning. What regularizers add has to be in the
+        gradients, as it is where `losses` of the model are in the loss; constraints are applied.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> layer, optimizer = rk.Dense(1, use_bias=False, kernel_initializer="ones"), rk.optimizers.SGD(0.5)
+        >>> y, pullback = layer.vjp(np.ones((1, 2), "float32"))
+        >>> optimizer.apply_gradients(zip(pullback(np.ones_like(y)).weights.values(), layer.variables))
+        >>> layer.weights["kernel"].tolist()
+        [[0.5], [0.5]]
+        """
+        pairs = list(grads_and_vars)
+        update(self, [gradient for gradient, _ in pairs], [variable for _, variable in pairs])
+
+    def build(self, variables: Any) -> None:
+        """Make the slots of variables, so that they are among `variables` before the first update."""
+        self._variables = list(variables)
+        names = names_of(self._variables, None if self._owner is None else self._owner())
+        self._groups = self._laid_out(
+            {name: one.value for name, one in zip(names, self._variables, strict=True)}, names
+        )
+        self._waiting = None
+
+    @property
+    def variables(self) -> list[Variable]:
+        """What the next update depends on, the entries of `get_state`, as variables that can be assigned."""
+        return [StateVariable(self, name, array.shape) for name, array in self.get_state().items()]
+
+    def stateless_apply(self, optimizer_variables: Any, grads: Any, trainable_variables: Any) -> tuple[list, list]:
+        """Return arrays and entries of a state after an update, and leave the optimizer as it is.
+
+        Parameters
+        ----------
+        optimizer_variables : list of array_like
+            As `variables` has them.
+        grads, trainable_variables : list of array_like
+            In the order of `build`.
+
+        Raises
+        ------
+        ValueError
+            Before `build`, and as `apply`.
+        """
+        if not self._variables:
+            raise ValueError(f"expected {self.name!r} to know its weights; call build(model.trainable_variables) first")
+        names = names_of(self._variables, None if self._owner is None else self._owner())
+        before = self.get_state()
+        try:
+            self.set_state(dict(zip(before, map(np.asarray, optimizer_variables), strict=True)))
+            dtypes = [one.dtype for one in self._variables]
+            weights = dict(zip(names, map(np.asarray, trainable_variables, dtypes), strict=True))
+            options = [WeightOptions(True, None, one.constraint) for one in self._variables]
+            new = self.apply(weights, dict(zip(names, grads, strict=True)), dict(zip(names, options, strict=True)))
+            return [new[name] for name in names], list(self.get_state().values())
+        finally:
+            self.set_state(before)
 
     def _repeated(self, weights, gradients) -> dict[str, np.ndarray] | None:
         """Repeat a recorded update after several updates of a kind; return None if that is not possible."""
         if self._updates is None:
-            if self.iterations < _MET or self._groups is None:
+            if self._iterations < _MET or self._groups is None:
                 return None
             kinds = {
                 name: (shape, group.rows.dtype) for group in self._groups for name, shape in group.rows.shapes.items()
@@ -253,19 +339,19 @@ class Optimizer(Configurable):
 
     def _now(self) -> dict[str, float]:
         """Return the coefficients common to all rows of the next update: the rule's, then the limit and the decay."""
-        rate = self.learning_rate
+        rate = self._current_rate()
         limit = np.inf if self.clipvalue is None else self.clipvalue
-        return self.coefficients(self.iterations + 1, rate) | {LIMIT: limit, DECAY: rate * (self.weight_decay or 0.0)}
+        return self.coefficients(self._iterations + 1, rate) | {LIMIT: limit, DECAY: rate * (self.weight_decay or 0.0)}
 
     @contextlib.contextmanager
     def _all_or_nothing(self):
         """Restore the state if the block fails."""
-        own = self.iterations, self._groups, self._waiting
+        own = self._iterations, self._groups, self._waiting
         kept = [(group, group._weights, group._views, group.slots) for group in self._groups or ()]
         try:
             yield
         except BaseException:
-            self.iterations, self._groups, self._waiting = own
+            self._iterations, self._groups, self._waiting = own
             for group, *arrays in kept:
                 group.keep(*arrays)
             raise
@@ -394,6 +480,7 @@ class Optimizer(Configurable):
             "_waiting": slots if self.iterations else None,
             "_owner": None,
             "_updates": None,
+            "_variables": [],
         }
 
     def __repr__(self) -> str:

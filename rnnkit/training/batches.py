@@ -115,6 +115,7 @@ class Arrays:
                     raise ValueError(f"expected {what} with {self.rows} rows, as {like}; got {len(one)}")
         self.batch_size, self.steps, self.turned = batch_size or rows_at_once(self.x), steps, turned
         self.blocks: tuple[int, ...] | None = None  # that rows are shuffled in
+        self.nesting: Any = None  # of x, y and the weights, for a step of a program's own
 
     @property
     def runs_code(self) -> bool:
@@ -158,7 +159,9 @@ class Arrays:
 
     def _rows(self, rows: slice) -> Arrays:
         parts = [None if arrays is None else _parts(arrays, rows) for arrays in (self.x, self.y, self.weights)]
-        return Arrays(parts[0] or [], parts[1], parts[2], self.batch_size, self.steps, self.turned)
+        found = Arrays(parts[0] or [], parts[1], parts[2], self.batch_size, self.steps, self.turned)
+        found.nesting = self.nesting
+        return found
 
 
 def rows_at_once(arrays: list) -> int:

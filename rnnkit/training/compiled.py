@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rnnkit import losses, metrics, optimizers
 from rnnkit.arguments import real_number
@@ -13,6 +14,9 @@ from rnnkit.training.of_batch import OfBatch, objective_of
 
 class Compiled:
     """Optimizer, objectives and metrics of a model; an objective, or None, and a weight of it for each output."""
+
+    given_loss: Any = None  # as a program gave it
+    steps_made = 0  # batches of a training step of a program's own
 
     def __init__(self, outputs: Sequence[str], optimizer, loss, loss_weights, plain, weighted, wanted):
         self.options = wanted  # the keywords of all gradients

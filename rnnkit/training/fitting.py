@@ -85,8 +85,8 @@ class Fit:
 
     def _epoch(self, epoch: int) -> Tally | None:
         """One epoch, or None where it was ended by a loss that isn't finite, and that is wished for."""
-        model, tally, repeats = self.model, Tally(self.stepper.compiled), self.model._repeats
-        updates = self.stepper.compiled.optimizer.iterations
+        model, tally, repeats = self.model, self.stepper.tally(), self.model._repeats
+        updates = self.stepper.updates
         rng = model._epoch_generator(updates, max(0, updates - self.source.begun(epoch)))
         watched = self.source.runs_code or self.stepper.compiled.runs_code
         watched = watched or self.told.looks_at_model("on_train_batch_begin", "on_train_batch_end")

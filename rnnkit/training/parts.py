@@ -27,7 +27,7 @@ class PartedStepper(Stepper):
         super().__init__(model, compiled, class_weight)
         self.parts = parts
         layers = [one for one in model._all_layers() if hasattr(one, "_kept")]
-        if kept := [one.name for one in layers if one.stateful]:
+        if kept := [one.name for one in layers if one._keeps_states]:
             raise ValueError(
                 f"expected layers that keep no states between batches for a fit in parts; {kept[0]!r} is stateful"
             )

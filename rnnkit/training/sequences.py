@@ -14,7 +14,7 @@ _PADDED = "pad the sequences with rk.pad_sequences, or train with batches of equ
 
 def can_pad(model, x: Ragged) -> bool:
     """Whether sequences may be padded to be trained on: no step of the padding may reach anything."""
-    return not model.stateful and model._padding_of((None, None, *x.rest)) == "masked"
+    return not model._keeps_states and model._padding_of((None, None, *x.rest)) == "masked"
 
 
 def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Names, batch_size, steps) -> Arrays:
@@ -23,7 +23,7 @@ def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Na
     A ValueError refuses a model that keeps states or doesn't leave out masked steps, and targets that don't fit.
     """
     shape = (None, None, *x.rest)
-    if model.stateful:
+    if model._keeps_states:
         raise ValueError(f"expected an array for the stateful model {model.name!r}, got a list of sequences; {_PADDED}")
     if not can_pad(model, x):
         raise ValueError(

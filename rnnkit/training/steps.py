@@ -60,6 +60,15 @@ class Stepper:
         self.model, self.compiled = model, compiled
         self.class_weight = None if class_weight is None else _class_weight(class_weight)
 
+    @property
+    def updates(self) -> int:
+        """How many updates there were, from which what is drawn in an epoch follows."""
+        return self.compiled.optimizer.iterations
+
+    def tally(self) -> Tally:
+        """What batches are added to, from the first one on."""
+        return Tally(self.compiled)
+
     def train(self, batch: Batch, tally: Tally) -> None:
         """Change the weights by one batch, or nothing after an error, such as a loss that isn't finite."""
         if not self.model._repeats.train(self, batch, tally):

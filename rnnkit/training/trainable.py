@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit import tracebacks
+from rnnkit import optimizers, tracebacks
 from rnnkit.arguments import real_number
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
@@ -38,6 +38,7 @@ class Trainable(Layer):
     stop_training = False  # a callback sets it to end a fit
     history = None  # of the last fit
     _compiled: Compiled | None = None
+    _own_optimizer: Any = None  # that a model has which isn't compiled
     _repeats: Repeats  # of its updates, once it is compiled
     _repeated_tests: RepeatedTests
 
@@ -107,8 +108,19 @@ class Trainable(Layer):
 
     @property
     def optimizer(self) -> Any:
-        """The optimizer that `compile` made ready."""
+        """The optimizer that `compile` made ready; another one can be set, which trains from here on."""
+        if self._compiled is None and self._own_optimizer is not None:
+            return self._own_optimizer
         return self._ready().optimizer
+
+    @optimizer.setter
+    def optimizer(self, value: Any) -> Any:
+        found = optimizers.get(value)
+        found.belong_to(self)
+        if self._compiled is None:
+            self._own_optimizer = found
+        else:
+            self._compiled.optimizer, self._repeats = found, Repeats()
 
     @property
     def metrics_names(self) -> list[str]:
@@ -357,7 +369,7 @@ class Trainable(Layer):
         inputs, outputs = Names(self._input_names(), "x"), self._targets()
         source: Arrays | Iterable
         if (given := sequence_calls.sequences(self, x)) is not None:
-            if steps is None and out is None and not callbacks and not getattr(self, "stateful", False):
+            if steps is None and out is None and not callbacks and not self._keeps_states:
                 progress = lambda batches: watched(batches, len(batches), "predict", verbose)
                 return sequence_calls.run(self, given, {}, positive(batch_size, "batch_size"), progress)
             if not given.is_even:
@@ -379,7 +391,7 @@ class Trainable(Layer):
         found = list(each)
         if not found:
             raise ValueError("expected at least one batch to predict, got none")
-        return _joined(found, self._axes_in_front)
+        return joined(found, self._axes_in_front)
 
     @tracebacks.edge
     def train_on_batch(
@@ -459,7 +471,7 @@ class Trainable(Layer):
 
     def _rows_at_once(self, batch_size) -> int | None:
         found = positive(batch_size, "batch_size")
-        return 32 if found is None and getattr(self, "stateful", False) else found
+        return 32 if found is None and self._keeps_states else found
 
     def _targets(self) -> Names:
         """How targets are handed in: a single array is for the one output that has a loss."""
@@ -529,7 +541,7 @@ class Trainable(Layer):
         return next(source.run())
 
     def _check_stateful(self, source):
-        if not getattr(self, "stateful", False) or not isinstance(source, Arrays):
+        if not self._keeps_states or not isinstance(source, Arrays):
             return
         if source.rows > source.batch_size and source.rows % source.batch_size:
             raise ValueError(
@@ -552,7 +564,7 @@ class Trainable(Layer):
         told.on_predict_end()
 
     def _tested(self, stepper: Stepper, batches, told: CallbackList | None = None) -> Tally:
-        tally, told = Tally(stepper.compiled), told or CallbackList(params={"verbose": 0})
+        tally, told = stepper.tally(), told or CallbackList(params={"verbose": 0})
         try:
             for i, batch in enumerate(batches):
                 told.on_test_batch_begin(i)
@@ -586,9 +598,9 @@ def _shown(tally: Tally, compiled: Compiled, as_dict: bool):
     return values if len(values) > 1 else values[0]
 
 
-def _joined(parts, axis=0):
-    """Arrays of several calls one after the other along an axis, nested as each of them is."""
+def joined(parts, axis=0):
+    """Return arrays of several calls one after the other along an axis, nested as each of them is."""
     first = parts[0]
     if isinstance(first, (list, tuple)):
-        return type(first)(_joined([part[i] for part in parts], axis) for i in range(len(first)))
+        return type(first)(joined([part[i] for part in parts], axis) for i in range(len(first)))
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)

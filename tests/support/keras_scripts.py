@@ -18,7 +18,7 @@ NAMES = sorted(path.stem for path in SCRIPTS.glob("*.py"))
 DATA = SCRIPTS.parent / "data"
 PAGE = SCRIPTS.parents[2] / "docs" / "from-keras.md"
 BEGIN, END = "<!-- scripts: begin -->", "<!-- scripts: end -->"
-IMPORT = re.compile(r"^import keras$|^from keras(?=[. ])", re.MULTILINE)
+IMPORT = re.compile(r"^import keras$|^from keras(?=[. ])|^from jax(?= import value_and_grad$)", re.MULTILINE)
 
 
 @dataclass

@@ -82,7 +82,7 @@ def run(layer: Layer, given: Ragged, arguments: dict, most: int | None = None, w
         raise ValueError("expected no mask beside a list of sequences, whose lengths say it; got one")
     arguments = {name: _read(value, name, len(given)) for name, value in arguments.items()}
     masked = layer._padding_of((None, None, *given.rest)) == "masked"
-    if getattr(layer, "stateful", False):
+    if layer._keeps_states:
         if not masked:
             raise ValueError(f"expected an array for the stateful layer {layer.name!r}, got a list of sequences")
         parts = [np.arange(len(given))]

@@ -67,7 +67,7 @@ class Writing:
             self.ended |= dict(zip(names, states, strict=True))
 
     def _shows(self, layer) -> bool:
-        return layer.stateful if self.states is None else self.states
+        return layer._keeps_states if self.states is None else self.states
 
     def step_mask(self, mask: Value, x: Value) -> Value:
         """Return a mask of x as conditions ``(batch, time)``."""

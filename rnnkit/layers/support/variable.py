@@ -1,4 +1,4 @@
-"""Weights of layers that are written as classes: arrays, which are symbolic tensors while `call` is read."""
+"""Weights as variables: arrays that can be assigned, which are symbolic tensors while a `call` is read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from rnnkit.stored_weights import expanded
 
 
 class Variable(np.lib.mixins.NDArrayOperatorsMixin):
-    """What `add_weight` gives: computed with as an array.
+    """A weight of a layer, as `add_weight` gives it: computed with as an array.
 
     Attributes
     ----------
     name : str
+    path : str
+        With the name of the layer before it, as ``"dense/kernel"``.
     shape : tuple of int
     dtype : numpy.dtype or None
         None until the layer is built, as `value` is.
@@ -26,9 +28,22 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
     trainable : bool
     """
 
-    def __init__(self, name: str, shape: tuple[int, ...], trainable: bool):
+    value: Any
+    path: Any
+    shape: Any
+    trainable: Any
+    regularizer: Any = None
+    constraint: Any = None
+
+    def __init__(self, name: str, shape: tuple[int, ...], trainable: bool, path: str | None = None):
         self.name, self.shape, self.trainable = name, shape, trainable
-        self.value: Any = None
+        self.path = name if path is None else path
+        self.value = None
+
+    @property
+    def key(self) -> Any:
+        """What is the same of all objects that stand for one weight."""
+        return id(self)
 
     @property
     def dtype(self):
@@ -57,7 +72,7 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
         ValueError
             For another shape, and inside of `call`.
         """
-        if symbolic.tracing.get() is not None:
+        if not hasattr(symbolic.tracing.get(), "watch") and symbolic.tracing.get() is not None:
             raise ValueError(
                 f"expected `call` to leave weights as they are, got an assignment to {self.name!r}: a call is read "
                 "once, and only training changes weights"
@@ -66,6 +81,14 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
         if given.shape != self.shape:
             raise ValueError(f"expected a value of shape {self.shape} for {self.name!r}, got {given.shape}")
         self.put(given.astype(self._array().dtype))
+
+    def assign_add(self, value) -> None:
+        """Add to the value."""
+        self.assign(self._array() + np.asarray(value))
+
+    def assign_sub(self, value) -> None:
+        """Subtract from the value."""
+        self.assign(self._array() - np.asarray(value))
 
     def put(self, array) -> None:
         """Hold another array."""
@@ -86,6 +109,7 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array__(self, dtype=None, copy=None):
         found = self.__symbolic__()
+        found = found.value if hasattr(type(found), "numpy") else found  # of a tape, which has numbers
         if not isinstance(found, np.ndarray):
             raise TypeError(
                 f"expected NumPy's functions and operators on the weight {self.name!r} in `call`, which is read once "
@@ -107,6 +131,15 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
 
             return getattr(activations, name)(found)
         return answer(found, name, (found,))
+
+    def __float__(self):
+        return float(self._array())
+
+    def __int__(self):
+        return int(self._array())
+
+    def __bool__(self):
+        return bool(self._array())
 
     def __getitem__(self, key):
         return self.__symbolic__()[key]
@@ -133,6 +166,73 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __repr__(self):
         return f"<Variable {self.name!r}, {self.dtype} {self.shape}>"
+
+
+class WeightVariable(Variable):
+    """A weight of a layer that is built, by its name."""
+
+    def __init__(self, layer, name: str, options):
+        self._layer, self._name = layer, name
+        self.regularizer, self.constraint = options.regularizer, options.constraint
+        self.name = name.rpartition("/")[2]
+
+    @property
+    def key(self):
+        """What is the same of all objects that stand for one weight."""
+        return self._layer._own_key(self._name)
+
+    @property
+    def path(self):
+        """Its name, with the layer's before it."""
+        return f"{self._layer.name}/{self._name}"
+
+    @property
+    def shape(self):
+        """The array's."""
+        return self._layer._own_arrays()[self._name].shape
+
+    @property
+    def value(self):
+        """The array, read-only."""
+        return expanded(self._layer._own_arrays()[self._name])
+
+    @property
+    def trainable(self):
+        """Whether training changes it."""
+        return self._layer._weight_options()[self._name].trainable
+
+    def put(self, array):
+        """Replace it in the layer."""
+        array.flags.writeable = False
+        self._layer._put_arrays({self._name: array})
+
+
+def assign_all(variables, values) -> None:
+    """Assign several variables, those together that read-only arrays of their kind can stand for."""
+    ready = []
+    for one, value in zip(variables, values, strict=True):
+        known = one.value
+        if value is known:
+            continue
+        frozen = isinstance(one, WeightVariable) and isinstance(value, np.ndarray) and not value.flags.writeable
+        if frozen and (value.dtype, value.shape) == (known.dtype, known.shape):
+            ready.append((one, value))
+        else:
+            one.assign(value)
+    if ready:
+        put_all(*zip(*ready, strict=True))
+
+
+def put_all(variables, arrays) -> None:
+    """Let variables hold other arrays."""
+    layers: dict[int, tuple] = {}
+    for one, array in zip(variables, arrays, strict=True):
+        if isinstance(one, WeightVariable):
+            layers.setdefault(id(one._layer), (one._layer, {}))[1][one._name] = array
+        else:
+            one.put(array)
+    for layer, own in layers.values():
+        layer._put_arrays(own)
 
 
 def _resolved(nested):

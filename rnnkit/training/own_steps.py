@@ -1,0 +1,94 @@
+"""Batches that a model hands to steps of a program's own, and what these tell."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnkit.arrays import numbers_of
+from rnnkit.layers.support.tape import TapeArray, active_tape, mapped_alike
+from rnnkit.training.batches import Batch, Iterable
+from rnnkit.training.steps import Stepper
+
+
+class OwnStepper(Stepper):
+    """Hands batches to a model's own steps."""
+
+    def __init__(self, model, compiled, nesting):
+        super().__init__(model, compiled)
+        self.nesting = nesting
+
+    @property
+    def updates(self):
+        """How many batches were trained on."""
+        return self.compiled.steps_made
+
+    def tally(self):
+        """What the steps tell from here on."""
+        return OwnTally(self.model)
+
+    def train(self, batch, tally):
+        """Let `train_step` change the weights."""
+        tally.told(self.model._step("train_step", self.model._data_of(batch, self.nesting)), "train_step")
+        self.compiled.steps_made += 1
+
+    def test(self, batch, tally):
+        """Let `test_step` look at a batch."""
+        tally.told(self.model._step("test_step", self.model._data_of(batch, self.nesting)), "test_step")
+
+
+class OwnTally:
+    """What a model's own steps tell: the logs of the last batch, since metrics add up themselves."""
+
+    def __init__(self, model):
+        self.batches, self._logs = 0, {}
+        model.reset_metrics()
+
+    def told(self, logs, step):
+        """Know the logs of a batch."""
+        self._logs = numbers(logs, step)
+        self.batches += 1
+
+    def logs(self):
+        """Those of the last batch."""
+        return dict(self._logs)
+
+
+class Items(Iterable):
+    """Batches as an iterable brings them."""
+
+    nesting = None
+
+    def _batch(self, item):
+        return Batch([mapped_alike(item, lambda one: None if one is None else np.asarray(one))])
+
+
+def flat(logs: dict) -> dict:
+    """Logs, those that are dicts with what they hold in their place."""
+    found: dict = {}
+    for name, value in logs.items():
+        found |= flat(value) if isinstance(value, dict) else {name: value}
+    return found
+
+
+def numbers(logs, step: str) -> dict:
+    """What a step told, as numbers by name."""
+    if not isinstance(logs, dict):
+        raise TypeError(f"expected {step} to return a dict of numbers by name, got {type(logs).__name__}")
+    found = {}
+    for name, value in flat(logs).items():
+        array = np.asarray(numbers_of(value))
+        if array.size != 1:
+            raise ValueError(f"expected {step} to return one number for {name!r}, got an array {array.shape}")
+        found[name] = float(array.item())
+    return found
+
+
+def weighted_loss(objective, target, output, mask, sample_weight, loss_weight) -> tuple:
+    """The loss of one output, and it times its weight, with a gradient where a tape has the output."""
+    tape = active_tape() if isinstance(output, TapeArray) else None
+    part = objective(numbers_of(target), numbers_of(output), mask, sample_weight, gradient=tape is not None)
+    mean = part.total / part.count if part.count else 0.0
+    if tape is None or not part.count:
+        return mean, loss_weight * mean
+    back = lambda d: [part.pull_mean(loss_weight) * output.dtype.type(d)]
+    return mean, tape.note(loss_weight * mean, [output], back)
