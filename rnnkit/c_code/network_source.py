@@ -217,7 +217,7 @@ class NetworkWriter:
 
     def _side_by_side(self, one: Operation, place: str) -> list[str]:
         rank, shape = len(one.output.shape), one.output.shape
-        axis = one.layer.axis  # of a Concatenate
+        axis = one.layer.axis  # type: ignore[attr-defined]  # of a Concatenate
         axis = axis + rank if axis < 0 else axis - (2 if one.output.in_time else 1)
         inner, outer, at = math.prod(shape[axis + 1 :]), math.prod(shape[:axis]), 0
         lines = []

@@ -541,13 +541,15 @@ class Layer(Configurable):
         found = {one.key: one for name, one in self._named_variables().items() if wanted(known[name].trainable)}
         return list(found.values())
 
-    def __getattr__(self, name: str) -> Any:
-        """A weight of the layer's own, which is built."""
-        if name[0] == "_":  # which is asked for often
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        if self.__dict__.get("built") and name in self._own_arrays():
-            return self._own_variables()[name]
-        return super().__getattribute__(name)  # which says what is wrong, as a property may
+    if not TYPE_CHECKING:  # which would know no attribute that isn't there
+
+        def __getattr__(self, name: str) -> Any:
+            """A weight of the layer's own, which is built."""
+            if name[0] == "_":  # which is asked for often
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            if self.__dict__.get("built") and name in self._own_arrays():
+                return self._own_variables()[name]
+            return super().__getattribute__(name)  # which says what is wrong, as a property may
 
     @property
     def losses(self) -> list:
