@@ -132,7 +132,7 @@ class CustomVJP:
         self.step, self.chain = step, chain
         zeros = tuple(np.zeros((1, *shape)) for shape in constant_shapes)
         shapes = SimpleNamespace(state_shapes=step.state_shapes, output_shape=step.output_shape(zeros, training))
-        self.plain = SimpleNamespace(run=run, dtype=np.dtype(dtype), plan=shapes)
+        self.plain = SimpleNamespace(run=run, dtype=np.dtype(dtype), plan=shapes, members=lambda weights: 0)
         self.outer_products = None
         self.sums: list = []  # the weights' gradients are sums already
         self.adjoint = SimpleNamespace(plan=SimpleNamespace(state_shapes=(*step.state_shapes, *constant_shapes)))

@@ -1,5 +1,7 @@
 """What the system says of the processor."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from rnnkit.backends.cpu import program
@@ -43,5 +45,5 @@ def test_units_are_split_for_more_rows_where_the_cache_is_small(size, units, mon
     """Eight rows of an LSTM(256): its weights fill the caches of two threads, or a quarter of one."""
     monkeypatch.setattr(program, "second_level_cache", lambda: size)
     one = program.Program.__new__(program.Program)
-    one._step_work = 4 * 256 * 320
+    one._step_work, one.plan = 4 * 256 * 320, SimpleNamespace(unshared=False)
     assert one._splits_units(8, 2) == units

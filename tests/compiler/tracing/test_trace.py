@@ -329,7 +329,6 @@ def test_a_decision_by_values_is_told_from_the_rest(decide):
         (lambda x, h: np.linalg.pinv(h.reshape(-1, 2, 2))[:, 0] * h, "linalg.pinv can't be traced"),
         (lambda x, h: h[:, np.argmax(h, axis=1)], "np.where"),
         (lambda x, h: h[:, :3].reshape(-1, 3, 1).__setitem__((slice(None), 0), 1), "may be a copy"),
-        (lambda x, h: h * (1 + 2j), "real numbers"),
         (lambda x, h: h * len(h[h > 0]), "TypeError while the step was read"),
         (lambda x, h: np.eye(4)[np.argmax(h, axis=1)], "asks for the array's values|computed"),
     ],
@@ -337,6 +336,11 @@ def test_a_decision_by_values_is_told_from_the_rest(decide):
 def test_what_cannot_be_read_is_named(function, words):
     with pytest.raises(Untraceable, match=words):
         Read(lambda x, states, w: (x, [function(x, states[0])]))
+
+
+def test_a_state_that_becomes_complex_has_to_be_declared_so():
+    with pytest.raises(ValueError, match=r"state 0 of 'Made' of real numbers.*rk.State\(shape, \"complex\"\)"):
+        Read(lambda x, states, w: (x, [states[0] * (1 + 2j)]))
 
 
 def test_no_rule_takes_keywords_that_it_does_not_know():
