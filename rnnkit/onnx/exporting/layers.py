@@ -12,6 +12,7 @@ from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.noise import Noise
 from rnnkit.layers.over_axes import OverAxes
 from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.models.ensemble import Ensemble
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, refuse_draws, write, written
 from rnnkit.onnx.exporting.step_graph import StepGraph
@@ -85,3 +86,18 @@ def _time_distributed(layer: TimeDistributed, writing: Writing, call: Call):
         steps = block.add("Reshape", one.name, block.joined(batch, time, block.sizes(one.name, 1)))
         found.append(Value(steps, (*x.shape[:2], *one.shape[1:]), one.dtype))
     return found, [call.mask] * len(found)
+
+
+@written.register
+def _ensemble(layer: Ensemble, writing: Writing, call: Call):
+    block, inside = writing.block, replace(writing, states=False)
+    of_members = [
+        write(member, inside, call.inside(f"members/{k}", x=call.x, mask=call.mask))
+        for k, member in enumerate(layer.members)
+    ]
+    found = []
+    for several in zip(*(outputs for outputs, _ in of_members), strict=True):
+        apart = [block.add("Unsqueeze", one.name, block.integers(0)) for one in several]
+        first = several[0]
+        found.append(Value(block.add("Concat", *apart, axis=0), (layer.n, *first.shape), first.dtype))
+    return found, of_members[0][1]

@@ -295,6 +295,14 @@ def test_layers_of_rnnkit_are_all_exported():
     assert len(kinds) > 20 and not unwritten
 
 
+def test_an_ensemble_has_its_members_side_by_side():
+    x = drawn(2, 5, 3)
+    for layer in (rk.GRU(4, return_sequences=True, seed=0), rk.Sequential([rk.LSTM(3), rk.Dense(2)], seed=1)):
+        many = layer.ensemble(3)
+        result = many(x)
+        near(Exported(many)(x), result)
+
+
 @pytest.mark.parametrize("kind", ["bfloat16", "int8"])
 def test_weights_in_fewer_bits_are_written_as_the_floats_that_they_stand_for(kind):
     layer, x = rk.LSTM(9, return_sequences=True, seed=0), drawn(2, 6, 4)
