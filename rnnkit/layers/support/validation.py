@@ -73,7 +73,8 @@ array = real  # of the host's memory: what every layer calls it by
 
 def precision_of(x: np.ndarray) -> np.dtype:
     """The precision that an input asks for: its own, or float32 for integers and booleans."""
-    return floating(x.real.dtype) if x.dtype.kind in "fc" else np.dtype("float32")
+    kind = x.dtype.kind
+    return floating(np.finfo(x.dtype).dtype if kind == "c" else x.dtype) if kind in "fc" else np.dtype("float32")
 
 
 def cast(x: Any, dtype: np.dtype, kept_axes: int = 2) -> Any:
