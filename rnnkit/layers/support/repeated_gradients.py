@@ -30,6 +30,8 @@ class Way:
         In memory that stays.
     dtype : dtype
         The pullback's.
+    complex_weights : frozenset of str
+        Names of the weights whose gradients are pairs.
     latest : object or None
         Stands for the call whose numbers are in memory.
     """
@@ -39,6 +41,7 @@ class Way:
     cotangents: list
     gradients: Gradients
     dtype: Any
+    complex_weights: frozenset[str]
     latest: Any = None
 
     def go_back(self, cotangents) -> Gradients:
@@ -60,7 +63,8 @@ class RepeatedVJPs(RepeatedCalls):
         kind.recording.give(*cotangents)
         gradients = pullback.pull(cotangents)
         kind.found = outputs
-        kind.way = Way(operations[:forward], operations[forward:], cotangents, gradients, pullback.dtype)
+        ways, names = (operations[:forward], operations[forward:]), layer._complex_names()
+        kind.way = Way(*ways, cotangents, gradients, pullback.dtype, names)
         dense = [list(gradients.weights.values()), *_fields(gradients)[1:]]
         if not all(kind.recording.knows(array) for array in arrays_in(dense)):
             raise Unrepeatable("a gradient isn't computed by recorded operations")
@@ -101,32 +105,33 @@ class RepeatedVJPs(RepeatedCalls):
             with standing_in(zip(layer._arrays().values(), weights, strict=True)):  # the ordinary way
                 return call(layer, *arguments, **keywords)[1].pull(cotangents)
 
-        return outputs, Pullback(outputs, way.dtype, pull)
+        pullback = Pullback(outputs, way.dtype, pull)
+        pullback.complex_weights = lambda: way.complex_weights
+        return outputs, pullback
 
 
 def repeated_vjp(vjp: Callable) -> Callable:
     """Return a layer's ``vjp`` that is repeated where a kind of call was met often enough."""
 
+    def ordinary(self, *arguments, **keywords):
+        found = vjp(self, *arguments, **keywords)
+        if isinstance(found, tuple) and isinstance(found[-1], Pullback):
+            found[-1].complex_weights = self._complex_names
+        return found
+
     @functools.wraps(vjp)
     def called(self, *arguments, **keywords):
         try:
             if self._repeated_vjps is not None:
-                found = self._repeated_vjps.run(self, vjp, arguments, keywords)
+                found = self._repeated_vjps.run(self, ordinary, arguments, keywords)
                 if found is not None:
-                    return _knowing(self, found)
-            return _knowing(self, vjp(self, *arguments, **keywords))
+                    return found
+            return ordinary(self, *arguments, **keywords)
         except Exception as error:
             tracebacks.shorten(error)
             raise
 
     return called
-
-
-def _knowing(layer, found):
-    """A vjp whose pullback knows which of the layer's weights are complex."""
-    if isinstance(found, tuple) and isinstance(found[-1], Pullback):
-        found[-1].complex_weights = layer._complex_names
-    return found
 
 
 def _fields(g: Gradients) -> list:
