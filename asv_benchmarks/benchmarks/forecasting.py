@@ -26,6 +26,7 @@ class Panel(Timed):
         "Theta, 100 series",
         "ExponentialSmoothing, 20 series",
         "Auto, 1 series",
+        "Auto, 20 series",
     ]
     param_names = ("model",)
 
