@@ -344,6 +344,8 @@ class _Arrangement:
             names = (self.fails[i],)
         elif isinstance(line, Put):
             names = (line.value, line.index)
+        elif i in self.group_of:
+            names = (*names, self.group_of[i].asked[0])
         found = {j for j in self.before[i] if j in self.paths}
         return found.union(*map(self._makers, names)) - {i}
 
