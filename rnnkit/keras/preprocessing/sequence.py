@@ -69,7 +69,7 @@ class TimeseriesGenerator(PyDataset):
         return (self.end_index - self.start_index + step) // step
 
     def __getitem__(self, index):
-        """A batch ``(windows, targets)``."""
+        """Return a batch ``(windows, targets)``."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"expected a batch below {len(self)}, got {index}")
         if self.shuffle:
