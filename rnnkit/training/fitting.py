@@ -84,7 +84,7 @@ class Fit:
                 return
 
     def _epoch(self, epoch: int) -> Tally | None:
-        """One epoch, or None where it was ended by a loss that isn't finite, and that is wished for."""
+        """Run one epoch; return None if a loss that isn't finite ended it, as a callback wished."""
         model, tally, repeats = self.model, self.stepper.tally(), self.model._repeats
         updates = self.stepper.updates
         rng = model._epoch_generator(updates, max(0, updates - self.source.begun(epoch)))
@@ -114,7 +114,7 @@ class Fit:
         return tally
 
     def _end(self, epoch: int, tally: Tally):
-        """What follows an epoch: validation, and telling the callbacks."""
+        """End an epoch: validate, and call the callbacks."""
         logs = tally.logs()
         if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
             self.told.on_test_begin()
@@ -131,7 +131,7 @@ class Fit:
         return self.interrupted() or self.model.stop_training
 
     def _by_minimizer(self):
-        """An epoch is one iteration of an optimizer that wants the loss of all rows as a function of the weights."""
+        """Train by an optimizer that minimizes the loss of all rows as a function; an epoch is one iteration."""
         model, optimizer = self.model, self.stepper.compiled.optimizer
         if isinstance(self.source, Iterable) and self.source.once is not None:
             raise ValueError(f"expected data that {optimizer.name!r} can look at again and again, got an iterator")
@@ -141,7 +141,7 @@ class Fit:
 
         def function(weights):
             model._put_arrays(weights)
-            model._epoch_generator(0)  # the same masks and states at each look, or there is no function
+            model._epoch_generator(0)  # the same masks and states at each evaluation
             with _states_aside(model):
                 return self.stepper.whole(self.source.run(), counts)
 
@@ -172,14 +172,14 @@ class Fit:
 
 
 def _arrays_to_change(model, names) -> dict[str, np.ndarray]:
-    """What training changes: the weights of these names, and moving averages."""
+    """Return the arrays that training changes: the weights of these names, and moving averages."""
     moving = {id(array) for layer in model._all_layers() for array in layer._moving().values()}
     return {name: array for name, array in model._arrays().items() if name in names or id(array) in moving}
 
 
 @contextlib.contextmanager
 def _states_aside(model):
-    """Stateful layers start anew inside, and go on afterwards from where they were."""
+    """Restart stateful layers inside, and restore their states afterwards."""
     kept = [(layer, layer._kept) for layer in model._all_layers() if getattr(layer, "_kept", None) is not None]
     for layer, _ in kept:
         layer._kept = None

@@ -1,4 +1,4 @@
-"""What every model has: compile, fit, evaluate, predict."""
+"""The methods of every model: compile, fit, evaluate, predict."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rnnkit.training.steps import Stepper
 from rnnkit.training.tally import Tally
 from rnnkit.training.writing import written
 
-_ORDERS = 2**32 - 1  # the child of a model's seed that orders of rows are drawn from; no part has so high a number
+_ORDERS = 2**32 - 1  # the child of a model's seed for orders of rows; no part has so high a number
 
 
 class Trainable(Layer):
@@ -38,16 +38,16 @@ class Trainable(Layer):
     stop_training = False  # a callback sets it to end a fit
     history = None  # of the last fit
     _compiled: Compiled | None = None
-    _own_optimizer: Any = None  # that a model has which isn't compiled
+    _own_optimizer: Any = None  # of a model that isn't compiled
     _repeats: Repeats  # of its updates, once it is compiled
     _repeated_tests: RepeatedTests
 
-    _members = 1  # how many models it is, of which the outputs in training stand one behind the other
+    _members = 1  # the number of models, whose rows of outputs in training are joined
 
-    # What a model says of itself.
+    # To be overridden by models.
 
     def _of_all_members(self, batch: Batch) -> Batch:
-        """A batch with targets and weights for each row of the outputs."""
+        """Return a batch with targets and weights for each row of the outputs."""
         return batch
 
     def _input_names(self) -> list[str]:
@@ -57,7 +57,7 @@ class Trainable(Layer):
         return ["output"]
 
     def _watched(self, x) -> Iterator[tuple[str, np.ndarray]]:
-        """Arrays that come about on the way from x to the outputs, with what they are in words."""
+        """Yield the arrays between x and the outputs, with what they are in words."""
         return iter(())
 
     # Keras's methods
@@ -108,7 +108,7 @@ class Trainable(Layer):
 
     @property
     def optimizer(self) -> Any:
-        """The optimizer that `compile` made ready; another one can be set, which trains from here on."""
+        """The optimizer of `compile`; another one can be set, which trains from here on."""
         if self._compiled is None and self._own_optimizer is not None:
             return self._own_optimizer
         return self._ready().optimizer
@@ -124,7 +124,7 @@ class Trainable(Layer):
 
     @property
     def metrics_names(self) -> list[str]:
-        """What `evaluate` returns, in order."""
+        """The names of the results of `evaluate`, in order."""
         return self._ready().names
 
     @tracebacks.edge
@@ -460,7 +460,7 @@ class Trainable(Layer):
         trained = {name.partition("/")[2] for name in state}
         self.optimizer.set_state(state, {name: array for name, array in self._arrays().items() if name in trained})
 
-    # What the methods share
+    # Shared by the methods
 
     def _ready(self, to_train: bool = False) -> Compiled:
         if self._compiled is None:
@@ -474,12 +474,12 @@ class Trainable(Layer):
         return 32 if found is None and self._keeps_states else found
 
     def _targets(self) -> Names:
-        """How targets are handed in: a single array is for the one output that has a loss."""
+        """Return the names for targets: a single array is for the one output that has a loss."""
         trained = [i for i, one in enumerate(self._compiled.objectives) if one] if self._compiled else []
         return Names(self._output_names(), "y", trained[0] if len(trained) == 1 else None)
 
     def _stepper(self, source, class_weight, parts: int | None) -> Stepper:
-        """What runs the batches of a fit on some data."""
+        """Return the stepper for the batches of a fit on some data."""
         if hasattr(source, "stepper"):
             return source.stepper(self, class_weight, parts)
         if parts is not None:
@@ -487,7 +487,7 @@ class Trainable(Layer):
         return Stepper(self, self._ready(), class_weight)
 
     def _tester(self, source) -> Stepper:
-        """What runs the batches of an evaluation on some data."""
+        """Return the stepper for the batches of an evaluation on some data."""
         return source.tester(self) if hasattr(source, "tester") else Stepper(self, self._ready())
 
     def _source(self, x, y, sample_weight, batch_size, steps):
@@ -550,7 +550,6 @@ class Trainable(Layer):
             )
 
     def _told(self, callbacks, source) -> CallbackList:
-        """The callbacks of an evaluation or a prediction."""
         params = {"steps": len(source) or None, "batch_size": getattr(source, "batch_size", None), "verbose": 0}
         return CallbackList(callbacks, self, params)
 
@@ -579,9 +578,9 @@ class Trainable(Layer):
         return tally
 
     def _epoch_generator(self, updates: int, begun: int = 0) -> np.random.Generator:
-        """Where the order of rows is drawn from in the epoch that begins after so many updates of the weights.
+        """Return the generator of the order of rows in the epoch that begins after so many updates of the weights.
 
-        What layers draw starts anew with it, so that a fit that is resumed draws what one that went through does. The
+        The draws of layers start anew with it, so that a resumed fit draws the same as an uninterrupted one. The
         order is that of the pass over the data in which the epoch lies, which began after `begun` updates.
         """
         for layer in self._all_layers():

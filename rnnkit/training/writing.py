@@ -1,4 +1,4 @@
-"""Outputs of many batches, written where the caller wants them."""
+"""Outputs of many batches, written to the caller's arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rnnkit.layers.support.symbolic import leaves
 
 
 def written(parts: Iterable, out: Any, rows: int | None):
-    """Write the results of several calls one after the other to arrays that are there, and give these back.
+    """Write the results of several calls one after the other to given arrays, and return these.
 
     Results are arrays, or nested lists of them as `out` is, which has anything with ``shape``, ``dtype`` and rows that
     can be set. There will be so many `rows`, None where that isn't known before. A ValueError says that these don't
