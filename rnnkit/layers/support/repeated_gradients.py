@@ -1,4 +1,4 @@
-"""Repeated calls of a vjp: recorded when their kind was met before, then repeated, and so are the pullbacks."""
+"""Repeated calls of a vjp: recorded when their kind has occurred before, then repeated with their pullbacks."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class RepeatedVJPs(RepeatedCalls):
         d = [rng.normal(size=place.shape).astype(place.dtype) for place in kind.way.cotangents]
         gradients, own = pullback.pull(d), kind.way.go_back(d)
         same = same_bits(outputs, kind.found) and same_bits(_fields(gradients), _fields(own))
-        return same and drew_nothing  # a call that is done once more would draw something else
+        return same and drew_nothing  # a repeated call would draw other numbers
 
     def _repeat(self, kind, layer, call, arrays, arguments, keywords):
         way, weights = kind.way, self._watched.weights
@@ -111,7 +111,7 @@ class RepeatedVJPs(RepeatedCalls):
 
 
 def repeated_vjp(vjp: Callable) -> Callable:
-    """Return a layer's ``vjp`` that is repeated where a kind of call was met often enough."""
+    """Return a layer's ``vjp`` that is repeated once a kind of call has occurred often enough."""
 
     def ordinary(self, *arguments, **keywords):
         found = vjp(self, *arguments, **keywords)
