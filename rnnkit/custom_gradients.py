@@ -1,4 +1,4 @@
-"""Functions whose gradient is not that of what they compute, on arrays and inside a step."""
+"""Functions with a gradient of their own, on arrays and inside a step."""
 
 from __future__ import annotations
 
