@@ -44,7 +44,7 @@ def sigmoid(x: Array) -> Any:
     Returns
     -------
     ndarray (…)
-        Of x's precision.
+        In x's precision.
 
     Examples
     --------

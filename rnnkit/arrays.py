@@ -19,7 +19,7 @@ def real(value, what: str, masked: str | None = None, complex_too: bool = False)
     what : str
         The argument's name in errors.
     masked : str, optional
-        What to do about masked entries, where the argument doesn't say it.
+        Advice for masked entries, in place of that for the argument.
     complex_too : bool
         Take complex numbers, too.
 

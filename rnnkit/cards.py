@@ -31,9 +31,9 @@ class Card:
     kind, name : str
         The title: a class, and what its user calls it.
     code : str
-        How the object would be made.
+        Code that makes the object.
     facts : mapping of str to str
-        Those that are empty are left out.
+        Facts by name; empty ones are left out.
     table : Table, optional
     parts : sequence of (str, Card or None)
         Cards of what is inside, by their paths; None stands for the parts that its path counts.

@@ -101,7 +101,7 @@ class MinMaxNorm(Constraint):
     min_value, max_value : float
         0 or more, the second not below the first.
     rate : float
-        Of the way to where a length should be, how much is gone at an update; 1 for all.
+        The share of the way to an allowed length that an update goes; 1 for all of it.
     axis : int or tuple of int
         As in `MaxNorm`.
 

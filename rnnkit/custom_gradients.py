@@ -23,8 +23,8 @@ def custom_gradient(function: Callable) -> Callable:
     Returns
     -------
     callable
-        It gives the value alone. Compiled gradients of steps, losses and layers that call it follow the rule, in
-        `vjp`, `fit` and `gradcheck`.
+        A function that returns the value alone. Compiled gradients of steps, losses and layers that call it follow
+        the rule, in `vjp`, `fit` and `gradcheck`.
 
     Raises
     ------

@@ -169,7 +169,7 @@ class TruncatedNormal(_Settings):
     Parameters
     ----------
     mean, stddev : float
-        Of the distribution before it is cut off.
+        Mean and standard deviation of the distribution before it is cut off.
     seed : int, optional
         Draw from this rather than from the layer's generator.
 
@@ -254,7 +254,7 @@ class Orthogonal(_Settings):
     Raises
     ------
     ValueError
-        When it is called for a shape of fewer than two axes.
+        At a call for a shape of fewer than two axes.
 
     Examples
     --------
@@ -291,7 +291,7 @@ class Identity(_Settings):
     Raises
     ------
     ValueError
-        When it is called for a shape of other than two axes.
+        At a call for a shape of other than two axes.
 
     Examples
     --------

@@ -50,9 +50,9 @@ class Recording:
     operations : list of callable
         In order, without arguments.
     preparations : list of callable
-        What comes before them, where anything was changed that was given as rarely changing.
+        The operations before them, needed after a change of arrays that were given as rarely changing.
     bytes : int
-        What it holds.
+        The bytes that it holds.
     """
 
     def __init__(self, largest: int = LARGEST, alone: int = 0) -> None:
@@ -253,7 +253,7 @@ def computed(function: Callable, *operands, draws: bool = False, **options) -> n
     draws : bool
         As of `repeated`.
     **options
-        What else it takes, by name.
+        Other arguments, by name.
     """
     found = function(*operands, **options)
     if not isinstance(found, (np.ndarray, np.generic)):

@@ -54,7 +54,7 @@ class Stored:
     numbers : ndarray (K, N)
         The upper halves of float32 as uint16, or int8.
     scales : ndarray (P, N), float32
-        Of int8, for each part of the rows.
+        Scales of int8, for each part of the rows.
     starts : tuple of int
         The first row of each part: products that read some rows of a weight have scales of their own.
     """

@@ -30,7 +30,7 @@ class Windows:
     Parameters
     ----------
     sizes, kernel, strides, dilation : tuple of int
-        Of the array without its batch and channels; of the kernel; how far windows, and a window's entries, are apart.
+        Sizes of the array without batch and channels, and of the kernel; distances of windows, and of their entries.
     channels : int
     padding : {"valid", "same"}
         Windows within the array only, or as many as there are entries divided by the strides.
@@ -38,7 +38,7 @@ class Windows:
     Attributes
     ----------
     sizes : tuple of int
-        How many windows there are along each axis.
+        The number of windows along each axis.
     """
 
     def __init__(self, sizes, kernel, strides, dilation, channels: int, padding: str):

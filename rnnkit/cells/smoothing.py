@@ -81,7 +81,7 @@ def multiplicative_smoothing(x, states, constants, *, series=1, period=1, floor=
     period : int
         m, steps of a season.
     floor : float
-        What the level with its trend does not go below; values of a size about 1 are assumed.
+        The least value of the level with its trend; values of a size about 1 are assumed.
 
     Notes
     -----

@@ -26,7 +26,7 @@ class Loss:
     ----------
     name : str, optional
     reduction : {"sum_over_batch_size", "mean_with_sample_weight", "sum", "none"}
-        How the values of `call` become one number: their mean, the mean over the sum of the weights, their sum, or not.
+        The reduction of the values of `call` to one number: the mean, the weighted mean, the sum, or none.
     dtype : optional
         Nothing: a loss has the precision of its arrays.
 

@@ -166,7 +166,7 @@ class Progbar:
     Parameters
     ----------
     target : int or None
-        How many steps there are.
+        The number of steps.
     verbose : int
         0 says nothing.
     """

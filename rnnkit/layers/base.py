@@ -121,7 +121,7 @@ class Layer(Configurable):
     dtype : {"float32", "float64"}, optional
         Precision of weights and results; None takes the first input's, float32 for integers.
     seed : int or numpy.random.SeedSequence, optional
-        Where weights and masks are drawn from; the same seed gives the same bits, None gives new ones each time.
+        The seed of weights and masks; the same seed gives the same bits, None gives new ones each time.
     name : str, optional
 
     Attributes
@@ -225,7 +225,7 @@ class Layer(Configurable):
         ValueError
             For an unknown device, and for a GPU if weights are quantized.
         RuntimeError
-            Where the package, the driver or a GPU is missing; nothing is changed then.
+            If the package, the driver or a GPU is missing; nothing is changed then.
 
         Examples
         --------
@@ -570,7 +570,7 @@ class Layer(Configurable):
         trainable_variables, non_trainable_variables : list of array_like
             As many, in the order and of the shapes of the properties of these names.
         *arguments, **keywords
-            Of the call.
+            Arguments of the call.
         return_losses : bool
             Give `losses` with these weights too.
 
@@ -675,7 +675,7 @@ class Layer(Configurable):
         Parameters
         ----------
         path : str or os.PathLike
-            What `save_weights` or `save` wrote, or any file of safetensors with arrays of these names.
+            A file of `save_weights` or `save`, or any file of safetensors with arrays of these names.
 
         Raises
         ------

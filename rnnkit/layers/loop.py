@@ -243,11 +243,11 @@ class Loop:
         Parameters
         ----------
         batch : int, optional
-            How many sequences go side by side: without it one, or as many as parameters or starts have rows.
+            The number of sequences side by side; by default one, or as many as parameters or starts have rows.
         features : int, optional
-            Of a step; without it, a step is a number.
+            The features of a step; by default, a step is a number.
         dtype : {"float64", "float32", "complex128", "complex64"}
-            Of `x`.
+            The dtype of `x`.
         **given
             As in a call.
 
@@ -405,7 +405,7 @@ class LoopStream(Stream):
         Parameters
         ----------
         x : number or array_like ``(F,)``, with rows also ``(B,)`` or ``(B, F)``
-            What has no axis of rows is the same for all.
+            The next step; without an axis of rows, it is the same for all.
 
         Returns
         -------
@@ -567,15 +567,15 @@ def loop(function: Any = None, *, loop_limit: int = LOOP_LIMIT, draws: Any = Non
         ``function(x, h=0.0, …, *, omega, …)``, which returns ``(output, (h, …))``. Its first argument is a step of the
         input. Those with defaults are states: the default, a number or an array, is where one starts, and its shape;
         a complex one makes the state complex. The input and parameters may be complex, too.
-        Those behind the star are parameters. Inside, all are floats of the call's
+        Arguments behind the star are parameters. Inside, all are floats of the call's
         precision. The step may decide by their values, as `cell` says of ``per_row``.
     loop_limit : int
-        How many rounds a loop inside the step may have, for ``@rk.loop(loop_limit=…)``: more are an error.
+        The most rounds of a loop inside the step, for ``@rk.loop(loop_limit=…)``: more are an error.
     draws : dict of str to Draw, optional
         Random numbers that each step has anew, ``Draw(…, every="step")``; the function takes ``draws`` behind the star.
         The generator stands in a further state, ``random``, see `Draw`.
     seed : int or numpy.random.Generator, optional
-        What they come from. A call goes on where the one before it ended.
+        The seed or generator of the draws. A call goes on where the one before it ended.
 
     Returns
     -------

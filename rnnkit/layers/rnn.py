@@ -75,7 +75,7 @@ class RNN(Layer):
     seed : int, optional
     name : str, optional
     device : {"cpu", "cuda"}
-        Where it computes; `Layer.to` changes it. What `rnnkit.cuda` needs is looked for here.
+        The device of the computation; `Layer.to` changes it. A RuntimeError if `rnnkit.cuda` lacks what it needs.
 
     Examples
     --------
@@ -288,7 +288,7 @@ class RNN(Layer):
         Returns
         -------
         outputs, tangents
-            What a call returns, to rounding, and its change, nested alike. A masked step holds the change, too.
+            A call's result, to rounding, and its change, nested alike. A masked step holds the change, too.
 
         Raises
         ------
@@ -567,10 +567,10 @@ class RNN(Layer):
         Parameters
         ----------
         batch : int
-            How many sequences go side by side.
+            The number of sequences side by side.
         constants : list of array_like (B, …), optional
         initial_state : list of array_like ``(B, *state)``, optional
-            Where it starts, now and after a reset.
+            The states at the start, now and after a reset.
 
         Raises
         ------

@@ -45,7 +45,7 @@ class Stream:
     constants : list of array_like (B, …), optional
         For a recurrent layer whose cell takes constants.
     initial_state : list of array_like ``(B, *state)``, optional
-        Where a recurrent layer starts, now and after a reset.
+        The states at the start of a recurrent layer, now and after a reset.
 
     Raises
     ------

@@ -177,7 +177,7 @@ class Assembled(Trainable):
         Parameters
         ----------
         batch : int
-            How many sequences go side by side.
+            The number of sequences side by side.
 
         Raises
         ------

@@ -23,20 +23,20 @@ class CallTrace:
     ----------
     layer : SubclassedLayer
     specifications : list of (shape, dtype)
-        Of the arrays that it is called with, the batch axis None.
+        Shapes and dtypes of the arrays that it is called with, the batch axis None.
     arguments : callable
         From symbolic tensors for these to the keywords of `call`.
     inputs : int
-        How many of the arrays, from the first on, are the call's inputs, whose masks go with them.
+        The number of arrays, from the first on, that are the call's inputs, with their masks.
 
     Attributes
     ----------
     nesting
-        What `call` returns, with places among the outputs as leaves; tuples stay tuples.
+        The result of `call`, with places among the outputs as leaves; tuples stay tuples.
     shapes : list of tuple
-        Of the outputs, None for the batch size.
+        Shapes of the outputs, None for the batch size.
     names : list of str
-        Those of the weights that the call itself computes with, in the order of the arrays behind the given ones.
+        Names of the weights that the call itself reads, in the order of the arrays behind the given ones.
     """
 
     nesting: Any

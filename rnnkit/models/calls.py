@@ -53,7 +53,7 @@ class Calls:
     tensors : list of SymbolicTensor
         By number: inputs first, then what each call gives.
     count : int
-        How many arrays there are.
+        The number of arrays.
     calls : list of Call
     outputs : list of int
     paths : list of str

@@ -50,8 +50,8 @@ class Ensemble(Trainable):
     Parameters
     ----------
     layer : Layer
-        What the members are like, as `Layer.ensemble` hands it over: any layer or model whose results have a batch
-        axis. It stays as it is.
+        The model of the members, as given by `Layer.ensemble`: any layer or model whose results have a batch axis.
+        It stays as it is.
     n : int
         Member k has the weights that the layer would have if k were added to its seed, and to the seeds of layers
         inside; without a seed, all members are drawn anew.

@@ -30,10 +30,10 @@ class Model(Assembled):
     inputs : SymbolicTensor, or list of them
         From `Input`.
     outputs : SymbolicTensor, or list of them
-        What layers gave for them. A list makes a call return a list.
+        The results of layers for them. A list makes a call return a list.
     name : str, optional
     seed : int, optional
-        Of the order of rows in training, and of layers without a seed of their own that were first called for this
+        Seed of the order of rows in training, and of layers without a seed of their own that were first called for this
         model: they are drawn anew, as those of a `Sequential` would be.
 
     Raises

@@ -138,7 +138,7 @@ class SubclassedLayer(Layer):
         Returns
         -------
         Variable
-            What ``call`` computes with.
+            The weight, for ``call`` to compute with.
 
         Raises
         ------

@@ -83,9 +83,9 @@ class Trainable(Layer):
             One of `rnnkit.losses`, its name, or any NumPy-style function ``(y_true, y_pred)`` that reduces the last
             axis; it is traced and differentiated as a step is. None for an output that isn't trained.
         loss_weights : list or dict of float, optional
-            Of each output's loss in the sum of all.
+            The weight of each output's loss in the sum.
         metrics, weighted_metrics : list of str or callable, optional
-            What to report besides; a list or dict of lists for several outputs. Sample weights count in the latter.
+            Other values to report; a list or dict of lists for several outputs. Sample weights count in the latter.
         checkpoint, truncate
             As in `RNN.vjp`, for all gradients of a fit: less memory; truncated backpropagation through time.
 
@@ -171,7 +171,7 @@ class Trainable(Layer):
         batch_size : int, optional
             32 by default.
         epochs : int
-            How many there are, counted from 0 whatever `initial_epoch` is.
+            The number of epochs, counted from 0 whatever `initial_epoch` is.
         verbose : {"auto", 0, 1, 2}
             1 shows a bar (extra ``progress``; lines without it), 2 a line per epoch, 0 nothing; "auto" a bar in a
             terminal or notebook.
@@ -187,7 +187,7 @@ class Trainable(Layer):
             validation.
         sample_weight : array_like (B,) or (B, T), optional
         initial_epoch : int
-            Where a fit that is resumed goes on: the same weights and `Optimizer.set_state` give the same bits as a fit
+            The first epoch of a resumed fit: the same weights and `Optimizer.set_state` give the same bits as a fit
             that went through, if stateful layers have their states too; L-BFGS learns the curvature anew. Where it is
             `epochs`, a warning says that nothing is left to train.
         steps_per_epoch, validation_steps : int, optional
@@ -291,7 +291,7 @@ class Trainable(Layer):
         verbose : {"auto", 0, 1, 2}
             As in `fit`; the bar goes away when all is done.
         steps : int, optional
-            So many batches only.
+            The number of batches.
         return_dict : bool
         callbacks : list of Callback, optional
             Told of its beginning, its batches and its end.
@@ -325,10 +325,10 @@ class Trainable(Layer):
         Parameters
         ----------
         x : array_like (B, …), a list or dict of them, or an iterable of batches
-            Of batches ``(x, y)`` the y is left aside.
+            The inputs; of batches ``(x, y)`` the y is ignored.
         out : array (B, …), or nested as a call returns several, optional
-            Where the outputs are written, a batch at a time, rather than to new arrays: a memory map, say, or an array
-            of zarr or HDF5. It is returned. With an iterable, as many rows as its batches have.
+            The place for the outputs, a batch at a time, rather than new arrays: a memory map, say, or an array of
+            zarr or HDF5. It is returned. With an iterable, as many rows as its batches have.
         callbacks : list of Callback, optional
             Told of its beginning, its batches and its end; arrays or batches alone can have them.
 

@@ -65,7 +65,7 @@ class Reverse:
     graph : Graph
         Grows by the cotangents.
     shared : list of Node
-        Of a step, what all rows have in common.
+        The nodes of a step that all rows share.
     """
 
     def __init__(self, graph: Graph, dtype):

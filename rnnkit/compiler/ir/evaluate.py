@@ -27,7 +27,7 @@ def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
     inputs : mapping of (op, attr) to ndarray
         Batched inputs ``(B, *shape)``, weights as they are.
     dtype : dtype
-        Of literals and results.
+        The dtype of literals and results.
 
     Returns
     -------
@@ -50,7 +50,7 @@ class Evaluation:
     within : tuple, optional
         The loop whose body this is; what doesn't depend on it is given.
     rounds : int, optional
-        Of a loop at most: more raise `LongLoop`.
+        The most rounds of a loop: more raise `LongLoop`.
     """
 
     def __init__(self, nodes, dtype, within=None, rounds=None):

@@ -115,11 +115,11 @@ class Node:
     shape : tuple of int
         Without the batch axis.
     kind : str
-        What its elements are, of `rnnkit.compiler.ir.kinds.KINDS`.
+        The kind of its elements, of `rnnkit.compiler.ir.kinds.KINDS`.
     attr : what the operation takes beside its operands
         The input's name, the literal's array, the `View`, the axis or axes, the subscripts.
     depends : frozenset of str
-        Which of the batched inputs stand under it, and which loops it is in.
+        The batched inputs under it, and the loops that it is in.
     """
 
     id: int

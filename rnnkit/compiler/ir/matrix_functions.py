@@ -24,13 +24,13 @@ class WeightFunction:
     name : str
         For people, NumPy's functions as ``np.linalg.det``.
     call : callable
-        Of the operands' arrays.
+        The function of the operands' arrays.
     rule : callable, or None
         ``rule(g, y, *args)``, the cotangents of the operands, where the derivative is known.
     flat : bool
-        It has no derivative, since it counts, places or decides.
+        Whether it has no derivative, since it counts, places or decides.
     part : int, or None
-        Which of its results, where it has several.
+        The number of the result, if the function has several.
     """
 
     name: str

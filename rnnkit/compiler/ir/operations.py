@@ -49,7 +49,7 @@ class Operation:
     gradient : callable
         Its rule: ``(g, y, *args)`` to a tuple of cotangents.
     result, operands : "float" or "bool"
-        What it gives and what it takes; ``where`` takes a bool first.
+        The kinds of its result and its operands; ``where`` takes a bool first.
     expensive : bool
         Costs so much that it is kept rather than computed twice.
     aliases : tuple of str

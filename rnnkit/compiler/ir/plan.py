@@ -336,17 +336,17 @@ class RowLoop:
     Attributes
     ----------
     name : str
-        Of the number of rounds so far.
+        The name of the number of rounds so far.
     carried : list of Carried
     lines : list
     first : int
-        How many of the lines ``go`` needs.
+        The number of lines that ``go`` needs.
     go : str
     limit, code : int
         Rows that want more rounds fail by this code; a limit of 0 is none, where the condition counts rounds itself.
     tapes : list of Tape
     going : Slot or None
-        Where it says of each round which rows went on, if there are tapes and it isn't all of them.
+        Record of the rows that went on in each round, if there are tapes and not all rows always go on.
     back : RowLoop or None
         The loop whose rounds it undoes; then it has no condition of its own.
     """
@@ -396,15 +396,15 @@ class RowPlan(Plan):
     uniform : set of str
         Integers and conditions that are the same in all rows at each time.
     own : dict of Buffer to Node
-        What depends on weights alone, where each row has weights of its own.
+        Values of weights alone, if each row has weights of its own.
     slots : list of Slot
     code : str
         The line that says what a row fails by at a step; "" if nothing can fail, or `Check` lines say it.
     graph : Graph
-        What it is a plan of.
+        The graph that the plan is made of.
     writes : list of (Buffer, list of str or Slot)
-        What is written to the output, the next states and the residuals: a line's name for each number, or where a
-        resident state is after the step.
+        The values of the output, the next states and the residuals: a line's name for each number, or the slot of a
+        resident state after the step.
     comments : dict of str to str
         By the name of the first line that comes of it, a line of the step.
     whole, watched : dict of int to (int, int)

@@ -60,9 +60,9 @@ class _Ranges:
     Attributes
     ----------
     carried : dict of (int, int) to (float, float)
-        Of what loops carry, by the loop and the place.
+        Bounds of the carried values of loops, by the loop and the place.
     always : _Known
-        What is known everywhere.
+        The knowledge that holds everywhere.
     """
 
     def __init__(self, graph: Graph, states: dict[int, Bounds] | None = None):

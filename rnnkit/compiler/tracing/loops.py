@@ -54,7 +54,7 @@ class LoopReader:
     test, begin : callable
         With the number of a round: whether there is one; and what gives the names of a ``for`` their values.
     length : int or None
-        How many rounds there are at most, where that is known.
+        The most rounds, if that is known.
     certain : bool
         Whether every row goes round once at least.
     """

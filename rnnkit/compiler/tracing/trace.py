@@ -40,7 +40,7 @@ def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False,
     ----------
     step : Step
     dtype : dtype
-        What the step's arrays say they are.
+        The dtype of the step's arrays.
     weights : dict of str to ndarray
         The layer's own, for the check on numbers; the graph itself only takes their shapes.
     constant_shapes : tuple of tuple of int
@@ -137,7 +137,7 @@ def output_shape(step, weights, constant_shapes, training, look) -> tuple[int, .
     Raises
     ------
     Exception
-        What stops the reading, with the line of the step as a note.
+        Any error of the reading, with the line of the step as a note.
     """
     graph = Graph()
     *given, draws = _given(graph, step, np.float64, weights, constant_shapes)

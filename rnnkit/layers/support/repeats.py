@@ -81,7 +81,7 @@ class Watched:
     Attributes
     ----------
     weights : list of ndarray
-        Those that aren't stored in fewer bits.
+        The weights that aren't stored in fewer bits.
     """
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ class _Kind:
     has : list of ndarray, or None
         The weights whose numbers are in that memory.
     found
-        What the call gives, in memory that stays.
+        The result of the call, in fixed memory.
     way : rnnkit.layers.support.repeated_gradients.Way or None
         With a gradient.
     """

@@ -208,16 +208,14 @@ class Node:
     x : SymbolicTensor, or nested lists of them
     more : dict of str to SymbolicTensor, or nested lists of them
         The other arguments.
-    options : dict of str to bool
-        What else there is in the call that isn't as usual.
     training : bool or None
-        As it was said at the call; None takes the model's.
+        The argument of the call; None takes the model's.
     outputs : list of SymbolicTensor
         All that the call returns, flat.
     options : dict
         Other keywords, as JSON values.
     batched : bool
-        Whether what it gives has a batch axis.
+        Whether its results have a batch axis.
     order : int
         Grows with every node, so that a node stands behind all that it reads.
     """

@@ -344,8 +344,8 @@ def value_and_grad(function: Callable, argnums: int = 0, has_aux: bool = False) 
     Parameters
     ----------
     function : callable
-        From arrays, nested in lists, tuples and dicts, to one number; with `has_aux`, to a pair of it and anything.
-        It may call layers, also by `Layer.stateless_call` with the argument as weights, and NumPy's functions.
+        Function from arrays, nested in lists, tuples and dicts, to one number; with `has_aux`, to a pair of it and
+        anything. It may call NumPy's functions and layers, also by `Layer.stateless_call` with the argument as weights.
     argnums : int
         The place of the argument.
     has_aux : bool
@@ -353,7 +353,7 @@ def value_and_grad(function: Callable, argnums: int = 0, has_aux: bool = False) 
     Returns
     -------
     callable
-        It gives ``(value, gradient)``, or ``((value, aux), gradient)``, the gradient nested as the argument.
+        A function to ``(value, gradient)``, or ``((value, aux), gradient)``, the gradient nested as the argument.
 
     Examples
     --------
