@@ -37,7 +37,7 @@ def check(what: str, shape, dtype=np.float64) -> None:
     Raises
     ------
     ValueError
-        If no address reaches so far, or it is larger than what is left of what `limited` allows.
+        If it can't be addressed, or is larger than the rest of the limit of `limited`.
     MemoryError
         If it is larger than the memory of this machine.
     """

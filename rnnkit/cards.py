@@ -36,11 +36,11 @@ class Card:
         Facts by name; empty ones are left out.
     table : Table, optional
     parts : sequence of (str, Card or None)
-        Cards of what is inside, by their paths; None stands for the parts that its path counts.
+        Cards of the parts, by their paths; None for parts that are left out, which the path counts.
     lines : str
         Text whose line breaks and spaces stay.
     picture : str
-        An SVG of what the rest says too; text has none.
+        An SVG, which repeats the other facts; not in text.
     """
 
     kind: str

@@ -18,7 +18,7 @@ def custom_gradient(function: Callable) -> Callable:
         From arrays to ``(value, rule)``. The value is an array of floats, or a tuple of them. ``rule`` takes the
         value's cotangent, one for each of several, and returns one cotangent for each positional argument: an array
         that broadcasts to the argument (or a sum over it is taken), or None for none; of one argument the bare array.
-        Both are NumPy, and read inside a step as the step is. What the function reads otherwise has no gradient.
+        Both are NumPy, and read inside a step as the step is. Other arrays that the function reads have no gradient.
 
     Returns
     -------

@@ -44,9 +44,9 @@ class Recording:
         Multiply-adds of a call up to which one thread does it, for repeating saves more than sharing.
     shares : bool
         Whether threads may share larger calls when they are repeated; otherwise such calls can't be recorded. One that
-        is abandoned may still write to what its call writes, so nothing that outlives the recording may be among that.
+        is abandoned may still write to its call's arrays, so none of these may outlive the recording.
     is_spoiled : bool
-        Whether that has happened: nobody may repeat it any more.
+        Whether that has happened: it can't be repeated any more.
     operations : list of callable
         In order, without arguments.
     preparations : list of callable

@@ -24,7 +24,7 @@ class Forecaster(BaseForecaster):
     the one before it. The other models don't read it.
 
     `update` with ``update_params=True`` fits all values so far. With False it appends the values after each series'
-    end, and what was fitted stays.
+    end, and the fitted parameters stay.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Forecaster(BaseForecaster):
     TypeError
         By `fit`, for another `model`.
     ValueError
-        By `fit`, for what the model refuses; by `update` with ``update_params=False`` for a series that is new.
+        By `fit`, for data that the model refuses; by `update` with ``update_params=False`` for a series that is new.
     NotImplementedError
         By `predict` and the like, for steps that aren't after a series' end.
 

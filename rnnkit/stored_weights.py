@@ -71,7 +71,7 @@ class Stored:
         Raises
         ------
         ValueError
-            For infinity or NaN in what is to be int8.
+            For infinity or NaN in an array for int8.
         """
         if kind == "bfloat16":
             return Stored(kind, bfloat16_bits(array), None, starts)

@@ -47,7 +47,7 @@ class Sequential(KerasModel, sequential.Sequential):
             self.add(layer)
 
     def add(self, layer, rebuild=True) -> None:
-        """Append a layer, or say with an `Input` what the first one will see."""
+        """Append a layer, or set the model's input by an `Input`."""
         if not self.layers and self._input is None and not isinstance(layer, SymbolicTensor):
             shape = first_shape(layer) or _shape_of_model(layer)
             if shape is not None:

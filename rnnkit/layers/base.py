@@ -768,7 +768,7 @@ class Layer(Configurable):
     def vjp(
         self, inputs: Array, mask: Array = None, training: bool = False, *, checkpoint: Any = None, truncate: Any = None
     ) -> Any:
-        """Run a call, and return the function that takes cotangents of its result back to what it read.
+        """Run a call, and return the function from cotangents of its result to those of its inputs.
 
         Parameters
         ----------

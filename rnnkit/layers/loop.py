@@ -94,7 +94,7 @@ class LoopGradients:
     ----------
     x : ndarray, or the list, Series, frame or DataArray that the input was
     states, parameters : dict of str to ndarray
-        By name: of where states started, and of parameters. Of what all rows shared, the sum.
+        Cotangents of the states' starts, and of parameters, by name; summed for those that all rows share.
     """
 
     x: Any
@@ -599,7 +599,7 @@ def loop(function: Any = None, *, loop_limit: int = LOOP_LIMIT, draws: Any = Non
     Parameters and starts, `given` by name, are of the shape of their default, or have a first axis of rows, which is
     theirs alone if `x` has none. A parameter without a default may be a number or any array: where `x` has rows, one of
     as many entries is by row if the step can be read so; where it has none, if the step can't be read with it as it is.
-    A default says what is meant. What has no axis of rows is shared by all, as is `x`.
+    A default avoids this choice. Arrays without an axis of rows are shared by all rows, as is `x`.
 
     Results have the axes of rows, where anything had one, and of time, and are nested as the step's output. Without
     rows, a Series or frame gives a Series with its index, or a frame where the output is an array; of several outputs,

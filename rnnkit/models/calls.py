@@ -57,7 +57,7 @@ class Calls:
     calls : list of Call
     outputs : list of int
     paths : list of str
-        By which the weights' names of each layer begin; whoever makes the calls says them.
+        Prefixes of each layer's names of weights, set by the owner of the calls.
     """
 
     paths: list[str]

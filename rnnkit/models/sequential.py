@@ -62,7 +62,7 @@ class Sequential(Assembled):
         ------
         ValueError
             Once the model is built by anything else than an `Input`; for an `Input` behind other layers; and for a
-            layer that can't take what the one before gives.
+            layer that can't take the output of the one before.
         """
         if isinstance(layer, SymbolicTensor):
             if self.layers or self._input is not None or layer.node.layer is not None:

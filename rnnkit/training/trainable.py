@@ -204,7 +204,7 @@ class Trainable(Layer):
         Returns
         -------
         History
-            Loss and metrics of each epoch. Ctrl-C ends the fit after the running batch and returns what there is.
+            Loss and metrics of each epoch. Ctrl-C ends the fit after the running batch and returns the history so far.
 
         Raises
         ------

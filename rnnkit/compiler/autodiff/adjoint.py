@@ -52,8 +52,8 @@ class Adjoint:
     Attributes
     ----------
     forward : Graph
-        The step, and what it keeps for the adjoint.
-        By name: ``("residual", i)``, or ``("after", i)`` for a state, where a masked row has what it held.
+        The step with the values that it saves for the adjoint, by name: ``("residual", i)``, or ``("after", i)`` for a
+        state, which a masked row holds.
     backward : Graph
         One step of the adjoint. Its states are the cotangents of the states, then those of the constants.
     sums : list of Sum

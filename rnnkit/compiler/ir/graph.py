@@ -87,7 +87,7 @@ class Loop:
     value at the end.
 
     A ``reverse`` loop goes back through the rounds of another, which stands in the place of ``go``: the last round
-    comes first, ``round`` is its number, and a leaf ``taped`` is what that loop carried at its beginning.
+    comes first, ``round`` is its number, and a leaf ``taped`` is a carried value at the round's beginning.
     """
 
     id: int
@@ -110,13 +110,13 @@ class Node:
         (batched features ``(…, K)`` times a weight ``(K, N)``; ``attr`` is "sparse" or None), ``einsum``, ``inverse``
         and ``function`` (of weights alone, any of NumPy's). In steps of one row also ``take`` (of an array the element
         at a place along its first axis), ``put`` (an array with another element there), and those of a `Loop`.
-        ``ruled`` is its first operand, whose cotangent goes back by a rule of the user's: the others are what it goes
-        to, then as many cotangents, in terms of the input that ``attr`` names. No program has it.
+        ``ruled`` is its first operand with a gradient by a rule of the user's: the others are the nodes that have a
+        cotangent by it, then these cotangents, in terms of the input that ``attr`` names. No program has it.
     shape : tuple of int
         Without the batch axis.
     kind : str
         The kind of its elements, of `rnnkit.compiler.ir.kinds.KINDS`.
-    attr : what the operation takes beside its operands
+    attr : argument of the operation beside its operands
         The input's name, the literal's array, the `View`, the axis or axes, the subscripts.
     depends : frozenset of str
         The batched inputs under it, and the loops that it is in.

@@ -92,7 +92,7 @@ class Reduction:
     evaluate : callable
         NumPy's function.
     gradient : callable
-        Its rule: ``(g, y, x, axes)`` to the cotangent of ``x``, or to what broadcasts to it. ``g`` and ``y`` keep the
+        Its rule: ``(g, y, x, axes)`` to the cotangent of ``x``, or one that broadcasts to it. ``g`` and ``y`` keep the
         reduced axes with length 1, and ``axes`` are negative, so that a batch axis may stand in front.
     """
 

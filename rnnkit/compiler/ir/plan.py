@@ -222,8 +222,8 @@ class Plan:
 
     With ``scans``, each loop of a step runs all steps of a block for some elements before the next ones. A
     ``late`` plan never runs for the output of the last step alone, see `Graph`. The states ``in_place``, by their
-    numbers, may overwrite those before. No threads share the steps of an ``unshared`` plan, which write to what a block
-    keeps.
+    numbers, may overwrite those before. No threads share the steps of an ``unshared`` plan, which write to memory of
+    the block.
     """
 
     stages: list[Product | Loop | Fused] = field(default_factory=list)
@@ -399,7 +399,7 @@ class RowPlan(Plan):
         Values of weights alone, if each row has weights of its own.
     slots : list of Slot
     code : str
-        The line that says what a row fails by at a step; "" if nothing can fail, or `Check` lines say it.
+        The line with the code of the check that a row fails at a step; "" without checks, or with `Check` lines.
     graph : Graph
         The graph that the plan is made of.
     writes : list of (Buffer, list of str or Slot)
@@ -408,7 +408,7 @@ class RowPlan(Plan):
     comments : dict of str to str
         By the name of the first line that comes of it, a line of the step.
     whole, watched : dict of int to (int, int)
-        States that are integers, and between which numbers; of these, those that may leave them.
+        Bounds of the states that are integers; of these, those that may leave their bounds.
     """
 
     lines: list[RowLine] = field(default_factory=list)

@@ -78,7 +78,7 @@ class Reader(Expressions):
     Attributes
     ----------
     place : (str, int) or None
-        File and line of what is being read.
+        File and line that are being read.
     roots : list of dict
         The names of the step at its end.
     """

@@ -23,7 +23,7 @@ def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: di
     Raises
     ------
     Untraceable
-        If the function, or its rule, does not give what it has to.
+        If the results of the function, or of its rule, aren't as required.
     """
     name = function.__name__
     if has_complex(arguments):

@@ -91,7 +91,7 @@ class Pullback:
         Raises
         ------
         ValueError
-            For another nesting or shape than what the call returned.
+            For another nesting or shape than those of the call's result.
         TypeError
             For what isn't real numbers.
         """

@@ -280,7 +280,7 @@ def Input(
     Raises
     ------
     ValueError
-        For what is no shape.
+        For anything but a shape.
     TypeError
         For a dtype that isn't one of real numbers.
 

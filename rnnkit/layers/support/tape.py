@@ -84,7 +84,7 @@ class GradientTape:
         Returns
         -------
         ndarray, or nested as `sources`
-            None for what the target doesn't depend on; a `RowGradient` for the table of an `Embedding`.
+            None for sources that the target doesn't depend on; a `RowGradient` for the table of an `Embedding`.
 
         Raises
         ------
