@@ -45,7 +45,7 @@ class Recording:
     shares : bool
         Whether threads may share larger calls when they are repeated; otherwise such calls can't be recorded. One that
         is abandoned may still write to its call's arrays, so none of these may outlive the recording.
-    is_spoiled : bool
+    is_unsafe : bool
         Whether that has happened: it can't be repeated any more.
     operations : list of callable
         In order, without arguments.
@@ -57,7 +57,7 @@ class Recording:
 
     def __init__(self, largest: int = LARGEST, alone: int = 0) -> None:
         self.largest, self.alone = largest, alone
-        self.shares = self.is_spoiled = False
+        self.shares = self.is_unsafe = False
         self.operations: list[Callable[[], Any]] = []
         self.preparations: list[Callable[[], Any]] = []
         self._owners: dict[int, tuple[np.ndarray, int]] = {}  # with how often their numbers change
@@ -125,7 +125,7 @@ class Recording:
         Unrepeatable
             Always.
         """
-        self.is_spoiled = True
+        self.is_unsafe = True
         raise Unrepeatable("a thread may still write to its memory")
 
     def prepare(self) -> None:

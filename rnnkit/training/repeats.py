@@ -121,7 +121,7 @@ class Repeats:
         recorded = kind.recorded
         with stepper.model._all_or_nothing() if moves else nullcontext():
             done = self._repeat(recorded, stepper, batch, tally)
-        if recorded.recording.is_spoiled:
+        if recorded.recording.is_unsafe:
             kind.recorded = None
         return done
 
@@ -194,7 +194,7 @@ class Repeats:
         stepper.train_anew(batch, tally)
         if kind.recorded is not None and not kind.recorded.update.is_as(stepper.model._arrays()):
             kind.refusal = kind.refusal or "it gives other bits than the ordinary way"
-        if kind.recorded is not None and kind.recorded.recording.is_spoiled:
+        if kind.recorded is not None and kind.recorded.recording.is_unsafe:
             kind.recorded = kind.refusal = None  # it is recorded once more
         elif kind.refusal is not None:
             kind.recorded = None
