@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnnkit.compiler.autodiff.reverse import broadcast, nothing_of_nothing, replaced, symbol_of
+from rnnkit.compiler.autodiff.reverse import broadcast, replaced, symbol_of, zero_where_zero
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import Graph, Node, View
 from rnnkit.compiler.ir.kinds import FLOATS
@@ -159,7 +159,7 @@ class _Forward:
             c = node.operation.gradient(t, *symbols)[i]
             if c is not None:
                 c = self.graph.as_float(lift(t, c).node)
-                c = nothing_of_nothing(self.graph, node, t.node, c) if unsure else c
+                c = zero_where_zero(self.graph, node, t.node, c) if unsure else c
                 total = c if total is None else self.graph.pointwise("add", total, c)
         return None if total is None else broadcast(self.graph, total, node.shape)
 
@@ -170,7 +170,7 @@ class _Forward:
         t, y, x = (symbol_of(self, n, rank) for n in (self.tangent(arg), self.graph.reshape(node, kept), arg))
         c = self.graph.as_float(lift(t, REDUCTIONS[node.op].gradient(t, y, x, axes)).node)
         c = broadcast(self.graph, c, arg.shape)
-        c = nothing_of_nothing(self.graph, node, t.node, c) if unsure else c
+        c = zero_where_zero(self.graph, node, t.node, c) if unsure else c
         return self.graph.reduce("sum", c, node.attr)
 
     def _ruled(self, node):

@@ -211,7 +211,7 @@ class Reverse:
 
     def _guarded(self, node, g, c) -> Node:
         """Return ``c``, 0 where ``g`` is 0 if the node is under a branch of ``where``, which may not be taken."""
-        return nothing_of_nothing(self.graph, node, g, c) if node.id in self.unsure else c
+        return zero_where_zero(self.graph, node, g, c) if node.id in self.unsure else c
 
     def _reduction(self, node, g):
         (arg,) = node.args
@@ -315,7 +315,7 @@ def broadcast(graph, node, shape) -> Node:
     return graph.view(node, View.gather(np.ascontiguousarray(table)))
 
 
-def nothing_of_nothing(graph, node, g, c) -> Node:
+def zero_where_zero(graph, node, g, c) -> Node:
     """Return the cotangent ``c`` that a rule made from ``g``, but 0 where ``g`` is 0, however steep the slope is."""
     if node.op in PASSING:
         return c
