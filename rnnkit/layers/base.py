@@ -878,7 +878,7 @@ class Layer(Configurable):
 
     # Lists of sequences
 
-    def _unlike_an_array(self, call, arguments, keywords):
+    def _run_sequences_or_labelled(self, call, arguments, keywords):
         """Return the result of a call on a list of sequences or a labelled array; None for other arguments."""
         found = sequence_calls.called(self, call, arguments, keywords)
         return self._by_names(call, arguments, keywords) if found is None else found

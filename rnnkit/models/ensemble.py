@@ -153,7 +153,7 @@ class Ensemble(Trainable):
     def _given_for(self, node, shape):
         raise ValueError(f"expected arrays for {self.name!r}: an ensemble of a whole model is model.ensemble(n)")
 
-    def _unlike_an_array(self, call, arguments, keywords):
+    def _run_sequences_or_labelled(self, call, arguments, keywords):
         if handler_of((*arguments, *keywords.values())) is not None:
             raise ValueError(f"expected arrays in memory for the ensemble {self.name!r}")
         return None  # the first axis of results isn't that of rows

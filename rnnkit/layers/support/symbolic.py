@@ -342,7 +342,7 @@ def recorded(call):
                     if _is_symbolic(value):
                         return record(self, call, arguments, keywords)
                     plain = False
-            if not plain and (found := self._unlike_an_array(call, arguments, keywords)) is not None:
+            if not plain and (found := self._run_sequences_or_labelled(call, arguments, keywords)) is not None:
                 return found
             return (call if plain else crossing)(self, *arguments, **keywords)
         except MemoryError as error:
