@@ -163,7 +163,7 @@ class Repeats:
             restore(states)
             self.settle()
             return False
-        told, outputs, masks, parts = found.to_tell()
+        told, outputs, masks, parts = found.tally_arguments()
         if tally.may_keep:
             told, outputs, masks = _copy(told), copied_arrays(outputs), copied_arrays(masks)
         tally.add(told, outputs, masks, parts, penalty)

@@ -41,7 +41,7 @@ class Differentiated(Losses):
 
     cotangents: list
 
-    def to_tell(self) -> tuple[Batch, list, list, list]:
+    def tally_arguments(self) -> tuple[Batch, list, list, list]:
         """Return the arguments of `Tally.add`."""
         return self.batch, self.outputs, self.masks, self.parts
 
@@ -84,7 +84,7 @@ class Stepper:
             penalty = penalties(arrays, weight_options, names)
             self._check(found.batch, found.outputs, found.masks, found.parts, penalty)
             if tally is not None:
-                tally.add(*found.to_tell(), penalty)  # before the weights change: a metric may not fit
+                tally.add(*found.tally_arguments(), penalty)  # before the weights change: a metric may not fit
             gradients = found.gradients(names)
             old = {name: arrays[name] for name in names}
             new = compiled.optimizer.apply(old, gradients, {name: weight_options[name] for name in names})
