@@ -84,7 +84,7 @@ class PartedStepper(Stepper):
             _sums(found.parts),
             piece.batch.rows,
             masked,
-            self._to_tell(found.batch, found.outputs, found.masks),
+            self._for_metrics(found.batch, found.outputs, found.masks),
             time.perf_counter() - begun,
         )
 
@@ -92,7 +92,7 @@ class PartedStepper(Stepper):
         """Return the sums of a batch's losses outside training, and the arrays for metrics."""
         with told_where(piece.where):
             batch, outputs, masks, parts = self._test(piece.batch)
-        return _sums(parts), self._to_tell(batch, outputs, masks)
+        return _sums(parts), self._for_metrics(batch, outputs, masks)
 
     def add_tested(self, sums: np.ndarray, told: list[Told], tally: Tally) -> None:
         """Add the result of `tested` to a tally."""
@@ -145,7 +145,7 @@ class PartedStepper(Stepper):
             groups[0] = []
         return masked, groups
 
-    def _to_tell(self, batch: Batch, outputs, masks) -> list[Told]:
+    def _for_metrics(self, batch: Batch, outputs, masks) -> list[Told]:
         if not self.looked_at:
             return []
 
