@@ -71,7 +71,7 @@ def _join(plan: Plan, dims: tuple[int, ...]) -> None:
     groups: list[_Group] = []
     stages = []
     for stage in plan.stages:
-        loop = _over(stage, dims) if isinstance(stage, Loop) and stage.section == STEP else None
+        loop = _loop_over(stage, dims) if isinstance(stage, Loop) and stage.section == STEP else None
         found = next((i for i, one in enumerate(groups) if loop is not None and _has_all(one, loop)), len(groups))
         for part in _parts(stage):
             for group in groups[:found]:
@@ -90,7 +90,7 @@ def _join(plan: Plan, dims: tuple[int, ...]) -> None:
     ]
 
 
-def _over(loop: Loop, dims: tuple[int, ...]) -> Loop | None:
+def _loop_over(loop: Loop, dims: tuple[int, ...]) -> Loop | None:
     """Return a loop over these axes, with its reductions as totals; None if that can't be."""
     walks = [load.walk for load in loop.loads] + [walk for *_, walk in loop.writes]
     floats = all(value.kind in ("float", "bool") for value in loop.values)
