@@ -136,7 +136,7 @@ class _Kind:
 
     Attributes
     ----------
-    met, agreed : int
+    calls, agreed : int
         Calls so far, and how many of them a recording agreed with.
     refusal : str or None
         Why calls of this kind aren't repeated.
@@ -150,7 +150,7 @@ class _Kind:
         With a gradient.
     """
 
-    met: int = 0
+    calls: int = 0
     agreed: int = 0
     refusal: str | None = None
     recording: Any = None
@@ -210,8 +210,8 @@ class RepeatedCalls:
             return None
         if has_stand_ins():
             return None
-        if kind.met < _MET:
-            kind.met += 1
+        if kind.calls < _MET:
+            kind.calls += 1
             return None
         mine = False
         try:
