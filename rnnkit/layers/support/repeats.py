@@ -142,7 +142,7 @@ class _Kind:
         Why calls of this kind aren't repeated.
     places, weights : list of ndarray
         Memory that the arguments' arrays, and the weights, are copied to.
-    has : list of ndarray, or None
+    loaded : list of ndarray, or None
         The weights whose numbers are in that memory.
     found
         The result of the call, in fixed memory.
@@ -156,7 +156,7 @@ class _Kind:
     recording: Any = None
     places: list = field(default_factory=list)
     weights: list = field(default_factory=list)
-    has: list | None = None
+    loaded: list | None = None
     found: Any = None
     way: Any = None
 
@@ -164,12 +164,12 @@ class _Kind:
         """Copy the numbers of a call's arguments and weights to the recording's memory."""
         if self.way is not None:
             self.way.latest = None
-        if self.has is not weights:
-            self.has = None
+        if self.loaded is not weights:
+            self.loaded = None
             for place, array in zip(self.weights, weights, strict=True):
                 place[...] = array
             self.recording.prepare()
-            self.has = weights
+            self.loaded = weights
         if len(arrays) == 1:  # most calls
             self.places[0][...] = arrays[0]
             return
@@ -250,7 +250,7 @@ class RepeatedCalls:
                 self._make(kind, layer, call, arguments, keywords)
             else:
                 kind.recording.spoil()
-                kind.has = None
+                kind.loaded = None
                 kind.take(arrays, self._watched.weights)
                 kind.recording.repeat()
             if not self._agrees(kind, found, before == after):
@@ -261,7 +261,7 @@ class RepeatedCalls:
             restore(after)
         kind.agreed += 1
         if kind.refusal is not None:
-            kind.recording = kind.has = kind.found = kind.way = None
+            kind.recording = kind.loaded = kind.found = kind.way = None
             kind.places, kind.weights = [], []
         return found
 
@@ -272,7 +272,7 @@ class RepeatedCalls:
         recording = kind.recording = Recording(layer._recorded_bytes)
         kind.places = arrays_in([arguments, list(keywords.values())])
         memory = {id(array): np.array(array) for array in self._watched.weights}  # a shared layer has one
-        kind.weights, kind.has = [memory[id(array)] for array in self._watched.weights], self._watched.weights
+        kind.weights, kind.loaded = [memory[id(array)] for array in self._watched.weights], self._watched.weights
         recording.give(*kind.places)
         recording.give(*kind.weights, rarely=True)
         with recording, standing_in(zip(self._watched.weights, kind.weights, strict=True)):
