@@ -62,7 +62,7 @@ class RepeatedVJPs(RepeatedCalls):
         cotangents, forward = [np.ones_like(array) for array in arrays_in(outputs)], len(operations)
         kind.recording.give(*cotangents)
         gradients = pullback.pull(cotangents)
-        kind.found = outputs
+        kind.result = outputs
         ways, names = (operations[:forward], operations[forward:]), layer._complex_names()
         kind.way = Way(*ways, cotangents, gradients, pullback.dtype, names)
         dense = [list(gradients.weights.values()), *_fields(gradients)[1:]]
@@ -74,7 +74,7 @@ class RepeatedVJPs(RepeatedCalls):
         rng = np.random.default_rng(0)
         d = [rng.normal(size=place.shape).astype(place.dtype) for place in kind.way.cotangents]
         gradients, own = pullback.pull(d), kind.way.go_back(d)
-        same = same_bits(outputs, kind.found) and same_bits(_fields(gradients), _fields(own))
+        same = same_bits(outputs, kind.result) and same_bits(_fields(gradients), _fields(own))
         return same and drew_nothing  # a repeated call would draw other numbers
 
     def _repeat(self, kind, layer, call, arrays, arguments, keywords):
@@ -84,7 +84,7 @@ class RepeatedVJPs(RepeatedCalls):
         for operation in way.forward:
             operation()
         way.latest = token = object()
-        outputs = copied_arrays(kind.found)
+        outputs = copied_arrays(kind.result)
 
         def pull(cotangents) -> Gradients:
             mine = False

@@ -144,7 +144,7 @@ class _Kind:
         Memory that the arguments' arrays, and the weights, are copied to.
     loaded : list of ndarray, or None
         The weights whose numbers are in that memory.
-    found
+    result
         The result of the call, in fixed memory.
     way : rnnkit.layers.support.repeated_gradients.Way or None
         With a gradient.
@@ -157,7 +157,7 @@ class _Kind:
     places: list = field(default_factory=list)
     weights: list = field(default_factory=list)
     loaded: list | None = None
-    found: Any = None
+    result: Any = None
     way: Any = None
 
     def take(self, arrays: Sequence[np.ndarray], weights: list) -> None:
@@ -261,7 +261,7 @@ class RepeatedCalls:
             restore(after)
         kind.agreed += 1
         if kind.refusal is not None:
-            kind.recording = kind.loaded = kind.found = kind.way = None
+            kind.recording = kind.loaded = kind.result = kind.way = None
             kind.places, kind.weights = [], []
         return found
 
@@ -277,21 +277,21 @@ class RepeatedCalls:
         recording.give(*kind.weights, rarely=True)
         with recording, standing_in(zip(self._watched.weights, kind.weights, strict=True)):
             self._record(kind, layer, call, arguments, keywords)
-        if not all(recording.knows(array) for array in arrays_in(kind.found)):
+        if not all(recording.knows(array) for array in arrays_in(kind.result)):
             raise Unrepeatable("what it gives isn't computed by recorded operations")
 
     # Overridden for calls with their gradient
 
     def _record(self, kind, layer, call, arguments, keywords) -> None:
-        kind.found = call(layer, *arguments, **keywords)
+        kind.result = call(layer, *arguments, **keywords)
 
     def _agrees(self, kind, found, drew_nothing: bool) -> bool:
         """Whether the recording gives the bits of the ordinary call."""
-        return same_bits(found, kind.found)
+        return same_bits(found, kind.result)
 
     def _repeat(self, kind, layer, call, arrays, arguments, keywords):
         kind.recording.repeat()
-        found = kind.found
+        found = kind.result
         return found.copy() if type(found) is np.ndarray else copied_arrays(found)
 
 
