@@ -146,7 +146,7 @@ class _Kind:
         The weights whose numbers are in that memory.
     result
         The result of the call, in fixed memory.
-    way : rnnkit.layers.support.repeated_gradients.Way or None
+    vjp : rnnkit.layers.support.repeated_gradients.RecordedVJP or None
         With a gradient.
     """
 
@@ -158,12 +158,12 @@ class _Kind:
     weights: list = field(default_factory=list)
     loaded: list | None = None
     result: Any = None
-    way: Any = None
+    vjp: Any = None
 
     def take(self, arrays: Sequence[np.ndarray], weights: list) -> None:
         """Copy the numbers of a call's arguments and weights to the recording's memory."""
-        if self.way is not None:
-            self.way.latest = None
+        if self.vjp is not None:
+            self.vjp.latest = None
         if self.loaded is not weights:
             self.loaded = None
             for place, array in zip(self.weights, weights, strict=True):
@@ -261,7 +261,7 @@ class RepeatedCalls:
             restore(after)
         kind.agreed += 1
         if kind.refusal is not None:
-            kind.recording = kind.loaded = kind.result = kind.way = None
+            kind.recording = kind.loaded = kind.result = kind.vjp = None
             kind.places, kind.weights = [], []
         return found
 
