@@ -488,7 +488,7 @@ class _PlanCheck:
     def _refuse(self, stage, wrong: str):
         parts = stage.parts if isinstance(stage, Fused) else [stage]
         self.report.line(
-            " with ".join(map(told, parts)), wrong, [line for part in parts for line in part.lines]
+            " with ".join(map(description, parts)), wrong, [line for part in parts for line in part.lines]
         )  # fmt: skip
 
     # Reads and writes of stages
@@ -684,7 +684,7 @@ def elements_of(walk: Walk, dims: Shape, lanes: int) -> np.ndarray:
     return walk.offset + numbers if walk.table is None else walk.table[numbers].astype(np.int64)
 
 
-def told(stage: Product | Loop) -> str:
+def description(stage: Product | Loop) -> str:
     """Return the description of a stage for an error."""
     if isinstance(stage, Product):
         return f"the product of {stage.operand.name} that gives {stage.result.name}"
