@@ -28,12 +28,12 @@ class OwnStepper(Stepper):
 
     def train(self, batch, tally):
         """Let `train_step` change the weights."""
-        tally.told(self.model._step("train_step", self.model._data_of(batch, self.nesting)), "train_step")
+        tally.take(self.model._step("train_step", self.model._data_of(batch, self.nesting)), "train_step")
         self.compiled.steps_made += 1
 
     def test(self, batch, tally):
         """Let `test_step` evaluate a batch."""
-        tally.told(self.model._step("test_step", self.model._data_of(batch, self.nesting)), "test_step")
+        tally.take(self.model._step("test_step", self.model._data_of(batch, self.nesting)), "test_step")
 
 
 class OwnTally:
@@ -43,7 +43,7 @@ class OwnTally:
         self.batches, self._logs = 0, {}
         model.reset_metrics()
 
-    def told(self, logs, step):
+    def take(self, logs, step):
         """Take the logs of a batch."""
         self._logs = numbers(logs, step)
         self.batches += 1
