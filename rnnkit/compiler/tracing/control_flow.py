@@ -152,7 +152,7 @@ class Reader(Expressions):
         """Return the text of the line that is being read."""
         return "" if self.place is None else linecache.getline(*self.place).strip()
 
-    def told(self) -> str:
+    def location(self) -> str:
         """Return file, line and text of the line that is being read, for errors."""
         return "" if self.place is None else f"{self.place[0]}, line {self.place[1]}: {self.line()}"
 
@@ -164,7 +164,7 @@ class Reader(Expressions):
         """Add a check: an error where the condition doesn't hold for a row that is here."""
         fails = both(self.path(), negated(held))
         if fails is not False:
-            self.graph.checks.append((self.symbol(fails).node, f"{message}, in {self.told()}"))
+            self.graph.checks.append((self.symbol(fails).node, f"{message}, in {self.location()}"))
 
     def symbol(self, value) -> Symbol:
         """Return a number or array of the step as a symbol."""

@@ -158,7 +158,7 @@ class LoopReader:
             for key, value in self.carried.items()
             for leaf, before in zip(self._after(key, value, final), enter[key], strict=True)
         ]
-        attr = Loop(number, len(initials), self.limit + 1, reader.told(), counted=self.bounded)  # ends before
+        attr = Loop(number, len(initials), self.limit + 1, reader.location(), counted=self.bounded)  # ends before
         loop = graph.add("loop", (*initials, go.node, *nexts), (), attr, "bool")
         results = iter([graph.add("result", (loop,), n.shape, i, n.kind) for i, n in enumerate(initials)])
         return {key: [next(results) for _ in nodes] for key, nodes in enter.items()}, texts

@@ -145,7 +145,7 @@ def output_shape(step, weights, constant_shapes, training, look) -> tuple[int, .
         try:
             return step(*given, look(draws), training)[0].node.shape
         except Exception as error:
-            error.add_note(reader.told())
+            error.add_note(reader.location())
             raise
 
 
@@ -213,7 +213,7 @@ class _Watch:
     def place_of(self, error) -> str:
         """Return file, number and text of the line of the step in which an error was raised."""
         if self.reader is not None and self.reader.place is not None:
-            return self.reader.told()
+            return self.reader.location()
         traceback, place = error.__traceback__, "before its first line"
         while traceback is not None:
             code = traceback.tb_frame.f_code
