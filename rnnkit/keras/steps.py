@@ -255,14 +255,14 @@ class StepsOfModel(Assembled):
 
     def _by_predict_step(self, x, batch_size, verbose, steps, callbacks):
         source = self._rows_of(x, None, None, batch_size or 32, steps)
-        told = self._told(callbacks, source)
-        told.on_predict_begin()
+        callback_list = self._callback_list(callbacks, source)
+        callback_list.on_predict_begin()
         found = []
         for i, batch in enumerate(watched(source.run(), len(source), "predict", verbose)):
-            told.on_predict_batch_begin(i)
+            callback_list.on_predict_batch_begin(i)
             found.append(plain(self._step("predict_step", self._data_of(batch, source.nesting))))
-            told.on_predict_batch_end(i, {"outputs": found[-1]})
-        told.on_predict_end()
+            callback_list.on_predict_batch_end(i, {"outputs": found[-1]})
+        callback_list.on_predict_end()
         if not found:
             raise ValueError("expected at least one batch to predict, got none")
         return joined(found)

@@ -302,10 +302,12 @@ class Trainable(Layer):
         """
         compiled = self._ready()
         source = self._source(x, y, sample_weight, self._rows_at_once(batch_size), positive(steps, "steps"))
-        told = self._told(callbacks, source)
-        told.on_test_begin()
-        tally = self._tested(self._tester(source), watched(source.run(), len(source), "evaluate", verbose), told)
-        told.on_test_end(tally.logs())
+        callback_list = self._callback_list(callbacks, source)
+        callback_list.on_test_begin()
+        tally = self._tested(
+            self._tester(source), watched(source.run(), len(source), "evaluate", verbose), callback_list
+        )
+        callback_list.on_test_end(tally.logs())
         return _shown(tally, compiled, return_dict)
 
     @described_as(evaluate)
@@ -384,7 +386,7 @@ class Trainable(Layer):
             if not source.rows and out is None:
                 return self(x)
         batches = watched(source.run(), len(source), "predict", verbose)
-        each = self._predicted(batches, self._told(callbacks, source))
+        each = self._predicted(batches, self._callback_list(callbacks, source))
         if out is not None:
             rows = min(source.rows, len(source) * source.batch_size) if isinstance(source, Arrays) else None
             return written(each, out, rows)
@@ -549,27 +551,27 @@ class Trainable(Layer):
                 f"{source.batch_size}"
             )
 
-    def _told(self, callbacks, source) -> CallbackList:
+    def _callback_list(self, callbacks, source) -> CallbackList:
         params = {"steps": len(source) or None, "batch_size": getattr(source, "batch_size", None), "verbose": 0}
         return CallbackList(callbacks, self, params)
 
-    def _predicted(self, batches, told: CallbackList) -> Iterator[Any]:
-        told.on_predict_begin()
+    def _predicted(self, batches, callback_list: CallbackList) -> Iterator[Any]:
+        callback_list.on_predict_begin()
         for i, batch in enumerate(batches):
-            told.on_predict_batch_begin(i)
+            callback_list.on_predict_batch_begin(i)
             outputs = self(batch.x[0] if len(batch.x) == 1 else batch.x)
-            told.on_predict_batch_end(i, {"outputs": outputs})
+            callback_list.on_predict_batch_end(i, {"outputs": outputs})
             yield outputs
-        told.on_predict_end()
+        callback_list.on_predict_end()
 
-    def _tested(self, stepper: Stepper, batches, told: CallbackList | None = None) -> Tally:
-        tally, told = stepper.tally(), told or CallbackList(params={"verbose": 0})
+    def _tested(self, stepper: Stepper, batches, callback_list: CallbackList | None = None) -> Tally:
+        tally, callback_list = stepper.tally(), callback_list or CallbackList(params={"verbose": 0})
         try:
             for i, batch in enumerate(batches):
-                told.on_test_batch_begin(i)
+                callback_list.on_test_batch_begin(i)
                 stepper.test(batch, tally)
-                if told.hears("on_test_batch_end"):
-                    told.on_test_batch_end(i, tally.logs())
+                if callback_list.hears("on_test_batch_end"):
+                    callback_list.on_test_batch_end(i, tally.logs())
             stepper.tests_done(tally)
         finally:
             stepper.close()
