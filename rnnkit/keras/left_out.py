@@ -112,25 +112,25 @@ class LeftOut:
     """Placeholder for a name of Keras that is not here: importing it is no error, and using it is one."""
 
     def __init__(self, name: str, why: str):
-        object.__setattr__(self, "_told", f"keras.{name} is not in rnnkit.keras: {why}")
+        object.__setattr__(self, "_message", f"keras.{name} is not in rnnkit.keras: {why}")
 
     def __call__(self, *arguments, **keywords):
         """Raise an error that says what to do instead."""
-        raise NotImplementedError(self._told)
+        raise NotImplementedError(self._message)
 
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        raise NotImplementedError(self._told)
+        raise NotImplementedError(self._message)
 
     def __mro_entries__(self, bases):
-        raise NotImplementedError(self._told)
+        raise NotImplementedError(self._message)
 
     def __instancecheck__(self, value):
         return False
 
     def __repr__(self):
-        return f"<{self._told}>"
+        return f"<{self._message}>"
 
 
 def left_out(module: str, name: str) -> LeftOut:
