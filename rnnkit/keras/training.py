@@ -189,8 +189,8 @@ class KerasModel(StepsOfModel):
                 self._training_to_save()
                 wanted = True
             except (TypeError, ValueError) as error:
-                told = f"{self.name!r} is saved without what compile was given: {error}"
-                warnings.warn(told, stacklevel=2)
+                message = f"{self.name!r} is saved without what compile was given: {error}"
+                warnings.warn(message, stacklevel=2)
         super().save(filepath, optimizer=bool(wanted), overwrite=overwrite, **keywords)
 
     def load_weights(self, filepath, skip_mismatch=False, **keywords) -> None:  # type: ignore[override]

@@ -178,8 +178,8 @@ class Progbar:
         """Show that so many steps are done."""
         self._seen = current
         if self.verbose and (finalize or current == self.target):
-            told = ", ".join(f"{name} {float(value):.4g}" for name, value in values or [])
-            print(f"{current}/{self.target}{': ' if told else ''}{told}")
+            text = ", ".join(f"{name} {float(value):.4g}" for name, value in values or [])
+            print(f"{current}/{self.target}{': ' if text else ''}{text}")
 
     def add(self, n, values=None) -> None:
         """Show that so many more steps are done."""

@@ -271,8 +271,8 @@ class Loop:
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how the step was compiled, for each kind of input that there was, as `RNN.explain`."""
-        told = [layer.explain(source, graph) for layer in dict.fromkeys(self._layers.values())]
-        return Text("\n\n".join(dict.fromkeys(told)) or f"{self.__name__}: not compiled yet; it is at the first call")
+        texts = [layer.explain(source, graph) for layer in dict.fromkeys(self._layers.values())]
+        return Text("\n\n".join(dict.fromkeys(texts)) or f"{self.__name__}: not compiled yet; it is at the first call")
 
     def _entered(self, x, mask, reverse, return_state, given) -> tuple:
         form = form_of(x)

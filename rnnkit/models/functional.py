@@ -232,8 +232,8 @@ class Model(Assembled):
             if len(shape) != len(expected) or any(None not in (a, b) and a != b for a, b in known):
                 raise ValueError(f"expected the input {name!r} of shape {expected}, got {tuple(shape)}")
         if len(batch_sizes) > 1:
-            told = ", ".join(f"{name!r} {shape[0]}" for name, shape in zip(self._names, shapes, strict=False))
-            raise ValueError(f"expected inputs of one batch size, got {told}")
+            found = ", ".join(f"{name!r} {shape[0]}" for name, shape in zip(self._names, shapes, strict=False))
+            raise ValueError(f"expected inputs of one batch size, got {found}")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the output, a list of shapes for several."""

@@ -220,8 +220,8 @@ class Iterable:
 
     def ended(self) -> None:
         """Call a dataset's ``on_epoch_end``, if it has one."""
-        if callable(told := getattr(self.batches, "on_epoch_end", None)):
-            told()
+        if callable(hook := getattr(self.batches, "on_epoch_end", None)):
+            hook()
 
     def _items(self, rng, epoch) -> Iterator[Any]:
         if self.once is not None:

@@ -53,15 +53,15 @@ class Compiled:
 
     def get_config(self) -> dict:
         """Return arguments of `compile` that make the same, as JSON values; a ValueError for one that has no name."""
-        told: dict[bool, list[list]] = {counts: [[] for _ in self.outputs] for counts in (False, True)}
+        configs: dict[bool, list[list]] = {counts: [[] for _ in self.outputs] for counts in (False, True)}
         for _, k, metric, counts in self.metrics:
-            told[counts][k].append(metrics.config_of(metric))
+            configs[counts][k].append(metrics.config_of(metric))
         return {
             "optimizer": optimizers.config_of(self.optimizer),
             "loss": [None if one is None else losses.loss_config(_named(one.loss)) for one in self.objectives],
             "loss_weights": self.loss_weights,
-            "metrics": told[False],
-            "weighted_metrics": told[True],
+            "metrics": configs[False],
+            "weighted_metrics": configs[True],
             **self.options,
         }
 

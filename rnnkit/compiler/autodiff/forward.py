@@ -183,8 +183,8 @@ class _Forward:
             if arg.id not in self.found or own.id not in new.under([c]):
                 continue
             if not _is_elementwise(c, own) or arg.shape != node.shape:
-                told = f"expected a rule that goes element by element for a tangent, in the line {node.line!r}"
-                raise ValueError(f"{told}; another one is for cotangents alone")
+                problem = f"expected a rule that goes element by element for a tangent, in the line {node.line!r}"
+                raise ValueError(f"{problem}; another one is for cotangents alone")
             (term,) = replaced(new, [c], own, self.found[arg.id])
             total = term if total is None else new.pointwise("add", total, term)
         return total

@@ -207,8 +207,8 @@ def print_plan(plan: Plan, graph: Graph, title: str = "plan") -> str:
             if isinstance(stage, Fused):
                 lines.append("  fused:")
             for part in stage.parts if isinstance(stage, Fused) else [stage]:
-                told = _product(part) if isinstance(part, Product) else _loop(part)
-                lines += [f"{'    ' if isinstance(stage, Fused) else '  '}{line}" for line in told]
+                texts = _product(part) if isinstance(part, Product) else _loop(part)
+                lines += [f"{'    ' if isinstance(stage, Fused) else '  '}{line}" for line in texts]
     return "\n".join(lines)
 
 
@@ -295,10 +295,10 @@ def _loop(loop: Loop) -> list[str]:
 
 
 def _walk(walk: Walk) -> str:
-    told = f"offset {walk.offset}, strides {_words(walk.strides)}"
+    text = f"offset {walk.offset}, strides {_words(walk.strides)}"
     if walk.gates:
-        return f"{told}, gates {walk.gates}"
-    return told if walk.table is None else f"{told} in the table {_table(walk.table)}"
+        return f"{text}, gates {walk.gates}"
+    return text if walk.table is None else f"{text} in the table {_table(walk.table)}"
 
 
 def _comments(lines: Iterable[str]) -> list[str]:

@@ -80,8 +80,8 @@ class _Report:
 
     def line(self, what: str, wrong: str, lines: Iterable[str] = ()):
         """Raise an InvalidIR for anything else."""
-        told = "; ".join(dict.fromkeys(line for line in lines if line))
-        at = f", in the line {told!r}" if told else ""
+        places = "; ".join(dict.fromkeys(line for line in lines if line))
+        at = f", in the line {places!r}" if places else ""
         raise InvalidIR(f"after the pass {self.after!r}, {what} {wrong}{at}; this is a fault of rnnkit's compiler")
 
 
@@ -668,8 +668,8 @@ class _RowPlanCheck(_PlanCheck):
 
     def _wrong(self, line, names: Iterable[str], what: str) -> None:
         if names := list(names):
-            told = self.plan.comments.get(getattr(line, "name", ""), "")
-            self.report.line(f"the line {getattr(line, 'name', 'of a slot')}", f"{what} {names[0]}", (told,))
+            comment = self.plan.comments.get(getattr(line, "name", ""), "")
+            self.report.line(f"the line {getattr(line, 'name', 'of a slot')}", f"{what} {names[0]}", (comment,))
 
 
 def elements_of(walk: Walk, dims: Shape, lanes: int) -> np.ndarray:

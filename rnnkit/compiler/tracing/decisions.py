@@ -184,8 +184,8 @@ class Memory:
             same = False
         kinds = " in one branch and ".join(map(in_words, (one, other)))
         hint = "; write numbers for words" if isinstance(one, str) and isinstance(other, str) else ""
-        told = f"expected numbers or arrays as {what} in both branches, got {kinds} in the other{hint}"
-        return one if same else Unread(told)
+        problem = f"expected numbers or arrays as {what} in both branches, got {kinds} in the other{hint}"
+        return one if same else Unread(problem)
 
     def _partly(self, condition, a, b, one, other, what):
         parts, none = [], False
