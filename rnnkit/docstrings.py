@@ -1,4 +1,4 @@
-"""Docstrings in numpydoc's sections: what several public names share is written once."""
+"""Docstrings in numpydoc's sections; descriptions that several public names share are written once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SHARED = ("Parameters", "Returns", "Raises")  # in numpydoc's order
 def described_as(*sources: Callable) -> Callable[[Described], Described]:
     """Return a decorator that completes a docstring by those of others.
 
-    The parameters that it doesn't describe are those of the first source that does. So is what a function returns and
-    raises, where its docstring has no section of it.
+    Parameters that it doesn't describe are taken from the first source that does, and so are the sections Returns and
+    Raises of a function that has none.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def describe_by_bases(kind: type) -> None:
 
 
 def sections(thing: Any) -> dict[str, str]:
-    """Return the sections of a docstring by their headings; what stands above the first one has the heading ''."""
+    """Return the sections of a docstring by their headings; the text above the first one has the heading ''."""
     return dict(_parted(thing.__doc__ or inspect.getdoc(thing) or ""))
 
 
@@ -83,10 +83,7 @@ def text_of(sections: dict[str, str]) -> str:
 
 
 def _parameters(thing, own: str, others: list[str]) -> str:
-    """Return the section of a thing's parameters: its own, and of each other one what the first text says that has it.
-
-    They come in the order of the signature.
-    """
+    """Return the section of a thing's parameters in the order of the signature, completed by the other texts."""
     order = list(inspect.signature(thing).parameters)
     entries = list(_entries(own))
     for text in others:
@@ -100,6 +97,6 @@ def _parameters(thing, own: str, others: list[str]) -> str:
 
 @cache
 def _entries(text: str) -> tuple[tuple[list[str], str], ...]:
-    """Return what a section of parameters holds: names that stand together, and the text behind them."""
+    """Return the entries of a section of parameters: names that stand together, and the text behind them."""
     found = [re.match(r"([\w*]+(?:, [\w*]+)*)(.*)", entry, re.DOTALL) for entry in re.split(r"\n(?=\S)", text)]
     return tuple((one[1].split(", "), one[2]) for one in found if one)

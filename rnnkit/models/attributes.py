@@ -1,4 +1,4 @@
-"""Layers in the attributes of a layer that is written as a class."""
+"""Layers in the attributes of a user's class of layers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rnnkit.layers.base import Layer
 
 
 def add_parts(path, value, found, seen) -> None:
-    """The layers in an attribute, also in lists and dicts."""
+    """Add the layers in an attribute, also in lists and dicts."""
     if isinstance(value, Layer):
         if id(value) not in seen:
             seen.add(id(value))

@@ -1,4 +1,4 @@
-"""Where the first number came up that is none."""
+"""Search for the first number that isn't finite."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def first_offender(arrays: Iterable[tuple[str, np.ndarray | None]]) -> str | None:
-    """In words, the first array that holds NaN or infinity; None if all are finite.
+    """Describe the first array that holds NaN or infinity; None if all are finite.
 
     >>> first_offender([("x", np.zeros(2)), ("y", np.array([1.0, np.nan]))])
     'y has 1 value of 2 that is not finite, the first of them nan at [1]'
