@@ -150,6 +150,21 @@ def _of_masks(element, lanes) -> dict[str, Callable]:
 
 
 @cache
+def define_prefetch(name: str, write: bool) -> Callable:
+    """Return the announcement that as many rows as a register has lanes are read, or written, soon."""
+
+    @intrinsic(VOID, INT, INT)
+    def prefetch(builder, address, row):
+        """Bring the cache line at `address` of each row; `row` is bytes between two rows. Any address will do."""
+        for i in range(LANES[name]):
+            at = builder.add(address, builder.mul(row, INT.llvm(i)))
+            flags = [_I32(int(write)), _I32(3), _I32(1)]  # into the first level, of data
+            call_intrinsic(builder, "llvm.prefetch.p0", ir.VoidType(), [pointer(builder, at, _BYTE), *flags])
+
+    return prefetch
+
+
+@cache
 def define_transpose(name: str) -> Callable:
     """Return the transposition of a square of numbers with as many rows as a register of the host has lanes."""
     element, side = FLOATS[name], LANES[name]
