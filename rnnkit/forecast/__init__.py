@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import importlib
 
-_PLACES = {
-    "ESN": "models.echo_state",
-    "Auto": "models.auto",
-    "Autoregression": "models.autoregression",
+from rnnkit.forecast.registry import MODULES
+
+_PLACES = {name: f"models.{module}" for name, module in MODULES.items()} | {
     "BackTest": "scoring.backtest",
-    "ExponentialSmoothing": "models.exponential_smoothing",
     "Forecast": "command.report",
     "ForecastReport": "command.report",
-    "GlobalRNN": "models.global_rnn",
     "Series": "data.series",
-    "Theta": "models.theta",
-    "TrainedForecaster": "models.trained",
     "back_test": "scoring.backtest",
     "backtest_and_forecast": "command.report",
     "coverage": "scoring.metrics",
@@ -36,7 +31,7 @@ _PLACES = {
     "write_table": "data.files",
 }
 
-__all__ = list(_PLACES)
+__all__ = sorted(_PLACES)
 
 
 def __getattr__(name: str):
@@ -47,4 +42,4 @@ def __getattr__(name: str):
 
 
 def __dir__():
-    return sorted(__all__)
+    return __all__

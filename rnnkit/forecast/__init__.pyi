@@ -63,10 +63,10 @@ from rnnkit.forecast.scoring.validation import (
 )
 
 __all__ = [
-    "ESN",
     "Auto",
     "Autoregression",
     "BackTest",
+    "ESN",
     "ExponentialSmoothing",
     "Forecast",
     "ForecastReport",

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnkit.forecast import registry, saving
 from rnnkit.forecast.data.csv_files import InputError, read_rows
 from rnnkit.forecast.data.files import PARQUET, read_table, require_pyarrow
 from rnnkit.forecast.data.frames import FileTable, SeriesFrame
 from rnnkit.forecast.data.series import Series, read_series
+from rnnkit.forecast.models.forecaster import Forecaster
 
 # Names of arguments in errors of `read_table`, and of the command's options: "(time=)" becomes "(--time)".
 _OPTIONS = {
@@ -100,6 +102,15 @@ def read_future(
         return frame.future(known, horizon, names)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def read_kept(path) -> tuple[Forecaster, saving.Saved]:
+    """Read a fitted forecaster and the contents of its file; an InputError if it can't be used."""
+    try:
+        saved = saving.read(path)
+        return registry.restored(path, saved), saved
+    except (ValueError, ImportError) as error:
+        raise InputError(f"{error}") from error
 
 
 def series_name(frame: SeriesFrame, place: int) -> str:

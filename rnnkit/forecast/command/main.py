@@ -8,7 +8,7 @@ import sys
 
 from rnnkit.console import printable
 from rnnkit.forecast.command import HORIZON, WINDOWS
-from rnnkit.forecast.models.known import TITLES, WITH_COVARIATES
+from rnnkit.forecast.registry import TITLES, WITH_COVARIATES
 
 BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 2, 130, 141  # 128 + the signal's number, as shells say
 

@@ -19,7 +19,7 @@ from rnnkit.forecast.data.timeline import text
 from rnnkit.forecast.fitting.season import common_season
 from rnnkit.forecast.models.baselines import seasonal_naive
 from rnnkit.forecast.models.forecaster import Forecaster
-from rnnkit.forecast.models.registry import forecaster_named, model_name
+from rnnkit.forecast.registry import forecaster_named, model_name
 from rnnkit.forecast.scoring.evaluation import naive_scales, scored
 from rnnkit.forecast.scoring.validation import Origins, windows
 

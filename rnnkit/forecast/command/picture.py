@@ -9,7 +9,7 @@ from rnnkit.forecast.command.panels import PanelReport
 from rnnkit.forecast.command.report import ForecastReport
 from rnnkit.forecast.command.table import future, number_text
 from rnnkit.forecast.data.series import InputError
-from rnnkit.forecast.models.known import TITLES
+from rnnkit.forecast.registry import TITLES
 from rnnkit.forecast.plots import ACTUAL_COLOUR, FORECAST_COLOUR, HISTORY_COLOUR, Drawn, draw_series, joined, tidy
 from rnnkit.serialization.atomic_files import replacing
 

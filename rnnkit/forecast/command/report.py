@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.console import printable
 from rnnkit.forecast import saving
+from rnnkit.forecast.command.inputs import read_kept
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.data.series import InputError, Series
 from rnnkit.forecast.fitting.season import find_season
@@ -18,14 +19,7 @@ from rnnkit.forecast.models.baselines import naive, seasonal_naive
 from rnnkit.forecast.models.direct import DirectForecaster
 from rnnkit.forecast.models.echo_state import ESN
 from rnnkit.forecast.models.forecaster import Forecaster
-from rnnkit.forecast.models.known import TITLES
-from rnnkit.forecast.models.registry import (
-    Contestant,
-    banded,
-    forecaster_named,
-    model_name,
-    read_kept,
-)
+from rnnkit.forecast.registry import TITLES, forecaster_named, model_name
 from rnnkit.forecast.scoring.backtest import LEAST_ORIGINS, BackTest, Model, back_test, first_origin, needed_length
 
 NAIVE, SEASONAL = "naive", "seasonal naive"
@@ -196,21 +190,45 @@ def backtest_and_forecast(
     values = series.values
     if season is None:
         season = find_season(values[: first_origin(len(values))])
-    settings: dict[str, Any] = {"horizon": horizon, "seed": seed, "units": units, "epochs": epochs}
+    settings = {"horizon": horizon, "seed": seed, "units": units, "epochs": epochs, "level": level}
     asked = {}
     for name in models:
         said = None if tell is None else partial(told, tell, f"{TITLES[name]} on {printable(series.name)}")
-        forecaster = forecaster_named(name, season, several=False, level=level, **settings)
-        asked[TITLES[name]] = Contestant(forecaster, level, said)
+        forecaster = forecaster_named(name, season, several=False, **settings)
+        asked[TITLES[name]] = partial(forecast_at, forecaster, level, said)
     contest: dict[str, Model] = {**asked, NAIVE: naive}
     if season is not None:
         contest[SEASONAL] = partial(seasonal_naive, season=season)
     try:
         test = back_test(values, contest, horizon, origins or ORIGINS, season=season, progress=progress)
-        forecasts = {name: _forecast(model, values, horizon, test, name, level) for name, model in asked.items()}
+        forecasts = {}
+        for title, model in asked.items():
+            said = model(values, horizon, last=True)
+            if said.ndim == 1:
+                half = test.half_widths(title, level / 100)
+                said = np.stack([said - half, said, said + half])
+            forecasts[title] = Forecast(said[1], said[0], said[2], model.args[0])
     except (ValueError, FloatingPointError) as error:
         raise InputError(f"{series.name}: {error}") from error
     return ForecastReport(series, season, test, forecasts, level)
+
+
+def forecast_at(
+    forecaster: Forecaster,
+    level: float,
+    tell: Callable[[str], None] | None,
+    history: np.ndarray,
+    horizon: int,
+    last: bool = False,
+) -> np.ndarray:
+    """Return lower edge, forecast and upper edge ``(3, horizon)``; for an echo state network the forecast alone."""
+    forecaster._at_origin(History.of(history), tell, last)
+    return forecaster.predict(horizon) if isinstance(forecaster, ESN) else _banded(forecaster, horizon, level)
+
+
+def _banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
+    forecast, lower, upper = forecaster.predict(horizon, level=level).values()
+    return np.stack([lower, forecast, upper])
 
 
 def forecast_from_file(
@@ -262,7 +280,7 @@ def forecast_from_file(
         values = forecaster.predict(about["horizon"])
         lower, upper = (values - half, values + half) if half is not None else (values * np.nan, values * np.nan)
     else:
-        lower, values, upper = banded(forecaster, horizon or about["horizon"], kept)
+        lower, values, upper = _banded(forecaster, horizon or about["horizon"], kept)
     forecasts = {TITLES[model_name(forecaster)]: Forecast(values, lower, upper, forecaster)}
     return ForecastReport(series, None if season == 1 else season, None, forecasts, kept)
 
@@ -283,12 +301,3 @@ def _identity(series) -> list[str]:
 def told(tell: Callable[[str], None], what: str, text: str) -> None:
     """Report the progress of one item."""
     tell(f"{what}: {text}")
-
-
-def _forecast(model, values, horizon, test, name, level) -> Forecast:
-    said = model(values, horizon, last=True)
-    if said.ndim == 2:
-        lower, values, upper = said
-        return Forecast(values, lower, upper, model.forecaster)
-    half = test.half_widths(name, level / 100)
-    return Forecast(said, said - half, said + half, model.forecaster)

@@ -11,7 +11,7 @@ from rnnkit.callbacks.stages import progress_bar
 from rnnkit.console import printable
 from rnnkit.datasets import FOLDER
 from rnnkit.forecast.command import HORIZON, WINDOWS
-from rnnkit.forecast.command.inputs import read_future, read_input
+from rnnkit.forecast.command.inputs import read_future, read_input, read_kept
 from rnnkit.forecast.command.panels import PanelReport, begun, check_panel, cross_validated, forecast_kept, keep
 from rnnkit.forecast.command.panels import forecast as forecast_panel
 from rnnkit.forecast.command.picture import check_drawing, draw, draw_panel
@@ -30,8 +30,7 @@ from rnnkit.forecast.data.csv_files import InputError, parsed
 from rnnkit.forecast.data.files import check_suffix
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.series import read_series
-from rnnkit.forecast.models.known import TITLES, TRAINED, WITH_COVARIATES, WITH_UNITS
-from rnnkit.forecast.models.registry import read_kept
+from rnnkit.forecast.registry import TITLES, TRAINED, WITH_COVARIATES, WITH_UNITS
 
 BUNDLED = (("sunspots.csv", 3), ("co2.csv", 12))  # file, horizon
 

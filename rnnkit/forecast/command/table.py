@@ -10,7 +10,7 @@ from rnnkit.console import printable
 from rnnkit.forecast.command.inputs import series_name
 from rnnkit.forecast.command.panels import BASELINE, PanelReport
 from rnnkit.forecast.command.report import ForecastReport
-from rnnkit.forecast.models.known import TITLES
+from rnnkit.forecast.registry import TITLES
 from rnnkit.forecast.models.trained import TrainedForecaster
 
 NOTES = """\

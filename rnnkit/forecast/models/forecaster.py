@@ -60,6 +60,7 @@ class Forecaster:
     _reads_arrays = False  # whether `x`, features of arrays, is accepted
     _stays_positive = True  # whether forecasts of positive series are clipped at 0
     _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits to partitions of Dask
+    _no_season: int | None = None  # the `season` of series that have none
     _usual_h: Any = 1
     _usual_quantiles: Any = (0.1, 0.5, 0.9)
 
@@ -371,7 +372,11 @@ class Forecaster:
         ValueError
             If the file is damaged, another's, or holds another kind of model.
         """
-        saved = saving.read(path)
+        return cls._restored(path, saving.read(path))
+
+    @classmethod
+    def _restored(cls, path, saved: saving.Saved) -> Self:
+        """Make the forecaster of a file's contents."""
         if saved.kind != cls.__name__:
             raise ValueError(
                 f"expected a file of a fitted {cls.__name__}; {os.fspath(path)!r} holds one of {saved.kind}"

@@ -1,5 +1,6 @@
 """What holds for every forecaster of panels: tables and arrays, files, updates, origins of the past."""
 
+import inspect
 import io
 import sys
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
+from rnnkit.forecast import registry
 from rnnkit.forecast.models.direct import DirectForecaster
 from rnnkit.forecast.scoring.validation import cross_validation
 
 MAKE = {
+    "Autoregression": lambda: rk.forecast.Autoregression(4),
     "Theta": lambda: rk.forecast.Theta(4),
     "ExponentialSmoothing": lambda: rk.forecast.ExponentialSmoothing(4, ["ANN", "ANA"]),
     "Auto": lambda: rk.forecast.Auto(4),
@@ -40,6 +43,18 @@ def table(panel):
         for i, (start, one) in enumerate(zip(starts, panel, strict=True))
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def test_every_forecaster_of_the_registry_is_under_test():
+    assert set(MAKE) == set(registry.MODULES)
+    for name, known in registry.KNOWN.items():
+        for several in (False, True):
+            forecaster = registry.forecaster_named(name, several=several, horizon=2)
+            assert type(forecaster).__name__ == ((several and known.of_several) or known.kind)
+            assert registry.model_name(forecaster) == name
+            takes = inspect.signature(type(forecaster)).parameters
+            assert ("epochs" in takes) == known.is_trained
+            assert ("future_covariates" in takes) == (known.reads_covariates and (several or name == "auto"))
 
 
 NAMES = {"id": "shop", "time": "when", "target": "sold"}
@@ -87,7 +102,7 @@ def test_F6_a_file_forecasts_the_same_bits(make, panel, table, tmp_path):
         same(again.predict(4, level=[50, 90]), model.predict(4, level=[50, 90]))
         same(again.predict_quantiles(2), model.predict_quantiles(2))
     with pytest.raises(ValueError, match="expected a file of a fitted"):
-        rk.forecast.Autoregression.load(tmp_path / "model.npz")
+        (rk.forecast.Auto if type(model) is rk.forecast.Theta else rk.forecast.Theta).load(tmp_path / "model.npz")
 
 
 def same(got, expected):

@@ -1,16 +1,17 @@
 """Forecasts from trained networks: the linear shortcut, windows and quantiles, and the laws that hold of all layers."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import rnnkit as rk
 from rnnkit.forecast import saving
-from rnnkit.forecast.command.report import backtest_and_forecast, forecast_from_file, save
+from rnnkit.forecast.command.report import backtest_and_forecast, forecast_at, forecast_from_file, save
 from rnnkit.forecast.data.series import InputError, Series
 from rnnkit.forecast.data.timeline import Timeline
 from rnnkit.forecast.fitting.season import find_season
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold
-from rnnkit.forecast.models.registry import Contestant
 from rnnkit.forecast.models.trained import LAYERS, TrainedForecaster, Windows, _pinball
 from rnnkit.forecast.scoring.backtest import back_test, first_origin
 from rnnkit.serialization.array_files import save_arrays
@@ -377,7 +378,7 @@ def test_edges_from_residuals_lie_half_a_width_off():
 
 def test_a_model_is_trained_once_and_carried_on(wave):
     told = []
-    model = Contestant(small(networks=1, epochs=4), 80, told.append)
+    model = partial(forecast_at, small(networks=1, epochs=4), 80, told.append)
     model(wave[:140], HORIZON)
     assert [text[-11:] for text in told] == [f"epoch {n} of 4"[-11:] for n in (1, 2, 3, 4)]
     told.clear()
