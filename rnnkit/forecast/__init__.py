@@ -10,7 +10,7 @@ _PLACES = {name: f"models.{module}" for name, module in MODULES.items()} | {
     "BackTest": "scoring.backtest",
     "Forecast": "command.report",
     "ForecastReport": "command.report",
-    "Series": "data.series",
+    "Series": "data.files",
     "back_test": "scoring.backtest",
     "backtest_and_forecast": "command.report",
     "coverage": "scoring.metrics",
@@ -22,7 +22,7 @@ _PLACES = {name: f"models.{module}" for name, module in MODULES.items()} | {
     "mean_absolute_scaled_error": "scoring.metrics",
     "naive": "models.baselines",
     "pinball_loss": "scoring.metrics",
-    "read_series": "data.series",
+    "read_series": "data.files",
     "read_table": "data.files",
     "root_mean_squared_error": "scoring.metrics",
     "root_mean_squared_scaled_error": "scoring.metrics",
@@ -31,7 +31,7 @@ _PLACES = {name: f"models.{module}" for name, module in MODULES.items()} | {
     "write_table": "data.files",
 }
 
-__all__ = sorted(_PLACES)
+__all__ = sorted(_PLACES, key=lambda name: (not name.isupper(), name))  # as isort orders them
 
 
 def __getattr__(name: str):
@@ -42,4 +42,4 @@ def __getattr__(name: str):
 
 
 def __dir__():
-    return __all__
+    return sorted(__all__)

@@ -6,14 +6,12 @@ import numpy as np
 
 from rnnkit.forecast.command.inputs import series_name
 from rnnkit.forecast.command.panels import PanelReport
-from rnnkit.forecast.command.report import ForecastReport
+from rnnkit.forecast.command.report import ForecastReport, columns
 from rnnkit.forecast.command.table import future, number_text
-from rnnkit.forecast.data.series import InputError
+from rnnkit.forecast.data.csv_files import InputError
+from rnnkit.forecast.plots import ACTUAL_COLOUR, Drawn, draw_one, draw_series
 from rnnkit.forecast.registry import TITLES
-from rnnkit.forecast.plots import ACTUAL_COLOUR, FORECAST_COLOUR, HISTORY_COLOUR, Drawn, draw_series, joined, tidy
 from rnnkit.serialization.atomic_files import replacing
-
-HISTORY, MODEL_COLOUR, FORECAST = HISTORY_COLOUR, ACTUAL_COLOUR, FORECAST_COLOUR
 
 
 def check_drawing(path) -> None:
@@ -28,15 +26,22 @@ def check_drawing(path) -> None:
 
 
 def draw(path, reports: list[ForecastReport]) -> None:
-    """Draw a row of two panels per series, and write them to a file of the format of its suffix, PNG by default."""
+    """Draw two panels per series, all of it and its end, and write them to a file of the format of its suffix."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     figure = Figure(figsize=(12, 3.5 * len(reports)), layout=ConstrainedLayoutEngine(wspace=0.04, hspace=0.05))
-    panels = figure.subplots(len(reports), 2, squeeze=False)
-    for report, (left, right) in zip(reports, panels, strict=True):
-        _draw_history(left, report)
-        _draw_end(right, report)
+    for report, panels in zip(reports, figure.subplots(len(reports), 2, squeeze=False), strict=True):
+        model, times = report.forecasts[report.model].forecaster, report.series.timeline.times
+        if report.test:
+            start = times[report.test.origins[0]]
+            panels[0].axvspan(start, times[-1], color=ACTUAL_COLOUR, alpha=0.09, lw=0, label="back-test")
+        for axes, one in zip(panels, _drawn_twice(report), strict=True):
+            draw_one(axes, one, model.name, [report.level], 7)
+            axes.set_xlabel(report.series.timeline.name)
+            low, high = axes.get_ylim()
+            axes.set_ylim(low, high + 0.14 * (high - low))  # room for the legend
+            axes.legend(loc="upper left", ncols=4, frameon=False, fontsize=8, handlelength=1.5, columnspacing=1.2)
     _write(path, figure)
 
 
@@ -77,10 +82,10 @@ def _drawn(report, place, score) -> Drawn:
             row = int(np.searchsorted(window.series, place))
             times = timeline.times[window.origins[row] :][:horizon]
             tests.append([times, *(window.columns[name][row] for name in names)])
-    columns = {name: report.columns[name][place] for name in names}
+    said = {name: report.columns[name][place] for name in names}
     title = f"{_short(series_name(report.frame, place))}{score}"
     ahead = timeline.ahead(horizon)
-    return Drawn(title, timeline.times[-shown:], values[-shown:], ahead, columns, tests=tests)
+    return Drawn(title, timeline.times[-shown:], values[-shown:], ahead, said, tests=tests)
 
 
 def _short(name: str) -> str:
@@ -91,66 +96,33 @@ def _kind(path) -> str:
     return str(path).rpartition(".")[2].lower() if "." in str(path).rpartition("/")[2] else "png"
 
 
-def _draw_history(axes, report):
-    times = report.series.timeline.times
-    name = report.series.name if report.model == TITLES["auto"] else f"{report.series.name}, {report.model}"
-    if report.test:
-        start = times[report.test.origins[0]]
-        axes.axvspan(start, times[-1], color=MODEL_COLOUR, alpha=0.09, lw=0, label="back-test")
-        share = report.share_of_naive(report.model)
-        name = f"{name}: back-test error {share:.2f} of the better naive forecast's"
-    axes.plot(times, report.series.values, color=HISTORY, lw=0.9, label="history")
-    _draw_forecast(axes, report)
-    _finish(axes, report, name)
-
-
-def _draw_end(axes, report):
-    test, horizon = report.test, len(report.forecast)
-    times, values = report.series.timeline.times, report.series.values
-    shown = max(12 * horizon, 36, 2 * (report.season or 0))
-    shown = min(shown, len(values) - (test.origins[0] if test else 0))
-    axes.plot(times[-shown:], values[-shown:], color=HISTORY, lw=1.2, marker=".", ms=4, label="history")
-    title = f"forecast of {horizon} steps"
+def _drawn_twice(report) -> tuple[Drawn, Drawn]:
+    """Return a whole series, and its end with the forecasts of the back-test."""
+    series, test, horizon = report.series, report.test, len(report.forecast)
+    title = series.name if report.model == TITLES["auto"] else f"{series.name}, {report.model}"
+    shown = min(max(12 * horizon, 36, 2 * (report.season or 0)), len(series.values) - (test.origins[0] if test else 0))
+    end = slice(len(series.values) - shown, None)
+    said = f"forecast of {horizon} steps"
     if test:
-        _draw_test(axes, report, len(values) - shown)
+        title = f"{title}: back-test error {report.share_of_naive(report.model):.2f} of the better naive forecast's"
         coverage = test.coverage(report.model, report.level / 100)
-        held = (
-            f": the {report.level:g} % bands held {100 * coverage:.0f} % of what came" if not np.isnan(coverage) else ""
-        )
-        title = f"forecasts of {horizon} steps{held}"
-    _draw_forecast(axes, report)
-    _finish(axes, report, title)
+        held = f": the {report.level:g} % bands held {100 * coverage:.0f} % of what came"
+        said = f"forecasts of {horizon} steps{'' if np.isnan(coverage) else held}"
+    whole = Drawn(title, series.timeline.times, series.values, future(report), columns(report))
+    return whole, whole._replace(
+        title=said, times=whole.times[end], values=whole.values[end], tests=_tests(report, end.start)
+    )
 
 
-def _draw_test(axes, report, first):
-    """Draw the back-test's forecasts from the step `first` on, leaving out those that overlap."""
-    test, horizon, times = report.test, len(report.forecast), report.series.timeline.times
-    drawn: list[int] = []
-    for place in range(len(test.origins) - 1, -1, -1):
+def _tests(report, first: int) -> list[list[np.ndarray]]:
+    """Return the back-test's forecasts from the step `first` on, without those that overlap."""
+    test, horizon, chosen = report.test, len(report.forecast), []
+    for place in range(len(test.origins) - 1, -1, -1) if test else ():
         origin = test.origins[place]
-        if origin > first and (not drawn or origin + horizon <= test.origins[drawn[-1]]):
-            drawn.append(place)
+        if origin > first and (not chosen or origin + horizon <= test.origins[chosen[-1]]):
+            chosen.append(place)
+    if not chosen:
+        return []
     lower, upper = test.edges(report.model, report.level / 100)
-    for number, place in enumerate(drawn):
-        steps = slice(test.origins[place], test.origins[place] + horizon)
-        axes.fill_between(times[steps], lower[place], upper[place], color=MODEL_COLOUR, alpha=0.13, lw=0)
-        label = "forecast at the time" if number == 0 else None
-        said = test.forecasts[report.model][place]
-        axes.plot(times[steps], said, color=MODEL_COLOUR, lw=1.6, marker=".", ms=4, label=label)
-
-
-def _draw_forecast(axes, report):
-    series, columns = report.series, [report.forecast, report.lower, report.upper]
-    steps, (said, lower, upper) = joined(series.timeline.times, series.values, future(report), columns)
-    axes.fill_between(steps, lower, upper, color=FORECAST, alpha=0.25, lw=0, label=f"{report.level:g} % band")
-    own = slice(-len(report.forecast), None)  # without the last known value
-    axes.plot(steps, said, color=FORECAST, lw=1.8, marker=".", ms=4, markevery=own, label="forecast")
-
-
-def _finish(axes, report, title):
-    tidy(axes, report.series.timeline.times, 7)
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xlabel(report.series.timeline.name)
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high + 0.14 * (high - low))  # room for the legend
-    axes.legend(loc="upper left", ncols=4, frameon=False, fontsize=8, handlelength=1.5, columnspacing=1.2)
+    said, times = test.forecasts[report.model], report.series.timeline.times
+    return [[times[test.origins[i] :][:horizon], said[i], lower[i], upper[i]] for i in chosen]

@@ -12,8 +12,9 @@ import numpy as np
 from rnnkit.console import printable
 from rnnkit.forecast import saving
 from rnnkit.forecast.command.inputs import read_kept
+from rnnkit.forecast.data.csv_files import InputError
+from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.data.series import InputError, Series
 from rnnkit.forecast.fitting.season import find_season
 from rnnkit.forecast.models.baselines import naive, seasonal_naive
 from rnnkit.forecast.models.direct import DirectForecaster
@@ -107,6 +108,14 @@ class ForecastReport:
             return float("nan")
         better = min(self.test.scores(name)["MAE"] for name in (NAIVE, SEASONAL) if name in self.test.forecasts)
         return self.test.scores(model)["MAE"] / better if better > 0 else float("nan")
+
+
+def columns(report: ForecastReport) -> dict[str, np.ndarray]:
+    """Return the forecasts and the edges of their bands ``(H,)``, by the names of a table's columns."""
+    found: dict[str, np.ndarray] = {}
+    for values, lower, upper, forecaster in report.forecasts.values():
+        found |= zip(forecaster._band_names([report.level]), (values, lower, upper), strict=True)
+    return found
 
 
 def check(series: Series, horizon: int, season: int | None = None, origins: int | None = None) -> None:

@@ -27,9 +27,8 @@ from rnnkit.forecast.command.table import (
 )
 from rnnkit.forecast.command.writing import check_writable, write_forecasts, write_panel
 from rnnkit.forecast.data.csv_files import InputError, parsed
-from rnnkit.forecast.data.files import check_suffix
+from rnnkit.forecast.data.files import check_suffix, read_series
 from rnnkit.forecast.data.frames import SeriesFrame
-from rnnkit.forecast.data.series import read_series
 from rnnkit.forecast.registry import TITLES, TRAINED, WITH_COVARIATES, WITH_UNITS
 
 BUNDLED = (("sunspots.csv", 3), ("co2.csv", 12))  # file, horizon
@@ -135,7 +134,7 @@ def _validated(options, models, levels, frame, name) -> PanelReport:
     horizon = options.horizon or HORIZON
     check_panel(frame, options.file, horizon, options.cross_validate)
     windows = WINDOWS if options.cross_validate is None else options.cross_validate
-    given = {one: getattr(options, one) for one in ("season", "seed", "units", "epochs")}
+    given = {one: getattr(options, one) for one in ("season", "units", "epochs")} | {"seed": options.seed or 0}
     given |= {"future": _future(options, frame, horizon) if options.future else {}, "levels": levels or [LEVEL]}
     report = begun(frame, models, horizon, windows=windows, **given)
     try:

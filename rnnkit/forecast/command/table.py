@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -10,8 +11,8 @@ from rnnkit.console import printable
 from rnnkit.forecast.command.inputs import series_name
 from rnnkit.forecast.command.panels import BASELINE, PanelReport
 from rnnkit.forecast.command.report import ForecastReport
-from rnnkit.forecast.registry import TITLES
 from rnnkit.forecast.models.trained import TrainedForecaster
+from rnnkit.forecast.registry import TITLES
 
 NOTES = """\
 MASE      MAE over the mean error of the naive forecast (seasonal, where there is a season) before the first origin
@@ -69,12 +70,18 @@ def scores_table(reports: list[ForecastReport]) -> str:
 
 def forecast_table(report: ForecastReport) -> str:
     """Return a table of the first model's forecast of each future step, with its band."""
-    places = _decimals(report)
-    name = report.series.name if len(report.forecasts) == 1 else f"{report.series.name}, {report.model}"
-    rows: list[tuple[str, ...]] = [(report.series.timeline.name, name, f"{report.level:g} % from", "to")]
-    for time, *numbers in zip(future(report), report.forecast, report.lower, report.upper, strict=True):
-        rows.append((time_text(time), *(number_text(number, places) for number in numbers)))
-    return aligned(rows, left=1)
+    series, name = report.series, report.forecasts[report.model].forecaster.name
+    said = future(report), report.forecast, report.lower, report.upper
+    return _forecasts(series.timeline.name, name, report.level, [(series.name, said, _decimals(report))])
+
+
+def _forecasts(time: str, model: str, level: float, series: Iterable[tuple]) -> str:
+    """Return a table of forecasts and bands, from names of series, times with forecasts and edges, and decimals."""
+    rows: list[tuple[str, ...]] = [("series", time, model, f"{level:g} % from", "to")]
+    for name, said, places in series:
+        for lead, (step, *numbers) in enumerate(zip(*said, strict=True)):
+            rows.append(("" if lead else name, time_text(step), *(number_text(one, places) for one in numbers)))
+    return aligned(rows, left=2)
 
 
 def future(report: ForecastReport) -> np.ndarray:
@@ -167,19 +174,15 @@ def panel_scores(report: PanelReport) -> str:
 
 def panel_forecasts(report: PanelReport) -> str:
     """Return a table of the first model's forecasts: the next step of each series, or all steps of a single one."""
-    model, frame, level = report.model.name, report.frame, report.levels[0]
-    said = [report.columns[name] for name in (model, f"{model}-lo-{level:g}", f"{model}-hi-{level:g}")]
+    frame, level = report.frame, report.levels[0]
+    columns = [report.columns[name] for name in report.model._band_names([level])]
     times = frame.timelines.ahead(report.horizon)
-    leads = report.horizon if len(frame) == 1 else 1
-    rows: list[tuple[str, ...]] = [("series", frame.names.time, model, f"{level:g} % from", "to")]
+    leads, shown = slice(report.horizon if len(frame) == 1 else 1), []
     for place in range(min(len(frame), SHOWN)):
-        places = decimals(float(said[2][place, 0] - said[1][place, 0]) / 4)
-        for lead in range(leads):
-            numbers = (number_text(one[place, lead], places) for one in said)
-            rows.append(("" if lead else series_name(frame, place), time_text(times[place, lead]), *numbers))
-    more = len(frame) - SHOWN
-    left = [] if more <= 0 else [f"and {more} more series; --output writes all steps of all series"]
-    return "\n".join([aligned(rows, left=2), *left])
+        said = [one[place, leads] for one in (times, *columns)]
+        shown.append((series_name(frame, place), said, decimals(float(said[3][0] - said[2][0]) / 4)))
+    table, more = _forecasts(frame.names.time, report.model.name, level, shown), len(frame) - SHOWN
+    return table if more <= 0 else f"{table}\nand {more} more series; --output writes all steps of all series"
 
 
 def _extremes(report) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from rnnkit.forecast.command.panels import PanelReport
-from rnnkit.forecast.command.report import ForecastReport
+from rnnkit.forecast.command.report import ForecastReport, columns
 from rnnkit.forecast.command.table import future, time_text
+from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import write_table
 from rnnkit.forecast.data.frames import Columns
-from rnnkit.forecast.data.series import InputError
 
 
 def check_writable(path) -> None:
@@ -36,19 +36,16 @@ def write_forecasts(path, reports: list[ForecastReport]) -> None:
         Columns().id: [report.series.name for report, one in zip(reports, steps, strict=True) for _ in one],
         names.pop() if len(names) == 1 else "time": np.concatenate(steps),
     }
-    for model, forecast in reports[0].forecasts.items():
-        name, said = forecast.forecaster.name, [report.forecasts[model] for report in reports]
-        for place, edge in enumerate(("", "-lo-", "-hi-")):
-            column = f"{name}{edge}{reports[0].level:g}" if edge else name
-            table[column] = _rounded(np.concatenate([one[place] for one in said]))
+    found = [columns(report) for report in reports]
+    table |= {name: _rounded(np.concatenate([one[name] for one in found])) for name in found[0]}
     write_table(path, table)
 
 
 def write_panel(path, report: PanelReport) -> None:
     """Write forecasts and bands of several series, with the columns of ids and times of the input file."""
-    columns = {name: _rounded(column) for name, column in report.columns.items()}
+    rounded = {name: _rounded(column) for name, column in report.columns.items()}
     try:
-        table = report.frame.ahead(report.horizon, columns)
+        table = report.frame.ahead(report.horizon, rounded)
     except ValueError as error:  # a column of the file with the name of a forecast's
         raise InputError(str(error)) from None
     write_table(path, table)
