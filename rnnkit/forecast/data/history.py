@@ -12,7 +12,7 @@ from rnnkit.arrays import of_dask
 from rnnkit.forecast.data import frames, frequencies
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
-from rnnkit.forecast.data.panel import Panel
+from rnnkit.forecast.data.panel import padded
 
 
 class UnfitSeries(ValueError):
@@ -44,15 +44,15 @@ class History(NamedTuple):
             raise TypeError(f"expected series in memory; got a {type(y).__name__} of Dask: compute() it first")
         if frames.is_frame(y):
             return cls.of_frame(frames.read(y, frames.Columns(id, time, target), freq, covariates))
-        values, lengths, single, beside = Panel.of(y, x)
+        values, lengths, single, beside = padded(y, x)
         known = None if beside is None else Covariates.none(len(values))._replace(past=beside)
         return cls(values, lengths, single, covariates=known)
 
     @classmethod
     def of_frame(cls, frame: SeriesFrame) -> History:
         """Make a history of a table of series."""
-        panel = Panel.of(frame.series)
-        return cls(panel.values, panel.lengths, False, frame, frequencies.season(frame.timelines.frequency))
+        values, lengths, _, _ = padded(frame.series)
+        return cls(values, lengths, False, frame, frequencies.season(frame.timelines.frequency))
 
     def until(self, rows, ends) -> History:
         """Return some series, each up to a step; of the table, only the season is kept."""

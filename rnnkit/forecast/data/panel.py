@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rnnkit.arrays import refuse, with_gaps
 
 
-class Panel(NamedTuple):
-    """One or several series and their features, checked and padded."""
+def padded(y: Any, x: Any = None) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray | None]:
+    """Read arrays: one series ``(T,)`` or several, and features for each step, ``(T,)`` or ``(T, F)`` each.
 
-    values: np.ndarray  # (B, T), NaN in gaps and after a series' end
-    lengths: np.ndarray  # (B,), a gap at the end included
-    single: bool  # a series by itself, not a list
-    beside: np.ndarray | None = None  # (B, T, F), NaN after a series' end
-
-    @classmethod
-    def of(cls, y: Any, x: Any = None) -> Panel:
-        """Read arrays: one series ``(T,)`` or several, and features for each step, ``(T,)`` or ``(T, F)`` each.
-
-        A ValueError names another rank, other lengths, no series, an infinite value, or a series without a value; a
-        TypeError data that isn't numeric.
-        """
-        for value, what in ((y, "y"), (x, "x")):
-            if not isinstance(value, (list, tuple, np.ndarray)):
-                refuse(value, what)  # first, as refused objects may lack rows
-        single = not _several(y)
-        series = [column(one, "y", 1) for one in ([y] if single else y)]
-        lengths, values = np.array([len(one) for one in series]), _padded(series)
-        if np.isnan(values).all(axis=1).any():
-            raise ValueError("expected a step with a value in every series; got one without any")
-        if x is None:
-            return cls(values, lengths, single)
-        features = [column(one, "x", 2) for one in ([x] if single else x)]
-        if [len(one) for one in features] != lengths.tolist() or len({one.shape[1] for one in features}) > 1:
-            shapes = ", ".join(str(one.shape) for one in features[:3])
-            raise ValueError(
-                f"expected x with one row per step of y ({lengths[:3].tolist()}) and the same features for each "
-                f"series; got {shapes}"
-            )
-        return cls(values, lengths, single, _padded(features))
-
-
-def _several(y) -> bool:
-    if isinstance(y, (list, tuple)):
-        return len(y) == 0 or np.ndim(y[0]) > 0
-    return np.ndim(y) == 2
+    Return the values ``(B, T)``, NaN in gaps and after a series' end; the lengths ``(B,)``, a gap at the end included;
+    whether `y` is a series by itself; and the features ``(B, T, F)``. A ValueError names another rank, other lengths,
+    no series, an infinite value, or a series without a value; a TypeError data that isn't numeric.
+    """
+    for value, what in ((y, "y"), (x, "x")):
+        if not isinstance(value, (list, tuple, np.ndarray)):
+            refuse(value, what)  # first, as refused objects may lack rows
+    single = len(y) > 0 and np.ndim(y[0]) == 0 if isinstance(y, (list, tuple)) else np.ndim(y) != 2
+    series = [column(one, "y", 1) for one in ([y] if single else y)]
+    lengths, values = np.array([len(one) for one in series]), _padded(series)
+    if np.isnan(values).all(axis=1).any():
+        raise ValueError("expected a step with a value in every series; got one without any")
+    if x is None:
+        return values, lengths, single, None
+    features = [column(one, "x", 2) for one in ([x] if single else x)]
+    if [len(one) for one in features] != lengths.tolist() or len({one.shape[1] for one in features}) > 1:
+        shapes = ", ".join(str(one.shape) for one in features[:3])
+        raise ValueError(
+            f"expected x with one row per step of y ({lengths[:3].tolist()}) and the same features for each "
+            f"series; got {shapes}"
+        )
+    return values, lengths, single, _padded(features)
 
 
 def column(series: Any, name: str, rank: int) -> np.ndarray:

@@ -79,6 +79,12 @@ class Shortcut:
         """Return the predicted changes from the last known value, for each step and lead ``(B, T, horizon)``."""
         return np.concatenate([features @ self.weights for _, features in self._features(z, times, covariates)], axis=1)
 
+    def errors(self, z, said) -> np.ndarray:
+        """Return the changes after each step less the predicted ones ``(B, T, horizon)``; NaN before `warm`."""
+        found = targets(z, said.shape[2]) - z[..., None] - said
+        found[:, : self.warm(z.shape[1])] = np.nan
+        return found
+
     def waves(self, times) -> np.ndarray:
         """Return the season terms ``(B, T, 2 * harmonics)``; none if the fit left them out."""
         return harmonics(times, self.period, self.harmonics if self.seasonal else 0)

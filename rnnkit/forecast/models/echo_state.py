@@ -15,6 +15,7 @@ from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, chosen, learnable, quarters
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import harmonics, refined_period
+from rnnkit.forecast.fitting.shortcut import following
 from rnnkit.forecast.models.direct import (
     DirectForecaster,
     ForecastState,
@@ -221,7 +222,7 @@ class ESN(DirectForecaster):
         inputs, known = _inputs(history, scale, units), history.known
         z = inputs[:, :, 0]
         reader = self._reader(layer, refined_period(z, self.season) if self.season else 0.0)
-        after = np.concatenate([z[:, 1:], np.full((len(z), task.leads), np.nan)], axis=1)
+        after = following(z, task.leads)
         use = quarters(known & (np.arange(task.length) >= task.washout), ~np.isnan(after), task.leads)
         parts = [NormalEquations(self._width_of_readout(inputs.shape[2]), task.leads) for _ in range(5)]
         states = reader.add(dict(enumerate(parts)), inputs, known, use, after)

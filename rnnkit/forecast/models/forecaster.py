@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -49,8 +51,9 @@ class Fitted(NamedTuple):
 class Forecaster:
     """Series in, forecasts and bands out.
 
-    A subclass defines ``_settings()``, the arguments of ``__init__``; ``_fitted(values, lengths)``, which returns
-    arrays with a row for each series, by name; and ``_ahead(values, lengths, fitted, h)``, which returns an `Ahead`.
+    A subclass defines ``_fitted(values, lengths)``, which returns arrays with a row for each series, by name, and
+    ``_ahead(values, lengths, fitted, h)``, which returns an `Ahead`. It keeps the arguments of ``__init__`` as
+    attributes.
     """
 
     level: Sequence[float] = LEVEL
@@ -419,10 +422,11 @@ class Forecaster:
             "covariates": lambda: ", ".join([*self.past_covariates, *self.future_covariates]),
         }
 
-    # Required methods of subclasses
-
     def _settings(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return the arguments of ``__init__``, which are attributes of their names."""
+        return {name: getattr(self, name) for name in _arguments(type(self))}
+
+    # Required methods of subclasses
 
     def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
         raise NotImplementedError
@@ -636,6 +640,11 @@ class Forecaster:
         return forecaster
 
 
+@cache
+def _arguments(kind: type) -> tuple[str, ...]:
+    return tuple(inspect.signature(kind).parameters)
+
+
 def checked_levels(level) -> list[float]:
     """Return percentages as a sorted list without duplicates; a ValueError for one outside [1, 100), or none."""
     levels = np.atleast_1d(real(level, "level").astype(np.float64))
@@ -690,7 +699,7 @@ def _rows(values, lengths) -> list[np.ndarray]:
 class SeasonalForecaster(Forecaster):
     """A forecaster of each series by itself, with a season that is given, or that the times of a table have."""
 
-    def __init__(self, season: int | None):
+    def __init__(self, season: int | None = None):
         super().__init__()
         self.season: Any = None if season is None else whole(season, "season", 1)
 
