@@ -17,7 +17,6 @@ from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.season import find_season
 from rnnkit.forecast.models.baselines import naive, seasonal_naive
-from rnnkit.forecast.models.direct import DirectForecaster
 from rnnkit.forecast.models.echo_state import ESN
 from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.registry import TITLES, forecaster_named, model_name
@@ -252,7 +251,7 @@ def forecast_from_file(
     path : str or os.PathLike
     horizon : int, optional
     level : float, optional
-        Of the band, in percent. Both default to those saved; networks accept no others.
+        Of the band, in percent. Both default to those saved.
 
     Returns
     -------
@@ -261,7 +260,7 @@ def forecast_from_file(
     Raises
     ------
     InputError
-        If the file can't be used, the series is another, or the model has no such horizon or level.
+        If the file can't be used, or the series is another.
 
     Examples
     --------
@@ -279,19 +278,19 @@ def forecast_from_file(
             f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(series))}"
         )
     season = forecaster.season  # type: ignore[attr-defined]
-    kept, half = about.get("level", LEVEL), saved.half_width
-    if isinstance(forecaster, DirectForecaster):
-        for option, asked, has in (("horizon", horizon, forecaster.horizon), ("level", level, kept)):
-            if asked not in (None, has):
-                raise InputError(f"the model in {path} has a {option} of {has:g}; got --{option} {asked:g}")
-    forecaster._history, kept = History.of(series.values), level or kept
-    if isinstance(forecaster, ESN):
-        values = forecaster.predict(about["horizon"])
-        lower, upper = (values - half, values + half) if half is not None else (values * np.nan, values * np.nan)
+    kept, half = (about["horizon"], about.get("level", LEVEL)), saved.half_width
+    asked = horizon or kept[0], level or kept[1]
+    forecaster._history = History.of(series.values)
+    if half is not None and asked == kept:
+        values = forecaster.predict(asked[0])
+        lower, upper = values - half, values + half
     else:
-        lower, values, upper = _banded(forecaster, horizon or about["horizon"], kept)
+        try:
+            lower, values, upper = _banded(forecaster, *asked)
+        except ValueError as error:  # a network of an earlier version, without bands of its own
+            raise InputError(f"the model in {path}: {error}") from None
     forecasts = {TITLES[model_name(forecaster)]: Forecast(values, lower, upper, forecaster)}
-    return ForecastReport(series, None if season == 1 else season, None, forecasts, kept)
+    return ForecastReport(series, None if season == 1 else season, None, forecasts, asked[1])
 
 
 def save(path, report: ForecastReport) -> None:
