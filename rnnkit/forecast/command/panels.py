@@ -21,7 +21,7 @@ from rnnkit.forecast.models.baselines import seasonal_naive
 from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.registry import forecaster_named, model_name
 from rnnkit.forecast.scoring.evaluation import naive_scales, scored
-from rnnkit.forecast.scoring.validation import Origins, windows
+from rnnkit.forecast.scoring.validation import Origins, refitting, windows
 
 BASELINE = "SeasonalNaive"
 
@@ -124,12 +124,7 @@ def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]
         return
     history, h, models = History.of_frame(report.frame), report.horizon, list(report.models.values())
     origins = Origins.of(history, h, report.asked, None)
-
-    def fit(model: Forecaster, known: History, window: int) -> Forecaster:
-        what = f"{model.name}, window {window + 1} of {report.asked}"
-        progress.tell(what)
-        return model.copy()._refit(known, partial(told, progress.tell, what))
-
+    fit = refitting(progress.tell, report.asked)
     each = windows(models, history, origins, origins.changed, fit, level=report.levels, done=progress.step)
     for window, rows, columns in each:
         ends = origins.ends[window, rows]

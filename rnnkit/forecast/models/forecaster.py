@@ -20,8 +20,7 @@ from rnnkit.forecast import saving
 from rnnkit.forecast.data import frames, partitions
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
-from rnnkit.forecast.data.history import History, UnfitSeries
-from rnnkit.forecast.data.panel import column
+from rnnkit.forecast.data.history import History, UnfitSeries, column
 from rnnkit.forecast.display import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, small_multiples
 from rnnkit.forecast.scoring.validation import cross_validation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -368,7 +367,8 @@ class TrainedForecaster(DirectForecaster):
             windows.restart([self.seed, number])
             schedule = CosineDecay(learning_rate, epochs * len(windows))
             model.compile(optimizer=Adam(schedule), loss=_pinball(self._usual_quantiles, windows.residual.shape[2]))
-            told = partial(_tell, progress, f"network {number + 1} of {len(models)}, epoch {{}} of {epochs}")
+            text = f"network {number + 1} of {len(models)}, epoch {{}} of {epochs}"
+            told = lambda epoch, _, text=text: progress and progress(text.format(epoch + 1))
             if model.fit(windows, epochs=epochs, callbacks=[LambdaCallback(on_epoch_end=told)], verbose=0).interrupted:
                 raise KeyboardInterrupt
 
@@ -425,11 +425,6 @@ class TrainedForecaster(DirectForecaster):
             learned = np.isclose(abs(factor), 1.0, rtol=1e-9)
             found[place] = edge if learned else ahead.forecast + abs(factor) * (edge - ahead.forecast)
         return found
-
-
-def _tell(progress: Progress, text: str, epoch: int, logs) -> None:
-    if progress is not None:
-        progress(text.format(epoch + 1))
 
 
 def _quantiles(residual, levels) -> np.ndarray:
