@@ -49,6 +49,7 @@ KNOWN = {
 }
 TITLES = {name: one.title for name, one in KNOWN.items()}
 WITH_COVARIATES = [name for name, one in KNOWN.items() if one.reads_covariates]
+COVARIATE_READERS = sorted({one.of_several or one.kind for one in KNOWN.values() if one.reads_covariates})
 TRAINED = [name for name, one in KNOWN.items() if one.is_trained]
 WITH_UNITS = [name for name, one in KNOWN.items() if one.has_units]
 

@@ -17,7 +17,6 @@ from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.season import find_season
 from rnnkit.forecast.models.baselines import naive, seasonal_naive
-from rnnkit.forecast.models.echo_state import ESN
 from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.registry import TITLES, forecaster_named, model_name
 from rnnkit.forecast.scoring.backtest import LEAST_ORIGINS, BackTest, Model, back_test, first_origin, needed_length
@@ -158,10 +157,9 @@ def backtest_and_forecast(
     series : Series
     horizon : int
     models : sequence of str
-        Of "auto", "theta", "ets", "autoregression", "esn", "gru", "lstm", "rnn" and "linear". The first four are
-        fitted before the first origin, and keep their parameters at later ones. An echo state network is fitted
-        anew at each origin. The others are trained before the first one, and carried on from their weights for a few
-        epochs at each of the later ones.
+        Those of ``rnnkit forecast --model``. They are fitted before the first origin, and keep their parameters at
+        later ones; but "esn" is fitted anew at each origin, and "gru", "lstm", "rnn" and "linear" are carried on from
+        their weights for a few epochs.
     season : int, optional
         By default found in the autocorrelation before the first origin (`find_season`).
     origins : int, optional
@@ -229,9 +227,9 @@ def forecast_at(
     horizon: int,
     last: bool = False,
 ) -> np.ndarray:
-    """Return lower edge, forecast and upper edge ``(3, horizon)``; for an echo state network the forecast alone."""
+    """Return lower edge, forecast and upper edge ``(3, horizon)``; the forecast alone if the back-test has bands."""
     forecaster._at_origin(History.of(history), tell, last)
-    return forecaster.predict(horizon) if isinstance(forecaster, ESN) else _banded(forecaster, horizon, level)
+    return forecaster.predict(horizon) if forecaster._tested_bands else _banded(forecaster, horizon, level)
 
 
 def _banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
@@ -296,7 +294,7 @@ def forecast_from_file(
 def save(path, report: ForecastReport) -> None:
     """Write the report's first model, fitted to the whole series, for `forecast_from_file`."""
     forecaster = report.forecasts[report.model].forecaster
-    half = (report.upper - report.lower) / 2 if isinstance(forecaster, ESN) else None
+    half = (report.upper - report.lower) / 2 if forecaster._tested_bands else None
     about: dict[str, Any] = {"identity": _identity(report.series), "level": report.level}
     saving.write(path, forecaster, about | {"horizon": len(report.forecast)}, half)
 

@@ -11,7 +11,6 @@ from rnnkit.console import printable
 from rnnkit.forecast.command.inputs import series_name
 from rnnkit.forecast.command.panels import BASELINE, PanelReport
 from rnnkit.forecast.command.report import ForecastReport
-from rnnkit.forecast.models.trained import TrainedForecaster
 from rnnkit.forecast.registry import TITLES
 
 NOTES = """\
@@ -20,8 +19,6 @@ of naive  MAE over that of the better naive forecast
 in band   share of what came that lay in the {level:g} % band, """
 SHOWN = 10  # series whose forecasts are printed
 FROM_ERRORS = "drawn at its origin from the earlier errors at that lead"
-FROM_QUANTILES = "between the quantiles that the model has learned"
-FROM_SPREAD = "drawn from the errors that the model expects"
 
 
 def notes(reports: list[ForecastReport]) -> str:
@@ -29,21 +26,23 @@ def notes(reports: list[ForecastReport]) -> str:
     words: dict[str, None] = {}  # each once, in order
     for report in reports:
         for model, forecast in report.forecasts.items():
-            own = FROM_QUANTILES if isinstance(forecast.forecaster, TrainedForecaster) else FROM_SPREAD
-            words[own if report.test and model in report.test.bands else FROM_ERRORS] = None
+            own = report.test and model in report.test.bands
+            words[forecast.forecaster._bands_are if own else FROM_ERRORS] = None
     return NOTES.format(level=reports[0].level) + ",\n          or ".join(words)
 
 
 def heading(report: ForecastReport) -> str:
     """Return a summary of the series and the back-test, in one line."""
-    series, test = report.series, report.test
-    return (
-        f"{printable(series.name)}: {len(series.values)} steps, {time_text(series.timeline.times[0])} to "
-        f"{time_text(series.timeline.times[-1])}, {counted(np.isnan(series.values).sum(), 'gap')}, "
-        f"{f'season {report.season}' if report.season else 'no season found'}; "
-        f"{f'{report.model} from a file' if test is None else counted(len(test.origins), 'origin')}, "
-        f"{counted(len(report.forecast), 'lead')}"
-    )
+    series, test, times = report.series, report.test, report.series.timeline.times
+    steps = f"{len(series.values)} steps, {time_text(times[0])} to {time_text(times[-1])}"
+    done = f"{report.model} from a file" if test is None else counted(len(test.origins), "origin")
+    done = f"{done}, {counted(len(report.forecast), 'lead')}"
+    return _heading(series.name, steps, np.isnan(series.values).sum(), report.season, done)
+
+
+def _heading(name: str, steps: str, gaps: int, season: int | None, done: str) -> str:
+    found = f"season {season}" if season and season > 1 else "no season found"
+    return f"{printable(name)}: {steps}, {counted(gaps, 'gap')}, {found}; {done}"
 
 
 def scores_table(reports: list[ForecastReport]) -> str:
@@ -138,14 +137,11 @@ def panel_heading(report: PanelReport, name: str) -> str:
     gaps = sum(int(np.isnan(one).sum()) for one in known)
     if report.asked:
         done = "" if len(report.windows) == report.asked else f"{len(report.windows)} of "
-        tested = f"{done}{counted(report.asked, 'window')} of {counted(report.horizon, 'step')}"
+        done = f"{done}{counted(report.asked, 'window')} of {counted(report.horizon, 'step')}"
     else:
-        tested = f"{counted(report.horizon, 'step')} ahead"
-    return (
-        f"{printable(name)}: {len(frame)} series of {most if least == most else f'{least} to {most}'} steps of "
-        f"{frame.timelines.frequency}, {counted(gaps, 'gap')}, "
-        f"{f'season {report.season}' if report.season > 1 else 'no season found'}; {tested}"
-    )
+        done = f"{counted(report.horizon, 'step')} ahead"
+    steps = f"{len(frame)} series of {most if least == most else f'{least} to {most}'} steps"
+    return _heading(name, f"{steps} of {frame.timelines.frequency}", gaps, report.season, done)
 
 
 def panel_scores(report: PanelReport) -> str:

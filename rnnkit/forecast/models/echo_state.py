@@ -153,6 +153,7 @@ class ESN(DirectForecaster):
     """
 
     _partitioned = "reservoirs"
+    _tested_bands = True
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.arrays import real, with_gaps
 from rnnkit.callbacks.stages import progress_bar
-from rnnkit.forecast import saving
+from rnnkit.forecast import registry, saving
 from rnnkit.forecast.data import frames, partitions
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
@@ -62,6 +62,8 @@ class Forecaster:
     _reads_arrays = False  # whether `x`, features of arrays, is accepted
     _stays_positive = True  # whether forecasts of positive series are clipped at 0
     _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits to partitions of Dask
+    _bands_are = "drawn from the errors that the model expects"
+    _tested_bands = False  # whether a back-test draws the bands, from the errors at earlier origins
     _no_season: int | None = None  # the `season` of series that have none
     _usual_h: Any = 1
     _usual_quantiles: Any = (0.1, 0.5, 0.9)
@@ -481,7 +483,8 @@ class Forecaster:
         if static is None and not names and not self._covariate_columns:
             return history
         if static is not None and not self.reads_covariates:
-            raise ValueError(f"expected no static=, as {self.name} reads no covariates; Auto and GlobalRNN do")
+            others = " and ".join(registry.COVARIATE_READERS)
+            raise ValueError(f"expected no static=, as {self.name} reads no covariates; {others} do")
         if static is not None and names is not None and not names:
             raise ValueError("expected no static=, as fit was given none")
         if history.frame is None:

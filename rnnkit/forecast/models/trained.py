@@ -119,6 +119,7 @@ class TrainedForecaster(DirectForecaster):
 
     learning_rate: Any
     models: list[Sequential]
+    _bands_are = "between the quantiles that the model has learned"
 
     def __init__(
         self,
