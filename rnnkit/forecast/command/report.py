@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.console import printable
 from rnnkit.forecast import saving
 from rnnkit.forecast.command.inputs import read_kept
+from rnnkit.forecast.command.shown import Shown, Window, counted
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.history import History
@@ -108,12 +109,44 @@ class ForecastReport:
         return self.test.scores(model)["MAE"] / better if better > 0 else float("nan")
 
 
-def columns(report: ForecastReport) -> dict[str, np.ndarray]:
-    """Return the forecasts and the edges of their bands ``(H,)``, by the names of a table's columns."""
-    found: dict[str, np.ndarray] = {}
-    for values, lower, upper, forecaster in report.forecasts.values():
-        found |= zip(forecaster._band_names([report.level]), (values, lower, upper), strict=True)
-    return found
+class SeriesReport(Shown):
+    """The report on one series as the command shows it."""
+
+    def __init__(self, report: ForecastReport):
+        self.of, self.frame, test, level = report, None, report.test, report.level
+        self.values, self.season, self.horizon = [report.series.values], report.season or 1, len(report.forecast)
+        self.levels, self.models = [level], {title: one.forecaster for title, one in report.forecasts.items()}
+        self.columns = {}
+        tested: dict[str, np.ndarray] = {}
+        for title, (values, lower, upper, forecaster) in report.forecasts.items():
+            names = forecaster._band_names([level])
+            self.columns |= {name: one[None] for name, one in zip(names, (values, lower, upper), strict=True)}
+            if test:
+                tested |= zip(names, (test.forecasts[title], *test.edges(title, level / 100)), strict=True)
+        self.windows, self.baselines, self.done = [], {}, f"{report.model} from a file"
+        if test:
+            self.baselines = {name: name for name in (NAIVE, SEASONAL) if name in test.forecasts}
+            tested |= {name: test.forecasts[name] for name in self.baselines}
+            self.windows = [Window(np.zeros(len(test.origins), int), test.origins, test.actual, tested)]
+            self.done = counted(len(test.origins), "origin")
+        self.done = f"{self.done}, {counted(self.horizon, 'lead')}"
+
+    def named(self, place: int) -> Series:
+        """Return the series."""
+        return self.of.series
+
+    def bands_are(self, title: str) -> str:
+        """Return a description of a model's bands."""
+        own = self.of.test and title in self.of.test.bands
+        return super().bands_are(title) if own else "drawn at its origin from the earlier errors at that lead"
+
+    def scores(self, column: str) -> dict[str, np.ndarray]:
+        """Return each metric, with the coverage of bands as they would have been drawn at their origins."""
+        title = next((title for title, model in self.models.items() if model.name == column), None)
+        found, test = super().scores(column), self.of.test
+        if title is not None and test is not None:
+            found[f"coverage-{self.of.level:g}"] = np.array([100 * test.coverage(title, self.of.level / 100)])
+        return found
 
 
 def check(series: Series, horizon: int, season: int | None = None, origins: int | None = None) -> None:
@@ -209,11 +242,11 @@ def backtest_and_forecast(
         test = back_test(values, contest, horizon, origins or ORIGINS, season=season, progress=progress)
         forecasts = {}
         for title, model in asked.items():
-            said = model(values, horizon, last=True)
-            if said.ndim == 1:
+            ahead = model(values, horizon, last=True)
+            if ahead.ndim == 1:
                 half = test.half_widths(title, level / 100)
-                said = np.stack([said - half, said, said + half])
-            forecasts[title] = Forecast(said[1], said[0], said[2], model.args[0])
+                ahead = np.stack([ahead - half, ahead, ahead + half])
+            forecasts[title] = Forecast(ahead[1], ahead[0], ahead[2], model.args[0])
     except (ValueError, FloatingPointError) as error:
         raise InputError(f"{series.name}: {error}") from error
     return ForecastReport(series, season, test, forecasts, level)

@@ -425,7 +425,8 @@ class Forecaster:
 
     def _settings(self) -> dict[str, Any]:
         """Return the arguments of ``__init__``, which are attributes of their names."""
-        return {name: getattr(self, name) for name in _arguments(type(self))}
+        kind: Any = type(self)
+        return {name: getattr(self, name) for name in _arguments(kind)}
 
     # Required methods of subclasses
 
