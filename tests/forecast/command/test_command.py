@@ -351,6 +351,11 @@ def test_one_series_too_has_windows_if_they_are_asked_for(forecast, wide, table)
     result = forecast(wide, "--column", "south", "--horizon", 2, "--cross-validate", 2, "--model", "theta")
     assert "south: 60 steps, 2015-01-01 to 2019-12-01, no gaps, season 12; 2 windows of 2 steps" in result.stdout
     assert len(result.stdout[result.stdout.index("series  month") :].splitlines()) == 3
+    picture = table.with_name("picture.png")
+    for file, windows in ((table, 2), (wide, 0)):
+        forecast(file, "--cross-validate", windows, "--model", "theta", "--plot", picture)
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        picture.unlink()
     result = forecast(table, "--cross-validate", 0, "--model", "theta")
     assert "load: 120 steps, 2000-01-01 to 2009-12-01, 1 gap, season 12; 12 steps ahead" in result.stdout
 
