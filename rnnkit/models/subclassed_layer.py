@@ -18,7 +18,6 @@ from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
 from rnnkit.layers.support.variable import Variable
-from rnnkit.models.attributes import add_parts
 from rnnkit.models.call_arguments import CallArguments, array_leaves, given_call, nested_arrays
 from rnnkit.models.call_trace import CallTrace, is_open
 from rnnkit.models.constructor import made_with, serialized_arguments
@@ -258,7 +257,7 @@ class SubclassedLayer(Layer):
         seen: set[int] = set()
         for name, value in self.__dict__.items():
             if name not in _OWN:
-                add_parts(name, value, found, seen)
+                _add_parts(name, value, found, seen)
         return found
 
     def _seed_parts(self) -> None:
@@ -522,6 +521,20 @@ class SubclassedLayer(Layer):
 
     def __getstate__(self):
         return self.__dict__ | {"_graphs": {}, "_before_build": None}
+
+
+def _add_parts(path, value, found, seen) -> None:
+    """The layers in an attribute, also in lists and dicts."""
+    if isinstance(value, Layer):
+        if id(value) not in seen:
+            seen.add(id(value))
+            found[path] = value
+    elif isinstance(value, (list, tuple)):
+        for i, one in enumerate(value):
+            _add_parts(f"{path}.{i}", one, found, seen)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            _add_parts(f"{path}.{str(key).replace('/', '_')}", one, found, seen)
 
 
 def _guarded(build):

@@ -27,7 +27,7 @@ class RecordedUpdate:
     results: list[Result]  # results of the groups
 
     def __post_init__(self):
-        from rnnkit.execution.compiled_copies import Copies, finite_test  # takes the compiler with it
+        from rnnkit.execution.layer_kernels import Copies, finite_test  # takes the compiler with it
 
         self._tests = [finite_test(result.last) for result in self.results]
         pairs = zip(self.groups, self.results, strict=True)
@@ -66,7 +66,7 @@ class RepeatedUpdates:
     """
 
     def __init__(self, optimizer: Optimizer, weights: Mapping[str, np.ndarray]):
-        from rnnkit.execution.compiled_copies import Copies  # takes the compiler with it
+        from rnnkit.execution.layer_kernels import Copies  # takes the compiler with it
 
         self._in_place, recording = UpdateInPlace(optimizer), Recording()
         self._names, self._clips = list(weights), self._clipping()

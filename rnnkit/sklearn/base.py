@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from typing import Any
 
 import numpy as np
@@ -16,11 +18,11 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from rnnkit.activations import softmax
+from rnnkit.backends.shared.thread_pool import get_num_threads, set_num_threads
 from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
-from rnnkit.sklearn.probabilities import softmax
-from rnnkit.sklearn.sequences import Scale, Sequences, read
-from rnnkit.sklearn.workers import share_processors
+from rnnkit.sklearn.sequences import Scale, Sequences, of_frame, read
 
 
 class SequenceEstimator(BaseEstimator):
@@ -58,11 +60,9 @@ class SequenceEstimator(BaseEstimator):
         return self._sequences(X, reset=False)
 
     def _sequences(self, X, reset: bool) -> Sequences:
-        share_processors()
+        _share_processors()
         if self.id is None or not hasattr(type(X), "columns"):
             return read(self, X, reset)
-        from rnnkit.sklearn.frames import of_frame  # requires narwhals
-
         found = of_frame(self, X, self.id, self.time, reset)
         if reset:
             self._table, self._step_features = False, found.features
@@ -185,3 +185,13 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _share_processors() -> None:
+    """In a worker process of joblib, use joblib's share of threads, unless ``RNNKIT_NUM_THREADS`` is a number."""
+    from joblib.parallel import get_active_backend
+
+    if "RNNKIT_NUM_THREADS" in os.environ or multiprocessing.parent_process() is None:
+        return
+    if get_active_backend()[0].nesting_level:
+        set_num_threads(min(get_num_threads(), int(os.environ.get("NUMBA_NUM_THREADS", 1))))

@@ -19,9 +19,8 @@ from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.symbolic import Input
 from rnnkit.models.functional import Model
 from rnnkit.sklearn.base import SequenceClassifier, SequenceEstimator, SequenceRegressor
-from rnnkit.sklearn.probabilities import slope
 from rnnkit.sklearn.recurrent import RNNClassifier
-from rnnkit.sklearn.ridge import Ridge, fitted
+from rnnkit.sklearn.ridge import Ridge, fitted, slope
 from rnnkit.sklearn.sequences import Scale, Sequences
 
 ALPHAS = tuple(10.0 ** (power / 2) for power in range(-6, 11))
