@@ -253,7 +253,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """Import what most programs never ask for when somebody asks for it."""
+    """Import a name of `_LATER` or `_SUBPACKAGES` when it is first asked for."""
     if name in _SUBPACKAGES:
         return importlib.import_module(f"rnnkit.{name}")
     if name in _LATER:

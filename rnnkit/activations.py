@@ -44,7 +44,7 @@ def sigmoid(x: Array) -> Any:
     Returns
     -------
     ndarray (…)
-        Of x's precision.
+        In x's precision.
 
     Examples
     --------
@@ -364,7 +364,7 @@ ACTIVATIONS: dict[str, Callable] = {
 
 
 def activation(identifier) -> Callable[..., Any]:
-    """The function that an `activation` argument stands for: None is linear, a name is looked up, a function is itself.
+    """Return the function of an `activation` argument: None is linear, a name is looked up, a function is itself.
 
     Raises
     ------
@@ -388,7 +388,7 @@ def activation(identifier) -> Callable[..., Any]:
 
 
 def activation_name(identifier) -> str:
-    """What `activation` finds the same function by: its name here, a registered one, or its import path."""
+    """Return the name by which `activation` finds this function: its own here, a registered one, or its import path."""
     function = _OF_NUMPY.get(identifier, identifier) if isinstance(identifier, np.ufunc) else activation(identifier)
     for name, known in ACTIVATIONS.items():
         if known is function:

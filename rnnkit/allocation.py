@@ -1,7 +1,7 @@
-"""Arrays that no machine holds, refused before anything of their size is allocated, drawn or computed.
+"""Refusal of arrays that no machine can hold, before anything of their size is allocated, drawn or computed.
 
-Without this, some fail in NumPy's words, and others don't: an operating system may lend more memory than there is, and
-end the process when it is used.
+Without this, NumPy raises an error of its own for some of them, and none for others: an operating system may lend more
+memory than there is, and end the process when it is used.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from functools import cache
 import numpy as np
 
 _limit: ContextVar[_Limit | None] = ContextVar("rnnkit limit of arrays", default=None)
-_LEAST, _TIMES = 1 << 26, 16  # bytes that a file may ask for, and how many times its own
-MANY_ROWS = 1 << 20  # batches below this have states that are not worth the look, which a short call would feel
+_LEAST, _TIMES = 1 << 26, 16  # bytes that any file may ask for, and the multiple of its size that a large one may
+MANY_ROWS = 1 << 20  # the states of smaller batches aren't checked, which would slow short calls down
 
 
 @cache
 def physical_memory() -> int | None:
-    """How many bytes of memory this machine has; None where it doesn't say."""
+    """Return the bytes of memory of this machine; None where the system doesn't say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # of Windows, and of systems without the name
@@ -37,7 +37,7 @@ def check(what: str, shape, dtype=np.float64) -> None:
     Raises
     ------
     ValueError
-        If no address reaches so far, or it is larger than what is left of what `limited` allows.
+        If it can't be addressed, or is larger than the rest of the limit of `limited`.
     MemoryError
         If it is larger than the memory of this machine.
     """
@@ -61,7 +61,7 @@ def check(what: str, shape, dtype=np.float64) -> None:
 
 
 def keep(what: str, shape, dtype) -> None:
-    """As `check`, of an array that stays, and so counts towards what `limited` allows."""
+    """Check an array that stays in memory, and count it towards the limit of `limited`."""
     check(what, shape, dtype)
     if (limit := _limit.get()) is not None:
         limit.left -= math.prod(shape) * np.dtype(dtype).itemsize
@@ -76,7 +76,7 @@ class _Limit:
 
 @contextlib.contextmanager
 def limited(file_size: int):
-    """While it lasts, what a file of so many bytes asks for is bounded: arrays that stay together, others each."""
+    """Limit, inside the ``with``, the arrays that a file may ask for: kept ones by their sum, each other one alone."""
     size = max(_LEAST, _TIMES * file_size)
     token = _limit.set(_Limit(size, size, f"a file of {in_bytes(file_size)}"))
     try:
@@ -99,7 +99,7 @@ def check_weights(name: str, shapes: Mapping[str, tuple[int, ...]], dtype) -> No
 
 
 def retold(error: MemoryError, what: str) -> MemoryError:
-    """NumPy's error in words that say what the memory was for; one that says it already as it is."""
+    """Return NumPy's error with a text that says what the memory was for; another error with a text as it is."""
     shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
     if shape is not None and dtype is not None:
         wanted = in_bytes(math.prod(shape) * dtype.itemsize)
@@ -109,7 +109,7 @@ def retold(error: MemoryError, what: str) -> MemoryError:
 
 @contextlib.contextmanager
 def named(what: str):
-    """NumPy's errors inside, see `retold`; for a short call a ``try`` of its own costs less."""
+    """Raise NumPy's errors inside in the words of `retold`; a short call has a ``try`` of its own, which costs less."""
     try:
         yield
     except MemoryError as error:
@@ -117,7 +117,7 @@ def named(what: str):
 
 
 def in_bytes(count: int) -> str:
-    """A number of bytes, rounded.
+    """Return a number of bytes as rounded text.
 
     >>> in_bytes(8 * 10**15)
     '8 PB'

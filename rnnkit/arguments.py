@@ -1,4 +1,4 @@
-"""What a user hands in as a number: in its range, or refused."""
+"""Checks of the numbers that users hand in."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ def is_integer(value) -> bool:
 
 
 def integer(value, what: str) -> int:
-    """`value` as an int, if it is one."""
+    """Return `value` as an int; a ValueError if it is none."""
     if not is_integer(value):
         raise ValueError(f"expected {what} to be an integer, got {shown(value)}")
     return _countable(int(value), what)
 
 
 def positive_integer(value, what: str) -> int:
-    """`value` as an int, if it is one and positive."""
+    """Return `value` as an int; a ValueError if it isn't a positive integer."""
     if not is_integer(value) or value < 1:
         raise ValueError(f"expected {what} to be a positive integer, got {shown(value)}")
     return _countable(int(value), what)
 
 
 def whole(value, what: str, least: int) -> int:
-    """`value` as an int, if it is one and not below `least`."""
+    """Return `value` as an int; a ValueError if it isn't an integer of at least `least`."""
     if not is_integer(value) or value < least:
         raise ValueError(f"expected {what} to be a whole number of at least {least}; got {shown(value)}")
     return _countable(int(value), what)
 
 
 def _countable(value: int, what: str) -> int:
-    """`value`, if Python and NumPy can count so far."""
+    """Return `value`; a ValueError if Python and NumPy can't count so far."""
     if abs(value) > sys.maxsize:
         raise ValueError(f"expected {what} to be an integer of at most {sys.maxsize}, got {shown(value)}")
     return value
 
 
 def sizes(value, what: str) -> tuple[int, ...]:
-    """An integer or several, each 0 or more, as a tuple."""
+    """Return an integer or several, each 0 or more, as a tuple."""
     several = (value,) if is_integer(value) else value
     if not isinstance(several, (tuple, list)) or not all(is_integer(n) and n >= 0 for n in several):
         raise ValueError(f"expected {what} to be a tuple of sizes such as (3, 4), got {shown(value)}")
@@ -49,7 +49,7 @@ def sizes(value, what: str) -> tuple[int, ...]:
 
 
 def real_number(value, what: str) -> float:
-    """`value` as a float, if it is a real number, also NaN or infinite."""
+    """Return `value` as a float, also NaN or infinite; a ValueError if it is no real number."""
     found = _float(value)
     if found is None:
         raise ValueError(f"expected {what} to be a number, got {shown(value)}")
@@ -57,7 +57,7 @@ def real_number(value, what: str) -> float:
 
 
 def number_from_zero(value, what: str) -> float:
-    """`value` as a float, if it is a finite number of 0 or more."""
+    """Return `value` as a float; a ValueError if it isn't a finite number of 0 or more."""
     found = _float(value)
     if found is None or not 0 <= found < float("inf"):
         raise ValueError(f"expected {what} to be a finite number of 0 or more, got {shown(value)}")
@@ -65,7 +65,7 @@ def number_from_zero(value, what: str) -> float:
 
 
 def fraction(value, what: str) -> float:
-    """`value` as a float, if it lies in [0, 1]."""
+    """Return `value` as a float; a ValueError if it doesn't lie in [0, 1]."""
     found = _float(value)
     if found is None or not 0 <= found <= 1:
         raise ValueError(f"expected {what} to be a rate between 0 and 1, got {shown(value)}")
@@ -73,7 +73,7 @@ def fraction(value, what: str) -> float:
 
 
 def _float(value) -> float | None:
-    """`value` as a float, None for what is no real number; an integer beyond all floats is infinite."""
+    """Return `value` as a float, None if it is no real number; an integer beyond all floats is infinite."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return None
     try:
@@ -83,7 +83,7 @@ def _float(value) -> float | None:
 
 
 def shown(value) -> str:
-    """What an error says that came, on one line and not without end."""
+    """Return the text of a value for an error message: one line, cut where it is long."""
     try:
         text = " ".join(repr(value).split())
     except ValueError:  # of an integer with more digits than Python writes

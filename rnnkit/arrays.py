@@ -1,4 +1,4 @@
-"""Arrays as users hand them in: real numbers in an ndarray, or one sentence that says what to write instead."""
+"""Conversion of users' arrays to ndarrays of real numbers; errors say what to write instead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DEPTH = 64  # NumPy has no more axes
 
 
 def real(value, what: str, masked: str | None = None, complex_too: bool = False) -> np.ndarray:
-    """`value` as an array of real numbers, a plain ndarray.
+    """Return `value` as a plain ndarray of real numbers.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def real(value, what: str, masked: str | None = None, complex_too: bool = False)
     what : str
         The argument's name in errors.
     masked : str, optional
-        What to do about masked entries, where the argument doesn't say it.
+        Advice for masked entries, in place of that for the argument.
     complex_too : bool
         Take complex numbers, too.
 
@@ -47,13 +47,13 @@ def real(value, what: str, masked: str | None = None, complex_too: bool = False)
 
 
 def numbers_of(value):
-    """An array without the tape that noted it; anything else as it is."""
+    """Return the ndarray of an array that a tape records; anything else as it is."""
     found = getattr(type(value), "__rnnkit_array__", None)
     return value if found is None else found(value)
 
 
 def floating(dtype, what: str = "dtype") -> np.dtype:
-    """The precision a layer computes in, float32 or float64.
+    """Return the precision that a layer computes in, float32 or float64.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def floating(dtype, what: str = "dtype") -> np.dtype:
 
 
 def in_precision(found, what: str):
-    """An array of numbers that a layer computes with: integers, float32 or float64.
+    """Return an array of a dtype that layers compute with: integers, float32 or float64.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def in_precision(found, what: str):
 
 
 def with_gaps(value, what: str) -> np.ndarray:
-    """`value` as an array of float64, NaN where an entry is missing: masked, None, or pandas's NA.
+    """Return `value` as an array of float64, NaN where an entry is missing: masked, None, or pandas's NA.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def with_gaps(value, what: str) -> np.ndarray:
 
 
 def _opened(value):
-    """Masked entries as NaN, in lists too."""
+    """Return masked entries as NaN, in lists too."""
     if isinstance(value, np.ma.MaskedArray) and value.dtype.kind in f"{REAL}O":
         return np.ma.filled(value.astype(object if value.dtype.kind == "O" else np.float64), np.nan)
     if isinstance(value, (list, tuple)) and not set(map(type, value)) <= _NUMBERS:
@@ -121,7 +121,7 @@ def _opened(value):
 
 
 def _read(value, what, masked) -> np.ndarray:
-    """`value` as NumPy reads it, whatever the dtype."""
+    """Return `value` as NumPy reads it, of any dtype."""
     refuse(value, what, masked)
     try:
         return np.asarray(value)
@@ -138,7 +138,7 @@ def _read(value, what, masked) -> np.ndarray:
 
 
 def refuse(value, what: str, masked: str | None = None, depth: int = 0) -> None:
-    """Refuse what NumPy would read as something else, or not at all, by what the object itself says.
+    """Refuse objects that NumPy would misread or couldn't read, judged by their own attributes.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def has_shape(value) -> bool:
 
 
 def is_stored(value) -> bool:
-    """Whether rows of this are read from somewhere by index, as those of HDF5, zarr and netCDF4 are from files."""
+    """Whether this is an array in a file whose rows are read by index, as those of HDF5, zarr and netCDF4."""
     if isinstance(value, np.ndarray) or not has_shape(value) or not hasattr(value, "dtype"):
         return False
     if not hasattr(value, "__getitem__") or hasattr(value, "__dlpack__") or hasattr(value, "iloc") or not value.shape:
@@ -213,7 +213,7 @@ def _refuse_tensor(value, what, name) -> None:
 
 
 def _unmasked(value, what) -> str:
-    """What to write for a masked array."""
+    """Return the advice for a masked array."""
     if what == "x" or what.startswith("the input"):
         if value.ndim < 3:
             return "pass x.filled(0), or with what else stands for a missing value"
@@ -227,7 +227,7 @@ def _unmasked(value, what) -> str:
 
 
 def _no_real_numbers(found, value, what) -> str:
-    """The error for a dtype that holds no real numbers."""
+    """Return the error message for a dtype that holds no real numbers."""
     name, dtype, kind = _name(what), found.dtype, found.dtype.kind
     expected = f"expected {what} to hold real numbers, got"
     if value is None:
@@ -268,7 +268,7 @@ def _no_real_numbers(found, value, what) -> str:
 
 
 def _unequal(value, what) -> str:
-    """What lists that make no array hold, and what to write."""
+    """Return the description of lists that make no array, with advice."""
     if any(isinstance(one, tuple) and len(one) == 2 and hasattr(one[1], "columns") for one in value):
         return "pairs of a name and a frame; the frames alone are [frame for _, frame in x]"
     padded = "; rk.pad_sequences makes one array of sequences"
@@ -279,7 +279,7 @@ def _unequal(value, what) -> str:
 
 
 def _instead(value, name) -> str:
-    """What to write for an object that is no array at all."""
+    """Return the advice for an object that is no array."""
     if hasattr(value, "collect"):
         return f"; pass {name}.collect()"
     if hasattr(value, "__next__"):
@@ -292,7 +292,7 @@ def _instead(value, name) -> str:
 
 
 def _no_numbers_in(frame) -> str | None:
-    """The first column of a frame that holds no numbers, with its dtype."""
+    """Return the first column of a frame that holds no numbers, with its dtype."""
     if not hasattr(frame, "columns") or not hasattr(frame, "dtypes"):
         return None
     for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
@@ -303,13 +303,13 @@ def _no_numbers_in(frame) -> str | None:
 
 
 def _name(what) -> str:
-    """What the argument is called in an expression."""
+    """Return the argument's name in the expressions of advice."""
     plain = what.partition("[")[0].isidentifier()
     return what if plain else "x" if what.startswith("the input") else "value"
 
 
 def _root(value) -> str:
-    """The library that an object's class comes from."""
+    """Return the library that an object's class comes from."""
     return type(value).__module__.partition(".")[0]
 
 

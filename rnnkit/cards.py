@@ -1,4 +1,4 @@
-"""What an object tells people about itself: one `Card`, shown as text by ``print`` and as HTML by a notebook."""
+"""The description of an object for people, a `Card`: shown as text by ``print`` and as HTML by a notebook."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ class Table:
 
 @dataclass(frozen=True)
 class Card:
-    """What is shown of an object.
+    """Description of an object, to be shown as text or HTML.
 
     Attributes
     ----------
     kind, name : str
         The title: a class, and what its user calls it.
     code : str
-        How the object would be made.
+        Code that makes the object.
     facts : mapping of str to str
-        Those that are empty are left out.
+        Facts by name; empty ones are left out.
     table : Table, optional
     parts : sequence of (str, Card or None)
-        Cards of what is inside, by their paths; None stands for the parts that its path counts.
+        Cards of the parts, by their paths; None for parts that are left out, which the path counts.
     lines : str
         Text whose line breaks and spaces stay.
     picture : str
-        An SVG of what the rest says too; text has none.
+        An SVG, which repeats the other facts; not in text.
     """
 
     kind: str
@@ -57,7 +57,7 @@ class Card:
 
     @property
     def shown_code(self) -> str:
-        """The code, cut where it is long; none where it says what the title does."""
+        """The code, cut where it is long; empty where it only repeats the title."""
         if self.code in ("", self.kind, f"{self.kind}()"):
             return ""
         return self.code if len(self.code) <= _LONGEST else f"{self.code[: _LONGEST - 1]}…"
@@ -69,7 +69,7 @@ class Card:
 
 
 def told(tell: Callable[[], str]) -> str:
-    """Return what `tell` says, or nothing where a user's code in it fails: showing an object never raises."""
+    """Return the text of `tell`, or "" if a user's code in it fails: showing an object never raises."""
     with contextlib.suppress(Exception):
         return tell()
     return ""
@@ -88,7 +88,7 @@ def arguments(kind: type, config: Mapping[str, object], hidden=frozenset({"name"
 
 
 def _as_code(value) -> str:
-    """A value of a configuration as code; an object's by its class."""
+    """Return a value of a configuration as code; an object by its class."""
     if isinstance(value, dict) and set(value) == {"class_name", "config"}:
         inside = ", ".join(f"{name}={_as_code(one)}" for name, one in value["config"].items())
         return f"{value['class_name']}({inside})"
@@ -134,7 +134,7 @@ def parts_of(
 
 
 def columns(rows, right: set[str] | frozenset[str]) -> str:
-    """Lines of text in columns under their heads, a rule below these; the columns named by `right` end together."""
+    """Return lines of text in columns under their heads and a rule; the columns named by `right` are flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -148,7 +148,7 @@ def columns(rows, right: set[str] | frozenset[str]) -> str:
 
 
 def _text(card: Card) -> list[str]:
-    """The lines of a card: title, facts, table, and the parts, indented."""
+    """Return the lines of a card: title, facts, table, and the parts, indented."""
     title = " ".join(filter(None, (card.kind, card.name and repr(card.name))))
     lines = [title] if title else []
     facts = ({"code": card.shown_code} if card.shown_code else {}) | card.shown_facts

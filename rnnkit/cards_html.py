@@ -9,7 +9,7 @@ from rnnkit.cards import Card, Table
 _LONG = 26  # letters of a table's field that may be broken into lines
 _LIGHT = "--ink:#1f2733;--soft:#566172;--line:#d8dee6;--paper:#fbfcfd;--tint:#eef2f7;--mark:#1f6fb4;--second:#b4560f"
 _DARK = "--ink:#e3e8ef;--soft:#a3afbf;--line:#3a4452;--paper:#1a2029;--tint:#252d39;--mark:#7db8ef;--second:#f0a35e"
-# What pages say about themselves: Sphinx's themes, JupyterLab, VS Code; otherwise the reader's system decides.
+# Themes that pages declare: those of Sphinx, JupyterLab and VS Code; otherwise the reader's system decides.
 _SAYS_LIGHT = "html[data-theme=light] .rnnkit,body[data-jp-theme-light=true] .rnnkit,body.vscode-light .rnnkit"
 _SAYS_DARK = "html[data-theme=dark] .rnnkit,body[data-jp-theme-light=false] .rnnkit,body.vscode-dark .rnnkit"
 _RULES = f"""
@@ -63,7 +63,7 @@ def _title(card: Card) -> str:
 
 
 def _body(card: Card) -> str:
-    """All below the title."""
+    """Return everything below the title."""
     code = f'<div class="rk-code"><code>{html.escape(card.shown_code)}</code></div>' if card.shown_code else ""
     facts = "".join(
         f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in card.shown_facts.items()
@@ -89,7 +89,7 @@ def _table(table: Table) -> str:
 
 
 def _lines(lines: str) -> str:
-    """Text line by line; one that ends in a colon heads those below it."""
+    """Return text line by line; a line that ends in a colon is a heading."""
     if not lines:
         return ""
     shown = (f"<b>{html.escape(one)}</b>" if one.endswith(":") else html.escape(one) for one in lines.split("\n"))

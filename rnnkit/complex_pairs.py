@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-KINDS = ("float", "complex")  # what a state or weight holds, in the layer's precision
+KINDS = ("float", "complex")  # of a state's or weight's numbers, in the layer's precision
 
 
 def is_complex(value) -> bool:
@@ -22,7 +22,7 @@ def is_complex(value) -> bool:
 
 
 def says_complex(dtype, what: str) -> bool:
-    """Whether a declaration says complex numbers, as "complex" does.
+    """Whether a declared dtype is "complex".
 
     Raises
     ------
@@ -35,7 +35,7 @@ def says_complex(dtype, what: str) -> bool:
 
 
 def to_pairs(value, axis: int, dtype=None) -> Any:
-    """The pairs of complex or real numbers, along a new axis.
+    """Return the pairs of complex or real numbers, along a new axis.
 
     >>> to_pairs(np.array([[1 + 2j, 3]]), 1).tolist()
     [[[1.0, 3.0], [2.0, 0.0]]]
@@ -49,7 +49,7 @@ def to_pairs(value, axis: int, dtype=None) -> Any:
 
 
 def to_complex(pairs, axis: int) -> Any:
-    """The complex numbers whose pairs stand along an axis.
+    """Return the complex numbers whose pairs stand along an axis.
 
     >>> to_complex(np.array([[[1.0, 3.0], [2.0, 0.0]]]), 1)
     array([[1.+2.j, 3.+0.j]])

@@ -1,4 +1,4 @@
-"""What objects were made with: the arguments of their constructors as JSON values."""
+"""Configurations of objects: the arguments of their constructors as JSON values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rnnkit import constraints, regularizers
 from rnnkit.activations import activation_name, linear
 from rnnkit.initializers import initializer_config
 
-_KINDS: dict[str, Callable] = {  # what an argument is, by how its name ends
+_KINDS: dict[str, Callable] = {  # by the end of an argument's name
     "initializer": initializer_config,
     "regularizer": regularizers.config_of,
     "constraint": constraints.config_of,
@@ -21,9 +21,9 @@ _KINDS: dict[str, Callable] = {  # what an argument is, by how its name ends
 def config_of(thing: Any) -> dict[str, Any]:
     """Return the arguments of a constructor that an object keeps under their names.
 
-    Numbers, texts and lists of them are as they are; functions and objects that a name tells of are their names and
-    settings. What else there is, such as another layer, is left out. Where a constructor hands keywords on, there are
-    those of its base, too.
+    Numbers, texts and lists of them stay as they are; activations, initializers, regularizers and constraints become
+    names or configurations. Others, such as another layer, are left out. If a constructor passes keywords on, the
+    arguments of its base are included.
     """
     config: dict[str, Any] = {}
     for parameter in _parameters(type(thing)):

@@ -1,4 +1,4 @@
-"""Whether somebody is watching, and what is told then."""
+"""Output for people who may be watching: in a notebook or a terminal."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import sys
 
 
 def in_jupyter() -> bool:
-    """Whether a notebook shows what is printed."""
+    """Whether this runs in a notebook, which shows printed text."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None
 
 
 def is_watched() -> bool:
-    """Whether somebody may be looking: in Jupyter, or where standard error is a terminal."""
+    """Whether somebody may be watching: in Jupyter, or where standard error is a terminal."""
     return in_jupyter() or (sys.stderr is not None and sys.stderr.isatty())
 
 
 def printable(text: str, kept: str = "") -> str:
-    r"""A text that does nothing to a terminal: what can't be printed is written as in Python.
+    r"""Return a text without effects on a terminal: unprintable characters are escaped as in Python.
 
     >>> printable("a\x1b[2J")
     'a\\x1b[2J'

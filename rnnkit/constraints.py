@@ -1,4 +1,4 @@
-"""What weights must keep to, whatever their gradients say: Keras's constraints.
+"""Keras's constraints, which weights keep to whatever their gradients are.
 
 A constraint is a callable ``weight -> weight`` that an optimizer applies after each update. Those here are small
 immutable objects, known by name (``"non_neg"``); a function of one's own will do as well.
@@ -28,7 +28,7 @@ __all__ = [
     "get",
 ]
 
-_EPSILON = 1e-7  # Keras's, which a norm of 0 is divided with
+_EPSILON = 1e-7  # Keras's, added to a norm that may be 0
 
 
 class Constraint(Configurable):
@@ -47,7 +47,7 @@ class Constraint(Configurable):
     __slots__ = ()
 
     def __call__(self, weight: Array) -> np.ndarray:
-        """The weight as it may be."""
+        """Return the weight under the constraint."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Constraint(Configurable):
 
 @dataclass(frozen=True, slots=True)
 class MaxNorm(Constraint):
-    """A constraint that scales what is longer than `max_value` to that length (Srivastava et al. 2014).
+    """A constraint that scales vectors longer than `max_value` to that length (Srivastava et al. 2014).
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class MaxNorm(Constraint):
         object.__setattr__(self, "axis", _axis(self.axis))
 
     def __call__(self, weight: Array) -> Any:
-        """``w * clip(|w|, 0, max_value) / |w|``."""
+        """Return ``w * clip(|w|, 0, max_value) / |w|``."""
         weight = real(weight, "weight")
         norms = _norms(weight, self.axis)
         return _scaled(weight, np.clip(norms, 0, self.max_value) / (_EPSILON + norms))
@@ -101,7 +101,7 @@ class MinMaxNorm(Constraint):
     min_value, max_value : float
         0 or more, the second not below the first.
     rate : float
-        Of the way to where a length should be, how much is gone at an update; 1 for all.
+        The share of the way to an allowed length that an update goes; 1 for all of it.
     axis : int or tuple of int
         As in `MaxNorm`.
 
@@ -132,7 +132,7 @@ class MinMaxNorm(Constraint):
         object.__setattr__(self, "axis", _axis(self.axis))
 
     def __call__(self, weight: Array) -> Any:
-        """``w * (rate * clip(|w|, min_value, max_value) + (1 - rate) * |w|) / |w|``."""
+        """Return ``w * (rate * clip(|w|, min_value, max_value) + (1 - rate) * |w|) / |w|``."""
         weight = real(weight, "weight")
         norms = _norms(weight, self.axis)
         wanted = self.rate * np.clip(norms, self.min_value, self.max_value) + (1 - self.rate) * norms
@@ -161,14 +161,14 @@ class UnitNorm(Constraint):
         object.__setattr__(self, "axis", _axis(self.axis))
 
     def __call__(self, weight: Array) -> Any:
-        """``w / |w|``."""
+        """Return ``w / |w|``."""
         weight = real(weight, "weight")
         return _scaled(weight, 1 / (_EPSILON + _norms(weight, self.axis)))
 
 
 @dataclass(frozen=True, slots=True)
 class NonNeg(Constraint):
-    """A constraint that sets what is negative to 0.
+    """A constraint that sets negative entries to 0.
 
     Examples
     --------
@@ -178,12 +178,12 @@ class NonNeg(Constraint):
     """
 
     def __call__(self, weight: Array) -> Any:
-        """``max(w, 0)``."""
+        """Return ``max(w, 0)``."""
         return np.maximum(real(weight, "weight"), 0)
 
 
 def _axis(axis):
-    """An axis, or several as a tuple: a configuration brings them as a list."""
+    """Return an axis, or several as a tuple, also from the list of a configuration."""
     return tuple(integer(one, "axis") for one in axis) if isinstance(axis, (list, tuple)) else integer(axis, "axis")
 
 
@@ -227,5 +227,5 @@ def get(identifier: Any) -> Callable[[np.ndarray], np.ndarray] | None:
 
 
 def config_of(constraint) -> dict[str, Any] | str | None:
-    """What `get` makes the same constraint of, as JSON values; a ValueError for a function that has no name."""
+    """Return the JSON values from which `get` makes the constraint; a ValueError for a function without a name."""
     return named_config(constraint, CLASSES)

@@ -1,4 +1,4 @@
-"""What there is of NVIDIA's GPUs: ``rk.cuda.is_available()``, ``rk.cuda.devices()``.
+"""NVIDIA's GPUs: ``rk.cuda.is_available()``, ``rk.cuda.devices()``.
 
 Nothing of CUDA is imported before one of these is called, or a layer is made for it.
 """
@@ -25,7 +25,7 @@ def is_available() -> bool:
     """
     try:
         return missing() is None
-    except Exception:  # of a broken installation, which says more where it is used
+    except Exception:  # of a broken installation, whose use raises it again
         return False
 
 

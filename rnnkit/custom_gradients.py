@@ -1,4 +1,4 @@
-"""Functions whose gradient is not that of what they compute, on arrays and inside a step."""
+"""Functions with a gradient of their own, on arrays and inside a step."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def custom_gradient(function: Callable) -> Callable:
         From arrays to ``(value, rule)``. The value is an array of floats, or a tuple of them. ``rule`` takes the
         value's cotangent, one for each of several, and returns one cotangent for each positional argument: an array
         that broadcasts to the argument (or a sum over it is taken), or None for none; of one argument the bare array.
-        Both are NumPy, and read inside a step as the step is. What the function reads otherwise has no gradient.
+        Both are NumPy, and read inside a step as the step is. Other arrays that the function reads have no gradient.
 
     Returns
     -------
     callable
-        It gives the value alone. Compiled gradients of steps, losses and layers that call it follow the rule, in
-        `vjp`, `fit` and `gradcheck`.
+        A function that returns the value alone. Compiled gradients of steps, losses and layers that call it follow
+        the rule, in `vjp`, `fit` and `gradcheck`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Docstrings in numpydoc's sections: what several public names share is written once."""
+"""Docstrings in numpydoc's sections; descriptions that several public names share are written once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SHARED = ("Parameters", "Attributes", "Returns", "Raises")  # in numpydoc's ord
 def described_as(*sources: Callable, with_attributes: bool = False) -> Callable[[Described], Described]:
     """Return a decorator that completes a docstring by those of others.
 
-    The parameters that it doesn't describe are those of the first source that does. So is what a function returns and
-    raises, where its docstring has no section of it.
+    Parameters that it doesn't describe are taken from the first source that does, and so are the sections Returns and
+    Raises of a function that has none.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def describe_by_bases(kind: type) -> None:
 
 
 def sections(thing: Any) -> dict[str, str]:
-    """Return the sections of a docstring by their headings; what stands above the first one has the heading ''."""
+    """Return the sections of a docstring by their headings; the text above the first one has the heading ''."""
     return dict(_parted(thing.__doc__ or inspect.getdoc(thing) or ""))
 
 
@@ -107,6 +107,6 @@ def _listed(own: str, others: list[str], order: list[str] | None) -> str:
 
 @cache
 def _entries(text: str) -> tuple[tuple[list[str], str], ...]:
-    """Return what a section of parameters holds: names that stand together, and the text behind them."""
+    """Return the entries of a section of parameters: names that stand together, and the text behind them."""
     found = [re.match(r"([\w*]+(?:, [\w*]+)*)(.*)", entry, re.DOTALL) for entry in re.split(r"\n(?=\S)", text)]
     return tuple((one[1].split(", "), one[2]) for one in found if one)

@@ -1,4 +1,4 @@
-"""Names that nothing else has, and those that Keras makes of classes."""
+"""Unique names, and the names that Keras makes of classes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class FreeNames:
-    """Gives each name once: one that is taken gets a number behind it.
+    """Names that are each given once: one that is taken gets a number behind it.
 
     >>> names = FreeNames(["x_1"])
     >>> names.take("x"), names.take("x"), names.take("x")
@@ -18,7 +18,7 @@ class FreeNames:
         self._next = dict.fromkeys(taken, 1)  # by the names that are taken, the number to try next
 
     def take(self, name: str) -> str:
-        """This name, or with a number behind it."""
+        """Return this name, with a number behind it if it is taken."""
         free = name
         while free in self._next:
             free = f"{name}_{self._next[name]}"
@@ -28,7 +28,7 @@ class FreeNames:
 
 
 def snake_case(class_name: str) -> str:
-    """A class's name in lower case, as Keras has it in the names of objects.
+    """Return a class's name in lower case, as Keras has it in the names of objects.
 
     >>> snake_case("SimpleRNN"), snake_case("GlobalAveragePooling1D")
     ('simple_rnn', 'global_average_pooling1d')

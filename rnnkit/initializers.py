@@ -1,4 +1,4 @@
-"""How weights start: Keras's initializers, drawn from a `numpy.random.Generator`.
+"""Keras's initializers of weights, drawn from a `numpy.random.Generator`.
 
 An initializer is a callable ``(shape, rng) -> array``. Those here are small immutable objects; they are known by name
 (``"glorot_uniform"``), and a function of one's own will do as well. Values are drawn in float64 and cast by the layer.
@@ -64,13 +64,13 @@ class Initializer(Configurable):
         raise NotImplementedError
 
     def _complex_values(self, shape, rng):
-        """Of a complex weight: both parts, with the variance of one."""
+        """Return a complex weight: both parts are drawn, with the variance of one."""
         return (self._values(shape, rng) + 1j * self._values(shape, rng)) / math.sqrt(2.0)
 
 
 @dataclass(frozen=True)
 class _Settings(Initializer):
-    """Those here have settings, and `seed` among them: draw from this rather than from a layer's generator."""
+    """Base of the initializers here, with a `seed` to draw from rather than from a layer's generator."""
 
     seed: int | None = field(default=None, kw_only=True)
 
@@ -169,7 +169,7 @@ class TruncatedNormal(_Settings):
     Parameters
     ----------
     mean, stddev : float
-        Of the distribution before it is cut off.
+        Mean and standard deviation of the distribution before it is cut off.
     seed : int, optional
         Draw from this rather than from the layer's generator.
 
@@ -254,7 +254,7 @@ class Orthogonal(_Settings):
     Raises
     ------
     ValueError
-        When it is called for a shape of fewer than two axes.
+        At a call for a shape of fewer than two axes.
 
     Examples
     --------
@@ -272,7 +272,7 @@ class Orthogonal(_Settings):
         return self._of_columns(shape, lambda tall: rng.standard_normal(tall))
 
     def _complex_values(self, shape, rng):
-        """A unitary matrix."""
+        """Return a unitary matrix."""
         return self._of_columns(shape, lambda tall: rng.standard_normal(tall) + 1j * rng.standard_normal(tall))
 
     def _of_columns(self, shape, normal):
@@ -291,7 +291,7 @@ class Identity(_Settings):
     Raises
     ------
     ValueError
-        When it is called for a shape of other than two axes.
+        At a call for a shape of other than two axes.
 
     Examples
     --------
@@ -345,7 +345,7 @@ class Ring(_Settings):
 
 
 def fans(shape) -> tuple[int, int]:
-    """How many inputs reach one output and how many outputs one input reaches, as Keras counts them."""
+    """Return how many inputs reach one output, and how many outputs one input reaches, as Keras counts them."""
     if len(shape) < 2:
         size = shape[0] if shape else 1
         return size, size
@@ -403,7 +403,7 @@ def initializer(identifier: Any) -> Callable[..., Any]:
 
 
 def initializer_config(identifier) -> str | dict:
-    """What `initializer` makes the same callable of: a name, an object's settings, or how a function is known."""
+    """Return the name or configuration from which `initializer` makes the same callable."""
     given = initializer(identifier)
     if isinstance(given, Initializer) and type(given) in CLASSES.values():
         for name, known in INITIALIZERS.items():
@@ -417,13 +417,13 @@ def initializer_config(identifier) -> str | dict:
 
 
 def drawn(function: Callable, shape, rng, dtype):
-    """What an initializer gives, in rnnkit's signature ``(shape, rng)`` or Keras's ``(shape, dtype)``."""
+    """Return an initializer's array, for the signature ``(shape, rng)`` of rnnkit or ``(shape, dtype)`` of Keras."""
     allocation.keep("a weight", shape, dtype)
     if isinstance(function, _Settings):
         return function(shape, rng, dtype if np.dtype(dtype).kind == "c" else None)
     try:
         signature = inspect.signature(function)
-    except ValueError:  # of what is no Python
+    except ValueError:  # of a function that isn't in Python
         return function(shape, rng)
     if list(signature.parameters)[1:2] == ["dtype"]:
         return function(shape, dtype=np.dtype(dtype).name)
@@ -438,7 +438,7 @@ def drawn(function: Callable, shape, rng, dtype):
 
 
 def draw(identifier, shape, rng, dtype) -> np.ndarray:
-    """A new array of `shape` and `dtype` from an initializer, which may give no other shape."""
+    """Return a new array of `shape` and `dtype` from an initializer; a ValueError for an array of another shape."""
     array = real(drawn(initializer(identifier), tuple(shape), rng, dtype), "the initializer's array")
     if array.shape != tuple(shape):
         raise ValueError(f"expected an initializer's array of shape {tuple(shape)}; got {array.shape}")

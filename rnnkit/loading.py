@@ -14,7 +14,7 @@ def load_model(path: Any, custom_objects: Mapping[str, Any] | None = None) -> An
     """Read the model, layer or fitted forecaster that a file holds.
 
     Loading runs no code of the file and imports nothing that it names; the memory that it takes is bounded by the
-    file's size. What isn't rnnkit's own, as the step of a cell, is not in the file: it is given.
+    file's size. Code of the user's, such as the step of a cell, is not in the file: it has to be given.
 
     Parameters
     ----------

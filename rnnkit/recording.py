@@ -1,13 +1,13 @@
-"""A call written down as operations on memory that stays, to be done again with other numbers in it.
+"""A call recorded as operations on fixed memory, which are then repeated with other numbers in it.
 
-Around the programs of a small call, Python takes many times as long as they do. What it does is the same at every call
-of a kind. So such a call is done once with a `Recording` on watch, which notes every operation on arrays, and then its
-operations are repeated without the rest. Whoever computes with arrays outside of programs does it by the functions
-here; without a recording they do nothing else.
+Around the programs of a small call, Python takes many times as long as they do, though it does the same at every call
+of a kind. So such a call runs once inside a `Recording`, which notes every operation on arrays, and then its operations
+are repeated without the rest. Code that computes with arrays outside of programs does it by the functions here, which
+do nothing else without a recording.
 
-A recording follows every array to its owner, the array whose memory it shows. An operation may read what an operation
-before it wrote, and what was given or declared constant. Where one reads anything else, the
-call can't be recorded: Python has computed something that no repetition would compute again.
+A recording follows every array to its owner, the array whose memory it shows. An operation may read arrays that an
+earlier operation wrote, or that were given or declared constant. If one reads anything else, the call can't be
+recorded: Python has computed something that no repetition would compute again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-LARGEST = 1 << 24  # bytes that a recording may hold: of a larger call Python is no part worth speaking of
+LARGEST = 1 << 24  # bytes that a recording may hold: in larger calls, Python's time doesn't count
 
 _NEVER, _RARELY, _OFTEN = range(3)  # how often the numbers of an array change
 
@@ -30,11 +30,11 @@ _stand_ins: ContextVar[dict[int, tuple] | None] = ContextVar("rnnkit_stand_ins",
 
 
 class Unrepeatable(Exception):
-    """A call can't be recorded, or a recording not repeated with the numbers that stand in its memory."""
+    """Error of a call that can't be recorded, or of a recording that can't be repeated with the present numbers."""
 
 
 class Recording:
-    """The operations of one call, noted while it is done inside of ``with recording:``.
+    """The operations of one call, recorded while it runs inside ``with recording:``.
 
     Attributes
     ----------
@@ -44,20 +44,20 @@ class Recording:
         Multiply-adds of a call up to which one thread does it, for repeating saves more than sharing.
     shares : bool
         Whether threads may share larger calls when they are repeated; otherwise such calls can't be recorded. One that
-        is abandoned may still write to what its call writes, so nothing that outlives the recording may be among that.
-    is_spoiled : bool
-        Whether that has happened: nobody may repeat it any more.
+        is abandoned may still write to its call's arrays, so none of these may outlive the recording.
+    is_unsafe : bool
+        Whether that has happened: it can't be repeated any more.
     operations : list of callable
         In order, without arguments.
     preparations : list of callable
-        What comes before them, where anything was changed that was given as rarely changing.
+        The operations before them, needed after a change of arrays that were given as rarely changing.
     bytes : int
-        What it holds.
+        The bytes that it holds.
     """
 
     def __init__(self, largest: int = LARGEST, alone: int = 0) -> None:
         self.largest, self.alone = largest, alone
-        self.shares = self.is_spoiled = False
+        self.shares = self.is_unsafe = False
         self.operations: list[Callable[[], Any]] = []
         self.preparations: list[Callable[[], Any]] = []
         self._owners: dict[int, tuple[np.ndarray, int]] = {}  # with how often their numbers change
@@ -74,17 +74,17 @@ class Recording:
         _current.reset(self._token)
 
     def give(self, *arrays, rarely: bool = False) -> None:
-        """Arrays whose numbers come from outside and may differ at a repetition; `rarely` if at few of them."""
+        """Declare arrays whose numbers come from outside and may differ at a repetition; `rarely` if at few of them."""
         for array in arrays:
             self._hold(array, _RARELY if rarely else _OFTEN)
 
     def constant(self, *arrays) -> None:
-        """Arrays whose numbers are the same at every repetition."""
+        """Declare arrays whose numbers are the same at every repetition."""
         for array in arrays:
             self._hold(array, _NEVER)
 
     def note(self, operation: Callable[[], Any], reads=(), writes=(), draws: bool = False) -> None:
-        """An operation that was just done; one that reads only constants, and `draws` nothing, need not be repeated.
+        """Note an operation that was just done; one that reads only constants, and `draws` nothing, isn't repeated.
 
         Raises
         ------
@@ -104,37 +104,37 @@ class Recording:
             self._written.update((id(array), array) for array in writes)
 
     def knows(self, array) -> bool:
-        """Whether it is the recording's own, or shows memory of one that is."""
+        """Whether an array is the recording's own, or shows memory of one that is."""
         return id(_owner(array)) in self._owners
 
     def changes(self, *arrays) -> bool:
-        """Whether the numbers of any of these arrays, as far as it knows them, may differ at a repetition."""
+        """Whether the numbers of any of these arrays, as far as they are known, may differ at a repetition."""
         return any(self._owners.get(id(_owner(array)), (None, _OFTEN))[1] for array in arrays)
 
     def memory(self, size: int) -> np.ndarray:
-        """Bytes for an operation to work in."""
+        """Return bytes as working memory for an operation."""
         found = np.empty(size, np.uint8)
         self._hold(found, _OFTEN)
         return found
 
     def abandoned(self) -> None:
-        """A thread was left behind in the middle of an operation.
+        """Refuse repetition after a thread was abandoned in the middle of an operation.
 
         Raises
         ------
         Unrepeatable
             Always.
         """
-        self.is_spoiled = True
+        self.is_unsafe = True
         raise Unrepeatable("a thread may still write to its memory")
 
     def prepare(self) -> None:
-        """Do again what depends on nothing but what changes rarely."""
+        """Repeat the operations that depend only on arrays that change rarely."""
         for preparation in self.preparations:
             preparation()
 
     def repeat(self) -> None:
-        """Do the operations again.
+        """Repeat the operations.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class Recording:
             operation()
 
     def spoil(self) -> None:
-        """Put numbers that no call would give wherever a repetition writes: what it doesn't compute again shows.
+        """Overwrite all memory that a repetition writes with wrong numbers, so that values it doesn't compute show.
 
         `prepare` and `repeat` have to follow.
         """
@@ -164,7 +164,7 @@ class Recording:
 
 @contextmanager
 def standing_in(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[None]:
-    """Inside, layers called by this thread compute with other weights: the second array of a pair for the first."""
+    """Let layers called inside by this thread compute with other weights: the second array of a pair for the first."""
     token = _stand_ins.set({id(array): (array, other) for array, other in pairs})
     try:
         yield
@@ -178,7 +178,7 @@ def has_stand_ins() -> bool:
 
 
 def weights_now(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights of a layer, or what stands in for them in this thread."""
+    """Return the weights of a layer, or the arrays that replace them in this thread."""
     others = _stand_ins.get()
     if others is None:
         return weights
@@ -186,13 +186,13 @@ def weights_now(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def is_own(function_or_class) -> bool:
-    """Whether it is rnnkit's, rather than code of the user's, which may do anything and so has to run each time."""
+    """Whether this is rnnkit's, rather than code of the user's, which may do anything and so has to run each time."""
     return (function_or_class.__module__ or "").partition(".")[0] == "rnnkit"
 
 
 @contextmanager
 def unwatched() -> Iterator[None]:
-    """Inside, nothing is recorded."""
+    """Record nothing inside."""
     token = _current.set(None)
     try:
         yield
@@ -201,7 +201,7 @@ def unwatched() -> Iterator[None]:
 
 
 def unrepeatable(reason: str) -> None:
-    """What the caller does can't be repeated.
+    """Refuse to record the caller's computation.
 
     Raises
     ------
@@ -213,12 +213,12 @@ def unrepeatable(reason: str) -> None:
 
 
 def current() -> Recording | None:
-    """The recording that is made in this thread."""
+    """Return the recording of this thread, or None."""
     return _current.get()
 
 
 def repeated(function: Callable[[], Any], *reads, draws: bool = False) -> Any:
-    """What a function gives, of the arrays that it reads; a recording calls it again, and puts it into the same arrays.
+    """Return the result of a function of the arrays that it reads; a recording calls it again, into the same arrays.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ def repeated(function: Callable[[], Any], *reads, draws: bool = False) -> Any:
     recording = _current.get()
     if recording is None:
         return function()
-    with unwatched():  # what it does inside is a part of this one operation
+    with unwatched():  # all inside is a part of this one operation
         found = function()
     writes: list[np.ndarray] = []
     kept = _own(found, recording, writes)
@@ -242,7 +242,7 @@ def repeated(function: Callable[[], Any], *reads, draws: bool = False) -> Any:
 
 
 def computed(function: Callable, *operands, draws: bool = False, **options) -> np.ndarray:
-    """What a function of NumPy gives that has an argument `out`, a new array; a recording has it written there again.
+    """Return a NumPy function's result in a new array; a recording repeats it with this array as `out`.
 
     Parameters
     ----------
@@ -253,11 +253,11 @@ def computed(function: Callable, *operands, draws: bool = False, **options) -> n
     draws : bool
         As of `repeated`.
     **options
-        What else it takes, by name.
+        Other arguments, by name.
     """
     found = function(*operands, **options)
     if not isinstance(found, (np.ndarray, np.generic)):
-        return found  # a symbol, of what is traced
+        return found  # a symbol, while tracing
     found = np.asarray(found)
     recording = _current.get()
     if recording is not None:
@@ -267,7 +267,7 @@ def computed(function: Callable, *operands, draws: bool = False, **options) -> n
 
 
 def viewed(function: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
-    """What a function gives that shows an array in another way, which a recording repeats only if it is a copy."""
+    """Return a view of an array by a function, which a recording repeats only if it is a copy."""
     found = function(array)
     recording = _current.get()
     if recording is None or recording.knows(found):
@@ -276,9 +276,9 @@ def viewed(function: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> n
 
 
 def copied(array: np.ndarray, dtype=None) -> np.ndarray:
-    """A copy in C order, or what a recording has in its place: nobody changes arrays of its own."""
+    """Return a copy in C order; a recording's array in C order is returned as it is, since nobody changes it."""
     if not isinstance(array, np.ndarray):
-        return array  # a symbol, of what is traced
+        return array  # a symbol, while tracing
     recording = _current.get()
     if recording is None:
         return np.array(array, dtype, order="C")
@@ -290,7 +290,7 @@ def copied(array: np.ndarray, dtype=None) -> np.ndarray:
 
 
 def contiguous(array: np.ndarray, dtype) -> np.ndarray:
-    """An array itself if it is in C order and of a dtype, or a copy that is."""
+    """Return an array itself if it is in C order and of a dtype, or a copy that is."""
     if array.flags.c_contiguous and array.dtype == dtype:
         return array
     return copied(array, dtype)
@@ -312,7 +312,7 @@ def _cast_into(place, value):
 
 
 def constant(array: np.ndarray) -> np.ndarray:
-    """An array that depends on no numbers of a call."""
+    """Return an array that depends on no numbers of a call, declared constant."""
     recording = _current.get()
     if recording is not None:
         recording.constant(array)
@@ -334,7 +334,7 @@ def _arrays(nested) -> Iterator[np.ndarray]:
 
 
 def _own(found, recording, writes):
-    """The same in arrays of the recording's own."""
+    """Return the same result in arrays of the recording's own."""
     if found is None or hasattr(found, "renew"):
         return found
     if isinstance(found, (tuple, list)):
@@ -349,7 +349,7 @@ def _own(found, recording, writes):
 
 
 def _renewal(kept) -> Callable[[Any], Any]:
-    """What puts another result of a function into the arrays that are kept of it."""
+    """Return the function that copies another result of a function into the arrays of the first."""
     if kept is None:
         return _renew_none
     if hasattr(kept, "renew"):

@@ -45,7 +45,7 @@ class Regularizer(Configurable):
     __slots__ = ()
 
     def __call__(self, weight: Array) -> float:
-        """The penalty of a weight."""
+        """Return the penalty of a weight."""
         raise NotImplementedError
 
     def gradient(self, weight: Array) -> np.ndarray:
@@ -87,7 +87,7 @@ class L1L2(Regularizer):
         object.__setattr__(self, "l2", number_from_zero(self.l2, "l2"))
 
     def __call__(self, weight: Array) -> float:
-        """The penalty of a weight, summed in float64."""
+        """Return the penalty of a weight, summed in float64."""
         weight, penalty = real(weight, "weight"), 0.0
         if self.l1:
             penalty += self.l1 * float(np.sum(np.abs(weight), dtype=np.float64))
@@ -181,5 +181,5 @@ def get(identifier: Any) -> Regularizer | None:
 
 
 def config_of(regularizer) -> dict[str, Any] | str | None:
-    """What `get` makes the same regularizer of, as JSON values."""
+    """Return the JSON values from which `get` makes the regularizer again."""
     return named_config(regularizer, CLASSES)

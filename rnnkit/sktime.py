@@ -24,7 +24,7 @@ class Forecaster(BaseForecaster):
     the one before it. The other models don't read it.
 
     `update` with ``update_params=True`` fits all values so far. With False it appends the values after each series'
-    end, and what was fitted stays.
+    end, and the fitted parameters stay.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Forecaster(BaseForecaster):
     TypeError
         By `fit`, for another `model`.
     ValueError
-        By `fit`, for what the model refuses; by `update` with ``update_params=False`` for a series that is new.
+        By `fit`, for data that the model refuses; by `update` with ``update_params=False`` for a series that is new.
     NotImplementedError
         By `predict` and the like, for steps that aren't after a series' end.
 
@@ -113,19 +113,19 @@ class Forecaster(BaseForecaster):
         return self
 
     def _find_frequency(self):
-        """Tell sktime how far it is from date to date, which it finds only in a single series without gaps."""
+        """Set sktime's frequency of dates, which it finds itself only in a single series without gaps."""
         if isinstance(self._cutoff, pd.DatetimeIndex) and self._cutoff.freq is None:
             ahead = self._ahead(10)["ds"].iloc[:10]  # of the first series
             self._cutoff.freq = pd.infer_freq(pd.DatetimeIndex(ahead))
 
     def _ahead(self, h) -> pd.DataFrame:
-        """The ids and times of h steps after each series."""
+        """Return the ids and times of h steps after each series."""
         frame = self.model_._fitted_history().frame
         assert frame is not None
         return frame.ahead(h, {})
 
     def _future(self, h, X):
-        """The model's covariates at these steps, or None without any."""
+        """Return the model's covariates at these steps, or None without any."""
         names = self.model_.future_covariates
         if not names or self._cur_X is None:
             return None
@@ -164,7 +164,7 @@ class Forecaster(BaseForecaster):
         )
 
     def _rows(self, fh, forecast, columns) -> pd.DataFrame:
-        """Rows for the steps of `fh` of each series, out of a table ``(B * h, K)`` that ``forecast(h)`` gives."""
+        """Return rows for the steps of `fh` of each series, out of the table ``(B * h, K)`` of ``forecast(h)``."""
         if isinstance(self._cutoff, pd.DatetimeIndex):  # `fit` may have been given the horizon without a frequency
             fh = ForecastingHorizon(fh.to_pandas(), is_relative=fh.is_relative, freq=self._cutoff.freq)
         ends = list(self._ends.values())
@@ -185,18 +185,18 @@ class Forecaster(BaseForecaster):
 
     @classmethod
     def get_test_params(cls, parameter_set="default"):
-        """Arguments for sktime's own tests."""
+        """Return arguments for sktime's own tests."""
         return [{"model": Theta()}, {"model": Theta(theta=2.0)}]
 
 
 def _table(y, X=None) -> pd.DataFrame:
-    """DataFrames of sktime as a table with a row for each series and time."""
+    """Return DataFrames of sktime as a table with a row for each series and time."""
     table = _keys(y, y).assign(y=y.iloc[:, 0].to_numpy())
     return table if X is None else table.merge(_beside(X, y), "left", ["unique_id", "ds"])
 
 
 def _beside(X, y) -> pd.DataFrame:
-    """Exogenous data with the ids and times of its rows."""
+    """Return exogenous data with the ids and times of its rows."""
     columns = {str(name): X[name].to_numpy() for name in X.columns}
     return pd.concat([_keys(X, y), pd.DataFrame(columns)], axis=1)
 
@@ -208,5 +208,5 @@ def _keys(data, y) -> pd.DataFrame:
 
 
 def _ends(table) -> dict:
-    """The last time of each series, by id, in the order of their first appearance."""
+    """Return the last time of each series, by id, in the order of their first appearance."""
     return table.groupby("unique_id", sort=False)["ds"].max().to_dict()

@@ -17,19 +17,19 @@ _LEAST = 2.0**-90  # of a column's largest number, below which it is 0: scales s
 
 
 def bfloat16_bits(array: np.ndarray) -> np.ndarray:
-    """The upper halves of float32 numbers, rounded to the nearest, ties to even."""
+    """Return the upper halves of float32 numbers, rounded to the nearest, ties to even."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
     rounded = (bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))) >> 16
     return np.where(np.isnan(array), (bits >> 16) | 0x40, rounded).astype(np.uint16)
 
 
 def from_bfloat16(bits: np.ndarray) -> np.ndarray:
-    """The float32 numbers of upper halves."""
+    """Return the float32 numbers of upper halves."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def to_int8(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Integers from -127 to 127, and the scale of each column, a float32, of matrices ``(…, K, N)``.
+    """Return integers from -127 to 127, and the scale of each column, a float32, of matrices ``(…, K, N)``.
 
     Raises
     ------
@@ -54,7 +54,7 @@ class Stored:
     numbers : ndarray (K, N)
         The upper halves of float32 as uint16, or int8.
     scales : ndarray (P, N), float32
-        Of int8, for each part of the rows.
+        Scales of int8, for each part of the rows.
     starts : tuple of int
         The first row of each part: products that read some rows of a weight have scales of their own.
     """
@@ -66,12 +66,12 @@ class Stored:
 
     @staticmethod
     def of(array: np.ndarray, kind: str, starts: tuple[int, ...] = (0,)) -> Stored:
-        """A weight rounded to a kind.
+        """Return a weight rounded to a kind.
 
         Raises
         ------
         ValueError
-            For infinity or NaN in what is to be int8.
+            For infinity or NaN in an array for int8.
         """
         if kind == "bfloat16":
             return Stored(kind, bfloat16_bits(array), None, starts)
@@ -81,7 +81,7 @@ class Stored:
 
     @staticmethod
     def checked(kind: str, numbers: np.ndarray, scales: np.ndarray | None, starts) -> Stored:
-        """What somebody says is a stored weight.
+        """Return a stored weight from parts of unknown origin.
 
         Raises
         ------
@@ -100,11 +100,11 @@ class Stored:
 
     @property
     def nbytes(self) -> int:
-        """What it takes of memory."""
+        """The bytes of memory that it takes."""
         return self.numbers.nbytes + (0 if self.scales is None else self.scales.nbytes)
 
     def expanded(self) -> np.ndarray:
-        """The weight as float32, read-only."""
+        """Return the weight as float32, read-only."""
         if self.scales is None:
             array = from_bfloat16(self.numbers)
         else:
@@ -115,23 +115,23 @@ class Stored:
 
 
 class StoredWeight(np.ndarray):
-    """Stands where a float32 weight is expected: of its shape, NaN in every place, without memory of its own."""
+    """Placeholder for a float32 weight: of its shape, NaN everywhere, without memory of its own."""
 
     stored: Stored
 
     @classmethod
     def of(cls, stored: Stored) -> StoredWeight:
-        """What stands for a stored weight."""
+        """Return the placeholder of a stored weight."""
         found = np.broadcast_to(np.full((), np.nan, np.float32), stored.numbers.shape).view(cls)
         found.stored = stored
         return found
 
     def rounded(self, values: np.ndarray) -> StoredWeight:
-        """Other values, stored likewise."""
+        """Return the placeholder of other values, stored likewise."""
         return StoredWeight.of(Stored.of(values, self.stored.kind, self.stored.starts))
 
     def __array_finalize__(self, obj):
-        """A part of it stands for nothing."""
+        """Leave parts and results without `stored`."""
 
     def __reduce__(self):
         return StoredWeight.of, (self.stored,)
@@ -141,10 +141,10 @@ class StoredWeight(np.ndarray):
 
 
 def expanded(array: np.ndarray) -> np.ndarray:
-    """A weight itself, or that which something stands for."""
+    """Return a weight itself, or the weight that a placeholder represents."""
     return array.stored.expanded() if isinstance(array, StoredWeight) else array
 
 
 def all_expanded(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """`expanded` of weights by name."""
+    """Return `expanded` of weights by name."""
     return {name: expanded(array) for name, array in arrays.items()}

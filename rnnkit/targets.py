@@ -1,6 +1,6 @@
-"""The entries of a batch that losses and metrics are means of: targets beside outputs, masks, weights.
+"""Targets, outputs, masks and weights of a batch, as losses and metrics average over their entries.
 
-An entry is a row, or a step of a row where there is one value for each step.
+An entry is a row, or a step of a row if there is one value for each step.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from rnnkit.arrays import real
 
 
 def aligned(y_true, y_pred, ids: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Targets and outputs with equally many axes, two at least, alike but for the last one.
+    """Return targets and outputs with equally many axes, two at least, alike but for the last one.
 
     An axis of 1 at the end of the targets may be there or not. With ``ids`` that axis is there and nothing else, and
     the targets are numbers of classes.
@@ -39,7 +39,7 @@ def aligned(y_true, y_pred, ids: bool = False) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hint(given: tuple, shape: tuple) -> str:
-    """What to write for targets that belong to another output."""
+    """Return the advice for targets that belong to another output."""
     if given == shape:
         return "; y.argmax(axis=-1) makes numbers of one-hot rows, or the loss is categorical_crossentropy"
     if len(given) < len(shape) and len(shape) == 3:
@@ -50,7 +50,7 @@ def _hint(given: tuple, shape: tuple) -> str:
 
 
 def check_ids(ids, classes: int, used=None) -> None:
-    """Refuse what is no number of a class, where it is used.
+    """Refuse numbers that are no classes, at used entries.
 
     Raises
     ------
@@ -71,13 +71,13 @@ def check_ids(ids, classes: int, used=None) -> None:
 
 
 def used_steps(mask, shape) -> np.ndarray | None:
-    """As `step_mask`; None where every step is used."""
+    """Return `step_mask`; None if every step is used."""
     mask = step_mask(mask, shape)
     return None if mask is None or mask.all() else mask
 
 
 def step_mask(mask, shape) -> np.ndarray | None:
-    """A mask where it says something of outputs of this shape: booleans ``(B, T)``.
+    """Return a mask as booleans ``(B, T)`` if it applies to outputs of this shape, else None.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def step_mask(mask, shape) -> np.ndarray | None:
 
 
 def weights(sample_weight, lead, dtype) -> np.ndarray:
-    """A new array of weights of shape ``lead``: ``(B,)`` or ``(B, T)``.
+    """Return a new array of weights of shape ``lead``: ``(B,)`` or ``(B, T)``.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def weights(sample_weight, lead, dtype) -> np.ndarray:
 
 
 def behind(used, array) -> np.ndarray:
-    """A mask with the axes that an array has behind those of batch and time."""
+    """Return a mask with axes of length 1 for an array's axes after batch and time."""
     return used.reshape(*used.shape, *(1,) * (array.ndim - 2))
 
 
@@ -140,7 +140,7 @@ def by_step(shape, y_pred_shape) -> bool:
 
 
 def by_entry(values, steps: bool):
-    """One value for each row, or with ``steps`` for each step: the mean of what lies behind."""
+    """Return one value for each row, or with ``steps`` for each step: the mean over the other axes."""
     while values.ndim > 1 + steps:
         values = np.mean(values, axis=-1)
     return values

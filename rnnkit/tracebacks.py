@@ -1,4 +1,4 @@
-"""What is shown of a mistake in a user's step: the lines that call it and its own, without those of rnnkit between."""
+"""Tracebacks of mistakes in a user's step: the lines that call it and its own, without rnnkit's between."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _doors: set[CodeType] = set()  # of the functions that call a step
 
 
 def door(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
-    """Let all that happens in a function be the step's that it calls."""
+    """Mark a function that calls a step, as a decorator: errors inside are the step's."""
     _doors.add(function.__code__)
     return function
 
 
 def edge(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
-    """Let the errors of a public function be `shortened`."""
+    """Shorten the tracebacks of a public function's errors, as a decorator."""
 
     @functools.wraps(function)
     def at_the_edge(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Returned:
@@ -54,14 +54,14 @@ def edge(function: Callable[Parameters, Returned]) -> Callable[Parameters, Retur
 def shorten(error: BaseException) -> None:
     """Leave rnnkit's and NumPy's frames out of the traceback of a mistake in a step; any other stays as it is.
 
-    A bare ``raise`` adds no frame to it. Frames in which something failed that isn't an error of rnnkit's words stay,
-    too, and ``RNNKIT_FULL_TRACEBACK=1`` keeps all.
+    A bare ``raise`` adds no frame to it. Frames of failures inside rnnkit, which it doesn't raise itself, stay, too,
+    and ``RNNKIT_FULL_TRACEBACK=1`` keeps all.
     """
     entries, known = list(_entries(error.__traceback__)), vars(error).get("_rnnkit_in_words")
     places = [i for i, one in enumerate(entries) if one.tb_frame.f_code in _doors]
     if (not places and known is None) or os.environ.get("RNNKIT_FULL_TRACEBACK", "0") not in ("", "0"):
         return
-    if known is None:  # which an outer edge can't tell any more
+    if known is None:  # kept, since an outer edge sees a shortened traceback
         known = vars(error)["_rnnkit_in_words"] = in_words(error)  # an error may refuse attributes
     first = next((i for i, one in enumerate(entries) if _is_in(one, _OWN)), len(entries))
     last = max((i for i, one in enumerate(entries) if not _is_in(one, _HIDDEN)), default=-1)
@@ -76,7 +76,7 @@ def shorten(error: BaseException) -> None:
 
 
 def in_words(error: BaseException) -> bool:
-    """Whether an error is one that its raiser knows, rather than of something that failed inside rnnkit."""
+    """Whether an error was raised on purpose, rather than by a failure inside rnnkit."""
     entries = [one for one in _entries(error.__traceback__) if not _is_in(one, _HIDDEN[1:])]
     if not entries or not _is_in(entries[-1], _OWN):
         return True
@@ -95,7 +95,7 @@ def _is_in(entry: TracebackType, folders) -> bool:
 
 
 def name_shapes(error: Exception) -> None:
-    """Note which shapes the arrays of a step's line have, if the shapes are what it fails by."""
+    """Add the shapes of the arrays of a step's line as a note, if the error is about shapes."""
     if type(error) not in (ValueError, IndexError, np.exceptions.AxisError):
         return
     entries = [one for one in _entries(error.__traceback__) if not _is_in(one, _HIDDEN)]
@@ -119,7 +119,7 @@ def name_shapes(error: Exception) -> None:
 
 
 def return_of(function) -> str:
-    """Where a function returns, or begins if it returns in several places: file, line, and the line itself."""
+    """Return the place of a function's only return, or of its beginning: file, line, and the line itself."""
     code = function.__code__
     lines = {i.positions.lineno for i in dis.get_instructions(code) if i.opname.startswith("RETURN_") and i.positions}
     line = lines.pop() if len(lines) == 1 else None

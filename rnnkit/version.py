@@ -1,3 +1,3 @@
-"""The version of this package, which files that it writes name."""
+"""The version of this package, which its files contain."""
 
 __version__ = "0.1.0"

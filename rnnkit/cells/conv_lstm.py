@@ -17,7 +17,7 @@ from rnnkit.steps.states import StateSpec
 
 
 def window_counts(sizes, kernel, strides, dilation, padding: str) -> tuple[int, ...]:
-    """How many windows there are along each axis; not positive if a window is larger than the array."""
+    """Return the number of windows along each axis; not positive if a window is larger than the array."""
     if padding == "same":
         return tuple(-(-n // s) for n, s in zip(sizes, strides, strict=True))
     reaches = [(n - 1) * d + 1 for n, d in zip(kernel, dilation, strict=True)]
@@ -30,7 +30,7 @@ class Windows:
     Parameters
     ----------
     sizes, kernel, strides, dilation : tuple of int
-        Of the array without its batch and channels; of the kernel; how far windows, and a window's entries, are apart.
+        Sizes of the array without batch and channels, and of the kernel; distances of windows, and of their entries.
     channels : int
     padding : {"valid", "same"}
         Windows within the array only, or as many as there are entries divided by the strides.
@@ -38,7 +38,7 @@ class Windows:
     Attributes
     ----------
     sizes : tuple of int
-        How many windows there are along each axis.
+        The number of windows along each axis.
     """
 
     def __init__(self, sizes, kernel, strides, dilation, channels: int, padding: str):
@@ -54,7 +54,7 @@ class Windows:
         self._places = self._found(kernel, strides, dilation, channels)
 
     def _found(self, kernel, strides, dilation, channels) -> np.ndarray:
-        """Where each window's entries are in the flat array ``(windows, entries)``."""
+        """Return the flat indices of each window's entries, ``(windows, entries)``."""
         starts = np.array(list(product(*map(range, self.sizes))), np.intp) * strides
         entries = np.array(list(product(*map(range, kernel))), np.intp) * dilation
         along = np.cumprod([1, *self._padded[:0:-1]])[::-1]
@@ -62,7 +62,7 @@ class Windows:
         return (places * channels + np.arange(channels)).reshape(len(starts), len(entries) * channels)
 
     def convolved(self, x, kernel):
-        """Every window times a kernel ``(*kernel, channels, filters)``."""
+        """Return every window times a kernel ``(*kernel, channels, filters)``."""
         flat = np.pad(x, ((0, 0), *self._around, (0, 0))).reshape((x.shape[0], math.prod(self._padded) * x.shape[-1]))
         found = flat[:, self._places] @ kernel.reshape((self._places.shape[1], kernel.shape[-1]))
         return found.reshape((x.shape[0], *self.sizes, kernel.shape[-1]))
@@ -135,7 +135,7 @@ class ConvLSTMCell(LSTMCell):
     )
 
     def _sizes(self, value, what: str) -> tuple[int, ...]:
-        """One size for each axis; one alone holds for all."""
+        """Return one size for each axis; a single one holds for all."""
         several = value if isinstance(value, (list, tuple)) else (value,) * self.rank
         if len(several) != self.rank:
             raise ValueError(f"expected {what} as an integer or {self.rank} of them, got {shown(value)}")
@@ -159,7 +159,7 @@ class ConvLSTMCell(LSTMCell):
         self._feature_shape = features
 
     def call(self, inputs, states, training=False, draws=None):
-        """One step: ``(h, [h, c])``."""
+        """Compute one step: ``(h, [h, c])``."""
         n, (h, c) = self.filters, states
         dropped = draws.dropout if training and self.dropout else None
         recurrent = draws.recurrent_dropout if training and self.recurrent_dropout else None
@@ -173,7 +173,7 @@ class ConvLSTMCell(LSTMCell):
         return h, [h, c]
 
     def _convolved(self, windows, x, kernel, dropped):
-        """The convolution for all gates; with dropout each gate has a mask of its own, as in Keras."""
+        """Return the convolution for all gates; with dropout each gate has a mask of its own, as in Keras."""
         if dropped is None:
             return windows.convolved(x, kernel)
         n = self.filters

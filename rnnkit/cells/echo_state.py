@@ -133,7 +133,7 @@ class ESNCell(Cell):
 
 
 def spectral_radius(matrix) -> float:
-    """The largest absolute value of an eigenvalue of a square matrix.
+    """Return the largest absolute value of an eigenvalue of a square matrix.
 
     Large matrices are left to ARPACK, which starts from a fixed vector, so that the same matrix gives the same bits;
     small ones, and those where it doesn't converge, to LAPACK.

@@ -29,7 +29,7 @@ class GRUCell(StandardCell):
     Parameters
     ----------
     activation, recurrent_activation : str, callable or None
-        Of the candidate; of the gates.
+        The functions of the candidate and of the gates.
     dropout, recurrent_dropout : float in [0, 1]
         Rates for x and for h inside its products; one mask per call, shared by all steps, only while training.
     reset_after : bool

@@ -30,7 +30,7 @@ class LSTMCell(StandardCell):
     units : int
         U, the size of either state and of the output.
     activation, recurrent_activation : str, callable or None
-        Of the candidate and the cell; of the gates.
+        The functions of the candidate and the cell, and of the gates.
     unit_forget_bias : bool
         Start the forget gate's bias at 1 (Jozefowicz et al. 2015).
 

@@ -26,7 +26,7 @@ class SimpleRNNCell(StandardCell):
     kernel_regularizer, recurrent_regularizer, bias_regularizer : str or Regularizer, optional
         Penalties on the weights, see `rnnkit.regularizers`.
     kernel_constraint, recurrent_constraint, bias_constraint : str or callable, optional
-        What the weights must keep to in training, see `rnnkit.constraints`.
+        Constraints on the weights in training, see `rnnkit.constraints`.
     dropout, recurrent_dropout : float in [0, 1]
         Rates for x and for h inside its product; one mask per call, shared by all steps, only while training.
     seed : int, optional

@@ -81,7 +81,7 @@ def multiplicative_smoothing(x, states, constants, *, series=1, period=1, floor=
     period : int
         m, steps of a season.
     floor : float
-        What the level with its trend does not go below; values of a size about 1 are assumed.
+        The least value of the level with its trend; values of a size about 1 are assumed.
 
     Notes
     -----
@@ -119,9 +119,9 @@ def level_and_season(x, states, constants, *, series=1, period=1):
         s'  = (s_2, …, s_m, s_1 + γ e_t)
 
     This is `additive_smoothing` without a trend, with another output: the level after each step, and the season that
-    the step leaves for the step m later. So what a series is without its level and season can be read off, as the
-    hybrid of Smyl (2020), "A hybrid method of exponential smoothing and recurrent neural networks for time series
-    forecasting", does for logarithms (equations 1 and 2).
+    the step leaves for the step m later. They give the series without its level and season, as used for
+    logarithms by Smyl (2020), "A hybrid method of exponential smoothing and recurrent neural networks for time series
+    forecasting" (equations 1 and 2).
 
     Parameters
     ----------

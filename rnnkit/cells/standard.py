@@ -1,4 +1,4 @@
-"""What the cells of Keras have in common: their arguments, kernels, dropout and configuration."""
+"""Common parts of Keras's cells: arguments, kernels, dropout and configuration."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rnnkit.steps.declared import Draw
 
 
 class InvertedDropout:
-    """Draws a mask that is 0 at `rate` of the places and ``1 / (1 - rate)`` at the others, so the mean stays."""
+    """Initializer of masks that are 0 at `rate` of the places and ``1 / (1 - rate)`` at the others: the mean stays."""
 
     def __init__(self, rate: float):
         self.rate = rate
 
     def __call__(self, rng: np.random.Generator, shape) -> np.ndarray:
-        """A mask of this shape."""
+        """Return a mask of this shape."""
         if self.rate == 1:
             return np.zeros(shape)
         return (rng.random(shape) >= self.rate) / (1 - self.rate)
@@ -92,7 +92,7 @@ class StandardCell(Cell):
         self._add_weights((input_shape[-1], width), (self.units, width))
 
     def _add_weights(self, kernel: Shape, recurrent_kernel: Shape) -> None:
-        """Create the weights, kernels of these shapes."""
+        """Create the weights, with kernels of these shapes."""
         self._check_memory({"kernel": kernel, "recurrent_kernel": recurrent_kernel})
         self.kernel: Any = self._new_weight("kernel", kernel, self.kernel_initializer)
         self.recurrent_kernel: Any = self._new_weight("recurrent_kernel", recurrent_kernel, self.recurrent_initializer)
@@ -111,7 +111,7 @@ class StandardCell(Cell):
         return (self.gates * self.units,)
 
     def start_of_bias(self, shape: Shape, rng: Any) -> Any:
-        """Initialize the bias; LSTM's forget gate starts elsewhere."""
+        """Initialize the bias; `LSTMCell` overrides it for the forget gate."""
         return self.bias_initializer(shape, rng)
 
     def dropped(self, x: Array, h: Any, training: bool, draws: Any) -> Any:

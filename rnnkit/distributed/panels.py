@@ -49,12 +49,12 @@ class Learned(NamedTuple):
     def predict(self, model: Together, h: int, future, level):
         """Return the dask DataFrame of `Forecaster.predict`."""
         h, levels = _horizon(model, h, future), checked_levels(level)
-        return self._asked(model, model._band_names(levels), _said, h, future, levels)
+        return self._asked(model, model._band_names(levels), _forecast, h, future, levels)
 
     def predict_quantiles(self, model: Together, h: int, future, probabilities):
         """Return the dask DataFrame of `Forecaster.predict_quantiles`."""
         h, columns = _horizon(model, h, future), model._quantile_names(probabilities)
-        return self._asked(model, columns, _said_quantiles, h, future, probabilities.tolist())
+        return self._asked(model, columns, _forecast_quantiles, h, future, probabilities.tolist())
 
     def _asked(self, model, columns, function, *arguments):
         given = model.copy(), self.panel, self.table.reading
@@ -145,12 +145,12 @@ def _fitted(table, model, reading: Reading) -> Forecaster:
     return model.copy().fit(table, **reading.names._asdict(), freq=reading.freq)
 
 
-def _said(table, head, found, model, panel, reading: Reading, h, future, levels):
+def _forecast(table, head, found, model, panel, reading: Reading, h, future, levels):
     with share():
         return _recalled(table, found, model, panel, reading).predict(h, future=future, level=levels)
 
 
-def _said_quantiles(table, head, found, model, panel, reading: Reading, h, future, probabilities):
+def _forecast_quantiles(table, head, found, model, panel, reading: Reading, h, future, probabilities):
     with share():
         return _recalled(table, found, model, panel, reading).predict_quantiles(h, probabilities, future=future)
 

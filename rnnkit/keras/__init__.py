@@ -41,7 +41,7 @@ __all__ = [*_MODULES, *(name for name in _NAMES if name != "__version__")]
 
 
 def __getattr__(name: str):
-    """Import a module, or what stands in one, when somebody asks for it."""
+    """Import a module, or a name of one, when it is first asked for."""
     if name in _MODULES:
         return importlib.import_module(f"rnnkit.keras.{name}")
     if name in _NAMES:

@@ -1,4 +1,4 @@
-"""Arguments of Keras's layers that rnnkit's haven't: taken, ignored where that changes nothing, or refused."""
+"""Arguments of Keras's layers that rnnkit's don't have: accepted, ignored if they change nothing, or refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TAKEN = {
 
 
 def dropped(kind: str, keywords: dict, own) -> dict:
-    """Keywords without those that are ignored; a ValueError for a value that would change something."""
+    """Return keywords without those that are ignored; a ValueError for a value that would change something."""
     left = {}
     for name, value in keywords.items():
         if name not in IGNORED or name in own:
@@ -61,7 +61,7 @@ def dropped(kind: str, keywords: dict, own) -> dict:
 
 
 def layer_arguments(name, kind: type, arguments: tuple, keywords: dict):
-    """rnnkit's keywords for a layer or a cell, and what is done to it once it is made.
+    """Return rnnkit's arguments for a layer or a cell, and a function that is called with it once it is made.
 
     The class is rnnkit's, or one derived from it.
     """
@@ -92,7 +92,7 @@ def layer_arguments(name, kind: type, arguments: tuple, keywords: dict):
 
 
 def _first_shape(kind: type, given: dict) -> tuple | None:
-    """The shape with the batch axis that an old argument of a first layer says."""
+    """Return the shape, with the batch axis, that old arguments of a first layer give."""
     given = {one: value for one, value in given.items() if value is not None}
     if not given:
         return None
@@ -114,7 +114,7 @@ def _first_shape(kind: type, given: dict) -> tuple | None:
 
 
 def first_shape(layer) -> tuple | None:
-    """The shape that a layer was told it will see, with the batch axis."""
+    """Return the input shape that a layer was given, with the batch axis."""
     return vars(layer).get("_told_shape")
 
 

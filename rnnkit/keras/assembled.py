@@ -48,7 +48,7 @@ class Sequential(KerasModel, sequential.Sequential):
             self.add(layer)
 
     def add(self, layer, rebuild=True) -> None:
-        """Append a layer, or say with an `Input` what the first one will see."""
+        """Append a layer, or set the model's input by an `Input`."""
         if not self.layers and self._input is None and not isinstance(layer, SymbolicTensor):
             shape = first_shape(layer) or _shape_of_model(layer)
             if shape is not None:
@@ -60,7 +60,7 @@ class Sequential(KerasModel, sequential.Sequential):
         self._symbols = self._called_on(shape)
 
     def _called_on(self, shape) -> functional.Symbols:
-        """The input and the output of a symbolic call of all layers, by which each of them has an `output`."""
+        """Return input and output of a symbolic call of all layers, after which each of them has an `output`."""
         first = Input(batch_shape=shape, dtype=self.dtype) if self._input is None else self._input
         tensor: Any = first
         for layer in self.layers:
@@ -70,7 +70,7 @@ class Sequential(KerasModel, sequential.Sequential):
     def _symbolic(self) -> functional.Symbols:
         if not self.built:
             raise AttributeError(f"expected the model {self.name!r} to be built; begin it with an Input")
-        if not self._symbols.inputs:  # a copy, or another layer is the last
+        if not self._symbols.inputs:  # of a copy, or after a change of layers
             self._symbols = self._called_on(self._input_shape)
         return self._symbols
 
@@ -130,7 +130,7 @@ class Functional(KerasModel, functional.Model):
         return list(symbols.layers)
 
     def get_weights(self) -> list:
-        """Copies of the weights, in Keras's order."""
+        """Return copies of the weights, in Keras's order."""
         found = super().get_weights()
         return [found[i] for i in self._keras_order()]
 
@@ -146,7 +146,7 @@ class Functional(KerasModel, functional.Model):
         return dict(found[i] for i in self._keras_order())
 
     def _keras_order(self) -> list[int]:
-        """Places of the weights, as Keras orders the layers."""
+        """Return the places of the weights in Keras's order of layers."""
         counts = [len(layer.weights) for layer in self._layers_inside]
         ends = list(accumulate(counts))
         known, own = _ORDERS.setdefault(self._graph, {}), tuple(self._ends())
@@ -156,13 +156,13 @@ class Functional(KerasModel, functional.Model):
         return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
 
     def _ends(self) -> list[int]:
-        """The numbers of the outputs, in Keras's order."""
+        """Return the numbers of the outputs, in Keras's order."""
         if not self._keys:
             return self._outputs
         return [one for _, one in sorted(zip(self._keys, self._outputs, strict=True))]
 
     def get_layer(self, name=None, index=None):
-        """As `rnnkit.Model.get_layer`, an `InputLayer` by its name too."""
+        """Return a layer as `rnnkit.Model.get_layer` does, an `InputLayer` by its name too."""
         found = [one for one in self.layers if isinstance(one, InputLayer) and one.name == name]
         return found[0] if found else super().get_layer(name, index)
 
@@ -177,7 +177,7 @@ class Functional(KerasModel, functional.Model):
         return dict(zip(self._keys, found, strict=True)) if self._keys else found
 
     def predict(self, x, *arguments, **keywords):
-        """Outputs for many rows; a dict where the outputs were given as one."""
+        """Return the outputs for many rows; a dict where the outputs were given as one."""
         if self._overrides("predict_step"):
             return super().predict(x, *arguments, **keywords)
         with self._as_list():
@@ -208,7 +208,7 @@ class Model(KerasModel, SubclassedModel, ABC):
     functional: Functional | None = None  # of a subclass that is made of inputs and outputs
 
     def __new__(cls, *arguments, **keywords):
-        """Make a `Functional`, or a model of a class that a program derived."""
+        """Make a `Functional`, or a model of a program's subclass."""
         return Functional(*arguments, **keywords) if cls is Model else super().__new__(cls, *arguments, **keywords)
 
     @classmethod
@@ -236,7 +236,7 @@ class Model(KerasModel, SubclassedModel, ABC):
             self._build_with(self.functional._input_shape, self.dtype)
 
     def call(self, inputs, training=False, mask=None):
-        """What the model gives that it was made of; a subclass that is made otherwise defines its own."""
+        """Return the outputs of the model's graph; a subclass without inputs and outputs defines its own."""
         if self.functional is None:
             raise NotImplementedError(f"expected {type(self).__name__} to define call(self, inputs)")
         return self.functional(inputs, training=training, mask=mask)
@@ -251,7 +251,7 @@ class Model(KerasModel, SubclassedModel, ABC):
         return own if self.functional is None else [*self.functional.layers, *own]
 
     def get_layer(self, name=None, index=None):
-        """A layer by its name or its place in `layers`."""
+        """Return a layer by its name or its place in `layers`."""
         return super().get_layer(name, index) if self.functional is None else self.functional.get_layer(name, index)
 
     def _input_names(self):
@@ -269,7 +269,7 @@ class Model(KerasModel, SubclassedModel, ABC):
         return self.functional
 
     def get_weights(self) -> list:
-        """Copies of the weights; those between inputs and outputs in Keras's order."""
+        """Return copies of the weights; those between inputs and outputs in Keras's order."""
         found = super().get_weights()
         return [found[i] for i in self._order_of(len(found))]
 
@@ -285,12 +285,12 @@ class Model(KerasModel, SubclassedModel, ABC):
         return [*places[:first], *inside, *places[first + len(inside) :]]
 
     def get_config(self):
-        """The configuration; of one made of inputs and outputs that of `Functional`."""
+        """Return the configuration; for a model made of inputs and outputs that of `Functional`."""
         return super().get_config() if self.functional is None else self.functional.get_config() | {"name": self.name}
 
     @classmethod
     def from_config(cls, config):
-        """A model of what `get_config` gave."""
+        """Return a model from what `get_config` gave."""
         if "inputs" not in config or "layers" not in config:
             return super().from_config(config)
         made = Functional.from_config(config)

@@ -16,37 +16,37 @@ _get, __dir__ = gathered("backend", _PLACES)
 
 
 def is_float_dtype(dtype) -> bool:
-    """Whether it is one of floats."""
+    """Whether this is a dtype of floats."""
     return standardize_dtype(dtype).startswith("float")
 
 
 def is_int_dtype(dtype) -> bool:
-    """Whether it is one of integers."""
+    """Whether this is a dtype of integers."""
     return standardize_dtype(dtype).startswith(("int", "uint"))
 
 
 def result_type(*dtypes) -> str:
-    """The dtype of what is computed of some."""
+    """Return the dtype of a result computed from arrays of these dtypes."""
     return np.result_type(*map(standardize_dtype, dtypes)).name
 
 
 def get_value(x):
-    """The value of a learning rate or of an array."""
+    """Return the value of a learning rate or of an array."""
     return x.numpy() if hasattr(x, "numpy") else x
 
 
 def set_value(x, value) -> None:
-    """An error: numbers are set where they belong."""
+    """Raise an error: numbers are set where they belong."""
     raise NotImplementedError("expected model.optimizer.learning_rate = value, or layer.set_weights, for set_value")
 
 
 def int_shape(x) -> tuple:
-    """The shape of an array or a symbolic tensor."""
+    """Return the shape of an array or a symbolic tensor."""
     return tuple(x.shape)
 
 
 def pow(x, a):
-    """``x ** a``."""
+    """Return ``x ** a``."""
     return np.power(x, a)
 
 

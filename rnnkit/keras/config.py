@@ -1,4 +1,4 @@
-"""Keras's settings, as far as something depends on them."""
+"""Keras's settings, as far as rnnkit has them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from rnnkit.version import __version__
 
 
 def version() -> str:
-    """rnnkit's version."""
+    """Return rnnkit's version."""
     return __version__
 
 
 def backend() -> str:
-    """``"rnnkit"``."""
+    """Return ``"rnnkit"``."""
     return "rnnkit"
 
 
 def set_backend(name) -> None:
-    """Nothing for "rnnkit"; an error for another one."""
+    """Accept "rnnkit"; raise an error for another backend."""
     if name != "rnnkit":
         raise ValueError(f"expected the backend 'rnnkit', which these names stand on, got {name!r}; use Keras itself")
 
 
 def dtype_policy():
-    """The policy of layers that are given none."""
+    """Return the policy of layers that are given none."""
     from rnnkit.keras.dtype_policies import DTypePolicy
 
     return DTypePolicy(floatx())
@@ -36,29 +36,29 @@ def set_dtype_policy(policy) -> None:
 
 
 def image_data_format() -> str:
-    """``"channels_last"``."""
+    """Return ``"channels_last"``."""
     return "channels_last"
 
 
 def set_image_data_format(data_format) -> None:
-    """Nothing for "channels_last"; an error for another one."""
+    """Accept "channels_last"; raise an error for another format."""
     if data_format != "channels_last":
         raise ValueError(f"expected 'channels_last', got {data_format!r}; move the axis: np.moveaxis(x, 1, -1)")
 
 
 def enable_unsafe_deserialization() -> None:
-    """Nothing: loading executes nothing that a file holds."""
+    """Do nothing: loading never executes code from a file."""
 
 
 def enable_traceback_filtering() -> None:
-    """Nothing: errors are raised where arguments are read."""
+    """Do nothing: errors are raised where arguments are read."""
 
 
 disable_traceback_filtering = enable_traceback_filtering
 
 
 def is_traceback_filtering_enabled() -> bool:
-    """False."""
+    """Return False."""
     return False
 
 

@@ -23,7 +23,7 @@ class DTypePolicy:
         self.name = self.compute_dtype = self.variable_dtype = precision(name)
 
     def get_config(self) -> dict:
-        """The constructor's argument."""
+        """Return the constructor's argument."""
         return {"name": self.name}
 
     def __eq__(self, other):
@@ -40,7 +40,7 @@ FloatDTypePolicy = DTypePolicy
 
 
 def get(identifier) -> DTypePolicy:
-    """The policy that an argument stands for."""
+    """Return the policy that an argument stands for."""
     return identifier if isinstance(identifier, DTypePolicy) else DTypePolicy(identifier)
 
 
@@ -48,7 +48,7 @@ deserialize = get
 
 
 def serialize(policy: DTypePolicy) -> dict:
-    """A policy as JSON values."""
+    """Return a policy as JSON values."""
     return policy.get_config()
 
 

@@ -21,7 +21,7 @@ ALIASES = {alias: name for name, alias in NAMED.items()} | {
 
 
 def get(identifier):
-    """The initializer that an argument stands for."""
+    """Return the initializer that an argument stands for."""
     if isinstance(identifier, str) and identifier in {*NAMED, *SET}:
         return __getattr__(identifier)()
     return plain.initializer(identifier)

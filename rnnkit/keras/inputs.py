@@ -1,4 +1,4 @@
-"""Where the data of a model comes in."""
+"""The inputs of models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KerasTensor = symbolic.SymbolicTensor
 
 
 def Input(shape=None, batch_size=None, dtype=None, **keywords):
-    """Where a model's data comes in: a symbolic tensor, as `rnnkit.Input` gives.
+    """Make the input of a model: a symbolic tensor, as `rnnkit.Input` does.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def Input(shape=None, batch_size=None, dtype=None, **keywords):
 
 
 class InputLayer(Layer):
-    """`Input`, by the name of a layer: the first of a `Sequential`; and what stands for an input in a model's `layers`.
+    """`Input` as a layer: the first one of a `Sequential`, or one for each input in a model's `layers`.
 
     Examples
     --------
@@ -40,21 +40,21 @@ class InputLayer(Layer):
     _symbol: KerasTensor
 
     def __new__(cls, shape=None, batch_size=None, dtype=None, *, input_shape=None, batch_input_shape=None, **keywords):
-        """A symbolic tensor, as `Input` gives."""
+        """Make a symbolic tensor, as `Input` does."""
         if batch_input_shape is not None:
             keywords["batch_shape"] = batch_input_shape
         return Input(input_shape if shape is None else shape, batch_size, dtype, **keywords)
 
     @classmethod
     def of(cls, symbol) -> InputLayer:
-        """What stands for an input."""
+        """Return the layer of a symbolic input."""
         made = object.__new__(cls)
         Layer.__init__(made, name=symbol.name)
         made._symbol, made.built, made._input_shape = symbol, True, symbol.shape
         return made
 
     def __call__(self, inputs, mask=None, training=False):
-        """The inputs as they are."""
+        """Return the inputs as they are."""
         return inputs
 
     @property
@@ -70,12 +70,12 @@ class InputLayer(Layer):
         return self._symbol.shape
 
     def get_config(self):
-        """Shape, precision and name."""
+        """Return shape, precision and name."""
         return {"batch_shape": self.batch_shape, "dtype": self._symbol.dtype.name, "name": self.name}
 
 
 class InputSpec:
-    """What a layer of one's own says of its input; nothing is checked by it."""
+    """Description of a layer's input by the layer; nothing is checked by it."""
 
     def __init__(self, dtype=None, shape=None, ndim=None, max_ndim=None, min_ndim=None, axes=None, **keywords):
         self.dtype, self.shape, self.ndim = dtype, shape, ndim

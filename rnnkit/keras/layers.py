@@ -25,7 +25,7 @@ _PENALTIES = "kernel_regularizer recurrent_regularizer bias_regularizer"
 _LIMITS = "kernel_constraint recurrent_constraint bias_constraint dropout recurrent_dropout"
 _GATED = f"units activation recurrent_activation use_bias {_STARTS}"
 _SEQUENCES = "return_sequences return_state go_backwards stateful unroll"
-_ORDERS = {  # Keras's, where a place holds what rnnkit hasn't, or has elsewhere
+_ORDERS = {  # Keras's, where rnnkit's order of arguments is another one
     "Attention": "use_scale score_mode dropout seed",
     "AveragePooling1D": "pool_size strides padding data_format name",
     "Bidirectional": "layer merge_mode weights backward_layer",

@@ -1,4 +1,4 @@
-"""What Keras has and this package hasn't: known by name, and an error only where it is used."""
+"""Names of Keras that this package doesn't have: an error only where they are used."""
 
 from __future__ import annotations
 
@@ -109,32 +109,32 @@ WHY = {
 
 
 class LeftOut:
-    """Stands for a name of Keras that is not here: importing it is no error, and using it is one."""
+    """Placeholder for a name of Keras that is not here: importing it is no error, and using it is one."""
 
     def __init__(self, name: str, why: str):
-        object.__setattr__(self, "_told", f"keras.{name} is not in rnnkit.keras: {why}")
+        object.__setattr__(self, "_message", f"keras.{name} is not in rnnkit.keras: {why}")
 
     def __call__(self, *arguments, **keywords):
-        """Say what to do instead."""
-        raise NotImplementedError(self._told)
+        """Raise an error that says what to do instead."""
+        raise NotImplementedError(self._message)
 
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        raise NotImplementedError(self._told)
+        raise NotImplementedError(self._message)
 
     def __mro_entries__(self, bases):
-        raise NotImplementedError(self._told)
+        raise NotImplementedError(self._message)
 
     def __instancecheck__(self, value):
         return False
 
     def __repr__(self):
-        return f"<{self._told}>"
+        return f"<{self._message}>"
 
 
 def left_out(module: str, name: str) -> LeftOut:
-    """What stands for a name that is left out on purpose; an AttributeError for one that isn't Keras's."""
+    """Return the placeholder of a name that is left out on purpose; an AttributeError for one that isn't Keras's."""
     for names, why in WHY.get(module, {}).items():
         if name in names.split():
             return LeftOut(f"{module}.{name}" if module else name, why)
@@ -142,5 +142,5 @@ def left_out(module: str, name: str) -> LeftOut:
 
 
 def others(module: str) -> Callable[[str], LeftOut]:
-    """``__getattr__`` of a module that has all other names itself."""
+    """Return ``__getattr__`` for a module that defines all other names itself."""
     return lambda name: left_out(module, name)

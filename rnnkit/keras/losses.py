@@ -1,4 +1,4 @@
-"""Keras's losses: functions of arrays, objects that give a number, and what training takes in their place."""
+"""Keras's losses: functions of arrays, objects that return a number, and rnnkit's losses for training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MEANS = _REDUCTIONS[:4]
 
 
 class Loss:
-    """Base of losses: ``loss(y_true, y_pred)`` is a number, the mean over all entries of what `call` gives.
+    """Base of losses: ``loss(y_true, y_pred)`` is a number, the mean over all entries of the result of `call`.
 
     One of your own defines `call`.
 
@@ -26,7 +26,7 @@ class Loss:
     ----------
     name : str, optional
     reduction : {"sum_over_batch_size", "mean_with_sample_weight", "sum", "none"}
-        How the values of `call` become one number: their mean, the mean over the sum of the weights, their sum, or not.
+        The reduction of the values of `call` to one number: the mean, the weighted mean, the sum, or none.
     dtype : optional
         Nothing: a loss has the precision of its arrays.
 
@@ -46,7 +46,7 @@ class Loss:
         self.reduction = reduction
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        """The loss of arrays, in one number unless `reduction` is "none"."""
+        """Return the loss of arrays, as one number unless `reduction` is "none"."""
         y_true, y_pred = (one if noted(one) else np.asarray(one) for one in (y_true, y_pred))
         if y_true.ndim and y_pred.ndim:
             shapes = [one.shape for one in targets.aligned(y_true, y_pred)]
@@ -66,20 +66,20 @@ class Loss:
         return values.mean()
 
     def call(self, y_true, y_pred):
-        """The loss of each row, or of each step."""
+        """Return the loss of each row, or of each step."""
         raise NotImplementedError(f"expected {type(self).__name__} to define call(y_true, y_pred)")
 
     def get_config(self) -> dict:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"name": self.name, "reduction": self.reduction}
 
     @classmethod
     def from_config(cls, config):
-        """A loss of what `get_config` gave."""
+        """Return a loss from what `get_config` gave."""
         return cls(**config)
 
     def _in_training(self):
-        """What stands for it in training."""
+        """Return the loss of rnnkit for training."""
         if self.reduction not in _MEANS:
             raise ValueError(
                 f"expected a loss with the reduction 'sum_over_batch_size' for training, got {self.reduction!r}; "
@@ -89,7 +89,7 @@ class Loss:
 
 
 def noted(value) -> bool:
-    """Whether it is an array of a tape, whose functions are noted."""
+    """Whether this is an array of a tape, whose functions are recorded."""
     return hasattr(type(value), "__rnnkit_array__")
 
 
@@ -110,11 +110,11 @@ class _Plain(Loss):
         self._loss = self._kind(**settings)
 
     def call(self, y_true, y_pred):
-        """The loss of each row, or of each step."""
+        """Return the loss of each row, or of each step."""
         return self._loss(y_true, y_pred)
 
     def get_config(self):
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return super().get_config() | self._loss.get_config()
 
     def _in_training(self):
@@ -137,7 +137,7 @@ _ALIASES = {
 
 
 def get(identifier) -> Any:
-    """The function or the object that a loss argument stands for; None for None."""
+    """Return the function or the object that a loss argument stands for; None for None."""
     if identifier is None or (callable(identifier) and not isinstance(identifier, type)):
         return identifier
     if isinstance(identifier, type):
@@ -151,12 +151,12 @@ def get(identifier) -> Any:
 
 
 def serialize(loss):
-    """A loss as JSON values."""
+    """Return a loss as JSON values."""
     return plain.loss_config(loss._in_training() if isinstance(loss, Loss) else loss)
 
 
 def deserialize(config, custom_objects=None):
-    """The loss that `serialize` described."""
+    """Return the loss that `serialize` described."""
     from rnnkit.serialization.registry import reading
 
     with reading(custom_objects):
@@ -164,7 +164,7 @@ def deserialize(config, custom_objects=None):
 
 
 def for_training(given) -> Any:
-    """Losses as `compile` takes them, nested as they are, by rnnkit's own."""
+    """Return losses as rnnkit's `compile` takes them, nested as they are."""
     if isinstance(given, dict) and "class_name" not in given:
         return {name: for_training(one) for name, one in given.items()}
     if isinstance(given, (list, tuple)):

@@ -75,7 +75,7 @@ class Metric(Measure):
         self.name = name or settings.auto_name(type(self).__name__)
 
     def add_weight(self, shape=(), initializer="zeros", dtype=None, name=None, **keywords) -> Variable:
-        """A number, or an array of numbers, that `update_state` changes."""
+        """Add a number, or an array of numbers, that `update_state` changes."""
         if isinstance(shape, str):
             shape, name = (), shape
         self._variables.append(Variable(initializer, shape, dtype, name=name))
@@ -85,7 +85,7 @@ class Metric(Measure):
 
     @property
     def variables(self) -> list[Variable]:
-        """All that `add_weight` made."""
+        """All variables that `add_weight` made."""
         return list(self._variables)
 
     def reset_state(self) -> None:
@@ -112,7 +112,7 @@ class Metric(Measure):
 
 
 def get(identifier) -> Any:
-    """The metric or the function that an argument stands for; None for None."""
+    """Return the metric or the function that an argument stands for; None for None."""
     if identifier is None or (callable(identifier) and not isinstance(identifier, type)):
         return identifier
     if isinstance(identifier, str) and identifier in _FUNCTIONS | ALIASES:
@@ -126,7 +126,7 @@ serialize = plain.config_of
 
 
 def deserialize(config, custom_objects=None):
-    """The metric that `serialize` described."""
+    """Return the metric that `serialize` described."""
     from rnnkit.serialization.registry import reading
 
     with reading(custom_objects):
@@ -134,7 +134,7 @@ def deserialize(config, custom_objects=None):
 
 
 def for_training(given) -> Any:
-    """A metric as rnnkit's `compile` takes it."""
+    """Return a metric as rnnkit's `compile` takes it."""
     if isinstance(given, losses.Loss):
         return plain.Metric(given._in_training(), given.name)
     if isinstance(given, str) and given in ("cosine_similarity", "cosine_proximity"):

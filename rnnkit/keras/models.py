@@ -1,4 +1,4 @@
-"""Keras's models, and what makes one of another or of a file."""
+"""Keras's models, and functions that make models from another or from a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Functional", "Model", "Sequential", "clone_model", "load_model", "mo
 
 
 def clone_model(model, input_tensors=None, clone_function=None) -> Any:
-    """A model of the same configuration, with new weights."""
+    """Return a model of the same configuration, with new weights."""
     if input_tensors is not None or clone_function is not None:
         raise ValueError("expected a model alone; make another one with other inputs or layers from its parts")
     copied = as_keras(type(model).from_config(model.get_config()))

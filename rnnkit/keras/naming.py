@@ -1,7 +1,7 @@
-"""How a name of Keras stands for a class of rnnkit.
+"""Names of Keras for classes of rnnkit.
 
 A name is a subclass of rnnkit's class, so that it can be derived from. But calling it makes an object of rnnkit's class
-itself, with the arguments translated: what comes out is saved, compiled and exported as if it had been made without
+itself, with the arguments translated: the object is saved, compiled and exported as if it had been made without
 Keras's names. So rnnkit's own objects are instances of the name, too.
 """
 
@@ -21,20 +21,20 @@ from rnnkit.keras.left_out import left_out
 
 @dataclass(frozen=True)
 class Name:
-    """What a name of Keras stands for."""
+    """Translation of a name of Keras."""
 
     path: str  # ``module:name``
     order: str = ""  # Keras's order of positional arguments, where rnnkit's is another one
     defaults: Mapping[str, Any] = field(default_factory=dict)  # arguments where Keras's default is another one
-    renamed: Mapping[str, str] = field(default_factory=dict)  # what rnnkit calls an argument
+    renamed: Mapping[str, str] = field(default_factory=dict)  # rnnkit's names of arguments
     instances: str = ""  # the path of the class whose objects are instances of the name, where it is another one
 
     def found(self) -> type:
-        """What it stands for."""
+        """Return the class that the name stands for."""
         return _at(self.path)
 
     def of_instances(self) -> type:
-        """The class of its instances."""
+        """Return the class of the name's instances."""
         return _at(self.instances or self.path)
 
 
@@ -47,15 +47,14 @@ Translation = Callable[[type, tuple, dict], tuple[tuple, dict, Callable[[Any], N
 
 
 def named(name: str, module: str, plain: type, translated: Translation, instances: type | None = None) -> type:
-    """The class that a name of Keras is, shown as of a module.
+    """Return the class for a name of Keras, shown as of a module.
 
-    ``translated(class, arguments, keywords)`` gives the arguments and keywords of `plain`, rnnkit's class, and a
-    function that does to the object what no argument does. Objects of `instances` are its instances, where that isn't
-    `plain`.
+    ``translated(class, arguments, keywords)`` returns the arguments and keywords of `plain`, rnnkit's class, and a
+    function to be called with the object. Its instances are those of `instances`, by default of `plain`.
     """
 
     def new(cls, *arguments, **keywords):
-        if cls is not found:  # a class that a program derived from the name
+        if cls is not found:  # a program's subclass of the name
             takes_none = plain.__new__ is object.__new__
             return plain.__new__(cls) if takes_none else plain.__new__(cls, *arguments, **keywords)
         arguments, keywords, after = translated(plain, arguments, keywords)
@@ -85,9 +84,9 @@ def named(name: str, module: str, plain: type, translated: Translation, instance
 
 
 def by_order(order: str, kind: Any, arguments: tuple, keywords: dict) -> dict:
-    """Arguments as keywords, in Keras's order; a TypeError for too many, or one that is given twice."""
+    """Return arguments as keywords, in Keras's order; a TypeError for too many, or one that is given twice."""
     names = order.split() or [p.name for p in parameters(kind).values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    # Keras has a place for what rnnkit refuses.
+    # Keras has a positional argument here that rnnkit refuses.
     if not order and "kernel_constraint" in names and not kind.__name__.endswith("Cell"):
         names.insert(names.index("kernel_constraint"), "activity_regularizer")
     if len(arguments) > len(names):
@@ -102,7 +101,7 @@ def by_order(order: str, kind: Any, arguments: tuple, keywords: dict) -> dict:
 
 
 def parameters(kind: type) -> Mapping[str, inspect.Parameter]:
-    """What a class's constructor takes, also where its ``__new__`` takes anything."""
+    """Return the parameters of a class's constructor, also if its ``__new__`` takes anything."""
     found = inspect.signature(kind).parameters
     if any(p.kind is not p.VAR_POSITIONAL and p.kind is not p.VAR_KEYWORD for p in found.values()):
         return found
@@ -110,7 +109,7 @@ def parameters(kind: type) -> Mapping[str, inspect.Parameter]:
 
 
 def namespace(module: str, make: Callable[[str], Any], names) -> tuple[Callable, Callable]:
-    """``__getattr__`` and ``__dir__`` of a module of ``rnnkit.keras`` whose names are made when they are asked for."""
+    """Return ``__getattr__`` and ``__dir__`` of a module of ``rnnkit.keras``, which make names when first asked."""
     known = frozenset(names)
     space = vars(importlib.import_module(f"rnnkit.keras.{module}"))
 
@@ -123,20 +122,20 @@ def namespace(module: str, make: Callable[[str], Any], names) -> tuple[Callable,
 
 
 def gathered(module: str, places: Mapping[str, str]) -> tuple[Callable, Callable]:
-    """As `namespace`, of names that other modules have: by the module, in one text."""
+    """Return those of `namespace` for names of other modules, given as one text by module."""
     paths = {name: f"{place}:{name}" for place, names in places.items() for name in names.split()}
     return namespace(module, lambda name: _at(paths[name]), paths)
 
 
 def unchanged(kind, arguments, keywords):
-    """A translation of arguments that are the same on both sides."""
+    """Return arguments that are the same on both sides."""
     return arguments, keywords, lambda made: None
 
 
 def same_classes(
     module: str, plain: types.ModuleType, base: str, aliases: Mapping[str, type]
 ) -> tuple[Callable, Callable]:
-    """As `namespace`, of names for the classes of one of rnnkit's modules, with the same arguments."""
+    """Return those of `namespace` for the classes of one of rnnkit's modules, with the same arguments."""
 
     def make(name):
         name = aliases[name].__name__ if name in aliases else name

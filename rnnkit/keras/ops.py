@@ -16,7 +16,7 @@ from rnnkit.keras import activations, settings, tree
 from rnnkit.keras.left_out import LeftOut
 from rnnkit.keras.naming import by_order, namespace
 
-# NumPy's functions by Keras's parameters; those before the bar are handed on by their places, the others by name.
+# NumPy's functions by Keras's parameters; those before the bar are passed by position, the others by name.
 SAME = {
     "x |": "absolute angle arccos arccosh arcsin arcsinh arctan arctanh bartlett bitwise_not blackman cbrt ceil conj "
     "conjugate copy corrcoef cos cosh deg2rad exp exp2 expm1 fabs fliplr flipud floor hamming hanning i0 imag isfinite "
@@ -116,12 +116,12 @@ WHY = {
 
 
 def cast(x, dtype):
-    """An array in another precision; inside a step, floats stay in the layer's."""
+    """Return an array in another precision; inside a step, floats stay in the layer's."""
     return x.astype(_kind(dtype)) if hasattr(x, "astype") else np.asarray(x, _kind(dtype))
 
 
 def saturate_cast(x, dtype):
-    """As `cast`; what is beyond an integer's range becomes the range's end."""
+    """Return an array in another dtype, as `cast`; values beyond an integer's range become the range's end."""
     kind, found = _kind(dtype), cast(x, dtype)
     if kind.kind not in "iu":
         return found
@@ -135,7 +135,7 @@ def _kind(dtype):
 
 
 def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
-    """An array of `x`; Python's floats in the precision of `settings.floatx`."""
+    """Return an array of `x`; Python's floats in the precision of `settings.floatx`."""
     _check_dense(sparse or ragged)
     if hasattr(x, "shape"):
         return x if dtype is None else cast(x, dtype)
@@ -156,32 +156,32 @@ def _check_dense(other):
 
 
 def convert_to_numpy(x):
-    """`x` as an array of NumPy."""
+    """Return `x` as an array of NumPy."""
     return np.asarray(x)
 
 
 def is_tensor(x) -> bool:
-    """Whether `x` is an array, or stands for one."""
+    """Whether `x` is an array or a symbolic tensor."""
     return hasattr(x, "shape") and hasattr(x, "dtype")
 
 
 def shape(x) -> tuple:
-    """The sizes of an array; None where one is open."""
+    """Return the sizes of an array; None for an unknown one."""
     return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
 
 
 def dtype(x) -> str:
-    """The name of an array's dtype."""
+    """Return the name of an array's dtype."""
     return np.dtype(x.dtype).name
 
 
 def zeros(shape, dtype=None):
-    """An array of zeros; an open batch size gives one row, which stands for all."""
+    """Return an array of zeros; an unknown batch size gives one row, which stands for all."""
     return np.zeros(_one_row(shape), _kind(dtype or settings.floatx()))
 
 
 def ones(shape, dtype=None):
-    """An array of ones; an open batch size gives one row, which stands for all."""
+    """Return an array of ones; an unknown batch size gives one row, which stands for all."""
     return np.ones(_one_row(shape), _kind(dtype or settings.floatx()))
 
 
@@ -189,17 +189,17 @@ empty = zeros
 
 
 def tile(x, repeats):
-    """As `numpy.tile`; repeated as often as a batch has rows is not repeated, since one row stands for all."""
+    """Repeat an array as `numpy.tile`; one repetition for each row of a batch is none, since one row stands for all."""
     return np.tile(x, _one_row(np.asarray(repeats, object).tolist()))
 
 
 def _one_row(sizes):
-    """Sizes with 1 for None, the batch size of what stands for an array of any number of rows."""
+    """Return sizes with 1 for None, an unknown batch size."""
     return tuple(1 if one is None else one for one in sizes) if isinstance(sizes, (tuple, list)) else sizes
 
 
 def full(shape, fill_value, dtype=None):
-    """An array of one value; an open batch size gives one row, which stands for all."""
+    """Return an array of one value; an unknown batch size gives one row, which stands for all."""
     return np.full(_one_row(shape), fill_value, _kind(dtype or settings.floatx()))
 
 
@@ -214,12 +214,12 @@ def tri(N, M=None, k=0, dtype=None):
 
 
 def take_along_axis(x, indices, axis=None):
-    """As `numpy.take_along_axis`."""
+    """Take entries as `numpy.take_along_axis`."""
     return np.take_along_axis(x, indices, axis)
 
 
 def lstsq(a, b, rcond=None):
-    """The solution x of least squares, the shortest one where there are several, to ``a @ x = b``."""
+    """Return the least-squares solution x of ``a @ x = b``, the shortest one where there are several."""
     return np.linalg.lstsq(a, b, rcond)[0]
 
 
@@ -261,12 +261,12 @@ def divide_no_nan(x1, x2):
 
 
 def stop_gradient(variable):
-    """The array, through which no gradient goes."""
+    """Return the array without a gradient."""
     return custom_gradients.stop_gradient(variable)
 
 
 def custom_gradient(f):
-    """A function that returns its value and how a cotangent goes back, see `rnnkit.custom_gradient`."""
+    """Return a function with a gradient of its own, see `rnnkit.custom_gradient`."""
     return custom_gradients.custom_gradient(f)
 
 
@@ -274,7 +274,7 @@ erf, erfc = plain.erf, plain.erfc
 
 
 def gelu(x, approximate=True):
-    """``x * Φ(x)``, with the formula by tanh unless said otherwise, as Keras's operation has it."""
+    """Return ``x * Φ(x)``, by default in the approximation by tanh, as Keras's operation."""
     return activations.gelu(x, approximate)
 
 
@@ -298,7 +298,7 @@ def moments(x, axes, keepdims=False, synchronized=False):
 
 
 def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
-    """1 at the place of each id, 0 elsewhere."""
+    """Return 1 at the index of each id, 0 elsewhere."""
     _check_dense(sparse)
     found = np.where(np.equal(x[..., None], np.arange(num_classes)), 1.0, 0.0)
     found = found if axis == -1 else np.moveaxis(found, -1, axis)
@@ -306,7 +306,7 @@ def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
 
 
 def multi_hot(inputs, num_classes=None, axis=-1, dtype=None, sparse=False):
-    """1 at the place of each id of a list of ids, 0 elsewhere."""
+    """Return 1 at the index of each id of a list of ids, 0 elsewhere."""
     return np.max(one_hot(inputs, num_classes, axis, dtype, sparse), axis=1 if len(np.shape(inputs)) > 1 else 0)
 
 
@@ -328,40 +328,40 @@ def get_item(x, key):
 
 
 def top_k(x, k, sorted=True):
-    """The `k` largest entries of the last axis, and their places."""
+    """Return the `k` largest entries of the last axis, and their indices."""
     return np.flip(np.sort(x, axis=-1), -1)[..., :k], np.argsort(-x, axis=-1)[..., :k]
 
 
 def in_top_k(targets, predictions, k):
-    """Whether each target is among the `k` largest predictions."""
+    """Return whether each target is among the `k` largest predictions."""
     chosen = np.take_along_axis(predictions, np.asarray(targets)[..., None], axis=-1)
     return np.sum(predictions > chosen, axis=-1) < k
 
 
 def cond(pred, true_fn, false_fn):
-    """The value of one of two functions, by a number."""
+    """Return the value of one of two functions, chosen by a number."""
     return true_fn() if pred else false_fn()
 
 
 def switch(index, branches, *operands):
-    """The value of one of several functions, by its place."""
+    """Return the value of one of several functions, chosen by its index."""
     return branches[int(np.clip(index, 0, len(branches) - 1))](*operands)
 
 
 def map(f, xs):
-    """The values of a function for the entries of the first axis; arrays may be nested on both sides."""
+    """Return the values of a function for the entries of the first axis; arrays may be nested on both sides."""
     rows = range(len(tree.flatten(xs)[0]))
     found = [f(tree.map_structure(lambda array, i=i: array[i], xs)) for i in rows]
     return tree.map_structure(lambda *parts: np.stack(parts), *found)
 
 
 def vectorized_map(function, elements):
-    """As `map`."""
+    """Return the values of a function as `map` does."""
     return map(function, elements)
 
 
 def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
-    """Where two arrays agree."""
+    """Return where two arrays agree."""
     return np.isclose(x1, x2, rtol, atol, equal_nan) if equal_nan else np.isclose(x1, x2, rtol, atol)
 
 
@@ -391,7 +391,7 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
 
 
 class Operations:
-    """The operations again, as ``ops.nn`` and the like: every name stands in each of them."""
+    """Namespace of the operations as ``ops.nn`` and the like: each has every name."""
 
     def __getattr__(self, name):
         from rnnkit.keras import ops
@@ -403,7 +403,7 @@ nn = numpy = linalg = Operations()
 
 
 def _stacked(name: str, keywords: dict):
-    """An argument by its place; numbers of a tape in a list, as `losses` has them, as one array."""
+    """Return an argument by its name; a list of a tape's numbers, such as `losses`, as one array."""
     value = keywords.pop(name)
     if name == "x" and isinstance(value, list):  # `any` may be the operation of this name here
         kinds = {(hasattr(type(one), "__rnnkit_array__"), np.ndim(one)) for one in value}

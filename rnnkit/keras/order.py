@@ -1,4 +1,4 @@
-"""The order in which Keras has the layers of a functional model, and so its weights."""
+"""Keras's order of the layers of a functional model, and so of its weights."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from rnnkit.models.calls import Call
 
 
 def keras_order(calls: list[Call], outputs: list[int]) -> list[int]:
-    """Places of layers: the farthest from the outputs first, and of equally far ones the first on the way from there.
+    """Return the places of layers: the farthest from the outputs first, equally far ones in the order of a walk.
 
     The calls are those of a functional model, in an order in which they can run; outputs are numbers of arrays.
     """
     makers = {number: call for call in calls for number in call.outputs}
     found: dict[int, int] = {}  # by layer, when a walk from the outputs meets it
-    behind: list[Call] = []  # each behind those that it reads from
+    behind: list[Call] = []  # each after those that it reads from
     for number in outputs:
         _walk(number, makers, found, behind)
     depths: dict[int, int] = {}  # by the first array that a call gives
@@ -32,7 +32,7 @@ def _parents(call, makers):
 
 
 def _walk(number, makers, found, behind):
-    """Visit the call that gives an array, and those before it; without recursion, since models may be deep."""
+    """Visit the call that makes an array, and those before it; without recursion, since models may be deep."""
     if number not in makers:
         return
     todo = [(makers[number], False)]

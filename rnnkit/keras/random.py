@@ -15,7 +15,7 @@ from rnnkit.models.call_trace import CallTrace
 
 
 class SeedGenerator:
-    """Gives a new seed at each draw.
+    """Generator of seeds, with a new one for each draw.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class SeedGenerator:
         self._sequence = np.random.SeedSequence(seed)
 
     def next(self, ordered=True) -> np.random.SeedSequence:
-        """The next seed."""
+        """Return the next seed."""
         return self._sequence.spawn(1)[0]
 
     next_seed = next

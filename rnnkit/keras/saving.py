@@ -27,13 +27,13 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
 
 
 def get_custom_objects() -> dict[str, Any]:
-    """The functions and classes that every configuration may name: a dict to be changed."""
+    """Return the functions and classes that every configuration may name: a dict to be changed."""
     return _custom
 
 
 @contextmanager
 def custom_object_scope(custom_objects: dict[str, Any]) -> Iterator[None]:
-    """While it lasts, configurations may name these functions and classes."""
+    """Let configurations inside name these functions and classes."""
     before = dict(_custom)
     _custom.update(custom_objects)
     try:
@@ -47,12 +47,12 @@ CustomObjectScope = custom_object_scope
 
 
 def get_registered_name(thing) -> str:
-    """The name that a class or a function was registered by, or its own."""
+    """Return the name that a class or a function was registered by, or its own."""
     return registry.registered_name(thing) or thing.__name__
 
 
 def get_registered_object(name, custom_objects=None, module_objects=None):
-    """What was registered by a name, None for nothing."""
+    """Return the object registered by a name, or None."""
     known = {**(module_objects or {}), **_custom, **(custom_objects or {})}
     if name in known:
         return known[name]
@@ -63,23 +63,23 @@ def get_registered_object(name, custom_objects=None, module_objects=None):
 
 
 def serialize_keras_object(thing) -> dict:
-    """A layer, a model or another object with a configuration as JSON values."""
+    """Return a layer, a model or another object with a configuration as JSON values."""
     return configuration.serialize(thing)
 
 
 def deserialize_keras_object(config, custom_objects=None, safe_mode=True):
-    """What `serialize_keras_object` described."""
+    """Return the object that `serialize_keras_object` described."""
     with registry.reading({**_custom, **(custom_objects or {})}):
         return as_keras(configuration.deserialize(config))
 
 
 def model_from_json(json_string: str, custom_objects=None):
-    """A model with new weights from what `to_json` gave."""
+    """Return a model with new weights from the text of `to_json`."""
     return deserialize_keras_object(json.loads(json_string), custom_objects)
 
 
 def save_model(model, filepath, overwrite=True, **keywords) -> None:
-    """Write a model to a file of rnnkit's, whatever its suffix: what is in it is the same.
+    """Write a model to a file of rnnkit's, which is the same for every suffix.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def save_model(model, filepath, overwrite=True, **keywords) -> None:
 
 
 def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
-    """The model that a file of `save_model` holds, or a file of Keras's (``.keras``).
+    """Return the model in a file of `save_model`, or in one of Keras's (``.keras``).
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def load_weights(model, filepath, skip_mismatch=False, **keywords) -> None:
 
 
 def as_keras(model):
-    """A model of rnnkit's, and those inside, with Keras's methods; any other layer as it is."""
+    """Give a model of rnnkit's, and those inside, Keras's methods; return any other layer as it is."""
     for layer in model._all_layers() if hasattr(model, "_all_layers") else ():
         if isinstance(layer, Embedding):
             truncate(layer)

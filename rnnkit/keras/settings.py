@@ -1,4 +1,4 @@
-"""What Keras keeps for the whole program: the precision, the seed and the numbers in names."""
+"""Keras's settings of the whole program: the precision, the seed and the numbers in names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PRECISIONS = ("float32", "float64")
 class _Settings:
     floatx = "float32"
     epsilon = 1e-7
-    seeds: np.random.SeedSequence | None = None  # of what is made without a seed of its own
-    taken: ClassVar[defaultdict[str, int]] = defaultdict(int)  # how many objects have a name
+    seeds: np.random.SeedSequence | None = None  # of objects made without a seed of their own
+    taken: ClassVar[defaultdict[str, int]] = defaultdict(int)  # the number of objects with each name
 
 
 def floatx() -> str:
-    """The precision of layers that are given none, ``"float32"`` at first."""
+    """Return the precision of layers that are given none, ``"float32"`` at first."""
     return _Settings.floatx
 
 
@@ -37,17 +37,17 @@ def set_floatx(value) -> None:
 
 
 def epsilon() -> float:
-    """A small number, 1e-7 at first, for the arithmetic of scripts."""
+    """Return a small number, 1e-7 at first, for the arithmetic of scripts."""
     return _Settings.epsilon
 
 
 def set_epsilon(value) -> None:
-    """Set what `epsilon` gives; rnnkit's own losses keep theirs."""
+    """Set the value of `epsilon`; rnnkit's own losses keep theirs."""
     _Settings.epsilon = float(value)
 
 
 def precision(policy) -> str:
-    """The name of the precision that a `dtype` argument or a policy stands for; None is `floatx`.
+    """Return the name of the precision that a `dtype` argument or a policy stands for; None is `floatx`.
 
     Raises
     ------
@@ -80,23 +80,23 @@ def set_random_seed(seed: int) -> None:
 
 
 def next_seed() -> np.random.SeedSequence | None:
-    """The seed of the next layer or model that has none; None unless `set_random_seed` was called."""
+    """Return the seed of the next layer or model that has none; None unless `set_random_seed` was called."""
     return None if _Settings.seeds is None else _Settings.seeds.spawn(1)[0]
 
 
 def clear_session(free_memory: bool = True) -> None:
-    """Let the numbers in names start anew; `free_memory` changes nothing, since unused models are freed at once."""
+    """Restart the numbers in names; `free_memory` changes nothing, since unused models are freed at once."""
     _Settings.taken.clear()
 
 
 def get_uid(prefix: str = "") -> int:
-    """How many objects have asked for a number with a prefix, this one among them."""
+    """Count an object with a prefix, and return the number of those so far."""
     _Settings.taken[prefix] += 1
     return _Settings.taken[prefix]
 
 
 def auto_name(class_name: str) -> str:
-    """The name of an object that nobody named, as Keras counts: ``lstm``, ``lstm_1``, …
+    """Return the name of an object without one, as Keras counts: ``lstm``, ``lstm_1``, …
 
     >>> clear_session()
     >>> auto_name("SimpleRNN"), auto_name("SimpleRNN")

@@ -28,7 +28,7 @@ _NEVER = ("make_train_function", "make_test_function", "make_predict_function")
 
 
 class StepsOfModel(Assembled):
-    """What `fit`, `evaluate` and `predict` call of a class that defines one of these methods, and Keras's own."""
+    """Models whose class may define Keras's steps, and the default steps."""
 
     _loss_tracker: Any = None
     _loss_trackers: Any  # of outputs, where several have a loss
@@ -59,7 +59,7 @@ class StepsOfModel(Assembled):
         return self(unpack_x_y_sample_weight(data)[0], training=False)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> Any:
-        """Return the loss that `compile` was given, and what regularizers add, as one number.
+        """Return the loss of `compile` and the regularizers' penalties, as one number.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class StepsOfModel(Assembled):
         return total
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
-        """Add a batch to the metrics that `compile` was given, and return all metrics by name."""
+        """Add a batch to the metrics of `compile`, and return all metrics by name."""
         if given := self._ready().metrics:
             outputs, targets, weights, masks = self._by_output(x, y, y_pred, sample_weight)
             for _, k, metric, weighted in given:
@@ -94,18 +94,18 @@ class StepsOfModel(Assembled):
         return self.get_metrics_result()
 
     def get_metrics_result(self) -> dict:
-        """Return what all metrics tell, by name."""
+        """Return the results of all metrics, by name."""
         named = {} if self._compiled is None else {id(metric): name for name, _, metric, _ in self._compiled.metrics}
         return flat({named.get(id(one), one.name): one.result() for one in self.metrics})
 
     def reset_metrics(self) -> None:
-        """Forget what the metrics were told."""
+        """Reset all metrics."""
         for one in self.metrics:
             one.reset_state()
 
     @property
     def metrics(self) -> list:
-        """The mean of the loss, metrics that are attributes, and those that `compile` was given."""
+        """The mean of the loss, metrics that are attributes, and those of `compile`."""
         if self._compiled is None:
             return self._own_metrics()
         given = [metric for _, _, metric, _ in self._compiled.metrics]
@@ -136,14 +136,14 @@ class StepsOfModel(Assembled):
         own = {id(one): one for value in values for one in tree.flatten(value) if isinstance(one, Measure)}
         return list(own.values())
 
-    # What calls them
+    # Calls of the steps
 
     def _overrides(self, *names) -> bool:
-        """Whether one of these is a program's own."""
+        """Whether the program defines one of these itself."""
         return any(name in vars(self) or getattr(type(self), name) is not getattr(StepsOfModel, name) for name in names)
 
     def _has_own_steps(self) -> bool:
-        """Whether training and evaluation call them; refuses those that nothing would call."""
+        """Whether training and evaluation call the program's own steps; methods that nothing would call are refused."""
         for name in _NEVER:
             if hasattr(self, name):
                 raise NotImplementedError(
@@ -164,7 +164,7 @@ class StepsOfModel(Assembled):
         return self.compute_loss(x, y, y_pred, sample_weight, **more)
 
     def _by_output(self, x, y, y_pred, sample_weight) -> tuple[list, list, list, list]:
-        """Outputs, targets, weights and masks, one for each output."""
+        """Return outputs, targets, weights and masks, one for each output."""
         count = len(self._output_names())
         outputs, names = in_order(y_pred, count), Names(self._output_names(), "sample_weight")
         weights = [None] * count if sample_weight is None else names.each(sample_weight)
@@ -184,7 +184,7 @@ class StepsOfModel(Assembled):
         return self.compute_mask(x)
 
     def _step(self, name: str, data) -> Any:
-        """What a step returns, of jax's form ``step(state, data)`` too."""
+        """Return the result of a step, also of one in jax's form, ``step(state, data)``."""
         step = getattr(self, name)
         if "state" not in inspect.signature(step).parameters:
             return step(data)
@@ -218,7 +218,7 @@ class StepsOfModel(Assembled):
         return self._rows_of(x, y, sample_weight, batch_size, steps)
 
     def _rows_of(self, x, y, sample_weight, batch_size, steps):
-        """Batches of data that is nested in any way."""
+        """Return batches of data that is nested in any way."""
         if brings_batches(x, y):
             return Items(x, Names(["x"], "x"), Names(["y"], "y"), steps, with_targets=False)
         nesting = x, y, sample_weight
@@ -228,7 +228,7 @@ class StepsOfModel(Assembled):
         return found
 
     def _data_of(self, batch, nesting) -> Any:
-        """A batch as a step takes it."""
+        """Return a batch as a step takes it."""
         if nesting is None:
             return batch.x[0]
         given = zip(nesting, (batch.x, batch.y, batch.weights), strict=True)
@@ -255,14 +255,14 @@ class StepsOfModel(Assembled):
 
     def _by_predict_step(self, x, batch_size, verbose, steps, callbacks):
         source = self._rows_of(x, None, None, batch_size or 32, steps)
-        told = self._told(callbacks, source)
-        told.on_predict_begin()
+        callback_list = self._callback_list(callbacks, source)
+        callback_list.on_predict_begin()
         found = []
         for i, batch in enumerate(watched(source.run(), len(source), "predict", verbose)):
-            told.on_predict_batch_begin(i)
+            callback_list.on_predict_batch_begin(i)
             found.append(plain(self._step("predict_step", self._data_of(batch, source.nesting))))
-            told.on_predict_batch_end(i, {"outputs": found[-1]})
-        told.on_predict_end()
+            callback_list.on_predict_batch_end(i, {"outputs": found[-1]})
+        callback_list.on_predict_end()
         if not found:
             raise ValueError("expected at least one batch to predict, got none")
         return joined(found)
@@ -274,6 +274,6 @@ def _may_mask(layer) -> bool:
 
 
 def in_keras_order(logs: dict, metrics) -> list:
-    """The numbers of logs, those of metrics first."""
+    """Return the numbers of logs, those of metrics first."""
     names = [one.name for one in metrics if one.name in logs]
     return [logs[name] for name in dict.fromkeys([*names, *sorted(logs)])]

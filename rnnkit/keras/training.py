@@ -1,4 +1,4 @@
-"""What models have under Keras's names: its arguments, its logs and its files."""
+"""Training, logs and files of models under Keras's names."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class KerasModel(StepsOfModel):
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
         changed = [name for kind in cls.__mro__ if not is_own(kind) and kind is not object for name in vars(kind)]
-        if not is_own(cls) and not hasattr(cls, "call"):  # are its calls those of the class it is derived from?
+        if not is_own(cls) and not hasattr(cls, "call"):  # whether its calls are those of its base
             cls._is_read_once = not any(hasattr(Assembled, name) for name in set(changed) - _FREE)
 
     def compile(
@@ -87,12 +87,12 @@ class KerasModel(StepsOfModel):
 
     @property
     def trainable_weights(self) -> list:  # type: ignore[override]
-        """As `trainable_variables`."""
+        """The same as `trainable_variables`."""
         return self.trainable_variables
 
     @property
     def non_trainable_weights(self) -> list:
-        """As `non_trainable_variables`."""
+        """The same as `non_trainable_variables`."""
         return self.non_trainable_variables
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, *others, **keywords):
@@ -115,7 +115,7 @@ class KerasModel(StepsOfModel):
         return_dict=False,
         **keywords,
     ):
-        """The loss and the metrics on some data, as `rnnkit.Sequential.evaluate`."""
+        """Compute the loss and the metrics on some data, as `rnnkit.Sequential.evaluate`."""
         ignored(keywords, FIT, "evaluate")
         verbose = _verbose(verbose)
         found = super().evaluate(x, y, batch_size or 32, verbose, sample_weight, steps, True, callbacks=callbacks)
@@ -131,7 +131,7 @@ class KerasModel(StepsOfModel):
         return found if return_dict else self._as_list_of(found)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
-        """Loss and metrics of one batch, as `rnnkit.Sequential.test_on_batch`."""
+        """Compute loss and metrics of one batch, as `rnnkit.Sequential.test_on_batch`."""
         if self._has_own_steps():
             found = self._on_batch("test_step", x, y, sample_weight)
         else:
@@ -139,12 +139,12 @@ class KerasModel(StepsOfModel):
         return found if return_dict else self._as_list_of(found)
 
     def predict_on_batch(self, x):
-        """Outputs of one batch."""
+        """Return the outputs of one batch."""
         return plain(self._step("predict_step", x))
 
     @property
     def metrics_names(self) -> list[str]:
-        """What `evaluate` lists: of several outputs, all losses first, then metrics by name."""
+        """The names of the results of `evaluate`: of several outputs, all losses first, then metrics by name."""
         names = super().metrics_names
         if len(outputs := self._output_names()) < 2:
             return names
@@ -152,15 +152,15 @@ class KerasModel(StepsOfModel):
         return [one for one in losses if one in names] + sorted(set(names) - set(losses))
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, **keywords):
-        """Outputs for many rows, as `rnnkit.Sequential.predict`."""
+        """Return outputs for many rows, as `rnnkit.Sequential.predict`."""
         ignored(keywords, FIT, "predict")
-        self._has_own_steps()  # refuses what nothing calls
+        self._has_own_steps()  # which refuses methods that nothing calls
         if self._overrides("predict_step"):
             return self._by_predict_step(x, batch_size, _verbose(verbose), steps, callbacks)
         return super().predict(x, batch_size, _verbose(verbose), steps, callbacks=callbacks)
 
     def _as_list_of(self, found: dict):
-        """Losses and metrics as a list; one alone as a number."""
+        """Return losses and metrics as a list; one alone as a number."""
         own = self._has_own_steps()
         values = in_keras_order(found, self.metrics) if own else [found[one] for one in self.metrics_names]
         return values if len(values) > 1 else values[0]
@@ -189,8 +189,8 @@ class KerasModel(StepsOfModel):
                 self._training_to_save()
                 wanted = True
             except (TypeError, ValueError) as error:
-                told = f"{self.name!r} is saved without what compile was given: {error}"
-                warnings.warn(told, stacklevel=2)
+                message = f"{self.name!r} is saved without what compile was given: {error}"
+                warnings.warn(message, stacklevel=2)
         super().save(filepath, optimizer=bool(wanted), overwrite=overwrite, **keywords)
 
     def load_weights(self, filepath, skip_mismatch=False, **keywords) -> None:  # type: ignore[override]
@@ -205,12 +205,12 @@ class KerasModel(StepsOfModel):
             super().load_weights(filepath)
 
     def to_json(self, **keywords) -> str:
-        """The configuration as text, which `models.model_from_json` reads; `keywords` are those of `json.dumps`."""
+        """Return the configuration as text for `models.model_from_json`; `keywords` are those of `json.dumps`."""
         return json.dumps(serialize(self), **keywords)
 
     @UsersOwn
     def loss(self):
-        """The loss that `compile` was given."""
+        """The loss of `compile`."""
         if self._compiled is None:
             return None
         if self._compiled.given_loss is not None:
@@ -230,19 +230,19 @@ class KerasModel(StepsOfModel):
 
     @property
     def input_shape(self):
-        """The shape of the input, with None where a size is open; a list of several."""
+        """The shape of the input, with None for unknown sizes; a list of several."""
         shapes = [tensor.shape for tensor in self.inputs]
         return shapes if len(shapes) > 1 else shapes[0]
 
     @property
     def output_shape(self):
-        """The shape of the output, with None where a size is open; a list of several."""
+        """The shape of the output, with None for unknown sizes; a list of several."""
         shapes = [tensor.shape for tensor in self.outputs]
         return shapes if len(shapes) > 1 else shapes[0]
 
 
 class _Logs(Callback):
-    """Lets the logs of an epoch have Keras's keys, in Keras's order."""
+    """Callback that gives the logs of an epoch Keras's keys, in Keras's order."""
 
     def __init__(self, others):
         super().__init__()
@@ -259,12 +259,12 @@ class _Logs(Callback):
 
 
 def _verbose(verbose):
-    """rnnkit's verbosity for Keras's."""
+    """Return rnnkit's verbosity for Keras's."""
     return 1 if verbose == "auto" else min(int(verbose), 2)
 
 
 def _for_training(given):
-    """Metrics, nested as `compile` takes them."""
+    """Return metrics as `compile` takes them, nested as they are."""
     if isinstance(given, dict) and "class_name" not in given:
         return {name: _for_training(one) for name, one in given.items()}
     if isinstance(given, (list, tuple)):

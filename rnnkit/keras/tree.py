@@ -8,19 +8,19 @@ from rnnkit.keras.left_out import others
 
 
 def is_nested(structure) -> bool:
-    """Whether it is a list, a tuple or a dict."""
+    """Whether this is a list, a tuple or a dict."""
     return isinstance(structure, (list, tuple, dict))
 
 
 def flatten(structure) -> list:
-    """What it holds, from the first to the last; a dict's by its sorted keys."""
+    """Return the leaves of a nested structure in order; a dict's by its sorted keys."""
     if isinstance(structure, dict):
         return [leaf for key in sorted(structure) for leaf in flatten(structure[key])]
     return [leaf for one in structure for leaf in flatten(one)] if is_nested(structure) else [structure]
 
 
 def map_structure(function, *structures) -> Any:
-    """The values of a function for the leaves, nested as they are."""
+    """Return the values of a function for the leaves, nested as they are."""
     first = structures[0]
     if isinstance(first, dict):
         return {key: map_structure(function, *(one[key] for one in structures)) for key in first}
@@ -31,7 +31,7 @@ def map_structure(function, *structures) -> Any:
 
 
 def pack_sequence_as(structure, flat_sequence) -> Any:
-    """Leaves in order, nested as another structure."""
+    """Return leaves in order, nested as another structure."""
     leaves = iter(flat_sequence)
     if isinstance(structure, dict):
         order = dict.fromkeys(sorted(structure))

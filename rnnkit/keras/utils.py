@@ -24,7 +24,7 @@ __getattr__, __dir__ = gathered("utils", _PLACES)
 
 
 def to_categorical(x, num_classes=None) -> np.ndarray:
-    """Ids as rows of zeros with a 1 at the id's place; an axis of 1 at the end goes away.
+    """Return ids as rows of zeros with a 1 at the id's index; an axis of 1 at the end is removed.
 
     >>> to_categorical([0, 2]).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
@@ -39,12 +39,12 @@ def to_categorical(x, num_classes=None) -> np.ndarray:
 
 
 def pad_sequences(sequences, maxlen=None, dtype="int32", padding="pre", truncating="pre", value=0.0) -> np.ndarray:
-    """As `rnnkit.pad_sequences`; numbers lose their fractions unless `dtype` is one of floats."""
+    """Pad sequences as `rnnkit.pad_sequences`; numbers are cut to integers unless `dtype` is one of floats."""
     return plain.pad_sequences(sequences, maxlen, dtype, padding, truncating, value)
 
 
 def normalize(x, axis=-1, order=2) -> np.ndarray:
-    """An array divided by its length along an axis; what has the length 0 stays."""
+    """Return an array divided by its length along an axis; vectors of length 0 stay."""
     x = np.atleast_1d(np.asarray(x, np.float64))
     length = np.linalg.norm(x, order, axis, keepdims=True)
     return x / np.where(length == 0, 1.0, length)
@@ -64,21 +64,21 @@ class PyDataset:
 
     @property
     def num_batches(self) -> int:
-        """How many batches there are."""
+        """The number of batches."""
         return len(self)
 
     def __getitem__(self, index):
-        """A batch ``(x, y)`` or ``(x, y, sample_weight)``."""
+        """Return a batch ``(x, y)`` or ``(x, y, sample_weight)``."""
         raise NotImplementedError(f"expected {type(self).__name__} to define __getitem__(index)")
 
     def __len__(self):
         raise NotImplementedError(f"expected {type(self).__name__} to define __len__()")
 
     def on_epoch_begin(self) -> None:
-        """Nothing; called by nobody."""
+        """Do nothing; it is never called."""
 
     def on_epoch_end(self) -> None:
-        """After an epoch."""
+        """Do nothing; called after an epoch."""
 
 
 Sequence = PyDataset
@@ -94,7 +94,7 @@ def plot_model(model, to_file="model.png", show_shapes=False, **keywords) -> str
 
 
 def split_dataset(dataset, left_size=None, right_size=None, shuffle=False, seed=None, preferred_backend=None):
-    """Arrays in two parts by their rows: ``(left, right)``, nested as `dataset` is.
+    """Return arrays in two parts by their rows: ``(left, right)``, nested as `dataset` is.
 
     Parameters
     ----------
@@ -120,25 +120,25 @@ def split_dataset(dataset, left_size=None, right_size=None, shuffle=False, seed=
 
 
 def pack_x_y_sample_weight(x, y=None, sample_weight=None):
-    """A batch as a tuple, without what is None at its end."""
+    """Return a batch as a tuple, without the entries that are None at its end."""
     if sample_weight is not None:
         return x, y, sample_weight
     return (x, y) if y is not None else (x,) if isinstance(x, (tuple, list)) else x
 
 
 def unpack_x_y_sample_weight(data):
-    """``(x, y, sample_weight)`` of a batch, with None for what isn't there."""
+    """Return ``(x, y, sample_weight)`` of a batch, with None for missing entries."""
     given = data if isinstance(data, (tuple, list)) else (data,)
     return (*given, None, None)[:3]
 
 
 def is_keras_tensor(x) -> bool:
-    """Whether it is symbolic, as what `Input` gives."""
+    """Whether this is a symbolic tensor, such as that of `Input`."""
     return isinstance(x, SymbolicTensor)
 
 
 def standardize_dtype(dtype) -> str:
-    """The name of a dtype."""
+    """Return the name of a dtype."""
     return np.dtype(getattr(dtype, "name", dtype) or "float32").name
 
 
@@ -146,27 +146,27 @@ _interactive = [True]
 
 
 def enable_interactive_logging() -> None:
-    """Nothing: `verbose` says what a fit shows."""
+    """Set `is_interactive_logging_enabled`, which has no effect: `verbose` controls the output of a fit."""
     _interactive[0] = True
 
 
 def disable_interactive_logging() -> None:
-    """Nothing: `verbose` says what a fit shows."""
+    """Reset `is_interactive_logging_enabled`, which has no effect: `verbose` controls the output of a fit."""
     _interactive[0] = False
 
 
 def is_interactive_logging_enabled() -> bool:
-    """What was set last."""
+    """Return the last setting."""
     return _interactive[0]
 
 
 class Progbar:
-    """Says on one line how far a loop has come.
+    """Progress of a loop on one line.
 
     Parameters
     ----------
     target : int or None
-        How many steps there are.
+        The number of steps.
     verbose : int
         0 says nothing.
     """
@@ -175,12 +175,12 @@ class Progbar:
         self.target, self.verbose, self._seen = target, verbose, 0
 
     def update(self, current, values=None, finalize=None) -> None:
-        """Say that so many steps are done."""
+        """Show that so many steps are done."""
         self._seen = current
         if self.verbose and (finalize or current == self.target):
-            told = ", ".join(f"{name} {float(value):.4g}" for name, value in values or [])
-            print(f"{current}/{self.target}{': ' if told else ''}{told}")
+            text = ", ".join(f"{name} {float(value):.4g}" for name, value in values or [])
+            print(f"{current}/{self.target}{': ' if text else ''}{text}")
 
     def add(self, n, values=None) -> None:
-        """Say that so many more are done."""
+        """Show that so many more steps are done."""
         self.update(self._seen + n, values)

@@ -1,4 +1,4 @@
-"""Numbers that change: what metrics of one's own add up in, and weights of one's own loops."""
+"""Variables: sums of a program's own metrics, and weights of its own loops."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Variable(variable.Variable):
 
     @property
     def dtype(self) -> str:
-        """The name of the array's."""
+        """The name of the array's dtype."""
         return self.value.dtype.name
 
     def put(self, array) -> None:

@@ -1,4 +1,4 @@
-"""What every layer has: a name, a precision, a seed, weights by name, a configuration and a face in the notebook."""
+"""The base of all layers: a name, a precision, a seed, weights by name, a configuration and its display."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ if TYPE_CHECKING:
     from rnnkit.cards import Card
     from rnnkit.models.ensemble import Ensemble
 
-ENSEMBLE: list[Callable] = []  # what makes an ensemble of a layer: the models register it
-frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  # a layer around this one isn't trained
+ENSEMBLE: list[Callable] = []  # the function that makes an ensemble of a layer, registered by the models
+frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  # whether an outer layer isn't trained
 
 
 _signature = functools.lru_cache(maxsize=256)(inspect.signature)
 
 
 def seed_sequence(seed) -> np.random.SeedSequence:
-    """The sequence that a `seed` argument stands for: an integer, a SeedSequence, its configuration, None for any."""
+    """Return the sequence of a `seed` argument: an integer, a SeedSequence, its configuration, or None for any."""
     if isinstance(seed, np.random.SeedSequence):
         return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
     if isinstance(seed, dict) and set(seed) == {"entropy", "spawn_key"}:
@@ -68,7 +68,7 @@ def seed_sequence(seed) -> np.random.SeedSequence:
 
 
 def default_name(kind: type) -> str:
-    """Of a layer that nobody named: its class's, in small letters.
+    """Return the name of a layer without one: its class's, in small letters.
 
     >>> class GlobalAveragePooling1D: ...
     >>> default_name(GlobalAveragePooling1D)
@@ -108,7 +108,7 @@ _INSTEAD = {
 
 
 def makes_no_mask(compute_mask):
-    """Decorator: a method `compute_mask` that always gives None where the input has no mask."""
+    """Mark a method `compute_mask` that always returns None where the input has no mask, as a decorator."""
     compute_mask.makes_no_mask = True
     return compute_mask
 
@@ -121,7 +121,7 @@ class Layer(Configurable):
     dtype : {"float32", "float64"}, optional
         Precision of weights and results; None takes the first input's, float32 for integers.
     seed : int or numpy.random.SeedSequence, optional
-        Where weights and masks are drawn from; the same seed gives the same bits, None gives new ones each time.
+        The seed of weights and masks; the same seed gives the same bits, None gives new ones each time.
     name : str, optional
 
     Attributes
@@ -133,26 +133,26 @@ class Layer(Configurable):
     trainable: bool = True
     dtype: Any
 
-    # What a subclass says of its input: its least and greatest rank, the leading axes of open size, their names.
+    # A subclass's input: its least and greatest rank, the number and the names of leading axes of any size.
     _least_rank = 1
     _most_rank: int | None = None
     _open_axes = 1
     _axes = "batch, …"
     _axes_in_front = 0  # of results, before the batch axis
 
-    _is_read_once = False  # whether a class of the user's is read once, rather than run at each call
+    _is_read_once = False  # whether a user's class is traced once, rather than run at each call
     _takes_unbatched = False  # whether symbolic weights, which have no batch axis, may be among its inputs
-    # Which sequences of a list are put together, padded under a mask: "masked" where a masked step leaves no trace,
-    # "lengths" where only those of equal lengths can be; None for layers that take lists of arrays as they are.
+    # The sequences of a list that are joined in a batch: all, padded under a mask ("masked"), or those of equal lengths
+    # ("lengths"); None for layers that take lists of arrays as they are.
     _padding: str | None = None
 
-    _native = False  # whether a call computes where its arrays stand, or brings those of a GPU to the host and back
+    _native = False  # whether a call computes on its arrays' device, or copies those of a GPU to the host and back
     _device = "cpu"
-    _recorded_bytes = 1 << 20  # of a recorded call at most, which stay in memory as long as the layer
+    _recorded_bytes = 1 << 20  # at most, of a recorded call, which stay in memory as long as the layer
     _repeated_calls: RepeatedCalls | None = None
     _repeated_vjps: RepeatedVJPs | None = None
 
-    # What a subclass has: its call, and the states of a stateful one between calls.
+    # Of a subclass: its call, and the states of a stateful one between calls.
     __call__: Callable[..., Any]
     _kept: Any
 
@@ -194,23 +194,22 @@ class Layer(Configurable):
         assigned(self, name)
 
     def _default_name(self) -> str:
-        """The name of a layer that nobody named."""
         return default_name(type(self))
 
     # Devices
 
-    _keeps_states = False  # whether calls start where the last one ended
+    _keeps_states = False  # whether a call starts from the last one's states
 
     @UsersOwn
     def device(self) -> str:
-        """Where it computes, "cpu" or "cuda"; of layers together, "cuda" where any of them does."""
+        """The device it computes on, "cpu" or "cuda"; of layers together, "cuda" where any of them does."""
         return self._stands_on()
 
     def _stands_on(self) -> str:
         return "cuda" if any(layer._device == "cuda" for layer in self._all_layers()) else "cpu"
 
     def to(self, device: str) -> Self:
-        """Compute elsewhere from here on, with all layers inside.
+        """Move the layer to a device, with all layers inside.
 
         Parameters
         ----------
@@ -226,7 +225,7 @@ class Layer(Configurable):
         ValueError
             For an unknown device, and for a GPU if weights are quantized.
         RuntimeError
-            Where the package, the driver or a GPU is missing; nothing is changed then.
+            If the package, the driver or a GPU is missing; nothing is changed then.
 
         Examples
         --------
@@ -245,7 +244,7 @@ class Layer(Configurable):
         return self
 
     def _move(self, device) -> None:
-        """Compute elsewhere, apart from layers inside."""
+        """Compute on a device from here on, apart from layers inside."""
         self._device = device
 
     # Building
@@ -286,15 +285,15 @@ class Layer(Configurable):
             self.built = True
 
     def _shape(self, shape) -> tuple:
-        """An input shape, checked for its rank."""
+        """Return an input shape, checked for its rank."""
         return validation.shape(shape, self._least_rank, self._axes, self._most_rank)
 
     def _opened(self, shape) -> tuple:
-        """The shape that the layer is built for, with None where later inputs may differ."""
+        """Return the shape that the layer is built for, with None where later inputs may differ."""
         return (None,) * len(shape[: self._open_axes]) + shape[self._open_axes :]
 
     def _build(self, shape):
-        """Create what depends on the input; `shape` has passed the checks."""
+        """Create all that depends on the input; `shape` has passed the checks."""
 
     def _check_shape(self, shape):
         """Refuse another input shape than the layer was built for."""
@@ -308,7 +307,7 @@ class Layer(Configurable):
 
     @property
     def quantization(self) -> str | None:
-        """What `quantize` was given; of layers together, what it was given for any of them."""
+        """The `dtype` of `quantize`; of layers together, that of the first quantized one."""
         return next((one._quantization for one in self._all_layers() if one._quantization), None)
 
     @tracebacks.edge
@@ -372,7 +371,7 @@ class Layer(Configurable):
         """
         return ENSEMBLE[0](self, n)
 
-    # Randomness: one child sequence for weights, one for what is drawn per call, the others for parts.
+    # Randomness: one child sequence for weights, one for the draws of calls, the others for parts.
 
     @UsersOwn
     def seed(self) -> Any:
@@ -380,18 +379,18 @@ class Layer(Configurable):
         return self._given_seed
 
     def _weight_generator(self) -> np.random.Generator:
-        """The start of the weights' stream, the same at every try to build."""
+        """Return a generator at the start of the weights' stream, the same at every try to build."""
         return np.random.default_rng(self._spawned(1)[0])
 
     def _draw_generator(self) -> np.random.Generator:
-        """The stream that calls draw masks from, where the last call left it."""
+        """Return the generator that calls draw masks from, in the state after the last call."""
         if self._generator is None:
             self._generator = np.random.default_rng(self._spawned(2)[1])
         return self._generator
 
     def _start_draws(self, *numbers: int) -> None:
         """Let calls draw masks from the start of one of many streams."""
-        key = (*self._sequence.spawn_key, 1, *numbers)  # a child of what `_draw_generator` starts from
+        key = (*self._sequence.spawn_key, 1, *numbers)  # a child of the sequence of `_draw_generator`
         self._generator = np.random.default_rng(np.random.SeedSequence(self._sequence.entropy, spawn_key=key))
 
     def _spawned(self, count: int) -> list[np.random.SeedSequence]:
@@ -402,50 +401,50 @@ class Layer(Configurable):
         return self._spawned(2 + count)[2:]
 
     def _adopt_seed(self, sequence: np.random.SeedSequence) -> None:
-        """Take a seed from the whole that this layer is part of."""
+        """Take a seed from the layer or model that contains this one."""
         self._given_seed, self._sequence, self._generator = sequence, sequence, None
 
     def _inherit_seed(self, sequence: np.random.SeedSequence) -> None:
-        """Take a seed from the whole unless this layer has its own."""
+        """Take a seed from the layer or model that contains this one, unless it has its own."""
         if self._given_seed is None and not self.built:
             self._adopt_seed(sequence)
 
     # Weights
 
     def _parts(self) -> dict[str, Layer]:
-        """Layers inside this one, by the path that their weights' names begin with."""
+        """Return the layers inside this one, by the path that their weights' names begin with."""
         return {}
 
     def _own_arrays(self) -> dict[str, np.ndarray]:
-        """This layer's own weights."""
+        """Return this layer's own weights."""
         return {}
 
     def _own_weight_options(self) -> dict[str, WeightOptions]:
-        """How this layer's own weights take part in training."""
+        """Return the options of this layer's own weights in training."""
         return dict.fromkeys(self._own_arrays(), PLAIN)
 
     def _put_own_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace some of this layer's own weights; the arrays are checked and frozen."""
 
     def _make_own_sparse(self, names: AbstractSet[str]) -> None:
-        """Let some of this layer's own weights be sparse, where products with them come in that kind."""
+        """Let some of this layer's own weights be sparse, if products with them can be."""
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return all_expanded(self._held_arrays())
 
     def _held_arrays(self) -> dict[str, np.ndarray]:
-        """The weights, or what stands for those that are stored in fewer bits."""
+        """Return the weights as they are stored, some perhaps in fewer bits."""
         arrays = dict(self._own_arrays())
         for path, part in self._parts().items():
             arrays.update({f"{path}/{name}": array for name, array in part._held_arrays().items()})
         return arrays
 
     def _own_cell(self) -> Cell | None:
-        """The cell whose program this layer runs, of one that does and is built."""
+        """Return the cell whose program this layer runs, if it is built; None without one."""
         return None
 
     def _put_arrays(self, arrays: Mapping[str, np.ndarray], sparse: AbstractSet[str] = frozenset()) -> None:
-        """Replace weights by checked and frozen arrays; those named `sparse` are so from here on."""
+        """Replace weights by checked and frozen arrays; those named `sparse` are sparse from here on."""
         parts = self._parts()
         own = {name: array for name, array in arrays.items() if name.partition("/")[0] not in parts}
         try:
@@ -462,7 +461,7 @@ class Layer(Configurable):
                 part._put_arrays(inside, {n.partition("/")[2] for n in sparse if n.partition("/")[0] == path})
 
     def _weight_options(self) -> dict[str, WeightOptions]:
-        """How every weight takes part in training, by the names of `_arrays`."""
+        """Return the options of every weight in training, by the names of `_arrays`."""
         weight_options = dict(self._own_weight_options())
         for path, part in self._parts().items():
             weight_options.update({f"{path}/{name}": one for name, one in part._weight_options().items()})
@@ -487,22 +486,22 @@ class Layer(Configurable):
         return MappingProxyType({name: array for name, array in self.weights.items() if weight_options[name].trainable})
 
     def _own_variables(self) -> dict[str, Variable]:
-        """This layer's own weights as variables."""
+        """Return this layer's own weights as variables."""
         return {name: WeightVariable(self, name, one) for name, one in self._own_weight_options().items()}
 
     def _own_key(self, name: str) -> Any:
-        """The `Variable.key` of one of this layer's own weights."""
+        """Return the `Variable.key` of one of this layer's own weights."""
         return id(self), name
 
     def _weight_keys(self) -> dict[str, Any]:
-        """The `Variable.key` of every weight, by its name in `weights`."""
+        """Return the `Variable.key` of every weight, by its name in `weights`."""
         found = {name: self._own_key(name) for name in self._own_arrays()}
         for path, part in self._parts().items():
             found |= {f"{path}/{name}": key for name, key in part._weight_keys().items()}
         return found
 
     def _named_variables(self) -> dict[str, Variable]:
-        """Every weight as a variable, by its name in `weights`."""
+        """Return every weight as a variable, by its name in `weights`."""
         found = self._own_variables()
         for path, part in self._parts().items():
             found |= {f"{path}/{name}": one for name, one in part._named_variables().items()}
@@ -527,33 +526,33 @@ class Layer(Configurable):
 
     @property
     def trainable_variables(self) -> list[Variable]:
-        """Those of `variables` that training changes."""
+        """The variables that training changes."""
         return self._variables_if(lambda trainable: trainable)
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
-        """Those of `variables` that training leaves as they are, moving averages too."""
+        """The variables that training leaves as they are, moving averages too."""
         return self._variables_if(lambda trainable: not trainable)
 
     def _variables_if(self, wanted) -> list[Variable]:
-        """Variables that are trainable, or not, each once."""
+        """Return the variables whose `trainable` is wanted, each once."""
         known = self._weight_options()
         found = {one.key: one for name, one in self._named_variables().items() if wanted(known[name].trainable)}
         return list(found.values())
 
-    if not TYPE_CHECKING:  # which would know no attribute that isn't there
+    if not TYPE_CHECKING:  # a type checker would accept any attribute
 
         def __getattr__(self, name: str) -> Any:
-            """A weight of the layer's own, which is built."""
-            if name[0] == "_":  # which is asked for often
+            """Return a weight of the layer's own as a variable, if it is built."""
+            if name[0] == "_":  # a frequent case
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             if self.__dict__.get("built") and name in self._own_arrays():
                 return self._own_variables()[name]
-            return super().__getattribute__(name)  # which says what is wrong, as a property may
+            return super().__getattribute__(name)  # which raises the error, perhaps that of a property
 
     @property
     def losses(self) -> list:
-        """What the regularizers of the trained weights add to the loss, a number for each that has one."""
+        """The penalties of the trained weights' regularizers, a number for each that has one."""
         return [tape.penalty(one) for one in self.trainable_variables if one.regularizer is not None]
 
     def stateless_call(
@@ -571,7 +570,7 @@ class Layer(Configurable):
         trainable_variables, non_trainable_variables : list of array_like
             As many, in the order and of the shapes of the properties of these names.
         *arguments, **keywords
-            Of the call.
+            Arguments of the call.
         return_losses : bool
             Give `losses` with these weights too.
 
@@ -676,7 +675,7 @@ class Layer(Configurable):
         Parameters
         ----------
         path : str or os.PathLike
-            What `save_weights` or `save` wrote, or any file of safetensors with arrays of these names.
+            A file of `save_weights` or `save`, or any file of safetensors with arrays of these names.
 
         Raises
         ------
@@ -724,23 +723,22 @@ class Layer(Configurable):
         model_files.save(self, path, states=states, overwrite=overwrite)
 
     def _training_to_save(self) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
-        """How it is trained as JSON values, and the optimizer's state, for layers that are."""
+        """Return the settings of training as JSON values, and the optimizer's state, for layers that are trained."""
         return None, {}
 
     def _restore_training(self, config, state: Mapping[str, np.ndarray]) -> None:
-        """Be trained as `_training_to_save` says."""
+        """Restore the training of `_training_to_save`."""
 
     def _sparse_names(self) -> set[str]:
-        """Names of the sparse weights."""
         inside = {f"{path}/{name}" for path, part in self._parts().items() for name in part._sparse_names()}
         return inside | self._own_sparse_names()
 
     def _own_sparse_names(self) -> AbstractSet[str]:
-        """Names of the sparse weights among this layer's own."""
+        """Return the names of the sparse weights among this layer's own."""
         return frozenset()
 
     def _complex_names(self) -> frozenset[str]:
-        """Names of the complex weights, of which `_arrays` has the pairs."""
+        """Return the names of the complex weights, of which `_arrays` has the pairs."""
         cell = self._own_cell()
         own = () if cell is None else cell._complex_weights()
         parts = ((path, part._complex_names()) for path, part in self._parts().items())
@@ -770,7 +768,7 @@ class Layer(Configurable):
     def vjp(
         self, inputs: Array, mask: Array = None, training: bool = False, *, checkpoint: Any = None, truncate: Any = None
     ) -> Any:
-        """Run a call, and return the function that takes cotangents of its result back to what it read.
+        """Run a call, and return the function from cotangents of its result to those of its inputs.
 
         Parameters
         ----------
@@ -795,11 +793,11 @@ class Layer(Configurable):
         return self._vjp(inputs, mask, training, options(checkpoint, truncate))
 
     def _vjp(self, inputs, mask, training, wanted):
-        """What `vjp` gives, by what `_applied` gives; `wanted` is its checked keywords."""
+        """Return the result of `vjp` by that of `_applied`; `wanted` has its checked keywords."""
         return self._vjp_by(self._bound(), inputs, mask, training)
 
     def _vjp_by(self, applied, *arguments):
-        """What `vjp` gives, by a function like `_applied`."""
+        """Return the result of `vjp` by a function such as `_applied`."""
         back: Callable[..., Gradients]
 
         def run():
@@ -823,30 +821,29 @@ class Layer(Configurable):
         return outputs, Pullback(outputs, dtype, pull)
 
     def _called(self, inputs, mask, training):
-        """A call's result, by what `_applied` gives."""
+        """Return a call's result by that of `_applied`."""
         return self._called_by(self._bound(), inputs, mask, training)
 
     def _called_by(self, applied, *arguments):
-        """A call's result, by a function like `_applied`."""
+        """Return a call's result by a function such as `_applied`."""
         run = lambda: applied(*arguments)[0]
-
         return run() if self._is_noted else repeated(run, *arguments, draws=True)
 
     def _bound(self) -> Callable:
-        """`_applied` with this layer's own weights as they are now."""
+        """Return `_applied` with this layer's current weights."""
         return self._applied
 
-    # Whether `_applied` computes by the functions of `rnnkit.recording`, which a recording notes one by one.
+    # Whether `_applied` computes by the functions of `rnnkit.recording`, which are recorded one by one.
     _is_noted = False
 
     def _applied(self, inputs, mask, training):
-        """What a call returns, one array or several, and the function from their cotangents to `Gradients`."""
+        """Return a call's result, one array or several, and the function from their cotangents to `Gradients`."""
         raise NotImplementedError
 
     # Shapes and masks
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape of what a call returns; None for the batch size or a length stays None."""
+        """Return the shape of a call's result; None for the batch size or a length stays None."""
         return self._shape(input_shape)
 
     @array_kinds.handled
@@ -856,64 +853,64 @@ class Layer(Configurable):
         return None if mask is None else validation.given(mask, "mask")
 
     def _with_mask(self, x, mask, training):
-        """A call's output and the mask that goes with it."""
+        """Return a call's output and its mask."""
         return self._with_others(x, mask, training, {})
 
     def _with_others(self, x, mask, training, more):
-        """As `_with_mask` of a call with more keywords."""
+        """Return a call's output and its mask, for a call with more keywords."""
         outputs = self(x, mask=mask, training=training, **more)
         return outputs, self._mask_behind(x, mask)
 
     def _mask_behind(self, x, mask):
-        """What `compute_mask` gives, which is repeated, unless it is known to be None."""
+        """Return the result of `compute_mask`, which is recorded, unless it is known to be None."""
         if mask is None and getattr(type(self).compute_mask, "makes_no_mask", False):
             return None
         return repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
 
     def _vjp_with_mask(self, x, mask, training, wanted):
-        """What `vjp` gives, and the mask that goes with the output."""
+        """Return the result of `vjp`, with the mask of the output."""
         return self._vjp_with_others(x, mask, training, wanted, {})
 
     def _vjp_with_others(self, x, mask, training, wanted, others):
-        """As `_vjp_with_mask`, of a call with other arguments."""
+        """Return the result of `_vjp_with_mask`, for a call with other arguments."""
         outputs, pullback = self.vjp(x, mask=mask, training=training, **others, **wanted)
         return outputs, self._mask_behind(x, mask), pullback
 
     # Lists of sequences
 
-    def _unlike_an_array(self, call, arguments, keywords):
-        """What a call on a list of sequences or a labelled array gives; None for other arguments."""
+    def _run_sequences_or_labelled(self, call, arguments, keywords):
+        """Return the result of a call on a list of sequences or a labelled array; None for other arguments."""
         found = sequence_calls.called(self, call, arguments, keywords)
         return self._by_names(call, arguments, keywords) if found is None else found
 
     def _by_names(self, call, arguments, keywords):
-        """What a call, a vjp or a trajectory on a labelled array gives; None for other arguments."""
+        """Return the result of a call, a vjp or a trajectory on a labelled array; None for other arguments."""
         return labelled_calls.called(self, call, arguments, keywords)
 
     def _takes_sequences(self) -> bool:
-        """Whether a list of arrays is one of sequences."""
+        """Whether a list of arrays is a list of sequences."""
         return self._padding is not None
 
     def _least_axes(self) -> int:
-        """How many axes its input has at least."""
+        """Return the least number of axes of its input."""
         return self._least_rank
 
     def _nests(self, value) -> bool:
-        """Whether an input is several arrays that the layer reads side by side, and so is no list of sequences."""
+        """Whether an input is several arrays that are read side by side, and so is no list of sequences."""
         return False
 
     def _padding_of(self, shape) -> str | None:
-        """`_padding` for inputs of a shape; all inputs without an open axis of time may be padded."""
+        """Return `_padding` for inputs of a shape; all inputs without a time axis of any length may be padded."""
         return self._padding if len(shape) > 1 and shape[1] is None else "masked"
 
     def _turns_time(self) -> list[bool]:
-        """Whether each output has its steps in the other order than the input."""
+        """Return, for each output, whether its steps are in the reverse order of the input's."""
         return [False]
 
     # Steps one at a time
 
     def _refuses_stream(self) -> str | None:
-        """Why this layer can't take one step at a time; None if it can."""
+        """Return why this layer can't take one step at a time; None if it can."""
         return "needs whole sequences"
 
     def _reads_complex(self) -> bool:
@@ -928,7 +925,7 @@ class Layer(Configurable):
 
     @property
     def input(self) -> Any:
-        """What the last symbolic call of this layer was given: a symbolic tensor, or nested lists of them.
+        """The inputs of the last symbolic call of this layer: a symbolic tensor, or nested lists of them.
 
         Raises
         ------
@@ -939,7 +936,7 @@ class Layer(Configurable):
 
     @property
     def output(self) -> Any:
-        """What the last symbolic call of this layer gave: a symbolic tensor, or a list of them.
+        """The outputs of the last symbolic call of this layer: a symbolic tensor, or a list of them.
 
         Raises
         ------
@@ -969,35 +966,35 @@ class Layer(Configurable):
         return node
 
     def _arranged(self, inputs):
-        """What a call takes as its inputs, as one array or nested lists."""
+        """Return the inputs of a call, as one array or nested lists."""
         return inputs
 
     def _call_arguments(self, call, arguments, keywords) -> dict:
-        """What a call is given by the names of its parameters, the inputs first."""
+        """Return a call's arguments by the names of its parameters, the inputs first."""
         bound = _signature(call).bind(self, *arguments, **keywords).arguments
         return dict(list(bound.items())[1:])
 
     def _on(self, inputs, **more):
-        """A call on inputs as `_call_arguments` has them."""
+        """Call the layer on inputs and the other arguments of `_call_arguments`."""
         return self(inputs, **more)
 
     def _vjp_on(self, inputs, **more):
-        """The vjp of a call on inputs as `_call_arguments` has them."""
+        """Return the vjp of a call on inputs and the other arguments of `_call_arguments`."""
         return self.vjp(inputs, **more)
 
     def _given_for(self, node, shape):
-        """The shapes, and the dtype, of what a symbolic call gives."""
+        """Return the shapes and the dtype of a symbolic call's results."""
         return self._shapes_given(shape, node.options), self.dtype
 
     def _shapes_given(self, shape, options: dict):
-        """The shapes of what a call with these options returns."""
+        """Return the shapes of the results of a call with these options."""
         return self.compute_output_shape(shape)
 
     def _check_given(self, rows, initial_state=None, constants=None):
-        """Refuse states and constants of shapes that a call with so many rows refuses."""
+        """Refuse states and constants of wrong shapes for a call with so many rows."""
 
     def _check_masks(self, shape, masks: dict):
-        """Refuse masks of shapes that a call refuses; they are nested as symbolic tensors are."""
+        """Refuse masks of wrong shapes; they are nested as symbolic tensors are."""
 
     # Configuration
 
@@ -1033,7 +1030,7 @@ class Layer(Configurable):
 
     @contextlib.contextmanager
     def _calling_parts(self):
-        """Around a call of the layers inside, all or nothing; they learn whether this one is frozen."""
+        """Call the layers inside, all or nothing, within this; they see whether this layer is frozen."""
         token = frozen_outside.set(frozen_outside.get() or not self.trainable)
         try:
             with self._all_or_nothing():
@@ -1042,17 +1039,17 @@ class Layer(Configurable):
             frozen_outside.reset(token)
 
     def _moving(self) -> dict[str, np.ndarray]:
-        """This layer's own weights that its calls change, such as moving averages."""
+        """Return this layer's own weights that its calls change, such as moving averages."""
         return {}
 
     def _forget(self) -> None:
-        """Take back a build."""
+        """Undo a build."""
         self.built, self.dtype, self._input_shape = False, self._given_dtype, None
 
-    # Faces
+    # Display
 
     def _arguments(self) -> str:
-        """What tells this layer from the default one, as its constructor would read it."""
+        """Return the arguments that differ from the defaults, as code for the constructor."""
         from rnnkit.cards import arguments
 
         config = self.get_config()
@@ -1078,12 +1075,12 @@ class Layer(Configurable):
         return f"{show_shape(self._input_shape)} → {show_shape(self.compute_output_shape(self._input_shape))}"
 
     def _how_compiled(self) -> str:
-        """How the steps inside are compiled, for layers that have any."""
+        """Return how the steps inside are compiled, for layers that have any."""
         lines = ((path, part._how_compiled()) for path, part in self._parts().items())
         return "; ".join(f"{path}: {line}" for path, line in lines if line)
 
     def _facts(self) -> dict[str, Callable[[], str]]:
-        """What is shown of a layer besides its arguments and weights: functions, since a user's code may raise."""
+        """Return the facts shown besides arguments and weights, as functions, since a user's code may raise."""
         return {
             "shape": self._shape_line,
             "parameters": lambda: f"{self.count_params():,}" if self._is_built() else "",
@@ -1095,11 +1092,11 @@ class Layer(Configurable):
         }
 
     def _declared_weights(self) -> list[tuple[str, str, str, str]]:
-        """As a cell's, for a layer that isn't built."""
+        """Return a table of the weights before a build, as that of a cell."""
         return []
 
     def _card(self, depth: int = 0) -> Card:
-        """What ``print`` and a notebook show; `depth` says how many layers this one is inside."""
+        """Return the card for ``print`` and a notebook; `depth` says how many layers this one is inside."""
         return layer_card(self, depth)
 
     def _repr_html_(self) -> str:

@@ -19,7 +19,7 @@ from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.recording import contiguous, repeated
 from rnnkit.serialization.configuration import deserialize, serialize
 
-# How the outputs of both directions become one: what it is, and the function that parts its cotangent again.
+# Merges of the outputs of both directions: the result, and the function that splits its cotangent.
 
 
 def _concat(forward, backward):
@@ -163,7 +163,7 @@ class Bidirectional(Layer):
         return self._shown(self._merged(forward, backward, self.return_sequences)[0], forward, backward)
 
     def _shown(self, output, forward, backward):
-        """What a call returns."""
+        """Return the result of a call from the merged output."""
         if not self.return_state:
             return output
         outputs = output if self.merge_mode is None else (output,)
@@ -182,7 +182,7 @@ class Bidirectional(Layer):
         truncate: Any = None,
         stream: Any = None,
     ) -> Any:
-        """Run a call; return it and the function that takes cotangents of its results back to all that was read.
+        """Run a call; return it and the function from the cotangents of its results to those of its inputs.
 
         Parameters
         ----------
@@ -252,13 +252,13 @@ class Bidirectional(Layer):
         return self._merged(forward, backward, True)[0], self._packed(forward.trajectory, backward.trajectory)
 
     def _run(self, arguments: tuple, gradient=None, **wishes) -> list[Result]:
-        """The results of both directions, as `RNN._run`."""
+        """Return the results of both directions, as `RNN._run`."""
         x, start, *others = arguments
         x, layers = validation.numbers(x, "x"), (self.forward_layer, self.backward_layer)
         starts = (None, None) if start is None else self._split(start, "initial_state")
         in_time = wishes.get("sequences", self.return_sequences)
         places = self._places(x) if in_time else (None, None)
-        wishes["zero_masked"] = True  # a held output of one direction would meet a fresh one of the other
+        wishes["zero_masked"] = True  # a held output of one direction would be merged with a new one
         with self._all_or_nothing():
             results = [
                 layer._run((x, start, *others), gradient, place=place, **wishes)
@@ -274,7 +274,7 @@ class Bidirectional(Layer):
         return results
 
     def _places(self, x):
-        """Where both directions may write so that their outputs stand side by side; None where that isn't known."""
+        """Return places for both outputs side by side in one array; None if these aren't known yet."""
         open_axes = x.shape[:2]
         if isinstance(x, DeviceArray) or not self.built or self.merge_mode != "concat" or len(open_axes) != 2:
             return None, None
@@ -288,14 +288,14 @@ class Bidirectional(Layer):
         return whole[..., : first[0]], whole[:, ::-1, first[0] :]
 
     def _merged(self, forward, backward, sequences):
-        """The output, and the function that parts its cotangent."""
+        """Return the merged output, and the function that splits its cotangent."""
         if not sequences:
             return self._merge(forward.last, backward.last)
         if isinstance(forward.outputs, DeviceArray):
             return MERGES[self.merge_mode](forward.outputs, backward.outputs[:, ::-1].copy())
         whole = forward.outputs.base
         if whole is not None and whole is backward.outputs.base:
-            return whole, _parted_at(forward.outputs.shape[-1])  # both were written where they belong
+            return whole, _parted_at(forward.outputs.shape[-1])  # both were written side by side
         return self._merge(forward.outputs, contiguous(backward.outputs[:, ::-1], backward.outputs.dtype))
 
     def _merge(self, forward, backward):
@@ -334,7 +334,7 @@ class Bidirectional(Layer):
         return super()._given_for(node, shape)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape of what a call returns, a tuple of shapes where it is a tuple."""
+        """Return the shape of a call's result, a tuple of shapes where it is a tuple."""
         shape = super().compute_output_shape(input_shape)
         forward, backward = (one.compute_output_shape(shape) for one in (self.forward_layer, self.backward_layer))
         states = ()
@@ -433,7 +433,7 @@ class Bidirectional(Layer):
 
 
 def _pulled(pull, d, states, in_time, direction) -> Gradient:
-    """One direction's gradient, from the cotangents of its output, along input time, and of its states."""
+    """Return one direction's gradient, from the cotangents of its output, along input time, and of its states."""
     d = None if d is None else validation.cast(d, d.dtype)
     if in_time:
         return pull(None if d is None else d[:, ::direction], None, states or None)

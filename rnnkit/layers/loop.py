@@ -28,7 +28,7 @@ from rnnkit.steps.declared import DeclaredCell, keyed
 from rnnkit.steps.nesting import Nesting, leaves_of, mapped
 from rnnkit.steps.states import named_states
 
-_MOST = 64  # kinds of arrays that are known
+_MOST = 64  # kinds of arrays that are remembered
 _NUMBERS = {float, int, np.float64, np.float32}
 _REQUIRED = inspect.Parameter.empty
 _KINDS = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -36,10 +36,10 @@ _TAKEN = "x", "mask", "reverse", "return_state", "checkpoint", "truncate", "batc
 
 
 class LoopCell(DeclaredCell):
-    """The cell of a loop: its keywords are the loop's parameters, and those that are None come as constants."""
+    """Cell of a loop: its keywords are the loop's parameters, and those that are None come as constants."""
 
     sees_arrays: dict[tuple, bool]  # by the parameters' shapes: whether the step can't be read with x as a number
-    is_loops = False  # whether a loop calls it: layers with it share what is compiled, and numbers may come as a vector
+    is_loops = False  # whether a loop calls it: its layers share compiled code, and numbers may come as a vector
 
     def _open(self) -> list[str]:
         return [name for name, value in self.keywords.items() if value is None]
@@ -88,13 +88,13 @@ class LoopCell(DeclaredCell):
 
 @dataclass(eq=False)
 class LoopGradients:
-    """What the pullback of a loop gives: for all that the call read the cotangent, in the shape that it was given in.
+    """Gradients of a loop: for every input of the call the cotangent, in the input's shape.
 
     Attributes
     ----------
     x : ndarray, or the list, Series, frame or DataArray that the input was
     states, parameters : dict of str to ndarray
-        By name: of where states started, and of parameters. Of what all rows shared, the sum.
+        Cotangents of the states' starts, and of parameters, by name; summed for those that all rows share.
     """
 
     x: Any
@@ -103,7 +103,7 @@ class LoopGradients:
 
 
 class Loop:
-    """What `loop` makes of a step; not made by hand.
+    """Loop over time, made by `loop` from a step; not made by hand.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ class Loop:
         }
         self._shapes = {name: np.shape(one) for name, one in self._defaults.items()}
         self._layers: dict[tuple, RNN] = {}
-        self._readings: dict[tuple, dict] = {}  # the shapes that the step sees, of arrays that were given
+        self._readings: dict[tuple, dict] = {}  # the shapes that the step sees, by those of the arguments
         self.cell: Any = self._cell_class(parameters, loop_limit)
         self._complex_defaults = {name for name in parameters if is_complex(known.get(name))}
         self._cells: dict[tuple, LoopCell] = {}  # by whether x is complex, and by the complex parameters
@@ -205,7 +205,7 @@ class Loop:
         truncate: Any = None,
         **given: Any,
     ) -> Any:
-        """Run the loop, and return the function that takes cotangents of its results back to all that it read.
+        """Run the loop, and return the function from the cotangents of its results to those of its inputs.
 
         Parameters
         ----------
@@ -243,11 +243,11 @@ class Loop:
         Parameters
         ----------
         batch : int, optional
-            How many sequences go side by side: without it one, or as many as parameters or starts have rows.
+            The number of sequences side by side; by default one, or as many as parameters or starts have rows.
         features : int, optional
-            Of a step; without it, a step is a number.
+            The features of a step; by default, a step is a number.
         dtype : {"float64", "float32", "complex128", "complex64"}
-            Of `x`.
+            The dtype of `x`.
         **given
             As in a call.
 
@@ -271,8 +271,8 @@ class Loop:
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how the step was compiled, for each kind of input that there was, as `RNN.explain`."""
-        told = [layer.explain(source, graph) for layer in dict.fromkeys(self._layers.values())]
-        return Text("\n\n".join(dict.fromkeys(told)) or f"{self.__name__}: not compiled yet; it is at the first call")
+        texts = [layer.explain(source, graph) for layer in dict.fromkeys(self._layers.values())]
+        return Text("\n\n".join(dict.fromkeys(texts)) or f"{self.__name__}: not compiled yet; it is at the first call")
 
     def _entered(self, x, mask, reverse, return_state, given) -> tuple:
         form = form_of(x)
@@ -302,7 +302,7 @@ class Loop:
         return self._cells[key]
 
     def _complex_parameters(self, given) -> tuple[str, ...]:
-        """Which parameters are complex numbers, of those given by name and the defaults."""
+        """Return the names of the parameters that are complex numbers, given or by default."""
         if not self._complex_defaults and not any(map(is_complex, given.values())):
             return ()
         return tuple(n for n in self._parameters if is_complex(given.get(n, self._defaults.get(n))))
@@ -318,7 +318,7 @@ class Loop:
         return layer
 
     def _spread(self, given, rows, layer):
-        """Starts, if any are given, and constants with an axis of rows; how many rows, or None; all values."""
+        """Return starts, if any are given, and constants with an axis of rows; the number of rows; all values."""
         named = self._defaults | given
         names = self._parameters if self._starts.isdisjoint(given) else self._names
         try:
@@ -338,7 +338,7 @@ class Loop:
         return start, constants if self._parameters else None, rows, named
 
     def _with_rows(self, names, values, rows, layer):
-        pairs = self.cell.spec.complex | set(self._parameters)  # what may be complex
+        pairs = self.cell.spec.complex | set(self._parameters)  # which may be complex
         arrays = {n: validation.numbers(one, n, n in pairs) for n, one in zip(names, values, strict=True)}
         shapes, of = self._shapes_in_a_row(arrays, rows, layer), "x"
         for name, one in arrays.items():
@@ -359,7 +359,7 @@ class Loop:
         return [np.broadcast_to(one, (count, *shapes[n])) for n, one in given], rows
 
     def _shapes_in_a_row(self, arrays, rows, layer) -> dict[str, tuple]:
-        """What the step sees of each: of the shape of its default, or without one in the way that it can be read."""
+        """Return the shape of each that the step sees: that of its default, else one with which it can be read."""
         one_row = rows in (None, 1)
         plain = {name: self._shapes.get(name, one.shape) for name, one in arrays.items()}
         free = {n: one.shape[1:] for n, one in arrays.items() if n not in self._shapes and one.ndim}
@@ -405,7 +405,7 @@ class LoopStream(Stream):
         Parameters
         ----------
         x : number or array_like ``(F,)``, with rows also ``(B,)`` or ``(B, F)``
-            What has no axis of rows is the same for all.
+            The next step; without an axis of rows, it is the same for all.
 
         Returns
         -------
@@ -438,7 +438,7 @@ class LoopStream(Stream):
 
 @contextmanager
 def _turned(form):
-    """Inside, steps of errors are counted from the other end."""
+    """Count the steps of errors inside from the other end."""
     try:
         yield
     except StepFailed as error:
@@ -446,7 +446,7 @@ def _turned(form):
 
 
 def _shown(form, found, has_rows, reverse, return_state):
-    """What a loop gives, of what its layer gave."""
+    """Return the result of a loop from that of its layer."""
     if return_state:
         states = found[1:] if has_rows else [state[0] for state in found[1:]]
         return (_shown(form, found[0], has_rows, reverse, False), *states)
@@ -457,7 +457,7 @@ def _shown(form, found, has_rows, reverse, return_state):
 
 @dataclass(eq=False, slots=True)
 class _Back:
-    """From cotangents of what a call of a loop gave to the gradient by all that it read; of the layer's `found`."""
+    """Pullback of a loop's call: from the cotangents of its results to those of all inputs, by the layer's pullback."""
 
     loop: Loop
     form: Arrays
@@ -474,7 +474,7 @@ class _Back:
             return self._gradients(self.pull(self._cotangents(d_outputs)))
 
     def _cotangents(self, given):
-        """Those of the layer's results, zeros for None."""
+        """Return the cotangents of the layer's results, zeros for None."""
         if not self.return_state:
             return self._of_outputs(given, self.found)
         if not isinstance(given, (list, tuple)) or len(given) != len(self.found):
@@ -508,21 +508,21 @@ class _Back:
 
 
 def _joined(constants):
-    """Numbers as one vector for each row, which takes less time than several arrays."""
+    """Return numbers as one vector for each row, which takes less time than several arrays."""
     if len(constants) > 1 and all(one.ndim == 1 and not is_complex(one) for one in constants):
         return [np.stack(constants, axis=1)]
     return constants
 
 
 def _gathered(d, shape):
-    """The cotangent ``(B, …)`` of what was given in a shape, summed over the rows that shared it."""
+    """Return the cotangent ``(B, …)`` of an argument of this shape, summed over the rows that shared it."""
     if len(shape) < d.ndim:
         return d.sum(axis=0)
     return d if len(d) == shape[0] else d.sum(axis=0, keepdims=True)
 
 
 def _read_signature(function, draws: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Where states start, and parameters with their defaults, by name; `draws` is none."""
+    """Return the states' starts, and the parameters with their defaults, by name; without `draws`."""
     if not inspect.isfunction(function):
         raise TypeError(f"expected a function of one step under rk.loop, got {type(function).__name__}")
     found = list(inspect.signature(function).parameters.values())
@@ -567,15 +567,15 @@ def loop(function: Any = None, *, loop_limit: int = LOOP_LIMIT, draws: Any = Non
         ``function(x, h=0.0, …, *, omega, …)``, which returns ``(output, (h, …))``. Its first argument is a step of the
         input. Those with defaults are states: the default, a number or an array, is where one starts, and its shape;
         a complex one makes the state complex. The input and parameters may be complex, too.
-        Those behind the star are parameters. Inside, all are floats of the call's
+        Arguments behind the star are parameters. Inside, all are floats of the call's
         precision. The step may decide by their values, as `cell` says of ``per_row``.
     loop_limit : int
-        How many rounds a loop inside the step may have, for ``@rk.loop(loop_limit=…)``: more are an error.
+        The most rounds of a loop inside the step, for ``@rk.loop(loop_limit=…)``: more are an error.
     draws : dict of str to Draw, optional
         Random numbers that each step has anew, ``Draw(…, every="step")``; the function takes ``draws`` behind the star.
         The generator stands in a further state, ``random``, see `Draw`.
     seed : int or numpy.random.Generator, optional
-        What they come from. A call goes on where the one before it ended.
+        The seed or generator of the draws. A call goes on where the one before it ended.
 
     Returns
     -------
@@ -599,7 +599,7 @@ def loop(function: Any = None, *, loop_limit: int = LOOP_LIMIT, draws: Any = Non
     Parameters and starts, `given` by name, are of the shape of their default, or have a first axis of rows, which is
     theirs alone if `x` has none. A parameter without a default may be a number or any array: where `x` has rows, one of
     as many entries is by row if the step can be read so; where it has none, if the step can't be read with it as it is.
-    A default says what is meant. What has no axis of rows is shared by all, as is `x`.
+    A default avoids this choice. Arrays without an axis of rows are shared by all rows, as is `x`.
 
     Results have the axes of rows, where anything had one, and of time, and are nested as the step's output. Without
     rows, a Series or frame gives a Series with its index, or a frame where the output is an array; of several outputs,

@@ -52,7 +52,7 @@ class ZeroPadding1D(OverTime, Shaping):
     Parameters
     ----------
     padding : int or (int, int)
-        How many steps before the first and after the last.
+        The numbers of steps before the first and after the last.
     data_format : {"channels_last"}, optional
 
     Examples
@@ -92,7 +92,7 @@ class Cropping1D(OverTime, Shaping):
     Parameters
     ----------
     cropping : int or (int, int)
-        How many steps go at the beginning and at the end.
+        The numbers of steps to remove at the beginning and at the end.
 
     Examples
     --------

@@ -20,7 +20,7 @@ class _Recurrent(RNN):
     seed : int, optional
         For weights and masks.
     device : {"cpu", "cuda"}
-        Where it computes; `Layer.to` changes it.
+        The device of the computation; `Layer.to` changes it.
     """
 
     __signature__: inspect.Signature

@@ -75,7 +75,7 @@ class RNN(Layer):
     seed : int, optional
     name : str, optional
     device : {"cpu", "cuda"}
-        Where it computes; `Layer.to` changes it. What `rnnkit.cuda` needs is looked for here.
+        The device of the computation; `Layer.to` changes it. A RuntimeError if `rnnkit.cuda` lacks what it needs.
 
     Examples
     --------
@@ -135,7 +135,7 @@ class RNN(Layer):
         self._device = device_transfer.usable(device)
         self._execution = None  # type: ignore[assignment]  # until it is built
         self._nesting: Nesting | None = None  # of the inputs, where there are several
-        self._built_cell = False  # or the cell came with weights, from another layer
+        self._built_cell = False  # else the cell came with weights, from another layer
         self._kept: tuple[np.ndarray, ...] | None = None
 
     # Calls: validate, run, shape
@@ -183,14 +183,14 @@ class RNN(Layer):
         return self._shown(self._run((sequences, initial_state, mask, training, constants, stream)))
 
     def _shown(self, result: Result):
-        """What a call returns."""
+        """Return the result of a call."""
         output, axes = (result.outputs, 2) if self.return_sequences else (result.last, 1)
         output = self._parted(output, axes, result.nesting)
         return (output, *self._spec.pack(result.states)) if self.return_state else output
 
     @staticmethod
     def _parted(output, axes, nesting):
-        """The parts of a nested output, nested; any other output as it is."""
+        """Return the parts of a nested output, nested; any other output as it is."""
         if nesting is None or output is None:
             return output
         parts = lambda: [one if one.base is None else np.array(one) for one in nesting.parted(output, axes)]
@@ -208,7 +208,7 @@ class RNN(Layer):
         truncate: Any = None,
         stream: Any = None,
     ) -> Any:
-        """Run a call, and return the function that takes cotangents of its results back to all that it read.
+        """Run a call, and return the function from the cotangents of its results to those of its inputs.
 
         Parameters
         ----------
@@ -273,7 +273,7 @@ class RNN(Layer):
         d_initial_state: Array = None,
         d_constants: Array = None,
     ) -> Any:
-        """Run a call, and compute how its results change along a direction, to first order.
+        """Run a call, and compute the first-order change of its results along a direction.
 
         Parameters
         ----------
@@ -288,7 +288,7 @@ class RNN(Layer):
         Returns
         -------
         outputs, tangents
-            What a call returns, to rounding, and its change, nested alike. A masked step holds the change, too.
+            A call's result, to rounding, and its change, nested alike. A masked step holds the change, too.
 
         Raises
         ------
@@ -331,7 +331,7 @@ class RNN(Layer):
         return self._shown(values), self._shown(tangents)
 
     def _joined_cotangents(self, cotangents, steps, nesting):
-        """The cotangent of the step's output, of those of its parts."""
+        """Return the cotangent of the step's output from those of its parts."""
         if nesting is None:
             return cotangents[0]
         if all(one is None for one in cotangents):
@@ -370,10 +370,10 @@ class RNN(Layer):
         return self._parted(result.outputs, 2, result.nesting), self._spec.pack(result.trajectory)
 
     def _run(self, arguments: tuple, gradient=None, along=None, **wishes) -> Result:
-        """The results of a call with these arguments; with `gradient`, the keywords of a vjp, they have `pull`.
+        """Return the results of a call with these arguments; with `gradient`, the keywords of a vjp, they have `pull`.
 
-        With `along`, from the call's record to a direction of it, they are those of the step's dual, with `pull` for
-        the weights of `gradient`. `wishes` are fields of the call's `Record` that are other than the layer's.
+        With `along`, a function from the call's record to a direction, they are those of the step's dual, with `pull`
+        for the weights of `gradient`. `wishes` are fields of the call's `Record` that differ from the layer's.
         """
         sequences, initial_state, mask, training, constants, stream = arguments
         x, mask, nesting = self._entered(sequences, mask)
@@ -416,7 +416,7 @@ class RNN(Layer):
             raise
 
     def _entered(self, sequences, mask):
-        """The input as one array, the mask, and how the input is nested, None if it isn't."""
+        """Return the input as one array, the mask, and the nesting of the input, None if it isn't nested."""
         if self._takes_complex(sequences):
             x, nesting = self._entered_complex(sequences)
             return x, mask, nesting
@@ -441,7 +441,7 @@ class RNN(Layer):
         return x, self._one_mask(mask, nesting), nesting
 
     def _one_mask(self, mask, nesting=None):
-        """The first of the masks that nested inputs have."""
+        """Return the first of the masks of nested inputs."""
         if (nesting or self._nesting) is None or not is_nested(mask, 2):
             return mask
         return next((one for one in leaves_of(mask) if one is not None), None)
@@ -480,7 +480,7 @@ class RNN(Layer):
         return not isinstance(self.cell, (DeclaredCell, StackedRNNCells, StandardCell))
 
     def _execute(self, states, fields: dict[str, Any], gradient, along=None) -> Result:
-        """Add what the layer itself gives to a call, run it, and keep the states of a stateful layer.
+        """Add the layer's own fields to a call, run it, and keep the states of a stateful layer.
 
         `fields` are the others of the call's `Record`. Without states it starts from the step's own.
         """
@@ -548,7 +548,7 @@ class RNN(Layer):
             self._execution.step.output_shape([np.empty((1, *one)) for one in shapes], bool(node.training))
 
     def _start(self, initial_state, batch_size, dtype):
-        """The states that a call starts from, or None for the cell's own."""
+        """Return the states that a call starts from, or None for the cell's own."""
         if (stream := running.get()) is not None:
             return stream.begin(self, initial_state)
         if self.stateful and self._kept is not None and self._kept[0].shape[0] != batch_size:
@@ -567,10 +567,10 @@ class RNN(Layer):
         Parameters
         ----------
         batch : int
-            How many sequences go side by side.
+            The number of sequences side by side.
         constants : list of array_like (B, …), optional
         initial_state : list of array_like ``(B, *state)``, optional
-            Where it starts, now and after a reset.
+            The states at the start, now and after a reset.
 
         Raises
         ------
@@ -651,7 +651,7 @@ class RNN(Layer):
 
     @property
     def states(self) -> list[Any] | None:
-        """Copies of the states that the next call of a stateful layer starts from; None where that isn't known yet."""
+        """Copies of the states that the next call of a stateful layer starts from; None if they aren't known yet."""
         return None if self._kept is None else self._spec.pack(_on_host(self._kept))
 
     def get_initial_state(self, batch_size: int) -> list[Any]:
@@ -665,7 +665,7 @@ class RNN(Layer):
         return self._spec.unpack(given, batch_size, self.dtype or np.dtype("float32"), "get_initial_state")
 
     def reset_states(self, states: Array = None, rows: Array = None) -> None:
-        """Set what the next call of a stateful layer starts from.
+        """Set the states that the next call of a stateful layer starts from.
 
         Parameters
         ----------
@@ -726,7 +726,7 @@ class RNN(Layer):
             raise ValueError(f"expected x nested as {self._input_shape}, got {shape}")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape of what a call returns, as a tuple of shapes with `return_state`; None stays None.
+        """Return the shape of a call's result, as a tuple of shapes with `return_state`; None stays None.
 
         Examples
         --------
@@ -844,12 +844,12 @@ class RNN(Layer):
 
 
 def _of_a_step(shape):
-    """The shapes of a step's inputs, of those of sequences."""
+    """Return the shapes of a step's inputs from those of sequences."""
     return shapes_mapped(shape, lambda one: (one[0], *one[2:]))
 
 
 def _as_sequence(value) -> np.ndarray:
-    """One of several inputs ``(B, T, *features)``."""
+    """Return one of several inputs ``(B, T, *features)``."""
     array = validation.numbers(value, "x")
     if array.ndim < 3:
         raise validation.shape_error("an array of x", "batch, time", None, array.shape)
@@ -857,12 +857,12 @@ def _as_sequence(value) -> np.ndarray:
 
 
 def _on_host(states) -> tuple[np.ndarray, ...]:
-    """Copies of states, on the host wherever these are."""
+    """Return copies of states on the host."""
     return tuple(state.copy_to_host() if isinstance(state, DeviceArray) else state.copy() for state in states)
 
 
 def unbuild(cell: Cell) -> None:
-    """Take back a build: the cell's weights go, and those of its parts."""
+    """Undo a build: the cell's weights are deleted, with those of its parts."""
     cell._forget_weights()
     cell.built = False
     for part in cell._parts().values():
@@ -870,7 +870,7 @@ def unbuild(cell: Cell) -> None:
 
 
 def unbuilt_copy(layer: RNN) -> RNN:
-    """A layer of the same configuration that shares nothing; a cell without a configuration is copied."""
+    """Return a layer of the same configuration that shares nothing; a cell without a configuration is copied."""
     try:
         with reading(own=True):
             copied = type(layer).from_config(layer.get_config())

@@ -1,4 +1,4 @@
-"""A layer or a model one step at a time, its states in memory that stays."""
+"""A layer or a model one step at a time, with its states in fixed memory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Stream:
     constants : list of array_like (B, …), optional
         For a recurrent layer whose cell takes constants.
     initial_state : list of array_like ``(B, *state)``, optional
-        Where a recurrent layer starts, now and after a reset.
+        The states at the start of a recurrent layer, now and after a reset.
 
     Raises
     ------
@@ -85,7 +85,7 @@ class Stream:
         self._lock = threading.RLock()
         _streams.add(self)
         self._states: list[tuple[np.ndarray, ...]] | None = None  # of each recurrent layer, in order
-        self._held: list[np.ndarray] = []  # what each of them put out at the last step
+        self._held: list[np.ndarray] = []  # the output of each of them at the last step
         self._skipped: list[int] = []
         self._watched = repeats.Watched()
         self._again: Callable[[list[int]], None] | None = None
@@ -93,7 +93,7 @@ class Stream:
         self._begin()
 
     def _input(self):
-        """Features of a step, and memory for one with an axis of time."""
+        """Return the features of a step, and memory for one with an axis of time."""
         layer = self.layer
         shape = layer._input_shape
         if shape is None or not isinstance(shape, tuple) or (shape and isinstance(shape[0], (tuple, list))):
@@ -106,7 +106,7 @@ class Stream:
         return features, np.zeros((self.batch, 1, *features), dtype)
 
     def _begin(self) -> None:
-        """Run a step of zeros once, which shows what states there are."""
+        """Run a step of zeros once, to find the states."""
         self._recurrent: list[Any] = []  # the layers that have the states
         self._initial: list[tuple[np.ndarray, ...]] = []
         self._found: list[tuple[np.ndarray, ...]] = []
@@ -118,7 +118,7 @@ class Stream:
         times = [self.layer.compute_output_shape((self.batch, steps, *self._features)) for steps in (1, 2)]
         self._in_time = [a != b for a, b in zip(*map(symbolic.shape_leaves, times), strict=True)]
         self._several, places = isinstance(y, (list, tuple, dict)), itertools.count()
-        self._nested = mapped(y, lambda _: next(places))  # how results are, by their places in `_y`
+        self._nested = mapped(y, lambda _: next(places))  # the nesting of results, by their places in `_y`
         self._initial = [tuple(np.array(state) for state in states) for states in self._initial]
         if self._start is not None:
             self._initial = [self.layer._spec.unpack(self._start, self.batch, self.layer.dtype)]
@@ -127,12 +127,12 @@ class Stream:
         self._y = [np.zeros_like(one) for one in self._steps(y)]
 
     def _steps(self, y) -> list[np.ndarray]:
-        """What a call gives for its one step, without an axis of time."""
+        """Return the results of a call with one step, without an axis of time."""
         pairs = zip(symbolic.leaves(y), self._in_time, strict=True)
         first = (slice(None),) * (1 + self.layer._axes_in_front) + (0,)
         return [one[first] if in_time else one for one, in_time in pairs]
 
-    # What the recurrent layers ask for
+    # Called by the recurrent layers
 
     def begin(self, layer: Any, initial_state: Array) -> Any:
         """Do as `rnnkit.layers.support.streaming.Running` says."""
@@ -156,7 +156,7 @@ class Stream:
         self._outputs.append(outputs)
 
     def _call(self, masked: list[int]):
-        """The layers' step, in which some rows are masked."""
+        """Run the layers' step, in which some rows are masked."""
         self._found, self._outputs = [], []
         more: dict[str, Any] = {} if self._constants is None else {"constants": self._constants}
         if masked:
@@ -240,8 +240,8 @@ class Stream:
     def skip(self, rows: Array) -> None:
         """Let some rows be masked at the next step.
 
-        Their states stay, and each recurrent layer puts out what it did before: zeros with `zero_output_for_mask`, and
-        before its first step.
+        Their states stay, and each recurrent layer repeats its last output, or gives zeros with `zero_output_for_mask`
+        and before its first step.
 
         Parameters
         ----------
@@ -254,18 +254,18 @@ class Stream:
             self._skipped = sorted({*self._skipped, *found})
 
     def _ordinary(self, skipped: list[int]) -> None:
-        """One step through the layers, as they are."""
+        """Run one step through the layers, without a recording."""
         y = self._steps(self._call(skipped))
         new = [state for states in self._found for state in states]
         for place, array in zip(self._kept(), [*new, *self._outputs, *y], strict=True):
             place[...] = array
 
     def _kept(self) -> list[np.ndarray]:
-        """All states and outputs: what a step leaves."""
+        """Return all states and outputs that a step leaves."""
         return [*(state for states in self._states or () for state in states), *self._held, *self._y]
 
     def _recorded(self) -> Callable[[list[int]], None]:
-        """The layers' step as operations of a recording, where that can be."""
+        """Return the layers' step as operations of a recording, or else `_ordinary`."""
         assert self._states is not None, "the stream has begun"
         recording, states = Recording(), [state for several in self._states for state in several]
         recording.give(self._x, *states, *self._held)
@@ -346,7 +346,7 @@ _streams: weakref.WeakSet[Stream] = weakref.WeakSet()
 
 
 def _free_locks() -> None:
-    """A child of fork may find a lock held by a thread that it doesn't have."""
+    """Make new locks in a child of fork, which may find them held by a thread that it doesn't have."""
     for stream in _streams:
         stream._lock = threading.RLock()
 
@@ -356,7 +356,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Repetition:
-    """A recorded step: its operations, then the new states and outputs to where they belong."""
+    """Recorded step: its operations, then copies of the new states and outputs to their places."""
 
     def __init__(self, recording: Recording, places: list[np.ndarray], new: list[np.ndarray]):
         from rnnkit.execution.layer_kernels import Copies  # takes the compiler with it

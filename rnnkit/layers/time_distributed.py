@@ -64,7 +64,7 @@ class TimeDistributed(Layer):
         return outputs, Pullback(outputs, pullback.dtype, pull)
 
     def _run(self, inputs, mask, function):
-        """The shape of x, and what a function of the layer gives for the steps as rows."""
+        """Return the shape of x, and the result of a function of the layer for the steps as rows."""
         x = validation.reshapeable(validation.numbers(inputs, "x"))
         if x.ndim < self._least_rank:
             raise validation.shape_error("x", self._axes, None, x.shape)
@@ -120,14 +120,14 @@ class TimeDistributed(Layer):
 
 
 def _with_time(step, lead):
-    """Shapes, nested as they are, with the batch axis and the time axis in front."""
+    """Return shapes, nested as they are, with the batch axis and the time axis in front."""
     if any(isinstance(one, (tuple, list)) for one in step):
         return type(step)(_with_time(one, lead) for one in step)
     return (*lead, *step[1:])
 
 
 def _in_steps(rows, shape):
-    """Rows, or nested rows, as steps of sequences ``(B, T, …)``."""
+    """Return rows, or nested rows, as steps of sequences ``(B, T, …)``."""
     if isinstance(rows, (list, tuple)):
         return type(rows)(_in_steps(one, shape) for one in rows)
     return rows.reshape(*shape[:2], *rows.shape[1:])

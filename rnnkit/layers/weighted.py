@@ -1,4 +1,4 @@
-"""Layers that hold their weights themselves, and those of one array that no graph describes."""
+"""Layers that hold their weights themselves, and layers of one array that are computed without a graph."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rnnkit.steps.weight_options import WeightOptions
 
 @dataclass(frozen=True)
 class OwnWeight:
-    """What a weight is when the layer is built.
+    """Declaration of a weight.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class OwnWeight:
 
 
 class OwnWeights(Layer):
-    """Base of layers that hold their weights themselves; one that has any says so by `_own_weights`."""
+    """Base of layers that hold their weights themselves, which `_own_weights` declares."""
 
     def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -46,7 +46,7 @@ class OwnWeights(Layer):
         self._options: dict[str, WeightOptions] = {}
 
     def _own_weights(self, shape) -> dict[str, OwnWeight]:
-        """The weights for an x of this shape, in order."""
+        """Return the weights for an x of this shape, in order."""
         return {}
 
     def _build(self, shape):
@@ -79,7 +79,7 @@ class OwnWeights(Layer):
 
 
 class Computed(OwnWeights):
-    """Base of layers of one array that no graph describes; a subclass has `_computed`."""
+    """Base of layers of one array that are computed without a graph, by `_computed`."""
 
     _padding = "masked"
 
@@ -94,7 +94,7 @@ class Computed(OwnWeights):
         return self._called(inputs, mask, training)
 
     def _computed(self, weights, x, mask, training):
-        """The result for x, and the function from its cotangent to those of the weights by name, and of x."""
+        """Return the result for x, and the function from its cotangent to those of the weights by name, and of x."""
         raise NotImplementedError
 
     def _bound(self):
@@ -110,7 +110,7 @@ class Computed(OwnWeights):
             return self._differentiable(self._own, x, mask, training)
 
     def _differentiable(self, weights, x, mask, training):
-        x = finite_under_mask(copied(x, self.dtype), mask)  # the gradient reads it, whatever becomes of the input
+        x = finite_under_mask(copied(x, self.dtype), mask)  # the gradient reads it, even if the input is changed later
         y, back = self._computed(weights, x, mask, training)
         return y, lambda d: Gradients(*back(d))
 

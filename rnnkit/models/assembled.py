@@ -1,4 +1,4 @@
-"""What models of layers share: calls and gradients through them, and the states that they keep."""
+"""Common parts of models: calls and gradients through their layers, and the states that they keep."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Assembled(Trainable):
 
     @property
     def _layers_inside(self) -> list[Layer]:
-        """Those that `layers` shows, without what stands for an input there."""
+        """The layers of `layers`, without placeholders for inputs."""
         return self.layers
 
     _rows: Callable[[], list[tuple[str, ...]]]
     _boxes: Callable[[], tuple[list[Box], list[Arrow]]]
 
     def _named_layers(self) -> list[tuple[str, Layer]]:
-        """The layers with the names that they are found by."""
+        """Return the layers with the names that they are found by."""
         return [(one.name, one) for one in self.layers]
 
     def get_layer(self, name: str | None = None, index: Any = None) -> Layer:
@@ -63,7 +63,7 @@ class Assembled(Trainable):
         raise ValueError(f"expected a layer among {', '.join(known for known, _ in named)}; got {name!r}")
 
     def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Run x through all layers; the first one says what it has to be.
+        """Run x through all layers; the first one checks it.
 
         Raises
         ------
@@ -99,17 +99,15 @@ class Assembled(Trainable):
         outputs, _, pullback = self._vjp_across(inputs, mask, training, options(checkpoint, truncate))
         return outputs, pullback
 
-    # Where all layers are on a GPU, host arrays go there once, and come back once, rather than at every layer.
+    # If all layers are on a GPU, host arrays are copied there and back once, rather than at every layer.
 
     def _across(self, inputs, mask, training):
-        """As `_with_mask`."""
         if not self._goes_across(inputs):
             return self._with_mask(inputs, mask, training)
         outputs, masks = self._with_mask(self._brought(inputs), mask, training)
         return mapped(outputs, to_host), mapped(masks, to_host)
 
     def _vjp_across(self, inputs, mask, training, wanted):
-        """As `_vjp_with_mask`."""
         if not self._goes_across(inputs):
             return self._vjp_with_mask(inputs, mask, training, wanted)
         outputs, masks, inner = self._vjp_with_mask(self._brought(inputs), mask, training, wanted)
@@ -138,15 +136,15 @@ class Assembled(Trainable):
         return mapped(inputs, partial(to_gpu, dtype=self.dtype))
 
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
-        """Return the mask that comes out behind the last layer; a list of them for several outputs."""
+        """Return the mask of the last layer's output; a list of them for several outputs."""
         kept = [(layer, layer._kept) for layer in self._all_layers() if hasattr(layer, "_kept")]
-        try:  # a mask may depend on what a layer puts out, so all of them run, and leave no trace
+        try:  # a mask may depend on outputs, so all layers run; their states are restored
             return self._with_mask(inputs, mask, False)[1]
         finally:
             for layer, states in kept:
                 layer._kept = states
 
-    # Faces
+    # Display
 
     def summary(self) -> str:
         """Return a table of layers, output shapes and numbers of parameters; in a notebook with a drawing."""
@@ -166,7 +164,7 @@ class Assembled(Trainable):
     def _card(self, depth=0):
         from rnnkit.cards import told
 
-        card = layer_card(self, depth, code=False)  # the parts say it
+        card = layer_card(self, depth, code=False)  # its parts show it
         if depth or len(self._parts()) > _DRAWN:
             return card
         return replace(card, picture=told(self._drawing))
@@ -179,7 +177,7 @@ class Assembled(Trainable):
         Parameters
         ----------
         batch : int
-            How many sequences go side by side.
+            The number of sequences side by side.
 
         Raises
         ------
@@ -267,12 +265,12 @@ class Summary(Text):
 
 
 def parameters(layer) -> str:
-    """How many numbers a layer's weights hold, for people."""
+    """Return the number of a layer's parameters as text."""
     return f"{layer.count_params():,}" if layer._is_built() else "not built"
 
 
 def box_of(layer, title: str, shape, shared: bool = False) -> Box:
-    """A call of a layer as a box: its class, how many parameters it has, and the shape of what it gives."""
+    """Return the box of a layer's call in a drawing: its class, its number of parameters, and its output shape."""
     count = "shared" if shared else f"{parameters(layer)} parameters" if layer._is_built() else "not built"
     kind = type(layer).__name__
     found = next((word for known, word in _KINDS if isinstance(layer, known)), "other")

@@ -16,7 +16,7 @@ _VALUES = (bool, int, float, str)
 
 @dataclass(frozen=True)
 class CallSignature:
-    """What a `call` takes.
+    """Parameters of a `call`.
 
     Attributes
     ----------
@@ -37,11 +37,11 @@ class CallSignature:
     open: bool
 
     def takes(self, name: str) -> bool:
-        """Whether it takes a keyword."""
+        """Whether `call` takes a keyword."""
         return self.open or name in self.names
 
     def bound(self, arguments, keywords) -> CallArguments:
-        """The arguments of a call of the layer, which may say mask and training whatever `call` takes."""
+        """Return the arguments of a call of the layer, which may have mask and training whatever `call` takes."""
         aside = {name: keywords[name] for name in ("mask", "training") if name in keywords and name not in self.names}
         rest = {name: value for name, value in keywords.items() if name not in aside}
         given: dict[str, Any] = {}
@@ -52,7 +52,7 @@ class CallSignature:
         return self.sorted(inputs, given.pop("mask", None), given.pop("training", None), given)
 
     def sorted(self, inputs, mask, training, more) -> CallArguments:
-        """The arguments by kind."""
+        """Return the arguments by kind."""
         values = {name: one for name, one in more.items() if isinstance(one, _VALUES)}
         arrays = {name: nested_arrays(one) for name, one in more.items() if one is not None and name not in values}
         return CallArguments(self, nested_arrays(inputs), arrays, values, mask, bool(training), training)
@@ -60,7 +60,7 @@ class CallSignature:
 
 @dataclass(frozen=True)
 class CallArguments:
-    """One call's arguments.
+    """Arguments of one call.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class CallArguments:
     given_training: Any = None
 
     def by_name(self) -> dict[str, Any]:
-        """The arguments as a layer's symbolic call takes them, the inputs first."""
+        """Return the arguments as a layer's symbolic call takes them, the inputs first."""
         found = {self.call.first: self.inputs, **self.more, **self.values}
         return found | {"mask": self.mask, "training": self.given_training}
 
@@ -90,12 +90,12 @@ class CallArguments:
         return self.call.takes("mask") and self.mask is not None
 
     def arrays(self) -> list:
-        """All arrays, flat: inputs, others, and masks that `call` takes."""
+        """Return all arrays, flat: inputs, others, and masks that `call` takes."""
         found = [*leaves(self.inputs), *(leaf for one in self.more.values() for leaf in leaves(one))]
         return [*found, *leaves(self.mask)] if self._takes_mask else found
 
     def with_arrays(self, function: Callable) -> CallArguments:
-        """The same with what a function makes of each array."""
+        """Return the same arguments with a function applied to each array."""
         mask = self.mask
         if mask is not None:
             mask = _mapped_with_none(mask, lambda one: one if isinstance(one, SymbolicTensor) else _as_bool(one))
@@ -103,7 +103,7 @@ class CallArguments:
         return replace(self, inputs=mapped(self.inputs, function), more=more, mask=mask)
 
     def masks(self) -> list:
-        """The masks of the inputs, flat, None for each without."""
+        """Return the masks of the inputs, flat, None for each without."""
         count = len(leaves(self.inputs))
         if self.mask is None:
             return [None] * count
@@ -111,14 +111,14 @@ class CallArguments:
         return flat if len(flat) == count else flat * count if len(flat) == 1 else [None] * count
 
     def key(self) -> tuple:
-        """What tells kinds of calls apart, but for the shapes."""
+        """Return the key of a kind of calls, without the shapes."""
         nested = {name: repr(mapped(one, lambda _: 0)) for name, one in self.more.items()}
         mask = repr(_mapped_with_none(self.mask, lambda _: 0)) if self._takes_mask else ""
         values = tuple(sorted((name, type(one).__name__, one) for name, one in self.values.items()))
         return repr(mapped(self.inputs, lambda _: 0)), tuple(nested.items()), values, mask, self.training
 
     def keywords_for(self, tensors: list) -> dict[str, Any]:
-        """The keywords of `call`, with symbolic tensors in the place of the arrays."""
+        """Return the keywords of `call`, with symbolic tensors in place of the arrays."""
         rest = iter(tensors)
         take = lambda _: next(rest)
         found: dict[str, Any] = {self.call.first: mapped(self.inputs, take)}
@@ -130,14 +130,14 @@ class CallArguments:
         return found
 
     def nested_like(self, flat: list) -> tuple[Any, dict]:
-        """Entries of a flat list nested as the inputs, and as the other arrays."""
+        """Return the entries of a flat list nested as the inputs, and as the other arrays."""
         rest = iter(flat)
         take = lambda _: next(rest)
         return mapped(self.inputs, take), {name: mapped(one, take) for name, one in self.more.items()}
 
 
 def given_call(layer) -> CallSignature:
-    """What a layer's `call` takes.
+    """Return the parameters of a layer's `call`.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def given_call(layer) -> CallSignature:
 
 
 def nested_arrays(value) -> Any:
-    """Nested lists and tuples of arrays as lists; what is one array, such as a list of numbers, as it is."""
+    """Return nested lists and tuples of arrays as lists; one array, such as a list of numbers, as it is."""
     if isinstance(value, dict):
         raise TypeError("expected arrays, or lists of them, got a dict; give a list, in an order of your own")
     if isinstance(value, (list, tuple)) and value and any(_is_array(one) for one in value):
@@ -164,7 +164,7 @@ def nested_arrays(value) -> Any:
 
 
 def array_leaves(nested) -> list:
-    """The arrays of nested lists."""
+    """Return the arrays of nested lists."""
     return leaves(nested_arrays(nested))
 
 

@@ -1,4 +1,4 @@
-"""What the `call` of a layer does, read once on symbolic tensors."""
+"""The trace of a layer's `call`, which is read once on symbolic tensors."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class CallTrace:
     ----------
     layer : Traced
     specifications : list of (shape, dtype)
-        Of the arrays that it is called with, the batch axis None.
+        Shapes and dtypes of the arrays that it is called with, the batch axis None.
     arguments : callable
         From symbolic tensors for these to the keywords of `call`.
     inputs : int
-        How many of the arrays, from the first on, are the call's inputs, whose masks go with them.
+        The number of arrays, from the first on, that are the call's inputs, with their masks.
 
     Attributes
     ----------
     nesting
-        What `call` returns, with places among the outputs as leaves; tuples stay tuples.
+        The result of `call`, with places among the outputs as leaves; tuples stay tuples.
     shapes : list of tuple
-        Of the outputs, None for the batch size.
+        Shapes of the outputs, None for the batch size.
     names : list of str
-        Those of the weights that the call itself computes with, in the order of the arrays behind the given ones.
+        Names of the weights that the call itself reads, in the order of the arrays behind the given ones.
     """
 
     nesting: Any
@@ -80,11 +80,11 @@ class CallTrace:
         del self._variables, self._constants, self.first
 
     def call(self, layer: Layer, call, arguments, keywords):
-        """The symbolic result of a call of a layer."""
+        """Return the symbolic result of a call of a layer."""
         return symbolic.record(layer, call, arguments, keywords)
 
     def tensor_of(self, variable: Variable) -> SymbolicTensor:
-        """What stands for a weight."""
+        """Return the symbolic tensor of a weight."""
         if id(variable) not in self._variables:
             if id(variable) not in {id(one) for one in self._layer._all_variables().values()}:
                 raise ValueError(
@@ -97,7 +97,7 @@ class CallTrace:
         return self._variables[id(variable)]
 
     def constant(self, array: np.ndarray) -> SymbolicTensor:
-        """What stands for an array that a layer is called on."""
+        """Return the symbolic tensor of an array that a layer is called on."""
         found = np.array(array)
         tensor = symbolic.Node(batched=False).give(found.shape, found.dtype, "array")
         self._constants[id(tensor)] = tensor, found
@@ -118,7 +118,7 @@ class CallTrace:
         return len(found) - 1
 
     def _paths(self) -> list[str]:
-        """The attribute by which each layer is found, for those with weights."""
+        """Return the path of each layer's attribute, for those with weights."""
         known = {id(one): path for path, one in parts_inside(self._layer)}
         for one in self.graph.layers:
             if id(one) not in known and one._arrays():
@@ -131,13 +131,13 @@ class CallTrace:
     # Runs
 
     def entered(self, arrays: list, masks: list, weights: list) -> tuple[list, list]:
-        """All arrays and masks by number, with those that a call is given."""
+        """Return all arrays and masks by number, with those of a call filled in."""
         values = [*arrays, *weights, *self.arrays]
         missing = [None] * (self.graph.count - len(values))
         return [*values, *missing], [*masks, *([None] * (self.graph.count - len(masks)))]
 
     def nested(self, found: list):
-        """What the call returns of its outputs, flat."""
+        """Return a call's result from its outputs, flat."""
         return _nested(self.nesting, found)
 
 
@@ -148,7 +148,7 @@ def _nested(nesting, found):
 
 
 def parts_inside(layer: Any, path: str = ""):
-    """All layers inside a layer, each with its path."""
+    """Yield all layers inside a layer, each with its path."""
     for name, part in layer._parts().items():
         here = f"{path}/{name}" if path else name
         yield here, part
@@ -156,5 +156,5 @@ def parts_inside(layer: Any, path: str = ""):
 
 
 def is_open(shape) -> bool:
-    """Whether one of nested shapes has an open size behind the batch axis."""
+    """Whether one of nested shapes has an unknown size behind the batch axis."""
     return any(None in one[1:] for one in symbolic.shape_leaves(shape))

@@ -1,4 +1,4 @@
-"""Calls of layers in order: what a graph of symbolic calls is when it runs, and when cotangents go back through it."""
+"""Calls of layers in order: the run of a graph of symbolic calls, and its gradient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rnnkit.layers.support.symbolic import Node, SymbolicTensor, leaves, mapped
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer in a model, its arrays by their numbers: inputs first, then what each call gives.
+    """One call of a layer in a model, its arrays by their numbers: inputs first, then the results of each call.
 
     Attributes
     ----------
@@ -40,12 +40,12 @@ class Call:
     options: dict = field(default_factory=dict)
 
     def read(self) -> list[int]:
-        """All arrays that it reads."""
+        """Return the numbers of all arrays that it reads."""
         return [number for nested in (self.x, *self.more.values()) for number in leaves(nested)]
 
 
 class Calls:
-    """All calls of layers between symbolic inputs and outputs, each behind those that it reads.
+    """All calls of layers between symbolic inputs and outputs, each after those that it reads.
 
     Attributes
     ----------
@@ -53,11 +53,11 @@ class Calls:
     tensors : list of SymbolicTensor
         By number: inputs first, then what each call gives.
     count : int
-        How many arrays there are.
+        The number of arrays.
     calls : list of Call
     outputs : list of int
     paths : list of str
-        By which the weights' names of each layer begin; whoever makes the calls says them.
+        Prefixes of each layer's names of weights, set by the owner of the calls.
     """
 
     paths: list[str]
@@ -84,7 +84,7 @@ class Calls:
         self.read = self._find_ends()
 
     def _find_ends(self) -> set[int]:
-        """Say which arrays are read for the last time at each call; all that are read."""
+        """Note at each call which arrays are read for the last time; return the numbers of all that are read."""
         seen = set(self.outputs)
         for call in reversed(self.calls):
             call.over[:] = sorted({*call.read(), *call.outputs} - seen)
@@ -94,12 +94,12 @@ class Calls:
     # Forwards: arrays and masks by number, those of the inputs first, are filled in.
 
     def run(self, values: list, masks: list, training) -> None:
-        """Make all calls."""
+        """Run all calls."""
         for call in self.calls:
             self.put(call, values, masks, *called(*self.given(call, values, masks, training)))
 
     def run_differentiated(self, values: list, masks: list, training, wanted) -> list:
-        """Make all calls; the pullback of each, and the nesting of what it gave."""
+        """Run all calls; return the pullback of each, and the nesting of its result."""
         pullbacks = []
         for call in self.calls:
             result, result_mask, pullback = _differentiated(wanted, *self.given(call, values, masks, training))
@@ -108,7 +108,7 @@ class Calls:
         return pullbacks
 
     def given(self, call: Call, values, masks, training):
-        """The layer of a call, and what it is called on."""
+        """Return the layer of a call, and its arguments."""
         x = mapped(call.x, values.__getitem__)
         more = {name: looked_up(numbers, values) for name, numbers in call.more.items()} | call.options
         mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
@@ -117,7 +117,7 @@ class Calls:
         return self.layers[call.layer], x, mask, training if call.training is None else call.training, more
 
     def put(self, call: Call, values, masks, outputs, outputs_masks) -> None:
-        """Fill in what a call gave, and let go of what nothing reads any more."""
+        """Fill in the results of a call, and release arrays that no later call reads."""
         for number, value, mask in zip(call.outputs, leaves(outputs), _masks_of(outputs, outputs_masks), strict=True):
             values[number], masks[number] = value, mask
         for number in call.over:
@@ -126,10 +126,10 @@ class Calls:
     # Backwards
 
     def pull(self, pullbacks, cotangents, trained: set[int] | None = None) -> tuple[list, dict, dict]:
-        """Cotangents of the inputs, of the weights by name, and of the states that layers started from, by layer.
+        """Return the cotangents of inputs, of weights by name, and of the states that layers started from, by layer.
 
         From the last call to the first; cotangents of an array that several calls read add up in that order. With
-        `trained`, only what leads to those arrays' cotangents.
+        `trained`, only those that lead to these arrays' cotangents.
         """
         d: list = [None] * self.count
         weights: dict = {}
@@ -164,7 +164,7 @@ class Calls:
         return d, weights, states
 
     def depend_on(self, paths: set[str], numbers: set[int]) -> set[int]:
-        """Those of the arrays `numbers`, and all that depend on them or on weights of layers with these paths."""
+        """Return the arrays `numbers`, and all that depend on them or on weights of layers with these paths."""
         found = set(numbers)
         for call in self.calls:
             if self.paths[call.layer] in paths or not found.isdisjoint(call.read()):
@@ -172,12 +172,12 @@ class Calls:
         return found
 
     def forget_tensors(self) -> None:
-        """Let go of the symbolic tensors: a long graph would be a deep one to copy."""
+        """Release the symbolic tensors, which make a deep graph to copy."""
         self.tensors = self.tensors[:0]
 
 
 def _nodes(given, made) -> list[Node]:
-    """All calls between inputs and outputs, each behind those that it reads."""
+    """Return all calls between inputs and outputs, each after those that it reads."""
     known, found, waiting = {id(tensor) for tensor in given}, {}, list(made)
     while waiting:
         tensor = waiting.pop()
@@ -193,26 +193,26 @@ def _nodes(given, made) -> list[Node]:
 
 
 def called(layer, x, mask, training, more: Mapping):
-    """A call's result and the mask that goes with it; `more` are states, constants and other keywords."""
+    """Return a call's result and its mask; `more` are states, constants and other keywords."""
     if not more:
         return layer._with_mask(x, mask, training)
     return layer._with_others(x, mask, training, more)
 
 
 def _differentiated(wanted, layer, x, mask, training, more):
-    """As `called`, and the pullback."""
+    """Return a call's result, its mask and the pullback."""
     if not more:
         return layer._vjp_with_mask(x, mask, training, wanted)
     return layer._vjp_with_others(x, mask, training, wanted, more)
 
 
 def looked_up(nested, arrays):
-    """What numbers in nested lists stand for; None for None."""
+    """Return nested lists of numbers with the arrays of these numbers; None for None."""
     return mapped(nested, lambda number: None if number is None else arrays[number])
 
 
 def _masks_of(outputs, masks) -> list:
-    """A mask, or None, for each array of what a call returned."""
+    """Return a mask, or None, for each array of a call's result."""
     if isinstance(outputs, Mapping):
         outputs = list(outputs.values())
     if not isinstance(outputs, (list, tuple)):
@@ -223,7 +223,7 @@ def _masks_of(outputs, masks) -> list:
 
 
 def flat_with_none(nested) -> list:
-    """What nested lists hold, None among it."""
+    """Return the leaves of nested lists, None included."""
     if isinstance(nested, Mapping):
         nested = list(nested.values())
     return [leaf for one in nested for leaf in flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]

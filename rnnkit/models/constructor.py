@@ -12,12 +12,12 @@ from rnnkit.serialization.registry import Configurable, name_of
 
 
 def made_with(instance, arguments, keywords) -> None:
-    """Note what the constructor is called with."""
+    """Note the arguments of the constructor."""
     object.__setattr__(instance, "_made_with", (arguments, keywords))
 
 
 def serialized_arguments(instance) -> dict[str, Any]:
-    """The arguments of the constructor by name, as JSON values.
+    """Return the arguments of the constructor by name, as JSON values.
 
     Raises
     ------

@@ -14,7 +14,7 @@ _INK, _LINES = "#1f2733", "#8792a2"  # both can be read on white and on dark
 
 @dataclass(frozen=True)
 class Box:
-    """What stands in one box: a title, more lines, and which kind of thing it is."""
+    """Content of one box: a title, more lines, and a kind, which chooses the colour."""
 
     title: str
     lines: tuple[str, ...]
@@ -22,13 +22,13 @@ class Box:
 
     @property
     def width(self) -> float:
-        """In pixels."""
+        """The width in pixels."""
         return max(84.0, max(len(self.title) * 1.08, *map(len, self.lines)) * _LETTER + 2 * _PAD)
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """From one box to another, by their places; dashed with a label for what isn't the layer's first argument."""
+    """Arrow from one box to another, by their places; with a label it is dashed, for inputs other than the first."""
 
     start: int
     end: int
@@ -36,7 +36,7 @@ class Arrow:
 
 
 def drawing(boxes: Sequence[Box], arrows: Sequence[Arrow], title: str) -> str:
-    """The SVG; every arrow goes from a box to a later one."""
+    """Return the SVG; every arrow goes from a box to a later one."""
     levels = _levels(len(boxes), arrows)
     widths = [box.width for box in boxes]
     edges: list[tuple[int, int]] = []  # of neighbours; an arrow over several levels has a point on each
@@ -71,7 +71,7 @@ def drawing(boxes: Sequence[Box], arrows: Sequence[Arrow], title: str) -> str:
 
 
 def _levels(count, arrows) -> list[int]:
-    """How far down each box stands: below all that it reads; an input just above what reads it first."""
+    """Return the level of each box: below all that it reads; an input just above its first reader."""
     levels = [0] * count
     for arrow in sorted(arrows, key=lambda arrow: arrow.end):
         levels[arrow.end] = max(levels[arrow.end], levels[arrow.start] + 1)
@@ -84,7 +84,7 @@ def _levels(count, arrows) -> list[int]:
 
 
 def _ordered(levels, edges) -> list[list[int]]:
-    """The boxes of each level from left to right, so that few lines cross: each to the middle of its neighbours."""
+    """Return the boxes of each level from left to right, each near the middle of its neighbours: few lines cross."""
     rows: list[list[int]] = [[] for _ in range(max(levels, default=-1) + 1)]
     for i, level in enumerate(levels):
         rows[level].append(i)
@@ -115,7 +115,7 @@ def _crossings(rows, edges) -> int:
 
 
 def _centres(rows, edges, widths) -> list[float]:
-    """Where each box stands from left to right: as near to its neighbours' middle as the row allows."""
+    """Return the horizontal centre of each box: as near to its neighbours' middle as the row allows."""
     centres = [0.0] * len(widths)
     for row in rows:
         _spread(row, dict.fromkeys(row, 0.0), widths, centres)
@@ -130,7 +130,7 @@ def _centres(rows, edges, widths) -> list[float]:
 
 
 def _spread(row, wanted, widths, centres) -> None:
-    """Put boxes side by side, in this order, with the least squares of what they are off from where they want to be."""
+    """Place boxes side by side, in this order, with the least sum of squared distances to the wanted centres."""
     offsets = [0.0]
     for i, j in pairwise(row):
         offsets.append(offsets[-1] + (widths[i] + widths[j]) / 2 + _GAP)
@@ -146,7 +146,7 @@ def _spread(row, wanted, widths, centres) -> None:
 
 
 def _line(arrow, route, routes, centres, tops, height) -> str:
-    """An arrow along its route; several into one box end side by side."""
+    """Return an arrow along its route; several into one box end side by side."""
     first, *between, last = route
     into = sorted((other for other in routes if other[-1] == last), key=lambda other: centres[other[-2]])
     from_one = sorted((other for other in routes if other[0] == first), key=lambda other: centres[other[1]])

@@ -50,8 +50,8 @@ class Ensemble(Trainable):
     Parameters
     ----------
     layer : Layer
-        What the members are like, as `Layer.ensemble` hands it over: any layer or model whose results have a batch
-        axis. It stays as it is.
+        The model of the members, as given by `Layer.ensemble`: any layer or model whose results have a batch axis.
+        It stays as it is.
     n : int
         Member k has the weights that the layer would have if k were added to its seed, and to the seeds of layers
         inside; without a seed, all members are drawn anew.
@@ -120,7 +120,7 @@ class Ensemble(Trainable):
         self.dtype: Any = first.dtype
 
     def _share(self):
-        """Let all members run what the first one runs."""
+        """Let all members run the compiled programs of the first one."""
         for member in self.members[1:]:
             for one, other in zip(member._all_layers(), self.members[0]._all_layers(), strict=True):
                 if getattr(one, "_execution", None) is not None:
@@ -140,7 +140,7 @@ class Ensemble(Trainable):
         self.members[0]._check_shape(shape)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape of what a call returns, for an x that goes to all members."""
+        """Return the shape of a call's result, for an x that goes to all members."""
         return self._with_members(self.members[0].compute_output_shape(input_shape))
 
     def _with_members(self, shape):
@@ -153,10 +153,10 @@ class Ensemble(Trainable):
     def _given_for(self, node, shape):
         raise ValueError(f"expected arrays for {self.name!r}: an ensemble of a whole model is model.ensemble(n)")
 
-    def _unlike_an_array(self, call, arguments, keywords):
+    def _run_sequences_or_labelled(self, call, arguments, keywords):
         if handler_of((*arguments, *keywords.values())) is not None:
             raise ValueError(f"expected arrays in memory for the ensemble {self.name!r}")
-        return None  # results don't begin with rows, which could have names or be put together
+        return None  # the first axis of results isn't that of rows
 
     def _by_names(self, call, arguments, keywords):
         return None
@@ -203,7 +203,7 @@ class Ensemble(Trainable):
         return self.members[0]._sparse_names()
 
     def _standing_in(self):
-        """Around calls of members: these compute with what stands in for the ensemble's weights."""
+        """Return a context for calls of members: they compute with the arrays that replace the ensemble's weights."""
         if current() is None and not has_stand_ins():
             return nullcontext()
         now = weights_now(self._held_arrays())
@@ -280,7 +280,7 @@ class Ensemble(Trainable):
         return outputs, pullback
 
     def _run(self, inputs, mask, training, initial_state, constants, wanted):
-        """The results, their masks, and where `wanted` has the keywords of a vjp, the pullback."""
+        """Return the results, their masks and, if `wanted` has the keywords of a vjp, the pullback."""
         given = self._given(inputs, mask, initial_state, constants)
         if self.built:
             return self._run_built(given, bool(training), wanted)
@@ -313,7 +313,7 @@ class Ensemble(Trainable):
         return outputs, masks, Pullback(outputs, self.dtype, pull, partial(pull, whole=False))
 
     def _given(self, inputs, mask, initial_state, constants) -> _Given:
-        """What a call is given, with an axis of members in front of each array."""
+        """Return the arguments of a call, with an axis of members in front of each array."""
         first = self.members[0]
         shape = first._input_shape
         several = first._nests(inputs) or (shape is not None and not is_shape(shape))
@@ -376,7 +376,7 @@ class Ensemble(Trainable):
         first, (n, rows) = self.members[0], given.x.shape[:2]
         layer = self._rows_of(first)
         kept = None if given.states is None else mapped(given.states, _as_rows)
-        known = first._start(None, rows, self.dtype)  # which refuses another batch size than that of kept states
+        known = first._start(None, rows, self.dtype)  # which refuses a batch size other than that of kept states
         if kept is None and (known is not None or not layer._execution.step.starts_alike):
             starts = [m._initial_states(rows) if known is None else m._kept for m in self.members]
             kept = layer._spec.pack([np.concatenate(states) for states in zip(*starts, strict=True)])
@@ -410,7 +410,7 @@ class Ensemble(Trainable):
         return outputs, masks, Pullback(outputs, self.dtype, pull, partial(pull, whole=False))
 
     def _rows_of(self, first) -> RNN:
-        """A layer like the members whose rows are those of all of them."""
+        """Return a layer like the members, whose rows are those of all of them."""
         made = self._own.as_rows
         if made is None or made._flags() != first._flags() | {"return_state": True, "stateful": False}:
             made = self._own.as_rows = copy.deepcopy(first)
@@ -419,7 +419,7 @@ class Ensemble(Trainable):
             made._execution.share(first._execution)
         return made
 
-    # Training: members stand one behind the other, as so many rows
+    # Training: the rows of all members are joined, member by member
 
     def _input_names(self):
         return self.members[0]._input_names() if isinstance(self.members[0], Trainable) else ["x"]
@@ -478,7 +478,7 @@ class Ensemble(Trainable):
         return super()._predicted((replace(one, x=list(map(self._fronted, one.x))) for one in batches), told)
 
     def _fronted(self, x):
-        """An x of a batch, with the axis of members in front if it has one."""
+        """Return an x of a batch, with the axis of members in front if it has one."""
         return viewed(_rows_first, x) if self._has_own(x, 1) else x
 
     def _of_all_members(self, batch):
@@ -490,7 +490,7 @@ class Ensemble(Trainable):
         return self._vjp_across(inputs, mask, training, None)[:2]
 
     def _vjp_across(self, inputs, mask, training, wanted):
-        """Outputs and masks of a batch of training, one member behind the other, and the way back."""
+        """Return outputs and masks of a batch of training, with the rows of all members joined, and the pullback."""
         outputs, masks, inner = self._run(mapped(inputs, self._fronted), mask, training, None, None, wanted)
         flat, masks, shapes = mapped(outputs, _as_rows), mapped(masks, _as_rows), [one.shape for one in leaves(outputs)]
         if inner is None:
@@ -540,7 +540,7 @@ class Ensemble(Trainable):
     # Configuration and display
 
     def get_config(self) -> Config:
-        """Return the first member's configuration, and how many there are."""
+        """Return the first member's configuration, and the number of members."""
         return {"layer": serialize(self.members[0]), "n": self.n, "name": self.name}
 
     @classmethod
@@ -549,13 +549,13 @@ class Ensemble(Trainable):
         return cls(deserialize(config["layer"]), config["n"], name=config["name"])
 
     def summary(self) -> str:
-        """Return a member's table, with how many members there are."""
+        """Return a member's table, with the number of members."""
         first = self.members[0]
         one = first.summary() if isinstance(first, Assembled) else str(first)
         return Text(f"Ensemble {self.name!r}: {self.n} members, each\n{one}")
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """Return how a member's steps are compiled, which all members have in common."""
+        """Return how a member's steps are compiled, which is the same for all members."""
         return self.members[0].explain(source=source, graph=graph)
 
     def _how_compiled(self):
@@ -580,7 +580,7 @@ ENSEMBLE.append(Ensemble)
 
 @dataclass(eq=False)
 class _Own:
-    """All members' weights, what they were made of, and when that was seen; and a layer of all members as rows."""
+    """All members' weights, the arrays that they were stacked from, when these were checked, and members as rows."""
 
     stacks: dict[str, np.ndarray] = field(default_factory=dict)
     known: list[dict[str, np.ndarray]] = field(default_factory=list)
@@ -590,7 +590,7 @@ class _Own:
 
 @dataclass(eq=False, slots=True)
 class _Given:
-    """What a call is given, each array with an axis of members in front; and which of them were one for all."""
+    """Arguments of a call, each array with an axis of members in front, and which of them were one for all."""
 
     x: Any
     mask: Any
@@ -600,13 +600,13 @@ class _Given:
     own_states: list[bool]
 
     def of(self, k: int) -> tuple[Any, Any, dict]:
-        """What a member is given: x, mask and keywords."""
+        """Return the arguments of a member: x, mask and keywords."""
         given = {"initial_state": self.states, "constants": self.constants}
         x, mask, more = mapped((self.x, self.mask, given), lambda one: None if one is None else one[k])
         return x, mask, {name: one for name, one in more.items() if one is not None}
 
     def gathered(self, weights, x, states, constants) -> Gradients:
-        """The gradient of a call, of those of its members: of what was one for all, the sum."""
+        """Return the gradient of a call from those of its members, summed for arrays that were one for all."""
         own = iter(self.own_states)
         if self.own_states:
             states = mapped(states, lambda d: _gathered(d, next(own)))
@@ -620,7 +620,7 @@ class _Given:
 
 @contextmanager
 def _told_by_member(rows: int):
-    """Inside, an error about a row of all members names the member and its own row."""
+    """Let errors inside about a row of all members name the member and its own row."""
     try:
         yield
     except StepFailed as error:
@@ -634,7 +634,7 @@ def _gathered(d, own: bool):
 
 
 def _redrawn(layer: Layer, k: int) -> Any:
-    """A copy of a layer with `k` added to all seeds, and new weights if it is built."""
+    """Return a copy of a layer with `k` added to all seeds, and new weights if it is built."""
     copied: Any = copy.deepcopy(layer)
     inside = list(dict.fromkeys(copied._all_layers()))
     for one in inside:
@@ -663,7 +663,7 @@ def _has_complex(layer) -> bool:
 
 
 def _called(member, given, training, wanted) -> tuple:
-    """A member's results, their mask, and the pullback where it is wanted."""
+    """Return a member's results, their mask, and the pullback if it is wanted."""
     x, mask, more = given
     if isinstance(member, Assembled):
         if more:
@@ -675,7 +675,7 @@ def _called(member, given, training, wanted) -> tuple:
 
 
 def _stacked(found: list):
-    """Arrays that are nested alike, with an axis in front."""
+    """Return arrays that are nested alike, stacked along an axis in front."""
     first = found[0]
     if first is None:
         return None
@@ -699,7 +699,7 @@ def _stacked(found: list):
 
 
 def _pairs(given, like):
-    """What is given for each array of a nested list."""
+    """Yield the array given for each array of a nested list, with that array."""
     if not isinstance(like, (list, tuple)):
         yield given, like
         return
@@ -710,7 +710,7 @@ def _pairs(given, like):
 
 
 def _as_rows(array):
-    """An array ``(n, B, …)`` as one of n * B rows."""
+    """Return an array ``(n, B, …)`` as one of n * B rows."""
     return None if array is None else viewed(lambda a: a.reshape(a.shape[0] * a.shape[1], *a.shape[2:]), array)
 
 
@@ -719,7 +719,7 @@ def _rows_first(array):
 
 
 def _repeated(array, n: int, own: bool):
-    """Targets or weights of a batch for the rows of all members."""
+    """Return targets or weights of a batch for the rows of all members."""
     if array is None:
         return None
     if own:
@@ -736,7 +736,7 @@ class _L1L2OfEach(L1L2):
 
 @dataclass(frozen=True)
 class _OfEach(Regularizer):
-    """The same of any penalty; or what a constraint makes of each member's weight."""
+    """The mean of any penalty over members; or a constraint of each member's weight."""
 
     one: Any
 
@@ -749,7 +749,7 @@ class _OfEach(Regularizer):
 
 
 def _of_each(options: WeightOptions) -> WeightOptions:
-    """How a weight with an axis of members takes part in training."""
+    """Return the options of a weight in training for the same weight with an axis of members."""
     penalty, constraint = options.regularizer, options.constraint
     of_each = _L1L2OfEach(penalty.l1, penalty.l2) if isinstance(penalty, L1L2) else penalty and _OfEach(penalty)
     return replace(options, regularizer=of_each, constraint=constraint and _OfEach(constraint))

@@ -23,17 +23,17 @@ from rnnkit.training.batches import Names
 
 
 class Model(Assembled):
-    """A model from inputs to outputs, through all layers that were called on the way.
+    """A model from inputs to outputs, through all layers that were called between them.
 
     Parameters
     ----------
     inputs : SymbolicTensor, or list of them
         From `Input`.
     outputs : SymbolicTensor, or list of them
-        What layers gave for them. A list makes a call return a list.
+        The results of layers for them. A list makes a call return a list.
     name : str, optional
     seed : int, optional
-        Of the order of rows in training, and of layers without a seed of their own that were first called for this
+        Seed of the order of rows in training, and of layers without a seed of their own that were first called for this
         model: they are drawn anew, as those of a `Sequential` would be.
 
     Raises
@@ -127,12 +127,12 @@ class Model(Assembled):
 
     @property
     def input_names(self) -> list[str]:
-        """By which a dict has the inputs."""
+        """The names of the inputs in a dict."""
         return list(self._names)
 
     @property
     def output_names(self) -> list[str]:
-        """Those of the layers that give the outputs."""
+        """The names of the layers that give the outputs."""
         makers = {number: self._paths[call.layer] for call in self._calls for number in call.outputs}
         names = [makers[number] for number in self._outputs]
         return _unique(names, names, "outputs")
@@ -181,7 +181,7 @@ class Model(Assembled):
         return Gradients({name: weights[name] for name in order}, found, kept or None)
 
     def _trained(self) -> set[int]:
-        """The arrays that depend on a weight that is trained."""
+        """Return the arrays that depend on a trained weight."""
         weight_options = self._weight_options()
         paths = {name.partition("/")[0] for name, one in weight_options.items() if one.trainable}
         return self._graph.depend_on(paths, set())
@@ -195,7 +195,7 @@ class Model(Assembled):
             self._graph.put(call, values, masks, result, result_mask)
 
     def _entered(self, inputs, mask):
-        """All arrays and masks of a call by number, with those of the inputs."""
+        """Return all arrays and masks of a call by number, with those of the inputs filled in."""
         given = Names(self._names, "inputs").split(inputs)
         arrays = [validation.numbers(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
         self._check_shapes([array.shape for array in arrays])
@@ -232,8 +232,8 @@ class Model(Assembled):
             if len(shape) != len(expected) or any(None not in (a, b) and a != b for a, b in known):
                 raise ValueError(f"expected the input {name!r} of shape {expected}, got {tuple(shape)}")
         if len(batch_sizes) > 1:
-            told = ", ".join(f"{name!r} {shape[0]}" for name, shape in zip(self._names, shapes, strict=False))
-            raise ValueError(f"expected inputs of one batch size, got {told}")
+            found = ", ".join(f"{name!r} {shape[0]}" for name, shape in zip(self._names, shapes, strict=False))
+            raise ValueError(f"expected inputs of one batch size, got {found}")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the output, a list of shapes for several."""
@@ -298,12 +298,12 @@ class Model(Assembled):
         return cls(inputs, outputs, seed=config["seed"], name=config["name"])
 
     def _symbolic(self):
-        if not self._symbols.inputs:  # a copy, or from a file: called once more
+        if not self._symbols.inputs:  # of a copy or from a file: the calls are repeated
             inputs, tensors = _replayed(self._input_configs, self._graph.layers, self._calls)
             self._symbols = Symbols(inputs, [tensors[number] for number in self._outputs])
         return self._symbols
 
-    # Faces
+    # Display
 
     def _rows(self):
         rows = [("", "layer", "output shape", "parameters", "from")]
@@ -348,7 +348,7 @@ class Model(Assembled):
 
 
 class Symbols:
-    """Symbolic inputs and outputs; a copy has none, for a long graph would be a deep one to copy."""
+    """Symbolic inputs and outputs, which a copy doesn't have, since a long graph is a deep one to copy."""
 
     def __init__(self, inputs=(), outputs=()):
         self.inputs, self.outputs = list(inputs), list(outputs)
@@ -369,7 +369,7 @@ def _tensors(given, what) -> list[SymbolicTensor]:
 
 
 def _replayed(inputs, layers, calls):
-    """The inputs, and all tensors by number, of calls that are made once more."""
+    """Return the inputs, and all tensors by number, of calls that are repeated."""
     tensors = [Input(**one) for one in inputs]
     count = len(tensors)
     for call in calls:
@@ -381,7 +381,7 @@ def _replayed(inputs, layers, calls):
 
 
 def _unique(names, defaults, what) -> list[str]:
-    """The names, with a number where a default one comes again."""
+    """Return the names, with a number behind a default one that occurs again."""
     own = [name for name, default in zip(names, defaults, strict=True) if name != default]
     if twice := [name for name, count in Counter(own).items() if count > 1]:
         raise ValueError(f"expected {what} of different names, got {twice[0]!r} twice")

@@ -1,4 +1,4 @@
-"""Layers that are written as classes as the cells of `rnnkit.RNN`: their `call(inputs, states)` is one step."""
+"""User's classes of layers as the cells of `rnnkit.RNN`: their `call(inputs, states)` is one step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LayerCell(AdaptedCell):
     """A layer with ``state_size`` and ``call(inputs, states) -> output, new_states`` as a cell.
 
     ``call`` may compute with weights of the layer's own, and call layers that are its attributes: `rnnkit.Dense`,
-    `rnnkit.Activation`, `rnnkit.Lambda` and layers that are written as classes.
+    `rnnkit.Activation`, `rnnkit.Lambda` and user's classes of layers.
     """
 
     adapted: Any
@@ -35,7 +35,7 @@ class LayerCell(AdaptedCell):
         self._weights_now: Mapping[str, Any] | None = None  # of a step that is bound to weights
 
     def call(self, inputs, states, **more):
-        """One step of the layer."""
+        """Compute one step of the layer."""
         token = symbolic.tracing.set(_StepTrace(self.adapted, self._weights_now))
         try:
             return self.adapted.call(inputs, states, **more)
@@ -86,7 +86,7 @@ class LayerCell(AdaptedCell):
         return {}
 
     def with_arrays(self, mapping, in_place):
-        """Itself, or a copy for a step, with other arrays in the place of its weights, by their ids."""
+        """Return itself, or a copy for a step, with other arrays in place of its weights, by their ids."""
         found = {name: mapping.get(id(array), array) for name, array in self._all_weights().items()}
         if not in_place:
             return self._bound(found)
@@ -102,7 +102,7 @@ class LayerCell(AdaptedCell):
 
 
 class _StepTrace:
-    """What stands for a layer's weights, and for the layers inside it, while a step of it is run."""
+    """Trace of one step: the arrays of a layer's weights, and the calls of layers inside it."""
 
     def __init__(self, layer, weights):
         weights = layer._arrays() if weights is None else weights
@@ -112,13 +112,13 @@ class _StepTrace:
         self._paths = {id(one): path for path, one in parts_inside(layer)}
 
     def tensor_of(self, variable: Variable):
-        """The array of a weight."""
+        """Return the array of a weight."""
         if id(variable) not in self._names:
             raise ValueError(f"expected weights of the cell {self._layer.name!r} in its call, got {variable!r}")
         return self._weights[self._names[id(variable)]]
 
     def call(self, layer: Layer, call, arguments, keywords):
-        """What a layer inside the cell gives for one step."""
+        """Return the result of a layer inside the cell for one step."""
         path = self._paths.get(id(layer))
         own = getattr(layer, "call", None)
         if own is not None:

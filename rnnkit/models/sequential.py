@@ -56,13 +56,13 @@ class Sequential(Assembled):
             self.add(layer)
 
     def add(self, layer: Any) -> None:
-        """Append a layer, or say with an `Input` what the first one will see.
+        """Append a layer, or set the model's input by an `Input`.
 
         Raises
         ------
         ValueError
             Once the model is built by anything else than an `Input`; for an `Input` behind other layers; and for a
-            layer that can't take what the one before gives.
+            layer that can't take the output of the one before.
         """
         if isinstance(layer, SymbolicTensor):
             if self.layers or self._input is not None or layer.node.layer is not None:
@@ -156,7 +156,7 @@ class Sequential(Assembled):
             yield f"the output of layer {i} ({layer.name})", x
 
     def _built_for(self, inputs):
-        """The inputs as an array, which the model is built for from here on."""
+        """Return the inputs as an array, for which the model is built if it isn't yet."""
         if not self.layers:
             raise ValueError("expected a model with at least one layer, got none")
         x = validation.numbers(inputs, "x", self._reads_complex())
@@ -165,7 +165,7 @@ class Sequential(Assembled):
         return x
 
     def stream(self, batch: Any = 1) -> Stream:
-        """Return a stream, as `Model.stream`; a model of built layers is built for what the first one takes."""
+        """Return a stream, as `Model.stream`; a model of built layers is built for the first one's input."""
         if not self.built and self.layers and all(layer._is_built() for layer in self.layers):
             self._build_with(self.layers[0]._input_shape, self.dtype or self.layers[0].dtype)
         return super().stream(batch)

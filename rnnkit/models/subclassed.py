@@ -1,4 +1,4 @@
-"""Models as classes with a `call`: layers that are classes, with the methods of models."""
+"""Models as user's classes with a `call`: the layers of `subclassed_layer` with the methods of models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SubclassedModel(SubclassedLayer, Assembled):
     _given_names: tuple[list, list] = (["x"], ["output"])
 
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, *arguments, **keywords) -> None:
-        """As `rnnkit.Model.compile`; lists or dicts of losses say how many outputs there are."""
+        """Compile as `rnnkit.Model.compile`; lists or dicts of losses set the number of outputs."""
         several = loss if isinstance(loss, (list, tuple, dict)) else [loss]
         names = list(several) if isinstance(several, dict) else _numbered("output", len(several))
         self._given_names = self._given_names[0], names
@@ -51,12 +51,12 @@ class SubclassedModel(SubclassedLayer, Assembled):
         return super()._source(x, *arguments)
 
     def predict(self, x, *arguments, **keywords):
-        """As `rnnkit.Model.predict`."""
+        """Compute the outputs as `rnnkit.Model.predict`."""
         self._name_inputs(x)
         return super().predict(x, *arguments, **keywords)
 
     def _name_inputs(self, x) -> None:
-        """Say how many inputs there are by what the model is trained on."""
+        """Set the number of inputs by the data that the model is trained on."""
         if isinstance(x, (list, tuple)) and len(x) > 1 and all(getattr(one, "ndim", 0) for one in x):
             self._given_names = _numbered("x", len(x)), self._given_names[1]
 
@@ -75,7 +75,7 @@ class SubclassedModel(SubclassedLayer, Assembled):
         return list(self._parts().values())
 
     def get_layer(self, name=None, index=None) -> Layer:
-        """A layer by its name or its attribute, or by its place in `layers`.
+        """Return a layer by its name or its attribute, or by its place in `layers`.
 
         Raises
         ------

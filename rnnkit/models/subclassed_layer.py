@@ -1,4 +1,4 @@
-"""Layers as classes with a `call`: it is read once on symbolic tensors, and becomes a graph of layers."""
+"""Layers as user's classes with a `call`, which is read once on symbolic tensors and becomes a graph of layers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rnnkit.steps.cell import frozen
 from rnnkit.stored_weights import expanded
 
 _MOST = 64  # kinds of calls whose graphs are kept
-_LENGTHS = ((12, 24), (60, 120), (1, 2))  # pairs of sizes that stand in for open ones
+_LENGTHS = ((12, 24), (60, 120), (1, 2))  # pairs of sizes to try in place of unknown ones
 _OWN = {"_graphs", "_before_build", "_variables", "_variable_options", "_made_with", "_rng", "_building"}
 _BASE = ("name", "trainable", "dtype", "seed")
 
@@ -85,7 +85,7 @@ class SubclassedLayer(Layer):
     _made_with: Any = None
 
     def __new__(cls, *arguments, **keywords):
-        """As always; the arguments are noted for the configuration."""
+        """Create the layer, with its arguments noted for the configuration."""
         instance = super().__new__(cls)
         made_with(instance, arguments, keywords)
         return instance
@@ -110,7 +110,7 @@ class SubclassedLayer(Layer):
 
     def __setattr__(self, name, value):
         if symbolic.tracing.get() is not None and isinstance(value, SymbolicTensor):
-            value = None  # what a call leaves behind for people to look at: there are no numbers yet
+            value = None  # an attribute set for people to look at, without numbers while `call` is read
         super().__setattr__(name, value)
         graphs = self.__dict__.get("_graphs")
         if graphs and name not in _OWN and not name.startswith(("_kept", "_generator", "_repeat")):
@@ -137,7 +137,7 @@ class SubclassedLayer(Layer):
         Returns
         -------
         Variable
-            What ``call`` computes with.
+            The weight, for ``call`` to compute with.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class SubclassedLayer(Layer):
         return variable
 
     def _draw(self, name) -> None:
-        """Give a weight its first numbers."""
+        """Draw the initial values of a weight."""
         variable, what = self._variables[name], f"the weight {name!r} of {self.name!r}"
         allocation.check(what, variable.shape)
         with allocation.named(what):
@@ -248,7 +248,7 @@ class SubclassedLayer(Layer):
         return mapped_shape(shape)
 
     def _check_shape(self, shape):
-        """Any shapes that `call` takes will do."""
+        """Accept all shapes; `call` refuses wrong ones."""
 
     # Parts
 
@@ -267,7 +267,7 @@ class SubclassedLayer(Layer):
                 layer._inherit_seed(own)
 
     def _all_variables(self) -> dict[str, Variable]:
-        """Variables of this layer and of those inside, by name."""
+        """Return the variables of this layer and of those inside, by name."""
         found = dict(self._variables)
         for path, part in self._parts().items():
             if isinstance(part, SubclassedLayer):
@@ -315,7 +315,7 @@ class SubclassedLayer(Layer):
         return self._run(given_call(self).sorted(x, mask, training, more))
 
     def _entered(self, given: CallArguments) -> tuple[CallTrace, list, list, list]:
-        """The graph for a call, its arrays and their masks, and the weights' arrays."""
+        """Return the graph for a call, its arrays and their masks, and the weights' arrays."""
         if not self.built:
             found = [np.asarray(one) for one in array_leaves(given.inputs)]
             dtype = np.result_type(np.float32, *(one.dtype for one in found if one.dtype.kind == "f"))
@@ -342,7 +342,7 @@ class SubclassedLayer(Layer):
         return self._graphs[key]
 
     def _run(self, given: CallArguments):
-        """What a call returns, and the mask that goes with it."""
+        """Return a call's result and its mask."""
         with self._calling_parts():
             trace, arrays, masks, weights = self._entered(given)
             values, all_masks = trace.entered(arrays, masks, weights)
@@ -359,7 +359,7 @@ class SubclassedLayer(Layer):
         return repeated(lambda: self.compute_mask(inputs, mask), inputs, mask, draws=True)
 
     def compute_mask(self, inputs, mask=None):
-        """The output's mask: with `supports_masking` the input's, else that of the layer that gives the output."""
+        """Return the output's mask: the input's with `supports_masking`, else that of the layer of the output."""
         if self.supports_masking:
             return mask
         return self._run(CallArguments(given_call(self), inputs, {}, {}, mask, False))[1]
@@ -367,7 +367,7 @@ class SubclassedLayer(Layer):
     # Gradients
 
     def vjp(self, *arguments, checkpoint=None, truncate=None, **keywords):
-        """A call, and the function that takes cotangents of its result back to what it read, as `Layer.vjp`.
+        """Run a call, and return the function from cotangents of its result to those of its inputs, as `Layer.vjp`.
 
         Raises
         ------
@@ -403,7 +403,7 @@ class SubclassedLayer(Layer):
         return outputs, mask, Pullback(outputs, self.dtype, pull, pull_weights)
 
     def _trained(self, trace: CallTrace) -> set[int]:
-        """The arrays of a call that depend on a weight that is trained, or are given beside the inputs."""
+        """Return the arrays of a call that depend on a trained weight, or are given beside the inputs."""
         trained = {name for name, one in self._weight_options().items() if one.trainable}
         paths = {path for path in trace.graph.paths if any(name.startswith(f"{path}/") for name in trained)}
         numbers = {trace.count + k for k, name in enumerate(trace.names) if name in trained}
@@ -419,13 +419,12 @@ class SubclassedLayer(Layer):
         return Gradients(found, x, more=more)
 
     def _as_cell(self):
-        """This layer as the cell of an RNN."""
         return LayerCell(self)
 
     # Shapes
 
     def compute_output_shape(self, input_shape):
-        """The shape of what ``call`` returns for inputs of a shape, nested as it; None for open sizes."""
+        """Return the shape of a result of ``call`` for inputs of a shape, nested as it; None for unknown sizes."""
         shape = self._shape(input_shape)
         nested = mapped_shape(shape, lambda one: SymbolicTensor(symbolic.Node(), one, self._precision(), "x"))
         given = CallArguments(given_call(self), nested, {}, {}, None, False)
@@ -446,7 +445,7 @@ class SubclassedLayer(Layer):
         return self._shapes_with_any_mask(given)
 
     def _shapes_with_any_mask(self, given: CallArguments):
-        """`_shapes_for` of a call whose mask comes when it runs: without one, or with one where `call` needs it."""
+        """Return `_shapes_for` of a call whose mask isn't known yet: without one, or with one if `call` needs it."""
         if given.mask is not None or "mask" not in given.call.names:
             return self._shapes_for(given)
         try:
@@ -462,7 +461,7 @@ class SubclassedLayer(Layer):
             raise
 
     def _shapes_for(self, given: CallArguments):
-        """The shapes of the outputs, nested, and their dtype, for symbolic arguments."""
+        """Return the shapes of the outputs, nested, and their dtype, for symbolic arguments."""
         tensors = given.arrays()
         dtypes = [self.dtype if one.dtype.kind == "f" else one.dtype for one in tensors]
 
@@ -497,20 +496,20 @@ class SubclassedLayer(Layer):
         raise failure
 
     def _parts_all_or_nothing(self):
-        """Layers inside that are built, and then fail, are as they were; this one stays built."""
+        """Return a context that restores the layers inside after an error; this layer stays built."""
         return _Together(self._parts().values())
 
     # Configuration and copies
 
     def get_config(self) -> dict:
-        """Name, dtype, seed and `trainable`; of a class without `get_config`, its constructor's arguments too."""
+        """Return name, dtype, seed and `trainable`, and the arguments noted for a class without `get_config`."""
         known = super().get_config() | {"trainable": self.trainable}
         own = serialized_arguments(self) if type(self).get_config is SubclassedLayer.get_config else {}
         return {name: known[name] for name in _BASE} | own
 
     @classmethod
     def from_config(cls, config):
-        """A new layer, not built, from what `get_config` gave."""
+        """Return a new layer, not built, from what `get_config` gave."""
         parameters = inspect.signature(cls.__init__).parameters
         takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
         given = {n: v for n, v in config.items() if takes_all or n in parameters or n not in _BASE}
@@ -524,7 +523,7 @@ class SubclassedLayer(Layer):
 
 
 def _add_parts(path, value, found, seen) -> None:
-    """The layers in an attribute, also in lists and dicts."""
+    """Add the layers in an attribute, also in lists and dicts."""
     if isinstance(value, Layer):
         if id(value) not in seen:
             seen.add(id(value))
@@ -538,7 +537,7 @@ def _add_parts(path, value, found, seen) -> None:
 
 
 def _guarded(build):
-    """A class's own ``build``: called by the layer's, which draws weights and takes all back after an error."""
+    """Return a class's own ``build`` as called by the layer's, which draws weights and undoes all after an error."""
 
     @functools.wraps(build)
     def guarded(self, *arguments, **keywords):
@@ -550,7 +549,7 @@ def _guarded(build):
 
 
 class _Together:
-    """Layers that are as they were after an error."""
+    """Context that restores layers after an error."""
 
     def __init__(self, parts):
         self._parts = list(parts)
@@ -570,12 +569,12 @@ class _Together:
 
 
 def mapped_shape(shape, function=lambda one: (None, *one[1:])):
-    """Nested lists with what a function makes of each shape."""
+    """Return nested lists with a function's result for each shape."""
     return function(shape) if symbolic.is_shape(shape) else [mapped_shape(one, function) for one in shape]
 
 
 def _as_tuple(shape):
-    """A shape as Keras hands it to ``build``."""
+    """Return a shape as Keras passes it to ``build``."""
     return tuple(shape) if symbolic.is_shape(shape) else [_as_tuple(one) for one in shape]
 
 
@@ -584,7 +583,7 @@ def _is_object(value) -> bool:
 
 
 def _copies(values, outputs, given) -> list:
-    """The outputs, with copies of those that are inputs or come twice."""
+    """Return the outputs, with copies of those that are inputs or occur twice."""
     own = {id(one) for one in given}
     found = []
     for i, number in enumerate(outputs):

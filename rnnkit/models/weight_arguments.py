@@ -15,7 +15,7 @@ _ORDER_2 = tuple("name shape dtype initializer regularizer trainable constraint"
 
 
 def weight_arguments(known, arguments, keywords):
-    """Shape, initializer, options and name of a weight, in the order of arguments of Keras 3 or 2."""
+    """Return shape, initializer, options and name of a weight, for the argument orders of Keras 3 and 2."""
     order = _ORDER_2 if arguments and (arguments[0] is None or isinstance(arguments[0], str)) else _ORDER_3
     unknown = sorted(set(keywords) - {*_ORDER_3, "synchronization"})
     if len(arguments) > len(order) or unknown:
@@ -36,7 +36,7 @@ def weight_arguments(known, arguments, keywords):
 
 
 def _start(given):
-    """An initializer ``(shape, rng)``, of a function ``(shape, dtype)`` too."""
+    """Return an initializer ``(shape, rng)``, also for a function ``(shape, dtype)``."""
     found = initializer("glorot_uniform" if given is None else given)
     if callable(given):
         try:

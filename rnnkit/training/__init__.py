@@ -1,1 +1,1 @@
-"""From a model, data and a loss to trained weights: what `fit`, `evaluate` and `predict` do."""
+"""Training: `fit`, `evaluate` and `predict`, from a model, data and a loss to trained weights."""

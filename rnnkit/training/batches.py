@@ -1,4 +1,4 @@
-"""Where batches come from: arrays that are cut and shuffled, or an iterable that brings them."""
+"""Sources of batches: arrays that are cut and shuffled, or an iterable of batches."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from rnnkit.layers.support import validation
 from rnnkit.sequences.ragged import Ragged, batch_length
 from rnnkit.training.order import first_blocks, shuffled
 
-# What to do about masked entries of x, where there is no argument for a mask.
+# Advice for masked entries of x, where there is no argument for a mask.
 _MASKED = "pass x.filled(0) to a model that begins with rk.Masking(0), which leaves out steps of zeros"
-_CHUNK_BYTES = 1 << 26  # of inputs, where the size of a batch changes nothing but memory
+_CHUNK_BYTES = 1 << 26  # of inputs, where the size of a batch affects memory alone
 
 
 @dataclass(slots=True)
 class Batch:
-    """What one step of training takes."""
+    """The data of one step of training."""
 
     x: list  # arrays (B, …), one per input
     y: list | None = None  # arrays (B, …) or None, one per output
     weights: list | None = None  # arrays (B,) or (B, T), or None, one per output
-    mask: np.ndarray | None = None  # bools (B, T): which steps of x there are, where it came as a list of sequences
+    mask: np.ndarray | None = None  # bools (B, T): the steps of x that aren't padding, if it was a list of sequences
 
     @property
     def rows(self) -> int:
-        """B."""
+        """The number of rows, B."""
         return len(self.x[0])
 
 
 def places(batches: int, steps: int | None, epoch: int) -> range:
-    """The batches of an epoch by their places: epochs of so many steps go on, and end where a pass over all does."""
+    """Return the batches of an epoch by their places: epochs of so many steps go on, up to the end of a pass."""
     steps = steps or max(1, batches)
     first = epoch % max(1, -(-batches // steps)) * steps
     return range(first, min(first + steps, batches))
 
 
 class Names:
-    """How several arrays are handed in: in order, or by name; a single one as it is, or for the place `alone`."""
+    """Names of several arrays, given in order or by name; a single one as it is, or for the place `alone`."""
 
     def __init__(self, names: Sequence[str], what: str, alone: int | None = None):
         self.names, self.what, self.alone = list(names), what, alone
 
     def split(self, given) -> list:
-        """A list with an entry per name, which may be None; a ValueError for another number, or other names."""
+        """Return a list with an entry per name, which may be None; a ValueError for another number, or other names."""
         count = len(self.names)
         if isinstance(given, Mapping):
             if unknown := [name for name in given if name not in self.names]:
@@ -71,7 +71,7 @@ class Names:
         return list(given)
 
     def all(self, given) -> list:
-        """As `split`, with a ValueError for the first that is missing."""
+        """Return the list of `split`; a ValueError for the first entry that is missing."""
         found = self.split(given)
         for name, one in zip(self.names, found, strict=True):
             if one is None:
@@ -80,12 +80,12 @@ class Names:
         return found
 
     def each(self, given) -> list:
-        """As `split`, where one array is for every name."""
+        """Return the list of `split`, where one array is for every name."""
         return [given] * len(self.names) if has_shape(given) else self.split(given)
 
 
 class Arrays:
-    """Batches of rows of arrays that are all there, in memory or on disk.
+    """Batches of rows of arrays that exist as a whole, in memory or on disk.
 
     x, y and weights are as `Names` gives them; y and weights may be None altogether, or hold None. A `batch_size` of
     None takes as many rows as a certain amount of memory holds; `steps` are so many batches only. Where x is a list of
@@ -114,7 +114,7 @@ class Arrays:
                     like = "the first has" if what == "x" else "x has"
                     raise ValueError(f"expected {what} with {self.rows} rows, as {like}; got {len(one)}")
         self.batch_size, self.steps, self.turned = batch_size or rows_at_once(self.x), steps, turned
-        self.blocks: tuple[int, ...] | None = None  # that rows are shuffled in
+        self.blocks: tuple[int, ...] | None = None  # sizes of the blocks that rows are shuffled in
         self.nesting: Any = None  # of x, y and the weights, for a step of a program's own
 
     @property
@@ -130,11 +130,11 @@ class Arrays:
         return places(-(-self.rows // self.batch_size), self.steps, epoch)
 
     def begun(self, epoch: int) -> int:
-        """How many batches of the pass over the data were in the epochs before."""
+        """Return the number of batches of the pass over the data that were in earlier epochs."""
         return self._places(epoch).start
 
     def run(self, rng: np.random.Generator | None = None, epoch: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, the rows in the order that `rng` shuffles them to, or as they are."""
+        """Yield the batches of one epoch, the rows shuffled by `rng`, or in their order."""
         if rng is not None:
             allocation.check("the order of the rows", (self.rows,), np.int64)
         order = None if rng is None else shuffled(self.rows, rng, self.blocks)
@@ -146,10 +146,10 @@ class Arrays:
             yield batch if self.turned is None else _padded(batch, self.turned)
 
     def ended(self) -> None:
-        """Nothing is done between epochs."""
+        """Do nothing between epochs."""
 
     def parted(self, share: float) -> tuple[Arrays, Arrays]:
-        """The first rows, and the last `share` of them, for validation; a ValueError if one of them would be empty."""
+        """Return the first rows, and the last `share` of them for validation; a ValueError if one of them is empty."""
         first = math.floor(self.rows * (1 - share))
         if not 0 < first < self.rows:
             raise ValueError(f"expected validation_split to leave rows on both sides; got {share} of {self.rows} rows")
@@ -165,13 +165,13 @@ class Arrays:
 
 
 def rows_at_once(arrays: list) -> int:
-    """The rows of a batch where its size changes nothing but memory."""
+    """Return the rows of a batch whose size affects memory alone."""
     row_bytes = sum(math.prod(one.shape[1:]) * one.dtype.itemsize for one in arrays)
     return max(32, min(1024, _CHUNK_BYTES // max(1, row_bytes)))
 
 
 class Stretch:
-    """Some rows, side by side, of what is too large to be read at once."""
+    """Consecutive rows of an array that is too large to be read at once."""
 
     def __init__(self, of, rows: slice):
         self.of, self.start = of, rows.start
@@ -188,7 +188,7 @@ class Stretch:
 
 
 class Iterable:
-    """Batches that an iterable brings, ``(x, y)`` or ``(x, y, sample_weight)``; x alone where none has a target.
+    """Batches of an iterable, ``(x, y)`` or ``(x, y, sample_weight)``; x alone where none has a target.
 
     One with ``len`` and indices is asked in any order, and told by ``on_epoch_end``, if it has that, when an epoch is
     over; an iterator goes on where it stopped.
@@ -210,18 +210,18 @@ class Iterable:
         return len(self.batches) if hasattr(self.batches, "__len__") else 0
 
     def begun(self, epoch: int) -> int:
-        """See `Arrays.begun`."""
+        """Return the number as `Arrays.begun` does."""
         return places(len(self.batches), self.steps, epoch).start if self.indexed else 0
 
     def run(self, rng: np.random.Generator | None = None, epoch: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, in the order that `rng` shuffles them to where they have indices."""
+        """Yield the batches of one epoch, in the order that `rng` shuffles them to if they have indices."""
         for item in itertools.islice(self._items(rng, epoch), self.steps):
             yield self._batch(item)
 
     def ended(self) -> None:
-        """Tell a dataset that wants to know that an epoch is over."""
-        if callable(told := getattr(self.batches, "on_epoch_end", None)):
-            told()
+        """Call a dataset's ``on_epoch_end``, if it has one."""
+        if callable(hook := getattr(self.batches, "on_epoch_end", None)):
+            hook()
 
     def _items(self, rng, epoch) -> Iterator[Any]:
         if self.once is not None:
@@ -232,18 +232,18 @@ class Iterable:
         return (self.batches[order[i]] for i in places(len(order), self.steps, epoch))
 
     def _going_on(self, epoch) -> Iterator[Any]:
-        """What comes next of a pass over the batches, up to its end; behind that, another pass."""
+        """Yield the rest of a pass over the batches, or another pass if none is left."""
         left = self.running if epoch else None
         first = () if left is None else tuple(itertools.islice(left, 1))
         if left is None or not first:
             left = iter(self.batches)
         self.running = left
         yield from first
-        while (item := next(left, self)) is not self:  # `yield from` would close it with this one
+        while (item := next(left, self)) is not self:  # `yield from` would close it together with this generator
             yield item
 
     def _has_parts(self, item) -> bool:
-        """Whether an item is (x, y, …), a list too where it can be nothing else: PyTorch's loaders give lists."""
+        """Whether an item is (x, y, …), also a list if it can be nothing else: PyTorch's loaders give lists."""
         if isinstance(item, list) and not self.with_targets:
             return len(self.inputs.names) == 1 < len(item) < 4 and all(has_shape(one) for one in item)
         return isinstance(item, (tuple, list))
@@ -284,21 +284,21 @@ def brings_batches(x, y) -> bool:
 
 
 def positive(value, what: str) -> int | None:
-    """A positive integer, or None."""
+    """Return a positive integer, or None."""
     return None if value is None else positive_integer(value, what)
 
 
 def _indexable(value, what: str):
-    """Something with rows: an array, sequences, or what is read from disk row by row."""
+    """Return something with rows: an array, sequences, or a stored array that is read row by row."""
     if isinstance(value, Ragged):
         return value
     if value is None:
         raise ValueError(f"expected {what}, got None")
     masked = _MASKED if what == "x" else None
     if is_stored(value):
-        refuse(value, what)  # a sparse array has all that a stored one has
+        refuse(value, what)  # a sparse array, which looks like a stored one
         if np.dtype(value.dtype).kind not in REAL:
-            validation.array(np.empty(0, value.dtype), what)  # whose error it is
+            validation.array(np.empty(0, value.dtype), what)  # which raises the error
         return value
     found = validation.array(value, what, masked, what == "x")  # which a layer may take as complex numbers
     if not found.ndim:
@@ -316,7 +316,7 @@ def _parts(arrays, rows):
 
 
 def _padded(batch: Batch, turned: list[bool]) -> Batch:
-    """A batch of sequences as arrays of one length, with the mask of x."""
+    """Return a batch of sequences as arrays of one length, with the mask of x."""
     (x,) = batch.x
     length = batch_length(int(x.lengths.max()))
 

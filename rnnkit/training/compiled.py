@@ -1,4 +1,4 @@
-"""What `compile` was given, made ready: an optimizer, a loss for each output, and metrics."""
+"""The arguments of `compile`, made ready: an optimizer, a loss for each output, and metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rnnkit.training.of_batch import OfBatch, objective_of
 class Compiled:
     """Optimizer, objectives and metrics of a model; an objective, or None, and a weight of it for each output."""
 
-    given_loss: Any = None  # as a program gave it
+    given_loss: Any = None  # as given by the program
     steps_made = 0  # batches of a training step of a program's own
 
     def __init__(self, outputs: Sequence[str], optimizer, loss, loss_weights, plain, weighted, wanted):
@@ -39,29 +39,29 @@ class Compiled:
 
     @property
     def runs_code(self) -> bool:
-        """Whether code of the user's runs at a batch that may look at the model: in a metric or a schedule."""
+        """Whether code of the user's that may look at the model runs at a batch: in a metric or a schedule."""
         given = [getattr(metric, "function", metric) for _, _, metric, _ in self.metrics]
         given += [self.optimizer._rate] * callable(self.optimizer._rate)
         return not all(is_own(one if hasattr(one, "__name__") else type(one)) for one in given)
 
     def losses_alone(self) -> Compiled:
-        """The same without optimizer and metrics."""
+        """Return the same without optimizer and metrics."""
         found = copy.copy(self)
         del found.optimizer
         found.metrics = []
         return found
 
     def get_config(self) -> dict:
-        """The arguments of `compile` that make the same, as JSON values; a ValueError for one that has no name."""
-        told: dict[bool, list[list]] = {counts: [[] for _ in self.outputs] for counts in (False, True)}
+        """Return arguments of `compile` that make the same, as JSON values; a ValueError for one that has no name."""
+        configs: dict[bool, list[list]] = {counts: [[] for _ in self.outputs] for counts in (False, True)}
         for _, k, metric, counts in self.metrics:
-            told[counts][k].append(metrics.config_of(metric))
+            configs[counts][k].append(metrics.config_of(metric))
         return {
             "optimizer": optimizers.config_of(self.optimizer),
             "loss": [None if one is None else losses.loss_config(_named(one.loss)) for one in self.objectives],
             "loss_weights": self.loss_weights,
-            "metrics": told[False],
-            "weighted_metrics": told[True],
+            "metrics": configs[False],
+            "weighted_metrics": configs[True],
             **self.options,
         }
 
@@ -76,23 +76,23 @@ class Compiled:
 
     @property
     def names(self) -> list[str]:
-        """What `evaluate` returns, in order."""
+        """The names of the results of `evaluate`, in order."""
         return ["loss", *(f"{name}_loss" for name in self.parts if name), *(name for name, *_ in self.metrics)]
 
     @property
     def parts(self) -> list[str | None]:
-        """For each output its name if its loss is told by itself: where several have one; else None."""
+        """The name of each output whose loss is logged by itself, which is so if several have one; else None."""
         several = sum(map(bool, self.objectives)) > 1
         return [name if several and one else None for name, one in zip(self.outputs, self.objectives, strict=True)]
 
 
 def _named(loss):
-    """What of a loss a configuration may name."""
+    """Return the part of a loss that a configuration may name."""
     return loss.function if isinstance(loss, OfBatch) else loss
 
 
 def _per_output(given, outputs, what, default=None) -> list:
-    """An entry for each output, of what is given for all, in order, or by name."""
+    """Return an entry for each output, from a value for all, or values in order or by name."""
     if isinstance(given, Mapping) and "class_name" not in given:
         if unknown := [name for name in given if name not in outputs]:
             raise ValueError(f"expected {what} by outputs' names, {', '.join(outputs)}; got {unknown[0]!r}")

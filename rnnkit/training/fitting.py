@@ -32,7 +32,7 @@ class Fit:
     callbacks: Any
     verbose: Any
     validation_freq: int
-    told: CallbackList = field(init=False)
+    callback_list: CallbackList = field(init=False)
     history: History = field(init=False)
     logs: dict | None = None  # of the last epoch
 
@@ -57,25 +57,25 @@ class Fit:
             "verbose": self.verbose,
             "validation_freq": self.validation_freq,
         }
-        self.told = CallbackList(self.callbacks, model, params)
-        self.history = self.told.history
+        self.callback_list = CallbackList(self.callbacks, model, params)
+        self.history = self.callback_list.history
         self.history.traffic = getattr(self.stepper, "traffic", None)
         model.history, model.stop_training = self.history, False
         train = self._by_minimizer if hasattr(self.stepper.compiled.optimizer, "minimize") else self._by_batches
         with after_the_batch() as interrupted:
             self.interrupted = interrupted
-            self.told.on_train_begin()
+            self.callback_list.on_train_begin()
             try:
                 train()
             finally:
                 self.stepper.close()
                 self.history.interrupted = interrupted()
-                self.told.on_train_end(self.logs)
+                self.callback_list.on_train_end(self.logs)
         return self.history
 
     def _by_batches(self):
         for epoch in range(self.initial_epoch, self.epochs):
-            self.told.on_epoch_begin(epoch)
+            self.callback_list.on_epoch_begin(epoch)
             tally = self._epoch(epoch)
             if self.interrupted() or tally is None:
                 return
@@ -84,26 +84,26 @@ class Fit:
                 return
 
     def _epoch(self, epoch: int) -> Tally | None:
-        """One epoch, or None where it was ended by a loss that isn't finite, and that is wished for."""
+        """Run one epoch; return None if a loss that isn't finite ended it, as a callback wished."""
         model, tally, repeats = self.model, self.stepper.tally(), self.model._repeats
         updates = self.stepper.updates
         rng = model._epoch_generator(updates, max(0, updates - self.source.begun(epoch)))
         watched = self.source.runs_code or self.stepper.compiled.runs_code
-        watched = watched or self.told.looks_at_model("on_train_batch_begin", "on_train_batch_end")
+        watched = watched or self.callback_list.looks_at_model("on_train_batch_begin", "on_train_batch_end")
         try:
             for i, batch in enumerate(self.source.run(rng if self.shuffle else None, epoch)):
-                self.told.on_train_batch_begin(i)
+                self.callback_list.on_train_batch_begin(i)
                 try:
                     self.stepper.train(batch, tally)
                     if watched:
                         repeats.settle()
                 except FloatingPointError as error:
-                    if self.told.terminates_on_nan:
-                        self.told.on_train_batch_end(i, {"loss": np.nan})
+                    if self.callback_list.terminates_on_nan:
+                        self.callback_list.on_train_batch_end(i, {"loss": np.nan})
                         return None
                     raise FloatingPointError(f"epoch {epoch}, batch {i}: {error}") from None
-                if self.told.hears("on_train_batch_end"):
-                    self.told.on_train_batch_end(i, tally.logs())
+                if self.callback_list.hears("on_train_batch_end"):
+                    self.callback_list.on_train_batch_end(i, tally.logs())
                 if self._stopped():
                     break
         finally:
@@ -114,24 +114,24 @@ class Fit:
         return tally
 
     def _end(self, epoch: int, tally: Tally):
-        """What follows an epoch: validation, and telling the callbacks."""
+        """End an epoch: validate, and call the callbacks."""
         logs = tally.logs()
         if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
-            self.told.on_test_begin()
+            self.callback_list.on_test_begin()
             with _states_aside(self.model):
                 tester = self.model._tester(self.validation)  # classes weigh in training only
-                found = self.model._tested(tester, self.validation.run(), self.told).logs()
-            self.told.on_test_end(found)
+                found = self.model._tested(tester, self.validation.run(), self.callback_list).logs()
+            self.callback_list.on_test_end(found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         logs["learning_rate"] = float(self.stepper.compiled.optimizer.learning_rate)
         self.logs = logs
-        self.told.on_epoch_end(epoch, logs)
+        self.callback_list.on_epoch_end(epoch, logs)
 
     def _stopped(self) -> bool:
         return self.interrupted() or self.model.stop_training
 
     def _by_minimizer(self):
-        """An epoch is one iteration of an optimizer that wants the loss of all rows as a function of the weights."""
+        """Train by an optimizer that minimizes the loss of all rows as a function; an epoch is one iteration."""
         model, optimizer = self.model, self.stepper.compiled.optimizer
         if isinstance(self.source, Iterable) and self.source.once is not None:
             raise ValueError(f"expected data that {optimizer.name!r} can look at again and again, got an iterator")
@@ -141,7 +141,7 @@ class Fit:
 
         def function(weights):
             model._put_arrays(weights)
-            model._epoch_generator(0)  # the same masks and states at each look, or there is no function
+            model._epoch_generator(0)  # the same masks and states at each evaluation
             with _states_aside(model):
                 return self.stepper.whole(self.source.run(), counts)
 
@@ -152,17 +152,17 @@ class Fit:
             nonlocal kept
             kept = reached
             if not self._stopped():
-                self.told.on_epoch_begin(self.initial_epoch + iteration + 1)
+                self.callback_list.on_epoch_begin(self.initial_epoch + iteration + 1)
             return self._stopped()
 
-        self.told.on_epoch_begin(self.initial_epoch)
+        self.callback_list.on_epoch_begin(self.initial_epoch)
         try:
             start, options = ({name: of[name] for name in names} for of in (kept, weight_options))
             optimizer.minimize(function, start, options, self.epochs - self.initial_epoch, follow)
         except FloatingPointError:
-            if not self.told.terminates_on_nan:
+            if not self.callback_list.terminates_on_nan:
                 raise
-            self.told.on_train_batch_end(0, {"loss": np.nan})
+            self.callback_list.on_train_batch_end(0, {"loss": np.nan})
         finally:
             model._put_arrays(kept)
 
@@ -172,14 +172,14 @@ class Fit:
 
 
 def _arrays_to_change(model, names) -> dict[str, np.ndarray]:
-    """What training changes: the weights of these names, and moving averages."""
+    """Return the arrays that training changes: the weights of these names, and moving averages."""
     moving = {id(array) for layer in model._all_layers() for array in layer._moving().values()}
     return {name: array for name, array in model._arrays().items() if name in names or id(array) in moving}
 
 
 @contextlib.contextmanager
 def _states_aside(model):
-    """Stateful layers start anew inside, and go on afterwards from where they were."""
+    """Restart stateful layers inside, and restore their states afterwards."""
     kept = [(layer, layer._kept) for layer in model._all_layers() if getattr(layer, "_kept", None) is not None]
     for layer, _ in kept:
         layer._kept = None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 
 class _Presses:
-    """A handler that remembers the first Ctrl-C, and interrupts at the second."""
+    """Signal handler that remembers the first Ctrl-C, and interrupts at the second."""
 
     def __init__(self):
         self.any = False
@@ -24,8 +24,8 @@ class _Presses:
 def after_the_batch() -> Iterator[Callable[[], bool]]:
     """Hold Ctrl-C back; the function given says whether it was pressed. A second one interrupts at once.
 
-    Only Python's own handler is replaced, and only in the main thread: whoever set another one has plans for it. A fit
-    within a fit ends with that.
+    Only Python's own handler is replaced, and only in the main thread: another one was set on purpose. A fit within a
+    fit ends with that.
     """
     presses = _Presses()
     mine = False

@@ -1,4 +1,4 @@
-"""A loss as fit needs it: over a batch, with masks and weights, and its cotangent in the same pass."""
+"""Objectives: a loss over a batch with masks and weights, and its cotangent in the same pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rnnkit.steps.step import Step
 
 @dataclass(eq=False, slots=True)
 class Part:
-    """What a batch adds to a loss: sums in float64, of weight times loss over used entries, and of used entries."""
+    """Contribution of a batch to a loss: the sum of weight times loss over used entries, and their number, float64."""
 
     sums: np.ndarray  # (2,)
     cotangent: np.ndarray | None = None
@@ -32,15 +32,15 @@ class Part:
 
     @property
     def count(self) -> float:
-        """How many entries are used."""
+        """The number of used entries."""
         return float(self.sums[1])
 
     def pull(self, scale=1.0) -> np.ndarray:
-        """The cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used."""
+        """Return the cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used."""
         return self._scaled(lambda: scale)
 
     def pull_mean(self, weight: float, members: int = 1) -> np.ndarray:
-        """The cotangent of ``weight * total / count``, as `pull` gives it; of as many sums, each of its own mean."""
+        """Return the cotangent of ``weight * total / count``; for several `members`, each has a mean of its own."""
 
         def scale():
             if not self.count:
@@ -58,14 +58,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Form:
-    """How a loss falls into rows, for arrays of one shape."""
+    """Form of a loss's result, for arrays of one shape."""
 
-    steps: int | None  # how many losses a row has, one for each time step; None where it has a single one
+    steps: int | None  # the number of losses of a row, one for each time step; None for a single one
     apart: bool  # whether each step's loss depends on that step alone, so that steps may be rows
 
 
 class LossCell(Cell):
-    """A loss as a step: x is y_pred, y_true and weights are drawn, the state is what each entry loses."""
+    """A loss as a step: x is y_pred, y_true and weights are draws, the state holds the losses."""
 
     def __init__(self, loss, steps: int | None, x_shape, target_shape, ids: bool):
         super().__init__(name=losses.name_of(loss))
@@ -78,7 +78,7 @@ class LossCell(Cell):
         }
 
     def call(self, inputs, states, draws):
-        """The weighted losses, of no value where the weight is 0."""
+        """Return the weighted losses, 0 where the weight is 0, even for NaN."""
         lost = entries.by_entry(self.loss(draws.y_true, inputs), self.steps is not None)
         lost = lost[:, None] if lost.ndim == 1 else lost
         lost = np.where(draws.weight == 0, 0.0, lost * draws.weight)
@@ -89,12 +89,12 @@ class LossCell(Cell):
 
 
 class Objective:
-    """A loss over batches: the sum over what is used, how much that is, and the way back.
+    """A loss over batches: the sum over used entries, their number, and the gradient.
 
     The loss is as `rnnkit.losses.get` takes it. A function of one's own is read as a step is: it sees
     ``(y_true, y_pred)`` with the batch axis first, both of y_pred's rank, and returns a loss for each row ``(B,)``, for
-    each step ``(B, T)``, or more, of which the mean is taken over what follows. Where that gives the same, steps are
-    handed to it as rows ``(B T, …)``.
+    each step ``(B, T)``, or more, of which the mean is taken over the further axes. Where the result is the same, steps
+    are passed to it as rows ``(B T, …)``.
 
     Examples
     --------
@@ -114,11 +114,11 @@ class Objective:
         return Objective, (self.loss,)
 
     def __call__(self, y_true, y_pred, mask=None, sample_weight=None, gradient=True) -> Part:
-        """The loss of a batch, for y_pred ``(B, …, O)``; with `gradient`, `Part.pull` can be asked for.
+        """Return the loss of a batch, for y_pred ``(B, …, O)``; with `gradient`, `Part.pull` can be called.
 
         y_true is of y_pred's shape, or as the loss says; an axis of 1 at the end may be there or not. Classes by number
         are an array of y_pred's shape without its last axis. The mask ``(B, T)`` says which steps count; where y_pred
-        has no such axis of time, it says nothing. What stands under a mask reaches nothing, not even NaN. Weights of
+        has no such axis of time, it has no effect. Masked entries reach no result, not even as NaN. Weights of
         samples, ``(B,)``, ``(B, T)`` or ``(B, T, 1)``, multiply the losses.
 
         A ValueError refuses shapes that don't belong together, a negative weight, a class that doesn't exist, and a
@@ -167,7 +167,7 @@ class Objective:
         return Part(sums, cotangent.reshape(shape))
 
     def _run(self, form, y_true, y_pred, weight, gradient):
-        """The program's results, of rows or of steps as rows."""
+        """Return the program's results, of rows or of steps as rows."""
         dtype = weight.dtype
         rows, features, targets = len(y_pred), y_pred.shape[1:], y_true.shape[1:]
         steps = form.steps
@@ -183,15 +183,15 @@ class Objective:
         return self._program(steps, features, targets, dtype, gradient).run(record)
 
     def is_of_batch(self, y_true, y_pred) -> bool:
-        """Whether it is one number for a batch, rather than one for each row or step."""
+        """Whether the loss is one number for a batch, rather than one for each row or step."""
         return False
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """What was compiled so far, as `RNN.explain`."""
+        """Return what was compiled so far, as `RNN.explain`."""
         return "\n\n".join(program.explain(source=source, graph=graph) for program in self._programs.values())
 
     def _form(self, y_true, y_pred) -> Form:
-        """Learn on a few numbers what the loss gives, once for each shape of rows."""
+        """Find the form of the loss's result by a few numbers, once for each shape of rows."""
         key = y_true.shape[1:], y_pred.shape[1:]
         if key not in self._forms:
             try:
@@ -208,7 +208,7 @@ class Objective:
     def _probed(self, target, shape) -> Form:
         classes = shape[-1] if losses.takes_ids(self.loss) else None
         found, apart = None, True
-        for scale in (1.0, 30.0, 1000.0):  # what only shows beyond some size
+        for scale in (1.0, 30.0, 1000.0):  # some effects only show for large numbers
             rng = np.random.default_rng(0)
             y_true, y_pred = _drawn(rng, (2, *target), classes), scale * _drawn(rng, (2, *shape))
             with np.errstate(all="ignore"):
@@ -219,7 +219,7 @@ class Objective:
         return Form(shape[0], apart)
 
     def _steps_apart(self, y_true, y_pred, found) -> bool:
-        """Whether each step alone gives the same."""
+        """Whether the loss of each step alone is the same."""
         rows = y_pred.shape[0] * y_pred.shape[1]
         try:
             alone = np.asarray(self.loss(*(a.reshape(rows, *a.shape[2:]) for a in (y_true, y_pred))))
@@ -242,17 +242,17 @@ class Objective:
 
 
 def _without(used, array):
-    """An array with 0 at the steps that aren't used."""
+    """Return an array with 0 at the steps that aren't used."""
     return repeated(lambda: np.where(entries.behind(used, array), array, array.dtype.type(0)), used, array)
 
 
 def _drawn(rng, shape, classes=None):
-    """Numbers that most losses have a value at, or ids."""
+    """Return numbers at which most losses have a value, or ids."""
     return rng.uniform(0.05, 0.95, shape) if classes is None else rng.integers(0, classes, shape).astype(np.float64)
 
 
 def _hint(name: str, target: tuple, output: tuple) -> str:
-    """What to write where a loss can't take targets of a shape."""
+    """Return the advice for a loss that can't take targets of a shape."""
     if name == "categorical_crossentropy" and target[-1] == 1 < output[-1]:
         return "; numbers of classes are for sparse_categorical_crossentropy"
     if target[-1] != output[-1]:

@@ -1,4 +1,4 @@
-"""Losses that may give one number for a batch, as `fit` needs them."""
+"""Objectives of losses that may return one number for a batch."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _KINDS = 16  # shapes of batches whose graphs are kept
 
 
 class OfBatch:
-    """A function ``(y_true, y_pred)`` that may give one number for a batch, as the root of a mean over all rows."""
+    """Loss by a function ``(y_true, y_pred)`` that may return one number for a batch, as the root of a mean."""
 
     def __init__(self, function: Callable, name: str | None = None):
         self.function, self.name = function, name or losses.name_of(function)
 
     def __call__(self, y_true, y_pred):
-        """The function's value."""
+        """Return the function's value."""
         return self.function(y_true, y_pred)
 
 
 class BatchObjective(Objective):
     """The objective of an `OfBatch`: a number for a batch counts as the loss of each of its rows.
 
-    So the loss of an epoch is the mean over batches by how many rows they have. A loss of rows or steps is what it is
-    in any `Objective`.
+    So the loss of an epoch is the mean over batches, weighted by their numbers of rows. A loss of rows or steps is
+    treated as by `Objective`.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class BatchObjective(Objective):
         return BatchObjective, (self.loss,)
 
     def __call__(self, y_true, y_pred, mask=None, sample_weight=None, gradient=True) -> Part:
-        """The loss of a batch, as of an `Objective`; a ValueError for one number with a mask or with weights."""
+        """Return the loss of a batch, as an `Objective`; a ValueError for one number with a mask or with weights."""
         own, predicted = entries.aligned(y_true, y_pred)
         if not self._gives_number(own, predicted):
             return super().__call__(y_true, y_pred, mask, sample_weight, gradient)
@@ -74,7 +74,7 @@ class BatchObjective(Objective):
         return part
 
     def is_of_batch(self, y_true, y_pred) -> bool:
-        """Whether it is one number for a batch, rather than one for each row or step."""
+        """Whether the loss is one number for a batch, rather than one for each row or step."""
         return self._gives_number(*entries.aligned(y_true, y_pred))
 
     def _gives_number(self, y_true, y_pred) -> bool:
@@ -101,5 +101,5 @@ class BatchObjective(Objective):
 
 
 def objective_of(loss) -> Objective:
-    """The objective of a loss."""
+    """Return the objective of a loss."""
     return BatchObjective(loss) if isinstance(loss, OfBatch) else Objective(loss)

@@ -10,7 +10,7 @@ from rnnkit.arguments import whole
 
 
 def in_blocks(sizes: Sequence[int], rng: np.random.Generator) -> Iterator[tuple[int, np.ndarray]]:
-    """Blocks of these sizes in random order, each as its number and its rows, counted from its first, in random order.
+    """Yield blocks of these sizes in random order, each as its number and its rows in random order, counted from 0.
 
     One block gives the order ``rng.permutation(rows)``. Drawn from sizes alone, so that it is the same for all data.
     """
@@ -19,7 +19,7 @@ def in_blocks(sizes: Sequence[int], rng: np.random.Generator) -> Iterator[tuple[
 
 
 def shuffled(rows: int, rng: np.random.Generator, blocks: Sequence[int] | None = None) -> np.ndarray:
-    """All rows in random order, or in that of `in_blocks`.
+    """Return all rows in random order, or in that of `in_blocks`.
 
     >>> shuffled(6, np.random.default_rng(0), blocks=(2, 4)).tolist()
     [0, 1, 5, 4, 2, 3]
@@ -31,7 +31,7 @@ def shuffled(rows: int, rng: np.random.Generator, blocks: Sequence[int] | None =
 
 
 def checked_blocks(sizes: Sequence[int], rows: int) -> tuple[int, ...]:
-    """The sizes of blocks that `fit` is given as ``shuffle``; a ValueError if they don't add up to so many rows."""
+    """Return the sizes of blocks given as ``shuffle`` to `fit`; a ValueError if they don't add up to so many rows."""
     found = tuple(whole(size, "a size in shuffle", 0) for size in sizes)
     if sum(found) != rows:
         raise ValueError(f"expected shuffle as True, False or sizes of blocks of {rows} rows in all; got {sum(found)}")
@@ -39,6 +39,6 @@ def checked_blocks(sizes: Sequence[int], rows: int) -> tuple[int, ...]:
 
 
 def first_blocks(blocks: Sequence[int], rows: int) -> tuple[int, ...]:
-    """The blocks of the first rows alone; the last of them is cut."""
+    """Return the blocks of the first rows alone; the last of them is cut."""
     ends = np.minimum(np.cumsum(blocks), rows)
     return tuple(int(size) for size in np.diff([0, *ends]) if size)

@@ -1,4 +1,4 @@
-"""Batches that a model hands to steps of a program's own, and what these tell."""
+"""Training by a program's own steps of a model, and their logs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rnnkit.training.steps import Stepper
 
 
 class OwnStepper(Stepper):
-    """Hands batches to a model's own steps."""
+    """Stepper that passes batches to a model's own steps."""
 
     def __init__(self, model, compiled, nesting):
         super().__init__(model, compiled)
@@ -19,42 +19,42 @@ class OwnStepper(Stepper):
 
     @property
     def updates(self):
-        """How many batches were trained on."""
+        """The number of batches that were trained on."""
         return self.compiled.steps_made
 
     def tally(self):
-        """What the steps tell from here on."""
+        """Return a tally of the steps' logs."""
         return OwnTally(self.model)
 
     def train(self, batch, tally):
         """Let `train_step` change the weights."""
-        tally.told(self.model._step("train_step", self.model._data_of(batch, self.nesting)), "train_step")
+        tally.take(self.model._step("train_step", self.model._data_of(batch, self.nesting)), "train_step")
         self.compiled.steps_made += 1
 
     def test(self, batch, tally):
-        """Let `test_step` look at a batch."""
-        tally.told(self.model._step("test_step", self.model._data_of(batch, self.nesting)), "test_step")
+        """Let `test_step` evaluate a batch."""
+        tally.take(self.model._step("test_step", self.model._data_of(batch, self.nesting)), "test_step")
 
 
 class OwnTally:
-    """What a model's own steps tell: the logs of the last batch, since metrics add up themselves."""
+    """Tally of a model's own steps: the logs of the last batch, since metrics add up themselves."""
 
     def __init__(self, model):
         self.batches, self._logs = 0, {}
         model.reset_metrics()
 
-    def told(self, logs, step):
-        """Know the logs of a batch."""
+    def take(self, logs, step):
+        """Take the logs of a batch."""
         self._logs = numbers(logs, step)
         self.batches += 1
 
     def logs(self):
-        """Those of the last batch."""
+        """Return the logs of the last batch."""
         return dict(self._logs)
 
 
 class Items(Iterable):
-    """Batches as an iterable brings them."""
+    """Batches of an iterable, as they are."""
 
     nesting = None
 
@@ -63,7 +63,7 @@ class Items(Iterable):
 
 
 def flat(logs: dict) -> dict:
-    """Logs, those that are dicts with what they hold in their place."""
+    """Return logs with the entries of dicts in place of these."""
     found: dict = {}
     for name, value in logs.items():
         found |= flat(value) if isinstance(value, dict) else {name: value}
@@ -71,7 +71,7 @@ def flat(logs: dict) -> dict:
 
 
 def numbers(logs, step: str) -> dict:
-    """What a step told, as numbers by name."""
+    """Return the logs of a step as numbers by name."""
     if not isinstance(logs, dict):
         raise TypeError(f"expected {step} to return a dict of numbers by name, got {type(logs).__name__}")
     found = {}
@@ -84,7 +84,7 @@ def numbers(logs, step: str) -> dict:
 
 
 def weighted_loss(objective, target, output, mask, sample_weight, loss_weight) -> tuple:
-    """The loss of one output, and it times its weight, with a gradient where a tape has the output."""
+    """Return the loss of one output, and it times its weight, with a gradient if the output is a tape's array."""
     tape = active_tape() if isinstance(output, TapeArray) else None
     part = objective(numbers_of(target), numbers_of(output), mask, sample_weight, gradient=tape is not None)
     mean = part.total / part.count if part.count else 0.0

@@ -38,7 +38,7 @@ class PartedStepper(Stepper):
         self.looked_at = {k for _, k, _, _ in compiled.metrics}
 
     def train(self, batch, tally: Tally) -> None:
-        """As `Stepper.train`."""
+        """Change the weights by one batch, as `Stepper.train`."""
         self.model._repeats.settle()
         with self.model._all_or_nothing(), self.compiled.optimizer._all_or_nothing():
             total = self._total(batch, self.compiled.optimizer.iterations)
@@ -53,11 +53,11 @@ class PartedStepper(Stepper):
         return added([self.part(piece, update, number) for number, piece in enumerate(pieces)]) if pieces else None
 
     def build(self, batch: Batch) -> None:
-        """Build the model as the first row of a batch does."""
+        """Build the model by the first row of a batch."""
         self.forward(cut(batch, max(1, batch.rows))[0].batch)
 
     def part(self, piece: Piece, update: int, number: int) -> Summand:
-        """What a part adds, or the error of `Stepper.train` with the rows; the model stays as it was.
+        """Return what a part adds, or raise the error of `Stepper.train` with the rows; the model stays as it was.
 
         Layers' draws follow from the numbers of the update and of the part in it.
         """
@@ -83,24 +83,24 @@ class PartedStepper(Stepper):
             _sums(found.parts),
             piece.batch.rows,
             masked,
-            self._to_tell(found.batch, found.outputs, found.masks),
+            self._for_metrics(found.batch, found.outputs, found.masks),
             time.perf_counter() - begun,
         )
 
     def tested(self, piece: Piece) -> tuple[np.ndarray, list[Told]]:
-        """The sums of a batch's losses outside training, and what metrics are told."""
+        """Return the sums of a batch's losses outside training, and the arrays for metrics."""
         with told_where(piece.where):
             batch, outputs, masks, parts = self._test(piece.batch)
-        return _sums(parts), self._to_tell(batch, outputs, masks)
+        return _sums(parts), self._for_metrics(batch, outputs, masks)
 
     def add_tested(self, sums: np.ndarray, told: list[Told], tally: Tally) -> None:
-        """Tell a tally what `tested` gives."""
+        """Add the result of `tested` to a tally."""
         arrays, weight_options = self.model._arrays(), self.model._weight_options()
         self._tell(sums, told, tally, penalties(arrays, weight_options, trained(arrays, weight_options)))
 
     @contextlib.contextmanager
     def _drawing(self, update, number) -> Iterator[None]:
-        """Layers draw inside from streams of this part, and afterwards from where they were."""
+        """Let layers draw inside from streams of this part, and afterwards from where they were."""
         kept = [(layer, layer._generator) for layer in self.model._all_layers()]
         for layer, _ in kept:
             layer._start_draws(update, number)
@@ -116,7 +116,7 @@ class PartedStepper(Stepper):
             self.model._put_arrays(changed)
 
     def _check_rows(self, found: Losses) -> None:
-        """Refuse losses that are of a whole batch."""
+        """Refuse losses of a whole batch."""
         for k, objective in enumerate(self.compiled.objectives):
             if objective is not None and found.batch.y and objective.is_of_batch(found.batch.y[k], found.outputs[k]):
                 raise ValueError(
@@ -125,7 +125,7 @@ class PartedStepper(Stepper):
                 )
 
     def _cotangents(self, found: Losses, total: int) -> tuple[tuple[int, ...], list[list]]:
-        """The outputs with a mask; and what is pulled back of all others together, then of each of these."""
+        """Return the outputs with a mask, and the cotangents of all others together, then of each of these."""
         weights = self.compiled.loss_weights
         reached = [part is not None and weight for part, weight in zip(found.parts, weights, strict=True)]
         masked = tuple(
@@ -144,7 +144,7 @@ class PartedStepper(Stepper):
             groups[0] = []
         return masked, groups
 
-    def _to_tell(self, batch: Batch, outputs, masks) -> list[Told]:
+    def _for_metrics(self, batch: Batch, outputs, masks) -> list[Told]:
         if not self.looked_at:
             return []
 
@@ -160,7 +160,7 @@ class PartedStepper(Stepper):
         tally.add(Batch([], whole.y, whole.weights), whole.outputs, whole.masks, parts, penalty)
 
     def _finish(self, total: Summand, tally: Tally) -> None:
-        """The one step of the optimizer, and what the tally is told."""
+        """Make the one step of the optimizer, and add the batch to the tally."""
         model, compiled = self.model, self.compiled
         arrays, weight_options = model._arrays(), model._weight_options()
         names = trained(arrays, weight_options)
@@ -180,7 +180,7 @@ class PartedStepper(Stepper):
             raise
 
     def _scaled(self, total: Summand) -> dict:
-        """The gradient of the loss, from that of the sums over masked outputs."""
+        """Return the gradient of the loss, from that of the sums over masked outputs."""
         found, *others = total.gradients
         for k, group in zip(total.masked, others, strict=True):
             count = total.sums[k, 1]

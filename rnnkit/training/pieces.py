@@ -1,4 +1,4 @@
-"""Batches in parts, and what parts add to an update."""
+"""Parts of batches, and the contributions of parts to an update."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from rnnkit.layers.support.row_gradient import RowGradient, added_up
 from rnnkit.training.batches import Batch
 
-# Errors that are made of one text, which is told where it was.
+# Errors that are made of one text, which `told_where` extends.
 _PLAIN_ERRORS = {ValueError, TypeError, IndexError, ArithmeticError, FloatingPointError, MemoryError, RuntimeError}
 
 
@@ -27,7 +27,7 @@ class Piece:
 
 @dataclass(slots=True)
 class Told:
-    """What metrics are told of some rows: by output, None where no metric looks at it."""
+    """Arrays of some rows for metrics: by output, None where no metric reads it."""
 
     y: list
     weights: list | None
@@ -37,7 +37,7 @@ class Told:
 
 @dataclass(slots=True)
 class Summand:
-    """What a part adds to an update.
+    """Contribution of a part to an update.
 
     The gradients are first those of all outputs without a mask, scaled for the whole batch; then those of each output
     with one, which are still to be divided by the share of the batch's steps that are used.
@@ -47,20 +47,20 @@ class Summand:
     moved: dict  # weights that calls change, times the share of rows
     sums: np.ndarray  # (outputs, 2), see `Part`
     rows: int
-    masked: tuple[int, ...]  # the outputs that `gradients` ends with
+    masked: tuple[int, ...]  # the outputs of the last `gradients`
     told: list[Told]  # in the order of the rows
-    seconds: float = 0.0  # that it took to compute
+    seconds: float = 0.0  # of computing it
     sent: int = 0  # bytes that a worker sent
 
     @property
     def nbytes(self) -> int:
-        """Of the gradients and the moved weights."""
+        """The bytes of the gradients and the moved weights."""
         arrays = [one for group in (*self.gradients, self.moved) for one in group.values()]
         return sum(one.ids.nbytes + one.rows.nbytes if isinstance(one, RowGradient) else one.nbytes for one in arrays)
 
 
 def spans(rows: int, parts: int) -> list[tuple[int, int]]:
-    """Where each part begins and ends: of equal sizes, the first ones larger by a row; without empty ones.
+    """Return the start and end of each part: of equal sizes, the first ones larger by a row; without empty ones.
 
     >>> spans(10, 4), spans(2, 4)
     ([(0, 3), (3, 6), (6, 8), (8, 10)], [(0, 1), (1, 2)])
@@ -71,7 +71,7 @@ def spans(rows: int, parts: int) -> list[tuple[int, int]]:
 
 
 def cut(batch: Batch, parts: int) -> list[Piece]:
-    """A batch in parts, see `spans`."""
+    """Return a batch in parts, see `spans`."""
 
     def some(arrays, rows):
         return None if arrays is None else [None if one is None else one[rows] for one in arrays]
@@ -86,7 +86,7 @@ def cut(batch: Batch, parts: int) -> list[Piece]:
 
 
 def added(summands: Sequence[Summand | None]) -> Summand | None:
-    """The sum of several, in pairs of neighbours, then in pairs of pairs; None adds nothing."""
+    """Return the sum of several, in pairs of neighbours, then in pairs of pairs; None adds nothing."""
     level = list(summands)
     while len(level) > 1:
         level = [_pair(*two) for two in zip_longest(level[::2], level[1::2])]
@@ -109,19 +109,19 @@ def _pair(a: Summand | None, b: Summand | None) -> Summand | None:
 
 
 def both(a: dict, b: dict) -> dict:
-    """The sums of two gradients, by weight."""
+    """Return the sums of two gradients, by weight."""
     return {name: added_up(array, b[name]) for name, array in a.items()}
 
 
 def times(gradient, factor: float):
-    """A gradient times a number, of its dtype."""
+    """Return a gradient times a number, of its dtype."""
     if isinstance(gradient, RowGradient):
         return RowGradient(gradient.ids, gradient.rows * gradient.dtype.type(factor), gradient.shape)
     return gradient * gradient.dtype.type(factor)
 
 
 def together(told: Sequence[Told], outputs: int) -> Told:
-    """What several parts tell, as of one batch."""
+    """Return the arrays of several parts as those of one batch."""
     if not told:
         return Told([None] * outputs, None, [None] * outputs, [None] * outputs)
 
@@ -140,7 +140,7 @@ def together(told: Sequence[Told], outputs: int) -> Told:
 
 @contextlib.contextmanager
 def told_where(where: str) -> Iterator[None]:
-    """Say in errors where it was."""
+    """Add the place `where` to errors inside."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Updates by batches of a kind that was met before: recorded once, then repeated without the Python around them."""
+"""Repeated updates: a batch of a known kind was recorded once, and is repeated without the Python around it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from rnnkit.training.tally import Tally
 if TYPE_CHECKING:
     from rnnkit.training.steps import Differentiated, Stepper
 
-_MOST = 64  # kinds of batches; what comes then is done the ordinary way
+_MOST = 64  # recorded kinds of batches
 _ALONE = 1 << 25  # multiply-adds, some 2 ms: below, two threads gain less than Python takes around an ordinary update
 
 
 class RepeatedTests(RepeatedCalls):
-    """The recorded losses of batches, whose arrays come in lists."""
+    """Recorded losses of batches, whose arrays come in lists."""
 
     def _are_sequences(self, layer):
         return False
@@ -46,22 +46,22 @@ class _Recorded:
     """An update that can be repeated."""
 
     recording: Recording
-    batch: Batch  # memory that a batch is copied to
+    batch: Batch  # memory for a batch
     found: Differentiated
     update: RecordedUpdate
-    losses: int  # how many operations lead to the losses
+    losses: int  # the number of operations for the losses
     penalties: list  # pairs of a regularizer and a weight
-    changing: list  # those that draw something at each batch, or have moving averages
+    changing: list  # layers that draw at each batch, or have moving averages
     agreed: int = 0
 
     def compute_losses(self, batch: Batch) -> bool:
-        """Compute the losses of a batch; False where that is not to be done by repeating."""
+        """Compute the losses of a batch; return False if it has to run the ordinary way."""
         for place, array in zip(_arrays(self.batch), _arrays(batch), strict=True):
             np.copyto(place, array)
         return self._repeat(self.recording.operations[: self.losses])
 
     def compute_update(self) -> bool:
-        """Compute the update by these losses; False where that is not to be done by repeating."""
+        """Compute the update by these losses; return False if it has to run the ordinary way."""
         return self._repeat(self.recording.operations[self.losses :]) and self.update.is_finite()
 
     @staticmethod
@@ -75,13 +75,13 @@ class _Recorded:
 
     @property
     def penalty(self) -> float:
-        """What regularizers add to the loss."""
+        """The penalty of the regularizers."""
         return sum((float(regularizer(weight.copy())) for regularizer, weight in self.penalties), 0.0)
 
 
 @dataclass(eq=False)
 class _Kind:
-    """Batches of the same shapes and dtypes. The first is done the ordinary way, for it compiles programs."""
+    """Batches of the same shapes and dtypes. The first runs the ordinary way, since it compiles programs."""
 
     recorded: _Recorded | None = None
     refusal: str | None = None
@@ -89,24 +89,24 @@ class _Kind:
 
 @dataclass(eq=False)
 class Repeats:
-    """What was recorded of a model's updates, and its weights in memory that stays while batches are repeated.
+    """Recordings of a model's updates, and its weights in fixed memory while batches are repeated.
 
     Meanwhile the model has its weights from before. `settle` gives it those of the last batch; it is called before
-    anybody in this thread may look at them.
+    any code of this thread may read them.
     """
 
     _kinds: dict[tuple, _Kind] = field(default_factory=dict)
     _in_place: UpdateInPlace | None = None
-    _watched: Watched = field(default_factory=Watched)  # the model: the recordings depend on it besides the batch,
+    _watched: Watched = field(default_factory=Watched)  # the model, on which recordings depend besides the batch,
     _facts: Any = None  # and on these
     _loaded: Any = None  # the model, while its weights are in place
-    _ahead: bool = False  # of the model: updates were made there
+    _ahead: bool = False  # whether these weights are newer than the model's
 
     def __reduce__(self):
         return Repeats, ()  # recordings are memory of this process
 
     def train(self, stepper: Stepper, batch: Batch, tally: Tally) -> bool:
-        """Change the weights by a batch; False, with nothing changed, if that is to be done the ordinary way."""
+        """Change the weights by a batch; False, with nothing changed, if it has to run the ordinary way."""
         key = _key(stepper, batch)
         kind = None if key is None else self._kinds.get(key)
         if key is not None and kind is None and len(self._kinds) < _MOST and self._bytes() < _largest(stepper.model):
@@ -121,7 +121,7 @@ class Repeats:
         recorded = kind.recorded
         with stepper.model._all_or_nothing() if moves else nullcontext():
             done = self._repeat(recorded, stepper, batch, tally)
-        if recorded.recording.is_spoiled:
+        if recorded.recording.is_unsafe:
             kind.recorded = None
         return done
 
@@ -136,7 +136,7 @@ class Repeats:
         self._ahead, self._loaded = False, None
 
     def _load(self, stepper: Stepper, kind: _Kind) -> bool:
-        """Bring the weights in place; False where the recordings are of something else than the model now is."""
+        """Load the weights into place; False if the recordings don't fit the model as it is now."""
         model, optimizer = stepper.model, stepper.compiled.optimizer
         if self._loaded is model:
             return True
@@ -163,7 +163,7 @@ class Repeats:
             restore(states)
             self.settle()
             return False
-        told, outputs, masks, parts = found.to_tell()
+        told, outputs, masks, parts = found.tally_arguments()
         if tally.may_keep:
             told, outputs, masks = _copy(told), copied_arrays(outputs), copied_arrays(masks)
         tally.add(told, outputs, masks, parts, penalty)
@@ -178,7 +178,7 @@ class Repeats:
         return True
 
     def _try(self, kind: _Kind, stepper: Stepper, batch: Batch, tally: Tally) -> None:
-        """Do a batch the ordinary way, and see whether a recording gives the same bits."""
+        """Run a batch the ordinary way, and check that a recording gives the same bits."""
         states = call_states(stepper.model._all_layers())
         try:
             if kind.recorded is None:
@@ -187,14 +187,14 @@ class Repeats:
                 kind.recorded.recording.spoil()
                 if not (kind.recorded.compute_losses(batch) and kind.recorded.compute_update()):
                     kind.refusal = "it can't be repeated with another batch"
-        except Exception as error:  # the ordinary way says what is wrong
+        except Exception as error:  # the ordinary way raises it again, if it isn't of the recording
             kind.refusal = str(error)
         restore(states)
         self.settle()
         stepper.train_anew(batch, tally)
         if kind.recorded is not None and not kind.recorded.update.is_as(stepper.model._arrays()):
             kind.refusal = kind.refusal or "it gives other bits than the ordinary way"
-        if kind.recorded is not None and kind.recorded.recording.is_spoiled:
+        if kind.recorded is not None and kind.recorded.recording.is_unsafe:
             kind.recorded = kind.refusal = None  # it is recorded once more
         elif kind.refusal is not None:
             kind.recorded = None
@@ -218,7 +218,7 @@ class Repeats:
             found = stepper.differentiated(memory)
             losses = len(recording.operations)
             gradients = found.gradients(stepper.names())
-            recording.alone = sys.maxsize  # what follows writes to memory that all recordings have
+            recording.alone = sys.maxsize  # later operations write to memory that all recordings share
             update = in_place.record(recording, gradients, weight_options)
         after = call_states(layers)
         changing = [layer for layer in after if after[layer] != before.get(layer)]
@@ -232,12 +232,12 @@ class Repeats:
 
 
 def _largest(model) -> int:
-    """Bytes that recordings of a model's updates may hold."""
+    """Return the bytes that recordings of a model's updates may hold."""
     return max(LARGEST, model._recorded_bytes)
 
 
 def _key(stepper: Stepper, batch: Batch) -> tuple | None:
-    """What tells kinds of batches apart; None where a batch is no plain arrays."""
+    """Return the key of a kind of batches; None if a batch isn't of plain arrays."""
     found: list[Any] = [get_num_threads(), stepper.class_weight and tuple(stepper.class_weight.items())]
     for arrays in _parts(batch):
         for array in arrays or (None,):
@@ -251,7 +251,7 @@ def _key(stepper: Stepper, batch: Batch) -> tuple | None:
 
 
 def _facts(stepper: Stepper, arrays, weight_options) -> list:
-    """All that recordings depend on besides the batch and the numbers of weights and slots; to be compared."""
+    """Return, for comparison, all that recordings depend on besides the batch and the numbers of weights and slots."""
     optimizer = stepper.compiled.optimizer
     found: list[Any] = [optimizer.slots, optimizer.clipnorm, optimizer.global_clipnorm, list(weight_options.items())]
     layers = stepper.model._all_layers()

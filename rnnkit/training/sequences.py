@@ -1,4 +1,4 @@
-"""Batches of lists of sequences: padded under a mask, with the loss of the steps that there are."""
+"""Batches of lists of sequences: padded under a mask, with the loss over the steps that aren't padding."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _PADDED = "pad the sequences with rk.pad_sequences, or train with batches of equ
 
 
 def can_pad(model, x: Ragged) -> bool:
-    """Whether sequences may be padded to be trained on: no step of the padding may reach anything."""
+    """Whether sequences may be padded for training: no step of the padding may reach anything."""
     return not model._keeps_states and model._padding_of((None, None, *x.rest)) == "masked"
 
 
 def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Names, batch_size, steps) -> Arrays:
-    """The batches of a fit or an evaluation on a list of sequences, targets and weights by step as lists too.
+    """Return the batches of a fit or an evaluation on a list of sequences, targets and weights by step as lists too.
 
     A ValueError refuses a model that keeps states or doesn't leave out masked steps, and targets that don't fit.
     """
@@ -42,7 +42,7 @@ def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Na
 
 
 def _target(y, x: Ragged, in_time: bool):
-    """A target of one output: a list with an entry by sequence where the output has steps, an array where it hasn't."""
+    """Return a target of one output: a list with an entry by sequence if the output has steps, else an array."""
     if y is None:
         return None
     if not in_time:
@@ -68,5 +68,5 @@ def _target(y, x: Ragged, in_time: bool):
 
 
 def _steps(value, x: Ragged, what: str):
-    """A list with an entry by sequence and step as sequences; anything else as it is."""
+    """Return a list with an entry by sequence and step as sequences; anything else as it is."""
     return ragged(value, what) if value is not None and by_step(value, x.lengths) else value

@@ -25,7 +25,7 @@ _CLASS_WEIGHT = "expected class_weight as a dict of classes' numbers to weights 
 
 @dataclass(eq=False)
 class Losses:
-    """The losses of a batch: `Part` or None for each output, and the way back."""
+    """Losses of a batch: `Part` or None for each output, and the pullback."""
 
     batch: Batch
     outputs: list
@@ -36,21 +36,21 @@ class Losses:
 
 @dataclass(eq=False)
 class Differentiated(Losses):
-    """The losses of a batch with their cotangents."""
+    """Losses of a batch with their cotangents."""
 
     cotangents: list
 
-    def to_tell(self) -> tuple[Batch, list, list, list]:
-        """What a tally wants to know."""
+    def tally_arguments(self) -> tuple[Batch, list, list, list]:
+        """Return the arguments of `Tally.add`."""
         return self.batch, self.outputs, self.masks, self.parts
 
     def gradients(self, names) -> dict:
-        """The gradient of each weight that is trained, by its first name."""
+        """Return the gradient of each trained weight, by its first name."""
         return gathered(self.pullback.pull_weights(self.cotangents).weights, names)
 
 
 class Stepper:
-    """Runs batches through a compiled model.
+    """Steps of a compiled model, batch by batch.
 
     `class_weight` has factors for rows, or steps, by the class of their target.
     """
@@ -61,11 +61,11 @@ class Stepper:
 
     @property
     def updates(self) -> int:
-        """How many updates there were, from which what is drawn in an epoch follows."""
+        """The number of updates so far, which seeds the draws of an epoch."""
         return self.compiled.optimizer.iterations
 
     def tally(self) -> Tally:
-        """What batches are added to, from the first one on."""
+        """Return a new tally for batches."""
         return Tally(self.compiled)
 
     def train(self, batch: Batch, tally: Tally) -> None:
@@ -74,7 +74,7 @@ class Stepper:
             self.train_anew(batch, tally)
 
     def train_anew(self, batch: Batch, tally: Tally | None) -> None:
-        """As `train`, whatever was recorded; without a tally where it knows the batch."""
+        """Train as `train` does, without recordings; without a tally if that has the batch already."""
         model, compiled = self.model, self.compiled
         with model._all_or_nothing(), compiled.optimizer._all_or_nothing():
             found = self.differentiated(batch)
@@ -83,7 +83,7 @@ class Stepper:
             penalty = penalties(arrays, weight_options, names)
             self._check(found.batch, found.outputs, found.masks, found.parts, penalty)
             if tally is not None:
-                tally.add(*found.to_tell(), penalty)  # before the weights change: a metric may not fit
+                tally.add(*found.tally_arguments(), penalty)  # before the weights change: a metric may not fit
             gradients = found.gradients(names)
             old = {name: arrays[name] for name in names}
             new = compiled.optimizer.apply(old, gradients, {name: weight_options[name] for name in names})
@@ -94,7 +94,7 @@ class Stepper:
                 raise
 
     def differentiated(self, batch: Batch) -> Differentiated:
-        """The losses of a batch, with how to get their gradient."""
+        """Return the losses of a batch, with the means to get their gradient."""
         found, cotangents = self._with_losses(batch), []
         for part, weight in zip(found.parts, self.compiled.loss_weights, strict=True):
             reaches = part is not None and part.count and weight
@@ -102,7 +102,7 @@ class Stepper:
         return Differentiated(found.batch, found.outputs, found.masks, found.parts, found.pullback, cotangents)
 
     def _with_losses(self, batch: Batch) -> Losses:
-        """A batch through the model in training, and its losses."""
+        """Run a batch through the model in training; return its losses."""
         x = batch.x[0] if len(batch.x) == 1 else batch.x
         outputs, masks, pullback = self.model._vjp_across(x, batch.mask, True, self.compiled.options)
         count = len(self.compiled.outputs)
@@ -111,7 +111,7 @@ class Stepper:
         return Losses(batch, outputs, masks, self._losses(batch, outputs, masks, True), pullback)
 
     def whole(self, batches, counts) -> tuple[float, dict]:
-        """The loss over several batches and its gradient, where it is known what each output's mean is over."""
+        """Return the loss over several batches and its gradient, given the counts of each output's mean."""
         loss = 0.0
         total: dict[str, np.ndarray] = {}
         for batch in batches:
@@ -136,10 +136,10 @@ class Stepper:
         tally.add(batch, outputs, masks, parts, penalty)
 
     def tests_done(self, tally: Tally) -> None:
-        """All batches were given to `test`: add what isn't yet."""
+        """Add what isn't added yet, after all batches were given to `test`."""
 
     def close(self) -> None:
-        """Drop what was begun for batches to come."""
+        """Drop all that was begun for later batches."""
 
     def _test(self, batch: Batch) -> tuple[Batch, list, list, list]:
         outputs, masks = self.forward(batch)
@@ -147,22 +147,22 @@ class Stepper:
         return batch, outputs, masks, self._losses(batch, outputs, masks, False)
 
     def _tested(self, model, x, y, weights, mask) -> list:
-        """Outputs, masks and the sums of the losses of a batch: a call to be repeated."""
+        """Return outputs, masks and the sums of the losses of a batch: a call to be repeated."""
         _, outputs, masks, parts = self._test(Batch(x, y, weights, mask))
         return [outputs, masks, [None if part is None else part.sums for part in parts]]
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
-        """Outputs and masks, one per output."""
+        """Return outputs and masks, one per output."""
         outputs, masks = self.model._across(batch.x[0] if len(batch.x) == 1 else batch.x, batch.mask, training)
         count = len(self.compiled.outputs)
         return in_order(outputs, count), in_order(masks, count)
 
     def names(self) -> dict[str, list[str]]:
-        """See `trained`."""
+        """Return the names of `trained`."""
         return trained(self.model._arrays(), self.model._weight_options())
 
     def _weighted(self, batch: Batch, outputs) -> Batch:
-        """The batch, its weights times those of the targets' classes."""
+        """Return the batch, its weights times those of the targets' classes."""
         if self.class_weight is None or batch.y is None:
             return batch
         weights = list(batch.weights or [None] * len(outputs))
@@ -190,7 +190,7 @@ class Stepper:
         return found
 
     def is_finite(self, parts, penalty: float) -> bool:
-        """Whether the losses that count are."""
+        """Whether all losses with a weight, and the penalty, are finite."""
         weighed = zip(parts, self.compiled.loss_weights, strict=True)
         return math.isfinite(penalty) and all(math.isfinite(part.total) for part, weight in weighed if part and weight)
 
@@ -201,7 +201,7 @@ class Stepper:
         raise FloatingPointError(f"the loss is not finite: {found}; no weight was changed")
 
     def _offender(self, batch, outputs, masks) -> str:
-        """The first array on the way from the inputs to the loss that isn't finite."""
+        """Describe the first array from the inputs to the loss that isn't finite."""
         names = self.model._input_names()
 
         def arrays():
@@ -222,17 +222,17 @@ class Stepper:
 
 
 def _told(outputs, masks, sums) -> tuple[list, list, list]:
-    """Outputs, masks and losses as a tally wants to know them."""
+    """Return outputs, masks and losses as `Tally.add` takes them."""
     return outputs, masks, [None if one is None else Part(one) for one in sums]
 
 
 def gathered(gradients, names) -> dict:
-    """The gradient of each weight, by its first name: the sum of those by all its names."""
+    """Return the gradient of each weight, by its first name: the sum of those by all its names."""
     return {name: reduce(added_up, [gradients[one] for one in own]) for name, own in names.items()}
 
 
 def trained(arrays: Mapping, weight_options: Mapping) -> dict[str, list[str]]:
-    """Of each weight that is trained, all its names by the first: a layer may stand in several places."""
+    """Return all names of each trained weight by the first one: a layer may be in several places."""
     found: dict[int, list[str]] = {}
     for name, array in arrays.items():
         if weight_options[name].trainable:
@@ -241,12 +241,12 @@ def trained(arrays: Mapping, weight_options: Mapping) -> dict[str, list[str]]:
 
 
 def penalties(arrays: Mapping, weight_options: Mapping, names) -> float:
-    """What the regularizers of these weights add to the loss."""
+    """Return the penalty of these weights' regularizers."""
     return sum((float(t.regularizer(arrays[name])) for name in names if (t := weight_options[name]).regularizer), 0.0)
 
 
 def in_order(nested, count: int) -> list:
-    """The outputs of a model, or their masks, as a list with one entry per output."""
+    """Return the outputs of a model, or their masks, as a list with one entry per output."""
     if count == 1 and not isinstance(nested, (list, tuple)):
         return [nested]
     if nested is None:
@@ -262,7 +262,7 @@ def in_order(nested, count: int) -> list:
 
 
 def read_targets(batch: Batch, outputs, masks) -> list:
-    """The targets as far as a loss reads them: 0 under a mask, and where a sample's weight is 0."""
+    """Return the targets as far as a loss reads them: 0 under a mask, and where a sample's weight is 0."""
     found = []
     for k, (y, output, mask) in enumerate(zip(batch.y or [], outputs, masks, strict=False)):
         if y is not None and (used := entries.used_steps(mask, output.shape)) is not None:
@@ -276,7 +276,7 @@ def read_targets(batch: Batch, outputs, masks) -> list:
 
 
 def by_class(class_weight: Mapping, y_true, y_pred, ids: bool) -> np.ndarray:
-    """A weight for each target, by its class: its number, or the largest of several values; 1 where none is given."""
+    """Return a weight for each target, by its class: its number, or the largest of several values; 1 by default."""
     y_true, _ = entries.aligned(y_true, y_pred, ids)
     classes = y_true.argmax(axis=-1) if y_true.shape[-1] > 1 else y_true[..., 0]
     weights = np.ones(classes.shape)
@@ -298,7 +298,7 @@ def _class_weight(given) -> dict[float, float]:
 
 
 def first_offender(arrays: Iterable[tuple[str, np.ndarray | None]]) -> str | None:
-    """In words, the first array that holds NaN or infinity; None if all are finite.
+    """Describe the first array that holds NaN or infinity; None if all are finite.
 
     >>> first_offender([("x", np.zeros(2)), ("y", np.array([1.0, np.nan]))])
     'y has 1 value of 2 that is not finite, the first of them nan at [1]'

@@ -1,4 +1,4 @@
-"""Loss and metrics of some batches, as they add up."""
+"""Sums of loss and metrics over batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rnnkit.training.compiled import Compiled
 
 
 class Tally:
-    """Sums over batches, from which means over all of their used entries come, however they were cut."""
+    """Sums over batches, whose means over all used entries don't depend on how batches are cut."""
 
     def __init__(self, compiled: Compiled):
         self.compiled = compiled
@@ -45,12 +45,12 @@ class Tally:
 
     @property
     def loss(self) -> float:
-        """The loss of all outputs, by their weights, and the weights' penalties."""
+        """The weighted sum of all outputs' losses, and the weights' penalties."""
         means = zip(self.compiled.loss_weights, self.totals, self.counts, strict=True)
         return sum(w * total / count for w, total, count in means if count and w) + self.penalty / max(1, self.batches)
 
     def logs(self) -> dict[str, float]:
-        """By the names that `Compiled.names` lists."""
+        """Return loss and metrics by the names of `Compiled.names`."""
         found = {"loss": self.loss}
         for name, total, count in zip(self.compiled.parts, self.totals, self.counts, strict=True):
             if name:
@@ -59,7 +59,7 @@ class Tally:
 
 
 def _may_keep(metric) -> bool:
-    """Whether a metric may keep the arrays that it is told of, as a user's may and rnnkit's own don't."""
+    """Whether a metric may keep the arrays of an update, as a user's may and rnnkit's own don't."""
     function = getattr(metric, "function", None)
     own = function is None or (is_own(function) and getattr(function, "__closure__", metric) is None)
     return not (own and is_own(type(metric)))

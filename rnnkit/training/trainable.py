@@ -1,4 +1,4 @@
-"""What every model has: compile, fit, evaluate, predict."""
+"""The methods of every model: compile, fit, evaluate, predict."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rnnkit.training.steps import Stepper
 from rnnkit.training.tally import Tally
 from rnnkit.training.writing import written
 
-_ORDERS = 2**32 - 1  # the child of a model's seed that orders of rows are drawn from; no part has so high a number
+_ORDERS = 2**32 - 1  # the child of a model's seed for orders of rows; no part has so high a number
 
 
 class Trainable(Layer):
@@ -38,16 +38,16 @@ class Trainable(Layer):
     stop_training = False  # a callback sets it to end a fit
     history = None  # of the last fit
     _compiled: Compiled | None = None
-    _own_optimizer: Any = None  # that a model has which isn't compiled
+    _own_optimizer: Any = None  # of a model that isn't compiled
     _repeats: Repeats  # of its updates, once it is compiled
     _repeated_tests: RepeatedTests
 
-    _members = 1  # how many models it is, of which the outputs in training stand one behind the other
+    _members = 1  # the number of models, whose rows of outputs in training are joined
 
-    # What a model says of itself.
+    # To be overridden by models.
 
     def _of_all_members(self, batch: Batch) -> Batch:
-        """A batch with targets and weights for each row of the outputs."""
+        """Return a batch with targets and weights for each row of the outputs."""
         return batch
 
     def _input_names(self) -> list[str]:
@@ -57,7 +57,7 @@ class Trainable(Layer):
         return ["output"]
 
     def _watched(self, x) -> Iterator[tuple[str, np.ndarray]]:
-        """Arrays that come about on the way from x to the outputs, with what they are in words."""
+        """Yield the arrays between x and the outputs, with what they are in words."""
         return iter(())
 
     # Keras's methods
@@ -83,9 +83,9 @@ class Trainable(Layer):
             One of `rnnkit.losses`, its name, or any NumPy-style function ``(y_true, y_pred)`` that reduces the last
             axis; it is traced and differentiated as a step is. None for an output that isn't trained.
         loss_weights : list or dict of float, optional
-            Of each output's loss in the sum of all.
+            The weight of each output's loss in the sum.
         metrics, weighted_metrics : list of str or callable, optional
-            What to report besides; a list or dict of lists for several outputs. Sample weights count in the latter.
+            Other values to report; a list or dict of lists for several outputs. Sample weights count in the latter.
         checkpoint, truncate
             As in `RNN.vjp`, for all gradients of a fit: less memory; truncated backpropagation through time.
 
@@ -108,7 +108,7 @@ class Trainable(Layer):
 
     @property
     def optimizer(self) -> Any:
-        """The optimizer that `compile` made ready; another one can be set, which trains from here on."""
+        """The optimizer of `compile`; another one can be set, which trains from here on."""
         if self._compiled is None and self._own_optimizer is not None:
             return self._own_optimizer
         return self._ready().optimizer
@@ -124,7 +124,7 @@ class Trainable(Layer):
 
     @property
     def metrics_names(self) -> list[str]:
-        """What `evaluate` returns, in order."""
+        """The names of the results of `evaluate`, in order."""
         return self._ready().names
 
     @tracebacks.edge
@@ -171,7 +171,7 @@ class Trainable(Layer):
         batch_size : int, optional
             32 by default.
         epochs : int
-            How many there are, counted from 0 whatever `initial_epoch` is.
+            The number of epochs, counted from 0 whatever `initial_epoch` is.
         verbose : {"auto", 0, 1, 2}
             1 shows a bar (extra ``progress``; lines without it), 2 a line per epoch, 0 nothing; "auto" a bar in a
             terminal or notebook.
@@ -187,7 +187,7 @@ class Trainable(Layer):
             validation.
         sample_weight : array_like (B,) or (B, T), optional
         initial_epoch : int
-            Where a fit that is resumed goes on: the same weights and `Optimizer.set_state` give the same bits as a fit
+            The first epoch of a resumed fit: the same weights and `Optimizer.set_state` give the same bits as a fit
             that went through, if stateful layers have their states too; L-BFGS learns the curvature anew. Where it is
             `epochs`, a warning says that nothing is left to train.
         steps_per_epoch, validation_steps : int, optional
@@ -204,7 +204,7 @@ class Trainable(Layer):
         Returns
         -------
         History
-            Loss and metrics of each epoch. Ctrl-C ends the fit after the running batch and returns what there is.
+            Loss and metrics of each epoch. Ctrl-C ends the fit after the running batch and returns the history so far.
 
         Raises
         ------
@@ -291,7 +291,7 @@ class Trainable(Layer):
         verbose : {"auto", 0, 1, 2}
             As in `fit`; the bar goes away when all is done.
         steps : int, optional
-            So many batches only.
+            The number of batches.
         return_dict : bool
         callbacks : list of Callback, optional
             Told of its beginning, its batches and its end.
@@ -302,10 +302,12 @@ class Trainable(Layer):
         """
         compiled = self._ready()
         source = self._source(x, y, sample_weight, self._rows_at_once(batch_size), positive(steps, "steps"))
-        told = self._told(callbacks, source)
-        told.on_test_begin()
-        tally = self._tested(self._tester(source), watched(source.run(), len(source), "evaluate", verbose), told)
-        told.on_test_end(tally.logs())
+        callback_list = self._callback_list(callbacks, source)
+        callback_list.on_test_begin()
+        tally = self._tested(
+            self._tester(source), watched(source.run(), len(source), "evaluate", verbose), callback_list
+        )
+        callback_list.on_test_end(tally.logs())
         return _shown(tally, compiled, return_dict)
 
     @described_as(evaluate)
@@ -325,10 +327,10 @@ class Trainable(Layer):
         Parameters
         ----------
         x : array_like (B, …), a list or dict of them, or an iterable of batches
-            Of batches ``(x, y)`` the y is left aside.
+            The inputs; of batches ``(x, y)`` the y is ignored.
         out : array (B, …), or nested as a call returns several, optional
-            Where the outputs are written, a batch at a time, rather than to new arrays: a memory map, say, or an array
-            of zarr or HDF5. It is returned. With an iterable, as many rows as its batches have.
+            The place for the outputs, a batch at a time, rather than new arrays: a memory map, say, or an array of
+            zarr or HDF5. It is returned. With an iterable, as many rows as its batches have.
         callbacks : list of Callback, optional
             Told of its beginning, its batches and its end; arrays or batches alone can have them.
 
@@ -384,7 +386,7 @@ class Trainable(Layer):
             if not source.rows and out is None:
                 return self(x)
         batches = watched(source.run(), len(source), "predict", verbose)
-        each = self._predicted(batches, self._told(callbacks, source))
+        each = self._predicted(batches, self._callback_list(callbacks, source))
         if out is not None:
             rows = min(source.rows, len(source) * source.batch_size) if isinstance(source, Arrays) else None
             return written(each, out, rows)
@@ -460,7 +462,7 @@ class Trainable(Layer):
         trained = {name.partition("/")[2] for name in state}
         self.optimizer.set_state(state, {name: array for name, array in self._arrays().items() if name in trained})
 
-    # What the methods share
+    # Shared by the methods
 
     def _ready(self, to_train: bool = False) -> Compiled:
         if self._compiled is None:
@@ -474,12 +476,12 @@ class Trainable(Layer):
         return 32 if found is None and self._keeps_states else found
 
     def _targets(self) -> Names:
-        """How targets are handed in: a single array is for the one output that has a loss."""
+        """Return the names for targets: a single array is for the one output that has a loss."""
         trained = [i for i, one in enumerate(self._compiled.objectives) if one] if self._compiled else []
         return Names(self._output_names(), "y", trained[0] if len(trained) == 1 else None)
 
     def _stepper(self, source, class_weight, parts: int | None) -> Stepper:
-        """What runs the batches of a fit on some data."""
+        """Return the stepper for the batches of a fit on some data."""
         if hasattr(source, "stepper"):
             return source.stepper(self, class_weight, parts)
         if parts is not None:
@@ -487,7 +489,7 @@ class Trainable(Layer):
         return Stepper(self, self._ready(), class_weight)
 
     def _tester(self, source) -> Stepper:
-        """What runs the batches of an evaluation on some data."""
+        """Return the stepper for the batches of an evaluation on some data."""
         return source.tester(self) if hasattr(source, "tester") else Stepper(self, self._ready())
 
     def _source(self, x, y, sample_weight, batch_size, steps):
@@ -549,28 +551,27 @@ class Trainable(Layer):
                 f"{source.batch_size}"
             )
 
-    def _told(self, callbacks, source) -> CallbackList:
-        """The callbacks of an evaluation or a prediction."""
+    def _callback_list(self, callbacks, source) -> CallbackList:
         params = {"steps": len(source) or None, "batch_size": getattr(source, "batch_size", None), "verbose": 0}
         return CallbackList(callbacks, self, params)
 
-    def _predicted(self, batches, told: CallbackList) -> Iterator[Any]:
-        told.on_predict_begin()
+    def _predicted(self, batches, callback_list: CallbackList) -> Iterator[Any]:
+        callback_list.on_predict_begin()
         for i, batch in enumerate(batches):
-            told.on_predict_batch_begin(i)
+            callback_list.on_predict_batch_begin(i)
             outputs = self(batch.x[0] if len(batch.x) == 1 else batch.x)
-            told.on_predict_batch_end(i, {"outputs": outputs})
+            callback_list.on_predict_batch_end(i, {"outputs": outputs})
             yield outputs
-        told.on_predict_end()
+        callback_list.on_predict_end()
 
-    def _tested(self, stepper: Stepper, batches, told: CallbackList | None = None) -> Tally:
-        tally, told = stepper.tally(), told or CallbackList(params={"verbose": 0})
+    def _tested(self, stepper: Stepper, batches, callback_list: CallbackList | None = None) -> Tally:
+        tally, callback_list = stepper.tally(), callback_list or CallbackList(params={"verbose": 0})
         try:
             for i, batch in enumerate(batches):
-                told.on_test_batch_begin(i)
+                callback_list.on_test_batch_begin(i)
                 stepper.test(batch, tally)
-                if told.hears("on_test_batch_end"):
-                    told.on_test_batch_end(i, tally.logs())
+                if callback_list.hears("on_test_batch_end"):
+                    callback_list.on_test_batch_end(i, tally.logs())
             stepper.tests_done(tally)
         finally:
             stepper.close()
@@ -579,9 +580,9 @@ class Trainable(Layer):
         return tally
 
     def _epoch_generator(self, updates: int, begun: int = 0) -> np.random.Generator:
-        """Where the order of rows is drawn from in the epoch that begins after so many updates of the weights.
+        """Return the generator of the order of rows in the epoch that begins after so many updates of the weights.
 
-        What layers draw starts anew with it, so that a fit that is resumed draws what one that went through does. The
+        The draws of layers start anew with it, so that a resumed fit draws the same as an uninterrupted one. The
         order is that of the pass over the data in which the epoch lies, which began after `begun` updates.
         """
         for layer in self._all_layers():

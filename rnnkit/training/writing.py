@@ -1,4 +1,4 @@
-"""Outputs of many batches, written where the caller wants them."""
+"""Outputs of many batches, written to the caller's arrays."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rnnkit.layers.support.symbolic import leaves
 
 
 def written(parts: Iterable, out: Any, rows: int | None):
-    """Write the results of several calls one after the other to arrays that are there, and give these back.
+    """Write the results of several calls one after the other to given arrays, and return these.
 
     Results are arrays, or nested lists of them as `out` is, which has anything with ``shape``, ``dtype`` and rows that
-    can be set. There will be so many `rows`, None where that isn't known before. A ValueError says that these don't
-    fill `out`, or that a result has another shape: what was written before stays. A TypeError refuses what can't be
-    written to, or holds no such numbers.
+    can be set. `rows` is their number in all, None if it isn't known before. A ValueError says that they don't fill
+    `out`, or that a result has another shape: rows written before stay. A TypeError refuses a place that can't be
+    written to, or of another kind of numbers.
     """
     places = leaves(out)
     for place in places:

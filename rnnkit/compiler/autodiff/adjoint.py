@@ -1,4 +1,4 @@
-"""The adjoint of a step: from the cotangents of its results to those of all that it read.
+"""The adjoint of a step: from the cotangents of its results to those of its inputs.
 
 The rules of its operations, applied from the results back to the inputs (`rnnkit.compiler.autodiff.reverse`), give
 another graph, which is a step again: it runs from the last step to the first, its states are the
@@ -47,13 +47,13 @@ class Sum:
 
 @dataclass(eq=False)
 class Adjoint:
-    """How the gradient of a step is computed.
+    """Adjoint of a step: its forward and backward graphs, and the sums for the weights' gradients.
 
     Attributes
     ----------
     forward : Graph
-        The step, and what it keeps for the adjoint.
-        By name: ``("residual", i)``, or ``("after", i)`` for a state, where a masked row has what it held.
+        The step with the values that it saves for the adjoint, by name: ``("residual", i)``, or ``("after", i)`` for a
+        state, which a masked row holds.
     backward : Graph
         One step of the adjoint. Its states are the cotangents of the states, then those of the constants.
     sums : list of Sum
@@ -68,7 +68,7 @@ class Adjoint:
 
 
 def differentiate(graph: Graph, dtype, constant_shapes=(), x_shape=(), sums_by_row: str = "") -> Adjoint:
-    """The adjoint of a step's graph.
+    """Return the adjoint of a step's graph.
 
     It has a state for some sums of the weights' gradients, in which a row's steps are added up: if `sums_by_row` is
     "all", for all of them, and if it is "elementwise", for those of values with which it stays elementwise.
@@ -82,7 +82,7 @@ def differentiate(graph: Graph, dtype, constant_shapes=(), x_shape=(), sums_by_r
 
 
 class _Split:
-    """Parts what runs in the time loops, forwards and backwards, from what is computed after them."""
+    """Split of a gradient into the two time loops and the computations after them."""
 
     def __init__(self, graph: Graph, reverse: Reverse, constant_shapes, x_shape, sums_by_row: str):
         self.graph, self.reverse, self.sums_by_row = graph, reverse, sums_by_row
@@ -96,7 +96,6 @@ class _Split:
         self.backward = Graph(sparse=graph.sparse, values=graph.values, matrices=graph.matrices, late=True)
 
     def run(self) -> Adjoint:
-        """The adjoint."""
         graph, reverse, backward = self.graph, self.reverse, self.backward
         d_states = [reverse.to_input("state", node.shape, i) for i, node in enumerate(graph.states)]
         d_constants = [reverse.to_input("constant", shape, i) for i, shape in enumerate(self.constant_shapes)]
@@ -126,23 +125,23 @@ class _Split:
         return adjoint
 
     def _add_up(self, value) -> None:
-        """Let a state of the adjoint be the sum of a value over a row's steps."""
+        """Add a state to the adjoint that sums a value over a row's steps."""
         backward = self.backward
         so_far = backward.add("state", (), value.shape, len(backward.states))
         backward.states += (backward.pointwise("add", so_far, self._copy(value)),)
 
     def _goes_with_states(self, value) -> bool:
-        """Whether elements of a value depend on no other elements of the adjoint's states, nor do these."""
+        """Whether the adjoint stays elementwise with this value among its states."""
         return bool(self.graph.states) and is_elementwise(self.backward, (*self.backward.states, self._copy(value)))
 
     def _of_a_step(self, node, a, g) -> Node:
-        """What one step of a row adds to a sum: a value, or the outer products of two."""
+        """Return the term of one step of a row in a sum: a value, or the outer products of two."""
         return g if a is None else self.reverse.outer_product(a, g)
 
-    # What the forward step saves
+    # Residuals of the forward step
 
     def _keep(self, targets):
-        """Choose residuals from which these can be computed."""
+        """Choose residuals from which the targets can be computed."""
         needed, seen, stack = [], set(), list(targets)
         while stack:
             node = stack.pop()
@@ -173,11 +172,11 @@ class _Split:
         return again or pointwise or small
 
     def _is_known(self, node) -> bool:
-        """Whether the adjoint finds a value without the forward step keeping it."""
+        """Whether the adjoint has a value without a residual."""
         return not node.args or node.id in self.after or section_of(node) <= CALL
 
     def _missing(self, node, keep=False) -> list[Node]:
-        """The expensive values under a node that are no residuals yet."""
+        """Return the expensive values under a node that are no residuals yet."""
         found, seen, stack = [], set(), [node]
         while stack:
             one = stack.pop()
@@ -229,10 +228,10 @@ class _Split:
         self.backward.locate = lambda: node.line
         return self.backward.again(node, [self.copies[a.id] for a in node.args])
 
-    # What the weights' gradients are sums of
+    # Operands of the weights' gradients
 
     def _walk(self, node):
-        """Source and rows of an operand that stands in an input, a state or a residual; else None."""
+        """Return source and rows of an operand in an input, a state or a residual; None if it is elsewhere."""
         index = np.arange(node.size)
         source = node
         while source.op in ("view", "ruled") and source.id not in self.residuals:
@@ -253,7 +252,7 @@ class _Split:
         return walk and (*found, *walk)
 
     def _place(self, node, computed=False) -> Place:
-        """Where the weights' sums find a value; it is saved as an operand if it is nowhere yet, or if `computed`."""
+        """Return the place of a value for the weights' sums; save it as an operand if it has none, or if `computed`."""
         depth = node.shape[-1]
         if not computed and (walk := self._walk(node)):
             source, key, offset, rows, stride = walk

@@ -1,4 +1,4 @@
-"""The dual of a step: a step that computes how its results change, to first order, beside what they are.
+"""The dual of a step: a step that computes its results and their tangents, the changes to first order.
 
 Each node has its value and its tangent. Forward mode takes the rules that the adjoint takes
 (`rnnkit.compiler.ir.operations`): they are linear in the cotangent and pointwise, so that the tangent of a result is
@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnnkit.compiler.autodiff.reverse import broadcast, nothing_of_nothing, replaced, symbol_of
+from rnnkit.compiler.autodiff.reverse import broadcast, replaced, symbol_of, zero_where_zero
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import Graph, Node, View
 from rnnkit.compiler.ir.kinds import FLOATS
@@ -23,11 +23,11 @@ from rnnkit.compiler.tracing.broadcasting import lift
 
 
 def dual(graph: Graph, dtype, x: bool = True, constants: int = 0, weights: Collection[str] = ()) -> Graph:
-    """The step that gives values and tangents.
+    """Return the step that computes values and tangents.
 
     Its output has an axis of two in front, the value and the tangent; its states are the step's, then their tangents.
-    So is its x, if that has a tangent, and so are its constants, if there is a number of them. Each of `weights` has a
-    tangent, the weight that `tangent_name` says. What else there is stands still.
+    Its x has such an axis if `x`; its constants are the step's, then their tangents, if `constants` is their number.
+    The tangent of each of `weights` is the weight that `tangent_name` names. All other inputs have no tangent.
 
     Raises
     ------
@@ -43,12 +43,12 @@ def dual(graph: Graph, dtype, x: bool = True, constants: int = 0, weights: Colle
 
 
 def tangent_name(weight: str) -> str:
-    """What a weight's tangent is called among the weights of a dual."""
+    """Return the name of a weight's tangent among the weights of a dual."""
     return f"{weight}/tangent"
 
 
 class Tangent:
-    """Evaluates a step and its tangent in NumPy.
+    """Evaluation of a step and its tangent in NumPy.
 
     Called with rows of inputs and of tangents by ``(op, attr)``, tangents of zeros left out; gives the results
     ``(output, *states)`` and their tangents, ``(rows, …)`` each.
@@ -59,7 +59,7 @@ class Tangent:
         self.dual = dual(graph, dtype)
 
     def __call__(self, inputs, moved, rows):
-        """Results and tangents."""
+        """Return the results and their tangents."""
         given = dict(inputs)
         x = inputs["x", None]
         given["x", None] = np.stack([x, moved.get(("x", None), np.zeros_like(x))], axis=1)
@@ -73,7 +73,7 @@ class Tangent:
 
 
 class _Forward:
-    """Makes the tangent of each node of a graph that is rebuilt."""
+    """Builder of the tangents of a graph's nodes while it is rebuilt."""
 
     def __init__(self, graph: Graph, dtype, x: bool, constants: int, weights: Collection[str]):
         self.graph, self.dtype, self.moves_x, self.weights = graph, dtype, x, weights
@@ -83,11 +83,11 @@ class _Forward:
         self.found: dict[int, Node] = {}  # the tangents, by the new nodes' numbers
 
     def tangent(self, node) -> Node:
-        """The tangent of a node, zeros where nothing moves it."""
+        """Return the tangent of a node, zeros if it has none."""
         return self.found.get(node.id) or self.graph.literal(np.zeros(node.shape))
 
     def made(self, new: Graph, node: Node, args: tuple[Node, ...]) -> Node:
-        """A node of the new graph, whose tangent is made with it: the rule of `rebuilt`."""
+        """Return a node of the new graph and note its tangent: the rule of `rebuilt`."""
         self.graph = new
         if node.op == "x" and self.moves_x:
             both = new.add("x", (), (2, *node.shape))
@@ -118,7 +118,7 @@ class _Forward:
         return None if tangent is None else new.cast(tangent, node.kind)
 
     def _of_operands(self, node: Node, unsure: bool) -> Node | None:
-        """The tangent of a node from those of its operands, of which one has one."""
+        """Return the tangent of a node from those of its operands, of which at least one is known."""
         new, args = self.graph, node.args
         if node.op == "where":
             return broadcast(new, new.pointwise("where", args[0], *map(self.tangent, args[1:])), node.shape)
@@ -159,7 +159,7 @@ class _Forward:
             c = node.operation.gradient(t, *symbols)[i]
             if c is not None:
                 c = self.graph.as_float(lift(t, c).node)
-                c = nothing_of_nothing(self.graph, node, t.node, c) if unsure else c
+                c = zero_where_zero(self.graph, node, t.node, c) if unsure else c
                 total = c if total is None else self.graph.pointwise("add", total, c)
         return None if total is None else broadcast(self.graph, total, node.shape)
 
@@ -170,11 +170,11 @@ class _Forward:
         t, y, x = (symbol_of(self, n, rank) for n in (self.tangent(arg), self.graph.reshape(node, kept), arg))
         c = self.graph.as_float(lift(t, REDUCTIONS[node.op].gradient(t, y, x, axes)).node)
         c = broadcast(self.graph, c, arg.shape)
-        c = nothing_of_nothing(self.graph, node, t.node, c) if unsure else c
+        c = zero_where_zero(self.graph, node, t.node, c) if unsure else c
         return self.graph.reduce("sum", c, node.attr)
 
     def _ruled(self, node):
-        """By the user's rule, which is for cotangents: the same for tangents where it goes element by element."""
+        """Return the tangent by the user's rule for cotangents, which is the same if the rule is elementwise."""
         if node.attr[1][0] == "formula":
             return self.found.get(node.args[0].id)
         new, count, total = self.graph, len(node.args) // 2, None
@@ -183,13 +183,13 @@ class _Forward:
             if arg.id not in self.found or own.id not in new.under([c]):
                 continue
             if not _is_elementwise(c, own) or arg.shape != node.shape:
-                told = f"expected a rule that goes element by element for a tangent, in the line {node.line!r}"
-                raise ValueError(f"{told}; another one is for cotangents alone")
+                problem = f"expected a rule that goes element by element for a tangent, in the line {node.line!r}"
+                raise ValueError(f"{problem}; another one is for cotangents alone")
             (term,) = replaced(new, [c], own, self.found[arg.id])
             total = term if total is None else new.pointwise("add", total, term)
         return total
 
-    # Loops of a step carry the tangents of what they carry
+    # Loops carry the tangents of their carried values
 
     @staticmethod
     def _floats(loop: Node) -> list[int]:

@@ -1,8 +1,8 @@
-"""Back through a loop of a step: another loop, which undoes the rounds from the last to the first.
+"""The gradient of a loop in a step: another loop, which runs through the rounds from the last to the first.
 
-In each round, the body is computed once more, of what the loop carried at the round's beginning (`taped`); the rules of
-its operations take the cotangents of what the round gave to those of what it read. What it read from outside of the
-loop gets the sum of all rounds.
+In each round, the body is computed again from the values that the loop carried at the round's beginning (`taped`); the
+rules of its operations take the cotangents of the round's results to those of its inputs. An input from outside of the
+loop gets the sum over all rounds.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from rnnkit.compiler.ir.graph import Graph, Node, loops_of
 
 
 def fresh(graph: Graph) -> int:
-    """A number that no loop has."""
+    """Return a number that no loop has."""
     return 1 + max((one[1] for node in graph.nodes for one in node.depends if isinstance(one, tuple)), default=0)
 
 
 class Copies:
-    """The body of a loop once more, of what it carried at the beginning of a round that is undone.
+    """Copy of a loop's body, on the values that it carried at the beginning of a round.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Copies:
             self.inside |= more
 
     def of(self, node: Node) -> Node:
-        """A node of the body, or what stands outside as it is."""
+        """Return the copy of a node of the body; a node outside as it is."""
         stack = [node]
         while stack:
             one = stack[-1]

@@ -1,4 +1,4 @@
-"""One step that was traced, taken backwards in NumPy: what a cell by hand needs of its neighbours in a stack."""
+"""The gradient of one traced step in NumPy, for functions of arrays and for cells beside one with its own gradient."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rnnkit.recording import computed, contiguous
 
 
 class Pull:
-    """Takes cotangents of a step's results to those of all that it read.
+    """Gradient of a step: from the cotangents of its results to those of its inputs.
 
     Equals, for ``gradient`` the transposed derivative of the step::
 
@@ -31,7 +31,7 @@ class Pull:
         self._of_weights = Evaluation(self.weights.values(), self.dtype)
 
     def __call__(self, x, states, weights, constants, draws, d_output, d_states):
-        """``(d_x, d_states, d_weights, d_constants)``."""
+        """Return ``(d_x, d_states, d_weights, d_constants)``."""
         rows = len(x)
         inputs: dict[tuple, np.ndarray] = {("x", None): x, ("sequence", "output"): d_output}
         for what, arrays in (("state", states), ("constant", constants)):

@@ -1,8 +1,8 @@
-"""From the results of a graph back to its inputs: the rule of each operation, and how cotangents meet.
+"""Reverse mode: the rule of each operation, and the accumulation of cotangents.
 
 For pointwise operations and reductions the rules stand beside their forward definition
-(`rnnkit.compiler.ir.operations`); here are those of what moves or multiplies arrays. What is added is again a graph,
-of the same nodes.
+(`rnnkit.compiler.ir.operations`); here are those of operations that move or multiply arrays. Cotangents are nodes of
+the same graph.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ PASSING = ("add", "subtract", "negative", "where", "maximum", "minimum", "sum", 
 
 
 def reverse_step(step: Graph, dtype) -> Reverse:
-    """Back through a step from its results' cotangents: ``("sequence", "output")`` and ``("state", ("cotangent", i))``.
+    """Return the reverse pass of a step.
+
+    The cotangents of its results are ``("sequence", "output")`` and ``("state", ("cotangent", i))``.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def reverse_step(step: Graph, dtype) -> Reverse:
 
 
 def to_x(step: Graph, dtype, x_shape) -> Graph:
-    """The step with another output: the derivative of the sum of its only state's elements by x."""
+    """Return the step with another output: the derivative of the sum of its only state's elements by x."""
     reverse = Reverse(step.copy(), dtype)
     (total,) = step.states
     reverse.add(total, reverse.graph.literal(np.ones(total.shape)))
@@ -57,14 +59,14 @@ def to_x(step: Graph, dtype, x_shape) -> Graph:
 
 
 class Reverse:
-    """Goes from the results of a graph back to its inputs and gathers the cotangent of each node.
+    """Reverse pass through a graph that collects the cotangent of each node.
 
     Attributes
     ----------
     graph : Graph
         Grows by the cotangents.
     shared : list of Node
-        Of a step, what all rows have in common.
+        The nodes of a step that all rows share.
     """
 
     def __init__(self, graph: Graph, dtype):
@@ -78,13 +80,13 @@ class Reverse:
         self.open: frozenset = frozenset()  # the loops that it goes back through
 
     def inside(self, token) -> Reverse:
-        """Another one in the same graph, for the rounds of a loop."""
+        """Return another pass in the same graph, for the rounds of a loop."""
         inner = Reverse(self.graph, self.dtype)
         inner.open = self.open | {token}
         return inner
 
     def reached(self) -> set[int]:
-        """The numbers of nodes that have cotangents."""
+        """Return the numbers of nodes that have cotangents."""
         return {*self.whole, *self.parts, *self.elements, *self.outer}
 
     def run(self, nodes):
@@ -100,7 +102,7 @@ class Reverse:
                 self._apply(node, g)
 
     def _through_loop(self, node: Node) -> None:
-        """Add to the cotangents of what a ``loop`` node read, see `rnnkit.compiler.autodiff.loops`."""
+        """Add to the cotangents of a ``loop`` node's inputs, see `rnnkit.compiler.autodiff.loops`."""
         graph, loop, count = self.graph, node.attr, node.attr.count
         initials, nexts = node.args[:count], node.args[count + 1 :]
         results = {one.attr: one for one in graph.nodes if one.op == "result" and one.args[0] is node}
@@ -148,17 +150,17 @@ class Reverse:
             self.add(target, graph.add("result", (made,), target.shape, i, target.kind))
 
     def add(self, node, g):
-        """Another part of a node's cotangent, of its shape."""
+        """Add a part of a node's cotangent, of its shape."""
         if node.kind in FLOATS and node.op != "literal":
             self.whole.setdefault(node.id, []).append(g)
 
     def place(self, node, g, index):
-        """Another part: its elements belong to those of the node with these flat numbers."""
+        """Add a part of a node's cotangent, whose elements belong to those of the node with these flat numbers."""
         if node.kind in FLOATS and node.op != "literal":
             self.parts.setdefault(node.id, []).append((g, index))
 
     def total(self, node) -> Node | None:
-        """The cotangent of a node, or None where nothing reaches it."""
+        """Return the cotangent of a node, None if it has none."""
         graph, found = self.graph, list(self.whole.get(node.id, ()))
         if node.id in self.parts:
             found += _assembled(graph, node.shape, self.parts[node.id])
@@ -171,16 +173,16 @@ class Reverse:
         return total
 
     def to_input(self, op, shape, attr=None) -> Node:
-        """The cotangent of an input, zeros where nothing reaches it."""
+        """Return the cotangent of an input, zeros if it has none."""
         return self.total(self.graph.add(op, (), shape, attr)) or self.graph.literal(np.zeros(shape))
 
     def summed(self) -> list[tuple[Node, Node | None, Node]]:
-        """What is summed over rows for the shared nodes: outer products of two nodes, or one node beside a None."""
+        """Return the terms of the shared nodes' sums over rows: two nodes for an outer product, or None and a node."""
         outer = [(node, a, g) for node in self.shared for a, g in self.outer.get(node.id, ())]
         return outer + [(node, None, g) for node in self.shared if (g := self.total(node)) is not None]
 
     def to_weights(self) -> dict[str, Node]:
-        """The weights' cotangents, in terms of finished sums in the order of `summed`: weights ``("sum", i)``."""
+        """Return the weights' cotangents in terms of finished sums in the order of `summed`: weights ``("sum", i)``."""
         again = Reverse(self.graph, self.dtype)
         again.unsure = self.unsure
         for i, (node, _, _) in enumerate(self.summed()):
@@ -235,7 +237,7 @@ class Reverse:
             self.elements.setdefault(array.id, []).append((index, g))
 
     def outer_product(self, a, g) -> Node:
-        """What the rows of two nodes add to the gradient of a weight."""
+        """Return the contribution of the rows of two nodes to the gradient of a weight."""
         rows = [self.graph.reshape(one, (math.prod(one.shape[:-1]), one.shape[-1])) for one in (a, g)]
         left = self.graph.reshape(rows[0], (*rows[0].shape, 1))
         right = self.graph.reshape(rows[1], (rows[1].shape[0], 1, rows[1].shape[1]))
@@ -251,14 +253,14 @@ class Reverse:
             self._sum_to(arg, broadcast(self.graph, c, node.shape))
 
     def _sum_to(self, arg, c):
-        """Add to an operand the cotangent of what it was broadcast to."""
+        """Add to an operand's cotangent that of the array which it was broadcast to."""
         padded = (1,) * (len(c.shape) - len(arg.shape)) + arg.shape
         stretched = [i for i, (n, m) in enumerate(zip(padded, c.shape, strict=True)) if n == 1 and m != 1]
         self.add(arg, self.graph.reshape(self.graph.reduce("sum", c, stretched), arg.shape))
 
     def _guarded(self, node, g, c) -> Node:
-        """Nothing comes of no cotangent, whatever stood in a branch that ``where`` didn't take."""
-        return nothing_of_nothing(self.graph, node, g, c) if node.id in self.unsure else c
+        """Return ``c``, 0 where ``g`` is 0 if the node is under a branch of ``where``, which may not be taken."""
+        return zero_where_zero(self.graph, node, g, c) if node.id in self.unsure else c
 
     def _reduction(self, node, g):
         (arg,) = node.args
@@ -283,11 +285,11 @@ class Reverse:
             self.outer.setdefault(weight.id, []).append((self._where_some(some, a), g))
 
     def _where_some(self, some, node) -> Node:
-        """Rows with a cotangent; zeros for the others, whatever stands there."""
+        """Return rows with a cotangent, and zeros for the others."""
         return node if some is None else self.graph.pointwise("where", some, node, self.graph.literal(0.0))
 
     def _ruled(self, node, g):
-        """By the user's rule, with the cotangent in the place of the input that stands for it."""
+        """Apply the user's rule, with the cotangent in the place of the input that stands for it."""
         count = len(node.args) // 2
         own = self.graph.add(node.attr[0], (), node.shape, node.attr[1])
         cotangents = replaced(self.graph, node.args[1 + count :], own, g)
@@ -302,7 +304,7 @@ class Reverse:
             self._sum_to(arg, c)
 
     def _as_outer(self, weight, c) -> tuple[Node, Node] | None:
-        """The two nodes whose outer product is what a row adds to a weight's cotangent; None for anything else."""
+        """Return the two nodes whose outer product is a row's part of a weight's cotangent; None if it is none."""
         while (c.op == "view" and c.attr.key[0] == "reshape") or (c.op == "sum" and c.size == c.args[0].size):
             (c,) = c.args
         if weight.batched or len(weight.shape) != 2 or c.op != "multiply" or not all(a.batched for a in c.args):
@@ -315,7 +317,7 @@ class Reverse:
         return self.graph.reshape(a, (n,)), self.graph.reshape(g, (m,))
 
     def _function(self, node, g):
-        """A function of weights alone: its rule is another, for each argument."""
+        """Apply the rule of a function of weights, which is another function for each argument."""
         for i, arg in enumerate(node.args):
             given = (self.graph.as_float(g), node, *node.args)
             self.add(arg, self.graph.add("function", given, arg.shape, node.attr.cotangent(i), key=("cotangent", i)))
@@ -330,7 +332,7 @@ class Reverse:
 
 
 def replaced(graph: Graph, nodes, old: Node, new: Node) -> list[Node]:
-    """Nodes as they are of another node in the place of one."""
+    """Return nodes with another node in the place of `old` under them."""
     made, stack = {old.id: new}, list(nodes)
     while stack:
         node = stack[-1]
@@ -348,22 +350,22 @@ def replaced(graph: Graph, nodes, old: Node, new: Node) -> list[Node]:
 
 
 def symbol_of(way, node, rank) -> Symbol:
-    """A node for a rule, on a way with a graph and dtype; a batched one has the batch axis before ``rank`` axes."""
+    """Return a node as a symbol for a rule; a batched one has the batch axis before ``rank`` axes."""
     if node.batched:
         node = way.graph.reshape(node, (*(1,) * (rank - len(node.shape)), *node.shape))
     return Symbol(way.graph, node, 0 if node.batched else None, way.dtype)
 
 
 def broadcast(graph, node, shape) -> Node:
-    """A node's elements in a larger shape."""
+    """Return a node's elements in a larger shape."""
     if node.shape == shape:
         return node
     table = np.broadcast_to(np.arange(node.size).reshape(node.shape), shape)
     return graph.view(node, View.gather(np.ascontiguousarray(table)))
 
 
-def nothing_of_nothing(graph, node, g, c) -> Node:
-    """What a rule of a node made of ``g``, but 0 where that is 0, however steep the slope is there."""
+def zero_where_zero(graph, node, g, c) -> Node:
+    """Return the cotangent ``c`` that a rule made from ``g``, but 0 where ``g`` is 0, however steep the slope is."""
     if node.op in PASSING:
         return c
     none = graph.pointwise("equal", g, graph.literal(0.0))
@@ -371,7 +373,7 @@ def nothing_of_nothing(graph, node, g, c) -> Node:
 
 
 def _assembled(graph, shape, parts) -> list[Node]:
-    """Cotangents of a node from those of views of it: few arrays of its shape, whose sum it is."""
+    """Return few arrays whose sum is a node's cotangent, from those of views of the node."""
     size, found = int(np.prod(shape)), []
     groups: list[list[tuple[Node, np.ndarray]]] = []  # of parts that have no element in common
     for g, index in parts:
@@ -408,7 +410,7 @@ def _assembled(graph, shape, parts) -> list[Node]:
 
 
 def _moved_back(graph, g, index, shape) -> Node | None:
-    """A cotangent as that of a node, if its elements are all of them with axes in another order, or a row of them."""
+    """Return a cotangent in a node's shape, if it has all elements with permuted axes, or consecutive ones of them."""
     described, size = strides_of(index), int(np.prod(shape))
     if described is None or not index.size:
         return None
@@ -432,7 +434,7 @@ def _without_repeats(graph, g, index):
 
 
 def _summed(graph, g, numbers, size) -> Node:
-    """The sums of the elements of a cotangent that belong to the same element, ``(size,)``."""
+    """Return the sums of the elements of a cotangent that belong to the same element, ``(size,)``."""
     order = np.argsort(numbers, kind="stable")
     counts = np.bincount(numbers, minlength=size)
     rank = np.arange(numbers.size) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -12,7 +12,7 @@ from rnnkit.compiler.ir.graph import Node
 
 @dataclass(eq=False)
 class WeightGradients:
-    """Called with the weights by name and the finished sums in order, it gives each weight's gradient by name.
+    """Function of the weights by name and the finished sums in order, which returns each weight's gradient by name.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class WeightGradients:
         return found | on_pattern
 
     def of_members(self, weights: dict[str, np.ndarray], sums: list[np.ndarray], members: int) -> dict[str, np.ndarray]:
-        """The same of several sets of weights ``(n, *shape)``, and sums ``(n, …)``."""
+        """Return the gradients of several sets of weights ``(n, *shape)``, from sums ``(n, …)``."""
         self._by_member = self._by_member or ByMember(self.nodes.values(), self.dtype)
         values = dict(zip(self.nodes, self._by_member(_given(weights, sums), members), strict=True))
         found = {}

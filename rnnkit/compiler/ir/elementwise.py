@@ -1,4 +1,4 @@
-"""Steps in which an element of the new states depends on these elements of the states alone."""
+"""Detection of elementwise steps: an element of the new states depends on the same elements of the states alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from rnnkit.compiler.ir.plan import STEP, section_of
 
 
 def is_elementwise(graph: Graph, states: tuple[Node, ...] | None = None) -> bool:
-    """Whether new states have one shape, and no element of them depends on another one's; of a graph, or others."""
+    """Whether the new states of a graph, or `states`, have one shape and are computed element by element."""
     states = graph.states if states is None else states
     if not states or not states[0].shape or graph.checks or graph.messages:
         return False
-    if all(node.op in BATCHED for node in states):  # nothing is computed of them
+    if all(node.op in BATCHED for node in states):
         return False
     needed, shape = graph.under(states), states[0].shape
     return all(node.shape == shape for node in states) and all(
@@ -20,5 +20,5 @@ def is_elementwise(graph: Graph, states: tuple[Node, ...] | None = None) -> bool
 
 
 def is_of_elements(node: Node, shape: tuple[int, ...]) -> bool:
-    """Whether a node computes elements of this shape of the same elements."""
+    """Whether a node has this shape and is an input or a pointwise operation."""
     return node.shape == shape and (node.pointwise or node.op in BATCHED)

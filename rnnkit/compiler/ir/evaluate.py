@@ -1,4 +1,4 @@
-"""What a graph means: its values in NumPy, for arrays that are given."""
+"""Evaluation of a graph in NumPy, which defines what the graph means."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rnnkit.recording import computed, constant, contiguous, copied, repeated, u
 
 
 class LongLoop(RuntimeError):
-    """A loop goes round more often than it is worth to follow."""
+    """Error of a loop with more rounds than an evaluation may take."""
 
 
 def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
-    """Values of nodes, and of all under them, in NumPy.
+    """Return the values of nodes, and of all under them, in NumPy.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
     inputs : mapping of (op, attr) to ndarray
         Batched inputs ``(B, *shape)``, weights as they are.
     dtype : dtype
-        Of literals and results.
+        The dtype of literals and results.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
 
 
 class Evaluation:
-    """What `evaluate` does, for inputs that change: what depends on the graph alone is done once.
+    """Evaluation of nodes for changing inputs: all that depends on the graph alone is done once.
 
     A recording notes every operation, and so repeats them in the same memory: views cost nothing then.
 
@@ -50,7 +50,7 @@ class Evaluation:
     within : tuple, optional
         The loop whose body this is; what doesn't depend on it is given.
     rounds : int, optional
-        Of a loop at most: more raise `LongLoop`.
+        The most rounds of a loop: more raise `LongLoop`.
     """
 
     def __init__(self, nodes, dtype, within=None, rounds=None):
@@ -91,7 +91,7 @@ class Evaluation:
                     self._steps.append((node.id, _function(node, dtype), [a.id for a in args]))
 
     def __call__(self, inputs, outside=()) -> dict[int, np.ndarray]:
-        """The values of all nodes, by id; in the body of a loop those of `outside` are given."""
+        """Return the values of all nodes, by id; in the body of a loop those of `outside` are given."""
         values = {number: constant(literal) for number, literal in self._literals.items()}
         values.update(zip([node.id for node in self.outside], outside, strict=True))
         for number, key in self._given:
@@ -106,7 +106,7 @@ def _same(array):
 
 
 class _Rounds:
-    """A loop node: called with its initial values and what its body reads from outside, gives the carried values.
+    """Evaluation of a loop node, from its initial values and the values that its body reads from outside.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class _Rounds:
         self.args, self.dtype = [*self.initials, *forward, *self.body.outside], dtype
 
     def __call__(self, *given):
-        """Rounds until no row wants another; a row that doesn't keeps what it carries."""
+        """Run rounds until all rows have stopped; a row that has stopped keeps its carried values."""
         batched = [a.shape[0] for a, node in zip(given, self.args, strict=True) if node.batched]
         rows = batched[0] if batched else 1
 
@@ -148,7 +148,7 @@ class _Rounds:
             k += 1
 
     def _back(self, carried, forward, *outside, whole):
-        """The rounds of another loop from the last to the first."""
+        """Run the rounds of another loop from the last to the first."""
         for k, (go, taped) in reversed(list(enumerate(forward.tape))):
             inputs = {("carried", (self.loop.id, i)): array for i, array in enumerate(carried)}
             inputs |= {("taped", (self.loop.id, i)): array for i, array in enumerate(taped)}
@@ -157,14 +157,14 @@ class _Rounds:
         return carried
 
     def _go_on(self, carried, go, values, whole) -> None:
-        """The carried values behind a round, of the rows that it was a round of."""
+        """Update the carried values of the rows that take part in a round."""
         for i, node in enumerate(self.nexts):
             going = go.reshape(len(go), *(1,) * len(node.shape))
             carried[i] = np.where(going, whole(values[node.id], node), carried[i])
 
 
 class _Carried(list):
-    """What a loop carries at its end, with a ``tape`` of all rounds: which rows went on, and with what."""
+    """The carried values at a loop's end, with a ``tape`` of all rounds: the rows that went on, and their values."""
 
     def __init__(self, arrays):
         super().__init__(arrays)
@@ -172,7 +172,7 @@ class _Carried(list):
 
 
 class ByMember:
-    """What depends on weights alone, of several sets of weights ``(n, *shape)``: at once where that can be."""
+    """Evaluation of functions of weights for several sets of weights ``(n, *shape)``, at once where possible."""
 
     def __init__(self, nodes, dtype):
         self.nodes, lifted = list(nodes), _lifted(nodes)
@@ -180,7 +180,7 @@ class ByMember:
         self._one = Evaluation(self.nodes, dtype)
 
     def __call__(self, inputs, members: int) -> list[np.ndarray]:
-        """The values ``(n, *shape)`` of all nodes."""
+        """Return the values ``(n, *shape)`` of all nodes."""
         with np.errstate(all="ignore"), unwatched():
             if self._at_once is None:
                 each = [self._one({key: array[k, ...] for key, array in inputs.items()}) for k in range(members)]
@@ -190,7 +190,7 @@ class ByMember:
 
 
 def _lifted(nodes) -> list[Node] | None:
-    """Nodes of weights alone as of weights with an axis in front; None if there is an operation of whole weights."""
+    """Return functions of weights for weights with an axis in front; None if an operation needs whole weights."""
     made: dict[int, Node] = {}
 
     def lifted(node):
@@ -206,13 +206,13 @@ def _lifted(nodes) -> list[Node] | None:
 
 
 def new_array(value, node, others, dtype) -> np.ndarray:
-    """A node's value in C order, in memory that neither the graph nor other arrays hold."""
+    """Return a node's value in C order, in memory that neither the graph nor other arrays hold."""
     held = not node.batched or node.op == "result" or any(np.may_share_memory(value, one) for one in others)
     return copied(value, dtype) if held else contiguous(value, dtype)
 
 
 def only_moves(nodes) -> bool:
-    """Whether the values of nodes hold numbers of the inputs in other places, and zeros."""
+    """Whether nodes only move numbers of the inputs to other places, beside zeros."""
     stack, seen = list(nodes), set()
     while stack:
         node = stack.pop()
@@ -227,7 +227,7 @@ def only_moves(nodes) -> bool:
 
 
 def _function(node, dtype) -> Callable[..., np.ndarray]:
-    """What gives a node's value for the values of its arguments."""
+    """Return the function that computes a node's value from those of its arguments."""
     lead, attr = int(node.batched), node.attr
     if node.pointwise:
         return _pointwise(node, dtype)
@@ -251,7 +251,7 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
 
 
 def _of_arrays(node, lead, dtype) -> Callable[..., np.ndarray]:
-    """As `_function`, for operations that a recording has to copy the result of."""
+    """Return such a function for operations whose result a recording has to copy."""
     attr = node.attr
     if node.op == "einsum":
         # Without `optimize`, nested loops: 60 ms for three matrices of 128.
@@ -296,7 +296,7 @@ def _pointwise(node, dtype):
 
 
 def _at_places(args, node):
-    """``take`` and ``put``."""
+    """Evaluate ``take`` or ``put``."""
     given = [a if one.batched else np.asarray(a)[None] for a, one in zip(args, node.args, strict=True)]
     rows = max(len(a) for a in given) if all(len(a) for a in given) else 0
     array, index, *value = (np.broadcast_to(a, (rows, *a.shape[1:])) for a in given)
@@ -309,13 +309,13 @@ def _at_places(args, node):
 
 
 def _with_rows(args, node) -> list:
-    """Arrays of a concatenation, those without a batch axis repeated along it."""
+    """Return the arrays of a concatenation, those without a batch axis repeated along it."""
     rows = next(a.shape[0] for a, one in zip(args, node.args, strict=True) if one.batched)
     return [a if one.batched else np.broadcast_to(a, (rows, *a.shape)) for a, one in zip(args, node.args, strict=True)]
 
 
 def _batched_einsum(subscripts, arrays, batched):
-    """A contraction of two arrays with a batch axis first in one or both, as a product of matrices."""
+    """Contract two arrays, of which one or both have a batch axis first, by a product of matrices."""
     inputs, output = subscripts.split("->")
     first, second = (
         "".join(["0", *letters] if lead else letters) for letters, lead in zip(inputs.split(","), batched, strict=True)

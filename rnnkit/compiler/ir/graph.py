@@ -1,4 +1,4 @@
-"""A step as a graph of arrays: what the tracer writes and everything behind it reads.
+"""The graph of a step: written by the tracer, read by all later passes.
 
 Nodes hold shapes without the batch axis. A node is *batched* when its value differs from row to row, that is when an
 input, a state, a constant or a draw stands somewhere under it; the rest depends on weights and numbers alone.
@@ -16,12 +16,12 @@ import numpy as np
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS, POINTWISE, Operation
 
-# The batched inputs, and what stands for each in `Node.depends`: sequences come step by step, as x does.
+# The batched inputs, with their names in `Node.depends`: sequences come step by step, as x does.
 BATCHED = {"x": "x", "sequence": "x", "residual": "x", "state": "state", "constant": "constant", "draw": "draw"}
 INPUTS = (*BATCHED, "weight")
-# What only a program with rows as lanes knows: loops inside a step, and computed places.
+# Operations that only a program with rows as lanes has: loops inside a step, and computed indices.
 BY_ROW = ("loop", "carried", "round", "taped", "result", "take", "put")
-FAILED = ("status", "failed")  # the name of the value that says what a row has failed by at a step, by its code
+FAILED = ("status", "failed")  # the name of the value with the code of the check that a row fails at a step
 
 
 class View:
@@ -57,7 +57,7 @@ class View:
 
     @staticmethod
     def gather(table):
-        """Flat element numbers, in the result's shape."""
+        """Return a view by flat element numbers, in the result's shape."""
         name = ("gather", table.shape, table.tobytes())
         return View(
             name,
@@ -67,7 +67,7 @@ class View:
         )
 
     def index(self, shape) -> np.ndarray:
-        """For each element of the result, the flat number of the element of an array of this shape."""
+        """Return, for each element of the result, the flat number of the element of an array of this shape."""
         return self.apply(np.arange(int(np.prod(shape))).reshape(shape), 0)
 
 
@@ -76,7 +76,7 @@ SAFE = "safe"  # the first of the ``attr`` of a ``where`` of places, see `Graph.
 
 @dataclass(frozen=True)
 class Loop:
-    """What a ``loop`` node is: for each row by itself::
+    """Attributes of a ``loop`` node, which runs for each row by itself::
 
         k, carried = 0, initials
         while go(carried, k):
@@ -87,7 +87,7 @@ class Loop:
     value at the end.
 
     A ``reverse`` loop goes back through the rounds of another, which stands in the place of ``go``: the last round
-    comes first, ``round`` is its number, and a leaf ``taped`` is what that loop carried at its beginning.
+    comes first, ``round`` is its number, and a leaf ``taped`` is a carried value at the round's beginning.
     """
 
     id: int
@@ -110,16 +110,16 @@ class Node:
         (batched features ``(…, K)`` times a weight ``(K, N)``; ``attr`` is "sparse" or None), ``einsum``, ``inverse``
         and ``function`` (of weights alone, any of NumPy's). In steps of one row also ``take`` (of an array the element
         at a place along its first axis), ``put`` (an array with another element there), and those of a `Loop`.
-        ``ruled`` is its first operand, whose cotangent goes back by a rule of the user's: the others are what it goes
-        to, then as many cotangents, in terms of the input that ``attr`` names. No program has it.
+        ``ruled`` is its first operand with a gradient by a rule of the user's: the others are the nodes that have a
+        cotangent by it, then these cotangents, in terms of the input that ``attr`` names. No program has it.
     shape : tuple of int
         Without the batch axis.
     kind : str
-        What its elements are, of `rnnkit.compiler.ir.kinds.KINDS`.
-    attr : what the operation takes beside its operands
+        The kind of its elements, of `rnnkit.compiler.ir.kinds.KINDS`.
+    attr : argument of the operation beside its operands
         The input's name, the literal's array, the `View`, the axis or axes, the subscripts.
     depends : frozenset of str
-        Which of the batched inputs stand under it, and which loops it is in.
+        The batched inputs under it, and the loops that it is in.
     """
 
     id: int
@@ -145,7 +145,7 @@ class Node:
 
     @property
     def made_of(self) -> tuple[Node, ...]:
-        """The operands that its value is computed of."""
+        """The operands that its value is computed from."""
         return self.args[:1] if self.op == "ruled" else self.args
 
     @property
@@ -154,7 +154,7 @@ class Node:
 
     @property
     def operation(self) -> Operation:
-        """Of what is pointwise, how it is computed of floats, and its rule; of casts, those of one that passes on."""
+        """The definition and the rule of a pointwise operation on floats; of a cast, those of the identity."""
         return OPERATIONS.get(self.op) or _PASSES_ON
 
 
@@ -165,7 +165,7 @@ _PASSES_ON = Operation(np.positive, "{0}", lambda g, y, *args: (g,))
 class Graph:
     """Nodes in order of their making, each value once: nodes that are equal are one node.
 
-    ``kept`` are values that are written down at every step, by name. With ``late`` the output may come steps later:
+    ``residuals`` are values that are saved at every step, by name. With ``late`` the output may come steps later:
     no masked step shows it again.
     """
 
@@ -178,26 +178,25 @@ class Graph:
     locate: Callable[[], str] = str
     weights: dict[int, str] = field(default_factory=dict)  # names of the weights' arrays, which may be no literals
     sparse: frozenset[str] = frozenset()  # names of the sparse weights
-    still: frozenset[str] = frozenset()  # and of those by which no gradient is wanted
-    # The weights as they are: while a step is read, to know what a function makes of them; then those that sparse
-    # products read something of.
+    still: frozenset[str] = frozenset()  # names of the weights that have no gradient
+    # The weights' arrays: all while a step is read, for functions of weights; later those that sparse products use.
     values: dict[tuple, np.ndarray] = field(default_factory=dict)
-    # What a row fails by at a step, a condition each, with what is then wrong; and of all, in the order of their codes.
+    # The conditions by which a row fails at a step, with their messages; `messages` has those of `keep_codes` by code.
     checks: list[tuple[Node, str]] = field(default_factory=list)
     fails: list[Node] = field(default_factory=list)  # the same conditions, also those in loops
-    tests: list[Node] = field(default_factory=list)  # those of them that are asked with a loop's condition
+    tests: list[Node] = field(default_factory=list)  # those of them that are evaluated with a loop's condition
     implied: set[int] = field(default_factory=set)  # checks of what a loop tells itself
     messages: tuple[str, ...] = ()
     by_vjp: bool = False  # read with the vjps of cells, too
-    matrices: bool = False  # with linear algebra of matrices that each row has its own of
+    matrices: bool = False  # with linear algebra on matrices, one for each row
     complex: bool = False  # with pairs of nodes that stand for complex numbers
     whole: bool = False  # read for NumPy alone, where two batches are multiplied as matrices
     read: Any = None  # while a step of one row is read: its `rnnkit.compiler.tracing.control_flow.Reader`
-    moved: dict[int, tuple] | None = None  # meanwhile: arrays written to, and what they held at first
+    moved: dict[int, tuple] | None = None  # meanwhile: arrays written to, with their first contents
     _known: dict[tuple, Node] = field(default_factory=dict)
 
     def add(self, op, args=(), shape=(), attr=None, kind="float", key=None) -> Node:
-        """The node with this operation and operands, made if there is none; ``key`` stands for ``attr`` in a search."""
+        """Return the node with this operation and operands, made if there is none; ``key`` is ``attr`` in a search."""
         key = (op, tuple(a.id for a in args), attr if key is None else key, tuple(shape))
         node = self._known.get(key)
         if node is None:
@@ -209,7 +208,7 @@ class Graph:
         return node
 
     def again(self, node: Node, args) -> Node:
-        """A node of another graph on operands in this one."""
+        """Return a node of another graph on operands in this one."""
         if node.op == "literal":
             return self.literal(node.attr)
         key = node.attr.key if node.op == "view" else None
@@ -236,7 +235,7 @@ class Graph:
         return self.view(node, View.transpose(tuple(axes)))
 
     def pointwise(self, op, *args) -> Node:
-        """A pointwise operation, its operands cast to what they have in common, or to what it takes."""
+        """Return a pointwise operation, its operands cast to their common kind, or to the kind that it takes."""
         if op == "where":
             args = (self.as_bool(args[0]), *self._same_kind(args[1:]))
             kind = args[1].kind
@@ -261,7 +260,7 @@ class Graph:
         return tuple(self.cast(a, kind) for a in args)
 
     def cast(self, node, kind) -> Node:
-        """The elements of a node as those of a kind, as NumPy's ``astype`` does it."""
+        """Return the elements of a node as those of a kind, as NumPy's ``astype`` does it."""
         if node.kind == kind:
             return node
         if kind == "bool":
@@ -296,7 +295,7 @@ class Graph:
         return self.cast(found, "float32") if node.kind == "float32" else found
 
     def replaced(self, node, view, new) -> Node:
-        """A node with other elements where a view of it shows, in their order."""
+        """Return a node with the elements that a view of it shows replaced, in their order."""
         new = self.cast(new, node.kind)
         if view.part is not None and all(
             isinstance(k, int) or (isinstance(k, slice) and k.step in (None, 1)) for k in view.part
@@ -331,17 +330,17 @@ class Graph:
         return self.add("concatenate", nodes, shape, axis, nodes[0].kind)
 
     def take(self, array, index) -> Node:
-        """The element of an array at a place along its first axis, each row's own; the place has to be there."""
+        """Return the element of an array at each row's index along its first axis; the index has to be valid."""
         return self.add("take", (array, index), array.shape[1:], kind=array.kind)
 
     def safe(self, index, condition, count: int) -> Node:
-        """An index among so many where a condition holds, else 0: what stands there, nothing reads then."""
+        """Return an index below `count` where a condition holds, else 0, whose element is then not used."""
         index = self.cast(index, "int64")
         zero = self.literal(np.zeros((), np.int64))
         return self.add("where", (self.as_bool(condition), index, zero), index.shape, (SAFE, count), "int64")
 
     def put(self, array, index, value) -> Node:
-        """An array with another element at such a place."""
+        """Return an array with another element at such an index."""
         return self.add("put", (array, index, self.cast(value, array.kind)), array.shape, kind=array.kind)
 
     def product(self, a, weight) -> Node:
@@ -353,7 +352,7 @@ class Graph:
         return self.add("product", (a, weight), (*a.shape[:-1], weight.shape[1]), attr)
 
     def _is_sparse(self, node) -> bool:
-        """Whether a node is a sparse weight, a part or turn of one, or one scaled: what keeps its zeros."""
+        """Whether a node is a sparse weight, a part or transpose of one, or one scaled, which keep its zeros."""
         if node.op == "weight":
             return node.attr in self.sparse
         if node.op == "multiply":
@@ -361,13 +360,13 @@ class Graph:
         return node.op in ("view", "divide", "negative") and self._is_sparse(node.args[0])
 
     def einsum(self, subscripts, *args) -> Node:
-        """A product of unbatched arrays, computed once; in a graph for NumPy alone of two with a batch axis, too."""
+        """Return a product of unbatched arrays, computed once; in a graph for NumPy alone, also of batched ones."""
         args = tuple(self.as_float(a) for a in args)
         shape = np.einsum(subscripts, *(np.broadcast_to(0.0, a.shape) for a in args)).shape
         return self.add("einsum", args, shape, subscripts)
 
     def keep_codes(self) -> None:
-        """Keep of every step the code of the first check that a row fails, from 1 on, or 0: see `FAILED`."""
+        """Save at every step the code, from 1 on, of the first check that a row fails, or 0: see `FAILED`."""
         self.note_fails(self.checks)
         code = self.literal(0.0)
         for i, (node, _) in reversed(list(enumerate(self.checks))):
@@ -382,24 +381,24 @@ class Graph:
             self.messages, self.checks = tuple(message for _, message in self.checks), []
 
     def note_fails(self, checks) -> None:
-        """Note by which conditions rows fail."""
+        """Note the conditions by which rows fail."""
         self.fails += [node for node, _ in checks if node.id not in self.implied]
 
     def results(self) -> list[Node]:
-        """What a program of this graph is run for."""
+        """Return the nodes that a program of this graph computes."""
         checks = [fails for fails, _ in self.checks]
         around = frozenset().union(*map(loops_of, checks))
         loops = [node for node in self.nodes if node.op == "loop" and ("loop", node.attr.id) in around]
         return [self.output, *self.states, *self.residuals.values(), *checks, *loops]
 
     def live(self) -> list[Node]:
-        """Nodes that a result needs, in order."""
+        """Return the nodes that a result needs, in order."""
         seen = self.under(self.results())
         return [node for node in self.nodes if node.id in seen]
 
     @staticmethod
     def under(nodes) -> set[int]:
-        """The numbers of nodes and of all that they are made of."""
+        """Return the numbers of nodes and of all nodes under them."""
         seen, stack = set(), list(nodes)
         while stack:
             node = stack.pop()
@@ -409,7 +408,7 @@ class Graph:
         return seen
 
     def copy(self) -> Graph:
-        """A graph of the same nodes that can grow by itself."""
+        """Return a graph of the same nodes that can grow by itself."""
         copied = replace(self, nodes=list(self.nodes), residuals=dict(self.residuals), _known=dict(self._known))
         copied.checks, copied.fails, copied.tests = list(self.checks), list(self.fails), list(self.tests)
         copied.locate = str
@@ -417,12 +416,11 @@ class Graph:
 
 
 def loops_of(node: Node) -> frozenset:
-    """The loops that a node is in."""
     return frozenset(one for one in node.depends if isinstance(one, tuple))
 
 
 def depends_of(op, attr, under: frozenset) -> frozenset:
-    """What a node depends on, of what its operands do."""
+    """Return the dependencies of a node from those of its operands."""
     if op in BATCHED:
         return frozenset((BATCHED[op],))
     if op in ("carried", "round", "taped"):
@@ -433,7 +431,7 @@ def depends_of(op, attr, under: frozenset) -> frozenset:
 
 
 def _is_small(node) -> bool:
-    """Whether integers are known to be floats as well: places, numbers of conditions, and literals."""
+    """Whether integers are known to be exact as floats: indices, numbers of conditions, and small literals."""
     while node.op == "view":
         node = node.args[0]
     if node.op == "literal":
@@ -442,14 +440,14 @@ def _is_small(node) -> bool:
 
 
 def _is_count(node) -> bool:
-    """Whether floats are known to be whole and small: the number of conditions that hold, or a place among few."""
+    """Whether floats are known to be whole and small: the number of conditions that hold, or an index among few."""
     if node.op in ("view", "sum", "min", "where"):
         return all(_is_count(a) for a in node.args if node.op != "where" or a.kind != "bool")
     return node.op == "to_float" or (node.op == "literal" and bool(np.all(node.attr == np.rint(node.attr))))
 
 
 def without_codes(graph: Graph) -> Graph:
-    """The same step for what can't raise an error: all results of a row that fails are NaN."""
+    """Return the step for callers that can't raise an error: all results of a row that fails are NaN."""
     if FAILED not in graph.residuals:
         return graph
     new = graph.copy()

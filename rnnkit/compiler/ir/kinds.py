@@ -1,4 +1,4 @@
-"""What the elements of a node are: numbers of the layer's own dtype ("float"), conditions, integers, and float32.
+"""The kinds of a node's elements: the layer's own dtype ("float"), conditions, integers, and float32.
 
 All but the first two are named by NumPy's dtype. A step of a float64 layer may have "float32" beside "float"; in a
 float32 layer both are one. Integers wrap as NumPy's do. A backend computes an integer in one of the two kinds that it
@@ -18,23 +18,23 @@ _CARRIERS = dict.fromkeys(("int8", "int16", "int32", "uint8", "uint16"), "int32"
 
 
 def dtype_of(kind: str, dtype) -> np.dtype:
-    """The dtype of arrays of a kind, where "float" is one."""
+    """Return the dtype of arrays of a kind; `dtype` is that of "float"."""
     return np.dtype(dtype if kind == "float" else kind)
 
 
 def kind_of(dtype) -> str | None:
-    """The kind of a constant's elements: any float is the layer's; None for what there is no kind for."""
+    """Return the kind of a constant's elements, "float" for any float; None for a dtype without a kind."""
     dtype = np.dtype(dtype)
     return "float" if dtype.kind == "f" else dtype.name if dtype.name in KINDS else None
 
 
 def carrier(kind: str) -> str:
-    """What a backend keeps elements of a kind as: "float", "int32" or "int64"; conditions are 1.0 and 0.0."""
+    """Return the kind that a backend keeps elements in: "float", "int32" or "int64"; conditions are 1.0 and 0.0."""
     return _CARRIERS.get(kind, "float")
 
 
 def common(kinds) -> str:
-    """The kind in which operands of these kinds are computed together, as NumPy's promotion has it."""
+    """Return the kind in which operands of these kinds are computed together, by NumPy's promotion."""
     kinds = set(kinds)
     if len(kinds) == 1:
         return kinds.pop()
@@ -45,14 +45,14 @@ def common(kinds) -> str:
 
 
 def whole(number) -> np.ndarray:
-    """Floats as int64, cut towards 0; what no int64 is, as the least of them: a processor's answer."""
+    """Return floats as int64, cut towards 0; the least int64 for those that don't fit, as processors do."""
     number = np.asarray(number)
     inside = (number >= -(2.0**63)) & (number < 2.0**63)
     return np.where(inside, np.where(inside, number, 0).astype(np.int64), np.iinfo(np.int64).min)
 
 
 def cast(array, kind: str, dtype) -> np.ndarray:
-    """Elements of any kind as those of another, with NumPy's result wherever NumPy defines one."""
+    """Return elements of any kind as those of another, with NumPy's result wherever NumPy defines one."""
     array, wanted = np.asarray(array), dtype_of(kind, dtype)
     if array.dtype.kind != "f" or wanted.kind not in "iu":
         return array.astype(wanted)

@@ -1,7 +1,7 @@
 """Derivatives of NumPy's functions of whole matrices that stand in a step of weights alone.
 
 Such a function runs as it is, once for each new weight (`rnnkit.compiler.tracing.numpy_functions`), and so does its
-rule: ``rule(g, y, *args)`` gives, for the cotangent ``g`` of what it gave, ``y``, those of its array arguments. The
+rule: ``rule(g, y, *args)`` returns, for the cotangent ``g`` of its result ``y``, those of its array arguments. The
 formulas are those of Giles 2008, "Collected matrix derivative results for forward and reverse mode algorithmic
 differentiation". Functions that read one triangle of a symmetric matrix have cotangents there alone.
 """
@@ -17,20 +17,20 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class WeightFunction:
-    """A function of arrays that all rows have in common: what a graph's node ``function`` calls.
+    """Function of arrays that all rows share, called by a graph's node ``function``.
 
     Attributes
     ----------
     name : str
         For people, NumPy's functions as ``np.linalg.det``.
     call : callable
-        Of the operands' arrays.
+        The function of the operands' arrays.
     rule : callable, or None
         ``rule(g, y, *args)``, the cotangents of the operands, where the derivative is known.
     flat : bool
-        It has no derivative, since it counts, places or decides.
+        Whether it has no derivative, since it counts, places or decides.
     part : int, or None
-        Which of its results, where it has several.
+        The number of the result, if the function has several.
     """
 
     name: str
@@ -43,7 +43,7 @@ class WeightFunction:
         return self.call(*arrays)
 
     def cotangent(self, i: int) -> WeightFunction:
-        """The cotangent of operand `i`, of ``(g, y, *args)``."""
+        """Return the function that computes the cotangent of operand `i` from ``(g, y, *args)``."""
         return WeightFunction(f"cotangent {i} of {self.name}", partial(_cotangent_of, self.rule, i))
 
 
@@ -52,7 +52,7 @@ def _cotangent_of(rule, i, *arrays):
 
 
 def _lower(symmetric):
-    """The cotangent of a lower triangle from that of the symmetric matrix that it stands for."""
+    """Return the cotangent of a lower triangle from that of the symmetric matrix that it stands for."""
     return np.tril(symmetric + symmetric.T, -1) + np.diag(np.diag(symmetric))
 
 
@@ -105,7 +105,7 @@ _RULES: dict[tuple, Callable] = {
 
 
 def rule_of(name: str, given: tuple, keywords: dict, part: int | None) -> Callable | None:
-    """The rule of a function called so, None if there is none."""
+    """Return the rule of a function with these arguments, None if there is none."""
     if name == "np.linalg.matrix_power" and not keywords and part is None and len(given) == 1 and given[0] >= 0:
         return lambda g, y, a: _power(g, y, a, given[0])
     try:

@@ -4,8 +4,8 @@ An operation has the name of the function that it is, NumPy's, scipy.special's o
 of NumPy and scipy.special that several operations make. Tracing, jitted steps and kernels follow these tables;
 `docs/recipes.md` says how to add to them.
 
-The third of each is its rule, ``gradient(g, y, *args)``: from the cotangent ``g`` of the result ``y`` to those of the
-operands, one each, None for an operand that has none. Rules are linear in ``g`` and pointwise, and so serve forward
+The third field of each is its rule, ``gradient(g, y, *args)``: from the cotangent ``g`` of the result ``y`` to those of
+the operands, one each, None for an operand that has none. Rules are linear in ``g`` and pointwise, and so serve forward
 mode: the tangent of ``y`` is the sum of ``gradient(t, y, *args)[i]`` over the operands ``i`` with their tangents ``t``.
 They are NumPy on whole arrays that broadcast, and run on symbols; the caller sums over broadcast axes. In terms of
 ``y`` a rule saves a function: the slope of ``tanh``, ``sigmoid`` and ``expm1`` is then exact to a rounding of 1.
@@ -20,7 +20,7 @@ Where a function has no derivative (`docs/gradients.md`):
 - ``xlogy`` and ``xlog1py`` have slope 0 for their second operand where the first is 0, and for the first where that is
   0 and there is no logarithm.
 - ``gammaln``, ``psi`` and the inverses of the error function have the slope that their formula has at their poles.
-- What jumps has the slope that it has between the jumps.
+- Functions that jump have the slope that they have between the jumps.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Operation:
     gradient : callable
         Its rule: ``(g, y, *args)`` to a tuple of cotangents.
     result, operands : "float" or "bool"
-        What it gives and what it takes; ``where`` takes a bool first.
+        The kinds of its result and its operands; ``where`` takes a bool first.
     expensive : bool
         Costs so much that it is kept rather than computed twice.
     aliases : tuple of str
@@ -67,7 +67,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class IntegerOperation:
-    """What a pointwise operation is on integers: in NumPy, and in a kernel. Both wrap, and divided by 0 give 0.
+    """One pointwise operation on integers, in NumPy and in a kernel: both wrap, and a division by 0 gives 0.
 
     Attributes
     ----------
@@ -85,14 +85,14 @@ class IntegerOperation:
 
 @dataclass(frozen=True)
 class Reduction:
-    """One reduction over feature axes; called, it does what NumPy's does.
+    """One reduction over feature axes, called as NumPy's.
 
     Attributes
     ----------
     evaluate : callable
         NumPy's function.
     gradient : callable
-        Its rule: ``(g, y, x, axes)`` to the cotangent of ``x``, or to what broadcasts to it. ``g`` and ``y`` keep the
+        Its rule: ``(g, y, x, axes)`` to the cotangent of ``x``, or one that broadcasts to it. ``g`` and ``y`` keep the
         reduced axes with length 1, and ``axes`` are negative, so that a batch axis may stand in front.
     """
 
@@ -107,12 +107,12 @@ class Reduction:
 
 
 def flat(g, y, *args):
-    """The rule of what is constant wherever it has a derivative."""
+    """Return no cotangents: the rule of piecewise constant functions."""
     return (None,) * len(args)
 
 
 def _is_number(operand) -> bool:
-    """Whether an operand is a number, which no derivative is taken by; an array may be anything."""
+    """Whether an operand is a number, which has no cotangent; an array may be anything."""
     return getattr(operand, "fixed", isinstance(operand, numbers.Real))
 
 
@@ -234,14 +234,14 @@ def _i1e(g, y, x):
 
 
 def special(name, *args):
-    """A function of scipy.special, which takes a tenth of a second to import, on arrays or symbols."""
+    """Compute a function of scipy.special, whose import takes a tenth of a second, on arrays or symbols."""
     import scipy.special
 
     return getattr(scipy.special, name)(*args)
 
 
 def _hurwitz(s, x):
-    """``scipy.special.zeta`` where there is a sum from x on: NaN of a negative x or of NaN, 0 of a large power."""
+    """Return the Hurwitz zeta function: NaN for a negative x and for NaN, 0 for a large power."""
     found = np.where((s > 1e4) & (x > 1.1), 0.0, special("zeta", s, x))
     return np.where((x < 0) | np.isnan(s) | np.isnan(x), np.nan, found)
 
@@ -361,7 +361,7 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-# What integers can be taken by, too, or alone; ``where`` takes a condition first.
+# Operations on integers, some of them on integers alone; ``where`` takes a condition first.
 INTEGER_OPERATIONS: dict[str, IntegerOperation] = {
     name: IntegerOperation(OPERATIONS[name].evaluate, OPERATIONS[name].text, result)
     for result, names in {
@@ -381,23 +381,23 @@ INTEGER_OPERATIONS: dict[str, IntegerOperation] = {
     "left_shift": IntegerOperation(np.left_shift, "left_shift({0}, {1})"),
     "right_shift": IntegerOperation(np.right_shift, "right_shift({0}, {1})"),
 }
-# All that gives an element of an element of each operand; a cast's ``attr`` is the kind that it gives.
+# All operations that are computed element by element; a cast's ``attr`` is its result's kind.
 POINTWISE = frozenset((*OPERATIONS, *INTEGER_OPERATIONS, "cast"))
 
-# What may have an infinite slope, which a direction of zeros must not be multiplied by.
+# Operations whose slope may be infinite, by which a zero tangent must not be multiplied.
 STEEP = frozenset(
     "divide sqrt cbrt log log2 log10 log1p xlogy xlog1py power arcsin arccos arccosh arctanh arctan2 hypot "
     "gammaln psi zeta erfinv erfcinv ndtri log_ndtr k0e k1e".split()
 )
 
-# Where a kernel leaves vectors and goes lane by lane, with libm.
+# Operations that a kernel may compute lane by lane, with libm.
 BY_LANE = dict.fromkeys(("sin", "cos", "tan"), "beyond 1e5 in float32, 1e6 in float64") | dict.fromkeys(
     ("fmod", "remainder", "floor_divide"), "where a / b is beyond 2**23 in float32, 2**52 in float64"
 )
 
 
 def _gamma_sign(x):
-    """The sign of Γ(x); NaN at its poles below 0."""
+    """Return the sign of Γ(x); NaN at its poles below 0."""
     below = np.floor(x)
     sign = np.where((x < 0) & (np.remainder(below, 2.0) == 1.0), -1.0, 1.0)
     return np.where(x == 0, np.copysign(1.0, x), np.where((x < 0) & (below == x), np.nan, sign))
@@ -408,13 +408,13 @@ def _gamma(x):
 
 
 def _stirling(x):
-    """What Stirling's formula for log Γ(1 / x) lacks."""
+    """Return the correction to Stirling's formula for log Γ(1 / x)."""
     terms = (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
     return x * functools.reduce(lambda total, term: total * (x * x) + term, terms)
 
 
 def _betaln(a, b):
-    """log |B(a, b)|; Γ(large) / Γ(large + small) by Stirling's formula, without the digits that both share."""
+    """Return log |B(a, b)|; Γ(large) / Γ(large + small) by Stirling's formula, without the digits that both share."""
     small, large = np.minimum(a, b), np.maximum(a, b)
     is_large = large > 10.0
     first = np.where(is_large, large, 10.0)
@@ -426,7 +426,7 @@ def _betaln(a, b):
 
 
 def _grown(y, x):
-    """y exp(x), of which one may be out of range."""
+    """Return y exp(x), where one of the factors may be out of range."""
     root = np.exp(0.5 * x)
     return y * root * root
 

@@ -1,10 +1,10 @@
-"""A graph becomes a plan: what runs once, per call, per block of steps and per step, in products and fused loops.
+"""The plan of a graph: computations once, per call, per block of steps and per step, in products and fused loops.
 
-Five sections follow each other. *Once*: what depends on weights and numbers alone, in NumPy, when a weight changes.
-*Call*: what depends on constants and draws. *Block*: what depends on the input too, but on no state, for many steps at
-a time. *Step*: what a state needs. *After*: what only the output needs of values that are kept of every step, for many
-steps at a time. Within a section, values are kept in buffers only where they must: results of products and
-reductions, operands of products, outputs and states, and expensive values that more than one loop needs.
+Five sections follow each other. *Once*: values of weights and numbers alone, in NumPy, when a weight changes. *Call*:
+values of constants and draws. *Block*: values of the input too, but of no state, for many steps at a time. *Step*:
+values that a state needs. *After*: values that only the output needs, from values kept of every step, for many steps at
+a time. Within a section, values are kept in buffers only where they must: results of products and reductions, operands
+of products, outputs and states, and expensive values that more than one loop needs.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ PER_BLOCK = (BLOCK, AFTER)
 Kind = Literal[
     "x", "sequence", "residual", "state", "next", "output", "constant", "draw", "prepacked", "scratch", "result"
 ]  # fmt: skip
-# Kinds of which a step has its own rows, beside x and the output: read or kept as it goes.
+# Kinds with rows of their own for each step, beside x and the output.
 SEQUENCES = ("sequence", "residual")
 # Kinds that have one row for all steps of a call, side by side as the user gave them.
 OF_CALL = ("constant", "draw")
 # Where a step's output is: in the user's array, or in memory of rnnkit's own until the block's end.
 OUTPUTS = ("output", "result")
-# What lives for a step, a block of steps or a call.
+# Kinds of memory for a step, a block of steps or a call.
 SCRATCH = ("scratch", "result")
 # Kinds of buffers that are rnnkit's own memory: a vector may be read that reaches beyond a row's end.
 PADDED = ("state", "next", "scratch", "prepacked", "residual", "result")
-# Kinds whose rows and steps stand where the call says: the user's arrays, and what is kept of every step.
+# Kinds whose rows and steps the call places: the user's arrays, and values kept of every step.
 PLACED = ("x", "output", "sequence", "residual")
 SECTIONS = ("when a weight changes", "once a call", "per block of steps", "per step", "after each block of steps")
 
 
-LARGE = 1024  # elements of a value of one row from which it leaves the nearest cache no room for others
+LARGE = 1024  # elements of one row's value that leave no room in the nearest cache for others
 
 
 @dataclass(eq=False)
 class Buffer:
-    """A place for one value of every row.
+    """Memory for one value of every row.
 
     ``kind`` is x, sequence, residual, state, next, output, constant, draw, prepacked, scratch, or result for an output
     that is computed after each block of steps; ``section`` says how long it lives. A residual that the program itself
@@ -52,17 +52,17 @@ class Buffer:
     kind: Kind
     size: int
     section: int = STEP
-    attr: Any = None  # by kind: the number of a state or constant, the name of a draw, a tuple for what is placed
-    elements: str = "float"  # what it holds: the carrier of a node's kind, see `rnnkit.compiler.ir.kinds`
+    attr: Any = None  # by kind: the number of a state or constant, the name of a draw, a tuple for placed kinds
+    elements: str = "float"  # the carrier of the node's kind, see `rnnkit.compiler.ir.kinds`
 
     @property
     def is_written(self) -> bool:
-        """Whether the program itself keeps it, rather than reads what another one kept."""
+        """Whether the program itself writes it, rather than reads values that another program saved."""
         return self.kind == "residual" and self.attr[0] == _WRITE
 
     @property
     def held_state(self) -> int | None:
-        """Of what the program keeps, the number of the state that it is: in masked rows, as the step before left it."""
+        """The number of the state that the program saves here, or None; masked rows have that of the step before."""
         return state_of(self.attr[1]) if self.is_written else None
 
 
@@ -70,12 +70,12 @@ _WRITE, _AFTER_STEP = "write", "after"
 
 
 def written(name: tuple) -> tuple:
-    """The ``attr`` of a buffer that keeps a value of every step, by that value's name."""
+    """Return the ``attr`` of a buffer that saves the value of this name at every step."""
     return _WRITE, name
 
 
 def state_of(name: tuple) -> int | None:
-    """The number of the state that has this name among kept values, ``("after", i)``: as it is after a step."""
+    """Return the number of the state whose values after each step have this name, ``("after", i)``; or None."""
     return name[1] if name[0] == _AFTER_STEP else None
 
 
@@ -113,7 +113,7 @@ Value = Load | Number | Pointwise
 
 @dataclass(eq=False)
 class Total:
-    """What a pointwise loop reduces besides: a value over all but the first ``kept`` axes, the last one among them."""
+    """Reduction within a pointwise loop: of a value over all but the first ``kept`` axes, the last one included."""
 
     value: str
     buffer: Buffer
@@ -139,7 +139,7 @@ class Loop:
 
     @property
     def written(self) -> list[Buffer]:
-        """The buffers that it writes to."""
+        """The buffers that the loop writes to."""
         return [buffer for _, buffer, _ in self.writes] + [total.buffer for total in self.totals]
 
     @property
@@ -177,7 +177,7 @@ class Product:
 
     @property
     def work(self) -> int:
-        """Multiply-adds for a row."""
+        """The number of multiply-adds for a row."""
         return self.depth * self.result.size
 
 
@@ -185,20 +185,20 @@ class Product:
 class SparseProduct(Product):
     """A product with one sparse weight, which had so many nonzeros when the step was read.
 
-    ``panels.attr`` is "sparse": of the weight, only they are laid out.
+    ``panels.attr`` is "sparse": only the nonzeros of the weight are laid out.
     """
 
     nonzeros: int = 0
 
     @property
     def work(self) -> int:
-        """As many multiply-adds as take the dense product as long: a nonzero takes about two."""
+        """The number of multiply-adds of a dense product that takes as long: a nonzero takes about two."""
         return 2 * self.nonzeros * self.rows
 
 
 @dataclass(eq=False)
 class Fused:
-    """Products and the loop that alone reads them: some columns of all at a time, so that they stay in the cache."""
+    """Products and the only loop that reads them: some columns of all at a time, so that they stay in the cache."""
 
     products: list[Product]
     loop: Loop
@@ -218,12 +218,12 @@ class Fused:
 
 @dataclass(eq=False)
 class Plan:
-    """Stages in order, buffers, and what is computed once.
+    """Plan of a graph: stages in order, buffers, and values computed once.
 
-    With ``scans``, each loop of a step runs all steps of a block for some elements before the next ones. Nobody asks a
-    ``late`` plan for the output of the last step alone, see `Graph`. The states ``in_place``, by their numbers, may be
-    written where they were before. No threads share the steps of an ``unshared`` plan, which write to what a block
-    keeps.
+    With ``scans``, each loop of a step runs all steps of a block for some elements before the next ones. A
+    ``late`` plan never runs for the output of the last step alone, see `Graph`. The states ``in_place``, by their
+    numbers, may overwrite those before. No threads share the steps of an ``unshared`` plan, which write to memory of
+    the block.
     """
 
     stages: list[Product | Loop | Fused] = field(default_factory=list)
@@ -238,11 +238,11 @@ class Plan:
     in_place: set[int] = field(default_factory=set)
 
     def parts(self) -> list[Product | Loop]:
-        """All products and loops in order, those of fused stages one by one."""
+        """Return all products and loops in order, those of fused stages one by one."""
         return [part for stage in self.stages for part in (stage.parts if isinstance(stage, Fused) else [stage])]
 
     def products(self) -> list[Product]:
-        """All products in order."""
+        """Return all products in order."""
         return [part for part in self.parts() if isinstance(part, Product)]
 
 
@@ -258,7 +258,7 @@ class Element:
 
 @dataclass(eq=False)
 class Slot:
-    """Scratch memory for the elements of an array of each row, so that they can be found by a computed place."""
+    """Scratch memory for the elements of an array of each row, which are found by a computed index."""
 
     name: str
     size: int
@@ -288,7 +288,7 @@ class Look:
 
 @dataclass(eq=False)
 class Put:
-    """A line of a plan by rows: such an element of a slot is written; in a loop, of the rows that go on.
+    """A line of a plan by rows: an element of a slot is written; in a loop, in the rows that go on.
 
     With `under` it is written where that condition holds.
     """
@@ -312,7 +312,7 @@ class Check:
 
 @dataclass(eq=False)
 class Carried:
-    """A value of a loop: what it is at first, and behind a round."""
+    """A carried value of a loop: at first, and after a round."""
 
     name: str
     initial: str
@@ -322,7 +322,7 @@ class Carried:
 
 @dataclass(eq=False)
 class Tape:
-    """What a loop carried at the beginning of each round, for the loop that goes back."""
+    """Record of the values that a loop carried at the beginning of each round, for the reverse loop."""
 
     slot: Slot
     size: int
@@ -331,22 +331,22 @@ class Tape:
 
 @dataclass(eq=False)
 class RowLoop:
-    """Lines that are repeated while a row wants it: a line of a plan by rows.
+    """A line of a plan by rows: lines that are repeated while the row's condition holds.
 
     Attributes
     ----------
     name : str
-        Of the number of rounds so far.
+        The name of the number of rounds so far.
     carried : list of Carried
     lines : list
     first : int
-        How many of the lines ``go`` needs.
+        The number of lines that ``go`` needs.
     go : str
     limit, code : int
         Rows that want more rounds fail by this code; a limit of 0 is none, where the condition counts rounds itself.
     tapes : list of Tape
     going : Slot or None
-        Where it says of each round which rows went on, if there are tapes and it isn't all of them.
+        Record of the rows that went on in each round, if there are tapes and not all rows always go on.
     back : RowLoop or None
         The loop whose rounds it undoes; then it has no condition of its own.
     """
@@ -365,10 +365,10 @@ class RowLoop:
 
 @dataclass(eq=False)
 class Branch:
-    """Lines of which one row computes the one or the other ones: a line of a plan by rows.
+    """A line of a plan by rows: two lists of lines, of which a row computes one.
 
-    ``joined`` are names with a value for those behind it: the name, that of its value where the condition holds, that
-    where it doesn't, and its kind.
+    ``joined`` are names that later lines read: the name, that of its value where the condition holds, that where it
+    doesn't, and its kind.
     """
 
     condition: str
@@ -396,19 +396,19 @@ class RowPlan(Plan):
     uniform : set of str
         Integers and conditions that are the same in all rows at each time.
     own : dict of Buffer to Node
-        What depends on weights alone, where each row has weights of its own.
+        Values of weights alone, if each row has weights of its own.
     slots : list of Slot
     code : str
-        The line that says what a row fails by at a step; "" if nothing can fail, or `Check` lines say it.
+        The line with the code of the check that a row fails at a step; "" without checks, or with `Check` lines.
     graph : Graph
-        What it is a plan of.
+        The graph that the plan is made of.
     writes : list of (Buffer, list of str or Slot)
-        What is written to the output, the next states and the residuals: a line's name for each number, or where a
-        resident state is after the step.
+        The values of the output, the next states and the residuals: a line's name for each number, or the slot of a
+        resident state after the step.
     comments : dict of str to str
         By the name of the first line that comes of it, a line of the step.
     whole, watched : dict of int to (int, int)
-        States that are integers, and between which numbers; of these, those that may leave them.
+        Bounds of the states that are integers; of these, those that may leave their bounds.
     """
 
     lines: list[RowLine] = field(default_factory=list)
@@ -426,12 +426,12 @@ class RowPlan(Plan):
 
 
 def written_names(plan: RowPlan, *but: str) -> list[str]:
-    """The names of all numbers that a plan writes, but for some kinds of buffers."""
+    """Return the names of all numbers that a plan writes, except to buffers of some kinds."""
     return [name for b, names in plan.writes if b.kind not in but and not isinstance(names, Slot) for name in names]
 
 
 def all_lines(lines: Iterable[RowLine]) -> Iterator[RowLine]:
-    """Lines of a plan by rows, with those in its loops before these."""
+    """Yield the lines of a plan by rows, those inside loops and branches before these."""
     for line in lines:
         if isinstance(line, RowLoop):
             yield from all_lines(line.lines)
@@ -441,7 +441,7 @@ def all_lines(lines: Iterable[RowLine]) -> Iterator[RowLine]:
 
 
 def given_by(line: RowLine) -> tuple[str, ...]:
-    """The names that a line gives values to, for the lines behind it."""
+    """Return the names that a line gives values to, for later lines."""
     if isinstance(line, RowLoop):
         return tuple(one.name for one in line.carried)
     if isinstance(line, Branch):
@@ -450,7 +450,7 @@ def given_by(line: RowLine) -> tuple[str, ...]:
 
 
 def read_by(line: RowLine) -> tuple[str, ...]:
-    """The names whose values a line reads; a loop's, with those inside."""
+    """Return the names whose values a line reads; a loop's, with those inside."""
     if isinstance(line, RowLoop):
         inside = [name for one in line.lines for name in read_by(one)]
         taped = [name for one in line.tapes if not isinstance(one.source, Slot) for name in one.source]
@@ -472,7 +472,7 @@ def read_by(line: RowLine) -> tuple[str, ...]:
 
 
 def section_of(node: Node) -> int:
-    """In which section a node can be computed; what is in a loop of a step, in the step."""
+    """Return the section in which a node can be computed; nodes in a loop of a step belong to the step."""
     if any(isinstance(one, tuple) for one in node.depends):
         return STEP
     return STEP if "state" in node.depends else BLOCK if "x" in node.depends else CALL if node.depends else PREPACK

@@ -42,7 +42,7 @@ _DEPENDS = ("x", "state", "constant", "draw", "weight")
 
 
 def print_graph(graph: Graph, title: str = "graph") -> str:
-    """The nodes that a result needs, in order, then the results."""
+    """Return the nodes that a result needs as text, in order, then the results."""
     names, weights, line = names_of(graph), _of_weights(graph), ""
     live = [node for node in graph.live() if node.id in names]
     lines = [f"{title}: {_count(len(live), 'node')}"]
@@ -64,7 +64,7 @@ def print_graph(graph: Graph, title: str = "graph") -> str:
 
 
 def names_of(graph: Graph) -> dict[int, str]:
-    """A name for each node that a result needs, but for single numbers; no two are the same."""
+    """Return a name for each node that a result needs, except single numbers; no two are the same."""
     names: dict[int, str] = {}
     counts: dict[str, int] = {}
     for node in graph.live():
@@ -74,7 +74,7 @@ def names_of(graph: Graph) -> dict[int, str]:
 
 
 def _apart(wanted: str, counts: dict[str, int]) -> str:
-    """A name, with a number behind it where others have it already."""
+    """Return a name, with a number behind it if it is taken."""
     name = wanted
     while name in counts:
         counts[wanted] += 1
@@ -149,7 +149,7 @@ def _index(k) -> str:
 
 
 def _places(index: np.ndarray) -> str:
-    """Element numbers: as a walk where they are one."""
+    """Return element numbers as text: as a walk where they are one."""
     described = strides_of(index)
     if described is None or index.size <= _SHOWN:
         return _table(index)
@@ -157,7 +157,7 @@ def _places(index: np.ndarray) -> str:
 
 
 def _table(array: np.ndarray) -> str:
-    """Numbers in order; of many, the ends and a digest of all."""
+    """Return numbers as text, in order; of many, the ends and a digest of all."""
     flat = np.asarray(array).reshape(-1)
     flat = flat if flat.dtype == bool else flat.astype(np.int64 if flat.dtype.kind in "iu" else np.float64)
     shown = [repr(one) for one in flat.tolist()] if flat.size <= _SHOWN else []
@@ -168,7 +168,7 @@ def _table(array: np.ndarray) -> str:
 
 
 def _words(value) -> str:
-    """A tuple of names and numbers without its punctuation."""
+    """Return a tuple of names and numbers as text without its punctuation."""
     if isinstance(value, (tuple, list)):
         return " ".join(_words(one) for one in value)
     return str(value)
@@ -186,7 +186,7 @@ def _shape(shape) -> str:
 
 
 def print_plan(plan: Plan, graph: Graph, title: str = "plan") -> str:
-    """The buffers, what is computed when weights change, and the stages in order, with the values of each loop."""
+    """Return a plan as text: buffers, values computed when weights change, and the stages in order."""
     names = names_of(graph)
     parts = _count(len(plan.lines), "line") if isinstance(plan, RowPlan) else _count(len(plan.stages), "stage")
     lines = [f"{title}: {_count(len(plan.buffers), 'buffer')}, {parts}"]
@@ -207,13 +207,13 @@ def print_plan(plan: Plan, graph: Graph, title: str = "plan") -> str:
             if isinstance(stage, Fused):
                 lines.append("  fused:")
             for part in stage.parts if isinstance(stage, Fused) else [stage]:
-                told = _product(part) if isinstance(part, Product) else _loop(part)
-                lines += [f"{'    ' if isinstance(stage, Fused) else '  '}{line}" for line in told]
+                texts = _product(part) if isinstance(part, Product) else _loop(part)
+                lines += [f"{'    ' if isinstance(stage, Fused) else '  '}{line}" for line in texts]
     return "\n".join(lines)
 
 
 def _rows(plan: RowPlan) -> list[str]:
-    """The lines of a plan by rows, each a number of every row, then what is written."""
+    """Return the lines of a plan by rows, each a number of every row, then the results."""
     lines = [f"  {slot.name} holds state[{i}]" for i, slot in plan.resident.items()]
     lines += _row_lines(plan, plan.lines)
     lines += [f"  {b.name} = {names.name if isinstance(names, Slot) else ', '.join(names)}" for b, names in plan.writes]
@@ -295,10 +295,10 @@ def _loop(loop: Loop) -> list[str]:
 
 
 def _walk(walk: Walk) -> str:
-    told = f"offset {walk.offset}, strides {_words(walk.strides)}"
+    text = f"offset {walk.offset}, strides {_words(walk.strides)}"
     if walk.gates:
-        return f"{told}, gates {walk.gates}"
-    return told if walk.table is None else f"{told} in the table {_table(walk.table)}"
+        return f"{text}, gates {walk.gates}"
+    return text if walk.table is None else f"{text} in the table {_table(walk.table)}"
 
 
 def _comments(lines: Iterable[str]) -> list[str]:

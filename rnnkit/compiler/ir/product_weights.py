@@ -1,4 +1,4 @@
-"""Which weights of a graph nothing but products reads, as they are: what may be stored in fewer bits."""
+"""The weights of a graph that only products read, which may be stored in fewer bits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rnnkit.compiler.ir.graph import Graph, Node
 
 
 def product_weights(graph: Graph) -> dict[str, tuple[tuple[int, int], ...]]:
-    """The weights ``(K, N)`` that products alone read, with the rows that products read together.
+    """Return the weights ``(K, N)`` that only products read, with the rows that products read together.
 
     A weight counts that is the right operand of products, whole or in rows and columns that lie side by side.
 
@@ -33,7 +33,7 @@ def product_weights(graph: Graph) -> dict[str, tuple[tuple[int, int], ...]]:
 
 
 def _rows_read(node: Node, rows: tuple[int, int], readers, kept) -> set[tuple[int, int]]:
-    """The ranges of rows in which products read a part of a weight; none if anything else reads it."""
+    """Return the ranges of rows in which products read a part of a weight; none if anything else reads it."""
     found = set()
     for reader in readers[node.id]:
         if reader.op == "product" and reader.args[1] is node and reader.args[0] is not node:
@@ -50,7 +50,7 @@ def _rows_read(node: Node, rows: tuple[int, int], readers, kept) -> set[tuple[in
 
 
 def _part_of(node: Node, view: Node) -> tuple[int, int] | None:
-    """The rows that a view takes of a matrix, with columns side by side; None for another view."""
+    """Return the rows that a view takes of a matrix, with columns side by side; None for another view."""
     key = view.attr.part
     if key is None or len(view.shape) != 2 or not all(isinstance(k, slice) and k.step in (None, 1) for k in key):
         return None

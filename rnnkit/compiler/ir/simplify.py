@@ -19,13 +19,13 @@ _LARGEST_EXPONENT = 64  # of a power of two whose reciprocal is a normal number,
 
 
 def simplify(graph: Graph) -> Graph:
-    """The same step, rewritten by `RULES`, with its nodes in the same order; loops carry what is read of them."""
+    """Return the same step, rewritten by `RULES`, in the same order; loops lose carried values that nothing reads."""
     new = rebuilt(graph, (*RULES, row_without_axis) if graph.by_vjp else RULES)
     return new if len(new.live()) == len(new.nodes) else rebuilt(new, ())  # without the nodes that were rewritten
 
 
 def stable_sigmoid(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
-    """``1 / (1 + exp(-z))`` as the sigmoid, which neither overflows nor warns."""
+    """Replace ``1 / (1 + exp(-z))`` by the sigmoid, which neither overflows nor warns."""
     if node.op != "divide" or not _is_one(args[0]) or args[1].op != "add":
         return None
     denominator = args[1]
@@ -38,7 +38,7 @@ def stable_sigmoid(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | N
 
 
 def without_rules(graph: Graph) -> Graph:
-    """The same step where no gradient is asked for: what has a rule of the user's is its value."""
+    """Return the step for runs without a gradient: nodes with a user's rule become their values."""
     if all(node.op != "ruled" for node in graph.nodes):
         return graph
     return rebuilt(graph, (_value_of,), lambda node: node.made_of)
@@ -57,9 +57,9 @@ def _value_of(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
 
 
 def reduced(graph: Graph) -> Graph:
-    """The same step for a program, with less work where it gives the same: divisions by powers of two, powers by roots.
+    """Return the same step for a program, with cheaper divisions by powers of two and powers by roots.
 
-    It comes behind the derivatives: the slope of ``x**3.5`` at 0 is 0, that of the root in it infinite.
+    It runs after differentiation: the slope of ``x**3.5`` at 0 is 0, that of the root in it infinite.
     """
     if not any(node.op in ("divide", "power") and node.args[1].op == "literal" for node in graph.nodes):
         return graph
@@ -67,7 +67,7 @@ def reduced(graph: Graph) -> Graph:
 
 
 def _by_product(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
-    """A division by a power of two, whose reciprocal is exact."""
+    """Replace a division by a power of two by a product with its reciprocal, which is exact."""
     if node.op != "divide" or args[1].op != "literal" or not args[0].batched or args[1].size != 1:
         return None
     divisor = float(args[1].attr.reshape(()))
@@ -78,7 +78,7 @@ def _by_product(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None
 
 
 def _quarters(exponent: Node) -> float | None:
-    """An exponent of all elements that is a small multiple of 1/4, but no integer: by roots it is within 4 ulp."""
+    """Return an exponent that is a small multiple of 1/4, but no integer: roots give its power within 4 ulp."""
     if exponent.op != "literal" or exponent.size != 1:
         return None
     found = float(exponent.attr.reshape(()))
@@ -103,12 +103,12 @@ def _by_roots(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
 
 
 def product_by_parts(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
-    """A product of a concatenation as the sum of the parts' products, so that each can leave the time loop."""
+    """Replace a product of a concatenation by the sum of the parts' products, so that each can leave the time loop."""
     return _by_parts(graph, *args) if node.op == "product" and _is_joined(args[0]) else None
 
 
 def row_without_axis(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
-    """What a vjp computes of a batch of one row as the step does it of a row, so that it is computed once."""
+    """Compute a vjp's value of a batch of one row as the step's value of a row, so that it is computed once."""
     if node.shape[:1] != (1,) or not (node.pointwise or node.op == "product"):
         return None
     rows = [_row_of(a, len(node.shape)) for a in (args if node.pointwise else args[:1])]
@@ -129,7 +129,7 @@ RULES: tuple[Rule, ...] = (stable_sigmoid, product_by_parts)
 
 
 def places_in_floats(graph: Graph) -> Graph:
-    """The same step for a target without integers, where these are places alone: counted, compared and chosen.
+    """Return the same step for a target without integers, if these are indices: counted, compared and chosen.
 
     Raises
     ------
@@ -191,9 +191,9 @@ def _is_one(node: Node) -> bool:
 def rebuilt(
     graph: Graph, rules: Iterable[Rule], operands: Callable[[Node], tuple[Node, ...]] = lambda node: node.args
 ) -> Graph:
-    """A new graph of the nodes that a result needs, in their order, each rewritten by the first rule that matches.
+    """Return a new graph of the nodes that a result needs, in their order, each rewritten by the first matching rule.
 
-    `operands` are those of a node, and may be others than it has, of nodes before it.
+    `operands` returns the operands of a node, which may be others than its own, but come before it.
     """
     new = replace(graph, nodes=[], names={}, _known={})
     made: dict[int, Node] = {}
@@ -222,7 +222,7 @@ def rebuilt(
 
 
 def _needed(graph: Graph, loops: dict[int, Node], operands) -> tuple[set[int], dict[int, list[int]]]:
-    """The nodes that a result needs, and of each loop the places of the carried values that one does."""
+    """Return the nodes that a result needs, and for each loop the numbers of the carried values among them."""
     carried: dict[int, set[int]] = {number: set() for number in loops}
     seen: set[int] = set()
     stack = graph.results()
@@ -241,7 +241,7 @@ def _needed(graph: Graph, loops: dict[int, Node], operands) -> tuple[set[int], d
 
 
 def _carried_by(node: Node, loops: dict[int, Node]) -> tuple[int, int]:
-    """By which loop a ``carried``, ``taped`` or ``result`` node is carried, and its place there."""
+    """Return the loop that carries a ``carried``, ``taped`` or ``result`` node, and its place there."""
     number, i = node.attr if node.op != "result" else (node.args[0].attr.id, node.attr)
     if node.op == "taped":  # by the loop whose rounds are undone
         back = loops[number]
@@ -250,7 +250,7 @@ def _carried_by(node: Node, loops: dict[int, Node]) -> tuple[int, int]:
 
 
 def _renumbered(node: Node, carried: dict[int, list[int]], loops: dict[int, Node]) -> Node:
-    """A node of a loop that carries less."""
+    """Return a node of a loop that carries less."""
     if node.op in ("carried", "taped", "result"):
         number, i = _carried_by(node, loops)
         place = carried[number].index(i)

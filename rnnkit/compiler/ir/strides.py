@@ -1,4 +1,4 @@
-"""How a loop walks over stored values: element numbers become offsets and strides, or a table."""
+"""The walk of a loop over stored values: element numbers as offsets and strides, or as a table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Walk:
 
 
 def strides_of(index: np.ndarray) -> tuple[int, tuple[int | None, ...]] | None:
-    """Offset and strides of an array of element numbers, None for the stride of an axis of length 1; or None."""
+    """Return offset and strides of element numbers, or None; the stride of an axis of length 1 is None."""
     if index.size == 0:
         return 0, tuple(_contiguous(index.shape))
     origin = int(index[(0,) * index.ndim])
@@ -56,7 +56,7 @@ def _contiguous(shape) -> list[int]:
 
 
 def merge_axes(shape, indices, kept: int) -> tuple[tuple[int, ...], int, list[Walk]]:
-    """The fewest axes over which a loop can run, and the walks over them.
+    """Return the fewest axes over which a loop can run, and the walks over them.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def merge_axes(shape, indices, kept: int) -> tuple[tuple[int, ...], int, list[Wa
 
 
 def _follows(strides, group, axis, shape, rank) -> bool:
-    """Whether an axis continues the group before it, for one thing read or written."""
+    """Whether an axis continues the group before it, for one array that is read or written."""
     if axis >= rank:
         return True
     real = [a for a in group if shape[a] != 1]
@@ -110,7 +110,7 @@ def _follows(strides, group, axis, shape, rank) -> bool:
 
 
 def row_walk(index: np.ndarray) -> tuple[int, int, int] | None:
-    """Offset, number and stride of an operand's rows of adjacent elements, if it has that form."""
+    """Return offset, number and stride of an operand's rows of adjacent elements; None if it has another form."""
     described = strides_of(index)
     if described is None:
         return None

@@ -1,7 +1,6 @@
 """Checks that a pass has made a valid graph, adjoint or plan: in the tests, and with ``RNNKIT_CHECK=1``.
 
-What they find is a fault of the compiler. The error names the pass, the operation, and the line of the step where it is
-known.
+An error is a fault of the compiler. It names the pass, the operation, and the line of the step where it is known.
 """
 
 from __future__ import annotations
@@ -70,19 +69,19 @@ class InvalidIR(RuntimeError):
 
 
 class _Report:
-    """Raises what is wrong, with the pass that made it."""
+    """Errors about the result of one pass."""
 
     def __init__(self, after: str):
         self.after = after
 
     def node(self, node: Node, wrong: str):
-        """Refuse a node."""
+        """Raise an InvalidIR for a node."""
         self.line(f"the node {node.id}, {node.op} of shape {node.shape},", wrong, (node.line,))
 
     def line(self, what: str, wrong: str, lines: Iterable[str] = ()):
-        """Refuse anything."""
-        told = "; ".join(dict.fromkeys(line for line in lines if line))
-        at = f", in the line {told!r}" if told else ""
+        """Raise an InvalidIR for anything else."""
+        places = "; ".join(dict.fromkeys(line for line in lines if line))
+        at = f", in the line {places!r}" if places else ""
         raise InvalidIR(f"after the pass {self.after!r}, {what} {wrong}{at}; this is a fault of rnnkit's compiler")
 
 
@@ -90,7 +89,7 @@ class _Report:
 
 
 def leaves_of(graph: Graph) -> dict[tuple, Shape]:
-    """The inputs of a graph with their shapes."""
+    """Return the inputs of a graph with their shapes."""
     return {(node.op, node.attr): node.shape for node in graph.nodes if node.op in INPUTS}
 
 
@@ -142,7 +141,6 @@ def check_graph(graph: Graph, after: str, leaves: Leaves, states: Iterable[Shape
 
 
 def _check_nodes(nodes: list[Node], report: _Report, leaves: Leaves, sparse: frozenset[str]) -> None:
-    """Check nodes one by one, in their order."""
     seen: dict[int, Node] = {}
     known: dict[tuple, Node] = {}
     for node in nodes:
@@ -185,13 +183,13 @@ def _check_operation(node: Node, report: _Report) -> None:
 
 
 def _count_of(op: str) -> int:
-    """How many operands a pointwise operation's text has places for."""
+    """Return the number of operands in a pointwise operation's text."""
     operation: Operation | IntegerOperation | None = OPERATIONS.get(op) or INTEGER_OPERATIONS.get(op)
     return 1 if operation is None else len(set(re.findall(r"{\d}", operation.text)))
 
 
 def _kinds(op: str, given: str, result: str) -> tuple[list[str], str]:
-    """The kinds of a pointwise operation's operands, and of its result, by what the last operand and the result are."""
+    """Return the kinds of a pointwise operation's operands and result, given the last operand's and the result's."""
     count = _count_of(op)
     if op == "cast":
         return [given], result if result in KINDS and result not in ("bool", given) else "another, but no condition"
@@ -245,7 +243,7 @@ def _check_kind(node: Node, report: _Report) -> None:
 
 
 def _kinds_of_loop(node: Node, kinds: list[str]) -> list[str]:
-    """The kinds that a loop's operands must have: a round leaves those of the carried values as they are."""
+    """Return the kinds that a loop's operands must have: a round keeps those of the carried values."""
     initials = kinds[: node.attr.count]
     return [*initials, "bool", *initials]  # a loop is a condition as well: that there was a round
 
@@ -266,7 +264,7 @@ def _check_shape(node: Node, report: _Report, leaves: Leaves) -> None:
 
 
 def _shape(node: Node) -> Shape | None:
-    """The shape that a node's operands give it; None for a function, which gives what it likes."""
+    """Return the shape that follows from a node's operands; None for a function, whose result may have any."""
     shapes = [arg.shape for arg in node.args]
     if node.op == "literal":
         return node.attr.shape
@@ -361,7 +359,7 @@ def check_adjoint(adjoint, after: str, step: Graph, x_shape: Shape, constant_sha
             _check_place(place, f"sum {i}", sizes, report)
             used.add((place.source, place.key))
         columns = one.b.depth if one.a is None else one.a.depth * one.b.depth
-        rows = {place.rows for place in places} if columns else {1}  # of nothing there may be any number
+        rows = {place.rows for place in places} if columns else {1}  # an empty sum may have any number of rows
         if columns != int(np.prod(one.shape)) or len(rows) != 1:
             report.line(f"sum {i}", f"of shape {one.shape} adds up {places}")
     used |= {("after", key) for kind, key in used if kind == "state"}  # the state before is that after the last step
@@ -396,7 +394,7 @@ def _check_place(place, what: str, sizes: Mapping[tuple, int], report: _Report) 
 
 
 def _sorted(nodes: Iterable[Node]) -> list[Node]:
-    """Nodes and all under them, in order of their numbers."""
+    """Return nodes and all under them, in order of their numbers."""
     found, stack = {}, list(nodes)
     while stack:
         node = stack.pop()
@@ -408,15 +406,15 @@ def _sorted(nodes: Iterable[Node]) -> list[Node]:
 
 # Plans
 
-# Where a stage may read a buffer of a kind: from this section on.
+# The first section whose stages may read a buffer of a kind.
 _READ_FROM = {"x": BLOCK, "sequence": BLOCK, "residual": BLOCK, "constant": CALL, "draw": CALL, "prepacked": CALL}
 _GIVEN = (*_READ_FROM, "state")
-# Where a stage may write one.
+# The section whose stages may write one.
 _WRITTEN_IN = {"next": STEP, "output": STEP, "residual": STEP, "result": AFTER}
 
 
 def check_plan(plan: Plan, after: str, graph: Graph, columns) -> None:
-    """Check a plan of a graph; ``columns`` is what says how wide a product's padded result is.
+    """Check a plan of a graph; ``columns`` returns the padded width of a product's result.
 
     Raises
     ------
@@ -427,7 +425,7 @@ def check_plan(plan: Plan, after: str, graph: Graph, columns) -> None:
 
 
 class _PlanCheck:
-    """Goes through the stages of a plan in their order, with what was written so far."""
+    """Check of the stages of a plan in their order, with the elements that were written so far."""
 
     def __init__(self, plan: Plan, report: _Report, columns):
         self.plan, self.report, self.columns = plan, report, columns
@@ -490,10 +488,10 @@ class _PlanCheck:
     def _refuse(self, stage, wrong: str):
         parts = stage.parts if isinstance(stage, Fused) else [stage]
         self.report.line(
-            " with ".join(map(told, parts)), wrong, [line for part in parts for line in part.lines]
+            " with ".join(map(description, parts)), wrong, [line for part in parts for line in part.lines]
         )  # fmt: skip
 
-    # What stages read and write
+    # Reads and writes of stages
 
     def _read(self, stage, buffer: Buffer, elements: np.ndarray) -> None:
         self._within(stage, buffer, elements, "reads")
@@ -559,7 +557,7 @@ class _PlanCheck:
         self._write(stage, stage.result, places)
 
     def _gate(self, i: int, stage: Product) -> np.ndarray:
-        """The elements of a product's result that are one gate's."""
+        """Return the elements of a product's result that belong to one gate."""
         lanes = self.columns(1)
         return elements_of(Walk(i * lanes, (1,), gates=len(stage.gates)), (stage.units,), lanes)
 
@@ -607,7 +605,7 @@ class _PlanCheck:
 
 
 class _RowPlanCheck(_PlanCheck):
-    """Goes through the lines of a plan by rows."""
+    """Check of the lines of a plan by rows."""
 
     plan: RowPlan
 
@@ -627,7 +625,7 @@ class _RowPlanCheck(_PlanCheck):
             report.line("the plan", "writes other buffers than its results")
 
     def _lines(self, lines, kinds: dict[str, str]) -> None:
-        """Lines in their order, with the names that have values by then."""
+        """Check lines in their order, with the kinds of the names that have values by then."""
         for line in lines:
             outer = dict(kinds)
             if isinstance(line, RowLoop):
@@ -670,12 +668,12 @@ class _RowPlanCheck(_PlanCheck):
 
     def _wrong(self, line, names: Iterable[str], what: str) -> None:
         if names := list(names):
-            told = self.plan.comments.get(getattr(line, "name", ""), "")
-            self.report.line(f"the line {getattr(line, 'name', 'of a slot')}", f"{what} {names[0]}", (told,))
+            comment = self.plan.comments.get(getattr(line, "name", ""), "")
+            self.report.line(f"the line {getattr(line, 'name', 'of a slot')}", f"{what} {names[0]}", (comment,))
 
 
 def elements_of(walk: Walk, dims: Shape, lanes: int) -> np.ndarray:
-    """The elements that a loop of these axes touches, in order, where a vector has so many lanes."""
+    """Return the elements that a loop over these axes touches, in order, where a vector has so many lanes."""
     if walk.gates:
         places = np.arange(dims[0])
         return walk.offset + places // lanes * walk.gates * lanes + places % lanes
@@ -686,8 +684,8 @@ def elements_of(walk: Walk, dims: Shape, lanes: int) -> np.ndarray:
     return walk.offset + numbers if walk.table is None else walk.table[numbers].astype(np.int64)
 
 
-def told(stage: Product | Loop) -> str:
-    """Which stage it is, in words."""
+def description(stage: Product | Loop) -> str:
+    """Return the description of a stage for an error."""
     if isinstance(stage, Product):
         return f"the product of {stage.operand.name} that gives {stage.result.name}"
     names = ", ".join(dict.fromkeys(buffer.name for _, buffer, _ in stage.writes))

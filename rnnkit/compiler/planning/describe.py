@@ -22,7 +22,7 @@ from rnnkit.compiler.planning.scans import products_of_states
 
 
 def describe(plan: Plan, dtype, threads: bool = False) -> str:
-    """What runs once, per call, per block of steps and per step, a line a stage; then what leaves vectors.
+    """Return a plan in words: the stages once, per call, per block and per step; then operations without vectors.
 
     Rows are the lanes of vectors in a plan by rows, or the `threads` of a GPU.
     """
@@ -50,7 +50,7 @@ def describe(plan: Plan, dtype, threads: bool = False) -> str:
 
 
 def _by_rows(plan: RowPlan, threads: bool) -> str:
-    """The operations of each section, with how many there are of each."""
+    """Return the operations of each section, with their numbers."""
     rows = "a thread computes a row of the batch" if threads else "lanes of vectors are rows of the batch"
     lines = [f"{rows}; each number of a row is a line, and states stay in registers"]
     of_all: set[str] = set()

@@ -1,4 +1,4 @@
-"""Products and the pointwise loop behind them, joined so that a result is used while it is near."""
+"""Products and the pointwise loop behind them, joined so that a result is used while it is in the cache."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from rnnkit.compiler.ir.plan import (
 )
 from rnnkit.compiler.ir.strides import Walk
 
-SHORT = 16  # elements of a last axis from which loops are joined over two
+SHORT = 16  # the least length of a last axis for loops to be joined over two axes
 
 
 def fuse_all(plan: Plan, packed_width) -> Plan:
-    """As `fuse`, and join loops of a step over the same large arrays, so that each is read once."""
+    """Fuse a plan as `fuse` does, and join loops of a step over the same large arrays, so that each is read once."""
     plan = fuse(plan, packed_width)
     sizes = {loop.dims for loop in plan.stages if isinstance(loop, Loop) and loop.reduction is not None}
     for dims in sizes:
@@ -42,7 +42,7 @@ def fuse_all(plan: Plan, packed_width) -> Plan:
 
 
 def _can_replace(plan: Plan, stage: Loop, new: Buffer) -> bool:
-    """Whether a loop may write a large new state where the old one is: nothing reads another element of it later."""
+    """Whether a loop may write a large new state over the old one: nothing reads another element of it later."""
     if new.kind != "next" or new.size < LARGE or stage.section != STEP or stage.reduction is not None:
         return False
     (walk,) = (walk for _, buffer, walk in stage.writes if buffer is new)
@@ -59,7 +59,7 @@ def _parts(stage: Product | Loop | Fused) -> list:
 
 @dataclass(eq=False)
 class _Group:
-    """Loops that run as one where the first of them stands; what stages behind that one write, they can't read."""
+    """Loops that run as one in place of the first of them; ``later`` are buffers that they can't read yet."""
 
     first: Product | Loop | Fused
     loops: list[Loop]
@@ -67,11 +67,11 @@ class _Group:
 
 
 def _join(plan: Plan, dims: tuple[int, ...]) -> None:
-    """Join loops over two axes to an earlier one where that has all that they read."""
+    """Join loops over two axes to an earlier one if all their operands are there by then."""
     groups: list[_Group] = []
     stages = []
     for stage in plan.stages:
-        loop = _over(stage, dims) if isinstance(stage, Loop) and stage.section == STEP else None
+        loop = _loop_over(stage, dims) if isinstance(stage, Loop) and stage.section == STEP else None
         found = next((i for i, one in enumerate(groups) if loop is not None and _has_all(one, loop)), len(groups))
         for part in _parts(stage):
             for group in groups[:found]:
@@ -90,8 +90,8 @@ def _join(plan: Plan, dims: tuple[int, ...]) -> None:
     ]
 
 
-def _over(loop: Loop, dims: tuple[int, ...]) -> Loop | None:
-    """A loop over these axes, whose reductions are totals; None where it has others."""
+def _loop_over(loop: Loop, dims: tuple[int, ...]) -> Loop | None:
+    """Return a loop over these axes, with its reductions as totals; None if that can't be."""
     walks = [load.walk for load in loop.loads] + [walk for *_, walk in loop.writes]
     floats = all(value.kind in ("float", "bool") for value in loop.values)
     if any(walk.table is not None or walk.gates for walk in walks) or not floats:
@@ -115,7 +115,7 @@ def _over(loop: Loop, dims: tuple[int, ...]) -> Loop | None:
 
 
 def _has_all(group: _Group, loop: Loop) -> bool:
-    """Whether a loop can run with others: what it reads of theirs is what stands at the same place."""
+    """Whether a loop can join a group: it reads the group's results only where it writes them."""
     at = {buffer: walk for one in group.loops for _, buffer, walk in one.writes}
     not_there = group.later | {total.buffer for one in group.loops for total in one.totals}
     return all(
@@ -129,7 +129,7 @@ def _same(a: Walk, b: Walk) -> bool:
 
 
 def _one(loops: list[Loop]) -> Loop:
-    """One loop of several, in which each value is computed once."""
+    """Return one loop made of several, in which each value is computed once."""
     made = replace(loops[0], values=[], writes=[], totals=[])
     known: dict[tuple, str] = {}
     at: dict[Buffer, str] = {}  # the values that it writes
@@ -215,7 +215,7 @@ def share_panels(plan: Plan) -> None:
 
 
 def _gates(loop, product) -> tuple[int, ...]:
-    """The columns at which the gates start that a loop reads, if it reads gates and nothing else."""
+    """Return the columns at which the gates start that a loop reads; none if it reads anything else."""
     if loop.reduction is not None or len(loop.dims) != 1 or not loop.dims[0]:
         return ()
     walks = [load.walk for load in loop.loads if load.buffer is product.result]

@@ -56,14 +56,14 @@ class LoopValues:
 
 
 def spread(arg, node, index) -> np.ndarray:
-    """For each of some elements of a pointwise node, the element of an operand that broadcasts to it."""
+    """Return the elements of an operand that broadcast to some elements of a pointwise node."""
     if arg.shape == node.shape:
         return index
     return np.broadcast_to(np.arange(arg.size).reshape(arg.shape), node.shape).reshape(-1)[index]
 
 
 def part_of(node, index):
-    """The part of a concatenation in which all these elements lie, and their numbers there; or None, None."""
+    """Return the part of a concatenation that has all these elements, and their numbers there; or None, None."""
     places = np.unravel_index(index, node.shape)
     along, low = places[node.attr], 0
     for part in node.args:

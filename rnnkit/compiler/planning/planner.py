@@ -1,4 +1,4 @@
-"""From a graph to a plan: what is kept, in which order, and what is computed together."""
+"""The planner: it decides which values of a graph are stored, in which order, and which are computed together."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class _Root:
 
 
 def plan(graph: Graph, packed_width) -> Plan:
-    """The plan of a graph, in products and loops; ``packed_width`` says how wide a product's padded result is."""
+    """Return the plan of a graph; ``packed_width`` returns the padded width of a product's result."""
     return Planner(graph, packed_width).run()
 
 
 def plan_with_scans(graph: Graph, packed_width) -> Plan:
-    """The same plan, or one whose loops run all steps of a block for some elements before the next ones.
+    """Return such a plan, or one whose loops run all steps of a block for some elements before the next ones.
 
-    Where no product stays in the steps, so that no threads share them, more is computed behind blocks.
+    Where no product stays in the steps, so that no threads share them, more is computed after blocks.
     """
     if is_elementwise(graph) and (behind := behind_blocks(graph)) is not None:
         made = Planner(graph, packed_width, *behind).run()
@@ -81,19 +81,19 @@ def plan_with_scans(graph: Graph, packed_width) -> Plan:
 
 
 def late_nodes(graph: Graph) -> tuple[set[int], list[Node], set[int]]:
-    """What only a late output needs, what that reads of the time loop, and which values are kept of every step."""
+    """Return the nodes of a late output alone, those of the time loop that they read, and those kept of every step."""
     live = graph.live()
     early = graph.under([*graph.states, *graph.residuals.values()])
     only = graph.under([graph.output]) - early
     late = {n.id: n for n in live if n.id in only and section_of(n) in (BLOCK, STEP) and n.op not in _LEAVES}
-    # What is no pointwise result stands in scratch memory of its step first, and is then copied.
+    # Other results stand in scratch memory of their step first, and are then copied.
     kept = {n.id for n in graph.residuals.values() if n.pointwise or n.op in ("concatenate", "view")}
     reads = {a.id: a for n in late.values() for a in n.args if a.id not in late and section_of(a) == STEP}
     return set(late), list(reads.values()), kept
 
 
 class Planner:
-    """Decides what is kept, orders it and joins it: products of an operand to one, pointwise operations to loops."""
+    """Planner of one graph: stores and orders values, joins products of an operand, and fuses pointwise operations."""
 
     def __init__(self, graph: Graph, packed_width, after: set[int] | None = None, kept: Iterable[int] = ()):
         self.graph, self.packed_width, self.kept = graph, packed_width, set(kept)
@@ -117,7 +117,6 @@ class Planner:
         )
 
     def run(self) -> Plan:
-        """The finished plan."""
         self._leaves()
         targets: list[tuple[str, object, Node]]
         kept: list[tuple[str, object, Node]]
@@ -133,7 +132,7 @@ class Planner:
         for _, node in self.targets:
             if node.batched and not self._is_leaf(node):
                 self.materialized.add(node.id)
-        if self.graph.matrices:  # as would turn out, matrix by matrix, in as many turns as one has rows
+        if self.graph.matrices:  # which `_settle` would find in as many turns as a matrix has rows
             views = Counter(node.args[0].id for node in self.live if node.op == "view")
             self.materialized |= {n.id for n in self.live if n.batched and n.pointwise and views[n.id] > 1}
         while missing := self._settle():
@@ -142,17 +141,16 @@ class Planner:
         return self.plan
 
     def section(self, node) -> int:
-        """In which section a node is computed."""
         return AFTER if node.id in self.after else section_of(node)
 
     def _find_after(self) -> set[int]:
-        """What only a late output needs, if all that it takes of the time loop is kept of every step."""
+        """Return the nodes of a late output alone, if all that they read of the time loop is kept of every step."""
         if not self.graph.late:
             return set()
         late, reads, kept = late_nodes(self.graph)
         return late if {node.id for node in reads} <= kept else set()
 
-    # Where values live
+    # Places of values
 
     def _name(self, wanted: str) -> str:
         wanted = re.sub(r"\W", "_", wanted)  # a stack names its parts' draws by path
@@ -191,7 +189,7 @@ class Planner:
         return not node.batched or self._is_leaf(node) or node.id in self.materialized
 
     def view_index(self, node) -> np.ndarray:
-        """For each element of a view, the element of its operand."""
+        """Return, for each element of a view, the element of its operand."""
         if node.id not in self._views:
             self._views[node.id] = node.attr.index(node.args[0].shape).reshape(-1)
         return self._views[node.id]
@@ -205,10 +203,10 @@ class Planner:
         if not (self._is_leaf(source) and row_walk(index)):
             self.materialized.add(node.id)
 
-    # What must be kept besides
+    # Further values to keep
 
     def _settle(self) -> set[int]:
-        """Explore all roots under what is kept so far; nodes that turn out to need keeping."""
+        """Explore all roots under the kept values; return nodes that have to be kept as well."""
         self._known_expensive: dict[int, bool] = {}
         self._known_sources: dict[int, frozenset[int]] = {}
         self.roots = self._make_roots()
@@ -226,7 +224,7 @@ class Planner:
         return self._shared()
 
     def _make_roots(self) -> list[_Root]:
-        """What loops compute: all that is kept but products, and copies where a target needs one."""
+        """Return the values that loops compute: all kept ones but products, and copies where a target needs one."""
         roots: list[_Root] = []
         self.home = {k: v for k, v in self.home.items() if v[0].kind in (*_LEAVES, "prepacked")}
         missing: dict[int, list[Buffer]] = {}
@@ -252,13 +250,13 @@ class Planner:
         return roots
 
     def _written_at_once(self, node, wanted: list[Buffer]) -> list[Buffer]:
-        """Which of the targets `wanted` the loop that makes a node can write; a copy fills the others."""
+        """Return the targets among `wanted` that the loop of a node can write; a copy fills the others."""
         if self.section(node) != STEP:
             return []  # it is kept for many steps
         return wanted if node.pointwise else wanted[:1] if node.op in ("concatenate", "view") else []
 
     def _roots_of(self, node, buffers: list[Buffer]) -> list[_Root]:
-        """The roots that make a kept node and write it to `buffers`: one, or one for each part of a concatenation."""
+        """Return the roots that make a kept node and write it to `buffers`: one for each part of a concatenation."""
         shape, flat = node.shape, np.arange(node.size)
 
         def root(source, shape, index, places, **more):
@@ -295,7 +293,7 @@ class Planner:
         return self._scratch_buffers[key]
 
     def _product_home(self, node):
-        """A product's place in the joint result of all products of its operand."""
+        """Return a product's place in the joint result of all products of its operand."""
         operand, weight = node.args
         group = self._together(node)
         widths = [n.args[1].shape[1] for n in group]
@@ -307,7 +305,7 @@ class Planner:
         return buffer, index.reshape(-1)
 
     def _explore(self, root, node, index, missing):
-        """Note what a root reads and computes to have these elements of a node."""
+        """Note the values that a root reads and computes for these elements of a node."""
         if self.stored(node) and not (root.inner and node is root.node):
             root.reads.setdefault((node.id, index.tobytes()), (node, index))
             return
@@ -336,7 +334,7 @@ class Planner:
                     self._explore(root, arg, spread(arg, node, index), missing)
 
     def _expensive(self, node) -> bool:
-        """Whether computing a node from what is stored takes a expensive operation."""
+        """Whether computing a node from stored values takes an expensive operation."""
         if node.id not in self._known_expensive:
             self._known_expensive[node.id] = not self.stored(node) and (
                 (node.pointwise and node.operation.expensive) or any(self._expensive(a) for a in node.args)
@@ -352,7 +350,7 @@ class Planner:
         return self._expensive(node) or len(self._sources(node)) > 1
 
     def _sources(self, node) -> frozenset[int]:
-        """The buffers that computing a node reads from."""
+        """Return the buffers that computing a node reads from."""
         if node.id not in self._known_sources:
             if not node.batched:
                 found: frozenset[int] = frozenset()
@@ -364,7 +362,7 @@ class Planner:
         return self._known_sources[node.id]
 
     def _levels(self):
-        """Order of the roots: a level is a pass over the rows."""
+        """Order the roots: a level is a pass over the rows."""
         makers: dict[int, list[_Root]] = {}
         for root in self.roots:
             if root.owner is not None:
@@ -411,7 +409,7 @@ class Planner:
         return of_node(node) + 1
 
     def _shared(self) -> set[int]:
-        """Dear nodes that several loops would compute, or one loop twice."""
+        """Return expensive nodes that several loops would compute, or one loop twice."""
         groups: dict[int, dict] = {}
         for root in self.roots:
             where = (root.section, root.level, root.shape, root.reduction)
@@ -471,7 +469,7 @@ class Planner:
         return SparseProduct(*fields, nonzeros=int(np.count_nonzero(values)))
 
     def _together(self, node) -> list[Node]:
-        """The products that are computed as one: all of an operand with weights that aren't sparse."""
+        """Return the products that are computed as one: all of an operand with dense weights."""
         if node.attr == "sparse":
             return [node]
         return [
@@ -517,7 +515,7 @@ class Planner:
 
 
 def _numbers(node) -> int:
-    """How many numbers a node has at most that differ: a view may show one several times."""
+    """Return the most numbers of a node that can differ: a view may show one several times."""
     size = node.size
     while node.op == "view":
         (node,) = node.args

@@ -1,7 +1,7 @@
-"""Between which numbers the integers of a step are, so that what checks their places can go where it always holds.
+"""Bounds of the integers of a step, by which checks of indices that always hold are removed.
 
-A place is looked at behind decisions: ``while i > 0 and h[i - 1] > x`` has no ``h[-1]``. So a node is bounded under
-what is known where it is read: comparisons bound what they compare, and a loop's condition what its rounds change.
+An index is read under conditions: ``while i > 0 and h[i - 1] > x`` has no ``h[-1]``. So a node is bounded under the
+conditions where it is read: comparisons bound their operands, and a loop's condition bounds its carried values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rnnkit.compiler.ir.graph import SAFE, Graph, Node, loops_of
 from rnnkit.compiler.ir.simplify import rebuilt
 
 Bounds = tuple[int, int]
-_DEPTH, _LEVELS = 40, 3  # of operations that are looked through, and of choices around each other
+_DEPTH, _LEVELS = 40, 3  # of operations that are followed, and of nested choices
 _OPPOSITE = {"less": "greater_equal", "less_equal": "greater", "greater": "less_equal", "greater_equal": "less",
              "equal": "not_equal", "not_equal": "equal"}  # fmt: skip
 _TURNED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", "greater_equal": "less_equal",
@@ -23,13 +23,13 @@ _TURNED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", 
 
 
 def bounds_of(graph: Graph, states: dict[int, Bounds]) -> dict[int, Bounds]:
-    """Between which numbers integer states are after a step, of what they are before it."""
+    """Return the bounds of integer states after a step, from those before it."""
     ranges = _Ranges(graph, states)
     return {i: ranges.of(graph.states[i]) for i in states}
 
 
 def without_known_checks(graph: Graph, states: dict[int, Bounds] | None = None) -> Graph:
-    """The graph without conditions that always hold, or never do, where they are asked for.
+    """Return the graph without conditions that always hold, or never do, where they are evaluated.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def without_known_checks(graph: Graph, states: dict[int, Bounds] | None = None) 
 
 
 class _Known:
-    """What is known somewhere: bounds of nodes, and what was found out by them."""
+    """Knowledge in one place of a graph: bounds of nodes, and the bounds and truths that follow from them."""
 
     def __init__(self, bounds: dict[int, Bounds] | None = None, level: int = 0):
         self.bounds, self.level = bounds or {}, level
@@ -60,9 +60,9 @@ class _Ranges:
     Attributes
     ----------
     carried : dict of (int, int) to (float, float)
-        Of what loops carry, by the loop and the place.
+        Bounds of the carried values of loops, by the loop and the place.
     always : _Known
-        What is known everywhere.
+        The knowledge that holds everywhere.
     """
 
     def __init__(self, graph: Graph, states: dict[int, Bounds] | None = None):
@@ -82,12 +82,12 @@ class _Ranges:
         return self._outermost(around[0]) if around else number
 
     def _find_carried(self, leaves) -> None:
-        """Find between which numbers is what a loop carries, and those in it."""
+        """Find the bounds of the carried values of a loop, and of the loops in it."""
         for leaf in leaves:
             self.carried[leaf] = self._of(self._operand(leaf, 0), self.always)
             self._again()
         changed = True
-        while changed:  # to what holds, in few steps: a bound that doesn't is none
+        while changed:  # until all bounds hold, in few steps: one that doesn't is dropped
             changed = False
             for leaf in leaves:
                 (low, high), was = self._in_rounds(leaf), self.carried[leaf]
@@ -96,7 +96,7 @@ class _Ranges:
                 if found != was:
                     self.carried[leaf], changed = found, True
                     self._again()
-        for leaf in leaves:  # of what holds to what follows from it
+        for leaf in leaves:  # tighten bounds that hold
             (low, high), was = self._in_rounds(leaf), self.carried[leaf]
             self.carried[leaf] = max(low, was[0]), min(high, was[1])
             self._again()
@@ -110,14 +110,14 @@ class _Ranges:
         return self.loops[leaf[0]].args[first + leaf[1]]
 
     def _in_rounds(self, leaf) -> Bounds:
-        """What a carried value begins with, and what a round makes of it."""
+        """Return the bounds of a carried value at first and after a round."""
         loop = self.loops[leaf[0]]
         known = self._under(loop.args[loop.attr.count], True, self.always)
         following = self._operand(leaf, loop.attr.count + 1)
         return _either(self._of(self._operand(leaf, 0), self.always), self._of(following, known))
 
     def _reached(self, leaf) -> Bounds:
-        """Between which numbers a carried value is in so many rounds as there may be, each of which adds a little."""
+        """Return the bounds of a carried value in all rounds up to the limit, each of which adds a little."""
         initial, loop = self._operand(leaf, 0), self.loops[leaf[0]].attr
         (low, high), ends = self._of(initial, self.always), _ends(initial)
         least, most = self._added(self._operand(leaf, loop.count + 1), leaf) or _WRAPS
@@ -125,7 +125,7 @@ class _Ranges:
         return (low, high) if ends[0] <= low and high <= ends[1] else ends
 
     def _added(self, node: Node, leaf, depth: int = _DEPTH) -> Bounds | None:
-        """What a node is more than a carried value."""
+        """Return the bounds of the difference of a node and a carried value; None if they aren't known."""
         if node.op == "carried" and node.attr == leaf:
             return 0, 0
         if node.op == "where" and depth:
@@ -139,11 +139,10 @@ class _Ranges:
     # Bounds
 
     def of(self, node: Node) -> Bounds:
-        """The bounds of an integer node."""
         return self._of(node, self.always)
 
     def _of(self, node: Node, known: _Known, depth: int = _DEPTH) -> Bounds:
-        """The bounds of all elements of an integer node."""
+        """Return the bounds of all elements of an integer node under some conditions."""
         if not _is_followed(node) or depth <= 0:
             return _ends(node)
         if node.id not in known.found:
@@ -182,10 +181,10 @@ class _Ranges:
             return _either(*bounds)
         return _COMBINED[op](*bounds) if op in _COMBINED else _ends(node)
 
-    # What is known
+    # Conditions
 
     def _under(self, condition: Node, holds: bool, known: _Known) -> _Known:
-        """What is known where a condition holds, or doesn't."""
+        """Return the knowledge where a condition holds, or doesn't."""
         if known.level >= _LEVELS:
             return known
         found = _Known(dict(known.bounds), known.level + 1)
@@ -215,7 +214,7 @@ class _Ranges:
         return found
 
     def _truth(self, node: Node, known: _Known, depth: int = _DEPTH) -> bool | None:
-        """What a condition is known to be."""
+        """Return the value of a condition, None if it isn't known."""
         if depth <= 0 or node.size != 1:
             return None
         if node.id not in known.truths:
@@ -241,10 +240,10 @@ class _Ranges:
         }  # fmt: skip
         return True if holds[node.op] else False if holds[_OPPOSITE[node.op]] else None
 
-    # What is rewritten
+    # Rewriting
 
     def operands(self, node: Node) -> tuple[Node, ...]:
-        """The operands of a node; of a choice, what they are where they are chosen."""
+        """Return the operands of a node; those of a choice as they are under its condition."""
         if node.op != "where":
             return node.args
         condition, one, other = node.args
@@ -259,7 +258,7 @@ class _Ranges:
         return node
 
     def decided(self, graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
-        """A condition that is known, or what is left of one."""
+        """Return a condition that is known, or the rest of one: a rule of `rebuilt`."""
         if node.op == "loop" and not node.attr.counted and self._ends(node):
             return graph.again(replace(node, attr=replace(node.attr, counted=True)), args)
         if node.op == "where" and node.attr is not None and node.attr[0] == SAFE:
@@ -286,7 +285,7 @@ class _Ranges:
         return None
 
     def _ends(self, loop: Node) -> bool:
-        """Whether rounds are fewer than a loop's limit: one carried value grows in each, or falls, within bounds."""
+        """Whether a loop has fewer rounds than its limit: one carried value grows in each, or falls, within bounds."""
         if loop.attr.reverse:
             return False
         known = self._under(loop.args[loop.attr.count], True, self.always)
@@ -300,7 +299,7 @@ class _Ranges:
         return False
 
     def _divided(self, graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
-        """A division by a positive number that takes less: of few numbers, or by a power of two."""
+        """Return a cheaper form of a division by a positive number: of few numbers, or by a power of two."""
         a, number = args
         if number.size != 1 or (divisor := int(number.attr)) <= 0:
             return None
@@ -331,7 +330,7 @@ def _is_followed(node: Node) -> bool:
 
 
 def _counted(node: Node) -> Node:
-    """An integer that is compared as a float."""
+    """Return the integer that is compared as a float."""
     if node.op == "cast" and node.args[0].is_integer:
         return node.args[0]
     return node
@@ -342,7 +341,7 @@ def _either(*bounds: Bounds) -> Bounds:
 
 
 def _ends(node: Node) -> Bounds:
-    """The smallest and the largest number of a node's kind; as if it were int64, if it is no integer."""
+    """Return the smallest and the largest number of a node's kind; those of int64 if it is no integer."""
     return (-(2**31), 2**31 - 1) if node.kind == "int32" else (-(2**63), 2**63 - 1)
 
 

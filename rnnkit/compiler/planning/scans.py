@@ -1,7 +1,7 @@
-"""Recurrences that go element by element: an element of the new states depends on these elements of the states alone.
+"""Elementwise recurrences: an element of the new states depends on the same elements of the states alone.
 
 All steps of a block can then run for some elements before the next ones, whose states stay in registers meanwhile.
-What else depends on states, such as a product for the output, is computed behind each block.
+Other values that depend on states, such as a product for the output, are computed after each block.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from rnnkit.compiler.ir.plan import BLOCK, STEP, Loop, Plan, Pointwise, section_
 
 
 def behind_blocks(graph: Graph) -> tuple[set[int], set[int]] | None:
-    """The nodes of an elementwise step that are computed behind a block, and those that are kept until then.
+    """Return the nodes of an elementwise step that are computed after a block, and those that are kept until then.
 
-    None if such a node reads what the states were before a step.
+    None if such a node reads the states before a step.
     """
     needed, live = graph.under(graph.states), graph.live()
     behind: set[int] = set()
@@ -22,7 +22,7 @@ def behind_blocks(graph: Graph) -> tuple[set[int], set[int]] | None:
         mixes = not is_of_elements(node, graph.states[0].shape) or any(a.id in behind for a in node.args)
         if section_of(node) == STEP and node.id not in needed and node.op not in BATCHED and mixes:
             behind.add(node.id)
-    # What only these need is computed with them.
+    # Nodes that only these need are computed with them.
     wanted = needed | {node.id for node in graph.results()} - behind
     for node in reversed(live):
         if node.id not in behind and (node.id in wanted or section_of(node) not in (BLOCK, STEP)):
@@ -34,7 +34,7 @@ def behind_blocks(graph: Graph) -> tuple[set[int], set[int]] | None:
 
 
 def mark_scans(plan: Plan) -> bool:
-    """Whether all steps of a block can be run by each of a plan's loops in turn; the loops then say that they are."""
+    """Mark a plan's loops to run all steps of a block each, in turn, if they can; return whether they do."""
     stages = [stage for stage in plan.stages if stage.section == STEP]
     written = {buffer for stage in stages if isinstance(stage, Loop) for _, buffer, _ in stage.writes}
     for stage in stages:
@@ -49,7 +49,7 @@ def mark_scans(plan: Plan) -> bool:
 
 
 def products_of_states(loop: Loop) -> int:
-    """How many products with states a loop has that does nothing else with them but to add; 0 if it does."""
+    """Return the number of products with states in a loop that otherwise only adds them; else 0."""
     depends, count = {value.name for value in loop.loads if value.buffer.kind == "state"}, 0
     for value in loop.values:
         if isinstance(value, Pointwise) and (found := [arg in depends for arg in value.args]) and any(found):

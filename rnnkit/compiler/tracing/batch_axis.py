@@ -1,4 +1,4 @@
-"""The batch axis while a step is traced: its length, which is no number, and what may not be done with it."""
+"""The batch axis while a step is traced: its length is no number, and most operations on it are refused."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from contextvars import ContextVar
 
 
 class Untraceable(TypeError):
-    """The tracer can't read this; numba may compile it as it stands. The message says what to write instead."""
+    """Error of a step that the tracer can't read, though numba may compile it; it says what to write instead."""
 
 
 class ReadsValues(Untraceable):
-    """The step decides by the values of an array, in Python: a jitted step gets one row at a time."""
+    """Error of a step that decides by an array's values, in Python: a jitted step gets one row at a time."""
 
 
 class MixesRows(ValueError):
-    """The step lets one row of the batch see another."""
+    """Error of a step in which one row of the batch depends on another."""
 
 
 class LostWeight(ValueError):
-    """The step uses a weight where no change of it arrives."""
+    """Error of a step that uses a weight in a way that later changes of the weight don't reach."""
 
 
 class UsesLength(Untraceable):
-    """The step makes something by the number of rows."""
+    """Error of a step that makes something by the number of rows."""
 
 
 class RowsDiffer(Untraceable):
-    """The step makes an array by the number of rows, with other numbers in each: most likely random ones."""
+    """Error of a step that makes an array by the number of rows, with different rows: most likely random ones."""
 
 
-# How many rows there are, while a step is traced that makes arrays by their number: one that no other axis has.
+# The length of the batch while a step is traced that makes arrays of that length: one that no other axis has.
 _rows: ContextVar[int | None] = ContextVar("rnnkit_rows", default=None)
 
 
 @contextmanager
 def rows_stand_for(number: int):
-    """Give the batch size a number, so that ``np.zeros((x.shape[0], n))`` makes an array that can be told by it."""
+    """Give the batch a length inside, by which an array of ``np.zeros((x.shape[0], n))`` is recognized."""
     token = _rows.set(number)
     try:
         yield
@@ -46,7 +46,7 @@ def rows_stand_for(number: int):
 
 
 def standing_rows() -> int | None:
-    """The number that stands for the batch size, if one does."""
+    """Return the number that stands for the batch size, or None."""
     return _rows.get()
 
 
@@ -56,7 +56,7 @@ def is_batch(number) -> bool:
 
 
 def batch_length() -> int:
-    """The number that stands for the batch size, asked for by Python or NumPy."""
+    """Return the number that stands for the batch size, for Python or NumPy; or raise `UsesLength`."""
     if (number := _rows.get()) is not None:
         return number
     raise UsesLength(

@@ -1,4 +1,4 @@
-"""Values beside symbols: numbers and arrays become literals, axes are aligned, operations join them."""
+"""Values beside symbols: numbers and arrays become literals, and axes are aligned for operations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def unknown(name):
 
 
 def find_symbol(*values) -> Symbol | None:
-    """The first symbol among values and lists of values, or None; of a complex one its real part."""
+    """Return the first symbol among values and lists of values, or None; of a complex one its real part."""
     for value in values:
         found = find_symbol(*value) if isinstance(value, (list, tuple)) else value
         if isinstance(found, Symbol):
@@ -29,14 +29,14 @@ def find_symbol(*values) -> Symbol | None:
 
 
 def first_symbol(*values) -> Symbol:
-    """The first symbol among the arguments of a call that NumPy handed to symbols, and that so has one."""
+    """Return the first symbol among the arguments of a call on symbols."""
     found = find_symbol(*values)
     assert found is not None
     return found
 
 
 def lift(like: Symbol, value) -> Symbol:
-    """A value as a symbol of the same graph: numbers and arrays become literals, weights what stands for them."""
+    """Return a value as a symbol of the same graph: numbers and arrays become literals, weights their symbols."""
     stands = getattr(type(value), "__symbolic__", None)
     if stands is not None:
         value = stands(value)
@@ -81,7 +81,7 @@ def lift(like: Symbol, value) -> Symbol:
 
 
 def align(symbols) -> tuple[list, int | None]:
-    """Nodes that broadcast against each other as the symbols do, and where the batch axis stands in the result."""
+    """Return nodes that broadcast against each other as the symbols do, and the place of the result's batch axis."""
     behind = {s.ndim - s.axis for s in symbols if s.axis is not None}
     if not behind:
         return [s.node for s in symbols], None
@@ -107,7 +107,7 @@ def align(symbols) -> tuple[list, int | None]:
 
 
 def pointwise(name, *args) -> Symbol:
-    """A pointwise operation on symbols and values, computed in the types that NumPy would take."""
+    """Return a pointwise operation on symbols and values, computed in the types that NumPy would take."""
     like = first_symbol(*args)
     symbols = [lift(like, a) for a in args]
     try:
@@ -120,7 +120,7 @@ def pointwise(name, *args) -> Symbol:
         raise ValueError(f"operands could not be broadcast together with shapes {shapes}") from None
     if name in ("floor", "ceil", "trunc") and nodes[0].is_integer:
         return like.made(nodes[0], axis)
-    # Python's numbers are as wide as what they meet.
+    # Python's numbers take the type of the other operands.
     weak = [type(a) if type(a) in (int, float) else None for a in args]
     strong = {node.kind for node, one in zip(nodes, weak, strict=True) if one is None}
     if strong & _EXACT or (strong == {"bool"} and int in weak and "float" not in strong):
@@ -133,7 +133,7 @@ _EXACT = {*kinds.INTEGERS, "float32"}
 
 
 def _as_numpy(name, like, nodes, weak):
-    """The operands in the types in which NumPy computes an operation, and the kind of its result."""
+    """Return the operands in the types in which NumPy computes an operation, and the kind of its result."""
     types = [one or kinds.dtype_of(node.kind, np.float64) for node, one in zip(nodes, weak, strict=True)]
     ufunc = getattr(np, name, None)
     of_layer = like.of_layer

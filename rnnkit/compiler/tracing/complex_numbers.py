@@ -1,6 +1,6 @@
 """Complex arrays of a step under trace: pairs of real symbols, so that no graph has complex numbers.
 
-What NumPy does to complex numbers is written here in real operations, whose derivatives are known.
+NumPy's functions of complex numbers are written here in real operations, whose derivatives are known.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rnnkit.compiler.tracing.broadcasting import find_symbol, first_symbol, lift
 from rnnkit.compiler.tracing.symbol import RULES, Symbol, is_condition
 from rnnkit.complex_pairs import is_complex
 
-_POWERS = 64  # of an integer exponent, up to which a power is products
+_POWERS = 64  # the largest integer exponent of a power that is computed by products
 
 
 class Complex(np.lib.mixins.NDArrayOperatorsMixin):
@@ -71,17 +71,16 @@ class Complex(np.lib.mixins.NDArrayOperatorsMixin):
         raise Untraceable(f"{name!r} of complex numbers; write it with z.real and z.imag")
 
     def mapped(self, function) -> Any:
-        """The pair of what a function makes of each part."""
+        """Return the pair of a function's results for each part."""
         return paired(self.real, function(self.real), function(self.imag))
 
     def astype(self, dtype, *_, **__):
-        """As a copy; complex numbers are no others."""
+        """Return a copy; complex numbers have no other dtype."""
         if np.dtype(dtype).kind != "c":
             raise Untraceable(f"complex numbers as {np.dtype(dtype)}, which leaves out a part; write z.real or np.abs")
         return self.copy()
 
     def copy(self, *_, **__):
-        """A copy."""
         return self.mapped(Symbol.copy)
 
     __copy__ = copy
@@ -90,11 +89,9 @@ class Complex(np.lib.mixins.NDArrayOperatorsMixin):
         return self.copy()
 
     def transpose(self, *axes):
-        """As `numpy.transpose`."""
         return self.mapped(lambda part: part.transpose(*axes))
 
     def reshape(self, *shape, **keywords):
-        """As `numpy.reshape`."""
         return self.mapped(lambda part: part.reshape(*shape, **keywords))
 
     def __getitem__(self, key):
@@ -113,7 +110,7 @@ class Complex(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def paired(like: Symbol, real, imag) -> Complex:
-    """The complex array of two parts, which broadcast."""
+    """Return the complex array of two parts, which broadcast."""
     real, imag = lift(like, real), lift(like, imag)
     if real.node.shape != imag.node.shape or real.axis != imag.axis:
         real, imag = real + np.zeros_like(imag), imag + np.zeros_like(real)
@@ -122,12 +119,12 @@ def paired(like: Symbol, real, imag) -> Complex:
 
 
 def real_part(value) -> Any:
-    """The real part of a number, an array or a symbol."""
+    """Return the real part of a number, an array or a symbol."""
     return value.real if is_complex(value) else value
 
 
 def imag_part(value) -> Any:
-    """The imaginary part, of what is real a zero."""
+    """Return the imaginary part, 0 of a real number."""
     return value.imag if is_complex(value) else 0.0
 
 
@@ -140,7 +137,7 @@ def has_complex(values) -> bool:
 
 
 def truth_of(z: Complex) -> Any:
-    """Where complex numbers aren't 0."""
+    """Return where complex numbers aren't 0."""
     return np.not_equal(z.real, 0) | np.not_equal(z.imag, 0)
 
 
@@ -148,7 +145,7 @@ def truth_of(z: Complex) -> Any:
 
 
 def _times(a, b):
-    """A product of real operands; one of a plain 0 is None, and one of a plain 1 no operation."""
+    """Return a product of real operands; None for a plain 0, the other operand for a plain 1."""
     number, other = (a, b) if isinstance(a, numbers.Real) else (b, a)
     if not isinstance(number, numbers.Real) or number not in (0, 1):
         return a * b
@@ -156,7 +153,7 @@ def _times(a, b):
 
 
 def _joined(function, a, b):
-    """A sum or difference of products, of which some are None."""
+    """Return a sum or difference of products, where None stands for 0."""
     if a is None or b is None:
         return a if b is None else -b if function is np.subtract else b
     return function(a, b)
@@ -181,7 +178,7 @@ def _divide(a, b):
         return a.real / b, a.imag / b
     if not isinstance(b, Complex):
         return _multiply(a, 1.0 / b)
-    # Smith's way, which NumPy goes too: by the larger part, so that no square is out of range.
+    # Smith's algorithm, as in NumPy: by the larger part, so that no square is out of range.
     c, d = b.real, b.imag
     by_real = np.abs(c) >= np.abs(d)
     large, small = np.where(by_real, c, d), np.where(by_real, d, c)
@@ -194,7 +191,7 @@ def _divide(a, b):
 
 
 def _multilinear(function: Callable, operands) -> Complex:
-    """A function that is linear in each of its operands, of parts."""
+    """Return a function of complex operands that is linear in each of them, from its values of their parts."""
     ways = [((0, one.real), (1, one.imag)) if is_complex(one) else ((0, one),) for one in operands]
     sums: list[Any] = [None, None]
     for way in itertools.product(*ways):
@@ -313,7 +310,7 @@ def _no_order(name):
 
 
 def call_ufunc(ufunc, method, args, keywords):
-    """What a ufunc does to complex arrays."""
+    """Call a ufunc on complex arrays."""
     name = _NAMES.get(ufunc.__name__, ufunc.__name__)
     if name in _ORDERED:
         return _no_order(name)
@@ -341,8 +338,8 @@ def call_ufunc(ufunc, method, args, keywords):
     return out[0]
 
 
-# Functions that move numbers or add them up, so that they are the same of each part; how many of their arguments are
-# numbers, alone or in a list.
+# Functions that move numbers or add them up, which apply to each part alone; with the number of their arguments that
+# are arrays, or lists of them.
 _ALIKE = dict.fromkeys(
     "sum mean cumsum concatenate concat stack hstack vstack column_stack delete diagonal trace linalg.trace split "
     "array_split hsplit take roll flip fliplr repeat tile expand_dims squeeze moveaxis swapaxes transpose "
@@ -394,7 +391,7 @@ def _prod(z, axis=None, dtype=None, out=None, keepdims=False):
 
 
 def _fourier(function):
-    """A discrete Fourier transform of one axis, as a product with its matrix."""
+    """Return a discrete Fourier transform of one axis, as a product with its matrix."""
 
     def transformed(x, n=None, axis=-1, norm=None):
         length = x.shape[axis]
@@ -407,7 +404,7 @@ def _fourier(function):
 
 
 def _to_real_signal(z, n=None, axis=-1, norm=None):
-    """``np.fft.irfft``, as products of both parts with its matrices."""
+    """Compute ``np.fft.irfft``, as products of both parts with its matrices."""
     length = z.shape[axis]
     n = 2 * (length - 1) if n is None else n
     if n // 2 + 1 != length:
@@ -462,7 +459,7 @@ _FUNCTIONS: dict[str, Callable] = {
 
 
 def call_function(function, args, keywords):
-    """What another function of NumPy does to complex arrays, or makes of others."""
+    """Call another function of NumPy on complex arrays, or one with a complex result."""
     place = (function.__module__ or "").partition("numpy.")[2]
     name = f"{place}.{function.__name__}" if place in ("linalg", "fft") else function.__name__
     if name in _OF_ORDER.split():

@@ -12,11 +12,11 @@ from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
 from rnnkit.compiler.tracing.broadcasting import first_symbol, lift
 from rnnkit.compiler.tracing.symbol import Symbol
 
-_LARGEST_LOOP = 64  # so many separate products at most for one weight per head
+_LARGEST_LOOP = 64  # the most separate products for one weight per head
 
 
 def contract(graph, a, letters_a, b, letters_b, letters_out):
-    """``einsum`` of two nodes, letters naming their feature axes; shared axes of length 1 must be dropped before."""
+    """Contract two nodes as ``einsum``, by letters of their feature axes, without shared axes of length 1."""
     a, letters_a = _summed(graph, a, letters_a, letters_b + letters_out)
     b, letters_b = _summed(graph, b, letters_b, letters_a + letters_out)
     exact = a.is_integer and b.is_integer
@@ -38,7 +38,7 @@ def contract(graph, a, letters_a, b, letters_b, letters_out):
 
 
 def _summed(graph, node, letters, wanted):
-    """A node without the axes that nothing else names."""
+    """Return a node without the axes that no other operand or result has, summed over them."""
     axes = [i for i, c in enumerate(letters) if c not in wanted]
     return graph.reduce("sum", node, axes), "".join(c for c in letters if c in wanted)
 
@@ -63,7 +63,7 @@ def _product(graph, a, letters_a, b, letters_b, inner, letters_out, sizes):
 
 
 def _product_per_head(graph, a, letters_a, b, letters_b, shared, letters_out, sizes):
-    """One product for each place along the shared axes, side by side."""
+    """Return one product for each index along the shared axes, side by side."""
     rest = "".join(c for c in letters_out if c not in shared)
 
     def at(node, letters, place) -> tuple[Node, str]:
@@ -79,7 +79,7 @@ def _product_per_head(graph, a, letters_a, b, letters_b, shared, letters_out, si
 
 
 def einsum(subscripts, *operands, out=None, optimize=False) -> Symbol:
-    """``np.einsum`` on symbols and arrays; the batch axis keeps one letter that stays in the result."""
+    """Compute ``np.einsum`` on symbols and arrays; the batch axis keeps one letter that stays in the result."""
     if not isinstance(subscripts, str) or out is not None:
         raise Untraceable("np.einsum with subscripts as a string, without out=")
     like = first_symbol(*operands)
@@ -140,7 +140,6 @@ def _letters(s, start):
 
 
 def matmul(a, b) -> Symbol:
-    """``a @ b``."""
     like = first_symbol(a, b)
     a, b = lift(like, a), lift(like, b)
     if not a.ndim or not b.ndim:
@@ -175,7 +174,7 @@ def _features(s, axis) -> bool:
 
 
 def _without_ones(s, letters, lead):
-    """Leading axes of length 1, which broadcast, dropped."""
+    """Return a symbol and its letters without leading axes of length 1, which broadcast."""
     drop = [i for i, c in enumerate(letters) if c in lead and i != s.axis and s.shape[i] == 1]
     return (
         s[tuple(0 if i in drop else slice(None) for i in range(s.ndim))] if drop else s,
@@ -184,14 +183,13 @@ def _without_ones(s, letters, lead):
 
 
 def dot(a, b, out=None) -> Symbol:
-    """``np.dot``: a product of numbers, or over the last axis of a and the second-last of b."""
+    """Compute ``np.dot``: a product of numbers, or over the last axis of a and the second-last of b."""
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return np.multiply(a, b)
     return matmul(a, b) if np.ndim(b) <= 2 else tensordot(a, b, (-1, -2))
 
 
 def tensordot(a, b, axes=2) -> Symbol:
-    """``np.tensordot``."""
     like = first_symbol(a, b)
     a, b = lift(like, a), lift(like, b)
     first, second = (range(a.ndim - axes, a.ndim), range(axes)) if isinstance(axes, int) else axes

@@ -1,9 +1,10 @@
 """Python's control flow, read from the syntax tree of a step of one row.
 
-The tree is evaluated on symbols, statement by statement. A decision by a row's values takes both ways
-(`rnnkit.compiler.tracing.decisions`); ``return``, ``break`` and ``continue`` end a way, which meets the others at the
-end of its function, loop or round. A loop of few rounds is unrolled; any other becomes a `Loop` node, whose carried
-values are what a round changes. The functions of the user's that a step calls are read as the step is.
+The tree is evaluated on symbols, statement by statement. Of a decision by a row's values, both branches are read
+(`rnnkit.compiler.tracing.decisions`); each is a *way* through the step. ``return``, ``break`` and ``continue`` end a
+way, which joins the others at the end of its function, loop or round. A loop of few rounds is unrolled; any other
+becomes a `Loop` node, which carries the values that a round changes. The user's functions that a step calls are read as
+the step is.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from rnnkit.compiler.tracing.symbol import RULES, Symbol
 from rnnkit.complex_pairs import is_complex
 
 _UNROLLED = 400  # nodes that an unrolled loop may make
-_SHORT = 8  # rounds of a loop that may make four times as many
+_SHORT = 8  # rounds of a loop that may make four times as many nodes
 _LIBRARIES = {"numpy", "scipy", "rnnkit", "numba"} | set(sys.stdlib_module_names) - {"__main__"}
 
 
@@ -58,7 +59,7 @@ _CHANGING = (
 
 
 class Frame:
-    """A function that is being read: its names, where it looks for others, and the ways on which it returned."""
+    """A function that is being read: its names, the lookup of outer names, and the ways on which it returned."""
 
     def __init__(self, names, outer: Callable[[str], Any], code):
         self.names, self.outer, self.code = names, outer, code
@@ -67,7 +68,7 @@ class Frame:
         self.last: dict[str, Any] = {}
 
     def has(self, name) -> bool:
-        """Whether a name is that of a step's function, this one or one around it."""
+        """Whether a name belongs to this function of the step, or to one around it."""
         return name in self.names or (isinstance(self.code, Inner) and self.code.frame.has(name))
 
 
@@ -77,7 +78,7 @@ class Reader(Expressions):
     Attributes
     ----------
     place : (str, int) or None
-        File and line of what is being read.
+        File and line that are being read.
     roots : list of dict
         The names of the step at its end.
     """
@@ -92,18 +93,18 @@ class Reader(Expressions):
         self.roots: list[dict] = []
         self.frames: list[Frame] = []
         self.loops: list[Exits] = []
-        self.base: Any = True  # under which condition the function or round runs that is being read
-        self.live: Any = True  # and which of its rows are still there
-        self.trail: tuple = ()  # by which decisions
+        self.base: Any = True  # the condition of the function or round that is being read
+        self.live: Any = True  # the condition of the rows that haven't left it
+        self.trail: tuple = ()  # the decisions on the way
         self.exits = 0
-        self.compiles = False  # whether the step calls what numba compiles when it is called with numbers
+        self.compiles = False  # whether the step calls a function jitted by numba
         self.loop_count = 0
-        self.rounds: dict[int, int] = {}  # of each loop, at most
-        self.placed: dict[int, tuple[float, float]] = {}  # of indices that were checked, between which numbers they are
-        self.rebound: list[tuple[Symbol, Any]] = []  # those that were given checked ones, and what they were before
+        self.rounds: dict[int, int] = {}  # the most rounds of each loop
+        self.placed: dict[int, tuple[float, float]] = {}  # the bounds of indices that were checked
+        self.rebound: list[tuple[Symbol, Any]] = []  # symbols that became a checked index, and their nodes before
 
     def __call__(self, function, limit: int) -> Callable:
-        """A function as it is read, with as many rounds in a loop; or as it is, where there is no source."""
+        """Return a function that reads `function`, with at most `limit` rounds in a loop; without source, calls it."""
         self.limit = limit
         own = function.__func__ if isinstance(function, types.MethodType) else function
         if isinstance(own, types.FunctionType) and source_of(own) is not None:
@@ -119,7 +120,7 @@ class Reader(Expressions):
         return called
 
     def first_readable(self, ways: list[Callable[[], Any]]) -> tuple[int, Any]:
-        """Return which of several ways to read a step can be read first, and what it gives; or raise.
+        """Return the number and the result of the first of several ways to read a step that can be read; or raise.
 
         The error is that of the way that came furthest.
         """
@@ -140,37 +141,37 @@ class Reader(Expressions):
         raise reason
 
     def whole(self, value) -> Any:
-        """A result of a row, as one of all rows."""
+        """Return a result of a row as one of all rows."""
         if is_complex(value):
             return paired(self.like, self.whole(value.real), self.whole(value.imag))
         return self.like.made(self.symbol(value).node, 0)
 
-    # Where
+    # Places in the source, checks and indices
 
     def line(self) -> str:
-        """The text of the line that is being read."""
+        """Return the text of the line that is being read."""
         return "" if self.place is None else linecache.getline(*self.place).strip()
 
-    def told(self) -> str:
-        """File, line and text of what is being read."""
+    def location(self) -> str:
+        """Return file, line and text of the line that is being read, for errors."""
         return "" if self.place is None else f"{self.place[0]}, line {self.place[1]}: {self.line()}"
 
     def path(self):
-        """Under which condition what is being read runs."""
+        """Return the condition under which the current line runs."""
         return both(self.base, self.live)
 
     def check(self, held, message: str) -> None:
-        """Let it be an error where a condition doesn't hold for a row that is here."""
+        """Add a check: an error where the condition doesn't hold for a row that is here."""
         fails = both(self.path(), negated(held))
         if fails is not False:
-            self.graph.checks.append((self.symbol(fails).node, f"{message}, in {self.told()}"))
+            self.graph.checks.append((self.symbol(fails).node, f"{message}, in {self.location()}"))
 
     def symbol(self, value) -> Symbol:
-        """A number or array of the step as a symbol."""
+        """Return a number or array of the step as a symbol."""
         return lift(self.like, value)
 
     def as_place(self, k: Symbol, count: int, shape) -> Symbol:
-        """An index as a place among so many, checked; the index is known to be one from here on, if all rows are."""
+        """Return an index as a checked one from 0 on; `k` is known to be valid from here on, if all rows are here."""
         given, k = k, k.reshape(()) if k.node.size == 1 else k
         low, high = self.bounds(k.node)
         inside = both(low >= -count or truth(k >= -count), high < count or truth(k < count))
@@ -186,7 +187,7 @@ class Reader(Expressions):
         return np.where(k < 0, k + count, k) if low < 0 else k  # type: ignore[return-value]
 
     def bounds(self, node) -> tuple[float, float]:
-        """Between which numbers an integer is known to be, in rows that are here."""
+        """Return the known bounds of an integer, in rows that are here."""
         if node.id in self.placed:
             return self.placed[node.id]
         bounds = [self.bounds(a) for a in node.args] if node.op in ("add", "subtract", "multiply", "where") else []
@@ -209,11 +210,11 @@ class Reader(Expressions):
     # Ways
 
     def way(self, **more) -> Way:
-        """Where what is being read is now."""
+        """Return the current state of the reading."""
         return self.memory.way(self.live, self.frames[-1].names | more, self.trail)
 
     def go_to(self, way: Way) -> None:
-        """Read on from there."""
+        """Read on from the end of a way."""
         names = self.frames[-1].names
         names.clear()
         names.update(way.names)
@@ -221,7 +222,7 @@ class Reader(Expressions):
         self.memory.restore(way)
 
     def again_from_here(self) -> Callable[[], None]:
-        """What takes back all that is read from here on."""
+        """Return a function that takes back all that is read from here on."""
         way, exits = self.way(), self.exits
         loop = self.loops[-1] if self.loops else Exits()
         kept = self.graph.checks, self.frames[-1].returns, loop.breaks, loop.continues, self.rebound
@@ -238,7 +239,7 @@ class Reader(Expressions):
         return again
 
     def join(self, ways: list[Way]) -> None:
-        """Read on where ways meet of which each row took one."""
+        """Read on where ways meet, of which each row took one."""
         if not ways:
             self.live = False
             return
@@ -246,7 +247,7 @@ class Reader(Expressions):
         self.go_to(replace(self._met(ways, len(trail)), trail=trail))
 
     def _met(self, ways: list[Way], depth: int) -> Way:
-        """Ways as one, by the decisions that parted them, from one of them on."""
+        """Return several ways joined to one, by the decisions that parted them from `depth` on."""
         first, *others = ways
         if not others or first.live is True:
             return first
@@ -262,7 +263,7 @@ class Reader(Expressions):
         return self.memory.joined(condition, *(self._met(parts[holds], depth + 1) for holds in (True, False)))
 
     def decide(self, condition, then: Callable[[], Any], otherwise: Callable[[], Any]):
-        """Go both ways, each under its condition; gives what both give, joined."""
+        """Read both branches, each under its condition; return their results, joined."""
         if isinstance(condition, bool):
             return then() if condition else otherwise()
         start, exits, ways = self.way(), self.exits, []
@@ -279,13 +280,12 @@ class Reader(Expressions):
         else:
             self.live = False
         if self.exits == exits:
-            self.live = start.live  # the two conditions make one, which no operation has to find out
+            self.live = start.live  # the two conditions together are that of before
         return self.frames[-1].names.pop("", None)
 
     # Functions
 
     def call(self, function, args, keywords) -> Any:
-        """Call what a step calls."""
         if isinstance(function, Inner):
             return self._read(function.node, function.signature.bind(*args, **keywords), function.lookup, function)
         if (rule := _rule(function)) is not None and (_is_of_symbols(args, keywords) or rule in STATIC):
@@ -314,7 +314,7 @@ class Reader(Expressions):
             under = both(self.path(), self.like.made(fails).any())
             self.graph.checks[i] = self.symbol(under).node, message
         if isinstance(made, np.ndarray) and made.dtype.kind in "fiub":
-            made = self.like.made(self.graph.literal(made))  # an array that a step makes is its own to write to
+            made = self.like.made(self.graph.literal(made))  # the step may write to an array that it makes
         elif isinstance(made, np.ndarray) and is_complex(made):
             made = paired(self.like, *(self.like.made(self.graph.literal(part)) for part in (made.real, made.imag)))
         return made
@@ -328,7 +328,7 @@ class Reader(Expressions):
             raise Untraceable(f"a {type(of).__name__} that changes under a condition; use an array")
 
     def read(self, function, *args):
-        """What a function of rnnkit's own gives, which is read as a step is."""
+        """Return the result of a function of rnnkit, which is read as a step is."""
         bound = inspect.signature(function).bind(*args)
         return self._read(source_of(function), bound, lookup_of(function), function.__code__)
 
@@ -358,7 +358,7 @@ class Reader(Expressions):
             self.base, self.live, self.loops, self.exits, self.trail = held
 
     def leave_function(self, value) -> None:
-        """Return, as the rows do that are here."""
+        """Return from the function, in the rows that are here."""
         frame = self.frames[-1]
         frame.returns.append(self.way(**{RETURNED: value}))
         frame.last = dict(frame.names)
@@ -366,7 +366,7 @@ class Reader(Expressions):
         self.exits += 1
 
     def readable(self, value):
-        """A value that is read, or the reason why it may not be."""
+        """Return a value that is read, or raise the reason why it may not be."""
         if isinstance(value, Unread):
             raise Untraceable(value.reason)
         if isinstance(value, Partly):
@@ -486,13 +486,13 @@ class Reader(Expressions):
         return ast.unparse(node)
 
     def _text_of(self, node) -> str:
-        """What an f-string shows, or the expression, where its value is a row's."""
+        """Return the text that an f-string shows; the expression where its value differs by row."""
         checks = len(self.graph.checks)
         try:
             value = known(self.evaluate(node.value))
             if find_symbol(value) is None:
                 return self._formatted(node, value)
-        except Exception:  # of a way that no row takes, perhaps
+        except Exception:  # perhaps in a branch that no row takes
             pass
         finally:
             del self.graph.checks[checks:]
@@ -587,7 +587,7 @@ class Reader(Expressions):
             self.exits = exits
         exits = self.exits
         if self.live is not False:
-            self.run(node.orelse)  # of which a break or continue is that of a loop around this one
+            self.run(node.orelse)  # where a break or continue is that of an outer loop
         left = [self.way()] if self.live is not False else []
         if breaks:
             self.join([*breaks, *left])
@@ -597,7 +597,7 @@ class Reader(Expressions):
 
 @contextmanager
 def reading(graph, like):
-    """While a step is traced: `Graph.read` reads the functions of one row."""
+    """Set `Graph.read` inside, by which functions of one row are read while a step is traced."""
     reader = graph.read = Reader(graph, like)
     try:
         yield reader
@@ -606,7 +606,7 @@ def reading(graph, like):
 
 
 def _decision(condition) -> tuple[Any, bool]:
-    """A condition's node without what negates it, and whether it holds."""
+    """Return a condition's node without negations, and whether it holds."""
     if isinstance(condition, bool):
         return None, condition
     node = condition.node
@@ -614,7 +614,7 @@ def _decision(condition) -> tuple[Any, bool]:
 
 
 def _shared(trails: list[tuple]) -> int:
-    """How many decisions all have in common, from the first on."""
+    """Return the number of decisions that all trails have in common, from the first on."""
     count = 0
     for decisions in zip(*trails, strict=False):
         node, holds = decisions[0]
@@ -629,7 +629,7 @@ def _is_users(function) -> bool:
 
 
 def _of_scipy(function, *args, **keywords):
-    """A function of `scipy.linalg`, which doesn't ask its arguments what it is of them, as NumPy's do."""
+    """Call a function of `scipy.linalg` on symbols, which it doesn't dispatch to by itself as NumPy's do."""
     return RULES["function"](function, args, keywords)
 
 
@@ -641,7 +641,7 @@ def _rule(function):
 
 
 def _is_of_symbols(args, keywords) -> bool:
-    """Whether a call is about symbols, or calls a function of the step."""
+    """Whether a call has symbols, or functions of the step, among its arguments."""
     stack = [*args, *keywords.values()]
     while stack:
         value = stack.pop()

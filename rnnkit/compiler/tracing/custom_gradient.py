@@ -1,4 +1,4 @@
-"""Functions of a step that say themselves how cotangents go back through them: see `rnnkit.custom_gradient`."""
+"""Functions of a step with a gradient of their own: see `rnnkit.custom_gradient`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from rnnkit.custom_gradients import stop_gradient
 
 
 def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: dict, of: str = "cotangent") -> Any:
-    """The value of such a function on symbols; ``call(function, arguments, keywords)`` reads a function.
+    """Return the value of such a function on symbols; ``call(function, arguments, keywords)`` reads a function.
 
     A rule `of` a "formula" gives the value's own derivative, so that tangents go through its operations.
 
     Raises
     ------
     Untraceable
-        If the function, or its rule, does not give what it has to.
+        If the results of the function, or of its rule, aren't as required.
     """
     name = function.__name__
     if has_complex(arguments):
@@ -49,7 +49,7 @@ def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: di
 
 
 def by_vjp(x: Symbol, cell, states, constants, training, draws, result) -> tuple[Any, tuple]:
-    """The output and the states of a step, whose cotangents go back by the cell's own vjp, read for one row."""
+    """Return the output and the states of a step, whose gradient is the cell's own vjp, read for one row."""
     output, new = result
     values = [lift(x, one) for one in (output, *new)]
 
@@ -71,19 +71,19 @@ def by_vjp(x: Symbol, cell, states, constants, training, draws, result) -> tuple
 
 
 def _rule(like: Symbol, values: list[Symbol], rule: Callable, of: str = "cotangent") -> tuple[Any, tuple]:
-    """What a rule gives for the cotangents of values, and the input that stands for all of these."""
+    """Return a rule's results for the cotangents of values, and the input that stands for these cotangents."""
     graph, joined = like.graph, _joined(values)
     number = sum(node.op == "ruled" for node in graph.nodes)
     given = "sequence" if joined.batched else "weight", (of, number)
     d = graph.add(given[0], (), joined.shape, given[1])
     checks = len(graph.checks)
     found = rule(_parted(like, d, values))
-    del graph.checks[checks:]  # what only a gradient computes is no reason for a step to fail
+    del graph.checks[checks:]  # a step doesn't fail by checks of its gradient
     return found, given
 
 
 def _ruled(like: Symbol, values: list[Symbol], pairs: list[tuple[Node, Node]], given: tuple) -> list[Symbol]:
-    """The values, from whose cotangents a rule makes those of nodes."""
+    """Return the values with a rule that makes the cotangents of nodes from theirs."""
     graph, joined = like.graph, _joined(values)
     cotangents = [graph.as_float(c) for _, c in pairs]
     made = graph.add("ruled", (joined, *(node for node, _ in pairs), *cotangents), joined.shape, given)
@@ -91,7 +91,6 @@ def _ruled(like: Symbol, values: list[Symbol], pairs: list[tuple[Node, Node]], g
 
 
 def _joined(values: list[Symbol]) -> Node:
-    """All values as one node."""
     nodes = [one.graph.as_float(one.node) for one in values]
     if len(nodes) == 1:
         return nodes[0]
@@ -100,7 +99,7 @@ def _joined(values: list[Symbol]) -> Node:
 
 
 def _parted(like: Symbol, node: Node, values: list[Symbol]) -> list[Symbol]:
-    """Parts of a node as `_joined` puts values together."""
+    """Return the parts of a node that `_joined` made of values."""
     if len(values) == 1:
         return [like.made(node, values[0].axis)]
     found, low, graph = [], 0, like.graph
@@ -113,7 +112,7 @@ def _parted(like: Symbol, node: Node, values: list[Symbol]) -> list[Symbol]:
 
 
 def _pairs(name, arguments, found, like):
-    """The arguments that have a cotangent, with it."""
+    """Yield the arguments that have a cotangent, with it."""
     given = [None] * len(arguments) if found is None else found if isinstance(found, (tuple, list)) else [found]
     if len(given) != len(arguments):
         raise Untraceable(f"the rule of {name!r}, which gives {len(given)} cotangents for {len(arguments)} arguments")

@@ -1,7 +1,7 @@
-"""Decisions by values while a step of one row is read: conditions, and what two ways through it have in common.
+"""Decisions by values while a step of one row is read: conditions, and the join of two ways through the step.
 
-A condition is a Python bool where tracing knows it, else a symbol. Both ways are read, each from where the first began;
-then every name, array and list that they leave in two forms becomes ``where(condition, one, other)``.
+A condition is a Python bool where tracing knows it, else a symbol. Both ways are read, each from the state before the
+decision; then every name, array and list that differs between them becomes ``where(condition, one, other)``.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rnnkit.complex_pairs import is_complex
 
 
 def known(value):
-    """A symbol of numbers alone as an array of NumPy's; anything else as it is."""
+    """Return a symbol of constants as an array of NumPy; anything else as it is."""
     if not isinstance(value, Symbol) or not value.fixed:
         return value
     return np.asarray(evaluate([value.node], {}, np.float64)[value.node.id])
 
 
 def truth(value):
-    """A value as a condition."""
+    """Return a value as a condition."""
     value = truth_of(value) if isinstance(value, Complex) else value
     value = known(value)
     if not isinstance(value, Symbol):
@@ -38,14 +38,14 @@ def truth(value):
 
 
 def both(a, b):
-    """``a and b`` of conditions."""
+    """Return ``a and b`` of conditions."""
     if isinstance(a, bool) or isinstance(b, bool):
         return (b if a else False) if isinstance(a, bool) else (a if b else False)
     return a if a.node is b.node else not _opposite(a, b) and pointwise("logical_and", a, b)
 
 
 def either(a, b):
-    """``a or b`` of conditions."""
+    """Return ``a or b`` of conditions."""
     if isinstance(a, bool) or isinstance(b, bool):
         return (True if a else b) if isinstance(a, bool) else (True if b else a)
     return a if a.node is b.node else _opposite(a, b) or pointwise("logical_or", a, b)
@@ -56,7 +56,7 @@ def _opposite(a, b) -> bool:
 
 
 def negated(a):
-    """``not a`` of a condition."""
+    """Return ``not a`` of a condition."""
     if isinstance(a, bool):
         return not a
     inner = a.node.args[0] if a.node.op == "logical_not" else None
@@ -65,7 +65,7 @@ def negated(a):
 
 @dataclass(frozen=True)
 class Unread:
-    """What a name stands for that may not be read, with the reason."""
+    """The value of a name that may not be read, with the reason."""
 
     reason: str
 
@@ -81,10 +81,10 @@ class Partly:
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """Where one way through a step ends: under which condition, and what names, arrays and lists then hold.
+    """The end of one way through a step: its condition, and the values of names, arrays and lists.
 
-    ``trail`` are the decisions on this way since its function or round began that no other way has met again, each a
-    condition and whether it held.
+    ``trail`` are the decisions on this way since its function or round began, without those whose branches have joined
+    again, each a condition and whether it held.
     """
 
     live: Any
@@ -101,7 +101,7 @@ class Memory:
         self.graph, self.like = graph, like
 
     def way(self, live, names, trail) -> Way:
-        """What all hold now."""
+        """Return a `Way` with the current values."""
         nodes = {number: symbol.node for number, (symbol, _) in self.graph.moved.items()}
         lists: dict[int, tuple[list, list]] = {}
         stack = list(names.values())
@@ -114,21 +114,21 @@ class Memory:
         return Way(live, dict(names), nodes, lists, trail)
 
     def restore(self, way: Way) -> None:
-        """Let arrays and lists hold what they did."""
+        """Restore the values of arrays and lists at the end of a way."""
         for number, (symbol, first) in self.graph.moved.items():
             symbol._node = way.nodes.get(number, first)
         for held, content in way.lists.values():
             held[:] = content
 
     def node_in(self, way: Way, symbol):
-        """What a symbol holds at the end of a way."""
+        """Return the node of a symbol at the end of a way."""
         if symbol.base is not None:
             return self.graph.view(self.node_in(way, symbol.base), symbol.shows)
         first = self.graph.moved.get(id(symbol), (symbol, symbol._node))[1]
         return way.nodes.get(id(symbol), first)
 
     def joined(self, condition, a: Way, b: Way) -> Way:
-        """The way of rows that took a under the condition, and b otherwise; arrays and lists hold what they do then."""
+        """Return the way of rows that took a under the condition, else b; arrays and lists get its values."""
         names = {
             name: self._joined(condition, a, b, a.names.get(name, _UNSET), b.names.get(name, _UNSET), _called(name))
             for name in {**a.names, **b.names}
@@ -175,7 +175,7 @@ class Memory:
                 shapes = " in one branch and ".join(str(node.shape) for node in pair)
                 return Unread(f"expected {what} of one shape, got {shapes} in the other")
             made = self.like.made(self.graph.pointwise("where", condition.node, *pair))
-            # Written into, it would have to change the one or the other, which someone else may look at.
+            # To write into it would change one of the two arrays, which another name may stand for.
             made.unsure = bool(made.ndim) and any(_is_held(a, v) and _is_held(b, v) for v in (one, other))
             return made
         try:
@@ -184,8 +184,8 @@ class Memory:
             same = False
         kinds = " in one branch and ".join(map(in_words, (one, other)))
         hint = "; write numbers for words" if isinstance(one, str) and isinstance(other, str) else ""
-        told = f"expected numbers or arrays as {what} in both branches, got {kinds} in the other{hint}"
-        return one if same else Unread(told)
+        problem = f"expected numbers or arrays as {what} in both branches, got {kinds} in the other{hint}"
+        return one if same else Unread(problem)
 
     def _partly(self, condition, a, b, one, other, what):
         parts, none = [], False
@@ -216,31 +216,31 @@ _UNSET = Unread("")
 
 
 def _called(name) -> str:
-    """What a name stands for, for errors: also what an expression gives, and what a function returns."""
+    """Return the words for a name in errors; it may also be the result of an expression or a function."""
     return repr(name) if name.isidentifier() else f"the {name or 'result'}"
 
 
 def _is_held(way, value) -> bool:
-    """Whether a name stands for this array, or for a tuple that holds it."""
+    """Whether a name stands for this array, or for a tuple with it."""
     array = value.base if isinstance(value, Symbol) and value.base is not None else value
     held = [one for v in way.names.values() for one in (v if isinstance(v, (tuple, list)) else parts_of(v))]
     return any(one is value or one is array for one in held)
 
 
 def in_words(value) -> str:
-    """What a value is, for errors."""
+    """Return the words for a value in errors."""
     return "None" if value is None else "a number or array" if is_numeric(value) else f"a {type(value).__name__}"
 
 
 def leaves_of(value) -> list:
-    """What tuples and lists hold, in order; of complex numbers both parts."""
+    """Return the leaves of tuples and lists, in order; of complex numbers both parts."""
     if isinstance(value, (tuple, list)):
         return [leaf for one in value for leaf in leaves_of(one)]
     return list(parts_of(value))
 
 
 def mapped(value, function):
-    """Tuples and lists as they are, with what a function makes of each leaf."""
+    """Return tuples and lists with a function's result for each leaf."""
     if is_complex(value):
         parts = function(value.real), function(value.imag)
         like = find_symbol(*parts)
@@ -252,7 +252,7 @@ def mapped(value, function):
 
 
 def parts_of(value) -> tuple:
-    """The real and imaginary part of a complex array, or the value alone."""
+    """Return the real and imaginary part of a complex array, or the value alone."""
     return (value.real, value.imag) if is_complex(value) else (value,)
 
 
@@ -261,5 +261,5 @@ def _is_numbers(value) -> bool:
 
 
 def is_numeric(value) -> bool:
-    """Whether this is a number or an array of them."""
+    """Whether this is a number or an array of numbers."""
     return isinstance(value, (bool, int, float, complex, np.number, np.bool_, np.ndarray, Symbol, Complex))

@@ -1,4 +1,4 @@
-"""Expressions of a step of one row, and what is assigned: the values of a syntax tree, on symbols."""
+"""Expressions and assignments of a step of one row: the values of a syntax tree, on symbols."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ REFUSED = {
 }
 CHANGEABLE = MutableMapping, MutableSet, MutableSequence
 _UNSET = object()
-_SKIPPED = {builtins.sum: 0, builtins.any: False, builtins.all: True}  # what changes nothing
+_SKIPPED = {builtins.sum: 0, builtins.any: False, builtins.all: True}  # the neutral element
 
 
 class Expressions:
-    """The part of a `Reader` that evaluates expressions; it has the methods that decide and call."""
+    """The part of a `Reader` that evaluates expressions."""
 
     frames: list
     outside: dict[int, Any]
@@ -94,7 +94,7 @@ class Expressions:
             self.assign(target, one)
 
     def load(self, container, key):
-        """``container[key]``."""
+        """Return ``container[key]``."""
         if isinstance(container, dict) and find_symbol(_plain(key)) is not None:
             raise Untraceable("a dict at a computed key; write if, or an array")
         if places.is_computed(key):
@@ -121,7 +121,7 @@ class Expressions:
         return np.stack(values) if any(map(is_complex, values)) else self.symbol(values)
 
     def store(self, container, key, value) -> None:
-        """``container[key] = value``."""
+        """Do ``container[key] = value``."""
         self.refuse_outside(container)
         if isinstance(container, Complex):
             self.store(container.real, key, real_part(value))
@@ -156,7 +156,6 @@ class Expressions:
     # Expressions
 
     def evaluate(self, node) -> Any:
-        """The value of an expression."""
         name, held = type(node).__name__, self.place
         method = getattr(self, f"_{name}", None)
         if name in REFUSED or method is None:
@@ -190,7 +189,7 @@ class Expressions:
         return value
 
     def is_outside(self, value) -> None:
-        """Note that a list or dict was there before the step, and all that it holds."""
+        """Note that a list or dict, with all that it holds, was there before the step."""
         stack = [value]
         while stack:
             one = stack.pop()
@@ -199,7 +198,7 @@ class Expressions:
                 stack.extend(one.values() if isinstance(one, Mapping) else one)
 
     def refuse_outside(self, container) -> None:
-        """Refuse a change of what was there before the step."""
+        """Refuse a change of a container that was there before the step."""
         if isinstance(container, CHANGEABLE) and id(container) in self.outside:
             raise Untraceable(
                 f"a change of a {type(container).__name__} from outside of the step, which only its reading would see; "
@@ -258,7 +257,7 @@ class Expressions:
     def _BinOp(self, node):
         left, right = self.evaluate(node.left), self.evaluate(node.right)
         if isinstance(left, list) and isinstance(right, Symbol):
-            left = self.symbol(left)  # which a list of NumPy's numbers becomes there
+            left = self.symbol(left)  # as NumPy makes an array of a list
         if isinstance(node.op, (ast.FloorDiv, ast.Mod)) and all(map(_is_whole, (left, right))):
             self.check(negated(truth(right == 0)), "integer division by zero")
         return BINARY[type(node.op)](left, right)
@@ -301,7 +300,7 @@ class Expressions:
         return self.readable(self.memory._joined(condition, way, way, one, other, "a choice of two"))
 
     def _only(self, condition, branch):
-        """What a branch gives that has no effect but its value where it changes nothing, under its condition."""
+        """Return the value of a branch under its condition; refuse a branch that changes anything."""
         start = self.way()
         self.live = both(start.live, condition)
         value = branch()
@@ -340,7 +339,7 @@ class Expressions:
         return both(condition, truth(rest))
 
     def compared(self, kind, left, right):
-        """What an operator of a comparison, a class of `ast`, gives."""
+        """Return the result of an operator of a comparison, a class of `ast`."""
         if kind not in _COMPARED:  # in, or not in
             if find_symbol(left, right) is None:
                 found: Any = left in right
@@ -435,7 +434,7 @@ class Expressions:
 
 
 def _plain(key):
-    """An index without symbols of numbers alone."""
+    """Return an index with symbols of constants as numbers."""
     if isinstance(key, tuple):
         return tuple(map(_plain, key))
     if isinstance(key, slice):

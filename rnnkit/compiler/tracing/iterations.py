@@ -1,4 +1,4 @@
-"""What a ``for`` of a step goes over, by the number of its round: known, or one that a loop of the graph counts."""
+"""Iterations of a ``for`` in a step, with entries by the number of the round, which may be a symbol."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Iteration:
     length: int | None
 
     def at(self, reader, k):
-        """The entry of round k, an integer or a symbol."""
+        """Return the entry of round k, an integer or a symbol."""
         raise NotImplementedError
 
     def more(self, k):
@@ -25,7 +25,7 @@ class Iteration:
         return truth(k < self.length)
 
     def entries(self, reader) -> list:
-        """All entries, of a length that is known."""
+        """Return all entries of an iteration whose length is known."""
         if self.length is None:
             raise Untraceable("a range whose length is computed, where a number is expected; loop over it with for")
         return [self.at(reader, k) for k in range(self.length)]
@@ -42,7 +42,7 @@ class Items(Iteration):
 
 
 class Range(Iteration):
-    """``range`` of numbers of which some are computed."""
+    """``range``, with ends that may be computed."""
 
     def __init__(self, start, stop, step):
         step = known(step)
@@ -93,8 +93,6 @@ class Zip(Iteration):
 
 
 class Reversed(Iteration):
-    """``reversed``."""
-
     def __init__(self, part):
         if part.length is None:
             raise Untraceable("reversed of a computed range; write range with a step of -1")
@@ -105,7 +103,7 @@ class Reversed(Iteration):
 
 
 class Endless(Iteration):
-    """As long as anything: what ``enumerate`` counts by."""
+    """The endless count of ``enumerate``."""
 
     length = None
 
@@ -120,14 +118,12 @@ class Endless(Iteration):
 
 
 def enumerated(part: Iteration, start=0) -> Zip:
-    """``enumerate``."""
     made = Zip([Endless(start), part])
     made.length = part.length
     return made
 
 
 def iteration_of(reader, value) -> Iteration:
-    """What ``for`` goes over."""
     if isinstance(value, Iteration):
         return value
     if isinstance(value, range):

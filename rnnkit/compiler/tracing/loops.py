@@ -1,7 +1,7 @@
-"""Loops of many rounds, or of as many as a row wants, as nodes of the graph.
+"""Loops of many rounds, or of a number of rounds that differs by row, as nodes of the graph.
 
-A round is read once, with symbols for what it may change; where it turns out to change more, or to another kind, it is
-read again. How a row leaves a loop, and which check it fails in one, are values that the loop carries, too.
+A round is read once, with symbols for the values that it may change; if it changes more, or to another kind, it is read
+again. The way in which a row leaves a loop, and the check that it fails in one, are carried values, too.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ATTEMPTS = 12
 
 
 class Exits:
-    """The ways on which a loop that is being read was left, and on which its round was."""
+    """The ways on which a loop that is being read was left, and those on which its round ended early."""
 
     def __init__(self):
         self.breaks: list = []
@@ -54,7 +54,7 @@ class LoopReader:
     test, begin : callable
         With the number of a round: whether there is one; and what gives the names of a ``for`` their values.
     length : int or None
-        How many rounds there are at most, where that is known.
+        The most rounds, if that is known.
     certain : bool
         Whether every row goes round once at least.
     """
@@ -69,7 +69,7 @@ class LoopReader:
         function = frame.code.node if isinstance(frame.code, Inner) else tree_of(frame.code)
         self.later = read_outside(function, node)
         self.reachable = self._reachable()
-        # By name, or by the address of an array or list that is written into.
+        # By name, or by the id of an array or list that is written into.
         self.carried: dict[Any, Any] = {}
         for name in sorted((self.given | written) & frame.names.keys()):
             value = array = frame.names[name]
@@ -90,7 +90,7 @@ class LoopReader:
             self.carried[_RUNNING] = True
 
     def run(self) -> None:
-        """Read the loop, and go on behind it."""
+        """Read the loop and the end of it."""
         for _ in range(_ATTEMPTS):
             self.again()
             if (found := self._attempt()) is not None:
@@ -98,7 +98,7 @@ class LoopReader:
         raise Untraceable("a loop that changes the form of its values in every round; use arrays of fixed shape")
 
     def _reachable(self) -> set[int]:
-        """The addresses of all that the loop could change for others."""
+        """Return the ids of all values that the loop could change for other names."""
         found: set[int] = set()
         stack = [value for frame in self.reader.frames for value in frame.names.values()]
         while stack:
@@ -113,7 +113,7 @@ class LoopReader:
         return found
 
     def _attempt(self):
-        """Read a round: the results by what carries them, and what its checks say; None if it has to carry more."""
+        """Read a round: the results by what carries them, and its checks' messages; None if it has to carry more."""
         reader, graph, names = self.reader, self.graph, self.frame.names
         reader.loop_count += 1
         number = reader.loop_count
@@ -158,26 +158,26 @@ class LoopReader:
             for key, value in self.carried.items()
             for leaf, before in zip(self._after(key, value, final), enter[key], strict=True)
         ]
-        attr = Loop(number, len(initials), self.limit + 1, reader.told(), counted=self.bounded)  # ends before
+        attr = Loop(number, len(initials), self.limit + 1, reader.location(), counted=self.bounded)  # ends before
         loop = graph.add("loop", (*initials, go.node, *nexts), (), attr, "bool")
         results = iter([graph.add("result", (loop,), n.shape, i, n.kind) for i, n in enumerate(initials)])
         return {key: [next(results) for _ in nodes] for key, nodes in enter.items()}, texts
 
     def _round(self, mark):
-        """Read the body: which rows have returned, which go on, and the ways that they took, which it joins."""
+        """Read the body and join its ways; return which rows have returned, which go on, and the ways that broke."""
         reader, returns = self.reader, self.frame.returns
         loop = reader.body(self.node)
         left = [reader.way()] if reader.live is not False else []
         going, gone = reader.live, False
         for way in returns[mark:]:
             gone = either(gone, way.live)
-        # The ways are of different rows, so that the condition of the last is never asked for.
+        # The ways are of different rows, so that the condition of the last is never needed.
         reader.join([*loop.breaks, *returns[mark:], *left])
         del returns[mark:]
         return gone, going, loop.breaks
 
     def _code(self, mark, prior, number) -> list[str]:
-        """Carry which of a body's checks a row has failed first, by its place among what they say, from 1 on."""
+        """Carry the number, from 1 on, of the first check that a row has failed in the body; return their messages."""
         checks, token = self.graph.checks, ("loop", number)
         inside = [one for one in checks[mark:] if token in one[0].depends]
         checks[mark:] = [one for one in checks[mark:] if token not in one[0].depends]
@@ -189,14 +189,14 @@ class LoopReader:
             self.frame.names[_CODE] = found if prior is None else np.where(prior > 0.0, prior, found)
         return [text for _, text in inside]
 
-    # What is carried
+    # Carried values
 
     @staticmethod
     def _leaves(value) -> list:
         return leaves_of(list(value) if isinstance(value, list) else value)
 
     def _set(self, key, value, nodes) -> None:
-        """Let a name, array or list hold nodes."""
+        """Set a name, array or list to nodes."""
         rest = iter([self.like.made(node) for node in nodes])
         if isinstance(key, str):
             self.frame.names[key] = mapped(value, lambda _: next(rest))
@@ -206,13 +206,13 @@ class LoopReader:
             value[:] = mapped(list(value), lambda _: next(rest))
 
     def _after(self, key, value, final) -> list:
-        """The leaves of what is carried as a round leaves them."""
+        """Return the leaves of a carried value after a round."""
         if isinstance(key, str):
             return leaves_of(_value_of(final.names[key]))
         return [self.like.made(value.node)] if isinstance(value, Symbol) else self._leaves(value)
 
     def _carry_more(self, final, enter) -> bool:
-        """Carry also what a round has turned out to change; whether there was anything."""
+        """Carry also all values that a round has changed; return whether there were any."""
         more = [self._widen(key, value, final, enter[key]) for key, value in list(self.carried.items())]
         more += [self._carry_name(name, value) for name, value in final.names.items()]
         for number, (symbol, first) in self.graph.moved.items():
@@ -230,7 +230,7 @@ class LoopReader:
         return any(more)
 
     def _widen(self, key, value, final, nodes) -> bool:
-        """Carry a value in the kinds that a round gives it."""
+        """Carry a value in the kinds that it has after a round; return whether they differ."""
         name = repr(key) if isinstance(key, str) else "an array"
         found = final.names.get(key, Unread("")) if isinstance(key, str) else None
         if isinstance(found, Unread):
@@ -283,10 +283,10 @@ class LoopReader:
         node = self.reader.symbol(leaf).node
         return self.like.made(self.graph.literal(np.zeros(node.shape, dtype_of(node.kind, np.float64))))
 
-    # Behind it
+    # After the loop
 
     def _leave(self, results, texts) -> None:
-        """Go on behind the loop."""
+        """Set the values after the loop."""
         reader, names = self.reader, self.frame.names
         reader.go_to(self.start)
         for name in self.given - set(self.carried) - set(names):

@@ -14,7 +14,7 @@ from rnnkit.compiler.tracing.symbol import Symbol, kind_of
 
 
 def concatenate(arrays, axis=0, out=None):
-    """Arrays side by side along a feature axis."""
+    """Join arrays along a feature axis."""
     like = first_symbol(*arrays)
     symbols = [lift(like, a) for a in arrays]
     if axis is None and all(s.axis is None for s in symbols):
@@ -38,7 +38,7 @@ def concatenate(arrays, axis=0, out=None):
 
 
 def stack(arrays, axis=0, out=None):
-    """Arrays along a new axis."""
+    """Join arrays along a new axis."""
     like = first_symbol(*arrays)
     symbols = [lift(like, a) for a in arrays]
     rank = max(s.ndim for s in symbols) + 1
@@ -169,7 +169,7 @@ def swapaxes(x, a, b):
 
 
 def broadcast_to(x, shape, subok=False):
-    """An array stretched to a shape, whose batch axis may be the batch size."""
+    """Stretch an array to a shape, in which the batch size may stand."""
     shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     at = [i for i, n in enumerate(shape) if is_batch(n)]
     inner = tuple(int(n) for n in shape if not is_batch(n))
@@ -210,7 +210,7 @@ def filled_like(value):
 
 
 def diff(x, n=1, axis=-1, prepend=None, append=None):
-    """Differences along an axis, n times, of an array with others joined to its ends."""
+    """Return the n-th differences along an axis, of an array with others joined to its ends."""
     edge = part(x, axis, slice(0, 1))
     ends = [a if a is None or np.ndim(a) else np.full_like(edge, a) for a in (prepend, append)]
     joined = [a for a in (ends[0], x, ends[1]) if a is not None]
@@ -241,7 +241,6 @@ def pad(x, pad_width, mode="constant", constant_values=0):
 
 
 def unwrap(p, discont=None, axis=-1, *, period=2 * np.pi):
-    """``np.unwrap``."""
     half = period / 2
     steps = diff(p, axis=axis)
     wrapped = np.remainder(steps + half, period) - half
@@ -252,7 +251,6 @@ def unwrap(p, discont=None, axis=-1, *, period=2 * np.pi):
 
 
 def trapezoid(y, x=None, dx=1.0, axis=-1):
-    """``np.trapezoid``."""
     like = first_symbol(y, x)
     y = lift(like, y)
     y = y if y.is_float else y.astype(float)
@@ -263,7 +261,7 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
 
 
 def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
-    """``np.cross`` of vectors of three numbers."""
+    """Compute ``np.cross`` of vectors of three numbers."""
     like = first_symbol(a, b)
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
     a, b = np.moveaxis(lift(like, a), axisa, -1), np.moveaxis(lift(like, b), axisb, -1)  # type: ignore[type-var]
@@ -274,7 +272,7 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
 
 
 def kron(a, b):
-    """``np.kron`` of vectors or matrices that have no batch axis."""
+    """Compute ``np.kron`` of vectors or matrices that have no batch axis."""
     like = first_symbol(a, b)
     a, b = lift(like, a), lift(like, b)
     if a.axis is not None or b.axis is not None or a.ndim != b.ndim or a.ndim not in (1, 2):
@@ -286,7 +284,7 @@ def kron(a, b):
 
 
 def convolve(a, v, mode="full"):
-    """``np.convolve``: the longer one, as often as the shorter one has entries."""
+    """Compute ``np.convolve`` as a sum of the longer vector's shifts, one for each entry of the shorter."""
     like = first_symbol(a, v)
     a, v = lift(like, a), lift(like, v)
     if a.axis is not None or v.axis is not None or mode not in ("full", "same", "valid"):
@@ -299,7 +297,7 @@ def convolve(a, v, mode="full"):
 
 
 def correlate(a, v, mode="valid"):
-    """``np.correlate`` with what is no longer."""
+    """Compute ``np.correlate`` with a vector that is no longer than `a`."""
     if np.shape(a)[0] < np.shape(v)[0]:
         raise Untraceable("np.correlate with a vector that is the longer one")
     return convolve(a, flip(v, 0) if isinstance(v, Symbol) else np.flip(v), mode)

@@ -1,4 +1,4 @@
-"""What NumPy's functions do to symbols: ufuncs, and the tables of all the others."""
+"""NumPy's functions on symbols: ufuncs, and the tables of all the others."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ _BOOLEAN = {"add": "logical_or", "multiply": "logical_and", "maximum": "logical_
 
 
 def call_ufunc(ufunc, method, args, keywords):
-    """``__array_ufunc__`` of symbols."""
+    """Answer ``__array_ufunc__`` of symbols."""
     name = ufunc.__name__
     if method == "reduce":
         known = reduced.UFUNC_REDUCTIONS
@@ -120,7 +120,7 @@ def call_ufunc(ufunc, method, args, keywords):
 
 
 def _public(ufunc):
-    """A ufunc by its import path; ufuncs don't say where they are from."""
+    """Return the import path of a ufunc, which has none of its own."""
     places = (np, "np"), (sys.modules.get("scipy.special"), "scipy.special")
     name = ufunc.__name__
     found = (f"{where}.{name}" for module, where in places if getattr(module, name, None) is ufunc)
@@ -128,7 +128,7 @@ def _public(ufunc):
 
 
 def call_function(function, args, keywords):
-    """``__array_function__`` of symbols."""
+    """Answer ``__array_function__`` of symbols."""
     name = function.__name__
     if function.__module__ == "numpy.linalg":
         name = f"linalg.{name}"
@@ -147,7 +147,7 @@ def call_function(function, args, keywords):
 
 
 def _of_weights(function, args, keywords):
-    """A function without a rule, of weights alone: called as it is whenever a weight changes; or None."""
+    """Call a function without a rule on weights alone, again whenever a weight changes; return None for others."""
     symbols = [a for a in args if isinstance(a, Symbol)]
     others = [None if isinstance(a, Symbol) else a for a in args]
     if any(find_symbol(a) is not None for a in (*others, *keywords.values())) or any(
@@ -178,7 +178,7 @@ def _of_weights(function, args, keywords):
 
 
 def call_rule(name, rule, args, keywords):
-    """What a function or method does to symbols, if it is called in a way that its rule knows."""
+    """Call the rule of a function or method on symbols; an `Untraceable` for arguments that the rule doesn't take."""
     try:
         bound = inspect.signature(rule).bind(*args, **keywords)
     except TypeError:
@@ -195,7 +195,7 @@ def call_rule(name, rule, args, keywords):
     return rule(*bound.args, **bound.kwargs)
 
 
-# Of all elements, where no axis is given.
+# Functions of all elements, where no axis is given.
 _FLAT = "roll repeat take delete cumsum cumprod median quantile percentile flip".split()
 
 
@@ -280,7 +280,7 @@ FUNCTIONS: dict[str, Callable] = {
     ),
     "median": ordered.median,
     "sort": ordered.sort,
-    "partition": lambda x, kth, axis=-1: ordered.sort(x, axis),  # which is one of those that it may give
+    "partition": lambda x, kth, axis=-1: ordered.sort(x, axis),  # a sorted array is a valid result
     "argsort": ordered.argsort,
     "ptp": lambda x, axis=None, keepdims=False: np.max(x, axis, keepdims=keepdims) - np.min(x, axis, keepdims=keepdims),
     "nansum": reduced.of_numbers(reduced.sum_of, 0.0),
@@ -396,7 +396,7 @@ FUNCTIONS |= {
 
 
 def _pointwise_rule(name):
-    """What a pointwise function of NumPy that is no ufunc does to symbols."""
+    """Return the rule of a pointwise function of NumPy that is no ufunc."""
     signature = inspect.signature(getattr(np, name))
     rule = COMPOSED.get(name) or functools.partial(pointwise, name)
     return lambda *args, **keywords: rule(*signature.bind(*args, **keywords).args)
@@ -423,7 +423,6 @@ METHODS: dict[str, Callable] = {name: FUNCTIONS[name] for name in _METHODS.split
 
 
 def _method(symbol, name):
-    """A method of a symbol, or None."""
     if name not in METHODS:
         return None
     return lambda *args, **keywords: call_rule(name, METHODS[name], (symbol, *args), keywords)

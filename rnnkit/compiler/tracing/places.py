@@ -1,4 +1,4 @@
-"""Computed places: ``h[k]`` and ``h[k] = v`` where k differs from row to row."""
+"""Computed indices: ``h[k]`` and ``h[k] = v`` where k differs from row to row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rnnkit.compiler.tracing.symbol import Symbol
 
 
 def is_computed(key) -> bool:
-    """Whether an index says a place that only a row knows."""
+    """Whether an index is computed, so that it may differ by row."""
     keys = key if isinstance(key, tuple) else (key,)
     return any(isinstance(k, Symbol) and k.node.kind != "bool" and not k.fixed for k in keys) or any(
         isinstance(bound, Symbol) for k in keys if isinstance(k, slice) for bound in (k.start, k.stop)
@@ -21,13 +21,13 @@ def is_computed(key) -> bool:
 
 
 def copies(key) -> bool:
-    """Whether an index is of index arrays, so that it shows a copy."""
+    """Whether an index has index arrays, so that it shows a copy."""
     keys = [known(k) for k in (key if isinstance(key, tuple) else (key,))]
     return any(isinstance(k, (list, np.ndarray)) and np.ndim(k) for k in keys)
 
 
 def load(reader, array: Symbol, key) -> Symbol:
-    """What stands at a computed place."""
+    """Return the elements at a computed index."""
     keys, stretch = _keys(array, key)
     if stretch is not None:
         axis, length = stretch
@@ -44,7 +44,7 @@ def load(reader, array: Symbol, key) -> Symbol:
 
 
 def store(reader, array: Symbol, key, value) -> None:
-    """Put a value there."""
+    """Write a value to a computed index."""
     keys, stretch = _keys(array, key)
     if stretch is not None or _vector(keys) is not None:
         raise Untraceable("an assignment to several computed places at once; write a loop over them")
@@ -59,7 +59,7 @@ def store(reader, array: Symbol, key, value) -> None:
 
 
 def _keys(array, key):
-    """One entry an axis; and which of them is a stretch of fixed length from a computed place, with its length."""
+    """Return one entry for each axis; and axis and length of a slice of fixed length from a computed start, or None."""
     keys = tuple(known(k) for k in (key if isinstance(key, tuple) else (key,)))
     if any(k is None for k in keys) or len([k for k in keys if k is not Ellipsis]) > array.ndim:
         raise Untraceable("a new axis, or too many indices, beside a computed one; index in two steps")
@@ -90,12 +90,12 @@ def _is_place(k) -> bool:
 
 
 def _order(keys) -> list[int]:
-    """The axes with those of the places first."""
+    """Return the axes, those with an index first."""
     return sorted(range(len(keys)), key=lambda axis: not _is_place(keys[axis]))
 
 
 def _place(reader, array, keys):
-    """The part that fixed slices show, its elements with the places' axes as one in front, and the place there."""
+    """Return the part that the slices show, its elements with the indexed axes as one in front, and the flat index."""
     if not all(isinstance(k, slice) or _is_place(k) for k in keys):
         raise Untraceable("an index array beside a computed place; write a loop")
     view, _ = array._part([slice(None) if _is_place(k) else k for k in keys])

@@ -23,7 +23,7 @@ from rnnkit.complex_pairs import is_complex
 
 
 def _extreme(kind: type) -> Callable:
-    """``min`` and ``max``: the first of those that no other is better than, as Python takes it."""
+    """Return ``min`` or ``max``, which keep the first of equal values, as Python does."""
 
     def extreme(reader, *given, key=None, default=None):
         values = list(given) if len(given) > 1 else iteration_of(reader, given[0]).entries(reader)
@@ -69,7 +69,7 @@ def _int(reader, value=0):
     return value.astype(np.int64)
 
 
-_WHOLE = ("to_float", "cast", "literal")  # what is always small enough for an integer
+_WHOLE = ("to_float", "cast", "literal")  # results of these fit an integer
 
 
 def _float(reader, value=0.0):
@@ -201,19 +201,19 @@ def _softmax(x, axis=None):
     return shares / np.sum(shares, axis, keepdims=True)
 
 
-# Functions of scipy.special that are no ufuncs, which would ask symbols for their numbers.
+# Functions of scipy.special that are no ufuncs, and so don't take symbols.
 SPECIAL: dict[str, Callable] = {
     "logsumexp": _logsumexp,
     "softmax": _softmax,
     "log_softmax": lambda x, axis=None: x - log_sum_exp(x, axis, keepdims=True),
     "polygamma": _polygamma,
 }
-# Those that are read so without symbols, too.
+# Functions with a rule for calls without symbols, too.
 STATIC = (_print,)
 
 
 def called_with_symbols(function, args, keywords):
-    """What other functions give that would ask a symbol for its number; `NotImplemented` where none does."""
+    """Call other functions that don't take symbols by rules; `NotImplemented` if there is none."""
     if isinstance(function, type) and issubclass(function, np.generic) and len(args) == 1:
         return args[0].astype(function) if isinstance(args[0], Symbol) else NotImplemented
     module, name = getattr(function, "__module__", None) or "", getattr(function, "__name__", "")

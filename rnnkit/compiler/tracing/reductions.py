@@ -22,7 +22,7 @@ def _axes(x, axis, what):
 
 
 def _reduced(x, node, axes, keepdims):
-    """The symbol of a node that lost these of x's feature axes."""
+    """Return the symbol of a node that lost these of x's feature axes."""
     rank = len(x.node.shape)
     kept = [i for i in range(rank) if i not in axes]
     if keepdims:
@@ -60,7 +60,7 @@ def _reduction(op):
 
 
 def _in_type(x, op, dtype):
-    """An array in the type in which NumPy sums it."""
+    """Return an array in the type in which NumPy sums it."""
     if dtype is not None:
         return x.astype(dtype)
     if not x.node.is_integer or op not in ("sum", "prod"):
@@ -82,7 +82,7 @@ def _symbol(x):
 def _count(x, axis, what) -> int:
     x = _symbol(x)
     if axis is None and x.axis is not None:
-        return 1  # the sum that it divides refuses
+        return 1  # the sum raises the error
     return int(np.prod([x.node.shape[a] for a in _axes(x, axis, what)]))
 
 
@@ -142,7 +142,7 @@ def log_sum_exp(x, axis=None, dtype=None, out=None, keepdims=False):
 
 
 def _first_axis(reduce):
-    """A ufunc's ``reduce`` goes along axis 0 where nothing else is said."""
+    """Return a reduction with a ufunc's default axis, 0."""
     return lambda x, axis=0, *args, **keywords: reduce(x, axis, *args, **keywords)
 
 
@@ -158,7 +158,7 @@ UFUNC_REDUCTIONS: dict[str, Callable] = {
 
 
 def place_of(reduction):
-    """The place of an extreme: that of the first NaN, where there is one."""
+    """Return the function of the index of an extreme, that of the first NaN if there is one."""
 
     def place(x, axis=None, out=None, keepdims=False):
         if axis is None and x.axis is not None:
@@ -178,7 +178,7 @@ def place_of(reduction):
 
 
 def running(ufunc, x, axis=0, dtype=None, out=None):
-    """What ``ufunc.accumulate`` gives; a running sum as a product with a triangle of ones."""
+    """Compute ``ufunc.accumulate``; a running sum as a product with a triangle of ones."""
     if axis is None or out is not None:
         raise Untraceable(f"np.{ufunc.__name__}.accumulate without an axis")
     n = x.node.shape[x.feature_axis(axis, "accumulate")]
@@ -195,7 +195,7 @@ def running(ufunc, x, axis=0, dtype=None, out=None):
 
 
 def of_numbers(reduce, start):
-    """A reduction that leaves NaN out, of which nothing is `start`; NaN where that is none of its results."""
+    """Return a reduction without NaN, which starts with `start`; NaN if there is no number and `start` is infinite."""
 
     def reduced(x, axis=None, dtype=None, out=None, keepdims=False):
         found = reduce(np.where(np.isnan(x), start, x), axis, dtype, out, keepdims)

@@ -1,6 +1,6 @@
-"""Order and computed places among features: sorting by counting, looking up by comparing a place with all.
+"""Order and computed indices among features: sorting by counting, and look-ups by comparing an index with all.
 
-In a step that is planned by rows, a line for each number, a loop of the graph counts those of a longer array.
+In a step that is planned by rows, with a line for each number, longer arrays are counted by a loop of the graph.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from rnnkit.compiler.tracing.manipulation import broadcast_to, moveaxis
 from rnnkit.compiler.tracing.symbol import Symbol
 
 _LONGEST = 512  # columns that are compared each with each
-_UNROLLED = 12  # of one row, whose numbers each have their lines
+_UNROLLED = 12  # columns of one row that are sorted without a loop
 
 
 def _ranks(x, axis):
-    """x with its axis last, and for each element how many stand before it; NaN stands last, as in NumPy."""
+    """Return x with its axis last, and the rank of each element; NaN comes last, as in NumPy."""
     n = x.node.shape[x.feature_axis(axis, "sort")]
     if n > _LONGEST:
         raise Untraceable(f"sorting {n} columns")
@@ -41,7 +41,7 @@ def _placed(values, ranks, axis, wanted=None):
 
 
 def _count(x, values, ordered):
-    """Write the values of a row into `ordered`, that of the least x first: read, as a step of one row is."""
+    """Write a row's values into `ordered` in the order of x; read as a step of one row is."""
     missing, places = np.isnan(x), np.arange(len(x))
     for i in range(len(x)):
         this, last = x[i], np.isnan(x[i])
@@ -51,7 +51,7 @@ def _count(x, values, ordered):
 
 
 def _by_loop(x, values):
-    """Values in the order of an array of one row, by a loop; None of any other array, or where no loop is so far."""
+    """Return values in the order of a row's array, by a loop; None for other arrays, and in steps without loops."""
     reader = x.graph.read
     if x.ndim != 1 or not reader or not reader.frames or x.node.size <= _UNROLLED:
         return None
@@ -68,7 +68,7 @@ def sort(x, axis=-1, kind=None, stable=None):
 
 
 def _sorted(x, axis, wanted=None):
-    """The elements in order, or those at the places of it that are wanted."""
+    """Return the elements in order, or those of the ranks `wanted`."""
     if (ordered := _by_loop(x, x)) is not None:
         return ordered if wanted is None else ordered[np.asarray(wanted)]
     x, ranks = _ranks(x, axis)
@@ -85,7 +85,7 @@ def argsort(x, axis=-1, kind=None, stable=None):
 
 
 def quantile(x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False):
-    """``np.quantile`` of numbers `q`, between the two elements beside each."""
+    """Compute ``np.quantile`` for numbers `q`, by linear interpolation."""
     if not isinstance(axis, int) or method != "linear" or isinstance(q, Symbol) or out is not None:
         raise Untraceable("np.quantile or np.percentile along one axis, of numbers, by the linear method")
     n, q = x.node.shape[x.feature_axis(axis, "quantile")], np.asarray(q, float)
@@ -110,18 +110,18 @@ def median(x, axis=None, out=None, overwrite_input=False, keepdims=False):
 
 
 def _at_ranks(x, axis, wanted, keepdims):
-    """The elements at places of the order; NaN where there is one."""
+    """Return the elements of some ranks; NaN where there is a NaN."""
     missing = np.isnan(x).any(axis=axis, keepdims=keepdims)
     found = np.moveaxis(_sorted(x, axis, sorted(wanted)), axis, 0)
     found = np.expand_dims(found, axis if axis < 0 else axis + 1) if keepdims else found
     return {k: np.where(missing, np.nan, one) for k, one in zip(sorted(wanted), found, strict=True)}
 
 
-_FEW_KEYS = 3  # one search after another, each from where the last one ended
+_FEW_KEYS = 3  # the most keys that are searched one after another
 
 
 def _halved(a, v, side):
-    """Search a row's own array, also where it isn't sorted, as NumPy does: keys begin where the last one was."""
+    """Search a row's own array by bisection, from the last key's result on, as NumPy does also if it isn't sorted."""
 
     def less(one, other):
         found = one < other
@@ -145,12 +145,12 @@ def _halved(a, v, side):
 
 
 def searchsorted(a, v, side="left", sorter=None):
-    """``np.searchsorted`` in an array that all rows share, or of one row; NaN stands last."""
+    """Compute ``np.searchsorted`` in an array that all rows share, or of one row; NaN comes last."""
     like = first_symbol(a, v)
     a, v = lift(like, a), lift(like, v)
     if sorter is not None or a.axis is not None or a.ndim != 1:
         raise Untraceable("np.searchsorted with a sorter, or in several arrays")
-    if a.node.batched and v.node.size <= _FEW_KEYS:  # more of them only in what is sorted
+    if a.node.batched and v.node.size <= _FEW_KEYS:  # more keys are searched as if the array is sorted
         return _halved(a, v, side)
     of_nan = np.isnan(v)[..., None]
     before = (a < v[..., None]) | (of_nan & ~np.isnan(a)) if side == "left" else (a <= v[..., None]) | of_nan
@@ -158,7 +158,7 @@ def searchsorted(a, v, side="left", sorter=None):
 
 
 def interp(x, xp, fp, left=None, right=None, period=None):
-    """``np.interp``: the sum of what each stretch between two points adds."""
+    """Compute ``np.interp`` as the sum of each interval's contribution."""
     if period is not None:
         raise Untraceable("np.interp with a period")
     like = first_symbol(x, xp, fp)
@@ -172,7 +172,7 @@ def interp(x, xp, fp, left=None, right=None, period=None):
 
 
 def put_along_axis(x: Any, indices: Any, values, axis=-1):
-    """``np.put_along_axis``, one place after another."""
+    """Do ``np.put_along_axis``, one index after another."""
     if not isinstance(x, Symbol) or axis is None:
         raise Untraceable("np.put_along_axis into an array of the step, with an axis")
     n = x.node.shape[x.feature_axis(axis, "put_along_axis")]
@@ -186,7 +186,7 @@ def put_along_axis(x: Any, indices: Any, values, axis=-1):
 
 
 def add_at(x: Any, key, values):
-    """``np.add.at``: as an assignment, but what goes to one place adds up."""
+    """Do ``np.add.at``: an assignment in which values at the same index add up."""
     if not isinstance(x, Symbol):
         raise Untraceable("np.add.at into an array that isn't the step's own")
     keys = key if isinstance(key, tuple) else (key,)
@@ -209,7 +209,7 @@ def add_at(x: Any, key, values):
 
 
 def bincount(x, weights=None, minlength=0):
-    """``np.bincount`` of numbers below `minlength`."""
+    """Compute ``np.bincount`` of numbers below `minlength`."""
     if x.axis is not None or x.ndim != 1 or not minlength:
         raise Untraceable("np.bincount of one row, with a minlength above all that it counts")
     chosen = _chosen(np.where(x < 0, minlength, x), minlength, 0)
@@ -217,7 +217,7 @@ def bincount(x, weights=None, minlength=0):
 
 
 def take_along_axis(x, indices, axis=-1):
-    """Elements at computed places, each found by comparing its place with all."""
+    """Return elements at computed indices, each found by comparing its index with all."""
     if not isinstance(x, Symbol) or not isinstance(indices, Symbol) or axis is None:
         raise Untraceable("np.take_along_axis of an array of the step, with an axis")
     n = x.node.shape[x.feature_axis(axis, "take_along_axis")]
@@ -227,7 +227,7 @@ def take_along_axis(x, indices, axis=-1):
 
 
 def _chosen(indices, n, axis):
-    """For each index, which of n places it is, counted from the end if it is negative; a step fails by any other."""
+    """Return ``index == arange(n)`` for each index, counted from the end if negative; others fail the step."""
     if not indices.node.is_integer:
         raise IndexError(f"arrays used as indices must be of integer type, got {indices.dtype}; write astype(int)")
     places = indices.astype(np.int64)
@@ -242,7 +242,7 @@ def _chosen(indices, n, axis):
 
 
 def look_up(table, axis, indices):
-    """``table[indices]`` along an axis of what all rows share."""
+    """Return ``table[indices]`` along an axis of an array that all rows share."""
     n = table.node.shape[axis]
     table = np.moveaxis(table, axis, 0)
     rest = table.shape[1:]

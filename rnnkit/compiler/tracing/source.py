@@ -1,4 +1,4 @@
-"""The syntax trees of functions, and what can be told from a tree."""
+"""The syntax trees of functions, and facts about a tree."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import tokenize
 
 
 def source_of(function):
-    """The syntax tree of a function, or None where there is no source."""
+    """Return the syntax tree of a function, or None without a source."""
     return tree_of(function.__code__)
 
 
 @functools.lru_cache(1024)
 def tree_of(code):
-    """As `source_of`, of its code."""
+    """Return the syntax tree of a function's code, or None without a source."""
     linecache.checkcache(code.co_filename)
     first = code.co_firstlineno - 1
     try:
@@ -35,7 +35,7 @@ def tree_of(code):
 
 
 def lookup_of(function):
-    """What gives the value of a name that isn't the function's own."""
+    """Return the function that looks up names that aren't the function's own."""
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
 
     def lookup(name):
@@ -68,12 +68,12 @@ class Inner:
         return self.reader.call(self, args, keywords)
 
     def lookup(self, name):
-        """A name that isn't its own."""
+        """Return the value of a name that isn't the function's own."""
         return self.frame.names[name] if name in self.frame.names else self.frame.outer(name)
 
 
 def changed_by(loop) -> tuple[set[str], set[str]]:
-    """The names that a loop gives other values, and those of arrays that it writes into."""
+    """Return the names that a loop assigns, and those of arrays that it writes into."""
     given, written, inner = set(), set(), set()
     for one in ast.walk(loop):
         if isinstance(one, (ast.FunctionDef, ast.Lambda)):
@@ -99,7 +99,7 @@ def changed_by(loop) -> tuple[set[str], set[str]]:
 
 
 def read_outside(function, loop) -> set[str]:
-    """The names that a function reads elsewhere than in a loop."""
+    """Return the names that a function reads outside of a loop."""
     inside = set(ast.walk(loop)) - {n for statement in loop.orelse for n in ast.walk(statement)}
     names = (n for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
     return {n.id for n in names if n not in inside}

@@ -1,4 +1,4 @@
-"""Arrays that stand for other arrays: what a step sees while it is traced."""
+"""Symbols: the arrays that a step sees while it is traced."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import Graph, Node, View
 from rnnkit.compiler.tracing.batch_axis import BATCH, MixesRows, ReadsValues, Untraceable, batch_length, is_batch
 
-RULES: dict[str, Callable] = {}  # what functions, methods and assignments do: `numpy_functions` registers it
+RULES: dict[str, Callable] = {}  # of functions, methods and assignments, registered by `numpy_functions`
 
 
 class OverRows(np.lib.mixins.NDArrayOperatorsMixin):
-    """A number taken over the rows, or from one: good for a decision, which each row then makes alone; no operand."""
+    """A reduction over the rows, or an element of one row: valid as a decision, which each row makes alone."""
 
     shape, ndim = (), 0
 
@@ -49,9 +49,9 @@ class OverRows(np.lib.mixins.NDArrayOperatorsMixin):
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """An array of a step under trace.
 
-    ``axis`` is where the batch axis stands, or None for an array without one. Operations add nodes to the graph;
-    assignment moves the symbol to another node, as it changes an array. A view has a ``base``: it shows what its base
-    holds now, and an assignment into it goes to its base.
+    ``axis`` is the place of the batch axis, or None for an array without one. Operations add nodes to the graph;
+    assignment moves the symbol to another node, as it changes an array. A view has a ``base``: it shows the
+    base's current values, and an assignment into it goes to its base.
     """
 
     __slots__ = ("_float", "_node", "_seen", "axis", "base", "graph", "shows", "unsure")
@@ -64,7 +64,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def node(self) -> Node:
-        """What the array holds now."""
+        """The node of the array's current value."""
         if self.base is not None and self.base.node is not self._seen:
             self._seen = self.base.node
             self._node = self.graph.view(self._seen, self.shows)
@@ -72,7 +72,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     __repr__, __format__ = OverRows.__repr__, OverRows.__format__
 
-    # What NumPy arrays have
+    # Attributes of NumPy arrays
 
     @property
     def shape(self) -> tuple:
@@ -85,7 +85,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def of_layer(self) -> np.dtype:
-        """What "float" is in this graph."""
+        """The dtype of "float" in this graph."""
         return self._float
 
     @property
@@ -104,7 +104,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def fixed(self) -> bool:
-        """Whether only numbers and the step's own arrays stand under it: no input, state or weight moves it."""
+        """Whether the value depends on constants alone: on no input, state or weight."""
         stack = [self.node]
         while stack:
             node = stack.pop()
@@ -164,7 +164,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return RULES["custom_gradient"](function, args, keywords)
 
     def __rnnkit_vjp__(self, cell, *given):
-        """What a step gives, going back by the vjp of its cell where that is read."""
+        """Return the results of a step, with the vjp of its cell as their gradient if that is read."""
         return RULES["vjp"](self, cell, *given) if self.graph.by_vjp else given[-1]
 
     def __getattr__(self, name):
@@ -174,14 +174,14 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             raise AttributeError(name)  # a protocol that isn't ours: Python and NumPy ask for many
         raise Untraceable(f"the array's attribute {name!r} can't be traced")
 
-    # Making others
+    # New arrays
 
     def made(self, node, axis=None) -> Symbol:
-        """A new array of the same graph."""
+        """Return a new array of the same graph."""
         return Symbol(self.graph, node, axis, self._float)
 
     def shown(self, view: View, axis) -> Symbol:
-        """A view of this array."""
+        """Return a view of this array."""
         return Symbol(self.graph, self.graph.view(self.node, view), axis, self._float, self, view)
 
     # As a part of complex numbers
@@ -195,7 +195,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return np.zeros_like(self)  # type: ignore[return-value]  # a symbol
 
     def with_imag(self, imag) -> Any:
-        """The complex array of which this is the real part."""
+        """Return the complex array with this as its real part."""
         return RULES["complex"](self, self, imag)
 
     def astype(self, dtype, *_, **__):
@@ -214,7 +214,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     # Axes
 
     def feature_axis(self, axis, what) -> int:
-        """An axis of the array as an axis of its node; the batch axis is refused."""
+        """Return an axis of the array as an axis of its node; the batch axis is refused."""
         if not isinstance(axis, numbers.Integral):
             raise Untraceable(f"expected an integer axis in {what}, got {axis!r}")
         axis = int(axis) + self.ndim if axis < 0 else int(axis)
@@ -248,7 +248,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
                 raise Untraceable("a reshape that moves the batch axis; keep it first, as in h.reshape(-1, 3, 4)")
             at = [0]
         place = at[0]
-        # The batch axis stays where it is when as many elements stand before it as did.
+        # The batch axis keeps its place if as many elements stand before it as did.
         head = int(np.prod(self.node.shape[: self.axis]))
         try:
             before = _filled(lengths[:place], head)
@@ -288,7 +288,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return shown.copy() if copies else shown
 
     def _key(self, key) -> list:
-        """One entry an axis, None for a new one; plain Python integers, slices and index arrays."""
+        """Return one entry for each axis, None for a new one: plain Python integers, slices and index arrays."""
         key = list(key) if isinstance(key, tuple) else [key]
         for k in key:
             if isinstance(k, Symbol):
@@ -304,7 +304,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return [np.asarray(k) if isinstance(k, list) else k for k in key]
 
     def _part(self, key) -> tuple[View, int | None]:
-        """What a normalized key shows, and where the batch axis stands then."""
+        """Return the view of a normalized key, and the place of the batch axis in it."""
         inner: list[np.ndarray | slice | int | None] = []
         axis, position, arrays, kept = None, 0, 0, 0
         for k in key:
@@ -347,7 +347,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return self._write(view, RULES["broadcast_to"](new, shape).node)
 
     def _choose(self, condition, value):
-        """``h[condition] = value``: as np.where, for what is the same wherever it lands."""
+        """Do ``h[condition] = value`` by np.where, for values that don't depend on the number of chosen elements."""
         if isinstance(value, Chosen) and value.condition.node is condition.node:
             value = value.array
         elif np.ndim(value) > self.ndim - condition.ndim or getattr(value, "axis", None) is not None:
@@ -356,7 +356,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         self._write(View.reshape(self.node.shape), new.node)  # type: ignore[attr-defined]  # NumPy gives a symbol
 
     def _write(self, view: View, new: Node):
-        """Put the elements of a node where a view of this array shows."""
+        """Write the elements of a node to those that a view of this array shows."""
         if self.unsure:
             raise Untraceable(
                 "an assignment into an array that may be a copy, or one of two by a condition; write h[k, j] = v for a "
@@ -365,7 +365,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         self._move(self.graph.replaced(self.node, view, new))
 
     def _move(self, node: Node):
-        """From here on the array holds this node."""
+        """Let the array hold this node from here on."""
         if self.base is None:
             if self.graph.moved is not None:
                 self.graph.moved.setdefault(id(self), (self, self._node))
@@ -374,7 +374,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             self.base._write(self.shows, node)
 
     def update(self, ufunc, other):
-        """``h += other`` and its like."""
+        """Do ``h += other`` and its like."""
         result = ufunc(self, other)
         if not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise TypeError(
@@ -396,7 +396,7 @@ _INSTEAD = {
 
 
 def kind_of(dtype, of_layer) -> str:
-    """The kind of node that has a dtype, in a step of a layer's own."""
+    """Return the kind of a dtype in a step of a layer whose dtype is `of_layer`."""
     dtype = np.dtype(dtype)
     if dtype in (of_layer, np.float64):
         return "float"  # a float32 layer computes all floats in float32
@@ -416,12 +416,12 @@ def is_condition(key) -> bool:
 
 
 def spread_condition(condition, rank):
-    """A condition with axes of length 1 behind, for an array of this rank."""
+    """Return a condition with axes of length 1 behind, for an array of this rank."""
     return condition[(..., *(None,) * (rank - condition.ndim))]
 
 
 class Chosen(np.lib.mixins.NDArrayOperatorsMixin):
-    """``h[condition]``, whose length nobody knows: good to compute with and to be assigned under the same condition."""
+    """``h[condition]``, of unknown length: to compute with, and to be assigned under the same condition."""
 
     def __init__(self, array: Symbol, condition: Symbol):
         self.array, self.condition = array.copy(), condition.copy()
@@ -440,7 +440,7 @@ class Chosen(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def _filled(shape, size) -> tuple[int, ...]:
-    """A shape with its -1 computed."""
+    """Return a shape with its -1 computed."""
     shape = [int(n) for n in shape]
     if shape.count(-1) == 1:
         rest = -int(np.prod(shape))

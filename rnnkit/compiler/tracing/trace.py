@@ -1,4 +1,4 @@
-"""A step, run once on symbols, becomes a graph; the graph is then held against the step on numbers."""
+"""Tracing of a step: run once on symbols, it becomes a graph, which is then compared with the step on numbers."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from rnnkit.compiler.tracing.symbol import Symbol
 from rnnkit.recording import unwatched
 
 _ROUNDS = 300  # of a loop, in the check on numbers
-_TOLERANCE = 1e-5  # of each array's largest value: a graph that computes something else is off by far more
+_TOLERANCE = 1e-5  # of each array's largest value: a wrong graph is off by far more
 
 
 def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False, by_vjp=False, checked=True) -> Graph:
-    """The graph of a step.
+    """Return the graph of a step.
 
     Parameters
     ----------
     step : Step
     dtype : dtype
-        What the step's arrays say they are.
+        The dtype of the step's arrays.
     weights : dict of str to ndarray
         The layer's own, for the check on numbers; the graph itself only takes their shapes.
     constant_shapes : tuple of tuple of int
@@ -111,13 +111,13 @@ def _trace(step, dtype, weights, constant_shapes, training, graph, checked):
     graph.names = watch.names()
     graph.weights = {}  # by address: once a weight is replaced, another array may stand where it stood
     graph.values = {("weight", name): graph.values["weight", name] for name in _weights_of_sparse_products(graph)}
-    if checked and not reader.compiles:  # which takes seconds
+    if checked and not reader.compiles:  # its compilation takes seconds
         _check(graph, step, weights, constant_shapes, training)
     return graph
 
 
 def _given(graph, step, dtype, weights, constant_shapes):
-    """The symbols that a step is called with."""
+    """Return the symbols that a step is called with."""
 
     def symbol(op, attr, shape, batched=True):
         return Symbol(graph, graph.add(op, (), shape, attr), 0 if batched else None, np.dtype(dtype))
@@ -132,12 +132,12 @@ def _given(graph, step, dtype, weights, constant_shapes):
 
 
 def output_shape(step, weights, constant_shapes, training, look) -> tuple[int, ...]:
-    """The shape of a row's output, whatever the values are; ``look`` makes of the draws what is told of a look at them.
+    """Return the shape of a row's output, read without values; ``look`` wraps the draws, to note which are read.
 
     Raises
     ------
     Exception
-        What stops the reading, with the line of the step as a note.
+        Any error of the reading, with the line of the step as a note.
     """
     graph = Graph()
     *given, draws = _given(graph, step, np.float64, weights, constant_shapes)
@@ -145,12 +145,12 @@ def output_shape(step, weights, constant_shapes, training, look) -> tuple[int, .
         try:
             return step(*given, look(draws), training)[0].node.shape
         except Exception as error:
-            error.add_note(reader.told())
+            error.add_note(reader.location())
             raise
 
 
 def _failure(error, step, weights, constant_shapes, training, place) -> Exception:
-    """A mistake of the step's own, which shows on numbers too; the rest is what the tracer doesn't know."""
+    """Return an error that the step raises on numbers, too; for any other an `Untraceable`."""
     x, states, weights64, constants, draws = example(step, weights, constant_shapes, initial=True)
     try:
         with np.errstate(all="ignore"):
@@ -169,7 +169,7 @@ def _weights_of_sparse_products(graph) -> set[str]:
 
 
 class _InFloat64(dict):
-    """Weights by node, each as float64 from when it is looked at."""
+    """Weights by node, converted to float64 when first read."""
 
     def __init__(self, weights):
         super().__init__()
@@ -191,7 +191,7 @@ def _result(value, what, step, like) -> Node:
 
 
 class _Watch:
-    """Knows which line of the step is running, and afterwards its local names."""
+    """Observer of the step's running line, and afterwards of its local names."""
 
     def __init__(self, step):
         self.codes = _codes(step.cell)
@@ -211,9 +211,9 @@ class _Watch:
         return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
 
     def place_of(self, error) -> str:
-        """File and line of the step where an error came up, and the line itself."""
+        """Return file, number and text of the line of the step in which an error was raised."""
         if self.reader is not None and self.reader.place is not None:
-            return self.reader.told()
+            return self.reader.location()
         traceback, place = error.__traceback__, "before its first line"
         while traceback is not None:
             code = traceback.tb_frame.f_code
@@ -242,7 +242,7 @@ def _codes(cell) -> set:
 
 
 def example(step, weights, constant_shapes, initial: bool, seed: int = 0):
-    """Two rows of random inputs for a step, in float64: ``(x, states, weights, constants, draws)``."""
+    """Return two rows of random inputs for a step, in float64: ``(x, states, weights, constants, draws)``."""
     rng = np.random.default_rng(seed)
     states = step.initial_states(2, np.float64)
     found = (
@@ -266,7 +266,7 @@ _DRAWN = (None, None, _LARGE, _SPECIAL)
 
 
 def _check(graph, step, weights, constant_shapes, training):
-    """Hold a graph against its step on numbers: usual ones, then large ones, then those that aren't finite."""
+    """Compare a graph with its step on numbers: usual ones, then large ones, then those that aren't finite."""
     results = [graph.output, *graph.states, *graph.residuals.values()]
     evaluation = Evaluation(results, np.float64, rounds=_ROUNDS)
     for seed, drawn in enumerate(
@@ -303,9 +303,9 @@ def _check_rows(graph, evaluation, step, given, drawn, training) -> None:
             raise
         return
     except np.linalg.LinAlgError:
-        return  # where NumPy gives up, there is nothing to compare with
+        return  # nothing to compare with
     except (ArithmeticError, ValueError):
-        if step.per_row:  # as math.log does, where NumPy's gives NaN
+        if step.per_row:  # as math.log, where NumPy's is NaN
             return
         raise
     names = ["output", *(f"state {i}" for i in range(len(graph.states)))]
@@ -328,7 +328,7 @@ def _check_rows(graph, evaluation, step, given, drawn, training) -> None:
 
 
 def _drawn(step, weights, constant_shapes, seed, drawn):
-    """The arguments of a step, as `example` gives them; of `drawn` where these are numbers."""
+    """Return the arguments of a step, as `example` does, or of the numbers `drawn`."""
     if drawn is None:
         return example(step, weights, constant_shapes, initial=seed == 0)
     rng = np.random.default_rng(seed)
@@ -342,13 +342,13 @@ def _drawn(step, weights, constant_shapes, seed, drawn):
 def _results(step, given, training) -> list[np.ndarray]:
     x, states, weights, constants, draws = given
     with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of odd numbers, as that of a mean of nothing
+        warnings.simplefilter("ignore", RuntimeWarning)  # such as that of an empty mean
         output, new = step(x.copy(), tuple(s.copy() for s in states), weights, constants, draws, training)
     return [np.asarray(a, np.float64) for a in (output, *new)]
 
 
 def _differ(got, expected, drawn) -> np.ndarray:
-    """Where two arrays differ by more than rounding."""
+    """Return where two arrays differ by more than rounding."""
     with np.errstate(all="ignore"):
         if drawn is None:
             scale = np.abs(expected[np.isfinite(expected)]).max(initial=1.0)
@@ -357,12 +357,12 @@ def _differ(got, expected, drawn) -> np.ndarray:
         near = np.abs(expected - got) <= _TOLERANCE * np.maximum(np.abs(expected), 1.0)
         if drawn is _LARGE:  # a sum in another order overflows elsewhere
             return ~near & np.isfinite(expected) & np.isfinite(got)
-        # A product hands a NaN on to its whole result, and one in another order has it for an infinity.
+        # A product spreads a NaN over its whole result; in another order, it may have one for an infinity.
         return ~(near | np.isnan(got) | ~(np.isfinite(expected) | np.isfinite(got)))
 
 
 def _cancels(graph) -> bool:
-    """Whether a step sums floats: of large ones, a sum in another order may be another number altogether."""
+    """Whether a step sums floats: of large ones, a sum in another order may have no digit in common."""
     sums = ("product", "einsum", "inverse", "function", "sum", "prod")
     return any(node.op in sums and not node.is_integer and not _counts(node) for node in graph.live())
 
@@ -372,7 +372,7 @@ def _counts(node) -> bool:
 
 
 def _is_chance(step, given, training, i, expected, got) -> np.ndarray:
-    """Where the last bit of a step's arguments changes a result as much as the graph has it changed."""
+    """Return where the last bit of a step's arguments changes a result as much as the graph differs."""
     x, states, weights, constants, draws = given
     nudged = [np.nextafter(a, np.copysign(np.inf, a)) for a in (x, *states, *constants)]
     count = len(states)
@@ -386,7 +386,7 @@ def _is_chance(step, given, training, i, expected, got) -> np.ndarray:
 
 
 def _casts_as_graphs(graph) -> bool:
-    """Whether NumPy makes integers of floats as a graph does: of what no integer is, it takes what is fast."""
+    """Whether NumPy casts floats to integers as a graph does, also those that don't fit, where platforms differ."""
     return all(node.kind in _SAME for node in graph.nodes if node.op == "cast" and node.is_integer)
 
 

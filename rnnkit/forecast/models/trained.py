@@ -340,7 +340,7 @@ class TrainedForecaster(DirectForecaster):
         shortcut, spread = trial.shortcut, float(trial._panel["spread"])
         said = shortcut.changes(z, history.times, beside)
         inputs = _inputs(shortcut, z, history.times, beside, said)
-        lower, median, upper = np.moveaxis(trial._said(inputs)[:, cut - 1 :], 2, 0)
+        lower, median, upper = np.moveaxis(trial._network_quantiles(inputs)[:, cut - 1 :], 2, 0)
         off = (_residuals(z, said)[:, cut - 1 :] - spread * median) / (spread or np.inf)
         known = ~np.isnan(off)
         edge = np.where(off > 0, upper - median, median - lower)[known]
@@ -411,11 +411,11 @@ class TrainedForecaster(DirectForecaster):
         times = last[:, None] + np.arange(1 - z.shape[1], 1)
         said = shortcut.changes(z, times, beside)
         inputs = _inputs(shortcut, z, times, beside, said)[:, -self.window :]
-        quantiles = self._said(inputs)[:, -1].transpose(1, 0, 2)
+        quantiles = self._network_quantiles(inputs)[:, -1].transpose(1, 0, 2)
         quantiles = quantiles[1] + self.band_scale * (quantiles - quantiles[1])
         return hold(z)[:, -1:] + said[:, -1] + float(self._panel["spread"]) * quantiles
 
-    def _said(self, inputs) -> np.ndarray:
+    def _network_quantiles(self, inputs) -> np.ndarray:
         """Return the networks' sorted quantiles ``(B, T, 3, horizon)`` of the shortcut's scaled residuals."""
         said = np.mean([model(inputs).astype(np.float64) for model in self.models], axis=0)
         return np.sort(said.reshape(*said.shape[:2], 3, -1), axis=2)

@@ -82,7 +82,7 @@ def mean_absolute_scaled_error(actual: Array, forecast: Array, training: Array, 
     >>> mean_absolute_scaled_error([8.0, 9.0], [7.0, 7.0], [1.0, 2.0, 4.0])
     1.0
     """
-    return _over(mean_absolute_error(actual, forecast), naive_error(training, season))
+    return _ratio(mean_absolute_error(actual, forecast), naive_error(training, season))
 
 
 @described_as(mean_absolute_scaled_error)
@@ -98,7 +98,7 @@ def root_mean_squared_scaled_error(actual: Array, forecast: Array, training: Arr
     1.0
     """
     m, training = season or 1, with_gaps(training, "training")
-    return _over(root_mean_squared_error(actual, forecast), root_mean_squared_error(training[m:], training[:-m]))
+    return _ratio(root_mean_squared_error(actual, forecast), root_mean_squared_error(training[m:], training[:-m]))
 
 
 @described_as(mean_absolute_error)
@@ -178,7 +178,7 @@ def coverage_terms(actual, lower, upper) -> np.ndarray:
     return np.where(np.isnan(actual + lower + upper), np.nan, 100.0 * ((lower <= actual) & (actual <= upper)))
 
 
-def _over(error, scale) -> float:
+def _ratio(error, scale) -> float:
     return error / scale if scale else np.nan
 
 

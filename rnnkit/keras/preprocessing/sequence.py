@@ -15,13 +15,13 @@ class TimeseriesGenerator(PyDataset):
     Parameters
     ----------
     data, targets : array_like
-        Of one length.
+        Arrays of the same length.
     length : int
         Steps of a window, of which every `sampling_rate`-th is taken.
     sampling_rate, stride : int
         Steps between entries of a window; between windows.
     start_index, end_index : int, optional
-        Where the windows begin, and the last step that they reach.
+        The first step of the windows, and the last one that they reach.
     shuffle : bool
         Draw windows at random in place of all in order.
     reverse : bool
@@ -69,7 +69,7 @@ class TimeseriesGenerator(PyDataset):
         return (self.end_index - self.start_index + step) // step
 
     def __getitem__(self, index):
-        """A batch ``(windows, targets)``."""
+        """Return a batch ``(windows, targets)``."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"expected a batch below {len(self)}, got {index}")
         if self.shuffle:

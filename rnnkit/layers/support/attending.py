@@ -77,7 +77,7 @@ def softmax(scores: np.ndarray, pairs, relative: bool = False, empty: bool = Fal
     ----------
     scores : ndarray (B, …, T, S)
     pairs : ndarray of bool that goes with scores, or None
-        Which pairs count; the others have a score of -1e9 instead, as in Keras.
+        The pairs that count; the others have a score of -1e9 instead, as in Keras.
     relative : bool
         The others have their score - 1e9 instead.
     empty : bool

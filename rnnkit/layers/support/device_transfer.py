@@ -25,7 +25,7 @@ def usable(device) -> str:
     ValueError
         For an unknown device.
     RuntimeError
-        Where package, driver or GPU is missing, or CUDA was used before a fork.
+        If package, driver or GPU is missing, or CUDA was used before a fork.
     """
     if device not in DEVICES:
         raise ValueError(f"expected device 'cpu' or 'cuda', got {device!r}")

@@ -99,7 +99,7 @@ def plain(value):
 
 
 def in_chunks(value):
-    """As `plain`, where an array in chunks stays one."""
+    """Return the array in a DataArray as `plain` does, but an array in chunks as it is."""
     return value.data if is_labelled(value) and value.chunks is not None else plain(value)
 
 

@@ -70,11 +70,11 @@ class Table(Arrays):
         self._table, self._library = table, library
 
     def shown(self, y, has_rows):
-        """As `Arrays.shown`; without rows a Series, or a frame of vectors."""
+        """Return outputs in the input's form: without rows as a Series, or as a frame of vectors."""
         return y if has_rows else columns.alike(y[0], self._table, self._library)
 
     def gradient(self, d):
-        """As `Arrays.gradient`, as a table of the input's kind."""
+        """Return the cotangent of `x` as a table of the input's kind."""
         return columns.alike(super().gradient(d), self._table, self._library)
 
 
@@ -88,7 +88,7 @@ class Labelled(Arrays):
         self.has_rows = bool(of_rows)
 
     def mask(self, mask, x):
-        """As `Arrays.mask`; a DataArray's dimensions are put in order."""
+        """Return a mask as a layer takes it; a DataArray's dimensions are put in order."""
         if is_labelled(mask):
             mask = (beside(mask, self._of, "mask") if self.has_rows else sequence(mask, "mask")).values
         return super().mask(mask, x)
@@ -99,14 +99,14 @@ class Labelled(Arrays):
         return found if has_rows else found.isel(row=0, drop=True)
 
     def taken(self, d, y, has_rows):
-        """As `Arrays.taken`; a DataArray's dimensions are put in order."""
+        """Return the cotangents of outputs; a DataArray's dimensions are put in order."""
         if is_labelled(d):
             front = [dim for dim in self._of.dims[:2] if dim in d.dims]
             d = d.transpose(*front, ...).values
         return super().taken(d, y, has_rows)
 
     def gradient(self, d):
-        """As `Arrays.gradient`, with the dimensions as they came."""
+        """Return the cotangent of `x` with the input's order of dimensions."""
         found = self._of.copy(data=d.reshape(self._of.shape)).rename(None)
         return (found if self.has_rows else found.isel(row=0, drop=True)).transpose(*self._dims)
 

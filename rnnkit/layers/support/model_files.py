@@ -27,7 +27,7 @@ _OPTIMIZER, _STATES = "optimizer/", "states/"
 
 
 def save(layer: Layer, path, *, optimizer: bool = False, states: bool = False, overwrite: bool = True) -> None:
-    """Write a layer; `Layer.save` says more."""
+    """Write a layer, see `Layer.save`."""
     check_built(layer, "it is saved")
     check_free(path, overwrite)
     arrays, stored = arrays_of(layer)
@@ -38,7 +38,7 @@ def save(layer: Layer, path, *, optimizer: bool = False, states: bool = False, o
         "frozen": [name for name, one in _by_path(layer) if not one.trainable],
         "sparse": sorted(layer._sparse_names()),
         "stored": stored,
-        "complex": sorted(layer._complex_names()),  # which are pairs: real parts, then imaginary ones
+        "complex": sorted(layer._complex_names()),  # stored as pairs: real parts, then imaginary ones
         "quantized": {name: one._quantization for name, one in _by_path(layer) if one._quantization},
     }
     if optimizer:

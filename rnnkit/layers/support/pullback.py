@@ -30,7 +30,7 @@ class Gradients:
         entry per stateful layer, as its `reset_states` takes them. None for layers without states.
     constants : list of ndarray, or None
     more : dict of str to ndarray
-        Of other arrays that a call was given, by its keywords.
+        Cotangents of other arrays of a call, by its keywords.
     """
 
     weights: dict
@@ -91,7 +91,7 @@ class Pullback:
         Raises
         ------
         ValueError
-            For another nesting or shape than what the call returned.
+            For another nesting or shape than those of the call's result.
         TypeError
             For what isn't real numbers.
         """

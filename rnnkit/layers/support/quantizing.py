@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def quantize(layer: Layer, dtype: str | None) -> None:
-    """Store the weights of a layer's products as a dtype; `Layer.quantize` says more."""
+    """Store the weights of a layer's products as a dtype, see `Layer.quantize`."""
     if dtype not in (*KINDS, None):
         raise ValueError(f"expected dtype as {', '.join(map(repr, KINDS))} or None, got {dtype!r}")
     check_built(layer, "its weights are quantized")

@@ -1,4 +1,4 @@
-"""Repeated calls of a vjp: recorded when their kind was met before, then repeated, and so are the pullbacks."""
+"""Repeated calls of a vjp: recorded when their kind has occurred before, then repeated with their pullbacks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from rnnkit.recording import Unrepeatable, standing_in
 
 
 @dataclass(eq=False)
-class Way:
-    """The operations of a recorded call and of its pullback.
+class RecordedVJP:
+    """Operations of a recorded call and of its pullback.
 
     Attributes
     ----------
@@ -27,13 +27,13 @@ class Way:
     cotangents : list of ndarray
         Memory that cotangents are copied to.
     gradients : Gradients
-        In memory that stays.
+        Gradients in fixed memory.
     dtype : dtype
-        The pullback's.
+        The dtype of the pullback.
     complex_weights : frozenset of str
         Names of the weights whose gradients are pairs.
     latest : object or None
-        Stands for the call whose numbers are in memory.
+        Token of the call whose numbers are in memory.
     """
 
     forward: list
@@ -62,9 +62,9 @@ class RepeatedVJPs(RepeatedCalls):
         cotangents, forward = [np.ones_like(array) for array in arrays_in(outputs)], len(operations)
         kind.recording.give(*cotangents)
         gradients = pullback.pull(cotangents)
-        kind.found = outputs
-        ways, names = (operations[:forward], operations[forward:]), layer._complex_names()
-        kind.way = Way(*ways, cotangents, gradients, pullback.dtype, names)
+        kind.result = outputs
+        parts, names = (operations[:forward], operations[forward:]), layer._complex_names()
+        kind.vjp = RecordedVJP(*parts, cotangents, gradients, pullback.dtype, names)
         dense = [list(gradients.weights.values()), *_fields(gradients)[1:]]
         if not all(kind.recording.knows(array) for array in arrays_in(dense)):
             raise Unrepeatable("a gradient isn't computed by recorded operations")
@@ -72,31 +72,31 @@ class RepeatedVJPs(RepeatedCalls):
     def _agrees(self, kind, found, drew_nothing) -> bool:
         outputs, pullback = found
         rng = np.random.default_rng(0)
-        d = [rng.normal(size=place.shape).astype(place.dtype) for place in kind.way.cotangents]
-        gradients, own = pullback.pull(d), kind.way.go_back(d)
-        same = same_bits(outputs, kind.found) and same_bits(_fields(gradients), _fields(own))
-        return same and drew_nothing  # a call that is done once more would draw something else
+        d = [rng.normal(size=place.shape).astype(place.dtype) for place in kind.vjp.cotangents]
+        gradients, own = pullback.pull(d), kind.vjp.go_back(d)
+        same = same_bits(outputs, kind.result) and same_bits(_fields(gradients), _fields(own))
+        return same and drew_nothing  # a repeated call would draw other numbers
 
     def _repeat(self, kind, layer, call, arrays, arguments, keywords):
-        way, weights = kind.way, self._watched.weights
+        recorded, weights = kind.vjp, self._watched.weights
         arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
         saved = arrays_in([arguments, list(keywords.values())])
-        for operation in way.forward:
+        for operation in recorded.forward:
             operation()
-        way.latest = token = object()
-        outputs = copied_arrays(kind.found)
+        recorded.latest = token = object()
+        outputs = copied_arrays(kind.result)
 
         def pull(cotangents) -> Gradients:
             mine = False
             try:
                 mine = all(one is not None for one in cotangents) and self._lock.acquire(blocking=False)
                 if mine:
-                    if way.latest is not token:
+                    if recorded.latest is not token:
                         kind.take(saved, weights)
-                        for operation in way.forward:
+                        for operation in recorded.forward:
                             operation()
-                        way.latest = token
-                    g = way.go_back(cotangents)
+                        recorded.latest = token
+                    g = recorded.go_back(cotangents)
                     found = (g.weights, g.x, g.initial_state, g.constants, g.more)
                     return Gradients(*(copied_arrays(one) for one in found))
             finally:
@@ -105,13 +105,13 @@ class RepeatedVJPs(RepeatedCalls):
             with standing_in(zip(layer._arrays().values(), weights, strict=True)):  # the ordinary way
                 return call(layer, *arguments, **keywords)[1].pull(cotangents)
 
-        pullback = Pullback(outputs, way.dtype, pull)
-        pullback.complex_weights = lambda: way.complex_weights
+        pullback = Pullback(outputs, recorded.dtype, pull)
+        pullback.complex_weights = lambda: recorded.complex_weights
         return outputs, pullback
 
 
 def repeated_vjp(vjp: Callable) -> Callable:
-    """Return a layer's ``vjp`` that is repeated where a kind of call was met often enough."""
+    """Return a layer's ``vjp`` that is repeated once a kind of call has occurred often enough."""
 
     def ordinary(self, *arguments, **keywords):
         found = vjp(self, *arguments, **keywords)

@@ -1,4 +1,4 @@
-"""Calls of a kind that was met before: recorded, then repeated without the Python around them."""
+"""Repeated calls: recorded when their kind has occurred before, then repeated without the Python around them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from rnnkit.stored_weights import StoredWeight
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
-SURE = 2  # how often a recording has to agree with the ordinary way: when it is made, and with other numbers
+SURE = 2  # comparisons of a recording with the ordinary call: when it is made, and with other numbers
 _MET = 3  # calls of a kind before one is recorded
-_MOST = 8  # kinds of a layer's calls; what comes then is done the ordinary way
-_LONGEST = 16  # entries of a list among the arguments: one of numbers may be long
+_MOST = 8  # recorded kinds of a layer's calls
+_LONGEST = 16  # entries of a list among the arguments, which may be a long one of numbers
 
 # Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
 _PASSING = {"_kept", "_generator", "_repeated_calls", "_repeated_vjps", "_assigned", "history", "stop_training"}
-# Those that aren't compared, but the weights in them and the executors; the rest is what users train with.
+# Attributes that aren't compared: weights and executors in them are, and the others are for training.
 _APART = {*_PASSING, "_own", "_execution", "_graphs", "_compiled", "_repeats", "_repeated_tests"}
 
 
@@ -37,7 +37,7 @@ _PLAIN = {bool, int, str, type(None)}
 
 
 class _Changes:
-    """Numbers of the last assignment to any layer there is, and to any weight: who has them needn't look closer."""
+    """Numbers of the last assignment to any layer, and to any weight: while these are the same, nothing has changed."""
 
     numbers = itertools.count(1)
     last = weights = 0
@@ -56,45 +56,47 @@ class Assigned:
 
 
 def assigned(layer: Layer, name: str) -> None:
-    """An attribute of a layer has become another just now."""
+    """Note an assignment to an attribute of a layer."""
     if name not in _PASSING and (own := vars(layer).get("_assigned")) is not None:
         own.last = _Changes.last = next(_Changes.numbers)
 
 
 def weights_replaced() -> None:
-    """Some layer's weights have become others just now."""
+    """Note that weights of some layer were replaced."""
     _Changes.weights = _Changes.last = next(_Changes.numbers)
 
 
 def last_replacement() -> int:
-    """The number of the last time that any layer's weights became others."""
+    """Return the number of the last replacement of any layer's weights."""
     return _Changes.weights
 
 
 class Watched:
-    """What a layer was when it was last looked at.
+    """Facts about a layer when it was last examined.
+
+    They are compared only after an assignment to the layer, or to a layer inside; `facts_of` has all of them.
 
     Only an assignment to it, or to a layer inside, lets it be compared in all that `facts_of` says.
 
     Attributes
     ----------
     weights : list of ndarray
-        Those that aren't stored in fewer bits.
+        The weights that aren't stored in fewer bits.
     """
 
     def __init__(self) -> None:
-        self._layer: Callable[[], Layer | None] = lambda: None  # a shallow copy has this, too
+        self._layer: Callable[[], Layer | None] = lambda: None  # shared by shallow copies
         self._last = self._last_weights = -1
         self._numbers: list[tuple[Assigned, int]] = []
         self._lists: list[list] = []  # attributes that may be changed in place, as a model's layers
-        self._entries: list[list[int]] = []  # whose these are by identity,
-        self._alive: list[list] = []  # which is theirs as long as they live
+        self._entries: list[list[int]] = []  # the ids of their entries,
+        self._alive: list[list] = []  # and the entries, kept alive so that ids stay theirs
         self._facts: list | None = None
         self._kinds: list = []
         self.weights: list = []
 
     def is_untouched(self, layer: Layer) -> bool:
-        """Whether nothing has happened to any layer since `look`."""
+        """Whether nothing was assigned to any layer since `look`."""
         if self._last != _Changes.last or self._layer() is not layer:
             return False
         return not self._lists or not self._differs_in_place()
@@ -103,7 +105,7 @@ class Watched:
         return [list(map(id, one)) for one in self._lists] != self._entries
 
     def look(self, layer: Layer) -> bool:
-        """Whether it is what it was at the last look, but for the numbers of `weights`."""
+        """Examine a layer; return whether it is the same as at the last time, but for the numbers of `weights`."""
         last, last_weights = _Changes.last, _Changes.weights
         facts, kinds = self._facts, self._kinds
         if (
@@ -130,44 +132,44 @@ class Watched:
 
 @dataclass(eq=False)
 class _Kind:
-    """Calls with arrays of the same shapes and dtypes, and what else there is the same.
+    """Calls with arrays of the same shapes and dtypes, and equal other arguments.
 
     Attributes
     ----------
-    met, agreed : int
+    calls, agreed : int
         Calls so far, and how many of them a recording agreed with.
     refusal : str or None
         Why calls of this kind aren't repeated.
     places, weights : list of ndarray
         Memory that the arguments' arrays, and the weights, are copied to.
-    has : list of ndarray, or None
+    loaded : list of ndarray, or None
         The weights whose numbers are in that memory.
-    found
-        What the call gives, in memory that stays.
-    way : rnnkit.layers.support.repeated_gradients.Way or None
+    result
+        The result of the call, in fixed memory.
+    vjp : rnnkit.layers.support.repeated_gradients.RecordedVJP or None
         With a gradient.
     """
 
-    met: int = 0
+    calls: int = 0
     agreed: int = 0
     refusal: str | None = None
     recording: Any = None
     places: list = field(default_factory=list)
     weights: list = field(default_factory=list)
-    has: list | None = None
-    found: Any = None
-    way: Any = None
+    loaded: list | None = None
+    result: Any = None
+    vjp: Any = None
 
     def take(self, arrays: Sequence[np.ndarray], weights: list) -> None:
-        """Have the numbers of a call's arguments and weights in the recording's memory."""
-        if self.way is not None:
-            self.way.latest = None
-        if self.has is not weights:
-            self.has = None
+        """Copy the numbers of a call's arguments and weights to the recording's memory."""
+        if self.vjp is not None:
+            self.vjp.latest = None
+        if self.loaded is not weights:
+            self.loaded = None
             for place, array in zip(self.weights, weights, strict=True):
                 place[...] = array
             self.recording.prepare()
-            self.has = weights
+            self.loaded = weights
         if len(arrays) == 1:  # most calls
             self.places[0][...] = arrays[0]
             return
@@ -187,7 +189,7 @@ class RepeatedCalls:
         return type(self), ()  # recordings are memory of this process
 
     def run(self, layer: Layer, call: Callable, arguments: tuple, keywords: dict):
-        """What the call gives, in new arrays; None where it has to be done the ordinary way."""
+        """Return the result of a recorded call, in new arrays; None if the call has to run the ordinary way."""
         arrays: Sequence[np.ndarray]
         key: tuple
         if len(arguments) == 1 and not keywords and type(arguments[0]) is np.ndarray:  # most calls
@@ -208,13 +210,13 @@ class RepeatedCalls:
             return None
         if has_stand_ins():
             return None
-        if kind.met < _MET:
-            kind.met += 1
+        if kind.calls < _MET:
+            kind.calls += 1
             return None
         mine = False
         try:
             mine = self._lock.acquire(False)
-            if not mine:  # another thread is in here
+            if not mine:  # another thread repeats a call
                 return None
             if not self._watched.is_untouched(layer) and not self._watched.look(layer):
                 self._kinds = {}
@@ -230,11 +232,11 @@ class RepeatedCalls:
                 self._lock.release()
 
     def _are_sequences(self, layer) -> bool:
-        """Whether a list as the first argument may be one of sequences."""
+        """Whether a list as the first argument may be a list of sequences."""
         return layer._takes_sequences()
 
     def _try(self, kind: _Kind, layer, call, arrays, arguments, keywords):
-        """Do a call the ordinary way, and see whether a recording gives the same bits."""
+        """Run a call the ordinary way, and check that a recording gives the same bits."""
         if sum(array.nbytes for array in (*arrays, *self._watched.weights)) > layer._recorded_bytes:
             kind.refusal = f"it holds more than {layer._recorded_bytes:,} bytes"
             return None
@@ -242,60 +244,59 @@ class RepeatedCalls:
         before = call_states(layers)
         found = call(layer, *arguments, **keywords)
         after = call_states(layers)
-        restore(before)  # the same is drawn once more
+        restore(before)  # so that the recording draws the same
         try:
             if kind.recording is None:
                 self._make(kind, layer, call, arguments, keywords)
             else:
                 kind.recording.spoil()
-                kind.has = None
+                kind.loaded = None
                 kind.take(arrays, self._watched.weights)
                 kind.recording.repeat()
             if not self._agrees(kind, found, before == after):
                 kind.refusal = "it gives other bits than the ordinary way"
-        except Exception as error:  # the ordinary way has none
+        except Exception as error:  # of the recording: the ordinary call raised none
             kind.refusal = str(error)
         finally:
             restore(after)
         kind.agreed += 1
         if kind.refusal is not None:
-            kind.recording = kind.has = kind.found = kind.way = None
+            kind.recording = kind.loaded = kind.result = kind.vjp = None
             kind.places, kind.weights = [], []
         return found
 
     def _make(self, kind: _Kind, layer, call, arguments, keywords) -> None:
-        """Record a call."""
         if not are_own(layer._all_layers()):
             raise Unrepeatable("a layer is of a class of the user's")
         arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
         recording = kind.recording = Recording(layer._recorded_bytes)
         kind.places = arrays_in([arguments, list(keywords.values())])
-        memory = {id(array): np.array(array) for array in self._watched.weights}  # layers in several places have one
-        kind.weights, kind.has = [memory[id(array)] for array in self._watched.weights], self._watched.weights
+        memory = {id(array): np.array(array) for array in self._watched.weights}  # a shared layer has one
+        kind.weights, kind.loaded = [memory[id(array)] for array in self._watched.weights], self._watched.weights
         recording.give(*kind.places)
         recording.give(*kind.weights, rarely=True)
         with recording, standing_in(zip(self._watched.weights, kind.weights, strict=True)):
             self._record(kind, layer, call, arguments, keywords)
-        if not all(recording.knows(array) for array in arrays_in(kind.found)):
+        if not all(recording.knows(array) for array in arrays_in(kind.result)):
             raise Unrepeatable("what it gives isn't computed by recorded operations")
 
-    # What differs between calls and calls with their gradient
+    # Overridden for calls with their gradient
 
     def _record(self, kind, layer, call, arguments, keywords) -> None:
-        kind.found = call(layer, *arguments, **keywords)
+        kind.result = call(layer, *arguments, **keywords)
 
     def _agrees(self, kind, found, drew_nothing: bool) -> bool:
-        """Whether the recording gives the bits that the ordinary way gave."""
-        return same_bits(found, kind.found)
+        """Whether the recording gives the bits of the ordinary call."""
+        return same_bits(found, kind.result)
 
     def _repeat(self, kind, layer, call, arrays, arguments, keywords):
         kind.recording.repeat()
-        found = kind.found
+        found = kind.result
         return found.copy() if type(found) is np.ndarray else copied_arrays(found)
 
 
 def _add_key(values, arrays: list, found: list) -> bool:
-    """Add what tells arguments apart, their arrays by shape and dtype, and these; False where nothing is recorded."""
+    """Add the arrays of arguments, and the key of their kind; False if calls with them can't be recorded."""
     for value in values:
         kind = type(value)
         if kind is np.ndarray:
@@ -313,7 +314,7 @@ def _add_key(values, arrays: list, found: list) -> bool:
 
 
 class Same:
-    """Equal to what holds the same object."""
+    """Wrapper of an object that equals another one with the same object."""
 
     __slots__ = ("value",)
 
@@ -327,7 +328,7 @@ class Same:
 
 
 def facts_of(layers) -> list:
-    """What calls of layers depend on besides their arguments and weights; to be compared."""
+    """Return, for comparison, all that calls of layers depend on besides their arguments and weights."""
     found: list[Any] = []
     for layer in layers:
         execution = getattr(layer, "_execution", None)
@@ -337,19 +338,19 @@ def facts_of(layers) -> list:
 
 
 def _fact(value):
-    """What is equal as long as an attribute is the same: numbers and text by what they say, objects by identity."""
+    """Return a value that is equal as long as an attribute is the same: numbers by value, objects by identity."""
     kind = type(value)
     if kind in _PLAIN:
         return kind, value
     if kind is float:
-        return kind, repr(value)  # which tells 0 from -0, and finds NaN the same
+        return kind, repr(value)  # 0 and -0 differ, NaN equals NaN
     if kind in (list, tuple):
         return kind, [_fact(one) for one in value]
     return weakref.ref(value) if "_assigned" in getattr(value, "__dict__", ()) else Same(value)  # a layer weakly
 
 
 def call_states(layers) -> dict:
-    """What calls of layers change: where generators stand, and moving averages; for `restore`, and to be compared."""
+    """Return what calls of layers change, the states of generators and moving averages, for `restore`."""
     found = {}
     for layer in layers:
         generator = None if layer._generator is None else layer._generator.bit_generator
@@ -360,7 +361,7 @@ def call_states(layers) -> dict:
 
 
 def restore(states: dict) -> None:
-    """Let layers go on from where they stood."""
+    """Restore the states of `call_states`."""
     for layer, (generator, state, moving) in states.items():
         if generator is not None:
             generator.state = state
@@ -369,7 +370,7 @@ def restore(states: dict) -> None:
 
 
 def are_own(layers) -> bool:
-    """Whether no layer is of a class of the user's whose code has to run at each call."""
+    """Whether no layer is of a user's class whose code has to run at each call."""
     return all(is_own(type(layer)) or layer._is_read_once for layer in layers)
 
 
@@ -380,7 +381,7 @@ def same_bits(nested, other) -> bool:
 
 
 def arrays_in(nested) -> list[np.ndarray]:
-    """The arrays of nested lists, tuples and dicts, in order."""
+    """Return the arrays of nested lists, tuples and dicts, in order."""
     if isinstance(nested, dict):
         nested = list(nested.values())
     if isinstance(nested, (list, tuple)):
@@ -389,7 +390,7 @@ def arrays_in(nested) -> list[np.ndarray]:
 
 
 def copied_arrays(nested):
-    """Nested lists, tuples and dicts with copies of the arrays in them."""
+    """Return nested lists, tuples and dicts with copies of the arrays in them."""
     if isinstance(nested, np.ndarray):
         return np.array(nested)
     if isinstance(nested, (list, tuple)):

@@ -17,8 +17,8 @@ _TOGETHER = 128
 class RowGradient(NDArrayOperatorsMixin):
     """The gradient of a table of which few rows were read; all others are zero.
 
-    In any NumPy function or operator it is the dense array ``(N, D)`` that it stands for. What updates only the rows
-    that were read takes `ids` and `rows`.
+    In any NumPy function or operator it is the dense array ``(N, D)``. Code that updates only the rows that were read
+    takes `ids` and `rows`.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ def run(layer: Layer, given: Ragged, arguments: dict, most: int | None = None, w
     arguments : dict
         The call's arguments besides the sequences, by name.
     most : int, optional
-        So many sequences at a time.
+        The most sequences at a time.
     watched : callable, optional
         Takes the list of batches, and gives it to iterate over.
 

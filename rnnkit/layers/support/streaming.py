@@ -17,9 +17,9 @@ class Running(Protocol):
     def end(
         self, states: tuple[np.ndarray, ...], initial: tuple[np.ndarray, ...], outputs: np.ndarray, mask: Any
     ) -> None:
-        """Take the states after that step, those that it started from, and what the layer puts out.
+        """Take the states after that step, those that it started from, and the layer's output.
 
-        In the rows that a mask ``(B, 1)`` leaves out, `outputs` gets what the layer put out at the step before.
+        In the rows that a mask ``(B, 1)`` leaves out, `outputs` is set to the layer's output at the step before.
         """
 
 

@@ -1,4 +1,4 @@
-"""Symbolic calls: a layer called on what `Input` gives is recorded, to be run when a `Model` is."""
+"""Symbolic calls: a layer called on a symbolic tensor is recorded, to run when a `Model` is called."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
 _order = itertools.count()
-LAST_CALLS: weakref.WeakKeyDictionary[Layer, weakref.ref[Node]] = weakref.WeakKeyDictionary()  # while models last
-# What a layer was built for by its first symbolic call, and its weights then, until a model has it.
+LAST_CALLS: weakref.WeakKeyDictionary[Layer, weakref.ref[Node]] = weakref.WeakKeyDictionary()  # while models exist
+# The shape for which a layer's first symbolic call built it, and its weights then, until a model contains it.
 _DRAWN: weakref.WeakKeyDictionary[Layer, tuple] = weakref.WeakKeyDictionary()
 
-# What reads the `call` of a layer that is written as a class, in this thread; it makes tensors of arrays.
+# The trace or tape of this thread, which reads the `call` of a user's class; it makes tensors of arrays.
 tracing: ContextVar[Any] = ContextVar("rnnkit_tracing", default=None)
-MERGING: dict[str, type] = {}  # the layers that ufuncs stand for: `rnnkit.layers.merging` registers them
+MERGING: dict[str, type] = {}  # layers by the ufunc that they compute, registered by `rnnkit.layers.merging`
 
-RECORD: list[Callable] = []  # what records an operation as a layer: `rnnkit.layers.operation` registers it
+RECORD: list[Callable] = []  # records an operation as a layer: registered by `rnnkit.layers.operation`
 
 
 class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
-    """What stands for an array until a `Model` is called: what `Input` gives, and a layer called on it.
+    """A placeholder for an array until a `Model` is called: the result of `Input`, or of a layer called on one.
 
     ``a + b``, ``a - b`` and ``a * b`` of two of one rank are `Add`, `Subtract` and `Multiply`. Every other operator, an
     index and NumPy's functions are recorded as the layer `rnnkit.layers.operation.Operation`. ``==`` and ``!=`` compare
@@ -58,7 +58,7 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def ndim(self) -> int:
-        """How many axes there are, with the batch."""
+        """The number of axes, with the batch."""
         return len(self.shape)
 
     def __repr__(self) -> str:
@@ -70,27 +70,27 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def batched(self) -> bool:
-        """Whether it has a batch axis; weights of a layer that is written as a class have none."""
+        """Whether it has a batch axis; weights of a user's class of layers have none."""
         return self.node.batched
 
     @property
     def T(self) -> Any:
-        """As `numpy.transpose`; of an array with a batch axis it can't be."""
+        """The array with its axes reversed, which has to have no batch axis."""
         return np.transpose(self)
 
     def __getitem__(self, key: Any) -> Any:
         return RECORD[0]("item", (self, key), {})
 
     def astype(self, dtype: DType) -> Any:
-        """As numbers or, for ``bool``, as conditions; the precision is that of the layers."""
+        """Return the tensor as numbers or, for ``bool``, as conditions; the precision is that of the layers."""
         return RECORD[0]("astype", (self, np.dtype(dtype)), {})
 
     def reshape(self, *shape: Any) -> Any:
-        """As `numpy.reshape`; the first None in the shape stands for the batch size."""
+        """Reshape the tensor as `numpy.reshape` does; the first None in the shape stands for the batch size."""
         return np.reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
 
     def transpose(self, *axes: Any) -> Any:
-        """As `numpy.transpose`."""
+        """Permute the axes as `numpy.transpose` does."""
         return np.transpose(self, axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes or None)
 
     def __len__(self) -> int:
@@ -166,10 +166,10 @@ def _merge(inputs) -> bool:
 
 
 class BatchLength(int):
-    """The batch size of symbolic tensors as a number: 1, which NumPy repeats, until it stands in a shape of theirs."""
+    """The batch size of symbolic tensors as a number: 1, which NumPy repeats, until it is used in a shape."""
 
     def __new__(cls):
-        """The only one there is."""
+        """Return the number 1 of this class."""
         return super().__new__(cls, 1)
 
     def __reduce__(self):
@@ -183,13 +183,13 @@ BATCH_LENGTH = BatchLength()
 
 
 def resolved(value):
-    """A value, or the symbolic tensor that it gives for itself, as a weight of a layer does while it is traced."""
+    """Return a value, or its symbolic tensor, as of a layer's weight while it is traced."""
     found = getattr(type(value), "__symbolic__", None)
     return value if found is None else found(value)
 
 
 def holds_symbols(value) -> bool:
-    """Whether there is a symbolic tensor in nested lists, tuples and dicts."""
+    """Whether nested lists, tuples and dicts hold a symbolic tensor."""
     value = resolved(value)
     if isinstance(value, dict):
         value = list(value.values())
@@ -208,16 +208,14 @@ class Node:
     x : SymbolicTensor, or nested lists of them
     more : dict of str to SymbolicTensor, or nested lists of them
         The other arguments.
-    options : dict of str to bool
-        What else there is in the call that isn't as usual.
     training : bool or None
-        As it was said at the call; None takes the model's.
+        The argument of the call; None takes the model's.
     outputs : list of SymbolicTensor
         All that the call returns, flat.
     options : dict
         Other keywords, as JSON values.
     batched : bool
-        Whether what it gives has a batch axis.
+        Whether its results have a batch axis.
     order : int
         Grows with every node, so that a node stands behind all that it reads.
     """
@@ -237,11 +235,11 @@ class Node:
         self.order = next(_order)
 
     def read(self) -> list[SymbolicTensor]:
-        """All tensors that the call reads."""
+        """Return all tensors that the call reads."""
         return [tensor for nested in (self.x, *self.more.values()) for tensor in leaves(nested)]
 
     def give(self, shapes, dtype, name: str):
-        """A tensor for each shape, nested as they are."""
+        """Return a tensor for each shape, nested as they are."""
         count = len(shape_leaves(shapes))
 
         def give(shape):
@@ -260,7 +258,7 @@ def Input(
     *,
     batch_shape: Shape = None,
 ) -> SymbolicTensor:
-    """Make the symbolic tensor where a model's data comes in, to call layers on.
+    """Make the symbolic tensor of a model's input, to call layers on.
 
     Parameters
     ----------
@@ -282,7 +280,7 @@ def Input(
     Raises
     ------
     ValueError
-        For what is no shape.
+        For anything but a shape.
     TypeError
         For a dtype that isn't one of real numbers.
 
@@ -310,17 +308,16 @@ def Input(
 
 
 def input_config(tensor: SymbolicTensor) -> dict:
-    """The arguments of `Input`, as JSON values."""
+    """Return the arguments of `Input`, as JSON values."""
     batch_size, *shape = tensor.shape
     return {"shape": shape, "batch_size": batch_size, "dtype": tensor.dtype.name, "name": tensor.name}
 
 
 def recorded(call):
-    """A layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments.
+    """Return a layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments.
 
-    With NumPy's arrays it is repeated where it was met often enough, see `rnnkit.layers.support.repeats`.
-
-    Arguments that aren't plain may be a GPU's, too.
+    Calls with NumPy's arrays are repeated once they have occurred often enough, see `rnnkit.layers.support.repeats`.
+    Arguments may be arrays of a GPU, too.
     """
     crossing = device_transfer.crossing(call)
 
@@ -345,7 +342,7 @@ def recorded(call):
                     if _is_symbolic(value):
                         return record(self, call, arguments, keywords)
                     plain = False
-            if not plain and (found := self._unlike_an_array(call, arguments, keywords)) is not None:
+            if not plain and (found := self._run_sequences_or_labelled(call, arguments, keywords)) is not None:
                 return found
             return (call if plain else crossing)(self, *arguments, **keywords)
         except MemoryError as error:
@@ -361,7 +358,7 @@ _PLAIN = {np.ndarray, bool, type(None)}  # most arguments: calls are many and sh
 
 
 def _is_symbolic(value) -> bool:
-    """Whether there is a symbolic tensor in nested lists."""
+    """Whether nested lists hold a symbolic tensor."""
     if isinstance(value, dict):
         value = list(value.values())
     if not isinstance(value, (list, tuple)):
@@ -376,7 +373,7 @@ def _is_symbolic(value) -> bool:
 
 
 def record(layer, call, arguments, keywords):
-    """Build the layer for symbolic arguments, and give what stands for its result."""
+    """Build the layer for symbolic arguments, and return the symbolic result."""
     try:
         (_, x), *rest = layer._call_arguments(call, arguments, keywords).items()
     except TypeError as error:
@@ -408,7 +405,7 @@ def record(layer, call, arguments, keywords):
 
 
 def draw_by(layer, sequence) -> None:
-    """Draw a layer by the seed of a model, unless it has its own, or was in a model, or other weights, before."""
+    """Draw a layer's weights by a model's seed, unless it has a seed, was in a model, or got other weights before."""
     shape, arrays = _DRAWN.pop(layer, (None, []))
     untouched = shape is not None and all(map(is_, arrays, layer._held_arrays().values()))
     if sequence is None or layer._given_seed is not None or not untouched:
@@ -421,7 +418,7 @@ def draw_by(layer, sequence) -> None:
 
 
 def _tensors(layer, name, nested):
-    """Nested symbolic tensors, of arrays too where a layer that is written as a class is read."""
+    """Return nested symbolic tensors, those of arrays too while a user's class of layers is read."""
     trace = tracing.get()
 
     def tensor(leaf):
@@ -441,7 +438,7 @@ def _tensors(layer, name, nested):
 
 
 def _repeated_rows(nested, like, layer):
-    """Nested tensors; one without a batch axis has the rows of another if it has a first axis of 1."""
+    """Return nested tensors; one without a batch axis, but a first axis of 1, gets the rows of another."""
 
     def with_rows(tensor):
         if tensor is None or tensor.batched:
@@ -457,12 +454,12 @@ def _repeated_rows(nested, like, layer):
 
 
 def precision(tensors) -> np.dtype:
-    """What layers without a precision of their own are built with for these inputs."""
+    """Return the precision in which layers without one are built for these inputs."""
     return np.result_type(np.float32, *(tensor.dtype for tensor in tensors if tensor.dtype.kind == "f"))
 
 
 def _check(node, shape):
-    """Refuse arguments of such shapes as a call refuses."""
+    """Refuse arguments whose shapes a call refuses."""
     more = dict(node.more)
     mask = more.pop("mask", None)
     if isinstance(mask, SymbolicTensor) and isinstance(node.x, SymbolicTensor):
@@ -486,13 +483,13 @@ def _agree(first, second) -> bool:
 
 
 def _zeros_for(tensor, rows) -> np.ndarray:
-    """An array of as many rows, and of a tensor's sizes where they are known."""
+    """Return zeros of as many rows, and of a tensor's sizes where these are known."""
     first = rows if tensor.shape[0] is None else tensor.shape[0]
     return np.broadcast_to(np.zeros((), tensor.dtype), (first, *(n or 1 for n in tensor.shape[1:])))
 
 
 def leaves(nested) -> list:
-    """What nested lists hold, from the first to the last; None is nothing."""
+    """Return the leaves of nested lists in order, without None."""
     if nested is None:
         return []
     if isinstance(nested, dict):
@@ -501,7 +498,7 @@ def leaves(nested) -> list:
 
 
 def mapped(nested, function):
-    """Lists and dicts, nested as lists, tuples and dicts are, with what a function makes of each leaf."""
+    """Return nested lists and dicts with a function applied to each leaf."""
     if isinstance(nested, dict):
         return {name: mapped(one, function) for name, one in nested.items()}
     return [mapped(one, function) for one in nested] if isinstance(nested, (list, tuple)) else function(nested)
@@ -513,7 +510,7 @@ def is_shape(value) -> bool:
 
 
 def shape_leaves(shapes) -> list:
-    """All shapes, flat."""
+    """Return all shapes of nested ones, flat."""
     if isinstance(shapes, dict):
         shapes = list(shapes.values())
     return [tuple(shapes)] if is_shape(shapes) else [leaf for one in shapes for leaf in shape_leaves(one)]

@@ -1,4 +1,4 @@
-"""Gradients of what a program computes: calls of layers, and NumPy's functions between them, noted as they run."""
+"""Gradients of a program's computations: calls of layers, and NumPy's functions between them, recorded as they run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _NESTED, _PLAIN = {list, tuple, dict}, {bool, int, float, str, type(None)}  # ki
 
 
 class GradientTape:
-    """Notes what is computed inside its block, for gradients by weights.
+    """Recorder of the computations in its block, for gradients by weights.
 
-    Layers and models that are called in the block are differentiated as by `vjp`, and NumPy's functions of what they
-    give as a step is. Arrays in the block have their numbers, so they may decide and be printed.
+    Layers and models that are called in the block are differentiated as by `vjp`, and NumPy's functions of their
+    results as a step is. Arrays in the block have their numbers, so they may decide and be printed.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class GradientTape:
     dtype = None
 
     def __init__(self, persistent: bool = False):
-        self._notes: list[tuple[list, Any]] = []  # arrays that came about, and from cotangents to (key, cotangent)
+        self._notes: list[tuple[list, Any]] = []  # results, and functions from their cotangents to (key, cotangent)
         self._leaves: dict[Any, list[TapeArray]] = {}  # by the key of a weight
         self._stand_ins: dict[Any, TapeArray] = {}
         self._root = self
@@ -60,7 +60,7 @@ class GradientTape:
         outside = symbolic.tracing.get()
         if outside is not None and not isinstance(outside, GradientTape):
             raise ValueError("expected a gradient outside of `call`, which is read once and differentiated itself")
-        self._root = self if outside is None else outside._root  # what two blocks note, one of them keeps
+        self._root = self if outside is None else outside._root  # the outer of two blocks keeps the record
         self._token = symbolic.tracing.set(self._root)
         return self
 
@@ -68,11 +68,11 @@ class GradientTape:
         symbolic.tracing.reset(self._token)
 
     def watch(self, array: Array) -> Any:
-        """Return an array that stands for another one, and that gradients can be asked for; a weight is its own."""
+        """Return an array in place of another one, by which gradients can be computed; a weight as it is."""
         return array if isinstance(array, Variable) else TapeArray(np.asarray(array), self._root)
 
     def gradient(self, target: Any, sources: Any, output_gradients: Any = None) -> Any:
-        """Return the gradients of the sum of an array, or of several, nested as what they are asked for.
+        """Return the gradients of the sum of an array, or of several, nested as `sources`.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class GradientTape:
         Returns
         -------
         ndarray, or nested as `sources`
-            None for what the target doesn't depend on; a `RowGradient` for the table of an `Embedding`.
+            None for sources that the target doesn't depend on; a `RowGradient` for the table of an `Embedding`.
 
         Raises
         ------
@@ -129,10 +129,10 @@ class GradientTape:
             total = one if total is None else added_up(total, one)
         return np.asarray(total, source.dtype) if isinstance(total, np.ndarray) else total
 
-    # What layers and weights do while it is the one that `tracing` names.
+    # Called by layers and weights while `symbolic.tracing` is this tape.
 
     def call(self, layer: Any, call: Callable, arguments: tuple, keywords: dict) -> Any:
-        """Return what a call of a layer gives."""
+        """Return the result of a call of a layer."""
         arguments, keywords = mapped_alike((arguments, keywords), symbolic.resolved)
         token = symbolic.tracing.set(None)
         try:
@@ -167,7 +167,7 @@ class GradientTape:
         return result
 
     def tensor_of(self, variable: Variable) -> TapeArray:
-        """Return what stands for a weight."""
+        """Return the array in place of a weight."""
         if variable.key in self._stand_ins:
             return self._stand_ins[variable.key]
         several, array = self._leaves.setdefault(variable.key, []), variable._array()
@@ -176,7 +176,7 @@ class GradientTape:
         return several[-1]
 
     def apply(self, function: Callable, arguments: tuple, keywords: dict) -> Any:
-        """Return what a function of NumPy gives."""
+        """Return the result of a function of NumPy."""
         read: list[Any] = []
         decoded: Any
         flat = all(type(one) in _PLAIN for one in keywords.values())
@@ -203,7 +203,7 @@ class GradientTape:
         return result
 
     def note(self, value: Any, read: list, back: Callable) -> Any:
-        """Return an array that comes about in another way: `back` gives a cotangent for each array that is read."""
+        """Return an array computed in another way: `back` returns a cotangent for each array of `read`."""
         made: list[TapeArray] = []
         result = mapped_alike(value, lambda array: _noted(array, self, made))
         keys = [one.key if isinstance(one, Variable) else id(one) for one in read]
@@ -212,14 +212,14 @@ class GradientTape:
 
 
 class TapeArray(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array that a `GradientTape` has noted: in its block, NumPy's functions of it are noted too.
+    """An array that a `GradientTape` has recorded: in its block, NumPy's functions of it are recorded too.
 
     Attributes
     ----------
     value : ndarray
     """
 
-    inputs: tuple | None = None  # of what a layer gave: it, and the inputs and the mask of its call
+    inputs: tuple | None = None  # of a layer's result: the layer, and the inputs and the mask of its call
 
     def __init__(self, value: Any, tape: GradientTape):
         self.value, self.tape = np.asarray(value), tape
@@ -232,7 +232,7 @@ class TapeArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def mask(self) -> Any:
-        """The mask that goes with what a layer gave, None without one; of several outputs all masks."""
+        """The mask of a layer's result, None without one; of several outputs all masks."""
         if self.inputs is None:
             return None
         layer, *arguments = self.inputs
@@ -293,21 +293,21 @@ class TapeArray(np.lib.mixins.NDArrayOperatorsMixin):
         tape = symbolic.tracing.get()
         if tape is self.tape:
             return tape.apply(function, arguments, keywords)
-        return function(*plain(arguments), **plain(keywords))  # behind the block
+        return function(*plain(arguments), **plain(keywords))  # after the block
 
     def __getitem__(self, key):
         return self._apply(_item, (self, key), {})
 
     def astype(self, dtype):
-        """As an array's."""
+        """Return the array as `numpy.ndarray.astype` does."""
         return self._apply(_cast, (self, np.dtype(dtype)), {})
 
     def reshape(self, *shape):
-        """As an array's."""
+        """Return the array as `numpy.ndarray.reshape` does."""
         return np.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes):
-        """As an array's."""
+        """Return the array as `numpy.ndarray.transpose` does."""
         return np.transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
 
     def __len__(self):
@@ -339,13 +339,13 @@ for _name in "sum mean max min prod std var argmax argmin cumsum".split():
 
 
 def value_and_grad(function: Callable, argnums: int = 0, has_aux: bool = False) -> Callable:
-    """Return a function that gives the value of another one, and its gradient by an argument: as jax's of that name.
+    """Return a function that gives the value of another one, and its gradient by an argument, as jax's of that name.
 
     Parameters
     ----------
     function : callable
-        From arrays, nested in lists, tuples and dicts, to one number; with `has_aux`, to a pair of it and anything.
-        It may call layers, also by `Layer.stateless_call` with the argument as weights, and NumPy's functions.
+        Function from arrays, nested in lists, tuples and dicts, to one number; with `has_aux`, to a pair of it and
+        anything. It may call NumPy's functions and layers, also by `Layer.stateless_call` with the argument as weights.
     argnums : int
         The place of the argument.
     has_aux : bool
@@ -353,7 +353,7 @@ def value_and_grad(function: Callable, argnums: int = 0, has_aux: bool = False) 
     Returns
     -------
     callable
-        It gives ``(value, gradient)``, or ``((value, aux), gradient)``, the gradient nested as the argument.
+        A function to ``(value, gradient)``, or ``((value, aux), gradient)``, the gradient nested as the argument.
 
     Examples
     --------
@@ -381,7 +381,7 @@ def value_and_grad(function: Callable, argnums: int = 0, has_aux: bool = False) 
 
 @contextmanager
 def other_weights(variables: list, values: Any):
-    """Inside, variables have other values; a tape gives gradients of those that it watches."""
+    """Give variables other values inside; a tape gives gradients of those that it watches."""
     values, tape = list(values), active_tape()
     if len(values) != len(variables):
         raise ValueError(f"expected {len(variables)} weights, in the order of the layer's variables; got {len(values)}")
@@ -403,7 +403,7 @@ def other_weights(variables: list, values: Any):
 
 
 def penalty(variable: Variable) -> Any:
-    """What a weight's regularizer adds to the loss."""
+    """Return the penalty of a weight's regularizer."""
     regularizer, tape = variable.regularizer, active_tape()
     if tape is None:
         return regularizer(variable.value)
@@ -412,13 +412,13 @@ def penalty(variable: Variable) -> Any:
 
 
 def active_tape() -> GradientTape | None:
-    """The tape whose block runs in this thread."""
+    """Return the tape whose block runs in this thread, or None."""
     found = symbolic.tracing.get()
     return found if isinstance(found, GradientTape) else None
 
 
 def plain(nested: Any) -> Any:
-    """Arrays without the tape that noted them, nested as they are."""
+    """Return arrays without the tape that recorded them, nested as they are."""
     return mapped_alike(nested, _array)
 
 
@@ -428,7 +428,7 @@ def _array(one):
 
 
 def mapped_alike(nested, function):
-    """What a function makes of each leaf, nested in the same lists, tuples and dicts."""
+    """Return the same nested lists, tuples and dicts with a function applied to each leaf."""
     if isinstance(nested, dict):
         return {name: mapped_alike(one, function) for name, one in nested.items()}
     if isinstance(nested, (list, tuple)):
@@ -447,7 +447,7 @@ def _add(d: dict, key, cotangent) -> None:
 
 
 def _flat(found, wanted) -> list:
-    """Cotangents, flat; None for each where there are none."""
+    """Return cotangents, flat; None for each if there are none."""
     flat = [None] * len(wanted) if found is None else found
     while isinstance(flat, (list, tuple)) and any(isinstance(one, (list, tuple)) for one in flat):
         flat = [leaf for one in flat for leaf in (one if isinstance(one, (list, tuple)) else [one])]
@@ -455,7 +455,7 @@ def _flat(found, wanted) -> list:
 
 
 def _summed(d, shape):
-    """A cotangent of an array of a shape, which the rule may give broadcast."""
+    """Return the cotangent of an array of a shape from one that the rule may give broadcast."""
     d = np.asarray(d)
     if d.shape == shape:
         return d
@@ -465,7 +465,7 @@ def _summed(d, shape):
 
 
 class _Place(int):
-    """Where an array stands among those that a function reads."""
+    """Index of an array among those that a function reads."""
 
     def __repr__(self):
         return f"array {int(self)}"
@@ -487,7 +487,7 @@ def _filled(decoded, arrays):
 
 
 class _Operation:
-    """A function of NumPy that was called: on what, and what it gave."""
+    """Call of a function of NumPy, with its arguments and results."""
 
     __slots__ = ("decoded", "function", "made", "read")
 
@@ -496,7 +496,7 @@ class _Operation:
 
 
 def _grouped(notes, d, wanted):
-    """The notes from the last to the first, operations that follow each other as one, as far as cotangents reach."""
+    """Yield the records from the last to the first, with consecutive operations as one, as far as cotangents reach."""
     reached: set[int] = set()
     together: list[_Operation] = []
     for outputs, back in reversed(notes):
@@ -514,7 +514,7 @@ def _grouped(notes, d, wanted):
 
 
 def _pulled_together(operations: list[_Operation], d):
-    """What operations give that something behind them reads, and the way back to what they read."""
+    """Return the results of operations that later ones read, and the function from their cotangents to the inputs'."""
     places: dict[int, tuple[int, int]] = {}
     read: list[Any] = []
     key: list[Any] = []
@@ -540,7 +540,7 @@ def _pulled_together(operations: list[_Operation], d):
 
 
 def _traced(steps, ends, key, arrays, dtype) -> TracedFunction:
-    """The derivative of functions one after the other, at arrays of some shapes."""
+    """Return the derivative of functions one after the other, at arrays of some shapes."""
     from rnnkit.execution.array_functions import TracedFunction, kind_of  # with the compiler
 
     kinds = [kind_of(one.dtype) for one in arrays]

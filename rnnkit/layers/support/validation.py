@@ -1,4 +1,4 @@
-"""Checks of what a user hands in: every array becomes the layer's own kind here, or an error in one sentence."""
+"""Checks of users' arguments: every array is converted to the layer's kind, or refused by an error in one sentence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rnnkit.recording import copied, repeated
 
 
 def given(value, what: str, stream: int | None = None, complex_too: bool = False) -> Any:
-    """`value` as an array of real numbers where it stands, on the host or in a GPU's memory.
+    """Return `value` as an array of real numbers, on the host or in a GPU's memory, where it is.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def given(value, what: str, stream: int | None = None, complex_too: bool = False
 
 
 def numbers(value, what: str, complex_too: bool = False) -> Any:
-    """As `given`, of what a layer computes with: integers, float32 or float64.
+    """Return `value` as `given` does, in a dtype that layers compute with: integers, float32 or float64.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def numbers(value, what: str, complex_too: bool = False) -> Any:
 
 
 def like(value, what: str, array: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """`value` in an array's shape and dtype; with an axis, complex numbers as the pairs that an array has there.
+    """Return `value` in an array's shape and dtype; with an axis, complex numbers as the pairs along it.
 
     Raises
     ------
@@ -57,28 +57,28 @@ def like(value, what: str, array: np.ndarray, axis: int | None = None) -> np.nda
 
 
 def moved(value, stream: int | None) -> Any:
-    """`value` on the host, or with a stream in a GPU's memory."""
+    """Return `value` on the host, or with a stream in a GPU's memory."""
     if stream is None:
         return value.copy_to_host() if isinstance(value, DeviceArray) else value
     return value if isinstance(value, DeviceArray) else upload(value, stream)
 
 
 def reshapeable(x) -> Any:
-    """`x`, of a GPU's arrays a contiguous one."""
+    """Return `x`, in a GPU's memory as a contiguous array."""
     return x.copy() if isinstance(x, DeviceArray) and not x.contiguous else x
 
 
-array = real  # of the host's memory: what every layer calls it by
+array = real  # of the host's memory, by the name that layers use
 
 
 def precision_of(x: np.ndarray) -> np.dtype:
-    """The precision that an input asks for: its own, or float32 for integers and booleans."""
+    """Return the precision for an input: its own, or float32 for integers and booleans."""
     kind = x.dtype.kind
     return floating(np.finfo(x.dtype).dtype if kind == "c" else x.dtype) if kind in "fc" else np.dtype("float32")
 
 
 def cast(x: Any, dtype: np.dtype, kept_axes: int = 2) -> Any:
-    """`x` in `dtype`, its axes from `kept_axes` on contiguous; a copy only where one is due.
+    """Return `x` in `dtype`, its axes from `kept_axes` on contiguous; a copy only if necessary.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def _as_it_stands(x: DeviceArray, dtype: np.dtype, kept_axes: int) -> DeviceArra
 
 
 def mask(value, batch_size: int, length: int) -> Any:
-    """A mask as booleans ``(B, T)``; any dtype of numbers, non-zero uses the step.
+    """Return a mask as booleans ``(B, T)``; any dtype of numbers, non-zero uses the step.
 
     Raises
     ------
@@ -138,7 +138,6 @@ def mask(value, batch_size: int, length: int) -> Any:
 
 
 def _mask_hint(found, batch_size: int, length: int) -> str:
-    """What to write for a mask of another shape."""
     if found.shape == (batch_size,) and found.dtype.kind in "iu":
         return f"; of lengths, rk.sequence_mask(lengths, {length}) makes a mask"
     if found.shape[:2] == (batch_size, length):
@@ -147,7 +146,7 @@ def _mask_hint(found, batch_size: int, length: int) -> str:
 
 
 def steps(value) -> Any:
-    """A mask as it came, of any shape with the axes of batch and time.
+    """Return a mask as given, of any shape with the axes of batch and time.
 
     Raises
     ------
@@ -163,7 +162,7 @@ def steps(value) -> Any:
 
 
 def constants(value, batch_size: int, dtype: np.dtype, pairs: tuple[bool, ...] = ()) -> tuple[np.ndarray, ...]:
-    """A list of arrays ``(B, …)``, cast; `pairs` says which are complex numbers, and become pairs ``(B, 2, …)``.
+    """Return a list of arrays ``(B, …)``, cast; `pairs` marks complex ones, which become pairs ``(B, 2, …)``.
 
     Raises
     ------
@@ -195,21 +194,21 @@ def _pairs(array, dtype):
 
 
 def parts_of_dtype(dtype) -> tuple[Any, bool]:
-    """The precision that a layer's `dtype` asks for, and whether it says complex numbers."""
+    """Return the precision of a layer's `dtype`, and whether it is one of complex numbers."""
     if isinstance(dtype, (str, type, np.dtype)) and str(getattr(dtype, "__name__", dtype)).startswith("complex"):
         return np.empty(0, dtype).real.dtype, True
     return dtype, False
 
 
 def shape_error(what: str, axes: str, features, got) -> ValueError:
-    """The error for an array of another rank or with other features than expected."""
+    """Return the error for an array of another rank or with other features than expected."""
     tail = "features" if features is None else ", ".join(map(str, features))
     hint = _axes_hint(what, features, tuple(got)) if axes == "batch, time" else ""
     return ValueError(f"expected {what} of shape ({axes}, {tail}), got {tuple(got)}{hint}")
 
 
 def _axes_hint(what: str, features, got: tuple) -> str:
-    """What to write where the axes of sequences are others than they should be."""
+    """Return the advice for sequences whose axes are in another order or missing."""
     if 0 in got:
         return ""
     if len(got) == 1:
@@ -225,7 +224,7 @@ def _axes_hint(what: str, features, got: tuple) -> str:
 
 
 def shape(value, least_rank: int, axes: str, most_rank: int | None = None) -> tuple:
-    """An input shape ``(B, …)`` with None where a size is open.
+    """Return an input shape ``(B, …)`` with None for unknown sizes.
 
     Raises
     ------

@@ -42,30 +42,30 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def key(self) -> Any:
-        """What is the same of all objects that stand for one weight."""
+        """An identifier that all objects for one weight share."""
         return id(self)
 
     @property
     def dtype(self):
-        """That of the array."""
+        """The dtype of the array."""
         return None if self.value is None else self.value.dtype
 
     @property
     def ndim(self) -> int:
-        """How many axes there are."""
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def T(self):
-        """As `numpy.transpose`."""
+        """The array with its axes reversed."""
         return np.transpose(self)
 
     def numpy(self) -> np.ndarray:
-        """A copy of the array."""
+        """Return a copy of the array."""
         return np.array(self._array())
 
     def assign(self, value) -> None:
-        """Put another array in its place, cast to its dtype; in `call` there is none to assign.
+        """Replace the array by another one, cast to its dtype; not possible in `call`.
 
         Raises
         ------
@@ -91,7 +91,7 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
         self.assign(self._array() - np.asarray(value))
 
     def put(self, array) -> None:
-        """Hold another array."""
+        """Set another array."""
         if type(array) is np.ndarray:
             array.flags.writeable = False
         self.value = array
@@ -103,7 +103,7 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
         return expanded(weights_now({"": self.value})[""])
 
     def __symbolic__(self):
-        """What stands for it now: a symbolic tensor while `call` is read, a step's array, or the array."""
+        """Return its present value: a symbolic tensor while `call` is read, a tape's array, or the array."""
         trace = symbolic.tracing.get()
         return self._array() if trace is None else trace.tensor_of(self)
 
@@ -148,11 +148,11 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
         return self.shape[0]
 
     def astype(self, dtype):
-        """As an array's."""
+        """Return the array as `numpy.ndarray.astype` does."""
         return self.__symbolic__().astype(dtype)
 
     def reshape(self, *shape):
-        """As an array's."""
+        """Return the array as `numpy.ndarray.reshape` does."""
         return self.__symbolic__().reshape(*shape)
 
     __eq__ = object.__eq__
@@ -178,17 +178,17 @@ class WeightVariable(Variable):
 
     @property
     def key(self):
-        """What is the same of all objects that stand for one weight."""
+        """An identifier that all objects for one weight share."""
         return self._layer._own_key(self._name)
 
     @property
     def path(self):
-        """Its name, with the layer's before it."""
+        """The weight's name, with the layer's before it."""
         return f"{self._layer.name}/{self._name}"
 
     @property
     def shape(self):
-        """The array's."""
+        """The shape of the array."""
         return self._layer._own_arrays()[self._name].shape
 
     @property
@@ -202,13 +202,13 @@ class WeightVariable(Variable):
         return self._layer._weight_options()[self._name].trainable
 
     def put(self, array):
-        """Replace it in the layer."""
+        """Replace the array in the layer."""
         array.flags.writeable = False
         self._layer._put_arrays({self._name: array})
 
 
 def assign_all(variables, values) -> None:
-    """Assign several variables, those together that read-only arrays of their kind can stand for."""
+    """Assign several variables; read-only arrays of the same dtypes and shapes are set together without a copy."""
     ready = []
     for one, value in zip(variables, values, strict=True):
         known = one.value
@@ -224,7 +224,7 @@ def assign_all(variables, values) -> None:
 
 
 def put_all(variables, arrays) -> None:
-    """Let variables hold other arrays."""
+    """Set the arrays of variables."""
     layers: dict[int, tuple] = {}
     for one, array in zip(variables, arrays, strict=True):
         if isinstance(one, WeightVariable):
@@ -236,7 +236,7 @@ def put_all(variables, arrays) -> None:
 
 
 def _resolved(nested):
-    """Nested lists, tuples and dicts with what stands for each variable."""
+    """Return nested lists, tuples and dicts with the present value of each variable."""
     if isinstance(nested, (list, tuple)):
         return type(nested)([_resolved(one) for one in nested])
     if isinstance(nested, dict):

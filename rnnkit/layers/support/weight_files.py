@@ -19,7 +19,7 @@ WEIGHTS, SCALES = "weights/", "scales/"  # prefixes of names in the file of a wh
 
 
 def save_weights(layer: Layer, path, overwrite: bool = True) -> None:
-    """Write a layer's weights; `Layer.save_weights` says more."""
+    """Write a layer's weights, see `Layer.save_weights`."""
     check_built(layer, "its weights are saved")
     check_free(path, overwrite)
     names = sorted(layer._complex_names())
@@ -28,7 +28,7 @@ def save_weights(layer: Layer, path, overwrite: bool = True) -> None:
 
 
 def load_weights(layer: Layer, path) -> None:
-    """Replace a layer's weights by those in a file; `Layer.load_weights` says more."""
+    """Replace a layer's weights by those in a file, see `Layer.load_weights`."""
     check_built(layer, "weights are loaded into it")
     found, about = read_arrays(path)
     if about is None and not found:
