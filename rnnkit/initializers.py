@@ -9,8 +9,8 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from rnnkit.arrays import real
 from rnnkit.docstrings import described_as
 from rnnkit.hints import DType, Shape
 from rnnkit.serialization.configuration import named
-from rnnkit.serialization.registry import Configurable, name_of
+from rnnkit.serialization.registry import Settings, name_of
 
 __all__ = [
     "Constant",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-class Initializer(Configurable):
+class Initializer(Settings):
     """Base of the initializers here: ``initializer(shape, rng)`` is a new float64 array of `shape`.
 
     Examples
@@ -74,12 +74,7 @@ class _Settings(Initializer):
 
     seed: int | None = field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
-        for one in fields(self):
-            if isinstance(one.default, float):
-                object.__setattr__(self, one.name, real_number(getattr(self, one.name), one.name))
-        if self.seed is not None:
-            object.__setattr__(self, "seed", whole(self.seed, "seed", 0))
+    _checks: ClassVar = {"float": real_number, "seed": lambda one, what: None if one is None else whole(one, what, 0)}
 
 
 @dataclass(frozen=True)

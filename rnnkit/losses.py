@@ -19,7 +19,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
@@ -32,7 +32,7 @@ from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.serialization import registry
 from rnnkit.serialization.configuration import named, named_config
-from rnnkit.serialization.registry import Configurable
+from rnnkit.serialization.registry import Settings
 
 __all__ = [
     "BinaryCrossentropy",
@@ -471,7 +471,7 @@ def _normalized(x):
     return x / np.sqrt(np.maximum(np.sum(np.square(x), axis=-1, keepdims=True), EPSILON**2))
 
 
-class Loss(Configurable):
+class Loss(Settings):
     """Base of the losses with settings: frozen dataclasses, called as ``loss(y_true, y_pred)``.
 
     Examples
@@ -487,10 +487,6 @@ class Loss(Configurable):
     def __call__(self, y_true: Array, y_pred: Array) -> Any:
         """The function of the same name with these settings."""
         return LOSSES[self.name](y_true, y_pred, **self.get_config())
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the settings as JSON values."""
-        return asdict(self)  # type: ignore[call-overload]
 
 
 def _positive(value, what: str) -> float:
@@ -508,15 +504,14 @@ def _one_or_more_levels(value, what: str) -> float | tuple[float, ...]:
     return levels if several else levels[0]
 
 
-_CHECKS = {"delta": _positive, "label_smoothing": fraction, "levels": _one_or_more_levels}
-
-
 @dataclass_transform(frozen_default=True)
 class _OfFunction(Loss):
     """Base of the objects of a loss ``of``, whose fields are the function's settings.
 
     Their names and docstrings are made of the function's. A setting in its example becomes the object's.
     """
+
+    _checks: ClassVar = {"delta": _positive, "label_smoothing": fraction, "levels": _one_or_more_levels}
 
     def __init_subclass__(cls, of: Callable | None = None, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -525,17 +520,13 @@ class _OfFunction(Loss):
         cls.name = of.__name__
         if of.__doc__:
             told = {"": f"The loss `{cls.name}`, as an object.\n\n{docstrings.sections(of)['']}"}
-            if inspect.signature(of).parameters.keys() & _CHECKS.keys():
+            if inspect.signature(of).parameters.keys() & cls._checks.keys():
                 told["Raises"] = "ValueError\n    For a setting outside of its range."
             call = rf"\.{cls.name}\((.*\))(?:, (\w+=.*))?\)\.round"
             example = docstrings.sections(of)["Examples"]
             told["Examples"] = re.sub(call, lambda m: f".{cls.__name__}({m[2] or ''})({m[1]}).round", example)
             cls.__doc__ = docstrings.text_of(told)
         described_as(of)(dataclass(frozen=True)(cls))
-
-    def __post_init__(self) -> None:
-        for name in _CHECKS.keys() & vars(self).keys():
-            object.__setattr__(self, name, _CHECKS[name](getattr(self, name), name))
 
 
 class MeanSquaredError(_OfFunction, of=mean_squared_error): ...

@@ -56,7 +56,7 @@ def named(name: str, module: str, plain: type, translated: Translation, instance
     def new(cls, *arguments, **keywords):
         if cls is not found:  # a program's subclass of the name
             takes_none = plain.__new__ is object.__new__
-            return plain.__new__(cls) if takes_none else plain.__new__(cls, *arguments, **keywords)
+            return object.__new__(cls) if takes_none else plain.__new__(cls, *arguments, **keywords)
         arguments, keywords, after = translated(plain, arguments, keywords)
         made = plain(*arguments, **keywords)
         after(made)
