@@ -10,7 +10,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -34,6 +34,8 @@ __all__ = [
     "VarianceScaling",
     "initializer",
 ]
+
+Kind = TypeVar("Kind", bound="Initializer")
 
 
 class Initializer(Settings):
@@ -70,14 +72,26 @@ class Initializer(Settings):
 
 @dataclass(frozen=True)
 class _Settings(Initializer):
-    """Base of the initializers here, with a `seed` to draw from rather than from a layer's generator."""
+    """Base of the initializers here.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Draw from this rather than from the layer's generator.
+    """
 
     seed: int | None = field(default=None, kw_only=True)
 
     _checks: ClassVar = {"float": real_number, "seed": lambda one, what: None if one is None else whole(one, what, 0)}
 
 
-@dataclass(frozen=True)
+@dataclass_transform(frozen_default=True)
+def _initializer(kind: type[Kind]) -> type[Kind]:
+    """Make a class a frozen dataclass, whose docstring describes the seed, too."""
+    return described_as(_Settings)(dataclass(frozen=True)(kind))
+
+
+@_initializer
 class Constant(_Settings):
     """An initializer that sets every entry to `value`.
 
@@ -85,8 +99,6 @@ class Constant(_Settings):
     ----------
     value : float or array_like
         An array has the weight's shape.
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Examples
     --------
@@ -107,15 +119,13 @@ class Constant(_Settings):
     _complex_values = _values
 
 
-@dataclass(frozen=True)
+@_initializer
 class Uniform(_Settings):
     """An initializer that draws uniformly between `minval` and `maxval`.
 
     Parameters
     ----------
     minval, maxval : float
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Examples
     --------
@@ -132,15 +142,13 @@ class Uniform(_Settings):
         return rng.uniform(self.minval, self.maxval, shape)
 
 
-@dataclass(frozen=True)
+@_initializer
 class Normal(_Settings):
     """An initializer that draws from a normal distribution.
 
     Parameters
     ----------
     mean, stddev : float
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Examples
     --------
@@ -157,7 +165,7 @@ class Normal(_Settings):
         return rng.normal(self.mean, self.stddev, shape)
 
 
-@dataclass(frozen=True)
+@_initializer
 class TruncatedNormal(_Settings):
     """An initializer that draws from a normal distribution, cut off at two standard deviations.
 
@@ -165,8 +173,6 @@ class TruncatedNormal(_Settings):
     ----------
     mean, stddev : float
         Mean and standard deviation of the distribution before it is cut off.
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Examples
     --------
@@ -186,7 +192,7 @@ class TruncatedNormal(_Settings):
         return self.mean + self.stddev * draws
 
 
-@dataclass(frozen=True)
+@_initializer
 class VarianceScaling(_Settings):
     """An initializer with mean 0 and variance ``scale / fan``, the fan taken from the shape.
 
@@ -197,8 +203,6 @@ class VarianceScaling(_Settings):
     mode : {"fan_in", "fan_out", "fan_avg"}
         A kernel ``(*field, inputs, outputs)`` has ``fan_in = field * inputs`` and ``fan_out = field * outputs``.
     distribution : {"uniform", "truncated_normal"}
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Raises
     ------
@@ -234,7 +238,7 @@ class VarianceScaling(_Settings):
         return TruncatedNormal(0.0, math.sqrt(variance) / 0.87962566103423978)._values(shape, rng)
 
 
-@dataclass(frozen=True)
+@_initializer
 class Orthogonal(_Settings):
     """An initializer that draws a matrix with orthonormal rows or columns, times `gain` (Saxe et al. 2013).
 
@@ -243,8 +247,6 @@ class Orthogonal(_Settings):
     Parameters
     ----------
     gain : float
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Raises
     ------
@@ -279,7 +281,7 @@ class Orthogonal(_Settings):
 
 
 @described_as(Orthogonal)
-@dataclass(frozen=True)
+@_initializer
 class Identity(_Settings):
     """An initializer that gives the identity matrix times `gain`.
 
@@ -306,7 +308,7 @@ class Identity(_Settings):
     _complex_values = _values
 
 
-@dataclass(frozen=True)
+@_initializer
 class Ring(_Settings):
     """An initializer of complex weights between two circles, uniform in area (Orvieto et al. 2023, for the LRU).
 
@@ -316,8 +318,6 @@ class Ring(_Settings):
         The radii.
     max_phase : float
         Angles are between 0 and this.
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Examples
     --------

@@ -315,7 +315,7 @@ class SubclassedLayer(Layer):
         return self._run(given_call(self).sorted(x, mask, training, more))
 
     def _entered(self, given: CallArguments) -> tuple[CallTrace, list, list, list]:
-        """Return the graph for a call, its arrays and their masks, and the weights' arrays."""
+        """Return the graph for a call, the call's arrays, and all values and masks by number."""
         if not self.built:
             found = [np.asarray(one) for one in array_leaves(given.inputs)]
             dtype = np.result_type(np.float32, *(one.dtype for one in found if one.dtype.kind == "f"))
@@ -327,7 +327,10 @@ class SubclassedLayer(Layer):
         trace = self._trace(given, specifications)
         masks = [None if one is None else validation.array(one, "mask") for one in given.masks()]
         weights = weights_now({name: one.value for name, one in zip(trace.names, trace.variables, strict=True)})
-        return trace, given.arrays(), masks, [expanded(one) for one in weights.values()]
+        arrays = given.arrays()
+        for array in trace.arrays:
+            constant(array)
+        return trace, arrays, *trace.entered(arrays, masks, [expanded(one) for one in weights.values()])
 
     def _as_taken(self, array):
         return validation.cast(array, self._precision()) if array.dtype.kind == "f" else array
@@ -344,10 +347,7 @@ class SubclassedLayer(Layer):
     def _run(self, given: CallArguments):
         """Return a call's result and its mask."""
         with self._calling_parts():
-            trace, arrays, masks, weights = self._entered(given)
-            values, all_masks = trace.entered(arrays, masks, weights)
-            for array in trace.arrays:
-                constant(array)
+            trace, arrays, values, all_masks = self._entered(given)
             trace.graph.run(values, all_masks, given.training)
             outputs = trace.nested(_copies(values, trace.graph.outputs, arrays))
             return outputs, self._mask_of(given, trace, all_masks)
@@ -386,10 +386,7 @@ class SubclassedLayer(Layer):
 
     def _differentiated(self, given: CallArguments, wanted):
         with self._calling_parts():
-            trace, arrays, masks, weights = self._entered(given)
-            values, all_masks = trace.entered(arrays, masks, weights)
-            for array in trace.arrays:
-                constant(array)
+            trace, arrays, values, all_masks = self._entered(given)
             pullbacks = trace.graph.run_differentiated(values, all_masks, given.training, wanted)
             outputs = trace.nested(_copies(values, trace.graph.outputs, arrays))
             mask = self._mask_of(given, trace, all_masks)
