@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from rnnkit.keras.left_out import left_out
+from rnnkit.serialization.registry import reading
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,17 @@ def gathered(module: str, places: Mapping[str, str]) -> tuple[Callable, Callable
 def unchanged(kind, arguments, keywords):
     """Return arguments that are the same on both sides."""
     return arguments, keywords, lambda made: None
+
+
+def deserializer(get: Callable) -> Callable:
+    """Return the `deserialize` of a module with this `get`."""
+
+    def deserialize(config, custom_objects=None):
+        """Return the object that `serialize` described."""
+        with reading(custom_objects):
+            return get(config)
+
+    return deserialize
 
 
 def same_classes(

@@ -70,7 +70,7 @@ class RepeatedUpdates:
 
         self._in_place, recording = UpdateInPlace(optimizer), Recording()
         self._names, self._clips = list(weights), self._clipping()
-        places = {name: place for group in self._in_place.groups for name, place in group.gradient_views().items()}
+        places = {name: place for group in self._in_place.groups for name, place in group.gradient_views.items()}
         self._places = [places[name] for name in self._names]
         self._kinds = [array.shape for array in self._places], [array.dtype for array in self._places]
         self._strides = [np.empty(array.shape, array.dtype).strides for array in self._places]  # in C order
@@ -181,13 +181,13 @@ class UpdateInPlace:
     ) -> RecordedUpdate:
         """Compute an update whose operations are recorded."""
         for group in self.groups:
-            group.give_to(recording)
+            recording.give(group.given, *group.slots, group.gradient, group.own)
             group.take_options(weight_options)
             group.take_gradients(gradients)
         optimizer = self.optimizer
         if optimizer.clipnorm or optimizer.global_clipnorm:
             optimizer._scale(self.groups)
-            given = [array for group in self.groups for array in group.read_for_squares()]
+            given = [array for group in self.groups for array in (group.given, group.gradient, group.own)]
             recording.note(lambda: optimizer._scale(self.groups), given, [group.scales for group in self.groups])
         now, results = optimizer._now(), []
         for group in self.groups:
