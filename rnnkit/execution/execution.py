@@ -24,7 +24,8 @@ build_lock = program_cache.lock
 _alike: weakref.WeakValueDictionary[tuple, Executor] = (
     weakref.WeakValueDictionary()
 )  # executors of steps with known content
-# How steps run in this context: None, compiled; "eager"; "unread", built without being read.
+_EAGER, _UNREAD = "eager", "unread"
+# How steps run in this context: None, compiled; in Python; or they are built without being read.
 _mode: contextvars.ContextVar[str | None] = contextvars.ContextVar("rnnkit_mode", default=None)
 
 
@@ -61,7 +62,7 @@ def eager() -> Iterator[None]:
     count [[0.0]]
     count [[1.0]]
     """
-    token = _mode.set("eager")
+    token = _mode.set(_EAGER)
     try:
         yield
     finally:
@@ -82,7 +83,7 @@ def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]
 @contextlib.contextmanager
 def unread() -> Iterator[None]:
     """Inside, layers are built whose steps are not read: they will share what another one's are compiled to."""
-    token = _mode.set("unread")
+    token = _mode.set(_UNREAD)
     try:
         yield
     finally:
@@ -91,7 +92,7 @@ def unread() -> Iterator[None]:
 
 def is_eager() -> bool:
     """Return whether steps run as `eager` says."""
-    return _mode.get() == "eager"
+    return _mode.get() is _EAGER
 
 
 class Execution:
