@@ -152,13 +152,9 @@ class UpdateInPlace:
 
     def unload(self) -> dict[str, np.ndarray]:
         """Return the weights as new read-only arrays, and give the optimizer their slots."""
-        found: dict[str, np.ndarray] = {}
-        for group, known in zip(self.groups, self.known, strict=True):
-            rows, *slots = (np.array(memory) for memory in (group.given, *group.slots))
-            rows.flags.writeable = False
-            views = group.rows.views(rows)
-            known.keep(rows, views, tuple(slots))
-            found |= views
+        found = self.show()
+        for known in self.known:
+            known.slots = tuple(map(np.array, known.slots))
         return found
 
     def show(self) -> dict[str, np.ndarray]:
