@@ -26,7 +26,7 @@ def config_of(thing: Any) -> dict[str, Any]:
     arguments of its base are included.
     """
     config: dict[str, Any] = {}
-    for parameter in _parameters(type(thing)):
+    for parameter in parameters(type(thing)):
         name = parameter.name
         if name in config or not hasattr(thing, name):
             continue
@@ -40,7 +40,8 @@ def config_of(thing: Any) -> dict[str, Any]:
     return config
 
 
-def _parameters(kind: type) -> list[inspect.Parameter]:
+def parameters(kind: type) -> list[inspect.Parameter]:
+    """Return the parameters of a constructor, and those of its base where it hands keywords on."""
     found: list[inspect.Parameter] = []
     for base in kind.__mro__:
         if base is not kind and not vars(base).keys() & {"__init__", "__signature__"}:

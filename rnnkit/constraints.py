@@ -7,8 +7,8 @@ immutable objects, known by name (``"non_neg"``); a function of one's own will d
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, is_dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from rnnkit.arrays import real
 from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.serialization.configuration import named, named_config
-from rnnkit.serialization.registry import Configurable
+from rnnkit.serialization.registry import Settings
 
 __all__ = [
     "Constraint",
@@ -31,7 +31,7 @@ __all__ = [
 _EPSILON = 1e-7  # Keras's, added to a norm that may be 0
 
 
-class Constraint(Configurable):
+class Constraint(Settings):
     """Base of the constraints here: ``constraint(weight)`` is a new array of the same shape.
 
     Examples
@@ -50,13 +50,21 @@ class Constraint(Configurable):
         """Return the weight under the constraint."""
         raise NotImplementedError
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the fields of a dataclass as JSON values; another one of your own with arguments overrides it."""
-        return asdict(self) if is_dataclass(self) else {}
+
+def _axis(axis, what: str):
+    """Return an axis, or several as a tuple, also from the list of a configuration."""
+    return tuple(integer(one, what) for one in axis) if isinstance(axis, (list, tuple)) else integer(axis, what)
+
+
+class _Checked(Constraint):
+    """Base of the constraints here: floats are finite and 0 or more."""
+
+    __slots__ = ()
+    _checks: ClassVar = {"float": number_from_zero, "axis": _axis}
 
 
 @dataclass(frozen=True, slots=True)
-class MaxNorm(Constraint):
+class MaxNorm(_Checked):
     """A constraint that scales vectors longer than `max_value` to that length (Srivastava et al. 2014).
 
     Parameters
@@ -81,10 +89,6 @@ class MaxNorm(Constraint):
     max_value: float = 2.0
     axis: int | tuple[int, ...] = 0
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "max_value", number_from_zero(self.max_value, "max_value"))
-        object.__setattr__(self, "axis", _axis(self.axis))
-
     def __call__(self, weight: Array) -> Any:
         """Return ``w * clip(|w|, 0, max_value) / |w|``."""
         weight = real(weight, "weight")
@@ -93,7 +97,7 @@ class MaxNorm(Constraint):
 
 
 @dataclass(frozen=True, slots=True)
-class MinMaxNorm(Constraint):
+class MinMaxNorm(_Checked):
     """A constraint that brings lengths between `min_value` and `max_value`.
 
     Parameters
@@ -123,13 +127,11 @@ class MinMaxNorm(Constraint):
     axis: int | tuple[int, ...] = 0
 
     def __post_init__(self) -> None:
-        for name in ("min_value", "max_value", "rate"):
-            object.__setattr__(self, name, number_from_zero(getattr(self, name), name))
+        _Checked.__post_init__(self)
         if self.min_value > self.max_value:
             raise ValueError(f"expected min_value to be at most max_value, got {self.min_value} and {self.max_value}")
         if self.rate > 1:
             raise ValueError(f"expected rate to be between 0 and 1, got {self.rate}")
-        object.__setattr__(self, "axis", _axis(self.axis))
 
     def __call__(self, weight: Array) -> Any:
         """Return ``w * (rate * clip(|w|, min_value, max_value) + (1 - rate) * |w|) / |w|``."""
@@ -140,7 +142,7 @@ class MinMaxNorm(Constraint):
 
 
 @dataclass(frozen=True, slots=True)
-class UnitNorm(Constraint):
+class UnitNorm(_Checked):
     """A constraint that scales everything to length 1.
 
     Parameters
@@ -156,9 +158,6 @@ class UnitNorm(Constraint):
     """
 
     axis: int | tuple[int, ...] = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "axis", _axis(self.axis))
 
     def __call__(self, weight: Array) -> Any:
         """Return ``w / |w|``."""
@@ -180,11 +179,6 @@ class NonNeg(Constraint):
     def __call__(self, weight: Array) -> Any:
         """Return ``max(w, 0)``."""
         return np.maximum(real(weight, "weight"), 0)
-
-
-def _axis(axis):
-    """Return an axis, or several as a tuple, also from the list of a configuration."""
-    return tuple(integer(one, "axis") for one in axis) if isinstance(axis, (list, tuple)) else integer(axis, "axis")
 
 
 def _norms(weight, axis):

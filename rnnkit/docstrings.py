@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 Described = TypeVar("Described", bound=Callable[..., Any])
 
 _HEADING = re.compile(r"^(\w[\w ]*)\n-+\n", re.MULTILINE)
-_SHARED = ("Parameters", "Returns", "Raises")  # in numpydoc's order
+_SHARED = ("Parameters", "Attributes", "Returns", "Raises")  # in numpydoc's order
 
 
-def described_as(*sources: Callable) -> Callable[[Described], Described]:
+def described_as(*sources: Callable, with_attributes: bool = False) -> Callable[[Described], Described]:
     """Return a decorator that completes a docstring by those of others.
 
     Parameters that it doesn't describe are taken from the first source that does, and so are the sections Returns and
@@ -23,6 +23,8 @@ def described_as(*sources: Callable) -> Callable[[Described], Described]:
     Parameters
     ----------
     *sources : function or class
+    with_attributes : bool
+        Take attributes as parameters, and what raises, for a class too.
 
     Examples
     --------
@@ -49,9 +51,14 @@ def described_as(*sources: Callable) -> Callable[[Described], Described]:
             told = [sections(source) for source in sources]
             own = sections(thing)
             texts = {"": own.pop("")}
-            for name in _SHARED[: 1 if inspect.isclass(thing) else None]:
+            order = list(inspect.signature(thing).parameters)
+            for name in _SHARED if with_attributes or not inspect.isclass(thing) else _SHARED[:1]:
                 mine, others = own.pop(name, ""), [one[name] for one in told if name in one]
-                if text := _parameters(thing, mine, others) if name == "Parameters" else mine or "".join(others[:1]):
+                if name in _SHARED[:2]:
+                    text = _listed(mine, others, order if name == "Parameters" else None)
+                else:
+                    text = mine or "".join(others[:1])
+                if text:
                     texts[name] = text
             thing.__doc__ = text_of(texts | own)
         return thing
@@ -82,16 +89,19 @@ def text_of(sections: dict[str, str]) -> str:
     return "\n\n".join(f"{name}\n{'-' * len(name)}\n{text}" if name else text for name, text in sections.items())
 
 
-def _parameters(thing, own: str, others: list[str]) -> str:
-    """Return the section of a thing's parameters in the order of the signature, completed by the other texts."""
-    order = list(inspect.signature(thing).parameters)
+def _listed(own: str, others: list[str], order: list[str] | None) -> str:
+    """Return a section of parameters or attributes: its own, and of each other one what the first text says.
+
+    With the order of a signature, the others are those that it has, and all come in this order.
+    """
     entries = list(_entries(own))
     for text in others:
         told = {name for names, _ in entries for name in names}
         for names, rest in _entries(text):
-            if lacking := [name for name in names if name not in told and name.lstrip("*") in order]:
+            if lacking := [one for one in names if one not in told and (order is None or one.lstrip("*") in order)]:
                 entries.append((lacking, rest))
-    entries.sort(key=lambda entry: order.index(entry[0][0]) if entry[0][0] in order else len(order))
+    if order is not None:
+        entries.sort(key=lambda entry: order.index(entry[0][0]) if entry[0][0] in order else len(order))
     return "\n".join(", ".join(names) + rest for names, rest in entries)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from rnnkit.arrays import real
 from rnnkit.docstrings import described_as
 from rnnkit.hints import DType, Shape
 from rnnkit.serialization.configuration import named
-from rnnkit.serialization.registry import Configurable, name_of
+from rnnkit.serialization.registry import Settings, name_of
 
 __all__ = [
     "Constant",
@@ -35,8 +35,10 @@ __all__ = [
     "initializer",
 ]
 
+Kind = TypeVar("Kind", bound="Initializer")
 
-class Initializer(Configurable):
+
+class Initializer(Settings):
     """Base of the initializers here: ``initializer(shape, rng)`` is a new float64 array of `shape`.
 
     Examples
@@ -70,19 +72,26 @@ class Initializer(Configurable):
 
 @dataclass(frozen=True)
 class _Settings(Initializer):
-    """Base of the initializers here, with a `seed` to draw from rather than from a layer's generator."""
+    """Base of the initializers here.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Draw from this rather than from the layer's generator.
+    """
 
     seed: int | None = field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
-        for one in fields(self):
-            if isinstance(one.default, float):
-                object.__setattr__(self, one.name, real_number(getattr(self, one.name), one.name))
-        if self.seed is not None:
-            object.__setattr__(self, "seed", whole(self.seed, "seed", 0))
+    _checks: ClassVar = {"float": real_number, "seed": lambda one, what: None if one is None else whole(one, what, 0)}
 
 
-@dataclass(frozen=True)
+@dataclass_transform(frozen_default=True)
+def _initializer(kind: type[Kind]) -> type[Kind]:
+    """Make a class a frozen dataclass, whose docstring describes the seed, too."""
+    return described_as(_Settings)(dataclass(frozen=True)(kind))
+
+
+@_initializer
 class Constant(_Settings):
     """An initializer that sets every entry to `value`.
 
@@ -90,8 +99,6 @@ class Constant(_Settings):
     ----------
     value : float or array_like
         An array has the weight's shape.
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Examples
     --------
@@ -112,15 +119,13 @@ class Constant(_Settings):
     _complex_values = _values
 
 
-@dataclass(frozen=True)
+@_initializer
 class Uniform(_Settings):
     """An initializer that draws uniformly between `minval` and `maxval`.
 
     Parameters
     ----------
     minval, maxval : float
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Examples
     --------
@@ -137,15 +142,13 @@ class Uniform(_Settings):
         return rng.uniform(self.minval, self.maxval, shape)
 
 
-@dataclass(frozen=True)
+@_initializer
 class Normal(_Settings):
     """An initializer that draws from a normal distribution.
 
     Parameters
     ----------
     mean, stddev : float
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Examples
     --------
@@ -162,7 +165,7 @@ class Normal(_Settings):
         return rng.normal(self.mean, self.stddev, shape)
 
 
-@dataclass(frozen=True)
+@_initializer
 class TruncatedNormal(_Settings):
     """An initializer that draws from a normal distribution, cut off at two standard deviations.
 
@@ -170,8 +173,6 @@ class TruncatedNormal(_Settings):
     ----------
     mean, stddev : float
         Mean and standard deviation of the distribution before it is cut off.
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Examples
     --------
@@ -191,7 +192,7 @@ class TruncatedNormal(_Settings):
         return self.mean + self.stddev * draws
 
 
-@dataclass(frozen=True)
+@_initializer
 class VarianceScaling(_Settings):
     """An initializer with mean 0 and variance ``scale / fan``, the fan taken from the shape.
 
@@ -202,8 +203,6 @@ class VarianceScaling(_Settings):
     mode : {"fan_in", "fan_out", "fan_avg"}
         A kernel ``(*field, inputs, outputs)`` has ``fan_in = field * inputs`` and ``fan_out = field * outputs``.
     distribution : {"uniform", "truncated_normal"}
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Raises
     ------
@@ -239,7 +238,7 @@ class VarianceScaling(_Settings):
         return TruncatedNormal(0.0, math.sqrt(variance) / 0.87962566103423978)._values(shape, rng)
 
 
-@dataclass(frozen=True)
+@_initializer
 class Orthogonal(_Settings):
     """An initializer that draws a matrix with orthonormal rows or columns, times `gain` (Saxe et al. 2013).
 
@@ -248,8 +247,6 @@ class Orthogonal(_Settings):
     Parameters
     ----------
     gain : float
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Raises
     ------
@@ -284,7 +281,7 @@ class Orthogonal(_Settings):
 
 
 @described_as(Orthogonal)
-@dataclass(frozen=True)
+@_initializer
 class Identity(_Settings):
     """An initializer that gives the identity matrix times `gain`.
 
@@ -311,7 +308,7 @@ class Identity(_Settings):
     _complex_values = _values
 
 
-@dataclass(frozen=True)
+@_initializer
 class Ring(_Settings):
     """An initializer of complex weights between two circles, uniform in area (Orvieto et al. 2023, for the LRU).
 
@@ -321,8 +318,6 @@ class Ring(_Settings):
         The radii.
     max_phase : float
         Angles are between 0 and this.
-    seed : int, optional
-        Draw from this rather than from the layer's generator.
 
     Examples
     --------

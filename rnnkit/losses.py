@@ -15,10 +15,12 @@ array([4.])
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from dataclasses import dataclass
+from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
@@ -30,7 +32,7 @@ from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.serialization import registry
 from rnnkit.serialization.configuration import named, named_config
-from rnnkit.serialization.registry import Configurable
+from rnnkit.serialization.registry import Settings
 
 __all__ = [
     "BinaryCrossentropy",
@@ -71,7 +73,6 @@ __all__ = [
     "squared_hinge",
 ]
 
-Kind = TypeVar("Kind", bound="Loss")
 EPSILON = 1e-7  # Keras's: probabilities stay so far from 0 and 1
 MOST_LOG_VARIANCE = 30.0  # beyond, exp overflows float32 with errors of ordinary size
 
@@ -233,8 +234,8 @@ def huber(y_true: Array, y_pred: Array, delta: float = 1.0) -> Any:
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
-    >>> rk.losses.huber(np.array([[0.0, 0.0]]), np.array([[0.5, 3.0]])).round(4)
-    array([1.3125])
+    >>> rk.losses.huber(np.array([[0.0, 0.0]]), np.array([[0.5, 3.0]]), delta=2.0).round(4)
+    array([2.0625])
     """
     _check_alike(y_true, y_pred)
     size = np.abs(y_pred - y_true)
@@ -275,8 +276,8 @@ def quantile(y_true: Array, y_pred: Array, levels: Any = 0.5) -> Any:
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
-    >>> rk.losses.quantile(np.array([[1.0]]), np.array([[3.0]]), 0.9).round(4)
-    array([0.2])
+    >>> rk.losses.quantile(np.array([[1.0]]), np.array([[0.0, 2.0]]), levels=[0.1, 0.9]).round(4)
+    array([0.1])
     """
     several = np.ndim(levels) > 0
     _check_alike(y_true, y_pred, (1, len(levels)) if several else None)
@@ -305,8 +306,8 @@ def binary_crossentropy(y_true: Array, y_pred: Array, from_logits: bool = False,
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
-    >>> rk.losses.binary_crossentropy(np.array([[1.0, 0.0]]), np.array([[0.9, 0.2]])).round(4)
-    array([0.1643])
+    >>> rk.losses.binary_crossentropy(np.array([[1.0, 0.0]]), np.array([[0.9, 0.2]]), label_smoothing=0.1).round(4)
+    array([0.2538])
     """
     _check_alike(y_true, y_pred)
     if label_smoothing:
@@ -344,8 +345,8 @@ def categorical_crossentropy(
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
-    >>> rk.losses.categorical_crossentropy(np.array([[0.0, 1.0]]), np.array([[0.2, 0.8]])).round(4)
-    array([0.2231])
+    >>> rk.losses.categorical_crossentropy(np.array([[0.0, 1.0]]), np.array([[0.2, 0.8]]), label_smoothing=0.1).round(4)
+    array([0.2925])
     """
     _check_alike(y_true, y_pred)
     if label_smoothing:
@@ -369,8 +370,8 @@ def sparse_categorical_crossentropy(y_true: Array, y_pred: Array, from_logits: b
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
-    >>> rk.losses.sparse_categorical_crossentropy(np.array([[1]]), np.array([[0.2, 0.8]])).round(4)
-    array([0.2231])
+    >>> rk.losses.sparse_categorical_crossentropy(np.array([[1]]), np.array([[0.2, 0.8]]), from_logits=True).round(4)
+    array([0.4375])
     """
     check_arrays(y_true, y_pred)
     if y_true.ndim == y_pred.ndim - 1:
@@ -470,7 +471,7 @@ def _normalized(x):
     return x / np.sqrt(np.maximum(np.sum(np.square(x), axis=-1, keepdims=True), EPSILON**2))
 
 
-class Loss(Configurable):
+class Loss(Settings):
     """Base of the losses with settings: frozen dataclasses, called as ``loss(y_true, y_pred)``.
 
     Examples
@@ -487,211 +488,108 @@ class Loss(Configurable):
         """The function of the same name with these settings."""
         return LOSSES[self.name](y_true, y_pred, **self.get_config())
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the settings as JSON values."""
-        return asdict(self)  # type: ignore[call-overload]
+
+def _positive(value, what: str) -> float:
+    found = real_number(value, what)
+    if not 0 < found < math.inf:
+        raise ValueError(f"expected a finite {what} above 0, got {value!r}")
+    return found
 
 
-LOSSES: dict[str, Callable] = {}  # by their names
-CLASSES: dict[str, type[Loss]] = {}
+def _one_or_more_levels(value, what: str) -> float | tuple[float, ...]:
+    several = isinstance(value, (tuple, list, np.ndarray))
+    levels = tuple(real_number(level, "a level") for level in (value if several else [value]))
+    if not levels or not all(0 < level < 1 for level in levels):
+        raise ValueError(f"expected {what} between 0 and 1, got {value!r}")
+    return levels if several else levels[0]
 
 
 @dataclass_transform(frozen_default=True)
-def _object_of(function: Callable) -> Callable[[type[Kind]], type[Kind]]:
-    """Return a decorator that makes a class the object of a loss, whose fields are the function's settings.
+class _OfFunction(Loss):
+    """Base of the objects of a loss ``of``, whose fields are the function's settings.
 
-    What its docstring doesn't say of them, and its example, are the function's. Both are known by their names then.
+    Their names and docstrings are made of the function's. A setting in its example becomes the object's.
     """
 
-    def made(kind: type[Kind]) -> type[Kind]:
-        kind.name = function.__name__
-        if kind.__doc__:
-            told = docstrings.sections(kind)
-            example = docstrings.sections(function)["Examples"].replace(f".{kind.name}(", f".{kind.__name__}()(")
-            told.setdefault("Examples", example)
-            kind.__doc__ = docstrings.text_of(told)
-        kind = CLASSES[kind.__name__] = described_as(function)(dataclass(frozen=True)(kind))
-        LOSSES[kind.name] = function
-        return kind
+    _checks: ClassVar = {"delta": _positive, "label_smoothing": fraction, "levels": _one_or_more_levels}
 
-    return made
-
-
-@_object_of(mean_squared_error)
-class MeanSquaredError(Loss):
-    """The loss `mean_squared_error`, as an object."""
-
-
-@_object_of(mean_absolute_error)
-class MeanAbsoluteError(Loss):
-    """The loss `mean_absolute_error`, as an object."""
+    def __init_subclass__(cls, of: Callable | None = None, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if of is None:  # a class derived from one here
+            return
+        cls.name = of.__name__
+        if of.__doc__:
+            told = {"": f"The loss `{cls.name}`, as an object.\n\n{docstrings.sections(of)['']}"}
+            if inspect.signature(of).parameters.keys() & cls._checks.keys():
+                told["Raises"] = "ValueError\n    For a setting outside of its range."
+            call = rf"\.{cls.name}\((.*\))(?:, (\w+=.*))?\)\.round"
+            example = docstrings.sections(of)["Examples"]
+            told["Examples"] = re.sub(call, lambda m: f".{cls.__name__}({m[2] or ''})({m[1]}).round", example)
+            cls.__doc__ = docstrings.text_of(told)
+        described_as(of)(dataclass(frozen=True)(cls))
 
 
-@_object_of(mean_absolute_percentage_error)
-class MeanAbsolutePercentageError(Loss):
-    """The loss `mean_absolute_percentage_error`, as an object."""
+class MeanSquaredError(_OfFunction, of=mean_squared_error): ...
 
 
-@_object_of(mean_squared_logarithmic_error)
-class MeanSquaredLogarithmicError(Loss):
-    """The loss `mean_squared_logarithmic_error`, as an object."""
+class MeanAbsoluteError(_OfFunction, of=mean_absolute_error): ...
 
 
-@_object_of(hinge)
-class Hinge(Loss):
-    """The loss `hinge`, as an object."""
+class MeanAbsolutePercentageError(_OfFunction, of=mean_absolute_percentage_error): ...
 
 
-@_object_of(squared_hinge)
-class SquaredHinge(Loss):
-    """The loss `squared_hinge`, as an object."""
+class MeanSquaredLogarithmicError(_OfFunction, of=mean_squared_logarithmic_error): ...
 
 
-@_object_of(categorical_hinge)
-class CategoricalHinge(Loss):
-    """The loss `categorical_hinge`, as an object."""
+class Hinge(_OfFunction, of=hinge): ...
 
 
-@_object_of(huber)
-class Huber(Loss):
-    """The loss `huber` with its setting.
+class SquaredHinge(_OfFunction, of=squared_hinge): ...
 
-    Raises
-    ------
-    ValueError
-        For a setting outside of its range.
 
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.Huber(delta=2.0)
-    >>> loss(np.array([[0.0, 0.0]]), np.array([[0.5, 3.0]])).round(4)
-    array([2.0625])
-    """
+class CategoricalHinge(_OfFunction, of=categorical_hinge): ...
 
+
+class Huber(_OfFunction, of=huber):
     delta: float = 1.0
 
-    def __post_init__(self) -> None:
-        if not 0 < real_number(self.delta, "delta") < math.inf:
-            raise ValueError(f"expected a finite delta above 0, got {self.delta!r}")
+
+class LogCosh(_OfFunction, of=log_cosh): ...
 
 
-@_object_of(log_cosh)
-class LogCosh(Loss):
-    """The loss `log_cosh`, as an object."""
-
-
-@_object_of(quantile)
-class Quantile(Loss):
-    """The loss `quantile` for one level, or for several on y_pred's last axis.
-
-    Raises
-    ------
-    ValueError
-        For a setting outside of its range.
-
-    Examples
-    --------
-    >>> Quantile([0.1, 0.9])(np.array([[1.0]]), np.array([[0.0, 2.0]]))
-    array([0.1])
-    """
-
+class Quantile(_OfFunction, of=quantile):
     levels: float | tuple[float, ...] = 0.5
 
-    def __post_init__(self) -> None:
-        several = isinstance(self.levels, (tuple, list, np.ndarray))
-        given: Any = self.levels if several else [self.levels]
-        levels = tuple(real_number(level, "a level") for level in given)
-        if not levels or not all(0 < level < 1 for level in levels):
-            raise ValueError(f"expected levels between 0 and 1, got {self.levels!r}")
-        object.__setattr__(self, "levels", levels if several else levels[0])
 
-
-@_object_of(binary_crossentropy)
-class BinaryCrossentropy(Loss):
-    """The loss `binary_crossentropy` with its settings.
-
-    Raises
-    ------
-    ValueError
-        For a setting outside of its range.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.BinaryCrossentropy(label_smoothing=0.1)
-    >>> loss(np.array([[1.0, 0.0]]), np.array([[0.9, 0.2]])).round(4)
-    array([0.2538])
-    """
-
+class BinaryCrossentropy(_OfFunction, of=binary_crossentropy):
     from_logits: bool = False
     label_smoothing: float = 0.0
 
-    def __post_init__(self) -> None:
-        fraction(self.label_smoothing, "label_smoothing")
 
-
-@_object_of(categorical_crossentropy)
-class CategoricalCrossentropy(Loss):
-    """The loss `categorical_crossentropy` with its settings.
-
-    Raises
-    ------
-    ValueError
-        For a setting outside of its range.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.CategoricalCrossentropy(label_smoothing=0.1)
-    >>> loss(np.array([[0.0, 1.0]]), np.array([[0.2, 0.8]])).round(4)
-    array([0.2925])
-    """
-
+class CategoricalCrossentropy(_OfFunction, of=categorical_crossentropy):
     from_logits: bool = False
     label_smoothing: float = 0.0
 
-    def __post_init__(self) -> None:
-        fraction(self.label_smoothing, "label_smoothing")
 
-
-@_object_of(sparse_categorical_crossentropy)
-class SparseCategoricalCrossentropy(Loss):
-    """The loss `sparse_categorical_crossentropy` with its setting.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> loss = rk.losses.SparseCategoricalCrossentropy(from_logits=True)
-    >>> loss(np.array([[1]]), np.array([[0.2, 0.8]])).round(4)
-    array([0.4375])
-    """
-
+class SparseCategoricalCrossentropy(_OfFunction, of=sparse_categorical_crossentropy):
     from_logits: bool = False
 
 
-@_object_of(gaussian_negative_log_likelihood)
-class GaussianNegativeLogLikelihood(Loss):
-    """The loss `gaussian_negative_log_likelihood`: y_pred holds means, then log-variances."""
+class GaussianNegativeLogLikelihood(_OfFunction, of=gaussian_negative_log_likelihood): ...
 
 
-@_object_of(poisson)
-class Poisson(Loss):
-    """The loss `poisson`, of rates or of their logarithms."""
-
+class Poisson(_OfFunction, of=poisson):
     log_input: bool = False
 
 
-@_object_of(kl_divergence)
-class KLDivergence(Loss):
-    """The loss `kl_divergence`, as an object."""
+class KLDivergence(_OfFunction, of=kl_divergence): ...
 
 
-@_object_of(cosine_similarity)
-class CosineSimilarity(Loss):
-    """The loss `cosine_similarity`, as an object."""
+class CosineSimilarity(_OfFunction, of=cosine_similarity): ...
 
 
+CLASSES: dict[str, type[Loss]] = {kind.__name__: kind for kind in _OfFunction.__subclasses__()}
+LOSSES: dict[str, Callable] = {kind.name: globals()[kind.name] for kind in CLASSES.values()}
 ALIASES = {
     "mse": "mean_squared_error",
     "MSE": "mean_squared_error",

@@ -16,7 +16,7 @@ from rnnkit.arrays import real
 from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
 from rnnkit.serialization.configuration import named, named_config
-from rnnkit.serialization.registry import Configurable
+from rnnkit.serialization.registry import Settings
 
 __all__ = [
     "L1",
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class Regularizer(Configurable):
+class Regularizer(Settings):
     """Base of regularizers: one of your own defines ``__call__`` and `gradient`.
 
     Examples
@@ -52,10 +52,6 @@ class Regularizer(Configurable):
         """Return the penalty's gradient, an array like `weight`."""
         raise NotImplementedError
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments as JSON values; one of your own with arguments overrides it."""
-        return {}
-
 
 @dataclass(frozen=True, slots=True)
 class L1L2(Regularizer):
@@ -78,13 +74,10 @@ class L1L2(Regularizer):
     16.0
     """
 
+    _checks: ClassVar = {"l1": number_from_zero, "l2": number_from_zero}
     _fixed: ClassVar[str] = ""  # a setting that is 0
     l1: float = 0.0
     l2: float = 0.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "l1", number_from_zero(self.l1, "l1"))
-        object.__setattr__(self, "l2", number_from_zero(self.l2, "l2"))
 
     def __call__(self, weight: Array) -> float:
         """Return the penalty of a weight, summed in float64."""

@@ -1,5 +1,6 @@
 """Losses against their formulas, and as training takes them: compiled, with masks, weights and a way back."""
 
+import inspect
 import json
 import math
 import pickle
@@ -424,7 +425,11 @@ class TestNames:
 
     def test_every_class_is_its_function(self):
         for kind in losses.CLASSES.values():
-            assert losses.LOSSES[kind.name].__name__ == kind.name
+            function = losses.LOSSES[kind.name]
+            settings = list(inspect.signature(function).parameters.values())[2:]
+            assert function.__name__ == kind.name and getattr(losses, kind.__name__) is kind
+            assert [one.default for one in settings] == list(kind().get_config().values())
+            assert [one.name for one in settings] == list(inspect.signature(kind).parameters)
             assert losses.get(kind.__name__) == losses.get(kind) == kind()
 
     @pytest.mark.parametrize(

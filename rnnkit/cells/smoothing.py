@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.docstrings import described_as
 from rnnkit.steps.declared import cell
 
 _STATES = {"level": "series", "trend": "series", "season": ("period", "series")}
@@ -60,6 +61,7 @@ def additive_smoothing(x, states, constants, *, series=1, period=1):
 
 
 @cell(states=_STATES)
+@described_as(additive_smoothing)
 def multiplicative_smoothing(x, states, constants, *, series=1, period=1, floor=1e-3):
     """Exponential smoothing with multiplicative errors and season, for positive values.
 
@@ -76,10 +78,6 @@ def multiplicative_smoothing(x, states, constants, *, series=1, period=1, floor=
 
     Parameters
     ----------
-    series : int
-        W, how many series a row holds; x is ``(B, T, W)``.
-    period : int
-        m, steps of a season.
     floor : float
         The least value of the level with its trend; values of a size about 1 are assumed.
 
@@ -109,6 +107,7 @@ def multiplicative_smoothing(x, states, constants, *, series=1, period=1, floor=
 
 
 @cell(states={"level": "series", "season": ("period", "series")})
+@described_as(additive_smoothing)
 def level_and_season(x, states, constants, *, series=1, period=1):
     """The level of a series and its season, by exponential smoothing.
 
@@ -122,13 +121,6 @@ def level_and_season(x, states, constants, *, series=1, period=1):
     the step leaves for the step m later. They give the series without its level and season, as used for
     logarithms by Smyl (2020), "A hybrid method of exponential smoothing and recurrent neural networks for time series
     forecasting" (equations 1 and 2).
-
-    Parameters
-    ----------
-    series : int
-        W, how many series a row holds; x is ``(B, T, W)``.
-    period : int
-        m, steps of a season.
 
     Notes
     -----
@@ -156,6 +148,7 @@ def level_and_season(x, states, constants, *, series=1, period=1):
     states=dict.fromkeys(("level", "mean", "slope", "intercept", "count", "decay"), "series"),
     initial={"decay": 1.0},
 )
+@described_as(additive_smoothing)
 def dynamic_theta(x, states, constants, *, series=1):
     """The dynamic optimized Theta model (Fiorucci et al. 2016).
 
@@ -171,11 +164,6 @@ def dynamic_theta(x, states, constants, *, series=1):
     Fiorucci, Pellegrini, Louzada, Petropoulos and Koehler (2016), "Models for optimising the theta method and their
     relationship to state space models", equations 17 to 22. θ = 2 is the Theta method of Assimakopoulos and
     Nikolopoulos (2000), w = 0 simple exponential smoothing.
-
-    Parameters
-    ----------
-    series : int
-        W, how many series a row holds; x is ``(B, T, W)``.
 
     Notes
     -----

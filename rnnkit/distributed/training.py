@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rnnkit.distributed import updates
 from rnnkit.distributed.graphs import Ref
-from rnnkit.distributed.schedulers import Graph, Held, Meanwhile
+from rnnkit.distributed.schedulers import Graph, Held, Meanwhile, Tasks
 from rnnkit.distributed.updates import ShippedStepper, Weights
+from rnnkit.training.batches import Batch
 from rnnkit.training.parts import PartedStepper
 from rnnkit.training.pieces import Summand
 from rnnkit.training.tally import Tally
-
-if TYPE_CHECKING:
-    from rnnkit.distributed.sources import Source
 
 _ARITY = 8  # summands per task; a power of two keeps the pairing of a single sum
 _ASK = 1.0  # seconds between queries of the number of workers
@@ -66,10 +64,24 @@ class Traffic:
         )
 
 
+class Loading(Protocol):
+    """A source of batches, of which a stepper runs `parts` as tasks."""
+
+    tasks: Tasks
+    parts: int
+    shipped: tuple[Held, dict] | None  # the shipped model and its weights
+
+    def load(self) -> None:
+        """Begin to load the next batches."""
+
+    def example(self) -> Batch:
+        """Return zeros like the inputs of one row."""
+
+
 class ClusterStepper(PartedStepper):
     """A stepper whose parts run as tasks."""
 
-    def __init__(self, model, class_weight, source: Source):
+    def __init__(self, model, class_weight, source: Loading):
         super().__init__(model, model._ready(), class_weight, source.parts)
         self.source, self.tasks, self.traffic = source, source.tasks, Traffic()
         self._waiting: list = []  # batches to test

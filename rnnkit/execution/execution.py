@@ -24,8 +24,9 @@ build_lock = program_cache.lock
 _alike: weakref.WeakValueDictionary[tuple, Executor] = (
     weakref.WeakValueDictionary()
 )  # executors of steps with known content
-_eager: contextvars.ContextVar[bool] = contextvars.ContextVar("rnnkit_eager", default=False)
-_unread: contextvars.ContextVar[bool] = contextvars.ContextVar("rnnkit_unread", default=False)
+_EAGER, _UNREAD = "eager", "unread"
+# How steps run in this context: None, compiled; in Python; or they are built without being read.
+_mode: contextvars.ContextVar[str | None] = contextvars.ContextVar("rnnkit_mode", default=None)
 
 
 def _output_shape(*given) -> tuple[int, ...]:
@@ -61,11 +62,11 @@ def eager() -> Iterator[None]:
     count [[0.0]]
     count [[1.0]]
     """
-    token = _eager.set(True)
+    token = _mode.set(_EAGER)
     try:
         yield
     finally:
-        _eager.reset(token)
+        _mode.reset(token)
 
 
 def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
@@ -82,16 +83,16 @@ def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]
 @contextlib.contextmanager
 def unread() -> Iterator[None]:
     """Inside, layers are built whose steps are not read: they will share what another one's are compiled to."""
-    token = _unread.set(True)
+    token = _mode.set(_UNREAD)
     try:
         yield
     finally:
-        _unread.reset(token)
+        _mode.reset(token)
 
 
 def is_eager() -> bool:
     """Return whether steps run as `eager` says."""
-    return _eager.get()
+    return _mode.get() is _EAGER
 
 
 class Execution:
@@ -111,7 +112,7 @@ class Execution:
 
     def read(self) -> None:
         """Choose the executor for plain calls now, unless the step takes constants, whose shapes come with a call."""
-        if not self.step.takes_constants and not _eager.get() and not _unread.get():
+        if not self.step.takes_constants and _mode.get() is None:
             self.executor((), False)
 
     def share(self, other: Execution) -> None:
@@ -126,7 +127,7 @@ class Execution:
 
     def executor(self, constants, training: bool):
         """Return the executor of a call with such constants."""
-        if _eager.get():
+        if is_eager():
             return self._eager
         key = (training, tuple(constant.shape[1:] for constant in constants))
         chosen = self.executors.get(key)
@@ -217,7 +218,7 @@ class Execution:
                 f"expected float weights for a gradient; those of {self.step.name!r} are stored as {self.stored}, and "
                 "quantize(None) takes them as float32"
             )
-        in_python = _eager.get() and pipeline.has_vjp(self.step)
+        in_python = is_eager() and pipeline.has_vjp(self.step)
         key = (record.training, tuple(constant.shape[1:] for constant in record.constants), in_python)
         chosen = self.gradients.get(key)
         if chosen is None:
@@ -262,11 +263,11 @@ class Execution:
     def _differentiated(self, record, in_python):
         from rnnkit.execution import pipeline
 
-        token = _eager.set(False)
+        token = _mode.set(None)
         try:
             executor = self.executor(record.constants, record.training)
         finally:
-            _eager.reset(token)
+            _mode.reset(token)
         shapes = tuple(constant.shape[1:] for constant in record.constants)
         if pipeline.has_vjp(self.step):
             program = executor if self.device == "cpu" and not in_python else None

@@ -1,8 +1,9 @@
-"""Kernels of single layers: for layers that no step describes, which know no backend.
+"""Compiled operations besides programs, for layers and optimizers, which know no backend.
 
 It takes the compiler with it, so it is imported where it is used.
 """
 
 from rnnkit.backends.cpu.layer_kernels import run_kernel
+from rnnkit.backends.cpu.moves import Copies, finite_test
 
-__all__ = ["run_kernel"]
+__all__ = ["Copies", "finite_test", "run_kernel"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnkit.interop import keras_attention
 from rnnkit.interop.keras_kinds import OPERATIONS
@@ -28,9 +28,6 @@ from rnnkit.layers.shaping import Reshape
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
-
-if TYPE_CHECKING:
-    from rnnkit.interop.keras_layers import Reader
 
 _RECURRENT = ("x", "initial_state", "mask", "training")
 _MODEL = ("x", "training", "mask")
@@ -56,7 +53,7 @@ class Value:
     operation: Operation | None = None
 
 
-def read_graph(reader: Reader, config: Mapping[str, Any], source: Source) -> Model:
+def read_graph(read_layer: Callable[..., Layer], config: Mapping[str, Any], source: Source) -> Model:
     """Return the model of a functional configuration, with a source's weights; a ValueError if rnnkit lacks a part."""
     described = [mapping(one, "a layer") for one in config.get("layers", ())]
     are_layers = [one for one in described if not _is_operation(one)]
@@ -66,7 +63,7 @@ def read_graph(reader: Reader, config: Mapping[str, Any], source: Source) -> Mod
         if one.get("class_name") == "InputLayer":
             graph.values[Key(name, 0, 0)] = Value(read_input(one))
         else:
-            graph.layers[name] = reader.layer(one, part, built=True)
+            graph.layers[name] = read_layer(one, part, built=True)
     graph.run(described)
     models = {name for name, layer in graph.layers.items() if isinstance(layer, Model)}
     ends = [_ends(config.get(key), models) for key in ("input_layers", "output_layers")]

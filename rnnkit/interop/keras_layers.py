@@ -113,7 +113,7 @@ class Reader:
     def _model(self, name, config, source, built) -> Layer:
         if name == "Sequential":
             return self._sequential(config, source, built)
-        return read_graph(self, config, source)
+        return read_graph(self.layer, config, source)
 
     def _sequential(self, config, source, built) -> Sequential:
         described = [mapping(one, "a layer") for one in config.get("layers", ())]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC
 from itertools import accumulate
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -192,23 +193,7 @@ class Functional(KerasModel, functional.Model):
             self._keys = keys
 
 
-class _ModelName(type):
-    """The class of `Model`: calling it makes a `Functional`, and every model is an instance of it."""
-
-    def __call__(cls, *arguments, **keywords):
-        """Make a model of inputs and outputs, or of a program's subclass."""
-        return Functional(*arguments, **keywords) if cls is Model else super().__call__(*arguments, **keywords)
-
-    def __instancecheck__(cls, value):
-        """Whether it is a model."""
-        return isinstance(value, Assembled) if cls is Model else super().__instancecheck__(value)
-
-    def __subclasscheck__(cls, kind):
-        """Whether it is a class of models."""
-        return issubclass(kind, Assembled) if cls is Model else super().__subclasscheck__(kind)
-
-
-class Model(KerasModel, SubclassedModel, metaclass=_ModelName):
+class Model(KerasModel, SubclassedModel, ABC):
     """``Model(inputs, outputs)`` is a model from symbolic inputs to outputs; one's own is a subclass with a `call`.
 
     Examples
@@ -221,6 +206,15 @@ class Model(KerasModel, SubclassedModel, metaclass=_ModelName):
     """
 
     functional: Functional | None = None  # of a subclass that is made of inputs and outputs
+
+    def __new__(cls, *arguments, **keywords):
+        """Make a `Functional`, or a model of a program's subclass."""
+        return Functional(*arguments, **keywords) if cls is Model else super().__new__(cls, *arguments, **keywords)
+
+    @classmethod
+    def __subclasshook__(cls, kind):
+        """Return whether it is a class of models, all of which are instances."""
+        return issubclass(kind, Assembled) if cls is Model else NotImplemented
 
     def __init__(self, *arguments, trainable=True, dtype=None, seed=None, name=None, **keywords):
         unknown = sorted(set(keywords) - {"inputs", "outputs"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import partial
 
 from rnnkit import initializers as plain
@@ -40,7 +41,7 @@ def _arguments(name, kind, arguments, keywords):
     elif name in _VALUES:
         keywords = {"value": _VALUES[name]}
     else:
-        order = " ".join([*(one for one in kind.__dataclass_fields__ if one != "seed"), "seed"])
+        order = " ".join([*(one.name for one in fields(kind) if one.name != "seed"), "seed"])
         keywords, arguments = by_order(order, kind, arguments, keywords), ()
     for axes in ("input_axes", "output_axes"):
         if keywords.pop(axes, None) is not None:

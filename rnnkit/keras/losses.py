@@ -9,7 +9,7 @@ import numpy as np
 from rnnkit import losses as plain
 from rnnkit import targets
 from rnnkit.arrays import numbers_of
-from rnnkit.keras.naming import by_order, namespace
+from rnnkit.keras.naming import by_order, deserializer, namespace
 from rnnkit.serialization.registry import find, is_elsewhere
 from rnnkit.training.of_batch import OfBatch
 
@@ -155,12 +155,7 @@ def serialize(loss):
     return plain.loss_config(loss._in_training() if isinstance(loss, Loss) else loss)
 
 
-def deserialize(config, custom_objects=None):
-    """Return the loss that `serialize` described."""
-    from rnnkit.serialization.registry import reading
-
-    with reading(custom_objects):
-        return plain.get(config)
+deserialize = deserializer(plain.get)
 
 
 def for_training(given) -> Any:

@@ -12,7 +12,7 @@ from rnnkit import losses as plain_losses
 from rnnkit import metrics as plain
 from rnnkit import targets
 from rnnkit.keras import losses, settings
-from rnnkit.keras.naming import by_order, named, namespace
+from rnnkit.keras.naming import by_order, deserializer, named, namespace
 from rnnkit.keras.variables import Variable
 from rnnkit.metrics.metric import Measure
 
@@ -123,14 +123,7 @@ def get(identifier) -> Any:
 
 
 serialize = plain.config_of
-
-
-def deserialize(config, custom_objects=None):
-    """Return the metric that `serialize` described."""
-    from rnnkit.serialization.registry import reading
-
-    with reading(custom_objects):
-        return plain.get(config)
+deserialize = deserializer(plain.get)
 
 
 def for_training(given) -> Any:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import types
+from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from rnnkit.keras.left_out import left_out
+from rnnkit.serialization.registry import reading
 
 
 @dataclass(frozen=True)
@@ -45,30 +47,6 @@ def _at(path: str) -> type:
 Translation = Callable[[type, tuple, dict], tuple[tuple, dict, Callable[[Any], None]]]
 
 
-class Named(type):
-    """The class of names: see the module."""
-
-    _plain: type
-    _translated: Translation
-
-    def __call__(cls, *arguments, **keywords):
-        """Make an object of rnnkit's class, or of a program's subclass of the name."""
-        if "_plain" not in vars(cls):
-            return super().__call__(*arguments, **keywords)
-        arguments, keywords, after = cls._translated(cls._plain, arguments, keywords)
-        made = cls._plain(*arguments, **keywords)
-        after(made)
-        return made
-
-    def __instancecheck__(cls, value):
-        """Whether it is an object of rnnkit's class."""
-        return isinstance(value, vars(cls)["_instances"]) if "_plain" in vars(cls) else super().__instancecheck__(value)
-
-    def __subclasscheck__(cls, kind):
-        """Whether it is derived from rnnkit's class."""
-        return issubclass(kind, vars(cls)["_instances"]) if "_plain" in vars(cls) else super().__subclasscheck__(kind)
-
-
 def named(name: str, module: str, plain: type, translated: Translation, instances: type | None = None) -> type:
     """Return the class for a name of Keras, shown as of a module.
 
@@ -76,27 +54,34 @@ def named(name: str, module: str, plain: type, translated: Translation, instance
     function to be called with the object. Its instances are those of `instances`, by default of `plain`.
     """
 
+    def new(cls, *arguments, **keywords):
+        if cls is not found:  # a program's subclass of the name
+            takes_none = plain.__new__ is object.__new__
+            return object.__new__(cls) if takes_none else plain.__new__(cls, *arguments, **keywords)
+        arguments, keywords, after = translated(plain, arguments, keywords)
+        made = plain(*arguments, **keywords)
+        after(made)
+        return made
+
     def init(self, *arguments, **keywords):
         arguments, keywords, after = translated(type(self), arguments, keywords)
         plain.__init__(self, *arguments, **keywords)  # type: ignore[misc]
         after(self)
 
+    def subclasshook(cls, kind):
+        return issubclass(kind, instances or plain) if cls is found else NotImplemented
+
     body = {
         "__module__": module,
         "__doc__": f"Keras's name for `{plain.__module__}.{plain.__qualname__}`, see there.",
+        "__new__": new,
         "__init__": init,
-        "_plain": plain,
-        "_instances": instances or plain,
-        "_translated": staticmethod(translated),
+        "__subclasshook__": classmethod(subclasshook),
     }
     if "__slots__" in vars(plain):
         body["__slots__"] = ()
-    return types.new_class(name, (plain,), {"metaclass": _meta(plain)}, lambda space: space.update(body))
-
-
-def _meta(plain: type) -> type:
-    own = type(plain)
-    return Named if own is type else type("Named", (Named, own), {})
+    found = ABCMeta(name, (plain,), body)
+    return found
 
 
 def by_order(order: str, kind: Any, arguments: tuple, keywords: dict) -> dict:
@@ -146,6 +131,17 @@ def gathered(module: str, places: Mapping[str, str]) -> tuple[Callable, Callable
 def unchanged(kind, arguments, keywords):
     """Return arguments that are the same on both sides."""
     return arguments, keywords, lambda made: None
+
+
+def deserializer(get: Callable) -> Callable:
+    """Return the `deserialize` of a module with this `get`."""
+
+    def deserialize(config, custom_objects=None):
+        """Return the object that `serialize` described."""
+        with reading(custom_objects):
+            return get(config)
+
+    return deserialize
 
 
 def same_classes(

@@ -1031,12 +1031,13 @@ class Layer(Configurable):
     @contextlib.contextmanager
     def _calling_parts(self):
         """Call the layers inside, all or nothing, within this; they see whether this layer is frozen."""
-        token = frozen_outside.set(frozen_outside.get() or not self.trainable)
+        token = None if self.trainable else frozen_outside.set(True)
         try:
             with self._all_or_nothing():
                 yield
         finally:
-            frozen_outside.reset(token)
+            if token is not None:
+                frozen_outside.reset(token)
 
     def _moving(self) -> dict[str, np.ndarray]:
         """Return this layer's own weights that its calls change, such as moving averages."""

@@ -359,7 +359,7 @@ class _Repetition:
     """Recorded step: its operations, then copies of the new states and outputs to their places."""
 
     def __init__(self, recording: Recording, places: list[np.ndarray], new: list[np.ndarray]):
-        from rnnkit.execution.compiled_copies import Copies  # takes the compiler with it
+        from rnnkit.execution.layer_kernels import Copies  # takes the compiler with it
 
         self.operations, self._recording = recording.operations, recording
         self._finish = Copies(places, new)

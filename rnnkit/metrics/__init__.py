@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rnnkit import losses
+from rnnkit.docstrings import described_as
 from rnnkit.metrics.accuracy import (
     Accuracy,
     BinaryAccuracy,
@@ -63,7 +64,7 @@ from rnnkit.metrics.errors import (
 )
 from rnnkit.metrics.metric import Measure, Metric
 from rnnkit.metrics.variation import R2Score
-from rnnkit.serialization.configuration import described, is_described, named_config
+from rnnkit.serialization.configuration import described, is_described, named, named_config
 from rnnkit.serialization.registry import find, is_elsewhere
 
 __all__ = [
@@ -128,6 +129,7 @@ ALIASES = {
 }
 
 
+@described_as(named)
 def get(identifier: Any, loss: Any = None) -> Measure:
     """Return the metric for an entry of a `metrics` argument.
 
@@ -144,13 +146,6 @@ def get(identifier: Any, loss: Any = None) -> Measure:
     Returns
     -------
     Measure
-
-    Raises
-    ------
-    ValueError
-        For a name that doesn't exist.
-    TypeError
-        For anything else.
 
     Examples
     --------

@@ -23,6 +23,7 @@ def binary_accuracy(y_true: Array, y_pred: Array, threshold: Any = 0.5) -> Any:
     y_true : ndarray (…, D)
     y_pred : ndarray (…, D)
     threshold : float
+        0.5 for probabilities, 0 for logits.
 
     Returns
     -------
@@ -126,13 +127,9 @@ def _numbers_of_classes(y_true, y_pred):
     return y_true[..., 0] if y_true.ndim == y_pred.ndim else y_true
 
 
+@described_as(binary_accuracy)
 class BinaryAccuracy(Metric):
     """The mean of `binary_accuracy`.
-
-    Parameters
-    ----------
-    threshold : float
-        0.5 for probabilities, 0 for logits.
 
     Examples
     --------
@@ -173,12 +170,9 @@ class SparseCategoricalAccuracy(Metric):
         super().__init__(sparse_categorical_accuracy, name)
 
 
+@described_as(top_k_categorical_accuracy)
 class TopKCategoricalAccuracy(Metric):
     """The mean of `top_k_categorical_accuracy`.
-
-    Parameters
-    ----------
-    k : int
 
     Examples
     --------
@@ -191,12 +185,9 @@ class TopKCategoricalAccuracy(Metric):
         super().__init__(top_k_categorical_accuracy, name, k=positive_integer(k, "k"))
 
 
+@described_as(sparse_top_k_categorical_accuracy)
 class SparseTopKCategoricalAccuracy(Metric):
     """The mean of `sparse_top_k_categorical_accuracy`.
-
-    Parameters
-    ----------
-    k : int
 
     Examples
     --------

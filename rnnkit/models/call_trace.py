@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,8 +12,15 @@ from rnnkit.layers.support.symbolic import Input, SymbolicTensor
 from rnnkit.layers.support.variable import Variable
 from rnnkit.models.calls import Calls
 
-if TYPE_CHECKING:
-    from rnnkit.models.subclassed_layer import SubclassedLayer
+
+class Traced(Protocol):
+    """A layer whose `call` is traced."""
+
+    name: str
+    dtype: Any
+    call: Any
+
+    def _all_variables(self) -> dict[str, Variable]: ...
 
 
 class CallTrace:
@@ -21,7 +28,7 @@ class CallTrace:
 
     Parameters
     ----------
-    layer : SubclassedLayer
+    layer : Traced
     specifications : list of (shape, dtype)
         Shapes and dtypes of the arrays that it is called with, the batch axis None.
     arguments : callable
@@ -41,7 +48,7 @@ class CallTrace:
 
     nesting: Any
 
-    def __init__(self, layer: SubclassedLayer, specifications, arguments, inputs: int):
+    def __init__(self, layer: Traced, specifications, arguments, inputs: int):
         self._layer, self._variables, self._constants = layer, {}, {}  # type: ignore[var-annotated]
         self._used: list[Variable] = []
         self.dtype = layer.dtype  # of layers inside that have none of their own
@@ -140,7 +147,7 @@ def _nested(nesting, found):
     return found[nesting]
 
 
-def parts_inside(layer: Layer, path: str = ""):
+def parts_inside(layer: Any, path: str = ""):
     """Yield all layers inside a layer, each with its path."""
     for name, part in layer._parts().items():
         here = f"{path}/{name}" if path else name

@@ -689,7 +689,7 @@ def _stacked(found: list):
     recording = current()
     if recording is None or not all(one.flags.c_contiguous for one in found):
         return computed(np.stack, found)
-    from rnnkit.execution.compiled_copies import Copies  # takes the compiler with it
+    from rnnkit.execution.layer_kernels import Copies  # takes the compiler with it
 
     whole = np.empty((len(found), *first.shape), first.dtype)
     copies = Copies([whole[k, ...] for k in range(len(found))], found)

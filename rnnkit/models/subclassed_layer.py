@@ -18,7 +18,6 @@ from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
 from rnnkit.layers.support.variable import Variable
-from rnnkit.models.attributes import add_parts
 from rnnkit.models.call_arguments import CallArguments, array_leaves, given_call, nested_arrays
 from rnnkit.models.call_trace import CallTrace, is_open
 from rnnkit.models.constructor import made_with, serialized_arguments
@@ -258,7 +257,7 @@ class SubclassedLayer(Layer):
         seen: set[int] = set()
         for name, value in self.__dict__.items():
             if name not in _OWN:
-                add_parts(name, value, found, seen)
+                _add_parts(name, value, found, seen)
         return found
 
     def _seed_parts(self) -> None:
@@ -316,7 +315,7 @@ class SubclassedLayer(Layer):
         return self._run(given_call(self).sorted(x, mask, training, more))
 
     def _entered(self, given: CallArguments) -> tuple[CallTrace, list, list, list]:
-        """Return the graph for a call, its arrays and their masks, and the weights' arrays."""
+        """Return the graph for a call, the call's arrays, and all values and masks by number."""
         if not self.built:
             found = [np.asarray(one) for one in array_leaves(given.inputs)]
             dtype = np.result_type(np.float32, *(one.dtype for one in found if one.dtype.kind == "f"))
@@ -328,7 +327,10 @@ class SubclassedLayer(Layer):
         trace = self._trace(given, specifications)
         masks = [None if one is None else validation.array(one, "mask") for one in given.masks()]
         weights = weights_now({name: one.value for name, one in zip(trace.names, trace.variables, strict=True)})
-        return trace, given.arrays(), masks, [expanded(one) for one in weights.values()]
+        arrays = given.arrays()
+        for array in trace.arrays:
+            constant(array)
+        return trace, arrays, *trace.entered(arrays, masks, [expanded(one) for one in weights.values()])
 
     def _as_taken(self, array):
         return validation.cast(array, self._precision()) if array.dtype.kind == "f" else array
@@ -345,10 +347,7 @@ class SubclassedLayer(Layer):
     def _run(self, given: CallArguments):
         """Return a call's result and its mask."""
         with self._calling_parts():
-            trace, arrays, masks, weights = self._entered(given)
-            values, all_masks = trace.entered(arrays, masks, weights)
-            for array in trace.arrays:
-                constant(array)
+            trace, arrays, values, all_masks = self._entered(given)
             trace.graph.run(values, all_masks, given.training)
             outputs = trace.nested(_copies(values, trace.graph.outputs, arrays))
             return outputs, self._mask_of(given, trace, all_masks)
@@ -387,10 +386,7 @@ class SubclassedLayer(Layer):
 
     def _differentiated(self, given: CallArguments, wanted):
         with self._calling_parts():
-            trace, arrays, masks, weights = self._entered(given)
-            values, all_masks = trace.entered(arrays, masks, weights)
-            for array in trace.arrays:
-                constant(array)
+            trace, arrays, values, all_masks = self._entered(given)
             pullbacks = trace.graph.run_differentiated(values, all_masks, given.training, wanted)
             outputs = trace.nested(_copies(values, trace.graph.outputs, arrays))
             mask = self._mask_of(given, trace, all_masks)
@@ -521,6 +517,20 @@ class SubclassedLayer(Layer):
 
     def __getstate__(self):
         return self.__dict__ | {"_graphs": {}, "_before_build": None}
+
+
+def _add_parts(path, value, found, seen) -> None:
+    """Add the layers in an attribute, also in lists and dicts."""
+    if isinstance(value, Layer):
+        if id(value) not in seen:
+            seen.add(id(value))
+            found[path] = value
+    elif isinstance(value, (list, tuple)):
+        for i, one in enumerate(value):
+            _add_parts(f"{path}.{i}", one, found, seen)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            _add_parts(f"{path}.{str(key).replace('/', '_')}", one, found, seen)
 
 
 def _guarded(build):

@@ -126,9 +126,5 @@ class Adamax(Averaging):
 
     def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
         """Return the step size with its correction, and the settings."""
-        return {
-            "rate": learning_rate / (1 - self.beta_1**step),
-            "from_gradient": 1 - self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-        }
+        found = super().coefficients(step, learning_rate)
+        return found | {"rate": learning_rate / (1 - self.beta_1**step), "beta_2": self.beta_2}

@@ -12,7 +12,7 @@ from rnnkit.arrays import real
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.optimizers.rows import Rows
-from rnnkit.recording import Recording, Unrepeatable, current
+from rnnkit.recording import Unrepeatable, current
 from rnnkit.regularizers import L1L2
 from rnnkit.steps.cell import Cell, Values
 from rnnkit.steps.step import Step
@@ -63,8 +63,8 @@ class Group:
         self.given: np.ndarray  # rows before the next update
         self._weights: np.ndarray | None = None  # rows after the last update
         self._views: dict[str, np.ndarray] = {}  # the weights returned by the last update
-        self._gradient = rows.zeros()
-        self._gradient_views = rows.views(self._gradient)
+        self.gradient = rows.zeros()
+        self.gradient_views = rows.views(self.gradient)
         self._weight_options: list[WeightOptions] | None = None
         self.own = np.zeros((rows.count, 3), rows.dtype)  # l1, l2 and the gradient's scale, for each row
         self.scales = self.own[:, 2]
@@ -94,12 +94,12 @@ class Group:
     def take_gradients(self, gradients) -> None:
         """Set the gradients in rows, including those of penalties other than l1 and l2."""
         with np.errstate(over="ignore"):  # overflow in float32 is detected as infinite
-            self.rows.fill(self._gradient_views, gradients)
+            self.rows.fill(self.gradient_views, gradients)
         given = self.rows.views(self.given)
         assert self._weight_options is not None, "options were taken"
         for name, one in zip(self.rows.shapes, self._weight_options, strict=True):
             if one.regularizer is not None and not isinstance(one.regularizer, L1L2):
-                self._add_penalty(self._gradient_views[name], one.regularizer, given[name])
+                self._add_penalty(self.gradient_views[name], one.regularizer, given[name])
 
     def _add_penalty(self, gradient, regularizer, weight):
         def add():
@@ -111,7 +111,7 @@ class Group:
 
     def squares(self) -> dict[str, float]:
         """Return the squared norm of each weight's gradient, including its penalty."""
-        gradient, (l1, l2) = self._gradient, self.own[:, :2, None].swapaxes(0, 1)
+        gradient, (l1, l2) = self.gradient, self.own[:, :2, None].swapaxes(0, 1)
         with np.errstate(all="ignore"):
             if l1.any() or l2.any():
                 gradient = gradient + l1 * np.sign(self.given) + 2 * l2 * self.given
@@ -129,7 +129,7 @@ class Group:
         if (recording := current()) is not None:
             recording.note(partial(self._share, shared, tuple(now)), [], [shared], draws=True)
         record = Record(
-            x=self._gradient[:, None],
+            x=self.gradient[:, None],
             states=(self.given, *self.slots),
             weights={},
             constants=(self.own, shared),
@@ -192,18 +192,6 @@ class Group:
         found = Group(self.optimizer, self.rows)
         found.given, found._programs = self.rows.zeros(), self._programs
         return found
-
-    def give_to(self, recording: Recording) -> None:
-        """Register the fixed memory with a recording."""
-        recording.give(self.given, *self.slots, self._gradient, self.own)
-
-    def gradient_views(self) -> dict[str, np.ndarray]:
-        """Return views of each weight's gradient."""
-        return dict(self._gradient_views)
-
-    def read_for_squares(self) -> tuple[np.ndarray, ...]:
-        """Return the arrays that determine the norms of the gradients."""
-        return self.given, self._gradient, self.own
 
     def keep(self, rows, views, slots) -> None:
         """Set the current rows, views and slots."""

@@ -27,7 +27,7 @@ class RecordedUpdate:
     results: list[Result]  # results of the groups
 
     def __post_init__(self):
-        from rnnkit.execution.compiled_copies import Copies, finite_test  # takes the compiler with it
+        from rnnkit.execution.layer_kernels import Copies, finite_test  # takes the compiler with it
 
         self._tests = [finite_test(result.last) for result in self.results]
         pairs = zip(self.groups, self.results, strict=True)
@@ -66,11 +66,11 @@ class RepeatedUpdates:
     """
 
     def __init__(self, optimizer: Optimizer, weights: Mapping[str, np.ndarray]):
-        from rnnkit.execution.compiled_copies import Copies  # takes the compiler with it
+        from rnnkit.execution.layer_kernels import Copies  # takes the compiler with it
 
         self._in_place, recording = UpdateInPlace(optimizer), Recording()
         self._names, self._clips = list(weights), self._clipping()
-        places = {name: place for group in self._in_place.groups for name, place in group.gradient_views().items()}
+        places = {name: place for group in self._in_place.groups for name, place in group.gradient_views.items()}
         self._places = [places[name] for name in self._names]
         self._kinds = [array.shape for array in self._places], [array.dtype for array in self._places]
         self._strides = [np.empty(array.shape, array.dtype).strides for array in self._places]  # in C order
@@ -152,13 +152,9 @@ class UpdateInPlace:
 
     def unload(self) -> dict[str, np.ndarray]:
         """Return the weights as new read-only arrays, and give the optimizer their slots."""
-        found: dict[str, np.ndarray] = {}
-        for group, known in zip(self.groups, self.known, strict=True):
-            rows, *slots = (np.array(memory) for memory in (group.given, *group.slots))
-            rows.flags.writeable = False
-            views = group.rows.views(rows)
-            known.keep(rows, views, tuple(slots))
-            found |= views
+        found = self.show()
+        for known in self.known:
+            known.slots = tuple(map(np.array, known.slots))
         return found
 
     def show(self) -> dict[str, np.ndarray]:
@@ -181,13 +177,13 @@ class UpdateInPlace:
     ) -> RecordedUpdate:
         """Compute an update whose operations are recorded."""
         for group in self.groups:
-            group.give_to(recording)
+            recording.give(group.given, *group.slots, group.gradient, group.own)
             group.take_options(weight_options)
             group.take_gradients(gradients)
         optimizer = self.optimizer
         if optimizer.clipnorm or optimizer.global_clipnorm:
             optimizer._scale(self.groups)
-            given = [array for group in self.groups for array in group.read_for_squares()]
+            given = [array for group in self.groups for array in (group.given, group.gradient, group.own)]
             recording.note(lambda: optimizer._scale(self.groups), given, [group.scales for group in self.groups])
         now, results = optimizer._now(), []
         for group in self.groups:

@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnkit.arguments import number_from_zero
 from rnnkit.arrays import real
+from rnnkit.configured import parameters
 from rnnkit.docstrings import describe_by_bases
 from rnnkit.hints import Array, LearningRate
 from rnnkit.layers.support.row_gradient import RowGradient
@@ -462,12 +463,7 @@ class Optimizer(Configurable):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""
-        config: dict[str, Any] = {}
-        for kind in type(self).__mro__:
-            parameters = list(inspect.signature(kind).parameters.values())
-            config |= {one.name: getattr(self, one.name) for one in parameters if one.kind is not one.VAR_KEYWORD}
-            if all(one.kind is not one.VAR_KEYWORD for one in parameters):  # otherwise they are passed on
-                break
+        config = {one.name: getattr(self, one.name) for one in parameters(type(self))}
         if "learning_rate" in config:
             config["learning_rate"] = schedules.config_of(self._rate)
         return config

@@ -155,6 +155,10 @@ class Averaging(Optimizer):
         self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
         self.epsilon: float = number_from_zero(epsilon, "epsilon")
 
+    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
+        """Return the shares of a gradient and of its square in the averages, and epsilon."""
+        return {"from_gradient": 1 - self.beta_1, "from_square": 1 - self.beta_2, "epsilon": self.epsilon}
+
 
 class Adam(Averaging):
     """Adam (Kingma and Ba 2015, arXiv:1412.6980, with the step size of the end of its section 2).
@@ -209,12 +213,7 @@ class Adam(Averaging):
     def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
         """Return the step size with both corrections, and the settings."""
         rate = learning_rate * (1 - self.beta_2**step) ** 0.5 / (1 - self.beta_1**step)
-        return {
-            "rate": rate,
-            "from_gradient": 1 - self.beta_1,
-            "from_square": 1 - self.beta_2,
-            "epsilon": self.epsilon,
-        }
+        return super().coefficients(step, learning_rate) | {"rate": rate}
 
 
 class AdamW(Adam):
@@ -276,13 +275,10 @@ class Nadam(Averaging):
     def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
         """Return the learning rate with the corrections, and the settings."""
         product, ahead = self._momentum_up_to(step), self._momentum(step + 1)
-        return {
+        return super().coefficients(step, learning_rate) | {
             "of_momentum": learning_rate * ahead / (1 - product * ahead),
             "of_gradient": learning_rate * (1 - self._momentum(step)) / (1 - product),
             "of_square": 1 / (1 - self.beta_2**step),
-            "from_gradient": 1 - self.beta_1,
-            "from_square": 1 - self.beta_2,
-            "epsilon": self.epsilon,
         }
 
     def _momentum(self, step) -> float:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from rnnkit.arguments import number_from_zero, positive_integer
 from rnnkit.serialization.configuration import named, named_config
-from rnnkit.serialization.registry import Configurable
+from rnnkit.serialization.registry import Settings
 
 __all__ = [
     "Constant",
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-class Schedule(Configurable):
+class Schedule(Settings):
     """Base of the schedules here: ``schedule(step)`` is the learning rate of an update.
 
     Examples
@@ -50,27 +50,16 @@ class Schedule(Configurable):
         """Return the learning rate of the update number `step`, from 0."""
         raise NotImplementedError
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the fields of a dataclass as JSON values; other schedules with arguments override it."""
-        return asdict(self) if is_dataclass(self) else {}
-
 
 def _optional(value, what: str) -> float | None:
     return None if value is None else number_from_zero(value, what)
-
-
-_CHECKS: dict[Any, Callable] = {"float": number_from_zero, "float | None": _optional, "int": positive_integer}
 
 
 class _Checked(Schedule):
     """Base of the schedules here: floats are finite and 0 or more, integers positive."""
 
     __slots__ = ()
-
-    def __post_init__(self) -> None:
-        for one in fields(self):  # type: ignore[arg-type]
-            if check := _CHECKS.get(one.type):
-                object.__setattr__(self, one.name, check(getattr(self, one.name), one.name))
+    _checks: ClassVar = {"float": number_from_zero, "float | None": _optional, "int": positive_integer}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from rnnkit.serialization import import_paths
@@ -83,6 +84,22 @@ class Configurable:
             """
             with reading(custom_objects):
                 return cls(**_as_mapping(config, cls))
+
+
+class Settings(Configurable):
+    """Base of small immutable objects: frozen dataclasses, whose fields are their configuration."""
+
+    __slots__ = ()
+    _checks: ClassVar[Mapping[str, Callable]] = {}  # of fields, by name or annotation: ``(value, name) -> value``
+
+    def __post_init__(self) -> None:
+        for one in fields(self):  # type: ignore[arg-type]
+            if check := self._checks.get(one.name, self._checks.get(str(one.type))):
+                object.__setattr__(self, one.name, check(getattr(self, one.name), one.name))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the fields of a dataclass as JSON values; another one of your own with arguments overrides it."""
+        return asdict(self) if is_dataclass(self) else {}
 
 
 def _reading_by(function):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from typing import Any
 
 import numpy as np
@@ -16,14 +18,38 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from rnnkit.activations import softmax
+from rnnkit.backends.shared.thread_pool import get_num_threads, set_num_threads
+from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
-from rnnkit.sklearn.probabilities import softmax
-from rnnkit.sklearn.sequences import Sequences, read
-from rnnkit.sklearn.workers import share_processors
+from rnnkit.sklearn.sequences import Scale, Sequences, of_frame, read
 
 
 class SequenceEstimator(BaseEstimator):
-    """Base of the estimators; a subclass defines `_outputs`, the network's outputs for sequences."""
+    """Base of the estimators; a subclass defines `_outputs`, the network's outputs for sequences.
+
+    Parameters
+    ----------
+    standardize : bool
+        Whether to scale each feature to mean 0 and variance 1 over the steps of the fitted sequences.
+    random_state : int, RandomState or None
+        Of initial weights, dropout, and the orders of rows: the same number gives the same bits.
+    id, time : str, optional
+        Columns of a DataFrame X with a row for each step: the sequence's id, and, unless rows are in
+        order, the time. `y` has an entry for each sequence, in the order of their first rows. This requires narwhals
+        (``pip install 'rnnkit[tables]'``).
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        The number of features of a step, or of columns if X has two axes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit`, for a parameter out of its range; by all methods as scikit-learn's estimators, for an X or y that
+        doesn't fit.
+    """
 
     def _goes_on(self) -> bool:
         """Return whether `fit` starts from the result of the previous fit."""
@@ -34,11 +60,9 @@ class SequenceEstimator(BaseEstimator):
         return self._sequences(X, reset=False)
 
     def _sequences(self, X, reset: bool) -> Sequences:
-        share_processors()
+        _share_processors()
         if self.id is None or not hasattr(type(X), "columns"):
             return read(self, X, reset)
-        from rnnkit.sklearn.frames import of_frame  # requires narwhals
-
         found = of_frame(self, X, self.id, self.time, reset)
         if reset:
             self._table, self._step_features = False, found.features
@@ -66,7 +90,7 @@ class SequenceEstimator(BaseEstimator):
 
 
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
-    """Base of classifiers; a subclass defines `_scores`, a number for each class ``(n, classes)``."""
+    """Base of classifiers, whose outputs are a number for each class ``(n, classes)``, unless `_scores` says others."""
 
     classes_: Any
 
@@ -85,6 +109,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             return 1.0 / np.bincount(codes, weights)
         return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[codes])
+
+    def _scores(self, sequences) -> np.ndarray:
+        return self._outputs(sequences)
 
     def predict(self, X: Array) -> np.ndarray:
         """Predict the most probable class of each sequence.
@@ -130,7 +157,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
 
 class SequenceRegressor(RegressorMixin, SequenceEstimator):
-    """Base of regressors; a subclass defines `_values`, predictions ``(n, targets)``."""
+    """Base of regressors, whose outputs are of targets ``(n, targets)`` after `_target_scale`."""
+
+    _target_scale: Scale
 
     def _read_targets(self, X, y, sample_weight) -> tuple[Sequences, np.ndarray, np.ndarray]:
         """Return sequences, targets ``(n, targets)`` and weights."""
@@ -140,21 +169,29 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         self._single = y.ndim == 1
         return sequences, y.reshape(len(y), -1).astype(np.float64), weights
 
+    @described_as(SequenceClassifier.predict)
     def predict(self, X: Array) -> np.ndarray:
         """Predict the targets of each sequence.
-
-        Parameters
-        ----------
-        X : array_like (n, T) or (n, T, F), or list of arrays (T_i,) or (T_i, F)
 
         Returns
         -------
         ndarray (n,) or (n, targets) of float64
         """
-        found = self._values(self._read(X))
+        outputs = self._outputs(self._read(X))
+        found = self._target_scale.undo(outputs)
         return found[:, 0] if self._single else found
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _share_processors() -> None:
+    """In a worker process of joblib, use joblib's share of threads, unless ``RNNKIT_NUM_THREADS`` is a number."""
+    from joblib.parallel import get_active_backend
+
+    if "RNNKIT_NUM_THREADS" in os.environ or multiprocessing.parent_process() is None:
+        return
+    if get_active_backend()[0].nesting_level:
+        set_num_threads(min(get_num_threads(), int(os.environ.get("NUMBA_NUM_THREADS", 1))))

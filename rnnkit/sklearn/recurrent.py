@@ -14,14 +14,58 @@ from rnnkit.arguments import positive_integer, real_number
 from rnnkit.callbacks import EarlyStopping
 from rnnkit.docstrings import described_as
 from rnnkit.hints import Array, LearningRate, Seed
-from rnnkit.sklearn.base import SequenceClassifier, SequenceRegressor
+from rnnkit.sklearn.base import SequenceClassifier, SequenceEstimator, SequenceRegressor
 from rnnkit.sklearn.network import network, optimizer
 from rnnkit.sklearn.sequences import Scale, Sequences
 
 
 @dataclass(eq=False, repr=False)
 class _Recurrent:
-    """Training and outputs of a network, with the parameters common to both estimators."""
+    """Training and outputs of a network, with the parameters common to both estimators.
+
+    Parameters
+    ----------
+    cell : {"gru", "lstm", "simple_rnn"}, callable or cell
+        A callable, such as a declared cell, makes a cell of `units`. A cell is copied for each layer.
+    units : int
+        Size of the state, in each direction.
+    layers : int
+        The number of stacked recurrent layers.
+    bidirectional : bool
+        Read sequences in both directions.
+    pooling : {"mean", "last"}
+        Inputs of the last dense layer: the mean of the outputs over the steps of a sequence, or the last output
+        of each direction.
+    dropout : float in [0, 1]
+        After each recurrent layer.
+    optimizer : str or Optimizer
+        A name, which gets `learning_rate` and `weight_decay`, and clips gradients to the length 1 ("lbfgs" has none of
+        these); or an object, which is copied and has its own.
+    learning_rate : float, Schedule or callable
+        A number is the top of one cycle over all updates, which ends near 0; for a constant rate, pass
+        ``rk.optimizers.schedules.Constant(0.001)``.
+    weight_decay : float
+    batch_size : int
+    epochs : int or "auto"
+        "auto" is 60, or more if that is less than 1200 updates.
+    early_stopping : bool
+        Hold sequences out, stop when the loss on them has stopped falling, and keep the best weights.
+    validation_fraction : float
+        The share of sequences held out.
+    patience : int
+        Epochs without a lower loss after which training stops.
+    warm_start : bool
+        Whether `fit` continues from the weights of the previous fit.
+    verbose : {0, 1, 2}
+        1 shows a bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    history_ : dict of str to list
+        ``loss``, ``learning_rate``, and with early stopping ``val_loss``, of each epoch.
+    n_iter_ : int
+        The number of epochs run.
+    """
 
     cell: Any = "gru"
     units: int = 64
@@ -103,6 +147,7 @@ class _Recurrent:
         return self.model_.predict(self._inputs(sequences), verbose=0).astype(np.float64)
 
 
+@described_as(_Recurrent, SequenceEstimator, with_attributes=True)
 @dataclass(eq=False, repr=False)
 class RNNClassifier(_Recurrent, SequenceClassifier):
     """A classifier of sequences by a recurrent network.
@@ -118,69 +163,16 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
 
     Parameters
     ----------
-    cell : {"gru", "lstm", "simple_rnn"}, callable or cell
-        A callable, such as a declared cell, makes a cell of `units`. A cell is copied for each layer.
-    units : int
-        Size of the state, in each direction.
-    layers : int
-        The number of stacked recurrent layers.
-    bidirectional : bool
-        Read sequences in both directions.
-    pooling : {"mean", "last"}
-        Inputs of the last dense layer: the mean of the outputs over the steps of a sequence, or the last output
-        of each direction.
-    dropout : float in [0, 1]
-        After each recurrent layer.
     label_smoothing : float in [0, 1)
         This share of the target is spread over all classes, which keeps probabilities from 0 and 1.
-    optimizer : str or Optimizer
-        A name, which gets `learning_rate` and `weight_decay`, and clips gradients to the length 1 ("lbfgs" has none of
-        these); or an object, which is copied and has its own.
-    learning_rate : float, Schedule or callable
-        A number is the top of one cycle over all updates, which ends near 0; for a constant rate, pass
-        ``rk.optimizers.schedules.Constant(0.001)``.
-    weight_decay : float
-    batch_size : int
-    epochs : int or "auto"
-        "auto" is 60, or more if that is less than 1200 updates.
-    early_stopping : bool
-        Hold sequences out, stop when the loss on them has stopped falling, and keep the best weights.
-    validation_fraction : float
-        The share of sequences held out.
-    patience : int
-        Epochs without a lower loss after which training stops.
     class_weight : dict or "balanced", optional
         A factor for the sequences of each class; "balanced" gives all classes the same weight.
-    standardize : bool
-        Whether to scale each feature to mean 0 and variance 1 over the steps of the fitted sequences.
-    warm_start : bool
-        Whether `fit` continues from the weights of the previous fit.
-    random_state : int, RandomState or None
-        Of initial weights, dropout, and the orders of rows: the same number gives the same bits.
-    id, time : str, optional
-        Columns of a DataFrame X with a row for each step: the sequence's id, and, unless rows are in
-        order, the time. `y` has an entry for each sequence, in the order of their first rows. This requires narwhals
-        (``pip install 'rnnkit[tables]'``).
-    verbose : {0, 1, 2}
-        1 shows a bar, 2 a line per epoch.
 
     Attributes
     ----------
     classes_ : ndarray (classes,)
     model_ : Sequential
         The trained network, from lists of standardized sequences to a logit for each class.
-    history_ : dict of str to list
-        ``loss``, ``learning_rate``, and with early stopping ``val_loss``, of each epoch.
-    n_iter_ : int
-        The number of epochs run.
-    n_features_in_ : int
-        The number of features of a step, or of columns if X has two axes.
-
-    Raises
-    ------
-    ValueError, TypeError
-        By `fit`, for a parameter out of its range; by all methods as scikit-learn's estimators, for an X or y that
-        doesn't fit.
 
     Examples
     --------
@@ -221,11 +213,8 @@ class RNNClassifier(_Recurrent, SequenceClassifier):
         loss = losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.label_smoothing)
         return self._train(sequences, np.eye(len(self.classes_))[codes], weights, loss, strata=codes)
 
-    def _scores(self, sequences):
-        return self._outputs(sequences)
 
-
-@described_as(RNNClassifier)
+@described_as(_Recurrent, SequenceEstimator, with_attributes=True)
 @dataclass(eq=False, repr=False)
 class RNNRegressor(_Recurrent, SequenceRegressor):
     """A regressor that predicts numbers from sequences by a recurrent network, as `RNNClassifier` classifies them.
@@ -241,18 +230,6 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
     ----------
     model_ : Sequential
         The trained network, from lists of standardized sequences to standardized targets.
-    history_ : dict of str to list
-        ``loss``, ``learning_rate``, and with early stopping ``val_loss``, of each epoch.
-    n_iter_ : int
-        The number of epochs run.
-    n_features_in_ : int
-        The number of features of a step, or of columns if X has two axes.
-
-    Raises
-    ------
-    ValueError, TypeError
-        By `fit`, for a parameter out of its range; by all methods as scikit-learn's estimators, for an X or y that
-        doesn't fit.
 
     Examples
     --------
@@ -283,6 +260,3 @@ class RNNRegressor(_Recurrent, SequenceRegressor):
             before = len(self._target_scale.mean)
             raise ValueError(f"warm_start needs as many targets as the fit before, {before}; got {targets.shape[1]}")
         return self._train(sequences, self._target_scale.apply(targets), weights, self.loss)
-
-    def _values(self, sequences):
-        return self._target_scale.undo(self._outputs(sequences))

@@ -18,9 +18,9 @@ from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.symbolic import Input
 from rnnkit.models.functional import Model
-from rnnkit.sklearn.base import SequenceClassifier, SequenceRegressor
-from rnnkit.sklearn.probabilities import slope
-from rnnkit.sklearn.ridge import Ridge, fitted
+from rnnkit.sklearn.base import SequenceClassifier, SequenceEstimator, SequenceRegressor
+from rnnkit.sklearn.recurrent import RNNClassifier
+from rnnkit.sklearn.ridge import Ridge, fitted, slope
 from rnnkit.sklearn.sequences import Scale, Sequences
 
 ALPHAS = tuple(10.0 ** (power / 2) for power in range(-6, 11))
@@ -30,7 +30,37 @@ CANDIDATES = (("mean",), ("mean", "last"), ("mean", "std"), ("mean", "last", "st
 
 @dataclass(eq=False, repr=False)
 class _Reservoir:
-    """Reservoirs and the pooling of their states, with the parameters common to both estimators."""
+    """Reservoirs and the pooling of their states, with the parameters common to both estimators.
+
+    Parameters
+    ----------
+    units : int
+        Size of each reservoir, in each direction.
+    leak : float or sequence of float
+        A reservoir for each: 1 for fast units, less for slow ones.
+    spectral_radius, bias_scaling, density : float
+        As of `rnnkit.ESNCell`.
+    input_scaling : float
+        The inputs' weights are uniform between minus and plus this over the square root of their number.
+    bidirectional : bool
+        Have reservoirs that read sequences from the end, too.
+    pooling : "auto", or some of "mean", "last" and "std"
+        Inputs of the readout: the states' mean and standard deviation over the steps of a sequence, and
+        the last states of each direction. "auto" takes those with the least leave-one-out error.
+    alphas : float or sequence of float
+        Strengths of the ridge to choose from.
+    random_state : int, RandomState or None
+        Of the reservoirs: the same number gives the same bits.
+
+    Attributes
+    ----------
+    model_ : Model
+        The reservoirs, from lists of standardized sequences to the states of all steps.
+    alpha_ : float
+        The strength chosen.
+    pooling_ : tuple of str
+        Inputs of the readout.
+    """
 
     units: int = 100
     _: KW_ONLY
@@ -118,6 +148,7 @@ def _joined(pooled, poolings) -> np.ndarray:
     return np.concatenate([pooled[name] for name in poolings], axis=1)
 
 
+@described_as(_Reservoir, SequenceEstimator, with_attributes=True)
 @dataclass(eq=False, repr=False)
 class ESNClassifier(_Reservoir, SequenceClassifier):
     """A classifier of sequences by an echo state network: random reservoirs, and a ridge regression of their states.
@@ -136,49 +167,14 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
 
     Parameters
     ----------
-    units : int
-        Size of each reservoir, in each direction.
-    leak : float or sequence of float
-        A reservoir for each: 1 for fast units, less for slow ones.
-    spectral_radius, bias_scaling, density : float
-        As of `rnnkit.ESNCell`.
-    input_scaling : float
-        The inputs' weights are uniform between minus and plus this over the square root of their number.
-    bidirectional : bool
-        Have reservoirs that read sequences from the end, too.
-    pooling : "auto", or some of "mean", "last" and "std"
-        Inputs of the readout: the states' mean and standard deviation over the steps of a sequence, and
-        the last states of each direction. "auto" takes those with the least leave-one-out error.
-    alphas : float or sequence of float
-        Strengths of the ridge to choose from.
     class_weight : dict or "balanced", optional
         A factor for the sequences of each class; "balanced" lets all classes count the same.
-    standardize : bool
-        Bring each feature to mean 0 and variance 1 over the steps of the sequences fitted.
-    random_state : int, RandomState or None
-        Of the reservoirs: the same number gives the same bits.
-    id, time : str, optional
-        As of `RNNClassifier`.
 
     Attributes
     ----------
     classes_ : ndarray (classes,)
-    model_ : Model
-        The reservoirs, from lists of standardized sequences to the states of all steps.
     readout_ : Dense
         From pooled states to a score for each class.
-    alpha_ : float
-        The strength chosen.
-    pooling_ : tuple of str
-        Inputs of the readout.
-    n_features_in_ : int
-        Features of a step; the number of columns where X has two axes.
-
-    Raises
-    ------
-    ValueError, TypeError
-        By `fit`, for a parameter out of its range; by all methods as scikit-learn's estimators, for an X or y that
-        doesn't fit.
 
     Examples
     --------
@@ -195,20 +191,14 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
     _: KW_ONLY
     class_weight: Any = None
 
+    @described_as(RNNClassifier.fit)
     def fit(self, X: Array, y: Array, sample_weight: Array = None) -> Any:
         """Fit the readout.
 
         Parameters
         ----------
-        X : list of array_like (T_i, F) or (T_i,), or array_like (n, T, F) or (n, T), or DataFrame with an `id`
-        y : array_like (n,)
         sample_weight : array_like (n,), optional
             Of 0 or more.
-
-        Returns
-        -------
-        estimator
-            Itself.
         """
         sequences, codes, weights = self._read_classes(X, y, sample_weight)
         targets = 2.0 * np.eye(len(self.classes_))[codes] - 1.0
@@ -216,11 +206,11 @@ class ESNClassifier(_Reservoir, SequenceClassifier):
         self._slope = slope(ridge.left_out, codes, weights)
         return self
 
-    def _scores(self, sequences):
+    def _scores(self, sequences) -> np.ndarray:
         return self._slope * self._outputs(sequences)
 
 
-@described_as(ESNClassifier)
+@described_as(_Reservoir, SequenceEstimator, with_attributes=True)
 @dataclass(eq=False, repr=False)
 class ESNRegressor(_Reservoir, SequenceRegressor):
     """A regressor that predicts numbers from sequences by an echo state network, as `ESNClassifier` classifies them.
@@ -229,22 +219,8 @@ class ESNRegressor(_Reservoir, SequenceRegressor):
 
     Attributes
     ----------
-    model_ : Model
-        The reservoirs, from lists of standardized sequences to the states of all steps.
     readout_ : Dense
         From pooled states to standardized targets.
-    alpha_ : float
-        The strength chosen.
-    pooling_ : tuple of str
-        Inputs of the readout.
-    n_features_in_ : int
-        Features of a step; the number of columns where X has two axes.
-
-    Raises
-    ------
-    ValueError, TypeError
-        By `fit`, for a parameter out of its range; by all methods as scikit-learn's estimators, for an X or y that
-        doesn't fit.
 
     Examples
     --------
@@ -269,6 +245,3 @@ class ESNRegressor(_Reservoir, SequenceRegressor):
         self._target_scale = Scale.of(targets, weights)
         self._fit_readout(sequences, self._target_scale.apply(targets), weights)
         return self
-
-    def _values(self, sequences):
-        return self._target_scale.undo(self._outputs(sequences))

@@ -1,10 +1,12 @@
-"""Ridge regression with its strength chosen by leave-one-out."""
+"""Ridge regression with its strength chosen by leave-one-out, and probabilities by its errors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from rnnkit.activations import softmax
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,23 @@ def _directions(rows) -> tuple[np.ndarray, np.ndarray]:
     kept = squares > 1e-13 * max(squares[-1], 1e-300)
     squares, vectors = squares[kept], vectors[:, kept]
     return (vectors if wide else rows @ (vectors / np.sqrt(squares))), squares
+
+
+def slope(scores, codes, weights) -> float:
+    """Return the factor of the scores with the most likely softmax, with one more example counted for each class.
+
+    The scores ``(rows, classes)`` are of left-out rows, so that probabilities match the accuracy of predictions. (Platt
+    1999, "Probabilistic outputs for support vector machines", section 2.2, has such targets.)
+    """
+    from scipy.optimize import brentq
+
+    count, classes = weights.sum(), scores.shape[1]
+    targets = (np.eye(classes)[codes] * count + 1.0) / (count + classes)
+
+    def downhill(factor):
+        return float(weights @ ((softmax(factor * scores) - targets) * scores).sum(axis=1))
+
+    least, most = 1e-3, 1e3
+    if downhill(least) >= 0:
+        return least
+    return most if downhill(most) <= 0 else brentq(downhill, least, most, xtol=1e-12)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
+from rnnkit.forecast.data.sequences import sequences_from_frame
+
 _BLOCK = 1 << 22  # numbers at all steps of the sequences run together
 
 
@@ -138,3 +140,17 @@ def of_list(X, estimator) -> Sequences:
     if not arrays:
         raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
     return Sequences(_checked(np.concatenate(arrays), estimator), np.array([len(array) for array in arrays]))
+
+
+def of_frame(estimator, X, id: str, time: str | None, reset: bool) -> Sequences:
+    """Return the sequences of a table, in the order of first appearance; columns are as of `sequences_from_frame`.
+
+    In `fit` (`reset`), the estimator's ``feature_names_in_`` and ``n_features_in_`` are set; otherwise X is checked
+    against them.
+    """
+    found = sequences_from_frame(X, id, time=time)
+    import narwhals as nw  # installed, as the table was read
+
+    features = nw.from_native(X).drop([id] if time is None else [id, time])
+    validate_data(estimator, features.to_native(), reset=reset, skip_check_array=True)
+    return of_list(list(found.values()), estimator)

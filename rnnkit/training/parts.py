@@ -10,10 +10,9 @@ import numpy as np
 
 from rnnkit import targets as entries
 from rnnkit.training.batches import Batch
-from rnnkit.training.finite import first_offender
 from rnnkit.training.objective import Part
 from rnnkit.training.pieces import Piece, Summand, Told, added, both, cut, times, together, told_where
-from rnnkit.training.steps import Losses, Stepper, gathered, penalties, trained
+from rnnkit.training.steps import Losses, Stepper, first_offender, gathered, penalties, trained
 from rnnkit.training.tally import Tally
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 
@@ -17,7 +17,6 @@ from rnnkit.losses import takes_ids
 from rnnkit.recording import repeated
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
-from rnnkit.training.finite import first_offender
 from rnnkit.training.objective import Part
 from rnnkit.training.tally import Tally
 
@@ -296,3 +295,23 @@ def _class_weight(given) -> dict[float, float]:
         except ValueError:
             raise ValueError(f"{_CLASS_WEIGHT}; got {label!r}: {weight!r}") from None
     return found
+
+
+def first_offender(arrays: Iterable[tuple[str, np.ndarray | None]]) -> str | None:
+    """Describe the first array that holds NaN or infinity; None if all are finite.
+
+    >>> first_offender([("x", np.zeros(2)), ("y", np.array([1.0, np.nan]))])
+    'y has 1 value of 2 that is not finite, the first of them nan at [1]'
+    """
+    for name, array in arrays:
+        if array is None or array.dtype.kind != "f":
+            continue
+        wrong = ~np.isfinite(array)
+        if count := int(wrong.sum()):
+            place = np.unravel_index(int(wrong.argmax()), array.shape)
+            values, verb = ("value", "is") if count == 1 else ("values", "are")
+            return (
+                f"{name} has {count} {values} of {array.size} that {verb} not finite, the first of them "
+                f"{array[place]} at [{', '.join(map(str, place))}]"
+            )
+    return None

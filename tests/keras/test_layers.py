@@ -1,5 +1,6 @@
 """Names of layers make rnnkit's own; arguments are taken, ignored or refused."""
 
+import collections.abc
 import copy
 import pickle
 
@@ -50,6 +51,21 @@ def test_a_name_makes_an_object_of_rnnkits_class(name):
     assert isinstance(kind(*MADE[name]), getattr(layers, name)) and issubclass(kind, getattr(layers, name))
     assert not isinstance(rk.Subtract(), getattr(layers, name))
     assert name.endswith("Cell") or isinstance(made, keras.Layer)
+
+
+def test_a_class_derives_from_a_name_and_from_an_abstract_class():
+    class Sized(layers.Dense, collections.abc.Sized):
+        def __len__(self):
+            return self.units
+
+    class Twice(Sized):
+        def __init__(self, units, **keywords):
+            super().__init__(2 * units, **keywords)
+
+    made = Twice(3)
+    assert type(made) is Twice and len(made) == 6 and isinstance(made, (Sized, rk.Dense)) and made.name == "twice"
+    assert isinstance(made, layers.Dense) and issubclass(Twice, layers.Dense) and not issubclass(Twice, layers.LSTM)
+    assert not isinstance(rk.Dense(3), Sized) and not issubclass(rk.Dense, Sized)
 
 
 @pytest.mark.parametrize("name", ["LSTM", "Dense", "Bidirectional"])

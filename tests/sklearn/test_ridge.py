@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge, RidgeCV
 
-from rnnkit.sklearn.probabilities import slope, softmax
-from rnnkit.sklearn.ridge import fitted
+from rnnkit.activations import softmax
+from rnnkit.sklearn.ridge import fitted, slope
 
 ALPHAS = (0.01, 1.0, 100.0)
 

@@ -8,72 +8,16 @@ loop gets the sum over all rounds.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from rnnkit.compiler.ir.graph import Graph, Node, loops_of
-from rnnkit.compiler.ir.kinds import FLOATS
-
-if TYPE_CHECKING:
-    from rnnkit.compiler.autodiff.reverse import Reverse
 
 
-def through_loop(reverse: Reverse, node: Node) -> None:
-    """Add to the cotangents of a ``loop`` node's inputs."""
-    graph, loop, count = reverse.graph, node.attr, node.attr.count
-    initials, nexts = node.args[:count], node.args[count + 1 :]
-    results = {one.attr: one for one in graph.nodes if one.op == "result" and one.args[0] is node}
-    given = {i: g for i, one in results.items() if (g := reverse.total(one)) is not None}
-    if not given:
-        return
-    new = _fresh(graph)
-    copies = _Copies(graph, loop, new)
-    again = [copies.of(one) for one in nexts]
-    back = reverse.inside(("loop", new))
-    back.unsure = reverse.unsure | {copies.made[i].id for i in reverse.unsure & copies.made.keys()}
-    starts: list[Node] = []
-    ends: list[Node] = []
-    targets: list[Node] = []
-
-    def carry(start) -> Node:
-        starts.append(start)
-        return graph.add("carried", (), start.shape, (new, len(starts) - 1), start.kind)
-
-    def nothing(shape) -> Node:
-        return graph.literal(np.zeros(shape))
-
-    for i, following in enumerate(again):
-        if following.kind in FLOATS:
-            back.add(following, carry(given.get(i, nothing(following.shape))))
-            targets.append(initials[i])
-    back.run(sorted(set(copies.made.values()), key=lambda one: one.id))
-    for i, initial in enumerate(initials):
-        if initial.kind in FLOATS:
-            taped = graph.add("taped", (), initial.shape, (new, i), initial.kind)
-            ends.append(back.total(taped) or nothing(initial.shape))
-    inside = {one.id for one in copies.made.values()}
-    for number in sorted(back.reached() - inside):
-        outside = graph.nodes[number]
-        if outside.op == "taped" and outside.attr[0] == new:
-            continue
-        sums = [back.total(outside), *(reverse.outer_product(a, g) for a, g in back.outer.get(number, ()))]
-        for of_round in sums:
-            if of_round is not None:
-                ends.append(graph.pointwise("add", carry(nothing(outside.shape)), of_round))
-                targets.append(outside)
-    attr = replace(loop, id=new, count=len(starts), reverse=True)
-    made = graph.add("loop", (*starts, node, *ends), (), attr, node.kind)
-    for i, target in enumerate(targets):
-        reverse.add(target, graph.add("result", (made,), target.shape, i, target.kind))
-
-
-def _fresh(graph: Graph) -> int:
+def fresh(graph: Graph) -> int:
     """Return a number that no loop has."""
     return 1 + max((one[1] for node in graph.nodes for one in node.depends if isinstance(one, tuple)), default=0)
 
 
-class _Copies:
+class Copies:
     """Copy of a loop's body, on the values that it carried at the beginning of a round.
 
     Attributes
@@ -129,5 +73,5 @@ class _Copies:
 
     def _name(self, number: int) -> int:
         if number not in self.renamed:
-            self.renamed[number] = max(_fresh(self.graph), 1 + max((self.new, *self.renamed.values())))
+            self.renamed[number] = max(fresh(self.graph), 1 + max((self.new, *self.renamed.values())))
         return self.renamed[number]

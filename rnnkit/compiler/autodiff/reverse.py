@@ -8,10 +8,11 @@ the same graph.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from rnnkit.compiler.autodiff.loops import through_loop
+from rnnkit.compiler.autodiff.loops import Copies, fresh
 from rnnkit.compiler.ir.graph import Graph, Node, View, loops_of
 from rnnkit.compiler.ir.kinds import FLOATS
 from rnnkit.compiler.ir.operations import REDUCTIONS
@@ -96,9 +97,57 @@ class Reverse:
             if not loops_of(node) <= self.open:
                 continue
             if node.op == "loop":
-                through_loop(self, node)
+                self._through_loop(node)
             elif node.op != "result" and node.kind in FLOATS and node.args and (g := self.total(node)) is not None:
                 self._apply(node, g)
+
+    def _through_loop(self, node: Node) -> None:
+        """Add to the cotangents of a ``loop`` node's inputs, see `rnnkit.compiler.autodiff.loops`."""
+        graph, loop, count = self.graph, node.attr, node.attr.count
+        initials, nexts = node.args[:count], node.args[count + 1 :]
+        results = {one.attr: one for one in graph.nodes if one.op == "result" and one.args[0] is node}
+        given = {i: g for i, one in results.items() if (g := self.total(one)) is not None}
+        if not given:
+            return
+        new = fresh(graph)
+        copies = Copies(graph, loop, new)
+        again = [copies.of(one) for one in nexts]
+        back = self.inside(("loop", new))
+        back.unsure = self.unsure | {copies.made[i].id for i in self.unsure & copies.made.keys()}
+        starts: list[Node] = []
+        ends: list[Node] = []
+        targets: list[Node] = []
+
+        def carry(start) -> Node:
+            starts.append(start)
+            return graph.add("carried", (), start.shape, (new, len(starts) - 1), start.kind)
+
+        def nothing(shape) -> Node:
+            return graph.literal(np.zeros(shape))
+
+        for i, following in enumerate(again):
+            if following.kind in FLOATS:
+                back.add(following, carry(given.get(i, nothing(following.shape))))
+                targets.append(initials[i])
+        back.run(sorted(set(copies.made.values()), key=lambda one: one.id))
+        for i, initial in enumerate(initials):
+            if initial.kind in FLOATS:
+                taped = graph.add("taped", (), initial.shape, (new, i), initial.kind)
+                ends.append(back.total(taped) or nothing(initial.shape))
+        inside = {one.id for one in copies.made.values()}
+        for number in sorted(back.reached() - inside):
+            outside = graph.nodes[number]
+            if outside.op == "taped" and outside.attr[0] == new:
+                continue
+            sums = [back.total(outside), *(self.outer_product(a, g) for a, g in back.outer.get(number, ()))]
+            for of_round in sums:
+                if of_round is not None:
+                    ends.append(graph.pointwise("add", carry(nothing(outside.shape)), of_round))
+                    targets.append(outside)
+        attr = replace(loop, id=new, count=len(starts), reverse=True)
+        made = graph.add("loop", (*starts, node, *ends), (), attr, node.kind)
+        for i, target in enumerate(targets):
+            self.add(target, graph.add("result", (made,), target.shape, i, target.kind))
 
     def add(self, node, g):
         """Add a part of a node's cotangent, of its shape."""

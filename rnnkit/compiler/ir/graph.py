@@ -191,6 +191,7 @@ class Graph:
     matrices: bool = False  # with linear algebra on matrices, one for each row
     complex: bool = False  # with pairs of nodes that stand for complex numbers
     whole: bool = False  # read for NumPy alone, where two batches are multiplied as matrices
+    rows: int | None = None  # stands for the batch size where a step makes arrays by it; no other axis is as long
     read: Any = None  # while a step of one row is read: its `rnnkit.compiler.tracing.control_flow.Reader`
     moved: dict[int, tuple] | None = None  # meanwhile: arrays written to, with their first contents
     _known: dict[tuple, Node] = field(default_factory=dict)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
-from contextvars import ContextVar
 
 
 class Untraceable(TypeError):
@@ -31,42 +29,16 @@ class RowsDiffer(Untraceable):
     """Error of a step that makes an array by the number of rows, with different rows: most likely random ones."""
 
 
-# The length of the batch while a step is traced that makes arrays of that length: one that no other axis has.
-_rows: ContextVar[int | None] = ContextVar("rnnkit_rows", default=None)
-
-
-@contextmanager
-def rows_stand_for(number: int):
-    """Give the batch a length inside, by which an array of ``np.zeros((x.shape[0], n))`` is recognized."""
-    token = _rows.set(number)
-    try:
-        yield
-    finally:
-        _rows.reset(token)
-
-
-def standing_rows() -> int | None:
-    """Return the number that stands for the batch size, or None."""
-    return _rows.get()
-
-
-def is_batch(number) -> bool:
-    """Whether a length is the batch's."""
-    return isinstance(number, BatchSize) or (_rows.get() is not None and number == _rows.get())
-
-
-def batch_length() -> int:
-    """Return the number that stands for the batch size, for Python or NumPy; or raise `UsesLength`."""
-    if (number := _rows.get()) is not None:
-        return number
-    raise UsesLength(
-        "the batch size was used as a number; write np.zeros_like, np.concatenate or np.where in place of a loop over "
-        "rows or an array made by its length"
-    )
+def is_batch(number, graph) -> bool:
+    """Return whether a length is the batch's."""
+    return isinstance(number, BatchSize) or (graph.rows is not None and number == graph.rows)
 
 
 class BatchSize:
     """The length of the batch axis: a step may hand it on, as in ``reshape``, but not compute with it."""
+
+    def __init__(self, graph):
+        self.rows = graph.rows
 
     def __repr__(self):
         return "batch"
@@ -74,17 +46,23 @@ class BatchSize:
     def __eq__(self, other):
         return isinstance(other, BatchSize) or self._operate("__eq__", other)
 
-    __hash__ = object.__hash__
+    def __hash__(self):
+        return hash(BatchSize)
 
     def __index__(self):
-        return batch_length()
+        if self.rows is None:
+            raise UsesLength(
+                "the batch size was used as a number; write np.zeros_like, np.concatenate or np.where in place of a "
+                "loop over rows or an array made by its length"
+            )
+        return self.rows
 
     __int__ = __index__
 
     def _operate(self, name, *others):
         # NumPy's own code may, on the way to an array: np.tile multiplies, np.broadcast_to compares.
         if sys._getframe(2).f_globals.get("__name__", "").startswith("numpy."):
-            return getattr(batch_length(), name)(*others)
+            return getattr(int(self), name)(*others)
         raise MixesRows("the batch size stands in arithmetic: a step sees rows that have nothing to do with each other")
 
 
@@ -93,4 +71,3 @@ for _name in (
 ).split():
     _name = f"__{_name}__"
     setattr(BatchSize, _name, lambda self, *others, name=_name: self._operate(name, *others))
-BATCH = BatchSize()

@@ -7,7 +7,7 @@ import numpy as np
 from rnnkit.arrays import refuse
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.operations import OPERATIONS
-from rnnkit.compiler.tracing.batch_axis import BatchSize, LostWeight, MixesRows, RowsDiffer, Untraceable, standing_rows
+from rnnkit.compiler.tracing.batch_axis import BatchSize, LostWeight, MixesRows, RowsDiffer, Untraceable
 from rnnkit.compiler.tracing.symbol import Symbol, kind_of
 from rnnkit.complex_pairs import is_complex
 
@@ -66,7 +66,7 @@ def lift(like: Symbol, value) -> Symbol:
                 "of it arrives; cut it in the step, from the cell's own attribute"
             )
         held = getattr(held, "base", None)
-    rows = standing_rows()
+    rows = like.graph.rows
     if rows is not None and array.shape.count(rows) == 1:
         axis = array.shape.index(rows)
         first = array.take(0, axis)

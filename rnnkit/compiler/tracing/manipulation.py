@@ -171,8 +171,8 @@ def swapaxes(x, a, b):
 def broadcast_to(x, shape, subok=False):
     """Stretch an array to a shape, in which the batch size may stand."""
     shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    at = [i for i, n in enumerate(shape) if is_batch(n)]
-    inner = tuple(int(n) for n in shape if not is_batch(n))
+    at = [i for i, n in enumerate(shape) if is_batch(n, x.graph)]
+    inner = tuple(int(n) for n in shape if not is_batch(n, x.graph))
     axis = at[0] if at else None
     if x.axis is not None and (axis is None or len(shape) - axis != x.ndim - x.axis):
         raise MixesRows("np.broadcast_to moves the batch axis")

@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import Graph, Node, View
-from rnnkit.compiler.tracing.batch_axis import BATCH, MixesRows, ReadsValues, Untraceable, batch_length, is_batch
+from rnnkit.compiler.tracing.batch_axis import BatchSize, MixesRows, ReadsValues, Untraceable, is_batch
 
 RULES: dict[str, Callable] = {}  # of functions, methods and assignments, registered by `numpy_functions`
 
@@ -77,7 +77,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     @property
     def shape(self) -> tuple:
         shape = self.node.shape
-        return shape if self.axis is None else (*shape[: self.axis], BATCH, *shape[self.axis :])
+        return shape if self.axis is None else (*shape[: self.axis], BatchSize(self.graph), *shape[self.axis :])
 
     @property
     def dtype(self) -> np.dtype:
@@ -100,7 +100,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def size(self):
         if self.axis is None:
             return self.node.size
-        return BATCH
+        return BatchSize(self.graph)
 
     @property
     def fixed(self) -> bool:
@@ -120,7 +120,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __len__(self):
         if self.ndim and self.axis != 0:
             return self.node.shape[0]
-        return batch_length()
+        return int(BatchSize(self.graph))
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
@@ -240,7 +240,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         lengths = list(wanted)
         if self.axis is None:
             return self._reshaped(_filled(lengths, self.node.size), None)
-        at = [i for i, n in enumerate(lengths) if is_batch(n)]
+        at = [i for i, n in enumerate(lengths) if is_batch(n, self.graph)]
         if not at:
             if len(lengths) == 1 and self.node.size == 1:
                 return self._reshaped((), 0)
@@ -340,7 +340,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         if isinstance(value, Symbol) and value.base is self and value.shows.key == view.key:
             return None  # ``h[:, 0] += v`` has changed the part already, and puts it back
         inner = view.index(self.node.shape).shape
-        shape = inner if axis is None else (*inner[:axis], BATCH, *inner[axis:])
+        shape = inner if axis is None else (*inner[:axis], BatchSize(self.graph), *inner[axis:])
         new = RULES["lift"](self, value)
         if self.axis is None and new.axis is not None:
             raise Untraceable("a batch assigned into an array without a batch axis; write np.concatenate or np.where")

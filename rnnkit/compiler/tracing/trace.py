@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import sys
 import warnings
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -21,8 +22,6 @@ from rnnkit.compiler.tracing.batch_axis import (
     RowsDiffer,
     Untraceable,
     UsesLength,
-    rows_stand_for,
-    standing_rows,
 )
 from rnnkit.compiler.tracing.broadcasting import lift
 from rnnkit.compiler.tracing.control_flow import reading
@@ -62,23 +61,22 @@ def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False,
     ValueError
         If the graph computes something else than the step.
     """
+    read = partial(_trace, step, dtype, weights, constant_shapes, training, checked)
     try:
-        return _trace(step, dtype, weights, constant_shapes, training, Graph(whole=whole, by_vjp=by_vjp), checked)
+        return read(Graph(whole=whole, by_vjp=by_vjp))
     except UsesLength as error:
         shapes = (step.feature_shape, *step.state_shapes, *constant_shapes, *step.draws.values())
         taken = {n for shape in (*shapes, *(w.shape for w in weights.values())) for n in shape}
+        rows = next(n for n in range(127, 10**6, 2) if n not in taken)
         try:
-            with rows_stand_for(next(n for n in range(127, 10**6, 2) if n not in taken)):
-                return _trace(
-                    step, dtype, weights, constant_shapes, training, Graph(whole=whole, by_vjp=by_vjp), checked
-                )
+            return read(Graph(whole=whole, by_vjp=by_vjp, rows=rows))
         except RowsDiffer:
             raise
         except Exception:
             raise error from None
 
 
-def _trace(step, dtype, weights, constant_shapes, training, graph, checked):
+def _trace(step, dtype, weights, constant_shapes, training, checked, graph):
     watch = _Watch(step)
     graph.locate = watch
     graph.sparse = step.cell._sparse_weights()
@@ -181,7 +179,7 @@ class _InFloat64(dict):
 
 
 def _result(value, what, step, like) -> Node:
-    if isinstance(value, np.ndarray) and standing_rows() is not None:
+    if isinstance(value, np.ndarray) and like.graph.rows is not None:
         value = lift(like, value)
     if not isinstance(value, Symbol):
         raise Untraceable(f"the {what} of {step.name!r} is {type(value).__name__}, made without the step's arrays")

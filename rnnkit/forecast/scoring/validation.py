@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -14,12 +14,27 @@ from rnnkit.forecast.data.frames import handed_out
 from rnnkit.forecast.data.history import History
 from rnnkit.hints import Array
 
-if TYPE_CHECKING:
-    from rnnkit.forecast.models.forecaster import Forecaster
+
+class Model(Protocol):
+    """A forecaster, as `rnnkit.forecast.models` has them."""
+
+    reads_covariates: bool
+
+    @property
+    def name(self) -> str:
+        """The column of its forecasts."""
+
+    @property
+    def _covariate_columns(self) -> list[str]: ...
+
+    def copy(self) -> Self:
+        """Return a model with the same settings."""
+
+    def _refit(self, history: History, progress: Callable[[str], None] | None = None) -> Self: ...
 
 
 def cross_validation(
-    models: Sequence[Forecaster],
+    models: Sequence[Model],
     y: Array,
     h: int,
     n_windows: int = 1,
@@ -96,7 +111,7 @@ def cross_validation(
     return {name: array[:, 0] for name, array in found.items()} if history.single else found
 
 
-def checked_models(models: Sequence[Forecaster], static) -> list[Forecaster]:
+def checked_models(models: Sequence[Model], static) -> list[Model]:
     """Return the models; a ValueError if their names clash, or `static` is given and none reads it."""
     if len({model.name for model in models}) < len(models):
         raise ValueError(f"expected models of different names; got {', '.join(model.name for model in models)}")
@@ -150,7 +165,7 @@ def check_long_enough(some, longest: int, last) -> None:
 def refitting(tell: Callable[[str], None], count: int) -> Callable:
     """Return a function that fits a copy of a model to the series of one of `count` windows, and tells of it."""
 
-    def fit(model: Forecaster, known: History, window: int) -> Forecaster:
+    def fit(model: Model, known: History, window: int) -> Model:
         tell(what := f"{model.name}, window {window + 1} of {count}")
         return model.copy()._refit(known, lambda text: tell(f"{what}: {text}"))
 

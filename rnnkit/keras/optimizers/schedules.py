@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from rnnkit.keras.naming import named, namespace
+from rnnkit.keras.naming import deserializer, named, namespace
 from rnnkit.optimizers import schedules as plain
 
 _NAMES = {name: name for name in plain.CLASSES} | {"LearningRateSchedule": "Schedule"}
 
 serialize = plain.config_of
-
-
-def deserialize(config, custom_objects=None):
-    """The schedule that `serialize` described."""
-    from rnnkit.serialization.registry import reading
-
-    with reading(custom_objects):
-        return plain.get(config)
+deserialize = deserializer(plain.get)
 
 
 def _arguments(kind, arguments, keywords):

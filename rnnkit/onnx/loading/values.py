@@ -5,15 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-
-if TYPE_CHECKING:
-    from rnnkit.onnx.loading.layer_target import Layers
-    from rnnkit.onnx.loading.step_target import Steps
 
 LARGEST_ROW = 1 << 22  # numbers in one row of a value
 
@@ -45,8 +41,8 @@ class Array:
     axes: tuple[Axis, ...]  # in ONNX's order
     kind: str = "float"  # or "int" or "bool"
     inputs: Sequence[Any] = ()  # the values that it is computed from
-    emit: Callable[[Steps, list], Any] | None = None  # adds it to a program, from refs of inputs, None for constants
-    layers: Callable[[Layers], Any] | None = None  # returns its tensor in a model, or None to use `emit`
+    emit: Callable[..., Any] | None = None  # adds it to `Steps`, from a list of refs of inputs, None for constants
+    layers: Callable[..., Any] | None = None  # returns its tensor in `Layers`, or None to use `emit`
     scope: Any = None  # the graph with the value
     label: str = ""  # the node, for errors
     dense: tuple | None = field(default=None, repr=False)  # of a dense layer: (x, kernel, bias, activation)

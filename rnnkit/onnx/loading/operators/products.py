@@ -43,20 +43,20 @@ def gemm(node: Node, a: Value, b: Value, c: Value | None = None):
         raise ValueError("expected two matrices")
     a = transposed(node, a, (1, 0)) if turn_a else a
     b = transposed(node, b, (1, 0)) if turn_b else b
-    if alpha != 1:
-        if isinstance(b, Constant):
-            b = Constant(b.array * b.array.dtype.type(alpha), b.axes, b.name, b.trainable)
-        else:
-            a = combined(node, "Mul", [a, Constant(np.array(alpha), ())])
+    if isinstance(b, Constant):
+        b = _times(node, b, alpha)
+    else:
+        a = _times(node, a, alpha)
     product = matmul(node, a, b)
-    if c is None or beta == 0:
-        return product
-    if beta != 1:
-        if isinstance(c, Constant):
-            c = Constant(c.array * c.array.dtype.type(beta), c.axes, c.name, c.trainable)
-        else:
-            c = combined(node, "Mul", [c, Constant(np.array(beta), ())])
-    return combined(node, "Add", [product, c])
+    return product if c is None or beta == 0 else combined(node, "Add", [product, _times(node, c, beta)])
+
+
+def _times(node, value: Value, factor: float) -> Value:
+    if factor == 1:
+        return value
+    if isinstance(value, Constant):
+        return Constant(value.array * value.array.dtype.type(factor), value.axes, value.name, value.trainable)
+    return combined(node, "Mul", [value, Constant(np.array(factor), ())])
 
 
 @operator("Einsum")
