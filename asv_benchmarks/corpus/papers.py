@@ -1,7 +1,7 @@
 """Recurrences of papers, as layers of many units, for NumPy and for jax.numpy alike.
 
-The file is run with two names: `np`, and `nn` with activations, `stop_gradient` and `custom_gradient`. A step gets arrays
-with an axis of rows in front.
+The file is run with two names: `np`, and `nn` with activations, `stop_gradient` and `custom_gradient`. A step gets
+arrays with an axis of rows in front.
 """
 # ruff: noqa: F821
 
@@ -182,7 +182,8 @@ PAPERS = {
         rwkv7,
         "Peng et al. 2025",
         _MATRIX,
-        dict.fromkeys(("W_r", "W_k", "W_v", "W_w", "W_a"), KERNEL) | dict.fromkeys(("w", "a", "xi", "alpha"), _PER_UNIT),
+        dict.fromkeys(("W_r", "W_k", "W_v", "W_w", "W_a"), KERNEL)
+        | dict.fromkeys(("w", "a", "xi", "alpha"), _PER_UNIT),
         {"units": 5},
     ),
     "SSD (Mamba-2)": Paper(

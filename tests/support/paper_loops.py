@@ -15,6 +15,13 @@ def ces(x, state=0j, *, a):
 
 
 @rk.loop
+def garch(x, h=0.05, e=0.0, *, omega, alpha, gamma, beta):
+    """GJR-GARCH: a variance that rises more after losses; the log likelihood."""
+    h = omega + (alpha + gamma * (e < 0)) * e * e + beta * h
+    return -0.5 * (np.log(h) + x * x / h), (h, x)
+
+
+@rk.loop
 def extended_kalman(y, m=np.array([0.5, 0.0]), P=np.eye(2), *, q, r, dt=0.1):
     """A pendulum whose angle is seen as its sine, linearized at each step; the log likelihood."""
     F = np.array([[1.0, dt], [-9.81 * np.cos(m[0]) * dt, 1.0]])
@@ -51,7 +58,7 @@ def heston(dt, price=1.0, v=0.04, *, kappa, theta, xi, rho, draws):
     other = rho * draws.z[0] + np.sqrt(1 - rho**2) * draws.z[1]
     price = price * np.exp(-0.5 * max(v, 0.0) * dt + spread * draws.z[0])
     v = v + kappa * (theta - v) * dt + xi * spread * other
-    return price, (price, v)
+    return np.array([price, v]), (price, v)
 
 
 @rk.loop(
@@ -74,6 +81,8 @@ def soft_dtw(x, row=np.append(0.0, np.full(5, 1e9)), *, template, gamma=0.5):
     new = np.full(6, 1e9)
     for j in range(5):
         least = min(row[j], row[j + 1], new[j])
-        total = np.exp((least - row[j]) / gamma) + np.exp((least - row[j + 1]) / gamma) + np.exp((least - new[j]) / gamma)
+        total = (
+            np.exp((least - row[j]) / gamma) + np.exp((least - row[j + 1]) / gamma) + np.exp((least - new[j]) / gamma)
+        )
         new[j + 1] = (x - template[j]) ** 2 + least - gamma * np.log(total)
     return new[5], new

@@ -1,4 +1,4 @@
-"""Recurrences of papers, as a user writes them: one has a line in the table of docs/papers.md by standing in `PAPERS`."""
+"""Recurrences of papers, as a user writes them: `PAPERS` has a line each in the table of docs/papers.md."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,7 +101,9 @@ PAPERS = (
     of_corpus("crf_forward", "CRF, partition function"),
     of_corpus("dtw", "dynamic time warping"),
     around(
-        lambda: loops.soft_dtw.cell(template=np.linspace(-1, 1, 5)), "soft dynamic time warping", "Cuturi and Blondel 2017"
+        lambda: loops.soft_dtw.cell(template=np.linspace(-1, 1, 5)),
+        "soft dynamic time warping",
+        "Cuturi and Blondel 2017",
     ),
     around(lambda: loops.heston.cell(**HESTON), "Heston's paths", "Heston 1993", data=positive, fixed=(2,)),
     around(lambda: loops.gibbs.cell(squares=19.0), "Gibbs sampler", "Gelfand and Smith 1990", fixed=(2,)),

@@ -45,7 +45,8 @@ class Case:
     def moved(self, step):
         """All arrays, gone so far along their directions."""
         return {
-            name: [a + step * d for a, d in zip(arrays, self.along[name], strict=True)] for name, arrays in self.at.items()
+            name: [a + step * d for a, d in zip(arrays, self.along[name], strict=True)]
+            for name, arrays in self.at.items()
         }
 
     def plain(self, at):
