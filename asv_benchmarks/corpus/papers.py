@@ -26,7 +26,9 @@ class Paper:
     states: dict
     weights: dict
     sizes: dict  # small ones, by the names in the shapes
+    measured: tuple  # where speeds are compared: (batch, time, features, *sizes)
     complex_x: bool = False
+    loop: Callable | None = None  # by hand, for numba: (x, *weights) → outputs
 
     @functools.cached_property
     def cell(self) -> type:
@@ -77,6 +79,20 @@ def min_gru(x, states, weights):
     return h, (h,)
 
 
+def min_gru_loop(x, gate, kernel):
+    rows, steps, _ = x.shape
+    units = kernel.shape[1]
+    real, out = x.dtype.type, np.empty((rows, steps, units), x.dtype)
+    for b in range(rows):
+        opened, new, h = x[b] @ gate, x[b] @ kernel, np.zeros(units, x.dtype)
+        for t in range(steps):
+            for u in range(units):
+                z = real(1) / (real(1) + np.exp(-opened[t, u]))
+                h[u] += z * (new[t, u] - h[u])
+                out[b, t, u] = h[u]
+    return out
+
+
 def delta_net(x, states, weights):
     (S,) = states
     q, k, v = nn.silu(x @ weights.W_q), nn.silu(x @ weights.W_k), x @ weights.W_v
@@ -124,6 +140,20 @@ def lif(x, states, weights):
     return s, (v, s)
 
 
+def lif_loop(x, kernel):
+    rows, steps, _ = x.shape
+    units = kernel.shape[1]
+    real, out = x.dtype.type, np.empty((rows, steps, units), x.dtype)
+    for b in range(rows):
+        current, v, s = x[b] @ kernel, np.zeros(units, x.dtype), np.zeros(units, x.dtype)
+        for t in range(steps):
+            for u in range(units):
+                v[u] = real(0.9) * v[u] + current[t, u] - s[u]
+                s[u] = real(v[u] > 1)
+                out[b, t, u] = s[u]
+    return out
+
+
 def alif(x, states, weights):
     v, s, a = states
     a = 0.95 * a + s
@@ -149,6 +179,7 @@ PAPERS = {
             "D": rk.Weight(("features",), "ones"),
         },
         {"units": 6},
+        ((8, 1000, 64, 64),),
     ),
     "S5": Paper(
         s5,
@@ -161,6 +192,7 @@ PAPERS = {
             "log_step": rk.Weight(("units",), "zeros"),
         },
         {"units": 6},
+        ((8, 1000, 64, 64),),
     ),
     "unitary RNN": Paper(
         unitary,
@@ -168,15 +200,25 @@ PAPERS = {
         _H,
         {**_ANGLES, **_NORMALS, "V": COMPLEX_KERNEL, "bias": rk.Weight(("units",), "normal")},
         {"units": 5},
+        ((16, 200, 16, 64),),
         complex_x=True,
     ),
-    "minGRU": Paper(min_gru, "Feng et al. 2024", {"h": "units"}, {"gate": KERNEL, "kernel": KERNEL}, {"units": 6}),
+    "minGRU": Paper(
+        min_gru,
+        "Feng et al. 2024",
+        {"h": "units"},
+        {"gate": KERNEL, "kernel": KERNEL},
+        {"units": 6},
+        ((8, 1000, 64, 64),),
+        loop=min_gru_loop,
+    ),
     "DeltaNet": Paper(
         delta_net,
         "Schlag, Irie and Schmidhuber 2021",
         _MATRIX,
         {**_QKV, "w_beta": rk.Weight(("features", 1), "glorot_uniform")},
         {"units": 5},
+        ((4, 500, 32, 32),),
     ),
     "RWKV-7": Paper(
         rwkv7,
@@ -185,6 +227,7 @@ PAPERS = {
         dict.fromkeys(("W_r", "W_k", "W_v", "W_w", "W_a"), KERNEL)
         | dict.fromkeys(("w", "a", "xi", "alpha"), _PER_UNIT),
         {"units": 5},
+        ((4, 500, 32, 32),),
     ),
     "SSD (Mamba-2)": Paper(
         ssd,
@@ -197,13 +240,23 @@ PAPERS = {
             **dict.fromkeys(("b_dt", "log_A", "D"), rk.Weight(("heads",), uniform(-0.5, 0.5))),
         },
         {"heads": 2, "width": 3, "order": 4},
+        ((4, 500, 32, 4, 16, 16),),
     ),
-    "LIF": Paper(lif, "Neftci, Mostafa and Zenke 2019", {"v": "units", "s": "units"}, {"kernel": KERNEL}, {"units": 6}),
+    "LIF": Paper(
+        lif,
+        "Neftci, Mostafa and Zenke 2019",
+        {"v": "units", "s": "units"},
+        {"kernel": KERNEL},
+        {"units": 6},
+        ((4, 50, 8, 32), (16, 500, 64, 512)),
+        loop=lif_loop,
+    ),
     "ALIF": Paper(
         alif,
         "Bellec et al. 2020",
         {"v": "units", "s": "units", "a": "units"},
         {"kernel": KERNEL, "recurrent": rk.Weight(("units", "units"), "glorot_uniform")},
         {"units": 6},
+        ((16, 500, 64, 512),),
     ),
 }
