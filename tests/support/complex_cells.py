@@ -14,6 +14,8 @@ def normal(rng, *shape):
 
 
 lru, s5, unitary = (WIDE[name].cell for name in ("LRU", "S5", "unitary RNN"))
+for cell in (lru, s5, unitary):
+    cell.__module__ = __name__  # where pickle finds it
 
 
 def lru_loop(x, w, mask):
