@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from benchmarks import sizes
 from measuring import available, timed
+from peers import time_first
 from writing import beside_others
 
 import rnnkit as rk
@@ -33,20 +34,20 @@ def jax(name, layer, x, d) -> dict:
     nn |= {"stop_gradient": jax.lax.stop_gradient, "custom_gradient": custom_gradient}
     paper, named = papers(jax.numpy, SimpleNamespace(**nn))[name], collections.namedtuple("weights", layer.weights)
     states = collections.namedtuple("states", paper.states)
-    start = states(*(jax.numpy.asarray(one) for one in layer.get_initial_state(len(x))))
+    start = states(*(jax.numpy.asarray(one) for one in layer.get_initial_state(x.shape[1])))
 
     def outputs(x, *weights):
         def step(before, x):
             y, new = paper.step(x, before, named(*weights))
             return states(*new), y
 
-        return jax.lax.scan(step, start, x.swapaxes(0, 1))[1].swapaxes(0, 1)
+        return jax.lax.scan(step, start, x)[1]
 
     def both(d, *given):
         y, pull = jax.vjp(outputs, *given)
         return y, [one.conj() for one in pull(d.conj())]  # its gradients by complex numbers are the conjugate ones
 
-    run = jax.jit(outputs) if d is None else functools.partial(jax.jit(both), d)
+    run = jax.jit(outputs) if d is None else functools.partial(jax.jit(both), jax.numpy.asarray(d))
     given = [jax.numpy.asarray(one) for one in (x, *layer.weights.values())]
     return {"jax": lambda: jax.block_until_ready(run(*given))}
 
@@ -67,21 +68,20 @@ def snntorch(name, layer, x, d) -> dict:
     weights = SimpleNamespace(**dict(zip(layer.weights, given[1:], strict=True)))
 
     def outputs():
-        found, last = [], states(*[torch.zeros(len(x), layer.cell.units)] * len(paper.states))
-        currents = given[0] @ weights.kernel  # of all steps at once
-        for t in range(x.shape[1]):
-            y, new = neuron(currents[:, t], last.v) if name == "LIF" else paper.step(given[0][:, t], last, weights)
+        found, last = [], states(*[torch.zeros(x.shape[1], layer.cell.units)] * len(paper.states))
+        for x_t in given[0] @ weights.kernel if name == "LIF" else given[0]:  # of all steps at once
+            y, new = neuron(x_t, last.v) if name == "LIF" else paper.step(x_t, last, weights)
             last = states(new, y) if name == "LIF" else states(*new)
             found.append(y)
-        return torch.stack(found, 1)
+        return torch.stack(found)
 
     both = lambda: ((y := outputs()).detach(), torch.autograd.grad(y, given, torch.from_numpy(d)))
     return {"snntorch": torch.no_grad()(outputs) if d is None else both}
 
 
 def by_hand(name, layer, x, d) -> dict:
-    loop = PAPERS[name].loop
-    return {"numba": functools.partial(numba.njit(loop), x, *layer.get_weights())} if loop and d is None else {}
+    loop, given = PAPERS[name].loop and numba.njit(PAPERS[name].loop), (time_first(x), *layer.get_weights())
+    return {"numba": lambda: loop(*given).swapaxes(0, 1)} if loop and d is None else {}
 
 
 def normal(rng, shape, dtype) -> np.ndarray:
@@ -103,14 +103,16 @@ def runners(gradient, row, settings) -> dict:
         found = pull(d)
         return outputs, [found.x, *(found.weights[name] for name in layer.weights)]
 
-    others = available([jax, snntorch, by_hand], settings, name, layer, x, d)
+    others = available([jax, snntorch, by_hand], settings, name, layer, time_first(x), time_first(d) if gradient else d)
+    pulled = both()[1] if gradient else []
+    own = [*(one.swapaxes(0, 1) for one in (y, *pulled[:1])), *pulled[1:]]
     for label, run in others.items():
-        found, own = (run(), both()) if gradient else ((run(), []), (y, []))
-        alike = np.isclose(np.asarray(found[0]), own[0], rtol=2e-3, atol=2e-3).mean()
-        off = [np.linalg.norm(np.asarray(a) - b) / np.linalg.norm(b) for a, b in zip(found[1], own[1], strict=True)]
-        if alike < 1 or max(off, default=0) > 1e-3:
-            apart = f", gradients differ by {max(off):.1%} of their norms" if off else ""
-            settings.note(f"{label}, {told(row)}: {alike:.2%} of the outputs agree{apart}.")
+        found = run()
+        found = [np.asarray(one) for one in ((found[0], *found[1]) if gradient else (found,))]
+        alike = np.isclose(found[0], own[0], rtol=2e-3, atol=2e-3).mean()
+        off = max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(found, own, strict=True))
+        if alike < 1 or off > 1e-3:
+            settings.note(f"{label}, {told(row)}: {alike:.2%} of the outputs agree; off by {off:.1%} of a norm.")
         assert alike > 0.99, label
     return {"rnnkit": both if gradient else functools.partial(layer, x)} | others
 
