@@ -5,7 +5,8 @@ import pickle
 
 import numpy as np
 import pytest
-from complex_cells import CASES, ces, ces_loop, normal, s5, unitary
+from complex_cells import CASES, ces_loop, normal, s5, unitary
+from paper_loops import ces
 
 import rnnkit as rk
 

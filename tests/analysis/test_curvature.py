@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from cells_under_test import CELLS
 from matrix import every, make_mask
+from paper_loops import garch
 
 import rnnkit as rk
 
@@ -65,12 +66,6 @@ def test_X26_the_hessian_is_symmetric_and_the_slope_of_the_gradient(case, size, 
     if case.steady:
         difference = (slope(1e-5) - slope(-1e-5)) / 2e-5
         np.testing.assert_allclose(second, difference, rtol=1e-5, atol=1e-5)
-
-
-@rk.loop
-def garch(x, h=0.05, e=0.0, *, omega, alpha, gamma, beta):
-    h = omega + (alpha + gamma * (e < 0)) * e * e + beta * h
-    return -0.5 * (np.log(h) + x * x / h), (h, x)
 
 
 @rk.loop

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from paper_steps import WIDE
 
 import rnnkit as rk
 
@@ -12,29 +13,9 @@ def normal(rng, *shape):
     return rng.normal(size=shape) + 1j * rng.normal(size=shape)
 
 
-def eigenvalues(shape, rng):
-    """Of a stable continuous system."""
-    return -rng.uniform(0.2, 1.0, shape) + 1j * rng.uniform(-3.0, 3.0, shape)
-
-
-def phases(shape, rng):
-    return rng.uniform(-np.pi, np.pi, shape)
-
-
-@rk.cell(
-    states={"h": rk.State("units", "complex")},
-    weights={
-        "lam": rk.Weight(("units",), rk.initializers.Ring(0.5, 0.95), dtype="complex"),
-        "B": rk.Weight(("features", "units"), dtype="complex"),
-        "C": rk.Weight(("units", "features"), dtype="complex"),
-        "D": rk.Weight(("features",), "ones"),
-    },
-)
-def lru(x, states, weights):
-    """The linear recurrent unit (Orvieto et al. 2023)."""
-    gamma = np.sqrt(1 - np.abs(weights.lam) ** 2)
-    h = weights.lam * states.h + gamma * (x @ weights.B)
-    return (h @ weights.C).real + weights.D * x, h
+lru, s5, unitary = (WIDE[name].cell for name in ("LRU", "S5", "unitary RNN"))
+for cell in (lru, s5, unitary):
+    cell.__module__ = __name__  # where pickle finds it
 
 
 def lru_loop(x, w, mask):
@@ -49,22 +30,6 @@ def lru_loop(x, w, mask):
     return np.array(outputs), [h]
 
 
-@rk.cell(
-    states={"h": rk.State("units", "complex")},
-    weights={
-        "lam": rk.Weight(("units",), eigenvalues, dtype="complex"),
-        "B": rk.Weight(("features", "units"), dtype="complex"),
-        "C": rk.Weight(("units", "features"), dtype="complex"),
-        "log_step": rk.Weight(("units",), "zeros"),
-    },
-)
-def s5(x, states, weights):
-    """S5 with conjugate pairs, discretized by zero-order hold (Smith et al. 2023)."""
-    turned = np.exp(weights.lam * np.exp(weights.log_step))
-    h = turned * states.h + np.einsum("bf,fu->bu", x, weights.B) * ((turned - 1) / weights.lam)
-    return 2 * np.real(h @ weights.C), h
-
-
 def s5_loop(x, w, mask):
     turned = np.array([np.exp(l * np.exp(s)) for l, s in zip(w["lam"], w["log_step"], strict=True)])
     h, held, outputs = np.zeros(len(turned), complex), np.zeros(len(w["B"])), []
@@ -76,38 +41,13 @@ def s5_loop(x, w, mask):
     return np.array(outputs), [h]
 
 
-def reflected(h, v):
-    """A Householder reflection of rows."""
-    return h - 2 * (h @ v.conj())[..., None] * v / (v @ v.conj()).real
-
-
-@rk.cell(
-    states={"h": rk.State("units", "complex")},
-    weights={
-        **{name: rk.Weight(("units",), phases) for name in ("d1", "d2", "d3")},
-        **{name: rk.Weight(("units",), "normal", dtype="complex") for name in ("r1", "r2")},
-        "V": rk.Weight(("features", "units"), dtype="complex"),
-        "bias": rk.Weight(("units",), "normal"),
-    },
-)
-def unitary(x, states, weights, *, order=(3, 0, 2, 4, 1)):
-    """The unitary RNN (Arjovsky et al. 2016), of complex inputs."""
-    h = np.fft.fft(np.exp(1j * weights.d1) * states.h, norm="ortho")
-    h = reflected(h, weights.r1)[:, list(order)]
-    h = np.fft.ifft(np.exp(1j * weights.d2) * h, norm="ortho")
-    z = np.exp(1j * weights.d3) * reflected(h, weights.r2) + x @ weights.V
-    size = np.abs(z)
-    h = z / size * np.maximum(size + weights.bias, 0)
-    return h, h
-
-
 def unitary_loop(x, w, mask):
     h = held = np.zeros(5, complex)
     outputs = []
     for x_t, used in zip(x, mask, strict=True):
         if used:
             z = np.fft.fft(np.exp(1j * w["d1"]) * h) / np.sqrt(5)
-            z = (z - 2 * np.vdot(w["r1"], z) * w["r1"] / np.vdot(w["r1"], w["r1"]).real)[[3, 0, 2, 4, 1]]
+            z = (z - 2 * np.vdot(w["r1"], z) * w["r1"] / np.vdot(w["r1"], w["r1"]).real)[[0, 3, 1, 4, 2]]
             z = np.fft.ifft(np.exp(1j * w["d2"]) * z) * np.sqrt(5)
             z = np.exp(1j * w["d3"]) * (z - 2 * np.vdot(w["r2"], z) * w["r2"] / np.vdot(w["r2"], w["r2"]).real)
             z = z + x_t @ w["V"]
@@ -178,15 +118,6 @@ CASES = {
     "unitary": Case(lambda: unitary(5), unitary_loop, 3, True),
     "locked": Case(LockedLoop, locked_loop, 1, True),
 }
-
-
-@rk.loop
-def ces(x, state=0j, *, a):
-    """Complex exponential smoothing (Svetunkov et al. 2022): a level, and what it leaves out beside it."""
-    error = x - state.real
-    level = state.real - (1 - a.imag) * state.imag + (a.real - a.imag) * error
-    rest = state.real + (1 - a.real) * state.imag + (a.real + a.imag) * error
-    return state.real, complex(level, rest)
 
 
 def ces_loop(x, state, a):

@@ -7,6 +7,7 @@ import paper_dynamics as dynamics
 import paper_gates as gated
 import paper_memories as memories
 import paper_statistics as statistics
+from paper_steps import WIDE
 
 
 class PaperCell(NamedTuple):
@@ -63,7 +64,7 @@ PAPER_CELLS = (
     paper(dynamics.AdaptiveSpikingCell, "Bellec et al. 2018", 17, contracting=False),
     paper(memories.fast_weights, "Ba et al. 2016", units=5),
     paper(memories.TuringMachineCell, "Graves, Wayne and Danihelka 2014", 5),
-    paper(memories.delta_net, "Schlag, Irie and Schmidhuber 2021", units=5),
+    paper(WIDE["DeltaNet"].cell, WIDE["DeltaNet"].source, units=5),
     paper(memories.MatrixLSTMCell, "Beck et al. 2024", 5),
     paper(memories.scalar_lstm, "Beck et al. 2024", units=17),
     paper(memories.min_lstm, "Feng et al. 2024", units=17),

@@ -61,21 +61,6 @@ class TuringMachineCell(rk.Cell):
         return np.concatenate([h, read], axis=-1), [h, read, w, memory]
 
 
-@rk.cell(
-    states={"S": ("units", "units")},
-    weights={"W_q": KERNEL, "W_k": KERNEL, "W_v": KERNEL, "w_beta": rk.Weight(("features", 1), "glorot_uniform")},
-)
-def delta_net(x, states, weights):
-    (S,) = states
-    q, k, v = rk.silu(x @ weights.W_q), rk.silu(x @ weights.W_k), x @ weights.W_v
-    q = q / np.linalg.norm(q, axis=-1, keepdims=True)
-    k = k / np.sqrt(np.sum(k * k, axis=-1, keepdims=True))
-    beta = rk.sigmoid(x @ weights.w_beta)
-    old = np.matmul(S, k[:, :, None]).squeeze(-1)
-    S = S + (beta * (v - old))[:, :, None] * k[:, None, :]
-    return np.einsum("bij,bj->bi", S, q), (S,)
-
-
 class MatrixLSTMCell(rk.Cell):
     """mLSTM of xLSTM with heads; the exponential gates are kept finite by a running maximum."""
 
@@ -289,3 +274,13 @@ class StackRNNCell(rk.Cell):
         new[:, 1:] += push * stack[:, :-1]
         new[:, :-1] += pop * stack[:, 1:]
         return h, [h, new]
+
+
+@rk.cell(
+    states={"xi": "units"},
+    weights={"kernel": KERNEL, "patterns": rk.Weight(("slots", "units"), "normal")},
+)
+def hopfield(x, states, weights, *, beta=2.0):
+    """A modern Hopfield network: a state is drawn to a stored pattern."""
+    xi = rk.softmax(beta * (states.xi + x @ weights.kernel) @ weights.patterns.T, axis=-1) @ weights.patterns
+    return xi, xi
