@@ -12,7 +12,7 @@ from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
 from rnnkit.layers.weighted import Computed
-from rnnkit.recording import contiguous, repeated
+from rnnkit.recording import contiguous
 
 
 class OverTime(Layer):
@@ -167,16 +167,6 @@ class GlobalMaxPooling1D(OverAll, Shaping):
         if not x.shape[1]:
             raise ValueError("expected at least one time step to find the largest of, got none")
         return x.max(axis=1, keepdims=self.keepdims)
-
-    def _pulled(self, traced, arrays, found, d):
-        (x,), shape = arrays, (arrays[0].shape[0], 1, arrays[0].shape[2])
-
-        def shared():
-            taken = x == found[0].reshape(shape)
-            count = np.maximum(taken.sum(axis=1, keepdims=True), 1).astype(x.dtype)
-            return np.where(taken, d[0].reshape(shape) / count, x.dtype.type(0))
-
-        return [repeated(shared, x, found, d)]
 
 
 class GlobalAveragePooling1D(OverAll, Computed):

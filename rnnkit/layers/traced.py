@@ -51,14 +51,10 @@ class Traced(Layer):
         def pull(cotangents):
             pairs = zip(cotangents, found, strict=True)
             d = [constant(np.zeros(one.shape, self.dtype)) if given is None else given for given, one in pairs]
-            d_arrays = zip(self._pulled(traced, arrays, found, d), differentiable, strict=False)
+            d_arrays = zip(traced.pull(arrays, d), differentiable, strict=False)
             return Gradients({}, mapped(inputs, lambda _: next((d if own else None) for d, own in d_arrays)))
 
         return outputs, Pullback(outputs, self.dtype, pull)
-
-    def _pulled(self, traced, arrays, found, d) -> list:
-        """The arrays' cotangents for those of the results."""
-        return traced.pull(arrays, d)
 
     def _entered(self, inputs, mask, training) -> tuple[TracedFunction, Any, list[np.ndarray]]:
         """The function for arrays of these shapes, these, and as it reads them: copies, as the gradient needs."""
