@@ -68,6 +68,7 @@ class Unit:
     prepacked: dict[Buffer, Array | float | int] = field(default_factory=dict)  # a single number is a literal
     panels: dict[Buffer, dict[str, Array]] = field(default_factory=dict)
     rows: RowPlan | None = None  # instead of the parts, for a step with loops or computed indices
+    ids: tuple[bool, ...] = ()  # of a function of several arrays, x and the constants: which hold integers
 
     def buffers(self) -> list[Buffer]:
         """Return all buffers that the parts use, without duplicates."""
@@ -92,12 +93,13 @@ class Unit:
         return array
 
 
-def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: bool = False) -> Unit:
+def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: bool = False, ids=()) -> Unit:
     """Return the unit of a step; a ValueError if it can't be traced, draws random numbers, or uses what C lacks.
 
     `dtype` is that of the C text; `constants` are shapes without the batch; `int8` rounds the matrices of products.
+    `ids` are as of a unit.
     """
-    if draws := step.used_draws([np.zeros((1, *shape)) for shape in constants], False):
+    if step.draws and (draws := step.used_draws([np.zeros((1, *shape)) for shape in constants], False)):
         raise ValueError(f"expected a step that draws no random numbers outside of training; {told} draws {draws[0]!r}")
     weights = all_expanded(step.cell._all_weights())
     try:
@@ -117,7 +119,7 @@ def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: 
     rows = rows and _needed_lines(rows, unchanged)
     initial = tuple(np.asarray(state, dtype).reshape(-1) for state in step.initial_states(1, dtype))
     size = int(np.prod(made.output_shape))
-    unit = Unit(name, told, dtype, step, graph, parts, size, initial, changing, rows=rows)
+    unit = Unit(name, told, dtype, step, graph, parts, size, initial, changing, rows=rows, ids=ids)
     _lay_out(unit, made, {("weight", n): np.asarray(array, dtype) for n, array in weights.items()}, int8)
     return unit
 
