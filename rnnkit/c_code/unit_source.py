@@ -101,6 +101,8 @@ class UnitWriter:
         for buffer in unit.buffers():
             if buffer.kind in ("x", "output"):
                 self._places[buffer] = self.x[0] if buffer.kind == "x" else "y"
+            elif buffer is unit.direct:
+                self._places[buffer] = "y"
             elif buffer.kind == "constant" and unit.ids:
                 self._places[buffer] = self.x[buffer.attr + 1]
             elif buffer.kind == "state":
