@@ -191,8 +191,8 @@ def _needed(made: Plan, unchanged: set[int]) -> list[Product | Loop]:
 def _without_copy(parts: list[Product | Loop]) -> tuple[list[Product | Loop], Buffer | None]:
     """Return the parts without a last one that copies a buffer to the output, and this buffer."""
     match parts:
-        case [*before, Loop(values=[Load(buffer=found, walk=start)], writes=[(_, Buffer(kind="output") as output, end)])]:
-            same = (start.offset, start.strides) == (end.offset, end.strides) and start.table is end.table is None
+        case [*before, Loop(values=[Load(buffer=found, walk=a)], writes=[(_, Buffer(kind="output") as output, b)])]:
+            same = (a.offset, a.strides) == (b.offset, b.strides) and a.table is b.table is None
             whole = (found.kind, found.size, found.elements) == ("scratch", output.size, "float")
             if same and whole and found.section != CALL:
                 return before, found

@@ -113,6 +113,12 @@ def makes_no_mask(compute_mask):
     return compute_mask
 
 
+@makes_no_mask
+def no_mask(self: Layer, inputs: Array, mask: Array = None) -> Any:
+    """Return None: the result has other steps, or none."""
+    return None
+
+
 class Layer(Configurable):
     """Base of all layers: called on arrays, built at the first call or by `build`.
 

@@ -21,18 +21,6 @@ class Merge(Traced):
     _axes = "batch, …"
     _padding = "masked"
 
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Merge a list of arrays; `mask` and `training` change nothing here.
-
-        Raises
-        ------
-        ValueError
-            For shapes that don't go together, or another number of arrays than before.
-        TypeError
-            For anything but a list of arrays.
-        """
-        return self._called(inputs, mask, training)
-
     def _taken(self, inputs, mask):
         if not isinstance(inputs, (list, tuple)) or not inputs:
             got = "an empty list" if isinstance(inputs, (list, tuple)) else type(inputs).__name__

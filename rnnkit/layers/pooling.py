@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.hints import Array, DType, Seed, Shape
-from rnnkit.layers.base import Layer, makes_no_mask
+from rnnkit.hints import DType, Seed, Shape
+from rnnkit.layers.base import Layer, no_mask
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
@@ -23,10 +23,7 @@ class OverTime(Layer):
     _axes = "batch, time"
     _padding = "lengths"
 
-    @makes_no_mask
-    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
-        """Return None: the result has other steps, or none."""
-        return None
+    compute_mask = no_mask
 
     def _check_shape(self, shape):
         """Any shape of that rank will do."""

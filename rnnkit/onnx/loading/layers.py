@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from rnnkit.execution.execution import Execution
+from rnnkit.layers.base import no_mask
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
@@ -136,9 +137,7 @@ class ConstantRows(OwnWeights):
         """Return ``(B, *shape)``."""
         return (self._shape(input_shape)[0], *self.shape)
 
-    def compute_mask(self, inputs, mask=None):
-        """Return None, as there are no steps."""
-        return None
+    compute_mask = no_mask
 
     def _own_weights(self, shape):
         return {"rows": OwnWeight(tuple(self.shape), "zeros")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnnkit.layers.base import no_mask
 from rnnkit.layers.merging import Merge
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.weighted import Computed
@@ -82,9 +83,7 @@ class TimeReduce(Computed):
         batch, _, *rest = self._shape(input_shape)
         return (batch, *rest)
 
-    def compute_mask(self, inputs, mask=None):
-        """Return None, as there are no steps."""
-        return None
+    compute_mask = no_mask
 
     def _check_shape(self, shape):
         """Accept any shape of this rank."""
