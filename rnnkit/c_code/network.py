@@ -115,7 +115,7 @@ class _Reader:
     def __init__(self, dtype, constants, int8):
         self.network, self.int8 = Network(dtype, constants=constants), int8
         self.names: set[str] = set()
-        self.known: dict[int, Any] = {}
+        self.known: dict[Any, Any] = {}
 
     def call(self, layer: Layer, x):
         """Return the outputs of a layer for a signal, or for nested lists of signals."""
