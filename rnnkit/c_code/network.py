@@ -13,7 +13,6 @@ from rnnkit.c_code import unit
 from rnnkit.c_code.text import identifier
 from rnnkit.c_code.unit import Unit
 from rnnkit.layers.base import Layer
-from rnnkit.layers.dense import Dropout
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
@@ -262,7 +261,7 @@ _METHODS: dict[Any, Callable] = {
     Model: _Reader._model,
     RNN: _Reader._recurrent,
     Memoryless: _Reader._memoryless,
-    (Dropout, Noise): _Reader._as_it_is,
+    Noise: _Reader._as_it_is,
     Masking: _Reader._masking,
     Embedding: _Reader._embedding,
     TimeDistributed: _Reader._time_distributed,

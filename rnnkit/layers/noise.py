@@ -11,6 +11,7 @@ from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import DType, Seed, Shape
 from rnnkit.layers.weighted import Computed
+from rnnkit.recording import computed, copied, repeated
 
 
 class Noise(Computed):
@@ -19,11 +20,18 @@ class Noise(Computed):
     A subclass has `_drawn` and `_is_silent`.
     """
 
+    _is_noted = True
+
     def _computed(self, weights, x, mask, training):
         if not training or self._is_silent():
-            return x, lambda d: ({}, np.array(d))
-        factor, added = (np.asarray(one, self.dtype) for one in self._drawn(self._draw_generator(), x.shape))
-        return x * factor + added, lambda d: ({}, d * factor)
+            return x, lambda d: ({}, copied(d))
+        factor, added = self._noise(x)
+        return computed(_changed, x, factor, added), lambda d: ({}, computed(np.multiply, d, factor))
+
+    def _noise(self, x) -> tuple:
+        """The factor and what is added, for an x; None for nothing."""
+        drawn = lambda: tuple(np.asarray(one, x.dtype) for one in self._drawn(self._draw_generator(), x.shape))
+        return repeated(drawn, draws=True)
 
     def _drawn(self, rng, shape):
         """The factor and what is added, for an x of this shape."""
@@ -35,6 +43,11 @@ class Noise(Computed):
 
     def _check_shape(self, shape):
         """Any shape will do."""
+
+
+def _changed(x, factor, added, out=None):
+    y = np.multiply(x, factor, out=out)
+    return y if added is None else np.add(y, added, out=y)
 
 
 class Drawn(Noise):
