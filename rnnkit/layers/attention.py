@@ -41,8 +41,6 @@ class Attending(OwnWeights):
 
     # Calls
 
-    _is_noted = True
-
     def _bound(self, **options):
         options = {name: bool(value) for name, value in options.items()}
         return partial(self._with_weights, weights_now(self._own), options)

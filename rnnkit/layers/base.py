@@ -34,7 +34,7 @@ from rnnkit.layers.support import (
     weight_files,
 )
 from rnnkit.layers.support.display import Text, layer_card, show_shape
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.pullback import Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
 from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, weights_replaced
 from rnnkit.layers.support.variable import Variable, WeightVariable
@@ -806,25 +806,12 @@ class Layer(Configurable):
 
     def _vjp_by(self, applied, *arguments):
         """What `vjp` gives, by a function like `_applied`."""
-        back: Callable[..., Gradients]
-
-        def run():
-            nonlocal back
-            outputs, back = applied(*arguments)
-            return outputs
-
-        outputs = run() if self._is_noted else repeated(run, *arguments, draws=True)
+        outputs, back = applied(*arguments)
         shapes, dtype = [one.shape for one in symbolic.leaves(outputs)], self.dtype
 
         def pull(cotangents):
             pairs = zip(cotangents, shapes, strict=True)
-            d = [constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs]
-
-            def pulled():
-                found = back(*d)
-                return found.weights, found.x
-
-            return Gradients(*(pulled() if self._is_noted else repeated(pulled, d, draws=True)))
+            return back(*(constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs))
 
         return outputs, Pullback(outputs, dtype, pull)
 
@@ -834,19 +821,17 @@ class Layer(Configurable):
 
     def _called_by(self, applied, *arguments):
         """A call's result, by a function like `_applied`."""
-        run = lambda: applied(*arguments)[0]
-
-        return run() if self._is_noted else repeated(run, *arguments, draws=True)
+        return applied(*arguments)[0]
 
     def _bound(self) -> Callable:
         """`_applied` with this layer's own weights as they are now."""
         return self._applied
 
-    # Whether `_applied` computes by the functions of `rnnkit.recording`, which a recording notes one by one.
-    _is_noted = False
-
     def _applied(self, inputs, mask, training):
-        """What a call returns, one array or several, and the function from their cotangents to `Gradients`."""
+        """What a call returns, one array or several, and the function from their cotangents to `Gradients`.
+
+        Both compute by the functions of `rnnkit.recording`.
+        """
         raise NotImplementedError
 
     # Shapes and masks

@@ -10,7 +10,7 @@ import numpy as np
 from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import DType, Seed, Shape
-from rnnkit.layers.weighted import Computed
+from rnnkit.layers.weighted import Computed, scaled, times
 from rnnkit.recording import computed, copied, repeated
 
 
@@ -20,13 +20,11 @@ class Noise(Computed):
     A subclass has `_drawn` and `_is_silent`.
     """
 
-    _is_noted = True
-
     def _computed(self, weights, x, mask, training):
         if not training or self._is_silent():
             return x, lambda d: ({}, copied(d))
         factor, added = self._noise(x)
-        return computed(_changed, x, factor, added), lambda d: ({}, computed(np.multiply, d, factor))
+        return computed(scaled, x, factor, added), lambda d: ({}, times(d, factor))
 
     def _noise(self, x) -> tuple:
         """The factor and what is added, for an x; None for nothing."""
@@ -43,11 +41,6 @@ class Noise(Computed):
 
     def _check_shape(self, shape):
         """Any shape will do."""
-
-
-def _changed(x, factor, added, out=None):
-    y = np.multiply(x, factor, out=out)
-    return y if added is None else np.add(y, added, out=y)
 
 
 class Drawn(Noise):

@@ -46,7 +46,6 @@ class Pooling(OverTime, Computed):
     data_format : {"channels_last"}, optional
     """
 
-    _is_noted = True
     _computes: str  # of each window
 
     def __init__(
@@ -177,7 +176,6 @@ class GlobalAveragePooling1D(OverAll, Computed):
     """
 
     _padding = "masked"
-    _is_noted = True
 
     def __init__(
         self,

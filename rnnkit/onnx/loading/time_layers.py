@@ -8,6 +8,7 @@ from rnnkit.layers.base import no_mask
 from rnnkit.layers.merging import Merge
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.weighted import Computed
+from rnnkit.recording import repeated
 
 
 class TimeSlice(Shaping):
@@ -61,22 +62,25 @@ class TimeReduce(Computed):
     def _computed(self, weights, x, mask, training):
         time, shape, dtype = x.shape[1], x.shape, x.dtype
         if self.how in ("mean", "sum"):
-            total = np.zeros((shape[0], *shape[2:]))  # in double precision, step by step
-            for t in range(time):
-                total += x[:, t]
             by = time if self.how == "mean" else 1
-            return (total / by).astype(dtype), lambda d: (
-                {},
-                np.array(np.broadcast_to(d[:, None] / dtype.type(by), shape)),
-            )
-        place = (np.argmax if self.how == "max" else np.argmin)(x, axis=1)[:, None]
+
+            def reduced():
+                total = np.zeros((shape[0], *shape[2:]))  # in double precision, step by step
+                for t in range(time):
+                    total += x[:, t]
+                return (total / by).astype(dtype)
+
+            shared = lambda d: np.array(np.broadcast_to(d[:, None] / dtype.type(by), shape))
+            return repeated(reduced, x), lambda d: ({}, repeated(lambda: shared(d), d))
+        place = repeated(lambda: (np.argmax if self.how == "max" else np.argmin)(x, axis=1)[:, None], x)
 
         def back(d):
             found = np.zeros(shape, dtype)
             np.put_along_axis(found, place, d[:, None], axis=1)
-            return {}, found
+            return found
 
-        return np.take_along_axis(x, place, axis=1)[:, 0], back
+        y = repeated(lambda: np.take_along_axis(x, place, axis=1)[:, 0], x, place)
+        return y, lambda d: ({}, repeated(lambda: back(d), place, d))
 
     def compute_output_shape(self, input_shape):
         """Return ``(B, …)``."""
