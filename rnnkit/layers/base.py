@@ -817,11 +817,7 @@ class Layer(Configurable):
 
     def _called(self, inputs, mask, training):
         """A call's result, by what `_applied` gives."""
-        return self._called_by(self._bound(), inputs, mask, training)
-
-    def _called_by(self, applied, *arguments):
-        """A call's result, by a function like `_applied`."""
-        return applied(*arguments)[0]
+        return self._bound()(inputs, mask, training)[0]
 
     def _bound(self) -> Callable:
         """`_applied` with this layer's own weights as they are now."""

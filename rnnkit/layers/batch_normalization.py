@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -144,10 +144,13 @@ class BatchNormalization(Computed):
         def run(inputs, mask, training):
             if training and not is_frozen and np.size(inputs):
                 return self._with_weights(weights, inputs, mask, True)
-            now = {name: repeated(lambda name=name: np.array(self._own[name]), draws=True) for name in live}
+            now = {name: repeated(partial(self._now, name), draws=True) for name in live}
             return self._with_weights(weights | now, inputs, mask, False)
 
         return run
+
+    def _now(self, name):
+        return np.array(self._own[name])
 
     def _computed(self, weights, x, mask, training):
         return self._by_the_batch(weights, x, mask) if training else self._by_averages(weights, x)
@@ -167,7 +170,7 @@ class BatchNormalization(Computed):
             if self.center:
                 found["beta"] = total
             found["moving_mean"] = times(computed(np.negative, slope), total)
-            found["moving_variance"] = reduce(times, (slope, inverse, along), -0.5)
+            found["moving_variance"] = times(times(times(-0.5, slope), inverse), along)
             return found, times(d, slope.reshape(wide))
 
         return computed(scaled, from_mean, slope.reshape(wide), added), back
