@@ -263,6 +263,15 @@ def test_the_reference_of_int8_is_a_call_where_nothing_is_rounded(name):
         np.testing.assert_allclose(a, b, atol=1e-13)
 
 
+def test_what_is_computed_last_stands_in_the_output(tmp_path):
+    x = rk.Input((None, 3))
+    merged = rk.Model(x, rk.Concatenate()([x, rk.Dense(6, activation="tanh")(x)]))
+    dense = rk.Dense(6, activation="tanh")
+    dense.build((None, None, 3))
+    assert rk.export_c(dense, tmp_path / "dense").state_bytes == 6 * 4  # of the product
+    assert rk.export_c(merged, tmp_path / "merged").state_bytes == 2 * 6 * 4
+
+
 def test_layers_that_need_whole_sequences_are_refused_by_name(tmp_path):
     x = rk.Input((None, 3))
     h, state = rk.GRU(4, return_state=True)(x)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.layers.base import no_mask
 from rnnkit.layers.merging import Merge
+from rnnkit.layers.pooling import OverTime
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.weighted import Computed
 from rnnkit.recording import repeated
@@ -42,7 +42,7 @@ class TimeSlice(Shaping):
         return None if last else super()._refuses_stream()
 
 
-class TimeReduce(Computed):
+class TimeReduce(OverTime, Computed):
     """The mean, sum or extremum of all steps, ``(B, T, …)`` to ``(B, …)``; the first of equal ones gets the gradient.
 
     Parameters
@@ -50,8 +50,7 @@ class TimeReduce(Computed):
     how : {"mean", "sum", "max", "min"}
     """
 
-    _least_rank = 2
-    _axes = "batch, time"
+    _least_rank, _most_rank = 2, None
 
     def __init__(self, how, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -86,14 +85,6 @@ class TimeReduce(Computed):
         """Return ``(B, …)``."""
         batch, _, *rest = self._shape(input_shape)
         return (batch, *rest)
-
-    compute_mask = no_mask
-
-    def _check_shape(self, shape):
-        """Accept any shape of this rank."""
-
-    def _refuses_stream(self):
-        return "needs whole sequences"
 
 
 class StepCount(Shaping):
