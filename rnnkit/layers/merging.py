@@ -235,11 +235,12 @@ def _first(choose):
         found = reduce(choose, arrays)
 
         def rule(d):
-            parts = []
-            for array in arrays:
-                has_it = array == found
+            taken = arrays[0] == found
+            parts = [np.where(taken, d, 0.0)]
+            for array in arrays[1:]:
+                has_it = (array == found) & ~taken
                 parts.append(np.where(has_it, d, 0.0))
-                d = np.where(has_it, 0.0, d)
+                taken = taken | has_it
             return parts
 
         return found, rule

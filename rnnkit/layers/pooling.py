@@ -18,7 +18,8 @@ from rnnkit.recording import contiguous
 class OverTime(Layer):
     """What layers have in common that move the steps of x ``(B, T, F)``; they read masked NaN and infinity as 0."""
 
-    _least_rank = _most_rank = 3
+    _least_rank = 3
+    _most_rank: int | None = 3
     _open_axes = 2
     _axes = "batch, time"
     _padding = "lengths"
