@@ -13,11 +13,10 @@ from rnnkit.c_code import unit
 from rnnkit.c_code.text import identifier
 from rnnkit.c_code.unit import Unit
 from rnnkit.layers.base import Layer
-from rnnkit.layers.dense import Dropout
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
-from rnnkit.layers.merging import Add, Average, Concatenate, Maximum, Merge, Multiply, Subtract
+from rnnkit.layers.merging import Concatenate, Merge
 from rnnkit.layers.noise import Noise
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, Reshape
@@ -25,8 +24,6 @@ from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
-
-_MERGING = (Add, Subtract, Multiply, Average, Maximum, Concatenate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +60,7 @@ class Signal:
 class Operation:
     """A call of a layer in a step."""
 
-    kind: str  # "recurrent" or "memoryless" (a unit), "masking", "lookup" (a row of a table), or "merge"
+    kind: str  # "recurrent", "memoryless" or "function" (a unit), "masking", or "lookup" (a row of a table)
     name: str  # a C identifier
     layer: Layer
     inputs: tuple[Signal, ...]
@@ -82,7 +79,7 @@ class Network:
     inputs: list[Signal] = field(default_factory=list)
     outputs: list[Signal] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
-    units: list[Unit] = field(default_factory=list)  # one for each layer, for all its calls
+    units: list[Unit] = field(default_factory=list)  # one for each layer, or for each of its shapes, for all calls
     tables: dict[str, np.ndarray] = field(default_factory=dict)  # of embeddings, by a C identifier
     constants: list[tuple[int, ...]] = field(default_factory=list)  # shapes without the batch, of a recurrent layer
     input_names: list[str] = field(default_factory=list)  # of a model, else none
@@ -117,7 +114,7 @@ class _Reader:
     def __init__(self, dtype, constants, int8):
         self.network, self.int8 = Network(dtype, constants=constants), int8
         self.names: set[str] = set()
-        self.known: dict[int, Any] = {}
+        self.known: dict[Any, Any] = {}
 
     def call(self, layer: Layer, x):
         """Return the outputs of a layer for a signal, or for nested lists of signals."""
@@ -144,14 +141,13 @@ class _Reader:
         self.network.operations.append(Operation(kind, own, layer, inputs, output, **more))
         return output
 
-    def _unit(self, layer, constants=()) -> Unit:
-        if id(layer) not in self.known:
+    def _unit(self, layer, step, constants=(), ids=()) -> Unit:
+        key = id(layer), step.feature_shape, *constants, *ids
+        if key not in self.known:
             told = f"{layer.name!r} ({type(layer).__name__})"
-            step = layer._execution.step
-            made = unit.read(self._name(layer), told, step, self.network.dtype, constants, self.int8)
-            self.known[id(layer)] = made
-            self.network.units.append(made)
-        return self.known[id(layer)]
+            self.known[key] = unit.read(self._name(layer), told, step, self.network.dtype, constants, self.int8, ids)
+            self.network.units.append(self.known[key])
+        return self.known[key]
 
     # Layers
 
@@ -186,7 +182,7 @@ class _Reader:
         takes = step.takes_constants
         if takes and not self.network.constants:
             raise self._refusal(layer, "takes constants; give some as constants=[…], for the layer by itself")
-        made = self._unit(layer, self.network.constants if takes else ())
+        made = self._unit(layer, step, self.network.constants if takes else ())
         shape = layer._execution.output_shape() if not takes else _output_shape(made)
         output = Signal(shape, layer.return_sequences, mask=x.mask if layer.return_sequences else None)
         zeros = layer.zero_output_for_mask and layer.return_sequences
@@ -195,7 +191,7 @@ class _Reader:
     def _memoryless(self, layer, x):
         if (reason := layer.reads_more(1 + x.in_time + len(x.shape))) is not None:
             raise self._refusal(layer, reason)
-        made = self._unit(layer)
+        made = self._unit(layer, layer._execution.step)
         output = Signal((*x.shape[:-1], *_output_shape(made)), x.in_time, mask=x.mask)
         return self._add("memoryless", layer, (x,), output, unit=made)
 
@@ -229,20 +225,25 @@ class _Reader:
         return Signal(inside.shape, True, inside.ids, x.mask, inside.root())
 
     def _merge(self, layer, x):
-        if not isinstance(layer, _MERGING):
-            raise self._refusal(layer, "is no layer that is known in C")
         signals = tuple(leaves(x))
         if len({one.in_time for one in signals}) > 1:
             raise self._refusal(layer, "merges steps with a whole sequence's")
         in_time = signals[0].in_time
         lead = (1, 1) if in_time else (1,)
-        shape = layer.compute_output_shape([(*lead, *one.shape) for one in signals])
-        if isinstance(layer, Concatenate) and in_time and layer.axis % len(shape) == 1:
-            raise self._refusal(layer, "joins arrays along time")
+        shapes = [(*lead, *one.shape) for one in signals]
+        reason = layer._refuses_stream()
+        if isinstance(layer, Concatenate):
+            reason = "joins arrays along time" if layer.axis % len(shapes[0]) == 1 else None
+        if in_time and reason is not None:
+            raise self._refusal(layer, reason)
+        step = layer._traced(x, [(shape, "float") for shape in shapes], None, False).step
+        ids = tuple(one.root().ids for one in signals)
+        made = self._unit(layer, step, [shape[1:] for shape in shapes[1:]], ids)
         masks = [one.mask for one in signals]
         # In a Concatenate, an array without a mask uses all steps, and so does the result.
         mask = None if None in masks else masks[0] if len(set(masks)) == 1 else Mask("or", masks=tuple(masks))
-        return self._add("merge", layer, signals, Signal(tuple(shape[len(lead) :]), in_time, mask=mask))
+        output = Signal(_output_shape(made)[in_time:], in_time, mask=mask)
+        return self._add("function", layer, signals, output, unit=made)
 
     def _shaped(self, layer, x):
         if x.in_time:
@@ -260,7 +261,7 @@ _METHODS: dict[Any, Callable] = {
     Model: _Reader._model,
     RNN: _Reader._recurrent,
     Memoryless: _Reader._memoryless,
-    (Dropout, Noise): _Reader._as_it_is,
+    Noise: _Reader._as_it_is,
     Masking: _Reader._masking,
     Embedding: _Reader._embedding,
     TimeDistributed: _Reader._time_distributed,

@@ -12,8 +12,7 @@ from rnnkit.c_code.network import Mask, Network, Operation, Signal
 from rnnkit.c_code.operations import helpers
 from rnnkit.c_code.row_source import RowUnitWriter
 from rnnkit.c_code.text import REAL, comment, declaration, indented, number, without_comments
-from rnnkit.c_code.unit_source import Field, UnitWriter, nested, over
-from rnnkit.layers.merging import Average, Concatenate, Maximum, Multiply, Subtract
+from rnnkit.c_code.unit_source import Field, UnitWriter, over
 
 
 class NetworkWriter:
@@ -159,14 +158,15 @@ class NetworkWriter:
 
     # Operations
 
-    def _call(self, one: Operation, x: str, y: str) -> str:
+    def _call(self, one: Operation, x: list[str], y: str) -> str:
         assert one.unit is not None
+        writer = self.units[one.unit]
         place = {"s": f"&s->{one.name}", "t": f"&s->scratch.{one.unit.name}"}
-        return self.units[one.unit].call("advance", **place, x=x, y=y)
+        return writer.call("advance", **place, **dict(zip(writer.x, x, strict=True)), y=y)
 
     def _recurrent(self, one: Operation) -> list[str]:
         place = self._place(one.output)
-        call = self._call(one, self._cast(one.inputs[0]), place)
+        call = self._call(one, [self._cast(one.inputs[0])], place)
         if one.used is None:
             return [call]
         other = ["}"]
@@ -180,8 +180,8 @@ class NetworkWriter:
         rows, width = math.prod(signal.shape[:-1]), signal.shape[-1]
         x, y = self._cast(signal), self._place(one.output)
         if rows == 1:
-            return [self._call(one, x, y)]
-        return over(rows, self._call(one, f"{x} + {width} * r", f"{y} + {unit.output_size} * r"), "r")
+            return [self._call(one, [x], y)]
+        return over(rows, self._call(one, [f"{x} + {width} * r"], f"{y} + {unit.output_size} * r"), "r")
 
     def _masking(self, one: Operation) -> list[str]:
         assert one.used is not None
@@ -199,37 +199,8 @@ class NetworkWriter:
         put = over(width, f"{row} = id >= 0 && id < {count} ? {found} : 0;")
         return [f"for (int32_t r = 0; r < {ids.size}; ++r) {{", *indented([inside, *put]), "}"]
 
-    def _merge(self, one: Operation) -> list[str]:
-        place, places = self._place(one.output), [self._place(signal) for signal in one.inputs]
-        if isinstance(one.layer, Concatenate):
-            return self._side_by_side(one, place)
-        shape = one.output.shape
-        given = [f"{p}[{_element(signal.shape)}]" for p, signal in zip(places, one.inputs, strict=True)]
-        text = given[0]
-        for other in given[1:]:
-            if isinstance(one.layer, Maximum):
-                text = f"rk_maximum({text}, {other})"
-            else:
-                text = f"{text} {_SIGN.get(type(one.layer), '+')} {other}"
-        if isinstance(one.layer, Average):
-            text = f"({text}) / {len(given)}"
-        return nested(shape, [f"{place}[{_element(shape)}] = {text};"])
-
-    def _side_by_side(self, one: Operation, place: str) -> list[str]:
-        rank, shape = len(one.output.shape), one.output.shape
-        axis = one.layer.axis  # type: ignore[attr-defined]  # of a Concatenate
-        axis = axis + rank if axis < 0 else axis - (2 if one.output.in_time else 1)
-        inner, outer, at = math.prod(shape[axis + 1 :]), math.prod(shape[:axis]), 0
-        lines = []
-        for signal in one.inputs:
-            width = signal.shape[axis] * inner
-            to = f"{place}[{shape[axis] * inner} * i0 + i1{f' + {at}' if at else ''}]"
-            if outer == 1:
-                to = f"{place}[i1{f' + {at}' if at else ''}]"
-            source = f"{self._place(signal)}[{f'{width} * i0 + ' if outer > 1 else ''}i1]"
-            lines += nested((outer, width), [f"{to} = {source};"], always=1)
-            at += width
-        return lines
+    def _function(self, one: Operation) -> list[str]:
+        return [self._call(one, [self._place(signal) for signal in one.inputs], self._place(one.output))]
 
     def _cast(self, signal: Signal) -> str:
         """Return the memory that a unit reads a signal from; integers are refused."""
@@ -289,26 +260,12 @@ class NetworkWriter:
         return count + max((_bytes(writer.scratch) for writer in self.units.values()), default=0) or 1
 
 
-_SIGN: dict[type, str] = {Subtract: "-", Multiply: "*"}
-
-
 def _fields(fields: Iterable[Field]) -> list[str]:
     return [f"{kind} {name}[{size}];" for kind, name, size in fields]
 
 
 def _bytes(fields: Iterable[Field]) -> int:
     return sum(size * (8 if kind in ("double", "int64_t") else 4) for kind, _, size in fields)
-
-
-def _element(shape: tuple[int, ...]) -> str:
-    """Return the element of an array that is repeated along its axes of size 1."""
-    steps: list[str] = []
-    stride = 1
-    for d in reversed(range(len(shape))):
-        if shape[d] != 1:
-            steps.insert(0, f"i{d}" if stride == 1 else f"{stride} * i{d}")
-        stride *= shape[d]
-    return " + ".join(steps) or "0"
 
 
 def _words(text: str) -> set[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from rnnkit.c_code.network import Mask, Network, Operation, Signal
@@ -81,12 +79,12 @@ class _Runner:
     def _lookup(self, one: Operation) -> np.ndarray:
         return self.network.tables[one.table][self.value(one.inputs[0]).astype(np.intp)]
 
-    def _merge(self, one: Operation) -> np.ndarray:
-        given: Any = [self.value(signal) for signal in one.inputs]
-        layer: Any = one.layer
-        if not one.output.in_time:
-            return layer._result(given, None, False)
-        return layer._result([array[:, None] for array in given], None, False)[:, 0]
+    def _function(self, one: Operation) -> np.ndarray:
+        assert one.unit is not None
+        lead = (self.rows, 1) if one.output.in_time else (self.rows,)
+        x, *others = (self.value(signal).reshape(*lead, *signal.shape) for signal in one.inputs)
+        given = {("constant", i): array for i, array in enumerate(others)}
+        return self.units[one.unit].step(x, [], given)[0].reshape(self.rows, *one.output.shape)
 
 
 def _spread(used: np.ndarray, array: np.ndarray) -> np.ndarray:

@@ -12,9 +12,11 @@ from rnnkit.c_code.text import REAL, identifier
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import BY_ROW, Graph, Node, without_codes
 from rnnkit.compiler.ir.plan import (
+    CALL,
     EFFECTS,
     Buffer,
     Element,
+    Load,
     Look,
     Loop,
     Plan,
@@ -68,6 +70,8 @@ class Unit:
     prepacked: dict[Buffer, Array | float | int] = field(default_factory=dict)  # a single number is a literal
     panels: dict[Buffer, dict[str, Array]] = field(default_factory=dict)
     rows: RowPlan | None = None  # instead of the parts, for a step with loops or computed indices
+    direct: Buffer | None = None  # stands in the memory of the output
+    ids: tuple[bool, ...] = ()  # of a function of several arrays, x and the constants: which hold integers
 
     def buffers(self) -> list[Buffer]:
         """Return all buffers that the parts use, without duplicates."""
@@ -92,12 +96,13 @@ class Unit:
         return array
 
 
-def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: bool = False) -> Unit:
+def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: bool = False, ids=()) -> Unit:
     """Return the unit of a step; a ValueError if it can't be traced, draws random numbers, or uses what C lacks.
 
     `dtype` is that of the C text; `constants` are shapes without the batch; `int8` rounds the matrices of products.
+    `ids` are as of a unit.
     """
-    if draws := step.used_draws([np.zeros((1, *shape)) for shape in constants], False):
+    if step.draws and (draws := step.used_draws([np.zeros((1, *shape)) for shape in constants], False)):
         raise ValueError(f"expected a step that draws no random numbers outside of training; {told} draws {draws[0]!r}")
     weights = all_expanded(step.cell._all_weights())
     try:
@@ -113,11 +118,11 @@ def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: 
     made = rows or plan(without_codes(graph), lambda columns: columns)
     unchanged = {i for i, node in enumerate(graph.states) if node.op == "state" and node.attr == i}
     changing = tuple(i for i in range(len(graph.states)) if i not in unchanged)
-    parts = [] if rows else _needed(made, unchanged)
+    parts, direct = ([], None) if rows else _without_copy(_needed(made, unchanged))
     rows = rows and _needed_lines(rows, unchanged)
     initial = tuple(np.asarray(state, dtype).reshape(-1) for state in step.initial_states(1, dtype))
     size = int(np.prod(made.output_shape))
-    unit = Unit(name, told, dtype, step, graph, parts, size, initial, changing, rows=rows)
+    unit = Unit(name, told, dtype, step, graph, parts, size, initial, changing, rows=rows, direct=direct, ids=ids)
     _lay_out(unit, made, {("weight", n): np.asarray(array, dtype) for n, array in weights.items()}, int8)
     return unit
 
@@ -181,6 +186,17 @@ def _needed(made: Plan, unchanged: set[int]) -> list[Product | Loop]:
         if writes and 0 not in part.dims[: part.kept]:
             parts.append(_pruned(replace(part, writes=writes)))
     return parts
+
+
+def _without_copy(parts: list[Product | Loop]) -> tuple[list[Product | Loop], Buffer | None]:
+    """Return the parts without a last one that copies a buffer to the output, and this buffer."""
+    match parts:
+        case [*before, Loop(values=[Load(buffer=found, walk=a)], writes=[(_, Buffer(kind="output") as output, b)])]:
+            same = (a.offset, a.strides) == (b.offset, b.strides) and a.table is b.table is None
+            whole = (found.kind, found.size, found.elements) == ("scratch", output.size, "float")
+            if same and whole and found.section != CALL:
+                return before, found
+    return parts, None
 
 
 def _pruned(loop: Loop) -> Loop:

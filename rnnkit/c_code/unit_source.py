@@ -21,12 +21,14 @@ class UnitWriter:
     """A writer of one unit of the network `name`.
 
     `kept` and `scratch` are the unit's fields in the state of a sequence and in the memory of a step, `tables` the
-    lines of constant tables of indices, `taken` the parameters of each written function.
+    lines of constant tables of indices, `x` the inputs' names, `taken` the parameters of each written function.
     """
 
     def __init__(self, unit: Unit, name: str):
         self.unit, self.name = unit, name
         self.dtype, self.real = unit.dtype.name, REAL[unit.dtype.name]
+        self.x = [f"x_{i}" for i in range(len(unit.ids))] or ["x"]
+        self.once = set() if unit.ids else {CALL}  # what is computed of constants alone, before the first step
         self.kept: list[Field] = []
         self.scratch: list[Field] = []
         self.tables: list[str] = []
@@ -42,16 +44,16 @@ class UnitWriter:
 
     def step(self) -> list[str]:
         """Return the function of a step, ``advance_<unit>``."""
-        sections = {part.section for part in self.unit.parts} - {CALL}
+        sections = {part.section for part in self.unit.parts} - self.once
         return self._function("advance", [*self._parts(sections), *self._takeover()], io=True)
 
     def start(self) -> list[str]:
         """Return the function of computations on constants alone, ``prepare_<unit>``, if there are any."""
-        body = self._parts({CALL})
+        body = self._parts(self.once)
         return self._function("prepare", body, io=False) if body else []
 
     def call(self, title: str, **given: str) -> str:
-        """Return a call of one of the functions, with `given` arguments for ``s``, ``t``, ``x`` and ``y``."""
+        """Return a call of one of the functions, with `given` arguments for ``s``, ``t``, the inputs and ``y``."""
         return f"{title}_{self.unit.name}({', '.join(given[letter] for letter in self.taken[title])});"
 
     def _parts(self, sections) -> list[str]:
@@ -68,7 +70,9 @@ class UnitWriter:
         given = {"s": f"{kept} *restrict s", "t": f"{scratch} *restrict t"}
         given = {letter: one for letter, one in given.items() if f"{letter}->" in text}
         if io:
-            given |= {"x": f"const {self.real} *restrict x", "y": f"{self.real} *restrict y"}
+            types = ["int32_t" if ids else self.real for ids in self.unit.ids or (False,)]
+            given |= {x: f"const {kind} *restrict {x}" for x, kind in zip(self.x, types, strict=True)}
+            given |= {"y": f"{self.real} *restrict y"}
         self.taken[title] = list(given)
         head = declaration(f"static void {title}_{self.unit.name}", list(given.values()))
         return [*head, "{", *indented(body), "}"]
@@ -96,11 +100,15 @@ class UnitWriter:
         names: set[str] = {f"state_{i}" for i in unit.states()}
         for buffer in unit.buffers():
             if buffer.kind in ("x", "output"):
-                self._places[buffer] = "x" if buffer.kind == "x" else "y"
+                self._places[buffer] = self.x[0] if buffer.kind == "x" else "y"
+            elif buffer is unit.direct:
+                self._places[buffer] = "y"
+            elif buffer.kind == "constant" and unit.ids:
+                self._places[buffer] = self.x[buffer.attr + 1]
             elif buffer.kind == "state":
                 self._places[buffer] = f"s->state_{buffer.attr}"
             elif buffer.kind != "prepacked":
-                kept = buffer.kind == "constant" or buffer.section == CALL
+                kept = buffer.kind == "constant" or buffer.section in self.once
                 field = identifier(buffer.name, names)
                 names.add(field)
                 (self.kept if kept else self.scratch).append((self._type(buffer.elements), field, max(buffer.size, 1)))
@@ -109,7 +117,7 @@ class UnitWriter:
     def constant(self, i: int) -> tuple[str, int] | None:
         """Return the field of a constant and its size; None if the step doesn't read it."""
         for buffer, place in self._places.items():
-            if buffer.kind == "constant" and buffer.attr == i:
+            if buffer.kind == "constant" and buffer.attr == i and not self.unit.ids:
                 return place.removeprefix("s->"), buffer.size
         return None
 
@@ -123,7 +131,7 @@ class UnitWriter:
         for i in self.unit.changing:
             lines += over(self.unit.initial[i].size, f"s->state_{i}[i] = {places[i]}[i];")
         used = " ".join(self._places.values())
-        unused = [p for p in ("x", "y") if p not in used.split()]
+        unused = [p for p in (*self.x, "y") if p not in used.split()]
         return [*lines, *(f"(void){p};" for p in unused)]
 
     # Stages
@@ -146,7 +154,7 @@ class UnitWriter:
         return over(rows, call, "r") if rows > 1 else [call]
 
     def _loop(self, loop: Loop) -> list[str]:
-        names = _names(loop)
+        names = _names(loop, self.x)
         kinds = {value.name: value.kind for value in loop.values}
         body = [self._line(value, names, loop.dims, kinds) for value in loop.values]
         if loop.reduction is None:
@@ -238,9 +246,9 @@ def _moving(walk: Walk) -> list[int]:
     return [d for d, stride in enumerate(walk.strides) if stride]
 
 
-def _names(loop: Loop) -> dict[str, str]:
+def _names(loop: Loop, x: list[str]) -> dict[str, str]:
     """Return C names of a loop's values, different from those of parameters and counters."""
-    taken = {"s", "t", "x", "y", *(f"i{d}" for d in range(len(loop.dims))), *(f"r{i}" for i in range(len(loop.writes)))}
+    taken = {"s", "t", *x, "y", *(f"i{d}" for d in range(len(loop.dims))), *(f"r{i}" for i in range(len(loop.writes)))}
     names: dict[str, str] = {}
     for value in loop.values:
         names[value.name] = identifier(value.name, taken)

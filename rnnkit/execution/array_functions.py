@@ -50,6 +50,8 @@ class TracedFunction:
     shapes : list of tuple
         Of the results, without the batch axis.
     kinds : list of {"float", "int", "bool"}
+    step
+        The function as a step of `rnnkit.execution.passes`: x is the first array, and the others are constants.
     only_moves : bool
         Whether no gradient reads the arrays, since they are only moved about.
 
@@ -66,7 +68,7 @@ class TracedFunction:
         self._places = [i for i, one in enumerate(batched) if one]
         self._shared = [i for i, one in enumerate(batched) if not one]
         self._given = [tuple(shape) for shape in shapes]
-        self._step = _Step(self, function, kinds, name, lines)
+        self.step: Any = _Step(self, function, kinds, name, lines)
         self._pull: Callable | None = None
         self._curve: Pull | None = None
         random = np.random.default_rng(0)
@@ -74,10 +76,10 @@ class TracedFunction:
         try:
             if self._places:
                 inner = tuple(self._given[i] for i in self._places[1:])
-                self._graph = trace(self._step, self.dtype, weights, inner, whole=True, checked=checked)
+                self._graph = trace(self.step, self.dtype, weights, inner, whole=True, checked=checked)
                 nodes = [self._graph.output, *self._graph.states]
             else:
-                self._graph, nodes = _trace_shared(self._step, weights, self.dtype)
+                self._graph, nodes = _trace_shared(self.step, weights, self.dtype)
         except Untraceable as error:
             place = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
             told = f"expected a function of {name!r} that can be traced and differentiated{place}: {error}"
@@ -85,7 +87,7 @@ class TracedFunction:
         self._nodes: list[Node] = nodes
         self._codes = self._graph.residuals.get(FAILED)
         self._values = Evaluation([*nodes, *([] if self._codes is None else [self._codes])], self.dtype)
-        self.nesting, self.kinds = self._step.nesting, self._step.kinds
+        self.nesting, self.kinds = self.step.nesting, self.step.kinds
         self.shapes = [node.shape for node in nodes]
         self.only_moves = only_moves(nodes)
 
@@ -105,7 +107,7 @@ class TracedFunction:
         if codes.any():
             row = int(np.flatnonzero(codes)[0])
             place = f"row {row} of " if self._places and self._codes is not None and self._codes.batched else ""
-            raise IndexError(f"{place}{self._step.name!r} fails: {self._graph.messages[int(codes.flat[row]) - 1]}")
+            raise IndexError(f"{place}{self.step.name!r} fails: {self._graph.messages[int(codes.flat[row]) - 1]}")
 
     def pull(self, arrays: Sequence[np.ndarray], cotangents: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the arrays' cotangents for those of the results, summed over rows where there is no batch axis."""
@@ -233,6 +235,9 @@ class _Step:
     def initial_states(self, batch_size, dtype):
         """Return (): the function keeps no states."""
         return ()
+
+    def _all_weights(self):
+        return {}
 
     def _sparse_weights(self):
         return frozenset()

@@ -38,36 +38,29 @@ class Softmax(OverAxes):
         return self._outputs(inputs, mask)
 
     def _outputs(self, inputs, mask):
-        x, used = self._with_used(inputs, mask)
-        if used is None:
-            return super()._outputs(x, mask)
-        return _chosen(used, super()._outputs(_chosen(used, x, -1e9), None))
+        x, mask, used = self._parted(inputs, mask)
+        return _chosen(used, super()._outputs(x, mask))
 
     def _vjp(self, inputs, mask, training, wanted):
-        x, used = self._with_used(inputs, mask)
-        if used is None:
-            return super()._vjp(x, mask, training, wanted)
-        outputs, pullback = super()._vjp(_chosen(used, x, -1e9), None, training, wanted)
-
-        def pull(cotangents):
-            (d,) = cotangents
-            return pullback.pull([None if d is None else _chosen(used, d)])
-
+        x, mask, used = self._parted(inputs, mask)
+        outputs, pullback = super()._vjp(x, mask, training, wanted)
+        pull = lambda cotangents: pullback.pull([None if d is None else _chosen(used, d) for d in cotangents])
         return _chosen(used, outputs), Pullback(outputs, self.dtype, pull)
 
-    def _with_used(self, inputs, mask):
-        """x, and which of its entries a mask of entries uses; None for a mask of steps."""
+    def _parted(self, inputs, mask):
+        """x, a mask of steps, and the entries that a mask of entries uses; elsewhere x is such that its share is 0."""
         x = validation.numbers(inputs, "x")
         given = None if mask is None else validation.given(mask, "mask")
         if given is None or (given.ndim == 2 < x.ndim and given.shape == x.shape[:2]):
-            return x, None
+            return x, mask, None
         if isinstance(x, DeviceArray) or isinstance(given, DeviceArray):
             raise TypeError("expected arrays on the host for a Softmax with a mask of entries, got a device array")
         behind = x.shape[x.ndim - given.ndim :] if given.ndim <= x.ndim else ()
         if len(behind) < given.ndim or any(n not in (1, whole) for n, whole in zip(given.shape, behind, strict=True)):
             raise ValueError(f"expected mask of the shape {x.shape} of x, or one broadcast to it; got {given.shape}")
         x = x if x.dtype.kind == "f" else x.astype(self.dtype or np.float32)
-        return x, repeated(lambda: np.broadcast_to(given != 0, x.shape), given)
+        used = repeated(lambda: np.broadcast_to(given != 0, x.shape), given)
+        return _chosen(used, x, -1e9), None, used
 
     def _cell_for(self, shape):
         return FunctionCell(softmax, "softmax")
@@ -158,5 +151,5 @@ class ELU(Memoryless):
 
 
 def _chosen(used, x, other=0.0):
-    """x with another number where it isn't used."""
-    return repeated(lambda: np.where(used, x, x.dtype.type(other)), used, x)
+    """x with another number where it isn't used; None uses all."""
+    return x if used is None else repeated(lambda: np.where(used, x, x.dtype.type(other)), used, x)

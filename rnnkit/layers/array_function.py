@@ -22,18 +22,6 @@ class WholeArrays(Traced):
 
     _takes_unbatched = _checked = True
 
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Apply the function to an array, or to a list of arrays of one batch size.
-
-        Raises
-        ------
-        ValueError
-            If the function can't be traced and differentiated, with its line; for arrays of different batch sizes.
-        TypeError
-            For what isn't an array.
-        """
-        return self._called(inputs, mask, training)
-
     def _kind_of(self, dtype):
         return kind_of(dtype)
 

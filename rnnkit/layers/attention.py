@@ -41,8 +41,6 @@ class Attending(OwnWeights):
 
     # Calls
 
-    _is_noted = True
-
     def _bound(self, **options):
         options = {name: bool(value) for name, value in options.items()}
         return partial(self._with_weights, weights_now(self._own), options)
@@ -262,7 +260,7 @@ class Attention(Attending):
             For inputs and masks that don't fit.
         """
         bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
-        return self._called_by(bound, inputs, mask, training)
+        return bound(inputs, mask, training)[0]
 
     def vjp(
         self,

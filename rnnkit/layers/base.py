@@ -34,7 +34,7 @@ from rnnkit.layers.support import (
     weight_files,
 )
 from rnnkit.layers.support.display import Text, layer_card, show_shape
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.pullback import Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
 from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, weights_replaced
 from rnnkit.layers.support.variable import Variable, WeightVariable
@@ -111,6 +111,12 @@ def makes_no_mask(compute_mask):
     """Mark a method `compute_mask` that always returns None where the input has no mask, as a decorator."""
     compute_mask.makes_no_mask = True
     return compute_mask
+
+
+@makes_no_mask
+def no_mask(self: Layer, inputs: Array, mask: Array = None) -> Any:
+    """Return None: the result has other steps, or none."""
+    return None
 
 
 class Layer(Configurable):
@@ -798,46 +804,28 @@ class Layer(Configurable):
 
     def _vjp_by(self, applied, *arguments):
         """Return the result of `vjp` by a function such as `_applied`."""
-        back: Callable[..., Gradients]
-
-        def run():
-            nonlocal back
-            outputs, back = applied(*arguments)
-            return outputs
-
-        outputs = run() if self._is_noted else repeated(run, *arguments, draws=True)
+        outputs, back = applied(*arguments)
         shapes, dtype = [one.shape for one in symbolic.leaves(outputs)], self.dtype
 
         def pull(cotangents):
             pairs = zip(cotangents, shapes, strict=True)
-            d = [constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs]
-
-            def pulled():
-                found = back(*d)
-                return found.weights, found.x
-
-            return Gradients(*(pulled() if self._is_noted else repeated(pulled, d, draws=True)))
+            return back(*(constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs))
 
         return outputs, Pullback(outputs, dtype, pull)
 
     def _called(self, inputs, mask, training):
-        """Return a call's result by that of `_applied`."""
-        return self._called_by(self._bound(), inputs, mask, training)
-
-    def _called_by(self, applied, *arguments):
-        """Return a call's result by a function such as `_applied`."""
-        run = lambda: applied(*arguments)[0]
-        return run() if self._is_noted else repeated(run, *arguments, draws=True)
+        """Return a call's result, the first thing that `_applied` gives."""
+        return self._bound()(inputs, mask, training)[0]
 
     def _bound(self) -> Callable:
         """Return `_applied` with this layer's current weights."""
         return self._applied
 
-    # Whether `_applied` computes by the functions of `rnnkit.recording`, which are recorded one by one.
-    _is_noted = False
-
     def _applied(self, inputs, mask, training):
-        """Return a call's result, one array or several, and the function from their cotangents to `Gradients`."""
+        """Return a call's result, one array or several, and the function from their cotangents to `Gradients`.
+
+        Both compute by the functions of `rnnkit.recording`.
+        """
         raise NotImplementedError
 
     # Shapes and masks

@@ -14,9 +14,8 @@ from rnnkit.hints import Constraint, DType, Initializer, Regularizer, Seed
 from rnnkit.initializers import initializer
 from rnnkit.layers.base import frozen_outside
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.pullback import Gradients
-from rnnkit.layers.weighted import Computed, OwnWeight
-from rnnkit.recording import constant, contiguous, copied, repeated, weights_now
+from rnnkit.layers.weighted import Computed, OwnWeight, scaled, times
+from rnnkit.recording import computed, constant, contiguous, copied, repeated, weights_now
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -137,31 +136,21 @@ class BatchNormalization(Computed):
 
     # Calls
 
-    _is_noted = True
-
     def _bound(self):
         own, weights = self._own, weights_now(self._own)
         is_frozen = frozen_outside.get() or not self.trainable
         live = [name for name in self._moving() if weights[name] is own[name]]  # calls between repetitions change them
 
-        def by_averages(inputs, mask):
-            now = weights | {name: self._own[name] for name in live}
-            return self._with_weights(now, inputs, mask, False)
-
         def run(inputs, mask, training):
             if training and not is_frozen and np.size(inputs):
                 return self._with_weights(weights, inputs, mask, True)
-            back: Any
-
-            def called():
-                nonlocal back
-                y, back = by_averages(inputs, mask)
-                return y
-
-            y = repeated(called, inputs, mask, draws=True)
-            return y, lambda d: Gradients(*repeated(lambda: _parts(back(d)), d, draws=True))
+            now = {name: repeated(partial(self._now, name), draws=True) for name in live}
+            return self._with_weights(weights | now, inputs, mask, False)
 
         return run
+
+    def _now(self, name):
+        return np.array(self._own[name])
 
     def _computed(self, weights, x, mask, training):
         return self._by_the_batch(weights, x, mask) if training else self._by_averages(weights, x)
@@ -170,22 +159,21 @@ class BatchNormalization(Computed):
         features = self.axis % x.ndim
         over = tuple(axis for axis in range(x.ndim) if axis != features)
         wide = tuple(-1 if axis == features else 1 for axis in range(x.ndim))
-        inverse = 1 / np.sqrt(weights["moving_variance"] + self.epsilon)
-        slope = inverse * weights["gamma"] if self.scale else inverse
-        from_mean = x - weights["moving_mean"].reshape(wide)
-        y = from_mean * slope.reshape(wide)
-        if self.center:
-            y += weights["beta"].reshape(wide)
+        inverse = computed(np.divide, 1, computed(np.sqrt, computed(np.add, weights["moving_variance"], self.epsilon)))
+        slope = times(inverse, weights["gamma"]) if self.scale else inverse
+        from_mean = computed(np.subtract, x, weights["moving_mean"].reshape(wide))
+        added = weights["beta"].reshape(wide) if self.center else None
 
         def back(d):
-            total, along = _sum(d, over), _sum(d * from_mean, over) * inverse
+            total, along = _sum(d, over), times(_sum(times(d, from_mean), over), inverse)
             found = {"gamma": along} if self.scale else {}
             if self.center:
                 found["beta"] = total
-            found |= {"moving_mean": -slope * total, "moving_variance": -0.5 * slope * inverse * along}
-            return found, d * slope.reshape(wide)
+            found["moving_mean"] = times(computed(np.negative, slope), total)
+            found["moving_variance"] = times(times(times(-0.5, slope), inverse), along)
+            return found, times(d, slope.reshape(wide))
 
-        return y, back
+        return computed(scaled, from_mean, slope.reshape(wide), added), back
 
     def _by_the_batch(self, weights, x, mask):
         from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
@@ -229,10 +217,6 @@ class BatchNormalization(Computed):
         self._put_own_arrays(new)
 
 
-def _parts(gradients):
-    return gradients.weights, gradients.x
-
-
 def _sum(array, over):
     """A sum in double, in the array's precision."""
-    return array.sum(axis=over, dtype=np.float64).astype(array.dtype)
+    return copied(computed(np.sum, array, axis=over, dtype=np.float64), array.dtype)

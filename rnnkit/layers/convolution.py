@@ -10,9 +10,9 @@ import numpy as np
 from rnnkit import allocation, constraints, regularizers
 from rnnkit.activations import activation as activation_of
 from rnnkit.arguments import positive_integer
-from rnnkit.hints import Activation, Array, Constraint, DType, Initializer, Regularizer, Seed, Shape
+from rnnkit.hints import Activation, Constraint, DType, Initializer, Regularizer, Seed, Shape
 from rnnkit.initializers import initializer
-from rnnkit.layers.base import makes_no_mask
+from rnnkit.layers.base import no_mask
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
@@ -159,10 +159,7 @@ class Conv1D(Memoryless):
         """Return ``(B, L, filters)``."""
         return self._windows.shape(super().compute_output_shape(input_shape), self.filters)
 
-    @makes_no_mask
-    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
-        """Return None: an output is of several steps."""
-        return None
+    compute_mask = no_mask
 
     def _check_shape(self, shape):
         super()._check_shape(self._shape(shape))

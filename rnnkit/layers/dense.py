@@ -9,12 +9,12 @@ import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.activations import activation
-from rnnkit.arguments import fraction, positive_integer
+from rnnkit.arguments import positive_integer
 from rnnkit.hints import Activation, Constraint, DType, Initializer, Regularizer, Seed, Shape
 from rnnkit.initializers import initializer
 from rnnkit.layers.memoryless import Memoryless
-from rnnkit.layers.weighted import Computed
-from rnnkit.recording import computed, copied
+from rnnkit.layers.noise import ByRate
+from rnnkit.recording import computed
 from rnnkit.steps.cell import Cell
 
 
@@ -120,7 +120,7 @@ class Dense(Memoryless):
 _activation = activation  # the constructor's argument has the same name
 
 
-class Dropout(Computed):
+class Dropout(ByRate):
     """A layer that sets a share `rate` of the entries to 0 while training, and scales up the others.
 
     The others are scaled by ``1 / (1 - rate)``.
@@ -138,22 +138,10 @@ class Dropout(Computed):
     array([[1., 1., 1.]])
     """
 
-    _is_noted = True
-
-    def __init__(self, rate: float, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
-        self.rate: float = fraction(rate, "rate")
-
-    def _computed(self, weights, x, mask, training):
-        if not training or not self.rate:
-            return x, lambda d: ({}, copied(d))
+    def _noise(self, x):
         kept = computed(np.greater_equal, computed(self._random, x.shape, draws=True), self.rate)
-        factor = computed(np.multiply, kept, x.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate)))
-        return computed(np.multiply, x, factor), lambda d: ({}, computed(np.multiply, d, factor))
+        return computed(np.multiply, kept, x.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate))), None
 
     def _random(self, size, out=None) -> np.ndarray:
         """Numbers from 0 to 1."""
         return self._draw_generator().random(size, out=out)
-
-    def _check_shape(self, shape):
-        """Any shape will do."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import is_integer, shown
-from rnnkit.hints import Array, DType, Seed
-from rnnkit.layers.base import makes_no_mask
+from rnnkit.hints import DType, Seed
+from rnnkit.layers.base import no_mask
 from rnnkit.layers.merging import Merge, listed
 
 _LEAST_NORM = 1e-7  # by which Keras divides at least
@@ -48,10 +48,7 @@ class Dot(Merge):
         self.axes: Any = int(axes) if is_integer(axes) else [int(axis) for axis in axes]
         self.normalize: bool = bool(normalize)
 
-    @makes_no_mask
-    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
-        """Return None: an output is of several steps."""
-        return None
+    compute_mask = no_mask
 
     def _places(self, shapes) -> list[int]:
         axes = self.axes if isinstance(self.axes, list) else [self.axes, self.axes]

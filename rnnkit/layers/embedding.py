@@ -56,7 +56,6 @@ class Embedding(OwnWeights):
 
     _open_axes = 2
     _padding = "masked"
-    _is_noted = True
     _truncates = False  # under Keras's names, ids lose their fractions
 
     def __init__(

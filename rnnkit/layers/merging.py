@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import integer
+from rnnkit.custom_gradients import custom_gradient
 from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.traced import Traced
-from rnnkit.recording import repeated
 
 
 class Merge(Traced):
@@ -20,18 +20,6 @@ class Merge(Traced):
 
     _axes = "batch, …"
     _padding = "masked"
-
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Merge a list of arrays; `mask` and `training` change nothing here.
-
-        Raises
-        ------
-        ValueError
-            For shapes that don't go together, or another number of arrays than before.
-        TypeError
-            For anything but a list of arrays.
-        """
-        return self._called(inputs, mask, training)
 
     def _taken(self, inputs, mask):
         if not isinstance(inputs, (list, tuple)) or not inputs:
@@ -211,29 +199,7 @@ class Average(Elementwise):
         return reduce(np.add, arrays) / len(arrays)
 
 
-class Extreme(Elementwise):
-    """Base of layers that choose one of several arrays' entries; of equal ones, the first has the gradient."""
-
-    _choose: np.ufunc
-
-    def _result(self, arrays, mask, training):
-        return reduce(self._choose, arrays)
-
-    def _pulled(self, traced, arrays, found, d):
-        def chosen():
-            left, parts = np.ones(d[0].shape, bool), []
-            for array in arrays:
-                taken = left & (array == found[0])
-                part = np.where(taken, d[0], np.zeros_like(d[0]))
-                repeats = tuple(axis for axis, size in enumerate(array.shape) if size != d[0].shape[axis])
-                parts.append(part.sum(axis=repeats, keepdims=True) if repeats else part)
-                left &= ~taken
-            return parts
-
-        return repeated(chosen, d, arrays, found)
-
-
-class Maximum(Extreme):
+class Maximum(Elementwise):
     """The largest of arrays, element by element; where several are, the first of them has the gradient.
 
     Examples
@@ -243,10 +209,11 @@ class Maximum(Extreme):
     array([[1., 1., 1.]])
     """
 
-    _choose = np.maximum
+    def _result(self, arrays, mask, training):
+        return _first_maximum(*arrays)
 
 
-class Minimum(Extreme):
+class Minimum(Elementwise):
     """The smallest of arrays, element by element; where several are, the first of them has the gradient.
 
     Examples
@@ -256,7 +223,32 @@ class Minimum(Extreme):
     array([[0., 0., 0.]])
     """
 
-    _choose = np.minimum
+    def _result(self, arrays, mask, training):
+        return _first_minimum(*arrays)
+
+
+def _first(choose):
+    """Return a function that reduces arrays by `choose`, and gives the gradient to the first that has the result."""
+
+    @custom_gradient
+    def chosen(*arrays):
+        found = reduce(choose, arrays)
+
+        def rule(d):
+            taken = arrays[0] == found
+            parts = [np.where(taken, d, 0.0)]
+            for array in arrays[1:]:
+                has_it = (array == found) & ~taken
+                parts.append(np.where(has_it, d, 0.0))
+                taken = taken | has_it
+            return parts
+
+        return found, rule
+
+    return chosen
+
+
+_first_maximum, _first_minimum = _first(np.maximum), _first(np.minimum)
 
 
 def _steps(mask):

@@ -165,7 +165,7 @@ class MultiHeadAttention(Attending):
         """
         bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
         inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask]
-        return self._called_by(bound, inputs, masks, training, attention_mask)
+        return bound(inputs, masks, training, attention_mask)[0]
 
     def vjp(
         self,

@@ -10,7 +10,8 @@ import numpy as np
 from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import DType, Seed, Shape
-from rnnkit.layers.weighted import Computed
+from rnnkit.layers.weighted import Computed, scaled, times
+from rnnkit.recording import computed, copied, repeated
 
 
 class Noise(Computed):
@@ -21,9 +22,14 @@ class Noise(Computed):
 
     def _computed(self, weights, x, mask, training):
         if not training or self._is_silent():
-            return x, lambda d: ({}, np.array(d))
-        factor, added = (np.asarray(one, self.dtype) for one in self._drawn(self._draw_generator(), x.shape))
-        return x * factor + added, lambda d: ({}, d * factor)
+            return x, lambda d: ({}, copied(d))
+        factor, added = self._noise(x)
+        return computed(scaled, x, factor, added), lambda d: ({}, times(d, factor))
+
+    def _noise(self, x) -> tuple:
+        """The factor and what is added, for an x; None for nothing."""
+        drawn = lambda: tuple(np.asarray(one, x.dtype) for one in self._drawn(self._draw_generator(), x.shape))
+        return repeated(drawn, draws=True)
 
     def _drawn(self, rng, shape):
         """The factor and what is added, for an x of this shape."""

@@ -11,7 +11,8 @@ from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
 from rnnkit.hints import Constraint, DType, Initializer, Regularizer, Seed
 from rnnkit.initializers import initializer
-from rnnkit.layers.weighted import Computed, OwnWeight
+from rnnkit.layers.weighted import Computed, OwnWeight, times
+from rnnkit.recording import computed, copied, repeated
 from rnnkit.steps.weight_options import WeightOptions
 
 
@@ -85,15 +86,22 @@ class PReLU(Computed):
 
     def _computed(self, weights, x, mask, training):
         alpha, zero = weights["alpha"], x.dtype.type(0)
-        negative = np.minimum(x, zero)
+        negative = computed(np.minimum, x, zero)
 
         def back(d):
             over = (0, *(axis for axis, size in enumerate(alpha.shape, 1) if size == 1))
-            d_alpha = (d * negative).sum(axis=over, dtype=np.float64).reshape(alpha.shape).astype(x.dtype)
-            return {"alpha": d_alpha}, np.where(x > 0, d, np.where(x < 0, d * alpha, zero))
+            d_alpha = copied(computed(np.sum, times(d, negative), axis=over, dtype=np.float64), x.dtype)
+            d_x = repeated(lambda: np.where(x > 0, d, np.where(x < 0, d * alpha, zero)), x, d, alpha)
+            return {"alpha": d_alpha.reshape(alpha.shape)}, d_x
 
-        return np.maximum(x, zero) + alpha * negative, back
+        return computed(_bent, x, alpha, negative), back
 
     def _refuses_stream(self):
         rank = 0 if self._input_shape is None else len(self._input_shape)
         return "has a weight for each step" if rank > 2 and 1 not in (self.shared_axes or ()) else None
+
+
+def _bent(x, alpha, negative, out=None):
+    y = np.maximum(x, 0, out=out)
+    y += alpha * negative
+    return y

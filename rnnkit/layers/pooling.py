@@ -6,27 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.hints import Array, DType, Seed, Shape
-from rnnkit.layers.base import Layer, makes_no_mask
+from rnnkit.hints import DType, Seed, Shape
+from rnnkit.layers.base import Layer, no_mask
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
 from rnnkit.layers.weighted import Computed
-from rnnkit.recording import contiguous, repeated
+from rnnkit.recording import contiguous
 
 
 class OverTime(Layer):
     """What layers have in common that move the steps of x ``(B, T, F)``; they read masked NaN and infinity as 0."""
 
-    _least_rank = _most_rank = 3
+    _least_rank = 3
+    _most_rank: int | None = 3
     _open_axes = 2
     _axes = "batch, time"
     _padding = "lengths"
 
-    @makes_no_mask
-    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
-        """Return None: the result has other steps, or none."""
-        return None
+    compute_mask = no_mask
 
     def _check_shape(self, shape):
         """Any shape of that rank will do."""
@@ -49,7 +47,6 @@ class Pooling(OverTime, Computed):
     data_format : {"channels_last"}, optional
     """
 
-    _is_noted = True
     _computes: str  # of each window
 
     def __init__(
@@ -168,16 +165,6 @@ class GlobalMaxPooling1D(OverAll, Shaping):
             raise ValueError("expected at least one time step to find the largest of, got none")
         return x.max(axis=1, keepdims=self.keepdims)
 
-    def _pulled(self, traced, arrays, found, d):
-        (x,), shape = arrays, (arrays[0].shape[0], 1, arrays[0].shape[2])
-
-        def shared():
-            taken = x == found[0].reshape(shape)
-            count = np.maximum(taken.sum(axis=1, keepdims=True), 1).astype(x.dtype)
-            return np.where(taken, d[0].reshape(shape) / count, x.dtype.type(0))
-
-        return [repeated(shared, x, found, d)]
-
 
 class GlobalAveragePooling1D(OverAll, Computed):
     """The mean over time, ``(B, T, F)`` to ``(B, F)``; under a mask over the used steps, 0 for a row without any.
@@ -190,7 +177,6 @@ class GlobalAveragePooling1D(OverAll, Computed):
     """
 
     _padding = "masked"
-    _is_noted = True
 
     def __init__(
         self,

@@ -9,8 +9,8 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
-from rnnkit.hints import Array, DType, Seed, Shape
-from rnnkit.layers.base import makes_no_mask
+from rnnkit.hints import DType, Seed, Shape
+from rnnkit.layers.base import no_mask
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.traced import Traced
@@ -21,24 +21,11 @@ class Shaping(Traced):
 
     _axes = "batch, …"
 
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Apply to x; `training` changes nothing here.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For an input that doesn't fit.
-        """
-        return self._called(inputs, mask, training)
-
     def _taken(self, inputs, mask):
         """x as an array; NaN and infinity at masked steps count as 0."""
         return finite_under_mask(validation.numbers(inputs, "x"), mask)
 
-    @makes_no_mask
-    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
-        """Return None: the result has other steps, or none."""
-        return None
+    compute_mask = no_mask
 
     def _check_shape(self, shape):
         """Any shape of that rank will do."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.execution.array_functions import TracedFunction
-from rnnkit.hints import DType, Seed, Shape
+from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -29,6 +29,18 @@ class Traced(Layer):
     def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self._traces: dict[tuple, TracedFunction] = {}
+
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
+        """Apply the function to an array, or to a list of arrays of one batch size.
+
+        Raises
+        ------
+        ValueError
+            For arrays that the function doesn't take; if it can't be traced and differentiated, with its line.
+        TypeError
+            For what isn't an array, or a list of them.
+        """
+        return self._called(inputs, mask, training)
 
     def _result(self, arrays, mask, training):
         """The function's value for arrays, or symbols of the tracer, nested as the inputs."""
@@ -51,14 +63,10 @@ class Traced(Layer):
         def pull(cotangents):
             pairs = zip(cotangents, found, strict=True)
             d = [constant(np.zeros(one.shape, self.dtype)) if given is None else given for given, one in pairs]
-            d_arrays = zip(self._pulled(traced, arrays, found, d), differentiable, strict=False)
+            d_arrays = zip(traced.pull(arrays, d), differentiable, strict=False)
             return Gradients({}, mapped(inputs, lambda _: next((d if own else None) for d, own in d_arrays)))
 
         return outputs, Pullback(outputs, self.dtype, pull)
-
-    def _pulled(self, traced, arrays, found, d) -> list:
-        """The arrays' cotangents for those of the results."""
-        return traced.pull(arrays, d)
 
     def _entered(self, inputs, mask, training) -> tuple[TracedFunction, Any, list[np.ndarray]]:
         """The function for arrays of these shapes, these, and as it reads them: copies, as the gradient needs."""

@@ -16,7 +16,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
-from rnnkit.recording import copied, weights_now
+from rnnkit.recording import computed, copied, weights_now
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -116,3 +116,14 @@ class Computed(OwnWeights):
 
     def _refuses_stream(self):
         return None
+
+
+times = partial(computed, np.multiply)
+
+
+def scaled(x, factor, added, out=None):
+    """Return ``x * factor + added``; None adds nothing."""
+    y = np.multiply(x, factor, out=out)
+    if added is not None:
+        y += added
+    return y

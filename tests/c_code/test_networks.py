@@ -40,6 +40,13 @@ def branches(dtype):
     return x, rk.Dense(2, seed=3)(rk.Concatenate()([c, rk.Average()([a, b, a]), rk.Maximum()([a, b])]))
 
 
+def last_merged(dtype):
+    """Of two whole sequences, and of integers at each step."""
+    x, z = rk.Input((None, 3), dtype=dtype), rk.Input((None, 1), dtype="int32")
+    a, b = (rk.GRU(4, seed=i)(rk.Concatenate()([x, rk.Minimum()([z, x])])) for i in range(2))
+    return [x, z], [rk.Dot(axes=1, normalize=True)([a, b]), rk.Minimum()([a, b, a]), rk.Concatenate(axis=1)([b, a])]
+
+
 def several(dtype):
     x, z = rk.Input((None, 3), dtype=dtype, name="x"), rk.Input((None, 2), dtype=dtype, name="z")
     h = rk.LSTM(4, return_sequences=True, seed=1)(rk.Concatenate()([x, z]))
@@ -97,6 +104,7 @@ MODELS = {
     "esn": sequential(rk.RNN(rk.ESNCell(20), return_sequences=True), rk.Dense(2)),
     "matrices": made(matrices),
     "branches": made(branches),
+    "last_merged": made(last_merged),
     "several": made(several),
     "shared": made(shared),
     "repeated": made(repeated),
@@ -137,9 +145,9 @@ def inputs_of(model, steps, dtype, seed=0):
     rng, shape = np.random.default_rng(seed), model._input_shape
     shapes = shape if isinstance(shape[0], tuple) else [shape]
     found = []
-    for one in shapes:
-        if len(one) == 2:
-            found.append(rng.integers(0, 11, (1, steps)))
+    for i, one in enumerate(shapes):
+        if len(one) == 2 or (len(shapes) > 1 and model._input_configs[i]["dtype"] == "int32"):
+            found.append(rng.integers(0, 11, (1, steps, *one[2:])))
             continue
         x = rng.standard_normal((1, steps, *one[2:])).astype(dtype)
         kind = rng.integers(0, 4, steps)
@@ -253,6 +261,15 @@ def test_the_reference_of_int8_is_a_call_where_nothing_is_rounded(name):
         got = reference.run(network.read(model, np.dtype("float64")), inputs)
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-13)
+
+
+def test_what_is_computed_last_stands_in_the_output(tmp_path):
+    x = rk.Input((None, 3))
+    merged = rk.Model(x, rk.Concatenate()([x, rk.Dense(6, activation="tanh")(x)]))
+    dense = rk.Dense(6, activation="tanh")
+    dense.build((None, None, 3))
+    assert rk.export_c(dense, tmp_path / "dense").state_bytes == 6 * 4  # of the product
+    assert rk.export_c(merged, tmp_path / "merged").state_bytes == 2 * 6 * 4
 
 
 def test_layers_that_need_whole_sequences_are_refused_by_name(tmp_path):

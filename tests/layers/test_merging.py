@@ -67,10 +67,27 @@ def test_what_a_gradient_reads_is_what_the_call_saw():
     np.testing.assert_array_equal(second, A)
 
 
-def test_a_tie_has_one_gradient():
-    _, pullback = rk.Maximum().vjp([A, A.copy()])
-    first, second = pullback(np.ones_like(A)).x
-    assert (first == 1).all() and (second == 0).all()
+@pytest.mark.parametrize("layer", [rk.Maximum(), rk.Minimum()])
+def test_of_equal_entries_the_first_has_the_gradient(layer):
+    arrays = [*RNG.integers(0, 3, (2, 4, 5, 3)).astype(float), RNG.integers(0, 3, (4, 5, 1)).astype(float)]
+    arrays[0][0, 0], arrays[1][0, 1, 2] = np.nan, np.nan  # the result is NaN, which no entry equals
+    outputs, pullback = layer.vjp(arrays)
+    d = RNG.normal(size=outputs.shape)
+    same = np.stack(np.broadcast_arrays(*arrays)) == outputs
+    parts = np.where(same & (np.cumsum(same, axis=0) == 1), d, 0.0)
+    gradients = pullback(d).x
+    for found, part in zip(gradients[:2], parts[:2], strict=True):
+        np.testing.assert_array_equal(found, part)
+    np.testing.assert_allclose(gradients[2], parts[2].sum(axis=2, keepdims=True), rtol=1e-12)
+
+
+def test_largest_steps_share_the_gradient():
+    x = RNG.integers(0, 3, (4, 5, 3)).astype(float)
+    x[0, 0] = np.nan
+    outputs, pullback = rk.GlobalMaxPooling1D().vjp(x)
+    largest = x == outputs[:, None]
+    count = np.maximum(largest.sum(axis=1, keepdims=True), 1)
+    np.testing.assert_array_equal(pullback(np.ones_like(outputs)).x, largest / count)
 
 
 def test_X13_masks_of_merged_arrays():

@@ -71,7 +71,7 @@ class Evaluation:
                 continue
             if node.op == "loop" and node.id not in loops:
                 loops[node.id] = _Rounds(node, dtype, rounds)
-            args = loops[node.id].args if node.op == "loop" else node.made_of
+            args = loops[node.id].args if node.op == "loop" else _read_by(node)
             if missing := [a for a in args if a.id not in seen]:
                 stack.extend(missing)
                 continue
@@ -99,6 +99,16 @@ class Evaluation:
         for number, function, arguments in self._steps:
             values[number] = function(*[values[a] for a in arguments])
         return values
+
+
+def _read_by(node) -> tuple:
+    """What a node is computed of; a number of conditions of these, without an array of floats between."""
+    return node.args[0].args if counts(node) else node.made_of
+
+
+def counts(node) -> bool:
+    """Whether a node is how many conditions hold."""
+    return node.op == "sum" and node.args[0].op == "to_float"
 
 
 def _same(array):
@@ -240,6 +250,8 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
         return lambda a, b: computed(np.matmul, a, b)
     if node.op in REDUCTIONS:
         reduction, axes = REDUCTIONS[node.op].evaluate, tuple(lead + i for i in attr)
+        if counts(node):
+            return lambda a: computed(np.sum, a, axis=axes, dtype=dtype)
         if node.is_integer and node.op in ("sum", "prod"):  # of small ones, NumPy would give int64
             return lambda a: repeated(lambda: reduction(a, axis=axes, dtype=node.kind), a)
         return lambda a: computed(reduction, a, axis=axes)

@@ -200,7 +200,8 @@ def _sinc(g, y, x):
 
 def _extreme(g, y, x, axes):
     most = x == y
-    return np.where(most, g / np.sum(most.astype(g.dtype), axis=axes, keepdims=True), 0.0)
+    count = np.sum(most.astype(g.dtype), axis=axes, keepdims=True)
+    return np.where(most, g / np.maximum(count, 1.0), 0.0)  # no x is the largest, if that is NaN
 
 
 def _prod(g, y, x, axes):

@@ -14,7 +14,7 @@ import numpy as np
 import rnnkit.compiler.tracing.numpy_functions  # noqa: F401  what they do to symbols is registered there
 from rnnkit import tracebacks
 from rnnkit.compiler.ir import kinds
-from rnnkit.compiler.ir.evaluate import Evaluation, LongLoop
+from rnnkit.compiler.ir.evaluate import Evaluation, LongLoop, counts
 from rnnkit.compiler.ir.graph import Graph, Node
 from rnnkit.compiler.tracing.batch_axis import (
     LostWeight,
@@ -362,11 +362,7 @@ def _differ(got, expected, drawn) -> np.ndarray:
 def _cancels(graph) -> bool:
     """Whether a step sums floats: of large ones, a sum in another order may have no digit in common."""
     sums = ("product", "einsum", "inverse", "function", "sum", "prod")
-    return any(node.op in sums and not node.is_integer and not _counts(node) for node in graph.live())
-
-
-def _counts(node) -> bool:
-    return node.op == "sum" and node.args[0].op == "to_float"
+    return any(node.op in sums and not node.is_integer and not counts(node) for node in graph.live())
 
 
 def _is_chance(step, given, training, i, expected, got) -> np.ndarray:

@@ -93,7 +93,7 @@ def _names(call: Call, what: str, count: int) -> list[str]:
 
 def write(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value | None]]:
     """Write a layer's call, and return its outputs, flat, and a mask or None for each; a ValueError if unsupported."""
-    if not all(_is_own(layer, name) for name in ("__call__", "_applied", "_computed", "_pulled", "compute_mask")):
+    if not all(_is_own(layer, name) for name in ("__call__", "_applied", "_computed", "compute_mask")):
         raise _unknown(layer)
     return written(layer, writing, call)
 

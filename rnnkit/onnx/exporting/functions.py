@@ -91,17 +91,12 @@ def _masked(layer, x, weights):
     return [np.where(used.reshape((*x.shape[:2], *(1,) * (x.ndim - 2))), x, 0.0), used]
 
 
-@written.register
-def _normalization(layer: BatchNormalization, writing: Writing, call: Call):
-    refuse_draws(layer, call.training, "computes with its batch")
-    normalized = lambda x, weights: layer._by_averages(weights, x)[0]
-    return by_function(writing, layer, normalized, [array_of(writing, layer, call, 2)]), [call.mask]
-
-
-@written.register
-def _parametric(layer: PReLU, writing: Writing, call: Call):
-    bent = lambda x, weights: layer._computed(weights, x, None, False)[0]
-    return by_function(writing, layer, bent, [array_of(writing, layer, call, 2)]), [call.mask]
+@written.register(BatchNormalization)
+@written.register(PReLU)
+def _computed(layer, writing: Writing, call: Call):
+    refuse_draws(layer, call.training and bool(layer._moving()), "computes with its batch")
+    computed = lambda x, weights: layer._computed(weights, x, None, False)[0]
+    return by_function(writing, layer, computed, [array_of(writing, layer, call, 2)]), [call.mask]
 
 
 # Layers of `rk.onnx.load` for operators without a layer of Keras

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnnkit.layers.dense import Dropout
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.noise import Noise
@@ -51,17 +50,8 @@ def _step(layer: Memoryless, block: Block, x: str, axes: int) -> tuple[str, tupl
 
 
 @written.register
-def _dropout(layer: Dropout, writing: Writing, call: Call):
-    return _as_it_is(layer, bool(layer.rate), writing, call)
-
-
-@written.register
 def _noise(layer: Noise, writing: Writing, call: Call):
-    return _as_it_is(layer, not layer._is_silent(), writing, call)
-
-
-def _as_it_is(layer, draws: bool, writing: Writing, call: Call):
-    refuse_draws(layer, call.training and draws)
+    refuse_draws(layer, call.training and not layer._is_silent())
     return [array_of(writing, layer, call, 0)], [call.mask]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.bidirectional import MERGES, Bidirectional
 from rnnkit.layers.rnn import RNN
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, written
 from rnnkit.onnx.exporting.loop import Loop, scan
 from rnnkit.onnx.exporting.operators import has_operator, operator
 from rnnkit.onnx.exporting.step_graph import StepGraph
+from rnnkit.onnx.exporting.whole_arrays import by_function
 from rnnkit.steps.step import leaves
 
 
@@ -36,7 +37,7 @@ def _bidirectional(layer: Bidirectional, writing: Writing, call: Call):
     b, others = _run(backward, writing, call, parts[1], zero_masked=True, flipped=True)
     states = states + others
     writing.ends(layer, call, states)
-    outputs = _merged(writing.block, layer.merge_mode, a, b)
+    outputs = by_function(writing, layer, lambda a, b, weights: MERGES[layer.merge_mode](a, b)[0], [a, b])
     masks: list[Value | None] = [_mask_behind(forward, writing, call)] * len(outputs)
     return (outputs + states, masks + [None] * len(states)) if layer.return_state else (outputs, masks)
 
@@ -107,16 +108,3 @@ def _own_states(block: Block, step, x: Value) -> list[Value]:
         row = block.constant(state[0], "initial_state") if state.any() else block.number(0, x.dtype)
         found.append(Value(block.repeated(row, rows, shape, "start"), (x.shape[0], *shape), x.dtype))
     return found
-
-
-def _merged(block: Block, mode, a: Value, b: Value) -> list[Value]:
-    """Return the outputs of both directions, merged if there is a mode."""
-    if mode is None:
-        return [a, b]
-    if mode == "concat":
-        name = block.add("Concat", a.name, b.name, axis=-1)
-        return [replace(a, name=name, shape=(*a.shape[:-1], a.shape[-1] + b.shape[-1]))]
-    name = block.add("Mul" if mode == "mul" else "Add", a.name, b.name)
-    if mode == "ave":
-        name = block.add("Mul", name, block.number(0.5, a.dtype))
-    return [replace(a, name=name)]

@@ -51,7 +51,7 @@ class StepNodes:
     def _read(self, node: Node) -> list[Node]:
         """Return the nodes to write before a node: for a loop, its initial values and those it reads from outside."""
         if node.op != "loop":
-            return list(node.args)
+            return list(node.made_of)
         around = (a for one in self._body(node) for a in one.args if loops_of(a) <= self.open)
         return [*node.args[: node.attr.count], *around]
 
@@ -84,6 +84,8 @@ class StepNodes:
             return self._view(node)
         if node.op == "concatenate":
             return self._add(node, "Concat", *map(self._whole, node.args), axis=self.axes + node.attr)
+        if node.op == "ruled":
+            return self._whole(node.args[0])
         if node.op == "take":
             return self._taken(node)
         if node.op == "put":

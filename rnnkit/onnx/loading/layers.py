@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from rnnkit.execution.execution import Execution
+from rnnkit.layers.base import no_mask
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
@@ -15,7 +16,7 @@ from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
 from rnnkit.onnx.loading.cells import RowsCell
 from rnnkit.onnx.loading.program import Program
-from rnnkit.recording import weights_now
+from rnnkit.recording import computed, constant, repeated, weights_now
 from rnnkit.steps.cell import prepare
 
 
@@ -128,17 +129,15 @@ class ConstantRows(OwnWeights):
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
             weights = self._own
-        shape, dtype = x.shape, self.dtype
-        repeated = np.array(np.broadcast_to(weights["rows"], (shape[0], *self.shape)))
-        return repeated, lambda d: Gradients({"rows": np.sum(d, axis=0)}, np.zeros(shape, dtype))
+        shape, dtype, rows = x.shape, self.dtype, weights["rows"]
+        found = repeated(lambda: np.array(np.broadcast_to(rows, (shape[0], *self.shape))), rows)
+        return found, lambda d: Gradients({"rows": computed(np.sum, d, axis=0)}, constant(np.zeros(shape, dtype)))
 
     def compute_output_shape(self, input_shape):
         """Return ``(B, *shape)``."""
         return (self._shape(input_shape)[0], *self.shape)
 
-    def compute_mask(self, inputs, mask=None):
-        """Return None, as there are no steps."""
-        return None
+    compute_mask = no_mask
 
     def _own_weights(self, shape):
         return {"rows": OwnWeight(tuple(self.shape), "zeros")}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.layers.merging import Merge
+from rnnkit.layers.pooling import OverTime
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.weighted import Computed
+from rnnkit.recording import repeated
 
 
 class TimeSlice(Shaping):
@@ -40,7 +42,7 @@ class TimeSlice(Shaping):
         return None if last else super()._refuses_stream()
 
 
-class TimeReduce(Computed):
+class TimeReduce(OverTime, Computed):
     """The mean, sum or extremum of all steps, ``(B, T, …)`` to ``(B, …)``; the first of equal ones gets the gradient.
 
     Parameters
@@ -48,8 +50,7 @@ class TimeReduce(Computed):
     how : {"mean", "sum", "max", "min"}
     """
 
-    _least_rank = 2
-    _axes = "batch, time"
+    _least_rank, _most_rank = 2, None
 
     def __init__(self, how, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -60,37 +61,30 @@ class TimeReduce(Computed):
     def _computed(self, weights, x, mask, training):
         time, shape, dtype = x.shape[1], x.shape, x.dtype
         if self.how in ("mean", "sum"):
-            total = np.zeros((shape[0], *shape[2:]))  # in double precision, step by step
-            for t in range(time):
-                total += x[:, t]
             by = time if self.how == "mean" else 1
-            return (total / by).astype(dtype), lambda d: (
-                {},
-                np.array(np.broadcast_to(d[:, None] / dtype.type(by), shape)),
-            )
-        place = (np.argmax if self.how == "max" else np.argmin)(x, axis=1)[:, None]
+
+            def reduced():
+                total = np.zeros((shape[0], *shape[2:]))  # in double precision, step by step
+                for t in range(time):
+                    total += x[:, t]
+                return (total / by).astype(dtype)
+
+            shared = lambda d: np.array(np.broadcast_to(d[:, None] / dtype.type(by), shape))
+            return repeated(reduced, x), lambda d: ({}, repeated(lambda: shared(d), d))
+        place = repeated(lambda: (np.argmax if self.how == "max" else np.argmin)(x, axis=1)[:, None], x)
 
         def back(d):
             found = np.zeros(shape, dtype)
             np.put_along_axis(found, place, d[:, None], axis=1)
-            return {}, found
+            return found
 
-        return np.take_along_axis(x, place, axis=1)[:, 0], back
+        y = repeated(lambda: np.take_along_axis(x, place, axis=1)[:, 0], x, place)
+        return y, lambda d: ({}, repeated(lambda: back(d), place, d))
 
     def compute_output_shape(self, input_shape):
         """Return ``(B, …)``."""
         batch, _, *rest = self._shape(input_shape)
         return (batch, *rest)
-
-    def compute_mask(self, inputs, mask=None):
-        """Return None, as there are no steps."""
-        return None
-
-    def _check_shape(self, shape):
-        """Accept any shape of this rank."""
-
-    def _refuses_stream(self):
-        return "needs whole sequences"
 
 
 class StepCount(Shaping):

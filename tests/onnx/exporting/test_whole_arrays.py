@@ -114,3 +114,11 @@ def test_several_results_of_several_kinds():
     for got, wanted in zip(exported(x), (results[0], *results[1]), strict=True):
         assert got.dtype == wanted.dtype
         np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_function_with_a_rule_is_its_value():
+    @rk.custom_gradient
+    def clipped(x):
+        return np.minimum(x, 0.5), lambda d: d
+
+    compared(rk.Model(given := rk.Input((None, 4)), rk.ArrayFunction(clipped)(given)), [drawn(0, 5, 3, "float32")])
