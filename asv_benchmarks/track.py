@@ -8,8 +8,9 @@
 
 Commits are measured in environments of asv's own, see asv.conf.json; what isn't committed is not measured. ``compare``
 ends with 1, and a list, where HEAD is slower than the base by more than `--factor`. Noise only adds to a time: what
-looks slower is measured again, both commits in turns, and their minima are compared, until no more than what is slower
-is left; it has to be slower in two of three turns, too. ``find`` halves the commits between two. ``history`` adds
+looks slower, the worst of it, is measured again, both commits in turns, and their minima are compared, until no more
+than what is slower is left; it has to be slower in two of three turns, too. What is much slower in three turns of three
+leaves no doubt, and ends it. ``find`` halves the commits between two. ``history`` adds
 commits to `results/reference`, which is kept in the repository.
 """
 
@@ -34,6 +35,8 @@ SMOKE = "# smoke: "  # before the case of a file that is run to see that it work
 ASV = pathlib.Path(sys.executable).with_name("asv")
 FACTOR, ROUNDS, TRIES = 1.1, 5, 2
 FEW, MOST = 4, 12  # of so few that are left, so many rounds: the memory that a process is given may be slow
+WORST = 20  # that are measured again
+DOUBTLESS, TURNS = 1.3, 3  # times as slow, and in so many turns
 DIGITS = 4  # of a figure that is kept
 Figures = dict[str, float]
 
@@ -89,6 +92,7 @@ def beside(
     found: list[Figures] = [{}, {}]
     names: list[str] | None = None
     beaten: collections.Counter[str] = collections.Counter()
+    doubtless: collections.Counter[str] = collections.Counter()
     for turn in range(most):
         if turn >= ROUNDS and names is not None and len(names) > FEW:
             break
@@ -99,12 +103,16 @@ def beside(
         if turn == 0:
             missing = sorted(found[0].keys() - found[1].keys())
         beaten.update(slower(*now, factor))
-        names = slower(*found, factor)
+        doubtless.update(slower(*now, DOUBTLESS))
+        names = slower(*found, factor)[:WORST]
         if turn + 1 >= ROUNDS:  # one quick run among slow ones may be the machine's
             names = [name for name in names if 3 * beaten[name] >= 2 * (turn + 1)]
         if not names:
             break
         print(f"after round {turn + 1}: {len(names)} slower", flush=True)
+        if turn + 1 >= TURNS and (sure := [name for name in names if doubtless[name] == turn + 1]):
+            names = sure
+            break
     return *found, names, missing
 
 

@@ -57,8 +57,7 @@ def load_model(path: Any, custom_objects: Mapping[str, Any] | None = None) -> An
     if "layer" in about:
         return model_files.restored(path, arrays, about, custom_objects)
     if "forecaster" in about:
-        from rnnkit.forecast import saving
-        from rnnkit.forecast.models import registry
+        from rnnkit.forecast import registry, saving
 
-        return registry.of_kept(path, saving.of_file(path, arrays, about))
+        return registry.restored(path, saving.of_file(path, arrays, about))
     raise ValueError(f"expected a file of a model; {os.fspath(path)!r} holds arrays alone")

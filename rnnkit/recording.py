@@ -13,7 +13,7 @@ recorded: Python has computed something that no repetition would compute again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -62,6 +62,8 @@ class Recording:
         self.preparations: list[Callable[[], Any]] = []
         self._owners: dict[int, tuple[np.ndarray, int]] = {}  # with how often their numbers change
         self._written: dict[int, np.ndarray] = {}
+        self._tables: list[tuple[Callable, dict[int, int]]] = []
+        self._fixed: set[int] = set()  # arrays whose addresses stand elsewhere, too
         self.bytes = 0
 
     def __enter__(self):
@@ -83,8 +85,18 @@ class Recording:
         for array in arrays:
             self._hold(array, _NEVER)
 
-    def note(self, operation: Callable[[], Any], reads=(), writes=(), draws: bool = False) -> None:
+    def note(
+        self,
+        operation: Callable[[], Any],
+        reads=(),
+        writes=(),
+        draws: bool = False,
+        table: tuple[Callable[[list[int]], Callable[..., Any]], Mapping[int, int]] | None = None,
+    ) -> None:
         """Note an operation that was just done; one that reads only constants, and `draws` nothing, isn't repeated.
+
+        An operation with a `table` of its arrays' addresses says where these stand by the arrays' ids; given places,
+        its first entry makes a function of arrays that writes theirs.
 
         Raises
         ------
@@ -99,9 +111,46 @@ class Recording:
             changes = max(changes, found[1])
         for array in writes:
             self._hold(array, changes)
+        writer, places = table or (None, {})
+        whole = {id(_owner(array)): places[id(array)] for array in (*reads, *writes) if id(array) in places}
+        self._fixed.update(
+            id(_owner(array)) for array in (*reads, *writes) if id(array) not in places or not _is_whole(array)
+        )
+        if writer is not None:
+            self._tables.append((writer, whole))
         if changes:
             (self.operations if changes == _OFTEN else self.preparations).append(operation)
             self._written.update((id(array), array) for array in writes)
+
+    def redirected(self, given: list[np.ndarray], made: list[np.ndarray]) -> tuple[set[int], Callable[..., Any]]:
+        """Return which of these arrays, and of those that it writes, others can replace without a copy.
+
+        With their numbers comes a function that has other arrays used from now on, of the same shapes and dtypes and
+        in C order: it takes one for each of `given` and `made`.
+        """
+        arrays = [*given, *made]
+        owners, written = [id(_owner(array)) for array in arrays], {id(_owner(one)) for one in self._written.values()}
+        numbers = {
+            i
+            for i, owner in enumerate(owners)
+            if any(owner in places for _, places in self._tables)
+            and owner not in self._fixed
+            and owners.count(owner) == 1
+            and (owner in written) == (i >= len(given))
+            and _is_whole(arrays[i])
+        }
+        steps = []
+        for writer, places in self._tables:
+            if mine := [i for i in sorted(numbers) if owners[i] in places]:
+                steps.append((writer([places[owners[i]] for i in mine]), mine))
+        if len(steps) == 1 and len(numbers) == len(arrays):  # most calls
+            return numbers, steps[0][0]
+
+        def redirect(*others):
+            for write, mine in steps:
+                write(*[others[i] for i in mine])
+
+        return numbers, redirect
 
     def knows(self, array) -> bool:
         """Whether an array is the recording's own, or shows memory of one that is."""
@@ -323,6 +372,11 @@ def _owner(array: np.ndarray) -> np.ndarray:
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
+
+
+def _is_whole(array: np.ndarray) -> bool:
+    """Whether an array is all of the memory of its owner, in C order."""
+    return array.flags.c_contiguous and array.nbytes == _owner(array).nbytes
 
 
 def _arrays(nested) -> Iterator[np.ndarray]:

@@ -10,6 +10,7 @@ try:
 except ImportError:
     raise ImportError("rnnkit.sktime needs sktime; install it with: pip install 'rnnkit[sktime]'") from None
 
+from rnnkit.forecast import registry
 from rnnkit.forecast.models import forecaster
 from rnnkit.forecast.models.auto import Auto
 from rnnkit.forecast.models.theta import Theta
@@ -28,7 +29,7 @@ class Forecaster(BaseForecaster):
 
     Parameters
     ----------
-    model : Auto, GlobalRNN, Theta, ExponentialSmoothing or Autoregression, optional
+    model : forecaster of rnnkit.forecast, optional
         Copied before it is fitted. By default ``Auto()``.
 
     Attributes
@@ -81,8 +82,8 @@ class Forecaster(BaseForecaster):
     def _fit(self, y, X=None, fh=None):
         model = Auto() if self.model is None else self.model
         if not isinstance(model, forecaster.Forecaster):
-            kinds = "Auto, GlobalRNN, Theta, ExponentialSmoothing or Autoregression"
-            raise TypeError(f"expected model to be {kinds}, or None; got {type(model).__name__}")
+            kinds = ", ".join(registry.MODULES)
+            raise TypeError(f"expected model to be one of {kinds}, or None; got {type(model).__name__}")
         if X is not None and model.reads_covariates and not model._covariate_columns:
             model = type(model)(**model._settings() | {"future_covariates": list(map(str, X.columns))})
         self._cur_X = X if model._covariate_columns else None

@@ -25,6 +25,7 @@ OTHERS = {
     "MultiHeadAttention": lambda units: rk.MultiHeadAttention(4, units // 4, seed=0),
     "Embedding": lambda units: rk.Embedding(1000, units, seed=0),
     "Dropout": lambda units: rk.Dropout(0.2, seed=0),
+    "Activation": lambda units: rk.Activation("sigmoid"),
     "ConvLSTM1D": lambda units: rk.ConvLSTM1D(units // 8, 3, seed=0),
 }
 

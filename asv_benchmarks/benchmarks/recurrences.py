@@ -32,9 +32,9 @@ def layer_of(recurrence) -> rk.RNN:
     return rk.RNN(cell(), return_sequences=True)
 
 
-def data_of(recurrence, size) -> tuple[np.ndarray, dict]:
+def data_of(recurrence, size, seed=0) -> tuple[np.ndarray, dict]:
     """Return an input in float32, and what else a call takes."""
-    x, constants = recurrence.data(np.random.default_rng(0), *size, np.float32)
+    x, constants = recurrence.data(np.random.default_rng(seed), *size, np.float32)
     return x, {"constants": list(constants)} if constants else {}
 
 

@@ -22,46 +22,29 @@ from rnnkit.forecast.scoring.validation import Origins, as_table, check_long_eno
 
 
 class Partitions(NamedTuple):
-    """Checked partitions from which a forecaster of individual series forecasts."""
+    """Checked partitions from which a forecaster forecasts."""
 
     table: Table
+    found: list | None = None  # learned for each partition with rows; None where each series is fitted by itself
+    panel: dict[str, np.ndarray] | None = None  # learned from all series
 
     def predict(self, model: Forecaster, h: int, future, level):
         """Return the dask DataFrame of `Forecaster.predict`."""
-        h, levels = _horizon(model, h, future), checked_levels(level)
-        columns = model._band_names(levels)
-        return self.table.mapped(_predicted, columns, model.copy(), self.table.reading, h, levels)
+        levels = checked_levels(level)
+        return self._asked(_predicted, model._band_names(levels), model, h, future, levels)
 
     def predict_quantiles(self, model: Forecaster, h: int, future, probabilities):
         """Return the dask DataFrame of `Forecaster.predict_quantiles`."""
-        h, columns = _horizon(model, h, future), model._quantile_names(probabilities)
-        asked = probabilities.tolist()
-        return self.table.mapped(_quantiles, columns, model.copy(), self.table.reading, h, asked)
+        return self._asked(_quantiles, model._quantile_names(probabilities), model, h, future, probabilities.tolist())
+
+    def _asked(self, function, columns, model, h, future, asked):
+        given = model.copy(), self.panel, self.table.reading, _horizon(model, h, future), future, asked
+        if self.found is None:
+            return self.table.mapped(function, columns, None, *given)
+        return self.table.beside(function, columns, self.found, *given)
 
 
-class Learned(NamedTuple):
-    """Partitions and the arrays that a forecaster has learned from all of them."""
-
-    table: Table
-    found: list  # learned for each partition with rows
-    panel: dict[str, np.ndarray]  # learned from all series
-
-    def predict(self, model: Together, h: int, future, level):
-        """Return the dask DataFrame of `Forecaster.predict`."""
-        h, levels = _horizon(model, h, future), checked_levels(level)
-        return self._asked(model, model._band_names(levels), _forecast, h, future, levels)
-
-    def predict_quantiles(self, model: Together, h: int, future, probabilities):
-        """Return the dask DataFrame of `Forecaster.predict_quantiles`."""
-        h, columns = _horizon(model, h, future), model._quantile_names(probabilities)
-        return self._asked(model, columns, _forecast_quantiles, h, future, probabilities.tolist())
-
-    def _asked(self, model, columns, function, *arguments):
-        given = model.copy(), self.panel, self.table.reading
-        return self.table.beside(function, columns, self.found, *given, *arguments)
-
-
-def fitted(model: Forecaster, y, static, names: Columns, freq, progress=None) -> Partitions | Learned:
+def fitted(model: Forecaster, y, static, names: Columns, freq, progress=None) -> Partitions:
     """Check series in partitions, and fit a model that learns from all; invalid times or values are found first.
 
     A static table is refused; other errors are those of `gathered`.
@@ -71,7 +54,7 @@ def fitted(model: Forecaster, y, static, names: Columns, freq, progress=None) ->
     if not isinstance(model, Together):
         return Partitions(table)
     with contextlib.closing(PartitionBlocks.of(table, model)) as blocks:
-        return Learned(table, *model._learned(blocks, progress))
+        return Partitions(table, *model._learned(blocks, progress))
 
 
 def cross_validation(
@@ -131,31 +114,19 @@ def _last(h, n_windows, step_size) -> np.ndarray:
     return h + (h if step_size is None else step_size) * np.arange(n_windows - 1, -1, -1)
 
 
-def _predicted(table, head, model, reading: Reading, h, levels):
+def _predicted(table, head, found, model, panel, reading: Reading, h, future, levels):
     with share():
-        return _fitted(table, model, reading).predict(h, level=levels)
+        return _fitted(table, found, model, panel, reading).predict(h, future=future, level=levels)
 
 
-def _quantiles(table, head, model, reading: Reading, h, probabilities):
+def _quantiles(table, head, found, model, panel, reading: Reading, h, future, probabilities):
     with share():
-        return _fitted(table, model, reading).predict_quantiles(h, probabilities)
+        return _fitted(table, found, model, panel, reading).predict_quantiles(h, probabilities, future=future)
 
 
-def _fitted(table, model, reading: Reading) -> Forecaster:
-    return model.copy().fit(table, **reading.names._asdict(), freq=reading.freq)
-
-
-def _forecast(table, head, found, model, panel, reading: Reading, h, future, levels):
-    with share():
-        return _recalled(table, found, model, panel, reading).predict(h, future=future, level=levels)
-
-
-def _forecast_quantiles(table, head, found, model, panel, reading: Reading, h, future, probabilities):
-    with share():
-        return _recalled(table, found, model, panel, reading).predict_quantiles(h, probabilities, future=future)
-
-
-def _recalled(table, found, model: Together, panel, reading: Reading) -> Together:
+def _fitted(table, found, model, panel, reading: Reading) -> Forecaster:
+    if found is None:
+        return model.copy().fit(table, **reading.names._asdict(), freq=reading.freq)
     history = model._beside(History.of_frame(reading.read(table)))
     return model.copy()._recalled(history, found, panel)
 

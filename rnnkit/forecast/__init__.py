@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import importlib
 
-_PLACES = {
-    "ESN": "models.echo_state",
-    "Auto": "models.auto",
-    "Autoregression": "models.autoregression",
+from rnnkit.forecast.registry import MODULES
+
+_PLACES = {name: f"models.{module}" for name, module in MODULES.items()} | {
     "BackTest": "scoring.backtest",
-    "ExponentialSmoothing": "models.exponential_smoothing",
     "Forecast": "command.report",
     "ForecastReport": "command.report",
-    "GlobalRNN": "models.global_rnn",
-    "Series": "data.series",
-    "Theta": "models.theta",
-    "TrainedForecaster": "models.trained",
+    "Series": "data.files",
     "back_test": "scoring.backtest",
     "backtest_and_forecast": "command.report",
     "coverage": "scoring.metrics",
@@ -27,7 +22,7 @@ _PLACES = {
     "mean_absolute_scaled_error": "scoring.metrics",
     "naive": "models.baselines",
     "pinball_loss": "scoring.metrics",
-    "read_series": "data.series",
+    "read_series": "data.files",
     "read_table": "data.files",
     "root_mean_squared_error": "scoring.metrics",
     "root_mean_squared_scaled_error": "scoring.metrics",
@@ -36,7 +31,7 @@ _PLACES = {
     "write_table": "data.files",
 }
 
-__all__ = list(_PLACES)
+__all__ = sorted(_PLACES, key=lambda name: (not name.isupper(), name))  # as isort orders them
 
 
 def __getattr__(name: str):

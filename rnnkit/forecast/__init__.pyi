@@ -7,12 +7,10 @@ from rnnkit.forecast.command.report import (
     forecast_from_file,
 )
 from rnnkit.forecast.data.files import (
-    read_table,
-    write_table,
-)
-from rnnkit.forecast.data.series import (
     Series,
     read_series,
+    read_table,
+    write_table,
 )
 from rnnkit.forecast.fitting.season import (
     find_season,

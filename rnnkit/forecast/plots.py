@@ -10,6 +10,7 @@ import numpy as np
 from rnnkit.console import in_jupyter
 
 HISTORY_COLOUR, FORECAST_COLOUR, ACTUAL_COLOUR = "#3d4451", "#1f6fb4", "#d1741a"
+MARKED = 200  # steps of a history, up to which each has a mark
 BANDS = (0.28, 0.16, 0.1)  # opacities, the narrowest first
 
 
@@ -54,22 +55,7 @@ def draw_series(make: Callable, series: Sequence[Drawn], name: str, levels: Sequ
     figure = make((width * max(across, 2), height * down + 0.7))
     every = figure.subplots(down, across, squeeze=False).ravel()
     for axes, one in zip(every, series, strict=False):
-        ahead, columns = joined(one.times, one.values, one.ahead, list(one.columns.values()))
-        said = dict(zip(one.columns, columns, strict=True))
-        axes.plot(one.times, one.values, color=HISTORY_COLOUR, lw=1.1, marker=".", ms=3, label="history")
-        for steps, forecast, lower, upper in one.tests:
-            axes.fill_between(steps, lower, upper, color=ACTUAL_COLOUR, alpha=0.15, lw=0)
-            label = "forecast at the time" if steps is one.tests[0][0] else None
-            axes.plot(steps, forecast, color=ACTUAL_COLOUR, lw=1.4, label=label)
-        for level, opacity in zip(sorted(levels), BANDS * len(levels), strict=False):
-            edges = (said[f"{name}-{edge}-{level:g}"] for edge in ("lo", "hi"))
-            axes.fill_between(ahead, *edges, color=FORECAST_COLOUR, alpha=opacity, lw=0, label=f"{level:g} % band")
-        axes.plot(ahead, said[name], color=FORECAST_COLOUR, lw=1.6, label=f"forecast of {name}")
-        if one.actual is not None:
-            axes.plot(one.ahead, one.actual, color=ACTUAL_COLOUR, lw=1.1, marker=".", ms=3, label="what came")
-        axes.set_title(one.title, loc="left", fontsize=9)
-        axes.tick_params(labelsize=8)
-        tidy(axes, one.times)
+        draw_one(axes, one, name, levels)
     for axes in every[len(series) :]:
         axes.remove()
     lines, labels = every[0].get_legend_handles_labels()
@@ -77,11 +63,27 @@ def draw_series(make: Callable, series: Sequence[Drawn], name: str, levels: Sequ
     return figure
 
 
-def tidy(axes, times, ticks: int = 5) -> None:
-    """Set a light frame, and short labels of dates."""
+def draw_one(axes, one: Drawn, name: str, levels: Sequence[float], ticks: int = 5) -> None:
+    """Draw one series with a model's forecasts and its bands of these levels, in a light frame."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    if times.dtype.kind == "M":
+    ahead, columns = joined(one.times, one.values, one.ahead, list(one.columns.values()))
+    said = dict(zip(one.columns, columns, strict=True))
+    marker = "." if len(one.times) <= MARKED else None
+    axes.plot(one.times, one.values, color=HISTORY_COLOUR, lw=1.1, marker=marker, ms=3, label="history")
+    for steps, forecast, lower, upper in one.tests:
+        axes.fill_between(steps, lower, upper, color=ACTUAL_COLOUR, alpha=0.15, lw=0)
+        label = "forecast at the time" if steps is one.tests[0][0] else None
+        axes.plot(steps, forecast, color=ACTUAL_COLOUR, lw=1.4, label=label)
+    for level, opacity in zip(sorted(levels), BANDS * len(levels), strict=False):
+        edges = (said[f"{name}-{edge}-{level:g}"] for edge in ("lo", "hi"))
+        axes.fill_between(ahead, *edges, color=FORECAST_COLOUR, alpha=opacity, lw=0, label=f"{level:g} % band")
+    axes.plot(ahead, said[name], color=FORECAST_COLOUR, lw=1.6, label=f"forecast of {name}")
+    if one.actual is not None:
+        axes.plot(one.ahead, one.actual, color=ACTUAL_COLOUR, lw=1.1, marker=".", ms=3, label="what came")
+    axes.set_title(one.title, loc="left", fontsize=9)
+    axes.tick_params(labelsize=8)
+    if one.times.dtype.kind == "M":
         locator = AutoDateLocator(minticks=3, maxticks=ticks)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))

@@ -193,6 +193,67 @@ def test_T13_results_and_arguments_are_the_callers():
     check(layer, 2, 5, 3)
 
 
+def views(array):
+    """The same numbers in other memory: in another order, backwards, of each second entry, that can't be written."""
+    fixed, wide = array.copy(), np.repeat(array, 2, axis=-1)
+    fixed.flags.writeable = False
+    return [array, np.asfortranarray(array), array[::-1, ::-1].copy()[::-1, ::-1], wide[..., ::2], fixed]
+
+
+WHERE_THEY_ARE = {
+    "outputs": (lambda: rk.LSTM(4, return_sequences=True), {0, 1}),
+    "the last": (lambda: rk.GRU(4), {0, 1}),
+    "backwards": (lambda: rk.GRU(4, go_backwards=True), {1}),
+    "states": (lambda: rk.LSTM(4, return_sequences=True, return_state=True), {0, 1, 2, 3}),
+    "a stack of layers": (lambda: rk.Sequential([rk.GRU(4, return_sequences=True), rk.LSTM(3)]), {0, 1}),
+    "an argument": (lambda: rk.Dropout(0.5), set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WHERE_THEY_ARE)
+def test_T13_arrays_are_used_where_they_are(name):
+    make, redirected = WHERE_THEY_ARE[name]
+    layer = warm(make(), 2, 5, 3)
+    (kind,) = layer._repeated_calls._kinds.values()
+    assert kind.redirected == redirected and kind.refusal is None
+    for x in views(numbers(2, 5, 3)):
+        before, found = x.copy(), flat(layer(x))
+        same_bits(found, flat(ordinary(layer, x)))
+        assert not any(np.shares_memory(a, b) for a in found for b in (x, *kind.places, *flat(kind.result)))
+        assert all(array.flags.owndata and array.flags.writeable for array in found)
+        np.testing.assert_array_equal(x, before)
+
+
+def test_an_array_that_is_given_twice():
+    layer = rk.RNN(reading(), return_state=True)
+    for _ in range(ENOUGH + 3):
+        x = numbers(3, 3, 3)
+        given = {"initial_state": [x[0]], "constants": [x[0]]}
+        same_bits(flat(layer(x, **given)), flat(ordinary(layer, x, **given)))
+    assert is_repeated(layer) == [True]
+
+
+@rk.cell(states={"h": 3}, per_row=True)
+def looked_up(x, states):
+    h = states.h.copy()
+    h[int(x[0])] += 1.0
+    return h, (h,)
+
+
+def test_a_row_that_fails_in_a_repeated_call():
+    layer = rk.RNN(looked_up(), return_sequences=True)
+    for k in range(ENOUGH + 3):
+        x = np.full((1, 4, 1), k % 3, np.float32)
+        same_bits([layer(x)], [ordinary(layer, x)])
+    assert is_repeated(layer) == [True]
+    for place in (5, -4, np.nan):
+        x[0, 2] = place
+        with pytest.raises(IndexError, match="row 0 fails at step 2"):
+            layer(x)
+        x[0, 2] = 1
+        same_bits([layer(x)], [ordinary(layer, x)])
+
+
 CHANGES = {
     "all weights": lambda layer: layer.set_weights([0.5 * w for w in layer.get_weights()]),
     "one weight": lambda layer: layer.weights.__setitem__("bias", np.ones_like(layer.weights["bias"])),

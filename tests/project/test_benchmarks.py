@@ -180,6 +180,15 @@ def test_what_is_slower_is_found_in_noise_and_nothing_else(track, monkeypatch, c
         assert max(counted) < 3 * 24  # only what looks slower is measured again
 
 
+def test_what_is_much_slower_ends_the_comparison_early(track, monkeypatch, capsys):
+    factors = {f"slow {k}": 1.8 for k in range(40)} | {f"equal {k}": 1.0 for k in range(20)}
+    for seed in range(20):
+        code, counted = run_with_noise(track, monkeypatch, factors, seed)
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("slower: ")]
+        assert code == 1 and 0 < len(lines) <= track.WORST and not any("equal" in line for line in lines)
+        assert max(counted) <= len(factors) + (track.TURNS - 1) * track.WORST
+
+
 def test_a_run_that_is_quick_once_in_a_while_slows_nothing(track, monkeypatch):
     """On a busy machine one commit may have the only quick run."""
     for seed in range(40):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from rnnkit.backends.cpu import tuning
 from rnnkit.backends.cpu.codegen.tables import Source
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, arrange, pack, packed_width
 from rnnkit.backends.cpu.kernels.sparse_matmul import pack_sparse
-from rnnkit.backends.cpu.language.addresses import address, write_addresses
+from rnnkit.backends.cpu.language.addresses import address, address_writer, write_addresses
 from rnnkit.backends.cpu.language.programs import Code, Wanted
 from rnnkit.backends.cpu.moves import recorded_moves
 from rnnkit.backends.cpu.simd import bounds_check
@@ -274,7 +275,7 @@ class Program:
         blocks, trials = (1, self._trials_of(rows)) if units else (row_blocks(groups, threads), None)
         mask, order = self._order(record, blocks)
         arrays = (x, outputs, last, mask, order), (initial, final, kept)
-        table, own = self._pointers(record, *arrays)
+        table, given, own = self._pointers(record, *arrays)
         p, p_at, _ = table
         most = -(-groups // blocks)  # of the largest block; all blocks have as many steps at a time
         step_bytes = self.source.row_bytes["block"] + (self.source.row_bytes["x"] if order is not None else 0)
@@ -300,9 +301,9 @@ class Program:
                         again = partial(_share, recording, partial(self.team.run, *given), again)
                     elif blocks == 1:
                         again = partial(self.code.function, p_at, n_at, 0, groups, scratch_at, 0, 1, 0)
-                    self._note(
-                        recording, self._watched(bounds_check.checked(again, keep), p, record), record, arrays, own[1]
-                    )
+                    again = self._watched(bounds_check.checked(again, keep), p, record)
+                    fixed = threads > 1 or CHECKED
+                    self._note(recording, again, record, arrays, own[1], None if fixed else (p_at, given))
                     recording.constant(p, n)
         if p[-1]:
             p[-1], record.failed = 0, True
@@ -333,8 +334,11 @@ class Program:
             first += count
         return True
 
-    def _note(self, recording: Recording, again, record: Record, arrays, prepacked) -> None:
-        """Tell a recording the call that was run, and the arrays that it read and wrote."""
+    def _note(self, recording: Recording, again, record: Record, arrays, prepacked, table) -> None:
+        """Tell a recording the call that was run, and the arrays that it read and wrote.
+
+        `table` is the address of its table of addresses and the arrays of these, if others may take their places.
+        """
         (x, outputs, last, mask, _), (initial, final, kept) = arrays
         placed = [(record.placed[buffer.attr], buffer.is_written) for buffer in self._placed]
         of_call = [
@@ -343,9 +347,16 @@ class Program:
         ]
         reads = [x, mask, *initial, *of_call, *prepacked, *(array for array, is_written in placed if not is_written)]
         writes = [outputs, last, *final, *(kept or ()), *(array for array, is_written in placed if is_written)]
-        recording.note(
-            again, [array for array in reads if array is not None], [array for array in writes if array is not None]
-        )
+        reads, writes = ([array for array in some if array is not None] for some in (reads, writes))
+        if table is not None:
+            at, given = table
+            times = Counter(map(id, given))
+            places = {id(array): place for array, place in zip(given, self._places.tolist(), strict=True)}
+            places = {key: place for key, place in places.items() if times[key] == 1}
+            if record.reverse:  # there stands the address of the last step
+                places.pop(id(x), None)
+            table = partial(address_writer, at), places
+        recording.note(again, reads, writes, table=table)
 
     def _order(self, record, blocks):
         """Return the mask in processing order, and an order of rows with those used late first, or None.
@@ -373,7 +384,7 @@ class Program:
         return mask[dealt], dealt
 
     def _pointers(self, record, of_record, of_states):
-        """Return the table of addresses, its address, and arrays that were made for it."""
+        """Return the table of addresses, with its address, the arrays of these, and arrays that were made for it."""
         prepacked, order, own = self._prepacked(record.weights), of_record[-1], []
         found = [*of_record, *prepacked]
         for arrays in of_states:
@@ -392,7 +403,7 @@ class Program:
             p[self._panels_at] *= self.share
         if record.reverse:
             p[self._x_at] += (record.x.shape[1] - 1) * record.x.strides[1]
-        return table, (own, prepacked)
+        return table, found, (own, prepacked)
 
     def _table(self) -> tuple[np.ndarray, int, int]:
         """Return a table of addresses with those that no call changes, its address, and the team's address in it.

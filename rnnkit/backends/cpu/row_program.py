@@ -41,11 +41,14 @@ class RowProgram(Program):
     def _watched(self, again, p, record):
         if not self.plan.messages:
             return again
+        then = p.copy()
 
         def checked():
             again()
             if p[-1]:
                 p[-1] = 0
+                if (p != then).any():
+                    raise Unrepeatable("its arrays are not those of the record")
                 assert self.tell is not None
                 self.tell(record)
 

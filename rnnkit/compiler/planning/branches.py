@@ -3,16 +3,14 @@
 A plan by rows chooses between values, which is right for lanes of which each decides by itself. One row can jump. Here
 the lines of such a plan are arranged anew: each goes into the innermost branch in which all that reads it is, and
 branches of one condition become one where nothing between them forbids it. A choice of what costs little stays one: a
-jump that isn't foreseen takes longer. But a row that jumps doesn't wait for the value that it doesn't take, nor for the
-condition: it pays where one of the two is known much later than the other, where a place in memory is chosen, and where
-a state begins anew on one of the two ways.
+jump that isn't foreseen takes longer. But a row whose state begins anew on one of the two ways doesn't wait for what
+it was before. Jumps are to be measured with other numbers at each call: a processor learns decisions that come again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import (
@@ -33,10 +31,8 @@ from rnnkit.compiler.ir.plan import (
     given_by,
     read_by,
 )  # fmt: skip
-from rnnkit.compiler.planning.latency import places, waits
 
 LEAST = 3  # lines that a jump has to save
-_LATE, _LATE_PLACE = 20, 5  # or cycles that a choice waits for one of its values, or for a place in memory
 _COSTLY = 10  # lines that an expensive operation counts for
 _ATTEMPTS = 16
 
@@ -318,16 +314,9 @@ class _Arrangement:
         choices = [self.lines[i] for i in group.joined if self.lines[i].op == "where"]
         if sum(_cost(self.lines[i]) for i in inside) + max(0, len(choices) - 1) >= LEAST:
             return True
-        if any(self._waits(line) for line in choices):
-            return True
         ends = [[line.args[side] for line in choices] for side in (1, 2)]
         anew = [all(self.plan.sections[name] <= BLOCK for name in side) for side in ends]
         return len(choices) > 1 and anew[0] != anew[1]
-
-    def _waits(self, choice: Pointwise) -> bool:
-        """Whether a value of a choice, or its condition, is known much later than its other value."""
-        cycles, chosen = _timing(self.plan)
-        return cycles.get(choice.name, 0) >= (_LATE_PLACE if choice.name in chosen else _LATE)
 
     # What is written
 
@@ -445,12 +434,6 @@ class _Arrangement:
             }
         behind = branched(self.plan, rest, nexts, self.exits, outside)
         return replace(loop, lines=[*before, *behind], first=len(before))
-
-
-@lru_cache(maxsize=1)
-def _timing(plan: RowPlan) -> tuple[dict[str, int], set[str]]:
-    """How long the choices of a plan wait, and the values by which places in memory are found."""
-    return waits(plan, _LATE), places(plan)
 
 
 def _renamed(line: RowLine, now: Callable[[str], str]) -> RowLine:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnkit.forecast.data.csv_files import InputError, read_rows
-from rnnkit.forecast.data.files import PARQUET, read_table, require_pyarrow
+from rnnkit.forecast import registry, saving
+from rnnkit.forecast.data.csv_files import InputError
+from rnnkit.forecast.data.files import PARQUET, Series, column_names, read_series, read_table
 from rnnkit.forecast.data.frames import FileTable, SeriesFrame
-from rnnkit.forecast.data.series import Series, read_series
+from rnnkit.forecast.models.forecaster import Forecaster
 
 # Names of arguments in errors of `read_table`, and of the command's options: "(time=)" becomes "(--time)".
 _OPTIONS = {
@@ -76,15 +77,7 @@ def read_future(
     The file has the series' columns of ids and times, and the `needed` columns, by default all covariates of the
     series. An InputError says that the file can't be used, or lacks a series or a step.
     """
-    if Path(path).suffix in PARQUET:
-        try:
-            header = require_pyarrow()[1].read_schema(path).names
-        except FileNotFoundError:
-            raise InputError(f"there is no file {path}") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} can't be read as Parquet: {error}") from None
-    else:
-        header, _ = read_rows(path)
+    header = column_names(path)
     if needed is not None and (lacking := [name for name in needed if name not in header]):
         raise InputError(
             f"{path} has the columns {', '.join(header)}; expected {lacking[0]!r} too, which the model reads"
@@ -100,6 +93,15 @@ def read_future(
         return frame.future(known, horizon, names)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def read_kept(path) -> tuple[Forecaster, saving.Saved]:
+    """Read a fitted forecaster and the contents of its file; an InputError if it can't be used."""
+    try:
+        saved = saving.read(path)
+        return registry.restored(path, saved), saved
+    except (ValueError, ImportError) as error:
+        raise InputError(f"{error}") from error
 
 
 def series_name(frame: SeriesFrame, place: int) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 
 from rnnkit.console import printable
 from rnnkit.forecast.command import HORIZON, WINDOWS
-from rnnkit.forecast.models.known import TITLES, WITH_COVARIATES
+from rnnkit.forecast.registry import TITLES, WITH_COVARIATES
 
 BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 2, 130, 141  # 128 + the signal's number, as shells say
 
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     # The matrices here are small, and BLAS threads waiting for busy cores cost more than they save.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from rnnkit.forecast.data.series import InputError
+    from rnnkit.forecast.data.csv_files import InputError
 
     try:
         return _run(_parser().parse_args(arguments))
@@ -148,18 +149,6 @@ def _run(options) -> int:
     return 0
 
 
-def _positive(text) -> int:
-    return _at_least(1, text)
-
-
-def _season(text) -> int:
-    return _at_least(2, text)
-
-
-def _natural(text) -> int:
-    return _at_least(0, text)
-
-
 def _at_least(least, text) -> int:
     try:
         number = int(text)
@@ -169,6 +158,8 @@ def _at_least(least, text) -> int:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}; got {text!r}")
     return number
 
+
+_natural, _positive, _season = (partial(_at_least, least) for least in (0, 1, 2))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,74 +5,62 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rnnkit.callbacks.stages import Progress
 from rnnkit.forecast import saving
-from rnnkit.forecast.command.report import told
+from rnnkit.forecast.command.inputs import series_name
+from rnnkit.forecast.command.report import NAIVE, SEASONAL, told
+from rnnkit.forecast.command.shown import Shown, Window, counted
 from rnnkit.forecast.data.csv_files import InputError
+from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.data.timeline import text
 from rnnkit.forecast.fitting.season import common_season
 from rnnkit.forecast.models.baselines import seasonal_naive
 from rnnkit.forecast.models.forecaster import Forecaster
-from rnnkit.forecast.models.registry import forecaster_named, model_name
-from rnnkit.forecast.scoring.evaluation import naive_scales, scored
-from rnnkit.forecast.scoring.validation import Origins, windows
-
-BASELINE = "SeasonalNaive"
-
-
-class Window(NamedTuple):
-    """One window of the cross-validation: actual values after one origin per series, and their forecasts."""
-
-    series: np.ndarray  # (R,), indices of the series that are long enough
-    origins: np.ndarray  # (R,), steps known
-    actual: np.ndarray  # (R, H), NaN in gaps
-    columns: dict[str, np.ndarray]  # (R, H), forecasts and edges by the names of a table's columns
+from rnnkit.forecast.registry import TITLES, forecaster_named, model_name
+from rnnkit.forecast.scoring.validation import Origins, refitting, windows
 
 
 @dataclass(frozen=True)
-class PanelReport:
+class PanelReport(Shown):
     """Forecasts and cross-validation of several series."""
 
     frame: SeriesFrame
-    season: int  # 1 for none
+    season: int
     horizon: int
-    levels: list[float]  # of the bands, in percent
-    models: dict[str, Forecaster]  # by name on the command line, in the order asked for
+    levels: list[float]
+    models: dict[str, Forecaster]
     asked: int  # number of windows asked for
-    windows: list[Window]  # finished windows, the earliest first
-    columns: dict[str, np.ndarray]  # (B, H), forecasts and edges beyond the end; empty before there are any
+    windows: list[Window]  # finished windows
+    columns: dict[str, np.ndarray]
     future: dict[str, np.ndarray] = field(default_factory=dict)  # (B, H), covariates that are known ahead
 
     @property
-    def model(self) -> Forecaster:
-        """The first of the models asked for."""
-        return next(iter(self.models.values()))
+    def values(self) -> list[np.ndarray]:  # type: ignore[override]
+        """The values of each series."""
+        return self.frame.series
 
-    def scores(self, column: str) -> dict[str, np.ndarray]:
-        """Return each metric of `evaluate` per series ``(B,)``, over all windows; NaN for a series without a window."""
-        found = {
-            name: np.concatenate([w.columns[name].ravel() for w in self.windows]) for name in self.windows[0].columns
-        }
-        actual = np.concatenate([one.actual.ravel() for one in self.windows])
-        codes = np.concatenate([np.repeat(one.series, self.horizon) for one in self.windows])
-        first = self.frame.timelines.lengths.copy()
-        for window in self.windows[::-1]:
-            first[window.series] = window.origins
-        scales = naive_scales([values[:end] for values, end in zip(self.frame.series, first, strict=True)], self.season)
-        return scored(codes, len(self.frame), actual, found, column, [f"{one:g}" for one in self.levels], scales)
+    @property
+    def baselines(self) -> dict[str, str]:  # type: ignore[override]
+        """The column of the naive forecast."""
+        return {SEASONAL if self.season > 1 else NAIVE: "SeasonalNaive"}
 
-    def from_best_to_worst(self) -> np.ndarray:
-        """Return the indices of the tested series, by the first model's MASE, or by MAE if no series has a MASE."""
-        scores = self.scores(self.model.name)
-        by = scores["mase"] if np.isfinite(scores["mase"]).any() else scores["mae"]
-        order = np.argsort(by, kind="stable")
-        return order[np.isfinite(by[order])]
+    @property
+    def done(self) -> str:  # type: ignore[override]
+        """A summary of the cross-validation."""
+        if not self.asked:
+            return f"{counted(self.horizon, 'step')} ahead"
+        part = "" if len(self.windows) == self.asked else f"{len(self.windows)} of "
+        return f"{part}{counted(self.asked, 'window')} of {counted(self.horizon, 'step')}"
+
+    def named(self, place: int) -> Series:
+        """Return a series with its name and times."""
+        return Series(series_name(self.frame, place), self.frame.series[place], self.frame.timelines[place])
 
 
 def check_panel(frame: SeriesFrame, path, horizon: int, windows: int | None) -> None:
@@ -114,7 +102,7 @@ def begun(
         ends = np.where(origins > np.argmax(~np.isnan(history.values), axis=1), origins, history.lengths)
         season = history.season or common_season(history.until(np.arange(len(frame)), ends).values, ends)
     settings |= {"horizon": horizon, "future_covariates": list(future), "level": levels[0]}
-    models = {name: forecaster_named(name, season, **settings) for name in names}
+    models = {TITLES[name]: forecaster_named(name, season, **settings) for name in names}
     return PanelReport(frame, season or 1, horizon, list(levels), models, windows, [], {}, dict(future))
 
 
@@ -124,17 +112,12 @@ def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]
         return
     history, h, models = History.of_frame(report.frame), report.horizon, list(report.models.values())
     origins = Origins.of(history, h, report.asked, None)
-
-    def fit(model: Forecaster, known: History, window: int) -> Forecaster:
-        what = f"{model.name}, window {window + 1} of {report.asked}"
-        progress.tell(what)
-        return model.copy()._refit(known, partial(told, progress.tell, what))
-
+    fit = refitting(progress.tell, report.asked)
     each = windows(models, history, origins, origins.changed, fit, level=report.levels, done=progress.step)
     for window, rows, columns in each:
         ends = origins.ends[window, rows]
         past = [values[:end] for values, end in zip(history.values[rows], ends, strict=True)]
-        columns[BASELINE] = np.array([seasonal_naive(one, h, report.season) for one in past])
+        columns["SeasonalNaive"] = np.array([seasonal_naive(one, h, report.season) for one in past])
         actual = np.take_along_axis(history.values[rows], ends[:, None] + np.arange(h), axis=1)
         yield Window(rows, ends, actual, columns)
 
@@ -198,7 +181,7 @@ def forecast_kept(
         columns = forecaster._columns(forecaster._looking_ahead(h, future), h, chosen)
     except ValueError as error:
         raise InputError(f"the model in {path}: {error}".replace("future=, a table", "--future, a file")) from None
-    return PanelReport(frame, int(season or 1), h, chosen, {model_name(forecaster): forecaster}, 0, [], columns)
+    return PanelReport(frame, int(season or 1), h, chosen, {TITLES[model_name(forecaster)]: forecaster}, 0, [], columns)
 
 
 def keep(path, report: PanelReport) -> None:

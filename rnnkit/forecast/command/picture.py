@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from rnnkit.forecast.command.inputs import series_name
-from rnnkit.forecast.command.panels import PanelReport
-from rnnkit.forecast.command.report import ForecastReport
-from rnnkit.forecast.command.table import future, number_text
-from rnnkit.forecast.data.series import InputError
-from rnnkit.forecast.models.known import TITLES
-from rnnkit.forecast.plots import ACTUAL_COLOUR, FORECAST_COLOUR, HISTORY_COLOUR, Drawn, draw_series, joined, tidy
+from rnnkit.forecast.command.shown import Shown
+from rnnkit.forecast.command.table import number_text
+from rnnkit.forecast.data.csv_files import InputError
+from rnnkit.forecast.plots import ACTUAL_COLOUR, Drawn, draw_one, draw_series
+from rnnkit.forecast.registry import TITLES
 from rnnkit.serialization.atomic_files import replacing
-
-HISTORY, MODEL_COLOUR, FORECAST = HISTORY_COLOUR, ACTUAL_COLOUR, FORECAST_COLOUR
 
 
 def check_drawing(path) -> None:
@@ -27,130 +25,76 @@ def check_drawing(path) -> None:
         raise InputError(f"{path} can't be drawn as {kind}; expected one of {', '.join(sorted(kinds))}")
 
 
-def draw(path, reports: list[ForecastReport]) -> None:
-    """Draw a row of two panels per series, and write them to a file of the format of its suffix, PNG by default."""
+def draw(path, reports: Sequence[Shown], most: int = 9) -> None:
+    """Draw reports, and write the picture to a file of the format of its suffix, PNG by default.
+
+    Of each single series, all of it and its end; of several, the ends of `most`, from the best to the worst.
+    """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(12, 3.5 * len(reports)), layout=ConstrainedLayoutEngine(wspace=0.04, hspace=0.05))
-    panels = figure.subplots(len(reports), 2, squeeze=False)
-    for report, (left, right) in zip(reports, panels, strict=True):
-        _draw_history(left, report)
-        _draw_end(right, report)
-    _write(path, figure)
-
-
-def draw_panel(path, report: PanelReport, most: int = 9) -> None:
-    """Draw the ends of several series, from the best to the worst of the cross-validation, with their forecasts."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    chosen, mase = _chosen(report, most)
-    scores = ["" if mase is None else f", MASE {number_text(mase[place], 2)}" for place in chosen]
-    drawn = [_drawn(report, place, score) for place, score in zip(chosen, scores, strict=True)]
-    make = lambda size: Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
-    _write(path, draw_series(make, drawn, report.model.name, report.levels[:1]))
-
-
-def _write(path, figure):
+    if len(reports[0].values) > 1:
+        make = lambda size: Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
+        figure = draw_series(make, _drawn(reports[0], most), reports[0].model.name, reports[0].levels[:1])
+    else:
+        figure = Figure(figsize=(12, 3.5 * len(reports)), layout=ConstrainedLayoutEngine(wspace=0.04, hspace=0.05))
+        for report, panels in zip(reports, figure.subplots(len(reports), 2, squeeze=False), strict=True):
+            _draw_single(report, *panels)
     with replacing(path) as beside:
         figure.savefig(beside, format=_kind(path), dpi=130)
 
 
-def _chosen(report, most) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return indices of series, evenly spread from the best to the worst, and their MASE."""
-    if not report.windows:
-        return np.arange(min(most, len(report.frame))), None
-    order, tested = report.from_best_to_worst(), report.scores(report.model.name)["mase"]
-    if len(order) < min(most, len(report.frame)):
-        order = np.concatenate([order, np.setdiff1d(np.arange(len(report.frame)), order)])
-    return order[np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).astype(int))], tested
+def _draw_single(report: Shown, left, right) -> None:
+    """Draw a whole series, and its end with the forecasts of the test."""
+    series, title, horizon, level = report.named(0), next(iter(report.models)), report.horizon, report.levels[0]
+    times, name = series.timeline.times, series.name if title == TITLES["auto"] else f"{series.name}, {title}"
+    said, first = f"forecast of {horizon} steps", 0
+    if report.windows:
+        scores, first = report.mean_scores()[title], int(report.windows[0].origins[0])
+        name = f"{name}: error {scores['naive']:.2f} of the better naive forecast's"
+        held = f": the {level:g} % bands held {scores[f'coverage-{level:g}']:.0f} % of what came"
+        said = f"forecasts of {horizon} steps{'' if np.isnan(scores[f'coverage-{level:g}']) else held}"
+        left.axvspan(times[first], times[-1], color=ACTUAL_COLOUR, alpha=0.09, lw=0, label="test")
+    shown = min(max(12 * horizon, 36, 2 * report.season), len(times) - first)
+    whole = _end(report, 0, name, len(times))
+    for axes, one in ((left, whole._replace(tests=())), (right, _end(report, 0, said, shown))):
+        draw_one(axes, one, report.model.name, [level], 7)
+        axes.set_xlabel(series.timeline.name)
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + 0.14 * (high - low))  # room for the legend
+        axes.legend(loc="upper left", ncols=4, frameon=False, fontsize=8, handlelength=1.5, columnspacing=1.2)
 
 
-def _drawn(report, place, score) -> Drawn:
-    timeline, values, horizon = report.frame.timelines[place], report.frame.series[place], report.horizon
-    shown = max(4 * horizon, 2 * report.season, 36, (len(report.windows) + 3) * horizon)
-    names = report.model._band_names(report.levels[:1])
-    tests = []
-    for window in report.windows:
-        if place in window.series:
-            row = int(np.searchsorted(window.series, place))
-            times = timeline.times[window.origins[row] :][:horizon]
-            tests.append([times, *(window.columns[name][row] for name in names)])
-    columns = {name: report.columns[name][place] for name in names}
-    title = f"{_short(series_name(report.frame, place))}{score}"
-    ahead = timeline.ahead(horizon)
-    return Drawn(title, timeline.times[-shown:], values[-shown:], ahead, columns, tests=tests)
+def _drawn(report: Shown, most: int) -> list[Drawn]:
+    """Return the ends of series, evenly spread from the best to the worst."""
+    order, mase = np.arange(len(report.values)), None
+    if report.windows:
+        best, mase = report.from_best_to_worst(), report.scores(report.model.name)["mase"]
+        order = best if len(best) >= most else np.concatenate([best, np.setdiff1d(order, best)])
+        order = order[np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).astype(int))]
+    shown = max(4 * report.horizon, 2 * report.season, 36, (len(report.windows) + 3) * report.horizon)
+    drawn = []
+    for place in order[:most]:
+        name = report.named(place).name
+        title = name if len(name) <= 24 else f"{name[:23]}…"
+        title = title if mase is None else f"{title}, MASE {number_text(mase[place], 2)}"
+        drawn.append(_end(report, place, title, shown))
+    return drawn
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:23]}…"
+def _end(report: Shown, place: int, title: str, shown: int) -> Drawn:
+    """Return the last steps of a series, and the forecasts in them that don't overlap."""
+    series, horizon, tests = report.named(place), report.horizon, []
+    times, names = series.timeline.times, report.model._band_names(report.levels[:1])
+    end = len(times)
+    for window in report.windows[::-1]:
+        for row in np.flatnonzero(window.series == place)[::-1]:
+            if len(times) - shown < window.origins[row] <= end - horizon:
+                end = int(window.origins[row])
+                tests.append([times[end:][:horizon], *(window.columns[name][row] for name in names)])
+    said = {name: report.columns[name][place] for name in names}
+    return Drawn(title, times[-shown:], series.values[-shown:], series.timeline.ahead(horizon), said, tests=tests)
 
 
 def _kind(path) -> str:
     return str(path).rpartition(".")[2].lower() if "." in str(path).rpartition("/")[2] else "png"
-
-
-def _draw_history(axes, report):
-    times = report.series.timeline.times
-    name = report.series.name if report.model == TITLES["auto"] else f"{report.series.name}, {report.model}"
-    if report.test:
-        start = times[report.test.origins[0]]
-        axes.axvspan(start, times[-1], color=MODEL_COLOUR, alpha=0.09, lw=0, label="back-test")
-        share = report.share_of_naive(report.model)
-        name = f"{name}: back-test error {share:.2f} of the better naive forecast's"
-    axes.plot(times, report.series.values, color=HISTORY, lw=0.9, label="history")
-    _draw_forecast(axes, report)
-    _finish(axes, report, name)
-
-
-def _draw_end(axes, report):
-    test, horizon = report.test, len(report.forecast)
-    times, values = report.series.timeline.times, report.series.values
-    shown = max(12 * horizon, 36, 2 * (report.season or 0))
-    shown = min(shown, len(values) - (test.origins[0] if test else 0))
-    axes.plot(times[-shown:], values[-shown:], color=HISTORY, lw=1.2, marker=".", ms=4, label="history")
-    title = f"forecast of {horizon} steps"
-    if test:
-        _draw_test(axes, report, len(values) - shown)
-        coverage = test.coverage(report.model, report.level / 100)
-        held = (
-            f": the {report.level:g} % bands held {100 * coverage:.0f} % of what came" if not np.isnan(coverage) else ""
-        )
-        title = f"forecasts of {horizon} steps{held}"
-    _draw_forecast(axes, report)
-    _finish(axes, report, title)
-
-
-def _draw_test(axes, report, first):
-    """Draw the back-test's forecasts from the step `first` on, leaving out those that overlap."""
-    test, horizon, times = report.test, len(report.forecast), report.series.timeline.times
-    drawn: list[int] = []
-    for place in range(len(test.origins) - 1, -1, -1):
-        origin = test.origins[place]
-        if origin > first and (not drawn or origin + horizon <= test.origins[drawn[-1]]):
-            drawn.append(place)
-    lower, upper = test.edges(report.model, report.level / 100)
-    for number, place in enumerate(drawn):
-        steps = slice(test.origins[place], test.origins[place] + horizon)
-        axes.fill_between(times[steps], lower[place], upper[place], color=MODEL_COLOUR, alpha=0.13, lw=0)
-        label = "forecast at the time" if number == 0 else None
-        said = test.forecasts[report.model][place]
-        axes.plot(times[steps], said, color=MODEL_COLOUR, lw=1.6, marker=".", ms=4, label=label)
-
-
-def _draw_forecast(axes, report):
-    series, columns = report.series, [report.forecast, report.lower, report.upper]
-    steps, (said, lower, upper) = joined(series.timeline.times, series.values, future(report), columns)
-    axes.fill_between(steps, lower, upper, color=FORECAST, alpha=0.25, lw=0, label=f"{report.level:g} % band")
-    own = slice(-len(report.forecast), None)  # without the last known value
-    axes.plot(steps, said, color=FORECAST, lw=1.8, marker=".", ms=4, markevery=own, label="forecast")
-
-
-def _finish(axes, report, title):
-    tidy(axes, report.series.timeline.times, 7)
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xlabel(report.series.timeline.name)
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high + 0.14 * (high - low))  # room for the legend
-    axes.legend(loc="upper left", ncols=4, frameon=False, fontsize=8, handlelength=1.5, columnspacing=1.2)

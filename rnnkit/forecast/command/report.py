@@ -11,21 +11,15 @@ import numpy as np
 
 from rnnkit.console import printable
 from rnnkit.forecast import saving
+from rnnkit.forecast.command.inputs import read_kept
+from rnnkit.forecast.command.shown import Shown, Window, counted
+from rnnkit.forecast.data.csv_files import InputError
+from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.data.series import InputError, Series
 from rnnkit.forecast.fitting.season import find_season
 from rnnkit.forecast.models.baselines import naive, seasonal_naive
-from rnnkit.forecast.models.direct import DirectForecaster
-from rnnkit.forecast.models.echo_state import ESN
 from rnnkit.forecast.models.forecaster import Forecaster
-from rnnkit.forecast.models.known import TITLES
-from rnnkit.forecast.models.registry import (
-    Contestant,
-    banded,
-    forecaster_named,
-    model_name,
-    read_kept,
-)
+from rnnkit.forecast.registry import TITLES, forecaster_named, model_name
 from rnnkit.forecast.scoring.backtest import LEAST_ORIGINS, BackTest, Model, back_test, first_origin, needed_length
 
 NAIVE, SEASONAL = "naive", "seasonal naive"
@@ -115,6 +109,46 @@ class ForecastReport:
         return self.test.scores(model)["MAE"] / better if better > 0 else float("nan")
 
 
+class SeriesReport(Shown):
+    """The report on one series as the command shows it."""
+
+    def __init__(self, report: ForecastReport):
+        self.of, self.frame, test, level = report, None, report.test, report.level
+        self.values, self.season, self.horizon = [report.series.values], report.season or 1, len(report.forecast)
+        self.levels, self.models = [level], {title: one.forecaster for title, one in report.forecasts.items()}
+        self.columns = {}
+        tested: dict[str, np.ndarray] = {}
+        for title, (values, lower, upper, forecaster) in report.forecasts.items():
+            names = forecaster._band_names([level])
+            self.columns |= {name: one[None] for name, one in zip(names, (values, lower, upper), strict=True)}
+            if test:
+                tested |= zip(names, (test.forecasts[title], *test.edges(title, level / 100)), strict=True)
+        self.windows, self.baselines, self.done = [], {}, f"{report.model} from a file"
+        if test:
+            self.baselines = {name: name for name in (NAIVE, SEASONAL) if name in test.forecasts}
+            tested |= {name: test.forecasts[name] for name in self.baselines}
+            self.windows = [Window(np.zeros(len(test.origins), int), test.origins, test.actual, tested)]
+            self.done = counted(len(test.origins), "origin")
+        self.done = f"{self.done}, {counted(self.horizon, 'lead')}"
+
+    def named(self, place: int) -> Series:
+        """Return the series."""
+        return self.of.series
+
+    def bands_are(self, title: str) -> str:
+        """Return a description of a model's bands."""
+        own = self.of.test and title in self.of.test.bands
+        return super().bands_are(title) if own else "drawn at its origin from the earlier errors at that lead"
+
+    def scores(self, column: str) -> dict[str, np.ndarray]:
+        """Return each metric, with the coverage of bands as they would have been drawn at their origins."""
+        title = next((title for title, model in self.models.items() if model.name == column), None)
+        found, test = super().scores(column), self.of.test
+        if title is not None and test is not None:
+            found[f"coverage-{self.of.level:g}"] = np.array([100 * test.coverage(title, self.of.level / 100)])
+        return found
+
+
 def check(series: Series, horizon: int, season: int | None = None, origins: int | None = None) -> None:
     """Check the length of a series; an InputError gives the length needed, or says that it consists of gaps."""
     length = len(series.values)
@@ -156,10 +190,9 @@ def backtest_and_forecast(
     series : Series
     horizon : int
     models : sequence of str
-        Of "auto", "theta", "ets", "autoregression", "esn", "gru", "lstm", "rnn" and "linear". The first four are
-        fitted before the first origin, and keep their parameters at later ones. An echo state network is fitted
-        anew at each origin. The others are trained before the first one, and carried on from their weights for a few
-        epochs at each of the later ones.
+        Those of ``rnnkit forecast --model``. They are fitted before the first origin, and keep their parameters at
+        later ones; but "esn" is fitted anew at each origin, and "gru", "lstm", "rnn" and "linear" are carried on from
+        their weights for a few epochs.
     season : int, optional
         By default found in the autocorrelation before the first origin (`find_season`).
     origins : int, optional
@@ -196,21 +229,45 @@ def backtest_and_forecast(
     values = series.values
     if season is None:
         season = find_season(values[: first_origin(len(values))])
-    settings: dict[str, Any] = {"horizon": horizon, "seed": seed, "units": units, "epochs": epochs}
+    settings = {"horizon": horizon, "seed": seed, "units": units, "epochs": epochs, "level": level}
     asked = {}
     for name in models:
         said = None if tell is None else partial(told, tell, f"{TITLES[name]} on {printable(series.name)}")
-        forecaster = forecaster_named(name, season, several=False, level=level, **settings)
-        asked[TITLES[name]] = Contestant(forecaster, level, said)
+        forecaster = forecaster_named(name, season, several=False, **settings)
+        asked[TITLES[name]] = partial(forecast_at, forecaster, level, said)
     contest: dict[str, Model] = {**asked, NAIVE: naive}
     if season is not None:
         contest[SEASONAL] = partial(seasonal_naive, season=season)
     try:
         test = back_test(values, contest, horizon, origins or ORIGINS, season=season, progress=progress)
-        forecasts = {name: _forecast(model, values, horizon, test, name, level) for name, model in asked.items()}
+        forecasts = {}
+        for title, model in asked.items():
+            ahead = model(values, horizon, last=True)
+            if ahead.ndim == 1:
+                half = test.half_widths(title, level / 100)
+                ahead = np.stack([ahead - half, ahead, ahead + half])
+            forecasts[title] = Forecast(ahead[1], ahead[0], ahead[2], model.args[0])
     except (ValueError, FloatingPointError) as error:
         raise InputError(f"{series.name}: {error}") from error
     return ForecastReport(series, season, test, forecasts, level)
+
+
+def forecast_at(
+    forecaster: Forecaster,
+    level: float,
+    tell: Callable[[str], None] | None,
+    history: np.ndarray,
+    horizon: int,
+    last: bool = False,
+) -> np.ndarray:
+    """Return lower edge, forecast and upper edge ``(3, horizon)``; the forecast alone if the back-test has bands."""
+    forecaster._at_origin(History.of(history), tell, last)
+    return forecaster.predict(horizon) if forecaster._tested_bands else _banded(forecaster, horizon, level)
+
+
+def _banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
+    forecast, lower, upper = forecaster.predict(horizon, level=level).values()
+    return np.stack([lower, forecast, upper])
 
 
 def forecast_from_file(
@@ -225,7 +282,7 @@ def forecast_from_file(
     path : str or os.PathLike
     horizon : int, optional
     level : float, optional
-        Of the band, in percent. Both default to those saved; networks accept no others.
+        Of the band, in percent. Both default to those saved.
 
     Returns
     -------
@@ -234,7 +291,7 @@ def forecast_from_file(
     Raises
     ------
     InputError
-        If the file can't be used, the series is another, or the model has no such horizon or level.
+        If the file can't be used, or the series is another.
 
     Examples
     --------
@@ -252,25 +309,25 @@ def forecast_from_file(
             f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(series))}"
         )
     season = forecaster.season  # type: ignore[attr-defined]
-    kept, half = about.get("level", LEVEL), saved.half_width
-    if isinstance(forecaster, DirectForecaster):
-        for option, asked, has in (("horizon", horizon, forecaster.horizon), ("level", level, kept)):
-            if asked not in (None, has):
-                raise InputError(f"the model in {path} has a {option} of {has:g}; got --{option} {asked:g}")
-    forecaster._history, kept = History.of(series.values), level or kept
-    if isinstance(forecaster, ESN):
-        values = forecaster.predict(about["horizon"])
-        lower, upper = (values - half, values + half) if half is not None else (values * np.nan, values * np.nan)
+    kept, half = (about["horizon"], about.get("level", LEVEL)), saved.half_width
+    asked = horizon or kept[0], level or kept[1]
+    forecaster._history = History.of(series.values)
+    if half is not None and asked == kept:
+        values = forecaster.predict(asked[0])
+        lower, upper = values - half, values + half
     else:
-        lower, values, upper = banded(forecaster, horizon or about["horizon"], kept)
+        try:
+            lower, values, upper = _banded(forecaster, *asked)
+        except ValueError as error:  # a network of an earlier version, without bands of its own
+            raise InputError(f"the model in {path}: {error}") from None
     forecasts = {TITLES[model_name(forecaster)]: Forecast(values, lower, upper, forecaster)}
-    return ForecastReport(series, None if season == 1 else season, None, forecasts, kept)
+    return ForecastReport(series, None if season == 1 else season, None, forecasts, asked[1])
 
 
 def save(path, report: ForecastReport) -> None:
     """Write the report's first model, fitted to the whole series, for `forecast_from_file`."""
     forecaster = report.forecasts[report.model].forecaster
-    half = (report.upper - report.lower) / 2 if isinstance(forecaster, ESN) else None
+    half = (report.upper - report.lower) / 2 if forecaster._tested_bands else None
     about: dict[str, Any] = {"identity": _identity(report.series), "level": report.level}
     saving.write(path, forecaster, about | {"horizon": len(report.forecast)}, half)
 
@@ -283,12 +340,3 @@ def _identity(series) -> list[str]:
 def told(tell: Callable[[str], None], what: str, text: str) -> None:
     """Report the progress of one item."""
     tell(f"{what}: {text}")
-
-
-def _forecast(model, values, horizon, test, name, level) -> Forecast:
-    said = model(values, horizon, last=True)
-    if said.ndim == 2:
-        lower, values, upper = said
-        return Forecast(values, lower, upper, model.forecaster)
-    half = test.half_widths(name, level / 100)
-    return Forecast(said, said - half, said + half, model.forecaster)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,27 +12,26 @@ from rnnkit.callbacks.stages import progress_bar
 from rnnkit.console import printable
 from rnnkit.datasets import FOLDER
 from rnnkit.forecast.command import HORIZON, WINDOWS
-from rnnkit.forecast.command.inputs import read_future, read_input
+from rnnkit.forecast.command.inputs import read_future, read_input, read_kept
 from rnnkit.forecast.command.panels import PanelReport, begun, check_panel, cross_validated, forecast_kept, keep
 from rnnkit.forecast.command.panels import forecast as forecast_panel
-from rnnkit.forecast.command.picture import check_drawing, draw, draw_panel
-from rnnkit.forecast.command.report import LEVEL, ORIGINS, backtest_and_forecast, check, forecast_from_file, save
-from rnnkit.forecast.command.table import (
-    forecast_table,
-    heading,
-    notes,
-    panel_forecasts,
-    panel_heading,
-    panel_scores,
-    scores_table,
+from rnnkit.forecast.command.picture import check_drawing, draw
+from rnnkit.forecast.command.report import (
+    LEVEL,
+    ORIGINS,
+    SeriesReport,
+    backtest_and_forecast,
+    check,
+    forecast_from_file,
+    save,
 )
-from rnnkit.forecast.command.writing import check_writable, write_forecasts, write_panel
+from rnnkit.forecast.command.shown import Shown
+from rnnkit.forecast.command.table import forecast_table, heading, scores_table
+from rnnkit.forecast.command.writing import check_writable, write_forecasts
 from rnnkit.forecast.data.csv_files import InputError, parsed
-from rnnkit.forecast.data.files import check_suffix
+from rnnkit.forecast.data.files import check_suffix, read_series
 from rnnkit.forecast.data.frames import SeriesFrame
-from rnnkit.forecast.data.series import read_series
-from rnnkit.forecast.models.known import TITLES, TRAINED, WITH_COVARIATES, WITH_UNITS
-from rnnkit.forecast.models.registry import read_kept
+from rnnkit.forecast.registry import TITLES, TRAINED, WITH_COVARIATES, WITH_UNITS
 
 BUNDLED = (("sunspots.csv", 3), ("co2.csv", 12))  # file, horizon
 
@@ -92,7 +92,7 @@ def _of_series(options, models, levels, chosen) -> str:
         raise InputError("--level takes one percentage for the back-test of one series")
     level = levels[0] if levels else None
     if options.load:
-        reports, tables = [forecast_from_file(chosen[0][0], options.load, options.horizon, level)], []
+        reports = [forecast_from_file(chosen[0][0], options.load, options.horizon, level)]
     else:
         for series, horizon in chosen:
             check(series, horizon, options.season, options.origins)
@@ -100,43 +100,47 @@ def _of_series(options, models, levels, chosen) -> str:
         given |= {"models": models, "seed": options.seed or 0, "level": level or LEVEL}
         with progress_bar(len(chosen) * (options.origins or ORIGINS), "back-test") as bar:
             reports = [backtest_and_forecast(*one, **given, progress=bar, tell=bar.tell) for one in chosen]
-        tables = [scores_table(reports), notes(reports)]
-    if options.output:
-        write_forecasts(options.output, reports)
-    if options.plot:
-        draw(options.plot, reports)
-    if options.save:
-        save(options.save, reports[0])
-    return "\n\n".join(["\n".join(map(heading, reports)), *tables, *map(forecast_table, reports), *_written(options)])
+    return _told(options, list(map(SeriesReport, reports)), lambda path: save(path, reports[0]))
 
 
 def _of_panel(options, models, levels, frame, kept) -> str:
     """Return the report on cross-validation and forecasts of several series."""
-    name = os.path.basename(options.file)
     if kept is None:
-        report = _validated(options, models, levels, frame, name)
+        report = _validated(options, models, levels, frame)
     else:
         forecaster, saved = kept
         read = partial(_future, options, frame, needed=forecaster.future_covariates) if options.future else None
         report = forecast_kept(frame, options.load, forecaster, saved, options.horizon, levels, read)
+    return _told(options, [report], lambda path: keep(path, report))
+
+
+def _told(options, reports: Sequence[Shown], save_first: Callable[[str], None]) -> str:
+    """Write the files asked for, and return the reports as text."""
     if options.output:
-        write_panel(options.output, report)
+        write_forecasts(options.output, reports)
     if options.plot:
-        draw_panel(options.plot, report, options.plot_series or 9)
+        draw(options.plot, reports, options.plot_series or 9)
     if options.save:
-        keep(options.save, report)
-    tested = [panel_scores(report)] if report.windows else []
-    return "\n\n".join([panel_heading(report, name), *tested, panel_forecasts(report), *_written(options)])
+        save_first(options.save)
+    written = [f"wrote {path}" for path in (options.output, options.plot, options.save) if path]
+    return "\n\n".join([_tested(options, reports), *map(forecast_table, reports), *written])
 
 
-def _validated(options, models, levels, frame, name) -> PanelReport:
+def _tested(options, reports: Sequence[Shown]) -> str:
+    """Return the headings of reports, and the scores if there are some."""
+    name = os.path.basename(options.file or "")
+    headings = "\n".join(heading(report, name) for report in reports)
+    return f"{headings}\n\n{scores_table(reports)}" if reports[0].windows else headings
+
+
+def _validated(options, models, levels, frame) -> PanelReport:
     """Return a report on a panel with its cross-validation; Ctrl-C prints the finished windows."""
     if options.origins:
         raise InputError("--origins is for the back-test of one series; several series have --cross-validate")
     horizon = options.horizon or HORIZON
     check_panel(frame, options.file, horizon, options.cross_validate)
     windows = WINDOWS if options.cross_validate is None else options.cross_validate
-    given = {one: getattr(options, one) for one in ("season", "seed", "units", "epochs")}
+    given = {one: getattr(options, one) for one in ("season", "units", "epochs")} | {"seed": options.seed or 0}
     given |= {"future": _future(options, frame, horizon) if options.future else {}, "levels": levels or [LEVEL]}
     report = begun(frame, models, horizon, windows=windows, **given)
     try:
@@ -146,7 +150,7 @@ def _validated(options, models, levels, frame, name) -> PanelReport:
             return replace(report, columns=forecast_panel(report, progress))
     except KeyboardInterrupt:
         if report.windows:
-            print(printable(f"{panel_heading(report, name)}\n\n{panel_scores(report)}", kept="\n"), flush=True)
+            print(printable(_tested(options, [report]), kept="\n"), flush=True)
         raise
     except (ValueError, FloatingPointError) as error:
         raise InputError(f"{options.file}: {error}") from error
@@ -154,10 +158,6 @@ def _validated(options, models, levels, frame, name) -> PanelReport:
 
 def _future(options, frame, horizon, needed=None):
     return read_future(options.future, frame, horizon, options.dayfirst, options.decimal, needed)
-
-
-def _written(options) -> list[str]:
-    return [f"wrote {path}" for path in (options.output, options.plot, options.save) if path]
 
 
 def _models(options) -> list[str]:

@@ -1,85 +1,76 @@
-"""Reports as text: scores of models on a series or on several, and the forecasts with their bands."""
+"""Reports as text: scores of models on series, and the forecasts with their bands."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from rnnkit.console import printable
-from rnnkit.forecast.command.inputs import series_name
-from rnnkit.forecast.command.panels import BASELINE, PanelReport
-from rnnkit.forecast.command.report import ForecastReport
-from rnnkit.forecast.models.known import TITLES
-from rnnkit.forecast.models.trained import TrainedForecaster
+from rnnkit.forecast.command.shown import Shown, counted
 
-NOTES = """\
-MASE      MAE over the mean error of the naive forecast (seasonal, where there is a season) before the first origin
-of naive  MAE over that of the better naive forecast
-in band   share of what came that lay in the {level:g} % band, """
 SHOWN = 10  # series whose forecasts are printed
-FROM_ERRORS = "drawn at its origin from the earlier errors at that lead"
-FROM_QUANTILES = "between the quantiles that the model has learned"
-FROM_SPREAD = "drawn from the errors that the model expects"
 
 
-def notes(reports: list[ForecastReport]) -> str:
-    """Return the legend of the columns of scores."""
-    words: dict[str, None] = {}  # each once, in order
+def heading(report: Shown, name: str = "") -> str:
+    """Return a summary of the series and the test, in one line; `name` is that of a file of several series."""
+    known = [one[int(np.argmin(np.isnan(one))) :] for one in report.values]  # from the first value on
+    least, most = min(map(len, known)), max(map(len, known))
+    if len(known) == 1:
+        one = report.named(0)
+        name, times = one.name, one.timeline.times[-most:]
+        steps = f"{most} steps, {time_text(times[0])} to {time_text(times[-1])}"
+    else:
+        assert report.frame is not None
+        lengths = most if least == most else f"{least} to {most}"
+        steps = f"{len(known)} series of {lengths} steps of {report.frame.timelines.frequency}"
+    gaps = sum(int(np.isnan(one).sum()) for one in known)
+    season = f"season {report.season}" if report.season > 1 else "no season found"
+    return f"{printable(name)}: {steps}, {counted(gaps, 'gap')}, {season}; {report.done}"
+
+
+def scores_table(reports: Sequence[Shown]) -> str:
+    """Return a table of the mean scores per model and report, and its legend."""
+    bands = [f"{level:g}" for level in reports[0].levels]
+    head = "series", "model", "MAE", "RMSE", "sMAPE", "MASE", "of naive", *(f"in {band} %" for band in bands)
+    rows: list[tuple[str, ...]] = [head]
     for report in reports:
-        for model, forecast in report.forecasts.items():
-            own = FROM_QUANTILES if isinstance(forecast.forecaster, TrainedForecaster) else FROM_SPREAD
-            words[own if report.test and model in report.test.bands else FROM_ERRORS] = None
-    return NOTES.format(level=reports[0].level) + ",\n          or ".join(words)
-
-
-def heading(report: ForecastReport) -> str:
-    """Return a summary of the series and the back-test, in one line."""
-    series, test = report.series, report.test
-    return (
-        f"{printable(series.name)}: {len(series.values)} steps, {time_text(series.timeline.times[0])} to "
-        f"{time_text(series.timeline.times[-1])}, {counted(np.isnan(series.values).sum(), 'gap')}, "
-        f"{f'season {report.season}' if report.season else 'no season found'}; "
-        f"{f'{report.model} from a file' if test is None else counted(len(test.origins), 'origin')}, "
-        f"{counted(len(report.forecast), 'lead')}"
-    )
-
-
-def scores_table(reports: list[ForecastReport]) -> str:
-    """Return a table of MAE, RMSE and MASE per model and series, and of the band's coverage."""
-    rows: list[tuple[str, ...]] = [("series", "model", "MAE", "RMSE", "MASE", "of naive", "in band")]
-    for report in reports:
-        test = report.test
-        assert test is not None
-        for model in test.forecasts:
-            scores, asked = test.scores(model), model in report.forecasts
-            coverage = test.coverage(model, report.level / 100) if asked else math.nan
+        means = report.mean_scores()
+        places = decimals(means[next(iter(means))]["mae"])
+        for number, (title, found) in enumerate(means.items()):
+            held = [found[f"coverage-{band}"] for band in bands]
+            absent = "-" if title in report.models else ""
             rows.append(
                 (
-                    report.series.name if model == report.model else "",
-                    model,
-                    *(number_text(scores[name], _decimals(report)) for name in ("MAE", "RMSE")),
-                    number_text(scores["MASE"], 2),
-                    number_text(report.share_of_naive(model), 2),
-                    f"{100 * coverage:.0f} %" if not math.isnan(coverage) else ("-" if asked else ""),
+                    report.named(0).name if number == 0 else "",
+                    title,
+                    *(number_text(found[name], places) for name in ("mae", "rmse")),
+                    number_text(found["smape"], 1),
+                    *(number_text(found[name], 2) for name in ("mase", "naive")),
+                    *(absent if math.isnan(mean) else f"{mean:.0f} %" for mean in held),
                 )
             )
-    return aligned(rows, left=2)
+    several = len(reports) > 1
+    table = aligned(rows if several else [row[1:] for row in rows], left=1 + several)
+    return "\n\n".join(filter(None, [table, _extremes(reports[0]), _notes(reports)]))
 
 
-def forecast_table(report: ForecastReport) -> str:
-    """Return a table of the first model's forecast of each future step, with its band."""
-    places = _decimals(report)
-    name = report.series.name if len(report.forecasts) == 1 else f"{report.series.name}, {report.model}"
-    rows: list[tuple[str, ...]] = [(report.series.timeline.name, name, f"{report.level:g} % from", "to")]
-    for time, *numbers in zip(future(report), report.forecast, report.lower, report.upper, strict=True):
-        rows.append((time_text(time), *(number_text(number, places) for number in numbers)))
-    return aligned(rows, left=1)
-
-
-def future(report: ForecastReport) -> np.ndarray:
-    """Return the times of the forecast."""
-    return report.series.timeline.ahead(len(report.forecast))
+def forecast_table(report: Shown) -> str:
+    """Return a table of the first model's forecasts: the next step of each series, or all steps of a single one."""
+    level, several = report.levels[0], len(report.values) > 1
+    columns = [report.columns[name] for name in report.model._band_names([level])]
+    rows: list[tuple[str, ...]] = []
+    for place in range(min(len(report.values), SHOWN)):
+        one = report.named(place)
+        said = [column[place, : 1 if several else report.horizon] for column in columns]
+        places = decimals(float(np.nan_to_num(said[2][0] - said[1][0])) / 4)
+        for lead, (time, *numbers) in enumerate(zip(one.timeline.ahead(len(said[0])), *said, strict=True)):
+            rows.append(("" if lead else one.name, time_text(time), *(number_text(x, places) for x in numbers)))
+    head = "series", report.named(0).timeline.name, report.model.name, f"{level:g} % from", "to"
+    more = len(report.values) - SHOWN
+    left = [] if more <= 0 else [f"and {more} more series; --output writes all steps of all series"]
+    return "\n".join([aligned([head, *rows], left=2), *left])
 
 
 def time_text(time) -> str:
@@ -87,21 +78,9 @@ def time_text(time) -> str:
     return f"{time:.10g}" if isinstance(time, np.floating) else str(time)
 
 
-def _decimals(report) -> int:
-    """Return the number of decimals that shows three digits of the error, or of the band without a back-test."""
-    if report.test is None:
-        return decimals(float(np.nan_to_num(report.upper - report.lower).mean()) / 4)
-    return decimals(report.test.scores(report.model)["MAE"])
-
-
 def decimals(error: float) -> int:
     """Return the number of decimals that shows three digits of an error."""
     return int(np.clip(2 - math.floor(math.log10(error)), 0, 8)) if error > 0 else 2
-
-
-def counted(number, what: str) -> str:
-    """Format a count with its noun; "no" stands for 0."""
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def number_text(value: float, decimals: int) -> str:
@@ -123,66 +102,7 @@ def aligned(rows, left: int) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def panel_heading(report: PanelReport, name: str) -> str:
-    """Return a summary of the panel and its cross-validation, in one line."""
-    frame = report.frame
-    known = [one[int(np.argmin(np.isnan(one))) :] for one in frame.series]  # from the first value on
-    least, most = min(map(len, known)), max(map(len, known))
-    gaps = sum(int(np.isnan(one).sum()) for one in known)
-    if report.asked:
-        done = "" if len(report.windows) == report.asked else f"{len(report.windows)} of "
-        tested = f"{done}{counted(report.asked, 'window')} of {counted(report.horizon, 'step')}"
-    else:
-        tested = f"{counted(report.horizon, 'step')} ahead"
-    return (
-        f"{printable(name)}: {len(frame)} series of {most if least == most else f'{least} to {most}'} steps of "
-        f"{frame.timelines.frequency}, {counted(gaps, 'gap')}, "
-        f"{f'season {report.season}' if report.season > 1 else 'no season found'}; {tested}"
-    )
-
-
-def panel_scores(report: PanelReport) -> str:
-    """Return a table of mean scores over the series per model, and the best and the worst series."""
-    columns = {TITLES[name]: model.name for name, model in report.models.items()}
-    columns["seasonal naive" if report.season > 1 else "naive"] = BASELINE
-    bands = [f"{level:g}" for level in report.levels]
-    rows: list[tuple[str, ...]] = [("model", "MAE", "RMSE", "sMAPE", "MASE", *(f"in {band} %" for band in bands))]
-    places = None
-    for title, column in columns.items():
-        scored = report.scores(column).items()
-        means = {name: float(np.nanmean(each)) if not np.isnan(each).all() else math.nan for name, each in scored}
-        places = decimals(means["mae"]) if places is None else places
-        held = [f"{mean:.0f} %" if not math.isnan(mean := means[f"coverage-{band}"]) else "" for band in bands]
-        rows.append(
-            (
-                title,
-                *(number_text(means[name], places) for name in ("mae", "rmse")),
-                number_text(means["smape"], 1),
-                number_text(means["mase"], 2),
-                *held,
-            )
-        )
-    return "\n\n".join(filter(None, [aligned(rows, left=1), _extremes(report), _notes(report)]))
-
-
-def panel_forecasts(report: PanelReport) -> str:
-    """Return a table of the first model's forecasts: the next step of each series, or all steps of a single one."""
-    model, frame, level = report.model.name, report.frame, report.levels[0]
-    said = [report.columns[name] for name in (model, f"{model}-lo-{level:g}", f"{model}-hi-{level:g}")]
-    times = frame.timelines.ahead(report.horizon)
-    leads = report.horizon if len(frame) == 1 else 1
-    rows: list[tuple[str, ...]] = [("series", frame.names.time, model, f"{level:g} % from", "to")]
-    for place in range(min(len(frame), SHOWN)):
-        places = decimals(float(said[2][place, 0] - said[1][place, 0]) / 4)
-        for lead in range(leads):
-            numbers = (number_text(one[place, lead], places) for one in said)
-            rows.append(("" if lead else series_name(frame, place), time_text(times[place, lead]), *numbers))
-    more = len(frame) - SHOWN
-    left = [] if more <= 0 else [f"and {more} more series; --output writes all steps of all series"]
-    return "\n".join([aligned(rows, left=2), *left])
-
-
-def _extremes(report) -> str:
+def _extremes(report: Shown) -> str:
     """Return the series with the best, the median and the worst MASE, in one line."""
     order, scores = report.from_best_to_worst(), report.scores(report.model.name)
     if len(order) < 2:
@@ -193,23 +113,27 @@ def _extremes(report) -> str:
     if len(order) == 2:
         del chosen["median"]
     named = [
-        f"{word} {number_text(scores[by][place], places)} ({printable(series_name(report.frame, place))})"
+        f"{word} {number_text(scores[by][place], places)} ({printable(report.named(place).name)})"
         for word, place in chosen.items()
     ]
     return f"{by.upper()} of {report.model.name}: {', '.join(named)}"
 
 
-def _notes(report) -> str:
+def _notes(reports: Sequence[Shown]) -> str:
     """Return the legend of the columns of scores, and the series that were too short for a window."""
-    seasonal = "seasonal naive" if report.season > 1 else "naive"
+    report, words = reports[0], dict.fromkeys(one.bands_are(title) for one in reports for title in one.models)
+    seasonal = "seasonal naive" if any(one.season > 1 for one in reports) else "naive"
     lines = [
-        "MAE to MASE: means over the series of the error over all steps of all windows",
         "sMAPE        200 |y - f| / (|y| + |f|)",
-        f"MASE         MAE over the mean error of the {seasonal} forecast before the first window",
+        f"MASE         MAE over the mean error of the {seasonal} forecast before the first origin",
+        "of naive     MAE over that of the better naive forecast",
         *(f"{f'in {level:g} %':<11}  share of what came that lay in the band" for level in report.levels),
+        f"band         {', or '.join(words)}",
     ]
+    if len(report.values) > 1:
+        lines.insert(0, "MAE to MASE: means over the series of the error over all steps of all windows")
     tested = {int(place) for window in report.windows for place in window.series}
-    if left := [series_name(report.frame, place) for place in range(len(report.frame)) if place not in tested]:
+    if left := [report.named(place).name for place in range(len(report.values)) if place not in tested]:
         named = ", ".join(map(printable, left[:3])) + (" and others" if len(left) > 3 else "")
         lines.append(f"{len(left)} series too short for a window: {named}")
     return "\n".join(lines)

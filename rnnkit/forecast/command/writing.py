@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from rnnkit.forecast.command.panels import PanelReport
-from rnnkit.forecast.command.report import ForecastReport
-from rnnkit.forecast.command.table import future, time_text
+from rnnkit.forecast.command.shown import Shown
+from rnnkit.forecast.command.table import time_text
+from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import write_table
 from rnnkit.forecast.data.frames import Columns
-from rnnkit.forecast.data.series import InputError
 
 
 def check_writable(path) -> None:
@@ -26,31 +26,29 @@ def check_writable(path) -> None:
         raise InputError(f"the folder {path.parent} can't be written to")
 
 
-def write_forecasts(path, reports: list[ForecastReport]) -> None:
-    """Write forecasts and bands as a table: the series, the time, and ``Model``, ``Model-lo-80``, ``Model-hi-80``."""
-    steps = [future(report) for report in reports]
-    if len(reports) > 1:
-        steps = [np.array([time_text(time) for time in one], object) for one in steps]
-    names = {report.series.timeline.name for report in reports}
-    table: dict = {
-        Columns().id: [report.series.name for report, one in zip(reports, steps, strict=True) for _ in one],
-        names.pop() if len(names) == 1 else "time": np.concatenate(steps),
-    }
-    for model, forecast in reports[0].forecasts.items():
-        name, said = forecast.forecaster.name, [report.forecasts[model] for report in reports]
-        for place, edge in enumerate(("", "-lo-", "-hi-")):
-            column = f"{name}{edge}{reports[0].level:g}" if edge else name
-            table[column] = _rounded(np.concatenate([one[place] for one in said]))
-    write_table(path, table)
+def write_forecasts(path, reports: Sequence[Shown]) -> None:
+    """Write forecasts and bands as a table: ids, times, and ``Model``, ``Model-lo-80``, ``Model-hi-80``.
 
-
-def write_panel(path, report: PanelReport) -> None:
-    """Write forecasts and bands of several series, with the columns of ids and times of the input file."""
-    columns = {name: _rounded(column) for name, column in report.columns.items()}
-    try:
-        table = report.frame.ahead(report.horizon, columns)
-    except ValueError as error:  # a column of the file with the name of a forecast's
-        raise InputError(str(error)) from None
+    The columns of ids and times have the names of the input file, if it is a table.
+    """
+    frame, horizon = reports[0].frame, reports[0].horizon
+    found = [{name: _rounded(column) for name, column in one.columns.items()} for one in reports]
+    if frame is not None:
+        try:
+            table = frame.ahead(horizon, found[0])
+        except ValueError as error:  # a column of the file with the name of a forecast's
+            raise InputError(str(error)) from None
+    else:
+        series = [one.named(0) for one in reports]
+        steps = [one.timeline.ahead(report.horizon) for one, report in zip(series, reports, strict=True)]
+        if len(reports) > 1:
+            steps = [np.array([time_text(time) for time in one], object) for one in steps]
+        names = {one.timeline.name for one in series}
+        table = {
+            Columns().id: [one.name for one, times in zip(series, steps, strict=True) for _ in times],
+            names.pop() if len(names) == 1 else "time": np.concatenate(steps),
+        }
+        table |= {name: np.concatenate([one[name][0] for one in found]) for name in found[0]}
     write_table(path, table)
 
 

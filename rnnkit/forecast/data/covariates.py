@@ -89,10 +89,6 @@ class Covariates(NamedTuple):
         lacking = np.isnan(ahead).any(axis=(1, 2))
         return int(np.argmax(lacking)) if lacking.any() else None
 
-    def scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return each covariate's mean and standard deviation over all series ``(P + K + S,)``; 1 for a constant."""
-        return Moments.together([self.moments()]).scale()
-
     def moments(self) -> Moments:
         """Return the moments of each covariate over all series ``(P + K + S,)``."""
         columns = [*np.moveaxis(self.past, 2, 0), *np.moveaxis(self.future, 2, 0), *self.static.T]

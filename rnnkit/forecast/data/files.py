@@ -1,9 +1,10 @@
-"""Tables of many series in files: CSV, CSV in gzip, and Parquet."""
+"""Series in files: CSV, CSV in gzip, and Parquet."""
 
 from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,42 @@ import numpy as np
 from rnnkit.forecast.data.csv_files import GAPS, InputError, numbers, parsed, read_rows, write_rows
 from rnnkit.forecast.data.dates import looks_dated, read_times
 from rnnkit.forecast.data.frames import Columns, FileTable, SeriesFrame, assemble, is_frame, label, read
-from rnnkit.forecast.data.series import TIME_NAMES
+from rnnkit.forecast.data.timeline import Timeline, regular
 from rnnkit.serialization.atomic_files import replacing
 
 ID_NAMES = {"unique_id", "id", "series", "series_id", "item_id", "item"}
+TIME_NAMES = {"date", "time", "datetime", "timestamp", "day", "week", "month", "quarter", "year", "ds"}
 TARGET_NAMES = {"y", "value", "target"}
 PARQUET = {".parquet", ".pq"}
 _WORKBOOKS = {".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"}
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series of values in equal steps.
+
+    Attributes
+    ----------
+    name : str
+    values : ndarray (T,) of float64
+        NaN in gaps.
+    timeline : Timeline
+        The times of past and future steps.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, rnnkit as rk
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "sales.csv")
+    ...     rk.forecast.write_table(path, {"year": [2001, 2002, 2003], "y": [3.0, 4.0, 5.0]})
+    ...     series = rk.forecast.read_series(path)
+    >>> series.timeline.times.tolist()
+    [2001, 2002, 2003]
+    """
+
+    name: str
+    values: np.ndarray
+    timeline: Timeline
 
 
 def read_table(
@@ -77,15 +107,14 @@ def read_table(
         raise ValueError(f"expected decimal as '.' or ','; got {decimal!r}")
     if Path(path).suffix in PARQUET:
         return _from_parquet(path, (id, time, target), freq)
-    header, rows = read_rows(path)
-    lines = [line for line, _ in rows]
-    cells = dict(zip(header, map(list, zip(*(cells for _, cells in rows), strict=True)), strict=True))
+    header, lines, cells = _cells(path)
     dated = [name for name in header if looks_dated(cells[name][0]) and not cells[name][0].isdigit()]
     texts = [name for name in header if name not in dated and all(map(_is_text, cells[name]))]
-    names, wide = _roles(path, header, dated, (id, time, target), texts, lambda name: len(set(cells[name])) < len(rows))
+    repeats = lambda name: len(set(cells[name])) < len(lines)
+    names, wide = _roles(path, header, dated, (id, time, target), texts, repeats)
     steps = None if names.time is None else read_times(path, names.time, lines, cells.pop(names.time), dayfirst)
     ids: list[Any] = [None]
-    codes = np.zeros(len(rows), np.int64)
+    codes = np.zeros(len(lines), np.int64)
     if names.id is not None:
         seen: dict[str, int] = {}
         column = cells.pop(names.id)
@@ -99,7 +128,7 @@ def read_table(
         steps = _places(codes, len(ids))
     if wide:
         ids, count = list(values), len(values)
-        codes, steps = np.repeat(np.arange(count), len(rows)), np.tile(steps, count)
+        codes, steps = np.repeat(np.arange(count), len(lines)), np.tile(steps, count)
         lines = lines * count
         values = {Columns().target: np.concatenate(list(values.values()))}
     called = "step" if names.time is None else names.time or Columns().time
@@ -125,6 +154,67 @@ def read_table(
         raise
     except ValueError as error:  # an invalid freq
         raise InputError(f"{path}: {error}") from None
+
+
+def read_series(path: Any, column: str | None = None, time: str | None = None) -> Series:
+    """Read one column of a CSV file.
+
+    The first line names the columns, separated by comma, semicolon, tab or pipe. Empty cells, NA, NaN and
+    the like are gaps, and so are rows that are missing from otherwise equal steps of time.
+
+    Parameters
+    ----------
+    path : str or Path
+    column : str, optional
+        The column to forecast; not needed where there is only one besides the time.
+    time : str, optional
+        The column of times, which are numbers or dates and go up; by default the first one called date, time, year
+        or the like, and the rows' numbers without any.
+
+    Returns
+    -------
+    Series
+
+    Raises
+    ------
+    InputError
+        If there is no such file or column, or if a cell can't be read, with its line.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, rnnkit as rk
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "sales.csv")
+    ...     rk.forecast.write_table(path, {"year": [2001, 2002, 2003], "y": [3.0, 4.0, 5.0]})
+    ...     series = rk.forecast.read_series(path)
+    >>> series.name, series.values.tolist()
+    ('y', [3.0, 4.0, 5.0])
+    """
+    header, lines, cells = _cells(path)
+    _check_names(path, header, (time, column))
+    if time is None:
+        time = next((name for name in header if name.strip().lower() in TIME_NAMES and name != column), None)
+    if column is None:
+        others = [name for name in header if name != time]
+        if len(others) != 1:
+            raise InputError(f"{path} has the columns {', '.join(header)}; say with --column which one to forecast")
+        (column,) = others
+    values = numbers(path, lines, {column: cells[column]})[column]
+    if np.isnan(values).all():
+        raise InputError(f"{path} has no value in column {column!r}, only gaps")
+    if time is None:
+        return Series(column, values, Timeline("step", np.arange(len(values))))
+    times = read_times(path, time, lines, cells[time])
+    if (back := np.flatnonzero(times[1:] <= times[:-1]) + 1).size:
+        row = int(back[0])
+        fault = "comes twice" if times[row] == times[row - 1] else "comes after a later one"
+        raise InputError(
+            f"{path}, line {lines[row]}: expected times that go up in column {time!r}; {cells[time][row]!r} {fault}"
+        )
+    steps, timeline = regular(time, times)
+    spread = np.full(len(timeline.times), np.nan)
+    spread[steps] = values
+    return Series(column, spread, timeline)
 
 
 def check_suffix(path: Any) -> None:
@@ -189,11 +279,22 @@ def write_table(path: Any, table: Any) -> None:
                 write_rows(file, columns)
 
 
-def _roles(path, header, dated, given, texts, repeats) -> tuple[Any, bool]:
-    """Return the columns of ids, times and values, and whether each of the other columns is a series."""
-    for name in given:
+def _cells(path) -> tuple[list[str], list[int], dict[str, list[str]]]:
+    """Return the names of a file's columns, the rows' line numbers, and the cells of each column."""
+    header, rows = read_rows(path)
+    cells = dict(zip(header, map(list, zip(*(cells for _, cells in rows), strict=True)), strict=True))
+    return header, [line for line, _ in rows], cells
+
+
+def _check_names(path, header, named) -> None:
+    for name in named:
         if name is not None and name not in header:
             raise InputError(f"{path} has no column {name!r}; its columns are {', '.join(header)}")
+
+
+def _roles(path, header, dated, given, texts, repeats) -> tuple[Any, bool]:
+    """Return the columns of ids, times and values, and whether each of the other columns is a series."""
+    _check_names(path, header, given)
     id, time, target = given
 
     def called(names) -> str | None:
@@ -232,17 +333,27 @@ def _places(codes, count) -> np.ndarray:
     return places
 
 
-def _from_parquet(path, given, freq) -> SeriesFrame:
+def column_names(path) -> list[str]:
+    """Return the names of a file's columns."""
+    return _in_parquet(path, "read_schema").names if Path(path).suffix in PARQUET else read_rows(path)[0]
+
+
+def _in_parquet(path, function: str) -> Any:
+    """Call a function of pyarrow.parquet on a file; an InputError if it can't be read."""
     arrow, parquet = require_pyarrow()
     try:
-        table = parquet.read_table(path)
+        return getattr(parquet, function)(path)
     except FileNotFoundError:
         raise InputError(f"there is no file {path}") from None
     except (OSError, arrow.ArrowException) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} can't be read as Parquet: {first}") from None
-    dated = [field.name for field in table.schema if arrow.types.is_temporal(field.type)]
-    texts = [field.name for field in table.schema if arrow.types.is_string(field.type)]
+
+
+def _from_parquet(path, given, freq) -> SeriesFrame:
+    table, types = _in_parquet(path, "read_table"), require_pyarrow()[0].types
+    dated = [field.name for field in table.schema if types.is_temporal(field.type)]
+    texts = [field.name for field in table.schema if types.is_string(field.type)]
     repeats = lambda name: len(table.column(name).unique()) < len(table)
     names, wide = _roles(path, table.column_names, dated, given, texts, repeats)
     if names.time is None:

@@ -133,27 +133,19 @@ class SeriesFrame:
         The table has a row for each series and step of the horizon, with the input's columns of ids and times; other
         rows and columns are ignored. A ValueError names a missing column, series, step or value, or a repeated row.
         """
-        horizon = whole(horizon, "horizon", 1)
-        place, columns = self._after(data, "the table of the future", horizon, names)
-        counts = np.bincount(place, minlength=len(self) * horizon)
-        if (counts != 1).any():
-            series, lead = divmod(int(np.argmax(counts != 1)), horizon)
-            fault = "twice" if counts[series * horizon + lead] else "not at all"
+        horizon, what = whole(horizon, "horizon", 1), "the table of the future"
+        counts, found = self._after(data, what, horizon, names)
+        if not counts.all():
             raise ValueError(
-                f"expected a row for each of {horizon} steps ahead of each series in the table of the future; got "
-                f"{self._time_ahead(series, lead)} of {self.label(series)} {fault}"
+                f"expected a row for each of {horizon} steps ahead of each series in {what}; got "
+                f"{self._first(counts == 0)} not at all"
             )
-        found = {}
-        for name, column in columns.items():
-            values = np.empty(len(self) * horizon)
-            values[place] = column
+        for name, values in found.items():
             if not np.isfinite(values).all():
-                series, lead = divmod(int(np.argmin(np.isfinite(values))), horizon)
                 raise ValueError(
                     f"expected a finite value of {name!r} at each step ahead; got none at "
-                    f"{self._time_ahead(series, lead)} of {self.label(series)}"
+                    f"{self._first(~np.isfinite(values))}"
                 )
-            found[name] = values.reshape(len(self), horizon)
         return found
 
     def came(self, data: Any, horizon: int) -> np.ndarray:
@@ -162,20 +154,10 @@ class SeriesFrame:
         Rows of the DataFrame or SeriesFrame outside these steps, and of other series, are ignored. A ValueError names a
         missing column or a repeated row.
         """
-        target = self.names.target
-        place, columns = self._after(data, "the table of what came", horizon, [target])
-        if len(np.unique(place)) < len(place):
-            series, lead = divmod(int(np.argmax(np.bincount(place) > 1)), horizon)
-            raise ValueError(
-                f"expected one row for each step that came; got {self._time_ahead(series, lead)} of "
-                f"{self.label(series)} twice"
-            )
-        found = np.full(len(self) * horizon, np.nan)
-        found[place] = columns[target]
-        return found.reshape(len(self), horizon)
+        return self._after(data, "the table of what came", horizon, [self.names.target])[1][self.names.target]
 
     def _after(self, data, what: str, horizon: int, names) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return, for the rows of another table within the horizon, indices in ``(B, H)`` and these columns."""
+        """Return the numbers of rows of another table at the steps ahead ``(B, H)``, and these columns of it."""
         if isinstance(data, SeriesFrame):
             known = {data.names.target: data.series, **data.covariates}
             if lacking := [name for name in names if name not in known]:
@@ -190,7 +172,14 @@ class SeriesFrame:
             codes, leads, _ = self._leads(table, what)
             columns = {name: native_tables.numbers(table, name) for name in names}
         rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
-        return codes[rows] * horizon + leads[rows], {name: column[rows] for name, column in columns.items()}
+        places, shape = codes[rows] * horizon + leads[rows], (len(self), horizon)
+        counts = np.bincount(places, minlength=len(self) * horizon).reshape(shape)
+        if (counts > 1).any():
+            raise ValueError(f"expected one row for each step ahead in {what}; got {self._first(counts > 1)} twice")
+        found = {name: np.full(len(self) * horizon, np.nan) for name in names}
+        for name, values in found.items():
+            values[places] = columns[name][rows]
+        return counts, {name: values.reshape(shape) for name, values in found.items()}
 
     def _leads_of(self, other: SeriesFrame) -> tuple[np.ndarray, np.ndarray]:
         """Return series and leads of each row of another SeriesFrame, as `_leads` does."""
@@ -218,8 +207,11 @@ class SeriesFrame:
         series = np.repeat(np.arange(len(self)), lengths)
         return series, np.arange(len(series)) - (np.cumsum(lengths) - lengths)[series]
 
-    def _time_ahead(self, series: int, lead: int) -> str:
-        return text(self.timelines.at(np.array([series]), self.timelines.lengths[series] + lead)[0])
+    def _first(self, mask: np.ndarray) -> str:
+        """Return time and series of the first true entry of a mask of steps ahead ``(B, H)``."""
+        series, lead = divmod(int(np.argmax(mask)), mask.shape[1])
+        time = self.timelines.at(np.array([series]), self.timelines.lengths[series] + lead)[0]
+        return f"{text(time)} of {self.label(series)}"
 
     def appended(self, data: Any) -> SeriesFrame:
         """Return the series with the rows of a DataFrame, which has the same columns, appended.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 ENOUGH = 3  # least values for fitting a lead
-
-Candidate = TypeVar("Candidate", bound=tuple)
 
 
 class NormalEquations:
@@ -157,20 +155,35 @@ def quartered(chosen, rows, before, count) -> np.ndarray:
     return np.where(chosen, quarter, np.where(rows, 4, -1))
 
 
-def chosen(candidates: Sequence[Candidate], penalty: Callable[..., np.ndarray], parts) -> Candidate:
-    """Return the candidate with the lowest error on a quarter after a fit to the quarters before it.
+class Penalty(NamedTuple):
+    """The ridge strengths of features, some of which are season terms."""
 
-    The third and the fourth of the `parts` judge. Errors are relative to the least at each lead, as otherwise the far
-    leads alone would decide. ``penalty(*candidate)`` is the strength, or the strengths, to solve with.
-    """
-    errors = np.zeros(len(candidates))
-    before = parts[0] + parts[1]
-    for quarter in parts[2:]:
-        tried = np.array([quarter.error(before.solve(penalty(*candidate))) for candidate in candidates])
-        tried = tried[:, quarter.count > 0]
-        errors += (tried / np.maximum(tried.min(axis=0), np.finfo(float).tiny)).sum(axis=1)
-        before = before + quarter
-    return candidates[int(np.argmin(errors))]
+    features: int
+    season: slice  # the season terms among them
+
+    def of(self, strength: float, seasonal: bool) -> np.ndarray:
+        """Return the strength of each feature ``(features,)``; infinite for season terms unless `seasonal`."""
+        found = np.full(self.features, strength)
+        if not seasonal:
+            found[self.season] = np.inf
+        return found
+
+    def chosen(self, strengths: Sequence[float], parts: Sequence[NormalEquations]) -> tuple[float, bool]:
+        """Return the strength and the use of season terms of least error on a quarter after a fit to those before it.
+
+        The third and the fourth of the `parts` judge. Errors are relative to the least at each lead, as otherwise the
+        far leads alone would decide.
+        """
+        choices = (True, False) if self.season.stop > self.season.start else (False,)
+        candidates = [(strength, seasonal) for strength in strengths for seasonal in choices]
+        errors = np.zeros(len(candidates))
+        before = parts[0] + parts[1]
+        for quarter in parts[2:]:
+            tried = np.array([quarter.error(before.solve(self.of(*candidate))) for candidate in candidates])
+            tried = tried[:, quarter.count > 0]
+            errors += (tried / np.maximum(tried.min(axis=0), np.finfo(float).tiny)).sum(axis=1)
+            before = before + quarter
+        return candidates[int(np.argmin(errors))]
 
 
 def learnable(counts) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, chosen, quarters
+from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, Penalty, quarters
 from rnnkit.forecast.fitting.season import harmonics
 
 STRENGTHS = tuple(10.0**power for power in (3, 2.5, 2, 1.5, 1, 0.5, 0, -1, -2, -4))
@@ -62,11 +62,10 @@ class Shortcut:
                 f"{np.argmin(total.count) + 1} in {z.shape[1]} steps: give a longer series, fewer gaps or a shorter "
                 f"horizon"
             )
+        penalty = Penalty(len(total.moment), slice(1 + self.lags, 1 + self.lags + 2 * self.harmonics))
         if choose:
-            choices = (True, False) if self.harmonics else (False,)
-            candidates = [(strength, seasonal) for strength in STRENGTHS for seasonal in choices]
-            self.strength, self.seasonal = chosen(candidates, self._penalty(total), parts[:4])
-        self.weights = total.solve(self._penalty(total)(self.strength, self.seasonal))
+            self.strength, self.seasonal = penalty.chosen(STRENGTHS, parts[:4])
+        self.weights = total.solve(penalty.of(self.strength, self.seasonal))
         if not strict:
             self.weights[:, total.count < ENOUGH] = 0.0
         return self
@@ -78,6 +77,12 @@ class Shortcut:
     def changes(self, z, times, covariates=None) -> np.ndarray:
         """Return the predicted changes from the last known value, for each step and lead ``(B, T, horizon)``."""
         return np.concatenate([features @ self.weights for _, features in self._features(z, times, covariates)], axis=1)
+
+    def errors(self, z, said) -> np.ndarray:
+        """Return the changes after each step less the predicted ones ``(B, T, horizon)``; NaN before `warm`."""
+        found = targets(z, said.shape[2]) - z[..., None] - said
+        found[:, : self.warm(z.shape[1])] = np.nan
+        return found
 
     def waves(self, times) -> np.ndarray:
         """Return the season terms ``(B, T, 2 * harmonics)``; none if the fit left them out."""
@@ -94,17 +99,6 @@ class Shortcut:
             also = [] if covariates is None else [np.nan_to_num(covariates[:, block])]
             one = np.ones((*waves.shape[:2], 1))
             yield block, np.concatenate([one, recent[:, block], waves, *also], axis=2)
-
-    def _penalty(self, equations: NormalEquations):
-        features = len(equations.moment)
-
-        def penalty(strength, seasonal):
-            strengths = np.full(features, strength)
-            if not seasonal:
-                strengths[1 + self.lags : 1 + self.lags + 2 * self.harmonics] = np.inf
-            return strengths
-
-        return penalty
 
 
 def hold(z) -> np.ndarray:

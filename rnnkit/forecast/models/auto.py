@@ -100,10 +100,6 @@ class Auto(Together):
         self.seed: int = whole(seed, "seed", 0)
         self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
 
-    def _settings(self) -> dict[str, Any]:
-        names = ("season", "level", "seed", "past_covariates", "future_covariates")
-        return {name: getattr(self, name) for name in names}
-
     @property
     def weights(self) -> np.ndarray:
         """The weights of the models for each series and lead, ``(M, B, L)``; later leads have those of the last."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
-from rnnkit.forecast.fitting.shortcut import Shortcut, targets
+from rnnkit.forecast.fitting.shortcut import Shortcut
 from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
 
 LEAST = 120  # least values for a regression
@@ -34,12 +32,6 @@ class Autoregression(SeasonalForecaster):
     >>> bool(np.abs(Autoregression().fit(wave).predict(2) - np.sin([60.0, 60.3])).max() < 0.01)
     True
     """
-
-    def __init__(self, season: int | None = None):
-        super().__init__(season)
-
-    def _settings(self) -> dict[str, Any]:
-        return {"season": self.season}
 
     def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
         return {"able": able(values)}
@@ -67,8 +59,7 @@ class Autoregression(SeasonalForecaster):
         period = refined_period(z, season) if season > 1 else 0.0
         shortcut = Shortcut(learned, lags, min(2, season // 2), period).fit(z, times)
         said = shortcut.changes(z, times)
-        off = targets(z, learned) - z[..., None] - said
-        off[:, : shortcut.warm(len(values))] = np.nan
+        off = shortcut.errors(z, said)
         ahead = z[0, -1] + said[0, -1]
         width = np.sqrt(np.nanmean(off[0] ** 2, axis=0))
         # Leads that can't be fitted repeat the last step or the last season.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +11,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from rnnkit.arguments import is_integer, whole
 from rnnkit.cells.echo_state import ESNCell
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, chosen, learnable, quarters
+from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, Penalty, learnable, quarters
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import harmonics, refined_period
+from rnnkit.forecast.fitting.shortcut import following
 from rnnkit.forecast.models.direct import (
     DirectForecaster,
     ForecastState,
@@ -153,6 +153,7 @@ class ESN(DirectForecaster):
     """
 
     _partitioned = "reservoirs"
+    _tested_bands = True
 
     def __init__(
         self,
@@ -221,7 +222,7 @@ class ESN(DirectForecaster):
         inputs, known = _inputs(history, scale, units), history.known
         z = inputs[:, :, 0]
         reader = self._reader(layer, refined_period(z, self.season) if self.season else 0.0)
-        after = np.concatenate([z[:, 1:], np.full((len(z), task.leads), np.nan)], axis=1)
+        after = following(z, task.leads)
         use = quarters(known & (np.arange(task.length) >= task.washout), ~np.isnan(after), task.leads)
         parts = [NormalEquations(self._width_of_readout(inputs.shape[2]), task.leads) for _ in range(5)]
         states = reader.add(dict(enumerate(parts)), inputs, known, use, after)
@@ -255,18 +256,17 @@ class ESN(DirectForecaster):
                 f"fewer gaps, a shorter horizon or a shorter washout"
             )
         learned = task.leads if task.strict else learnable(total.count)
-        choices = (True, False) if self.season else (False,)
-        candidates = [(strength, seasonal) for strength in self.strengths for seasonal in choices]
-        penalty = partial(self._penalty, inputs)
-        strength, seasonal = chosen(candidates, penalty, parts[:4])
-        readout = total.solve(penalty(strength, seasonal))[:, :learned]
+        penalty = Penalty(len(total.moment), slice(1 + inputs, 1 + inputs + 2 * self._harmonics))
+        best = penalty.chosen(self.strengths, parts[:4])
+        strengths = penalty.of(*best)
+        readout = total.solve(strengths)[:, :learned]
         if not task.strict and total.count[0] < ENOUGH:
             readout[:] = 0.0  # hold the last value
         judge = parts[3] if parts[3].count.all() else total
         judged = parts[0] + parts[1] + parts[2] if judge is parts[3] else total
-        spread = np.sqrt(judge.error(judged.solve(penalty(strength, seasonal))))[:learned]
+        spread = np.sqrt(judge.error(judged.solve(strengths)))[:learned]
         spread[total.count[:learned] < ENOUGH] = 1.0  # default to the series' spread
-        found = {"strength": strength, "seasonal": seasonal, "taught": total.count[0], "spread": spread}
+        found = {"strength": best[0], "seasonal": best[1], "taught": total.count[0], "spread": spread}
         return {"weights": readout} | {name: np.asarray(one) for name, one in found.items()}
 
     def _ended(self, history: History) -> ForecastState:
@@ -302,12 +302,6 @@ class ESN(DirectForecaster):
 
     def _width_of_readout(self, inputs: int) -> int:
         return 1 + inputs + 2 * self._harmonics + self._reservoir["units"]
-
-    def _penalty(self, inputs: int, strength, seasonal) -> np.ndarray:
-        """Return the ridge strength of each feature ``(features,)``."""
-        penalty = np.full(self._width_of_readout(inputs), strength)
-        penalty[1 + inputs : 1 + inputs + 2 * self._harmonics] = strength if seasonal else np.inf
-        return penalty
 
     def _going_on(self, state: ForecastState) -> Iterator[np.ndarray]:
         times, (inputs, states) = state.times, state.read

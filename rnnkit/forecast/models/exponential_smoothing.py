@@ -89,9 +89,6 @@ class ExponentialSmoothing(SeasonalForecaster):
         self.form: Any = form if isinstance(form, str) else list(form)
         self.iterations: Any = whole(iterations, "iterations", 1)
 
-    def _settings(self) -> dict[str, Any]:
-        return {"season": self.season, "form": self.form, "iterations": self.iterations}
-
     @property
     def forms(self) -> list[str]:
         """The form of each series."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -14,12 +16,11 @@ from rnnkit import allocation
 from rnnkit.arguments import whole
 from rnnkit.arrays import real, with_gaps
 from rnnkit.callbacks.stages import progress_bar
-from rnnkit.forecast import saving
+from rnnkit.forecast import registry, saving
 from rnnkit.forecast.data import frames, partitions
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
-from rnnkit.forecast.data.history import History, UnfitSeries
-from rnnkit.forecast.data.panel import column
+from rnnkit.forecast.data.history import History, UnfitSeries, column
 from rnnkit.forecast.display import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, small_multiples
 from rnnkit.forecast.scoring.validation import cross_validation
@@ -49,8 +50,9 @@ class Fitted(NamedTuple):
 class Forecaster:
     """Series in, forecasts and bands out.
 
-    A subclass defines ``_settings()``, the arguments of ``__init__``; ``_fitted(values, lengths)``, which returns
-    arrays with a row for each series, by name; and ``_ahead(values, lengths, fitted, h)``, which returns an `Ahead`.
+    A subclass defines ``_fitted(values, lengths)``, which returns arrays with a row for each series, by name, and
+    ``_ahead(values, lengths, fitted, h)``, which returns an `Ahead`. It keeps the arguments of ``__init__`` as
+    attributes.
     """
 
     level: Sequence[float] = LEVEL
@@ -60,6 +62,9 @@ class Forecaster:
     _reads_arrays = False  # whether `x`, features of arrays, is accepted
     _stays_positive = True  # whether forecasts of positive series are clipped at 0
     _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits to partitions of Dask
+    _bands_are = "drawn from the errors that the model expects"
+    _tested_bands = False  # whether a back-test draws the bands, from the errors at earlier origins
+    _no_season: int | None = None  # the `season` of series that have none
     _usual_h: Any = 1
     _usual_quantiles: Any = (0.1, 0.5, 0.9)
 
@@ -371,7 +376,11 @@ class Forecaster:
         ValueError
             If the file is damaged, another's, or holds another kind of model.
         """
-        saved = saving.read(path)
+        return cls._restored(path, saving.read(path))
+
+    @classmethod
+    def _restored(cls, path, saved: saving.Saved) -> Self:
+        """Make the forecaster of a file's contents."""
         if saved.kind != cls.__name__:
             raise ValueError(
                 f"expected a file of a fitted {cls.__name__}; {os.fspath(path)!r} holds one of {saved.kind}"
@@ -414,10 +423,12 @@ class Forecaster:
             "covariates": lambda: ", ".join([*self.past_covariates, *self.future_covariates]),
         }
 
-    # Required methods of subclasses
-
     def _settings(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return the arguments of ``__init__``, which are attributes of their names."""
+        kind: Any = type(self)
+        return {name: getattr(self, name) for name in _arguments(kind)}
+
+    # Required methods of subclasses
 
     def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
         raise NotImplementedError
@@ -473,7 +484,8 @@ class Forecaster:
         if static is None and not names and not self._covariate_columns:
             return history
         if static is not None and not self.reads_covariates:
-            raise ValueError(f"expected no static=, as {self.name} reads no covariates; Auto and GlobalRNN do")
+            others = " and ".join(registry.COVARIATE_READERS)
+            raise ValueError(f"expected no static=, as {self.name} reads no covariates; {others} do")
         if static is not None and names is not None and not names:
             raise ValueError("expected no static=, as fit was given none")
         if history.frame is None:
@@ -631,6 +643,11 @@ class Forecaster:
         return forecaster
 
 
+@cache
+def _arguments(kind: type) -> tuple[str, ...]:
+    return tuple(inspect.signature(kind).parameters)
+
+
 def checked_levels(level) -> list[float]:
     """Return percentages as a sorted list without duplicates; a ValueError for one outside [1, 100), or none."""
     levels = np.atleast_1d(real(level, "level").astype(np.float64))
@@ -685,7 +702,7 @@ def _rows(values, lengths) -> list[np.ndarray]:
 class SeasonalForecaster(Forecaster):
     """A forecaster of each series by itself, with a season that is given, or that the times of a table have."""
 
-    def __init__(self, season: int | None):
+    def __init__(self, season: int | None = None):
         super().__init__()
         self.season: Any = None if season is None else whole(season, "season", 1)
 

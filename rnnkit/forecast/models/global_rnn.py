@@ -121,10 +121,6 @@ class GlobalRNN(Together):
         """The name of the model's columns in a table: GlobalLSTM, GlobalGRU or GlobalRNN, by its layer."""
         return _NAMES[self.layer]
 
-    def _settings(self) -> dict[str, Any]:
-        names = ("season", "leads", "past_covariates", "future_covariates", *_NETWORK, "level")
-        return {name: getattr(self, name) for name in names}
-
     def _of(self, y, **names):
         covariates, other = self._fitted_history().covariates, self.copy()
         static, progress, verbose = (names.pop(one, usual) for one, usual in _NOT_READ.items())

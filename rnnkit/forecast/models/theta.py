@@ -62,9 +62,6 @@ class Theta(SeasonalForecaster):
             raise ValueError(f"expected theta to be a number of 1 or more, or None for the best; got {theta!r}")
         self.theta, self.iterations = theta, whole(iterations, "iterations", 1)
 
-    def _settings(self) -> dict[str, Any]:
-        return {"season": self.season, "theta": self.theta, "iterations": self.iterations}
-
     @property
     def parameters(self) -> np.ndarray:
         """α and θ of each series, ``(B, 2)``; θ is infinite where the line has its whole weight."""

@@ -20,6 +20,8 @@ class Together(Forecaster):
     """A forecaster that learns from all series together; subclasses define ``_learned`` and ``_completed``."""
 
     season: Any
+    _bands_are = "drawn from the errors at held-out ends of the series"
+    _no_season = 1  # without one, `fit` would search for it
 
     def _learned(self, series: Blocks, progress: Progress = None) -> tuple[list[Rows], Rows]:
         """Return the arrays learned for each block of `History`, and those of all series."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -38,10 +37,6 @@ LAYERS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "linear": None}
 _NAMES = {"gru": "GRU", "lstm": "LSTM", "rnn": "SimpleRNN", "linear": "Linear"}
 SEASONS = 1.5  # lags of the shortcut, in seasons
 LAGS = 18  # lags of the shortcut without a season
-SETTINGS = (
-    *("horizon", "layer", "units", "season", "epochs", "networks", "window", "batch_size", "learning_rate", "level"),
-    *("calibrate", "past_covariates", "seed"),
-)
 LATER = 3  # epochs at the origins of a back-test after the first
 UNKNOWN = -1e6  # marks steps without a value
 
@@ -124,6 +119,7 @@ class TrainedForecaster(DirectForecaster):
 
     learning_rate: Any
     models: list[Sequential]
+    _bands_are = "between the quantiles that the model has learned"
 
     def __init__(
         self,
@@ -171,7 +167,7 @@ class TrainedForecaster(DirectForecaster):
         return _NAMES[self.layer]
 
     def _settings(self):
-        return {name: getattr(self, name) for name in SETTINGS} | {"level": self._share}
+        return super()._settings() | {"level": self._share}
 
     @property
     def shortcut(self) -> Shortcut:
@@ -208,8 +204,7 @@ class TrainedForecaster(DirectForecaster):
         shortcut.horizon = leads = self.horizon if strict else learnable(taught)  # later leads are forecast recursively
         shortcut.fit(z, history.times, beside, strict=strict)
         said = shortcut.changes(z, history.times, beside)
-        residual = _residuals(z, said)
-        residual[:, : shortcut.warm(steps)] = np.nan
+        residual = shortcut.errors(z, said)
         if not strict and taught[0] < ENOUGH:
             residual[:] = np.nan
         spread = float(np.nanstd(residual)) if (~np.isnan(residual)).any() else 0.0
@@ -274,8 +269,7 @@ class TrainedForecaster(DirectForecaster):
         z, beside = _standard(history, scale, self._panel)
         shortcut.fit(z, history.times, beside, choose=False, strict=beside.shape[2] > 0)
         said = shortcut.changes(z, history.times, beside)
-        residual = _residuals(z, said)
-        residual[:, : shortcut.warm(z.shape[1])] = np.nan
+        residual = shortcut.errors(z, said)
         if spread and epochs and not np.isnan(residual).all():
             windows = self._windows(shortcut, z, history.times, beside, said, residual, spread)
             kept = [model._arrays() for model in self.models]
@@ -341,7 +335,7 @@ class TrainedForecaster(DirectForecaster):
         said = shortcut.changes(z, history.times, beside)
         inputs = _inputs(shortcut, z, history.times, beside, said)
         lower, median, upper = np.moveaxis(trial._network_quantiles(inputs)[:, cut - 1 :], 2, 0)
-        off = (_residuals(z, said)[:, cut - 1 :] - spread * median) / (spread or np.inf)
+        off = (shortcut.errors(z, said)[:, cut - 1 :] - spread * median) / (spread or np.inf)
         known = ~np.isnan(off)
         edge = np.where(off > 0, upper - median, median - lower)[known]
         share = np.abs(off[known]) / np.maximum(edge, np.finfo(float).tiny)
@@ -374,7 +368,8 @@ class TrainedForecaster(DirectForecaster):
             windows.restart([self.seed, number])
             schedule = CosineDecay(learning_rate, epochs * len(windows))
             model.compile(optimizer=Adam(schedule), loss=_pinball(self._usual_quantiles, windows.residual.shape[2]))
-            told = partial(_tell, progress, f"network {number + 1} of {len(models)}, epoch {{}} of {epochs}")
+            text = f"network {number + 1} of {len(models)}, epoch {{}} of {epochs}"
+            told = lambda epoch, _, text=text: progress and progress(text.format(epoch + 1))
             if model.fit(windows, epochs=epochs, callbacks=[LambdaCallback(on_epoch_end=told)], verbose=0).interrupted:
                 raise KeyboardInterrupt
 
@@ -433,11 +428,6 @@ class TrainedForecaster(DirectForecaster):
         return found
 
 
-def _tell(progress: Progress, text: str, epoch: int, logs) -> None:
-    if progress is not None:
-        progress(text.format(epoch + 1))
-
-
 def _quantiles(residual, levels) -> np.ndarray:
     """Return quantiles ``(3, leads)`` of rows of residuals; zeros for a lead without any."""
     found = np.zeros((len(levels), residual.shape[1]))
@@ -469,11 +459,6 @@ def _standard(history: History, scale: Scale, units) -> tuple[np.ndarray, np.nda
 def _arrays(shortcut: Shortcut) -> dict[str, np.ndarray]:
     names = ("lags", "harmonics", "period", "strength", "seasonal")
     return {"weights": shortcut.weights} | {name: np.array(getattr(shortcut, name)) for name in names}
-
-
-def _residuals(z, said) -> np.ndarray:
-    """Return the residuals ``(B, T, horizon)`` of the changes after each step; NaN if unknown."""
-    return targets(z, said.shape[2]) - z[..., None] - said
 
 
 def _inputs(shortcut, z, times, beside, said) -> np.ndarray:

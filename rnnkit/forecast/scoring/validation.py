@@ -104,12 +104,8 @@ def cross_validation(
     check_long_enough(origins.able.any(axis=1), origins.longest, origins.last)
     refits = origins.changed | refit
     with progress_bar(len(models) * len(refits), "cross-validation", 0 if progress else verbose) as bar:
-
-        def refitted(model: Model, known: History, window: int) -> Model:
-            what = f"{model.name}, window {window + 1} of {len(refits)}"
-            return model.copy()._refit(known, lambda text: bar.tell(f"{what}: {text}"))
-
-        found = forecasts(models, history, origins, refits, refitted, static, level, progress or bar.step)
+        fit = refitting(bar.tell, len(refits))
+        found = forecasts(models, history, origins, refits, fit, static, level, progress or bar.step)
     if history.frame is not None:
         return as_table(history, origins, found)
     return {name: array[:, 0] for name, array in found.items()} if history.single else found
@@ -164,6 +160,16 @@ def check_long_enough(some, longest: int, last) -> None:
             f"expected a series of more than {int(last[0])} steps, for {len(last)} windows of {last[-1]} steps; the "
             f"longest has {longest}"
         )
+
+
+def refitting(tell: Callable[[str], None], count: int) -> Callable:
+    """Return a function that fits a copy of a model to the series of one of `count` windows, and tells of it."""
+
+    def fit(model: Model, known: History, window: int) -> Model:
+        tell(what := f"{model.name}, window {window + 1} of {count}")
+        return model.copy()._refit(known, lambda text: tell(f"{what}: {text}"))
+
+    return fit
 
 
 def windows(

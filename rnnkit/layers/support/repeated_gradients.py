@@ -69,7 +69,7 @@ class RepeatedVJPs(RepeatedCalls):
         if not all(kind.recording.knows(array) for array in arrays_in(dense)):
             raise Unrepeatable("a gradient isn't computed by recorded operations")
 
-    def _agrees(self, kind, found, drew_nothing) -> bool:
+    def _agrees(self, kind, found, result, drew_nothing) -> bool:
         outputs, pullback = found
         rng = np.random.default_rng(0)
         d = [rng.normal(size=place.shape).astype(place.dtype) for place in kind.vjp.cotangents]
@@ -79,6 +79,7 @@ class RepeatedVJPs(RepeatedCalls):
 
     def _repeat(self, kind, layer, call, arrays, arguments, keywords):
         recorded, weights = kind.vjp, self._watched.weights
+        kind.take(arrays, weights)
         arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
         saved = arrays_in([arguments, list(keywords.values())])
         for operation in recorded.forward:

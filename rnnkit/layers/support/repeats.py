@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import is_not
 from typing import TYPE_CHECKING, Any
@@ -142,6 +142,12 @@ class _Kind:
         Why calls of this kind aren't repeated.
     places, weights : list of ndarray
         Memory that the arguments' arrays, and the weights, are copied to.
+    redirected : set of int
+        The arrays, of arguments and then of results, that are used or made where they are: nothing is copied.
+    redirect : callable
+        Takes the arrays of arguments and of results, before a repetition.
+    direct : tuple or None
+        Of most calls, with one operation on one array: its result's shape and dtype, `redirect`, and the operation.
     loaded : list of ndarray, or None
         The weights whose numbers are in that memory.
     result
@@ -156,6 +162,9 @@ class _Kind:
     recording: Any = None
     places: list = field(default_factory=list)
     weights: list = field(default_factory=list)
+    redirected: set[int] = field(default_factory=set)
+    redirect: Any = None
+    direct: tuple | None = None
     loaded: list | None = None
     result: Any = None
     vjp: Any = None
@@ -170,11 +179,38 @@ class _Kind:
                 place[...] = array
             self.recording.prepare()
             self.loaded = weights
-        if len(arrays) == 1:  # most calls
-            self.places[0][...] = arrays[0]
-            return
         for i, place in enumerate(self.places):
-            place[...] = arrays[i]
+            if i not in self.redirected:
+                place[...] = arrays[i]
+
+    def replace(self) -> None:
+        """Find the arrays that a call's own can replace."""
+        results, operations = arrays_in(self.result), self.recording.operations
+        self.redirected, self.redirect = self.recording.redirected(self.places, results)
+        if type(self.result) is np.ndarray and self.redirected == {0, 1} and len(operations) == len(self.places) == 1:
+            self.direct = self.result.shape, self.result.dtype, self.redirect, operations[0]
+
+    def repeat(self, arrays: Sequence[np.ndarray], weights: list):
+        """Return the result for a call's arrays, in new memory."""
+        if self.direct is not None and self.loaded is weights:
+            (array,), (shape, dtype, redirect, operation) = arrays, self.direct
+            result = np.empty(shape, dtype)
+            redirect(array if array.flags.c_contiguous else np.ascontiguousarray(array), result)
+            operation()
+            return result
+        self.take(arrays, weights)
+        if not self.redirected:
+            self.recording.repeat()
+            return copied_arrays(self.result)
+        used = [array if array.flags.c_contiguous else np.ascontiguousarray(array) for array in arrays]
+        results = arrays_in(self.result)
+        made = [np.empty(one.shape, one.dtype) for one in results]
+        self.redirect(*used, *made)
+        self.recording.repeat()
+        for i, one in enumerate(results, len(used)):
+            if i not in self.redirected:
+                made[i - len(used)][...] = one
+        return _renewed(self.result, iter(made))
 
 
 class RepeatedCalls:
@@ -223,7 +259,6 @@ class RepeatedCalls:
                 return None
             if kind.agreed < SURE:
                 return self._try(kind, layer, call, arrays, arguments, keywords)
-            kind.take(arrays, self._watched.weights)
             return self._repeat(kind, layer, call, arrays, arguments, keywords)
         except Unrepeatable:
             return None
@@ -248,12 +283,12 @@ class RepeatedCalls:
         try:
             if kind.recording is None:
                 self._make(kind, layer, call, arguments, keywords)
+                result = kind.result
             else:
                 kind.recording.spoil()
                 kind.loaded = None
-                kind.take(arrays, self._watched.weights)
-                kind.recording.repeat()
-            if not self._agrees(kind, found, before == after):
+                result = kind.repeat(arrays, self._watched.weights)
+            if not self._agrees(kind, found, result, before == after):
                 kind.refusal = "it gives other bits than the ordinary way"
         except Exception as error:  # of the recording: the ordinary call raised none
             kind.refusal = str(error)
@@ -285,14 +320,14 @@ class RepeatedCalls:
     def _record(self, kind, layer, call, arguments, keywords) -> None:
         kind.result = call(layer, *arguments, **keywords)
 
-    def _agrees(self, kind, found, drew_nothing: bool) -> bool:
+        kind.replace()
+
+    def _agrees(self, kind, found, result, drew_nothing: bool) -> bool:
         """Whether the recording gives the bits of the ordinary call."""
-        return same_bits(found, kind.result)
+        return same_bits(found, result)
 
     def _repeat(self, kind, layer, call, arrays, arguments, keywords):
-        kind.recording.repeat()
-        found = kind.result
-        return found.copy() if type(found) is np.ndarray else copied_arrays(found)
+        return kind.repeat(arrays, self._watched.weights)
 
 
 def _add_key(values, arrays: list, found: list) -> bool:
@@ -387,6 +422,15 @@ def arrays_in(nested) -> list[np.ndarray]:
     if isinstance(nested, (list, tuple)):
         return [array for one in nested for array in arrays_in(one)]
     return [nested] if isinstance(nested, np.ndarray) else []
+
+
+def _renewed(nested, arrays: Iterator[np.ndarray]):
+    """Return nested lists, tuples and dicts with the next of these arrays for each array in them."""
+    if isinstance(nested, np.ndarray):
+        return next(arrays)
+    if isinstance(nested, (list, tuple)):
+        return type(nested)(_renewed(one, arrays) for one in nested)
+    return {name: _renewed(one, arrays) for name, one in nested.items()} if isinstance(nested, dict) else nested
 
 
 def copied_arrays(nested):

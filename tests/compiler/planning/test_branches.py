@@ -259,40 +259,6 @@ def test_cheap_choices_stay_choices_and_new_beginnings_are_jumps():
     assert not branches(lines_of(cheap)) and len(branches(lines_of(anew))) == 1
 
 
-def test_a_row_does_not_wait_for_what_it_foresees():
-    def limited(x, states):  # the next step may begin with the limit before the power is known
-        h = min(4.0, states.h ** x[1])
-        return h, (h, states.u, states.v)
-
-    def soon(x, states):
-        h = min(4.0, states.h + x[1])
-        return h, (h, states.u, states.v)
-
-    def steered(x, states):  # the end of an interval is known before the step that is tried next
-        left, step = states.u, states.h
-        while left > 0.0:
-            tried = left if step > left else step
-            left, step = left - tried, math.exp(tried * x[0])
-        return left, (step, x[1], states.v)
-
-    def even(x, states):
-        left, step = states.u, states.h
-        while left > 0.0:
-            tried = left if step > left else step
-            left, step = left - tried, step + x[0]
-        return left, (step, x[1], states.v)
-
-    def at_a_chosen_place(x, states):
-        place = 0 if states.v[int(x[1])] > states.v[int(x[2])] else 1
-        return states.v[int(x[0]) + place], states
-
-    def chosen(x, states):
-        return 0.0 if states.v[int(x[1])] > states.v[int(x[2])] else 1.0, states
-
-    waits = [len(branches(lines_of(step))) for step in (limited, soon, steered, even, at_a_chosen_place, chosen)]
-    assert waits == [1, 0, 1, 0, 1, 0]
-
-
 def test_names_are_read_where_they_have_values():
     for number in range(0, 60, 5):
         one = random_row_step(number)

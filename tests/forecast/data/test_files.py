@@ -8,7 +8,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.data.csv_files import InputError
-from rnnkit.forecast.data.files import read_table, write_table
+from rnnkit.forecast.data.files import read_series, read_table, write_table
 
 LONG = "unique_id,ds,y\nb,2001-01,1\nb,2001-02,2\na,2001-02,3\nb,2001-04,5\na,2001-03,4\n"
 
@@ -127,7 +127,7 @@ def test_what_spreadsheets_leave(tmp_path):
     assert values(frame) == {"a": [1, 3], "b": [2, 4]}
 
 
-@pytest.mark.parametrize("cell", ["", "NA", "#N/A", "-", "null", "NaN"])
+@pytest.mark.parametrize("cell", ["", " ", "NA", "nan", "#N/A", "n/a", "-", "?", "null", "None", "NaN"])
 def test_gaps(tmp_path, cell):
     np.testing.assert_array_equal(read(tmp_path, f"t,y\n1,1\n2,{cell}\n3,3\n", time="t").series[0], [1, np.nan, 3])
 
@@ -183,6 +183,10 @@ def test_one_column_tells_how_the_others_are_written(tmp_path):
         (["Dec 31, 2001", "January 1, 2002"], ["2001-12-31", "2002-01-01"]),
         (["31.12.2001 23:00", "01.01.2002 00:00"], ["2001-12-31T23:00:00.000000", "2002-01-01T00:00:00.000000"]),
         (["20011231", "20020101"], ["2001-12-31", "2002-01-01"]),
+        (["2001/12/31", "2002/01/01"], ["2001-12-31", "2002-01-01"]),
+        (["2001-12-31T00:00:00Z", "2002-01-01 00:00Z"], ["2001-12-31", "2002-01-01"]),
+        (["2001-12-31 06:00", "2001-12-31 12:00"], ["2001-12-31T06:00:00.000000", "2001-12-31T12:00:00.000000"]),
+        (["-3", "-2"], ["-3", "-2"]),
         (["2001-12-31T00:00+01:00", "2002-01-01T00:00+01:00"], ["2001-12-31", "2002-01-01"]),
         (
             ["2019-03-31T01:00+01:00", "2019-03-31T03:00+02:00"],
@@ -241,6 +245,11 @@ def test_days_and_months_that_could_be_either(tmp_path):
         ),
         ("year,y,sky\n2001,1,blue\n", {}, "line 2: expected a number in column 'sky'"),
         ("year,y\n2001,inf\n", {}, "line 2: expected a number"),
+        ("year,y\n2001,1_000\n", {}, "line 2: expected a number"),
+        ('year,y\n2001,"2\n3"\n', {}, "line 3: expected a number"),
+        ("year,y\n2001,2,3\n", {}, "line 2: expected 2 cells as in the first; got 3"),
+        (b"a\n\xff\xfe\n", {}, "table.csv is not a text file"),
+        ("a\n" + "9" * 200_000 + "\n", {}, "field larger than field limit"),
         ("date,y\n2001-01-01,1\n,2\n", {}, "line 3: expected a date such as 2001-12-29 in column 'date'; got ''"),
         ("date,y\nQ1 2001,1\n2001-04-01,2\n", {}, "line 3: expected a time written as 'Q1 2001' in column 'date'"),
         ("date,y\n31.12.2001,1\n12.31.2001,2\n", {}, "line 3: expected a date with the day first in column 'date'"),
@@ -265,6 +274,35 @@ def test_days_and_months_that_could_be_either(tmp_path):
 )
 def test_what_is_wrong_with_a_file_is_said_in_one_line(tmp_path, text, arguments, said):
     assert said in fault(tmp_path, text, **arguments)
+
+
+def test_one_series_of_a_file(tmp_path):
+    """Its rows are numbered without times, and steps that are missing are gaps; unequal steps are one each."""
+    path = tmp_path / "table.csv"
+
+    def read_one(text, *arguments):
+        path.write_text(text)
+        series = read_series(path, *arguments)
+        return series.name, series.values.tolist(), [str(time) for time in series.timeline.times]
+
+    assert read_one("load\n1\n2.5\n-3e2\n") == ("load", [1, 2.5, -300], ["0", "1", "2"])
+    assert read_one("when,a,b\n1,ten,20\n2,11,21\n", "b", "when") == ("b", [20, 21], ["1", "2"])
+    assert read_one("Year ,y\n1,1\n4,2\n90,3\n")[2] == ["1", "4", "90"]
+    name, values, times = read_one("date,y\n2000-01-01,1\n2000-02-01,2\n2000-04-01,4\n2000-05-01,5\n")
+    np.testing.assert_array_equal(values, [1, 2, np.nan, 4, 5])
+    assert times[2] == "2000-03-01"
+    for text, arguments, said in (
+        ("a,b\n1,2\n", (), "the columns a, b; say with --column"),
+        ("a,b\n1,2\n", ("c",), "no column 'c'; its columns are a, b"),
+        ("a,b\n1,2\n", ("a", "c"), "no column 'c'; its columns are a, b"),
+        ("t,a\n1,\n2,NA\n", ("a", "t"), "no value in column 'a', only gaps"),
+        ("date,a\n1,1\n2,2\n2,3\n", (), "line 4: expected times that go up in column 'date'; '2' comes twice"),
+        ("date,a\n1,1\n3,2\n2,3\n", (), "line 4: expected times that go up in column 'date'; '2' comes after a later"),
+        ("date,a\nsoon,1\n", (), "line 2: expected a number or a date"),
+    ):
+        with pytest.raises(InputError) as caught:
+            read_one(text, *arguments)
+        assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_no_file_and_no_such_mark(tmp_path):

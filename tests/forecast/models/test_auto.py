@@ -1,7 +1,5 @@
 """The combination: weights by held-out ends, calibrated bands, panels of any shape."""
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -51,15 +49,6 @@ def test_units_and_order_change_nothing_else(panel, fitted):
         np.testing.assert_allclose(array[::-1], expected[name], rtol=1e-9)
 
 
-def test_F4_bands_are_nested_and_hold_the_forecast(fitted):
-    found = fitted.predict(12, level=[20, 80, 95, 99.5])
-    edges = [found[f"Auto-lo-{level}"] for level in ("99.5", "95", "80", "20")] + [found["Auto"]]
-    edges += [found[f"Auto-hi-{level}"] for level in ("20", "80", "95", "99.5")]
-    assert all((lower <= upper).all() for lower, upper in itertools.pairwise(edges))
-    quantiles = fitted.predict_quantiles(12, np.linspace(0.001, 0.999, 50))
-    assert (np.diff(quantiles, axis=0) >= 0).all()
-
-
 def test_bands_hold_what_they_say():
     """On random walks with drifts, of which no model here is the true one."""
     rng = np.random.default_rng(5)
@@ -75,15 +64,6 @@ def test_F4_what_is_positive_stays_so():
     falling = [np.maximum(60 - 3.0 * np.arange(20), 0.5) + 0.1 * np.cos(np.arange(20)), 5 + np.zeros(9)]
     found = Auto(1).fit(falling).predict(10, level=99)
     assert all((array >= 0).all() for array in found.values())
-
-
-@pytest.mark.parametrize("values", [[3.0], [3.0, 4.0], [3.0, np.nan, 5.0], [7.0] * 12, [0.0] * 12, [-1e9, 1e9] * 6])
-def test_F4_every_series_has_a_forecast_and_a_band(values):
-    found = Auto().fit(values).predict(3, level=80)
-    assert all(np.isfinite(array).all() for array in found.values())
-    assert (found["Auto-lo-80"] <= found["Auto-hi-80"]).all()
-    if np.ptp(values) == 0:
-        np.testing.assert_allclose(found["Auto"], values[0])
 
 
 def test_the_season_is_found():

@@ -1,5 +1,6 @@
 """What holds for every forecaster of panels: tables and arrays, files, updates, origins of the past."""
 
+import inspect
 import io
 import sys
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
+from rnnkit.forecast import registry
 from rnnkit.forecast.models.direct import DirectForecaster
 from rnnkit.forecast.scoring.validation import cross_validation
 
 MAKE = {
+    "Autoregression": lambda: rk.forecast.Autoregression(4),
     "Theta": lambda: rk.forecast.Theta(4),
     "ExponentialSmoothing": lambda: rk.forecast.ExponentialSmoothing(4, ["ANN", "ANA"]),
     "Auto": lambda: rk.forecast.Auto(4),
@@ -40,6 +43,18 @@ def table(panel):
         for i, (start, one) in enumerate(zip(starts, panel, strict=True))
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def test_every_forecaster_of_the_registry_is_under_test():
+    assert set(MAKE) == set(registry.MODULES)
+    for name, known in registry.KNOWN.items():
+        for several in (False, True):
+            forecaster = registry.forecaster_named(name, several=several, horizon=2)
+            assert type(forecaster).__name__ == ((several and known.of_several) or known.kind)
+            assert registry.model_name(forecaster) == name
+            takes = inspect.signature(type(forecaster)).parameters
+            assert ("epochs" in takes) == known.is_trained
+            assert ("future_covariates" in takes) == (known.reads_covariates and (several or name == "auto"))
 
 
 NAMES = {"id": "shop", "time": "when", "target": "sold"}
@@ -87,7 +102,7 @@ def test_F6_a_file_forecasts_the_same_bits(make, panel, table, tmp_path):
         same(again.predict(4, level=[50, 90]), model.predict(4, level=[50, 90]))
         same(again.predict_quantiles(2), model.predict_quantiles(2))
     with pytest.raises(ValueError, match="expected a file of a fitted"):
-        rk.forecast.Autoregression.load(tmp_path / "model.npz")
+        (rk.forecast.Auto if type(model) is rk.forecast.Theta else rk.forecast.Theta).load(tmp_path / "model.npz")
 
 
 def same(got, expected):
@@ -192,12 +207,20 @@ def test_other_series_leave_the_forecaster_as_it_is(make, panel):
 
 @every
 def test_a_fit_that_fails_changes_nothing(make, panel):
+    with pytest.raises(RuntimeError, match=f"expected fit to be called before this {type(make()).__name__} forecasts"):
+        make().predict(3)
     model = make().fit(panel)
     before = model.predict(2)
     for wrong in ([], [[np.nan, np.nan]], [1.0, np.inf], [[1.0], "a"], np.ones((2, 2, 2))):
         with pytest.raises((ValueError, TypeError)):
             model.fit(wrong)
     np.testing.assert_array_equal(model.predict(2), before)
+    for h in (0, -1, 2.5):
+        with pytest.raises(ValueError, match="expected h"):
+            model.predict(h)
+    for wrong in (0.0, 1.0, [0.5, 1.5], []):
+        with pytest.raises(ValueError, match="quantiles between 0 and 1"):
+            model.predict_quantiles(2, wrong)
     for level in (0, 100, [], [80, -1], "80"):
         with pytest.raises((ValueError, TypeError), match="level"):
             model.predict(2, level=level)
@@ -234,11 +257,31 @@ def test_F9_what_stands_beside_values_may_be_columns_or_arrays(name, panel, tabl
 
 @every
 def test_F4_bands_contain_the_forecast_and_narrower_bands(make, panel):
-    model = make().fit(panel)
-    said = model.predict(7, level=[50, 80, 95])
-    edges = [said[f"{model.name}{end}"] for end in ("-lo-95", "-lo-80", "-lo-50", "", "-hi-50", "-hi-80", "-hi-95")]
-    assert (np.diff(edges, axis=0) >= 0).all() and (edges[0] < edges[-1]).all()
-    assert (np.diff(model.predict_quantiles(7, [0.05, 0.3, 0.5, 0.9]), axis=0) >= 0).all()
+    model = make().fit([*panel, [-1e9, 1e9] * 6])
+    said = model.predict(12, level=[20, 80, 95, 99.5])
+    ends = "-lo-99.5 -lo-95 -lo-80 -lo-20".split(), [""], "-hi-20 -hi-80 -hi-95 -hi-99.5".split()
+    edges = [said[f"{model.name}{end}"] for part in ends for end in part]
+    assert (np.diff(edges, axis=0) >= 0).all() and (edges[0] < edges[-1])[:3].all()
+    assert (np.diff(model.predict_quantiles(12, np.linspace(0.001, 0.999, 50)), axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["Theta", "ExponentialSmoothing", "Autoregression"])
+def test_F3_a_series_does_not_see_the_others(name, panel):
+    series = [*panel, np.r_[panel[2], panel[1], panel[2], panel[1]]]
+    whole = MAKE[name]().fit(series).predict(6)
+    for row, y in enumerate(series):
+        np.testing.assert_array_equal(MAKE[name]().fit(y).predict(6), whole[row])
+
+
+@every
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 9, 14])
+def test_F4_every_series_has_a_forecast(make, length):
+    """However short it is, by itself or beside others; a constant one goes on."""
+    values = 20 + np.random.default_rng(4).normal(size=length).cumsum()
+    for series in (values, [values, np.arange(1, 31.0)]):
+        found = make().fit(series).predict(8, level=80)
+        assert all(np.isfinite(array).all() and array.shape[-1] == 8 for array in found.values())
+    np.testing.assert_allclose(make().fit(np.full(length, -3.0)).predict(8), -3.0, atol=1e-6)
 
 
 @every

@@ -165,12 +165,6 @@ def test_it_learns_what_series_have_in_common(panel, model):
     assert model.predict(4).shape == (20, 4)
 
 
-def test_series_may_all_be_shorter_than_the_window():
-    panel = [np.arange(5.0, 5.0 + n) for n in (8, 9, 9)]
-    said = GlobalRNN(4, units=2, window=12, networks=1, epochs=2).fit(panel).predict(3)
-    assert said.shape == (3, 3) and np.isfinite(said).all()
-
-
 def test_series_of_every_kind_have_forecasts(panel, model):
     odd = {
         "short": [3.0, 4.0, 5.0],

@@ -96,28 +96,10 @@ def test_forms_of_data(rng):
 
 
 @both
-def test_F3_a_series_does_not_see_the_others(make, panel):
-    whole = make(4).fit(panel)
-    for row, y in enumerate(panel):
-        alone = make(4).fit(y)
-        np.testing.assert_array_equal(alone.predict(6), whole.predict(6)[row])
-        assert alone.predict(3).shape == (3,) and whole.predict(3).shape == (len(panel), 3)
-
-
-@both
 def test_units_do_not_matter(make, panel):
     for shift, factor in ((0.0, 1e6), (0.0, 1e-6)):
         scaled = make(4).fit([shift + factor * y for y in panel])
         np.testing.assert_allclose(scaled.predict(4), factor * make(4).fit(panel).predict(4), rtol=1e-4)
-
-
-@both
-@pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 8])
-def test_short_series_have_a_forecast(make, length):
-    y = np.array([5.0, 6.0, 5.5, 7.0, 6.5, 7.5, 8.0, 7.0])[:length]
-    found = make(4).fit([y, np.arange(30.0) + 1])
-    assert np.isfinite(found.predict(6)).all() and (np.abs(found.predict(6)[0] - y[-1]) < 5).all()
-    assert np.isfinite(found.predict_quantiles(6)).all()
 
 
 @both
@@ -156,26 +138,10 @@ def test_bands_of_a_random_walk_hold_what_they_say():
 
 
 @both
-def test_update_carries_on(make, panel):
-    found = make(4).fit([y[:-3] for y in panel]).update([y[-3:] for y in panel])
-    parameters = found.parameters
-    assert np.isfinite(found.predict(3)).all() and found.predict(3).shape == (len(panel), 3)
-    one = make(4).fit(panel[3][:-1])
-    before = one.predict(2)
-    after = one.update(panel[3][-1:]).predict(1)
-    np.testing.assert_array_equal(found.parameters, parameters)
-    assert np.isfinite(before).all() and np.isfinite(after).all()
+def test_a_gap_at_the_end_is_a_step_ahead(make, panel):
     gap = make(4).fit(panel[3])
     expected = gap.predict(3)
     np.testing.assert_allclose(gap.update([np.nan]).predict(2), expected[1:], rtol=1e-9)
-
-
-@both
-def test_other_series_are_fitted_anew(make, panel):
-    found = make(4).fit(panel[0])
-    before = found.predict(2)
-    np.testing.assert_allclose(found.forecast(panel[4], 3), make(4).fit(panel[4]).predict(3))
-    np.testing.assert_array_equal(found.predict(2), before)
 
 
 def test_theta_of_a_straight_line_and_simple_smoothing():
@@ -210,21 +176,7 @@ def test_settings_that_are_refused(arguments, said):
         ExponentialSmoothing(**arguments)
 
 
-@both
-def test_what_is_refused(make):
-    with pytest.raises(RuntimeError, match="expected fit to be called"):
-        make().predict(3)
-    fitted = make().fit(np.arange(20.0))
-    for wrong in (0, -1):
-        with pytest.raises(ValueError, match="expected h"):
-            fitted.predict(wrong)
-    for wrong in (0.0, 1.0, [0.5, 1.5], []):
-        with pytest.raises(ValueError, match="quantiles between 0 and 1"):
-            fitted.predict_quantiles(2, wrong)
-    with pytest.raises(ValueError, match="infinite"):
-        make().fit([1.0, np.inf, 2.0])
-    with pytest.raises(ValueError, match="2 series, as in fit; got 1"):
-        make().fit([np.arange(9.0), np.arange(9.0)]).update([np.arange(2.0)])
+def test_what_is_refused():
     with pytest.raises(ValueError, match="theta"):
         Theta(theta=0.5)
     with pytest.raises(ValueError, match="series 1: expected positive values for multiplicative errors"):

@@ -7,7 +7,8 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.command.report import SEASONAL, backtest_and_forecast
-from rnnkit.forecast.data.series import InputError, Series
+from rnnkit.forecast.data.csv_files import InputError
+from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.timeline import Timeline
 from rnnkit.forecast.models.baselines import naive, seasonal_naive
 from rnnkit.forecast.scoring.backtest import BackTest, back_test, first_origin, needed_length, rolling_origins

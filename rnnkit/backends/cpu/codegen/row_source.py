@@ -15,7 +15,7 @@ from rnnkit.backends.cpu.codegen.program_source import INTEGER_WORDS, words_of
 from rnnkit.backends.cpu.codegen.row_lines import RowLines
 from rnnkit.backends.cpu.codegen.tables import HEAD, Source
 from rnnkit.backends.cpu.simd.aligned import LINE
-from rnnkit.backends.cpu.simd.row_lanes import define_lanes
+from rnnkit.backends.cpu.simd.row_lanes import JOINED, define_lanes
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.graph import FAILED
 from rnnkit.compiler.ir.operations import OPERATIONS
@@ -131,6 +131,7 @@ class RowSourceWriter(RowLines):
             "rnnkit.backends.cpu.threads.shared_functions": words & {"give_lanes", "take_lanes"},
         }
         lanes = sorted(words & vars(define_lanes(self.dtype.name, self.lanes)).keys())
+        joins = [count for count in JOINED if f"join_{count}" in words]
         text = [
             f'"""The step {self.name!r} in {self.dtype.name}, {self.lanes} rows a group: run(addresses, numbers)."""',
             "",
@@ -139,10 +140,11 @@ class RowSourceWriter(RowLines):
             f"from rnnkit.backends.cpu.language.function import {decorator}",
             *(["from rnnkit.backends.cpu.simd import vector"] if "vector" in words else []),
             *(f"from {module} import {', '.join(sorted(names))}" for module, names in used.items() if names),
-            "from rnnkit.backends.cpu.simd.row_lanes import define_lanes",
+            f"from rnnkit.backends.cpu.simd.row_lanes import {'define_joined, ' if joins else ''}define_lanes",
             "",
             f'lanes = define_lanes("{self.dtype.name}", {self.lanes})',
             *(f"{name} = lanes.{name}" for name in lanes),
+            *(f'join_{k}, part_{k} = define_joined("{self.dtype.name}", {k})' for k in joins),
             "",
             "",
             f"@{decorator}",

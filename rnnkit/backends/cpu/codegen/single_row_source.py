@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from rnnkit.backends.cpu.codegen.row_source import RowSourceWriter
+from rnnkit.backends.cpu.simd.row_lanes import JOINED
 from rnnkit.backends.shared.once import once
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.operations import OPERATIONS
@@ -31,6 +32,7 @@ from rnnkit.compiler.ir.plan import (
     read_by,
     written_names,
 )  # fmt: skip
+from rnnkit.compiler.planning.side_by_side import side_by_side
 
 _STEPS = 512  # steps of a block, whose values stay in a first-level cache
 _COSTLY = 8  # cost of an expensive operation, in lines
@@ -303,6 +305,24 @@ class SingleRowWriter(RowSourceWriter):
 
     def _undone(self, loop: RowLoop, forward: RowLoop) -> list[str]:
         return super()._undone(loop, replace(forward, going=None))
+
+    def text(self, lines) -> list[str]:
+        """Return the text of lines, with functions that don't wait for each other side by side."""
+        found = []
+        for line in side_by_side(list(lines), lambda line: not self._is_common(line)):
+            found += self._together(line) if isinstance(line, tuple) else self.line(line)
+        return found
+
+    def _is_common(self, line: Pointwise) -> bool:
+        return not self.single.union(self.uniform).isdisjoint((line.name, *line.args))
+
+    def _together(self, group: tuple[Pointwise, ...]) -> list[str]:
+        lanes = next(lanes for lanes in JOINED if lanes >= len(group))
+        numbers = [line.args[0] for line in group]
+        numbers += numbers[-1:] * (lanes - len(group))
+        value = OPERATIONS[group[0].op].text.format(f"join_{lanes}({', '.join(numbers)})")
+        joined = f"joined_{group[0].name}"
+        return [f"{joined} = {value}", *(f"{line.name} = part_{lanes}({joined}, {i})" for i, line in enumerate(group))]
 
     def _put(self) -> list[str]:
         return self._traced() if self.parts[1] else super()._put()

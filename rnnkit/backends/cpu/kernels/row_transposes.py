@@ -1,4 +1,8 @@
-"""Transpositions of rows to lanes and back: ``[row][number]`` to ``[number][row]``."""
+"""Transpositions of rows to lanes and back: ``[row][number]`` to ``[number][row]``.
+
+The processor foresees what comes behind the numbers of a few rows, not of many: they are fetched while a program
+computes with those before them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from types import SimpleNamespace
 from rnnkit.backends.cpu.language.function import compiled
 from rnnkit.backends.cpu.simd import load_store
 from rnnkit.backends.cpu.simd.registers import LANES
-from rnnkit.backends.cpu.simd.row_lanes import define_transpose
+from rnnkit.backends.cpu.simd.row_lanes import define_prefetch, define_transpose
 
 
 @cache
@@ -16,6 +20,7 @@ def define_transposes(name: str, lanes: int) -> SimpleNamespace:
     """Return the transpositions in both directions, for so many rows at a time."""
     item, side = {"float32": 4, "float64": 8}[name], LANES[name]
     transpose = define_transpose(name)
+    fetch, fetch_to_write = (define_prefetch(name, write) for write in (False, True))
     load, put = (getattr(load_store, f"{what}_scalar_{name}") for what in ("load", "store"))
 
     @compiled
@@ -27,6 +32,7 @@ def define_transposes(name: str, lanes: int) -> SimpleNamespace:
                 while done + side <= numbers:
                     at = target + (done * lanes + r) * item
                     transpose(source + r * source_row + done * item, source_row, at, lanes * item)
+                    fetch(source + r * source_row + (numbers + done) * item, source_row)
                     done += side
             for row in range(r, r + side):
                 from_row = source + min(row, rows - 1) * source_row
@@ -41,6 +47,7 @@ def define_transposes(name: str, lanes: int) -> SimpleNamespace:
                 while done + side <= numbers:
                     at = source + (done * lanes + r) * item
                     transpose(at, lanes * item, target + r * target_row + done * item, target_row)
+                    fetch_to_write(target + r * target_row + (numbers + done) * item, target_row)
                     done += side
             for row in range(r, min(r + side, rows)):
                 for j in range(done, numbers):

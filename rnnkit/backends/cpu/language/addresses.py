@@ -6,8 +6,8 @@ the address right behind the head that every object of Python has, so compiled c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import numpy as np
 from llvmlite import ir
@@ -50,6 +50,14 @@ def write_addresses(table: int, places: int, arrays) -> None:
         For None, 0 is written.
     """
     _writer()(table, places, id(None), *arrays)
+
+
+def address_writer(table: int, places: Sequence[int]) -> Callable[..., int]:
+    """Return a function of arrays that writes their addresses to these places of a table, which is at an address."""
+    kept = np.array(places, np.int64)
+    write = partial(_writer(), table, address(kept), id(None))
+    write.places = kept  # type: ignore[attr-defined]  # lives as long as it
+    return write
 
 
 def _module(name) -> Module:

@@ -20,6 +20,7 @@ from rnnkit.backends.cpu.simd.load_store import gather, lane_numbers, load_unali
 from rnnkit.backends.cpu.simd.registers import LANES, common, common_mask, convert
 from rnnkit.backends.formulas.value import Value, call_intrinsic, type_name
 
+JOINED = (2, 4, 8, 16)  # numbers of one row that a value may be made of
 _BYTE, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
@@ -110,6 +111,26 @@ def _of_numbers(element, lanes) -> dict[str, Callable]:
     }
 
 
+@cache
+def define_joined(name: str, lanes: int) -> tuple[Callable, Callable]:
+    """Return what makes a value of several rows of numbers of one row each, and what takes one out again."""
+    element = FLOATS[name]
+    one, several = kinds.vector(element, 1), kinds.vector(element, lanes)
+
+    @intrinsic(several, *[one] * lanes)
+    def join(builder, *numbers):
+        value = several.llvm(ir.Undefined)
+        for i, number in enumerate(numbers):
+            value = builder.insert_element(value, number, _I32(i))
+        return value
+
+    @intrinsic(one, several, INT)
+    def part(builder, value, i):
+        return builder.extract_element(value, i)
+
+    return join, part
+
+
 def _of_masks(element, lanes) -> dict[str, Callable]:
     kind, mask_kind = kinds.vector(element, lanes), kinds.mask(lanes)
     width = ir.IntType(lanes)
@@ -147,6 +168,21 @@ def _of_masks(element, lanes) -> dict[str, Callable]:
         **dict.fromkeys(("some", "jump", "seldom"), intrinsic(BOOL, mask_kind)(some)),
         "to_lanes": overloaded(to_lanes),
     }
+
+
+@cache
+def define_prefetch(name: str, write: bool) -> Callable:
+    """Return the announcement that as many rows as a register has lanes are read, or written, soon."""
+
+    @intrinsic(VOID, INT, INT)
+    def prefetch(builder, address, row):
+        """Bring the cache line at `address` of each row; `row` is bytes between two rows. Any address will do."""
+        for i in range(LANES[name]):
+            at = builder.add(address, builder.mul(row, INT.llvm(i)))
+            flags = [_I32(int(write)), _I32(3), _I32(1)]  # into the first level, of data
+            call_intrinsic(builder, "llvm.prefetch.p0", ir.VoidType(), [pointer(builder, at, _BYTE), *flags])
+
+    return prefetch
 
 
 @cache

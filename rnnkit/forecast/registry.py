@@ -1,0 +1,84 @@
+"""The one list of forecasters; a class is imported when it is asked for, so that the command starts quickly."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from rnnkit.forecast.saving import Saved
+
+MODULES = {  # below rnnkit.forecast.models, by public class
+    "Auto": "auto",
+    "Autoregression": "autoregression",
+    "ESN": "echo_state",
+    "ExponentialSmoothing": "exponential_smoothing",
+    "GlobalRNN": "global_rnn",
+    "Theta": "theta",
+    "TrainedForecaster": "trained",
+}
+
+
+class Known(NamedTuple):
+    """Properties of a forecaster with a name on the command line."""
+
+    title: str  # in tables and pictures
+    kind: str  # the class, of one series
+    of_several: str = ""  # the class of several series, if it differs
+    reads_covariates: bool = False
+    has_units: bool = False  # whether it takes `units`
+    is_trained: bool = False  # whether it takes `epochs`
+
+
+def _network(title: str) -> Known:
+    """Describe a recurrent network; one network serves several series."""
+    return Known(title, "TrainedForecaster", "GlobalRNN", True, True, True)
+
+
+KNOWN = {
+    "auto": Known("Auto", "Auto", reads_covariates=True),
+    "theta": Known("Theta", "Theta"),
+    "ets": Known("exponential smoothing", "ExponentialSmoothing"),
+    "autoregression": Known("autoregression", "Autoregression"),
+    "esn": Known("echo state network", "ESN", has_units=True),
+    "gru": _network("GRU"),
+    "lstm": _network("LSTM"),
+    "rnn": _network("simple RNN"),
+    "linear": Known("linear model", "TrainedForecaster", is_trained=True),
+}
+TITLES = {name: one.title for name, one in KNOWN.items()}
+WITH_COVARIATES = [name for name, one in KNOWN.items() if one.reads_covariates]
+COVARIATE_READERS = sorted({one.of_several or one.kind for one in KNOWN.values() if one.reads_covariates})
+TRAINED = [name for name, one in KNOWN.items() if one.is_trained]
+WITH_UNITS = [name for name, one in KNOWN.items() if one.has_units]
+
+
+def class_named(name: str) -> Any:
+    """Return a forecaster's class."""
+    return getattr(importlib.import_module(f"rnnkit.forecast.models.{MODULES[name]}"), name)
+
+
+def forecaster_named(name: str, season: int | None = None, *, several: bool = True, **settings: Any) -> Any:
+    """Make a forecaster by its name on the command line, with a season, for `several` series or for one.
+
+    Settings are passed on if the model takes them and they are not None.
+    """
+    kind = class_named((several and KNOWN[name].of_several) or KNOWN[name].kind)
+    given = settings | {"season": season or kind._no_season, "layer": name}
+    takes = inspect.signature(kind).parameters
+    return kind(**{one: value for one, value in given.items() if one in takes and value is not None})
+
+
+def model_name(forecaster: Any) -> str:
+    """Return a forecaster's name on the command line."""
+    kind = type(forecaster).__name__
+    names = [name for name, one in KNOWN.items() if kind in (one.kind, one.of_several)]
+    return names[0] if len(names) == 1 else forecaster.layer
+
+
+def restored(path, saved: Saved) -> Any:
+    """Make the fitted forecaster of a file's contents; a ValueError if these are inconsistent."""
+    if saved.kind not in MODULES:
+        raise ValueError(f"expected {path} to hold one of {', '.join(MODULES)}; got one of {saved.kind}")
+    return class_named(saved.kind)._restored(path, saved)
