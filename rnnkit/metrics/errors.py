@@ -47,12 +47,20 @@ class CosineSimilarity(Metric):
         return -mean
 
 
-def _mean_of(class_name: str, loss: str, name: str | None = None) -> type[Metric]:
-    """Make the class of a metric that is the mean of a loss, with the loss's settings."""
-    function = losses.LOSSES[loss]
+class _OfLoss(Metric):
+    """Base of metrics that are the mean of a loss, with the loss's settings."""
+
+    _loss: str
+
+    def __init__(self, name: str = "", **settings: Any):
+        super().__init__(losses.LOSSES[self._loss], name, **settings)
+
+
+def _mean_of(class_name: str, loss: str, name: str | None = None) -> type[_OfLoss]:
+    """Make the class of a metric that is the mean of a loss."""
 
     def init(self, name: str = name or loss, **settings: Any):
-        Metric.__init__(self, function, name, **settings)
+        _OfLoss.__init__(self, name, **settings)
 
     told = f"""The mean of `rnnkit.losses.{loss}`.
 
@@ -68,24 +76,24 @@ def _mean_of(class_name: str, loss: str, name: str | None = None) -> type[Metric
     >>> rk.metrics.{class_name}().name
     '{name or loss}'
     """
-    return type(class_name, (Metric,), {"__init__": init, "__doc__": told, "__module__": __name__})
+    return type(class_name, (_OfLoss,), {"_loss": loss, "__init__": init, "__doc__": told, "__module__": __name__})
 
 
-BinaryCrossentropy: type[Metric] = _mean_of("BinaryCrossentropy", "binary_crossentropy")
-CategoricalCrossentropy: type[Metric] = _mean_of("CategoricalCrossentropy", "categorical_crossentropy")
-CategoricalHinge: type[Metric] = _mean_of("CategoricalHinge", "categorical_hinge")
-Hinge: type[Metric] = _mean_of("Hinge", "hinge")
-KLDivergence: type[Metric] = _mean_of("KLDivergence", "kl_divergence")
-LogCoshError: type[Metric] = _mean_of("LogCoshError", "log_cosh", "logcosh")
-MeanAbsoluteError: type[Metric] = _mean_of("MeanAbsoluteError", "mean_absolute_error")
-MeanAbsolutePercentageError: type[Metric] = _mean_of("MeanAbsolutePercentageError", "mean_absolute_percentage_error")
-MeanSquaredError: type[Metric] = _mean_of("MeanSquaredError", "mean_squared_error")
-MeanSquaredLogarithmicError: type[Metric] = _mean_of("MeanSquaredLogarithmicError", "mean_squared_logarithmic_error")
-Poisson: type[Metric] = _mean_of("Poisson", "poisson")
-SparseCategoricalCrossentropy: type[Metric] = _mean_of(
+BinaryCrossentropy: type[_OfLoss] = _mean_of("BinaryCrossentropy", "binary_crossentropy")
+CategoricalCrossentropy: type[_OfLoss] = _mean_of("CategoricalCrossentropy", "categorical_crossentropy")
+CategoricalHinge: type[_OfLoss] = _mean_of("CategoricalHinge", "categorical_hinge")
+Hinge: type[_OfLoss] = _mean_of("Hinge", "hinge")
+KLDivergence: type[_OfLoss] = _mean_of("KLDivergence", "kl_divergence")
+LogCoshError: type[_OfLoss] = _mean_of("LogCoshError", "log_cosh", "logcosh")
+MeanAbsoluteError: type[_OfLoss] = _mean_of("MeanAbsoluteError", "mean_absolute_error")
+MeanAbsolutePercentageError: type[_OfLoss] = _mean_of("MeanAbsolutePercentageError", "mean_absolute_percentage_error")
+MeanSquaredError: type[_OfLoss] = _mean_of("MeanSquaredError", "mean_squared_error")
+MeanSquaredLogarithmicError: type[_OfLoss] = _mean_of("MeanSquaredLogarithmicError", "mean_squared_logarithmic_error")
+Poisson: type[_OfLoss] = _mean_of("Poisson", "poisson")
+SparseCategoricalCrossentropy: type[_OfLoss] = _mean_of(
     "SparseCategoricalCrossentropy", "sparse_categorical_crossentropy"
 )
-SquaredHinge: type[Metric] = _mean_of("SquaredHinge", "squared_hinge")
+SquaredHinge: type[_OfLoss] = _mean_of("SquaredHinge", "squared_hinge")
 
 
 class Sum(Measure):

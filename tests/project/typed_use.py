@@ -30,7 +30,9 @@ def layers(x: np.ndarray) -> np.ndarray:
 
 def models(x: np.ndarray, y: np.ndarray, path: Path) -> list[float]:
     model = rk.Sequential([rk.GRU(16, return_sequences=True), rk.LSTM(4), rk.Dense(1)], seed=0)
-    model.compile(optimizer=rk.optimizers.Adam(rk.optimizers.schedules.CosineDecay(0.01, 100)), loss="mse")
+    metrics = [rk.metrics.MeanAbsoluteError("mae"), rk.metrics.RootMeanSquaredError()]
+    loss: rk.losses.Loss = rk.losses.Huber(delta=0.5)
+    model.compile(rk.optimizers.Adam(rk.optimizers.schedules.CosineDecay(0.01, 100)), loss, metrics=metrics)
     history = model.fit(x, y, epochs=2, batch_size=8, callbacks=[rk.callbacks.EarlyStopping(patience=2)], verbose=0)
     model.save(path)
     again = rk.load_model(path)
