@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnnkit.compiler.autodiff.reverse import broadcast, nothing_of_nothing, replaced, symbol_of
+from rnnkit.compiler.autodiff.reverse import broadcast, is_elementwise, nothing_of_nothing, replaced, symbol_of
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import Graph, Node, View
 from rnnkit.compiler.ir.kinds import FLOATS
@@ -182,7 +182,7 @@ class _Forward:
         for arg, c in zip(node.args[1 : 1 + count], node.args[1 + count :], strict=True):
             if arg.id not in self.found or own.id not in new.under([c]):
                 continue
-            if not _is_elementwise(c, own) or arg.shape != node.shape:
+            if not is_elementwise(c, own) or arg.shape != node.shape:
                 told = f"expected a rule that goes element by element for a tangent, in the line {node.line!r}"
                 raise ValueError(f"{told}; another one is for cotangents alone")
             (term,) = replaced(new, [c], own, self.found[arg.id])
@@ -207,18 +207,3 @@ class _Forward:
 
         attr = replace(node.attr, count=count + len(floats))
         return self.graph.add("loop", (*with_tangents(initials), go, *with_tangents(nexts)), (), attr, node.kind)
-
-
-def _is_elementwise(node: Node, source: Node) -> bool:
-    """Whether each element of a node depends on the source's element in its place alone."""
-    stack, seen = [node], set()
-    while stack:
-        one = stack.pop()
-        if one.id in seen or one is source:
-            continue
-        seen.add(one.id)
-        if source.id in Graph.under([one]):
-            if not one.pointwise or one.shape != source.shape:
-                return False
-            stack += one.args
-    return True
