@@ -84,10 +84,10 @@ def _join(plan: Plan, dims: tuple[int, ...]) -> None:
             groups.append(_Group(stage, [loop]))
         stages.append(stage)
     several = {group.first: group.loops for group in groups if len(group.loops) > 1}
-    plan.stages = [
-        _one(several[stage]) if stage in several and any(loop.totals for loop in several[stage]) else stage
-        for stage in stages
-    ]
+    plan.stages = []
+    for stage in stages:
+        loops = several.get(stage, [stage])
+        plan.stages += [_one(loops)] if len(loops) > 1 and any(loop.totals for loop in loops) else loops
 
 
 def _over(loop: Loop, dims: tuple[int, ...]) -> Loop | None:
