@@ -193,6 +193,7 @@ class Graph:
     complex: bool = False  # with pairs of nodes that stand for complex numbers
     whole: bool = False  # read for NumPy alone, where two batches are multiplied as matrices
     read: Any = None  # while a step of one row is read: its `rnnkit.compiler.tracing.control_flow.Reader`
+    calls: Any = None  # while a step of all rows is read whose calls are looked at: what makes its functions such ones
     moved: dict[int, tuple] | None = None  # meanwhile: arrays written to, and what they held at first
     _known: dict[tuple, Node] = field(default_factory=dict)
 

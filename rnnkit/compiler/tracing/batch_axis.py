@@ -11,6 +11,10 @@ class Untraceable(TypeError):
     """The tracer can't read this; numba may compile it as it stands. The message says what to write instead."""
 
 
+class AsksValues(Untraceable):
+    """A function of SciPy asks an array for its values."""
+
+
 class ReadsValues(Untraceable):
     """The step decides by the values of an array, in Python: a jitted step gets one row at a time."""
 

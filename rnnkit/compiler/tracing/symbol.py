@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import Graph, Node, View
-from rnnkit.compiler.tracing.batch_axis import BATCH, MixesRows, ReadsValues, Untraceable, batch_length, is_batch
+from rnnkit.compiler.tracing.batch_axis import BATCH, AsksValues, MixesRows, ReadsValues, Untraceable, batch_length, is_batch
 
 RULES: dict[str, Callable] = {}  # what functions, methods and assignments do: `numpy_functions` registers it
 
@@ -138,12 +138,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array__(self, *_, **__):
         frame: Any = sys._getframe(1)
-        asks, write = "a function that can't be traced", "np.stack, rk.softmax or the formula"
+        kind, asks, write = Untraceable, "a function that can't be traced", "np.stack, rk.softmax or the formula"
         while (name := frame.f_globals.get("__name__", "")).partition(".")[0] in ("scipy", "numpy"):
+            kind = AsksValues if name.startswith("scipy") else kind
             if name.startswith("scipy.special"):
                 asks, write = f"scipy.special.{frame.f_code.co_name}", _INSTEAD.get(frame.f_code.co_name, write)
             frame = frame.f_back
-        raise Untraceable(
+        raise kind(
             f"{asks} asks for the array's values, as np.array, math's and most of scipy's do; write {write}; with "
             "per_row=True, more of them are read"
         )

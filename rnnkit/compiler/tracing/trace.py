@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import sys
 import warnings
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -16,6 +17,7 @@ from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.evaluate import Evaluation, LongLoop
 from rnnkit.compiler.ir.graph import Graph, Node
 from rnnkit.compiler.tracing.batch_axis import (
+    AsksValues,
     LostWeight,
     MixesRows,
     RowsDiffer,
@@ -26,6 +28,7 @@ from rnnkit.compiler.tracing.batch_axis import (
 )
 from rnnkit.compiler.tracing.broadcasting import lift
 from rnnkit.compiler.tracing.control_flow import reading
+from rnnkit.compiler.tracing.scipy_calls import LookedAt
 from rnnkit.compiler.tracing.symbol import Symbol
 from rnnkit.recording import unwatched
 
@@ -62,24 +65,37 @@ def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False,
     ValueError
         If the graph computes something else than the step.
     """
+    def read(calls):
+        graph = Graph(whole=whole, by_vjp=by_vjp)
+        return _trace(step, dtype, weights, constant_shapes, training, graph, checked, calls)
+
     try:
-        return _trace(step, dtype, weights, constant_shapes, training, Graph(whole=whole, by_vjp=by_vjp), checked)
+        return _with_length(step, weights, constant_shapes, partial(read, False))
+    except AsksValues:
+        if step.per_row:
+            raise
+    return _with_length(step, weights, constant_shapes, partial(read, True))
+
+
+def _with_length(step, weights, constant_shapes, read):
+    """What is read of a step, with a number for the rows if it asks for one."""
+    try:
+        return read()
     except UsesLength as error:
         shapes = (step.feature_shape, *step.state_shapes, *constant_shapes, *step.draws.values())
         taken = {n for shape in (*shapes, *(w.shape for w in weights.values())) for n in shape}
         try:
             with rows_stand_for(next(n for n in range(127, 10**6, 2) if n not in taken)):
-                return _trace(
-                    step, dtype, weights, constant_shapes, training, Graph(whole=whole, by_vjp=by_vjp), checked
-                )
-        except RowsDiffer:
+                return read()
+        except (RowsDiffer, AsksValues):
             raise
         except Exception:
             raise error from None
 
 
-def _trace(step, dtype, weights, constant_shapes, training, graph, checked):
+def _trace(step, dtype, weights, constant_shapes, training, graph, checked, calls):
     watch = _Watch(step)
+    graph.calls = LookedAt(watch.codes) if calls else None
     graph.locate = watch
     graph.sparse = step.cell._sparse_weights()
     graph.weights = {
@@ -105,6 +121,7 @@ def _trace(step, dtype, weights, constant_shapes, training, graph, checked):
         failed = error
     if failed is not None:  # outside of the except block, where each error would be the other's context
         raise _failure(failed, step, weights, constant_shapes, training, watch.place_of(failed))
+    graph.calls = None
     graph.output = _result(output, "output", step, given[0])
     graph.states = tuple(_result(state, f"state {i}", step, given[0]) for i, state in enumerate(states))
     graph.keep_codes()
