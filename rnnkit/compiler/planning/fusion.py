@@ -86,8 +86,11 @@ def _join(plan: Plan, dims: tuple[int, ...]) -> None:
     several = {group.first: group.loops for group in groups if len(group.loops) > 1}
     plan.stages = []
     for stage in stages:
-        loops = several.get(stage, [stage])
-        plan.stages += [_one(loops)] if len(loops) > 1 and any(loop.totals for loop in loops) else loops
+        loops = several.get(stage)
+        if loops is None:
+            plan.stages.append(stage)
+        else:
+            plan.stages += [_one(loops)] if any(loop.totals for loop in loops) else loops
 
 
 def _over(loop: Loop, dims: tuple[int, ...]) -> Loop | None:

@@ -11,7 +11,15 @@ import numpy as np
 
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import Graph, Node, View
-from rnnkit.compiler.tracing.batch_axis import BATCH, AsksValues, MixesRows, ReadsValues, Untraceable, batch_length, is_batch
+from rnnkit.compiler.tracing.batch_axis import (
+    BATCH,
+    AsksValues,
+    MixesRows,
+    ReadsValues,
+    Untraceable,
+    batch_length,
+    is_batch,
+)
 
 RULES: dict[str, Callable] = {}  # what functions, methods and assignments do: `numpy_functions` registers it
 

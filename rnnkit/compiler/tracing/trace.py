@@ -65,6 +65,7 @@ def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False,
     ValueError
         If the graph computes something else than the step.
     """
+
     def read(calls):
         graph = Graph(whole=whole, by_vjp=by_vjp)
         return _trace(step, dtype, weights, constant_shapes, training, graph, checked, calls)
