@@ -441,8 +441,8 @@ class _OfModel(_Point):
         readers = [[graph.layers[c.layer] for c in graph.calls if i in leaves(c.x)] for i in range(len(names))]
         ids = {name for name, own in zip(names, readers, strict=True) if any(one._reads_ids() for one in own)}
         self.given = {
-            name: validation.numbers(one, name) if name in ids else np.asarray(one, model.dtype)
-            for name, one in zip(names, arrays, strict=False)
+            name: one if name in ids else one.astype(model.dtype, copy=False)
+            for name, one in zip(names, (validation.numbers(one, "x") for one in arrays), strict=False)
         }
         self.masks, self.x = masks[: len(names)], self.given[names[0]]
         self.rows = {name: one.shape[1:] for name, one in self.given.items() if name not in ids}
