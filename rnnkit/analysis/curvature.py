@@ -26,6 +26,7 @@ from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 from rnnkit.recording import standing_in
 
+_BY_ROW = 256  # numbers of a weight of which each row of a call may have a direction of its own
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
 
@@ -362,7 +363,7 @@ class _Point:
         found = {}
         for name in names:
             size = math.prod(self.shapes[name])
-            some = np.arange(size)[:, None] if name in self.weights else self._some(size)
+            some = np.arange(size)[:, None] if self._is_shared(name) else self._some(size)
             parts = [self._along(*self._units(name, part)) for part in some]
             slopes = np.concatenate([total.traced.along([y], [dy])[0].reshape(-1, rows, *shape) for y, dy in parts])
             slopes = np.moveaxis(slopes.reshape(size, rows, *shape), 0, -1).reshape(rows, *shape, *self.shapes[name])
@@ -373,16 +374,25 @@ class _Point:
         """Some unit directions of an array: as rows of one call, of a weight the one."""
         shape, rows = self.shapes[name], len(self.x)
         units = np.eye(math.prod(shape), dtype=self.layer.dtype)[some]
-        if name in self.weights:
+        if self._is_shared(name):
             return {name: units.reshape(shape)}, 1
-        units = units.reshape(len(some), 1, *self.rows[name])
-        return {name: np.broadcast_to(units, (len(some), rows, *self.rows[name])).reshape(-1, *self.rows[name])}, len(
-            some
-        )
+        units = np.broadcast_to(units.reshape(len(some), 1, *shape), (len(some), rows, *shape))
+        return {name: units.reshape(-1, *shape)}, len(some)
+
+    def _is_shared(self, name) -> bool:
+        """Whether all rows of a call have the same direction of an array: of a weight that isn't small."""
+        is_sparse = name in self.weights and name in self.layer.cell._sparse_weights()
+        return is_sparse or (name in self.weights and math.prod(self.shapes[name]) > _BY_ROW)
 
     def _along(self, moved, times) -> tuple[np.ndarray, np.ndarray]:
         """The outputs and their tangents, of so many copies of the rows in turn."""
-        both = _Both(self.layer, self.layer._run(self._call(times), along=partial(self._tangents, moved)))
+
+        def along(record):
+            found = self._tangents(moved, record)
+            found.by_row = {n: found.weights.pop(n) for n in list(found.weights) if not self._is_shared(n)}
+            return found
+
+        both = _Both(self.layer, self.layer._run(self._call(times), along=along))
         return both.y, both.dy
 
     def _stacked(self, name, entries, shape):
@@ -452,6 +462,9 @@ class _OfModel(_Point):
 
     def _takes_members(self, own):
         return False
+
+    def _is_shared(self, name):
+        return name in self.weights
 
     def _dual(self, moved, wanted, times) -> Dual:
         """The dual of a call with so many copies of the rows in turn."""

@@ -201,6 +201,37 @@ def test_X26_jacobians_of_whole_calls(rng):
     np.testing.assert_allclose(slopes.sum(), pull(np.ones(10)).parameters["beta"], rtol=1e-10)
 
 
+@rk.cell(
+    states={"h": 3},
+    weights={
+        "w": rk.Weight((3, 3), "orthogonal"),
+        "v": rk.Weight((3, 3), "normal"),
+        "heads": rk.Weight((3, 2, 2), "normal"),
+        "thin": rk.Weight((3, 3), "normal", density=0.5),
+        "b": rk.Weight((2, 3), "normal"),
+        "large": rk.Weight((3, 100), "normal"),
+    },
+)
+def weighted(x, states, weights):
+    h = states.h @ np.linalg.inv(weights.w + weights.v @ weights.w) + np.concatenate([x, x[:, :1]], 1) @ weights.v
+    h = h + np.einsum("bi,ijk,bk->bi", states.h, weights.heads, x) + states.h @ weights.thin
+    h = np.tanh(0.5 * h * weights.b[0] + np.where(h > 0, weights.b[1], 0) + 0.01 * (h @ weights.large).sum(1)[:, None])
+    return h, h
+
+
+def test_X26_slopes_by_small_weights_are_those_of_each_cotangent(rng):
+    """Small weights move in all directions at once, each in rows of its own; larger and sparse ones one by one."""
+    layer = rk.RNN(weighted(), return_sequences=True, dtype="float64", seed=0)
+    x, mask = rng.normal(size=(2, 60, 2)), rng.random((2, 60)) < 0.8
+    y, pullback = layer.vjp(x, mask=mask)
+    found = rk.jacobian(layer, x, by=list(layer.weights), of=lambda y: y * y, mask=mask)
+    for _ in range(2):
+        d = rng.normal(size=y.shape)
+        wanted = pullback(2 * d * y).weights
+        for name in wanted:
+            np.testing.assert_allclose(np.tensordot(d, found[name], 3), wanted[name], rtol=1e-9, atol=1e-11)
+
+
 def sequential(*layers):
     return rk.Sequential(list(layers), seed=0, dtype="float64")
 
