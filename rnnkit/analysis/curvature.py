@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import tracebacks
-from rnnkit.analysis.duals import Along, Dual, check_real, dual_of, graph_of
+from rnnkit.analysis.duals import Along, Both, Dual, check_real, dual_of, graph_of
 from rnnkit.execution.tangents import Tangents
 from rnnkit.hints import Array
 from rnnkit.layers.loop import Loop
@@ -238,7 +238,7 @@ class _Point:
     def curved(self, moved, wanted, of, times: int = 1) -> dict[str, np.ndarray]:
         """The Hessian along a direction, by the names that are wanted; of so many copies of the rows in turn."""
         weights = frozenset(name for name in wanted if name in self.weights)
-        both = _Both(self.layer, self.layer._run(self._call(times), weights, along=partial(self._tangents, moved)))
+        both = Both(self.layer, self.layer._run(self._call(times), weights, along=partial(self._tangents, moved)))
         gradient = both.pull(*self._cotangents(of, both.y, both.dy), "x" in wanted)
         states, x = gradient.states[: len(gradient.states) // 2], gradient.x
         if "x" in moved and x is not None:
@@ -392,7 +392,7 @@ class _Point:
             found.by_row = {n: found.weights.pop(n) for n in list(found.weights) if not self._is_shared(n)}
             return found
 
-        both = _Both(self.layer, self.layer._run(self._call(times), along=along))
+        both = Both(self.layer, self.layer._run(self._call(times), along=along))
         return both.y, both.dy
 
     def _stacked(self, name, entries, shape):
@@ -411,21 +411,6 @@ class _Point:
         x, initial_state, mask, training, constants, _ = self._call(1)
         more = {"initial_state": initial_state, "mask": mask, "training": training, "constants": constants}
         return {"sequences": x, **more}
-
-
-class _Both:
-    """The results of a layer's dual: outputs, their tangents, and from cotangents of both a gradient."""
-
-    def __init__(self, layer, result):
-        self.sequences, self._pull = layer.return_sequences, result.pull
-        both: Any = result.outputs if self.sequences else result.last
-        self.axis = 2 if self.sequences else 1
-        self.y, self.dy = np.moveaxis(both, self.axis, 0)
-
-    def pull(self, d, d_tangent, x: bool):
-        """A `Gradient` of the dual, with that of x if it is wanted."""
-        both = np.stack([d, d_tangent], axis=self.axis)
-        return self._pull(*((both, None) if self.sequences else (None, both)), None, x)
 
 
 class _OfModel(_Point):
@@ -480,20 +465,19 @@ class _OfModel(_Point):
         (y,), (dy,) = dual.y, dual.dy
         d, d_tangent = self._cotangents(of, y, dy)
         weights, found = dual.pull([d], [d_tangent], any(name in self.rows for name in wanted))
-        arrays = dict(zip(self.given, (c for c, _ in found["x"]), strict=True))
-        shapes = {name: (times * len(self.x), *self.rows[name]) for name in wanted if name in self.rows}
-        zeros = {name: np.zeros(shapes.get(name, self.shapes[name]), self.layer.dtype) for name in wanted}
-        pairs = {name: (weights if name in self.weights else arrays).get(name) for name in wanted}
-        return {name: zeros[name] if one is None else one for name, one in pairs.items()}
+        weights |= {name: c for name, (c, _) in zip(self.given, found["x"], strict=True) if c is not None}
+        lead = {name: (times * len(self.x),) for name in self.rows}
+        missing = [name for name in wanted if name not in weights]
+        zeros = {n: np.zeros((*lead.get(n, ()), *self.shapes[n]), self.layer.dtype) for n in missing}
+        return {name: (weights | zeros)[name] for name in wanted}
 
     def _along(self, moved, times):
         dual = self._dual(moved, None, times)
         return dual.y[0], dual.dy[0]
 
     def _keywords(self):
-        several = len(self.given) > 1
-        inputs, mask = (list(one) if several else one[0] for one in (list(self.given.values()), self.masks))
-        return {"inputs": inputs, "mask": None if several and not any(one is not None for one in mask) else mask}
+        both = list(self.given.values()), self.masks
+        return dict(zip(("inputs", "mask"), both if len(self.given) > 1 else (one[0] for one in both), strict=True))
 
     def _backwards(self):
         outputs, pull = self.layer.vjp(**self._keywords())

@@ -72,13 +72,9 @@ class Along:
 
     def under(self, path: str, given, moved, mask) -> Along:
         """Return the call of a part of the layer, whose weights have names behind this path."""
-        size = len(path) + 1
-
-        def own(names):
-            return [name for name in names if name.startswith(f"{path}/")]
-
-        weights = {name[size:]: self.weights[name] for name in own(self.weights)}
-        wanted = None if self.wanted is None else frozenset(name[size:] for name in own(self.wanted))
+        lead = f"{path}/"
+        weights = {n.removeprefix(lead): one for n, one in self.weights.items() if n.startswith(lead)}
+        wanted = self.wanted and frozenset(n.removeprefix(lead) for n in self.wanted if n.startswith(lead))
         return Along(given, moved, mask, weights, wanted)
 
 
@@ -105,9 +101,23 @@ def check_real(layer: RNN) -> None:
         raise ValueError(f"expected {layer.name!r} with one real input and one real output, for a derivative")
 
 
+class Both:
+    """The results of a recurrent layer's dual: outputs, their tangents, and from cotangents of both a gradient."""
+
+    def __init__(self, layer: RNN, result):
+        self.sequences, self._pull = layer.return_sequences, result.pull
+        self.axis = 2 if self.sequences else 1
+        self.y, self.dy = np.moveaxis(result.outputs if self.sequences else result.last, self.axis, 0)
+
+    def pull(self, d, d_tangent, x: bool, states=None) -> Any:
+        """Return a `Gradient` of the dual, with that of x if it is wanted."""
+        both = np.stack([d, d_tangent], axis=self.axis)
+        return self._pull(*((both, None) if self.sequences else (None, both)), states, x)
+
+
 def _recurrent(layer: RNN, call: Along, **wishes) -> Dual:
     check_real(layer)
-    tangent, axis = _cast(layer, call.moved["x"]), 2 if layer.return_sequences else 1
+    tangent = _cast(layer, call.moved["x"])
     moves = {name: any(one is not None for one in flat_with_none(call.moved.get(name))) for name in _MORE}
 
     def along(record):
@@ -121,22 +131,18 @@ def _recurrent(layer: RNN, call: Along, **wishes) -> Dual:
 
     arguments = call.given["x"], call.given.get("initial_state"), call.mask, False, call.given.get("constants"), None
     result = layer._run(arguments, call.wanted, along=along, **wishes)
-    both: Any = result.outputs if layer.return_sequences else result.last
-    results, count = list(np.moveaxis(both, axis, 0)), len(result.states) // 2
+    both, count = Both(layer, result), len(result.states) // 2
     shown = count if layer.return_state else 0
 
     def pull(d, e, x):
-        states = [*d[1:], *e[1:]] or None
-        stacked = np.stack([d[0], e[0]], axis=axis)
-        back: Any = result.pull
-        found = back(*((stacked, None) if layer.return_sequences else (None, stacked)), states, x)
+        found = both.pull(d[0], e[0], x, [*d[1:], *e[1:]] or None)
         pairs = {"initial_state": _halves(found.states, count)}
         pairs["constants"] = _halves(found.constants, len(flat_with_none(call.given.get("constants", []))))
         if found.x is not None:
             pairs["x"] = [(found.x, None) if tangent is None else tuple(np.moveaxis(found.x, 2, 0))]
         return _wanted(found, call), pairs
 
-    return Dual([results[0], *result.states[:shown]], [results[1], *result.states[count : count + shown]], pull)
+    return Dual([both.y, *result.states[:shown]], [both.dy, *result.states[count : count + shown]], pull)
 
 
 _MORE = "initial_state", "constants"
