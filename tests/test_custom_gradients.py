@@ -145,6 +145,20 @@ def test_parts_of_a_value_that_is_joined_are_parts_of_all_of_it(rng):
     assert rk.gradcheck(layer, x)
 
 
+@rk.custom_gradient
+def spread(v):
+    return np.tanh(v), lambda d: np.sum(d, axis=-1, keepdims=True) * np.ones_like(v)
+
+
+def test_a_rule_of_all_elements_counts_where_a_part_of_a_choice_is_read():
+    @rk.loop
+    def chosen(x, s=0.0):
+        return np.where(x[0] > 0, spread(x), x)[1], s
+
+    _, pull = chosen.vjp(np.array([[1.0, 2.0, 3.0], [-1.0, 2.0, 3.0]]))
+    assert pull(np.ones(2)).x.tolist() == [[1.0, 1.0, 1.0], [0.0, 1.0, 0.0]]
+
+
 def test_loops_and_helpers_take_rules(rng):
     def helper(v, threshold):
         return spike(v - threshold)

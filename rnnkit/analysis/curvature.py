@@ -15,15 +15,18 @@ from typing import Any
 import numpy as np
 
 from rnnkit import tracebacks
+from rnnkit.analysis.duals import Along, Both, Dual, check_real, dual_of, graph_of
 from rnnkit.execution.tangents import Tangents
 from rnnkit.hints import Array
 from rnnkit.layers.loop import Loop
-from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.symbolic import leaves
+from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 from rnnkit.recording import standing_in
 
+_BY_ROW = 256  # numbers of a weight of which each row of a call may have a direction of its own
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
 
@@ -35,14 +38,15 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
 
     Parameters
     ----------
-    layer : built recurrent layer, `Loop`, or `Sequential` of recurrent layers, `Dense` and functions of features
-    x : array_like
+    layer : built recurrent layer, `Loop`, `Sequential`, or functional `Model` with one output
+        Of the layers of a model, the tangents have to be known, as of recurrent ones, `Dense` and functions of arrays.
+    x : array_like, or list or dict of these
         As in a call.
     direction : array_like, or dict of these
         Of the shape of what `by` names, or a dict by name where `by` is a list.
     by : str or list of str
         Names of weights, "x", "initial_state" or "constants" (of one array each); of a loop "x" and the names of
-        parameters and states.
+        parameters and states; of a model with several inputs their names.
     of : callable, optional
         A NumPy function of the outputs ``(B, …)`` whose results are summed in their place; rows stay apart. Of a loop
         without rows, of ``(T, …)``.
@@ -138,12 +142,12 @@ def _names(by) -> tuple[list[str], bool]:
 def _point(layer, x, call, names) -> _Point:
     if isinstance(layer, Loop):
         point: _Point = _OfLoop(layer, x, dict(call))
-    elif isinstance(layer, Sequential):
-        point = _OfSequential(layer, x, dict(call))
+    elif isinstance(layer, (Sequential, Model)):
+        point = _OfModel(layer, x, dict(call))
     elif isinstance(layer, RNN):
         point = _Point(layer, x, dict(call))
     else:
-        told = "expected a recurrent layer, a loop or a Sequential of layers with steps for second derivatives"
+        told = "expected a recurrent layer, a loop or a model of layers for derivatives"
         raise TypeError(f"{told}, got {type(layer).__name__}")
     if pairs := [name for name in names if name in point.pairs]:
         raise ValueError(
@@ -171,7 +175,7 @@ class _Point:
             raise TypeError(f"expected {', '.join(known)} beside x, got {unknown[0]!r}")
         if not layer.built:
             raise ValueError(f"expected the layer {layer.name!r} to be built; call it first")
-        _check_real(layer)
+        check_real(layer)
         self.layer: Any = layer
         self.row_form = False
         self.x = validation.numbers(x, "x")
@@ -234,7 +238,7 @@ class _Point:
     def curved(self, moved, wanted, of, times: int = 1) -> dict[str, np.ndarray]:
         """The Hessian along a direction, by the names that are wanted; of so many copies of the rows in turn."""
         weights = frozenset(name for name in wanted if name in self.weights)
-        both = _Both(self.layer, self.layer._run(self._call(times), weights, along=partial(self._tangents, moved)))
+        both = Both(self.layer, self.layer._run(self._call(times), weights, along=partial(self._tangents, moved)))
         gradient = both.pull(*self._cotangents(of, both.y, both.dy), "x" in wanted)
         states, x = gradient.states[: len(gradient.states) // 2], gradient.x
         if "x" in moved and x is not None:
@@ -359,9 +363,9 @@ class _Point:
         found = {}
         for name in names:
             size = math.prod(self.shapes[name])
-            some = np.arange(size)[:, None] if name in self.weights else self._some(size)
-            parts = [total.traced.along(*self._along(*self._units(name, part))) for part in some]
-            slopes = np.concatenate([part.reshape(-1, rows, *shape) for part in parts])
+            some = np.arange(size)[:, None] if self._is_shared(name) else self._some(size)
+            parts = [self._along(*self._units(name, part)) for part in some]
+            slopes = np.concatenate([total.traced.along([y], [dy])[0].reshape(-1, rows, *shape) for y, dy in parts])
             slopes = np.moveaxis(slopes.reshape(size, rows, *shape), 0, -1).reshape(rows, *shape, *self.shapes[name])
             found[name] = slopes[0] if self.row_form else slopes
         return found
@@ -370,16 +374,25 @@ class _Point:
         """Some unit directions of an array: as rows of one call, of a weight the one."""
         shape, rows = self.shapes[name], len(self.x)
         units = np.eye(math.prod(shape), dtype=self.layer.dtype)[some]
-        if name in self.weights:
+        if self._is_shared(name):
             return {name: units.reshape(shape)}, 1
-        units = units.reshape(len(some), 1, *self.rows[name])
-        return {name: np.broadcast_to(units, (len(some), rows, *self.rows[name])).reshape(-1, *self.rows[name])}, len(
-            some
-        )
+        units = np.broadcast_to(units.reshape(len(some), 1, *shape), (len(some), rows, *shape))
+        return {name: units.reshape(-1, *shape)}, len(some)
+
+    def _is_shared(self, name) -> bool:
+        """Whether all rows of a call have the same direction of an array: of a weight that isn't small."""
+        is_sparse = name in self.weights and name in self.layer.cell._sparse_weights()
+        return is_sparse or (name in self.weights and math.prod(self.shapes[name]) > _BY_ROW)
 
     def _along(self, moved, times) -> tuple[np.ndarray, np.ndarray]:
         """The outputs and their tangents, of so many copies of the rows in turn."""
-        both = _Both(self.layer, self.layer._run(self._call(times), along=partial(self._tangents, moved)))
+
+        def along(record):
+            found = self._tangents(moved, record)
+            found.by_row = {n: found.weights.pop(n) for n in list(found.weights) if not self._is_shared(n)}
+            return found
+
+        both = Both(self.layer, self.layer._run(self._call(times), along=along))
         return both.y, both.dy
 
     def _stacked(self, name, entries, shape):
@@ -400,96 +413,80 @@ class _Point:
         return {"sequences": x, **more}
 
 
-def _check_real(layer: RNN) -> None:
-    if layer._nesting is not None or layer._execution.step.outputs is not None:
-        raise ValueError(f"expected {layer.name!r} with one real input and one real output, for a derivative")
+class _OfModel(_Point):
+    """The same of layers one behind the other, and of a graph of them."""
 
-
-class _Both:
-    """The results of a layer's dual: outputs, their tangents, and from cotangents of both a gradient."""
-
-    def __init__(self, layer, result, shape=()):
-        self.sequences = not isinstance(layer, RNN) or layer.return_sequences
-        self._pull, self.layer, self.shape = result.pull, layer, shape
-        both: Any = result.outputs if self.sequences else result.last
-        self.axis, self._steps = (2 if self.sequences else 1), both.shape
-        self.y, self.dy = (self._shown(one) for one in np.moveaxis(both, self.axis, 0))
-
-    def _shown(self, steps):
-        return self.layer._given_back(steps, self.shape) if isinstance(self.layer, Memoryless) else steps
-
-    def pull(self, d, d_tangent, x: bool):
-        """A `Gradient` of the dual, with that of x if it is wanted."""
-        shape = (*self._steps[: self.axis], *self._steps[self.axis + 1 :])
-        both = np.stack([one.reshape(shape) for one in (d, d_tangent)], axis=self.axis)
-        return self._pull(*((both, None) if self.sequences else (None, both)), None, x)
-
-
-class _OfSequential(_Point):
-    """The same of layers with steps, one behind the other."""
-
-    def __init__(self, model: Sequential, x, call):
+    def __init__(self, model: Sequential | Model, x, call):
+        mask = call.pop("mask", None)
         if call:
-            raise TypeError(f"expected nothing beside x for a Sequential, got {next(iter(call))!r}")
+            raise TypeError(f"expected mask beside x for a model, got {next(iter(call))!r}")
         if not model.built:
             raise ValueError(f"expected the model {model.name!r} to be built; call it first")
-        for layer in model.layers:
-            if not isinstance(layer, (RNN, Memoryless)) or getattr(layer, "return_state", False):
-                raise TypeError(f"expected recurrent layers, Dense and functions in a Sequential, got {layer!r}")
-            if isinstance(layer, RNN):
-                _check_real(layer)
+        names, arrays, masks = ["x"], [x], [mask]
+        if isinstance(model, Model):
+            if len(model.output_names) > 1:
+                raise TypeError(
+                    f"expected a model with one output for derivatives, got {', '.join(model.output_names)}"
+                )
+            names = model.input_names if len(model.input_names) > 1 else names
+            arrays, masks = model._entered(x, mask)
         self.layer: Any = model
         self.row_form, self.constants, self.states = False, None, ()
-        self.x = validation.numbers(x, "x").astype(model.dtype, copy=False)
-        self.rows, self.by_row = {"x": self.x.shape[1:]}, {"x": True}
+        graph = graph_of(model)
+        readers = [[graph.layers[c.layer] for c in graph.calls if i in leaves(c.x)] for i in range(len(names))]
+        ids = {name for name, own in zip(names, readers, strict=True) if any(one._reads_ids() for one in own)}
+        self.given = {
+            name: one if name in ids else one.astype(model.dtype, copy=False)
+            for name, one in zip(names, (validation.numbers(one, "x") for one in arrays), strict=False)
+        }
+        self.masks, self.x = masks[: len(names)], self.given[names[0]]
+        self.rows = {name: one.shape[1:] for name, one in self.given.items() if name not in ids}
+        self.by_row = dict.fromkeys(self.rows, True)
         self.weights = {name: array.shape for name, array in model.weights.items()}
         self.shapes, self.pairs = self.weights | self.rows, model._complex_names()
 
     def _takes_members(self, own):
         return False
 
-    def _passed(self, moved, wanted, times):
-        """The duals of all layers, from the first to the last."""
-        x, tangent, found = np.concatenate([self.x] * times), moved.get("x"), []
-        for i, layer in enumerate(self.layer.layers):
-            own = {n: moved[f"{i}/{n}"] for n in layer.weights if f"{i}/{n}" in moved}
-            asked = None if wanted is None else frozenset(n for n in layer.weights if f"{i}/{n}" in wanted)
-            if isinstance(layer, RNN):
-                along = partial(Tangents, tangent, None, None, own)
-                result = layer._run((x, None, None, False, None, None), asked, along=lambda _, along=along: along())
-            else:
-                result = layer._along(x, tangent, own, asked)
-            found.append(_Both(layer, result, x.shape))
-            x, tangent = found[-1].y, found[-1].dy
-        return found
+    def _is_shared(self, name):
+        return name in self.weights
+
+    def _dual(self, moved, wanted, times) -> Dual:
+        """The dual of a call with so many copies of the rows in turn."""
+        given = [np.concatenate([one] * times) for one in self.given.values()]
+        masks = [None if one is None else np.concatenate([np.asarray(one)] * times) for one in self.masks]
+        own = {name: moved[name] for name in self.weights if name in moved}
+        tangents = {"x": [moved.get(name) for name in self.given]}
+        return dual_of(self.layer, Along({"x": given}, tangents, masks, own, wanted))
 
     def curved(self, moved, wanted, of, times: int = 1):
         """See `_Point.curved`."""
-        passed = self._passed(moved, wanted, times)
-        d, d_tangent = self._cotangents(of, passed[-1].y, passed[-1].dy)
-        found: dict[str, np.ndarray] = {}
-        for i, both in reversed(list(enumerate(passed))):
-            gradient = both.pull(d, d_tangent, i > 0 or "x" in wanted)
-            found |= {f"{i}/{name}": array for name, array in gradient.weights.items() if f"{i}/{name}" in wanted}
-            if i > 0:
-                d, d_tangent = np.moveaxis(gradient.x, 2, 0)
-            elif "x" in wanted:
-                found["x"] = (gradient.x[:, :, 0] if "x" in moved else gradient.x).reshape(-1, *self.rows["x"])
-        return found
+        dual = self._dual(moved, frozenset(name for name in wanted if name in self.weights), times)
+        (y,), (dy,) = dual.y, dual.dy
+        d, d_tangent = self._cotangents(of, y, dy)
+        weights, found = dual.pull([d], [d_tangent], any(name in self.rows for name in wanted))
+        weights |= {name: c for name, (c, _) in zip(self.given, found["x"], strict=True) if c is not None}
+        lead = {name: (times * len(self.x),) for name in self.rows}
+        missing = [name for name in wanted if name not in weights]
+        zeros = {n: np.zeros((*lead.get(n, ()), *self.shapes[n]), self.layer.dtype) for n in missing}
+        return {name: (weights | zeros)[name] for name in wanted}
 
     def _along(self, moved, times):
-        last = self._passed(moved, None, times)[-1]
-        return last.y, last.dy
+        dual = self._dual(moved, None, times)
+        return dual.y[0], dual.dy[0]
 
     def _keywords(self):
-        return {"inputs": self.x}
+        both = list(self.given.values()), self.masks
+        return dict(zip(("inputs", "mask"), both if len(self.given) > 1 else (one[0] for one in both), strict=True))
 
     def _backwards(self):
-        outputs, pull = self.layer.vjp(self.x)
+        outputs, pull = self.layer.vjp(**self._keywords())
 
         def back(d):
             found = pull(d)
-            return {**found.weights, "x": found.x}
+            inputs = found.x if len(self.given) > 1 else [found.x]
+            weights = {name: np.asarray(one) for name, one in found.weights.items()}
+            return {**weights, **dict(zip(self.given, inputs, strict=True))}
 
         return outputs, back
 
@@ -579,7 +576,9 @@ class _Sum:
 
     def curved(self, y, dy):
         """The derivatives of the sum's tangent by y and by dy: the Hessian times dy, and the gradient."""
-        return self.traced.curved(y, dy)
+        shape = (len(y), *self.traced.shapes[0])
+        (c,), (g,) = self.traced.curved([y], [dy], [np.zeros(shape, y.dtype)], [np.ones(shape, y.dtype)])
+        return c, g
 
 
 def _by_row(function, y):

@@ -11,7 +11,7 @@ from rnnkit import tracebacks
 from rnnkit.backends.shared.once import once
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import Reverse
-from rnnkit.compiler.ir.evaluate import Evaluation, evaluate, new_array, only_moves
+from rnnkit.compiler.ir.evaluate import Evaluation, new_array, only_moves
 from rnnkit.compiler.ir.graph import FAILED, Graph, Node
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
 from rnnkit.compiler.tracing.broadcasting import lift
@@ -115,26 +115,45 @@ class TracedFunction:
             self._pull = self._pull_of_batch() if self._places else self._pull_of_shared()
         return self._pull([contiguous(one, self.dtype) for one in arrays], cotangents)
 
-    def curved(self, x, d_x) -> tuple[np.ndarray, np.ndarray]:
-        """Return, of a function of one batch to one array, the gradients by x and d_x of its tangent's sum."""
-        if self._curve is None:
-            self._curve = Pull(self._dual, self.dtype, (), (2, *self._given[0]))
-        d = np.zeros((len(x), 2, *self.shapes[0]), self.dtype)
-        d[:, 1] = 1
-        found, *_ = self._curve(np.stack([x, d_x], axis=1), (), {}, (), {}, d, ())
-        return found[:, 0], found[:, 1]
+    def along(self, arrays: Sequence[np.ndarray], tangents: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the results' tangents, for those of the arrays."""
+        x, constants = self._with_tangents(arrays, tangents)
+        values = self._tangents({("x", None): x} | {("constant", k): one for k, one in enumerate(constants)})
+        output, *states = (np.broadcast_to(values[n.id], (len(x), *n.shape)) for n in self._dual_results())
+        return [output[:, 1], *states[len(states) // 2 :]]
 
-    def along(self, x, d_x) -> np.ndarray:
-        """Return the tangent of the result along d_x, for such a function."""
-        found = evaluate([self._dual.output], {("x", None): np.stack([x, d_x], axis=1)}, self.dtype)
-        values = np.broadcast_to(found[self._dual.output.id], (len(x), *self._dual.output.shape))
-        return values[:, 1]
+    def curved(self, arrays, tangents, d, d_tangents) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return cotangents of the arrays and of their tangents, for those of the results and of their tangents."""
+        if self._curve is None:
+            inner = [self._given[i] for i in self._places[1:]]
+            self._curve = Pull(self._dual, self.dtype, (*inner, *inner), (2, *self._given[self._places[0]]))
+        x, constants = self._with_tangents(arrays, tangents)
+        both = np.stack([d[0], d_tangents[0]], axis=1)
+        d_x, _, _, d_constants = self._curve(x, (), {}, constants, {}, both, (*d[1:], *d_tangents[1:]))
+        count = len(d_constants) // 2
+        return [d_x[:, 0], *d_constants[:count]], [d_x[:, 1], *d_constants[count:]]
+
+    def _with_tangents(self, arrays, tangents):
+        """The input and the constants of the dual."""
+        if self._shared:
+            raise ValueError(
+                f"expected arrays with a batch axis in {self._step.name!r}, for derivatives along a direction"
+            )
+        (x, *inner), (d_x, *d_inner) = ([contiguous(a, self.dtype) for a in some] for some in (arrays, tangents))
+        return np.stack([x, d_x], axis=1), (*inner, *d_inner)
+
+    def _dual_results(self) -> list[Node]:
+        return [self._dual.output, *self._dual.states]
+
+    @once
+    def _tangents(self) -> Evaluation:
+        return Evaluation(self._dual_results(), self.dtype)
 
     @once
     def _dual(self) -> Graph:
         from rnnkit.compiler.autodiff.forward import dual  # imported here: few functions need it
 
-        return dual(self._graph, self.dtype)
+        return dual(self._graph, self.dtype, constants=len(self._places) - 1)
 
     def _inputs(self, arrays) -> dict[tuple, np.ndarray]:
         named: dict[tuple, int] = {("weight", str(i)): i for i in self._shared}

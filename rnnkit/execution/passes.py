@@ -93,7 +93,7 @@ def _check_loss(name, graph, before, dtype, x_shape):
     verify.check_graph(graph, name, verify.leaves_of(before) | {("x", None): x_shape}, states, x_shape)
 
 
-def _check_dual(name, graph, before, dtype, x, constants, weights):
+def _check_dual(name, graph, before, dtype, x, constants, weights, rows):
     leaves = dict(verify.leaves_of(before))
     counts = {"state": len(before.states), "constant": constants}
     for (op, attr), shape in list(leaves.items()):
@@ -103,6 +103,8 @@ def _check_dual(name, graph, before, dtype, x, constants, weights):
             leaves[op, counts[op] + attr] = shape
         elif op == "weight" and attr in weights:
             leaves[op, tangent_name(attr)] = shape
+        elif op == "weight" and attr in rows:
+            leaves["constant", rows[attr]] = shape
     states = [node.shape for node in before.states] * 2
     verify.check_graph(graph, name, leaves, states, (2, *before.output.shape))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from rnnkit.compiler.ir.simplify import without_rules
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
 from rnnkit.compiler.tracing.trace import example, trace
 from rnnkit.execution import dump, passes
+from rnnkit.execution.tangents import row_tangent
 from rnnkit.steps.step import leaves
 
 __all__ = ["cache_info", "choose", "choose_cuda", "clear_cache", "compile_loss", "custom_vjp", "has_vjp", "tangent"]
@@ -75,10 +77,14 @@ def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted)
         raise ValueError(no_gradient(step, error)).with_traceback(error.__traceback__) from None
     own = weights.keys() & moved
     count = len(constant_shapes) if "constants" in moved else 0
-    graph = passes.run("dual", graph, np.dtype(dtype), "x" in moved, count, own)
+    shapes = (*constant_shapes, *constant_shapes) if count else constant_shapes
+    rows = sorted(name for name in weights if row_tangent(name) in moved)
+    graph = passes.run(
+        "dual", graph, np.dtype(dtype), "x" in moved, count, own, dict(zip(rows, itertools.count(len(shapes))))
+    )
     graph.still = frozenset((*weights, *map(tangent_name, own))) - wanted
     features = (2, *step.feature_shape) if "x" in moved else step.feature_shape
-    shapes = (*constant_shapes, *constant_shapes) if count else constant_shapes
+    shapes = (*shapes, *(weights[name].shape for name in rows))
     return _compiled(graph, SimpleNamespace(name=step.name, feature_shape=features), np.dtype(dtype), shapes, CPU)
 
 

@@ -351,7 +351,8 @@ class Cell(Configurable):
         """One step of a batch, normalized: flat states in, ``(output, flat states)`` out."""
         if self.per_row:
             return advance_rows(self._advance_one, x, states, constants, training, draws)
-        result = self._advance_one(x, states, constants, training, draws)
+        look = getattr(getattr(states[0], "graph", None), "calls", None)
+        result = self._advance_one(x, states, constants, training, draws, look)
         answer = getattr(type(x), "__rnnkit_vjp__", None) if self._has_vjp() else None
         return result if answer is None else answer(x, self, states, constants, training, draws, result)
 

@@ -1,5 +1,7 @@
 """Derivatives of whole calls: tangents against cotangents, the Hessian's symmetry, central differences, jax."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from cells_under_test import CELLS
@@ -194,38 +196,196 @@ def test_X26_jacobians_of_whole_calls(rng):
     np.testing.assert_allclose(slopes.sum(), pull(np.ones(10)).parameters["beta"], rtol=1e-10)
 
 
-def test_X26_of_layers_one_behind_the_other(rng):
-    """A loss of a Sequential: its Hessian times a direction is the slope of its gradient, and symmetric."""
-    layers = [rk.LSTM(3, return_sequences=True), rk.Dense(4, activation="tanh"), rk.GRU(2), rk.Dense(1)]
-    model = rk.Sequential(layers, seed=0, dtype="float64")
-    x = rng.normal(size=(3, 5, 2))
+@rk.cell(
+    states={"h": 3},
+    weights={
+        "w": rk.Weight((3, 3), "orthogonal"),
+        "v": rk.Weight((3, 3), "normal"),
+        "heads": rk.Weight((3, 2, 2), "normal"),
+        "thin": rk.Weight((3, 3), "normal", density=0.5),
+        "b": rk.Weight((2, 3), "normal"),
+        "large": rk.Weight((3, 100), "normal"),
+    },
+)
+def weighted(x, states, weights):
+    h = states.h @ np.linalg.inv(weights.w + weights.v @ weights.w) + np.concatenate([x, x[:, :1]], 1) @ weights.v
+    h = h + np.einsum("bi,ijk,bk->bi", states.h, weights.heads, x) + states.h @ weights.thin
+    h = np.tanh(0.5 * h * weights.b[0] + np.where(h > 0, weights.b[1], 0) + 0.01 * (h @ weights.large).sum(1)[:, None])
+    return h, h
+
+
+def test_X26_slopes_by_small_weights_are_those_of_each_cotangent(rng):
+    """Small weights move in all directions at once, each in rows of its own; larger and sparse ones one by one."""
+    layer = rk.RNN(weighted(), return_sequences=True, dtype="float64", seed=0)
+    x, mask = rng.normal(size=(2, 60, 2)), rng.random((2, 60)) < 0.8
+    y, pullback = layer.vjp(x, mask=mask)
+    found = rk.jacobian(layer, x, by=list(layer.weights), of=lambda y: y * y, mask=mask)
+    for _ in range(2):
+        d = rng.normal(size=y.shape)
+        wanted = pullback(2 * d * y).weights
+        for name in wanted:
+            np.testing.assert_allclose(np.tensordot(d, found[name], 3), wanted[name], rtol=1e-9, atol=1e-11)
+
+
+def sequential(*layers):
+    return rk.Sequential(list(layers), seed=0, dtype="float64")
+
+
+def encoder_and_decoder():
+    """States from another branch, of several steps and with a mask made by a layer."""
+    source, target = rk.Input((5, 2), name="source", dtype="float64"), rk.Input((3, 2), name="target", dtype="float64")
+    _, h, c = rk.LSTM(3, return_state=True, name="encoder", dtype="float64")(rk.Masking(dtype="float64")(source))
+    y = rk.LSTM(3, return_sequences=True, name="decoder", dtype="float64")(target, initial_state=[h, c])
+    return rk.Model([source, target], rk.Dense(1, dtype="float64")(y), seed=1)
+
+
+def shared_branches():
+    """A layer that is called twice, merged arrays, operations on symbolic tensors, and a model in a model."""
+    x = rk.Input((4, 3), dtype="float64")
+    shared = rk.GRU(2, return_sequences=True, dtype="float64")
+    both = rk.Concatenate(dtype="float64")([shared(x), np.tanh(shared(x[:, ::-1]) * 2.0)])
+    inner = sequential(rk.Dense(4, activation="tanh"), rk.LayerNormalization())
+    y = rk.Add(dtype="float64")([inner(both), both])
+    return rk.Model(x, rk.Dense(2, dtype="float64")(rk.Flatten(dtype="float64")(y)), seed=1)
+
+
+def with_constants():
+    @rk.cell(states={"h": 2}, weights={"w": rk.Weight((2,))})
+    def step(x, states, weights, constants):
+        h = np.tanh(states.h * weights.w + x * constants[0])
+        return h, h
+
+    x, scale = rk.Input((4, 2), name="x", dtype="float64"), rk.Input((2,), name="scale", dtype="float64")
+    y = rk.RNN(step(), dtype="float64")(x, constants=[rk.Dense(2, dtype="float64")(scale)])
+    return rk.Model([x, scale], y, seed=1)
+
+
+def both_ways(mode):
+    return sequential(rk.Bidirectional(rk.GRU(2, return_sequences=True), merge_mode=mode), rk.Bidirectional(rk.LSTM(1)))
+
+
+MODELS = {
+    "recurrent": (
+        lambda: sequential(rk.LSTM(3, return_sequences=True), rk.Dense(4, activation="tanh"), rk.GRU(2), rk.Dense(1)),
+        [(3, 5, 2)],
+    ),
+    "masking": (
+        lambda: sequential(
+            rk.Masking(), rk.GRU(2, return_sequences=True), rk.Dropout(0.5), rk.GlobalAveragePooling1D(), rk.Dense(1)
+        ),
+        [(2, 4, 2)],
+    ),
+    "windows": (
+        lambda: sequential(
+            rk.Conv1D(3, 2, activation="tanh"),
+            rk.LayerNormalization(axis=1),
+            rk.AveragePooling1D(2),
+            rk.SimpleRNN(2, go_backwards=True),
+        ),
+        [(2, 5, 2)],
+    ),
+    "in steps": (
+        lambda: sequential(rk.TimeDistributed(sequential(rk.Dense(3, activation="tanh"), rk.Dense(2))), rk.GRU(2)),
+        [(2, 4, 2)],
+    ),
+    "encoder": (encoder_and_decoder, [(2, 5, 2), (2, 3, 2)]),
+    "shared": (shared_branches, [(2, 4, 3)]),
+    "constants": (with_constants, [(2, 4, 2), (2, 2)]),
+} | {mode: (partial(both_ways, mode), [(2, 4, 2)]) for mode in ("concat", "sum", "mul", "ave")}
+
+
+@pytest.mark.parametrize("case", MODELS)
+def test_X27_of_models(case, rng):
+    """A loss of a model: its Hessian times a direction is the slope of its gradient, and symmetric."""
+    make, shapes = MODELS[case]
+    model, inputs = make(), [rng.normal(size=shape) for shape in shapes]
+    if case in ("masking", "encoder"):
+        inputs[0][0, 1] = 0.0
+    several = len(shapes) > 1
+
+    def packed(arrays):
+        return list(arrays) if several else next(iter(arrays))
+
+    x = packed(inputs)
     model(x)
     weights = {name: np.array(array) for name, array in model.weights.items()}
-    names, of = [*weights, "x"], lambda y: np.sum((y - 1) ** 2, axis=-1)
-    one, other = ({n: unlike(array, rng) for n, array in (weights | {"x": x}).items()} for _ in range(2))
+    given = dict(zip(model.input_names if several else ["x"], inputs, strict=True))
+    names, of = [*weights, *given], lambda y: np.sum((y - 1) ** 2, axis=-1)
+    one, other = ({n: unlike(array, rng) for n, array in (weights | given).items()} for _ in range(2))
+    for name in given:  # steps that are masked stay masked
+        one[name], other[name] = (d * (given[name] != 0) for d in (one[name], other[name]))
 
-    def slope(step):
+    def gradient(step):
         for name, array in weights.items():
             model.weights[name] = array + step * one[name]
-        y, pullback = model.vjp(x + step * one["x"])
+        y, pullback = model.vjp(packed(given[name] + step * one[name] for name in given))
         found = pullback(2 * (y - 1))
-        return sum(np.vdot(found.weights[n], other[n]) for n in weights) + np.vdot(found.x, other["x"])
+        return found.weights | dict(zip(given, found.x if several else [found.x], strict=True))
 
-    difference = (slope(1e-5) - slope(-1e-5)) / 2e-5
-    for name, array in weights.items():
-        model.weights[name] = array
-    along_one, along_other = (rk.hvp(model, x, d, by=names, of=of) for d in (one, other))
-    first, second = (sum(np.vdot(a[n], b[n]) for n in names) for a, b in ((one, along_other), (other, along_one)))
-    np.testing.assert_allclose(first, second, rtol=1e-9)
-    np.testing.assert_allclose(second, difference, rtol=1e-6)
-    assert rk.hessian(model, x, by="3/kernel", of=of).shape == (2, 1, 2, 1)
-    slopes = rk.jacobian(model, x, by=["3/bias", "x"], of=lambda y: y)
-    assert slopes["x"].shape == (3, 1, 5, 2)
-    np.testing.assert_allclose(slopes["3/bias"], 1.0)
-    dropping = rk.Sequential([rk.LSTM(2), rk.Dropout(0.5)])
-    dropping(x)
-    with pytest.raises(TypeError, match="Dense and functions in a Sequential"):
-        rk.hvp(dropping, x, x, by="x")
+    slopes = {n: (a - b) / 2e-5 for (n, a), b in zip(gradient(1e-5).items(), gradient(-1e-5).values(), strict=True)}
+    gradient(0.0)
+    along, back = (rk.hvp(model, x, d, by=names, of=of) for d in (one, other))
+    for name in names:
+        np.testing.assert_allclose(along[name], slopes[name], rtol=1e-5, atol=1e-7)
+    first, second = (sum(np.vdot(a[n], b[n]) for n in names) for a, b in ((one, back), (other, along)))
+    np.testing.assert_allclose(first, second, rtol=1e-8)
+
+    name, last = next(iter(given)), list(weights)[-1]
+    found = rk.jacobian(model, x, by=[last, name], of=lambda y: y)
+    y, pullback = model.vjp(x)
+    d = unlike(y, rng)
+    pulled = pullback(d)
+    np.testing.assert_allclose(np.tensordot(d, found[last], d.ndim), pulled.weights[last], rtol=1e-9, atol=1e-12)
+    by_row = [np.tensordot(own, each, d.ndim - 1) for own, each in zip(d, found[name], strict=True)]
+    np.testing.assert_allclose(by_row, pulled.x[0] if several else pulled.x, rtol=1e-9, atol=1e-12)
+    hessian = rk.hessian(model, x, by=[last, name], of=of)
+    assert hessian[last][last].shape == 2 * weights[last].shape
+    times = [np.tensordot(own, h, own.ndim) for own, h in zip(one[name], hessian[name][name], strict=True)]
+    np.testing.assert_allclose(times, rk.hvp(model, x, one[name], by=name, of=of), rtol=1e-8, atol=1e-10)
+
+
+def test_X27_of_ids_and_a_mask(rng):
+    """The table of an embedding has second derivatives; steps are left out that its mask or a given one leaves out."""
+    model = sequential(rk.Embedding(5, 2, mask_zero=True), rk.GRU(2), rk.Dense(1))
+    ids = np.array([[1, 2, 2, 0], [4, 1, 0, 0]])
+    model(ids)
+    table = np.array(model.weights["0/embeddings"])
+    d, of = unlike(table, rng), lambda y: np.sum(y * y, axis=-1)
+
+    def gradient(step):
+        model.weights["0/embeddings"] = table + step * d
+        y, pullback = model.vjp(ids)
+        return np.asarray(pullback(2 * y).weights["0/embeddings"])
+
+    difference = (gradient(1e-5) - gradient(-1e-5)) / 2e-5
+    model.weights["0/embeddings"] = table
+    np.testing.assert_allclose(rk.hvp(model, ids, d, by="0/embeddings", of=of), difference, rtol=1e-6, atol=1e-8)
+    jacobian = rk.jacobian(model, ids, by="0/embeddings", of=lambda y: y)
+    np.testing.assert_allclose(jacobian.sum(axis=(0, 1)), rk.jacobian(model, ids, by="0/embeddings"), rtol=1e-10)
+    with pytest.raises(ValueError, match="expected by among 0/embeddings, .*, got 'x'"):
+        rk.hessian(model, ids, by="x")
+    plain = sequential(rk.GRU(2), rk.Dense(1))
+    x, mask = rng.normal(size=(2, 4, 2)), np.array([[1, 1, 0, 0], [1, 1, 1, 1]])
+    plain(x)
+    whole = rk.hessian(plain, x[1:], by="1/bias", of=of) + rk.hessian(plain, x[:1, :2], by="1/bias", of=of)
+    np.testing.assert_allclose(rk.hessian(plain, x, by="1/bias", of=of, mask=mask), whole, rtol=1e-10)
+
+
+def test_X27_models_with_layers_without_tangents_are_refused_by_name(rng):
+    x = rng.normal(size=(2, 4, 2))
+    for layer in (rk.BatchNormalization(), rk.MaxPooling1D(2), rk.PReLU()):
+        model = sequential(rk.GRU(2, return_sequences=True), layer, rk.GRU(1))
+        model(x)
+        with pytest.raises(TypeError, match=f"got {type(layer).__name__}.*no tangent is known"):
+            rk.hvp(model, x, x, by="x")
+    model = sequential(rk.GRU(2), rk.Dense(1))
+    model(x)
+    with pytest.raises(TypeError, match="expected mask beside x for a model, got 'training'"):
+        rk.hvp(model, x, x, by="x", training=True)
+    given = rk.Input((4, 2), dtype="float64")
+    two = rk.Model(given, [rk.GRU(2, name="a", dtype="float64")(given), rk.GRU(2, name="b", dtype="float64")(given)])
+    with pytest.raises(TypeError, match="a model with one output for derivatives, got a, b"):
+        rk.hvp(two, x, x, by="x")
 
 
 def test_X26_rules_of_ones_own(rng):

@@ -8,33 +8,38 @@ differentiated as any other, which gives second derivatives.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import string
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from rnnkit.compiler.autodiff.reverse import broadcast, replaced, symbol_of, zero_where_zero
+from rnnkit.compiler.autodiff.reverse import broadcast, is_elementwise, replaced, symbol_of, zero_where_zero
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import Graph, Node, View
 from rnnkit.compiler.ir.kinds import FLOATS
 from rnnkit.compiler.ir.operations import REDUCTIONS, STEEP
 from rnnkit.compiler.ir.simplify import rebuilt
 from rnnkit.compiler.tracing.broadcasting import lift
+from rnnkit.compiler.tracing.contractions import contract
 
 
-def dual(graph: Graph, dtype, x: bool = True, constants: int = 0, weights: Collection[str] = ()) -> Graph:
+def dual(
+    graph: Graph, dtype, x=True, constants=0, weights: Collection[str] = (), rows: Mapping[str, int] | None = None
+) -> Graph:
     """Return the step that computes values and tangents.
 
     Its output has an axis of two in front, the value and the tangent; its states are the step's, then their tangents.
     Its x has such an axis if `x`; its constants are the step's, then their tangents, if `constants` is their number.
-    The tangent of each of `weights` is the weight that `tangent_name` names. All other inputs have no tangent.
+    The tangent of each of `weights` is the weight that `tangent_name` names; that of each of `rows`, one for each row,
+    is the constant of that number. All other inputs have no tangent.
 
     Raises
     ------
     ValueError
         If the tangent of a function isn't known, with its line.
     """
-    forward = _Forward(graph, np.dtype(dtype), x, constants, weights)
+    forward = _Forward(graph, np.dtype(dtype), x, constants, weights, rows or {})
     new = rebuilt(graph, (forward.made,))
     results = [(node, forward.tangent(node)) for node in (new.output, *new.states)]
     new.output = new.concatenate([new.reshape(node, (1, *node.shape)) for node in results[0]], 0)
@@ -75,8 +80,8 @@ class Tangent:
 class _Forward:
     """Builder of the tangents of a graph's nodes while it is rebuilt."""
 
-    def __init__(self, graph: Graph, dtype, x: bool, constants: int, weights: Collection[str]):
-        self.graph, self.dtype, self.moves_x, self.weights = graph, dtype, x, weights
+    def __init__(self, graph: Graph, dtype, x: bool, constants: int, weights: Collection[str], rows: Mapping[str, int]):
+        self.graph, self.dtype, self.moves_x, self.weights, self.rows = graph, dtype, x, weights, rows
         self.counts = {"state": len(graph.states)} | ({"constant": constants} if constants else {})
         self.loops = {node.attr.id: node for node in graph.nodes if node.op == "loop"}
         self.unsure = graph.under(a for node in graph.nodes if node.op == "where" for a in node.args[1:])
@@ -105,6 +110,8 @@ class _Forward:
         new = self.graph
         if node.op in self.counts:
             return new.add(node.op, (), node.shape, self.counts[node.op] + node.attr)
+        if node.op == "weight" and node.attr in self.rows:
+            return new.add("constant", (), node.shape, self.rows[node.attr])
         if node.op == "weight":
             return new.add("weight", (), node.shape, tangent_name(node.attr)) if node.attr in self.weights else None
         if node.op == "carried":
@@ -137,16 +144,31 @@ class _Forward:
         if node.op == "ruled":
             return self._ruled(node)
         if node.op == "inverse":
-            return new.pointwise("negative", new.einsum("ij,jk,kl->il", node, self.tangent(args[0]), node))
+            inner = self._contraction("ij,jk->ik", node, self.tangent(args[0]))
+            return new.pointwise("negative", self._contraction("ij,jk->ik", inner, node))
         if node.op not in ("product", "einsum"):
             raise ValueError(f"the tangent of {node.attr.name} of weights isn't known, in the line {node.line!r}")
         total = None
         for i, arg in enumerate(args):
             if arg.id in self.found:
                 given = [*args[:i], self.found[arg.id], *args[i + 1 :]]
-                term = new.product(*given) if node.op == "product" else new.einsum(node.attr, *given)
+                term = self._product(*given) if node.op == "product" else self._contraction(node.attr, *given)
                 total = term if total is None else new.pointwise("add", total, term)
         return total
+
+    def _product(self, a, weight):
+        if not weight.batched:
+            return self.graph.product(a, weight)
+        lead = string.ascii_letters[2 : 1 + len(a.shape)]
+        return self._contraction(f"{lead}a,ab->{lead}b", a, weight)
+
+    def _contraction(self, subscripts, a, b):
+        """As `np.einsum`, of weights, or of what some rows have of their own."""
+        if not (a.batched or b.batched):
+            return self.graph.einsum(subscripts, a, b)
+        letters, _, out = subscripts.partition("->")
+        first, second = letters.split(",")
+        return contract(self.graph, a, first, b, second, out)
 
     def _pointwise(self, node, unsure):
         rank = len(node.shape)
@@ -182,7 +204,7 @@ class _Forward:
         for arg, c in zip(node.args[1 : 1 + count], node.args[1 + count :], strict=True):
             if arg.id not in self.found or own.id not in new.under([c]):
                 continue
-            if not _is_elementwise(c, own) or arg.shape != node.shape:
+            if not is_elementwise(c, own) or arg.shape != node.shape:
                 problem = f"expected a rule that goes element by element for a tangent, in the line {node.line!r}"
                 raise ValueError(f"{problem}; another one is for cotangents alone")
             (term,) = replaced(new, [c], own, self.found[arg.id])
@@ -207,18 +229,3 @@ class _Forward:
 
         attr = replace(node.attr, count=count + len(floats))
         return self.graph.add("loop", (*with_tangents(initials), go, *with_tangents(nexts)), (), attr, node.kind)
-
-
-def _is_elementwise(node: Node, source: Node) -> bool:
-    """Whether each element of a node depends on the source's element in its place alone."""
-    stack, seen = [node], set()
-    while stack:
-        one = stack.pop()
-        if one.id in seen or one is source:
-            continue
-        seen.add(one.id)
-        if source.id in Graph.under([one]):
-            if not one.pointwise or one.shape != source.shape:
-                return False
-            stack += one.args
-    return True

@@ -274,15 +274,19 @@ class Reverse:
 
     def _product(self, node, g):
         graph, (a, weight) = self.graph, node.args
-        some = None
-        if node.id in self.unsure and g.size:
-            last = len(g.shape) - 1
-            size = graph.reduce("max", graph.pointwise("absolute", g), (last,))
-            some = graph.pointwise("not_equal", graph.reshape(size, (*size.shape, 1)), graph.literal(0.0))
+        some = self._some(node, g, len(g.shape) - 1)
         if a.op != "literal":
             self.add(a, self._where_some(some, graph.product(g, graph.transpose(weight, (1, 0)))))
         if weight.op != "literal":
             self.outer.setdefault(weight.id, []).append((self._where_some(some, a), g))
+
+    def _some(self, node, g, first) -> Node | None:
+        """Whether there is a cotangent along the axes from one on, if a ``where`` may not have taken its node."""
+        if node.id not in self.unsure or not g.size:
+            return None
+        size = self.graph.reduce("max", self.graph.pointwise("absolute", g), tuple(range(first, len(g.shape))))
+        size = self.graph.reshape(size, (*size.shape, 1))
+        return self.graph.pointwise("not_equal", size, self.graph.literal(0.0))
 
     def _where_some(self, some, node) -> Node:
         """Return rows with a cotangent, and zeros for the others."""
@@ -292,10 +296,12 @@ class Reverse:
         """Apply the user's rule, with the cotangent in the place of the input that stands for it."""
         count = len(node.args) // 2
         own = self.graph.add(node.attr[0], (), node.shape, node.attr[1])
-        cotangents = replaced(self.graph, node.args[1 + count :], own, g)
-        for arg, c in zip(node.args[1 : 1 + count], cotangents, strict=True):
-            if c.shape == node.shape:
+        rules, some = node.args[1 + count :], self._some(node, g, 0)
+        for arg, rule, c in zip(node.args[1 : 1 + count], rules, replaced(self.graph, rules, own, g), strict=True):
+            if c.shape == node.shape and is_elementwise(rule, own):
                 c = self._guarded(node, g, c)
+            else:
+                c = self._where_some(some, c)
             if outer := self._as_outer(arg, c):
                 self.outer.setdefault(arg.id, []).append(outer)
                 continue
@@ -362,6 +368,21 @@ def broadcast(graph, node, shape) -> Node:
         return node
     table = np.broadcast_to(np.arange(node.size).reshape(node.shape), shape)
     return graph.view(node, View.gather(np.ascontiguousarray(table)))
+
+
+def is_elementwise(node: Node, source: Node) -> bool:
+    """Whether each element of a node depends on the source's element in its place alone."""
+    stack, seen = [node], set()
+    while stack:
+        one = stack.pop()
+        if one.id in seen or one is source:
+            continue
+        seen.add(one.id)
+        if source.id in Graph.under([one]):
+            if not one.pointwise or one.shape != source.shape:
+                return False
+            stack += one.args
+    return True
 
 
 def zero_where_zero(graph, node, g, c) -> Node:

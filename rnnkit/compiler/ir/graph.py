@@ -193,6 +193,7 @@ class Graph:
     whole: bool = False  # read for NumPy alone, where two batches are multiplied as matrices
     rows: int | None = None  # stands for the batch size where a step makes arrays by it; no other axis is as long
     read: Any = None  # while a step of one row is read: its `rnnkit.compiler.tracing.control_flow.Reader`
+    calls: Any = None  # while a step of all rows is read whose calls are looked at: makes its functions such ones
     moved: dict[int, tuple] | None = None  # meanwhile: arrays written to, with their first contents
     _known: dict[tuple, Node] = field(default_factory=dict)
 

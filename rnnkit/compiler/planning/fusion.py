@@ -84,10 +84,13 @@ def _join(plan: Plan, dims: tuple[int, ...]) -> None:
             groups.append(_Group(stage, [loop]))
         stages.append(stage)
     several = {group.first: group.loops for group in groups if len(group.loops) > 1}
-    plan.stages = [
-        _one(several[stage]) if stage in several and any(loop.totals for loop in several[stage]) else stage
-        for stage in stages
-    ]
+    plan.stages = []
+    for stage in stages:
+        loops = several.get(stage)
+        if loops is None:
+            plan.stages.append(stage)
+        else:
+            plan.stages += [_one(loops)] if any(loop.totals for loop in loops) else loops
 
 
 def _loop_over(loop: Loop, dims: tuple[int, ...]) -> Loop | None:

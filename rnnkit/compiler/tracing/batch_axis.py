@@ -9,6 +9,10 @@ class Untraceable(TypeError):
     """Error of a step that the tracer can't read, though numba may compile it; it says what to write instead."""
 
 
+class AsksValues(Untraceable):
+    """A function of SciPy asks an array for its values."""
+
+
 class ReadsValues(Untraceable):
     """Error of a step that decides by an array's values, in Python: a jitted step gets one row at a time."""
 

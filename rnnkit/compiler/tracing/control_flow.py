@@ -288,18 +288,18 @@ class Reader(Expressions):
     def call(self, function, args, keywords) -> Any:
         if isinstance(function, Inner):
             return self._read(function.node, function.signature.bind(*args, **keywords), function.lookup, function)
-        if (rule := _rule(function)) is not None and (_is_of_symbols(args, keywords) or rule in STATIC):
+        if (rule := _rule(function)) is not None and (is_of_symbols(args, keywords) or rule in STATIC):
             return rule(self, *args, **keywords)
-        if hasattr(function, "with_rule") and _is_of_symbols(args, keywords):
+        if hasattr(function, "with_rule") and is_of_symbols(args, keywords):
             return with_rule(self.call, function, args, keywords)
         if hasattr(function, "py_func"):
             function, self.compiles = function.py_func, True
         if isinstance(function, functools.partial):
             return self.call(function.func, (*function.args, *args), {**function.keywords, **keywords})
         if isinstance(function, types.MethodType) and isinstance(function.__func__, types.FunctionType):
-            if _is_users(function.__func__):
+            if is_users(function.__func__):
                 return self.call(function.__func__, (function.__self__, *args), keywords)
-        elif isinstance(function, types.FunctionType) and _is_users(function) and source_of(function) is not None:
+        elif isinstance(function, types.FunctionType) and is_users(function) and source_of(function) is not None:
             bound = inspect.signature(function).bind(*args, **keywords)
             self.is_outside([*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()])
             return self._read(source_of(function), bound, lookup_of(function), function.__code__)
@@ -307,7 +307,7 @@ class Reader(Expressions):
         if (found := called_with_symbols(function, args, keywords)) is not NotImplemented:
             return found
         checks = len(self.graph.checks)
-        if (getattr(function, "__module__", None) or "").startswith("scipy.linalg") and _is_of_symbols(args, keywords):
+        if (getattr(function, "__module__", None) or "").startswith("scipy.linalg") and is_of_symbols(args, keywords):
             function = functools.partial(_of_scipy, function)
         made = function(*(a.entries(self) if isinstance(a, Iteration) else a for a in args), **keywords)
         for i, (fails, message) in enumerate(self.graph.checks[checks:], checks):
@@ -624,7 +624,8 @@ def _shared(trails: list[tuple]) -> int:
     return count
 
 
-def _is_users(function) -> bool:
+def is_users(function) -> bool:
+    """Whether a function is neither a library's nor rnnkit's."""
     return (function.__module__ or "").partition(".")[0] not in _LIBRARIES
 
 
@@ -640,7 +641,7 @@ def _rule(function):
         return None
 
 
-def _is_of_symbols(args, keywords) -> bool:
+def is_of_symbols(args, keywords) -> bool:
     """Whether a call has symbols, or functions of the step, among its arguments."""
     stack = [*args, *keywords.values()]
     while stack:

@@ -261,6 +261,8 @@ def lstsq(a, b, rcond=None):
     """``np.linalg.lstsq`` of full column rank; the singular values aren't found."""
     like = first_symbol(a, b)
     a, b = lift(like, a), lift(like, b)
+    if a.ndim != 2 or a.axis is not None:
+        raise Untraceable("np.linalg.lstsq of more than one matrix, as in NumPy; write a step of one row, per_row=True")
     m, n = _matrix(a, square=False)
     if m < n:
         raise Untraceable("np.linalg.lstsq of fewer equations than unknowns")

@@ -11,7 +11,14 @@ import numpy as np
 
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import Graph, Node, View
-from rnnkit.compiler.tracing.batch_axis import BatchSize, MixesRows, ReadsValues, Untraceable, is_batch
+from rnnkit.compiler.tracing.batch_axis import (
+    AsksValues,
+    BatchSize,
+    MixesRows,
+    ReadsValues,
+    Untraceable,
+    is_batch,
+)
 
 RULES: dict[str, Callable] = {}  # of functions, methods and assignments, registered by `numpy_functions`
 
@@ -137,15 +144,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         raise Untraceable("complex() of an array; write a + 1j * b")
 
     def __array__(self, *_, **__):
-        frame: Any = sys._getframe(1)
-        asks, write = "a function that can't be traced", "np.stack, rk.softmax or the formula"
-        while (name := frame.f_globals.get("__name__", "")).partition(".")[0] in ("scipy", "numpy"):
-            if name.startswith("scipy.special"):
-                asks, write = f"scipy.special.{frame.f_code.co_name}", _INSTEAD.get(frame.f_code.co_name, write)
-            frame = frame.f_back
-        raise Untraceable(
-            f"{asks} asks for the array's values, as np.array, math's and most of scipy's do; write {write}; with "
-            "per_row=True, more of them are read"
+        kind, frame = Untraceable, sys._getframe(1)
+        while (name := frame.f_globals.get("__name__", "").partition(".")[0]) in ("scipy", "numpy"):
+            kind, frame = AsksValues if name == "scipy" else kind, frame.f_back  # type: ignore[assignment]
+        raise kind(
+            "a function that can't be traced asks for the array's values, as np.array, math's and most of scipy's do; "
+            "write np.stack, rk.softmax or the formula; with per_row=True, more of them are read"
         )
 
     def __array_ufunc__(self, ufunc, method, *args, **keywords):
@@ -384,15 +388,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             raise Untraceable("an assignment that would change an array's shape")
         self._write(View.reshape(self.node.shape), result.node)
         return self
-
-
-# For functions of scipy.special that are no ufuncs.
-_INSTEAD = {
-    "softmax": "rk.softmax",
-    "log_softmax": "rk.log_softmax",
-    "logsumexp": "np.logaddexp.reduce",
-    "polygamma": "scipy.special.zeta",
-}
 
 
 def kind_of(dtype, of_layer) -> str:

@@ -17,6 +17,7 @@ from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.evaluate import Evaluation, LongLoop, counts
 from rnnkit.compiler.ir.graph import Graph, Node
 from rnnkit.compiler.tracing.batch_axis import (
+    AsksValues,
     LostWeight,
     MixesRows,
     RowsDiffer,
@@ -25,6 +26,7 @@ from rnnkit.compiler.tracing.batch_axis import (
 )
 from rnnkit.compiler.tracing.broadcasting import lift
 from rnnkit.compiler.tracing.control_flow import reading
+from rnnkit.compiler.tracing.scipy_calls import LookedAt
 from rnnkit.compiler.tracing.symbol import Symbol
 from rnnkit.recording import unwatched
 
@@ -61,23 +63,38 @@ def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False,
     ValueError
         If the graph computes something else than the step.
     """
-    read = partial(_trace, step, dtype, weights, constant_shapes, training, checked)
+
+    def read(rows=None, calls=False):
+        graph = Graph(whole=whole, by_vjp=by_vjp, rows=rows)
+        return _trace(step, dtype, weights, constant_shapes, training, graph, checked, calls)
+
     try:
-        return read(Graph(whole=whole, by_vjp=by_vjp))
+        return _with_length(step, weights, constant_shapes, read)
+    except AsksValues:
+        if step.per_row:
+            raise
+    return _with_length(step, weights, constant_shapes, partial(read, calls=True))
+
+
+def _with_length(step, weights, constant_shapes, read):
+    """Read a step, with a number for the rows if it asks for one."""
+    try:
+        return read()
     except UsesLength as error:
         shapes = (step.feature_shape, *step.state_shapes, *constant_shapes, *step.draws.values())
         taken = {n for shape in (*shapes, *(w.shape for w in weights.values())) for n in shape}
         rows = next(n for n in range(127, 10**6, 2) if n not in taken)
         try:
-            return read(Graph(whole=whole, by_vjp=by_vjp, rows=rows))
-        except RowsDiffer:
+            return read(rows=rows)
+        except (RowsDiffer, AsksValues):
             raise
         except Exception:
             raise error from None
 
 
-def _trace(step, dtype, weights, constant_shapes, training, checked, graph):
+def _trace(step, dtype, weights, constant_shapes, training, graph, checked, calls):
     watch = _Watch(step)
+    graph.calls = LookedAt(watch.codes) if calls else None
     graph.locate = watch
     graph.sparse = step.cell._sparse_weights()
     graph.weights = {
@@ -103,6 +120,7 @@ def _trace(step, dtype, weights, constant_shapes, training, checked, graph):
         failed = error
     if failed is not None:  # outside of the except block, where each error would be the other's context
         raise _failure(failed, step, weights, constant_shapes, training, watch.place_of(failed))
+    graph.calls = None
     graph.output = _result(output, "output", step, given[0])
     graph.states = tuple(_result(state, f"state {i}", step, given[0]) for i, state in enumerate(states))
     graph.keep_codes()

@@ -83,21 +83,44 @@ def triangular(a, b):
 
 
 def triangular_transposed(a, b):
-    x = scipy.linalg.solve_triangular(a, b[:, 0], trans="T")
-    return x + scipy.linalg.solve_triangular(a / len(a), b[:, 1], trans=1, lower=True, unit_diagonal=True)
+    x = scipy.linalg.solve_triangular(a, b, trans="T")
+    return x + scipy.linalg.solve_triangular(a / a.shape[-1], b, trans=1, lower=True, unit_diagonal=True)
+
+
+def triangular_of_a_vector(a, b):
+    return scipy.linalg.solve_triangular(a, b[:, 0], trans="T")
 
 
 def exponential(a, b):
-    return scipy.linalg.expm(a / 3) + scipy.linalg.expm(a * 3 - 9 * np.eye(len(a)))
+    return scipy.linalg.expm(a / 3) + scipy.linalg.expm(a * 3 - 9 * np.eye(a.shape[-1]))
+
+
+def part_of_an_exponential(a, b):
+    return scipy.linalg.expm(a / 2)[..., :1] @ turned(b)[..., :1, :]
 
 
 def factor(a, b):
     return scipy.linalg.cholesky(definite(a)) + scipy.linalg.cholesky(definite(a), lower=True)
 
 
+def has_batches():
+    """Whether SciPy takes several matrices at once, as it does since 1.16."""
+    try:
+        scipy.linalg.solve_triangular(np.eye(2)[None], np.eye(2)[None])
+    except ValueError:
+        return False
+    return True
+
+
+BATCHED = has_batches()
+OF_SCIPY = (triangular, triangular_transposed, exponential, part_of_an_exponential, factor)
 BOTH = (cholesky, inverse, solve, det, slogdet, qr, qr_tall, qr_wide, eigenvalues, eigenvectors, power, traces)
-OF_A_ROW = (least_squares, least_squares_of_a_vector, triangular, triangular_transposed, exponential, factor)
-CASES = [*((one, kind) for one in BOTH for kind in (False, True)), *((one, True) for one in OF_A_ROW)]
+OF_A_ROW = (least_squares, least_squares_of_a_vector, triangular_of_a_vector)
+CASES = [
+    *((one, kind) for one in BOTH for kind in (False, True)),
+    *((one, kind) for one in OF_SCIPY for kind in (False, True)[not BATCHED :]),
+    *((one, True) for one in OF_A_ROW),
+]
 
 
 def layer_of(function, n, per_row, dtype="float64"):
@@ -144,12 +167,50 @@ def test_matrices_of_a_row_in_float32_and_in_a_stream(function, per_row):
     assert parts.tobytes() == layer(x).tobytes()
 
 
-@pytest.mark.parametrize(("n", "function"), [(7, eigenvectors), (11, solve), (18, qr), (20, cholesky), (33, inverse)])
-def test_larger_matrices_are_computed_by_rows_and_columns(n, function):
-    layer, x = layer_of(function, n, False), drawn(n, 2, 2)
+LARGER = [
+    (7, eigenvectors, False),
+    (11, solve, False),
+    (17, exponential, True),
+    (17, triangular_transposed, BATCHED is False),
+    (18, qr, False),
+    (20, cholesky, False),
+    (33, inverse, False),
+    (64, least_squares_of_a_vector, True),
+]
+
+
+@pytest.mark.parametrize(("n", "function", "per_row"), LARGER)
+def test_larger_matrices_are_computed_by_rows_and_columns(n, function, per_row):
+    layer, x = layer_of(function, n, per_row), drawn(n, 2, 2)
     agree(layer, x, 1e-12)
-    if n in (11, 20):
+    if function in (solve, cholesky, triangular_transposed):
         assert rk.gradcheck(layer, x, directions=1)
+
+
+def test_C19_least_squares_of_a_batch_are_refused_as_in_numpy():
+    with pytest.raises(np.linalg.LinAlgError, match="must be two-dimensional"):
+        layer_of(lambda a, b: np.linalg.lstsq(a, b)[0], 2, False)(drawn(2))
+
+
+def test_C19_what_a_decision_leaves_a_part_of_has_an_exact_gradient():
+    """A part without a cotangent says nothing about the rest of a matrix; a row without any has no gradient at all."""
+
+    def part(a, b):
+        found = np.where(np.sum(a, axis=(-2, -1))[..., None, None] > -50.0, np.linalg.solve(a, a @ a + np.eye(3)), a)
+        return found[..., :2]
+
+    assert rk.gradcheck(layer_of(part, 3, False), drawn(3))
+
+    @rk.loop
+    def guarded(x, s=0.0):
+        a = x.reshape(2, 2)
+        whole = np.linalg.det(a) != 0.0
+        return np.where(whole, np.linalg.solve(np.where(whole, a, np.eye(2)), a[:, 0])[0], x[0]), s
+
+    x = np.array([[2.0, 1.0, 1.0, 3.0], [1.0, 2.0, 2.0, 4.0]])
+    y, pull = guarded.vjp(x)
+    np.testing.assert_allclose(y, 1.0)
+    np.testing.assert_allclose(pull(np.ones(2)).x, [[0.0] * 4, [1.0, 0.0, 0.0, 0.0]], atol=1e-15)
 
 
 @pytest.mark.parametrize("n", [2, 3])

@@ -1,0 +1,347 @@
+"""Duals of layers and models: the results of a call, their tangents, and cotangents of both taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rnnkit.execution.tangents import Tangents
+from rnnkit.layers.base import Layer
+from rnnkit.layers.bidirectional import MERGES, Bidirectional
+from rnnkit.layers.dense import Dropout
+from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.masking import Masking
+from rnnkit.layers.memoryless import Memoryless
+from rnnkit.layers.noise import Noise
+from rnnkit.layers.pooling import AveragePooling1D, GlobalAveragePooling1D
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.masked_values import finite_under_mask
+from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.layers.traced import Traced
+from rnnkit.models.assembled import Assembled
+from rnnkit.models.calls import Call, Calls, flat_with_none, looked_up
+from rnnkit.models.functional import Model
+from rnnkit.models.sequential import Sequential
+
+Arrays = list[np.ndarray]
+
+
+@dataclass
+class Dual:
+    """A call's results and tangents, flat.
+
+    Attributes
+    ----------
+    y, dy : list of ndarray
+    pull : callable
+        ``pull(d, d_tangent, x)``, from cotangents of `y` and of `dy` to those of the weights by name, and of the
+        arguments by name: for each of their arrays a pair, the cotangents of it and of its tangent. That of x may be
+        left out unless `x` is true.
+    """
+
+    y: Arrays
+    dy: Arrays
+    pull: Callable[[Arrays, Arrays, bool], tuple[dict[str, np.ndarray], dict[str, list]]]
+
+
+@dataclass
+class Along:
+    """A call of a layer, and a direction.
+
+    Attributes
+    ----------
+    given, moved : dict of str to nested arrays
+        "x", and where a call has them "initial_state" and "constants"; their tangents, None for zeros.
+    mask : nested arrays or None
+    weights : dict of str to ndarray
+        Tangents of weights.
+    wanted : frozenset of str, or None
+        The weights by which there will be gradients; None for no way back at all.
+    """
+
+    given: dict[str, Any]
+    moved: dict[str, Any]
+    mask: Any
+    weights: dict[str, np.ndarray]
+    wanted: frozenset[str] | None
+
+    def under(self, path: str, given, moved, mask) -> Along:
+        """Return the call of a part of the layer, whose weights have names behind this path."""
+        lead = f"{path}/"
+        weights = {n.removeprefix(lead): one for n, one in self.weights.items() if n.startswith(lead)}
+        wanted = self.wanted and frozenset(n.removeprefix(lead) for n in self.wanted if n.startswith(lead))
+        return Along(given, moved, mask, weights, wanted)
+
+
+def dual_of(layer: Layer, call: Along) -> Dual:
+    """Run a layer along a direction.
+
+    Raises
+    ------
+    TypeError
+        For a layer of which no tangents are known.
+    """
+    for kind, run in _KINDS.items():
+        if isinstance(layer, kind):
+            return run(layer, call)
+    raise TypeError(
+        f"expected recurrent layers, Dense and functions of arrays for derivatives, got {layer!r}; of it no tangent is "
+        "known"
+    )
+
+
+def check_real(layer: RNN) -> None:
+    """Refuse a layer of complex or of several arrays."""
+    if layer._nesting is not None or layer._execution.step.outputs is not None:
+        raise ValueError(f"expected {layer.name!r} with one real input and one real output, for a derivative")
+
+
+class Both:
+    """The results of a recurrent layer's dual: outputs, their tangents, and from cotangents of both a gradient."""
+
+    def __init__(self, layer: RNN, result):
+        self.sequences, self._pull = layer.return_sequences, result.pull
+        self.axis = 2 if self.sequences else 1
+        self.y, self.dy = np.moveaxis(result.outputs if self.sequences else result.last, self.axis, 0)
+
+    def pull(self, d, d_tangent, x: bool, states=None) -> Any:
+        """Return a `Gradient` of the dual, with that of x if it is wanted."""
+        both = np.stack([d, d_tangent], axis=self.axis)
+        return self._pull(*((both, None) if self.sequences else (None, both)), states, x)
+
+
+def _recurrent(layer: RNN, call: Along, **wishes) -> Dual:
+    check_real(layer)
+    tangent = _cast(layer, call.moved["x"])
+    moves = {name: any(one is not None for one in flat_with_none(call.moved.get(name))) for name in _MORE}
+
+    def along(record):
+        states, constants = (
+            tuple(_or_zeros(layer, *pair) for pair in zip(flat_with_none(call.moved[name]), arrays, strict=True))
+            if moves[name]
+            else None
+            for name, arrays in zip(_MORE, (record.states, record.constants), strict=True)
+        )
+        return Tangents(tangent, states, constants, call.weights)
+
+    arguments = call.given["x"], call.given.get("initial_state"), call.mask, False, call.given.get("constants"), None
+    result = layer._run(arguments, call.wanted, along=along, **wishes)
+    both, count = Both(layer, result), len(result.states) // 2
+    shown = count if layer.return_state else 0
+
+    def pull(d, e, x):
+        found = both.pull(d[0], e[0], x, [*d[1:], *e[1:]] or None)
+        pairs = {"initial_state": _halves(found.states, count)}
+        pairs["constants"] = _halves(found.constants, len(flat_with_none(call.given.get("constants", []))))
+        if found.x is not None:
+            pairs["x"] = [(found.x, None) if tangent is None else tuple(np.moveaxis(found.x, 2, 0))]
+        return _wanted(found, call), pairs
+
+    return Dual([both.y, *result.states[:shown]], [both.dy, *result.states[count : count + shown]], pull)
+
+
+_MORE = "initial_state", "constants"
+
+
+def _wanted(found, call) -> dict[str, np.ndarray]:
+    return {name: array for name, array in found.weights.items() if name in call.wanted}
+
+
+def _halves(arrays, count) -> list:
+    """Arrays and those of their tangents, if these are there, as pairs."""
+    return [(one, arrays[count + i] if len(arrays) > count else None) for i, one in enumerate(arrays[:count])]
+
+
+def _cast(layer, tangent):
+    return None if tangent is None else np.ascontiguousarray(tangent, layer.dtype)  # as kernels read it
+
+
+def _or_zeros(layer, tangent, like):
+    return np.zeros(np.shape(like), layer.dtype) if tangent is None else _cast(layer, tangent)
+
+
+def _memoryless(layer: Memoryless, call: Along) -> Dual:
+    x = finite_under_mask(np.asarray(call.given["x"]), call.mask)
+    tangent = _cast(layer, call.moved["x"])
+    result = layer._along(x, tangent, call.weights, call.wanted)
+    both: Any = result.outputs
+    results = [layer._given_back(one, x.shape) for one in np.moveaxis(both, 2, 0)]
+    steps = (*both.shape[:2], *both.shape[3:])
+
+    def pull(d, e, x_too):
+        stacked = np.stack([layer._cotangent_steps(one, steps) for one in (d[0], e[0])], axis=2)
+        back: Any = result.pull
+        found = back(stacked, None, None, x_too)
+        if found.x is None:
+            return _wanted(found, call), {}
+        parts = [found.x] if tangent is None else np.moveaxis(found.x, 2, 0)
+        pair = [layer._x_back(np.ascontiguousarray(one), x.shape) for one in parts]
+        return _wanted(found, call), {"x": [(*pair, None)[:2]]}
+
+    return Dual(results[:1], results[1:], pull)
+
+
+def _traced(layer: Traced, call: Along) -> Dual:
+    traced, _, arrays = layer._entered(call.given["x"], call.mask, False)
+    moved = flat_with_none(call.moved["x"])
+    moved += [None] * (len(arrays) - len(moved))
+    tangents = [_or_zeros(layer, *pair) for pair in zip(moved, arrays, strict=True)]
+
+    def pull(d, e, x):
+        return {}, {"x": list(zip(*traced.curved(arrays, tangents, d, e), strict=True))}
+
+    return Dual(traced(arrays), traced.along(arrays, tangents), pull)
+
+
+def _linear(layer: Layer, call: Along, symmetric: bool) -> Dual:
+    """Of a layer that is linear in x, without weights."""
+    x, more = call.given["x"], {"mask": call.mask}
+    y, back = layer.vjp(x, **more)
+    moved = _or_zeros(layer, call.moved["x"], x)
+    dy = np.asarray(back(moved).x) if symmetric else layer(moved, **more)
+    return Dual([y], [dy], lambda d, e, _: ({}, {"x": [(back(d[0]).x, back(e[0]).x)]}))
+
+
+def _embedding(layer: Embedding, call: Along) -> Dual:
+    ids, table = layer._ids(call.given["x"]), layer.weights["embeddings"]
+
+    def pull(d, e, _):
+        sums = np.zeros_like(table)
+        np.add.at(sums, ids, d[0])
+        return {"embeddings": sums}, {}
+
+    return Dual([table[ids]], [_or_zeros(layer, call.weights.get("embeddings"), table)[ids]], pull)
+
+
+def _in_steps(layer: TimeDistributed, call: Along) -> Dual:
+    def rows(array):
+        return None if array is None else np.reshape(array, (-1, *np.shape(array)[2:]))
+
+    lead = np.shape(call.given["x"])[:2]
+    given, moved = ({"x": rows(one["x"])} for one in (call.given, call.moved))
+    inner = dual_of(layer.layer, call.under("layer", given, moved, None))
+
+    def steps(arrays):
+        return [None if one is None else one.reshape(*lead, *one.shape[1:]) for one in arrays]
+
+    def pull(d, e, x):
+        weights, found = inner.pull([rows(one) for one in d], [rows(one) for one in e], x)
+        return _under("layer", weights), {"x": [tuple(steps(pair)) for pair in found.get("x", [])]}
+
+    return Dual(steps(inner.y), steps(inner.dy), pull)
+
+
+def _under(path, weights) -> dict[str, np.ndarray]:
+    return {f"{path}/{name}": array for name, array in weights.items()}
+
+
+def _both_ways(layer: Bidirectional, call: Along) -> Dual:
+    if layer.return_state or len(call.given) > 1:
+        raise TypeError(f"expected {layer!r} without states and constants, for derivatives")
+    parts = {"forward": layer.forward_layer, "backward": layer.backward_layer}
+    one, other = (
+        _recurrent(part, call.under(name, call.given, call.moved, call.mask), zero_masked=True)
+        for name, part in parts.items()
+    )
+
+    def turned(array):
+        return array[:, ::-1] if layer.return_sequences else array
+
+    (a,), (b,), (da,), (db,) = one.y, map(turned, other.y), one.dy, map(turned, other.dy)
+    merge, mode = MERGES[layer.merge_mode], layer.merge_mode
+    y, parted = merge(a, b)
+    dy = da * b + a * db if mode == "mul" else merge(da, db)[0]
+
+    def pull(d, e, x):
+        d, e = (one if mode is None else one[0] for one in (d, e))
+        (c, g), (c_other, g_other) = zip(parted(d), parted(e), strict=True)
+        if mode == "mul":
+            c, c_other = c + e * db, c_other + e * da
+        found = [one.pull([c], [g], x), other.pull([turned(c_other)], [turned(g_other)], x)]
+        weights = _under("forward", found[0][0]) | _under("backward", found[1][0])
+        pairs = [pairs["x"][0] for _, pairs in found if "x" in pairs]
+        return weights, {"x": [tuple(map(_added, *pairs))]} if pairs else {}
+
+    return Dual(leaves(y), leaves(dy), pull)
+
+
+def _added(a, b):
+    return b if a is None else a if b is None else a + b
+
+
+def graph_of(model) -> Calls:
+    """Return the calls of a model's layers, those of a `Sequential` one after another."""
+    if isinstance(model, Model):
+        return model._graph
+    if not isinstance(model, Sequential):
+        raise TypeError(f"expected a Sequential or a functional Model for derivatives, got {model!r}")
+    graph, count = object.__new__(Calls), len(model.layers)
+    graph.layers, graph.paths, graph.count = model.layers, [str(i) for i in range(count)], count + 1
+    graph.calls, graph.outputs = [Call(i, i, {}, None, [i + 1], []) for i in range(count)], [count]
+    return graph
+
+
+def _model(model: Assembled, call: Along) -> Dual:
+    graph = graph_of(model)
+    values, moved = flat_with_none(call.given["x"]), flat_with_none(call.moved["x"])
+    masks, inputs = flat_with_none(call.mask), len(values)
+    masks += [None] * (inputs - len(masks))
+    for held in (values, moved, masks):
+        held += [None] * (graph.count - inputs)
+    duals = []
+    for made in graph.calls:
+        layer, x, mask, training, more = graph.given(made, values, masks, False)
+        if training or not set(more) <= set(_MORE) or (more and not isinstance(layer, RNN)):
+            raise TypeError(f"expected calls with states and constants at most for derivatives, of {layer!r}")
+        tangents = {name: looked_up(made.more[name], moved) for name in more}
+        tangents["x"] = mapped(made.x, moved.__getitem__)
+        part = dual_of(layer, call.under(graph.paths[made.layer], {"x": x} | more, tangents, mask))
+        duals.append(part)
+        for number, tangent in zip(made.outputs, part.dy, strict=True):
+            moved[number] = tangent
+        graph.put(made, values, masks, part.y if len(part.y) > 1 else part.y[0], layer._mask_behind(x, mask))
+    return Dual(
+        [values[number] for number in graph.outputs],
+        [moved[number] for number in graph.outputs],
+        partial(_back, graph, duals, inputs),
+    )
+
+
+def _back(graph: Calls, duals: list[Dual], inputs: int, d, e, x) -> tuple[dict, dict]:
+    held: list = [(None, None)] * graph.count
+    weights: dict[str, np.ndarray] = {}
+    for number, *pair in zip(graph.outputs, d, e, strict=True):
+        held[number] = tuple(map(_added, held[number], pair))
+    for call, dual in zip(reversed(graph.calls), reversed(duals), strict=True):
+        pairs = [held[number] for number in call.outputs]
+        if all(one is None for pair in pairs for one in pair):
+            continue
+        filled, filled_tangents = (
+            [np.zeros_like(like) if pair[i] is None else pair[i] for pair, like in zip(pairs, dual.y, strict=True)]
+            for i in (0, 1)
+        )
+        own, found = dual.pull(filled, filled_tangents, x or any(number >= inputs for number in leaves(call.x)))
+        for name, array in _under(graph.paths[call.layer], own).items():
+            weights[name] = _added(weights.get(name), array)
+        for what, nested in ({"x": call.x} | call.more).items():
+            for number, pair in zip(leaves(nested), found.get(what, []), strict=False):
+                held[number] = tuple(map(_added, held[number], pair))
+    return weights, {"x": held[:inputs]}
+
+
+_KINDS: dict[type, Callable[[Any, Along], Dual]] = {
+    RNN: _recurrent,
+    Memoryless: _memoryless,
+    Traced: _traced,
+    Bidirectional: _both_ways,
+    TimeDistributed: _in_steps,
+    Embedding: _embedding,
+    Assembled: _model,
+    **dict.fromkeys((Masking, Dropout, Noise), partial(_linear, symmetric=True)),
+    **dict.fromkeys((AveragePooling1D, GlobalAveragePooling1D), partial(_linear, symmetric=False)),
+}
