@@ -137,7 +137,7 @@ class TracedFunction:
         """The input and the constants of the dual."""
         if self._shared:
             raise ValueError(
-                f"expected arrays with a batch axis in {self._step.name!r}, for derivatives along a direction"
+                f"expected arrays with a batch axis in {self.step.name!r}, for derivatives along a direction"
             )
         (x, *inner), (d_x, *d_inner) = ([contiguous(a, self.dtype) for a in some] for some in (arrays, tangents))
         return np.stack([x, d_x], axis=1), (*inner, *d_inner)
