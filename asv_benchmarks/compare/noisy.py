@@ -131,11 +131,7 @@ def measure(gradient: bool, settings: Settings) -> Figures:
 
 
 def write(figures: Figures) -> list[str]:
-    """Return the means and the worst by noise, then times and ratios of every size.
-
-    Ratios are those of our median, 95th percentile and mean to the better of the others', and of our median to that of
-    our own calls on one thread.
-    """
+    """Return means and the worst by noise, then times of every size, and ratios to the best other, or to one thread."""
     labels = [label for label in (OURS, ALONE, *PEERS) if label in next(iter(figures.values()))]
     lines, found = [], {}
     for row, times in figures.items():

@@ -242,10 +242,7 @@ def layers(seed: int) -> dict:
 
 
 def overheads(rounds: int) -> dict[str, float]:
-    """Return milliseconds of a chunk in layers beyond the same tasks without: the least of some rounds of each.
-
-    These have the same keys, dependencies and sizes, and functions that do nothing. Making the layers' graphs counts.
-    """
+    """Return milliseconds of a chunk, its graph too, beyond the same tasks of functions that do nothing: the least."""
     rows, steps = CHUNKS
     x = da.ones((rows * 4, steps * 5, 3), chunks=(4, 5, 3), dtype="float32")
     times: dict[str, tuple[list, list]] = {}
@@ -292,10 +289,8 @@ def of_workers_in_turns(settings: Settings) -> Figures:
     return figures
 
 
-OVERHEAD = {
-    "one thread, ms": lambda _, found: f"{found['threads'][0]:.2f}",
-    "one worker, ms": lambda _, found: f"{found['cluster'][0]:.2f}",
-}
+WHERE = {"one thread, ms": "threads", "one worker, ms": "cluster"}
+OVERHEAD = {title: lambda _, found, where=where: f"{found[where][0]:.2f}" for title, where in WHERE.items()}
 
 
 @section("dask-chunks", rows_of("layers", OVERHEAD))

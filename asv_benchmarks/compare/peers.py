@@ -1,8 +1,7 @@
 """What is compared: cells as rnnkit's layers, and the same passes in other libraries.
 
-A library's function takes a `Problem`, and for gradients the cotangents of the outputs, (B, T, U). It gives label →
-`Peer`: nothing if the library has no such cell, and ImportError if it is not installed. Input, cotangents and weights
-are laid out beforehand as the library likes them best.
+A library's function takes a `Problem`, and for gradients the cotangents (B, T, U). It gives label → `Peer`, nothing for
+a cell that it hasn't, and ImportError if it is not installed. All arrays are laid out beforehand as it likes them best.
 """
 
 import functools
@@ -130,10 +129,7 @@ def onnxruntime(problem: Problem, g=None) -> dict[str, Peer]:
 
 
 def onnx_runner(cell: str, x: np.ndarray, units: int, groups: list[list[Weights]]) -> Callable:
-    """Return a call that gives all outputs of a node for each group, with both directions where it has two.
-
-    One node alone gives (T, directions, B, U), several (T, B, directions * U).
-    """
+    """Return what gives a node's outputs for each group, (T, directions, B, U), of several (T, B, directions * U)."""
     import onnxruntime
     from onnx import checker, numpy_helper, parser
 

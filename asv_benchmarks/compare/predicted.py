@@ -1,8 +1,6 @@
 """What calls should take on a GPU: the cost model at the sizes that are measured. Needs no GPU, and measures nothing.
 
-The time loop is the model by which rnnkit chooses how to share a call (`rnnkit.backends.cuda.runtime.cost_model`).
-Around it stand the products that leave the loop and the sums of the weights' gradients, at a share of what a GPU can do
-at most.
+The time loop is `rnnkit.backends.cuda.runtime.cost_model`; products and sums around it have a share of a GPU's peak.
 """
 
 import functools
