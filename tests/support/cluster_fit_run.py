@@ -4,6 +4,7 @@ The argument is how many more times a worker is to be killed in the middle of a 
 comes, too.
 """
 
+import gc
 import json
 import os
 import random
@@ -155,6 +156,7 @@ def failing():
 def interrupted(client):
     """Ctrl-C: whether it is in the history, how many updates there were, and the tasks that are left."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.collect()  # the frames of an error before may have held tasks
     x, y = arrays()
     model = network()
     press = After(3, lambda: os.kill(os.getpid(), signal.SIGINT))
