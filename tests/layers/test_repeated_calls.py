@@ -211,7 +211,8 @@ WHERE_THEY_ARE = {
 
 
 @pytest.mark.parametrize("name", WHERE_THEY_ARE)
-def test_T13_arrays_are_used_where_they_are(name):
+def test_T13_arrays_are_used_where_they_are(name, monkeypatch):
+    monkeypatch.setattr(repeats, "_SMALL", 0)
     make, redirected = WHERE_THEY_ARE[name]
     layer = warm(make(), 2, 5, 3)
     (kind,) = layer._repeated_calls._kinds.values()
@@ -224,7 +225,8 @@ def test_T13_arrays_are_used_where_they_are(name):
         np.testing.assert_array_equal(x, before)
 
 
-def test_an_array_that_is_given_twice():
+def test_an_array_that_is_given_twice(monkeypatch):
+    monkeypatch.setattr(repeats, "_SMALL", 0)
     layer = rk.RNN(reading(), return_state=True)
     for _ in range(ENOUGH + 3):
         x = numbers(3, 3, 3)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SURE = 2  # comparisons of a recording with the ordinary call: when it is made, and with other numbers
 _MET = 3  # calls of a kind before one is recorded
 _MOST = 8  # recorded kinds of a layer's calls
+_SMALL = 1 << 14  # bytes of several arrays that are copied in less time than their addresses are written
 _LONGEST = 16  # entries of a list among the arguments, which may be a long one of numbers
 
 # Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
@@ -147,7 +148,7 @@ class _Kind:
     redirect : callable
         Takes the arrays of arguments and of results, before a repetition.
     direct : tuple or None
-        Of most calls, with one operation on one array: its result's shape and dtype, `redirect`, and the operation.
+        Of most calls, with one array and one result: that one's shape and dtype, `redirect`, and all operations.
     loaded : list of ndarray, or None
         The weights whose numbers are in that memory.
     result
@@ -187,8 +188,11 @@ class _Kind:
         """Find the arrays that a call's own can replace."""
         results, operations = arrays_in(self.result), self.recording.operations
         self.redirected, self.redirect = self.recording.redirected(self.places, results)
-        if type(self.result) is np.ndarray and self.redirected == {0, 1} and len(operations) == len(self.places) == 1:
-            self.direct = self.result.shape, self.result.dtype, self.redirect, operations[0]
+        if type(self.result) is np.ndarray and self.redirected == {0, 1} and len(self.places) == 1:
+            run = operations[0] if len(operations) == 1 else self.recording.repeat
+            self.direct = self.result.shape, self.result.dtype, self.redirect, run
+        elif sum(one.nbytes for i, one in enumerate([*self.places, *results]) if i in self.redirected) < _SMALL:
+            self.redirected = set()
 
     def repeat(self, arrays: Sequence[np.ndarray], weights: list):
         """Return the result for a call's arrays, in new memory."""
@@ -203,14 +207,15 @@ class _Kind:
             self.recording.repeat()
             return copied_arrays(self.result)
         used = [array if array.flags.c_contiguous else np.ascontiguousarray(array) for array in arrays]
-        results = arrays_in(self.result)
+        results = [self.result] if type(self.result) is np.ndarray else arrays_in(self.result)
         made = [np.empty(one.shape, one.dtype) for one in results]
         self.redirect(*used, *made)
         self.recording.repeat()
-        for i, one in enumerate(results, len(used)):
-            if i not in self.redirected:
-                made[i - len(used)][...] = one
-        return _renewed(self.result, iter(made))
+        if len(self.redirected) < len(used) + len(made):
+            for i, one in enumerate(results, len(used)):
+                if i not in self.redirected:
+                    made[i - len(used)][...] = one
+        return made[0] if type(self.result) is np.ndarray else _renewed(self.result, iter(made))
 
 
 class RepeatedCalls:
