@@ -4,7 +4,6 @@ The argument is how many more times a worker is to be killed in the middle of a 
 comes, too.
 """
 
-import gc
 import json
 import os
 import random
@@ -154,18 +153,24 @@ def failing():
 
 
 def interrupted(client):
-    """Ctrl-C: whether it is in the history, how many updates there were, and the tasks that are left."""
+    """Ctrl-C: whether it is in the history, how many updates there were, and the tasks that it leaves.
+
+    Those from before belong to an error, whose frames Dask's client may keep, with what they hold.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    gc.collect()  # the frames of an error before may have held tasks
     x, y = arrays()
-    model = network()
+    model, before = network(), tasks_of(client)
     press = After(3, lambda: os.kill(os.getpid(), signal.SIGINT))
     history = model.fit(chunks(x), y, callbacks=[press], **SETTINGS)
     for _ in range(200):
-        if not (left := client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))):
+        if not (left := tasks_of(client) - before):
             break
         time.sleep(0.05)
-    return history.interrupted, model.optimizer.iterations, left
+    return history.interrupted, model.optimizer.iterations, len(left)
+
+
+def tasks_of(client):
+    return set(client.run_on_scheduler(lambda dask_scheduler: [str(key) for key in dask_scheduler.tasks]))
 
 
 def other_vectors(client, found):
