@@ -112,10 +112,12 @@ class Recording:
         for array in writes:
             self._hold(array, changes)
         writer, places = table or (None, {})
-        whole = {id(_owner(array)): places[id(array)] for array in (*reads, *writes) if id(array) in places}
-        self._fixed.update(
-            id(_owner(array)) for array in (*reads, *writes) if id(array) not in places or not _is_whole(array)
-        )
+        whole: dict[int, int] = {}
+        for array in (*reads, *writes):
+            owner = id(_owner(array))
+            place = places.get(id(array)) if _is_whole(array) else None
+            if place is None or whole.setdefault(owner, place) != place:  # or its memory has two places
+                self._fixed.add(owner)
         if writer is not None:
             self._tables.append((writer, whole))
         if changes:

@@ -235,6 +235,23 @@ def test_an_array_that_is_given_twice(monkeypatch):
     assert is_repeated(layer) == [True]
 
 
+@rk.cell(states={"h": 4})
+def scaled(x, states, weights, constants):
+    h = 0.5 * states[0] + x * constants[0][:, :4]
+    return h, h
+
+
+def test_T13_an_input_that_a_program_reads_in_two_roles():
+    """Numbers that stay the same at first show nothing: what is read elsewhere has to be known."""
+    x = rk.Input((3, 4))
+    model = rk.Model(x, rk.RNN(scaled(), return_sequences=True)(x, constants=[rk.Reshape((12,))(x)]))
+    for _ in range(ENOUGH + 3):
+        model(np.ones((2, 3, 4), np.float32))
+    x = numbers(2, 3, 4).astype("float32")
+    same_bits([model(x)], [ordinary(model, x)])
+    assert is_repeated(model) == [True]
+
+
 @rk.cell(states={"h": 3}, per_row=True)
 def looked_up(x, states):
     h = states.h.copy()
