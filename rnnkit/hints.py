@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 Described: TypeAlias = Mapping[str, Any]  # a configuration, ``{"class_name": …, "config": …}``
 
@@ -22,3 +22,11 @@ Seed: TypeAlias = Any  # None, a number, a `numpy.random.SeedSequence` or a gene
 Logs: TypeAlias = dict[str, Any] | None  # of an epoch or a batch, for callbacks
 Config: TypeAlias = dict[str, Any]  # of `get_config`
 CustomObjects: TypeAlias = Mapping[str, Any] | None  # classes and functions that a configuration may name
+
+
+class LayerOptions(TypedDict, total=False):
+    """Keywords of every layer's constructor, see `rnnkit.layers.base.Layer`."""
+
+    dtype: DType
+    seed: Seed
+    name: str | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from rnnkit.activations import elu, leaky_relu, softmax
 from rnnkit.arguments import number_from_zero, real_number
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.docstrings import described_as
-from rnnkit.hints import Array, DType, Seed
+from rnnkit.hints import Array, LayerOptions
 from rnnkit.layers.memoryless import FunctionCell, Memoryless
 from rnnkit.layers.over_axes import OverAxes
 from rnnkit.layers.support import validation
@@ -89,12 +89,9 @@ class ReLU(Memoryless):
         max_value: float | None = None,
         negative_slope: Any = 0.0,
         threshold: Any = 0.0,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
+        **options: Unpack[LayerOptions],
     ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+        super().__init__(**options)
         self.max_value: Any = None if max_value is None else number_from_zero(max_value, "max_value")
         self.negative_slope: float = number_from_zero(negative_slope, "negative_slope")
         self.threshold: float = number_from_zero(threshold, "threshold")
@@ -120,8 +117,8 @@ class LeakyReLU(Memoryless):
     array([[-0.5,  1. ]])
     """
 
-    def __init__(self, negative_slope: Any = 0.3, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, negative_slope: Any = 0.3, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self.negative_slope: float = number_from_zero(negative_slope, "negative_slope")
 
     def _new_cell(self):
@@ -142,8 +139,8 @@ class ELU(Memoryless):
     array([[-1.,  1.]])
     """
 
-    def __init__(self, alpha: Any = 1.0, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, alpha: Any = 1.0, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self.alpha: float = real_number(alpha, "alpha")
 
     def _new_cell(self):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 
 from rnnkit.execution.array_functions import dtype_of, kind_of
-from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
+from rnnkit.hints import Array, Config, CustomObjects, LayerOptions, Shape
 from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.symbolic import leaves, mapped
@@ -104,12 +104,9 @@ class ArrayFunction(WholeArrays):
         output_shape: Shape = None,
         mask: Any = None,
         arguments: Any = None,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
+        **options: Unpack[LayerOptions],
     ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+        super().__init__(**options)
         if not callable(function):
             raise TypeError(f"expected a function of arrays, got {function!r}")
         if arguments is not None and not isinstance(arguments, Mapping):

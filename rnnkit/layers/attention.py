@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit.arguments import fraction, shown
 from rnnkit.cells.standard import InvertedDropout
-from rnnkit.hints import Array, DType, Seed, Shape
+from rnnkit.hints import Array, LayerOptions, Shape
 from rnnkit.layers.support import attending, validation
 from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.pullback import Gradients, options
@@ -35,8 +35,8 @@ class Attending(OwnWeights):
     _scores_shape: Callable[..., tuple]
     _attended: Callable[..., Any]
 
-    def __init__(self, dropout: float, *, dtype: DType, seed: Seed, name: str | None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, dropout: float, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self.dropout: float = fraction(dropout, "dropout")
 
     # Calls
@@ -211,16 +211,9 @@ class Attention(Attending):
     use_scale: bool
 
     def __init__(
-        self,
-        use_scale: bool = False,
-        score_mode: str = "dot",
-        dropout: float = 0.0,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
+        self, use_scale: bool = False, score_mode: str = "dot", dropout: float = 0.0, **options: Unpack[LayerOptions]
     ):
-        super().__init__(dropout, dtype=dtype, seed=seed, name=name)
+        super().__init__(dropout, **options)
         if score_mode not in ("dot", "concat"):
             raise ValueError(f"expected score_mode 'dot' or 'concat', got {score_mode!r}")
         self.use_scale, self.score_mode = bool(use_scale), score_mode
@@ -371,16 +364,8 @@ class AdditiveAttention(Attention):
     ((2, 4, 3), (3,))
     """
 
-    def __init__(
-        self,
-        use_scale: bool = True,
-        dropout: float = 0.0,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
-    ):
-        super().__init__(use_scale, "dot", dropout, dtype=dtype, seed=seed, name=name)
+    def __init__(self, use_scale: bool = True, dropout: float = 0.0, **options: Unpack[LayerOptions]):
+        super().__init__(use_scale, "dot", dropout, **options)
 
     def _scores(self, weights, query, key):
         scale = weights.get("scale")

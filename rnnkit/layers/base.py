@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Never, Self
 
 import numpy as np
 
@@ -107,6 +107,15 @@ _INSTEAD = {
 }
 
 
+def _name_options(init) -> None:
+    """Let the signature of a constructor that takes `LayerOptions` name them."""
+    signature = inspect.signature(init)
+    *own, last = signature.parameters.values()
+    if last.annotation == "Unpack[LayerOptions]":
+        _, *options, _ = inspect.signature(Layer.__init__).parameters.values()
+        init.__signature__ = signature.replace(parameters=[*own, *options])
+
+
 def makes_no_mask(compute_mask):
     """Mark a method `compute_mask` that always returns None where the input has no mask, as a decorator."""
     compute_mask.makes_no_mask = True
@@ -175,9 +184,13 @@ class Layer(Configurable):
             cls.vjp = repeated_vjp(vars(cls)["vjp"])  # type: ignore[method-assign]
         if "__call__" in vars(cls):
             cls.__call__ = symbolic.recorded(vars(cls)["__call__"])  # type: ignore[method-assign]
+        if "__init__" in vars(cls):
+            _name_options(vars(cls)["__init__"])
         describe_by_bases(cls)
 
-    def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
+    def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None, **unknown: Never):
+        if unknown:
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(unknown))!r}")
         self.dtype = self._given_dtype = None if dtype is None else validation.floating(dtype)
         self._given_seed = seed
         self._sequence = seed_sequence(seed)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import fraction, integer, number_from_zero
-from rnnkit.hints import Constraint, DType, Initializer, Regularizer, Seed
+from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
 from rnnkit.layers.base import frozen_outside
 from rnnkit.layers.support import validation
@@ -79,12 +79,9 @@ class BatchNormalization(Computed):
         gamma_regularizer: Regularizer = None,
         beta_constraint: Constraint = None,
         gamma_constraint: Constraint = None,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
+        **options: Unpack[LayerOptions],
     ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+        super().__init__(**options)
         self.axis: Any = integer(axis, "axis")
         if self.axis == 0:
             raise ValueError("expected axis as that of the features, not the batch axis 0; got 0")

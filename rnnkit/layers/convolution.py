@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import allocation, constraints, regularizers
 from rnnkit.activations import activation as activation_of
 from rnnkit.arguments import positive_integer
-from rnnkit.hints import Activation, Constraint, DType, Initializer, Regularizer, Seed, Shape
+from rnnkit.hints import Activation, Constraint, Initializer, LayerOptions, Regularizer, Shape
 from rnnkit.initializers import initializer
 from rnnkit.layers.base import no_mask
 from rnnkit.layers.memoryless import Memoryless
@@ -128,12 +128,9 @@ class Conv1D(Memoryless):
         bias_regularizer: Regularizer = None,
         kernel_constraint: Constraint = None,
         bias_constraint: Constraint = None,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
+        **options: Unpack[LayerOptions],
     ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+        super().__init__(**options)
         self.filters, self.groups = positive_integer(filters, "filters"), positive_integer(groups, "groups")
         self.kernel_size, self.strides = one_size(kernel_size, "kernel_size"), one_size(strides, "strides")
         self.padding, self.dilation_rate = padding_name(padding, causal=True), one_size(dilation_rate, "dilation_rate")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.activations import activation
 from rnnkit.arguments import positive_integer
-from rnnkit.hints import Activation, Constraint, DType, Initializer, Regularizer, Seed, Shape
+from rnnkit.hints import Activation, Constraint, Initializer, LayerOptions, Regularizer, Shape
 from rnnkit.initializers import initializer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.noise import ByRate
@@ -92,12 +92,9 @@ class Dense(Memoryless):
         bias_regularizer: Regularizer = None,
         kernel_constraint: Constraint = None,
         bias_constraint: Constraint = None,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
+        **options: Unpack[LayerOptions],
     ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+        super().__init__(**options)
         self.units: int = positive_integer(units, "units")
         self.activation: Callable[..., Any] = _activation(activation)
         self.use_bias: bool = bool(use_bias)

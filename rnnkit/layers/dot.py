@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit.arguments import is_integer, shown
-from rnnkit.hints import DType, Seed
+from rnnkit.hints import LayerOptions
 from rnnkit.layers.base import no_mask
 from rnnkit.layers.merging import Merge, listed
 
@@ -38,10 +38,8 @@ class Dot(Merge):
     _least_rank = 2
     _padding = "lengths"
 
-    def __init__(
-        self, axes: Any, normalize: Any = False, *, dtype: DType = None, seed: Seed = None, name: str | None = None
-    ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, axes: Any, normalize: Any = False, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         several = [axes, axes] if is_integer(axes) else axes
         if not isinstance(several, (list, tuple)) or len(several) != 2 or not all(is_integer(n) and n for n in several):
             raise ValueError(f"expected axes as one or two integers, not the batch axis 0; got {shown(axes)}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
-from rnnkit.hints import Array, Constraint, DType, Initializer, Regularizer, Seed, Shape
+from rnnkit.hints import Array, Constraint, Initializer, LayerOptions, Regularizer, Shape
 from rnnkit.initializers import initializer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
@@ -67,11 +67,9 @@ class Embedding(OwnWeights):
         embeddings_initializer: Initializer = "uniform",
         embeddings_regularizer: Regularizer = None,
         embeddings_constraint: Constraint = None,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
+        **options: Unpack[LayerOptions],
     ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+        super().__init__(**options)
         self.input_dim: int = positive_integer(input_dim, "input_dim")
         self.output_dim: int = positive_integer(output_dim, "output_dim")
         self.mask_zero: bool = bool(mask_zero)

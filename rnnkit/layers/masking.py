@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit.arguments import real_number
-from rnnkit.hints import Array, DType, Seed
+from rnnkit.hints import Array, LayerOptions
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
@@ -37,8 +37,8 @@ class Masking(Layer):
     _axes = "batch, time"
     _padding = "masked"
 
-    def __init__(self, mask_value: Any = 0.0, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, mask_value: Any = 0.0, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self.mask_value: float = real_number(mask_value, "mask_value")
 
     def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, Self, Unpack, cast
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.execution.tangents import Tangents
-from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
+from rnnkit.hints import Array, Config, CustomObjects, LayerOptions, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import Text
@@ -215,10 +215,8 @@ class Activation(Memoryless):
     array([[0., 2.]])
     """
 
-    def __init__(
-        self, activation: hints.Activation, *, dtype: DType = None, seed: Seed = None, name: str | None = None
-    ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, activation: hints.Activation, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self.activation: Callable[..., Any] = _activation(activation)
         self._cell = self._new_cell()
 
@@ -247,8 +245,8 @@ class Lambda(Memoryless):
     (array([[5.]]), array([[0.6, 0.8]]))
     """
 
-    def __init__(self, function: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, function: Any, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         if not callable(function):
             raise TypeError(f"expected a function of an array, got {function!r}")
         self.function = function

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit.arguments import integer
 from rnnkit.custom_gradients import custom_gradient
-from rnnkit.hints import Array, DType, Seed, Shape
+from rnnkit.hints import Array, LayerOptions, Shape
 from rnnkit.layers.base import makes_no_mask
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.traced import Traced
@@ -77,8 +77,8 @@ class Concatenate(Merge):
 
     _least_rank = 2
 
-    def __init__(self, axis: Any = -1, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, axis: Any = -1, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self.axis: Any = integer(axis, "axis")
         if self.axis == 0:
             raise ValueError("expected an axis other than 0, the batch's, to concatenate along")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit.arguments import is_integer, positive_integer, shown
-from rnnkit.hints import DType, Seed, Shape
+from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.pooling import OverTime
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support.windows import channels_last, two_sizes
@@ -28,8 +28,8 @@ class Permute(Shaping):
     (4, 3, 5)
     """
 
-    def __init__(self, dims: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, dims: Any, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         if not isinstance(dims, (list, tuple)) or not all(is_integer(axis) for axis in dims):
             raise ValueError(f"expected dims as a tuple of axes such as (2, 1), got {shown(dims)}")
         if sorted(dims) != list(range(1, len(dims) + 1)):
@@ -62,16 +62,8 @@ class ZeroPadding1D(OverTime, Shaping):
     array([0., 0., 1.])
     """
 
-    def __init__(
-        self,
-        padding: Any = 1,
-        data_format: str | None = None,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
-    ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, padding: Any = 1, data_format: str | None = None, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         channels_last(data_format)
         self.padding: Any = two_sizes(padding, "padding")
 
@@ -101,8 +93,8 @@ class Cropping1D(OverTime, Shaping):
     array([2., 3.])
     """
 
-    def __init__(self, cropping: Any = (1, 1), *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, cropping: Any = (1, 1), **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self.cropping: Any = two_sizes(cropping, "cropping")
 
     def _result(self, x, mask, training):
@@ -133,8 +125,8 @@ class UpSampling1D(OverTime, Shaping):
     array([1., 1., 2., 2.])
     """
 
-    def __init__(self, size: Any = 2, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, size: Any = 2, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self.size: int = positive_integer(size, "size")
 
     def _result(self, x, mask, training):

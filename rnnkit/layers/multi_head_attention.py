@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.activations import sigmoid
 from rnnkit.arguments import is_integer, positive_integer, shown
-from rnnkit.hints import Array, Constraint, DType, Initializer, Regularizer, Seed, Shape
+from rnnkit.hints import Array, Constraint, Initializer, LayerOptions, Regularizer, Shape
 from rnnkit.initializers import initializer
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.support import attending, validation
@@ -100,12 +100,9 @@ class MultiHeadAttention(Attending):
         kernel_constraint: Constraint = None,
         bias_constraint: Constraint = None,
         use_gate: bool = False,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
+        **options: Unpack[LayerOptions],
     ):
-        super().__init__(dropout, dtype=dtype, seed=seed, name=name)
+        super().__init__(dropout, **options)
         self.num_heads, self.key_dim = positive_integer(num_heads, "num_heads"), positive_integer(key_dim, "key_dim")
         self.value_dim: Any = self.key_dim if value_dim is None else positive_integer(value_dim, "value_dim")
         self.use_bias, self.use_gate = bool(use_bias), bool(use_gate)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
-from rnnkit.hints import DType, Seed, Shape
+from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.weighted import Computed, scaled, times
 from rnnkit.recording import computed, copied, repeated
 
@@ -63,8 +63,8 @@ class Drawn(Noise):
 class ByRate(Noise):
     """Base of those that have a `rate`."""
 
-    def __init__(self, rate: float, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, rate: float, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self.rate: float = fraction(rate, "rate")
 
     def _is_silent(self):
@@ -109,8 +109,8 @@ class GaussianNoise(Noise):
     array([[1., 1., 1.]])
     """
 
-    def __init__(self, stddev: float, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, stddev: float, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self.stddev: float = fraction(stddev, "stddev")
 
     def _drawn(self, rng, shape):
@@ -134,8 +134,8 @@ class GaussianDropout(ByRate):
     array([[1., 1., 1.]])
     """
 
-    def __init__(self, rate: float, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(rate, dtype=dtype, seed=seed, name=name)
+    def __init__(self, rate: float, **options: Unpack[LayerOptions]):
+        super().__init__(rate, **options)
         if self.rate == 1:
             raise ValueError("expected rate below 1, for the noise has the variance rate / (1 - rate); got 1")
 
@@ -162,10 +162,8 @@ class AlphaDropout(ByRate):
     array([[1., 1., 1.]])
     """
 
-    def __init__(
-        self, rate: float, noise_shape: Shape = None, *, dtype: DType = None, seed: Seed = None, name: str | None = None
-    ):
-        super().__init__(rate, dtype=dtype, seed=seed, name=name)
+    def __init__(self, rate: float, noise_shape: Shape = None, **options: Unpack[LayerOptions]):
+        super().__init__(rate, **options)
         if self.rate == 1:
             raise ValueError("expected rate below 1, for the scale is 1 / sqrt(1 - rate) and more; got 1")
         several = isinstance(noise_shape, (list, tuple))

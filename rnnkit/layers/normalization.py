@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import number_from_zero
-from rnnkit.hints import Constraint, DType, Initializer, Regularizer, Seed
+from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
 from rnnkit.layers.memoryless import FunctionCell
 from rnnkit.layers.over_axes import OverAxes
@@ -102,11 +102,9 @@ class LayerNormalization(OverAxes):
         gamma_constraint: Constraint = None,
         *,
         rms_scaling: bool = False,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
+        **options: Unpack[LayerOptions],
     ):
-        super().__init__(axis, dtype=dtype, seed=seed, name=name)
+        super().__init__(axis, **options)
         self.epsilon: float = number_from_zero(epsilon, "epsilon")
         self.center, self.scale, self.rms_scaling = bool(center), bool(scale), bool(rms_scaling)
         self.beta_initializer: Callable[..., Any] = initializer(beta_initializer)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import activations
 from rnnkit.execution.array_functions import is_traceable
-from rnnkit.hints import Config, DType, Seed
+from rnnkit.hints import Config, LayerOptions
 from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.symbolic import SymbolicTensor
@@ -48,15 +48,12 @@ class Operation(WholeArrays):
         arguments: Any = (),
         keywords: Any = None,
         unbatched: Any = (),
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
+        **options: Unpack[LayerOptions],
     ):
         if not isinstance(operation, str):
             raise TypeError(f"expected the name of an operation, such as 'numpy:tanh', got {operation!r}")
         self.operation = operation
-        super().__init__(dtype=dtype, seed=seed, name=name)
+        super().__init__(**options)
         self.arguments, self.keywords = list(arguments), dict(keywords or {})
         self._unbatched = tuple(unbatched)
         self._function = _resolved(operation)

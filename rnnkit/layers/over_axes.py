@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 from rnnkit.arguments import is_integer, shown
 from rnnkit.backends.cuda.memory.array import DeviceArray
-from rnnkit.hints import DType, Seed
+from rnnkit.hints import LayerOptions
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.recording import copied
 
@@ -21,8 +21,8 @@ class OverAxes(Memoryless):
         Not the batch axis; their sizes have to be known when the layer is built.
     """
 
-    def __init__(self, axis: Any = -1, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, axis: Any = -1, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         several = list(axis) if isinstance(axis, (list, tuple)) else [axis]
         if not several or not all(is_integer(one) and one != 0 for one in several):
             raise ValueError(f"expected axis as one or several integers, not the batch axis 0; got {shown(axis)}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
-from rnnkit.hints import Constraint, DType, Initializer, Regularizer, Seed
+from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
 from rnnkit.layers.weighted import Computed, OwnWeight, times
 from rnnkit.recording import computed, copied, repeated
@@ -48,12 +48,9 @@ class PReLU(Computed):
         alpha_regularizer: Regularizer = None,
         alpha_constraint: Constraint = None,
         shared_axes: Any = None,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
+        **options: Unpack[LayerOptions],
     ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+        super().__init__(**options)
         self.alpha_initializer: Callable[..., Any] = initializer(alpha_initializer)
         self.alpha_regularizer: Any = regularizers.get(alpha_regularizer)
         self.alpha_constraint: Any = constraints.get(alpha_constraint)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from rnnkit.hints import DType, Seed, Shape
+from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import Layer, no_mask
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
@@ -55,12 +55,9 @@ class Pooling(OverTime, Computed):
         strides: Any = None,
         padding: Any = "valid",
         data_format: str | None = None,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
+        **options: Unpack[LayerOptions],
     ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+        super().__init__(**options)
         channels_last(data_format)
         self.pool_size: Any = one_size(pool_size, "pool_size")
         self.strides: Any = self.pool_size if strides is None else one_size(strides, "strides")
@@ -129,16 +126,8 @@ class OverAll(OverTime):
         Keep the time axis, ``(B, 1, F)``.
     """
 
-    def __init__(
-        self,
-        data_format: str | None = None,
-        keepdims: Any = False,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
-    ):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, data_format: str | None = None, keepdims: Any = False, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         channels_last(data_format)
         self.keepdims: bool = bool(keepdims)
 
@@ -178,16 +167,8 @@ class GlobalAveragePooling1D(OverAll, Computed):
 
     _padding = "masked"
 
-    def __init__(
-        self,
-        keepdims: Any = False,
-        data_format: str | None = None,
-        *,
-        dtype: DType = None,
-        seed: Seed = None,
-        name: str | None = None,
-    ):
-        super().__init__(data_format, keepdims, dtype=dtype, seed=seed, name=name)
+    def __init__(self, keepdims: Any = False, data_format: str | None = None, **options: Unpack[LayerOptions]):
+        super().__init__(data_format, keepdims, **options)
 
     def _computed(self, weights, x, mask, training):
         from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed

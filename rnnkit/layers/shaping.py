@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
-from rnnkit.hints import DType, Seed, Shape
+from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import no_mask
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
@@ -54,8 +54,8 @@ class RepeatVector(Shaping):
     _least_rank = _most_rank = 2
     _axes = "batch"
 
-    def __init__(self, n: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, n: Any, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self.n: int = positive_integer(n, "n")
 
     def _result(self, x, mask, training):
@@ -84,8 +84,8 @@ class Reshape(Shaping):
     (5, 4, 2)
     """
 
-    def __init__(self, target_shape: Shape, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, target_shape: Shape, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         if not isinstance(target_shape, (tuple, list)):
             raise ValueError(f"expected target_shape as a tuple of sizes, got {target_shape!r}")
         self.target_shape: tuple[Any, ...] = tuple(integer(size, "a size in target_shape") for size in target_shape)

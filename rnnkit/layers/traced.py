@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit.execution.array_functions import TracedFunction
-from rnnkit.hints import Array, DType, Seed, Shape
+from rnnkit.hints import Array, LayerOptions, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -26,8 +26,8 @@ class Traced(Layer):
     _unbatched: tuple[int, ...] = ()  # the places of the arrays that have no batch axis
     _checked = False  # whether each graph is held against the function on numbers, as one of a user's has to be
 
-    def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self._traces: dict[tuple, TracedFunction] = {}
 
     def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.hints import Array, DType, Seed
+from rnnkit.hints import Array, LayerOptions
 from rnnkit.initializers import draw
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
@@ -40,8 +40,8 @@ class OwnWeight:
 class OwnWeights(Layer):
     """Base of layers that hold their weights themselves, which `_own_weights` declares."""
 
-    def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
+    def __init__(self, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
         self._own: dict[str, np.ndarray] = {}
         self._options: dict[str, WeightOptions] = {}
 
