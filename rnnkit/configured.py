@@ -10,6 +10,8 @@ from typing import Any
 from rnnkit import constraints, regularizers
 from rnnkit.activations import activation_name, linear
 from rnnkit.initializers import initializer_config
+from rnnkit.serialization.configuration import serialize
+from rnnkit.serialization.registry import Configurable
 
 _KINDS: dict[str, Callable] = {  # by the end of an argument's name
     "initializer": initializer_config,
@@ -22,8 +24,8 @@ def config_of(thing: Any) -> dict[str, Any]:
     """Return the arguments of a constructor that an object keeps under their names.
 
     Numbers, texts and lists of them stay as they are; activations, initializers, regularizers and constraints become
-    names or configurations. Others, such as another layer, are left out. If a constructor passes keywords on, the
-    arguments of its base are included.
+    names or configurations, as do cells and layers. Others, such as functions, are left out. If a constructor passes
+    keywords on, the arguments of its base are included.
     """
     config: dict[str, Any] = {}
     for parameter in parameters(type(thing)):
@@ -35,6 +37,8 @@ def config_of(thing: Any) -> dict[str, Any]:
             config[name] = None if value is linear and parameter.default is None else activation_name(value)
         elif kind in _KINDS:
             config[name] = _KINDS[kind](value)
+        elif isinstance(value, Configurable):
+            config[name] = serialize(value)
         elif _is_plain(value):
             config[name] = list(value) if isinstance(value, tuple) else value
     return config

@@ -14,6 +14,7 @@ from shown import Reader, words
 import rnnkit as rk
 from rnnkit import cards
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support.display import shape_line
 from rnnkit.steps.cell import as_cell
 
 STEPS = (None, 6, 3)
@@ -98,9 +99,9 @@ def test_every_public_layer_is_here():
 @every_layer
 def test_text_and_html_say_the_same_of_a_layer(make, shape):
     layer = make(name="mine", seed=0) if make is not graph else make(name="mine")
-    before = layer._is_built()
+    before = layer.built
     same(layer)
-    assert layer._is_built() is before, "it was built for it"
+    assert layer.built is before, "it was built for it"
     with rk.eager():
         layer.build(shape)
     read = same(layer)
@@ -339,4 +340,4 @@ def test_the_card_of_a_layer_over_time_shows_no_length():
     for layer in (rk.GlobalAveragePooling1D(), rk.GlobalMaxPooling1D(), rk.MaxPooling1D(2), rk.UpSampling1D(2)):
         layer(np.ones((2, 6, 3)))
         layer(np.ones((2, 8, 3)))
-        assert "(–, –, 3) → (–, " in str(layer) and "6" not in layer._shape_line()
+        assert "(–, –, 3) → (–, " in str(layer) and "6" not in shape_line(layer)

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from rnnkit import tracebacks
-from rnnkit.analysis.duals import Along, Both, Dual, check_real, dual_of, graph_of
+from rnnkit.analysis.duals import Along, Both, Dual, check_real, dual_of
 from rnnkit.execution.tangents import Tangents
 from rnnkit.hints import Array
 from rnnkit.layers.loop import Loop
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.symbolic import leaves
-from rnnkit.models.functional import Model
-from rnnkit.models.sequential import Sequential
+from rnnkit.layers.support.weight_mapping import complex_names
+from rnnkit.models.graph_model import GraphModel
 from rnnkit.recording import standing_in
 
 _BY_ROW = 256  # numbers of a weight of which each row of a call may have a direction of its own
@@ -142,7 +142,7 @@ def _names(by) -> tuple[list[str], bool]:
 def _point(layer, x, call, names) -> _Point:
     if isinstance(layer, Loop):
         point: _Point = _OfLoop(layer, x, dict(call))
-    elif isinstance(layer, (Sequential, Model)):
+    elif isinstance(layer, GraphModel):
         point = _OfModel(layer, x, dict(call))
     elif isinstance(layer, RNN):
         point = _Point(layer, x, dict(call))
@@ -187,7 +187,7 @@ class _Point:
         if self.constants is not None and len(self.constants) == 1:
             self.rows["constants"] = np.shape(self.constants[0])[1:]
         self.by_row = dict.fromkeys(self.rows, True)
-        self.pairs = layer._complex_names() | {n for n in self.rows if n == "initial_state" and layer._spec.complex[0]}
+        self.pairs = complex_names(layer) | {n for n in self.rows if n == "initial_state" and layer._spec.complex[0]}
         self.weights = {name: array.shape for name, array in layer.weights.items()}
         self.shapes: dict[str, tuple] = self.weights | self.rows
 
@@ -416,23 +416,19 @@ class _Point:
 class _OfModel(_Point):
     """The same of layers one behind the other, and of a graph of them."""
 
-    def __init__(self, model: Sequential | Model, x, call):
+    def __init__(self, model: GraphModel, x, call):
         mask = call.pop("mask", None)
         if call:
             raise TypeError(f"expected mask beside x for a model, got {next(iter(call))!r}")
         if not model.built:
             raise ValueError(f"expected the model {model.name!r} to be built; call it first")
-        names, arrays, masks = ["x"], [x], [mask]
-        if isinstance(model, Model):
-            if len(model.output_names) > 1:
-                raise TypeError(
-                    f"expected a model with one output for derivatives, got {', '.join(model.output_names)}"
-                )
-            names = model.input_names if len(model.input_names) > 1 else names
-            arrays, masks = model._entered(x, mask)
+        graph = model._graph
+        if len(graph.outputs) > 1:
+            raise TypeError(f"expected a model with one output for derivatives, got {', '.join(model._output_names())}")
+        names = model._input_names() if graph.inputs > 1 else ["x"]
+        arrays, masks = model._entered(x, mask)
         self.layer: Any = model
         self.row_form, self.constants, self.states = False, None, ()
-        graph = graph_of(model)
         readers = [[graph.layers[c.layer] for c in graph.calls if i in leaves(c.x)] for i in range(len(names))]
         ids = {name for name, own in zip(names, readers, strict=True) if any(one._reads_ids() for one in own)}
         self.given = {
@@ -443,7 +439,7 @@ class _OfModel(_Point):
         self.rows = {name: one.shape[1:] for name, one in self.given.items() if name not in ids}
         self.by_row = dict.fromkeys(self.rows, True)
         self.weights = {name: array.shape for name, array in model.weights.items()}
-        self.shapes, self.pairs = self.weights | self.rows, model._complex_names()
+        self.shapes, self.pairs = self.weights | self.rows, complex_names(model)
 
     def _takes_members(self, own):
         return False

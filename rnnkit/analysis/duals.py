@@ -24,9 +24,9 @@ from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.layers.traced import Traced
 from rnnkit.models.assembled import Assembled
-from rnnkit.models.calls import Call, Calls, flat_with_none, looked_up
-from rnnkit.models.functional import Model
-from rnnkit.models.sequential import Sequential
+from rnnkit.models.calls import Calls, looked_up
+from rnnkit.models.graph_model import GraphModel
+from rnnkit.steps.nesting import leaves_of
 
 Arrays = list[np.ndarray]
 
@@ -118,11 +118,11 @@ class Both:
 def _recurrent(layer: RNN, call: Along, **wishes) -> Dual:
     check_real(layer)
     tangent = _cast(layer, call.moved["x"])
-    moves = {name: any(one is not None for one in flat_with_none(call.moved.get(name))) for name in _MORE}
+    moves = {name: any(one is not None for one in leaves_of(call.moved.get(name))) for name in _MORE}
 
     def along(record):
         states, constants = (
-            tuple(_or_zeros(layer, *pair) for pair in zip(flat_with_none(call.moved[name]), arrays, strict=True))
+            tuple(_or_zeros(layer, *pair) for pair in zip(leaves_of(call.moved[name]), arrays, strict=True))
             if moves[name]
             else None
             for name, arrays in zip(_MORE, (record.states, record.constants), strict=True)
@@ -137,7 +137,7 @@ def _recurrent(layer: RNN, call: Along, **wishes) -> Dual:
     def pull(d, e, x):
         found = both.pull(d[0], e[0], x, [*d[1:], *e[1:]] or None)
         pairs = {"initial_state": _halves(found.states, count)}
-        pairs["constants"] = _halves(found.constants, len(flat_with_none(call.given.get("constants", []))))
+        pairs["constants"] = _halves(found.constants, len(leaves_of(call.given.get("constants", []))))
         if found.x is not None:
             pairs["x"] = [(found.x, None) if tangent is None else tuple(np.moveaxis(found.x, 2, 0))]
         return _wanted(found, call), pairs
@@ -188,7 +188,7 @@ def _memoryless(layer: Memoryless, call: Along) -> Dual:
 
 def _traced(layer: Traced, call: Along) -> Dual:
     traced, _, arrays = layer._entered(call.given["x"], call.mask, False)
-    moved = flat_with_none(call.moved["x"])
+    moved = leaves_of(call.moved["x"])
     moved += [None] * (len(arrays) - len(moved))
     tangents = [_or_zeros(layer, *pair) for pair in zip(moved, arrays, strict=True)]
 
@@ -275,24 +275,19 @@ def _added(a, b):
 
 
 def graph_of(model) -> Calls:
-    """Return the calls of a model's layers, those of a `Sequential` one after another."""
-    if isinstance(model, Model):
-        return model._graph
-    if not isinstance(model, Sequential):
+    """Return the graph of a model's layers."""
+    if not isinstance(model, GraphModel):
         raise TypeError(f"expected a Sequential or a functional Model for derivatives, got {model!r}")
-    graph, count = object.__new__(Calls), len(model.layers)
-    graph.layers, graph.paths, graph.count = model.layers, [str(i) for i in range(count)], count + 1
-    graph.calls, graph.outputs = [Call(i, i, {}, None, [i + 1], []) for i in range(count)], [count]
-    return graph
+    return model._graph
 
 
 def _model(model: Assembled, call: Along) -> Dual:
     graph = graph_of(model)
-    values, moved = flat_with_none(call.given["x"]), flat_with_none(call.moved["x"])
-    masks, inputs = flat_with_none(call.mask), len(values)
+    values, moved = leaves_of(call.given["x"]), leaves_of(call.moved["x"])
+    masks, inputs = leaves_of(call.mask), len(values)
     masks += [None] * (inputs - len(masks))
-    for held in (values, moved, masks):
-        held += [None] * (graph.count - inputs)
+    values, masks = graph.begun(values, masks)
+    moved += [None] * (graph.count - inputs)
     duals = []
     for made in graph.calls:
         layer, x, mask, training, more = graph.given(made, values, masks, False)

@@ -15,8 +15,9 @@ from rnnkit.arguments import number_from_zero, positive_integer, sizes
 from rnnkit.arrays import real
 from rnnkit.complex_pairs import is_complex
 from rnnkit.hints import Array, Seed
-from rnnkit.layers.base import Layer, seed_sequence
+from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.seeds import seed_sequence
 from rnnkit.steps.cell import frozen
 
 _DOUBLE = np.dtype("float64")

@@ -13,9 +13,9 @@ import numpy as np
 from rnnkit import allocation, tracebacks
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.hints import Array, Seed
-from rnnkit.layers.base import seed_sequence
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.seeds import seed_sequence
 from rnnkit.steps.cell import Cell, as_cell, cell_name, prepare
 from rnnkit.steps.declared import DeclaredCell
 from rnnkit.steps.step import Step

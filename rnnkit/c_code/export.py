@@ -18,6 +18,7 @@ from rnnkit.c_code.text import identifier, is_identifier
 from rnnkit.hints import Array, DType
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.device_transfer import device_of
 from rnnkit.serialization.atomic_files import replacing
 
 _TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
@@ -167,10 +168,10 @@ def export_c(
 def _check(layer, weights) -> None:
     if not isinstance(layer, Layer):
         raise TypeError(f"expected a layer or a model to write in C, got {layer!r}")
-    if not layer._is_built():
+    if not layer.built:
         raise ValueError(f"expected the layer {layer.name!r} to be built before it is written in C; call build first")
-    if layer._stands_on() != "cpu":
-        raise ValueError(f"expected a layer on the CPU to write in C, {layer.name!r} is on {layer._stands_on()}")
+    if (device := device_of(layer)) != "cpu":
+        raise ValueError(f"expected a layer on the CPU to write in C, {layer.name!r} is on {device}")
     if weights not in ("float", "int8"):
         raise ValueError(f"expected weights as 'float' or 'int8', got {weights!r}")
 

@@ -23,7 +23,7 @@ from rnnkit.layers.shaping import Flatten, Reshape
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
-from rnnkit.models.sequential import Sequential
+from rnnkit.models.graph_model import GraphModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ class _Reader:
         for kinds, method in _METHODS.items():
             if isinstance(layer, kinds):
                 return method(self, layer, x)
-        raise self._refusal(layer, layer._refuses_stream() or "is no layer that is known in C")
+        raise self._refusal(layer, layer._stream_refusal or "is no layer that is known in C")
 
     @staticmethod
     def _refusal(layer, reason) -> ValueError:
@@ -151,15 +151,11 @@ class _Reader:
 
     # Layers
 
-    def _sequential(self, layer, x):
-        for one in layer.layers:
-            x = self.call(one, x)
-        return x
-
     def _model(self, layer, x):
-        signals = [*leaves(x), *([None] * (len(layer._shapes) - len(layer._names)))]
-        for call in layer._calls:
-            one = layer._layers_inside[call.layer]
+        graph = layer._graph
+        signals, _ = graph.begun(leaves(x), [])
+        for call in graph.calls:
+            one = graph.layers[call.layer]
             if call.more:
                 raise self._refusal(one, f"is given {' and '.join(sorted(call.more))} by another layer")
             if call.training:
@@ -167,8 +163,7 @@ class _Reader:
             found = leaves(self.call(one, mapped(call.x, signals.__getitem__)))
             for number, signal in zip(call.outputs, found, strict=True):
                 signals[number] = signal
-        outputs = [signals[number] for number in layer._outputs]
-        return outputs if layer._several else outputs[0]
+        return mapped(graph.nesting, signals.__getitem__)
 
     def _recurrent(self, layer, x):
         if not x.in_time or layer.go_backwards:
@@ -231,7 +226,7 @@ class _Reader:
         in_time = signals[0].in_time
         lead = (1, 1) if in_time else (1,)
         shapes = [(*lead, *one.shape) for one in signals]
-        reason = layer._refuses_stream()
+        reason = layer._stream_refusal
         if isinstance(layer, Concatenate):
             reason = "joins arrays along time" if layer.axis % len(shapes[0]) == 1 else None
         if in_time and reason is not None:
@@ -257,8 +252,7 @@ def _output_shape(made: Unit) -> tuple[int, ...]:
 
 
 _METHODS: dict[Any, Callable] = {
-    Sequential: _Reader._sequential,
-    Model: _Reader._model,
+    GraphModel: _Reader._model,
     RNN: _Reader._recurrent,
     Memoryless: _Reader._memoryless,
     Noise: _Reader._as_it_is,

@@ -75,7 +75,7 @@ def several(shipped: ShippedLayer, place: Place, before, x, mask):
                     left.append(carry)
                     x, mask = (found[0], mask) if found else (None, None)
                 else:
-                    x, mask = layer._with_others(x, mask, False, {})
+                    x, mask = layer._with_mask(x, mask, False)
     return tuple(left), x, mask
 
 
@@ -150,7 +150,7 @@ def called(shipped: ShippedLayer, place: Place, options: dict, several: bool, co
     """
     with _told(shipped, place), share():
         x, mask = _arguments(several, count, arrays)
-        found = leaves(shipped.layer()._with_others(x, mask, False, options)[0])
+        found = leaves(shipped.layer()._with_mask(x, mask, False, options)[0])
         return found[0] if len(found) == 1 else tuple(found)
 
 

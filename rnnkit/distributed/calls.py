@@ -17,7 +17,7 @@ from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.models.functional import Model
-from rnnkit.models.sequential import Sequential
+from rnnkit.models.graph_model import GraphModel
 from rnnkit.training.batches import Names
 
 __all__ = ["answer", "are_delayed", "predicted", "source"]  # interface of a handler
@@ -65,20 +65,8 @@ def predicted(model: Layer, x, batch_size, steps, out):
 
 def run(layer: Layer, x, mask, training, more) -> tuple[Any, Any]:
     """Call a layer; return its result and the result's masks. `more` are states and constants."""
-    if isinstance(layer, Sequential):
-        x = _entered(x, "x")
-        _built_for(layer, x)
-        left = list(layer.layers)
-        while left:
-            together = Segment() if training else segments.beginning(left, x)
-            if len(together) > 1:
-                x, mask = segments.called(together, x, mask)
-            else:
-                x, mask = run(left[0], x, mask, training, {})
-            left = left[max(1, len(together)) :]
-        return x, mask
-    if isinstance(layer, Model):
-        return _through_model(layer, x, mask, training)
+    if isinstance(layer, GraphModel):
+        return _through_graph(layer, x, mask, training)
     return _in_one(layer, x, mask, training, more)
 
 
@@ -122,32 +110,28 @@ def _recurrent_mask(layer, outputs, mask):
     return [*[mask] * count, *(mapped(one, lambda _: None) for one in outputs[count:])]
 
 
-def _through_model(model: Model, inputs, mask, training) -> tuple[Any, Any]:
-    """Run the calls of a model in order, as `Model._with_mask`."""
-    given = Names(model._names, "inputs").split(inputs)
-    arrays = [_entered(one, f"the input {name!r}") for one, name in zip(given, model._names, strict=True)]
-    model._check_shapes([one.shape for one in arrays])
-    missing = [None] * (len(model._shapes) - len(arrays))
-    values, masks = [*arrays, *missing], [*Names(model._names, "mask").split(mask), *missing]
-    for call in model._calls:
-        x = mapped(call.x, values.__getitem__)
-        more = {name: mapped(numbers, values.__getitem__) for name, numbers in call.more.items()} | call.options
-        own_mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
-        layer, train = model._layers_inside[call.layer], training if call.training is None else call.training
-        outputs, behind = run(layer, x, own_mask, train, more)
-        for number, value, one in zip(call.outputs, leaves(outputs), _mask_leaves(outputs, behind), strict=True):
-            values[number], masks[number] = value, one
-        for number in call.over:
-            values[number] = masks[number] = None
-    return model._returned(values), model._returned(masks)
-
-
-def _mask_leaves(outputs, masks) -> list:
-    """Return a mask, or None, for each output of a call."""
-    if not isinstance(outputs, (list, tuple)):
-        return [masks]
-    masks = masks if isinstance(masks, (list, tuple)) else [masks] * len(outputs)
-    return [leaf for one, own in zip(outputs, masks, strict=True) for leaf in _mask_leaves(one, own)]
+def _through_graph(model: GraphModel, inputs, mask, training) -> tuple[Any, Any]:
+    """Run the calls of a model as `GraphModel._with_mask`, those of layers in a line in one task where it can be."""
+    names = model._input_names()
+    given = Names(names, "inputs").split(inputs)
+    if isinstance(model, Model):
+        arrays = [_entered(one, f"the input {name!r}") for one, name in zip(given, names, strict=True)]
+        model._check_shapes([one.shape for one in arrays])
+    else:
+        arrays = [_entered(given[0], "x")]
+        _built_for(model, arrays[0])
+    graph = model._graph
+    values, masks = graph.begun(arrays, Names(names, "mask").split(mask))
+    done = 0
+    while done < len(graph.calls):
+        line = [] if training else graph.line(done)
+        layer, x, own_mask, train, more = graph.given(graph.calls[done], values, masks, training)
+        together = segments.beginning([graph.layers[call.layer] for call in line], x) if line else Segment()
+        last = graph.calls[done + max(len(together), 1) - 1]
+        found = segments.called(together, x, own_mask) if len(together) > 1 else run(layer, x, own_mask, train, more)
+        graph.put(last, values, masks, *found)
+        done += max(len(together), 1)
+    return graph.returned(values), graph.masks_behind(masks)
 
 
 def _entered(x, what, mask=None, more=None):
@@ -169,8 +153,8 @@ def _built_for(layer: Layer, x) -> None:
     """Build a layer for these inputs; an error if they don't match a built layer."""
     shape = [one.shape for one in x] if isinstance(x, list) else x.shape
     found = np.result_type(*map(validation.precision_of, leaves(x)))
-    if layer._is_built():
-        if not isinstance(layer, Sequential):
+    if layer.built:
+        if not isinstance(layer, GraphModel):
             layer._check_shape(layer._shape(shape))
         return
     with layer._all_or_nothing():

@@ -31,7 +31,7 @@ def trajectory(layer: RNN, x, mask, initial_state, constants):
 def bidirectional(layer: Bidirectional, x, mask, initial_state, constants):
     """Return the result of a call of `Bidirectional`."""
     forward, backward = _both(layer, x, mask, initial_state, constants, layer.return_sequences)
-    return layer._shown(_merged(layer, forward, backward, layer.return_sequences), forward, backward)
+    return layer._with_states(_merged(layer, forward, backward, layer.return_sequences), forward, backward)
 
 
 def bidirectional_trajectory(layer: Bidirectional, x, mask, initial_state, constants):

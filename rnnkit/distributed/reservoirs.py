@@ -34,7 +34,7 @@ def fitted(network: ESN, y, x, names, freq, progress) -> None:
     measured = grid.measured()
     scales = [Scale.of_stretches([one.stretch for one in row]) for row in measured]
     layer, period = network._layer_reading(0), grid.period(scales, network.season) if network.season else 0.0
-    if not layer._is_built():
+    if not layer.built:
         layer.build((None, None, 1))
     parts, carried = grid.run(network, layer, period, scales, measured)
     found = network._solved(parts, work, 1) | {"centre": np.zeros(0), "width": np.zeros(0), "period": np.array(period)}

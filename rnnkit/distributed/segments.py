@@ -44,7 +44,7 @@ def beginning(layers: Sequence[Layer], x) -> Segment:
 
 def _joins(layer: Layer, shape) -> bool:
     """Return whether a layer gives one output per chunk, from the chunk and its state after the previous one."""
-    if not layer._is_built() or any(one._keeps_states for one in layer._all_layers()):
+    if not layer.built or any(one._keeps_states for one in layer._all_layers()):
         return False
     if isinstance(layer, RNN):
         step = layer._execution.step

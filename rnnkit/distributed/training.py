@@ -145,7 +145,7 @@ class ClusterStepper(PartedStepper):
         """Return the shipped model, the changed weights, and a graph that holds these under a key."""
         model = self.model
         if self.source.shipped is None:
-            if not model._is_built():
+            if not model.built:
                 self.forward(self.source.example())
             shipped, key = ShippedStepper(self), self.tasks.key("model")
             self.source.shipped = self.tasks.begin({key: (updates.given, (shipped,))}, [key])[0], model._arrays()

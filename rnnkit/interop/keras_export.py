@@ -215,14 +215,12 @@ class _Writer:
         inputs = list(tensors)
         made = [self.layer(layer, path) for path, layer in model._parts().items()]
         masks: list = [None] * len(tensors)
-        for call in model._calls:
-            results, behind = self._call(model._layers_inside[call.layer], made[call.layer], call, tensors, masks)
+        for call in model._graph.calls:
+            results, behind = self._call(model._graph.layers[call.layer], made[call.layer], call, tensors, masks)
             tensors += results
             masks += behind
-        outputs = [tensors[number] for number in model._outputs]
-        several = model._several
         given = inputs if len(inputs) > 1 else inputs[0]
-        return self._keras.Model(given, outputs if several else outputs[0], name=name)
+        return self._keras.Model(given, mapped(model._graph.nesting, tensors.__getitem__), name=name)
 
 
 def _frozen(made, layer) -> Any:

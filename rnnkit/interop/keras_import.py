@@ -106,7 +106,7 @@ def load_keras_weights(layer: Layer, path: Any) -> None:
     """
     if not isinstance(layer, Layer):
         raise TypeError(f"expected a layer or a model of rnnkit to load weights into, got {layer!r}")
-    if not layer._is_built():
+    if not layer.built:
         raise ValueError(f"expected the layer {layer.name!r} to be built before weights are loaded into it")
     with told(path):
         arrays = dict(_found(layer, Arrays(read_weights(path)), "", ""))

@@ -68,7 +68,7 @@ def to_torch(layer: Layer) -> Any:
     """
     if not isinstance(layer, Layer):
         raise TypeError(f"expected a layer or a model of rnnkit, got {layer!r}")
-    if not layer._is_built() and not (isinstance(layer, Sequential) and all(one.built for one in layer.layers)):
+    if not layer.built and not (isinstance(layer, Sequential) and all(one.built for one in layer.layers)):
         raise ValueError(f"expected the layer {layer.name!r} to be built; call build(input_shape) or the layer first")
     try:
         import torch

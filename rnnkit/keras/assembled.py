@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from abc import ABC
 from itertools import accumulate
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from rnnkit.keras import settings
@@ -13,7 +12,7 @@ from rnnkit.keras.arguments import first_shape
 from rnnkit.keras.inputs import Input, InputLayer
 from rnnkit.keras.order import keras_order
 from rnnkit.keras.training import KerasModel
-from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
+from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.models import functional, sequential
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.calls import Call, Calls
@@ -43,7 +42,7 @@ class Sequential(KerasModel, sequential.Sequential):
             seed=settings.next_seed() if seed is None else seed,
             name=name or settings.auto_name("Sequential"),
         )
-        self.trainable, self._symbols = bool(trainable), functional.Symbols()
+        self.trainable = bool(trainable)
         for layer in layers or []:
             self.add(layer)
 
@@ -57,32 +56,7 @@ class Sequential(KerasModel, sequential.Sequential):
 
     def _build(self, shape):
         super()._build(shape)
-        self._symbols = self._called_on(shape)
-
-    def _called_on(self, shape) -> functional.Symbols:
-        """Return input and output of a symbolic call of all layers, after which each of them has an `output`."""
-        first = Input(batch_shape=shape, dtype=self.dtype) if self._input is None else self._input
-        tensor: Any = first
-        for layer in self.layers:
-            tensor = layer(tensor)
-        return functional.Symbols([first], leaves(tensor))
-
-    def _symbolic(self) -> functional.Symbols:
-        if not self.built:
-            raise AttributeError(f"expected the model {self.name!r} to be built; begin it with an Input")
-        if not self._symbols.inputs:  # of a copy, or after a change of layers
-            self._symbols = self._called_on(self._input_shape)
-        return self._symbols
-
-    @property
-    def inputs(self) -> list:
-        """The symbolic input, in a list."""
-        return self._symbolic().inputs
-
-    @property
-    def outputs(self) -> list:
-        """The symbolic output, in a list."""
-        return self._symbolic().outputs
+        self._symbols = self._called_on(self._new_inputs(shape))
 
     def pop(self, rebuild=True):
         """Take the last layer away, and return it.
@@ -92,11 +66,8 @@ class Sequential(KerasModel, sequential.Sequential):
         ValueError
             If there is none.
         """
-        if not self.layers:
-            raise ValueError("expected a model with at least one layer to take away, got none")
-        layer = self.layers.pop()
-        self.built = self.built and bool(self.layers)
-        self._symbols = functional.Symbols()
+        compiled, layer = self._compiled, super().pop()
+        self._compiled = compiled
         return layer
 
 
@@ -126,7 +97,7 @@ class Functional(KerasModel, functional.Model):
             inside = self._layers_inside
             given = [Call(len(inside) + i, [], {}, None, [i], []) for i in range(len(symbols.inputs))]
             all_layers = [*inside, *map(InputLayer.of, symbols.inputs)]
-            symbols.layers = [all_layers[place] for place in keras_order([*given, *self._calls], self._ends())]
+            symbols.layers = [all_layers[place] for place in keras_order([*given, *self._graph.calls], self._ends())]
         return list(symbols.layers)
 
     def get_weights(self) -> list:
@@ -151,15 +122,15 @@ class Functional(KerasModel, functional.Model):
         ends = list(accumulate(counts))
         known, own = _ORDERS.setdefault(self._graph, {}), tuple(self._ends())
         if own not in known:
-            known[own] = keras_order(self._calls, list(own))
+            known[own] = keras_order(self._graph.calls, list(own))
         places = known[own]
         return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
 
     def _ends(self) -> list[int]:
         """Return the numbers of the outputs, in Keras's order."""
         if not self._keys:
-            return self._outputs
-        return [one for _, one in sorted(zip(self._keys, self._outputs, strict=True))]
+            return self._graph.outputs
+        return [one for _, one in sorted(zip(self._keys, self._graph.outputs, strict=True))]
 
     def get_layer(self, name=None, index=None):
         """Return a layer as `rnnkit.Model.get_layer` does, an `InputLayer` by its name too."""

@@ -11,7 +11,7 @@ from rnnkit.activations import elu, leaky_relu, softmax
 from rnnkit.arguments import number_from_zero, real_number
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.docstrings import described_as
-from rnnkit.hints import Array, LayerOptions
+from rnnkit.hints import LayerOptions
 from rnnkit.layers.memoryless import FunctionCell, Memoryless
 from rnnkit.layers.over_axes import OverAxes
 from rnnkit.layers.support import validation
@@ -22,6 +22,9 @@ from rnnkit.recording import repeated
 class Softmax(OverAxes):
     """``exp(x) / exp(x).sum(axis)``.
 
+    A mask that NumPy broadcasts to x says which entries count; the others become 0. A mask ``(B, T)`` of the steps of x
+    ``(B, T, …)`` changes nothing but NaN and infinity, as in other layers.
+
     Examples
     --------
     >>> import numpy as np, rnnkit as rk
@@ -29,17 +32,9 @@ class Softmax(OverAxes):
     array([[0.5, 0.5, 0. , 0. ]])
     """
 
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """The softmax of x ``(B, …)``.
-
-        A `mask` that NumPy broadcasts to x says which entries count; the others become 0. A mask ``(B, T)`` of the
-        steps of x ``(B, T, …)`` changes nothing but NaN and infinity, as in other layers.
-        """
-        return self._outputs(inputs, mask)
-
-    def _outputs(self, inputs, mask):
+    def _called(self, inputs, mask, training):
         x, mask, used = self._parted(inputs, mask)
-        return _chosen(used, super()._outputs(x, mask))
+        return _chosen(used, super()._called(x, mask, training))
 
     def _vjp(self, inputs, mask, training, wanted):
         x, mask, used = self._parted(inputs, mask)

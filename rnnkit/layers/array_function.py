@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnkit.execution.array_functions import dtype_of, kind_of
 from rnnkit.hints import Array, Config, CustomObjects, LayerOptions, Shape
-from rnnkit.layers.base import makes_no_mask
+from rnnkit.layers.base import any_shape, makes_no_mask
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.traced import Traced
@@ -40,8 +40,7 @@ class WholeArrays(Traced):
             return [self._shape(one) for one in shape]
         return validation.shape(shape, 0 if self._unbatched else 1, "batch, …")
 
-    def _check_shape(self, shape):
-        """Any shapes that the function takes will do."""
+    _check_shape = any_shape
 
     def _opened(self, shape):
         return shape

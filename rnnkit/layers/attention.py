@@ -41,21 +41,16 @@ class Attending(OwnWeights):
 
     # Calls
 
-    def _bound(self, **options):
-        options = {name: bool(value) for name, value in options.items()}
-        return partial(self._with_weights, weights_now(self._own), options)
-
-    def _with_weights(self, weights, options, inputs, mask, training, *others):
+    def _applied(self, inputs, mask, training, *others, **flags):
         arrays = self._given(inputs)
         shapes = [one.shape for one in arrays]
         if self.built:
             self._check_shape(self._shape(shapes))
         else:
             self._build_with(shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
-            weights = self._own
         arrays = [copied(one, self.dtype) for one in arrays]  # what the gradient reads, whatever becomes of the inputs
-        masks = self._masks(mask, shapes)
-        return self._attended(weights, arrays, masks, bool(training), *others, **options)
+        masks, flags = self._masks(mask, shapes), {name: bool(value) for name, value in flags.items()}
+        return self._attended(weights_now(self._own), arrays, masks, bool(training), *others, **flags)
 
     def _given(self, inputs) -> list[np.ndarray]:
         if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):
@@ -95,15 +90,7 @@ class Attending(OwnWeights):
             if one is not None:
                 self._check_mask(f"{name}_mask", one.shape, own)
 
-    def _with_others(self, x, mask, training, more):
-        outputs = self(x, mask=mask, training=training, **more)
-        return outputs, self._masks_behind(outputs, mask)
-
-    def _vjp_with_others(self, x, mask, training, wanted, more):
-        outputs, pullback = self.vjp(x, mask=mask, training=training, **more, **wanted)
-        return outputs, self._masks_behind(outputs, mask), pullback
-
-    def _masks_behind(self, outputs, mask):
+    def _mask_behind(self, x, mask, outputs=None, more=()):
         """The queries' mask; None for scores."""
         own = repeated(lambda: self.compute_mask(None, mask), mask, draws=True)
         return [own, None] if isinstance(outputs, tuple) else own
@@ -252,8 +239,8 @@ class Attention(Attending):
         ValueError, TypeError
             For inputs and masks that don't fit.
         """
-        bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
-        return bound(inputs, mask, training)[0]
+        flags = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
+        return self._applied(inputs, mask, training, **flags)[0]
 
     def vjp(
         self,
@@ -268,8 +255,8 @@ class Attention(Attending):
     ) -> Any:
         """Do as `Layer.vjp`, with the arguments of a call; the gradient's ``x`` is a list as `inputs` is."""
         options(checkpoint, truncate)
-        bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
-        return self._vjp_by(bound, inputs, mask, training)
+        flags = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
+        return self._with_pullback(*self._applied(inputs, mask, training, **flags))
 
     def _attended(self, weights, arrays, masks, training, return_attention_scores, use_causal_mask):
         query_mask, value_mask, _ = masks

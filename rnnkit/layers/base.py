@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import numbers
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -20,26 +19,27 @@ from rnnkit import tracebacks
 from rnnkit.configured import config_of
 from rnnkit.docstrings import describe_by_bases
 from rnnkit.execution.execution import build_lock
-from rnnkit.hints import Array, DType, Seed, Shape
+from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.support import (
     array_kinds,
     device_transfer,
-    labelled_calls,
+    entry,
     model_files,
     quantizing,
-    sequence_calls,
+    seeds,
     symbolic,
     tape,
     validation,
     weight_files,
 )
-from rnnkit.layers.support.display import Text, layer_card, show_shape
+from rnnkit.layers.support.display import Text, layer_card
 from rnnkit.layers.support.pullback import Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
 from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, weights_replaced
 from rnnkit.layers.support.variable import Variable, WeightVariable
-from rnnkit.layers.support.weight_mapping import Weights, like, shown
+from rnnkit.layers.support.weight_mapping import Weights, complex_names, like, shown
 from rnnkit.recording import constant, is_own, repeated
+from rnnkit.serialization.configuration import with_objects
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.cell import Cell, is_scipy_sparse
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
@@ -49,22 +49,12 @@ if TYPE_CHECKING:
     from rnnkit.cards import Card
     from rnnkit.models.ensemble import Ensemble
 
+_NO_MORE: Mapping[str, Any] = MappingProxyType({})  # keywords of a call
 ENSEMBLE: list[Callable] = []  # the function that makes an ensemble of a layer, registered by the models
 frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  # whether an outer layer isn't trained
 
 
 _signature = functools.lru_cache(maxsize=256)(inspect.signature)
-
-
-def seed_sequence(seed) -> np.random.SeedSequence:
-    """Return the sequence of a `seed` argument: an integer, a SeedSequence, its configuration, or None for any."""
-    if isinstance(seed, np.random.SeedSequence):
-        return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
-    if isinstance(seed, dict) and set(seed) == {"entropy", "spawn_key"}:
-        return np.random.SeedSequence(seed["entropy"], spawn_key=tuple(seed["spawn_key"]))
-    if seed is not None and (not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0):
-        raise ValueError(f"expected seed to be a non-negative integer, a SeedSequence or None, got {seed!r}")
-    return np.random.SeedSequence(None if seed is None else int(seed))
 
 
 def default_name(kind: type) -> str:
@@ -122,6 +112,10 @@ def makes_no_mask(compute_mask):
     return compute_mask
 
 
+def any_shape(self: Layer, shape: Shape) -> None:
+    """Accept all shapes: the `_check_shape` of layers that take any."""
+
+
 @makes_no_mask
 def no_mask(self: Layer, inputs: Array, mask: Array = None) -> Any:
     """Return None: the result has other steps, or none."""
@@ -160,6 +154,7 @@ class Layer(Configurable):
     # The sequences of a list that are joined in a batch: all, padded under a mask ("masked"), or those of equal lengths
     # ("lengths"); None for layers that take lists of arrays as they are.
     _padding: str | None = None
+    _stream_refusal: str | None = "needs whole sequences"  # why it can't take one step at a time; None if it can
 
     _native = False  # whether a call computes on its arrays' device, or copies those of a GPU to the host and back
     _device = "cpu"
@@ -167,9 +162,7 @@ class Layer(Configurable):
     _repeated_calls: RepeatedCalls | None = None
     _repeated_vjps: RepeatedVJPs | None = None
 
-    # Of a subclass: its call, and the states of a stateful one between calls.
-    __call__: Callable[..., Any]
-    _kept: Any
+    _kept: Any  # the states of a stateful layer between calls
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -183,7 +176,7 @@ class Layer(Configurable):
         if "vjp" in vars(cls):
             cls.vjp = repeated_vjp(vars(cls)["vjp"])  # type: ignore[method-assign]
         if "__call__" in vars(cls):
-            cls.__call__ = symbolic.recorded(vars(cls)["__call__"])  # type: ignore[method-assign]
+            cls.__call__ = entry.entered(vars(cls)["__call__"])  # type: ignore[method-assign]
         if "__init__" in vars(cls):
             _name_options(vars(cls)["__init__"])
         describe_by_bases(cls)
@@ -193,7 +186,7 @@ class Layer(Configurable):
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(unknown))!r}")
         self.dtype = self._given_dtype = None if dtype is None else validation.floating(dtype)
         self._given_seed = seed
-        self._sequence = seed_sequence(seed)
+        self._sequence = seeds.seed_sequence(seed)
         if name is not None and not isinstance(name, str):
             raise TypeError(f"expected name to be a string, got {name!r}")
         self.name: str = name or self._default_name()
@@ -222,10 +215,7 @@ class Layer(Configurable):
     @UsersOwn
     def device(self) -> str:
         """The device it computes on, "cpu" or "cuda"; of layers together, "cuda" where any of them does."""
-        return self._stands_on()
-
-    def _stands_on(self) -> str:
-        return "cuda" if any(layer._device == "cuda" for layer in self._all_layers()) else "cpu"
+        return device_transfer.device_of(self)
 
     def to(self, device: str) -> Self:
         """Move the layer to a device, with all layers inside.
@@ -397,36 +387,15 @@ class Layer(Configurable):
         """The seed as given."""
         return self._given_seed
 
-    def _weight_generator(self) -> np.random.Generator:
-        """Return a generator at the start of the weights' stream, the same at every try to build."""
-        return np.random.default_rng(self._spawned(1)[0])
-
     def _draw_generator(self) -> np.random.Generator:
         """Return the generator that calls draw masks from, in the state after the last call."""
         if self._generator is None:
-            self._generator = np.random.default_rng(self._spawned(2)[1])
+            self._generator = np.random.default_rng(seeds.spawned(self, 2)[1])
         return self._generator
-
-    def _start_draws(self, *numbers: int) -> None:
-        """Let calls draw masks from the start of one of many streams."""
-        key = (*self._sequence.spawn_key, 1, *numbers)  # a child of the sequence of `_draw_generator`
-        self._generator = np.random.default_rng(np.random.SeedSequence(self._sequence.entropy, spawn_key=key))
-
-    def _spawned(self, count: int) -> list[np.random.SeedSequence]:
-        # A new sequence each time: spawning from the same one again would give other children.
-        return np.random.SeedSequence(self._sequence.entropy, spawn_key=self._sequence.spawn_key).spawn(count)
-
-    def _seeds_for_parts(self, count: int) -> list[np.random.SeedSequence]:
-        return self._spawned(2 + count)[2:]
 
     def _adopt_seed(self, sequence: np.random.SeedSequence) -> None:
         """Take a seed from the layer or model that contains this one."""
         self._given_seed, self._sequence, self._generator = sequence, sequence, None
-
-    def _inherit_seed(self, sequence: np.random.SeedSequence) -> None:
-        """Take a seed from the layer or model that contains this one, unless it has its own."""
-        if self._given_seed is None and not self.built:
-            self._adopt_seed(sequence)
 
     # Weights
 
@@ -451,12 +420,16 @@ class Layer(Configurable):
     def _arrays(self) -> dict[str, np.ndarray]:
         return all_expanded(self._held_arrays())
 
+    def _gathered(self, own: Callable[[Any], Mapping[str, Any]]) -> dict[str, Any]:
+        """Return what a function gives by name of this layer and of those inside, with their paths before the names."""
+        found = dict(own(self))
+        for path, part in self._parts().items():
+            found.update({f"{path}/{name}": one for name, one in part._gathered(own).items()})
+        return found
+
     def _held_arrays(self) -> dict[str, np.ndarray]:
         """Return the weights as they are stored, some perhaps in fewer bits."""
-        arrays = dict(self._own_arrays())
-        for path, part in self._parts().items():
-            arrays.update({f"{path}/{name}": array for name, array in part._held_arrays().items()})
-        return arrays
+        return self._gathered(lambda one: one._own_arrays())
 
     def _own_cell(self) -> Cell | None:
         """Return the cell whose program this layer runs, if it is built; None without one."""
@@ -512,19 +485,9 @@ class Layer(Configurable):
         """Return the `Variable.key` of one of this layer's own weights."""
         return id(self), name
 
-    def _weight_keys(self) -> dict[str, Any]:
-        """Return the `Variable.key` of every weight, by its name in `weights`."""
-        found = {name: self._own_key(name) for name in self._own_arrays()}
-        for path, part in self._parts().items():
-            found |= {f"{path}/{name}": key for name, key in part._weight_keys().items()}
-        return found
-
     def _named_variables(self) -> dict[str, Variable]:
         """Return every weight as a variable, by its name in `weights`."""
-        found = self._own_variables()
-        for path, part in self._parts().items():
-            found |= {f"{path}/{name}": one for name, one in part._named_variables().items()}
-        return found
+        return self._gathered(lambda one: one._own_variables())
 
     @property
     def variables(self) -> list[Variable]:
@@ -647,12 +610,12 @@ class Layer(Configurable):
             raise TypeError(f"expected a list of weights, got {type(weights).__name__}")
         weights = list(weights)
         if len(weights) != len(arrays):
-            hint = "" if self._is_built() else "; build the layer first"
+            hint = "" if self.built else "; build the layer first"
             raise ValueError(
                 f"expected {len(arrays)} weights ({', '.join(arrays) or 'none'}), got {len(weights)}{hint}"
             )
-        pairs, complex_names = zip(arrays.items(), weights, strict=True), self._complex_names()
-        new = {name: like(old, value, name, name in complex_names) for (name, old), value in pairs}
+        pairs, of_pairs = zip(arrays.items(), weights, strict=True), complex_names(self)
+        new = {name: like(old, value, name, name in of_pairs) for (name, old), value in pairs}
         self._put_arrays(new, {name for name, value in zip(arrays, weights, strict=True) if is_scipy_sparse(value)})
 
     def save_weights(self, path: Any, overwrite: bool = True) -> None:
@@ -741,30 +704,9 @@ class Layer(Configurable):
         """
         model_files.save(self, path, states=states, overwrite=overwrite)
 
-    def _training_to_save(self) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
-        """Return the settings of training as JSON values, and the optimizer's state, for layers that are trained."""
-        return None, {}
-
-    def _restore_training(self, config, state: Mapping[str, np.ndarray]) -> None:
-        """Restore the training of `_training_to_save`."""
-
-    def _sparse_names(self) -> set[str]:
-        inside = {f"{path}/{name}" for path, part in self._parts().items() for name in part._sparse_names()}
-        return inside | self._own_sparse_names()
-
     def _own_sparse_names(self) -> AbstractSet[str]:
         """Return the names of the sparse weights among this layer's own."""
         return frozenset()
-
-    def _complex_names(self) -> frozenset[str]:
-        """Return the names of the complex weights, of which `_arrays` has the pairs."""
-        cell = self._own_cell()
-        own = () if cell is None else cell._complex_weights()
-        parts = ((path, part._complex_names()) for path, part in self._parts().items())
-        return frozenset((*own, *(f"{path}/{name}" for path, names in parts for name in names)))
-
-    def _is_built(self) -> bool:
-        return self.built
 
     def count_params(self) -> int:
         """Return how many numbers the weights hold.
@@ -774,13 +716,32 @@ class Layer(Configurable):
         ValueError
             If the layer isn't built.
         """
-        if not self._is_built():
+        if not self.built:
             raise ValueError(
                 f"expected the layer {self.name!r} to be built; call build(input_shape) or the layer first"
             )
         return sum(array.size for array in self._held_arrays().values())
 
-    # Gradients
+    # Calls and gradients
+
+    @entry.entered
+    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
+        """Apply the layer; NaN and infinity at masked steps count as 0.
+
+        Parameters
+        ----------
+        inputs : array_like (B, …), or a list of them for layers of several
+        mask : array_like (B, T), optional
+            Non-zero uses a step.
+        training : bool
+            Whether the call is one of training, for layers that do something else then.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For an input that doesn't fit; no layer is changed then.
+        """
+        return self._called(inputs, mask, training)
 
     @repeated_vjp
     @device_transfer.crossing
@@ -802,22 +763,31 @@ class Layer(Configurable):
             The same bits as the call's.
         pullback : callable
             ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`:
-            ``weights`` (dict by name) and ``x``, nested as `inputs` and None for ids. It may be called more than once.
+            ``weights`` (dict by name) and ``x``, nested as `inputs` and None for ids; of a model with stateful layers
+            ``initial_state``, an entry for each. It may be called more than once.
 
         Raises
         ------
         ValueError, TypeError
             As a call; and where the gradient of a layer or a function inside isn't known.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> model = rk.Sequential([rk.Embedding(10, 3, mask_zero=True), rk.GRU(4), rk.Dense(1)], seed=0)
+        >>> y, pullback = model.vjp([[1, 2, 0], [3, 1, 4]])
+        >>> gradient = pullback(np.ones_like(y))
+        >>> gradient.weights["0/embeddings"].ids.tolist(), gradient.weights["1/kernel"].shape
+        ([0, 1, 2, 3, 4], (3, 12))
         """
         return self._vjp(inputs, mask, training, options(checkpoint, truncate))
 
     def _vjp(self, inputs, mask, training, wanted):
-        """Return the result of `vjp` by that of `_applied`; `wanted` has its checked keywords."""
-        return self._vjp_by(self._bound(), inputs, mask, training)
+        """Return the result of `vjp`; `wanted` has its checked keywords."""
+        return self._with_pullback(*self._applied(inputs, mask, training))
 
-    def _vjp_by(self, applied, *arguments):
-        """Return the result of `vjp` by a function such as `_applied`."""
-        outputs, back = applied(*arguments)
+    def _with_pullback(self, outputs, back):
+        """Return the result of `vjp` by that of `_applied`."""
         shapes, dtype = [one.shape for one in symbolic.leaves(outputs)], self.dtype
 
         def pull(cotangents):
@@ -828,16 +798,12 @@ class Layer(Configurable):
 
     def _called(self, inputs, mask, training):
         """Return a call's result, the first thing that `_applied` gives."""
-        return self._bound()(inputs, mask, training)[0]
-
-    def _bound(self) -> Callable:
-        """Return `_applied` with this layer's current weights."""
-        return self._applied
+        return self._applied(inputs, mask, training)[0]
 
     def _applied(self, inputs, mask, training):
         """Return a call's result, one array or several, and the function from their cotangents to `Gradients`.
 
-        Both compute by the functions of `rnnkit.recording`.
+        Both compute by the functions of `rnnkit.recording`, with the weights that `weights_now` gives.
         """
         raise NotImplementedError
 
@@ -853,40 +819,23 @@ class Layer(Configurable):
         """Return the mask that goes with the output: the input's."""
         return None if mask is None else validation.given(mask, "mask")
 
-    def _with_mask(self, x, mask, training):
-        """Return a call's output and its mask."""
-        return self._with_others(x, mask, training, {})
+    def _with_mask(self, x, mask, training, more=_NO_MORE):
+        """Return a call's output and its mask; `more` are states, constants and other keywords."""
+        outputs = self._on(x, mask=mask, training=training, **more)
+        return outputs, self._mask_behind(x, mask, outputs, more)
 
-    def _with_others(self, x, mask, training, more):
-        """Return a call's output and its mask, for a call with more keywords."""
-        outputs = self(x, mask=mask, training=training, **more)
-        return outputs, self._mask_behind(x, mask)
-
-    def _mask_behind(self, x, mask):
+    def _mask_behind(self, x, mask, outputs=None, more=_NO_MORE):
         """Return the result of `compute_mask`, which is recorded, unless it is known to be None."""
         if mask is None and getattr(type(self).compute_mask, "makes_no_mask", False):
             return None
         return repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
 
-    def _vjp_with_mask(self, x, mask, training, wanted):
+    def _vjp_with_mask(self, x, mask, training, wanted, more=_NO_MORE):
         """Return the result of `vjp`, with the mask of the output."""
-        return self._vjp_with_others(x, mask, training, wanted, {})
-
-    def _vjp_with_others(self, x, mask, training, wanted, others):
-        """Return the result of `_vjp_with_mask`, for a call with other arguments."""
-        outputs, pullback = self.vjp(x, mask=mask, training=training, **others, **wanted)
-        return outputs, self._mask_behind(x, mask), pullback
+        outputs, pullback = self._vjp_on(x, mask=mask, training=training, **more, **wanted)
+        return outputs, self._mask_behind(x, mask, outputs, more), pullback
 
     # Lists of sequences
-
-    def _run_sequences_or_labelled(self, call, arguments, keywords):
-        """Return the result of a call on a list of sequences or a labelled array; None for other arguments."""
-        found = sequence_calls.called(self, call, arguments, keywords)
-        return self._by_names(call, arguments, keywords) if found is None else found
-
-    def _by_names(self, call, arguments, keywords):
-        """Return the result of a call, a vjp or a trajectory on a labelled array; None for other arguments."""
-        return labelled_calls.called(self, call, arguments, keywords)
 
     def _takes_sequences(self) -> bool:
         """Whether a list of arrays is a list of sequences."""
@@ -910,10 +859,6 @@ class Layer(Configurable):
 
     # Steps one at a time
 
-    def _refuses_stream(self) -> str | None:
-        """Return why this layer can't take one step at a time; None if it can."""
-        return "needs whole sequences"
-
     def _reads_complex(self) -> bool:
         """Whether its inputs are complex numbers."""
         return False
@@ -933,7 +878,7 @@ class Layer(Configurable):
         AttributeError
             If there was none, or the model that it was made for is gone.
         """
-        return self._last_call().x
+        return symbolic.last_call(self).x
 
     @property
     def output(self) -> Any:
@@ -953,18 +898,8 @@ class Layer(Configurable):
         >>> rk.Model(model.inputs, layer.output).compute_output_shape((2, 5, 3))
         (2, 4)
         """
-        outputs = self._last_call().outputs
+        outputs = symbolic.last_call(self).outputs
         return list(outputs) if len(outputs) > 1 else outputs[0]
-
-    def _last_call(self) -> symbolic.Node:
-        reference = symbolic.LAST_CALLS.get(self)
-        node = None if reference is None else reference()
-        if node is None:
-            raise AttributeError(
-                f"expected a symbolic call of the layer {self.name!r}, on what Input gives, before its input or output "
-                "is asked for"
-            )
-        return node
 
     def _arranged(self, inputs):
         """Return the inputs of a call, as one array or nested lists."""
@@ -1008,6 +943,11 @@ class Layer(Configurable):
             seed = int(seed)
         base = {"dtype": None if self.dtype is None else self.dtype.name, "seed": seed, "name": self.name}
         return config_of(self) | base
+
+    @classmethod
+    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
+        """Return a new layer, not built, from what `get_config` gave."""
+        return cls(**with_objects(config))
 
     # All or nothing: a call of a layer with parts that fails halfway leaves every part as it was.
 
@@ -1071,31 +1011,10 @@ class Layer(Configurable):
         lines = ((path, part.explain(source=source, graph=graph)) for path, part in self._parts().items())
         return Text("\n\n".join(f"{path}: {text}" for path, text in lines if text))
 
-    def _shape_line(self) -> str:
-        if self._input_shape is None:
-            return "not built"
-        return f"{show_shape(self._input_shape)} → {show_shape(self.compute_output_shape(self._input_shape))}"
-
     def _how_compiled(self) -> str:
         """Return how the steps inside are compiled, for layers that have any."""
         lines = ((path, part._how_compiled()) for path, part in self._parts().items())
         return "; ".join(f"{path}: {line}" for path, line in lines if line)
-
-    def _facts(self) -> dict[str, Callable[[], str]]:
-        """Return the facts shown besides arguments and weights, as functions, since a user's code may raise."""
-        return {
-            "shape": self._shape_line,
-            "parameters": lambda: f"{self.count_params():,}" if self._is_built() else "",
-            "dtype": lambda: "" if self.dtype is None else self.dtype.name,
-            "training": lambda: "" if self.trainable else "not trained",
-            "device": lambda: "" if self._stands_on() == "cpu" else self._stands_on(),
-            "stored as": lambda: self.quantization or "",
-            "compiled": lambda: "" if self._parts() else self._how_compiled(),
-        }
-
-    def _declared_weights(self) -> list[tuple[str, str, str, str]]:
-        """Return a table of the weights before a build, as that of a cell."""
-        return []
 
     def _card(self, depth: int = 0) -> Card:
         """Return the card for ``print`` and a notebook; `depth` says how many layers this one is inside."""

@@ -15,7 +15,7 @@ from rnnkit.initializers import initializer
 from rnnkit.layers.base import frozen_outside
 from rnnkit.layers.support import validation
 from rnnkit.layers.weighted import Computed, OwnWeight, scaled, times
-from rnnkit.recording import computed, constant, contiguous, copied, repeated, weights_now
+from rnnkit.recording import computed, constant, contiguous, copied, repeated
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -117,13 +117,8 @@ class BatchNormalization(Computed):
         size = shape[self.axis]
         if size is None:
             raise ValueError(f"expected a known size of the axis {self.axis} of {self.name!r}, got {shape}")
-        found, fixed = {}, WeightOptions(trainable=False)
-        if self.scale:
-            options = WeightOptions(True, self.gamma_regularizer, self.gamma_constraint)
-            found["gamma"] = OwnWeight((size,), self.gamma_initializer, options)
-        if self.center:
-            options = WeightOptions(True, self.beta_regularizer, self.beta_constraint)
-            found["beta"] = OwnWeight((size,), self.beta_initializer, options)
+        trained, fixed = {"gamma": self.scale, "beta": self.center}, WeightOptions(trainable=False)
+        found = {name: OwnWeight.by_arguments(self, name, (size,)) for name, there in trained.items() if there}
         found["moving_mean"] = OwnWeight((size,), self.moving_mean_initializer, fixed)
         found["moving_variance"] = OwnWeight((size,), self.moving_variance_initializer, fixed)
         return found
@@ -133,24 +128,15 @@ class BatchNormalization(Computed):
 
     # Calls
 
-    def _bound(self):
-        own, weights = self._own, weights_now(self._own)
-        is_frozen = frozen_outside.get() or not self.trainable
-        live = [name for name in self._moving() if weights[name] is own[name]]  # calls between repetitions change them
-
-        def run(inputs, mask, training):
-            if training and not is_frozen and np.size(inputs):
-                return self._with_weights(weights, inputs, mask, True)
-            now = {name: repeated(partial(self._now, name), draws=True) for name in live}
-            return self._with_weights(weights | now, inputs, mask, False)
-
-        return run
+    def _computed(self, weights, x, mask, training):
+        if training and self.trainable and not frozen_outside.get() and x.size:
+            return self._by_the_batch(weights, x, mask)
+        live = [name for name in self._moving() if weights[name] is self._own[name]]  # no stand-ins: calls change them
+        now = {name: repeated(partial(self._now, name), draws=True) for name in live}
+        return self._by_averages(weights | now, x)
 
     def _now(self, name):
         return np.array(self._own[name])
-
-    def _computed(self, weights, x, mask, training):
-        return self._by_the_batch(weights, x, mask) if training else self._by_averages(weights, x)
 
     def _by_averages(self, weights, x):
         features = self.axis % x.ndim

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, concatenate
 from rnnkit.backends.shared.call import Gradient, Result
-from rnnkit.docstrings import described_as
-from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
-from rnnkit.layers.base import Layer, UsersOwn
+from rnnkit.hints import Array, Config, DType, Seed, Shape
+from rnnkit.layers.base import UsersOwn
+from rnnkit.layers.over_sequences import OverSequences
 from rnnkit.layers.rnn import RNN, unbuilt_copy
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.row_gradient import added_up
+from rnnkit.layers.support.seeds import seeds_for_parts
 from rnnkit.recording import contiguous, repeated
-from rnnkit.serialization.configuration import deserialize, serialize
+from rnnkit.serialization.configuration import serialize
 
 # Merges of the outputs of both directions: the result, and the function that splits its cotangent.
 
@@ -51,7 +52,7 @@ def _pair(forward, backward):
 MERGES = {"concat": _concat, "sum": _sum, "mul": _mul, "ave": _ave, None: _pair}
 
 
-class Bidirectional(Layer):
+class Bidirectional(OverSequences):
     """A recurrent layer over the sequences, and another over their reverse.
 
     It equals::
@@ -81,12 +82,6 @@ class Bidirectional(Layer):
     >>> rk.Bidirectional(rk.LSTM(8, return_sequences=True))(np.zeros((2, 5, 3))).shape
     (2, 5, 16)
     """
-
-    _least_rank = 3
-    _open_axes = 2
-    _axes = "batch, time"
-    _padding = "masked"
-    _native = True
 
     def __init__(
         self,
@@ -143,67 +138,21 @@ class Bidirectional(Layer):
     def _keeps_states(self) -> bool:  # type: ignore[override]
         return self.forward_layer.stateful
 
-    def __call__(
-        self,
-        sequences: Array,
-        initial_state: Array = None,
-        mask: Array = None,
-        training: bool = False,
-        constants: Array = None,
-        *,
-        stream: Any = None,
-    ) -> Any:
-        """Run both directions; arguments as in `RNN`, with the forward entries of `initial_state` first.
+    def _shown(self, results):
+        return self._with_states(self._merged(*results, self.return_sequences)[0], *results)
 
-        Returns
-        -------
-        ndarray, a pair with ``merge_mode=None``, or ``(*outputs, *forward states, *backward states)``
-        """
-        forward, backward = self._run((sequences, initial_state, mask, training, constants, stream))
-        return self._shown(self._merged(forward, backward, self.return_sequences)[0], forward, backward)
-
-    def _shown(self, output, forward, backward):
+    def _with_states(self, output, forward, backward):
         """Return the result of a call from the merged output."""
         if not self.return_state:
             return output
         outputs = output if self.merge_mode is None else (output,)
         return (*outputs, *self._packed(forward.states, backward.states))
 
-    @described_as(RNN.vjp)
-    def vjp(
-        self,
-        sequences: Array,
-        initial_state: Array = None,
-        mask: Array = None,
-        training: bool = False,
-        constants: Array = None,
-        *,
-        checkpoint: Any = None,
-        truncate: Any = None,
-        stream: Any = None,
-    ) -> Any:
-        """Run a call; return it and the function from the cotangents of its results to those of its inputs.
-
-        Parameters
-        ----------
-        checkpoint, truncate
-            As in `RNN.vjp`, for each direction.
-
-        Returns
-        -------
-        outputs
-            The same bits as the call's.
-        pullback : callable
-            ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`, with the
-            forward layer's entries of ``initial_state`` first.
-        """
-        wanted, in_time = options(checkpoint, truncate), self.return_sequences
-        arguments = sequences, initial_state, mask, training, constants, stream
-        forward, backward = self._run(arguments, wanted)
+    def _differentiated(self, results, with_constants):
+        in_time, (forward, backward) = self.return_sequences, results
         output, parted = self._merged(forward, backward, in_time)
-        outputs = self._shown(output, forward, backward)
-        pulls, count = (forward.pull, backward.pull), 2 if self.merge_mode is None else 1
-        first, with_constants = len(forward.states), constants is not None
+        outputs = self._with_states(output, forward, backward)
+        count, first = 2 if self.merge_mode is None else 1, len(forward.states)
 
         def pull(cotangents):
             output, states = cotangents[:count], cotangents[count:]
@@ -213,8 +162,8 @@ class Bidirectional(Layer):
             ]
             halves = output if count == 2 else (None, None) if output[0] is None else parted(output[0])
             return self._gradients(
-                _pulled(pulls[0], halves[0], states[:first], in_time, 1),
-                _pulled(pulls[1], halves[1], states[first:], in_time, -1),
+                _pulled(forward.pull, halves[0], states[:first], in_time, 1),
+                _pulled(backward.pull, halves[1], states[first:], in_time, -1),
                 with_constants,
             )
 
@@ -229,26 +178,8 @@ class Bidirectional(Layer):
         d_x = added_up(forward.x, backward.x)
         return Gradients(weights, d_x, states, constants if with_constants else None)
 
-    def trajectory(
-        self,
-        sequences: Array,
-        initial_state: Array = None,
-        mask: Array = None,
-        training: bool = False,
-        constants: Array = None,
-        *,
-        stream: Any = None,
-    ) -> Any:
-        """Return merged outputs of every step, and every state at every step, each in its own processing order.
-
-        Returns
-        -------
-        outputs : ndarray (B, T, …), or a pair
-        states : list of ndarray ``(B, T, *state)``
-            The forward layer's, then the backward layer's.
-        """
-        arguments = sequences, initial_state, mask, training, constants, stream
-        forward, backward = self._run(arguments, sequences=True, trajectory=True)
+    def _through_time(self, results):
+        forward, backward = results
         return self._merged(forward, backward, True)[0], self._packed(forward.trajectory, backward.trajectory)
 
     def _run(self, arguments: tuple, gradient=None, **wishes) -> list[Result]:
@@ -369,12 +300,6 @@ class Bidirectional(Layer):
         """Return both layers' states before the first step, forward first."""
         return [*self.forward_layer.get_initial_state(batch_size), *self.backward_layer.get_initial_state(batch_size)]
 
-    def reset_states(self, states: Array = None, rows: Array = None) -> None:
-        """Do as `RNN.reset_states`, for both layers; `states` with the forward layer's entries first."""
-        self._keep(self._reset(states, rows))
-
-    reset_state = reset_states
-
     def _reset(self, states, rows):
         first, second = (None, None) if states is None else self._split(states, "states")
         forward, backward = self.forward_layer._reset(first, rows), self.backward_layer._reset(second, rows)
@@ -401,7 +326,7 @@ class Bidirectional(Layer):
         self._seed_parts()
 
     def _seed_parts(self):
-        forward, backward = self._seeds_for_parts(2)
+        forward, backward = seeds_for_parts(self, 2)
         self.forward_layer._adopt_seed(forward)
         if self._seeds_backward:
             self.backward_layer._adopt_seed(backward)
@@ -410,21 +335,10 @@ class Bidirectional(Layer):
         """Return the constructor's arguments as JSON values."""
         forward, backward = serialize(self.forward_layer), serialize(self.backward_layer)
         forward["config"]["seed"] = None  # this layer's seed stands for it
-        return {
+        return super().get_config() | {
             "layer": forward,
-            "merge_mode": self.merge_mode,
             "backward_layer": backward if self._has_own_backward else None,
-        } | super().get_config()
-
-    @classmethod
-    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
-        """Return a new layer, not built, from what `get_config` gave."""
-        backward = config["backward_layer"]
-        layers = {
-            "layer": deserialize(config["layer"]),
-            "backward_layer": None if backward is None else deserialize(backward),
         }
-        return cls(**(config | layers))
 
     def __repr__(self) -> str:
         mode = "" if self.merge_mode == "concat" else f", merge_mode={self.merge_mode!r}"

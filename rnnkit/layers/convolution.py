@@ -16,6 +16,7 @@ from rnnkit.layers.base import no_mask
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
+from rnnkit.layers.weighted import arguments_of
 from rnnkit.recording import copied
 from rnnkit.steps.cell import Cell
 
@@ -29,16 +30,8 @@ class ConvCell(Cell):
         super().__init__(name="conv1d")
         self.filters, self.groups, self.size = layer.filters, layer.groups, layer.kernel_size
         self.channels, self.activation, self.use_bias = channels, layer.activation, layer.use_bias
-        self.of_kernel: dict[str, Any] = {
-            "initializer": layer.kernel_initializer,
-            "regularizer": layer.kernel_regularizer,
-            "constraint": layer.kernel_constraint,
-        }
-        self.of_bias: dict[str, Any] = {
-            "initializer": layer.bias_initializer,
-            "regularizer": layer.bias_regularizer,
-            "constraint": layer.bias_constraint,
-        }
+        self.of_kernel = arguments_of(layer, "kernel")
+        self.of_bias = arguments_of(layer, "bias")
 
     def build(self, input_shape):
         """Create ``kernel`` (kernel_size, F / groups, filters) and ``bias`` (filters,)."""
@@ -110,6 +103,7 @@ class Conv1D(Memoryless):
     _axes = "batch, time"
     _padding = "lengths"
     _native = False
+    _stream_refusal = "needs whole sequences"
 
     def __init__(
         self,
@@ -174,9 +168,6 @@ class Conv1D(Memoryless):
     def reads_more(self, rank: Any) -> Any:
         """Return windows along time."""
         return "reads several time steps at once"
-
-    def _refuses_stream(self):
-        return "needs whole sequences"
 
     # The windows as steps, side by side for each group
 

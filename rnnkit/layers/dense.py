@@ -14,6 +14,7 @@ from rnnkit.hints import Activation, Constraint, Initializer, LayerOptions, Regu
 from rnnkit.initializers import initializer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.noise import ByRate
+from rnnkit.layers.weighted import arguments_of
 from rnnkit.recording import computed
 from rnnkit.steps.cell import Cell
 
@@ -26,16 +27,8 @@ class DenseCell(Cell):
     def __init__(self, layer: Dense):
         super().__init__(name="dense")
         self.units, self.activation, self.use_bias = layer.units, layer.activation, layer.use_bias
-        self.of_kernel: dict[str, Any] = {
-            "initializer": layer.kernel_initializer,
-            "regularizer": layer.kernel_regularizer,
-            "constraint": layer.kernel_constraint,
-        }
-        self.of_bias: dict[str, Any] = {
-            "initializer": layer.bias_initializer,
-            "regularizer": layer.bias_regularizer,
-            "constraint": layer.bias_constraint,
-        }
+        self.of_kernel = arguments_of(layer, "kernel")
+        self.of_bias = arguments_of(layer, "bias")
 
     def build(self, input_shape):
         """Create ``kernel`` (F, U) and ``bias`` (U,)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
@@ -12,13 +11,13 @@ from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
 from rnnkit.hints import Array, Constraint, Initializer, LayerOptions, Regularizer, Shape
 from rnnkit.initializers import initializer
+from rnnkit.layers.base import any_shape
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
 from rnnkit.recording import computed, repeated, weights_now
-from rnnkit.steps.weight_options import WeightOptions
 
 
 class Embedding(OwnWeights):
@@ -41,6 +40,11 @@ class Embedding(OwnWeights):
         What the table must keep to in training, see `rnnkit.constraints`.
     dtype, seed, name
         As in every layer; float32 unless said otherwise.
+
+    Raises
+    ------
+    ValueError
+        When it is called on what isn't integers, or not in the table.
 
     Examples
     --------
@@ -77,25 +81,12 @@ class Embedding(OwnWeights):
         self.embeddings_regularizer: Any = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint: Any = constraints.get(embeddings_constraint)
 
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Vectors ``(*ids.shape, output_dim)`` for integer ids of any shape.
-
-        Raises
-        ------
-        ValueError
-            For ids that are no integers or not in the table.
-        """
-        return self._called(inputs, mask, training)
-
-    def _bound(self):
-        return partial(self._looked_up, weights_now(self._own))
-
-    def _looked_up(self, weights, inputs, mask, training):
+    def _applied(self, inputs, mask, training):
         ids = repeated(lambda: self._ids(inputs), inputs)
         if not self.built:
             self._build_with(ids.shape, self.dtype or np.dtype("float32"))
-            weights = self._own
-        table, shape = weights["embeddings"], weights["embeddings"].shape
+        table = weights_now(self._own)["embeddings"]
+        shape = table.shape
 
         def sums(d):
             return RowGradient.sums(ids.reshape(-1), d.reshape(ids.size, shape[1]), shape)
@@ -115,7 +106,8 @@ class Embedding(OwnWeights):
         """Return ``(*ids.shape, output_dim)``."""
         return (*super().compute_output_shape(input_shape), self.output_dim)
 
-    def _refuses_stream(self):
+    @property
+    def _stream_refusal(self):
         return "makes a mask; skip(rows) leaves out a step of some rows" if self.mask_zero else None
 
     def _reads_ids(self):
@@ -133,8 +125,6 @@ class Embedding(OwnWeights):
         return ids
 
     def _own_weights(self, shape):
-        options = WeightOptions(regularizer=self.embeddings_regularizer, constraint=self.embeddings_constraint)
-        return {"embeddings": OwnWeight((self.input_dim, self.output_dim), self.embeddings_initializer, options)}
+        return {"embeddings": OwnWeight.by_arguments(self, "embeddings", (self.input_dim, self.output_dim))}
 
-    def _check_shape(self, shape):
-        """Ids of any shape will do."""
+    _check_shape = any_shape

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnkit.arguments import real_number
 from rnnkit.hints import Array, LayerOptions
-from rnnkit.layers.base import Layer
+from rnnkit.layers.base import Layer, any_shape
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.recording import repeated
@@ -36,14 +36,11 @@ class Masking(Layer):
     _open_axes = 2
     _axes = "batch, time"
     _padding = "masked"
+    _stream_refusal = None
 
     def __init__(self, mask_value: Any = 0.0, **options: Unpack[LayerOptions]):
         super().__init__(**options)
         self.mask_value: float = real_number(mask_value, "mask_value")
-
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """The sequences ``(B, T, *features)`` with masked steps set to 0."""
-        return self._called(inputs, mask, training)
 
     def _applied(self, inputs, mask, training):
         x = self._sequences(inputs)
@@ -60,9 +57,6 @@ class Masking(Layer):
         used = self._used(x)
         return used if mask is None else used & validation.mask(mask, *x.shape[:2])
 
-    def _refuses_stream(self):
-        return None
-
     def _sequences(self, inputs):
         x = validation.numbers(inputs, "x")
         if x.ndim < 3:
@@ -72,5 +66,4 @@ class Masking(Layer):
     def _used(self, x):
         return (x != x.dtype.type(self.mask_value)).any(axis=tuple(range(2, x.ndim)))
 
-    def _check_shape(self, shape):
-        """Any features will do."""
+    _check_shape = any_shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Self, Unpack, cast
+from typing import Any, Self, Unpack
 
 import numpy as np
 
@@ -15,34 +15,28 @@ from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.execution.tangents import Tangents
-from rnnkit.hints import Array, Config, CustomObjects, LayerOptions, Shape
-from rnnkit.layers.base import Layer
+from rnnkit.hints import Config, CustomObjects, LayerOptions, Shape
+from rnnkit.layers.cell_layer import CellLayer
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients, Pullback
-from rnnkit.layers.support.quantizing import as_held
+from rnnkit.layers.support.seeds import weight_generator
 from rnnkit.recording import weights_now
 from rnnkit.serialization.registry import find, name_of
 from rnnkit.steps.cell import Cell, prepare
 
 
-class Memoryless(Layer):
+class Memoryless(CellLayer):
     """Base of layers that run a step without memory on the last axis of x ``(B, …, F)``; a subclass has `_new_cell`."""
 
     _least_rank = 2
     _open_axes = -1
     _padding = "masked"
-    _native = True
     _cell: Cell
-    _execution: Execution = None  # type: ignore[assignment]  # until it is built
     _new_cell: Callable[[], Cell]
+    _stream_refusal = None
 
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Apply to x ``(B, …, F)``; NaN and infinity at masked steps count as 0, and `training` changes nothing."""
-        return self._outputs(inputs, mask)
-
-    def _outputs(self, inputs, mask):
+    def _called(self, inputs, mask, training):
         shape, result = self._run(inputs, mask)
         return self._given_back(result.outputs, shape)
 
@@ -83,7 +77,6 @@ class Memoryless(Layer):
     # The rows of x as sequences of steps, with one axis for all between batch and features
 
     def _features_of(self, shape) -> tuple:
-        """The sizes of what the step sees of an x of this shape."""
         return shape[-1:]
 
     def _steps(self, x):
@@ -123,63 +116,20 @@ class Memoryless(Layer):
             self._check_shape(shape)
         return shape
 
-    def _refuses_stream(self):
-        return None
-
-    def explain(self, source: bool = False, graph: bool = False) -> str:
-        """Return how the step is compiled, as `RNN.explain`."""
-        told = self._execution.explain(source=source, graph=graph) if self.built else f"{self.name}: not built yet"
-        return Text(told)
-
     def _build(self, shape):
         features = self._features_of(shape)
         if None in features:
             raise ValueError(f"expected known features in the shape (batch, …, features), got {shape}")
         self._cell = self._cell_for(shape)
-        prepare(self._cell, (None, *features), self.dtype, self._weight_generator())
-        self._execution = Execution(self._cell, features, cast(np.dtype, self.dtype), self._device)
-        self._execution.read()
+        prepare(self._cell, (None, *features), self.dtype, weight_generator(self))
+        self._execution = self._executed(self._cell, features)
 
     def _cell_for(self, shape) -> Cell:
         """A new cell for an x of this shape."""
         return self._new_cell()
 
-    def _move(self, device):
-        super()._move(device)
-        if self._execution is not None:
-            self._execution.move(device)
-
-    def _own_arrays(self):
-        return self._cell._all_weights() if self.built else {}
-
-    def _own_weight_options(self):
-        return self._cell._weight_options() if self.built else {}
-
-    def _put_own_arrays(self, arrays):
-        self._cell._replace_weights(as_held(self._cell._all_weights(), arrays))
-
     def _own_cell(self):
         return self._cell if self.built else None
-
-    def _own_sparse_names(self):
-        return self._cell._sparse_weights() if self.built else frozenset()
-
-    def _make_own_sparse(self, names):
-        self._execution.make_sparse(names)
-
-    def _how_compiled(self):
-        return ", ".join(str(e.how) for e in self._execution.executors.values()) if self.built else ""
-
-    def __getstate__(self) -> Any:
-        return self.__dict__ | {"_execution": None}
-
-    def __setstate__(self, state: Any) -> None:
-        self.__dict__.update(state)
-        if self.built:
-            dtype = cast(np.dtype, self.dtype)
-            self._execution = Execution(
-                self._cell, self._features_of(self._input_shape), dtype, self._device, self._quantization or ""
-            )
 
 
 class FunctionCell(Cell):

@@ -114,12 +114,15 @@ class Concatenate(Merge):
         in_time = self.axis % np.ndim(inputs[0]) == 1
         return np.concatenate(steps, axis=1) if in_time else np.logical_or.reduce(steps)
 
-    def _refuses_stream(self):
+    @property
+    def _stream_refusal(self):
         return "joins arrays along an axis that may be time" if self.axis in (1, -2) else None
 
 
 class Elementwise(Merge):
     """Base of layers that merge arrays of one shape element by element; a size of 1 is repeated, as NumPy does."""
+
+    _stream_refusal = None
 
     def _merged_shape(self, shapes):
         return tuple(
@@ -128,9 +131,6 @@ class Elementwise(Merge):
             else _same(sizes, shapes, "in the batch axis")
             for axis, sizes in enumerate(_by_axis(shapes, self))
         )
-
-    def _refuses_stream(self):
-        return None
 
 
 class Add(Elementwise):

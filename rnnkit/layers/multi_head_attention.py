@@ -21,7 +21,6 @@ from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.symbolic import is_shape
 from rnnkit.layers.weighted import OwnWeight
 from rnnkit.recording import computed, constant, contiguous, copied, repeated
-from rnnkit.steps.weight_options import WeightOptions
 
 
 class MultiHeadAttention(Attending):
@@ -160,9 +159,9 @@ class MultiHeadAttention(Attending):
         ValueError, TypeError
             For inputs and masks that don't fit.
         """
-        bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
+        flags = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
         inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask]
-        return bound(inputs, masks, training, attention_mask)[0]
+        return self._applied(inputs, masks, training, attention_mask, **flags)[0]
 
     def vjp(
         self,
@@ -182,9 +181,9 @@ class MultiHeadAttention(Attending):
     ) -> Any:
         """Do as `Layer.vjp`, with a call's arguments; the gradient's ``x`` is a list, of key only if it is given."""
         options(checkpoint, truncate)
-        bound = self._bound(return_attention_scores=return_attention_scores, use_causal_mask=use_causal_mask)
+        flags = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
         inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask]
-        return self._vjp_by(bound, inputs, masks, training, attention_mask)
+        return self._with_pullback(*self._applied(inputs, masks, training, attention_mask, **flags))
 
     # The arithmetic
 
@@ -315,17 +314,10 @@ class MultiHeadAttention(Attending):
                 f"{expected}; got {tuple(found)}"
             )
 
-    def _with_others(self, x, mask, training, more):
-        more = self._own_masks(mask) | more
-        outputs = self._on(x, training=training, **more)
-        return outputs, self._masks_behind(outputs, [more.get("query_mask")])
+    def _mask_behind(self, x, mask, outputs=None, more=()):
+        return super()._mask_behind(x, [(self._masks_by_name(mask) | dict(more)).get("query_mask")], outputs)
 
-    def _vjp_with_others(self, x, mask, training, wanted, more):
-        more = self._own_masks(mask) | more
-        outputs, pullback = self._vjp_on(x, training=training, **more, **wanted)
-        return outputs, self._masks_behind(outputs, [more.get("query_mask")]), pullback
-
-    def _own_masks(self, mask) -> dict:
+    def _masks_by_name(self, mask) -> dict:
         """The masks that inputs carry, by name."""
         return {f"{name}_mask": one for name, one in zip(self._names, self._listed(mask), strict=False)}
 
@@ -343,11 +335,11 @@ class MultiHeadAttention(Attending):
         inputs = _listed(*(given.pop(name, None) for name in self._names))
         return {"inputs": inputs} | given
 
-    def _on(self, inputs, **more):
-        return self(**dict(zip(self._names, inputs, strict=False)), **more)
+    def _on(self, inputs, mask=None, **more):
+        return self(**dict(zip(self._names, inputs, strict=False)), **(self._masks_by_name(mask) | more))
 
-    def _vjp_on(self, inputs, **more):
-        return self.vjp(**dict(zip(self._names, inputs, strict=False)), **more)
+    def _vjp_on(self, inputs, mask=None, **more):
+        return self.vjp(**dict(zip(self._names, inputs, strict=False)), **(self._masks_by_name(mask) | more))
 
     def build(self, query_shape: Shape, value_shape: Shape = None, key_shape: Shape = None) -> None:
         """Create the weights for inputs of these shapes, or of a list of shapes."""
@@ -367,8 +359,6 @@ class MultiHeadAttention(Attending):
         return (shape[0][0], self.num_heads, shape[0][1], shape[1][1])
 
     def _declared(self, query, value, key):
-        of_kernel = WeightOptions(regularizer=self.kernel_regularizer, constraint=self.kernel_constraint)
-        of_bias = WeightOptions(regularizer=self.bias_regularizer, constraint=self.bias_constraint)
         heads = {"query": (query, self.key_dim), "key": (key, self.key_dim)}
         heads |= {"gate": (query, self.value_dim)} if self.use_gate else {}
         heads |= {"value": (value, self.value_dim)}
@@ -377,9 +367,9 @@ class MultiHeadAttention(Attending):
         shapes["attention_output"] = (self.num_heads, self.value_dim), self.output_shape or (query,)
         found: dict[str, OwnWeight] = {}
         for name, (inside, outside) in shapes.items():
-            found[f"{name}/kernel"] = OwnWeight((*inside, *outside), self.kernel_initializer, of_kernel)
+            found[f"{name}/kernel"] = OwnWeight.by_arguments(self, "kernel", (*inside, *outside))
             if self.use_bias:
-                found[f"{name}/bias"] = OwnWeight(outside, self.bias_initializer, of_bias)
+                found[f"{name}/bias"] = OwnWeight.by_arguments(self, "bias", outside)
         return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import LayerOptions, Shape
+from rnnkit.layers.base import any_shape
 from rnnkit.layers.weighted import Computed, scaled, times
 from rnnkit.recording import computed, copied, repeated
 
@@ -39,8 +40,7 @@ class Noise(Computed):
         """Whether it never changes anything."""
         raise NotImplementedError
 
-    def _check_shape(self, shape):
-        """Any shape will do."""
+    _check_shape = any_shape
 
 
 class Drawn(Noise):

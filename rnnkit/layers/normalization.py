@@ -13,6 +13,7 @@ from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
 from rnnkit.layers.memoryless import FunctionCell
 from rnnkit.layers.over_axes import OverAxes
+from rnnkit.layers.weighted import arguments_of
 from rnnkit.steps.cell import Cell
 
 
@@ -25,16 +26,8 @@ class LayerNormalizationCell(Cell):
         super().__init__(name="layer_normalization")
         self.sizes, self.epsilon, self.rms_scaling = sizes, layer.epsilon, layer.rms_scaling
         self.has_gamma, self.has_beta = layer.has_gamma, layer.has_beta
-        self.of_gamma: dict[str, Any] = {
-            "initializer": layer.gamma_initializer,
-            "regularizer": layer.gamma_regularizer,
-            "constraint": layer.gamma_constraint,
-        }
-        self.of_beta: dict[str, Any] = {
-            "initializer": layer.beta_initializer,
-            "regularizer": layer.beta_regularizer,
-            "constraint": layer.beta_constraint,
-        }
+        self.of_gamma = arguments_of(layer, "gamma")
+        self.of_beta = arguments_of(layer, "beta")
 
     def build(self, input_shape):
         """Create ``gamma`` and ``beta``, of the sizes of the axes."""

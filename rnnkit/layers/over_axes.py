@@ -89,7 +89,8 @@ class OverAxes(Memoryless):
     def _cotangent_steps(self, d, shape):
         return self._steps(d)
 
-    def _refuses_stream(self):
+    @property
+    def _stream_refusal(self):
         rank = 0 if self._input_shape is None else len(self._input_shape)
         return "computes along the time axis" if rank > 2 and 1 in self.sees(rank) else None
 

@@ -13,7 +13,6 @@ from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
 from rnnkit.layers.weighted import Computed, OwnWeight, times
 from rnnkit.recording import computed, copied, repeated
-from rnnkit.steps.weight_options import WeightOptions
 
 
 class PReLU(Computed):
@@ -78,8 +77,7 @@ class PReLU(Computed):
         sizes = tuple(1 if axis in (self.shared_axes or ()) else size for axis, size in enumerate(shape))[1:]
         if None in sizes:
             raise ValueError(f"expected known sizes of the axes that {self.name!r} doesn't share, got {shape}")
-        options = WeightOptions(True, self.alpha_regularizer, self.alpha_constraint)
-        return {"alpha": OwnWeight(sizes, self.alpha_initializer, options)}
+        return {"alpha": OwnWeight.by_arguments(self, "alpha", sizes)}
 
     def _computed(self, weights, x, mask, training):
         alpha, zero = weights["alpha"], x.dtype.type(0)
@@ -93,7 +91,8 @@ class PReLU(Computed):
 
         return computed(_bent, x, alpha, negative), back
 
-    def _refuses_stream(self):
+    @property
+    def _stream_refusal(self):
         rank = 0 if self._input_shape is None else len(self._input_shape)
         return "has a weight for each step" if rank > 2 and 1 not in (self.shared_axes or ()) else None
 

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit.hints import LayerOptions, Shape
-from rnnkit.layers.base import Layer, no_mask
+from rnnkit.layers.base import Layer, any_shape, no_mask
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
@@ -25,12 +25,9 @@ class OverTime(Layer):
     _padding = "lengths"
 
     compute_mask = no_mask
+    _stream_refusal = "needs whole sequences"
 
-    def _check_shape(self, shape):
-        """Any shape of that rank will do."""
-
-    def _refuses_stream(self):
-        return "needs whole sequences"
+    _check_shape = any_shape
 
 
 class Pooling(OverTime, Computed):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Self
+from typing import Any
 
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.docstrings import described_as
-from rnnkit.hints import Config, CustomObjects
+from rnnkit.hints import Config
 from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN
 
@@ -61,11 +61,6 @@ class _Recurrent(RNN):
         config = {name: value for name, value in self.cell.get_config().items() if name in self._cell_arguments}
         return config | Layer.get_config(self)
 
-    @classmethod
-    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
-        """Return a new layer, not built, from what `get_config` gave."""
-        return cls(**config)
-
     def _arguments(self):
         return Layer._arguments(self)
 
@@ -75,15 +70,8 @@ class SimpleRNN(_Recurrent, cell=SimpleRNNCell):
 
     Parameters
     ----------
-    return_sequences : bool
-        Return the output of every step ``(B, T, U)`` rather than the last ``(B, U)``.
     return_state : bool
         Return ``(output, h)``.
-
-    Raises
-    ------
-    ValueError or TypeError
-        For an argument outside of its range, with what was expected.
 
     Examples
     --------
@@ -98,15 +86,8 @@ class GRU(_Recurrent, cell=GRUCell):
 
     Parameters
     ----------
-    return_sequences : bool
-        Return the output of every step ``(B, T, U)`` rather than the last ``(B, U)``.
     return_state : bool
         Return ``(output, h)``.
-
-    Raises
-    ------
-    ValueError or TypeError
-        For an argument outside of its range, with what was expected.
 
     Examples
     --------
@@ -121,15 +102,8 @@ class LSTM(_Recurrent, cell=LSTMCell):
 
     Parameters
     ----------
-    return_sequences : bool
-        Return the output of every step ``(B, T, U)`` rather than the last ``(B, U)``.
     return_state : bool
         Return ``(output, h, c)``.
-
-    Raises
-    ------
-    ValueError or TypeError
-        For an argument outside of its range, with what was expected.
 
     Examples
     --------

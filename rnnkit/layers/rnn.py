@@ -6,7 +6,7 @@ import copy
 import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,17 +21,18 @@ from rnnkit.cells.standard import StandardCell
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.execution.tangents import Tangents, parted
-from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
+from rnnkit.hints import Array, Config, DType, Seed, Shape
 from rnnkit.layers.base import Layer
+from rnnkit.layers.cell_layer import CellLayer
+from rnnkit.layers.over_sequences import OverSequences
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import device_transfer, validation
-from rnnkit.layers.support.display import Text
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
-from rnnkit.layers.support.quantizing import as_held
+from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.seeds import weight_generator
 from rnnkit.layers.support.streaming import running
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
+from rnnkit.layers.support.weight_mapping import complex_names, weight_keys
 from rnnkit.recording import constant, repeated, unrepeatable, weights_now
-from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
 from rnnkit.steps.cell import Cell, as_cell, call_initial, prepare
 from rnnkit.steps.declared import DeclaredCell
@@ -41,7 +42,7 @@ from rnnkit.steps.step import declared_output_shape
 _COMPLEX = np.dtype(complex)
 
 
-class RNN(Layer):
+class RNN(CellLayer, OverSequences):
     """A layer that runs a cell along time.
 
     For every row of the batch it equals the loop::
@@ -97,13 +98,6 @@ class RNN(Layer):
     ([[5.0, 5.0], [5.0, 5.0]], (2, 4, 4))
     """
 
-    _least_rank = 3
-    _open_axes = 2
-    _axes = "batch, time"
-    _padding = "masked"
-    _native = True
-    _execution: Execution
-
     def __init__(
         self,
         cell: Any,
@@ -133,54 +127,11 @@ class RNN(Layer):
         self.unroll: bool = bool(unroll)
         self.zero_output_for_mask: bool = bool(zero_output_for_mask)
         self._device = device_transfer.usable(device)
-        self._execution = None  # type: ignore[assignment]  # until it is built
         self._nesting: Nesting | None = None  # of the inputs, where there are several
         self._built_cell = False  # else the cell came with weights, from another layer
         self._kept: tuple[np.ndarray, ...] | None = None
 
     # Calls: validate, run, shape
-
-    def __call__(
-        self,
-        sequences: Array,
-        initial_state: Array = None,
-        mask: Array = None,
-        training: bool = False,
-        constants: Array = None,
-        *,
-        stream: Any = None,
-    ) -> Any:
-        """Run the cell over sequences.
-
-        Parameters
-        ----------
-        sequences : array_like ``(B, T, *features)``
-            For a class cell whose step takes several arrays, these in a list, tuple or dict, which may be nested. On
-            CUDA also an array of any library in the GPU's memory, which stays there; so do the results, as arrays
-            of the same library. A list of arrays (T_i, *features) is one of sequences of unequal lengths; sequences
-            are a list with an array for each of them then.
-        initial_state : list of array_like ``(B, *state)``, optional
-            A bare array for a single state; a list per cell for a stack. Default: the cell's, or the kept states.
-        mask : array_like (B, T) or (B, T, 1), optional
-            Non-zero uses the step; a masked step holds all states and the output.
-        training : bool
-            Whether dropout acts.
-        constants : list of array_like (B, …), optional
-            Given to every step, to a cell that takes them.
-        stream : int or stream of numba, CuPy or torch, optional
-            On CUDA, where the work is put in order. Default: where the library of `sequences` puts its own now.
-
-        Returns
-        -------
-        ndarray, or (ndarray, *states) with `return_state`
-            Nested arrays if the step's output is nested.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For an input that doesn't fit; the layer is unchanged then.
-        """
-        return self._shown(self._run((sequences, initial_state, mask, training, constants, stream)))
 
     def _shown(self, result: Result):
         """Return the result of a call."""
@@ -196,58 +147,9 @@ class RNN(Layer):
         parts = lambda: [one if one.base is None else np.array(one) for one in nesting.parted(output, axes)]
         return nesting.packed(repeated(parts, output))
 
-    def vjp(
-        self,
-        sequences: Array,
-        initial_state: Array = None,
-        mask: Array = None,
-        training: bool = False,
-        constants: Array = None,
-        *,
-        checkpoint: Any = None,
-        truncate: Any = None,
-        stream: Any = None,
-    ) -> Any:
-        """Run a call, and return the function from the cotangents of its results to those of its inputs.
-
-        Parameters
-        ----------
-        sequences, initial_state, mask, training, constants, stream
-            As in a call.
-        checkpoint : None, "auto" or int
-            Keep the states of every so many steps only, and compute the steps between again: less memory, more time.
-            "auto" takes about √T where all that is kept would exceed `get_memory_limit`.
-        truncate : int, optional
-            Truncated backpropagation through time: no gradient of a state passes from a multiple of so many processed
-            steps to the step before.
-
-        Returns
-        -------
-        outputs
-            The same bits as the call's.
-        pullback : callable
-            ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`:
-            ``weights`` (dict by name), ``x``, ``initial_state`` and ``constants``. It may be called more than once.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As a call; and for a cell whose gradient isn't known, with what to do.
-
-        Examples
-        --------
-        >>> import numpy as np, rnnkit as rk
-        >>> layer = rk.LSTM(4, seed=0)
-        >>> y, pullback = layer.vjp(np.ones((2, 5, 3)))
-        >>> gradient = pullback(np.ones_like(y))
-        >>> gradient.x.shape, gradient.weights["kernel"].shape
-        ((2, 5, 3), (3, 16))
-        """
-        wanted = options(checkpoint, truncate)
-        result = self._run((sequences, initial_state, mask, training, constants, stream), wanted)
+    def _differentiated(self, result: Result, with_constants):
         outputs = self._shown(result)
         back: Callable[..., Gradient] = result.pull  # type: ignore[assignment]  # since a gradient was asked for
-
         nesting = result.nesting
         count = 1 if nesting is None else len(nesting.shapes)
         steps = result.outputs.shape[:2] if self.return_sequences else result.last.shape[:1]  # type: ignore[union-attr]
@@ -256,7 +158,7 @@ class RNN(Layer):
             output = self._joined_cotangents(cotangents[:count], steps, nesting)
             states = self._spec.paired(cotangents[count:])
             of_steps, last = (output, None) if self.return_sequences else (None, output)
-            return self._gradients(back(of_steps, last, states or None, x), constants is not None)
+            return self._gradients(back(of_steps, last, states or None, x), with_constants)
 
         return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
 
@@ -317,7 +219,7 @@ class RNN(Layer):
             of_constants = None if d_constants is None else self._constants(d_constants, rows, dtype)
             if unknown := [name for name in weights or {} if name not in record.weights]:
                 raise ValueError(f"expected weights among {', '.join(record.weights)}, got {unknown[0]!r}")
-            pairs, given = self._complex_names(), (weights or {}).items()
+            pairs, given = complex_names(self), (weights or {}).items()
             own = {
                 n: validation.like(d, f"weights[{n!r}]", record.weights[n], 0 if n in pairs else None) for n, d in given
             }
@@ -347,26 +249,7 @@ class RNN(Layer):
             x = self._parted(x, 2, nesting)
         return Gradients(gradient.weights, x, self._spec.pack(gradient.states), constants)
 
-    def trajectory(
-        self,
-        sequences: Array,
-        initial_state: Array = None,
-        mask: Array = None,
-        training: bool = False,
-        constants: Array = None,
-        *,
-        stream: Any = None,
-    ) -> Any:
-        """Return every output and every state at every step, for the arguments of a call.
-
-        Returns
-        -------
-        outputs : ndarray ``(B, T, *O)``
-        states : list of ndarray ``(B, T, *state)``
-            In processing order, nested as `initial_state` is; a masked step shows the held state.
-        """
-        arguments = sequences, initial_state, mask, training, constants, stream
-        result = self._run(arguments, sequences=True, trajectory=True)
+    def _through_time(self, result: Result):
         return self._parted(result.outputs, 2, result.nesting), self._spec.pack(result.trajectory)
 
     def _run(self, arguments: tuple, gradient=None, along=None, **wishes) -> Result:
@@ -579,7 +462,8 @@ class RNN(Layer):
         """
         return Stream(self, batch, constants, initial_state)
 
-    def _refuses_stream(self):
+    @property
+    def _stream_refusal(self):
         if self._nesting is not None and not self._nesting.alone:
             return "takes several arrays"
         return "goes backwards" if self.go_backwards else None
@@ -589,28 +473,24 @@ class RNN(Layer):
     def _build(self, shape):
         if None in [size for one in shape_leaves(shape) for size in one[2:]]:
             raise ValueError(f"expected known features in the shape (batch, time, features), got {shape}")
-        nesting = self._nesting_of(shape)
-        features = shape[2:] if nesting is None else nesting
+        features = self._features_of(shape)
         fresh = not self.cell.built
         if not fresh and self.cell._complex_inputs != self._complex_x:
             kinds = ("real", "complex") if self._complex_x else ("complex", "real")
             raise ValueError(f"expected a cell for {kinds[1]} x; {self.cell!r} was built for {kinds[0]} numbers")
         try:
             self.cell._complex_inputs = self._complex_x
-            prepare(self.cell, _of_a_step(shape), self.dtype, self._weight_generator())
-            execution = Execution(self.cell, features, cast(np.dtype, self.dtype), self._device)
-            execution.read()
+            prepare(self.cell, _of_a_step(shape), self.dtype, weight_generator(self))
+            execution = self._executed(self.cell, features)
             self._spec = execution.step.states
         except BaseException:
             if fresh:
                 unbuild(self.cell)
             raise
-        self._execution, self._built_cell, self._nesting = execution, fresh, nesting
+        self._execution, self._built_cell, self._nesting = execution, fresh, self._nesting_of(shape)
 
     def _move(self, device):
         super()._move(device)
-        if self._execution is not None:
-            self._execution.move(device)
         if self._kept is not None and device == "cpu":
             self._kept = _on_host(self._kept)
 
@@ -621,31 +501,16 @@ class RNN(Layer):
         if self._built_cell:
             unbuild(self.cell)
 
-    def _own_arrays(self):
-        return self.cell._all_weights() if self.built else {}
-
-    def _own_weight_options(self):
-        return self.cell._weight_options() if self.built else {}
-
-    def _put_own_arrays(self, arrays):
-        self.cell._replace_weights(as_held(self.cell._all_weights(), arrays))
-
     @property
     def _keeps_states(self) -> bool:  # type: ignore[override]
         return self.stateful
 
     def _own_key(self, name):
         adapted = getattr(self.cell, "adapted", None)
-        return adapted._weight_keys()[name] if isinstance(adapted, Layer) else super()._own_key(name)
+        return weight_keys(adapted)[name] if isinstance(adapted, Layer) else super()._own_key(name)
 
     def _own_cell(self):
         return self.cell if self.built else None
-
-    def _own_sparse_names(self):
-        return self.cell._sparse_weights() if self.built else frozenset()
-
-    def _make_own_sparse(self, names):
-        self._execution.make_sparse(names)
 
     # States between calls
 
@@ -663,25 +528,6 @@ class RNN(Layer):
         if not isinstance(given, (list, tuple)) and not hasattr(given, "__array__"):
             given = list(given)
         return self._spec.unpack(given, batch_size, self.dtype or np.dtype("float32"), "get_initial_state")
-
-    def reset_states(self, states: Array = None, rows: Array = None) -> None:
-        """Set the states that the next call of a stateful layer starts from.
-
-        Parameters
-        ----------
-        states : list of array_like ``(B, *state)``, optional
-            As `initial_state`; also sets the batch size. Default: back to the cell's initial state, for any batch size.
-        rows : sequence of int, optional
-            Reset these rows of the batch only.
-
-        Raises
-        ------
-        ValueError
-            If the layer isn't stateful, a shape is wrong or a row isn't there.
-        """
-        self._keep(self._reset(states, rows))
-
-    reset_state = reset_states
 
     def _keep(self, kept):
         self._kept = kept
@@ -752,15 +598,18 @@ class RNN(Layer):
             return declared_output_shape(self.cell), None, self._spec
         trial = copy.deepcopy(self.cell)
         prepare(trial, _of_a_step(shape), np.dtype("float32"), np.random.default_rng(0))
-        trial._complex_inputs, nesting = self._complex_x, self._nesting_of(shape)
-        features = shape[2:] if nesting is None else nesting
-        execution = Execution(trial, features, np.dtype("float32"))
+        trial._complex_inputs = self._complex_x
+        execution = Execution(trial, self._features_of(shape), np.dtype("float32"))
         return execution.output_shape(), execution.step.outputs, execution.step.states
 
     def _nesting_of(self, shape) -> Nesting | None:
         if self._complex_x:
             return Nesting.of_shapes(shape, 2, _COMPLEX)
         return None if is_shape(shape) else Nesting.of_shapes(shape, 2)
+
+    def _features_of(self, shape):
+        nesting = self._nesting_of(shape)
+        return shape[2:] if nesting is None else nesting
 
     def _turns_time(self):
         return [self.go_backwards and self.return_sequences]
@@ -773,7 +622,7 @@ class RNN(Layer):
         output = mask if self.return_sequences else None
         return [output, *(None for _ in self._spec.nested(self._spec.shapes))] if self.return_state else output
 
-    def _mask_behind(self, x, mask):
+    def _mask_behind(self, x, mask, *given):
         return self.compute_mask(x) if mask is None else super()._mask_behind(x, mask)  # None: nothing to repeat
 
     # Configuration and display
@@ -786,7 +635,7 @@ class RNN(Layer):
         TypeError
             If the cell has no configuration.
         """
-        config = {"cell": serialize(self.cell)} | super().get_config()
+        config = super().get_config()
         if self._complex_x and self.dtype is not None:
             config["dtype"] = np.result_type(self.dtype, np.complex64).name
         return config
@@ -795,52 +644,12 @@ class RNN(Layer):
         names = "return_sequences return_state go_backwards stateful unroll zero_output_for_mask".split()
         return {name: getattr(self, name) for name in names}
 
-    @classmethod
-    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
-        """Return a new layer, not built, from what `get_config` gave."""
-        return cls(**(config | {"cell": deserialize(config["cell"])}))
-
     def _arguments(self):
         flags = [f"{name}=True" for name, on in self._flags().items() if on]
         return ", ".join([repr(self.cell), *flags, *(["device='cuda'"] if self._device == "cuda" else [])])
 
-    @tracebacks.edge
-    def explain(self, source: bool = False, graph: bool = False) -> str:
-        """Return how the step is compiled, traced or jitted, why, and the plan in words.
-
-        Parameters
-        ----------
-        source : bool
-            The source text that was compiled, in place of the words.
-        graph : bool
-            The graph of the step and its plan, node by node and stage by stage, in place of the words. Jitted steps
-            have none, and say so.
-        """
-        if not self.built:
-            return Text(f"{self.name}: not built yet; a layer reads its step at build(input_shape) or the first call")
-        return Text(self._execution.explain(source=source, graph=graph))
-
-    def _facts(self):
-        return super()._facts() | {"states": self.cell._states_line}
-
-    def _declared_weights(self):
-        return self.cell._declared_weights()
-
-    def _how_compiled(self):
-        if not self.built or not self._execution.executors:
-            return ""
-        return ", ".join(dict.fromkeys(str(e.how) for e in self._execution.executors.values()))
-
     def __getstate__(self) -> Any:
-        # Executors hold compiled code; a copy chooses its own, from the same cell.
-        return self.__dict__ | {"_execution": None, "_kept": None if self._kept is None else _on_host(self._kept)}
-
-    def __setstate__(self, state: Any) -> None:
-        self.__dict__.update(state)
-        if self.built:
-            dtype = cast(np.dtype, self.dtype)
-            features = self._nesting or self._input_shape[2:]
-            self._execution = Execution(self.cell, features, dtype, self._device, self._quantization or "")
+        return super().__getstate__() | {"_kept": None if self._kept is None else _on_host(self._kept)}
 
 
 def _of_a_step(shape):

@@ -10,7 +10,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import integer, positive_integer
 from rnnkit.hints import LayerOptions, Shape
-from rnnkit.layers.base import no_mask
+from rnnkit.layers.base import any_shape, no_mask
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.traced import Traced
@@ -27,8 +27,7 @@ class Shaping(Traced):
 
     compute_mask = no_mask
 
-    def _check_shape(self, shape):
-        """Any shape of that rank will do."""
+    _check_shape = any_shape
 
     def _check_result(self, shape):
         """Refuse a shape that has no result, or none that fits in memory."""

@@ -17,6 +17,7 @@ from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.execution.execution import is_eager
 from rnnkit.hints import Array
 from rnnkit.layers.support import repeats, symbolic, validation
+from rnnkit.layers.support.device_transfer import device_of
 from rnnkit.layers.support.streaming import running
 from rnnkit.recording import Recording, Unrepeatable, put, repeated
 from rnnkit.steps.nesting import mapped
@@ -68,15 +69,15 @@ class Stream:
 
     def __init__(self, layer: Layer, batch: int = 1, constants: Array = None, initial_state: Array = None):
         self.layer, self.batch = layer, positive_integer(batch, "batch")
-        if not layer._is_built():
+        if not layer.built:
             raise ValueError(f"expected the layer {layer.name!r} to be built before it is streamed; call build first")
         for one in layer._all_layers():
-            if (reason := one._refuses_stream()) is not None:
+            if (reason := one._stream_refusal) is not None:
                 raise ValueError(
                     f"expected layers that take one step at a time; {one.name!r} ({type(one).__name__}) {reason}"
                 )
-        if layer._stands_on() != "cpu":
-            raise ValueError(f"expected a layer on the CPU to stream, {layer.name!r} is on {layer._stands_on()}")
+        if (device := device_of(layer)) != "cpu":
+            raise ValueError(f"expected a layer on the CPU to stream, {layer.name!r} is on {device}")
         self._constants = None
         if constants is not None:
             self._constants = [np.array(validation.numbers(one, "constants", complex_too=True)) for one in constants]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
-from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
+from rnnkit.hints import DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients, Pullback
-from rnnkit.serialization.configuration import deserialize, serialize
+from rnnkit.layers.support.seeds import inherit_seeds
+from rnnkit.steps.nesting import mapped, shapes_mapped
 
 
 class TimeDistributed(Layer):
@@ -35,6 +36,7 @@ class TimeDistributed(Layer):
     _axes = "batch, time"
     _padding = "masked"
     _native = True
+    _stream_refusal = None
 
     def __init__(self, layer: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         if not isinstance(layer, Layer):
@@ -46,10 +48,9 @@ class TimeDistributed(Layer):
             self._adopt_seed(self._sequence)
             self._given_seed = seed
 
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Apply to x ``(B, T, …)``; a `mask` ``(B, T)`` is checked and passed on."""
+    def _called(self, inputs, mask, training):
         shape, rows = self._run(inputs, mask, partial(self.layer, training=training))
-        return _in_steps(rows, shape)
+        return mapped(rows, lambda one: one.reshape(*shape[:2], *one.shape[1:]))
 
     def _vjp(self, inputs, mask, training, wanted):
         shape, (rows, pullback) = self._run(inputs, mask, partial(self.layer.vjp, training=training, **wanted))
@@ -60,7 +61,7 @@ class TimeDistributed(Layer):
             weights = {f"layer/{name}": array for name, array in gradient.weights.items()}
             return Gradients(weights, None if gradient.x is None else gradient.x.reshape(shape))
 
-        outputs = _in_steps(rows, shape)
+        outputs = mapped(rows, lambda one: one.reshape(*shape[:2], *one.shape[1:]))
         return outputs, Pullback(outputs, pullback.dtype, pull)
 
     def _run(self, inputs, mask, function):
@@ -81,19 +82,8 @@ class TimeDistributed(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the layer's output shape for one step, with the time axis after the batch axis."""
         shape = super().compute_output_shape(input_shape)
-        return _with_time(self.layer.compute_output_shape((shape[0], *shape[2:])), shape[:2])
-
-    def _refuses_stream(self):
-        return None
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return super().get_config() | {"layer": serialize(self.layer)}
-
-    @classmethod
-    def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
-        """Return a new layer, not built, from what `get_config` gave."""
-        return cls(**(config | {"layer": deserialize(config["layer"])}))
+        step = self.layer.compute_output_shape((shape[0], *shape[2:]))
+        return shapes_mapped(step, lambda one: (*shape[:2], *one[1:]))
 
     def __repr__(self) -> str:
         return f"TimeDistributed({self.layer!r})"
@@ -116,18 +106,4 @@ class TimeDistributed(Layer):
 
     def _adopt_seed(self, sequence):
         super()._adopt_seed(sequence)
-        self.layer._inherit_seed(self._seeds_for_parts(1)[0])
-
-
-def _with_time(step, lead):
-    """Return shapes, nested as they are, with the batch axis and the time axis in front."""
-    if any(isinstance(one, (tuple, list)) for one in step):
-        return type(step)(_with_time(one, lead) for one in step)
-    return (*lead, *step[1:])
-
-
-def _in_steps(rows, shape):
-    """Return rows, or nested rows, as steps of sequences ``(B, T, …)``."""
-    if isinstance(rows, (list, tuple)):
-        return type(rows)(_in_steps(one, shape) for one in rows)
-    return rows.reshape(*shape[:2], *rows.shape[1:])
+        inherit_seeds(self, [self.layer])

@@ -9,14 +9,15 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit.execution.array_functions import TracedFunction
-from rnnkit.hints import Array, LayerOptions, Shape
+from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.open_sizes import at_two_lengths, same_sizes
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.recording import constant, contiguous, copied, repeated
+from rnnkit.steps.nesting import shapes_mapped
 
-_LENGTHS = ((12, 24), (60, 120), (1, 2))  # pairs of sizes that stand in for open ones, until a function takes a pair
 _MOST = 256  # kinds of shapes whose graphs are kept
 
 
@@ -29,18 +30,6 @@ class Traced(Layer):
     def __init__(self, **options: Unpack[LayerOptions]):
         super().__init__(**options)
         self._traces: dict[tuple, TracedFunction] = {}
-
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Apply the function to an array, or to a list of arrays of one batch size.
-
-        Raises
-        ------
-        ValueError
-            For arrays that the function doesn't take; if it can't be traced and differentiated, with its line.
-        TypeError
-            For what isn't an array, or a list of them.
-        """
-        return self._called(inputs, mask, training)
 
     def _result(self, arrays, mask, training):
         """The function's value for arrays, or symbols of the tracer, nested as the inputs."""
@@ -134,41 +123,24 @@ class Traced(Layer):
         shapes = symbolic.shape_leaves(shape)
         conditions = conditions or ["float"] * len(shapes)
         batched = [one for i, one in enumerate(shapes) if i not in self._unbatched]
-        nested = _nesting_of(shape)
+        nested = shapes_mapped(shape, lambda _: 0)
         dtype, self.dtype = self.dtype, self.dtype or np.dtype("float32")
+
+        def at(length):
+            closed = [
+                tuple(length if n is None and (axis or i in self._unbatched) else n for axis, n in enumerate(one))
+                for i, one in enumerate(shapes)
+            ]
+            return self._traced(nested, list(zip(closed, conditions, strict=True)), None, False)
+
         try:
-            first, second = self._at_two_lengths(nested, shapes, conditions)
+            first, second = at_two_lengths(shapes, at)
         finally:
             self.dtype: Any = dtype
-        sizes = [
-            tuple(a if a == b else None for a, b in zip(one, other, strict=True))
-            for one, other in zip(first.shapes, second.shapes, strict=True)
-        ]
+        sizes = list(map(same_sizes, first.shapes, second.shapes))
         rows = (next((one[0] for one in batched if one[0] is not None), None),) if batched else ()
         found = [(*rows, *one) for one in sizes]
         return mapped(first.nesting, found.__getitem__), first.kinds
-
-    def _at_two_lengths(self, nested, shapes, conditions):
-        """The function at two sizes in the place of the open ones."""
-        failure = None
-        for lengths in _LENGTHS:
-            try:
-                found = []
-                for length in lengths:
-                    closed = [
-                        tuple(
-                            length if n is None and (axis or i in self._unbatched) else n for axis, n in enumerate(one)
-                        )
-                        for i, one in enumerate(shapes)
-                    ]
-                    found.append(self._traced(nested, list(zip(closed, conditions, strict=True)), None, False))
-                return found
-            except Exception as error:
-                failure = failure or error
-                if not any(None in one[1:] for one in shapes):
-                    break
-        assert failure is not None, "a pair was tried"
-        raise failure
 
     def __getstate__(self) -> Any:
         return self.__dict__ | {"_traces": {}}
@@ -176,8 +148,3 @@ class Traced(Layer):
 
 def _used(mask) -> np.ndarray:
     return validation.array(mask, "mask") != 0
-
-
-def _nesting_of(shape):
-    """Nested lists as those of shapes, with 0 for each."""
-    return 0 if symbolic.is_shape(shape) else [_nesting_of(one) for one in shape]

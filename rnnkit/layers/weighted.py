@@ -10,12 +10,13 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.hints import Array, LayerOptions
+from rnnkit.hints import LayerOptions
 from rnnkit.initializers import draw
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
+from rnnkit.layers.support.seeds import weight_generator
 from rnnkit.recording import computed, copied, weights_now
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
@@ -36,6 +37,17 @@ class OwnWeight:
     initializer: Any
     options: WeightOptions = field(default_factory=WeightOptions)
 
+    @classmethod
+    def by_arguments(cls, layer: Layer, kind: str, shape: tuple[int, ...]) -> OwnWeight:
+        """Return the weight of a layer's arguments ``{kind}_initializer``, ``{kind}_regularizer`` and so on."""
+        given = arguments_of(layer, kind)
+        return cls(shape, given.pop("initializer"), WeightOptions(**given))
+
+
+def arguments_of(layer: Layer, kind: str) -> dict[str, Any]:
+    """Return the arguments of `Cell.add_weight` that a layer was made with for one kind of weights."""
+    return {name: getattr(layer, f"{kind}_{name}") for name in ("initializer", "regularizer", "constraint")}
+
 
 class OwnWeights(Layer):
     """Base of layers that hold their weights themselves, which `_own_weights` declares."""
@@ -50,7 +62,7 @@ class OwnWeights(Layer):
         return {}
 
     def _build(self, shape):
-        rng, found = self._weight_generator(), self._own_weights(shape)
+        rng, found = weight_generator(self), self._own_weights(shape)
         allocation.check_weights(self.name, {name: one.shape for name, one in found.items()}, self.dtype)
         with allocation.named(f"the weights of {self.name!r}"):
             self._own = {
@@ -82,40 +94,25 @@ class Computed(OwnWeights):
     """Base of layers of one array that are computed without a graph, by `_computed`."""
 
     _padding = "masked"
-
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Apply to x; NaN and infinity at masked steps count as 0.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For an input that doesn't fit.
-        """
-        return self._called(inputs, mask, training)
+    _stream_refusal = None
 
     def _computed(self, weights, x, mask, training):
         """Return the result for x, and the function from its cotangent to those of the weights by name, and of x."""
         raise NotImplementedError
 
-    def _bound(self):
-        return partial(self._with_weights, weights_now(self._own))
-
-    def _with_weights(self, weights, inputs, mask, training):
+    def _applied(self, inputs, mask, training):
         x = validation.numbers(inputs, "x")
         if self.built:
             self._check_shape(self._shape(x.shape))
-            return self._differentiable(weights, x, mask, training)
+            return self._differentiable(x, mask, training)
         with self._all_or_nothing():
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
-            return self._differentiable(self._own, x, mask, training)
+            return self._differentiable(x, mask, training)
 
-    def _differentiable(self, weights, x, mask, training):
+    def _differentiable(self, x, mask, training):
         x = finite_under_mask(copied(x, self.dtype), mask)  # the gradient reads it, even if the input is changed later
-        y, back = self._computed(weights, x, mask, training)
+        y, back = self._computed(weights_now(self._own), x, mask, training)
         return y, lambda d: Gradients(*back(d))
-
-    def _refuses_stream(self):
-        return None
 
 
 times = partial(computed, np.multiply)

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from rnnkit.arguments import is_integer
-from rnnkit.docstrings import described_as
 from rnnkit.execution.host_fallback import to_gpu, to_host
 from rnnkit.hints import Array
 from rnnkit.layers.base import Layer, UsersOwn
@@ -16,10 +15,11 @@ from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Merge
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
-from rnnkit.layers.support.device_transfer import first_on_device, mapped
+from rnnkit.layers.support.device_transfer import first_on_device
 from rnnkit.layers.support.display import Text, layer_card, show_shape
-from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.pullback import Pullback
 from rnnkit.models.drawing import Arrow, Box, drawing
+from rnnkit.steps.nesting import mapped
 from rnnkit.training.trainable import Trainable
 
 _DRAWN = 20  # layers of a model that a notebook draws
@@ -31,6 +31,7 @@ class Assembled(Trainable):
     _native = True
 
     layers: list[Layer]
+    _stream_refusal = None
 
     @property
     def _layers_inside(self) -> list[Layer]:
@@ -52,51 +53,22 @@ class Assembled(Trainable):
         ValueError
             If there is none.
         """
+        layers = self.layers
         if name is None:
-            if not is_integer(index) or not -len(self.layers) <= index < len(self.layers):
-                raise ValueError(f"expected a name, or an index below {len(self.layers)}, got {index!r}")
-            return self.layers[index]
+            if not is_integer(index) or not -len(layers) <= index < len(layers):
+                raise ValueError(f"expected a name, or an index below {len(layers)}, got {index!r}")
+            return layers[index]
         named = self._named_layers()
         for known, layer in named:
             if known == name:
                 return layer
         raise ValueError(f"expected a layer among {', '.join(known for known, _ in named)}; got {name!r}")
 
-    def __call__(self, inputs: Array, mask: Array = None, training: bool = False) -> Any:
-        """Run x through all layers; the first one checks it.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As the layers raise them; no layer is changed then.
-        """
+    def _called(self, inputs, mask, training):
         return self._across(inputs, mask, training)[0]
 
-    @described_as(Trainable.vjp)
-    def vjp(
-        self, inputs: Array, mask: Array = None, training: bool = False, *, checkpoint: Any = None, truncate: Any = None
-    ) -> Any:
-        """Run a call, and return the function that takes cotangents of its result back through all layers.
-
-        Returns
-        -------
-        outputs
-            The same bits as the call's.
-        pullback : callable
-            ``pullback(d_outputs)``, with cotangents nested as `outputs` (None for zeros), gives `Gradients`:
-            ``weights`` (dict by name), ``x``, nested as `inputs` and None for ids, and ``initial_state``, an entry per
-            stateful layer.
-
-        Examples
-        --------
-        >>> import numpy as np, rnnkit as rk
-        >>> model = rk.Sequential([rk.Embedding(10, 3, mask_zero=True), rk.GRU(4), rk.Dense(1)], seed=0)
-        >>> y, pullback = model.vjp([[1, 2, 0], [3, 1, 4]])
-        >>> gradient = pullback(np.ones_like(y))
-        >>> gradient.weights["0/embeddings"].ids.tolist(), gradient.weights["1/kernel"].shape
-        ([0, 1, 2, 3, 4], (3, 12))
-        """
-        outputs, _, pullback = self._vjp_across(inputs, mask, training, options(checkpoint, truncate))
+    def _vjp(self, inputs, mask, training, wanted):
+        outputs, _, pullback = self._vjp_across(inputs, mask, training, wanted)
         return outputs, pullback
 
     # If all layers are on a GPU, host arrays are copied there and back once, rather than at every layer.
@@ -114,11 +86,7 @@ class Assembled(Trainable):
         outputs, masks = mapped(outputs, to_host), mapped(masks, to_host)
 
         def back(pull):
-            def run(cotangents):
-                g = pull(cotangents)
-                return Gradients(*mapped((g.weights, g.x, g.initial_state, g.constants), to_host))
-
-            return run
+            return lambda cotangents: pull(cotangents).mapped(to_host)
 
         return outputs, masks, Pullback(outputs, inner.dtype, back(inner.pull), back(inner.pull_weights))
 
@@ -196,9 +164,6 @@ class Assembled(Trainable):
         """
         return Stream(self, batch)
 
-    def _refuses_stream(self):
-        return None
-
     def _reads_complex(self):
         return bool(self._layers_inside) and self._layers_inside[0]._reads_complex()
 
@@ -266,12 +231,12 @@ class Summary(Text):
 
 def parameters(layer) -> str:
     """Return the number of a layer's parameters as text."""
-    return f"{layer.count_params():,}" if layer._is_built() else "not built"
+    return f"{layer.count_params():,}" if layer.built else "not built"
 
 
 def box_of(layer, title: str, shape, shared: bool = False) -> Box:
     """Return the box of a layer's call in a drawing: its class, its number of parameters, and its output shape."""
-    count = "shared" if shared else f"{parameters(layer)} parameters" if layer._is_built() else "not built"
+    count = "shared" if shared else f"{parameters(layer)} parameters" if layer.built else "not built"
     kind = type(layer).__name__
     found = next((word for known, word in _KINDS if isinstance(layer, known)), "other")
     lines = (kind if count == "0 parameters" else f"{kind}, {count}", "–" if shape is None else show_shape(shape))

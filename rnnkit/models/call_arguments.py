@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
+from rnnkit.steps.nesting import leaves_of
 
 _VALUES = (bool, int, float, str)
 
@@ -107,7 +108,7 @@ class CallArguments:
         count = len(leaves(self.inputs))
         if self.mask is None:
             return [None] * count
-        flat = _flat_with_none(self.mask)
+        flat = leaves_of(self.mask)
         return flat if len(flat) == count else flat * count if len(flat) == 1 else [None] * count
 
     def key(self) -> tuple:
@@ -179,11 +180,5 @@ def _as_bool(mask) -> np.ndarray:
     return found if found.dtype == bool else found != 0
 
 
-def _flat_with_none(nested) -> list:
-    return [leaf for one in nested for leaf in _flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]
-
-
 def _mapped_with_none(nested, function):
-    if isinstance(nested, (list, tuple)):
-        return [_mapped_with_none(one, function) for one in nested]
-    return None if nested is None else function(nested)
+    return mapped(nested, lambda one: None if one is None else function(one))

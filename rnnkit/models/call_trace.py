@@ -8,9 +8,10 @@ import numpy as np
 
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic
-from rnnkit.layers.support.symbolic import Input, SymbolicTensor
+from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves
 from rnnkit.layers.support.variable import Variable
-from rnnkit.models.calls import Calls
+from rnnkit.models.calls import traced
+from rnnkit.steps.nesting import mapped
 
 
 class Traced(Protocol):
@@ -38,15 +39,11 @@ class CallTrace:
 
     Attributes
     ----------
-    nesting
-        The result of `call`, with places among the outputs as leaves; tuples stay tuples.
     shapes : list of tuple
-        Shapes of the outputs, None for the batch size.
+        Shapes of the outputs, nested as the result of `call`, None for the batch size.
     names : list of str
         Names of the weights that the call itself reads, in the order of the arrays behind the given ones.
     """
-
-    nesting: Any
 
     def __init__(self, layer: Traced, specifications, arguments, inputs: int):
         self._layer, self._variables, self._constants = layer, {}, {}  # type: ignore[var-annotated]
@@ -58,21 +55,17 @@ class CallTrace:
         self.first = given[0]  # a tensor with the batch axis
         token = symbolic.tracing.set(self)
         try:
-            result = layer.call(**arguments(given))
-            found: list[SymbolicTensor] = []
-            self.nesting = self._numbered(result, found)
+            result = self._resolved(layer.call(**arguments(given)))
         finally:
             symbolic.tracing.reset(token)
-        if not found:
+        if not (found := leaves(result)):
             raise ValueError(f"expected the call of {layer.name!r} to return an array, got an empty list")
         self.count, self.inputs = len(given), inputs
         variables = [self._variables[id(one)] for one in self._used]
         constants = [tensor for tensor, _ in self._constants.values()]
         self.arrays = [array for _, array in self._constants.values()]
-        self.graph = Calls([*given, *variables, *constants], found)
-        self.shapes, self.dtypes = [tensor.shape for tensor in found], [tensor.dtype for tensor in found]
-        self.tensor_shapes = [tensor.shape for tensor in self.graph.tensors]
-        self.graph.forget_tensors()
+        self.graph, _ = traced([*given, *variables, *constants], result)
+        self.shapes, self.dtypes = mapped(result, lambda one: one.shape), [tensor.dtype for tensor in found]
         self.graph.paths = self._paths()
         names = {id(one): name for name, one in layer._all_variables().items()}
         self.names = [names[id(one)] for one in self._used]
@@ -103,9 +96,10 @@ class CallTrace:
         self._constants[id(tensor)] = tensor, found
         return tensor
 
-    def _numbered(self, result, found: list):
+    def _resolved(self, result) -> Any:
+        """Return the symbolic tensors of a result."""
         if isinstance(result, (list, tuple)):
-            return type(result)([self._numbered(one, found) for one in result])
+            return type(result)([self._resolved(one) for one in result])
         result = symbolic.resolved(result)
         if isinstance(result, np.ndarray):
             result = self.constant(result)
@@ -114,8 +108,7 @@ class CallTrace:
                 f"expected the call of {self._layer.name!r} to return an array, or a list or tuple of arrays, got "
                 f"{type(result).__name__}"
             )
-        found.append(result)
-        return len(found) - 1
+        return result
 
     def _paths(self) -> list[str]:
         """Return the path of each layer's attribute, for those with weights."""
@@ -128,24 +121,6 @@ class CallTrace:
                 )
         return [known.get(id(one), f"({i})") for i, one in enumerate(self.graph.layers)]
 
-    # Runs
-
-    def entered(self, arrays: list, masks: list, weights: list) -> tuple[list, list]:
-        """Return all arrays and masks by number, with those of a call filled in."""
-        values = [*arrays, *weights, *self.arrays]
-        missing = [None] * (self.graph.count - len(values))
-        return [*values, *missing], [*masks, *([None] * (self.graph.count - len(masks)))]
-
-    def nested(self, found: list):
-        """Return a call's result from its outputs, flat."""
-        return _nested(self.nesting, found)
-
-
-def _nested(nesting, found):
-    if isinstance(nesting, (list, tuple)):
-        return type(nesting)([_nested(one, found) for one in nesting])
-    return found[nesting]
-
 
 def parts_inside(layer: Any, path: str = ""):
     """Yield all layers inside a layer, each with its path."""
@@ -153,8 +128,3 @@ def parts_inside(layer: Any, path: str = ""):
         here = f"{path}/{name}" if path else name
         yield here, part
         yield from parts_inside(part, here)
-
-
-def is_open(shape) -> bool:
-    """Whether one of nested shapes has an unknown size behind the batch axis."""
-    return any(None in one[1:] for one in symbolic.shape_leaves(shape))

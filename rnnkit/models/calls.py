@@ -1,14 +1,18 @@
-"""Calls of layers in order: the run of a graph of symbolic calls, and its gradient."""
+"""Graphs of layers: their calls in order, the run of these, and its gradient."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import Node, SymbolicTensor, leaves, mapped
+from rnnkit.recording import repeated
+from rnnkit.steps.nesting import leaves_of, shapes_mapped
+from rnnkit.steps.nesting import mapped as like_nested
 
 
 @dataclass(frozen=True)
@@ -45,42 +49,33 @@ class Call:
 
 
 class Calls:
-    """All calls of layers between symbolic inputs and outputs, each after those that it reads.
+    """A graph of layers: their calls in order, each after those that it reads.
+
+    Parameters
+    ----------
+    layers : list of Layer
+    calls : list of Call
+    inputs : int
+        The number of inputs.
+    outputs : int, or nested lists, tuples and dicts of them
+        The arrays that are the results, nested as these are.
+    paths : list of str
+        Prefixes of each layer's names of weights.
 
     Attributes
     ----------
-    layers : list of Layer
-    tensors : list of SymbolicTensor
-        By number: inputs first, then what each call gives.
     count : int
         The number of arrays.
-    calls : list of Call
     outputs : list of int
-    paths : list of str
-        Prefixes of each layer's names of weights, set by the owner of the calls.
+        Flat.
+    read : set of int
+        The arrays that a call reads, or that are outputs.
     """
 
-    paths: list[str]
-
-    def __init__(self, given: list[SymbolicTensor], made: list[SymbolicTensor]):
-        numbers = {id(tensor): i for i, tensor in enumerate(given)}
-        layers: dict[int, Layer] = {}
-        places: dict[int, int] = {}
-        self.tensors: list[SymbolicTensor] = list(given)
-        self.calls: list[Call] = []
-        number = lambda nested: mapped(nested, lambda tensor: None if tensor is None else numbers[id(tensor)])
-        for node in _nodes(given, made):
-            place = places.setdefault(id(node.layer), len(places))
-            assert node.layer is not None, "an input is no call"
-            layers[place] = node.layer
-            x, more = number(node.x), {name: number(nested) for name, nested in node.more.items()}
-            own = list(range(len(self.tensors), len(self.tensors) + len(node.outputs)))
-            for tensor, i in zip(node.outputs, own, strict=True):
-                numbers.setdefault(id(tensor), i)  # one that is an input stays it
-            self.tensors += node.outputs
-            self.calls.append(Call(place, x, more, node.training, own, [], node.options))
-        self.layers, self.count = list(layers.values()), len(self.tensors)
-        self.outputs = [numbers[id(tensor)] for tensor in made]
+    def __init__(self, layers: list[Layer], calls: list[Call], inputs: int, outputs: Any, paths: Any = ()):
+        self.layers, self.calls, self.inputs, self.paths = layers, calls, inputs, list(paths)
+        self.count = inputs + sum(len(call.outputs) for call in calls)
+        self.nesting, self.outputs = outputs, leaves(outputs)
         self.read = self._find_ends()
 
     def _find_ends(self) -> set[int]:
@@ -96,23 +91,25 @@ class Calls:
     def run(self, values: list, masks: list, training) -> None:
         """Run all calls."""
         for call in self.calls:
-            self.put(call, values, masks, *called(*self.given(call, values, masks, training)))
+            layer, *given = self.given(call, values, masks, training)
+            self.put(call, values, masks, *layer._with_mask(*given))
 
     def run_differentiated(self, values: list, masks: list, training, wanted) -> list:
         """Run all calls; return the pullback of each, and the nesting of its result."""
         pullbacks = []
         for call in self.calls:
-            result, result_mask, pullback = _differentiated(wanted, *self.given(call, values, masks, training))
+            layer, x, mask, train, more = self.given(call, values, masks, training)
+            result, result_mask, pullback = layer._vjp_with_mask(x, mask, train, wanted, more)
             self.put(call, values, masks, result, result_mask)
             pullbacks.append((pullback, mapped(result, lambda _: None)))
         return pullbacks
 
     def given(self, call: Call, values, masks, training):
-        """Return the layer of a call, and its arguments."""
+        """Return the layer of a call, its inputs, mask, training, and states, constants and other keywords."""
         x = mapped(call.x, values.__getitem__)
         more = {name: looked_up(numbers, values) for name, numbers in call.more.items()} | call.options
         mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
-        if isinstance(mask, (list, dict)) and all(one is None for one in flat_with_none(mask)):
+        if isinstance(mask, (list, dict)) and all(one is None for one in leaves_of(mask)):
             mask = None
         return self.layers[call.layer], x, mask, training if call.training is None else call.training, more
 
@@ -122,6 +119,17 @@ class Calls:
             values[number], masks[number] = value, mask
         for number in call.over:
             values[number] = masks[number] = None
+
+    def line(self, first: int) -> list[Call]:
+        """Return the calls from one on in a line: each reads nothing but the only array of the one before."""
+        found = [self.calls[first]]
+        plain = lambda call: not (call.more or call.training or call.options)
+        for call in self.calls[first + 1 :]:
+            before = found[-1]
+            if [call.x] != before.outputs or call.x not in call.over or not (plain(before) and plain(call)):
+                break
+            found.append(call)
+        return found
 
     # Backwards
 
@@ -153,7 +161,7 @@ class Calls:
             for what, nested in {"x": call.x, **call.more}.items():
                 numbers, found = leaves(nested), gradient.of(what)
                 if numbers and found is not None:
-                    for number, cotangent in zip(numbers, flat_with_none(found), strict=True):
+                    for number, cotangent in zip(numbers, leaves_of(found), strict=True):
                         add(number, cotangent)
             path = self.paths[call.layer]
             for name, array in gradient.weights.items():
@@ -171,9 +179,69 @@ class Calls:
                 found.update(call.outputs)
         return found
 
-    def forget_tensors(self) -> None:
-        """Release the symbolic tensors, which make a deep graph to copy."""
-        self.tensors = self.tensors[:0]
+    def begun(self, arrays: list, masks: list) -> tuple[list, list]:
+        """Return all arrays and masks by number, with those of the inputs filled in."""
+        room = [None] * self.count
+        return [*arrays, *room[len(arrays) :]], [*masks, *room[len(masks) :]]
+
+    def returned(self, values: list, given: Sequence = ()) -> Any:
+        """Return the outputs, nested, with copies of those that are given arrays or occur twice."""
+        seen = set(map(id, given))
+
+        def leaf(number):
+            value = values[number]
+            again = id(value) in seen
+            seen.add(id(value))
+            return repeated(value.copy, value) if again else value
+
+        return like_nested(self.nesting, leaf)
+
+    def masks_behind(self, masks: list) -> Any:
+        """Return the outputs' masks, in lists nested as the outputs."""
+        return mapped(self.nesting, masks.__getitem__)
+
+
+def chain(layers: Sequence[Layer], shape: Any) -> Calls:
+    """Return the graph of layers one after the other, of which the last gives results of these shapes."""
+    count = len(layers)
+    calls = [Call(i, i, {}, None, [i + 1], []) for i in range(count)]
+    numbers = itertools.count(count)
+    outputs = shapes_mapped(shape, lambda _: next(numbers))
+    if calls:
+        calls[-1].outputs[:] = leaves(outputs)
+    return Calls(list(layers), calls, 1, outputs, map(str, range(count)))
+
+
+def traced(given: list[SymbolicTensor], made: Any) -> tuple[Calls, list[SymbolicTensor]]:
+    """Return the graph of all calls between symbolic inputs and nested outputs, and all tensors by their numbers."""
+    numbers = {id(tensor): i for i, tensor in enumerate(given)}
+    layers: dict[int, Layer] = {}
+    places: dict[int, int] = {}
+    tensors, calls = list(given), []
+    number = lambda nested: mapped(nested, lambda tensor: None if tensor is None else numbers[id(tensor)])
+    for node in _nodes(given, leaves(made)):
+        place = places.setdefault(id(node.layer), len(places))
+        assert node.layer is not None, "an input is no call"
+        layers[place] = node.layer
+        x, more = number(node.x), {name: number(nested) for name, nested in node.more.items()}
+        own = list(range(len(tensors), len(tensors) + len(node.outputs)))
+        for tensor, i in zip(node.outputs, own, strict=True):
+            numbers.setdefault(id(tensor), i)  # one that is an input stays it
+        tensors += node.outputs
+        calls.append(Call(place, x, more, node.training, own, [], node.options))
+    outputs = like_nested(made, lambda tensor: numbers[id(tensor)])
+    return Calls(list(layers.values()), calls, len(given), outputs), tensors
+
+
+def called_again(inputs: list[SymbolicTensor], layers: list[Layer], calls: list[Call]) -> list[SymbolicTensor]:
+    """Return all tensors by number, of calls that are repeated on symbolic inputs."""
+    tensors = list(inputs)
+    for call in calls:
+        more = {name: looked_up(numbers, tensors) for name, numbers in call.more.items()} | call.options
+        if call.training is not None:
+            more["training"] = call.training
+        tensors += leaves(layers[call.layer]._on(mapped(call.x, tensors.__getitem__), **more))
+    return tensors
 
 
 def _nodes(given, made) -> list[Node]:
@@ -192,20 +260,6 @@ def _nodes(given, made) -> list[Node]:
     return [found[order] for order in sorted(found)]
 
 
-def called(layer, x, mask, training, more: Mapping):
-    """Return a call's result and its mask; `more` are states, constants and other keywords."""
-    if not more:
-        return layer._with_mask(x, mask, training)
-    return layer._with_others(x, mask, training, more)
-
-
-def _differentiated(wanted, layer, x, mask, training, more):
-    """Return a call's result, its mask and the pullback."""
-    if not more:
-        return layer._vjp_with_mask(x, mask, training, wanted)
-    return layer._vjp_with_others(x, mask, training, wanted, more)
-
-
 def looked_up(nested, arrays):
     """Return nested lists of numbers with the arrays of these numbers; None for None."""
     return mapped(nested, lambda number: None if number is None else arrays[number])
@@ -220,10 +274,3 @@ def _masks_of(outputs, masks) -> list:
     if not isinstance(masks, (list, tuple)):
         masks = [masks] * len(outputs)
     return [leaf for one, own in zip(outputs, masks, strict=True) for leaf in _masks_of(one, own)]
-
-
-def flat_with_none(nested) -> list:
-    """Return the leaves of nested lists, None included."""
-    if isinstance(nested, Mapping):
-        nested = list(nested.values())
-    return [leaf for one in nested for leaf in flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]

@@ -20,7 +20,6 @@ from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.array_kinds import handler_of
-from rnnkit.layers.support.device_transfer import mapped
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.labelled_calls import plain
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
@@ -28,12 +27,14 @@ from rnnkit.layers.support.repeats import last_replacement
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.streaming import running
 from rnnkit.layers.support.symbolic import is_shape, leaves, shape_leaves
+from rnnkit.layers.support.weight_mapping import complex_names, sparse_names
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.functional import Model
 from rnnkit.recording import computed, current, has_stand_ins, repeated, standing_in, unrepeatable, viewed, weights_now
 from rnnkit.regularizers import L1L2, Regularizer
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.steps.cell import frozen
+from rnnkit.steps.nesting import mapped, shapes_mapped
 from rnnkit.steps.weight_options import WeightOptions
 from rnnkit.training.of_batch import OfBatch
 from rnnkit.training.trainable import Trainable
@@ -88,6 +89,7 @@ class Ensemble(Trainable):
 
     _axes_in_front = 1
     _recorded_bytes = 1 << 27
+    _stream_refusal = None
 
     def __init__(self, layer: Any, n: int, *, name: str | None = None):
         if not isinstance(layer, Layer) or isinstance(layer, Ensemble):
@@ -102,7 +104,7 @@ class Ensemble(Trainable):
             self.members: tuple[Any, ...] = (first, *(_redrawn(layer, k) for k in range(1, self.n)))
         self._sequence, self._given_seed = first._sequence, first._given_seed
         self._own = _Own()
-        if layer._is_built():
+        if layer.built:
             self._build_with(layer._input_shape, layer.dtype)
 
     # Building
@@ -111,7 +113,7 @@ class Ensemble(Trainable):
         first, *others = self.members
         with self._all_or_nothing():
             first._build_with(shape, first.dtype or self.dtype)
-            if first._complex_names() or any(map(_has_complex, first._all_layers())):
+            if complex_names(first) or any(map(_has_complex, first._all_layers())):
                 raise ValueError(f"expected real numbers for an ensemble; {first.name!r} computes with complex ones")
             with unread():
                 for member in others:
@@ -141,10 +143,7 @@ class Ensemble(Trainable):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of a call's result, for an x that goes to all members."""
-        return self._with_members(self.members[0].compute_output_shape(input_shape))
-
-    def _with_members(self, shape):
-        return (self.n, *shape) if is_shape(shape) else type(shape)(map(self._with_members, shape))
+        return shapes_mapped(self.members[0].compute_output_shape(input_shape), lambda one: (self.n, *one))
 
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the mask of a member's output, for an x and a mask that go to all."""
@@ -152,14 +151,6 @@ class Ensemble(Trainable):
 
     def _given_for(self, node, shape):
         raise ValueError(f"expected arrays for {self.name!r}: an ensemble of a whole model is model.ensemble(n)")
-
-    def _run_sequences_or_labelled(self, call, arguments, keywords):
-        if handler_of((*arguments, *keywords.values())) is not None:
-            raise ValueError(f"expected arrays in memory for the ensemble {self.name!r}")
-        return None  # the first axis of results isn't that of rows
-
-    def _by_names(self, call, arguments, keywords):
-        return None
 
     def _move(self, device):
         if device != "cpu":
@@ -176,7 +167,7 @@ class Ensemble(Trainable):
 
     def _held_arrays(self):
         own, first = self._own, self.members[0]
-        if first._is_built() and (own.checked != last_replacement() or any(m._moving() for m in first._all_layers())):
+        if first.built and (own.checked != last_replacement() or any(m._moving() for m in first._all_layers())):
             held = [member._held_arrays() for member in self.members]
             for name, array in held[0].items():
                 arrays = [one[name] for one in held]
@@ -187,6 +178,9 @@ class Ensemble(Trainable):
 
     def _own_arrays(self):
         return self._held_arrays()
+
+    def _gathered(self, own):
+        return own(self)  # members have no weights beside these
 
     def _put_arrays(self, arrays, sparse=frozenset()):
         own, held = self._own, self._held_arrays()
@@ -199,8 +193,8 @@ class Ensemble(Trainable):
         found = {name: _of_each(one) for name, one in self.members[0]._weight_options().items()}
         return found if self.trainable else {name: replace(one, trainable=False) for name, one in found.items()}
 
-    def _sparse_names(self):
-        return self.members[0]._sparse_names()
+    def _own_sparse_names(self):
+        return sparse_names(self.members[0])
 
     def _standing_in(self):
         """Return a context for calls of members: they compute with the arrays that replace the ensemble's weights."""
@@ -531,9 +525,6 @@ class Ensemble(Trainable):
         """Return a stream that runs all members one step at a time, for one x: outputs have the members in front."""
         return Stream(self, batch, constants)
 
-    def _refuses_stream(self):
-        return None
-
     def _reads_ids(self):
         return self.members[0]._reads_ids()
 
@@ -670,8 +661,8 @@ def _called(member, given, training, wanted) -> tuple:
             raise ValueError(f"expected no {next(iter(more))} for {member.name!r}, whose layers it can't be given to")
         return member._vjp_across(x, mask, training, wanted) if wanted else (*member._across(x, mask, training), None)
     if not wanted:
-        return (*member._with_others(x, mask, training, more), None)
-    return member._vjp_with_others(x, mask, training, wanted, more)
+        return (*member._with_mask(x, mask, training, more), None)
+    return member._vjp_with_mask(x, mask, training, wanted, more)
 
 
 def _stacked(found: list):

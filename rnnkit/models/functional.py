@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -13,16 +12,17 @@ from rnnkit.hints import Array, Config, CustomObjects, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
-from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.seeds import seeds_for_parts
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, draw_by, input_config, leaves, mapped, shape_leaves
-from rnnkit.models.assembled import Assembled, box_of, parameters
-from rnnkit.models.calls import Call, Calls, called, looked_up
+from rnnkit.models.assembled import box_of, parameters
+from rnnkit.models.calls import Call, called_again, traced
 from rnnkit.models.drawing import Arrow, Box
+from rnnkit.models.graph_model import GraphModel, Symbols
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.training.batches import Names
 
 
-class Model(Assembled):
+class Model(GraphModel):
     """A model from inputs to outputs, through all layers that were called between them.
 
     Parameters
@@ -65,14 +65,13 @@ class Model(Assembled):
     def __init__(self, inputs: Array, outputs: Array, name: str | None = None, *, seed: Seed = None):
         super().__init__(seed=seed, name=name)
         given, made = _tensors(inputs, "inputs"), _tensors(outputs, "outputs")
-        self._several = isinstance(outputs, (list, tuple))
         for tensor in made:
             if any(tensor is one for one in given):
                 raise ValueError(f"expected outputs that layers give, got the input {tensor.name!r}")
         if len({id(tensor) for tensor in given}) < len(given):
             raise ValueError("expected different inputs, got one of them twice")
-        self._graph = Calls(given, made)
-        self._shapes = [tensor.shape for tensor in self._graph.tensors]
+        self._graph, tensors = traced(given, made if isinstance(outputs, (list, tuple)) else made[0])
+        self._shapes = [tensor.shape for tensor in tensors]
         self._names = _unique([tensor.name for tensor in given], ["input"] * len(given), "inputs")
         named = zip(given, self._names, strict=True)
         self._input_configs = [input_config(tensor) | {"name": name} for tensor, name in named]
@@ -82,7 +81,6 @@ class Model(Assembled):
             "layers",
         )
         self._symbols = Symbols(given, made)
-        self._graph.forget_tensors()
         for i, name in enumerate(self._names):
             if i not in self._graph.read:
                 raise ValueError(f"expected inputs that the outputs depend on; {name!r} leads to none of them")
@@ -91,7 +89,7 @@ class Model(Assembled):
         self._input_shape = self._shapes[0] if len(given) == 1 else self._shapes[: len(given)]
         if len(given) == 1:
             self._least_rank = self._open_axes = 1
-        for layer, own in zip(self.layers, self._seeds_for_parts(len(self.layers)), strict=True):
+        for layer, own in zip(self.layers, seeds_for_parts(self, len(self.layers)), strict=True):
             draw_by(layer, None if seed is None else own)
 
     @property
@@ -104,28 +102,6 @@ class Model(Assembled):
         return list(self._graph.layers)
 
     @property
-    def _calls(self) -> list[Call]:
-        return self._graph.calls
-
-    @property
-    def _outputs(self) -> list[int]:
-        return self._graph.outputs
-
-    @property
-    def _paths(self) -> list[str]:
-        return self._graph.paths
-
-    @property
-    def inputs(self) -> list[SymbolicTensor]:
-        """The symbolic inputs, for another model that begins with this one."""
-        return self._symbolic().inputs
-
-    @property
-    def outputs(self) -> list[SymbolicTensor]:
-        """The symbolic outputs, to call more layers on."""
-        return self._symbolic().outputs
-
-    @property
     def input_names(self) -> list[str]:
         """The names of the inputs in a dict."""
         return list(self._names)
@@ -133,8 +109,8 @@ class Model(Assembled):
     @property
     def output_names(self) -> list[str]:
         """The names of the layers that give the outputs."""
-        makers = {number: self._paths[call.layer] for call in self._calls for number in call.outputs}
-        names = [makers[number] for number in self._outputs]
+        makers = {number: self._graph.paths[call.layer] for call in self._graph.calls for number in call.outputs}
+        names = [makers[number] for number in self._graph.outputs]
         return _unique(names, names, "outputs")
 
     def _input_names(self):
@@ -144,72 +120,13 @@ class Model(Assembled):
         return self.output_names
 
     def _named_layers(self):
-        return list(zip(self._paths, self._graph.layers, strict=True))
-
-    # Calls
-
-    def _with_mask(self, inputs, mask, training):
-        with self._calling_parts():
-            values, masks = self._entered(inputs, mask)
-            self._graph.run(values, masks, training)
-        return self._returned(values), self._returned(masks)
-
-    def _vjp_with_mask(self, inputs, mask, training, wanted):
-        by_name = list(inputs) if isinstance(inputs, Mapping) else None
-        with self._calling_parts():
-            values, masks = self._entered(inputs, mask)
-            pullbacks = self._graph.run_differentiated(values, masks, training, wanted)
-        outputs = self._returned(values)
-
-        def pull(cotangents):
-            return self._pulled(pullbacks, cotangents, None, by_name)
-
-        def pull_weights(cotangents):
-            return self._pulled(pullbacks, cotangents, self._trained(), None)
-
-        return outputs, self._returned(masks), Pullback(outputs, self.dtype, pull, pull_weights)
-
-    def _pulled(self, pullbacks, cotangents, trained, by_name) -> Gradients:
-        d, weights, states = self._graph.pull(pullbacks, cotangents, trained)
-        found: Any = d[: len(self._names)]
-        if by_name is not None:
-            found = {name: found[self._names.index(name)] for name in by_name}
-        elif len(self._names) == 1:
-            (found,) = found
-        kept: list[Any] = [states.get(i) for i, layer in enumerate(self._graph.layers) if layer._keeps_states]
-        order = [name for name in self._arrays() if name in weights]
-        return Gradients({name: weights[name] for name in order}, found, kept or None)
-
-    def _trained(self) -> set[int]:
-        """Return the arrays that depend on a trained weight."""
-        weight_options = self._weight_options()
-        paths = {name.partition("/")[0] for name, one in weight_options.items() if one.trainable}
-        return self._graph.depend_on(paths, set())
-
-    def _watched(self, x):
-        values, masks = self._entered(x, None)
-        for call in self._calls:
-            result, result_mask = called(*self._graph.given(call, values, masks, False))
-            for array in leaves(result):
-                yield f"the output of {self._paths[call.layer]!r}", array
-            self._graph.put(call, values, masks, result, result_mask)
+        return list(zip(self._graph.paths, self._graph.layers, strict=True))
 
     def _entered(self, inputs, mask):
-        """Return all arrays and masks of a call by number, with those of the inputs filled in."""
         given = Names(self._names, "inputs").split(inputs)
         arrays = [validation.numbers(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
         self._check_shapes([array.shape for array in arrays])
-        missing = [None] * (len(self._shapes) - len(arrays))
-        return [*arrays, *missing], [*Names(self._names, "mask").split(mask), *missing]
-
-    def _returned(self, values):
-        found = [values[number] for number in self._outputs]
-        if not self._several:
-            return found[0]
-        return [
-            one.copy() if one is not None and number in self._outputs[:i] else one
-            for i, (number, one) in enumerate(zip(self._outputs, found, strict=True))
-        ]
+        return arrays, Names(self._names, "mask").split(mask)
 
     # Shapes
 
@@ -240,12 +157,11 @@ class Model(Assembled):
         shape = self._shape(input_shape)
         self._check_shape(shape)
         shapes: list = [*shape_leaves(shape), *self._shapes[len(self._names) :]]
-        for call in self._calls:
+        for call in self._graph.calls:
             given = self._graph.layers[call.layer]._shapes_given(mapped(call.x, shapes.__getitem__), call.options)
             for number, one in zip(call.outputs, shape_leaves(given), strict=True):
                 shapes[number] = one
-        found = [shapes[number] for number in self._outputs]
-        return found if self._several else found[0]
+        return mapped(self._graph.nesting, shapes.__getitem__)
 
     def _takes_sequences(self):
         return len(self._names) == 1
@@ -254,28 +170,27 @@ class Model(Assembled):
         return len(self._shapes[0])
 
     def _padding_of(self, shape):
-        read = [
-            (self._graph.layers[call.layer], self._shapes[number]) for call in self._calls for number in leaves(call.x)
-        ]
+        graph = self._graph
+        read = [(graph.layers[call.layer], self._shapes[number]) for call in graph.calls for number in leaves(call.x)]
         return "masked" if all(layer._padding_of(shape) == "masked" for layer, shape in read) else "lengths"
 
     def _turns_time(self):
         turned = [False] * len(self._shapes)
-        for call in self._calls:
+        for call in self._graph.calls:
             own = any(turned[number] for number in leaves(call.x)) != self._graph.layers[call.layer]._turns_time()[0]
             for number in call.outputs:
                 turned[number] = own
-        return [turned[number] for number in self._outputs]
+        return [turned[number] for number in self._graph.outputs]
 
     # Parts and configuration
 
     def _parts(self):
-        return dict(zip(self._paths, self._graph.layers, strict=True))
+        return dict(zip(self._graph.paths, self._graph.layers, strict=True))
 
     def get_config(self) -> Config:
         """Return layers, and the calls of them, as JSON values."""
         calls: list[dict[str, Any]] = []
-        for c in self._calls:
+        for c in self._graph.calls:
             calls.append({"layer": c.layer, "x": c.x, "more": c.more, "training": c.training})
             if c.options:
                 calls[-1]["options"] = c.options
@@ -285,7 +200,7 @@ class Model(Assembled):
             "inputs": self._input_configs,
             "layers": [serialize(layer) for layer in self._graph.layers],
             "calls": calls,
-            "outputs": list(self._outputs) if self._several else self._outputs[0],
+            "outputs": self._graph.nesting,
         }
 
     @classmethod
@@ -293,15 +208,13 @@ class Model(Assembled):
         """Return a new model from what `get_config` gave; its layers are built, with new weights."""
         layers = [deserialize(layer) for layer in config["layers"]]
         calls = [Call(**({"outputs": [], "over": []} | call)) for call in config["calls"]]
-        inputs, tensors = _replayed(config["inputs"], layers, calls)
+        inputs = [Input(**one) for one in config["inputs"]]
+        tensors = called_again(inputs, layers, calls)
         outputs = mapped(config["outputs"], tensors.__getitem__)
         return cls(inputs, outputs, seed=config["seed"], name=config["name"])
 
-    def _symbolic(self):
-        if not self._symbols.inputs:  # of a copy or from a file: the calls are repeated
-            inputs, tensors = _replayed(self._input_configs, self._graph.layers, self._calls)
-            self._symbols = Symbols(inputs, [tensors[number] for number in self._outputs])
-        return self._symbols
+    def _new_inputs(self, shape):
+        return [Input(**one) for one in self._input_configs]
 
     # Display
 
@@ -309,19 +222,19 @@ class Model(Assembled):
         rows = [("", "layer", "output shape", "parameters", "from")]
         rows += [(name, "Input", show_shape(s), "", "") for name, s in zip(self._names, self._shapes, strict=False)]
         seen: set[int] = set()
-        for call in self._calls:
+        for call in self._graph.calls:
             layer, sources = self._graph.layers[call.layer], [self._sources(call.x)]
             sources += [f"{name}={self._sources(numbers)}" for name, numbers in call.more.items()]
             count = "shared" if call.layer in seen else parameters(layer)
             shape = show_shape([self._shapes[number] for number in call.outputs])
-            rows.append((self._paths[call.layer], repr(layer), shape, count, ", ".join(sources)))
+            rows.append((self._graph.paths[call.layer], repr(layer), shape, count, ", ".join(sources)))
             seen.add(call.layer)
         return [*rows, ("", "all", "", parameters(self), "")]
 
     def _sources(self, numbers) -> str:
         names = list(self._names)
-        for call in self._calls:
-            path = self._paths[call.layer]
+        for call in self._graph.calls:
+            path = self._graph.paths[call.layer]
             names += [path] if len(call.outputs) == 1 else [f"{path}:{i}" for i in range(len(call.outputs))]
         return ", ".join(names[number] for number in leaves(numbers))
 
@@ -333,29 +246,19 @@ class Model(Assembled):
         makers = list(range(len(boxes)))
         arrows: dict[Arrow, None] = {}
         seen: set[int] = set()
-        for call in self._calls:
+        for call in self._graph.calls:
             place = len(boxes)
             for label, numbers in {"": call.x, **call.more}.items():
                 arrows.update(dict.fromkeys(Arrow(makers[number], place, label) for number in leaves(numbers)))
             shape = self._shapes[call.outputs[0]]
-            boxes.append(box_of(self._graph.layers[call.layer], self._paths[call.layer], shape, call.layer in seen))
+            layer, path = self._graph.layers[call.layer], self._graph.paths[call.layer]
+            boxes.append(box_of(layer, path, shape, call.layer in seen))
             makers += [place] * len(call.outputs)
             seen.add(call.layer)
         return boxes, list(arrows)
 
     def __repr__(self) -> str:
         return f"Model({', '.join(self._names)} → {', '.join(self.output_names)})"
-
-
-class Symbols:
-    """Symbolic inputs and outputs, which a copy doesn't have, since a long graph is a deep one to copy."""
-
-    def __init__(self, inputs=(), outputs=()):
-        self.inputs, self.outputs = list(inputs), list(outputs)
-        self.layers: list[Layer] = []  # as Keras lists them
-
-    def __reduce__(self):
-        return Symbols, ()
 
 
 def _tensors(given, what) -> list[SymbolicTensor]:
@@ -366,18 +269,6 @@ def _tensors(given, what) -> list[SymbolicTensor]:
     if not found:
         raise ValueError(f"expected at least one of {what}, got an empty list")
     return found
-
-
-def _replayed(inputs, layers, calls):
-    """Return the inputs, and all tensors by number, of calls that are repeated."""
-    tensors = [Input(**one) for one in inputs]
-    count = len(tensors)
-    for call in calls:
-        more = {name: looked_up(numbers, tensors) for name, numbers in call.more.items()} | call.options
-        if call.training is not None:
-            more["training"] = call.training
-        tensors += leaves(layers[call.layer]._on(mapped(call.x, tensors.__getitem__), **more))
-    return tensors[:count], tensors
 
 
 def _unique(names, defaults, what) -> list[str]:

@@ -12,6 +12,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.dense import Dropout
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.seeds import inherit_seed
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.layers.support.variable import Variable
 from rnnkit.models.call_arguments import CallArguments, given_call
@@ -49,7 +50,7 @@ class LayerCell(AdaptedCell):
         """Build the layer, and the layers in its ``call``."""
         layer, (dtype, rng) = self.adapted, current_build()
         if not layer.built:
-            layer._inherit_seed(np.random.SeedSequence(rng.integers(2**63, size=2).tolist()))
+            inherit_seed(layer, np.random.SeedSequence(rng.integers(2**63, size=2).tolist()))
             layer._build_with(tuple(input_shape), layer.dtype or dtype)
         if layer._parts():
             with layer._all_or_nothing():

@@ -9,16 +9,18 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
-from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.seeds import inherit_seeds
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, input_config, precision
-from rnnkit.models.assembled import Assembled, box_of, parameters
+from rnnkit.models.assembled import box_of, parameters
+from rnnkit.models.calls import Calls, chain
 from rnnkit.models.drawing import Arrow, Box
+from rnnkit.models.graph_model import GraphModel, Symbols
 from rnnkit.serialization.configuration import deserialize, serialize
 
 _SHOWN = 40  # layers in the code of a model
 
 
-class Sequential(Assembled):
+class Sequential(GraphModel):
     """Layers one after the other.
 
     It equals::
@@ -52,6 +54,7 @@ class Sequential(Assembled):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.layers: list[Layer] = []
         self._input: SymbolicTensor | None = None
+        self._chain: Calls | None = None  # the graph of the layers, once they are built
         for layer in layers or []:
             self.add(layer)
 
@@ -109,64 +112,32 @@ class Sequential(Assembled):
         (2, 4)
         """
         if not self.layers:
-            raise ValueError(f"expected a layer to take away from {self.name!r}, got a model without any")
+            raise ValueError(f"expected a layer in {self.name!r} to take away, got none")
         layer = self.layers.pop()
-        self._compiled = None
+        self._compiled, self._symbols = None, Symbols()
         self.built = self.built and bool(self.layers)
         return layer
 
-    def _with_mask(self, inputs, mask, training):
-        with self._calling_parts():
-            x = self._built_for(inputs)
-            for layer in self.layers:
-                x, mask = layer._with_mask(x, mask, training)
-        return x, mask
+    @property
+    def _graph(self) -> Calls:  # type: ignore[override]
+        if self._chain is None or self._chain.layers != self.layers:
+            self._chain = chain(self.layers, self.compute_output_shape(self._input_shape))
+        return self._chain
 
-    def _vjp_with_mask(self, inputs, mask, training, wanted):
-        pullbacks = []
-        with self._calling_parts():
-            x = self._built_for(inputs)
-            for layer in self.layers:
-                x, mask, pullback = layer._vjp_with_mask(x, mask, training, wanted)
-                pullbacks.append(pullback)
-        stateful = [i for i, layer in enumerate(self.layers) if layer._keeps_states]
+    def _new_inputs(self, shape):
+        return [Input(batch_shape=shape, dtype=self.dtype) if self._input is None else self._input]
 
-        def pull(cotangents, first=0, x=True):
-            found: dict[int, Gradients] = {}
-            for i in range(len(pullbacks) - 1, first - 1, -1):
-                found[i] = (pullbacks[i].pull if x or i > first else pullbacks[i].pull_weights)(cotangents)
-                if i > first:
-                    cotangents = pullbacks[i - 1].flat(found[i].x)
-            weights = {f"{i}/{n}": array for i in sorted(found) for n, array in found[i].weights.items()}
-            states = [found[i].initial_state for i in stateful if i in found]
-            return Gradients(weights, found[first].x, states or None)
-
-        def pull_weights(cotangents):
-            trained = [
-                i for i, layer in enumerate(self.layers) if any(t.trainable for t in layer._weight_options().values())
-            ]
-            return pull(cotangents, min(trained, default=len(pullbacks) - 1), False)
-
-        return x, mask, Pullback(x, pullbacks[-1].dtype, pull, pull_weights)
-
-    def _watched(self, x):
-        mask = None
-        for i, layer in enumerate(self.layers):
-            x, mask = layer._with_mask(x, mask, False)
-            yield f"the output of layer {i} ({layer.name})", x
-
-    def _built_for(self, inputs):
-        """Return the inputs as an array, for which the model is built if it isn't yet."""
+    def _entered(self, inputs, mask):
         if not self.layers:
             raise ValueError("expected a model with at least one layer, got none")
         x = validation.numbers(inputs, "x", self._reads_complex())
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
-        return x
+        return [x], [mask]
 
     def stream(self, batch: Any = 1) -> Stream:
         """Return a stream, as `Model.stream`; a model of built layers is built for the first one's input."""
-        if not self.built and self.layers and all(layer._is_built() for layer in self.layers):
+        if not self.built and self.layers and all(layer.built for layer in self.layers):
             self._build_with(self.layers[0]._input_shape, self.dtype or self.layers[0].dtype)
         return super().stream(batch)
 
@@ -222,6 +193,7 @@ class Sequential(Assembled):
                 shape, dtype = layer.compute_output_shape(shape), layer.dtype
                 if i < len(self.layers) - 1 and shape and isinstance(shape[0], tuple):
                     raise ValueError(f"expected one array from layer {i} ({layer.name}), got {len(shape)}")
+            self._chain = chain(self.layers, shape)
 
     def _check_shape(self, shape):
         if self.layers:
@@ -236,8 +208,7 @@ class Sequential(Assembled):
 
     def _seed_parts(self):
         if self._given_seed is not None:
-            for layer, own in zip(self.layers, self._seeds_for_parts(len(self.layers)), strict=True):
-                layer._inherit_seed(own)
+            inherit_seeds(self, self.layers)
 
     def get_config(self) -> Config:
         """Return the layers' configurations."""

@@ -32,6 +32,7 @@ class SubclassedModel(SubclassedLayer, Assembled):
     """
 
     _given_names: tuple[list, list] = (["x"], ["output"])
+    _stream_refusal = "is a class of its own, which is called on whole sequences"
 
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, *arguments, **keywords) -> None:
         """Compile as `rnnkit.Model.compile`; lists or dicts of losses set the number of outputs."""
@@ -66,29 +67,13 @@ class SubclassedModel(SubclassedLayer, Assembled):
     def _vjp_across(self, inputs, mask, training, wanted):
         return self._vjp_with_mask(inputs, mask, training, wanted)
 
-    def _refuses_stream(self):
-        return "is a class of its own, which is called on whole sequences"
-
     @property
     def layers(self) -> list[Layer]:  # type: ignore[override]
         """The layers that are its attributes, also in lists and dicts."""
         return list(self._parts().values())
 
-    def get_layer(self, name=None, index=None) -> Layer:
-        """Return a layer by its name or its attribute, or by its place in `layers`.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
-        parts = self._parts()
-        if name is None and isinstance(index, int) and -len(parts) <= index < len(parts):
-            return self.layers[index]
-        for path, layer in parts.items():
-            if name is not None and name in (path, layer.name):
-                return layer
-        raise ValueError(f"expected a layer among {', '.join(parts)}; got {index if name is None else name!r}")
+    def _named_layers(self):
+        return [(name, one) for path, one in self._parts().items() for name in dict.fromkeys((path, one.name))]
 
     def _rows(self):
         rows = [("", "layer", "parameters")]

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,25 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import sizes
 from rnnkit.initializers import draw
-from rnnkit.layers.base import Layer
+from rnnkit.layers.base import Layer, any_shape
 from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.open_sizes import at_two_lengths, same_sizes
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.seeds import inherit_seeds, weight_generator
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
 from rnnkit.layers.support.variable import Variable
 from rnnkit.models.call_arguments import CallArguments, array_leaves, given_call, nested_arrays
-from rnnkit.models.call_trace import CallTrace, is_open
+from rnnkit.models.call_trace import CallTrace
 from rnnkit.models.constructor import made_with, serialized_arguments
 from rnnkit.models.layer_cell import LayerCell
 from rnnkit.models.weight_arguments import weight_arguments
 from rnnkit.recording import constant, is_own, repeated, weights_now
-from rnnkit.serialization.configuration import deserialize
+from rnnkit.serialization.configuration import with_objects
 from rnnkit.steps.cell import frozen
+from rnnkit.steps.nesting import shapes_mapped
 from rnnkit.stored_weights import expanded
 
 _MOST = 64  # kinds of calls whose graphs are kept
-_LENGTHS = ((12, 24), (60, 120), (1, 2))  # pairs of sizes to try in place of unknown ones
 _OWN = {"_graphs", "_before_build", "_variables", "_variable_options", "_made_with", "_rng", "_building"}
 _BASE = ("name", "trainable", "dtype", "seed")
 
@@ -207,7 +210,7 @@ class SubclassedLayer(Layer):
         variables = dict(self._variables)
         starts = dict(self._variable_options)
         self._before_build = self.__dict__ | {"_variables": variables, "_variable_options": starts, "_graphs": {}}
-        self._rng, self._building = self._weight_generator(), True
+        self._rng, self._building = weight_generator(self), True
         try:
             for name in variables:
                 self._draw(name)
@@ -215,7 +218,7 @@ class SubclassedLayer(Layer):
             token = symbolic.tracing.set(None)
             try:
                 if type(self).build is not SubclassedLayer.build:
-                    type(self).build(self, _as_tuple(shape))
+                    type(self).build(self, shapes_mapped(shape, tuple))
             finally:
                 symbolic.tracing.reset(token)
             self._seed_parts()
@@ -245,10 +248,9 @@ class SubclassedLayer(Layer):
         return validation.shape(shape, 1, "batch, …")
 
     def _opened(self, shape):
-        return mapped_shape(shape)
+        return shapes_mapped(shape, lambda one: (None, *one[1:]))
 
-    def _check_shape(self, shape):
-        """Accept all shapes; `call` refuses wrong ones."""
+    _check_shape = any_shape
 
     # Parts
 
@@ -262,9 +264,7 @@ class SubclassedLayer(Layer):
 
     def _seed_parts(self) -> None:
         if self._given_seed is not None:
-            parts = self._parts()
-            for layer, own in zip(parts.values(), self._seeds_for_parts(len(parts)), strict=True):
-                layer._inherit_seed(own)
+            inherit_seeds(self, self._parts().values())
 
     def _all_variables(self) -> dict[str, Variable]:
         """Return the variables of this layer and of those inside, by name."""
@@ -308,10 +308,7 @@ class SubclassedLayer(Layer):
     def _arranged(self, inputs):
         return inputs
 
-    def _with_mask(self, x, mask, training):
-        return self._run(CallArguments(given_call(self), x, {}, {}, mask, training))
-
-    def _with_others(self, x, mask, training, more):
+    def _with_mask(self, x, mask, training, more=MappingProxyType({})):
         return self._run(given_call(self).sorted(x, mask, training, more))
 
     def _entered(self, given: CallArguments) -> tuple[CallTrace, list, list, list]:
@@ -330,7 +327,7 @@ class SubclassedLayer(Layer):
         arrays = given.arrays()
         for array in trace.arrays:
             constant(array)
-        return trace, arrays, *trace.entered(arrays, masks, [expanded(one) for one in weights.values()])
+        return trace, arrays, *trace.graph.begun([*arrays, *map(expanded, weights.values()), *trace.arrays], masks)
 
     def _as_taken(self, array):
         return validation.cast(array, self._precision()) if array.dtype.kind == "f" else array
@@ -349,12 +346,12 @@ class SubclassedLayer(Layer):
         with self._calling_parts():
             trace, arrays, values, all_masks = self._entered(given)
             trace.graph.run(values, all_masks, given.training)
-            outputs = trace.nested(_copies(values, trace.graph.outputs, arrays))
+            outputs = trace.graph.returned(values, arrays)
             return outputs, self._mask_of(given, trace, all_masks)
 
     def _mask_of(self, given: CallArguments, trace: CallTrace, masks):
         if type(self).compute_mask is SubclassedLayer.compute_mask and not self.supports_masking:
-            return mapped(trace.nested([masks[number] for number in trace.graph.outputs]), lambda one: one)
+            return trace.graph.masks_behind(masks)
         inputs, mask = nested_arrays(given.inputs), given.mask
         return repeated(lambda: self.compute_mask(inputs, mask), inputs, mask, draws=True)
 
@@ -378,17 +375,14 @@ class SubclassedLayer(Layer):
         outputs, _, pullback = self._differentiated(given, options(checkpoint, truncate))
         return outputs, pullback
 
-    def _vjp_with_mask(self, x, mask, training, wanted):
-        return self._differentiated(CallArguments(given_call(self), x, {}, {}, mask, training), wanted)
-
-    def _vjp_with_others(self, x, mask, training, wanted, more):
+    def _vjp_with_mask(self, x, mask, training, wanted, more=MappingProxyType({})):
         return self._differentiated(given_call(self).sorted(x, mask, training, more), wanted)
 
     def _differentiated(self, given: CallArguments, wanted):
         with self._calling_parts():
             trace, arrays, values, all_masks = self._entered(given)
             pullbacks = trace.graph.run_differentiated(values, all_masks, given.training, wanted)
-            outputs = trace.nested(_copies(values, trace.graph.outputs, arrays))
+            outputs = trace.graph.returned(values, arrays)
             mask = self._mask_of(given, trace, all_masks)
 
         def pull(cotangents):
@@ -423,7 +417,7 @@ class SubclassedLayer(Layer):
     def compute_output_shape(self, input_shape):
         """Return the shape of a result of ``call`` for inputs of a shape, nested as it; None for unknown sizes."""
         shape = self._shape(input_shape)
-        nested = mapped_shape(shape, lambda one: SymbolicTensor(symbolic.Node(), one, self._precision(), "x"))
+        nested = shapes_mapped(shape, lambda one: SymbolicTensor(symbolic.Node(), one, self._precision(), "x"))
         given = CallArguments(given_call(self), nested, {}, {}, None, False)
         built = self.built
         with self._all_or_nothing():
@@ -470,31 +464,18 @@ class SubclassedLayer(Layer):
             return self._trace(given, specifications)
 
         rows = next((one.shape[0] for one in tensors if one.shape[0] is not None), None)
-        if not is_open([one.shape for one in tensors]):
-            traces = [at(0)] * 2
-        else:
-            traces = self._at_two_lengths(at)
-        shapes = [
-            (rows, *(a if a == b else None for a, b in zip(one[1:], other[1:], strict=True)))
-            for one, other in zip(traces[0].shapes, traces[1].shapes, strict=True)
-        ]
-        dtypes_found = {np.dtype(one) for one in traces[0].dtypes}
-        return traces[0].nested(shapes), dtypes_found.pop() if len(dtypes_found) == 1 else self.dtype
-
-    def _at_two_lengths(self, at) -> list[CallTrace]:
-        failure = None
-        for pair in _LENGTHS:
-            try:
-                with self._parts_all_or_nothing():
-                    return [at(length) for length in pair]
-            except Exception as error:
-                failure = failure or error
-        assert failure is not None, "a pair was tried"
-        raise failure
+        first, second = at_two_lengths([one.shape for one in tensors], at, self._parts_all_or_nothing)
+        others = iter(symbolic.shape_leaves(second.shapes))
+        shapes = shapes_mapped(first.shapes, lambda one: (rows, *same_sizes(one[1:], next(others)[1:])))
+        dtypes_found = {np.dtype(one) for one in first.dtypes}
+        return shapes, dtypes_found.pop() if len(dtypes_found) == 1 else self.dtype
 
     def _parts_all_or_nothing(self):
         """Return a context that restores the layers inside after an error; this layer stays built."""
-        return _Together(self._parts().values())
+        stack = contextlib.ExitStack()
+        for part in self._parts().values():
+            stack.enter_context(part._all_or_nothing())
+        return stack
 
     # Configuration and copies
 
@@ -510,7 +491,7 @@ class SubclassedLayer(Layer):
         parameters = inspect.signature(cls.__init__).parameters
         takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
         given = {n: v for n, v in config.items() if takes_all or n in parameters or n not in _BASE}
-        return cls(**{name: deserialize(one) if _is_object(one) else one for name, one in given.items()})
+        return cls(**with_objects(given))
 
     def _arguments(self):
         return ""
@@ -543,48 +524,3 @@ def _guarded(build):
         return SubclassedLayer.build(self, *arguments, **keywords)
 
     return guarded
-
-
-class _Together:
-    """Context that restores layers after an error."""
-
-    def __init__(self, parts):
-        self._parts = list(parts)
-
-    def __enter__(self):
-        self._managers = [part._all_or_nothing() for part in self._parts]
-        for one in self._managers:
-            one.__enter__()
-
-    def __exit__(self, *error):
-        for one in self._managers:
-            try:
-                one.__exit__(*error)
-            except BaseException as raised:
-                if raised is not error[1]:
-                    raise
-
-
-def mapped_shape(shape, function=lambda one: (None, *one[1:])):
-    """Return nested lists with a function's result for each shape."""
-    return function(shape) if symbolic.is_shape(shape) else [mapped_shape(one, function) for one in shape]
-
-
-def _as_tuple(shape):
-    """Return a shape as Keras passes it to ``build``."""
-    return tuple(shape) if symbolic.is_shape(shape) else [_as_tuple(one) for one in shape]
-
-
-def _is_object(value) -> bool:
-    return isinstance(value, dict) and "class_name" in value and "config" in value and "module" in value
-
-
-def _copies(values, outputs, given) -> list:
-    """Return the outputs, with copies of those that are inputs or occur twice."""
-    own = {id(one) for one in given}
-    found = []
-    for i, number in enumerate(outputs):
-        value = values[number]
-        again = id(value) in own or number in outputs[:i]
-        found.append(repeated(functools.partial(np.array, value), value) if again else value)
-    return found

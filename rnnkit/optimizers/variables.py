@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.layers.support.variable import Variable, put_all
+from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.steps.weight_options import WeightOptions
 
 
@@ -77,7 +78,7 @@ class StateVariable(Variable):
 
 def names_of(variables, owner) -> list[str]:
     """The names by which an optimizer knows variables: those of the model that it belongs to, or of its own."""
-    known = {} if owner is None else {key: name for name, key in reversed(owner._weight_keys().items())}
+    known = {} if owner is None else {key: name for name, key in reversed(weight_keys(owner).items())}
     if all(one.key in known for one in variables):
         return [known[one.key] for one in variables]
     return [f"variable {i}/{one.path}" for i, one in enumerate(variables)]  # no weight of a model is named so

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.arrays import numbers_of
-from rnnkit.layers.support.tape import TapeArray, active_tape, mapped_alike
+from rnnkit.layers.support.tape import TapeArray, active_tape
+from rnnkit.steps.nesting import mapped
 from rnnkit.training.batches import Batch, Iterable
 from rnnkit.training.steps import Stepper
 
@@ -59,7 +60,7 @@ class Items(Iterable):
     nesting = None
 
     def _batch(self, item):
-        return Batch([mapped_alike(item, lambda one: None if one is None else np.asarray(one))])
+        return Batch([mapped(item, lambda one: None if one is None else np.asarray(one))])
 
 
 def flat(logs: dict) -> dict:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnnkit import targets as entries
+from rnnkit.layers.support.seeds import start_draws
 from rnnkit.training.batches import Batch
 from rnnkit.training.objective import Part
 from rnnkit.training.pieces import Piece, Summand, Told, added, both, cut, times, together, told_where
@@ -47,7 +48,7 @@ class PartedStepper(Stepper):
             self._finish(total, tally)
 
     def _total(self, batch, update: int) -> Summand | None:
-        if not self.model._is_built():
+        if not self.model.built:
             self.build(batch)
         pieces = cut(batch, self.parts)
         return added([self.part(piece, update, number) for number, piece in enumerate(pieces)]) if pieces else None
@@ -103,7 +104,7 @@ class PartedStepper(Stepper):
         """Let layers draw inside from streams of this part, and afterwards from where they were."""
         kept = [(layer, layer._generator) for layer in self.model._all_layers()]
         for layer, _ in kept:
-            layer._start_draws(update, number)
+            start_draws(layer, update, number)
         try:
             yield
         finally:

@@ -17,6 +17,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
 from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.pullback import options
+from rnnkit.layers.support.seeds import start_draws
 from rnnkit.sequences.labelled import is_labelled
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
 from rnnkit.training.compiled import Compiled
@@ -586,7 +587,7 @@ class Trainable(Layer):
         order is that of the pass over the data in which the epoch lies, which began after `begun` updates.
         """
         for layer in self._all_layers():
-            layer._start_draws(updates)
+            start_draws(layer, updates)
         key = (*self._sequence.spawn_key, _ORDERS, begun)
         return np.random.default_rng(np.random.SeedSequence(self._sequence.entropy, spawn_key=key))
 

@@ -54,7 +54,7 @@ def test_P1_other_precisions_are_refused_by_streams(name):
     layer = case.make()
     x = case.inputs()
     layer(*case.given(x))
-    if isinstance(x, list) or x.ndim < 3 or any(one._refuses_stream() for one in layer._all_layers()):
+    if isinstance(x, list) or x.ndim < 3 or any(one._stream_refusal for one in layer._all_layers()):
         return
     if getattr(layer, "device", "cpu") != "cpu":
         return

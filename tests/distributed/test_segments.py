@@ -68,8 +68,11 @@ def tasks_of_a_chunk(model) -> float:
     "names", [["LSTM"], ["LSTM", "GRU", "Dense"], ["Masking", "LSTM", "Dropout", "softmax", "GRU"]]
 )
 def test_a_chunk_is_three_tasks_however_many_layers_there_are(names):
-    model = rk.Sequential([LAYERS[name](i, False) for i, name in enumerate(names)])
+    model = rk.Sequential([rk.Input((None, 3)), *(LAYERS[name](i, False) for i, name in enumerate(names))])
     assert tasks_of_a_chunk(model) <= 3
+    assert tasks_of_a_chunk(rk.Model(model.inputs, model.outputs[0])) <= 3
+    branches = rk.Model(model.inputs, [model.outputs[0], rk.Dense(2)(model.layers[0].output)])
+    same_as_whole(branches(da.ones((4, 8, 3), chunks=(2, 4, 3))), branches(np.ones((4, 8, 3))), SCHEDULERS[0])
 
 
 def test_a_chunk_is_two_tasks_where_only_the_last_output_is_wanted():
@@ -101,7 +104,7 @@ def test_an_error_names_the_layer_inside():
 
     model = rk.Sequential([rk.GRU(2, return_sequences=True), rk.Dense(1)])
     model.build((None, None, 3))
-    model.layers[1]._with_others = refuse
+    model.layers[1]._with_mask = refuse
     y = model(da.ones((4, 6, 3), chunks=(4, 3, 3)))
     with pytest.raises(ValueError, match="layer 'dense.*', rows 0 to 3, steps 0 to 2: no"):
         y.compute(scheduler="sync")

@@ -243,7 +243,7 @@ class ESN(DirectForecaster):
 
     def _layer_reading(self, features: int) -> RNN:
         """Make a reservoir that reads `features` numbers besides the values."""
-        fits = not self.layer._is_built() or self.layer._input_shape[-1] == 1 + features
+        fits = not self.layer.built or self.layer._input_shape[-1] == 1 + features
         return self.layer if fits else self._new_layer()
 
     def _solved(self, parts: list[NormalEquations], task: Task, inputs: int) -> dict[str, np.ndarray]:

@@ -11,10 +11,17 @@ from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray, upload
 from rnnkit.backends.cuda.memory.availability import require
 from rnnkit.execution.host_fallback import to_host
+from rnnkit.layers.support import labelled_calls
 from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.steps.nesting import mapped
 
 DEVICES = ("cpu", "cuda")
+
+
+def device_of(layer) -> str:
+    """Return the device on which a layer computes; "cuda" where any of the layers inside does."""
+    return "cuda" if any(one._device == "cuda" for one in layer._all_layers()) else "cpu"
 
 
 def usable(device) -> str:
@@ -32,15 +39,6 @@ def usable(device) -> str:
     if device == "cuda":
         require()
     return device
-
-
-def mapped(nested, function):
-    """Return lists, tuples and dicts with a function applied to each leaf, DeviceArrays included."""
-    if isinstance(nested, (list, tuple)):
-        return type(nested)(mapped(one, function) for one in nested)
-    if isinstance(nested, dict):
-        return {name: mapped(one, function) for name, one in nested.items()}
-    return function(nested)
 
 
 def first_on_device(nested):
@@ -90,8 +88,8 @@ def crossing(method):
     @functools.wraps(method)
     def called(self, *arguments, **keywords):
         given = arguments[0] if arguments else keywords.get(inputs)
-        named = type(given) is not np.ndarray and method.__name__ in ("vjp", "trajectory")
-        if named and (found := self._by_names(method, arguments, keywords)) is not None:
+        named = type(given) is not np.ndarray and method.__name__ in ("vjp", "trajectory") and not self._axes_in_front
+        if named and (found := labelled_calls.called(self, method, arguments, keywords)) is not None:
             return found
         first = first_on_device(given)
         if first is None and first_on_device((*arguments, *keywords.values())) is None:
@@ -128,15 +126,11 @@ def _given(result, library):
     def give(value):
         return interop.give(value, library) if isinstance(value, DeviceArray) else value
 
-    def give_gradients(gradients):
-        g = gradients
-        return Gradients(*mapped((g.weights, g.x, g.initial_state, g.constants), give))
-
     if library == "rnnkit":
         return result
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Pullback):
         outputs, pullback = result
-        pullback.give = give_gradients
+        pullback.give = lambda gradients: gradients.mapped(give)
         return mapped(outputs, give), pullback
     return mapped(result, give)
 

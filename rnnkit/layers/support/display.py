@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from rnnkit.layers.support.device_transfer import device_of
 
 if TYPE_CHECKING:
     from rnnkit.cards import Card
@@ -43,18 +46,41 @@ def layer_card(layer, depth: int = 0, code: bool = True) -> Card:
         type(layer).__name__,
         layer.name,
         told(lambda: repr(layer)) if code else "",
-        {name: told(tell) for name, tell in layer._facts().items()},
+        {name: told(tell) for name, tell in _facts(layer).items()},
         _weights(layer),
         parts_of(parts, lambda path, below: parts[path]._card(below), depth),
     )
+
+
+def shape_line(layer) -> str:
+    """Return the shapes of a layer's inputs and outputs."""
+    if layer._input_shape is None:
+        return "not built"
+    return f"{show_shape(layer._input_shape)} → {show_shape(layer.compute_output_shape(layer._input_shape))}"
+
+
+def _facts(layer) -> dict[str, Callable[[], str]]:
+    """Return the facts besides arguments and weights, as functions, since a user's code may raise."""
+    cell, device = getattr(layer, "cell", None), device_of(layer)
+    facts: dict[str, Callable[[], str]] = {
+        "shape": lambda: shape_line(layer),
+        "parameters": lambda: f"{layer.count_params():,}" if layer.built else "",
+        "dtype": lambda: "" if layer.dtype is None else layer.dtype.name,
+        "training": lambda: "" if layer.trainable else "not trained",
+        "device": lambda: "" if device == "cpu" else device,
+        "stored as": lambda: layer.quantization or "",
+        "compiled": lambda: "" if layer._parts() else layer._how_compiled(),
+    }
+    return facts if cell is None else facts | {"states": cell._states_line}
 
 
 def _weights(layer):
     """Return a table of a layer's own weights and their options."""
     from rnnkit.cards import DECLARED, table_of
 
-    if not layer._is_built():
-        return table_of(DECLARED, layer._declared_weights())
+    if not layer.built:
+        cell = getattr(layer, "cell", None)
+        return table_of(DECLARED, [] if cell is None else cell._declared_weights())
     arrays, weight_options, sparse = dict(layer._own_arrays()), layer._own_weight_options(), layer._own_sparse_names()
     arrays |= {} if (cell := layer._own_cell()) is None else cell._complex_weights()
     rows = []

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnkit.layers.support.device_transfer import mapped
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.sequences.labelled import arranged, beside, is_labelled, labelled
+from rnnkit.steps.nesting import mapped
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer

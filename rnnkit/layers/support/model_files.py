@@ -15,6 +15,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.execution.host_fallback import to_host
 from rnnkit.layers.support.weight_files import arrays_of, check_built, check_free, differences, put, weights_in
+from rnnkit.layers.support.weight_mapping import complex_names, sparse_names
 from rnnkit.serialization.array_files import below, save_arrays
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
@@ -36,9 +37,9 @@ def save(layer: Layer, path, *, optimizer: bool = False, states: bool = False, o
         "layer": serialize(layer),
         "input_shape": layer._input_shape,
         "frozen": [name for name, one in _by_path(layer) if not one.trainable],
-        "sparse": sorted(layer._sparse_names()),
+        "sparse": sorted(sparse_names(layer)),
         "stored": stored,
-        "complex": sorted(layer._complex_names()),  # stored as pairs: real parts, then imaginary ones
+        "complex": sorted(complex_names(layer)),  # stored as pairs: real parts, then imaginary ones
         "quantized": {name: one._quantization for name, one in _by_path(layer) if one._quantization},
     }
     if optimizer:
@@ -65,7 +66,7 @@ def restored(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], c
     """
     with making(path, custom_objects):
         layer = deserialize(about["layer"])
-        if not layer._is_built():
+        if not layer.built:
             layer.build(_as_tuples(about["input_shape"]))
         found = weights_in(arrays, about)
         if wrong := differences(layer._arrays(), found):

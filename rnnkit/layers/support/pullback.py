@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from rnnkit.arguments import positive_integer
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.complex_pairs import is_complex, to_complex
 from rnnkit.layers.support import validation
+from rnnkit.steps.nesting import leaves_of, mapped
 
 
 @dataclass(eq=False)
@@ -42,6 +43,10 @@ class Gradients:
     def of(self, keyword: str) -> Any:
         """Return the cotangent of a call's keyword, None where there is none."""
         return getattr(self, keyword) if keyword in ("x", "initial_state", "constants") else self.more.get(keyword)
+
+    def mapped(self, function: Callable[[Any], Any]) -> Gradients:
+        """Return the same with a function applied to each array."""
+        return Gradients(*(mapped(getattr(self, one.name), function) for one in fields(self)))
 
     def __repr__(self):
         given = {"x": self.x, "weights": self.weights, "initial_state": self.initial_state, "constants": self.constants}
@@ -148,10 +153,7 @@ def _shapes(outputs):
 
 def _stream(outputs) -> int | None:
     """Return the stream of results in a GPU's memory; None for those on the host."""
-    if isinstance(outputs, (list, tuple, dict)):
-        inside = outputs.values() if isinstance(outputs, dict) else outputs
-        return next((found for one in inside if (found := _stream(one)) is not None), None)
-    return outputs.stream if isinstance(outputs, DeviceArray) else None
+    return next((one.stream for one in leaves_of(outputs) if isinstance(one, DeviceArray)), None)
 
 
 def positive_steps(value, what: str) -> int | None:

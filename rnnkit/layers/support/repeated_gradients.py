@@ -13,6 +13,7 @@ from rnnkit import tracebacks
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.repeats import RepeatedCalls, arrays_in, copied_arrays, same_bits
 from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.recording import Unrepeatable, standing_in
 
 
@@ -63,7 +64,7 @@ class RepeatedVJPs(RepeatedCalls):
         kind.recording.give(*cotangents)
         gradients = pullback.pull(cotangents)
         kind.result = outputs
-        parts, names = (operations[:forward], operations[forward:]), layer._complex_names()
+        parts, names = (operations[:forward], operations[forward:]), complex_names(layer)
         kind.vjp = RecordedVJP(*parts, cotangents, gradients, pullback.dtype, names)
         dense = [list(gradients.weights.values()), *_fields(gradients)[1:]]
         if not all(kind.recording.knows(array) for array in arrays_in(dense)):
@@ -97,9 +98,7 @@ class RepeatedVJPs(RepeatedCalls):
                         for operation in recorded.forward:
                             operation()
                         recorded.latest = token
-                    g = recorded.go_back(cotangents)
-                    found = (g.weights, g.x, g.initial_state, g.constants, g.more)
-                    return Gradients(*(copied_arrays(one) for one in found))
+                    return recorded.go_back(cotangents).mapped(copied_arrays)
             finally:
                 if mine:
                     self._lock.release()
@@ -117,7 +116,7 @@ def repeated_vjp(vjp: Callable) -> Callable:
     def ordinary(self, *arguments, **keywords):
         found = vjp(self, *arguments, **keywords)
         if isinstance(found, tuple) and isinstance(found[-1], Pullback):
-            found[-1].complex_weights = self._complex_names
+            found[-1].complex_weights = functools.partial(complex_names, self)
         return found
 
     @functools.wraps(vjp)

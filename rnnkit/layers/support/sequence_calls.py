@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnkit.arrays import has_shape, real
-from rnnkit.layers.support.device_transfer import mapped
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.sequences.ragged import Ragged, buckets, is_list_of_sequences, ragged
+from rnnkit.steps.nesting import mapped
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import weakref
 from collections.abc import Callable
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnkit import allocation, tracebacks
 from rnnkit.hints import DType, Shape
-from rnnkit.layers.support import device_transfer, validation
+from rnnkit.layers.support import validation
 from rnnkit.serialization.registry import name_of
+from rnnkit.steps.nesting import shapes_mapped
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
@@ -247,7 +246,7 @@ class Node:
             self.outputs.append(SymbolicTensor(self, shape, dtype, own))
             return self.outputs[-1]
 
-        return _shapes_mapped(shapes, give)
+        return shapes_mapped(shapes, give)
 
 
 def Input(
@@ -313,65 +312,6 @@ def input_config(tensor: SymbolicTensor) -> dict:
     return {"shape": shape, "batch_size": batch_size, "dtype": tensor.dtype.name, "name": tensor.name}
 
 
-def recorded(call):
-    """Return a layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments.
-
-    Calls with NumPy's arrays are repeated once they have occurred often enough, see `rnnkit.layers.support.repeats`.
-    Arguments may be arrays of a GPU, too.
-    """
-    crossing = device_transfer.crossing(call)
-
-    @functools.wraps(call)
-    def called(self, *arguments, **keywords):
-        try:
-            trace = tracing.get()
-            if trace is not None:
-                return trace.call(self, call, arguments, keywords)
-            if self._repeated_calls is not None:
-                found = self._repeated_calls.run(self, call, arguments, keywords)
-                if found is not None:
-                    return found
-            plain = True
-            for value in arguments:
-                if type(value) not in _PLAIN:
-                    if _is_symbolic(value):
-                        return record(self, call, arguments, keywords)
-                    plain = False
-            for value in keywords.values():
-                if type(value) not in _PLAIN:
-                    if _is_symbolic(value):
-                        return record(self, call, arguments, keywords)
-                    plain = False
-            if not plain and (found := self._run_sequences_or_labelled(call, arguments, keywords)) is not None:
-                return found
-            return (call if plain else crossing)(self, *arguments, **keywords)
-        except MemoryError as error:
-            raise allocation.retold(error, f"a call of {self.name!r}") from None
-        except Exception as error:
-            tracebacks.shorten(error)
-            raise
-
-    return called
-
-
-_PLAIN = {np.ndarray, bool, type(None)}  # most arguments: calls are many and short
-
-
-def _is_symbolic(value) -> bool:
-    """Whether nested lists hold a symbolic tensor."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, (list, tuple)):
-        return isinstance(value, SymbolicTensor)
-    for one in value:
-        if type(one) not in _PLAIN:
-            if isinstance(one, (int, float)):
-                return False  # a list of numbers, which may be long
-            if _is_symbolic(one):
-                return True
-    return False
-
-
 def record(layer, call, arguments, keywords):
     """Build the layer for symbolic arguments, and return the symbolic result."""
     try:
@@ -402,6 +342,18 @@ def record(layer, call, arguments, keywords):
     if fresh:
         _DRAWN[layer] = shape, list(layer._held_arrays().values())
     return result
+
+
+def last_call(layer) -> Node:
+    """Return the node of a layer's last symbolic call; an AttributeError if there was none, or its model is gone."""
+    reference = LAST_CALLS.get(layer)
+    node = None if reference is None else reference()
+    if node is None:
+        raise AttributeError(
+            f"expected a symbolic call of the layer {layer.name!r}, on what Input gives, before its input or output is "
+            "asked for"
+        )
+    return node
 
 
 def draw_by(layer, sequence) -> None:
@@ -514,9 +466,3 @@ def shape_leaves(shapes) -> list:
     if isinstance(shapes, dict):
         shapes = list(shapes.values())
     return [tuple(shapes)] if is_shape(shapes) else [leaf for one in shapes for leaf in shape_leaves(one)]
-
-
-def _shapes_mapped(shapes, function):
-    if isinstance(shapes, dict):
-        return {name: _shapes_mapped(one, function) for name, one in shapes.items()}
-    return function(shapes) if is_shape(shapes) else type(shapes)(_shapes_mapped(one, function) for one in shapes)

@@ -13,6 +13,8 @@ from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.variable import Variable
+from rnnkit.layers.support.weight_mapping import weight_keys
+from rnnkit.steps.nesting import mapped
 
 if TYPE_CHECKING:
     from rnnkit.execution.array_functions import TracedFunction
@@ -114,7 +116,7 @@ class GradientTape:
                 for key, cotangent in back([None if c is None else np.asarray(c, one.dtype) for c, one in pairs]):
                     if cotangent is not None:
                         _add(d, key, cotangent)
-        return mapped_alike(sources, lambda one: self._found(d, one))
+        return mapped(sources, lambda one: self._found(d, one))
 
     def _found(self, d, source):
         if isinstance(source, TapeArray):
@@ -133,7 +135,7 @@ class GradientTape:
 
     def call(self, layer: Any, call: Callable, arguments: tuple, keywords: dict) -> Any:
         """Return the result of a call of a layer."""
-        arguments, keywords = mapped_alike((arguments, keywords), symbolic.resolved)
+        arguments, keywords = mapped((arguments, keywords), symbolic.resolved)
         token = symbolic.tracing.set(None)
         try:
             if symbolic.holds_symbols((arguments, keywords)):  # a model that is made here
@@ -147,10 +149,10 @@ class GradientTape:
         read = {"x": layer._arranged(x), **more}
         known = any(isinstance(one, TapeArray) for nested in read.values() for one in leaves(nested))
         made: list[TapeArray] = []
-        result = mapped_alike(outputs, lambda array: _noted(array, self, made))
+        result = mapped(outputs, lambda array: _noted(array, self, made))
         for one in made:
             one.inputs = layer, plain(x), given.get("mask")
-        stand_ins, keys = dict(self._stand_ins), layer._weight_keys()
+        stand_ins, keys = dict(self._stand_ins), weight_keys(layer)
 
         def back(cotangents):
             found = (pullback.pull if known else pullback.pull_weights)(cotangents)
@@ -185,7 +187,7 @@ class GradientTape:
             values = [one.value if type(one) is TapeArray else one for one in read]
             found = function(*(values[one] if type(one) is _Place else one for one in decoded[0]), **keywords)
         else:
-            decoded = mapped_alike((arguments, keywords), lambda one: _place(one, read))
+            decoded = mapped((arguments, keywords), lambda one: _place(one, read))
             own, more = _filled(decoded, [one.value if type(one) is TapeArray else one for one in read])
             found = function(*own, **more)
         if isinstance(found, (np.ndarray, np.generic)):
@@ -198,14 +200,14 @@ class GradientTape:
         if not known or any(np.result_type(one).kind != "f" for one in leaves(found)):
             return found
         made = []
-        result = mapped_alike(found, lambda array: _noted(array, self, made))
+        result = mapped(found, lambda array: _noted(array, self, made))
         self._notes.append((made, _Operation(function, decoded, read, made)))
         return result
 
     def note(self, value: Any, read: list, back: Callable) -> Any:
         """Return an array computed in another way: `back` returns a cotangent for each array of `read`."""
         made: list[TapeArray] = []
-        result = mapped_alike(value, lambda array: _noted(array, self, made))
+        result = mapped(value, lambda array: _noted(array, self, made))
         keys = [one.key if isinstance(one, Variable) else id(one) for one in read]
         self._notes.append((made, lambda cotangents: zip(keys, back(*cotangents), strict=True)))
         return result
@@ -365,15 +367,15 @@ def value_and_grad(function: Callable, argnums: int = 0, has_aux: bool = False) 
 
     def called(*arguments, **keywords):
         with GradientTape() as tape:
-            own = mapped_alike(arguments[argnums], lambda one: TapeArray(plain(one), tape._root))
+            own = mapped(arguments[argnums], lambda one: TapeArray(plain(one), tape._root))
             result = function(*arguments[:argnums], own, *arguments[argnums + 1 :], **keywords)
         value, aux = result if has_aux else (result, None)
         if np.shape(plain(value)) != ():
             raise ValueError(f"expected a function that gives one number, got an array {np.shape(plain(value))}")
         known = isinstance(value, TapeArray)
-        found = tape.gradient(value, own) if known else mapped_alike(own, lambda one: None)
+        found = tape.gradient(value, own) if known else mapped(own, lambda one: None)
         zeros = iter([np.zeros_like(one.value) for one in leaves(own)])
-        gradient = mapped_alike(found, lambda one: next(zeros) if one is None else (next(zeros), one)[1])
+        gradient = mapped(found, lambda one: next(zeros) if one is None else (next(zeros), one)[1])
         return ((plain(value), plain(aux)) if has_aux else plain(value)), gradient
 
     return called
@@ -419,22 +421,12 @@ def active_tape() -> GradientTape | None:
 
 def plain(nested: Any) -> Any:
     """Return arrays without the tape that recorded them, nested as they are."""
-    return mapped_alike(nested, _array)
+    return mapped(nested, _array)
 
 
 def _array(one):
     one = symbolic.resolved(one)
     return one.value if isinstance(one, TapeArray) else one
-
-
-def mapped_alike(nested, function):
-    """Return the same nested lists, tuples and dicts with a function applied to each leaf."""
-    if isinstance(nested, dict):
-        return {name: mapped_alike(one, function) for name, one in nested.items()}
-    if isinstance(nested, (list, tuple)):
-        found = [mapped_alike(one, function) for one in nested]
-        return type(nested)(*found) if hasattr(nested, "_fields") else type(nested)(found)
-    return function(nested)
 
 
 def _noted(array, tape, made: list) -> TapeArray:
@@ -483,7 +475,7 @@ def _place(one, read: list):
 
 
 def _filled(decoded, arrays):
-    return mapped_alike(decoded, lambda one: arrays[one] if isinstance(one, _Place) else one)
+    return mapped(decoded, lambda one: arrays[one] if isinstance(one, _Place) else one)
 
 
 class _Operation:
@@ -550,9 +542,7 @@ def _traced(steps, ends, key, arrays, dtype) -> TracedFunction:
         values: list[list] = []
         for function, decoded, wiring in steps:
             own = [given[i] if k < 0 else values[k][i] for k, i in wiring]
-            arguments, keywords = mapped_alike(
-                decoded, lambda one, own=own: own[one] if isinstance(one, _Place) else one
-            )
+            arguments, keywords = mapped(decoded, lambda one, own=own: own[one] if isinstance(one, _Place) else one)
             values.append(leaves(function(*arguments, **keywords)))
         return [values[k][i] for k, i in ends]
 

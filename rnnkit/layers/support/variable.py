@@ -9,6 +9,7 @@ import numpy as np
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.repeats import weights_replaced
 from rnnkit.recording import weights_now
+from rnnkit.steps.nesting import mapped
 from rnnkit.stored_weights import expanded
 
 
@@ -121,7 +122,7 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
         return getattr(ufunc, method)(*(symbolic.resolved(one) for one in inputs), **keywords)
 
     def __array_function__(self, function, types, arguments, keywords):
-        return function(*_resolved(arguments), **_resolved(keywords))
+        return function(*mapped(arguments, symbolic.resolved), **mapped(keywords, symbolic.resolved))
 
     def __rnnkit_function__(self, name, arguments):
         found = self.__symbolic__()
@@ -233,12 +234,3 @@ def put_all(variables, arrays) -> None:
             one.put(array)
     for layer, own in layers.values():
         layer._put_arrays(own)
-
-
-def _resolved(nested):
-    """Return nested lists, tuples and dicts with the present value of each variable."""
-    if isinstance(nested, (list, tuple)):
-        return type(nested)([_resolved(one) for one in nested])
-    if isinstance(nested, dict):
-        return {name: _resolved(one) for name, one in nested.items()}
-    return symbolic.resolved(nested)

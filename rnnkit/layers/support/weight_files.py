@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnkit.layers.support.weight_mapping import like
+from rnnkit.layers.support.weight_mapping import complex_names, like
 from rnnkit.serialization.array_files import below, read_arrays, save_arrays
 from rnnkit.stored_weights import Stored, StoredWeight
 
@@ -22,7 +22,7 @@ def save_weights(layer: Layer, path, overwrite: bool = True) -> None:
     """Write a layer's weights, see `Layer.save_weights`."""
     check_built(layer, "its weights are saved")
     check_free(path, overwrite)
-    names = sorted(layer._complex_names())
+    names = sorted(complex_names(layer))
     about = {"weights of": type(layer).__name__} | ({"complex": names} if names else {})
     save_arrays(path, layer._arrays(), about)
 
@@ -108,7 +108,7 @@ def differences(arrays: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray
 
 def check_built(layer: Layer, what: str) -> None:
     """Refuse a layer without weights."""
-    if not layer._is_built():
+    if not layer.built:
         raise ValueError(
             f"expected the layer {layer.name!r} to be built before {what}; call build(input_shape) or the layer first"
         )

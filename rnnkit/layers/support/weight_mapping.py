@@ -33,7 +33,7 @@ class Weights(Mapping[str, np.ndarray]):
         arrays = self._layer._held_arrays()
         if name not in arrays:
             raise UnknownWeight(name, arrays)
-        new = like(arrays[name], values, name, name in self._layer._complex_names())
+        new = like(arrays[name], values, name, name in complex_names(self._layer))
         self._layer._put_arrays({name: new}, {name} if is_scipy_sparse(values) else set())
 
     def __iter__(self) -> Iterator[str]:
@@ -58,7 +58,7 @@ class UnknownWeight(ValueError, KeyError):
 
 def shown(layer: Any, name: str, array: np.ndarray) -> np.ndarray:
     """Return a weight as users see it."""
-    return frozen(to_complex(array, 0), None) if name in layer._complex_names() else expanded(array)
+    return frozen(to_complex(array, 0), None) if name in complex_names(layer) else expanded(array)
 
 
 def like(old: np.ndarray, values, name: str, is_complex: bool = False) -> np.ndarray:
@@ -78,3 +78,19 @@ def like(old: np.ndarray, values, name: str, is_complex: bool = False) -> np.nda
     if is_scipy_sparse(values):
         values = validation.array(values.toarray(), f"weight {name!r}")
     return frozen(values, old.dtype)
+
+
+def weight_keys(layer: Any) -> dict[str, Any]:
+    """Return the `Variable.key` of every weight, by its name in `weights`."""
+    return layer._gathered(lambda one: {name: one._own_key(name) for name in one._own_arrays()})
+
+
+def sparse_names(layer: Any) -> set[str]:
+    """Return the names of the sparse weights."""
+    return set(layer._gathered(lambda one: dict.fromkeys(one._own_sparse_names())))
+
+
+def complex_names(layer: Any) -> frozenset[str]:
+    """Return the names of the complex weights, of which layers hold the pairs."""
+    cells = lambda one: {} if (cell := one._own_cell()) is None else dict.fromkeys(cell._complex_weights())
+    return frozenset(layer._gathered(cells))

@@ -81,7 +81,7 @@ def export(
     onnx = onnx_package()
     if not isinstance(model, Layer):
         raise TypeError(f"expected a layer or a model of rnnkit, got {type(model).__name__}")
-    if not model._is_built():
+    if not model.built:
         raise ValueError(f"expected {model.name!r} to be built; call build(input_shape) or the layer first")
     newest = onnx.defs.onnx_opset_version()
     if not is_integer(opset) or not OLDEST_OPSET <= opset <= newest:

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from rnnkit.layers.support.symbolic import leaves, mapped
-from rnnkit.models.functional import Model
-from rnnkit.models.sequential import Sequential
+from rnnkit.models.graph_model import GraphModel
 from rnnkit.onnx.exporting.block import Value
 from rnnkit.onnx.exporting.call import Call, Writing, write, written
 
 
 @written.register
-def _sequential(model: Sequential, writing: Writing, call: Call):
-    outputs: list = [call.x]
-    masks: list = [call.mask]
-    for i, layer in enumerate(model.layers):
-        outputs, masks = write(layer, writing, call.inside(str(i), x=outputs[0], mask=masks[0]))
-    return outputs, masks
-
-
-@written.register
-def _model(model: Model, writing: Writing, call: Call):
-    count = len(model.input_names)
-    values: list = [*(call.x if isinstance(call.x, list) else [call.x]), *[None] * (len(model._shapes) - count)]
-    masks: list = [*(call.mask if isinstance(call.mask, list) else [call.mask]), *[None] * len(values)]
-    for one in model._calls:
+def _model(model: GraphModel, writing: Writing, call: Call):
+    graph = model._graph
+    given = [one if isinstance(one, list) else [one] for one in (call.x, call.mask)]
+    values, masks = graph.begun(*given)
+    for one in graph.calls:
         more = {name: [values[i] for i in leaves(numbers)] for name, numbers in one.more.items()}
         here = call.inside(
-            model._paths[one.layer],
+            graph.paths[one.layer],
             x=mapped(one.x, values.__getitem__),
             mask=_mask(more.pop("mask", None), mapped(one.x, masks.__getitem__)),
             training=call.training if one.training is None else one.training,
@@ -35,10 +25,10 @@ def _model(model: Model, writing: Writing, call: Call):
             more=more,
             options=one.options,
         )
-        found, own = write(model._layers_inside[one.layer], writing, here)
+        found, own = write(graph.layers[one.layer], writing, here)
         for number, value, mask in zip(one.outputs, found, own, strict=True):
             values[number], masks[number] = value, mask
-    return [values[i] for i in model._outputs], [masks[i] for i in model._outputs]
+    return [values[i] for i in graph.outputs], [masks[i] for i in graph.outputs]
 
 
 def _mask(given: list[Value] | None, flowing):

@@ -64,7 +64,7 @@ def _input_dtype(layer) -> np.dtype:
 
 def _input_dtype_of(model: Model, number: int) -> np.dtype:
     """Return the dtype of an input of a model: integers if declared so, or if only embeddings read it."""
-    readers = [model._layers_inside[call.layer] for call in model._calls if number in call.read()]
+    readers = [model._graph.layers[call.layer] for call in model._graph.calls if number in call.read()]
     given = np.dtype(model._input_configs[number]["dtype"])
     if given.kind in "iu" or all(_input_dtype(one) == np.int64 for one in readers):
         return np.dtype(np.int64)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import numpy as np
 
 from rnnkit.execution.execution import Execution
-from rnnkit.layers.base import no_mask
+from rnnkit.layers.base import any_shape, no_mask
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
@@ -98,7 +97,8 @@ class Arrange(Shaping):
             raise ValueError(f"expected {math.prod(self.shape)} numbers behind {self.kept} axes, got {shape}")
         return (*shape[: self.kept], *self.shape)
 
-    def _refuses_stream(self):
+    @property
+    def _stream_refusal(self):
         steps = self.kept == 1 and self.built and None in self._input_shape[1:2]
         return "needs whole sequences" if steps else None
 
@@ -117,19 +117,11 @@ class ConstantRows(OwnWeights):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.shape, self.trainable = [int(n) for n in shape], bool(trainable)
 
-    def __call__(self, inputs, mask=None, training=False):
-        """Return ``(B, *shape)`` for x ``(B, …)``."""
-        return self._called(inputs, mask, training)
-
-    def _bound(self):
-        return partial(self._repeated, weights_now(self._own))
-
-    def _repeated(self, weights, inputs, mask, training):
+    def _applied(self, inputs, mask, training):
         x = validation.array(inputs, "x")
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
-            weights = self._own
-        shape, dtype, rows = x.shape, self.dtype, weights["rows"]
+        shape, dtype, rows = x.shape, self.dtype, weights_now(self._own)["rows"]
         found = repeated(lambda: np.array(np.broadcast_to(rows, (shape[0], *self.shape))), rows)
         return found, lambda d: Gradients({"rows": computed(np.sum, d, axis=0)}, constant(np.zeros(shape, dtype)))
 
@@ -142,5 +134,4 @@ class ConstantRows(OwnWeights):
     def _own_weights(self, shape):
         return {"rows": OwnWeight(tuple(self.shape), "zeros")}
 
-    def _check_shape(self, shape):
-        """Accept any shape."""
+    _check_shape = any_shape

@@ -37,9 +37,10 @@ class TimeSlice(Shaping):
     def _result(self, x, mask, training):
         return x[:, self.start : self.stop : self.step]
 
-    def _refuses_stream(self):
+    @property
+    def _stream_refusal(self):
         last = (self.start, self.stop, self.step) in ((-1, None, None), (-1, None, 1))
-        return None if last else super()._refuses_stream()
+        return None if last else super()._stream_refusal
 
 
 class TimeReduce(OverTime, Computed):
@@ -135,6 +136,8 @@ class RepeatOverTime(Merge):
     (2, 5, 3)
     """
 
+    _stream_refusal = None
+
     def _merged_shape(self, shapes):
         if len(shapes) != 2 or len(shapes[1]) < 2:
             raise ValueError(f"expected an array and one with steps, got {shapes}")
@@ -144,9 +147,6 @@ class RepeatOverTime(Merge):
     def _result(self, arrays, mask, training):
         x, like = arrays
         return np.broadcast_to(x[:, None], (x.shape[0], like.shape[1], *x.shape[1:]))
-
-    def _refuses_stream(self):
-        return None
 
 
 class LengthMask(Merge):

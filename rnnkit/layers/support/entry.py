@@ -1,0 +1,81 @@
+"""The entry of every call of a layer: symbols, repetition, lists of sequences, labelled arrays, and those of a GPU."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from rnnkit import allocation, tracebacks
+from rnnkit.layers.support import device_transfer, labelled_calls, sequence_calls
+from rnnkit.layers.support.array_kinds import handler_of
+from rnnkit.layers.support.symbolic import SymbolicTensor, record, tracing
+
+
+def entered(call):
+    """Return a layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments.
+
+    Calls with NumPy's arrays are repeated once they have occurred often enough, see `rnnkit.layers.support.repeats`.
+    Arguments may be arrays of a GPU, too.
+    """
+    crossing = device_transfer.crossing(call)
+
+    @functools.wraps(call)
+    def called(self, *arguments, **keywords):
+        try:
+            trace = tracing.get()
+            if trace is not None:
+                return trace.call(self, call, arguments, keywords)
+            if self._repeated_calls is not None:
+                found = self._repeated_calls.run(self, call, arguments, keywords)
+                if found is not None:
+                    return found
+            plain = True
+            for value in arguments:
+                if type(value) not in _PLAIN:
+                    if _is_symbolic(value):
+                        return record(self, call, arguments, keywords)
+                    plain = False
+            for value in keywords.values():
+                if type(value) not in _PLAIN:
+                    if _is_symbolic(value):
+                        return record(self, call, arguments, keywords)
+                    plain = False
+            if not plain and (found := _of_sequences_or_labelled(self, call, arguments, keywords)) is not None:
+                return found
+            return (call if plain else crossing)(self, *arguments, **keywords)
+        except MemoryError as error:
+            raise allocation.retold(error, f"a call of {self.name!r}") from None
+        except Exception as error:
+            tracebacks.shorten(error)
+            raise
+
+    return called
+
+
+def _of_sequences_or_labelled(layer, call, arguments, keywords):
+    """Return the result of a call on a list of sequences or a labelled array; None for other arguments."""
+    if layer._axes_in_front:  # the first axis of results isn't that of rows
+        if handler_of((*arguments, *keywords.values())) is not None:
+            raise ValueError(f"expected arrays in memory for the ensemble {layer.name!r}")
+        return None
+    found = sequence_calls.called(layer, call, arguments, keywords)
+    return labelled_calls.called(layer, call, arguments, keywords) if found is None else found
+
+
+_PLAIN = {np.ndarray, bool, type(None)}  # most arguments: calls are many and short
+
+
+def _is_symbolic(value) -> bool:
+    """Whether nested lists hold a symbolic tensor."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, (list, tuple)):
+        return isinstance(value, SymbolicTensor)
+    for one in value:
+        if type(one) not in _PLAIN:
+            if isinstance(one, (int, float)):
+                return False  # a list of numbers, which may be long
+            if _is_symbolic(one):
+                return True
+    return False

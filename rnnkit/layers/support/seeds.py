@@ -1,0 +1,57 @@
+"""The seeds of layers: one child sequence for weights, one for the draws of calls, the others for the layers inside."""
+
+from __future__ import annotations
+
+import numbers
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from rnnkit.layers.base import Layer
+
+
+def seed_sequence(seed) -> np.random.SeedSequence:
+    """Return the sequence of a `seed` argument: an integer, a SeedSequence, its configuration, or None for any."""
+    if isinstance(seed, np.random.SeedSequence):
+        return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
+    if isinstance(seed, dict) and set(seed) == {"entropy", "spawn_key"}:
+        return np.random.SeedSequence(seed["entropy"], spawn_key=tuple(seed["spawn_key"]))
+    if seed is not None and (not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0):
+        raise ValueError(f"expected seed to be a non-negative integer, a SeedSequence or None, got {seed!r}")
+    return np.random.SeedSequence(None if seed is None else int(seed))
+
+
+def spawned(layer: Layer, count: int) -> list[np.random.SeedSequence]:
+    """Return the first children of a layer's sequence."""
+    # A new sequence each time: spawning from the same one again would give other children.
+    return np.random.SeedSequence(layer._sequence.entropy, spawn_key=layer._sequence.spawn_key).spawn(count)
+
+
+def weight_generator(layer: Layer) -> np.random.Generator:
+    """Return a generator at the start of the weights' stream, the same at every try to build."""
+    return np.random.default_rng(spawned(layer, 1)[0])
+
+
+def start_draws(layer: Layer, *numbers: int) -> None:
+    """Let a layer's calls draw from the start of one of many streams."""
+    key = (*layer._sequence.spawn_key, 1, *numbers)  # a child of the sequence that calls draw from
+    layer._generator = np.random.default_rng(np.random.SeedSequence(layer._sequence.entropy, spawn_key=key))
+
+
+def seeds_for_parts(layer: Layer, count: int) -> list[np.random.SeedSequence]:
+    """Return the sequences for layers inside."""
+    return spawned(layer, 2 + count)[2:]
+
+
+def inherit_seeds(layer: Layer, parts) -> None:
+    """Give layers inside their sequences; those keep their seeds that have any, or are built."""
+    parts = list(parts)
+    for part, sequence in zip(parts, seeds_for_parts(layer, len(parts)), strict=True):
+        inherit_seed(part, sequence)
+
+
+def inherit_seed(layer: Layer, sequence: np.random.SeedSequence) -> None:
+    """Let a layer take a sequence, unless it has a seed of its own, or is built."""
+    if layer._given_seed is None and not layer.built:
+        layer._adopt_seed(sequence)

@@ -1,0 +1,116 @@
+"""Models that are a graph of layers: their calls and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Unpack
+
+import numpy as np
+
+from rnnkit.hints import LayerOptions
+from rnnkit.layers.base import Layer
+from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
+from rnnkit.models.assembled import Assembled
+from rnnkit.models.calls import Calls, called_again
+
+
+class GraphModel(Assembled):
+    """Base of models that are a graph of layers, once they are built; a subclass has `_graph` and `_entered`.
+
+    `_entered` returns the inputs of a call as a list of arrays, and the list of their masks.
+    """
+
+    _graph: Calls
+
+    def __init__(self, **options: Unpack[LayerOptions]):
+        super().__init__(**options)
+        self._symbols = Symbols()
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic inputs, for another model that begins with this one."""
+        return self._symbolic().inputs
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic outputs, to call more layers on."""
+        return self._symbolic().outputs
+
+    def _symbolic(self) -> Symbols:
+        if not self.built:
+            raise AttributeError(f"expected the model {self.name!r} to be built; begin it with an Input")
+        if not self._symbols.inputs:  # of a copy or from a file: the calls are repeated
+            self._symbols = self._called_on(self._new_inputs(self._input_shape))
+        return self._symbols
+
+    def _called_on(self, inputs: list[SymbolicTensor]) -> Symbols:
+        """Return the symbols of a symbolic call of all layers, after which each of them has an `output`."""
+        tensors = called_again(inputs, self._graph.layers, self._graph.calls)
+        return Symbols(inputs, [tensors[number] for number in self._graph.outputs])
+
+    def _new_inputs(self, shape) -> list[SymbolicTensor]:
+        raise NotImplementedError
+
+    def _entered(self, inputs, mask) -> tuple[list, list]:
+        raise NotImplementedError
+
+    def _with_mask(self, inputs, mask, training, more=None):
+        with self._calling_parts():
+            arrays, masks = self._entered(inputs, mask)
+            values, masks = self._graph.begun(arrays, masks)
+            self._graph.run(values, masks, training)
+        return self._graph.returned(values), self._graph.masks_behind(masks)
+
+    def _vjp_with_mask(self, inputs, mask, training, wanted, more=None):
+        by_name = list(inputs) if isinstance(inputs, Mapping) else None
+        with self._calling_parts():
+            arrays, masks = self._entered(inputs, mask)
+            graph = self._graph
+            values, masks = graph.begun(arrays, masks)
+            pullbacks = graph.run_differentiated(values, masks, training, wanted)
+        outputs, last = graph.returned(values), set(graph.outputs)
+        ends = [one for call, (one, _) in zip(graph.calls, pullbacks, strict=True) if last & set(call.outputs)]
+        pull = partial(self._pulled, graph, pullbacks, by_name)
+        dtype = np.result_type(*(one.dtype for one in ends))
+        pull_weights = lambda cotangents: self._pulled(graph, pullbacks, None, cotangents, self._trained(graph))
+        return outputs, graph.masks_behind(masks), Pullback(outputs, dtype, pull, pull_weights)
+
+    def _pulled(self, graph: Calls, pullbacks, by_name, cotangents, trained=None) -> Gradients:
+        d, weights, states = graph.pull(pullbacks, cotangents, trained)
+        found: Any = d[: graph.inputs]
+        if by_name is not None:
+            found = {name: found[self._input_names().index(name)] for name in by_name}
+        elif graph.inputs == 1:
+            (found,) = found
+        kept: list[Any] = [states.get(i) for i, layer in enumerate(graph.layers) if layer._keeps_states]
+        order = [name for name in self._arrays() if name in weights]
+        return Gradients({name: weights[name] for name in order}, found, kept or None)
+
+    def _trained(self, graph: Calls) -> set[int]:
+        """Return the arrays that depend on a trained weight."""
+        weight_options = self._weight_options()
+        paths = {name.partition("/")[0] for name, one in weight_options.items() if one.trainable}
+        return graph.depend_on(paths, set())
+
+    def _watched(self, x):
+        graph = self._graph
+        values, masks = graph.begun(*self._entered(x, None))
+        for call in graph.calls:
+            layer, *given = graph.given(call, values, masks, False)
+            result, result_mask = layer._with_mask(*given)
+            for array in leaves(result):
+                yield f"the output of {graph.paths[call.layer]!r} ({layer.name})", array
+            graph.put(call, values, masks, result, result_mask)
+
+
+class Symbols:
+    """Symbolic inputs and outputs, which a copy doesn't have, since a long graph is a deep one to copy."""
+
+    def __init__(self, inputs=(), outputs=()):
+        self.inputs, self.outputs = list(inputs), list(outputs)
+        self.layers: list[Layer] = []  # as Keras lists them
+
+    def __reduce__(self):
+        return Symbols, ()
