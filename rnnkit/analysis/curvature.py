@@ -430,7 +430,7 @@ class _OfModel(_Point):
         self.layer: Any = model
         self.row_form, self.constants, self.states = False, None, ()
         readers = [[graph.layers[c.layer] for c in graph.calls if i in leaves(c.x)] for i in range(len(names))]
-        ids = {name for name, own in zip(names, readers, strict=True) if any(one._reads_ids() for one in own)}
+        ids = {name for name, own in zip(names, readers, strict=True) if any(one._reads_ids for one in own)}
         self.given = {
             name: one if name in ids else one.astype(model.dtype, copy=False)
             for name, one in zip(names, (validation.numbers(one, "x") for one in arrays), strict=False)

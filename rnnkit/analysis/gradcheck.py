@@ -231,7 +231,7 @@ class _Twin:
         x = self._input(x, rng)
         if not layer.built:
             if isinstance(layer, RNN) and is_complex(x):
-                layer._complex_x = True
+                layer._reads_complex = True
             layer.build(_mapped(x, lambda array: array.shape))
         self._x, count = x, len(_leaves(x)[0])
         if initial_state is not None:
@@ -260,7 +260,7 @@ class _Twin:
             return [self._input(one, rng) for one in x]
         if _is_shape(x):
             drawn = self._drawn(rng, x)
-            return drawn + 1j * self._drawn(rng, x) if self.layer._reads_complex() else drawn
+            return drawn + 1j * self._drawn(rng, x) if self.layer._reads_complex else drawn
         x = real(x, "x", complex_too=True)
         return _double(x) if x.dtype.kind in "fc" else x
 

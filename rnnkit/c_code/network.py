@@ -100,7 +100,7 @@ def read(layer: Layer, dtype: np.dtype, constants=(), int8: bool = False) -> Net
         ids = [one.kind in "iub" for one in dtypes]
         network.input_names, network.output_names = layer.input_names, layer.output_names
     else:
-        shapes, ids = [layer._input_shape], [layer._reads_ids()]
+        shapes, ids = [layer._input_shape], [layer._reads_ids]
     for shape, whole in zip(shapes, ids, strict=True):
         features = tuple(shape[2:])
         if not isinstance(shape, tuple) or len(shape) < (2 if whole else 3) or None in features:

@@ -171,7 +171,7 @@ class _Writer:
         if model._input is not None:
             layers.append(self._input(model._input.shape, model._input.dtype.name, model._input.name))
         elif model.built and isinstance(shape, tuple):
-            layers.append(self._input(shape, None if model.layers[0]._reads_ids() else model.dtype.name, None))
+            layers.append(self._input(shape, None if model.layers[0]._reads_ids else model.dtype.name, None))
         taken: dict[str, int] = {}
         for layer in model.layers:
             count = taken[layer.name] = taken.get(layer.name, -1) + 1

@@ -260,7 +260,7 @@ class Model(KerasModel, SubclassedModel, ABC):
         return super().get_config() if self.functional is None else self.functional.get_config() | {"name": self.name}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config):  # type: ignore[override]
         """Return a model from what `get_config` gave."""
         if "inputs" not in config or "layers" not in config:
             return super().from_config(config)

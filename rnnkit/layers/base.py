@@ -34,7 +34,7 @@ from rnnkit.layers.support import (
 )
 from rnnkit.layers.support.display import Text, layer_card
 from rnnkit.layers.support.pullback import Pullback, options
-from rnnkit.layers.support.repeated_gradients import RepeatedVJPs, repeated_vjp
+from rnnkit.layers.support.repeated_gradients import RepeatedVJPs
 from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, weights_replaced
 from rnnkit.layers.support.variable import Variable, WeightVariable
 from rnnkit.layers.support.weight_mapping import Weights, complex_names, like, shown
@@ -154,6 +154,7 @@ class Layer(Configurable):
     # The sequences of a list that are joined in a batch: all, padded under a mask ("masked"), or those of equal lengths
     # ("lengths"); None for layers that take lists of arrays as they are.
     _padding: str | None = None
+    _reads_ids = _reads_complex = False  # whether its inputs are integer ids, and whether they are complex numbers
     _stream_refusal: str | None = "needs whole sequences"  # why it can't take one step at a time; None if it can
 
     _native = False  # whether a call computes on its arrays' device, or copies those of a GPU to the host and back
@@ -166,17 +167,10 @@ class Layer(Configurable):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        for name in ("vjp", "trajectory") if cls._native else ("vjp", "compute_mask"):
+        mask_entered = array_kinds.handled if cls._native else device_transfer.crossing
+        for name, enter in (*entry.METHODS.items(), ("compute_mask", mask_entered)):
             if name in vars(cls):
-                setattr(cls, name, device_transfer.crossing(vars(cls)[name]))
-        if cls._native and "compute_mask" in vars(cls):
-            cls.compute_mask = array_kinds.handled(vars(cls)["compute_mask"])  # type: ignore[method-assign]
-        if "trajectory" in vars(cls):
-            cls.trajectory = tracebacks.edge(vars(cls)["trajectory"])  # type: ignore[attr-defined]
-        if "vjp" in vars(cls):
-            cls.vjp = repeated_vjp(vars(cls)["vjp"])  # type: ignore[method-assign]
-        if "__call__" in vars(cls):
-            cls.__call__ = entry.entered(vars(cls)["__call__"])  # type: ignore[method-assign]
+                setattr(cls, name, enter(vars(cls)[name]))
         if "__init__" in vars(cls):
             _name_options(vars(cls)["__init__"])
         describe_by_bases(cls)
@@ -743,8 +737,7 @@ class Layer(Configurable):
         """
         return self._called(inputs, mask, training)
 
-    @repeated_vjp
-    @device_transfer.crossing
+    @entry.entered_vjp
     def vjp(
         self, inputs: Array, mask: Array = None, training: bool = False, *, checkpoint: Any = None, truncate: Any = None
     ) -> Any:
@@ -856,16 +849,6 @@ class Layer(Configurable):
     def _turns_time(self) -> list[bool]:
         """Return, for each output, whether its steps are in the reverse order of the input's."""
         return [False]
-
-    # Steps one at a time
-
-    def _reads_complex(self) -> bool:
-        """Whether its inputs are complex numbers."""
-        return False
-
-    def _reads_ids(self) -> bool:
-        """Whether its inputs are integer ids."""
-        return False
 
     # Symbolic calls
 

@@ -139,7 +139,8 @@ class Bidirectional(OverSequences):
         return self.forward_layer.stateful
 
     def _shown(self, results):
-        return self._with_states(self._merged(*results, self.return_sequences)[0], *results)
+        forward, backward = results
+        return self._with_states(self._merged(forward, backward, self.return_sequences)[0], forward, backward)
 
     def _with_states(self, output, forward, backward):
         """Return the result of a call from the merged output."""

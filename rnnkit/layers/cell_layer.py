@@ -41,7 +41,7 @@ class CellLayer(Layer):
         return {} if (cell := self._own_cell()) is None else cell._weight_options()
 
     def _put_own_arrays(self, arrays):
-        cell = self._own_cell()
+        cell: Any = self._own_cell()
         cell._replace_weights(as_held(cell._all_weights(), arrays))
 
     def _own_sparse_names(self):

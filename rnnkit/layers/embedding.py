@@ -60,6 +60,7 @@ class Embedding(OwnWeights):
 
     _open_axes = 2
     _padding = "masked"
+    _reads_ids = True
     _truncates = False  # under Keras's names, ids lose their fractions
 
     def __init__(
@@ -107,11 +108,8 @@ class Embedding(OwnWeights):
         return (*super().compute_output_shape(input_shape), self.output_dim)
 
     @property
-    def _stream_refusal(self):
+    def _stream_refusal(self):  # type: ignore[override]
         return "makes a mask; skip(rows) leaves out a step of some rows" if self.mask_zero else None
-
-    def _reads_ids(self):
-        return True
 
     def _ids(self, inputs):
         given = validation.numbers(inputs, "ids")

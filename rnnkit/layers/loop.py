@@ -411,7 +411,7 @@ class LoopStream(Stream):
         -------
         number or ndarray, nested as the step's output
         """
-        x = validation.numbers(x, "x", self.layer._reads_complex())
+        x = validation.numbers(x, "x", self.layer._reads_complex)
         one = () if self._features == (1,) else self._features
         shapes = [one, *([(self.batch, *one), (self.batch, *self._features)] if self._has_rows else [self._features])]
         if x.shape not in shapes:

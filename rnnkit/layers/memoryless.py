@@ -34,7 +34,7 @@ class Memoryless(CellLayer):
     _padding = "masked"
     _cell: Cell
     _new_cell: Callable[[], Cell]
-    _stream_refusal = None
+    _stream_refusal: str | None = None
 
     def _called(self, inputs, mask, training):
         shape, result = self._run(inputs, mask)

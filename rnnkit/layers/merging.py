@@ -115,7 +115,7 @@ class Concatenate(Merge):
         return np.concatenate(steps, axis=1) if in_time else np.logical_or.reduce(steps)
 
     @property
-    def _stream_refusal(self):
+    def _stream_refusal(self):  # type: ignore[override]
         return "joins arrays along an axis that may be time" if self.axis in (1, -2) else None
 
 

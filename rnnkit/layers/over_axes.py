@@ -90,7 +90,7 @@ class OverAxes(Memoryless):
         return self._steps(d)
 
     @property
-    def _stream_refusal(self):
+    def _stream_refusal(self):  # type: ignore[override]
         rank = 0 if self._input_shape is None else len(self._input_shape)
         return "computes along the time axis" if rank > 2 and 1 in self.sees(rank) else None
 

@@ -92,7 +92,7 @@ class PReLU(Computed):
         return computed(_bent, x, alpha, negative), back
 
     @property
-    def _stream_refusal(self):
+    def _stream_refusal(self):  # type: ignore[override]
         rank = 0 if self._input_shape is None else len(self._input_shape)
         return "has a weight for each step" if rank > 2 and 1 not in (self.shared_axes or ()) else None
 

@@ -25,7 +25,7 @@ class OverTime(Layer):
     _padding = "lengths"
 
     compute_mask = no_mask
-    _stream_refusal = "needs whole sequences"
+    _stream_refusal: str | None = "needs whole sequences"
 
     _check_shape = any_shape
 

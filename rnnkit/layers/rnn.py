@@ -118,7 +118,7 @@ class RNN(CellLayer, OverSequences):
         if self._may_be_complex():
             dtype, self._given_complex = validation.parts_of_dtype(dtype)
         super().__init__(dtype=dtype, seed=getattr(cell, "seed", None) if seed is None else seed, name=name)
-        self._complex_x = self._given_complex  # whether x is complex numbers, of which programs have the pairs
+        self._reads_complex: bool = self._given_complex  # programs have the pairs of complex numbers
         self._spec = self.cell._states()
         self.return_sequences: bool = bool(return_sequences)
         self.return_state: bool = bool(return_state)
@@ -213,7 +213,7 @@ class RNN(CellLayer, OverSequences):
 
         def along(record):
             rows, dtype = len(record.x), self.dtype
-            axis = 2 if self._complex_x else None
+            axis = 2 if self._reads_complex else None
             moved = None if tangent is None else validation.like(tangent, "tangent", record.x, axis)
             states = None if d_initial_state is None else self._spec.unpack(d_initial_state, rows, dtype)
             of_constants = None if d_constants is None else self._constants(d_constants, rows, dtype)
@@ -288,14 +288,14 @@ class RNN(CellLayer, OverSequences):
         }
         if self.built:
             return self._execute(states, fields, gradient, along)
-        before, self._complex_x = self._complex_x, nesting is not None and nesting.alone
+        before, self._reads_complex = self._reads_complex, nesting is not None and nesting.alone
         try:
             with self._all_or_nothing():
                 shape = x.shape if nesting is None else nesting.packed([(*x.shape[:2], *one) for one in nesting.shapes])
                 self._build_with(shape, dtype)
                 return self._execute(states, fields, gradient, along)
         except BaseException:
-            self._complex_x = before
+            self._reads_complex = before
             raise
 
     def _entered(self, sequences, mask):
@@ -337,8 +337,8 @@ class RNN(CellLayer, OverSequences):
     def _takes_complex(self, value) -> bool:
         """Whether an input is complex numbers for this layer: the first one decides, where its cell has any."""
         if self.built or not is_complex(value):
-            return self._complex_x
-        return self._complex_x or any(self._spec.complex) or self.cell._declares_complex()
+            return self._reads_complex
+        return self._reads_complex or any(self._spec.complex) or self.cell._declares_complex()
 
     def _entered_complex(self, sequences):
         array = validation.numbers(sequences, "x", complex_too=True)
@@ -354,9 +354,6 @@ class RNN(CellLayer, OverSequences):
         """Whether its cell may take complex numbers; those of Keras don't."""
         cells = self.cell.cells if isinstance(self.cell, StackedRNNCells) else [self.cell]
         return not any(isinstance(cell, StandardCell) for cell in cells)
-
-    def _reads_complex(self):
-        return self._complex_x
 
     def _may_nest(self) -> bool:
         """Whether the cell's step may take several arrays."""
@@ -463,7 +460,7 @@ class RNN(CellLayer, OverSequences):
         return Stream(self, batch, constants, initial_state)
 
     @property
-    def _stream_refusal(self):
+    def _stream_refusal(self):  # type: ignore[override]
         if self._nesting is not None and not self._nesting.alone:
             return "takes several arrays"
         return "goes backwards" if self.go_backwards else None
@@ -475,11 +472,11 @@ class RNN(CellLayer, OverSequences):
             raise ValueError(f"expected known features in the shape (batch, time, features), got {shape}")
         features = self._features_of(shape)
         fresh = not self.cell.built
-        if not fresh and self.cell._complex_inputs != self._complex_x:
-            kinds = ("real", "complex") if self._complex_x else ("complex", "real")
+        if not fresh and self.cell._complex_inputs != self._reads_complex:
+            kinds = ("real", "complex") if self._reads_complex else ("complex", "real")
             raise ValueError(f"expected a cell for {kinds[1]} x; {self.cell!r} was built for {kinds[0]} numbers")
         try:
-            self.cell._complex_inputs = self._complex_x
+            self.cell._complex_inputs = self._reads_complex
             prepare(self.cell, _of_a_step(shape), self.dtype, weight_generator(self))
             execution = self._executed(self.cell, features)
             self._spec = execution.step.states
@@ -497,7 +494,7 @@ class RNN(CellLayer, OverSequences):
     def _forget(self):
         super()._forget()
         self._execution, self._nesting = None, None  # type: ignore[assignment]  # until it is built again
-        self._complex_x = self._given_complex
+        self._reads_complex = self._given_complex
         if self._built_cell:
             unbuild(self.cell)
 
@@ -598,12 +595,12 @@ class RNN(CellLayer, OverSequences):
             return declared_output_shape(self.cell), None, self._spec
         trial = copy.deepcopy(self.cell)
         prepare(trial, _of_a_step(shape), np.dtype("float32"), np.random.default_rng(0))
-        trial._complex_inputs = self._complex_x
+        trial._complex_inputs = self._reads_complex
         execution = Execution(trial, self._features_of(shape), np.dtype("float32"))
         return execution.output_shape(), execution.step.outputs, execution.step.states
 
     def _nesting_of(self, shape) -> Nesting | None:
-        if self._complex_x:
+        if self._reads_complex:
             return Nesting.of_shapes(shape, 2, _COMPLEX)
         return None if is_shape(shape) else Nesting.of_shapes(shape, 2)
 
@@ -636,7 +633,7 @@ class RNN(CellLayer, OverSequences):
             If the cell has no configuration.
         """
         config = super().get_config()
-        if self._complex_x and self.dtype is not None:
+        if self._reads_complex and self.dtype is not None:
             config["dtype"] = np.result_type(self.dtype, np.complex64).name
         return config
 

@@ -99,9 +99,9 @@ class Stream:
         shape = layer._input_shape
         if shape is None or not isinstance(shape, tuple) or (shape and isinstance(shape[0], (tuple, list))):
             raise ValueError(f"expected a model with one input to stream, got {layer.name!r}")
-        dtype = np.dtype(np.int64) if layer._reads_ids() else layer.dtype
-        dtype = np.result_type(dtype, np.complex64) if layer._reads_complex() else dtype
-        features = () if layer._reads_ids() else tuple(shape[2:])
+        dtype = np.dtype(np.int64) if layer._reads_ids else layer.dtype
+        dtype = np.result_type(dtype, np.complex64) if layer._reads_complex else dtype
+        features = () if layer._reads_ids else tuple(shape[2:])
         if None in features:
             raise ValueError(f"expected steps of a known shape to stream; {layer.name!r} is built for {shape}")
         return features, np.zeros((self.batch, 1, *features), dtype)

@@ -94,7 +94,7 @@ class Computed(OwnWeights):
     """Base of layers of one array that are computed without a graph, by `_computed`."""
 
     _padding = "masked"
-    _stream_refusal = None
+    _stream_refusal: str | None = None
 
     def _computed(self, weights, x, mask, training):
         """Return the result for x, and the function from its cotangent to those of the weights by name, and of x."""

@@ -31,7 +31,7 @@ class Assembled(Trainable):
     _native = True
 
     layers: list[Layer]
-    _stream_refusal = None
+    _stream_refusal: str | None = None
 
     @property
     def _layers_inside(self) -> list[Layer]:
@@ -164,11 +164,13 @@ class Assembled(Trainable):
         """
         return Stream(self, batch)
 
-    def _reads_complex(self):
-        return bool(self._layers_inside) and self._layers_inside[0]._reads_complex()
+    @property
+    def _reads_complex(self):  # type: ignore[override]
+        return bool(self._layers_inside) and self._layers_inside[0]._reads_complex
 
-    def _reads_ids(self):
-        return bool(self._layers_inside) and self._layers_inside[0]._reads_ids()
+    @property
+    def _reads_ids(self):  # type: ignore[override]
+        return bool(self._layers_inside) and self._layers_inside[0]._reads_ids
 
     # States between calls
 

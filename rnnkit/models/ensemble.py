@@ -6,6 +6,7 @@ import copy
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import itemgetter
 from typing import Any, Self
 
 import numpy as np
@@ -514,7 +515,7 @@ class Ensemble(Trainable):
 
     def reset_states(self, states: Array = None, rows: Array = None) -> None:
         """Do as a member; `states` have an axis of members in front."""
-        own = [None if states is None else mapped(states, lambda one, k=k: one[k]) for k in range(self.n)]
+        own = [None if states is None else mapped(states, itemgetter(k)) for k in range(self.n)]
         kept = [member._reset(one, rows) for member, one in zip(self.members, own, strict=True)]
         for member, one in zip(self.members, kept, strict=True):
             member._keep(one)
@@ -525,8 +526,9 @@ class Ensemble(Trainable):
         """Return a stream that runs all members one step at a time, for one x: outputs have the members in front."""
         return Stream(self, batch, constants)
 
-    def _reads_ids(self):
-        return self.members[0]._reads_ids()
+    @property
+    def _reads_ids(self):  # type: ignore[override]
+        return self.members[0]._reads_ids
 
     # Configuration and display
 
@@ -650,7 +652,7 @@ def _redrawn(layer: Layer, k: int) -> Any:
 
 def _has_complex(layer) -> bool:
     """Whether a layer reads complex numbers or has them as states."""
-    return layer._reads_complex() or (isinstance(layer, RNN) and any(layer._spec.complex))
+    return layer._reads_complex or (isinstance(layer, RNN) and any(layer._spec.complex))
 
 
 def _called(member, given, training, wanted) -> tuple:

@@ -130,7 +130,7 @@ class Sequential(GraphModel):
     def _entered(self, inputs, mask):
         if not self.layers:
             raise ValueError("expected a model with at least one layer, got none")
-        x = validation.numbers(inputs, "x", self._reads_complex())
+        x = validation.numbers(inputs, "x", self._reads_complex)
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
         return [x], [mask]

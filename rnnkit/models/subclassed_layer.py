@@ -486,7 +486,7 @@ class SubclassedLayer(Layer):
         return {name: known[name] for name in _BASE} | own
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config):  # type: ignore[override]  # as programs for Keras write it
         """Return a new layer, not built, from what `get_config` gave."""
         parameters = inspect.signature(cls.__init__).parameters
         takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from rnnkit import allocation, tracebacks
 from rnnkit.layers.support import device_transfer, labelled_calls, sequence_calls
 from rnnkit.layers.support.array_kinds import handler_of
+from rnnkit.layers.support.repeated_gradients import repeated_vjp
 from rnnkit.layers.support.symbolic import SymbolicTensor, record, tracing
 
 
-def entered(call):
+def entered(call: Callable[..., Any]) -> Callable[..., Any]:
     """Return a layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments.
 
     Calls with NumPy's arrays are repeated once they have occurred often enough, see `rnnkit.layers.support.repeats`.
@@ -79,3 +82,16 @@ def _is_symbolic(value) -> bool:
             if _is_symbolic(one):
                 return True
     return False
+
+
+def entered_vjp(vjp: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a layer's ``vjp`` that is repeated as its calls are, and takes the arrays that they take."""
+    return repeated_vjp(device_transfer.crossing(vjp))
+
+
+def entered_trajectory(trajectory: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a layer's ``trajectory`` that takes the arrays that calls take."""
+    return tracebacks.edge(device_transfer.crossing(trajectory))
+
+
+METHODS = {"__call__": entered, "vjp": entered_vjp, "trajectory": entered_trajectory}

@@ -78,9 +78,9 @@ def ordered(layer: Layer, x):
     ValueError
         As `rnnkit.sequences.labelled.arranged`.
     """
-    if "time" not in x.dims and len(x.dims) == 2 and not layer._reads_ids() and "time" not in layer._axes:
+    if "time" not in x.dims and len(x.dims) == 2 and not layer._reads_ids and "time" not in layer._axes:
         return None
-    axes = 2 if layer._reads_ids() else 3
+    axes = 2 if layer._reads_ids else 3
     return arranged(x, "x", axes if len(x.dims) <= axes else None)
 
 

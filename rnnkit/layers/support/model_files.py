@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _OPTIMIZER, _STATES = "optimizer/", "states/"
 
 
-def save(layer: Layer, path, *, optimizer: bool = False, states: bool = False, overwrite: bool = True) -> None:
+def save(layer: Any, path, *, optimizer: bool = False, states: bool = False, overwrite: bool = True) -> None:
     """Write a layer, see `Layer.save`."""
     check_built(layer, "it is saved")
     check_free(path, overwrite)

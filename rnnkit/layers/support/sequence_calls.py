@@ -39,8 +39,8 @@ def sequences(layer: Layer, value, what: str = "x") -> Ragged | None:
     """
     if type(value) not in (list, tuple) or not layer._takes_sequences() or layer._nests(value):
         return None
-    axes = 1 if layer._reads_ids() else 2
-    known = layer.built and layer._input_shape is not None and not layer._reads_ids()
+    axes = 1 if layer._reads_ids else 2
+    known = layer.built and layer._input_shape is not None and not layer._reads_ids
     if known:
         axes = max(axes, len(layer._input_shape) - 1)
     return ragged(value, what) if is_list_of_sequences(value, axes, known) else None
@@ -54,7 +54,7 @@ def refuse_table(layer: Layer, value) -> None:
     ValueError
         With the ways to convert its rows.
     """
-    if has_shape(value) and hasattr(value, "columns") and layer._least_axes() > 2 and not layer._reads_ids():
+    if has_shape(value) and hasattr(value, "columns") and layer._least_axes() > 2 and not layer._reads_ids:
         raise ValueError(
             f"expected x of shape (batch, time, features), got a {type(value).__name__} of shape {tuple(value.shape)}; "
             "of one sequence pass [x], of several rk.sequences_from_frame(x, id); rk.windows(x, length) cuts windows"

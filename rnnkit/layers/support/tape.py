@@ -542,7 +542,7 @@ def _traced(steps, ends, key, arrays, dtype) -> TracedFunction:
         values: list[list] = []
         for function, decoded, wiring in steps:
             own = [given[i] if k < 0 else values[k][i] for k, i in wiring]
-            arguments, keywords = mapped(decoded, lambda one, own=own: own[one] if isinstance(one, _Place) else one)
+            arguments, keywords = _filled(decoded, own)
             values.append(leaves(function(*arguments, **keywords)))
         return [values[k][i] for k, i in ends]
 

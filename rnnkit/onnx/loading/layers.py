@@ -98,7 +98,7 @@ class Arrange(Shaping):
         return (*shape[: self.kept], *self.shape)
 
     @property
-    def _stream_refusal(self):
+    def _stream_refusal(self):  # type: ignore[override]
         steps = self.kept == 1 and self.built and None in self._input_shape[1:2]
         return "needs whole sequences" if steps else None
 

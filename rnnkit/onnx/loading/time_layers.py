@@ -38,7 +38,7 @@ class TimeSlice(Shaping):
         return x[:, self.start : self.stop : self.step]
 
     @property
-    def _stream_refusal(self):
+    def _stream_refusal(self):  # type: ignore[override]
         last = (self.start, self.stop, self.step) in ((-1, None, None), (-1, None, 1))
         return None if last else super()._stream_refusal
 
