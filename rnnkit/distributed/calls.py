@@ -8,7 +8,6 @@ import numpy as np
 
 from rnnkit.distributed import layerwise, recurrent, segments
 from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks, turned
-from rnnkit.distributed.shipping import Segment
 from rnnkit.distributed.sources import are_delayed, source
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
@@ -126,7 +125,7 @@ def _through_graph(model: GraphModel, inputs, mask, training) -> tuple[Any, Any]
     while done < len(graph.calls):
         line = [] if training else graph.line(done)
         layer, x, own_mask, train, more = graph.given(graph.calls[done], values, masks, training)
-        together = segments.beginning([graph.layers[call.layer] for call in line], x) if line else Segment()
+        together = segments.beginning([graph.layers[call.layer] for call in line], x)
         last = graph.calls[done + max(len(together), 1) - 1]
         found = segments.called(together, x, own_mask) if len(together) > 1 else run(layer, x, own_mask, train, more)
         graph.put(last, values, masks, *found)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from rnnkit.cards import Card
     from rnnkit.models.ensemble import Ensemble
 
-_NO_MORE: Mapping[str, Any] = MappingProxyType({})  # keywords of a call
+NO_MORE: Mapping[str, Any] = {}  # no other keywords of a call
 ENSEMBLE: list[Callable] = []  # the function that makes an ensemble of a layer, registered by the models
 frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  # whether an outer layer isn't trained
 
@@ -812,20 +812,20 @@ class Layer(Configurable):
         """Return the mask that goes with the output: the input's."""
         return None if mask is None else validation.given(mask, "mask")
 
-    def _with_mask(self, x, mask, training, more=_NO_MORE):
+    def _with_mask(self, x, mask, training, more=NO_MORE):
         """Return a call's output and its mask; `more` are states, constants and other keywords."""
-        outputs = self._on(x, mask=mask, training=training, **more)
+        outputs = self(x, mask=mask, training=training, **more)
         return outputs, self._mask_behind(x, mask, outputs, more)
 
-    def _mask_behind(self, x, mask, outputs=None, more=_NO_MORE):
+    def _mask_behind(self, x, mask, outputs=None, more=NO_MORE):
         """Return the result of `compute_mask`, which is recorded, unless it is known to be None."""
         if mask is None and getattr(type(self).compute_mask, "makes_no_mask", False):
             return None
         return repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
 
-    def _vjp_with_mask(self, x, mask, training, wanted, more=_NO_MORE):
+    def _vjp_with_mask(self, x, mask, training, wanted, more=NO_MORE):
         """Return the result of `vjp`, with the mask of the output."""
-        outputs, pullback = self._vjp_on(x, mask=mask, training=training, **more, **wanted)
+        outputs, pullback = self.vjp(x, mask=mask, training=training, **more, **wanted)
         return outputs, self._mask_behind(x, mask, outputs, more), pullback
 
     # Lists of sequences

@@ -15,6 +15,7 @@ from rnnkit.arguments import is_integer, positive_integer, shown
 from rnnkit.hints import Array, Constraint, Initializer, LayerOptions, Regularizer, Shape
 from rnnkit.initializers import initializer
 from rnnkit.layers.attention import Attending
+from rnnkit.layers.base import NO_MORE
 from rnnkit.layers.support import attending, validation
 from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.pullback import Gradients, options
@@ -314,7 +315,15 @@ class MultiHeadAttention(Attending):
                 f"{expected}; got {tuple(found)}"
             )
 
-    def _mask_behind(self, x, mask, outputs=None, more=()):
+    def _with_mask(self, x, mask, training, more=NO_MORE):
+        outputs = self._on(x, mask, training=training, **more)
+        return outputs, self._mask_behind(x, mask, outputs, more)
+
+    def _vjp_with_mask(self, x, mask, training, wanted, more=NO_MORE):
+        outputs, pullback = self._vjp_on(x, mask, training=training, **more, **wanted)
+        return outputs, self._mask_behind(x, mask, outputs, more), pullback
+
+    def _mask_behind(self, x, mask, outputs=None, more=NO_MORE):
         return super()._mask_behind(x, [(self._masks_by_name(mask) | dict(more)).get("query_mask")], outputs)
 
     def _masks_by_name(self, mask) -> dict:

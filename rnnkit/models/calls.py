@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import Node, SymbolicTensor, leaves, mapped
@@ -77,6 +79,8 @@ class Calls:
         self.count = inputs + sum(len(call.outputs) for call in calls)
         self.nesting, self.outputs = outputs, leaves(outputs)
         self.read = self._find_ends()
+        ends = [call.x for call in calls[:1]] == [0] and calls[-1].outputs == [outputs]
+        self._is_line = ends and len(self.line(0)) == len(calls) == len(layers)
 
     def _find_ends(self) -> set[int]:
         """Note at each call which arrays are read for the last time; return the numbers of all that are read."""
@@ -86,47 +90,64 @@ class Calls:
             seen |= set(call.read())
         return seen
 
-    # Forwards: arrays and masks by number, those of the inputs first, are filled in.
+    # Forwards: arrays and masks by number, those of the inputs first
 
-    def run(self, values: list, masks: list, training) -> None:
-        """Run all calls."""
+    def run(self, arrays: list, masks: list, training, given: Sequence = ()) -> tuple[Any, Any]:
+        """Run all calls; return the outputs, none of which is a given array, and their masks."""
+        if self._is_line and not given:  # the same with less Python
+            (x,), (mask,) = arrays, masks
+            for layer in self.layers:
+                x, mask = layer._with_mask(x, mask, training)
+            return x, mask
+        values, masks = self.begun(arrays, masks)
         for call in self.calls:
-            layer, *given = self.given(call, values, masks, training)
-            self.put(call, values, masks, *layer._with_mask(*given))
+            layer, x, mask, train, more = self.given(call, values, masks, training)
+            self.put(call, values, masks, *layer._with_mask(x, mask, train, more))
+        return self.returned(values, given), self.masks_behind(masks)
 
-    def run_differentiated(self, values: list, masks: list, training, wanted) -> list:
-        """Run all calls; return the pullback of each, and the nesting of its result."""
+    def run_differentiated(
+        self, arrays: list, masks: list, training, wanted, given: Sequence = ()
+    ) -> tuple[Any, Any, list]:
+        """Return the results of `run`, and for each call its pullback and the nesting of its result."""
+        values, masks = self.begun(arrays, masks)
         pullbacks = []
         for call in self.calls:
             layer, x, mask, train, more = self.given(call, values, masks, training)
             result, result_mask, pullback = layer._vjp_with_mask(x, mask, train, wanted, more)
             self.put(call, values, masks, result, result_mask)
             pullbacks.append((pullback, mapped(result, lambda _: None)))
-        return pullbacks
+        return self.returned(values, given), self.masks_behind(masks), pullbacks
 
     def given(self, call: Call, values, masks, training):
         """Return the layer of a call, its inputs, mask, training, and states, constants and other keywords."""
+        layer, training = self.layers[call.layer], training if call.training is None else call.training
+        if type(call.x) is int and not (call.more or call.options):  # most calls
+            return layer, values[call.x], masks[call.x], training, {}
         x = mapped(call.x, values.__getitem__)
         more = {name: looked_up(numbers, values) for name, numbers in call.more.items()} | call.options
         mask = more.pop("mask") if "mask" in more else mapped(call.x, masks.__getitem__)
         if isinstance(mask, (list, dict)) and all(one is None for one in leaves_of(mask)):
             mask = None
-        return self.layers[call.layer], x, mask, training if call.training is None else call.training, more
+        return layer, x, mask, training, more
 
     def put(self, call: Call, values, masks, outputs, outputs_masks) -> None:
         """Fill in the results of a call, and release arrays that no later call reads."""
-        for number, value, mask in zip(call.outputs, leaves(outputs), _masks_of(outputs, outputs_masks), strict=True):
-            values[number], masks[number] = value, mask
+        if type(outputs) is np.ndarray:  # most calls
+            (number,) = call.outputs
+            values[number], masks[number] = outputs, outputs_masks
+        else:
+            found = zip(call.outputs, leaves(outputs), _masks_of(outputs, outputs_masks), strict=True)
+            for number, value, mask in found:
+                values[number], masks[number] = value, mask
         for number in call.over:
             values[number] = masks[number] = None
 
     def line(self, first: int) -> list[Call]:
-        """Return the calls from one on in a line: each reads nothing but the only array of the one before."""
-        found = [self.calls[first]]
-        plain = lambda call: not (call.more or call.training or call.options)
-        for call in self.calls[first + 1 :]:
-            before = found[-1]
-            if [call.x] != before.outputs or call.x not in call.over or not (plain(before) and plain(call)):
+        """Return the calls from one on that stand in a line: each reads only the one array of the call before."""
+        found: list[Call] = []
+        for call in self.calls[first:]:
+            follows = not found or ([call.x] == found[-1].outputs and call.x in call.over)
+            if call.more or call.options or call.training is not None or not follows:
                 break
             found.append(call)
         return found
@@ -181,11 +202,12 @@ class Calls:
 
     def begun(self, arrays: list, masks: list) -> tuple[list, list]:
         """Return all arrays and masks by number, with those of the inputs filled in."""
-        room = [None] * self.count
-        return [*arrays, *room[len(arrays) :]], [*masks, *room[len(masks) :]]
+        return [*arrays, *[None] * (self.count - len(arrays))], [*masks, *[None] * (self.count - len(masks))]
 
     def returned(self, values: list, given: Sequence = ()) -> Any:
         """Return the outputs, nested, with copies of those that are given arrays or occur twice."""
+        if type(self.nesting) is int and not given:  # most models
+            return values[self.nesting]
         seen = set(map(id, given))
 
         def leaf(number):
@@ -198,7 +220,7 @@ class Calls:
 
     def masks_behind(self, masks: list) -> Any:
         """Return the outputs' masks, in lists nested as the outputs."""
-        return mapped(self.nesting, masks.__getitem__)
+        return masks[self.nesting] if type(self.nesting) is int else mapped(self.nesting, masks.__getitem__)
 
 
 def chain(layers: Sequence[Layer], shape: Any) -> Calls:

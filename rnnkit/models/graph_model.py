@@ -59,23 +59,20 @@ class GraphModel(Assembled):
     def _with_mask(self, inputs, mask, training, more=None):
         with self._calling_parts():
             arrays, masks = self._entered(inputs, mask)
-            values, masks = self._graph.begun(arrays, masks)
-            self._graph.run(values, masks, training)
-        return self._graph.returned(values), self._graph.masks_behind(masks)
+            return self._graph.run(arrays, masks, training)
 
     def _vjp_with_mask(self, inputs, mask, training, wanted, more=None):
         by_name = list(inputs) if isinstance(inputs, Mapping) else None
         with self._calling_parts():
             arrays, masks = self._entered(inputs, mask)
             graph = self._graph
-            values, masks = graph.begun(arrays, masks)
-            pullbacks = graph.run_differentiated(values, masks, training, wanted)
-        outputs, last = graph.returned(values), set(graph.outputs)
+            outputs, masks, pullbacks = graph.run_differentiated(arrays, masks, training, wanted)
+        last = set(graph.outputs)
         ends = [one for call, (one, _) in zip(graph.calls, pullbacks, strict=True) if last & set(call.outputs)]
         pull = partial(self._pulled, graph, pullbacks, by_name)
         dtype = np.result_type(*(one.dtype for one in ends))
         pull_weights = lambda cotangents: self._pulled(graph, pullbacks, None, cotangents, self._trained(graph))
-        return outputs, graph.masks_behind(masks), Pullback(outputs, dtype, pull, pull_weights)
+        return outputs, masks, Pullback(outputs, dtype, pull, pull_weights)
 
     def _pulled(self, graph: Calls, pullbacks, by_name, cotangents, trained=None) -> Gradients:
         d, weights, states = graph.pull(pullbacks, cotangents, trained)

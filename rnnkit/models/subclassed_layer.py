@@ -6,7 +6,6 @@ import contextlib
 import functools
 import inspect
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import sizes
 from rnnkit.initializers import draw
-from rnnkit.layers.base import Layer, any_shape
+from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.open_sizes import at_two_lengths, same_sizes
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
@@ -308,7 +307,7 @@ class SubclassedLayer(Layer):
     def _arranged(self, inputs):
         return inputs
 
-    def _with_mask(self, x, mask, training, more=MappingProxyType({})):
+    def _with_mask(self, x, mask, training, more=NO_MORE):
         return self._run(given_call(self).sorted(x, mask, training, more))
 
     def _entered(self, given: CallArguments) -> tuple[CallTrace, list, list, list]:
@@ -327,7 +326,7 @@ class SubclassedLayer(Layer):
         arrays = given.arrays()
         for array in trace.arrays:
             constant(array)
-        return trace, arrays, *trace.graph.begun([*arrays, *map(expanded, weights.values()), *trace.arrays], masks)
+        return trace, arrays, [*arrays, *map(expanded, weights.values()), *trace.arrays], masks
 
     def _as_taken(self, array):
         return validation.cast(array, self._precision()) if array.dtype.kind == "f" else array
@@ -344,14 +343,14 @@ class SubclassedLayer(Layer):
     def _run(self, given: CallArguments):
         """Return a call's result and its mask."""
         with self._calling_parts():
-            trace, arrays, values, all_masks = self._entered(given)
-            trace.graph.run(values, all_masks, given.training)
-            outputs = trace.graph.returned(values, arrays)
-            return outputs, self._mask_of(given, trace, all_masks)
+            trace, arrays, all_arrays, masks = self._entered(given)
+            outputs, masks = trace.graph.run(all_arrays, masks, given.training, arrays)
+            return outputs, self._mask_of(given, masks)
 
-    def _mask_of(self, given: CallArguments, trace: CallTrace, masks):
+    def _mask_of(self, given: CallArguments, masks):
+        """Return the mask of a call's result; `masks` are those that the layers inside give."""
         if type(self).compute_mask is SubclassedLayer.compute_mask and not self.supports_masking:
-            return trace.graph.masks_behind(masks)
+            return masks
         inputs, mask = nested_arrays(given.inputs), given.mask
         return repeated(lambda: self.compute_mask(inputs, mask), inputs, mask, draws=True)
 
@@ -375,22 +374,18 @@ class SubclassedLayer(Layer):
         outputs, _, pullback = self._differentiated(given, options(checkpoint, truncate))
         return outputs, pullback
 
-    def _vjp_with_mask(self, x, mask, training, wanted, more=MappingProxyType({})):
+    def _vjp_with_mask(self, x, mask, training, wanted, more=NO_MORE):
         return self._differentiated(given_call(self).sorted(x, mask, training, more), wanted)
 
     def _differentiated(self, given: CallArguments, wanted):
         with self._calling_parts():
-            trace, arrays, values, all_masks = self._entered(given)
-            pullbacks = trace.graph.run_differentiated(values, all_masks, given.training, wanted)
-            outputs = trace.graph.returned(values, arrays)
-            mask = self._mask_of(given, trace, all_masks)
-
-        def pull(cotangents):
-            return self._pulled(given, trace, pullbacks, cotangents, None)
-
-        def pull_weights(cotangents):
-            return self._pulled(given, trace, pullbacks, cotangents, self._trained(trace))
-
+            trace, arrays, all_arrays, masks = self._entered(given)
+            outputs, masks, pullbacks = trace.graph.run_differentiated(
+                all_arrays, masks, given.training, wanted, arrays
+            )
+            mask = self._mask_of(given, masks)
+        pull = functools.partial(self._pulled, given, trace, pullbacks)
+        pull_weights = lambda cotangents: self._pulled(given, trace, pullbacks, cotangents, self._trained(trace))
         return outputs, mask, Pullback(outputs, self.dtype, pull, pull_weights)
 
     def _trained(self, trace: CallTrace) -> set[int]:
@@ -400,7 +395,7 @@ class SubclassedLayer(Layer):
         numbers = {trace.count + k for k, name in enumerate(trace.names) if name in trained}
         return trace.graph.depend_on(paths, numbers | set(range(trace.inputs, trace.count)))
 
-    def _pulled(self, given: CallArguments, trace: CallTrace, pullbacks, cotangents, trained) -> Gradients:
+    def _pulled(self, given: CallArguments, trace: CallTrace, pullbacks, cotangents, trained=None) -> Gradients:
         d, weights, _ = trace.graph.pull(pullbacks, cotangents, trained)
         weights |= {name: d[trace.count + k] for k, name in enumerate(trace.names) if d[trace.count + k] is not None}
         found = {}

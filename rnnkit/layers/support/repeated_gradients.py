@@ -98,7 +98,9 @@ class RepeatedVJPs(RepeatedCalls):
                         for operation in recorded.forward:
                             operation()
                         recorded.latest = token
-                    return recorded.go_back(cotangents).mapped(copied_arrays)
+                    g = recorded.go_back(cotangents)
+                    found = (g.weights, g.x, g.initial_state, g.constants, g.more)
+                    return Gradients(*(copied_arrays(one) for one in found))
             finally:
                 if mine:
                     self._lock.release()

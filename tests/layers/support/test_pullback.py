@@ -14,7 +14,6 @@ from layer_calls import (
     PADDING,
     RECURRENT,
     SINGLE,
-    Call,
     arrays_of,
     call_of,
     close_gradient,
@@ -328,22 +327,6 @@ def test_P3_broadcast_inputs_are_inputs(name, rng):
         same_gradient(found[1](d), copied[1](d))
         ones = like(found[0], [np.broadcast_to(1.0, a.shape) for a in flat(found[0])])
         same_gradient(found[1](ones), copied[1](like(ones, [a.copy() for a in flat(ones)])))
-
-
-def test_D1_backwards_is_forwards_on_the_reverse():
-    forward, backward = (layer_of("rnn_zeros") for _ in range(2))
-    forward.go_backwards = False
-    call = call_of("rnn_zeros", forward)
-    options = call.options | {"mask": call.options["mask"][:, ::-1]}
-    turned = Call(call.x[:, ::-1], options)
-    outputs, pullback = call.vjp(backward)
-    expected, pulled = turned.vjp(forward)
-    same_bits(outputs, expected)
-    d = cotangents(outputs)
-    got, gradient = pullback(d), pulled(d)
-    same_bits(got.x, gradient.x[:, ::-1])
-    got.x, gradient.x = None, None
-    same_gradient(got, gradient)
 
 
 def test_D4_stateful_layers_keep_what_a_call_keeps():
