@@ -66,10 +66,26 @@ def described_as(*sources: Callable, with_attributes: bool = False) -> Callable[
     return completed
 
 
+class CommonArguments:
+    """Arguments that many layers have.
+
+    Parameters
+    ----------
+    activation : str, callable or None
+    use_bias : bool
+    kernel_initializer, bias_initializer, beta_initializer, gamma_initializer : str, callable or initializer
+    kernel_regularizer, bias_regularizer, beta_regularizer, gamma_regularizer : str or Regularizer, optional
+        Penalties on the weights, see `rnnkit.regularizers`.
+    kernel_constraint, bias_constraint, beta_constraint, gamma_constraint : str or callable, optional
+        What the weights must keep to in training, see `rnnkit.constraints`.
+    data_format : {"channels_last"}, optional
+    """
+
+
 def describe_by_bases(kind: type) -> None:
-    """Complete the docstring of a class of rnnkit's own by those of its bases."""
+    """Complete the docstring of a class of rnnkit's own by those of its bases, and by `CommonArguments`."""
     if kind.__module__.startswith("rnnkit."):
-        described_as(*kind.__mro__[1:-1])(kind)
+        described_as(*kind.__mro__[1:-1], CommonArguments)(kind)
 
 
 def sections(thing: Any) -> dict[str, str]:

@@ -8,12 +8,13 @@ from typing import Any
 from rnnkit.callbacks.callback import Callback
 from rnnkit.console import in_jupyter
 from rnnkit.hints import Logs
+from rnnkit.shown import Shown
 
 _SHOWN = 12  # epochs of a table
 _COLOURS = {"training": "#1f6fb4", "validation": "#d1741a"}
 
 
-class History(Callback):
+class History(Shown, Callback):
     """A record of the losses and metrics of a fit's epochs; ``fit`` returns one.
 
     Attributes
@@ -130,14 +131,6 @@ class History(Callback):
     def __repr__(self) -> str:
         last = ", ".join(f"{key} {values[-1]:.4g}" for key, values in self.history.items() if key != "learning_rate")
         return f"<History of {self._title()}{': ' if last else ''}{last}>"
-
-    def __str__(self) -> str:
-        return str(self._card())
-
-    def _repr_html_(self) -> str:
-        from rnnkit.cards_html import page
-
-        return page(self._card())
 
     def _title(self) -> str:
         count = len(self.epoch)

@@ -39,8 +39,9 @@ from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, wei
 from rnnkit.layers.support.variable import Variable, WeightVariable
 from rnnkit.layers.support.weight_mapping import Weights, complex_names, like, shown
 from rnnkit.recording import constant, is_own, repeated
-from rnnkit.serialization.configuration import with_objects
+from rnnkit.serialization.configuration import deserialize
 from rnnkit.serialization.registry import Configurable
+from rnnkit.shown import Shown
 from rnnkit.steps.cell import Cell, is_scipy_sparse
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 from rnnkit.stored_weights import all_expanded
@@ -122,7 +123,7 @@ def no_mask(self: Layer, inputs: Array, mask: Array = None) -> Any:
     return None
 
 
-class Layer(Configurable):
+class Layer(Shown, Configurable):
     """Base of all layers: called on arrays, built at the first call or by `build`.
 
     Parameters
@@ -148,6 +149,7 @@ class Layer(Configurable):
     _open_axes = 1
     _axes = "batch, …"
     _axes_in_front = 0  # of results, before the batch axis
+    _object_arguments: tuple[str, ...] = ()  # the constructor's arguments that are cells or layers
 
     _is_read_once = False  # whether a user's class is traced once, rather than run at each call
     _takes_unbatched = False  # whether symbolic weights, which have no batch axis, may be among its inputs
@@ -930,7 +932,8 @@ class Layer(Configurable):
     @classmethod
     def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
         """Return a new layer, not built, from what `get_config` gave."""
-        return cls(**with_objects(config))
+        given = {name: config[name] for name in cls._object_arguments}
+        return cls(**(config | {name: one if one is None else deserialize(one) for name, one in given.items()}))
 
     # All or nothing: a call of a layer with parts that fails halfway leaves every part as it was.
 
@@ -986,9 +989,6 @@ class Layer(Configurable):
 
         return f"{type(self).__name__}({told(self._arguments)})"
 
-    def __str__(self) -> str:
-        return str(self._card())
-
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how every step inside is compiled, as `RNN.explain`, each text behind the step's path."""
         lines = ((path, part.explain(source=source, graph=graph)) for path, part in self._parts().items())
@@ -1002,8 +1002,3 @@ class Layer(Configurable):
     def _card(self, depth: int = 0) -> Card:
         """Return the card for ``print`` and a notebook; `depth` says how many layers this one is inside."""
         return layer_card(self, depth)
-
-    def _repr_html_(self) -> str:
-        from rnnkit.cards_html import page
-
-        return page(self._card())

@@ -41,12 +41,7 @@ class BatchNormalization(Computed):
         Added to the variance.
     center, scale : bool
         Whether there are ``beta`` and ``gamma``.
-    beta_initializer, gamma_initializer : str, callable or initializer
     moving_mean_initializer, moving_variance_initializer : str, callable or initializer
-    beta_regularizer, gamma_regularizer : str or Regularizer, optional
-        Penalties on the weights, see `rnnkit.regularizers`.
-    beta_constraint, gamma_constraint : str or callable, optional
-        What the weights must keep to in training, see `rnnkit.constraints`.
 
     Examples
     --------

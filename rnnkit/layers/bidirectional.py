@@ -83,6 +83,8 @@ class Bidirectional(OverSequences):
     (2, 5, 16)
     """
 
+    _object_arguments = ("layer", "backward_layer")
+
     def __init__(
         self,
         layer: Any,

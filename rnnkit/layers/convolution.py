@@ -72,18 +72,10 @@ class Conv1D(Memoryless):
     padding : {"valid", "same", "causal"}
         "same" adds zeros at both ends, so that there are ``ceil(T / strides)`` outputs. "causal" adds them before the
         first step, so that no output depends on a later step.
-    data_format : {"channels_last"}, optional
     dilation_rate : int
         From one step of a window to the next; with `strides` above 1 it has to be 1.
     groups : int
         Each of so many equal parts of the filters reads as many equal parts of the features.
-    activation : str, callable or None
-    use_bias : bool
-    kernel_initializer, bias_initializer : str, callable or initializer
-    kernel_regularizer, bias_regularizer : str or Regularizer, optional
-        Penalties on the weights, see `rnnkit.regularizers`.
-    kernel_constraint, bias_constraint : str or callable, optional
-        What the weights must keep to in training, see `rnnkit.constraints`.
 
     Examples
     --------

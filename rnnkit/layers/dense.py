@@ -54,13 +54,6 @@ class Dense(Memoryless):
     Parameters
     ----------
     units : int
-    activation : str, callable or None
-    use_bias : bool
-    kernel_initializer, bias_initializer : str, callable or initializer
-    kernel_regularizer, bias_regularizer : str or Regularizer, optional
-        Penalties on the weights, see `rnnkit.regularizers`.
-    kernel_constraint, bias_constraint : str or callable, optional
-        What the weights must keep to in training, see `rnnkit.constraints`.
 
     Examples
     --------

@@ -53,7 +53,6 @@ class ZeroPadding1D(OverTime, Shaping):
     ----------
     padding : int or (int, int)
         The numbers of steps before the first and after the last.
-    data_format : {"channels_last"}, optional
 
     Examples
     --------

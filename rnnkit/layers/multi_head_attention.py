@@ -43,7 +43,6 @@ class MultiHeadAttention(Attending):
         Size of a head's values; `key_dim` unless given.
     dropout : float in [0, 1]
         The share of the heads' weights that training sets to 0.
-    use_bias : bool
     output_shape : int or tuple of int, optional
         Of a step of the output; as many features as queries have unless given.
     attention_axes : None or 1
@@ -52,10 +51,6 @@ class MultiHeadAttention(Attending):
         Let a query have only keys that are less than so many steps away.
     flash_attention : bool, optional
         Accepted for compatibility; changes nothing.
-    kernel_initializer, bias_initializer : str, callable or initializer
-    kernel_regularizer, bias_regularizer : str or Regularizer, optional
-    kernel_constraint, bias_constraint : str or callable, optional
-        Of all kernels and biases, as of `Dense`.
     use_gate : bool
         Multiply the heads by ``sigmoid(query @ Wg + bg)`` before the output's kernel.
 

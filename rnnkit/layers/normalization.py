@@ -61,11 +61,6 @@ class LayerNormalization(OverAxes):
     epsilon : float
     center, scale : bool
         Whether there are ``beta`` and ``gamma``, each of the sizes of the axes.
-    beta_initializer, gamma_initializer : str, callable or initializer
-    beta_regularizer, gamma_regularizer : str or Regularizer, optional
-        Penalties on the weights, see `rnnkit.regularizers`.
-    beta_constraint, gamma_constraint : str or callable, optional
-        What the weights must keep to in training, see `rnnkit.constraints`.
     rms_scaling : bool
         Divide only, and subtract no mean: ``x / np.sqrt(x.var(axis) + epsilon) * gamma``, as Keras has it.
 

@@ -41,7 +41,6 @@ class Pooling(OverTime, Computed):
         From one window to the next; `pool_size` unless given.
     padding : {"valid", "same"}
         With "same" there are ``ceil(T / strides)`` windows, which end at the ends of a sequence.
-    data_format : {"channels_last"}, optional
     """
 
     _computes: str  # of each window
@@ -118,7 +117,6 @@ class OverAll(OverTime):
 
     Parameters
     ----------
-    data_format : {"channels_last"}, optional
     keepdims : bool
         Keep the time axis, ``(B, 1, F)``.
     """

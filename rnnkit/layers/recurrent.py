@@ -24,6 +24,7 @@ class _Recurrent(RNN):
     """
 
     __signature__: inspect.Signature
+    _object_arguments = ()
     _cell_class: type
     _cell_arguments: tuple[str, ...]
 

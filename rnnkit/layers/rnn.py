@@ -98,6 +98,8 @@ class RNN(CellLayer, OverSequences):
     ([[5.0, 5.0], [5.0, 5.0]], (2, 4, 4))
     """
 
+    _object_arguments: tuple[str, ...] = ("cell",)
+
     def __init__(
         self,
         cell: Any,

@@ -37,6 +37,7 @@ class TimeDistributed(Layer):
     _padding = "masked"
     _native = True
     _stream_refusal = None
+    _object_arguments = ("layer",)
 
     def __init__(self, layer: Any, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         if not isinstance(layer, Layer):

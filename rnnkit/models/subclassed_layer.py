@@ -26,7 +26,7 @@ from rnnkit.models.constructor import made_with, serialized_arguments
 from rnnkit.models.layer_cell import LayerCell
 from rnnkit.models.weight_arguments import weight_arguments
 from rnnkit.recording import constant, is_own, repeated, weights_now
-from rnnkit.serialization.configuration import with_objects
+from rnnkit.serialization.configuration import deserialize
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.nesting import shapes_mapped
 from rnnkit.stored_weights import expanded
@@ -486,7 +486,7 @@ class SubclassedLayer(Layer):
         parameters = inspect.signature(cls.__init__).parameters
         takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
         given = {n: v for n, v in config.items() if takes_all or n in parameters or n not in _BASE}
-        return cls(**with_objects(given))
+        return cls(**{name: deserialize(one) if _is_object(one) else one for name, one in given.items()})
 
     def _arguments(self):
         return ""
@@ -519,3 +519,7 @@ def _guarded(build):
         return SubclassedLayer.build(self, *arguments, **keywords)
 
     return guarded
+
+
+def _is_object(value) -> bool:
+    return isinstance(value, dict) and "class_name" in value and "config" in value and "module" in value

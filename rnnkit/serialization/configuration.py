@@ -67,14 +67,6 @@ def deserialize(config):
     return made(class_of(path), config["config"])
 
 
-def with_objects(config: Mapping) -> dict:
-    """Return arguments of a constructor, with cells and layers in place of what `serialize` gave."""
-    keys = {"module", "class_name", "config"}
-    return {
-        n: deserialize(one) if isinstance(one, Mapping) and keys <= one.keys() else one for n, one in config.items()
-    }
-
-
 def made(kind: type, config):
     """Make an object of a class from its configuration."""
     with reading():

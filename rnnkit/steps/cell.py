@@ -21,6 +21,7 @@ from rnnkit.hints import Array, Shape
 from rnnkit.initializers import drawn
 from rnnkit.initializers import initializer as find_initializer
 from rnnkit.serialization.registry import Configurable
+from rnnkit.shown import Shown
 from rnnkit.steps.rows import advance_rows
 from rnnkit.steps.shapes import numbers_of
 from rnnkit.steps.states import StateSpec
@@ -67,7 +68,7 @@ class Under(Mapping):
         return sum(1 for _ in self)
 
 
-class Cell(Configurable):
+class Cell(Shown, Configurable):
     """Base class of cells in the class form of Keras: `build` adds weights, `call` is one step.
 
     A subclass sets ``state_size`` (an integer for one state ``(B, n)``, or a list with a size or a tuple of sizes per
@@ -229,14 +230,6 @@ class Cell(Configurable):
 
     def __repr__(self) -> str:
         return f"<{cell_name(self)} cell>"
-
-    def __str__(self) -> str:
-        return str(self._card())
-
-    def _repr_html_(self) -> str:
-        from rnnkit.cards_html import page
-
-        return page(self._card())
 
     def _card(self, depth: int = 0):
         """What ``print`` and a notebook show; `depth` says how many cells this one is inside."""

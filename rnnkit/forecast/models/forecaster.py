@@ -27,6 +27,7 @@ from rnnkit.forecast.scoring.validation import cross_validation
 from rnnkit.hints import Array
 from rnnkit.layers.support.model_files import making
 from rnnkit.serialization.array_files import below
+from rnnkit.shown import Shown
 
 BLOCK = 4096  # series per fit, which bounds the memory
 LEVEL = (80,)
@@ -47,7 +48,7 @@ class Fitted(NamedTuple):
     panel: dict[str, np.ndarray]  # common to all series
 
 
-class Forecaster:
+class Forecaster(Shown):
     """Series in, forecasts and bands out.
 
     A subclass defines ``_fitted(values, lengths)``, which returns arrays with a row for each series, by name, and
@@ -387,14 +388,6 @@ class Forecaster:
             )
         with making(path):
             return cls._of_saved(saved)
-
-    def __str__(self) -> str:
-        return str(self._card())
-
-    def _repr_html_(self) -> str:
-        from rnnkit.cards_html import page
-
-        return page(self._card())
 
     def _card(self):
         from rnnkit.cards import Card, parts_of, told

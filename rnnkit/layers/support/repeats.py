@@ -77,8 +77,6 @@ class Watched:
 
     They are compared only after an assignment to the layer, or to a layer inside; `facts_of` has all of them.
 
-    Only an assignment to it, or to a layer inside, lets it be compared in all that `facts_of` says.
-
     Attributes
     ----------
     weights : list of ndarray
