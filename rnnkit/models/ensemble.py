@@ -658,10 +658,8 @@ def _has_complex(layer) -> bool:
 def _called(member, given, training, wanted) -> tuple:
     """Return a member's results, their mask, and the pullback if it is wanted."""
     x, mask, more = given
-    if isinstance(member, Assembled):
-        if more:
-            raise ValueError(f"expected no {next(iter(more))} for {member.name!r}, whose layers it can't be given to")
-        return member._vjp_across(x, mask, training, wanted) if wanted else (*member._across(x, mask, training), None)
+    if more and isinstance(member, Assembled):
+        raise ValueError(f"expected no {next(iter(more))} for {member.name!r}, whose layers it can't be given to")
     if not wanted:
         return (*member._with_mask(x, mask, training, more), None)
     return member._vjp_with_mask(x, mask, training, wanted, more)

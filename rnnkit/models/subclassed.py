@@ -61,11 +61,8 @@ class SubclassedModel(SubclassedLayer, Assembled):
         if isinstance(x, (list, tuple)) and len(x) > 1 and all(getattr(one, "ndim", 0) for one in x):
             self._given_names = _numbered("x", len(x)), self._given_names[1]
 
-    def _across(self, inputs, mask, training):
-        return self._with_mask(inputs, mask, training)
-
-    def _vjp_across(self, inputs, mask, training, wanted):
-        return self._vjp_with_mask(inputs, mask, training, wanted)
+    def _goes_across(self, inputs):
+        return False
 
     @property
     def layers(self) -> list[Layer]:  # type: ignore[override]
