@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from rnnkit.backends.formulas.table import FORMULAS, arity
 from rnnkit.c_code import formulas
 from rnnkit.c_code.text import REAL, SUFFIX, without_comments
 from rnnkit.compiler.ir.kinds import FLOATS, carrier
@@ -33,11 +34,9 @@ _TEXTS = {
 _OF_MATH = {name: name for name in "floor ceil trunc rint erf erfc log log2 log10 log1p sqrt cbrt sin cos tan".split()}
 _OF_MATH |= {name: name for name in "sinh cosh hypot fmod copysign".split()} | {"power": "pow"}
 _OF_MATH |= {f"arc{name}": f"a{name}" for name in "sin cos tan tan2 sinh cosh tanh".split()}
-_TEXTS |= {name: f"{function}~({{0}})" for name, function in _OF_MATH.items()}
-_TEXTS |= {name: f"{_OF_MATH[name]}~({{0}}, {{1}})" for name in "power hypot arctan2 fmod copysign".split()}
-_TEXTS |= {name: f"rk_{name}({{0}})" for name in formulas.WRITTEN}
-_TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "logaddexp logaddexp2 maximum minimum".split()}
-_TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "xlogy xlog1py remainder floor_divide zeta".split()}
+_CALLS = {name: f"{function}~" for name, function in _OF_MATH.items()}
+_CALLS |= {name: f"rk_{name}" for name in formulas.WRITTEN}
+_TEXTS |= {name: f"{call}({', '.join(['{0}', '{1}'][: arity(FORMULAS[name])])})" for name, call in _CALLS.items()}
 
 _CALLED = {name for text in _TEXTS.values() for name in re.findall(r"\w+(?=~?\()", text)}
 CALLED = frozenset(name + suffix for name in _CALLED for suffix in SUFFIX.values())  # not allowed as names of variables
@@ -167,36 +166,6 @@ static inline real rk_from_bits(uintBITS_t a)
     union { real number; uintBITS_t bits; } both;
     both.bits = a;
     return both.number;
-}""",
-    "rk_xlogy": """
-static inline real rk_xlogy(real a, real b)
-{
-    return (a == 0) & (b == b) ? 0 : a * log~(b);
-}""",
-    "rk_xlog1py": """
-static inline real rk_xlog1py(real a, real b)
-{
-    return (a == 0) & (b == b) ? 0 : a * log1p~(b);
-}""",
-    "rk_remainder": """
-/* As NumPy's: of the sign of b. */
-static inline real rk_remainder(real a, real b)
-{
-    const real rest = fmod~(a, b);
-    return rest == 0 ? copysign~(0, b) : (b < 0) != (rest < 0) ? rest + b : rest;
-}""",
-    "rk_floor_divide": """
-/* As NumPy's: the whole number below a / b, of which the quotient may be one off. */
-static inline real rk_floor_divide(real a, real b)
-{
-    const real rest = fmod~(a, b);
-    const real less = (rest != 0) & ((b < 0) != (rest < 0)) ? 1 : 0;
-    const real quotient = (a - rest) / b - less;
-    const real whole = floor~(quotient);
-    if (b == 0) {
-        return a / b;
-    }
-    return quotient == 0 ? copysign~(0, a / b) : quotient - whole > (real)0.5 ? whole + 1 : whole;
 }""",
     "rk_product": f"""
 /* y = x W, where W has `depth` rows of `columns`: of each column one chain of multiply-adds, in order. */
