@@ -324,15 +324,18 @@ OF_LOADING = {
     "Arrange": (layers.Arrange, {"shape": [2, 3], "kept": 2}, [(4, 7, 6)]),
     "Arrange in another order": (layers.Arrange, {"shape": [5, 2], "order": [1, 0]}, [(4, 2, 5)]),
     "Arrange to numbers": (layers.Arrange, {"shape": [], "kept": 2}, [(4, 7, 1)]),
-    "TimeSlice": (time_layers.TimeSlice, {"start": 1, "stop": -1, "step": 2}, [WHOLE]),
-    "TimeSlice backwards": (time_layers.TimeSlice, {"step": -1}, [WHOLE]),
-    "TimeSlice of the last": (time_layers.TimeSlice, {"start": -1}, [WHOLE]),
-    "StepCount": (time_layers.StepCount, {}, [WHOLE]),
-    "StepNumbers": (time_layers.StepNumbers, {}, [WHOLE]),
     "ConstantRows": (layers.ConstantRows, {"shape": [3]}, [WHOLE]),
-    "RepeatOverTime": (time_layers.RepeatOverTime, {}, [(4, 3), WHOLE]),
-    "LengthMask": (time_layers.LengthMask, {}, [(4,), WHOLE]),
-} | {f"TimeReduce {how}": (time_layers.TimeReduce, {"how": how}, [WHOLE]) for how in ("mean", "sum", "max", "min")}
+} | {
+    f"OverSteps {function} {options}": (time_layers.OverSteps, {"function": function, **options}, shapes)
+    for function, options, shapes in [
+        ("slice", {"start": 1, "stop": -1, "step": 2}, [WHOLE]),
+        ("slice", {"step": -1}, [WHOLE]),
+        ("slice", {"start": -1}, [WHOLE]),
+        *((name, {}, [WHOLE]) for name in time_layers.FUNCTIONS),
+        ("repeat", {}, [(4, 3), WHOLE]),
+        ("until", {}, [(4,), WHOLE]),
+    ]
+}
 
 
 @both_dtypes

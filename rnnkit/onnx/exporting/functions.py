@@ -18,7 +18,6 @@ from rnnkit.onnx.exporting.block import Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, refuse_draws, written
 from rnnkit.onnx.exporting.whole_arrays import by_function
 from rnnkit.onnx.loading.layers import ConstantRows
-from rnnkit.onnx.loading.time_layers import TimeReduce
 
 
 @written.register
@@ -97,15 +96,6 @@ def _computed(layer, writing: Writing, call: Call):
     refuse_draws(layer, call.training and bool(layer._moving()), "computes with its batch")
     computed = lambda x, weights: layer._computed(weights, x, None, False)[0]
     return by_function(writing, layer, computed, [array_of(writing, layer, call, 2)]), [call.mask]
-
-
-# Layers of `rk.onnx.load` for operators without a layer of Keras
-
-
-@written.register
-def _reduced(layer: TimeReduce, writing: Writing, call: Call):
-    reduced = lambda x, weights: getattr(x, layer.how)(axis=1)
-    return by_function(writing, layer, reduced, [array_of(writing, layer, call, 2)]), [None]
 
 
 @written.register

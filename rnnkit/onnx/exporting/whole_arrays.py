@@ -27,6 +27,7 @@ from rnnkit.onnx.exporting.call import Call, Writing, written
 from rnnkit.onnx.exporting.step_graph import ReadGraph
 from rnnkit.onnx.exporting.step_nodes import FAR, StepNodes, filling
 from rnnkit.onnx.format.package import element_type
+from rnnkit.onnx.loading.time_layers import OverSteps
 from rnnkit.stored_weights import all_expanded
 
 # Substitutes for an open length, tried until a function accepts them: a first, another, and one to check longer
@@ -98,7 +99,7 @@ def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, weights=None
 
 def _masks_behind(layer, writing: Writing, masks, arrays, outputs) -> list[Value | None]:
     """Return the mask of each output, as `compute_mask` gives it."""
-    if isinstance(layer, (Shaping, Dot)):
+    if isinstance(layer, (Shaping, Dot, OverSteps)):
         return [None]
     in_time = isinstance(layer, Concatenate) and layer.axis % len(arrays[0].shape) == 1
     if isinstance(layer, Concatenate) and any(mask is not None for mask in masks):

@@ -139,6 +139,16 @@ ELEMENTWISE: dict[str, Callable] = {
 }
 
 
+# Of the recurrent operators.
+ACTIVATIONS: dict[str, Callable] = {
+    name: ELEMENTWISE[name]
+    for name in "Relu Tanh Sigmoid LeakyRelu ThresholdedRelu HardSigmoid Elu Softsign Softplus".split()
+} | {
+    "Affine": lambda x, alpha=1.0, beta=0.0: alpha * x + beta,
+    "ScaledTanh": lambda x, alpha=1.0, beta=1.0: alpha * np.tanh(beta * x),
+}
+
+
 def _logsumexp(x, axis, keepdims=False):
     top = np.max(x, axis=axis, keepdims=True)
     total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
@@ -206,6 +216,7 @@ def _reshape(x, shape):
 
 OPERATIONS: dict[str, Callable] = {
     **ELEMENTWISE,
+    **ACTIVATIONS,
     "ArgMax": lambda x, axis: np.argmax(x, axis=axis + 1),
     "ArgMin": lambda x, axis: np.argmin(x, axis=axis + 1),
     **{op: _reduce(op) for op in REDUCTIONS},

@@ -11,7 +11,6 @@ from rnnkit.layers.merging import Concatenate
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
 from rnnkit.onnx.loading.node import Node, axis_of, operator
 from rnnkit.onnx.loading.operators.arranging import viewed
-from rnnkit.onnx.loading.time_layers import TimeSlice
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
 
@@ -60,7 +59,7 @@ def part(node: Node, x: Value, axis: int, start: Any, stop: Any, step: int = 1) 
             raise ValueError("expected a slice that leaves the batch as it is")
         if whole.role != TIME:
             return None
-        return TimeSlice(start, stop, step, dtype=target.dtype, name=target.named(node.name))(target.tensor(x))
+        return target.over_steps("slice", target.tensor(x), node.name, start=start, stop=stop, step=step)
 
     return node.array(axes, x.kind, [x], emit, layers)
 
@@ -159,7 +158,7 @@ def _embedded(node, table, ids, axis):
     def layers(target):
         rows, width = table.array.shape
         layer = Embedding(rows, width, dtype=target.dtype, name=target.named(node.name))
-        found = target.with_weights(layer, [table.array])(target.tensor(ids))
+        (found,) = target.called(layer, [table.array], target.tensor(ids))
         kept = target.kept(ids)
         return target.shaped(found, kept, [*target.forms.shape(ids.axes), *([width] if width > 1 else [])])
 

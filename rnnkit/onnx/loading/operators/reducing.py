@@ -9,7 +9,6 @@ from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
 from rnnkit.onnx.loading.node import Node, axis_of, operator
 from rnnkit.onnx.loading.operations import REDUCTIONS
 from rnnkit.onnx.loading.operators.elementwise import combined
-from rnnkit.onnx.loading.time_layers import TimeReduce
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
 _ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
@@ -50,7 +49,7 @@ def reduced(node: Node, x: Value, axes: Value | None, op: str) -> Array:
             return None
         if op not in _OVER_TIME or any(target.forms.is_feature(x.axes[i]) for i in away):
             raise ValueError(f"expected {' or '.join(_OVER_TIME)} over time alone, got {op} over {len(away)} axes")
-        return TimeReduce(_OVER_TIME[op], dtype=target.dtype, name=target.named(node.name))(target.tensor(x))
+        return target.over_steps(_OVER_TIME[op], target.tensor(x), node.name)
 
     return node.array(left, x.kind, [x], emit, layers)
 
