@@ -152,6 +152,10 @@ class BatchNormalization(Computed):
     def _now(self, name):
         return np.array(self._own[name])
 
+    def _refuses_stream(self):
+        rank = 0 if self._input_shape is None else len(self._input_shape)
+        return "has a mean for each step" if rank > 2 and self.axis % rank == 1 else None
+
     def _computed(self, weights, x, mask, training):
         return self._by_the_batch(weights, x, mask) if training else self._by_averages(weights, x)
 
