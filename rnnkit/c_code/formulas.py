@@ -6,16 +6,10 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from rnnkit.backends.formulas import special
 from rnnkit.backends.formulas.table import FORMULAS, arity
 from rnnkit.backends.formulas.value import BIT, Value
 from rnnkit.c_code.text import REAL, SUFFIX, number
 
-# Formulas that are fast in vectors, or that math.h lacks; all others are math.h's functions.
-WRITTEN = (
-    "exp", "exp2", "expm1", "sigmoid", "tanh", "softplus", "log_sigmoid", "logaddexp", "logaddexp2", "maximum",
-    "minimum", "sign", "sinc", "xlogy", "xlog1py", "remainder", "floor_divide", *special.NAMES,
-)  # fmt: skip
 _FLOAT = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 
 
@@ -63,7 +57,7 @@ def _operator(sign: str):
     return emit
 
 
-# Integers are unsigned; formulas of `WRITTEN` don't shift negative ones to the right.
+# Integers are unsigned; formulas written out don't shift negative ones to the right.
 for _name, _sign in {
     "fadd": "+", "fsub": "-", "fmul": "*", "fdiv": "/", "add": "+", "sub": "-", "and_": "&", "or_": "|", "xor": "^",
     "shl": "<<", "ashr": ">>",

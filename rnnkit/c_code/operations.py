@@ -4,39 +4,25 @@ from __future__ import annotations
 
 import re
 
-from rnnkit.backends.formulas.table import FORMULAS, arity
 from rnnkit.c_code import formulas
 from rnnkit.c_code.text import REAL, SUFFIX, without_comments
 from rnnkit.compiler.ir.kinds import FLOATS, carrier
+from rnnkit.compiler.ir.operations import OPERATIONS
 
-# `~` stands for the suffix of math.h's functions of float, {0}, {1} … for operands, `real` for the type.
-_TEXTS = {
-    "add": "{0} + {1}",
-    "subtract": "{0} - {1}",
-    "multiply": "{0} * {1}",
-    "divide": "{0} / {1}",
-    "negative": "-{0}",
-    "square": "{0} * {0}",
-    "absolute": "fabs~({0})",
-    "where": "{0} ? {1} : {2}",
-    "to_float": "(real){0}",
-    "greater": "{0} > {1}",
-    "greater_equal": "{0} >= {1}",
-    "less": "{0} < {1}",
-    "less_equal": "{0} <= {1}",
-    "equal": "{0} == {1}",
-    "not_equal": "{0} != {1}",
-    "logical_and": "{0} & {1}",
-    "logical_or": "{0} | {1}",
-    "logical_xor": "{0} ^ {1}",
-    "logical_not": "!{0}",
-}
+# Formulas that are functions of math.h; all others are written out.
 _OF_MATH = {name: name for name in "floor ceil trunc rint erf erfc log log2 log10 log1p sqrt cbrt sin cos tan".split()}
-_OF_MATH |= {name: name for name in "sinh cosh hypot fmod copysign".split()} | {"power": "pow"}
+_OF_MATH |= {name: name for name in "sinh cosh hypot fmod copysign".split()} | {"power": "pow", "absolute": "fabs"}
 _OF_MATH |= {f"arc{name}": f"a{name}" for name in "sin cos tan tan2 sinh cosh tanh".split()}
-_CALLS = {name: f"{function}~" for name, function in _OF_MATH.items()}
-_CALLS |= {name: f"rk_{name}" for name in formulas.WRITTEN}
-_TEXTS |= {name: f"{call}({', '.join(['{0}', '{1}'][: arity(FORMULAS[name])])})" for name, call in _CALLS.items()}
+
+
+def _in_c(text: str) -> str:
+    """Return the form of an operation in a kernel as C's, with `~` for the suffix of math.h's functions of float."""
+    return re.sub(r"\w+(?=\()", lambda name: f"{_OF_MATH[name[0]]}~" if name[0] in _OF_MATH else f"rk_{name[0]}", text)
+
+
+# {0}, {1} … stand for operands, `real` for the type.
+_TEXTS = {name: _in_c(one.text) for name, one in OPERATIONS.items()}
+_TEXTS |= {"where": "{0} ? {1} : {2}", "to_float": "(real){0}", "logical_not": "!{0}"}
 
 _CALLED = {name for text in _TEXTS.values() for name in re.findall(r"\w+(?=~?\()", text)}
 CALLED = frozenset(name + suffix for name in _CALLED for suffix in SUFFIX.values())  # not allowed as names of variables

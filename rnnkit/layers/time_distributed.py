@@ -86,6 +86,9 @@ class TimeDistributed(Layer):
     def _refuses_stream(self):
         return None
 
+    def _reads_ids(self):
+        return self.layer._reads_ids()
+
     def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         return super().get_config() | {"layer": serialize(self.layer)}
