@@ -19,16 +19,6 @@ def hard_sigmoid(x, alpha=0.2, beta=0.5):
     return np.minimum(np.maximum(alpha * x + beta, 0.0), 1.0)
 
 
-def leaky_relu(x, alpha=0.01):
-    """Compute the identity, scaled below 0."""
-    return np.where(x < 0, alpha * x, x)
-
-
-def elu(x, alpha=1.0):
-    """Compute the identity, an exponential below 0."""
-    return np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0)), x)
-
-
 def thresholded_relu(x, alpha=1.0):
     """Compute the identity above a threshold, otherwise 0."""
     return np.where(x > alpha, x, 0.0)
@@ -36,7 +26,7 @@ def thresholded_relu(x, alpha=1.0):
 
 def selu(x, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875):
     """Compute a scaled `elu`."""
-    return gamma * elu(x, alpha)
+    return gamma * activations.elu(x, alpha)
 
 
 def celu(x, alpha=1.0):
@@ -90,7 +80,7 @@ ELEMENTWISE: dict[str, Callable] = {
     "Cos": np.cos,
     "Cosh": np.cosh,
     "Div": np.divide,
-    "Elu": elu,
+    "Elu": lambda x, alpha=1.0: activations.elu(x, alpha),
     "Equal": np.equal,
     "Erf": activations.erf,
     "Exp": np.exp,
@@ -101,7 +91,7 @@ ELEMENTWISE: dict[str, Callable] = {
     "HardSigmoid": hard_sigmoid,
     "HardSwish": lambda x: x * hard_sigmoid(x, 1 / 6, 0.5),
     "IsNaN": np.isnan,
-    "LeakyRelu": leaky_relu,
+    "LeakyRelu": lambda x, alpha=0.01: activations.leaky_relu(x, alpha),
     "Less": np.less,
     "LessOrEqual": np.less_equal,
     "Log": np.log,

@@ -47,12 +47,11 @@ def part(node: Node, x: Value, axis: int, start: Any, stop: Any, step: int = 1) 
     axes = [*x.axes[:axis], new, *x.axes[axis + 1 :]]
 
     def emit(steps, refs):
-        if steps.forms.is_row(whole):
-            raise ValueError("expected a slice of features, got one along the batch or time")
+        place = steps.forms.place(x.axes, axis, "a slice")
         if whole.number == 1:
             raise ValueError("expected a slice that is not empty")
-        ref = steps.add("Slice", refs, axis=steps.forms.place(x.axes, axis), start=start, stop=stop, step=step)
-        return steps.add("Squeeze", [ref], axes=[steps.forms.place(x.axes, axis)]) if new.number == 1 else ref
+        ref = steps.add("Slice", refs, axis=place, start=start, stop=stop, step=step)
+        return steps.add("Squeeze", [ref], axes=[place]) if new.number == 1 else ref
 
     def layers(target):
         if whole.role == BATCH:
@@ -142,9 +141,7 @@ def gather(node: Node, x: Value, indices: Value):
     new = Axis(len(chosen))
 
     def emit(steps, refs):
-        if steps.forms.is_row(whole):
-            raise ValueError("expected to gather along features, got the batch or time")
-        place = steps.forms.place(x.axes, axis)
+        place = steps.forms.place(x.axes, axis, "Gather")
         source = steps.add("Unsqueeze", refs, axes=[place]) if whole.number == 1 else refs[0]
         return steps.add("Take", [source], axis=place, places=[i % size for i in chosen])
 
@@ -190,9 +187,7 @@ def concat(node: Node, *inputs):
             axes.append(several[0])
 
     def emit(steps, refs):
-        if steps.forms.is_row(axes[axis]):
-            raise ValueError("expected to join along features, got the batch or time")
-        place = steps.forms.place(axes, axis)
+        place = steps.forms.place(axes, axis, "Concat")
         like = next(ref for one, ref in zip(inputs, refs, strict=True) if isinstance(one, Array))
         whole = []
         for one, ref in zip(inputs, refs, strict=True):
