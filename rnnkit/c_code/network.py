@@ -260,16 +260,19 @@ class _Reader:
         if isinstance(layer, Traced):
             traced = layer._traced(x, [(shape, "float") for shape in shapes], None, False)
         else:
-            function, weights = lambda x, weights: layer._function(x, None, weights), all_expanded(layer._own_arrays())
+            function, weights = lambda x, weights: layer._traceable(x, None, weights), all_expanded(layer._own_arrays())
             traced = with_weights(function, weights, [shapes[0][1:]], ["float"], layer.dtype, layer.name)
         if traced.kinds != ["float"]:
             raise self._refusal(layer, f"gives {' and '.join(traced.kinds)} rather than one array of numbers")
         made = self._unit(layer, traced.step, [shape[1:] for shape in shapes[1:]], ids)
         several = iter([(None, None, *one.shape) for one in signals])
         in_time = in_time and layer.compute_output_shape(mapped(x, lambda _: next(several)))[1] is None
-        masks = [one.mask for one in signals] if in_time else [None]
+        masks = dict.fromkeys(one.mask for one in signals if in_time)
         # In a Concatenate, an array without a mask uses all steps, and so does the result.
-        mask = None if None in masks else masks[0] if len(set(masks)) == 1 else Mask("or", masks=tuple(masks))
+        known = [one for one in masks if one is not None]
+        mask = (
+            None if len(known) < max(len(masks), 1) else known[0] if len(known) == 1 else Mask("or", (), tuple(known))
+        )
         return self._add(
             "function", layer, signals, Signal(_output_shape(made)[in_time:], in_time, mask=mask), unit=made
         )

@@ -20,22 +20,29 @@ def step_of(layer: Conv1D | OverAll, features: int, dtype: np.dtype) -> Step | N
     return Execution(cell, (features,), dtype).step
 
 
-class _Largest(Cell):
-    """The largest of all steps so far."""
+class _OfAll(Cell):
+    """Base of the steps of pooling."""
 
     def __init__(self, layer, features):
         super().__init__(name=layer.name)
         self.state_size, self.axes = features, (1,) * layer.keepdims
 
+    def _shown(self, new):
+        return new.reshape((new.shape[0], *self.axes, new.shape[1]))
+
+
+class _Largest(_OfAll):
+    """The largest of all steps so far."""
+
     def call(self, inputs, states):
         new = np.maximum(states[0], inputs)
-        return new.reshape((new.shape[0], *self.axes, new.shape[1])), [new]
+        return self._shown(new), [new]
 
     def get_initial_state(self, batch_size=None, dtype=None):
         return [np.full((batch_size, self.state_size), -np.inf, dtype)]
 
 
-class _Mean(_Largest):
+class _Mean(_OfAll):
     """The mean of all steps so far, of a sum that keeps what it rounds away (Kahan 1965)."""
 
     def __init__(self, layer, features):
@@ -46,10 +53,7 @@ class _Mean(_Largest):
         before, lost, count = states[0], states[1], states[2] + 1.0
         added = inputs - lost
         total = before + added
-        new = total / count
-        return new.reshape((new.shape[0], *self.axes, new.shape[1])), [total, (total - before) - added, count]
-
-    get_initial_state = Cell.get_initial_state
+        return self._shown(total / count), [total, (total - before) - added, count]
 
 
 class _Window(Cell):

@@ -68,7 +68,7 @@ class Pooling(OverTime, Computed):
         self.padding: Any = padding_name(padding)
         self._windows = Windows(self.pool_size, self.strides, self.padding)
 
-    def _function(self, x, mask, weights):
+    def _traceable(self, x, mask, weights):
         if self._computes == "largest":
             return reduce(np.maximum, self._windows.steps(x, -np.inf))
         total = reduce(np.add, self._windows.steps(x))
@@ -198,7 +198,7 @@ class GlobalAveragePooling1D(OverAll, Computed):
     ):
         super().__init__(data_format, keepdims, dtype=dtype, seed=seed, name=name)
 
-    def _function(self, x, mask, weights):
+    def _traceable(self, x, mask, weights):
         if mask is None:
             return x.mean(axis=1, keepdims=self.keepdims)
         used = np.where(mask[:, :, None], 1.0, 0.0)

@@ -26,7 +26,7 @@ def _computed(layer, writing: Writing, call: Call):
     x, takes_mask = array_of(writing, layer, call, 2), isinstance(layer, GlobalAveragePooling1D)
     masked = takes_mask and call.mask is not None
     masks = [replace(writing.step_mask(call.mask, x), shape=x.shape[:2])] if masked else []
-    function = layer._function if masked else lambda x, weights: layer._function(x, None, weights)
+    function = layer._traceable if masked else lambda x, weights: layer._traceable(x, None, weights)
     ends = isinstance(layer, (Conv1D, OverTime))
     return by_function(writing, layer, function, [x, *masks]), [None if ends else call.mask]
 
