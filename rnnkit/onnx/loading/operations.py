@@ -6,8 +6,10 @@ from the first feature axis, after the rows.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
+from types import FunctionType
 
 import numpy as np
 
@@ -137,6 +139,12 @@ ACTIVATIONS: dict[str, Callable] = {
     "Affine": lambda x, alpha=1.0, beta=0.0: alpha * x + beta,
     "ScaledTanh": lambda x, alpha=1.0, beta=1.0: alpha * np.tanh(beta * x),
 }
+
+
+def options_of(function: Callable) -> dict[str, float | str]:
+    """Return the options of a function of these tables, by ONNX's names, with their defaults."""
+    given = inspect.signature(function).parameters if isinstance(function, FunctionType) else {}
+    return {name: one.default for name, one in given.items() if one.default is not one.empty}
 
 
 def _logsumexp(x, axis, keepdims=False):

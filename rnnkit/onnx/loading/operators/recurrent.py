@@ -17,15 +17,13 @@ from rnnkit.onnx.format.recurrent import GATES, activation_of, reordered
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
 from rnnkit.onnx.loading.cells import ScanCell
 from rnnkit.onnx.loading.node import Node, operator
-from rnnkit.onnx.loading.operations import ACTIVATIONS
+from rnnkit.onnx.loading.operations import ACTIVATIONS, options_of
 from rnnkit.onnx.loading.operators.parting import part as sliced
 from rnnkit.onnx.loading.program import Program
 from rnnkit.onnx.loading.step_target import Steps, without
 from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
 
 _USUAL = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
-_ALPHA = ("Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "HardSigmoid", "Elu")
-_BETA = ("Affine", "ScaledTanh", "HardSigmoid")
 
 
 @dataclass(eq=False)
@@ -105,7 +103,7 @@ def _attributes(node, r) -> _Attributes:
 def _activations(node, count) -> list[list]:
     """Return names and options of the activations of each direction."""
     usual = _USUAL[node.op]
-    alphas, betas = list(node.attribute("activation_alpha", [])), list(node.attribute("activation_beta", []))
+    given = {name: list(node.attribute(f"activation_{name}", [])) for name in ("alpha", "beta")}
     names = node.attribute("activations", usual * count)
     if len(names) != len(usual) * count:
         raise ValueError(f"expected {len(usual) * count} activations, got {len(names)}")
@@ -114,12 +112,9 @@ def _activations(node, count) -> list[list]:
     for name in names:
         if name.lower() not in known:
             raise ValueError(f"expected activations among {', '.join(ACTIVATIONS)}; got {name!r}")
-        name, options = known[name.lower()], {}
-        if name in _ALPHA and alphas:
-            options["alpha"] = float(alphas.pop(0))
-        if name in _BETA and betas:
-            options["beta"] = float(betas.pop(0))
-        found.append([name, options])
+        name = known[name.lower()]
+        own = [option for option in options_of(ACTIVATIONS[name]) if given[option]]
+        found.append([name, {option: float(given[option].pop(0)) for option in own}])
     return [found[i : i + len(usual)] for i in range(0, len(found), len(usual))]
 
 
