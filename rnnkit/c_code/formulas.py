@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from rnnkit.backends.formulas import special
 from rnnkit.backends.formulas.table import FORMULAS, arity
 from rnnkit.backends.formulas.value import BIT, Value
 from rnnkit.c_code.text import REAL, SUFFIX, number
 
-# Formulas that are fast in vectors, or that math.h lacks; all others are math.h's functions.
-WRITTEN = (
-    "exp", "exp2", "expm1", "sigmoid", "tanh", "softplus", "log_sigmoid", "logaddexp", "logaddexp2", "maximum",
-    "minimum", "sign", "sinc", *special.NAMES,
-)  # fmt: skip
 _FLOAT = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 
 
@@ -64,7 +57,7 @@ def _operator(sign: str):
     return emit
 
 
-# Integers are unsigned; formulas of `WRITTEN` don't shift negative ones to the right.
+# Integers are unsigned; formulas written out don't shift negative ones to the right.
 for _name, _sign in {
     "fadd": "+", "fsub": "-", "fmul": "*", "fdiv": "/", "add": "+", "sub": "-", "and_": "&", "or_": "|", "xor": "^",
     "shl": "<<", "ashr": ">>",
@@ -93,18 +86,17 @@ def _of_math(name: str):
     return lambda x, *others: x.function(name, *others)
 
 
-_MATHEMATICS = SimpleNamespace(
-    **vars(special.KERNEL)
-    | {name: _of_math(name) for name in ("log", "log1p", "exp")}
-    | {"exp_product": lambda a, b: (a * b).function("exp"), "power": _of_math("pow")}
-)
+_CValue.own = {name: _of_math(name) for name in ("log", "log1p", "exp", "fmod")} | {
+    "exp_product": lambda a, b: (a * b).function("exp"),
+    "power": _of_math("pow"),
+}
 
 
 def c_function(name: str, dtype: str) -> list[str]:
     """Return a formula as the lines of a static function ``rk_<name>``."""
-    lines, formula = _Lines(dtype), FORMULAS[name]
+    lines, formula = _Lines(dtype), FORMULAS[name].__wrapped__  # type: ignore[attr-defined]  # by functools.wraps
     operands = [_CValue(lines, _Text(_FLOAT[dtype], letter)) for letter in "ab"[: arity(formula)]]
-    result = formula(*operands, **({"m": _MATHEMATICS} if name in special.NAMES else {})).value.text
+    result = formula(*operands).value.text
     real = REAL[dtype]
     head = f"static inline {real} rk_{name}({', '.join(f'{real} {operand.value.text}' for operand in operands)})"
     return [head, "{", *("    " + line for line in lines.lines), f"    return {result};", "}"]

@@ -9,21 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.c_code import unit
+from rnnkit.c_code import running, unit
 from rnnkit.c_code.text import identifier
 from rnnkit.c_code.unit import Unit
+from rnnkit.execution.array_functions import with_weights
+from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.base import Layer
+from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.merging import Concatenate, Merge
 from rnnkit.layers.noise import Noise
+from rnnkit.layers.pooling import GlobalAveragePooling1D, OverAll
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, Reshape
-from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.layers.support.symbolic import leaves, mapped, shape_leaves
 from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.layers.traced import Traced
+from rnnkit.layers.weighted import Computed
 from rnnkit.models.functional import Model
 from rnnkit.models.graph_model import GraphModel
+from rnnkit.stored_weights import all_expanded
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +107,8 @@ def read(layer: Layer, dtype: np.dtype, constants=(), int8: bool = False) -> Net
         ids = [one.kind in "iub" for one in dtypes]
         network.input_names, network.output_names = layer.input_names, layer.output_names
     else:
-        shapes, ids = [layer._input_shape], [layer._reads_ids]
+        shapes = shape_leaves(layer._input_shape)
+        ids = [layer._reads_ids] * len(shapes)
     for shape, whole in zip(shapes, ids, strict=True):
         features = tuple(shape[2:])
         if not isinstance(shape, tuple) or len(shape) < (2 if whole else 3) or None in features:
@@ -219,26 +227,50 @@ class _Reader:
             return [Signal(one.shape, True, one.ids, x.mask, one.root()) for one in inside]
         return Signal(inside.shape, True, inside.ids, x.mask, inside.root())
 
-    def _merge(self, layer, x):
+    def _running(self, layer, x):
+        step = running.step_of(layer, x.shape[0], self.network.dtype) if x.in_time else None
+        if step is None:
+            raise self._refusal(layer, "needs whole sequences")
+        made = self._unit(layer, step)
+        output = Signal(_output_shape(made), isinstance(layer, Conv1D))
+        used = x.mask if isinstance(layer, GlobalAveragePooling1D) else None
+        return self._add("recurrent", layer, (x,), output, unit=made, used=used)
+
+    def _function(self, layer, x):
         signals = tuple(leaves(x))
         if len({one.in_time for one in signals}) > 1:
             raise self._refusal(layer, "merges steps with a whole sequence's")
         in_time = signals[0].in_time
-        lead = (1, 1) if in_time else (1,)
-        shapes = [(*lead, *one.shape) for one in signals]
+        shapes = [(*(1,) * (1 + in_time), *one.shape) for one in signals]
         reason = layer._stream_refusal
         if isinstance(layer, Concatenate):
             reason = "joins arrays along time" if layer.axis % len(shapes[0]) == 1 else None
+        elif isinstance(layer, WholeArrays) and in_time and layer._takes_steps_apart():
+            reason = None  # also with products of matrices
+        ids = tuple(one.root().ids for one in signals)
+        if any(ids) and not isinstance(layer, Merge):
+            reason, in_time = "is given integers", True
         if in_time and reason is not None:
             raise self._refusal(layer, reason)
-        step = layer._traced(x, [(shape, "float") for shape in shapes], None, False).step
-        ids = tuple(one.root().ids for one in signals)
-        made = self._unit(layer, step, [shape[1:] for shape in shapes[1:]], ids)
-        masks = [one.mask for one in signals]
+        if isinstance(layer, Traced):
+            traced = layer._traced(x, [(shape, "float") for shape in shapes], None, False)
+        else:
+            function, weights = lambda x, weights: layer._traceable(x, None, weights), all_expanded(layer._own_arrays())
+            traced = with_weights(function, weights, [shapes[0][1:]], ["float"], layer.dtype, layer.name)
+        if traced.kinds != ["float"]:
+            raise self._refusal(layer, f"gives {' and '.join(traced.kinds)} rather than one array of numbers")
+        made = self._unit(layer, traced.step, [shape[1:] for shape in shapes[1:]], ids)
+        several = iter([(None, None, *one.shape) for one in signals])
+        in_time = in_time and layer.compute_output_shape(mapped(x, lambda _: next(several)))[1] is None
+        masks = dict.fromkeys(one.mask for one in signals if in_time)
         # In a Concatenate, an array without a mask uses all steps, and so does the result.
-        mask = None if None in masks else masks[0] if len(set(masks)) == 1 else Mask("or", masks=tuple(masks))
-        output = Signal(_output_shape(made)[in_time:], in_time, mask=mask)
-        return self._add("function", layer, signals, output, unit=made)
+        known = [one for one in masks if one is not None]
+        mask = (
+            None if len(known) < max(len(masks), 1) else known[0] if len(known) == 1 else Mask("or", (), tuple(known))
+        )
+        return self._add(
+            "function", layer, signals, Signal(_output_shape(made)[in_time:], in_time, mask=mask), unit=made
+        )
 
     def _shaped(self, layer, x):
         if x.in_time:
@@ -254,11 +286,12 @@ def _output_shape(made: Unit) -> tuple[int, ...]:
 _METHODS: dict[Any, Callable] = {
     GraphModel: _Reader._model,
     RNN: _Reader._recurrent,
+    (Conv1D, OverAll): _Reader._running,
     Memoryless: _Reader._memoryless,
     Noise: _Reader._as_it_is,
     Masking: _Reader._masking,
     Embedding: _Reader._embedding,
     TimeDistributed: _Reader._time_distributed,
-    Merge: _Reader._merge,
     (Reshape, Flatten): _Reader._shaped,
+    (Traced, Computed): _Reader._function,
 }

@@ -151,7 +151,8 @@ class NetworkWriter:
 
     def _read_when_masked(self) -> set[str]:
         """Return the inputs that a masked step reads."""
-        found = {signal.root() for one in self.network.operations if one.kind != "recurrent" for signal in one.inputs}
+        always = [one for one in self.network.operations if one.kind != "recurrent" or one.used is None]
+        found = {signal.root() for one in always for signal in one.inputs}
         found |= {signal.root() for signal in self.network.outputs}
         found |= {signal.root() for mask in self._masks for signal in mask.signals}
         return {x for x, signal in zip(self.x, self.network.inputs, strict=True) if signal in found}

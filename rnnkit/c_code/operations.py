@@ -7,37 +7,22 @@ import re
 from rnnkit.c_code import formulas
 from rnnkit.c_code.text import REAL, SUFFIX, without_comments
 from rnnkit.compiler.ir.kinds import FLOATS, carrier
+from rnnkit.compiler.ir.operations import OPERATIONS
 
-# `~` stands for the suffix of math.h's functions of float, {0}, {1} … for operands, `real` for the type.
-_TEXTS = {
-    "add": "{0} + {1}",
-    "subtract": "{0} - {1}",
-    "multiply": "{0} * {1}",
-    "divide": "{0} / {1}",
-    "negative": "-{0}",
-    "square": "{0} * {0}",
-    "absolute": "fabs~({0})",
-    "where": "{0} ? {1} : {2}",
-    "to_float": "(real){0}",
-    "greater": "{0} > {1}",
-    "greater_equal": "{0} >= {1}",
-    "less": "{0} < {1}",
-    "less_equal": "{0} <= {1}",
-    "equal": "{0} == {1}",
-    "not_equal": "{0} != {1}",
-    "logical_and": "{0} & {1}",
-    "logical_or": "{0} | {1}",
-    "logical_xor": "{0} ^ {1}",
-    "logical_not": "!{0}",
-}
+# Formulas that are functions of math.h; all others are written out.
 _OF_MATH = {name: name for name in "floor ceil trunc rint erf erfc log log2 log10 log1p sqrt cbrt sin cos tan".split()}
-_OF_MATH |= {name: name for name in "sinh cosh hypot fmod copysign".split()} | {"power": "pow"}
+_OF_MATH |= {name: name for name in "sinh cosh hypot fmod copysign".split()} | {"power": "pow", "absolute": "fabs"}
 _OF_MATH |= {f"arc{name}": f"a{name}" for name in "sin cos tan tan2 sinh cosh tanh".split()}
-_TEXTS |= {name: f"{function}~({{0}})" for name, function in _OF_MATH.items()}
-_TEXTS |= {name: f"{_OF_MATH[name]}~({{0}}, {{1}})" for name in "power hypot arctan2 fmod copysign".split()}
-_TEXTS |= {name: f"rk_{name}({{0}})" for name in formulas.WRITTEN}
-_TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "logaddexp logaddexp2 maximum minimum".split()}
-_TEXTS |= {name: f"rk_{name}({{0}}, {{1}})" for name in "xlogy xlog1py remainder floor_divide zeta".split()}
+
+
+def _in_c(text: str) -> str:
+    """Return the form of an operation in a kernel as C's, with `~` for the suffix of math.h's functions of float."""
+    return re.sub(r"\w+(?=\()", lambda name: f"{_OF_MATH[name[0]]}~" if name[0] in _OF_MATH else f"rk_{name[0]}", text)
+
+
+# {0}, {1} … stand for operands, `real` for the type.
+_TEXTS = {name: _in_c(one.text) for name, one in OPERATIONS.items()}
+_TEXTS |= {"where": "{0} ? {1} : {2}", "to_float": "(real){0}", "logical_not": "!{0}"}
 
 _CALLED = {name for text in _TEXTS.values() for name in re.findall(r"\w+(?=~?\()", text)}
 CALLED = frozenset(name + suffix for name in _CALLED for suffix in SUFFIX.values())  # not allowed as names of variables
@@ -167,36 +152,6 @@ static inline real rk_from_bits(uintBITS_t a)
     union { real number; uintBITS_t bits; } both;
     both.bits = a;
     return both.number;
-}""",
-    "rk_xlogy": """
-static inline real rk_xlogy(real a, real b)
-{
-    return (a == 0) & (b == b) ? 0 : a * log~(b);
-}""",
-    "rk_xlog1py": """
-static inline real rk_xlog1py(real a, real b)
-{
-    return (a == 0) & (b == b) ? 0 : a * log1p~(b);
-}""",
-    "rk_remainder": """
-/* As NumPy's: of the sign of b. */
-static inline real rk_remainder(real a, real b)
-{
-    const real rest = fmod~(a, b);
-    return rest == 0 ? copysign~(0, b) : (b < 0) != (rest < 0) ? rest + b : rest;
-}""",
-    "rk_floor_divide": """
-/* As NumPy's: the whole number below a / b, of which the quotient may be one off. */
-static inline real rk_floor_divide(real a, real b)
-{
-    const real rest = fmod~(a, b);
-    const real less = (rest != 0) & ((b < 0) != (rest < 0)) ? 1 : 0;
-    const real quotient = (a - rest) / b - less;
-    const real whole = floor~(quotient);
-    if (b == 0) {
-        return a / b;
-    }
-    return quotient == 0 ? copysign~(0, a / b) : quotient - whole > (real)0.5 ? whole + 1 : whole;
 }""",
     "rk_product": f"""
 /* y = x W, where W has `depth` rows of `columns`: of each column one chain of multiply-adds, in order. */

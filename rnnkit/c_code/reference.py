@@ -81,7 +81,7 @@ class _Runner:
 
     def _function(self, one: Operation) -> np.ndarray:
         assert one.unit is not None
-        lead = (self.rows, 1) if one.output.in_time else (self.rows,)
+        lead = (self.rows, 1) if one.inputs[0].in_time else (self.rows,)
         x, *others = (self.value(signal).reshape(*lead, *signal.shape) for signal in one.inputs)
         given = {("constant", i): array for i, array in enumerate(others)}
         return self.units[one.unit].step(x, [], given)[0].reshape(self.rows, *one.output.shape)

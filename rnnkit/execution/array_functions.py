@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ from rnnkit.backends.shared.once import once
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.reverse import Reverse
 from rnnkit.compiler.ir.evaluate import Evaluation, new_array, only_moves
-from rnnkit.compiler.ir.graph import FAILED, Graph, Node
+from rnnkit.compiler.ir.graph import FAILED, INPUTS, Graph, Node
+from rnnkit.compiler.ir.operations import REDUCTIONS
 from rnnkit.compiler.tracing.batch_axis import MixesRows, Untraceable
 from rnnkit.compiler.tracing.broadcasting import lift
 from rnnkit.compiler.tracing.numpy_functions import FUNCTIONS
@@ -42,6 +44,8 @@ class TracedFunction:
         Functions whose lines errors are about.
     checked : bool
         Whether the graph is compared with the function on numbers.
+    weights : dict of str to ndarray
+        The last arrays, if they are known, by their names in the graph.
 
     Attributes
     ----------
@@ -54,6 +58,8 @@ class TracedFunction:
         The function as a step of `rnnkit.execution.passes`: x is the first array, and the others are constants.
     only_moves : bool
         Whether no gradient reads the arrays, since they are only moved about.
+    multiplies : bool
+        Whether it has products of matrices.
 
     Raises
     ------
@@ -63,16 +69,19 @@ class TracedFunction:
 
     nesting: Any
 
-    def __init__(self, function, shapes, batched, kinds, dtype, name: str, lines: tuple = (), checked=True):
-        self.dtype = np.dtype(dtype)
+    def __init__(
+        self, function, shapes, batched, kinds, dtype, name: str, lines: tuple = (), checked=True, weights=None
+    ):
+        self.dtype, weights = np.dtype(dtype), weights or {}
         self._places = [i for i, one in enumerate(batched) if one]
         self._shared = [i for i, one in enumerate(batched) if not one]
         self._given = [tuple(shape) for shape in shapes]
-        self.step: Any = _Step(self, function, kinds, name, lines)
+        self._names = [*map(str, range(len(shapes) - len(weights))), *weights]
+        self.step: Any = _Step(self, function, kinds, name, lines, weights)
         self._pull: Callable | None = None
         self._curve: Pull | None = None
         random = np.random.default_rng(0)
-        weights = {str(i): random.standard_normal(self._given[i]) for i in self._shared}
+        weights = {self._names[i]: random.standard_normal(self._given[i]) for i in self._shared}
         try:
             if self._places:
                 inner = tuple(self._given[i] for i in self._places[1:])
@@ -90,6 +99,7 @@ class TracedFunction:
         self.nesting, self.kinds = self.step.nesting, self.step.kinds
         self.shapes = [node.shape for node in nodes]
         self.only_moves = only_moves(nodes)
+        self.multiplies = any(node.op in ("product", "einsum") for node in self._graph.live())
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the function's results for arrays of these shapes, flat; new arrays."""
@@ -108,6 +118,31 @@ class TracedFunction:
             row = int(np.flatnonzero(codes)[0])
             place = f"row {row} of " if self._places and self._codes is not None and self._codes.batched else ""
             raise IndexError(f"{place}{self.step.name!r} fails: {self._graph.messages[int(codes.flat[row]) - 1]}")
+
+    def reads(self, marks: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the bits of all numbers of the arrays, as `marks` has them, that each number of the results reads."""
+        named: dict[tuple, np.ndarray] = {("weight", self._names[i]): marks[i] for i in self._shared}
+        named |= {("constant", k): marks[i] for k, i in enumerate(self._places[1:])}
+        named |= {("x", None): marks[self._places[0]]} if self._places else {}
+        values: dict[int, np.ndarray] = {}
+        for node in self._graph.live():
+            args = [values[one.id] for one in node.made_of]
+            found: Any = 0
+            if node.op in INPUTS:
+                found = named[node.op, node.attr]
+            elif node.op == "view":
+                found = node.attr.apply(args[0], 0)
+            elif node.op == "concatenate":
+                found = np.concatenate(args, axis=node.attr)
+            elif node.op in REDUCTIONS:
+                found = np.bitwise_or.reduce(args[0], axis=node.attr)
+            elif node.op == "product":
+                found = np.bitwise_or.reduce(args[0], axis=-1)[..., None]
+            elif args:
+                args = args if node.pointwise else [np.bitwise_or.reduce(one, axis=None) for one in args]
+                found = functools.reduce(np.bitwise_or, args)
+            values[node.id] = np.broadcast_to(found, node.shape)
+        return [values[node.id] for node in self._nodes]
 
     def pull(self, arrays: Sequence[np.ndarray], cotangents: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the arrays' cotangents for those of the results, summed over rows where there is no batch axis."""
@@ -156,7 +191,7 @@ class TracedFunction:
         return dual(self._graph, self.dtype, constants=len(self._places) - 1)
 
     def _inputs(self, arrays) -> dict[tuple, np.ndarray]:
-        named: dict[tuple, int] = {("weight", str(i)): i for i in self._shared}
+        named: dict[tuple, int] = {("weight", self._names[i]): i for i in self._shared}
         named |= {("constant", k): i for k, i in enumerate(self._places[1:])}
         named |= {("x", None): self._places[0]} if self._places else {}
         return {key: contiguous(arrays[i], self.dtype) for key, i in named.items()}
@@ -172,10 +207,13 @@ class TracedFunction:
 
         def pull(arrays, cotangents):
             x, *constants = (arrays[i] for i in self._places)
-            weights = {str(i): arrays[i] for i in self._shared}
+            weights = {self._names[i]: arrays[i] for i in self._shared}
             d_x, _, d_weights, d_constants = back(x, (), weights, constants, {}, cotangents[0], cotangents[1:])
             found = dict(zip(self._places, (d_x, *d_constants), strict=True))
-            return [found[i] if i in found else _or_zeros(d_weights.get(str(i)), arrays[i]) for i in range(len(arrays))]
+            return [
+                found[i] if i in found else _or_zeros(d_weights.get(self._names[i]), arrays[i])
+                for i in range(len(arrays))
+            ]
 
         return pull
 
@@ -186,7 +224,7 @@ class TracedFunction:
         under = self._graph.under(self._nodes)
         reverse.run([node for node in self._graph.nodes if node.id in under])
         totals = {node.attr: reverse.total(node) for node in self._graph.nodes if node.op == "weight"}
-        ends = [totals.get(str(i)) for i in range(len(self._given))]
+        ends = [totals.get(name) for name in self._names]
         values_of = Evaluation([end for end in ends if end is not None], self.dtype)
 
         def pull(arrays, cotangents):
@@ -196,6 +234,18 @@ class TracedFunction:
             return [_or_zeros(one, array) for one, array in zip(found, arrays, strict=True)]
 
         return pull
+
+
+def with_weights(function, weights, shapes, kinds, dtype, name: str) -> TracedFunction:
+    """Return a function of arrays and of a dict of weights, which the step of the result holds."""
+    count = len(shapes)
+    batched = [True] * count + [False] * len(weights)
+    whole, more = [*shapes, *(weight.shape for weight in weights.values())], ["float"] * len(weights)
+
+    def called(given):
+        return function(*given[:count], dict(zip(weights, given[count:], strict=True)))
+
+    return TracedFunction(called, whole, batched, [*kinds, *more], dtype, name, (), False, weights)
 
 
 def _or_zeros(found, array) -> np.ndarray:
@@ -210,18 +260,19 @@ class _Step:
     per_row = False
     draws: dict = {}  # noqa: RUF012  nothing is drawn
 
-    def __init__(self, traced, function, kinds, name, lines):
+    def __init__(self, traced, function, kinds, name, lines, weights):
         self.function, self.given_kinds, self.name, self.lines = function, list(kinds), name, lines
         self.places, self.count = traced._places, len(traced._given)
         self.feature_shape = traced._given[self.places[0]] if self.places else ()
         self.cell = self
         self.nesting: Any = None
         self.kinds: list[str] = []
+        self.names, self.weights = traced._names, weights
 
     def __call__(self, x, states, weights, constants, draws, training):
         """Return the function's first array as a step's output, and the others as its states."""
         given = dict(zip(self.places, (x, *constants), strict=True))
-        first, *others = self.called([given[i] if i in given else weights[str(i)] for i in range(self.count)])
+        first, *others = self.called([given[i] if i in given else weights[self.names[i]] for i in range(self.count)])
         return first, tuple(others)
 
     @tracebacks.door
@@ -249,14 +300,16 @@ class _Step:
 
     def exemplary_weights(self, weights):
         """As `exemplary`, for arrays without a batch axis."""
-        return {n: np.zeros_like(a) if self.given_kinds[int(n)] == "int" else a for n, a in weights.items()}
+        return {
+            n: np.zeros_like(a) if self.given_kinds[self.names.index(n)] == "int" else a for n, a in weights.items()
+        }
 
     def initial_states(self, batch_size, dtype):
         """Return (): the function keeps no states."""
         return ()
 
     def _all_weights(self):
-        return {}
+        return self.weights
 
     def _sparse_weights(self):
         return frozenset()

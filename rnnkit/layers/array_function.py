@@ -63,6 +63,13 @@ class WholeArrays(Traced):
         found = [joined if len(s) and (len(given[0]), s[0]) == joined.shape[:2] else None for s in traced.shapes]
         return mapped(traced.nesting, found.__getitem__)
 
+    @property
+    def _stream_refusal(self):  # type: ignore[override]
+        if not self._takes_steps_apart():
+            return "reads several steps at once"
+        products = any(traced.multiplies for traced in self._traces.values())
+        return "has products of matrices, whose bits depend on the length" if products else None
+
 
 class ArrayFunction(WholeArrays):
     """Any NumPy-style function of whole arrays, ``(B, …)`` each: time is an axis as any other; rows stay apart.

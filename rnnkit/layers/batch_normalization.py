@@ -133,6 +133,11 @@ class BatchNormalization(Computed):
     def _now(self, name):
         return np.array(self._own[name])
 
+    @property
+    def _stream_refusal(self):  # type: ignore[override]
+        rank = 0 if self._input_shape is None else len(self._input_shape)
+        return "has a mean for each step" if rank > 2 and self.axis % rank == 1 else None
+
     def _by_averages(self, weights, x):
         features = self.axis % x.ndim
         over = tuple(axis for axis in range(x.ndim) if axis != features)

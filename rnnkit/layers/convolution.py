@@ -157,6 +157,17 @@ class Conv1D(Memoryless):
     def _cell_for(self, shape):
         return ConvCell(self, shape[-1])
 
+    def _traceable(self, x, mask, weights):
+        """Return the result in terms that the tracer reads, for ONNX."""
+        steps, groups = self._windows.steps(x), self.groups
+        kernel, part, each = weights["kernel"], x.shape[2] // groups, self.filters // groups
+        found = []
+        for g in range(groups):
+            rows = np.concatenate([step[:, :, g * part : (g + 1) * part] for step in steps], axis=2)
+            found.append(rows @ kernel[:, :, g * each : (g + 1) * each].reshape((len(steps) * part, each)))
+        y = np.concatenate(found, axis=2)
+        return self.activation(y + weights["bias"] if self.use_bias else y)
+
     def reads_more(self, rank: Any) -> Any:
         """Return windows along time."""
         return "reads several time steps at once"

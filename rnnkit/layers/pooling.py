@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any, Unpack
 
 import numpy as np
@@ -59,6 +60,14 @@ class Pooling(OverTime, Computed):
         self.strides: Any = self.pool_size if strides is None else one_size(strides, "strides")
         self.padding: Any = padding_name(padding)
         self._windows = Windows(self.pool_size, self.strides, self.padding)
+
+    def _traceable(self, x, mask, weights):
+        if self._computes == "largest":
+            return reduce(np.maximum, self._windows.steps(x, -np.inf))
+        total = reduce(np.add, self._windows.steps(x))
+        if self.padding == "valid":
+            return total / self.pool_size
+        return total / reduce(np.add, self._windows.steps(np.where(x > 0, 1.0, 1.0)))
 
     def _computed(self, weights, x, mask, training):
         from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
@@ -164,6 +173,13 @@ class GlobalAveragePooling1D(OverAll, Computed):
 
     def __init__(self, keepdims: Any = False, data_format: str | None = None, **options: Unpack[LayerOptions]):
         super().__init__(data_format, keepdims, **options)
+
+    def _traceable(self, x, mask, weights):
+        if mask is None:
+            return x.mean(axis=1, keepdims=self.keepdims)
+        used = np.where(mask[:, :, None], 1.0, 0.0)
+        total = np.where(mask[:, :, None], x, 0.0).sum(axis=1, keepdims=self.keepdims)
+        return total / np.maximum(used.sum(axis=1, keepdims=self.keepdims), 1.0)
 
     def _computed(self, weights, x, mask, training):
         from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed

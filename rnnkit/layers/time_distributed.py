@@ -86,6 +86,10 @@ class TimeDistributed(Layer):
         step = self.layer.compute_output_shape((shape[0], *shape[2:]))
         return shapes_mapped(step, lambda one: (*shape[:2], *one[1:]))
 
+    @property
+    def _reads_ids(self):  # type: ignore[override]
+        return self.layer._reads_ids
+
     def __repr__(self) -> str:
         return f"TimeDistributed({self.layer!r})"
 

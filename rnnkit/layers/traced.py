@@ -142,6 +142,51 @@ class Traced(Layer):
         found = [(*rows, *one) for one in sizes]
         return mapped(first.nesting, found.__getitem__), first.kinds
 
+    def _takes_steps_apart(self) -> bool:
+        """Return whether every step of a result reads that step of the inputs alone, and other results the last."""
+        shapes = symbolic.shape_leaves(self._input_shape)
+        in_time = [len(shape) > 2 or shape[1:2] == (None,) for shape in shapes]
+        if (
+            self._takes_mask()
+            or self._unbatched
+            or any(None in shape[1 + own :] for own, shape in zip(in_time, shapes, strict=True))
+        ):
+            return False
+        sizes = [
+            [(1, *(n,) * own, *shape[1 + own :]) for own, shape in zip(in_time, shapes, strict=True)] for n in (1, 3)
+        ]
+        try:
+            one, three = (
+                self._traced(
+                    shapes_mapped(self._input_shape, lambda _: 0), [(shape, "float") for shape in some], None, False
+                )
+                for some in sizes
+            )
+        except ValueError:
+            return False
+        rng, steps = np.random.default_rng(0), 1 << np.arange(3)
+        x = [rng.normal(size=shape).astype(self.dtype) for shape in sizes[1]]
+        marks = [
+            steps.reshape(3, *(1,) * (len(shape) - 2)) if own else 4
+            for own, shape in zip(in_time, sizes[1], strict=True)
+        ]
+        read = three.reads([np.broadcast_to(mark, shape[1:]) for mark, shape in zip(marks, sizes[1], strict=True)])
+        whole = three(x)
+        for t in range(3):
+            alone = one([a[:, t : t + 1] if own else a for a, own in zip(x, in_time, strict=True)])
+            for found, part, bits in zip(whole, alone, read, strict=True):
+                if found.shape != part.shape:
+                    found, bits = found[:, t : t + 1], bits[t]
+                elif t < 2:
+                    continue  # a result of the last step
+                if (
+                    found.shape != part.shape
+                    or np.any(bits & ~steps[t])
+                    or not np.allclose(found, part, 0, 1e-5, equal_nan=True)
+                ):
+                    return False
+        return True
+
     def __getstate__(self) -> Any:
         return self.__dict__ | {"_traces": {}}
 

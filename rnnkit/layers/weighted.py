@@ -114,6 +114,10 @@ class Computed(OwnWeights):
         y, back = self._computed(weights_now(self._own), x, mask, training)
         return y, lambda d: Gradients(*back(d))
 
+    def _traceable(self, x, mask, weights):
+        """Return the result outside of training, in terms that the tracer reads, for ONNX and C."""
+        return self._computed(weights, x, mask, False)[0]
+
 
 times = partial(computed, np.multiply)
 

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 from c_code_runs import Library, needs_compiler
+from public_layers import LAYERS, public_layers
 
 import rnnkit as rk
 from rnnkit.c_code import network, reference
@@ -82,6 +83,32 @@ def ids(dtype):
     )
 
 
+def computed(dtype):
+    """NumPy's functions and operators of symbolic tensors."""
+    x = rk.Input((None, 3), dtype=dtype)
+    h = rk.GRU(4, return_sequences=True, seed=1)(x)
+    both = np.concatenate([np.tanh(h) * 2.0, x[..., :2] - 1.0], axis=-1)
+    return x, [both / (1.0 + np.max(both**2, axis=-1, keepdims=True)), rk.GRU(2, seed=2)(both), h[:, -1]]
+
+
+def normalized(dtype):
+    x = rk.Input((None, 3), dtype=dtype)
+    normal = rk.BatchNormalization(
+        moving_mean_initializer="normal", gamma_initializer="normal", beta_initializer="normal", seed=1
+    )
+    h = rk.PReLU("normal", shared_axes=[1], seed=2)(normal(x))
+    last = rk.PReLU("normal", seed=3)(rk.Permute((2, 1))(rk.Reshape((2, 2))(rk.GRU(4, seed=4)(h))))
+    return x, [h, last, rk.RepeatVector(2)(rk.Flatten()(last))]
+
+
+def pooled(dtype):
+    x = rk.Input((None, 4), dtype=dtype)
+    wide = rk.Conv1D(4, 3, padding="causal", dilation_rate=2, groups=2, activation="tanh", seed=1)(x)
+    h = rk.Conv1D(3, 2, padding="causal", use_bias=False, seed=2)(wide)
+    pooled = [rk.GlobalMaxPooling1D()(h), rk.GlobalAveragePooling1D(keepdims=True)(h)]
+    return x, [h, *pooled, rk.Dense(2, seed=3)(pooled[0])]
+
+
 MODELS = {
     "dense_around": sequential(
         rk.Dense(6, activation="gelu"),
@@ -103,6 +130,9 @@ MODELS = {
     "nested": sequential(rk.Sequential([rk.Sequential([rk.GRU(4, return_sequences=True)]), rk.Dense(3)]), rk.LSTM(2)),
     "esn": sequential(rk.RNN(rk.ESNCell(20), return_sequences=True), rk.Dense(2)),
     "matrices": made(matrices),
+    "computed": made(computed),
+    "normalized": made(normalized),
+    "pooled": made(pooled),
     "branches": made(branches),
     "last_merged": made(last_merged),
     "several": made(several),
@@ -116,6 +146,7 @@ MODELS = {
 MASKING = {
     "masking": sequential(rk.Masking(0.5), rk.LSTM(4, return_sequences=True), rk.Dense(2), rk.GRU(3)),
     "zeros": sequential(rk.Masking(), rk.LSTM(4, return_sequences=True, zero_output_for_mask=True), rk.Dense(2)),
+    "means": sequential(rk.Masking(0.5), rk.GRU(4, return_sequences=True), rk.GlobalAveragePooling1D(), rk.Dense(2)),
     "padding": lambda dtype: _words(dtype, True),
     "merged_masks": made(lambda dtype: merged_masks(dtype, rk.Add())),
     "joined_masks": made(lambda dtype: merged_masks(dtype, rk.Concatenate())),
@@ -263,6 +294,46 @@ def test_the_reference_of_int8_is_a_call_where_nothing_is_rounded(name):
         np.testing.assert_allclose(a, b, atol=1e-13)
 
 
+# Of public layers, those that a step at a time is no form for; all others are written in C.
+WITHOUT = dict.fromkeys(
+    "AdditiveAttention Attention AveragePooling1D Bidirectional Conv1D Cropping1D Dot Flatten MaxPooling1D "
+    "MultiHeadAttention Permute Reshape UpSampling1D ZeroPadding1D".split(),
+    "needs whole sequences",
+) | {
+    "Model": r"'permute' \(Permute\) needs whole",
+    "Sequential": r"'permute' \(Permute\) needs whole",
+    "RepeatVector": r"expected inputs \(batch, time, features\)",
+}
+
+
+@needs_compiler
+def test_every_public_layer_is_written_or_refused_by_name(tmp_path):
+    layers, x, y = {}, {}, {}
+    with rk.eager():
+        for name in public_layers():
+            case, layer = LAYERS[name], LAYERS[name].make()
+            given = case.inputs(dtype="float32")
+            want = layer(*case.given(given))
+            if name in WITHOUT:
+                with pytest.raises(ValueError, match=WITHOUT[name]):
+                    rk.export_c(layer, tmp_path / "refused")
+            else:
+                layers[name], y[name] = layer, want[0]
+                x[name] = [one[0] for one in given] if isinstance(given, list) else [given[0]]
+    assert len(layers) > 35 and not (tmp_path / "refused").exists()
+    library = Library(layers, tmp_path)
+    for name in layers:
+        times = [layers[name].compute_output_shape(_shapes_at(LAYERS[name], n)) for n in (4, 5)]
+        in_time = times[0] != times[1]
+        sequence = library.sequence(name, "float32", [(y[name].shape[in_time:], in_time)])
+        near(sequence.run(*x[name]), [y[name]], "float32")
+
+
+def _shapes_at(case, length):
+    shapes = [(2, length, *shape[2:]) for shape in case.shapes]
+    return shapes if len(shapes) > 1 else shapes[0]
+
+
 def test_what_is_computed_last_stands_in_the_output(tmp_path):
     x = rk.Input((None, 3))
     merged = rk.Model(x, rk.Concatenate()([x, rk.Dense(6, activation="tanh")(x)]))
@@ -278,15 +349,17 @@ def test_layers_that_need_whole_sequences_are_refused_by_name(tmp_path):
     refused = {
         "'bidirectional' (Bidirectional) needs whole sequences": [rk.Bidirectional(rk.GRU(4)), rk.Dense(1)],
         "'gru' (GRU) goes backwards": [rk.GRU(4, go_backwards=True)],
-        "'global_average_pooling1d' (GlobalAveragePooling1D) needs whole sequences": [rk.GlobalAveragePooling1D()],
+        "'batch_normalization' (BatchNormalization) has a mean for each step": [rk.BatchNormalization(axis=1)],
+        "'layer_normalization' (LayerNormalization) computes along the axes": [rk.LayerNormalization(axis=1)],
+        "'array_function' (ArrayFunction) reads several steps": [rk.ArrayFunction(lambda x: x[:, ::-1])],
         "'flatten' (Flatten) needs whole sequences; put it into a TimeDistributed": [
             rk.GRU(4, return_sequences=True), rk.TimeDistributed(rk.Dense(2)), rk.Flatten(),
         ],
-        "'repeat_vector' (RepeatVector) needs whole sequences": [rk.GRU(4), rk.RepeatVector(3), rk.GRU(2)],
+        "'gru' (GRU) needs whole sequences": [rk.GRU(4), rk.RepeatVector(3), rk.GRU(2)],
     }  # fmt: skip
     for reason, layers in refused.items():
         model = rk.Sequential(layers, seed=0)
-        model.build((None, None if "latten" not in reason else 5, 3))
+        model.build((None, 5 if "norm" in reason or "flatten" in reason else None, 3))
         with pytest.raises(ValueError, match="expected layers that take one step at a time") as error:
             rk.export_c(model, tmp_path / "new")
         assert reason in str(error.value)

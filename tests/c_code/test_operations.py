@@ -8,7 +8,6 @@ from c_code_runs import NATIVE, STRICT, Library, compiled, needs_compiler
 from operations_under_test import CONDITION, FLAT, ROWS, numpy_function
 
 import rnnkit as rk
-from rnnkit.c_code.formulas import WRITTEN
 from rnnkit.c_code.operations import expression, helpers
 from rnnkit.compiler.ir.operations import OPERATIONS, REDUCTIONS
 
@@ -173,7 +172,3 @@ def test_written_functions_are_right_to_units_in_the_last_place_over_all_floats(
         assert np.array_equal(y[~fine & ~np.isnan(want)], want[~fine & ~np.isnan(want)]), name
         off = np.abs(y[fine] - wide[fine]) / np.spacing(np.abs(want[fine])).astype(np.float64)
         assert off.max() <= units, (name, off.max(), x[fine][off.argmax()])
-
-
-def test_what_is_written_out_are_formulas_that_operations_name():
-    assert set(WRITTEN) <= set(OPERATIONS)

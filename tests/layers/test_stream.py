@@ -62,7 +62,15 @@ def functional():
     return rk.Model(x, [rk.Dense(1)(shared(steps) + shared(rk.Concatenate()([steps]))), rk.Dropout(0.5)(steps)])
 
 
+def operations():
+    x = rk.Input((None, 3))
+    h = rk.GRU(4, return_sequences=True)(x)
+    both = np.concatenate([np.tanh(h) * 2.0, x[..., :2] - 1.0], axis=-1)
+    return rk.Model(x, [both / (1.0 + np.max(both**2, axis=-1, keepdims=True)), rk.GRU(3, return_sequences=True)(both)])
+
+
 MODELS = {
+    "operators and functions": operations,
     "layers": lambda: rk.Sequential([rk.LSTM(4, return_sequences=True), rk.Dropout(0.5), rk.Dense(2)]),
     "with a last output": lambda: rk.Sequential([rk.LSTM(4, return_sequences=True), rk.GRU(3), rk.Dense(2)]),
     "each step": lambda: rk.Sequential([rk.GRU(4, return_sequences=True), rk.TimeDistributed(rk.Dense(2))]),
@@ -458,6 +466,16 @@ REFUSED = {
         [rk.Bidirectional(rk.GRU(4, return_sequences=True)), rk.Dense(1)]
     ),
     r"'flatten' \(Flatten\) needs whole sequences": lambda: rk.Sequential([rk.GRU(4), rk.Flatten()]),
+}
+
+REFUSED |= {
+    rf"\(ArrayFunction\) {told}": lambda function=function: rk.Sequential([rk.ArrayFunction(function)])
+    for told, function in {
+        "reads several": lambda x: x - x.mean(axis=1, keepdims=True),
+        "reads": lambda x: x * np.arange(x.shape[1])[:, None],
+        "reads several steps": lambda x: np.where(x > 9, x[:, ::-1], x),
+        "has products": lambda x: x @ np.ones((3, 2)),
+    }.items()
 }
 
 

@@ -145,7 +145,7 @@ print(compile_step(step, "float32", {}, target=CUDA).write(STEP, None).text)
 @pytest.mark.parametrize(
     ("title", "shown", "folders", "least"),
     [
-        ("A pointwise operation", "xlogy", ("rnnkit", "tests/support"), 7),
+        ("A pointwise operation", "xlogy", ("rnnkit", "tests/support"), 5),
         ("A forecaster", "Autoregression", ("rnnkit",), 6),
     ],
 )

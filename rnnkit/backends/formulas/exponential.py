@@ -8,7 +8,7 @@ subnormal ones included; NaN passes, and infinities are what NumPy makes of them
 import math
 from typing import NamedTuple
 
-from rnnkit.backends.formulas.registry import formula
+from rnnkit.backends.formulas.registry import formula, replaceable
 from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, select, sqrt
 
 LN2 = math.log(2)
@@ -181,6 +181,7 @@ def scale_negative(function, x, rest=None):
     return function(r) * _power_of_two(shifted) * 2.0**-form.up
 
 
+@replaceable
 def exp_of_negative(x):
     return scale_negative(_exp_near_zero, x)
 

@@ -1,15 +1,30 @@
 """The register of formulas that are functions of compiled code: `formula` registers one for every target."""
 
+import functools
 import inspect
 from collections.abc import Callable
 
 FORMULAS: dict[str, Callable] = {}
 
 
+def replaceable(function):
+    """Decorator: a target whose values have a function of this name in `Value.own` computes by that instead."""
+
+    @functools.wraps(function)
+    def replaced(x, *others):
+        own = x.own.get(function.__name__)
+        return function(x, *others) if own is None else own(x, *others)
+
+    return replaced
+
+
 def formula(function):
-    """Decorator: compiled code calls this function of one or two `Value`s by its name, on the CPU and on a GPU."""
-    FORMULAS[function.__name__] = function
-    return function
+    """Decorator: compiled code calls this function of one or two `Value`s by its name, on the CPU and on a GPU.
+
+    Exported C and ONNX have the same text, with functions of their own in it.
+    """
+    FORMULAS[function.__name__] = replaceable(function)
+    return FORMULAS[function.__name__]
 
 
 def arity(function) -> int:

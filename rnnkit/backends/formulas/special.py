@@ -1,27 +1,18 @@
 """Functions of scipy.special: gamma, digamma, zeta, inverse error and Bessel functions.
 
-Each is written once, in operators and the functions that its `m` has: programs, kernels, exported C and ONNX evaluate
-the same text. Coefficients, the highest power first, are rational or polynomial interpolations at Chebyshev's nodes in
+Coefficients, the highest power first, are rational or polynomial interpolations at Chebyshev's nodes in
 60 digits of mpmath; a pair is numerator and denominator. They are float64's, also for float32.
 """
 
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
-from rnnkit.backends.formulas import exponential
+from rnnkit.backends.formulas.exponential import exp, log, log1p
 from rnnkit.backends.formulas.powers import power
-from rnnkit.backends.formulas.registry import formula
+from rnnkit.backends.formulas.registry import formula, replaceable
 from rnnkit.backends.formulas.trigonometry import sinc
 from rnnkit.backends.formulas.value import absolute, fma, horner, rint, select, sqrt
-
-# Functions of a target besides operators, here of kernels; ``exp_product(a, b)`` is exp(a b).
-KERNEL = SimpleNamespace(
-    select=select, absolute=absolute, horner=horner, sqrt=sqrt, power=power, sinc=sinc, rint=rint, exp=exponential.exp,
-    log=exponential.log, log1p=exponential.log1p,
-    exp_product=lambda a, b: exponential.exp(a * b, fma(a, b, -(a * b))),
-)  # fmt: skip
 
 # log Γ(x) / (x - 1) in x - 1/2 for x in [1/2, 3/2]; log Γ(x) / (x - 2) in x - 3/2 for x in [3/2, 5/2].
 GAMMALN_1 = (
@@ -158,164 +149,170 @@ BERNOULLI = (
 )  # fmt: skip
 
 
-def _ratio(x, terms, m):
-    return m.horner(x, terms[0]) / m.horner(x, terms[1])
+@replaceable
+def exp_product(a, b):
+    """Return exp(a b), with the rounding error of the product."""
+    return exp(a * b, fma(a, b, -(a * b)))
+
+
+def _ratio(x, terms):
+    return horner(x, terms[0]) / horner(x, terms[1])
 
 
 @formula
-def gammaln(x, m=KERNEL):
+def gammaln(x):
     """Return log |Γ(x)|."""
-    y = m.select(x < -1e30, 1e30, m.select(x < 0, 1 - x, x))
+    y = select(x < -1e30, 1e30, select(x < 0, 1 - x, x))
     low = y < 0.5  # Γ(y) = Γ(y + 1) / y
-    z, product = m.select(low, y + 1, y), m.select(low, y, 1)
+    z, product = select(low, y + 1, y), select(low, y, 1)
     for _ in range(6):  # Γ(y) = (y - 1) Γ(y - 1)
         more = z > 2.5
-        z = m.select(more, z - 1, z)
-        product = m.select(more, product * z, product)
-    first = (z - 1) * _ratio(z - 0.5, GAMMALN_1, m)
-    second = (z - 2) * _ratio(z - 1.5, GAMMALN_2, m)
+        z = select(more, z - 1, z)
+        product = select(more, product * z, product)
+    first = (z - 1) * _ratio(z - 0.5, GAMMALN_1)
+    second = (z - 2) * _ratio(z - 1.5, GAMMALN_2)
     large = y >= 8
-    log = m.log(m.select(large, y, product))
-    near = m.select(z < 1.5, first, second) + m.select(low, -log, log)
+    log_of_y = log(select(large, y, product))
+    near = select(z < 1.5, first, second) + select(low, -log_of_y, log_of_y)
     share = 1 / y
-    far = (y - 0.5) * (log - 1) + (share * m.horner(share * share, STIRLING) + (0.5 * math.log(2 * math.pi) - 0.5))
-    found = m.select(large, far, near)
-    r = x - m.rint(x)  # |sin(πx)| = |sin(πr)|
-    reflected = m.select(x > -math.inf, -m.log(m.absolute(r * m.sinc(r))) - found, x)
-    return m.select(x < 0, reflected, found)
+    far = (y - 0.5) * (log_of_y - 1) + (share * horner(share * share, STIRLING) + (0.5 * math.log(2 * math.pi) - 0.5))
+    found = select(large, far, near)
+    r = x - rint(x)  # |sin(πx)| = |sin(πr)|
+    reflected = select(x > -math.inf, -log(absolute(r * sinc(r))) - found, x)
+    return select(x < 0, reflected, found)
 
 
 @formula
-def psi(x, m=KERNEL):
+def psi(x):
     """Return the derivative of log Γ(x)."""
-    y = m.select(x < 0, 1 - x, x)
+    y = select(x < 0, 1 - x, x)
     low = y < 1
-    z, above, below = m.select(low, y + 1, y), 0 * y, 0 * y + 1
+    z, above, below = select(low, y + 1, y), 0 * y, 0 * y + 1
     for _ in range(5):  # ψ(y) = ψ(y - 1) + 1 / (y - 1)
         more = z > 3
-        z = m.select(more, z - 1, z)
-        above, below = m.select(more, above * z + below, above), m.select(more, below * z, below)
-    near = (z - ROOT[0] - ROOT[1]) * _ratio(z - 1, PSI_NEAR, m) + m.select(low, -1 / x, above / below)
+        z = select(more, z - 1, z)
+        above, below = select(more, above * z + below, above), select(more, below * z, below)
+    near = (z - ROOT[0] - ROOT[1]) * _ratio(z - 1, PSI_NEAR) + select(low, -1 / x, above / below)
     share = 1 / y
     square = share * share
-    far = m.log(m.select(y >= 8, y, 1)) - (0.5 * share + square * m.horner(square, PSI_FAR))
-    found = m.select(y >= 8, far, near)
-    r = x - m.rint(x)
-    size = m.absolute(r)
+    far = log(select(y >= 8, y, 1)) - (0.5 * share + square * horner(square, PSI_FAR))
+    found = select(y >= 8, far, near)
+    r = x - rint(x)
+    size = absolute(r)
     rest = 0.5 - size  # cos(πr) = sin(π rest)
-    cotangent = math.pi * rest * m.sinc(rest) / (r * m.sinc(r))
-    reflected = m.select(size > 0, found - cotangent, math.nan)
-    return m.select(x < 0, reflected, found)
+    cotangent = math.pi * rest * sinc(rest) / (r * sinc(r))
+    reflected = select(size > 0, found - cotangent, math.nan)
+    return select(x < 0, reflected, found)
 
 
 @formula
-def zeta(s, x, m=KERNEL):
+def zeta(s, x):
     """Return Hurwitz's zeta function, the sum of (x + k)⁻ˢ over k >= 0, by Euler and Maclaurin; NaN for negative x."""
-    s = m.select(s > 1e30, 1e30, s)  # as good as infinite
+    s = select(s > 1e30, 1e30, s)  # as good as infinite
     shares = 1.0
     for k in range(9, 0, -1):
-        shares = shares + m.exp(-s * m.log1p(k / x))  # ((x + k) / x)⁻ˢ
-    found, a = m.power(x, -s) * shares, x + 10
+        shares = shares + exp(-s * log1p(k / x))  # ((x + k) / x)⁻ˢ
+    found, a = power(x, -s) * shares, x + 10
     share = 1 / a
     rise, total = s * share, 0.5
     for j, number in enumerate(BERNOULLI):
         if j:
             rise = rise * (s + (2 * j - 1)) * (s + 2 * j) * (share * share)
         total = total + number * rise
-    size = m.power(a, 1 - s)
-    found = found + m.select(size > 0, size * (1 / (s - 1) + total * share), 0)
-    found = m.select(x > 0, found, 1 / (x * x))
-    found = m.select(s > 1, found, m.select(s < 1, math.nan, s + x * x + math.inf))
-    return m.select(x < 0, math.nan, found)
+    size = power(a, 1 - s)
+    found = found + select(size > 0, size * (1 / (s - 1) + total * share), 0)
+    found = select(x > 0, found, 1 / (x * x))
+    found = select(s > 1, found, select(s < 1, math.nan, s + x * x + math.inf))
+    return select(x < 0, math.nan, found)
 
 
-def _inverse(x, left, m):
+def _inverse(x, left):
     """Return erf⁻¹(x), where `left` is 1 - |x|."""
-    near = x * _ratio(0.5625 - x * x, INVERSE_NEAR, m)
-    t = m.sqrt(-m.log(left))
-    t = m.select(t > 28, 28, t)
-    tail = t - m.select(t < 4, _ratio(t, INVERSE_TAIL, m), _ratio(t, INVERSE_FAR, m))
-    tail = m.select(left > 0, tail, m.select(left < 0, math.nan, tail + math.inf))
-    return m.select(left >= 0.25, near + 0, m.select(x < 0, -tail, tail))
+    near = x * _ratio(0.5625 - x * x, INVERSE_NEAR)
+    t = sqrt(-log(left))
+    t = select(t > 28, 28, t)
+    tail = t - select(t < 4, _ratio(t, INVERSE_TAIL), _ratio(t, INVERSE_FAR))
+    tail = select(left > 0, tail, select(left < 0, math.nan, tail + math.inf))
+    return select(left >= 0.25, near + 0, select(x < 0, -tail, tail))
 
 
 @formula
-def erfinv(x, m=KERNEL):
-    return _inverse(x, 1 - m.absolute(x), m)
+def erfinv(x):
+    return _inverse(x, 1 - absolute(x))
 
 
 @formula
-def erfcinv(x, m=KERNEL):
-    return -_inverse(x - 1, m.select(x < 1, x, 2 - x), m)
+def erfcinv(x):
+    return -_inverse(x - 1, select(x < 1, x, 2 - x))
 
 
 @formula
-def ndtri(x, m=KERNEL):
+def ndtri(x):
     """Return the inverse of the normal distribution function."""
     twice = x + x
-    return math.sqrt(2) * _inverse(twice - 1, m.select(x < 0.5, twice, 2 - twice), m)
+    return math.sqrt(2) * _inverse(twice - 1, select(x < 0.5, twice, 2 - twice))
 
 
-def _scaled_tail(size, m):
+def _scaled_tail(size):
     """Return exp(x²) erfc(x) of `size` >= 0."""
     large = size > 3
     share = 0.5 / (size * size)
-    far = (1 - share * _ratio(share, TAIL_FAR, m)) * (1 / math.sqrt(math.pi)) / size
-    return m.select(large, far, _ratio(m.select(large, 3, size), TAIL_NEAR, m))
+    far = (1 - share * _ratio(share, TAIL_FAR)) * (1 / math.sqrt(math.pi)) / size
+    return select(large, far, _ratio(select(large, 3, size), TAIL_NEAR))
 
 
 @formula
-def erfcx(x, m=KERNEL):
+def erfcx(x):
     """Return exp(x²) erfc(x)."""
-    tail = _scaled_tail(m.absolute(x), m)
-    least = m.select(x < -30, -30, x)
-    return m.select(x < 0, 2 * m.exp_product(least, least) - tail, tail)
+    tail = _scaled_tail(absolute(x))
+    least = select(x < -30, -30, x)
+    return select(x < 0, 2 * exp_product(least, least) - tail, tail)
 
 
 @formula
-def log_ndtr(x, m=KERNEL):
+def log_ndtr(x):
     """Return the logarithm of the normal distribution function."""
-    half = 0.5 * _scaled_tail(math.sqrt(0.5) * m.absolute(x), m)
-    most = m.select(x > 40, 40, x)
-    return m.select(x < 0, m.log(half) - 0.5 * x * x, m.log1p(-half * m.exp_product(-0.5 * most, most)))
+    half = 0.5 * _scaled_tail(math.sqrt(0.5) * absolute(x))
+    most = select(x > 40, 40, x)
+    return select(x < 0, log(half) - 0.5 * x * x, log1p(-half * exp_product(-0.5 * most, most)))
 
 
 @formula
-def i0e(x, m=KERNEL):
+def i0e(x):
     """Return exp(-|x|) I₀(x)."""
-    size = m.absolute(x)
-    far = m.horner(16 / size - 1, I0E_FAR) / m.sqrt(size)
-    return m.select(size > 8, far, _ratio(size, I0E_NEAR, m))
+    size = absolute(x)
+    far = horner(16 / size - 1, I0E_FAR) / sqrt(size)
+    return select(size > 8, far, _ratio(size, I0E_NEAR))
 
 
 @formula
-def i1e(x, m=KERNEL):
+def i1e(x):
     """Return exp(-|x|) I₁(x)."""
-    size = m.absolute(x)
-    far = m.horner(16 / size - 1, I1E_FAR) / m.sqrt(size)
-    return m.select(size > 8, m.select(x < 0, -far, far), x * _ratio(size, I1E_NEAR, m) + 0)
+    size = absolute(x)
+    far = horner(16 / size - 1, I1E_FAR) / sqrt(size)
+    return select(size > 8, select(x < 0, -far, far), x * _ratio(size, I1E_NEAR) + 0)
 
 
-def _large_k(x, terms, m):
+def _large_k(x, terms):
     share = 1 / x
-    return (math.sqrt(0.5 * math.pi) + share * _ratio(share, terms, m)) / m.sqrt(x)
+    return (math.sqrt(0.5 * math.pi) + share * _ratio(share, terms)) / sqrt(x)
 
 
 @formula
-def k0e(x, m=KERNEL):
+def k0e(x):
     """Return exp(x) K₀(x)."""
     square = x * x
-    near = m.exp(x) * (m.horner(square, K0_NEAR) - m.log(x) * m.horner(square, I0_NEAR))
-    return m.select(x > 1, _large_k(x, K0E_FAR, m), near)
+    near = exp(x) * (horner(square, K0_NEAR) - log(x) * horner(square, I0_NEAR))
+    return select(x > 1, _large_k(x, K0E_FAR), near)
 
 
 @formula
-def k1e(x, m=KERNEL):
+def k1e(x):
     """Return exp(x) K₁(x)."""
     square = x * x
-    log = m.log(m.select(x < 1e-30, 1e-30, x))
-    near = m.exp(x) * (1 / x + x * (m.horner(square, K1_NEAR) + log * m.horner(square, I1_NEAR)))
-    return m.select(x > 1, _large_k(x, K1E_FAR, m), m.select(x < 0, math.nan, m.absolute(near)))
+    log_of_x = log(select(x < 1e-30, 1e-30, x))
+    near = exp(x) * (1 / x + x * (horner(square, K1_NEAR) + log_of_x * horner(square, I1_NEAR)))
+    return select(x > 1, _large_k(x, K1E_FAR), select(x < 0, math.nan, absolute(near)))
 
 
 NAMES = ("gammaln", "psi", "zeta", "erfinv", "erfcinv", "ndtri", "erfcx", "log_ndtr", "i0e", "i1e", "k0e", "k1e")

@@ -4,7 +4,9 @@ A function of `Value`s emits the same instructions for one number and for a vect
 float64: its results are the same bits whichever way it is called.
 """
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 from llvmlite import ir
 
@@ -15,6 +17,8 @@ BIT = ir.IntType(1)
 
 class Value:
     """One LLVM value: a float, an integer or a bit, or a vector of those."""
+
+    own: Mapping[str, Callable] = MappingProxyType({})  # functions of the target in the place of formulas
 
     def __init__(self, builder, value):
         self.builder = builder

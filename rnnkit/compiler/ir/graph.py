@@ -304,6 +304,8 @@ class Graph:
         ):
             return self._replaced_part(node, view.part, new)
         places, table = view.index(node.shape).reshape(-1), np.arange(node.size)
+        if np.array_equal(places, table):
+            return self.reshape(new, node.shape)
         table[places] = node.size + np.arange(places.size)
         both = self.concatenate([self.reshape(node, (-1,)), self.reshape(new, (-1,))], 0)
         return self.view(both, View.gather(table.reshape(node.shape)))

@@ -132,6 +132,13 @@ class Windows:
         put(found[:, before : before + x.shape[1]], x)
         return found
 
+    def steps(self, x, filling=0.0) -> list:
+        """Return the first step of each window, the second one, and so on, in terms that the tracer reads."""
+        if any(pads := self.pads(x.shape[1])):
+            x = np.pad(x, ((0, 0), pads, (0, 0)), constant_values=filling)
+        starts = [k * self.dilation for k in range(self.size)]
+        return [x[:, start : start - self.span + 1 or None : self.stride] for start in starts]
+
     def view(self, padded):
         """Return the windows ``(B, L, size, F)`` of a padded x in C order, which share its memory."""
         row, step, one = padded.strides

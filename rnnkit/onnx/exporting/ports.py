@@ -8,7 +8,6 @@ from rnnkit.arguments import sizes
 from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
-from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.symbolic import is_shape, shape_leaves
 from rnnkit.layers.time_distributed import TimeDistributed
@@ -52,14 +51,7 @@ def _axes(shape, before: str) -> tuple:
 
 
 def _input_dtype(layer) -> np.dtype:
-    """Return the input dtype of the first of a chain of layers."""
-    if isinstance(layer, Sequential):
-        return _input_dtype(layer.layers[0])
-    if isinstance(layer, TimeDistributed):
-        return _input_dtype(layer.layer)
-    if isinstance(layer, Model):
-        return _input_dtype_of(layer, 0)
-    return np.dtype(np.int64 if isinstance(layer, Embedding) else layer.dtype)
+    return np.dtype(np.int64 if layer._reads_ids else layer.dtype)
 
 
 def _input_dtype_of(model: Model, number: int) -> np.dtype:

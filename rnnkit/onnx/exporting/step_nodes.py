@@ -12,8 +12,7 @@ from rnnkit.compiler.ir.graph import Node, loops_of
 from rnnkit.compiler.ir.kinds import dtype_of
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS
 from rnnkit.onnx.exporting.block import Block, of_rows
-from rnnkit.onnx.exporting.expression import Expression
-from rnnkit.onnx.exporting.pointwise import INTEGERS_POINTWISE, POINTWISE
+from rnnkit.onnx.exporting.expression import OF_INTEGERS, POINTWISE, Expression
 from rnnkit.onnx.exporting.step_graph import ReadGraph
 from rnnkit.onnx.format.package import element_type
 
@@ -128,18 +127,19 @@ class StepNodes:
         return self._add(node, "Einsum", *map(self._operand, node.args), equation=f"{','.join(terms)}->{lead}{output}")
 
     def _pointwise(self, node: Node) -> str:
-        known = INTEGERS_POINTWISE if node.args[-1].is_integer and node.op in INTEGER_OPERATIONS else POINTWISE
+        of_integers = node.args[-1].is_integer and node.op in INTEGER_OPERATIONS
+        known = POINTWISE | OF_INTEGERS if of_integers else POINTWISE
         narrow = next((a for a in (node, *node.args) if a.is_integer and a.kind not in ("int32", "int64")), None)
-        if narrow is not None or (node.op not in known and node.op != "cast"):
-            of = f" of {node.args[-1].kind}" if known is INTEGERS_POINTWISE else ""
-            what = f"{node.op}{of}" if narrow is None else narrow.kind
+        if narrow is not None or node.op not in {*known, "cast", "to_float"}:
+            what = f"{node.op}{f' of {node.args[-1].kind}' if of_integers else ''}" if narrow is None else narrow.kind
             raise self.step.refused(node, f"no operator is known for {what}")
-        kinds = ["float" if a.kind == "bool" else a.kind for a in node.args]
         operands = [
-            Expression(self.block, self._padded(a, len(node.shape)), dtype_of(kind, self.step.dtype), node.line)
-            for a, kind in zip(node.args, kinds, strict=True)
+            Expression.of_name(
+                self.block, self._padded(a, len(node.shape)), dtype_of(a.kind, self.step.dtype), node.line
+            )
+            for a in node.args
         ]
-        if node.op == "cast":
+        if node.op in ("cast", "to_float"):
             return operands[0].call("Cast", to=element_type(dtype_of(node.kind, self.step.dtype))).name
         return known[node.op](*operands).name
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from rnnkit.compiler.ir.graph import Node
 from rnnkit.compiler.ir.kinds import dtype_of
-from rnnkit.execution.array_functions import TracedFunction
+from rnnkit.execution.array_functions import TracedFunction, with_weights
 from rnnkit.execution.array_functions import dtype_of as dtype_of_kinds
 from rnnkit.layers.dot import Dot
 from rnnkit.layers.merging import Concatenate, Merge
@@ -27,6 +27,7 @@ from rnnkit.onnx.exporting.call import Call, Writing, written
 from rnnkit.onnx.exporting.step_graph import ReadGraph
 from rnnkit.onnx.exporting.step_nodes import FAR, StepNodes, filling
 from rnnkit.onnx.format.package import element_type
+from rnnkit.onnx.loading.time_layers import OverSteps
 from rnnkit.stored_weights import all_expanded
 
 # Substitutes for an open length, tried until a function accepts them: a first, another, and one to check longer
@@ -62,32 +63,22 @@ def _with_names(x: Value) -> Value:
 
 def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Value]) -> list[Value]:
     """Write a NumPy-style function of arrays and of the dict of a layer's weights; return its values, flat."""
-    weights, count = all_expanded(layer._own_arrays()), len(arrays)
-    kinds = ["bool" if one.dtype == bool else "float" for one in arrays] + ["float"] * len(weights)
-    batched = [True] * count + [False] * len(weights)
-
-    def called(given):
-        return function(*given[:count], dict(zip(weights, given[count:], strict=True)))
+    weights = all_expanded(layer._own_arrays())
+    kinds = ["bool" if one.dtype == bool else "float" for one in arrays]
 
     def traced(shapes, checked: bool) -> TracedFunction:
-        shapes = [*shapes, *(weight.shape for weight in weights.values())]
-        found = TracedFunction(called, shapes, batched, kinds, layer.dtype, layer.name, checked=False)
-        names = dict(zip(held, weights, strict=True))
-        found._graph.names |= {node.id: names[node.attr] for node in found._graph.nodes if node.op == "weight"}
-        return found
+        return with_weights(function, weights, shapes, kinds, layer.dtype, layer.name)
 
-    held = {str(count + i): weight for i, weight in enumerate(weights.values())}
-    options = zip(held, weights, strict=True)
-    trained = [i for i, name in options if layer.trainable and layer._own_weight_options()[name].trainable]
-    return _by_nodes(writing, layer, [writing.block.cast(one, layer.dtype) for one in arrays], traced, held, trained)
+    trained = [name for name in weights if layer.trainable and layer._own_weight_options()[name].trainable]
+    return _by_nodes(writing, layer, [writing.block.cast(one, layer.dtype) for one in arrays], traced, trained)
 
 
-def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, weights=None, trained=()) -> list[Value]:
+def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, trained=()) -> list[Value]:
     """Write a traced function of arrays as nodes; return its values."""
     sizes = OpenSizes([one.shape[1:] for one in arrays], traced)
     keys = [("x", None), *(("constant", i) for i in range(len(arrays)))]
     found, given = sizes.traces[0], dict(zip(keys, [one.name for one in arrays], strict=False))
-    graphs = [ReadGraph(layer.name, layer.dtype, one._graph, weights or {}, trained) for one in sizes.traces]
+    graphs = [ReadGraph(layer.name, layer.dtype, one._graph, one.step.weights, trained) for one in sizes.traces]
     nodes, outputs = LengthNodes(writing.block, sizes, graphs, given, arrays), []
     for node, kind, *shapes in zip(found._nodes, found.kinds, *(one.shapes for one in sizes.traces), strict=True):
         shape = (*arrays[0].shape[:1], *sizes.named(shapes))
@@ -98,7 +89,7 @@ def _by_nodes(writing: Writing, layer, arrays: list[Value], traced, weights=None
 
 def _masks_behind(layer, writing: Writing, masks, arrays, outputs) -> list[Value | None]:
     """Return the mask of each output, as `compute_mask` gives it."""
-    if isinstance(layer, (Shaping, Dot)):
+    if isinstance(layer, (Shaping, Dot, OverSteps)):
         return [None]
     in_time = isinstance(layer, Concatenate) and layer.axis % len(arrays[0].shape) == 1
     if isinstance(layer, Concatenate) and any(mask is not None for mask in masks):

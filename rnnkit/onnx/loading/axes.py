@@ -11,6 +11,7 @@ number, so that this is plain arithmetic on integers, and a size that comes out 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 BATCH, TIME = "batch", "time"
 LARGEST_AXIS = 1_000_000
@@ -18,23 +19,28 @@ _FIRST = LARGEST_AXIS + 3  # primes for open sizes are larger than any size
 _MOST_OPEN = 4096  # limit, as each size is compared with all of them
 
 
-class Axis:
+class _United:
+    """Base of objects that may turn out to be one; `root` represents all that did."""
+
+    _same: Any = None
+
+    @property
+    def root(self) -> Any:
+        """The object that represents all those found to be the same."""
+        one = self
+        while (same := one._same) is not None:
+            if same._same is not None:
+                one._same = same._same  # path compression
+            one = same
+        return one
+
+
+class Axis(_United):
     """One axis of some values."""
 
     def __init__(self, number: int, open: bool = False, kin: Axis | None = None, parts: tuple[Axis, ...] = ()):
         self._number, self._open, self._parts = int(number), open, parts
-        self._same: Axis | None = None
         self._kind: _Kind = _Kind() if kin is None else kin.root._kind
-
-    @property
-    def root(self) -> Axis:
-        """The axis that represents all axes found to be the same."""
-        axis = self
-        while (same := axis._same) is not None:
-            if same._same is not None:
-                axis._same = same._same  # path compression
-            axis = same
-        return axis
 
     @property
     def number(self) -> int:
@@ -89,21 +95,10 @@ class Axis:
         return f"{self.role or 'axis'} {'open' if self.open else self.number}"
 
 
-class _Kind:
+class _Kind(_United):
     """The common role of several axes, such as the batch; their lengths may differ."""
 
-    def __init__(self):
-        self.role: str | None = None
-        self._same: _Kind | None = None
-
-    @property
-    def root(self) -> _Kind:
-        kind = self
-        while (same := kind._same) is not None:
-            if same._same is not None:
-                kind._same = same._same
-            kind = same
-        return kind
+    role: str | None = None
 
     def join(self, other: _Kind) -> None:
         if self is other:

@@ -15,7 +15,7 @@ from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
 from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation
 from rnnkit.onnx.loading.step_target import Steps, inputs_first, plain_name, without
-from rnnkit.onnx.loading.time_layers import RepeatOverTime, StepCount, StepNumbers
+from rnnkit.onnx.loading.time_layers import OverSteps
 from rnnkit.onnx.loading.values import Array, Constant, Forms
 
 
@@ -115,6 +115,10 @@ class Layers:
         time = [] if len(new_rows) < len(old_rows) else [1]
         return self.shaped(tensor, 1, [*time, *sizes])
 
+    def over_steps(self, function: str, x: Any, name: str = "", **options) -> SymbolicTensor:
+        """Return a function along time of a tensor, or of two."""
+        return OverSteps(function, **options, dtype=self.dtype, name=self.named(name))(x)
+
     # Operations on rows
 
     def along(self, time: Axis) -> SymbolicTensor:
@@ -133,23 +137,22 @@ class Layers:
 
     def repeated(self, tensor: SymbolicTensor, time: Axis, name: str = "") -> SymbolicTensor:
         """Repeat a tensor ``(B, F)`` at every step of a time axis."""
-        options: dict[str, Any] = {"dtype": self.dtype, "name": self.named(name)}
         like = self._along(time)
         if like is None and time.size is not None:
-            return RepeatVector(time.size, **options)(tensor)
-        return RepeatOverTime(**options)([tensor, self.along(time)])
+            return RepeatVector(time.size, dtype=self.dtype, name=self.named(name))(tensor)
+        return self.over_steps("repeat", [tensor, self.along(time)], name)
 
     def length(self, time: Axis) -> SymbolicTensor:
         """Return the number of steps of a time axis, for every row ``(B,)``."""
         if time.role != TIME:
             raise ValueError("expected the size of a time axis as a number, got that of the batch")
-        return self.shared(("length", time.root), lambda: StepCount(dtype=self.dtype)(self.along(time)))
+        return self.shared(("length", time.root), lambda: self.over_steps("count", self.along(time)))
 
     def step_numbers(self, time: Axis) -> SymbolicTensor:
         """Return the numbers of the steps of a time axis from 0, for every row ``(B, T)``."""
         if time.role != TIME:
             raise ValueError("expected a range along time, got one along the batch")
-        return self.shared(("numbers", time.root), lambda: StepNumbers(dtype=self.dtype)(self.along(time)))
+        return self.shared(("numbers", time.root), lambda: self.over_steps("numbers", self.along(time)))
 
     def steps_of(self, constant: Constant) -> SymbolicTensor:
         """Return a constant with equal rows and steps as a tensor ``(B, T, …)``."""
@@ -171,7 +174,7 @@ class Layers:
         for one in arrays:
             tensor = self.flat(one)
             if timed is not None and self.kept(one) == 1:
-                tensor = RepeatOverTime(dtype=self.dtype)([tensor, self.flat(timed)])
+                tensor = self.over_steps("repeat", [tensor, self.flat(timed)])
             tensors.append(tensor)
         return tensors[0] if len(tensors) == 1 else Concatenate(dtype=self.dtype)(tensors)
 
@@ -187,21 +190,26 @@ class Layers:
             found = steps.add("Number", [found])
         program = steps.program([found])
         layer = Operation(program.config(), dtype=self.dtype, name=self.named(array.label.partition(" (")[0]))
-        result = self.with_weights(layer, steps.arrays)(self.side_by_side(inputs))
+        (result,) = self.called(layer, steps.arrays, self.side_by_side(inputs))
         sizes = self.forms.shape(array.axes, array.label)
         return self.shaped(result, self.kept(array), sizes)
 
-    def with_weights(self, layer: Layer, arrays: Sequence[np.ndarray]) -> Callable[[Any], Any]:
-        """Return a function that calls a layer, and then sets its weights."""
+    def called(self, layer: Layer, arrays: Sequence[np.ndarray], x: Any, **keywords) -> list[SymbolicTensor]:
+        """Return the outputs of a layer, which gets these weights; keywords of None are left out."""
+        found = layer(x, **{name: value for name, value in keywords.items() if value is not None})
+        layer.set_weights(list(arrays))
+        return list(found) if isinstance(found, (list, tuple)) else [found]
 
-        def call(*args, **keywords):
-            found = layer(*args, **keywords)
-            layer.set_weights(list(arrays))
-            return found
-
-        return call
+    def starts(self, states: Sequence[np.ndarray | SymbolicTensor], learned: Sequence[bool], like: SymbolicTensor):
+        """Return initial states, arrays for all rows or tensors; None for zeros."""
+        if all(isinstance(one, np.ndarray) and not one.any() for one in states):
+            return None
+        return [
+            self.rows_of(one, like, trained) if isinstance(one, np.ndarray) else one
+            for one, trained in zip(states, learned, strict=True)
+        ]
 
     def rows_of(self, constant: np.ndarray, like: SymbolicTensor, trainable: bool) -> SymbolicTensor:
         """Return a constant for every row."""
         layer = ConstantRows(list(constant.shape), trainable, dtype=self.dtype)
-        return self.with_weights(layer, [constant])(like)
+        return self.called(layer, [constant], like)[0]

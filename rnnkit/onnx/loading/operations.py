@@ -6,8 +6,10 @@ from the first feature axis, after the rows.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
+from types import FunctionType
 
 import numpy as np
 
@@ -19,16 +21,6 @@ def hard_sigmoid(x, alpha=0.2, beta=0.5):
     return np.minimum(np.maximum(alpha * x + beta, 0.0), 1.0)
 
 
-def leaky_relu(x, alpha=0.01):
-    """Compute the identity, scaled below 0."""
-    return np.where(x < 0, alpha * x, x)
-
-
-def elu(x, alpha=1.0):
-    """Compute the identity, an exponential below 0."""
-    return np.where(x < 0, alpha * np.expm1(np.minimum(x, 0.0)), x)
-
-
 def thresholded_relu(x, alpha=1.0):
     """Compute the identity above a threshold, otherwise 0."""
     return np.where(x > alpha, x, 0.0)
@@ -36,7 +28,7 @@ def thresholded_relu(x, alpha=1.0):
 
 def selu(x, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875):
     """Compute a scaled `elu`."""
-    return gamma * elu(x, alpha)
+    return gamma * activations.elu(x, alpha)
 
 
 def celu(x, alpha=1.0):
@@ -90,7 +82,7 @@ ELEMENTWISE: dict[str, Callable] = {
     "Cos": np.cos,
     "Cosh": np.cosh,
     "Div": np.divide,
-    "Elu": elu,
+    "Elu": lambda x, alpha=1.0: activations.elu(x, alpha),
     "Equal": np.equal,
     "Erf": activations.erf,
     "Exp": np.exp,
@@ -101,7 +93,7 @@ ELEMENTWISE: dict[str, Callable] = {
     "HardSigmoid": hard_sigmoid,
     "HardSwish": lambda x: x * hard_sigmoid(x, 1 / 6, 0.5),
     "IsNaN": np.isnan,
-    "LeakyRelu": leaky_relu,
+    "LeakyRelu": lambda x, alpha=0.01: activations.leaky_relu(x, alpha),
     "Less": np.less,
     "LessOrEqual": np.less_equal,
     "Log": np.log,
@@ -137,6 +129,22 @@ ELEMENTWISE: dict[str, Callable] = {
     "Where": np.where,
     "Xor": np.logical_xor,
 }
+
+
+# Of the recurrent operators.
+ACTIVATIONS: dict[str, Callable] = {
+    name: ELEMENTWISE[name]
+    for name in "Relu Tanh Sigmoid LeakyRelu ThresholdedRelu HardSigmoid Elu Softsign Softplus".split()
+} | {
+    "Affine": lambda x, alpha=1.0, beta=0.0: alpha * x + beta,
+    "ScaledTanh": lambda x, alpha=1.0, beta=1.0: alpha * np.tanh(beta * x),
+}
+
+
+def options_of(function: Callable) -> dict[str, float | str]:
+    """Return the options of a function of these tables, by ONNX's names, with their defaults."""
+    given = inspect.signature(function).parameters if isinstance(function, FunctionType) else {}
+    return {name: one.default for name, one in given.items() if one.default is not one.empty}
 
 
 def _logsumexp(x, axis, keepdims=False):
@@ -206,6 +214,7 @@ def _reshape(x, shape):
 
 OPERATIONS: dict[str, Callable] = {
     **ELEMENTWISE,
+    **ACTIVATIONS,
     "ArgMax": lambda x, axis: np.argmax(x, axis=axis + 1),
     "ArgMin": lambda x, axis: np.argmin(x, axis=axis + 1),
     **{op: _reduce(op) for op in REDUCTIONS},

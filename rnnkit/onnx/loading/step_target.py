@@ -31,9 +31,12 @@ class Steps:
     def input(self, axes: Sequence[Axis], kind: str, what: str, open_sizes: bool = False) -> Any:
         """Add an input; conditions are passed as numbers."""
         sizes = [a.size for a in self.forms.features(axes)] if open_sizes else self.forms.shape(axes, what)
-        self._inputs.append(sizes)
-        ref = ("input", len(self._inputs) - 1)
-        return self.add("NotZero", [ref]) if kind == "bool" else ref
+        return self.add("NotZero", [self.given(sizes)]) if kind == "bool" else self.given(sizes)
+
+    def given(self, sizes: Sequence[int | None]) -> Any:
+        """Add an input ``(rows, *sizes)`` of numbers."""
+        self._inputs.append(list(sizes))
+        return ("input", len(self._inputs) - 1)
 
     def add(self, op: str, refs: Sequence[Any], **options) -> Any:
         """Add an instruction."""
@@ -46,7 +49,7 @@ class Steps:
             return float(array)
         allocation.keep(f"the weight {name!r}", array.shape, self._dtype)
         array = np.array(array, self._dtype, order="C")
-        key = (array.shape, array.tobytes(), trainable)
+        key = (name, array.shape, array.tobytes(), trainable)
         if key not in self._known:
             self._weights.append([self._names.take(name), list(array.shape), trainable])
             self.arrays.append(array)

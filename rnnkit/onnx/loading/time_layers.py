@@ -1,171 +1,94 @@
-"""Layers along the time axis for ONNX operators without a layer of Keras."""
+"""Functions along the time axis, for ONNX operators without a layer of Keras."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from rnnkit.layers.merging import Merge
-from rnnkit.layers.pooling import OverTime
-from rnnkit.layers.shaping import Shaping
-from rnnkit.layers.weighted import Computed
-from rnnkit.recording import repeated
+from rnnkit.layers.base import no_mask
+from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.masked_values import finite_under_mask
+from rnnkit.layers.support.symbolic import leaves
+from rnnkit.layers.traced import Traced
+
+FUNCTIONS: dict[str, Callable] = {
+    "mean": lambda x: x.mean(axis=1),
+    "sum": lambda x: x.sum(axis=1),
+    "max": lambda x: x.max(axis=1),
+    "min": lambda x: x.min(axis=1),
+    "count": lambda x: np.zeros_like(x.reshape((x.shape[0], -1))[:, 0]) + x.shape[1],
+    "numbers": lambda x: np.zeros_like(x.reshape((*x.shape[:2], -1))[:, :, 0]) + np.arange(x.shape[1]),
+}
+# The first array at every step of the second; a mask of the steps of the second, from the first, a length of each row.
+OF_TWO: dict[str, Callable] = {
+    "repeat": lambda x, like: np.broadcast_to(x[:, None], (x.shape[0], like.shape[1], *x.shape[1:])),
+    "until": lambda lengths, like: np.where(np.arange(like.shape[1]) < lengths[:, None], 1.0, 0.0),
+}
 
 
-class TimeSlice(Shaping):
-    """A layer that slices the steps of x ``(B, T, …)``: ``x[:, start:stop:step]``.
+class OverSteps(Traced):
+    """A function along time of an array ``(B, T, …)``, or of two; it passes no mask on.
 
     Parameters
     ----------
+    function : str
+        "slice", or a name in `FUNCTIONS` or `OF_TWO`.
     start, stop, step : int, optional
-        As in a slice.
+        Of a slice.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from rnnkit.onnx.loading.time_layers import TimeSlice
-    >>> TimeSlice(step=-1)(np.array([[1.0, 2.0, 3.0]]))
+    >>> from rnnkit.onnx.loading.time_layers import OverSteps
+    >>> OverSteps("slice", step=-1)(np.array([[1.0, 2.0, 3.0]]))
     array([[3., 2., 1.]])
-    """
-
-    _least_rank = 2
-    _axes = "batch, time"
-
-    def __init__(self, start=None, stop=None, step=None, *, dtype=None, seed=None, name=None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
-        self.start, self.stop, self.step = start, stop, step
-
-    def _result(self, x, mask, training):
-        return x[:, self.start : self.stop : self.step]
-
-    @property
-    def _stream_refusal(self):  # type: ignore[override]
-        last = (self.start, self.stop, self.step) in ((-1, None, None), (-1, None, 1))
-        return None if last else super()._stream_refusal
-
-
-class TimeReduce(OverTime, Computed):
-    """The mean, sum or extremum of all steps, ``(B, T, …)`` to ``(B, …)``; the first of equal ones gets the gradient.
-
-    Parameters
-    ----------
-    how : {"mean", "sum", "max", "min"}
-    """
-
-    _least_rank, _most_rank = 2, None
-
-    def __init__(self, how, *, dtype=None, seed=None, name=None):
-        super().__init__(dtype=dtype, seed=seed, name=name)
-        if how not in ("mean", "sum", "max", "min"):
-            raise ValueError(f"expected 'mean', 'sum', 'max' or 'min', got {how!r}")
-        self.how = how
-
-    def _computed(self, weights, x, mask, training):
-        time, shape, dtype = x.shape[1], x.shape, x.dtype
-        if self.how in ("mean", "sum"):
-            by = time if self.how == "mean" else 1
-
-            def reduced():
-                total = np.zeros((shape[0], *shape[2:]))  # in double precision, step by step
-                for t in range(time):
-                    total += x[:, t]
-                return (total / by).astype(dtype)
-
-            shared = lambda d: np.array(np.broadcast_to(d[:, None] / dtype.type(by), shape))
-            return repeated(reduced, x), lambda d: ({}, repeated(lambda: shared(d), d))
-        place = repeated(lambda: (np.argmax if self.how == "max" else np.argmin)(x, axis=1)[:, None], x)
-
-        def back(d):
-            found = np.zeros(shape, dtype)
-            np.put_along_axis(found, place, d[:, None], axis=1)
-            return found
-
-        y = repeated(lambda: np.take_along_axis(x, place, axis=1)[:, 0], x, place)
-        return y, lambda d: ({}, repeated(lambda: back(d), place, d))
-
-    def compute_output_shape(self, input_shape):
-        """Return ``(B, …)``."""
-        batch, _, *rest = self._shape(input_shape)
-        return (batch, *rest)
-
-
-class StepCount(Shaping):
-    """The number of steps of x ``(B, T, …)``, for every row.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rnnkit.onnx.loading.time_layers import StepCount
-    >>> StepCount()(np.zeros((2, 5, 3)))
-    array([5., 5.])
-    """
-
-    _least_rank = 2
-    _axes = "batch, time"
-
-    def _result(self, x, mask, training):
-        return np.zeros_like(x.reshape((x.shape[0], -1))[:, 0]) + x.shape[1]
-
-
-class StepNumbers(Shaping):
-    """The number of each step of x ``(B, T, …)``, from 0.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rnnkit.onnx.loading.time_layers import StepNumbers
-    >>> StepNumbers()(np.zeros((2, 3, 5)))
-    array([[0., 1., 2.],
-           [0., 1., 2.]])
-    """
-
-    _least_rank = 2
-    _axes = "batch, time"
-
-    def _result(self, x, mask, training):
-        return np.zeros_like(x.reshape((*x.shape[:2], -1))[:, :, 0]) + np.arange(x.shape[1])
-
-
-class RepeatOverTime(Merge):
-    """The first of two arrays ``(B, …)`` at every step of the second ``(B, T, …)``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rnnkit.onnx.loading.time_layers import RepeatOverTime
-    >>> RepeatOverTime()([np.ones((2, 3)), np.ones((2, 5, 7))]).shape
-    (2, 5, 3)
-    """
-
-    _stream_refusal = None
-
-    def _merged_shape(self, shapes):
-        if len(shapes) != 2 or len(shapes[1]) < 2:
-            raise ValueError(f"expected an array and one with steps, got {shapes}")
-        (batch, *rest), (_, time, *_) = shapes
-        return (batch, time, *rest)
-
-    def _result(self, arrays, mask, training):
-        x, like = arrays
-        return np.broadcast_to(x[:, None], (x.shape[0], like.shape[1], *x.shape[1:]))
-
-
-class LengthMask(Merge):
-    """A mask of the steps of the second array ``(B, T, …)``: 1 before a row's length, from the first array ``(B,)``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rnnkit.onnx.loading.time_layers import LengthMask
-    >>> LengthMask()([np.array([1, 3]), np.zeros((2, 3, 1))])
+    >>> OverSteps("until")([np.array([1, 3]), np.zeros((2, 3, 1))])
     array([[1., 0., 0.],
            [1., 1., 1.]])
     """
 
-    def _merged_shape(self, shapes):
-        if len(shapes) != 2 or len(shapes[0]) != 1 or len(shapes[1]) < 2:
-            raise ValueError(f"expected lengths (batch,) and an array (batch, time, …), got {shapes}")
-        return (shapes[0][0], shapes[1][1])
+    _padding = "lengths"
+    _axes = "batch, …"
+
+    def __init__(self, function, start=None, stop=None, step=None, *, dtype=None, seed=None, name=None):
+        super().__init__(dtype=dtype, seed=seed, name=name)
+        known = ("slice", *FUNCTIONS, *OF_TWO)
+        if function not in known:
+            raise ValueError(f"expected a function among {', '.join(known)}; got {function!r}")
+        self.function, self.start, self.stop, self.step = function, start, stop, step
 
     def _result(self, arrays, mask, training):
-        lengths, like = arrays
-        return np.where(np.arange(like.shape[1]) < lengths[:, None], 1.0, 0.0)
+        if self.function == "slice":
+            return arrays[:, self.start : self.stop : self.step]
+        return (FUNCTIONS | OF_TWO)[self.function](*leaves(arrays))
+
+    def _taken(self, inputs, mask):
+        taken = super()._taken(inputs, mask)
+        return taken if self.function in OF_TWO else finite_under_mask(taken, mask)
+
+    compute_mask = no_mask
+
+    def _takes_sequences(self):
+        return self.function not in OF_TWO
+
+    def _shape(self, shape):
+        if symbolic.is_shape(shape) == (self.function in OF_TWO):
+            raise TypeError(f"expected {1 + (self.function in OF_TWO)} arrays in {self.name!r}, got the shape {shape}")
+        if self.function in OF_TWO:
+            return [validation.shape(one, 1, self._axes) for one in shape]
+        return validation.shape(shape, 2, self._axes)
+
+    def _opened(self, shape):
+        return shape
+
+    def _check_shape(self, shape):
+        """Any shapes that the function takes will do."""
+
+    @property
+    def _stream_refusal(self):  # type: ignore[override]
+        last = (self.start, self.stop, self.step) in ((-1, None, None), (-1, None, 1))
+        return None if last or self.function == "repeat" else super()._stream_refusal
+
+    def _arguments(self):
+        return repr(self.function)

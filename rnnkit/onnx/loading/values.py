@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,9 +86,16 @@ class Forms:
             raise ValueError(f"expected rows of at most {LARGEST_ROW:,} numbers, got {sizes} in {what}")
         return sizes
 
-    def place(self, axes: Sequence[Axis], axis: int) -> int:
-        """Return the index of a feature axis among the features."""
+    def place(self, axes: Sequence[Axis], axis: int, what: str = "") -> int:
+        """Return the index of a feature axis among the features; a ValueError for one of rows if `what` is named."""
+        if what and self.is_row(axes[axis]):
+            raise ValueError(f"expected {what} along features, got one along the batch or time")
         return len(self.features(axes[:axis]))
+
+    def places(self, axes: Sequence[Axis], several: Iterable[int], what: str) -> list[int]:
+        """Return the indices of several axes as `place` does, without those of size 1."""
+        found = {axis: self.place(axes, axis, what) for axis in several}
+        return [place for axis, place in found.items() if self.is_feature(axes[axis])]
 
     def order(self, axes: Sequence[Axis], places: Sequence[int | None]) -> list[int]:
         """Return the feature axes at these positions, as indices among the features; a ValueError if one is missing."""

@@ -1,4 +1,4 @@
-"""All public layers go to ONNX; those that aren't steps of the last axis don't go to C."""
+"""All public layers go to ONNX, with their options and masks."""
 
 import numpy as np
 import pytest
@@ -133,16 +133,3 @@ def test_what_training_changes_is_refused(tmp_path):
         x = rk.Input((5, 3))
         with pytest.raises(ValueError, match=f"called with training=True, and so .*{told}"):
             rk.onnx.export(rk.Model(x, layer(x, training=True)), tmp_path / "model.onnx")
-
-
-def test_what_takes_whole_sequences_is_refused_by_c(tmp_path):
-    for make in (
-        rk.MaxPooling1D,
-        rk.BatchNormalization,
-        lambda: rk.Conv1D(2, 2),
-        lambda: rk.LayerNormalization(axis=1),
-    ):
-        model = rk.Sequential([rk.Input((5, 3), dtype="float64"), make(), rk.GRU(2)], seed=0)
-        with pytest.raises(ValueError, match="expected layers that take one step at a time"):
-            rk.export_c(model, tmp_path)
-    assert not list(tmp_path.iterdir())

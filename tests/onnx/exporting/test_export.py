@@ -13,7 +13,7 @@ from onnx_runs import Exported, near
 import rnnkit as rk
 from rnnkit.layers.base import Layer
 from rnnkit.onnx.exporting import export as exporting
-from rnnkit.onnx.exporting.pointwise import POINTWISE
+from rnnkit.onnx.exporting.expression import POINTWISE
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

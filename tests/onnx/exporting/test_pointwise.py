@@ -7,7 +7,7 @@ from operations_under_test import ROWS, numpy_function
 
 import rnnkit as rk
 from rnnkit.compiler.ir.operations import OPERATIONS
-from rnnkit.onnx.exporting.pointwise import POINTWISE
+from rnnkit.onnx.exporting.expression import POINTWISE
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -44,7 +44,7 @@ def in_onnx(function, values):
 
 
 def test_every_operation_has_a_form():
-    assert set(POINTWISE) == set(OPERATIONS)
+    assert set(POINTWISE) == set(OPERATIONS) - {"to_float"}  # a cast
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

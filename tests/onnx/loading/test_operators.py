@@ -11,7 +11,7 @@ from onnx_graphs import check, info, loaded, model_of, node, outputs_of
 
 from rnnkit.onnx.loading.node import OPERATORS
 from rnnkit.onnx.loading.operations import ELEMENTWISE, REDUCTIONS
-from rnnkit.onnx.loading.time_layers import TimeReduce
+from rnnkit.onnx.loading.time_layers import OverSteps
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3, 5, 4)).astype("float32")
@@ -270,7 +270,7 @@ BOUNDS = [(0, 3, 1), (1, -1, 1), (-3, 1 << 40, 1), (-(1 << 40), -1, 2), (3, 0, -
 
 def test_a_mean_of_sequences_is_that_of_their_own_steps():
     sequences = [np.ones((3, 2)), np.ones((5, 2))]
-    np.testing.assert_array_equal(TimeReduce("mean")(sequences), np.ones((2, 2)))
+    np.testing.assert_array_equal(OverSteps("mean")(sequences), np.ones((2, 2)))
 
 
 @pytest.mark.parametrize("declared", ["time", 5])

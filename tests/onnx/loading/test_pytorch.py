@@ -18,8 +18,8 @@ FOLDER = pathlib.Path(__file__).parents[1] / "data"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.onnx"))
 LAYERS = {
     "tagger": ["Embedding", "Bidirectional", "Bidirectional", "Dense"],
-    "forecaster": ["GRU", "TimeSlice", "Arrange", "Dense", "Dense"],
-    "pooled": ["Operation", "SimpleRNN", "TimeReduce"],
+    "forecaster": ["GRU", "OverSteps", "Arrange", "Dense", "Dense"],
+    "pooled": ["Operation", "SimpleRNN", "OverSteps"],
     "stateful": ["LSTM"],
     "translator": ["GRU", "GRU", "Concatenate", "Dense"],
 }

@@ -21,7 +21,7 @@ def dense(node: Node, axes, parts: tuple, emit, inputs) -> Array:
         tensor = target.shaped(target.tensor(x), target.kept(x), [*target.forms.shape(x.axes[:-1]), depth])
         layer = Dense(units, activation, bias is not None, dtype=target.dtype, name=target.named(node.name))
         arrays = [kernel.array] if bias is None else [kernel.array, bias.array]
-        found = target.with_weights(layer, arrays)(tensor)
+        (found,) = target.called(layer, arrays, tensor)
         return target.shaped(found, target.kept(x), target.forms.shape(axes, node.label))
 
     found = node.array(axes, "float", inputs, emit, layers)

@@ -8,21 +8,10 @@ from rnnkit.layers.memoryless import Activation
 from rnnkit.layers.merging import Add, Maximum, Multiply, Subtract
 from rnnkit.onnx.format.package import dtype_of
 from rnnkit.onnx.loading.node import Node, operator
-from rnnkit.onnx.loading.operations import ELEMENTWISE
+from rnnkit.onnx.loading.operations import ELEMENTWISE, options_of
 from rnnkit.onnx.loading.operators.dense import fused
 from rnnkit.onnx.loading.values import Array, Constant, kind_of
 
-_OPTIONS = {
-    "Celu": {"alpha": 1.0},
-    "Elu": {"alpha": 1.0},
-    "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
-    "LeakyRelu": {"alpha": 0.01},
-    "Mod": {"fmod": 0.0},
-    "Selu": {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875},
-    "Shrink": {"lambd": 0.5, "bias": 0.0},
-    "Swish": {"alpha": 1.0},
-    "ThresholdedRelu": {"alpha": 1.0},
-}
 _CONDITIONS = ("And", "Equal", "Greater", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Xor")
 _OF_INTEGERS = (*_CONDITIONS, "Abs", "Add", "Max", "Min", "Mod", "Mul", "Neg", "Sub", "Sum", "Where")
 _LAYERS = {"Add": Add, "Sub": Subtract, "Mul": Multiply, "Max": Maximum, "Sum": Add}
@@ -40,11 +29,9 @@ _NAMES = {
 @operator(*ELEMENTWISE)
 def elementwise(node: Node, *inputs):
     """Apply a function of the table, with NumPy's broadcasting."""
-    op, options = node.op, {}
-    for name, default in _OPTIONS.get(op, {}).items():
-        options[name] = float(node.attribute(name, default))
-    if op == "Gelu":
-        options["approximate"] = node.attribute("approximate", "none")
+    op = node.op
+    options = {name: node.attribute(name, default) for name, default in options_of(ELEMENTWISE[op]).items()}
+    options = {name: value if isinstance(value, str) else float(value) for name, value in options.items()}
     if op == "Mod" and not options["fmod"] and any(one.kind == "float" for one in inputs):
         raise ValueError("expected fmod=1 for floating-point numbers")
     return combined(node, op, inputs, options)

@@ -11,7 +11,6 @@ from rnnkit.layers.merging import Concatenate
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
 from rnnkit.onnx.loading.node import Node, axis_of, operator
 from rnnkit.onnx.loading.operators.arranging import viewed
-from rnnkit.onnx.loading.time_layers import TimeSlice
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
 
@@ -48,19 +47,18 @@ def part(node: Node, x: Value, axis: int, start: Any, stop: Any, step: int = 1) 
     axes = [*x.axes[:axis], new, *x.axes[axis + 1 :]]
 
     def emit(steps, refs):
-        if steps.forms.is_row(whole):
-            raise ValueError("expected a slice of features, got one along the batch or time")
+        place = steps.forms.place(x.axes, axis, "a slice")
         if whole.number == 1:
             raise ValueError("expected a slice that is not empty")
-        ref = steps.add("Slice", refs, axis=steps.forms.place(x.axes, axis), start=start, stop=stop, step=step)
-        return steps.add("Squeeze", [ref], axes=[steps.forms.place(x.axes, axis)]) if new.number == 1 else ref
+        ref = steps.add("Slice", refs, axis=place, start=start, stop=stop, step=step)
+        return steps.add("Squeeze", [ref], axes=[place]) if new.number == 1 else ref
 
     def layers(target):
         if whole.role == BATCH:
             raise ValueError("expected a slice that leaves the batch as it is")
         if whole.role != TIME:
             return None
-        return TimeSlice(start, stop, step, dtype=target.dtype, name=target.named(node.name))(target.tensor(x))
+        return target.over_steps("slice", target.tensor(x), node.name, start=start, stop=stop, step=step)
 
     return node.array(axes, x.kind, [x], emit, layers)
 
@@ -143,9 +141,7 @@ def gather(node: Node, x: Value, indices: Value):
     new = Axis(len(chosen))
 
     def emit(steps, refs):
-        if steps.forms.is_row(whole):
-            raise ValueError("expected to gather along features, got the batch or time")
-        place = steps.forms.place(x.axes, axis)
+        place = steps.forms.place(x.axes, axis, "Gather")
         source = steps.add("Unsqueeze", refs, axes=[place]) if whole.number == 1 else refs[0]
         return steps.add("Take", [source], axis=place, places=[i % size for i in chosen])
 
@@ -159,7 +155,7 @@ def _embedded(node, table, ids, axis):
     def layers(target):
         rows, width = table.array.shape
         layer = Embedding(rows, width, dtype=target.dtype, name=target.named(node.name))
-        found = target.with_weights(layer, [table.array])(target.tensor(ids))
+        (found,) = target.called(layer, [table.array], target.tensor(ids))
         kept = target.kept(ids)
         return target.shaped(found, kept, [*target.forms.shape(ids.axes), *([width] if width > 1 else [])])
 
@@ -191,9 +187,7 @@ def concat(node: Node, *inputs):
             axes.append(several[0])
 
     def emit(steps, refs):
-        if steps.forms.is_row(axes[axis]):
-            raise ValueError("expected to join along features, got the batch or time")
-        place = steps.forms.place(axes, axis)
+        place = steps.forms.place(axes, axis, "Concat")
         like = next(ref for one, ref in zip(inputs, refs, strict=True) if isinstance(one, Array))
         whole = []
         for one, ref in zip(inputs, refs, strict=True):

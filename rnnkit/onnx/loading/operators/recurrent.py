@@ -1,9 +1,10 @@
-"""ONNX's LSTM, GRU and RNN, as rnnkit's layers of these names if possible, otherwise as cells with all attributes."""
+"""ONNX's LSTM, GRU and RNN, as rnnkit's layers of these names if possible, otherwise as cells of their formulas."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,15 @@ from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
 from rnnkit.onnx.format.recurrent import GATES, activation_of, reordered
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.cells import ACTIVATIONS, GRUOperatorCell, LSTMOperatorCell, RNNOperatorCell
+from rnnkit.onnx.loading.cells import ScanCell
 from rnnkit.onnx.loading.node import Node, operator
-from rnnkit.onnx.loading.operators.parting import part
-from rnnkit.onnx.loading.step_target import without
-from rnnkit.onnx.loading.time_layers import LengthMask, TimeSlice
-from rnnkit.onnx.loading.values import Array, Constant, Value
+from rnnkit.onnx.loading.operations import ACTIVATIONS, options_of
+from rnnkit.onnx.loading.operators.parting import part as sliced
+from rnnkit.onnx.loading.program import Program
+from rnnkit.onnx.loading.step_target import Steps, without
+from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
 
 _USUAL = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
-_ALPHA = ("Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "HardSigmoid", "Elu")
-_BETA = ("Affine", "ScaledTanh", "HardSigmoid")
 
 
 @dataclass(eq=False)
@@ -103,7 +103,7 @@ def _attributes(node, r) -> _Attributes:
 def _activations(node, count) -> list[list]:
     """Return names and options of the activations of each direction."""
     usual = _USUAL[node.op]
-    alphas, betas = list(node.attribute("activation_alpha", [])), list(node.attribute("activation_beta", []))
+    given = {name: list(node.attribute(f"activation_{name}", [])) for name in ("alpha", "beta")}
     names = node.attribute("activations", usual * count)
     if len(names) != len(usual) * count:
         raise ValueError(f"expected {len(usual) * count} activations, got {len(names)}")
@@ -112,12 +112,9 @@ def _activations(node, count) -> list[list]:
     for name in names:
         if name.lower() not in known:
             raise ValueError(f"expected activations among {', '.join(ACTIVATIONS)}; got {name!r}")
-        name, options = known[name.lower()], {}
-        if name in _ALPHA and alphas:
-            options["alpha"] = float(alphas.pop(0))
-        if name in _BETA and betas:
-            options["beta"] = float(betas.pop(0))
-        found.append([name, options])
+        name = known[name.lower()]
+        own = [option for option in options_of(ACTIVATIONS[name]) if given[option]]
+        found.append([name, {option: float(given[option].pop(0)) for option in own}])
     return [found[i : i + len(usual)] for i in range(0, len(found), len(usual))]
 
 
@@ -134,40 +131,95 @@ def _check_state(name, state, axes):
 
 @dataclass(eq=False)
 class _Cell:
-    """A cell of one direction, and its weights in order."""
+    """The cell of one direction: `weights` by name; `layer` is rnnkit's own with its arguments, or None."""
 
-    layer: type  # of rnnkit's own, or RNN
-    arguments: dict
-    weights: list[np.ndarray]
+    activations: list
+    weights: dict[str, np.ndarray]
+    layer: tuple[type, dict] | None
+
+    def made(self, said: _Attributes, dtype) -> tuple[type, dict, list[np.ndarray]]:
+        """Return the layer's class, its arguments, and its weights in order."""
+        if self.layer is not None:
+            return *self.layer, list(self.weights.values())
+        steps = Steps(Forms((BATCH,)), dtype)
+        program = _written_out(steps, said, self.activations, self.weights)
+        return RNN, {"cell": ScanCell(program.config(), 1 + (said.op == "LSTM"), 0, said.units)}, steps.arrays
 
 
 def _cell(said: _Attributes, place: int, arrays: dict) -> _Cell:
     units, activations = said.units, said.activations[place]
-    kernel, recurrent = arrays["W"].T, arrays["R"].T
-    bias = arrays.get("B")
+    weights, bias = {"kernel": arrays["W"].T, "recurrent_kernel": arrays["R"].T}, arrays.get("B")
     plain = said.clip is None and "P" not in arrays and not said.input_forget
     plain = plain and all(activation_of(*one) for one in activations)
     if said.op == "LSTM" and activations[1] != activations[2]:
         plain = False
-    halves = None if bias is None else (bias[: len(bias) // 2], bias[len(bias) // 2 :])
-    if halves is not None:
-        apart = said.op == "GRU" and said.linear_before_reset
-        bias = np.stack(halves) if apart else halves[0] + halves[1]
-    weights = [kernel, recurrent, *([] if bias is None else [bias])]
-    if plain:
-        if said.op == "LSTM":
-            weights = [reordered(array, np.argsort(GATES["LSTM"]).tolist(), units) for array in weights]
-        return _Cell(*_built_in(said, activations, bias is not None), weights)
-    arguments = {"units": units, "activations": activations, "clip": said.clip, "use_bias": bias is not None}
-    cell: type = RNNOperatorCell
-    if said.op == "LSTM":
-        cell, more = LSTMOperatorCell, {"input_forget": said.input_forget, "peepholes": "P" in arrays}
-        arguments |= more
-        weights += [arrays["P"].reshape(3, units)] if "P" in arrays else []
-    elif said.op == "GRU":
-        cell = GRUOperatorCell
-        arguments["linear_before_reset"] = said.linear_before_reset
-    return _Cell(RNN, {"cell": cell(**arguments)}, weights)
+    if bias is not None:
+        halves = bias.reshape(2, -1)
+        weights["bias"] = halves if said.linear_before_reset else halves[0] + halves[1]
+    if plain and said.op == "LSTM":
+        order = np.argsort(GATES["LSTM"]).tolist()
+        weights = {name: reordered(array, order, units) for name, array in weights.items()}
+    if "P" in arrays:
+        weights["peepholes"] = arrays["P"].reshape(3, units)
+    return _Cell(activations, weights, _built_in(said, activations, bias is not None) if plain else None)
+
+
+def _written_out(steps: Steps, said: _Attributes, activations, weights: dict[str, np.ndarray]) -> Program:
+    """Return the step of an operator with attributes that no layer of rnnkit has, by the formulas of ONNX.
+
+    Gates are in ONNX's order: ``i, o, f, c`` or ``z, r, h``. The clip bounds sums of products, but not the state of an
+    LSTM, as in ONNX Runtime.
+    """
+    units, add = said.units, steps.add
+    x = steps.given([len(weights["kernel"])])
+    h, *c = (steps.given([units]) for _ in range(1 + (said.op == "LSTM")))
+    kernel, recurrent, *others = (steps.weight(array, name, True) for name, array in weights.items())
+    bias = others.pop(0) if "bias" in weights else None
+
+    def of(k, z, clipped=True):
+        name, options = activations[k]
+        if said.clip is not None and clipped:
+            z = add("Clip", [z], low=-said.clip, high=said.clip)
+        return add(name, [z], **options)
+
+    def part(ref, first, last=None, axis=0):
+        size = units if axis == 0 else 1
+        return add("Slice", [ref], axis=axis, start=first * size, stop=(last or first + 1) * size, step=1)
+
+    def total(*refs):
+        return reduce(lambda a, b: add("Add", [a, b]), [ref for ref in refs if ref is not None])
+
+    times = lambda a, b: add("Mul", [a, b])
+    from_x = add("Product", [x, kernel])
+    if said.op == "GRU":
+        gates, late = (add("Product", [h, part(recurrent, *ends)]) for ends in ((0, 2), (2, 3)))
+        if bias is not None and said.linear_before_reset:
+            bias, of_h = part(bias, 0, axis=-1), part(bias, 1, axis=-1)
+            gates, late = total(gates, part(of_h, 0, 2)), total(late, part(of_h, 2))
+        from_x = total(from_x, bias)
+        z, r = (of(0, total(part(from_x, k), part(gates, k))) for k in range(2))
+        if said.linear_before_reset:
+            late = times(r, late)
+        else:
+            late = add("Product", [times(r, h), part(recurrent, 2)])
+        n = of(1, total(part(from_x, 2), late))
+        h = total(times(add("Sub", [1.0, z]), n), times(z, h))
+        return steps.program([h, h])
+    z = total(from_x, add("Product", [h, recurrent]), bias)
+    if said.op == "RNN":
+        h = of(0, z)
+        return steps.program([h, h])
+    i, o, f, g = (part(z, k) for k in range(4))
+    seen = [part(one, k, axis=-1) for one in others for k in range(3)]  # by the peepholes, of i, o and f
+    if seen:
+        i, f = total(i, times(seen[0], c[0])), total(f, times(seen[2], c[0]))
+    i = of(0, i)
+    f = add("Sub", [1.0, i]) if said.input_forget else of(0, f)
+    c[0] = total(times(f, c[0]), times(i, of(1, g)))
+    if seen:
+        o = total(o, times(seen[1], c[0]))
+    h = times(of(0, o), of(2, c[0], clipped=False))
+    return steps.program([h, c[0], h])
 
 
 def _built_in(said, activations, use_bias) -> tuple[type, dict]:
@@ -213,19 +265,16 @@ class _Run:
         """Return the layer's outputs y ``(B, T, directions * units)``, or the last one if sufficient, and states."""
         x = target.flat(self.x)
         mask, start = self._mask(target, x), self._start(target, x)
-        more = {"mask": mask, "initial_state": start}
-        keywords = {name: value for name, value in more.items() if value is not None}
         needed = [target.needs(one) for one in self.outputs]
-        with_states = any(needed[2:]) or (needed[1] and (needed[0] or bool(keywords)))
+        with_states = any(needed[2:]) or (needed[1] and (needed[0] or mask is not None or start is not None))
         layer, weights = self._layer(target, needed[0], with_states)
-        found = target.with_weights(layer, weights)(x, **keywords)
-        y, *states = found if isinstance(found, (list, tuple)) else [found]
+        y, *states = target.called(layer, weights, x, mask=mask, initial_state=start)
         if not needed[0]:
             return [y, *states]
         if self.said.directions == ["reverse"]:
-            y = TimeSlice(step=-1, dtype=target.dtype)(y)
+            y = target.over_steps("slice", y, step=-1)
         elif mask is not None:
-            y = TimeSlice(dtype=target.dtype)(y)  # the operator's output has no mask
+            y = target.over_steps("slice", y)  # the operator's output has no mask
         return [y, *states]
 
     def _layer(self, target, sequences, states):
@@ -233,11 +282,12 @@ class _Run:
         flags = {"return_sequences": sequences, "return_state": states, "dtype": target.dtype}
         flags["zero_output_for_mask"] = self.lengths is not None
         several = len(self.cells) == 2
-        layers = []
+        layers, weights = [], []
         for cell, direction in zip(self.cells, self.said.directions, strict=True):
+            kind, arguments, arrays = cell.made(self.said, target.dtype)
             own = {} if several else {"name": name}
-            layers.append(cell.layer(**cell.arguments, go_backwards=direction == "reverse", **flags, **own))
-        weights = [array for cell in self.cells for array in cell.weights]
+            layers.append(kind(**arguments, go_backwards=direction == "reverse", **flags, **own))
+            weights += arrays
         if several:
             return Bidirectional(layers[0], backward_layer=layers[1], dtype=target.dtype, name=name), weights
         return layers[0], weights
@@ -250,18 +300,13 @@ class _Run:
             if self.time.open or found != {self.time.number}:
                 raise ValueError("expected sequence_lens as an input, or the whole length for every row")
             return None
-        return LengthMask(dtype=target.dtype)([target.tensor(self.lengths), x])
+        return target.over_steps("until", [target.tensor(self.lengths), x])
 
     def _start(self, target, x):
         """Return the initial states, None for zeros."""
         rows = [self._rows(target, state, i) for i in range(len(self.cells)) for state in self.states]
-        if all(isinstance(one, np.ndarray) and not one.any() for one in rows):
-            return None
         learned = [isinstance(one, Constant) and one.trainable for one in self.states] * len(self.cells)
-        return [
-            target.rows_of(one, x, trainable) if isinstance(one, np.ndarray) else one
-            for one, trainable in zip(rows, learned, strict=True)
-        ]
+        return target.starts(rows, learned, x)
 
     def _rows(self, target, state, direction):
         """Return a state of one direction, as an array for all rows or a tensor (B, units)."""
@@ -271,5 +316,5 @@ class _Run:
         batch = 0 if self.said.batch_first else 1
         if isinstance(state, Constant):
             return np.array(without(state.array, [batch])[direction])
-        one = state if len(self.cells) == 1 else part(self.node, state, 1 - batch, direction, direction + 1)
+        one = state if len(self.cells) == 1 else sliced(self.node, state, 1 - batch, direction, direction + 1)
         return target.shaped(target.tensor(one), 1, [units])

@@ -9,7 +9,6 @@ from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
 from rnnkit.onnx.loading.node import Node, axis_of, operator
 from rnnkit.onnx.loading.operations import REDUCTIONS
 from rnnkit.onnx.loading.operators.elementwise import combined
-from rnnkit.onnx.loading.time_layers import TimeReduce
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
 _ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
@@ -34,9 +33,7 @@ def reduced(node: Node, x: Value, axes: Value | None, op: str) -> Array:
 
     def emit(steps, refs):
         forms = steps.forms
-        if any(forms.is_row(x.axes[i]) for i in away):
-            raise ValueError(f"expected {op} over features, got one over the batch or time")
-        places = [forms.place(x.axes, i) for i in away if forms.is_feature(x.axes[i])]
+        places = forms.places(x.axes, away, op)
         if places or not away:
             return steps.add(op, refs, axes=places) if places else refs[0]
         last = len(forms.features(x.axes))
@@ -50,7 +47,7 @@ def reduced(node: Node, x: Value, axes: Value | None, op: str) -> Array:
             return None
         if op not in _OVER_TIME or any(target.forms.is_feature(x.axes[i]) for i in away):
             raise ValueError(f"expected {' or '.join(_OVER_TIME)} over time alone, got {op} over {len(away)} axes")
-        return TimeReduce(_OVER_TIME[op], dtype=target.dtype, name=target.named(node.name))(target.tensor(x))
+        return target.over_steps(_OVER_TIME[op], target.tensor(x), node.name)
 
     return node.array(left, x.kind, [x], emit, layers)
 
@@ -103,13 +100,11 @@ def cumsum(node: Node, x: Value, axis: Value):
 def _along(node, x, axis, op):
     def emit(steps, refs):
         forms = steps.forms
-        if forms.is_row(x.axes[axis]):
-            raise ValueError(f"expected {op} along features, got one along the batch or time")
-        if not forms.is_feature(x.axes[axis]):  # an axis of size 1
-            place = len(forms.features(x.axes))
-            ref = steps.add("Unsqueeze", refs, axes=[place])
-            return steps.add("Squeeze", [steps.add(op, [ref], axis=place)], axes=[place])
-        return steps.add(op, refs, axis=forms.place(x.axes, axis))
+        place = forms.place(x.axes, axis, op)
+        if forms.is_feature(x.axes[axis]):
+            return steps.add(op, refs, axis=place)
+        ref = steps.add("Unsqueeze", refs, axes=[place])
+        return steps.add("Squeeze", [steps.add(op, [ref], axis=place)], axes=[place])
 
     def layers(target):
         forms = target.forms
@@ -133,9 +128,7 @@ def layer_normalization(node: Node, x: Value, scale: Value, bias: Value | None =
 
     def emit(steps, refs):
         forms = steps.forms
-        if any(forms.is_row(axis) for axis in x.axes[first:]):
-            raise ValueError("expected to normalize features, got the batch or time")
-        places = [forms.place(x.axes, i) for i in range(first, len(x.axes)) if forms.is_feature(x.axes[i])]
+        places = forms.places(x.axes, range(first, len(x.axes)), node.op)
         aligned = [steps.aligned(one, ref, x.axes) for one, ref in zip(more, refs[1:], strict=True)]
         return steps.add("LayerNormalization", [refs[0], *aligned], axes=places, epsilon=epsilon)
 

@@ -16,7 +16,6 @@ from rnnkit.onnx.loading.layers import Operation
 from rnnkit.onnx.loading.node import Node, axis_of, operator
 from rnnkit.onnx.loading.program import Program
 from rnnkit.onnx.loading.step_target import Steps, without
-from rnnkit.onnx.loading.time_layers import TimeSlice
 from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
 
 
@@ -158,13 +157,8 @@ class _Run:
             dtype=target.dtype,
             name=target.named(self.node.name),
         )
-        keywords = {}
-        if (start := self._start(target, x)) is not None:
-            keywords["initial_state"] = start
-        if captured := self.captured():
-            keywords["constants"] = [target.tensor(one) for one in captured]
-        found = target.with_weights(layer, arrays)(x, **keywords)
-        y, *states = found if isinstance(found, (list, tuple)) else [found]
+        constants = [target.tensor(one) for one in self.captured()] or None
+        y, *states = target.called(layer, arrays, x, initial_state=self._start(target, x), constants=constants)
         if only is not None:
             return [y] * count, []
         return states, self._parted(target, y) if layer.return_sequences else []
@@ -172,7 +166,7 @@ class _Run:
     def _turned(self, target, one):
         """Reverse a scan input if its direction differs from the first one's."""
         found = self.node.array(one.axes, one.kind, [one])
-        target.put(found, TimeSlice(step=-1, dtype=target.dtype)(target.tensor(one)))
+        target.put(found, target.over_steps("slice", target.tensor(one), step=-1))
         return found
 
     def _cell(self, target):
@@ -222,14 +216,8 @@ class _Run:
                 found.append(np.array(without(state.array, away), np.float64).reshape(sizes))
             else:
                 found.append(target.shaped(target.tensor(state), 1, sizes))
-        if all(isinstance(one, np.ndarray) and not one.any() for one in found):
-            return None
-        return [
-            target.rows_of(one, x, isinstance(state, Constant) and state.trainable)
-            if isinstance(one, np.ndarray)
-            else one
-            for one, state in zip(found, self.states, strict=True)
-        ]
+        learned = [isinstance(state, Constant) and state.trainable for state in self.states]
+        return target.starts(found, learned, x)
 
     def _parted(self, target, y) -> list:
         """Split the features of y into the scan outputs."""
@@ -242,6 +230,6 @@ class _Run:
                 program = Program([[sum(sizes)]], [], cut, [1])
                 one = Operation(program.config(), dtype=target.dtype)(y)
             if turned:
-                one = TimeSlice(step=-1, dtype=target.dtype)(one)
+                one = target.over_steps("slice", one, step=-1)
             found.append(target.shaped(one, 2, self.forms.shape(result.axes)))
         return found
