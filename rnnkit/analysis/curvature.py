@@ -16,7 +16,7 @@ import numpy as np
 
 from rnnkit import tracebacks
 from rnnkit.analysis.duals import Along, Both, Dual, check_real, dual_of, graph_of
-from rnnkit.execution.tangents import Tangents
+from rnnkit.execution.tangents import BY_ROW, Tangents
 from rnnkit.hints import Array
 from rnnkit.layers.loop import Loop
 from rnnkit.layers.rnn import RNN
@@ -26,7 +26,6 @@ from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 from rnnkit.recording import standing_in
 
-_BY_ROW = 256  # numbers of a weight of which each row of a call may have a direction of its own
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
 
@@ -204,11 +203,11 @@ class _Point:
         """Derivatives by arrays with rows as the user gives these: summed over what rows share."""
         return {n: a.sum(axis=0) if n in self.rows and not self.by_row[n] else a for n, a in found.items()}
 
-    def _tangents(self, moved, record) -> Tangents:
+    def _tangents(self, moved, times, record) -> Tangents:
         own = [name for name in moved if name in self.weights]
         states = None if "initial_state" not in moved else (moved["initial_state"],)
         constants = None if "constants" not in moved else (moved["constants"],)
-        return Tangents(moved.get("x"), states, constants, {name: moved[name] for name in own})
+        return Tangents(moved.get("x"), states, constants, {name: moved[name] for name in own}, times=times)
 
     def _by_name(self, gradient, x) -> dict[str, np.ndarray]:
         """Of a gradient by all arrays of the step, those by the names of `rows`; `x` is that by x."""
@@ -216,29 +215,16 @@ class _Point:
         found |= {"initial_state": gradient.states[0]} if "initial_state" in self.rows else {}
         return found | ({"constants": gradient.constants[0]} if "constants" in self.rows else {})
 
-    def _call(self, times: int) -> tuple:
-        """The arguments of the layer's call with its rows so often, one after another."""
+    def _call(self) -> tuple:
         x, mask, initial_state, constants, training = self.arguments
-
-        def again(array):
-            return None if array is None else np.concatenate([np.asarray(array)] * times)
-
-        if times > 1:
-            x, mask = again(x), again(mask)
-            constants = None if constants is None else [again(one) for one in constants]
-            initial_state = None if initial_state is None else self._states_again(initial_state, again)
         return x, initial_state, mask, training, constants, None
-
-    def _states_again(self, states, again):
-        spec, rows = self.layer._spec, len(self.x)
-        return spec.pack(tuple(again(one) for one in spec.unpack(states, rows, self.layer.dtype)))
 
     # Derivatives
 
     def curved(self, moved, wanted, of, times: int = 1) -> dict[str, np.ndarray]:
         """The Hessian along a direction, by the names that are wanted; of so many copies of the rows in turn."""
         weights = frozenset(name for name in wanted if name in self.weights)
-        both = Both(self.layer, self.layer._run(self._call(times), weights, along=partial(self._tangents, moved)))
+        both = Both(self.layer, self.layer._run(self._call(), weights, along=partial(self._tangents, moved, times)))
         gradient = both.pull(*self._cotangents(of, both.y, both.dy), "x" in wanted)
         states, x = gradient.states[: len(gradient.states) // 2], gradient.x
         if "x" in moved and x is not None:
@@ -382,17 +368,17 @@ class _Point:
     def _is_shared(self, name) -> bool:
         """Whether all rows of a call have the same direction of an array: of a weight that isn't small."""
         is_sparse = name in self.weights and name in self.layer.cell._sparse_weights()
-        return is_sparse or (name in self.weights and math.prod(self.shapes[name]) > _BY_ROW)
+        return is_sparse or (name in self.weights and math.prod(self.shapes[name]) > BY_ROW)
 
     def _along(self, moved, times) -> tuple[np.ndarray, np.ndarray]:
         """The outputs and their tangents, of so many copies of the rows in turn."""
 
         def along(record):
-            found = self._tangents(moved, record)
+            found = self._tangents(moved, times, record)
             found.by_row = {n: found.weights.pop(n) for n in list(found.weights) if not self._is_shared(n)}
             return found
 
-        both = Both(self.layer, self.layer._run(self._call(times), along=along))
+        both = Both(self.layer, self.layer._run(self._call(), along=along))
         return both.y, both.dy
 
     def _stacked(self, name, entries, shape):
@@ -408,7 +394,7 @@ class _Point:
         return found[0] if self.row_form else found
 
     def _keywords(self) -> dict[str, Any]:
-        x, initial_state, mask, training, constants, _ = self._call(1)
+        x, initial_state, mask, training, constants, _ = self._call()
         more = {"initial_state": initial_state, "mask": mask, "training": training, "constants": constants}
         return {"sequences": x, **more}
 
@@ -516,16 +502,16 @@ class _OfLoop(_Point):
         self.shapes = dict(self.rows)
         self.pairs = loop.cell.spec.complex
 
-    def _tangents(self, moved, record):
+    def _tangents(self, moved, times, record):
+        rows = times * len(record.x)
         states = tuple(
-            moved.get(name, np.zeros_like(one)) for name, one in zip(self.loop._states, record.states, strict=True)
+            moved.get(name, np.zeros((rows, *self.rows[name]), self.layer.dtype)) for name in self.loop._states
         )
         constants = None
         if any(name in moved for name in self.loop._parameters):
-            rows = len(record.x)
             own = [moved.get(n, np.zeros((rows, *self.rows[n]), self.layer.dtype)) for n in self.loop._parameters]
             constants = (np.stack(own, axis=1),) if self.joined else tuple(own)
-        return Tangents(moved.get("x"), states, constants)
+        return Tangents(moved.get("x"), states, constants, times=times)
 
     def _by_name(self, gradient, x):
         constants: Any = gradient.constants or ()
