@@ -21,11 +21,13 @@ from rnnkit.hints import Array
 from rnnkit.layers.loop import Loop
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.repeats import RepeatedCalls
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
-from rnnkit.recording import standing_in
+from rnnkit.recording import constant, standing_in
 
+_ALONE = 1 << 22  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
 
@@ -74,12 +76,20 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
     2.0
     """
     names, several = _names(by)
-    point = _point(layer, x, call, names)
     given = direction if several else {names[0]: direction}
     if not isinstance(given, Mapping) or set(given) != set(names):
         raise ValueError(f"expected a direction for each of {', '.join(names)} as a dict, got {given!r}")
-    moved = {name: point.whole(name, given[name]) for name in names}
-    found = point.turned(point.curved(moved, names, of))
+
+    def ordinary(layer, x, directions, **call):
+        point = _point(layer, x, call, names)
+        moved = {name: point.whole(name, one) for name, one in zip(names, directions, strict=True)}
+        return point.turned(point.curved(moved, names, of))
+
+    arguments, found = (x, [given[name] for name in names]), None
+    if isinstance(layer, RNN) and layer.built and of is None:  # small calls are recorded, as those of layers
+        recorded = layer._repeated_hvps.setdefault(tuple(names), RepeatedCalls(_ALONE, 4))
+        found = recorded.run(layer, ordinary, arguments, call)
+    found = ordinary(layer, *arguments, **call) if found is None else found
     return found if several else found[names[0]]
 
 
@@ -236,7 +246,7 @@ class _Point:
     def _cotangents(self, of, y, dy) -> tuple[np.ndarray, np.ndarray]:
         """Those of the outputs and of their tangents, of the sum's tangent."""
         if of is None:
-            return np.zeros_like(y), np.ones_like(y)
+            return constant(np.zeros_like(y)), constant(np.ones_like(y))
         return _Sum(of, y.shape[1:], self.layer.dtype, self.row_form).curved(y, dy)
 
     def blocks(self, names: list[str], of) -> dict[str, dict[str, np.ndarray]]:

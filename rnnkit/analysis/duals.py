@@ -27,6 +27,7 @@ from rnnkit.models.assembled import Assembled
 from rnnkit.models.calls import Call, Calls, flat_with_none, looked_up
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
+from rnnkit.recording import computed
 
 Arrays = list[np.ndarray]
 
@@ -111,7 +112,7 @@ class Both:
 
     def pull(self, d, d_tangent, x: bool, states=None) -> Any:
         """Return a `Gradient` of the dual, with that of x if it is wanted."""
-        both = np.stack([d, d_tangent], axis=self.axis)
+        both = computed(np.stack, [d, d_tangent], axis=self.axis)
         return self._pull(*((both, None) if self.sequences else (None, both)), states, x)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rnnkit.backends.shared.call import Record, Result
+from rnnkit.recording import computed, constant
 
 BY_ROW = 256  # numbers of a weight of which each row of a call may have a tangent of its own
 
@@ -39,10 +40,12 @@ class Tangents:
         from rnnkit.compiler.autodiff.forward import tangent_name  # with the compiler, where it is first needed
 
         record = self._again(record)
-        states = tuple(map(np.zeros_like, record.states)) if self.states is None else self.states
+        states = self.states
+        if states is None:
+            states = tuple(constant(np.zeros_like(one)) for one in record.states)
         return replace(
             record,
-            x=record.x if self.x is None else np.stack([record.x, self.x], axis=2),
+            x=record.x if self.x is None else computed(np.stack, [record.x, self.x], axis=2),
             states=(*record.states, *states),
             constants=(
                 *record.constants,

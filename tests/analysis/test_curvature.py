@@ -47,6 +47,24 @@ def test_X26_tangents_and_cotangents_are_each_others_transpose(case, size, rng):
     np.testing.assert_allclose(np.vdot(d, dy), total, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("by", [["kernel", "bias"], ["recurrent_kernel", "x"], ["initial_state"]])
+def test_repeated_products_with_the_hessian_are_computed_anew(by, rng):
+    """A recording is made of small calls, and has the numbers of each."""
+    layer = rk.GRU(3, dtype="float64", seed=0)
+    layer(rng.normal(size=(2, 5, 2)))
+    for i in range(9):
+        if i == 7:
+            layer.weights["kernel"] = 2 * layer.weights["kernel"]
+        x, mask, states = rng.normal(size=(2, 5, 2)), rng.random((2, 5)) < 0.8, rng.normal(size=(2, 3))
+        call = {"mask": mask, "initial_state": states}
+        d = {n: rng.normal(size={"x": x, "initial_state": states, **layer.weights}[n].shape) for n in by}
+        found, same = (rk.hvp(layer, x, d, by=by, of=of, **call) for of in (None, lambda y: 1.0 * y))
+        for name in by:
+            np.testing.assert_allclose(found[name], same[name], rtol=1e-9, atol=1e-12)
+    (kind,) = layer._repeated_hvps[tuple(by)]._kinds.values()
+    assert kind.agreed == 2 and kind.refusal is None
+
+
 @pytest.mark.parametrize("size", UNITS)
 @pytest.mark.parametrize("case", every(5, TRACED), ids=lambda case: case.name)
 def test_several_directions_are_those_of_single_calls(case, size, rng):
