@@ -16,6 +16,7 @@ import numpy as np
 
 from rnnkit import tracebacks
 from rnnkit.analysis.duals import Along, Both, Dual, check_real, dual_of, graph_of
+from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.execution.tangents import BY_ROW, Tangents
 from rnnkit.hints import Array
 from rnnkit.layers.loop import Loop
@@ -44,7 +45,7 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
     x : array_like, or list or dict of these
         As in a call.
     direction : array_like, or dict of these
-        Of the shape of what `by` names, or a dict by name where `by` is a list.
+        Of the shape of what `by` names, complex where that is, or a dict by name where `by` is a list.
     by : str or list of str
         Names of weights, "x", "initial_state" or "constants" (of one array each); of a loop "x" and the names of
         parameters and states; of a model with several inputs their names.
@@ -57,7 +58,7 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
     Returns
     -------
     ndarray, or dict of ndarray
-        As `direction`.
+        As `direction`; by a complex number, its derivative by the real part plus *i* times that by the imaginary one.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
     def ordinary(layer, x, directions, **call):
         point = _point(layer, x, call, names)
         moved = {name: point.whole(name, one) for name, one in zip(names, directions, strict=True)}
-        return point.turned(point.curved(moved, names, of))
+        return point.complexed(point.turned(point.curved(moved, names, of)))
 
     arguments, found = (x, [given[name] for name in names]), None
     if isinstance(layer, RNN) and layer.built and of is None:  # small calls are recorded, as those of layers
@@ -107,7 +108,7 @@ def hessian(layer: Any, x: Array, by: Any, of: Callable | None = None, **call: A
     ndarray, or dict of dict of ndarray
         ``(*a, *a)`` for what `by` names, of shape ``a``. What has an axis of rows, as x, constants and states, has one
         in front alone, ``(B, *a, *a)``: rows have nothing to do with each other. Of several names, ``found["a"]["b"]``
-        is by a, then by b.
+        is by a, then by b. What is complex counts as both parts, with an axis of two in front of its own.
 
     Raises
     ------
@@ -158,10 +159,8 @@ def _point(layer, x, call, names) -> _Point:
     else:
         told = "expected a recurrent layer, a loop or a model of layers for derivatives"
         raise TypeError(f"{told}, got {type(layer).__name__}")
-    if pairs := [name for name in names if name in point.pairs]:
-        raise ValueError(
-            f"expected by of real numbers, {pairs[0]!r} is complex; declare its real and imaginary part as two"
-        )
+    for name in point.pairs & point.weights.keys():
+        point.weights[name] = point.shapes[name] = (2, *point.weights[name])
     if unknown := [name for name in names if name not in point.shapes]:
         raise ValueError(f"expected by among {', '.join(point.shapes)}, got {unknown[0]!r}")
     return point
@@ -176,6 +175,8 @@ class _Point:
         Of everything by which there are derivatives, as the user gives it; of what has rows, without them.
     by_row : dict of str to bool
         Of what is an array with rows for the step, whether it has rows as the user gives it.
+    pairs : set of str
+        What is complex: it has an axis of both parts in front here, behind that of rows.
     """
 
     def __init__(self, layer: RNN, x, call):
@@ -206,8 +207,17 @@ class _Point:
         """A direction as the user gives it, checked; with an axis of rows, of what has one for the step."""
         shape, rows = self.shapes[name], len(self.x)
         given = (rows, *shape) if name in self.rows and self.by_row[name] else shape
-        found = validation.like(value, f"the direction of {name}", np.empty(given, self.layer.dtype))
+        axis = len(given) - len(shape) if name in self.pairs else None
+        found = validation.like(value, f"the direction of {name}", np.empty(given, self.layer.dtype), axis)
         return np.broadcast_to(found, (rows, *shape)) if name in self.rows else found
+
+    def complexed(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Arrays by name, as `turned` gives them, those of pairs as complex ones."""
+        return {n: to_complex(a, a.ndim - len(self.shapes[n])) if n in self.pairs else a for n, a in found.items()}
+
+    def paired(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Complex derivatives by name as pairs."""
+        return {n: to_pairs(a, a.ndim + 1 - len(self.shapes[n])) if is_complex(a) else a for n, a in found.items()}
 
     def turned(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Derivatives by arrays with rows as the user gives these: summed over what rows share."""
@@ -340,7 +350,7 @@ class _Point:
         def back(d):
             found = pull([d, *[None] * len(self.states)] if self.layer.return_state else d)
             given = SimpleNamespace(states=_flat(found.initial_state), constants=found.constants)
-            return {**found.weights, **self._by_name(given, found.x)}
+            return self.paired({**found.weights, **self._by_name(given, found.x)})
 
         return outputs[0] if self.layer.return_state else outputs, back
 
@@ -482,7 +492,7 @@ class _OfModel(_Point):
             found = pull(d)
             inputs = found.x if len(self.given) > 1 else [found.x]
             weights = {name: np.asarray(one) for name, one in found.weights.items()}
-            return {**weights, **dict(zip(self.given, inputs, strict=True))}
+            return self.paired({**weights, **dict(zip(self.given, inputs, strict=True))})
 
         return outputs, back
 
@@ -507,10 +517,10 @@ class _OfLoop(_Point):
         of_constants = [()] * len(loop._parameters) if self.joined else [np.shape(c)[1:] for c in constants or ()]
         inner |= dict(zip(loop._parameters, of_constants, strict=True))
         self.rows = {"x": self.x.shape[1:]} | {name: tuple(inner[name]) for name in names}
-        self.by_row = {name: np.ndim(named[name]) > len(inner[name]) for name in names}
+        self.pairs = loop.cell.spec.complex
+        self.by_row = {name: np.ndim(named[name]) + (name in self.pairs) > len(inner[name]) for name in names}
         self.by_row["x"] = np.ndim(form.x) == self.x.ndim and len(form.x) == rows and has_rows
         self.shapes = dict(self.rows)
-        self.pairs = loop.cell.spec.complex
 
     def _tangents(self, moved, times, record):
         rows = times * len(record.x)
