@@ -62,10 +62,14 @@ class Tangents:
         def again(array):
             return None if array is None else np.concatenate([array] * self.times)
 
-        draws = {name: again(one) for name, one in record.draws.items()}
-        states, constants = (tuple(map(again, arrays)) for arrays in (record.states, record.constants))
-        more = {"states": states, "constants": constants, "draws": draws}
-        return replace(record, x=again(record.x), mask=again(record.mask), **more)
+        return replace(
+            record,
+            x=again(record.x),
+            mask=again(record.mask),
+            states=tuple(map(again, record.states)),
+            constants=tuple(map(again, record.constants)),
+            draws={name: again(one) for name, one in record.draws.items()},
+        )
 
     @property
     def moved(self) -> frozenset[str]:

@@ -314,7 +314,8 @@ class RNN(Layer):
         """
 
         moved = tangent, dict(weights or {}), d_initial_state, d_constants
-        times, left = 0, []
+        times = 0
+        left: list[tuple[Record, Tangents]] = []
 
         def along(record):
             nonlocal times
