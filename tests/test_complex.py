@@ -353,7 +353,7 @@ def test_C20_functional_models_pass_complex_tensors_on():
     same([model(given)], [second(first(given))])
 
 
-def test_C20_hessians_by_complex_weights_and_states(rng):
+def test_X29_hessians_by_complex_weights_and_states(rng):
     """By both parts, with an axis of two in front; along a complex direction, as a gradient."""
 
     @rk.cell(

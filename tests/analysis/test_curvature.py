@@ -48,7 +48,7 @@ def test_X26_tangents_and_cotangents_are_each_others_transpose(case, size, rng):
 
 
 @pytest.mark.parametrize("by", [["kernel", "bias"], ["recurrent_kernel", "x"], ["initial_state"]])
-def test_repeated_products_with_the_hessian_are_computed_anew(by, rng):
+def test_T13_repeated_products_with_the_hessian_are_computed_anew(by, rng):
     """A recording is made of small calls, and has the numbers of each."""
     layer = rk.GRU(3, dtype="float64", seed=0)
     layer(rng.normal(size=(2, 5, 2)))
@@ -67,7 +67,7 @@ def test_repeated_products_with_the_hessian_are_computed_anew(by, rng):
 
 @pytest.mark.parametrize("size", UNITS)
 @pytest.mark.parametrize("case", every(5, TRACED), ids=lambda case: case.name)
-def test_several_directions_are_those_of_single_calls(case, size, rng):
+def test_X28_several_directions_are_those_of_single_calls(case, size, rng):
     layer, x, call = call_of(case, rng, UNITS[size])
     weights = {name: rng.normal(size=(3, *one.shape)) for name, one in layer.weights.items()}
     d_x, d_constants = rng.normal(size=(3, *x.shape)), None
@@ -81,7 +81,7 @@ def test_several_directions_are_those_of_single_calls(case, size, rng):
         np.testing.assert_allclose(dy[i], alone, rtol=1e-10, atol=1e-12)
 
 
-def test_several_directions_of_states_and_complex_numbers_under_dropout(rng):
+def test_X28_several_directions_of_states_and_complex_numbers_under_dropout(rng):
     """All directions see the masks of one call."""
     layer = rk.LSTM(4, dropout=0.5, return_state=True, dtype="float64", seed=0)
     x, states = rng.normal(size=(2, 5, 3)), [rng.normal(size=(2, 4)) for _ in range(2)]
