@@ -334,8 +334,8 @@ class RNN(Layer):
         values, tangents = parted(result, 1 if left else max(times, 1))
         for record, one in left:
             tangents += parted(self._execution.along(record, one))[1]
-        for one in (values, *tangents):
-            one.nesting = nesting
+        for found in (values, *tangents):
+            found.nesting = nesting
         shown = [self._shown(one) for one in tangents]
         return self._shown(values), _stacked(shown) if times else shown[0]
 
