@@ -186,6 +186,40 @@ def test_loops_and_helpers_take_rules(rng):
     np.testing.assert_allclose([found["beta"], found["threshold"]], total, rtol=1e-9)
 
 
+def test_a_rule_may_have_loops(rng):
+    """Each halves until little is left, in the step itself and in a loop of it."""
+
+    @rk.custom_gradient
+    def halved(a, b):
+        def rule(d):
+            left, total = d * a, 0.0
+            while np.abs(left) > 1e-3:
+                left = left / 2
+                total += left
+            return total, None
+
+        return a * a / 2 + 0 * b, rule
+
+    @rk.loop
+    def run(x, s=0.0):
+        y = halved(x, s)
+        for _ in range(12):
+            y = y + halved(y * 0.3, x) / 12
+        return y, s
+
+    @rk.loop
+    def plain(x, s=0.0):
+        y = x * x / 2
+        for _ in range(12):
+            y = y + (y * 0.3) ** 2 / 24
+        return y, s
+
+    x = rng.normal(size=7)
+    (y, pull), (same, exact) = run.vjp(x), plain.vjp(x)
+    np.testing.assert_allclose(y, same)
+    np.testing.assert_allclose(pull(np.ones(7)).x, exact(np.ones(7)).x, atol=0.02)
+
+
 def test_activations_losses_and_symbolic_tensors(rng):
     x = rng.normal(size=(4, 3)).astype("float32")
     layer = rk.Dense(2, activation=spike, seed=0)

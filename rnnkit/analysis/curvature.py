@@ -16,17 +16,19 @@ import numpy as np
 
 from rnnkit import tracebacks
 from rnnkit.analysis.duals import Along, Both, Dual, check_real, dual_of
-from rnnkit.execution.tangents import Tangents
+from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
+from rnnkit.execution.tangents import BY_ROW, Tangents
 from rnnkit.hints import Array
 from rnnkit.layers.loop import Loop
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.repeats import RepeatedCalls
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.models.graph_model import GraphModel
-from rnnkit.recording import standing_in
+from rnnkit.recording import constant, standing_in
 
-_BY_ROW = 256  # numbers of a weight of which each row of a call may have a direction of its own
+_ALONE = 1 << 22  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
 
@@ -43,7 +45,7 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
     x : array_like, or list or dict of these
         As in a call.
     direction : array_like, or dict of these
-        Of the shape of what `by` names, or a dict by name where `by` is a list.
+        Of the shape of what `by` names, complex where that is, or a dict by name where `by` is a list.
     by : str or list of str
         Names of weights, "x", "initial_state" or "constants" (of one array each); of a loop "x" and the names of
         parameters and states; of a model with several inputs their names.
@@ -56,7 +58,7 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
     Returns
     -------
     ndarray, or dict of ndarray
-        As `direction`.
+        As `direction`; by a complex number, its derivative by the real part plus *i* times that by the imaginary one.
 
     Raises
     ------
@@ -75,12 +77,20 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
     2.0
     """
     names, several = _names(by)
-    point = _point(layer, x, call, names)
     given = direction if several else {names[0]: direction}
     if not isinstance(given, Mapping) or set(given) != set(names):
         raise ValueError(f"expected a direction for each of {', '.join(names)} as a dict, got {given!r}")
-    moved = {name: point.whole(name, given[name]) for name in names}
-    found = point.turned(point.curved(moved, names, of))
+
+    def ordinary(layer, x, directions, **call):
+        point = _point(layer, x, call, names)
+        moved = {name: point.whole(name, one) for name, one in zip(names, directions, strict=True)}
+        return point.complexed(point.turned(point.curved(moved, names, of)))
+
+    arguments, found = (x, [given[name] for name in names]), None
+    if isinstance(layer, RNN) and layer.built and of is None:  # small calls are recorded, as those of layers
+        recorded = layer._repeated_hvps.setdefault(tuple(names), RepeatedCalls(_ALONE, 4))
+        found = recorded.run(layer, ordinary, arguments, call)
+    found = ordinary(layer, *arguments, **call) if found is None else found
     return found if several else found[names[0]]
 
 
@@ -98,7 +108,7 @@ def hessian(layer: Any, x: Array, by: Any, of: Callable | None = None, **call: A
     ndarray, or dict of dict of ndarray
         ``(*a, *a)`` for what `by` names, of shape ``a``. What has an axis of rows, as x, constants and states, has one
         in front alone, ``(B, *a, *a)``: rows have nothing to do with each other. Of several names, ``found["a"]["b"]``
-        is by a, then by b.
+        is by a, then by b. What is complex counts as both parts, with an axis of two in front of its own.
 
     Raises
     ------
@@ -149,10 +159,8 @@ def _point(layer, x, call, names) -> _Point:
     else:
         told = "expected a recurrent layer, a loop or a model of layers for derivatives"
         raise TypeError(f"{told}, got {type(layer).__name__}")
-    if pairs := [name for name in names if name in point.pairs]:
-        raise ValueError(
-            f"expected by of real numbers, {pairs[0]!r} is complex; declare its real and imaginary part as two"
-        )
+    for name in point.pairs & point.weights.keys():
+        point.weights[name] = point.shapes[name] = (2, *point.weights[name])
     if unknown := [name for name in names if name not in point.shapes]:
         raise ValueError(f"expected by among {', '.join(point.shapes)}, got {unknown[0]!r}")
     return point
@@ -167,6 +175,8 @@ class _Point:
         Of everything by which there are derivatives, as the user gives it; of what has rows, without them.
     by_row : dict of str to bool
         Of what is an array with rows for the step, whether it has rows as the user gives it.
+    pairs : set of str
+        What is complex: it has an axis of both parts in front here, behind that of rows.
     """
 
     def __init__(self, layer: RNN, x, call):
@@ -197,18 +207,27 @@ class _Point:
         """A direction as the user gives it, checked; with an axis of rows, of what has one for the step."""
         shape, rows = self.shapes[name], len(self.x)
         given = (rows, *shape) if name in self.rows and self.by_row[name] else shape
-        found = validation.like(value, f"the direction of {name}", np.empty(given, self.layer.dtype))
+        axis = len(given) - len(shape) if name in self.pairs else None
+        found = validation.like(value, f"the direction of {name}", np.empty(given, self.layer.dtype), axis)
         return np.broadcast_to(found, (rows, *shape)) if name in self.rows else found
+
+    def complexed(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Arrays by name, as `turned` gives them, those of pairs as complex ones."""
+        return {n: to_complex(a, a.ndim - len(self.shapes[n])) if n in self.pairs else a for n, a in found.items()}
+
+    def paired(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Complex derivatives by name as pairs."""
+        return {n: to_pairs(a, a.ndim + 1 - len(self.shapes[n])) if is_complex(a) else a for n, a in found.items()}
 
     def turned(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Derivatives by arrays with rows as the user gives these: summed over what rows share."""
         return {n: a.sum(axis=0) if n in self.rows and not self.by_row[n] else a for n, a in found.items()}
 
-    def _tangents(self, moved, record) -> Tangents:
+    def _tangents(self, moved, times, record) -> Tangents:
         own = [name for name in moved if name in self.weights]
         states = None if "initial_state" not in moved else (moved["initial_state"],)
         constants = None if "constants" not in moved else (moved["constants"],)
-        return Tangents(moved.get("x"), states, constants, {name: moved[name] for name in own})
+        return Tangents(moved.get("x"), states, constants, {name: moved[name] for name in own}, times=times)
 
     def _by_name(self, gradient, x) -> dict[str, np.ndarray]:
         """Of a gradient by all arrays of the step, those by the names of `rows`; `x` is that by x."""
@@ -216,29 +235,16 @@ class _Point:
         found |= {"initial_state": gradient.states[0]} if "initial_state" in self.rows else {}
         return found | ({"constants": gradient.constants[0]} if "constants" in self.rows else {})
 
-    def _call(self, times: int) -> tuple:
-        """The arguments of the layer's call with its rows so often, one after another."""
+    def _call(self) -> tuple:
         x, mask, initial_state, constants, training = self.arguments
-
-        def again(array):
-            return None if array is None else np.concatenate([np.asarray(array)] * times)
-
-        if times > 1:
-            x, mask = again(x), again(mask)
-            constants = None if constants is None else [again(one) for one in constants]
-            initial_state = None if initial_state is None else self._states_again(initial_state, again)
         return x, initial_state, mask, training, constants, None
-
-    def _states_again(self, states, again):
-        spec, rows = self.layer._spec, len(self.x)
-        return spec.pack(tuple(again(one) for one in spec.unpack(states, rows, self.layer.dtype)))
 
     # Derivatives
 
     def curved(self, moved, wanted, of, times: int = 1) -> dict[str, np.ndarray]:
         """The Hessian along a direction, by the names that are wanted; of so many copies of the rows in turn."""
         weights = frozenset(name for name in wanted if name in self.weights)
-        both = Both(self.layer, self.layer._run(self._call(times), weights, along=partial(self._tangents, moved)))
+        both = Both(self.layer, self.layer._run(self._call(), weights, along=partial(self._tangents, moved, times)))
         gradient = both.pull(*self._cotangents(of, both.y, both.dy), "x" in wanted)
         states, x = gradient.states[: len(gradient.states) // 2], gradient.x
         if "x" in moved and x is not None:
@@ -250,7 +256,7 @@ class _Point:
     def _cotangents(self, of, y, dy) -> tuple[np.ndarray, np.ndarray]:
         """Those of the outputs and of their tangents, of the sum's tangent."""
         if of is None:
-            return np.zeros_like(y), np.ones_like(y)
+            return constant(np.zeros_like(y)), constant(np.ones_like(y))
         return _Sum(of, y.shape[1:], self.layer.dtype, self.row_form).curved(y, dy)
 
     def blocks(self, names: list[str], of) -> dict[str, dict[str, np.ndarray]]:
@@ -344,7 +350,7 @@ class _Point:
         def back(d):
             found = pull([d, *[None] * len(self.states)] if self.layer.return_state else d)
             given = SimpleNamespace(states=_flat(found.initial_state), constants=found.constants)
-            return {**found.weights, **self._by_name(given, found.x)}
+            return self.paired({**found.weights, **self._by_name(given, found.x)})
 
         return outputs[0] if self.layer.return_state else outputs, back
 
@@ -382,17 +388,17 @@ class _Point:
     def _is_shared(self, name) -> bool:
         """Whether all rows of a call have the same direction of an array: of a weight that isn't small."""
         is_sparse = name in self.weights and name in self.layer.cell._sparse_weights()
-        return is_sparse or (name in self.weights and math.prod(self.shapes[name]) > _BY_ROW)
+        return is_sparse or (name in self.weights and math.prod(self.shapes[name]) > BY_ROW)
 
     def _along(self, moved, times) -> tuple[np.ndarray, np.ndarray]:
         """The outputs and their tangents, of so many copies of the rows in turn."""
 
         def along(record):
-            found = self._tangents(moved, record)
+            found = self._tangents(moved, times, record)
             found.by_row = {n: found.weights.pop(n) for n in list(found.weights) if not self._is_shared(n)}
             return found
 
-        both = Both(self.layer, self.layer._run(self._call(times), along=along))
+        both = Both(self.layer, self.layer._run(self._call(), along=along))
         return both.y, both.dy
 
     def _stacked(self, name, entries, shape):
@@ -408,7 +414,7 @@ class _Point:
         return found[0] if self.row_form else found
 
     def _keywords(self) -> dict[str, Any]:
-        x, initial_state, mask, training, constants, _ = self._call(1)
+        x, initial_state, mask, training, constants, _ = self._call()
         more = {"initial_state": initial_state, "mask": mask, "training": training, "constants": constants}
         return {"sequences": x, **more}
 
@@ -482,7 +488,7 @@ class _OfModel(_Point):
             found = pull(d)
             inputs = found.x if len(self.given) > 1 else [found.x]
             weights = {name: np.asarray(one) for name, one in found.weights.items()}
-            return {**weights, **dict(zip(self.given, inputs, strict=True))}
+            return self.paired({**weights, **dict(zip(self.given, inputs, strict=True))})
 
         return outputs, back
 
@@ -507,21 +513,21 @@ class _OfLoop(_Point):
         of_constants = [()] * len(loop._parameters) if self.joined else [np.shape(c)[1:] for c in constants or ()]
         inner |= dict(zip(loop._parameters, of_constants, strict=True))
         self.rows = {"x": self.x.shape[1:]} | {name: tuple(inner[name]) for name in names}
-        self.by_row = {name: np.ndim(named[name]) > len(inner[name]) for name in names}
+        self.pairs = loop.cell.spec.complex
+        self.by_row = {name: np.ndim(named[name]) + (name in self.pairs) > len(inner[name]) for name in names}
         self.by_row["x"] = np.ndim(form.x) == self.x.ndim and len(form.x) == rows and has_rows
         self.shapes = dict(self.rows)
-        self.pairs = loop.cell.spec.complex
 
-    def _tangents(self, moved, record):
+    def _tangents(self, moved, times, record):
+        rows = times * len(record.x)
         states = tuple(
-            moved.get(name, np.zeros_like(one)) for name, one in zip(self.loop._states, record.states, strict=True)
+            moved.get(name, np.zeros((rows, *self.rows[name]), self.layer.dtype)) for name in self.loop._states
         )
         constants = None
         if any(name in moved for name in self.loop._parameters):
-            rows = len(record.x)
             own = [moved.get(n, np.zeros((rows, *self.rows[n]), self.layer.dtype)) for n in self.loop._parameters]
             constants = (np.stack(own, axis=1),) if self.joined else tuple(own)
-        return Tangents(moved.get("x"), states, constants)
+        return Tangents(moved.get("x"), states, constants, times=times)
 
     def _by_name(self, gradient, x):
         constants: Any = gradient.constants or ()

@@ -255,8 +255,8 @@ class Execution:
         key = training, shapes, moved, wanted
         with build_lock:
             if key not in self.duals:
-                weights, asked = self.step.cell._all_weights(), wanted or frozenset()
-                made = pipeline.compile_dual(self.step, self.dtype, weights, shapes, training, moved, asked)
+                weights = self.step.cell._all_weights()
+                made = pipeline.compile_dual(self.step, self.dtype, weights, shapes, training, moved, wanted)
                 self.duals[key] = made if wanted is None else made.differentiate()
         return self.duals[key]
 

@@ -16,6 +16,7 @@ from rnnkit.backends.shared.program_cache import cache_info, clear_cache
 from rnnkit.compiler.autodiff.forward import Tangent, tangent_name
 from rnnkit.compiler.autodiff.numpy_vjp import Pull
 from rnnkit.compiler.autodiff.weight_gradients import WeightGradients
+from rnnkit.compiler.ir.matrix_functions import FORMULAS
 from rnnkit.compiler.ir.product_weights import product_weights as weights_of_products
 from rnnkit.compiler.ir.simplify import without_rules
 from rnnkit.compiler.tracing.batch_axis import MixesRows, ReadsValues, Untraceable
@@ -64,17 +65,22 @@ def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted)
     """Return the program of a step's dual, see `rnnkit.compiler.autodiff.forward.dual`.
 
     `moved` are those of "x", "constants" and the weights that have a tangent; `wanted` are the weights by which there
-    are gradients.
+    are gradients, None where there are none at all.
 
     Raises
     ------
     ValueError
-        If the step can't be traced, or the tangent of a function isn't known.
+        If the step can't be traced, or the tangent of a function, or its second derivative, isn't known.
     """
     try:
         graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True, by_vjp=has_vjp(step))
     except Untraceable as error:
         raise ValueError(no_gradient(step, error)).with_traceback(error.__traceback__) from None
+    long = [node for node in graph.nodes if node.op == "ruled" and node.attr[1][0] in FORMULAS]
+    if long and wanted is not None:
+        raise ValueError(
+            f"second derivatives of eigenvalues of so many rows aren't known, in the line {long[0].line!r}"
+        )
     own = weights.keys() & moved
     count = len(constant_shapes) if "constants" in moved else 0
     shapes = (*constant_shapes, *constant_shapes) if count else constant_shapes
@@ -82,7 +88,7 @@ def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted)
     graph = passes.run(
         "dual", graph, np.dtype(dtype), "x" in moved, count, own, dict(zip(rows, itertools.count(len(shapes))))
     )
-    graph.still = frozenset((*weights, *map(tangent_name, own))) - wanted
+    graph.still = frozenset((*weights, *map(tangent_name, own))) - (wanted or frozenset())
     features = (2, *step.feature_shape) if "x" in moved else step.feature_shape
     shapes = (*shapes, *(weights[name].shape for name in rows))
     return _compiled(graph, SimpleNamespace(name=step.name, feature_shape=features), np.dtype(dtype), shapes, CPU)

@@ -190,6 +190,7 @@ class Layer(Shown, Configurable):
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
         self._repeated_calls, self._repeated_vjps = RepeatedCalls(), RepeatedVJPs()
+        self._repeated_hvps: dict[tuple[str, ...], RepeatedCalls] = {}  # by the names of what they are by
         self._assigned = Assigned()
 
     def __setattr__(self, name: str, value: Any) -> None:

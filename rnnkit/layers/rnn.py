@@ -20,7 +20,7 @@ from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.execution.execution import Execution, initial_states
-from rnnkit.execution.tangents import Tangents, parted
+from rnnkit.execution.tangents import BY_ROW, Tangents, parted, together
 from rnnkit.hints import Array, Config, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.cell_layer import CellLayer
@@ -31,6 +31,7 @@ from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.seeds import weight_generator
 from rnnkit.layers.support.streaming import running
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
+from rnnkit.layers.support.symbolic import mapped as each_mapped
 from rnnkit.layers.support.weight_mapping import complex_names, weight_keys
 from rnnkit.recording import constant, repeated, unrepeatable, weights_now
 from rnnkit.serialization.registry import reading
@@ -177,7 +178,7 @@ class RNN(CellLayer, OverSequences):
         d_initial_state: Array = None,
         d_constants: Array = None,
     ) -> Any:
-        """Run a call, and compute the first-order change of its results along a direction.
+        """Run a call, and compute the first-order change of its results along a direction, or several.
 
         Parameters
         ----------
@@ -188,11 +189,14 @@ class RNN(CellLayer, OverSequences):
         weights : dict of str to array_like, optional
             That of weights, by name.
         d_initial_state, d_constants : nested as `initial_state` and `constants`, optional
+            All tangents may have an axis of k directions in front. They are rows of one pass; where weights of more
+            than 256 numbers move, there is a pass for each.
 
         Returns
         -------
         outputs, tangents
-            A call's result, to rounding, and its change, nested alike. A masked step holds the change, too.
+            A call's result, to rounding, and its change, nested alike, of several directions with their axis in front.
+            A masked step holds the change, too.
 
         Raises
         ------
@@ -213,26 +217,69 @@ class RNN(CellLayer, OverSequences):
         ([2.0, 4.0, 8.0], [1.0, 4.0, 12.0])
         """
 
+        moved = tangent, dict(weights or {}), d_initial_state, d_constants
+        times = 0
+        left: list[tuple[Record, Tangents]] = []
+
         def along(record):
-            rows, dtype = len(record.x), self.dtype
-            axis = 2 if self._reads_complex else None
-            moved = None if tangent is None else validation.like(tangent, "tangent", record.x, axis)
-            states = None if d_initial_state is None else self._spec.unpack(d_initial_state, rows, dtype)
-            of_constants = None if d_constants is None else self._constants(d_constants, rows, dtype)
-            if unknown := [name for name in weights or {} if name not in record.weights]:
-                raise ValueError(f"expected weights among {', '.join(record.weights)}, got {unknown[0]!r}")
-            pairs, given = complex_names(self), (weights or {}).items()
-            own = {
-                n: validation.like(d, f"weights[{n!r}]", record.weights[n], 0 if n in pairs else None) for n, d in given
-            }
-            return Tangents(moved, states, of_constants, own)
+            nonlocal times
+            times = self._directions(record, *moved)
+            parts = [_part(moved, i) for i in range(times)] if times else [moved]
+            large = {name for name, one in record.weights.items() if one.size > BY_ROW}
+            first, *others = together(
+                [self._tangents(record, *one) for one in parts], large | self.cell._sparse_weights()
+            )
+            left.extend((record, one) for one in others)
+            return first
 
         result = self._run((sequences, initial_state, mask, training, constants, None), along=along)
-        if result.nesting is not None and not result.nesting.alone:
+        if (nesting := result.nesting) is not None and not nesting.alone:
             raise ValueError(f"expected {self.name!r} with one output, for a derivative along a direction")
-        values, tangents = parted(result)
-        values.nesting = tangents.nesting = result.nesting
-        return self._shown(values), self._shown(tangents)
+        values, tangents = parted(result, 1 if left else max(times, 1))
+        for record, one in left:
+            tangents += parted(self._execution.along(record, one))[1]
+        for found in (values, *tangents):
+            found.nesting = nesting
+        shown = [self._shown(one) for one in tangents]
+        return self._shown(values), _stacked(shown) if times else shown[0]
+
+    def _directions(self, record, tangent, weights, states, constants) -> int:
+        """Return how many directions there are, where arrays have an axis of them in front; 0 for one without it."""
+        self._check_named(record, weights)
+        pairs = [(tangent, record.x.ndim - self._reads_complex)] if tangent is not None else []
+        pairs += [(d, record.weights[n].ndim - (n in complex_names(self))) for n, d in weights.items()]
+        pairs += zip(leaves(states), (1 + len(one) for one in self._spec.own_shapes), strict=False)
+        complex_too = self.cell._complex_constants or itertools.repeat(False)
+        pairs += [
+            (d, one.ndim - is_pair)
+            for d, one, is_pair in zip(leaves(constants), record.constants, complex_too, strict=False)
+        ]
+        if not any(np.ndim(array) == axes + 1 for array, axes in pairs):
+            return 0
+        shapes = [np.shape(array) for array, _ in pairs]
+        if any(len(shape) != axes + 1 for shape, (_, axes) in zip(shapes, pairs, strict=True)) or not all(shapes[0]):
+            raise ValueError(f"expected all tangents with an axis of directions in front or none, got shapes {shapes}")
+        if len({shape[0] for shape in shapes}) > 1:
+            raise ValueError(f"expected as many directions of each array, got shapes {shapes}")
+        return shapes[0][0]
+
+    @staticmethod
+    def _check_named(record, weights):
+        if unknown := [name for name in weights if name not in record.weights]:
+            raise ValueError(f"expected weights among {', '.join(record.weights)}, got {unknown[0]!r}")
+
+    def _tangents(self, record, tangent, weights, d_initial_state, d_constants) -> Tangents:
+        """Return a direction of a call, checked."""
+        rows, dtype, pairs = len(record.x), self.dtype, complex_names(self)
+        axis = 2 if self._reads_complex else None
+        moved = None if tangent is None else validation.like(tangent, "tangent", record.x, axis)
+        states = None if d_initial_state is None else self._spec.unpack(d_initial_state, rows, dtype)
+        constants = None if d_constants is None else self._constants(d_constants, rows, dtype)
+        own = {
+            n: validation.like(d, f"weights[{n!r}]", record.weights[n], 0 if n in pairs else None)
+            for n, d in weights.items()
+        }
+        return Tangents(moved, states, constants, own)
 
     def _joined_cotangents(self, cotangents, steps, nesting):
         """Return the cotangent of the step's output from those of its parts."""
@@ -690,3 +737,16 @@ def unbuilt_copy(layer: RNN) -> RNN:
         copied = RNN(cell, **config)
     copied.trainable = layer.trainable
     return copied
+
+
+def _part(moved, i):
+    """Return a direction of several."""
+    return [each_mapped(one, lambda array: np.asarray(array)[i]) if one is not None else None for one in moved]
+
+
+def _stacked(several):
+    """Return nested arrays as ones with an axis in front."""
+    first = several[0]
+    if isinstance(first, (list, tuple)):
+        return type(first)(_stacked(parts) for parts in zip(*several, strict=True))
+    return np.stack(several)

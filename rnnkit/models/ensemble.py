@@ -166,6 +166,9 @@ class Ensemble(Trainable):
     def _parts(self):
         return {str(k): member for k, member in enumerate(self.members)}
 
+    def _complex_names(self):
+        return frozenset()  # members with complex weights are refused
+
     def _held_arrays(self):
         own, first = self._own, self.members[0]
         if first.built and (own.checked != last_replacement() or any(m._moving() for m in first._all_layers())):

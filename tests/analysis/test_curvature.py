@@ -47,6 +47,67 @@ def test_X26_tangents_and_cotangents_are_each_others_transpose(case, size, rng):
     np.testing.assert_allclose(np.vdot(d, dy), total, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("by", [["kernel", "bias"], ["recurrent_kernel", "x"], ["initial_state"]])
+def test_T13_repeated_products_with_the_hessian_are_computed_anew(by, rng):
+    """A recording is made of small calls, and has the numbers of each."""
+    layer = rk.GRU(3, dtype="float64", seed=0)
+    layer(rng.normal(size=(2, 5, 2)))
+    for i in range(9):
+        if i == 7:
+            layer.weights["kernel"] = 2 * layer.weights["kernel"]
+        x, mask, states = rng.normal(size=(2, 5, 2)), rng.random((2, 5)) < 0.8, rng.normal(size=(2, 3))
+        call = {"mask": mask, "initial_state": states}
+        d = {n: rng.normal(size={"x": x, "initial_state": states, **layer.weights}[n].shape) for n in by}
+        found, same = (rk.hvp(layer, x, d, by=by, of=of, **call) for of in (None, lambda y: 1.0 * y))
+        for name in by:
+            np.testing.assert_allclose(found[name], same[name], rtol=1e-9, atol=1e-12)
+    (kind,) = layer._repeated_hvps[tuple(by)]._kinds.values()
+    assert kind.agreed == 2 and kind.refusal is None
+
+
+@pytest.mark.parametrize("size", UNITS)
+@pytest.mark.parametrize("case", every(5, TRACED), ids=lambda case: case.name)
+def test_X28_several_directions_are_those_of_single_calls(case, size, rng):
+    layer, x, call = call_of(case, rng, UNITS[size])
+    weights = {name: rng.normal(size=(3, *one.shape)) for name, one in layer.weights.items()}
+    d_x, d_constants = rng.normal(size=(3, *x.shape)), None
+    if "constants" in call:
+        d_constants = [rng.normal(size=(3, *one.shape)) for one in call["constants"]]
+    y, dy = layer.jvp(x, d_x, weights, d_constants=d_constants, **call)
+    for i in range(3):
+        own = None if d_constants is None else [one[i] for one in d_constants]
+        same, alone = layer.jvp(x, d_x[i], {name: one[i] for name, one in weights.items()}, d_constants=own, **call)
+        np.testing.assert_allclose(y, same, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(dy[i], alone, rtol=1e-10, atol=1e-12)
+
+
+def test_X28_several_directions_of_states_and_complex_numbers_under_dropout(rng):
+    """All directions see the masks of one call."""
+    layer = rk.LSTM(4, dropout=0.5, return_state=True, dtype="float64", seed=0)
+    x, states = rng.normal(size=(2, 5, 3)), [rng.normal(size=(2, 4)) for _ in range(2)]
+    layer(x)
+    d_states = [rng.normal(size=(3, 2, 4)) for _ in range(2)]
+    y, dy = layer.jvp(x, initial_state=states, training=True, d_initial_state=d_states)
+    assert [one.shape for one in dy] == [(3, 2, 4)] * 3
+    same, zero = layer.jvp(x, initial_state=states, training=True, d_initial_state=[one * 0 for one in d_states])
+    assert not np.array_equal(same[0], y[0]) and not np.any(zero[0])
+    one_mask, also = layer.jvp(x, np.stack([x, x]), training=True)
+    np.testing.assert_array_equal(also[0][0], also[0][1])
+
+    @rk.cell(states={"z": rk.State(2, "complex")}, weights={"w": rk.Weight((2,), dtype="complex")})
+    def turning(x, states, weights):
+        z = states.z * weights.w + x
+        return z, z
+
+    turn = rk.RNN(turning(), dtype="float64", seed=0)
+    x = rng.normal(size=(2, 5, 2)) + 1j * rng.normal(size=(2, 5, 2))
+    d = rng.normal(size=(3, 2, 5, 2)) + 1j * rng.normal(size=(3, 2, 5, 2))
+    d_w = rng.normal(size=(3, 2)) + 1j * rng.normal(size=(3, 2))
+    _, dy = turn.jvp(x, d, {"w": d_w})
+    for i in range(3):
+        np.testing.assert_allclose(dy[i], turn.jvp(x, d[i], {"w": d_w[i]})[1], rtol=1e-12)
+
+
 @pytest.mark.parametrize("size", UNITS)
 @pytest.mark.parametrize("case", every(3, TRACED), ids=lambda case: case.name)
 def test_X26_the_hessian_is_symmetric_and_the_slope_of_the_gradient(case, size, rng):
@@ -467,6 +528,8 @@ def test_X26_what_does_not_fit_is_an_error_that_says_so(rng):
         (lambda: rk.hvp(layer, x, np.ones(8), by=["bias"]), "a direction for each of bias"),
         (lambda: layer.jvp(x, np.ones((2, 4))), "tangent of shape"),
         (lambda: layer.jvp(x, weights={"b": 1.0}), "weights among kernel"),
+        (lambda: layer.jvp(x, np.stack([x, x]), {"bias": layer.weights["bias"]}), "with an axis of directions"),
+        (lambda: layer.jvp(x, np.stack([x, x]), {"bias": layer.weights["bias"][None]}), "as many directions"),
         (lambda: rk.LSTM(2, stateful=True).jvp(x, x), "states kept between calls"),
     ):
         with pytest.raises(ValueError, match=told):

@@ -197,7 +197,7 @@ class _Forward:
 
     def _ruled(self, node):
         """Return the tangent by the user's rule for cotangents, which is the same if the rule is elementwise."""
-        if node.attr[1][0] == "formula":
+        if node.attr[1][0] != "cotangent":
             return self.found.get(node.args[0].id)
         new, count, total = self.graph, len(node.args) // 2, None
         own = new.add(node.attr[0], (), node.shape, node.attr[1])

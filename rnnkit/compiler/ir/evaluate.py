@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import INPUTS, Node
+from rnnkit.compiler.ir.matrix_functions import FORMULAS
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
 from rnnkit.recording import computed, constant, contiguous, copied, repeated, unwatched, viewed
 
@@ -84,7 +85,7 @@ class Evaluation:
                     with np.errstate(over="ignore"):  # in float32, 1e300 is infinity
                         self._literals[node.id] = np.asarray(node.attr, kinds.dtype_of(node.kind, dtype))
                 elif node.op == "ruled":
-                    self._steps.append((node.id, _same, [node.args[0].id]))
+                    self._steps.append((node.id, FORMULAS.get(node.attr[1][0], _same), [a.id for a in args]))
                 elif node.op == "loop":
                     self._steps.append((node.id, loops[node.id], [a.id for a in args]))
                 else:
@@ -103,6 +104,8 @@ class Evaluation:
 
 def _read_by(node) -> tuple:
     """What a node is computed of; a number of conditions of these, without an array of floats between."""
+    if node.op == "ruled" and node.attr[1][0] in FORMULAS:
+        return node.args[1:2]
     return node.args[0].args if counts(node) else node.made_of
 
 

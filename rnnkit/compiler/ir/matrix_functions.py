@@ -86,6 +86,14 @@ def _power(g, y, a, n):
     return (sum((powers[k] @ g @ powers[n - 1 - k] for k in range(n)), np.zeros_like(a)),)
 
 
+def _eigh(a):
+    values, vectors = np.linalg.eigh(a)
+    return np.concatenate([values, np.swapaxes(vectors, -1, -2).reshape(*values.shape[:-1], -1)], axis=-1)
+
+
+# Of values of a row's own matrix that are long loops in a graph.
+FORMULAS: dict[str, Callable] = {"eigh": _eigh}
+
 # By the function's name, the arguments that are no arrays of the step, the keywords, and which of its results it is.
 _RULES: dict[tuple, Callable] = {
     ("np.linalg.det", (), (), None): lambda g, y, a: (g * y * np.linalg.inv(a).T,),

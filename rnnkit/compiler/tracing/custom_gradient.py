@@ -18,7 +18,8 @@ from rnnkit.custom_gradients import stop_gradient
 def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: dict, of: str = "cotangent") -> Any:
     """Return the value of such a function on symbols; ``call(function, arguments, keywords)`` reads a function.
 
-    A rule `of` a "formula" gives the value's own derivative, so that tangents go through its operations.
+    A rule `of` a "formula" gives the value's own derivative, so that tangents go through its operations; so does that
+    of one of `rnnkit.compiler.ir.matrix_functions.FORMULAS`, which evaluations call in place of these.
 
     Raises
     ------

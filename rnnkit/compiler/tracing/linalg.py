@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from rnnkit.compiler.tracing.reductions import max_of, place_of
 from rnnkit.compiler.tracing.source import lookup_of, source_of
 
 _LARGEST = 64  # rows or columns: each is a handful of operations
-_LARGEST_ROTATED = 16  # of which a round of rotations computes all numbers
+_LARGEST_ROTATED = 16  # of which a round of rotations computes all numbers; of more, a loop goes over them
 _SWEEPS = 12  # of rotations at most; five to eight are enough
 _SQUARINGS = 6  # of the exponential of a matrix, whose 1-norm is at most 5.4 times two to this power
 _TRANSPOSED = (1, 2, "T", "C")
@@ -51,12 +51,12 @@ def _ends(a, fails, message: str) -> None:
         a.graph.checks.append((fails.node, f"{message}, in the line {a.graph.locate()!r}"))
 
 
-def _with_rule(function: Callable) -> Callable:
+def _with_rule(function: Callable, of: str = "formula") -> Callable:
     """A function that gives a value and its rule, as one that gives the value; see `rnnkit.custom_gradient`."""
 
     @wraps(function)
     def called(*arrays):
-        return with_rule(lambda one, args, named: one(*args, **named), called, arrays, {}, "formula")
+        return with_rule(lambda one, args, named: one(*args, **named), called, arrays, {}, of)
 
     called.with_rule = function  # type: ignore[attr-defined]
     return called
@@ -315,22 +315,32 @@ def expm(a):
 
 def eigvalsh(a, UPLO="L"):
     """``np.linalg.eigvalsh``."""
-    return _eigen(_symmetric(a, UPLO))[0]
+    return _eigen_of(a, UPLO)[0]
 
 
 def eigh(a, UPLO="L"):
     """``np.linalg.eigh``; the sign of a vector may be another than LAPACK's."""
-    return type(np.linalg.eigh(np.eye(1)))(*_eigen(_symmetric(a, UPLO)))
+    return type(np.linalg.eigh(np.eye(1)))(*_eigen_of(a, UPLO))
 
 
-def _symmetric(a, triangle):
+def _eigen_of(a, triangle):
+    """Eigenvalues in their order, and vectors."""
     n, _ = _matrix(a)
-    if n > _LARGEST_ROTATED:
-        raise Untraceable(f"eigenvalues of {n} x {n} numbers for each row of the batch")
     if a.graph.read is None:
         raise Untraceable("eigenvalues outside of a step")
+    lower = triangle.upper() == "L"
+    if n > _LARGEST_ROTATED:
+        values, vectors = _eigen_in_loops(a if lower else _turned(a))
+        return values, _turned(vectors)
     held = np.tril(np.ones((n, n), bool))
-    return np.where(held if triangle.upper() == "L" else held.T, a, _turned(a))
+    return _eigen(np.where(held if lower else held.T, a, _turned(a)))
+
+
+def _read(function, like, *arrays):
+    """What a function of one row gives, whose loops are read; of a step of one row, or of all rows."""
+    bound = inspect.signature(function).bind(*(one.made(one.node) if hasattr(one, "made") else one for one in arrays))
+    found = like.graph.read._read(source_of(function), bound, lookup_of(function), function.__code__)
+    return [one.made(one.node, like.axis) for one in (found if isinstance(found, tuple) else (found,))]
 
 
 @_with_rule
@@ -349,10 +359,8 @@ def _eigen(a):
     after = (firsts, seconds) if even == 2 else after
     order = np.argsort(np.concatenate([firsts, seconds]))[np.stack(after, 1).reshape(-1)]
     rounds = 1 if even == 2 else _SWEEPS * (even - 1)
-    bound = inspect.signature(_rotated).bind(row, vectors, order, rounds, least)
-    found = a.graph.read._read(source_of(_rotated), bound, lookup_of(_rotated), _rotated.__code__)
-    row, vectors = found[0].diagonal(), found[1]
-    values, vectors = a.made(row.node, a.axis), a.made(vectors.node, a.axis)
+    row, vectors = _read(_rotated, a, row, vectors, order, rounds, least)
+    values = np.diagonal(row, 0, -2, -1)
     places = np.argsort(values, -1)[..., None, :n] + np.zeros((n, 1), int)
     values, vectors = np.sort(values, -1)[..., :n], np.take_along_axis(vectors, places, -1)
 
@@ -380,3 +388,68 @@ def _rotated(a, v, order, rounds, least):
         if np.sum(np.where(np.eye(len(a)), 0.0, a * a)) <= least:
             break
     return a, v
+
+
+@partial(_with_rule, of="eigh")
+def _eigen_in_loops(a):
+    """Eigenvalues of a lower triangle, and vectors as rows."""
+    values, vectors = _read(_in_turn, a, a)
+    return (values, vectors), lambda g, g_vectors: _read(_in_turn_back, a, values, vectors, g, g_vectors)[0]
+
+
+def _in_turn(a):
+    """One-sided Jacobi: rows of a matrix, shifted to be positive, are rotated in pairs until all are orthogonal."""
+    n, square = len(a), 0.0
+    odd = n - 1 + n % 2
+    s, sizes = np.zeros((n, n)), np.zeros(n)
+    for i in range(n):
+        for j in range(n):
+            s[i, j] = a[i, j] if j <= i else a[j, i]
+        square += s[i] @ s[i]
+    shift = 2.0 * np.sqrt(square)
+    for i in range(n):
+        s[i, i] += shift
+    for _ in range(_SWEEPS):
+        turned = 0.0
+        for i in range(odd):
+            for k in range(n % 2, (odd + 1) // 2):  # all pairs whose places add up to 2 i, and the last place with i
+                p, q = (i + k) % odd, (i - k + odd) % odd if k > 0 else n - 1
+                x, y = s[p], s[q]
+                r, d = x @ y, y @ y - x @ x
+                turned = np.maximum(turned, np.abs(r))
+                size = np.abs(d) + np.sqrt(d * d + 4.0 * r * r)
+                t = np.where(d < 0.0, -2.0, 2.0) * r / np.where(size > 0.0, size, 1.0)
+                c = 1.0 / np.sqrt(1.0 + t * t)
+                s[p], s[q] = c * (x - t * y), c * (t * x + y)
+        if turned <= n * np.finfo(a.dtype).eps * square:
+            break
+    for i in range(n):
+        sizes[i] = np.sqrt(s[i] @ s[i])
+    values, vectors = np.full(n, np.nan), np.full((n, n), np.nan)
+    for i in range(n):
+        place = int(np.sum((sizes < sizes[i]) | ((sizes == sizes[i]) & (np.arange(n) < i)))) % n  # never out of range
+        values[place] = sizes[i] - shift
+        vectors[place] = s[i] / np.where(sizes[i] > 0.0, sizes[i], 1.0)
+    return values, vectors
+
+
+def _in_turn_back(values, vectors, g, g_vectors):
+    """The cotangent of a lower triangle from those of eigenvalues and of vectors, which are rows."""
+    n = len(values)
+    inner, half, found, turned = np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            inner[i, j] = vectors[i] @ g_vectors[j]
+        apart = values - values[i]
+        inner[i] = np.where(apart != 0.0, inner[i] / np.where(apart != 0.0, apart, 1.0), 0.0)
+        inner[i, i] = g[i]
+    for i in range(n):
+        for k in range(n):
+            half[i] += inner[i, k] * vectors[k]
+    for i in range(n):
+        for k in range(n):
+            found[i] += vectors[k, i] * half[k]
+    for i in range(n):
+        for j in range(n):
+            turned[i, j] = found[i, j] * (i == j) + (found[i, j] + found[j, i]) * (j < i)
+    return turned

@@ -292,6 +292,17 @@ FUNCTIONS: dict[str, Callable] = {
     "nanstd": lambda x, axis=None, dtype=None, out=None, ddof=0, keepdims=False: np.sqrt(
         reduced.nanvar(x, axis, dtype, out, ddof, keepdims)
     ),
+    "nanquantile": ordered.nanquantile,
+    "nanpercentile": lambda x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False: (
+        ordered.nanquantile(x, np.asarray(q) / 100.0, axis, out, False, method, keepdims)
+    ),
+    "nanmedian": lambda x, axis=None, out=None, overwrite_input=False, keepdims=False: ordered.nanquantile(
+        x, 0.5, axis, out, keepdims=keepdims
+    ),
+    "nancumsum": lambda x, axis=None, dtype=None: reduced.running(np.add, np.where(np.isnan(x), 0.0, x), axis, dtype),
+    "nancumprod": lambda x, axis=None, dtype=None: reduced.running(
+        np.multiply, np.where(np.isnan(x), 1.0, x), axis, dtype
+    ),
     "cumsum": lambda x, axis=None, dtype=None: reduced.running(np.add, x, axis, dtype),
     "cumprod": lambda x, axis=None, dtype=None: reduced.running(np.multiply, x, axis, dtype),
     "linalg.norm": reduced.norm_of,
@@ -371,6 +382,7 @@ FUNCTIONS: dict[str, Callable] = {
     "pad": arranged.pad,
     "einsum": einsum,
     "dot": dot,
+    "vdot": lambda a, b: dot(np.reshape(a, -1), np.reshape(b, -1)),
     "inner": lambda a, b: tensordot(a, b, (-1, -1)),
     "tensordot": tensordot,
     "real": lambda x: x,

@@ -101,9 +101,7 @@ def average(x, axis=None, weights=None, keepdims=False):
     if np.ndim(weights) == 1 and x.ndim > 1:
         (inner,) = _axes(x, axis, "average")
         weights = np.reshape(weights, [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
-    total = sum_of(
-        np.broadcast_to(weights, x.shape) if x.axis is None else weights + np.zeros_like(x), axis, keepdims=keepdims
-    )
+    total = sum_of(weights + np.zeros_like(x), axis, keepdims=keepdims)
     return sum_of(x * weights, axis, keepdims=keepdims) / total
 
 

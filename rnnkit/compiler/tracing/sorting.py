@@ -109,6 +109,30 @@ def median(x, axis=None, out=None, overwrite_input=False, keepdims=False):
     return elements[n // 2] if n % 2 else (elements[n // 2 - 1] + elements[n // 2]) / 2
 
 
+def nanquantile(x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False):
+    """Compute ``np.nanquantile``, as `quantile`: the places follow from how many numbers a row has."""
+    if not isinstance(axis, int) or method != "linear" or isinstance(q, Symbol) or out is not None:
+        raise Untraceable("np.nanquantile or np.nanpercentile along one axis, of numbers, by the linear method")
+    n, q = x.node.shape[x.feature_axis(axis, "nanquantile")], np.asarray(q, float)
+    if not np.all((q >= 0) & (q <= 1)):
+        raise ValueError("Quantiles must be in the range [0, 1]")
+    ordered = np.moveaxis(np.sort(np.where(np.isnan(x), np.inf, x), axis=axis), axis, -1)
+    last = np.moveaxis(np.sum(np.where(np.isnan(x), 0.0, 1.0), axis=axis, keepdims=True), axis, -1) - 1.0
+
+    def at(place):
+        return np.sum(np.where(np.arange(n) == place, ordered, 0.0), axis=-1, keepdims=True)
+
+    found = []
+    for share in q.flat:
+        low = np.floor(share * last)
+        part, first, second = share * last - low, at(low), at(np.minimum(low + 1.0, last))
+        step = second - first
+        one = np.where(part < 0.5, first + step * part, second - step * (1.0 - part))
+        one = np.moveaxis(np.where(last < 0.0, np.nan, one), -1, axis)
+        found.append(one if keepdims else np.squeeze(one, axis))
+    return np.stack(found) if q.ndim else found[0]
+
+
 def _at_ranks(x, axis, wanted, keepdims):
     """Return the elements of some ranks; NaN where there is a NaN."""
     missing = np.isnan(x).any(axis=axis, keepdims=keepdims)

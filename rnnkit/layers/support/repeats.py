@@ -29,7 +29,8 @@ _SMALL = 1 << 14  # bytes of several arrays that are copied in less time than th
 _LONGEST = 16  # entries of a list among the arguments, which may be a long one of numbers
 
 # Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
-_PASSING = {"_kept", "_generator", "_repeated_calls", "_repeated_vjps", "_assigned", "history", "stop_training"}
+_PASSING = {"_kept", "_generator", "_assigned", "history", "stop_training"}
+_PASSING |= {"_repeated_calls", "_repeated_vjps", "_repeated_hvps"}
 # Attributes that aren't compared: weights and executors in them are, and the others are for training.
 _APART = {*_PASSING, "_own", "_execution", "_graphs", "_compiled", "_repeats", "_repeated_tests"}
 
@@ -217,15 +218,19 @@ class _Kind:
 
 
 class RepeatedCalls:
-    """The recorded calls of a layer."""
+    """The recorded calls of a layer, each of `size` times the bytes that a layer's may hold.
 
-    def __init__(self) -> None:
+    Of each program, up to `alone` multiply-adds are done by one thread.
+    """
+
+    def __init__(self, alone: int = 0, size: int = 1) -> None:
+        self._alone, self._size = alone, size
         self._kinds: dict[tuple, _Kind] = {}
         self._lock = threading.Lock()
         self._watched = Watched()
 
     def __reduce__(self):
-        return type(self), ()  # recordings are memory of this process
+        return type(self), (self._alone, self._size)  # recordings are memory of this process
 
     def run(self, layer: Layer, call: Callable, arguments: tuple, keywords: dict):
         """Return the result of a recorded call, in new arrays; None if the call has to run the ordinary way."""
@@ -275,8 +280,8 @@ class RepeatedCalls:
 
     def _try(self, kind: _Kind, layer, call, arrays, arguments, keywords):
         """Run a call the ordinary way, and check that a recording gives the same bits."""
-        if sum(array.nbytes for array in (*arrays, *self._watched.weights)) > layer._recorded_bytes:
-            kind.refusal = f"it holds more than {layer._recorded_bytes:,} bytes"
+        if sum(array.nbytes for array in (*arrays, *self._watched.weights)) > self._size * layer._recorded_bytes:
+            kind.refusal = f"it holds more than {self._size * layer._recorded_bytes:,} bytes"
             return None
         layers = layer._all_layers()
         before = call_states(layers)
@@ -307,7 +312,7 @@ class RepeatedCalls:
         if not are_own(layer._all_layers()):
             raise Unrepeatable("a layer is of a class of the user's")
         arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
-        recording = kind.recording = Recording(layer._recorded_bytes)
+        recording = kind.recording = Recording(self._size * layer._recorded_bytes, self._alone)
         kind.places = arrays_in([arguments, list(keywords.values())])
         memory = {id(array): np.array(array) for array in self._watched.weights}  # a shared layer has one
         kind.weights, kind.loaded = [memory[id(array)] for array in self._watched.weights], self._watched.weights

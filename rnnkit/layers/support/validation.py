@@ -53,7 +53,7 @@ def like(value, what: str, array: np.ndarray, axis: int | None = None) -> np.nda
         raise ValueError(f"expected {what} of shape {shape}, got {found.shape}")
     if axis is not None:
         return to_pairs(found, axis, array.dtype)
-    return found.astype(array.dtype, copy=False)
+    return found if found.dtype == array.dtype else copied(found, array.dtype)
 
 
 def moved(value, stream: int | None) -> Any:

@@ -75,9 +75,14 @@ ALONG = {
     "nanmax": lambda x: np.nanmax(_without_large(x), axis=-1, keepdims=True),
     "nanmin": lambda x: np.nanmin(_without_large(x), axis=-1, keepdims=True),
     "nanvar": lambda x: np.nanvar(_without_large(x), axis=-1, ddof=1, keepdims=True),
+    "nanmedian": lambda x: np.nanmedian(_without_large(x), axis=-1, keepdims=True),
+    "nanquantiles": lambda x: np.moveaxis(np.nanquantile(_without_large(x), [0.0, 0.3, 0.9, 1.0], axis=-1), 0, -1),
+    "nanpercentile": lambda x: np.nanpercentile(_without_large(x), 25, axis=-1, keepdims=True),
     "nanstd": lambda x: np.nanstd(_without_large(x), axis=-1, keepdims=True),
 }
 FINITE = {
+    "nancumsum": lambda x: np.nancumsum(_without_large(x), axis=-1),
+    "nancumprod": lambda x: np.nancumprod(_without_large(x), axis=-1),
     "unwrap": lambda x: np.unwrap(5 * x, axis=-1),
     "cross": lambda x: np.cross(x[..., :3], x[..., 4:7]),
     "trapezoid": lambda x: np.trapezoid(x, dx=0.5, axis=-1)[..., None] + np.trapezoid(x[..., :5], KNOTS)[..., None],
@@ -91,6 +96,8 @@ FINITE = {
     "k0, k1": lambda x: special.k0(np.abs(x) + 0.2) - special.k1(np.abs(x) + 0.2),
 }
 ROW = {
+    "average": lambda x: np.average(x, axis=-1, weights=np.arange(8.0) + 1)[None],
+    "vdot": lambda x: np.vdot(x[:, None] * x, np.eye(8))[None],
     "einsum ii": lambda x: np.einsum("ii", x[:, None] * x)[None],
     "convolve full": lambda x: np.convolve(x, KERNEL),
     "convolve same": lambda x: np.convolve(KERNEL, x, "same"),

@@ -61,6 +61,12 @@ def eigenvectors(a, b):
     return (vectors * np.tanh(values)[..., None, :]) @ turned(vectors)
 
 
+def eigen_diagonal(a, b):
+    """The diagonal of a function of a matrix, of its upper triangle."""
+    values, vectors = np.linalg.eigh(a, "U")
+    return np.sum(np.square(vectors) * np.tanh(values / 5)[..., None, :], -1)
+
+
 def power(a, b):
     return np.linalg.matrix_power(a / a.shape[-1], 5) + np.linalg.matrix_power(a, -2) + np.linalg.matrix_power(a, 0)
 
@@ -172,6 +178,8 @@ LARGER = [
     (11, solve, False),
     (17, exponential, True),
     (17, triangular_transposed, BATCHED is False),
+    (17, eigen_diagonal, True),
+    (20, eigen_diagonal, False),
     (18, qr, False),
     (20, cholesky, False),
     (33, inverse, False),
@@ -183,7 +191,7 @@ LARGER = [
 def test_larger_matrices_are_computed_by_rows_and_columns(n, function, per_row):
     layer, x = layer_of(function, n, per_row), drawn(n, 2, 2)
     agree(layer, x, 1e-12)
-    if function in (solve, cholesky, triangular_transposed):
+    if function in (solve, cholesky, triangular_transposed, eigen_diagonal):
         assert rk.gradcheck(layer, x, directions=1)
 
 
@@ -225,6 +233,13 @@ def test_eigenvalues_of_any_size_and_of_equal_ones(n, scale):
     found = spread(a.reshape(2, n * n))
     np.testing.assert_allclose(found[:, :n], np.linalg.eigvalsh(a), rtol=0, atol=4e-15 * scale)
     np.testing.assert_allclose(found[:, n:].reshape(2, n, n), [np.eye(n)] * 2, rtol=0, atol=1e-14)
+
+
+def test_second_derivatives_of_eigenvalues_in_loops_are_refused():
+    layer, x = layer_of(eigen_diagonal, 17, True), drawn(17, 2, 2)
+    layer(x)
+    with pytest.raises(ValueError, match="second derivatives of eigenvalues of so many rows aren't known"):
+        rk.hvp(layer, x, x, by="x")
 
 
 @pytest.mark.parametrize("function", [cholesky, det])
