@@ -13,6 +13,7 @@ from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
 from rnnkit.forecast.fitting.held_out import Ends, leads_of
+from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.models.autoregression import Autoregression, able
 from rnnkit.forecast.models.exponential_smoothing import FORMS, ExponentialSmoothing
 from rnnkit.forecast.models.forecaster import (
@@ -20,10 +21,12 @@ from rnnkit.forecast.models.forecaster import (
     Ahead,
     Fitted,
     Forecaster,
+    absolute,
     checked_columns,
     checked_levels,
     forecast_in_blocks,
     in_blocks,
+    with_seasons,
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.prepared import completed
@@ -33,9 +36,11 @@ from rnnkit.serialization.array_files import below
 
 _DAMPED = [form for form in FORMS if "d" in form]
 _SHORT = 4  # values, below which a series holds its last value
-_SHARED = 30.0  # weight of the panel's mean, in held-out values of a series
+_SHARED, _EQUAL = 20.0, 10.0  # weight of the panel's errors, in held-out values of a series, and of equal ones, in series
+_POWER = 3.0  # of the inverse errors
+_WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
-_USUAL = 0.4  # prior of the network's share
+_USUAL, _NETWORK_POWER = 0.4, 6.0  # the network's share at equal errors, and the power of their inverse ratio
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
 
 
@@ -43,23 +48,25 @@ class Auto(Together):
     """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
 
     Four models are fitted to every series: the dynamic optimized Theta model, the Theta method with θ = 2, exponential
-    smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. Their mean is the forecast:
-    equal weights are hard to improve on (Clemen 1989, "Combining forecasts: a review and annotated bibliography"). A
-    series of 120 values or more has an `Autoregression` besides; one of fewer than 4 values holds its last value. A
-    panel of 100 series or more, and one with covariates, has a `GlobalRNN` besides.
+    smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. A series of 48 values or
+    more, and three cycles of its season, has an `Autoregression` besides; one of fewer than 4 values holds its last
+    value. A panel of 100 series or more, and one with covariates, has a `GlobalRNN` besides. Several seasons, or one of
+    more than 24 steps, are taken out before, as far as a series has them
+    (`rnnkit.forecast.fitting.profiles.Profiles`).
 
     All models are fitted a first time without the ends of the series, which they then forecast. Their errors
-    there gives the shares of the autoregression and of the network (Bates and Granger 1969, "The combination of
-    forecasts"): the former's for each series and lead by least squares, the latter's for the panel as a whole by
-    absolute errors, and without covariates as the geometric mean with 0.4. It also gives the bands: split conformal
-    prediction by lead (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in
-    units of the models' spreads.
+    there give their weights (Bates and Granger 1969, "The combination of forecasts"): those of each series are inverse
+    to the third power of the models' mean absolute errors, which are drawn towards their means over the panel, the more
+    the fewer values there are. The network has one share for all series: 0.4 where its errors are those of the others,
+    with odds inverse to the sixth power of their ratio, and with covariates the share of the least absolute error. The errors also give the bands: split conformal prediction by lead (Romano,
+    Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models' spreads.
 
     Parameters
     ----------
-    season : int, optional
-        Steps of a season, 1 for none. By default inferred from a table's times (12 for months, 4 for quarters, 7 for
-        days, 24 for hours), or else from the autocorrelation of most series.
+    season : int or sequence of int, optional
+        Steps of a season, 1 for none, or of several seasons. By default inferred from a table's times (12 for months, 4
+        for quarters, 52 for weeks, 7 and 365 for days, 24 and 168 for hours), or else found in most series (see
+        `find_season`).
     level : sequence of float in [1, 100)
         Percentages of the bands that `predict` gives by default.
     seed : int
@@ -87,7 +94,7 @@ class Auto(Together):
 
     def __init__(
         self,
-        season: int | None = None,
+        season: int | Sequence[int] | None = None,
         level: Sequence[float] | float = LEVEL,
         seed: int = 0,
         *,
@@ -95,18 +102,18 @@ class Auto(Together):
         future_covariates: Sequence[str] = (),
     ):
         super().__init__()
-        self.season: Any = None if season is None else whole(season, "season", 1)
+        self.season: Any = checked_season(season)
         self.level: Any = checked_levels(level)
         self.seed: int = whole(seed, "seed", 0)
         self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
 
     @property
     def weights(self) -> np.ndarray:
-        """The weights of the models for each series and lead, ``(M, B, L)``; later leads have those of the last."""
+        """The weights of the models for each series and lead, ``(M, B, L)``; those of all leads are equal."""
         self._fitted_history()
-        leads = self._model["share"].shape[1]
-        share = self._network_shares(self._model)[:, None]
-        return np.concatenate([(1 - share) * _weights(self._model["share"], leads), share + np.zeros((1, 1, leads))])
+        share = self._network_shares(self._model)
+        found = np.concatenate([(1 - share) * self._model["weights"].T, share[None]])
+        return np.repeat(found[..., None], int(self._panel["leads"]), axis=2)
 
     def _shares(self):
         from rnnkit.cards import table_of
@@ -117,14 +124,16 @@ class Auto(Together):
         rows = [(name, f"{share:.0%}") for name, share in zip(self.models, shares, strict=True)]
         return table_of(("model", "mean weight"), rows, {"mean weight"})
 
-    def _candidates(self, season: int) -> dict[str, Forecaster]:
-        period = season if season > 1 else None
+    def _candidates(self, season: Any) -> dict[str, Forecaster]:
+        """Return the models but the network; all but the last take values whose seasons are apart, if they are."""
+        periods = periods_of(season)
+        period = None if are_apart(periods) or periods == (1,) else periods[0]
         made = (
             Theta(period),
             Theta(period, theta=2.0),
             ExponentialSmoothing(period),
             ExponentialSmoothing(period, form=_DAMPED),
-            Autoregression(period),
+            Autoregression(periods),
         )
         return dict(zip(self.models, made, strict=False))
 
@@ -138,29 +147,26 @@ class Auto(Together):
         return 2 + 2 * epochs  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
-        season, sizes = self._season_of(series), series.map(_size)
-        leads, count = leads_of(season), sum(size.series for size in sizes)
+        seasons, sizes = self._seasons_of(series), series.map(_size)
+        leads, count = leads_of(seasons[0]), sum(size.series for size in sizes)
         networked = sizes[0]._replace(series=count).networked
         whole = (leads, networked, count, sum(size.steps for size in sizes))
-        held_out = series.made(_held_out, self.copy(), season, *whole)
-        sums, steps = zip(*held_out.map(_gains), strict=True)
-        mean = np.concatenate(sums, axis=1).sum(axis=1) / max(np.concatenate(steps).sum(), 1)
-        errors, spreads, shares = zip(*held_out.map(_combined, mean), strict=True)
+        held_out = series.made(_held_out, self.copy(), seasons, *whole)
+        sums, counts = (np.sum(found, axis=0) for found in zip(*held_out.map(_panel_errors), strict=True))
+        errors, spreads, weights = zip(*held_out.map(_combined, (sums + _EQUAL) / (counts + _EQUAL)), strict=True)
         if progress is not None:
             progress("models without the ends of the series")
         off, spread = np.concatenate(errors), np.concatenate(spreads)
-        found = [{"share": share} for share in shares]
-        panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
+        found = [{"weights": one} for one in weights]
+        panel = {"season": np.array(seasons), "leads": np.array(leads), "network share": np.zeros(1)}
         if networked and len(off):
-            network = self._network(season, leads)
+            network = self._network(seasons[0], leads)
             seen = ahead_of_ends(network, held_out.made(_ends), progress)
             other = np.concatenate([ahead.forecast - came for ahead, came in seen])
-            share = _share(off, other)
-            if not sizes[0].covariates:
-                share = np.sqrt(share * _USUAL)
+            share = _share(off, other) if sizes[0].covariates else _usual_share(off, other)
             panel["network share"] = np.array([share])
             off = (1 - share) * off + share * other
-            spread = (1 - share) * spread + share * np.concatenate([_absolute(ahead) for ahead, _ in seen])
+            spread = (1 - share) * spread + share * np.concatenate([absolute(ahead) for ahead, _ in seen])
             if share:
                 own, shared = network.learned(series, progress)
                 for rows, more in zip(found, own, strict=True):
@@ -170,48 +176,62 @@ class Auto(Together):
         return found, panel | {"errors": calibration.errors, "counts": calibration.counts}
 
     def _completed(self, history: History, found, panel):
-        rows = in_blocks(partial(self._fitted_by_all, int(panel["season"])), history.values, history.lengths)
+        rows = in_blocks(partial(self._fitted_by_all, periods_of(panel["season"])), history.values, history.lengths)
         if network := below("network/", found):
             rows |= {f"network/{name}": array for name, array in completed(history, network).items()}
-        return rows | {"share": found["share"]}
+        return rows | {"weights": found["weights"]}
 
-    def _fitted_by_all(self, season, values, lengths) -> dict[str, np.ndarray]:
+    def _fitted_by_all(self, periods, values, lengths) -> dict[str, np.ndarray]:
         """Return the arrays fitted by every model, with names ``model/array``."""
-        models = self._candidates(season)
-        found = {name: models[name]._fitted(values, lengths) for name in ("theta", "standard theta", "autoregression")}
-        smoothing = ExponentialSmoothing(season if season > 1 else None).chosen(values, lengths, [FORMS, _DAMPED])
+        models, rest, rows = self._candidates(periods), values, {"short": _is_short(values)}
+        found = {"autoregression": models["autoregression"]._fitted(values, lengths)}
+        if are_apart(periods):
+            apart = Profiles.of(values, lengths, periods)
+            rest, rows["seasons"] = apart.rest, apart.found
+        found |= {name: models[name]._fitted(rest, lengths) for name in ("theta", "standard theta")}
+        smoothing = models["smoothing"].chosen(rest, lengths, [FORMS, _DAMPED])
         found |= dict(zip(("smoothing", "damped"), smoothing, strict=True))
-        rows = {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
-        return rows | {"short": _is_short(values)}
+        return rows | {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
         ahead = super()._ahead_of(history, h)
         share = self._network_shares(self._model)[:, None]
         if not share.any():
             return ahead
-        network = self._network(int(self._panel["season"]), int(self._panel["leads"]))
+        network = self._network(periods_of(self._panel["season"])[0], int(self._panel["leads"]))
         fitted = Fitted(below("network/", self._model), below("network/", self._panel))
         other = network.ahead(history, fitted, h)
         forecast = (1 - share) * ahead.forecast + share * other.forecast
-        return Ahead(forecast, (1 - share) * ahead.spread + share * _absolute(other), ahead.of_logarithms)
+        return Ahead(forecast, (1 - share) * ahead.spread + share * absolute(other), ahead.of_logarithms)
 
     def _network_shares(self, rows) -> np.ndarray:
         """Return the network's share for each series ``(N,)``; 0 for series that hold their last value."""
         return np.where(rows["short"], 0.0, self._panel["network share"])
 
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
-        history, season = History(values, lengths), int(self._panel["season"])
-        forecast, spread = np.zeros((2, len(values), h))
-        weights = _weights(fitted["share"], h)
-        for weight, (name, model) in zip(weights, self._candidates(season).items(), strict=True):
-            ahead = forecast_in_blocks(model._ahead, history, below(f"{name}/", fitted), h)
-            forecast += weight * ahead.forecast
-            spread += weight * _absolute(ahead)
-        return Ahead(forecast, spread, np.zeros(len(values), bool))
+        said, spread = self._ahead_by_all(periods_of(self._panel["season"]), History(values, lengths), fitted, h)
+        weights = fitted["weights"].T[..., None]
+        return Ahead((weights * said).sum(axis=0), (weights * spread).sum(axis=0), np.zeros(len(values), bool))
+
+    def _ahead_by_all(self, periods, history: History, fitted, h) -> np.ndarray:
+        """Return the forecasts of the models but the network, and their spreads ``(2, M, N, H)``."""
+        models, found = self._candidates(periods), []
+        apart, rest = None, history
+        if "seasons" in fitted:
+            apart = Profiles.of(history.values, history.lengths, periods, fitted["seasons"])
+            rest = history._replace(values=apart.rest)
+        for name, model in models.items():
+            own = apart is not None and name != "autoregression"
+            ahead = forecast_in_blocks(model._ahead, rest if own else history, below(f"{name}/", fitted), h)
+            found.append(with_seasons(ahead, apart) if own else ahead)
+        return np.array([[one.forecast for one in found], [absolute(one) for one in found]])
 
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
         off = Calibration(self._panel["errors"], self._panel["counts"]).quantiles(probabilities, ahead.spread.shape[1])
         return ahead.forecast + off[:, None] * ahead.spread
+
+
+_FITTED = Auto.models[:-1]  # the models but the network
 
 
 class _Size(NamedTuple):
@@ -235,102 +255,98 @@ class _HeldOut(NamedTuple):
     ends: Ends
     errors: np.ndarray  # (M, R, L); NaN without an actual value
     spread: np.ndarray  # (M, R, L)
+    regressed: np.ndarray  # (R,), whether the autoregression was fitted
     able: np.ndarray  # (N,), whether a series has the autoregression
     short: np.ndarray  # (N,), whether a series holds its last value
 
 
-def _held_out(history: History, model: Auto, season: int, leads: int, once: bool, count: int, steps: int) -> _HeldOut:
+def _held_out(history: History, model: Auto, periods, leads: int, once: bool, count: int, steps: int) -> _HeldOut:
     """Forecast the held-out ends of a block's series, out of `count` series and `steps` steps in all."""
-    ends, candidates = Ends.of(history, leads, once, count, steps), model._candidates(season)
-    said, spread = np.zeros((2, len(candidates), *ends.came.shape))
+    ends = Ends.of(history, leads, once, count, steps, apart=are_apart(periods))
+    said, spread = np.zeros((2, len(_FITTED), *ends.came.shape))
+    regressed = np.zeros(len(ends.series), bool)
     if len(ends.series):
-        fitted = in_blocks(partial(model._fitted_by_all, season), ends.history.values, ends.history.lengths)
-        for place, (name, one) in enumerate(candidates.items()):
-            ahead = forecast_in_blocks(one._ahead, ends.history, below(f"{name}/", fitted), ends.came.shape[1])
-            said[place], spread[place] = ahead.forecast, _absolute(ahead)
-    return _HeldOut(ends, said - ends.came, spread, able(history.values), _is_short(history.values))
+        fitted = in_blocks(partial(model._fitted_by_all, periods), ends.history.values, ends.history.lengths)
+        regressed = fitted["autoregression/able"]
+        said, spread = model._ahead_by_all(periods, ends.history, fitted, ends.came.shape[1])
+    has = able(history.values, periods[0])
+    return _HeldOut(ends, said - ends.came, spread, regressed, has, _is_short(history.values))
 
 
 def _ends(held_out: _HeldOut) -> Ends:
     return held_out.ends
 
 
-def _gains(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """Return the autoregression's gains beside the mean of the others, see `_sums`."""
+def _relative(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """Return the models' mean absolute errors relative to their median ``(N, M)``, and the numbers of values ``(N,)``.
+
+    NaN for a model that a series doesn't have at each of its held-out ends.
+    """
     errors, ends = held_out.errors, held_out.ends
-    other = np.where(able(ends.history.values)[:, None], errors[-1], np.nan)
-    return _sums(errors[:-1].mean(axis=0), other, ends.series, len(held_out.able))
+    known = ~np.isnan(errors)
+    sums, counts = np.zeros((2, len(held_out.able), len(_FITTED)))
+    np.add.at(sums, ends.series, np.where(known, np.abs(errors), 0.0).sum(axis=2).T)
+    counted = known.sum(axis=2)
+    counted[-1, ~held_out.regressed] = 0
+    np.add.at(counts, ends.series, counted.T)
+    values = counts.max(axis=1)
+    means = np.where((counts == values[:, None]) & (values > 0)[:, None], sums / np.maximum(counts, 1), np.nan)
+    usual = np.median(means[:, :-1], axis=1, keepdims=True)
+    found = np.where(usual > 0, means / np.where(usual > 0, usual, 1.0), np.where(means > 0, _WORST, 1.0))
+    return np.where(np.isnan(means), np.nan, np.minimum(found, _WORST)), values
 
 
-def _combined(held_out: _HeldOut, mean) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return errors and spreads of the combination ``(R, L)``, and the autoregression's share ``(N, L)``."""
-    share = _shares(_gains(held_out)[0], mean, held_out.able)
-    share[held_out.short] = 1.0  # where the autoregression holds the last value
-    weights = _weights(share[held_out.ends.series], held_out.ends.came.shape[1])
-    return (weights * held_out.errors).sum(axis=0), (weights * held_out.spread).sum(axis=0), share
+def _panel_errors(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums of the relative errors of each model over the series ``(M,)``, and their numbers."""
+    found, _ = _relative(held_out)
+    known = ~np.isnan(found)
+    return np.where(known, found, 0.0).sum(axis=0), known.sum(axis=0)
+
+
+def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return errors and spreads of the combination ``(R, L)``, and the weights ``(N, M)``, from the panel's errors."""
+    found, values = _relative(held_out)
+    drawn = (values[:, None] * np.where(np.isnan(found), 0.0, found) + _SHARED * usual) / (values[:, None] + _SHARED)
+    weights = np.where(np.isnan(found), 0.0, drawn**-_POWER)
+    weights[values == 0, :-1] = 1.0
+    weights[~held_out.able, -1] = 0.0
+    weights[held_out.short] = np.arange(len(_FITTED)) == len(_FITTED) - 1  # the autoregression holds the last value
+    weights /= weights.sum(axis=1, keepdims=True)
+    each = weights[held_out.ends.series].T[..., None]
+    return (each * held_out.errors).sum(axis=0), (each * held_out.spread).sum(axis=0), weights
 
 
 def _is_short(values) -> np.ndarray:
     return (~np.isnan(values)).sum(axis=1) < _SHORT
 
 
-def _absolute(ahead: Ahead) -> np.ndarray:
-    """Return standard deviations in the values' own units."""
-    return np.where(ahead.of_logarithms[:, None], np.abs(ahead.forecast) * ahead.spread, ahead.spread)
-
-
 def _positive(spread) -> np.ndarray:
     return np.where(spread > 0, spread, 1.0)
 
 
-def _weights(share, h: int) -> np.ndarray:
-    """Return the models' weights ``(M, N, H)`` from the last model's share ``(N, L)``; later leads repeat lead L."""
-    share = share[:, np.minimum(np.arange(h), share.shape[1] - 1)]
-    others = Auto.models.index("autoregression")
-    return np.stack([*[(1 - share) / others] * others, share])
+def _in_units(errors, other) -> tuple[np.ndarray, np.ndarray]:
+    """Return errors at held-out ends ``(R, L)``, 0 without an actual value, in units of the mean size of each row."""
+    known = ~np.isnan(errors) & ~np.isnan(other)
+    errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
+    counts = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    unit = _positive((np.abs(errors) + np.abs(other)).sum(axis=1, keepdims=True) / counts)
+    return errors / unit, other / unit
 
 
 def _share(errors, other) -> float:
     """Return the share of another model beside a first one with the least mean absolute error over all series.
 
-    Errors ``(R, L)`` are those at held-out ends; NaN without an actual value. The result is independent of each series'
-    units.
+    Errors ``(R, L)`` are those at held-out ends; NaN without an actual value.
     """
-    known = ~np.isnan(errors) & ~np.isnan(other)
-    errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
-    counts = np.maximum(known.sum(axis=1), 1)
-    unit = _positive((np.abs(errors) + np.abs(other)).sum(axis=1) / counts)
-    sizes = [(np.abs((1 - share) * errors + share * other).sum(axis=1) / unit).sum() for share in _GRID]
+    errors, other = _in_units(errors, other)
+    sizes = [np.abs((1 - share) * errors + share * other).sum() for share in _GRID]
     return float(_GRID[np.argmin(sizes)])
 
 
-def _sums(errors, other, series, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return sums ``Σ e (e - d)`` and ``Σ (e - d)²`` of `count` series ``(2, N, L)``, and their step counts ``(N,)``.
-
-    e and d are the errors ``(R, L)`` of the mean of the first models and of another one at the held-out ends of
-    `series` ``(R,)``, summed over all leads up to each; NaN without an actual value or the other model.
-    """
-    known = ~np.isnan(errors) & ~np.isnan(other)
-    errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
-    size, steps = np.zeros((2, count))
-    np.add.at(size, series, (np.abs(errors) + np.abs(other)).sum(axis=1))
-    np.add.at(steps, series, known.sum(axis=1))
-    unit = (size / np.maximum(2 * steps, 1))[series, None]  # independent of each series' units
-    errors, other = errors / _positive(unit), other / _positive(unit)
-    sums = np.zeros((2, count, errors.shape[1]))
-    np.add.at(sums[0], series, errors * (errors - other))
-    np.add.at(sums[1], series, (errors - other) ** 2)
-    return np.cumsum(sums, axis=2), steps
-
-
-def _shares(sums, mean, has) -> np.ndarray:
-    """Return the share of another model beside the mean of the first ones, per series and lead ``(N, L)``.
-
-    The share minimises the squared errors at the held-out ends: ``Σ e (e - d) / Σ (e - d)²``, then sharpened towards 0
-    and 1. `mean` ``(2, L)`` are the sums of all series, per step; `has` ``(N,)`` says which series have the other
-    model.
-    """
-    gain, power = sums + _SHARED * mean[:, None]
-    share = gain / np.where(power > 0, power, 1.0)
-    share = np.clip(3 * share - 1, 0.0, 1.0)  # below a third none, above two thirds all
-    return np.where(has[:, None] & (power > 0), share, 0.0)
+def _usual_share(errors, other) -> float:
+    """Return the share of another model from the ratio of its mean absolute error to that of the first one."""
+    errors, other = (np.abs(one).sum() for one in _in_units(errors, other))
+    if not other:
+        return _USUAL
+    odds = _USUAL / (1 - _USUAL) * (errors / other) ** _NETWORK_POWER
+    return float(odds / (1 + odds))

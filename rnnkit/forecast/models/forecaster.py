@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ from rnnkit.forecast.data import frames, partitions
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History, UnfitSeries, column
+from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.display import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, small_multiples
 from rnnkit.forecast.scoring.validation import cross_validation
@@ -419,7 +420,7 @@ class Forecaster:
             "fitted to": lambda: counted_series(history),
             "steps": lambda: between(history.lengths),
             "times": lambda: "" if history.frame is None else spanned(history.frame.timelines),
-            "season": lambda: "" if history.season is None else f"{history.season} steps, by the times",
+            "season": lambda: "" if history.season is None else f"{' and '.join(map(str, history.seasons))} steps, by the times",
             "covariates": lambda: ", ".join([*self.past_covariates, *self.future_covariates]),
         }
 
@@ -700,23 +701,54 @@ def _rows(values, lengths) -> list[np.ndarray]:
 
 
 class SeasonalForecaster(Forecaster):
-    """A forecaster of each series by itself, with a season that is given, or that the times of a table have."""
+    """A forecaster of each series by itself, with seasons that are given, or that the times of a table have.
 
-    def __init__(self, season: int | None = None):
+    Several seasons, or one of more than 24 steps, are taken out of the series before and added to the forecasts, as far
+    as a series has them (see `rnnkit.forecast.fitting.profiles.Profiles`).
+    """
+
+    _takes_seasons = False  # whether the model itself takes such seasons
+
+    def __init__(self, season: int | Sequence[int] | None = None):
         super().__init__()
-        self.season: Any = None if season is None else whole(season, "season", 1)
+        self.season: Any = checked_season(season)
 
-    def _with(self, season: int) -> Self:
+    def _with(self, season) -> Self:
         return type(self)(**self._settings() | {"season": season})
 
     def _fit(self, history, progress=None):
-        season = self.season or history.season or 1
-        rows = in_blocks(self._with(season)._fitted, history.values, history.lengths)
-        return Fitted(rows, {"season": np.array(season)})
+        periods = periods_of(self.season or history.seasons)
+        return Fitted(
+            in_blocks(partial(self._fitted_apart, periods), history.values, history.lengths),
+            {"season": np.array(periods)},
+        )
 
     def _ahead_of(self, history, h):
-        season = int(self._panel.get("season", self.season or 1))
-        return forecast_in_blocks(self._with(season)._ahead, history, self._model, h)
+        periods = periods_of(self._panel.get("season", self.season))
+        return forecast_in_blocks(partial(self._ahead_apart, periods), history, self._model, h)
+
+    def _fitted_apart(self, periods, values, lengths):
+        if self._takes_seasons or not are_apart(periods):
+            return self._with(periods)._fitted(values, lengths)
+        apart = Profiles.of(values, lengths, periods)
+        return self._with(1)._fitted(apart.rest, lengths) | {"seasons": apart.found}
+
+    def _ahead_apart(self, periods, values, lengths, fitted, h):
+        if "seasons" not in fitted:
+            return self._with(periods)._ahead(values, lengths, fitted, h)
+        apart = Profiles.of(values, lengths, periods, fitted["seasons"])
+        return with_seasons(self._with(1)._ahead(apart.rest, lengths, fitted, h), apart)
+
+
+def with_seasons(ahead: Ahead, apart: Profiles) -> Ahead:
+    """Return forecasts of the rest of series with their seasons added."""
+    seasons = apart.seasons(ahead.forecast.shape[1])
+    return Ahead(ahead.forecast + seasons, absolute(ahead), np.zeros(len(seasons), bool))
+
+
+def absolute(ahead: Ahead) -> np.ndarray:
+    """Return standard deviations in the values' own units."""
+    return np.where(ahead.of_logarithms[:, None], np.abs(ahead.forecast) * ahead.spread, ahead.spread)
 
 
 def known_once(values) -> np.ndarray:

@@ -12,7 +12,7 @@ from rnnkit.forecast.models.auto import Auto, Ends
 @pytest.fixture(scope="module")
 def panel():
     rng = np.random.default_rng(3)
-    lengths = (9, 14, 30, 31, 47, 80)
+    lengths = (9, 14, 30, 31, 46, 47)
     return [50 + rng.normal(size=n).cumsum() + 5 * np.sin(2 * np.pi * np.arange(n) / 4) for n in lengths]
 
 
@@ -26,7 +26,7 @@ def test_forecasts_are_the_weighted_mean_of_the_models(panel, fitted):
     weights = fitted.weights[:-1, :, :5]
     assert (fitted.weights[-1] == 0).all()  # the panel is too small for a network
     np.testing.assert_allclose(weights.sum(axis=0), 1)
-    assert (weights[-1] == 0).all() and (weights[:-1] == 0.25).all()  # none is long enough for an autoregression
+    assert (weights[-1] == 0).all() and (weights[:-1] > 0).all()  # none is long enough for an autoregression
     np.testing.assert_allclose(fitted.predict(5), (weights * said).sum(axis=0), rtol=1e-12)
 
 
@@ -34,7 +34,7 @@ def test_an_autoregression_has_the_share_that_it_earns():
     """A wave that no smoothing model knows; a series that is too short has none."""
     time = np.arange(150)
     wave = np.sin(time * 0.4) * 10 + 50 + np.random.default_rng(2).normal(size=150)
-    share = Auto(1).fit([wave, wave[:100]]).weights[4]
+    share = Auto(1).fit([wave, wave[:40]]).weights[4]
     assert (share[0] > 0.8).all() and (share[1] == 0).all()
     alone = Auto(1).fit(wave)
     assert (alone.weights[4] > 0.8).all()
@@ -70,9 +70,9 @@ def test_the_season_is_found():
     month = np.arange(96)
     rng = np.random.default_rng(0)
     wave = [100 + 20 * np.sin(2 * np.pi * month / 12 + i) + rng.normal(size=96) for i in range(3)]
-    assert int(Auto().fit(wave)._panel["season"]) == 12
-    assert int(Auto(season=1).fit(wave)._panel["season"]) == 1
-    assert int(Auto().fit(rng.normal(size=(3, 40)))._panel["season"]) == 1
+    assert Auto().fit(wave)._panel["season"].tolist() == [12]
+    assert Auto(season=1).fit(wave)._panel["season"].tolist() == [1]
+    assert Auto().fit(rng.normal(size=(3, 40)))._panel["season"].tolist() == [1]
 
 
 def test_held_out_ends():
@@ -113,13 +113,13 @@ def test_what_is_wrong_is_said(panel):
 
 
 def test_a_large_panel_has_a_network(monkeypatch, panel):
-    """Its share lies between what the held-out ends say and the usual one; other models keep theirs."""
+    """It has one share of all series; other models keep theirs."""
     from rnnkit.forecast.models import auto
 
     monkeypatch.setattr(auto, "_PANEL", 6)
     model, network = Auto(4).fit(panel), Auto.models.index("network")
     share = model.weights[network]
-    assert (share == share[0, 0]).all() and 0 <= share[0, 0] <= np.sqrt(0.4)
+    assert (share == share[0, 0]).all() and 0 < share[0, 0] < 1
     np.testing.assert_allclose(model.weights.sum(axis=0), 1)
     if share.any():
         without = Auto(4)
@@ -132,10 +132,13 @@ def test_a_large_panel_has_a_network(monkeypatch, panel):
 
 
 def test_the_share_is_that_of_the_least_absolute_error():
-    from rnnkit.forecast.models.auto import _share
+    from rnnkit.forecast.models.auto import _share, _usual_share
 
     errors = np.array([[3.0, -1.0, np.nan], [200.0, 100.0, -300.0]])
     assert _share(errors, np.zeros((2, 3))) == 1
     assert _share(np.zeros((2, 3)), errors) == 0
     assert _share(errors, -errors) == 0.5
+    assert _usual_share(errors, -errors) == pytest.approx(0.4)
+    assert _usual_share(errors, 2 * errors) < 0.02 and _usual_share(2 * errors, errors) > 0.97
+    assert _usual_share(errors, 7 * errors) == pytest.approx(_usual_share(errors * [[1], [9]], 7 * errors * [[1], [9]]))
     assert _share(errors, np.full((2, 3), np.nan)) == 0
