@@ -13,6 +13,7 @@ LONGEST = 24  # steps of a season that models take in themselves, if it is the o
 _KEPT = 0.8  # weight of a cycle, relative to the one after it
 _PASSES = 3
 _GAIN = 1.02  # most mean absolute error by a profile of earlier cycles, relative to that without one
+LEAST_GAIN = 0.97  # the same, where nothing else says that there is a season
 
 
 def checked_season(season: Any) -> int | list[int] | None:
@@ -130,12 +131,18 @@ def _predicted(deviations) -> np.ndarray:
     return np.where(size > 0, off / np.where(size > 0, size, 1.0), np.inf)
 
 
-def predicted(values, period: int) -> float:
+def predicted(values, period: int) -> np.ndarray:
     """Return the mean absolute error of each cycle by the profile of those before, relative to that without one.
 
-    Values ``(T,)`` are NaN in gaps; infinite for less than three cycles.
+    Values ``(N, T)`` are NaN in gaps and after the ends; infinite for a series of less than three cycles.
     """
-    lengths = np.array([len(values)])
-    if len(values) < 3 * period:
-        return np.inf
-    return float(_predicted(_deviations(_from_the_end(values[None], lengths), lengths, period))[0])
+    lengths = values.shape[1] - np.argmax(~np.isnan(values)[:, ::-1], axis=1)
+    rows = np.flatnonzero(lengths >= 3 * period)
+    errors = np.full(len(values), np.inf)
+    errors[rows] = _predicted(_deviations(_from_the_end(values[rows], lengths[rows]), lengths[rows], period))
+    return errors
+
+
+def predict_seasons(values, period: int) -> np.ndarray:
+    """Return whether the profile of the cycles before predicts the next ones ``(N,)``; see `predicted`."""
+    return predicted(values, period) < LEAST_GAIN

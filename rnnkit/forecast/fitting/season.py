@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arrays import with_gaps
-from rnnkit.forecast.fitting.profiles import Profiles, predicted
+from rnnkit.forecast.fitting.profiles import LEAST_GAIN, Profiles, predicted
 from rnnkit.forecast.fitting.scale import Scale
 
 LEAST = 0.35  # calibrated on random walks, where the highest peak stays below it in 19 of 20 series
-_USUAL, _GAIN = (7, 12, 24, 52), 0.97  # seasons that are tried in any case, and the error by which they have to predict
+_USUAL = (7, 12, 24, 52)  # seasons that are tried in any case
 _LONGER = {7: 365, 24: 168, 48: 336, 96: 672}  # a year of days, and weeks of hours and of parts of them
 
 
@@ -58,9 +58,9 @@ def find_season(values: Any) -> int | None:
     peak = (echo[lags] > echo[lags - 1]) & (echo[lags] >= echo[lags + 1])
     lags = lags[peak & (echo[lags] >= LEAST) & (echo[lags] - valleys[lags] >= LEAST)]
     if not len(lags):
-        errors = [predicted(z, period) for period in _USUAL]
+        errors = [predicted(z[None], period)[0] for period in _USUAL]
         least = min(errors)
-        return None if least > _GAIN else next(p for p, e in zip(_USUAL, errors, strict=True) if e < least + 0.03)
+        return None if least > LEAST_GAIN else next(p for p, e in zip(_USUAL, errors, strict=True) if e < least + 0.03)
     first = int(lags[echo[lags] >= 0.8 * echo[lags].max()][0])
     near = range(first - first // 8, min(first + first // 8, len(echo) - 1) + 1)
     return max(near, key=lambda lag: echo[lag::lag][:2].mean())

@@ -35,9 +35,11 @@ from rnnkit.forecast.models.together import Progress, Together
 from rnnkit.serialization.array_files import below
 
 _DAMPED = [form for form in FORMS if "d" in form]
+_RECENT, _CYCLES = 4096, 12  # steps, or cycles of the longest season, before which models read nothing
 _SHORT = 4  # values, below which a series holds its last value
 _SHARED, _EQUAL = 20.0, 10.0  # weight of the panel's errors, in held-out values of a series, and of equal ones, in series
 _POWER = 3.0  # of the inverse errors
+_FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
 _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 6.0  # the network's share at equal errors, and the power of their inverse ratio
@@ -52,7 +54,8 @@ class Auto(Together):
     more, and three cycles of its season, has an `Autoregression` besides; one of fewer than 4 values holds its last
     value. A panel of 100 series or more, and one with covariates, has a `GlobalRNN` besides. Several seasons, or one of
     more than 24 steps, are taken out before, as far as a series has them
-    (`rnnkit.forecast.fitting.profiles.Profiles`).
+    (`rnnkit.forecast.fitting.profiles.Profiles`). The last value of a series with a season is drawn towards what was
+    to be expected, if it is far off.
 
     All models are fitted a first time without the ends of the series, which they then forecast. Their errors
     there give their weights (Bates and Granger 1969, "The combination of forecasts"): those of each series are inverse
@@ -183,7 +186,13 @@ class Auto(Together):
 
     def _fitted_by_all(self, periods, values, lengths) -> dict[str, np.ndarray]:
         """Return the arrays fitted by every model, with names ``model/array``."""
-        models, rest, rows = self._candidates(periods), values, {"short": _is_short(values)}
+        models = self._candidates(periods)
+        first = np.maximum(lengths - max(_RECENT, _CYCLES * periods[-1]), 0)
+        rows = {"short": _is_short(values), "first": first}
+        values, lengths = _since(values, lengths, first)
+        if 1 < periods[0] and not are_apart(periods):
+            rows |= _drawn_in(values, lengths, periods[0])
+        rest = values = _with_drawn_in(values, rows)
         found = {"autoregression": models["autoregression"]._fitted(values, lengths)}
         if are_apart(periods):
             apart = Profiles.of(values, lengths, periods)
@@ -216,7 +225,9 @@ class Auto(Together):
     def _ahead_by_all(self, periods, history: History, fitted, h) -> np.ndarray:
         """Return the forecasts of the models but the network, and their spreads ``(2, M, N, H)``."""
         models, found = self._candidates(periods), []
-        apart, rest = None, history
+        values, lengths = _since(history.values, history.lengths, fitted["first"])
+        history = rest = History(_with_drawn_in(values, fitted), lengths)
+        apart = None
         if "seasons" in fitted:
             apart = Profiles.of(history.values, history.lengths, periods, fitted["seasons"])
             rest = history._replace(values=apart.rest)
@@ -278,42 +289,76 @@ def _ends(held_out: _HeldOut) -> Ends:
 
 
 def _relative(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """Return the models' mean absolute errors relative to their median ``(N, M)``, and the numbers of values ``(N,)``.
+    """Return the models' errors at the ends of each series relative to their median there, and the numbers of values.
 
-    NaN for a model that a series doesn't have at each of its held-out ends.
+    Both are ``(N, M)``; the autoregression's are those at the ends where it could be fitted.
     """
-    errors, ends = held_out.errors, held_out.ends
-    known = ~np.isnan(errors)
-    sums, counts = np.zeros((2, len(held_out.able), len(_FITTED)))
-    np.add.at(sums, ends.series, np.where(known, np.abs(errors), 0.0).sum(axis=2).T)
-    counted = known.sum(axis=2)
-    counted[-1, ~held_out.regressed] = 0
-    np.add.at(counts, ends.series, counted.T)
-    values = counts.max(axis=1)
-    means = np.where((counts == values[:, None]) & (values > 0)[:, None], sums / np.maximum(counts, 1), np.nan)
-    usual = np.median(means[:, :-1], axis=1, keepdims=True)
-    found = np.where(usual > 0, means / np.where(usual > 0, usual, 1.0), np.where(means > 0, _WORST, 1.0))
-    return np.where(np.isnan(means), np.nan, np.minimum(found, _WORST)), values
+    known = ~np.isnan(held_out.errors)
+    sizes, counts = np.where(known, np.abs(held_out.errors), 0.0).sum(axis=2), known.sum(axis=2)
+    usual = np.broadcast_to(np.median(sizes[:-1], axis=0), sizes.shape)
+    counted = np.ones(sizes.shape, bool)
+    counted[-1] = held_out.regressed
+    errors, others, values = np.zeros((3, len(held_out.able), len(_FITTED)))
+    for total, part in ((errors, sizes), (others, usual), (values, counts)):
+        np.add.at(total, held_out.ends.series, np.where(counted, part, 0).T)
+    found = np.where(others > 0, errors / np.where(others > 0, others, 1.0), np.where(errors > 0, _WORST, 1.0))
+    return np.minimum(found, _WORST), values
 
 
 def _panel_errors(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
     """Return the sums of the relative errors of each model over the series ``(M,)``, and their numbers."""
-    found, _ = _relative(held_out)
-    known = ~np.isnan(found)
-    return np.where(known, found, 0.0).sum(axis=0), known.sum(axis=0)
+    found, values = _relative(held_out)
+    return np.where(values > 0, found, 0.0).sum(axis=0), (values > 0).sum(axis=0)
 
 
 def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return errors and spreads of the combination ``(R, L)``, and the weights ``(N, M)``, from the panel's errors."""
     found, values = _relative(held_out)
-    drawn = (values[:, None] * np.where(np.isnan(found), 0.0, found) + _SHARED * usual) / (values[:, None] + _SHARED)
-    weights = np.where(np.isnan(found), 0.0, drawn**-_POWER)
-    weights[values == 0, :-1] = 1.0
+    weights = ((values * found + _SHARED * usual) / (values + _SHARED)) ** -_POWER
     weights[~held_out.able, -1] = 0.0
     weights[held_out.short] = np.arange(len(_FITTED)) == len(_FITTED) - 1  # the autoregression holds the last value
     weights /= weights.sum(axis=1, keepdims=True)
     each = weights[held_out.ends.series].T[..., None]
     return (each * held_out.errors).sum(axis=0), (each * held_out.spread).sum(axis=0), weights
+
+
+def _drawn_in(values, lengths, period: int) -> dict[str, np.ndarray]:
+    """Return the index of the last value of each series ``(N,)``, and what stands for it, NaN where it is itself.
+
+    Of a series with a season whose last value is more than 4 standard deviations off the forecast of it by the Theta
+    method, a value 2 of them off. Such a value is rather a single event than a new level; without a season it is not.
+    """
+    found = {"last": lengths - 1, "drawn in": np.full(len(values), np.nan)}
+    rows = np.flatnonzero(lengths > 3 * period)
+    if len(rows):
+        theta, last = Theta(period, theta=2.0), lengths[rows] - 1
+        before = np.where(np.arange(values.shape[1]) < last[:, None], values[rows], np.nan)[:, : last.max()]
+        fitted = theta._fitted(before, last)
+        ahead = theta._ahead(before, last, fitted, 1)
+        forecast, size = ahead.forecast[:, 0], ahead.spread[:, 0]
+        off = values[rows, last] - forecast
+        far = fitted["seasonal"] & (np.abs(off) > _FAR * size)
+        found["drawn in"][rows] = np.where(far, forecast + np.sign(off) * _NEAR * size, np.nan)
+    return found
+
+
+def _since(values, lengths, first) -> tuple[np.ndarray, np.ndarray]:
+    """Return series from the steps `first` ``(N,)`` on, and their lengths."""
+    if not first.any():
+        return values, lengths
+    lengths = lengths - first
+    steps = np.arange(lengths.max())
+    places = np.minimum(first[:, None] + steps, values.shape[1] - 1)
+    return np.where(steps < lengths[:, None], np.take_along_axis(values, places, axis=1), np.nan), lengths
+
+
+def _with_drawn_in(values, fitted) -> np.ndarray:
+    """Return values with the last ones that `_drawn_in` found replaced."""
+    if "drawn in" not in fitted or np.isnan(fitted["drawn in"]).all():
+        return values
+    values, rows = values.copy(), np.flatnonzero(~np.isnan(fitted["drawn in"]))
+    values[rows, fitted["last"][rows]] = fitted["drawn in"][rows]
+    return values
 
 
 def _is_short(values) -> np.ndarray:
