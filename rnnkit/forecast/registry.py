@@ -59,12 +59,14 @@ def class_named(name: str) -> Any:
     return getattr(importlib.import_module(f"rnnkit.forecast.models.{MODULES[name]}"), name)
 
 
-def forecaster_named(name: str, season: int | None = None, *, several: bool = True, **settings: Any) -> Any:
+def forecaster_named(name: str, season: Any = None, *, several: bool = True, **settings: Any) -> Any:
     """Make a forecaster by its name on the command line, with a season, for `several` series or for one.
 
-    Settings are passed on if the model takes them and they are not None.
+    Of several seasons, a model that takes one has the first. Settings are passed on if the model takes them and they are not None.
     """
     kind = class_named((several and KNOWN[name].of_several) or KNOWN[name].kind)
+    if not (season is None or isinstance(season, int) or kind._several_seasons):
+        season = season[0] if len(season) else None
     given = settings | {"season": season or kind._no_season, "layer": name}
     takes = inspect.signature(kind).parameters
     return kind(**{one: value for one, value in given.items() if one in takes and value is not None})

@@ -16,7 +16,8 @@ from rnnkit.forecast.command.shown import Shown, Window, counted
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.season import find_season
+from rnnkit.forecast.fitting.profiles import periods_of
+from rnnkit.forecast.fitting.season import find_seasons
 from rnnkit.forecast.models.baselines import naive, seasonal_naive
 from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.registry import TITLES, forecaster_named, model_name
@@ -149,16 +150,16 @@ class SeriesReport(Shown):
         return found
 
 
-def check(series: Series, horizon: int, season: int | None = None, origins: int | None = None) -> None:
+def check(series: Series, horizon: int, season: Any = None, origins: int | None = None) -> None:
     """Check the length of a series; an InputError gives the length needed, or says that it consists of gaps."""
     length = len(series.values)
     needed = needed_length(horizon, origins or LEAST_ORIGINS)
-    while first_origin(needed) < max(2 * horizon + LEAST_VALUES + 20, 2 * (season or 1)):
+    while first_origin(needed) < max(2 * horizon + LEAST_VALUES + 20, 2 * periods_of(season)[0]):
         needed += 1
     if length < needed:
         raise InputError(
             f"{series.name} has {length} values; a horizon of {horizon} with {origins or LEAST_ORIGINS} origins"
-            f"{f' and a season of {season}' if season else ''} needs {needed} (--cross-validate 1 needs fewer)"
+            f"{f' and a season of {periods_of(season)[0]}' if season else ''} needs {needed} (--cross-validate 1 needs fewer)"
         )
     known = ~np.isnan(series.values)
     first = first_origin(length)
@@ -174,7 +175,7 @@ def backtest_and_forecast(
     horizon: int,
     *,
     models: Sequence[str] = ("esn",),
-    season: int | None = None,
+    season: int | Sequence[int] | None = None,
     origins: int | None = None,
     seed: int | None = None,
     units: int | None = None,
@@ -193,8 +194,8 @@ def backtest_and_forecast(
         Those of ``rnnkit forecast --model``. They are fitted before the first origin, and keep their parameters at
         later ones; but "esn" is fitted anew at each origin, and "gru", "lstm", "rnn" and "linear" are carried on from
         their weights for a few epochs.
-    season : int, optional
-        By default found in the autocorrelation before the first origin (`find_season`).
+    season : int or sequence of int, optional
+        By default found in the values before the first origin (`find_season`).
     origins : int, optional
         Number of origins, in the last 30 % of the series; by default 40, or all if there are fewer.
     seed : int, optional
@@ -227,13 +228,13 @@ def backtest_and_forecast(
     """
     check(series, horizon, season, origins)
     values = series.values
-    if season is None:
-        season = find_season(values[: first_origin(len(values))])
+    seasons = find_seasons(values[: first_origin(len(values))]) if season is None else periods_of(season)
+    season = seasons[0] if seasons else None
     settings = {"horizon": horizon, "seed": seed, "units": units, "epochs": epochs, "level": level}
     asked = {}
     for name in models:
         said = None if tell is None else partial(told, tell, f"{TITLES[name]} on {printable(series.name)}")
-        forecaster = forecaster_named(name, season, several=False, **settings)
+        forecaster = forecaster_named(name, seasons or None, several=False, **settings)
         asked[TITLES[name]] = partial(forecast_at, forecaster, level, said)
     contest: dict[str, Model] = {**asked, NAIVE: naive}
     if season is not None:
@@ -308,7 +309,7 @@ def forecast_from_file(
         raise InputError(
             f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(series))}"
         )
-    season = forecaster.season  # type: ignore[attr-defined]
+    season = periods_of(forecaster.season)[0]  # type: ignore[attr-defined]
     kept, half = (about["horizon"], about.get("level", LEVEL)), saved.half_width
     asked = horizon or kept[0], level or kept[1]
     forecaster._history = History.of(series.values)

@@ -171,12 +171,12 @@ def harmonics(times, period: float, count: int) -> np.ndarray:
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(*angles.shape[:-1], 2 * count)
 
 
-def common_season(values, lengths, most: int = 100) -> int | None:
-    """Return the first season of at least half of the series, or None, judged by the longest `most` of them.
+def common_seasons(values, lengths, most: int = 100) -> tuple[int, ...]:
+    """Return the common seasons of series, judged by the longest `most` of them; see `elected`.
 
     Values ``(N, T)`` are NaN in gaps and after a series' end.
     """
-    return next(iter(elected([season_votes(values, lengths, most)], most)), None)
+    return elected([season_votes(values, lengths, most)], most)
 
 
 def season_votes(values, lengths, most: int = 100) -> tuple[np.ndarray, list]:

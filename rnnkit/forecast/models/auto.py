@@ -93,6 +93,7 @@ class Auto(Together):
     future_covariates: Any
     past_covariates: Any
     reads_covariates = True
+    _several_seasons = True
     models: Any = ("theta", "standard theta", "smoothing", "damped", "autoregression", "network")
 
     def __init__(

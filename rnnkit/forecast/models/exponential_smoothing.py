@@ -11,6 +11,7 @@ from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import additive_smoothing, multiplicative_smoothing
 from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means, known_sums, seasonal_factors
+from rnnkit.forecast.fitting.profiles import periods_of
 from rnnkit.forecast.fitting.side_by_side import SideBySide
 from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
 from rnnkit.optimizers.rowwise import minimize_rows
@@ -54,10 +55,12 @@ class ExponentialSmoothing(SeasonalForecaster):
 
     Parameters
     ----------
-    season : int, optional
-        Steps of a season, 1 for none; by default inferred from a table's times, and none for arrays.
+    season : int or sequence of int, optional
+        Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
+        arrays. Several seasons, or one of more than 24 steps, are taken out of the series before.
     form : str or sequence of str
-        "auto", or one of ``FORMS`` for every series, or several to choose from.
+        "auto", or one of ``FORMS`` for every series, or several to choose from. Where all of them have a season, it is
+        the first one, of any length.
     iterations : int
         Evaluations of the likelihood at most.
 
@@ -77,15 +80,16 @@ class ExponentialSmoothing(SeasonalForecaster):
     array([90., 92., 94.])
     """
 
-    def __init__(self, season: int | None = None, form: str | Sequence[str] = "auto", iterations: int = 60):
+    def __init__(self, season: int | Sequence[int] | None = None, form: str | Sequence[str] = "auto", iterations: int = 60):
         super().__init__(season)
         self._forms: tuple[str, ...] = FORMS
         if form != "auto":
             self._forms = (form,) if isinstance(form, str) else tuple(form)
         if not self._forms or not set(self._forms) <= set(FORMS):
             raise ValueError(f"expected form to be 'auto', or one or several of {', '.join(FORMS)}; got {form!r}")
-        if self.season == 1 and all(known[-1] != "N" for known in self._forms):
-            raise ValueError(f"expected a season for the form {form!r}")
+        self._takes_seasons = all(known[-1] != "N" for known in self._forms)
+        if self._takes_seasons and (self.season == 1 or isinstance(self.season, list)):
+            raise ValueError(f"expected a season for the form {form!r}, a single one; got {season!r}")
         self.form: Any = form if isinstance(form, str) else list(form)
         self.iterations: Any = whole(iterations, "iterations", 1)
 
@@ -100,6 +104,9 @@ class ExponentialSmoothing(SeasonalForecaster):
         """α, β, γ and φ of each series, ``(B, 4)``."""
         self._fitted_history()
         return self._model["parameters"]
+
+    def _with(self, season):
+        return super()._with(periods_of(season)[0] if self._takes_seasons else season)
 
     # Fit
 

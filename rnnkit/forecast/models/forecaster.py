@@ -65,6 +65,7 @@ class Forecaster:
     _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits to partitions of Dask
     _bands_are = "drawn from the errors that the model expects"
     _tested_bands = False  # whether a back-test draws the bands, from the errors at earlier origins
+    _several_seasons = False  # whether `season` may be several
     _no_season: int | None = None  # the `season` of series that have none
     _usual_h: Any = 1
     _usual_quantiles: Any = (0.1, 0.5, 0.9)
@@ -707,7 +708,8 @@ class SeasonalForecaster(Forecaster):
     as a series has them (see `rnnkit.forecast.fitting.profiles.Profiles`).
     """
 
-    _takes_seasons = False  # whether the model itself takes such seasons
+    _several_seasons = True
+    _takes_seasons: bool = False  # whether the model itself takes such seasons
 
     def __init__(self, season: int | Sequence[int] | None = None):
         super().__init__()

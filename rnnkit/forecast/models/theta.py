@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,9 @@ class Theta(SeasonalForecaster):
 
     Parameters
     ----------
-    season : int, optional
-        Steps of a season, 1 for none; by default inferred from a table's times, and none for arrays.
+    season : int or sequence of int, optional
+        Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
+        arrays. Several seasons, or one of more than 24 steps, are taken out of the series before.
     theta : float, optional
         1 or more; by default the best for each series.
     iterations : int
@@ -56,7 +58,7 @@ class Theta(SeasonalForecaster):
     iterations: int
     theta: Any
 
-    def __init__(self, season: int | None = None, theta: float | None = None, iterations: int = 60):
+    def __init__(self, season: int | Sequence[int] | None = None, theta: float | None = None, iterations: int = 60):
         super().__init__(season)
         if theta is not None and not (isinstance(theta, (int, float)) and np.isfinite(theta) and theta >= 1):
             raise ValueError(f"expected theta to be a number of 1 or more, or None for the best; got {theta!r}")
