@@ -102,6 +102,17 @@ class SeriesFrame:
             {name: _flat(name, values, (count, horizon)) for name, values in columns.items()},
         )
 
+    def paths(self, name: str, values: np.ndarray) -> Any:
+        """Make a table of sample paths ``(n, B, H)`` of the steps ahead: id, time, path, and the values by name."""
+        n, count, h = values.shape
+        series, path = np.repeat(np.arange(count), n * h), np.tile(np.repeat(np.arange(n), h), count)
+        times = np.repeat(self.timelines.ahead(h)[:, None], n, axis=1).ravel()
+        return self._table(series, times, {"path": path, name: values.swapaxes(0, 1).ravel()})
+
+    def by_series(self, columns: Mapping[str, Any], each: int = 1) -> Any:
+        """Make a table with `each` rows for each series: id, and the columns."""
+        return self.kind.table({**self._heads(np.repeat(np.arange(len(self)), each)), **columns})
+
     def rows(self, series: Any, steps: Any, columns: Mapping[str, np.ndarray], cutoffs: Any = None) -> Any:
         """Make a table, of the library of the input, of chosen steps with their observed values.
 
@@ -317,13 +328,16 @@ class SeriesFrame:
         known = {one: place for place, one in enumerate(self.ids)}
         return np.array([known.get(one, -1) for one in heads.to_list()], np.int64)[codes]
 
+    def _heads(self, series) -> dict[str, Any]:
+        """Return the columns of ids of rows."""
+        return {self.names.id: self.kind.ids(series)} if self._has_ids else {}
+
     def _check_names(self, columns, taken) -> None:
         if clash := taken.keys() & columns.keys():
             raise ValueError(f"expected other names of columns than those of the table; got {min(clash)!r}")
 
     def _table(self, series, times, columns):
-        ids = {self.names.id: self.kind.ids(series)} if self._has_ids else {}
-        head = {**ids, self.names.time: self.kind.times(times, self.wall)}
+        head = {**self._heads(series), self.names.time: self.kind.times(times, self.wall)}
         self._check_names(columns, head)
         return self.kind.table({**head, **columns})
 

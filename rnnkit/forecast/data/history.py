@@ -70,6 +70,12 @@ class History(NamedTuple):
             label = f"series {place}" if self.frame is None else self.frame.label(place)
             raise ValueError(f"{label}: {error}") from None
 
+    def title(self, series: int) -> str:
+        """Return the name of a series for pictures; empty for a single one without an id."""
+        if self.frame is None:
+            return "" if self.single else f"series {series}"
+        return "" if self.frame.ids[series] is None else str(self.frame.ids[series])
+
     @property
     def known_besides(self) -> Covariates:
         """The covariates; empty ones if there are none."""

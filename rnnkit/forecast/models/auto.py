@@ -185,7 +185,14 @@ class Auto(Together):
         return rows | {"short": _is_short(values)}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
-        ahead = super()._ahead_of(history, h)
+        return self._with_network(super()._ahead_of(history, h), history, h)
+
+    def _inside(self, history: History) -> Ahead:
+        ahead = forecast_in_blocks(self._within, history, self._model, history.values.shape[1])
+        return self._with_network(ahead, history)
+
+    def _with_network(self, ahead: Ahead, history: History, h: int | None = None) -> Ahead:
+        """Return forecasts of the other models with those of the network added, see `SmoothedNetwork.ahead`."""
         share = self._network_shares(self._model)[:, None]
         if not share.any():
             return ahead
@@ -195,18 +202,29 @@ class Auto(Together):
         forecast = (1 - share) * ahead.forecast + share * other.forecast
         return Ahead(forecast, (1 - share) * ahead.spread + share * _absolute(other), ahead.of_logarithms)
 
+    def _components(self, history):
+        season = int(self._panel["season"])
+        smoothing = ExponentialSmoothing(season if season > 1 else None)
+        return smoothing.parts(history.values, history.lengths, below("smoothing/", self._model))
+
     def _network_shares(self, rows) -> np.ndarray:
         """Return the network's share for each series ``(N,)``; 0 for series that hold their last value."""
         return np.where(rows["short"], 0.0, self._panel["network share"])
 
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        return self._mean(values, lengths, fitted, h, _weights(fitted["share"], h), "_ahead")
+
+    def _within(self, values, lengths, fitted, h) -> Ahead:
+        return self._mean(values, lengths, fitted, values.shape[1], _weights(fitted["share"], 1), "_within")
+
+    def _mean(self, values, lengths, fitted, h, weights, of: str) -> Ahead:
+        """Return the mean of the models' forecasts by their method `of`."""
         history, season = History(values, lengths), int(self._panel["season"])
         forecast, spread = np.zeros((2, len(values), h))
-        weights = _weights(fitted["share"], h)
         for weight, (name, model) in zip(weights, self._candidates(season).items(), strict=True):
-            ahead = forecast_in_blocks(model._ahead, history, below(f"{name}/", fitted), h)
-            forecast += weight * ahead.forecast
-            spread += weight * _absolute(ahead)
+            ahead = forecast_in_blocks(getattr(model, of), history, below(f"{name}/", fitted), h)
+            forecast += np.where(weight > 0, weight * ahead.forecast, 0.0)
+            spread += np.where(weight > 0, weight * _absolute(ahead), 0.0)
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:

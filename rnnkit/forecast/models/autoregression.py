@@ -6,8 +6,8 @@ import numpy as np
 
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
-from rnnkit.forecast.fitting.shortcut import Shortcut
-from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
+from rnnkit.forecast.fitting.shortcut import Shortcut, hold
+from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster, forecast_in_blocks
 
 LEAST = 120  # least values for a regression
 _SEASONS, _LAGS = 1.5, 18  # lags, in seasons or in steps without a season
@@ -51,23 +51,42 @@ class Autoregression(SeasonalForecaster):
 
     def _one(self, values, h) -> np.ndarray:
         """Return forecast and spread ``(2, h)`` of one series whose last value is known."""
-        scale, season = Scale(values[None]), self.season or 1
-        times = np.arange(len(values))[None]
-        z = scale.standardise(values[None], times)
-        lags = min(int(np.ceil(_SEASONS * season)) if season > 1 else _LAGS, len(values) // 3)
-        learned = min(h, len(values) // 4)
-        period = refined_period(z, season) if season > 1 else 0.0
-        shortcut = Shortcut(learned, lags, min(2, season // 2), period).fit(z, times)
-        said = shortcut.changes(z, times)
-        off = shortcut.errors(z, said)
-        ahead = z[0, -1] + said[0, -1]
-        width = np.sqrt(np.nanmean(off[0] ** 2, axis=0))
+        season, learned = self.season or 1, min(h, len(values) // 4)
+        scale, ahead, width = self._regressed(values, learned)
         # Leads that can't be fitted repeat the last step or the last season.
         steps = np.arange(h)
         cycle = min(season, learned)
         steps = np.where(steps < learned, steps, learned - cycle + (steps - learned) % cycle)
         at = len(values) + np.arange(h)
-        return np.stack([scale.restore(ahead[None, steps], at[None])[0], scale.spread[0] * width[steps]])
+        return np.stack([scale.restore(ahead[-1:, steps], at[None])[0], scale.spread[0] * width[steps]])
+
+    def _regressed(self, values, leads: int) -> tuple[Scale, np.ndarray, np.ndarray]:
+        """Return the scale, the standardized forecasts after each step ``(T, leads)``, and their errors' sizes."""
+        scale, season = Scale(values[None]), self.season or 1
+        times = np.arange(len(values))[None]
+        z = scale.standardise(values[None], times)
+        lags = min(int(np.ceil(_SEASONS * season)) if season > 1 else _LAGS, len(values) // 3)
+        period = refined_period(z, season) if season > 1 else 0.0
+        shortcut = Shortcut(leads, lags, min(2, season // 2), period).fit(z, times)
+        said = shortcut.changes(z, times)
+        return scale, hold(z)[0, :, None] + said[0], np.sqrt(np.nanmean(shortcut.errors(z, said)[0] ** 2, axis=0))
+
+    def _within(self, values, lengths, fitted, h) -> Ahead:
+        forecast, spread = np.full((2, *values.shape), np.nan)
+        held = np.where(np.cumsum(~np.isnan(values), axis=1) > 0, hold(values), np.nan)
+        for row, length in enumerate(lengths):
+            if fitted["able"][row]:
+                scale, ahead, width = self._regressed(values[row, :length], 1)
+                steps = np.arange(1, length)
+                forecast[row, 1:length] = scale.restore(ahead[None, :-1, 0], steps[None])[0]
+                spread[row, 1:length] = scale.spread[0] * width[0]
+            else:
+                forecast[row, 1:] = held[row, :-1]
+                spread[row] = np.sqrt(np.nanmean(np.diff(held[row]) ** 2)) if length > 1 else np.nan
+        return Ahead(forecast, spread, np.zeros(len(values), bool))
+
+    def _inside(self, history):
+        return forecast_in_blocks(self._fitted_with._within, history, self._model, history.values.shape[1])
 
 
 def able(values) -> np.ndarray:

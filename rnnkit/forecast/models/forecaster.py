@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple, Self
@@ -22,7 +23,9 @@ from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History, UnfitSeries, column
 from rnnkit.forecast.display import between, counted_series, spanned
-from rnnkit.forecast.plots import Drawn, small_multiples
+from rnnkit.forecast.models import inspection
+from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures
+from rnnkit.forecast.scoring.residual_tests import autocorrelation
 from rnnkit.forecast.scoring.validation import cross_validation
 from rnnkit.hints import Array
 from rnnkit.layers.support.model_files import making
@@ -204,7 +207,7 @@ class Forecaster:
         if self._partitions is not None:
             return self._partitions.predict_quantiles(self, h, future, asked)
         history = self._looking_ahead(h, future)
-        found = self._bands(history, self._forecast(history, h), asked)
+        found = self._bands(history.positive, self._forecast(history, h), asked)
         if history.frame is not None:
             return self._out(dict(zip(self._quantile_names(asked), found, strict=True)))
         return found[:, 0] if history.single else found
@@ -330,15 +333,163 @@ class Forecaster:
         for place in places:
             length = int(history.lengths[place])
             shown = np.arange(max(length - max(4 * h, 36), 0), length)
-            times, ahead, title = shown, length + np.arange(h), "" if history.single else f"series {place}"
+            times, ahead = shown, length + np.arange(h)
             if history.frame is not None:
                 lines = history.frame.timelines
                 times, ahead = lines.at(place, shown), lines.at(place, length + np.arange(h))
-                title = "" if history.frame.ids[place] is None else str(history.frame.ids[place])
             said = {name: array[place] for name, array in columns.items()}
             known = None if came is None else came[place]
-            drawn.append(Drawn(title, times, history.values[place, shown], ahead, said, known))
+            drawn.append(Drawn(history.title(place), times, history.values[place, shown], ahead, said, known))
         return small_multiples(drawn, self.name, levels)
+
+    # The fitted series
+
+    def fitted(self, level: Sequence[float] | float | None = None) -> Any:
+        """Return the fitted values: the forecast of each step from the values before it, with the fitted parameters.
+
+        Parameters
+        ----------
+        level
+            As `predict` takes it; bands are those of one step ahead.
+
+        Returns
+        -------
+        table
+            For a table: a row for each series and step, with the columns ``unique_id``, ``ds``, ``y`` and those of
+            `predict`.
+        ndarray (T,), or (B, T) for several series; or with `level` a dict of them
+            NaN after a series' end, and where there is no forecast: before the first value, and for `ESN` after a gap
+            longer than its horizon.
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit`.
+        """
+        history = self._fitted_history()
+        if level is None and history.frame is not None:
+            level = self.level
+        levels = [] if level is None else checked_levels(level)
+        found = inspection.out_inside(history, inspection.fitted(self, history, levels))
+        return found[self.name] if level is None else found
+
+    def residuals(self) -> Any:
+        """Return the values less the fitted ones, as `fitted` without bands returns these."""
+        history = self._fitted_history()
+        said = inspection.fitted(self, history, [])[self.name]
+        found = inspection.out_inside(history, {self.name: history.values - said})
+        return found if history.frame is not None else found[self.name]
+
+    def check_residuals(self, lags: int | None = None) -> Any:
+        """Test the residuals of each series: mean, standard deviation, and autocorrelation by `ljung_box`.
+
+        Parameters
+        ----------
+        lags : int, optional
+            Of the test; by default 10, or two seasons, and a fifth of the residuals at most (Hyndman and Athanasopoulos
+            2021, "Forecasting: principles and practice", section 5.4).
+
+        Returns
+        -------
+        table, or dict of ndarray (B,) for arrays
+            With the columns ``count``, ``mean``, ``sd``, ``lags``, ``ljung_box`` and ``p_value``. The test is of
+            residuals in units of the spread that the model expects. A small p-value, below 0.05 or so, says that the
+            residuals hold a pattern that the model has missed.
+        """
+        history = self._fitted_history()
+        return self._by_series(inspection.tested(self, history, lags))
+
+    def components(self) -> Any:
+        """Return level, trend, season and remainder of each step, which add up to the values.
+
+        Returns
+        -------
+        table, or dict of ndarray (T,) or (B, T) for arrays
+            ``level`` is the forecast of the step without its season, ``season`` what the season adds to it, and
+            ``remainder`` the residual. ``trend`` is the change of the level per step; the Theta model has none. Those
+            of `Auto` are of its exponential smoothing.
+
+        Raises
+        ------
+        ValueError
+            For a model without components.
+        """
+        history = self._fitted_history()
+        return inspection.out_inside(history, self._components(history))
+
+    def detect(self, y: Array = None, x: Array = None, *, level: float = 99) -> Any:
+        """Find anomalies: values outside the band of their forecast from the values before.
+
+        Parameters
+        ----------
+        y, x : optional
+            New values, as `update` takes them, which are judged; the forecaster stays unchanged. By default all values
+            that the forecaster has are.
+        level : float in [1, 100)
+            Percentage of the band: of values without anomalies, ``100 - level`` percent lie outside of it.
+
+        Returns
+        -------
+        table, or dict of ndarray (T,) or (B, T) for arrays
+            The columns of `fitted`, with the values ``y``, and ``anomaly``, a bool. An anomaly counts as any other value
+            for the forecasts after it.
+        """
+        history = self._fitted_history()
+        other, first, levels = copy(self), 0, checked_levels(level)
+        if y is not None:
+            other._history, first = history, history.lengths
+            history = other.update(y, x)._fitted_history()
+        columns = inspection.fitted(other, history, levels)
+        _, lower, upper = columns.values()
+        values = {} if history.frame is not None else {"y": history.values}
+        outside = (history.values < lower) | (history.values > upper)
+        return inspection.out_inside(history, values | columns | {"anomaly": outside}, first)
+
+    def simulate(self, h: int | None = None, n: int = 100, seed: Any = None, *, future: Any = None) -> Any:
+        """Draw sample paths of the steps after the series' ends.
+
+        At each step they are distributed as the bands and quantiles say. Along a path the errors of a model go on as
+        those of exponential smoothing do, whose innovations stay in the level (Hyndman et al. 2008, table 6.1): those of
+        `ExponentialSmoothing` by its parameters, those of other models as much as their bands widen. The paths
+        of different series are independent.
+
+        Parameters
+        ----------
+        h, future
+            As `predict` takes them.
+        n : int
+            Paths of each series.
+        seed : int, optional
+            The same seed gives the same paths.
+
+        Returns
+        -------
+        ndarray (n, H), or (n, B, H) for several series
+            For a table, a table with a row for each series, path and step, with the columns ``unique_id``, ``ds``,
+            ``path`` (from 0) and ``Model``.
+        """
+        h, n = whole(self._usual_h if h is None else h, "h", 1), whole(n, "n", 1)
+        history = self._looking_ahead(h, future)
+        found = inspection.paths(self, history, h, n, seed)
+        if history.frame is not None:
+            return frames.handed_out(history.frame.paths(self.name, found))
+        return found[:, 0] if history.single else found
+
+    def plot_residuals(self, series: Sequence[Any] | None = None) -> Any:
+        """Draw the residuals of series, their autocorrelations and their histogram; arguments and errors of `plot`."""
+        history = self._fitted_history()
+        off, drawn = inspection.standardized(self, history), []
+        for place in self._places(history, series):
+            lags = min(max(int((~np.isnan(off[place])).sum()) // 2, 1), 24)
+            one = self._drawn(history, place, {"residuals": off})
+            drawn.append(one._replace(columns={**one.columns, "correlations": autocorrelation(off[place], lags)}))
+        return residual_pictures(drawn)
+
+    def plot_components(self, series: Sequence[Any] | None = None) -> Any:
+        """Draw the values of series above their `components`; arguments and errors of `plot`."""
+        history = self._fitted_history()
+        parts = {"values": history.values, **self._components(history)}
+        return stacked_pictures([self._drawn(history, place, parts) for place in self._places(history, series)])
 
     def copy(self) -> Self:
         """Return a forecaster with the same settings, not fitted."""
@@ -454,6 +605,35 @@ class Forecaster:
     def _ahead_of(self, history: History, h: int) -> Ahead:
         return forecast_in_blocks(self._ahead, history, self._model, h)
 
+    def _inside(self, history: History) -> Ahead:
+        """Return the forecast of every step from the values before it, with the fitted parameters ``(N, T)``.
+
+        NaN where there is none, as before the first value. Here the origins are gone through one by one.
+        """
+        count, steps = history.values.shape
+        forecast, spread = np.full((count, steps), np.nan), None
+        of_logarithms = np.zeros(count, bool)
+        first = np.argmax(history.known, axis=1)
+        for step in range(1, steps):
+            rows, other = np.flatnonzero((first < step) & (step < history.lengths)), copy(self)
+            if not len(rows):
+                continue
+            other._model = {name: array[rows] for name, array in self._model.items()}
+            ahead = other._ahead_of(history.until(rows, np.full(len(rows), step)), 1)
+            if spread is None:
+                spread = np.full((*ahead.spread.shape[:-2], count, steps), np.nan)
+            forecast[rows, step], spread[..., rows, step] = ahead.forecast[:, 0], ahead.spread[..., 0]
+            of_logarithms[rows] = ahead.of_logarithms
+        return Ahead(forecast, forecast + np.nan if spread is None else spread, of_logarithms)
+
+    def _components(self, history: History) -> dict[str, np.ndarray]:
+        """Return the columns of `components` ``(N, T)``."""
+        raise ValueError(f"expected a model with components: ExponentialSmoothing, Theta, Auto; got {self.name}")
+
+    def _memory(self, ahead: Ahead) -> np.ndarray:
+        """Return weights of innovations in the errors of forecasts, see `inspection.memory_of_growth`."""
+        return inspection.memory_of_growth(ahead.spread)
+
     def _at_origin(self, history: History, progress: Callable[[str], None] | None = None, last: bool = False) -> Self:
         """Move to an origin of a back-test, or to the `last` one, at the end of the series: read on, or fit."""
         if self._history is None or last:
@@ -521,6 +701,19 @@ class Forecaster:
         ahead = np.stack([found[name] for name in names], axis=2)
         return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
 
+    def _by_series(self, columns: dict[str, Any]) -> Any:
+        """Return columns ``(B,)`` as the user's kind of table, or as a dict of arrays."""
+        frame = self._fitted_history().frame
+        return columns if frame is None else frames.handed_out(frame.by_series(columns))
+
+    @staticmethod
+    def _drawn(history: History, place: int, columns: Mapping[str, np.ndarray]) -> Drawn:
+        """Return the steps of one series, with columns ``(B, T)``."""
+        steps, frame = np.arange(history.lengths[place]), history.frame
+        times = steps if frame is None else frame.timelines.at(place, steps)
+        found = {name: array[place, : len(steps)] for name, array in columns.items()}
+        return Drawn(history.title(place), times, history.values[place, : len(steps)], times[:0], found)
+
     @staticmethod
     def _came(history: History, y, h: int) -> np.ndarray:
         """Return the actual values after the series' ends ``(B, H)``, NaN where there are none."""
@@ -560,11 +753,14 @@ class Forecaster:
         The forecasts start from the ends of a history of the fitted series, and use the fitted parameters.
         """
         levels = [] if level is None else checked_levels(level)
-        ahead = self._forecast(history, h)
+        return self._columns_of(self._forecast(history, h), history.positive, levels)
+
+    def _columns_of(self, ahead: Ahead, positive, levels: Sequence[float]) -> dict[str, np.ndarray]:
+        """Return forecasts and the edges of their bands, see `_columns`; `positive` ``(B,)`` is that of `History`."""
         columns = [ahead.forecast]
         if levels:
             probabilities = np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)])
-            edges = self._bands(history, ahead, probabilities)
+            edges = self._bands(positive, ahead, probabilities)
             for lower, upper in zip(edges[::2], edges[1::2], strict=True):
                 columns += [np.minimum(lower, ahead.forecast), np.maximum(upper, ahead.forecast)]
         return dict(zip(self._band_names(levels), columns, strict=True))
@@ -583,11 +779,11 @@ class Forecaster:
                 f"none of {where}"
             )
 
-    def _bands(self, history: History, ahead: Ahead, probabilities) -> np.ndarray:
+    def _bands(self, positive, ahead: Ahead, probabilities) -> np.ndarray:
         found = self._quantiles(ahead, probabilities)
         if not self._stays_positive:
             return found
-        return np.where(history.positive[:, None], np.maximum(found, 0.0), found)
+        return np.where(positive[:, None], np.maximum(found, 0.0), found)
 
     def _out(self, columns: dict[str, np.ndarray], alone: bool = False):
         """Return columns ``(B, H)`` as the user's kind of table, or as arrays."""
@@ -681,13 +877,18 @@ def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
 
 
 def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int) -> Ahead:
-    """Forecast a block of series at a time with `ahead`; forecasts of positive series are clipped at 0."""
-    parts = []
-    for rows in _blocks(len(history.lengths)):
+    """Forecast a block of series at a time with `ahead`; forecasts of positive series are clipped at 0.
+
+    `ahead` may give fewer than `h` steps; the others are NaN.
+    """
+    forecast, spread = np.full((2, len(history.lengths), h), np.nan)
+    of_logarithms = np.zeros(len(forecast), bool)
+    for rows in _blocks(len(forecast)):
         lengths = history.lengths[rows]
         part = {name: array[rows] for name, array in fitted.items()}
-        parts.append(ahead(history.values[rows, : lengths.max()], lengths, part, h))
-    forecast, spread, of_logarithms = (np.concatenate(found) for found in zip(*parts, strict=True))
+        found = ahead(history.values[rows, : lengths.max()], lengths, part, h)
+        steps = found.forecast.shape[1]
+        forecast[rows, :steps], spread[rows, :steps], of_logarithms[rows] = found
     return Ahead(np.where(history.positive[:, None], np.maximum(forecast, 0.0), forecast), spread, of_logarithms)
 
 
@@ -715,8 +916,29 @@ class SeasonalForecaster(Forecaster):
         return Fitted(rows, {"season": np.array(season)})
 
     def _ahead_of(self, history, h):
-        season = int(self._panel.get("season", self.season or 1))
-        return forecast_in_blocks(self._with(season)._ahead, history, self._model, h)
+        return forecast_in_blocks(self._fitted_with._ahead, history, self._model, h)
+
+    @property
+    def _fitted_with(self) -> Self:
+        """A forecaster with the season of the fit."""
+        return self._with(int(self._panel.get("season", self.season or 1)))
+
+
+class SmoothingForecaster(SeasonalForecaster):
+    """A seasonal forecaster whose recurrence gives the forecasts of all steps; a subclass defines ``_at``."""
+
+    def _at(self, values, lengths, fitted, steps) -> Ahead:
+        """Return forecasts of steps ``(N, S)``: one step ahead up to each series' end, and those after it."""
+        raise NotImplementedError
+
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        return self._at(values, lengths, fitted, lengths[:, None] + np.arange(h))
+
+    def _within(self, values, lengths, fitted, h) -> Ahead:
+        return self._at(values, lengths, fitted, np.broadcast_to(np.arange(values.shape[1]), values.shape))
+
+    def _inside(self, history):
+        return forecast_in_blocks(self._fitted_with._within, history, self._model, history.values.shape[1])
 
 
 def known_once(values) -> np.ndarray:

@@ -10,7 +10,7 @@ from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import dynamic_theta
 from rnnkit.forecast.fitting.decomposition import is_seasonal, known_means, known_sums, seasonal_factors
 from rnnkit.forecast.fitting.side_by_side import SideBySide
-from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster, known_once
+from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster, known_once
 from rnnkit.optimizers.rowwise import minimize_rows
 
 _LOW, _HIGH = 0.05, 0.999  # of α
@@ -20,7 +20,7 @@ _LINE = 3  # values, below which a series holds its last value
 _START = 0.5  # of α, of w, and of the starting level in units of the first value
 
 
-class Theta(SeasonalForecaster):
+class Theta(SmoothingForecaster):
     """The dynamic optimized Theta model, or the standard one with θ = 2.
 
     A series with a significant season is divided by its seasonal factors first, and the forecasts are multiplied by
@@ -108,22 +108,27 @@ class Theta(SeasonalForecaster):
             "variance": variance,
         }
 
-    def _ahead(self, values, lengths, fitted, h) -> Ahead:
-        count = len(values)
+    def _at(self, values, lengths, fitted, steps) -> Ahead:
+        count, h = len(values), max(int(steps.max()) + 1 - values.shape[1], 0)
         rest = _adjusted(values, fitted["season"], fitted["ratios"]) / fitted["scale"][:, None]
         longer = np.concatenate([rest, np.full((count, h), np.nan)], axis=1)
         series = SideBySide(dynamic_theta, longer, lengths + h)
         run = series.run(np.arange(count), fitted["parameters"], _states(fitted["level"]))
-        steps = lengths[:, None] + np.arange(h)
         forecast = np.take_along_axis(run, steps, axis=1) * fitted["scale"][:, None]
         season = np.take_along_axis(fitted["season"], steps % fitted["season"].shape[1], axis=1)
         ratios = fitted["ratios"][:, None]
         # The variance of simple exponential smoothing: the model is one around its line.
-        growth = 1 + np.arange(h) * fitted["parameters"][:, :1] ** 2
+        growth = 1 + np.maximum(steps - lengths[:, None], 0) * fitted["parameters"][:, :1] ** 2
         spread = np.sqrt(fitted["variance"][:, None] * growth) * fitted["scale"][:, None]
         spread = np.where(ratios, spread * season, spread)
         forecast = np.where(ratios, forecast * season, forecast + season)
         return Ahead(forecast, spread, np.zeros(count, bool))
+
+    def _components(self, history):
+        said, season = self._inside(history).forecast, self._model["season"]
+        each = season[:, np.arange(said.shape[1]) % season.shape[1]]
+        level = np.where(self._model["ratios"][:, None], said / each, said - each)
+        return {"level": level, "season": said - level, "remainder": history.values - said}
 
 
 def _adjusted(values, season, ratios) -> np.ndarray:
