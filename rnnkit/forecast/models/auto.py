@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit.arguments import whole
+from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
@@ -29,6 +30,7 @@ from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.prepared import completed
 from rnnkit.forecast.models.theta import Theta
 from rnnkit.forecast.models.together import Progress, Together
+from rnnkit.forecast.scoring.evaluation import naive_scales
 from rnnkit.serialization.array_files import below
 
 _DAMPED = [form for form in FORMS if "d" in form]
@@ -113,9 +115,71 @@ class Auto(Together):
 
         if self._history is None:
             return None
-        shares = self.weights.mean(axis=(1, 2))
-        rows = [(name, f"{share:.0%}") for name, share in zip(self.models, shares, strict=True)]
-        return table_of(("model", "mean weight"), rows, {"mean weight"})
+        board = self._board(*self._scaled())
+        text = lambda form, one: "" if np.isnan(one) else format(one, form)
+        rows = [
+            (name, text(".3f", score), text(".0%", best), text(".0%", weight))
+            for name, score, best, weight in zip(*board.values(), strict=True)
+        ]
+        heads = ("model", "held-out MASE", "best of series", "mean weight")
+        return table_of(heads, rows, heads[1:])
+
+    def leaderboard(self, by_series: bool = False) -> Any:
+        """Return the models that were tried, with their scores at the held-out ends of the series and their weights.
+
+        Parameters
+        ----------
+        by_series : bool
+            Whether to list the models of each series, rather than of all series together.
+
+        Returns
+        -------
+        table, or dict of columns for arrays
+            A row for each model, the best first: ``model``; ``mase``, the mean absolute error over that of the
+            (seasonal) naive forecast within the series, averaged over the series; ``best``, the share of the series in
+            which it had the least error; and ``weight``, the mean weight in the combination. Or by series:
+            ``unique_id`` (``series`` of arrays), ``model``, ``mae``, ``mase`` and ``weight``. ``Auto`` is the
+            combination itself. NaN where a model was not tried, or the series is too short to hold out its end.
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit`.
+        """
+        history, (errors, scaled, weights) = self._fitted_history(), self._scaled()
+        if not by_series:
+            board = self._board(errors, scaled, weights)
+            return board if history.frame is None else frames.handed_out(history.frame.kind.table(board))
+        order = np.argsort(errors, axis=1)  # NaN last
+        sorted_by = lambda array: np.take_along_axis(array, order, axis=1).ravel()
+        columns = {"model": [self._tried[one] for one in order.ravel()]}
+        columns |= {"mae": sorted_by(errors), "mase": sorted_by(scaled), "weight": sorted_by(weights)}
+        if history.frame is not None:
+            return frames.handed_out(history.frame.by_series(columns, len(self._tried)))
+        return {"series": np.repeat(np.arange(len(errors)), len(self._tried))} | columns
+
+    @property
+    def _tried(self) -> list[str]:
+        return [*self.models, self.name]
+
+    def _scaled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return mean absolute errors, scaled ones and weights of models and combination ``(N, M + 1)``."""
+        history, errors = self._fitted_history(), self._model["held out"]
+        scale = naive_scales([row[:n] for row, n in zip(history.values, history.lengths, strict=True)], self._period)[0]
+        weights = self.weights.mean(axis=2).T
+        return errors, errors / scale[:, None], np.concatenate([weights, np.ones((len(errors), 1))], axis=1)
+
+    def _board(self, errors, scaled, weights) -> dict[str, Any]:
+        """Return the columns of `leaderboard` over all series, the best first."""
+        known = np.maximum((~np.isnan(scaled)).sum(axis=0), 1)
+        mase = np.where(np.isnan(scaled).all(axis=0), np.nan, np.nansum(scaled, axis=0) / known)
+        alone = errors[:, :-1]
+        least = np.min(np.where(np.isnan(alone), np.inf, alone), axis=1)
+        best = np.append((alone == least[:, None]).mean(axis=0), np.nan)
+        order = np.argsort(mase)
+        order = order[~np.isnan(mase[order]) | (weights.mean(axis=0)[order] > 0)]  # of those that were tried
+        columns = {"mase": mase[order], "best": best[order], "weight": weights.mean(axis=0)[order]}
+        return {"model": [self._tried[one] for one in order], **columns}
 
     def _candidates(self, season: int) -> dict[str, Forecaster]:
         period = season if season > 1 else None
@@ -149,7 +213,9 @@ class Auto(Together):
         if progress is not None:
             progress("models without the ends of the series")
         off, spread = np.concatenate(errors), np.concatenate(spreads)
+        other = np.full(off.shape, np.nan)
         found = [{"share": share} for share in shares]
+        scores = held_out.map(_scores)
         panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
         if networked and len(off):
             network = self._network(season, leads)
@@ -167,13 +233,18 @@ class Auto(Together):
                     rows |= {f"network/{name}": array for name, array in more.items()}
                 panel |= {f"network/{name}": array for name, array in shared.items()}
         calibration = Calibration.of(-off / _positive(spread))
+        ends = np.cumsum([len(one) for one in errors])[:-1]
+        both = zip(np.split(other, ends), np.split(off, ends), strict=True)
+        for rows, part, size, last in zip(found, held_out.map(_scores), sizes, both, strict=True):
+            places, score = part
+            rows["held out"] = np.stack([*score, *(_mean_size(one, places, size.series) for one in last)], axis=1)
         return found, panel | {"errors": calibration.errors, "counts": calibration.counts}
 
     def _completed(self, history: History, found, panel):
         rows = in_blocks(partial(self._fitted_by_all, int(panel["season"])), history.values, history.lengths)
         if network := below("network/", found):
             rows |= {f"network/{name}": array for name, array in completed(history, network).items()}
-        return rows | {"share": found["share"]}
+        return rows | {"share": found["share"], "held out": found["held out"]}
 
     def _fitted_by_all(self, season, values, lengths) -> dict[str, np.ndarray]:
         """Return the arrays fitted by every model, with names ``model/array``."""
@@ -202,8 +273,12 @@ class Auto(Together):
         forecast = (1 - share) * ahead.forecast + share * other.forecast
         return Ahead(forecast, (1 - share) * ahead.spread + share * _absolute(other), ahead.of_logarithms)
 
+    @property
+    def _period(self) -> int:
+        return int(self._panel["season"])
+
     def _components(self, history):
-        season = int(self._panel["season"])
+        season = self._period
         smoothing = ExponentialSmoothing(season if season > 1 else None)
         return smoothing.parts(history.values, history.lengths, below("smoothing/", self._model))
 
@@ -278,6 +353,22 @@ def _gains(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
     errors, ends = held_out.errors, held_out.ends
     other = np.where(able(ends.history.values)[:, None], errors[-1], np.nan)
     return _sums(errors[:-1].mean(axis=0), other, ends.series, len(held_out.able))
+
+
+def _scores(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """Return the series of each end ``(R,)``, and the models' mean absolute errors at their ends ``(M, N)``."""
+    places, count = held_out.ends.series, len(held_out.able)
+    scores = np.stack([_mean_size(errors, places, count) for errors in held_out.errors])
+    scores[-1, ~(held_out.able | held_out.short)] = np.nan  # without the autoregression
+    return places, scores
+
+
+def _mean_size(errors, series, count: int) -> np.ndarray:
+    """Return the mean absolute error of each of `count` series ``(N,)``, from ends ``(R, L)`` of `series` ``(R,)``."""
+    known = ~np.isnan(errors)
+    sums = np.bincount(series, np.where(known, np.abs(errors), 0.0).sum(axis=1), count)
+    counts = np.bincount(series, known.sum(axis=1), count)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def _combined(held_out: _HeldOut, mean) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -488,8 +488,10 @@ class Forecaster:
     def plot_components(self, series: Sequence[Any] | None = None) -> Any:
         """Draw the values of series above their `components`; arguments and errors of `plot`."""
         history = self._fitted_history()
+        places = self._places(history, series)
         parts = {"values": history.values, **self._components(history)}
-        return stacked_pictures([self._drawn(history, place, parts) for place in self._places(history, series)])
+        parts = {name: array for name, array in parts.items() if name == "values" or np.any(array[places])}
+        return stacked_pictures([self._drawn(history, place, parts) for place in places])
 
     def copy(self) -> Self:
         """Return a forecaster with the same settings, not fitted."""
