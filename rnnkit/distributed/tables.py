@@ -177,6 +177,8 @@ def _head(table):
 
 def _columns_of(frame, names: Columns, covariates: Sequence[str]):
     """Select the columns to read; ids may be the index."""
+    if not isinstance(names.id, str):
+        raise ValueError(f"expected one column of ids of series in partitions; got id={names.id!r}")
     if names.id not in frame.columns and frame.index.name == names.id:
         frame = frame.reset_index()
     wanted = [*names, *covariates]

@@ -38,9 +38,9 @@ def _network(title: str) -> Known:
 
 KNOWN = {
     "auto": Known("Auto", "Auto", reads_covariates=True),
-    "theta": Known("Theta", "Theta"),
-    "ets": Known("exponential smoothing", "ExponentialSmoothing"),
-    "autoregression": Known("autoregression", "Autoregression"),
+    "theta": Known("Theta", "Theta", reads_covariates=True),
+    "ets": Known("exponential smoothing", "ExponentialSmoothing", reads_covariates=True),
+    "autoregression": Known("autoregression", "Autoregression", reads_covariates=True),
     "esn": Known("echo state network", "ESN", has_units=True),
     "gru": _network("GRU"),
     "lstm": _network("LSTM"),
@@ -49,7 +49,7 @@ KNOWN = {
 }
 TITLES = {name: one.title for name, one in KNOWN.items()}
 WITH_COVARIATES = [name for name, one in KNOWN.items() if one.reads_covariates]
-COVARIATE_READERS = sorted({one.of_several or one.kind for one in KNOWN.values() if one.reads_covariates})
+STATIC_READERS = ("Auto", "GlobalRNN")
 TRAINED = [name for name, one in KNOWN.items() if one.is_trained]
 WITH_UNITS = [name for name, one in KNOWN.items() if one.has_units]
 

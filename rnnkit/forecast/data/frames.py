@@ -19,16 +19,21 @@ _CLASSES = {"DataFrame", "LazyFrame", "Series", "Table", "ChunkedArray"}
 
 
 _OTHER_NAMES = (
-    "; id=, time= and target= give other names, and melt(id_vars=…) makes rows of a table with a column for each series"
+    "; id=, time= and target= give other names, and a table with a column of numbers for each series has its times besides"
 )
 
 
 class Columns(NamedTuple):
-    """Names of a table's columns of ids, times and values."""
+    """Names of a table's columns of ids, times and values; ids may have several columns."""
 
-    id: str = "unique_id"
+    id: Any = "unique_id"
     time: str = "ds"
     target: str = "y"
+
+    @property
+    def ids(self) -> list[str]:
+        """The names of the columns of ids."""
+        return list(self.id) if isinstance(self.id, (list, tuple)) else [self.id]
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class FileTable:
     names: list
 
     def ids(self, series: np.ndarray) -> list[Any]:
-        """Return the id of each row."""
-        return [self.names[one] for one in series.tolist()]
+        """Return the columns of ids of rows."""
+        return [[self.names[one] for one in series.tolist()]]
 
     def times(self, times: np.ndarray, wall: bool) -> np.ndarray:
         """Return the time of each row."""
@@ -178,8 +183,7 @@ class SeriesFrame:
         else:
             from rnnkit.forecast.data import native_tables
 
-            table = native_tables.opened(data, what)
-            native_tables.check_columns(table, [*([self.names.id] * self._has_ids), self.names.time, *names], what)
+            table = self._arranged(data, names, what)
             codes, leads, _ = self._leads(table, what)
             columns = {name: native_tables.numbers(table, name) for name in names}
         rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
@@ -233,16 +237,14 @@ class SeriesFrame:
         from rnnkit.forecast.data import native_tables
 
         what = "the table of new values"
-        table = native_tables.opened(data, what)
         columns = [self.names.target, *self.covariates]
-        needed = [self.names.id] if self._has_ids else []
-        native_tables.check_columns(table, [*needed, self.names.time, *columns], what)
+        table = self._arranged(data, columns, what)
         if not len(table):
             return self
         codes, leads, times = self._leads(table, what)
         if (codes < 0).any():
-            one = table[self.names.id].to_list()[int(np.argmin(codes))]
-            raise ValueError(f"expected rows of the series that are known; got one of {one!r}")
+            one = table.select(self.names.ids).row(int(np.argmin(codes)))
+            raise ValueError(f"expected rows of the series that are known; got one of {', '.join(map(repr, one))}")
         if (leads < 0).any():
             row = int(np.argmin(leads))
             last = self.timelines.at(codes[row : row + 1], self.timelines.lengths[codes[row]] - 1)[0]
@@ -273,8 +275,9 @@ class SeriesFrame:
 
     def to_save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return arrays and JSON values for `of_saved`; a ValueError if ids are neither strings nor integers."""
-        if not all(type(one) in (str, int, type(None)) for one in self.ids):
-            kind = next(type(one).__name__ for one in self.ids if type(one) not in (str, int))
+        parts = [part for one in self.ids for part in (one if isinstance(one, tuple) else (one,))]
+        if not all(type(one) in (str, int, type(None)) for one in parts):
+            kind = next(type(one).__name__ for one in parts if type(one) not in (str, int))
             raise ValueError(f"expected ids that are strings or integers, to be written to a file; got {kind}")
         lines, step = self.timelines, self.timelines.frequency.count
         count = (
@@ -295,7 +298,8 @@ class SeriesFrame:
     @classmethod
     def of_saved(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], series: list[Any]) -> SeriesFrame:
         """Restore a frame from the results of `to_save`; an ImportError if its library is missing."""
-        names, ids, (unit, count, day, anchor) = Columns(*about["names"]), about["ids"], about["frequency"]
+        names, (unit, count, day, anchor) = Columns(*about["names"]), about["frequency"]
+        ids = [tuple(one) if isinstance(one, list) else one for one in about["ids"]]
         if isinstance(count, list):
             count = np.timedelta64(*count)
         first = arrays["first"] if about["unit"] is None else arrays["first"].astype(f"datetime64[{about['unit']}]")
@@ -324,13 +328,24 @@ class SeriesFrame:
 
         if not self._has_ids:
             return np.zeros(len(table), np.int64)
-        codes, heads = native_tables.codes(table, self.names.id)
+        codes, _, ids = native_tables.keyed(table, self.names.ids)
         known = {one: place for place, one in enumerate(self.ids)}
-        return np.array([known.get(one, -1) for one in heads.to_list()], np.int64)[codes]
+        return np.array([known.get(one, -1) for one in ids], np.int64)[codes]
+
+    def _arranged(self, data, names, what: str):
+        """Return another table with the columns of ids and times, and the columns `names`."""
+        from rnnkit.forecast.data import native_tables
+
+        table = native_tables.opened(data, what)
+        if self._has_ids or self.names.time not in table.columns:
+            known = {self.names.time: None, **dict.fromkeys(self.ids), **dict.fromkeys(names)}
+            table = native_tables.arranged(table, self.names, [name for name in names if name != self.names.target], known)
+        native_tables.check_columns(table, [*(self.names.ids if self._has_ids else []), self.names.time, *names], what)
+        return table
 
     def _heads(self, series) -> dict[str, Any]:
         """Return the columns of ids of rows."""
-        return {self.names.id: self.kind.ids(series)} if self._has_ids else {}
+        return dict(zip(self.names.ids, self.kind.ids(series), strict=True)) if self._has_ids else {}
 
     def _check_names(self, columns, taken) -> None:
         if clash := taken.keys() & columns.keys():
@@ -373,7 +388,8 @@ def is_frame(data) -> bool:
 def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence[str] | None = None) -> SeriesFrame:
     """Read a table of series: a DataFrame or Series of pandas, polars, pyarrow, or another library of narwhals.
 
-    The table has a row per series and time, in any order. Without a column of ids it is one series. A Series of pandas
+    The table has a row per series and time, in any order. Without a column of ids it is one series; without one of
+    values too, each other column is a series if all are numbers. Columns may be in an index of pandas. A Series of pandas
     has its times in its index; any other column is numbered from 0. `freq` is the step of time in the notation of
     pandas or polars, by default inferred from the times. Missing rows are gaps. `covariates` are the other columns to
     read, by default all.
@@ -386,24 +402,24 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
 
     if not is_frame(data):
         raise TypeError(f"expected a DataFrame or a Series; got {type(data).__name__}")
-    table, freq = native_tables.framed(data, chosen := Columns(*names), freq)
+    table, freq = native_tables.framed(data, chosen := Columns(*names), freq, covariates or ())
     native_tables.check_columns(table, [chosen.time, chosen.target], "a table of series", _OTHER_NAMES)
     if not len(table):
         raise ValueError("expected a table with rows; got an empty one")
-    if chosen.id in table.columns:
-        codes, heads = native_tables.codes(table, chosen.id)
-        ids = heads.to_list()
+    heads: Any = None
+    if set(chosen.ids) <= set(table.columns):
+        codes, heads, ids = native_tables.keyed(table, chosen.ids)
     elif chosen.id == Columns().id or native_tables.is_column(data):
-        codes, heads, ids = np.zeros(len(table), np.int64), None, [None]
+        codes, ids = np.zeros(len(table), np.int64), [None]
     else:
-        native_tables.check_columns(table, chosen, "a table of series")
+        native_tables.check_columns(table, [*chosen.ids, chosen.time, chosen.target], "a table of series")
     time = native_tables.TimeColumn.of(table, chosen.time)
 
     def fault(row: int, series: int, said: str) -> Exception:
         return ValueError(said if ids == [None] else f"{label(ids, series)}: {said}")
 
     if covariates is None:
-        covariates = [name for name in table.columns if name not in chosen]
+        covariates = [name for name in table.columns if name not in (*chosen.ids, *chosen[1:])]
     native_tables.check_columns(table, covariates, "a table of series")
     found = {name: native_tables.numbers(table, name, codes, ids) for name in (chosen.target, *covariates)}
     return assemble(
@@ -431,9 +447,9 @@ def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) 
 
     what = "the static table"
     table = native_tables.opened(static, what)
-    has_ids = frame.ids != [None]
-    if has_ids:
-        native_tables.check_columns(table, [frame.names.id], what)
+    id_columns = frame.names.ids if frame._has_ids else []
+    table = native_tables.indexed(table, id_columns)
+    native_tables.check_columns(table, id_columns, what)
     codes = frame._places(table)
     counts = np.bincount(codes[codes >= 0], minlength=len(frame))
     if (counts != 1).any():
@@ -446,7 +462,7 @@ def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) 
     order[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
     found: dict[str, np.ndarray] = {}
     for name in table.columns:
-        if has_ids and name == frame.names.id:
+        if name in id_columns:
             continue
         if native_tables.is_text(table[name]):
             column = native_tables.texts(table[name])

@@ -100,7 +100,7 @@ class History(NamedTuple):
     @property
     def positive(self) -> np.ndarray:
         """A mask ``(N,)`` of the series whose values are all positive; their forecasts don't go below 0."""
-        return np.nanmin(self.values, axis=1) > 0
+        return np.nanmin(self.values, axis=1, initial=np.inf) > 0
 
 
 def padded(y: Any, x: Any = None) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray | None]:

@@ -280,7 +280,7 @@ class Auto(Together):
     def _components(self, history):
         season = self._period
         smoothing = ExponentialSmoothing(season if season > 1 else None)
-        return smoothing.parts(history.values, history.lengths, below("smoothing/", self._model))
+        return smoothing._parts(history.values, history.lengths, below("smoothing/", self._model))
 
     def _network_shares(self, rows) -> np.ndarray:
         """Return the network's share for each series ``(N,)``; 0 for series that hold their last value."""

@@ -7,7 +7,7 @@ import numpy as np
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold
-from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster, forecast_in_blocks
+from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
 
 LEAST = 120  # least values for a regression
 _SEASONS, _LAGS = 1.5, 18  # lags, in seasons or in steps without a season
@@ -25,6 +25,8 @@ class Autoregression(SeasonalForecaster):
     ----------
     season : int, optional
         Steps of a season, 1 for none; by default inferred from a table's times, and none for arrays.
+    future_covariates : sequence of str
+        As `ExponentialSmoothing` takes them.
 
     Examples
     --------
@@ -84,9 +86,6 @@ class Autoregression(SeasonalForecaster):
                 forecast[row, 1:] = held[row, :-1]
                 spread[row] = np.sqrt(np.nanmean(np.diff(held[row]) ** 2)) if length > 1 else np.nan
         return Ahead(forecast, spread, np.zeros(len(values), bool))
-
-    def _inside(self, history):
-        return forecast_in_blocks(self._fitted_with._within, history, self._model, history.values.shape[1])
 
 
 def able(values) -> np.ndarray:

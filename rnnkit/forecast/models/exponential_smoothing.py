@@ -61,6 +61,9 @@ class ExponentialSmoothing(SmoothingForecaster):
         "auto", or one of ``FORMS`` for every series, or several to choose from.
     iterations : int
         Evaluations of the likelihood at most.
+    future_covariates : sequence of str
+        Columns of the table that are known ahead, whose effects are subtracted first, by a regression of each series'
+        changes (`rnnkit.forecast.fitting.regression`).
 
     Attributes
     ----------
@@ -78,8 +81,15 @@ class ExponentialSmoothing(SmoothingForecaster):
     array([90., 92., 94.])
     """
 
-    def __init__(self, season: int | None = None, form: str | Sequence[str] = "auto", iterations: int = 60):
-        super().__init__(season)
+    def __init__(
+        self,
+        season: int | None = None,
+        form: str | Sequence[str] = "auto",
+        iterations: int = 60,
+        *,
+        future_covariates: Sequence[str] = (),
+    ):
+        super().__init__(season, future_covariates)
         self._forms: tuple[str, ...] = FORMS
         if form != "auto":
             self._forms = (form,) if isinstance(form, str) else tuple(form)
@@ -185,10 +195,7 @@ class ExponentialSmoothing(SmoothingForecaster):
                 spread[rows] = scale.width[:, None] * np.sqrt(variance)
         return Ahead(forecast, spread, of_logarithms)
 
-    def _components(self, history):
-        return self._fitted_with.parts(history.values, history.lengths, self._model)
-
-    def parts(self, values: Any, lengths: Any, fitted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _parts(self, values: Any, lengths: Any, fitted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the columns ``(N, T)`` of `components`, from the fitted arrays; the season is that of this forecaster.
 
         The states follow from the forecasts and their errors, as the cells have them.

@@ -23,6 +23,7 @@ from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History, UnfitSeries, column
 from rnnkit.forecast.display import between, counted_series, spanned
+from rnnkit.forecast.fitting import regression
 from rnnkit.forecast.models import inspection
 from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures
 from rnnkit.forecast.scoring.residual_tests import autocorrelation
@@ -406,8 +407,9 @@ class Forecaster:
         -------
         table, or dict of ndarray (T,) or (B, T) for arrays
             ``level`` is the forecast of the step without its season, ``season`` what the season adds to it, and
-            ``remainder`` the residual. ``trend`` is the change of the level per step; the Theta model has none. Those
-            of `Auto` are of its exponential smoothing.
+            ``remainder`` the residual. ``covariates`` is what these add, where there are some. ``trend``, the change of
+            the level per step, is no summand; the Theta model has none. Those of `Auto` are of its exponential
+            smoothing.
 
         Raises
         ------
@@ -666,8 +668,8 @@ class Forecaster:
         if static is None and not names and not self._covariate_columns:
             return history
         if static is not None and not self.reads_covariates:
-            others = " and ".join(registry.COVARIATE_READERS)
-            raise ValueError(f"expected no static=, as {self.name} reads no covariates; {others} do")
+            others = " and ".join(registry.STATIC_READERS)
+            raise ValueError(f"expected no static=, as {self.name} reads no static covariates; {others} do")
         if static is not None and names is not None and not names:
             raise ValueError("expected no static=, as fit was given none")
         if history.frame is None:
@@ -903,27 +905,68 @@ def _rows(values, lengths) -> list[np.ndarray]:
 
 
 class SeasonalForecaster(Forecaster):
-    """A forecaster of each series by itself, with a season that is given, or that the times of a table have."""
+    """A forecaster of each series by itself, with a season that is given, or that the times of a table have.
 
-    def __init__(self, season: int | None = None):
+    Columns that are known ahead are regressed on first, see `rnnkit.forecast.fitting.regression`; the model forecasts
+    what they leave of the values, and what they add is added again. A subclass defines ``_within`` too, which returns
+    the `Ahead` of all steps, or leaves it out.
+    """
+
+    def __init__(self, season: int | None = None, future_covariates: Sequence[str] = ()):
         super().__init__()
         self.season: Any = None if season is None else whole(season, "season", 1)
+        self.future_covariates = checked_columns((), future_covariates)[1]
 
     def _with(self, season: int) -> Self:
         return type(self)(**self._settings() | {"season": season})
-
-    def _fit(self, history, progress=None):
-        season = self.season or history.season or 1
-        rows = in_blocks(self._with(season)._fitted, history.values, history.lengths)
-        return Fitted(rows, {"season": np.array(season)})
-
-    def _ahead_of(self, history, h):
-        return forecast_in_blocks(self._fitted_with._ahead, history, self._model, h)
 
     @property
     def _fitted_with(self) -> Self:
         """A forecaster with the season of the fit."""
         return self._with(int(self._panel.get("season", self.season or 1)))
+
+    def _fit(self, history, progress=None):
+        season = self.season or history.season or 1
+        found = {}
+        if self.future_covariates:
+            found = regression.effects(history.values, history.known_besides.future, season)
+            history = history._replace(values=history.values - self._added(history, found=found))
+        rows = in_blocks(self._with(season)._fitted, history.values, history.lengths)
+        return Fitted(rows | found, {"season": np.array(season)})
+
+    def _added(self, history: History, steps=None, found=None) -> np.ndarray:
+        """Return what the covariates add at steps ``(N, S)``, by default at all of the series."""
+        steps = np.broadcast_to(np.arange(history.values.shape[1]), history.values.shape) if steps is None else steps
+        return regression.added(self._model if found is None else found, history.known_besides.future, steps)
+
+    def _ahead_of(self, history, h):
+        return self._with_covariate_effects("_ahead", history, h, history.lengths[:, None] + np.arange(h))
+
+    def _inside(self, history):
+        if not hasattr(self, "_within"):
+            return super()._inside(history)
+        return self._with_covariate_effects("_within", history, history.values.shape[1])
+
+    def _with_covariate_effects(self, of: str, history: History, h: int, steps=None) -> Ahead:
+        """Return forecasts by the method `of`, of what the covariates leave, with what these add at the steps."""
+        method = getattr(self._fitted_with, of)
+        if not self.future_covariates:
+            return forecast_in_blocks(method, history, self._model, h)
+        rest = history._replace(values=history.values - self._added(history))
+        forecast, spread, of_logarithms = forecast_in_blocks(method, rest, self._model, h)
+        spread = np.where(of_logarithms[:, None], np.abs(forecast) * spread, spread)
+        forecast = forecast + self._added(history, steps)
+        forecast = np.where(history.positive[:, None], np.maximum(forecast, 0.0), forecast)
+        return Ahead(forecast, spread, np.zeros(len(forecast), bool))
+
+    def _components(self, history):
+        if not hasattr(self, "_parts"):
+            return super()._components(history)
+        if not self.future_covariates:
+            return self._fitted_with._parts(history.values, history.lengths, self._model)
+        more = self._added(history)
+        parts = self._fitted_with._parts(history.values - more, history.lengths, self._model)
+        return {"covariates": more, **parts}
 
 
 class SmoothingForecaster(SeasonalForecaster):
@@ -938,9 +981,6 @@ class SmoothingForecaster(SeasonalForecaster):
 
     def _within(self, values, lengths, fitted, h) -> Ahead:
         return self._at(values, lengths, fitted, np.broadcast_to(np.arange(values.shape[1]), values.shape))
-
-    def _inside(self, history):
-        return forecast_in_blocks(self._fitted_with._within, history, self._model, history.values.shape[1])
 
 
 def known_once(values) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ class Theta(SmoothingForecaster):
         1 or more; by default the best for each series.
     iterations : int
         Evaluations of the errors at most.
+    future_covariates : sequence of str
+        As `ExponentialSmoothing` takes them.
 
     Attributes
     ----------
@@ -56,8 +59,15 @@ class Theta(SmoothingForecaster):
     iterations: int
     theta: Any
 
-    def __init__(self, season: int | None = None, theta: float | None = None, iterations: int = 60):
-        super().__init__(season)
+    def __init__(
+        self,
+        season: int | None = None,
+        theta: float | None = None,
+        iterations: int = 60,
+        *,
+        future_covariates: Sequence[str] = (),
+    ):
+        super().__init__(season, future_covariates)
         if theta is not None and not (isinstance(theta, (int, float)) and np.isfinite(theta) and theta >= 1):
             raise ValueError(f"expected theta to be a number of 1 or more, or None for the best; got {theta!r}")
         self.theta, self.iterations = theta, whole(iterations, "iterations", 1)
@@ -124,11 +134,11 @@ class Theta(SmoothingForecaster):
         forecast = np.where(ratios, forecast * season, forecast + season)
         return Ahead(forecast, spread, np.zeros(count, bool))
 
-    def _components(self, history):
-        said, season = self._inside(history).forecast, self._model["season"]
+    def _parts(self, values, lengths, fitted) -> dict[str, np.ndarray]:
+        said, season = self._within(values, lengths, fitted, 0).forecast, fitted["season"]
         each = season[:, np.arange(said.shape[1]) % season.shape[1]]
-        level = np.where(self._model["ratios"][:, None], said / each, said - each)
-        return {"level": level, "season": said - level, "remainder": history.values - said}
+        level = np.where(fitted["ratios"][:, None], said / each, said - each)
+        return {"level": level, "season": said - level, "remainder": values - said}
 
 
 def _adjusted(values, season, ratios) -> np.ndarray:

@@ -14,6 +14,7 @@ pl = pytest.importorskip("polars")
 pa = pytest.importorskip("pyarrow")
 nw = pytest.importorskip("narwhals")
 
+import rnnkit as rk  # noqa: E402
 from rnnkit.forecast.data.frames import Columns, is_frame, read, read_static  # noqa: E402
 
 KINDS = {
@@ -443,9 +444,8 @@ def test_tables_are_told_from_arrays():
         (monthly().drop(columns="ds"), "columns ds, y; got unique_id, y, price, holiday"),
         (
             pd.DataFrame({"month": by("MS"), "a": 1.0, "b": 2.0}),
-            "columns ds, y; got month, a, b; id=, time= and target= give other names, and melt(id_vars=…) makes",
+            "columns ds, y; got month, a, b; id=, time= and target= give other names, and a table with a column of",
         ),
-        (monthly().set_index("ds"), "reset_index() makes columns of an index"),
         (pd.concat([monthly(), monthly()]), "series 'b': expected one row for each time; got 2000-01-01 twice"),
         (monthly().drop(columns="unique_id"), "twice; several series need a column of ids, such as 'unique_id'"),
         (monthly().assign(y="x"), "expected numbers in column 'y'; got 'x' in row 0, of series 'b'"),
@@ -573,3 +573,65 @@ def test_every_value_lies_at_its_time(kind, rng, freq):
     assert rows["ds"].tolist() == expected["ds"].tolist()
     assert rows["y"].tolist() == expected["y"].tolist()
     assert set(plain(found)["ds"]) <= set(times), "gaps lie at times between"
+
+
+def test_ids_of_several_columns(kind, tmp_path):
+    """Are those of one column that has both, in every table that comes out or goes in, and in a file."""
+    table = long(aa=days(6), ab=days(6), ba=days(5)).sample(frac=1, random_state=2)
+    later = long(ab=days(7)[-1:])
+    parts, rows = (
+        one.assign(store=one["unique_id"].str[0], item=[ord(name[1]) for name in one["unique_id"]]).drop(columns="unique_id")
+        for one in (table, later)
+    )
+    names = {"id": ["store", "item"]}
+    one, several = rk.forecast.Theta().fit(kind(table)), rk.forecast.Theta().fit(kind(parts), **names)
+    several.save(tmp_path / "model.npz")
+    pairs = [
+        (one.predict(2), several.predict(2)),
+        (one.predict(2), rk.load_model(tmp_path / "model.npz").predict(2)),
+        (one.fitted(), several.fitted()),
+        (one.check_residuals(2), several.check_residuals(2)),
+        (one.cross_validation(kind(table), 2), several.cross_validation(kind(parts), 2, **names)),
+        (one.update(kind(later)).predict(1), several.update(kind(rows)).predict(1)),
+    ]
+    for expected, found in (map(plain, pair) for pair in pairs):
+        ids = [f"{a}{chr(b)}" for a, b in zip(found.pop("store"), found.pop("item"), strict=True)]
+        assert ids == expected.pop("unique_id") and found == expected
+    scores = rk.forecast.evaluate(several.cross_validation(parts, 1, **names), train=parts, **names)
+    assert list(plain(scores))[:3] == ["store", "item", "metric"]
+    assert read(parts, (("store", "item"), "ds", "y")).label(0) == f"series {(ids[0][0], ord(ids[0][1]))!r}"
+    with pytest.raises(ValueError, match="columns store, thing, ds, y"):
+        read(parts, (("store", "thing"), "ds", "y"))
+
+
+@pytest.mark.parametrize("shape", ["column", "index", "unnamed index", "periods", "polars"])
+def test_a_column_for_each_series(shape):
+    """The forecasts are those of the same table with a row for each series and time; later rows have the same form."""
+    table = long(a=days(9), b=days(9), c=days(9))
+    table["y"] = np.random.default_rng(0).normal(size=27)
+    shapes = {
+        "column": lambda wide: wide.reset_index().rename_axis(columns=None),
+        "index": lambda wide: wide,
+        "unnamed index": lambda wide: wide.rename_axis(None),
+        "periods": lambda wide: wide.to_period("D"),
+        "polars": lambda wide: pl.DataFrame(wide.reset_index()),
+    }
+    wide, model = table.pivot(index="ds", columns="unique_id", values="y"), rk.forecast.Theta()
+    expected = rk.forecast.Theta().fit(table[table["ds"] < days(9)[-1]])
+    model.fit(shapes[shape](wide.iloc[:-1]))
+    assert plain(model.predict(2))["unique_id"] == ["a", "a", "b", "b", "c", "c"]
+    np.testing.assert_array_equal(plain(model.predict(2))["Theta"], expected.predict(2)["Theta"])
+    model.update(shapes[shape](wide.iloc[-1:][["b"]]))
+    expected.update(table[(table["ds"] == days(9)[-1]) & (table["unique_id"] == "b")])
+    np.testing.assert_array_equal(plain(model.predict(2))["Theta"], expected.predict(2)["Theta"])
+
+
+def test_ids_and_times_may_be_an_index():
+    table = long(a=days(9), b=days(8))
+    expected = rk.forecast.Theta().fit(table).predict(2)
+    for index in ("unique_id", "ds", ["unique_id", "ds"], ["ds", "unique_id"]):
+        found = rk.forecast.Theta().fit(table.set_index(index))
+        assert found.predict(2).equals(expected)
+        past = found.cross_validation(table.set_index(index), 2)
+        scores = rk.forecast.evaluate(past.set_index("unique_id"), train=table.set_index(index))
+        assert scores.equals(rk.forecast.evaluate(past, train=table))
