@@ -24,7 +24,10 @@ class Reading(NamedTuple):
 
     def read(self, table) -> SeriesFrame:
         """Read the series of a partition."""
-        return frames.read(table, self.names, self.freq, covariates=self.covariates)
+        found = frames.read(table, self.names, self.freq, covariates=self.covariates)
+        if found.texts:
+            raise ValueError(f"expected numbers in column {min(found.texts)!r} of series in partitions; got text")
+        return found
 
 
 class Table(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +78,7 @@ class SeriesFrame:
     timelines: Timelines
     kind: Any  # maker of tables like the input: a `FileTable` or a `NativeTable`
     wall: bool = False  # whether the times are on a zone's own clock
+    texts: dict[str, list[str]] = field(default_factory=dict)  # of covariates of text, whose values are places in these
 
     def __len__(self) -> int:
         return len(self.series)
@@ -179,13 +180,17 @@ class SeriesFrame:
             if lacking := [name for name in names if name not in known]:
                 raise ValueError(f"expected the columns {', '.join(names)} in {what}; got no {lacking[0]!r}")
             columns = {name: np.concatenate(known[name]) for name in names}
+            for name in set(names) & set(data.texts):
+                ours = {one: place for place, one in enumerate(self.texts.get(name, []))}
+                places = np.array([*(ours.get(one, -1) for one in data.texts[name]), np.nan, -1.0])
+                columns[name] = places[np.nan_to_num(columns[name], nan=len(places) - 2).astype(np.int64)]
             codes, leads = self._leads_of(data)
         else:
             from rnnkit.forecast.data import native_tables
 
             table = self._arranged(data, names, what)
             codes, leads, _ = self._leads(table, what)
-            columns = {name: native_tables.numbers(table, name) for name in names}
+            columns = {name: self._numbers(table, name) for name in names}
         rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
         places, shape = codes[rows] * horizon + leads[rows], (len(self), horizon)
         counts = np.bincount(places, minlength=len(self) * horizon).reshape(shape)
@@ -263,7 +268,7 @@ class SeriesFrame:
         found = {}
         for name in columns:
             values = np.full(len(counts), np.nan)
-            values[places] = native_tables.numbers(table, name, codes, self.ids)
+            values[places] = self._numbers(table, name, codes, self.ids)
             if np.isinf(values).any():
                 row = int(np.argmax(np.isinf(values[places])))
                 raise ValueError(f"{self.label(codes[row])}: expected finite values in column {name!r}")
@@ -289,6 +294,7 @@ class SeriesFrame:
             "names": list(self.names),
             "ids": self.ids,
             "wall": self.wall,
+            "texts": self.texts,
             "kind": self.kind.described(),
             "unit": np.datetime_data(lines.first.dtype)[0] if dated else None,
             "frequency": [lines.frequency.unit, count, lines.frequency.day, lines.frequency.anchor],
@@ -306,11 +312,11 @@ class SeriesFrame:
         lengths = np.array([len(one) for one in series])
         lines = Timelines(names.time, first, arrays["days"], lengths, Frequency(unit, count, day, anchor))
         if about["kind"] is None:
-            return cls(names, ids, series, {}, lines, FileTable(ids), about["wall"])
+            return cls(names, ids, series, {}, lines, FileTable(ids), about["wall"], about["texts"])
         from rnnkit.forecast.data import native_tables
 
         kind = native_tables.NativeTable.of_description(about["kind"], ids)
-        return cls(names, ids, series, {}, lines, kind, about["wall"])
+        return cls(names, ids, series, {}, lines, kind, about["wall"], about["texts"])
 
     def _leads(self, table, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return each row's series, lead and time in another table; -1 for other series, negative for past times."""
@@ -331,6 +337,19 @@ class SeriesFrame:
         codes, _, ids = native_tables.keyed(table, self.names.ids)
         known = {one: place for place, one in enumerate(self.ids)}
         return np.array([known.get(one, -1) for one in ids], np.int64)[codes]
+
+    def _numbers(self, table, name: str, *where) -> np.ndarray:
+        """Return a column of another table as numbers; a text that was not there in this one is -1."""
+        from rnnkit.forecast.data import native_tables
+
+        return native_tables.numbers(table, name, *where, texts=self.texts.get(name))
+
+    def expanded(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return values of a covariate ``(…, K)``: as they are, or zeros and ones for each text; NaN where missing."""
+        if name not in self.texts:
+            return values[..., None]
+        found = values[..., None] == np.arange(len(self.texts[name]))
+        return np.where(np.isnan(values)[..., None], np.nan, found)
 
     def _arranged(self, data, names, what: str):
         """Return another table with the columns of ids and times, and the columns `names`."""
@@ -421,8 +440,11 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
     if covariates is None:
         covariates = [name for name in table.columns if name not in (*chosen.ids, *chosen[1:])]
     native_tables.check_columns(table, covariates, "a table of series")
-    found = {name: native_tables.numbers(table, name, codes, ids) for name in (chosen.target, *covariates)}
-    return assemble(
+    kinds = {name: native_tables.kinds(table[name]) for name in covariates}
+    found = {
+        name: native_tables.numbers(table, name, codes, ids, kinds.get(name)) for name in (chosen.target, *covariates)
+    }
+    frame = assemble(
         chosen,
         ids,
         codes,
@@ -434,6 +456,7 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
         fault=fault,
         wall=time.wall if time.zone else None,
     )
+    return replace(frame, texts={name: texts for name, texts in kinds.items() if texts is not None})
 
 
 def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:

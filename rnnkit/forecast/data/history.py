@@ -70,6 +70,10 @@ class History(NamedTuple):
             label = f"series {place}" if self.frame is None else self.frame.label(place)
             raise ValueError(f"{label}: {error}") from None
 
+    def at(self, series: int, steps) -> np.ndarray:
+        """Return the times of a series' steps; their numbers, where there is no table."""
+        return steps if self.frame is None else self.frame.timelines.at(series, steps)
+
     def title(self, series: int) -> str:
         """Return the name of a series for pictures; empty for a single one without an id."""
         if self.frame is None:

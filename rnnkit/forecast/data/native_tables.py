@@ -128,12 +128,20 @@ def codes(table: nw.DataFrame, name: str) -> tuple[np.ndarray, nw.Series]:
     return np.repeat(runs, np.diff(starts, append=len(ids))), nw.maybe_reset_index(ids[first])
 
 
-def numbers(table: nw.DataFrame, name: str, codes=None, ids=None) -> np.ndarray:
+def kinds(column: nw.Series) -> list[str] | None:
+    """Return the different texts of a column of text or categories, in order; None for another one."""
+    return sorted({one for one in texts(column) if one is not None}) or None if is_text(column) else None
+
+
+def numbers(table: nw.DataFrame, name: str, codes=None, ids=None, texts: Sequence[str] | None = None) -> np.ndarray:
     """Return a column as float64, NaN where a value is missing, and 0 and 1 for booleans.
 
-    A ValueError names the first row that holds something else, with its series by `codes` ``(rows,)`` among `ids`.
+    `texts` are those of a column of text, which becomes places among them, -1 for another one. A ValueError names the first row that holds something else, with its series by `codes` ``(rows,)`` among `ids`.
     """
     column = table[name]
+    if texts is not None and is_text(column):
+        places: dict[Any, float] = {one: place for place, one in enumerate(texts)}
+        return np.array([np.nan if _missing(one) else places.get(str(one), -1.0) for one in column.to_list()])
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
         return column.cast(nw.Float64).to_numpy()
     values = column.to_list()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -27,13 +28,17 @@ from rnnkit.forecast.fitting import regression
 from rnnkit.forecast.models import inspection
 from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures
 from rnnkit.forecast.scoring.residual_tests import autocorrelation
-from rnnkit.forecast.scoring.validation import cross_validation
+from rnnkit.forecast.scoring.validation import Origins, check_long_enough, cross_validation, refitting, windows
 from rnnkit.hints import Array
 from rnnkit.layers.support.model_files import making
 from rnnkit.serialization.array_files import below
 
 BLOCK = 4096  # series per fit, which bounds the memory
 LEVEL = (80,)
+_OTHER_WORDS = {
+    **dict.fromkeys(("season_length", "seasonal_periods", "sp"), "season=, the steps of a season"),
+    "freq": "freq= in fit, for a table whose times leave their step open",
+}
 
 
 class Ahead(NamedTuple):
@@ -71,6 +76,18 @@ class Forecaster:
     _no_season: int | None = None  # the `season` of series that have none
     _usual_h: Any = 1
     _usual_quantiles: Any = (0.1, 0.5, 0.9)
+
+    def __init_subclass__(cls, **given: Any):
+        super().__init_subclass__(**given)
+        signature = inspect.signature(cls.__init__)
+        cls.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+
+    def __new__(cls, *given: Any, **named: Any) -> Self:
+        """Make a forecaster; a TypeError for what other libraries call an argument."""
+        for other, word in _OTHER_WORDS.items():
+            if other in named:
+                raise TypeError(f"expected {word}; got {other}={named[other]!r}")
+        return super().__new__(cls)
 
     def __init__(self) -> None:
         self._history: History | None = None
@@ -300,6 +317,7 @@ class Forecaster:
         level: Sequence[float] | float | None = None,
         series: Sequence[Any] | None = None,
         actual: Array = None,
+        n_windows: int = 0,
     ) -> Any:
         """Draw the ends of series, their forecasts and bands, as a figure of small pictures.
 
@@ -312,6 +330,8 @@ class Forecaster:
         actual : table, or array_like (T,), or list of array_like, optional
             The actual values after the series' ends, as `update` takes them; drawn as far as the forecasts. Of a table,
             rows up to the series' ends and other columns are left aside.
+        n_windows : int
+            Windows of a back-test, as `cross_validation` has them, whose forecasts and bands are drawn too.
 
         Returns
         -------
@@ -323,24 +343,23 @@ class Forecaster:
         ImportError
             Without matplotlib (extra "plots").
         ValueError
-            For a series that is not there.
+            For a series that is not there, or for windows before the first value of all series.
         """
         history, h = self._looking_ahead(h, future), whole(h, "h", 1)
         places = self._places(history, series)
         levels = checked_levels(self.level if level is None else level)
         columns = self._columns(history, h, levels)
         came = None if actual is None else self._came(history, actual, h)
+        tests = self._tests(history, h, n_windows, levels) if whole(n_windows, "n_windows", 0) else {}
         drawn = []
         for place in places:
             length = int(history.lengths[place])
-            shown = np.arange(max(length - max(4 * h, 36), 0), length)
-            times, ahead = shown, length + np.arange(h)
-            if history.frame is not None:
-                lines = history.frame.timelines
-                times, ahead = lines.at(place, shown), lines.at(place, length + np.arange(h))
+            shown = np.arange(max(length - max(4 * h, 36) - n_windows * h, 0), length)
             said = {name: array[place] for name, array in columns.items()}
             known = None if came is None else came[place]
-            drawn.append(Drawn(history.title(place), times, history.values[place, shown], ahead, said, known))
+            past = [(history.at(place, steps), *found) for steps, *found in tests.get(place, [])]
+            times, ahead = history.at(place, shown), history.at(place, length + np.arange(h))
+            drawn.append(Drawn(history.title(place), times, history.values[place, shown], ahead, said, known, past))
         return small_multiples(drawn, self.name, levels)
 
     # The fitted series
@@ -665,7 +684,7 @@ class Forecaster:
 
     def _beside(self, history: History, static=None, names: Sequence[str] | None = None) -> History:
         """Return a history with covariates; `names` are those of the known static ones."""
-        if static is None and not names and not self._covariate_columns:
+        if static is None and (history.covariates is not None or not names and not self._covariate_columns):
             return history
         if static is not None and not self.reads_covariates:
             others = " and ".join(registry.STATIC_READERS)
@@ -702,7 +721,7 @@ class Forecaster:
             raise ValueError(f"expected no future=, as {self.name} has no future_covariates")
         assert history.frame is not None and history.covariates is not None
         found = future if isinstance(future, dict) else history.frame.future(future, h, names)
-        ahead = np.stack([found[name] for name in names], axis=2)
+        ahead = np.concatenate([history.frame.expanded(name, found[name]) for name in names], axis=2)
         return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
 
     def _by_series(self, columns: dict[str, Any]) -> Any:
@@ -713,10 +732,20 @@ class Forecaster:
     @staticmethod
     def _drawn(history: History, place: int, columns: Mapping[str, np.ndarray]) -> Drawn:
         """Return the steps of one series, with columns ``(B, T)``."""
-        steps, frame = np.arange(history.lengths[place]), history.frame
-        times = steps if frame is None else frame.timelines.at(place, steps)
+        steps = np.arange(history.lengths[place])
+        times = history.at(place, steps)
         found = {name: array[place, : len(steps)] for name, array in columns.items()}
         return Drawn(history.title(place), times, history.values[place, : len(steps)], times[:0], found)
+
+    def _tests(self, history: History, h: int, n_windows: int, levels) -> dict[int, list]:
+        """Return steps, forecasts and edges of bands of a back-test, by series."""
+        origins, found = Origins.of(history, h, n_windows, None), defaultdict(list)
+        check_long_enough(origins.able.any(axis=1), origins.longest, origins.last)
+        fit = refitting(lambda text: None, n_windows)
+        for window, rows, columns in windows([self], history, origins, origins.changed, fit, level=levels[:1]):
+            for place, *said in zip(rows.tolist(), *columns.values(), strict=True):
+                found[place].append((origins.steps[window, place], *said))
+        return found
 
     @staticmethod
     def _came(history: History, y, h: int) -> np.ndarray:
@@ -834,9 +863,15 @@ class Forecaster:
         if "frame" in about:
             frame = SeriesFrame.of_saved(below("frame/", arrays), about["frame"], _rows(values, lengths))
             if covariates is not None:
-                arrays_of = [*np.moveaxis(covariates.past, 2, 0), *np.moveaxis(covariates.future, 2, 0)]
-                named = dict(zip(forecaster._covariate_columns, arrays_of, strict=True))
-                frame = replace(frame, covariates={name: _rows(column, lengths) for name, column in named.items()})
+                columns = iter([*np.moveaxis(covariates.past, 2, 0), *np.moveaxis(covariates.future, 2, 0)])
+                named = {}
+                for name in forecaster._covariate_columns:
+                    first, *others = [next(columns) for _ in frame.texts.get(name, [name])]
+                    if name in frame.texts:
+                        one_of = np.stack([1 - sum(others, first), first, *others])
+                        first = np.where(np.isnan(first), np.nan, np.argmax(one_of, axis=0) - 1.0)
+                    named[name] = _rows(first, lengths)
+                frame = replace(frame, covariates=named)
             history = History.of_frame(frame)
         forecaster._history = history._replace(covariates=covariates)
         forecaster._model, forecaster._panel = below("fitted/", arrays), below("panel/", arrays)

@@ -15,6 +15,7 @@ pa = pytest.importorskip("pyarrow")
 nw = pytest.importorskip("narwhals")
 
 import rnnkit as rk  # noqa: E402
+from rnnkit.forecast.data.covariates import Covariates  # noqa: E402
 from rnnkit.forecast.data.frames import Columns, is_frame, read, read_static  # noqa: E402
 
 KINDS = {
@@ -451,8 +452,7 @@ def test_tables_are_told_from_arrays():
         (monthly().assign(y="x"), "expected numbers in column 'y'; got 'x' in row 0, of series 'b'"),
         (monthly().assign(y=[1.0] * 6 + ["n"] * 3), "got 'n' in row 6, of series 'a'"),
         (monthly().assign(y=pd.Timestamp(0)), "expected numbers in column 'y'; got Timestamp"),
-        (monthly().assign(sky="blue"), "expected numbers in column 'sky'; got 'blue'"),
-        (monthly().assign(sky=pd.Categorical(["blue"] * 9)), "expected numbers in column 'sky'; got 'blue'"),
+        (monthly().assign(sky=[1, "blue", *[2] * 7]), "expected numbers in column 'sky'; got 'blue'"),
         (monthly().assign(y=[np.nan] * 5 + [1.0] * 4), "series 'b': expected a value in column 'y' at one time"),
         (
             monthly().assign(y=[1.0] * 8 + [np.inf]),
@@ -635,3 +635,46 @@ def test_ids_and_times_may_be_an_index():
         past = found.cross_validation(table.set_index(index), 2)
         scores = rk.forecast.evaluate(past.set_index("unique_id"), train=table.set_index(index))
         assert scores.equals(rk.forecast.evaluate(past, train=table))
+
+
+@pytest.mark.parametrize("make", [lambda texts: texts, pd.Categorical], ids=["text", "categories"])
+def test_covariates_of_text(make, kind):
+    """Become a column of zeros and ones for each text; a text that wasn't there gives zeros."""
+    sky = ["blue", "grey", None, "blue", "grey", "red", "red", "blue", "blue"]
+    frame = read(kind(monthly().assign(sky=make(sky))))
+    assert frame.texts == {"sky": ["blue", "grey", "red"]}
+    both = Covariates.of_frame(frame, ["sky"], ["price"], np.zeros((2, 0)))
+    assert both.past.shape == (2, 6, 3) and both.future.shape == (2, 6, 1)
+    np.testing.assert_array_equal(both.past[0, [0, 1, 5]], [[1, 0, 0], [0, 1, 0], [0, 1, 0]])
+    assert np.isnan(both.past[0, [2, 3]]).all() and np.isnan(both.past[1, 4:]).all()
+    ahead = pd.DataFrame({"unique_id": ["b", "b", "a", "a"], "ds": pd.to_datetime(["2000-07-01", "2000-08-01", "2000-09-01", "2000-10-01"])})
+    found = frame.future(kind(ahead.assign(sky=["red", "green", "blue", "grey"])), 2, ["sky"])
+    np.testing.assert_array_equal(found["sky"], [[2, -1], [0, 1]])
+    np.testing.assert_array_equal(frame.expanded("sky", found["sky"])[0], [[0, 0, 1], [0, 0, 0]])
+    other = read(kind(ahead.assign(sky=["red", "green", "blue", "grey"], y=1.0)))
+    np.testing.assert_array_equal(frame.future(other, 2, ["sky"])["sky"], [[2, -1], [0, 1]])
+
+
+def test_forecasts_with_covariates_of_text(tmp_path):
+    rng, steps = np.random.default_rng(0), 60
+    kinds = np.array(["none", "leaflet", "half price"])
+    table = long(a=days(steps + 3), b=days(steps + 3)).assign(promo=lambda frame: rng.choice(kinds, len(frame)))
+    table["y"] = 50 + table["promo"].map({"none": 0, "leaflet": 10, "half price": 30}) + rng.normal(size=len(table))
+    known, later = table[table["ds"] < days(steps + 1)[-1]], table[table["ds"] >= days(steps + 1)[-1]]
+    for model in (
+        rk.forecast.ExponentialSmoothing(1, future_covariates=["promo"]),
+        rk.forecast.GlobalRNN(1, future_covariates=["promo"], units=4, networks=1, epochs=2),
+    ):
+        said = model.fit(known, verbose=0).predict(3, future=later)
+        if model.name == "ExponentialSmoothing":
+            assert np.abs(said[model.name].to_numpy() - later["y"].to_numpy()).max() < 6
+        model.save(tmp_path / "model.npz")
+        again = rk.load_model(tmp_path / "model.npz")
+        assert again.predict(3, future=later).equals(said)
+        assert again.update(later).predict(1, future=after(table)).equals(model.update(later).predict(1, future=after(table)))
+
+
+def after(table):
+    """The step after each series' end, without a promotion."""
+    last = table.groupby("unique_id", as_index=False)["ds"].max()
+    return last.assign(ds=last["ds"] + pd.Timedelta(days=1), promo="none")

@@ -474,3 +474,26 @@ def test_effects_of_covariates_in_all_kinds_of_series(rng):
         np.testing.assert_allclose(found[:3, 0], found[:3, 2], atol=0.05)
         np.testing.assert_allclose((found[:3, 0] + found[:3, 2]), 3, atol=0.1)
         np.testing.assert_allclose(found[[0, 2], 1], -1, atol=0.05)
+
+
+@every
+def test_what_others_call_an_argument_is_told_its_name(make):
+    for named, said in (("season_length", "season="), ("seasonal_periods", "season="), ("freq", "freq= in fit")):
+        with pytest.raises(TypeError, match=f"expected {said}.*; got {named}=12"):
+            type(make())(**{named: 12})
+    assert inspect.signature(type(make())).parameters.keys() == type(make())()._settings().keys()
+
+
+def test_a_plot_shows_windows_of_a_back_test(panel, table):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    model = MAKE["Theta"]().fit(table, **NAMES)
+    figure = model.plot(3, n_windows=2)
+    past = model.cross_validation(table, 3, n_windows=2, **NAMES)
+    for axes, (_, rows) in zip(figure.axes, past.groupby("shop"), strict=True):
+        drawn = [line for line in axes.get_lines() if len(line.get_xdata()) == 3]
+        np.testing.assert_array_equal(np.concatenate([line.get_ydata() for line in drawn]), rows["Theta"])
+        assert len(axes.collections) == 3  # bands
+    assert len(MAKE["Theta"]().fit(panel[0]).plot(2, n_windows=1).axes) == 1
+    with pytest.raises(ValueError, match="expected a series of more than 60 steps"):
+        model.plot(3, n_windows=20)
+    plt.close("all")

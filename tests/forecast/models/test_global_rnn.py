@@ -367,7 +367,7 @@ def test_F9_what_is_lacking_is_named(shops, informed):
         (lambda: model.fit(np.ones((2, 20))), "expected a table with the covariates in its columns; got arrays"),
         (lambda: model.fit(known, static=static.iloc[1:]), "got none for series 's0'"),
         (lambda: informed.forecast(known, 6, future=rest), "expected static=, with size, region=north"),
-        (lambda: rk.forecast.Theta().fit(known, static=static), "as Theta reads no covariates"),
+        (lambda: rk.forecast.Theta().fit(known, static=static), "as Theta reads no static covariates"),
         (lambda: rk.forecast.Theta().fit(known).predict(2, future=rest), "as Theta has no future_covariates"),
     ):
         with pytest.raises(ValueError, match=said):
