@@ -19,7 +19,7 @@ _CLASSES = {"DataFrame", "LazyFrame", "Series", "Table", "ChunkedArray"}
 
 
 _OTHER_NAMES = (
-    "; id=, time= and target= give other names, and a table with a column of numbers for each series has its times besides"
+    "; id=, time= and target= give other names; a table with a column of numbers per series has its times besides"
 )
 
 
@@ -186,8 +186,6 @@ class SeriesFrame:
                 columns[name] = places[np.nan_to_num(columns[name], nan=len(places) - 2).astype(np.int64)]
             codes, leads = self._leads_of(data)
         else:
-            from rnnkit.forecast.data import native_tables
-
             table = self._arranged(data, names, what)
             codes, leads, _ = self._leads(table, what)
             columns = {name: self._numbers(table, name) for name in names}
@@ -239,8 +237,6 @@ class SeriesFrame:
         A series without a row is unchanged; a missing step is a gap. A ValueError names a missing column or value, an
         unknown series, a time that is already known or is no step of its series, or a repeated row.
         """
-        from rnnkit.forecast.data import native_tables
-
         what = "the table of new values"
         columns = [self.names.target, *self.covariates]
         table = self._arranged(data, columns, what)
@@ -355,10 +351,8 @@ class SeriesFrame:
         """Return another table with the columns of ids and times, and the columns `names`."""
         from rnnkit.forecast.data import native_tables
 
-        table = native_tables.opened(data, what)
-        if self._has_ids or self.names.time not in table.columns:
-            known = {self.names.time: None, **dict.fromkeys(self.ids), **dict.fromkeys(names)}
-            table = native_tables.arranged(table, self.names, [name for name in names if name != self.names.target], known)
+        covariates = [name for name in names if name != self.names.target]
+        table = native_tables.arranged(native_tables.opened(data, what), self.names, covariates, self.ids)
         native_tables.check_columns(table, [*(self.names.ids if self._has_ids else []), self.names.time, *names], what)
         return table
 
@@ -408,8 +402,8 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
     """Read a table of series: a DataFrame or Series of pandas, polars, pyarrow, or another library of narwhals.
 
     The table has a row per series and time, in any order. Without a column of ids it is one series; without one of
-    values too, each other column is a series if all are numbers. Columns may be in an index of pandas. A Series of pandas
-    has its times in its index; any other column is numbered from 0. `freq` is the step of time in the notation of
+    values too, each other column is a series if all are numbers. Ids and times may be an index of pandas. A Series of
+    pandas has its times in its index; any other column is numbered from 0. `freq` is the step of times in the words of
     pandas or polars, by default inferred from the times. Missing rows are gaps. `covariates` are the other columns to
     read, by default all.
 

@@ -61,7 +61,7 @@ def indexed(table: nw.DataFrame, names: Sequence[str]) -> nw.DataFrame:
     return nw.from_native(table.to_native().reset_index(level=levels)) if levels else table
 
 
-def arranged(table: nw.DataFrame, names, covariates: Sequence[str], known: Mapping | None = None) -> nw.DataFrame:
+def arranged(table: nw.DataFrame, names, covariates: Sequence[str], known: Sequence | None = None) -> nw.DataFrame:
     """Return a table with the columns of ids, times and values, by their `names`, if it has them in another form.
 
     Times and ids may be in an index. Without columns of ids and of values, each other column is a series if all are
@@ -84,7 +84,7 @@ def arranged(table: nw.DataFrame, names, covariates: Sequence[str], known: Mappi
 
 
 def keyed(table: nw.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, nw.DataFrame, list]:
-    """Return the index of each row's series, and the ids of series in order of first appearance: as a table, and a list.
+    """Return the index of each row's series, and the series' ids in order of first appearance, as a table and a list.
 
     Ids of several columns are tuples. A ValueError if one is missing.
     """
@@ -136,7 +136,8 @@ def kinds(column: nw.Series) -> list[str] | None:
 def numbers(table: nw.DataFrame, name: str, codes=None, ids=None, texts: Sequence[str] | None = None) -> np.ndarray:
     """Return a column as float64, NaN where a value is missing, and 0 and 1 for booleans.
 
-    `texts` are those of a column of text, which becomes places among them, -1 for another one. A ValueError names the first row that holds something else, with its series by `codes` ``(rows,)`` among `ids`.
+    `texts` are those of a column of text, which becomes places among them, -1 for another one. A ValueError names the
+    first row that holds something else, with its series by `codes` ``(rows,)`` among `ids`.
     """
     column = table[name]
     if texts is not None and is_text(column):
@@ -308,7 +309,9 @@ class NativeTable:
         parts = zip(*(one if isinstance(one, tuple) else (one,) for one in ids), strict=True)
         heads = [nw.new_series(str(place), part, backend=backend) for place, part in enumerate(parts)]
         pairs = zip(heads, about["ids"], strict=True)
-        return cls(time, _table([one.cast(getattr(nw, kind)) if one.dtype.is_integer() else one for one, kind in pairs]))
+        return cls(
+            time, _table([one.cast(getattr(nw, kind)) if one.dtype.is_integer() else one for one, kind in pairs])
+        )
 
 
 def repeated(column: nw.Series, times: int) -> nw.Series:

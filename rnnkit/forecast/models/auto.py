@@ -215,7 +215,6 @@ class Auto(Together):
         off, spread = np.concatenate(errors), np.concatenate(spreads)
         other = np.full(off.shape, np.nan)
         found = [{"share": share} for share in shares]
-        scores = held_out.map(_scores)
         panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
         if networked and len(off):
             network = self._network(season, leads)

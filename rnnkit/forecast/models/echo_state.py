@@ -321,7 +321,10 @@ class ESN(DirectForecaster):
 
     def _inside(self, history):
         inputs, known = _inputs(history, self._scale, self._panel), history.known
-        found = [inputs[:, block, :1] + features @ self.readout for block, features, _ in self._reader().blocks(inputs, known)]
+        found = [
+            inputs[:, block, :1] + features @ self.readout
+            for block, features, _ in self._reader().blocks(inputs, known)
+        ]
         last = np.maximum.accumulate(np.where(known, np.arange(known.shape[1]), -1), axis=1)[:, :-1]
         lead = np.arange(last.shape[1]) - last
         reached = (last >= 0) & (lead < self._leads)

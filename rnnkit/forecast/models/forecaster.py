@@ -401,7 +401,7 @@ class Forecaster:
         return found if history.frame is not None else found[self.name]
 
     def check_residuals(self, lags: int | None = None) -> Any:
-        """Test the residuals of each series: mean, standard deviation, and autocorrelation by `ljung_box`.
+        """Compute mean and deviation of each series' residuals, and test them for autocorrelation (`ljung_box`).
 
         Parameters
         ----------
@@ -452,8 +452,8 @@ class Forecaster:
         Returns
         -------
         table, or dict of ndarray (T,) or (B, T) for arrays
-            The columns of `fitted`, with the values ``y``, and ``anomaly``, a bool. An anomaly counts as any other value
-            for the forecasts after it.
+            The columns of `fitted`, with the values ``y``, and ``anomaly``, a bool. The forecasts after an anomaly read
+            it as any other value.
         """
         history = self._fitted_history()
         other, first, levels = copy(self), 0, checked_levels(level)
@@ -469,10 +469,10 @@ class Forecaster:
     def simulate(self, h: int | None = None, n: int = 100, seed: Any = None, *, future: Any = None) -> Any:
         """Draw sample paths of the steps after the series' ends.
 
-        At each step they are distributed as the bands and quantiles say. Along a path the errors of a model go on as
-        those of exponential smoothing do, whose innovations stay in the level (Hyndman et al. 2008, table 6.1): those of
-        `ExponentialSmoothing` by its parameters, those of other models as much as their bands widen. The paths
-        of different series are independent.
+        At each step they are distributed as the bands and quantiles say. Along a path, errors go on as those of
+        exponential smoothing, where innovations stay in the level (Hyndman et al. 2008, table 6.1): by the parameters
+        of `ExponentialSmoothing`, and for other models as much as their bands widen. The paths of different series are
+        independent.
 
         Parameters
         ----------
@@ -684,7 +684,7 @@ class Forecaster:
 
     def _beside(self, history: History, static=None, names: Sequence[str] | None = None) -> History:
         """Return a history with covariates; `names` are those of the known static ones."""
-        if static is None and (history.covariates is not None or not names and not self._covariate_columns):
+        if static is None and (history.covariates is not None or not (names or self._covariate_columns)):
             return history
         if static is not None and not self.reads_covariates:
             others = " and ".join(registry.STATIC_READERS)

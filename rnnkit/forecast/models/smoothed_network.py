@@ -139,7 +139,9 @@ class SmoothedNetwork:
         own = [below(f"{number}/", series.rows) for number in range(self.networks)]
         networks = [_Network.of(self, below(f"{number}/", panel)) for number in range(self.networks)]
         if h is None:
-            steps = [network.of_each(series, one, panel["furthest"]) for network, one in zip(networks, own, strict=True)]
+            steps = [
+                network.of_each(series, one, panel["furthest"]) for network, one in zip(networks, own, strict=True)
+            ]
             return np.sort(np.mean(steps, axis=0), axis=2)
         z, lengths, widened = series.z, series.lengths, 0.0
         parts: list[np.ndarray] = []

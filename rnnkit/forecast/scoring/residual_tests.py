@@ -40,7 +40,7 @@ def autocorrelation(residuals: Array, lags: int) -> np.ndarray:
 
 
 def ljung_box(residuals: Array, lags: int = 10, parameters: int = 0) -> tuple[float, float]:
-    """Test whether residuals are autocorrelated (Ljung and Box 1978, "On a measure of lack of fit").
+    """Compute the test of residuals for autocorrelation of Ljung and Box (1978), "On a measure of lack of fit".
 
     Parameters
     ----------

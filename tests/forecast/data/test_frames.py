@@ -580,7 +580,9 @@ def test_ids_of_several_columns(kind, tmp_path):
     table = long(aa=days(6), ab=days(6), ba=days(5)).sample(frac=1, random_state=2)
     later = long(ab=days(7)[-1:])
     parts, rows = (
-        one.assign(store=one["unique_id"].str[0], item=[ord(name[1]) for name in one["unique_id"]]).drop(columns="unique_id")
+        one.assign(store=one["unique_id"].str[0], item=[ord(name[1]) for name in one["unique_id"]]).drop(
+            columns="unique_id"
+        )
         for one in (table, later)
     )
     names = {"id": ["store", "item"]}
@@ -647,7 +649,12 @@ def test_covariates_of_text(make, kind):
     assert both.past.shape == (2, 6, 3) and both.future.shape == (2, 6, 1)
     np.testing.assert_array_equal(both.past[0, [0, 1, 5]], [[1, 0, 0], [0, 1, 0], [0, 1, 0]])
     assert np.isnan(both.past[0, [2, 3]]).all() and np.isnan(both.past[1, 4:]).all()
-    ahead = pd.DataFrame({"unique_id": ["b", "b", "a", "a"], "ds": pd.to_datetime(["2000-07-01", "2000-08-01", "2000-09-01", "2000-10-01"])})
+    ahead = pd.DataFrame(
+        {
+            "unique_id": ["b", "b", "a", "a"],
+            "ds": pd.to_datetime(["2000-07-01", "2000-08-01", "2000-09-01", "2000-10-01"]),
+        }
+    )
     found = frame.future(kind(ahead.assign(sky=["red", "green", "blue", "grey"])), 2, ["sky"])
     np.testing.assert_array_equal(found["sky"], [[2, -1], [0, 1]])
     np.testing.assert_array_equal(frame.expanded("sky", found["sky"])[0], [[0, 0, 1], [0, 0, 0]])
@@ -671,7 +678,11 @@ def test_forecasts_with_covariates_of_text(tmp_path):
         model.save(tmp_path / "model.npz")
         again = rk.load_model(tmp_path / "model.npz")
         assert again.predict(3, future=later).equals(said)
-        assert again.update(later).predict(1, future=after(table)).equals(model.update(later).predict(1, future=after(table)))
+        assert (
+            again.update(later)
+            .predict(1, future=after(table))
+            .equals(model.update(later).predict(1, future=after(table)))
+        )
 
 
 def after(table):

@@ -460,7 +460,7 @@ def test_F9_what_is_known_ahead_is_regressed_on(name, tmp_path):
 
 
 def test_effects_of_covariates_in_all_kinds_of_series(rng):
-    """Of short series, with gaps, and with constant or repeated covariates: finite, and right where they can be known."""
+    """Of short series, with gaps, and with constant or repeated covariates: finite, and right where they can be."""
     from rnnkit.forecast.fitting.regression import effects
 
     x = rng.normal(size=(4, 60, 3))

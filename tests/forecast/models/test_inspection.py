@@ -47,7 +47,9 @@ def test_F10_fitted_values_are_the_forecasts_of_every_step(make, panel):
     one_by_one = Forecaster._inside(model, model._history)
     inside = np.arange(LENGTHS[-1]) < np.array(LENGTHS)[:, None]
     inside[:, :2] = False  # a single value has a spread of its own
-    parts = 1 if model.name == "Autoregression" else 2  # which here holds the last value; its spread grows with a series
+    parts = (
+        1 if model.name == "Autoregression" else 2
+    )  # which here holds the last value; its spread grows with a series
     for got, expected in zip(at_once[:parts], one_by_one[:parts], strict=True):
         np.testing.assert_allclose(got[..., inside], expected[..., inside], rtol=1e-12)
     said = model.fitted(level=[80, 95])
@@ -223,7 +225,9 @@ def test_plots_of_residuals_and_components(panel, table, tmp_path):
     np.testing.assert_allclose(bars, off)
     figure = model.plot_components(["s1"])
     found = model.components().query("unique_id == 's1'")
-    for axes, name in zip(figure.axes, ["y", "level", *(["trend"] if found["trend"].any() else []), "season"], strict=False):
+    for axes, name in zip(
+        figure.axes, ["y", "level", *(["trend"] if found["trend"].any() else []), "season"], strict=False
+    ):
         np.testing.assert_array_equal(axes.get_lines()[0].get_ydata(), found[name])
         assert axes.get_ylabel() == ("values" if name == "y" else name)
     assert len(rk.forecast.Theta(4).fit(panel[0]).plot_residuals().axes) == 3

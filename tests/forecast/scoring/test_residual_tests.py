@@ -27,6 +27,6 @@ def test_gaps_and_constants_and_short_series(rng):
     assert ljung_box(np.ones(20), 5) == (0.0, 1.0)
     for given in (([1.0, 2.0], 2), ([np.nan] * 5, 1), (np.arange(9.0), 2, 2)):
         assert np.isnan(ljung_box(*given)).all()
-    for wrong, said in ((dict(residuals=np.ones((2, 2))), "shape"), (dict(residuals=[1.0], lags=0), "lags")):
+    for wrong, said in (((np.ones((2, 2)),), "shape"), (([1.0], 0), "lags")):
         with pytest.raises(ValueError, match=said):
-            ljung_box(**wrong)
+            ljung_box(*wrong)
