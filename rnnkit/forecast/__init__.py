@@ -7,18 +7,12 @@ import importlib
 from rnnkit.forecast.registry import MODULES
 
 _PLACES = {name: f"models.{module}" for name, module in MODULES.items()} | {
-    "BackTest": "scoring.backtest",
-    "Forecast": "command.report",
-    "ForecastReport": "command.report",
     "Series": "data.files",
     "autocorrelation": "scoring.residual_tests",
-    "back_test": "scoring.backtest",
-    "backtest_and_forecast": "command.report",
     "coverage": "scoring.metrics",
     "cross_validation": "scoring.validation",
     "evaluate": "scoring.evaluation",
     "find_season": "fitting.season",
-    "forecast_from_file": "command.report",
     "ljung_box": "scoring.residual_tests",
     "mean_absolute_error": "scoring.metrics",
     "mean_absolute_scaled_error": "scoring.metrics",

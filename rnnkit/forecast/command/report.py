@@ -29,57 +29,23 @@ LEAST_VALUES = 20  # before the first origin
 
 
 class Forecast(NamedTuple):
-    """The forecast of one model.
-
-    Attributes
-    ----------
-    values : ndarray (H,)
-    lower, upper : ndarray (H,)
-        Of the band; NaN where there is none.
-    forecaster : Forecaster
-        The model, which knows the whole series.
-
-    Examples
-    --------
-    The forecast of a report's first model::
-
-        report.forecasts[report.model].values
-    """
+    """The forecast of one model."""
 
     values: np.ndarray  # (H,)
-    lower: np.ndarray  # (H,), of the band; NaN where there is none
+    lower: np.ndarray  # (H,), of the band
     upper: np.ndarray  # (H,)
     forecaster: Forecaster  # fitted to the whole series
 
 
 @dataclass(frozen=True)
 class ForecastReport:
-    """A series with its back-test and its forecasts.
-
-    Attributes
-    ----------
-    series : Series
-    season : int or None
-    test : BackTest or None
-        Of the models and of the naive forecasts; None for a saved model without a back-test.
-    forecasts : dict of str to Forecast
-        Beyond the end, by model, in the order asked for.
-    level : float
-        Of the bands, in percent.
-
-    Examples
-    --------
-    The command ``rnnkit forecast`` prints the contents of a report::
-
-        report = rk.forecast.backtest_and_forecast(series, 12, models=["theta"])
-        print(report.test.scores(report.model))
-    """
+    """A series with its back-test and its forecasts."""
 
     series: Series
     season: int | None
-    test: BackTest | None
-    forecasts: Mapping[str, Forecast]
-    level: float = LEVEL
+    test: BackTest | None  # of the models and of the naive forecasts; None for a saved model
+    forecasts: Mapping[str, Forecast]  # beyond the end, by model, in the order asked for
+    level: float = LEVEL  # of the bands, in percent
 
     @property
     def model(self) -> str:
@@ -90,23 +56,6 @@ class ForecastReport:
     def forecast(self) -> np.ndarray:
         """The forecast of the first model, ``(H,)``."""
         return self.forecasts[self.model].values
-
-    @property
-    def lower(self) -> np.ndarray:
-        """The lower edge of the forecast's band, ``(H,)``."""
-        return self.forecasts[self.model].lower
-
-    @property
-    def upper(self) -> np.ndarray:
-        """The upper edge of the forecast's band, ``(H,)``."""
-        return self.forecasts[self.model].upper
-
-    def share_of_naive(self, model: str) -> float:
-        """Return the model's mean absolute error as a share of the better naive forecast's."""
-        if self.test is None:
-            return float("nan")
-        better = min(self.test.scores(name)["MAE"] for name in (NAIVE, SEASONAL) if name in self.test.forecasts)
-        return self.test.scores(model)["MAE"] / better if better > 0 else float("nan")
 
 
 class SeriesReport(Shown):
@@ -183,47 +132,12 @@ def backtest_and_forecast(
     progress: Callable[[], None] = lambda: None,
     tell: Callable[[str], None] | None = None,
 ) -> ForecastReport:
-    """Back-test models on a series, then forecast beyond its end.
+    """Back-test models on a series, then forecast beyond its end; an InputError as `check` raises it.
 
-    Parameters
-    ----------
-    series : Series
-    horizon : int
-    models : sequence of str
-        Those of ``rnnkit forecast --model``. They are fitted before the first origin, and keep their parameters at
-        later ones; but "esn" is fitted anew at each origin, and "gru", "lstm", "rnn" and "linear" are carried on from
-        their weights for a few epochs.
-    season : int, optional
-        By default found in the autocorrelation before the first origin (`find_season`).
-    origins : int, optional
-        Number of origins, in the last 30 % of the series; by default 40, or all if there are fewer.
-    seed : int, optional
-        Of the models.
-    units, epochs : int, optional
-        Of the recurrent layers and of training; by default as each model has them.
-    level : float
-        Of the bands, in percent.
-    progress : callable
-        Called after each origin.
-    tell : callable, optional
-        Called with a text on the model being fitted.
-
-    Returns
-    -------
-    ForecastReport
-
-    Raises
-    ------
-    InputError
-        As `check` does.
-
-    Examples
-    --------
-    A file of one series::
-
-        series = rk.forecast.read_series("sales.csv")
-        report = rk.forecast.backtest_and_forecast(series, 12, models=["theta"])
-        report.forecast
+    Models, by their names on the command line, are fitted before the first origin, and keep their parameters at later
+    ones; but "esn" is fitted anew at each origin, and "gru", "lstm", "rnn" and "linear" are carried on from their
+    weights for a few epochs. The season is by default found before the first origin; the default number of origins is
+    40. `progress` is called after each origin, `tell` with a text on the model being fitted.
     """
     check(series, horizon, season, origins)
     values = series.values
@@ -275,30 +189,8 @@ def forecast_from_file(
 ) -> ForecastReport:
     """Forecast beyond the end of a series with a model that `save` wrote, without a fit or a back-test.
 
-    Parameters
-    ----------
-    series : Series
-        The series of the fit, from the same first step; it may be longer now, or end earlier.
-    path : str or os.PathLike
-    horizon : int, optional
-    level : float, optional
-        Of the band, in percent. Both default to those saved.
-
-    Returns
-    -------
-    ForecastReport
-
-    Raises
-    ------
-    InputError
-        If the file can't be used, or the series is another.
-
-    Examples
-    --------
-    A model that ``rnnkit forecast sales.csv --save model.npz`` wrote, and the longer file::
-
-        series = rk.forecast.read_series("sales.csv")
-        rk.forecast.forecast_from_file(series, "model.npz").forecast
+    The series is that of the fit, from the same first step; it may be longer now, or end earlier. Horizon and level
+    default to those saved. An InputError says that the file can't be used, or that the series is another.
     """
     forecaster, saved = read_kept(path)
     about = saved.series
@@ -316,18 +208,15 @@ def forecast_from_file(
         values = forecaster.predict(asked[0])
         lower, upper = values - half, values + half
     else:
-        try:
-            lower, values, upper = _banded(forecaster, *asked)
-        except ValueError as error:  # a network of an earlier version, without bands of its own
-            raise InputError(f"the model in {path}: {error}") from None
+        lower, values, upper = _banded(forecaster, *asked)
     forecasts = {TITLES[model_name(forecaster)]: Forecast(values, lower, upper, forecaster)}
     return ForecastReport(series, None if season == 1 else season, None, forecasts, asked[1])
 
 
 def save(path, report: ForecastReport) -> None:
     """Write the report's first model, fitted to the whole series, for `forecast_from_file`."""
-    forecaster = report.forecasts[report.model].forecaster
-    half = (report.upper - report.lower) / 2 if forecaster._tested_bands else None
+    _, lower, upper, forecaster = report.forecasts[report.model]
+    half = (upper - lower) / 2 if forecaster._tested_bands else None
     about: dict[str, Any] = {"identity": _identity(report.series), "level": report.level}
     saving.write(path, forecaster, about | {"horizon": len(report.forecast)}, half)
 

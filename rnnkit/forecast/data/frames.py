@@ -140,10 +140,6 @@ class SeriesFrame:
         found |= {name: _flat(name, values, (len(series),)) for name, values in columns.items()}
         return self._table(series, self.timelines.at(series, steps), found)
 
-    def in_sample(self, columns: Mapping[str, Sequence[np.ndarray]]) -> Any:
-        """Make a table of all steps of all series; each column is given as an array ``(T,)`` per series."""
-        return self.rows(*self._every_step, {name: np.concatenate(list(values)) for name, values in columns.items()})
-
     def future(self, data: Any, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Read the future covariates ``(B, H)``, by name, from a DataFrame or SeriesFrame.
 
@@ -334,11 +330,11 @@ class SeriesFrame:
         known = {one: place for place, one in enumerate(self.ids)}
         return np.array([known.get(one, -1) for one in ids], np.int64)[codes]
 
-    def _numbers(self, table, name: str, *where) -> np.ndarray:
+    def _numbers(self, table, name: str, codes=None, ids=None) -> np.ndarray:
         """Return a column of another table as numbers; a text that was not there in this one is -1."""
         from rnnkit.forecast.data import native_tables
 
-        return native_tables.numbers(table, name, *where, texts=self.texts.get(name))
+        return native_tables.numbers(table, name, codes, ids, self.texts.get(name))
 
     def expanded(self, name: str, values: np.ndarray) -> np.ndarray:
         """Return values of a covariate ``(…, K)``: as they are, or zeros and ones for each text; NaN where missing."""

@@ -25,6 +25,9 @@ from rnnkit.forecast.models.forecaster import (
     checked_levels,
     forecast_in_blocks,
     in_blocks,
+    parts_with_effects,
+    with_effects,
+    without_effects,
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.prepared import completed
@@ -67,7 +70,8 @@ class Auto(Together):
     seed : int
         Of the network: the same seed gives the same bits.
     past_covariates, future_covariates : sequence of str
-        Columns of the table that the network reads, known up to now, and known ahead.
+        Columns of the table that the network reads, known up to now, and known ahead. The other models take the latter
+        as `ExponentialSmoothing` does.
 
     Attributes
     ----------
@@ -140,11 +144,6 @@ class Auto(Together):
             which it had the least error; and ``weight``, the mean weight in the combination. Or by series:
             ``unique_id`` (``series`` of arrays), ``model``, ``mae``, ``mase`` and ``weight``. ``Auto`` is the
             combination itself. NaN where a model was not tried, or the series is too short to hold out its end.
-
-        Raises
-        ------
-        RuntimeError
-            Before `fit`.
         """
         history, (errors, scaled, weights) = self._fitted_history(), self._scaled()
         if not by_series:
@@ -165,7 +164,8 @@ class Auto(Together):
     def _scaled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return mean absolute errors, scaled ones and weights of models and combination ``(N, M + 1)``."""
         history, errors = self._fitted_history(), self._model["held out"]
-        scale = naive_scales([row[:n] for row, n in zip(history.values, history.lengths, strict=True)], self._period)[0]
+        series = [row[:length] for row, length in zip(history.values, history.lengths, strict=True)]
+        scale = naive_scales(series, int(self._panel["season"]))[0]
         weights = self.weights.mean(axis=2).T
         return errors, errors / scale[:, None], np.concatenate([weights, np.ones((len(errors), 1))], axis=1)
 
@@ -179,7 +179,8 @@ class Auto(Together):
         order = np.argsort(mase)
         order = order[~np.isnan(mase[order]) | (weights.mean(axis=0)[order] > 0)]  # of those that were tried
         columns = {"mase": mase[order], "best": best[order], "weight": weights.mean(axis=0)[order]}
-        return {"model": [self._tried[one] for one in order], **columns}
+        found: dict[str, Any] = {"model": [self._tried[one] for one in order]}
+        return found | columns
 
     def _candidates(self, season: int) -> dict[str, Forecaster]:
         period = season if season > 1 else None
@@ -240,7 +241,8 @@ class Auto(Together):
         return found, panel | {"errors": calibration.errors, "counts": calibration.counts}
 
     def _completed(self, history: History, found, panel):
-        rows = in_blocks(partial(self._fitted_by_all, int(panel["season"])), history.values, history.lengths)
+        rest, effects = without_effects(history, int(panel["season"]))
+        rows = effects | in_blocks(partial(self._fitted_by_all, int(panel["season"])), rest.values, rest.lengths)
         if network := below("network/", found):
             rows |= {f"network/{name}": array for name, array in completed(history, network).items()}
         return rows | {"share": found["share"], "held out": found["held out"]}
@@ -255,11 +257,13 @@ class Auto(Together):
         return rows | {"short": _is_short(values)}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
-        return self._with_network(super()._ahead_of(history, h), history, h)
+        forecast = lambda rest: forecast_in_blocks(self._ahead, rest, self._model, h)
+        ahead = with_effects(history, self._model, forecast, history.lengths[:, None] + np.arange(h))
+        return self._with_network(ahead, history, h)
 
     def _inside(self, history: History) -> Ahead:
-        ahead = forecast_in_blocks(self._within, history, self._model, history.values.shape[1])
-        return self._with_network(ahead, history)
+        forecast = lambda rest: forecast_in_blocks(self._within, rest, self._model, history.values.shape[1])
+        return self._with_network(with_effects(history, self._model, forecast), history)
 
     def _with_network(self, ahead: Ahead, history: History, h: int | None = None) -> Ahead:
         """Return forecasts of the other models with those of the network added, see `SmoothedNetwork.ahead`."""
@@ -272,14 +276,10 @@ class Auto(Together):
         forecast = (1 - share) * ahead.forecast + share * other.forecast
         return Ahead(forecast, (1 - share) * ahead.spread + share * _absolute(other), ahead.of_logarithms)
 
-    @property
-    def _period(self) -> int:
-        return int(self._panel["season"])
-
     def _components(self, history):
-        season = self._period
-        smoothing = ExponentialSmoothing(season if season > 1 else None)
-        return smoothing._parts(history.values, history.lengths, below("smoothing/", self._model))
+        smoothing: Any = self._candidates(int(self._panel["season"]))["smoothing"]
+        parts = lambda values: smoothing._parts(values, history.lengths, below("smoothing/", self._model))
+        return parts_with_effects(history, self._model, parts)
 
     def _network_shares(self, rows) -> np.ndarray:
         """Return the network's share for each series ``(N,)``; 0 for series that hold their last value."""
@@ -336,9 +336,12 @@ def _held_out(history: History, model: Auto, season: int, leads: int, once: bool
     ends, candidates = Ends.of(history, leads, once, count, steps), model._candidates(season)
     said, spread = np.zeros((2, len(candidates), *ends.came.shape))
     if len(ends.series):
-        fitted = in_blocks(partial(model._fitted_by_all, season), ends.history.values, ends.history.lengths)
+        rest, effects = without_effects(ends.history, season)
+        fitted = in_blocks(partial(model._fitted_by_all, season), rest.values, rest.lengths)
+        steps = rest.lengths[:, None] + np.arange(ends.came.shape[1])
         for place, (name, one) in enumerate(candidates.items()):
-            ahead = forecast_in_blocks(one._ahead, ends.history, below(f"{name}/", fitted), ends.came.shape[1])
+            forecast = partial(forecast_in_blocks, one._ahead, fitted=below(f"{name}/", fitted), h=steps.shape[1])
+            ahead = with_effects(ends.history, effects, forecast, steps)
             said[place], spread[place] = ahead.forecast, _absolute(ahead)
     return _HeldOut(ends, said - ends.came, spread, able(history.values), _is_short(history.values))
 

@@ -21,7 +21,6 @@ from rnnkit.forecast.models.direct import (
     check_horizon,
     last_steps,
     measured,
-    translated,
 )
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted
 from rnnkit.layers.rnn import RNN
@@ -278,12 +277,6 @@ class ESN(DirectForecaster):
     def _prepare_parts(self, arrays):
         self.layer.build((None, None, 1 + self._features))
 
-    @classmethod
-    def _of_earlier(cls, saved):
-        names = {"readout": "panel/weights", "inputs": "state/0", "states": "state/1"}
-        spread = np.full(saved.arrays["readout"].shape[1], np.nan)
-        return translated(saved, names, saved.about["fitted"] | {"spread": spread})
-
     def _facts(self):
         if self._history is None:
             return super()._facts()
@@ -335,11 +328,6 @@ class ESN(DirectForecaster):
         first = np.full((len(last), 1), np.nan)
         forecast, width = (np.concatenate([first, one], axis=1) for one in (forecast, width))
         return Ahead(forecast, width, np.zeros(len(forecast), bool))
-
-    def _quantiles(self, ahead, probabilities):
-        if np.isnan(self._panel["spread"]).all():
-            raise ValueError("expected a network that knows its errors; this file of an earlier version has none")
-        return super()._quantiles(ahead, probabilities)
 
 
 def _inputs(history: History, scale: Scale, units: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -380,11 +380,6 @@ class Forecaster:
         ndarray (T,), or (B, T) for several series; or with `level` a dict of them
             NaN after a series' end, and where there is no forecast: before the first value, and for `ESN` after a gap
             longer than its horizon.
-
-        Raises
-        ------
-        RuntimeError
-            Before `fit`.
         """
         history = self._fitted_history()
         if level is None and history.frame is not None:
@@ -456,7 +451,7 @@ class Forecaster:
             it as any other value.
         """
         history = self._fitted_history()
-        other, first, levels = copy(self), 0, checked_levels(level)
+        other, first, levels = copy(self), np.zeros_like(history.lengths), checked_levels(level)
         if y is not None:
             other._history, first = history, history.lengths
             history = other.update(y, x)._fitted_history()
@@ -939,12 +934,44 @@ def _rows(values, lengths) -> list[np.ndarray]:
     return [row[:length] for row, length in zip(values, lengths, strict=True)]
 
 
+def without_effects(history: History, season: int) -> tuple[History, dict[str, np.ndarray]]:
+    """Return what covariates that are known ahead leave of the series, and their effects; no arrays without any."""
+    future = history.known_besides.future
+    if not future.shape[2]:
+        return history, {}
+    found = regression.effects(history.values, future, season)
+    return history._replace(values=history.values - regression.added(found, future, history.times)), found
+
+
+def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Callable, steps=None) -> Ahead:
+    """Return ``forecast(rest)`` of what the covariates leave of the series, with what these add at steps ``(N, S)``.
+
+    By default these are all steps of the series. `fitted` has the effects, if there are covariates.
+    """
+    if "effect" not in fitted:
+        return forecast(history)
+    future = history.known_besides.future
+    more = regression.added(fitted, future, history.times)
+    said, spread, of_logarithms = forecast(history._replace(values=history.values - more))
+    spread = np.where(of_logarithms[:, None], np.abs(said) * spread, spread)
+    said = said + (more if steps is None else regression.added(fitted, future, steps))
+    said = np.where(history.positive[:, None], np.maximum(said, 0.0), said)
+    return Ahead(said, spread, np.zeros(len(said), bool))
+
+
+def parts_with_effects(history: History, fitted: dict[str, np.ndarray], parts: Callable) -> dict[str, np.ndarray]:
+    """Return the columns of `components`, by ``parts(values)`` of what the covariates leave of the values."""
+    if "effect" not in fitted:
+        return parts(history.values)
+    more = regression.added(fitted, history.known_besides.future, history.times)
+    return {"covariates": more, **parts(history.values - more)}
+
+
 class SeasonalForecaster(Forecaster):
     """A forecaster of each series by itself, with a season that is given, or that the times of a table have.
 
     Columns that are known ahead are regressed on first, see `rnnkit.forecast.fitting.regression`; the model forecasts
-    what they leave of the values, and what they add is added again. A subclass defines ``_within`` too, which returns
-    the `Ahead` of all steps, or leaves it out.
+    what they leave of the values, and what they add is added again.
     """
 
     def __init__(self, season: int | None = None, future_covariates: Sequence[str] = ()):
@@ -962,46 +989,24 @@ class SeasonalForecaster(Forecaster):
 
     def _fit(self, history, progress=None):
         season = self.season or history.season or 1
-        found = {}
-        if self.future_covariates:
-            found = regression.effects(history.values, history.known_besides.future, season)
-            history = history._replace(values=history.values - self._added(history, found=found))
-        rows = in_blocks(self._with(season)._fitted, history.values, history.lengths)
-        return Fitted(rows | found, {"season": np.array(season)})
-
-    def _added(self, history: History, steps=None, found=None) -> np.ndarray:
-        """Return what the covariates add at steps ``(N, S)``, by default at all of the series."""
-        steps = np.broadcast_to(np.arange(history.values.shape[1]), history.values.shape) if steps is None else steps
-        return regression.added(self._model if found is None else found, history.known_besides.future, steps)
+        rest, effects = without_effects(history, season)
+        rows = in_blocks(self._with(season)._fitted, rest.values, rest.lengths)
+        return Fitted(rows | effects, {"season": np.array(season)})
 
     def _ahead_of(self, history, h):
-        return self._with_covariate_effects("_ahead", history, h, history.lengths[:, None] + np.arange(h))
+        forecast = lambda rest: forecast_in_blocks(self._fitted_with._ahead, rest, self._model, h)
+        return with_effects(history, self._model, forecast, history.lengths[:, None] + np.arange(h))
+
+    def _within(self, values, lengths, fitted, h) -> Ahead:
+        """Return the forecasts of all steps ``(N, T)``, as `_inside`; a recurrence gives them in one pass."""
+        other = copy(self)
+        other._model = fitted
+        return Forecaster._inside(other, History(values, lengths))
 
     def _inside(self, history):
-        if not hasattr(self, "_within"):
-            return super()._inside(history)
-        return self._with_covariate_effects("_within", history, history.values.shape[1])
-
-    def _with_covariate_effects(self, of: str, history: History, h: int, steps=None) -> Ahead:
-        """Return forecasts by the method `of`, of what the covariates leave, with what these add at the steps."""
-        method = getattr(self._fitted_with, of)
-        if not self.future_covariates:
-            return forecast_in_blocks(method, history, self._model, h)
-        rest = history._replace(values=history.values - self._added(history))
-        forecast, spread, of_logarithms = forecast_in_blocks(method, rest, self._model, h)
-        spread = np.where(of_logarithms[:, None], np.abs(forecast) * spread, spread)
-        forecast = forecast + self._added(history, steps)
-        forecast = np.where(history.positive[:, None], np.maximum(forecast, 0.0), forecast)
-        return Ahead(forecast, spread, np.zeros(len(forecast), bool))
-
-    def _components(self, history):
-        if not hasattr(self, "_parts"):
-            return super()._components(history)
-        if not self.future_covariates:
-            return self._fitted_with._parts(history.values, history.lengths, self._model)
-        more = self._added(history)
-        parts = self._fitted_with._parts(history.values - more, history.lengths, self._model)
-        return {"covariates": more, **parts}
+        steps = history.values.shape[1]
+        forecast = lambda rest: forecast_in_blocks(self._fitted_with._within, rest, self._model, steps)
+        return with_effects(history, self._model, forecast)
 
 
 class SmoothingForecaster(SeasonalForecaster):
@@ -1016,6 +1021,14 @@ class SmoothingForecaster(SeasonalForecaster):
 
     def _within(self, values, lengths, fitted, h) -> Ahead:
         return self._at(values, lengths, fitted, np.broadcast_to(np.arange(values.shape[1]), values.shape))
+
+    def _parts(self, values, lengths, fitted) -> dict[str, np.ndarray]:
+        """Return the columns of `components` ``(N, T)``."""
+        raise NotImplementedError
+
+    def _components(self, history):
+        parts = lambda values: self._fitted_with._parts(values, history.lengths, self._model)
+        return parts_with_effects(history, self._model, parts)
 
 
 def known_once(values) -> np.ndarray:

@@ -47,34 +47,13 @@ def needed_length(horizon: int, origins: int = LEAST_ORIGINS) -> int:
 
 @dataclass(frozen=True)
 class BackTest:
-    """The forecasts of models at each origin, and the actual values.
+    """The forecasts of models at each origin, and the actual values."""
 
-    Attributes
-    ----------
-    origins : ndarray (N,) of int
-        Known steps at each origin.
-    actual : ndarray (N, H) of float64
-        The actual values, NaN in gaps.
-    forecasts : dict of str to ndarray (N, H)
-        By model.
-    scale : float
-        The in-sample error of the naive forecast, for the mean absolute scaled error.
-    bands : dict of str to ndarray (2, N, H)
-        Lower and upper edges, of models that give bands.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> test = rk.forecast.back_test(np.arange(60.0) % 6, {"naive": rk.forecast.naive}, 2, 5)
-    >>> sorted(test.scores("naive"))
-    ['MAE', 'MASE', 'RMSE']
-    """
-
-    origins: np.ndarray
-    actual: np.ndarray
-    forecasts: Mapping[str, np.ndarray]
-    scale: float
-    bands: Mapping[str, np.ndarray] = field(default_factory=dict)
+    origins: np.ndarray  # (N,), known steps at each origin
+    actual: np.ndarray  # (N, H), NaN in gaps
+    forecasts: Mapping[str, np.ndarray]  # (N, H), by model
+    scale: float  # the in-sample error of the naive forecast, for the mean absolute scaled error
+    bands: Mapping[str, np.ndarray] = field(default_factory=dict)  # (2, N, H), edges, of models that give bands
 
     def scores(self, model: str) -> dict[str, float]:
         """Return MAE, RMSE and MASE of a model over all origins and leads (Hyndman and Koehler 2006)."""
@@ -137,31 +116,11 @@ def back_test(
         for origin in rolling_origins(len(values), horizon, origins):
             forecast = model(values[:origin], horizon)       # against values[origin : origin + horizon]
 
-    Parameters
-    ----------
-    values : ndarray (T,) of float64
-        NaN in gaps.
-    models : dict of str to callable
-        ``model(history, horizon)`` is the forecast ``(horizon,)``, or the lower edge of a band, the forecast and the
-        upper edge ``(3, horizon)``; it fits itself to the history.
-    horizon, origins : int
-        The number of leads, and the largest number of origins.
-    season : int, optional
-        For the seasonal form of the scaled error.
-    progress : callable
-        Called after each origin.
+    ``model(history, horizon)`` is the forecast ``(horizon,)``, or the lower edge of a band, the forecast and the upper
+    edge ``(3, horizon)``; it fits itself to the history. Values ``(T,)`` are NaN in gaps; `origins` is the largest
+    number of origins, `season` for the seasonal form of the scaled error; `progress` is called after each origin. A
+    ValueError for a series too short for a single origin.
 
-    Returns
-    -------
-    BackTest
-
-    Raises
-    ------
-    ValueError
-        If the series is too short for a single origin.
-
-    Examples
-    --------
     >>> from rnnkit.forecast.models.baselines import naive
     >>> test = back_test(np.arange(100.0), {"naive": naive}, horizon=2, origins=10)
     >>> test.scores("naive")

@@ -300,7 +300,7 @@ def test_rows_and_cutoffs(kind):
 
 def test_in_sample_is_what_was_read(kind):
     frame = read(kind(monthly()))
-    found = frame.in_sample({"price": frame.covariates["price"], "holiday": frame.covariates["holiday"]})
+    found = frame.rows(*frame._every_step, {name: np.concatenate(column) for name, column in frame.covariates.items()})
     same(read(found), frame)
 
 
@@ -445,7 +445,7 @@ def test_tables_are_told_from_arrays():
         (monthly().drop(columns="ds"), "columns ds, y; got unique_id, y, price, holiday"),
         (
             pd.DataFrame({"month": by("MS"), "a": 1.0, "b": 2.0}),
-            "columns ds, y; got month, a, b; id=, time= and target= give other names, and a table with a column of",
+            "columns ds, y; got month, a, b; id=, time= and target= give other names; a table with a column of numbers",
         ),
         (pd.concat([monthly(), monthly()]), "series 'b': expected one row for each time; got 2000-01-01 twice"),
         (monthly().drop(columns="unique_id"), "twice; several series need a column of ids, such as 'unique_id'"),
@@ -566,7 +566,7 @@ def test_every_value_lies_at_its_time(kind, rng, freq):
     table = pd.concat(parts).sample(frac=1, random_state=1)
     frame = read(kind(table))
     assert frame.ids == list(dict.fromkeys(table["unique_id"]))
-    found = frame.in_sample({})
+    found = frame.rows(*frame._every_step, {})
     rows = pd.DataFrame(plain(found)).dropna().sort_values(["unique_id", "ds"])
     expected = table.sort_values(["unique_id", "ds"])
     assert rows["unique_id"].tolist() == expected["unique_id"].tolist()

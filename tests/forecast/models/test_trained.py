@@ -7,7 +7,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast import saving
-from rnnkit.forecast.command.report import backtest_and_forecast, forecast_at, forecast_from_file, save
+from rnnkit.forecast.command.report import SeriesReport, backtest_and_forecast, forecast_at, forecast_from_file, save
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.timeline import Timeline
@@ -387,12 +387,12 @@ def test_several_models_stand_in_one_outlook(tmp_path, wave):
     assert list(report.test.forecasts) == ["linear model", "echo state network", "naive", "seasonal naive"]
     assert list(report.test.bands) == ["linear model"]
     assert told[0] == "linear model on y: calibration, network 1 of 3, epoch 1 of 1"
-    assert (report.lower <= report.forecast).all()
+    assert (report.forecasts[report.model].lower <= report.forecast).all()
     save(path, report)
     again = forecast_from_file(series, path)
     assert again.test is None
     assert (again.forecast == report.forecast).all()
-    assert (again.lower == report.lower).all()
+    assert (again.forecasts[again.model].lower == report.forecasts[report.model].lower).all()
     assert forecast_from_file(series_of(wave[:100]), path).forecast.shape == (HORIZON,)
     with pytest.raises(InputError, match="fitted to y from 0 on; got y from 5 on"):
         forecast_from_file(series_of(wave, first=5), path)
@@ -420,6 +420,6 @@ def test_files_that_say_too_little_are_refused(tmp_path, fitted, wave):
 def test_trained_models_clear_the_bar_on_real_series(values, horizon, bar, layer):
     assert find_season(values[: first_origin(len(values))]) is not None
     report = backtest_and_forecast(series_of(values), horizon, models=(layer,), seed=0)
-    assert report.share_of_naive(report.model) < 1
+    assert SeriesReport(report).mean_scores()[report.model]["naive"] < 1
     assert report.test.scores(report.model)["MAE"] < bar
     assert 0.7 < report.test.coverage(report.model) < 0.9

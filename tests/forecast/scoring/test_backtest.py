@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.forecast.command.report import SEASONAL, backtest_and_forecast
+from rnnkit.forecast.command.report import SEASONAL, SeriesReport, backtest_and_forecast
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.timeline import Timeline
@@ -128,11 +128,11 @@ def test_network_clears_the_bar_on_real_series(values, horizon, season):
     assert len(report.test.origins) >= 20
     assert report.test.origins[0] >= 0.7 * len(values)
     assert set(report.test.forecasts) == {"echo state network", "naive", SEASONAL}
-    assert report.share_of_naive("echo state network") <= 0.75
+    assert SeriesReport(report).mean_scores()["echo state network"]["naive"] <= 0.75
     assert 0.6 < report.test.coverage("echo state network") < 0.95
     assert np.isfinite(report.forecast).all()
-    assert (report.lower < report.forecast).all()
-    assert (report.forecast < report.upper).all()
+    assert (report.forecasts[report.model].lower < report.forecast).all()
+    assert (report.forecast < report.forecasts[report.model].upper).all()
 
 
 def test_scaled_error_takes_the_season():
@@ -180,4 +180,4 @@ def test_constant_series_have_no_scaled_error():
     report = backtest_and_forecast(series_of(np.full(120, 2.5)), 2, origins=20, seed=0)
     assert report.test.scores("echo state network")["MAE"] == 0
     assert np.isnan(report.test.scores("echo state network")["MASE"])
-    assert np.isnan(report.share_of_naive("echo state network"))
+    assert np.isnan(SeriesReport(report).mean_scores()["echo state network"]["naive"])
