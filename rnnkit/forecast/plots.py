@@ -67,6 +67,9 @@ def _draw_stacked(make: Callable, series: Sequence[Drawn]):
         for place, values in zip(column, one.columns.values(), strict=True):
             place.plot(one.times, values, color=HISTORY_COLOUR if place is column[0] else FORECAST_COLOUR, lw=1.1)
             _lighten(place, one.times)
+            (low, high), least = place.get_ylim(), 0.1 * float(np.nanmax(one.values) - np.nanmin(one.values))
+            if high - low < least:  # not the noise of a constant component
+                place.set_ylim((low + high - least) / 2, (low + high + least) / 2)
     for place, name in zip(axes[:, 0], names, strict=True):
         place.set_ylabel(name, fontsize=9)
     figure.align_ylabels()
@@ -131,7 +134,8 @@ def draw_one(axes, one: Drawn, name: str, levels: Sequence[float], ticks: int = 
         axes.fill_between(ahead, *edges, color=FORECAST_COLOUR, alpha=opacity, lw=0, label=f"{level:g} % band")
     axes.plot(ahead, said[name], color=FORECAST_COLOUR, lw=1.6, label=f"forecast of {name}")
     if one.actual is not None:
-        axes.plot(one.ahead, one.actual, color=ACTUAL_COLOUR, lw=1.1, marker=".", ms=3, label="what came")
+        colour = HISTORY_COLOUR if one.tests else ACTUAL_COLOUR
+        axes.plot(one.ahead, one.actual, color=colour, lw=1.1, marker=".", ms=3, label="what came")
     axes.set_title(one.title, loc="left", fontsize=9)
     _lighten(axes, one.times, ticks)
 

@@ -78,7 +78,8 @@ class History(NamedTuple):
         """Return the name of a series for pictures; empty for a single one without an id."""
         if self.frame is None:
             return "" if self.single else f"series {series}"
-        return "" if self.frame.ids[series] is None else str(self.frame.ids[series])
+        one = self.frame.ids[series]
+        return ", ".join(map(str, one)) if isinstance(one, tuple) else "" if one is None else str(one)
 
     @property
     def known_besides(self) -> Covariates:

@@ -119,14 +119,14 @@ class Auto(Together):
 
         if self._history is None:
             return None
-        board = self._board(*self._scaled())
-        text = lambda form, one: "" if np.isnan(one) else format(one, form)
-        rows = [
-            (name, text(".3f", score), text(".0%", best), text(".0%", weight))
-            for name, score, best, weight in zip(*board.values(), strict=True)
+        names, *columns = self._board(*self._scaled()).values()
+        forms = (".3f", ".0%", ".0%")
+        texts = [
+            ["" if np.isnan(one) else format(one, form) for one in column]
+            for form, column in zip(forms, columns, strict=True)
         ]
         heads = ("model", "held-out MASE", "best of series", "mean weight")
-        return table_of(heads, rows, heads[1:])
+        return table_of(heads, list(zip(names, *texts, strict=True)), heads[1:])
 
     def leaderboard(self, by_series: bool = False) -> Any:
         """Return the models that were tried, with their scores at the held-out ends of the series and their weights.
@@ -151,7 +151,7 @@ class Auto(Together):
             return board if history.frame is None else frames.handed_out(history.frame.kind.table(board))
         order = np.argsort(errors, axis=1)  # NaN last
         sorted_by = lambda array: np.take_along_axis(array, order, axis=1).ravel()
-        columns = {"model": [self._tried[one] for one in order.ravel()]}
+        columns: dict[str, Any] = {"model": [self._tried[one] for one in order.ravel()]}
         columns |= {"mae": sorted_by(errors), "mase": sorted_by(scaled), "weight": sorted_by(weights)}
         if history.frame is not None:
             return frames.handed_out(history.frame.by_series(columns, len(self._tried)))
@@ -338,10 +338,10 @@ def _held_out(history: History, model: Auto, season: int, leads: int, once: bool
     if len(ends.series):
         rest, effects = without_effects(ends.history, season)
         fitted = in_blocks(partial(model._fitted_by_all, season), rest.values, rest.lengths)
-        steps = rest.lengths[:, None] + np.arange(ends.came.shape[1])
+        at = rest.lengths[:, None] + np.arange(ends.came.shape[1])
         for place, (name, one) in enumerate(candidates.items()):
-            forecast = partial(forecast_in_blocks, one._ahead, fitted=below(f"{name}/", fitted), h=steps.shape[1])
-            ahead = with_effects(ends.history, effects, forecast, steps)
+            forecast = partial(forecast_in_blocks, one._ahead, fitted=below(f"{name}/", fitted), h=at.shape[1])
+            ahead = with_effects(ends.history, effects, forecast, at)
             said[place], spread[place] = ahead.forecast, _absolute(ahead)
     return _HeldOut(ends, said - ends.came, spread, able(history.values), _is_short(history.values))
 
