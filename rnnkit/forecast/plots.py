@@ -100,7 +100,8 @@ def _draw_residuals(make: Callable, series: Sequence[Drawn]):
             _lighten(axes, times)
     for axes, title in zip(rows[0, 1:], ("autocorrelation by lag", "histogram"), strict=True):
         axes.set_title(title, loc="left", fontsize=9)
-    rows[0, 0].set_title(f"{series[0].title}  residuals over their expected spread".strip(), loc="left", fontsize=9)
+    said = "residuals over their expected spread"
+    rows[0, 0].set_title(f"{series[0].title}: {said}" if series[0].title else said, loc="left", fontsize=9)
     return figure
 
 

@@ -71,7 +71,7 @@ class SeriesReport(Shown):
             names = forecaster._band_names([level])
             self.columns |= {name: one[None] for name, one in zip(names, (values, lower, upper), strict=True)}
             if test:
-                tested |= zip(names, (test.forecasts[title], *test.edges(title, level / 100)), strict=True)
+                tested |= zip(names, (test.forecasts[title], *test.bands[title]), strict=True)
         self.windows, self.baselines, self.done = [], {}, f"{report.model} from a file"
         if test:
             self.baselines = {name: name for name in (NAIVE, SEASONAL) if name in test.forecasts}
@@ -83,19 +83,6 @@ class SeriesReport(Shown):
     def named(self, place: int) -> Series:
         """Return the series."""
         return self.of.series
-
-    def bands_are(self, title: str) -> str:
-        """Return a description of a model's bands."""
-        own = self.of.test and title in self.of.test.bands
-        return super().bands_are(title) if own else "drawn at its origin from the earlier errors at that lead"
-
-    def scores(self, column: str) -> dict[str, np.ndarray]:
-        """Return each metric, with the coverage of bands as they would have been drawn at their origins."""
-        title = next((title for title, model in self.models.items() if model.name == column), None)
-        found, test = super().scores(column), self.of.test
-        if title is not None and test is not None:
-            found[f"coverage-{self.of.level:g}"] = np.array([100 * test.coverage(title, self.of.level / 100)])
-        return found
 
 
 def check(series: Series, horizon: int, season: int | None = None, origins: int | None = None) -> None:
@@ -157,9 +144,6 @@ def backtest_and_forecast(
         forecasts = {}
         for title, model in asked.items():
             ahead = model(values, horizon, last=True)
-            if ahead.ndim == 1:
-                half = test.half_widths(title, level / 100)
-                ahead = np.stack([ahead - half, ahead, ahead + half])
             forecasts[title] = Forecast(ahead[1], ahead[0], ahead[2], model.args[0])
     except (ValueError, FloatingPointError) as error:
         raise InputError(f"{series.name}: {error}") from error
@@ -174,9 +158,9 @@ def forecast_at(
     horizon: int,
     last: bool = False,
 ) -> np.ndarray:
-    """Return lower edge, forecast and upper edge ``(3, horizon)``; the forecast alone if the back-test has bands."""
+    """Return lower edge, forecast and upper edge ``(3, horizon)``."""
     forecaster._at_origin(History.of(history), tell, last)
-    return forecaster.predict(horizon) if forecaster._tested_bands else _banded(forecaster, horizon, level)
+    return _banded(forecaster, horizon, level)
 
 
 def _banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
@@ -201,24 +185,17 @@ def forecast_from_file(
             f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(series))}"
         )
     season = forecaster.season  # type: ignore[attr-defined]
-    kept, half = (about["horizon"], about.get("level", LEVEL)), saved.half_width
-    asked = horizon or kept[0], level or kept[1]
+    level = level or about.get("level", LEVEL)
     forecaster._history = History.of(series.values)
-    if half is not None and asked == kept:
-        values = forecaster.predict(asked[0])
-        lower, upper = values - half, values + half
-    else:
-        lower, values, upper = _banded(forecaster, *asked)
+    lower, values, upper = _banded(forecaster, horizon or about["horizon"], level)
     forecasts = {TITLES[model_name(forecaster)]: Forecast(values, lower, upper, forecaster)}
-    return ForecastReport(series, None if season == 1 else season, None, forecasts, asked[1])
+    return ForecastReport(series, None if season == 1 else season, None, forecasts, level)
 
 
 def save(path, report: ForecastReport) -> None:
     """Write the report's first model, fitted to the whole series, for `forecast_from_file`."""
-    _, lower, upper, forecaster = report.forecasts[report.model]
-    half = (upper - lower) / 2 if forecaster._tested_bands else None
     about: dict[str, Any] = {"identity": _identity(report.series), "level": report.level}
-    saving.write(path, forecaster, about | {"horizon": len(report.forecast)}, half)
+    saving.write(path, report.forecasts[report.model].forecaster, about | {"horizon": len(report.forecast)})
 
 
 def _identity(series) -> list[str]:

@@ -152,7 +152,7 @@ class ESN(DirectForecaster):
     """
 
     _partitioned = "reservoirs"
-    _tested_bands = True
+    _bands_are = "drawn from the errors in the last quarter of the series"
 
     def __init__(
         self,

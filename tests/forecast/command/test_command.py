@@ -146,7 +146,7 @@ def test_a_file_is_forecast_and_the_seed_repeats_it(forecast, table, tmp_path):
     assert "load: 120 steps, 2000-01-01 to 2009-12-01, 1 gap, season 12; 10 origins, 3 leads" in outputs[0][1]
     assert "90 % from" in outputs[0][1]
     assert "\nin 90 %      share of what came that lay in the band\n" in outputs[0][1]
-    assert "\nband         drawn at its origin from the earlier errors" in outputs[0][1]
+    assert "\nband         drawn from the errors in the last quarter" in outputs[0][1]
     rows = rows_of(path)
     assert list(rows[0]) == ["unique_id", "month", "ESN", "ESN-lo-90", "ESN-hi-90"]
     assert [row["month"] for row in rows] == ["2010-01-01", "2010-02-01", "2010-03-01"]
