@@ -7,17 +7,13 @@ import importlib
 from rnnkit.forecast.registry import MODULES
 
 _PLACES = {name: f"models.{module}" for name, module in MODULES.items()} | {
-    "BackTest": "scoring.backtest",
-    "Forecast": "command.report",
-    "ForecastReport": "command.report",
     "Series": "data.files",
-    "back_test": "scoring.backtest",
-    "backtest_and_forecast": "command.report",
+    "autocorrelation": "scoring.residual_tests",
     "coverage": "scoring.metrics",
     "cross_validation": "scoring.validation",
     "evaluate": "scoring.evaluation",
     "find_season": "fitting.season",
-    "forecast_from_file": "command.report",
+    "ljung_box": "scoring.residual_tests",
     "mean_absolute_error": "scoring.metrics",
     "mean_absolute_scaled_error": "scoring.metrics",
     "naive": "models.baselines",

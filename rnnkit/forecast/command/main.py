@@ -93,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"one or several of {', '.join(TITLES)}; the first one is drawn and its forecast shown (default: auto)",
     )
     models.add_argument("--horizon", type=_positive, metavar="N", help=f"steps to forecast (default: {HORIZON})")
-    models.add_argument("--season", type=_seasons, metavar="N[,N]", help="steps of a season, or of several (default: found)")
+    models.add_argument(
+        "--season", type=_seasons, metavar="N[,N]", help="steps of a season, or of several (default: found)"
+    )
     models.add_argument(
         "--level",
         nargs="+",

@@ -182,7 +182,9 @@ def forecast_kept(
         columns = forecaster._columns(forecaster._looking_ahead(h, future), h, chosen)
     except ValueError as error:
         raise InputError(f"the model in {path}: {error}".replace("future=, a table", "--future, a file")) from None
-    return PanelReport(frame, periods_of(season)[0], h, chosen, {TITLES[model_name(forecaster)]: forecaster}, 0, [], columns)
+    return PanelReport(
+        frame, periods_of(season)[0], h, chosen, {TITLES[model_name(forecaster)]: forecaster}, 0, [], columns
+    )
 
 
 def keep(path, report: PanelReport) -> None:

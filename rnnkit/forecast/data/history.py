@@ -77,6 +77,17 @@ class History(NamedTuple):
             label = f"series {place}" if self.frame is None else self.frame.label(place)
             raise ValueError(f"{label}: {error}") from None
 
+    def at(self, series: int, steps) -> np.ndarray:
+        """Return the times of a series' steps; their numbers, where there is no table."""
+        return steps if self.frame is None else self.frame.timelines.at(series, steps)
+
+    def title(self, series: int) -> str:
+        """Return the name of a series for pictures; empty for a single one without an id."""
+        if self.frame is None:
+            return "" if self.single else f"series {series}"
+        one = self.frame.ids[series]
+        return ", ".join(map(str, one)) if isinstance(one, tuple) else "" if one is None else str(one)
+
     @property
     def known_besides(self) -> Covariates:
         """The covariates; empty ones if there are none."""
@@ -101,7 +112,7 @@ class History(NamedTuple):
     @property
     def positive(self) -> np.ndarray:
         """A mask ``(N,)`` of the series whose values are all positive; their forecasts don't go below 0."""
-        return np.nanmin(self.values, axis=1) > 0
+        return np.nanmin(self.values, axis=1, initial=np.inf) > 0
 
 
 def padded(y: Any, x: Any = None) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray | None]:

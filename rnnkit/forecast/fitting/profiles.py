@@ -17,7 +17,7 @@ LEAST_GAIN = 0.97  # the same, where nothing else says that there is a season
 
 
 def checked_season(season: Any) -> int | list[int] | None:
-    """Return the steps of a season, or of several in rising order; a ValueError for others than whole numbers from 1."""
+    """Return the steps of a season, or of several in rising order; a ValueError for what is no whole number."""
     if season is None or np.ndim(season) == 0:
         return None if season is None else whole(season, "season", 1)
     found = sorted({whole(one, "season", 2 if len(season) > 1 else 1) for one in season})
@@ -40,6 +40,7 @@ class Profiles(NamedTuple):
     """Series of which seasons are taken out."""
 
     rest: np.ndarray  # (N, T), values without the seasons
+    inside: np.ndarray  # (N, T), the sum of the seasons
     ahead: tuple[np.ndarray, ...]  # for each season the profile (N, m) of the m steps after the end
     found: np.ndarray  # (N, K), which seasons a series has
 
@@ -67,9 +68,9 @@ class Profiles(NamedTuple):
                     found[rows, k] = able = _predicted(deviations) < _GAIN
                     rows, deviations = rows[able], deviations[able]
                 parts[k, rows] = _smoothed(deviations)[:, : newest.shape[1]]
-        rest = _from_the_end(newest - parts.sum(axis=0), lengths)
+        inside = _from_the_end(parts.sum(axis=0), lengths)
         ahead = tuple(part[:, :period][:, ::-1] for part, period in zip(parts, periods, strict=True))
-        return cls(rest, ahead, found)
+        return cls(values - inside, inside, ahead, found)
 
     def seasons(self, h: int) -> np.ndarray:
         """Return the sum of the seasons of the h steps after the end ``(N, h)``."""
@@ -101,7 +102,7 @@ def _deviations(newest, lengths, period: int) -> np.ndarray:
 
 
 def _weighted(deviations) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weighted sums over each cycle and those before it, of values and of weights, both of (N, cycles, m)."""
+    """Return the weighted sums of values over each cycle and those before, and of the weights, ``(N, cycles, m)``."""
     from scipy.signal import lfilter
 
     known = ~np.isnan(deviations)

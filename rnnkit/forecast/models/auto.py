@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit.arguments import whole
+from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
@@ -26,18 +27,24 @@ from rnnkit.forecast.models.forecaster import (
     checked_levels,
     forecast_in_blocks,
     in_blocks,
-    with_seasons,
+    parts_with_effects,
+    with_effects,
+    without_effects,
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.prepared import completed
 from rnnkit.forecast.models.theta import Theta
 from rnnkit.forecast.models.together import Progress, Together
+from rnnkit.forecast.scoring.evaluation import naive_scales
 from rnnkit.serialization.array_files import below
 
 _DAMPED = [form for form in FORMS if "d" in form]
 _RECENT, _CYCLES = 4096, 12  # steps, or cycles of the longest season, before which models read nothing
 _SHORT = 4  # values, below which a series holds its last value
-_SHARED, _EQUAL = 20.0, 10.0  # weight of the panel's errors, in held-out values of a series, and of equal ones, in series
+_SHARED, _EQUAL = (
+    20.0,
+    10.0,
+)  # weight of the panel's errors, in held-out values of a series, and of equal ones, in series
 _POWER = 3.0  # of the inverse errors
 _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
 _WORST = 5.0  # most error, relative to the median of the models
@@ -61,8 +68,9 @@ class Auto(Together):
     there give their weights (Bates and Granger 1969, "The combination of forecasts"): those of each series are inverse
     to the third power of the models' mean absolute errors, which are drawn towards their means over the panel, the more
     the fewer values there are. The network has one share for all series: 0.4 where its errors are those of the others,
-    with odds inverse to the sixth power of their ratio, and with covariates the share of the least absolute error. The errors also give the bands: split conformal prediction by lead (Romano,
-    Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models' spreads.
+    with odds inverse to the sixth power of their ratio, and with covariates the share of the least absolute error. The
+    errors also give the bands: split conformal prediction by lead (Romano, Patterson and Candès 2019, "Conformalized
+    quantile regression"), over all series, in units of the models' spreads.
 
     Parameters
     ----------
@@ -75,7 +83,8 @@ class Auto(Together):
     seed : int
         Of the network: the same seed gives the same bits.
     past_covariates, future_covariates : sequence of str
-        Columns of the table that the network reads, known up to now, and known ahead.
+        Columns of the table that the network reads, known up to now, and known ahead. The other models take the latter
+        as `ExponentialSmoothing` does.
 
     Attributes
     ----------
@@ -124,9 +133,68 @@ class Auto(Together):
 
         if self._history is None:
             return None
-        shares = self.weights.mean(axis=(1, 2))
-        rows = [(name, f"{share:.0%}") for name, share in zip(self.models, shares, strict=True)]
-        return table_of(("model", "mean weight"), rows, {"mean weight"})
+        names, *columns = self._board(*self._scaled()).values()
+        forms = (".3f", ".0%", ".0%")
+        texts = [
+            ["" if np.isnan(one) else format(one, form) for one in column]
+            for form, column in zip(forms, columns, strict=True)
+        ]
+        heads = ("model", "held-out MASE", "best of series", "mean weight")
+        return table_of(heads, list(zip(names, *texts, strict=True)), heads[1:])
+
+    def leaderboard(self, by_series: bool = False) -> Any:
+        """Return the models that were tried, with their scores at the held-out ends of the series and their weights.
+
+        Parameters
+        ----------
+        by_series : bool
+            Whether to list the models of each series, rather than of all series together.
+
+        Returns
+        -------
+        table, or dict of columns for arrays
+            A row for each model, the best first: ``model``; ``mase``, the mean absolute error over that of the
+            (seasonal) naive forecast within the series, averaged over the series; ``best``, the share of the series in
+            which it had the least error; and ``weight``, the mean weight in the combination. Or by series:
+            ``unique_id`` (``series`` of arrays), ``model``, ``mae``, ``mase`` and ``weight``. ``Auto`` is the
+            combination itself. NaN where a model was not tried, or the series is too short to hold out its end.
+        """
+        history, (errors, scaled, weights) = self._fitted_history(), self._scaled()
+        if not by_series:
+            board = self._board(errors, scaled, weights)
+            return board if history.frame is None else frames.handed_out(history.frame.kind.table(board))
+        order = np.argsort(errors, axis=1)  # NaN last
+        sorted_by = lambda array: np.take_along_axis(array, order, axis=1).ravel()
+        columns: dict[str, Any] = {"model": [self._tried[one] for one in order.ravel()]}
+        columns |= {"mae": sorted_by(errors), "mase": sorted_by(scaled), "weight": sorted_by(weights)}
+        if history.frame is not None:
+            return frames.handed_out(history.frame.by_series(columns, len(self._tried)))
+        return {"series": np.repeat(np.arange(len(errors)), len(self._tried))} | columns
+
+    @property
+    def _tried(self) -> list[str]:
+        return [*self.models, self.name]
+
+    def _scaled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return mean absolute errors, scaled ones and weights of models and combination ``(N, M + 1)``."""
+        history, errors = self._fitted_history(), self._model["held out"]
+        series = [row[:length] for row, length in zip(history.values, history.lengths, strict=True)]
+        scale = naive_scales(series, self._periods[0])[0]
+        weights = self.weights.mean(axis=2).T
+        return errors, errors / scale[:, None], np.concatenate([weights, np.ones((len(errors), 1))], axis=1)
+
+    def _board(self, errors, scaled, weights) -> dict[str, Any]:
+        """Return the columns of `leaderboard` over all series, the best first."""
+        known = np.maximum((~np.isnan(scaled)).sum(axis=0), 1)
+        mase = np.where(np.isnan(scaled).all(axis=0), np.nan, np.nansum(scaled, axis=0) / known)
+        alone = errors[:, :-1]
+        least = np.min(np.where(np.isnan(alone), np.inf, alone), axis=1)
+        best = np.append((alone == least[:, None]).mean(axis=0), np.nan)
+        order = np.argsort(mase)
+        order = order[~np.isnan(mase[order]) | (weights.mean(axis=0)[order] > 0)]  # of those that were tried
+        columns = {"mase": mase[order], "best": best[order], "weight": weights.mean(axis=0)[order]}
+        found: dict[str, Any] = {"model": [self._tried[one] for one in order]}
+        return found | columns
 
     def _candidates(self, season: Any) -> dict[str, Forecaster]:
         """Return the models but the network; all but the last take values whose seasons are apart, if they are."""
@@ -161,6 +229,7 @@ class Auto(Together):
         if progress is not None:
             progress("models without the ends of the series")
         off, spread = np.concatenate(errors), np.concatenate(spreads)
+        other = np.full(off.shape, np.nan)
         found = [{"weights": one} for one in weights]
         panel = {"season": np.array(seasons), "leads": np.array(leads), "network share": np.zeros(1)}
         if networked and len(off):
@@ -177,13 +246,20 @@ class Auto(Together):
                     rows |= {f"network/{name}": array for name, array in more.items()}
                 panel |= {f"network/{name}": array for name, array in shared.items()}
         calibration = Calibration.of(-off / _positive(spread))
+        ends = np.cumsum([len(one) for one in errors])[:-1]
+        both = zip(np.split(other, ends), np.split(off, ends), strict=True)
+        for rows, part, size, last in zip(found, held_out.map(_scores), sizes, both, strict=True):
+            places, score = part
+            rows["held out"] = np.stack([*score, *(_mean_size(one, places, size.series) for one in last)], axis=1)
         return found, panel | {"errors": calibration.errors, "counts": calibration.counts}
 
     def _completed(self, history: History, found, panel):
-        rows = in_blocks(partial(self._fitted_by_all, periods_of(panel["season"])), history.values, history.lengths)
+        periods = periods_of(panel["season"])
+        rest, effects = without_effects(history, periods[0])
+        rows = effects | in_blocks(partial(self._fitted_by_all, periods), rest.values, rest.lengths)
         if network := below("network/", found):
             rows |= {f"network/{name}": array for name, array in completed(history, network).items()}
-        return rows | {"weights": found["weights"]}
+        return rows | {"weights": found["weights"], "held out": found["held out"]}
 
     def _fitted_by_all(self, periods, values, lengths) -> dict[str, np.ndarray]:
         """Return the arrays fitted by every model, with names ``model/array``."""
@@ -191,7 +267,7 @@ class Auto(Together):
         first = np.maximum(lengths - max(_RECENT, _CYCLES * periods[-1]), 0)
         rows = {"short": _is_short(values), "first": first}
         values, lengths = _since(values, lengths, first)
-        if 1 < periods[0] and not are_apart(periods):
+        if periods[0] > 1 and not are_apart(periods):
             rows |= _drawn_in(values, lengths, periods[0])
         rest = values = _with_drawn_in(values, rows)
         found = {"autoregression": models["autoregression"]._fitted(values, lengths)}
@@ -204,7 +280,16 @@ class Auto(Together):
         return rows | {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
-        ahead = super()._ahead_of(history, h)
+        forecast = lambda rest: forecast_in_blocks(self._ahead, rest, self._model, h)
+        ahead = with_effects(history, self._model, forecast, history.lengths[:, None] + np.arange(h))
+        return self._with_network(ahead, history, h)
+
+    def _inside(self, history: History) -> Ahead:
+        forecast = lambda rest: forecast_in_blocks(self._within, rest, self._model, history.values.shape[1])
+        return self._with_network(with_effects(history, self._model, forecast), history)
+
+    def _with_network(self, ahead: Ahead, history: History, h: int | None = None) -> Ahead:
+        """Return forecasts of the other models with those of the network added, see `SmoothedNetwork.ahead`."""
         share = self._network_shares(self._model)[:, None]
         if not share.any():
             return ahead
@@ -214,29 +299,58 @@ class Auto(Together):
         forecast = (1 - share) * ahead.forecast + share * other.forecast
         return Ahead(forecast, (1 - share) * ahead.spread + share * absolute(other), ahead.of_logarithms)
 
+    def _components(self, history):
+        parts = lambda values: self._smoothing_parts(values, history.lengths)
+        return parts_with_effects(history, self._model, parts)
+
+    def _smoothing_parts(self, values, lengths) -> dict[str, np.ndarray]:
+        """Return the columns of `components` by the exponential smoothing; NaN before the steps that it reads."""
+        smoothing: Any = self._candidates(self._periods)["smoothing"]
+        smoothing._panel = {"season": self._panel["season"]} if "seasons" in self._model else {}
+        fitted, first = below("smoothing/", self._model), self._model["first"]
+        if "seasons" in self._model:
+            fitted["seasons"] = self._model["seasons"]
+        parts = smoothing._parts_apart(*_since(values, lengths, first), fitted)
+        return {name: _shifted(one, first, values.shape[1]) for name, one in parts.items()}
+
+    @property
+    def _periods(self) -> tuple[int, ...]:
+        """The seasons of the fit."""
+        return periods_of(self._panel["season"])
+
     def _network_shares(self, rows) -> np.ndarray:
         """Return the network's share for each series ``(N,)``; 0 for series that hold their last value."""
         return np.where(rows["short"], 0.0, self._panel["network share"])
 
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
-        said, spread = self._ahead_by_all(periods_of(self._panel["season"]), History(values, lengths), fitted, h)
-        weights = fitted["weights"].T[..., None]
-        return Ahead((weights * said).sum(axis=0), (weights * spread).sum(axis=0), np.zeros(len(values), bool))
+        return self._mean(values, lengths, fitted, h, "_ahead")
 
-    def _ahead_by_all(self, periods, history: History, fitted, h) -> np.ndarray:
-        """Return the forecasts of the models but the network, and their spreads ``(2, M, N, H)``."""
-        models, found = self._candidates(periods), []
-        values, lengths = _since(history.values, history.lengths, fitted["first"])
+    def _within(self, values, lengths, fitted, h) -> Ahead:
+        return self._mean(values, lengths, fitted, values.shape[1], "_within")
+
+    def _mean(self, values, lengths, fitted, h, of: str) -> Ahead:
+        """Return the weighted mean of the models' forecasts by their method `of`."""
+        periods, weights = self._periods, fitted["weights"].T[..., None]
+        found = self._by_all(periods, History(values, lengths), fitted, h, of)
+        forecast, spread = np.where(weights > 0, weights * found, 0.0).sum(axis=1)
+        return Ahead(forecast, spread, np.zeros(len(values), bool))
+
+    def _by_all(self, periods, history: History, fitted, h, of: str = "_ahead") -> np.ndarray:
+        """Return the forecasts of the models but the network, by their method `of`, and spreads ``(2, M, N, H)``."""
+        first, whole = fitted["first"], history.values.shape[1]
+        values, lengths = _since(history.values, history.lengths, first)
         history = rest = History(_with_drawn_in(values, fitted), lengths)
-        apart = None
+        inside, found = of == "_within", []
         if "seasons" in fitted:
-            apart = Profiles.of(history.values, history.lengths, periods, fitted["seasons"])
-            rest = history._replace(values=apart.rest)
-        for name, model in models.items():
-            own = apart is not None and name != "autoregression"
-            ahead = forecast_in_blocks(model._ahead, rest if own else history, below(f"{name}/", fitted), h)
-            found.append(with_seasons(ahead, apart) if own else ahead)
-        return np.array([[one.forecast for one in found], [absolute(one) for one in found]])
+            apart = Profiles.of(history.values, lengths, periods, fitted["seasons"])
+            rest, seasons = history._replace(values=apart.rest), apart.inside if inside else apart.seasons(h)
+        steps = values.shape[1] if inside else h
+        for name, model in self._candidates(periods).items():
+            own = "seasons" in fitted and name != "autoregression"
+            ahead = forecast_in_blocks(getattr(model, of), rest if own else history, below(f"{name}/", fitted), steps)
+            found.append([ahead.forecast + seasons if own else ahead.forecast, absolute(ahead)])
+        both = np.array(found).swapaxes(0, 1)
+        return _shifted(both, first, whole) if inside else both
 
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
         off = Calibration(self._panel["errors"], self._panel["counts"]).quantiles(probabilities, ahead.spread.shape[1])
@@ -278,9 +392,11 @@ def _held_out(history: History, model: Auto, periods, leads: int, once: bool, co
     said, spread = np.zeros((2, len(_FITTED), *ends.came.shape))
     regressed = np.zeros(len(ends.series), bool)
     if len(ends.series):
-        fitted = in_blocks(partial(model._fitted_by_all, periods), ends.history.values, ends.history.lengths)
+        rest, effects = without_effects(ends.history, periods[0])
+        fitted = in_blocks(partial(model._fitted_by_all, periods), rest.values, rest.lengths)
         regressed = fitted["autoregression/able"]
-        said, spread = model._ahead_by_all(periods, ends.history, fitted, ends.came.shape[1])
+        forecast = lambda rest: Ahead(*model._by_all(periods, rest, fitted, leads), np.zeros(len(rest.lengths), bool))
+        said, spread, _ = with_effects(ends.history, effects, forecast, rest.lengths[:, None] + np.arange(leads))
     has = able(history.values, periods[0])
     return _HeldOut(ends, said - ends.came, spread, regressed, has, _is_short(history.values))
 
@@ -304,6 +420,22 @@ def _relative(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
         np.add.at(total, held_out.ends.series, np.where(counted, part, 0).T)
     found = np.where(others > 0, errors / np.where(others > 0, others, 1.0), np.where(errors > 0, _WORST, 1.0))
     return np.minimum(found, _WORST), values
+
+
+def _scores(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """Return the series of each end ``(R,)``, and the models' mean absolute errors at their ends ``(M, N)``."""
+    places, count = held_out.ends.series, len(held_out.able)
+    scores = np.stack([_mean_size(errors, places, count) for errors in held_out.errors])
+    scores[-1, ~(held_out.able | held_out.short)] = np.nan  # without the autoregression
+    return places, scores
+
+
+def _mean_size(errors, series, count: int) -> np.ndarray:
+    """Return the mean absolute error of each of `count` series ``(N,)``, from ends ``(R, L)`` of `series` ``(R,)``."""
+    known = ~np.isnan(errors)
+    sums = np.bincount(series, np.where(known, np.abs(errors), 0.0).sum(axis=1), count)
+    counts = np.bincount(series, known.sum(axis=1), count)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def _panel_errors(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
@@ -351,6 +483,15 @@ def _since(values, lengths, first) -> tuple[np.ndarray, np.ndarray]:
     steps = np.arange(lengths.max())
     places = np.minimum(first[:, None] + steps, values.shape[1] - 1)
     return np.where(steps < lengths[:, None], np.take_along_axis(values, places, axis=1), np.nan), lengths
+
+
+def _shifted(array, first, whole: int) -> np.ndarray:
+    """Return an array ``(..., N, T)`` of the steps from `first` on with `whole` steps, NaN before."""
+    if not first.any():
+        return array
+    places = np.arange(whole) - first[:, None]
+    at = np.broadcast_to(np.clip(places, 0, array.shape[-1] - 1), (*array.shape[:-1], whole))
+    return np.where(places < 0, np.nan, np.take_along_axis(array, at, axis=-1))
 
 
 def _with_drawn_in(values, fitted) -> np.ndarray:

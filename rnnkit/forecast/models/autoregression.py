@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
-from rnnkit.forecast.fitting.profiles import LONGEST, Profiles
+from rnnkit.forecast.fitting.profiles import Profiles, are_apart, periods_of
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import STRENGTHS, Shortcut, hold
-from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster, periods_of
+from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
 
 LEAST, _CYCLES = 48, 3  # least values for a regression, and least cycles of the first season
 _SEASONS, _LAGS = 1.5, 18  # lags, in seasons or in steps without a season
@@ -34,6 +36,8 @@ class Autoregression(SeasonalForecaster):
     season : int or sequence of int, optional
         Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
         arrays.
+    future_covariates : sequence of str
+        As `ExponentialSmoothing` takes them.
 
     Examples
     --------
@@ -60,69 +64,98 @@ class Autoregression(SeasonalForecaster):
                 spread[row] = np.sqrt(size * np.arange(1, h + 1))
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
-    def _one(self, values, h) -> np.ndarray:
-        """Return forecast and spread ``(2, h)`` of one series whose last value is known."""
-        found = self._of_scale(values, h)
+    def _within(self, values, lengths, fitted, h) -> Ahead:
+        forecast, spread = np.full((2, *values.shape), np.nan)
+        held = np.where(np.cumsum(~np.isnan(values), axis=1) > 0, hold(values), np.nan)
+        for row, length in enumerate(lengths):
+            if fitted["able"][row]:
+                forecast[row, 1:length], spread[row, 1:length] = self._one(values[row, :length], 1, within=True)
+            else:
+                forecast[row, 1:] = held[row, :-1]
+                spread[row] = np.sqrt(np.nanmean(np.diff(held[row]) ** 2)) if length > 1 else np.nan
+        return Ahead(forecast, spread, np.zeros(len(values), bool))
+
+    def _one(self, values, h, within: bool = False) -> np.ndarray:
+        """Return forecast and spread ``(2, h)`` of one series whose last value is known.
+
+        Or those `within` it ``(2, T - 1)``, of each step but the first from the values before.
+        """
+        found = self._of_scale(values, h, within)
         if np.nanmin(values) > 0:
             logs = np.log(values)
             low, high = np.nanmin(logs), np.nanmax(logs)
-            forecast, spread = self._of_scale(logs, h)
+            forecast, spread = self._of_scale(logs, h, within)
             forecast = np.exp(np.clip(forecast, low - _BEYOND * (high - low), high + _BEYOND * (high - low)))
-            found = (found + [forecast, forecast * np.minimum(spread, 1.0)]) / 2
+            found = (found + np.stack([forecast, forecast * np.minimum(spread, 1.0)])) / 2
         return found
 
-    def _of_scale(self, values, h) -> np.ndarray:
-        """Return forecast and spread ``(2, h)`` of values or of logarithms."""
+    def _of_scale(self, values, h, within: bool) -> np.ndarray:
+        """Return forecast and spread of values or of logarithms, as `_one`."""
         periods, length = periods_of(self.season), np.array([len(values)])
-        if len(periods) == 1 and periods[0] <= LONGEST:
-            return _recent(values, periods[0], h)
+        if not are_apart(periods):
+            return _recent(values, periods[0], h, within)
         apart = Profiles.of(values[None], length, periods)
-        found = _recent(apart.rest[0], periods[0], h, apart.found[0, 0]) + [apart.seasons(h)[0], np.zeros(h)]
-        longest = [period for period, there in zip(periods, apart.found[0], strict=True) if there][-1:]
-        return (found + _aligned(values, longest[0], periods[0], h)) / 2 if longest else found
+        seasons = apart.inside[0, 1:] if within else apart.seasons(h)[0]
+        found = _recent(apart.rest[0], periods[0], h, within, apart.found[0, 0])
+        found[0] += seasons
+        if not apart.found.any():
+            return found
+        longest = max(period for period, there in zip(periods, apart.found[0], strict=True) if there)
+        other = _aligned(values, longest, periods[0], h, within)
+        return np.where(np.isnan(other), found, (found + other) / 2)
 
 
-def _recent(values, season: int, h: int, apart: bool = False) -> np.ndarray:
-    """Return forecast and spread ``(2, h)`` by the last values, and by season terms unless the season is `apart`."""
-    scale = Scale(values[None])
-    times = np.arange(len(values))[None]
+def _recent(values, season: int, h: int, within: bool, apart: bool = False) -> np.ndarray:
+    """Return forecast and spread by the last values, and by season terms unless the season is `apart`; see `_one`."""
+    scale, length = Scale(values[None]), len(values)
+    times = np.arange(length)[None]
     z = scale.standardise(values[None], times)
-    learned = min(h, len(values) // 4)
+    learned = min(h, length // 4)
     waves = 0 if apart else min(2, season // 2)
     period = refined_period(z, season) if waves else 0.0
-    shortcut = Shortcut(learned, _lags(season, len(values)), waves, period).fit(z, times)
+    shortcut = Shortcut(learned, _lags(season, length), waves, period).fit(z, times)
     said = shortcut.changes(z, times)
-    off = shortcut.errors(z, said)
-    ahead = z[0, -1] + said[0, -1]
-    width = np.sqrt(np.nanmean(off[0] ** 2, axis=0))
-    steps = _repeated(h, learned, season)
-    at = len(values) + np.arange(h)
-    return np.stack([scale.restore(ahead[None, steps], at[None])[0], scale.spread[0] * width[steps]])
+    width = np.sqrt(np.nanmean(shortcut.errors(z, said)[0] ** 2, axis=0))
+    ahead = hold(z)[0, :, None] + said[0]
+    return _restored(scale, ahead, width, _repeated(h, learned, season), length, within)
 
 
-def _aligned(values, season: int, first: int, h: int) -> np.ndarray:
-    """Return forecast and spread ``(2, h)`` by the last values and the value one season before each lead.
+def _aligned(values, season: int, first: int, h: int, within: bool) -> np.ndarray:
+    """Return forecast and spread by the last values and the value one season before each lead; see `_one`.
 
     With z the series in units of its spread, ``z_{t+h} - z_{t+h-m} ≈ w_h · [1, z_t, …, z_{t-lags+1}, z_{t+h-m}]``, by
-    ridge regression for each lead.
+    ridge regression for each lead. NaN within the first season.
     """
-    values = values[-_RECENT:]
-    scale = Scale(values[None])
-    z = hold(scale.standardise(values[None], np.arange(len(values))[None]))[0]
-    learned = min(h, season, len(values) // 4)
-    lags = _lags(first, len(values))
+    before = max(len(values) - _RECENT, 0)
+    values = values[before:]
+    scale, length = Scale(values[None]), len(values)
+    z = hold(scale.standardise(values[None], np.arange(length)[None]))[0]
+    learned = min(h, season, length // 4)
+    lags = _lags(first, length)
     leads = np.arange(1, learned + 1)
-    origins = np.arange(max(lags, season) - 1, len(z))
+    origins = np.arange(max(lags, season) - 1, length)
     features = np.stack([np.ones(len(origins)), *(z[origins - lag] for lag in range(lags))], axis=1)
-    before = z[origins[:, None] + leads - season]
+    earlier = z[origins[:, None] + leads - season]
     rows = slice(0, len(origins) - learned)
-    targets = z[origins[rows, None] + leads] - before[rows]
-    weights = _bordered(features[rows], before[rows], targets)
-    said = features @ weights[:-1] + before * weights[-1]
+    targets = z[origins[rows, None] + leads] - earlier[rows]
+    weights = _bordered(features[rows], earlier[rows], targets)
+    said = features @ weights[:-1] + earlier * weights[-1]
     width = np.sqrt(((targets - said[rows]) ** 2).mean(axis=0))
-    steps = _repeated(h, learned, season)
-    at = len(values) + np.arange(h)
-    return np.stack([scale.restore((before[-1] + said[-1])[None, steps], at[None])[0], scale.spread[0] * width[steps]])
+    ahead = np.full((length, learned), np.nan)
+    ahead[origins] = earlier + said
+    found = _restored(scale, ahead, width, _repeated(h, learned, season), length, within)
+    return np.pad(found, ((0, 0), (before, 0)), constant_values=np.nan) if within else found
+
+
+def _restored(scale: Scale, ahead, width, steps, length: int, within: bool) -> np.ndarray:
+    """Return forecast and spread, see `_one`, from standardized forecasts ``(T, L)`` and their errors' sizes ``(L,)``.
+
+    `steps` are the leads that stand for those asked.
+    """
+    at = np.arange(1, length) if within else length + np.arange(len(steps))
+    one = ahead[:-1, 0] if within else ahead[-1, steps]
+    sizes = np.full(length - 1, width[0]) if within else width[steps]
+    return np.stack([scale.restore(one[None], at[None])[0], scale.spread[0] * sizes])
 
 
 def _bordered(features, own, targets) -> np.ndarray:
@@ -132,7 +165,7 @@ def _bordered(features, own, targets) -> np.ndarray:
     on the third and the fourth quarter after a fit to those before.
     """
     halves, errors = [len(targets) * part // 4 for part in (2, 3, 4)], np.zeros(len(STRENGTHS))
-    for stop, end in zip(halves[:-1], halves[1:], strict=True):
+    for stop, end in itertools.pairwise(halves):
         found = _ridge(features[:stop], own[:stop], targets[:stop], STRENGTHS)
         off = [targets[stop:end] - features[stop:end] @ one[:-1] - own[stop:end] * one[-1] for one in found]
         tried = np.array([(one**2).mean(axis=0) for one in off])

@@ -61,7 +61,10 @@ def test_several_seasons_are_found():
     assert find_seasons(hours()) == (24, 168)
     t = np.arange(600)
     rng = np.random.default_rng(3)
-    assert find_seasons(5 * np.sin(2 * np.pi * t / 20) + np.resize(rng.normal(size=100) * 3, 600)) in ((20, 100), (100,))
+    assert find_seasons(5 * np.sin(2 * np.pi * t / 20) + np.resize(rng.normal(size=100) * 3, 600)) in (
+        (20, 100),
+        (100,),
+    )
     assert find_seasons(rng.normal(size=300).cumsum()) == ()
 
 
