@@ -561,12 +561,10 @@ class Forecaster:
         """
         levels = [] if level is None else checked_levels(level)
         ahead = self._forecast(history, h)
-        columns = [ahead.forecast]
+        columns = [point := self._point(history, ahead)]
         if levels:
-            probabilities = np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)])
-            edges = self._bands(history, ahead, probabilities)
-            for lower, upper in zip(edges[::2], edges[1::2], strict=True):
-                columns += [np.minimum(lower, ahead.forecast), np.maximum(upper, ahead.forecast)]
+            for lower, upper in self._edges(history, ahead, levels):
+                columns += [np.minimum(lower, point), np.maximum(upper, point)]
         return dict(zip(self._band_names(levels), columns, strict=True))
 
     def _forecast(self, history: History, h) -> Ahead:
@@ -588,6 +586,15 @@ class Forecaster:
         if not self._stays_positive:
             return found
         return np.where(history.positive[:, None], np.maximum(found, 0.0), found)
+
+    def _edges(self, history: History, ahead: Ahead, levels) -> list:
+        """Return the lower and upper edges ``(N, H)`` of a band for each level."""
+        edges = self._bands(history, ahead, np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)]))
+        return list(zip(edges[::2], edges[1::2], strict=True))
+
+    def _point(self, history: History, ahead: Ahead) -> np.ndarray:
+        """Return the forecasts that users see ``(N, H)``."""
+        return ahead.forecast
 
     def _out(self, columns: dict[str, np.ndarray], alone: bool = False):
         """Return columns ``(B, H)`` as the user's kind of table, or as arrays."""
