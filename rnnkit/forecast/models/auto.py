@@ -12,7 +12,9 @@ from rnnkit.arguments import whole
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
+from rnnkit.forecast.fitting.demands import Demands
 from rnnkit.forecast.fitting.held_out import Ends, leads_of
+from rnnkit.forecast.models import demand
 from rnnkit.forecast.models.autoregression import Autoregression, able
 from rnnkit.forecast.models.exponential_smoothing import FORMS, ExponentialSmoothing
 from rnnkit.forecast.models.forecaster import (
@@ -37,6 +39,8 @@ _SHARED = 30.0  # weight of the panel's mean, in held-out values of a series
 _PANEL = 100  # least series for training a network
 _USUAL = 0.4  # prior of the network's share
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
+_POINTS = (None, "mean", "median")
+_EVENLY = (np.arange(20) + 0.5) / 20  # probabilities of quantiles whose mean is that of the distribution
 
 
 class Auto(Together):
@@ -55,6 +59,11 @@ class Auto(Together):
     prediction by lead (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in
     units of the models' spreads.
 
+    Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
+    apart, unless there are covariates: by means of `TSB` with two smoothing parameters, of all values and of the
+    season, with weights by least squares at the held-out ends, whose total corrects the panel's. Their bands come from
+    the sizes of past demands, and begin at 0 where a step without demand is likely.
+
     Parameters
     ----------
     season : int, optional
@@ -66,11 +75,14 @@ class Auto(Together):
         Of the network: the same seed gives the same bits.
     past_covariates, future_covariates : sequence of str
         Columns of the table that the network reads, known up to now, and known ahead.
+    point : {None, "mean", "median"}
+        The forecasts beside the bands: means or medians of what is expected. By default means of intermittent series,
+        and of others the combination itself.
 
     Attributes
     ----------
     weights : ndarray (M, B, L)
-        Of the models, whose names are ``models``, for each series and lead.
+        Of the models, whose names are ``models``, for each series and lead; 0 for intermittent series.
 
     Examples
     --------
@@ -93,8 +105,12 @@ class Auto(Together):
         *,
         past_covariates: Sequence[str] = (),
         future_covariates: Sequence[str] = (),
+        point: str | None = None,
     ):
         super().__init__()
+        if point not in _POINTS:
+            raise ValueError(f"expected point to be 'mean', 'median' or None; got {point!r}")
+        self.point: Any = point
         self.season: Any = None if season is None else whole(season, "season", 1)
         self.level: Any = checked_levels(level)
         self.seed: int = whole(seed, "seed", 0)
@@ -106,7 +122,8 @@ class Auto(Together):
         self._fitted_history()
         leads = self._model["share"].shape[1]
         share = self._network_shares(self._model)[:, None]
-        return np.concatenate([(1 - share) * _weights(self._model["share"], leads), share + np.zeros((1, 1, leads))])
+        found = np.concatenate([(1 - share) * _weights(self._model["share"], leads), share + np.zeros((1, 1, leads))])
+        return found * self._model["regular"][:, None]
 
     def _shares(self):
         from rnnkit.cards import table_of
@@ -138,8 +155,14 @@ class Auto(Together):
         return 2 + 2 * epochs  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
-        season, sizes = self._season_of(series), series.map(_size)
-        leads, count = leads_of(season), sum(size.series for size in sizes)
+        season = self._season_of(series)
+        leads = leads_of(season)
+        series, demands = demand.split(series, season)
+        sizes = series.map(_size)
+        count = sum(size.series for size in sizes)
+        panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)} | demands
+        if not count:
+            return [{"share": np.zeros((0, leads))} for _ in sizes], panel
         networked = sizes[0]._replace(series=count).networked
         whole = (leads, networked, count, sum(size.steps for size in sizes))
         held_out = series.made(_held_out, self.copy(), season, *whole)
@@ -150,7 +173,6 @@ class Auto(Together):
             progress("models without the ends of the series")
         off, spread = np.concatenate(errors), np.concatenate(spreads)
         found = [{"share": share} for share in shares]
-        panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
         if networked and len(off):
             network = self._network(season, leads)
             seen = ahead_of_ends(network, held_out.made(_ends), progress)
@@ -170,10 +192,16 @@ class Auto(Together):
         return found, panel | {"errors": calibration.errors, "counts": calibration.counts}
 
     def _completed(self, history: History, found, panel):
-        rows = in_blocks(partial(self._fitted_by_all, int(panel["season"])), history.values, history.lengths)
+        season, regular = int(panel["season"]), ~demand.intermittent(history)
+        known, rows = demand.some(history, regular), {"share": found["share"], "short": np.zeros(regular.sum(), bool)}
+        if regular.any():
+            rows |= in_blocks(partial(self._fitted_by_all, season), known.values, known.lengths)
         if network := below("network/", found):
-            rows |= {f"network/{name}": array for name, array in completed(history, network).items()}
-        return rows | {"share": found["share"]}
+            rows |= {f"network/{name}": array for name, array in completed(known, network).items()}
+        rows = {name: _spread_out(array, regular) for name, array in rows.items()} | {"regular": regular}
+        if shared := below("demand/", panel):
+            rows["demand"] = demand.weights(history, season, shared)
+        return rows
 
     def _fitted_by_all(self, season, values, lengths) -> dict[str, np.ndarray]:
         """Return the arrays fitted by every model, with names ``model/array``."""
@@ -185,12 +213,50 @@ class Auto(Together):
         return rows | {"short": _is_short(values)}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
-        ahead = super()._ahead_of(history, h)
-        share = self._network_shares(self._model)[:, None]
+        regular, season = self._model["regular"], int(self._panel["season"])
+        if regular.all():
+            return self._combination(history, self._model, h)
+        forecast, spread = np.zeros((2, len(regular), h))
+        if regular.any():
+            rows = {name: array[regular] for name, array in self._model.items()}
+            part = self._combination(demand.some(history, regular), rows, h)
+            forecast[regular], spread[regular] = part.forecast, part.spread
+        others, shared = demand.some(history, ~regular), below("demand/", self._panel)
+        forecast[~regular] = demand.means(others, season, self._model["demand"][~regular], shared, h)
+        return Ahead(forecast, spread, np.zeros(len(regular), bool))
+
+    def _bands(self, history: History, ahead: Ahead, probabilities):
+        found, others = np.zeros((len(probabilities), *ahead.forecast.shape)), ~self._model["regular"]
+        if not others.all():
+            found = super()._bands(history, ahead, probabilities)
+        if others.any():
+            demands = Demands(history.values[others], ahead.forecast[others])
+            found[:, others] = [demands.quantiles(one) for one in probabilities]
+        return found
+
+    def _edges(self, history: History, ahead: Ahead, levels):
+        found, others = super()._edges(history, ahead, levels), ~self._model["regular"]
+        if others.any():
+            demands = Demands(history.values[others], ahead.forecast[others])
+            for level, (lower, upper) in zip(levels, found, strict=True):
+                lower[others], upper[others] = demand.band(demands, below("demand/", self._panel), level / 100)
+        return found
+
+    def _point(self, history: History, ahead: Ahead):
+        if self.point is None:
+            return ahead.forecast
+        found = self._bands(history, ahead, [0.5] if self.point == "median" else _EVENLY).mean(axis=0)
+        means = ~self._model["regular"][:, None] & (self.point == "mean")
+        return np.where(means, ahead.forecast, found)
+
+    def _combination(self, history: History, rows, h: int) -> Ahead:
+        """Return the forecasts of the models for the series that aren't intermittent, with their rows."""
+        ahead = forecast_in_blocks(self._ahead, history, rows, h)
+        share = self._network_shares(rows)[:, None]
         if not share.any():
             return ahead
         network = self._network(int(self._panel["season"]), int(self._panel["leads"]))
-        fitted = Fitted(below("network/", self._model), below("network/", self._panel))
+        fitted = Fitted(below("network/", rows), below("network/", self._panel))
         other = network.ahead(history, fitted, h)
         forecast = (1 - share) * ahead.forecast + share * other.forecast
         return Ahead(forecast, (1 - share) * ahead.spread + share * _absolute(other), ahead.of_logarithms)
@@ -212,6 +278,13 @@ class Auto(Together):
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
         off = Calibration(self._panel["errors"], self._panel["counts"]).quantiles(probabilities, ahead.spread.shape[1])
         return ahead.forecast + off[:, None] * ahead.spread
+
+
+def _spread_out(array, mask) -> np.ndarray:
+    """Return rows at the places of a mask, zeros elsewhere."""
+    found = np.zeros((len(mask), *array.shape[1:]), array.dtype)
+    found[mask] = array
+    return found
 
 
 class _Size(NamedTuple):
