@@ -39,10 +39,10 @@ from rnnkit.forecast.models.global_rnn import (
 )
 from rnnkit.forecast.models.intermittent import (
     ADIDA,
-    Croston,
     IMAPA,
     SBA,
     TSB,
+    Croston,
 )
 from rnnkit.forecast.models.theta import (
     Theta,

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
-from rnnkit.forecast.fitting.decomposition import known_means
+from rnnkit.forecast.fitting.decomposition import known_means, known_sums
 from rnnkit.forecast.fitting.demands import Demands, is_intermittent
 from rnnkit.forecast.fitting.held_out import Ends
 from rnnkit.forecast.models.forecaster import forecast_in_blocks, in_blocks
@@ -28,14 +28,14 @@ def split(series: Blocks, season: int) -> tuple[Blocks, dict[str, np.ndarray]]:
     if not any(series.map(_number)):
         return series, {}
     ends = series.made(_Ended.of, season)
-    squares, gains, known = (sum(found) for found in zip(*ends.map(_sums), strict=True))
-    known, size = max(known, 1), np.trace(squares) / len(squares) or 1.0
+    squares, gains, known = (np.concatenate(found).sum(axis=0) for found in zip(*ends.map(_sums), strict=True))
+    known, size = max(int(known), 1), np.trace(squares) / len(squares) or 1.0
     panel = {"squares": (squares + size * _PRIOR / known * np.eye(len(squares))) / known, "gains": gains / known}
     totals, levels = zip(*ends.map(_scores, panel), strict=True)
-    said, came, power, number = np.sum(totals, axis=0)
-    panel["ratio"] = np.ones(1)
+    (said, came), panel["ratio"] = (each := np.concatenate(totals)).sum(axis=0), np.ones(1)
     if said * came > 0:  # the ratio of totals, drawn towards 1 by the variance that it has
-        off, doubt = came / said - 1, power / (said * came) * (1 + _FEW / number)
+        doubt = ((each[:, 0] - each[:, 1]) ** 2).sum() / (said * came) * (1 + _FEW / len(each))
+        off = came / said - 1
         panel["ratio"] += off**3 / (off**2 + doubt)
     panel["levels"] = np.quantile(np.concatenate([(np.arange(_BELIEVED) + 0.5) / _BELIEVED, *levels]), _LEVELS)
     return series.made(_regular), {f"demand/{name}": array for name, array in panel.items()}
@@ -105,7 +105,7 @@ def _estimates(history: History, season: int, h: int) -> tuple[np.ndarray, np.nd
     mean = known_means(values)[:, None]
     places = [values[:, place::season] for place in range(season)]
     counts = np.stack([(~np.isnan(one)).sum(axis=1) for one in places], axis=1)
-    seasons = (np.stack([np.nansum(one, axis=1) for one in places], axis=1) + _EVEN * mean) / (counts + _EVEN)
+    seasons = (np.stack([known_sums(one) for one in places], axis=1) + _EVEN * mean) / (counts + _EVEN)
     seasons = np.take_along_axis(seasons, (lengths[:, None] + np.arange(h)) % season, axis=1)
     base = (slow + fast) / 2
     return base, np.stack([mean - base, fast - slow, seasons - mean])
@@ -119,9 +119,8 @@ def _squares(ended: _Ended) -> tuple[np.ndarray, np.ndarray]:
     return np.einsum("knl,mnl->nkm", apart, apart), np.einsum("knl,nl->nk", apart, off)
 
 
-def _sums(ended: _Ended) -> tuple[np.ndarray, np.ndarray, int]:
-    squares, gains = _squares(ended)
-    return squares.sum(axis=0), gains.sum(axis=0), int((~np.isnan(ended.ends.came)).sum())
+def _sums(ended: _Ended) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return *_squares(ended), (~np.isnan(ended.ends.came)).sum(axis=1)
 
 
 def _solved(squares, gains, panel) -> np.ndarray:
@@ -134,10 +133,9 @@ def _combined(base, contrasts, shares) -> np.ndarray:
 
 
 def _scores(ended: _Ended, panel) -> tuple[np.ndarray, np.ndarray]:
-    """Return totals forecast and come, squares of their differences, the number of series, and the bands' levels."""
+    """Return the totals ``(R, 2)`` that were forecast and came, and the levels of the bands that contain the latter."""
     came = ended.ends.came
     said = _combined(ended.base, ended.contrasts, _solved(*_squares(ended), panel))
     levels = Demands(ended.ends.history.values, said).levels(came)
-    said, came = np.where(np.isnan(came), 0.0, said), np.nan_to_num(came)
-    power = (np.sum(said - came, axis=1) ** 2).sum()
-    return np.array([said.sum(), came.sum(), power, len(said)]), levels[~np.isnan(levels)]
+    said = np.where(np.isnan(came), 0.0, said)
+    return np.stack([said.sum(axis=1), np.nansum(came, axis=1)], axis=1), levels[~np.isnan(levels)]

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
+from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.blocks import Here
 from rnnkit.forecast.fitting.demands import Demands, is_intermittent
 from rnnkit.forecast.models.auto import Auto
+from rnnkit.forecast.models.demand import split
 
 METHODS = [getattr(rk.forecast, name) for name in ("Croston", "SBA", "TSB", "ADIDA", "IMAPA")]
 
@@ -110,6 +113,20 @@ def test_auto_gives_means_and_bands_that_hold(demand):
     assert rmsse(said["Auto"]) < min(rmsse(method().fit(train).predict(12)) for method in METHODS)
     alone = Auto(1).fit(train[~sparse])
     np.testing.assert_array_equal(alone.predict(12), said["Auto"][~sparse])  # the others are forecast as before
+
+
+def test_blocks_teach_the_bits_of_one(demand):
+    def history(rows):
+        lengths = np.arange(len(demand))[rows] % 30 + 40
+        values = np.where(np.arange(72) < lengths[:, None], demand[rows], np.nan)
+        return History(values[:, : lengths.max()], lengths)
+
+    (_, one), (rest, other) = (
+        split(Here([history(rows) for rows in parts]), 12)
+        for parts in ([slice(None)], [slice(0, 3), slice(3, 17), slice(17, None)])
+    )
+    assert one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
+    assert sum(len(block.lengths) for block in rest.blocks) == 20
 
 
 def test_means_and_medians_are_asked_for(demand, tmp_path):
