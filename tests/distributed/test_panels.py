@@ -7,6 +7,7 @@ from panel_runs import cut, dask, dataframe, panel, same_table, series
 
 from rnnkit.forecast import (
     ESN,
+    TSB,
     Auto,
     Autoregression,
     ExponentialSmoothing,
@@ -20,6 +21,7 @@ MODELS = {
     "theta": lambda: Theta(season=12),
     "smoothing": lambda: ExponentialSmoothing(season=12, form=["ANN", "AAA", "MNN"]),
     "autoregression": lambda: Autoregression(season=12),
+    "tsb": lambda: TSB(),
 }
 
 

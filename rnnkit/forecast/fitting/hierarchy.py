@@ -165,14 +165,15 @@ class _Projection:
         alone = single[:, None] & (S == 1)
         if not alone.any(axis=0).all():
             raise ValueError("expected a row of S with a single 1 for each series at the bottom; got none for some")
-        if (errors is None and method == "mint_shrink") or (errors is not None and len(errors) != len(S)):
-            raise ValueError(f"expected past=, errors of {len(S)} series, for {method}; got {np.shape(errors)}")
+        given = None if errors is None else len(errors)
+        if given != len(S) and (given is not None or method == "mint_shrink"):
+            raise ValueError(f"expected past=, errors of {len(S)} series, for {method}; got {given or 'none'}")
         self.S, self.places, self.correlation = S, np.argmax(alone, axis=0), None
         sums = np.delete(np.arange(len(S)), self.places)
         self.constraints = np.eye(len(S))[sums]
         self.constraints[:, self.places] -= S[sums]
         weighted = self.constraints.T
-        if method == "mint_shrink":
+        if method == "mint_shrink" and errors is not None:
             covariance = shrunk_covariance(errors)
             self.correlation = covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
             weighted = covariance @ weighted
