@@ -60,9 +60,9 @@ class Auto(Together):
     units of the models' spreads.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
-    apart, unless there are covariates: by means of `TSB` with two smoothing parameters, of all values and of the
-    season, with weights by least squares at the held-out ends, whose total corrects the panel's. Their bands come from
-    the sizes of past demands, and begin at 0 where a step without demand is likely.
+    apart, unless a season explains most of their variance or there are covariates: by means of `TSB` with two smoothing
+    parameters, of all values and of the season, with weights by least squares at the held-out ends, whose total
+    corrects the panel's. Their bands come from the sizes of past demands, and begin at 0 where no demand is likely.
 
     Parameters
     ----------
@@ -192,7 +192,8 @@ class Auto(Together):
         return found, panel | {"errors": calibration.errors, "counts": calibration.counts}
 
     def _completed(self, history: History, found, panel):
-        season, regular = int(panel["season"]), ~demand.intermittent(history)
+        season = int(panel["season"])
+        regular = ~demand.intermittent(history, season)
         known, rows = demand.some(history, regular), {"share": found["share"], "short": np.zeros(regular.sum(), bool)}
         if regular.any():
             rows |= in_blocks(partial(self._fitted_by_all, season), known.values, known.lengths)

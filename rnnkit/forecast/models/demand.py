@@ -16,6 +16,7 @@ from rnnkit.forecast.models.intermittent import TSB
 
 _LEADS = 12  # of a held-out end
 _SLOW, _FAST = TSB(beta=0.05), TSB(beta=0.2)
+_EXPLAINED = 0.5  # share of the variance, below which what a season leaves is no intermittent demand
 _EVEN = 8  # weight of a season without effect, in seasons
 _OWN, _PRIOR = 300.0, 1000.0  # weights of the panel's squares, and of equal weights, in held-out values
 _BELIEVED = 50  # weight of the levels that bands have by themselves, in held-out values
@@ -25,7 +26,7 @@ _LEVELS = np.linspace(0, 1, 1001)
 
 def split(series: Blocks, season: int) -> tuple[Blocks, dict[str, np.ndarray]]:
     """Return blocks of the series that aren't intermittent, and what the others' held-out ends teach."""
-    if not any(series.map(_number)):
+    if not any(series.map(_number, season)):
         return series, {}
     ends = series.made(_Ended.of, season)
     squares, gains, known = (np.concatenate(found).sum(axis=0) for found in zip(*ends.map(_sums), strict=True))
@@ -38,12 +39,20 @@ def split(series: Blocks, season: int) -> tuple[Blocks, dict[str, np.ndarray]]:
         off = came / said - 1
         panel["ratio"] += off**3 / (off**2 + doubt)
     panel["levels"] = np.quantile(np.concatenate([(np.arange(_BELIEVED) + 0.5) / _BELIEVED, *levels]), _LEVELS)
-    return series.made(_regular), {f"demand/{name}": array for name, array in panel.items()}
+    return series.made(_regular, season), {f"demand/{name}": array for name, array in panel.items()}
 
 
-def intermittent(history: History) -> np.ndarray:
-    """Return a mask ``(N,)`` of the intermittent series; none where covariates may explain the demand."""
-    return is_intermittent(history.values) & (history.covariates is None)
+def intermittent(history: History, season: int) -> np.ndarray:
+    """Return a mask ``(N,)`` of the intermittent series, but those that covariates or mostly the season may explain."""
+    if history.covariates is not None:
+        return np.zeros(len(history.lengths), bool)
+    values = history.values
+    means, counts = _season_means(values, season, 0)
+    known, off = counts.sum(axis=1), values - means[:, np.arange(values.shape[1]) % season]
+    left = known_sums(off**2) / np.maximum(known - season, 1)
+    whole = known_sums((values - known_means(values)[:, None]) ** 2) / np.maximum(known - 1, 1)
+    seasonal = (season > 1) & (counts.min(axis=1) > 1) & (left < _EXPLAINED * whole)
+    return is_intermittent(values) & ~seasonal
 
 
 def some(history: History, mask) -> History:
@@ -78,17 +87,25 @@ class _Ended(NamedTuple):
 
     @classmethod
     def of(cls, history: History, season: int) -> _Ended:
-        rows = np.flatnonzero(intermittent(history))
+        rows = np.flatnonzero(intermittent(history, season))
         ends = Ends.of(history.until(rows, history.lengths[rows]), _LEADS, True, 1, 1)
         return cls(ends._replace(series=rows[ends.series]), *_estimates(ends.history, season, _LEADS))
 
 
-def _number(history: History) -> int:
-    return int(intermittent(history).sum())
+def _number(history: History, season: int) -> int:
+    return int(intermittent(history, season).sum())
 
 
-def _regular(history: History) -> History:
-    return some(history, ~intermittent(history))
+def _regular(history: History, season: int) -> History:
+    return some(history, ~intermittent(history, season))
+
+
+def _season_means(values, season: int, even: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of each place in the season ``(N, m)``, drawn towards that of all, and the number of values."""
+    places = [values[:, place::season] for place in range(season)]
+    counts = np.stack([(~np.isnan(one)).sum(axis=1) for one in places], axis=1)
+    sums = np.stack([known_sums(one) for one in places], axis=1) + even * known_means(values)[:, None]
+    return sums / np.maximum(counts + even, 1), counts
 
 
 def _estimates(history: History, season: int, h: int) -> tuple[np.ndarray, np.ndarray]:
@@ -103,10 +120,9 @@ def _estimates(history: History, season: int, h: int) -> tuple[np.ndarray, np.nd
     fitted = in_blocks(_SLOW._fitted, values, lengths)
     slow, fast = (forecast_in_blocks(model._ahead, history, fitted, h).forecast for model in (_SLOW, _FAST))
     mean = known_means(values)[:, None]
-    places = [values[:, place::season] for place in range(season)]
-    counts = np.stack([(~np.isnan(one)).sum(axis=1) for one in places], axis=1)
-    seasons = (np.stack([known_sums(one) for one in places], axis=1) + _EVEN * mean) / (counts + _EVEN)
-    seasons = np.take_along_axis(seasons, (lengths[:, None] + np.arange(h)) % season, axis=1)
+    seasons = np.take_along_axis(
+        _season_means(values, season, _EVEN)[0], (lengths[:, None] + np.arange(h)) % season, axis=1
+    )
     base = (slow + fast) / 2
     return base, np.stack([mean - base, fast - slow, seasons - mean])
 

@@ -115,6 +115,15 @@ def test_auto_gives_means_and_bands_that_hold(demand):
     np.testing.assert_array_equal(alone.predict(12), said["Auto"][~sparse])  # the others are forecast as before
 
 
+def test_what_the_season_explains_is_not_intermittent(rng):
+    """Sales of summers alone."""
+    wave = np.maximum(np.sin(2 * np.pi * np.arange(72) / 12), 0)
+    summers = rng.poisson(rng.uniform(10, 50, (8, 1)) * wave) + 0.0
+    model = Auto(12).fit(summers[:, :60])
+    assert is_intermittent(summers).all() and model.weights.any(axis=(0, 2)).all()
+    assert np.abs(model.predict(12) - summers[:, 60:]).mean() < 0.4 * summers.mean()
+
+
 def test_blocks_teach_the_bits_of_one(demand):
     def history(rows):
         lengths = np.arange(len(demand))[rows] % 30 + 40
