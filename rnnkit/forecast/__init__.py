@@ -20,6 +20,7 @@ _PLACES = {name: f"models.{module}" for name, module in MODULES.items()} | {
     "pinball_loss": "scoring.metrics",
     "read_series": "data.files",
     "read_table": "data.files",
+    "reconcile": "fitting.hierarchy",
     "root_mean_squared_error": "scoring.metrics",
     "root_mean_squared_scaled_error": "scoring.metrics",
     "seasonal_naive": "models.baselines",

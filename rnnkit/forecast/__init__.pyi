@@ -12,6 +12,9 @@ from rnnkit.forecast.data.files import (
     read_table,
     write_table,
 )
+from rnnkit.forecast.fitting.hierarchy import (
+    reconcile,
+)
 from rnnkit.forecast.fitting.season import (
     find_season,
 )
@@ -33,6 +36,13 @@ from rnnkit.forecast.models.exponential_smoothing import (
 )
 from rnnkit.forecast.models.global_rnn import (
     GlobalRNN,
+)
+from rnnkit.forecast.models.intermittent import (
+    ADIDA,
+    IMAPA,
+    SBA,
+    TSB,
+    Croston,
 )
 from rnnkit.forecast.models.theta import (
     Theta,
@@ -61,10 +71,15 @@ from rnnkit.forecast.scoring.validation import (
 )
 
 __all__ = [
+    "ADIDA",
     "ESN",
+    "IMAPA",
+    "SBA",
+    "TSB",
     "Auto",
     "Autoregression",
     "BackTest",
+    "Croston",
     "ExponentialSmoothing",
     "Forecast",
     "ForecastReport",
@@ -85,6 +100,7 @@ __all__ = [
     "pinball_loss",
     "read_series",
     "read_table",
+    "reconcile",
     "root_mean_squared_error",
     "root_mean_squared_scaled_error",
     "seasonal_naive",

@@ -10,11 +10,16 @@ if TYPE_CHECKING:
     from rnnkit.forecast.saving import Saved
 
 MODULES = {  # below rnnkit.forecast.models, by public class
+    "ADIDA": "intermittent",
     "Auto": "auto",
     "Autoregression": "autoregression",
+    "Croston": "intermittent",
     "ESN": "echo_state",
     "ExponentialSmoothing": "exponential_smoothing",
     "GlobalRNN": "global_rnn",
+    "IMAPA": "intermittent",
+    "SBA": "intermittent",
+    "TSB": "intermittent",
     "Theta": "theta",
     "TrainedForecaster": "trained",
 }
@@ -41,6 +46,11 @@ KNOWN = {
     "theta": Known("Theta", "Theta", reads_covariates=True),
     "ets": Known("exponential smoothing", "ExponentialSmoothing", reads_covariates=True),
     "autoregression": Known("autoregression", "Autoregression", reads_covariates=True),
+    "croston": Known("Croston's method", "Croston"),
+    "sba": Known("SBA", "SBA"),
+    "tsb": Known("TSB", "TSB"),
+    "adida": Known("ADIDA", "ADIDA"),
+    "imapa": Known("IMAPA", "IMAPA"),
     "esn": Known("echo state network", "ESN", has_units=True),
     "gru": _network("GRU"),
     "lstm": _network("LSTM"),

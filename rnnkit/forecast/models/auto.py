@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,8 +14,10 @@ from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
+from rnnkit.forecast.fitting.demands import Demands
 from rnnkit.forecast.fitting.held_out import Ends, leads_of
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
+from rnnkit.forecast.models import demand
 from rnnkit.forecast.models.autoregression import Autoregression, able
 from rnnkit.forecast.models.exponential_smoothing import FORMS, ExponentialSmoothing
 from rnnkit.forecast.models.forecaster import (
@@ -51,6 +54,8 @@ _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 6.0  # the network's share at equal errors, and the power of their inverse ratio
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
+_POINTS = (None, "mean", "median")
+_EVENLY = (np.arange(20) + 0.5) / 20  # probabilities of quantiles whose mean is that of the distribution
 
 
 class Auto(Together):
@@ -72,6 +77,11 @@ class Auto(Together):
     errors also give the bands: split conformal prediction by lead (Romano, Patterson and Candès 2019, "Conformalized
     quantile regression"), over all series, in units of the models' spreads.
 
+    Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
+    apart, unless a season explains most of their variance or there are covariates: by means of `TSB` with two smoothing
+    parameters, of all values and of the season, with weights by least squares at the held-out ends, whose total
+    corrects the panel's. Their bands come from the sizes of past demands, and begin at 0 where no demand is likely.
+
     Parameters
     ----------
     season : int or sequence of int, optional
@@ -85,11 +95,14 @@ class Auto(Together):
     past_covariates, future_covariates : sequence of str
         Columns of the table that the network reads, known up to now, and known ahead. The other models take the latter
         as `ExponentialSmoothing` does.
+    point : {None, "mean", "median"}
+        The forecasts beside the bands: means or medians of what is expected. By default means of intermittent series,
+        and of others the combination itself.
 
     Attributes
     ----------
     weights : ndarray (M, B, L)
-        Of the models, whose names are ``models``, for each series and lead.
+        Of the models, whose names are ``models``, for each series and lead; 0 for intermittent series.
 
     Examples
     --------
@@ -113,8 +126,12 @@ class Auto(Together):
         *,
         past_covariates: Sequence[str] = (),
         future_covariates: Sequence[str] = (),
+        point: str | None = None,
     ):
         super().__init__()
+        if point not in _POINTS:
+            raise ValueError(f"expected point to be 'mean', 'median' or None; got {point!r}")
+        self.point: Any = point
         self.season: Any = checked_season(season)
         self.level: Any = checked_levels(level)
         self.seed: int = whole(seed, "seed", 0)
@@ -126,6 +143,7 @@ class Auto(Together):
         self._fitted_history()
         share = self._network_shares(self._model)
         found = np.concatenate([(1 - share) * self._model["weights"].T, share[None]])
+        found = found * self._regular
         return np.repeat(found[..., None], int(self._panel["leads"]), axis=2)
 
     def _shares(self):
@@ -219,8 +237,15 @@ class Auto(Together):
         return 2 + 2 * epochs  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
-        seasons, sizes = self._seasons_of(series), series.map(_size)
-        leads, count = leads_of(seasons[0]), sum(size.series for size in sizes)
+        seasons = self._seasons_of(series)
+        leads = leads_of(seasons[0])
+        series, demands = demand.split(series, seasons[0])
+        sizes = series.map(_size)
+        count = sum(size.series for size in sizes)
+        panel = {"season": np.array(seasons), "leads": np.array(leads), "network share": np.zeros(1)} | demands
+        if not count:
+            none = {"weights": np.zeros((0, len(_FITTED))), "held out": np.zeros((0, len(self._tried)))}
+            return [none for _ in sizes], panel
         networked = sizes[0]._replace(series=count).networked
         whole = (leads, networked, count, sum(size.steps for size in sizes))
         held_out = series.made(_held_out, self.copy(), seasons, *whole)
@@ -231,7 +256,6 @@ class Auto(Together):
         off, spread = np.concatenate(errors), np.concatenate(spreads)
         other = np.full(off.shape, np.nan)
         found = [{"weights": one} for one in weights]
-        panel = {"season": np.array(seasons), "leads": np.array(leads), "network share": np.zeros(1)}
         if networked and len(off):
             network = self._network(seasons[0], leads)
             seen = ahead_of_ends(network, held_out.made(_ends), progress)
@@ -255,11 +279,19 @@ class Auto(Together):
 
     def _completed(self, history: History, found, panel):
         periods = periods_of(panel["season"])
-        rest, effects = without_effects(history, periods[0])
-        rows = effects | in_blocks(partial(self._fitted_by_all, periods), rest.values, rest.lengths)
+        regular = ~demand.intermittent(history, periods[0])
+        known = history if regular.all() else demand.some(history, regular)
+        rows = {"weights": found["weights"], "held out": found["held out"], "short": np.zeros(regular.sum(), bool)}
+        if regular.any():
+            rest, effects = without_effects(known, periods[0])
+            rows |= effects | in_blocks(partial(self._fitted_by_all, periods), rest.values, rest.lengths)
         if network := below("network/", found):
-            rows |= {f"network/{name}": array for name, array in completed(history, network).items()}
-        return rows | {"weights": found["weights"], "held out": found["held out"]}
+            rows |= {f"network/{name}": array for name, array in completed(known, network).items()}
+        rows = {name: _spread_out(array, regular) for name, array in rows.items()} | {"regular": regular}
+        rows["held out"][~regular] = np.nan
+        if shared := below("demand/", panel):
+            rows["demand"] = demand.weights(history, periods[0], shared)
+        return rows
 
     def _fitted_by_all(self, periods, values, lengths) -> dict[str, np.ndarray]:
         """Return the arrays fitted by every model, with names ``model/array``."""
@@ -280,37 +312,117 @@ class Auto(Together):
         return rows | {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
-        forecast = lambda rest: forecast_in_blocks(self._ahead, rest, self._model, h)
-        ahead = with_effects(history, self._model, forecast, history.lengths[:, None] + np.arange(h))
-        return self._with_network(ahead, history, h)
+        def combined(known, rows):
+            forecast = lambda rest: forecast_in_blocks(self._ahead, rest, rows, h)
+            ahead = with_effects(known, rows, forecast, known.lengths[:, None] + np.arange(h))
+            return self._with_network(ahead, known, rows, h)
+
+        def others(known, rows):
+            means = demand.means(known, self._periods[0], rows["demand"], below("demand/", self._panel), h)
+            return Ahead(means, np.zeros(means.shape), np.zeros(len(means), bool))
+
+        return self._of_kinds(history, combined, others, h)
 
     def _inside(self, history: History) -> Ahead:
-        forecast = lambda rest: forecast_in_blocks(self._within, rest, self._model, history.values.shape[1])
-        return self._with_network(with_effects(history, self._model, forecast), history)
+        steps = history.values.shape[1]
 
-    def _with_network(self, ahead: Ahead, history: History, h: int | None = None) -> Ahead:
+        def combined(known, rows):
+            forecast = lambda rest: forecast_in_blocks(self._within, rest, rows, steps)
+            return self._with_network(with_effects(known, rows, forecast), known, rows)
+
+        def others(known, rows):
+            alone = copy(self)
+            alone._model = rows
+            return Forecaster._inside(alone, known)
+
+        return self._of_kinds(history, combined, others, steps)
+
+    @property
+    def _regular(self) -> np.ndarray:
+        """A mask ``(N,)`` of the series that aren't intermittent."""
+        return self._model["regular"]
+
+    def _of_kinds(self, history: History, combined, others, steps: int) -> Ahead:
+        """Return forecasts ``(N, steps)`` by functions of the series that aren't intermittent, and of the others."""
+        regular = self._regular
+        if regular.all():
+            return combined(history, self._model)
+        forecast, spread = np.full((2, len(regular), steps), np.nan)
+        for mask, function in ((regular, combined), (~regular, others)):
+            if mask.any():
+                part = demand.some(history, mask)
+                ahead = function(part, {name: array[mask] for name, array in self._model.items()})
+                width = part.values.shape[1] if ahead.forecast.shape[1] < steps else steps
+                forecast[mask, :width], spread[mask, :width] = ahead.forecast, ahead.spread
+        return Ahead(forecast, spread, np.zeros(len(regular), bool))
+
+    def _bands(self, history: History, ahead: Ahead, probabilities):
+        found, others = np.zeros((len(probabilities), *ahead.forecast.shape)), ~self._regular
+        if not others.all():
+            found = super()._bands(history, ahead, probabilities)
+        if others.any():
+            demands = Demands(history.values[others], ahead.forecast[others])
+            found[:, others] = [demands.quantiles(one) for one in probabilities]
+        return found
+
+    def _edges(self, history: History, ahead: Ahead, levels):
+        found, others = super()._edges(history, ahead, levels), ~self._regular
+        if others.any():
+            demands = Demands(history.values[others], ahead.forecast[others])
+            for level, (lower, upper) in zip(levels, found, strict=True):
+                lower[others], upper[others] = demand.band(demands, below("demand/", self._panel), level / 100)
+        return found
+
+    def _inside_columns(self, history: History, ahead: Ahead, levels):
+        if self._regular.all():
+            return super()._inside_columns(history, ahead, levels)
+        found: dict[str, np.ndarray] = {}
+        for mask in (self._regular, ~self._regular):
+            if not mask.any():
+                continue
+            alone, part = copy(self), demand.some(history, mask)
+            alone._model = {name: array[mask] for name, array in self._model.items()}
+            steps = part.values.shape[1]
+            one = Ahead(ahead.forecast[mask, :steps], ahead.spread[mask, :steps], ahead.of_logarithms[mask])
+            of = super(Auto, alone)._inside_columns if alone._regular.all() else alone._columns_inside
+            for name, column in of(part, one, levels).items():
+                found.setdefault(name, np.full(ahead.forecast.shape, np.nan))[mask, :steps] = column
+        return found
+
+    def _point(self, history: History, ahead: Ahead):
+        if self.point is None:
+            return ahead.forecast
+        found = self._bands(history, ahead, [0.5] if self.point == "median" else _EVENLY).mean(axis=0)
+        means = ~self._regular[:, None] & (self.point == "mean")
+        return np.where(means, ahead.forecast, found)
+
+    def _with_network(self, ahead: Ahead, history: History, rows, h: int | None = None) -> Ahead:
         """Return forecasts of the other models with those of the network added, see `SmoothedNetwork.ahead`."""
-        share = self._network_shares(self._model)[:, None]
+        share = self._network_shares(rows)[:, None]
         if not share.any():
             return ahead
-        network = self._network(periods_of(self._panel["season"])[0], int(self._panel["leads"]))
-        fitted = Fitted(below("network/", self._model), below("network/", self._panel))
+        network = self._network(self._periods[0], int(self._panel["leads"]))
+        fitted = Fitted(below("network/", rows), below("network/", self._panel))
         other = network.ahead(history, fitted, h)
         forecast = (1 - share) * ahead.forecast + share * other.forecast
         return Ahead(forecast, (1 - share) * ahead.spread + share * absolute(other), ahead.of_logarithms)
 
     def _components(self, history):
         parts = lambda values: self._smoothing_parts(values, history.lengths)
-        return parts_with_effects(history, self._model, parts)
+        found = parts_with_effects(history, self._model, parts)
+        if not self._regular.all():  # the forecasts of intermittent series are their level
+            rows, level = ~self._regular, self._inside(history).forecast
+            for name, column in found.items():
+                column[rows] = {"level": level, "remainder": history.values - level}.get(name, 0.0 * level)[rows]
+        return found
 
     def _smoothing_parts(self, values, lengths) -> dict[str, np.ndarray]:
         """Return the columns of `components` by the exponential smoothing; NaN before the steps that it reads."""
         smoothing: Any = self._candidates(self._periods)["smoothing"]
-        smoothing._panel = {"season": self._panel["season"]} if "seasons" in self._model else {}
-        fitted, first = below("smoothing/", self._model), self._model["first"]
+        smoothing._panel, fitted = self._panel, below("smoothing/", self._model)
         if "seasons" in self._model:
             fitted["seasons"] = self._model["seasons"]
-        parts = smoothing._parts_apart(*_since(values, lengths, first), fitted)
+        parts = smoothing._parts_apart(*_since(values, lengths, first := self._model["first"]), fitted)
         return {name: _shifted(one, first, values.shape[1]) for name, one in parts.items()}
 
     @property
@@ -358,6 +470,13 @@ class Auto(Together):
 
 
 _FITTED = Auto.models[:-1]  # the models but the network
+
+
+def _spread_out(array, mask) -> np.ndarray:
+    """Return rows at the places of a mask, zeros elsewhere."""
+    found = np.zeros((len(mask), *array.shape[1:]), array.dtype)
+    found[mask] = array
+    return found
 
 
 class _Size(NamedTuple):

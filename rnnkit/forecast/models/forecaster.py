@@ -50,6 +50,12 @@ class Ahead(NamedTuple):
     of_logarithms: np.ndarray  # (N,), whether a series' deviations are of logarithms
 
 
+class _Signs(NamedTuple):
+    """What bands read of series whose values they don't."""
+
+    positive: np.ndarray  # (N,)
+
+
 class Fitted(NamedTuple):
     """Results of a fit."""
 
@@ -227,7 +233,7 @@ class Forecaster:
         if self._partitions is not None:
             return self._partitions.predict_quantiles(self, h, future, asked)
         history = self._looking_ahead(h, future)
-        found = self._bands(history.positive, self._forecast(history, h), asked)
+        found = self._bands(history, self._forecast(history, h), asked)
         if history.frame is not None:
             return self._out(dict(zip(self._quantile_names(asked), found, strict=True)))
         return found[:, 0] if history.single else found
@@ -785,16 +791,14 @@ class Forecaster:
         The forecasts start from the ends of a history of the fitted series, and use the fitted parameters.
         """
         levels = [] if level is None else checked_levels(level)
-        return self._columns_of(self._forecast(history, h), history.positive, levels)
+        return self._columns_of(history, self._forecast(history, h), levels)
 
-    def _columns_of(self, ahead: Ahead, positive, levels: Sequence[float]) -> dict[str, np.ndarray]:
-        """Return forecasts and the edges of their bands, see `_columns`; `positive` ``(B,)`` is that of `History`."""
-        columns = [ahead.forecast]
+    def _columns_of(self, history: Any, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
+        """Return forecasts and the edges of their bands, see `_columns`."""
+        columns = [point := self._point(history, ahead)]
         if levels:
-            probabilities = np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)])
-            edges = self._bands(positive, ahead, probabilities)
-            for lower, upper in zip(edges[::2], edges[1::2], strict=True):
-                columns += [np.minimum(lower, ahead.forecast), np.maximum(upper, ahead.forecast)]
+            for lower, upper in self._edges(history, ahead, levels):
+                columns += [np.minimum(lower, point), np.maximum(upper, point)]
         return dict(zip(self._band_names(levels), columns, strict=True))
 
     def _forecast(self, history: History, h) -> Ahead:
@@ -811,11 +815,37 @@ class Forecaster:
                 f"none of {where}"
             )
 
-    def _bands(self, positive, ahead: Ahead, probabilities) -> np.ndarray:
+    def _bands(self, history: Any, ahead: Ahead, probabilities) -> np.ndarray:
         found = self._quantiles(ahead, probabilities)
         if not self._stays_positive:
             return found
-        return np.where(positive[:, None], np.maximum(found, 0.0), found)
+        return np.where(history.positive[:, None], np.maximum(found, 0.0), found)
+
+    def _inside_columns(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
+        """Return the columns of one-step forecasts ``(N, T)``, each the first step ahead of a series of its own."""
+        shape = ahead.forecast.shape
+        steps = ahead._replace(
+            forecast=ahead.forecast.reshape(-1, 1),
+            spread=ahead.spread.reshape(*ahead.spread.shape[:-2], -1, 1),
+            of_logarithms=np.repeat(ahead.of_logarithms, shape[1]),
+        )
+        columns = self._columns_of(_Signs(np.repeat(history.positive, shape[1])), steps, levels)
+        return {name: column.reshape(shape) for name, column in columns.items()}
+
+    def _columns_inside(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
+        """Return the columns of one-step forecasts ``(N, T)`` whose bands read the series' values, not their leads."""
+        known = ~np.isnan(ahead.forecast)
+        columns = self._columns_of(history, ahead._replace(forecast=np.nan_to_num(ahead.forecast)), levels)
+        return {name: np.where(known, column, np.nan) for name, column in columns.items()}
+
+    def _edges(self, history: Any, ahead: Ahead, levels) -> list:
+        """Return the lower and upper edges ``(N, H)`` of a band for each level."""
+        edges = self._bands(history, ahead, np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)]))
+        return list(zip(edges[::2], edges[1::2], strict=True))
+
+    def _point(self, history: Any, ahead: Ahead) -> np.ndarray:
+        """Return the forecasts that users see ``(N, H)``."""
+        return ahead.forecast
 
     def _out(self, columns: dict[str, np.ndarray], alone: bool = False):
         """Return columns ``(B, H)`` as the user's kind of table, or as arrays."""

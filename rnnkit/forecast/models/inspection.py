@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,9 @@ _AT_ONCE = 1 << 22  # quantiles in memory
 
 def fitted(model: Any, history: History, levels: Sequence[float]) -> dict[str, np.ndarray]:
     """Return one-step forecasts and the edges of their bands ``(B, T)`` by name; NaN outside of a series."""
-    ahead = model._inside(history)
-    shape = ahead.forecast.shape
-    steps = ahead._replace(  # each as the first step ahead of a series of its own
-        forecast=ahead.forecast.reshape(-1, 1),
-        spread=ahead.spread.reshape(*ahead.spread.shape[:-2], -1, 1),
-        of_logarithms=np.repeat(ahead.of_logarithms, shape[1]),
-    )
-    columns = model._columns_of(steps, np.repeat(history.positive, shape[1]), levels)
-    inside = np.arange(shape[1]) < history.lengths[:, None]
-    return {name: np.where(inside, column.reshape(shape), np.nan) for name, column in columns.items()}
+    columns = model._inside_columns(history, model._inside(history), levels)
+    inside = np.arange(history.values.shape[1]) < history.lengths[:, None]
+    return {name: np.where(inside, column, np.nan) for name, column in columns.items()}
 
 
 def standardized(model: Any, history: History) -> np.ndarray:
@@ -81,16 +75,18 @@ def paths(model: Any, history: History, h: int, n: int, seed: Any) -> np.ndarray
         part = ahead._replace(
             forecast=ahead.forecast[rows], spread=ahead.spread[..., rows, :], of_logarithms=ahead.of_logarithms[rows]
         )
-        quantiles = model._bands(history.positive[rows], part, ndtr(_SCORES))
+        of, places = copy(model), np.arange(count)[rows]
+        of._model = {name: array[rows] for name, array in model._model.items()}
+        quantiles = of._bands(history.until(places, history.lengths[rows]), part, ndtr(_SCORES))
         shocks, weights = random.standard_normal((n, *part.forecast.shape)), memory[rows]
         scores = np.zeros_like(shocks)
         for lag in range(h):
             scores[..., lag:] += weights[:, lag, None] * shocks[..., : h - lag]
         scores /= np.sqrt(np.cumsum(weights**2, axis=1))
-        places = (np.clip(scores, _SCORES[0], _SCORES[-1]) - _SCORES[0]) / (_SCORES[1] - _SCORES[0])
-        below = np.minimum(places.astype(np.int64), len(_SCORES) - 2)
+        points = (np.clip(scores, _SCORES[0], _SCORES[-1]) - _SCORES[0]) / (_SCORES[1] - _SCORES[0])
+        below = np.minimum(points.astype(np.int64), len(_SCORES) - 2)
         low, high = (np.take_along_axis(quantiles, below + more, axis=0) for more in (0, 1))
-        found[:, rows] = low + (places - below) * (high - low)
+        found[:, rows] = low + (points - below) * (high - low)
     return found
 
 

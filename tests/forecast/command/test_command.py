@@ -424,7 +424,7 @@ def test_times_in_unequal_steps_are_a_step_each_for_one_series(forecast, table):
     [
         (
             ["--model", "arima"],
-            "no model 'arima'; expected one or several of auto, theta, ets, autoregression, esn, gru, lstm, rnn,",
+            "no model 'arima'; expected one or several of auto, theta, ets, autoregression, croston, sba,",
         ),
         (["--model", "esn", "gur"], "there is no model 'gur'"),
         (["--model", ","], "--model names none"),

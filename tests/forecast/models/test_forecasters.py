@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from forecasters_under_test import MAKE
+from forecasters_under_test import DEMAND, MAKE
 
 import rnnkit as rk
 from rnnkit.forecast import registry
@@ -14,6 +14,9 @@ from rnnkit.forecast.models.direct import DirectForecaster
 from rnnkit.forecast.scoring.validation import cross_validation
 
 every = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+signed = pytest.mark.parametrize(
+    "make", [make for name, make in MAKE.items() if name not in DEMAND], ids=[n for n in MAKE if n not in DEMAND]
+)
 LENGTHS = (21, 30, 41)
 
 
@@ -245,7 +248,7 @@ def test_F9_what_stands_beside_values_may_be_columns_or_arrays(name, panel, tabl
             wrong()
 
 
-@every
+@signed
 def test_F4_bands_contain_the_forecast_and_narrower_bands(make, panel):
     model = make().fit([*panel, [-1e9, 1e9] * 6])
     said = model.predict(12, level=[20, 80, 95, 99.5])
@@ -255,7 +258,7 @@ def test_F4_bands_contain_the_forecast_and_narrower_bands(make, panel):
     assert (np.diff(model.predict_quantiles(12, np.linspace(0.001, 0.999, 50)), axis=0) >= 0).all()
 
 
-@pytest.mark.parametrize("name", ["Theta", "ExponentialSmoothing", "Autoregression"])
+@pytest.mark.parametrize("name", ["Theta", "ExponentialSmoothing", "Autoregression", *DEMAND])
 def test_F3_a_series_does_not_see_the_others(name, panel):
     series = [*panel, np.r_[panel[2], panel[1], panel[2], panel[1]]]
     whole = MAKE[name]().fit(series).predict(6)
@@ -263,7 +266,7 @@ def test_F3_a_series_does_not_see_the_others(name, panel):
         np.testing.assert_array_equal(MAKE[name]().fit(y).predict(6), whole[row])
 
 
-@every
+@signed
 @pytest.mark.parametrize("length", [1, 2, 3, 5, 9, 14])
 def test_F4_every_series_has_a_forecast(make, length):
     """However short it is, by itself or beside others; a constant one goes on."""
@@ -274,7 +277,7 @@ def test_F4_every_series_has_a_forecast(make, length):
     np.testing.assert_allclose(make().fit(np.full(length, -3.0)).predict(8), -3.0, atol=1e-6)
 
 
-@every
+@signed
 @pytest.mark.parametrize("values", [[5.0], [0.0], [np.nan, -3.0, np.nan]])
 def test_F4_a_single_value_has_a_band_that_grows(make, values):
     model = make().fit(values)
