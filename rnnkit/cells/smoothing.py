@@ -189,3 +189,75 @@ def dynamic_theta(x, states, constants, *, series=1):
     new_slope = np.where(time < 1.5, 0.0, ((time - 2) * slope + 6 * off) / (time + 1))
     new_intercept = new_mean - new_slope * (time + 1) / 2
     return forecast, (level + alpha * (value - level), new_mean, new_slope, new_intercept, time, left)
+
+
+@cell(
+    states=dict.fromkeys(("size", "interval", "elapsed"), "series"),
+    initial={"size": 1.0, "interval": 1.0},
+)
+@described_as(additive_smoothing)
+def croston(x, states, constants, *, series=1):
+    """Croston's method for intermittent demand: the size of demands and the interval between them.
+
+    One step is::
+
+        f_t = z / p                         q' = q + 1
+        z'  = z + α (y_t - z)               where y_t > 0, otherwise z and p stay
+        p'  = p + α (q' - p)                and q' is 0 after a demand
+
+    The output is f. Croston (1972), "Forecasting and stock control for intermittent demands".
+
+    Notes
+    -----
+    States ``(B, W)`` each: size z, interval p, and q, the steps since the last demand. One constant ``(B, 1, W)``: α. A
+    missing value changes nothing.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.RNN(rk.cells.croston(), return_sequences=True)
+    >>> start = [np.full((1, 1), 4.0), np.full((1, 1), 2.0), np.zeros((1, 1))]
+    >>> demand = np.array([[[0.0], [4.0], [0.0], [0.0], [0.0], [6.0], [np.nan]]])
+    >>> layer(demand, constants=[np.full((1, 1, 1), 0.5)], initial_state=start).ravel().round(3)
+    array([2.   , 2.   , 2.   , 2.   , 2.   , 2.   , 1.667])
+    """
+    size, interval, elapsed = states
+    alpha = constants[0][:, 0]
+    came = x > 0
+    elapsed = elapsed + np.where(np.isnan(x), 0.0, 1.0)
+    new_size = np.where(came, size + alpha * (x - size), size)
+    new_interval = np.where(came, interval + alpha * (elapsed - interval), interval)
+    return size / interval, (new_size, new_interval, np.where(came, 0.0, elapsed))
+
+
+@cell(states=dict.fromkeys(("chance", "size"), "series"))
+@described_as(additive_smoothing)
+def tsb(x, states, constants, *, series=1):
+    """The method of Teunter, Syntetos and Babai for intermittent demand: the chance of a demand, and its size.
+
+    One step is::
+
+        f_t = p z
+        p'  = p + β ([y_t > 0] - p)         z'  = z + α (y_t - z) where y_t > 0, otherwise z
+
+    The output is f. The chance falls while there is no demand, so that forecasts of obsolete items go to 0. Teunter,
+    Syntetos and Babai (2011), "Intermittent demand: linking forecasting to inventory obsolescence".
+
+    Notes
+    -----
+    States ``(B, W)`` each: chance p and size z. One constant ``(B, 2, W)``: α and β. A missing value changes nothing.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> layer = rk.RNN(rk.cells.tsb(), return_sequences=True)
+    >>> start = [np.full((1, 1), 0.5), np.full((1, 1), 4.0)]
+    >>> demand = np.array([[[0.0], [8.0], [np.nan], [0.0]]])
+    >>> layer(demand, constants=[np.full((1, 2, 1), 0.5)], initial_state=start).ravel()
+    array([2.  , 1.  , 3.75, 3.75])
+    """
+    chance, size = states
+    alpha, beta = constants[0][:, 0], constants[0][:, 1]
+    came = x > 0
+    new_chance = chance + beta * (np.where(np.isnan(x), chance, np.where(came, 1.0, 0.0)) - chance)
+    return chance * size, (new_chance, np.where(came, size + alpha * (x - size), size))

@@ -24,7 +24,10 @@ class Reading(NamedTuple):
 
     def read(self, table) -> SeriesFrame:
         """Read the series of a partition."""
-        return frames.read(table, self.names, self.freq, covariates=self.covariates)
+        found = frames.read(table, self.names, self.freq, covariates=self.covariates)
+        if found.texts:
+            raise ValueError(f"expected numbers in column {min(found.texts)!r} of series in partitions; got text")
+        return found
 
 
 class Table(NamedTuple):
@@ -177,6 +180,8 @@ def _head(table):
 
 def _columns_of(frame, names: Columns, covariates: Sequence[str]):
     """Select the columns to read; ids may be the index."""
+    if not isinstance(names.id, str):
+        raise ValueError(f"expected one column of ids of series in partitions; got id={names.id!r}")
     if names.id not in frame.columns and frame.index.name == names.id:
         frame = frame.reset_index()
     wanted = [*names, *covariates]

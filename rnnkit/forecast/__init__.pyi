@@ -1,16 +1,13 @@
 """Written by tests/support/stubs.py: for type checkers alone."""
 
-from rnnkit.forecast.command.report import (
-    Forecast,
-    ForecastReport,
-    backtest_and_forecast,
-    forecast_from_file,
-)
 from rnnkit.forecast.data.files import (
     Series,
     read_series,
     read_table,
     write_table,
+)
+from rnnkit.forecast.fitting.hierarchy import (
+    reconcile,
 )
 from rnnkit.forecast.fitting.season import (
     find_season,
@@ -34,15 +31,18 @@ from rnnkit.forecast.models.exponential_smoothing import (
 from rnnkit.forecast.models.global_rnn import (
     GlobalRNN,
 )
+from rnnkit.forecast.models.intermittent import (
+    ADIDA,
+    IMAPA,
+    SBA,
+    TSB,
+    Croston,
+)
 from rnnkit.forecast.models.theta import (
     Theta,
 )
 from rnnkit.forecast.models.trained import (
     TrainedForecaster,
-)
-from rnnkit.forecast.scoring.backtest import (
-    BackTest,
-    back_test,
 )
 from rnnkit.forecast.scoring.evaluation import (
     evaluate,
@@ -56,35 +56,41 @@ from rnnkit.forecast.scoring.metrics import (
     root_mean_squared_scaled_error,
     symmetric_percentage_error,
 )
+from rnnkit.forecast.scoring.residual_tests import (
+    autocorrelation,
+    ljung_box,
+)
 from rnnkit.forecast.scoring.validation import (
     cross_validation,
 )
 
 __all__ = [
+    "ADIDA",
     "ESN",
+    "IMAPA",
+    "SBA",
+    "TSB",
     "Auto",
     "Autoregression",
-    "BackTest",
+    "Croston",
     "ExponentialSmoothing",
-    "Forecast",
-    "ForecastReport",
     "GlobalRNN",
     "Series",
     "Theta",
     "TrainedForecaster",
-    "back_test",
-    "backtest_and_forecast",
+    "autocorrelation",
     "coverage",
     "cross_validation",
     "evaluate",
     "find_season",
-    "forecast_from_file",
+    "ljung_box",
     "mean_absolute_error",
     "mean_absolute_scaled_error",
     "naive",
     "pinball_loss",
     "read_series",
     "read_table",
+    "reconcile",
     "root_mean_squared_error",
     "root_mean_squared_scaled_error",
     "seasonal_naive",

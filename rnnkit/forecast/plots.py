@@ -38,13 +38,70 @@ def joined(times, values, ahead, columns: Sequence[Any]) -> tuple[np.ndarray, li
 
 def small_multiples(series: Sequence[Drawn], name: str, levels: Sequence[float]):
     """Make a figure with axes for each series, with a model's forecasts and its bands of these levels."""
+    return _shown(draw_series, series, name, levels)
+
+
+def _shown(draw: Callable, *given: Any):
+    """Return ``draw(make, …)``, for a maker of figures; shown once in a notebook."""
     try:
         from matplotlib import get_backend, pyplot
     except ImportError:
         raise ImportError("plot needs matplotlib; install it with: pip install 'rnnkit[plots]'") from None
-    figure = draw_series(lambda size: pyplot.figure(figsize=size, layout="constrained"), series, name, levels)
+    figure = draw(lambda size: pyplot.figure(figsize=size, layout="constrained"), *given)
     if in_jupyter() and "inline" in get_backend().lower():
         pyplot.close(figure)  # otherwise a notebook would show it twice
+    return figure
+
+
+def stacked_pictures(series: Sequence[Drawn]):
+    """Make a figure with a column for each series, of axes for each of their columns."""
+    return _shown(_draw_stacked, series)
+
+
+def _draw_stacked(make: Callable, series: Sequence[Drawn]):
+    names = list(series[0].columns)
+    figure = make((max(4.2 * len(series), 6.5), 1.4 * len(names) + 0.5))
+    axes = figure.subplots(len(names), len(series), sharex="col", squeeze=False)
+    for column, one in zip(axes.T, series, strict=True):
+        column[0].set_title(one.title, loc="left", fontsize=9)
+        for place, values in zip(column, one.columns.values(), strict=True):
+            place.plot(one.times, values, color=HISTORY_COLOUR if place is column[0] else FORECAST_COLOUR, lw=1.1)
+            _lighten(place, one.times)
+            (low, high), least = place.get_ylim(), 0.1 * float(np.nanmax(one.values) - np.nanmin(one.values))
+            if high - low < least:  # not the noise of a constant component
+                place.set_ylim((low + high - least) / 2, (low + high + least) / 2)
+    for place, name in zip(axes[:, 0], names, strict=True):
+        place.set_ylabel(name, fontsize=9)
+    figure.align_ylabels()
+    return figure
+
+
+def residual_pictures(series: Sequence[Drawn]):
+    """Make a figure with three axes for each series: residuals over time, their autocorrelations, their histogram.
+
+    The columns of a series are the residuals ``(T,)`` and the autocorrelations at the lags from 1 on.
+    """
+    return _shown(_draw_residuals, series)
+
+
+def _draw_residuals(make: Callable, series: Sequence[Drawn]):
+    figure = make((10.0, 2.3 * len(series) + 0.3))
+    rows = figure.subplots(len(series), 3, squeeze=False, width_ratios=(2, 1, 1))
+    for (over_time, correlated, counted), one in zip(rows, series, strict=True):
+        off, correlations = one.columns.values()
+        known = off[~np.isnan(off)]
+        over_time.plot(one.times, off, color=HISTORY_COLOUR, lw=0.9, marker="." if len(off) <= MARKED else None, ms=3)
+        over_time.set_title(one.title, loc="left", fontsize=9)
+        correlated.bar(np.arange(1, len(correlations) + 1), correlations, color=FORECAST_COLOUR, width=0.5)
+        bound = 1.96 / np.sqrt(max(len(known), 1))
+        correlated.axhspan(-bound, bound, color=HISTORY_COLOUR, alpha=0.12, lw=0)
+        counted.hist(known, bins=min(30, max(len(known) // 4, 5)), color=FORECAST_COLOUR)
+        for axes, times in ((over_time, one.times), (correlated, known), (counted, known)):
+            _lighten(axes, times)
+    for axes, title in zip(rows[0, 1:], ("autocorrelation by lag", "histogram"), strict=True):
+        axes.set_title(title, loc="left", fontsize=9)
+    said = "residuals over their expected spread"
+    rows[0, 0].set_title(f"{series[0].title}: {said}" if series[0].title else said, loc="left", fontsize=9)
     return figure
 
 
@@ -65,8 +122,6 @@ def draw_series(make: Callable, series: Sequence[Drawn], name: str, levels: Sequ
 
 def draw_one(axes, one: Drawn, name: str, levels: Sequence[float], ticks: int = 5) -> None:
     """Draw one series with a model's forecasts and its bands of these levels, in a light frame."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
     ahead, columns = joined(one.times, one.values, one.ahead, list(one.columns.values()))
     said = dict(zip(one.columns, columns, strict=True))
     marker = "." if len(one.times) <= MARKED else None
@@ -80,10 +135,18 @@ def draw_one(axes, one: Drawn, name: str, levels: Sequence[float], ticks: int = 
         axes.fill_between(ahead, *edges, color=FORECAST_COLOUR, alpha=opacity, lw=0, label=f"{level:g} % band")
     axes.plot(ahead, said[name], color=FORECAST_COLOUR, lw=1.6, label=f"forecast of {name}")
     if one.actual is not None:
-        axes.plot(one.ahead, one.actual, color=ACTUAL_COLOUR, lw=1.1, marker=".", ms=3, label="what came")
+        colour = HISTORY_COLOUR if one.tests else ACTUAL_COLOUR
+        axes.plot(one.ahead, one.actual, color=colour, lw=1.1, marker=".", ms=3, label="what came")
     axes.set_title(one.title, loc="left", fontsize=9)
+    _lighten(axes, one.times, ticks)
+
+
+def _lighten(axes, times, ticks: int = 5) -> None:
+    """Give axes over these times a light frame and few ticks."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     axes.tick_params(labelsize=8)
-    if one.times.dtype.kind == "M":
+    if times.dtype.kind == "M":
         locator = AutoDateLocator(minticks=3, maxticks=ticks)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))

@@ -10,11 +10,16 @@ if TYPE_CHECKING:
     from rnnkit.forecast.saving import Saved
 
 MODULES = {  # below rnnkit.forecast.models, by public class
+    "ADIDA": "intermittent",
     "Auto": "auto",
     "Autoregression": "autoregression",
+    "Croston": "intermittent",
     "ESN": "echo_state",
     "ExponentialSmoothing": "exponential_smoothing",
     "GlobalRNN": "global_rnn",
+    "IMAPA": "intermittent",
+    "SBA": "intermittent",
+    "TSB": "intermittent",
     "Theta": "theta",
     "TrainedForecaster": "trained",
 }
@@ -38,9 +43,14 @@ def _network(title: str) -> Known:
 
 KNOWN = {
     "auto": Known("Auto", "Auto", reads_covariates=True),
-    "theta": Known("Theta", "Theta"),
-    "ets": Known("exponential smoothing", "ExponentialSmoothing"),
-    "autoregression": Known("autoregression", "Autoregression"),
+    "theta": Known("Theta", "Theta", reads_covariates=True),
+    "ets": Known("exponential smoothing", "ExponentialSmoothing", reads_covariates=True),
+    "autoregression": Known("autoregression", "Autoregression", reads_covariates=True),
+    "croston": Known("Croston's method", "Croston"),
+    "sba": Known("SBA", "SBA"),
+    "tsb": Known("TSB", "TSB"),
+    "adida": Known("ADIDA", "ADIDA"),
+    "imapa": Known("IMAPA", "IMAPA"),
     "esn": Known("echo state network", "ESN", has_units=True),
     "gru": _network("GRU"),
     "lstm": _network("LSTM"),
@@ -49,7 +59,7 @@ KNOWN = {
 }
 TITLES = {name: one.title for name, one in KNOWN.items()}
 WITH_COVARIATES = [name for name, one in KNOWN.items() if one.reads_covariates]
-COVARIATE_READERS = sorted({one.of_several or one.kind for one in KNOWN.values() if one.reads_covariates})
+STATIC_READERS = ("Auto", "GlobalRNN")
 TRAINED = [name for name, one in KNOWN.items() if one.is_trained]
 WITH_UNITS = [name for name, one in KNOWN.items() if one.has_units]
 
@@ -59,12 +69,15 @@ def class_named(name: str) -> Any:
     return getattr(importlib.import_module(f"rnnkit.forecast.models.{MODULES[name]}"), name)
 
 
-def forecaster_named(name: str, season: int | None = None, *, several: bool = True, **settings: Any) -> Any:
+def forecaster_named(name: str, season: Any = None, *, several: bool = True, **settings: Any) -> Any:
     """Make a forecaster by its name on the command line, with a season, for `several` series or for one.
 
-    Settings are passed on if the model takes them and they are not None.
+    Of several seasons, a model that takes one has the first. Settings are passed on if the model
+    takes them and they are not None.
     """
     kind = class_named((several and KNOWN[name].of_several) or KNOWN[name].kind)
+    if not (season is None or isinstance(season, int) or kind._several_seasons):
+        season = season[0] if len(season) else None
     given = settings | {"season": season or kind._no_season, "layer": name}
     takes = inspect.signature(kind).parameters
     return kind(**{one: value for one, value in given.items() if one in takes and value is not None})

@@ -18,15 +18,12 @@ class Saved(NamedTuple):
     arrays: dict[str, np.ndarray]
     about: dict[str, Any]
     series: dict[str, Any]  # the fitted series as the command describes it; empty without the command
-    half_width: np.ndarray | None  # (H,), of the 80 % band, for models without bands
 
 
-def write(path, forecaster: Any, series: Mapping[str, Any] | None = None, half_width=None) -> None:
+def write(path, forecaster: Any, series: Mapping[str, Any] | None = None) -> None:
     """Write a fitted forecaster to exactly `path`, which is replaced once the new file is complete."""
     arrays, about = forecaster._to_save()
     arrays = {f"model/{name}": array for name, array in arrays.items() if array is not None}
-    if half_width is not None:
-        arrays["half_width"] = half_width
     save_arrays(path, arrays, {"forecaster": type(forecaster).__name__, "model": about, "series": dict(series or {})})
 
 
@@ -44,5 +41,4 @@ def of_file(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) ->
         below("model/", arrays),
         about.get("model", {}),
         about.get("series", {}),
-        arrays.get("half_width"),
     )

@@ -7,6 +7,7 @@ from panel_runs import cut, dask, dataframe, panel, same_table, series
 
 from rnnkit.forecast import (
     ESN,
+    TSB,
     Auto,
     Autoregression,
     ExponentialSmoothing,
@@ -20,6 +21,7 @@ MODELS = {
     "theta": lambda: Theta(season=12),
     "smoothing": lambda: ExponentialSmoothing(season=12, form=["ANN", "AAA", "MNN"]),
     "autoregression": lambda: Autoregression(season=12),
+    "tsb": lambda: TSB(),
 }
 
 
@@ -38,6 +40,8 @@ def parts_of(frames):
 
 def check_all(model, tables, rng, scheduler="sync"):
     """Whatever a model says of partitions, against what it says of the whole."""
+    if model is MODELS["tsb"]:
+        tables = [one.assign(y=one["y"].clip(lower=0)) for one in tables]
     whole, frames = pd.concat(tables, ignore_index=True), cut(tables, rng)
     fitted = model().fit(whole)
     for given in parts_of(frames) if scheduler == "sync" else [frames]:

@@ -54,12 +54,14 @@ def test_L8_one_partition_gives_the_bits_of_the_table(model, tables):
 def test_L8_few_series_have_the_bits_of_the_table_however_cut(numbered, tables, rng):
     swings = lfilter([1.0], [1.0, 0.95], rng.normal(size=(2, 160)))  # which an autoregression foresees
     tables += [series(f"long {i}", 160, rng).assign(y=one) for i, one in enumerate(swings)]
+    tables += [series(f"seldom {i}", 40, rng).assign(y=rng.poisson(0.5, 40) + 0.0) for i in range(3)]  # intermittent
     if numbered:  # times that suggest no season
         tables = [one.assign(ds=np.arange(len(one))) for one in tables]
     whole = pd.concat(tables, ignore_index=True)
     fitted = Auto().fit(whole)
     assert fitted.weights[4].any()
-    same_table(Auto().fit(cut(tables, rng)).predict(5), fitted.predict(5))
+    for given in (cut(tables, rng), [pd.concat(tables[:-3]), pd.concat(tables[-3:])]):
+        same_table(Auto().fit(given).predict(5, level=90), fitted.predict(5, level=90))
     models = [Auto(), Theta()]
     lazy = cross_validation(models, cut(tables, rng), refit=numbered, **WINDOWS)
     same_table(lazy, cross_validation(models, whole, refit=numbered, **WINDOWS))

@@ -17,7 +17,14 @@ VERBS = set(
     Write
     """.split()
 )
-CELLS = {"additive_smoothing", "multiplicative_smoothing", "level_and_season", "dynamic_theta"}  # their steps say it
+CELLS = {
+    "additive_smoothing",
+    "multiplicative_smoothing",
+    "level_and_season",
+    "dynamic_theta",
+    "croston",
+    "tsb",
+}  # their steps say it
 
 
 def first_line(value) -> str:

@@ -22,14 +22,15 @@ def package(name: str, later: dict[str, str], subpackages: tuple[str, ...] = ())
     for public, place in later.items():
         places.setdefault(place, []).append(public)
     own = sorted([*subpackages, *places.pop(name, [])])
-    lines = [_import(place, sorted(set(names) & set(module.__all__))) for place, names in sorted(places.items())]
+    lines = [_import(place, list(set(names) & set(module.__all__))) for place, names in sorted(places.items())]
     lines[:0] = [f"from {name} import {public} as {public}\n" for public in own]
     listed = "".join(f'    "{public}",\n' for public in module.__all__)
     return f"{HEAD}{''.join(lines)}\n__all__ = [\n{listed}]\n"
 
 
 def _import(place: str, names: list[str]) -> str:
-    listed = "".join(f"    {name},\n" for name in names)
+    ordered = sorted(names, key=lambda name: (not name.isupper(), name))  # as isort orders them
+    listed = "".join(f"    {name},\n" for name in ordered)
     return f"from {place} import (\n{listed})\n" if names else ""
 
 

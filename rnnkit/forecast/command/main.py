@@ -93,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"one or several of {', '.join(TITLES)}; the first one is drawn and its forecast shown (default: auto)",
     )
     models.add_argument("--horizon", type=_positive, metavar="N", help=f"steps to forecast (default: {HORIZON})")
-    models.add_argument("--season", type=_season, metavar="N", help="steps of a season (default: found)")
+    models.add_argument(
+        "--season", type=_seasons, metavar="N[,N]", help="steps of a season, or of several (default: found)"
+    )
     models.add_argument(
         "--level",
         nargs="+",
@@ -159,7 +161,12 @@ def _at_least(least, text) -> int:
     return number
 
 
-_natural, _positive, _season = (partial(_at_least, least) for least in (0, 1, 2))
+_natural, _positive = (partial(_at_least, least) for least in (0, 1))
+
+
+def _seasons(text) -> list[int]:
+    return sorted({_at_least(2, one) for one in text.split(",")})
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,7 +19,8 @@ from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.data.timeline import text
-from rnnkit.forecast.fitting.season import common_season
+from rnnkit.forecast.fitting.profiles import periods_of
+from rnnkit.forecast.fitting.season import common_seasons
 from rnnkit.forecast.models.baselines import seasonal_naive
 from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.registry import TITLES, forecaster_named, model_name
@@ -87,7 +88,7 @@ def begun(
     horizon: int,
     *,
     windows: int,
-    season: int | None,
+    season: int | Sequence[int] | None,
     levels: Sequence[float],
     future: Mapping[str, np.ndarray],
     **settings: Any,
@@ -100,10 +101,10 @@ def begun(
     origins = history.lengths - windows * horizon
     if season is None:
         ends = np.where(origins > np.argmax(~np.isnan(history.values), axis=1), origins, history.lengths)
-        season = history.season or common_season(history.until(np.arange(len(frame)), ends).values, ends)
+        season = history.seasons or common_seasons(history.until(np.arange(len(frame)), ends).values, ends)
     settings |= {"horizon": horizon, "future_covariates": list(future), "level": levels[0]}
     models = {TITLES[name]: forecaster_named(name, season, **settings) for name in names}
-    return PanelReport(frame, season or 1, horizon, list(levels), models, windows, [], {}, dict(future))
+    return PanelReport(frame, periods_of(season)[0], horizon, list(levels), models, windows, [], {}, dict(future))
 
 
 def cross_validated(report: PanelReport, progress: Progress) -> Iterator[Window]:
@@ -181,7 +182,9 @@ def forecast_kept(
         columns = forecaster._columns(forecaster._looking_ahead(h, future), h, chosen)
     except ValueError as error:
         raise InputError(f"the model in {path}: {error}".replace("future=, a table", "--future, a file")) from None
-    return PanelReport(frame, int(season or 1), h, chosen, {TITLES[model_name(forecaster)]: forecaster}, 0, [], columns)
+    return PanelReport(
+        frame, periods_of(season)[0], h, chosen, {TITLES[model_name(forecaster)]: forecaster}, 0, [], columns
+    )
 
 
 def keep(path, report: PanelReport) -> None:

@@ -16,7 +16,8 @@ from rnnkit.forecast.command.shown import Shown, Window, counted
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.season import find_season
+from rnnkit.forecast.fitting.profiles import periods_of
+from rnnkit.forecast.fitting.season import find_seasons
 from rnnkit.forecast.models.baselines import naive, seasonal_naive
 from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.registry import TITLES, forecaster_named, model_name
@@ -29,57 +30,23 @@ LEAST_VALUES = 20  # before the first origin
 
 
 class Forecast(NamedTuple):
-    """The forecast of one model.
-
-    Attributes
-    ----------
-    values : ndarray (H,)
-    lower, upper : ndarray (H,)
-        Of the band; NaN where there is none.
-    forecaster : Forecaster
-        The model, which knows the whole series.
-
-    Examples
-    --------
-    The forecast of a report's first model::
-
-        report.forecasts[report.model].values
-    """
+    """The forecast of one model."""
 
     values: np.ndarray  # (H,)
-    lower: np.ndarray  # (H,), of the band; NaN where there is none
+    lower: np.ndarray  # (H,), of the band
     upper: np.ndarray  # (H,)
     forecaster: Forecaster  # fitted to the whole series
 
 
 @dataclass(frozen=True)
 class ForecastReport:
-    """A series with its back-test and its forecasts.
-
-    Attributes
-    ----------
-    series : Series
-    season : int or None
-    test : BackTest or None
-        Of the models and of the naive forecasts; None for a saved model without a back-test.
-    forecasts : dict of str to Forecast
-        Beyond the end, by model, in the order asked for.
-    level : float
-        Of the bands, in percent.
-
-    Examples
-    --------
-    The command ``rnnkit forecast`` prints the contents of a report::
-
-        report = rk.forecast.backtest_and_forecast(series, 12, models=["theta"])
-        print(report.test.scores(report.model))
-    """
+    """A series with its back-test and its forecasts."""
 
     series: Series
     season: int | None
-    test: BackTest | None
-    forecasts: Mapping[str, Forecast]
-    level: float = LEVEL
+    test: BackTest | None  # of the models and of the naive forecasts; None for a saved model
+    forecasts: Mapping[str, Forecast]  # beyond the end, by model, in the order asked for
+    level: float = LEVEL  # of the bands, in percent
 
     @property
     def model(self) -> str:
@@ -90,23 +57,6 @@ class ForecastReport:
     def forecast(self) -> np.ndarray:
         """The forecast of the first model, ``(H,)``."""
         return self.forecasts[self.model].values
-
-    @property
-    def lower(self) -> np.ndarray:
-        """The lower edge of the forecast's band, ``(H,)``."""
-        return self.forecasts[self.model].lower
-
-    @property
-    def upper(self) -> np.ndarray:
-        """The upper edge of the forecast's band, ``(H,)``."""
-        return self.forecasts[self.model].upper
-
-    def share_of_naive(self, model: str) -> float:
-        """Return the model's mean absolute error as a share of the better naive forecast's."""
-        if self.test is None:
-            return float("nan")
-        better = min(self.test.scores(name)["MAE"] for name in (NAIVE, SEASONAL) if name in self.test.forecasts)
-        return self.test.scores(model)["MAE"] / better if better > 0 else float("nan")
 
 
 class SeriesReport(Shown):
@@ -122,7 +72,7 @@ class SeriesReport(Shown):
             names = forecaster._band_names([level])
             self.columns |= {name: one[None] for name, one in zip(names, (values, lower, upper), strict=True)}
             if test:
-                tested |= zip(names, (test.forecasts[title], *test.edges(title, level / 100)), strict=True)
+                tested |= zip(names, (test.forecasts[title], *test.bands[title]), strict=True)
         self.windows, self.baselines, self.done = [], {}, f"{report.model} from a file"
         if test:
             self.baselines = {name: name for name in (NAIVE, SEASONAL) if name in test.forecasts}
@@ -135,30 +85,18 @@ class SeriesReport(Shown):
         """Return the series."""
         return self.of.series
 
-    def bands_are(self, title: str) -> str:
-        """Return a description of a model's bands."""
-        own = self.of.test and title in self.of.test.bands
-        return super().bands_are(title) if own else "drawn at its origin from the earlier errors at that lead"
 
-    def scores(self, column: str) -> dict[str, np.ndarray]:
-        """Return each metric, with the coverage of bands as they would have been drawn at their origins."""
-        title = next((title for title, model in self.models.items() if model.name == column), None)
-        found, test = super().scores(column), self.of.test
-        if title is not None and test is not None:
-            found[f"coverage-{self.of.level:g}"] = np.array([100 * test.coverage(title, self.of.level / 100)])
-        return found
-
-
-def check(series: Series, horizon: int, season: int | None = None, origins: int | None = None) -> None:
+def check(series: Series, horizon: int, season: Any = None, origins: int | None = None) -> None:
     """Check the length of a series; an InputError gives the length needed, or says that it consists of gaps."""
     length = len(series.values)
     needed = needed_length(horizon, origins or LEAST_ORIGINS)
-    while first_origin(needed) < max(2 * horizon + LEAST_VALUES + 20, 2 * (season or 1)):
+    while first_origin(needed) < max(2 * horizon + LEAST_VALUES + 20, 2 * periods_of(season)[0]):
         needed += 1
     if length < needed:
         raise InputError(
             f"{series.name} has {length} values; a horizon of {horizon} with {origins or LEAST_ORIGINS} origins"
-            f"{f' and a season of {season}' if season else ''} needs {needed} (--cross-validate 1 needs fewer)"
+            f"{f' and a season of {periods_of(season)[0]}' if season else ''} needs {needed} (--cross-validate 1 needs "
+            "fewer)"
         )
     known = ~np.isnan(series.values)
     first = first_origin(length)
@@ -174,7 +112,7 @@ def backtest_and_forecast(
     horizon: int,
     *,
     models: Sequence[str] = ("esn",),
-    season: int | None = None,
+    season: int | Sequence[int] | None = None,
     origins: int | None = None,
     seed: int | None = None,
     units: int | None = None,
@@ -183,57 +121,22 @@ def backtest_and_forecast(
     progress: Callable[[], None] = lambda: None,
     tell: Callable[[str], None] | None = None,
 ) -> ForecastReport:
-    """Back-test models on a series, then forecast beyond its end.
+    """Back-test models on a series, then forecast beyond its end; an InputError as `check` raises it.
 
-    Parameters
-    ----------
-    series : Series
-    horizon : int
-    models : sequence of str
-        Those of ``rnnkit forecast --model``. They are fitted before the first origin, and keep their parameters at
-        later ones; but "esn" is fitted anew at each origin, and "gru", "lstm", "rnn" and "linear" are carried on from
-        their weights for a few epochs.
-    season : int, optional
-        By default found in the autocorrelation before the first origin (`find_season`).
-    origins : int, optional
-        Number of origins, in the last 30 % of the series; by default 40, or all if there are fewer.
-    seed : int, optional
-        Of the models.
-    units, epochs : int, optional
-        Of the recurrent layers and of training; by default as each model has them.
-    level : float
-        Of the bands, in percent.
-    progress : callable
-        Called after each origin.
-    tell : callable, optional
-        Called with a text on the model being fitted.
-
-    Returns
-    -------
-    ForecastReport
-
-    Raises
-    ------
-    InputError
-        As `check` does.
-
-    Examples
-    --------
-    A file of one series::
-
-        series = rk.forecast.read_series("sales.csv")
-        report = rk.forecast.backtest_and_forecast(series, 12, models=["theta"])
-        report.forecast
+    Models, by their names on the command line, are fitted before the first origin, and keep their parameters at later
+    ones; but "esn" is fitted anew at each origin, and "gru", "lstm", "rnn" and "linear" are carried on from their
+    weights for a few epochs. The season is by default found before the first origin; the default number of origins is
+    40. `progress` is called after each origin, `tell` with a text on the model being fitted.
     """
     check(series, horizon, season, origins)
     values = series.values
-    if season is None:
-        season = find_season(values[: first_origin(len(values))])
+    seasons = find_seasons(values[: first_origin(len(values))]) if season is None else periods_of(season)
+    season = seasons[0] if seasons else None
     settings = {"horizon": horizon, "seed": seed, "units": units, "epochs": epochs, "level": level}
     asked = {}
     for name in models:
         said = None if tell is None else partial(told, tell, f"{TITLES[name]} on {printable(series.name)}")
-        forecaster = forecaster_named(name, season, several=False, **settings)
+        forecaster = forecaster_named(name, seasons or None, several=False, **settings)
         asked[TITLES[name]] = partial(forecast_at, forecaster, level, said)
     contest: dict[str, Model] = {**asked, NAIVE: naive}
     if season is not None:
@@ -243,9 +146,6 @@ def backtest_and_forecast(
         forecasts = {}
         for title, model in asked.items():
             ahead = model(values, horizon, last=True)
-            if ahead.ndim == 1:
-                half = test.half_widths(title, level / 100)
-                ahead = np.stack([ahead - half, ahead, ahead + half])
             forecasts[title] = Forecast(ahead[1], ahead[0], ahead[2], model.args[0])
     except (ValueError, FloatingPointError) as error:
         raise InputError(f"{series.name}: {error}") from error
@@ -260,9 +160,9 @@ def forecast_at(
     horizon: int,
     last: bool = False,
 ) -> np.ndarray:
-    """Return lower edge, forecast and upper edge ``(3, horizon)``; the forecast alone if the back-test has bands."""
+    """Return lower edge, forecast and upper edge ``(3, horizon)``."""
     forecaster._at_origin(History.of(history), tell, last)
-    return forecaster.predict(horizon) if forecaster._tested_bands else _banded(forecaster, horizon, level)
+    return _banded(forecaster, horizon, level)
 
 
 def _banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
@@ -275,30 +175,8 @@ def forecast_from_file(
 ) -> ForecastReport:
     """Forecast beyond the end of a series with a model that `save` wrote, without a fit or a back-test.
 
-    Parameters
-    ----------
-    series : Series
-        The series of the fit, from the same first step; it may be longer now, or end earlier.
-    path : str or os.PathLike
-    horizon : int, optional
-    level : float, optional
-        Of the band, in percent. Both default to those saved.
-
-    Returns
-    -------
-    ForecastReport
-
-    Raises
-    ------
-    InputError
-        If the file can't be used, or the series is another.
-
-    Examples
-    --------
-    A model that ``rnnkit forecast sales.csv --save model.npz`` wrote, and the longer file::
-
-        series = rk.forecast.read_series("sales.csv")
-        rk.forecast.forecast_from_file(series, "model.npz").forecast
+    The series is that of the fit, from the same first step; it may be longer now, or end earlier. Horizon and level
+    default to those saved. An InputError says that the file can't be used, or that the series is another.
     """
     forecaster, saved = read_kept(path)
     about = saved.series
@@ -308,28 +186,18 @@ def forecast_from_file(
         raise InputError(
             f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(series))}"
         )
-    season = forecaster.season  # type: ignore[attr-defined]
-    kept, half = (about["horizon"], about.get("level", LEVEL)), saved.half_width
-    asked = horizon or kept[0], level or kept[1]
+    season = periods_of(forecaster.season)[0]  # type: ignore[attr-defined]
+    level = level or about.get("level", LEVEL)
     forecaster._history = History.of(series.values)
-    if half is not None and asked == kept:
-        values = forecaster.predict(asked[0])
-        lower, upper = values - half, values + half
-    else:
-        try:
-            lower, values, upper = _banded(forecaster, *asked)
-        except ValueError as error:  # a network of an earlier version, without bands of its own
-            raise InputError(f"the model in {path}: {error}") from None
+    lower, values, upper = _banded(forecaster, horizon or about["horizon"], level)
     forecasts = {TITLES[model_name(forecaster)]: Forecast(values, lower, upper, forecaster)}
-    return ForecastReport(series, None if season == 1 else season, None, forecasts, asked[1])
+    return ForecastReport(series, None if season == 1 else season, None, forecasts, level)
 
 
 def save(path, report: ForecastReport) -> None:
     """Write the report's first model, fitted to the whole series, for `forecast_from_file`."""
-    forecaster = report.forecasts[report.model].forecaster
-    half = (report.upper - report.lower) / 2 if forecaster._tested_bands else None
     about: dict[str, Any] = {"identity": _identity(report.series), "level": report.level}
-    saving.write(path, forecaster, about | {"horizon": len(report.forecast)}, half)
+    saving.write(path, report.forecasts[report.model].forecaster, about | {"horizon": len(report.forecast)})
 
 
 def _identity(series) -> list[str]:

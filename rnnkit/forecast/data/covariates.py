@@ -124,9 +124,11 @@ class Covariates(NamedTuple):
 
 
 def _together(frame: SeriesFrame, names: Sequence[str]) -> np.ndarray:
-    """Stack columns of a table as ``(N, T, K)``, NaN after a series' end."""
-    found = np.full((len(frame), int(frame.timelines.lengths.max()), len(names)), np.nan)
-    for place, name in enumerate(names):
+    """Stack columns of a table as ``(N, T, K)``, NaN after a series' end; a column of text is one for each text."""
+    found = []
+    for name in names:
+        values = np.full((len(frame), int(frame.timelines.lengths.max())), np.nan)
         for row, one in enumerate(frame.covariates[name]):
-            found[row, : len(one), place] = one
-    return found
+            values[row, : len(one)] = one
+        found.append(frame.expanded(name, values))
+    return np.concatenate(found, axis=2) if found else np.zeros((len(frame), int(frame.timelines.lengths.max()), 0))

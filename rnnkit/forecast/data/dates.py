@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.forecast.data.csv_files import InputError, parsed
+from rnnkit.forecast.data.timeline import UnequalSteps, on_steps
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NAMES = "|".join(
@@ -66,8 +67,8 @@ def read_times(path, name: str, lines: Sequence[int], cells: Sequence[str], dayf
     `lines` are the cells' line numbers. All cells are numbers, or all are dates in one notation: ISO dates and times,
     months (2001-12, Jan 2001, Jan-01, 12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's English
     name, or three numbers such as 31/12/2001. ISO times with different offsets from UTC are converted to UTC; a common
-    offset is left out. `dayfirst` says whether 1/2/2001 is in February; by default the whole column decides. With
-    points it always is.
+    offset is left out. `dayfirst` says whether 1/2/2001 is in February; by default the whole column decides, by
+    figures above 12 or as only one reading has equal steps. With points it always is.
 
     An InputError names a cell that is no time, or is written in another way than the first one, and one whose day and
     month can't be told apart.
@@ -130,12 +131,24 @@ def _in_figures(path, name, lines, cells, dayfirst) -> np.ndarray:
         most = max(orders, key=lambda first: next(row for row, time in enumerate(read[first]) if time is None))
         _check(path, name, lines, cells, read[most], f"a date with the {'day' if most else 'month'} first")
     if len(whole) > 1 and read[True] != read[False]:
+        equal = [first for first in whole if _in_equal_steps(read[first])]
+        whole = equal if len(equal) == 1 else whole
+    if len(whole) > 1 and read[True] != read[False]:
         row = next(row for row in range(len(cells)) if read[True][row] != read[False][row])
         raise InputError(
             f"{path}, line {lines[row]}: expected dates in column {name!r} that tell days from months; got "
             f"{cells[row]!r}: say dayfirst=True or dayfirst=False, or write 2001-12-29"
         )
     return as_array(read[whole[0]])  # type: ignore[arg-type]
+
+
+def _in_equal_steps(times) -> bool:
+    """Return whether different times, of three or more, lie in equal steps."""
+    try:
+        on_steps("", np.sort(as_array(times)), np.array([len(times)]))
+    except UnequalSteps:
+        return False
+    return len(times) > 2
 
 
 def _date(match: re.Match | None, figures: tuple[str, str] | None = None) -> datetime | None:

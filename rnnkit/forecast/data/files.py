@@ -316,7 +316,7 @@ def _roles(path, header, dated, given, texts, repeats) -> tuple[Any, bool]:
         return Columns(id, time, target or left[0]), False
     if id is not None:
         raise InputError(f"{path} has the columns {', '.join(header)}; say which one to forecast (target=)")
-    return Columns(None, time, Columns().target), True  # type: ignore[arg-type]
+    return Columns(None, time, Columns().target), True
 
 
 def _is_text(cell: str) -> bool:
@@ -355,17 +355,11 @@ def _from_parquet(path, given, freq) -> SeriesFrame:
     dated = [field.name for field in table.schema if types.is_temporal(field.type)]
     texts = [field.name for field in table.schema if types.is_string(field.type)]
     repeats = lambda name: len(table.column(name).unique()) < len(table)
-    names, wide = _roles(path, table.column_names, dated, given, texts, repeats)
+    names, _ = _roles(path, table.column_names, dated, given, texts, repeats)
     if names.time is None:
         raise InputError(f"{path} has no column of times among {', '.join(table.column_names)} (time=)")
     try:
-        if not wide:
-            return read(table, (names.id or Columns().id, names.time, names.target), freq)
-        import narwhals as nw
-
-        frame = nw.from_native(table, eager_only=True)
-        series = Columns(Columns().id, names.time, names.target)
-        return read(frame.unpivot(index=names.time, variable_name=series.id, value_name=series.target), series, freq)
+        return read(table, (names.id or Columns().id, names.time, names.target), freq)
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,16 +19,21 @@ _CLASSES = {"DataFrame", "LazyFrame", "Series", "Table", "ChunkedArray"}
 
 
 _OTHER_NAMES = (
-    "; id=, time= and target= give other names, and melt(id_vars=…) makes rows of a table with a column for each series"
+    "; id=, time= and target= give other names; a table with a column of numbers per series has its times besides"
 )
 
 
 class Columns(NamedTuple):
-    """Names of a table's columns of ids, times and values."""
+    """Names of a table's columns of ids, times and values; ids may have several columns."""
 
-    id: str = "unique_id"
+    id: Any = "unique_id"
     time: str = "ds"
     target: str = "y"
+
+    @property
+    def ids(self) -> list[str]:
+        """The names of the columns of ids."""
+        return list(self.id) if isinstance(self.id, (list, tuple)) else [self.id]
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class FileTable:
     names: list
 
     def ids(self, series: np.ndarray) -> list[Any]:
-        """Return the id of each row."""
-        return [self.names[one] for one in series.tolist()]
+        """Return the columns of ids of rows."""
+        return [[self.names[one] for one in series.tolist()]]
 
     def times(self, times: np.ndarray, wall: bool) -> np.ndarray:
         """Return the time of each row."""
@@ -73,6 +78,7 @@ class SeriesFrame:
     timelines: Timelines
     kind: Any  # maker of tables like the input: a `FileTable` or a `NativeTable`
     wall: bool = False  # whether the times are on a zone's own clock
+    texts: dict[str, list[str]] = field(default_factory=dict)  # of covariates of text, whose values are places in these
 
     def __len__(self) -> int:
         return len(self.series)
@@ -102,6 +108,17 @@ class SeriesFrame:
             {name: _flat(name, values, (count, horizon)) for name, values in columns.items()},
         )
 
+    def paths(self, name: str, values: np.ndarray) -> Any:
+        """Make a table of sample paths ``(n, B, H)`` of the steps ahead: id, time, path, and the values by name."""
+        n, count, h = values.shape
+        series, path = np.repeat(np.arange(count), n * h), np.tile(np.repeat(np.arange(n), h), count)
+        times = np.repeat(self.timelines.ahead(h)[:, None], n, axis=1).ravel()
+        return self._table(series, times, {"path": path, name: values.swapaxes(0, 1).ravel()})
+
+    def by_series(self, columns: Mapping[str, Any], each: int = 1) -> Any:
+        """Make a table with `each` rows for each series: id, and the columns."""
+        return self.kind.table({**self._heads(np.repeat(np.arange(len(self)), each)), **columns})
+
     def rows(self, series: Any, steps: Any, columns: Mapping[str, np.ndarray], cutoffs: Any = None) -> Any:
         """Make a table, of the library of the input, of chosen steps with their observed values.
 
@@ -122,10 +139,6 @@ class SeriesFrame:
         self._check_names(columns, found)
         found |= {name: _flat(name, values, (len(series),)) for name, values in columns.items()}
         return self._table(series, self.timelines.at(series, steps), found)
-
-    def in_sample(self, columns: Mapping[str, Sequence[np.ndarray]]) -> Any:
-        """Make a table of all steps of all series; each column is given as an array ``(T,)`` per series."""
-        return self.rows(*self._every_step, {name: np.concatenate(list(values)) for name, values in columns.items()})
 
     def future(self, data: Any, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Read the future covariates ``(B, H)``, by name, from a DataFrame or SeriesFrame.
@@ -163,14 +176,15 @@ class SeriesFrame:
             if lacking := [name for name in names if name not in known]:
                 raise ValueError(f"expected the columns {', '.join(names)} in {what}; got no {lacking[0]!r}")
             columns = {name: np.concatenate(known[name]) for name in names}
+            for name in set(names) & set(data.texts):
+                ours = {one: place for place, one in enumerate(self.texts.get(name, []))}
+                places = np.array([*(ours.get(one, -1) for one in data.texts[name]), np.nan, -1.0])
+                columns[name] = places[np.nan_to_num(columns[name], nan=len(places) - 2).astype(np.int64)]
             codes, leads = self._leads_of(data)
         else:
-            from rnnkit.forecast.data import native_tables
-
-            table = native_tables.opened(data, what)
-            native_tables.check_columns(table, [*([self.names.id] * self._has_ids), self.names.time, *names], what)
+            table = self._arranged(data, names, what)
             codes, leads, _ = self._leads(table, what)
-            columns = {name: native_tables.numbers(table, name) for name in names}
+            columns = {name: self._numbers(table, name) for name in names}
         rows = np.flatnonzero((codes >= 0) & (leads >= 0) & (leads < horizon))
         places, shape = codes[rows] * horizon + leads[rows], (len(self), horizon)
         counts = np.bincount(places, minlength=len(self) * horizon).reshape(shape)
@@ -219,19 +233,15 @@ class SeriesFrame:
         A series without a row is unchanged; a missing step is a gap. A ValueError names a missing column or value, an
         unknown series, a time that is already known or is no step of its series, or a repeated row.
         """
-        from rnnkit.forecast.data import native_tables
-
         what = "the table of new values"
-        table = native_tables.opened(data, what)
         columns = [self.names.target, *self.covariates]
-        needed = [self.names.id] if self._has_ids else []
-        native_tables.check_columns(table, [*needed, self.names.time, *columns], what)
+        table = self._arranged(data, columns, what)
         if not len(table):
             return self
         codes, leads, times = self._leads(table, what)
         if (codes < 0).any():
-            one = table[self.names.id].to_list()[int(np.argmin(codes))]
-            raise ValueError(f"expected rows of the series that are known; got one of {one!r}")
+            one = table.select(self.names.ids).row(int(np.argmin(codes)))
+            raise ValueError(f"expected rows of the series that are known; got one of {', '.join(map(repr, one))}")
         if (leads < 0).any():
             row = int(np.argmin(leads))
             last = self.timelines.at(codes[row : row + 1], self.timelines.lengths[codes[row]] - 1)[0]
@@ -250,7 +260,7 @@ class SeriesFrame:
         found = {}
         for name in columns:
             values = np.full(len(counts), np.nan)
-            values[places] = native_tables.numbers(table, name, codes, self.ids)
+            values[places] = self._numbers(table, name, codes, self.ids)
             if np.isinf(values).any():
                 row = int(np.argmax(np.isinf(values[places])))
                 raise ValueError(f"{self.label(codes[row])}: expected finite values in column {name!r}")
@@ -262,8 +272,9 @@ class SeriesFrame:
 
     def to_save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return arrays and JSON values for `of_saved`; a ValueError if ids are neither strings nor integers."""
-        if not all(type(one) in (str, int, type(None)) for one in self.ids):
-            kind = next(type(one).__name__ for one in self.ids if type(one) not in (str, int))
+        parts = [part for one in self.ids for part in (one if isinstance(one, tuple) else (one,))]
+        if not all(type(one) in (str, int, type(None)) for one in parts):
+            kind = next(type(one).__name__ for one in parts if type(one) not in (str, int))
             raise ValueError(f"expected ids that are strings or integers, to be written to a file; got {kind}")
         lines, step = self.timelines, self.timelines.frequency.count
         count = (
@@ -275,6 +286,7 @@ class SeriesFrame:
             "names": list(self.names),
             "ids": self.ids,
             "wall": self.wall,
+            "texts": self.texts,
             "kind": self.kind.described(),
             "unit": np.datetime_data(lines.first.dtype)[0] if dated else None,
             "frequency": [lines.frequency.unit, count, lines.frequency.day, lines.frequency.anchor],
@@ -284,18 +296,19 @@ class SeriesFrame:
     @classmethod
     def of_saved(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], series: list[Any]) -> SeriesFrame:
         """Restore a frame from the results of `to_save`; an ImportError if its library is missing."""
-        names, ids, (unit, count, day, anchor) = Columns(*about["names"]), about["ids"], about["frequency"]
+        names, (unit, count, day, anchor) = Columns(*about["names"]), about["frequency"]
+        ids = [tuple(one) if isinstance(one, list) else one for one in about["ids"]]
         if isinstance(count, list):
             count = np.timedelta64(*count)
         first = arrays["first"] if about["unit"] is None else arrays["first"].astype(f"datetime64[{about['unit']}]")
         lengths = np.array([len(one) for one in series])
         lines = Timelines(names.time, first, arrays["days"], lengths, Frequency(unit, count, day, anchor))
         if about["kind"] is None:
-            return cls(names, ids, series, {}, lines, FileTable(ids), about["wall"])
+            return cls(names, ids, series, {}, lines, FileTable(ids), about["wall"], about["texts"])
         from rnnkit.forecast.data import native_tables
 
         kind = native_tables.NativeTable.of_description(about["kind"], ids)
-        return cls(names, ids, series, {}, lines, kind, about["wall"])
+        return cls(names, ids, series, {}, lines, kind, about["wall"], about["texts"])
 
     def _leads(self, table, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return each row's series, lead and time in another table; -1 for other series, negative for past times."""
@@ -313,17 +326,42 @@ class SeriesFrame:
 
         if not self._has_ids:
             return np.zeros(len(table), np.int64)
-        codes, heads = native_tables.codes(table, self.names.id)
+        codes, _, ids = native_tables.keyed(table, self.names.ids)
         known = {one: place for place, one in enumerate(self.ids)}
-        return np.array([known.get(one, -1) for one in heads.to_list()], np.int64)[codes]
+        return np.array([known.get(one, -1) for one in ids], np.int64)[codes]
+
+    def _numbers(self, table, name: str, codes=None, ids=None) -> np.ndarray:
+        """Return a column of another table as numbers; a text that was not there in this one is -1."""
+        from rnnkit.forecast.data import native_tables
+
+        return native_tables.numbers(table, name, codes, ids, self.texts.get(name))
+
+    def expanded(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return values of a covariate ``(…, K)``: as they are, or zeros and ones for each text; NaN where missing."""
+        if name not in self.texts:
+            return values[..., None]
+        found = values[..., None] == np.arange(len(self.texts[name]))
+        return np.where(np.isnan(values)[..., None], np.nan, found)
+
+    def _arranged(self, data, names, what: str):
+        """Return another table with the columns of ids and times, and the columns `names`."""
+        from rnnkit.forecast.data import native_tables
+
+        covariates = [name for name in names if name != self.names.target]
+        table = native_tables.arranged(native_tables.opened(data, what), self.names, covariates, self.ids)
+        native_tables.check_columns(table, [*(self.names.ids if self._has_ids else []), self.names.time, *names], what)
+        return table
+
+    def _heads(self, series) -> dict[str, Any]:
+        """Return the columns of ids of rows."""
+        return dict(zip(self.names.ids, self.kind.ids(series), strict=True)) if self._has_ids else {}
 
     def _check_names(self, columns, taken) -> None:
         if clash := taken.keys() & columns.keys():
             raise ValueError(f"expected other names of columns than those of the table; got {min(clash)!r}")
 
     def _table(self, series, times, columns):
-        ids = {self.names.id: self.kind.ids(series)} if self._has_ids else {}
-        head = {**ids, self.names.time: self.kind.times(times, self.wall)}
+        head = {**self._heads(series), self.names.time: self.kind.times(times, self.wall)}
         self._check_names(columns, head)
         return self.kind.table({**head, **columns})
 
@@ -359,8 +397,9 @@ def is_frame(data) -> bool:
 def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence[str] | None = None) -> SeriesFrame:
     """Read a table of series: a DataFrame or Series of pandas, polars, pyarrow, or another library of narwhals.
 
-    The table has a row per series and time, in any order. Without a column of ids it is one series. A Series of pandas
-    has its times in its index; any other column is numbered from 0. `freq` is the step of time in the notation of
+    The table has a row per series and time, in any order. Without a column of ids it is one series; without one of
+    values too, each other column is a series if all are numbers. Ids and times may be an index of pandas. A Series of
+    pandas has its times in its index; any other column is numbered from 0. `freq` is the step of times in the words of
     pandas or polars, by default inferred from the times. Missing rows are gaps. `covariates` are the other columns to
     read, by default all.
 
@@ -372,27 +411,30 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
 
     if not is_frame(data):
         raise TypeError(f"expected a DataFrame or a Series; got {type(data).__name__}")
-    table, freq = native_tables.framed(data, chosen := Columns(*names), freq)
+    table, freq = native_tables.framed(data, chosen := Columns(*names), freq, covariates or ())
     native_tables.check_columns(table, [chosen.time, chosen.target], "a table of series", _OTHER_NAMES)
     if not len(table):
         raise ValueError("expected a table with rows; got an empty one")
-    if chosen.id in table.columns:
-        codes, heads = native_tables.codes(table, chosen.id)
-        ids = heads.to_list()
+    heads: Any = None
+    if set(chosen.ids) <= set(table.columns):
+        codes, heads, ids = native_tables.keyed(table, chosen.ids)
     elif chosen.id == Columns().id or native_tables.is_column(data):
-        codes, heads, ids = np.zeros(len(table), np.int64), None, [None]
+        codes, ids = np.zeros(len(table), np.int64), [None]
     else:
-        native_tables.check_columns(table, chosen, "a table of series")
+        native_tables.check_columns(table, [*chosen.ids, chosen.time, chosen.target], "a table of series")
     time = native_tables.TimeColumn.of(table, chosen.time)
 
     def fault(row: int, series: int, said: str) -> Exception:
         return ValueError(said if ids == [None] else f"{label(ids, series)}: {said}")
 
     if covariates is None:
-        covariates = [name for name in table.columns if name not in chosen]
+        covariates = [name for name in table.columns if name not in (*chosen.ids, *chosen[1:])]
     native_tables.check_columns(table, covariates, "a table of series")
-    found = {name: native_tables.numbers(table, name, codes, ids) for name in (chosen.target, *covariates)}
-    return assemble(
+    kinds = {name: native_tables.kinds(table[name]) for name in covariates}
+    found = {
+        name: native_tables.numbers(table, name, codes, ids, kinds.get(name)) for name in (chosen.target, *covariates)
+    }
+    frame = assemble(
         chosen,
         ids,
         codes,
@@ -404,6 +446,7 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
         fault=fault,
         wall=time.wall if time.zone else None,
     )
+    return replace(frame, texts={name: texts for name, texts in kinds.items() if texts is not None})
 
 
 def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
@@ -417,9 +460,9 @@ def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) 
 
     what = "the static table"
     table = native_tables.opened(static, what)
-    has_ids = frame.ids != [None]
-    if has_ids:
-        native_tables.check_columns(table, [frame.names.id], what)
+    id_columns = frame.names.ids if frame._has_ids else []
+    table = native_tables.indexed(table, id_columns)
+    native_tables.check_columns(table, id_columns, what)
     codes = frame._places(table)
     counts = np.bincount(codes[codes >= 0], minlength=len(frame))
     if (counts != 1).any():
@@ -432,7 +475,7 @@ def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) 
     order[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
     found: dict[str, np.ndarray] = {}
     for name in table.columns:
-        if has_ids and name == frame.names.id:
+        if name in id_columns:
             continue
         if native_tables.is_text(table[name]):
             column = native_tables.texts(table[name])

@@ -97,3 +97,19 @@ def season(frequency: Frequency) -> int | None:
     else:
         return None
     return steps if steps > 1 and not left else None
+
+
+def seasons(frequency: Frequency) -> tuple[int, ...]:
+    """Return the steps of all usual seasons of a frequency, in rising order: a day besides an hour, a week, a year.
+
+    >>> seasons(Frequency("time", np.timedelta64(1, "h"))), seasons(Frequency("time", np.timedelta64(1, "D")))
+    ((24, 168), (7, 365))
+    """
+    first = season(frequency)
+    if first is None or frequency.unit == "month":
+        return () if first is None else (first,)
+    if frequency.unit == "business day":
+        return (first, 261 // int(frequency.count))
+    cycles = (np.timedelta64(1, "D"), np.timedelta64(7, "D"), np.timedelta64(365, "D"))
+    later = [int(cycle // frequency.count) for cycle in cycles if not (cycle % frequency.count).astype(np.int64)]
+    return (first, *[steps for steps in later if steps > first][:1])

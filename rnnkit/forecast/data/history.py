@@ -31,6 +31,7 @@ class History(NamedTuple):
     frame: SeriesFrame | None = None  # the table, if there is one
     season: int | None = None  # inferred from the times
     covariates: Covariates | None = None
+    longer: tuple[int, ...] = ()  # further seasons inferred from the times
 
     @classmethod
     def of(cls, y, x=None, id="unique_id", time="ds", target="y", freq=None, covariates: Sequence[str] = ()) -> History:
@@ -51,14 +52,20 @@ class History(NamedTuple):
     def of_frame(cls, frame: SeriesFrame) -> History:
         """Make a history of a table of series."""
         values, lengths, _, _ = padded(frame.series)
-        return cls(values, lengths, False, frame, frequencies.season(frame.timelines.frequency))
+        season, *longer = frequencies.seasons(frame.timelines.frequency) or [None]
+        return cls(values, lengths, False, frame, season, longer=tuple(longer))
 
     def until(self, rows, ends) -> History:
         """Return some series, each up to a step; of the table, only the season is kept."""
         values = self.values[rows, : ends.max(initial=1)].copy()
         values[np.arange(values.shape[1]) >= ends[:, None]] = np.nan
         covariates = None if self.covariates is None else self.covariates.until(rows, ends)
-        return History(values, ends, season=self.season, covariates=covariates)
+        return History(values, ends, season=self.season, covariates=covariates, longer=self.longer)
+
+    @property
+    def seasons(self) -> tuple[int, ...]:
+        """The seasons inferred from the times."""
+        return () if self.season is None else (self.season, *self.longer)
 
     @contextlib.contextmanager
     def naming(self, rows=None) -> Iterator[None]:
@@ -69,6 +76,17 @@ class History(NamedTuple):
             place = error.series if rows is None else int(rows[error.series])
             label = f"series {place}" if self.frame is None else self.frame.label(place)
             raise ValueError(f"{label}: {error}") from None
+
+    def at(self, series: int, steps) -> np.ndarray:
+        """Return the times of a series' steps; their numbers, where there is no table."""
+        return steps if self.frame is None else self.frame.timelines.at(series, steps)
+
+    def title(self, series: int) -> str:
+        """Return the name of a series for pictures; empty for a single one without an id."""
+        if self.frame is None:
+            return "" if self.single else f"series {series}"
+        one = self.frame.ids[series]
+        return ", ".join(map(str, one)) if isinstance(one, tuple) else "" if one is None else str(one)
 
     @property
     def known_besides(self) -> Covariates:
@@ -94,7 +112,7 @@ class History(NamedTuple):
     @property
     def positive(self) -> np.ndarray:
         """A mask ``(N,)`` of the series whose values are all positive; their forecasts don't go below 0."""
-        return np.nanmin(self.values, axis=1) > 0
+        return np.nanmin(self.values, axis=1, initial=np.inf) > 0
 
 
 def padded(y: Any, x: Any = None) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray | None]:

@@ -36,10 +36,10 @@ def opened(data, what: str) -> nw.DataFrame:
     return found
 
 
-def framed(data, names, freq) -> tuple[nw.DataFrame, Any]:
+def framed(data, names, freq, covariates: Sequence[str] = ()) -> tuple[nw.DataFrame, Any]:
     """Return a table, or a single column with its times, and the frequency, which an index may have."""
     if not is_column(data):
-        return opened(data, "a table of series"), freq
+        return arranged(opened(data, "a table of series"), names, covariates), freq
     column = nw.from_native(nw.to_native(data, pass_through=True), series_only=True)
     index = nw.maybe_get_index(column)
     if index is None:
@@ -54,16 +54,58 @@ def framed(data, names, freq) -> tuple[nw.DataFrame, Any]:
     return _table([times.alias(names.time), column.alias(names.target)]), freq
 
 
-def check_columns(table: nw.DataFrame, names: Sequence[str], what: str, otherwise: str = "") -> None:
-    """Raise a ValueError that names missing columns, with a hint if they may be in an index."""
-    lacking = [name for name in names if name not in table.columns]
-    if lacking:
+def indexed(table: nw.DataFrame, names: Sequence[str]) -> nw.DataFrame:
+    """Return a table of pandas with those of its index's levels as columns that are lacking among these names."""
+    index = nw.maybe_get_index(table)
+    levels = [name for name in getattr(index, "names", ()) if name in names and name not in table.columns]
+    return nw.from_native(table.to_native().reset_index(level=levels)) if levels else table
+
+
+def arranged(table: nw.DataFrame, names, covariates: Sequence[str], known: Sequence | None = None) -> nw.DataFrame:
+    """Return a table with the columns of ids, times and values, by their `names`, if it has them in another form.
+
+    Times and ids may be in an index. Without columns of ids and of values, each other column is a series if all are
+    numbers, besides `covariates`, which all series share; of `known` names where these are given.
+    """
+    table = indexed(table, [*names.ids, names.time])
+    if names.time not in table.columns and getattr(nw.maybe_get_index(table), "names", ()) == [None]:
         index = nw.maybe_get_index(table)
-        in_index = index is not None and set(lacking) & set(getattr(index, "names", ()))
-        hint = "; reset_index() makes columns of an index" if in_index else otherwise
+        if type(index).__name__ in ("DatetimeIndex", "PeriodIndex"):
+            table = nw.from_native(table.to_native().rename_axis(names.time).reset_index())
+    head = [names.time, *covariates]
+    others = [name for name in table.columns if name not in head]
+    if not set(head) <= set(table.columns) or {*names.ids, names.target} & set(table.columns) or len(names.ids) > 1:
+        return table
+    if not others or (known is not None and not set(others) <= set(known)):
+        return table
+    if not all(table[name].dtype.is_numeric() for name in others) or table[names.time].is_duplicated().any():
+        return table
+    return table.unpivot(others, index=head, variable_name=names.id, value_name=names.target)
+
+
+def keyed(table: nw.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, nw.DataFrame, list]:
+    """Return the index of each row's series, and the series' ids in order of first appearance, as a table and a list.
+
+    Ids of several columns are tuples. A ValueError if one is missing.
+    """
+    found, first = codes(table, names[0])
+    if len(names) == 1:
+        return found, first.to_frame(), first.to_list()
+    for name in names[1:]:
+        more, kinds = codes(table, name)
+        found = found * len(kinds) + more
+    _, rows, inverse = np.unique(found, return_index=True, return_inverse=True)
+    order = np.argsort(rows)
+    heads = nw.maybe_reset_index(table.select(*names)[rows[order]])
+    return np.argsort(order)[inverse], heads, heads.rows()
+
+
+def check_columns(table: nw.DataFrame, names: Sequence[str], what: str, otherwise: str = "") -> None:
+    """Raise a ValueError that names missing columns."""
+    if not set(names) <= set(table.columns):
         raise ValueError(
             f"expected {what} with the columns {', '.join(map(str, names))}; got "
-            f"{', '.join(map(str, table.columns)) or 'none'}{hint}"
+            f"{', '.join(map(str, table.columns)) or 'none'}{otherwise}"
         )
 
 
@@ -86,12 +128,21 @@ def codes(table: nw.DataFrame, name: str) -> tuple[np.ndarray, nw.Series]:
     return np.repeat(runs, np.diff(starts, append=len(ids))), nw.maybe_reset_index(ids[first])
 
 
-def numbers(table: nw.DataFrame, name: str, codes=None, ids=None) -> np.ndarray:
+def kinds(column: nw.Series) -> list[str] | None:
+    """Return the different texts of a column of text or categories, in order; None for another one."""
+    return sorted({one for one in texts(column) if one is not None}) or None if is_text(column) else None
+
+
+def numbers(table: nw.DataFrame, name: str, codes=None, ids=None, texts: Sequence[str] | None = None) -> np.ndarray:
     """Return a column as float64, NaN where a value is missing, and 0 and 1 for booleans.
 
-    A ValueError names the first row that holds something else, with its series by `codes` ``(rows,)`` among `ids`.
+    `texts` are those of a column of text, which becomes places among them, -1 for another one. A ValueError names the
+    first row that holds something else, with its series by `codes` ``(rows,)`` among `ids`.
     """
     column = table[name]
+    if texts is not None and is_text(column):
+        places: dict[Any, float] = {one: place for place, one in enumerate(texts)}
+        return np.array([np.nan if _missing(one) else places.get(str(one), -1.0) for one in column.to_list()])
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
         return column.cast(nw.Float64).to_numpy()
     values = column.to_list()
@@ -213,11 +264,11 @@ class NativeTable:
     """Maker of tables of the input's library."""
 
     time: TimeColumn
-    heads: nw.Series | None  # the id of each series
+    heads: nw.DataFrame | None  # the id of each series
 
-    def ids(self, series: np.ndarray) -> nw.Series | None:
-        """Return the id of each row."""
-        return None if self.heads is None else nw.maybe_reset_index(self.heads[series])
+    def ids(self, series: np.ndarray) -> list[nw.Series]:
+        """Return the columns of ids of rows."""
+        return [] if self.heads is None else [nw.maybe_reset_index(one[series]) for one in self.heads.iter_columns()]
 
     def times(self, times: np.ndarray, wall: bool) -> nw.Series:
         """Return the time of each row."""
@@ -242,7 +293,7 @@ class NativeTable:
 
     def described(self) -> dict[str, Any]:
         """Return JSON values from which `of_description` restores the maker."""
-        heads = None if self.heads is None else str(self.heads.dtype)
+        heads = None if self.heads is None else [str(one.dtype) for one in self.heads.iter_columns()]
         return {"library": str(self.time.column.implementation.value), "time": self.time.described(), "ids": heads}
 
     @classmethod
@@ -253,10 +304,14 @@ class NativeTable:
             time = TimeColumn.of_description(about["time"], backend)
         except ImportError as error:
             raise ImportError(f"the file holds series of a table of {about['library']}: {error}") from None
-        heads = None if about["ids"] is None else nw.new_series("", ids, backend=backend)
-        if heads is not None and heads.dtype.is_integer():
-            heads = heads.cast(getattr(nw, about["ids"]))
-        return cls(time, heads)
+        if about["ids"] is None:
+            return cls(time, None)
+        parts = zip(*(one if isinstance(one, tuple) else (one,) for one in ids), strict=True)
+        heads = [nw.new_series(str(place), part, backend=backend) for place, part in enumerate(parts)]
+        pairs = zip(heads, about["ids"], strict=True)
+        return cls(
+            time, _table([one.cast(getattr(nw, kind)) if one.dtype.is_integer() else one for one, kind in pairs])
+        )
 
 
 def repeated(column: nw.Series, times: int) -> nw.Series:

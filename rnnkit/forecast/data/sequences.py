@@ -51,7 +51,7 @@ def sequences_from_frame(frame: Any, id: Any, *, time: Any = None, columns: Any 
     from rnnkit.forecast.data import native_tables
 
     what = "the frame"
-    table = native_tables.opened(frame, what)
+    table = native_tables.indexed(native_tables.opened(frame, what), [id, time])
     taken = [columns] if isinstance(columns, str) else columns
     if taken is None:
         taken = [name for name in table.columns if name not in (id, time)]

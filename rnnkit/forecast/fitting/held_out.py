@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnkit.forecast.data.history import History
 
-_SEVERAL = 3  # held-out ends per series
+_SEVERAL, _WEEK = 3, 7  # held-out ends per series, and where several seasons are apart
 _ENOUGH, _MANY = 40, 10_000  # held-out ends in all, for few series and for many
 _STEPS = 20_000  # in all held-out ends of few series
 _LEADS, _MOST = 8, 24  # of a held-out end: one and a half seasons, within these
@@ -23,19 +23,27 @@ class Ends(NamedTuple):
 
     @classmethod
     def of(
-        cls, history: History, leads: int, once: bool = False, count: int | None = None, steps: int | None = None
+        cls,
+        history: History,
+        leads: int,
+        once: bool = False,
+        count: int | None = None,
+        steps: int | None = None,
+        apart: bool = False,
     ) -> Ends:
         """Hold out at most the last third of each series, with further origins before it unless `once`.
 
         The number of origins depends on the numbers of series and of steps of the panel, by default those of the
-        history.
+        history. Where seasons are taken `apart`, the ends follow each other, and those of few series fill a week.
         """
         lengths = history.lengths
         count, steps = count or len(lengths), steps or int(lengths.sum())
         held = np.minimum(leads, lengths // 3)
         few = min(-(-_ENOUGH // count), _STEPS // steps)
         several = 1 if once else max(few, min(_SEVERAL, -(-_MANY // count)))
-        step = np.maximum(held if several <= _SEVERAL else held // 4, 1)
+        if apart and not once:
+            several = max(min(several, _WEEK), min(_WEEK, -(-_ENOUGH * _WEEK // count)))
+        step = np.maximum(held if several <= _SEVERAL or apart else held // 4, 1)
         origins = lengths - held - step * np.arange(several)[:, None]  # (K, N)
         known = np.pad(np.cumsum(~np.isnan(history.values), axis=1), ((0, 0), (1, 0)))
         able = (held > 0) & (origins >= np.maximum(3, lengths // 2))

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arrays import with_gaps
+from rnnkit.forecast.fitting.profiles import LEAST_GAIN, Profiles, predicted
 from rnnkit.forecast.fitting.scale import Scale
 
 LEAST = 0.35  # calibrated on random walks, where the highest peak stays below it in 19 of 20 series
+_USUAL = (7, 12, 24, 52)  # seasons that are tried in any case
+_LONGER = {7: 365, 24: 168, 48: 336, 96: 672}  # a year of days, and weeks of hours and of parts of them
 
 
 def find_season(values: Any) -> int | None:
@@ -18,7 +21,8 @@ def find_season(values: Any) -> int | None:
     A straight line is subtracted first. Candidates are the peaks of the autocorrelation, up to a third of the length,
     that reach 0.35 and exceed the valley before them by as much. The season is the first one of at least 0.8 times the
     height of the highest, as later ones are its multiples; the mean over the period and its double then decides between
-    neighbouring periods.
+    neighbouring periods. Without such a peak, which slow changes hide, the season is that of 7, 12, 24 and 52 steps
+    whose profile predicts the next cycles best, if one does.
 
     Parameters
     ----------
@@ -54,10 +58,31 @@ def find_season(values: Any) -> int | None:
     peak = (echo[lags] > echo[lags - 1]) & (echo[lags] >= echo[lags + 1])
     lags = lags[peak & (echo[lags] >= LEAST) & (echo[lags] - valleys[lags] >= LEAST)]
     if not len(lags):
-        return None
+        errors = [predicted(z[None], period)[0] for period in _USUAL]
+        least = min(errors)
+        return None if least > LEAST_GAIN else next(p for p, e in zip(_USUAL, errors, strict=True) if e < least + 0.03)
     first = int(lags[echo[lags] >= 0.8 * echo[lags].max()][0])
     near = range(first - first // 8, min(first + first // 8, len(echo) - 1) + 1)
     return max(near, key=lambda lag: echo[lag::lag][:2].mean())
+
+
+def find_seasons(values: Any) -> tuple[int, ...]:
+    """Return the periods of a series' seasons in rising order; see `find_season`.
+
+    A second season is the usual one beside the first (365 beside 7 steps, 168 beside 24, 336 beside 48, 672 beside 96),
+    or one that `find_season` finds once the first is taken out, if its profile predicts the next cycles.
+    """
+    first, values = find_season(values), with_gaps(values, "values")
+    if first is None:
+        return ()
+    if shorter := [short for short, long in _LONGER.items() if long == first]:
+        return (shorter[0], first)
+    length = np.array([len(values)])
+    rest = Profiles.of(values[None], length, (first,), np.ones((1, 1), bool)).rest[0]
+    for second in (_LONGER.get(first), find_season(rest)):
+        if second and second >= 2 * first and Profiles.of(values[None], length, (first, second)).found.all():
+            return (first, second)
+    return (first,)
 
 
 def autocorrelation(values) -> np.ndarray:
@@ -146,8 +171,8 @@ def harmonics(times, period: float, count: int) -> np.ndarray:
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(*angles.shape[:-1], 2 * count)
 
 
-def common_season(values, lengths, most: int = 100) -> int | None:
-    """Return the season of at least half of the series, or None, judged by the longest `most` of them.
+def common_seasons(values, lengths, most: int = 100) -> tuple[int, ...]:
+    """Return the common seasons of series, judged by the longest `most` of them; see `elected`.
 
     Values ``(N, T)`` are NaN in gaps and after a series' end.
     """
@@ -155,14 +180,24 @@ def common_season(values, lengths, most: int = 100) -> int | None:
 
 
 def season_votes(values, lengths, most: int = 100) -> tuple[np.ndarray, list]:
-    """Return the lengths of the longest series, and the season of each, or None."""
+    """Return the lengths of the longest series, and the seasons of each."""
     asked = np.argsort(-lengths, kind="stable")[:most]
-    return lengths[asked], [find_season(values[row, : lengths[row]]) for row in asked]
+    return lengths[asked], [find_seasons(values[row, : lengths[row]]) for row in asked]
 
 
-def elected(votes, most: int = 100) -> int | None:
-    """Return the common season from the results of `season_votes` for blocks of series, or None."""
+def elected(votes, most: int = 100) -> tuple[int, ...]:
+    """Return the common seasons from the results of `season_votes` for blocks of series.
+
+    The first is that of at least half of the series; a second one, that of at least a quarter of these.
+    """
     asked = np.argsort(-np.concatenate([lengths for lengths, _ in votes]), kind="stable")[:most]
-    every = [season for _, seasons in votes for season in seasons]
-    seasons, counts = np.unique([every[place] for place in asked if every[place]], return_counts=True)
-    return int(seasons[np.argmax(counts)]) if len(seasons) and 2 * counts.max() >= len(asked) else None
+    every = [seasons for _, found in votes for seasons in found]
+    chosen = [every[place] for place in asked]
+    first = _most_common([seasons[0] for seasons in chosen if seasons], len(asked) / 2)
+    second = [seasons[1] for seasons in chosen if seasons[:1] == first and len(seasons) > 1]
+    return first + _most_common(second, len(asked) / 4)
+
+
+def _most_common(found, least: float) -> tuple[int, ...]:
+    seasons, counts = np.unique(np.array(found, int), return_counts=True)
+    return (int(seasons[np.argmax(counts)]),) if len(found) and counts.max() >= least else ()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnkit.arguments import whole
+from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.conformal import Calibration
+from rnnkit.forecast.fitting.demands import Demands
 from rnnkit.forecast.fitting.held_out import Ends, leads_of
+from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
+from rnnkit.forecast.models import demand
 from rnnkit.forecast.models.autoregression import Autoregression, able
 from rnnkit.forecast.models.exponential_smoothing import FORMS, ExponentialSmoothing
 from rnnkit.forecast.models.forecaster import (
@@ -20,57 +25,84 @@ from rnnkit.forecast.models.forecaster import (
     Ahead,
     Fitted,
     Forecaster,
+    absolute,
     checked_columns,
     checked_levels,
     forecast_in_blocks,
     in_blocks,
+    parts_with_effects,
+    with_effects,
+    without_effects,
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
 from rnnkit.forecast.models.prepared import completed
 from rnnkit.forecast.models.theta import Theta
 from rnnkit.forecast.models.together import Progress, Together
+from rnnkit.forecast.scoring.evaluation import naive_scales
 from rnnkit.serialization.array_files import below
 
 _DAMPED = [form for form in FORMS if "d" in form]
+_RECENT, _CYCLES = 4096, 12  # steps, or cycles of the longest season, before which models read nothing
 _SHORT = 4  # values, below which a series holds its last value
-_SHARED = 30.0  # weight of the panel's mean, in held-out values of a series
+_SHARED, _EQUAL = (
+    20.0,
+    10.0,
+)  # weight of the panel's errors, in held-out values of a series, and of equal ones, in series
+_POWER = 3.0  # of the inverse errors
+_FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
+_WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
-_USUAL = 0.4  # prior of the network's share
+_USUAL, _NETWORK_POWER = 0.4, 6.0  # the network's share at equal errors, and the power of their inverse ratio
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
+_POINTS = (None, "mean", "median")
+_EVENLY = (np.arange(20) + 0.5) / 20  # probabilities of quantiles whose mean is that of the distribution
 
 
 class Auto(Together):
     """A combination of exponential smoothing, Theta models, an autoregression and a network, with calibrated bands.
 
     Four models are fitted to every series: the dynamic optimized Theta model, the Theta method with θ = 2, exponential
-    smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. Their mean is the forecast:
-    equal weights are hard to improve on (Clemen 1989, "Combining forecasts: a review and annotated bibliography"). A
-    series of 120 values or more has an `Autoregression` besides; one of fewer than 4 values holds its last value. A
-    panel of 100 series or more, and one with covariates, has a `GlobalRNN` besides.
+    smoothing with its form chosen by AICc, and exponential smoothing with a damped trend. A series of 48 values or
+    more, and three cycles of its season, has an `Autoregression` besides; one of fewer than 4 values holds its last
+    value. A panel of 100 series or more, and one with covariates, has a `GlobalRNN` besides. Several seasons, or one of
+    more than 24 steps, are taken out before, as far as a series has them
+    (`rnnkit.forecast.fitting.profiles.Profiles`). The last value of a series with a season is drawn towards what was
+    to be expected, if it is far off.
 
     All models are fitted a first time without the ends of the series, which they then forecast. Their errors
-    there gives the shares of the autoregression and of the network (Bates and Granger 1969, "The combination of
-    forecasts"): the former's for each series and lead by least squares, the latter's for the panel as a whole by
-    absolute errors, and without covariates as the geometric mean with 0.4. It also gives the bands: split conformal
-    prediction by lead (Romano, Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in
-    units of the models' spreads.
+    there give their weights (Bates and Granger 1969, "The combination of forecasts"): those of each series are inverse
+    to the third power of the models' mean absolute errors, which are drawn towards their means over the panel, the more
+    the fewer values there are. The network has one share for all series: 0.4 where its errors are those of the others,
+    with odds inverse to the sixth power of their ratio, and with covariates the share of the least absolute error. The
+    errors also give the bands: split conformal prediction by lead (Romano, Patterson and Candès 2019, "Conformalized
+    quantile regression"), over all series, in units of the models' spreads.
+
+    Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
+    apart, unless a season explains most of their variance or there are covariates: by means of `TSB` with two smoothing
+    parameters, of all values and of the season, with weights by least squares at the held-out ends, whose total
+    corrects the panel's. Their bands come from the sizes of past demands, and begin at 0 where no demand is likely.
 
     Parameters
     ----------
-    season : int, optional
-        Steps of a season, 1 for none. By default inferred from a table's times (12 for months, 4 for quarters, 7 for
-        days, 24 for hours), or else from the autocorrelation of most series.
+    season : int or sequence of int, optional
+        Steps of a season, 1 for none, or of several seasons. By default inferred from a table's times (12 for months, 4
+        for quarters, 52 for weeks, 7 and 365 for days, 24 and 168 for hours), or else found in most series (see
+        `find_season`).
     level : sequence of float in [1, 100)
         Percentages of the bands that `predict` gives by default.
     seed : int
         Of the network: the same seed gives the same bits.
     past_covariates, future_covariates : sequence of str
-        Columns of the table that the network reads, known up to now, and known ahead.
+        Columns of the table that the network reads, known up to now, and known ahead. The other models take the latter
+        as `ExponentialSmoothing` does.
+    point : {None, "mean", "median"}
+        The forecasts beside the bands: means or medians of what is expected. By default means of intermittent series,
+        and of others the combination itself.
 
     Attributes
     ----------
     weights : ndarray (M, B, L)
-        Of the models, whose names are ``models``, for each series and lead.
+        Of the models, whose names are ``models``, for each series and lead; 0 for intermittent series.
 
     Examples
     --------
@@ -83,48 +115,115 @@ class Auto(Together):
     future_covariates: Any
     past_covariates: Any
     reads_covariates = True
+    _several_seasons = True
     models: Any = ("theta", "standard theta", "smoothing", "damped", "autoregression", "network")
 
     def __init__(
         self,
-        season: int | None = None,
+        season: int | Sequence[int] | None = None,
         level: Sequence[float] | float = LEVEL,
         seed: int = 0,
         *,
         past_covariates: Sequence[str] = (),
         future_covariates: Sequence[str] = (),
+        point: str | None = None,
     ):
         super().__init__()
-        self.season: Any = None if season is None else whole(season, "season", 1)
+        if point not in _POINTS:
+            raise ValueError(f"expected point to be 'mean', 'median' or None; got {point!r}")
+        self.point: Any = point
+        self.season: Any = checked_season(season)
         self.level: Any = checked_levels(level)
         self.seed: int = whole(seed, "seed", 0)
         self.past_covariates, self.future_covariates = checked_columns(past_covariates, future_covariates)
 
     @property
     def weights(self) -> np.ndarray:
-        """The weights of the models for each series and lead, ``(M, B, L)``; later leads have those of the last."""
+        """The weights of the models for each series and lead, ``(M, B, L)``; those of all leads are equal."""
         self._fitted_history()
-        leads = self._model["share"].shape[1]
-        share = self._network_shares(self._model)[:, None]
-        return np.concatenate([(1 - share) * _weights(self._model["share"], leads), share + np.zeros((1, 1, leads))])
+        share = self._network_shares(self._model)
+        found = np.concatenate([(1 - share) * self._model["weights"].T, share[None]])
+        found = found * self._regular
+        return np.repeat(found[..., None], int(self._panel["leads"]), axis=2)
 
     def _shares(self):
         from rnnkit.cards import table_of
 
         if self._history is None:
             return None
-        shares = self.weights.mean(axis=(1, 2))
-        rows = [(name, f"{share:.0%}") for name, share in zip(self.models, shares, strict=True)]
-        return table_of(("model", "mean weight"), rows, {"mean weight"})
+        names, *columns = self._board(*self._scaled()).values()
+        forms = (".3f", ".0%", ".0%")
+        texts = [
+            ["" if np.isnan(one) else format(one, form) for one in column]
+            for form, column in zip(forms, columns, strict=True)
+        ]
+        heads = ("model", "held-out MASE", "best of series", "mean weight")
+        return table_of(heads, list(zip(names, *texts, strict=True)), heads[1:])
 
-    def _candidates(self, season: int) -> dict[str, Forecaster]:
-        period = season if season > 1 else None
+    def leaderboard(self, by_series: bool = False) -> Any:
+        """Return the models that were tried, with their scores at the held-out ends of the series and their weights.
+
+        Parameters
+        ----------
+        by_series : bool
+            Whether to list the models of each series, rather than of all series together.
+
+        Returns
+        -------
+        table, or dict of columns for arrays
+            A row for each model, the best first: ``model``; ``mase``, the mean absolute error over that of the
+            (seasonal) naive forecast within the series, averaged over the series; ``best``, the share of the series in
+            which it had the least error; and ``weight``, the mean weight in the combination. Or by series:
+            ``unique_id`` (``series`` of arrays), ``model``, ``mae``, ``mase`` and ``weight``. ``Auto`` is the
+            combination itself. NaN where a model was not tried, or the series is too short to hold out its end.
+        """
+        history, (errors, scaled, weights) = self._fitted_history(), self._scaled()
+        if not by_series:
+            board = self._board(errors, scaled, weights)
+            return board if history.frame is None else frames.handed_out(history.frame.kind.table(board))
+        order = np.argsort(errors, axis=1)  # NaN last
+        sorted_by = lambda array: np.take_along_axis(array, order, axis=1).ravel()
+        columns: dict[str, Any] = {"model": [self._tried[one] for one in order.ravel()]}
+        columns |= {"mae": sorted_by(errors), "mase": sorted_by(scaled), "weight": sorted_by(weights)}
+        if history.frame is not None:
+            return frames.handed_out(history.frame.by_series(columns, len(self._tried)))
+        return {"series": np.repeat(np.arange(len(errors)), len(self._tried))} | columns
+
+    @property
+    def _tried(self) -> list[str]:
+        return [*self.models, self.name]
+
+    def _scaled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return mean absolute errors, scaled ones and weights of models and combination ``(N, M + 1)``."""
+        history, errors = self._fitted_history(), self._model["held out"]
+        series = [row[:length] for row, length in zip(history.values, history.lengths, strict=True)]
+        scale = naive_scales(series, self._periods[0])[0]
+        weights = self.weights.mean(axis=2).T
+        return errors, errors / scale[:, None], np.concatenate([weights, np.ones((len(errors), 1))], axis=1)
+
+    def _board(self, errors, scaled, weights) -> dict[str, Any]:
+        """Return the columns of `leaderboard` over all series, the best first."""
+        known = np.maximum((~np.isnan(scaled)).sum(axis=0), 1)
+        mase = np.where(np.isnan(scaled).all(axis=0), np.nan, np.nansum(scaled, axis=0) / known)
+        alone = errors[:, :-1]
+        least = np.min(np.where(np.isnan(alone), np.inf, alone), axis=1)
+        best = np.append((alone == least[:, None]).mean(axis=0), np.nan)
+        order = np.argsort(mase)
+        order = order[~np.isnan(mase[order]) | (weights.mean(axis=0)[order] > 0)]  # of those that were tried
+        columns = {"mase": mase[order], "best": best[order], "weight": weights.mean(axis=0)[order]}
+        found: dict[str, Any] = {"model": [self._tried[one] for one in order]}
+        return found | columns
+
+    def _candidates(self, season: Any) -> dict[str, Forecaster]:
+        """Return the models but the network; all but the last take values whose seasons are apart, if they are."""
+        periods = periods_of(season)
+        period = None if are_apart(periods) or periods == (1,) else periods[0]
         made = (
             Theta(period),
             Theta(period, theta=2.0),
             ExponentialSmoothing(period),
             ExponentialSmoothing(period, form=_DAMPED),
-            Autoregression(period),
+            Autoregression(periods),
         )
         return dict(zip(self.models, made, strict=False))
 
@@ -138,80 +237,246 @@ class Auto(Together):
         return 2 + 2 * epochs  # one stage for the other models
 
     def _learned(self, series: Blocks, progress: Progress = None):
-        season, sizes = self._season_of(series), series.map(_size)
-        leads, count = leads_of(season), sum(size.series for size in sizes)
+        seasons = self._seasons_of(series)
+        leads = leads_of(seasons[0])
+        series, demands = demand.split(series, seasons[0])
+        sizes = series.map(_size)
+        count = sum(size.series for size in sizes)
+        panel = {"season": np.array(seasons), "leads": np.array(leads), "network share": np.zeros(1)} | demands
+        if not count:
+            none = {"weights": np.zeros((0, len(_FITTED))), "held out": np.zeros((0, len(self._tried)))}
+            return [none for _ in sizes], panel
         networked = sizes[0]._replace(series=count).networked
         whole = (leads, networked, count, sum(size.steps for size in sizes))
-        held_out = series.made(_held_out, self.copy(), season, *whole)
-        sums, steps = zip(*held_out.map(_gains), strict=True)
-        mean = np.concatenate(sums, axis=1).sum(axis=1) / max(np.concatenate(steps).sum(), 1)
-        errors, spreads, shares = zip(*held_out.map(_combined, mean), strict=True)
+        held_out = series.made(_held_out, self.copy(), seasons, *whole)
+        sums, counts = (np.sum(found, axis=0) for found in zip(*held_out.map(_panel_errors), strict=True))
+        errors, spreads, weights = zip(*held_out.map(_combined, (sums + _EQUAL) / (counts + _EQUAL)), strict=True)
         if progress is not None:
             progress("models without the ends of the series")
         off, spread = np.concatenate(errors), np.concatenate(spreads)
-        found = [{"share": share} for share in shares]
-        panel = {"season": np.array(season), "leads": np.array(leads), "network share": np.zeros(1)}
+        other = np.full(off.shape, np.nan)
+        found = [{"weights": one} for one in weights]
         if networked and len(off):
-            network = self._network(season, leads)
+            network = self._network(seasons[0], leads)
             seen = ahead_of_ends(network, held_out.made(_ends), progress)
             other = np.concatenate([ahead.forecast - came for ahead, came in seen])
-            share = _share(off, other)
-            if not sizes[0].covariates:
-                share = np.sqrt(share * _USUAL)
+            share = _share(off, other) if sizes[0].covariates else _usual_share(off, other)
             panel["network share"] = np.array([share])
             off = (1 - share) * off + share * other
-            spread = (1 - share) * spread + share * np.concatenate([_absolute(ahead) for ahead, _ in seen])
+            spread = (1 - share) * spread + share * np.concatenate([absolute(ahead) for ahead, _ in seen])
             if share:
                 own, shared = network.learned(series, progress)
                 for rows, more in zip(found, own, strict=True):
                     rows |= {f"network/{name}": array for name, array in more.items()}
                 panel |= {f"network/{name}": array for name, array in shared.items()}
         calibration = Calibration.of(-off / _positive(spread))
+        ends = np.cumsum([len(one) for one in errors])[:-1]
+        both = zip(np.split(other, ends), np.split(off, ends), strict=True)
+        for rows, part, size, last in zip(found, held_out.map(_scores), sizes, both, strict=True):
+            places, score = part
+            rows["held out"] = np.stack([*score, *(_mean_size(one, places, size.series) for one in last)], axis=1)
         return found, panel | {"errors": calibration.errors, "counts": calibration.counts}
 
     def _completed(self, history: History, found, panel):
-        rows = in_blocks(partial(self._fitted_by_all, int(panel["season"])), history.values, history.lengths)
+        periods = periods_of(panel["season"])
+        regular = ~demand.intermittent(history, periods[0])
+        known = history if regular.all() else demand.some(history, regular)
+        rows = {"weights": found["weights"], "held out": found["held out"], "short": np.zeros(regular.sum(), bool)}
+        if regular.any():
+            rest, effects = without_effects(known, periods[0])
+            rows |= effects | in_blocks(partial(self._fitted_by_all, periods), rest.values, rest.lengths)
         if network := below("network/", found):
-            rows |= {f"network/{name}": array for name, array in completed(history, network).items()}
-        return rows | {"share": found["share"]}
+            rows |= {f"network/{name}": array for name, array in completed(known, network).items()}
+        rows = {name: _spread_out(array, regular) for name, array in rows.items()} | {"regular": regular}
+        rows["held out"][~regular] = np.nan
+        if shared := below("demand/", panel):
+            rows["demand"] = demand.weights(history, periods[0], shared)
+        return rows
 
-    def _fitted_by_all(self, season, values, lengths) -> dict[str, np.ndarray]:
+    def _fitted_by_all(self, periods, values, lengths) -> dict[str, np.ndarray]:
         """Return the arrays fitted by every model, with names ``model/array``."""
-        models = self._candidates(season)
-        found = {name: models[name]._fitted(values, lengths) for name in ("theta", "standard theta", "autoregression")}
-        smoothing = ExponentialSmoothing(season if season > 1 else None).chosen(values, lengths, [FORMS, _DAMPED])
+        models = self._candidates(periods)
+        first = np.maximum(lengths - max(_RECENT, _CYCLES * periods[-1]), 0)
+        rows = {"short": _is_short(values), "first": first}
+        values, lengths = _since(values, lengths, first)
+        if periods[0] > 1 and not are_apart(periods):
+            rows |= _drawn_in(values, lengths, periods[0])
+        rest = values = _with_drawn_in(values, rows)
+        found = {"autoregression": models["autoregression"]._fitted(values, lengths)}
+        if are_apart(periods):
+            apart = Profiles.of(values, lengths, periods)
+            rest, rows["seasons"] = apart.rest, apart.found
+        found |= {name: models[name]._fitted(rest, lengths) for name in ("theta", "standard theta")}
+        smoothing = models["smoothing"].chosen(rest, lengths, [FORMS, _DAMPED])
         found |= dict(zip(("smoothing", "damped"), smoothing, strict=True))
-        rows = {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
-        return rows | {"short": _is_short(values)}
+        return rows | {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
-        ahead = super()._ahead_of(history, h)
-        share = self._network_shares(self._model)[:, None]
+        def combined(known, rows):
+            forecast = lambda rest: forecast_in_blocks(self._ahead, rest, rows, h)
+            ahead = with_effects(known, rows, forecast, known.lengths[:, None] + np.arange(h))
+            return self._with_network(ahead, known, rows, h)
+
+        def others(known, rows):
+            means = demand.means(known, self._periods[0], rows["demand"], below("demand/", self._panel), h)
+            return Ahead(means, np.zeros(means.shape), np.zeros(len(means), bool))
+
+        return self._of_kinds(history, combined, others, h)
+
+    def _inside(self, history: History) -> Ahead:
+        steps = history.values.shape[1]
+
+        def combined(known, rows):
+            forecast = lambda rest: forecast_in_blocks(self._within, rest, rows, steps)
+            return self._with_network(with_effects(known, rows, forecast), known, rows)
+
+        def others(known, rows):
+            alone = copy(self)
+            alone._model = rows
+            return Forecaster._inside(alone, known)
+
+        return self._of_kinds(history, combined, others, steps)
+
+    @property
+    def _regular(self) -> np.ndarray:
+        """A mask ``(N,)`` of the series that aren't intermittent."""
+        return self._model["regular"]
+
+    def _of_kinds(self, history: History, combined, others, steps: int) -> Ahead:
+        """Return forecasts ``(N, steps)`` by functions of the series that aren't intermittent, and of the others."""
+        regular = self._regular
+        if regular.all():
+            return combined(history, self._model)
+        forecast, spread = np.full((2, len(regular), steps), np.nan)
+        for mask, function in ((regular, combined), (~regular, others)):
+            if mask.any():
+                part = demand.some(history, mask)
+                ahead = function(part, {name: array[mask] for name, array in self._model.items()})
+                width = part.values.shape[1] if ahead.forecast.shape[1] < steps else steps
+                forecast[mask, :width], spread[mask, :width] = ahead.forecast, ahead.spread
+        return Ahead(forecast, spread, np.zeros(len(regular), bool))
+
+    def _bands(self, history: History, ahead: Ahead, probabilities):
+        found, others = np.zeros((len(probabilities), *ahead.forecast.shape)), ~self._regular
+        if not others.all():
+            found = super()._bands(history, ahead, probabilities)
+        if others.any():
+            demands = Demands(history.values[others], ahead.forecast[others])
+            found[:, others] = [demands.quantiles(one) for one in probabilities]
+        return found
+
+    def _edges(self, history: History, ahead: Ahead, levels):
+        found, others = super()._edges(history, ahead, levels), ~self._regular
+        if others.any():
+            demands = Demands(history.values[others], ahead.forecast[others])
+            for level, (lower, upper) in zip(levels, found, strict=True):
+                lower[others], upper[others] = demand.band(demands, below("demand/", self._panel), level / 100)
+        return found
+
+    def _inside_columns(self, history: History, ahead: Ahead, levels):
+        if self._regular.all():
+            return super()._inside_columns(history, ahead, levels)
+        found: dict[str, np.ndarray] = {}
+        for mask in (self._regular, ~self._regular):
+            if not mask.any():
+                continue
+            alone, part = copy(self), demand.some(history, mask)
+            alone._model = {name: array[mask] for name, array in self._model.items()}
+            steps = part.values.shape[1]
+            one = Ahead(ahead.forecast[mask, :steps], ahead.spread[mask, :steps], ahead.of_logarithms[mask])
+            of = super(Auto, alone)._inside_columns if alone._regular.all() else alone._columns_inside
+            for name, column in of(part, one, levels).items():
+                found.setdefault(name, np.full(ahead.forecast.shape, np.nan))[mask, :steps] = column
+        return found
+
+    def _point(self, history: History, ahead: Ahead):
+        if self.point is None:
+            return ahead.forecast
+        found = self._bands(history, ahead, [0.5] if self.point == "median" else _EVENLY).mean(axis=0)
+        means = ~self._regular[:, None] & (self.point == "mean")
+        return np.where(means, ahead.forecast, found)
+
+    def _with_network(self, ahead: Ahead, history: History, rows, h: int | None = None) -> Ahead:
+        """Return forecasts of the other models with those of the network added, see `SmoothedNetwork.ahead`."""
+        share = self._network_shares(rows)[:, None]
         if not share.any():
             return ahead
-        network = self._network(int(self._panel["season"]), int(self._panel["leads"]))
-        fitted = Fitted(below("network/", self._model), below("network/", self._panel))
+        network = self._network(self._periods[0], int(self._panel["leads"]))
+        fitted = Fitted(below("network/", rows), below("network/", self._panel))
         other = network.ahead(history, fitted, h)
         forecast = (1 - share) * ahead.forecast + share * other.forecast
-        return Ahead(forecast, (1 - share) * ahead.spread + share * _absolute(other), ahead.of_logarithms)
+        return Ahead(forecast, (1 - share) * ahead.spread + share * absolute(other), ahead.of_logarithms)
+
+    def _components(self, history):
+        parts = lambda values: self._smoothing_parts(values, history.lengths)
+        found = parts_with_effects(history, self._model, parts)
+        if not self._regular.all():  # the forecasts of intermittent series are their level
+            rows, level = ~self._regular, self._inside(history).forecast
+            for name, column in found.items():
+                column[rows] = {"level": level, "remainder": history.values - level}.get(name, 0.0 * level)[rows]
+        return found
+
+    def _smoothing_parts(self, values, lengths) -> dict[str, np.ndarray]:
+        """Return the columns of `components` by the exponential smoothing; NaN before the steps that it reads."""
+        smoothing: Any = self._candidates(self._periods)["smoothing"]
+        smoothing._panel, fitted = self._panel, below("smoothing/", self._model)
+        if "seasons" in self._model:
+            fitted["seasons"] = self._model["seasons"]
+        parts = smoothing._parts_apart(*_since(values, lengths, first := self._model["first"]), fitted)
+        return {name: _shifted(one, first, values.shape[1]) for name, one in parts.items()}
+
+    @property
+    def _periods(self) -> tuple[int, ...]:
+        """The seasons of the fit."""
+        return periods_of(self._panel["season"])
 
     def _network_shares(self, rows) -> np.ndarray:
         """Return the network's share for each series ``(N,)``; 0 for series that hold their last value."""
         return np.where(rows["short"], 0.0, self._panel["network share"])
 
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
-        history, season = History(values, lengths), int(self._panel["season"])
-        forecast, spread = np.zeros((2, len(values), h))
-        weights = _weights(fitted["share"], h)
-        for weight, (name, model) in zip(weights, self._candidates(season).items(), strict=True):
-            ahead = forecast_in_blocks(model._ahead, history, below(f"{name}/", fitted), h)
-            forecast += weight * ahead.forecast
-            spread += weight * _absolute(ahead)
+        return self._mean(values, lengths, fitted, h, "_ahead")
+
+    def _within(self, values, lengths, fitted, h) -> Ahead:
+        return self._mean(values, lengths, fitted, values.shape[1], "_within")
+
+    def _mean(self, values, lengths, fitted, h, of: str) -> Ahead:
+        """Return the weighted mean of the models' forecasts by their method `of`."""
+        periods, weights = self._periods, fitted["weights"].T[..., None]
+        found = self._by_all(periods, History(values, lengths), fitted, h, of)
+        forecast, spread = np.where(weights > 0, weights * found, 0.0).sum(axis=1)
         return Ahead(forecast, spread, np.zeros(len(values), bool))
+
+    def _by_all(self, periods, history: History, fitted, h, of: str = "_ahead") -> np.ndarray:
+        """Return the forecasts of the models but the network, by their method `of`, and spreads ``(2, M, N, H)``."""
+        first, whole = fitted["first"], history.values.shape[1]
+        values, lengths = _since(history.values, history.lengths, first)
+        history = rest = History(_with_drawn_in(values, fitted), lengths)
+        inside, found = of == "_within", []
+        if "seasons" in fitted:
+            apart = Profiles.of(history.values, lengths, periods, fitted["seasons"])
+            rest, seasons = history._replace(values=apart.rest), apart.inside if inside else apart.seasons(h)
+        steps = values.shape[1] if inside else h
+        for name, model in self._candidates(periods).items():
+            own = "seasons" in fitted and name != "autoregression"
+            ahead = forecast_in_blocks(getattr(model, of), rest if own else history, below(f"{name}/", fitted), steps)
+            found.append([ahead.forecast + seasons if own else ahead.forecast, absolute(ahead)])
+        both = np.array(found).swapaxes(0, 1)
+        return _shifted(both, first, whole) if inside else both
 
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
         off = Calibration(self._panel["errors"], self._panel["counts"]).quantiles(probabilities, ahead.spread.shape[1])
         return ahead.forecast + off[:, None] * ahead.spread
+
+
+_FITTED = Auto.models[:-1]  # the models but the network
+
+
+def _spread_out(array, mask) -> np.ndarray:
+    """Return rows at the places of a mask, zeros elsewhere."""
+    found = np.zeros((len(mask), *array.shape[1:]), array.dtype)
+    found[mask] = array
+    return found
 
 
 class _Size(NamedTuple):
@@ -235,102 +500,159 @@ class _HeldOut(NamedTuple):
     ends: Ends
     errors: np.ndarray  # (M, R, L); NaN without an actual value
     spread: np.ndarray  # (M, R, L)
+    regressed: np.ndarray  # (R,), whether the autoregression was fitted
     able: np.ndarray  # (N,), whether a series has the autoregression
     short: np.ndarray  # (N,), whether a series holds its last value
 
 
-def _held_out(history: History, model: Auto, season: int, leads: int, once: bool, count: int, steps: int) -> _HeldOut:
+def _held_out(history: History, model: Auto, periods, leads: int, once: bool, count: int, steps: int) -> _HeldOut:
     """Forecast the held-out ends of a block's series, out of `count` series and `steps` steps in all."""
-    ends, candidates = Ends.of(history, leads, once, count, steps), model._candidates(season)
-    said, spread = np.zeros((2, len(candidates), *ends.came.shape))
+    ends = Ends.of(history, leads, once, count, steps, apart=are_apart(periods))
+    said, spread = np.zeros((2, len(_FITTED), *ends.came.shape))
+    regressed = np.zeros(len(ends.series), bool)
     if len(ends.series):
-        fitted = in_blocks(partial(model._fitted_by_all, season), ends.history.values, ends.history.lengths)
-        for place, (name, one) in enumerate(candidates.items()):
-            ahead = forecast_in_blocks(one._ahead, ends.history, below(f"{name}/", fitted), ends.came.shape[1])
-            said[place], spread[place] = ahead.forecast, _absolute(ahead)
-    return _HeldOut(ends, said - ends.came, spread, able(history.values), _is_short(history.values))
+        rest, effects = without_effects(ends.history, periods[0])
+        fitted = in_blocks(partial(model._fitted_by_all, periods), rest.values, rest.lengths)
+        regressed = fitted["autoregression/able"]
+        forecast = lambda rest: Ahead(*model._by_all(periods, rest, fitted, leads), np.zeros(len(rest.lengths), bool))
+        said, spread, _ = with_effects(ends.history, effects, forecast, rest.lengths[:, None] + np.arange(leads))
+    has = able(history.values, periods[0])
+    return _HeldOut(ends, said - ends.came, spread, regressed, has, _is_short(history.values))
 
 
 def _ends(held_out: _HeldOut) -> Ends:
     return held_out.ends
 
 
-def _gains(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """Return the autoregression's gains beside the mean of the others, see `_sums`."""
-    errors, ends = held_out.errors, held_out.ends
-    other = np.where(able(ends.history.values)[:, None], errors[-1], np.nan)
-    return _sums(errors[:-1].mean(axis=0), other, ends.series, len(held_out.able))
+def _relative(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """Return the models' errors at the ends of each series relative to their median there, and the numbers of values.
+
+    Both are ``(N, M)``; the autoregression's are those at the ends where it could be fitted.
+    """
+    known = ~np.isnan(held_out.errors)
+    sizes, counts = np.where(known, np.abs(held_out.errors), 0.0).sum(axis=2), known.sum(axis=2)
+    usual = np.broadcast_to(np.median(sizes[:-1], axis=0), sizes.shape)
+    counted = np.ones(sizes.shape, bool)
+    counted[-1] = held_out.regressed
+    errors, others, values = np.zeros((3, len(held_out.able), len(_FITTED)))
+    for total, part in ((errors, sizes), (others, usual), (values, counts)):
+        np.add.at(total, held_out.ends.series, np.where(counted, part, 0).T)
+    found = np.where(others > 0, errors / np.where(others > 0, others, 1.0), np.where(errors > 0, _WORST, 1.0))
+    return np.minimum(found, _WORST), values
 
 
-def _combined(held_out: _HeldOut, mean) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return errors and spreads of the combination ``(R, L)``, and the autoregression's share ``(N, L)``."""
-    share = _shares(_gains(held_out)[0], mean, held_out.able)
-    share[held_out.short] = 1.0  # where the autoregression holds the last value
-    weights = _weights(share[held_out.ends.series], held_out.ends.came.shape[1])
-    return (weights * held_out.errors).sum(axis=0), (weights * held_out.spread).sum(axis=0), share
+def _scores(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """Return the series of each end ``(R,)``, and the models' mean absolute errors at their ends ``(M, N)``."""
+    places, count = held_out.ends.series, len(held_out.able)
+    scores = np.stack([_mean_size(errors, places, count) for errors in held_out.errors])
+    scores[-1, ~(held_out.able | held_out.short)] = np.nan  # without the autoregression
+    return places, scores
+
+
+def _mean_size(errors, series, count: int) -> np.ndarray:
+    """Return the mean absolute error of each of `count` series ``(N,)``, from ends ``(R, L)`` of `series` ``(R,)``."""
+    known = ~np.isnan(errors)
+    sums = np.bincount(series, np.where(known, np.abs(errors), 0.0).sum(axis=1), count)
+    counts = np.bincount(series, known.sum(axis=1), count)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _panel_errors(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums of the relative errors of each model over the series ``(M,)``, and their numbers."""
+    found, values = _relative(held_out)
+    return np.where(values > 0, found, 0.0).sum(axis=0), (values > 0).sum(axis=0)
+
+
+def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return errors and spreads of the combination ``(R, L)``, and the weights ``(N, M)``, from the panel's errors."""
+    found, values = _relative(held_out)
+    weights = ((values * found + _SHARED * usual) / (values + _SHARED)) ** -_POWER
+    weights[~held_out.able, -1] = 0.0
+    weights[held_out.short] = np.arange(len(_FITTED)) == len(_FITTED) - 1  # the autoregression holds the last value
+    weights /= weights.sum(axis=1, keepdims=True)
+    each = weights[held_out.ends.series].T[..., None]
+    return (each * held_out.errors).sum(axis=0), (each * held_out.spread).sum(axis=0), weights
+
+
+def _drawn_in(values, lengths, period: int) -> dict[str, np.ndarray]:
+    """Return the index of the last value of each series ``(N,)``, and what stands for it, NaN where it is itself.
+
+    Of a series with a season whose last value is more than 4 standard deviations off the forecast of it by the Theta
+    method, a value 2 of them off. Such a value is rather a single event than a new level; without a season it is not.
+    """
+    found = {"last": lengths - 1, "drawn in": np.full(len(values), np.nan)}
+    rows = np.flatnonzero(lengths > 3 * period)
+    if len(rows):
+        theta, last = Theta(period, theta=2.0), lengths[rows] - 1
+        before = np.where(np.arange(values.shape[1]) < last[:, None], values[rows], np.nan)[:, : last.max()]
+        fitted = theta._fitted(before, last)
+        ahead = theta._ahead(before, last, fitted, 1)
+        forecast, size = ahead.forecast[:, 0], ahead.spread[:, 0]
+        off = values[rows, last] - forecast
+        far = fitted["seasonal"] & (np.abs(off) > _FAR * size)
+        found["drawn in"][rows] = np.where(far, forecast + np.sign(off) * _NEAR * size, np.nan)
+    return found
+
+
+def _since(values, lengths, first) -> tuple[np.ndarray, np.ndarray]:
+    """Return series from the steps `first` ``(N,)`` on, and their lengths."""
+    if not first.any():
+        return values, lengths
+    lengths = lengths - first
+    steps = np.arange(lengths.max())
+    places = np.minimum(first[:, None] + steps, values.shape[1] - 1)
+    return np.where(steps < lengths[:, None], np.take_along_axis(values, places, axis=1), np.nan), lengths
+
+
+def _shifted(array, first, whole: int) -> np.ndarray:
+    """Return an array ``(..., N, T)`` of the steps from `first` on with `whole` steps, NaN before."""
+    if not first.any():
+        return array
+    places = np.arange(whole) - first[:, None]
+    at = np.broadcast_to(np.clip(places, 0, array.shape[-1] - 1), (*array.shape[:-1], whole))
+    return np.where(places < 0, np.nan, np.take_along_axis(array, at, axis=-1))
+
+
+def _with_drawn_in(values, fitted) -> np.ndarray:
+    """Return values with the last ones that `_drawn_in` found replaced."""
+    if "drawn in" not in fitted or np.isnan(fitted["drawn in"]).all():
+        return values
+    values, rows = values.copy(), np.flatnonzero(~np.isnan(fitted["drawn in"]))
+    values[rows, fitted["last"][rows]] = fitted["drawn in"][rows]
+    return values
 
 
 def _is_short(values) -> np.ndarray:
     return (~np.isnan(values)).sum(axis=1) < _SHORT
 
 
-def _absolute(ahead: Ahead) -> np.ndarray:
-    """Return standard deviations in the values' own units."""
-    return np.where(ahead.of_logarithms[:, None], np.abs(ahead.forecast) * ahead.spread, ahead.spread)
-
-
 def _positive(spread) -> np.ndarray:
     return np.where(spread > 0, spread, 1.0)
 
 
-def _weights(share, h: int) -> np.ndarray:
-    """Return the models' weights ``(M, N, H)`` from the last model's share ``(N, L)``; later leads repeat lead L."""
-    share = share[:, np.minimum(np.arange(h), share.shape[1] - 1)]
-    others = Auto.models.index("autoregression")
-    return np.stack([*[(1 - share) / others] * others, share])
+def _in_units(errors, other) -> tuple[np.ndarray, np.ndarray]:
+    """Return errors at held-out ends ``(R, L)``, 0 without an actual value, in units of the mean size of each row."""
+    known = ~np.isnan(errors) & ~np.isnan(other)
+    errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
+    counts = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    unit = _positive((np.abs(errors) + np.abs(other)).sum(axis=1, keepdims=True) / counts)
+    return errors / unit, other / unit
 
 
 def _share(errors, other) -> float:
     """Return the share of another model beside a first one with the least mean absolute error over all series.
 
-    Errors ``(R, L)`` are those at held-out ends; NaN without an actual value. The result is independent of each series'
-    units.
+    Errors ``(R, L)`` are those at held-out ends; NaN without an actual value.
     """
-    known = ~np.isnan(errors) & ~np.isnan(other)
-    errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
-    counts = np.maximum(known.sum(axis=1), 1)
-    unit = _positive((np.abs(errors) + np.abs(other)).sum(axis=1) / counts)
-    sizes = [(np.abs((1 - share) * errors + share * other).sum(axis=1) / unit).sum() for share in _GRID]
+    errors, other = _in_units(errors, other)
+    sizes = [np.abs((1 - share) * errors + share * other).sum() for share in _GRID]
     return float(_GRID[np.argmin(sizes)])
 
 
-def _sums(errors, other, series, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return sums ``Σ e (e - d)`` and ``Σ (e - d)²`` of `count` series ``(2, N, L)``, and their step counts ``(N,)``.
-
-    e and d are the errors ``(R, L)`` of the mean of the first models and of another one at the held-out ends of
-    `series` ``(R,)``, summed over all leads up to each; NaN without an actual value or the other model.
-    """
-    known = ~np.isnan(errors) & ~np.isnan(other)
-    errors, other = np.where(known, errors, 0.0), np.where(known, other, 0.0)
-    size, steps = np.zeros((2, count))
-    np.add.at(size, series, (np.abs(errors) + np.abs(other)).sum(axis=1))
-    np.add.at(steps, series, known.sum(axis=1))
-    unit = (size / np.maximum(2 * steps, 1))[series, None]  # independent of each series' units
-    errors, other = errors / _positive(unit), other / _positive(unit)
-    sums = np.zeros((2, count, errors.shape[1]))
-    np.add.at(sums[0], series, errors * (errors - other))
-    np.add.at(sums[1], series, (errors - other) ** 2)
-    return np.cumsum(sums, axis=2), steps
-
-
-def _shares(sums, mean, has) -> np.ndarray:
-    """Return the share of another model beside the mean of the first ones, per series and lead ``(N, L)``.
-
-    The share minimises the squared errors at the held-out ends: ``Σ e (e - d) / Σ (e - d)²``, then sharpened towards 0
-    and 1. `mean` ``(2, L)`` are the sums of all series, per step; `has` ``(N,)`` says which series have the other
-    model.
-    """
-    gain, power = sums + _SHARED * mean[:, None]
-    share = gain / np.where(power > 0, power, 1.0)
-    share = np.clip(3 * share - 1, 0.0, 1.0)  # below a third none, above two thirds all
-    return np.where(has[:, None] & (power > 0), share, 0.0)
+def _usual_share(errors, other) -> float:
+    """Return the share of another model from the ratio of its mean absolute error to that of the first one."""
+    errors, other = (np.abs(one).sum() for one in _in_units(errors, other))
+    if not other:
+        return _USUAL
+    odds = _USUAL / (1 - _USUAL) * (errors / other) ** _NETWORK_POWER
+    return float(odds / (1 + odds))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
+from rnnkit.forecast.fitting.profiles import Profiles, are_apart, periods_of
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
-from rnnkit.forecast.fitting.shortcut import Shortcut
+from rnnkit.forecast.fitting.shortcut import STRENGTHS, Shortcut, hold
 from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
 
-LEAST = 120  # least values for a regression
+LEAST, _CYCLES = 48, 3  # least values for a regression, and least cycles of the first season
 _SEASONS, _LAGS = 1.5, 18  # lags, in seasons or in steps without a season
+_RECENT = 16384  # most steps that the regression on aligned values reads
+_BEYOND = 2.0  # range of forecast logarithms beyond those known, in units of their range
 
 
 class Autoregression(SeasonalForecaster):
@@ -18,13 +23,21 @@ class Autoregression(SeasonalForecaster):
 
     A straight line is subtracted first. The regressions are those of `rnnkit.forecast.fitting.shortcut.Shortcut`; their
     strength and the use of season terms are chosen on the third and the fourth quarter of a series. They are
-    solved where the horizon is known, so each forecast uses all values up to then. A series of fewer than 120 values
-    holds its last value.
+    solved where the horizon is known, so each forecast uses all values up to then. The forecast of a positive series is
+    the mean of that of its values and of its logarithms. A series of fewer than 48 values, or of three cycles of its
+    season, holds its last value.
+
+    Of several seasons, or of one of more than 24 steps, the seasons are taken out first
+    (`rnnkit.forecast.fitting.profiles.Profiles`), and a second regression, on the recent values and the value of one
+    season before each lead, predicts the change from that season; the forecast is the mean of both.
 
     Parameters
     ----------
-    season : int, optional
-        Steps of a season, 1 for none; by default inferred from a table's times, and none for arrays.
+    season : int or sequence of int, optional
+        Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
+        arrays.
+    future_covariates : sequence of str
+        As `ExponentialSmoothing` takes them.
 
     Examples
     --------
@@ -33,8 +46,10 @@ class Autoregression(SeasonalForecaster):
     True
     """
 
+    _takes_seasons = True
+
     def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
-        return {"able": able(values)}
+        return {"able": able(values, periods_of(self.season)[0])}
 
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
         forecast, spread = np.empty((2, len(values), h))
@@ -49,29 +64,144 @@ class Autoregression(SeasonalForecaster):
                 spread[row] = np.sqrt(size * np.arange(1, h + 1))
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
-    def _one(self, values, h) -> np.ndarray:
-        """Return forecast and spread ``(2, h)`` of one series whose last value is known."""
-        scale, season = Scale(values[None]), self.season or 1
-        times = np.arange(len(values))[None]
-        z = scale.standardise(values[None], times)
-        lags = min(int(np.ceil(_SEASONS * season)) if season > 1 else _LAGS, len(values) // 3)
-        learned = min(h, len(values) // 4)
-        period = refined_period(z, season) if season > 1 else 0.0
-        shortcut = Shortcut(learned, lags, min(2, season // 2), period).fit(z, times)
-        said = shortcut.changes(z, times)
-        off = shortcut.errors(z, said)
-        ahead = z[0, -1] + said[0, -1]
-        width = np.sqrt(np.nanmean(off[0] ** 2, axis=0))
-        # Leads that can't be fitted repeat the last step or the last season.
-        steps = np.arange(h)
-        cycle = min(season, learned)
-        steps = np.where(steps < learned, steps, learned - cycle + (steps - learned) % cycle)
-        at = len(values) + np.arange(h)
-        return np.stack([scale.restore(ahead[None, steps], at[None])[0], scale.spread[0] * width[steps]])
+    def _within(self, values, lengths, fitted, h) -> Ahead:
+        forecast, spread = np.full((2, *values.shape), np.nan)
+        held = np.where(np.cumsum(~np.isnan(values), axis=1) > 0, hold(values), np.nan)
+        for row, length in enumerate(lengths):
+            if fitted["able"][row]:
+                forecast[row, 1:length], spread[row, 1:length] = self._one(values[row, :length], 1, within=True)
+            else:
+                forecast[row, 1:] = held[row, :-1]
+                spread[row] = np.sqrt(np.nanmean(np.diff(held[row]) ** 2)) if length > 1 else np.nan
+        return Ahead(forecast, spread, np.zeros(len(values), bool))
+
+    def _one(self, values, h, within: bool = False) -> np.ndarray:
+        """Return forecast and spread ``(2, h)`` of one series whose last value is known.
+
+        Or those `within` it ``(2, T - 1)``, of each step but the first from the values before.
+        """
+        found = self._of_scale(values, h, within)
+        if np.nanmin(values) > 0:
+            logs = np.log(values)
+            low, high = np.nanmin(logs), np.nanmax(logs)
+            forecast, spread = self._of_scale(logs, h, within)
+            forecast = np.exp(np.clip(forecast, low - _BEYOND * (high - low), high + _BEYOND * (high - low)))
+            found = (found + np.stack([forecast, forecast * np.minimum(spread, 1.0)])) / 2
+        return found
+
+    def _of_scale(self, values, h, within: bool) -> np.ndarray:
+        """Return forecast and spread of values or of logarithms, as `_one`."""
+        periods, length = periods_of(self.season), np.array([len(values)])
+        if not are_apart(periods):
+            return _recent(values, periods[0], h, within)
+        apart = Profiles.of(values[None], length, periods)
+        seasons = apart.inside[0, 1:] if within else apart.seasons(h)[0]
+        found = _recent(apart.rest[0], periods[0], h, within, apart.found[0, 0])
+        found[0] += seasons
+        if not apart.found.any():
+            return found
+        longest = max(period for period, there in zip(periods, apart.found[0], strict=True) if there)
+        other = _aligned(values, longest, periods[0], h, within)
+        return np.where(np.isnan(other), found, (found + other) / 2)
 
 
-def able(values) -> np.ndarray:
+def _recent(values, season: int, h: int, within: bool, apart: bool = False) -> np.ndarray:
+    """Return forecast and spread by the last values, and by season terms unless the season is `apart`; see `_one`."""
+    scale, length = Scale(values[None]), len(values)
+    times = np.arange(length)[None]
+    z = scale.standardise(values[None], times)
+    learned = min(h, length // 4)
+    waves = 0 if apart else min(2, season // 2)
+    period = refined_period(z, season) if waves else 0.0
+    shortcut = Shortcut(learned, _lags(season, length), waves, period).fit(z, times)
+    said = shortcut.changes(z, times)
+    width = np.sqrt(np.nanmean(shortcut.errors(z, said)[0] ** 2, axis=0))
+    ahead = hold(z)[0, :, None] + said[0]
+    return _restored(scale, ahead, width, _repeated(h, learned, season), length, within)
+
+
+def _aligned(values, season: int, first: int, h: int, within: bool) -> np.ndarray:
+    """Return forecast and spread by the last values and the value one season before each lead; see `_one`.
+
+    With z the series in units of its spread, ``z_{t+h} - z_{t+h-m} ≈ w_h · [1, z_t, …, z_{t-lags+1}, z_{t+h-m}]``, by
+    ridge regression for each lead. NaN within the first season.
+    """
+    before = max(len(values) - _RECENT, 0)
+    values = values[before:]
+    scale, length = Scale(values[None]), len(values)
+    z = hold(scale.standardise(values[None], np.arange(length)[None]))[0]
+    learned = min(h, season, length // 4)
+    lags = _lags(first, length)
+    leads = np.arange(1, learned + 1)
+    origins = np.arange(max(lags, season) - 1, length)
+    features = np.stack([np.ones(len(origins)), *(z[origins - lag] for lag in range(lags))], axis=1)
+    earlier = z[origins[:, None] + leads - season]
+    rows = slice(0, len(origins) - learned)
+    targets = z[origins[rows, None] + leads] - earlier[rows]
+    weights = _bordered(features[rows], earlier[rows], targets)
+    said = features @ weights[:-1] + earlier * weights[-1]
+    width = np.sqrt(((targets - said[rows]) ** 2).mean(axis=0))
+    ahead = np.full((length, learned), np.nan)
+    ahead[origins] = earlier + said
+    found = _restored(scale, ahead, width, _repeated(h, learned, season), length, within)
+    return np.pad(found, ((0, 0), (before, 0)), constant_values=np.nan) if within else found
+
+
+def _restored(scale: Scale, ahead, width, steps, length: int, within: bool) -> np.ndarray:
+    """Return forecast and spread, see `_one`, from standardized forecasts ``(T, L)`` and their errors' sizes ``(L,)``.
+
+    `steps` are the leads that stand for those asked.
+    """
+    at = np.arange(1, length) if within else length + np.arange(len(steps))
+    one = ahead[:-1, 0] if within else ahead[-1, steps]
+    sizes = np.full(length - 1, width[0]) if within else width[steps]
+    return np.stack([scale.restore(one[None], at[None])[0], scale.spread[0] * sizes])
+
+
+def _bordered(features, own, targets) -> np.ndarray:
+    """Return ridge weights ``(F + 1, L)`` of common features ``(R, F)`` and one of each lead's own, in the last row.
+
+    Targets and own features are ``(R, L)``; the first feature is the intercept. The ridge strength has the least error
+    on the third and the fourth quarter after a fit to those before.
+    """
+    halves, errors = [len(targets) * part // 4 for part in (2, 3, 4)], np.zeros(len(STRENGTHS))
+    for stop, end in itertools.pairwise(halves):
+        found = _ridge(features[:stop], own[:stop], targets[:stop], STRENGTHS)
+        off = [targets[stop:end] - features[stop:end] @ one[:-1] - own[stop:end] * one[-1] for one in found]
+        tried = np.array([(one**2).mean(axis=0) for one in off])
+        errors += (tried / np.maximum(tried.min(axis=0), np.finfo(float).tiny)).sum(axis=1)
+    return _ridge(features, own, targets, [STRENGTHS[int(np.argmin(errors))]])[0]
+
+
+def _ridge(features, own, targets, strengths) -> list[np.ndarray]:
+    """Return the weights for each strength, by the Schur complement of the common features."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    gram, moment, border = features.T @ features, features.T @ targets, features.T @ own
+    square, product = (own * own).sum(axis=0), (own * targets).sum(axis=0)
+    found = []
+    for strength in strengths:
+        penalty = np.full(len(gram), strength + 1e-10 * np.trace(gram))
+        penalty[0] = 1e-10 * np.trace(gram)
+        factor = cho_factor(gram + np.diag(penalty), lower=True)
+        solved, across = cho_solve(factor, moment), cho_solve(factor, border)
+        last = (product - (border * solved).sum(axis=0)) / (square + penalty[-1] - (border * across).sum(axis=0))
+        found.append(np.concatenate([solved - across * last, last[None]]))
+    return found
+
+
+def _lags(season: int, steps: int) -> int:
+    return min(int(np.ceil(_SEASONS * season)) if season > 1 else _LAGS, steps // 3)
+
+
+def _repeated(h: int, learned: int, season: int) -> np.ndarray:
+    """Return the lead that stands for each of h; those that can't be fitted repeat the last step or the last season."""
+    steps, cycle = np.arange(h), min(season, learned)
+    return np.where(steps < learned, steps, learned - cycle + (steps - learned) % cycle)
+
+
+def able(values, season: int = 1) -> np.ndarray:
     """Return a mask ``(N,)`` of the series that have enough values and aren't constant."""
     known = ~np.isnan(values)
-    enough = known.sum(axis=1) >= LEAST
+    enough = known.sum(axis=1) >= max(LEAST, _CYCLES * season)
     return enough & (np.nanmax(values, axis=1) > np.nanmin(values, axis=1))

@@ -11,7 +11,7 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.forecast import saving
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.readout import ENOUGH, short_note
+from rnnkit.forecast.fitting.readout import short_note
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.models.forecaster import Forecaster, check_features, checked_columns, checked_levels
 from rnnkit.hints import Array
@@ -140,8 +140,6 @@ class DirectForecaster(Forecaster):
 
     @classmethod
     def _of_saved(cls, saved: saving.Saved) -> Self:
-        if "config" in saved.about:
-            saved = cls._of_earlier(saved)
         arrays, forecaster = saved.arrays, super()._of_saved(saved)
         forecaster._prepare_parts(arrays)
         for part, layer in forecaster._shown_parts().items():
@@ -154,32 +152,6 @@ class DirectForecaster(Forecaster):
     def _prepare_parts(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Make the layers whose weights are read from a file."""
         raise NotImplementedError
-
-    @classmethod
-    def _of_earlier(cls, saved: saving.Saved) -> saving.Saved:
-        """Convert a file of the first format, which had no series."""
-        raise NotImplementedError
-
-
-def translated(saved: saving.Saved, renamed: Mapping[str, str], fitted: Mapping[str, Any]) -> saving.Saved:
-    """Convert a file of the first format: arrays get their new names, and numbers are added to the fitted ones."""
-    about, given = saved.about, saved.arrays
-    names: dict[str, str] = {
-        "centre": "panel/centre",
-        "width": "panel/width",
-        "times": "state/times",
-        "missing": "state/missing",
-    }
-    names |= {name: f"fitted/{name}" for name in given if name.startswith("scale/")}
-    names |= renamed
-    arrays = {"panel/centre": np.zeros(0), "panel/width": np.zeros(0)}
-    arrays |= {names.get(name, name): array for name, array in given.items()}
-    arrays |= {f"panel/{name}": np.asarray(one) for name, one in fitted.items() if name != "note"}
-    arrays["panel/taught"] = np.array(0 if "too few" in (fitted.get("note") or "") else ENOUGH)
-    lengths = given["times"] + given["missing"] + 1
-    arrays |= {"values": np.zeros((len(lengths), 0)), "lengths": lengths}
-    single = about["single"] if "single" in about else about["fitted"]["single"]
-    return saved._replace(arrays=arrays, about={"settings": about["config"], "single": single})
 
 
 def measured(history: History) -> dict[str, np.ndarray]:

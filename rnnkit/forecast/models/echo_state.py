@@ -21,7 +21,6 @@ from rnnkit.forecast.models.direct import (
     check_horizon,
     last_steps,
     measured,
-    translated,
 )
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted
 from rnnkit.layers.rnn import RNN
@@ -153,7 +152,7 @@ class ESN(DirectForecaster):
     """
 
     _partitioned = "reservoirs"
-    _tested_bands = True
+    _bands_are = "drawn from the errors in the last quarter of the series"
 
     def __init__(
         self,
@@ -278,12 +277,6 @@ class ESN(DirectForecaster):
     def _prepare_parts(self, arrays):
         self.layer.build((None, None, 1 + self._features))
 
-    @classmethod
-    def _of_earlier(cls, saved):
-        names = {"readout": "panel/weights", "inputs": "state/0", "states": "state/1"}
-        spread = np.full(saved.arrays["readout"].shape[1], np.nan)
-        return translated(saved, names, saved.about["fitted"] | {"spread": spread})
-
     def _facts(self):
         if self._history is None:
             return super()._facts()
@@ -319,10 +312,22 @@ class ESN(DirectForecaster):
         width = np.hypot(spread[steps % self._leads], spread[-1] * np.sqrt(steps // self._leads))
         return Ahead(forecast, width * self._scale.spread[:, None], np.zeros(len(forecast), bool))
 
-    def _quantiles(self, ahead, probabilities):
-        if np.isnan(self._panel["spread"]).all():
-            raise ValueError("expected a network that knows its errors; this file of an earlier version has none")
-        return super()._quantiles(ahead, probabilities)
+    def _inside(self, history):
+        inputs, known = _inputs(history, self._scale, self._panel), history.known
+        found = [
+            inputs[:, block, :1] + features @ self.readout
+            for block, features, _ in self._reader().blocks(inputs, known)
+        ]
+        last = np.maximum.accumulate(np.where(known, np.arange(known.shape[1]), -1), axis=1)[:, :-1]
+        lead = np.arange(last.shape[1]) - last
+        reached = (last >= 0) & (lead < self._leads)
+        lead = np.where(reached, lead, 0)
+        z = np.concatenate(found, axis=1)[np.arange(len(last))[:, None], last, lead]
+        forecast = self._scale.restore(np.where(reached, z, np.nan), history.times[:, 1:])
+        width = np.where(reached, self._panel["spread"][lead], np.nan) * self._scale.spread[:, None]
+        first = np.full((len(last), 1), np.nan)
+        forecast, width = (np.concatenate([first, one], axis=1) for one in (forecast, width))
+        return Ahead(forecast, width, np.zeros(len(forecast), bool))
 
 
 def _inputs(history: History, scale: Scale, units: Mapping[str, np.ndarray]) -> np.ndarray:

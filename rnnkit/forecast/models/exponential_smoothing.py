@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,14 +11,16 @@ from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import additive_smoothing, multiplicative_smoothing
 from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means, known_sums, seasonal_factors
+from rnnkit.forecast.fitting.profiles import periods_of
 from rnnkit.forecast.fitting.side_by_side import SideBySide
-from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster
+from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster
 from rnnkit.optimizers.rowwise import minimize_rows
 
 _LOW, _HIGH = 1e-4, 0.9999  # of α, of β / α and of γ / (1 - α)
 _DAMPED = 0.8, 0.98  # of φ
 _LEAST = 1e-12  # added to sums of squared errors, in units of the scale, as a perfect fit would have log(0)
 _LEVEL, _SLOPE, _SEASON = 0.3, 0.03, 0.3  # change of a starting state per unit of its unknown, in the same units
+FLOOR = 1e-3  # of the level in `multiplicative_smoothing`
 _STARTS = 0.3, 0.1, 0.05, 0.95  # α, β / α, γ / (1 - α), φ
 
 ERRORS, TRENDS = "AM", ("N", "A", "Ad")
@@ -41,7 +43,7 @@ class _Group(NamedTuple):
         return multiplicative_smoothing if self.multiplicative else additive_smoothing
 
 
-class ExponentialSmoothing(SeasonalForecaster):
+class ExponentialSmoothing(SmoothingForecaster):
     """Exponential smoothing in state space form, with the form of each series chosen by AICc.
 
     A form has three letters, of the error, the trend and the season (Hyndman et al. 2008, "Forecasting with exponential
@@ -54,12 +56,17 @@ class ExponentialSmoothing(SeasonalForecaster):
 
     Parameters
     ----------
-    season : int, optional
-        Steps of a season, 1 for none; by default inferred from a table's times, and none for arrays.
+    season : int or sequence of int, optional
+        Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
+        arrays. Several seasons, or one of more than 24 steps, are taken out of the series before.
     form : str or sequence of str
-        "auto", or one of ``FORMS`` for every series, or several to choose from.
+        "auto", or one of ``FORMS`` for every series, or several to choose from. Where all of them have a season, it is
+        the first one, of any length.
     iterations : int
         Evaluations of the likelihood at most.
+    future_covariates : sequence of str
+        Columns of the table that are known ahead, whose effects are subtracted first, by a regression of each series'
+        changes (`rnnkit.forecast.fitting.regression`).
 
     Attributes
     ----------
@@ -77,15 +84,23 @@ class ExponentialSmoothing(SeasonalForecaster):
     array([90., 92., 94.])
     """
 
-    def __init__(self, season: int | None = None, form: str | Sequence[str] = "auto", iterations: int = 60):
-        super().__init__(season)
+    def __init__(
+        self,
+        season: int | Sequence[int] | None = None,
+        form: str | Sequence[str] = "auto",
+        iterations: int = 60,
+        *,
+        future_covariates: Sequence[str] = (),
+    ):
+        super().__init__(season, future_covariates)
         self._forms: tuple[str, ...] = FORMS
         if form != "auto":
             self._forms = (form,) if isinstance(form, str) else tuple(form)
         if not self._forms or not set(self._forms) <= set(FORMS):
             raise ValueError(f"expected form to be 'auto', or one or several of {', '.join(FORMS)}; got {form!r}")
-        if self.season == 1 and all(known[-1] != "N" for known in self._forms):
-            raise ValueError(f"expected a season for the form {form!r}")
+        self._takes_seasons = all(known[-1] != "N" for known in self._forms)
+        if self._takes_seasons and (self.season == 1 or isinstance(self.season, list)):
+            raise ValueError(f"expected a season for the form {form!r}, a single one; got {season!r}")
         self.form: Any = form if isinstance(form, str) else list(form)
         self.iterations: Any = whole(iterations, "iterations", 1)
 
@@ -100,6 +115,9 @@ class ExponentialSmoothing(SeasonalForecaster):
         """α, β, γ and φ of each series, ``(B, 4)``."""
         self._fitted_history()
         return self._model["parameters"]
+
+    def _with(self, season):
+        return super()._with(periods_of(season)[0] if self._takes_seasons else season)
 
     # Fit
 
@@ -142,6 +160,8 @@ class ExponentialSmoothing(SeasonalForecaster):
             "level": np.zeros(count),
             "trend": np.zeros(count),
             "season": np.zeros((count, self.season or 1)),
+            "centre": np.zeros(count),
+            "width": np.ones(count),
             "variance": np.zeros(count),
             "aicc": np.full(count, np.inf),
         }
@@ -161,29 +181,63 @@ class ExponentialSmoothing(SeasonalForecaster):
 
     # Forecasts
 
-    def _ahead(self, values, lengths, fitted, h) -> Ahead:
-        count = len(values)
-        forecast, spread = np.empty((count, h)), np.empty((count, h))
+    def _at(self, values, lengths, fitted, steps) -> Ahead:
+        h = max(int(steps.max()) + 1 - values.shape[1], 0)
+        forecast, spread = np.empty(steps.shape), np.empty(steps.shape)
         of_logarithms = np.array([FORMS[i][0] == "M" for i in fitted["form"]], bool)
-        for group, _ in self._groups():
-            names = [group.form(i) for i in range(len(TRENDS))]
-            rows = np.flatnonzero(np.isin(fitted["form"], names))
-            if not len(rows):
-                continue
-            scale = _Scale.of(values[rows], group.multiplicative)
+        lead = np.maximum(steps - lengths[:, None], 0)
+        for group, rows in self._rows_of_groups(fitted):
+            scale = _Scale(fitted["centre"][rows], fitted["width"][rows])
             longer = np.full((len(rows), values.shape[1] + h), np.nan)
             longer[:, : values.shape[1]] = scale.scaled(values[rows])
             series = SideBySide(group.make, longer, lengths[rows] + h, period=group.period)
             states = [fitted["level"][rows], fitted["trend"][rows], fitted["season"][rows, : group.period]]
             run = series.run(np.arange(len(rows)), fitted["parameters"][rows], states)
-            steps = lengths[rows, None] + np.arange(h)
-            forecast[rows] = scale.restored(np.take_along_axis(run, steps, axis=1))
-            variance = fitted["variance"][rows, None] * _growth(fitted["parameters"][rows], group.period, h)
+            forecast[rows] = scale.restored(np.take_along_axis(run, steps[rows], axis=1))
+            growth = _growth(fitted["parameters"][rows], group.period, int(lead.max()) + 1)
+            variance = fitted["variance"][rows, None] * np.take_along_axis(growth, lead[rows], axis=1)
             if group.multiplicative:
                 spread[rows] = np.sqrt(np.log1p(variance))
             else:
                 spread[rows] = scale.width[:, None] * np.sqrt(variance)
         return Ahead(forecast, spread, of_logarithms)
+
+    def _parts(self, values: Any, lengths: Any, fitted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the columns ``(N, T)`` of `components`, from the fitted arrays; the season is that of this forecaster.
+
+        The states follow from the forecasts and their errors, as the cells have them.
+        """
+        said = self._within(values, lengths, fitted, 0).forecast
+        level, trend = np.zeros((2, *values.shape))
+        for group, rows in self._rows_of_groups(fitted):
+            scale = _Scale(fitted["centre"][rows], fitted["width"][rows])
+            alpha, beta, _, phi = fitted["parameters"][rows].T
+            off = np.nan_to_num(scale.scaled(values[rows]) - scale.scaled(said[rows]))
+            base, slope = fitted["level"][rows], fitted["trend"][rows]
+            for step in range(values.shape[1]):
+                slope = phi * slope
+                base = base + slope
+                error = off[:, step]
+                if group.multiplicative:
+                    base = np.maximum(base, FLOOR)
+                    error = error * base / scale.scaled(said[rows, step, None])[:, 0]
+                level[rows, step] = base * scale.width + scale.centre
+                trend[rows, step] = slope * scale.width
+                base, slope = base + alpha * error, slope + beta * error
+        return {"level": level, "trend": trend, "season": said - level, "remainder": values - said}
+
+    def _memory(self, ahead):
+        memory = np.ones(ahead.forecast.shape)
+        for group, rows in self._fitted_with._rows_of_groups(self._model):
+            memory[rows, 1:] = _coefficients(self._model["parameters"][rows], group.period, memory.shape[1])
+        return memory
+
+    def _rows_of_groups(self, fitted) -> Iterator[tuple[_Group, np.ndarray]]:
+        """Yield the groups of forms with the series that have one of them."""
+        for group, _ in self._groups():
+            rows = np.flatnonzero(np.isin(fitted["form"], [group.form(i) for i in range(len(TRENDS))]))
+            if len(rows):
+                yield group, rows
 
 
 class _Scale(NamedTuple):
@@ -219,20 +273,25 @@ def _keep_better(best, found, able, group: _Group, trends, tried) -> None:
     rows, places = able[better], (np.array(tried)[first] * count + np.arange(count))[better]
     best["form"][rows] = [group.form(trends[place // count]) for place in places]
     best["season"][rows, : group.period] = found["season"][places]
-    for name in ("parameters", "level", "trend", "variance", "aicc"):
+    for name in ("parameters", "level", "trend", "centre", "width", "variance", "aicc"):
         best[name][rows] = found[name][places]
 
 
 def _growth(parameters, period: int, horizon: int) -> np.ndarray:
-    """Return the variance of a forecast, relative to that of one step ahead, ``(N, H)``.
+    """Return the variance of a forecast, relative to that of one step ahead, ``(N, H)``: ``1 + Σ_{j<h} c_j²``."""
+    c = _coefficients(parameters, period, horizon)
+    return np.concatenate([np.ones((len(c), 1)), 1 + np.cumsum(c**2, axis=1)], axis=1)
 
-    ``1 + Σ_{j<h} c_j²`` with ``c_j = α + β (φ + … + φ^j) + γ [j mod m = 0]`` (Hyndman et al. 2008, table 6.1).
+
+def _coefficients(parameters, period: int, horizon: int) -> np.ndarray:
+    """Return the weights of innovations of the age 1, 2, … in the errors of a forecast, ``(N, H - 1)``.
+
+    ``c_j = α + β (φ + … + φ^j) + γ [j mod m = 0]`` (Hyndman et al. 2008, table 6.1).
     """
     alpha, beta, gamma, phi = (parameters[:, i, None] for i in range(4))
     leads = np.arange(1, horizon)
     damped = np.cumsum(np.broadcast_to(phi, (len(phi), horizon - 1)) ** leads, axis=1)
-    c = alpha + beta * damped + gamma * ((leads % period == 0) & (period > 1))
-    return np.concatenate([np.ones((len(c), 1)), 1 + np.cumsum(c**2, axis=1)], axis=1)
+    return alpha + beta * damped + gamma * ((leads % period == 0) & (period > 1))
 
 
 class _Fit:
@@ -268,7 +327,7 @@ class _Fit:
         parameters, (level, trend, season), _ = self._model(np.arange(len(start)), found.x)
         # The likelihood at its maximum: twice its negative logarithm, in the series' own units.
         unknowns = 1 + self.free.sum(axis=1) + (self.group.period > 1)
-        width = np.tile(self.scale.width, len(self.trends) // len(self.scale.width))
+        centre, width = np.tile(self.scale, len(self.trends) // len(self.scale.width))
         deviance = self.counts * (2 * found.value + 2 * np.log(width) + np.log(self.counts))
         spare = self.counts - unknowns - 1
         correction = np.where(spare > 0, 2 * unknowns * (unknowns + 1) / np.maximum(spare, 1), np.inf)
@@ -276,7 +335,7 @@ class _Fit:
         variance = np.where(self.counts == 1, 1.0, variance)  # a single value has no residuals
         aicc = deviance + 2 * unknowns + correction
         found_arrays = {"parameters": parameters, "level": level, "trend": trend, "season": season}
-        return found_arrays | {"variance": variance, "aicc": aicc}
+        return found_arrays | {"centre": centre, "width": width, "variance": variance, "aicc": aicc}
 
     def _model(self, rows, x):
         """Return parameters and starting states for the unknowns, and the factors of their gradients."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -22,8 +24,12 @@ from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History, UnfitSeries, column
 from rnnkit.forecast.display import between, counted_series, spanned
-from rnnkit.forecast.plots import Drawn, small_multiples
-from rnnkit.forecast.scoring.validation import cross_validation
+from rnnkit.forecast.fitting import regression
+from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
+from rnnkit.forecast.models import inspection
+from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures
+from rnnkit.forecast.scoring.residual_tests import autocorrelation
+from rnnkit.forecast.scoring.validation import Origins, check_long_enough, cross_validation, refitting, windows
 from rnnkit.hints import Array
 from rnnkit.layers.support.model_files import making
 from rnnkit.serialization.array_files import below
@@ -31,6 +37,10 @@ from rnnkit.shown import Shown
 
 BLOCK = 4096  # series per fit, which bounds the memory
 LEVEL = (80,)
+_OTHER_WORDS = {
+    **dict.fromkeys(("season_length", "seasonal_periods", "sp"), "season=, the steps of a season"),
+    "freq": "freq= in fit, for a table whose times leave their step open",
+}
 
 
 class Ahead(NamedTuple):
@@ -39,6 +49,12 @@ class Ahead(NamedTuple):
     forecast: np.ndarray  # (N, H)
     spread: np.ndarray  # (N, H), standard deviations of the errors
     of_logarithms: np.ndarray  # (N,), whether a series' deviations are of logarithms
+
+
+class _Signs(NamedTuple):
+    """What bands read of series whose values they don't."""
+
+    positive: np.ndarray  # (N,)
 
 
 class Fitted(NamedTuple):
@@ -65,9 +81,22 @@ class Forecaster(Shown):
     _partitioned: str | None = "panels"  # the module of rnnkit.distributed that fits to partitions of Dask
     _bands_are = "drawn from the errors that the model expects"
     _tested_bands = False  # whether a back-test draws the bands, from the errors at earlier origins
+    _several_seasons = False  # whether `season` may be several
     _no_season: int | None = None  # the `season` of series that have none
     _usual_h: Any = 1
     _usual_quantiles: Any = (0.1, 0.5, 0.9)
+
+    def __init_subclass__(cls, **given: Any):
+        super().__init_subclass__(**given)
+        signature = inspect.signature(cls.__init__)
+        cls.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+
+    def __new__(cls, *given: Any, **named: Any) -> Self:
+        """Make a forecaster; a TypeError for what other libraries call an argument."""
+        for other, word in _OTHER_WORDS.items():
+            if other in named:
+                raise TypeError(f"expected {word}; got {other}={named[other]!r}")
+        return super().__new__(cls)
 
     def __init__(self) -> None:
         self._history: History | None = None
@@ -297,6 +326,7 @@ class Forecaster(Shown):
         level: Sequence[float] | float | None = None,
         series: Sequence[Any] | None = None,
         actual: Array = None,
+        n_windows: int = 0,
     ) -> Any:
         """Draw the ends of series, their forecasts and bands, as a figure of small pictures.
 
@@ -309,6 +339,8 @@ class Forecaster(Shown):
         actual : table, or array_like (T,), or list of array_like, optional
             The actual values after the series' ends, as `update` takes them; drawn as far as the forecasts. Of a table,
             rows up to the series' ends and other columns are left aside.
+        n_windows : int
+            Windows of a back-test, as `cross_validation` has them, whose forecasts and bands are drawn too.
 
         Returns
         -------
@@ -320,26 +352,171 @@ class Forecaster(Shown):
         ImportError
             Without matplotlib (extra "plots").
         ValueError
-            For a series that is not there.
+            For a series that is not there, or for windows before the first value of all series.
         """
         history, h = self._looking_ahead(h, future), whole(h, "h", 1)
         places = self._places(history, series)
         levels = checked_levels(self.level if level is None else level)
         columns = self._columns(history, h, levels)
         came = None if actual is None else self._came(history, actual, h)
+        tests = self._tests(history, h, n_windows, levels) if whole(n_windows, "n_windows", 0) else {}
         drawn = []
         for place in places:
             length = int(history.lengths[place])
-            shown = np.arange(max(length - max(4 * h, 36), 0), length)
-            times, ahead, title = shown, length + np.arange(h), "" if history.single else f"series {place}"
-            if history.frame is not None:
-                lines = history.frame.timelines
-                times, ahead = lines.at(place, shown), lines.at(place, length + np.arange(h))
-                title = "" if history.frame.ids[place] is None else str(history.frame.ids[place])
+            shown = np.arange(max(length - max(4 * h, 36) - n_windows * h, 0), length)
             said = {name: array[place] for name, array in columns.items()}
             known = None if came is None else came[place]
-            drawn.append(Drawn(title, times, history.values[place, shown], ahead, said, known))
+            past = [(history.at(place, steps), *found) for steps, *found in tests.get(place, [])]
+            times, ahead = history.at(place, shown), history.at(place, length + np.arange(h))
+            drawn.append(Drawn(history.title(place), times, history.values[place, shown], ahead, said, known, past))
         return small_multiples(drawn, self.name, levels)
+
+    # The fitted series
+
+    def fitted(self, level: Sequence[float] | float | None = None) -> Any:
+        """Return the fitted values: the forecast of each step from the values before it, with the fitted parameters.
+
+        Parameters
+        ----------
+        level
+            As `predict` takes it; bands are those of one step ahead.
+
+        Returns
+        -------
+        table
+            For a table: a row for each series and step, with the columns ``unique_id``, ``ds``, ``y`` and those of
+            `predict`.
+        ndarray (T,), or (B, T) for several series; or with `level` a dict of them
+            NaN after a series' end, and where there is no forecast: before the first value, and for `ESN` after a gap
+            longer than its horizon.
+        """
+        history = self._fitted_history()
+        if level is None and history.frame is not None:
+            level = self.level
+        levels = [] if level is None else checked_levels(level)
+        found = inspection.out_inside(history, inspection.fitted(self, history, levels))
+        return found[self.name] if level is None else found
+
+    def residuals(self) -> Any:
+        """Return the values less the fitted ones, as `fitted` without bands returns these."""
+        history = self._fitted_history()
+        said = inspection.fitted(self, history, [])[self.name]
+        found = inspection.out_inside(history, {self.name: history.values - said})
+        return found if history.frame is not None else found[self.name]
+
+    def check_residuals(self, lags: int | None = None) -> Any:
+        """Compute mean and deviation of each series' residuals, and test them for autocorrelation (`ljung_box`).
+
+        Parameters
+        ----------
+        lags : int, optional
+            Of the test; by default 10, or two seasons, and a fifth of the residuals at most (Hyndman and Athanasopoulos
+            2021, "Forecasting: principles and practice", section 5.4).
+
+        Returns
+        -------
+        table, or dict of ndarray (B,) for arrays
+            With the columns ``count``, ``mean``, ``sd``, ``lags``, ``ljung_box`` and ``p_value``. The test is of
+            residuals in units of the spread that the model expects. A small p-value, below 0.05 or so, says that the
+            residuals hold a pattern that the model has missed.
+        """
+        history = self._fitted_history()
+        return self._by_series(inspection.tested(self, history, lags))
+
+    def components(self) -> Any:
+        """Return level, trend, season and remainder of each step, which add up to the values.
+
+        Returns
+        -------
+        table, or dict of ndarray (T,) or (B, T) for arrays
+            ``level`` is the forecast of the step without its season, ``season`` what the season adds to it, and
+            ``remainder`` the residual. ``covariates`` is what these add, where there are some. ``trend``, the change of
+            the level per step, is no summand; the Theta model has none. Those of `Auto` are of its exponential
+            smoothing.
+
+        Raises
+        ------
+        ValueError
+            For a model without components.
+        """
+        history = self._fitted_history()
+        return inspection.out_inside(history, self._components(history))
+
+    def detect(self, y: Array = None, x: Array = None, *, level: float = 99) -> Any:
+        """Find anomalies: values outside the band of their forecast from the values before.
+
+        Parameters
+        ----------
+        y, x : optional
+            New values, as `update` takes them, which are judged; the forecaster stays unchanged. By default all values
+            that the forecaster has are.
+        level : float in [1, 100)
+            Percentage of the band: of values without anomalies, ``100 - level`` percent lie outside of it.
+
+        Returns
+        -------
+        table, or dict of ndarray (T,) or (B, T) for arrays
+            The columns of `fitted`, with the values ``y``, and ``anomaly``, a bool. The forecasts after an anomaly read
+            it as any other value.
+        """
+        history = self._fitted_history()
+        other, first, levels = copy(self), np.zeros_like(history.lengths), checked_levels(level)
+        if y is not None:
+            other._history, first = history, history.lengths
+            history = other.update(y, x)._fitted_history()
+        columns = inspection.fitted(other, history, levels)
+        _, lower, upper = columns.values()
+        values = {} if history.frame is not None else {"y": history.values}
+        outside = (history.values < lower) | (history.values > upper)
+        return inspection.out_inside(history, values | columns | {"anomaly": outside}, first)
+
+    def simulate(self, h: int | None = None, n: int = 100, seed: Any = None, *, future: Any = None) -> Any:
+        """Draw sample paths of the steps after the series' ends.
+
+        At each step they are distributed as the bands and quantiles say. Along a path, errors go on as those of
+        exponential smoothing, where innovations stay in the level (Hyndman et al. 2008, table 6.1): by the parameters
+        of `ExponentialSmoothing`, and for other models as much as their bands widen. The paths of different series are
+        independent.
+
+        Parameters
+        ----------
+        h, future
+            As `predict` takes them.
+        n : int
+            Paths of each series.
+        seed : int, optional
+            The same seed gives the same paths.
+
+        Returns
+        -------
+        ndarray (n, H), or (n, B, H) for several series
+            For a table, a table with a row for each series, path and step, with the columns ``unique_id``, ``ds``,
+            ``path`` (from 0) and ``Model``.
+        """
+        h, n = whole(self._usual_h if h is None else h, "h", 1), whole(n, "n", 1)
+        history = self._looking_ahead(h, future)
+        found = inspection.paths(self, history, h, n, seed)
+        if history.frame is not None:
+            return frames.handed_out(history.frame.paths(self.name, found))
+        return found[:, 0] if history.single else found
+
+    def plot_residuals(self, series: Sequence[Any] | None = None) -> Any:
+        """Draw the residuals of series, their autocorrelations and their histogram; arguments and errors of `plot`."""
+        history = self._fitted_history()
+        off, drawn = inspection.standardized(self, history), []
+        for place in self._places(history, series):
+            lags = min(max(int((~np.isnan(off[place])).sum()) // 2, 1), 24)
+            one = self._drawn(history, place, {"residuals": off})
+            drawn.append(one._replace(columns={**one.columns, "correlations": autocorrelation(off[place], lags)}))
+        return residual_pictures(drawn)
+
+    def plot_components(self, series: Sequence[Any] | None = None) -> Any:
+        """Draw the values of series above their `components`; arguments and errors of `plot`."""
+        history = self._fitted_history()
+        places = self._places(history, series)
+        parts = {"values": history.values, **self._components(history)}
+        parts = {name: array for name, array in parts.items() if name == "values" or np.any(array[places])}
+        return stacked_pictures([self._drawn(history, place, parts) for place in places])
 
     def copy(self) -> Self:
         """Return a forecaster with the same settings, not fitted."""
@@ -412,7 +589,9 @@ class Forecaster(Shown):
             "fitted to": lambda: counted_series(history),
             "steps": lambda: between(history.lengths),
             "times": lambda: "" if history.frame is None else spanned(history.frame.timelines),
-            "season": lambda: "" if history.season is None else f"{history.season} steps, by the times",
+            "season": lambda: (
+                "" if history.season is None else f"{' and '.join(map(str, history.seasons))} steps, by the times"
+            ),
             "covariates": lambda: ", ".join([*self.past_covariates, *self.future_covariates]),
         }
 
@@ -447,6 +626,35 @@ class Forecaster(Shown):
     def _ahead_of(self, history: History, h: int) -> Ahead:
         return forecast_in_blocks(self._ahead, history, self._model, h)
 
+    def _inside(self, history: History) -> Ahead:
+        """Return the forecast of every step from the values before it, with the fitted parameters ``(N, T)``.
+
+        NaN where there is none, as before the first value. Here the origins are gone through one by one.
+        """
+        count, steps = history.values.shape
+        forecast, spread = np.full((count, steps), np.nan), None
+        of_logarithms = np.zeros(count, bool)
+        first = np.argmax(history.known, axis=1)
+        for step in range(1, steps):
+            rows, other = np.flatnonzero((first < step) & (step < history.lengths)), copy(self)
+            if not len(rows):
+                continue
+            other._model = {name: array[rows] for name, array in self._model.items()}
+            ahead = other._ahead_of(history.until(rows, np.full(len(rows), step)), 1)
+            if spread is None:
+                spread = np.full((*ahead.spread.shape[:-2], count, steps), np.nan)
+            forecast[rows, step], spread[..., rows, step] = ahead.forecast[:, 0], ahead.spread[..., 0]
+            of_logarithms[rows] = ahead.of_logarithms
+        return Ahead(forecast, forecast + np.nan if spread is None else spread, of_logarithms)
+
+    def _components(self, history: History) -> dict[str, np.ndarray]:
+        """Return the columns of `components` ``(N, T)``."""
+        raise ValueError(f"expected a model with components: ExponentialSmoothing, Theta, Auto; got {self.name}")
+
+    def _memory(self, ahead: Ahead) -> np.ndarray:
+        """Return weights of innovations in the errors of forecasts, see `inspection.memory_of_growth`."""
+        return inspection.memory_of_growth(ahead.spread)
+
     def _at_origin(self, history: History, progress: Callable[[str], None] | None = None, last: bool = False) -> Self:
         """Move to an origin of a back-test, or to the `last` one, at the end of the series: read on, or fit."""
         if self._history is None or last:
@@ -474,11 +682,11 @@ class Forecaster(Shown):
 
     def _beside(self, history: History, static=None, names: Sequence[str] | None = None) -> History:
         """Return a history with covariates; `names` are those of the known static ones."""
-        if static is None and not names and not self._covariate_columns:
+        if static is None and (history.covariates is not None or not (names or self._covariate_columns)):
             return history
         if static is not None and not self.reads_covariates:
-            others = " and ".join(registry.COVARIATE_READERS)
-            raise ValueError(f"expected no static=, as {self.name} reads no covariates; {others} do")
+            others = " and ".join(registry.STATIC_READERS)
+            raise ValueError(f"expected no static=, as {self.name} reads no static covariates; {others} do")
         if static is not None and names is not None and not names:
             raise ValueError("expected no static=, as fit was given none")
         if history.frame is None:
@@ -511,8 +719,31 @@ class Forecaster(Shown):
             raise ValueError(f"expected no future=, as {self.name} has no future_covariates")
         assert history.frame is not None and history.covariates is not None
         found = future if isinstance(future, dict) else history.frame.future(future, h, names)
-        ahead = np.stack([found[name] for name in names], axis=2)
+        ahead = np.concatenate([history.frame.expanded(name, found[name]) for name in names], axis=2)
         return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
+
+    def _by_series(self, columns: dict[str, Any]) -> Any:
+        """Return columns ``(B,)`` as the user's kind of table, or as a dict of arrays."""
+        frame = self._fitted_history().frame
+        return columns if frame is None else frames.handed_out(frame.by_series(columns))
+
+    @staticmethod
+    def _drawn(history: History, place: int, columns: Mapping[str, np.ndarray]) -> Drawn:
+        """Return the steps of one series, with columns ``(B, T)``."""
+        steps = np.arange(history.lengths[place])
+        times = history.at(place, steps)
+        found = {name: array[place, : len(steps)] for name, array in columns.items()}
+        return Drawn(history.title(place), times, history.values[place, : len(steps)], times[:0], found)
+
+    def _tests(self, history: History, h: int, n_windows: int, levels) -> dict[int, list]:
+        """Return steps, forecasts and edges of bands of a back-test, by series."""
+        origins, found = Origins.of(history, h, n_windows, None), defaultdict(list)
+        check_long_enough(origins.able.any(axis=1), origins.longest, origins.last)
+        fit = refitting(lambda text: None, n_windows)
+        for window, rows, columns in windows([self], history, origins, origins.changed, fit, level=levels[:1]):
+            for place, *said in zip(rows.tolist(), *columns.values(), strict=True):
+                found[place].append((origins.steps[window, place], *said))
+        return found
 
     @staticmethod
     def _came(history: History, y, h: int) -> np.ndarray:
@@ -553,13 +784,14 @@ class Forecaster(Shown):
         The forecasts start from the ends of a history of the fitted series, and use the fitted parameters.
         """
         levels = [] if level is None else checked_levels(level)
-        ahead = self._forecast(history, h)
-        columns = [ahead.forecast]
+        return self._columns_of(history, self._forecast(history, h), levels)
+
+    def _columns_of(self, history: Any, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
+        """Return forecasts and the edges of their bands, see `_columns`."""
+        columns = [point := self._point(history, ahead)]
         if levels:
-            probabilities = np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)])
-            edges = self._bands(history, ahead, probabilities)
-            for lower, upper in zip(edges[::2], edges[1::2], strict=True):
-                columns += [np.minimum(lower, ahead.forecast), np.maximum(upper, ahead.forecast)]
+            for lower, upper in self._edges(history, ahead, levels):
+                columns += [np.minimum(lower, point), np.maximum(upper, point)]
         return dict(zip(self._band_names(levels), columns, strict=True))
 
     def _forecast(self, history: History, h) -> Ahead:
@@ -576,11 +808,37 @@ class Forecaster(Shown):
                 f"none of {where}"
             )
 
-    def _bands(self, history: History, ahead: Ahead, probabilities) -> np.ndarray:
+    def _bands(self, history: Any, ahead: Ahead, probabilities) -> np.ndarray:
         found = self._quantiles(ahead, probabilities)
         if not self._stays_positive:
             return found
         return np.where(history.positive[:, None], np.maximum(found, 0.0), found)
+
+    def _inside_columns(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
+        """Return the columns of one-step forecasts ``(N, T)``, each the first step ahead of a series of its own."""
+        shape = ahead.forecast.shape
+        steps = ahead._replace(
+            forecast=ahead.forecast.reshape(-1, 1),
+            spread=ahead.spread.reshape(*ahead.spread.shape[:-2], -1, 1),
+            of_logarithms=np.repeat(ahead.of_logarithms, shape[1]),
+        )
+        columns = self._columns_of(_Signs(np.repeat(history.positive, shape[1])), steps, levels)
+        return {name: column.reshape(shape) for name, column in columns.items()}
+
+    def _columns_inside(self, history: History, ahead: Ahead, levels: Sequence[float]) -> dict[str, np.ndarray]:
+        """Return the columns of one-step forecasts ``(N, T)`` whose bands read the series' values, not their leads."""
+        known = ~np.isnan(ahead.forecast)
+        columns = self._columns_of(history, ahead._replace(forecast=np.nan_to_num(ahead.forecast)), levels)
+        return {name: np.where(known, column, np.nan) for name, column in columns.items()}
+
+    def _edges(self, history: Any, ahead: Ahead, levels) -> list:
+        """Return the lower and upper edges ``(N, H)`` of a band for each level."""
+        edges = self._bands(history, ahead, np.array([0.5 + sign * one / 200 for one in levels for sign in (-1, 1)]))
+        return list(zip(edges[::2], edges[1::2], strict=True))
+
+    def _point(self, history: Any, ahead: Ahead) -> np.ndarray:
+        """Return the forecasts that users see ``(N, H)``."""
+        return ahead.forecast
 
     def _out(self, columns: dict[str, np.ndarray], alone: bool = False):
         """Return columns ``(B, H)`` as the user's kind of table, or as arrays."""
@@ -627,9 +885,15 @@ class Forecaster(Shown):
         if "frame" in about:
             frame = SeriesFrame.of_saved(below("frame/", arrays), about["frame"], _rows(values, lengths))
             if covariates is not None:
-                arrays_of = [*np.moveaxis(covariates.past, 2, 0), *np.moveaxis(covariates.future, 2, 0)]
-                named = dict(zip(forecaster._covariate_columns, arrays_of, strict=True))
-                frame = replace(frame, covariates={name: _rows(column, lengths) for name, column in named.items()})
+                columns = iter([*np.moveaxis(covariates.past, 2, 0), *np.moveaxis(covariates.future, 2, 0)])
+                named = {}
+                for name in forecaster._covariate_columns:
+                    first, *others = [next(columns) for _ in frame.texts.get(name, [name])]
+                    if name in frame.texts:
+                        one_of = np.stack([1 - sum(others, first), first, *others])
+                        first = np.where(np.isnan(first), np.nan, np.argmax(one_of, axis=0) - 1.0)
+                    named[name] = _rows(first, lengths)
+                frame = replace(frame, covariates=named)
             history = History.of_frame(frame)
         forecaster._history = history._replace(covariates=covariates)
         forecaster._model, forecaster._panel = below("fitted/", arrays), below("panel/", arrays)
@@ -674,13 +938,18 @@ def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
 
 
 def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int) -> Ahead:
-    """Forecast a block of series at a time with `ahead`; forecasts of positive series are clipped at 0."""
-    parts = []
-    for rows in _blocks(len(history.lengths)):
+    """Forecast a block of series at a time with `ahead`; forecasts of positive series are clipped at 0.
+
+    `ahead` may give fewer than `h` steps; the others are NaN.
+    """
+    forecast, spread = np.full((2, len(history.lengths), h), np.nan)
+    of_logarithms = np.zeros(len(forecast), bool)
+    for rows in _blocks(len(forecast)):
         lengths = history.lengths[rows]
         part = {name: array[rows] for name, array in fitted.items()}
-        parts.append(ahead(history.values[rows, : lengths.max()], lengths, part, h))
-    forecast, spread, of_logarithms = (np.concatenate(found) for found in zip(*parts, strict=True))
+        found = ahead(history.values[rows, : lengths.max()], lengths, part, h)
+        steps = found.forecast.shape[1]
+        forecast[rows, :steps], spread[rows, :steps], of_logarithms[rows] = found
     return Ahead(np.where(history.positive[:, None], np.maximum(forecast, 0.0), forecast), spread, of_logarithms)
 
 
@@ -692,24 +961,138 @@ def _rows(values, lengths) -> list[np.ndarray]:
     return [row[:length] for row, length in zip(values, lengths, strict=True)]
 
 
+def without_effects(history: History, season: int) -> tuple[History, dict[str, np.ndarray]]:
+    """Return what covariates that are known ahead leave of the series, and their effects; no arrays without any."""
+    future = history.known_besides.future
+    if not future.shape[2]:
+        return history, {}
+    found = regression.effects(history.values, future, season)
+    return history._replace(values=history.values - regression.added(found, future, history.times)), found
+
+
+def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Callable, steps=None) -> Ahead:
+    """Return ``forecast(rest)`` of what the covariates leave of the series, with what these add at steps ``(N, S)``.
+
+    By default these are all steps of the series. `fitted` has the effects, if there are covariates.
+    """
+    if "effect" not in fitted:
+        return forecast(history)
+    future = history.known_besides.future
+    more = regression.added(fitted, future, history.times)
+    said, spread, of_logarithms = forecast(history._replace(values=history.values - more))
+    spread = np.where(of_logarithms[:, None], np.abs(said) * spread, spread)
+    said = said + (more if steps is None else regression.added(fitted, future, steps))
+    said = np.where(history.positive[:, None], np.maximum(said, 0.0), said)
+    return Ahead(said, spread, np.zeros(len(said), bool))
+
+
+def parts_with_effects(history: History, fitted: dict[str, np.ndarray], parts: Callable) -> dict[str, np.ndarray]:
+    """Return the columns of `components`, by ``parts(values)`` of what the covariates leave of the values."""
+    if "effect" not in fitted:
+        return parts(history.values)
+    more = regression.added(fitted, history.known_besides.future, history.times)
+    return {"covariates": more, **parts(history.values - more)}
+
+
 class SeasonalForecaster(Forecaster):
-    """A forecaster of each series by itself, with a season that is given, or that the times of a table have."""
+    """A forecaster of each series by itself, with seasons that are given, or that the times of a table have.
 
-    def __init__(self, season: int | None = None):
+    Columns that are known ahead are regressed on first, see `rnnkit.forecast.fitting.regression`; the model forecasts
+    what they leave of the values, and what they add is added again. So are several seasons, or one of more than 24
+    steps, as far as a series has them (see `rnnkit.forecast.fitting.profiles.Profiles`).
+    """
+
+    _several_seasons = True
+    _takes_seasons: bool = False  # whether the model itself takes such seasons
+
+    def __init__(self, season: int | Sequence[int] | None = None, future_covariates: Sequence[str] = ()):
         super().__init__()
-        self.season: Any = None if season is None else whole(season, "season", 1)
+        self.season: Any = checked_season(season)
+        self.future_covariates = checked_columns((), future_covariates)[1]
 
-    def _with(self, season: int) -> Self:
+    def _with(self, season) -> Self:
         return type(self)(**self._settings() | {"season": season})
 
+    @property
+    def _periods(self) -> tuple[int, ...]:
+        """The seasons of the fit."""
+        return periods_of(self._panel.get("season", self.season))
+
+    @property
+    def _fitted_with(self) -> Self:
+        """A forecaster with the seasons of the fit."""
+        return self._with(self._periods)
+
     def _fit(self, history, progress=None):
-        season = self.season or history.season or 1
-        rows = in_blocks(self._with(season)._fitted, history.values, history.lengths)
-        return Fitted(rows, {"season": np.array(season)})
+        periods = periods_of(self.season or history.seasons)
+        rest, effects = without_effects(history, periods[0])
+        rows = in_blocks(partial(self._fitted_apart, periods), rest.values, rest.lengths)
+        return Fitted(rows | effects, {"season": np.array(periods)})
+
+    def _fitted_apart(self, periods, values, lengths):
+        if self._takes_seasons or not are_apart(periods):
+            return self._with(periods)._fitted(values, lengths)
+        apart = Profiles.of(values, lengths, periods)
+        return self._with(1)._fitted(apart.rest, lengths) | {"seasons": apart.found}
 
     def _ahead_of(self, history, h):
-        season = int(self._panel.get("season", self.season or 1))
-        return forecast_in_blocks(self._with(season)._ahead, history, self._model, h)
+        forecast = lambda rest: forecast_in_blocks(partial(self._apart, "_ahead"), rest, self._model, h)
+        return with_effects(history, self._model, forecast, history.lengths[:, None] + np.arange(h))
+
+    def _within(self, values, lengths, fitted, h) -> Ahead:
+        """Return the forecasts of all steps ``(N, T)``, as `_inside`; a recurrence gives them in one pass."""
+        other = copy(self)
+        other._model = fitted
+        return Forecaster._inside(other, History(values, lengths))
+
+    def _inside(self, history):
+        steps = history.values.shape[1]
+        forecast = lambda rest: forecast_in_blocks(partial(self._apart, "_within"), rest, self._model, steps)
+        return with_effects(history, self._model, forecast)
+
+    def _apart(self, of: str, values, lengths, fitted, h) -> Ahead:
+        """Return forecasts by the method `of`, ``_ahead`` or ``_within``, with the seasons that are apart."""
+        if "seasons" not in fitted:
+            return getattr(self._fitted_with, of)(values, lengths, fitted, h)
+        apart = Profiles.of(values, lengths, self._periods, fitted["seasons"])
+        ahead = getattr(self._with(1), of)(apart.rest, lengths, fitted, h)
+        seasons = apart.seasons(h) if of == "_ahead" else apart.inside
+        return Ahead(ahead.forecast + seasons, absolute(ahead), np.zeros(len(seasons), bool))
+
+
+def absolute(ahead: Ahead) -> np.ndarray:
+    """Return standard deviations in the values' own units."""
+    return np.where(ahead.of_logarithms[:, None], np.abs(ahead.forecast) * ahead.spread, ahead.spread)
+
+
+class SmoothingForecaster(SeasonalForecaster):
+    """A seasonal forecaster whose recurrence gives the forecasts of all steps; a subclass defines ``_at``."""
+
+    def _at(self, values, lengths, fitted, steps) -> Ahead:
+        """Return forecasts of steps ``(N, S)``: one step ahead up to each series' end, and those after it."""
+        raise NotImplementedError
+
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        return self._at(values, lengths, fitted, lengths[:, None] + np.arange(h))
+
+    def _within(self, values, lengths, fitted, h) -> Ahead:
+        return self._at(values, lengths, fitted, np.broadcast_to(np.arange(values.shape[1]), values.shape))
+
+    def _parts(self, values, lengths, fitted) -> dict[str, np.ndarray]:
+        """Return the columns of `components` ``(N, T)``."""
+        raise NotImplementedError
+
+    def _components(self, history):
+        parts = lambda values: self._parts_apart(values, history.lengths, self._model)
+        return parts_with_effects(history, self._model, parts)
+
+    def _parts_apart(self, values, lengths, fitted) -> dict[str, np.ndarray]:
+        """Return the columns of `components`; what is apart counts as season."""
+        if "seasons" not in fitted:
+            return self._fitted_with._parts(values, lengths, fitted)
+        apart = Profiles.of(values, lengths, self._periods, fitted["seasons"])
+        parts = self._with(1)._parts(apart.rest, lengths, fitted)
+        return parts | {"season": parts["season"] + apart.inside}
 
 
 def known_once(values) -> np.ndarray:

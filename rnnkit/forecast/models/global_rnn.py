@@ -160,6 +160,9 @@ class GlobalRNN(Together):
     def _ahead_of(self, history: History, h: int) -> Ahead:
         return self._network().ahead(history, Fitted(self._model, self._panel), h)
 
+    def _inside(self, history: History) -> Ahead:
+        return self._network().ahead(history, Fitted(self._model, self._panel))
+
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
         calibration = Calibration(self._panel["errors"], self._panel["counts"])
         off = calibration.quantiles(probabilities, ahead.spread.shape[1])[:, None] * ahead.spread

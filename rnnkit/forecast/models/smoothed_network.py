@@ -102,9 +102,12 @@ class SmoothedNetwork:
             rows |= {f"{number}/{name}": array for name, array in training.own[0].items()}
         return completed(history, rows)
 
-    def ahead(self, history: History, fitted: Fitted, h: int) -> Ahead:
-        """Forecast the steps after each series' end; beyond the fitted leads, earlier medians replace values."""
-        found = np.empty((len(history.values), h, len(QUANTILES)))
+    def ahead(self, history: History, fitted: Fitted, h: int | None = None) -> Ahead:
+        """Forecast `h` steps after each series' end; beyond the fitted leads, earlier medians replace values.
+
+        Without `h`, forecast each step of the series from those before it; NaN for the first one.
+        """
+        found = np.empty((len(history.values), h or history.values.shape[1], len(QUANTILES)))
         each = max(_READ_AT_ONCE // history.values.shape[1], 1)
         for start in range(0, len(found), each):
             places = np.arange(start, min(start + each, len(found)))
@@ -131,10 +134,15 @@ class SmoothedNetwork:
         """Return the number of epochs, from the number of batches of an epoch."""
         return self.epochs or min(max(_FEWEST, -(-_UPDATES // batches)), _MOST)
 
-    def _quantiles(self, series: Prepared, panel, h: int) -> np.ndarray:
-        """Return quantiles of z ``(N, H, Q)`` after each series' end."""
+    def _quantiles(self, series: Prepared, panel, h: int | None) -> np.ndarray:
+        """Return quantiles of z ``(N, H, Q)`` after each series' end, or of each of its steps without `h`."""
         own = [below(f"{number}/", series.rows) for number in range(self.networks)]
         networks = [_Network.of(self, below(f"{number}/", panel)) for number in range(self.networks)]
+        if h is None:
+            steps = [
+                network.of_each(series, one, panel["furthest"]) for network, one in zip(networks, own, strict=True)
+            ]
+            return np.sort(np.mean(steps, axis=0), axis=2)
         z, lengths, widened = series.z, series.lengths, 0.0
         parts: list[np.ndarray] = []
         while len(parts) * self.leads < h:
@@ -228,6 +236,16 @@ class _Network:
         leads = np.arange(self.settings.leads)
         season = smoothed.season[rows[:, None], last[:, None] + 1 + leads % self.settings.season]
         return said + (smoothed.level[rows, last, None] + season)[..., None]
+
+    def of_each(self, series: Prepared, own: dict[str, np.ndarray], furthest) -> np.ndarray:
+        """Return quantiles of z of each step, from the steps before it ``(B, T, Q)``; NaN for the first one."""
+        count, steps = series.z.shape
+        smoothed = self.smoothed(series.z, own, series.rows)
+        x, _ = self.inputs(series, smoothed, 0, steps)
+        said = self.model(x).reshape(count, steps, self.settings.leads, -1)[:, :-1, 0].astype(np.float64)
+        said = np.clip(said, -furthest[0], furthest[0]) * (series.rows["change"] > 0)[:, None, None]
+        said += (smoothed.level[:, : steps - 1] + smoothed.season[:, 1:steps])[..., None]
+        return np.pad(said, ((0, 0), (1, 0), (0, 0)), constant_values=np.nan)
 
 
 class _Piece(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import dynamic_theta
 from rnnkit.forecast.fitting.decomposition import is_seasonal, known_means, known_sums, seasonal_factors
 from rnnkit.forecast.fitting.side_by_side import SideBySide
-from rnnkit.forecast.models.forecaster import Ahead, SeasonalForecaster, known_once
+from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster, known_once
 from rnnkit.optimizers.rowwise import minimize_rows
 
 _LOW, _HIGH = 0.05, 0.999  # of α
@@ -20,7 +21,7 @@ _LINE = 3  # values, below which a series holds its last value
 _START = 0.5  # of α, of w, and of the starting level in units of the first value
 
 
-class Theta(SeasonalForecaster):
+class Theta(SmoothingForecaster):
     """The dynamic optimized Theta model, or the standard one with θ = 2.
 
     A series with a significant season is divided by its seasonal factors first, and the forecasts are multiplied by
@@ -31,12 +32,15 @@ class Theta(SeasonalForecaster):
 
     Parameters
     ----------
-    season : int, optional
-        Steps of a season, 1 for none; by default inferred from a table's times, and none for arrays.
+    season : int or sequence of int, optional
+        Steps of a season, 1 for none, or of several seasons; by default inferred from a table's times, and none for
+        arrays. Several seasons, or one of more than 24 steps, are taken out of the series before.
     theta : float, optional
         1 or more; by default the best for each series.
     iterations : int
         Evaluations of the errors at most.
+    future_covariates : sequence of str
+        As `ExponentialSmoothing` takes them.
 
     Attributes
     ----------
@@ -56,8 +60,15 @@ class Theta(SeasonalForecaster):
     iterations: int
     theta: Any
 
-    def __init__(self, season: int | None = None, theta: float | None = None, iterations: int = 60):
-        super().__init__(season)
+    def __init__(
+        self,
+        season: int | Sequence[int] | None = None,
+        theta: float | None = None,
+        iterations: int = 60,
+        *,
+        future_covariates: Sequence[str] = (),
+    ):
+        super().__init__(season, future_covariates)
         if theta is not None and not (isinstance(theta, (int, float)) and np.isfinite(theta) and theta >= 1):
             raise ValueError(f"expected theta to be a number of 1 or more, or None for the best; got {theta!r}")
         self.theta, self.iterations = theta, whole(iterations, "iterations", 1)
@@ -108,22 +119,27 @@ class Theta(SeasonalForecaster):
             "variance": variance,
         }
 
-    def _ahead(self, values, lengths, fitted, h) -> Ahead:
-        count = len(values)
+    def _at(self, values, lengths, fitted, steps) -> Ahead:
+        count, h = len(values), max(int(steps.max()) + 1 - values.shape[1], 0)
         rest = _adjusted(values, fitted["season"], fitted["ratios"]) / fitted["scale"][:, None]
         longer = np.concatenate([rest, np.full((count, h), np.nan)], axis=1)
         series = SideBySide(dynamic_theta, longer, lengths + h)
         run = series.run(np.arange(count), fitted["parameters"], _states(fitted["level"]))
-        steps = lengths[:, None] + np.arange(h)
         forecast = np.take_along_axis(run, steps, axis=1) * fitted["scale"][:, None]
         season = np.take_along_axis(fitted["season"], steps % fitted["season"].shape[1], axis=1)
         ratios = fitted["ratios"][:, None]
         # The variance of simple exponential smoothing: the model is one around its line.
-        growth = 1 + np.arange(h) * fitted["parameters"][:, :1] ** 2
+        growth = 1 + np.maximum(steps - lengths[:, None], 0) * fitted["parameters"][:, :1] ** 2
         spread = np.sqrt(fitted["variance"][:, None] * growth) * fitted["scale"][:, None]
         spread = np.where(ratios, spread * season, spread)
         forecast = np.where(ratios, forecast * season, forecast + season)
         return Ahead(forecast, spread, np.zeros(count, bool))
+
+    def _parts(self, values, lengths, fitted) -> dict[str, np.ndarray]:
+        said, season = self._within(values, lengths, fitted, 0).forecast, fitted["season"]
+        each = season[:, np.arange(said.shape[1]) % season.shape[1]]
+        level = np.where(fitted["ratios"][:, None], said / each, said - each)
+        return {"level": level, "season": said - level, "remainder": values - said}
 
 
 def _adjusted(values, season, ratios) -> np.ndarray:

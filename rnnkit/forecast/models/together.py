@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks, Here
+from rnnkit.forecast.fitting.profiles import periods_of
 from rnnkit.forecast.fitting.season import elected, season_votes
 from rnnkit.forecast.models.forecaster import Fitted, Forecaster
 
@@ -43,12 +44,16 @@ class Together(Forecaster):
         return self
 
     def _season_of(self, series: Blocks) -> int:
-        """Return the season given, or that of the times, or that of most series."""
-        return self.season or series.map(_season)[0] or elected(series.map(_votes)) or 1
+        """Return the first of `_seasons_of`."""
+        return self._seasons_of(series)[0]
+
+    def _seasons_of(self, series: Blocks) -> tuple[int, ...]:
+        """Return the seasons given, or those of the times, or of most series; (1,) without any."""
+        return periods_of(self.season or series.map(_seasons)[0] or elected(series.map(_votes)))
 
 
-def _season(history: History) -> int | None:
-    return history.season
+def _seasons(history: History) -> tuple[int, ...]:
+    return history.seasons
 
 
 def _votes(history: History) -> tuple[np.ndarray, list]:

@@ -22,7 +22,6 @@ from rnnkit.forecast.models.direct import (
     check_horizon,
     last_steps,
     measured,
-    translated,
 )
 from rnnkit.forecast.models.forecaster import Ahead, Fitted, check_features
 from rnnkit.hints import Array
@@ -295,16 +294,6 @@ class TrainedForecaster(DirectForecaster):
             raise KeyError(last)
         first, width = np.zeros((3, shortcut.horizon)), _width(shortcut, self._features)
         self.models = [self._new_model(number, first, width) for number in range(self.networks)]
-
-    @classmethod
-    def _of_earlier(cls, saved):
-        arrays, about = saved.arrays, saved.about
-        names = {"shortcut": "panel/weights", "z": "state/0", "covariates": "state/1"}
-        names |= {name: name.replace("networks/", "network ") for name in arrays if name.startswith("networks/")}
-        fitted = about["shortcut"] | {name: about[name] for name in ("spread", "excess", "band_scale")}
-        if "covariates" not in arrays:
-            saved = saved._replace(arrays=arrays | {"covariates": np.zeros((*arrays["z"].shape, 0))})
-        return translated(saved, names, fitted | {"note": about.get("note")})
 
     def _facts(self):
         if self._history is None:

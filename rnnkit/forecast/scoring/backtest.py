@@ -13,7 +13,6 @@ from rnnkit.forecast.scoring.metrics import mean_absolute_error, naive_error, ro
 
 SHARE = 0.3  # of the series, at its end, that the origins are spread over
 LEAST_ORIGINS = 20
-ENOUGH = 8  # least residuals for a band when its coverage is counted
 
 Model = Callable[[np.ndarray, int], np.ndarray]
 
@@ -47,34 +46,13 @@ def needed_length(horizon: int, origins: int = LEAST_ORIGINS) -> int:
 
 @dataclass(frozen=True)
 class BackTest:
-    """The forecasts of models at each origin, and the actual values.
+    """The forecasts of models at each origin, and the actual values."""
 
-    Attributes
-    ----------
-    origins : ndarray (N,) of int
-        Known steps at each origin.
-    actual : ndarray (N, H) of float64
-        The actual values, NaN in gaps.
-    forecasts : dict of str to ndarray (N, H)
-        By model.
-    scale : float
-        The in-sample error of the naive forecast, for the mean absolute scaled error.
-    bands : dict of str to ndarray (2, N, H)
-        Lower and upper edges, of models that give bands.
-
-    Examples
-    --------
-    >>> import numpy as np, rnnkit as rk
-    >>> test = rk.forecast.back_test(np.arange(60.0) % 6, {"naive": rk.forecast.naive}, 2, 5)
-    >>> sorted(test.scores("naive"))
-    ['MAE', 'MASE', 'RMSE']
-    """
-
-    origins: np.ndarray
-    actual: np.ndarray
-    forecasts: Mapping[str, np.ndarray]
-    scale: float
-    bands: Mapping[str, np.ndarray] = field(default_factory=dict)
+    origins: np.ndarray  # (N,), known steps at each origin
+    actual: np.ndarray  # (N, H), NaN in gaps
+    forecasts: Mapping[str, np.ndarray]  # (N, H), by model
+    scale: float  # the in-sample error of the naive forecast, for the mean absolute scaled error
+    bands: Mapping[str, np.ndarray] = field(default_factory=dict)  # (2, N, H), edges, of models that give bands
 
     def scores(self, model: str) -> dict[str, float]:
         """Return MAE, RMSE and MASE of a model over all origins and leads (Hyndman and Koehler 2006)."""
@@ -84,41 +62,6 @@ class BackTest:
             "RMSE": root_mean_squared_error(self.actual, self.forecasts[model]),
             "MASE": error / self.scale if self.scale > 0 else np.nan,
         }
-
-    def half_widths(self, model: str, level: float = 0.8) -> np.ndarray:
-        """Return half the width of a band for each lead ``(H,)``, a quantile of the absolute residuals.
-
-        Of n residuals, it is the ⌈level (n + 1)⌉-th smallest, so that the next one lies inside with that probability if
-        residuals are exchangeable (Lei et al. 2018, "Distribution-free predictive inference for regression", section
-        2); NaN for a lead without any residual.
-        """
-        return _half_widths(np.abs(self.actual - self.forecasts[model]), level)
-
-    def edges(self, model: str, level: float = 0.8) -> np.ndarray:
-        """Return the edges ``(2, N, H)`` of the model's bands: its own, or half a width around its forecasts."""
-        if model in self.bands:
-            return self.bands[model]
-        said, half = self.forecasts[model], self.half_widths(model, level)
-        return np.array([said - half, said + half])
-
-    def coverage(self, model: str, level: float = 0.8) -> float:
-        """Return the share of values that fell within the band as it would have been drawn at their origin.
-
-        If the model has no bands of its own, each is drawn from the residuals known by then; NaN if no origin had 8 of
-        them.
-        """
-        if model in self.bands:
-            came = ~np.isnan(self.actual)
-            lower, upper = self.bands[model]
-            return float(np.mean(((lower <= self.actual) & (self.actual <= upper))[came])) if came.any() else np.nan
-        residuals = np.abs(self.actual - self.forecasts[model])
-        leads = np.arange(1, residuals.shape[1] + 1)
-        inside = []
-        for origin, came in zip(self.origins, residuals, strict=True):
-            past = np.where(self.origins[:, None] + leads <= origin, residuals, np.nan)
-            judged = ((~np.isnan(past)).sum(axis=0) >= ENOUGH) & ~np.isnan(came)
-            inside.extend(came[judged] <= _half_widths(past, level)[judged])
-        return float(np.mean(inside)) if inside else float("nan")
 
 
 def back_test(
@@ -137,31 +80,11 @@ def back_test(
         for origin in rolling_origins(len(values), horizon, origins):
             forecast = model(values[:origin], horizon)       # against values[origin : origin + horizon]
 
-    Parameters
-    ----------
-    values : ndarray (T,) of float64
-        NaN in gaps.
-    models : dict of str to callable
-        ``model(history, horizon)`` is the forecast ``(horizon,)``, or the lower edge of a band, the forecast and the
-        upper edge ``(3, horizon)``; it fits itself to the history.
-    horizon, origins : int
-        The number of leads, and the largest number of origins.
-    season : int, optional
-        For the seasonal form of the scaled error.
-    progress : callable
-        Called after each origin.
+    ``model(history, horizon)`` is the forecast ``(horizon,)``, or the lower edge of a band, the forecast and the upper
+    edge ``(3, horizon)``; it fits itself to the history. Values ``(T,)`` are NaN in gaps; `origins` is the largest
+    number of origins, `season` for the seasonal form of the scaled error; `progress` is called after each origin. A
+    ValueError for a series too short for a single origin.
 
-    Returns
-    -------
-    BackTest
-
-    Raises
-    ------
-    ValueError
-        If the series is too short for a single origin.
-
-    Examples
-    --------
     >>> from rnnkit.forecast.models.baselines import naive
     >>> test = back_test(np.arange(100.0), {"naive": naive}, horizon=2, origins=10)
     >>> test.scores("naive")
@@ -191,10 +114,3 @@ def back_test(
         scale=naive_error(values[: places[0]], season),
         bands={name: np.array([lower, upper]) for name, (lower, _, upper) in own.items()},
     )
-
-
-def _half_widths(residuals, level) -> np.ndarray:
-    ordered = np.sort(residuals, axis=0)  # NaN last
-    count = (~np.isnan(ordered)).sum(axis=0)
-    rank = np.minimum(np.ceil(level * (count + 1)).astype(int), count)
-    return ordered[np.maximum(rank - 1, 0), np.arange(residuals.shape[1])]

@@ -22,7 +22,7 @@ def evaluate(
     models: Sequence[str] | None = None,
     level: Sequence[float] | None = None,
     *,
-    id: str = "unique_id",
+    id: Any = "unique_id",
     time: str = "ds",
     target: str = "y",
 ) -> Any:
@@ -67,12 +67,12 @@ def evaluate(
     from rnnkit.forecast.data import native_tables
 
     called, season = Columns(id, time, target), positive_integer(season, "season")
-    table = native_tables.opened(frame, "the forecasts")
+    table = native_tables.indexed(native_tables.opened(frame, "the forecasts"), [*called.ids, called.time])
     edges = {name: match for name in table.columns if (match := _EDGE.fullmatch(name))}
     if "cutoff" in table.columns:
         native_tables.check_columns(table, [called.time], "the forecasts", "; time= gives another name")
     if models is None:
-        models = [name for name in table.columns if name not in (*called, "cutoff", *edges)]
+        models = [name for name in table.columns if name not in (*called.ids, *called[1:], "cutoff", *edges)]
     if not models:
         raise ValueError(f"expected a column of forecasts at least; got {', '.join(table.columns)}")
     levels = sorted({match[3] for match in edges.values() if match[1] in models}, key=float)
@@ -88,9 +88,8 @@ def evaluate(
     heads: Any = None
     ids: list[Any] = [None]
     codes = np.zeros(len(table), np.int64)
-    if called.id in table.columns:
-        codes, heads = native_tables.codes(table, called.id)
-        ids = heads.to_list()
+    if set(called.ids) <= set(table.columns):
+        codes, heads, ids = native_tables.keyed(table, called.ids)
     if not len(table):
         raise ValueError("expected forecasts with rows; got an empty table")
     found = {
@@ -109,7 +108,7 @@ def evaluate(
     metrics = list(scores[0])
     columns: dict[str, Any] = {}
     if heads is not None:
-        columns[called.id] = native_tables.repeated(heads, len(metrics))
+        columns |= {name: native_tables.repeated(heads[name], len(metrics)) for name in called.ids}
     columns["metric"] = metrics * len(ids)
     for model, score in zip(models, scores, strict=True):
         columns[model] = np.stack([score[metric] for metric in metrics], axis=1).ravel()

@@ -208,6 +208,12 @@ def test_days_and_months_that_could_be_either(tmp_path):
     assert times(read(tmp_path, text, dayfirst=True)) == ["2001-02-01", "2001-03-01"]
     assert times(read(tmp_path, text, dayfirst=False)) == ["2001-01-02", "2001-01-03"]
     assert times(read(tmp_path, "date,y\n01/01/2001,1\n02/02/2001,2\n")) == ["2001-01-01", "2001-02-02"]
+    months = [f"{2001 + month // 12}-{month % 12 + 1:02}-01" for month in range(15)]
+    for order in ("{1}/{2}/{0}", "{2}/{1}/{0}"):  # only one of the readings has equal steps
+        rows = "\n".join(f"{order.format(*one.split('-'))},{row}" for row, one in enumerate(months))
+        assert times(read(tmp_path, f"date,y\n{rows}\n")) == months
+    twelve = "\n".join(f"{month}/1/2001,1" for month in range(1, 13))
+    assert "tell days from months" in fault(tmp_path, f"date,y\n{twelve}\n")
 
 
 @pytest.mark.parametrize(
@@ -324,7 +330,7 @@ def test_what_is_written_is_read_again(tmp_path, name):
         pytest.importorskip("narwhals")
     frame = read(tmp_path, LONG)
     path = tmp_path / name
-    write_table(path, frame.in_sample({"price": [series / 3 for series in frame.series]}))
+    write_table(path, frame.rows(*frame._every_step, {"price": np.concatenate(frame.series) / 3}))
     again = read_table(path)
     assert again.ids == frame.ids
     for one, other in zip(frame.series, again.series, strict=True):

@@ -14,6 +14,8 @@ pl = pytest.importorskip("polars")
 pa = pytest.importorskip("pyarrow")
 nw = pytest.importorskip("narwhals")
 
+import rnnkit as rk  # noqa: E402
+from rnnkit.forecast.data.covariates import Covariates  # noqa: E402
 from rnnkit.forecast.data.frames import Columns, is_frame, read, read_static  # noqa: E402
 
 KINDS = {
@@ -298,7 +300,7 @@ def test_rows_and_cutoffs(kind):
 
 def test_in_sample_is_what_was_read(kind):
     frame = read(kind(monthly()))
-    found = frame.in_sample({"price": frame.covariates["price"], "holiday": frame.covariates["holiday"]})
+    found = frame.rows(*frame._every_step, {name: np.concatenate(column) for name, column in frame.covariates.items()})
     same(read(found), frame)
 
 
@@ -443,16 +445,14 @@ def test_tables_are_told_from_arrays():
         (monthly().drop(columns="ds"), "columns ds, y; got unique_id, y, price, holiday"),
         (
             pd.DataFrame({"month": by("MS"), "a": 1.0, "b": 2.0}),
-            "columns ds, y; got month, a, b; id=, time= and target= give other names, and melt(id_vars=…) makes",
+            "columns ds, y; got month, a, b; id=, time= and target= give other names; a table with a column of numbers",
         ),
-        (monthly().set_index("ds"), "reset_index() makes columns of an index"),
         (pd.concat([monthly(), monthly()]), "series 'b': expected one row for each time; got 2000-01-01 twice"),
         (monthly().drop(columns="unique_id"), "twice; several series need a column of ids, such as 'unique_id'"),
         (monthly().assign(y="x"), "expected numbers in column 'y'; got 'x' in row 0, of series 'b'"),
         (monthly().assign(y=[1.0] * 6 + ["n"] * 3), "got 'n' in row 6, of series 'a'"),
         (monthly().assign(y=pd.Timestamp(0)), "expected numbers in column 'y'; got Timestamp"),
-        (monthly().assign(sky="blue"), "expected numbers in column 'sky'; got 'blue'"),
-        (monthly().assign(sky=pd.Categorical(["blue"] * 9)), "expected numbers in column 'sky'; got 'blue'"),
+        (monthly().assign(sky=[1, "blue", *[2] * 7]), "expected numbers in column 'sky'; got 'blue'"),
         (monthly().assign(y=[np.nan] * 5 + [1.0] * 4), "series 'b': expected a value in column 'y' at one time"),
         (
             monthly().assign(y=[1.0] * 8 + [np.inf]),
@@ -566,10 +566,126 @@ def test_every_value_lies_at_its_time(kind, rng, freq):
     table = pd.concat(parts).sample(frac=1, random_state=1)
     frame = read(kind(table))
     assert frame.ids == list(dict.fromkeys(table["unique_id"]))
-    found = frame.in_sample({})
+    found = frame.rows(*frame._every_step, {})
     rows = pd.DataFrame(plain(found)).dropna().sort_values(["unique_id", "ds"])
     expected = table.sort_values(["unique_id", "ds"])
     assert rows["unique_id"].tolist() == expected["unique_id"].tolist()
     assert rows["ds"].tolist() == expected["ds"].tolist()
     assert rows["y"].tolist() == expected["y"].tolist()
     assert set(plain(found)["ds"]) <= set(times), "gaps lie at times between"
+
+
+def test_ids_of_several_columns(kind, tmp_path):
+    """Are those of one column that has both, in every table that comes out or goes in, and in a file."""
+    table = long(aa=days(6), ab=days(6), ba=days(5)).sample(frac=1, random_state=2)
+    later = long(ab=days(7)[-1:])
+    parts, rows = (
+        one.assign(store=one["unique_id"].str[0], item=[ord(name[1]) for name in one["unique_id"]]).drop(
+            columns="unique_id"
+        )
+        for one in (table, later)
+    )
+    names = {"id": ["store", "item"]}
+    one, several = rk.forecast.Theta().fit(kind(table)), rk.forecast.Theta().fit(kind(parts), **names)
+    several.save(tmp_path / "model.npz")
+    pairs = [
+        (one.predict(2), several.predict(2)),
+        (one.predict(2), rk.load_model(tmp_path / "model.npz").predict(2)),
+        (one.fitted(), several.fitted()),
+        (one.check_residuals(2), several.check_residuals(2)),
+        (one.cross_validation(kind(table), 2), several.cross_validation(kind(parts), 2, **names)),
+        (one.update(kind(later)).predict(1), several.update(kind(rows)).predict(1)),
+    ]
+    for expected, found in (map(plain, pair) for pair in pairs):
+        ids = [f"{a}{chr(b)}" for a, b in zip(found.pop("store"), found.pop("item"), strict=True)]
+        assert ids == expected.pop("unique_id") and found == expected
+    scores = rk.forecast.evaluate(several.cross_validation(parts, 1, **names), train=parts, **names)
+    assert list(plain(scores))[:3] == ["store", "item", "metric"]
+    assert read(parts, (("store", "item"), "ds", "y")).label(0) == f"series {(ids[0][0], ord(ids[0][1]))!r}"
+    with pytest.raises(ValueError, match="columns store, thing, ds, y"):
+        read(parts, (("store", "thing"), "ds", "y"))
+
+
+@pytest.mark.parametrize("shape", ["column", "index", "unnamed index", "periods", "polars"])
+def test_a_column_for_each_series(shape):
+    """The forecasts are those of the same table with a row for each series and time; later rows have the same form."""
+    table = long(a=days(9), b=days(9), c=days(9))
+    table["y"] = np.random.default_rng(0).normal(size=27)
+    shapes = {
+        "column": lambda wide: wide.reset_index().rename_axis(columns=None),
+        "index": lambda wide: wide,
+        "unnamed index": lambda wide: wide.rename_axis(None),
+        "periods": lambda wide: wide.to_period("D"),
+        "polars": lambda wide: pl.DataFrame(wide.reset_index()),
+    }
+    wide, model = table.pivot(index="ds", columns="unique_id", values="y"), rk.forecast.Theta()
+    expected = rk.forecast.Theta().fit(table[table["ds"] < days(9)[-1]])
+    model.fit(shapes[shape](wide.iloc[:-1]))
+    assert plain(model.predict(2))["unique_id"] == ["a", "a", "b", "b", "c", "c"]
+    np.testing.assert_array_equal(plain(model.predict(2))["Theta"], expected.predict(2)["Theta"])
+    model.update(shapes[shape](wide.iloc[-1:][["b"]]))
+    expected.update(table[(table["ds"] == days(9)[-1]) & (table["unique_id"] == "b")])
+    np.testing.assert_array_equal(plain(model.predict(2))["Theta"], expected.predict(2)["Theta"])
+
+
+def test_ids_and_times_may_be_an_index():
+    table = long(a=days(9), b=days(8))
+    expected = rk.forecast.Theta().fit(table).predict(2)
+    for index in ("unique_id", "ds", ["unique_id", "ds"], ["ds", "unique_id"]):
+        found = rk.forecast.Theta().fit(table.set_index(index))
+        assert found.predict(2).equals(expected)
+        past = found.cross_validation(table.set_index(index), 2)
+        scores = rk.forecast.evaluate(past.set_index("unique_id"), train=table.set_index(index))
+        assert scores.equals(rk.forecast.evaluate(past, train=table))
+
+
+@pytest.mark.parametrize("make", [lambda texts: texts, pd.Categorical], ids=["text", "categories"])
+def test_covariates_of_text(make, kind):
+    """Become a column of zeros and ones for each text; a text that wasn't there gives zeros."""
+    sky = ["blue", "grey", None, "blue", "grey", "red", "red", "blue", "blue"]
+    frame = read(kind(monthly().assign(sky=make(sky))))
+    assert frame.texts == {"sky": ["blue", "grey", "red"]}
+    both = Covariates.of_frame(frame, ["sky"], ["price"], np.zeros((2, 0)))
+    assert both.past.shape == (2, 6, 3) and both.future.shape == (2, 6, 1)
+    np.testing.assert_array_equal(both.past[0, [0, 1, 5]], [[1, 0, 0], [0, 1, 0], [0, 1, 0]])
+    assert np.isnan(both.past[0, [2, 3]]).all() and np.isnan(both.past[1, 4:]).all()
+    ahead = pd.DataFrame(
+        {
+            "unique_id": ["b", "b", "a", "a"],
+            "ds": pd.to_datetime(["2000-07-01", "2000-08-01", "2000-09-01", "2000-10-01"]),
+        }
+    )
+    found = frame.future(kind(ahead.assign(sky=["red", "green", "blue", "grey"])), 2, ["sky"])
+    np.testing.assert_array_equal(found["sky"], [[2, -1], [0, 1]])
+    np.testing.assert_array_equal(frame.expanded("sky", found["sky"])[0], [[0, 0, 1], [0, 0, 0]])
+    other = read(kind(ahead.assign(sky=["red", "green", "blue", "grey"], y=1.0)))
+    np.testing.assert_array_equal(frame.future(other, 2, ["sky"])["sky"], [[2, -1], [0, 1]])
+
+
+def test_forecasts_with_covariates_of_text(tmp_path):
+    rng, steps = np.random.default_rng(0), 60
+    kinds = np.array(["none", "leaflet", "half price"])
+    table = long(a=days(steps + 3), b=days(steps + 3)).assign(promo=lambda frame: rng.choice(kinds, len(frame)))
+    table["y"] = 50 + table["promo"].map({"none": 0, "leaflet": 10, "half price": 30}) + rng.normal(size=len(table))
+    known, later = table[table["ds"] < days(steps + 1)[-1]], table[table["ds"] >= days(steps + 1)[-1]]
+    for model in (
+        rk.forecast.ExponentialSmoothing(1, future_covariates=["promo"]),
+        rk.forecast.GlobalRNN(1, future_covariates=["promo"], units=4, networks=1, epochs=2),
+    ):
+        said = model.fit(known, verbose=0).predict(3, future=later)
+        if model.name == "ExponentialSmoothing":
+            assert np.abs(said[model.name].to_numpy() - later["y"].to_numpy()).max() < 6
+        model.save(tmp_path / "model.npz")
+        again = rk.load_model(tmp_path / "model.npz")
+        assert again.predict(3, future=later).equals(said)
+        assert (
+            again.update(later)
+            .predict(1, future=after(table))
+            .equals(model.update(later).predict(1, future=after(table)))
+        )
+
+
+def after(table):
+    """The step after each series' end, without a promotion."""
+    last = table.groupby("unique_id", as_index=False)["ds"].max()
+    return last.assign(ds=last["ds"] + pd.Timedelta(days=1), promo="none")

@@ -6,7 +6,7 @@ import pytest
 import rnnkit as rk
 from rnnkit.forecast.fitting.season import (
     autocorrelation,
-    common_season,
+    common_seasons,
     elected,
     find_season,
     refined_period,
@@ -71,8 +71,8 @@ def test_parts_elect_the_season_of_the_longest_series():
     values = np.sin(2 * np.pi * np.arange(140) / season)
     values[np.arange(140) >= lengths[:, None]] = np.nan
     votes = [season_votes(values[part], lengths[part], 3) for part in (slice(0, 2), slice(2, 2), slice(2, 6))]
-    assert elected(votes, 3) == common_season(values, lengths, 3) == 12
-    assert common_season(values[:4], lengths[:4]) == 7
+    assert elected(votes, 3) == common_seasons(values, lengths, 3) == (12,)
+    assert common_seasons(values[:4], lengths[:4]) == (7,)
 
 
 def test_half_of_the_series_are_enough_for_a_common_season():
@@ -80,7 +80,7 @@ def test_half_of_the_series_are_enough_for_a_common_season():
     waves = [np.sin(2 * np.pi * time / m) + 0.1 * rng.standard_normal(140) for m in (12, 12, 7)]
     values = np.array([*waves, rng.standard_normal(140).cumsum()])
     assert [find_season(one) for one in values] == [12, 12, 7, None]
-    assert common_season(values, np.full(4, 140)) == 12
-    assert common_season(values[1:], np.full(3, 140)) is None
-    assert common_season(values[[0, 3]], np.full(2, 140)) == 12  # the other one has none
-    assert common_season(values[3:], np.full(1, 140)) is None
+    assert common_seasons(values, np.full(4, 140)) == (12,)
+    assert common_seasons(values[1:], np.full(3, 140)) == ()
+    assert common_seasons(values[[0, 3]], np.full(2, 140)) == (12,)  # the other one has none
+    assert common_seasons(values[3:], np.full(1, 140)) == ()

@@ -99,54 +99,6 @@ def test_a_panel_of_short_series_learns_from_all(make):
     assert forecaster.predict().shape == (5, 4) and np.isfinite(forecaster.predict()).all()
 
 
-def of_the_first_format(forecaster, path):
-    """Write a forecaster as files were written first: with the state that it goes on from, and no series."""
-    panel, state = dict(forecaster._panel), forecaster._state(forecaster._history)
-    arrays = {"times": state.times, "missing": state.missing, **forecaster._model}
-    for name in ("centre", "width"):
-        arrays |= {name: panel.pop(name)} if forecaster._features else {}
-    config = {name: value for name, value in forecaster._settings().items() if name != "past_covariates"}
-    numbers = {name: panel[name].item() for name in panel if panel[name].ndim == 0}
-    fitted = {"features": forecaster._features, "single": forecaster._history.single, "note": forecaster.note}
-    parts = {name.replace("network ", "networks/"): part for name, part in forecaster._shown_parts().items()}
-    arrays |= {f"{part}/{name}": array for part, layer in parts.items() for name, array in layer._arrays().items()}
-    if isinstance(forecaster, rk.ESN):
-        del config["level"]
-        arrays |= {"readout": panel["weights"], "inputs": state.read[0], "states": state.read[1]}
-        about = {
-            "config": config,
-            "fitted": fitted | {name: numbers[name] for name in ("strength", "seasonal", "period")},
-        }
-    else:
-        arrays |= {"shortcut": panel["weights"], "z": state.read[0]}
-        arrays |= {"covariates": state.read[1]} if forecaster._features else {}
-        shortcut = {name: numbers.pop(name) for name in ("lags", "harmonics", "period", "strength", "seasonal")}
-        about = {"config": config, "shortcut": shortcut} | fitted | numbers
-    arrays = {f"model/{name}": array for name, array in arrays.items()}
-    save_arrays(path, arrays, {"forecaster": type(forecaster).__name__, "model": about, "series": {}})
-
-
-@both
-@pytest.mark.parametrize("several", [False, True])
-def test_files_of_the_first_format_go_on_loading(make, several, wave, tmp_path):
-    path, x = tmp_path / "model.npz", np.cos(np.arange(260.0))
-    for beside in (None, [x, x[:150]] if several else x):
-        fitted = make(season=13).fit([wave, wave[:150]] if several else wave, beside)
-        of_the_first_format(fitted, path)
-        loaded = rk.load_model(path)
-        assert (loaded.predict() == fitted.predict()).all() and loaded.note == fitted.note
-        y, x_there = ([wave[:90]] * 2, [x[:90]] * 2) if several else (wave[:90], x[:90])
-        given = {} if beside is None else {"x": x_there}
-        assert (loaded.forecast(y, **given) == fitted.forecast(y, **given)).all()
-        loaded.save(path)
-        assert (rk.load_model(path).predict() == fitted.predict()).all()
-        if make is MAKE["echo state"]:
-            with pytest.raises(ValueError, match="earlier version has none"):
-                loaded.predict(level=80)
-        else:
-            assert (loaded.predict_quantiles() == fitted.predict_quantiles()).all()
-
-
 def test_a_file_that_says_more_networks_than_it_has_makes_none(wave, tmp_path):
     path = tmp_path / "model.npz"
     MAKE["trained"]().fit(wave).save(path)

@@ -6,24 +6,17 @@ import sys
 
 import numpy as np
 import pytest
+from forecasters_under_test import DEMAND, MAKE
 
 import rnnkit as rk
 from rnnkit.forecast import registry
 from rnnkit.forecast.models.direct import DirectForecaster
 from rnnkit.forecast.scoring.validation import cross_validation
 
-MAKE = {
-    "Autoregression": lambda: rk.forecast.Autoregression(4),
-    "Theta": lambda: rk.forecast.Theta(4),
-    "ExponentialSmoothing": lambda: rk.forecast.ExponentialSmoothing(4, ["ANN", "ANA"]),
-    "Auto": lambda: rk.forecast.Auto(4),
-    "GlobalRNN": lambda: rk.forecast.GlobalRNN(4, leads=4, units=4, networks=1, epochs=2),
-    "ESN": lambda: rk.ESN(3, 12, season=4, seed=0),
-    "TrainedForecaster": lambda: rk.forecast.TrainedForecaster(
-        3, "rnn", 2, season=4, epochs=2, networks=1, calibrate=False, seed=0
-    ),
-}
 every = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+signed = pytest.mark.parametrize(
+    "make", [make for name, make in MAKE.items() if name not in DEMAND], ids=[n for n in MAKE if n not in DEMAND]
+)
 LENGTHS = (21, 30, 41)
 
 
@@ -54,7 +47,7 @@ def test_every_forecaster_of_the_registry_is_under_test():
             assert registry.model_name(forecaster) == name
             takes = inspect.signature(type(forecaster)).parameters
             assert ("epochs" in takes) == known.is_trained
-            assert ("future_covariates" in takes) == (known.reads_covariates and (several or name == "auto"))
+            assert ("future_covariates" in takes) == (known.reads_covariates and (several or not known.of_several))
 
 
 NAMES = {"id": "shop", "time": "when", "target": "sold"}
@@ -255,7 +248,7 @@ def test_F9_what_stands_beside_values_may_be_columns_or_arrays(name, panel, tabl
             wrong()
 
 
-@every
+@signed
 def test_F4_bands_contain_the_forecast_and_narrower_bands(make, panel):
     model = make().fit([*panel, [-1e9, 1e9] * 6])
     said = model.predict(12, level=[20, 80, 95, 99.5])
@@ -265,7 +258,7 @@ def test_F4_bands_contain_the_forecast_and_narrower_bands(make, panel):
     assert (np.diff(model.predict_quantiles(12, np.linspace(0.001, 0.999, 50)), axis=0) >= 0).all()
 
 
-@pytest.mark.parametrize("name", ["Theta", "ExponentialSmoothing", "Autoregression"])
+@pytest.mark.parametrize("name", ["Theta", "ExponentialSmoothing", "Autoregression", *DEMAND])
 def test_F3_a_series_does_not_see_the_others(name, panel):
     series = [*panel, np.r_[panel[2], panel[1], panel[2], panel[1]]]
     whole = MAKE[name]().fit(series).predict(6)
@@ -273,7 +266,7 @@ def test_F3_a_series_does_not_see_the_others(name, panel):
         np.testing.assert_array_equal(MAKE[name]().fit(y).predict(6), whole[row])
 
 
-@every
+@signed
 @pytest.mark.parametrize("length", [1, 2, 3, 5, 9, 14])
 def test_F4_every_series_has_a_forecast(make, length):
     """However short it is, by itself or beside others; a constant one goes on."""
@@ -284,7 +277,7 @@ def test_F4_every_series_has_a_forecast(make, length):
     np.testing.assert_allclose(make().fit(np.full(length, -3.0)).predict(8), -3.0, atol=1e-6)
 
 
-@every
+@signed
 @pytest.mark.parametrize("values", [[5.0], [0.0], [np.nan, -3.0, np.nan]])
 def test_F4_a_single_value_has_a_band_that_grows(make, values):
     model = make().fit(values)
@@ -423,3 +416,87 @@ def test_a_plot_shows_history_forecast_and_bands(panel, table, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"rnnkit\[plots\]"):
         model.plot()
+
+
+@pytest.mark.parametrize("name", ["Theta", "ExponentialSmoothing", "Autoregression"])
+def test_F9_what_is_known_ahead_is_regressed_on(name, tmp_path):
+    """Effects are found in series with trends and seasons, added to the forecasts, and read in every call."""
+    pd, rng, parts, steps = pytest.importorskip("pandas"), np.random.default_rng(3), [], 160
+    days = pd.date_range("2024-01-01", periods=steps + 7)
+    for shop, effect in (("a", 12.0), ("b", -8.0), ("c", 0.0)):
+        promo, price = rng.integers(0, 2, steps + 7), rng.normal(size=steps + 7).round(1)
+        level = 200 + 0.2 * np.arange(steps + 7) + 5 * np.sin(np.arange(steps + 7) * 2 * np.pi / 7)
+        sold = level + effect * promo + 2 * price + 0.5 * rng.normal(size=steps + 7)
+        parts.append(pd.DataFrame({"unique_id": shop, "ds": days, "y": sold, "promo": promo, "price": price}))
+    table = pd.concat(parts)
+    known, later = table[table["ds"] < days[steps]], table[table["ds"] >= days[steps]]
+    make = lambda **more: getattr(rk.forecast, name)(7, **more)
+    model = make(future_covariates=["promo", "price"]).fit(known)
+    np.testing.assert_allclose(model._model["effect"], [[12, 2], [-8, 2], [0, 2]], atol=0.4)
+    said = model.predict(7, future=later.drop(columns="y"))
+    error = lambda found: np.abs(found[name].to_numpy() - later["y"].to_numpy()).mean()
+    assert error(said) < 1.2 < 3 < error(make().fit(known).predict(7))
+    assert error(said) <= error(model.predict(7, future=later.assign(promo=1 - later["promo"])))
+    inside = (later["y"].to_numpy() > said[f"{name}-lo-80"]) & (later["y"].to_numpy() < said[f"{name}-hi-80"])
+    assert inside.mean() > 0.6
+    assert np.nanstd(model.residuals()[name][60:160]) < 1.0
+    past = model.cross_validation(table, 7, step_size=7)
+    np.testing.assert_allclose(past[name], said[name])
+    model.save(tmp_path / "model.npz")
+    assert rk.load_model(tmp_path / "model.npz").predict(7, future=later).equals(said)
+    assert model.simulate(7, 2, seed=0, future=later).shape == (42, 4)
+    if name != "Autoregression":
+        found = model.components()
+        total = found[["covariates", "level", "season", "remainder"]].sum(axis=1)
+        np.testing.assert_allclose(total, found["y"])
+    judged = model.detect(later.assign(y=later["y"] + 50 * (later["ds"] == days[steps + 1])))
+    assert judged["anomaly"].sum() >= 3 and judged["anomaly"][judged["ds"] == days[steps + 1]].all()
+    model.update(later)
+    for wrong, text in (
+        (lambda: model.predict(2), "expected future="),
+        (lambda: make(future_covariates=["rain"]).fit(known), "rain"),
+        (lambda: make(future_covariates=["promo"]).fit([1.0, 2.0]), "expected a table"),
+        (lambda: make(future_covariates=["promo"]).fit(known, static=known), "no static="),
+    ):
+        with pytest.raises(ValueError, match=text):
+            wrong()
+
+
+def test_effects_of_covariates_in_all_kinds_of_series(rng):
+    """Of short series, with gaps, and with constant or repeated covariates: finite, and right where they can be."""
+    from rnnkit.forecast.fitting.regression import effects
+
+    x = rng.normal(size=(4, 60, 3))
+    x[:, :, 2] = x[:, :, 0]
+    x[1, :, 1] = 5.0
+    values = rng.normal(size=(4, 1)).cumsum(axis=1) + np.arange(60) * 0.5 + 3 * x[..., 0] - x[..., 1]
+    values[0, 20:25], x[2, 7, 0], values[3, 3:] = np.nan, np.nan, np.nan
+    for season in (1, 12):
+        found = effects(values, x, season)["effect"]
+        assert np.isfinite(found).all() and found[1, 1] == 0
+        np.testing.assert_allclose(found[:3, 0], found[:3, 2], atol=0.05)
+        np.testing.assert_allclose((found[:3, 0] + found[:3, 2]), 3, atol=0.1)
+        np.testing.assert_allclose(found[[0, 2], 1], -1, atol=0.05)
+
+
+@every
+def test_what_others_call_an_argument_is_told_its_name(make):
+    for named, said in (("season_length", "season="), ("seasonal_periods", "season="), ("freq", "freq= in fit")):
+        with pytest.raises(TypeError, match=f"expected {said}.*; got {named}=12"):
+            type(make())(**{named: 12})
+    assert inspect.signature(type(make())).parameters.keys() == type(make())()._settings().keys()
+
+
+def test_a_plot_shows_windows_of_a_back_test(panel, table):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    model = MAKE["Theta"]().fit(table, **NAMES)
+    figure = model.plot(3, n_windows=2)
+    past = model.cross_validation(table, 3, n_windows=2, **NAMES)
+    for axes, (_, rows) in zip(figure.axes, past.groupby("shop"), strict=True):
+        drawn = [line for line in axes.get_lines() if len(line.get_xdata()) == 3]
+        np.testing.assert_array_equal(np.concatenate([line.get_ydata() for line in drawn]), rows["Theta"])
+        assert len(axes.collections) == 3  # bands
+    assert len(MAKE["Theta"]().fit(panel[0]).plot(2, n_windows=1).axes) == 1
+    with pytest.raises(ValueError, match="expected a series of more than 60 steps"):
+        model.plot(3, n_windows=20)
+    plt.close("all")

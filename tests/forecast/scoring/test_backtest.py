@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.forecast.command.report import SEASONAL, backtest_and_forecast
+from rnnkit.forecast.command.report import SEASONAL, SeriesReport, backtest_and_forecast
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
 from rnnkit.forecast.data.timeline import Timeline
@@ -87,32 +87,6 @@ def test_a_model_cannot_write_into_the_series():
     assert (values == np.arange(100.0)).all()
 
 
-def test_band_is_the_order_statistic_of_the_residuals():
-    residuals = np.arange(1.0, 10.0)[:, None] * [1, -2]
-    residuals[3, 1] = np.nan
-    test = BackTest(np.arange(9), residuals, {"model": np.zeros((9, 2))}, 1.0)
-    # the 8th of 9 at lead 1; of the 8 left at lead 2 the ceil(0.8 * 9) = 8th
-    assert test.half_widths("model").tolist() == [8.0, 18.0]
-    assert np.isnan(BackTest(np.arange(9), np.full((9, 1), np.nan), {"m": np.zeros((9, 1))}, 1.0).half_widths("m")[0])
-
-
-def test_coverage_uses_what_was_known_at_each_origin():
-    came = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 0.5, 20, 9])[:, None]
-    test = BackTest(np.arange(11), came, {"model": np.zeros((11, 1))}, 1.0)
-    # 8 residuals: the 8th largest, 8, holds 0.5; 9: the 8th, 7 or 8 again, not 20; 10: the 9th, 8, not 9
-    assert test.coverage("model") == pytest.approx(1 / 3)
-    # two leads at origins one step apart: the last residual of lead 2 isn't known yet
-    late = BackTest(np.arange(9), np.zeros((9, 2)), {"model": np.zeros((9, 2))}, 1.0)
-    assert late.coverage("model") == 1.0
-    assert np.isnan(BackTest(np.arange(8), np.zeros((8, 1)), {"model": np.zeros((8, 1))}, 1.0).coverage("model"))
-
-
-def test_coverage_of_exchangeable_residuals_is_near_its_level(rng):
-    came = rng.standard_normal((800, 3))
-    test = BackTest(10 * np.arange(800), came, {"model": np.zeros((800, 3))}, 1.0)
-    assert abs(test.coverage("model") - 0.8) < 0.03
-
-
 def test_a_series_without_an_origin_is_refused():
     with pytest.raises(ValueError, match="expected at least"):
         back_test(np.arange(5.0), {"naive": naive}, 4, 10)
@@ -128,11 +102,11 @@ def test_network_clears_the_bar_on_real_series(values, horizon, season):
     assert len(report.test.origins) >= 20
     assert report.test.origins[0] >= 0.7 * len(values)
     assert set(report.test.forecasts) == {"echo state network", "naive", SEASONAL}
-    assert report.share_of_naive("echo state network") <= 0.75
-    assert 0.6 < report.test.coverage("echo state network") < 0.95
+    assert SeriesReport(report).mean_scores()["echo state network"]["naive"] <= 0.75
+    assert 60 < SeriesReport(report).mean_scores()["echo state network"]["coverage-80"] < 95
     assert np.isfinite(report.forecast).all()
-    assert (report.lower < report.forecast).all()
-    assert (report.forecast < report.upper).all()
+    assert (report.forecasts[report.model].lower < report.forecast).all()
+    assert (report.forecast < report.forecasts[report.model].upper).all()
 
 
 def test_scaled_error_takes_the_season():
@@ -180,4 +154,4 @@ def test_constant_series_have_no_scaled_error():
     report = backtest_and_forecast(series_of(np.full(120, 2.5)), 2, origins=20, seed=0)
     assert report.test.scores("echo state network")["MAE"] == 0
     assert np.isnan(report.test.scores("echo state network")["MASE"])
-    assert np.isnan(report.share_of_naive("echo state network"))
+    assert np.isnan(SeriesReport(report).mean_scores()["echo state network"]["naive"])

@@ -1,0 +1,149 @@
+"""Seasons taken out of many series: profiles that change from cycle to cycle, of one season after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnnkit.arguments import whole
+
+LONGEST = 24  # steps of a season that models take in themselves, if it is the only one
+_KEPT = 0.8  # weight of a cycle, relative to the one after it
+_PASSES = 3
+_GAIN = 1.02  # most mean absolute error by a profile of earlier cycles, relative to that without one
+LEAST_GAIN = 0.97  # the same, where nothing else says that there is a season
+
+
+def checked_season(season: Any) -> int | list[int] | None:
+    """Return the steps of a season, or of several in rising order; a ValueError for what is no whole number."""
+    if season is None or np.ndim(season) == 0:
+        return None if season is None else whole(season, "season", 1)
+    found = sorted({whole(one, "season", 2 if len(season) > 1 else 1) for one in season})
+    if not found:
+        raise ValueError("expected season to be a number of steps, several of them, or None; got none")
+    return found if len(found) > 1 else found[0]
+
+
+def periods_of(season: Any) -> tuple[int, ...]:
+    """Return the steps of each season; (1,) for None."""
+    return tuple(int(one) for one in np.atleast_1d(season)) if season is not None and np.size(season) else (1,)
+
+
+def are_apart(periods: Sequence[int]) -> bool:
+    """Return whether seasons are taken out of series before models are fitted to them."""
+    return len(periods) > 1 or periods[0] > LONGEST
+
+
+class Profiles(NamedTuple):
+    """Series of which seasons are taken out."""
+
+    rest: np.ndarray  # (N, T), values without the seasons
+    inside: np.ndarray  # (N, T), the sum of the seasons
+    ahead: tuple[np.ndarray, ...]  # for each season the profile (N, m) of the m steps after the end
+    found: np.ndarray  # (N, K), which seasons a series has
+
+    @classmethod
+    def of(cls, values, lengths, periods: Sequence[int], found=None) -> Profiles:
+        """Take seasons of these periods ``(K,)`` out of values ``(N, T)``, NaN in gaps and after the ends ``(N,)``.
+
+        The profile of a season is the mean deviation from a moving average over one period, for each of its steps, over
+        all cycles; the weight of a cycle falls by 0.8 with each cycle between. The seasons are taken out in turn, three
+        times, each from the values without the others (as MSTL does: Bandara, Hyndman and Bergmeir 2021). A series has
+        a season if it has at least two cycles of it and the profile of the cycles before predicts the next ones;
+        `found` gives that.
+        """
+        newest = _from_the_end(values, lengths)
+        given, count = found, np.asarray(lengths)
+        found = np.ones((len(values), len(periods)), bool) if given is None else np.array(given)
+        found &= count[:, None] >= 2 * np.array(periods)
+        parts = np.zeros((len(periods), *newest.shape))
+        for turn in range(_PASSES):
+            for k, period in enumerate(periods):
+                rows = np.flatnonzero(found[:, k])
+                others = parts[:, rows].sum(axis=0) - parts[k, rows]
+                deviations = _deviations(newest[rows] - others, count[rows], period)
+                if turn == 0 and given is None:
+                    found[rows, k] = able = _predicted(deviations) < _GAIN
+                    rows, deviations = rows[able], deviations[able]
+                parts[k, rows] = _smoothed(deviations)[:, : newest.shape[1]]
+        inside = _from_the_end(parts.sum(axis=0), lengths)
+        ahead = tuple(part[:, :period][:, ::-1] for part, period in zip(parts, periods, strict=True))
+        return cls(values - inside, inside, ahead, found)
+
+    def seasons(self, h: int) -> np.ndarray:
+        """Return the sum of the seasons of the h steps after the end ``(N, h)``."""
+        total = np.zeros((len(self.rest), h))
+        for profile in self.ahead:
+            total += profile[:, np.arange(h) % profile.shape[1]]
+        return total
+
+
+def _from_the_end(values, lengths) -> np.ndarray:
+    """Return series in the reverse order of time, from their ends on, NaN after their starts; twice is once."""
+    places = np.asarray(lengths)[:, None] - 1 - np.arange(values.shape[1])
+    return np.where(places < 0, np.nan, np.take_along_axis(values, np.maximum(places, 0), axis=1))
+
+
+def _deviations(newest, lengths, period: int) -> np.ndarray:
+    """Return deviations from the mean of one period around each step ``(N, cycles, period)``, the newest first."""
+    steps, size = newest.shape[1], lengths[:, None]
+    known = ~np.isnan(newest)
+    sums, counts = (
+        np.cumsum(np.pad(one, ((0, 0), (1, 0))), axis=1) for one in (np.where(known, newest, 0.0), known.astype(float))
+    )
+    first = np.clip(np.arange(steps) - period // 2, 0, size - period)
+    over = lambda total: np.take_along_axis(total, first + period, axis=1) - np.take_along_axis(total, first, axis=1)
+    apart = newest - over(sums) / np.maximum(over(counts), 1)
+    cycles = -(-steps // period)
+    padded = np.pad(apart, ((0, 0), (0, cycles * period - steps)), constant_values=np.nan)
+    return padded.reshape(len(newest), cycles, period)
+
+
+def _weighted(deviations) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted sums of values over each cycle and those before, and of the weights, ``(N, cycles, m)``."""
+    from scipy.signal import lfilter
+
+    known = ~np.isnan(deviations)
+    older = lambda one: lfilter([1.0], [1.0, -_KEPT], one[:, ::-1], axis=1)[:, ::-1]
+    return older(np.where(known, deviations, 0.0)), older(known.astype(np.float64))
+
+
+def _smoothed(deviations) -> np.ndarray:
+    """Return the profile of each cycle, of mean 0, with the cycles in a row ``(N, cycles * period)``."""
+    before, weights = _weighted(deviations)
+    after, more = (one[:, ::-1] for one in _weighted(deviations[:, ::-1]))
+    known = ~np.isnan(deviations)
+    total = before + after - np.where(known, deviations, 0.0)
+    found = total / np.maximum(weights + more - known, 1e-12)
+    found -= found.mean(axis=2, keepdims=True)
+    return found.reshape(len(found), found.shape[1] * found.shape[2])
+
+
+def _predicted(deviations) -> np.ndarray:
+    """Return the mean absolute error by the profile of the cycles before, relative to that without one ``(N,)``."""
+    sums, weights = _weighted(deviations)
+    said = np.where(weights > 1e-6, sums / np.maximum(weights, 1e-6), np.nan)[:, 1:]
+    came = deviations[:, :-1]
+    both = ~np.isnan(said) & ~np.isnan(came)
+    off = np.where(both, np.abs(came - said), 0.0).sum(axis=(1, 2))
+    size = np.where(both, np.abs(came), 0.0).sum(axis=(1, 2))
+    return np.where(size > 0, off / np.where(size > 0, size, 1.0), np.inf)
+
+
+def predicted(values, period: int) -> np.ndarray:
+    """Return the mean absolute error of each cycle by the profile of those before, relative to that without one.
+
+    Values ``(N, T)`` are NaN in gaps and after the ends; infinite for a series of less than three cycles.
+    """
+    lengths = values.shape[1] - np.argmax(~np.isnan(values)[:, ::-1], axis=1)
+    rows = np.flatnonzero(lengths >= 3 * period)
+    errors = np.full(len(values), np.inf)
+    errors[rows] = _predicted(_deviations(_from_the_end(values[rows], lengths[rows]), lengths[rows], period))
+    return errors
+
+
+def predict_seasons(values, period: int) -> np.ndarray:
+    """Return whether the profile of the cycles before predicts the next ones ``(N,)``; see `predicted`."""
+    return predicted(values, period) < LEAST_GAIN

@@ -1,0 +1,190 @@
+"""Forecasters of intermittent demand, from sizes and intervals of demands or from means over several steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnkit.cells.smoothing import additive_smoothing, croston, tsb
+from rnnkit.docstrings import described_as
+from rnnkit.forecast.data.history import UnfitSeries
+from rnnkit.forecast.fitting.decomposition import known_means
+from rnnkit.forecast.fitting.demands import Demands
+from rnnkit.forecast.fitting.side_by_side import SideBySide
+from rnnkit.forecast.models.forecaster import Ahead, Forecaster
+
+
+class Croston(Forecaster):
+    """Croston's method for intermittent demand: the smoothed size of demands over the smoothed interval between them.
+
+    The recurrence is the cell `rnnkit.cells.croston`, which starts from the means. Forecasts are means, the same for
+    all steps ahead. Quantiles and bands take the sizes of past demands; where a step without demand is likely, a band
+    begins at 0. Croston (1972), "Forecasting and stock control for intermittent demands".
+
+    Parameters
+    ----------
+    alpha : float in (0, 1]
+        The smoothing parameter, of sizes if there are several.
+
+    Examples
+    --------
+    >>> Croston().fit([0, 0, 4, 0, 0, 4, 0, 0, 4]).predict(2).round(3)
+    array([1.333, 1.333])
+    """
+
+    alpha: Any
+    _bands_are = "drawn from the sizes of past demands"
+
+    def __init__(self, alpha: float = 0.1):
+        super().__init__()
+        self.alpha = _share(alpha, "alpha")
+
+    def _fitted(self, values, lengths):
+        if (negative := (values < 0).any(axis=1)).any():
+            row = int(np.argmax(negative))
+            raise UnfitSeries(row, f"expected demands of 0 or more; got {np.nanmin(values[row]):g}")
+        came, known = values > 0, np.cumsum(~np.isnan(values), axis=1)
+        before = known[np.arange(len(values)), values.shape[1] - 1 - np.argmax(came[:, ::-1], axis=1)]
+        return {
+            "chance": came.sum(axis=1) / known[:, -1],
+            "size": known_means(np.where(came, values, np.nan)),
+            "interval": before / np.maximum(came.sum(axis=1), 1),  # up to the last demand
+        }
+
+    def _rate(self, values, lengths, fitted) -> np.ndarray:
+        """Return the mean demand of a step ``(N,)`` after the series' ends."""
+        interval = 1 / np.where(fitted["chance"] > 0, fitted["chance"], 1.0)
+        states = [fitted["size"], interval, np.zeros(len(values))]
+        return _after(croston, values, lengths, [self.alpha], states)
+
+    def _ahead(self, values, lengths, fitted, h) -> Ahead:
+        rate = self._rate(values, lengths, fitted)[:, None]
+        spread = np.sqrt(known_means((values - rate) ** 2))[:, None]
+        return Ahead(np.repeat(rate, h, axis=1), np.repeat(spread, h, axis=1), np.zeros(len(values), bool))
+
+    def _bands(self, history, ahead, probabilities):
+        demands = Demands(history.values, ahead.forecast)
+        return np.stack([demands.quantiles(one) for one in probabilities])
+
+    def _inside_columns(self, history, ahead, levels):
+        return self._columns_inside(history, ahead, levels)
+
+    def _edges(self, history, ahead, levels):
+        demands = Demands(history.values, ahead.forecast)
+        return [demands.band(one / 100) for one in levels]
+
+
+@described_as(Croston)
+class SBA(Croston):
+    """Croston's method times ``1 - α / 2``, which takes out its bias.
+
+    Syntetos and Boylan (2005), "The accuracy of intermittent demand estimates".
+
+    Examples
+    --------
+    >>> SBA().fit([0, 0, 4, 0, 0, 4, 0, 0, 4]).predict(2).round(3)
+    array([1.267, 1.267])
+    """
+
+    def _rate(self, values, lengths, fitted):
+        return (1 - self.alpha / 2) * super()._rate(values, lengths, fitted)
+
+
+@described_as(Croston)
+class TSB(Croston):
+    """The method of Teunter, Syntetos and Babai: the smoothed chance of a demand times the smoothed size.
+
+    The forecast falls while there is no demand. The recurrence is the cell `rnnkit.cells.tsb`, which starts from the
+    means. Teunter, Syntetos and Babai (2011), "Intermittent demand: linking forecasting to inventory obsolescence".
+
+    Parameters
+    ----------
+    beta : float in (0, 1]
+        The smoothing parameter of the chance.
+
+    Examples
+    --------
+    >>> TSB().fit([0, 0, 4, 0, 0, 4, 0, 0, 0, 0, 0, 0]).predict(2).round(3)
+    array([0.556, 0.556])
+    """
+
+    beta: Any
+
+    def __init__(self, alpha: float = 0.1, beta: float = 0.1):
+        super().__init__(alpha)
+        self.beta = _share(beta, "beta")
+
+    def _rate(self, values, lengths, fitted):
+        return _after(tsb, values, lengths, [self.alpha, self.beta], [fitted["chance"], fitted["size"]])
+
+
+@described_as(Croston)
+class IMAPA(Croston):
+    """The mean of simple exponential smoothing of means over 1, 2, … steps, up to the mean interval between demands.
+
+    Petropoulos and Kourentzes (2015), "Forecast combinations for intermittent demand".
+
+    Examples
+    --------
+    >>> IMAPA().fit([0, 0, 4, 0, 0, 4, 0, 0, 4]).predict(2).round(2)
+    array([1.44, 1.44])
+    """
+
+    def __init__(self, alpha: float = 0.15):
+        super().__init__(alpha)
+
+    def _rate(self, values, lengths, fitted):
+        longest, rate = np.round(fitted["interval"]).astype(int), np.zeros(len(values))
+        for steps in range(1, longest.max() + 1):
+            rows = np.flatnonzero(longest >= steps)
+            rate[rows] += self._smoothed(values[rows], lengths[rows], steps)
+        return rate / longest
+
+    def _smoothed(self, values, lengths, size: int) -> np.ndarray:
+        """Return the smoothed means of `size` steps, counted from the ends; a rest at the beginning is left out."""
+        count = np.maximum(lengths // size, 1)
+        steps = (lengths - count * size)[:, None] + np.arange(count.max() * size)
+        padded = np.concatenate([values, np.full((len(values), 1), np.nan)], axis=1)
+        buckets = np.take_along_axis(padded, np.clip(steps, 0, values.shape[1]), axis=1).reshape(-1, size)
+        means = np.where(np.isnan(buckets).all(axis=1), np.nan, known_means(buckets)).reshape(len(values), -1)
+        first = means[np.arange(len(means)), np.argmax(~np.isnan(means), axis=1)]
+        states = [np.nan_to_num(first), np.zeros(len(means)), np.zeros((len(means), 1))]
+        return _after(additive_smoothing, means, count, [self.alpha, 0.0, 0.0, 0.0], states, period=1)
+
+
+@described_as(Croston)
+class ADIDA(IMAPA):
+    """Simple exponential smoothing of means over as many steps as there are from demand to demand.
+
+    Nikolopoulos, Syntetos, Boylan, Petropoulos and Assimakopoulos (2011), "An aggregate-disaggregate intermittent
+    demand approach (ADIDA) to forecasting".
+
+    Examples
+    --------
+    >>> ADIDA().fit([0, 0, 4, 0, 0, 4, 0, 0, 4]).predict(2).round(3)
+    array([1.333, 1.333])
+    """
+
+    def __init__(self, alpha: float = 0.2):
+        super().__init__(alpha)
+
+    def _rate(self, values, lengths, fitted):
+        interval, rate = np.round(fitted["interval"]).astype(int), np.zeros(len(values))
+        for steps in np.unique(interval):
+            rows = np.flatnonzero(interval == steps)
+            rate[rows] = self._smoothed(values[rows], lengths[rows], steps)
+        return rate
+
+
+def _share(value, name: str) -> float:
+    if not (isinstance(value, (int, float)) and 0 < value <= 1):
+        raise ValueError(f"expected {name} above 0 and up to 1; got {value!r}")
+    return float(value)
+
+
+def _after(make, values, lengths, constants, states, **settings) -> np.ndarray:
+    """Return the outputs ``(N,)`` of a cell one step after the series' ends."""
+    rows, longer = np.arange(len(values)), np.concatenate([values, np.full((len(values), 1), np.nan)], axis=1)
+    series = SideBySide(make, longer, lengths + 1, **settings)
+    return series.run(rows, np.tile(np.array(constants, float), (len(rows), 1)), states)[rows, lengths]

@@ -1,0 +1,86 @@
+"""Seasons taken out of series: found where there are any, and put together again."""
+
+import numpy as np
+import pytest
+
+import rnnkit as rk
+from rnnkit.forecast.fitting.profiles import Profiles, checked_season, periods_of
+from rnnkit.forecast.fitting.season import find_seasons
+
+
+def hours(weeks=6, seed=0, noise=1.0):
+    """Hours with a day and a week that differ, around a slow line."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(weeks * 168)
+    day, week = 10 * np.sin(2 * np.pi * np.arange(24) / 24), rng.normal(size=168) * 4
+    return 100 + 0.01 * t + day[t % 24] + week[t % 168] + noise * rng.normal(size=len(t))
+
+
+@pytest.mark.parametrize("periods", [(24,), (24, 168), (7, 24, 168)])
+def test_the_rest_and_the_seasons_are_the_values(periods):
+    """The seasons of the last cycle are those ahead, so that a rest of 0 repeats what was."""
+    values = hours(noise=0.0)[None]
+    found = Profiles.of(values, np.array([values.shape[1]]), periods, np.ones((1, len(periods)), bool))
+    seasons = values - found.rest
+    for period, ahead in zip(periods, found.ahead, strict=True):
+        assert abs(ahead.mean()) < 1e-9 and ahead.shape == (1, period)
+    if periods == (24, 168):
+        np.testing.assert_allclose(seasons[0, -168:], found.seasons(168)[0], atol=0.1)  # a day changes slowly
+        assert np.abs(np.diff(found.rest[0])).max() < 1.0 < np.abs(np.diff(values[0])).max() / 5
+
+
+def test_a_series_has_the_seasons_that_predict():
+    rng = np.random.default_rng(1)
+    only_day = hours(noise=0.0) * 0 + 5 * np.sin(2 * np.pi * np.arange(1008) / 24) + rng.normal(size=1008)
+    walks = rng.normal(size=(60, 1008)).cumsum(axis=1)
+    values = np.concatenate([hours()[None], only_day[None], walks])
+    found = Profiles.of(values, np.full(62, 1008), (24, 168)).found
+    assert found[0].tolist() == [True, True] and found[1].tolist() == [True, False]
+    assert found[2:].mean() < 0.05
+    short = Profiles.of(hours()[None, :300], np.array([300]), (24, 168))
+    assert short.found[0].tolist() == [True, False]  # less than two weeks
+
+
+def test_F3_other_series_and_gaps_change_no_bit():
+    values = np.full((3, 1300), np.nan)
+    for row, (one, length) in enumerate(zip((hours(), hours(7, 1), hours(4, 2)), (1008, 1176, 600), strict=True)):
+        values[row, :length] = one[:length]
+    values[0, 100:130] = np.nan
+    lengths = np.array([1008, 1176, 600])
+    together = Profiles.of(values, lengths, (24, 168))
+    for row, length in enumerate(lengths):
+        alone = Profiles.of(values[row : row + 1, :length], lengths[row : row + 1], (24, 168))
+        assert (alone.found[0] == together.found[row]).all()
+        np.testing.assert_array_equal(alone.rest[0], together.rest[row, :length])
+        np.testing.assert_array_equal(alone.seasons(50)[0], together.seasons(50)[row])
+        assert np.isnan(together.rest[row, length:]).all()
+    assert np.isnan(together.rest[0, 100:130]).all() and np.isfinite(together.seasons(200)).all()
+
+
+def test_several_seasons_are_found():
+    assert find_seasons(hours()) == (24, 168)
+    t = np.arange(600)
+    rng = np.random.default_rng(3)
+    assert find_seasons(5 * np.sin(2 * np.pi * t / 20) + np.resize(rng.normal(size=100) * 3, 600)) in (
+        (20, 100),
+        (100,),
+    )
+    assert find_seasons(rng.normal(size=300).cumsum()) == ()
+
+
+def test_a_season_under_a_walk_is_found():
+    """No peak of the autocorrelation shows it, but each cycle predicts the next one."""
+    rng = np.random.default_rng(5)
+    walk = rng.normal(size=240).cumsum() * 3 + np.resize(rng.normal(size=12) * 4, 240)
+    assert rk.forecast.find_season(walk) == 12
+
+
+@pytest.mark.parametrize("given", [0, -3, [], [24, 1], [0], 2.5, [7, 365.25], "day", True])
+def test_seasons_that_are_none_are_named(given):
+    with pytest.raises((ValueError, TypeError), match="season"):
+        checked_season(given)
+
+
+def test_seasons_are_in_order():
+    assert checked_season([168, 24, 24]) == [24, 168] and checked_season((12,)) == 12 and checked_season(None) is None
+    assert periods_of(None) == (1,) and periods_of(12) == (12,) and periods_of(np.array([24, 168])) == (24, 168)
