@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 
@@ -111,5 +112,6 @@ def seasons(frequency: Frequency) -> tuple[int, ...]:
     if frequency.unit == "business day":
         return (first, 261 // int(frequency.count))
     cycles = (np.timedelta64(1, "D"), np.timedelta64(7, "D"), np.timedelta64(365, "D"))
-    later = [int(cycle // frequency.count) for cycle in cycles if not (cycle % frequency.count).astype(np.int64)]
+    step: Any = frequency.count
+    later = [int(cycle // step) for cycle in cycles if not (cycle % step).astype(np.int64)]
     return (first, *[steps for steps in later if steps > first][:1])

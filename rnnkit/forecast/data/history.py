@@ -52,8 +52,8 @@ class History(NamedTuple):
     def of_frame(cls, frame: SeriesFrame) -> History:
         """Make a history of a table of series."""
         values, lengths, _, _ = padded(frame.series)
-        season, *longer = frequencies.seasons(frame.timelines.frequency) or [None]
-        return cls(values, lengths, False, frame, season, longer=tuple(longer))
+        seasons = frequencies.seasons(frame.timelines.frequency)
+        return cls(values, lengths, False, frame, seasons[0] if seasons else None, longer=seasons[1:])
 
     def until(self, rows, ends) -> History:
         """Return some series, each up to a step; of the table, only the season is kept."""

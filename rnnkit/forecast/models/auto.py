@@ -214,7 +214,7 @@ class Auto(Together):
         found: dict[str, Any] = {"model": [self._tried[one] for one in order]}
         return found | columns
 
-    def _candidates(self, season: Any) -> dict[str, Forecaster]:
+    def _candidates(self, season: Any) -> dict[str, Any]:
         """Return the models but the network; all but the last take values whose seasons are apart, if they are."""
         periods = periods_of(season)
         period = None if are_apart(periods) or periods == (1,) else periods[0]
@@ -514,7 +514,11 @@ def _held_out(history: History, model: Auto, periods, leads: int, once: bool, co
         rest, effects = without_effects(ends.history, periods[0])
         fitted = in_blocks(partial(model._fitted_by_all, periods), rest.values, rest.lengths)
         regressed = fitted["autoregression/able"]
-        forecast = lambda rest: Ahead(*model._by_all(periods, rest, fitted, leads), np.zeros(len(rest.lengths), bool))
+
+        def forecast(rest):
+            said, spread = model._by_all(periods, rest, fitted, leads)
+            return Ahead(said, spread, np.zeros(len(rest.lengths), bool))
+
         said, spread, _ = with_effects(ends.history, effects, forecast, rest.lengths[:, None] + np.arange(leads))
     has = able(history.values, periods[0])
     return _HeldOut(ends, said - ends.came, spread, regressed, has, _is_short(history.values))
