@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arrays import with_gaps
-from rnnkit.forecast.fitting.profiles import LEAST_GAIN, Profiles, predicted
+from rnnkit.forecast.fitting.profiles import LEAST_GAIN, LONGEST, Profiles, predicted
 from rnnkit.forecast.fitting.scale import Scale
 
 LEAST = 0.35  # calibrated on random walks, where the highest peak stays below it in 19 of 20 series
@@ -172,7 +172,7 @@ def harmonics(times, period: float, count: int) -> np.ndarray:
 
 
 def common_seasons(values, lengths, most: int = 100) -> tuple[int, ...]:
-    """Return the common seasons of series, judged by the longest `most` of them; see `elected`.
+    """Return the common seasons of series, judged by `most` of them; see `elected`.
 
     Values ``(N, T)`` are NaN in gaps and after a series' end.
     """
@@ -180,24 +180,35 @@ def common_seasons(values, lengths, most: int = 100) -> tuple[int, ...]:
 
 
 def season_votes(values, lengths, most: int = 100) -> tuple[np.ndarray, list]:
-    """Return the lengths of the longest series, and the seasons of each."""
-    asked = np.argsort(-lengths, kind="stable")[:most]
+    """Return the lengths of series that are `_asked`, and the seasons of each."""
+    asked = _asked(lengths, most)
     return lengths[asked], [find_seasons(values[row, : lengths[row]]) for row in asked]
 
 
 def elected(votes, most: int = 100) -> tuple[int, ...]:
     """Return the common seasons from the results of `season_votes` for blocks of series.
 
-    The first is that of at least half of the series; a second one, that of at least a quarter of these.
+    The first is that of at least half of the series asked, or a fifth, if it is one that each series has or hasn't
+    (`rnnkit.forecast.fitting.profiles.Profiles`); so is a second one.
     """
-    asked = np.argsort(-np.concatenate([lengths for lengths, _ in votes]), kind="stable")[:most]
+    asked = _asked(np.concatenate([lengths for lengths, _ in votes]), most)
     every = [seasons for _, found in votes for seasons in found]
     chosen = [every[place] for place in asked]
-    first = _most_common([seasons[0] for seasons in chosen if seasons], len(asked) / 2)
+    first = _most_common([seasons[0] for seasons in chosen if seasons], len(asked))
     second = [seasons[1] for seasons in chosen if seasons[:1] == first and len(seasons) > 1]
-    return first + _most_common(second, len(asked) / 4)
+    return first + _most_common(second, len(asked))
 
 
-def _most_common(found, least: float) -> tuple[int, ...]:
+def _asked(lengths, most: int) -> np.ndarray:
+    """Return `most` series at even distances among those at least half as long as the longest, by length."""
+    order = np.argsort(-lengths, kind="stable")
+    order = order[2 * lengths[order] >= lengths.max(initial=0)]
+    return order if len(order) <= most else order[np.linspace(0, len(order) - 1, most).astype(int)]
+
+
+def _most_common(found, count: int) -> tuple[int, ...]:
     seasons, counts = np.unique(np.array(found, int), return_counts=True)
-    return (int(seasons[np.argmax(counts)]),) if len(found) and counts.max() >= least else ()
+    if not len(found):
+        return ()
+    season = int(seasons[np.argmax(counts)])
+    return (season,) if counts.max() * (5 if season > LONGEST else 2) >= count else ()

@@ -84,3 +84,17 @@ def test_half_of_the_series_are_enough_for_a_common_season():
     assert common_seasons(values[1:], np.full(3, 140)) == ()
     assert common_seasons(values[[0, 3]], np.full(2, 140)) == (12,)  # the other one has none
     assert common_seasons(values[3:], np.full(1, 140)) == ()
+
+
+def test_a_panel_of_two_kinds_has_the_seasons_of_both():
+    """Each series then has those that it has: a fifth of them is enough for a long one."""
+    rng = np.random.default_rng(0)
+    t = np.arange(700)
+    day = 5 * np.sin(2 * np.pi * t / 24)
+    week = np.where(t % 168 < 120, 3.0, -3.0)
+    values = np.array([day + (row >= 30) * week + rng.normal(size=700) for row in range(40)])
+    assert common_seasons(values, np.full(40, 700)) == (24, 168)
+    assert common_seasons(values, np.full(40, 700), 20) == (24, 168)  # spread over the panel
+    assert common_seasons(values[:32], np.full(32, 700)) == (24,)
+    years = np.array([(row < 8) * np.resize(3 * rng.normal(size=52), 300) for row in range(40)])
+    assert common_seasons(years + rng.normal(size=(40, 300)), np.full(40, 300)) == (52,)
