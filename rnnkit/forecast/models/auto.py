@@ -444,7 +444,10 @@ class Auto(Together):
         """Return the weighted mean of the models' forecasts by their method `of`."""
         periods, weights = self._periods, fitted["weights"].T[..., None]
         found = self._by_all(periods, History(values, lengths), fitted, h, of)
-        forecast, spread = np.where(weights > 0, weights * found, 0.0).sum(axis=1)
+        weights = np.where(np.isnan(found[0]), 0.0, weights)  # within, a model may have no forecast of the first steps
+        total = weights.sum(axis=0)
+        sums = np.where(weights > 0, weights * found, 0.0).sum(axis=1)
+        forecast, spread = np.where(total > 0, sums / np.where(total > 0, total, 1.0), np.nan)
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
     def _by_all(self, periods, history: History, fitted, h, of: str = "_ahead") -> np.ndarray:

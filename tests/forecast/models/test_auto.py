@@ -230,4 +230,6 @@ def test_long_series_are_read_from_their_last_part(monkeypatch):
     changed[:40] = 1e6 * np.cos(t[:40])  # before all that the held-out ends read
     np.testing.assert_array_equal(model.predict(12), Auto(12).fit(changed).predict(12))
     assert model._model["first"] == 256  # twelve seasons
+    inside = model.fitted()
+    assert np.isnan(inside[:256]).all() and np.isfinite(inside[257:]).all()
     assert np.abs(model.update(values[-12:] + 1.2).predict(12) - values[-12:] - 2.4).mean() < 3
