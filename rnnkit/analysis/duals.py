@@ -20,11 +20,11 @@ from rnnkit.layers.noise import Noise
 from rnnkit.layers.pooling import AveragePooling1D, GlobalAveragePooling1D
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.masked_values import finite_under_mask
-from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.layers.support.symbolic import flat_with_none, leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.layers.traced import Traced
 from rnnkit.models.assembled import Assembled
-from rnnkit.models.calls import Call, Calls, flat_with_none, looked_up
+from rnnkit.models.calls import Call, Calls, looked_up
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
 

@@ -167,8 +167,7 @@ class _Reader:
             found = leaves(self.call(one, mapped(call.x, signals.__getitem__)))
             for number, signal in zip(call.outputs, found, strict=True):
                 signals[number] = signal
-        outputs = [signals[number] for number in layer._outputs]
-        return outputs if layer._several else outputs[0]
+        return mapped(layer._nesting, lambda i: signals[layer._outputs[i]])
 
     def _recurrent(self, layer, x):
         if not x.in_time or layer.go_backwards:

@@ -18,7 +18,6 @@ from rnnkit.layers.support import validation
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
-from rnnkit.training.batches import Names
 
 __all__ = ["answer", "are_delayed", "predicted", "source"]  # interface of a handler
 _METHODS = ("__call__", "trajectory", "compute_mask")
@@ -124,11 +123,11 @@ def _recurrent_mask(layer, outputs, mask):
 
 def _through_model(model: Model, inputs, mask, training) -> tuple[Any, Any]:
     """Run the calls of a model in order, as `Model._with_mask`."""
-    given = Names(model._names, "inputs").split(inputs)
+    given = model._inputs("inputs").split(inputs)
     arrays = [_entered(one, f"the input {name!r}") for one, name in zip(given, model._names, strict=True)]
     model._check_shapes([one.shape for one in arrays])
     missing = [None] * (len(model._shapes) - len(arrays))
-    values, masks = [*arrays, *missing], [*Names(model._names, "mask").split(mask), *missing]
+    values, masks = [*arrays, *missing], [*model._inputs("mask").split(mask), *missing]
     for call in model._calls:
         x = mapped(call.x, values.__getitem__)
         more = {name: mapped(numbers, values.__getitem__) for name, numbers in call.more.items()} | call.options

@@ -18,7 +18,7 @@ from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.pooling import GlobalAveragePooling1D, OverTime
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Shaping
-from rnnkit.layers.support.symbolic import leaves, mapped
+from rnnkit.layers.support.symbolic import leaves, mapped, mapped_alike
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
@@ -220,9 +220,8 @@ class _Writer:
             tensors += results
             masks += behind
         outputs = [tensors[number] for number in model._outputs]
-        several = model._several
-        given = inputs if len(inputs) > 1 else inputs[0]
-        return self._keras.Model(given, outputs if several else outputs[0], name=name)
+        nested = mapped_alike(model._input_nesting, inputs.__getitem__)
+        return self._keras.Model(nested, mapped_alike(model._nesting, outputs.__getitem__), name=name)
 
 
 def _frozen(made, layer) -> Any:

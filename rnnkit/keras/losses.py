@@ -161,9 +161,9 @@ deserialize = deserializer(plain.get)
 def for_training(given) -> Any:
     """Return losses as rnnkit's `compile` takes them, nested as they are."""
     if isinstance(given, dict) and "class_name" not in given:
-        return {name: for_training(one) for name, one in given.items()}
+        return dict(zip(given, for_training(list(given.values())), strict=True))
     if isinstance(given, (list, tuple)):
-        return [for_training(one) for one in given]
+        return [for_training(one[0] if isinstance(one, (list, tuple)) and len(one) == 1 else one) for one in given]
     found = get(given)
     if isinstance(found, Loss):
         return found._in_training()

@@ -12,6 +12,7 @@ from rnnkit.callbacks.progress import watched
 from rnnkit.keras import tree
 from rnnkit.keras.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from rnnkit.layers.masking import Masking
+from rnnkit.layers.support.symbolic import flat_with_none, paths
 from rnnkit.layers.support.tape import GradientTape, TapeArray, plain
 from rnnkit.layers.support.variable import assign_all
 from rnnkit.metrics.metric import Measure
@@ -166,10 +167,15 @@ class StepsOfModel(Assembled):
     def _by_output(self, x, y, y_pred, sample_weight) -> tuple[list, list, list, list]:
         """Return outputs, targets, weights and masks, one for each output."""
         count = len(self._output_names())
-        outputs, names = in_order(y_pred, count), Names(self._output_names(), "sample_weight")
+        outputs, names = self._ordered(y_pred, count), Names(self._output_names(), "sample_weight")
         weights = [None] * count if sample_weight is None else names.each(sample_weight)
-        masks = in_order(self._masks_of(x, y_pred), count)
+        masks = self._ordered(self._masks_of(x, y_pred), count)
         return outputs, self._targets().split(y), weights, masks
+
+    def _ordered(self, nested, count) -> list:
+        keys, names = paths(nested), self._output_names()
+        known = set(names) <= set(keys)
+        return [flat_with_none(nested)[keys.index(name)] for name in names] if known else in_order(nested, count)
 
     def _masks_of(self, x, y_pred) -> Any:
         if not any(map(_may_mask, self._all_layers())):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
+from rnnkit.layers.support.symbolic import SymbolicTensor, flat_with_none, leaves, mapped
 
 _VALUES = (bool, int, float, str)
 
@@ -107,7 +107,7 @@ class CallArguments:
         count = len(leaves(self.inputs))
         if self.mask is None:
             return [None] * count
-        flat = _flat_with_none(self.mask)
+        flat = flat_with_none(self.mask)
         return flat if len(flat) == count else flat * count if len(flat) == 1 else [None] * count
 
     def key(self) -> tuple:
@@ -155,9 +155,9 @@ def given_call(layer) -> CallSignature:
 
 
 def nested_arrays(value) -> Any:
-    """Return nested lists and tuples of arrays as lists; one array, such as a list of numbers, as it is."""
+    """Return nested lists, tuples and dicts of arrays as lists and dicts; one array, or a list of numbers, as it is."""
     if isinstance(value, dict):
-        raise TypeError("expected arrays, or lists of them, got a dict; give a list, in an order of your own")
+        return {name: nested_arrays(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)) and value and any(_is_array(one) for one in value):
         return [nested_arrays(one) for one in value]
     return value if isinstance(value, SymbolicTensor) or hasattr(value, "shape") else np.asarray(value)
@@ -171,7 +171,7 @@ def array_leaves(nested) -> list:
 def _is_array(value) -> bool:
     if isinstance(value, (list, tuple)):
         return any(_is_array(one) for one in value)
-    return isinstance(value, SymbolicTensor) or getattr(value, "ndim", 0) > 0
+    return isinstance(value, (SymbolicTensor, dict)) or getattr(value, "ndim", 0) > 0
 
 
 def _as_bool(mask) -> np.ndarray:
@@ -179,11 +179,9 @@ def _as_bool(mask) -> np.ndarray:
     return found if found.dtype == bool else found != 0
 
 
-def _flat_with_none(nested) -> list:
-    return [leaf for one in nested for leaf in _flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]
-
-
 def _mapped_with_none(nested, function):
+    if isinstance(nested, dict):
+        return {name: _mapped_with_none(one, function) for name, one in nested.items()}
     if isinstance(nested, (list, tuple)):
         return [_mapped_with_none(one, function) for one in nested]
     return None if nested is None else function(nested)

@@ -104,14 +104,15 @@ class CallTrace:
         return tensor
 
     def _numbered(self, result, found: list):
-        if isinstance(result, (list, tuple)):
-            return type(result)([self._numbered(one, found) for one in result])
+        return symbolic.mapped_alike(result, lambda one: self._number(one, found))
+
+    def _number(self, result, found: list) -> int:
         result = symbolic.resolved(result)
         if isinstance(result, np.ndarray):
             result = self.constant(result)
         if not isinstance(result, SymbolicTensor):
             raise TypeError(
-                f"expected the call of {self._layer.name!r} to return an array, or a list or tuple of arrays, got "
+                f"expected the call of {self._layer.name!r} to return an array, or nested lists and dicts of arrays, got "
                 f"{type(result).__name__}"
             )
         found.append(result)
@@ -138,13 +139,7 @@ class CallTrace:
 
     def nested(self, found: list):
         """Return a call's result from its outputs, flat."""
-        return _nested(self.nesting, found)
-
-
-def _nested(nesting, found):
-    if isinstance(nesting, (list, tuple)):
-        return type(nesting)([_nested(one, found) for one in nesting])
-    return found[nesting]
+        return symbolic.mapped_alike(self.nesting, found.__getitem__)
 
 
 def parts_inside(layer: Any, path: str = ""):

@@ -8,7 +8,7 @@ from typing import Any
 
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.row_gradient import added_up
-from rnnkit.layers.support.symbolic import Node, SymbolicTensor, leaves, mapped
+from rnnkit.layers.support.symbolic import Node, SymbolicTensor, flat_with_none, leaves, mapped
 
 
 @dataclass(frozen=True)
@@ -217,13 +217,8 @@ def _masks_of(outputs, masks) -> list:
         outputs = list(outputs.values())
     if not isinstance(outputs, (list, tuple)):
         return [masks]
+    if isinstance(masks, Mapping):
+        masks = list(masks.values())
     if not isinstance(masks, (list, tuple)):
         masks = [masks] * len(outputs)
     return [leaf for one, own in zip(outputs, masks, strict=True) for leaf in _masks_of(one, own)]
-
-
-def flat_with_none(nested) -> list:
-    """Return the leaves of nested lists, None included."""
-    if isinstance(nested, Mapping):
-        nested = list(nested.values())
-    return [leaf for one in nested for leaf in flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]

@@ -14,12 +14,23 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
 from rnnkit.layers.support.pullback import Gradients, Pullback
-from rnnkit.layers.support.symbolic import Input, SymbolicTensor, draw_by, input_config, leaves, mapped, shape_leaves
+from rnnkit.layers.support.symbolic import (
+    Input,
+    SymbolicTensor,
+    draw_by,
+    input_config,
+    leaves,
+    mapped,
+    mapped_alike,
+    numbered,
+    paths,
+    shape_leaves,
+)
 from rnnkit.models.assembled import Assembled, box_of, parameters
 from rnnkit.models.calls import Call, Calls, called, looked_up
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.serialization.configuration import deserialize, serialize
-from rnnkit.training.batches import Names
+from rnnkit.training.batches import Names, is_flat
 
 
 class Model(Assembled):
@@ -27,10 +38,10 @@ class Model(Assembled):
 
     Parameters
     ----------
-    inputs : SymbolicTensor, or list of them
-        From `Input`.
-    outputs : SymbolicTensor, or list of them
-        The results of layers for them. A list makes a call return a list.
+    inputs : SymbolicTensor, or nested lists and dicts of them
+        From `Input`. A call takes arrays nested alike, or by the inputs' names.
+    outputs : SymbolicTensor, or nested lists, tuples and dicts of them
+        The results of layers for them. A call returns arrays nested alike.
     name : str, optional
     seed : int, optional
         Seed of the order of rows in training, and of layers without a seed of their own that were first called for this
@@ -65,7 +76,9 @@ class Model(Assembled):
     def __init__(self, inputs: Array, outputs: Array, name: str | None = None, *, seed: Seed = None):
         super().__init__(seed=seed, name=name)
         given, made = _tensors(inputs, "inputs"), _tensors(outputs, "outputs")
-        self._several = isinstance(outputs, (list, tuple))
+        self._input_nesting, self._nesting = numbered(inputs), numbered(outputs)
+        if self._input_nesting in ([0], (0,)):
+            self._input_nesting = 0
         for tensor in made:
             if any(tensor is one for one in given):
                 raise ValueError(f"expected outputs that layers give, got the input {tensor.name!r}")
@@ -73,7 +86,8 @@ class Model(Assembled):
             raise ValueError("expected different inputs, got one of them twice")
         self._graph = Calls(given, made)
         self._shapes = [tensor.shape for tensor in self._graph.tensors]
-        self._names = _unique([tensor.name for tensor in given], ["input"] * len(given), "inputs")
+        names = [key or tensor.name for key, tensor in zip(paths(self._input_nesting), given, strict=True)]
+        self._names = _unique(names, ["input"] * len(given), "inputs")
         named = zip(given, self._names, strict=True)
         self._input_configs = [input_config(tensor) | {"name": name} for tensor, name in named]
         self._graph.paths = _unique(
@@ -134,7 +148,8 @@ class Model(Assembled):
     def output_names(self) -> list[str]:
         """The names of the layers that give the outputs."""
         makers = {number: self._paths[call.layer] for call in self._calls for number in call.outputs}
-        names = [makers[number] for number in self._outputs]
+        keys = paths(self._nesting)
+        names = [key or makers[number] for key, number in zip(keys, self._outputs, strict=True)]
         return _unique(names, names, "outputs")
 
     def _input_names(self):
@@ -142,6 +157,13 @@ class Model(Assembled):
 
     def _output_names(self):
         return self.output_names
+
+    def _inputs(self, what):
+        return Names(self._names, what, None, self._input_nesting)
+
+    def _targets(self):
+        found = super()._targets()
+        return Names(found.names, found.what, found.alone, self._nesting)
 
     def _named_layers(self):
         return list(zip(self._paths, self._graph.layers, strict=True))
@@ -172,10 +194,10 @@ class Model(Assembled):
     def _pulled(self, pullbacks, cotangents, trained, by_name) -> Gradients:
         d, weights, states = self._graph.pull(pullbacks, cotangents, trained)
         found: Any = d[: len(self._names)]
-        if by_name is not None:
+        if by_name is not None and set(by_name) == set(self._names):
             found = {name: found[self._names.index(name)] for name in by_name}
-        elif len(self._names) == 1:
-            (found,) = found
+        else:
+            found = mapped_alike(self._input_nesting, found.__getitem__)
         kept: list[Any] = [states.get(i) for i, layer in enumerate(self._graph.layers) if layer._keeps_states]
         order = [name for name in self._arrays() if name in weights]
         return Gradients({name: weights[name] for name in order}, found, kept or None)
@@ -196,29 +218,28 @@ class Model(Assembled):
 
     def _entered(self, inputs, mask):
         """Return all arrays and masks of a call by number, with those of the inputs filled in."""
-        given = Names(self._names, "inputs").split(inputs)
+        given = self._inputs("inputs").split(inputs)
         arrays = [validation.numbers(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
         self._check_shapes([array.shape for array in arrays])
         missing = [None] * (len(self._shapes) - len(arrays))
-        return [*arrays, *missing], [*Names(self._names, "mask").split(mask), *missing]
+        return [*arrays, *missing], [*self._inputs("mask").split(mask), *missing]
 
     def _returned(self, values):
         found = [values[number] for number in self._outputs]
-        if not self._several:
-            return found[0]
-        return [
+        found = [
             one.copy() if one is not None and number in self._outputs[:i] else one
             for i, (number, one) in enumerate(zip(self._outputs, found, strict=True))
         ]
+        return mapped_alike(self._nesting, found.__getitem__)
 
     # Shapes
 
     def _arranged(self, inputs):
-        given = Names(self._names, "inputs").split(inputs)
+        given = self._inputs("inputs").split(inputs)
         return given[0] if len(given) == 1 else given
 
     def _shape(self, shape):
-        shapes = Names(self._names, "inputs").split(shape)
+        shapes = self._inputs("inputs").split(shape)
         found = [validation.shape(one, 1, "batch, …") for one in shapes]
         return found[0] if len(found) == 1 else found
 
@@ -245,7 +266,7 @@ class Model(Assembled):
             for number, one in zip(call.outputs, shape_leaves(given), strict=True):
                 shapes[number] = one
         found = [shapes[number] for number in self._outputs]
-        return found if self._several else found[0]
+        return mapped_alike(self._nesting, found.__getitem__)
 
     def _takes_sequences(self):
         return len(self._names) == 1
@@ -281,11 +302,13 @@ class Model(Assembled):
                 calls[-1]["options"] = c.options
         config = super().get_config()
         del config["dtype"]
+        if not is_flat(self._input_nesting) or isinstance(self._input_nesting, dict):
+            config["nesting"] = self._input_nesting
         return config | {
             "inputs": self._input_configs,
             "layers": [serialize(layer) for layer in self._graph.layers],
             "calls": calls,
-            "outputs": list(self._outputs) if self._several else self._outputs[0],
+            "outputs": mapped_alike(self._nesting, self._outputs.__getitem__),
         }
 
     @classmethod
@@ -293,13 +316,16 @@ class Model(Assembled):
         """Return a new model from what `get_config` gave; its layers are built, with new weights."""
         layers = [deserialize(layer) for layer in config["layers"]]
         calls = [Call(**({"outputs": [], "over": []} | call)) for call in config["calls"]]
-        inputs, tensors = _replayed(config["inputs"], layers, calls)
-        outputs = mapped(config["outputs"], tensors.__getitem__)
+        inputs = [Input(**one) for one in config["inputs"]]
+        tensors = replayed(inputs, layers, calls)
+        outputs = mapped_alike(config["outputs"], tensors.__getitem__)
+        inputs = mapped_alike(config["nesting"], inputs.__getitem__) if "nesting" in config else inputs
         return cls(inputs, outputs, seed=config["seed"], name=config["name"])
 
     def _symbolic(self):
         if not self._symbols.inputs:  # of a copy or from a file: the calls are repeated
-            inputs, tensors = _replayed(self._input_configs, self._graph.layers, self._calls)
+            inputs = [Input(**one) for one in self._input_configs]
+            tensors = replayed(inputs, self._graph.layers, self._calls)
             self._symbols = Symbols(inputs, [tensors[number] for number in self._outputs])
         return self._symbols
 
@@ -359,25 +385,24 @@ class Symbols:
 
 
 def _tensors(given, what) -> list[SymbolicTensor]:
-    found = list(given) if isinstance(given, (list, tuple)) else [given]
+    found = leaves(given)
     for one in found:
         if not isinstance(one, SymbolicTensor):
-            raise TypeError(f"expected {what} as a symbolic tensor or a flat list of them, got {type(one).__name__}")
+            raise TypeError(f"expected {what} as a symbolic tensor or nested lists of them, got {type(one).__name__}")
     if not found:
         raise ValueError(f"expected at least one of {what}, got an empty list")
     return found
 
 
-def _replayed(inputs, layers, calls):
-    """Return the inputs, and all tensors by number, of calls that are repeated."""
-    tensors = [Input(**one) for one in inputs]
-    count = len(tensors)
+def replayed(inputs, layers, calls) -> list[SymbolicTensor]:
+    """Return all tensors by number of calls that are repeated on symbolic inputs."""
+    tensors = list(inputs)
     for call in calls:
         more = {name: looked_up(numbers, tensors) for name, numbers in call.more.items()} | call.options
         if call.training is not None:
             more["training"] = call.training
         tensors += leaves(layers[call.layer]._on(mapped(call.x, tensors.__getitem__), **more))
-    return tensors[:count], tensors
+    return tensors
 
 
 def _unique(names, defaults, what) -> list[str]:

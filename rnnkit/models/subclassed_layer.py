@@ -215,7 +215,7 @@ class SubclassedLayer(Layer):
             token = symbolic.tracing.set(None)
             try:
                 if type(self).build is not SubclassedLayer.build:
-                    type(self).build(self, _as_tuple(shape))
+                    type(self).build(self, mapped_shape(shape, tuple))
             finally:
                 symbolic.tracing.reset(token)
             self._seed_parts()
@@ -240,9 +240,7 @@ class SubclassedLayer(Layer):
     def _shape(self, shape):
         if shape is None:
             raise ValueError(f"expected a shape to build {self.name!r} for, got None")
-        if not symbolic.is_shape(shape):
-            return [self._shape(one) for one in shape]
-        return validation.shape(shape, 1, "batch, …")
+        return mapped_shape(shape, lambda one: validation.shape(one, 1, "batch, …"))
 
     def _opened(self, shape):
         return mapped_shape(shape)
@@ -567,12 +565,9 @@ class _Together:
 
 def mapped_shape(shape, function=lambda one: (None, *one[1:])):
     """Return nested lists with a function's result for each shape."""
+    if isinstance(shape, dict):
+        return {name: mapped_shape(one, function) for name, one in shape.items()}
     return function(shape) if symbolic.is_shape(shape) else [mapped_shape(one, function) for one in shape]
-
-
-def _as_tuple(shape):
-    """Return a shape as Keras passes it to ``build``."""
-    return tuple(shape) if symbolic.is_shape(shape) else [_as_tuple(one) for one in shape]
 
 
 def _is_object(value) -> bool:

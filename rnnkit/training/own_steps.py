@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.arrays import numbers_of
-from rnnkit.layers.support.tape import TapeArray, active_tape, mapped_alike
+from rnnkit.layers.support.symbolic import mapped_alike
+from rnnkit.layers.support.tape import TapeArray, active_tape
 from rnnkit.training.batches import Batch, Iterable
 from rnnkit.training.steps import Stepper
 

@@ -504,6 +504,38 @@ def mapped(nested, function):
     return [mapped(one, function) for one in nested] if isinstance(nested, (list, tuple)) else function(nested)
 
 
+def mapped_alike(nested, function) -> Any:
+    """Return the same nested lists, tuples and dicts with a function applied to each leaf."""
+    if isinstance(nested, dict):
+        return {name: mapped_alike(one, function) for name, one in nested.items()}
+    if isinstance(nested, (list, tuple)):
+        found = [mapped_alike(one, function) for one in nested]
+        return type(nested)(*found) if hasattr(nested, "_fields") else type(nested)(found)
+    return function(nested)
+
+
+def flat_with_none(nested) -> list:
+    """Return the leaves of nested lists and dicts in order, None included."""
+    if isinstance(nested, dict):
+        nested = list(nested.values())
+    return [leaf for one in nested for leaf in flat_with_none(one)] if isinstance(nested, (list, tuple)) else [nested]
+
+
+def numbered(nested) -> Any:
+    """Return nested lists, tuples and dicts with the number of each leaf."""
+    count = itertools.count()
+    return mapped_alike(nested, lambda _: next(count))
+
+
+def paths(nested, key: str = "") -> list[str]:
+    """Return for each leaf the keys that lead to it, with "_" in between; "" of one that no key leads to."""
+    if isinstance(nested, dict):
+        return [path for name, one in nested.items() for path in paths(one, f"{key}_{name}" if key else str(name))]
+    if not isinstance(nested, (list, tuple)):
+        return [key]
+    return [path for i, one in enumerate(nested) for path in paths(one, f"{key}_{i}" if key else "")]
+
+
 def is_shape(value) -> bool:
     """Whether this is one shape, rather than several."""
     return not isinstance(value, dict) and all(size is None or isinstance(size, int) for size in value)

@@ -11,7 +11,7 @@ import numpy as np
 from rnnkit.hints import Array
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.row_gradient import added_up
-from rnnkit.layers.support.symbolic import leaves
+from rnnkit.layers.support.symbolic import leaves, mapped_alike
 from rnnkit.layers.support.variable import Variable
 
 if TYPE_CHECKING:
@@ -425,16 +425,6 @@ def plain(nested: Any) -> Any:
 def _array(one):
     one = symbolic.resolved(one)
     return one.value if isinstance(one, TapeArray) else one
-
-
-def mapped_alike(nested, function):
-    """Return the same nested lists, tuples and dicts with a function applied to each leaf."""
-    if isinstance(nested, dict):
-        return {name: mapped_alike(one, function) for name, one in nested.items()}
-    if isinstance(nested, (list, tuple)):
-        found = [mapped_alike(one, function) for one in nested]
-        return type(nested)(*found) if hasattr(nested, "_fields") else type(nested)(found)
-    return function(nested)
 
 
 def _noted(array, tape, made: list) -> TapeArray:
