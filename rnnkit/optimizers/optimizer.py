@@ -140,6 +140,7 @@ class Optimizer(Configurable):
                 "expected clipvalue with gradient_accumulation_steps: lengths would be those of single batches; got "
                 f"clipnorm={clipnorm}, global_clipnorm={global_clipnorm}"
             )
+        self._swapped = False  # whether the averages are in the model, and its weights here
         self._kept_whole: list = []  # variables and patterns of their names, without weight decay
         self.name: Any = name or type(self).__name__.lower()
         self._iterations = 0
@@ -232,10 +233,18 @@ class Optimizer(Configurable):
     def finalize_variable_values(self, variables: Any) -> None:
         """Put the averages of `use_ema` in the places of the variables, as the end of a fit does."""
         if self.use_ema:
-            variables = list(variables)
-            names = names_of(variables, None if self._owner is None else self._owner())
-            state = self.get_state()
-            put_all(*zip(*((v, state[f"ema/{n}"]) for v, n in zip(variables, names, strict=True) if f"ema/{n}" in state)))
+            self.swap_averages(variables, back=False)
+
+    def swap_averages(self, variables: Any, back: bool = True) -> None:
+        """Exchange variables and the averages of `use_ema`; without `back`, averages stay as they are."""
+        variables, state = list(variables), self.get_state()
+        names = [f"ema/{name}" for name in names_of(variables, None if self._owner is None else self._owner())]
+        pairs = [(one, name) for one, name in zip(variables, names, strict=True) if name in state]
+        new = {name: one.numpy() for one, name in pairs}
+        if pairs and (back or not self._swapped):
+            put_all([one for one, _ in pairs], [state[name] for _, name in pairs])
+        self.set_state(state | new if back or self._swapped else state)
+        self._swapped = back and not self._swapped
 
     def _current_rate(self) -> float:
         return float(self._rate(self._iterations)) if callable(self._rate) else self._rate

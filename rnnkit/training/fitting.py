@@ -60,7 +60,7 @@ class Fit:
         self.callback_list = CallbackList(self.callbacks, model, params)
         self.history = self.callback_list.history
         self.history.traffic = getattr(self.stepper, "traffic", None)
-        model.history, model.stop_training = self.history, False
+        model.history, model.stop_training, model.resumed_epoch = self.history, False, 0
         train = self._by_minimizer if hasattr(self.stepper.compiled.optimizer, "minimize") else self._by_batches
         with after_the_batch() as interrupted:
             self.interrupted = interrupted
@@ -76,7 +76,7 @@ class Fit:
         return self.history
 
     def _by_batches(self):
-        for epoch in range(self.initial_epoch, self.epochs):
+        for epoch in range(max(self.initial_epoch, self.model.resumed_epoch), self.epochs):
             self.callback_list.on_epoch_begin(epoch)
             tally = self._epoch(epoch)
             if self.interrupted() or tally is None:

@@ -38,6 +38,7 @@ class Trainable(Layer):
 
     stop_training = False  # a callback sets it to end a fit
     history = None  # of the last fit
+    resumed_epoch = 0  # the epoch from which a callback lets a fit go on
     _compiled: Compiled | None = None
     _own_optimizer: Any = None  # of a model that isn't compiled
     _repeats: Repeats  # of its updates, once it is compiled
