@@ -28,10 +28,8 @@ IGNORED = {  # at most with a value that is false
 
 def _arguments(name, kind, arguments, keywords):
     keywords = dict(keywords)
-    if keywords.pop("initial_value_threshold", None) is not None:
-        raise ValueError("expected no initial_value_threshold of ModelCheckpoint; give EarlyStopping a baseline")
-    if "period" in keywords or keywords.pop("raise_error", False):
-        raise ValueError("expected neither period nor raise_error; a fit without TerminateOnNaN raises an error")
+    if "period" in keywords:
+        raise ValueError("expected no period of ModelCheckpoint; give save_freq")
     for one in IGNORED.get(name, ()):
         if keywords.pop(one, None):
             raise ValueError(f"expected no {one} of {name}; see {NAMES[name].path.replace(':', '.')}")

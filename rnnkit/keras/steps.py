@@ -25,7 +25,6 @@ from rnnkit.training.trainable import joined
 
 _TRAINING = "train_step test_step compute_loss compute_metrics metrics get_metrics_result reset_metrics".split()
 _NOT_OWN = ("_loss_tracker", "_loss_trackers", "_before_build")
-_NEVER = ("make_train_function", "make_test_function", "make_predict_function")
 
 
 class StepsOfModel(Assembled):
@@ -144,13 +143,7 @@ class StepsOfModel(Assembled):
         return any(name in vars(self) or getattr(type(self), name) is not getattr(StepsOfModel, name) for name in names)
 
     def _has_own_steps(self) -> bool:
-        """Whether training and evaluation call the program's own steps; methods that nothing would call are refused."""
-        for name in _NEVER:
-            if hasattr(self, name):
-                raise NotImplementedError(
-                    f"expected {type(self).__name__} without {name}, which rnnkit.keras doesn't call; define "
-                    f"{name.split('_')[1]}_step(self, data)"
-                )
+        """Whether training and evaluation call the program's own steps."""
         return self._overrides(*_TRAINING)
 
     def compile(self, *arguments, **keywords) -> None:

@@ -10,6 +10,7 @@ from rnnkit import interop
 from rnnkit.callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
 from rnnkit.keras import losses, metrics, optimizers
 from rnnkit.keras.arguments import Argument
+from rnnkit.keras.overriding import check
 from rnnkit.keras.steps import StepsOfModel, in_keras_order
 from rnnkit.layers.base import UsersOwn
 from rnnkit.layers.support.symbolic import mapped_alike, numbered
@@ -50,6 +51,7 @@ class KerasModel(StepsOfModel):
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
+        check(cls, "Model")
         changed = [name for kind in cls.__mro__ if not is_own(kind) and kind is not object for name in vars(kind)]
         if not is_own(cls) and not hasattr(cls, "call"):  # whether its calls are those of its base
             cls._is_read_once = not any(hasattr(Assembled, name) for name in set(changed) - _FREE)
@@ -84,6 +86,7 @@ class KerasModel(StepsOfModel):
     def __setattr__(self, name, value):
         if name == "loss" and self._compiled is not None and not self._has_own_steps():
             raise AttributeError(f"expected the loss of {self.name!r} to be given to compile(loss=…), got an attribute")
+        check(type(self), "Model", [name])
         if name == "layers" and (hasattr(type(self), "layers") or "layers" in vars(self)):
             raise AttributeError(f"expected the layers of {self.name!r} to be left as they are; use another attribute")
         super().__setattr__(name, value)
@@ -162,7 +165,6 @@ class KerasModel(StepsOfModel):
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, **keywords):
         """Return outputs for many rows, as `rnnkit.Sequential.predict`."""
         ignored(keywords, FIT, "predict")
-        self._has_own_steps()  # which refuses methods that nothing calls
         if self._overrides("predict_step"):
             return self._by_predict_step(x, batch_size, _verbose(verbose), steps, callbacks)
         return super().predict(x, batch_size, _verbose(verbose), steps, callbacks=callbacks)

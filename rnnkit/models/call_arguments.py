@@ -141,9 +141,13 @@ def given_call(layer) -> CallSignature:
 
     Raises
     ------
+    NotImplementedError
+        If there is none.
     TypeError
         If it takes no inputs, or any number of them.
     """
+    if layer.call is None:
+        raise NotImplementedError(f"expected the class {type(layer).__name__} to define call(self, inputs)")
     signature = inspect.signature(layer.call)
     parameters = list(signature.parameters.values())
     if not parameters or any(one.kind is one.VAR_POSITIONAL for one in parameters):

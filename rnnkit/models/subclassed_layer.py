@@ -100,8 +100,6 @@ class SubclassedLayer(Layer):
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, seed=None, name=None):
         if activity_regularizer is not None:
             raise ValueError("expected no activity_regularizer: losses are functions of y_true and y_pred")
-        if type(self).call is None:
-            raise TypeError(f"expected the class {type(self).__name__} to define call(self, inputs)")
         self._variables: dict[str, Variable] = {}
         self._variable_options: dict[str, tuple] = {}
         self._graphs: dict[tuple, CallTrace] = {}
@@ -169,6 +167,8 @@ class SubclassedLayer(Layer):
             values = draw(self._variable_options[name][0], variable.shape, self._rng, self.dtype)
             variable.put(frozen(values, self.dtype))
         self._variable_options[name] = None, self._variable_options[name][1]  # a function need not be pickled
+
+    add_variable = add_weight
 
     def add_loss(self, *_):
         """Refused: a loss is a function of y_true and y_pred.

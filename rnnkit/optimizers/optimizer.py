@@ -23,7 +23,7 @@ from rnnkit.optimizers.group import CHANGES, DECAY, KEEPS, LIMIT, REPLACES, Grou
 from rnnkit.optimizers.in_place import RepeatedUpdates, UpdateInPlace
 from rnnkit.optimizers.rows import Rows
 from rnnkit.optimizers.variables import Count, Rate, StateVariable, names_of, of_optimizer, update
-from rnnkit.recording import LARGEST, Unrepeatable
+from rnnkit.recording import LARGEST, Unrepeatable, is_own
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
@@ -149,6 +149,15 @@ class Optimizer(Configurable):
         self._waiting: dict[str, np.ndarray] | None = None  # a state for weights not yet known
         self._owner: weakref.ref | None = None
         self._updates: RepeatedUpdates | Literal[False] | None = None  # False if updates can't be repeated
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        known = name[0] == "_" or hasattr(type(self), name) or name in vars(self) or not is_own(type(self))
+        if not known and name not in {one.name for kind in (Optimizer, type(self)) for one in parameters(kind)}:
+            raise AttributeError(
+                f"expected an attribute that {self.name!r} has, got {name!r}, which would change nothing; "
+                "learning_rate and clipnorm are examples"
+            )
+        super().__setattr__(name, value)
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Update a weight in NumPy: ``(weight, slots)``, both new.

@@ -70,8 +70,8 @@ class Fit:
             finally:
                 self.stepper.close()
                 self.history.interrupted = interrupted()
-                if model.optimizer.use_ema:
-                    model.optimizer.finalize_variable_values(model.trainable_variables)
+                if model.built:
+                    self.stepper.compiled.optimizer.finalize_variable_values(model.trainable_variables)
                 self.callback_list.on_train_end(self.logs)
         return self.history
 

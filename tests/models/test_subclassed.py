@@ -252,8 +252,8 @@ def test_errors_in_call(say, error, words):
 
 
 def test_errors_around_classes():
-    with pytest.raises(TypeError, match="define call"):
-        SubclassedLayer()
+    with pytest.raises(NotImplementedError, match="define call"):
+        SubclassedLayer()(X)
     with pytest.raises(ValueError, match="activity_regularizer"):
         Scaled(2, activity_regularizer="l2")
     layer = Scaled(2)

@@ -20,7 +20,8 @@ _IGNORED = {
 
 
 def _arguments(name, kind, arguments, keywords):
-    keywords = by_order("", kind, arguments, keywords)
+    own = next((one for one in kind.__mro__ if one in plain.CLASSES.values()), kind)  # of a program's subclass
+    keywords = by_order("", own, arguments, keywords)
     if "lr" in keywords:
         keywords["learning_rate"] = keywords.pop("lr")
     if callable(rate := keywords.get("learning_rate")) and not inspect.signature(rate).parameters:
