@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Self
 
+import numpy as np
+
 from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation

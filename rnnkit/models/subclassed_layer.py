@@ -25,7 +25,7 @@ from rnnkit.models.layer_cell import LayerCell
 from rnnkit.models.weight_arguments import weight_arguments
 from rnnkit.recording import constant, is_own, repeated, weights_now
 from rnnkit.serialization.configuration import deserialize
-from rnnkit.steps.cell import frozen
+from rnnkit.steps.cell import Cell, frozen
 from rnnkit.stored_weights import expanded
 
 _MOST = 64  # kinds of calls whose graphs are kept
@@ -523,6 +523,9 @@ def _add_parts(path, value, found, seen) -> None:
         if id(value) not in seen:
             seen.add(id(value))
             found[path] = value
+    elif isinstance(value, Cell):
+        if "_alone" in vars(value):
+            _add_parts(path, value._by_itself(), found, seen)
     elif isinstance(value, (list, tuple)):
         for i, one in enumerate(value):
             _add_parts(f"{path}.{i}", one, found, seen)
