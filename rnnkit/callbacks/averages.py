@@ -34,7 +34,9 @@ class SwapEMAWeights(Callback):
     def on_train_begin(self, logs: Logs = None) -> None:
         """Look whether there are averages."""
         if not self.model.optimizer.use_ema:
-            raise ValueError(f"expected an optimizer with use_ema=True for SwapEMAWeights, got {self.model.optimizer!r}")
+            raise ValueError(
+                f"expected an optimizer with use_ema=True for SwapEMAWeights, got {self.model.optimizer!r}"
+            )
 
     def _swap(self, to_averages: bool) -> None:
         optimizer = self.model.optimizer

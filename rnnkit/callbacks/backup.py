@@ -56,7 +56,9 @@ class BackupAndRestore(Callback):
             model.build(_shape(about["input_shape"]))
         weights = below("weights/", arrays)
         if set(weights) != set(model._arrays()):
-            raise ValueError(f"expected a backup of {model.name!r} in {self._path}, got one of another model; remove it")
+            raise ValueError(
+                f"expected a backup of {model.name!r} in {self._path}, got one of another model; remove it"
+            )
         model._put_arrays(weights)
         state = below("optimizer/", arrays)
         known = {name.partition("/")[2] for name in state}

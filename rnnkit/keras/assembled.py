@@ -177,10 +177,10 @@ class _Known(Names):
 
     def split(self, given):
         """Return a list with an entry per name, as `Names.split`."""
-        if isinstance(given, Mapping) and self.nesting is None and (more := sorted(set(given) - set(self.names))):
-            if set(self.names) <= set(given):
-                warnings.warn(f"inputs that the model doesn't have are left out: {', '.join(more)}", stacklevel=2)
-                given = {name: given[name] for name in self.names}
+        if isinstance(given, Mapping) and self.nesting is None and set(self.names) < set(given):
+            more = sorted(set(given) - set(self.names))
+            warnings.warn(f"inputs that the model doesn't have are left out: {', '.join(more)}", stacklevel=2)
+            given = {name: given[name] for name in self.names}
         return [_of_rank(one, rank) for one, rank in zip(super().split(given), cycle(self.ranks), strict=False)]
 
 

@@ -104,8 +104,8 @@ class _Plain(Loss):
         settings.pop("dtype", None)
         name = settings.pop("name", None) or self._kind.name
         super().__init__(name, settings.pop("reduction", "sum_over_batch_size"))
-        for one in ("axis", "ignore_class"):
-            if settings.pop(one, None) not in (None, -1):
+        for one, harmless in (("axis", (None, -1)), ("ignore_class", (None,))):
+            if settings.pop(one, None) not in harmless:
                 raise ValueError(f"expected the classes on the last axis, and no {one}; move them, or write a function")
         self._loss = self._kind(**settings)
 

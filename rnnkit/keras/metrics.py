@@ -77,6 +77,7 @@ class Metric(Measure):
 
     def __init__(self, dtype=None, name=None):
         self._variables: list[Variable] = []
+        self.dtype = settings.floatx() if dtype is None else getattr(dtype, "name", dtype)
         self.name = name or settings.auto_name(type(self).__name__)
 
     def add_weight(self, shape=(), initializer="zeros", dtype=None, name=None, aggregation=None) -> Variable:

@@ -75,7 +75,10 @@ def named(name: str, module: str, plain: type, translated: Translation, instance
     def init_subclass(cls, **keywords):
         super(found, cls).__init_subclass__(**keywords)
         bases = [kind.__name__ for kind in plain.__mro__]
-        check(cls, next((one for one in ("Layer", "Optimizer", "Measure") if one in bases), "").replace("Measure", "Metric"))
+        check(
+            cls,
+            next((one for one in ("Layer", "Optimizer", "Measure") if one in bases), "").replace("Measure", "Metric"),
+        )
 
     body = {
         "__module__": module,

@@ -27,7 +27,9 @@ _OPTIMIZER = {
     "load_own_variables save_own_variables set_weights": "files hold the slots of all weights",
     "scale_loss": "float32 and float64 need no scale",
 }
-_METRIC = {"stateless_reset_state stateless_result stateless_update_state": "define update_state, result and reset_state"}
+_METRIC = {
+    "stateless_reset_state stateless_result stateless_update_state": "define update_state, result and reset_state"
+}
 REFUSED = {
     "Layer": _LAYER,
     "Metric": _METRIC,

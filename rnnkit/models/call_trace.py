@@ -112,8 +112,8 @@ class CallTrace:
             result = self.constant(result)
         if not isinstance(result, SymbolicTensor):
             raise TypeError(
-                f"expected the call of {self._layer.name!r} to return an array, or nested lists and dicts of arrays, got "
-                f"{type(result).__name__}"
+                f"expected the call of {self._layer.name!r} to return an array, or nested lists and dicts of arrays, "
+                f"got {type(result).__name__}"
             )
         found.append(result)
         return len(found) - 1

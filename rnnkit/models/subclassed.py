@@ -78,7 +78,11 @@ class SubclassedModel(SubclassedLayer, Assembled):
 
             return run
 
-        return found, _picked(masks, places), Pullback(found, self.dtype, back(pullback.pull), back(pullback.pull_weights))
+        return (
+            found,
+            _picked(masks, places),
+            Pullback(found, self.dtype, back(pullback.pull), back(pullback.pull_weights)),
+        )
 
     def _places(self, outputs) -> list[int] | None:
         """Return the places of the outputs that have a loss among all by name; None of outputs without names."""

@@ -27,9 +27,9 @@ KEEPS, REPLACES, CHANGES = "keeps of an average", "average in place of the weigh
 class Update(Cell):
     """The step of an optimizer's update on rows: x is the gradient, the states are the weight and its slots.
 
-    The constants of a row are l1, l2, the scale of its gradient, and 1 if it decays; those of all rows are the rule's coefficients, the
-    limit of a gradient's numbers and the weight decay. Unused ones are 0, 1 or infinite and change no bit, so that one
-    program serves all settings. The output is the largest absolute value in each row of the gradient, and of the new
+    The constants of a row are l1, l2, the scale of its gradient, and 1 if it decays; those of all rows are the rule's
+    coefficients, the limit of a gradient's numbers and the weight decay. Unused ones are 0, 1 or infinite and change no
+    bit, so that one program serves all settings. The output is the largest absolute value in each row of the gradient, and of the new
     weight, to detect values that aren't finite.
     """
 
@@ -59,7 +59,10 @@ class Update(Cell):
         weight, new = self.rule(before - before * (decay * decays), gradient, tuple(slots), Values(given))
         if accumulated is not None:
             changes = given[CHANGES] > 0
-            weight, new = np.where(changes, weight, before), [np.where(changes, *two) for two in zip(new, slots, strict=True)]
+            weight, new = (
+                np.where(changes, weight, before),
+                [np.where(changes, *two) for two in zip(new, slots, strict=True)],
+            )
         if average is not None:
             average = given[KEEPS] * average + (1 - given[KEEPS]) * weight
             weight = np.where(given[REPLACES] > 0, average, weight)

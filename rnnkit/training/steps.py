@@ -104,7 +104,9 @@ class Stepper:
 
     def _with_losses(self, batch: Batch) -> Losses:
         """Run a batch through the model in training; return its losses."""
-        outputs, masks, pullback = self.model._vjp_across(self.model._given(batch.x), batch.mask, True, self.compiled.options)
+        outputs, masks, pullback = self.model._vjp_across(
+            self.model._given(batch.x), batch.mask, True, self.compiled.options
+        )
         count = len(self.compiled.outputs)
         outputs, masks = in_order(outputs, count), in_order(masks, count)
         batch = self._weighted(self.model._of_all_members(batch), outputs)

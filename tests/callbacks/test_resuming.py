@@ -35,9 +35,9 @@ def test_an_interrupted_fit_goes_on_with_the_same_bits(tmp_path, save_freq):
     whole = model()
     whole.fit(X, Y, epochs=4, batch_size=10, verbose=0)
     first = model()
+    both = [BackupAndRestore(tmp_path / "a", save_freq), Interrupt(2, 1)]
     with pytest.raises(RuntimeError, match="power cut"):
-        backup = BackupAndRestore(tmp_path / "a", save_freq)
-        first.fit(X, Y, epochs=4, batch_size=10, verbose=0, callbacks=[backup, Interrupt(2, 1)])
+        first.fit(X, Y, epochs=4, batch_size=10, verbose=0, callbacks=both)
     assert (tmp_path / "a" / "backup.npz").exists()
     second = model()
     history = second.fit(
