@@ -32,7 +32,7 @@ class SwapEMAWeights(Callback):
         self.swap_on_epoch: bool = bool(swap_on_epoch)
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Look whether there are averages."""
+        """Refuse an optimizer without averages."""
         if not self.model.optimizer.use_ema:
             raise ValueError(
                 f"expected an optimizer with use_ema=True for SwapEMAWeights, got {self.model.optimizer!r}"
@@ -44,25 +44,25 @@ class SwapEMAWeights(Callback):
             optimizer.swap_averages(self.model.trainable_variables)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Bring the weights back."""
+        """Put the weights back."""
         self._swap(False)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Bring the averages in, with `swap_on_epoch`."""
+        """Put the averages in place, with `swap_on_epoch`."""
         self._swap(self.swap_on_epoch)
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Bring the averages in."""
+        """Put the averages in place."""
         self._swap(True)
 
     def on_test_end(self, logs: Logs = None) -> None:
-        """Bring the weights back."""
+        """Put the weights back."""
         self._swap(False)
 
     def on_predict_begin(self, logs: Any = None) -> None:
-        """Bring the averages in."""
+        """Put the averages in place."""
         self._swap(True)
 
     def on_predict_end(self, logs: Any = None) -> None:
-        """Bring the weights back."""
+        """Put the weights back."""
         self._swap(False)

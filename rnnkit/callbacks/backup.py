@@ -48,7 +48,7 @@ class BackupAndRestore(Callback):
         self._epoch = self._batches = 0
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Restore what an interrupted fit left, and have this one go on there."""
+        """Set what an interrupted fit left, so that this one goes on there."""
         if not self._path.exists():
             return
         model, (arrays, about) = self.model, load_arrays(self._path)

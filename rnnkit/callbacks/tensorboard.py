@@ -59,7 +59,7 @@ class TensorBoard(Callback):
     def _write(self, part, logs, prefix, step):
         if part not in self._writers:
             try:
-                from tensorboardX import SummaryWriter
+                from tensorboardX import SummaryWriter  # type: ignore[import-not-found]
             except ImportError:
                 raise ImportError("TensorBoard needs tensorboardX: pip install 'rnnkit[tensorboard]'") from None
             self._writers[part] = SummaryWriter(os.path.join(self.log_dir, part))
@@ -67,11 +67,11 @@ class TensorBoard(Callback):
             self._writers[part].add_scalar(prefix + name, value, step)
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Open the file."""
+        """Start the file."""
         self._write("train", {}, "", 0)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Note the time."""
+        """Remember the time."""
         self._begun, self._epoch_batches = time.perf_counter(), 0
 
     def on_train_batch_end(self, batch: Any, logs: Logs = None) -> None:
@@ -95,6 +95,6 @@ class TensorBoard(Callback):
                 self._writers["train"].add_histogram(name, array, epoch)
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Close the files."""
+        """Write what is left, and leave the files."""
         while self._writers:
             self._writers.popitem()[1].close()

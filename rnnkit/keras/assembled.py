@@ -12,11 +12,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from rnnkit.keras import layers, settings
+from rnnkit.keras import settings
 from rnnkit.keras.arguments import first_shape
 from rnnkit.keras.inputs import Input, InputLayer
 from rnnkit.keras.order import keras_order
 from rnnkit.keras.training import KerasModel
+from rnnkit.layers.memoryless import Activation
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped_alike
 from rnnkit.models import functional, sequential
 from rnnkit.models.assembled import Assembled
@@ -195,7 +196,7 @@ def _of_rank(array, rank):
 
 def _not_one_of(inputs, tensor):
     """Return a symbolic tensor that is no input."""
-    return layers.Identity()(tensor) if any(tensor is one for one in inputs) else tensor
+    return Activation("linear")(tensor) if any(tensor is one for one in inputs) else tensor
 
 
 def in_order_of_keys(nested):
@@ -275,8 +276,8 @@ class Model(KerasModel, SubclassedModel, ABC):
     def _inputs(self, what):
         return super()._inputs(what) if self.functional is None else self.functional._inputs(what)
 
-    def _given(self, arrays):
-        return super()._given(arrays) if self.functional is None else self.functional._given(arrays)
+    def _as_given(self, arrays):
+        return super()._as_given(arrays) if self.functional is None else self.functional._as_given(arrays)
 
     def _nestings(self):
         return self._made_of()._nestings()

@@ -28,7 +28,7 @@ def get(identifier):
     if identifier is None:
         return None
     if isinstance(identifier, np.ndarray):
-        return plain.Constant(identifier)
+        return plain.Constant(identifier)  # type: ignore[arg-type]
     if isinstance(identifier, str) and identifier in {*NAMED, *SET}:
         return __getattr__(identifier)()
     return plain.initializer(identifier)

@@ -40,8 +40,8 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
         outputs = mapped_alike(model._nesting, lambda i: tensors[model._outputs[i]])
         return Functional(mapped_alike(model._input_nesting, given.__getitem__), outputs, model.name)
     if isinstance(model, Sequential) and (input_tensors is not None or clone_function is not None):
-        given = model._input if input_tensors is None else (leaves(input_tensors) or [None])[0]
-        return Sequential([*([] if given is None else [given]), *map(cloned, model.layers)], name=model.name)
+        first = [one for one in [model._input, *leaves(input_tensors)] if one is not None][-1:]
+        return Sequential([*first, *map(cloned, model.layers)], name=model.name)
     if input_tensors is not None or clone_function is not None:
         raise ValueError("expected a model of inputs and outputs or a Sequential, for other inputs or layers")
     copied = as_keras(type(model).from_config(model.get_config()))

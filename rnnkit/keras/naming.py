@@ -73,7 +73,7 @@ def named(name: str, module: str, plain: type, translated: Translation, instance
         return issubclass(kind, instances or plain) if cls is found else NotImplemented
 
     def init_subclass(cls, **keywords):
-        super(found, cls).__init_subclass__(**keywords)
+        super(found, cls).__init_subclass__(**keywords)  # type: ignore[arg-type]
         bases = [kind.__name__ for kind in plain.__mro__]
         check(
             cls,

@@ -56,7 +56,7 @@ class SubclassedModel(SubclassedLayer, Assembled):
     def _inputs(self, what):
         return _AsGiven(self, what)
 
-    def _given(self, arrays):
+    def _as_given(self, arrays):
         return mapped_alike(self._input_nesting, arrays.__getitem__)
 
     def _across(self, inputs, mask, training):

@@ -210,7 +210,7 @@ class Optimizer(Configurable):
         return (*self.slots, *["ema"] * self.use_ema, *["accumulated"] * several)
 
     def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
-        """Let some weights not decay.
+        """Leave some weights out of the decay.
 
         Parameters
         ----------
@@ -240,12 +240,12 @@ class Optimizer(Configurable):
         )
 
     def finalize_variable_values(self, variables: Any) -> None:
-        """Put the averages of `use_ema` in the places of the variables, as the end of a fit does."""
+        """Set variables to the averages of `use_ema`, as the end of a fit does."""
         if self.use_ema:
             self.swap_averages(variables, back=False)
 
     def swap_averages(self, variables: Any, back: bool = True) -> None:
-        """Exchange variables and the averages of `use_ema`; without `back`, averages stay as they are."""
+        """Replace variables by the averages of `use_ema`, and, with `back`, these by the variables."""
         variables, state = list(variables), self.get_state()
         names = [f"ema/{name}" for name in names_of(variables, None if self._owner is None else self._owner())]
         pairs = [(one, name) for one, name in zip(variables, names, strict=True) if name in state]

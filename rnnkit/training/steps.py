@@ -105,7 +105,7 @@ class Stepper:
     def _with_losses(self, batch: Batch) -> Losses:
         """Run a batch through the model in training; return its losses."""
         outputs, masks, pullback = self.model._vjp_across(
-            self.model._given(batch.x), batch.mask, True, self.compiled.options
+            self.model._as_given(batch.x), batch.mask, True, self.compiled.options
         )
         count = len(self.compiled.outputs)
         outputs, masks = in_order(outputs, count), in_order(masks, count)
@@ -155,7 +155,7 @@ class Stepper:
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
         """Return outputs and masks, one per output."""
-        outputs, masks = self.model._across(self.model._given(batch.x), batch.mask, training)
+        outputs, masks = self.model._across(self.model._as_given(batch.x), batch.mask, training)
         count = len(self.compiled.outputs)
         return in_order(outputs, count), in_order(masks, count)
 
@@ -216,7 +216,7 @@ class Stepper:
                 yield "sample_weight", array
             for name, array in self.model._arrays().items():
                 yield f"the weight {name!r}", array
-            yield from self.model._watched(self.model._given(batch.x))
+            yield from self.model._watched(self.model._as_given(batch.x))
             for name, array in zip(self.compiled.outputs, outputs, strict=True):
                 yield f"the output {name!r}", array
 

@@ -62,7 +62,7 @@ class Trainable(Layer):
         """Return the names by which inputs, or their masks, may be given."""
         return Names(self._input_names(), what)
 
-    def _given(self, arrays: list) -> Any:
+    def _as_given(self, arrays: list) -> Any:
         """Return the inputs of a batch as a call takes them."""
         return arrays[0] if len(arrays) == 1 else arrays
 
@@ -569,7 +569,7 @@ class Trainable(Layer):
         callback_list.on_predict_begin()
         for i, batch in enumerate(batches):
             callback_list.on_predict_batch_begin(i)
-            outputs = self(self._given(batch.x))
+            outputs = self(self._as_given(batch.x))
             callback_list.on_predict_batch_end(i, {"outputs": outputs})
             yield outputs
         callback_list.on_predict_end()
