@@ -14,8 +14,8 @@ from rnnkit.hints import Logs
 class TensorBoard(Callback):
     """A callback that writes logs, and histograms of the weights, as event files for TensorBoard.
 
-    It needs the extra ``tensorboard``. Training writes into the folder ``train`` of `log_dir`, with the tags ``epoch_loss`` and the like; a validation into
-    ``validation``.
+    It needs the extra ``tensorboard``. Training writes into the folder ``train`` of `log_dir`, with the tags
+    ``epoch_loss`` and the like; a validation into ``validation``.
 
     Parameters
     ----------

@@ -29,8 +29,8 @@ class Update(Cell):
 
     The constants of a row are l1, l2, the scale of its gradient, and 1 if it decays; those of all rows are the rule's
     coefficients, the limit of a gradient's numbers and the weight decay. Unused ones are 0, 1 or infinite and change no
-    bit, so that one program serves all settings. The output is the largest absolute value in each row of the gradient, and of the new
-    weight, to detect values that aren't finite.
+    bit, so that one program serves all settings. The output is the largest absolute value in each row of the gradient,
+    and of the new weight, to detect values that aren't finite.
     """
 
     def __init__(self, optimizer, names, length):
