@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate, cycle
 from typing import Any
@@ -18,6 +19,7 @@ from rnnkit.keras.inputs import Input, InputLayer
 from rnnkit.keras.order import keras_order
 from rnnkit.keras.training import KerasModel
 from rnnkit.layers.memoryless import Activation
+from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped_alike
 from rnnkit.models import functional, sequential
 from rnnkit.models.assembled import Assembled
@@ -246,6 +248,7 @@ class Model(KerasModel, SubclassedModel, ABC):
         if arguments or keywords:
             made_of = dict(zip(("inputs", "outputs"), arguments, strict=False)) | keywords
             self.functional = Functional(**made_of, name=f"{self.name}_graph", seed=self._given_seed)
+            self.functional._recorded_bytes = 1 << 26  # of steps of its own, which are repeated as those of fit are
             self._build_with(self.functional._input_shape, self.dtype)
 
     def call(self, inputs, training=False, mask=None):
@@ -253,6 +256,20 @@ class Model(KerasModel, SubclassedModel, ABC):
         if self.functional is None:
             raise NotImplementedError(f"expected {type(self).__name__} to define call(self, inputs)")
         return self.functional(inputs, training=training, mask=mask)
+
+    def _vjp_on(self, inputs, **more):
+        if self.functional is None or type(self).call is not Model.call:
+            return super()._vjp_on(inputs, **more)
+        outputs, inner = self.functional._vjp_on(inputs, **more)  # which repeats recordings
+
+        def back(pull):
+            def run(cotangents):
+                found = pull(cotangents)
+                return replace(found, weights={f"functional/{name}": one for name, one in found.weights.items()})
+
+            return run
+
+        return outputs, Pullback(outputs, inner.dtype, back(inner.pull), back(inner.pull_weights))
 
     inputs = property(lambda self: self._made_of().inputs)
     outputs = property(lambda self: self._made_of().outputs)

@@ -32,6 +32,7 @@ _MOST = 64  # kinds of calls whose graphs are kept
 _LENGTHS = ((12, 24), (60, 120), (1, 2))  # pairs of sizes to try in place of unknown ones
 _OWN = {"_graphs", "_before_build", "_variables", "_variable_options", "_made_with", "_rng", "_building"}
 _BASE = ("name", "trainable", "dtype", "seed")
+_HOLDING = (Layer, Cell, list, tuple, dict)
 
 
 class SubclassedLayer(Layer):
@@ -254,7 +255,7 @@ class SubclassedLayer(Layer):
         found: dict[str, Layer] = {}
         seen: set[int] = set()
         for name, value in self.__dict__.items():
-            if name not in _OWN:
+            if isinstance(value, _HOLDING) and name not in _OWN:
                 _add_parts(name, value, found, seen)
         return found
 
