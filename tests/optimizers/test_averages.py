@@ -79,3 +79,20 @@ def test_weights_that_do_not_decay():
         rk.optimizers.SGD(gradient_accumulation_steps=2, clipnorm=1.0)
     with pytest.raises(ValueError, match="ema_momentum"):
         rk.optimizers.SGD(use_ema=True, ema_momentum=2)
+
+
+def test_averages_of_an_ensemble():
+    """Each member ends with those of a fit of its own."""
+    x, y = RNG.normal(size=(16, 3)).astype("float32"), RNG.normal(size=(16, 1)).astype("float32")
+
+    def model(seed):
+        return rk.Sequential([rk.Dense(1)], seed=seed)
+
+    many, fit = model(1).ensemble(2), {"batch_size": 4, "epochs": 2, "verbose": 0, "shuffle": False}
+    many.compile(rk.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5), "mse")
+    many.fit(x, y, **fit)
+    for k in range(2):
+        one = model(1 + k)
+        one.compile(rk.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5), "mse")
+        one.fit(x, y, **fit)
+        assert np.allclose(many.predict(x)[k], one.predict(x), atol=1e-5)
