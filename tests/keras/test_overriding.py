@@ -143,12 +143,12 @@ def test_unknown_keywords_and_attributes_without_effect():
         lambda: keras.optimizers.Adam(rate=0.1),
         lambda: Largest().add_weight(nme="x"),
         lambda: keras.metrics.Mean(nme="x"),
-        lambda: keras.losses.MeanSquaredError(redction="sum"),
+        lambda: keras.losses.MeanSquaredError(reducton_of="sum"),
         lambda: Model().compile("sgd", "mse", metric=["mae"]),
         lambda: keras.callbacks.EarlyStopping(patienc=3),
         lambda: keras.Variable(1.0, nme="x"),
     ):
-        with pytest.raises(TypeError, match=r"unit|rate|nme|redction|metric|patienc"):
+        with pytest.raises(TypeError, match=r"unit|rate|nme|reducton_of|metric|patienc"):
             make()
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
     model.compile("adam", "mse")
