@@ -34,7 +34,7 @@ from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.layers.support.weight_mapping import complex_names, weight_keys
 from rnnkit.recording import constant, repeated, unrepeatable, weights_now
 from rnnkit.serialization.registry import reading
-from rnnkit.steps.cell import Cell, as_cell, call_initial, prepare
+from rnnkit.steps.cell import ALONE, Cell, as_cell, call_initial, prepare
 from rnnkit.steps.declared import DeclaredCell
 from rnnkit.steps.nesting import Nesting, is_nested, is_shape, leaves_of, mapped, shapes_mapped
 from rnnkit.steps.step import declared_output_shape
@@ -690,3 +690,11 @@ def unbuilt_copy(layer: RNN) -> RNN:
         copied = RNN(cell, **config)
     copied.trainable = layer.trainable
     return copied
+
+
+def _alone(cell) -> RNN:
+    """Return the layer of a cell that is called by itself: one step, with its states."""
+    return RNN(cell, return_state=True, seed=getattr(cell, "seed", None), name=cell.name)
+
+
+ALONE.append(_alone)
