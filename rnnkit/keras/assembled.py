@@ -266,6 +266,10 @@ class Model(KerasModel, SubclassedModel, ABC):
     def _inputs(self, what):
         return super()._inputs(what) if self.functional is None else self.functional._inputs(what)
 
+    @property
+    def _target_nesting(self):
+        return 0 if self.functional is None else self.functional._target_nesting
+
     def _as_given(self, arrays):
         return super()._as_given(arrays) if self.functional is None else self.functional._as_given(arrays)
 

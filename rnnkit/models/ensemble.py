@@ -425,6 +425,10 @@ class Ensemble(Trainable):
     def _inputs(self, what):
         return self.members[0]._inputs(what) if isinstance(self.members[0], Trainable) else super()._inputs(what)
 
+    @property
+    def _target_nesting(self):
+        return getattr(self.members[0], "_target_nesting", 0)
+
     def _as_given(self, arrays):
         own = isinstance(self.members[0], Trainable)
         return self.members[0]._as_given(arrays) if own else super()._as_given(arrays)

@@ -19,8 +19,8 @@ from rnnkit.models.calls import Call, called_again, traced
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.models.graph_model import GraphModel, Symbols
 from rnnkit.serialization.configuration import deserialize, serialize
+from rnnkit.steps.nesting import is_shape, numbered, paths
 from rnnkit.steps.nesting import mapped as like_nested
-from rnnkit.steps.nesting import numbered, paths
 from rnnkit.training.batches import Names, is_flat
 
 
@@ -129,12 +129,9 @@ class Model(GraphModel):
     def _inputs(self, what):
         return Names(self._names, what, None, self._input_nesting)
 
-    def _as_given(self, arrays):
-        return like_nested(self._input_nesting, arrays.__getitem__)
-
-    def _targets(self):
-        found = super()._targets()
-        return Names(found.names, found.what, found.alone, numbered(self._graph.nesting))
+    @property
+    def _target_nesting(self):
+        return numbered(self._graph.nesting)
 
     def _named_layers(self):
         return list(zip(self._graph.paths, self._graph.layers, strict=True))
@@ -152,6 +149,8 @@ class Model(GraphModel):
         return given[0] if len(given) == 1 else given
 
     def _shape(self, shape):
+        if isinstance(shape, list) and len(shape) == len(self._names) and all(map(is_shape, shape)):
+            shape = like_nested(self._input_nesting, shape.__getitem__)  # as `_input_shape` has them
         shapes = self._inputs("inputs").split(shape)
         found = [validation.shape(one, 1, "batch, …") for one in shapes]
         return found[0] if len(found) == 1 else found

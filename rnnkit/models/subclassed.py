@@ -135,6 +135,8 @@ class _AsGiven(Names):
 
 
 def _picked(nested, places) -> list:
+    if nested is None:
+        return [None] * len(places)
     flat = leaves_of(nested)
     return [flat[place] for place in places]
 

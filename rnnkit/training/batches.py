@@ -47,7 +47,7 @@ def places(batches: int, steps: int | None, epoch: int) -> range:
 class Names:
     """Names of several arrays, given in order or by name; a single one as it is, or for the place `alone`.
 
-    They may also be given nested as `nesting`.
+    They may also be given nested as `nesting`; a flat list of all is taken, too.
     """
 
     def __init__(self, names: Sequence[str], what: str, alone: int | None = None, nesting: Any = 0):
@@ -57,7 +57,7 @@ class Names:
     def split(self, given) -> list:
         """Return a list with an entry per name, which may be None; a ValueError for another number, or other names."""
         count = len(self.names)
-        if self.nesting is not None and type(given) is type(self.nesting):
+        if self.nesting is not None and type(given) is type(self.nesting) and _is_nested(given):
             return _flat_like(self.nesting, given, self.what)
         if isinstance(given, Mapping):
             if unknown := [name for name in given if name not in self.names]:
@@ -94,6 +94,11 @@ def is_flat(nesting) -> bool:
     """Whether this is a number, or a list or dict of numbers."""
     inside = nesting.values() if isinstance(nesting, dict) else nesting
     return isinstance(nesting, int) or all(isinstance(one, int) for one in inside)
+
+
+def _is_nested(given) -> bool:
+    """Whether this is a dict, or a list with lists, tuples or dicts in it."""
+    return isinstance(given, dict) or any(isinstance(one, (list, tuple, dict)) for one in given)
 
 
 def _flat_like(nesting, given, what) -> list:

@@ -39,6 +39,7 @@ class Trainable(Layer):
 
     stop_training = False  # a callback sets it to end a fit
     history = None  # of the last fit
+    _target_nesting: Any = 0  # numbers of the outputs, nested as targets may be given
     resumed_epoch = 0  # the epoch from which a callback lets a fit go on
     _compiled: Compiled | None = None
     _own_optimizer: Any = None  # of a model that isn't compiled
@@ -489,7 +490,7 @@ class Trainable(Layer):
     def _targets(self) -> Names:
         """Return the names for targets: a single array is for the one output that has a loss."""
         trained = [i for i, one in enumerate(self._compiled.objectives) if one] if self._compiled else []
-        return Names(self._output_names(), "y", trained[0] if len(trained) == 1 else None)
+        return Names(self._output_names(), "y", trained[0] if len(trained) == 1 else None, self._target_nesting)
 
     def _stepper(self, source, class_weight, parts: int | None) -> Stepper:
         """Return the stepper for the batches of a fit on some data."""
