@@ -578,7 +578,11 @@ class Optimizer(Configurable):
         }
 
     def __repr__(self) -> str:
-        plain = inspect.signature(type(self).__init__).parameters
+        plain = {
+            name: one
+            for kind in (Optimizer, type(self))
+            for name, one in inspect.signature(kind.__init__).parameters.items()
+        }
         shown = [
             f"{name}={value!r}"
             for name, value in self.get_config().items()
