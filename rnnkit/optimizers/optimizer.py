@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import re
 import weakref
 from collections.abc import Callable, Mapping
@@ -578,11 +577,7 @@ class Optimizer(Configurable):
         }
 
     def __repr__(self) -> str:
-        plain = {
-            name: one
-            for kind in (Optimizer, type(self))
-            for name, one in inspect.signature(kind.__init__).parameters.items()
-        }
+        plain = {one.name: one for one in parameters(type(self))}
         shown = [
             f"{name}={value!r}"
             for name, value in self.get_config().items()
