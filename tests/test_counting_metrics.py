@@ -181,3 +181,16 @@ def test_wrong_settings_and_nothing_to_tell():
 def test_a_function_that_gives_one_number_for_a_batch_has_the_mean_over_batches():
     metric = metrics.Metric(lambda y_true, y_pred: np.max(y_pred - y_true), name="largest")
     assert after(metric, (np.zeros((2, 1)), np.ones((2, 1))), (np.zeros((1, 1)), np.full((1, 1), 3.0))) == 2
+
+
+def test_weights_of_single_entries_and_predictions_of_integers():
+    """A weight for each entry counts as so many entries; integers are predictions as floats are."""
+    y, p = np.array([[0, 1, 1], [1, 0, 1]]), np.array([[0.3, 0.9, 0.2], [0.8, 0.6, 0.7]])
+    weights = np.array([[1, 2, 0], [3, 1, 1]])
+    repeated = [np.repeat(one.ravel(), weights.ravel())[:, None] for one in (y, p)]
+    for make in (metrics.Precision, metrics.Recall, metrics.TruePositives, metrics.AUC):
+        one, other = make(), make()
+        one.update(y, p, sample_weight=weights)
+        other.update(*repeated)
+        assert np.isclose(one.result(), other.result())
+    assert metrics.AUC()(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1])) == 1.0

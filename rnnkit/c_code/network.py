@@ -174,14 +174,14 @@ class _Reader:
         return mapped(graph.nesting, signals.__getitem__)
 
     def _recurrent(self, layer, x):
-        if not x.in_time or layer.go_backwards:
-            raise self._refusal(layer, "goes backwards" if layer.go_backwards else "needs whole sequences")
-        if layer.return_state:
-            raise self._refusal(layer, "returns its states, which are in the struct of states")
         step = layer._execution.step
         if step.inputs is not None or step.outputs is not None:
             kind = "complex numbers; give their .real and .imag" if step.has_complex else "several arrays"
             raise self._refusal(layer, f"takes or gives {kind} at each step")
+        if not x.in_time or layer.go_backwards:
+            raise self._refusal(layer, "goes backwards" if layer.go_backwards else "needs whole sequences")
+        if layer.return_state:
+            raise self._refusal(layer, "returns its states, which are in the struct of states")
         takes = step.takes_constants
         if takes and not self.network.constants:
             raise self._refusal(layer, "takes constants; give some as constants=[…], for the layer by itself")

@@ -1,5 +1,7 @@
 """Callbacks, called between batches and epochs of a fit, with Keras's interface."""
 
+from rnnkit.callbacks.averages import SwapEMAWeights
+from rnnkit.callbacks.backup import BackupAndRestore
 from rnnkit.callbacks.callback import Callback, LambdaCallback
 from rnnkit.callbacks.checkpoint import ModelCheckpoint
 from rnnkit.callbacks.csv_logger import CSVLogger
@@ -7,9 +9,11 @@ from rnnkit.callbacks.early_stopping import EarlyStopping
 from rnnkit.callbacks.history import History
 from rnnkit.callbacks.learning_rate import LearningRateScheduler, ReduceLROnPlateau
 from rnnkit.callbacks.progress import ProgressBar
+from rnnkit.callbacks.tensorboard import TensorBoard
 from rnnkit.callbacks.terminate_on_nan import TerminateOnNaN
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "EarlyStopping",
@@ -19,5 +23,7 @@ __all__ = [
     "ModelCheckpoint",
     "ProgressBar",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
 ]

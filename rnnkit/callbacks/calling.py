@@ -72,7 +72,7 @@ class CallbackList:
     @property
     def terminates_on_nan(self) -> bool:
         """Whether a NaN or infinite loss ends the fit without an error."""
-        return any(isinstance(callback, TerminateOnNaN) for callback in self.callbacks)
+        return any(isinstance(one, TerminateOnNaN) and not one.raise_error for one in self.callbacks)
 
     def _tell(self, hook, logs, *which):
         logs = {} if logs is None else logs

@@ -33,6 +33,8 @@ class ModelCheckpoint(Monitor):
         `rnnkit.load_model` the fit can continue with ``initial_epoch``.
     save_freq : "epoch" or int
         A number of batches, counted across epochs.
+    initial_value_threshold : float, optional
+        What the first file has to improve on, with `save_best_only`.
 
     Raises
     ------
@@ -56,8 +58,11 @@ class ModelCheckpoint(Monitor):
         save_weights_only: bool = True,
         mode: str = "auto",
         save_freq: Any = "epoch",
+        initial_value_threshold: float | None = None,
     ):
         super().__init__(monitor, mode)
+        if initial_value_threshold is not None:
+            self.best = float(initial_value_threshold)
         self.filepath: Any = os.fspath(filepath)
         self.verbose = verbose
         self.save_best_only: bool = bool(save_best_only)

@@ -12,6 +12,11 @@ from rnnkit.hints import Logs
 class TerminateOnNaN(Callback):
     """A callback that ends a fit when the loss is NaN or infinite, in place of an error.
 
+    Parameters
+    ----------
+    raise_error : bool
+        True leaves it to the error, a FloatingPointError.
+
     Attributes
     ----------
     stopped_epoch, stopped_batch : int or None
@@ -28,8 +33,9 @@ class TerminateOnNaN(Callback):
     0
     """
 
-    def __init__(self):
+    def __init__(self, raise_error: bool = False):
         super().__init__()
+        self.raise_error: bool = bool(raise_error)
         self._start()
 
     def _start(self):

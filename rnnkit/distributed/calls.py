@@ -17,7 +17,6 @@ from rnnkit.layers.support import validation
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.models.functional import Model
 from rnnkit.models.graph_model import GraphModel
-from rnnkit.training.batches import Names
 
 __all__ = ["answer", "are_delayed", "predicted", "source"]  # interface of a handler
 _METHODS = ("__call__", "trajectory", "compute_mask")
@@ -112,7 +111,7 @@ def _recurrent_mask(layer, outputs, mask):
 def _through_graph(model: GraphModel, inputs, mask, training) -> tuple[Any, Any]:
     """Run the calls of a model as `GraphModel._with_mask`, those of layers in a line in one task where it can be."""
     names = model._input_names()
-    given = Names(names, "inputs").split(inputs)
+    given = model._inputs("inputs").split(inputs)
     if isinstance(model, Model):
         arrays = [_entered(one, f"the input {name!r}") for one, name in zip(given, names, strict=True)]
         model._check_shapes([one.shape for one in arrays])
@@ -120,7 +119,7 @@ def _through_graph(model: GraphModel, inputs, mask, training) -> tuple[Any, Any]
         arrays = [_entered(given[0], "x")]
         _built_for(model, arrays[0])
     graph = model._graph
-    values, masks = graph.begun(arrays, Names(names, "mask").split(mask))
+    values, masks = graph.begun(arrays, model._inputs("mask").split(mask))
     done = 0
     while done < len(graph.calls):
         line = [] if training else graph.line(done)

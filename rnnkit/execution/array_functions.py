@@ -86,19 +86,18 @@ class TracedFunction:
             if self._places:
                 inner = tuple(self._given[i] for i in self._places[1:])
                 self._graph = trace(self.step, self.dtype, weights, inner, whole=True, checked=checked)
-                nodes = [self._graph.output, *self._graph.states]
             else:
-                self._graph, nodes = _trace_shared(self.step, weights, self.dtype)
+                self._graph = _trace_shared(self.step, weights, self.dtype)
         except Untraceable as error:
             place = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
             told = f"expected a function of {name!r} that can be traced and differentiated{place}: {error}"
             raise ValueError(told).with_traceback(error.__traceback__) from None
-        self._nodes: list[Node] = nodes
+        self._nodes: list[Node] = [self._graph.output, *self._graph.states]
         self._codes = self._graph.residuals.get(FAILED)
-        self._values = Evaluation([*nodes, *([] if self._codes is None else [self._codes])], self.dtype)
+        self._values = Evaluation([*self._nodes, *([] if self._codes is None else [self._codes])], self.dtype)
         self.nesting, self.kinds = self.step.nesting, self.step.kinds
-        self.shapes = [node.shape for node in nodes]
-        self.only_moves = only_moves(nodes)
+        self.shapes = [node.shape for node in self._nodes]
+        self.only_moves = only_moves(self._nodes)
         self.multiplies = any(node.op in ("product", "einsum") for node in self._graph.live())
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -353,17 +352,18 @@ def _kind(array) -> str:
     return kind_of(array.dtype if isinstance(array, Symbol) else np.asarray(array).dtype)
 
 
-def _trace_shared(step: _Step, weights: dict[str, np.ndarray], dtype) -> tuple[Graph, list[Node]]:
-    """Return a graph of arrays without a batch axis, and the nodes of the function's results."""
+def _trace_shared(step: _Step, weights: dict[str, np.ndarray], dtype) -> Graph:
+    """Return the graph of a function of arrays without a batch axis."""
     graph = Graph(whole=True)
     graph.values = {("weight", name): array for name, array in weights.items()}
     given = [Symbol(graph, graph.add("weight", (), array.shape, name), None, dtype) for name, array in weights.items()]
-    nodes = [graph.as_float(lift(given[0], one).node) for one in step.called(given)]
+    graph.output, *states = [graph.as_float(lift(given[0], one).node) for one in step.called(given)]
+    graph.states = tuple(states)
     graph.keep_codes()
     with np.errstate(all="ignore"):  # runs the function for the kinds of its results
         step.called(list(step.exemplary_weights(weights).values()))
     graph.values = {}
-    return graph, nodes
+    return graph
 
 
 def is_traceable(function: str, linear_algebra: bool = False) -> bool:

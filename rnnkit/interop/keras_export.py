@@ -22,6 +22,7 @@ from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
+from rnnkit.steps.nesting import mapped as like_nested
 
 _NAMES = {kind.make: name for kinds in (CELLS, LAYERS, WRAPPERS) for name, kind in kinds.items()}
 _KINDS = {**CELLS, **LAYERS, **WRAPPERS}
@@ -212,15 +213,14 @@ class _Writer:
         tensors = [
             self._input((one["batch_size"], *one["shape"]), one["dtype"], one["name"]) for one in model._input_configs
         ]
-        inputs = list(tensors)
         made = [self.layer(layer, path) for path, layer in model._parts().items()]
         masks: list = [None] * len(tensors)
         for call in model._graph.calls:
             results, behind = self._call(model._graph.layers[call.layer], made[call.layer], call, tensors, masks)
             tensors += results
             masks += behind
-        given = inputs if len(inputs) > 1 else inputs[0]
-        return self._keras.Model(given, mapped(model._graph.nesting, tensors.__getitem__), name=name)
+        given = like_nested(model._input_nesting, tensors.__getitem__)
+        return self._keras.Model(given, like_nested(model._graph.nesting, tensors.__getitem__), name=name)
 
 
 def _frozen(made, layer) -> Any:

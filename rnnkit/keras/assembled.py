@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
+import warnings
 from abc import ABC
-from itertools import accumulate
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from itertools import accumulate, cycle
 from weakref import WeakKeyDictionary
+
+import numpy as np
 
 from rnnkit.keras import settings
 from rnnkit.keras.arguments import first_shape
 from rnnkit.keras.inputs import Input, InputLayer
 from rnnkit.keras.order import keras_order
 from rnnkit.keras.training import KerasModel
-from rnnkit.layers.support.symbolic import SymbolicTensor
+from rnnkit.layers.memoryless import Activation
+from rnnkit.layers.support.pullback import Pullback
+from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models import functional, sequential
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.calls import Call, Calls
 from rnnkit.models.subclassed import SubclassedModel
+from rnnkit.steps.nesting import mapped, numbered
+from rnnkit.training.batches import Names
 
 _ORDERS: WeakKeyDictionary[Calls, dict] = WeakKeyDictionary()  # of the layers of graphs, by their outputs
 
@@ -76,14 +85,10 @@ class Functional(KerasModel, functional.Model):
 
     _configured_as = functional.Model
 
-    _keys: tuple[str, ...] = ()  # of outputs that were given as a dict
-
     def __init__(self, inputs, outputs, name=None, *, trainable=True, seed=None):
-        if isinstance(outputs, dict):
-            self._keys = tuple(outputs)
         super().__init__(
-            list(inputs.values()) if isinstance(inputs, dict) else inputs,
-            list(outputs.values()) if isinstance(outputs, dict) else outputs,
+            in_order_of_keys(inputs),
+            mapped(in_order_of_keys(outputs), partial(_not_one_of, leaves(inputs))),
             name or settings.auto_name("Functional"),
             seed=settings.next_seed() if seed is None else seed,
         )
@@ -97,7 +102,8 @@ class Functional(KerasModel, functional.Model):
             inside = self._layers_inside
             given = [Call(len(inside) + i, [], {}, None, [i], []) for i in range(len(symbols.inputs))]
             all_layers = [*inside, *map(InputLayer.of, symbols.inputs)]
-            symbols.layers = [all_layers[place] for place in keras_order([*given, *self._graph.calls], self._ends())]
+            calls = [*given, *self._graph.calls]
+            symbols.layers = [all_layers[place] for place in keras_order(calls, self._graph.outputs)]
         return list(symbols.layers)
 
     def get_weights(self) -> list:
@@ -120,48 +126,59 @@ class Functional(KerasModel, functional.Model):
         """Return the places of the weights in Keras's order of layers."""
         counts = [len(layer.weights) for layer in self._layers_inside]
         ends = list(accumulate(counts))
-        known, own = _ORDERS.setdefault(self._graph, {}), tuple(self._ends())
+        known, own = _ORDERS.setdefault(self._graph, {}), tuple(self._graph.outputs)
         if own not in known:
             known[own] = keras_order(self._graph.calls, list(own))
         places = known[own]
         return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
-
-    def _ends(self) -> list[int]:
-        """Return the numbers of the outputs, in Keras's order."""
-        if not self._keys:
-            return self._graph.outputs
-        return [one for _, one in sorted(zip(self._keys, self._graph.outputs, strict=True))]
 
     def get_layer(self, name=None, index=None):
         """Return a layer as `rnnkit.Model.get_layer` does, an `InputLayer` by its name too."""
         found = [one for one in self.layers if isinstance(one, InputLayer) and one.name == name]
         return found[0] if found else super().get_layer(name, index)
 
-    @property
-    def output_names(self) -> list[str]:
-        """The keys of outputs that were given as a dict, else the names of the layers that give them."""
-        return list(self._keys) or super().output_names
+    def _nestings(self):
+        return self._input_nesting, numbered(self._graph.nesting)
 
-    def __call__(self, inputs, mask=None, training=False):
-        """Run the model on arrays or symbolic tensors; a dict where the outputs were given as one."""
-        found = super().__call__(inputs, mask, training)
-        return dict(zip(self._keys, found, strict=True)) if self._keys else found
+    def _inputs(self, what):
+        return _Known(self, what)
 
-    def predict(self, x, *arguments, **keywords):
-        """Return the outputs for many rows; a dict where the outputs were given as one."""
-        if self._overrides("predict_step"):
-            return super().predict(x, *arguments, **keywords)
-        with self._as_list():
-            found = super().predict(x, *arguments, **keywords)
-        return dict(zip(self._keys, found, strict=True)) if self._keys else found
 
-    @contextlib.contextmanager
-    def _as_list(self):
-        keys, self._keys = self._keys, ()
-        try:
-            yield
-        finally:
-            self._keys = keys
+class _Known(Names):
+    """Names of inputs, of which more may be given than there are; an axis of length 1 at the end may be left out."""
+
+    def __init__(self, model, what):
+        super().__init__(model._names, what, None, model._input_nesting)
+        self.ranks = [len(shape) for shape in model._shapes[: len(self.names)]] if what != "mask" else [None]
+
+    def split(self, given):
+        """Return a list with an entry per name, as `Names.split`."""
+        if isinstance(given, Mapping) and self.nesting is None and set(self.names) < set(given):
+            more = sorted(set(given) - set(self.names))
+            warnings.warn(f"inputs that the model doesn't have are left out: {', '.join(more)}", stacklevel=2)
+            given = {name: given[name] for name in self.names}
+        return [_of_rank(one, rank) for one, rank in zip(super().split(given), cycle(self.ranks), strict=False)]
+
+
+def _of_rank(array, rank):
+    """Return an array with a last axis of length 1 more or less, where that gives it this rank."""
+    if not isinstance(array, np.ndarray) or rank is None or array.ndim not in (rank - 1, rank + 1):
+        return array
+    if array.ndim < rank:
+        return array[..., None]
+    return array[..., 0] if array.shape[-1] == 1 else array
+
+
+def _not_one_of(inputs, tensor):
+    """Return a symbolic tensor that is no input."""
+    return Activation("linear")(tensor) if any(tensor is one for one in inputs) else tensor
+
+
+def in_order_of_keys(nested):
+    """Return nested lists, tuples and dicts, each dict in the order of its keys."""
+    if isinstance(nested, dict):
+        return {key: in_order_of_keys(nested[key]) for key in sorted(nested)}
+    return type(nested)(map(in_order_of_keys, nested)) if type(nested) in (list, tuple) else nested
 
 
 class Model(KerasModel, SubclassedModel, ABC):
@@ -204,6 +221,7 @@ class Model(KerasModel, SubclassedModel, ABC):
         if arguments or keywords:
             made_of = dict(zip(("inputs", "outputs"), arguments, strict=False)) | keywords
             self.functional = Functional(**made_of, name=f"{self.name}_graph", seed=self._given_seed)
+            self.functional._recorded_bytes = 1 << 26  # of steps of its own, which are repeated as those of fit are
             self._build_with(self.functional._input_shape, self.dtype)
 
     def call(self, inputs, training=False, mask=None):
@@ -211,6 +229,20 @@ class Model(KerasModel, SubclassedModel, ABC):
         if self.functional is None:
             raise NotImplementedError(f"expected {type(self).__name__} to define call(self, inputs)")
         return self.functional(inputs, training=training, mask=mask)
+
+    def _vjp_on(self, inputs, **more):
+        if self.functional is None or type(self).call is not Model.call:
+            return super()._vjp_on(inputs, **more)
+        outputs, inner = self.functional._vjp_on(inputs, **more)  # which repeats recordings
+
+        def back(pull):
+            def run(cotangents):
+                found = pull(cotangents)
+                return replace(found, weights={f"functional/{name}": one for name, one in found.weights.items()})
+
+            return run
+
+        return outputs, Pullback(outputs, inner.dtype, back(inner.pull), back(inner.pull_weights))
 
     inputs = property(lambda self: self._made_of().inputs)
     outputs = property(lambda self: self._made_of().outputs)
@@ -230,6 +262,19 @@ class Model(KerasModel, SubclassedModel, ABC):
 
     def _output_names(self):
         return super()._output_names() if self.functional is None else self.functional._output_names()
+
+    def _inputs(self, what):
+        return super()._inputs(what) if self.functional is None else self.functional._inputs(what)
+
+    @property
+    def _target_nesting(self):
+        return 0 if self.functional is None else self.functional._target_nesting
+
+    def _as_given(self, arrays):
+        return super()._as_given(arrays) if self.functional is None else self.functional._as_given(arrays)
+
+    def _nestings(self):
+        return self._made_of()._nestings()
 
     def _rows(self):
         return super()._rows() if self.functional is None else self.functional._rows()

@@ -9,7 +9,8 @@ from rnnkit.keras.naming import Name, named, namespace
 NAMES = {
     name: Name(f"rnnkit.callbacks:{name}")
     for name in (
-        "Callback CSVLogger EarlyStopping History LambdaCallback LearningRateScheduler ReduceLROnPlateau"
+        "BackupAndRestore Callback CSVLogger EarlyStopping History LambdaCallback LearningRateScheduler "
+        "ReduceLROnPlateau SwapEMAWeights TensorBoard"
     ).split()
 } | {
     "CallbackList": Name("rnnkit.callbacks.calling:CallbackList"),
@@ -19,12 +20,19 @@ NAMES = {
 }
 
 
+IGNORED = {  # at most with a value that is false
+    "BackupAndRestore": ("double_checkpoint",),
+    "TensorBoard": ("write_graph", "write_images", "profile_batch", "embeddings_freq", "embeddings_metadata"),
+}
+
+
 def _arguments(name, kind, arguments, keywords):
     keywords = dict(keywords)
-    if keywords.pop("initial_value_threshold", None) is not None:
-        raise ValueError("expected no initial_value_threshold of ModelCheckpoint; give EarlyStopping a baseline")
-    if "period" in keywords or keywords.pop("raise_error", False):
-        raise ValueError("expected neither period nor raise_error; a fit without TerminateOnNaN raises an error")
+    if "period" in keywords:
+        raise ValueError("expected no period of ModelCheckpoint; give save_freq")
+    for one in IGNORED.get(name, ()):
+        if keywords.pop(one, None):
+            raise ValueError(f"expected no {one} of {name}; see {NAMES[name].path.replace(':', '.')}")
     if "epsilon" in keywords and name == "ReduceLROnPlateau":
         keywords["min_delta"] = keywords.pop("epsilon")
     return arguments, {**NAMES[name].defaults, **keywords}, lambda made: None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from functools import partial
 
+import numpy as np
+
 from rnnkit import initializers as plain
 from rnnkit.free_names import snake_case
 from rnnkit.interop.keras_values import NAMED, SET
@@ -22,7 +24,11 @@ ALIASES = {alias: name for name, alias in NAMED.items()} | {
 
 
 def get(identifier):
-    """Return the initializer that an argument stands for."""
+    """Return the initializer that an argument stands for; None for None."""
+    if identifier is None:
+        return None
+    if isinstance(identifier, np.ndarray):
+        return plain.Constant(identifier)  # type: ignore[arg-type]
     if isinstance(identifier, str) and identifier in {*NAMED, *SET}:
         return __getattr__(identifier)()
     return plain.initializer(identifier)
@@ -33,6 +39,8 @@ deserialize = get
 
 
 def _arguments(name, kind, arguments, keywords):
+    if hasattr(keywords.get("seed"), "next_seed"):
+        keywords = keywords | {"seed": int(keywords["seed"].next_seed().generate_state(1)[0])}
     if name in _SCALING:
         keywords = by_order("seed", kind, arguments, keywords) | _SCALING[name]
         arguments = ()

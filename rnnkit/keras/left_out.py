@@ -19,11 +19,8 @@ WHY = {
         "legacy src": "it holds what Keras keeps for its old versions",
     },
     "callbacks": {
-        "TensorBoard": "rnnkit writes no event files: use callbacks.CSVLogger, or history.plot()",
-        "BackupAndRestore": "use callbacks.ModelCheckpoint, keras.models.load_model and fit(initial_epoch=…)",
         "OrbaxCheckpoint": "use callbacks.ModelCheckpoint",
         "RemoteMonitor": "write a callback that sends the logs",
-        "SwapEMAWeights": "optimizers keep no averages of the weights",
     },
     "layers": {
         "AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D "

@@ -104,8 +104,8 @@ class _Plain(Loss):
         settings.pop("dtype", None)
         name = settings.pop("name", None) or self._kind.name
         super().__init__(name, settings.pop("reduction", "sum_over_batch_size"))
-        for one in ("axis", "ignore_class"):
-            if settings.pop(one, None) not in (None, -1):
+        for one, harmless in (("axis", (None, -1)), ("ignore_class", (None,))):
+            if settings.pop(one, None) not in harmless:
                 raise ValueError(f"expected the classes on the last axis, and no {one}; move them, or write a function")
         self._loss = self._kind(**settings)
 
@@ -161,9 +161,9 @@ deserialize = deserializer(plain.get)
 def for_training(given) -> Any:
     """Return losses as rnnkit's `compile` takes them, nested as they are."""
     if isinstance(given, dict) and "class_name" not in given:
-        return {name: for_training(one) for name, one in given.items()}
+        return dict(zip(given, for_training(list(given.values())), strict=True))
     if isinstance(given, (list, tuple)):
-        return [for_training(one) for one in given]
+        return [for_training(one[0] if isinstance(one, (list, tuple)) and len(one) == 1 else one) for one in given]
     found = get(given)
     if isinstance(found, Loss):
         return found._in_training()

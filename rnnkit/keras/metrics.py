@@ -13,6 +13,7 @@ from rnnkit import metrics as plain
 from rnnkit import targets
 from rnnkit.keras import losses, settings
 from rnnkit.keras.naming import by_order, deserializer, named, namespace
+from rnnkit.keras.overriding import check
 from rnnkit.keras.variables import Variable
 from rnnkit.metrics.metric import Measure
 
@@ -70,11 +71,16 @@ class Metric(Measure):
     2.0
     """
 
+    def __init_subclass__(cls, **keywords):
+        super().__init_subclass__(**keywords)
+        check(cls, "Metric")
+
     def __init__(self, dtype=None, name=None):
         self._variables: list[Variable] = []
+        self.dtype = settings.floatx() if dtype is None else getattr(dtype, "name", dtype)
         self.name = name or settings.auto_name(type(self).__name__)
 
-    def add_weight(self, shape=(), initializer="zeros", dtype=None, name=None, **keywords) -> Variable:
+    def add_weight(self, shape=(), initializer="zeros", dtype=None, name=None, aggregation=None) -> Variable:
         """Add a number, or an array of numbers, that `update_state` changes."""
         if isinstance(shape, str):
             shape, name = (), shape

@@ -6,14 +6,45 @@ from typing import Any
 
 from rnnkit.keras.assembled import Functional, Model, Sequential
 from rnnkit.keras.saving import as_keras, load_model, model_from_json, save_model
+from rnnkit.layers.operation import Operation
+from rnnkit.layers.support.symbolic import Input, leaves
+from rnnkit.models.calls import called_again
+from rnnkit.steps.nesting import mapped
 
 __all__ = ["Functional", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
 
-def clone_model(model, input_tensors=None, clone_function=None) -> Any:
-    """Return a model of the same configuration, with new weights."""
+def clone_model(model, input_tensors=None, clone_function=None, call_function=None, recursive=False) -> Any:
+    """Return a model of the same configuration, with new weights.
+
+    Parameters
+    ----------
+    input_tensors : optional
+        Symbolic inputs in place of the model's.
+    clone_function : callable, optional
+        From a layer to the one in its place; by default to one of the same configuration.
+    recursive : bool
+        Whether layers of models inside are cloned by `clone_function` too.
+    """
+    if call_function is not None:
+        raise ValueError("expected no call_function of clone_model; make another model from model.layers")
+
+    def cloned(layer):
+        if recursive and isinstance(layer, (Functional, Sequential)):
+            return clone_model(layer, None, clone_function, None, True)
+        own = clone_function is None or isinstance(layer, Operation)
+        return type(layer).from_config(layer.get_config()) if own else clone_function(layer)
+
+    if isinstance(model, Functional) and (input_tensors is not None or clone_function is not None):
+        given = [Input(**one) for one in model._input_configs] if input_tensors is None else leaves(input_tensors)
+        tensors = called_again(given, [cloned(layer) for layer in model._graph.layers], model._graph.calls)
+        outputs = mapped(model._graph.nesting, tensors.__getitem__)
+        return Functional(mapped(model._input_nesting, given.__getitem__), outputs, model.name)
+    if isinstance(model, Sequential) and (input_tensors is not None or clone_function is not None):
+        first = [one for one in [model._input, *leaves(input_tensors)] if one is not None][-1:]
+        return Sequential([*first, *map(cloned, model.layers)], name=model.name)
     if input_tensors is not None or clone_function is not None:
-        raise ValueError("expected a model alone; make another one with other inputs or layers from its parts")
+        raise ValueError("expected a model of inputs and outputs or a Sequential, for other inputs or layers")
     copied = as_keras(type(model).from_config(model.get_config()))
     if model.built and not copied.built:
         copied.build(model._input_shape)

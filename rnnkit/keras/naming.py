@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from rnnkit.keras.left_out import left_out
+from rnnkit.keras.overriding import check
 from rnnkit.serialization.registry import reading
 
 
@@ -71,8 +72,17 @@ def named(name: str, module: str, plain: type, translated: Translation, instance
     def subclasshook(cls, kind):
         return issubclass(kind, instances or plain) if cls is found else NotImplemented
 
+    def init_subclass(cls, **keywords):
+        super(found, cls).__init_subclass__(**keywords)  # type: ignore[arg-type]
+        bases = [kind.__name__ for kind in plain.__mro__]
+        check(
+            cls,
+            next((one for one in ("Layer", "Optimizer", "Measure") if one in bases), "").replace("Measure", "Metric"),
+        )
+
     body = {
         "__module__": module,
+        "__init_subclass__": classmethod(init_subclass),
         "__doc__": f"Keras's name for `{plain.__module__}.{plain.__qualname__}`, see there.",
         "__new__": new,
         "__init__": init,

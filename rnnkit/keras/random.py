@@ -23,7 +23,7 @@ class SeedGenerator:
     name : str, optional
     """
 
-    def __init__(self, seed=None, name=None, **keywords):
+    def __init__(self, seed=None, name=None):
         self.seed, self.name = seed, name
         self._sequence = np.random.SeedSequence(seed)
 

@@ -17,6 +17,7 @@ from rnnkit.layers.support.variable import assign_all
 from rnnkit.metrics.metric import Measure
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.subclassed import SubclassedLayer
+from rnnkit.steps.nesting import leaves_of, paths
 from rnnkit.training.batches import Arrays, Names, brings_batches
 from rnnkit.training.own_steps import Items, OwnStepper, flat, numbers, weighted_loss
 from rnnkit.training.steps import in_order
@@ -24,7 +25,6 @@ from rnnkit.training.trainable import joined
 
 _TRAINING = "train_step test_step compute_loss compute_metrics metrics get_metrics_result reset_metrics".split()
 _NOT_OWN = ("_loss_tracker", "_loss_trackers", "_before_build")
-_NEVER = ("make_train_function", "make_test_function", "make_predict_function")
 
 
 class StepsOfModel(Assembled):
@@ -143,13 +143,7 @@ class StepsOfModel(Assembled):
         return any(name in vars(self) or getattr(type(self), name) is not getattr(StepsOfModel, name) for name in names)
 
     def _has_own_steps(self) -> bool:
-        """Whether training and evaluation call the program's own steps; methods that nothing would call are refused."""
-        for name in _NEVER:
-            if hasattr(self, name):
-                raise NotImplementedError(
-                    f"expected {type(self).__name__} without {name}, which rnnkit.keras doesn't call; define "
-                    f"{name.split('_')[1]}_step(self, data)"
-                )
+        """Whether training and evaluation call the program's own steps."""
         return self._overrides(*_TRAINING)
 
     def compile(self, *arguments, **keywords) -> None:
@@ -166,10 +160,15 @@ class StepsOfModel(Assembled):
     def _by_output(self, x, y, y_pred, sample_weight) -> tuple[list, list, list, list]:
         """Return outputs, targets, weights and masks, one for each output."""
         count = len(self._output_names())
-        outputs, names = in_order(y_pred, count), Names(self._output_names(), "sample_weight")
+        outputs, names = self._ordered(y_pred, count), Names(self._output_names(), "sample_weight")
         weights = [None] * count if sample_weight is None else names.each(sample_weight)
-        masks = in_order(self._masks_of(x, y_pred), count)
+        masks = self._ordered(self._masks_of(x, y_pred), count)
         return outputs, self._targets().split(y), weights, masks
+
+    def _ordered(self, nested, count) -> list:
+        keys, names = paths(nested), self._output_names()
+        known = set(names) <= set(keys)
+        return [leaves_of(nested)[keys.index(name)] for name in names] if known else in_order(nested, count)
 
     def _masks_of(self, x, y_pred) -> Any:
         if not any(map(_may_mask, self._all_layers())):

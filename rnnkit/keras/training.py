@@ -10,12 +10,14 @@ from rnnkit import interop
 from rnnkit.callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
 from rnnkit.keras import losses, metrics, optimizers
 from rnnkit.keras.arguments import Argument
+from rnnkit.keras.overriding import check
 from rnnkit.keras.steps import StepsOfModel, in_keras_order
 from rnnkit.layers.base import UsersOwn
 from rnnkit.layers.support.tape import plain
 from rnnkit.models.assembled import Assembled
 from rnnkit.recording import is_own
 from rnnkit.serialization.configuration import serialize
+from rnnkit.steps.nesting import mapped, numbered
 from rnnkit.training.batches import Arrays
 
 COMPILE = {
@@ -49,6 +51,7 @@ class KerasModel(StepsOfModel):
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
+        check(cls, "Model")
         changed = [name for kind in cls.__mro__ if not is_own(kind) and kind is not object for name in vars(kind)]
         if not is_own(cls) and not hasattr(cls, "call"):  # whether its calls are those of its base
             cls._is_read_once = not any(hasattr(Assembled, name) for name in set(changed) - _FREE)
@@ -83,7 +86,15 @@ class KerasModel(StepsOfModel):
     def __setattr__(self, name, value):
         if name == "loss" and self._compiled is not None and not self._has_own_steps():
             raise AttributeError(f"expected the loss of {self.name!r} to be given to compile(loss=…), got an attribute")
+        check(type(self), "Model", [name])
+        if name == "layers" and (hasattr(type(self), "layers") or "layers" in vars(self)):
+            raise AttributeError(f"expected the layers of {self.name!r} to be left as they are; use another attribute")
         super().__setattr__(name, value)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it is compiled."""
+        return self._compiled is not None
 
     @property
     def trainable_weights(self) -> list:  # type: ignore[override]
@@ -154,7 +165,6 @@ class KerasModel(StepsOfModel):
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, **keywords):
         """Return outputs for many rows, as `rnnkit.Sequential.predict`."""
         ignored(keywords, FIT, "predict")
-        self._has_own_steps()  # which refuses methods that nothing calls
         if self._overrides("predict_step"):
             return self._by_predict_step(x, batch_size, _verbose(verbose), steps, callbacks)
         return super().predict(x, batch_size, _verbose(verbose), steps, callbacks=callbacks)
@@ -218,27 +228,29 @@ class KerasModel(StepsOfModel):
         found = [None if one is None else one.loss for one in self._compiled.objectives]
         return found if len(found) > 1 else found[0]
 
+    def _nestings(self) -> tuple:
+        """Return how inputs and outputs are nested."""
+        return tuple(numbered(of if len(of) > 1 else 0) for of in (self.inputs, self.outputs))
+
     @property
     def input(self):
-        """The symbolic input, a list of several."""
-        return self.inputs if len(self.inputs) > 1 else self.inputs[0]
+        """The symbolic input, nested as the model was given several."""
+        return mapped(self._nestings()[0], self.inputs.__getitem__)
 
     @property
     def output(self):
-        """The symbolic output, a list of several."""
-        return self.outputs if len(self.outputs) > 1 else self.outputs[0]
+        """The symbolic output, nested as the model was given several."""
+        return mapped(self._nestings()[1], self.outputs.__getitem__)
 
     @property
     def input_shape(self):
-        """The shape of the input, with None for unknown sizes; a list of several."""
-        shapes = [tensor.shape for tensor in self.inputs]
-        return shapes if len(shapes) > 1 else shapes[0]
+        """The shape of the input, with None for unknown sizes; nested as `input`."""
+        return mapped(self.input, lambda tensor: tensor.shape)
 
     @property
     def output_shape(self):
-        """The shape of the output, with None for unknown sizes; a list of several."""
-        shapes = [tensor.shape for tensor in self.outputs]
-        return shapes if len(shapes) > 1 else shapes[0]
+        """The shape of the output, with None for unknown sizes; nested as `output`."""
+        return mapped(self.output, lambda tensor: tensor.shape)
 
 
 class _Logs(Callback):

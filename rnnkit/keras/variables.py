@@ -32,7 +32,7 @@ class Variable(variable.Variable):
     1.5
     """
 
-    def __init__(self, initializer, shape=None, dtype=None, trainable=True, name=None, **keywords):
+    def __init__(self, initializer, shape=None, dtype=None, trainable=True, name=None, autocast=True, aggregation=None):
         if callable(initializer) or isinstance(initializer, (str, dict)):
             rng = np.random.default_rng(settings.next_seed())
             initializer = initializers.draw(initializer, tuple(shape or ()), rng, "float64")

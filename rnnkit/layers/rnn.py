@@ -35,7 +35,7 @@ from rnnkit.layers.support.symbolic import mapped as each_mapped
 from rnnkit.layers.support.weight_mapping import complex_names, weight_keys
 from rnnkit.recording import constant, repeated, unrepeatable, weights_now
 from rnnkit.serialization.registry import reading
-from rnnkit.steps.cell import Cell, as_cell, call_initial, prepare
+from rnnkit.steps.cell import ALONE, Cell, as_cell, call_initial, prepare
 from rnnkit.steps.declared import DeclaredCell
 from rnnkit.steps.nesting import Nesting, is_nested, is_shape, leaves_of, mapped, shapes_mapped
 from rnnkit.steps.step import declared_output_shape
@@ -750,3 +750,11 @@ def _stacked(several):
     if isinstance(first, (list, tuple)):
         return type(first)(_stacked(parts) for parts in zip(*several, strict=True))
     return np.stack(several)
+
+
+def _alone(cell) -> RNN:
+    """Return the layer of a cell that is called by itself: one step, with its states."""
+    return RNN(cell, return_state=True, seed=getattr(cell, "seed", None), name=cell.name)
+
+
+ALONE.append(_alone)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from rnnkit.hints import DType, Seed, Shape
+import numpy as np
+
+from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients, Pullback
@@ -24,6 +26,11 @@ class TimeDistributed(Layer):
     ----------
     layer : Layer
         Sees ``(B*T, …)`` at once.
+
+    Notes
+    -----
+    A mask ``(B, T)`` is passed on. A mask ``(B, T, S)`` is the inner layer's where its inputs have steps of their own,
+    ``(B, T, S, …)``; a step counts for later layers where any of its entries does.
 
     Examples
     --------
@@ -71,14 +78,26 @@ class TimeDistributed(Layer):
         if x.ndim < self._least_rank:
             raise validation.shape_error("x", self._axes, None, x.shape)
         batch_size, length = x.shape[:2]
-        if mask is not None:
+        inner = {}
+        if mask is not None and np.ndim(mask) > 2:
+            found = np.asarray(mask)
+            if found.shape[:2] != (batch_size, length):
+                raise ValueError(f"expected mask of shape ({batch_size}, {length}, …), got {found.shape}")
+            if x.ndim > 3 and found.shape == x.shape[:3]:
+                inner = {"mask": found.reshape(batch_size * length, -1)}
+        elif mask is not None:
             validation.mask(mask, batch_size, length)
         if self.built:
             self._check_shape(x.shape)
         with self._calling_parts():
             if not self.built:
                 self._build_with(x.shape, self.dtype or validation.precision_of(x))
-            return x.shape, function(x.reshape(batch_size * length, *x.shape[2:]))
+            return x.shape, function(x.reshape(batch_size * length, *x.shape[2:]), **inner)
+
+    def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
+        """Return the mask that goes with the output: the input's, or where any of a step's entries counts."""
+        found = super().compute_mask(inputs, mask)
+        return found if found is None or found.ndim < 3 else found.reshape(*found.shape[:2], -1).any(axis=-1)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the layer's output shape for one step, with the time axis after the batch axis."""

@@ -84,13 +84,14 @@ class CountingMetric(Measure):
 
     def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
         """Add a batch, as `Metric.update`."""
-        y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight)
+        y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight, True)
         if self.top_k is not None and y_pred.size:
             least = np.sort(y_pred, axis=-1)[:, -min(self.top_k, y_pred.shape[-1])][:, None]
             y_pred = np.where(y_pred >= least, y_pred, -np.inf)
         if self.class_id is not None:
             y_true, y_pred = y_true[:, [self.class_id]], y_pred[:, [self.class_id]]
-        self._counts.add(y_true, y_pred, weight[:, None])
+            weight = weight[:, [self.class_id]] if weight.shape[1] > 1 else weight
+        self._counts.add(y_true, y_pred, weight)
 
     def result(self) -> Any:
         """Return the result so far, an array for several thresholds."""
@@ -209,7 +210,6 @@ class FBetaScore(Measure):
             positive = (y_pred >= largest) & (np.abs(y_pred) > 1e-9)
         else:
             positive = y_pred > self.threshold
-        weight = weight[:, None]
         sums = np.stack([np.sum(part * weight, axis=0) for part in (positive * y_true, positive, 1.0 * y_true)])
         self._sums = self._sums + (sums.sum(axis=1, keepdims=True) if self.average == "micro" else sums)
 

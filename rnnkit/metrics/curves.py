@@ -78,10 +78,9 @@ class AUC(Measure):
 
     def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
         """Add a batch, as `Metric.update`."""
-        y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight)
+        y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight, True)
         y_pred = sigmoid(y_pred) if self.from_logits else y_pred
         y_pred = np.fmin(np.fmax(y_pred, 0), 1) if self.thresholds is None else y_pred  # NaN becomes 0
-        weight = weight[:, None]
         if self.label_weights is not None and not self.multi_label:
             weight = weight * np.array(self.label_weights)
         if self._counts is None:

@@ -269,12 +269,19 @@ class Metric(Measure):
         return mean
 
 
-def used_entries(y_true, y_pred, mask, sample_weight) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return targets, outputs and weights of used entries ``(N, K)``; a ValueError for shapes or negative weights."""
+def used_entries(y_true, y_pred, mask, sample_weight, each: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return targets, outputs and weights of used entries ``(N, K)``; a ValueError for shapes or negative weights.
+
+    Weights are ``(N, 1)``; with `each`, they may be given for each entry, as ``(N, K)``.
+    """
     y_true, y_pred = targets.aligned(y_true, y_pred)
+    y_pred = y_pred.astype(np.float64) if y_pred.dtype.kind in "biu" else y_pred
     rows = y_true.reshape(-1, y_true.shape[-1]), y_pred.reshape(-1, y_pred.shape[-1])
     if mask is None and sample_weight is None:
-        return *rows, np.ones(len(rows[1]))
+        return *rows, np.ones((len(rows[1]), 1))
+    if each and mask is None and y_pred.ndim > 1 and y_pred.shape[-1] > 1 and np.shape(sample_weight) == y_pred.shape:
+        own = targets.weights(np.reshape(sample_weight, -1), (y_pred.size,), np.float64).reshape(-1, y_pred.shape[-1])
+        return *rows, own
     lead = y_pred.shape[: min(2, y_pred.ndim - 1)]
     weight = targets.weights(sample_weight, lead, np.float64)
     weight = np.broadcast_to(weight.reshape(*weight.shape, *(1,) * (len(lead) - weight.ndim)), lead).copy()
@@ -283,4 +290,4 @@ def used_entries(y_true, y_pred, mask, sample_weight) -> tuple[np.ndarray, np.nd
         weight[~used] = 0
     weight = np.broadcast_to(weight.reshape(*lead, *(1,) * (y_pred.ndim - 1 - len(lead))), y_pred.shape[:-1]).ravel()
     kept = weight != 0
-    return rows[0][kept], rows[1][kept], weight[kept]
+    return rows[0][kept], rows[1][kept], weight[kept, None]

@@ -50,7 +50,7 @@ class R2Score(Measure):
         y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight)
         if not len(weight):
             return
-        y_true, y_pred, weight = y_true.astype(np.float64), y_pred.astype(np.float64), weight[:, None]
+        y_true, y_pred, weight = y_true.astype(np.float64), y_pred.astype(np.float64), weight
         count, mean = weight.sum(), np.average(y_true, axis=0, weights=weight[:, 0])
         total, apart = self._count + count, mean - self._mean
         spread = np.sum(weight * np.square(y_true - mean), axis=0)

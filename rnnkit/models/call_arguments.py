@@ -142,9 +142,13 @@ def given_call(layer) -> CallSignature:
 
     Raises
     ------
+    NotImplementedError
+        If there is none.
     TypeError
         If it takes no inputs, or any number of them.
     """
+    if layer.call is None:
+        raise NotImplementedError(f"expected the class {type(layer).__name__} to define call(self, inputs)")
     signature = inspect.signature(layer.call)
     parameters = list(signature.parameters.values())
     if not parameters or any(one.kind is one.VAR_POSITIONAL for one in parameters):
@@ -156,9 +160,9 @@ def given_call(layer) -> CallSignature:
 
 
 def nested_arrays(value) -> Any:
-    """Return nested lists and tuples of arrays as lists; one array, such as a list of numbers, as it is."""
+    """Return nested lists, tuples and dicts of arrays as lists and dicts; one array, or a list of numbers, as it is."""
     if isinstance(value, dict):
-        raise TypeError("expected arrays, or lists of them, got a dict; give a list, in an order of your own")
+        return {name: nested_arrays(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)) and value and any(_is_array(one) for one in value):
         return [nested_arrays(one) for one in value]
     return value if isinstance(value, SymbolicTensor) or hasattr(value, "shape") else np.asarray(value)
@@ -172,7 +176,7 @@ def array_leaves(nested) -> list:
 def _is_array(value) -> bool:
     if isinstance(value, (list, tuple)):
         return any(_is_array(one) for one in value)
-    return isinstance(value, SymbolicTensor) or getattr(value, "ndim", 0) > 0
+    return isinstance(value, (SymbolicTensor, dict)) or getattr(value, "ndim", 0) > 0
 
 
 def _as_bool(mask) -> np.ndarray:

@@ -55,7 +55,7 @@ class CallTrace:
         self.first = given[0]  # a tensor with the batch axis
         token = symbolic.tracing.set(self)
         try:
-            result = self._resolved(layer.call(**arguments(given)))
+            result = mapped(layer.call(**arguments(given)), self._resolved)
         finally:
             symbolic.tracing.reset(token)
         if not (found := leaves(result)):
@@ -96,17 +96,15 @@ class CallTrace:
         self._constants[id(tensor)] = tensor, found
         return tensor
 
-    def _resolved(self, result) -> Any:
-        """Return the symbolic tensors of a result."""
-        if isinstance(result, (list, tuple)):
-            return type(result)([self._resolved(one) for one in result])
+    def _resolved(self, result) -> SymbolicTensor:
+        """Return the symbolic tensor of an array in the result."""
         result = symbolic.resolved(result)
         if isinstance(result, np.ndarray):
             result = self.constant(result)
         if not isinstance(result, SymbolicTensor):
             raise TypeError(
-                f"expected the call of {self._layer.name!r} to return an array, or a list or tuple of arrays, got "
-                f"{type(result).__name__}"
+                f"expected the call of {self._layer.name!r} to return an array, or nested lists and dicts of arrays, "
+                f"got {type(result).__name__}"
             )
         return result
 

@@ -293,6 +293,8 @@ def _masks_of(outputs, masks) -> list:
         outputs = list(outputs.values())
     if not isinstance(outputs, (list, tuple)):
         return [masks]
+    if isinstance(masks, Mapping):
+        masks = list(masks.values())
     if not isinstance(masks, (list, tuple)):
         masks = [masks] * len(outputs)
     return [leaf for one, own in zip(outputs, masks, strict=True) for leaf in _masks_of(one, own)]

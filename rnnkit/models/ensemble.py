@@ -425,6 +425,17 @@ class Ensemble(Trainable):
     def _output_names(self):
         return self.members[0]._output_names() if isinstance(self.members[0], Trainable) else ["output"]
 
+    def _inputs(self, what):
+        return self.members[0]._inputs(what) if isinstance(self.members[0], Trainable) else super()._inputs(what)
+
+    @property
+    def _target_nesting(self):
+        return getattr(self.members[0], "_target_nesting", 0)
+
+    def _as_given(self, arrays):
+        own = isinstance(self.members[0], Trainable)
+        return self.members[0]._as_given(arrays) if own else super()._as_given(arrays)
+
     @described_as(Trainable.compile)
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, *more: Any, **options: Any) -> None:
         """Say how the members are to be trained: each by its own loss, as a model alone.

@@ -19,7 +19,9 @@ from rnnkit.models.calls import Call, called_again, traced
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.models.graph_model import GraphModel, Symbols
 from rnnkit.serialization.configuration import deserialize, serialize
-from rnnkit.training.batches import Names
+from rnnkit.steps.nesting import is_shape, numbered, paths
+from rnnkit.steps.nesting import mapped as like_nested
+from rnnkit.training.batches import Names, is_flat
 
 
 class Model(GraphModel):
@@ -27,10 +29,10 @@ class Model(GraphModel):
 
     Parameters
     ----------
-    inputs : SymbolicTensor, or list of them
-        From `Input`.
-    outputs : SymbolicTensor, or list of them
-        The results of layers for them. A list makes a call return a list.
+    inputs : SymbolicTensor, or nested lists and dicts of them
+        From `Input`. A call takes arrays nested alike, or by the inputs' names.
+    outputs : SymbolicTensor, or nested lists, tuples and dicts of them
+        The results of layers for them. A call returns arrays nested alike.
     name : str, optional
     seed : int, optional
         Seed of the order of rows in training, and of layers without a seed of their own that were first called for this
@@ -65,14 +67,18 @@ class Model(GraphModel):
     def __init__(self, inputs: Array, outputs: Array, name: str | None = None, *, seed: Seed = None):
         super().__init__(seed=seed, name=name)
         given, made = _tensors(inputs, "inputs"), _tensors(outputs, "outputs")
+        self._input_nesting = numbered(inputs)
+        if self._input_nesting in ([0], (0,)):
+            self._input_nesting = 0
         for tensor in made:
             if any(tensor is one for one in given):
                 raise ValueError(f"expected outputs that layers give, got the input {tensor.name!r}")
         if len({id(tensor) for tensor in given}) < len(given):
             raise ValueError("expected different inputs, got one of them twice")
-        self._graph, tensors = traced(given, made if isinstance(outputs, (list, tuple)) else made[0])
+        self._graph, tensors = traced(given, outputs)
         self._shapes = [tensor.shape for tensor in tensors]
-        self._names = _unique([tensor.name for tensor in given], ["input"] * len(given), "inputs")
+        names = [key or tensor.name for key, tensor in zip(paths(self._input_nesting), given, strict=True)]
+        self._names = _unique(names, ["input"] * len(given), "inputs")
         named = zip(given, self._names, strict=True)
         self._input_configs = [input_config(tensor) | {"name": name} for tensor, name in named]
         self._graph.paths = _unique(
@@ -109,8 +115,9 @@ class Model(GraphModel):
     @property
     def output_names(self) -> list[str]:
         """The names of the layers that give the outputs."""
-        makers = {number: self._graph.paths[call.layer] for call in self._graph.calls for number in call.outputs}
-        names = [makers[number] for number in self._graph.outputs]
+        graph = self._graph
+        makers = {number: graph.paths[call.layer] for call in graph.calls for number in call.outputs}
+        names = [key or makers[number] for key, number in zip(paths(graph.nesting), graph.outputs, strict=True)]
         return _unique(names, names, "outputs")
 
     def _input_names(self):
@@ -119,23 +126,32 @@ class Model(GraphModel):
     def _output_names(self):
         return self.output_names
 
+    def _inputs(self, what):
+        return Names(self._names, what, None, self._input_nesting)
+
+    @property
+    def _target_nesting(self):
+        return numbered(self._graph.nesting)
+
     def _named_layers(self):
         return list(zip(self._graph.paths, self._graph.layers, strict=True))
 
     def _entered(self, inputs, mask):
-        given = Names(self._names, "inputs").split(inputs)
+        given = self._inputs("inputs").split(inputs)
         arrays = [validation.numbers(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
         self._check_shapes([array.shape for array in arrays])
-        return arrays, Names(self._names, "mask").split(mask)
+        return arrays, self._inputs("mask").split(mask)
 
     # Shapes
 
     def _arranged(self, inputs):
-        given = Names(self._names, "inputs").split(inputs)
+        given = self._inputs("inputs").split(inputs)
         return given[0] if len(given) == 1 else given
 
     def _shape(self, shape):
-        shapes = Names(self._names, "inputs").split(shape)
+        if isinstance(shape, list) and len(shape) == len(self._names) and all(map(is_shape, shape)):
+            shape = like_nested(self._input_nesting, shape.__getitem__)  # as `_input_shape` has them
+        shapes = self._inputs("inputs").split(shape)
         found = [validation.shape(one, 1, "batch, …") for one in shapes]
         return found[0] if len(found) == 1 else found
 
@@ -161,7 +177,7 @@ class Model(GraphModel):
             given = self._graph.layers[call.layer]._shapes_given(mapped(call.x, shapes.__getitem__), call.options)
             for number, one in zip(call.outputs, shape_leaves(given), strict=True):
                 shapes[number] = one
-        return mapped(self._graph.nesting, shapes.__getitem__)
+        return like_nested(self._graph.nesting, shapes.__getitem__)
 
     def _takes_sequences(self):
         return len(self._names) == 1
@@ -196,6 +212,8 @@ class Model(GraphModel):
                 calls[-1]["options"] = c.options
         config = super().get_config()
         del config["dtype"]
+        if not is_flat(self._input_nesting) or isinstance(self._input_nesting, dict):
+            config["nesting"] = self._input_nesting
         return config | {
             "inputs": self._input_configs,
             "layers": [serialize(layer) for layer in self._graph.layers],
@@ -210,7 +228,8 @@ class Model(GraphModel):
         calls = [Call(**({"outputs": [], "over": []} | call)) for call in config["calls"]]
         inputs = [Input(**one) for one in config["inputs"]]
         tensors = called_again(inputs, layers, calls)
-        outputs = mapped(config["outputs"], tensors.__getitem__)
+        outputs = like_nested(config["outputs"], tensors.__getitem__)
+        inputs = like_nested(config["nesting"], inputs.__getitem__) if "nesting" in config else inputs
         return cls(inputs, outputs, seed=config["seed"], name=config["name"])
 
     def _new_inputs(self, shape):
@@ -262,10 +281,10 @@ class Model(GraphModel):
 
 
 def _tensors(given, what) -> list[SymbolicTensor]:
-    found = list(given) if isinstance(given, (list, tuple)) else [given]
+    found = leaves(given)
     for one in found:
         if not isinstance(one, SymbolicTensor):
-            raise TypeError(f"expected {what} as a symbolic tensor or a flat list of them, got {type(one).__name__}")
+            raise TypeError(f"expected {what} as a symbolic tensor or nested lists of them, got {type(one).__name__}")
     if not found:
         raise ValueError(f"expected at least one of {what}, got an empty list")
     return found

@@ -14,6 +14,7 @@ from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.calls import Calls, called_again
+from rnnkit.steps.nesting import mapped
 
 
 class GraphModel(Assembled):
@@ -23,6 +24,7 @@ class GraphModel(Assembled):
     """
 
     _graph: Calls
+    _input_nesting: Any = 0  # numbers of the inputs, nested as a call takes them
 
     def __init__(self, **options: Unpack[LayerOptions]):
         super().__init__(**options)
@@ -77,10 +79,11 @@ class GraphModel(Assembled):
     def _pulled(self, graph: Calls, pullbacks, by_name, cotangents, trained=None) -> Gradients:
         d, weights, states = graph.pull(pullbacks, cotangents, trained)
         found: Any = d[: graph.inputs]
-        if by_name is not None:
-            found = {name: found[self._input_names().index(name)] for name in by_name}
-        elif graph.inputs == 1:
-            (found,) = found
+        names = self._input_names()
+        if by_name is not None and set(by_name) == set(names):
+            found = {name: found[names.index(name)] for name in by_name}
+        else:
+            found = mapped(self._input_nesting, found.__getitem__)
         kept: list[Any] = [states.get(i) for i, layer in enumerate(graph.layers) if layer._keeps_states]
         order = [name for name in self._arrays() if name in weights]
         return Gradients({name: weights[name] for name in order}, found, kept or None)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support.pullback import Pullback
+from rnnkit.layers.support.symbolic import leaves
 from rnnkit.models.assembled import Assembled, box_of, parameters
+from rnnkit.models.call_arguments import nested_arrays
 from rnnkit.models.drawing import Arrow, Box
 from rnnkit.models.subclassed_layer import SubclassedLayer
+from rnnkit.steps.nesting import leaves_of, mapped, numbered, paths
+from rnnkit.training.batches import Names
 
 __all__ = ["SubclassedLayer", "SubclassedModel"]
 
@@ -31,38 +38,58 @@ class SubclassedModel(SubclassedLayer, Assembled):
     (8, 1)
     """
 
-    _given_names: tuple[list, list] = (["x"], ["output"])
+    _output_names_given: tuple[str, ...] = ("output",)
+    _input_nesting: Any = 0  # as the model was called in training
     _stream_refusal = "is a class of its own, which is called on whole sequences"
 
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, *arguments, **keywords) -> None:
         """Compile as `rnnkit.Model.compile`; lists or dicts of losses set the number of outputs."""
         several = loss if isinstance(loss, (list, tuple, dict)) else [loss]
-        names = list(several) if isinstance(several, dict) else _numbered("output", len(several))
-        self._given_names = self._given_names[0], names
+        self._output_names_given = tuple(several if isinstance(several, dict) else _numbered("output", len(several)))
         super().compile(optimizer, loss, loss_weights, metrics, *arguments, **keywords)
 
     def _input_names(self):
-        return self._given_names[0]
+        keys = paths(self._input_nesting)
+        return [key or name for key, name in zip(keys, _numbered("x", len(keys)), strict=True)]
 
     def _output_names(self):
-        return self._given_names[1]
+        return list(self._output_names_given)
 
-    def _source(self, x, *arguments):
-        self._name_inputs(x)
-        return super()._source(x, *arguments)
+    def _inputs(self, what):
+        return _AsGiven(self, what)
 
-    def predict(self, x, *arguments, **keywords):
-        """Compute the outputs as `rnnkit.Model.predict`."""
-        self._name_inputs(x)
-        return super().predict(x, *arguments, **keywords)
+    def _as_given(self, arrays):
+        return mapped(self._input_nesting, arrays.__getitem__)
 
-    def _name_inputs(self, x) -> None:
-        """Set the number of inputs by the data that the model is trained on."""
-        if isinstance(x, (list, tuple)) and len(x) > 1 and all(getattr(one, "ndim", 0) for one in x):
-            self._given_names = _numbered("x", len(x)), self._given_names[1]
+    def _across(self, inputs, mask, training):
+        outputs, masks = self._with_mask(inputs, mask, training)
+        places = self._places(outputs)
+        return (outputs, masks) if places is None else (_picked(outputs, places), _picked(masks, places))
 
-    def _goes_across(self, inputs):
-        return False
+    def _vjp_across(self, inputs, mask, training, wanted):
+        outputs, masks, pullback = self._vjp_with_mask(inputs, mask, training, wanted)
+        places = self._places(outputs)
+        if places is None:
+            return outputs, masks, pullback
+        count, found = len(leaves(outputs)), _picked(outputs, places)
+
+        def back(pull):
+            def run(cotangents):
+                given = dict(zip(places, cotangents, strict=True))
+                return pull([given.get(i) for i in range(count)])
+
+            return run
+
+        return (
+            found,
+            _picked(masks, places),
+            Pullback(found, self.dtype, back(pullback.pull), back(pullback.pull_weights)),
+        )
+
+    def _places(self, outputs) -> list[int] | None:
+        """Return the places of the outputs that have a loss among all by name; None of outputs without names."""
+        keys, names = paths(outputs), self._output_names()
+        return [keys.index(name) for name in names] if set(names) <= set(keys) else None
 
     @property
     def layers(self) -> list[Layer]:  # type: ignore[override]
@@ -83,6 +110,35 @@ class SubclassedModel(SubclassedLayer, Assembled):
         boxes = [Box("x", ("Input", "–"), "input")]
         boxes += [box_of(layer, path, None) for path, layer in self._parts().items()]
         return boxes, [Arrow(i, i + 1) for i in range(len(boxes) - 1)]
+
+
+class _AsGiven(Names):
+    """Names of inputs as they are given: of the first batch or array, for the model's calls."""
+
+    def __init__(self, model, what):
+        super().__init__(["x"], what)
+        self.model = model
+
+    def split(self, given):
+        """Return the arrays of nested ones."""
+        if given is None:
+            return [None]
+        given = nested_arrays(given)
+        vars(self.model)["_input_nesting"] = numbered(given)  # setting an attribute would have `call` read anew
+        return leaves(given)
+
+    def all(self, given):
+        """Return the arrays of nested ones; a ValueError for None."""
+        if given is None:
+            raise ValueError("expected x, got None")
+        return self.split(given)
+
+
+def _picked(nested, places) -> list:
+    if nested is None:
+        return [None] * len(places)
+    flat = leaves_of(nested)
+    return [flat[place] for place in places]
 
 
 def _numbered(name: str, count: int) -> list[str]:

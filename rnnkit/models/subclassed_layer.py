@@ -27,13 +27,14 @@ from rnnkit.models.layer_cell import LayerCell
 from rnnkit.models.weight_arguments import weight_arguments
 from rnnkit.recording import constant, is_own, repeated, weights_now
 from rnnkit.serialization.configuration import deserialize
-from rnnkit.steps.cell import frozen
+from rnnkit.steps.cell import Cell, frozen
 from rnnkit.steps.nesting import shapes_mapped
 from rnnkit.stored_weights import expanded
 
 _MOST = 64  # kinds of calls whose graphs are kept
 _OWN = {"_graphs", "_before_build", "_variables", "_variable_options", "_made_with", "_rng", "_building"}
 _BASE = ("name", "trainable", "dtype", "seed")
+_HOLDING = (Layer, Cell, list, tuple, dict)
 
 
 class SubclassedLayer(Layer):
@@ -102,8 +103,6 @@ class SubclassedLayer(Layer):
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, seed=None, name=None):
         if activity_regularizer is not None:
             raise ValueError("expected no activity_regularizer: losses are functions of y_true and y_pred")
-        if type(self).call is None:
-            raise TypeError(f"expected the class {type(self).__name__} to define call(self, inputs)")
         self._variables: dict[str, Variable] = {}
         self._variable_options: dict[str, tuple] = {}
         self._graphs: dict[tuple, CallTrace] = {}
@@ -171,6 +170,8 @@ class SubclassedLayer(Layer):
             values = draw(self._variable_options[name][0], variable.shape, self._rng, self.dtype)
             variable.put(frozen(values, self.dtype))
         self._variable_options[name] = None, self._variable_options[name][1]  # a function need not be pickled
+
+    add_variable = add_weight
 
     def add_loss(self, *_):
         """Refused: a loss is a function of y_true and y_pred.
@@ -242,9 +243,7 @@ class SubclassedLayer(Layer):
     def _shape(self, shape):
         if shape is None:
             raise ValueError(f"expected a shape to build {self.name!r} for, got None")
-        if not symbolic.is_shape(shape):
-            return [self._shape(one) for one in shape]
-        return validation.shape(shape, 1, "batch, …")
+        return shapes_mapped(shape, lambda one: validation.shape(one, 1, "batch, …"))
 
     def _opened(self, shape):
         return shapes_mapped(shape, lambda one: (None, *one[1:]))
@@ -257,7 +256,7 @@ class SubclassedLayer(Layer):
         found: dict[str, Layer] = {}
         seen: set[int] = set()
         for name, value in self.__dict__.items():
-            if name not in _OWN:
+            if isinstance(value, _HOLDING) and name not in _OWN:
                 _add_parts(name, value, found, seen)
         return found
 
@@ -501,6 +500,9 @@ def _add_parts(path, value, found, seen) -> None:
         if id(value) not in seen:
             seen.add(id(value))
             found[path] = value
+    elif isinstance(value, Cell):
+        if "_alone" in vars(value):
+            _add_parts(path, value._by_itself(), found, seen)
     elif isinstance(value, (list, tuple)):
         for i, one in enumerate(value):
             _add_parts(f"{path}.{i}", one, found, seen)

@@ -20,21 +20,24 @@ from rnnkit.steps.weight_options import WeightOptions
 
 # Constants common to all rows, besides the rule's coefficients.
 LIMIT, DECAY = "the limit of a gradient's numbers", "what a weight loses of itself"
+# Coefficients of averages of weights, and of gradients of several batches; 1 where a weight changes.
+KEEPS, REPLACES, CHANGES = "keeps of an average", "average in place of the weight", "end of an accumulation"
 
 
 class Update(Cell):
     """The step of an optimizer's update on rows: x is the gradient, the states are the weight and its slots.
 
-    The constants of a row are l1, l2 and the scale of its gradient; those of all rows are the rule's coefficients, the
-    limit of a gradient's numbers and the weight decay. Unused ones are 0, 1 or infinite and change no bit, so that one
-    program serves all settings. The output is the largest absolute value in each row of the gradient, and of the new
-    weight, to detect values that aren't finite.
+    The constants of a row are l1, l2, the scale of its gradient, and 1 if it decays; those of all rows are the rule's
+    coefficients, the limit of a gradient's numbers and the weight decay. Unused ones are 0, 1 or infinite and change no
+    bit, so that one program serves all settings. The output is the largest absolute value in each row of the gradient,
+    and of the new weight, to detect values that aren't finite.
     """
 
     def __init__(self, optimizer, names, length):
         super().__init__(name=getattr(optimizer.rule, "__qualname__", "update"))
         self.rule, self.names = optimizer.rule, names
-        self.state_size = [length] * (1 + len(optimizer.slots))
+        self.state_size = [length] * (1 + len(optimizer._all_slots))
+        self.averages, self.batches = optimizer.use_ema, optimizer.gradient_accumulation_steps or 1
         self.built = True
 
     def _functions(self):
@@ -42,14 +45,29 @@ class Update(Cell):
 
     def call(self, inputs, states, constants):
         """Compute one update."""
-        weight, slots = states[0], tuple(states[1:])
+        before, slots = states[0], list(states[1:])
+        accumulated = slots.pop() if self.batches > 1 else None
+        average = slots.pop() if self.averages else None
         (own, shared), width = constants, len(self.names)
-        l1, l2, scale = (own[:, i : i + 1] for i in range(3))
+        l1, l2, scale, decays = (own[:, i : i + 1] for i in range(4))
         limit, decay = (shared[:, width + i : width + i + 1] for i in range(2))
-        gradient = scale * (inputs + l1 * np.sign(weight) + 2 * l2 * weight)
+        gradient = scale * (inputs + l1 * np.sign(before) + 2 * l2 * before)
+        total = gradient if accumulated is None else accumulated + gradient
+        gradient = total if accumulated is None else total / self.batches
         gradient = np.minimum(np.maximum(gradient, -limit), limit)
-        now = Values({name: shared[:, i : i + 1] for i, name in enumerate(self.names)})
-        weight, slots = self.rule(weight - weight * decay, gradient, slots, now)
+        given = {name: shared[:, i : i + 1] for i, name in enumerate(self.names)}
+        weight, new = self.rule(before - before * (decay * decays), gradient, tuple(slots), Values(given))
+        if accumulated is not None:
+            changes = given[CHANGES] > 0
+            weight, new = (
+                np.where(changes, weight, before),
+                [np.where(changes, *two) for two in zip(new, slots, strict=True)],
+            )
+        if average is not None:
+            average = given[KEEPS] * average + (1 - given[KEEPS]) * weight
+            weight = np.where(given[REPLACES] > 0, average, weight)
+        slots = [*new, *([] if average is None else [average])]
+        slots += [] if accumulated is None else [np.where(changes, 0 * total, total)]
         largest = [np.max(np.abs(one), axis=1, keepdims=True) for one in (inputs, weight)]
         return np.concatenate(largest, axis=1), [weight, *slots]
 
@@ -59,14 +77,14 @@ class Group:
 
     def __init__(self, optimizer, rows: Rows):
         self.optimizer, self.rows = optimizer, rows
-        self.slots = tuple(rows.zeros() for _ in optimizer.slots)
+        self.slots = tuple(rows.zeros() for _ in optimizer._all_slots)
         self.given: np.ndarray  # rows before the next update
         self._weights: np.ndarray | None = None  # rows after the last update
         self._views: dict[str, np.ndarray] = {}  # the weights returned by the last update
         self.gradient = rows.zeros()
         self.gradient_views = rows.views(self.gradient)
         self._weight_options: list[WeightOptions] | None = None
-        self.own = np.zeros((rows.count, 3), rows.dtype)  # l1, l2 and the gradient's scale, for each row
+        self.own = np.zeros((rows.count, 4), rows.dtype)  # l1, l2, the gradient's scale and decay, for each row
         self.scales = self.own[:, 2]
         self._programs: dict[tuple[str, ...], Any] = {}
 
@@ -88,6 +106,7 @@ class Group:
                 penalty = one.regularizer
                 weighed = (penalty.l1, penalty.l2) if isinstance(penalty, L1L2) else (0.0, 0.0)
                 self.own[rows.places[name], :2] = weighed
+                self.own[rows.places[name], 3] = 0.0 if self.optimizer._keeps_whole(name) else 1.0
             self._weight_options = own
         self.scales[:] = 1
 
@@ -151,7 +170,7 @@ class Group:
 
             step = Step(Update(self.optimizer, names, self.rows.length), (self.rows.length,))
             try:
-                program = pipeline.compile_step(step, self.rows.dtype, {}, ((3,), (len(names) + 2,)))
+                program = pipeline.compile_step(step, self.rows.dtype, {}, ((4,), (len(names) + 2,)))
             except Untraceable:
                 program = Eager(step)
             self._programs[names] = program

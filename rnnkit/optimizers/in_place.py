@@ -141,7 +141,7 @@ class UpdateInPlace:
         rows = sum(
             group.rows.count * group.rows.length * group.rows.dtype.itemsize for group in optimizer._groups or ()
         )
-        return rows * (3 + 2 * len(optimizer.slots))
+        return rows * (3 + 2 * len(optimizer._all_slots))
 
     def load(self, weights: Mapping[str, np.ndarray]) -> None:
         """Set these weights and the optimizer's slots."""

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
+import re
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from rnnkit.arguments import number_from_zero
+from rnnkit.arguments import number_from_zero, positive_integer
 from rnnkit.arrays import real
 from rnnkit.configured import parameters
 from rnnkit.docstrings import describe_by_bases
 from rnnkit.hints import Array, LearningRate
 from rnnkit.layers.support.row_gradient import RowGradient
-from rnnkit.layers.support.variable import Variable
+from rnnkit.layers.support.variable import Variable, put_all
+from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.optimizers import schedules
-from rnnkit.optimizers.group import DECAY, LIMIT, Group
+from rnnkit.optimizers.group import CHANGES, DECAY, KEEPS, LIMIT, REPLACES, Group
 from rnnkit.optimizers.in_place import RepeatedUpdates, UpdateInPlace
 from rnnkit.optimizers.rows import Rows
 from rnnkit.optimizers.variables import Count, Rate, StateVariable, names_of, of_optimizer, update
-from rnnkit.recording import LARGEST, Unrepeatable
+from rnnkit.recording import LARGEST, Unrepeatable, is_own
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
@@ -54,6 +55,14 @@ class Optimizer(Configurable):
         Every component of a gradient is clipped to between minus this and this.
     global_clipnorm : float, optional
         All gradients are scaled by one factor, so that they have at most this length together.
+    use_ema : bool
+        Keep a moving average of each weight, which takes the weight's place at the end of a fit.
+    ema_momentum : float from 0 to 1
+        What an average keeps of itself at each update.
+    ema_overwrite_frequency : int, optional
+        The averages take the weights' places after every so many updates, too.
+    gradient_accumulation_steps : int, optional
+        Change the weights once in so many updates, by the mean of their gradients.
     name : str, optional
 
     Raises
@@ -100,6 +109,10 @@ class Optimizer(Configurable):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        gradient_accumulation_steps: int | None = None,
         name: str | None = None,
     ):
         self._rate = schedules.get(learning_rate)
@@ -114,6 +127,21 @@ class Optimizer(Configurable):
         self.clipnorm, self.clipvalue, self.global_clipnorm = (
             None if limit is None else float(limit) for limit in clips.values()
         )
+        self.use_ema: bool = bool(use_ema)
+        self.ema_momentum: float = number_from_zero(ema_momentum, "ema_momentum")
+        if self.ema_momentum > 1:
+            raise ValueError(f"expected ema_momentum from 0 to 1, got {ema_momentum!r}")
+        self.ema_overwrite_frequency: int | None = _positive(ema_overwrite_frequency, "ema_overwrite_frequency")
+        self.gradient_accumulation_steps: int | None = _positive(
+            gradient_accumulation_steps, "gradient_accumulation_steps"
+        )
+        if (gradient_accumulation_steps or 1) > 1 and (clipnorm or global_clipnorm):
+            raise ValueError(
+                "expected clipvalue with gradient_accumulation_steps: lengths would be those of single batches; got "
+                f"clipnorm={clipnorm}, global_clipnorm={global_clipnorm}"
+            )
+        self._swapped = False  # whether the averages are in the model, and its weights here
+        self._kept_whole: list = []  # variables and patterns of their names, without weight decay
         self.name: Any = name or type(self).__name__.lower()
         self._iterations = 0
         self._variables: list[Variable] = []  # that `build` was given
@@ -121,6 +149,15 @@ class Optimizer(Configurable):
         self._waiting: dict[str, np.ndarray] | None = None  # a state for weights not yet known
         self._owner: weakref.ref | None = None
         self._updates: RepeatedUpdates | Literal[False] | None = None  # False if updates can't be repeated
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        known = name[0] == "_" or hasattr(type(self), name) or name in vars(self) or not is_own(type(self))
+        if not known and name not in {one.name for kind in (Optimizer, type(self)) for one in parameters(kind)}:
+            raise AttributeError(
+                f"expected an attribute that {self.name!r} has, got {name!r}, which would change nothing; "
+                "learning_rate and clipnorm are examples"
+            )
+        super().__setattr__(name, value)
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         """Update a weight in NumPy: ``(weight, slots)``, both new.
@@ -166,17 +203,69 @@ class Optimizer(Configurable):
             )
         self._rate = schedules.get(value)
 
+    @property
+    def _all_slots(self) -> tuple[str, ...]:
+        """The slots of the rule, and those of averages and accumulated gradients."""
+        several = (self.gradient_accumulation_steps or 1) > 1
+        return (*self.slots, *["ema"] * self.use_ema, *["accumulated"] * several)
+
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
+        """Leave some weights out of the decay.
+
+        Parameters
+        ----------
+        var_list : list of variables, optional
+        var_names : list of str, optional
+            Regular expressions, each searched for in the names of weights, such as ``"dense/bias"``.
+
+        Raises
+        ------
+        ValueError
+            After the first update.
+        """
+        if self._groups is not None:
+            raise ValueError(f"expected weights without decay to be named before {self.name!r} makes an update")
+        self._kept_whole = [*self._kept_whole, *(var_list or []), *map(re.compile, var_names or [])]
+
+    def _keeps_whole(self, name: str) -> bool:
+        """Whether a weight doesn't decay."""
+        if not self._kept_whole:
+            return False
+        owner = None if self._owner is None else self._owner()
+        key = None if owner is None else weight_keys(owner).get(name)
+        path = name.partition("/")[2] if name.startswith("variable ") else name
+        return any(
+            one.search(path) if isinstance(one, re.Pattern) else one.key == key or one.path == path
+            for one in self._kept_whole
+        )
+
+    def finalize_variable_values(self, variables: Any) -> None:
+        """Set variables to the averages of `use_ema`, as the end of a fit does."""
+        if self.use_ema:
+            self.swap_averages(variables, back=False)
+
+    def swap_averages(self, variables: Any, back: bool = True) -> None:
+        """Replace variables by the averages of `use_ema`, and, with `back`, these by the variables."""
+        variables, state = list(variables), self.get_state()
+        names = [f"ema/{name}" for name in names_of(variables, None if self._owner is None else self._owner())]
+        pairs = [(one, name) for one, name in zip(variables, names, strict=True) if name in state]
+        new = {name: one.numpy() for one, name in pairs}
+        if pairs and (back or not self._swapped):
+            put_all([one for one, _ in pairs], [state[name] for _, name in pairs])
+        self.set_state(state | new if back or self._swapped else state)
+        self._swapped = back and not self._swapped
+
     def _current_rate(self) -> float:
         return float(self._rate(self._iterations)) if callable(self._rate) else self._rate
 
     @property
     def iterations(self) -> int:
         """How many updates there were; an int that has ``assign`` and ``numpy``, as the learning rate has."""
-        return of_optimizer(Count, self._iterations, self)
+        return of_optimizer(Count, self._iterations // (self.gradient_accumulation_steps or 1), self)
 
     @iterations.setter
     def iterations(self, value: Any) -> Any:
-        self._iterations = int(value)
+        self._iterations = int(value) * (self.gradient_accumulation_steps or 1)
 
     # Updates
 
@@ -342,7 +431,15 @@ class Optimizer(Configurable):
         """Return the coefficients common to all rows of the next update: the rule's, then the limit and the decay."""
         rate = self._current_rate()
         limit = np.inf if self.clipvalue is None else self.clipvalue
-        return self.coefficients(self._iterations + 1, rate) | {LIMIT: limit, DECAY: rate * (self.weight_decay or 0.0)}
+        every, done = self.gradient_accumulation_steps or 1, self._iterations + 1
+        made = self._iterations // every
+        now = self.coefficients(made + 1, rate)
+        if self.use_ema:
+            now[KEEPS] = self.ema_momentum if made else 0.0
+            now[REPLACES] = float(self.ema_overwrite_frequency is not None and done % self.ema_overwrite_frequency == 0)
+        if every > 1:
+            now[CHANGES] = float(done % every == 0)
+        return now | {LIMIT: limit, DECAY: rate * (self.weight_decay or 0.0)}
 
     @contextlib.contextmanager
     def _all_or_nothing(self):
@@ -417,13 +514,13 @@ class Optimizer(Configurable):
             ``"iterations"``, ``"learning_rate"`` unless a schedule gives it, and ``"slot/weight"`` for each slot of
             each weight.
         """
-        state = {"iterations": np.array(self.iterations, np.int64)}
+        state = {"iterations": np.array(self._iterations, np.int64)}
         if not callable(self._rate):
             state["learning_rate"] = np.array(self._rate, np.float64)
         if self._groups is None:
             return state | {name: array.copy() for name, array in (self._waiting or {}).items()}
         for group in self._groups:
-            for slot, rows in zip(self.slots, group.slots, strict=True):
+            for slot, rows in zip(self._all_slots, group.slots, strict=True):
                 state |= {f"{slot}/{name}": view.copy() for name, view in group.rows.views(rows).items()}
         return state
 
@@ -457,7 +554,7 @@ class Optimizer(Configurable):
                 raise
         else:
             _restore(self._groups, state, self.name)
-        self.iterations = iterations
+        self._iterations = iterations
         if rate is not None and not callable(self._rate):
             self._rate = float(rate)
 
@@ -480,7 +577,7 @@ class Optimizer(Configurable):
         }
 
     def __repr__(self) -> str:
-        plain = inspect.signature(type(self).__init__).parameters
+        plain = {one.name: one for one in parameters(type(self))}
         shown = [
             f"{name}={value!r}"
             for name, value in self.get_config().items()
@@ -489,13 +586,17 @@ class Optimizer(Configurable):
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
+def _positive(value, what: str) -> int | None:
+    return None if value is None else positive_integer(value, what)
+
+
 def _restore(groups, state, name) -> None:
     """Set the state of groups, after a check that it is theirs."""
     made = []
     known: set[str] = set()
     for group in groups:
         slots = []
-        for slot in group.optimizer.slots:
+        for slot in group.optimizer._all_slots:
             rows = group.rows.zeros()
             for weight, view in group.rows.views(rows).items():
                 key = f"{slot}/{weight}"

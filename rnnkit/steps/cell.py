@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import copy
+import functools
 import inspect
 import numbers
 import sys
@@ -31,6 +32,7 @@ from rnnkit.stored_weights import all_expanded
 LOOP_LIMIT = 10**6  # rounds of a loop in a step of one row
 
 _building: contextvars.ContextVar = contextvars.ContextVar("rnnkit_building")
+ALONE: list[Callable] = []  # from a cell to a layer of one step of it, registered by the layers
 
 
 class Values:
@@ -106,9 +108,36 @@ class Cell(Shown, Configurable):
     def __init__(self, *, name: str | None = None):
         self.name = name
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "build" in vars(cls):
+            cls.build = _built_alone(vars(cls)["build"])  # type: ignore[method-assign]
+
     def __call__(self, inputs: Array, states: Array, *more: Any, **keywords: Any) -> Any:
-        """As ``call``: a cell around another writes ``self.cell(inputs, states)``."""
+        """As ``call``: a cell around another writes ``self.cell(inputs, states)``.
+
+        A cell that stands alone makes its weights at the first call, and returns an output and a list of states for
+        inputs ``(B, …)``; in a layer of a program's own, it is a part of it.
+        """
+        if not more and ("_alone" in vars(self) or (not self.built and _building.get(None) is None)):
+            output, *new = self._by_itself()(inputs[:, None], initial_state=list(states), **keywords)
+            return output, new
         return self.call(inputs, states, *more, **keywords)
+
+    def _by_itself(self) -> Any:
+        """Return the layer of a cell that stands alone."""
+        kept = vars(self).get("_alone")
+        if not callable(kept):
+            layer = ALONE[0](self)
+            self._alone = layer.__call__  # a method, which no copy for a step looks into
+            if kept is not None:  # of a copy
+                layer._build_with(*kept)
+        return self._alone.__self__
+
+    @property
+    def variables(self) -> list:
+        """The weights as variables, of a cell that stands alone."""
+        return self._by_itself().variables
 
     def build(self, input_shape: Shape) -> None:
         """Create the weights; ``input_shape`` is ``(B, *features)`` with B perhaps None."""
@@ -222,6 +251,12 @@ class Cell(Shown, Configurable):
                 f"{type(self).__name__} has no get_config; define one that returns its arguments {', '.join(extra)}"
             )
         return {"name": self.name} if self.name else {}
+
+    def __getstate__(self) -> Any:
+        if not callable(kept := vars(self).get("_alone")):
+            return vars(self)
+        layer = kept.__self__
+        return vars(self) | {"_alone": (layer._input_shape, layer.dtype) if layer.built else None}
 
     def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
@@ -379,6 +414,19 @@ class Cell(Shown, Configurable):
 
 _SIMPLE = {int, float, bool, str, type(None), FunctionType}  # what holds no array
 _PLAIN = {*_SIMPLE, np.ndarray, dict}  # what holds no cell that is a part of the cell
+
+
+def _built_alone(build):
+    """Return a ``build`` that, called outside of a layer's, builds a cell that stands alone."""
+
+    @functools.wraps(build)
+    def built(self, input_shape):
+        if _building.get(None) is None and not self.built:
+            self._by_itself().build((input_shape[0], None, *input_shape[1:]))
+        else:
+            build(self, input_shape)
+
+    return built
 
 
 def _replaced(value, mapping, in_place, seen, home=None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from itertools import accumulate
+from itertools import accumulate, count
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,6 +41,21 @@ def mapped(nested, function: Callable[[Any], Any]):
         return function(nested)
     found = [mapped(one, function) for one in nested]
     return _like(nested, found)
+
+
+def numbered(nested) -> Any:
+    """Return the same nesting of the numbers of the leaves."""
+    numbers = count()
+    return mapped(nested, lambda _: next(numbers))
+
+
+def paths(nested, key: str = "") -> list[str]:
+    """Return for each leaf the keys that lead to it, with "_" in between; "" of one that no key leads to."""
+    if isinstance(nested, Mapping):
+        return [path for name, one in nested.items() for path in paths(one, f"{key}_{name}" if key else str(name))]
+    if not isinstance(nested, (list, tuple)):
+        return [key]
+    return [path for i, one in enumerate(nested) for path in paths(one, f"{key}_{i}" if key else "")]
 
 
 def _like(nested, entries: list):
@@ -86,8 +101,7 @@ class Nesting:
 
     def __init__(self, nested, axes: int):
         self.shapes: list[tuple[int, ...]] = [tuple(one.shape[axes:]) for one in leaves_of(nested)]
-        numbers = iter(range(len(self.shapes)))
-        self._numbers = mapped(nested, lambda _: next(numbers))
+        self._numbers = numbered(nested)
         self.complex = [is_complex(one) for one in leaves_of(nested)]
         self.alone = self._numbers == 0
         self._ends = list(accumulate(self._sizes()))

@@ -45,14 +45,20 @@ def places(batches: int, steps: int | None, epoch: int) -> range:
 
 
 class Names:
-    """Names of several arrays, given in order or by name; a single one as it is, or for the place `alone`."""
+    """Names of several arrays, given in order or by name; a single one as it is, or for the place `alone`.
 
-    def __init__(self, names: Sequence[str], what: str, alone: int | None = None):
+    They may also be given nested as `nesting`; a flat list of all is taken, too.
+    """
+
+    def __init__(self, names: Sequence[str], what: str, alone: int | None = None, nesting: Any = 0):
         self.names, self.what, self.alone = list(names), what, alone
+        self.nesting = None if is_flat(nesting) else nesting
 
     def split(self, given) -> list:
         """Return a list with an entry per name, which may be None; a ValueError for another number, or other names."""
         count = len(self.names)
+        if self.nesting is not None and type(given) is type(self.nesting) and _is_nested(given):
+            return _flat_like(self.nesting, given, self.what)
         if isinstance(given, Mapping):
             if unknown := [name for name in given if name not in self.names]:
                 raise ValueError(f"expected {self.what} by the names {', '.join(self.names)}; got {unknown[0]!r}")
@@ -82,6 +88,28 @@ class Names:
     def each(self, given) -> list:
         """Return the list of `split`, where one array is for every name."""
         return [given] * len(self.names) if has_shape(given) else self.split(given)
+
+
+def is_flat(nesting) -> bool:
+    """Whether this is a number, or a list or dict of numbers."""
+    inside = nesting.values() if isinstance(nesting, dict) else nesting
+    return isinstance(nesting, int) or all(isinstance(one, int) for one in inside)
+
+
+def _is_nested(given) -> bool:
+    """Whether this is a dict, or a list with lists, tuples or dicts in it."""
+    return isinstance(given, dict) or any(isinstance(one, (list, tuple, dict)) for one in given)
+
+
+def _flat_like(nesting, given, what) -> list:
+    """Return the leaves of what is nested as something else."""
+    if not isinstance(nesting, (dict, list, tuple)):
+        return [given]
+    keys = list(nesting) if isinstance(nesting, dict) else range(len(nesting))
+    fits = isinstance(given, type(nesting) if isinstance(nesting, dict) else (list, tuple))
+    if not fits or set(given if isinstance(nesting, dict) else range(len(given))) != set(keys):
+        raise ValueError(f"expected {what} nested as {nesting}, got {type(given).__name__} of another kind")
+    return [leaf for key in keys for leaf in _flat_like(nesting[key], given[key], what)]
 
 
 class Arrays:

@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.callbacks import History
 from rnnkit.callbacks.calling import CallbackList
+from rnnkit.recording import is_own
 from rnnkit.training.batches import Arrays, Iterable
 from rnnkit.training.interrupt import after_the_batch
 from rnnkit.training.steps import Stepper
@@ -60,7 +61,7 @@ class Fit:
         self.callback_list = CallbackList(self.callbacks, model, params)
         self.history = self.callback_list.history
         self.history.traffic = getattr(self.stepper, "traffic", None)
-        model.history, model.stop_training = self.history, False
+        model.history, model.stop_training, model.resumed_epoch = self.history, False, 0
         train = self._by_minimizer if hasattr(self.stepper.compiled.optimizer, "minimize") else self._by_batches
         with after_the_batch() as interrupted:
             self.interrupted = interrupted
@@ -70,11 +71,21 @@ class Fit:
             finally:
                 self.stepper.close()
                 self.history.interrupted = interrupted()
+                self._put_averages()
                 self.callback_list.on_train_end(self.logs)
         return self.history
 
+    def _put_averages(self) -> None:
+        """Put the averages that the optimizer keeps in the places of the weights."""
+        model, optimizer = self.model, self.stepper.compiled.optimizer
+        if model.built and (optimizer._swapped or not is_own(type(optimizer))):
+            optimizer.finalize_variable_values(model.trainable_variables)
+        elif optimizer.use_ema:
+            state = optimizer.get_state().items()
+            model._put_arrays({name.removeprefix("ema/"): one for name, one in state if name.startswith("ema/")})
+
     def _by_batches(self):
-        for epoch in range(self.initial_epoch, self.epochs):
+        for epoch in range(max(self.initial_epoch, self.model.resumed_epoch), self.epochs):
             self.callback_list.on_epoch_begin(epoch)
             tally = self._epoch(epoch)
             if self.interrupted() or tally is None:

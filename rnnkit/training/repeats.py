@@ -253,7 +253,12 @@ def _key(stepper: Stepper, batch: Batch) -> tuple | None:
 def _facts(stepper: Stepper, arrays, weight_options) -> list:
     """Return, for comparison, all that recordings depend on besides the batch and the numbers of weights and slots."""
     optimizer = stepper.compiled.optimizer
-    found: list[Any] = [optimizer.slots, optimizer.clipnorm, optimizer.global_clipnorm, list(weight_options.items())]
+    found: list[Any] = [
+        optimizer._all_slots,
+        optimizer.clipnorm,
+        optimizer.global_clipnorm,
+        list(weight_options.items()),
+    ]
     layers = stepper.model._all_layers()
     moving = {id(array) for layer in layers for array in layer._moving().values()}  # read at each repetition
     fixed = (array for name, array in arrays.items() if not weight_options[name].trainable)

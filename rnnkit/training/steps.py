@@ -15,6 +15,7 @@ from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.losses import takes_ids
 from rnnkit.recording import repeated
+from rnnkit.steps.nesting import leaves_of
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.objective import Part
@@ -103,8 +104,9 @@ class Stepper:
 
     def _with_losses(self, batch: Batch) -> Losses:
         """Run a batch through the model in training; return its losses."""
-        x = batch.x[0] if len(batch.x) == 1 else batch.x
-        outputs, masks, pullback = self.model._vjp_across(x, batch.mask, True, self.compiled.options)
+        outputs, masks, pullback = self.model._vjp_across(
+            self.model._as_given(batch.x), batch.mask, True, self.compiled.options
+        )
         count = len(self.compiled.outputs)
         outputs, masks = in_order(outputs, count), in_order(masks, count)
         batch = self._weighted(self.model._of_all_members(batch), outputs)
@@ -153,7 +155,7 @@ class Stepper:
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
         """Return outputs and masks, one per output."""
-        outputs, masks = self.model._across(batch.x[0] if len(batch.x) == 1 else batch.x, batch.mask, training)
+        outputs, masks = self.model._across(self.model._as_given(batch.x), batch.mask, training)
         count = len(self.compiled.outputs)
         return in_order(outputs, count), in_order(masks, count)
 
@@ -214,7 +216,7 @@ class Stepper:
                 yield "sample_weight", array
             for name, array in self.model._arrays().items():
                 yield f"the weight {name!r}", array
-            yield from self.model._watched(batch.x[0] if len(batch.x) == 1 else batch.x)
+            yield from self.model._watched(self.model._as_given(batch.x))
             for name, array in zip(self.compiled.outputs, outputs, strict=True):
                 yield f"the output {name!r}", array
 
@@ -247,18 +249,13 @@ def penalties(arrays: Mapping, weight_options: Mapping, names) -> float:
 
 def in_order(nested, count: int) -> list:
     """Return the outputs of a model, or their masks, as a list with one entry per output."""
-    if count == 1 and not isinstance(nested, (list, tuple)):
-        return [nested]
-    if nested is None:
-        return [None] * count
-    if isinstance(nested, Mapping):
-        nested = list(nested.values())
-    if not isinstance(nested, (list, tuple)) or len(nested) != count:
+    found = [None] * count if nested is None else leaves_of(nested)
+    if len(found) != count:
         raise ValueError(
-            f"expected a model with {count} output{'s' * (count > 1)} for training, got {len(nested)} arrays; a layer "
+            f"expected a model with {count} output{'s' * (count > 1)} for training, got {len(found)} arrays; a layer "
             "with return_state gives its states too"
         )
-    return list(nested)
+    return found
 
 
 def read_targets(batch: Batch, outputs, masks) -> list:

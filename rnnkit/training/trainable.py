@@ -19,6 +19,7 @@ from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.pullback import options
 from rnnkit.layers.support.seeds import start_draws
 from rnnkit.sequences.labelled import is_labelled
+from rnnkit.steps.nesting import leaves_of, mapped, numbered
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit
@@ -38,6 +39,8 @@ class Trainable(Layer):
 
     stop_training = False  # a callback sets it to end a fit
     history = None  # of the last fit
+    _target_nesting: Any = 0  # numbers of the outputs, nested as targets may be given
+    resumed_epoch = 0  # the epoch from which a callback lets a fit go on
     _compiled: Compiled | None = None
     _own_optimizer: Any = None  # of a model that isn't compiled
     _repeats: Repeats  # of its updates, once it is compiled
@@ -56,6 +59,14 @@ class Trainable(Layer):
 
     def _output_names(self) -> list[str]:
         return ["output"]
+
+    def _inputs(self, what: str) -> Names:
+        """Return the names by which inputs, or their masks, may be given."""
+        return Names(self._input_names(), what)
+
+    def _as_given(self, arrays: list) -> Any:
+        """Return the inputs of a batch as a call takes them."""
+        return arrays[0] if len(arrays) == 1 else arrays
 
     def _watched(self, x) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the arrays between x and the outputs, with what they are in words."""
@@ -369,7 +380,7 @@ class Trainable(Layer):
             if callbacks:
                 raise ValueError("expected no callbacks for dask arrays, whose outputs are computed later")
             return handler.predicted(self, x, batch_size, steps, out)
-        inputs, outputs = Names(self._input_names(), "x"), self._targets()
+        inputs, outputs = self._inputs("x"), self._targets()
         source: Arrays | Iterable
         if (given := sequence_calls.sequences(self, x)) is not None:
             if steps is None and out is None and not callbacks and not self._keeps_states:
@@ -479,7 +490,7 @@ class Trainable(Layer):
     def _targets(self) -> Names:
         """Return the names for targets: a single array is for the one output that has a loss."""
         trained = [i for i, one in enumerate(self._compiled.objectives) if one] if self._compiled else []
-        return Names(self._output_names(), "y", trained[0] if len(trained) == 1 else None)
+        return Names(self._output_names(), "y", trained[0] if len(trained) == 1 else None, self._target_nesting)
 
     def _stepper(self, source, class_weight, parts: int | None) -> Stepper:
         """Return the stepper for the batches of a fit on some data."""
@@ -496,7 +507,7 @@ class Trainable(Layer):
     def _source(self, x, y, sample_weight, batch_size, steps):
         if (handler := handler_of((x, y, sample_weight))) is not None:
             return handler.source(self, x, y, sample_weight, batch_size, steps)
-        inputs, outputs = Names(self._input_names(), "x"), self._targets()
+        inputs, outputs = self._inputs("x"), self._targets()
         if brings_batches(x, y):
             if sample_weight is not None:
                 raise ValueError("expected sample_weight within the batches, (x, y, sample_weight)")
@@ -560,7 +571,7 @@ class Trainable(Layer):
         callback_list.on_predict_begin()
         for i, batch in enumerate(batches):
             callback_list.on_predict_batch_begin(i)
-            outputs = self(batch.x[0] if len(batch.x) == 1 else batch.x)
+            outputs = self(self._as_given(batch.x))
             callback_list.on_predict_batch_end(i, {"outputs": outputs})
             yield outputs
         callback_list.on_predict_end()
@@ -602,7 +613,7 @@ def _shown(tally: Tally, compiled: Compiled, as_dict: bool):
 
 def joined(parts, axis=0):
     """Return arrays of several calls one after the other along an axis, nested as each of them is."""
-    first = parts[0]
-    if isinstance(first, (list, tuple)):
-        return type(first)(joined([part[i] for part in parts], axis) for i in range(len(first)))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
+    flat = [leaves_of(part) for part in parts]
+    if len(parts) == 1:
+        return parts[0]
+    return mapped(numbered(parts[0]), lambda i: np.concatenate([arrays[i] for arrays in flat], axis))

@@ -687,12 +687,10 @@ def test_a_class_that_changes_no_call_is_repeated_as_the_one_it_is_derived_from(
 
 @pytest.mark.parametrize("name", ["make_train_function", "make_test_function", "make_predict_function"])
 def test_a_method_that_nothing_would_call_is_refused(name):
-    model = type("Own", (keras.Model,), {name: lambda self: None})(*parts())
-    model.compile("adam", "mse")
-    step = f"{name.split('_')[1]}_step"
-    for call in (lambda: model.fit(X, Y, verbose=0), lambda: model.evaluate(X, Y), lambda: model.predict(X, verbose=0)):
-        with pytest.raises(NotImplementedError, match=rf"without {name}.*define {step}\(self, data\)"):
-            call()
+    model = keras.Model(*parts())
+    for make in (lambda: type("Own", (keras.Model,), {name: len}), lambda: setattr(model, name, len)):
+        with pytest.raises(NotImplementedError, match=rf"without {name}.*define train_step"):
+            make()
 
 
 def test_what_a_step_can_not_do_is_said_at_once():
@@ -795,7 +793,7 @@ def test_what_a_tape_does_not_know_is_an_error():
     assert value == 3 and np.array_equal(gradient[0], np.zeros(2))
     with pytest.raises(ValueError, match="got none"):
         keras.optimizers.SGD().apply([None], [other.kernel])
-    with pytest.warns(UserWarning, match="no gradient for .*/bias, which 'sgd' leaves"):
+    with pytest.warns(UserWarning, match="no gradient for .*/bias, which 'sgd.*' leaves"):
         keras.optimizers.SGD().apply([np.ones((4, 2)), None], other.variables)
 
 

@@ -673,3 +673,25 @@ def test_P2_a_model_leaves_weights_that_were_set_or_are_another_models():
     rk.Model(x, z, seed=0)
     for one, weights in zip((layer, trained, own), before, strict=True):
         same_bits(one.get_weights(), weights)
+
+
+def test_inputs_in_lists_and_outputs_in_dicts_nest_in_fits_models_and_ensembles(rng):
+    i, j, k = rk.Input((1,)), rk.Input((2,)), rk.Input((3,))
+    outputs = {"b": (rk.Dense(2)(j), rk.Dense(3)(k)), "a": [rk.Dense(1)(i)]}
+    model = rk.Model([[i, j], k], outputs, seed=0)
+    flat = [rng.standard_normal((8, size)).astype("float32") for size in (1, 2, 3)]
+    x, y = [flat[:2], flat[2]], {"b": (flat[1], flat[2]), "a": flat[:1]}
+    result, pullback = model.vjp(x)
+    d_x = pullback(result).x
+    assert type(result["b"]) is tuple and [len(d_x), len(d_x[0])] == [2, 2]
+    assert np.array_equal(model(flat)["b"][1], result["b"][1])
+    assert model.compute_output_shape([[(4, 1), (4, 2)], (4, 3)]) == {"b": ((4, 2), (4, 3)), "a": [(4, 1)]}
+    outer = [rk.Input((1,)), rk.Input((2,)), rk.Input((3,))]
+    around = rk.Model(outer, model([outer[:2], outer[2]])["b"])
+    assert np.array_equal(around(flat)[0], result["b"][0])
+    for one in (model, model.ensemble(2)):
+        one.compile("sgd", "mse")
+        one.fit(x, y, batch_size=4, epochs=1, verbose=0)
+        assert one.predict(x, verbose=0)["b"][1].shape[-2:] == (8, 3)
+    with pytest.raises(ValueError, match="nested as"):
+        model([flat[0], flat[1:]])

@@ -11,6 +11,7 @@ from pathlib import Path
 EXTRAS = {
     "plots": ("matplotlib",),
     "progress": ("tqdm",),
+    "tensorboard": ("tensorboardX",),
     "tables": ("narwhals",),
     "parquet": ("pyarrow",),
     "onnx": ("onnx",),

@@ -228,7 +228,7 @@ class ExponentialSmoothing(SmoothingForecaster):
 
     def _memory(self, ahead):
         memory = np.ones(ahead.forecast.shape)
-        for group, rows in self._fitted_with._rows_of_groups(self._model):
+        for group, rows in self._of_rest._rows_of_groups(self._model):
             memory[rows, 1:] = _coefficients(self._model["parameters"][rows], group.period, memory.shape[1])
         return memory
 

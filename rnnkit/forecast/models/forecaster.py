@@ -1023,6 +1023,11 @@ class SeasonalForecaster(Forecaster):
         """A forecaster with the seasons of the fit."""
         return self._with(self._periods)
 
+    @property
+    def _of_rest(self) -> Self:
+        """The forecaster of what is left of the series without the seasons that are apart."""
+        return self._with(1) if "seasons" in self._model else self._fitted_with
+
     def _fit(self, history, progress=None):
         periods = periods_of(self.season or history.seasons)
         rest, effects = without_effects(history, periods[0])

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from functools import partial
 
 from rnnkit import optimizers as plain
+from rnnkit.keras import settings
 from rnnkit.keras.arguments import Argument
 from rnnkit.keras.naming import by_order, named, namespace
 
 _IGNORED = {
     "jit_compile": Argument(None, "updates are compiled"),
-    "ema_momentum": Argument(None, "counts with use_ema alone"),
-    "ema_overwrite_frequency": Argument(None, "counts with use_ema alone"),
-    "use_ema": Argument((False, None), "optimizers keep no averages of the weights"),
     "loss_scale_factor": Argument((None,), "float32 and float64 need none"),
-    "gradient_accumulation_steps": Argument((None, 1), "use a larger batch_size"),
     "foreach": Argument(None, ""),
 }
 
 
 def _arguments(name, kind, arguments, keywords):
-    keywords = by_order("", kind, arguments, keywords)
+    own = next((one for one in kind.__mro__ if one in plain.CLASSES.values()), kind)  # of a program's subclass
+    keywords = by_order("", own, arguments, keywords)
     if "lr" in keywords:
         keywords["learning_rate"] = keywords.pop("lr")
+    if callable(rate := keywords.get("learning_rate")) and not inspect.signature(rate).parameters:
+        keywords["learning_rate"] = lambda step: rate()
+    if keywords.get("name") is None:
+        keywords["name"] = settings.auto_name(kind.__name__)
     if decay := keywords.pop("decay", 0.0):
         first = keywords.get("learning_rate", 0.01 if kind is plain.SGD else 0.001)
         keywords["learning_rate"] = plain.schedules.InverseTimeDecay(first, 1, decay)
@@ -36,7 +39,17 @@ def _arguments(name, kind, arguments, keywords):
     return (), keywords, lambda made: None
 
 
-get = deserialize = plain.get
+def get(identifier):
+    """Return the optimizer that an argument stands for; None for None."""
+    if identifier is None:
+        return None
+    if isinstance(identifier, dict) and "config" in identifier:
+        identifier = identifier | {"class_name": _NAMES.get(identifier["class_name"], identifier["class_name"])}
+    return plain.get(identifier)
+
+
+_NAMES = {name.lower(): name for name in plain.CLASSES}
+deserialize = get
 serialize = plain.config_of
 
 

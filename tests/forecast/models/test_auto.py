@@ -171,6 +171,13 @@ def test_a_day_and_a_week_are_forecast(make, tmp_path):
     np.testing.assert_allclose(found[make].to_numpy().reshape(3, 48), said, rtol=1e-9)
     if make == "Auto":
         np.testing.assert_allclose(Auto().fit(known).predict(48), said, rtol=1e-9)
+    paths, off = model.simulate(30, 200, seed=0), model.residuals()
+    assert np.abs(np.median(paths, axis=0) - model.predict(30)).mean() < 1
+    assert 0.5 < np.nanstd(off[:, 168:]) < 1.5
+    if make != "Autoregression":
+        parts = model.components()
+        np.testing.assert_allclose(parts["level"] + parts["season"] + parts["remainder"], known, rtol=1e-9)
+        assert np.ptp(parts["season"][:, 168:336]) > 25
 
 
 def test_one_season_of_many_steps_is_taken_out():
