@@ -44,10 +44,8 @@ from rnnkit.serialization.array_files import below
 _DAMPED = [form for form in FORMS if "d" in form]
 _RECENT, _CYCLES = 4096, 12  # steps, or cycles of the longest season, before which models read nothing
 _SHORT = 4  # values, below which a series holds its last value
-_SHARED, _EQUAL = (
-    20.0,
-    10.0,
-)  # weight of the panel's errors, in held-out values of a series, and of equal ones, in series
+_SHARED = 20.0  # weight of the panel's errors, in held-out values of a series
+_EQUAL = 10.0  # weight of equal errors, in series
 _POWER = 3.0  # of the inverse errors
 _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
 _WORST = 5.0  # most error, relative to the median of the models
@@ -466,6 +464,12 @@ class Auto(Together):
             found.append([ahead.forecast + seasons if own else ahead.forecast, absolute(ahead)])
         both = np.array(found).swapaxes(0, 1)
         return _shifted(both, first, whole) if inside else both
+
+    @classmethod
+    def _of_saved(cls, saved):
+        if "fitted/weights" not in saved.arrays:
+            raise ValueError("expected weights of the models; the file is of an earlier version: fit the series again")
+        return super()._of_saved(saved)
 
     def _quantiles(self, ahead: Ahead, probabilities) -> np.ndarray:
         off = Calibration(self._panel["errors"], self._panel["counts"]).quantiles(probabilities, ahead.spread.shape[1])

@@ -240,3 +240,14 @@ def test_long_series_are_read_from_their_last_part(monkeypatch):
     inside = model.fitted()
     assert np.isnan(inside[:256]).all() and np.isfinite(inside[257:]).all()
     assert np.abs(model.update(values[-12:] + 1.2).predict(12) - values[-12:] - 2.4).mean() < 3
+
+
+def test_a_file_of_another_version_is_named(panel, tmp_path):
+    from rnnkit.serialization.array_files import load_arrays, save_arrays
+
+    Auto(4).fit(panel).save(tmp_path / "model.npz")
+    arrays, about = load_arrays(tmp_path / "model.npz")
+    del arrays["model/fitted/weights"]
+    save_arrays(tmp_path / "model.npz", arrays, about)
+    with pytest.raises(ValueError, match="earlier version"):
+        Auto.load(tmp_path / "model.npz")
