@@ -59,7 +59,7 @@ class TensorBoard(Callback):
     def _write(self, part, logs, prefix, step):
         if part not in self._writers:
             try:
-                from tensorboardX import SummaryWriter  # type: ignore[import-not-found]
+                from tensorboardX import SummaryWriter
             except ImportError:
                 raise ImportError("TensorBoard needs tensorboardX: pip install 'rnnkit[tensorboard]'") from None
             self._writers[part] = SummaryWriter(os.path.join(self.log_dir, part))

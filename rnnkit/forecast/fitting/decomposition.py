@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.forecast.fitting.profiles import predict_seasons
-
 _DEVIATE = 1.6448536269514722  # the normal distribution's 95 % quantile: a two-sided test at 10 %
 
 
@@ -80,12 +78,9 @@ def is_seasonal(values: np.ndarray, period: int) -> np.ndarray:
 
     The test of Fiorucci et al. (2016), section 4.1: ``|r_m| > q sqrt((1 + 2 Σ_{i<m} r_i²) / n)`` with the normal
     distribution's 95 % quantile q, for series of more than two seasons. A trend raises every r_i and so hides a season;
-    the test is therefore applied to the values, and to their residuals from a straight line. A series of three seasons
-    or more is seasonal too if the seasonal profile of the cycles before predicts each next one
-    (`rnnkit.forecast.fitting.profiles.predict_seasons`).
+    the test is therefore applied to the values, and to their residuals from a straight line.
     """
-    found = _is_significant(values, period) | _is_significant(values - _line(values), period)
-    return found | predict_seasons(values, period)
+    return _is_significant(values, period) | _is_significant(values - _line(values), period)
 
 
 def _line(values) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.cells.smoothing import dynamic_theta
 from rnnkit.forecast.fitting.decomposition import is_seasonal, known_means, known_sums, seasonal_factors
+from rnnkit.forecast.fitting.profiles import predict_seasons
 from rnnkit.forecast.fitting.side_by_side import SideBySide
 from rnnkit.forecast.models.forecaster import Ahead, SmoothingForecaster, known_once
 from rnnkit.optimizers.rowwise import minimize_rows
@@ -24,7 +25,7 @@ _START = 0.5  # of α, of w, and of the starting level in units of the first val
 class Theta(SmoothingForecaster):
     """The dynamic optimized Theta model, or the standard one with θ = 2.
 
-    A series with a significant season is divided by its seasonal factors first, and the forecasts are multiplied by
+    A series with a season is divided by its seasonal factors first, and the forecasts are multiplied by
     them; where values aren't all positive, differences take the place of ratios. α, θ and the starting level minimise
     the squared errors one step ahead, for all series in the same calls. The recurrence is the cell
     `rnnkit.cells.dynamic_theta`. Fiorucci, Pellegrini, Louzada, Petropoulos and Koehler (2016), "Models for optimising
@@ -90,7 +91,9 @@ class Theta(SmoothingForecaster):
     def _fitted(self, values, lengths) -> dict[str, np.ndarray]:
         count, period = len(values), self.season or 1
         ratios = np.nanmin(values, axis=1) > 0
-        seasonal = is_seasonal(values, period) if period > 1 else np.zeros(count, bool)
+        seasonal = np.zeros(count, bool)
+        if period > 1:
+            seasonal = is_seasonal(values, period) | predict_seasons(values, period)
         season = np.where(ratios[:, None], 1.0, np.zeros((count, period)))
         for kind in (True, False):
             rows = np.flatnonzero(seasonal & (ratios == kind))
