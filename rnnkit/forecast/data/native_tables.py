@@ -57,7 +57,8 @@ def framed(data, names, freq, covariates: Sequence[str] = ()) -> tuple[nw.DataFr
 def indexed(table: nw.DataFrame, names: Sequence[str]) -> nw.DataFrame:
     """Return a table of pandas with those of its index's levels as columns that are lacking among these names."""
     index = nw.maybe_get_index(table)
-    levels = [name for name in getattr(index, "names", ()) if name in names and name not in table.columns]
+    unnamed = {None, *table.columns}
+    levels = [name for name in getattr(index, "names", ()) if name in names and name not in unnamed]
     return nw.from_native(table.to_native().reset_index(level=levels)) if levels else table
 
 
