@@ -425,6 +425,7 @@ def _built_alone(build):
             self._by_itself().build((input_shape[0], None, *input_shape[1:]))
         else:
             build(self, input_shape)
+            self.built = True  # a cell inside another one, too, whose own build doesn't say so
 
     return built
 

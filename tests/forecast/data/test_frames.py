@@ -575,7 +575,7 @@ def test_every_value_lies_at_its_time(kind, rng, freq):
     assert set(plain(found)["ds"]) <= set(times), "gaps lie at times between"
 
 
-def test_ids_of_several_columns(kind, tmp_path):
+def test_F12_ids_of_several_columns(kind, tmp_path):
     """Are those of one column that has both, in every table that comes out or goes in, and in a file."""
     table = long(aa=days(6), ab=days(6), ba=days(5)).sample(frac=1, random_state=2)
     later = long(ab=days(7)[-1:])
