@@ -247,8 +247,8 @@ class Auto(Together):
         networked = sizes[0]._replace(series=count).networked
         whole = (leads, networked, count, sum(size.steps for size in sizes))
         held_out = series.made(_held_out, self.copy(), seasons, *whole)
-        sums, counts = (np.sum(found, axis=0) for found in zip(*held_out.map(_panel_errors), strict=True))
-        errors, spreads, weights = zip(*held_out.map(_combined, (sums + _EQUAL) / (counts + _EQUAL)), strict=True)
+        usual = _usual_errors(held_out.map(_panel_errors))
+        errors, spreads, weights = zip(*held_out.map(_combined, usual), strict=True)
         if progress is not None:
             progress("models without the ends of the series")
         off, spread = np.concatenate(errors), np.concatenate(spreads)
@@ -568,10 +568,16 @@ def _mean_size(errors, series, count: int) -> np.ndarray:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def _panel_errors(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sums of the relative errors of each model over the series ``(M,)``, and their numbers."""
+def _panel_errors(held_out: _HeldOut) -> np.ndarray:
+    """Return the relative errors of each model over the series ``(N, M)``; NaN for one that was fitted to none."""
     found, values = _relative(held_out)
-    return np.where(values > 0, found, 0.0).sum(axis=0), (values > 0).sum(axis=0)
+    return np.where(values > 0, found, np.nan)
+
+
+def _usual_errors(blocks) -> np.ndarray:
+    """Return the mean of `_panel_errors` over all blocks ``(M,)``, drawn towards equal errors."""
+    every = np.sort(np.concatenate(blocks), axis=0)  # so that the series' order and blocks change no bit
+    return (np.nansum(every, axis=0) + _EQUAL) / ((~np.isnan(every)).sum(axis=0) + _EQUAL)
 
 
 def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
