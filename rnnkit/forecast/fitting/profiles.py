@@ -103,11 +103,12 @@ def _deviations(newest, lengths, period: int) -> np.ndarray:
 
 def _weighted(deviations) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted sums of values over each cycle and those before, and of the weights, ``(N, cycles, m)``."""
-    from scipy.signal import lfilter
-
     known = ~np.isnan(deviations)
-    older = lambda one: lfilter([1.0], [1.0, -_KEPT], one[:, ::-1], axis=1)[:, ::-1]
-    return older(np.where(known, deviations, 0.0)), older(known.astype(np.float64))
+    sums, weights = np.where(known, deviations, 0.0), known.astype(np.float64)
+    for cycle in range(deviations.shape[1] - 2, -1, -1):  # the newest is the first
+        sums[:, cycle] += _KEPT * sums[:, cycle + 1]
+        weights[:, cycle] += _KEPT * weights[:, cycle + 1]
+    return sums, weights
 
 
 def _smoothed(deviations) -> np.ndarray:
