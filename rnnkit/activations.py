@@ -339,28 +339,11 @@ def log_softmax(x: Array, axis: Any = -1) -> Any:
 
 
 ACTIVATIONS: dict[str, Callable] = {
-    "linear": linear,
-    "tanh": tanh,
-    "sigmoid": sigmoid,
-    "relu": relu,
-    "relu6": relu6,
-    "leaky_relu": leaky_relu,
-    "elu": elu,
-    "selu": selu,
-    "gelu": gelu,
-    "silu": silu,
-    "swish": silu,
-    "mish": mish,
-    "hard_sigmoid": hard_sigmoid,
-    "hard_silu": hard_silu,
-    "hard_swish": hard_silu,
-    "softplus": softplus,
-    "softsign": softsign,
-    "softmax": softmax,
-    "log_softmax": log_softmax,
-    "log_sigmoid": log_sigmoid,
-    "exponential": exponential,
-}
+    "linear": linear, "tanh": tanh, "sigmoid": sigmoid, "relu": relu, "relu6": relu6, "leaky_relu": leaky_relu,
+    "elu": elu, "selu": selu, "gelu": gelu, "silu": silu, "swish": silu, "mish": mish, "hard_sigmoid": hard_sigmoid,
+    "hard_silu": hard_silu, "hard_swish": hard_silu, "softplus": softplus, "softsign": softsign, "softmax": softmax,
+    "log_softmax": log_softmax, "log_sigmoid": log_sigmoid, "exponential": exponential,
+}  # fmt: skip
 
 
 def activation(identifier) -> Callable[..., Any]:

@@ -143,9 +143,7 @@ class Forecaster(BaseForecaster):
     def _predict(self, fh, X=None):
         columns = [self.model_.name]
         return self._rows(
-            fh,
-            lambda h: self.model_.predict(h, future=self._future(h, X))[columns],
-            self._get_columns("predict"),
+            fh, lambda h: self.model_.predict(h, future=self._future(h, X))[columns], self._get_columns("predict")
         )
 
     def _predict_quantiles(self, fh, X, alpha):

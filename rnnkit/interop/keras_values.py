@@ -22,15 +22,9 @@ from rnnkit.regularizers import L1, L1L2, L2
 
 # Keras's initializers without settings of their own, and those with some: their class, and the settings' names.
 NAMED = {
-    "Zeros": "zeros",
-    "Ones": "ones",
-    "GlorotUniform": "glorot_uniform",
-    "GlorotNormal": "glorot_normal",
-    "HeUniform": "he_uniform",
-    "HeNormal": "he_normal",
-    "LecunUniform": "lecun_uniform",
-    "LecunNormal": "lecun_normal",
-}
+    "Zeros": "zeros", "Ones": "ones", "GlorotUniform": "glorot_uniform", "GlorotNormal": "glorot_normal",
+    "HeUniform": "he_uniform", "HeNormal": "he_normal", "LecunUniform": "lecun_uniform", "LecunNormal": "lecun_normal",
+}  # fmt: skip
 SET: dict[str, tuple[type, tuple[str, ...]]] = {
     "Constant": (Constant, ("value",)),
     "RandomUniform": (Uniform, ("minval", "maxval")),

@@ -25,25 +25,13 @@ _LAYERS = {"rnn": SimpleRNN, "gru": GRU, "lstm": LSTM}
 _RECURRENT = {"RNN": "rnn", "GRU": "gru", "LSTM": "lstm", "RNNCell": "rnn", "GRUCell": "gru", "LSTMCell": "lstm"}
 # Modules of activations, and the options that rnnkit supports.
 ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "Identity": ("linear", {}),
-    "Tanh": ("tanh", {}),
-    "Sigmoid": ("sigmoid", {}),
-    "ReLU": ("relu", {}),
-    "ReLU6": ("relu6", {}),
-    "LeakyReLU": ("leaky_relu", {"negative_slope": 0.2}),
-    "ELU": ("elu", {"alpha": 1.0}),
-    "SELU": ("selu", {}),
-    "GELU": ("gelu", {"approximate": "none"}),
-    "SiLU": ("silu", {}),
-    "Mish": ("mish", {}),
-    "Hardsigmoid": ("hard_sigmoid", {}),
-    "Hardswish": ("hard_silu", {}),
-    "Softplus": ("softplus", {"beta": 1.0}),
-    "Softsign": ("softsign", {}),
-    "LogSigmoid": ("log_sigmoid", {}),
-    "Softmax": ("softmax", {"dim": -1}),
+    "Identity": ("linear", {}), "Tanh": ("tanh", {}), "Sigmoid": ("sigmoid", {}), "ReLU": ("relu", {}),
+    "ReLU6": ("relu6", {}), "LeakyReLU": ("leaky_relu", {"negative_slope": 0.2}), "ELU": ("elu", {"alpha": 1.0}),
+    "SELU": ("selu", {}), "GELU": ("gelu", {"approximate": "none"}), "SiLU": ("silu", {}), "Mish": ("mish", {}),
+    "Hardsigmoid": ("hard_sigmoid", {}), "Hardswish": ("hard_silu", {}), "Softplus": ("softplus", {"beta": 1.0}),
+    "Softsign": ("softsign", {}), "LogSigmoid": ("log_sigmoid", {}), "Softmax": ("softmax", {"dim": -1}),
     "LogSoftmax": ("log_softmax", {"dim": -1}),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,9 @@ from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Settings
 
 __all__ = [
-    "Constant",
-    "CosineDecay",
-    "CosineDecayRestarts",
-    "ExponentialDecay",
-    "InverseTimeDecay",
-    "OneCycle",
-    "PiecewiseConstantDecay",
-    "PolynomialDecay",
-    "Schedule",
-    "WarmUp",
-    "get",
-]
+    "Constant", "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay", "OneCycle",
+    "PiecewiseConstantDecay", "PolynomialDecay", "Schedule", "WarmUp", "get",
+]  # fmt: skip
 
 
 class Schedule(Settings):

@@ -221,23 +221,12 @@ def _whole_quotient(a, b):
 
 # By the names of `rnnkit.compiler.ir.operations`; integers have functions of their own.
 POINTWISE: dict[str, Callable] = FORMULAS | {
-    "add": operator.add,
-    "subtract": operator.sub,
-    "multiply": operator.mul,
-    "divide": operator.truediv,
-    "negative": operator.neg,
-    "where": select,
-    "greater": operator.gt,
-    "greater_equal": operator.ge,
-    "less": operator.lt,
-    "less_equal": operator.le,
-    "equal": operator.eq,
-    "not_equal": operator.ne,
-    "logical_and": operator.and_,
-    "logical_or": operator.or_,
-    "logical_xor": operator.xor,
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
+    "negative": operator.neg, "where": select, "greater": operator.gt, "greater_equal": operator.ge,
+    "less": operator.lt, "less_equal": operator.le, "equal": operator.eq, "not_equal": operator.ne,
+    "logical_and": operator.and_, "logical_or": operator.or_, "logical_xor": operator.xor,
     "logical_not": operator.invert,
-}
+}  # fmt: skip
 OF_INTEGERS = {
     "absolute": _native("Abs"),
     "floor_divide": _whole_quotient,

@@ -14,17 +14,8 @@ from rnnkit.onnx.loading.node import Node
 from rnnkit.onnx.loading.values import Constant
 
 _ARRANGING = (
-    "Expand",
-    "Flatten",
-    "Identity",
-    "Reshape",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-    "Concat",
-    "Slice",
-    "Gather",
-)
+    "Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Concat", "Slice", "Gather",
+)  # fmt: skip
 
 
 def folded(

@@ -16,14 +16,9 @@ _CONDITIONS = ("And", "Equal", "Greater", "GreaterOrEqual", "IsNaN", "Less", "Le
 _OF_INTEGERS = (*_CONDITIONS, "Abs", "Add", "Max", "Min", "Mod", "Mul", "Neg", "Sub", "Sum", "Where")
 _LAYERS = {"Add": Add, "Sub": Subtract, "Mul": Multiply, "Max": Maximum, "Sum": Add}
 _NAMES = {
-    "Exp": "exponential",
-    "Mish": "mish",
-    "Relu": "relu",
-    "Sigmoid": "sigmoid",
-    "Softplus": "softplus",
-    "Softsign": "softsign",
-    "Tanh": "tanh",
-}
+    "Exp": "exponential", "Mish": "mish", "Relu": "relu", "Sigmoid": "sigmoid", "Softplus": "softplus",
+    "Softsign": "softsign", "Tanh": "tanh",
+}  # fmt: skip
 
 
 @operator(*ELEMENTWISE)
