@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from rnnkit.arrays import REAL
-from rnnkit.distributed.package import dask
+from rnnkit.distributed.graphs import dask
 from rnnkit.layers.support import validation
 
 

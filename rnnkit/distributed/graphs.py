@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit.distributed.package import dask
 from rnnkit.distributed.shipping import ShippedLayer
+
+
+def dask(module: str = "array"):
+    """Import a module of dask; an ImportError explains the installation."""
+    try:
+        return importlib.import_module(f"dask.{module}")
+    except ImportError:
+        raise ImportError("rk.distributed needs dask; install it with: pip install 'rnnkit[dask]'") from None
+
 
 Chunks = tuple[tuple[int, ...], ...]
 

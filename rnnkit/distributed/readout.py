@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnkit.arguments import number_from_zero, whole
-from rnnkit.distributed import sums
 from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
 from rnnkit.distributed.graphs import Ref, computed, spans, task, token, tree
+from rnnkit.distributed.threads import share
 from rnnkit.forecast.fitting.readout import NormalEquations
 from rnnkit.hints import Array, DType
 from rnnkit.layers.dense import Dense
@@ -114,7 +114,7 @@ def _together(features, targets) -> tuple[Any, Any]:
     return chunked(features, "features", *lead), chunked(targets, "targets", *lead)
 
 
-def _total(features, targets, mask, washout) -> sums.Sums:
+def _total(features, targets, mask, washout) -> Sums:
     given = [features, targets, *([] if mask is None else [mask])]
     name = f"readout-{token([one.name for one in given], washout)}"
     tasks: dict[Any, Any] = {}
@@ -124,7 +124,53 @@ def _total(features, targets, mask, washout) -> sums.Sums:
             key = f"{name}-{i}-{j}"
             chunk: list[Any] = [Ref((one.name, i, j, *(0,) * (one.ndim - 2))) for one in given]
             chunk += [None] * (3 - len(chunk))
-            tasks[key] = task(key, sums.of_chunk, *chunk, max(washout - start, 0))
+            tasks[key] = task(key, sums_of_chunk, *chunk, max(washout - start, 0))
             level.append(key)
-    adding, total = tree(level, sums.added)
+    adding, total = tree(level, added_sums)
     return computed(name, tasks | adding, given, [total])[0]
+
+
+class Sums(NamedTuple):
+    """Sums of a chunk: products of ``[1, features]`` with ``[1, features, targets]``, and the number of steps."""
+
+    products: np.ndarray
+    steps: int
+
+
+def sums_of_chunk(features, targets, mask, skipped: int) -> Sums:
+    """Return the sums over the used steps of one chunk: where the mask is non-zero and no target is NaN.
+
+    The first `skipped` are left out. Features are ``(B, T, F)``, targets ``(B, T, O)``, the mask ``(B, T)`` or None.
+    """
+    used = ~np.isnan(targets).any(axis=2)
+    used[:, :skipped] = False
+    if mask is not None:
+        used &= mask != 0
+    with share():
+        return Sums(products(features[used], targets[used]), int(used.sum()))
+
+
+def products(features, targets) -> np.ndarray:
+    """Return the matrix product, each element one chain of multiply-adds over the rows, unlike BLAS."""
+    from rnnkit.backends.cpu.compile import outer_products
+    from rnnkit.backends.cpu.kernels.matmul import packed_width
+    from rnnkit.backends.cpu.simd.aligned import aligned
+    from rnnkit.backends.cpu.weight_sums import OuterSum
+
+    dtype = np.dtype(np.float64)
+    count, width = features.shape[1], 1 + features.shape[1] + targets.shape[1]
+    space = len(features), packed_width(width, dtype)
+    rows = aligned(space[0] * space[1], dtype).reshape(space)
+    rows[:, 0], rows[:, 1 : 1 + count], rows[:, 1 + count : width], rows[:, width:] = 1.0, features, targets, 0.0
+    sums = OuterSum(outer_products(dtype.name), 1 + count, width)
+    starts = rows.strides[0] * np.arange(len(rows))
+    sums.add(rows, rows, np.column_stack([starts, starts]))
+    return np.array(sums.total)
+
+
+def added_sums(*parts: Sums) -> Sums:
+    """Add several chunks' sums in order."""
+    products = parts[0].products.copy()
+    for part in parts[1:]:
+        products += part.products
+    return Sums(products, sum(part.steps for part in parts))

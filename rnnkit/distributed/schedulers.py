@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from rnnkit.distributed.graphs import Ref, task
-from rnnkit.distributed.package import dask
+from rnnkit.distributed.graphs import Ref, dask, task
 
 Graph = dict[str, tuple[Callable, tuple]]  # functions and arguments by key; `Ref` and `Held` are results
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rnnkit.distributed.package import dask
+from rnnkit.distributed.graphs import dask
 from rnnkit.distributed.threads import share
 
 

@@ -13,8 +13,7 @@ import numpy as np
 
 from rnnkit.distributed import updates
 from rnnkit.distributed.chunks import checked, chunked, is_chunked
-from rnnkit.distributed.graphs import spans
-from rnnkit.distributed.package import dask
+from rnnkit.distributed.graphs import dask, spans
 from rnnkit.distributed.schedulers import Graph, Held, Tasks, tasks_for
 from rnnkit.distributed.training import ClusterStepper
 from rnnkit.distributed.updates import Form, Layout

@@ -6,8 +6,8 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
+from rnnkit.distributed.readout import products
 from rnnkit.distributed.shipping import ShippedLayer
-from rnnkit.distributed.sums import products
 from rnnkit.distributed.threads import share
 from rnnkit.forecast.fitting.readout import NormalEquations, all_ahead, quartered
 from rnnkit.forecast.fitting.scale import Scale, Stretch

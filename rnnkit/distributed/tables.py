@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit.distributed.package import dask
+from rnnkit.distributed.graphs import dask
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.frames import Columns, SeriesFrame
 from rnnkit.forecast.data.timeline import MOST, Frequency

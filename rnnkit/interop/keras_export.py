@@ -7,7 +7,7 @@ from typing import Any
 from rnnkit.activations import ACTIVATIONS
 from rnnkit.arguments import positive_integer
 from rnnkit.cells.stacked import StackedRNNCells
-from rnnkit.interop.keras_attention import masked
+from rnnkit.interop.keras_graphs import attention_masked
 from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, Kind
 from rnnkit.interop.keras_masks import masked_values, reads_values
 from rnnkit.layers.attention import Attending
@@ -202,7 +202,7 @@ class _Writer:
             more["training"] = call.training
         if isinstance(layer, Attending):
             if any(mask is not None for mask in passed) or any(name in more for name in _STEP_MASKS):
-                raise masked(layer)
+                raise attention_masked(layer)
             more |= call.options
         arguments = x if isinstance(layer, MultiHeadAttention) else [x]
         results = self._keras.tree.flatten(made(*arguments, **more))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rnnkit.interop import keras_attention
 from rnnkit.interop.keras_kinds import OPERATIONS
 from rnnkit.interop.keras_masks import (
     AXIS,
@@ -23,6 +22,7 @@ from rnnkit.interop.keras_values import mapping, text
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Reshape
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves, mapped
@@ -192,9 +192,9 @@ class _Graph:
             self.values[Key(name, i, j)] = Value(tensor, own if first else None, theirs if first else None)
 
     def _attend(self, layer, name, i, args, kwargs) -> None:
-        keys, more = keras_attention.arguments(layer, args, kwargs)
+        keys, more = attention_arguments(layer, args, kwargs)
         if any(self.values[key].mask is not None or self.values[key].keras is not None for key in keys):
-            raise keras_attention.masked(layer)
+            raise attention_masked(layer)
         tensors, more = mapped((keys, more), lambda one: self.array(one) if isinstance(one, Key) else one)
         for j, tensor in enumerate(leaves(layer._on(tensors, **more))):
             self.values[Key(name, i, j)] = Value(tensor)
@@ -283,3 +283,32 @@ def _keys(nested) -> list[Key]:
 def _is_operation(described) -> bool:
     module = described.get("module")
     return isinstance(module, str) and module.startswith(("keras.src.ops", "keras.ops"))
+
+
+OPTIONS = ("return_attention_scores", "use_causal_mask", "training")
+_HEADS = ("query", "value", "key", "query_mask", "value_mask", "key_mask", "attention_mask", *OPTIONS)
+_LISTED = ("inputs", "mask", *OPTIONS)
+
+
+def attention_arguments(layer: Attending, args, kwargs: Mapping[str, Any]) -> tuple[list, dict[str, Any]]:
+    """Return a call's arrays as a list, and its other arguments under the names of rnnkit's call.
+
+    A ValueError refuses masks of steps, as Keras takes them from the arrays that the layer reads.
+    """
+    names = _HEADS if isinstance(layer, MultiHeadAttention) else _LISTED
+    given = dict(zip(names, args, strict=False)) | dict(kwargs)
+    if unknown := [name for name in given if name not in names]:
+        raise ValueError(f"expected a call of {layer.name!r} with the arguments {', '.join(names)}; got {unknown[0]!r}")
+    given = {name: value for name, value in given.items() if value is not None and value is not False}
+    arrays = given.pop("inputs", None) or [given.pop(name) for name in ("query", "value", "key") if name in given]
+    if any(name in given for name in ("mask", "query_mask", "value_mask", "key_mask")):
+        raise attention_masked(layer)
+    return list(arrays), given
+
+
+def attention_masked(layer) -> ValueError:
+    """Return the error for arrays with masks before an attention layer of a model."""
+    return ValueError(
+        f"expected no masks before {layer.name!r}: Keras's attention takes masks off the arrays that it reads, and "
+        "later layers miss them; give the model an attention_mask as an input"
+    )

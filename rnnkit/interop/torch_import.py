@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rnnkit.interop.keras_weights import holders
-from rnnkit.interop.torch_states import Found, read_state
-from rnnkit.interop.torch_weights import CELLS, from_torch_arrays
+from rnnkit.interop.torch_states import CELLS, Found, from_torch_arrays, read_state
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout

@@ -6,10 +6,9 @@ from typing import Any
 
 from rnnkit.docstrings import described_as
 from rnnkit.optimizers import schedules
-from rnnkit.optimizers.adaptive import Adadelta, Adagrad, Adamax
 from rnnkit.optimizers.lbfgs import LBFGS
 from rnnkit.optimizers.optimizer import Optimizer
-from rnnkit.optimizers.rules import SGD, Adam, AdamW, Lion, Nadam, RMSprop
+from rnnkit.optimizers.rules import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from rnnkit.serialization.configuration import named, named_config
 
 __all__ = [

@@ -19,9 +19,8 @@ from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.variable import Variable, put_all
 from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.optimizers import schedules
-from rnnkit.optimizers.group import CHANGES, DECAY, KEEPS, LIMIT, REPLACES, Group
+from rnnkit.optimizers.group import CHANGES, DECAY, KEEPS, LIMIT, REPLACES, Group, Rows
 from rnnkit.optimizers.in_place import RepeatedUpdates, UpdateInPlace
-from rnnkit.optimizers.rows import Rows
 from rnnkit.optimizers.variables import Count, Rate, StateVariable, names_of, of_optimizer, update
 from rnnkit.recording import LARGEST, Unrepeatable, is_own
 from rnnkit.serialization.registry import Configurable

@@ -6,7 +6,7 @@ import pytest
 from panel_runs import cut, dask, dataframe, panel, same_table, series
 from scipy.signal import lfilter
 
-from rnnkit.distributed.partition_blocks import PartitionBlocks
+from rnnkit.distributed.panels import PartitionBlocks
 from rnnkit.forecast import Auto, GlobalRNN, Theta, cross_validation
 from rnnkit.forecast.data.covariates import Covariates, Moments
 from rnnkit.forecast.data.history import History

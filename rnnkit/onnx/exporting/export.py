@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import rnnkit.onnx.exporting.functions
 import rnnkit.onnx.exporting.layers
-import rnnkit.onnx.exporting.models
 import rnnkit.onnx.exporting.recurrent
 import rnnkit.onnx.exporting.whole_arrays  # noqa: F401  registers the layers' functions
 from rnnkit import tracebacks

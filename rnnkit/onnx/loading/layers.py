@@ -13,8 +13,7 @@ from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
-from rnnkit.onnx.loading.cells import RowsCell
-from rnnkit.onnx.loading.program import Program
+from rnnkit.onnx.loading.cells import Program, RowsCell
 from rnnkit.recording import computed, constant, repeated, weights_now
 from rnnkit.steps.cell import prepare
 

@@ -1,6 +1,6 @@
 """ONNX operators as traceable NumPy functions on arrays ``(rows, *features)``.
 
-The step of a recurrent or a memoryless layer is a list of these; see `rnnkit.onnx.loading.program`. Axes are counted
+The step of a recurrent or a memoryless layer is a list of these; see `rnnkit.onnx.loading.cells`. Axes are counted
 from the first feature axis, after the rows.
 """
 

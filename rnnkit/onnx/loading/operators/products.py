@@ -8,8 +8,7 @@ import numpy as np
 
 from rnnkit.onnx.loading.node import Node, operator
 from rnnkit.onnx.loading.operators.arranging import transposed
-from rnnkit.onnx.loading.operators.dense import dense
-from rnnkit.onnx.loading.operators.elementwise import combined
+from rnnkit.onnx.loading.operators.elementwise import combined, dense
 from rnnkit.onnx.loading.step_target import weight_name, without
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
