@@ -17,8 +17,8 @@ from rnnkit.interop.keras_masks import (
     padding_ids,
     reads_values,
 )
-from rnnkit.interop.keras_sources import Source
 from rnnkit.interop.keras_values import mapping, text
+from rnnkit.interop.keras_weights import Source
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional

@@ -10,8 +10,7 @@ import numpy as np
 
 from rnnkit.interop.keras_files import Arrays, is_archive, read_archive, read_weights, told
 from rnnkit.interop.keras_layers import Reader
-from rnnkit.interop.keras_sources import FromFile, FromObject
-from rnnkit.interop.keras_weights import file_names, names_of
+from rnnkit.interop.keras_weights import FromFile, FromObject, file_names, names_of
 from rnnkit.layers.base import Layer
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model

@@ -10,9 +10,8 @@ from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.interop import keras_kinds
 from rnnkit.interop.keras_graphs import read_graph, read_input
 from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, arguments
-from rnnkit.interop.keras_sources import Source
 from rnnkit.interop.keras_values import handed_in, mapping, precision, text
-from rnnkit.interop.keras_weights import file_names, fill, has_weights
+from rnnkit.interop.keras_weights import Source, file_names, fill, has_weights
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.memoryless import Activation
@@ -85,7 +84,7 @@ class Reader:
         return self._bidirectional(given, options)
 
     def _bidirectional(self, given, options) -> Bidirectional:
-        sides = [self.layer(_side(given.get(key), key), _Empty()) for key in ("layer", "backward_layer")]
+        sides = [self.layer(_side(given.get(key), key), Source()) for key in ("layer", "backward_layer")]
         forward, backward = sides
         mirrored = forward.get_config() | {"go_backwards": not getattr(forward, "go_backwards", False)}
         one = mirrored == backward.get_config() and type(forward) is type(backward)
@@ -126,19 +125,6 @@ class Reader:
             else:
                 model.add(self.layer(one, part, built))
         return model
-
-
-class _Empty:
-    """A source without weights, for a part whose whole gets them."""
-
-    def inner(self):
-        return self
-
-    def layers(self, described):
-        return [self for _ in described]
-
-    def arrays(self, layer):
-        return []
 
 
 def _own_options(config) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from rnnkit.cells.conv_lstm import ConvLSTMCell
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
 from rnnkit.free_names import snake_case
+from rnnkit.interop.keras_files import Arrays
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
 from rnnkit.layers.batch_normalization import BatchNormalization
@@ -224,3 +225,55 @@ def _expected(layer, features) -> list[tuple[int, ...]] | None:
         found += own
         below = getattr(holder.own, "units", below)
     return found
+
+
+class Source:
+    """The weights of a layer and of the layers inside it; of this class none, for a part whose whole gets them."""
+
+    def inner(self) -> Source:
+        """Return the source of the layer in a wrapper."""
+        return self
+
+    def layers(self, described: Sequence[Mapping[str, Any]]) -> list[Source]:
+        """Return the sources of a model's layers, described in Keras's order."""
+        return [self for _ in described]
+
+    def arrays(self, layer: Layer) -> list[np.ndarray]:
+        """Return the weights of a layer that is no model, `layer` in rnnkit, in Keras's order; none if unbuilt."""
+        return []
+
+
+class FromObject(Source):
+    """A layer of Keras in this process as a source."""
+
+    def __init__(self, keras_layer):
+        self._layer = keras_layer
+
+    def inner(self):
+        return FromObject(self._layer.layer)
+
+    def layers(self, described):
+        known = {layer.name: layer for layer in self._layer.layers}
+        return [FromObject(known.get(one["config"].get("name"))) for one in described]
+
+    def arrays(self, layer):
+        return [np.asarray(array) for array in self._layer.get_weights()]
+
+
+class FromFile(Source):
+    """A path in a file of weights as a source."""
+
+    def __init__(self, arrays: Arrays, path: str = ""):
+        self._arrays, self._path = arrays, path
+
+    def inner(self):
+        return self._at("layer")
+
+    def layers(self, described):
+        return [self._at(f"layers/{name}") for name in file_names(str(one["class_name"]) for one in described)]
+
+    def arrays(self, layer):
+        return [array for one in holders(layer) for array in self._arrays.read(f"{self._path}/{one.path}".strip("/"))]
+
+    def _at(self, inside: str) -> FromFile:
+        return FromFile(self._arrays, f"{self._path}/{inside}".strip("/"))

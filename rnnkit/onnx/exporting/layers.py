@@ -23,8 +23,7 @@ from rnnkit.models.ensemble import Ensemble
 from rnnkit.models.graph_model import GraphModel
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, refuse_draws, write, written
-from rnnkit.onnx.exporting.step_graph import StepGraph
-from rnnkit.onnx.exporting.step_nodes import StepNodes
+from rnnkit.onnx.exporting.step_nodes import StepGraph, StepNodes
 from rnnkit.onnx.exporting.whole_arrays import by_function
 from rnnkit.onnx.loading.layers import ConstantRows
 

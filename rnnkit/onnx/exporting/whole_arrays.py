@@ -24,8 +24,7 @@ from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, written
-from rnnkit.onnx.exporting.step_graph import ReadGraph
-from rnnkit.onnx.exporting.step_nodes import FAR, StepNodes, filling
+from rnnkit.onnx.exporting.step_nodes import FAR, ReadGraph, StepNodes, filling
 from rnnkit.onnx.format.package import element_type
 from rnnkit.onnx.loading.time_layers import OverSteps
 from rnnkit.stored_weights import all_expanded
