@@ -347,15 +347,7 @@ ACTIVATIONS: dict[str, Callable] = {
 
 
 def activation(identifier) -> Callable[..., Any]:
-    """Return the function of an `activation` argument: None is linear, a name is looked up, a function is itself.
-
-    Raises
-    ------
-    ValueError
-        For a name that doesn't exist.
-    TypeError
-        For anything else.
-    """
+    """Return the function of an `activation` argument, None is linear; a ValueError for an unknown name."""
     if identifier is None:
         return linear
     if isinstance(identifier, str):

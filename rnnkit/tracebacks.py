@@ -76,7 +76,7 @@ def shorten(error: BaseException) -> None:
 
 
 def in_words(error: BaseException) -> bool:
-    """Whether an error was raised on purpose, rather than by a failure inside rnnkit."""
+    """Return whether an error was raised on purpose, rather than by a failure inside rnnkit."""
     entries = [one for one in _entries(error.__traceback__) if not _is_in(one, _HIDDEN[1:])]
     if not entries or not _is_in(entries[-1], _OWN):
         return True

@@ -80,11 +80,9 @@ class OnClient(Tasks):
         self._begun: list = []
 
     def threads(self):
-        """Return the number of threads of each worker."""
         return list(self.client.nthreads().values())
 
     def compute(self, collections):
-        """Begin to compute Dask's collections."""
         return [Held(future) for future in self.client.compute(list(collections), priority=-1)]
 
     def compute_groups(self, groups):
@@ -93,7 +91,6 @@ class OnClient(Tasks):
         return [list(itertools.islice(found, len(group))) for group in groups]
 
     def begin(self, graph, keys):
-        """Begin tasks."""
         return [Held(future) for future in self._sent(graph, keys, -1)]
 
     def now(self, graph, keys, meanwhile=None):
@@ -119,7 +116,6 @@ class OnClient(Tasks):
             self.close()
 
     def close(self):
-        """Cancel the tasks begun."""
         for future in self._begun:
             future.release()
         self._begun = []
@@ -143,15 +139,12 @@ class Here(Tasks):
         self._pool: ThreadPoolExecutor | None = None
 
     def threads(self):
-        """Return the number of threads, in a list."""
         return [1 if self._is_plain() else dask("config").get("num_workers", None) or dask("system").CPU_COUNT]
 
     def compute(self, collections):
-        """Begin to compute Dask's collections."""
         return self._begun(lambda: dask("base").compute(*collections, scheduler=self.get), len(collections))
 
     def begin(self, graph, keys):
-        """Begin tasks."""
         return self._begun(lambda: self.now(graph, keys), len(keys))
 
     def now(self, graph, keys, meanwhile=None):
@@ -162,7 +155,6 @@ class Here(Tasks):
         return list(self.get(made, list(keys)))
 
     def close(self):
-        """Drop the tasks begun."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None

@@ -132,7 +132,6 @@ class ChunkedRows(Source):
         return Arrays(batch.x, batch.y, batch.weights, self.batch_size, self.steps)
 
     def example(self) -> Batch:
-        """Return zeros like the inputs of one row."""
         return Batch([np.zeros((1, *one.shape[1:]), one.dtype) for one in self.arrays[: self.layout.x]])
 
     def _usual_parts(self) -> int:
@@ -212,7 +211,6 @@ class DelayedBatches(Source):
         return places(len(self.batches), self.steps, epoch)
 
     def example(self) -> Batch:
-        """Return zeros like the inputs of one row."""
         (item,) = self.tasks.compute(self.batches[:1])
         key = self.tasks.key("shapes")
         (shapes,) = self.tasks.now({key: (updates.shapes_of, (self.reader, item))}, [key])

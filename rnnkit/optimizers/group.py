@@ -113,7 +113,6 @@ class Update(Cell):
         return (getattr(self.rule, "__func__", self.rule),)
 
     def call(self, inputs, states, constants):
-        """Compute one update."""
         before, slots = states[0], list(states[1:])
         accumulated = slots.pop() if self.batches > 1 else None
         average = slots.pop() if self.averages else None

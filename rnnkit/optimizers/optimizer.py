@@ -227,7 +227,7 @@ class Optimizer(Configurable):
         self._kept_whole = [*self._kept_whole, *(var_list or []), *map(re.compile, var_names or [])]
 
     def _keeps_whole(self, name: str) -> bool:
-        """Whether a weight doesn't decay."""
+        """Return whether a weight doesn't decay."""
         if not self._kept_whole:
             return False
         owner = None if self._owner is None else self._owner()

@@ -57,7 +57,6 @@ class SGD(Optimizer):
         return ("momentum",) if self.momentum else ()
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         change = now.learning_rate * gradient
         if not slots:
             return weight - change, ()
@@ -115,7 +114,6 @@ class RMSprop(Optimizer):
         return ("velocity", *["average"] * self.centered, *["momentum"] * bool(self.momentum))
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         v, *others = slots
         new = [now.rho * v + (1 - now.rho) * gradient * gradient]
         spread = new[0] + now.epsilon
@@ -203,7 +201,6 @@ class Adam(Averaging):
         return ("momentum", "velocity", *["largest_velocity"] * self.amsgrad)
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         m, v, *largest = slots
         m = m + now.from_gradient * (gradient - m)
         v = v + now.from_square * (gradient * gradient - v)
@@ -265,7 +262,6 @@ class Nadam(Averaging):
     _product: tuple[int, float, float] = (0, 1.0, -1.0)  # step, product of the momentum's schedule up to it, its beta_1
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         m, v = slots
         m = m + now.from_gradient * (gradient - m)
         v = v + now.from_square * (gradient * gradient - v)
@@ -329,7 +325,6 @@ class Lion(Optimizer):
         self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         (m,) = slots
         ahead = np.sign(now.beta_1 * m + (1 - now.beta_1) * gradient)
         return weight - now.learning_rate * ahead, (now.beta_2 * m + (1 - now.beta_2) * gradient,)
@@ -370,7 +365,6 @@ class Adagrad(Optimizer):
         self.epsilon: float = number_from_zero(epsilon, "epsilon")
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         v = slots[0] + gradient * gradient
         return weight - now.learning_rate * gradient / np.sqrt(v + now.start), (v,)
 
@@ -415,7 +409,6 @@ class Adadelta(Optimizer):
         self.rho, self.epsilon = share(rho, "rho"), number_from_zero(epsilon, "epsilon")
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         v, u = slots
         v = now.rho * v + (1 - now.rho) * gradient * gradient
         step = gradient * np.sqrt(u + now.epsilon) / np.sqrt(v + now.epsilon)
@@ -441,7 +434,6 @@ class Adamax(Averaging):
     slots: tuple[str, ...] = ("momentum", "largest")
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         m, u = slots
         m = m + now.from_gradient * (gradient - m)
         u = np.maximum(now.beta_2 * u, np.abs(gradient))

@@ -149,13 +149,7 @@ class Draw:
 
 
 def keyed(states: dict[str, Any], draws: dict[str, Draw]) -> tuple[dict[str, Any], dict[str, Draw]]:
-    """States and draws with those that draws of each step need.
-
-    Raises
-    ------
-    ValueError
-        If their name is taken.
-    """
+    """Return states and draws with those that draws of each step need; a ValueError if their name is taken."""
     if all(draw.every == "call" for draw in draws.values()):
         return states, draws
     if step_draws.STATE in (*states, *draws):
@@ -306,7 +300,7 @@ class DeclaredCell(Cell):
         return any(draw.every == "step" for draw in self.spec.draws.values())
 
     def _drawn(self, states, draws):
-        """The states that the user's step sees, its draws, and the generator's state behind it, if there is one."""
+        """Return the states and draws that the user's step sees, and the generator's state after it, if any."""
         if not self._draws_each_step():
             return states, draws, ()
         *own, state = states
@@ -490,7 +484,7 @@ def _read_signature(step):
 
 
 def _read_vjp(vjp, step, positional, optional, hyperparameters) -> tuple[str, ...]:
-    """What the vjp of a step takes by name."""
+    """Return what the vjp of a step takes by name."""
     if not callable(vjp):
         raise ValueError(f"expected vjp to be a function, got {type(vjp).__name__}")
     count, named = 0, []

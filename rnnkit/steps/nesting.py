@@ -124,13 +124,7 @@ class Nesting:
     __hash__ = None  # type: ignore[assignment]
 
     def leaves(self, nested, what: str) -> list:
-        """Return the leaves of a value with the same nesting, a list for a tuple too; dicts by their names.
-
-        Raises
-        ------
-        ValueError
-            If it is nested in another way.
-        """
+        """Return the leaves of a value, dicts by their names; a ValueError if it is nested in another way."""
         found: list = [None] * len(self.shapes)
 
         def put(numbers, value):

@@ -10,13 +10,7 @@ from rnnkit.arguments import is_integer, shown
 
 
 def numbers_of(shape, keywords: Mapping[str, int], feature_shape) -> tuple[int, ...]:
-    """Return a declared shape as numbers.
-
-    Raises
-    ------
-    ValueError
-        For what is no size, or a name that isn't among the keywords.
-    """
+    """Return a declared shape as numbers; a ValueError for a name that isn't among the keywords, or no size."""
     known = dict(keywords) | {"features": feature_shape[-1] if feature_shape else 1}
 
     def number(size):

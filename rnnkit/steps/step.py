@@ -203,7 +203,7 @@ class Step:
         return self._probe(constants, training)[1]
 
     def _read_shape(self, draws, constant_shapes, training):
-        """As `_run_shape`, for a step that may refuse zeros, or loop for ever."""
+        """Return the shape of `_run_shape` for a step that may refuse zeros, or loop for ever."""
         symbols = Recorder({})
 
         def look(given):

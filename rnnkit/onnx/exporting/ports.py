@@ -39,7 +39,7 @@ def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
 
 
 def _pairs_shape(model) -> tuple:
-    """The input's shape, of complex numbers that of their pairs."""
+    """Return the input's shape, of complex numbers that of their pairs."""
     shape = model._input_shape
     return (*shape[:2], 2, *shape[2:]) if model._reads_complex else shape
 

@@ -62,7 +62,7 @@ class Graph:
         self._values[name] = Constant(kept, tuple(Axis(n) for n in kept.shape), name, kept.dtype.kind == "f")
 
     def inputs(self) -> list:
-        """The inputs that are not initializers."""
+        """Return the inputs that are not initializers."""
         return [one for one in self.proto.input if one.name not in self._values]
 
     def initializers(self) -> list[Constant]:
