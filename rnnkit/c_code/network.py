@@ -198,9 +198,6 @@ class _Reader:
         output = Signal((*x.shape[:-1], *_output_shape(made)), x.in_time, mask=x.mask)
         return self._add("memoryless", layer, (x,), output, unit=made)
 
-    def _as_it_is(self, layer, x):
-        return x
-
     def _masking(self, layer, x):
         if not x.in_time:
             raise self._refusal(layer, "needs whole sequences")
@@ -288,7 +285,7 @@ _METHODS: dict[Any, Callable] = {
     RNN: _Reader._recurrent,
     (Conv1D, OverAll): _Reader._running,
     Memoryless: _Reader._memoryless,
-    Noise: _Reader._as_it_is,
+    Noise: lambda reader, layer, x: x,
     Masking: _Reader._masking,
     Embedding: _Reader._embedding,
     TimeDistributed: _Reader._time_distributed,

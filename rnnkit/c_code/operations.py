@@ -127,29 +127,6 @@ _CALLED = {name for text in _TEXTS.values() for name in re.findall(r"\w+(?=~?\()
 CALLED = frozenset(name + suffix for name in _CALLED for suffix in SUFFIX.values())  # not allowed as names of variables
 
 
-def _sums_of_columns(weight: str) -> str:
-    """Return the sums of a product with weights of a type, four rows of the matrix at a time."""
-    return """\
-    int32_t k = 0;
-    for (int32_t n = 0; n < columns; ++n) {
-        y[n] = 0;
-    }
-    for (; k + 4 <= depth; k += 4, w += 4 * (size_t)columns) {
-        const WEIGHT *restrict w1 = w + columns, *restrict w2 = w1 + columns, *restrict w3 = w2 + columns;
-        const real x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
-        for (int32_t n = 0; n < columns; ++n) {
-            y[n] = rk_fma(x3, w3[n], rk_fma(x2, w2[n], rk_fma(x1, w1[n], rk_fma(x0, w[n], y[n]))));
-        }
-    }
-    for (; k < depth; ++k, w += columns) {
-        const real x0 = x[k];
-        for (int32_t n = 0; n < columns; ++n) {
-            y[n] = rk_fma(x0, w[n], y[n]);
-        }
-    }\
-""".replace("WEIGHT", weight)
-
-
 _OF_INTEGERS = {
     "add": "rk_add({0}, {1})",
     "subtract": "rk_subtract({0}, {1})",
@@ -252,27 +229,34 @@ static inline real rk_from_bits(uintBITS_t a)
     both.bits = a;
     return both.number;
 }""",
-    "rk_product": f"""
+    "rk_product": """
 /* y = x W, where W has `depth` rows of `columns`: of each column one chain of multiply-adds, in order. */
-static void rk_product(const real *restrict x, const real *restrict w, real *restrict y,
-                       int32_t depth, int32_t columns)
-{{
-{_sums_of_columns("real")}
-}}""",
-    "rk_product_int8": f"""
-/* y = x W, where W has `depth` rows of `columns` integers, each column with a scale. */
-static void rk_product_int8(const real *restrict x, const int8_t *restrict w, const real *restrict scale,
-                            real *restrict y, int32_t depth, int32_t columns)
-{{
-{_sums_of_columns("int8_t")}
-    for (int32_t n = 0; n < columns; ++n) {{
-        y[n] *= scale[n];
-    }}
-}}""",
+static void rk_product(const real *restrict x, const WEIGHT *restrict w,
+                       real *restrict y, int32_t depth, int32_t columns)
+{
+    int32_t k = 0;
+    for (int32_t n = 0; n < columns; ++n) {
+        y[n] = 0;
+    }
+    for (; k + 4 <= depth; k += 4, w += 4 * (size_t)columns) {
+        const WEIGHT *restrict w1 = w + columns, *restrict w2 = w1 + columns, *restrict w3 = w2 + columns;
+        const real x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
+        for (int32_t n = 0; n < columns; ++n) {
+            y[n] = rk_fma(x3, w3[n], rk_fma(x2, w2[n], rk_fma(x1, w1[n], rk_fma(x0, w[n], y[n]))));
+        }
+    }
+    for (; k < depth; ++k, w += columns) {
+        const real x0 = x[k];
+        for (int32_t n = 0; n < columns; ++n) {
+            y[n] = rk_fma(x0, w[n], y[n]);
+        }
+    }
+}""",
     "rk_sparse_product": """
 /* y = x W, where of W only the nonzeros are there: of row k those from starts[k] to starts[k + 1]. */
-static void rk_sparse_product(const real *restrict x, const WEIGHT *restrict w, const int32_t *restrict starts,
-                              const int32_t *restrict in_column, real *restrict y, int32_t depth, int32_t columns)
+static void rk_sparse_product(const real *restrict x, const WEIGHT *restrict w,
+                              const int32_t *restrict starts, const int32_t *restrict in_column,
+                              real *restrict y, int32_t depth, int32_t columns)
 {
     for (int32_t n = 0; n < columns; ++n) {
         y[n] = 0;
@@ -287,11 +271,12 @@ static void rk_sparse_product(const real *restrict x, const WEIGHT *restrict w, 
 }
 
 
-def _scaled_sparse() -> str:
-    text = _HELPERS["rk_sparse_product"].replace("rk_sparse_product", "rk_sparse_product_int8")
+def _of_int8(name: str) -> str:
+    """Return the product `name` with a W of integers, each column with a scale."""
+    text = _HELPERS[name].replace(name, f"{name}_int8").replace(". */", "; each column of integers has a scale. */")
     text = text.replace("const WEIGHT *restrict w,", "const int8_t *restrict w, const real *restrict scale,")
     tail = "    for (int32_t n = 0; n < columns; ++n) {\n        y[n] *= scale[n];\n    }\n}"
-    return text.removesuffix("}") + tail
+    return text.replace("WEIGHT", "int8_t").removesuffix("}") + tail
 
 
 def _of_lanes(name: str, sign: str) -> str:
@@ -308,7 +293,7 @@ static inline real rk_{name}_of_lanes(real *restrict part)
 }}"""
 
 
-_HELPERS["rk_sparse_product_int8"] = _scaled_sparse()
+_HELPERS |= {f"{name}_int8": _of_int8(name) for name in ("rk_product", "rk_sparse_product")}
 _HELPERS |= {f"rk_{name}_of_lanes": _of_lanes(name, sign) for name, sign in {"sum": "+", "prod": "*"}.items()}
 LANES = """
 /* How many parts a sum is made of: those that fill a vector. */

@@ -36,17 +36,11 @@ def chunked(value, what: str, rows, steps=None):
 
     `rows` and `steps` are tuples of sizes, of steps None for one chunk; `what` names the argument in errors.
     """
-    wanted = {0: rows}
-    if not is_chunked(value):
-        array = validation.array(value, what)
-        if steps is not None:
-            wanted[1] = steps
-        sizes = tuple(wanted.get(axis, (size,)) for axis, size in enumerate(array.shape))
-        return dask().from_array(array, chunks=sizes)
-    value = checked(value, what)
-    if steps is not None:
-        wanted[1] = steps
+    value = checked(value, what) if is_chunked(value) else validation.array(value, what)
+    wanted = {0: rows} | ({} if steps is None else {1: steps})
     sizes = tuple(wanted.get(axis, (size,)) for axis, size in enumerate(value.shape))
+    if not is_chunked(value):
+        return dask().from_array(value, chunks=sizes)
     if sizes == value.chunks:
         return value
     if (apart := [axis for axis in range(2, value.ndim) if len(value.chunks[axis]) > 1]) and what == "x":

@@ -51,7 +51,8 @@ class _Calls:
         self.lead = 2 if steps_apart(layer, inputs) else 1  # number of chunked axes
         first = inputs[0]
         self.chunks = first.chunks[: self.lead]
-        self.inputs = [chunked(one, "x", *self._chunks_for(one)) for one in inputs]
+        apart = lambda one: self.chunks if self.lead == 2 else (self.chunks[0], one.shape[1:2] or None)
+        self.inputs = [chunked(one, "x", *apart(one)) for one in inputs]
         self.masks = [mask_in_chunks(one, of) for one, of in zip(masks, self.inputs, strict=True)]
         shipped, self.shipped = shipped_in_graph(layer)
         given = [one for one in (*self.inputs, *self.masks) if one is not None]
@@ -59,9 +60,6 @@ class _Calls:
         names = [None if one is None else one.name for one in (*self.inputs, *self.masks)]
         self.own = token(shipped.token, options, names)
         self.spans = [spans(sizes) for sizes in self.chunks]
-
-    def _chunks_for(self, array):
-        return self.chunks if self.lead == 2 else (self.chunks[0], array.shape[1:2] or None)
 
     def _task(self, key, function, index, *more):
         place = Place(*(of[i] for of, i in zip(self.spans, index, strict=False)))

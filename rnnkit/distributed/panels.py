@@ -77,10 +77,10 @@ def cross_validation(
     """Return the dask DataFrame of `rnnkit.forecast.cross_validation` for series in partitions."""
     _check_no_static(static)
     sizes = h, n_windows, step_size
+    last = h + (h if step_size is None else step_size) * np.arange(n_windows - 1, -1, -1)
     beside = tuple(dict.fromkeys(name for model in models for name in model._covariate_columns))
     table = gathered(y, Reading(Columns(id, time, target), freq, beside), _Windows(*sizes))
     some, changed, longest = (np.array(found) for found in zip(*table.measured, strict=True))
-    last = _last(*sizes)
     check_long_enough(some.any(axis=0), int(longest.max()), last)
     refits = changed.any(axis=0) | refit
     levels = None if level is None else checked_levels(level)
@@ -111,10 +111,6 @@ class _Windows:
     def __call__(self, frame: SeriesFrame) -> tuple[Any, np.ndarray, int]:
         origins = Origins.of(History.of_frame(frame), self.h, self.n_windows, self.step_size)
         return origins.able.any(axis=1), origins.changed, origins.longest
-
-
-def _last(h, n_windows, step_size) -> np.ndarray:
-    return h + (h if step_size is None else step_size) * np.arange(n_windows - 1, -1, -1)
 
 
 def _predicted(table, head, found, model, panel, reading: Reading, h, future, levels):

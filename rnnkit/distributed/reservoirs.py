@@ -42,7 +42,9 @@ def fitted(network: ESN, y, x, names, freq, progress) -> None:
     read = tuple(np.concatenate([getattr(one, part) for one in carried]) for part in ("inputs", "states"))
     history = History(np.zeros((len(times), 0)), np.full(len(times), work.length), y.ndim == 1)
     network.layer, network._ends = layer, (history, ForecastState(times, work.length - 1 - times, read))
-    network._model, network._panel, network._history = _together(scales).arrays(), found, history
+    arrays = [scale.arrays() for scale in scales]
+    network._model = {name: np.concatenate([one[name] for one in arrays]) for name in arrays[0]}
+    network._panel, network._history = found, history
 
 
 def _series(y, x):
@@ -142,8 +144,3 @@ class _Grid:
         adding, total = tree(level, stretches.added_parts)
         parts, *found = self._computed("run", tasks | adding, [total, *ends], collection)
         return stretches.all_parts(parts, reading.features, self.work.leads), found
-
-
-def _together(scales: list[Scale]) -> Scale:
-    arrays = [scale.arrays() for scale in scales]
-    return Scale.of_arrays({name: np.concatenate([one[name] for one in arrays]) for name in arrays[0]})

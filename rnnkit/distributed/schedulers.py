@@ -34,7 +34,12 @@ class Held:
 
 
 class Tasks:
-    """Base of classes that start tasks."""
+    """Base of classes that start tasks; those of `compute` and `begin` have a lower priority than those of `now`."""
+
+    threads: Callable[[], list[int]]  # the number of threads of each worker
+    compute: Callable[[Sequence], list[Held]]  # begins to compute Dask's collections
+    begin: Callable[[Graph, Sequence[str]], list[Held]]  # begins tasks
+    now: Callable[..., list]  # (graph, keys, meanwhile=None) to the results of tasks; `meanwhile` begins others
 
     def __init__(self) -> None:
         self._own, self._count = uuid.uuid4().hex, itertools.count()
@@ -43,25 +48,9 @@ class Tasks:
         """Return a new key."""
         return f"{kind}-{self._own}-{next(self._count)}"
 
-    def threads(self) -> list[int]:
-        """Return the number of threads of each worker."""
-        raise NotImplementedError
-
-    def compute(self, collections: Sequence) -> list[Held]:
-        """Begin to compute Dask's collections, at lower priority than `now`."""
-        raise NotImplementedError
-
     def compute_groups(self, groups: Sequence[Sequence]) -> list[list[Held]]:
         """Begin to compute groups of collections, each of which may be dropped by itself."""
         return [self.compute(group) for group in groups]
-
-    def begin(self, graph: Graph, keys: Sequence[str]) -> list[Held]:
-        """Begin tasks, at lower priority than `now`."""
-        raise NotImplementedError
-
-    def now(self, graph: Graph, keys: Sequence[str], meanwhile: Meanwhile | None = None) -> list:
-        """Compute the results of some tasks; `meanwhile` begins others beside them."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Cancel the tasks begun."""

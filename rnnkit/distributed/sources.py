@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +37,10 @@ class Source:
     """Base of sources of batches that tasks load: at most `steps` batches, each cut into `parts`."""
 
     runs_code = False
+    example: Callable[[], Batch]  # zeros like the inputs of one row
+    _places: Callable[[int], range]  # the indices of an epoch's batches, see `rnnkit.training.batches.places`
+    _loaded: Callable[..., Any]  # (rng, places), yields the batches in order, beginning to load each
+    _usual_parts: Callable[[], int]
 
     def __init__(self, tasks: Tasks, steps: int | None):
         self.tasks, self.steps, self.parts = tasks, steps, 1
@@ -50,10 +54,6 @@ class Source:
     def begun(self, epoch: int) -> int:
         """Return the number of batches of the current pass that were used in earlier epochs."""
         return self._places(epoch).start
-
-    def _places(self, epoch: int) -> range:
-        """Return the indices of an epoch's batches, see `rnnkit.training.batches.places`."""
-        raise NotImplementedError
 
     def run(self, rng: np.random.Generator | None = None, epoch: int = 0) -> Iterator[LazyBatch]:
         """Yield the batches of one epoch; `load` begins to load the following ones."""
@@ -73,14 +73,6 @@ class Source:
         """
         self._ahead.extend(itertools.islice(self._to_come, max(0, batches - len(self._ahead))))
 
-    def _loaded(self, rng, places: range) -> Any:
-        """Yield the batches in order, beginning to load each."""
-        raise NotImplementedError
-
-    def example(self) -> Batch:
-        """Return zeros like the inputs of one row."""
-        raise NotImplementedError
-
     def ended(self) -> None:
         """Do nothing between epochs."""
 
@@ -92,9 +84,6 @@ class Source:
     def tester(self, model) -> ClusterStepper:
         """Return the stepper that evaluates the model on the batches."""
         return ClusterStepper(model, None, self)
-
-    def _usual_parts(self) -> int:
-        raise NotImplementedError
 
 
 class ChunkedRows(Source):

@@ -31,11 +31,6 @@ class Weights:
     def __init__(self, arrays: dict):
         self.arrays = arrays
 
-    @property
-    def nbytes(self) -> int:
-        """The size of all arrays in bytes."""
-        return sum(one.nbytes for one in self.arrays.values())
-
 
 class ShippedStepper:
     """A stepper for parts of an update as bytes, of which a process makes as many models as tasks run at once."""

@@ -127,7 +127,9 @@ class _Graph:
         """Make a layer of an operation on arrays."""
         operation = value.operation
         if operation.name == "Copy" and isinstance(operation.inputs[0], (Key, Operation)):
-            return self._copied(value, operation.inputs[0])
+            source = self._places.get(operation.inputs[0], operation.inputs[0])
+            tensor, value.mask = self.array(source), self.values[source].mask
+            return tensor  # the same array; Keras drops its mask, in rnnkit the layer that reads it does
         inputs = operation.inputs[0] if operation.name == "Concatenate" else operation.inputs
         kind = OPERATIONS.get(operation.name)
         if kind is None or len(inputs) < 2 or not all(isinstance(one, (Key, Operation)) for one in inputs):
@@ -140,12 +142,6 @@ class _Graph:
         layer, tensors = kind(name=key.layer, **options), [self.array(one) for one in keys]
         value.mask = self._masks.behind(layer, keys, [self.values[one].mask for one in keys])
         return layer(tensors)
-
-    def _copied(self, value, operand) -> SymbolicTensor:
-        """Return the same array; Keras drops its mask, in rnnkit the layer that reads it does."""
-        source = self._places.get(operand, operand)
-        tensor, value.mask = self.array(source), self.values[source].mask
-        return tensor
 
     def _operate(self, one, i, args, kwargs) -> None:
         name, config = text(one.get("class_name"), "an operation"), mapping(one.get("config") or {}, "an operation")
@@ -187,9 +183,10 @@ class _Graph:
         if reads_values(layer) and any(one is not None for one in theirs):
             raise masked_values(layer)
         own, theirs = self._masks.behind(layer, x, own), self._masks.behind(layer, x, theirs)
+        count = 2 if isinstance(layer, Bidirectional) and layer.merge_mode is None else 1
         for j, tensor in enumerate(leaves(layer(tensors, **more))):
-            first = j == 0 or _is_pair(layer, j)
-            self.values[Key(name, i, j)] = Value(tensor, own if first else None, theirs if first else None)
+            masks = (own, theirs) if j < count else (None, None)
+            self.values[Key(name, i, j)] = Value(tensor, *masks)
 
     def _attend(self, layer, name, i, args, kwargs) -> None:
         keys, more = attention_arguments(layer, args, kwargs)
@@ -226,10 +223,6 @@ def _without_mask(tensor, name, i) -> SymbolicTensor:
     number = f"_{i}" if i else ""
     sizes = (-1, *tensor.shape[2:]) if tensor.shape[1] is None else tensor.shape[1:]
     return Reshape(sizes, dtype=tensor.dtype, name=f"{name}_without_mask{number}")(tensor)
-
-
-def _is_pair(layer, j) -> bool:
-    return j == 1 and isinstance(layer, Bidirectional) and layer.merge_mode is None
 
 
 def _arguments(layer, name, args, kwargs) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def _found(layer: Layer, arrays: Arrays, prefix: str, path: str) -> Iterator[tup
     """Yield the weights of a layer by rnnkit's names, from a path in a file."""
     inside: dict[str, tuple[str, Layer]] = {}
     if isinstance(layer, Sequential):
-        names = file_names(_keras_class(one) for one in layer.layers)
+        names = file_names("Functional" if isinstance(one, Model) else type(one).__name__ for one in layer.layers)
         inside = {
             str(i): (f"layers/{name}", one) for i, (name, one) in enumerate(zip(names, layer.layers, strict=True))
         }
@@ -146,7 +146,3 @@ def _by_name(name, arrays, path) -> str:
         names = ", ".join(str(one) for one in known) or "none"
         raise ValueError(f"expected the names of the model's layers among the file's ({names}); got {name!r}")
     return known[name]
-
-
-def _keras_class(layer) -> str:
-    return "Functional" if isinstance(layer, Model) else type(layer).__name__

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
-from rnnkit.interop import keras_values
+from rnnkit.interop.keras_values import converted
 from rnnkit.layers.activation_layers import ELU, LeakyReLU, ReLU, Softmax
 from rnnkit.layers.attention import AdditiveAttention, Attention
 from rnnkit.layers.batch_normalization import BatchNormalization
@@ -130,12 +130,6 @@ MODELS = ("Sequential", "Functional", "Model")
 # Functions of keras.ops in a model's graph that a layer of rnnkit computes.
 OPERATIONS = {kind.__name__: kind for kind in (Add, Subtract, Multiply, Maximum, Minimum, Concatenate)}
 
-_VALUES = {
-    "activation": keras_values.activation,
-    "initializer": keras_values.initializer,
-    "regularizer": keras_values.regularizer,
-    "constraint": keras_values.constraint,
-}
 _COMMON = ("name", "trainable", "dtype")
 
 
@@ -150,8 +144,7 @@ def arguments(kind: Kind, config: Mapping[str, Any], what: str, custom: Mapping[
     found = {}
     for name, value in config.items():
         if name in kind.takes:
-            convert = _VALUES.get(name.rpartition("_")[2])
-            found[name] = value if convert is None else convert(value, f"{name} of {what}", custom)
+            found[name] = converted(name, value, f"{name} of {what}", custom)
         elif name in fixed and value in fixed[name]:
             continue
         elif name not in _COMMON:

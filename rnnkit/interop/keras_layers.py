@@ -46,7 +46,9 @@ class Reader:
             raise _unknown(what, f"a class of {described.get('module')}", name)
         built = built or described.get("build_config") is not None
         if own is None and name in keras_kinds.MODELS:
-            return self._model(name, config, source, built)
+            if name != "Sequential":
+                return read_graph(self.layer, config, source)
+            return self._sequential(config, source, built)
         options = {"name": config.get("name"), "dtype": precision(config.get("dtype"), what)}
         if own is not None:
             layer = own(**_own_options(config))
@@ -108,11 +110,6 @@ class Reader:
                 raise ValueError(f"expected the cells of {what} to have its {key}, got {config[key]!r}")
         kind = CELLS[name]
         return kind.make(**arguments(kind, config, f"the cell of {what}", self.custom), name=_cell_name(name, config))
-
-    def _model(self, name, config, source, built) -> Layer:
-        if name == "Sequential":
-            return self._sequential(config, source, built)
-        return read_graph(self.layer, config, source)
 
     def _sequential(self, config, source, built) -> Sequential:
         described = [mapping(one, "a layer") for one in config.get("layers", ())]

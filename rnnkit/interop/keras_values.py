@@ -85,25 +85,24 @@ def activation(value, what: str, custom: Mapping[str, Any]):
     )
 
 
-def initializer(value, what: str, custom: Mapping[str, Any]):
-    """Return an initializer of rnnkit; its seed has no counterpart."""
-    if isinstance(value, str) and value in INITIALIZERS:
+# By the last word of an option's name: rnnkit's names, Keras's classes, a description for errors.
+_OBJECTS: dict[str, tuple[Any, Mapping[str, tuple], str]] = {
+    "initializer": (INITIALIZERS, _INITIALIZERS, "an initializer"),  # whose seed has no counterpart
+    "regularizer": ((None, *regularizers.REGULARIZERS), _REGULARIZERS, "a regularizer"),
+    "constraint": ((None, *constraints.CONSTRAINTS), _CONSTRAINTS, "a constraint"),
+}
+
+
+def converted(name: str, value, what: str, custom: Mapping[str, Any]):
+    """Return an option of Keras as rnnkit has it."""
+    kind = name.rpartition("_")[2]
+    if kind == "activation":
+        return activation(value, what, custom)
+    if kind not in _OBJECTS:
         return value
-    return _described(value, _INITIALIZERS, what, "an initializer", custom)
-
-
-def regularizer(value, what: str, custom: Mapping[str, Any]):
-    """Return a regularizer of rnnkit, or None."""
-    if value is None or (isinstance(value, str) and value in regularizers.REGULARIZERS):
-        return value
-    return _described(value, _REGULARIZERS, what, "a regularizer", custom)
-
-
-def constraint(value, what: str, custom: Mapping[str, Any]):
-    """Return a constraint of rnnkit, or None."""
-    if value is None or (isinstance(value, str) and value in constraints.CONSTRAINTS):
-        return value
-    return _described(value, _CONSTRAINTS, what, "a constraint", custom)
+    names, classes, described = _OBJECTS[kind]
+    known = (value is None or isinstance(value, str)) and value in names
+    return value if known else _described(value, classes, what, described, custom)
 
 
 def precision(value, what: str) -> str | None:

@@ -207,16 +207,8 @@ class DeclaredCell(Cell):
         }
         self._check_memory(shapes)
         for name, weight in self.spec.weights.items():
-            self.add_weight(
-                shapes[name],
-                weight.initializer,
-                name,
-                density=weight.density,
-                trainable=weight.trainable,
-                regularizer=weight.regularizer,
-                constraint=weight.constraint,
-                dtype=weight.dtype,
-            )
+            kept = ("density", "trainable", "regularizer", "constraint", "dtype")
+            self.add_weight(shapes[name], weight.initializer, name, **{one: getattr(weight, one) for one in kept})
         self.built = True
 
     def call(
@@ -424,14 +416,9 @@ def cell(
         if not callable(step):
             raise ValueError(f"expected a step function under rk.cell, got {type(step).__name__}")
         positional, optional, hyperparameters = _read_signature(step)
-        parameters = [
-            inspect.Parameter(
-                n,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                default=hyperparameters[n].default if n in hyperparameters else inspect.Parameter.empty,
-            )
-            for n in names
-        ]
+        kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+        defaults = {n: hyperparameters[n].default if n in hyperparameters else empty for n in names}
+        parameters = [inspect.Parameter(n, kind, default=default) for n, default in defaults.items()]
         parameters.sort(key=lambda p: p.default is not p.empty)
         parameters += [p for n, p in hyperparameters.items() if n not in names]
         if vjp is not None and every_step:

@@ -108,7 +108,11 @@ def _written(model: Layer, opset: int, mask, states, constants):
         [(name, array) for name, array in held.values() if name in read]
         for held in (writing.block.weights, writing.block.constants)
     )
-    _refuse_size(model, sum(array.nbytes for _, array in (*weights, *constants)))
+    if (size := sum(array.nbytes for _, array in (*weights, *constants))) > MOST_BYTES:
+        raise ValueError(
+            f"{model.name!r} can't be exported to ONNX: its weights take {size:,} bytes, and a file holds "
+            "less than 2 GiB"
+        )
     known = [
         helper.make_node("Constant", [], [name], name, value=numpy_helper.from_array(array))
         for name, array in constants
@@ -145,14 +149,6 @@ def _read_by(node) -> set[str]:
     """Return the names that a node reads, also inside its loop."""
     inside = [one for attribute in node.attribute if attribute.HasField("g") for one in attribute.g.node]
     return set(node.input).union(*map(_read_by, inside))
-
-
-def _refuse_size(model, size: int) -> None:
-    if size > MOST_BYTES:
-        raise ValueError(
-            f"{model.name!r} can't be exported to ONNX: its weights take {size:,} bytes, and a file holds "
-            "less than 2 GiB"
-        )
 
 
 def _info(name: str, value: Value):

@@ -23,7 +23,8 @@ def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
         shapes, names = model._shapes[: len(model.input_names)], model.input_names
         types = [_input_dtype_of(model, i) for i in range(len(names))]
     elif is_shape(model._input_shape):
-        shapes, names, types = [_pairs_shape(model)], ["x"], [_input_dtype(model)]
+        shape, names, types = model._input_shape, ["x"], [_input_dtype(model)]
+        shapes = [(*shape[:2], 2, *shape[2:]) if model._reads_complex else shape]  # of complex numbers that of pairs
     else:
         shapes = model._input_shape
         names, types = [f"x_{i}" for i in range(len(shapes))], [np.dtype(model.dtype)] * len(shapes)
@@ -36,12 +37,6 @@ def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
     ]
     one = len(found) == 1 and (isinstance(model, Model) or is_shape(model._input_shape))  # a Merge takes a list
     return found[0] if one else found
-
-
-def _pairs_shape(model) -> tuple:
-    """Return the input's shape, of complex numbers that of their pairs."""
-    shape = model._input_shape
-    return (*shape[:2], 2, *shape[2:]) if model._reads_complex else shape
 
 
 def _axes(shape, before: str) -> tuple:

@@ -71,7 +71,8 @@ def _run(layer: RNN, writing: Writing, call: Call, starts, zero_masked: bool, fl
         layer.return_sequences,
     )
     cells = [cell for _, cell in leaves(layer.cell)]
-    if loop.mask is None and all(has_operator(cell, layer.dtype) for cell in cells) and not _draws(step, call):
+    draws = call.training and step.used_draws((), True)
+    if loop.mask is None and not draws and all(has_operator(cell, layer.dtype) for cell in cells):
         return _through(block, cells, loop)
     shapes = tuple(value.shape[1:] for value in loop.constants)
     if any(not isinstance(size, int) for shape in shapes for size in shape):
@@ -80,11 +81,7 @@ def _run(layer: RNN, writing: Writing, call: Call, starts, zero_masked: bool, fl
             "the Input that they come from its length"
         )
     graph = StepGraph(step, layer.dtype, shapes, call.training)
-    return scan(block, graph, loop if starts else replace(loop, states=_own_states(block, step, loop.x)))
-
-
-def _draws(step, call: Call) -> bool:
-    return call.training and bool(step.used_draws((), True))
+    return _Scan(block, graph, loop if starts else replace(loop, states=_own_states(block, step, loop.x))).written()
 
 
 def _through(block: Block, cells, loop: Loop) -> tuple[Value, list[Value]]:
@@ -121,35 +118,24 @@ def _own_states(block: Block, step, x: Value) -> list[Value]:
 _KNOWN = {activations.ACTIVATIONS[name]: known for name, known in ACTIVATIONS.items() if name != "softplus"}
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """An operator, and its cell's activations: of the gates, of the values."""
-
-    name: str
-    activations: tuple[str, ...]
-
-
-_KINDS = {
-    SimpleRNNCell: _Kind("RNN", ("activation",)),
-    GRUCell: _Kind("GRU", ("recurrent_activation", "activation")),
-    LSTMCell: _Kind("LSTM", ("recurrent_activation", "activation", "activation")),
+# Operators by their cells, with the cell's activations: of the gates, of the values.
+_KINDS: dict[type, tuple[str, tuple[str, ...]]] = {
+    SimpleRNNCell: ("RNN", ("activation",)),
+    GRUCell: ("GRU", ("recurrent_activation", "activation")),
+    LSTMCell: ("LSTM", ("recurrent_activation", "activation", "activation")),
 }
 
 
 def has_operator(cell, dtype) -> bool:
     """Return whether a cell is one of ONNX's; ONNX Runtime computes these in float32 only."""
-    kind = _KINDS.get(type(cell))
-    return (
-        kind is not None
-        and np.dtype(dtype) == np.float32
-        and all(getattr(cell, name) in _KNOWN for name in kind.activations)
-    )
+    known = type(cell) in _KINDS and np.dtype(dtype) == np.float32
+    return known and all(getattr(cell, name) in _KNOWN for name in _KINDS[type(cell)][1])
 
 
 def operator(block: Block, cell, loop: Loop) -> tuple[Value, list[Value]]:
-    """Write a cell's loop without a mask as one operator, as `loop.scan`; by default it starts from zeros."""
-    kind, units, x = _KINDS[type(cell)], cell.units, loop.x
-    functions = [_KNOWN[getattr(cell, name)] for name in kind.activations]
+    """Write a cell's loop without a mask as one operator, as `_Scan`; by default it starts from zeros."""
+    (kind, names), units, x = _KINDS[type(cell)], cell.units, loop.x
+    functions = [_KNOWN[getattr(cell, name)] for name in names]
     attributes: dict[str, Any] = {
         "hidden_size": units,
         "direction": "reverse" if loop.reverse else "forward",
@@ -158,13 +144,13 @@ def operator(block: Block, cell, loop: Loop) -> tuple[Value, list[Value]]:
     for option in ("alpha", "beta"):  # of activations with options, in order
         if values := [options[option] for _, options in functions if option in options]:
             attributes[f"activation_{option}"] = values
-    if kind.name == "GRU":
+    if kind == "GRU":
         attributes["linear_before_reset"] = int(cell.reset_after)
     first = block.integers(0)
     given = ["", *(block.add("Unsqueeze", state.name, first) for state in loop.states)] if loop.states else []
     operands = [block.swapped(x.name, 3), *_weights(block, cell, kind), *given]
-    names = ["sequence", *["state"] * len(cell._states().shapes)]
-    sequence, *finals = block.several(kind.name, operands, names, **attributes)
+    results = ["sequence", *["state"] * len(cell._states().shapes)]
+    sequence, *finals = block.several(kind, operands, results, **attributes)
     states = [Value(block.add("Squeeze", final, first), (x.shape[0], units), x.dtype) for final in finals]
     if not loop.sequences:
         return states[0], states
@@ -174,9 +160,9 @@ def operator(block: Block, cell, loop: Loop) -> tuple[Value, list[Value]]:
     return Value(sequence, (*x.shape[:2], units), x.dtype), states
 
 
-def _weights(block: Block, cell, kind: _Kind) -> list[str]:
+def _weights(block: Block, cell, kind: str) -> list[str]:
     """Return the kernels ``(1, gates * units, …)`` and both biases ``(1, 2 * gates * units)``."""
-    ordered = lambda array: reordered(array, GATES[kind.name], cell.units)
+    ordered = lambda array: reordered(array, GATES[kind], cell.units)
     kernels = [
         block.weight(ordered(expanded(getattr(cell, name))).T[None], name) for name in ("kernel", "recurrent_kernel")
     ]
@@ -201,12 +187,9 @@ class Loop:
     sequences: bool = True  # outputs of all steps rather than the last
 
 
-def scan(block: Block, step: StepGraph, loop: Loop) -> tuple[Value, list[Value]]:
-    """Write the loop; return its output, all steps or the last, and the states after it."""
-    return _Writer(block, step, loop).written()
+class _Scan:
+    """A writer of a loop."""
 
-
-class _Writer:
     def __init__(self, block: Block, step: StepGraph, loop: Loop):
         self.block, self.step, self.loop, self.graph = block, step, loop, step.graph
         self.body = Block(block)
@@ -214,9 +197,13 @@ class _Writer:
         self.entering: list[tuple[str, str]] = []  # a sequence (time, batch, …) and its name in the body
         self.declared: list = []  # the body's inputs
 
-    def written(self):
+    def written(self) -> tuple[Value, list[Value]]:
+        """Write the loop; return its output, all steps or the last, and the states after it."""
         loop, output, states = self.loop, self.graph.output, self.graph.states
-        carried = [*loop.states, *([self._zeros(output.shape)] if self.holds else [])]
+        carried = list(loop.states)
+        if self.holds:
+            zeros = self.block.repeated(self.block.number(0, self.step.dtype), self.rows, output.shape, "held")
+            carried.append(Value(zeros, (None, *output.shape), self.step.dtype))
         inside = [self._declared(f"{value.name}_t", value.shape[1:], value.dtype) for value in carried]
         used = None
         if loop.mask is not None:
@@ -242,10 +229,6 @@ class _Writer:
     def holds(self) -> bool:
         """Whether the last output passes from step to step."""
         return not self.loop.sequences or (self.loop.mask is not None and not self.loop.zero_masked)
-
-    def _zeros(self, shape) -> Value:
-        zeros = self.block.repeated(self.block.number(0, self.step.dtype), self.rows, shape, "held")
-        return Value(zeros, (None, *shape), self.step.dtype)
 
     def _step_nodes(self, states, used) -> StepNodes:
         """Return the writer of the body's nodes, with the values that are computed outside."""

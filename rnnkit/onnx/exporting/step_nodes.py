@@ -243,7 +243,8 @@ class StepNodes:
         name, (bounds, tables) = self._operand(source), _parts(node)
         if bounds:
             axes = self.block.integers(*(self.axes + axis for axis in bounds))
-            start, stop, step = (self._integers(node, partial(_bounds, i=i)) for i in range(3))
+            bound = lambda one, i: [bound[i] for bound in _parts(one)[0].values()]
+            start, stop, step = (self._integers(node, partial(bound, i=i)) for i in range(3))
             name = self._add(node, "Slice", name, start, stop, axes, step)
         for axis in tables:
             places = self._integers(node, lambda one: next(iter(_parts(one)[1].values())))
@@ -388,8 +389,3 @@ def _parts(view: Node) -> tuple[dict[int, tuple[int, int, int]], dict[int, np.nd
             ends = (first if k.start is None else k.start), (last if k.stop is None else k.stop)
             bounds[axis] = int(ends[0]), int(ends[1]), int(k.step or 1)
     return bounds, tables
-
-
-def _bounds(view: Node, i: int) -> list[int]:
-    """Return the start, the stop or the step of all sliced axes of a view."""
-    return [bound[i] for bound in _parts(view)[0].values()]

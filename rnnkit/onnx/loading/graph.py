@@ -72,12 +72,11 @@ class Graph:
 
     def lookup(self, name: str) -> Value:
         """Return the value of a name, here or in a graph around."""
-        graph: Graph | None = self
-        while graph is not None:
-            if name in graph._values:
-                return graph._values[name]
-            graph = graph.outer
-        raise ValueError(f"expected a value named {name!r}, which nothing before gives")
+        if name in self._values:
+            return self._values[name]
+        if self.outer is None:
+            raise ValueError(f"expected a value named {name!r}, which nothing before gives")
+        return self.outer.lookup(name)
 
     def read(self, given: Sequence[Array]) -> list[Value]:
         """Return the outputs, from values for the inputs that are not initializers."""
@@ -124,10 +123,8 @@ class Graph:
         array = folded(node, inputs, place, numbers(result.axes), self.file)
         trainable = any(isinstance(one, Constant) and one.trainable for one in inputs) and array.dtype.kind == "f"
         name = next((one.name for one in inputs if one is not None and one.trainable), "")
-        if array.shape != numbers(result.axes):
-            axes = tuple(self.axes.of(n) for n in array.shape)
-        else:
-            axes = result.axes
+        as_said = array.shape == numbers(result.axes)
+        axes = result.axes if as_said else tuple(self.axes.of(n) for n in array.shape)
         return Constant(array, axes, name, trainable)
 
     def is_read_once(self, node: Node, value: Array) -> bool:

@@ -36,7 +36,8 @@ class Layers:
 
     def make(self, outputs: Sequence[Array]) -> None:
         """Make the layers for these values and their dependencies."""
-        order = inputs_first(outputs, self._read)
+        read = lambda one: one.inputs if one.layer_inputs is None else one.layer_inputs
+        order = inputs_first(outputs, lambda one: () if one in self._tensors else read(one))
         self._needed.update(order)
         for array in order:
             if array not in self._tensors:
@@ -45,12 +46,6 @@ class Layers:
                     self._tensors[array] = self._operation(array) if found is None else found
                 except (ValueError, TypeError, MemoryError) as error:
                     raise ValueError(f"{array.label}: {error}") from error
-
-    def _read(self, array: Array) -> Sequence[Any]:
-        """Return the values that the layers of a value read."""
-        if array in self._tensors:
-            return ()
-        return array.inputs if array.layer_inputs is None else array.layer_inputs
 
     def needs(self, array: Array) -> bool:
         """Return whether a value is read."""

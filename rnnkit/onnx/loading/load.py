@@ -127,13 +127,14 @@ def _loaded(file: OnnxFile, graph: Graph) -> Loaded:
         if array in used:
             order = _order(target, array)
             tensor = Input(
-                _sizes([array.axes[i] for i in order]),
+                [None if a.role == TIME else a.size for a in (array.axes[i] for i in order) if a.role != BATCH],
                 dtype={"float": dtype, "int": "int64", "bool": "bool"}[array.kind],
                 name=plain_name(name),
             )
             tensors.append(tensor)
             orders[name] = order
-            target.put(array, _entered(target, array, tensor, order))
+            sizes = target.forms.shape(array.axes, array.label)
+            target.put(array, target.shaped(tensor, target.kept(array), sizes))  # without axes of size 1
     if not tensors:
         raise ValueError("expected outputs that depend on inputs")
     target.make(outputs)
@@ -202,17 +203,6 @@ def _order(target: Layers, array: Array) -> tuple[int, ...]:
         if axis.parts and target.forms.is_row(axis):
             raise ValueError(f"expected batch and time as axes of their own in the {array.label}")
     return tuple(sorted(range(len(array.axes)), key=lambda i: rank.get(array.axes[i].role or "", 2)))
-
-
-def _sizes(axes) -> list:
-    """Return the sizes of axes after the batch, None for time."""
-    return [None if axis.role == TIME else axis.size for axis in axes if axis.role != BATCH]
-
-
-def _entered(target: Layers, array: Array, tensor, order):
-    """Return an input as `Layers` holds it, without axes of size 1."""
-    target.forms.row_axes(array.axes)
-    return target.shaped(tensor, target.kept(array), target.forms.shape(array.axes, array.label))
 
 
 def _left(target: Layers, array: Array, order, inputs, name):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from rnnkit.onnx.loading.axes import Axes, Axis
-from rnnkit.onnx.loading.file import OnnxFile
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
 OPERATORS: dict[str, Callable] = {}
@@ -24,27 +23,15 @@ def operator(*names: str) -> Callable[[Callable], Callable]:
     return registering
 
 
-class Scope(Protocol):
-    """The graph that has a node."""
-
-    file: OnnxFile
-    opset: int
-    axes: Axes
-
-    def inside(self, proto) -> Any:
-        """Return the body of one of its nodes."""
-
-    def is_read_once(self, node: Node, value: Array) -> bool:
-        """Return whether only this node reads a value."""
-
-
 class Node:
-    """A node, as passed to the functions that read it; `label` is for errors."""
+    """A node of a `Graph`, as passed to the functions that read it; `label` is for errors."""
 
-    def __init__(self, proto, graph: Scope):
+    def __init__(self, proto, graph):
         self.op, self.name, self.graph = proto.op_type, proto.name, graph
         self.label = f"{proto.name or (proto.output[0] if proto.output else '')} ({proto.op_type})"
-        self.opset, self.axes, self.outputs = graph.opset, graph.axes, list(proto.output)
+        self.opset: int = graph.opset
+        self.axes: Axes = graph.axes
+        self.outputs = list(proto.output)
         self.proto = proto
         self._attributes = {attribute.name: attribute for attribute in proto.attribute}
         self._read: set[str] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,6 @@ def transpose(node: Node, x: Value):
     order = node.attribute("perm", list(reversed(range(len(x.axes)))))
     if sorted(order) != list(range(len(x.axes))):
         raise ValueError(f"expected perm as an order of {len(x.axes)} axes, got {order}")
-    return transposed(node, x, order)
-
-
-def transposed(node: Node, x: Value, order) -> Any:
-    """Return a value with its axes in another order."""
     return viewed(node, x, order)
 
 
@@ -99,19 +95,11 @@ def filled(axes, sizes) -> list[int]:
     """Return sizes with -1 replaced by the remaining size."""
     if sizes.count(-1) > 1 or any(size < -1 for size in sizes):
         raise ValueError(f"expected sizes with at most one -1, got {sizes}")
-    total, known = 1, 1
-    for number in numbers(axes):
-        total *= number
-    for size in sizes:
-        known *= 1 if size == -1 else size
+    total, known = math.prod(numbers(axes)), math.prod(size for size in sizes if size != -1)
     if known == 0 or total % known or (-1 not in sizes and total != known):
-        raise ValueError(f"expected a shape with as many numbers as {shown(axes)}, got {sizes}")
+        shown = str(tuple("open" if axis.open else axis.number for axis in axes)).replace("'", "")
+        raise ValueError(f"expected a shape with as many numbers as {shown}, got {sizes}")
     return [total // known if size == -1 else size for size in sizes]
-
-
-def shown(axes) -> str:
-    """Format the sizes of axes for errors."""
-    return str(tuple("open" if axis.open else axis.number for axis in axes)).replace("'", "")
 
 
 @operator("Flatten")
@@ -119,10 +107,7 @@ def flatten(node: Node, x: Value):
     """Reshape to two axes: those before an axis, and the others."""
     axis = node.attribute("axis", 1)
     axis = axis_of(axis, len(x.axes)) if axis != len(x.axes) else axis
-    first = 1
-    for number in numbers(x.axes[:axis]):
-        first *= number
-    return reshaped(node, x, filled(x.axes, [first, -1]))
+    return reshaped(node, x, filled(x.axes, [math.prod(numbers(x.axes[:axis])), -1]))
 
 
 def reshaped(node: Node, x: Value, sizes) -> Array:

@@ -263,7 +263,9 @@ class _Run:
     def _call(self, target) -> list:
         """Return the layer's outputs y ``(B, T, directions * units)``, or the last one if sufficient, and states."""
         x = target.flat(self.x)
-        mask, start = self._mask(target, x), self._start(target, x)
+        rows = [self._rows(target, state, i) for i in range(len(self.cells)) for state in self.states]
+        learned = [isinstance(one, Constant) and one.trainable for one in self.states] * len(self.cells)
+        mask, start = self._mask(target, x), target.starts(rows, learned, x)
         needed = [target.needs(one) for one in self.outputs]
         with_states = any(needed[2:]) or (needed[1] and (needed[0] or mask is not None or start is not None))
         layer, weights = self._layer(target, needed[0], with_states)
@@ -300,12 +302,6 @@ class _Run:
                 raise ValueError("expected sequence_lens as an input, or the whole length for every row")
             return None
         return target.over_steps("until", [target.tensor(self.lengths), x])
-
-    def _start(self, target, x):
-        """Return the initial states, None for zeros."""
-        rows = [self._rows(target, state, i) for i in range(len(self.cells)) for state in self.states]
-        learned = [isinstance(one, Constant) and one.trainable for one in self.states] * len(self.cells)
-        return target.starts(rows, learned, x)
 
     def _rows(self, target, state, direction):
         """Return a state of one direction, as an array for all rows or a tensor (B, units)."""
