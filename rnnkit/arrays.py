@@ -97,8 +97,9 @@ def _read(value, what, masked) -> np.ndarray:
             raise
         if isinstance(value, (list, tuple)) and isinstance(error, ValueError):
             raise ValueError(f"expected {what} to be an array, got {_unequal(value, what)}") from None
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise TypeError(
-            f"expected {what} to be an array that NumPy can read, got {_kind(value)}, which says: {_first_line(error)}"
+            f"expected {what} to be an array that NumPy can read, got {_kind(value)}, which says: {said}"
         ) from None
 
 
@@ -275,10 +276,6 @@ def _root(value) -> str:
 def _kind(value) -> str:
     kind = type(value)
     return kind.__name__ if kind.__module__ == "builtins" else f"{_root(value)}'s {kind.__name__}"
-
-
-def _first_line(error) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def of_dask(value) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import NamedTuple, cast
 
 import numpy as np
 
-from rnnkit.distributed.shipping import Segment, ShippedLayer
-from rnnkit.distributed.threads import share
+from rnnkit.distributed.shipping import Segment, ShippedLayer, share
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import MERGES
 from rnnkit.layers.rnn import RNN
@@ -118,24 +118,9 @@ def _own(array) -> np.ndarray:
     return array if array.base is None else array.copy()
 
 
-def part(found: tuple, number: int):
-    """Return one of several results."""
-    return found[number]
-
-
-def state(found: tuple, number: int) -> np.ndarray:
-    """Return one of the states of a result of `recurrent`."""
-    return found[0].states[number]
-
-
-def held(found: tuple) -> np.ndarray:
-    """Return the held output of a result of `recurrent`."""
-    return found[0].held
-
-
-def last_held(found: tuple) -> np.ndarray:
-    """Return the held output of the last layer of a result of `several`."""
-    return found[0][-1].held
+def part(found: tuple, *places: int | str):
+    """Return a part of a result, by indices and attributes, each of the part before."""
+    return reduce(lambda one, place: getattr(one, place) if isinstance(place, str) else one[place], places, found)
 
 
 def merged(mode, forward, backward) -> np.ndarray:

@@ -14,8 +14,8 @@ from rnnkit.arrays import of_dask
 from rnnkit.distributed import updates
 from rnnkit.distributed.graphs import Ref
 from rnnkit.distributed.schedulers import Graph, Held, Tasks, tasks_for
+from rnnkit.distributed.shipping import share
 from rnnkit.distributed.tables import Reading, Table, gathered
-from rnnkit.distributed.threads import share
 from rnnkit.forecast.data.frames import Columns, SeriesFrame
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks

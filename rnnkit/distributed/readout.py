@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rnnkit.arguments import number_from_zero, whole
-from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
-from rnnkit.distributed.graphs import Ref, computed, spans, task, token, tree
-from rnnkit.distributed.threads import share
-from rnnkit.forecast.fitting.readout import NormalEquations
+from rnnkit.distributed.graphs import (
+    Ref,
+    checked,
+    chunked,
+    computed,
+    is_chunked,
+    mask_in_chunks,
+    spans,
+    task,
+    token,
+    tree,
+)
+from rnnkit.distributed.shipping import share
+from rnnkit.distributed.stretches import ExactEquations, added
 from rnnkit.hints import Array, DType
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.support import validation
@@ -82,12 +92,9 @@ def fit_readout(
     mask = mask_in_chunks(mask, features)
     dtype = validation.precision_of(features) if dtype is None else validation.floating(dtype)
     found = _total(features, targets, mask, washout)
-    if not found.steps:
+    if not found.count.any():
         raise ValueError(f"expected a step with a target after the washout of {washout} steps, got none")
-    equations = NormalEquations(1 + features.shape[2], targets.shape[2])
-    equations.shared = np.asfortranarray(found.products[:, : 1 + features.shape[2]])
-    equations.moment = np.array(found.products[:, 1 + features.shape[2] :])
-    weights = equations.solve(ridge)
+    weights = found.solve(ridge)
     layer = Dense(targets.shape[2], dtype=dtype, name=name)
     layer.build((None, None, features.shape[2]))
     layer.set_weights([weights[1:], weights[0]])
@@ -114,7 +121,7 @@ def _together(features, targets) -> tuple[Any, Any]:
     return chunked(features, "features", *lead), chunked(targets, "targets", *lead)
 
 
-def _total(features, targets, mask, washout) -> Sums:
+def _total(features, targets, mask, washout) -> ExactEquations:
     given = [features, targets, *([] if mask is None else [mask])]
     name = f"readout-{token([one.name for one in given], washout)}"
     tasks: dict[Any, Any] = {}
@@ -126,18 +133,11 @@ def _total(features, targets, mask, washout) -> Sums:
             chunk += [None] * (3 - len(chunk))
             tasks[key] = task(key, sums_of_chunk, *chunk, max(washout - start, 0))
             level.append(key)
-    adding, total = tree(level, added_sums)
+    adding, total = tree(level, added)
     return computed(name, tasks | adding, given, [total])[0]
 
 
-class Sums(NamedTuple):
-    """Sums of a chunk: products of ``[1, features]`` with ``[1, features, targets]``, and the number of steps."""
-
-    products: np.ndarray
-    steps: int
-
-
-def sums_of_chunk(features, targets, mask, skipped: int) -> Sums:
+def sums_of_chunk(features, targets, mask, skipped: int) -> ExactEquations:
     """Return the sums over the used steps of one chunk: where the mask is non-zero and no target is NaN.
 
     The first `skipped` are left out. Features are ``(B, T, F)``, targets ``(B, T, O)``, the mask ``(B, T)`` or None.
@@ -146,31 +146,7 @@ def sums_of_chunk(features, targets, mask, skipped: int) -> Sums:
     used[:, :skipped] = False
     if mask is not None:
         used &= mask != 0
+    equations, rows = ExactEquations(1 + features.shape[2], targets.shape[2]), features[used]
     with share():
-        return Sums(products(features[used], targets[used]), int(used.sum()))
-
-
-def products(features, targets) -> np.ndarray:
-    """Return the matrix product, each element one chain of multiply-adds over the rows, unlike BLAS."""
-    from rnnkit.backends.cpu.compile import outer_products
-    from rnnkit.backends.cpu.kernels.matmul import packed_width
-    from rnnkit.backends.cpu.simd.aligned import aligned
-    from rnnkit.backends.cpu.weight_sums import OuterSum
-
-    dtype = np.dtype(np.float64)
-    count, width = features.shape[1], 1 + features.shape[1] + targets.shape[1]
-    space = len(features), packed_width(width, dtype)
-    rows = aligned(space[0] * space[1], dtype).reshape(space)
-    rows[:, 0], rows[:, 1 : 1 + count], rows[:, 1 + count : width], rows[:, width:] = 1.0, features, targets, 0.0
-    sums = OuterSum(outer_products(dtype.name), 1 + count, width)
-    starts = rows.strides[0] * np.arange(len(rows))
-    sums.add(rows, rows, np.column_stack([starts, starts]))
-    return np.array(sums.total)
-
-
-def added_sums(*parts: Sums) -> Sums:
-    """Add several chunks' sums in order."""
-    products = parts[0].products.copy()
-    for part in parts[1:]:
-        products += part.products
-    return Sums(products, sum(part.steps for part in parts))
+        equations.add(np.column_stack([np.ones(len(rows)), rows]), targets[used])
+    return equations

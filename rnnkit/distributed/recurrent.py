@@ -13,8 +13,21 @@ import numpy as np
 from rnnkit.backends.shared.call import Result
 from rnnkit.distributed import blocks
 from rnnkit.distributed.blocks import Place, Wishes
-from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
-from rnnkit.distributed.graphs import Made, Ref, arrays, indices, mapped, shipped_in_graph, spans, task, token
+from rnnkit.distributed.graphs import (
+    Made,
+    Ref,
+    arrays,
+    checked,
+    chunked,
+    indices,
+    is_chunked,
+    mapped,
+    mask_in_chunks,
+    shipped_in_graph,
+    spans,
+    task,
+    token,
+)
 from rnnkit.distributed.layerwise import steps_apart
 from rnnkit.distributed.shipping import Segment
 from rnnkit.execution.execution import initial_states
@@ -77,11 +90,11 @@ class _Tasks:
         steps = [self.x.chunks[1][j] for j in self.order][:: -1 if turned else 1]
         return Made(name, tasks, (self.x.chunks[0], tuple(steps), *((size,) for size in shape)), dtype)
 
-    def at_the_end(self, kind: str, shape, dtype, function: Callable, *more) -> Made:
-        """Return what a function takes from the result of the last chunk."""
+    def at_the_end(self, kind: str, shape, dtype, *places: int | str) -> Made:
+        """Return a part of the result of the last chunk, see `blocks.part`."""
         name, tasks, zeros = self.name(kind), {}, (0,) * len(shape)
         for i in range(len(self.rows)):
-            tasks[i, *zeros] = task((name, i, *zeros), function, self.run(i, len(self.order) - 1), *more)
+            tasks[i, *zeros] = task((name, i, *zeros), blocks.part, self.run(i, len(self.order) - 1), *places)
         return Made(name, tasks, (self.x.chunks[0], *((size,) for size in shape)), dtype)
 
 
@@ -137,8 +150,8 @@ def _run(layer: RNN, x, mask, initial_state, constants, sequences, trajectory, z
     runs = tasks.runs(blocks.recurrent, [wishes], mask, rest)
     last, shapes = _output_shape(layer, x, constants), layer._spec.shapes
     in_time = [last, *(shapes if trajectory else ())] if sequences else []
-    made = [tasks.at_the_end("last", last, layer.dtype, blocks.held)]
-    made += [tasks.at_the_end(f"state{k}", one, layer.dtype, blocks.state, k) for k, one in enumerate(shapes)]
+    made = [tasks.at_the_end("last", last, layer.dtype, 0, "held")]
+    made += [tasks.at_the_end(f"state{k}", one, layer.dtype, 0, "states", k) for k, one in enumerate(shapes)]
     made += [tasks.in_time(f"sequence{k}", k + 1, one, layer.dtype, turned and k == 0) for k, one in enumerate(in_time)]
     held, *found = tasks.arrays(runs, made)
     ends, outputs = tuple(found[: len(shapes)]), found[len(shapes) :]
@@ -229,7 +242,7 @@ def called_together(segment: Segment, x, mask) -> tuple[Any, Any]:
         shape = layer.compute_output_shape(shape)
     runs = tasks.runs(blocks.several, [], mask, lambda i, n: ())
     if isinstance(last, RNN) and not last.return_sequences:
-        return tasks.arrays(runs, [tasks.at_the_end("last", shape[1:], last.dtype, blocks.last_held)])[0], None
+        return tasks.arrays(runs, [tasks.at_the_end("last", shape[1:], last.dtype, 0, -1, "held")])[0], None
     made = [tasks.in_time("outputs", 1, shape[2:], last.dtype)]
     if _makes_mask(segment, x):
         made.append(tasks.in_time("mask", 2, (), np.dtype(bool)))

@@ -8,8 +8,7 @@ import numpy as np
 
 from rnnkit.distributed import stretches
 from rnnkit.distributed.blocks import part
-from rnnkit.distributed.chunks import checked, is_chunked
-from rnnkit.distributed.graphs import Ref, computed, shipped_in_graph, spans, task, token, tree
+from rnnkit.distributed.graphs import Ref, checked, computed, is_chunked, shipped_in_graph, spans, task, token, tree
 from rnnkit.distributed.stretches import Carried, Measured, Place, Reading, Steps
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.readout import mostly_whole
@@ -116,7 +115,7 @@ class _Grid:
                 tasks[new] = task(new, stretches.folded, Ref(key), scale, season)
             level.append(f"{row[0]}-power-{season}")
             tasks[level[-1]] = task(level[-1], stretches.power, season, seasons, *map(Ref, keys))
-        adding, total = tree(level, stretches.added_arrays)
+        adding, total = tree(level, stretches.added)
         return period_of(self._computed("period", tasks | adding, [total])[0], season, seasons)
 
     def run(

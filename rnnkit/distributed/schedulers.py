@@ -110,7 +110,8 @@ class OnClient(Tasks):
         self._begun = []
 
     def _sent(self, graph, keys, priority):
-        made = {key: task(key, function, *map(_sent, given)) for key, (function, given) in graph.items()}
+        sent = lambda one: Ref(one.future.key) if isinstance(one, Held) else one
+        made = {key: task(key, function, *map(sent, given)) for key, (function, given) in graph.items()}
         for key, one in made.items():
             if hasattr(one, "_token"):  # otherwise Dask hashes all arguments, weights among them
                 one._token = key
@@ -140,7 +141,8 @@ class Here(Tasks):
         """Compute the results of some tasks; `meanwhile` begins others before."""
         if meanwhile:
             meanwhile.begin()
-        made = {key: task(key, function, *map(_value, given)) for key, (function, given) in graph.items()}
+        value = lambda one: one.value() if isinstance(one, Held) else one
+        made = {key: task(key, function, *map(value, given)) for key, (function, given) in graph.items()}
         return list(self.get(made, list(keys)))
 
     def close(self):
@@ -170,11 +172,3 @@ def tasks_for(collections: Sequence) -> Tasks:
     get: Any = dask("base").get_scheduler(collections=list(collections)) or dask("threaded").get
     client = getattr(get, "__self__", None)
     return Here(get) if client is None else OnClient(client)
-
-
-def _sent(argument):
-    return Ref(argument.future.key) if isinstance(argument, Held) else argument
-
-
-def _value(argument):
-    return argument.value() if isinstance(argument, Held) else argument

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rnnkit.distributed.graphs import dask
-from rnnkit.distributed.threads import share
+from rnnkit.distributed.shipping import share
 
 
 class Trial(NamedTuple):

@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnkit.distributed.shipping import vectors
-from rnnkit.distributed.threads import share
+from rnnkit.distributed.shipping import share, vectors
 from rnnkit.layers.support import validation
 from rnnkit.training.batches import Batch, Iterable
 from rnnkit.training.parts import PartedStepper

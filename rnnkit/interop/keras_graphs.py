@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rnnkit.interop.keras_kinds import OPERATIONS
+from rnnkit.interop.keras_kinds import OPERATIONS, mapping, text
 from rnnkit.interop.keras_masks import (
     AXIS,
     READERS,
@@ -17,7 +17,6 @@ from rnnkit.interop.keras_masks import (
     padding_ids,
     reads_values,
 )
-from rnnkit.interop.keras_values import mapping, text
 from rnnkit.interop.keras_weights import Source
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer

@@ -9,8 +9,7 @@ from typing import Any
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.interop import keras_kinds
 from rnnkit.interop.keras_graphs import read_graph, read_input
-from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, arguments
-from rnnkit.interop.keras_values import handed_in, mapping, precision, text
+from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, arguments, handed_in, mapping, precision, text
 from rnnkit.interop.keras_weights import Source, file_names, fill, has_weights
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional

@@ -455,18 +455,11 @@ class Optimizer(Configurable):
 
     def _scale(self, groups) -> None:
         """Scale gradients to the lengths allowed by clipping."""
-        squares = [group.squares() for group in groups]
-        if self.clipnorm:
-            for group, found in zip(groups, squares, strict=True):
-                group.scale({name: self._shrink(square, self.clipnorm) for name, square in found.items()})
-        else:
-            total = sum(square for found in squares for square in found.values())
-            for group, found in zip(groups, squares, strict=True):
-                group.scale(dict.fromkeys(found, self._shrink(total, self.global_clipnorm)))
-
-    @staticmethod
-    def _shrink(square, limit) -> float:
-        return limit / max(square**0.5, limit)
+        squares, limit = [group.squares() for group in groups], self.clipnorm or self.global_clipnorm
+        total = sum(square for found in squares for square in found.values())
+        for group, found in zip(groups, squares, strict=True):
+            lengths = {name: (square if self.clipnorm else total) ** 0.5 for name, square in found.items()}
+            group.scale({name: limit / max(length, limit) for name, length in lengths.items()})
 
     def _laid_out(self, weights, names) -> list[Group]:
         """Return the groups of weights of one dtype, made at the first update."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.onnx.loading.axes import LARGEST_AXIS, TIME, Axis, numbers
-from rnnkit.onnx.loading.node import Node, axis_of, operator
+from rnnkit.onnx.loading.graph import Node, axis_of, operator
 from rnnkit.onnx.loading.values import Array, Constant, Value
 
 

@@ -8,7 +8,7 @@ from rnnkit.layers.dense import Dense
 from rnnkit.layers.memoryless import Activation
 from rnnkit.layers.merging import Add, Maximum, Multiply, Subtract
 from rnnkit.onnx.format.package import dtype_of
-from rnnkit.onnx.loading.node import Node, operator
+from rnnkit.onnx.loading.graph import Node, operator
 from rnnkit.onnx.loading.operations import ELEMENTWISE, options_of
 from rnnkit.onnx.loading.values import Array, Constant, kind_of
 

@@ -6,7 +6,7 @@ import string
 
 import numpy as np
 
-from rnnkit.onnx.loading.node import Node, operator
+from rnnkit.onnx.loading.graph import Node, operator
 from rnnkit.onnx.loading.operators.arranging import viewed
 from rnnkit.onnx.loading.operators.elementwise import combined, dense
 from rnnkit.onnx.loading.step_target import weight_name, without

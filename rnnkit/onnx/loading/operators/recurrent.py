@@ -16,7 +16,7 @@ from rnnkit.layers.rnn import RNN
 from rnnkit.onnx.format.recurrent import GATES, activation_of, reordered
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
 from rnnkit.onnx.loading.cells import Program, ScanCell
-from rnnkit.onnx.loading.node import Node, operator
+from rnnkit.onnx.loading.graph import Node, operator
 from rnnkit.onnx.loading.operations import ACTIVATIONS, options_of
 from rnnkit.onnx.loading.operators.parting import part as sliced
 from rnnkit.onnx.loading.step_target import Steps, without

@@ -6,7 +6,7 @@ import numpy as np
 
 from rnnkit.layers.memoryless import Activation
 from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.node import Node, axis_of, operator
+from rnnkit.onnx.loading.graph import Node, axis_of, operator
 from rnnkit.onnx.loading.operations import REDUCTIONS
 from rnnkit.onnx.loading.operators.elementwise import combined
 from rnnkit.onnx.loading.values import Array, Constant, Value

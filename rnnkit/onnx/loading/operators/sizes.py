@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from rnnkit.onnx.loading.axes import numbers
-from rnnkit.onnx.loading.node import Node, operator
+from rnnkit.onnx.loading.graph import Node, operator
 from rnnkit.onnx.loading.values import Constant, Value
 
 
