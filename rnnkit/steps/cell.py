@@ -24,8 +24,7 @@ from rnnkit.initializers import initializer as find_initializer
 from rnnkit.serialization.registry import Configurable
 from rnnkit.shown import Shown
 from rnnkit.steps.rows import advance_rows
-from rnnkit.steps.shapes import numbers_of
-from rnnkit.steps.states import StateSpec
+from rnnkit.steps.states import StateSpec, numbers_of
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 from rnnkit.stored_weights import all_expanded
 

@@ -17,8 +17,7 @@ from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import from_json, to_json
 from rnnkit.steps import step_draws
 from rnnkit.steps.cell import LOOP_LIMIT, Cell, Values, check_complex, check_density, complete_pull, split_step_result
-from rnnkit.steps.shapes import names_in, numbers_of
-from rnnkit.steps.states import State, StateSpec, named_states
+from rnnkit.steps.states import State, StateSpec, named_states, names_in, numbers_of
 from rnnkit.steps.weight_options import WeightOptions
 
 _OPTIONAL = ("constants", "training", "draws")
