@@ -51,12 +51,10 @@ class Texts:
         return {file: "\n".join([*text, ""]) for file, text in lines.items()}
 
     def weight_bytes(self) -> int:
-        """Return the size of all constant arrays."""
         arrays = [array.values for _, group in self.groups.values() for array in group]
         return sum(array.nbytes for array in (*arrays, *self.network.tables.values()))
 
     def state_bytes(self) -> int:
-        """Return the size of the struct of states."""
         return self.writer.state_bytes()
 
     # The library

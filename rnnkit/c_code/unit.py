@@ -48,7 +48,6 @@ class Array:
 
     @property
     def c_type(self) -> str:
-        """The C type of its elements."""
         name = self.values.dtype.name
         return REAL.get(name) or f"{name}_t"
 
@@ -90,7 +89,6 @@ class Unit:
         return sorted(read | set(self.changing) | set(self.rows.resident if self.rows else ()))
 
     def add(self, name: str, values, told: str) -> Array:
-        """Add a constant array."""
         array = Array(identifier(name, self.arrays), np.asarray(values), told)
         self.arrays[array.name] = array
         return array

@@ -101,7 +101,6 @@ def computed(name: str, tasks: dict, dependencies: Sequence, keys: Sequence) -> 
 
 
 def indices(chunks: Chunks) -> Iterator[tuple[int, ...]]:
-    """Return the indices of all chunks."""
     return itertools.product(*(range(len(sizes)) for sizes in chunks))
 
 
@@ -117,7 +116,6 @@ def token(*parts) -> str:
 
 
 def is_chunked(value) -> bool:
-    """Return whether `value` is a dask array."""
     return isinstance(value, dask().Array)
 
 

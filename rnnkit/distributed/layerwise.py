@@ -83,7 +83,6 @@ class _Calls:
         return task(key, function, Ref(self.shipped.key), place, *more, self.several, len(self.inputs), *given)
 
     def outputs(self, shapes):
-        """Return the outputs of the calls, nested as `shapes`."""
         flat = symbolic.shape_leaves(shapes)
         chunks = [(*self.chunks, *((size,) for size in shape[self.lead :])) for shape in flat]
         name = f"{self.layer.name}-{self.own}"

@@ -78,7 +78,6 @@ class _Tasks:
         return tasks
 
     def arrays(self, runs: dict, made: Sequence[Made]) -> list:
-        """Return the arrays made of the results of `runs`."""
         return arrays(self.name("run"), runs, self.dependencies, made)
 
     def in_time(self, kind: str, number: int, shape, dtype, turned: bool = False) -> Made:

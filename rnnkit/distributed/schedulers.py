@@ -45,7 +45,6 @@ class Tasks:
         self._own, self._count = uuid.uuid4().hex, itertools.count()
 
     def key(self, kind: str) -> str:
-        """Return a new key."""
         return f"{kind}-{self._own}-{next(self._count)}"
 
     def compute_groups(self, groups: Sequence[Sequence]) -> list[list[Held]]:

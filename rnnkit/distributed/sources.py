@@ -76,12 +76,10 @@ class Source:
         """Do nothing between epochs."""
 
     def stepper(self, model, class_weight, parts: int | None) -> ClusterStepper:
-        """Return the stepper that trains on the batches."""
         self.parts = parts or self._usual_parts()
         return ClusterStepper(model, class_weight, self)
 
     def tester(self, model) -> ClusterStepper:
-        """Return the stepper that evaluates the model on the batches."""
         return ClusterStepper(model, None, self)
 
 
@@ -244,7 +242,6 @@ def source(model, x, y, sample_weight, batch_size, steps) -> Source:
 
 
 def are_delayed(x) -> bool:
-    """Return whether `x` is a list of delayed batches."""
     delayed = dask("delayed").Delayed
     return isinstance(x, (list, tuple)) and bool(x) and all(isinstance(one, delayed) for one in x)
 

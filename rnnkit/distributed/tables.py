@@ -23,7 +23,6 @@ class Reading(NamedTuple):
     covariates: tuple[str, ...] = ()
 
     def read(self, table) -> SeriesFrame:
-        """Read the series of a partition."""
         found = frames.read(table, self.names, self.freq, covariates=self.covariates)
         if found.texts:
             raise ValueError(f"expected numbers in column {min(found.texts)!r} of series in partitions; got text")

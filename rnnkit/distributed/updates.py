@@ -104,7 +104,6 @@ class Layout(NamedTuple):
     weights: tuple[bool, ...] | None
 
     def batch(self, arrays) -> Batch:
-        """Return the batch of a list of arrays."""
         given = iter(arrays)
 
         def some(flags):
@@ -113,7 +112,6 @@ class Layout(NamedTuple):
         return Batch([next(given) for _ in range(self.x)], some(self.y), some(self.weights))
 
     def flat(self, batch: Batch) -> list:
-        """Return the arrays of a batch."""
         return [one for arrays in (batch.x, batch.y, batch.weights) for one in arrays or () if one is not None]
 
 

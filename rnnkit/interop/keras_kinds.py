@@ -73,7 +73,6 @@ _CONSTRAINTS = {
 
 
 def text(value, what: str) -> str:
-    """Check that a value is a string."""
     if not isinstance(value, str):
         raise ValueError(f"expected {what} to be text, got {value!r}")
     return value

@@ -51,7 +51,6 @@ class Masks:
         self._known: dict[tuple, Operation] = {}
 
     def operation(self, name: str, *inputs, axis=None) -> Operation:
-        """Return the expression of an operation."""
         key = (name, inputs, axis)
         if key not in self._known:
             self._known[key] = Operation(name, inputs, axis, any(map(holds_inside, _leaves(inputs))))

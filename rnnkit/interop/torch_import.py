@@ -224,7 +224,6 @@ def _made(found: Found, options: _Options) -> Layer:
 
 
 def _recurrent(found: Found, options: _Options) -> Layer:
-    """Return the layer or the layers of a recurrent module."""
     first = found.layers[0][0]
     units, dtype, count = first["weight_hh"].shape[1], first["weight_hh"].dtype, len(found.layers)
     of_cell: dict[str, Any] = {"use_bias": "bias_ih" in first}

@@ -49,7 +49,6 @@ class Rows:
         )
 
     def zeros(self) -> np.ndarray:
-        """Return a new array of rows."""
         return np.zeros((self.count, self.length), self.dtype)
 
     def views(self, rows) -> dict[str, np.ndarray]:
@@ -157,7 +156,6 @@ class Group:
         self._programs: dict[tuple[str, ...], Any] = {}
 
     def take_weights(self, weights) -> None:
-        """Set the weights in rows."""
         rows = self.rows
         if any(weights[name] is not view for name, view in self._views.items()) or self._weights is None:
             self.given = rows.zeros()
@@ -281,7 +279,6 @@ class Group:
         return found
 
     def keep(self, rows, views, slots) -> None:
-        """Set the current rows, views and slots."""
         self._weights, self._views, self.slots = rows, views, slots
 
 

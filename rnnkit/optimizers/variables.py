@@ -72,7 +72,6 @@ class StateVariable(Variable):
         return self._optimizer.get_state()[self._entry]
 
     def put(self, array):
-        """Replace the entry."""
         self._optimizer.set_state(self._optimizer.get_state() | {self._entry: array})
 
 

@@ -43,7 +43,6 @@ class Writing:
     ended: dict[str, Value] = field(default_factory=dict)
 
     def input(self, name: str, shape, dtype) -> Value:
-        """Add an input of the model."""
         value = Value(self.block.named(name), tuple(shape), np.dtype(dtype))
         self.inputs.append(value)
         return value

@@ -166,7 +166,6 @@ def _info(name: str, value: Value):
 
 
 def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
-    """Add the inputs of the model."""
     if isinstance(model, Model):
         shapes, names = model._shapes[: len(model.input_names)], model.input_names
         types = [_input_dtype_of(model, i) for i in range(len(names))]
@@ -207,7 +206,6 @@ def _input_dtype_of(model: Model, number: int) -> np.dtype:
 
 
 def mask_inputs(model: Layer, writing: Writing, x, mask) -> Value | list | None:
-    """Add the masks of inputs as inputs."""
     if mask is False:
         return None
     several = x if isinstance(x, list) else [x]
@@ -229,7 +227,6 @@ def mask_inputs(model: Layer, writing: Writing, x, mask) -> Value | list | None:
 
 
 def constant_inputs(model: Layer, writing: Writing, shapes) -> tuple[Value, ...]:
-    """Add the constants of a recurrent layer as inputs."""
     layer = model.forward_layer if isinstance(model, Bidirectional) else model
     if not isinstance(layer, RNN) or not layer._execution.step.takes_constants:
         if shapes is not None:

@@ -49,17 +49,14 @@ class Expression(Value):
 
     @classmethod
     def of_name(cls, block: Block, name: str, dtype, line: str = "") -> Expression:
-        """Return the value of a name."""
         return cls(_Lines(block, line), Named(np.dtype(dtype), name))
 
     @property
     def name(self) -> str:
-        """The value's name in the graph."""
         return self.value.name
 
     @property
     def is_float(self) -> bool:
-        """Whether it holds floating-point numbers."""
         return self.type.kind == "f"
 
     @property
@@ -68,7 +65,6 @@ class Expression(Value):
         return 8 * self.type.itemsize
 
     def constant(self, number):
-        """Return a number of this value's dtype."""
         return self.of(Named(self.type, self.builder.block.number(number, self.type)))
 
     def call(self, name: str, *others, dtype=None, **attributes):
@@ -78,7 +74,6 @@ class Expression(Value):
         return self.of(Named(dtype or self.type, found))
 
     def function(self, name, *others):
-        """Return a function of this value and others."""
         if name == "fma":
             return self * others[0] + others[1]
         if name == "trunc":

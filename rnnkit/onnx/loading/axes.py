@@ -64,7 +64,6 @@ class Axis(_United):
 
     @property
     def role(self) -> str | None:
-        """`BATCH`, `TIME`, or None."""
         return self.root._kind.root.role
 
     def be(self, role: str) -> None:

@@ -76,7 +76,6 @@ class ProgramCell(Cell):
     program: Program
 
     def build(self, input_shape):
-        """Create the program's weights."""
         self.arrays = [
             self.add_weight(shape, "zeros", name, trainable=trainable)
             for name, shape, trainable in self.program.weights
@@ -114,7 +113,6 @@ class ScanCell(ProgramCell):
         self.state_size = [tuple(shape) or (1,) for shape in self._state_shapes] or [(1,)]
 
     def build(self, input_shape):
-        """Create the program's weights."""
         expected = sum(math.prod(shape) for shape in self._x_shapes)
         if tuple(input_shape[1:]) != (expected,):
             raise ValueError(f"expected x with {expected} features, got {tuple(input_shape[1:])}")
@@ -132,7 +130,6 @@ class ScanCell(ProgramCell):
         return self.constants > 0 if name == "constants" else super()._takes(name)
 
     def get_config(self):
-        """Return the constructor's arguments as JSON values."""
         config = {"program": self.program.config(), "states": self.states, "constants": self.constants}
         return config | {"output_size": self.output_size} | ({"name": self.name} if self.name else {})
 

@@ -128,7 +128,6 @@ class Graph:
             raise ValueError("expected dense initializers, got a sparse one")
 
     def inside(self, proto) -> Graph:
-        """Return the body of one of its nodes."""
         depth, graph = 1, self
         while graph.outer is not None:
             depth, graph = depth + 1, graph.outer
@@ -220,7 +219,6 @@ class Graph:
         return Constant(array, axes, name, trainable)
 
     def is_read_once(self, node: Node, value: Array) -> bool:
-        """Return whether only this node reads a value."""
         names = [name for name in node.proto.input if name and self.lookup(name) is value]
         return all(self._reads[name] == 1 for name in names)
 

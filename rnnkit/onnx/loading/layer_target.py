@@ -48,7 +48,6 @@ class Layers:
                     raise ValueError(f"{array.label}: {error}") from error
 
     def needs(self, array: Array) -> bool:
-        """Return whether a value is read."""
         return array in self._needed
 
     def tensor(self, array: Array) -> SymbolicTensor:
@@ -205,6 +204,5 @@ class Layers:
         ]
 
     def rows_of(self, constant: np.ndarray, like: SymbolicTensor, trainable: bool) -> SymbolicTensor:
-        """Return a constant for every row."""
         layer = ConstantRows(list(constant.shape), trainable, dtype=self.dtype)
         return self.called(layer, [constant], like)[0]

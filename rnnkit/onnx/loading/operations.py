@@ -22,7 +22,6 @@ def hard_sigmoid(x, alpha=0.2, beta=0.5):
 
 
 def selu(x, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875):
-    """Compute a scaled `elu`."""
     return gamma * activations.elu(x, alpha)
 
 
@@ -44,7 +43,6 @@ def shrink(x, lambd=0.5, bias=0.0):
 
 
 def clip(x, low=None, high=None):
-    """Clip to bounds."""
     x = x if low is None else np.maximum(x, low)
     return x if high is None else np.minimum(x, high)
 
@@ -130,7 +128,6 @@ def softmax(x, axis):
 
 
 def log_softmax(x, axis):
-    """Compute the logarithm of `softmax`."""
     shifted = x - np.max(x, axis=axis + 1, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis + 1, keepdims=True))
 

@@ -1,4 +1,4 @@
-"""Operators that rearrange a value's numbers along other axes, and those with known results: sizes, constants, ranges."""
+"""Operators that rearrange a value's numbers along other axes, and those of known sizes and ranges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from rnnkit.onnx.loading.values import Array, Constant, Value
 
 @operator("Transpose")
 def transpose(node: Node, x: Value):
-    """Transpose the axes."""
     order = node.attribute("perm", list(reversed(range(len(x.axes)))))
     if sorted(order) != list(range(len(x.axes))):
         raise ValueError(f"expected perm as an order of {len(x.axes)} axes, got {order}")
@@ -56,7 +55,6 @@ def squeeze(node: Node, x: Value, axes: Value | None = None):
 
 @operator("Unsqueeze")
 def unsqueeze(node: Node, x: Value, axes: Value | None = None):
-    """Add axes of size 1."""
     given = node.given("axes", axes)
     if given is None:
         raise ValueError("expected axes")
@@ -70,7 +68,6 @@ def unsqueeze(node: Node, x: Value, axes: Value | None = None):
 
 @operator("Reshape")
 def reshape(node: Node, x: Value, shape: Value | None = None):
-    """Reshape a value."""
     sizes = node.given("shape", shape)
     if sizes is None:
         raise ValueError("expected a shape")
@@ -111,7 +108,6 @@ def flatten(node: Node, x: Value):
 
 
 def reshaped(node: Node, x: Value, sizes) -> Array:
-    """Return a value in another shape."""
     axes = node.axes.regroup(x.axes, sizes)
 
     def emit(steps, refs):
@@ -196,7 +192,6 @@ def constant(node: Node, array: np.ndarray) -> Constant:
 
 @operator("Constant")
 def constants(node: Node):
-    """Return the array of an attribute."""
     for name, dtype in {"value_float": "f4", "value_floats": "f4", "value_int": "i8", "value_ints": "i8"}.items():
         if (value := node.attribute(name)) is not None:
             return constant(node, np.array(value, dtype))
@@ -208,7 +203,6 @@ def constants(node: Node):
 
 @operator("Shape")
 def shape(node: Node, x: Value):
-    """Return the sizes of the axes."""
     rank = len(x.axes)
     start, end = node.attribute("start", 0), node.attribute("end", rank)
     return constant(node, np.array(numbers(x.axes[start:end]), np.int64))
@@ -216,7 +210,6 @@ def shape(node: Node, x: Value):
 
 @operator("Size")
 def size(node: Node, x: Value):
-    """Return the number of elements."""
     return constant(node, np.array(math.prod(numbers(x.axes)), np.int64))
 
 
@@ -232,7 +225,6 @@ def constant_of_shape(node: Node, sizes: Value):
 
 @operator("Range")
 def ranges(node: Node, start: Value, limit: Value, delta: Value):
-    """Return numbers in equal steps."""
     first, last, step = (node.known(one, "the bounds of Range").reshape(()) for one in (start, limit, delta))
     if (axis := node.open_size(limit)) is not None:
         if (int(first), int(last), int(step)) != (0, axis.number, 1):

@@ -68,7 +68,6 @@ def _layer(target, node, op, inputs, axes, options):
 
 @operator("Clip")
 def clip(node: Node, x, low=None, high=None):
-    """Clip to bounds."""
     options = {}
     for name, value in (("min", low), ("max", high)):
         bound = node.attribute(name)
