@@ -62,19 +62,34 @@ class Segment(list):
         return f"{self[0].name}-to-{self[-1].name}"
 
 
-class ShippedLayer:
+class Shipped:
+    """An object as bytes, with a token of these, and the vectors of programs in the process that made it."""
+
+    def __init__(self, thing: Any):
+        import cloudpickle  # a dependency of dask; pickles functions of a notebook too
+
+        self._data = cloudpickle.dumps(thing)
+        self.token, self.vectors = hashlib.sha256(self._data).hexdigest()[:32], vectors()
+
+    def __sizeof__(self):
+        return object.__sizeof__(self) + len(self._data)
+
+    def __dask_tokenize__(self):
+        return type(self).__name__, self.token
+
+    def __repr__(self):
+        return f"<{type(self).__name__}, {len(self._data)} bytes>"
+
+
+class ShippedLayer(Shipped):
     """A copy of a layer or a segment as bytes; later changes of the layer don't affect its graphs.
 
     The token is the same for layers that pickle to the same bytes: of the same configuration, step and weights.
     """
 
     def __init__(self, layer: Layer | Segment):
-        import cloudpickle  # a dependency of dask; pickles functions of a notebook too
-
-        self.name, self._data = layer.name, cloudpickle.dumps(layer)
-        self.token = hashlib.sha256(self._data).hexdigest()[:32]
-        self.vectors = vectors()
-        self._layer: Any = None
+        super().__init__(layer)
+        self.name, self._layer = layer.name, None
 
     def layer(self) -> Any:
         """Return the layer, one object per process while in use; a RuntimeError if results would have other bits."""
@@ -94,15 +109,6 @@ class ShippedLayer:
 
     def __getstate__(self):
         return self.__dict__ | {"_layer": None}
-
-    def __sizeof__(self):
-        return object.__sizeof__(self) + len(self._data)
-
-    def __dask_tokenize__(self):
-        return type(self).__name__, self.token
-
-    def __repr__(self):
-        return f"<ShippedLayer {self.name!r}, {len(self._data)} bytes>"
 
 
 def vectors() -> str:

@@ -80,7 +80,9 @@ class ClusterStepper(PartedStepper):
         except Exception as error:
             error.add_note(f"in the update by {batch.where}; the model has the weights of the last finished update")
             raise
-        self._count(time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        self.traffic.seconds += seconds
+        self.traffic.thread_seconds += seconds * sum(self._threads())
 
     def _total(self, batch, update: int) -> Summand | None:
         shipped, weights, graph, key = self._begun()
@@ -145,7 +147,3 @@ class ClusterStepper(PartedStepper):
         if not found or time.perf_counter() - asked > _ASK:
             self._workers = time.perf_counter(), self.tasks.threads() or [1]
         return self._workers[1]
-
-    def _count(self, seconds: float) -> None:
-        self.traffic.seconds += seconds
-        self.traffic.thread_seconds += seconds * sum(self._threads())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import pickle
 import threading
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnkit.distributed.shipping import share, vectors
+from rnnkit.distributed.shipping import Shipped, share, vectors
 from rnnkit.layers.support import validation
 from rnnkit.training.batches import Batch, Iterable
 from rnnkit.training.parts import PartedStepper
@@ -31,22 +30,19 @@ class Weights:
         self.arrays = arrays
 
 
-class ShippedStepper:
+class ShippedStepper(Shipped):
     """A stepper for parts of an update as bytes, of which a process makes as many models as tasks run at once."""
 
     def __init__(self, stepper: PartedStepper):
-        import cloudpickle  # a dependency of dask; pickles functions of a notebook too
-
         model = stepper.model
         bare = PartedStepper(model, stepper.compiled, stepper.class_weight, stepper.parts)
         bare.compiled = stepper.compiled.losses_alone()
         kept = model._compiled, model.history
         try:
             model._compiled = model.history = None
-            self._data = cloudpickle.dumps(bare)
+            super().__init__(bare)
         finally:
             model._compiled, model.history = kept
-        self.token, self.vectors = hashlib.sha256(self._data).hexdigest(), vectors()
         self._free: list[_Loaded] = []
 
     @contextlib.contextmanager
@@ -75,12 +71,6 @@ class ShippedStepper:
             _free_by_token[self.token] = self._free
             while len(_free_by_token) > _MODELS:
                 _free_by_token.pop(next(iter(_free_by_token)))
-
-    def __sizeof__(self):
-        return object.__sizeof__(self) + len(self._data)
-
-    def __repr__(self):
-        return f"<ShippedStepper, {len(self._data)} bytes>"
 
 
 class _Loaded:

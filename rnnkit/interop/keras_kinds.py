@@ -60,7 +60,6 @@ SET: dict[str, tuple[type, tuple[str, ...]]] = {
     "Identity": (Identity, ("gain",)),
     "IdentityInitializer": (Identity, ("gain",)),
 }
-_WITHOUT_EFFECT = ("seed",)  # random numbers differ from Keras's for any seed
 # Makers of objects of Keras's classes, and their settings.
 _INITIALIZERS = {name: (lambda alias=alias: alias, ()) for name, alias in NAMED.items()} | SET
 _REGULARIZERS = {"L1": (L1, ("l1",)), "L2": (L2, ("l2",)), "L1L2": (L1L2, ("l1", "l2"))}
@@ -150,16 +149,11 @@ def _described(value, known: Mapping[Any, tuple], what, kind, custom):
             f"expected {what} to be {kind} that rnnkit has; got {name!r}: hand one in by name as custom_objects={{…}}"
         )
     make, takes = known[name]
-    return make(**_only(config, takes, what))
-
-
-def _only(config, takes, what) -> dict[str, Any]:
-    """Return the settings that rnnkit has; others must be None."""
     given = mapping(config or {}, what)
     for name, value in given.items():
-        if name not in (*takes, *_WITHOUT_EFFECT) and value is not None:
+        if name not in (*takes, "seed") and value is not None:  # random numbers differ from Keras's for any seed
             raise ValueError(f"expected {what} without {name}={value!r}, which rnnkit hasn't")
-    return {name: _plain(given[name], what) for name in takes if name in given}
+    return make(**{name: _plain(given[name], what) for name in takes if name in given})
 
 
 def _plain(value, what):
@@ -247,19 +241,12 @@ LAYERS = {
     "LeakyReLU": Kind(LeakyReLU, ["negative_slope"]),
     "ELU": Kind(ELU, ["alpha"]),
     "PReLU": Kind(PReLU, [*(f"alpha_{what}" for what in _WEIGHT), "shared_axes"]),
-    "ConvLSTM1D": Kind(ConvLSTM1D, _IMAGES, {"unroll": (False, True)}),
-    "ConvLSTM2D": Kind(ConvLSTM2D, _IMAGES, {"unroll": (False, True)}),
-    "ConvLSTM3D": Kind(ConvLSTM3D, _IMAGES, {"unroll": (False, True)}),
+    **{one.__name__: Kind(one, _IMAGES, {"unroll": (False, True)}) for one in (ConvLSTM1D, ConvLSTM2D, ConvLSTM3D)},
     "Attention": Kind(Attention, ["use_scale", "score_mode", "dropout", "seed"]),
     "AdditiveAttention": Kind(AdditiveAttention, ["use_scale", "dropout", "seed"]),
     "MultiHeadAttention": Kind(MultiHeadAttention, _HEADS),
     "Concatenate": Kind(Concatenate, ["axis"]),
-    "Add": Kind(Add),
-    "Subtract": Kind(Subtract),
-    "Multiply": Kind(Multiply),
-    "Average": Kind(Average),
-    "Maximum": Kind(Maximum),
-    "Minimum": Kind(Minimum),
+    **{kind.__name__: Kind(kind) for kind in (Add, Subtract, Multiply, Average, Maximum, Minimum)},
     "Dot": Kind(Dot, ["axes", "normalize"]),
 }
 WRAPPERS = {

@@ -23,7 +23,6 @@ from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.sequential import Sequential
 
 _KINDS = {cell: kind for kind, cell in CELLS.items()}
-_MODULES = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 _BY_ACTIVATION = {activation: (module, options) for module, (activation, options) in ACTIVATIONS.items()}
 _ELSEWHERE = "export the model with rk.onnx.export or rk.export_c"
 _EVERYWHERE = {"Softplus": {"threshold": 40.0}}  # returns x beyond the threshold, which is exact from 37 on
@@ -173,7 +172,7 @@ class _Writer:
         kernel = cell.weights["kernel"]
         options |= {"bias": cell.use_bias, "batch_first": True, "bidirectional": stack.both}
         options |= {"dropout": stack.dropout if count > 1 else 0.0, "dtype": self._dtype(kernel)}
-        module = getattr(self._nn, _MODULES[kind])(kernel.shape[0], cell.units, count, **options)
+        module = getattr(self._nn, kind.upper())(kernel.shape[0], cell.units, count, **options)
         arrays: dict[str, np.ndarray] = {}
         for i, own in enumerate(stack.cells):
             suffix = f"_l{i // 2}{'_reverse' * (i % 2)}" if stack.both else f"_l{i}"

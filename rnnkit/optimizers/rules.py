@@ -18,7 +18,19 @@ def share(value, what: str) -> float:
     return found
 
 
-class SGD(Optimizer):
+class Rule(Optimizer):
+    """Base of Keras's optimizers.
+
+    Parameters
+    ----------
+    beta_1, beta_2, momentum, rho : float from 0 to below 1
+    epsilon : float
+    **keywords
+        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+    """
+
+
+class SGD(Rule):
     """Gradient descent, with optional momentum (Polyak 1964; Nesterov 1983, as in Sutskever et al. 2013).
 
     One update is::
@@ -29,10 +41,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    momentum : float from 0 to below 1
     nesterov : bool
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
 
     Examples
     --------
@@ -64,7 +73,7 @@ class SGD(Optimizer):
         return weight + (m * now.momentum - change if self.nesterov else m), (m,)
 
 
-class RMSprop(Optimizer):
+class RMSprop(Rule):
     """Gradients divided by their running length (Hinton 2012, lecture 6e of "Neural networks for machine learning").
 
     One update is::
@@ -76,11 +85,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    rho, momentum : float from 0 to below 1
-    epsilon : float
     centered : bool
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
 
     Examples
     --------
@@ -127,16 +132,8 @@ class RMSprop(Optimizer):
         return weight - change, tuple(new)
 
 
-class Averaging(Optimizer):
-    """Base of optimizers with running averages of gradients, and of their squares or the like.
-
-    Parameters
-    ----------
-    beta_1, beta_2 : float from 0 to below 1
-    epsilon : float
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
-    """
+class Averaging(Rule):
+    """Base of optimizers with running averages of gradients, and of their squares or the like."""
 
     beta_1: float
     beta_2: float
@@ -292,7 +289,7 @@ class Nadam(Averaging):
         return product
 
 
-class Lion(Optimizer):
+class Lion(Rule):
     """Signs of an interpolated momentum (Chen et al. 2023, arXiv:2302.06675, algorithm 2).
 
     One update is::
@@ -304,9 +301,6 @@ class Lion(Optimizer):
     ----------
     learning_rate : float, Schedule or callable
         A third to a tenth of a suitable rate for Adam.
-    beta_1, beta_2 : float from 0 to below 1
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
 
     Examples
     --------
@@ -330,7 +324,7 @@ class Lion(Optimizer):
         return weight - now.learning_rate * ahead, (now.beta_2 * m + (1 - now.beta_2) * gradient,)
 
 
-class Adagrad(Optimizer):
+class Adagrad(Rule):
     """Gradients divided by the root of the sum of all squares so far (Duchi, Hazan and Singer 2011).
 
     One update is::
@@ -340,9 +334,7 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    initial_accumulator_value, epsilon : float
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+    initial_accumulator_value : float
 
     Examples
     --------
@@ -373,7 +365,7 @@ class Adagrad(Optimizer):
         return {"learning_rate": learning_rate, "start": self.initial_accumulator_value + self.epsilon}
 
 
-class Adadelta(Optimizer):
+class Adadelta(Rule):
     """Gradients scaled by the ratio of running lengths of updates and gradients (Zeiler 2012, arXiv:1212.5701).
 
     One update is::
@@ -387,10 +379,6 @@ class Adadelta(Optimizer):
     ----------
     learning_rate : float, Schedule or callable
         1 in the paper.
-    rho : float from 0 to below 1
-    epsilon : float
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
 
     Examples
     --------

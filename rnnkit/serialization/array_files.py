@@ -44,16 +44,13 @@ def save_arrays(path, arrays: Mapping[str, Any], about: Mapping[str, Any] | None
     given = {name: np.asarray(values) for name, values in arrays.items()}
     for name, array in given.items():
         if array.dtype.kind not in _KINDS:
-            raise ValueError(f"expected numbers, booleans or text to save as {name!r}, got an array of {_kind(array)}")
+            kind = "objects" if array.dtype.hasobject else array.dtype
+            raise ValueError(f"expected numbers, booleans or text to save as {name!r}, got an array of {kind}")
         if array.dtype.kind in "US" and not array.size:
             given[name] = array.astype(f"{array.dtype.kind}1")  # the width of empty arrays doesn't matter
     write = (safetensors_format if Path(path).suffix in SAFETENSORS else npz_format).write
     with replacing(path) as beside:
         write(beside, given, dict(about or {}))
-
-
-def _kind(array) -> str:
-    return "objects" if array.dtype.hasobject else str(array.dtype)
 
 
 def load_arrays(path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

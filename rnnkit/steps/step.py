@@ -170,7 +170,9 @@ class Step:
         if self.starts_at_zero:
             return self.states.zeros(batch_size, dtype)
         given = call_initial(self.cell.get_initial_state, batch_size)
-        return self.states.unpack(_as_list(given), batch_size, dtype, "get_initial_state")
+        if not isinstance(given, (list, tuple, np.ndarray)) and not hasattr(given, "__array__"):
+            given = list(given)
+        return self.states.unpack(given, batch_size, dtype, "get_initial_state")
 
     @tracebacks.door
     def draw(self, name: str, batch_size: int, rng: np.random.Generator, dtype) -> np.ndarray:
@@ -298,10 +300,6 @@ def _flat_sizes(sizes) -> list[tuple[int, ...]]:
     for one in sizes.values() if isinstance(sizes, Mapping) else sizes:
         found += [_size_tuple(one)] if is_shape(one) else _flat_sizes(one)
     return found
-
-
-def _as_list(given):
-    return given if isinstance(given, (list, tuple, np.ndarray)) or hasattr(given, "__array__") else list(given)
 
 
 class Recorder(dict):

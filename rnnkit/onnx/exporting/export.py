@@ -178,18 +178,13 @@ def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
     if not isinstance(model, Model):
         shapes = [(None, *shape[1:]) for shape in shapes]  # the batch size is open
     before = [f"{name}_" for name in names] if len(names) > 1 else [""]
-    found = [
-        writing.input(name, _axes(shape, own), dtype)
-        for name, shape, dtype, own in zip(names, shapes, types, before, strict=True)
-    ]
+    found = []
+    for name, shape, dtype, own in zip(names, shapes, types, before, strict=True):
+        axes = ["batch", f"{own}time", *(f"{own}axis_{i}" for i in range(2, len(shape)))]  # names of open sizes
+        sizes = [axis if size is None else size for size, axis in zip(shape, axes, strict=False)]
+        found.append(writing.input(name, sizes, dtype))
     one = len(found) == 1 and (isinstance(model, Model) or is_shape(model._input_shape))  # a Merge takes a list
     return found[0] if one else found
-
-
-def _axes(shape, before: str) -> tuple:
-    """Return a shape with names for open sizes."""
-    names = ["batch", f"{before}time", *(f"{before}axis_{i}" for i in range(2, len(shape)))]
-    return tuple(name if size is None else size for size, name in zip(shape, names, strict=False))
 
 
 def _input_dtype(layer) -> np.dtype:

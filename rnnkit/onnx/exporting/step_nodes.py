@@ -29,7 +29,10 @@ class ReadGraph:
     def __init__(self, name: str, dtype, graph: Graph, weights, trained=()):
         self.name, self.dtype, self.graph = name, np.dtype(dtype), without_codes(graph)
         self.live = self.graph.live()
-        self.trained = self._under(trained)
+        self.trained: set[int] = set()  # ids of the nodes that depend on a trainable weight
+        for node in self.live:
+            if (node.op == "weight" and node.attr in trained) or any(a.id in self.trained for a in node.args):
+                self.trained.add(node.id)
         self._refuse_draws()
         outermost = [a for node in self.live if node.batched for a in node.args if not a.batched]
         outermost += [node for node in self.results if not node.batched]
@@ -51,14 +54,6 @@ class ReadGraph:
         """Return the error for a node without a form in ONNX."""
         place = f", in the line {node.line!r}" if node.line else ""
         return ValueError(f"{self.name!r} can't be exported to ONNX: {why}{place}")
-
-    def _under(self, names) -> set[int]:
-        """Return the ids of the nodes that depend on one of these weights."""
-        found: set[int] = set()
-        for node in self.live:
-            if (node.op == "weight" and node.attr in names) or any(a.id in found for a in node.args):
-                found.add(node.id)
-        return found
 
     def _refuse_draws(self):
         for draw in self.live:

@@ -120,7 +120,10 @@ def _loaded(file: OnnxFile, graph: Graph) -> Loaded:
             raise ValueError(f"expected outputs that depend on the inputs, got the constant {one.name!r}")
         outputs.append(value)
     _choose_batch(given)
-    dtype = _precision(file, graph, formal)
+    # One precision of all layers: double if an input, an output or a weight is double.
+    codes = [one.type.tensor_type.elem_type for one in (*formal, *file.graph.output)]
+    dtypes = [dtype_of(code) for code in codes if code] + [one.array.dtype for one in graph.initializers()]
+    dtype = np.result_type(np.float32, *{one for one in dtypes if one.kind == "f"})
     target, tensors, orders = Layers(dtype), [], {}
     used = set(inputs_first(outputs))
     for name, array in zip(names, given, strict=True):
@@ -186,14 +189,6 @@ def _choose_batch(given: list[Array]) -> None:
             open_axis = next((axis for axis in one.axes if axis.open and axis.role is None), None)
             if open_axis is not None:
                 open_axis.be(TIME)
-
-
-def _precision(file, graph, inputs) -> np.dtype:
-    """Return the one precision of all layers: double if an input, an output or a weight is double."""
-    codes = [one.type.tensor_type.elem_type for one in (*inputs, *file.graph.output)]
-    dtypes = [dtype_of(code) for code in codes if code]
-    dtypes += [value.array.dtype for value in graph.initializers()]
-    return np.result_type(np.float32, *{dtype for dtype in dtypes if dtype.kind == "f"})
 
 
 def _order(target: Layers, array: Array) -> tuple[int, ...]:

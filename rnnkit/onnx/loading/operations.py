@@ -56,10 +56,6 @@ def _folded(function):
     return fold
 
 
-def _mean(*arrays):
-    return _folded(np.add)(*arrays) / float(len(arrays))
-
-
 ELEMENTWISE: dict[str, Callable] = {
     **{name: getattr(np, name.lower()) for name in "Abs Ceil Cos Cosh Equal Exp Floor Greater IsNaN Less Log".split()},
     **{name: getattr(np, name.lower()) for name in "Sign Sin Sinh Sqrt Tan Tanh Where".split()},
@@ -68,7 +64,8 @@ ELEMENTWISE: dict[str, Callable] = {
     **{name: getattr(activations, name.lower()) for name in "Erf Mish Relu Sigmoid Softplus Softsign".split()},
     "Add": np.add, "Div": np.divide, "GreaterOrEqual": np.greater_equal, "LessOrEqual": np.less_equal,
     "Mul": np.multiply, "Neg": np.negative, "Pow": np.power, "Round": np.rint, "Sub": np.subtract,
-    "Max": _folded(np.maximum), "Mean": _mean, "Min": _folded(np.minimum), "Sum": _folded(np.add),
+    "Max": _folded(np.maximum), "Min": _folded(np.minimum), "Sum": _folded(np.add),
+    "Mean": lambda *arrays: _folded(np.add)(*arrays) / float(len(arrays)),
     "Celu": celu, "Gelu": gelu, "HardSigmoid": hard_sigmoid, "Selu": selu, "Shrink": shrink,
     "Elu": lambda x, alpha=1.0: activations.elu(x, alpha),
     "HardSwish": lambda x: x * hard_sigmoid(x, 1 / 6, 0.5),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -128,24 +128,8 @@ def _check_state(name, state, axes):
         own.join(axis)
 
 
-@dataclass(eq=False)
-class _Cell:
-    """The cell of one direction: `weights` by name; `layer` is rnnkit's own with its arguments, or None."""
-
-    activations: list
-    weights: dict[str, np.ndarray]
-    layer: tuple[type, dict] | None
-
-    def made(self, said: _Attributes, dtype) -> tuple[type, dict, list[np.ndarray]]:
-        """Return the layer's class, its arguments, and its weights in order."""
-        if self.layer is not None:
-            return *self.layer, list(self.weights.values())
-        steps = Steps(Forms((BATCH,)), dtype)
-        program = _written_out(steps, said, self.activations, self.weights)
-        return RNN, {"cell": ScanCell(program.config(), 1 + (said.op == "LSTM"), 0, said.units)}, steps.arrays
-
-
-def _cell(said: _Attributes, place: int, arrays: dict) -> _Cell:
+def _cell(said: _Attributes, place: int, arrays: dict) -> Callable[[np.dtype], tuple[type, dict, list[np.ndarray]]]:
+    """Return a function that makes one direction's layer: its class, its arguments, and its weights in order."""
     units, activations = said.units, said.activations[place]
     weights, bias = {"kernel": arrays["W"].T, "recurrent_kernel": arrays["R"].T}, arrays.get("B")
     plain = said.clip is None and "P" not in arrays and not said.input_forget
@@ -160,7 +144,15 @@ def _cell(said: _Attributes, place: int, arrays: dict) -> _Cell:
         weights = {name: reordered(array, order, units) for name, array in weights.items()}
     if "P" in arrays:
         weights["peepholes"] = arrays["P"].reshape(3, units)
-    return _Cell(activations, weights, _built_in(said, activations, bias is not None) if plain else None)
+    if plain:
+        return lambda dtype: (*_built_in(said, activations, bias is not None), list(weights.values()))
+
+    def written_out(dtype):
+        steps = Steps(Forms((BATCH,)), dtype)
+        program = _written_out(steps, said, activations, weights)
+        return RNN, {"cell": ScanCell(program.config(), 1 + (said.op == "LSTM"), 0, units)}, steps.arrays
+
+    return written_out
 
 
 def _written_out(steps: Steps, said: _Attributes, activations, weights: dict[str, np.ndarray]) -> Program:
@@ -242,7 +234,7 @@ class _Run:
     time: Axis
     lengths: Value | None
     states: Sequence[Value | None]
-    cells: list[_Cell]
+    cells: list[Callable[[np.dtype], tuple[type, dict, list[np.ndarray]]]]
     state_axes: list[Axis]
     outputs: list[Array] = field(default_factory=list)
 
@@ -285,7 +277,7 @@ class _Run:
         several = len(self.cells) == 2
         layers, weights = [], []
         for cell, direction in zip(self.cells, self.said.directions, strict=True):
-            kind, arguments, arrays = cell.made(self.said, target.dtype)
+            kind, arguments, arrays = cell(target.dtype)
             own = {} if several else {"name": name}
             layers.append(kind(**arguments, go_backwards=direction == "reverse", **flags, **own))
             weights += arrays
