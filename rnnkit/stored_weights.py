@@ -40,23 +40,12 @@ def to_int8(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A weight ``(K, N)`` in fewer bits.
+    """A weight ``(K, N)`` in fewer bits."""
 
-    Attributes
-    ----------
-    kind : "bfloat16" or "int8"
-    numbers : ndarray (K, N)
-        The upper halves of float32 as uint16, or int8.
-    scales : ndarray (P, N), float32
-        Scales of int8, for each part of the rows.
-    starts : tuple of int
-        The first row of each part: products that read some rows of a weight have scales of their own.
-    """
-
-    kind: str
-    numbers: np.ndarray
-    scales: np.ndarray | None = None
-    starts: tuple[int, ...] = (0,)
+    kind: str  # "bfloat16" or "int8"
+    numbers: np.ndarray  # (K, N), the upper halves of float32 as uint16, or int8
+    scales: np.ndarray | None = None  # (P, N) of float32, of int8 in each part of the rows
+    starts: tuple[int, ...] = (0,)  # first rows of parts: products that read some rows have scales of their own
 
     @staticmethod
     def of(array: np.ndarray, kind: str, starts: tuple[int, ...] = (0,)) -> Stored:

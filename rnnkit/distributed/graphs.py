@@ -35,10 +35,8 @@ class Ref(NamedTuple):
 
 def task(key, function: Callable, *arguments):
     """Make a task of a graph: a call of a function, whose arguments may be `Ref`."""
-    try:
-        from dask._task_spec import Task, TaskRef
-    except ImportError:  # before dask 2024.9, tasks are tuples and keys stand for themselves
-        return (function, *(one.key if isinstance(one, Ref) else one for one in arguments))
+    from dask._task_spec import Task, TaskRef
+
     return Task(key, function, *(TaskRef(one.key) if isinstance(one, Ref) else one for one in arguments))
 
 

@@ -112,8 +112,7 @@ class OnClient(Tasks):
         sent = lambda one: Ref(one.future.key) if isinstance(one, Held) else one
         made = {key: task(key, function, *map(sent, given)) for key, (function, given) in graph.items()}
         for key, one in made.items():
-            if hasattr(one, "_token"):  # otherwise Dask hashes all arguments, weights among them
-                one._token = key
+            one._token = key  # otherwise Dask hashes all arguments, weights among them
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sending large graph")  # weights have to be sent
             return self.client.get(made, list(keys), sync=False, priority=priority)

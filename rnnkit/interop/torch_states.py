@@ -19,14 +19,8 @@ _GATES = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 1, 2, 3]}
 def from_torch_arrays(kind: str, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
     """Return kernel, recurrent kernel and bias of a cell, if it has one.
 
-    Parameters
-    ----------
-    kind : {"rnn", "gru", "lstm"}
-    arrays : dict of str to ndarray
-        ``weight_ih`` (k*H, F), ``weight_hh`` (k*H, H), and with a bias ``bias_ih`` and ``bias_hh`` (k*H,).
+    The arrays are ``weight_ih`` (k*H, F), ``weight_hh`` (k*H, H), and with a bias ``bias_ih`` and ``bias_hh`` (k*H,).
 
-    Examples
-    --------
     >>> arrays = {"weight_ih": [[1.0], [2.0], [3.0]], "weight_hh": [[4.0], [5.0], [6.0]]}
     >>> [array.tolist() for array in from_torch_arrays("gru", arrays)]
     [[[2.0, 1.0, 3.0]], [[5.0, 4.0, 6.0]]]

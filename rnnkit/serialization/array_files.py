@@ -23,23 +23,11 @@ _KINDS = "biufcUSMm"  # of dtypes: numbers, booleans, text, dates
 
 
 def save_arrays(path, arrays: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
-    """Write arrays to exactly `path`, which is replaced once the new file is complete.
+    """Write arrays to exactly `path`, which is replaced once the new file is complete; its suffix says the format.
 
-    Parameters
-    ----------
-    path : str or os.PathLike
-        Its suffix determines the format.
-    arrays : mapping of str to array_like
-        Of numbers, booleans, text or dates; names may hold slashes. The same arrays give the same bytes.
-    about : mapping, optional
-        Other information for a reader, as JSON values.
-
-    Raises
-    ------
-    ValueError
-        For an array of objects.
-    FileNotFoundError, IsADirectoryError
-        If there is no folder to write in, or `path` is one.
+    The arrays are of numbers, booleans, text or dates, else there is a ValueError; names may hold slashes. `about` is
+    other information for a reader, as JSON values. The same arrays give the same bytes. A missing folder is a
+    FileNotFoundError, a folder at `path` an IsADirectoryError.
     """
     given = {name: np.asarray(values) for name, values in arrays.items()}
     for name, array in given.items():
@@ -54,24 +42,11 @@ def save_arrays(path, arrays: Mapping[str, Any], about: Mapping[str, Any] | None
 
 
 def load_arrays(path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Load the arrays of `save_arrays`, in either format.
+    """Load the arrays of `save_arrays`, in either format, and what the file says of itself.
 
-    The memory used is at most a few times the size of the file.
+    The memory used is at most a few times the size of the file. A ValueError refuses a file that is damaged, isn't
+    rnnkit's, or is of a later format.
 
-    Returns
-    -------
-    arrays : dict of str to ndarray
-    about : dict
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged, isn't rnnkit's, or is of a later format.
-
-    Examples
-    --------
     >>> import os, tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = os.path.join(folder.name, "state")

@@ -134,17 +134,8 @@ def _as_mapping(config, cls) -> Mapping[str, Any]:
 def reading(custom_objects: Mapping[str, Any] | None = None, own: bool = False) -> Iterator[None]:
     """Look up names in arguments as those of a configuration, inside the ``with`` block.
 
-    Parameters
-    ----------
-    custom_objects : dict of str to object, optional
-        Additional objects by name; nested blocks add theirs.
-    own : bool
-        Whether the program itself wrote the configuration, so that all its names can be trusted.
-
-    Raises
-    ------
-    TypeError
-        If `custom_objects` is no dict by name.
+    `custom_objects` are additional objects, a dict by name, or else there is a TypeError; nested blocks add theirs.
+    `own` says that the program itself wrote the configuration, so that all its names can be trusted.
     """
     if custom_objects is not None and (
         not isinstance(custom_objects, Mapping)

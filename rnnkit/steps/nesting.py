@@ -79,24 +79,10 @@ def is_shape(value) -> bool:
 
 
 class Nesting:
-    """The nesting of arrays, and the shapes of a row or a step of each.
+    """The nesting of arrays, or of objects with a shape, that have their first `axes` axes in common.
 
-    Parameters
-    ----------
-    nested : list, tuple or dict, nested
-        Of arrays, or of objects with a shape.
-    axes : int
-        The number of axes that all arrays have in common.
-
-    Attributes
-    ----------
-    shapes : list of tuple of int
-    complex : list of bool
-        Which are complex numbers, that are joined as pairs.
-    size : int
-        Of all of them side by side.
-    alone : bool
-        Whether there is one array that no list holds, which keeps its axes.
+    `shapes` are those of a row or a step of each, `complex` says which are complex numbers, that are joined as pairs,
+    `size` is that of all side by side, and `alone` says that it is one array in no list, which keeps its axes.
     """
 
     def __init__(self, nested, axes: int):

@@ -108,18 +108,9 @@ def named_states(names: Iterable[str]) -> type:
 class StateSpec:
     """Shapes of the states of one cell, or of a stack of cells, and their nesting in a user's hands.
 
-    Attributes
-    ----------
-    shapes : tuple of tuple of int
-        One shape per state without the batch axis, flat over all cells of a stack; of complex states that of pairs.
-    own_shapes : tuple of tuple of int
-        As users see them.
-    complex : tuple of bool
-        Which of them are complex.
-    bare : bool
-        Whether the cell's state is one array rather than a list of arrays.
-    parts : tuple of StateSpec or None
-        The specs of a stack's cells, bottom cell first; None for a single cell.
+    `shapes` has one shape per state without the batch axis, flat over all cells of a stack; of `complex` states that of
+    pairs, which are shaped as in `own_shapes` for users. `bare` says that the cell's state is one array rather than a
+    list. `parts` are the specs of a stack's cells, bottom cell first; None for a single cell.
     """
 
     def __init__(self, state_size=None, *, parts=None, least=1):
