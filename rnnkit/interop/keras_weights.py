@@ -190,9 +190,6 @@ def _of_shape(layer, shape, what) -> list[tuple[int, ...]]:
     """Return the shapes of a layer's weights for an input of this shape."""
     try:
         found = layer._shape(shape)
-        if isinstance(layer, Attending):
-            sizes = (one[2] for one in (found[0], found[1], found[-1]))
-            return [own.shape for own in layer._declared(*sizes).values()]
         if isinstance(layer, RNN):
             cell: Any = layer.cell
             kernels = [(*cell.kernel_size, n, cell.gates * cell.filters) for n in (found[-1], cell.filters)]

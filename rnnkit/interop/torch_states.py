@@ -35,9 +35,6 @@ def from_torch_arrays(kind: str, arrays: dict[str, np.ndarray]) -> list[np.ndarr
 def to_torch_arrays(kind: str, weights: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
     """Invert `from_torch_arrays`; for a single bias, PyTorch's second one is 0.
 
-    Examples
-    --------
-    >>> import numpy as np
     >>> arrays = to_torch_arrays("rnn", [np.ones((3, 2)), np.ones((2, 2)), np.ones(2)])
     >>> arrays["weight_ih"].shape, arrays["bias_hh"].tolist()
     ((2, 3), [0.0, 0.0])

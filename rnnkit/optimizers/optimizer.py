@@ -334,12 +334,12 @@ class Optimizer(Configurable):
             self._scale(groups)
         now = self._now()
         results = [group.run(now) for group in groups]
-        for what, told in enumerate((_gradient_not_finite, _weight_not_finite)):
+        for what in (0, 1):
             if wrong := {
                 name for group, result in zip(groups, results, strict=True) for name in group.not_finite(what, result)
             }:
                 name = next(name for name in names if name in wrong)
-                raise FloatingPointError(told(name, gradients[name], weights[name].dtype))
+                raise FloatingPointError(_not_finite(what, name, gradients[name], weights[name].dtype))
         made = [group.finish(result, own) for group, result in zip(groups, results, strict=True)]
         for group, (rows, views, slots) in zip(groups, made, strict=True):
             group.keep(rows, views, slots)
@@ -610,15 +610,14 @@ def _restore(groups, state, name) -> None:
         group.slots = own
 
 
-def _gradient_not_finite(name, gradient, dtype) -> str:
+def _not_finite(what: int, name, gradient, dtype) -> str:
+    """Return the error's text for a gradient (`what` is 0) or a new weight (1)."""
+    if what:
+        return f"expected finite weights, but the update leads {name!r} beyond {dtype}; no weight was changed"
     given = np.asarray(gradient)
     with np.errstate(over="ignore"):
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(given.astype(dtype)))[0])
     return f"expected finite gradients, got {given[place]} at {list(place)} in that of {name!r}; no weight was changed"
-
-
-def _weight_not_finite(name, gradient, dtype) -> str:
-    return f"expected finite weights, but the update leads {name!r} beyond {dtype}; no weight was changed"
 
 
 def _other_weights(name, known, given) -> str:

@@ -38,7 +38,7 @@ class Step:
         self.states = cell._states()
         self.state_shapes = self.states.shapes
         self.weight_shapes = {name: array.shape for name, array in cell._all_weights().items()}
-        self.takes_constants, self.takes_training = cell._takes("constants"), cell._takes("training")
+        self.takes_constants = cell._takes("constants")
         self._draws = cell._draws(self.feature_shape)
         self.draws = {name: shape for name, (_, shape) in self._draws.items()}
         of_a_row = [("the features", self.feature_shape), *(("a state", shape) for shape in self.state_shapes)]

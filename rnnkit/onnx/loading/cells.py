@@ -86,21 +86,9 @@ class ProgramCell(Cell):
 class ScanCell(ProgramCell):
     """A cell whose step is a list of operations, such as the body of an ONNX Scan operator, or an LSTM with peepholes.
 
-    Parameters
-    ----------
-    program : dict
-        The result of `Program.config`. Its inputs are the parts of x, the states and the constants, in this order; its
-        outputs the new states, then the step's outputs.
-    states : int
-        The number of states; at least one.
-    constants : int
-        The number of constants.
-    output_size : int, optional
-        The size of the output, required if there are constants.
-
-    Notes
-    -----
-    The parts of x lie side by side in its features, and so do the outputs.
+    The inputs of `program`, a result of `Program.config`, are the parts of x, the states and the constants, in this
+    order; its outputs the new states, then the step's outputs. The parts of x lie side by side in its features, and so
+    do the outputs. There is at least one state; if there are constants, `output_size` has to be given.
     """
 
     def __init__(self, program, states, constants=0, output_size=None, *, name=None):
