@@ -10,8 +10,7 @@ import numpy as np
 from rnnkit.activations import activation_name
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.interop import torch_modules
-from rnnkit.interop.torch_import import ACTIVATIONS
-from rnnkit.interop.torch_states import CELLS, to_torch_arrays
+from rnnkit.interop.torch_import import ACTIVATIONS, CELLS, to_torch_arrays
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout

@@ -50,15 +50,14 @@ class SGD(Rule):
     {'w': array([0.5, 2. ])}
     """
 
-    momentum: float
-    nesterov: bool
     _coefficients = ("momentum",)
 
     def __init__(
         self, learning_rate: LearningRate = 0.01, momentum: float = 0.0, nesterov: bool = False, **keywords: Any
     ):
         super().__init__(learning_rate, **keywords)
-        self.momentum, self.nesterov = share(momentum, "momentum"), bool(nesterov)
+        self.momentum: float = share(momentum, "momentum")
+        self.nesterov: bool = bool(nesterov)
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -94,10 +93,6 @@ class RMSprop(Rule):
     array([0.6838, 1.3162])
     """
 
-    centered: bool
-    epsilon: float
-    momentum: float
-    rho: float
     _coefficients = ("rho", "momentum", "epsilon")
 
     def __init__(
@@ -110,8 +105,10 @@ class RMSprop(Rule):
         **keywords: Any,
     ):
         super().__init__(learning_rate, **keywords)
-        self.rho, self.momentum = share(rho, "rho"), share(momentum, "momentum")
-        self.epsilon, self.centered = number_from_zero(epsilon, "epsilon"), bool(centered)
+        self.rho: float = share(rho, "rho")
+        self.momentum: float = share(momentum, "momentum")
+        self.epsilon: float = number_from_zero(epsilon, "epsilon")
+        self.centered: bool = bool(centered)
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -135,9 +132,6 @@ class RMSprop(Rule):
 class Averaging(Rule):
     """Base of optimizers with running averages of gradients, and of their squares or the like."""
 
-    beta_1: float
-    beta_2: float
-
     def __init__(
         self,
         learning_rate: LearningRate = 0.001,
@@ -147,7 +141,8 @@ class Averaging(Rule):
         **keywords: Any,
     ):
         super().__init__(learning_rate, **keywords)
-        self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
+        self.beta_1: float = share(beta_1, "beta_1")
+        self.beta_2: float = share(beta_2, "beta_2")
         self.epsilon: float = number_from_zero(epsilon, "epsilon")
 
     def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
@@ -178,8 +173,6 @@ class Adam(Averaging):
     array([0.9, 1.1])
     """
 
-    amsgrad: bool
-
     def __init__(
         self,
         learning_rate: LearningRate = 0.001,
@@ -190,7 +183,7 @@ class Adam(Averaging):
         **keywords: Any,
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, **keywords)
-        self.amsgrad = bool(amsgrad)
+        self.amsgrad: bool = bool(amsgrad)
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -309,14 +302,13 @@ class Lion(Rule):
     array([0.9, 1.1])
     """
 
-    beta_1: float
-    beta_2: float
     slots: tuple[str, ...] = ("momentum",)
     _coefficients = ("beta_1", "beta_2")
 
     def __init__(self, learning_rate: LearningRate = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **keywords: Any):
         super().__init__(learning_rate, **keywords)
-        self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
+        self.beta_1: float = share(beta_1, "beta_1")
+        self.beta_2: float = share(beta_2, "beta_2")
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         (m,) = slots
@@ -387,14 +379,13 @@ class Adadelta(Rule):
     array([0.9986])
     """
 
-    epsilon: float
-    rho: float
     slots: tuple[str, ...] = ("velocity", "squared_steps")
     _coefficients = ("rho", "epsilon")
 
     def __init__(self, learning_rate: LearningRate = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **keywords: Any):
         super().__init__(learning_rate, **keywords)
-        self.rho, self.epsilon = share(rho, "rho"), number_from_zero(epsilon, "epsilon")
+        self.rho: float = share(rho, "rho")
+        self.epsilon: float = number_from_zero(epsilon, "epsilon")
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
         v, u = slots

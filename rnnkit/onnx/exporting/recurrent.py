@@ -17,7 +17,7 @@ from rnnkit.onnx.exporting.block import Block, Value, of_rows
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, written
 from rnnkit.onnx.exporting.step_nodes import StepGraph, StepNodes
 from rnnkit.onnx.exporting.whole_arrays import by_function
-from rnnkit.onnx.format.recurrent import ACTIVATIONS, GATES, reordered
+from rnnkit.onnx.format.package import ACTIVATIONS, GATES, reordered
 from rnnkit.steps.step import leaves
 from rnnkit.stored_weights import expanded
 

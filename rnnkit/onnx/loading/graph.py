@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit.onnx.format.package import dtype_of, element_type
-from rnnkit.onnx.loading.axes import LARGEST_AXIS, Axes, Axis, numbers
+from rnnkit.onnx.loading.axes import LARGEST_AXIS, Array, Axes, Axis, Constant, Value, numbers
 from rnnkit.onnx.loading.file import OnnxFile
-from rnnkit.onnx.loading.values import Array, Constant, Value
 
 OPERATORS: dict[str, Callable] = {}
 

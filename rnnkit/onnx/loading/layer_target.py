@@ -12,11 +12,10 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.shaping import RepeatVector
 from rnnkit.layers.support.symbolic import SymbolicTensor
-from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
+from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Forms
 from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation
 from rnnkit.onnx.loading.step_target import Steps, inputs_first, plain_name, without
 from rnnkit.onnx.loading.time_layers import OverSteps
-from rnnkit.onnx.loading.values import Array, Constant, Forms
 
 
 class Layers:

@@ -15,13 +15,12 @@ from rnnkit.layers.support.symbolic import Input
 from rnnkit.models.functional import Model
 from rnnkit.onnx.format.package import dtype_of
 from rnnkit.onnx.loading import operators  # noqa: F401  registers all operators
-from rnnkit.onnx.loading.axes import BATCH, LARGEST_AXIS, TIME, Axis
+from rnnkit.onnx.loading.axes import BATCH, LARGEST_AXIS, TIME, Array, Axis, Constant, kind_of
 from rnnkit.onnx.loading.file import OnnxFile
 from rnnkit.onnx.loading.graph import Graph
 from rnnkit.onnx.loading.layer_target import Layers
 from rnnkit.onnx.loading.layers import Arrange
 from rnnkit.onnx.loading.step_target import inputs_first, plain_name
-from rnnkit.onnx.loading.values import Array, Constant, kind_of
 
 
 def load(path: str | os.PathLike[str], *, initializers: Mapping[str, Any] | None = None) -> Model:

@@ -9,9 +9,8 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.free_names import FreeNames
-from rnnkit.onnx.loading.axes import Axis
+from rnnkit.onnx.loading.axes import Array, Axis, Constant, Forms, Value
 from rnnkit.onnx.loading.cells import Program
-from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
 
 
 class Steps:

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.onnx.loading.axes import LARGEST_AXIS, TIME, Axis, numbers
+from rnnkit.onnx.loading.axes import LARGEST_AXIS, TIME, Array, Axis, Constant, Value, numbers
 from rnnkit.onnx.loading.graph import Node, axis_of, operator
-from rnnkit.onnx.loading.values import Array, Constant, Value
 
 
 @operator("Transpose")

@@ -8,9 +8,9 @@ from rnnkit.layers.dense import Dense
 from rnnkit.layers.memoryless import Activation
 from rnnkit.layers.merging import Add, Maximum, Multiply, Subtract
 from rnnkit.onnx.format.package import dtype_of
+from rnnkit.onnx.loading.axes import Array, Constant, kind_of
 from rnnkit.onnx.loading.graph import Node, operator
 from rnnkit.onnx.loading.operations import ELEMENTWISE, options_of
-from rnnkit.onnx.loading.values import Array, Constant, kind_of
 
 _CONDITIONS = ("And", "Equal", "Greater", "GreaterOrEqual", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Xor")
 _OF_INTEGERS = (*_CONDITIONS, "Abs", "Add", "Max", "Min", "Mod", "Mul", "Neg", "Sub", "Sum", "Where")

@@ -8,10 +8,9 @@ import numpy as np
 
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.merging import Concatenate
-from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
+from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Value
 from rnnkit.onnx.loading.graph import Node, axis_of, operator
 from rnnkit.onnx.loading.operators.arranging import viewed
-from rnnkit.onnx.loading.values import Array, Constant, Value
 
 
 @operator("Slice")

@@ -6,11 +6,11 @@ import string
 
 import numpy as np
 
+from rnnkit.onnx.loading.axes import Array, Constant, Value
 from rnnkit.onnx.loading.graph import Node, operator
 from rnnkit.onnx.loading.operators.arranging import viewed
 from rnnkit.onnx.loading.operators.elementwise import combined, dense
 from rnnkit.onnx.loading.step_target import weight_name, without
-from rnnkit.onnx.loading.values import Array, Constant, Value
 
 
 @operator("MatMul")

@@ -13,14 +13,13 @@ from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
-from rnnkit.onnx.format.recurrent import GATES, activation_of, reordered
-from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
+from rnnkit.onnx.format.package import GATES, activation_of, reordered
+from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Forms, Value
 from rnnkit.onnx.loading.cells import Program, ScanCell
 from rnnkit.onnx.loading.graph import Node, operator
 from rnnkit.onnx.loading.operations import ACTIVATIONS, options_of
 from rnnkit.onnx.loading.operators.parting import part as sliced
 from rnnkit.onnx.loading.step_target import Steps, without
-from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
 
 _USUAL = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
 

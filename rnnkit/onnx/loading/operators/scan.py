@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from rnnkit.layers.rnn import RNN
-from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
+from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Forms, Value
 from rnnkit.onnx.loading.cells import Program, ScanCell
 from rnnkit.onnx.loading.graph import Node, axis_of, operator
 from rnnkit.onnx.loading.layers import Operation
 from rnnkit.onnx.loading.step_target import Steps, without
-from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
 
 
 @operator("Scan")
