@@ -66,7 +66,7 @@ def _ordered(array, kind) -> np.ndarray:
 
 
 _KINDS = {1: "rnn", 3: "gru", 4: "lstm"}  # by the number of gates in the kernels' rows
-_RECURRENT = re.compile(r"(weight|bias)_(ih|hh)(?:_l(\d+)(_reverse)?)?")
+_KEY = re.compile(r"(weight|bias)_(ih|hh)(?:_l(\d+)(_reverse)?)?")
 NAMES = ("rnn", "gru", "lstm", "linear", "embedding")
 
 
@@ -96,7 +96,7 @@ def read_state(state: Mapping[str, Any], kind: str | None, prefix: str) -> Found
         raise ValueError("expected an LSTM without projections; proj_size is an option that rnnkit hasn't")
     if set(arrays) <= {"weight", "bias"} and "weight" in arrays:
         return _simple(arrays, kind)
-    return _recurrent(arrays, kind)
+    return _recurrent_state(arrays, kind)
 
 
 def as_array(value, name: str) -> np.ndarray:
@@ -128,10 +128,10 @@ def _simple(arrays, kind) -> Found:
     return Found(kind, arrays=arrays)
 
 
-def _recurrent(arrays, kind) -> Found:
+def _recurrent_state(arrays, kind) -> Found:
     parts: dict[tuple[int, int], dict[str, np.ndarray]] = {}
     for key, array in arrays.items():
-        match = _RECURRENT.fullmatch(key)
+        match = _KEY.fullmatch(key)
         if match is None:
             raise ValueError(f"expected arrays of an RNN, LSTM, GRU, Linear or Embedding module, got {key!r} too")
         what, side, number, reverse = match.groups()
