@@ -82,12 +82,9 @@ def several(shipped: ShippedLayer, place: Place, before, x, mask):
 def _through(layer: RNN, wishes: Wishes, carry: Carry | None, x, mask, states=(), constants=()) -> tuple:
     """Return the result of `recurrent`."""
     start = carry.states if carry is not None else states or None
-    result = layer._run(
-        (x, None if start is None else layer._spec.pack(start), mask, False, list(constants) or None, None),
-        sequences=wishes.sequences,
-        trajectory=wishes.trajectory,
-        zero_masked=wishes.zero_masked,
-    )
+    given = x, None if start is None else layer._spec.pack(start), mask, False, list(constants) or None, None
+    flags = {"sequences": wishes.sequences, "trajectory": wishes.trajectory, "zero_masked": wishes.zero_masked}
+    result = layer._run(given, **flags)
     outputs, last = result.outputs, result.last
     if carry is not None:
         last = _held_on(carry.held, outputs, last, mask, x.shape[1], layer.go_backwards, wishes.zero_masked)

@@ -213,13 +213,8 @@ class Group:
         shared[:] = tuple(now.values())
         if (recording := current()) is not None:
             recording.note(partial(self._share, shared, tuple(now)), [], [shared], draws=True)
-        record = Record(
-            x=self.gradient[:, None],
-            states=(self.given, *self.slots),
-            weights={},
-            constants=(self.own, shared),
-            sequences=False,
-        )
+        states, constants = (self.given, *self.slots), (self.own, shared)
+        record = Record(x=self.gradient[:, None], states=states, weights={}, constants=constants, sequences=False)
         return self._program(tuple(name for name in now if name not in (LIMIT, DECAY))).run(record)
 
     def _share(self, shared, names):

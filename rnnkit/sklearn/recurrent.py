@@ -144,16 +144,9 @@ class _Recurrent:
         automatic = isinstance(self.epochs, str) and self.epochs == "auto"
         epochs = max(60, -(-1200 // batches)) if automatic else positive_integer(self.epochs, "epochs")
         self.model_.compile(optimizer(self.optimizer, self.learning_rate, self.weight_decay, epochs * batches), loss)
-        history = self.model_.fit(
-            [x[row] for row in rows],
-            y[rows],
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=self.verbose,
-            callbacks=callbacks,
-            validation_data=held_out,
-            sample_weight=weights[rows],
-        )
+        options = {"batch_size": batch_size, "epochs": epochs, "verbose": self.verbose, "callbacks": callbacks}
+        options |= {"validation_data": held_out, "sample_weight": weights[rows]}
+        history = self.model_.fit([x[row] for row in rows], y[rows], **options)
         self.history_, self.n_iter_ = history.history, len(history.epoch)
         return self
 

@@ -346,10 +346,8 @@ class Cell(Shown, Configurable):
 
     def _forget_weights(self) -> None:
         """Take back what `add_weight` made."""
-        self.__dict__.pop("_weights", None)
-        self.__dict__.pop("_complex", None)
-        self.__dict__.pop("_sparse", None)
-        self.__dict__.pop("_given_options", None)
+        for name in ("_weights", "_complex", "_sparse", "_given_options"):
+            self.__dict__.pop(name, None)
 
     def _replace_weights(self, weights: Mapping[str, object]) -> None:
         """Put other arrays in the place of this cell's weights, wherever its attributes hold them."""

@@ -86,7 +86,9 @@ class Step:
                 flags = self.cell._complex_constants
                 if any(flags):
                     constants = [to_complex(one, 1) if c else one for one, c in zip(constants, flags, strict=True)]
-                output, new = cell._advance(x, tuple(self._seen(states)), tuple(constants), training, draws)
+                if any(flags := self.states.complex):
+                    states = [to_complex(one, 1) if c else one for one, c in zip(states, flags, strict=True)]
+                output, new = cell._advance(x, tuple(states), tuple(constants), training, draws)
             except Exception as error:
                 if isinstance(error, IndexError) and self.takes_constants and not len(constants):
                     missing = ValueError(f"expected constants, which the step of {self.name!r} takes; got none")
@@ -133,16 +135,6 @@ class Step:
         """Return the results of one step on all rows at once: ``(output, tuple of new states)``."""
         return self._advance(weights)(x, states, constants, draws, training)
 
-    def _seen(self, states):
-        pairs = zip(states, self.states.complex, strict=True)
-        return [to_complex(one, 1) if c else one for one, c in pairs] if any(self.states.complex) else states
-
-    def _joined(self, output):
-        if not isinstance(output, (list, tuple, Mapping)) and not is_complex(output):
-            return output
-        self.outputs = Nesting(output, 1)
-        return self.outputs.joined(leaves_of(output), 1)
-
     def _check(self, output, new):
         if len(new) != len(self.state_shapes):
             what = f"expected the step of {self.name!r} to return {len(self.state_shapes)} states, got {len(new)}"
@@ -159,7 +151,9 @@ class Step:
                 what = f"expected state {i} of {self.name!r} of shape {expected}, got {got}"
                 raise returned_wrong(self.cell, what)
         new = tuple(to_pairs(one, 1) if c else one for one, c in zip(new, flags, strict=True)) if any(flags) else new
-        output = self._joined(output)
+        if isinstance(output, (list, tuple, Mapping)) or is_complex(output):
+            self.outputs = Nesting(output, 1)
+            output = self.outputs.joined(leaves_of(output), 1)
         if not np.shape(output):
             what = f"expected the output of {self.name!r} of shape (batch, …), one row per row of x; got ()"
             raise returned_wrong(self.cell, what)

@@ -60,16 +60,10 @@ def _run(layer: RNN, writing: Writing, call: Call, starts, zero_masked: bool, fl
     """Write one direction; return its output, and the states after it."""
     block, step = writing.block, layer._execution.step
     x = array_of(writing, layer, call, 3)
-    loop = Loop(
-        x,
-        starts or [],
-        None if call.mask is None else writing.step_mask(call.mask, x),
-        tuple(block.cast(constant, layer.dtype) for constant in call.constants),
-        layer.go_backwards,
-        flipped,
-        zero_masked,
-        layer.return_sequences,
-    )
+    mask = None if call.mask is None else writing.step_mask(call.mask, x)
+    constants = tuple(block.cast(constant, layer.dtype) for constant in call.constants)
+    flags = layer.go_backwards, flipped, zero_masked, layer.return_sequences
+    loop = Loop(x, starts or [], mask, constants, *flags)
     cells = [cell for _, cell in leaves(layer.cell)]
     draws = call.training and step.used_draws((), True)
     if loop.mask is None and not draws and all(has_operator(cell, layer.dtype) for cell in cells):

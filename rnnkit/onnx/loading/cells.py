@@ -40,12 +40,7 @@ class Program:
 
     def config(self) -> dict:
         """Return the parts of the program as JSON values."""
-        return {
-            "inputs": self.inputs,
-            "weights": self.weights,
-            "instructions": self.instructions,
-            "outputs": self.outputs,
-        }
+        return {name: getattr(self, name) for name in ("inputs", "weights", "instructions", "outputs")}
 
 
 def _value(values, ref: Ref):

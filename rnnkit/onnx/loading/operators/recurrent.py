@@ -85,17 +85,11 @@ def _attributes(node, r) -> _Attributes:
     directions = ["forward", "reverse"] if direction == "bidirectional" else [direction]
     if not set(directions) <= {"forward", "reverse"} or units < 1:
         raise ValueError(f"expected a direction forward, reverse or bidirectional, got {direction!r}")
-    clip = node.attribute("clip")
-    return _Attributes(
-        node.op,
-        units,
-        directions,
-        _activations(node, len(directions)),
-        float(clip) if clip else None,
-        bool(node.attribute("layout", 0)),
-        bool(node.attribute("input_forget", 0)) if node.op == "LSTM" else False,
-        bool(node.attribute("linear_before_reset", 0)) if node.op == "GRU" else False,
-    )
+    clip, batch_first = node.attribute("clip"), bool(node.attribute("layout", 0))
+    activations, clip = _activations(node, len(directions)), float(clip) if clip else None
+    input_forget = node.op == "LSTM" and bool(node.attribute("input_forget", 0))
+    late_reset = node.op == "GRU" and bool(node.attribute("linear_before_reset", 0))
+    return _Attributes(node.op, units, directions, activations, clip, batch_first, input_forget, late_reset)
 
 
 def _activations(node, count) -> list[list]:
