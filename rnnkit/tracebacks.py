@@ -19,13 +19,8 @@ Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
 _OWN = str(Path(__file__).parent) + os.sep
-_HIDDEN = (
-    _OWN,
-    str(Path(np.__file__).parent) + os.sep,
-    "numpy/",
-    contextlib.__file__,
-    functools.__file__,
-)  # "numpy/": of Cython
+_NUMPY = (str(Path(np.__file__).parent) + os.sep, "numpy/")  # the second of Cython
+_HIDDEN = (_OWN, *_NUMPY, contextlib.__file__, functools.__file__)
 _RAISES = {dis.opmap["RAISE_VARARGS"], dis.opmap["RERAISE"]}
 _doors: set[CodeType] = set()  # of the functions that call a step
 

@@ -32,12 +32,8 @@ _PUBLIC = (
     "rnnkit.onnx.loading.layers",
     "rnnkit.onnx.loading.time_layers",
 )
-_FUNCTIONS = (
-    "rnnkit.activations",
-    "rnnkit.custom_gradients",
-    "rnnkit.losses",
-    "rnnkit.metrics",
-)  # their functions only compute on arrays
+# Modules whose functions only compute on arrays.
+_FUNCTIONS = ("rnnkit.activations", "rnnkit.custom_gradients", "rnnkit.losses", "rnnkit.metrics")
 
 
 class _Scope(NamedTuple):
