@@ -14,7 +14,7 @@ from rnnkit.interop import keras_kinds
 from rnnkit.interop.keras_files import Arrays, is_archive, read_archive, read_weights, told
 from rnnkit.interop.keras_graphs import read_graph, read_input
 from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, arguments, handed_in, mapping, precision, text
-from rnnkit.interop.keras_weights import FromFile, FromObject, Source, file_names, fill, has_weights, names_of
+from rnnkit.interop.keras_weights import FromFile, FromObject, Source, expected_shapes, file_names, fill, holders
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.memoryless import Activation
@@ -75,7 +75,7 @@ class Reader:
         if not isinstance(layer, Layer):
             raise TypeError(f"expected custom_objects to give a layer for {what}, got {layer!r}")
         arrays = source.arrays(layer)
-        if built and not arrays and has_weights(layer):
+        if built and not arrays and expected_shapes(layer, 0) != []:
             raise ValueError(f"expected weights of {what}, got none")
         shape = build_config.get("input_shape") if isinstance(build_config, Mapping) else None
         fill(layer, arrays, what, shape)
@@ -283,7 +283,9 @@ def _found(layer: Layer, arrays: Arrays, prefix: str, path: str) -> Iterator[tup
         yield from _found(one, arrays, f"{prefix}{name}/", f"{path}/{place}".strip("/"))
     if inside:
         return
-    for holder, names in names_of(layer):
+    for holder in holders(layer):
+        own = holder.own._arrays() if isinstance(holder.own, Layer) else holder.own.weights
+        names = [f"{holder.prefix}{name}" for name in own]
         found = arrays.read(f"{path}/{holder.path}".strip("/"))
         if len(found) != len(names):
             raise ValueError(f"expected {len(names)} arrays for {layer.name!r}, got {len(found)}")

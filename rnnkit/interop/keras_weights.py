@@ -110,15 +110,6 @@ def file_names(kinds: Iterable[str]) -> list[str]:
     return names
 
 
-def names_of(layer: Layer) -> list[tuple[Holder, list[str]]]:
-    """Return each holder in a built layer that is no model, with the names of its weights, in Keras's order."""
-    found = []
-    for holder in holders(layer):
-        own = holder.own._arrays() if isinstance(holder.own, Layer) else holder.own.weights
-        found.append((holder, [f"{holder.prefix}{name}" for name in own]))
-    return found
-
-
 def shapes(own, features: int) -> list[tuple[int, ...]] | None:
     """Return the shapes of the weights that a holder would be built with; None if only a build determines them."""
     if isinstance(own, (ConvLSTMCell, _Projection)) or (isinstance(own, Attending) and own._declared(1, 1, 1)):
@@ -148,7 +139,7 @@ def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str, built_for=None) 
     features = arrays[0].shape[0] if arrays[0].ndim else 0
     attends = isinstance(layer, Attending)
     shape: Any = _attended(layer, arrays, built_for) if attends else _shape_for(layer, arrays[0].shape, built_for)
-    expected = _expected(layer, features) if shape is None else _of_shape(layer, shape, what)
+    expected = expected_shapes(layer, features) if shape is None else _of_shape(layer, shape, what)
     if expected is not None and expected != [array.shape for array in arrays]:
         got = ", ".join(str(array.shape) for array in arrays)
         raise ValueError(f"expected weights of {what} of shapes {', '.join(map(str, expected)) or 'none'}; got {got}")
@@ -206,12 +197,7 @@ def _of_shape(layer, shape, what) -> list[tuple[int, ...]]:
         raise ValueError(f"expected {what} to be built for an input shape that it can take: {error}") from None
 
 
-def has_weights(layer: Layer) -> bool:
-    """Return whether a layer that is no model has weights once it is built."""
-    return _expected(layer, 0) != []
-
-
-def _expected(layer, features) -> list[tuple[int, ...]] | None:
+def expected_shapes(layer, features: int) -> list[tuple[int, ...]] | None:
     """Return the shapes of all weights of a layer for this number of features; None if only a build determines them."""
     found: list[tuple[int, ...]] = []
     below = features

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.serialization import npz_format, safetensors_format
+from rnnkit.serialization import array_formats
 from rnnkit.serialization.atomic_files import replacing
-from rnnkit.serialization.damage import Damaged
 
 SAFETENSORS = (".safetensors", ".rnnkit")
 _KINDS = "biufcUSMm"  # of dtypes: numbers, booleans, text, dates
@@ -36,7 +35,7 @@ def save_arrays(path, arrays: Mapping[str, Any], about: Mapping[str, Any] | None
             raise ValueError(f"expected numbers, booleans or text to save as {name!r}, got an array of {kind}")
         if array.dtype.kind in "US" and not array.size:
             given[name] = array.astype(f"{array.dtype.kind}1")  # the width of empty arrays doesn't matter
-    write = (safetensors_format if Path(path).suffix in SAFETENSORS else npz_format).write
+    write = array_formats.write_safetensors if Path(path).suffix in SAFETENSORS else array_formats.write_npz
     with replacing(path) as beside:
         write(beside, given, dict(about or {}))
 
@@ -66,13 +65,13 @@ def read_arrays(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     with open(path, "rb") as file:
         start = file.read(4)
     # Safetensors starts with a header's length, which is never the gigabytes that these letters would mean.
-    read = (npz_format if start[:2] == b"PK" else safetensors_format).read
+    read = array_formats.read_npz if start[:2] == b"PK" else array_formats.read_safetensors
     try:
         return read(path)
     except MemoryError:
         raise
     except Exception as error:  # readers raise many kinds of errors
-        told = f"it {error}" if isinstance(error, Damaged) else str(error)
+        told = f"it {error}" if isinstance(error, array_formats.Damaged) else str(error)
         raise ValueError(
             f"expected a file that rnnkit wrote; {os.fspath(path)!r} is damaged or another's: {told}"
         ) from error
