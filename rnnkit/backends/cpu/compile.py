@@ -100,18 +100,12 @@ def _outer_sum(name) -> Wanted:
 
 
 class RowSources:
-    """The texts of a plan by rows, each of which is written when a call wants it.
-
-    Attributes
-    ----------
-    listener : callable, optional
-        ``(section, variant, text)``, called with each text.
-    """
+    """The texts of a plan by rows, each of which is written when a call wants it."""
 
     def __init__(self, plan: RowPlan, name: str, dtype: np.dtype):
         self.plan, self.name, self.dtype = plan, name, dtype
         self.plans: dict[tuple[int, bool, int, bool], RowPlan] = {(FEW, False, 0, False): plan}
-        self.listener: Callable[[int, str, str], None] | None = None
+        self.listener: Callable[[int, str, str], None] | None = None  # called with section, variant and text of each
 
     def of(self, kind: Kind) -> RowPlan:
         """Return the plan for a kind: for one row, arrays are in memory; states of whole numbers may be integers."""

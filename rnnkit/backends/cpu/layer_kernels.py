@@ -21,18 +21,9 @@ run = define_{name}("{dtype}")
 
 
 def run_kernel(kernel: str, dtype: np.dtype, *arguments, writes=()) -> None:
-    """Run a kernel on arrays in C order.
+    """Run a kernel, "time_windows.window_sums", on arrays in C order, of which `writes` are overwritten.
 
-    Parameters
-    ----------
-    kernel : str
-        Its module in `rnnkit.backends.cpu.kernels` and its name, "time_windows.window_sums".
-    dtype : dtype
-        float32 or float64.
-    *arguments : ndarray, int or None
-        An array is passed by its address, None as 0.
-    writes : sequence of ndarray
-        The arrays that the kernel overwrites; it reads the others.
+    Arguments are numbers, arrays, passed by their addresses, and None, passed as 0.
     """
     numbers = [address(one) if isinstance(one, np.ndarray) else one or 0 for one in arguments]
     run = checked(partial(_code(kernel, dtype.name, len(arguments)), *numbers), arguments)

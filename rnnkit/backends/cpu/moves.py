@@ -45,19 +45,8 @@ def finite_test(array: np.ndarray) -> Callable[[], int]:
 
 
 class Copies:
-    """Copies of arrays into memory of known addresses, all of them in one call of compiled code.
-
-    Parameters
-    ----------
-    targets : sequence of ndarray
-        In C order.
-    sources : sequence of ndarray, optional
-        Copied unless a call gives other arrays.
-
-    Attributes
-    ----------
-    run : callable
-        Compiled code that copies the same arrays again.
+    """Copies of arrays into memory of known addresses, all in one call of compiled code: `run` copies `sources`, a call
+    copies other arrays. All are in C order.
     """
 
     def __init__(self, targets: Sequence[np.ndarray], sources: Sequence[np.ndarray] = ()):

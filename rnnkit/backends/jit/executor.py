@@ -32,22 +32,11 @@ _loops: dict = {}
 class JitExecutor:
     """An executor that runs the jitted step on rows of one, ``x: (1, *features)``, inside one loop over time.
 
-    Equals, for every row::
-
-        for t in range(T):
-            output, new = step(x[t], states)
-            if mask[t]:
-                held, states = output, new
-
-    Arithmetic inside the step is float64; states and outputs are stored in the layer's dtype after every step.
-
-    The weights only check the compiled step against the step itself; calls bring theirs in the record. The shapes of
-    constants have no batch axis. A step that decides in Python by its arrays' values, `by_row`, means one row, and
-    isn't held against two. `untraced` says why the tracer can't read the step, `no_gradient` why it has no gradient,
-    and what to write.
-
-    `CannotCompile` names file, line and construct of what numba can't compile. A ValueError says that the step mixes
-    rows, or that the compiled step differs from the step itself.
+    Arithmetic inside the step is float64; states and outputs are stored in the layer's dtype after every step. The
+    weights only check the compiled step against the step itself. A step that decides in Python by its arrays' values,
+    `by_row`, means one row, and isn't held against two. `untraced` says why the tracer can't read the step, and
+    `no_gradient` why it has no gradient. `CannotCompile` names what numba can't compile; a ValueError says that the
+    step mixes rows, or that the compiled step differs from the step itself.
     """
 
     how = "jitted"
@@ -68,11 +57,7 @@ class JitExecutor:
         self.output_shape = step.output_shape(ones, training)
         self.draw_names, self.drawn = tuple(step.draws), step.used_draws(ones, training)
         self.ends = list(itertools.accumulate((math.prod(s) for s in step.state_shapes), initial=0))
-        self.sizes = (
-            (1, *step.feature_shape),
-            tuple(self.ends),
-            tuple((1, *shape) for shape in step.state_shapes),
-        )
+        self.sizes = ((1, *step.feature_shape), tuple(self.ends), tuple((1, *shape) for shape in step.state_shapes))
         self.cells = [JitCell(cell, path, self.training) for path, cell in leaves(step.cell)]
         self._refuse_parts_of_weights()
         with program_cache.lock:  # numba's warnings are silenced process-wide meanwhile

@@ -102,9 +102,8 @@ def _values(part, value):
 
 
 def plain(array, copy: bool = False) -> np.ndarray:
-    """Return an array in C order, floating numbers as float64, in which a jitted step works throughout.
-
-    numba makes ``2 * h`` of a float32 array float64, and then can't multiply it with a float32 matrix.
+    """Return an array in C order, floats as float64: numba makes ``2 * h`` of a float32 array float64, and then can't
+    multiply it with a float32 matrix.
     """
     array = real(array, "an array in a step")
     dtype = np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")

@@ -24,24 +24,13 @@ from rnnkit.steps.step import Step, leaves
 
 @dataclass
 class Link:
-    """One cell of a stack, or the only one.
+    """One cell of a stack, or the only one."""
 
-    Attributes
-    ----------
-    path : str
-        In the names of weights and draws.
-    step : Step
-    first, after : int
-        Its states among those of the stack.
-    traced : callable or None
-        Takes cotangents back through a step without a vjp of its own, see `rnnkit.compiler.autodiff.numpy_vjp`.
-    """
-
-    path: str
+    path: str  # in the names of weights and draws
     step: Step
-    first: int
-    after: int
-    traced: Callable | None
+    first: int  # its states among those of the stack: from here
+    after: int  # up to here
+    traced: Callable | None  # takes cotangents back through a step without a vjp, see `compiler.autodiff.numpy_vjp`
 
     def bind(self, weights):
         """Return ``(advance, pull)`` with these weights of the stack, see `Step`."""
@@ -66,15 +55,8 @@ class Link:
 
 
 class Chain:
-    """The cells of a step, one through the other, and the way of cotangents back through them.
-
-    Parameters
-    ----------
-    step : Step
-    constant_shapes : sequence of tuple of int
-    training : bool
-    traced : callable
-        ``(step)`` to a function that takes cotangents back, for a cell that has no vjp of its own.
+    """The cells of a step, one through the other, and the way of cotangents back through them; ``traced(step)`` gives
+    the way back through a cell that has no vjp of its own.
     """
 
     def __init__(self, step: Step, constant_shapes, training, traced):
@@ -113,18 +95,7 @@ class Chain:
 
 
 class CustomVJP:
-    """Gradients of one step over records in a Python loop, as `Backward` of the CPU computes them by programs.
-
-    Parameters
-    ----------
-    step : Step
-    run : callable
-        Returns the result of a record.
-    dtype : dtype
-    chain : Chain
-    constant_shapes : sequence of tuple of int
-    training : bool
-    """
+    """Gradients of one step over records in a Python loop, as `Backward` of the CPU computes them by programs."""
 
     programs = 0
 

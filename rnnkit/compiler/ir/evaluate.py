@@ -20,20 +20,9 @@ class LongLoop(RuntimeError):
 
 
 def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
-    """Return the values of nodes, and of all under them, in NumPy.
+    """Return the values of nodes and of all under them, by id: ``(B, *shape)`` for batched nodes, ``shape`` for others.
 
-    Parameters
-    ----------
-    nodes : iterable of Node
-    inputs : mapping of (op, attr) to ndarray
-        Batched inputs ``(B, *shape)``, weights as they are.
-    dtype : dtype
-        The dtype of literals and results.
-
-    Returns
-    -------
-    dict of node id to ndarray
-        ``(B, *shape)`` for batched nodes, ``shape`` for the others.
+    `inputs` are by (op, attr): batched ones ``(B, *shape)``, weights as they are; literals and results have `dtype`.
     """
     with unwatched():
         return Evaluation(nodes, dtype)(inputs)
@@ -42,16 +31,8 @@ def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
 class Evaluation:
     """Evaluation of nodes for changing inputs: all that depends on the graph alone is done once.
 
-    A recording notes every operation, and so repeats them in the same memory: views cost nothing then.
-
-    Parameters
-    ----------
-    nodes, dtype
-        As of `evaluate`.
-    within : tuple, optional
-        The loop whose body this is; what doesn't depend on it is given.
-    rounds : int, optional
-        The most rounds of a loop: more raise `LongLoop`.
+    A recording notes every operation, and so repeats them in the same memory: views cost nothing then. `within` is the
+    loop whose body this is; what doesn't depend on it is given. More than `rounds` rounds of a loop raise `LongLoop`.
     """
 
     def __init__(self, nodes, dtype, within=None, rounds=None):
@@ -103,14 +84,14 @@ class Evaluation:
 
 
 def _read_by(node) -> tuple:
-    """What a node is computed of; a number of conditions of these, without an array of floats between."""
+    """Return what a node is computed of; for a number of conditions these, without an array of floats between."""
     if node.op == "ruled" and node.attr[1][0] in FORMULAS:
         return node.args[1:2]
     return node.args[0].args if counts(node) else node.made_of
 
 
 def counts(node) -> bool:
-    """Whether a node is how many conditions hold."""
+    """Tell whether a node is how many conditions hold."""
     return node.op == "sum" and node.args[0].op == "to_float"
 
 
@@ -119,12 +100,7 @@ def _same(array):
 
 
 class _Rounds:
-    """Evaluation of a loop node, from its initial values and the values that its body reads from outside.
-
-    Attributes
-    ----------
-    args : list of Node
-    """
+    """Evaluation of a loop node, from its initial values and the values that its body reads from outside, `args`."""
 
     def __init__(self, node, dtype, most):
         self.loop, count, self.most = node.attr, node.attr.count, most
@@ -225,7 +201,7 @@ def new_array(value, node, others, dtype) -> np.ndarray:
 
 
 def only_moves(nodes) -> bool:
-    """Whether nodes only move numbers of the inputs to other places, beside zeros."""
+    """Tell whether nodes only move numbers of the inputs to other places, beside zeros."""
     stack, seen = list(nodes), set()
     while stack:
         node = stack.pop()

@@ -131,10 +131,7 @@ RULES: tuple[Rule, ...] = (stable_sigmoid, product_by_parts)
 def places_in_floats(graph: Graph) -> Graph:
     """Return the same step for a target without integers, if these are indices: counted, compared and chosen.
 
-    Raises
-    ------
-    ValueError
-        If a step computes with integers, or in float32 beside float64, with the operation and the line.
+    A ValueError names the operation and the line that computes with integers, or in float32 beside float64.
     """
     exact = ("int32", "int64")
     if all(node.kind in ("float", "bool") for node in graph.live()):

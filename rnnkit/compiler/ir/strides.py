@@ -9,24 +9,17 @@ import numpy as np
 
 @dataclass(eq=False)
 class Walk:
-    """The elements of a buffer's row that a loop touches, one for each place of the loop.
+    """The elements of a buffer's row that a loop touches, one for each place of the loop."""
 
-    Attributes
-    ----------
-    offset : int
-        Element of the first place.
-    strides : tuple of int
-        Elements from place to place along each axis of the loop; those of the table where there is one.
-    table : ndarray of int32, or None
-        Element numbers in order of the loop's places, where strides can't say them.
-    gates : int
-        0, or of how many gates the buffer holds a vector each, in turn: place j is element
-        ``offset + j // lanes * gates * lanes + j % lanes``.
-    """
-
-    offset: int
-    strides: tuple[int, ...]
-    table: np.ndarray | None = None
+    offset: int  # element of the first place
+    strides: tuple[
+        int, ...
+    ]  # elements from place to place along each axis of the loop; of the table where there is one
+    table: np.ndarray | None = (
+        None  # int32: element numbers in order of the loop's places, where strides can't say them
+    )
+    # 0, or of how many gates the buffer holds a vector each, in turn: place j is element
+    # offset + j // lanes * gates * lanes + j % lanes
     gates: int = 0
 
 
@@ -56,19 +49,11 @@ def _contiguous(shape) -> list[int]:
 
 
 def merge_axes(shape, indices, kept: int) -> tuple[tuple[int, ...], int, list[Walk]]:
-    """Return the fewest axes over which a loop can run, and the walks over them.
+    """Return the fewest axes over which a loop can run, how many of them are kept, and the walks over them.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        The loop's axes: ``kept`` ones whose places each give a result, then the reduced ones.
-    indices : list of ndarray of that shape
-        Element numbers for each thing read or written; a written one has the kept axes only.
-
-    Returns
-    -------
-    dims, kept, walks
-        At least one axis of each sort that there was.
+    The loop's `shape` has ``kept`` axes whose places each give a result, then the reduced ones; of each sort that there
+    was, one is left at least. `indices` are element numbers in that shape for each thing read or written; a written one
+    has the kept axes only.
     """
     described = [strides_of(index) for index in indices]
     groups: list[list[int]] = []
@@ -100,7 +85,7 @@ def merge_axes(shape, indices, kept: int) -> tuple[tuple[int, ...], int, list[Wa
 
 
 def _follows(strides, group, axis, shape, rank) -> bool:
-    """Whether an axis continues the group before it, for one array that is read or written."""
+    """Tell whether an axis continues the group before it, for one array that is read or written."""
     if axis >= rank:
         return True
     real = [a for a in group if shape[a] != 1]

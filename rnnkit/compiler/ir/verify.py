@@ -94,24 +94,9 @@ def leaves_of(graph: Graph) -> dict[tuple, Shape]:
 
 
 def check_graph(graph: Graph, after: str, leaves: Leaves, states: Iterable[Shape], output: Shape | None = None) -> None:
-    """Check a graph that a pass made.
+    """Raise an `InvalidIR` at the first rule that a graph breaks, which the pass `after` made.
 
-    Parameters
-    ----------
-    graph : Graph
-    after : str
-        The pass.
-    leaves : mapping of (op, attr) to tuple of int
-        The inputs that the graph may read, with their shapes.
-    states : iterable of tuple of int
-        The shapes of the new states.
-    output : tuple of int, or None
-        The output's shape where it is known.
-
-    Raises
-    ------
-    InvalidIR
-        At the first rule that is broken.
+    `leaves` are the inputs that it may read, with their shapes; `states` and `output` are the results' shapes.
     """
     report, states = _Report(after), list(states)
     for i, node in enumerate(graph.nodes):
@@ -154,7 +139,7 @@ def _check_nodes(nodes: list[Node], report: _Report, leaves: Leaves, sparse: fro
         _check_depends(node, report)
         _check_kind(node, report)
         _check_shape(node, report, leaves)
-        if node.op == "product" and (node.attr == "sparse") != _is_sparse(node.args[1], sparse):
+        if node.op == "product" and (node.attr == "sparse") != Graph(sparse=sparse)._is_sparse(node.args[1]):
             report.node(node, "takes a sparse weight as a dense one, or the reverse")
         if node.op not in ("function", "literal"):
             attr = node.attr.key if node.op == "view" else node.attr
@@ -226,8 +211,8 @@ def _check_kind(node: Node, report: _Report) -> None:
         wanted, result = [], "float" if node.attr.dtype == np.float64 else node.attr.dtype.name
     elif node.op in ("residual", "carried", "taped"):
         wanted, result = [], node.kind  # what it is of says which
-    elif node.op == "loop":
-        wanted, result = _kinds_of_loop(node, kinds), "bool"
+    elif node.op == "loop":  # a condition as well: that there was a round; a round keeps the carried values' kinds
+        wanted, result = [*kinds[: node.attr.count], "bool", *kinds[: node.attr.count]], "bool"
     elif node.op == "result":
         wanted, result = kinds, node.args[0].args[node.attr].kind
     elif node.op in ("take", "put"):
@@ -240,12 +225,6 @@ def _check_kind(node: Node, report: _Report) -> None:
         report.node(node, f"takes operands of the kinds {kinds}, expected {wanted}")
     if node.kind != result:
         report.node(node, f"is of the kind {node.kind!r}, expected {result!r}")
-
-
-def _kinds_of_loop(node: Node, kinds: list[str]) -> list[str]:
-    """Return the kinds that a loop's operands must have: a round keeps those of the carried values."""
-    initials = kinds[: node.attr.count]
-    return [*initials, "bool", *initials]  # a loop is a condition as well: that there was a round
 
 
 def _check_shape(node: Node, report: _Report, leaves: Leaves) -> None:
@@ -316,21 +295,11 @@ def _shape(node: Node) -> Shape | None:
     return None
 
 
-def _is_sparse(node: Node, names: frozenset[str]) -> bool:
-    return Graph(sparse=names)._is_sparse(node)
-
-
 # Adjoints
 
 
 def check_adjoint(adjoint, after: str, step: Graph, x_shape: Shape, constant_shapes: Iterable[Shape]) -> None:
-    """Check the graphs of an adjoint, what goes between them, and the weights' sums.
-
-    Raises
-    ------
-    InvalidIR
-        At the first rule that is broken.
-    """
+    """Raise an `InvalidIR` at the first rule that an adjoint's graphs, what goes between them, or its sums break."""
     report, forward, backward = _Report(after), adjoint.forward, adjoint.backward
     constant_shapes = [tuple(shape) for shape in constant_shapes]
     states = [node.shape for node in step.states]
@@ -375,13 +344,10 @@ def check_adjoint(adjoint, after: str, step: Graph, x_shape: Shape, constant_sha
     given |= {("weight", ("sum", i)): shape for i, shape in enumerate(sums)}
     _check_nodes(_sorted(adjoint.weights.values()), report, given, step.sparse)
     for name, node in adjoint.weights.items():
-        if not _stretches(node.shape, given["weight", name]):
-            report.node(node, f"is the gradient of {name!r}, which has shape {given['weight', name]}")
-
-
-def _stretches(shape: Shape, to: Shape) -> bool:
-    """Whether one shape broadcasts to another."""
-    return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(shape[::-1], to[::-1], strict=False))
+        of = given["weight", name]
+        stretches = all(n in (1, m) for n, m in zip(node.shape[::-1], of[::-1], strict=False))
+        if len(node.shape) > len(of) or not stretches:
+            report.node(node, f"is the gradient of {name!r}, which has shape {of}")
 
 
 def _check_place(place, what: str, sizes: Mapping[tuple, int], report: _Report) -> None:
@@ -414,13 +380,7 @@ _WRITTEN_IN = {"next": STEP, "output": STEP, "residual": STEP, "result": AFTER}
 
 
 def check_plan(plan: Plan, after: str, graph: Graph, columns) -> None:
-    """Check a plan of a graph; ``columns`` returns the padded width of a product's result.
-
-    Raises
-    ------
-    InvalidIR
-        At the first rule that is broken.
-    """
+    """Raise an `InvalidIR` at the first rule that a plan of a graph breaks; ``columns`` gives a product's width."""
     (_RowPlanCheck if isinstance(plan, RowPlan) else _PlanCheck)(plan, _Report(after), columns).run(graph)
 
 
@@ -487,9 +447,7 @@ class _PlanCheck:
 
     def _refuse(self, stage, wrong: str):
         parts = stage.parts if isinstance(stage, Fused) else [stage]
-        self.report.line(
-            " with ".join(map(description, parts)), wrong, [line for part in parts for line in part.lines]
-        )  # fmt: skip
+        self.report.line(" with ".join(map(description, parts)), wrong, [line for one in parts for line in one.lines])
 
     # Reads and writes of stages
 
@@ -543,8 +501,9 @@ class _PlanCheck:
         self._read(stage, stage.operand, (rows[:, None] + np.arange(stage.depth)).reshape(-1))
         width = sum(w.shape[1] for w in stage.weights)
         if stage.gates:
-            walks = [self._gate(i, stage) for i in range(len(stage.gates))]
-            places = np.concatenate(walks)
+            lanes, count = self.columns(1), len(stage.gates)
+            walks = (Walk(i * lanes, (1,), gates=count) for i in range(count))
+            places = np.concatenate([elements_of(walk, (stage.units,), lanes) for walk in walks])
             if stage.rows != 1 or max(stage.gates) + stage.units > width:
                 self._refuse(stage, f"has gates {stage.gates} of {stage.units} units, but {width} columns")
             size = len(stage.gates) * self.columns(stage.units)
@@ -555,11 +514,6 @@ class _PlanCheck:
         if stage.result.size != size:
             self._refuse(stage, f"gives {size} elements, and {stage.result.name} has {stage.result.size}")
         self._write(stage, stage.result, places)
-
-    def _gate(self, i: int, stage: Product) -> np.ndarray:
-        """Return the elements of a product's result that belong to one gate."""
-        lanes = self.columns(1)
-        return elements_of(Walk(i * lanes, (1,), gates=len(stage.gates)), (stage.units,), lanes)
 
     def _loop(self, stage: Loop) -> None:
         if not 0 <= stage.kept <= len(stage.dims) or (stage.reduction is None) != (stage.kept == len(stage.dims)):

@@ -19,12 +19,8 @@ def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: di
     """Return the value of such a function on symbols; ``call(function, arguments, keywords)`` reads a function.
 
     A rule `of` a "formula" gives the value's own derivative, so that tangents go through its operations; so does that
-    of one of `rnnkit.compiler.ir.matrix_functions.FORMULAS`, which evaluations call in place of these.
-
-    Raises
-    ------
-    Untraceable
-        If the results of the function, or of its rule, aren't as required.
+    of one of `rnnkit.compiler.ir.matrix_functions.FORMULAS`, which evaluations call in place of these. An
+    `Untraceable` says which results aren't as required.
     """
     name = function.__name__
     if has_complex(arguments):

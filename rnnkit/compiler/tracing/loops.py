@@ -45,18 +45,9 @@ class Exits:
 
 
 class LoopReader:
-    """Reads one loop.
+    """Reader of one loop of at most `length` rounds, if that is known; if `certain`, every row goes round once at least.
 
-    Parameters
-    ----------
-    reader : Reader
-    node : ast.For or ast.While
-    test, begin : callable
-        With the number of a round: whether there is one; and what gives the names of a ``for`` their values.
-    length : int or None
-        The most rounds, if that is known.
-    certain : bool
-        Whether every row goes round once at least.
+    With the number of a round, `test` tells whether there is one, and `begin` gives the names of a ``for`` their values.
     """
 
     def __init__(self, reader, node, test, begin, length, certain):

@@ -13,7 +13,7 @@ from rnnkit.compiler.tracing.symbol import Symbol
 
 
 def is_computed(key) -> bool:
-    """Whether an index is computed, so that it may differ by row."""
+    """Tell whether an index is computed, so that it may differ by row."""
     keys = key if isinstance(key, tuple) else (key,)
     return any(isinstance(k, Symbol) and k.node.kind != "bool" and not k.fixed for k in keys) or any(
         isinstance(bound, Symbol) for k in keys if isinstance(k, slice) for bound in (k.start, k.stop)
@@ -21,7 +21,7 @@ def is_computed(key) -> bool:
 
 
 def copies(key) -> bool:
-    """Whether an index has index arrays, so that it shows a copy."""
+    """Tell whether an index has index arrays, so that it shows a copy."""
     keys = [known(k) for k in (key if isinstance(key, tuple) else (key,))]
     return any(isinstance(k, (list, np.ndarray)) and np.ndim(k) for k in keys)
 

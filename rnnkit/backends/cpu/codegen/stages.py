@@ -125,10 +125,7 @@ class Stages(Tables):
             f"pieces_{i} = ({after} - {first} + {piece} - 1) // {piece}",
         ]
         lines = [*own, f"for c in range(pieces_{i}):"]
-        body = [
-            f"v = {first} + (c if turn == 0 else pieces_{i} - 1 - c) * {piece}",
-            f"w = min(v + {piece}, {after})",
-        ]
+        body = [f"v = {first} + (c if turn == 0 else pieces_{i} - 1 - c) * {piece}", f"w = min(v + {piece}, {after})"]
         tiles = {}
         for product in stage.products:
             depth, width = self.depth(product), len(product.gates) * self.vector_bytes

@@ -50,21 +50,11 @@ def group_columns(dtype):
 
 
 def pack_sparse(weight, storage=""):
-    """Lay out a weight for the sparse product.
+    """Lay out a weight ``(K, N)`` for the sparse product, in bytes.
 
-    Parameters
-    ----------
-    weight : ndarray (K, N), float32 or float64
-        Its zeros are left out.
-    storage : str
-        Of `STORAGES`, in which the numbers of a float32 weight are to be stored.
-
-    Returns
-    -------
-    ndarray of uint8
-        Numbers as int64: the groups of columns, K, and for each group its vectors, its slots and where its parts
-        start. Then the parts: values ``(slots, vectors, lanes)``, indices ``(slots, lanes, GROUP)`` as bytes, the
-        first rows of windows ``(slots,)`` as int32, and of int8 the scales ``(vectors, lanes)``.
+    First come int64: the groups of columns, K, and for each group its vectors, its slots and where its parts start.
+    Then the parts: values ``(slots, vectors, lanes)``, indices ``(slots, lanes, GROUP)`` as bytes, the first rows of
+    windows ``(slots,)`` as int32, and of int8 the scales ``(vectors, lanes)``.
     """
     dtype, scales = weight.dtype, np.zeros(0, weight.dtype)
     if storage == "int8":

@@ -38,12 +38,7 @@ class Tile:
         store_unaligned(self.builder, address.value, vector.value, self.size)
 
     def sums(
-        self,
-        name: str,
-        count,
-        places,
-        factors: Callable[[Value], Iterable[tuple[Value, Value]]],
-        some: bool = False,
+        self, name: str, count, places, factors: Callable[[Value], Iterable[tuple[Value, Value]]], some: bool = False
     ) -> list[Value]:
         """Return for each of `places` the sum of its products over ``0 … count - 1``; 0 where there are none.
 

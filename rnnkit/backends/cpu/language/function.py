@@ -16,15 +16,8 @@ from rnnkit.backends.shared.once import once
 class Function:
     """A function as text that is to be translated; it can't be called from Python.
 
-    Attributes
-    ----------
-    definition : ast.FunctionDef
-    known : mapping
-        Values of the names that are no variables.
-    lines : list of str
-        The text that it stands in, for messages.
-    decorator : str
-        The name of its decorator, `compiled`, `looping` or `directing`.
+    `known` has the values of the names that are no variables, `lines` the text that it stands in, for messages, and
+    `decorator` is the name of its decorator, "compiled", "looping" or "directing".
     """
 
     def __init__(self, definition: ast.FunctionDef, known: Mapping[str, Any], lines: list[str], decorator: str):
@@ -48,7 +41,7 @@ class Function:
 
     @once
     def changed(self) -> set[str]:
-        """The variables that are assigned more than once."""
+        """Return the variables that are assigned more than once."""
         times = Counter(argument.arg for argument in self.definition.args.args)
         for statement in _statements(self.definition.body):
             times.update(_targets(statement))

@@ -10,8 +10,7 @@ from rnnkit.backends.cuda.codegen.product import WIDE
 def pack(weight: np.ndarray) -> np.ndarray:
     """Lay out a weight ``(K, N)`` for products: `WIDE` bytes of each column, column after column; then the next rows.
 
-    The result is ``(groups of rows, N, rows of a group)``. Rows beyond K are 0; no kernel multiplies them, but one
-    group more is read.
+    The result is ``(groups of rows, N, rows of a group)``. Rows beyond K are 0, and one group more is read.
     """
     rows, columns = weight.shape
     lanes = WIDE // weight.itemsize
@@ -27,9 +26,9 @@ def gates_in_turn(weight: np.ndarray, gates, units: int) -> np.ndarray:
 
 
 def pack_sparse(weight: np.ndarray) -> dict[str, np.ndarray]:
-    """Lay out the nonzeros of each column from the top down, side by side with those of its neighbours.
+    """Return the nonzeros of each column from the top down, side by side with its neighbours'.
 
-    Returns ``values`` and ``indices`` (int64) ``(most nonzeros of a column, N)``, and ``counts`` (int64) ``(N,)``.
+    ``values`` and ``indices`` (int64) are ``(most nonzeros of a column, N)``, ``counts`` (int64) is ``(N,)``.
     """
     columns, rows = np.nonzero(weight.T)
     counts = np.bincount(columns, minlength=weight.shape[1])

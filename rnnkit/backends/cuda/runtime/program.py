@@ -44,9 +44,7 @@ class CudaProgram:
     plan: Plan
     write: Callable[[int, KernelVariant], Kernel]  # a section's text
     load: Callable[[str], Function]  # the kernel of a text
-    prepack: Callable[
-        [dict[str, np.ndarray]], list
-    ]  # arrays that depend on weights alone, in the order of `plan.prepacked`
+    prepack: Callable[[dict[str, np.ndarray]], list]  # arrays that depend on weights alone, as `plan.prepacked`
     states: States
     dtype: np.dtype
     show: Callable[[], str]  # graph and plan as text
@@ -149,7 +147,7 @@ class CudaProgram:
     def _prepacked(self, weights, stream) -> dict:
         """Return the arrays that depend on weights alone, on the GPU, uploaded again when a weight was replaced.
 
-        The GPU is waited for: then calls in any stream may read the arrays, and none reads those that they replace.
+        The GPU is waited for, so that calls in any stream may read the arrays, and none reads those that they replace.
         """
         bound, arrays = self._bound
         given = (driver().current_device(), *weights.values())
@@ -215,7 +213,8 @@ class Call:
         lead = (self.rows, self.steps)
         outputs = None
         if record.sequences:
-            outputs = self._outputs((*lead, *plan.output_shape))
+            place, shape = record.place, (*lead, *plan.output_shape)
+            outputs = place if isinstance(place, DeviceArray) else empty(shape, program.dtype, self.stream)
         shape = (self.rows, *plan.output_shape)
         last = zeros(shape, program.dtype, self.stream) if held is None else copy(held, self.stream)
         kept = None
@@ -224,10 +223,6 @@ class Call:
         if self.rows and self.steps:
             states = self._launch(states, outputs, last, kept)
         return self._back(outputs, last, states, kept)
-
-    def _outputs(self, shape) -> DeviceArray:
-        place = self.record.place
-        return place if isinstance(place, DeviceArray) else empty(shape, self.program.dtype, self.stream)
 
     def _given(self, array, dtype) -> DeviceArray:
         """Return an array of the record on the GPU; its rows may have any stride."""

@@ -137,7 +137,7 @@ class CudaSums:
         M, N = (s.a.depth if s.a else 1), s.b.depth
         if not (entries and M and N):
             return
-        tile = texts_tile(threads)
+        tile = threads * (2 if simulated() else THREAD)
         tiles = -(-N // tile), -(-M // tile)
         each = slice_of(entries, tiles[0] * tiles[1])
         slices = -(-entries // each)
@@ -170,7 +170,3 @@ def slice_of(entries: int, tiles: int) -> int:
     """Return the number of entries that a block sums: few where there are few tiles, so that the whole GPU has work."""
     wanted = -(-entries * tiles // (SLICES * DEPTH)) * DEPTH
     return max(min(SLICE, max(FEWEST, wanted)), -(-entries // MOST))
-
-
-def texts_tile(threads: int) -> int:
-    return threads * (2 if simulated() else THREAD)
