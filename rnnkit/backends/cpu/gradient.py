@@ -43,7 +43,7 @@ class Backward:
     operands: dict[tuple, int]  # the same of the adjoint, for the sums
     sums: list[Sum]
     finish: WeightGradients  # the weights' gradients from the finished sums
-    outer_products: OuterProducts  # what sums them; None where there are no sums
+    outer_products: OuterProducts | None = None  # what sums them; None where there are no sums
     # (rows, steps, size, dtype) to memory for a value of every step, (B, T, size) of any strides
     sequence: Callable[..., np.ndarray] = lambda *arguments: _sequence(*arguments)
     programs = 2  # compiled ones, besides the step's own
@@ -65,10 +65,8 @@ class Backward:
             return "\n\n".join(program.explain(source, graph) for program in (self.forward, self.adjoint))
         states = sum(state_of(name) is not None for name in self.residuals)
         numbers = sum(self.residuals.values())
-        lines = ["gradient: one rule per operation of the graph"]
-        lines.append(
-            f"saved at each step: {states} states and {len(self.residuals) - states} values, {numbers:,} numbers a row"
-        )
+        saved = f"{states} states and {len(self.residuals) - states} values, {numbers:,} numbers a row"
+        lines = ["gradient: one rule per operation of the graph", f"saved at each step: {saved}"]
         lines.append("the adjoint, from the last step to the first:")
         lines += [f"  {line}" for line in self.adjoint.words.splitlines()]
         lines.append("summed over rows and steps:")
@@ -93,10 +91,7 @@ class Backward:
 
     def _arranged(self, record: Record, checkpoint) -> tuple[Record, np.ndarray | None]:
         """Return the record in processing order, and the order of its rows if a mask makes another one worth while."""
-        if record.reverse:
-            mask = None if record.mask is None else record.mask[:, ::-1]
-            record = replace(record, x=record.x[:, ::-1], mask=mask, reverse=False, steps=record.places()[::-1])
-        order = None
+        record, order = record.in_order(), None
         if record.mask is not None and record.x.shape[1]:
             blocks = row_blocks(len(record.x), get_num_threads())
             order = self.plain._order(record, blocks)[1]

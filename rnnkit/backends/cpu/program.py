@@ -87,10 +87,8 @@ class Program:
         changing = [*_OF_RECORD, *plan.prepacked, *((role, i) for role in _OF_STATES for i in states)]
         changing += [*self._placed, *self._of_call]
         # An array that no loop reads has no place; its address is written behind the end of the table.
-        places: dict[Any, int] = {
-            what: i for i, what in enumerate(self.source.pointers) if not isinstance(what, np.ndarray)
-        }
-        behind = len(self.source.pointers)
+        pointers, behind = self.source.pointers, len(self.source.pointers)
+        places: dict[Any, int] = {one: i for i, one in enumerate(pointers) if not isinstance(one, np.ndarray)}
         self._places = np.array([places.get(what, behind) for what in changing], np.int64)
         self._places_at, self._x_at = address(self._places), places["x"]
         sparse = {product.panels for product in plan.products() if isinstance(product, SparseProduct)}
@@ -146,10 +144,8 @@ class Program:
                 return [one for one, literal in zip(found, fixed, strict=True) if not literal]
 
             moves = iter(() if all(fixed) else recorded_moves(recording, moved, list(weights.values())))
-            found = [
-                constant(one) if literal else next(moves)
-                for one, literal in zip(self.prepack(weights), fixed, strict=True)
-            ]
+            pairs = zip(self.prepack(weights), fixed, strict=True)
+            found = [constant(one) if literal else next(moves) for one, literal in pairs]
         else:
             found = repeated(lambda: self.prepack(weights), *weights.values())
         return tuple(found)
@@ -294,10 +290,7 @@ class Program:
         """
         (x, outputs, last, mask, _), (initial, final, kept) = arrays
         placed = [(record.placed[buffer.attr], buffer.is_written) for buffer in self._placed]
-        of_call = [
-            record.constants[buffer.attr] if buffer.kind == "constant" else record.draws[buffer.attr]
-            for buffer in self._of_call
-        ]
+        of_call = [self._given(record, buffer) for buffer in self._of_call]
         reads = [x, mask, *initial, *of_call, *prepacked, *(array for array, is_written in placed if not is_written)]
         writes = [outputs, last, *final, *(kept or ()), *(array for array, is_written in placed if is_written)]
         reads, writes = ([array for array in some if array is not None] for some in (reads, writes))
@@ -336,6 +329,10 @@ class Program:
         dealt = np.concatenate([best[block::blocks] for block in range(blocks)])
         return mask[dealt], dealt
 
+    @staticmethod
+    def _given(record, buffer) -> np.ndarray:
+        return (record.constants if buffer.kind == "constant" else record.draws)[buffer.attr]
+
     def _pointers(self, record, of_record, of_states):
         """Return the table of addresses, with its address, the arrays of these, and arrays that were made for it."""
         prepacked, order, own = self._prepacked(record.weights), of_record[-1], []
@@ -345,7 +342,7 @@ class Program:
         for buffer in self._placed:
             found.append(record.placed[buffer.attr])
         for buffer in self._of_call:
-            array = record.constants[buffer.attr] if buffer.kind == "constant" else record.draws[buffer.attr]
+            array = self._given(record, buffer)
             if order is not None:
                 array = array[order]
                 own.append(array)
@@ -421,9 +418,9 @@ def row_blocks(rows: int, threads: int) -> int:
 
 
 def _like(state) -> np.ndarray:
-    return (
-        borrow(state.size, state.dtype).reshape(state.shape) if state.nbytes >= tuning.POOLED else np.empty_like(state)
-    )
+    if state.nbytes < tuning.POOLED:
+        return np.empty_like(state)
+    return borrow(state.size, state.dtype).reshape(state.shape)
 
 
 def _rows_computed(mask, order, blocks) -> int:

@@ -233,34 +233,18 @@ def horner(x, coefficients):
     return result
 
 
-@formula
-def absolute(x):
-    return x.function("fabs")
+def _by_target(name, own):
+    """Return the formula of a name that is a target's own function."""
+
+    def by_target(x):
+        return x.function(own)
+
+    by_target.__name__ = name
+    return formula(by_target)
 
 
-@formula
-def sqrt(x):
-    return x.function("sqrt")
-
-
-@formula
-def floor(x):
-    return x.function("floor")
-
-
-@formula
-def ceil(x):
-    return x.function("ceil")
-
-
-@formula
-def trunc(x):
-    return x.function("trunc")
-
-
-@formula
-def rint(x):
-    return x.function("rint")
+absolute = _by_target("absolute", "fabs")
+sqrt, floor, ceil, trunc, rint = (_by_target(name, name) for name in ("sqrt", "floor", "ceil", "trunc", "rint"))
 
 
 @formula

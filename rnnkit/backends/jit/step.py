@@ -8,7 +8,7 @@ import sys
 import types
 import warnings
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numba
@@ -359,9 +359,7 @@ class _Resolver:
                 self.as_tuple(item)
 
     def only_definition(self, variable):
-        definitions: Sequence[ir.Inst] = (
-            self.func_ir._definitions[variable.name] if isinstance(variable, ir.Var) else ()
-        )
+        definitions = self.func_ir._definitions[variable.name] if isinstance(variable, ir.Var) else []
         return definitions[0] if len(definitions) == 1 else None
 
     def as_tuple(self, variable):

@@ -110,16 +110,9 @@ class CustomVJP:
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
         """Return the results of a call, with `pull`; arguments as `Backward.vjp`."""
-        turn = slice(None, None, -1 if record.reverse else 1)
-        arranged = replace(
-            record,
-            x=np.array(record.x[:, turn], order="C"),
-            mask=None if record.mask is None else record.mask[:, turn],
-            steps=record.places()[turn],
-            states=tuple(map(np.array, record.states)),
-            constants=tuple(map(np.array, record.constants)),
-            reverse=False,
-        )
+        arranged = record.in_order()
+        states, constants = (tuple(map(np.array, some)) for some in (record.states, record.constants))
+        arranged = replace(arranged, x=np.array(arranged.x, order="C"), states=states, constants=constants)
         run = _Run(self, arranged, None, record.reverse, checkpoint, truncate)  # type: ignore[arg-type]  # see `_Run`
         return replace(run.result(), pull=run.pull)
 
@@ -160,12 +153,11 @@ class _Pull(gradient._Pull):
     """The way back through one call, step by step."""
 
     backward: CustomVJP  # type: ignore[assignment]  # see `_Run`
-    sums: _Sums  # type: ignore[assignment]  # by name; the base's are by place
 
     def __init__(self, run, states):
         super().__init__(run, states)
         self.step = self.backward.chain.bind(self.record.weights)
-        self.sums = _Sums({name: np.zeros(shape) for name, shape in self.backward.step.weight_shapes.items()})
+        self.d_weights = {name: np.zeros(shape) for name, shape in self.backward.step.weight_shapes.items()}
         self.d_x[...] = 0
 
     def segment(self, first, end, before, d_outputs) -> None:
@@ -194,18 +186,8 @@ class _Pull(gradient._Pull):
                 c[rows] = d
             for c, d in zip(self.cotangents[count:], d_constants, strict=True):
                 c[rows] += d
-            self.sums.add(d_weights)
+            for name, d in d_weights.items():
+                self.d_weights[name] += d
 
-
-@dataclass
-class _Sums:
-    """The weights' gradients so far, in float64."""
-
-    arrays: dict
-
-    def add(self, d_weights):
-        for name, d in d_weights.items():
-            self.arrays[name] += d
-
-    def totals(self) -> dict:
-        return self.arrays
+    def _of_weights(self, by_row) -> dict[str, np.ndarray]:
+        return self.backward.finish(self.record.weights, self.d_weights)

@@ -32,9 +32,7 @@ class Record:
     arranged: bool = False  # masked rows stand as they are to be computed
     abandoned: bool = False  # set by an executor: a thread was abandoned and may still write to arrays in `placed`
     failed: bool = False  # set by an executor: a row failed at a step
-    rows: np.ndarray | None = (
-        None  # int (B,): places of the rows in the x of the layer's call, for errors that name them
-    )
+    rows: np.ndarray | None = None  # int (B,): places of the rows in x of the layer's call, for errors that name them
     steps: Sequence[int] | None = None  # (T,): the same of the steps
     stream: int = 0  # the handle of the stream that a GPU's work stands in; 0 is the default one
 
@@ -45,32 +43,25 @@ class Record:
     def part(self, start: int, after: int, states) -> Record:
         """Return the steps from `start` up to `after` in processing order, from these states on."""
         steps = self.x.shape[1]
-
-        def cut(array):
-            return None if array is None else array[:, start:after]
-
         at = slice(steps - after, steps - start) if self.reverse else slice(start, after)
-
-        return replace(
-            self,
-            x=self.x[:, at],
-            states=states,
-            mask=None if self.mask is None else self.mask[:, at],
-            steps=self.places()[at],
-            place=cut(self.place),
-            placed={name: cut(array) for name, array in self.placed.items()},
-        )
+        return replace(self._cut(at, slice(start, after)), states=states)
 
     def turned(self) -> Record:
         """Return the same steps from the last to the first, with arrays in processing order."""
-        return replace(
-            self,
-            x=self.x[:, ::-1],
-            mask=None if self.mask is None else self.mask[:, ::-1],
-            steps=self.places()[::-1],
-            place=None if self.place is None else self.place[:, ::-1],
-            placed={key: array[:, ::-1] for key, array in self.placed.items()},
-        )
+        return self._cut(slice(None, None, -1), slice(None, None, -1))
+
+    def in_order(self) -> Record:
+        """Return the same call with x and mask in processing order."""
+        if not self.reverse:
+            return self
+        return replace(self._cut(slice(None, None, -1), slice(None)), reverse=False)
+
+    def _cut(self, given: slice, processed: slice) -> Record:
+        """Return the steps of a slice of x, which is another one in processing order."""
+        mask = None if self.mask is None else self.mask[:, given]
+        place = None if self.place is None else self.place[:, processed]
+        placed = {name: array[:, processed] for name, array in self.placed.items()}
+        return replace(self, x=self.x[:, given], mask=mask, steps=self.places()[given], place=place, placed=placed)
 
 
 @dataclass(slots=True)

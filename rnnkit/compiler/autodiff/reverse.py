@@ -191,9 +191,7 @@ class Reverse:
             low = 0
             for part in node.args:
                 high = low + part.shape[node.attr]
-                key = (slice(None),) * node.attr + (slice(low, high),)
-                piece = graph.view(g, View.item(key, ("along", node.attr, low, high)))
-                self.add(part, piece)
+                self.add(part, graph.along(g, node.attr, low, high))
                 low = high
         elif node.op == "product":
             self._product(node, g)

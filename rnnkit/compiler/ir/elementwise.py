@@ -14,9 +14,8 @@ def is_elementwise(graph: Graph, states: tuple[Node, ...] | None = None) -> bool
     if all(node.op in BATCHED for node in states):
         return False
     needed, shape = graph.under(states), states[0].shape
-    return all(node.shape == shape for node in states) and all(
-        is_of_elements(node, shape) for node in graph.nodes if node.id in needed and section_of(node) == STEP
-    )
+    computed = (node for node in graph.nodes if node.id in needed and section_of(node) == STEP)
+    return all(node.shape == shape for node in states) and all(is_of_elements(node, shape) for node in computed)
 
 
 def is_of_elements(node: Node, shape: tuple[int, ...]) -> bool:

@@ -237,23 +237,16 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
     if node.op == "einsum" and lead:
         batched = [a.batched for a in node.args]
         return lambda *args: _batched_einsum(attr, args, batched)
-    function = _of_arrays(node, lead, dtype)
+    # Operations whose result a recording has to copy; einsum without `optimize` takes 60 ms for three matrices of 128.
+    functions: dict[str, Callable] = {
+        "einsum": lambda *args: np.einsum(attr, *args, optimize=True),
+        "inverse": np.linalg.inv,
+        "result": lambda carried: carried[attr],
+        "take": lambda *args: _at_places(args, node),
+        "put": lambda *args: _at_places(args, node),
+    }
+    function = functions.get(node.op, lambda *args: np.asarray(attr(*args), dtype))
     return lambda *args: repeated(lambda: function(*args), *args)
-
-
-def _of_arrays(node, lead, dtype) -> Callable[..., np.ndarray]:
-    """Return such a function for operations whose result a recording has to copy."""
-    attr = node.attr
-    if node.op == "einsum":
-        # Without `optimize`, nested loops: 60 ms for three matrices of 128.
-        return lambda *args: np.einsum(attr, *args, optimize=True)
-    if node.op == "inverse":
-        return np.linalg.inv
-    if node.op == "result":
-        return lambda carried: carried[attr]
-    if node.op in ("take", "put"):
-        return lambda *args: _at_places(args, node)
-    return lambda *args: np.asarray(attr(*args), dtype)
 
 
 def _pointwise(node, dtype):
@@ -308,9 +301,8 @@ def _with_rows(args, node) -> list:
 def _batched_einsum(subscripts, arrays, batched):
     """Contract two arrays, of which one or both have a batch axis first, by a product of matrices."""
     inputs, output = subscripts.split("->")
-    first, second = (
-        "".join(["0", *letters] if lead else letters) for letters, lead in zip(inputs.split(","), batched, strict=True)
-    )
+    pairs = zip(inputs.split(","), batched, strict=True)
+    first, second = ("0" * lead + letters for letters, lead in pairs)
     common = [c for c in first if c in second]
     shared, inner = [c for c in common if c in f"0{output}"], [c for c in common if c not in f"0{output}"]
     rows, columns = [c for c in first if c not in common], [c for c in second if c not in common]

@@ -278,9 +278,8 @@ class Graph:
     def replaced(self, node, view, new) -> Node:
         """Return a node with the elements that a view of it shows replaced, in their order."""
         new = self.cast(new, node.kind)
-        if view.part is not None and all(
-            isinstance(k, int) or (isinstance(k, slice) and k.step in (None, 1)) for k in view.part
-        ):
+        adjacent = (isinstance(k, int) or (isinstance(k, slice) and k.step in (None, 1)) for k in view.part or ())
+        if view.part is not None and all(adjacent):
             return self._replaced_part(node, view.part, new)
         places, table = view.index(node.shape).reshape(-1), np.arange(node.size)
         if np.array_equal(places, table):
@@ -296,13 +295,14 @@ class Graph:
             high = max(low, high)
             if (low, high) == (0, n):
                 continue
-            before, here, after = (
-                self.view(node, View.item((slice(None),) * axis + (slice(a, b),), ("along", axis, a, b)))
-                for a, b in ((0, low), (low, high), (high, n))
-            )
+            before, here, after = (self.along(node, axis, a, b) for a, b in ((0, low), (low, high), (high, n)))
             here = self._replaced_part(here, (*part[:axis], slice(None), *part[axis + 1 :]), new)
             return self.concatenate([p for p in (before, here, after) if p.shape[axis]], axis)
         return self.reshape(new, node.shape)
+
+    def along(self, node, axis, low, high) -> Node:
+        """Return the part of a node from `low` up to `high` along an axis."""
+        return self.view(node, View.item((slice(None),) * axis + (slice(low, high),), ("along", axis, low, high)))
 
     def concatenate(self, nodes, axis) -> Node:
         nodes = self._same_kind(tuple(nodes))
@@ -361,7 +361,6 @@ class Graph:
             self.messages, self.checks = tuple(message for _, message in self.checks), []
 
     def note_fails(self, checks) -> None:
-        """Note the conditions by which rows fail."""
         self.fails += [node for node, _ in checks if node.id not in self.implied]
 
     def results(self) -> list[Node]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class WeightFunction:
 
     def cotangent(self, i: int) -> WeightFunction:
         """Return the function that computes the cotangent of operand `i` from ``(g, y, *args)``."""
-        rule = self.rule
+        rule: Any = self.rule
         return WeightFunction(f"cotangent {i} of {self.name}", lambda *arrays: rule(*arrays)[i])
 
 

@@ -139,17 +139,14 @@ class Loop:
 
     @property
     def written(self) -> list[Buffer]:
-        """The buffers that the loop writes to."""
         return [buffer for _, buffer, _ in self.writes] + [total.buffer for total in self.totals]
 
     @property
     def loads(self) -> list[Load]:
-        """The lines that read a buffer."""
         return [value for value in self.values if isinstance(value, Load)]
 
     @property
     def operations(self) -> list[str]:
-        """The operations of its lines, in order."""
         return [value.op for value in self.values if isinstance(value, Pointwise)]
 
 
@@ -242,7 +239,6 @@ class Plan:
         return [part for stage in self.stages for part in (stage.parts if isinstance(stage, Fused) else [stage])]
 
     def products(self) -> list[Product]:
-        """Return all products in order."""
         return [part for part in self.parts() if isinstance(part, Product)]
 
 
@@ -288,7 +284,7 @@ class Look:
 
 @dataclass(eq=False)
 class Put:
-    """A line of a plan by rows: an element of a slot is written, in a loop in the rows that go on, `under` a condition."""
+    """A line of a plan by rows: an element of a slot is written where `under` holds; in a loop, in rows that go on."""
 
     slot: Slot
     offset: int

@@ -12,12 +12,8 @@ class Walk:
     """The elements of a buffer's row that a loop touches, one for each place of the loop."""
 
     offset: int  # element of the first place
-    strides: tuple[
-        int, ...
-    ]  # elements from place to place along each axis of the loop; of the table where there is one
-    table: np.ndarray | None = (
-        None  # int32: element numbers in order of the loop's places, where strides can't say them
-    )
+    strides: tuple[int, ...]  # elements from place to place along each axis of the loop; of the table if there is one
+    table: np.ndarray | None = None  # int32: the elements of the loop's places in order, where strides can't say them
     # 0, or of how many gates the buffer holds a vector each, in turn: place j is element
     # offset + j // lanes * gates * lanes + j % lanes
     gates: int = 0
@@ -58,14 +54,9 @@ def merge_axes(shape, indices, kept: int) -> tuple[tuple[int, ...], int, list[Wa
     described = [strides_of(index) for index in indices]
     groups: list[list[int]] = []
     for axis, n in enumerate(shape):
-        if (
-            groups
-            and (axis < kept) == (groups[-1][-1] < kept)
-            and all(
-                d is None or _follows(d[1], groups[-1], axis, shape, index.ndim)
-                for d, index in zip(described, indices, strict=True)
-            )
-        ) or (n == 1 and groups and (axis < kept) == (groups[-1][-1] < kept)):
+        pairs = zip(described, indices, strict=True)
+        follows = (d is None or _follows(d[1], groups[-1], axis, shape, index.ndim) for d, index in pairs)
+        if groups and (axis < kept) == (groups[-1][-1] < kept) and (n == 1 or all(follows)):
             groups[-1].append(axis)
         else:
             groups.append([axis])

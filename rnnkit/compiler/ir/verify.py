@@ -14,39 +14,13 @@ import numpy as np
 
 from rnnkit.compiler.ir.graph import FAILED, INPUTS, Graph, Node, depends_of
 from rnnkit.compiler.ir.kinds import FLOATS, INTEGERS, KINDS
-from rnnkit.compiler.ir.operations import (
-    INTEGER_OPERATIONS,
-    OPERATIONS,
-    POINTWISE,
-    REDUCTIONS,
-    IntegerOperation,
-    Operation,
-)
-from rnnkit.compiler.ir.plan import (
-    AFTER,
-    BLOCK,
-    CALL,
-    PREPACK,
-    SECTIONS,
-    STEP,
-    Buffer,
-    Check,
-    Element,
-    Fill,
-    Fused,
-    Load,
-    Look,
-    Loop,
-    Plan,
-    Pointwise,
-    Product,
-    Put,
-    RowLoop,
-    RowPlan,
-    Slot,
-    SparseProduct,
-    read_by,
-    section_of,
+
+from rnnkit.compiler.ir.operations import (  # isort: skip
+    INTEGER_OPERATIONS, OPERATIONS, POINTWISE, REDUCTIONS, IntegerOperation, Operation,
+)  # fmt: skip
+from rnnkit.compiler.ir.plan import (  # isort: skip
+    AFTER, BLOCK, CALL, PREPACK, SECTIONS, STEP, Buffer, Check, Element, Fill, Fused, Load, Look, Loop, Plan,
+    Pointwise, Product, Put, RowLoop, RowPlan, Slot, SparseProduct, read_by, section_of,
 )  # fmt: skip
 from rnnkit.compiler.ir.strides import Walk
 
@@ -56,12 +30,8 @@ Shape = tuple[int, ...]
 Leaves = Mapping[tuple, Shape]  # (op, attr) of every input that a graph may have, with its shape
 
 _OF_WEIGHTS = ("einsum", "inverse", "function")
-_COUNTS = (
-    {"literal": 0, "view": 1, "product": 2, "inverse": 1, "take": 2, "put": 3, "result": 1}
-    | dict.fromkeys(("carried", "round", "taped"), 0)
-    | dict.fromkeys(INPUTS, 0)
-    | dict.fromkeys(REDUCTIONS, 1)
-)
+_COUNTS = {"view": 1, "product": 2, "inverse": 1, "take": 2, "put": 3, "result": 1} | dict.fromkeys(REDUCTIONS, 1)
+_COUNTS |= dict.fromkeys(("literal", "carried", "round", "taped", *INPUTS), 0)
 
 
 class InvalidIR(RuntimeError):
@@ -79,7 +49,6 @@ class _Report:
         self.line(f"the node {node.id}, {node.op} of shape {node.shape},", wrong, (node.line,))
 
     def line(self, what: str, wrong: str, lines: Iterable[str] = ()):
-        """Raise an InvalidIR for anything else."""
         places = "; ".join(dict.fromkeys(line for line in lines if line))
         at = f", in the line {places!r}" if places else ""
         raise InvalidIR(f"after the pass {self.after!r}, {what} {wrong}{at}; this is a fault of rnnkit's compiler")
@@ -89,7 +58,6 @@ class _Report:
 
 
 def leaves_of(graph: Graph) -> dict[tuple, Shape]:
-    """Return the inputs of a graph with their shapes."""
     return {(node.op, node.attr): node.shape for node in graph.nodes if node.op in INPUTS}
 
 
@@ -425,9 +393,8 @@ class _PlanCheck:
             report.line("the plan", f"has results of sizes {found} and {outputs}, the graph {wanted} and one output of "
                         f"{graph.output.size}")  # fmt: skip
         saved = {b.attr[1]: b.size for b in plan.buffers if b.is_written}
-        wanted = {
-            name: node.size for name, node in graph.residuals.items() if name != FAILED or not isinstance(plan, RowPlan)
-        }
+        by_row = isinstance(plan, RowPlan)
+        wanted = {name: node.size for name, node in graph.residuals.items() if name != FAILED or not by_row}
         if saved != wanted:
             report.line("the plan", f"saves {sorted(map(str, saved))}, the graph {sorted(map(str, graph.residuals))}")
         shapes = tuple(node.shape for node in graph.states), graph.output.shape
@@ -488,9 +455,8 @@ class _PlanCheck:
 
     def _product(self, stage: Product) -> None:
         nodes = self.plan.prepacked.get(stage.panels)
-        if nodes != stage.weights or not all(
-            len(w.shape) == 2 and w.shape[0] == stage.depth and not w.batched for w in stage.weights
-        ):
+        fits = (len(w.shape) == 2 and w.shape[0] == stage.depth and not w.batched for w in stage.weights)
+        if nodes != stage.weights or not all(fits):
             self._refuse(stage, f"has weights other than those that {stage.panels.name} holds, or of another depth")
         layout = stage.gates, stage.units
         if self.layouts.setdefault(stage.panels, layout) != layout:
@@ -639,7 +605,6 @@ def elements_of(walk: Walk, dims: Shape, lanes: int) -> np.ndarray:
 
 
 def description(stage: Product | Loop) -> str:
-    """Return the description of a stage for an error."""
     if isinstance(stage, Product):
         return f"the product of {stage.operand.name} that gives {stage.result.name}"
     names = ", ".join(dict.fromkeys(buffer.name for _, buffer, _ in stage.writes))

@@ -55,6 +55,7 @@ class Expressions:
     """The part of a `Reader` that evaluates expressions."""
 
     if TYPE_CHECKING:
+        place: tuple[str, int] | None
 
         def __getattr__(self, name) -> Any:
             """Return what a `Reader` has besides: its frames and memory, checks, decisions and calls."""
@@ -62,7 +63,6 @@ class Expressions:
     # Assignment
 
     def assign(self, target, value) -> None:
-        """Assign to a name, an entry, or several."""
         if isinstance(target, ast.Name):
             self.frames[-1].names[target.id] = value
         elif isinstance(target, (ast.Tuple, ast.List)):
@@ -85,7 +85,6 @@ class Expressions:
             self.assign(target, one)
 
     def load(self, container, key):
-        """Return ``container[key]``."""
         if isinstance(container, dict) and find_symbol(_plain(key)) is not None:
             raise Untraceable("a dict at a computed key; write if, or an array")
         if places.is_computed(key):
@@ -112,7 +111,6 @@ class Expressions:
         return np.stack(values) if any(map(is_complex, values)) else self.symbol(values)
 
     def store(self, container, key, value) -> None:
-        """Do ``container[key] = value``."""
         self.refuse_outside(container)
         if isinstance(container, Complex):
             self.store(container.real, key, real_part(value))

@@ -21,7 +21,6 @@ class Iteration:
         raise NotImplementedError
 
     def more(self, k):
-        """Tell whether there is a round k."""
         return truth(k < self.length)
 
     def entries(self, reader) -> list:

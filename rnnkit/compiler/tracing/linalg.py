@@ -74,7 +74,6 @@ def _eye(a):
 
 
 def inverse(a):
-    """``np.linalg.inv``."""
     if not a.node.batched and a.ndim == 2:
         return a.made(a.graph.add("inverse", (a.graph.as_float(a.node),), a.node.shape))
     _matrix(a)
@@ -109,7 +108,7 @@ def _solved(a, b):
 
 
 def _eliminated(rest, n: int):
-    """Return the rows of a triangle that matrices become, the largest pivot first as in LAPACK; and the sign of exchanges.
+    """Return the rows of a triangle that matrices become, the largest pivot first as LAPACK does; and exchanges' sign.
 
     Each row begins with its pivot, and the columns behind the matrix are turned as it is.
     """
@@ -177,16 +176,12 @@ def cholesky(a, upper=False):
 
 
 @_with_rule
-def _determinant(a):
-    rows, sign = _eliminated(a, a.node.shape[-1])
+def det(a):
+    n, _ = _matrix(a)
+    rows, sign = _eliminated(a, n)
     pivots = np.stack([row[..., 0] for row in rows], -1)
     found = np.prod(pivots, -1) * sign
     return found, lambda g: (g * found)[..., None, None] * _solved(_turned(a), _eye(a))
-
-
-def det(a):
-    _matrix(a)
-    return _determinant(a)
 
 
 @_with_rule
@@ -339,7 +334,6 @@ def _read(function, like, *arrays):
 
 @_with_rule
 def _eigen(a):
-    """Return eigenvalues in their order, and vectors."""
     n = a.node.shape[-1]
     row, even = a.made(a.node), n + n % 2
     vectors = row.made(a.graph.literal(np.eye(n, even)))

@@ -14,7 +14,6 @@ from rnnkit.compiler.tracing.symbol import Symbol, kind_of
 
 
 def concatenate(arrays, axis=0, out=None):
-    """Join arrays along a feature axis."""
     like = first_symbol(*arrays)
     symbols = [lift(like, a) for a in arrays]
     if axis is None and all(s.axis is None for s in symbols):
@@ -32,7 +31,6 @@ def concatenate(arrays, axis=0, out=None):
 
 
 def stack(arrays, axis=0, out=None):
-    """Join arrays along a new axis."""
     like = first_symbol(*arrays)
     symbols = [lift(like, a) for a in arrays]
     rank = max(s.ndim for s in symbols) + 1

@@ -86,8 +86,8 @@ def call_ufunc(ufunc, method, args, keywords):
     """Answer ``__array_ufunc__`` of symbols."""
     name = ufunc.__name__
     if method == "reduce":
-        known = reduced.UFUNC_REDUCTIONS
-        return known[name](*args, **keywords) if name in known else unknown(f"{_public(ufunc)}.reduce")
+        known, axis = reduced.UFUNC_REDUCTIONS, {"axis": 0} if len(args) == 1 else {}
+        return known[name](*args, **axis | keywords) if name in known else unknown(f"{_public(ufunc)}.reduce")
     if method == "accumulate" and name in ("add", "multiply", "maximum", "minimum"):
         return reduced.running(ufunc, *args, **keywords)
     if method == "at" and name == "add":

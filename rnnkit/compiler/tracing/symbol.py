@@ -171,11 +171,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     # New arrays
 
     def made(self, node, axis=None) -> Symbol:
-        """Return a new array of the same graph."""
         return Symbol(self.graph, node, axis, self._float)
 
     def shown(self, view: View, axis) -> Symbol:
-        """Return a view of this array."""
         return Symbol(self.graph, self.graph.view(self.node, view), axis, self._float, self, view)
 
     # As a part of complex numbers

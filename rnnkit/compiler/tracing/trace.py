@@ -108,11 +108,8 @@ def _trace(step, dtype, weights, constant_shapes, training, graph, checked, call
     graph.weights = {}  # by address: once a weight is replaced, another array may stand where it stood
     live = graph.live()
     under = graph.under(node.args[1] for node in live if node.op == "product" and node.attr == "sparse")
-    graph.values = {
-        ("weight", node.attr): graph.values["weight", node.attr]
-        for node in live
-        if node.op == "weight" and node.id in under
-    }
+    keys = [("weight", node.attr) for node in live if node.op == "weight" and node.id in under]
+    graph.values = {key: graph.values[key] for key in keys}
     if checked and not reader.compiles:  # its compilation takes seconds
         _check(graph, step, weights, constant_shapes, training)
     return graph
@@ -304,9 +301,8 @@ def _check_rows(graph, evaluation, step, given, drawn, training) -> None:
     found = [np.broadcast_to(values[node.id], (len(x), *node.shape)) for node in (graph.output, *graph.states)]
     for i, (what, got, expected) in enumerate(zip(names, found, wanted, strict=True)):
         if expected.shape != got.shape:
-            raise ValueError(
-                f"the traced {what} of {step.name!r} has shape {got.shape}, the step gives {expected.shape}"
-            )
+            shapes = f"has shape {got.shape}, the step gives {expected.shape}"
+            raise ValueError(f"the traced {what} of {step.name!r} {shapes}")
         off = _differ(got, expected, drawn)
         if drawn is _LARGE and off.any():
             off &= not _cancels(graph) and ~_is_chance(step, given, training, i, expected, got)

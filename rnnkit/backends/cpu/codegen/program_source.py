@@ -17,24 +17,6 @@ from rnnkit.compiler.ir.kinds import INTEGERS
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS
 from rnnkit.compiler.ir.plan import AFTER, BLOCK, CALL, OF_CALL, PER_BLOCK, STEP, SparseProduct
 
-PRODUCT = '''"""The product of rows with a packed weight in {dtype}, shared by all programs."""
-
-from rnnkit.backends.cpu.kernels.matmul import define_matmul
-
-run = define_matmul("{dtype}", "{storage}")
-'''
-SPARSE_PRODUCT = '''"""The product of rows with a sparse weight in {dtype}, shared by all programs."""
-
-from rnnkit.backends.cpu.kernels.sparse_matmul import define_sparse_matmul
-
-run = define_sparse_matmul("{dtype}", "{storage}")
-'''
-OUTER_SUM = '''"""The sum of outer products of rows in {dtype}, for the gradients of all weights."""
-
-from rnnkit.backends.cpu.kernels.outer_sum import define_outer_sum
-
-run = define_outer_sum("{dtype}")
-'''
 _MASK_T = "mask + t * mask_step, mask_row"  # where the mask of a step is, and bytes from row to row
 
 
@@ -328,9 +310,7 @@ class SourceWriter(Stages):
         name = self.dtype.name
         everything = "\n".join(self.functions + body)
         words = set(words_of(everything))
-        vector = sorted(
-            w for w in words if w in _VECTOR or (w.endswith(name) and w.removesuffix(f"_{name}") in _MEMORY)
-        )
+        vector = sorted(words & (_VECTOR | {f"{word}_{name}" for word in _MEMORY}))
         imports = {
             "rnnkit.backends.cpu.simd.atomic": {"word"},
             "rnnkit.backends.cpu.simd.bounds_check": words & {"allow", "refuse"},

@@ -69,10 +69,8 @@ class ScanText(LoopText):
         while vectors > 1 and vectors * len(before) > REGISTERS - 4:
             vectors //= 2
         before = [f"m = first_{self.name}({count} - j)", *before]
-        own = {
-            "j",
-            *(name for line in before + step if (found := _ASSIGNED.match(line)) for name in found[0].split(", ")),
-        }
+        assigned = filter(None, map(_ASSIGNED.match, before + step))
+        own = {"j", *(name for found in assigned for name in found[0].split(", "))}
 
         def of_all(lines):
             return [_renamed(line, own, v) for v in range(vectors) for line in lines]

@@ -9,21 +9,9 @@ import numpy as np
 
 from rnnkit.backends.cpu.simd.aligned import LINE
 from rnnkit.compiler.ir.graph import FAILED
-from rnnkit.compiler.ir.plan import (
-    AFTER,
-    BLOCK,
-    CALL,
-    LARGE,
-    OF_CALL,
-    OUTPUTS,
-    PER_BLOCK,
-    PLACED,
-    SCRATCH,
-    SEQUENCES,
-    STEP,
-    Buffer,
-    Loop,
-    Plan,
+
+from rnnkit.compiler.ir.plan import (  # isort: skip
+    AFTER, BLOCK, CALL, LARGE, OF_CALL, OUTPUTS, PER_BLOCK, PLACED, SCRATCH, SEQUENCES, STEP, Buffer, Loop, Plan,
     Product,
 )  # fmt: skip
 

@@ -164,13 +164,10 @@ class _Tile(Tile):
         """Return a window's elements in registers, a 0 behind them; only its address where they are gathered."""
         if not self.tables:
             return address
-        return [
-            Value(
-                self.builder,
-                masked_load(self.builder, (address + i * self.vector_bytes).value, self.vector, lanes.value, self.size),
-            )
-            for i, lanes in enumerate(self.loaded)
-        ]
+        addresses = [address + i * self.vector_bytes for i in range(len(self.loaded))]
+        loads = zip(addresses, self.loaded, strict=True)
+        found = (masked_load(self.builder, at.value, self.vector, lanes.value, self.size) for at, lanes in loads)
+        return [Value(self.builder, window) for window in found]
 
     def pick(self, window, index, vector):
         """Return the elements of a window that a vector of columns takes, 0 where a lane waits."""

@@ -56,10 +56,8 @@ class Tile:
         builder.position_at_end(loop)
         k = builder.phi(i64)
         totals = [builder.phi(self.vector) for _ in places]
-        new = [
-            fma(a, b, Value(builder, total)).value
-            for (a, b), total in zip(factors(Value(builder, k)), totals, strict=True)
-        ]
+        terms = zip(factors(Value(builder, k)), totals, strict=True)
+        new = [fma(a, b, Value(builder, total)).value for (a, b), total in terms]
         following = Value(builder, k) + 1
         builder.cbranch((following < count).value, loop, done)
 

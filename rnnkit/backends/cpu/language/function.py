@@ -114,18 +114,8 @@ def _decorator(node: ast.FunctionDef) -> str:
 @lru_cache(8)  # kernels stand in few files
 def _definitions(filename, text) -> dict[int, ast.FunctionDef]:
     """Return all functions of a file by the line in which they begin, decorators included."""
-    return {
-        node.decorator_list[0].lineno if node.decorator_list else node.lineno: node
-        for node in _functions(ast.parse(text))
-    }
-
-
-def _functions(node) -> Iterator[ast.FunctionDef]:
-    for inner in node.body:
-        if isinstance(inner, ast.FunctionDef):
-            yield inner
-        if isinstance(inner, (ast.FunctionDef, ast.ClassDef)):
-            yield from _functions(inner)
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    return {min([node.lineno, *(one.lineno for one in node.decorator_list)]): node for node in functions}
 
 
 def _statements(body) -> Iterator[ast.stmt]:

@@ -19,9 +19,7 @@ from rnnkit.backends.shared.program_cache import entries, entry, find_all
 class Code(NamedTuple):
     """The machine code of a program."""
 
-    function: Callable[
-        ..., int
-    ]  # calls the program from Python, with ints, without the GIL; it keeps the code in memory
+    function: Callable[..., int]  # calls the program with ints, without the GIL; it keeps the code in memory
     address: int  # of the machine code, a C function of int64
 
 
@@ -30,6 +28,13 @@ class Wanted(NamedTuple):
 
     text: str  # a module in the language of programs
     arguments: int  # how many int64 its function `run` takes
+
+
+def kernel(name: str, *arguments) -> str:
+    """Return the text of a kernel by itself: "moves.finite" is what `define_finite` in `kernels.moves` gives."""
+    module, _, own = name.partition(".")
+    lines = f"from rnnkit.backends.cpu.kernels.{module} import define_{own}", f"run = define_{own}{arguments!r}"
+    return "\n\n".join([f'"""The kernel {name} of {arguments}."""', *lines, ""])
 
 
 def load(text: str, arguments: int, what: str = "what all programs share") -> Code:

@@ -102,9 +102,8 @@ class Checked:
         if count > MOST:
             raise AssertionError(f"more than {MOST} ranges in one call: too many to check")
         if wrong and error is None:
-            raise AssertionError(
-                f"{wrong} accesses outside all arrays, the last to {size} bytes at {address}: {ranges}"
-            )
+            last = f"the last to {size} bytes at {address}"
+            raise AssertionError(f"{wrong} accesses outside all arrays, {last}: {ranges}")
 
 
 def checked(run: Callable, *things) -> Callable:

@@ -17,14 +17,9 @@ ROW_FUNCTIONS = (
     row_copy.hold_output, row_copy.clear_masked, row_copy.most_used, barrier.share,
 )  # fmt: skip
 TEAM_FUNCTIONS = (
-    barrier.arrive,
-    barrier.admit,
-    barrier.barrier_wait,
-    barrier.close,
-    barrier.serve_slot,
-    barrier.lead_job,
-    barrier.wait_for,
-)
+    barrier.arrive, barrier.admit, barrier.barrier_wait, barrier.close,
+    barrier.serve_slot, barrier.lead_job, barrier.wait_for,
+)  # fmt: skip
 MOST_ARGUMENTS = 8
 ARGUMENTS = 1 + MOST_ARGUMENTS
 

@@ -147,13 +147,9 @@ class ThreadTeam:
                 idle.append(slot)
 
     def _run_units(self, job, idle, memory, keep, trials: Trials, steps) -> int:
-        if (
-            self._shared is None
-            or self.is_busy()
-            or self._shared.nbytes < memory + barrier.LINE
-            or self._shared.nbytes > tuning.SCRATCH_KEPT
-        ):
-            self._shared = np.empty(memory + barrier.LINE, np.uint8)
+        wanted = memory + barrier.LINE
+        if self._shared is None or self.is_busy() or not wanted <= self._shared.nbytes <= tuning.SCRATCH_KEPT:
+            self._shared = np.empty(wanted, np.uint8)
         shared = _Words((2 + len(idle)) * _WORDS)
         shared.words[2] = self._yield
         job.words[barrier.BARRIER], job.words[barrier.PARTS] = shared.address, 1 + len(idle)

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from rnnkit.backends.cpu import gradient
 from rnnkit.backends.cuda.codegen.section import line
 from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty, upload, zeros
 from rnnkit.backends.cuda.runtime.program import CudaProgram
 from rnnkit.backends.cuda.runtime.weight_sums import CudaSums
 from rnnkit.backends.shared.call import Gradient, Record, Result
-from rnnkit.backends.shared.segments import segments
 from rnnkit.compiler.ir.plan import state_of, written
-
-if TYPE_CHECKING:
-    from rnnkit.compiler.autodiff.adjoint import Sum
 
 _CHUNK_BYTES = 1 << 28  # of the adjoint's operands for the sums of a chunk of steps
 
@@ -85,17 +81,12 @@ def run(table):
 
 
 @dataclass(eq=False)
-class CudaBackward:
-    """Gradients of one step over records, see `rnnkit.backends.cpu.gradient.Backward`."""
+class CudaBackward(gradient.Backward):
+    """Gradients of one step over records."""
 
-    plain: CudaProgram
-    forward: CudaProgram
-    adjoint: CudaProgram
-    residuals: dict[tuple, int]
-    operands: dict[tuple, int]
-    sums: list[Sum]
-    finish: Callable[[dict[str, np.ndarray], list[np.ndarray]], dict[str, np.ndarray]]
-    programs = 2  # besides the step's own
+    plain: CudaProgram  # type: ignore[assignment]
+    forward: CudaProgram  # type: ignore[assignment]
+    adjoint: CudaProgram  # type: ignore[assignment]
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
         run = _Run(self, record, checkpoint, truncate)
@@ -112,18 +103,15 @@ class CudaBackward:
         return sum(line(size, self.plain.dtype.itemsize) for size in self.residuals.values())
 
 
-class _Run:
+class _Run(gradient._Run):
+    """One call and its gradient."""
+
+    backward: CudaBackward
+
     def __init__(self, backward: CudaBackward, record: Record, checkpoint, truncate):
-        self.backward, self.truncate = backward, truncate
-        self.dtype = backward.plain.dtype
-        self.stream = record.stream
+        self.stream, self.dtype = record.stream, backward.plain.dtype
         self.on_gpu = isinstance(record.x, DeviceArray)
-        self.reverse = record.reverse
-        self.record = self._on_gpu(record)
-        self.rows, self.steps = record.x.shape[:2]
-        self.segments = segments(self.steps, self.rows * backward.row_bytes(), checkpoint)
-        self.starts: dict[int, tuple] = {}  # the states before the first step of each
-        self.residuals = None
+        super().__init__(backward, self._on_gpu(record), None, record.reverse, checkpoint, truncate)
 
     def _given(self, array, dtype=None) -> DeviceArray:
         """Return an array of the call on the GPU, in memory that nobody else writes."""
@@ -133,34 +121,22 @@ class _Run:
 
     def _on_gpu(self, record) -> Record:
         """Return the record in processing order, with everything on the GPU."""
-        x = self._given(record.x)
-        mask = None if record.mask is None else self._given(record.mask, np.bool_)
-        if record.reverse:
-            x, mask = x[:, ::-1], None if mask is None else mask[:, ::-1]
-        return replace(
-            record,
-            x=x,
-            mask=mask,
-            reverse=False,
-            steps=record.places()[::-1] if record.reverse else record.steps,
-            states=tuple(map(self._given, record.states)),
-            constants=tuple(map(self._given, record.constants)),
-            draws={name: self._given(draw) for name, draw in record.draws.items()},
-            place=None,
-        )
+        x: Any = self._given(record.x)
+        mask: Any = None if record.mask is None else self._given(record.mask, np.bool_)
+        states, constants = (tuple(map(self._given, some)) for some in (record.states, record.constants))
+        draws = {name: self._given(draw) for name, draw in record.draws.items()}
+        moved = replace(record, x=x, mask=mask, states=states, constants=constants, draws=draws, place=None)
+        return moved.in_order()
 
     def result(self) -> Result:
-        if len(self.segments) <= 1:
-            result, self.residuals = self._keep(self.record)
-        else:
-            result = self._in_segments()
+        result = super().result()
         if self.on_gpu:
             return result
         outputs = None if result.outputs is None else download(result.outputs, self.stream)
         states = tuple(download(state, self.stream) for state in result.states)
         return Result(outputs, download(result.last, self.stream), states)
 
-    def _keep(self, record):
+    def _keep(self, record, lent=None):
         """Return results of some steps, and the residuals that the adjoint reads."""
         steps, residuals, places = record.x.shape[1], {}, {}
         for name, size in self.backward.residuals.items():
@@ -194,22 +170,14 @@ class _Run:
             states, last = result.states, result.last
         return Result(outputs, last, states)
 
-    def _residuals(self, start, after) -> dict:
-        """Return the residuals of some steps, computed again where they were not saved."""
-        if self.residuals is not None:
-            return self.residuals
-        return self._keep(replace(self.record, sequences=False).part(start, after, self.starts[start]))[1]
-
     def pull(self, outputs=None, last=None, states=None, x=True) -> Gradient:
-        """Return the gradient from cotangents of the results or None, see `rnnkit.backends.cpu.gradient`."""
         record, count = self.record, len(self.record.states)
-        given = [None] * count if states is None else states
+        shapes = self.backward.adjoint.plan.state_shapes  # behind the states those of constants, and of sums by row
+        given = [*([None] * count if states is None else states), *[None] * (len(shapes) - count)]
         cotangents = [
-            zeros(state.shape, self.dtype, self.stream) if g is None else self._given(g)
-            for g, state in zip(given, record.states, strict=True)
+            zeros((self.rows, *shape), self.dtype, self.stream) if g is None else self._given(g)
+            for g, shape in zip(given, shapes, strict=True)
         ]
-        others = self.backward.adjoint.plan.state_shapes[count:]  # of constants, and of sums by row
-        cotangents += [zeros((self.rows, *shape), self.dtype, self.stream) for shape in others]
         d_x = zeros(record.x.shape, self.dtype, self.stream) if x else None
         backward = self.backward
         sums = CudaSums(backward.plain.load, self.dtype, backward.sums, self.stream)
@@ -258,9 +226,8 @@ class _Run:
 
     def _copy_rows(self, source, target, size) -> None:
         source = source.reshape(self.rows, size)
-        self._start(
-            _COPY, [self.rows, size, source.address, source.strides[0], target.address, target.strides[0]], size
-        )
+        places = [source.address, source.strides[0], target.address, target.strides[0]]
+        self._start(_COPY, [self.rows, size, *places], size)
 
     def _segment(self, first, end, cotangents, d_outputs, d_x, sums) -> list:
         """Go back over some steps; return the states' cotangents before them."""
@@ -269,7 +236,7 @@ class _Run:
         bytes_of = sum(line(size, self.dtype.itemsize) for size in backward.operands.values())
         several = max(1, _CHUNK_BYTES // max(1, self.rows * bytes_of))
         cuts = {first, end, *range(0, steps, several), *range(0, steps, stop)}
-        residuals = self._residuals(first, end)
+        residuals = self._residuals(first, end, None)
         for start, after in reversed(list(itertools.pairwise(sorted(c for c in cuts if first <= c <= end)))):
             if after % stop == 0 and after < steps:
                 fresh = [zeros(c.shape, self.dtype, self.stream) for c in cotangents[:count]]

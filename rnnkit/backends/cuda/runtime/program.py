@@ -10,26 +10,15 @@ import numpy as np
 
 from rnnkit.backends.cuda.codegen.section import COUNTER_BYTES, Kernel, KernelVariant, States, line
 from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty, upload, zeros
-from rnnkit.backends.cuda.memory.driver_choice import driver
+from rnnkit.backends.cuda.memory.availability import driver
 from rnnkit.backends.cuda.runtime.cost_model import GPU, LaunchConfig, Step, configs, costs, current_gpu
 from rnnkit.backends.cuda.runtime.launch import Function
-from rnnkit.backends.cuda.runtime.packing import gates_in_turn, pack, pack_sparse
 from rnnkit.backends.formulas.table import FORMULAS
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.failures import checked
-from rnnkit.backends.shared.prepack import Layout
-from rnnkit.compiler.ir.plan import (
-    AFTER,
-    BLOCK,
-    CALL,
-    OUTPUTS,
-    PER_BLOCK,
-    PLACED,
-    SEQUENCES,
-    STEP,
-    Buffer,
-    Loop,
-    Plan,
+
+from rnnkit.compiler.ir.plan import (  # isort: skip
+    AFTER, BLOCK, CALL, OUTPUTS, PER_BLOCK, PLACED, SEQUENCES, STEP, Buffer, Loop, Plan,
 )  # fmt: skip
 
 _BLOCK_BYTES = 1 << 28  # of the GPU's memory that a block of steps may take
@@ -127,12 +116,8 @@ class CudaProgram:
         return best[1:]
 
     def _variant(self, config: LaunchConfig, placing: str) -> KernelVariant:
-        return KernelVariant(
-            rows=config.rows,
-            shared=placing.startswith("shared"),
-            staged=not placing.startswith("global"),
-            weights=placing.endswith("weights"),
-        )
+        shared, staged = placing.startswith("shared"), not placing.startswith("global")
+        return KernelVariant(rows=config.rows, shared=shared, staged=staged, weights=placing.endswith("weights"))
 
     def _kernel(self, section: int, variant: KernelVariant) -> Kernel:
         key = section, variant
@@ -397,9 +382,8 @@ class Call:
         table = self._table_of(kernel, given, start)
         shared = kernel.shared_bytes(config.tile, config.y, config.parts)
         # Groups along x, where a grid may have 2**31 - 1 blocks: along y it is 65535.
-        function.launch(
-            (groups, config.parts), (config.x, config.y), shared, self.stream, table.address, together=config.parts > 1
-        )
+        grid, together = (groups, config.parts), config.parts > 1
+        function.launch(grid, (config.x, config.y), shared, self.stream, table.address, together=together)
 
 
 def step_of(plan: Plan, item: int) -> Step:
@@ -433,9 +417,4 @@ def _per_block(buffer: Buffer) -> bool:
     return buffer.kind == "scratch" and buffer.section in PER_BLOCK
 
 
-def _dense(weight, gates, units) -> np.ndarray:
-    return pack(gates_in_turn(weight, gates, units) if gates else weight)
-
-
-LAYOUT = Layout(lambda array: array, _dense, pack_sparse)
 _PLACINGS = ("shared weights", "shared", "staged weights", "staged", "global")
