@@ -43,7 +43,7 @@ class Backward:
     operands: dict[tuple, int]  # the same of the adjoint, for the sums
     sums: list[Sum]
     finish: WeightGradients  # the weights' gradients from the finished sums
-    outer_products: OuterProducts | None = None  # what sums them; None where there are no sums
+    outer_products: OuterProducts  # what sums them; None where there are no sums
     # (rows, steps, size, dtype) to memory for a value of every step, (B, T, size) of any strides
     sequence: Callable[..., np.ndarray] = lambda *arguments: _sequence(*arguments)
     programs = 2  # compiled ones, besides the step's own

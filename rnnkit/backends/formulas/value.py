@@ -119,8 +119,10 @@ class Value:
         this = other.like(self)
         # As in NumPy: NaN differs from everything, and no other comparison with it holds.
         ordered = "fcmp_unordered" if sign == "!=" else "fcmp_ordered"
-        compare = getattr(this.builder, ordered if this.is_float else "icmp_signed")
-        return this.of(compare(sign, this.value, other.value))
+        return this._emit_compare(ordered if this.is_float else "icmp_signed", sign, other)
+
+    def _emit_compare(self, instruction, sign, other):
+        return self.of(getattr(self.builder, instruction)(sign, self.value, other.value))
 
     __lt__ = _comparison("<")
     __le__ = _comparison("<=")

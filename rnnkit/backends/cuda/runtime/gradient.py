@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnkit.backends.cpu import gradient
 from rnnkit.backends.cuda.codegen.section import line
 from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty, upload, zeros
 from rnnkit.backends.cuda.runtime.program import CudaProgram
 from rnnkit.backends.cuda.runtime.weight_sums import CudaSums
 from rnnkit.backends.shared.call import Gradient, Record, Result
+from rnnkit.backends.shared.segments import segments
 from rnnkit.compiler.ir.plan import state_of, written
+
+if TYPE_CHECKING:
+    from rnnkit.compiler.autodiff.adjoint import Sum
 
 _CHUNK_BYTES = 1 << 28  # of the adjoint's operands for the sums of a chunk of steps
 
@@ -81,12 +85,17 @@ def run(table):
 
 
 @dataclass(eq=False)
-class CudaBackward(gradient.Backward):
-    """Gradients of one step over records."""
+class CudaBackward:
+    """Gradients of one step over records, see `rnnkit.backends.cpu.gradient.Backward`."""
 
-    plain: CudaProgram  # type: ignore[assignment]
-    forward: CudaProgram  # type: ignore[assignment]
-    adjoint: CudaProgram  # type: ignore[assignment]
+    plain: CudaProgram
+    forward: CudaProgram
+    adjoint: CudaProgram
+    residuals: dict[tuple, int]
+    operands: dict[tuple, int]
+    sums: list[Sum]
+    finish: Callable[[dict[str, np.ndarray], list[np.ndarray]], dict[str, np.ndarray]]
+    programs = 2  # besides the step's own
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
         run = _Run(self, record, checkpoint, truncate)
@@ -103,15 +112,16 @@ class CudaBackward(gradient.Backward):
         return sum(line(size, self.plain.dtype.itemsize) for size in self.residuals.values())
 
 
-class _Run(gradient._Run):
-    """One call and its gradient."""
-
-    backward: CudaBackward
-
+class _Run:
     def __init__(self, backward: CudaBackward, record: Record, checkpoint, truncate):
+        self.backward, self.reverse, self.truncate = backward, record.reverse, truncate
         self.stream, self.dtype = record.stream, backward.plain.dtype
         self.on_gpu = isinstance(record.x, DeviceArray)
-        super().__init__(backward, self._on_gpu(record), None, record.reverse, checkpoint, truncate)
+        self.record = self._on_gpu(record)
+        self.rows, self.steps = record.x.shape[:2]
+        self.segments = segments(self.steps, self.rows * backward.row_bytes(), checkpoint)
+        self.starts: dict[int, tuple] = {}  # the states before the first step of each
+        self.residuals = None
 
     def _given(self, array, dtype=None) -> DeviceArray:
         """Return an array of the call on the GPU, in memory that nobody else writes."""
@@ -129,14 +139,17 @@ class _Run(gradient._Run):
         return moved.in_order()
 
     def result(self) -> Result:
-        result = super().result()
+        if len(self.segments) <= 1:
+            result, self.residuals = self._keep(self.record)
+        else:
+            result = self._in_segments()
         if self.on_gpu:
             return result
         outputs = None if result.outputs is None else download(result.outputs, self.stream)
         states = tuple(download(state, self.stream) for state in result.states)
         return Result(outputs, download(result.last, self.stream), states)
 
-    def _keep(self, record, lent=None):
+    def _keep(self, record):
         """Return results of some steps, and the residuals that the adjoint reads."""
         steps, residuals, places = record.x.shape[1], {}, {}
         for name, size in self.backward.residuals.items():
@@ -170,7 +183,14 @@ class _Run(gradient._Run):
             states, last = result.states, result.last
         return Result(outputs, last, states)
 
+    def _residuals(self, start, after) -> dict:
+        """Return the residuals of some steps, computed again where they were not saved."""
+        if self.residuals is not None:
+            return self.residuals
+        return self._keep(replace(self.record, sequences=False).part(start, after, self.starts[start]))[1]
+
     def pull(self, outputs=None, last=None, states=None, x=True) -> Gradient:
+        """Return the gradient from cotangents of the results or None, see `rnnkit.backends.cpu.gradient`."""
         record, count = self.record, len(self.record.states)
         shapes = self.backward.adjoint.plan.state_shapes  # behind the states those of constants, and of sums by row
         given = [*([None] * count if states is None else states), *[None] * (len(shapes) - count)]
@@ -236,7 +256,7 @@ class _Run(gradient._Run):
         bytes_of = sum(line(size, self.dtype.itemsize) for size in backward.operands.values())
         several = max(1, _CHUNK_BYTES // max(1, self.rows * bytes_of))
         cuts = {first, end, *range(0, steps, several), *range(0, steps, stop)}
-        residuals = self._residuals(first, end, None)
+        residuals = self._residuals(first, end)
         for start, after in reversed(list(itertools.pairwise(sorted(c for c in cuts if first <= c <= end)))):
             if after % stop == 0 and after < steps:
                 fresh = [zeros(c.shape, self.dtype, self.stream) for c in cotangents[:count]]
