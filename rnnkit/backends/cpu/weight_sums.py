@@ -19,11 +19,10 @@ from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.team import ThreadTeam
 from rnnkit.backends.shared.call import Record
 from rnnkit.backends.shared.thread_pool import get_num_threads
-from rnnkit.compiler.ir.plan import written
 from rnnkit.recording import Recording, current, unrepeatable
 
 if TYPE_CHECKING:
-    from rnnkit.compiler.autodiff.adjoint import Place, Sum
+    from rnnkit.compiler.autodiff.adjoint import Sum
 
 _POINTERS = 6  # words of `p`; those of `n` follow
 
@@ -49,7 +48,7 @@ class Sums:
         used = None if part.mask is None else self._used(part.mask)
         recording = current()
         for s, outer_sum in self.outer_sums.items():
-            a, b = self._array(s.a or s.b, part), self._array(s.b, part)
+            a, b = (s.a or s.b).array(part), s.b.array(part)
             places = (s.a or s.b, a.strides[:2]), (s.b, b.strides[:2])
             if used is None:
                 pairs = _all_pairs(*places, rows, steps, a.itemsize)
@@ -74,14 +73,6 @@ class Sums:
         places = np.argsort(self.order)
         step, row = np.nonzero(mask[places].T)
         return step, places[row]
-
-    @staticmethod
-    def _array(place: Place, part: Record) -> np.ndarray:
-        """Return the array that a place is in, ``(B, T, …)`` with the rest contiguous."""
-        if place.source == "x":
-            return part.x
-        name = place.source, place.key
-        return part.placed[written(name)] if place.source == "operand" else part.placed[name]
 
     def totals(self) -> list[np.ndarray]:
         """Return the finished sums, in order."""

@@ -16,7 +16,7 @@ import numpy as np
 from rnnkit.compiler.autodiff.reverse import Reverse, reverse_step
 from rnnkit.compiler.ir.elementwise import is_elementwise
 from rnnkit.compiler.ir.graph import BY_ROW, Graph, Node, loops_of
-from rnnkit.compiler.ir.plan import CALL, section_of
+from rnnkit.compiler.ir.plan import CALL, section_of, written
 from rnnkit.compiler.ir.strides import row_walk
 
 
@@ -34,6 +34,11 @@ class Place:
     rows: int
     stride: int
     depth: int
+
+    def array(self, part):
+        """Return the array of a record that it is in, ``(B, T, …)`` with the rest contiguous."""
+        name = self.source, self.key
+        return part.x if self.source == "x" else part.placed[written(name) if self.source == "operand" else name]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, download, empty, upload, zeros
 from rnnkit.backends.cuda.memory.availability import simulated
-from rnnkit.compiler.ir.plan import written
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Place, Sum
@@ -153,12 +152,7 @@ class CudaSums:
         self.load(add).launch((-(-M * N // across),), (across,), 0, self.stream, table.address)
 
     def _place(self, place: Place, part) -> list[int]:
-        if place.source == "x":
-            array = part.x
-        else:
-            name = place.source, place.key
-            array = part.placed[written(name)] if place.source == "operand" else part.placed[name]
-        item = self.dtype.itemsize
+        array, item = place.array(part), self.dtype.itemsize
         return [array.address + place.offset * item, *array.strides[:2], place.stride * item]
 
     def totals(self) -> list[np.ndarray]:
