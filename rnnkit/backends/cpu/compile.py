@@ -7,7 +7,7 @@ from functools import cache, partial
 
 import numpy as np
 
-from rnnkit.backends.cpu.codegen.program_source import OUTER_SUM, PRODUCT, SPARSE_PRODUCT, SourceWriter
+from rnnkit.backends.cpu.codegen.program_source import SourceWriter
 from rnnkit.backends.cpu.codegen.row_source import TRANSPOSES, Kind, RowSourceWriter
 from rnnkit.backends.cpu.codegen.scan_source import ScanSourceWriter
 from rnnkit.backends.cpu.codegen.single_row_source import SingleRowWriter
@@ -15,7 +15,7 @@ from rnnkit.backends.cpu.codegen.tables import ARGUMENTS, PRODUCT_ARGUMENTS, Sou
 from rnnkit.backends.cpu.gradient import Backward
 from rnnkit.backends.cpu.kernels.matmul import PANEL_VECTORS, packed_width
 from rnnkit.backends.cpu.kernels.storage import STORAGES
-from rnnkit.backends.cpu.language.programs import Wanted, load, load_all
+from rnnkit.backends.cpu.language.programs import Wanted, kernel, load, load_all
 from rnnkit.backends.cpu.program import Program, ProgramCode, layout
 from rnnkit.backends.cpu.row_program import RowProgram, RowPrograms
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED, GAP
@@ -58,8 +58,8 @@ def compile_source(
     """Return the program of a text, compiled at the first call; its products read weights in a storage."""
 
     products = {
-        name: Wanted(text.format(dtype=dtype.name, storage=storage), PRODUCT_ARGUMENTS)
-        for name, text in (("product", PRODUCT), ("sparse_product", SPARSE_PRODUCT))
+        name: Wanted(kernel(of, dtype.name, storage), PRODUCT_ARGUMENTS)
+        for name, of in (("product", "matmul.matmul"), ("sparse_product", "sparse_matmul.sparse_matmul"))
         if f"call_matmul({name}," in source.text
     }
     wanted = [*products.values(), ROWS, Wanted(source.text, ARGUMENTS)]
@@ -96,22 +96,16 @@ def outer_products(name) -> OuterProducts:
 
 
 def _outer_sum(name) -> Wanted:
-    return Wanted(OUTER_SUM.format(dtype=name), ARGUMENTS)
+    return Wanted(kernel("outer_sum.outer_sum", name), ARGUMENTS)
 
 
 class RowSources:
-    """The texts of a plan by rows, each of which is written when a call wants it.
-
-    Attributes
-    ----------
-    listener : callable, optional
-        ``(section, variant, text)``, called with each text.
-    """
+    """The texts of a plan by rows, each of which is written when a call wants it."""
 
     def __init__(self, plan: RowPlan, name: str, dtype: np.dtype):
         self.plan, self.name, self.dtype = plan, name, dtype
         self.plans: dict[tuple[int, bool, int, bool], RowPlan] = {(FEW, False, 0, False): plan}
-        self.listener: Callable[[int, str, str], None] | None = None
+        self.listener: Callable[[int, str, str], None] | None = None  # called with section, variant and text of each
 
     def of(self, kind: Kind) -> RowPlan:
         """Return the plan for a kind: for one row, arrays are in memory; states of whole numbers may be integers."""
@@ -143,10 +137,10 @@ def compile_rows(
         own, lanes = sources.of(kind), kind.lanes
         prepack = prepacker(own, dtype, layout())
         source = sources(kind)
-        transposes = (
-            [] if lanes == 1 else [Wanted(TRANSPOSES.format(dtype=dtype.name, lanes=lanes), shared_functions.ARGUMENTS)]
-        )
-        wanted = [*transposes, Wanted(source.text, ARGUMENTS)]
+        wanted = [Wanted(source.text, ARGUMENTS)]
+        if lanes > 1:
+            text = TRANSPOSES.format(dtype=dtype.name, lanes=lanes)
+            wanted.insert(0, Wanted(text, shared_functions.ARGUMENTS))
 
         def code():
             *found, run = load_all(wanted, source.title)
@@ -169,16 +163,9 @@ BY_ROWS: Target = Target(
     RowSources, compile_rows, gradient_by_rows, sums_by_row="all",
 )  # fmt: skip
 CPU = Target(
-    "cpu",
-    packed_width,
-    plan_with_scans,
-    fuse_all,
-    write,
-    compile_source,
-    gradient,
-    lambda graph: BY_ROWS if is_narrow(graph) else None,
-    sums_by_row="elementwise",
-)
+    "cpu", packed_width, plan_with_scans, fuse_all, write, compile_source, gradient,
+    lambda graph: BY_ROWS if is_narrow(graph) else None, sums_by_row="elementwise",
+)  # fmt: skip
 
 
 def storing(kind: str) -> Target:

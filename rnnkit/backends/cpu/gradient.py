@@ -34,50 +34,25 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Backward:
-    """Computes the gradients of one step over records.
+    """Computes the gradients of one step over records."""
 
-    Attributes
-    ----------
-    plain : Program
-        The step itself, which keeps nothing.
-    forward, adjoint : Program
-        The step with what it keeps, and its adjoint.
-    residuals : dict of tuple to int
-        Elements of each value that the forward program keeps, by name.
-    operands : dict of tuple to int
-        The same of the adjoint, for the sums.
-    sums : list of Sum
-        See `rnnkit.compiler.autodiff.adjoint`.
-    finish : WeightGradients
-        The weights' gradients from the finished sums.
-    outer_products : OuterProducts
-        What sums them, see `rnnkit.backends.cpu.kernels.outer_sum`; None where there are no sums.
-    sequence : callable
-        ``(rows, steps, size, dtype)`` to memory for a value of every step, ``(B, T, size)`` of any strides.
-    """
-
-    plain: Program
-    forward: Program
+    plain: Program  # the step itself, which keeps nothing
+    forward: Program  # the step with what it keeps
     adjoint: Program
-    residuals: dict[tuple, int]
-    operands: dict[tuple, int]
+    residuals: dict[tuple, int]  # elements of each value that the forward program keeps, by name
+    operands: dict[tuple, int]  # the same of the adjoint, for the sums
     sums: list[Sum]
-    finish: WeightGradients
-    outer_products: OuterProducts
+    finish: WeightGradients  # the weights' gradients from the finished sums
+    outer_products: OuterProducts  # what sums them; None where there are no sums
+    # (rows, steps, size, dtype) to memory for a value of every step, (B, T, size) of any strides
     sequence: Callable[..., np.ndarray] = lambda *arguments: _sequence(*arguments)
     programs = 2  # compiled ones, besides the step's own
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
-        """The results of a call, with `pull`.
+        """Return the results of a call, with `pull`.
 
-        Parameters
-        ----------
-        record : Record
-            As for a plain call; a trajectory isn't asked for.
-        checkpoint : None, "auto" or int
-            Keep the states of every so many steps only and compute the steps again.
-        truncate : None or int
-            Let no cotangent of a state pass a multiple of so many steps.
+        `checkpoint`, "auto" or a number of steps, keeps the states of every so many steps only and computes the steps
+        again; `truncate` lets no cotangent of a state pass a multiple of so many steps.
         """
         if checkpoint is None and self._computes_states_again():
             checkpoint = max(1, tuning.SEGMENT_BYTES // max(1, len(record.x) * self.row_bytes()))
@@ -85,15 +60,13 @@ class Backward:
         return replace(run.result(), pull=run.pull)
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
-        """What is saved and computed, in words; or both programs' graphs and plans, their texts, or all of them."""
+        """Return what is saved and computed, in words; or both programs' graphs and plans, their texts, or all."""
         if source or graph:
             return "\n\n".join(program.explain(source, graph) for program in (self.forward, self.adjoint))
         states = sum(state_of(name) is not None for name in self.residuals)
         numbers = sum(self.residuals.values())
-        lines = ["gradient: one rule per operation of the graph"]
-        lines.append(
-            f"saved at each step: {states} states and {len(self.residuals) - states} values, {numbers:,} numbers a row"
-        )
+        saved = f"{states} states and {len(self.residuals) - states} values, {numbers:,} numbers a row"
+        lines = ["gradient: one rule per operation of the graph", f"saved at each step: {saved}"]
         lines.append("the adjoint, from the last step to the first:")
         lines += [f"  {line}" for line in self.adjoint.words.splitlines()]
         lines.append("summed over rows and steps:")
@@ -104,12 +77,12 @@ class Backward:
         return "\n".join(lines)
 
     def _computes_states_again(self) -> bool:
-        """Whether a step costs less than to bring its states from memory: they are large, such as matrices."""
+        """Tell whether a step costs less than to bring its states from memory: they are large, such as matrices."""
         large = any(size >= LARGE for name, size in self.residuals.items() if state_of(name) is not None)
         return large and self.outer_products is not None and self.plain._step_work < sum(self.residuals.values())
 
     def _leaves_x(self, record: Record, checkpoint) -> bool:
-        """Whether nothing reads x behind the call itself, in which no other thread takes part."""
+        """Tell whether nothing reads x behind the call itself, in which no other thread takes part."""
         if not self.plain.plan.scans or checkpoint is not None or current() is not None or record.x.shape[0] != 1:
             return False
         places = [place for s in self.sums for place in (s.a, s.b) if place is not None]
@@ -117,11 +90,8 @@ class Backward:
         return not read and record.x[:, :1].flags.c_contiguous
 
     def _arranged(self, record: Record, checkpoint) -> tuple[Record, np.ndarray | None]:
-        """A copy of the record in processing order, and its rows in another order if a mask makes that worth while."""
-        if record.reverse:
-            mask = None if record.mask is None else record.mask[:, ::-1]
-            record = replace(record, x=record.x[:, ::-1], mask=mask, reverse=False, steps=record.places()[::-1])
-        order = None
+        """Return the record in processing order, and the order of its rows if a mask makes another one worth while."""
+        record, order = record.in_order(), None
         if record.mask is not None and record.x.shape[1]:
             blocks = row_blocks(len(record.x), get_num_threads())
             order = self.plain._order(record, blocks)[1]
@@ -140,7 +110,7 @@ class Backward:
         return record, order
 
     def row_bytes(self) -> int:
-        """What the forward program saves of one step of one row."""
+        """Return the bytes that the forward program saves of one step of one row."""
         return sum(_line(size, self.plain.dtype) for size in self.residuals.values()) * self.plain.dtype.itemsize
 
 
@@ -159,7 +129,7 @@ class _Run:
             unrepeatable("steps are computed again between its checkpoints")
 
     def result(self) -> Result:
-        """The call's own results."""
+        """Return the call's own results."""
         if len(self.segments) <= 1:
             result, self.residuals = self._keep(self.record)
         else:
@@ -171,7 +141,7 @@ class _Run:
         return Result(outputs, _put_back(result.last, self.order), states)
 
     def _keep(self, record, lent=None):
-        """Results of some steps, and all that the adjoint reads of them, in memory of other steps if it is lent.
+        """Return the results of some steps, and all that the adjoint reads of them, in memory that may be `lent`.
 
         A thread that was left may still write. Its values are right: what it reads are copies, and memory that the rest
         of the call leaves alone. But where a mask holds states, it may undo that, and the steps have to run once more.
@@ -190,7 +160,7 @@ class _Run:
         return result, residuals
 
     def _places(self, record, lent: dict) -> dict:
-        """Memory for what the forward program keeps, with the states before the first step in it."""
+        """Return memory for what the forward program keeps, with the states before the first step in it."""
         steps, residuals = record.x.shape[1], {}
         longest = self.segments[0][1] if self.segments else 0
         for name, size in self.backward.residuals.items():
@@ -207,7 +177,7 @@ class _Run:
         return residuals
 
     def _in_segments(self) -> Result:
-        """The results, with no residuals but the states at the cuts."""
+        """Return the results, with no residuals but the states at the cuts."""
         record = self.record
         outputs = None
         if record.sequences:
@@ -233,15 +203,8 @@ class _Run:
         return Result(outputs, last, states)
 
     def pull(self, outputs=None, last=None, states=None, x=True) -> Gradient:
-        """The gradient from cotangents of the results, any of which may be None.
-
-        Parameters
-        ----------
-        outputs : ndarray (B, T, *output), in processing order
-        last : ndarray (B, *output)
-        states : sequence of ndarray (B, *state) or None
-        x : bool
-            Whether the cotangent of x is wanted.
+        """Return the gradient from cotangents of the results, any of which may be None: outputs ``(B, T, *output)`` in
+        processing order, last ``(B, *output)``, states ``(B, *state)``; and whether that of x is wanted.
         """
         pull = self._way_back(states)
         pull.wants_x = x
@@ -256,7 +219,7 @@ class _Run:
         return _Pull(self, states)
 
     def _residuals(self, start, after, lent) -> dict:
-        """What the forward program keeps of some steps, computed again where they were not saved."""
+        """Return what the forward program keeps of some steps, computed again where they were not saved."""
         if self.residuals is not None:
             return self.residuals
         return self._keep(replace(self.record, sequences=False).part(start, after, self.starts[start]), lent)[1]
@@ -265,7 +228,7 @@ class _Run:
         return array if self.order is None else array[self.order]
 
     def _of_outputs(self, outputs, last) -> list[tuple[int, np.ndarray]]:
-        """What the outputs' cotangents say of each used step's own output: first steps and arrays (B, steps, *output).
+        """Return the cotangents of each used step's own output, as first steps and arrays ``(B, steps, *output)``.
 
         A masked step shows the output that the last used one before it put out.
         """
@@ -319,7 +282,7 @@ class _Pull:
         )
 
     def gradient(self) -> Gradient:
-        """What came of it."""
+        """Return the cotangents of all that the call read."""
         d_x, *cotangents = self.d_x, *self.cotangents
         if self.run.order is not None:
             d_x, *cotangents = (_put_back(a, self.run.order) for a in (d_x, *cotangents))
@@ -331,7 +294,7 @@ class _Pull:
         return Gradient(d_x if self.wants_x else None, tuple(states), tuple(constants), weights)
 
     def _of_weights(self, by_row) -> dict[str, np.ndarray]:
-        """From the sums over all rows, or from those over the steps of each."""
+        """Return the weights' gradients, from the sums over all rows, or from those over the steps of each."""
         finish, weights, totals = self.backward.finish, self.record.weights, self.sums.totals()
         members = self.backward.plain.members(weights)
         if members:
@@ -370,7 +333,7 @@ class _Pull:
             operands = self._go_back(start, after, placed, operands)
 
     def _chunk(self) -> int:
-        """Steps between two sums."""
+        """Return the number of steps between two sums."""
         row_bytes = sum(_line(n, self.run.dtype) for n in self.backward.operands.values()) * self.run.dtype.itemsize
         several = tuning.CHUNK_BYTES // max(1, self.run.rows * row_bytes)
         return max(1, several, -(-tuning.LEAST_ENTRIES // self.run.rows))
@@ -380,7 +343,7 @@ class _Pull:
         return {name: self.backward.sequence(run.rows, steps, n, run.dtype) for name, n in operands.items()}
 
     def _go_back(self, start, after, placed, operands) -> dict:
-        """Go back over a chunk and add it to the sums; memory for the operands of the next one."""
+        """Go back over a chunk and add it to the sums; return memory for the operands of the next one."""
         for alone in (False, True):
             part = replace(
                 self.record.part(start, after, self.cotangents),
@@ -407,9 +370,8 @@ class _Pull:
 
 
 def _add_to_shown(cotangents, mask) -> None:
-    """Add what a masked step's output gets, ``(B * T, elements)``, to the last used step before it, in order of time.
-
-    A sum by NumPy's own would have other bits for other numbers of masked steps.
+    """Add what a masked step's output gets, ``(B * T, elements)``, to the last used step before it, in order of time:
+    NumPy's own sum would have other bits for other numbers of masked steps.
     """
     steps = np.arange(mask.shape[1])
     shown = np.maximum.accumulate(np.where(mask, steps, -1), axis=1)
@@ -423,13 +385,13 @@ def _add_to_shown(cotangents, mask) -> None:
 
 
 def _line(size, dtype) -> int:
-    """Elements from row to row of a residual: an odd number of cache lines, which no two rows share."""
+    """Return the elements from row to row of a residual: an odd number of cache lines, which no two rows share."""
     line = LINE // dtype.itemsize
     return (-(-size // line) | 1) * line
 
 
 def _sequence(rows, steps, size, dtype) -> np.ndarray:
-    """Memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
+    """Return memory for a value of every step: ``(B, T, elements)``, a step's rows side by side."""
     width = _line(size, dtype)
     lend = borrow if current() is None else aligned  # what a recording keeps doesn't come back
     memory = lend(steps * rows * width + LINE, dtype)[: steps * rows * width]
@@ -437,12 +399,12 @@ def _sequence(rows, steps, size, dtype) -> np.ndarray:
 
 
 def _sums_of_members(by_row, members: int) -> np.ndarray:
-    """The sums over the rows of each member, ``(n, …)``."""
+    """Return the sums over the rows of each member, ``(n, …)``."""
     return by_row.reshape(members, len(by_row) // members, *by_row.shape[1:]).sum(axis=1)
 
 
 def _copied(sequence) -> np.ndarray:
-    """The same in other memory that is laid out as `_sequence` does it."""
+    """Return the same in other memory that is laid out as `_sequence` does it."""
     rows, steps, size = sequence.shape
     copy = _sequence(rows, steps, size, sequence.dtype)
     copy[...] = sequence
@@ -461,7 +423,7 @@ def _kept(array) -> np.ndarray:
 
 
 def _put_back(array, order) -> np.ndarray:
-    """Rows in the order in which they were given."""
+    """Return rows in the order in which they were given."""
     found = np.empty_like(array)
     found[order] = array
     return found

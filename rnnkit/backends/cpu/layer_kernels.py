@@ -8,34 +8,18 @@ from functools import cache, partial
 import numpy as np
 
 from rnnkit.backends.cpu.language.addresses import address
-from rnnkit.backends.cpu.language.programs import load
+from rnnkit.backends.cpu.language.programs import kernel, load
 from rnnkit.backends.cpu.simd.bounds_check import checked
 from rnnkit.recording import current
 
-_TEXT = '''"""The kernel {name} of layers, in {dtype}."""
 
-from rnnkit.backends.cpu.kernels.{module} import define_{name}
+def run_kernel(name: str, dtype: np.dtype, *arguments, writes=()) -> None:
+    """Run a kernel, "time_windows.window_sums", on arrays in C order, of which `writes` are overwritten.
 
-run = define_{name}("{dtype}")
-'''
-
-
-def run_kernel(kernel: str, dtype: np.dtype, *arguments, writes=()) -> None:
-    """Run a kernel on arrays in C order.
-
-    Parameters
-    ----------
-    kernel : str
-        Its module in `rnnkit.backends.cpu.kernels` and its name, "time_windows.window_sums".
-    dtype : dtype
-        float32 or float64.
-    *arguments : ndarray, int or None
-        An array is passed by its address, None as 0.
-    writes : sequence of ndarray
-        The arrays that the kernel overwrites; it reads the others.
+    Arguments are numbers, arrays, passed by their addresses, and None, passed as 0.
     """
     numbers = [address(one) if isinstance(one, np.ndarray) else one or 0 for one in arguments]
-    run = checked(partial(_code(kernel, dtype.name, len(arguments)), *numbers), arguments)
+    run = checked(partial(_code(name, dtype.name, len(arguments)), *numbers), arguments)
     run()
     recording = current()
     if recording is not None:
@@ -45,6 +29,5 @@ def run_kernel(kernel: str, dtype: np.dtype, *arguments, writes=()) -> None:
 
 
 @cache
-def _code(kernel: str, dtype: str, arguments: int) -> Callable[..., int]:
-    module, _, name = kernel.partition(".")
-    return load(_TEXT.format(module=module, name=name, dtype=dtype), arguments).function
+def _code(name: str, dtype: str, arguments: int) -> Callable[..., int]:
+    return load(kernel(name, dtype), arguments).function

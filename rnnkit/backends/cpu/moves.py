@@ -8,56 +8,22 @@ from functools import cache, partial
 import numpy as np
 
 from rnnkit.backends.cpu.language.addresses import address, write_addresses
-from rnnkit.backends.cpu.language.programs import load
+from rnnkit.backends.cpu.language.programs import kernel, load
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import checked
 from rnnkit.recording import Recording, Unrepeatable
 
-_MOVES = '''"""Numbers in {dtype} brought together from anywhere."""
-
-from rnnkit.backends.cpu.kernels.moves import define_moves
-
-run = define_moves("{dtype}")
-'''
-
-
-_COPIES = '''"""Whole arrays, brought to where they stand side by side."""
-
-from rnnkit.backends.cpu.kernels.moves import define_array_copies
-
-run = define_array_copies()
-'''
-
-
-_FINITE = '''"""Whether numbers in {dtype} are finite."""
-
-from rnnkit.backends.cpu.kernels.moves import define_finite
-
-run = define_finite("{dtype}")
-'''
-
 
 def finite_test(array: np.ndarray) -> Callable[[], int]:
     """Return a function that tells whether all numbers of an array in C order are finite when it is called."""
-    run = checked(load(_FINITE.format(dtype=array.dtype.name), 2).function, array)
+    run = checked(load(kernel("moves.finite", array.dtype.name), 2).function, array)
     at, count = address(array), array.size
     return lambda: run(at, count) if array is not None else 0  # the reference keeps the array alive
 
 
 class Copies:
-    """Copies of arrays into memory of known addresses, all of them in one call of compiled code.
-
-    Parameters
-    ----------
-    targets : sequence of ndarray
-        In C order.
-    sources : sequence of ndarray, optional
-        Copied unless a call gives other arrays.
-
-    Attributes
-    ----------
-    run : callable
-        Compiled code that copies the same arrays again.
+    """Copies of arrays into memory of known addresses, all in one call of compiled code: `run` copies `sources`, a call
+    copies other arrays. All are in C order.
     """
 
     def __init__(self, targets: Sequence[np.ndarray], sources: Sequence[np.ndarray] = ()):
@@ -66,7 +32,8 @@ class Copies:
         self._words = np.array([[0] * len(targets), *words], np.int64)
         self._sources, self._targets, self._sizes, self._places = (address(row) for row in self._words)
         self._words[0, : len(sources)] = list(map(address, sources))
-        self._run = partial(load(_COPIES, 4).function, self._sources, self._targets, self._sizes, len(targets))
+        copies = load(kernel("moves.array_copies"), 4).function
+        self._run = partial(copies, self._sources, self._targets, self._sizes, len(targets))
         self.run = checked(self._run, self._kept, self._words)
 
     def __call__(self, arrays: Sequence[np.ndarray] = ()) -> None:
@@ -80,7 +47,7 @@ class Copies:
 
 @cache
 def _moves(name: str) -> Callable[..., int]:
-    return load(_MOVES.format(dtype=name), 3).function
+    return load(kernel("moves.moves", name), 3).function
 
 
 def recorded_moves(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -45,62 +45,31 @@ __all__ = ["LANES", "PANEL_VECTORS", "Program", "packed_width"]
 
 
 class ProgramCode(NamedTuple):
-    """Machine code.
+    """Machine code."""
 
-    Attributes
-    ----------
-    function : callable
-        ``run`` of the program's text.
-    address : int
-        The address of its machine code.
-    products : dict of str to Code
-        The compiled products that the program calls: ``product`` and ``sparse_product``.
-    """
-
-    function: Callable[..., int]
-    address: int
-    products: dict[str, Code]
+    function: Callable[..., int]  # `run` of the program's text
+    address: int  # of its machine code
+    products: dict[str, Code]  # the compiled products that it calls: "product" and "sparse_product"
 
 
 @dataclass(eq=False)
 class Program:
-    """A compiled step that runs over records.
+    """A compiled step that runs over records."""
 
-    Attributes
-    ----------
-    load : callable
-        Returns the program's `Code`: it compiles the text, or finds it compiled, at the first call.
-    source, plan
-        The text and the plan that it was compiled from, see `rnnkit.execution.passes`.
-    prepack : callable
-        Weights by name to the arrays that the plan wants computed once, in the order of ``plan.prepacked``.
-    team : ThreadTeam
-        The threads that may share a call.
-    show : callable
-        Returns graph and plan as text.
-    words : str
-        The plan in words.
-    gradient : callable, or None
-        From a step's own program to its `rnnkit.backends.cpu.gradient.Backward`.
-    share : int
-        Factor of the addresses of dense panels, see `rnnkit.backends.cpu.kernels.storage`.
-    wanted : sequence of Wanted
-        The texts that `load` compiles.
-    """
-
-    load: Callable[[], ProgramCode]
+    load: Callable[[], ProgramCode]  # compiles the text, or finds it compiled, at the first call
     source: Source
     plan: Plan
+    # weights by name to the arrays that the plan wants computed once, in the order of `plan.prepacked`
     prepack: Callable[[dict[str, np.ndarray]], list[np.ndarray]]
     dtype: np.dtype
     team: ThreadTeam
-    show: Callable[[], str]
-    words: str = ""
+    show: Callable[[], str]  # graph and plan as text
+    words: str = ""  # the plan in words
     how: str = "traced"
     reason: str = "the step was recorded as a graph, from which rnnkit compiles loops over many rows at once"
-    gradient: Callable[[Program], GradientExecutor] | None = None
-    share: int = 1
-    wanted: Sequence[Wanted] = ()
+    gradient: Callable[[Program], GradientExecutor] | None = None  # of a step's own program, to its `Backward`
+    share: int = 1  # factor of the addresses of dense panels, see `rnnkit.backends.cpu.kernels.storage`
+    wanted: Sequence[Wanted] = ()  # the texts that `load` compiles
 
     def __post_init__(self):
         plan, item = self.plan, self.dtype.itemsize
@@ -110,7 +79,7 @@ class Program:
         self._work += tuning.ELEMENT * sum(b.size for b in plan.buffers if b.kind in ("scratch", "next"))
         self._numbers = list(self.source.numbers)
         self._tables = [what for what in self.source.pointers if isinstance(what, np.ndarray)]
-        self._trials: dict[int, Trials] = {}  # by the number of rows
+        self._trials: defaultdict[int, Trials] = defaultdict(Trials)  # by the number of rows
         self._heads: dict[tuple, tuple[np.ndarray, int]] = {}
         states = range(len(plan.state_shapes))
         self._placed = [b for b in self.source.pointers if isinstance(b, Buffer) and b.kind in SEQUENCES]
@@ -118,10 +87,8 @@ class Program:
         changing = [*_OF_RECORD, *plan.prepacked, *((role, i) for role in _OF_STATES for i in states)]
         changing += [*self._placed, *self._of_call]
         # An array that no loop reads has no place; its address is written behind the end of the table.
-        places: dict[Any, int] = {
-            what: i for i, what in enumerate(self.source.pointers) if not isinstance(what, np.ndarray)
-        }
-        behind = len(self.source.pointers)
+        pointers, behind = self.source.pointers, len(self.source.pointers)
+        places: dict[Any, int] = {one: i for i, one in enumerate(pointers) if not isinstance(one, np.ndarray)}
         self._places = np.array([places.get(what, behind) for what in changing], np.int64)
         self._places_at, self._x_at = address(self._places), places["x"]
         sparse = {product.panels for product in plan.products() if isinstance(product, SparseProduct)}
@@ -137,7 +104,7 @@ class Program:
     takes_members = False  # whether rows may have weights of their own, see `RowPrograms.members`
 
     def members(self, weights) -> int:
-        """How many sets of weights the rows have, or 0."""
+        """Return the number of sets of weights that the rows have, or 0."""
         return 0
 
     def differentiate(self) -> GradientExecutor:
@@ -177,22 +144,14 @@ class Program:
                 return [one for one, literal in zip(found, fixed, strict=True) if not literal]
 
             moves = iter(() if all(fixed) else recorded_moves(recording, moved, list(weights.values())))
-            found = [
-                constant(one) if literal else next(moves)
-                for one, literal in zip(self.prepack(weights), fixed, strict=True)
-            ]
+            pairs = zip(self.prepack(weights), fixed, strict=True)
+            found = [constant(one) if literal else next(moves) for one, literal in pairs]
         else:
             found = repeated(lambda: self.prepack(weights), *weights.values())
         return tuple(found)
 
     def run(self, record: Record, alone: bool = False) -> Result:
-        """Return the results of one call, which `alone` keeps in this thread.
-
-        Raises
-        ------
-        StepFailed
-            If a row fails at a step, see `rnnkit.backends.shared.failures`.
-        """
+        """Return the results of one call, which `alone` keeps in this thread; `StepFailed` if a row fails at a step."""
         if self.plan.messages:
             codes = partial(np.zeros, dtype=self.dtype)
             return checked(partial(self._run_unchecked, alone=alone), record, self.plan.messages, codes)
@@ -210,7 +169,7 @@ class Program:
             threads, units = 1, False
         if threads > 1 and ((recording is not None and not recording.shares) or CHECKED):
             unrepeatable("threads share its calls")
-        if units and recording is None and self._trials_of(rows).next_is_shared() is None:
+        if units and recording is None and self._trials[rows].next_is_shared() is None:
             return self._attempt(record, 1)
         if units:
             several = max(1, tuning.PASS // max(1, rows * self._step_work))
@@ -224,11 +183,6 @@ class Program:
             return False
         heavy = tuning.HEAVY * second_level_cache()
         return self._step_work >= tuning.WIDE * rows and rows <= threads * max(1, self._step_work // heavy)
-
-    def _trials_of(self, rows) -> Trials:
-        if rows not in self._trials:
-            self._trials[rows] = Trials()
-        return self._trials[rows]
 
     def _in_passes(self, record, threads, several) -> Result:
         """Return the results of passes of some steps, at which threads meet again after one of them was stopped."""
@@ -262,17 +216,18 @@ class Program:
         outputs = record.place if record.sequences else None
         if record.sequences and outputs is None:
             outputs = np.empty((rows, steps, *plan.output_shape), dtype)
+        kept = None
+        if record.trajectory:
+            kept = tuple(np.empty((rows, steps, *shape), dtype) for shape in plan.state_shapes)
         if not rows or not steps:
             states = tuple(np.array(state, dtype) for state in record.states)
-            kept = self._trajectory(record)
             unrepeatable("it has no steps")
             return Result(outputs, np.zeros((rows, *plan.output_shape), dtype), states, kept)
         last = np.empty((rows, *plan.output_shape), dtype)
         initial = [contiguous(state, dtype) for state in record.states]
         final = tuple(_like(state) for state in initial)
-        kept = self._trajectory(record)
         units, groups = threads > 1 and self._splits_units(rows, threads), self._groups(rows)
-        blocks, trials = (1, self._trials_of(rows)) if units else (row_blocks(groups, threads), None)
+        blocks, trials = (1, self._trials[rows]) if units else (row_blocks(groups, threads), None)
         mask, order = self._order(record, blocks)
         arrays = (x, outputs, last, mask, order), (initial, final, kept)
         table, given, own = self._pointers(record, *arrays)
@@ -290,7 +245,8 @@ class Program:
                 if CHECKED:
                     self.team.settle()
             else:
-                scratch, scratch_at = own_memory(memory) if recording is None else _recorded_memory(recording, memory)
+                scratch = None if recording is None else recording.memory(memory + LINE)
+                scratch, scratch_at = own_memory(memory) if scratch is None else (scratch, line_start(scratch))
                 done = self._run_blocks(p_at, n_at, groups, blocks, scratch_at)
                 if recording is None:
                     self._free.append(table)  # no other thread has read it
@@ -316,12 +272,6 @@ class Program:
         """Return the number of groups of rows that threads share: here each row is one."""
         return rows
 
-    def _trajectory(self, record) -> tuple | None:
-        if not record.trajectory:
-            return None
-        lead = record.x.shape[:2]
-        return tuple(np.empty((*lead, *shape), self.dtype) for shape in self.plan.state_shapes)
-
     def _watched(self, again: Callable, p, record: Record) -> Callable:
         """Return a call of compiled code as it is repeated, with this table of addresses."""
         return again
@@ -335,16 +285,12 @@ class Program:
         return True
 
     def _note(self, recording: Recording, again, record: Record, arrays, prepacked, table) -> None:
-        """Tell a recording the call that was run, and the arrays that it read and wrote.
-
-        `table` is the address of its table of addresses and the arrays of these, if others may take their places.
+        """Tell a recording the call that was run, the arrays that it read and wrote, and the address of its table of
+        addresses and the arrays of these, if others may take their places.
         """
         (x, outputs, last, mask, _), (initial, final, kept) = arrays
         placed = [(record.placed[buffer.attr], buffer.is_written) for buffer in self._placed]
-        of_call = [
-            record.constants[buffer.attr] if buffer.kind == "constant" else record.draws[buffer.attr]
-            for buffer in self._of_call
-        ]
+        of_call = [self._given(record, buffer) for buffer in self._of_call]
         reads = [x, mask, *initial, *of_call, *prepacked, *(array for array, is_written in placed if not is_written)]
         writes = [outputs, last, *final, *(kept or ()), *(array for array, is_written in placed if is_written)]
         reads, writes = ([array for array in some if array is not None] for some in (reads, writes))
@@ -383,6 +329,10 @@ class Program:
         dealt = np.concatenate([best[block::blocks] for block in range(blocks)])
         return mask[dealt], dealt
 
+    @staticmethod
+    def _given(record, buffer) -> np.ndarray:
+        return (record.constants if buffer.kind == "constant" else record.draws)[buffer.attr]
+
     def _pointers(self, record, of_record, of_states):
         """Return the table of addresses, with its address, the arrays of these, and arrays that were made for it."""
         prepacked, order, own = self._prepacked(record.weights), of_record[-1], []
@@ -392,7 +342,7 @@ class Program:
         for buffer in self._placed:
             found.append(record.placed[buffer.attr])
         for buffer in self._of_call:
-            array = record.constants[buffer.attr] if buffer.kind == "constant" else record.draws[buffer.attr]
+            array = self._given(record, buffer)
             if order is not None:
                 array = array[order]
                 own.append(array)
@@ -462,20 +412,15 @@ def _share(recording: Recording, shared: Callable, alone: Callable) -> None:
         recording.abandoned()
 
 
-def _recorded_memory(recording: Recording, size: int) -> tuple[np.ndarray, int]:
-    memory = recording.memory(size + LINE)
-    return memory, line_start(memory)
-
-
 def row_blocks(rows: int, threads: int) -> int:
     """Return the number of blocks of rows of a call that threads share by rows."""
     return max(min(threads, rows), -(-rows // tuning.LARGEST_BLOCK))
 
 
 def _like(state) -> np.ndarray:
-    return (
-        borrow(state.size, state.dtype).reshape(state.shape) if state.nbytes >= tuning.POOLED else np.empty_like(state)
-    )
+    if state.nbytes < tuning.POOLED:
+        return np.empty_like(state)
+    return borrow(state.size, state.dtype).reshape(state.shape)
 
 
 def _rows_computed(mask, order, blocks) -> int:

@@ -19,25 +19,16 @@ from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.team import ThreadTeam
 from rnnkit.backends.shared.call import Record
 from rnnkit.backends.shared.thread_pool import get_num_threads
-from rnnkit.compiler.ir.plan import written
 from rnnkit.recording import Recording, current, unrepeatable
 
 if TYPE_CHECKING:
-    from rnnkit.compiler.autodiff.adjoint import Place, Sum
+    from rnnkit.compiler.autodiff.adjoint import Sum
 
 _POINTERS = 6  # words of `p`; those of `n` follow
 
 
 class Sums:
-    """Sums that the steps of a call are added to.
-
-    Parameters
-    ----------
-    compiled : OuterProducts
-    wanted : list of rnnkit.compiler.autodiff.adjoint.Sum
-    order : ndarray of int, or None
-        Where the rows of the records stood before they were arranged.
-    """
+    """Sums that the steps of a call are added to; `order` is where the rows of the records stood before."""
 
     def __init__(self, compiled: OuterProducts, wanted: list[Sum], order: np.ndarray | None):
         self.wanted, self.order = wanted, order
@@ -57,7 +48,7 @@ class Sums:
         used = None if part.mask is None else self._used(part.mask)
         recording = current()
         for s, outer_sum in self.outer_sums.items():
-            a, b = self._array(s.a or s.b, part), self._array(s.b, part)
+            a, b = (s.a or s.b).array(part), s.b.array(part)
             places = (s.a or s.b, a.strides[:2]), (s.b, b.strides[:2])
             if used is None:
                 pairs = _all_pairs(*places, rows, steps, a.itemsize)
@@ -75,7 +66,7 @@ class Sums:
         return _pairs(a, b, *self._used(mask), itemsize)
 
     def _used(self, mask) -> tuple[np.ndarray, np.ndarray]:
-        """Steps and rows that are used, in an order that no other order of the rows changes."""
+        """Return steps and rows that are used, in an order that no other order of the rows changes."""
         if self.order is None:
             step, row = np.nonzero(mask.T)
             return step, row
@@ -83,16 +74,8 @@ class Sums:
         step, row = np.nonzero(mask[places].T)
         return step, places[row]
 
-    @staticmethod
-    def _array(place: Place, part: Record) -> np.ndarray:
-        """The array that a place is in, ``(B, T, …)`` with the rest contiguous."""
-        if place.source == "x":
-            return part.x
-        name = place.source, place.key
-        return part.placed[written(name)] if place.source == "operand" else part.placed[name]
-
     def totals(self) -> list[np.ndarray]:
-        """The finished sums, in order."""
+        """Return the finished sums, in order."""
         rows = {s.b: outer_sum.total[-1] for s, outer_sum in self.outer_sums.items() if outer_sum.sums}
         return [
             (rows[s.b] if s.a is None else self.outer_sums[s].total[: s.a.depth]).reshape(s.shape) for s in self.wanted
@@ -107,7 +90,7 @@ def _all_pairs(a, b, rows, steps, itemsize) -> np.ndarray:
 
 
 def _pairs(a, b, step, row, itemsize) -> np.ndarray:
-    """Bytes from the starts of two arrays, each a place and strides, to their rows that belong together."""
+    """Return the bytes from the starts of two arrays, each a place and strides, to their rows that belong together."""
     pairs = np.empty((len(step), a[0].rows, 2), np.int64)
     for i, (place, (along_rows, along_steps)) in enumerate((a, b)):
         inner = (place.offset + place.stride * np.arange(place.rows)) * itemsize
@@ -126,23 +109,11 @@ class OuterProducts:
 
 
 class OuterSum:
-    """A sum of outer products of rows, and of the rows of B themselves, that calls add to.
+    """A sum of outer products of rows, and of the rows of B themselves, that calls add to: `total`, (M, N) or, if
+    `sums`, (M + 1, N) with a row of the sums of B's columns; the next call may overwrite it.
 
     Rows of B are read fastest where they start at cache lines, up to a fifth slower elsewhere, and are an odd number of
     lines apart: with powers of two they take each other's places in a first-level cache.
-
-    Parameters
-    ----------
-    compiled : OuterProducts
-    rows, columns : int
-        M and N, the lengths of A's and B's rows; either may be 0.
-    sums : bool
-        Whether there is a row M: the sums of B's columns, as from an A of ones.
-
-    Attributes
-    ----------
-    total : ndarray (M, N) or (M + 1, N)
-        The sum so far; the next call may overwrite it.
     """
 
     def __init__(self, compiled: OuterProducts, rows: int, columns: int, sums: bool = False):
@@ -159,17 +130,10 @@ class OuterSum:
         return self._sum[:, : self.columns]
 
     def add(self, a, b, pairs, keep=()) -> None:
-        """Add outer(A, B) of every pair of rows.
+        """Add outer(A, B) of every pair of rows, which start at bytes ``pairs (K, 2)`` from `a` and `b`.
 
-        Parameters
-        ----------
-        a, b : ndarray or int
-            Arrays of `compiled.dtype`, or addresses, from where rows are counted: M neighbouring elements each, and N,
-            of which memory is read up to `packed_width(N)`.
-        pairs : ndarray (K, 2), int64
-            Where a row of A and one of B start, in bytes from `a` and `b`.
-        keep
-            Whatever holds the arrays at these addresses.
+        `a` and `b` are arrays, or addresses that `keep` keeps alive, of rows of M neighbouring elements, and of N, of
+        which memory is read up to `packed_width(N)`.
         """
         work = self._sum.size * len(pairs)
         if not work:
@@ -187,16 +151,8 @@ class OuterSum:
         self._sum = target
 
     def record(self, recording: Recording, a, b, pairs, again: Callable[[], np.ndarray] | None = None, *reads) -> None:
-        """Add as `add` does, as an operation of a recording.
-
-        Parameters
-        ----------
-        a, b, pairs
-            See `add`; a and b are arrays.
-        again : callable, optional
-            Gives the pairs of a repetition, where they differ.
-        *reads : ndarray
-            What it reads.
+        """Add as `add` does, as an operation of a recording that reads `reads`, too; `again` gives the pairs of a
+        repetition, where they differ.
         """
         threads = get_num_threads() if self._sum.size * len(pairs) > max(tuning.SMALL_SUM, recording.alone) else 1
         if threads > 1 and (not recording.shares or CHECKED):
@@ -259,7 +215,7 @@ class OuterSum:
         return aligned(self._sum.size, self.compiled.dtype).reshape(self._sum.shape)
 
     def _words(self, a, b, pairs, target, threads):
-        """Addresses, then numbers; and how many units there are."""
+        """Return the addresses, then the numbers, and how many units there are."""
         groups = 1 if threads == 1 else min(self._tiles, -(-tuning.SUM_BLOCKS * threads // self._panels))
         a, b = (address(at) if isinstance(at, np.ndarray) else int(at) for at in (a, b))
         words = [a, b, address(pairs), address(self._sum), address(target), address(self._one)]

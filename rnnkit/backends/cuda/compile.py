@@ -11,7 +11,8 @@ from rnnkit.backends.cuda.codegen.row_kernel import RowKernelWriter
 from rnnkit.backends.cuda.codegen.section import Kernel, KernelVariant
 from rnnkit.backends.cuda.kernel_cache import load
 from rnnkit.backends.cuda.runtime.gradient import CudaBackward
-from rnnkit.backends.cuda.runtime.program import LAYOUT, CudaProgram
+from rnnkit.backends.cuda.runtime.packing import LAYOUT
+from rnnkit.backends.cuda.runtime.program import CudaProgram
 from rnnkit.backends.cuda.runtime.row_program import CudaRowProgram
 from rnnkit.backends.shared.prepack import prepacker
 from rnnkit.backends.shared.target import Target
@@ -55,38 +56,24 @@ def fuse_for_gpu(plan: Plan, columns) -> Plan:
 
 
 def compile_kernels(
-    plan: Plan,
-    source: KernelWriter,
-    dtype: np.dtype,
-    show: Callable[[], str],
-    gradient: Callable[[CudaProgram], CudaBackward] | None = None,
+    plan: Plan, source: KernelWriter, dtype: np.dtype, show: Callable[[], str], gradient: Callable | None = None
 ) -> CudaProgram:
     """Return the program of a plan, whose kernels are compiled when a call wants them."""
-    prepack = prepacker(plan, dtype, LAYOUT)
-    words = describe(plan, dtype)
-    return CudaProgram(plan, source, load, prepack, source.states, dtype, show, words, gradient=gradient)
+    prepack, words = prepacker(plan, dtype, LAYOUT), describe(plan, dtype, threads=isinstance(source, RowKernel))
+    given = plan, source, load, prepack, source.states, dtype, show, words
+    if isinstance(source, RowKernel):
+        return CudaRowProgram(*given, gradient=gradient, scratch=source.writer.scratch)
+    return CudaProgram(*given, gradient=gradient)
 
 
 class RowKernel(KernelWriter):
     """Writer of the one kernel of a plan by rows."""
 
     def __init__(self, plan: RowPlan, name: str, dtype: np.dtype):
-        self.writer = RowKernelWriter(plan, name, dtype)
+        self.writer, self.states = RowKernelWriter(plan, name, dtype), ([], [])
 
     def _written(self, section: int, variant: KernelVariant) -> Kernel:
         return self.writer.run()
-
-
-def compile_row_kernel(
-    plan: RowPlan,
-    source: RowKernel,
-    dtype: np.dtype,
-    show: Callable[[], str],
-    gradient: Callable[[CudaProgram], CudaBackward] | None = None,
-) -> CudaRowProgram:
-    prepack, words = prepacker(plan, dtype, LAYOUT), describe(plan, dtype, threads=True)
-    scratch = source.writer.scratch
-    return CudaRowProgram(plan, source, load, prepack, ([], []), dtype, show, words, gradient=gradient, scratch=scratch)
 
 
 def target_of(graph: Graph) -> Target | None:
@@ -100,7 +87,7 @@ def _any_columns(columns, dtype):
 
 CUDA_BY_ROWS = Target(
     "cuda", _any_columns, lambda graph, columns: plan_rows(graph, coded=True), lambda plan, columns: plan,
-    RowKernel, compile_row_kernel, CudaBackward, sums_by_row="all",
+    RowKernel, compile_kernels, CudaBackward, sums_by_row="all",
 )  # fmt: skip
 CUDA = Target(
     "cuda", _any_columns, plan, fuse_for_gpu, KernelWriter, compile_kernels, CudaBackward, target_of, places_in_floats

@@ -9,8 +9,7 @@ import hashlib
 import re
 from functools import cache
 
-from rnnkit.backends.cuda.memory.availability import simulated
-from rnnkit.backends.cuda.memory.driver_choice import driver
+from rnnkit.backends.cuda.memory.availability import driver, simulated
 from rnnkit.backends.cuda.runtime.cost_model import THREADS
 from rnnkit.backends.cuda.runtime.launch import Function, gpu_kind
 from rnnkit.backends.shared import program_cache

@@ -14,22 +14,12 @@ def itself(kind):
 
 
 class NumbaTarget(NamedTuple):
-    """The parts of one of numba's targets that differ from the others'.
+    """The parts of one of numba's targets that differ from the others'."""
 
-    Attributes
-    ----------
-    intrinsic, signature : callable
-        numba's, of the target.
-    types : module
-        numba's types, of the target.
-    value : type
-        The `Value` whose functions the target has.
-    """
-
-    intrinsic: Callable
-    signature: Callable
-    types: Any
-    value: type[Value] = Value
+    intrinsic: Callable  # numba's, of the target
+    signature: Callable  # numba's
+    types: Any  # numba's types, a module
+    value: type[Value] = Value  # whose functions the target has
 
     def common(self, arguments):
         """Return the float type in which numbers are computed together, None if they are something else."""
@@ -55,9 +45,8 @@ class NumbaTarget(NamedTuple):
         return self.signature(result(kind), *arguments), generate
 
     def function(self, arity, common=None, result=itself):
-        """Decorator: make a Python function of `arity` Values a function for jitted code.
-
-        `common` replaces the target's, and `result` gives the result's type by that in which it is computed.
+        """Decorator: make a Python function of `arity` Values a function for jitted code; `common` replaces the
+        target's, and `result` gives the result's type by that in which it is computed.
         """
 
         def decorate(function):

@@ -5,13 +5,7 @@ Coefficients are fits as in `exponential`.
 
 import math
 
-from rnnkit.backends.formulas.exponential import (
-    FORMATS,
-    exp,
-    log,
-    shifter,
-    split_positive,
-)
+from rnnkit.backends.formulas.exponential import FORMATS, exp, log, shifter, split_positive
 from rnnkit.backends.formulas.registry import formula
 from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, narrowed, rint, select, sqrt, widened
 

@@ -19,10 +19,7 @@ def replaceable(function):
 
 
 def formula(function):
-    """Decorator: compiled code calls this function of one or two `Value`s by its name, on the CPU and on a GPU.
-
-    Exported C and ONNX have the same text, with functions of their own in it.
-    """
+    """Decorator: compiled code, exported C and ONNX call this function of one or two `Value`s by its name."""
     FORMULAS[function.__name__] = replaceable(function)
     return FORMULAS[function.__name__]
 

@@ -4,6 +4,7 @@ A function of `Value`s emits the same instructions for one number and for a vect
 float64: its results are the same bits whichever way it is called.
 """
 
+import operator
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -13,6 +14,18 @@ from llvmlite import ir
 from rnnkit.backends.formulas.registry import formula
 
 BIT = ir.IntType(1)
+
+
+def _operator(for_floats, for_integers):
+    return lambda self, other: self._arithmetic(other, for_floats, for_integers)
+
+
+def _reflected(apply):
+    return lambda self, other: apply(self.constant(other), self)
+
+
+def _comparison(sign):
+    return lambda self, other: self._compare(sign, other)
 
 
 class Value:
@@ -80,48 +93,20 @@ class Value:
         this = other.like(self)
         return this._emit(for_floats if this.is_float else for_integers, other)
 
-    def __add__(self, other):
-        return self._arithmetic(other, "fadd", "add")
-
-    def __sub__(self, other):
-        return self._arithmetic(other, "fsub", "sub")
-
-    def __mul__(self, other):
-        return self._arithmetic(other, "fmul", "mul")
-
-    def __truediv__(self, other):
-        return self._arithmetic(other, "fdiv", None)
-
-    def __mod__(self, other):
-        return self._arithmetic(other, "frem", None)
-
-    def __and__(self, other):
-        return self._arithmetic(other, None, "and_")
-
-    def __or__(self, other):
-        return self._arithmetic(other, None, "or_")
-
-    def __xor__(self, other):
-        return self._arithmetic(other, None, "xor")
-
-    def __lshift__(self, other):
-        return self._arithmetic(other, None, "shl")
-
-    def __rshift__(self, other):
-        """Shift right; the sign moves in from the left."""
-        return self._arithmetic(other, None, "ashr")
-
-    def __radd__(self, other):
-        return self.constant(other) + self
-
-    def __rsub__(self, other):
-        return self.constant(other) - self
-
-    def __rmul__(self, other):
-        return self.constant(other) * self
-
-    def __rtruediv__(self, other):
-        return self.constant(other) / self
+    __add__ = _operator("fadd", "add")
+    __sub__ = _operator("fsub", "sub")
+    __mul__ = _operator("fmul", "mul")
+    __truediv__ = _operator("fdiv", None)
+    __mod__ = _operator("frem", None)
+    __and__ = _operator(None, "and_")
+    __or__ = _operator(None, "or_")
+    __xor__ = _operator(None, "xor")
+    __lshift__ = _operator(None, "shl")
+    __rshift__ = _operator(None, "ashr")  # the sign moves in from the left
+    __radd__ = _reflected(operator.add)
+    __rsub__ = _reflected(operator.sub)
+    __rmul__ = _reflected(operator.mul)
+    __rtruediv__ = _reflected(operator.truediv)
 
     def __neg__(self):
         return self._emit("fneg" if self.is_float else "neg")
@@ -129,34 +114,22 @@ class Value:
     def __invert__(self):
         return self._emit("not_")
 
-    def _compare(self, operator, other):
+    def _compare(self, sign, other):
         other = self.like(other)
         this = other.like(self)
-        if not this.is_float:
-            return this._emit_compare("icmp_signed", operator, other)
         # As in NumPy: NaN differs from everything, and no other comparison with it holds.
-        return this._emit_compare("fcmp_unordered" if operator == "!=" else "fcmp_ordered", operator, other)
+        ordered = "fcmp_unordered" if sign == "!=" else "fcmp_ordered"
+        return this._emit_compare(ordered if this.is_float else "icmp_signed", sign, other)
 
-    def _emit_compare(self, instruction, operator, other):
-        return self.of(getattr(self.builder, instruction)(operator, self.value, other.value))
+    def _emit_compare(self, instruction, sign, other):
+        return self.of(getattr(self.builder, instruction)(sign, self.value, other.value))
 
-    def __lt__(self, other):
-        return self._compare("<", other)
-
-    def __le__(self, other):
-        return self._compare("<=", other)
-
-    def __gt__(self, other):
-        return self._compare(">", other)
-
-    def __ge__(self, other):
-        return self._compare(">=", other)
-
-    def __eq__(self, other):
-        return self._compare("==", other)
-
-    def __ne__(self, other):
-        return self._compare("!=", other)
+    __lt__ = _comparison("<")
+    __le__ = _comparison("<=")
+    __gt__ = _comparison(">")
+    __ge__ = _comparison(">=")
+    __eq__ = _comparison("==")
+    __ne__ = _comparison("!=")
 
     __hash__ = None  # type: ignore[assignment]  # as Python itself sets it where == is defined
 
@@ -262,34 +235,18 @@ def horner(x, coefficients):
     return result
 
 
-@formula
-def absolute(x):
-    return x.function("fabs")
+def _by_target(name, own):
+    """Return the formula of a name that is a target's own function."""
+
+    def by_target(x):
+        return x.function(own)
+
+    by_target.__name__ = name
+    return formula(by_target)
 
 
-@formula
-def sqrt(x):
-    return x.function("sqrt")
-
-
-@formula
-def floor(x):
-    return x.function("floor")
-
-
-@formula
-def ceil(x):
-    return x.function("ceil")
-
-
-@formula
-def trunc(x):
-    return x.function("trunc")
-
-
-@formula
-def rint(x):
-    return x.function("rint")
+absolute = _by_target("absolute", "fabs")
+sqrt, floor, ceil, trunc, rint = (_by_target(name, name) for name in ("sqrt", "floor", "ceil", "trunc", "rint"))
 
 
 @formula

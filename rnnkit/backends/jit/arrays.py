@@ -213,11 +213,7 @@ def einsum(subscripts, *operands):
     inputs, arrow, output = given.partition("->")
     inputs = inputs.split(",")
     if not arrow:
-        output = (
-            "".join(sorted(c for c in set(inputs[0]) if given.count(c) == 1))
-            if len(inputs) == 1
-            else "".join(sorted(c for c in set("".join(inputs)) if given.count(c) == 1))
-        )
+        output = "".join(sorted(c for c in set("".join(inputs)) if given.count(c) == 1))
     if "." in given or len(inputs) != len(operands):
         raise errors.TypingError("einsum with an ellipsis or another number of arrays than its subscripts")
     sizes = {c: f"operands[{k}].shape[{i}]" for k, letters in enumerate(inputs) for i, c in enumerate(letters)}

@@ -32,22 +32,11 @@ _loops: dict = {}
 class JitExecutor:
     """An executor that runs the jitted step on rows of one, ``x: (1, *features)``, inside one loop over time.
 
-    Equals, for every row::
-
-        for t in range(T):
-            output, new = step(x[t], states)
-            if mask[t]:
-                held, states = output, new
-
-    Arithmetic inside the step is float64; states and outputs are stored in the layer's dtype after every step.
-
-    The weights only check the compiled step against the step itself; calls bring theirs in the record. The shapes of
-    constants have no batch axis. A step that decides in Python by its arrays' values, `by_row`, means one row, and
-    isn't held against two. `untraced` says why the tracer can't read the step, `no_gradient` why it has no gradient,
-    and what to write.
-
-    `CannotCompile` names file, line and construct of what numba can't compile. A ValueError says that the step mixes
-    rows, or that the compiled step differs from the step itself.
+    Arithmetic inside the step is float64; states and outputs are stored in the layer's dtype after every step. The
+    weights only check the compiled step against the step itself. A step that decides in Python by its arrays' values,
+    `by_row`, means one row, and isn't held against two. `untraced` says why the tracer can't read the step, and
+    `no_gradient` why it has no gradient. `CannotCompile` names what numba can't compile; a ValueError says that the
+    step mixes rows, or that the compiled step differs from the step itself.
     """
 
     how = "jitted"
@@ -68,11 +57,7 @@ class JitExecutor:
         self.output_shape = step.output_shape(ones, training)
         self.draw_names, self.drawn = tuple(step.draws), step.used_draws(ones, training)
         self.ends = list(itertools.accumulate((math.prod(s) for s in step.state_shapes), initial=0))
-        self.sizes = (
-            (1, *step.feature_shape),
-            tuple(self.ends),
-            tuple((1, *shape) for shape in step.state_shapes),
-        )
+        self.sizes = ((1, *step.feature_shape), tuple(self.ends), tuple((1, *shape) for shape in step.state_shapes))
         self.cells = [JitCell(cell, path, self.training) for path, cell in leaves(step.cell)]
         self._refuse_parts_of_weights()
         with program_cache.lock:  # numba's warnings are silenced process-wide meanwhile
@@ -261,26 +246,17 @@ class JitExecutor:
                 told = f"the step of {step.name!r} mixes rows: it works on one row and fails on two ({error})"
                 raise ValueError(told).with_traceback(error.__traceback__) from None
             if not _agree(both, single, 1e-9):
-                raise ValueError(
-                    f"the step of {step.name!r} mixes rows: a row's result depends on the other rows of its batch"
-                )
-            record = Record(
-                x[:, None].astype(self.dtype),
-                tuple(state.astype(self.dtype) for state in states),
-                weights,
-                constants=constants,
-                draws=draws,
-                training=self.training,
-            )
+                mixes = "mixes rows: a row's result depends on the other rows of its batch"
+                raise ValueError(f"the step of {step.name!r} {mixes}")
+            given = x[:, None].astype(self.dtype), tuple(state.astype(self.dtype) for state in states), weights
+            record = Record(*given, constants=constants, draws=draws, training=self.training)
             try:
                 result = self.run(record)
             except Exception as error:  # an error that numba only finds at run time
                 raise CannotCompile(f"the compiled step fails where the step itself doesn't: {error}") from None
             if not _agree([result.last, *result.states], both, tolerance):
-                raise ValueError(
-                    f"the compiled step of {step.name!r} differs from the step itself on random data: {_ALONE}; "
-                    f"{self.reason}"
-                )
+                told = f"the compiled step of {step.name!r} differs from the step itself on random data: {_ALONE}"
+                raise ValueError(f"{told}; {self.reason}")
 
 
 class JitCell:
@@ -351,15 +327,13 @@ def over_time(row):
     """Return the loop over rows and time around one step of one row."""
 
     @numba.njit(nogil=True)
-    def loop(
-        x, mask, states, last, outputs, trajectory, sizes, arrays, constants, draws, reverse, zero_masked, start, stop
-    ):  # fmt: skip
+    def loop(x, mask, states, last, outputs, trajectory, sizes, arrays, constants, draws, back, zeros, start, stop):
         length, features = x.shape[1:]
         given, output = np.empty(features), np.empty(last.shape[1])
         state, new = np.empty(states.shape[1]), np.empty(states.shape[1])
         for b in range(start, stop):
             for t in range(length):
-                at = length - 1 - t if reverse else t
+                at = length - 1 - t if back else t
                 used = mask[b, at]
                 if used:
                     # Copies: the step may assign into its arguments.
@@ -374,7 +348,7 @@ def over_time(row):
                         last[b, i] = output[i]
                 if t < outputs.shape[1]:
                     for i in range(output.size):
-                        outputs[b, t, i] = last[b, i] if used or not zero_masked else 0
+                        outputs[b, t, i] = last[b, i] if used or not zeros else 0
                 if t < trajectory.shape[1]:
                     for i in range(state.size):
                         trajectory[b, t, i] = states[b, i]

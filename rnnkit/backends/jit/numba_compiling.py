@@ -44,10 +44,7 @@ def _pass_builder(machine, opt=3, loop_vectorize=True, slp_vectorize=False):
 
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
-    """Let numba keep resolved signatures, and Python seldom collect garbage, as long as the context lasts.
-
-    Passes are built for no declaration, and unroll no loop.
-    """
+    """Let numba keep resolved signatures, build passes for bodies only, unroll no loop, and seldom collect garbage."""
     context = cpu_target.typing_context
     resolve = type(context).resolve_function_type
 

@@ -89,10 +89,6 @@ def _jitted(function):
     return numba.njit(function, **OPTIONS)
 
 
-def _mean(axes, keep):
-    return _jitted(lambda a, n: total(a, axis=axes, keepdims=keep) / n)
-
-
 def _variance(axes, keep):
     def variance(a, n):
         d = a - total(a, axis=axes, keepdims=True) / n
@@ -106,12 +102,9 @@ def _deviation(axes, keep):
     return _jitted(lambda a, n: np.sqrt(own(a, n)))
 
 
-def _norm(axes, keep):
-    return _jitted(lambda a, n: np.sqrt(total(a * a, axis=axes, keepdims=keep)))
-
-
-mean, variance = derived("mean", _mean), derived("var", _variance)
-deviation, norm = derived("std", _deviation), derived("norm", _norm)
+mean = derived("mean", lambda axes, keep: _jitted(lambda a, n: total(a, axis=axes, keepdims=keep) / n))
+norm = derived("norm", lambda axes, keep: _jitted(lambda a, n: np.sqrt(total(a * a, axis=axes, keepdims=keep))))
+variance, deviation = derived("var", _variance), derived("std", _deviation)
 
 
 @in_steps(prefer_literal=True)

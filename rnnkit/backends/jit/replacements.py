@@ -36,29 +36,10 @@ def log_sigmoid(x):
     return np.minimum(x, 0.0) - math.log1p(math.exp(-abs(x)))
 
 
-@elementwise
-def erf(x):
-    return math.erf(x)
-
-
-@elementwise
-def erfc(x):
-    return math.erfc(x)
-
-
-@elementwise
-def ndtr(x):
-    return 0.5 * math.erfc(-x * 0.7071067811865476)
-
-
-@elementwise
-def logit(x):
-    return math.log(x / (1 - x))
-
-
-@elementwise
-def where(condition, a, b):
-    return a if condition else b
+erf, erfc = elementwise(lambda x: math.erf(x)), elementwise(lambda x: math.erfc(x))
+ndtr = elementwise(lambda x: 0.5 * math.erfc(-x * 0.7071067811865476))
+logit = elementwise(lambda x: math.log(x / (1 - x)))
+where = elementwise(lambda condition, a, b: a if condition else b)
 
 
 # Methods of arrays: replaced where they are called with arguments, since numba's own take none.

@@ -8,7 +8,7 @@ import sys
 import types
 import warnings
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numba
@@ -102,9 +102,8 @@ def _values(part, value):
 
 
 def plain(array, copy: bool = False) -> np.ndarray:
-    """Return an array in C order, floating numbers as float64, in which a jitted step works throughout.
-
-    numba makes ``2 * h`` of a float32 array float64, and then can't multiply it with a float32 matrix.
+    """Return an array in C order, floats as float64: numba makes ``2 * h`` of a float32 array float64, and then can't
+    multiply it with a float32 matrix.
     """
     array = real(array, "an array in a step")
     dtype = np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
@@ -360,9 +359,7 @@ class _Resolver:
                 self.as_tuple(item)
 
     def only_definition(self, variable):
-        definitions: Sequence[ir.Inst] = (
-            self.func_ir._definitions[variable.name] if isinstance(variable, ir.Var) else ()
-        )
+        definitions = self.func_ir._definitions[variable.name] if isinstance(variable, ir.Var) else []
         return definitions[0] if len(definitions) == 1 else None
 
     def as_tuple(self, variable):

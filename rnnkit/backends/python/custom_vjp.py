@@ -24,24 +24,13 @@ from rnnkit.steps.step import Step, leaves
 
 @dataclass
 class Link:
-    """One cell of a stack, or the only one.
+    """One cell of a stack, or the only one."""
 
-    Attributes
-    ----------
-    path : str
-        In the names of weights and draws.
-    step : Step
-    first, after : int
-        Its states among those of the stack.
-    traced : callable or None
-        Takes cotangents back through a step without a vjp of its own, see `rnnkit.compiler.autodiff.numpy_vjp`.
-    """
-
-    path: str
+    path: str  # in the names of weights and draws
     step: Step
-    first: int
-    after: int
-    traced: Callable | None
+    first: int  # its states among those of the stack: from here
+    after: int  # up to here
+    traced: Callable | None  # takes cotangents back through a step without a vjp, see `compiler.autodiff.numpy_vjp`
 
     def bind(self, weights):
         """Return ``(advance, pull)`` with these weights of the stack, see `Step`."""
@@ -66,15 +55,8 @@ class Link:
 
 
 class Chain:
-    """The cells of a step, one through the other, and the way of cotangents back through them.
-
-    Parameters
-    ----------
-    step : Step
-    constant_shapes : sequence of tuple of int
-    training : bool
-    traced : callable
-        ``(step)`` to a function that takes cotangents back, for a cell that has no vjp of its own.
+    """The cells of a step, one through the other, and the way of cotangents back through them; ``traced(step)`` gives
+    the way back through a cell that has no vjp of its own.
     """
 
     def __init__(self, step: Step, constant_shapes, training, traced):
@@ -113,18 +95,7 @@ class Chain:
 
 
 class CustomVJP:
-    """Gradients of one step over records in a Python loop, as `Backward` of the CPU computes them by programs.
-
-    Parameters
-    ----------
-    step : Step
-    run : callable
-        Returns the result of a record.
-    dtype : dtype
-    chain : Chain
-    constant_shapes : sequence of tuple of int
-    training : bool
-    """
+    """Gradients of one step over records in a Python loop, as `Backward` of the CPU computes them by programs."""
 
     programs = 0
 
@@ -139,16 +110,9 @@ class CustomVJP:
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
         """Return the results of a call, with `pull`; arguments as `Backward.vjp`."""
-        turn = slice(None, None, -1 if record.reverse else 1)
-        arranged = replace(
-            record,
-            x=np.array(record.x[:, turn], order="C"),
-            mask=None if record.mask is None else record.mask[:, turn],
-            steps=record.places()[turn],
-            states=tuple(map(np.array, record.states)),
-            constants=tuple(map(np.array, record.constants)),
-            reverse=False,
-        )
+        arranged = record.in_order()
+        states, constants = (tuple(map(np.array, some)) for some in (record.states, record.constants))
+        arranged = replace(arranged, x=np.array(arranged.x, order="C"), states=states, constants=constants)
         run = _Run(self, arranged, None, record.reverse, checkpoint, truncate)  # type: ignore[arg-type]  # see `_Run`
         return replace(run.result(), pull=run.pull)
 
@@ -189,12 +153,11 @@ class _Pull(gradient._Pull):
     """The way back through one call, step by step."""
 
     backward: CustomVJP  # type: ignore[assignment]  # see `_Run`
-    sums: _Sums  # type: ignore[assignment]  # by name; the base's are by place
 
     def __init__(self, run, states):
         super().__init__(run, states)
         self.step = self.backward.chain.bind(self.record.weights)
-        self.sums = _Sums({name: np.zeros(shape) for name, shape in self.backward.step.weight_shapes.items()})
+        self.d_weights = {name: np.zeros(shape) for name, shape in self.backward.step.weight_shapes.items()}
         self.d_x[...] = 0
 
     def segment(self, first, end, before, d_outputs) -> None:
@@ -223,18 +186,8 @@ class _Pull(gradient._Pull):
                 c[rows] = d
             for c, d in zip(self.cotangents[count:], d_constants, strict=True):
                 c[rows] += d
-            self.sums.add(d_weights)
+            for name, d in d_weights.items():
+                self.d_weights[name] += d
 
-
-@dataclass
-class _Sums:
-    """The weights' gradients so far, in float64."""
-
-    arrays: dict
-
-    def add(self, d_weights):
-        for name, d in d_weights.items():
-            self.arrays[name] += d
-
-    def totals(self) -> dict:
-        return self.arrays
+    def _of_weights(self, by_row) -> dict[str, np.ndarray]:
+        return self.backward.finish(self.record.weights, self.d_weights)

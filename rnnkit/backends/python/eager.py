@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from operator import itemgetter
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Eager:
                 used = np.zeros(0, int)
             else:
                 given: tuple = (x_t, tuple(s.copy() for s in states), record.constants, record.draws)
-                given = mapped(given, partial(_of_rows, used)) if alone else given
+                given = mapped(given, itemgetter(used)) if alone else given
                 with np.errstate(over="ignore", under="ignore") if counts else np.errstate(all="ignore"):
                     out, new = advance(*given, record.training)
             if last is None:
@@ -72,7 +72,3 @@ class Eager:
         batch_size, length = record.x.shape[:2]
         outputs = np.zeros((batch_size, length, *output_shape), record.x.dtype) if record.sequences else None
         return outputs, np.zeros((batch_size, *output_shape), record.x.dtype)
-
-
-def _of_rows(rows, array):
-    return array[rows]

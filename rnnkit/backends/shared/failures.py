@@ -34,12 +34,8 @@ def _on_host(array) -> np.ndarray:
 
 
 def checked(run: Callable[[Record], Result], record: Record, messages: tuple[str, ...], make: Callable) -> Result:
-    """Return the result of a call, unless a row fails at a used step; `make` gives memory of a shape for the codes.
-
-    Raises
-    ------
-    StepFailed
-        For the first step at which a row fails, and of it the first row; with the place of the step in the call's x.
+    """Return the result of a call, or raise `StepFailed` for the first row that fails at the first used step at which
+    one does, with the step's place in the call's x; `make` gives memory of a shape for the codes.
     """
     unrepeatable("its steps are checked")
     name, steps = written(FAILED), record.x.shape[1]
@@ -67,12 +63,8 @@ def raise_first(codes, record: Record, messages: tuple[str, ...]) -> None:
 
 
 def raise_first_of_rows(failures: np.ndarray, record: Record, messages: tuple[str, ...]) -> None:
-    """Raise the first failure of a call, by the place and the code of each row's first failure.
-
-    Parameters
-    ----------
-    failures : ndarray of int64 (B,)
-        0, or the place of a used step in processing order times ``len(messages) + 1``, plus a code.
+    """Raise the first failure by the codes of rows' first ones: 0, or a used step's place in processing order times
+    ``len(messages) + 1``, plus a code.
     """
     unrepeatable("its steps are checked")
     places, codes = failures // (len(messages) + 1), failures % (len(messages) + 1)

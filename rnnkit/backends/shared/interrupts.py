@@ -12,9 +12,7 @@ from collections.abc import Iterator
 def behind_it() -> Iterator[None]:
     """Hold Ctrl-C back until the end; a second one interrupts at once.
 
-    LLVM calls Python, and an exception raised there is lost; in between it may leave LLVM without what it needs.
-
-    Only Python's own handler is replaced, and only in the main thread.
+    LLVM calls Python, and an exception raised there is lost. Only Python's own handler in the main thread is replaced.
     """
     mine = (
         threading.current_thread() is threading.main_thread()

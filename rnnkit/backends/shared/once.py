@@ -9,10 +9,8 @@ Found = TypeVar("Found")
 
 
 class once(Generic[Found]):
-    """Decorator: a property computed once for each object.
-
-    `functools.cached_property` holds a lock meanwhile in Python 3.11, for all objects of a class: calls would wait for
-    each other, and a child of a fork for a thread that it doesn't have.
+    """Decorator: a property computed once for each object, without the lock that `cached_property` holds in Python 3.11
+    for all objects of a class: calls would wait for each other, and a fork's child for a thread that it doesn't have.
     """
 
     def __init__(self, make: Callable[[Any], Found]):

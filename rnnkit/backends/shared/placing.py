@@ -22,12 +22,8 @@ _own = _processor()
 
 
 def keep_away(threads: Iterable[int]) -> dict[int, set[int]]:
-    """Keep threads, by native identifiers, from the caller's processor, unless it is their only one.
-
-    Returns
-    -------
-    dict
-        The processors that they might use before: see `let_back`.
+    """Keep threads, by native identifiers, from the caller's processor, unless it is their only one; return the
+    processors that they might use before, for `let_back`.
     """
     kept: dict[int, set[int]] = {}
     if _own is None:

@@ -14,21 +14,11 @@ from rnnkit.stored_weights import all_expanded
 
 
 class Layout(NamedTuple):
-    """Layouts of the arrays that a kind of program reads.
+    """Layouts of the arrays that a kind of program reads."""
 
-    Attributes
-    ----------
-    value : callable
-        Of an array that is read as it is.
-    dense : callable
-        ``(weight, gates, units)``, of a product's weight ``(K, N)``; gates are the first columns of each gate, or none.
-    sparse : callable
-        Of a sparse product's weight.
-    """
-
-    value: Callable
-    dense: Callable
-    sparse: Callable
+    value: Callable  # of an array that is read as it is
+    dense: Callable  # (weight, gates, units): of a product's (K, N), with the first columns of each gate, or none
+    sparse: Callable  # of a sparse product's weight
 
 
 def only_moves(plan: Plan) -> bool:

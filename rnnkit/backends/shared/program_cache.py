@@ -35,7 +35,6 @@ _recent: deque[Any] = deque(maxlen=256)  # may be wanted again soon
 Program = TypeVar("Program")
 lock = threading.RLock()  # held while layers are built and programs are compiled: both are rare
 _SUFFIX, _UNFINISHED = ".rnnkit", ".tmp"
-_KERNELS = ("backends",)  # subpackages whose code programs call or inline
 _LOCK = ".lock"
 _LIMIT = 1_000_000_000  # bytes of the folder, unless RNNKIT_CACHE_LIMIT is set
 _DAY = 86_400.0  # seconds: precision of the time of an entry's last use
@@ -200,19 +199,17 @@ def surroundings() -> str:
 def digest_of_kernels(package: Path) -> str:
     """Return a digest of the files that programs call, in all folders below, and of their paths."""
     digest = hashlib.sha256()
-    for subpackage in _KERNELS:
-        for file in sorted((package / subpackage).rglob("*.py")):
-            digest.update(f"{file.relative_to(package).as_posix()} {file.stat().st_size} ".encode())
-            digest.update(file.read_bytes())
+    for file in sorted((package / "backends").rglob("*.py")):
+        digest.update(f"{file.relative_to(package).as_posix()} {file.stat().st_size} ".encode())
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
 @cache
 def number_functions_apart() -> None:
-    """Start numba's numbers of functions at a value that no other process uses.
+    """Start numba's numbers of functions, which are part of symbols' names, at a value that no other process uses.
 
-    They are part of symbols' names. Programs that several processes compiled meet in one that loads them, and the
-    linker takes equal names for the same function: inner functions of one factory, say, for both precisions.
+    Programs of several processes meet in one that loads them, and the linker takes equal names for one function.
     """
     from numba.core.bytecode import FunctionIdentity
 
@@ -342,9 +339,8 @@ def entries(keys: Sequence[str], make: Callable[[list[str]], Iterable[bytes]]) -
 def _first(keys: Sequence[str]) -> Iterator[None]:
     """Hold off other processes that want the same programs, or wait for the one that came first, a minute at most.
 
-    A program's lock is one byte of a file in the folder; it goes with the process that holds it. Nobody waits in a
-    folder that isn't used or can't be written to, or where the system has no such locks. All take the bytes in one
-    order, so that no two wait for each other.
+    A program's lock is one byte of a file, which goes with its process; all take the bytes in one order, so that no
+    two wait for each other. Nobody waits in a folder that isn't used, or where the system has no such locks.
     """
     file = _lock_file()
     try:

@@ -9,17 +9,11 @@ from rnnkit.backends.shared.memory_limit import get_memory_limit
 
 
 def segments(steps: int, step_bytes: int, checkpoint) -> list[tuple[int, int]]:
-    """Return the first step of each segment, and the step after its last.
+    """Return the first step of each segment of `checkpoint` steps, and the step after its last; None is one segment.
 
-    Parameters
-    ----------
-    steps : int
-    step_bytes : int
-        Bytes kept of one step of all rows.
-    checkpoint : int, "auto" or None
-        Steps of a segment; None for one of all steps. "auto" takes about √T where all would keep more than
-        `get_memory_limit` bytes, the least that states at the cuts and one segment take together (Chen et al. 2016,
-        "Training deep nets with sublinear memory cost").
+    "auto" takes about √T steps where all would keep more than `get_memory_limit` bytes, at `step_bytes` of one step of
+    all rows: the least that states at the cuts and one segment take together (Chen et al. 2016, "Training deep nets
+    with sublinear memory cost").
     """
     if checkpoint == "auto":
         checkpoint = math.isqrt(steps) if steps * step_bytes > get_memory_limit() else None

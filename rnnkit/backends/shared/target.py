@@ -7,38 +7,18 @@ from typing import Any, NamedTuple
 
 
 class Target(NamedTuple):
-    """A backend as the compiler sees it.
-
-    Attributes
-    ----------
-    name : str
-    columns : callable
-        ``(columns, dtype) -> int``: the width of a product's result, filled up to whole vectors.
-    plan, fuse : callable
-        ``(graph, columns) -> plan`` and ``(plan, columns) -> plan``, where `columns` is that of one dtype.
-    write : callable
-        ``(plan, name, dtype)`` to the source text of a program.
-    compile : callable
-        ``(plan, source, dtype, show, gradient)`` to the program; ``show()`` gives graph and plan as text,
-        ``gradient(program)`` the gradient executor of a step's own program, and is None for others.
-    gradient : callable
-        ``(program, forward, adjoint, residuals, operands, sums, finish)`` to a step's gradient executor.
-    of_step : callable
-        From the graph of a step to another target that is better for it, or None.
-    adapt : callable
-        From the graph of a step to one that the target can run; a ValueError where there is none.
-    sums_by_row : str
-        Which sums of the weights' gradients the adjoint itself adds up over the steps of each row, see
-        `rnnkit.compiler.autodiff.adjoint.differentiate`.
-    """
+    """A backend as the compiler sees it."""
 
     name: str
-    columns: Callable[..., int]
-    plan: Callable
-    fuse: Callable
-    write: Callable[..., Any]
+    columns: Callable[..., int]  # (columns, dtype): the width of a product's result, filled up to whole vectors
+    plan: Callable  # (graph, columns) to the plan, where `columns` is that of one dtype
+    fuse: Callable  # (plan, columns) to the plan
+    write: Callable[..., Any]  # (plan, name, dtype) to the source text of a program
+    # (plan, source, dtype, show, gradient) to the program: show() gives graph and plan as text, gradient(program) the
+    # gradient executor of a step's own program, and is None for others
     compile: Callable[..., Any]
+    # (program, forward, adjoint, residuals, operands, sums, finish) to a step's gradient executor
     gradient: Callable[..., Any]
-    of_step: Callable[[Any], Target | None] = lambda graph: None
-    adapt: Callable[[Any], Any] = lambda graph: graph
-    sums_by_row: str = ""
+    of_step: Callable[[Any], Target | None] = lambda graph: None  # a target that is better for a step's graph, or None
+    adapt: Callable[[Any], Any] = lambda graph: graph  # a step's graph as the target can run it, or a ValueError
+    sums_by_row: str = ""  # which sums the adjoint adds up by row, see `rnnkit.compiler.autodiff.adjoint.differentiate`

@@ -126,13 +126,7 @@ class Helpers:
         self._kept_away: dict[int, set[int]] = {}
 
     def submit(self, function: Callable, *arguments) -> None:
-        """Let one of the threads call a function.
-
-        Raises
-        ------
-        RuntimeError
-            If the threads were told to end, or there can be no more.
-        """
+        """Let one of the threads call a function; a RuntimeError if they were told to end, or there can be no more."""
         with self._lock:
             self._kept_away |= keep_away(self._waiting - self._kept_away.keys())
         self._executor.submit(self._run, function, *arguments)
@@ -173,19 +167,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def run_blocks(function: Callable[[int, int], None], rows: int, parallel: bool = True) -> None:
-    """Call ``function(first, last)`` for blocks of rows, on several threads if there are several blocks.
+    """Call ``function(first, last)`` for blocks of rows, on several threads if there are several blocks and `parallel`.
 
-    Parameters
-    ----------
-    function : callable
-        Computes rows ``first … last - 1``; it should let go of the GIL.
-    rows : int
-    parallel : bool
-        False runs in the calling thread: for work so small that handing it over costs more.
-
-    Raises
-    ------
-    The first exception of a block, after all blocks ended.
+    The function computes rows ``first … last - 1`` without the GIL. The first exception is raised after all ended.
     """
     threads = min(get_num_threads(), rows) if parallel and not getattr(_worker, "busy", False) else 1
     size = min(max(1, math.ceil(rows / max(threads, 1))), _LARGEST_BLOCK)

@@ -135,8 +135,8 @@ def _others_write(place, found, user) -> bool:
 def _private_group(place, group, user) -> bool:
     """Return whether a group is the user's own, with nobody else in it.
 
-    Where each user has such a group, a umask of 002 is usual on Linux, and folders that others cannot write to have the
-    mode 0775. Plain ssh refuses them, Debian's takes them by this rule: else many users would have no cache.
+    On Linux a umask of 002 is usual where each user has such a group. Plain ssh refuses folders of mode 0775, Debian's
+    takes them by this rule: else many users would have no cache.
     """
     if sys.platform != "linux":
         return False

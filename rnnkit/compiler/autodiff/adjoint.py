@@ -16,7 +16,7 @@ import numpy as np
 from rnnkit.compiler.autodiff.reverse import Reverse, reverse_step
 from rnnkit.compiler.ir.elementwise import is_elementwise
 from rnnkit.compiler.ir.graph import BY_ROW, Graph, Node, loops_of
-from rnnkit.compiler.ir.plan import CALL, section_of
+from rnnkit.compiler.ir.plan import CALL, section_of, written
 from rnnkit.compiler.ir.strides import row_walk
 
 
@@ -35,6 +35,11 @@ class Place:
     stride: int
     depth: int
 
+    def array(self, part):
+        """Return the array of a record that it is in, ``(B, T, …)`` with the rest contiguous."""
+        name = self.source, self.key
+        return part.x if self.source == "x" else part.placed[written(name) if self.source == "operand" else name]
+
 
 @dataclass(frozen=True)
 class Sum:
@@ -47,36 +52,23 @@ class Sum:
 
 @dataclass(eq=False)
 class Adjoint:
-    """Adjoint of a step: its forward and backward graphs, and the sums for the weights' gradients.
+    """Adjoint of a step: its forward and backward graphs, and the sums for the weights' gradients."""
 
-    Attributes
-    ----------
-    forward : Graph
-        The step with the values that it saves for the adjoint, by name: ``("residual", i)``, or ``("after", i)`` for a
-        state, which a masked row holds.
-    backward : Graph
-        One step of the adjoint. Its states are the cotangents of the states, then those of the constants.
-    sums : list of Sum
-    weights : dict of str to Node
-        The weights' gradients, in terms of the sums, which stand in as weights named ``("sum", i)``.
-    """
-
+    # The step with the values that it saves for the adjoint, by name: ("residual", i), or ("after", i) for a state,
+    # which a masked row holds.
     forward: Graph
+    # One step of the adjoint. Its states are the cotangents of the states, then those of the constants.
     backward: Graph = field(default_factory=Graph)
     sums: list[Sum] = field(default_factory=list)
+    # The weights' gradients, in terms of the sums, which stand in as weights named ("sum", i).
     weights: dict[str, Node] = field(default_factory=dict)
 
 
 def differentiate(graph: Graph, dtype, constant_shapes=(), x_shape=(), sums_by_row: str = "") -> Adjoint:
-    """Return the adjoint of a step's graph.
+    """Return the adjoint of a step's graph; a ValueError names the line of a function without a derivative.
 
     It has a state for some sums of the weights' gradients, in which a row's steps are added up: if `sums_by_row` is
     "all", for all of them, and if it is "elementwise", for those of values with which it stays elementwise.
-
-    Raises
-    ------
-    ValueError
-        If a function without a derivative stands in the way, with its line.
     """
     return _Split(graph, reverse_step(graph, dtype), constant_shapes, x_shape, sums_by_row).run()
 
@@ -131,7 +123,7 @@ class _Split:
         backward.states += (backward.pointwise("add", so_far, self._copy(value)),)
 
     def _goes_with_states(self, value) -> bool:
-        """Whether the adjoint stays elementwise with this value among its states."""
+        """Tell whether the adjoint stays elementwise with this value among its states."""
         return bool(self.graph.states) and is_elementwise(self.backward, (*self.backward.states, self._copy(value)))
 
     def _of_a_step(self, node, a, g) -> Node:
@@ -172,7 +164,7 @@ class _Split:
         return again or pointwise or small
 
     def _is_known(self, node) -> bool:
-        """Whether the adjoint has a value without a residual."""
+        """Tell whether the adjoint has a value without a residual."""
         return not node.args or node.id in self.after or section_of(node) <= CALL
 
     def _missing(self, node, keep=False) -> list[Node]:

@@ -27,17 +27,12 @@ from rnnkit.compiler.tracing.contractions import contract
 def dual(
     graph: Graph, dtype, x=True, constants=0, weights: Collection[str] = (), rows: Mapping[str, int] | None = None
 ) -> Graph:
-    """Return the step that computes values and tangents.
+    """Return the step that computes values and tangents; a ValueError names the line of a function without a known one.
 
     Its output has an axis of two in front, the value and the tangent; its states are the step's, then their tangents.
     Its x has such an axis if `x`; its constants are the step's, then their tangents, if `constants` is their number.
     The tangent of each of `weights` is the weight that `tangent_name` names; that of each of `rows`, one for each row,
     is the constant of that number. All other inputs have no tangent.
-
-    Raises
-    ------
-    ValueError
-        If the tangent of a function isn't known, with its line.
     """
     forward = _Forward(graph, np.dtype(dtype), x, constants, weights, rows or {})
     new = rebuilt(graph, (forward.made,))
@@ -53,10 +48,8 @@ def tangent_name(weight: str) -> str:
 
 
 class Tangent:
-    """Evaluation of a step and its tangent in NumPy.
-
-    Called with rows of inputs and of tangents by ``(op, attr)``, tangents of zeros left out; gives the results
-    ``(output, *states)`` and their tangents, ``(rows, …)`` each.
+    """Evaluation of a step and its tangent in NumPy, for rows of inputs and of tangents by ``(op, attr)``, zeros left
+    out; it gives the results ``(output, *states)`` and their tangents, ``(rows, …)`` each.
     """
 
     def __init__(self, graph: Graph, dtype):

@@ -18,13 +18,7 @@ def fresh(graph: Graph) -> int:
 
 
 class Copies:
-    """Copy of a loop's body, on the values that it carried at the beginning of a round.
-
-    Attributes
-    ----------
-    made : dict of int to Node
-        The copies, by the numbers of the nodes.
-    """
+    """Copy of a loop's body on the values that it carried at the beginning of a round; `made` has the copies by id."""
 
     def __init__(self, graph: Graph, loop, new: int):
         self.graph, self.loop, self.new = graph, loop, new
@@ -54,7 +48,7 @@ class Copies:
         return bool(loops_of(node) & self.inside) or self._is_inner(node)
 
     def _is_inner(self, node) -> bool:
-        """Whether a node is a loop in the body, whose own values are all inside."""
+        """Tell whether a node is a loop in the body, whose own values are all inside."""
         return node.op == "loop" and ("loop", node.attr.id) in self.inside
 
     def _copied(self, node) -> Node:

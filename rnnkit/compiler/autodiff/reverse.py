@@ -25,14 +25,9 @@ PASSING = ("add", "subtract", "negative", "where", "maximum", "minimum", "sum", 
 
 
 def reverse_step(step: Graph, dtype) -> Reverse:
-    """Return the reverse pass of a step.
+    """Return the reverse pass of a step; a ValueError names the line of a function without a derivative.
 
     The cotangents of its results are ``("sequence", "output")`` and ``("state", ("cotangent", i))``.
-
-    Raises
-    ------
-    ValueError
-        If a function without a derivative stands in the way, with its line.
     """
     reverse = Reverse(step.copy(), dtype)
     for i, node in enumerate(step.states):
@@ -59,15 +54,7 @@ def to_x(step: Graph, dtype, x_shape) -> Graph:
 
 
 class Reverse:
-    """Reverse pass through a graph that collects the cotangent of each node.
-
-    Attributes
-    ----------
-    graph : Graph
-        Grows by the cotangents.
-    shared : list of Node
-        The nodes of a step that all rows share.
-    """
+    """Reverse pass through a graph, which grows by its nodes' cotangents; `shared` are the nodes of all rows."""
 
     def __init__(self, graph: Graph, dtype):
         self.graph, self.dtype = graph, np.dtype(dtype)
@@ -204,9 +191,7 @@ class Reverse:
             low = 0
             for part in node.args:
                 high = low + part.shape[node.attr]
-                key = (slice(None),) * node.attr + (slice(low, high),)
-                piece = graph.view(g, View.item(key, ("along", node.attr, low, high)))
-                self.add(part, piece)
+                self.add(part, graph.along(g, node.attr, low, high))
                 low = high
         elif node.op == "product":
             self._product(node, g)
@@ -281,7 +266,7 @@ class Reverse:
             self.outer.setdefault(weight.id, []).append((self._where_some(some, a), g))
 
     def _some(self, node, g, first) -> Node | None:
-        """Whether there is a cotangent along the axes from one on, if a ``where`` may not have taken its node."""
+        """Tell whether there is a cotangent along the axes from one on, if a ``where`` may not have taken its node."""
         if node.id not in self.unsure or not g.size:
             return None
         size = self.graph.reduce("max", self.graph.pointwise("absolute", g), tuple(range(first, len(g.shape))))
@@ -369,7 +354,7 @@ def broadcast(graph, node, shape) -> Node:
 
 
 def is_elementwise(node: Node, source: Node) -> bool:
-    """Whether each element of a node depends on the source's element in its place alone."""
+    """Tell whether each element of a node depends on the source's element in its place alone."""
     stack, seen = [node], set()
     while stack:
         one = stack.pop()

@@ -12,24 +12,14 @@ from rnnkit.compiler.ir.graph import Node
 
 @dataclass(eq=False)
 class WeightGradients:
-    """Function of the weights by name and the finished sums in order, which returns each weight's gradient by name.
+    """Function of the weights by name and the finished sums in order, which returns each weight's gradient by name."""
 
-    Attributes
-    ----------
-    nodes : dict of str to Node
-        The gradients in terms of weights and sums, see `rnnkit.compiler.autodiff.adjoint.Adjoint`; what has no gradient
-        is missing.
-    sparse : frozenset of str
-        The weights whose gradient is 0 wherever they are.
-    only_moves : bool
-        Whether the gradients hold numbers of the sums in other places, and zeros.
-    """
-
-    nodes: dict[str, Node]
-    sparse: frozenset[str]
+    nodes: dict[str, Node]  # the gradients in terms of weights and sums, see `Adjoint`; what has none is missing
+    sparse: frozenset[str]  # the weights whose gradient is 0 wherever they are
     dtype: np.dtype
 
     def __post_init__(self):
+        # Whether the gradients hold numbers of the sums in other places, and zeros.
         self.only_moves = not self.sparse and only_moves(self.nodes.values())
         self._by_member: ByMember | None = None
 

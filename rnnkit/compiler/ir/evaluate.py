@@ -20,20 +20,9 @@ class LongLoop(RuntimeError):
 
 
 def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
-    """Return the values of nodes, and of all under them, in NumPy.
+    """Return the values of nodes and of all under them, by id: ``(B, *shape)`` for batched nodes, ``shape`` for others.
 
-    Parameters
-    ----------
-    nodes : iterable of Node
-    inputs : mapping of (op, attr) to ndarray
-        Batched inputs ``(B, *shape)``, weights as they are.
-    dtype : dtype
-        The dtype of literals and results.
-
-    Returns
-    -------
-    dict of node id to ndarray
-        ``(B, *shape)`` for batched nodes, ``shape`` for the others.
+    `inputs` are by (op, attr): batched ones ``(B, *shape)``, weights as they are; literals and results have `dtype`.
     """
     with unwatched():
         return Evaluation(nodes, dtype)(inputs)
@@ -42,16 +31,8 @@ def evaluate(nodes, inputs, dtype) -> dict[int, np.ndarray]:
 class Evaluation:
     """Evaluation of nodes for changing inputs: all that depends on the graph alone is done once.
 
-    A recording notes every operation, and so repeats them in the same memory: views cost nothing then.
-
-    Parameters
-    ----------
-    nodes, dtype
-        As of `evaluate`.
-    within : tuple, optional
-        The loop whose body this is; what doesn't depend on it is given.
-    rounds : int, optional
-        The most rounds of a loop: more raise `LongLoop`.
+    A recording notes every operation, and so repeats them in the same memory: views cost nothing then. `within` is the
+    loop whose body this is; what doesn't depend on it is given. More than `rounds` rounds of a loop raise `LongLoop`.
     """
 
     def __init__(self, nodes, dtype, within=None, rounds=None):
@@ -103,14 +84,14 @@ class Evaluation:
 
 
 def _read_by(node) -> tuple:
-    """What a node is computed of; a number of conditions of these, without an array of floats between."""
+    """Return what a node is computed of; for a number of conditions these, without an array of floats between."""
     if node.op == "ruled" and node.attr[1][0] in FORMULAS:
         return node.args[1:2]
     return node.args[0].args if counts(node) else node.made_of
 
 
 def counts(node) -> bool:
-    """Whether a node is how many conditions hold."""
+    """Tell whether a node is how many conditions hold."""
     return node.op == "sum" and node.args[0].op == "to_float"
 
 
@@ -119,12 +100,7 @@ def _same(array):
 
 
 class _Rounds:
-    """Evaluation of a loop node, from its initial values and the values that its body reads from outside.
-
-    Attributes
-    ----------
-    args : list of Node
-    """
+    """Evaluation of a loop node, from its initial values and the values that its body reads from outside, `args`."""
 
     def __init__(self, node, dtype, most):
         self.loop, count, self.most = node.attr, node.attr.count, most
@@ -225,7 +201,7 @@ def new_array(value, node, others, dtype) -> np.ndarray:
 
 
 def only_moves(nodes) -> bool:
-    """Whether nodes only move numbers of the inputs to other places, beside zeros."""
+    """Tell whether nodes only move numbers of the inputs to other places, beside zeros."""
     stack, seen = list(nodes), set()
     while stack:
         node = stack.pop()
@@ -261,23 +237,16 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
     if node.op == "einsum" and lead:
         batched = [a.batched for a in node.args]
         return lambda *args: _batched_einsum(attr, args, batched)
-    function = _of_arrays(node, lead, dtype)
+    # Operations whose result a recording has to copy; einsum without `optimize` takes 60 ms for three matrices of 128.
+    functions: dict[str, Callable] = {
+        "einsum": lambda *args: np.einsum(attr, *args, optimize=True),
+        "inverse": np.linalg.inv,
+        "result": lambda carried: carried[attr],
+        "take": lambda *args: _at_places(args, node),
+        "put": lambda *args: _at_places(args, node),
+    }
+    function = functions.get(node.op, lambda *args: np.asarray(attr(*args), dtype))
     return lambda *args: repeated(lambda: function(*args), *args)
-
-
-def _of_arrays(node, lead, dtype) -> Callable[..., np.ndarray]:
-    """Return such a function for operations whose result a recording has to copy."""
-    attr = node.attr
-    if node.op == "einsum":
-        # Without `optimize`, nested loops: 60 ms for three matrices of 128.
-        return lambda *args: np.einsum(attr, *args, optimize=True)
-    if node.op == "inverse":
-        return np.linalg.inv
-    if node.op == "result":
-        return lambda carried: carried[attr]
-    if node.op in ("take", "put"):
-        return lambda *args: _at_places(args, node)
-    return lambda *args: np.asarray(attr(*args), dtype)
 
 
 def _pointwise(node, dtype):
@@ -332,9 +301,8 @@ def _with_rows(args, node) -> list:
 def _batched_einsum(subscripts, arrays, batched):
     """Contract two arrays, of which one or both have a batch axis first, by a product of matrices."""
     inputs, output = subscripts.split("->")
-    first, second = (
-        "".join(["0", *letters] if lead else letters) for letters, lead in zip(inputs.split(","), batched, strict=True)
-    )
+    pairs = zip(inputs.split(","), batched, strict=True)
+    first, second = ("0" * lead + letters for letters, lead in pairs)
     common = [c for c in first if c in second]
     shared, inner = [c for c in common if c in f"0{output}"], [c for c in common if c not in f"0{output}"]
     rows, columns = [c for c in first if c not in common], [c for c in second if c not in common]

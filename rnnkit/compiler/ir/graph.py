@@ -24,22 +24,14 @@ BY_ROW = ("loop", "carried", "round", "taped", "result", "take", "put")
 FAILED = ("status", "failed")  # the name of the value with the code of the check that a row fails at a step
 
 
+@dataclass(eq=False, slots=True)
 class View:
-    """Another arrangement of a node's elements: reshape, transpose, index or broadcast of its axes.
+    """Another arrangement of a node's elements: reshape, transpose, index or broadcast of its axes."""
 
-    A ``plain`` one leaves everything in place where it keeps the shape; ``part`` is the index of one that takes a part.
-    """
-
-    __slots__ = ("apply", "key", "part", "plain")
-
-    def __init__(
-        self,
-        key: tuple,
-        apply: Callable[[np.ndarray, int], np.ndarray],
-        plain: bool = False,
-        part: tuple | None = None,
-    ):
-        self.key, self.apply, self.plain, self.part = key, apply, plain, part
+    key: tuple
+    apply: Callable[[np.ndarray, int], np.ndarray]
+    plain: bool = False  # leaves everything in place where it keeps the shape
+    part: tuple | None = None  # the index of one that takes a part
 
     @staticmethod
     def reshape(shape):
@@ -58,13 +50,11 @@ class View:
     @staticmethod
     def gather(table):
         """Return a view by flat element numbers, in the result's shape."""
-        name = ("gather", table.shape, table.tobytes())
-        return View(
-            name,
-            lambda a, lead: a.reshape(*a.shape[:lead], -1)[..., table.reshape(-1)].reshape(
-                a.shape[:lead] + table.shape
-            ),
-        )
+
+        def gathered(a, lead):
+            return a.reshape(*a.shape[:lead], -1)[..., table.reshape(-1)].reshape(a.shape[:lead] + table.shape)
+
+        return View(("gather", table.shape, table.tobytes()), gathered)
 
     def index(self, shape) -> np.ndarray:
         """Return, for each element of the result, the flat number of the element of an array of this shape."""
@@ -102,33 +92,22 @@ class Loop:
 class Node:
     """One value of a graph.
 
-    Attributes
-    ----------
-    op : str
-        A pointwise operation, a reduction, or one of the inputs (a ``sequence`` is another one beside x, a ``kept`` one
-        was written by an earlier program), ``literal``, ``view``, ``concatenate``, ``product``
-        (batched features ``(…, K)`` times a weight ``(K, N)``; ``attr`` is "sparse" or None), ``einsum``, ``inverse``
-        and ``function`` (of weights alone, any of NumPy's). In steps of one row also ``take`` (of an array the element
-        at a place along its first axis), ``put`` (an array with another element there), and those of a `Loop`.
-        ``ruled`` is its first operand with a gradient by a rule of the user's: the others are the nodes that have a
-        cotangent by it, then these cotangents, in terms of the input that ``attr`` names. No program has it.
-    shape : tuple of int
-        Without the batch axis.
-    kind : str
-        The kind of its elements, of `rnnkit.compiler.ir.kinds.KINDS`.
-    attr : argument of the operation beside its operands
-        The input's name, the literal's array, the `View`, the axis or axes, the subscripts.
-    depends : frozenset of str
-        The batched inputs under it, and the loops that it is in.
+    Its operation is a pointwise one, a reduction, one of the inputs (a ``sequence`` is another one beside x, a ``kept``
+    one was written by an earlier program), ``literal``, ``view``, ``concatenate``, ``product`` (batched features
+    ``(…, K)`` times a weight ``(K, N)``; ``attr`` is "sparse" or None), ``einsum``, ``inverse`` or ``function`` (of
+    weights alone, any of NumPy's). In steps of one row also ``take`` (of an array the element at a place along its
+    first axis), ``put`` (an array with another element there), and those of a `Loop`. ``ruled`` is its first operand
+    with a gradient by a rule of the user's: the others are the nodes that have a cotangent by it, then these
+    cotangents, in terms of the input that ``attr`` names. No program has it.
     """
 
     id: int
     op: str
     args: tuple[Node, ...]
-    shape: tuple[int, ...]
-    kind: str = "float"
-    attr: Any = None
-    depends: frozenset[Any] = frozenset()
+    shape: tuple[int, ...]  # without the batch axis
+    kind: str = "float"  # of its elements, one of `rnnkit.compiler.ir.kinds.KINDS`
+    attr: Any = None  # the input's name, the literal's array, the `View`, the axis or axes, the subscripts
+    depends: frozenset[Any] = frozenset()  # the batched inputs under it, and the loops that it is in
     line: str = ""
 
     @property
@@ -299,9 +278,8 @@ class Graph:
     def replaced(self, node, view, new) -> Node:
         """Return a node with the elements that a view of it shows replaced, in their order."""
         new = self.cast(new, node.kind)
-        if view.part is not None and all(
-            isinstance(k, int) or (isinstance(k, slice) and k.step in (None, 1)) for k in view.part
-        ):
+        adjacent = (isinstance(k, int) or (isinstance(k, slice) and k.step in (None, 1)) for k in view.part or ())
+        if view.part is not None and all(adjacent):
             return self._replaced_part(node, view.part, new)
         places, table = view.index(node.shape).reshape(-1), np.arange(node.size)
         if np.array_equal(places, table):
@@ -317,13 +295,14 @@ class Graph:
             high = max(low, high)
             if (low, high) == (0, n):
                 continue
-            before, here, after = (
-                self.view(node, View.item((slice(None),) * axis + (slice(a, b),), ("along", axis, a, b)))
-                for a, b in ((0, low), (low, high), (high, n))
-            )
+            before, here, after = (self.along(node, axis, a, b) for a, b in ((0, low), (low, high), (high, n)))
             here = self._replaced_part(here, (*part[:axis], slice(None), *part[axis + 1 :]), new)
             return self.concatenate([p for p in (before, here, after) if p.shape[axis]], axis)
         return self.reshape(new, node.shape)
+
+    def along(self, node, axis, low, high) -> Node:
+        """Return the part of a node from `low` up to `high` along an axis."""
+        return self.view(node, View.item((slice(None),) * axis + (slice(low, high),), ("along", axis, low, high)))
 
     def concatenate(self, nodes, axis) -> Node:
         nodes = self._same_kind(tuple(nodes))
@@ -348,7 +327,7 @@ class Graph:
         return self.add("put", (array, index, self.cast(value, array.kind)), array.shape, kind=array.kind)
 
     def product(self, a, weight) -> Node:
-        """``a (…, K) @ weight (K, N)``."""
+        """Return ``a (…, K) @ weight (K, N)``."""
         a, weight = self.as_float(a), self.as_float(weight)
         if not a.batched:
             return self.einsum("ab,bc->ac" if len(a.shape) == 2 else "b,bc->c", a, weight)
@@ -356,7 +335,7 @@ class Graph:
         return self.add("product", (a, weight), (*a.shape[:-1], weight.shape[1]), attr)
 
     def _is_sparse(self, node) -> bool:
-        """Whether a node is a sparse weight, a part or transpose of one, or one scaled, which keep its zeros."""
+        """Tell whether a node is a sparse weight, a part or transpose of one, or one scaled, which keep its zeros."""
         if node.op == "weight":
             return node.attr in self.sparse
         if node.op == "multiply":
@@ -374,18 +353,14 @@ class Graph:
         self.note_fails(self.checks)
         code = self.literal(0.0)
         for i, (node, _) in reversed(list(enumerate(self.checks))):
-            fails = (
-                self.reshape(node, ())
-                if node.size == 1
-                else self.reduce("max", self.as_float(node), range(len(node.shape)))
-            )
+            one, axes = node.size == 1, range(len(node.shape))
+            fails = self.reshape(node, ()) if one else self.reduce("max", self.as_float(node), axes)
             code = self.pointwise("where", self.as_bool(fails), self.literal(i + 1.0), code)
         if self.checks:
             self.residuals[FAILED] = self.reshape(code, (1,))
             self.messages, self.checks = tuple(message for _, message in self.checks), []
 
     def note_fails(self, checks) -> None:
-        """Note the conditions by which rows fail."""
         self.fails += [node for node, _ in checks if node.id not in self.implied]
 
     def results(self) -> list[Node]:
@@ -435,7 +410,7 @@ def depends_of(op, attr, under: frozenset) -> frozenset:
 
 
 def _is_small(node) -> bool:
-    """Whether integers are known to be exact as floats: indices, numbers of conditions, and small literals."""
+    """Tell whether integers are known to be exact as floats: indices, numbers of conditions, and small literals."""
     while node.op == "view":
         node = node.args[0]
     if node.op == "literal":
@@ -444,7 +419,7 @@ def _is_small(node) -> bool:
 
 
 def _is_count(node) -> bool:
-    """Whether floats are known to be whole and small: the number of conditions that hold, or an index among few."""
+    """Tell whether floats are known to be whole and small: how many conditions hold, or an index among few."""
     if node.op in ("view", "sum", "min", "where"):
         return all(_is_count(a) for a in node.args if node.op != "where" or a.kind != "bool")
     return node.op == "to_float" or (node.op == "literal" and bool(np.all(node.attr == np.rint(node.attr))))

@@ -12,9 +12,7 @@ import numpy as np
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
 FLOATS = ("float", "float32")
 KINDS = ("bool", *INTEGERS, *FLOATS)
-_CARRIERS = dict.fromkeys(("int8", "int16", "int32", "uint8", "uint16"), "int32") | dict.fromkeys(
-    ("uint32", "int64"), "int64"
-)
+_CARRIERS = {kind: "int64" if kind in ("int64", "uint32") else "int32" for kind in INTEGERS}
 
 
 def dtype_of(kind: str, dtype) -> np.dtype:

@@ -10,45 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
 class WeightFunction:
-    """Function of arrays that all rows share, called by a graph's node ``function``.
+    """Function of arrays that all rows share, called by a graph's node ``function``."""
 
-    Attributes
-    ----------
-    name : str
-        For people, NumPy's functions as ``np.linalg.det``.
-    call : callable
-        The function of the operands' arrays.
-    rule : callable, or None
-        ``rule(g, y, *args)``, the cotangents of the operands, where the derivative is known.
-    flat : bool
-        Whether it has no derivative, since it counts, places or decides.
-    part : int, or None
-        The number of the result, if the function has several.
-    """
-
-    name: str
-    call: Callable
-    rule: Callable | None = None
-    flat: bool = False
-    part: int | None = None
+    name: str  # for people, NumPy's functions as "np.linalg.det"
+    call: Callable  # the function of the operands' arrays
+    rule: Callable | None = None  # rule(g, y, *args), the cotangents of the operands, where the derivative is known
+    flat: bool = False  # it has no derivative, since it counts, places or decides
+    part: int | None = None  # the number of the result, if the function has several
 
     def __call__(self, *arrays):
         return self.call(*arrays)
 
     def cotangent(self, i: int) -> WeightFunction:
         """Return the function that computes the cotangent of operand `i` from ``(g, y, *args)``."""
-        return WeightFunction(f"cotangent {i} of {self.name}", partial(_cotangent_of, self.rule, i))
-
-
-def _cotangent_of(rule, i, *arrays):
-    return rule(*arrays)[i]
+        rule: Any = self.rule
+        return WeightFunction(f"cotangent {i} of {self.name}", lambda *arrays: rule(*arrays)[i])
 
 
 def _lower(symmetric):

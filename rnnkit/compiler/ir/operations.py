@@ -38,66 +38,36 @@ from rnnkit import activations
 
 @dataclass(frozen=True)
 class Operation:
-    """One pointwise operation.
+    """One pointwise operation."""
 
-    Attributes
-    ----------
-    evaluate : callable
-        Its NumPy form, on arrays that broadcast.
-    text : str
-        Its form in a kernel, with ``{0}``, ``{1}`` … for the operands.
-    gradient : callable
-        Its rule: ``(g, y, *args)`` to a tuple of cotangents.
-    result, operands : "float" or "bool"
-        The kinds of its result and its operands; ``where`` takes a bool first.
-    expensive : bool
-        Costs so much that it is kept rather than computed twice.
-    aliases : tuple of str
-        Other functions of NumPy and scipy.special that are the same.
-    """
-
-    evaluate: Callable
-    text: str
-    gradient: Callable
-    result: str = "float"
+    evaluate: Callable  # its NumPy form, on arrays that broadcast
+    text: str  # its form in a kernel, with {0}, {1} … for the operands
+    gradient: Callable  # its rule: (g, y, *args) to a tuple of cotangents
+    result: str = "float"  # or "bool", as `operands`; `where` takes a bool first
     operands: str = "float"
-    expensive: bool = False
-    aliases: tuple[str, ...] = ()
+    expensive: bool = False  # costs so much that it is kept rather than computed twice
+    aliases: tuple[str, ...] = ()  # other functions of NumPy and scipy.special that are the same
 
 
 @dataclass(frozen=True)
 class IntegerOperation:
-    """One pointwise operation on integers, in NumPy and in a kernel: both wrap, and a division by 0 gives 0.
-
-    Attributes
-    ----------
-    evaluate : callable
-    text : str
-        With ``{0}``, ``{1}`` … for the operands.
-    result : "integer" or "bool"
-        The kind of its operands, or conditions.
-    """
+    """One pointwise operation on integers, in NumPy and in a kernel: both wrap, and a division by 0 gives 0."""
 
     evaluate: Callable
-    text: str
-    result: str = "integer"
+    text: str  # with {0}, {1} … for the operands
+    result: str = "integer"  # the kind of its operands, or "bool"
 
 
 @dataclass(frozen=True)
 class Reduction:
     """One reduction over feature axes, called as NumPy's.
 
-    Attributes
-    ----------
-    evaluate : callable
-        NumPy's function.
-    gradient : callable
-        Its rule: ``(g, y, x, axes)`` to the cotangent of ``x``, or one that broadcasts to it. ``g`` and ``y`` keep the
-        reduced axes with length 1, and ``axes`` are negative, so that a batch axis may stand in front.
+    Its rule takes ``(g, y, x, axes)`` to the cotangent of ``x``, or one that broadcasts to it. ``g`` and ``y`` keep the
+    reduced axes with length 1, and ``axes`` are negative, so that a batch axis may stand in front.
     """
 
-    evaluate: Callable
-    gradient: Callable
+    evaluate: Callable  # NumPy's function
+    gradient: Callable  # its rule
 
     def __call__(self, x, axis):
         return self.evaluate(x, axis=axis)
@@ -112,7 +82,7 @@ def flat(g, y, *args):
 
 
 def _is_number(operand) -> bool:
-    """Whether an operand is a number, which has no cotangent; an array may be anything."""
+    """Tell whether an operand is a number, which has no cotangent; an array may be anything."""
     return getattr(operand, "fixed", isinstance(operand, numbers.Real))
 
 
@@ -157,10 +127,7 @@ def _arctan2(g, y, a, b):
 
 def _logaddexp(g, y, a, b):
     even = a == b  # two infinities, too
-    return (
-        g * np.where(even, 0.5, activations.sigmoid(a - b)),
-        g * np.where(even, 0.5, activations.sigmoid(b - a)),
-    )
+    return (g * np.where(even, 0.5, activations.sigmoid(a - b)), g * np.where(even, 0.5, activations.sigmoid(b - a)))
 
 
 def _logaddexp2(g, y, a, b):
@@ -392,7 +359,8 @@ STEEP = frozenset(
 )
 
 # Operations that a kernel may compute lane by lane, with libm.
-BY_LANE = dict.fromkeys(("sin", "cos", "tan"), "beyond 1e5 in float32, 1e6 in float64") | dict.fromkeys(
+BY_LANE = dict.fromkeys(("sin", "cos", "tan"), "beyond 1e5 in float32, 1e6 in float64")
+BY_LANE |= dict.fromkeys(
     ("fmod", "remainder", "floor_divide"), "where a / b is beyond 2**23 in float32, 2**52 in float64"
 )
 

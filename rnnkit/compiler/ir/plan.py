@@ -57,7 +57,7 @@ class Buffer:
 
     @property
     def is_written(self) -> bool:
-        """Whether the program itself writes it, rather than reads values that another program saved."""
+        """Tell whether the program itself writes it, rather than reads values that another program saved."""
         return self.kind == "residual" and self.attr[0] == _WRITE
 
     @property
@@ -139,17 +139,14 @@ class Loop:
 
     @property
     def written(self) -> list[Buffer]:
-        """The buffers that the loop writes to."""
         return [buffer for _, buffer, _ in self.writes] + [total.buffer for total in self.totals]
 
     @property
     def loads(self) -> list[Load]:
-        """The lines that read a buffer."""
         return [value for value in self.values if isinstance(value, Load)]
 
     @property
     def operations(self) -> list[str]:
-        """The operations of its lines, in order."""
         return [value.op for value in self.values if isinstance(value, Pointwise)]
 
 
@@ -242,7 +239,6 @@ class Plan:
         return [part for stage in self.stages for part in (stage.parts if isinstance(stage, Fused) else [stage])]
 
     def products(self) -> list[Product]:
-        """Return all products in order."""
         return [part for part in self.parts() if isinstance(part, Product)]
 
 
@@ -288,10 +284,7 @@ class Look:
 
 @dataclass(eq=False)
 class Put:
-    """A line of a plan by rows: an element of a slot is written; in a loop, in the rows that go on.
-
-    With `under` it is written where that condition holds.
-    """
+    """A line of a plan by rows: an element of a slot is written where `under` holds; in a loop, in rows that go on."""
 
     slot: Slot
     offset: int
@@ -331,36 +324,18 @@ class Tape:
 
 @dataclass(eq=False)
 class RowLoop:
-    """A line of a plan by rows: lines that are repeated while the row's condition holds.
+    """A line of a plan by rows: lines that are repeated while the row's condition holds."""
 
-    Attributes
-    ----------
-    name : str
-        The name of the number of rounds so far.
-    carried : list of Carried
-    lines : list
-    first : int
-        The number of lines that ``go`` needs.
-    go : str
-    limit, code : int
-        Rows that want more rounds fail by this code; a limit of 0 is none, where the condition counts rounds itself.
-    tapes : list of Tape
-    going : Slot or None
-        Record of the rows that went on in each round, if there are tapes and not all rows always go on.
-    back : RowLoop or None
-        The loop whose rounds it undoes; then it has no condition of its own.
-    """
-
-    name: str
+    name: str  # of the number of rounds so far
     carried: list[Carried]
     lines: list[RowLine]
-    first: int
+    first: int  # the number of lines that `go` needs
     go: str
-    limit: int
-    code: int
+    limit: int  # rows that want more rounds fail; 0 is none, where the condition counts rounds itself
+    code: int  # by which they fail
     tapes: list[Tape] = field(default_factory=list)
-    going: Slot | None = None
-    back: RowLoop | None = None
+    going: Slot | None = None  # record of the rows that went on in each round, if there are tapes and some may stop
+    back: RowLoop | None = None  # the loop whose rounds it undoes; then it has no condition of its own
 
 
 @dataclass(eq=False)
@@ -383,46 +358,22 @@ EFFECTS = (Fill, Put, Check, Branch)  # lines without a value of their own
 
 @dataclass(eq=False)
 class RowPlan(Plan):
-    """A plan of few numbers, in which rows are the lanes of vectors and each number is a line of its own.
+    """A plan of few numbers, in which rows are the lanes of vectors and each number is a line of its own."""
 
-    Attributes
-    ----------
-    lines : list of RowLine
-        In order; what has a name has a section.
-    sections : dict of str to int
-        By the lines' names.
-    resident : dict of int to Slot
-        States that stand in memory from step to step.
-    uniform : set of str
-        Integers and conditions that are the same in all rows at each time.
-    own : dict of Buffer to Node
-        Values of weights alone, if each row has weights of its own.
-    slots : list of Slot
-    code : str
-        The line with the code of the check that a row fails at a step; "" without checks, or with `Check` lines.
-    graph : Graph
-        The graph that the plan is made of.
-    writes : list of (Buffer, list of str or Slot)
-        The values of the output, the next states and the residuals: a line's name for each number, or the slot of a
-        resident state after the step.
-    comments : dict of str to str
-        By the name of the first line that comes of it, a line of the step.
-    whole, watched : dict of int to (int, int)
-        Bounds of the states that are integers; of these, those that may leave their bounds.
-    """
-
-    lines: list[RowLine] = field(default_factory=list)
-    sections: dict[str, int] = field(default_factory=dict)
-    uniform: set[str] = field(default_factory=set)
-    own: dict[Buffer, Node] = field(default_factory=dict)
+    lines: list[RowLine] = field(default_factory=list)  # in order; what has a name has a section
+    sections: dict[str, int] = field(default_factory=dict)  # by the lines' names
+    uniform: set[str] = field(default_factory=set)  # integers and conditions that are the same in all rows at each time
+    own: dict[Buffer, Node] = field(default_factory=dict)  # values of weights alone, if each row has its own
     slots: list[Slot] = field(default_factory=list)
-    resident: dict[int, Slot] = field(default_factory=dict)
-    code: str = ""
-    graph: Graph = field(default=None, repr=False)  # type: ignore[assignment]
+    resident: dict[int, Slot] = field(default_factory=dict)  # states that stand in memory from step to step
+    code: str = ""  # the line with the code of the check that a row fails; "" without checks, or with `Check` lines
+    graph: Graph = field(default=None, repr=False)  # type: ignore[assignment]  # that the plan is made of
+    # The values of the output, the next states and the residuals: a line's name for each number, or a resident state's
+    # slot after the step.
     writes: list[tuple[Buffer, list[str] | Slot]] = field(default_factory=list)
-    comments: dict[str, str] = field(default_factory=dict)
-    whole: dict[int, tuple[int, int]] = field(default_factory=dict)
-    watched: dict[int, tuple[int, int]] = field(default_factory=dict)
+    comments: dict[str, str] = field(default_factory=dict)  # lines of the step, by the first line that comes of each
+    whole: dict[int, tuple[int, int]] = field(default_factory=dict)  # bounds of the states that are integers
+    watched: dict[int, tuple[int, int]] = field(default_factory=dict)  # of these, those that may leave their bounds
 
 
 def written_names(plan: RowPlan, *but: str) -> list[str]:

@@ -15,25 +15,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from rnnkit.compiler.ir.graph import INPUTS, Graph, Node
-from rnnkit.compiler.ir.plan import (
-    SECTIONS,
-    Buffer,
-    Check,
-    Element,
-    Fill,
-    Fused,
-    Load,
-    Look,
-    Loop,
-    Number,
-    Plan,
-    Product,
-    Put,
-    RowLoop,
-    RowPlan,
-    Slot,
-    SparseProduct,
-    Tape,
+
+from rnnkit.compiler.ir.plan import (  # isort: skip
+    SECTIONS, Buffer, Check, Element, Fill, Fused, Load, Look, Loop, Number, Plan, Product, Put, RowLoop, RowPlan,
+    Slot, SparseProduct, Tape,
 )  # fmt: skip
 from rnnkit.compiler.ir.strides import Walk, strides_of
 
@@ -54,9 +39,8 @@ def print_graph(graph: Graph, title: str = "graph") -> str:
         depends = [one for one in _DEPENDS if one in node.depends or (one == "weight" and node.id in weights)]
         depends += [_words(one) for one in sorted(node.depends - {*_DEPENDS})]
         made = f"{_operation(node)}({operands})" if node.args else _operation(node)
-        lines.append(
-            f"  {names[node.id]}: {node.kind} {_shape(node.shape)} = {made}  <- {', '.join(depends) or 'none'}"
-        )
+        of = ", ".join(depends) or "none"
+        lines.append(f"  {names[node.id]}: {node.kind} {_shape(node.shape)} = {made}  <- {of}")
     lines.append(f"  output = {_operand(graph.output, names)}")
     lines += [f"  state[{i}] = {_operand(node, names)}" for i, node in enumerate(graph.states)]
     lines += [f"  save[{_words(name)}] = {_operand(node, names)}" for name, node in graph.residuals.items()]
@@ -288,9 +272,8 @@ def _loop(loop: Loop) -> list[str]:
         lines.append(f"  {value.name}: {value.kind} = {made}")
     lines += [f"  {buffer.name}[{_walk(walk)}] = {name}" for name, buffer, walk in loop.writes]
     for one in loop.totals:
-        lines.append(
-            f"  {one.buffer.name}[{_walk(one.walk)}] = {one.reduction} of {one.value} over axes from {one.kept} on"
-        )
+        made = f"{one.reduction} of {one.value} over axes from {one.kept} on"
+        lines.append(f"  {one.buffer.name}[{_walk(one.walk)}] = {made}")
     return lines
 
 

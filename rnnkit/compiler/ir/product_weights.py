@@ -8,14 +8,9 @@ from rnnkit.compiler.ir.graph import Graph, Node
 
 
 def product_weights(graph: Graph) -> dict[str, tuple[tuple[int, int], ...]]:
-    """Return the weights ``(K, N)`` that only products read, with the rows that products read together.
+    """Return the weights ``(K, N)`` that only products read, with the rows that products read together, in order.
 
     A weight counts that is the right operand of products, whole or in rows and columns that lie side by side.
-
-    Returns
-    -------
-    dict of str to tuple of (int, int)
-        For each such weight the different ranges of rows, in order.
     """
     readers: dict[int, list[Node]] = defaultdict(list)
     live = graph.live()

@@ -131,10 +131,7 @@ RULES: tuple[Rule, ...] = (stable_sigmoid, product_by_parts)
 def places_in_floats(graph: Graph) -> Graph:
     """Return the same step for a target without integers, if these are indices: counted, compared and chosen.
 
-    Raises
-    ------
-    ValueError
-        If a step computes with integers, or in float32 beside float64, with the operation and the line.
+    A ValueError names the operation and the line that computes with integers, or in float32 beside float64.
     """
     exact = ("int32", "int64")
     if all(node.kind in ("float", "bool") for node in graph.live()):
@@ -212,9 +209,8 @@ def rebuilt(
     new.output, new.states = made[graph.output.id], tuple(made[node.id] for node in graph.states)
     new.residuals = {name: made[node.id] for name, node in graph.residuals.items()}
     new.checks = [(made[node.id], message) for node, message in graph.checks]
-    new.fails, new.tests = (
-        [made[node.id] for node in several if node.id in made] for several in (graph.fails, graph.tests)
-    )
+    several = graph.fails, graph.tests
+    new.fails, new.tests = ([made[node.id] for node in some if node.id in made] for some in several)
     for number, name in graph.names.items():
         if number in made:
             new.names.setdefault(made[number].id, name)

@@ -9,24 +9,13 @@ import numpy as np
 
 @dataclass(eq=False)
 class Walk:
-    """The elements of a buffer's row that a loop touches, one for each place of the loop.
+    """The elements of a buffer's row that a loop touches, one for each place of the loop."""
 
-    Attributes
-    ----------
-    offset : int
-        Element of the first place.
-    strides : tuple of int
-        Elements from place to place along each axis of the loop; those of the table where there is one.
-    table : ndarray of int32, or None
-        Element numbers in order of the loop's places, where strides can't say them.
-    gates : int
-        0, or of how many gates the buffer holds a vector each, in turn: place j is element
-        ``offset + j // lanes * gates * lanes + j % lanes``.
-    """
-
-    offset: int
-    strides: tuple[int, ...]
-    table: np.ndarray | None = None
+    offset: int  # element of the first place
+    strides: tuple[int, ...]  # elements from place to place along each axis of the loop; of the table if there is one
+    table: np.ndarray | None = None  # int32: the elements of the loop's places in order, where strides can't say them
+    # 0, or of how many gates the buffer holds a vector each, in turn: place j is element
+    # offset + j // lanes * gates * lanes + j % lanes
     gates: int = 0
 
 
@@ -56,31 +45,18 @@ def _contiguous(shape) -> list[int]:
 
 
 def merge_axes(shape, indices, kept: int) -> tuple[tuple[int, ...], int, list[Walk]]:
-    """Return the fewest axes over which a loop can run, and the walks over them.
+    """Return the fewest axes over which a loop can run, how many of them are kept, and the walks over them.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        The loop's axes: ``kept`` ones whose places each give a result, then the reduced ones.
-    indices : list of ndarray of that shape
-        Element numbers for each thing read or written; a written one has the kept axes only.
-
-    Returns
-    -------
-    dims, kept, walks
-        At least one axis of each sort that there was.
+    The loop's `shape` has ``kept`` axes whose places each give a result, then the reduced ones; of each sort that there
+    was, one is left at least. `indices` are element numbers in that shape for each thing read or written; a written one
+    has the kept axes only.
     """
     described = [strides_of(index) for index in indices]
     groups: list[list[int]] = []
     for axis, n in enumerate(shape):
-        if (
-            groups
-            and (axis < kept) == (groups[-1][-1] < kept)
-            and all(
-                d is None or _follows(d[1], groups[-1], axis, shape, index.ndim)
-                for d, index in zip(described, indices, strict=True)
-            )
-        ) or (n == 1 and groups and (axis < kept) == (groups[-1][-1] < kept)):
+        pairs = zip(described, indices, strict=True)
+        follows = (d is None or _follows(d[1], groups[-1], axis, shape, index.ndim) for d, index in pairs)
+        if groups and (axis < kept) == (groups[-1][-1] < kept) and (n == 1 or all(follows)):
             groups[-1].append(axis)
         else:
             groups.append([axis])
@@ -100,7 +76,7 @@ def merge_axes(shape, indices, kept: int) -> tuple[tuple[int, ...], int, list[Wa
 
 
 def _follows(strides, group, axis, shape, rank) -> bool:
-    """Whether an axis continues the group before it, for one array that is read or written."""
+    """Tell whether an axis continues the group before it, for one array that is read or written."""
     if axis >= rank:
         return True
     real = [a for a in group if shape[a] != 1]

@@ -14,39 +14,13 @@ import numpy as np
 
 from rnnkit.compiler.ir.graph import FAILED, INPUTS, Graph, Node, depends_of
 from rnnkit.compiler.ir.kinds import FLOATS, INTEGERS, KINDS
-from rnnkit.compiler.ir.operations import (
-    INTEGER_OPERATIONS,
-    OPERATIONS,
-    POINTWISE,
-    REDUCTIONS,
-    IntegerOperation,
-    Operation,
-)
-from rnnkit.compiler.ir.plan import (
-    AFTER,
-    BLOCK,
-    CALL,
-    PREPACK,
-    SECTIONS,
-    STEP,
-    Buffer,
-    Check,
-    Element,
-    Fill,
-    Fused,
-    Load,
-    Look,
-    Loop,
-    Plan,
-    Pointwise,
-    Product,
-    Put,
-    RowLoop,
-    RowPlan,
-    Slot,
-    SparseProduct,
-    read_by,
-    section_of,
+
+from rnnkit.compiler.ir.operations import (  # isort: skip
+    INTEGER_OPERATIONS, OPERATIONS, POINTWISE, REDUCTIONS, IntegerOperation, Operation,
+)  # fmt: skip
+from rnnkit.compiler.ir.plan import (  # isort: skip
+    AFTER, BLOCK, CALL, PREPACK, SECTIONS, STEP, Buffer, Check, Element, Fill, Fused, Load, Look, Loop, Plan,
+    Pointwise, Product, Put, RowLoop, RowPlan, Slot, SparseProduct, read_by, section_of,
 )  # fmt: skip
 from rnnkit.compiler.ir.strides import Walk
 
@@ -56,12 +30,8 @@ Shape = tuple[int, ...]
 Leaves = Mapping[tuple, Shape]  # (op, attr) of every input that a graph may have, with its shape
 
 _OF_WEIGHTS = ("einsum", "inverse", "function")
-_COUNTS = (
-    {"literal": 0, "view": 1, "product": 2, "inverse": 1, "take": 2, "put": 3, "result": 1}
-    | dict.fromkeys(("carried", "round", "taped"), 0)
-    | dict.fromkeys(INPUTS, 0)
-    | dict.fromkeys(REDUCTIONS, 1)
-)
+_COUNTS = {"view": 1, "product": 2, "inverse": 1, "take": 2, "put": 3, "result": 1} | dict.fromkeys(REDUCTIONS, 1)
+_COUNTS |= dict.fromkeys(("literal", "carried", "round", "taped", *INPUTS), 0)
 
 
 class InvalidIR(RuntimeError):
@@ -79,7 +49,6 @@ class _Report:
         self.line(f"the node {node.id}, {node.op} of shape {node.shape},", wrong, (node.line,))
 
     def line(self, what: str, wrong: str, lines: Iterable[str] = ()):
-        """Raise an InvalidIR for anything else."""
         places = "; ".join(dict.fromkeys(line for line in lines if line))
         at = f", in the line {places!r}" if places else ""
         raise InvalidIR(f"after the pass {self.after!r}, {what} {wrong}{at}; this is a fault of rnnkit's compiler")
@@ -89,29 +58,13 @@ class _Report:
 
 
 def leaves_of(graph: Graph) -> dict[tuple, Shape]:
-    """Return the inputs of a graph with their shapes."""
     return {(node.op, node.attr): node.shape for node in graph.nodes if node.op in INPUTS}
 
 
 def check_graph(graph: Graph, after: str, leaves: Leaves, states: Iterable[Shape], output: Shape | None = None) -> None:
-    """Check a graph that a pass made.
+    """Raise an `InvalidIR` at the first rule that a graph breaks, which the pass `after` made.
 
-    Parameters
-    ----------
-    graph : Graph
-    after : str
-        The pass.
-    leaves : mapping of (op, attr) to tuple of int
-        The inputs that the graph may read, with their shapes.
-    states : iterable of tuple of int
-        The shapes of the new states.
-    output : tuple of int, or None
-        The output's shape where it is known.
-
-    Raises
-    ------
-    InvalidIR
-        At the first rule that is broken.
+    `leaves` are the inputs that it may read, with their shapes; `states` and `output` are the results' shapes.
     """
     report, states = _Report(after), list(states)
     for i, node in enumerate(graph.nodes):
@@ -154,7 +107,7 @@ def _check_nodes(nodes: list[Node], report: _Report, leaves: Leaves, sparse: fro
         _check_depends(node, report)
         _check_kind(node, report)
         _check_shape(node, report, leaves)
-        if node.op == "product" and (node.attr == "sparse") != _is_sparse(node.args[1], sparse):
+        if node.op == "product" and (node.attr == "sparse") != Graph(sparse=sparse)._is_sparse(node.args[1]):
             report.node(node, "takes a sparse weight as a dense one, or the reverse")
         if node.op not in ("function", "literal"):
             attr = node.attr.key if node.op == "view" else node.attr
@@ -226,8 +179,8 @@ def _check_kind(node: Node, report: _Report) -> None:
         wanted, result = [], "float" if node.attr.dtype == np.float64 else node.attr.dtype.name
     elif node.op in ("residual", "carried", "taped"):
         wanted, result = [], node.kind  # what it is of says which
-    elif node.op == "loop":
-        wanted, result = _kinds_of_loop(node, kinds), "bool"
+    elif node.op == "loop":  # a condition as well: that there was a round; a round keeps the carried values' kinds
+        wanted, result = [*kinds[: node.attr.count], "bool", *kinds[: node.attr.count]], "bool"
     elif node.op == "result":
         wanted, result = kinds, node.args[0].args[node.attr].kind
     elif node.op in ("take", "put"):
@@ -240,12 +193,6 @@ def _check_kind(node: Node, report: _Report) -> None:
         report.node(node, f"takes operands of the kinds {kinds}, expected {wanted}")
     if node.kind != result:
         report.node(node, f"is of the kind {node.kind!r}, expected {result!r}")
-
-
-def _kinds_of_loop(node: Node, kinds: list[str]) -> list[str]:
-    """Return the kinds that a loop's operands must have: a round keeps those of the carried values."""
-    initials = kinds[: node.attr.count]
-    return [*initials, "bool", *initials]  # a loop is a condition as well: that there was a round
 
 
 def _check_shape(node: Node, report: _Report, leaves: Leaves) -> None:
@@ -316,21 +263,11 @@ def _shape(node: Node) -> Shape | None:
     return None
 
 
-def _is_sparse(node: Node, names: frozenset[str]) -> bool:
-    return Graph(sparse=names)._is_sparse(node)
-
-
 # Adjoints
 
 
 def check_adjoint(adjoint, after: str, step: Graph, x_shape: Shape, constant_shapes: Iterable[Shape]) -> None:
-    """Check the graphs of an adjoint, what goes between them, and the weights' sums.
-
-    Raises
-    ------
-    InvalidIR
-        At the first rule that is broken.
-    """
+    """Raise an `InvalidIR` at the first rule that an adjoint's graphs, what goes between them, or its sums break."""
     report, forward, backward = _Report(after), adjoint.forward, adjoint.backward
     constant_shapes = [tuple(shape) for shape in constant_shapes]
     states = [node.shape for node in step.states]
@@ -375,13 +312,10 @@ def check_adjoint(adjoint, after: str, step: Graph, x_shape: Shape, constant_sha
     given |= {("weight", ("sum", i)): shape for i, shape in enumerate(sums)}
     _check_nodes(_sorted(adjoint.weights.values()), report, given, step.sparse)
     for name, node in adjoint.weights.items():
-        if not _stretches(node.shape, given["weight", name]):
-            report.node(node, f"is the gradient of {name!r}, which has shape {given['weight', name]}")
-
-
-def _stretches(shape: Shape, to: Shape) -> bool:
-    """Whether one shape broadcasts to another."""
-    return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(shape[::-1], to[::-1], strict=False))
+        of = given["weight", name]
+        stretches = all(n in (1, m) for n, m in zip(node.shape[::-1], of[::-1], strict=False))
+        if len(node.shape) > len(of) or not stretches:
+            report.node(node, f"is the gradient of {name!r}, which has shape {of}")
 
 
 def _check_place(place, what: str, sizes: Mapping[tuple, int], report: _Report) -> None:
@@ -414,13 +348,7 @@ _WRITTEN_IN = {"next": STEP, "output": STEP, "residual": STEP, "result": AFTER}
 
 
 def check_plan(plan: Plan, after: str, graph: Graph, columns) -> None:
-    """Check a plan of a graph; ``columns`` returns the padded width of a product's result.
-
-    Raises
-    ------
-    InvalidIR
-        At the first rule that is broken.
-    """
+    """Raise an `InvalidIR` at the first rule that a plan of a graph breaks; ``columns`` gives a product's width."""
     (_RowPlanCheck if isinstance(plan, RowPlan) else _PlanCheck)(plan, _Report(after), columns).run(graph)
 
 
@@ -465,9 +393,8 @@ class _PlanCheck:
             report.line("the plan", f"has results of sizes {found} and {outputs}, the graph {wanted} and one output of "
                         f"{graph.output.size}")  # fmt: skip
         saved = {b.attr[1]: b.size for b in plan.buffers if b.is_written}
-        wanted = {
-            name: node.size for name, node in graph.residuals.items() if name != FAILED or not isinstance(plan, RowPlan)
-        }
+        by_row = isinstance(plan, RowPlan)
+        wanted = {name: node.size for name, node in graph.residuals.items() if name != FAILED or not by_row}
         if saved != wanted:
             report.line("the plan", f"saves {sorted(map(str, saved))}, the graph {sorted(map(str, graph.residuals))}")
         shapes = tuple(node.shape for node in graph.states), graph.output.shape
@@ -487,9 +414,7 @@ class _PlanCheck:
 
     def _refuse(self, stage, wrong: str):
         parts = stage.parts if isinstance(stage, Fused) else [stage]
-        self.report.line(
-            " with ".join(map(description, parts)), wrong, [line for part in parts for line in part.lines]
-        )  # fmt: skip
+        self.report.line(" with ".join(map(description, parts)), wrong, [line for one in parts for line in one.lines])
 
     # Reads and writes of stages
 
@@ -530,9 +455,8 @@ class _PlanCheck:
 
     def _product(self, stage: Product) -> None:
         nodes = self.plan.prepacked.get(stage.panels)
-        if nodes != stage.weights or not all(
-            len(w.shape) == 2 and w.shape[0] == stage.depth and not w.batched for w in stage.weights
-        ):
+        fits = (len(w.shape) == 2 and w.shape[0] == stage.depth and not w.batched for w in stage.weights)
+        if nodes != stage.weights or not all(fits):
             self._refuse(stage, f"has weights other than those that {stage.panels.name} holds, or of another depth")
         layout = stage.gates, stage.units
         if self.layouts.setdefault(stage.panels, layout) != layout:
@@ -543,8 +467,9 @@ class _PlanCheck:
         self._read(stage, stage.operand, (rows[:, None] + np.arange(stage.depth)).reshape(-1))
         width = sum(w.shape[1] for w in stage.weights)
         if stage.gates:
-            walks = [self._gate(i, stage) for i in range(len(stage.gates))]
-            places = np.concatenate(walks)
+            lanes, count = self.columns(1), len(stage.gates)
+            walks = (Walk(i * lanes, (1,), gates=count) for i in range(count))
+            places = np.concatenate([elements_of(walk, (stage.units,), lanes) for walk in walks])
             if stage.rows != 1 or max(stage.gates) + stage.units > width:
                 self._refuse(stage, f"has gates {stage.gates} of {stage.units} units, but {width} columns")
             size = len(stage.gates) * self.columns(stage.units)
@@ -555,11 +480,6 @@ class _PlanCheck:
         if stage.result.size != size:
             self._refuse(stage, f"gives {size} elements, and {stage.result.name} has {stage.result.size}")
         self._write(stage, stage.result, places)
-
-    def _gate(self, i: int, stage: Product) -> np.ndarray:
-        """Return the elements of a product's result that belong to one gate."""
-        lanes = self.columns(1)
-        return elements_of(Walk(i * lanes, (1,), gates=len(stage.gates)), (stage.units,), lanes)
 
     def _loop(self, stage: Loop) -> None:
         if not 0 <= stage.kept <= len(stage.dims) or (stage.reduction is None) != (stage.kept == len(stage.dims)):
@@ -685,7 +605,6 @@ def elements_of(walk: Walk, dims: Shape, lanes: int) -> np.ndarray:
 
 
 def description(stage: Product | Loop) -> str:
-    """Return the description of a stage for an error."""
     if isinstance(stage, Product):
         return f"the product of {stage.operand.name} that gives {stage.result.name}"
     names = ", ".join(dict.fromkeys(buffer.name for _, buffer, _ in stage.writes))

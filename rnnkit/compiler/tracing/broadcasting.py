@@ -71,9 +71,8 @@ def lift(like: Symbol, value) -> Symbol:
         axis = array.shape.index(rows)
         first = array.take(0, axis)
         if not np.array_equal(array, np.broadcast_to(np.expand_dims(first, axis), array.shape), equal_nan=True):
-            raise RowsDiffer(
-                "an array made by the number of rows, whose rows differ; for random numbers, declare draws"
-            )
+            made = "an array made by the number of rows, whose rows differ"
+            raise RowsDiffer(f"{made}; for random numbers, declare draws")
         return like.made(like.graph.literal(first), axis)
     if array.dtype.kind in "iu" and array.dtype.name not in kinds.KINDS:
         kind_of(array.dtype, array.dtype)
@@ -86,9 +85,8 @@ def align(symbols) -> tuple[list, int | None]:
     if not behind:
         return [s.node for s in symbols], None
     if len(behind) > 1:
-        raise MixesRows(
-            "an operation pairs the batch axis of one array with a feature axis of another; add axes with None"
-        )
+        paired = "an operation pairs the batch axis of one array with a feature axis of another"
+        raise MixesRows(f"{paired}; add axes with None")
     (behind,) = behind
     nodes = []
     for s in symbols:

@@ -103,9 +103,8 @@ def einsum(subscripts, *operands, out=None, optimize=False) -> Symbol:
     node, letters = terms[0]
     for i, (other, other_letters) in enumerate(terms[1:], 1):
         later = target + "".join(l for _, l in terms[i + 1 :])
-        keep = (
-            "".join(dict.fromkeys(c for c in letters + other_letters if c in later)) if i < len(terms) - 1 else target
-        )
+        every = "".join(dict.fromkeys(c for c in letters + other_letters if c in later))
+        keep = every if i < len(terms) - 1 else target
         node, letters = contract(like.graph, node, letters, other, other_letters, keep), keep
     if len(terms) == 1:
         node, letters = _summed(like.graph, node, letters, target)
@@ -135,10 +134,6 @@ def _read_subscripts(subscripts, symbols):
     return inputs, dots + "".join(sorted(c for c in set(every) if every.count(c) == 1 and c not in dots))
 
 
-def _letters(s, start):
-    return string.ascii_letters[start : start + s.ndim]
-
-
 def matmul(a, b) -> Symbol:
     like = first_symbol(a, b)
     a, b = lift(like, a), lift(like, b)
@@ -149,16 +144,12 @@ def matmul(a, b) -> Symbol:
     letters_a = lead[len(lead) - max(a.ndim - 2, 0) :] + "YZ"[-min(a.ndim, 2) :]
     letters_b = lead[len(lead) - max(b.ndim - 2, 0) :] + "ZX"[: min(b.ndim, 2)]
     out = lead + ("Y" if a.ndim > 1 else "") + ("X" if b.ndim > 1 else "")
-    if (
-        a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]
-        if _features(a, -1) and _features(b, -2 if b.ndim > 1 else 0)
-        else False
-    ):
-        raise ValueError(
-            f"matmul of shapes {a.shape} and {b.shape}: {a.shape[-1]} columns against {b.shape[-min(b.ndim, 2)]} rows"
-        )
-    if not _features(a, -1) or not _features(b, -min(b.ndim, 2)):
+    across = -min(b.ndim, 2)
+    if not _features(a, -1) or not _features(b, across):
         raise MixesRows("a matrix product sums over the batch axis: rows have nothing to do with each other")
+    if a.shape[-1] != b.shape[across]:
+        shapes = f"{a.shape} and {b.shape}"
+        raise ValueError(f"matmul of shapes {shapes}: {a.shape[-1]} columns against {b.shape[across]} rows")
     a, letters_a = _without_ones(a, letters_a, lead)
     b, letters_b = _without_ones(b, letters_b, lead)
     missing = [c for c in out if c not in letters_a + letters_b]
@@ -176,10 +167,8 @@ def _features(s, axis) -> bool:
 def _without_ones(s, letters, lead):
     """Return a symbol and its letters without leading axes of length 1, which broadcast."""
     drop = [i for i, c in enumerate(letters) if c in lead and i != s.axis and s.shape[i] == 1]
-    return (
-        s[tuple(0 if i in drop else slice(None) for i in range(s.ndim))] if drop else s,
-        "".join(c for i, c in enumerate(letters) if i not in drop),
-    )
+    s = s[tuple(0 if i in drop else slice(None) for i in range(s.ndim))] if drop else s
+    return s, "".join(c for i, c in enumerate(letters) if i not in drop)
 
 
 def dot(a, b, out=None) -> Symbol:
@@ -194,7 +183,8 @@ def tensordot(a, b, axes=2) -> Symbol:
     a, b = lift(like, a), lift(like, b)
     first, second = (range(a.ndim - axes, a.ndim), range(axes)) if isinstance(axes, int) else axes
     first, second = ([first], [second]) if isinstance(first, int) else (list(first), list(second))
-    letters_a, letters_b = list(_letters(a, 0)), list(_letters(b, a.ndim))
+    every = string.ascii_letters
+    letters_a, letters_b = list(every[: a.ndim]), list(every[a.ndim : a.ndim + b.ndim])
     for i, j in zip(first, second, strict=True):
         letters_b[j] = letters_a[i]
     out = [c for c in letters_a if c not in letters_b] + [c for c in letters_b if c not in letters_a]

@@ -28,17 +28,7 @@ from rnnkit.compiler.tracing.batch_axis import ReadsValues, Untraceable
 from rnnkit.compiler.tracing.broadcasting import find_symbol, lift
 from rnnkit.compiler.tracing.complex_numbers import Complex, paired
 from rnnkit.compiler.tracing.custom_gradient import with_rule
-from rnnkit.compiler.tracing.decisions import (
-    Memory,
-    Partly,
-    Unread,
-    Way,
-    both,
-    known,
-    mapped,
-    negated,
-    truth,
-)
+from rnnkit.compiler.tracing.decisions import Memory, Partly, Unread, Way, both, known, mapped, negated, truth
 from rnnkit.compiler.tracing.expressions import BINARY, CHANGEABLE, IN_PLACE, REFUSED, Expressions
 from rnnkit.compiler.tracing.iterations import Iteration, iteration_of
 from rnnkit.compiler.tracing.loops import RETURNED, Exits, LoopReader
@@ -68,20 +58,12 @@ class Frame:
         self.last: dict[str, Any] = {}
 
     def has(self, name) -> bool:
-        """Whether a name belongs to this function of the step, or to one around it."""
+        """Tell whether a name belongs to this function of the step, or to one around it."""
         return name in self.names or (isinstance(self.code, Inner) and self.code.frame.has(name))
 
 
 class Reader(Expressions):
-    """Reads the functions of one step, for one graph.
-
-    Attributes
-    ----------
-    place : (str, int) or None
-        File and line that are being read.
-    roots : list of dict
-        The names of the step at its end.
-    """
+    """Reads the functions of one step, for one graph."""
 
     def __init__(self, graph, like):
         self.graph, self.like = graph, like
@@ -89,8 +71,8 @@ class Reader(Expressions):
         self.limit = 0  # rounds of a loop
         self.memory = Memory(graph, like)
         graph.moved = {}
-        self.place: tuple[str, int] | None = None
-        self.roots: list[dict] = []
+        self.place: tuple[str, int] | None = None  # file and line that are being read
+        self.roots: list[dict] = []  # the names of the step at its end
         self.frames: list[Frame] = []
         self.loops: list[Exits] = []
         self.base: Any = True  # the condition of the function or round that is being read
@@ -120,9 +102,8 @@ class Reader(Expressions):
         return called
 
     def first_readable(self, ways: list[Callable[[], Any]]) -> tuple[int, Any]:
-        """Return the number and the result of the first of several ways to read a step that can be read; or raise.
-
-        The error is that of the way that came furthest.
+        """Return the number and the result of the first of several ways to read a step that can be read; or raise the
+        error of the way that came furthest.
         """
         moved, checks, rebound, failed = self.graph.moved, len(self.graph.checks), len(self.rebound), []
         nodes = {number: symbol.node for number, (symbol, _) in moved.items()}
@@ -307,9 +288,11 @@ class Reader(Expressions):
         if (found := called_with_symbols(function, args, keywords)) is not NotImplemented:
             return found
         checks = len(self.graph.checks)
+        given = tuple(a.entries(self) if isinstance(a, Iteration) else a for a in args)
         if (getattr(function, "__module__", None) or "").startswith("scipy.linalg") and is_of_symbols(args, keywords):
-            function = functools.partial(_of_scipy, function)
-        made = function(*(a.entries(self) if isinstance(a, Iteration) else a for a in args), **keywords)
+            made = RULES["function"](function, given, keywords)  # by itself it doesn't dispatch, as NumPy's do
+        else:
+            made = function(*given, **keywords)
         for i, (fails, message) in enumerate(self.graph.checks[checks:], checks):
             under = both(self.path(), self.like.made(fails).any())
             self.graph.checks[i] = self.symbol(under).node, message
@@ -468,10 +451,8 @@ class Reader(Expressions):
 
     def _run_Import(self, node):
         for name in node.names:
-            module = importlib.import_module(name.name)
-            self.frames[-1].names[name.asname or name.name.partition(".")[0]] = (
-                module if name.asname else sys.modules[name.name.partition(".")[0]]
-            )
+            module, first = importlib.import_module(name.name), name.name.partition(".")[0]
+            self.frames[-1].names[name.asname or first] = module if name.asname else sys.modules[first]
 
     def _run_ImportFrom(self, node):
         module = importlib.import_module("." * node.level + (node.module or ""))
@@ -625,13 +606,8 @@ def _shared(trails: list[tuple]) -> int:
 
 
 def is_users(function) -> bool:
-    """Whether a function is neither a library's nor rnnkit's."""
+    """Tell whether a function is neither a library's nor rnnkit's."""
     return (function.__module__ or "").partition(".")[0] not in _LIBRARIES
-
-
-def _of_scipy(function, *args, **keywords):
-    """Call a function of `scipy.linalg` on symbols, which it doesn't dispatch to by itself as NumPy's do."""
-    return RULES["function"](function, args, keywords)
 
 
 def _rule(function):
@@ -642,7 +618,7 @@ def _rule(function):
 
 
 def is_of_symbols(args, keywords) -> bool:
-    """Whether a call has symbols, or functions of the step, among its arguments."""
+    """Tell whether a call has symbols, or functions of the step, among its arguments."""
     stack = [*args, *keywords.values()]
     while stack:
         value = stack.pop()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.compiler.ir.graph import Node, View
+from rnnkit.compiler.ir.graph import Node
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.broadcasting import find_symbol, lift
 from rnnkit.compiler.tracing.complex_numbers import has_complex
@@ -19,12 +19,8 @@ def with_rule(call: Callable, function: Callable, arguments: tuple, keywords: di
     """Return the value of such a function on symbols; ``call(function, arguments, keywords)`` reads a function.
 
     A rule `of` a "formula" gives the value's own derivative, so that tangents go through its operations; so does that
-    of one of `rnnkit.compiler.ir.matrix_functions.FORMULAS`, which evaluations call in place of these.
-
-    Raises
-    ------
-    Untraceable
-        If the results of the function, or of its rule, aren't as required.
+    of one of `rnnkit.compiler.ir.matrix_functions.FORMULAS`, which evaluations call in place of these. An
+    `Untraceable` says which results aren't as required.
     """
     name = function.__name__
     if has_complex(arguments):
@@ -106,7 +102,7 @@ def _parted(like: Symbol, node: Node, values: list[Symbol]) -> list[Symbol]:
     found, low, graph = [], 0, like.graph
     for one in values:
         high = low + one.node.size
-        part = graph.view(node, View.item((slice(low, high),), ("along", 0, low, high)))
+        part = graph.along(node, 0, low, high)
         found.append(like.made(graph.reshape(part, one.node.shape), one.axis))
         low = high
     return found

@@ -83,8 +83,8 @@ class Partly:
 class Way:
     """The end of one way through a step: its condition, and the values of names, arrays and lists.
 
-    ``trail`` are the decisions on this way since its function or round began, without those whose branches have joined
-    again, each a condition and whether it held.
+    ``trail`` are the decisions, each a condition and whether it held, on this way since its function or round began,
+    without those whose branches have joined again.
     """
 
     live: Any
@@ -221,7 +221,7 @@ def _called(name) -> str:
 
 
 def _is_held(way, value) -> bool:
-    """Whether a name stands for this array, or for a tuple with it."""
+    """Tell whether a name stands for this array, or for a tuple with it."""
     array = value.base if isinstance(value, Symbol) and value.base is not None else value
     held = [one for v in way.names.values() for one in (v if isinstance(v, (tuple, list)) else parts_of(v))]
     return any(one is value or one is array for one in held)
@@ -261,5 +261,5 @@ def _is_numbers(value) -> bool:
 
 
 def is_numeric(value) -> bool:
-    """Whether this is a number or an array of numbers."""
+    """Tell whether this is a number or an array of numbers."""
     return isinstance(value, (bool, int, float, complex, np.number, np.bool_, np.ndarray, Symbol, Complex))

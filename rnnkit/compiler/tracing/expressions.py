@@ -6,7 +6,7 @@ import ast
 import builtins
 import operator
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, MutableSet
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,24 +54,15 @@ _SKIPPED = {builtins.sum: 0, builtins.any: False, builtins.all: True}  # the neu
 class Expressions:
     """The part of a `Reader` that evaluates expressions."""
 
-    frames: list
-    outside: dict[int, Any]
-    place: tuple[str, int] | None
-    live: Any
-    memory: Any
-    check: Callable[..., None]
-    path: Callable[[], Any]
-    like: Any
-    symbol: Callable[[Any], Symbol]
-    way: Callable[..., Any]
-    decide: Callable[..., Any]
-    call: Callable[..., Any]
-    readable: Callable[[Any], Any]
+    if TYPE_CHECKING:
+        place: tuple[str, int] | None
+
+        def __getattr__(self, name) -> Any:
+            """Return what a `Reader` has besides: its frames and memory, checks, decisions and calls."""
 
     # Assignment
 
     def assign(self, target, value) -> None:
-        """Assign to a name, an entry, or several."""
         if isinstance(target, ast.Name):
             self.frames[-1].names[target.id] = value
         elif isinstance(target, (ast.Tuple, ast.List)):
@@ -94,7 +85,6 @@ class Expressions:
             self.assign(target, one)
 
     def load(self, container, key):
-        """Return ``container[key]``."""
         if isinstance(container, dict) and find_symbol(_plain(key)) is not None:
             raise Untraceable("a dict at a computed key; write if, or an array")
         if places.is_computed(key):
@@ -121,7 +111,6 @@ class Expressions:
         return np.stack(values) if any(map(is_complex, values)) else self.symbol(values)
 
     def store(self, container, key, value) -> None:
-        """Do ``container[key] = value``."""
         self.refuse_outside(container)
         if isinstance(container, Complex):
             self.store(container.real, key, real_part(value))
@@ -239,10 +228,8 @@ class Expressions:
         return found
 
     def _JoinedStr(self, node):
-        return "".join(
-            str(v.value) if isinstance(v, ast.Constant) else self._formatted(v, known(self.evaluate(v.value)))
-            for v in node.values
-        )
+        values = ((v, v.value if isinstance(v, ast.Constant) else known(self.evaluate(v.value))) for v in node.values)
+        return "".join(str(one) if isinstance(v, ast.Constant) else self._formatted(v, one) for v, one in values)
 
     def _formatted(self, node, value) -> str:
         if node.conversion > 0:
@@ -278,19 +265,17 @@ class Expressions:
         condition = truth(value)
         if isinstance(condition, bool):
             return self._bool(is_and, nodes[1:]) if condition is is_and else value
-        if _is_decision(value):
-            other = self._only(condition if is_and else negated(condition), lambda: self._bool(is_and, nodes[1:]))
-            if _is_decision(other):
-                return (both if is_and else either)(condition, truth(other))
-            return self.chosen(condition, *((other, value) if is_and else (value, other)))
 
         def rest():
             return self._bool(is_and, nodes[1:])
 
-        def this():
-            return value
-
-        return self.readable(self.decide(condition, *((rest, this) if is_and else (this, rest))))
+        if _is_decision(value):
+            other = self._only(condition if is_and else negated(condition), rest)
+            if _is_decision(other):
+                return (both if is_and else either)(condition, truth(other))
+            return self.chosen(condition, *((other, value) if is_and else (value, other)))
+        branches = (rest, lambda: value) if is_and else (lambda: value, rest)
+        return self.readable(self.decide(condition, *branches))
 
     def chosen(self, condition, one, other):
         """Return one value where a condition holds, else the other."""
@@ -313,10 +298,8 @@ class Expressions:
         return value
 
     def _IfExp(self, node):
-        made = self.decide(
-            truth(self.evaluate(node.test)), lambda: self.evaluate(node.body), lambda: self.evaluate(node.orelse)
-        )
-        return self.readable(made)
+        condition, (one, other) = truth(self.evaluate(node.test)), (node.body, node.orelse)
+        return self.readable(self.decide(condition, lambda: self.evaluate(one), lambda: self.evaluate(other)))
 
     def _Compare(self, node):
         none = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
@@ -403,9 +386,8 @@ class Expressions:
     def _comprehended(self, generators, element, skipped=_UNSET) -> list:
         """Return the elements; where a row's values choose, `skipped` stands in for one that is left out."""
         names = self.frames[-1].names
-        hidden = {
-            t.id: names.get(t.id, _UNSET) for g in generators for t in ast.walk(g.target) if isinstance(t, ast.Name)
-        }
+        targets = (t.id for g in generators for t in ast.walk(g.target) if isinstance(t, ast.Name))
+        hidden = {name: names.get(name, _UNSET) for name in targets}
         found: list = []
 
         def go(rest):

@@ -21,7 +21,6 @@ class Iteration:
         raise NotImplementedError
 
     def more(self, k):
-        """Whether there is a round k."""
         return truth(k < self.length)
 
     def entries(self, reader) -> list:
@@ -58,14 +57,10 @@ class Range(Iteration):
             self.start, self.stop = map(int, ends)
 
     def at(self, reader, k):
-        return (
-            self.start + k * self.step if self.step != 1 else self.start + k if isinstance(k, int) or self.starts else k
-        )
-
-    @property
-    def starts(self) -> bool:
-        """Whether the first number isn't 0."""
-        return isinstance(self.start, Symbol) or self.start != 0
+        if self.step != 1:
+            return self.start + k * self.step
+        from_zero = not isinstance(self.start, Symbol) and self.start == 0
+        return k if from_zero and not isinstance(k, int) else self.start + k
 
     def more(self, k):
         here = self.at(None, k)

@@ -30,7 +30,7 @@ _largest = place_of(max_of)
 
 
 def _matrix(a, square=True) -> tuple[int, int]:
-    """Rows and columns of a matrix of the row's own."""
+    """Return rows and columns of a matrix of the row's own."""
     for axis in (-2, -1):
         a.feature_axis(axis, "linear algebra")
     rows, columns = a.node.shape[-2:]
@@ -52,7 +52,7 @@ def _ends(a, fails, message: str) -> None:
 
 
 def _with_rule(function: Callable, of: str = "formula") -> Callable:
-    """A function that gives a value and its rule, as one that gives the value; see `rnnkit.custom_gradient`."""
+    """Return a function that gives a value and its rule as one that gives the value; see `rnnkit.custom_gradient`."""
 
     @wraps(function)
     def called(*arrays):
@@ -74,7 +74,6 @@ def _eye(a):
 
 
 def inverse(a):
-    """``np.linalg.inv``."""
     if not a.node.batched and a.ndim == 2:
         return a.made(a.graph.add("inverse", (a.graph.as_float(a.node),), a.node.shape))
     _matrix(a)
@@ -82,7 +81,6 @@ def inverse(a):
 
 
 def solve(a, b):
-    """``np.linalg.solve``."""
     like = first_symbol(a, b)
     a, b = lift(like, a), lift(like, b)
     if not a.node.batched:
@@ -110,7 +108,7 @@ def _solved(a, b):
 
 
 def _eliminated(rest, n: int):
-    """The rows of a triangle that matrices become, the largest pivot first, as LAPACK does; and the exchanges' sign.
+    """Return the rows of a triangle that matrices become, the largest pivot first as LAPACK does; and exchanges' sign.
 
     Each row begins with its pivot, and the columns behind the matrix are turned as it is.
     """
@@ -127,7 +125,7 @@ def _eliminated(rest, n: int):
 
 
 def _substituted(rows):
-    """The x of ``u x = b``, where the rows of u, from the diagonal on, stand beside those of b."""
+    """Return the x of ``u x = b``, where the rows of u, from the diagonal on, stand beside those of b."""
     x: Any = None
     for left, row in enumerate(reversed(rows), 1):
         new = row[..., None, left:]
@@ -139,7 +137,6 @@ def _substituted(rows):
 
 
 def solve_triangular(a, b, trans=0, lower=False, unit_diagonal=False, overwrite_b=False, check_finite=True):
-    """``scipy.linalg.solve_triangular``."""
     like = first_symbol(a, b)
     a, b = lift(like, a), lift(like, b)
     if not a.node.batched:
@@ -165,7 +162,7 @@ def solve_triangular(a, b, trans=0, lower=False, unit_diagonal=False, overwrite_
 
 
 def cholesky(a, upper=False):
-    """``np.linalg.cholesky``: of the lower triangle, or of the upper one."""
+    """Return the factor of the lower triangle, or of the upper one."""
     n, _ = _matrix(a)
     rest, columns, squares = _turned(a) if upper else a, [], []
     for i in range(n):
@@ -179,17 +176,12 @@ def cholesky(a, upper=False):
 
 
 @_with_rule
-def _determinant(a):
-    rows, sign = _eliminated(a, a.node.shape[-1])
+def det(a):
+    n, _ = _matrix(a)
+    rows, sign = _eliminated(a, n)
     pivots = np.stack([row[..., 0] for row in rows], -1)
     found = np.prod(pivots, -1) * sign
     return found, lambda g: (g * found)[..., None, None] * _solved(_turned(a), _eye(a))
-
-
-def det(a):
-    """``np.linalg.det``."""
-    _matrix(a)
-    return _determinant(a)
 
 
 @_with_rule
@@ -201,7 +193,6 @@ def _logarithm(a):
 
 
 def slogdet(a):
-    """``np.linalg.slogdet``."""
     _matrix(a)
     return type(np.linalg.slogdet(np.eye(1)))(*_logarithm(a))
 
@@ -210,7 +201,7 @@ def slogdet(a):
 
 
 def qr(a, mode="reduced"):
-    """``np.linalg.qr``, by Householder's reflections with LAPACK's signs."""
+    """Compute ``np.linalg.qr`` by Householder's reflections with LAPACK's signs."""
     if mode not in ("reduced", "r"):
         raise Untraceable(f"np.linalg.qr in mode {mode!r}; only reduced and r")
     m, n = _matrix(a, square=False)
@@ -231,7 +222,7 @@ def _tall(a):
 
 
 def _reflected(a):
-    """Q and R, of as many columns and rows as the shorter side has."""
+    """Return Q and R, of as many columns and rows as the shorter side has."""
     (m, n), rest, reflections, rows = a.node.shape[-2:], a, [], []
     for i in range(min(m, n)):
         if i < m - 1:
@@ -258,7 +249,7 @@ def _reflected(a):
 
 
 def lstsq(a, b, rcond=None):
-    """``np.linalg.lstsq`` of full column rank; the singular values aren't found."""
+    """Compute ``np.linalg.lstsq`` of full column rank; the singular values aren't found."""
     like = first_symbol(a, b)
     a, b = lift(like, a), lift(like, b)
     if a.ndim != 2 or a.axis is not None:
@@ -274,7 +265,6 @@ def lstsq(a, b, rcond=None):
 
 
 def matrix_power(a, n):
-    """``np.linalg.matrix_power``."""
     _matrix(a)
     power, found, left = inverse(a) if n < 0 else a, None, abs(n)
     while left:
@@ -286,7 +276,7 @@ def matrix_power(a, n):
 
 
 def expm(a):
-    """``scipy.linalg.expm``: Padé's approximant of degree 13, of a matrix halved until it is small enough."""
+    """Compute ``scipy.linalg.expm`` by Padé's approximant of degree 13, of a matrix halved until it is small enough."""
     _matrix(a)
     size = max_of(np.sum(np.abs(a), axis=-2), -1)[..., None, None]
     halvings = np.ceil(np.log2(np.maximum(size / 5.37, 1.0)))
@@ -314,17 +304,16 @@ def expm(a):
 
 
 def eigvalsh(a, UPLO="L"):
-    """``np.linalg.eigvalsh``."""
     return _eigen_of(a, UPLO)[0]
 
 
 def eigh(a, UPLO="L"):
-    """``np.linalg.eigh``; the sign of a vector may be another than LAPACK's."""
+    """Compute ``np.linalg.eigh``; the sign of a vector may be another than LAPACK's."""
     return type(np.linalg.eigh(np.eye(1)))(*_eigen_of(a, UPLO))
 
 
 def _eigen_of(a, triangle):
-    """Eigenvalues in their order, and vectors."""
+    """Return eigenvalues in their order, and vectors."""
     n, _ = _matrix(a)
     if a.graph.read is None:
         raise Untraceable("eigenvalues outside of a step")
@@ -337,7 +326,7 @@ def _eigen_of(a, triangle):
 
 
 def _read(function, like, *arrays):
-    """What a function of one row gives, whose loops are read; of a step of one row, or of all rows."""
+    """Return what a function of one row gives, whose loops are read; of a step of one row, or of all rows."""
     bound = inspect.signature(function).bind(*(one.made(one.node) if hasattr(one, "made") else one for one in arrays))
     found = like.graph.read._read(source_of(function), bound, lookup_of(function), function.__code__)
     return [one.made(one.node, like.axis) for one in (found if isinstance(found, tuple) else (found,))]
@@ -345,7 +334,6 @@ def _read(function, like, *arrays):
 
 @_with_rule
 def _eigen(a):
-    """Eigenvalues in their order, and vectors."""
     n = a.node.shape[-1]
     row, even = a.made(a.node), n + n % 2
     vectors = row.made(a.graph.literal(np.eye(n, even)))
@@ -374,7 +362,7 @@ def _eigen(a):
 
 
 def _rotated(a, v, order, rounds, least):
-    """Jacobi's rotations of all neighbours at once, then others become neighbours; until all else is zero."""
+    """Apply Jacobi's rotations to all neighbours at once, then others become neighbours; until all else is zero."""
     for _ in range(rounds):
         r, d = np.diagonal(a, 1)[0::2], np.diagonal(a)[1::2] - np.diagonal(a)[0::2]
         size = np.abs(d) + np.sqrt(d * d + 4.0 * r * r)
@@ -392,13 +380,13 @@ def _rotated(a, v, order, rounds, least):
 
 @partial(_with_rule, of="eigh")
 def _eigen_in_loops(a):
-    """Eigenvalues of a lower triangle, and vectors as rows."""
+    """Return eigenvalues of a lower triangle, and vectors as rows."""
     values, vectors = _read(_in_turn, a, a)
     return (values, vectors), lambda g, g_vectors: _read(_in_turn_back, a, values, vectors, g, g_vectors)[0]
 
 
 def _in_turn(a):
-    """One-sided Jacobi: rows of a matrix, shifted to be positive, are rotated in pairs until all are orthogonal."""
+    """Rotate pairs of rows of a matrix, shifted to be positive, until all are orthogonal: one-sided Jacobi."""
     n, square = len(a), 0.0
     odd = n - 1 + n % 2
     s, sizes = np.zeros((n, n)), np.zeros(n)
@@ -434,7 +422,7 @@ def _in_turn(a):
 
 
 def _in_turn_back(values, vectors, g, g_vectors):
-    """The cotangent of a lower triangle from those of eigenvalues and of vectors, which are rows."""
+    """Return the cotangent of a lower triangle from those of eigenvalues and of vectors, which are rows."""
     n = len(values)
     inner, half, found, turned = np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n))
     for i in range(n):

@@ -14,19 +14,10 @@ from rnnkit.compiler.ir.graph import Loop, Node
 from rnnkit.compiler.ir.kinds import common, dtype_of
 from rnnkit.compiler.tracing.batch_axis import Untraceable
 from rnnkit.compiler.tracing.complex_numbers import Complex
-from rnnkit.compiler.tracing.decisions import (
-    Partly,
-    Unread,
-    both,
-    either,
-    in_words,
-    is_numeric,
-    leaves_of,
-    mapped,
-    negated,
-    parts_of,
-    truth,
-)
+
+from rnnkit.compiler.tracing.decisions import (  # isort: skip
+    Partly, Unread, both, either, in_words, is_numeric, leaves_of, mapped, negated, parts_of, truth,
+)  # fmt: skip
 from rnnkit.compiler.tracing.source import Inner, changed_by, may_be_left, read_outside, tree_of
 from rnnkit.compiler.tracing.symbol import Symbol
 
@@ -45,18 +36,9 @@ class Exits:
 
 
 class LoopReader:
-    """Reads one loop.
+    """Reader of one loop of at most `length` rounds, if that is known; if `certain`, every row goes round once.
 
-    Parameters
-    ----------
-    reader : Reader
-    node : ast.For or ast.While
-    test, begin : callable
-        With the number of a round: whether there is one; and what gives the names of a ``for`` their values.
-    length : int or None
-        The most rounds, if that is known.
-    certain : bool
-        Whether every row goes round once at least.
+    With the number of a round, `test` tells whether there is one, and `begin` gives the names of a ``for`` values.
     """
 
     def __init__(self, reader, node, test, begin, length, certain):
@@ -90,7 +72,6 @@ class LoopReader:
             self.carried[_RUNNING] = True
 
     def run(self) -> None:
-        """Read the loop and the end of it."""
         for _ in range(_ATTEMPTS):
             self.again()
             if (found := self._attempt()) is not None:
@@ -196,7 +177,6 @@ class LoopReader:
         return leaves_of(list(value) if isinstance(value, list) else value)
 
     def _set(self, key, value, nodes) -> None:
-        """Set a name, array or list to nodes."""
         rest = iter([self.like.made(node) for node in nodes])
         if isinstance(key, str):
             self.frame.names[key] = mapped(value, lambda _: next(rest))
@@ -241,9 +221,8 @@ class LoopReader:
         new = [self.reader.symbol(leaf).node for leaf in leaves]
         for one, before in zip(new, nodes, strict=True):
             if one.shape != before.shape:
-                raise Untraceable(
-                    f"expected {name} of one shape in every round of a loop, got {before.shape} and {one.shape}"
-                )
+                wanted = f"{name} of one shape in every round of a loop"
+                raise Untraceable(f"expected {wanted}, got {before.shape} and {one.shape}")
         wider = [common((one.kind, before.kind)) for one, before in zip(new, nodes, strict=True)]
         if not isinstance(key, str) or wider == [before.kind for before in nodes]:
             return False
@@ -262,9 +241,8 @@ class LoopReader:
             self.carried[name] = True if name == _RUNNING else 0.0
         elif not isinstance(before, (Unread, Partly)):
             if not all(map(is_numeric, leaves_of(before))):
-                raise Untraceable(
-                    f"{name!r} is {in_words(before)} before a loop that makes it numbers; start it with a number"
-                )
+                told = f"{name!r} is {in_words(before)} before a loop that makes it numbers"
+                raise Untraceable(f"{told}; start it with a number")
             self.carried[name] = before
         elif all(map(is_numeric, leaves_of(_value_of(value)))):
             first, has_one = mapped(_value_of(value), self._zero), False
@@ -286,7 +264,6 @@ class LoopReader:
     # After the loop
 
     def _leave(self, results, texts) -> None:
-        """Set the values after the loop."""
         reader, names = self.reader, self.frame.names
         reader.go_to(self.start)
         for name in self.given - set(self.carried) - set(names):

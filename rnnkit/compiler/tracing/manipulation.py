@@ -14,7 +14,6 @@ from rnnkit.compiler.tracing.symbol import Symbol, kind_of
 
 
 def concatenate(arrays, axis=0, out=None):
-    """Join arrays along a feature axis."""
     like = first_symbol(*arrays)
     symbols = [lift(like, a) for a in arrays]
     if axis is None and all(s.axis is None for s in symbols):
@@ -25,20 +24,13 @@ def concatenate(arrays, axis=0, out=None):
     place = batched[0].axis if batched else None
     if any(s.axis != place for s in batched):
         raise MixesRows("np.concatenate of arrays whose batch axes stand in different places")
-    nodes = []
-    for s in symbols:
-        node = s.node
-        if place is not None and s.axis is None:
-            raise Untraceable(
-                "np.concatenate of a batch with an array without one; write np.zeros_like or np.broadcast_to"
-            )
-        nodes.append(node)
+    if batched and len(batched) < len(symbols):
+        raise Untraceable("np.concatenate of a batch with an array without one; write np.zeros_like or np.broadcast_to")
     inner = (batched[0] if batched else symbols[0]).feature_axis(axis, "concatenate")
-    return like.made(like.graph.concatenate(nodes, inner), place)
+    return like.made(like.graph.concatenate([s.node for s in symbols], inner), place)
 
 
 def stack(arrays, axis=0, out=None):
-    """Join arrays along a new axis."""
     like = first_symbol(*arrays)
     symbols = [lift(like, a) for a in arrays]
     rank = max(s.ndim for s in symbols) + 1
@@ -141,14 +133,10 @@ def expand_dims(x, axis):
 
 
 def squeeze(x, axis=None):
-    shape = x.shape
-    axes = (
-        range(x.ndim)
-        if axis is None
-        else [a % x.ndim for a in ((axis,) if isinstance(axis, numbers.Integral) else axis)]
-    )
-    drop = {a for a in axes if a != x.axis and shape[a] == 1}
-    if axis is not None and len(drop) != len(list(axes)):
+    given = range(x.ndim) if axis is None else (axis,) if isinstance(axis, numbers.Integral) else axis
+    axes = [a % x.ndim for a in given]
+    drop = {a for a in axes if a != x.axis and x.shape[a] == 1}
+    if axis is not None and len(drop) != len(axes):
         raise ValueError("np.squeeze of an axis that is longer than 1")
     return x[tuple(0 if i in drop else slice(None) for i in range(x.ndim))]
 
@@ -180,13 +168,12 @@ def broadcast_to(x, shape, subok=False):
     node = align([x, frame])[0][0]
     if node.shape == inner:
         return x.made(node, axis)
-    name = ("broadcast", inner)
-    return x.made(x.graph.view(node, View(name, lambda a, lead: _broadcast(a, lead, inner))), axis)
 
+    def stretched(a, lead):
+        filled = a.reshape(a.shape[:lead] + (1,) * (len(inner) - (a.ndim - lead)) + a.shape[lead:])
+        return np.broadcast_to(filled, a.shape[:lead] + inner)
 
-def _broadcast(a, lead, inner):
-    filled = a.reshape(a.shape[:lead] + (1,) * (len(inner) - (a.ndim - lead)) + a.shape[lead:])
-    return np.broadcast_to(filled, a.shape[:lead] + inner)
+    return x.made(x.graph.view(node, View(("broadcast", inner), stretched)), axis)
 
 
 def ravel(x, order="C"):

@@ -37,9 +37,10 @@ def _power(base, exponent):
             return pointwise("sqrt", base)
         number = float(exponent)
         if number.is_integer() and 1 <= abs(number) <= 4:
-            result = {1: lambda: base, 2: lambda: np.square(base), 3: lambda: np.square(base) * base}.get(
-                abs(int(number)), lambda: np.square(np.square(base))
-            )()
+            result, times = base, abs(int(number))
+            if times > 1:
+                square = np.square(base)
+                result = {2: lambda: square, 3: lambda: square * base, 4: lambda: np.square(square)}[times]()
             return result if number > 0 else 1.0 / result
     return pointwise("power", base, exponent)
 
@@ -85,8 +86,8 @@ def call_ufunc(ufunc, method, args, keywords):
     """Answer ``__array_ufunc__`` of symbols."""
     name = ufunc.__name__
     if method == "reduce":
-        known = reduced.UFUNC_REDUCTIONS
-        return known[name](*args, **keywords) if name in known else unknown(f"{_public(ufunc)}.reduce")
+        known, axis = reduced.UFUNC_REDUCTIONS, {"axis": 0} if len(args) == 1 else {}
+        return known[name](*args, **axis | keywords) if name in known else unknown(f"{_public(ufunc)}.reduce")
     if method == "accumulate" and name in ("add", "multiply", "maximum", "minimum"):
         return reduced.running(ufunc, *args, **keywords)
     if method == "at" and name == "add":
@@ -184,13 +185,8 @@ def call_rule(name, rule, args, keywords):
     except TypeError:
         raise Untraceable(f"np.{name} can't be traced with these arguments") from None
     x = args[0] if args else None
-    if (
-        name in _FLAT
-        and isinstance(x, Symbol)
-        and x.axis is None
-        and x.ndim == 1
-        and bound.arguments.get("axis") is None
-    ):
+    is_vector = isinstance(x, Symbol) and x.axis is None and x.ndim == 1
+    if is_vector and name in _FLAT and bound.arguments.get("axis") is None:
         bound.arguments["axis"] = 0
     return rule(*bound.args, **bound.kwargs)
 
@@ -221,10 +217,8 @@ def _select(conditions, choices, default=0):
 def _nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
     if not x.is_float:
         return x.copy()
-    high, low = (
-        (np.finfo(x.dtype).max if posinf is None else posinf),
-        (np.finfo(x.dtype).min if neginf is None else neginf),
-    )
+    limits = np.finfo(x.dtype)
+    high, low = (limits.max if posinf is None else posinf), (limits.min if neginf is None else neginf)
     x = np.where(np.isnan(x), nan, x)
     return np.where(np.equal(x, np.inf), high, np.where(np.equal(x, -np.inf), low, x))
 
@@ -256,43 +250,37 @@ def _outer(a, b):
     return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
 
 
+def _rules_of(module, names: str, suffix="", prefix="") -> dict[str, Callable]:
+    return {prefix + name: getattr(module, name + suffix) for name in names.split()}
+
+
 FUNCTIONS: dict[str, Callable] = {
-    "searchsorted": ordered.searchsorted,
+    **_rules_of(reduced, "sum prod max min mean var std any all", suffix="_of"),
+    **_rules_of(reduced, "average nanmean nanvar"),
+    **_rules_of(ordered, "searchsorted interp quantile nanquantile median sort argsort bincount"),
+    **_rules_of(ordered, "take_along_axis put_along_axis"),
+    **_rules_of(arranged, "concatenate stack hstack split array_split delete take roll flip repeat tile pad diff"),
+    **_rules_of(arranged, "expand_dims squeeze moveaxis swapaxes ravel broadcast_to diagonal unwrap trapezoid"),
+    **_rules_of(arranged, "cross kron convolve correlate"),
+    **_rules_of(linalg, "solve cholesky det slogdet qr lstsq eigh eigvalsh matrix_power", prefix="linalg."),
+    **_rules_of(linalg, "expm solve_triangular", prefix="scipy.linalg."),
     "digitize": lambda x, bins, right=False: ordered.searchsorted(bins, x, "left" if right else "right"),
-    "interp": ordered.interp,
-    "sum": reduced.sum_of,
-    "prod": reduced.prod_of,
-    "max": reduced.max_of,
-    "min": reduced.min_of,
     "amax": reduced.max_of,
     "amin": reduced.min_of,
-    "mean": reduced.mean_of,
-    "var": reduced.var_of,
-    "std": reduced.std_of,
-    "any": reduced.any_of,
-    "all": reduced.all_of,
     "argmax": reduced.place_of(reduced.max_of),
     "argmin": reduced.place_of(reduced.min_of),
-    "average": reduced.average,
-    "quantile": ordered.quantile,
     "percentile": lambda x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False: (
         ordered.quantile(x, np.asarray(q) / 100.0, axis, out, False, method, keepdims)
     ),
-    "median": ordered.median,
-    "sort": ordered.sort,
     "partition": lambda x, kth, axis=-1: ordered.sort(x, axis),  # a sorted array is a valid result
-    "argsort": ordered.argsort,
     "ptp": lambda x, axis=None, keepdims=False: np.max(x, axis, keepdims=keepdims) - np.min(x, axis, keepdims=keepdims),
     "nansum": reduced.of_numbers(reduced.sum_of, 0.0),
     "nanprod": reduced.of_numbers(reduced.prod_of, 1.0),
     "nanmax": reduced.of_numbers(reduced.max_of, -np.inf),
     "nanmin": reduced.of_numbers(reduced.min_of, np.inf),
-    "nanmean": reduced.nanmean,
-    "nanvar": reduced.nanvar,
     "nanstd": lambda x, axis=None, dtype=None, out=None, ddof=0, keepdims=False: np.sqrt(
         reduced.nanvar(x, axis, dtype, out, ddof, keepdims)
     ),
-    "nanquantile": ordered.nanquantile,
     "nanpercentile": lambda x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False: (
         ordered.nanquantile(x, np.asarray(q) / 100.0, axis, out, False, method, keepdims)
     ),
@@ -308,46 +296,19 @@ FUNCTIONS: dict[str, Callable] = {
     "linalg.norm": reduced.norm_of,
     "linalg.vector_norm": lambda x, axis=None, keepdims=False, ord=2: reduced.norm_of(x, ord, axis, keepdims),
     "count_nonzero": lambda x, axis=None, keepdims=False: reduced.sum_of(x.astype(bool), axis, keepdims=keepdims),
-    "concatenate": arranged.concatenate,
-    "stack": arranged.stack,
-    "hstack": arranged.hstack,
     "vstack": lambda arrays: arranged.concatenate([a if np.ndim(a) > 1 else a[None] for a in arrays]),
     "column_stack": lambda arrays: arranged.concatenate([a if np.ndim(a) > 1 else a[:, None] for a in arrays], 1),
     "append": lambda x, values, axis=None: arranged.concatenate([x, values], axis),
-    "delete": arranged.delete,
-    "diagonal": arranged.diagonal,
     "trace": lambda x, offset=0, axis1=0, axis2=1: np.sum(np.diagonal(x, offset, axis1, axis2), -1),
-    "take_along_axis": ordered.take_along_axis,
-    "put_along_axis": ordered.put_along_axis,
-    "bincount": ordered.bincount,
     "polyval": lambda p, x: functools.reduce(lambda total, k: total * x + k, p, 0.0 * x),
-    "unwrap": arranged.unwrap,
-    "trapezoid": arranged.trapezoid,
-    "cross": arranged.cross,
-    "kron": arranged.kron,
-    "convolve": arranged.convolve,
-    "correlate": arranged.correlate,
     "copyto": lambda x, value: x.__setitem__(..., value),
     "putmask": lambda x, mask, value: x.__setitem__(mask, value),
-    "split": arranged.split,
-    "array_split": arranged.array_split,
     "hsplit": lambda x, sections: arranged.split(x, sections, 1),
-    "take": arranged.take,
-    "roll": arranged.roll,
-    "flip": arranged.flip,
     "fliplr": lambda x: arranged.flip(x, 1),
-    "repeat": arranged.repeat,
-    "tile": arranged.tile,
-    "expand_dims": arranged.expand_dims,
-    "squeeze": arranged.squeeze,
-    "moveaxis": arranged.moveaxis,
-    "swapaxes": arranged.swapaxes,
     "transpose": lambda x, axes=None: x.transpose(*(() if axes is None else (axes,))),
     "reshape": lambda x, shape=None, order="C", newshape=None, copy=None: x.reshape(
         newshape if shape is None else shape, order=order
     ),
-    "ravel": arranged.ravel,
-    "broadcast_to": arranged.broadcast_to,
     "copy": lambda x, order="K", subok=False: x.copy(),
     "shape": lambda x: x.shape,
     "ndim": lambda x: x.ndim,
@@ -360,26 +321,13 @@ FUNCTIONS: dict[str, Callable] = {
     "clip": _clip,
     "select": _select,
     "nan_to_num": _nan_to_num,
-    "diff": arranged.diff,
     "tril": _triangle(np.tril),
     "triu": _triangle(np.triu),
     "diag": _diag,
     "linalg.inv": linalg.inverse,
-    "linalg.solve": linalg.solve,
-    "linalg.cholesky": linalg.cholesky,
-    "linalg.det": linalg.det,
-    "linalg.slogdet": linalg.slogdet,
-    "linalg.qr": linalg.qr,
-    "linalg.lstsq": linalg.lstsq,
-    "linalg.eigh": linalg.eigh,
-    "linalg.eigvalsh": linalg.eigvalsh,
-    "linalg.matrix_power": linalg.matrix_power,
     "scipy.linalg.cholesky": lambda a, lower=False, overwrite_a=False, check_finite=True: linalg.cholesky(a, not lower),
-    "scipy.linalg.expm": linalg.expm,
-    "scipy.linalg.solve_triangular": linalg.solve_triangular,
     "linalg.trace": lambda x, offset=0: np.sum(np.diagonal(x, offset, -2, -1), -1),
     "linalg.multi_dot": lambda arrays: functools.reduce(matmul, arrays),
-    "pad": arranged.pad,
     "einsum": einsum,
     "dot": dot,
     "vdot": lambda a, b: dot(np.reshape(a, -1), np.reshape(b, -1)),

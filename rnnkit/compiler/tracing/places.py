@@ -13,30 +13,26 @@ from rnnkit.compiler.tracing.symbol import Symbol
 
 
 def is_computed(key) -> bool:
-    """Whether an index is computed, so that it may differ by row."""
+    """Tell whether an index is computed, so that it may differ by row."""
     keys = key if isinstance(key, tuple) else (key,)
-    return any(isinstance(k, Symbol) and k.node.kind != "bool" and not k.fixed for k in keys) or any(
-        isinstance(bound, Symbol) for k in keys if isinstance(k, slice) for bound in (k.start, k.stop)
-    )
+    bounds = (bound for k in keys if isinstance(k, slice) for bound in (k.start, k.stop))
+    computed = (isinstance(k, Symbol) and k.node.kind != "bool" and not k.fixed for k in keys)
+    return any(computed) or any(isinstance(bound, Symbol) for bound in bounds)
 
 
 def copies(key) -> bool:
-    """Whether an index has index arrays, so that it shows a copy."""
+    """Tell whether an index has index arrays, so that it shows a copy."""
     keys = [known(k) for k in (key if isinstance(key, tuple) else (key,))]
     return any(isinstance(k, (list, np.ndarray)) and np.ndim(k) for k in keys)
 
 
 def load(reader, array: Symbol, key) -> Symbol:
     """Return the elements at a computed index."""
-    keys, stretch = _keys(array, key)
-    if stretch is not None:
-        axis, length = stretch
-        start = keys[axis].start
-        parts = [load(reader, array, (*keys[:axis], start + k, *keys[axis + 1 :])) for k in range(length)]
+    keys, several = _keys(array, key)
+    if several is not None:
+        axis, places = several
+        parts = [load(reader, array, (*keys[:axis], place, *keys[axis + 1 :])) for place in places]
         return np.stack(parts, sum(not _is_place(k) for k in keys[:axis]))  # type: ignore[return-value]
-    if (vector := _vector(keys)) is not None:
-        parts = [load(reader, array, (*keys[:vector], place, *keys[vector + 1 :])) for place in keys[vector]]
-        return np.stack(parts, sum(not _is_place(k) for k in keys[:vector]))  # type: ignore[return-value]
     part, flat, index = _place(reader, array, keys)
     found = array.made(array.graph.take(flat, index.node))
     found.unsure = bool(part.shape)
@@ -45,8 +41,8 @@ def load(reader, array: Symbol, key) -> Symbol:
 
 def store(reader, array: Symbol, key, value) -> None:
     """Write a value to a computed index."""
-    keys, stretch = _keys(array, key)
-    if stretch is not None or _vector(keys) is not None:
+    keys, several = _keys(array, key)
+    if several is not None:
         raise Untraceable("an assignment to several computed places at once; write a loop over them")
     graph, (part, flat, index) = array.graph, _place(reader, array, keys)
     rest = flat.shape[1:]
@@ -59,7 +55,7 @@ def store(reader, array: Symbol, key, value) -> None:
 
 
 def _keys(array, key):
-    """Return one entry for each axis; and axis and length of a slice of fixed length from a computed start, or None."""
+    """Return one entry for each axis; and an axis with several computed places, with these, or None."""
     keys = tuple(known(k) for k in (key if isinstance(key, tuple) else (key,)))
     if any(k is None for k in keys) or len([k for k in keys if k is not Ellipsis]) > array.ndim:
         raise Untraceable("a new axis, or too many indices, beside a computed one; index in two steps")
@@ -68,8 +64,9 @@ def _keys(array, key):
     keys = (*keys, *(slice(None),) * (array.ndim - len(keys)))
     for axis, k in enumerate(keys):
         if isinstance(k, slice) and any(isinstance(bound, Symbol) for bound in (k.start, k.stop)):
-            return keys, (axis, _length(k))
-    return keys, None
+            return keys, (axis, [k.start + n for n in range(_length(k))])
+    vector = next((axis for axis, k in enumerate(keys) if isinstance(k, Symbol) and k.ndim), None)
+    return keys, None if vector is None else (vector, keys[vector])
 
 
 def _length(k: slice) -> int:
@@ -79,10 +76,6 @@ def _length(k: slice) -> int:
             if one is start.node and other.op == "literal":
                 return int(other.attr)
     raise Untraceable("a slice whose length is computed; write a loop, or h[k : k + 3] of a fixed length")
-
-
-def _vector(keys) -> int | None:
-    return next((axis for axis, k in enumerate(keys) if isinstance(k, Symbol) and k.ndim), None)
 
 
 def _is_place(k) -> bool:

@@ -39,18 +39,14 @@ def _extreme(kind: type) -> Callable:
     return extreme
 
 
-def _all(reader, values):
-    found: Any = True
-    for value in iteration_of(reader, values).entries(reader):
-        found = both(found, truth(value))
-    return found
+def _folded(combine, start: bool) -> Callable:
+    def folded(reader, values):
+        found: Any = start
+        for value in iteration_of(reader, values).entries(reader):
+            found = combine(found, truth(value))
+        return found
 
-
-def _any(reader, values):
-    found: Any = False
-    for value in iteration_of(reader, values).entries(reader):
-        found = either(found, truth(value))
-    return found
+    return folded
 
 
 def _sum(reader, values, start=0):
@@ -114,16 +110,8 @@ def _logarithm(reader, x, base=None):
     return np.log(x) if base is None else np.log(x) / np.log(base)
 
 
-def _of_numpy(function) -> Callable:
-    return lambda reader, *args: function(*args)
-
-
-def _on_complex(function) -> Callable:
-    return lambda z: function(z + 0j)
-
-
-def _len(reader, value):
-    return len(_list(reader, value)) if isinstance(value, Iteration) else len(value)
+def _of_numpy(function, plus=None) -> Callable:
+    return lambda reader, *args: function(*args) if plus is None else function(args[0] + plus)
 
 
 def _list(reader, values=()):
@@ -152,8 +140,8 @@ _SAME = (
 FUNCTIONS: dict[Any, Callable] = {
     builtins.min: _extreme(ast.Lt),
     builtins.max: _extreme(ast.Gt),
-    builtins.all: _all,
-    builtins.any: _any,
+    builtins.all: _folded(both, True),
+    builtins.any: _folded(either, False),
     builtins.sum: _sum,
     builtins.int: _int,
     builtins.float: _float,
@@ -164,7 +152,7 @@ FUNCTIONS: dict[Any, Callable] = {
     builtins.print: _print,
     builtins.sorted: _sorted,
     builtins.range: _range,
-    builtins.len: _len,
+    builtins.len: lambda reader, value: len(_list(reader, value) if isinstance(value, Iteration) else value),
     builtins.list: _list,
     builtins.tuple: lambda reader, values=(): tuple(_list(reader, values)),
     builtins.map: _map,
@@ -176,7 +164,7 @@ FUNCTIONS: dict[Any, Callable] = {
     cmath.phase: _of_numpy(np.angle),
     cmath.polar: lambda reader, z: (np.abs(z), np.angle(z)),
     cmath.rect: lambda reader, r, phi: r * np.exp(1j * phi),
-    **{getattr(cmath, name): _of_numpy(_on_complex(getattr(np, name))) for name in _OF_CMATH.split()},
+    **{getattr(cmath, name): _of_numpy(getattr(np, name), 0j) for name in _OF_CMATH.split()},
     np.array: _array,
     np.asarray: _array,
     **{getattr(math, name): _of_numpy(getattr(np, name)) for name in _SAME.split() if hasattr(math, name)},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 
@@ -139,20 +138,8 @@ def log_sum_exp(x, axis=None, dtype=None, out=None, keepdims=False):
     return total if keepdims else np.squeeze(total, axis)
 
 
-def _first_axis(reduce):
-    """Return a reduction with a ufunc's default axis, 0."""
-    return lambda x, axis=0, *args, **keywords: reduce(x, axis, *args, **keywords)
-
-
-UFUNC_REDUCTIONS: dict[str, Callable] = {
-    "add": _first_axis(sum_of),
-    "multiply": _first_axis(prod_of),
-    "maximum": _first_axis(max_of),
-    "minimum": _first_axis(min_of),
-    "logical_or": _first_axis(any_of),
-    "logical_and": _first_axis(all_of),
-    "logaddexp": _first_axis(log_sum_exp),
-}
+UFUNC_REDUCTIONS = {"add": sum_of, "multiply": prod_of, "maximum": max_of, "minimum": min_of, "logaddexp": log_sum_exp}
+UFUNC_REDUCTIONS |= {"logical_or": any_of, "logical_and": all_of}
 
 
 def place_of(reduction):

@@ -20,20 +20,14 @@ _CALL = "call of rnnkit"  # which no name of the user's is
 
 
 class LookedAt:
-    """Makes functions whose calls are looked at.
-
-    Attributes
-    ----------
-    codes : set
-        Those of the functions.
-    """
+    """Maker of functions whose calls are looked at; their codes are added to `codes`."""
 
     def __init__(self, codes: set):
         self.codes = codes
         self._made: dict[Any, types.FunctionType] = {}
 
     def __call__(self, function, *_) -> Any:
-        """A function with its calls looked at; as it is, where there is no source."""
+        """Return a function with its calls looked at; as it is, where there is no source."""
         if isinstance(function, types.MethodType):
             return types.MethodType(self(function.__func__), function.__self__)
         if not isinstance(function, types.FunctionType) or not is_users(function):
@@ -43,7 +37,7 @@ class LookedAt:
         return self._made[function]
 
     def call(self, function, /, *args, **keywords):
-        """What a call in such a function gives."""
+        """Return the result of a call in such a function."""
         if is_of_symbols(args, keywords):
             if (getattr(function, "__module__", None) or "").startswith("scipy.linalg"):
                 return RULES["function"](function, args, keywords)

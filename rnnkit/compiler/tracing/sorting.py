@@ -84,13 +84,19 @@ def argsort(x, axis=-1, kind=None, stable=None):
     return _placed(np.arange(float(x.node.shape[-1])), ranks, axis).astype(np.intp)
 
 
-def quantile(x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False):
-    """Compute ``np.quantile`` for numbers `q`, by linear interpolation."""
+def _length_and_shares(x, q, axis, out, method, nan):
     if not isinstance(axis, int) or method != "linear" or isinstance(q, Symbol) or out is not None:
-        raise Untraceable("np.quantile or np.percentile along one axis, of numbers, by the linear method")
-    n, q = x.node.shape[x.feature_axis(axis, "quantile")], np.asarray(q, float)
+        names = f"np.{nan}quantile or np.{nan}percentile"
+        raise Untraceable(f"{names} along one axis, of numbers, by the linear method")
+    n, q = x.node.shape[x.feature_axis(axis, f"{nan}quantile")], np.asarray(q, float)
     if not np.all((q >= 0) & (q <= 1)):
         raise ValueError("Quantiles must be in the range [0, 1]")
+    return n, q
+
+
+def quantile(x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False):
+    """Compute ``np.quantile`` for numbers `q`, by linear interpolation."""
+    n, q = _length_and_shares(x, q, axis, out, method, "")
     lows = [min(int(share * (n - 1)), n - 1) for share in q.flat]
     elements = _at_ranks(x, axis, {k for low in lows for k in (low, min(low + 1, n - 1))}, keepdims)
     found = []
@@ -111,11 +117,7 @@ def median(x, axis=None, out=None, overwrite_input=False, keepdims=False):
 
 def nanquantile(x, q, axis=None, out=None, overwrite_input=False, method="linear", keepdims=False):
     """Compute ``np.nanquantile``, as `quantile`: the places follow from how many numbers a row has."""
-    if not isinstance(axis, int) or method != "linear" or isinstance(q, Symbol) or out is not None:
-        raise Untraceable("np.nanquantile or np.nanpercentile along one axis, of numbers, by the linear method")
-    n, q = x.node.shape[x.feature_axis(axis, "nanquantile")], np.asarray(q, float)
-    if not np.all((q >= 0) & (q <= 1)):
-        raise ValueError("Quantiles must be in the range [0, 1]")
+    n, q = _length_and_shares(x, q, axis, out, method, "nan")
     ordered = np.moveaxis(np.sort(np.where(np.isnan(x), np.inf, x), axis=axis), axis, -1)
     last = np.moveaxis(np.sum(np.where(np.isnan(x), 0.0, 1.0), axis=axis, keepdims=True), axis, -1) - 1.0
 
@@ -257,11 +259,9 @@ def _chosen(indices, n, axis):
     places = indices.astype(np.int64)
     places = np.where(places < 0, places + n, places)
     outside = (places < 0) | (places >= n)
-    line = indices.graph.locate()
-    expected = (
-        f"expected indices from {-n} to {n - 1} along axis {axis}, of length {n}" if n else "an index into nothing"
-    )
-    indices.graph.checks.append((outside.node, f"{expected}, in the line {line!r}"))
+    expected = f"expected indices from {-n} to {n - 1} along axis {axis}, of length {n}"
+    line = f"in the line {indices.graph.locate()!r}"
+    indices.graph.checks.append((outside.node, f"{expected if n else 'an index into nothing'}, {line}"))
     return places[..., None] == np.arange(n)
 
 

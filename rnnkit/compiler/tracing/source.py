@@ -106,7 +106,7 @@ def read_outside(function, loop) -> set[str]:
 
 
 def may_be_left(statements) -> bool:
-    """Whether a loop with this body may be left from inside."""
+    """Tell whether a loop with this body may be left from inside."""
     for statement in statements:
         if isinstance(statement, (ast.Break, ast.Return)):
             return True

@@ -11,14 +11,7 @@ import numpy as np
 
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import Graph, Node, View
-from rnnkit.compiler.tracing.batch_axis import (
-    AsksValues,
-    BatchSize,
-    MixesRows,
-    ReadsValues,
-    Untraceable,
-    is_batch,
-)
+from rnnkit.compiler.tracing.batch_axis import AsksValues, BatchSize, MixesRows, ReadsValues, Untraceable, is_batch
 
 RULES: dict[str, Callable] = {}  # of functions, methods and assignments, registered by `numpy_functions`
 
@@ -71,7 +64,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def node(self) -> Node:
-        """The node of the array's current value."""
+        """Return the node of the array's current value."""
         if self.base is not None and self.base.node is not self._seen:
             self._seen = self.base.node
             self._node = self.graph.view(self._seen, self.shows)
@@ -92,7 +85,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def of_layer(self) -> np.dtype:
-        """The dtype of "float" in this graph."""
+        """Return the dtype of "float" in this graph."""
         return self._float
 
     @property
@@ -105,13 +98,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def size(self):
-        if self.axis is None:
-            return self.node.size
-        return BatchSize(self.graph)
+        return self.node.size if self.axis is None else BatchSize(self.graph)
 
     @property
     def fixed(self) -> bool:
-        """Whether the value depends on constants alone: on no input, state or weight."""
+        """Tell whether the value depends on constants alone: on no input, state or weight."""
         stack = [self.node]
         while stack:
             node = stack.pop()
@@ -156,10 +147,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return RULES["complex_ufunc" if RULES["has_complex"](args) else "ufunc"](ufunc, method, args, keywords)
 
     def __array_function__(self, function, types, args, keywords):
-        is_complex = (
-            RULES["has_complex"](args) or _is_complex(keywords.get("dtype")) or function.__module__ == "numpy.fft"
-        )
-        return RULES["complex_function" if is_complex else "function"](function, args, keywords)
+        given = RULES["has_complex"](args) or _is_complex(keywords.get("dtype"))
+        rule = "complex_function" if given or function.__module__ == "numpy.fft" else "function"
+        return RULES[rule](function, args, keywords)
 
     def __rnnkit_function__(self, name, args):
         return RULES["pointwise"](name, *args)
@@ -181,11 +171,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     # New arrays
 
     def made(self, node, axis=None) -> Symbol:
-        """Return a new array of the same graph."""
         return Symbol(self.graph, node, axis, self._float)
 
     def shown(self, view: View, axis) -> Symbol:
-        """Return a view of this array."""
         return Symbol(self.graph, self.graph.view(self.node, view), axis, self._float, self, view)
 
     # As a part of complex numbers
@@ -276,11 +264,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             return Chosen(self, key)
         keys = key if isinstance(key, tuple) else (key,)
         computed = [i for i, k in enumerate(keys) if isinstance(k, Symbol)]
-        if (
-            self.axis is None
-            and len(computed) == 1
-            and all(isinstance(k, Symbol) or (isinstance(k, slice) and k == slice(None)) for k in keys)
-        ):
+        whole = all(isinstance(k, Symbol) or (isinstance(k, slice) and k == slice(None)) for k in keys)
+        if self.axis is None and len(computed) == 1 and whole:
             return RULES["look_up"](self, computed[0], keys[computed[0]])
         key = self._key(key)
         if self.axis is not None and isinstance([k for k in key if k is not None][self.axis], numbers.Integral):
@@ -300,11 +285,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         used = sum(k is not None and k is not Ellipsis for k in key)
         if used > self.ndim:
             raise IndexError(f"too many indices: the array has {self.ndim} axes, but {used} were indexed")
-        if any(k is Ellipsis for k in key):
-            at = next(i for i, k in enumerate(key) if k is Ellipsis)
-            key[at : at + 1] = [slice(None)] * (self.ndim - used)
-        else:
-            key += [slice(None)] * (self.ndim - used)
+        at = next((i for i, k in enumerate(key) if k is Ellipsis), len(key))
+        key[at : at + 1] = [slice(None)] * (self.ndim - used)
         return [np.asarray(k) if isinstance(k, list) else k for k in key]
 
     def _part(self, key) -> tuple[View, int | None]:
@@ -356,7 +338,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             value = value.array
         elif np.ndim(value) > self.ndim - condition.ndim or getattr(value, "axis", None) is not None:
             raise Untraceable("an assignment under a condition of elements whose number it says; write np.where")
-        new = np.where(spread_condition(condition, self.ndim), value, self)
+        new = np.where(condition[(..., *(None,) * (self.ndim - condition.ndim))], value, self)
         self._write(View.reshape(self.node.shape), new.node)  # type: ignore[attr-defined]  # NumPy gives a symbol
 
     def _write(self, view: View, new: Node):
@@ -406,13 +388,8 @@ def _is_complex(dtype) -> bool:
 
 
 def is_condition(key) -> bool:
-    """Whether a value is a symbol of conditions."""
+    """Tell whether a value is a symbol of conditions."""
     return isinstance(key, Symbol) and key.node.kind == "bool"
-
-
-def spread_condition(condition, rank):
-    """Return a condition with axes of length 1 behind, for an array of this rank."""
-    return condition[(..., *(None,) * (rank - condition.ndim))]
 
 
 class Chosen(np.lib.mixins.NDArrayOperatorsMixin):

@@ -16,14 +16,7 @@ from rnnkit import tracebacks
 from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.evaluate import Evaluation, LongLoop, counts
 from rnnkit.compiler.ir.graph import Graph, Node
-from rnnkit.compiler.tracing.batch_axis import (
-    AsksValues,
-    LostWeight,
-    MixesRows,
-    RowsDiffer,
-    Untraceable,
-    UsesLength,
-)
+from rnnkit.compiler.tracing.batch_axis import AsksValues, LostWeight, MixesRows, RowsDiffer, Untraceable, UsesLength
 from rnnkit.compiler.tracing.broadcasting import lift
 from rnnkit.compiler.tracing.control_flow import reading
 from rnnkit.compiler.tracing.scipy_calls import LookedAt
@@ -37,22 +30,10 @@ _TOLERANCE = 1e-5  # of each array's largest value: a wrong graph is off by far 
 def trace(step, dtype, weights, constant_shapes=(), training=False, whole=False, by_vjp=False, checked=True) -> Graph:
     """Return the graph of a step.
 
-    Parameters
-    ----------
-    step : Step
-    dtype : dtype
-        The dtype of the step's arrays.
-    weights : dict of str to ndarray
-        The layer's own, for the check on numbers; the graph itself only takes their shapes.
-    constant_shapes : tuple of tuple of int
-        Without the batch axis.
-    training : bool
-    whole : bool
-        Whether NumPy alone evaluates the graph, which then multiplies batches of matrices as such.
-    by_vjp : bool
-        Whether the vjps that cells have of their own are read, too.
-    checked : bool
-        Whether the graph is held against the step on numbers.
+    Its arrays have `dtype`; `weights` are the layer's own, for the check on numbers: the graph takes their shapes.
+    `constant_shapes` have no batch axis. With `whole`, NumPy alone evaluates the graph, which then multiplies batches
+    of matrices as such; with `by_vjp`, the vjps that cells have are read, too; if `checked`, the graph is held against
+    the step on numbers.
 
     Raises
     ------
@@ -97,9 +78,8 @@ def _trace(step, dtype, weights, constant_shapes, training, graph, checked, call
     graph.calls = LookedAt(watch.codes) if calls else None
     graph.locate = watch
     graph.sparse = step.cell._sparse_weights()
-    graph.weights = {
-        id(array): name for named in (weights, step.cell._complex_weights()) for name, array in named.items()
-    }
+    named = (*weights.items(), *step.cell._complex_weights().items())
+    graph.weights = {id(array): name for name, array in named}
     graph.values = _InFloat64(weights)
 
     given = _given(graph, step, dtype, weights, constant_shapes)
@@ -126,7 +106,10 @@ def _trace(step, dtype, weights, constant_shapes, training, graph, checked, call
     graph.keep_codes()
     graph.names = watch.names()
     graph.weights = {}  # by address: once a weight is replaced, another array may stand where it stood
-    graph.values = {("weight", name): graph.values["weight", name] for name in _weights_of_sparse_products(graph)}
+    live = graph.live()
+    under = graph.under(node.args[1] for node in live if node.op == "product" and node.attr == "sparse")
+    keys = [("weight", node.attr) for node in live if node.op == "weight" and node.id in under]
+    graph.values = {key: graph.values[key] for key in keys}
     if checked and not reader.compiles:  # its compilation takes seconds
         _check(graph, step, weights, constant_shapes, training)
     return graph
@@ -150,10 +133,7 @@ def _given(graph, step, dtype, weights, constant_shapes):
 def output_shape(step, weights, constant_shapes, training, look) -> tuple[int, ...]:
     """Return the shape of a row's output, read without values; ``look`` wraps the draws, to note which are read.
 
-    Raises
-    ------
-    Exception
-        Any error of the reading, with the line of the step as a note.
+    An error of the reading has the line of the step as a note.
     """
     graph = Graph()
     *given, draws = _given(graph, step, np.float64, weights, constant_shapes)
@@ -176,12 +156,6 @@ def _failure(error, step, weights, constant_shapes, training, place) -> Exceptio
     reason = Untraceable(f"{type(error).__name__} while the step was read: {error}")
     reason.add_note(place)
     return reason.with_traceback(error.__traceback__)
-
-
-def _weights_of_sparse_products(graph) -> set[str]:
-    live = graph.live()
-    under = graph.under(node.args[1] for node in live if node.op == "product" and node.attr == "sparse")
-    return {node.attr for node in live if node.op == "weight" and node.id in under}
 
 
 class _InFloat64(dict):
@@ -285,9 +259,8 @@ def _check(graph, step, weights, constant_shapes, training):
     """Compare a graph with its step on numbers: usual ones, then large ones, then those that aren't finite."""
     results = [graph.output, *graph.states, *graph.residuals.values()]
     evaluation = Evaluation(results, np.float64, rounds=_ROUNDS)
-    for seed, drawn in enumerate(
-        _DRAWN[: len(_DRAWN) if _casts_as_graphs(graph) and not (graph.matrices or graph.complex) else 2]
-    ):
+    every = _casts_as_graphs(graph) and not (graph.matrices or graph.complex)
+    for seed, drawn in enumerate(_DRAWN if every else _DRAWN[:2]):
         given = _drawn(step, weights, constant_shapes, seed, drawn)
         for rows in (slice(0, 1), slice(1, 2)) if step.per_row else (slice(None),):
             _check_rows(graph, evaluation, step, _rows(given, rows), drawn, training)
@@ -328,9 +301,8 @@ def _check_rows(graph, evaluation, step, given, drawn, training) -> None:
     found = [np.broadcast_to(values[node.id], (len(x), *node.shape)) for node in (graph.output, *graph.states)]
     for i, (what, got, expected) in enumerate(zip(names, found, wanted, strict=True)):
         if expected.shape != got.shape:
-            raise ValueError(
-                f"the traced {what} of {step.name!r} has shape {got.shape}, the step gives {expected.shape}"
-            )
+            shapes = f"has shape {got.shape}, the step gives {expected.shape}"
+            raise ValueError(f"the traced {what} of {step.name!r} {shapes}")
         off = _differ(got, expected, drawn)
         if drawn is _LARGE and off.any():
             off &= not _cancels(graph) and ~_is_chance(step, given, training, i, expected, got)
@@ -378,7 +350,7 @@ def _differ(got, expected, drawn) -> np.ndarray:
 
 
 def _cancels(graph) -> bool:
-    """Whether a step sums floats: of large ones, a sum in another order may have no digit in common."""
+    """Tell whether a step sums floats: of large ones, a sum in another order may have no digit in common."""
     sums = ("product", "einsum", "inverse", "function", "sum", "prod")
     return any(node.op in sums and not node.is_integer and not counts(node) for node in graph.live())
 
@@ -398,7 +370,7 @@ def _is_chance(step, given, training, i, expected, got) -> np.ndarray:
 
 
 def _casts_as_graphs(graph) -> bool:
-    """Whether NumPy casts floats to integers as a graph does, also those that don't fit, where platforms differ."""
+    """Tell whether NumPy casts floats to integers as a graph does, also those that don't fit: platforms differ."""
     return all(node.kind in _SAME for node in graph.nodes if node.op == "cast" and node.is_integer)
 
 

@@ -124,10 +124,7 @@ class LoopText:
         for d, step in enumerate(walk.strides):
             index = "j" if d == self.vector_dim else f"i{d}"
             parts.append(f"{self._top(f'stride_{len(self.numbers)}', 4 * step)} * {index}")
-        if self.vector_dim != len(self.counts) - 1:
-            raise AssertionError(
-                "a table is read along its last axis"
-            )  # reductions with tables run along the last axis
+        assert self.vector_dim == len(self.counts) - 1, "a table is read along its last axis, as are reductions"
         name = self.name if buffer.elements == "float" else f"{buffer.elements}_{self.name}"
         return f"load_table_{name}({self.bases[buffer]}, {' + '.join(parts)}, m)"
 
@@ -141,9 +138,6 @@ class LoopText:
             if line not in self.top:
                 self.top.append(line)
 
-    def _stores(self) -> list[str]:
-        return [self._store(*write) for write in self.loop.writes]
-
     def _store(self, name: str, buffer: Buffer, walk: Walk) -> str:
         if self.kinds.get(name) == "bool":
             self._ones()
@@ -151,9 +145,7 @@ class LoopText:
         address, stride = self._address(buffer, walk)
         if self._is_streamed(buffer, walk):
             return f"stream({address}, {name})"
-        if stride in ("unit", "none"):
-            return f"store({address}, {name}, m)"
-        return f"store_strided({address}, {name}, {stride}, m)"
+        return _stored(address, name, stride)
 
     def _is_streamed(self, buffer: Buffer, walk: Walk) -> bool:
         return buffer in self.source.streamed and walk.strides == (1,) and not walk.offset
@@ -164,12 +156,15 @@ class LoopText:
         span = "low, high" if self.split else f"0, {self.counts[self.vector_dim]}"
         vector = [f"for j in range({span}, {lanes}):",
                   f"    m = first_{self.name}({self.counts[self.vector_dim]} - j)"]  # fmt: skip
+        stores = [] if loop.reduction else [self._store(*write) for write in loop.writes]
+        sums = [(f"total_{i}", value, buffer, walk) for i, (value, buffer, walk) in enumerate(loop.writes)]
         if loop.totals:
-            inner = self._around_totals(before + self._rows_of_vectors(body + self._stores() + self._folds()))
+            totals = [(f"total_{i}_of_row", total) for i, total in enumerate(loop.totals)]
+            fold = [f"{t} = select(m, {_COMBINE[one.reduction].format(t, one.value)}, {t})" for t, one in totals]
+            inner = self._around_totals(before + self._rows_of_vectors(body + stores + fold))
         elif loop.reduction is None:
-            inner = self._around(scalar, before + vector + indented(body + self._stores()))
+            inner = self._around(scalar, before + vector + indented(body + stores))
         elif self.vector_dim == len(self.counts) - 1:
-            sums = [(f"total_{i}", value, buffer, walk) for i, (value, buffer, walk) in enumerate(loop.writes)]
             fold = [f"{t} = select(m, {_COMBINE[loop.reduction].format(t, v)}, {t})" for t, v, _, _ in sums]
             reduced = [d for d in scalar if d >= loop.kept]
             inner = [self._started(t, value) for t, value, *_ in sums]
@@ -181,30 +176,20 @@ class LoopText:
                 inner.append(f"store_scalar_{name}({address}, {_cut(total, self.kinds[value])})")
             inner = self._around([d for d in scalar if d < loop.kept], inner)
         else:
-            sums = [(f"total_{i}", value, buffer, walk) for i, (value, buffer, walk) in enumerate(loop.writes)]
             fold = [f"{t} = {_COMBINE[loop.reduction].format(t, v)}" for t, v, _, _ in sums]
             inner = [self._started(t, value) for t, value, *_ in sums]
             inner += self._around([d for d in scalar if d >= loop.kept], before + body + fold)
             for t, value, buffer, walk in sums:
                 address, stride = self._address(buffer, walk)
-                t = _cut(t, self.kinds[value])
-                inner.append(
-                    f"store({address}, {t}, m)"
-                    if stride in ("unit", "none")
-                    else f"store_strided({address}, {t}, {stride}, m)"
-                )
+                inner.append(_stored(address, _cut(t, self.kinds[value]), stride))
             inner = self._around([d for d in scalar if d < loop.kept], vector + indented(inner))
         rows = ["for r in range(rows):", *indented(self.rows + inner)]
         if loop.section in PER_BLOCK:
             rows = ["for k in range(count):", *indented(rows)]
         return self.top + rows
 
-    def _folds(self) -> list[str]:
-        totals = [(f"total_{i}_of_row", total) for i, total in enumerate(self.loop.totals)]
-        return [f"{t} = select(m, {_COMBINE[one.reduction].format(t, one.value)}, {t})" for t, one in totals]
-
     def _rows_of_vectors(self, lines) -> list[str]:
-        """The innermost loop of several, over whole vectors first: a mask takes as long as they."""
+        """Return the innermost loop of several, over whole vectors first: a mask takes as long as they."""
         count, lanes = self.counts[-1], self.source.lanes
         self.top.append(f"whole = {count} // {lanes} * {lanes}")
         return [
@@ -215,7 +200,7 @@ class LoopText:
         ]
 
     def _around_totals(self, lines) -> list[str]:
-        """The loop around rows of vectors; totals over all rows are those of totals of each, which wait for less."""
+        """Return the loop around rows of vectors; totals over all rows are those of each row's, which wait for less."""
         before: list[str] = []
         end: list[str] = []
         after: list[str] = []
@@ -244,6 +229,11 @@ class LoopText:
         for d in reversed(dims):
             lines = [f"for i{d} in range({self.counts[d]}):", *indented(lines)]
         return lines
+
+
+def _stored(address: str, name: str, stride: str) -> str:
+    straight = stride in ("unit", "none")
+    return f"store({address}, {name}, m)" if straight else f"store_strided({address}, {name}, {stride}, m)"
 
 
 def operation_text(value: Pointwise, args, given: str, name: str, suffix: str) -> str:

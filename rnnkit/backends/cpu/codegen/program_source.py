@@ -17,24 +17,6 @@ from rnnkit.compiler.ir.kinds import INTEGERS
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, OPERATIONS
 from rnnkit.compiler.ir.plan import AFTER, BLOCK, CALL, OF_CALL, PER_BLOCK, STEP, SparseProduct
 
-PRODUCT = '''"""The product of rows with a packed weight in {dtype}, shared by all programs."""
-
-from rnnkit.backends.cpu.kernels.matmul import define_matmul
-
-run = define_matmul("{dtype}", "{storage}")
-'''
-SPARSE_PRODUCT = '''"""The product of rows with a sparse weight in {dtype}, shared by all programs."""
-
-from rnnkit.backends.cpu.kernels.sparse_matmul import define_sparse_matmul
-
-run = define_sparse_matmul("{dtype}", "{storage}")
-'''
-OUTER_SUM = '''"""The sum of outer products of rows in {dtype}, for the gradients of all weights."""
-
-from rnnkit.backends.cpu.kernels.outer_sum import define_outer_sum
-
-run = define_outer_sum("{dtype}")
-'''
 _MASK_T = "mask + t * mask_step, mask_row"  # where the mask of a step is, and bytes from row to row
 
 
@@ -42,7 +24,7 @@ class SourceWriter(Stages):
     """Writes the program of one plan."""
 
     def run(self) -> Source:
-        """The text and what its arguments hold."""
+        """Return the text and what its arguments hold."""
         self.name_buffers()
         calls = {section: self.section(section) for section in (CALL, BLOCK, STEP, AFTER)}
         text = self._module(self._driver(calls))
@@ -51,7 +33,7 @@ class SourceWriter(Stages):
         return Source(text, self.pointers, self.numbers, self.placed, self.row_bytes, self.gaps, title)
 
     def _driver(self, calls: dict[int, list[str]]) -> list[str]:
-        """The body of ``run``, with the stages of each section."""
+        """Return the body of ``run``, with the stages of each section."""
         pairs = [(f"at_{now.name}", f"at_{new.name}") for now, new in zip(self.now, self.new, strict=True)]
         swap = [f"{now}, {new} = {new}, {now}" for now, new in pairs]
         return [
@@ -69,7 +51,7 @@ class SourceWriter(Stages):
         ]
 
     def _arguments(self) -> list[str]:
-        """What stands at ``p`` and ``n``; addresses are those of the first row."""
+        """Return lines that read ``p`` and ``n``; addresses are those of the first row."""
         names = {"x_row": "row_x", "output_row": "given_row"}
         lines = [f"{names.get(name, name)} = word(n, {i})" for i, name in enumerate(HEAD)]
         lines += [f"{name} = {self.pointer(name)}" for name in POINTERS]
@@ -110,12 +92,12 @@ class SourceWriter(Stages):
         return lines + [f"table_{i} = {self.pointer(table)}" for i, table in enumerate(self.tables)]
 
     def _strides(self, i: int) -> tuple[str, str]:
-        """Bytes from row to row and from step to step of state ``i``'s trajectory; behind those, of what is placed."""
+        """Return the bytes from row to row and step to step of trajectory i; behind those, of what is placed."""
         at = len(HEAD) + 2 * i
         return f"word(n, {at})", f"word(n, {at + 1})"
 
     def _start(self, swap: list[str]) -> list[str]:
-        """Part 0 takes the initial states and goes ahead; others join it where it then is."""
+        """Return lines with which part 0 takes the initial states and goes ahead; others join it where it then is."""
         initial = [
             f"take_rows(shared, rows, order, size_{i}, initial_{i}, size_{i}, {at_row})"
             for i, at_row in enumerate(self.states_now())
@@ -140,7 +122,7 @@ class SourceWriter(Stages):
         ]
 
     def _block(self, calls: dict[int, list[str]], swap: list[str]) -> list[str]:
-        """A block of steps."""
+        """Return lines for a block of steps."""
         x_bytes = self.number(self.x.size * self.item)
         admit = "admit(team, barrier, all_parts, start, turn, first_patience if start == 0 else 0)"
         return [
@@ -170,7 +152,7 @@ class SourceWriter(Stages):
         ]
 
     def _finish(self) -> list[str]:
-        """What part 0 does at the end: the last output and the final states go to the call's arrays."""
+        """Return lines with which part 0 brings the last output and the final states to the call's arrays."""
         final = [
             f"put_rows(shared, rows, order, size_{i}, {at_row}, final_{i}, size_{i})"
             for i, at_row in enumerate(self.states_now())
@@ -188,7 +170,7 @@ class SourceWriter(Stages):
         ]
 
     def _memory(self) -> list[str]:
-        """Offsets in the scratch memory, which has a second half where threads share steps: part 0 may need it."""
+        """Return lines that divide the scratch memory, whose second half is for part 0 where threads share steps."""
         x_line = self.number(self.line(self.x.size))
         lines = [
             "given_x, given_step = row_x, x_step",
@@ -229,7 +211,7 @@ class SourceWriter(Stages):
         return lines
 
     def _time_step(self, stages: list[str], swap: list[str]) -> list[str]:
-        """One step of all rows."""
+        """Return lines for one step of all rows."""
         put = self._put_output() + self._put_states() + self._hold_residuals()
         cut = ["if cut != parts:", "    cut = parts", *indented(self.cuts)] if self.cuts else []
         work = [
@@ -263,7 +245,7 @@ class SourceWriter(Stages):
         ]
 
     def _hold_states(self) -> list[str]:
-        """Masked rows keep their states: part 0 copies them to where the new ones stand."""
+        """Return lines with which part 0 copies masked rows' states to where the new ones stand."""
         hold = []
         for i, (now, new) in enumerate(zip(self.now, self.new, strict=True)):
             both = f"at_{now.name}, at_{new.name}, size_{i}, {self.row(now)}"
@@ -271,7 +253,7 @@ class SourceWriter(Stages):
         return ["if part == 0 and not full:", *indented(hold)] if hold else []
 
     def _put_output(self) -> list[str]:
-        """An output that was written to scratch memory goes to the call's array; masked rows get the held one."""
+        """Return lines that bring an output from scratch memory to the call's array; masked rows get the held one."""
         if self.output.kind == "result":
             return []  # put in place after the block
         return [
@@ -288,7 +270,7 @@ class SourceWriter(Stages):
         ]
 
     def _put_states(self) -> list[str]:
-        """The states after a step, to their trajectories."""
+        """Return lines that bring the states after a step to their trajectories."""
         lines = []
         for i, at_row in enumerate(self.states_now()):
             row, step = self._strides(i)
@@ -297,7 +279,7 @@ class SourceWriter(Stages):
         return lines
 
     def _hold_residuals(self) -> list[str]:
-        """In masked rows what is kept of a new state is what the step before kept of it."""
+        """Return lines that keep in masked rows what the step before kept of a new state."""
         lines = []
         for buffer in self.placed:
             if buffer.held_state is not None:
@@ -308,7 +290,7 @@ class SourceWriter(Stages):
         return ["if not full:", *lines] if lines else []
 
     def _after(self, stages) -> list[str]:
-        """What is computed of the outputs behind the time loop, for a block of steps, and put in place."""
+        """Return lines that compute a block's outputs behind the time loop and put them in place."""
         if self.output.kind != "result":
             return []
         row, at = self.row(self.output), self.at(self.output)
@@ -328,9 +310,7 @@ class SourceWriter(Stages):
         name = self.dtype.name
         everything = "\n".join(self.functions + body)
         words = set(words_of(everything))
-        vector = sorted(
-            w for w in words if w in _VECTOR or (w.endswith(name) and w.removesuffix(f"_{name}") in _MEMORY)
-        )
+        vector = sorted(words & (_VECTOR | {f"{word}_{name}" for word in _MEMORY}))
         imports = {
             "rnnkit.backends.cpu.simd.atomic": {"word"},
             "rnnkit.backends.cpu.simd.bounds_check": words & {"allow", "refuse"},

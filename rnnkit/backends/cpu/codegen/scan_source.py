@@ -34,12 +34,12 @@ class ScanText(LoopText):
         self.bases[buffer] = f"in_{name}" if step == "0" else f"in_{name} + k * {step}"
 
     def _value(self, value, before, body):
-        """What is the same in all steps is read once."""
+        """Note a value; what is the same in all steps is read once."""
         once = isinstance(value, Load) and " " not in self.bases[value.buffer]
         super()._value(value, *([before] * 2 if once else [body] * 2))
 
     def _nest(self, before, body) -> list[str]:
-        """Elements, and for each the steps of the block."""
+        """Return the loops over elements, and for each the steps of the block."""
         lanes, count = self.source.lanes, self.counts[-1]
         loaded = {load.buffer: load.name for load in self.loop.loads}
         self._ones()
@@ -69,10 +69,8 @@ class ScanText(LoopText):
         while vectors > 1 and vectors * len(before) > REGISTERS - 4:
             vectors //= 2
         before = [f"m = first_{self.name}({count} - j)", *before]
-        own = {
-            "j",
-            *(name for line in before + step if (found := _ASSIGNED.match(line)) for name in found[0].split(", ")),
-        }
+        assigned = filter(None, map(_ASSIGNED.match, before + step))
+        own = {"j", *(name for found in assigned for name in found[0].split(", "))}
 
         def of_all(lines):
             return [_renamed(line, own, v) for v in range(vectors) for line in lines]
@@ -90,7 +88,7 @@ class ScanText(LoopText):
         return False
 
     def _kept(self, name, buffer, walk) -> list[str]:
-        """What is kept of each step, past the caches where all vectors are whole."""
+        """Return lines that keep a value of each step, past the caches where all vectors are whole."""
         line = self._store(name, buffer, walk)
         if not super()._is_streamed(buffer, walk):
             return [line]
@@ -101,7 +99,7 @@ _ASSIGNED = re.compile(r"\w+(, \w+)*(?= = )")
 
 
 def _renamed(line: str, names: set[str], v: int) -> str:
-    """A line for the v-th vector, whose variables have its number."""
+    """Return a line for the v-th vector, whose variables have its number."""
     return re.sub(r"[A-Za-z_]\w*", lambda word: f"{word[0]}_v{v}" if v and word[0] in names else word[0], line)
 
 
@@ -124,11 +122,10 @@ class ScanSourceWriter(SourceWriter):
         return "step_output" if buffer.kind == "output" else super().step(buffer, rows, row)
 
     def move(self, section: int) -> list[str]:
-        """Nothing: no threads share a step."""
+        """Return nothing: no threads share a step."""
         return []
 
     def wait_for_all(self, section: int) -> list[str]:
-        """Nothing, as well."""
         return []
 
     def _loop(self, loop: Loop, i: int, tiles=None, span=None) -> list[str]:
@@ -190,7 +187,7 @@ class ScanSourceWriter(SourceWriter):
         ]
 
     def _after(self, stages) -> list[str]:
-        """What is computed behind a block; of a late output nobody asks for the last step alone."""
+        """Return lines behind a block; of a late output nobody asks for the last step alone."""
         if self.output.kind != "result":
             return stages
         row, at = self.row(self.output), self.at(self.output)

@@ -8,18 +8,9 @@ import re
 from rnnkit.backends.cpu.codegen.loop_source import LoopText
 from rnnkit.backends.cpu.codegen.tables import MOVED, Tables
 from rnnkit.backends.shared.text import indented
-from rnnkit.compiler.ir.plan import (
-    AFTER,
-    BLOCK,
-    CALL,
-    PER_BLOCK,
-    PLACED,
-    STEP,
-    Buffer,
-    Fused,
-    Loop,
-    Product,
-    SparseProduct,
+
+from rnnkit.compiler.ir.plan import (  # isort: skip
+    AFTER, BLOCK, CALL, PER_BLOCK, PLACED, STEP, Buffer, Fused, Loop, Product, SparseProduct,
 )  # fmt: skip
 
 # The number of rows that a section computes; the rest are masked.
@@ -125,10 +116,7 @@ class Stages(Tables):
             f"pieces_{i} = ({after} - {first} + {piece} - 1) // {piece}",
         ]
         lines = [*own, f"for c in range(pieces_{i}):"]
-        body = [
-            f"v = {first} + (c if turn == 0 else pieces_{i} - 1 - c) * {piece}",
-            f"w = min(v + {piece}, {after})",
-        ]
+        body = [f"v = {first} + (c if turn == 0 else pieces_{i} - 1 - c) * {piece}", f"w = min(v + {piece}, {after})"]
         tiles = {}
         for product in stage.products:
             depth, width = self.depth(product), len(product.gates) * self.vector_bytes
@@ -140,9 +128,8 @@ class Stages(Tables):
             packed = f"at_{product.panels.name} + v * {depth} * {width}"
             columns = f"(w - v) * {len(product.gates) * self.lanes}"
             body += [f"# {line}" for line in product.lines]
-            body.append(
-                f"call_matmul(product, {a}, 0, 1, {row_a}, used, {packed}, {depth}, {columns}, {tile}, 0, {row})"
-            )
+            arguments = f"{a}, 0, 1, {row_a}, used, {packed}, {depth}, {columns}, {tile}, 0, {row}"
+            body.append(f"call_matmul(product, {arguments})")
         body += self._loop(stage.loop, i, tiles, (f"v * {self.lanes}", f"w * {self.lanes}"))
         return lines + indented(body)
 

@@ -9,21 +9,9 @@ import numpy as np
 
 from rnnkit.backends.cpu.simd.aligned import LINE
 from rnnkit.compiler.ir.graph import FAILED
-from rnnkit.compiler.ir.plan import (
-    AFTER,
-    BLOCK,
-    CALL,
-    LARGE,
-    OF_CALL,
-    OUTPUTS,
-    PER_BLOCK,
-    PLACED,
-    SCRATCH,
-    SEQUENCES,
-    STEP,
-    Buffer,
-    Loop,
-    Plan,
+
+from rnnkit.compiler.ir.plan import (  # isort: skip
+    AFTER, BLOCK, CALL, LARGE, OF_CALL, OUTPUTS, PER_BLOCK, PLACED, SCRATCH, SEQUENCES, STEP, Buffer, Loop, Plan,
     Product,
 )  # fmt: skip
 
@@ -43,38 +31,21 @@ Pointer = str | Buffer | tuple[str, int] | np.ndarray
 class Source:
     """Program text and the meaning of its two tables.
 
-    Attributes
-    ----------
-    text : str
-        A module with ``run(p, n, first, rows, scratch, part, parts, barrier)``: rows ``first …`` of the call whose
-        addresses stand at ``p`` and whose numbers at ``n``, in ``scratch`` memory of `row_bytes`; as one of
-        ``parts`` threads that share the work of every step if ``barrier`` isn't 0.
-    pointers : list
-        The entries of ``p``: a name, a `Buffer`, a role and a state's number, or an int32 table.
-    numbers : list of int
-        The entries of ``n`` behind the head (`HEAD`, then row and step of each state's trajectory and of what is
-        ``placed``).
-    placed : list of Buffer
-        The sequences beside x and the output, which are read or kept step by step.
-    row_bytes : dict of str to int
-        Scratch memory that a row takes: "call", "step", "block" for each step of a block, and "x" for each step of
-        a block of a copy of x.
-    gaps : int
-        Scratch memory between buffers, while accesses are checked.
-    title : str
-        The program's title, for people.
-    of_groups : bool
-        Whether ``first`` and ``rows`` count groups of rows; then the number of rows stands behind the head.
+    The text is a module with ``run(p, n, first, rows, scratch, part, parts, barrier)``: rows ``first …`` of the call
+    whose addresses stand at ``p`` and whose numbers at ``n``, in ``scratch`` memory of `row_bytes`; as one of ``parts``
+    threads that share the work of every step if ``barrier`` isn't 0.
     """
 
     text: str = ""
-    pointers: list[Pointer] = field(default_factory=list)
+    pointers: list[Pointer] = field(default_factory=list)  # the entries of `p`; a state's number stands beside a role
+    # The entries of `n` behind the head: `HEAD`, then row and step of each state's trajectory and of what is `placed`.
     numbers: list[int] = field(default_factory=list)
-    placed: list[Buffer] = field(default_factory=list)
+    placed: list[Buffer] = field(default_factory=list)  # sequences beside x and the output, read or kept step by step
+    # Scratch memory of a row: "call", "step", "block" for each step of a block, and "x" for a step of a copy of x.
     row_bytes: dict[str, int] = field(default_factory=dict)
-    gaps: int = 0
-    title: str = ""
-    of_groups: bool = False
+    gaps: int = 0  # scratch memory between buffers, while accesses are checked
+    title: str = ""  # for people
+    of_groups: bool = False  # `first` and `rows` count groups of rows; the number of rows then stands behind the head
 
 
 class Tables:

@@ -10,13 +10,7 @@ from __future__ import annotations
 from rnnkit.backends.cpu.language.function import compiled
 from rnnkit.backends.cpu.simd import double, functions
 from rnnkit.backends.cpu.simd.kinds import FLOATS
-from rnnkit.backends.cpu.simd.load_store import (
-    fill_float64,
-    first_float64,
-    load_float64,
-    load_scalar_float64,
-    store,
-)
+from rnnkit.backends.cpu.simd.load_store import fill_float64, first_float64, load_float64, load_scalar_float64, store
 from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.simd.vector import select
 

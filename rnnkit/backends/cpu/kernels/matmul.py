@@ -29,20 +29,11 @@ def packed_width(columns, dtype):
 
 
 def pack(weight, storage=""):
-    """Lay out a weight for the product.
+    """Lay out a weight ``(K, N)`` for the product, ``(K * packed_width(N),)`` in all.
 
-    Parameters
-    ----------
-    weight : ndarray (K, N), float32 or float64
-    storage : str
-        Of `STORAGES`, in which the numbers of a float32 weight are to be stored.
-
-    Returns
-    -------
-    ndarray (K * packed_width(N),)
-        Panels of `PANEL_VECTORS` vectors of columns, (K, panel) each, then panels of one vector; columns beyond N
-        are 0. It starts at a cache line: with one row the product takes twice as long where vectors straddle two.
-        In another storage bytes, see `rnnkit.backends.cpu.kernels.storage.Storage.encode`.
+    Panels of `PANEL_VECTORS` vectors of columns, (K, panel) each, come first, then panels of one vector; columns
+    beyond N are 0. It starts at a cache line: with one row the product takes twice as long where vectors straddle two.
+    In another storage it has bytes, see `rnnkit.backends.cpu.kernels.storage.Storage.encode`.
     """
     rows, columns = weight.shape
     lanes = LANES[weight.dtype]
@@ -65,12 +56,8 @@ def pack(weight, storage=""):
 
 
 def arrange(weight, gates, units):
-    """Return the columns ``g … g + units - 1`` of a weight for each g of ``gates``, a vector of each gate in turn.
-
-    Returns
-    -------
-    ndarray (K, vectors of units * gates * lanes)
-        Columns that fill up the last vectors are 0.
+    """Return the columns ``g … g + units - 1`` of a weight for each g of ``gates``, a vector of each gate in turn, as
+    ``(K, vectors of units * gates * lanes)``; columns that fill up the last vectors are 0.
     """
     lanes = LANES[weight.dtype]
     vectors = -(-units // lanes)

@@ -31,10 +31,8 @@ class _Tile(Tile):
         places = [(row, vector) for row in range(rows) for vector in range(vectors)]
 
         def factors(k):
-            pair = pairs + k * 16
-            a_offset, b_offset = (
-                Value(self.builder, load_unaligned(self.builder, (pair + i).value, _I64, 8)) for i in (0, 8)
-            )
+            pair = (pairs + k * 16).value, (pairs + k * 16 + 8).value
+            a_offset, b_offset = (Value(self.builder, load_unaligned(self.builder, at, _I64, 8)) for at in pair)
             line = [self.load(b + b_offset + vector * self.vector_bytes) for vector in range(vectors)]
             elements = [self.splat(a + a_offset + row * self.size) for row in range(rows - 1)]
             elements.append(self.splat(last + (a_offset & follows)))

@@ -50,21 +50,11 @@ def group_columns(dtype):
 
 
 def pack_sparse(weight, storage=""):
-    """Lay out a weight for the sparse product.
+    """Lay out a weight ``(K, N)`` for the sparse product, in bytes.
 
-    Parameters
-    ----------
-    weight : ndarray (K, N), float32 or float64
-        Its zeros are left out.
-    storage : str
-        Of `STORAGES`, in which the numbers of a float32 weight are to be stored.
-
-    Returns
-    -------
-    ndarray of uint8
-        Numbers as int64: the groups of columns, K, and for each group its vectors, its slots and where its parts
-        start. Then the parts: values ``(slots, vectors, lanes)``, indices ``(slots, lanes, GROUP)`` as bytes, the
-        first rows of windows ``(slots,)`` as int32, and of int8 the scales ``(vectors, lanes)``.
+    First come int64: the groups of columns, K, and for each group its vectors, its slots and where its parts start.
+    Then the parts: values ``(slots, vectors, lanes)``, indices ``(slots, lanes, GROUP)`` as bytes, the first rows of
+    windows ``(slots,)`` as int32, and of int8 the scales ``(vectors, lanes)``.
     """
     dtype, scales = weight.dtype, np.zeros(0, weight.dtype)
     if storage == "int8":
@@ -174,13 +164,10 @@ class _Tile(Tile):
         """Return a window's elements in registers, a 0 behind them; only its address where they are gathered."""
         if not self.tables:
             return address
-        return [
-            Value(
-                self.builder,
-                masked_load(self.builder, (address + i * self.vector_bytes).value, self.vector, lanes.value, self.size),
-            )
-            for i, lanes in enumerate(self.loaded)
-        ]
+        addresses = [address + i * self.vector_bytes for i in range(len(self.loaded))]
+        loads = zip(addresses, self.loaded, strict=True)
+        found = (masked_load(self.builder, at.value, self.vector, lanes.value, self.size) for at, lanes in loads)
+        return [Value(self.builder, window) for window in found]
 
     def pick(self, window, index, vector):
         """Return the elements of a window that a vector of columns takes, 0 where a lane waits."""

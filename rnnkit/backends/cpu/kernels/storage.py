@@ -22,21 +22,11 @@ from rnnkit.stored_weights import bfloat16_bits, to_int8
 
 @dataclass(frozen=True)
 class Storage:
-    """A way to store weights.
+    """A way to store weights."""
 
-    Attributes
-    ----------
-    name : str
-        "" for the floats themselves.
-    share : int
-        The number of its elements that take the place of one float.
-    rows : int
-        The number of rows of its elements that the scales of a panel take.
-    """
-
-    name: str = ""
-    share: int = 1
-    rows: int = 0
+    name: str = ""  # "" for the floats themselves
+    share: int = 1  # how many of its elements take the place of one float
+    rows: int = 0  # rows of its elements that the scales of a panel take
 
     def encode(self, panels: np.ndarray, lanes: int) -> np.ndarray:
         """Return panels ``(panels, K, columns)`` as bytes, one after the other."""
@@ -44,9 +34,8 @@ class Storage:
             return self.side_by_side(bfloat16_bits(panels), lanes).reshape(-1).view(np.uint8)
         numbers, scales = to_int8(panels)
         numbers = self.side_by_side(numbers, lanes).view(np.uint8)
-        return np.concatenate([scales.view(np.uint8), numbers.reshape(len(panels), numbers[:1].size)], axis=1).reshape(
-            -1
-        )
+        numbers = numbers.reshape(len(panels), numbers[:1].size)
+        return np.concatenate([scales.view(np.uint8), numbers], axis=1).reshape(-1)
 
     def side_by_side(self, numbers: np.ndarray, lanes: int) -> np.ndarray:
         """Return rows of vectors ``(…, vectors * lanes)``, with those of a lane in one word where words are full."""

@@ -38,12 +38,7 @@ class Tile:
         store_unaligned(self.builder, address.value, vector.value, self.size)
 
     def sums(
-        self,
-        name: str,
-        count,
-        places,
-        factors: Callable[[Value], Iterable[tuple[Value, Value]]],
-        some: bool = False,
+        self, name: str, count, places, factors: Callable[[Value], Iterable[tuple[Value, Value]]], some: bool = False
     ) -> list[Value]:
         """Return for each of `places` the sum of its products over ``0 … count - 1``; 0 where there are none.
 
@@ -61,10 +56,8 @@ class Tile:
         builder.position_at_end(loop)
         k = builder.phi(i64)
         totals = [builder.phi(self.vector) for _ in places]
-        new = [
-            fma(a, b, Value(builder, total)).value
-            for (a, b), total in zip(factors(Value(builder, k)), totals, strict=True)
-        ]
+        terms = zip(factors(Value(builder, k)), totals, strict=True)
+        new = [fma(a, b, Value(builder, total)).value for (a, b), total in terms]
         following = Value(builder, k) + 1
         builder.cbranch((following < count).value, loop, done)
 

@@ -46,12 +46,16 @@ def define_window_sums(name):
 
 def define_window_largest(name):
     """Return the kernel of the largest number of each window, to be compiled by itself."""
-    size, lanes, first, load, _ = _of(name)
+    return _define_windows(name, False)
+
+
+def _define_windows(name, means):
+    size, lanes, first, load, fill = _of(name)
     maximum = functions.__dict__["maximum"]
 
     @compiled
     def run(x, y, rows, length, features, count, steps, stride, before):
-        """Write y ``(B, L, F)``; NaN is the largest."""
+        """Write y ``(B, L, F)``, means or the largest numbers; NaN is the largest."""
         row = features * size
         for b in range(rows):
             for w in range(count):
@@ -60,10 +64,10 @@ def define_window_largest(name):
                 for j in range(0, features, lanes):
                     m = first(features - j)
                     at = x + b * length * row + j * size
-                    largest = load(at + low * row, m)
-                    for t in range(low + 1, high):
-                        largest = maximum(largest, load(at + t * row, m))
-                    store(y + (b * count + w) * row + j * size, largest, m)
+                    found = fill(0.0) if means else load(at + low * row, m)
+                    for t in range(low if means else low + 1, high):
+                        found = found + load(at + t * row, m) if means else maximum(found, load(at + t * row, m))
+                    store(y + (b * count + w) * row + j * size, found / (high - low) if means else found, m)
 
     return run
 
@@ -96,23 +100,7 @@ def define_window_largest_back(name):
 
 def define_window_means(name):
     """Return the kernel of the mean of each window, to be compiled by itself."""
-    size, lanes, first, load, fill = _of(name)
-
-    @compiled
-    def run(x, y, rows, length, features, count, steps, stride, before):
-        row = features * size
-        for b in range(rows):
-            for w in range(count):
-                start = w * stride - before
-                low, high = max(start, 0), min(start + steps, length)
-                for j in range(0, features, lanes):
-                    m = first(features - j)
-                    at, total = x + b * length * row + j * size, fill(0.0)
-                    for t in range(low, high):
-                        total = total + load(at + t * row, m)
-                    store(y + (b * count + w) * row + j * size, total / (high - low), m)
-
-    return run
+    return _define_windows(name, True)
 
 
 def define_window_means_back(name):

@@ -12,13 +12,7 @@ from functools import cache, partial
 import numpy as np
 from llvmlite import ir
 
-from rnnkit.backends.cpu.language.machine_code import (
-    I64,
-    POINTER,
-    WORD,
-    Loaded,
-    Module,
-)
+from rnnkit.backends.cpu.language.machine_code import I64, POINTER, WORD, Loaded, Module
 from rnnkit.backends.cpu.language.programs import kept
 from rnnkit.backends.shared.program_cache import find
 
@@ -40,14 +34,8 @@ def _writer() -> Callable[..., int]:
 
 
 def write_addresses(table: int, places: int, arrays) -> None:
-    """Write the addresses of arrays' data to a table.
-
-    Parameters
-    ----------
-    table, places : int
-        Addresses of int64: of the table, and of the place in it that each array's address gets.
-    arrays : sequence of ndarray or None
-        For None, 0 is written.
+    """Write the addresses of arrays' data, 0 for None, to the places of a table; `table` and `places` are addresses of
+    int64.
     """
     _writer()(table, places, id(None), *arrays)
 

@@ -16,15 +16,8 @@ from rnnkit.backends.shared.once import once
 class Function:
     """A function as text that is to be translated; it can't be called from Python.
 
-    Attributes
-    ----------
-    definition : ast.FunctionDef
-    known : mapping
-        Values of the names that are no variables.
-    lines : list of str
-        The text that it stands in, for messages.
-    decorator : str
-        The name of its decorator, `compiled`, `looping` or `directing`.
+    `known` has the values of the names that are no variables, `lines` the text that it stands in, for messages, and
+    `decorator` is the name of its decorator, "compiled", "looping" or "directing".
     """
 
     def __init__(self, definition: ast.FunctionDef, known: Mapping[str, Any], lines: list[str], decorator: str):
@@ -48,7 +41,7 @@ class Function:
 
     @once
     def changed(self) -> set[str]:
-        """The variables that are assigned more than once."""
+        """Return the variables that are assigned more than once."""
         times = Counter(argument.arg for argument in self.definition.args.args)
         for statement in _statements(self.definition.body):
             times.update(_targets(statement))
@@ -121,18 +114,8 @@ def _decorator(node: ast.FunctionDef) -> str:
 @lru_cache(8)  # kernels stand in few files
 def _definitions(filename, text) -> dict[int, ast.FunctionDef]:
     """Return all functions of a file by the line in which they begin, decorators included."""
-    return {
-        node.decorator_list[0].lineno if node.decorator_list else node.lineno: node
-        for node in _functions(ast.parse(text))
-    }
-
-
-def _functions(node) -> Iterator[ast.FunctionDef]:
-    for inner in node.body:
-        if isinstance(inner, ast.FunctionDef):
-            yield inner
-        if isinstance(inner, (ast.FunctionDef, ast.ClassDef)):
-            yield from _functions(inner)
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    return {min([node.lineno, *(one.lineno for one in node.decorator_list)]): node for node in functions}
 
 
 def _statements(body) -> Iterator[ast.stmt]:

@@ -37,34 +37,17 @@ _FASTCALL = 0x80  # METH_FASTCALL: the function takes an array of its arguments
 class _Method(ctypes.Structure):
     """Python's PyMethodDef."""
 
-    _fields_ = [
-        ("name", ctypes.c_char_p),
-        ("code", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    ]
+    _fields_ = [("name", ctypes.c_char_p), ("code", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p)]
 
 
 class Module(ir.Module):
-    """A module for this machine.
-
-    Attributes
-    ----------
-    decorator : str
-        That of its functions.
-    size : int
-        Instructions of its functions so far.
-    """
+    """A module for this machine."""
 
     def __init__(self, decorator: str = "compiled"):
         super().__init__("rnnkit")
         self.triple, self.data_layout = processor.TRIPLE, _data_layout()
-        self.decorator, self.size = decorator, 0
-
-    @property
-    def directs(self) -> bool:
-        """Whether its functions mostly call others, and so are not optimized."""
-        return self.decorator == "directing"
+        self.decorator, self.size = decorator, 0  # of its functions; their instructions so far
+        self.directs = decorator == "directing"  # they mostly call others, and so are not optimized
 
 
 def declared(module: Module, code: ir.Function) -> ir.Function:
@@ -152,18 +135,8 @@ def _without_lock(name: str) -> Callable:
 
 
 class Loaded:
-    """Code of `object_code` in memory, for as long as this object or a function of `callable_from_python` lives.
-
-    Parameters
-    ----------
-    data : bytes
-    name : str
-        Of one of its functions.
-
-    Attributes
-    ----------
-    address : int
-        The address of that function.
+    """Code of `object_code` in memory, for as long as this object or a function of `callable_from_python` lives;
+    `address` is that of the function of this name.
     """
 
     def __init__(self, data: bytes, name: str):
@@ -230,10 +203,6 @@ def add_caller(module: Module, code: ir.Function, name: str) -> None:
     builder.ret(builder.call(functions["PyLong_FromLongLong"], [result]))
 
 
-def _name_python() -> None:
-    """Let object files find Python's functions, also where they are not among the process's own symbols."""
-    for name in _PYTHON:
-        llvm.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
-
-
-_name_python()
+# Object files find Python's functions, also where they are not among the process's own symbols.
+for _python in _PYTHON:
+    llvm.add_symbol(_python, ctypes.cast(getattr(ctypes.pythonapi, _python), ctypes.c_void_p).value)

@@ -9,12 +9,7 @@ from functools import cache
 from typing import NamedTuple
 
 from rnnkit.backends.cpu.language import machine_code
-from rnnkit.backends.cpu.language.machine_code import (
-    Loaded,
-    Module,
-    object_code,
-    object_codes,
-)
+from rnnkit.backends.cpu.language.machine_code import Loaded, Module, object_code, object_codes
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.cpu.simd.registers import FEATURES
 from rnnkit.backends.shared.notice import telling
@@ -22,33 +17,24 @@ from rnnkit.backends.shared.program_cache import entries, entry, find_all
 
 
 class Code(NamedTuple):
-    """The machine code of a program.
+    """The machine code of a program."""
 
-    Attributes
-    ----------
-    function : callable
-        Calls the program from Python, with ints, without the interpreter's lock. It keeps the code in memory.
-    address : int
-        The address of the machine code, a C function of int64.
-    """
-
-    function: Callable[..., int]
-    address: int
+    function: Callable[..., int]  # calls the program with ints, without the GIL; it keeps the code in memory
+    address: int  # of the machine code, a C function of int64
 
 
 class Wanted(NamedTuple):
-    """A program as text.
+    """A program as text."""
 
-    Attributes
-    ----------
-    text : str
-        A module in the language of programs.
-    arguments : int
-        How many int64 its function ``run`` takes.
-    """
+    text: str  # a module in the language of programs
+    arguments: int  # how many int64 its function `run` takes
 
-    text: str
-    arguments: int
+
+def kernel(name: str, *arguments) -> str:
+    """Return the text of a kernel by itself: "moves.finite" is what `define_finite` in `kernels.moves` gives."""
+    module, _, own = name.partition(".")
+    lines = f"from rnnkit.backends.cpu.kernels.{module} import define_{own}", f"run = define_{own}{arguments!r}"
+    return "\n\n".join([f'"""The kernel {name} of {arguments}."""', *lines, ""])
 
 
 def load(text: str, arguments: int, what: str = "what all programs share") -> Code:

@@ -430,11 +430,6 @@ class _Body:
             self.builder.position_at_end(block)
             values.append(self._value(branch))
             blocks.append(self.builder.block)
-        kinds = {value.kind for value in values}
-        (kind,) = kinds if len(kinds) == 1 else kinds - {BOOL}
-        for i, (value, block) in enumerate(zip(values, blocks, strict=True)):
-            self.builder.position_at_end(block)
-            values[i] = Typed(cast(self.builder, *value, kind), kind)
             self.builder.branch(done)
         self.builder.position_at_end(done)
         return self._joined(values, blocks)

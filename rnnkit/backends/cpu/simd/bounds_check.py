@@ -82,17 +82,8 @@ def allow_by(function: Callable) -> None:
 
 
 class Checked:
-    """A context in which kernels may touch only the given arrays and the arrays they place in scratch memory.
-
-    Parameters
-    ----------
-    things : nested tuples, lists, dicts and objects with slots
-        Whatever holds the arrays of a call.
-
-    Raises
-    ------
-    AssertionError
-        At the end, if another address was used.
+    """A context in which kernels may touch only the arrays in `things`, nested tuples, lists, dicts and objects with
+    slots, and those they place in scratch memory; an AssertionError at the end if another address was used.
     """
 
     def __init__(self, *things):
@@ -111,9 +102,8 @@ class Checked:
         if count > MOST:
             raise AssertionError(f"more than {MOST} ranges in one call: too many to check")
         if wrong and error is None:
-            raise AssertionError(
-                f"{wrong} accesses outside all arrays, the last to {size} bytes at {address}: {ranges}"
-            )
+            last = f"the last to {size} bytes at {address}"
+            raise AssertionError(f"{wrong} accesses outside all arrays, {last}: {ranges}")
 
 
 def checked(run: Callable, *things) -> Callable:

@@ -35,9 +35,6 @@ def _outlined(formula):
     return called
 
 
-globals().update(
-    {
-        name: function_of_values(arity(formula))(_outlined(formula) if name in special.NAMES else formula)
-        for name, formula in FORMULAS.items()
-    }
-)
+for _name, _formula in FORMULAS.items():
+    _writer = _outlined(_formula) if _name in special.NAMES else _formula
+    globals()[_name] = function_of_values(arity(_formula))(_writer)

@@ -121,9 +121,8 @@ to_int32 = _of_vectors((Float, Integer), _of_lanes(INT32), _to_integer)
 to_int64 = _of_vectors((Float, Integer), _of_lanes(INT), _to_integer)
 round_float32 = _of_vectors(Float, lambda kind: kind, lambda x, gives: integers.round_float32(x))
 for _of in (FLOAT32, FLOAT64):
-    globals()[f"from_integer_{_of.name}"] = _of_vectors(
-        Integer, _of_lanes(_of), lambda x, gives: x.to_float(gives.element.llvm)
-    )
+    _from_integer = _of_vectors(Integer, _of_lanes(_of), lambda x, gives: x.to_float(gives.element.llvm))
+    globals()[f"from_integer_{_of.name}"] = _from_integer
 
 
 def _wrap(bits: int, signed: bool):

@@ -10,30 +10,15 @@ from rnnkit.backends.cpu.simd.kinds import Kind
 
 
 class Emission(NamedTuple):
-    """An intrinsic for some kinds of arguments.
-
-    Attributes
-    ----------
-    gives : Kind
-    takes : tuple of Kind
-        The kinds that the arguments are converted to.
-    emit : callable
-        ``(builder, *values)`` writes the instructions and returns the value that they compute.
-    """
+    """An intrinsic for some kinds of arguments."""
 
     gives: Kind
-    takes: tuple[Kind, ...]
-    emit: Callable[..., Any]
+    takes: tuple[Kind, ...]  # the kinds that the arguments are converted to
+    emit: Callable[..., Any]  # (builder, *values): writes the instructions and returns the value that they compute
 
 
 class Intrinsic:
-    """A function of programs.
-
-    Attributes
-    ----------
-    typed : callable
-        From the kinds of arguments to an `Emission`, or None where it takes no such arguments.
-    """
+    """A function of programs; `typed` gives an `Emission` by the kinds of arguments, or None where it takes no such."""
 
     def __init__(self, typed: Callable[..., Emission | None], like: Callable):
         self.typed = typed

@@ -69,13 +69,7 @@ def mask(lanes: int) -> Mask:
 
 
 def cast(builder, value, given: Kind, wanted: Kind):
-    """Return an LLVM number of one kind as one of another.
-
-    Raises
-    ------
-    TypeError
-        If one of them is no number, or an int is to become a float's.
-    """
+    """Return an LLVM number of one kind as one of another; a TypeError if one is no number, or an int is a float's."""
     if given is wanted:
         return value
     if given is BOOL and wanted is INT:

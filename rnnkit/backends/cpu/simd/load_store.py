@@ -135,29 +135,13 @@ def define_memory(element: Float | Integer, of: Float):
 
 
 (
-    first_float32,
-    load_float32,
-    load_full_float32,
-    splat_float32,
-    fill_float32,
-    load_strided_float32,
-    load_table_float32,
-    to_vector_float32,
-    load_scalar_float32,
-    store_scalar_float32,
-) = define_memory(FLOAT32, FLOAT32)
+    first_float32, load_float32, load_full_float32, splat_float32, fill_float32, load_strided_float32,
+    load_table_float32, to_vector_float32, load_scalar_float32, store_scalar_float32,
+) = define_memory(FLOAT32, FLOAT32)  # fmt: skip
 (
-    first_float64,
-    load_float64,
-    load_full_float64,
-    splat_float64,
-    fill_float64,
-    load_strided_float64,
-    load_table_float64,
-    to_vector_float64,
-    load_scalar_float64,
-    store_scalar_float64,
-) = define_memory(FLOAT64, FLOAT64)
+    first_float64, load_float64, load_full_float64, splat_float64, fill_float64, load_strided_float64,
+    load_table_float64, to_vector_float64, load_scalar_float64, store_scalar_float64,
+) = define_memory(FLOAT64, FLOAT64)  # fmt: skip
 
 
 @overloaded

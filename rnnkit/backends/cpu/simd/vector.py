@@ -10,33 +10,7 @@ from collections.abc import Callable
 
 from rnnkit.backends.cpu.simd.intrinsic import Emission, Intrinsic, overloaded
 from rnnkit.backends.cpu.simd.kinds import BOOL, Kind, Mask, Vector, vector
-from rnnkit.backends.cpu.simd.load_store import (  # noqa: F401
-    drain,
-    fill_float32,
-    fill_float64,
-    first_float32,
-    first_float64,
-    load_float32,
-    load_float64,
-    load_full_float32,
-    load_full_float64,
-    load_scalar_float32,
-    load_scalar_float64,
-    load_strided_float32,
-    load_strided_float64,
-    load_table_float32,
-    load_table_float64,
-    splat_float32,
-    splat_float64,
-    store,
-    store_full,
-    store_scalar_float32,
-    store_scalar_float64,
-    store_strided,
-    stream,
-    to_vector_float32,
-    to_vector_float64,
-)
+from rnnkit.backends.cpu.simd.load_store import *  # noqa: F403  # what programs import from here, too
 from rnnkit.backends.cpu.simd.registers import (  # noqa: F401
     FEATURES,
     LANES,

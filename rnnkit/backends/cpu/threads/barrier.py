@@ -12,16 +12,10 @@ never depends on a worker: it takes the blocks that nobody took, and breaks a ba
 """
 
 from rnnkit.backends.cpu.language.function import compiled, directing
-from rnnkit.backends.cpu.simd.atomic import (
-    atomic_add,
-    atomic_load,
-    atomic_store,
-    call_at,
-    compare_exchange,
-    pause,
-    word,
-    yield_thread,
-)
+
+from rnnkit.backends.cpu.simd.atomic import (  # isort: skip
+    atomic_add, atomic_load, atomic_store, call_at, compare_exchange, pause, word, yield_thread,
+)  # fmt: skip
 from rnnkit.backends.cpu.tuning import ARRIVAL_YIELDS, IDLE_PAUSES, IDLE_YIELDS
 
 LINE = 128  # bytes: processors fetch lines of 64 in pairs

@@ -61,7 +61,7 @@ def _take_back():
 
 
 def _taken(size, at) -> np.ndarray:
-    """One of the free buffers of a size, which is free no more."""
+    """Return one of the free buffers of a size, which is free no more."""
     found = _free[size].pop(at)
     if not _free[size]:
         del _free[size]

@@ -17,14 +17,9 @@ ROW_FUNCTIONS = (
     row_copy.hold_output, row_copy.clear_masked, row_copy.most_used, barrier.share,
 )  # fmt: skip
 TEAM_FUNCTIONS = (
-    barrier.arrive,
-    barrier.admit,
-    barrier.barrier_wait,
-    barrier.close,
-    barrier.serve_slot,
-    barrier.lead_job,
-    barrier.wait_for,
-)
+    barrier.arrive, barrier.admit, barrier.barrier_wait, barrier.close,
+    barrier.serve_slot, barrier.lead_job, barrier.wait_for,
+)  # fmt: skip
 MOST_ARGUMENTS = 8
 ARGUMENTS = 1 + MOST_ARGUMENTS
 
@@ -36,12 +31,8 @@ def arguments_of(function) -> list[str]:
 def module_text(functions) -> str:
     """Return the source of the module that is compiled for `ROW_FUNCTIONS` or `TEAM_FUNCTIONS`."""
     letters = "abcdefgh"
-    lines = [
-        '"""Functions that all programs share."""',
-        "",
-        "from rnnkit.backends.cpu.language.function import compiled",
-        "",
-    ]
+    head = '"""Functions that all programs share."""'
+    lines = [head, "", "from rnnkit.backends.cpu.language.function import compiled", ""]
     for module in (barrier, matmul, row_copy):
         names = sorted(f.__name__ for f in functions if f.__module__ == module.__name__)
         lines += [f"from {module.__name__} import {', '.join(names)}"] if names else []
@@ -51,11 +42,6 @@ def module_text(functions) -> str:
         lines.append(f"    if action == {action}:")
         lines += [f"        return {call}"] if function.gives else [f"        {call}", "        return 0"]
     return "\n".join([*lines, "    return 0", ""])
-
-
-def _in_program(action, function):
-    """Return the intrinsic that calls a shared function: the address of its module's ``run``, then the arguments."""
-    return by_address(action, len(arguments_of(function)))
 
 
 def by_address(action: int, count: int):
@@ -73,8 +59,8 @@ def by_address(action: int, count: int):
 
 (
     piece_of, take_rows, put_rows, used_rows, hold_states, hold_output, clear_masked, most_used, share,
-) = (_in_program(action, function) for action, function in enumerate(ROW_FUNCTIONS))  # fmt: skip
+) = (by_address(action, len(arguments_of(function))) for action, function in enumerate(ROW_FUNCTIONS))  # fmt: skip
 arrive, admit, barrier_wait, close = (
-    _in_program(action, function) for action, function in enumerate(TEAM_FUNCTIONS[:4])
+    by_address(action, len(arguments_of(function))) for action, function in enumerate(TEAM_FUNCTIONS[:4])
 )
 take_lanes, give_lanes = by_address(0, 5), by_address(1, 5)  # see `rnnkit.backends.cpu.kernels.row_transposes`

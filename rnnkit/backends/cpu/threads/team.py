@@ -21,9 +21,7 @@ from rnnkit.backends.shared.thread_pool import pool
 
 _WORDS = barrier.LINE // 8
 _MOST = 256  # threads
-ABANDONED = (
-    2  # a call is done, but a worker was abandoned and may still write to the arrays that residuals are saved in
-)
+ABANDONED = 2  # a call is done, but a worker was abandoned and may still write to the arrays of residuals
 
 _thread = threading.local()
 
@@ -44,11 +42,7 @@ def line_start(memory) -> int:
 class ThreadTeam:
     """Worker threads that help the caller's thread, for one call at a time: a second caller meanwhile works alone.
 
-    Parameters
-    ----------
-    row_functions, team_functions : callable
-        Compile `shared_functions.ROW_FUNCTIONS`, which every program calls, and `shared_functions.TEAM_FUNCTIONS` when
-        workers are first needed; they give the function and its address.
+    `row_functions` and `team_functions` compile those of `shared_functions`, the latter when workers are first needed.
     """
 
     def __init__(self, row_functions: Callable, team_functions: Callable):
@@ -86,11 +80,8 @@ class ThreadTeam:
     ) -> int | None:
         """Run a program over rows: workers take blocks of rows, or, with ``trials``, each computes some units.
 
-        Returns
-        -------
-        bool, `ABANDONED` or None
-            None if nothing was run: the team is busy, or one thread is faster. False if a worker was suspended in a
-            short call: it may still write to the arrays in ``keep``.
+        Return True or `ABANDONED`; None if nothing was run: the team is busy, or one thread is faster; False if a
+        worker was suspended in a short call: it may still write to the arrays in ``keep``.
         """
         now = time.perf_counter()
         if now < self._rest_until:
@@ -156,13 +147,9 @@ class ThreadTeam:
                 idle.append(slot)
 
     def _run_units(self, job, idle, memory, keep, trials: Trials, steps) -> int:
-        if (
-            self._shared is None
-            or self.is_busy()
-            or self._shared.nbytes < memory + barrier.LINE
-            or self._shared.nbytes > tuning.SCRATCH_KEPT
-        ):
-            self._shared = np.empty(memory + barrier.LINE, np.uint8)
+        wanted = memory + barrier.LINE
+        if self._shared is None or self.is_busy() or not wanted <= self._shared.nbytes <= tuning.SCRATCH_KEPT:
+            self._shared = np.empty(wanted, np.uint8)
         shared = _Words((2 + len(idle)) * _WORDS)
         shared.words[2] = self._yield
         job.words[barrier.BARRIER], job.words[barrier.PARTS] = shared.address, 1 + len(idle)

@@ -14,16 +14,10 @@ _GOES = 4  # shared calls of a trial: the first may be over before the other thr
 
 
 class Trials:
-    """The choice for calls of one program with one number of rows, by the times that they took.
-
-    Attributes
-    ----------
-    shares : bool
-        Whether threads share a call.
-    """
+    """The choice for calls of one program with one number of rows, by the times that they took."""
 
     def __init__(self) -> None:
-        self.shares = True
+        self.shares = True  # threads share a call
         self._times = {True: deque([math.inf], _RECENT), False: deque([math.inf], _RECENT)}
         self._trying, self._goes = False, 0
         self._wait = self._left = tuning.FIRST_TRIAL  # calls until both ways are tried again

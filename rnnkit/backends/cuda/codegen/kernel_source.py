@@ -23,7 +23,8 @@ class EntriesWriter(SectionWriter):
         self.top += ["first = cuda.blockIdx.x * tile", "rows = min(tile, entries - first)"]
         self.top.append("shared = shared_start(cuda.shared.array(0, float64, 16))")
         body = self.work()
-        if self.section == AFTER and (result := result_of(self.plan)):
+        result = next((b for b in self.plan.buffers if b.kind == "result"), None)
+        if self.section == AFTER and result is not None:
             self.slot(("mask",), "mask")
             mask_row, mask_step = self.slot(("mask_row",)), self.slot(("mask_step",))
             size = self.number(result.size)
@@ -190,8 +191,3 @@ def states_of(plan: Plan) -> States:
     new = {b.attr: b for b in plan.buffers if b.kind == "next"}
     states = [now.get(i) or Buffer(f"state_{i}", "state", n) for i, n in enumerate(sizes)]
     return states, [new[i] for i in range(len(sizes))]
-
-
-def result_of(plan: Plan) -> Buffer | None:
-    """Return the buffer of an output that is computed behind the time loop, or None."""
-    return next((b for b in plan.buffers if b.kind == "result"), None)

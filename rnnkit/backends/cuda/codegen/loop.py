@@ -37,9 +37,8 @@ class LoopWriter:
         return f"{value}_{self.i}{suffix}"
 
     def entries(self, suffix="") -> list[str]:
-        return [
-            f"{self._entry(b, suffix)} = {self.section.entry(b, suffix)}" for b in self.buffers if b.kind != "prepacked"
-        ]
+        read = [b for b in self.buffers if b.kind != "prepacked"]
+        return [f"{self._entry(b, suffix)} = {self.section.entry(b, suffix)}" for b in read]
 
     def _entry(self, buffer: Buffer, suffix) -> str:
         if buffer.kind == "prepacked":
@@ -151,10 +150,8 @@ class LoopWriter:
         return self.section.around_entries([*self.entries(), *self._around(dims[:x_dim], lines)])
 
     def _put(self) -> list[str]:
-        return [
-            self.section.store(buffer, self._address(buffer, walk, ""), total)
-            for total, (_, buffer, walk) in zip(self._totals(), self.loop.writes, strict=True)
-        ]
+        pairs = zip(self._totals(), self.loop.writes, strict=True)
+        return [self.section.store(b, self._address(b, walk, ""), total) for total, (_, b, walk) in pairs]
 
     def _shared_reduction(self) -> list[str]:
         """Return lines for `PARTIALS` strided sums, then their sum in order: any number of threads gives the same bits.
@@ -162,25 +159,18 @@ class LoopWriter:
         One block of a group does it: the others meet it where they need the sum.
         """
         section, last, name = self.section, len(self.dims) - 1, self.section.dtype.name
-        shared = [section.partials(PARTIALS, i) for i in range(len(self.loop.writes))]
+        places = [section.partials(PARTIALS, i) for i in range(len(self.loop.writes))]
+        shared = list(zip(places, self._totals(), strict=True))
         kept = [f"i{d} = 0" for d in range(self.loop.kept)]
-        inner = [
-            f"for i{last} in range(p, {self.counts[last]}, {PARTIALS}):",
-            *indented([*self.values(), *self._folds()]),
-        ]
-        inner = self._around(range(self.loop.kept, last), inner)
-        store = [
-            f"shared_store_{name}({at} + p * {section.item}, {t})" for at, t in zip(shared, self._totals(), strict=True)
-        ]
+        inner = [f"for i{last} in range(p, {self.counts[last]}, {PARTIALS}):"]
+        inner = self._around(range(self.loop.kept, last), [*inner, *indented([*self.values(), *self._folds()])])
+        store = [f"shared_store_{name}({at} + p * {section.item}, {t})" for at, t in shared]
         some = [*self.entries(), *kept, f"for p in range(x, {PARTIALS}, nx):"]
         some += indented([*self._started(), *inner, *store])
         some += ["cuda.syncthreads()", "if x == 0 and e + y < rows:"]
-        total = [f"{t} = shared_load_{name}({at})" for at, t in zip(shared, self._totals(), strict=True)]
+        total = [f"{t} = shared_load_{name}({at})" for at, t in shared]
         total += [f"for p in range(1, {PARTIALS}):"]
-        total += [
-            f"    {self._fold(t, f'shared_load_{name}({at} + p * {section.item})')}"
-            for at, t in zip(shared, self._totals(), strict=True)
-        ]
+        total += [f"    {self._fold(t, f'shared_load_{name}({at} + p * {section.item})')}" for at, t in shared]
         some += [*indented([*total, *self._put()]), "cuda.syncthreads()"]
         lines = section.around_all_entries(some)
         return ["if part == 0:", *indented(lines)] if section.section == STEP else lines

@@ -119,11 +119,9 @@ class ProductWriter:
         """Return whether the operand's rows start at multiples of `WIDE` bytes."""
         if self._is_staged(product):
             return True
+        starts = [product.offset, *([product.row_stride] if product.nested else [])]
         own = product.operand.kind not in (*PLACED, *OF_CALL)
-        item = self.section.item
-        return (
-            own and product.offset * item % WIDE == 0 and (not product.nested or product.row_stride * item % WIDE == 0)
-        )
+        return own and all(start * self.section.item % WIDE == 0 for start in starts)
 
     def _start(self, names) -> list[str]:
         zero = f"np.{self.section.dtype.name}(0)"

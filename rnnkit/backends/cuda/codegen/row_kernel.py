@@ -16,24 +16,10 @@ from rnnkit.backends.cuda.codegen.section import Kernel, KernelVariant
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.kinds import FLOATS, INTEGERS, carrier
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS
-from rnnkit.compiler.ir.plan import (
-    CALL,
-    OF_CALL,
-    PREPACK,
-    STEP,
-    Branch,
-    Buffer,
-    Check,
-    Element,
-    Fill,
-    Number,
-    Pointwise,
-    Put,
-    RowLine,
-    RowLoop,
-    RowPlan,
-    Slot,
-    all_lines,
+
+from rnnkit.compiler.ir.plan import (  # isort: skip
+    CALL, OF_CALL, PREPACK, STEP, Branch, Buffer, Check, Element, Fill, Number, Pointwise, Put, RowLine, RowLoop,
+    RowPlan, Slot, all_lines,
 )  # fmt: skip
 
 WARP = 32
@@ -166,11 +152,8 @@ class RowKernelWriter(RowLines):
     def _used(self) -> list[str]:
         """Return lines for a used step: its values, its failures, the new states and the residuals."""
         states = [line for line in self.plan.lines if isinstance(line, Element) and line.buffer.kind == "state"]
-        lines = [
-            f"{line.name} = now_{line.buffer.attr}_{line.index}"
-            for line in states
-            if line.buffer.attr not in self.plan.resident
-        ]
+        states = [line for line in states if line.buffer.attr not in self.plan.resident]
+        lines = [f"{line.name} = now_{line.buffer.attr}_{line.index}" for line in states]
         number = f"np.{self.dtype.name}"
         if self.plan.messages:
             lines.append(f"failing = {number}(0)")

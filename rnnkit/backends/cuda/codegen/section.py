@@ -19,19 +19,9 @@ import numpy as np
 from rnnkit.backends.cuda.codegen.loop import LoopWriter
 from rnnkit.backends.cuda.codegen.product import WIDE, ProductWriter
 from rnnkit.backends.shared.text import indented
-from rnnkit.compiler.ir.plan import (
-    AFTER,
-    BLOCK,
-    CALL,
-    OF_CALL,
-    PER_BLOCK,
-    PLACED,
-    STEP,
-    Buffer,
-    Fused,
-    Loop,
-    Plan,
-    Product,
+
+from rnnkit.compiler.ir.plan import (  # isort: skip
+    AFTER, BLOCK, CALL, OF_CALL, PER_BLOCK, PLACED, STEP, Buffer, Fused, Loop, Plan, Product,
 )  # fmt: skip
 
 COUNTER_BYTES = 128  # from group to group, of the counters by which parts meet

@@ -60,20 +60,11 @@ def _logical(arity, function):
 
 
 # The operators of a `Value`.
-add = _of_numbers(2, operator.add)
-subtract = _of_numbers(2, operator.sub)
-multiply = _of_numbers(2, operator.mul)
-divide = _word(2, operator.truediv)
-negative = _of_numbers(1, operator.neg)
-greater = _compare(operator.gt)
-greater_equal = _compare(operator.ge)
-less = _compare(operator.lt)
-less_equal = _compare(operator.le)
-equal = _compare(operator.eq)
-not_equal = _compare(operator.ne)
-logical_and = _logical(2, operator.and_)
-logical_or = _logical(2, operator.or_)
-logical_xor = _logical(2, operator.xor)
+add, subtract, multiply = (_of_numbers(2, function) for function in (operator.add, operator.sub, operator.mul))
+divide, negative = _word(2, operator.truediv), _of_numbers(1, operator.neg)
+greater, greater_equal, less, less_equal = map(_compare, (operator.gt, operator.ge, operator.lt, operator.le))
+equal, not_equal = _compare(operator.eq), _compare(operator.ne)
+logical_and, logical_or, logical_xor = (_logical(2, one) for one in (operator.and_, operator.or_, operator.xor))
 logical_not = _logical(1, operator.invert)
 # The formulas; these take integers, too.
 globals().update({name: _word(arity(formula), formula) for name, formula in FORMULAS.items()})
@@ -85,9 +76,7 @@ integer_absolute = _of_integers(1, integers.absolute)
 integer_floor_divide = _of_integers(2, integers.floor_divide)
 integer_remainder = _of_integers(2, integers.remainder)
 integer_fmod = _of_integers(2, integers.fmod)
-bitwise_and = _of_integers(2, operator.and_)
-bitwise_or = _of_integers(2, operator.or_)
-bitwise_xor = _of_integers(2, operator.xor)
+bitwise_and, bitwise_or, bitwise_xor = (_of_integers(2, one) for one in (operator.and_, operator.or_, operator.xor))
 invert = _of_integers(1, operator.invert)
 left_shift, right_shift = _of_integers(2, integers.left_shift), _of_integers(2, integers.right_shift)
 # Numbers of one kind as those of another.
@@ -97,11 +86,14 @@ to_int64 = _word(1, lambda x: integers.to_integer(x, _INT64), only_numbers, lamb
 from_integer_float32 = _word(1, lambda x: x.to_float(ir.FloatType()), only_integers, lambda kind: types.float32)
 from_integer_float64 = _word(1, lambda x: x.to_float(ir.DoubleType()), only_integers, lambda kind: types.float64)
 round_float32 = _word(1, integers.round_float32)
-wrap_int8 = _of_integers(1, lambda x: integers.wrap(x, 8, True))
-wrap_int16 = _of_integers(1, lambda x: integers.wrap(x, 16, True))
-wrap_uint8 = _of_integers(1, lambda x: integers.wrap(x, 8, False))
-wrap_uint16 = _of_integers(1, lambda x: integers.wrap(x, 16, False))
-wrap_uint32 = _of_integers(1, lambda x: integers.wrap(x, 32, False))
+
+
+def _wrap(bits: int, signed: bool):
+    return _of_integers(1, lambda x: integers.wrap(x, bits, signed))
+
+
+wrap_int8, wrap_int16 = _wrap(8, True), _wrap(16, True)
+wrap_uint8, wrap_uint16, wrap_uint32 = (_wrap(bits, False) for bits in (8, 16, 32))
 # Conditions and numbers.
 to_bool = _word(1, lambda x: x != 0, result=to_boolean)
 to_float_float32 = _word(1, lambda c: c.to_float(ir.FloatType()), only_bools, lambda kind: types.float32)

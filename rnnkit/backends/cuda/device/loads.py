@@ -12,8 +12,6 @@ from numba.cuda.extending import intrinsic
 from numba.cuda.typing import signature
 
 GLOBAL, SHARED = 1, 3
-FLOATS = {"float32": types.float32, "float64": types.float64}
-INTEGERS = {"int32": types.int32, "int64": types.int64}
 WORD, BYTE = ir.IntType(64), ir.IntType(8)
 
 
@@ -28,19 +26,16 @@ def _read(builder, address, element, space, align, fixed=False):
     return result
 
 
-def _loader(kind, space, fixed=False):
+def _access(kind, space, fixed=False):
+    """Return intrinsics that load and store a number of a kind, and 16 bytes of them."""
+    item, lanes = kind.bitwidth // 8, 128 // kind.bitwidth
+
     @intrinsic
     def load(typingctx, address):
         def generate(context, builder, sig, numbers):
-            return _read(builder, numbers[0], context.get_value_type(kind), space, kind.bitwidth // 8, fixed)
+            return _read(builder, numbers[0], context.get_value_type(kind), space, item, fixed)
 
         return signature(kind, types.int64), generate
-
-    return load
-
-
-def _wide_loader(kind, space, fixed=False):
-    lanes = 128 // kind.bitwidth
 
     @intrinsic
     def load_wide(typingctx, address):
@@ -51,24 +46,14 @@ def _wide_loader(kind, space, fixed=False):
 
         return signature(types.UniTuple(kind, lanes), types.int64), generate
 
-    return load_wide
-
-
-def _storer(kind, space):
     @intrinsic
     def store(typingctx, address, number):
         def generate(context, builder, sig, numbers):
             pointer = _pointer(builder, numbers[0], context.get_value_type(kind), space)
-            builder.store(numbers[1], pointer, align=kind.bitwidth // 8)
+            builder.store(numbers[1], pointer, align=item)
             return context.get_dummy_value()
 
         return signature(types.void, types.int64, kind), generate
-
-    return store
-
-
-def _wide_storer(kind, space):
-    lanes = 128 // kind.bitwidth
 
     @intrinsic
     def store_wide(typingctx, address, several):
@@ -81,22 +66,16 @@ def _wide_storer(kind, space):
 
         return signature(types.void, types.int64, types.UniTuple(kind, lanes)), generate
 
-    return store_wide
+    return {"load": load, "load_wide": load_wide, "store": store, "store_wide": store_wide}
 
 
-load_float32, load_float64 = (_loader(kind, GLOBAL) for kind in FLOATS.values())
-load_wide_float32, load_wide_float64 = (_wide_loader(kind, GLOBAL) for kind in FLOATS.values())
-fixed_float32, fixed_float64 = (_loader(kind, GLOBAL, fixed=True) for kind in FLOATS.values())
-fixed_wide_float32, fixed_wide_float64 = (_wide_loader(kind, GLOBAL, fixed=True) for kind in FLOATS.values())
-store_float32, store_float64 = (_storer(kind, GLOBAL) for kind in FLOATS.values())
-load_int32, load_int64 = (_loader(kind, GLOBAL) for kind in INTEGERS.values())
-fixed_int32, fixed_int64 = (_loader(kind, GLOBAL, fixed=True) for kind in INTEGERS.values())
-store_int32, store_int64 = (_storer(kind, GLOBAL) for kind in INTEGERS.values())
-store_wide_float32, store_wide_float64 = (_wide_storer(kind, GLOBAL) for kind in FLOATS.values())
-shared_load_float32, shared_load_float64 = (_loader(kind, SHARED) for kind in FLOATS.values())
-shared_load_wide_float32, shared_load_wide_float64 = (_wide_loader(kind, SHARED) for kind in FLOATS.values())
-shared_store_float32, shared_store_float64 = (_storer(kind, SHARED) for kind in FLOATS.values())
-shared_store_wide_float32, shared_store_wide_float64 = (_wide_storer(kind, SHARED) for kind in FLOATS.values())
+for _kind in (types.float32, types.float64, types.int32, types.int64):
+    _own, _fixed, _shared = _access(_kind, GLOBAL), _access(_kind, GLOBAL, fixed=True), _access(_kind, SHARED)
+    globals().update({f"load_{_kind}": _own["load"], f"store_{_kind}": _own["store"], f"fixed_{_kind}": _fixed["load"]})
+    if _kind in (types.float32, types.float64):
+        globals().update({f"{_word}_{_kind}": _own[_word] for _word in ("load_wide", "store_wide")})
+        globals().update({f"shared_{_word}_{_kind}": _one for _word, _one in _shared.items()})
+        globals()[f"fixed_wide_{_kind}"] = _fixed["load_wide"]
 
 
 @intrinsic

@@ -7,15 +7,11 @@ which leaves nothing to merge: a multiply-add is formed only where `fma` is writ
 from rnnkit.backends.formulas.value import Value, call_intrinsic
 
 # Names in NVVM or its library of functions, libdevice: for float32 and for float64.
-FUNCTIONS = {
-    "fma": ("llvm.fma.f32", "llvm.fma.f64"),
-    "multiply": ("llvm.nvvm.mul.rn.f", "llvm.nvvm.mul.rn.d"),
-    "divide": ("llvm.nvvm.div.rn.f", "llvm.nvvm.div.rn.d"),
-    "sqrt": ("llvm.nvvm.sqrt.rn.f", "llvm.nvvm.sqrt.rn.d"),
-} | {
-    name: (f"__nv_{name}f", f"__nv_{name}")
-    for name in ("fabs", "floor", "ceil", "trunc", "rint", "copysign", "fmod", "sin", "cos")
-}
+_LIBRARY = "fabs floor ceil trunc rint copysign fmod sin cos"
+FUNCTIONS = {name: (f"__nv_{name}f", f"__nv_{name}") for name in _LIBRARY.split()}
+_ROUNDED = {"multiply": "mul", "divide": "div", "sqrt": "sqrt"}  # to the nearest
+FUNCTIONS |= {name: (f"llvm.nvvm.{own}.rn.f", f"llvm.nvvm.{own}.rn.d") for name, own in _ROUNDED.items()}
+FUNCTIONS["fma"] = ("llvm.fma.f32", "llvm.fma.f64")
 # The instructions that these names stand for.
 INSTRUCTIONS = {"fmul": "multiply", "fdiv": "divide", "frem": "fmod"}
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.backends.cuda.memory.driver_choice import driver
-from rnnkit.backends.cuda.memory.strides import contiguous_strides
+from rnnkit.backends.cuda.memory.availability import driver
+from rnnkit.backends.cuda.memory.dlpack import capsule, contiguous_strides
 from rnnkit.hints import DType
 
 
@@ -180,8 +180,6 @@ class DeviceArray:
         self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
     ) -> Any:
         """Return a capsule of the same memory."""
-        from rnnkit.backends.cuda.memory.dlpack import capsule
-
         if copy or dl_device not in (None, self.__dlpack_device__()):
             raise BufferError("expected to hand a device array over where it stands, without a copy")
         consumer = 0 if stream in (None, 1) else stream

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from dataclasses import dataclass
+from functools import cache
 
 _PACKAGE = "expected the package numba-cuda, which isn't installed; pip install 'rnnkit[cuda12]' or 'rnnkit[cuda13]'"
 _COMPILER = "expected numba-cuda with NVIDIA's compiler, which isn't there; pip install 'rnnkit[cuda12]' brings it"
@@ -106,6 +107,23 @@ def require() -> None:
     if found := missing():
         raise RuntimeError(found)
     _user = os.getpid()
+
+
+def driver():
+    """Return the driver's calls, or the simulator's; a RuntimeError where CUDA can't be used."""
+    require()
+    return _calls()
+
+
+@cache
+def _calls():
+    if simulated():
+        from rnnkit.backends.cuda.simulator import driver as simulator
+
+        return simulator
+    from rnnkit.backends.cuda.memory import driver as gpu
+
+    return gpu
 
 
 def all_devices() -> list[Device]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import threading
 from collections import deque
@@ -11,9 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.backends.cuda.memory.availability import driver
+
 CUDA = 2  # the kind of device
 _KINDS = {"i": 0, "u": 1, "f": 2, "b": 6}
 _NAME, _USED = b"dltensor", b"used_dltensor"
+
+
+def contiguous_strides(shape, itemsize: int) -> tuple[int, ...]:
+    """Return strides in bytes."""
+    return tuple(itemsize * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 class _Tensor(ctypes.Structure):
@@ -66,22 +74,9 @@ def capsule(array):
     """Return a capsule of a `DeviceArray`, which lives until the consumer is done with it."""
     sizes = ctypes.c_int64 * max(1, array.ndim)
     shape, strides = sizes(*array.shape), sizes(*(stride // array.itemsize for stride in array.strides))
-    kind = array.dtype.kind
-    managed = _Managed(
-        _Tensor(
-            array.address if array.size else 0,
-            *array.__dlpack_device__(),
-            array.ndim,
-            _KINDS[kind],
-            8 * array.itemsize,
-            1,
-            shape,
-            strides,
-            0,
-        ),
-        None,
-        _delete,
-    )
+    place = array.address if array.size else 0, *array.__dlpack_device__()
+    tensor = _Tensor(*place, array.ndim, _KINDS[array.dtype.kind], 8 * array.itemsize, 1, shape, strides, 0)
+    managed = _Managed(tensor, None, _delete)
     at = ctypes.addressof(managed)
     _given[at] = (managed, shape, strides, array)
     return _new(at, _NAME, _drop)
@@ -114,8 +109,6 @@ class Taken:
     dtype: np.dtype
 
     def __del__(self):
-        from rnnkit.backends.cuda.memory.driver_choice import driver
-
         if self.managed.contents.deleter:
             _leaving.append((driver().Mark(self.stream), self.managed))
         _tell()
@@ -132,11 +125,8 @@ def take(capsule, stream: int) -> Taken:
         raise TypeError(f"expected numbers that NumPy has too, got DLPack's type {tensor.kind} of {tensor.bits} bits")
     dtype = np.dtype(f"{letter}{tensor.bits // 8}")
     shape = tuple(tensor.shape[i] for i in range(tensor.ndim))
+    strides = contiguous_strides(shape, dtype.itemsize)
     if tensor.strides:
         strides = tuple(tensor.strides[i] * dtype.itemsize for i in range(tensor.ndim))
-    else:
-        from rnnkit.backends.cuda.memory.strides import contiguous_strides
-
-        strides = contiguous_strides(shape, dtype.itemsize)
     _rename(capsule, _USED)
     return Taken(capsule, stream, managed, (tensor.data or 0) + tensor.byte_offset, shape, strides, dtype)

@@ -69,10 +69,8 @@ def launch_move(target, source, shape, target_strides, source_strides, itemsize,
         steps = [[stride // itemsize for stride in strides] for strides in (target_strides, source_strides)]
         shape, *joint = joined(shape, *steps)
         spans = [span(shape, one) for one in joint]
-        arrays = [
-            _view(address + low * itemsize, high - low + 1, f"<u{itemsize}")
-            for address, (low, high) in zip((target, source), spans, strict=True)
-        ]
+        places = zip((target, source), spans, strict=True)
+        arrays = [_view(at + low * itemsize, high - low + 1, f"<u{itemsize}") for at, (low, high) in places]
         _launch(move, count, stream, *arrays, count, *(-low for low, _ in spans), shape, *joint)
 
 

@@ -10,9 +10,8 @@ import numpy as np
 from rnnkit import arrays
 from rnnkit.backends.cuda.memory import dlpack
 from rnnkit.backends.cuda.memory.array import DeviceArray
-from rnnkit.backends.cuda.memory.availability import simulated
-from rnnkit.backends.cuda.memory.driver_choice import driver
-from rnnkit.backends.cuda.memory.strides import contiguous_strides
+from rnnkit.backends.cuda.memory.availability import driver, simulated
+from rnnkit.backends.cuda.memory.dlpack import contiguous_strides
 
 HOST = {np.ndarray, type(None), bool, int, float, str}
 
@@ -77,9 +76,8 @@ def stream_handle(stream) -> int:
     elif type(stream).__module__.startswith("numba.cuda.simulator"):
         found = 0
     else:
-        raise TypeError(
-            f"expected stream to be a handle, a stream of numba, CuPy or torch, or None; got {_kind(stream)}"
-        )
+        wanted = "a handle, a stream of numba, CuPy or torch, or None"
+        raise TypeError(f"expected stream to be {wanted}; got {_kind(stream)}")
     handle = Handle(0 if found == 1 else found)  # both are the default stream
     handle.kept = stream
     return handle
@@ -160,9 +158,8 @@ def _check(array: DeviceArray, what, stands) -> None:
         raise ValueError(f"expected {what} in a GPU's memory, got address {array.address:#x}, which is freed or none")
     device = stands[1] if kind == dlpack.CUDA else device
     if device != current:
-        raise ValueError(
-            f"expected {what} on device {current}, the current one, got it on device {device}; copy it there first"
-        )
+        wanted = f"on device {current}, the current one"
+        raise ValueError(f"expected {what} {wanted}, got it on device {device}; copy it there first")
 
 
 class _Shown:
@@ -191,7 +188,7 @@ def give(array: DeviceArray, library: str):
         return module.dlpack.from_dlpack(array)
     if library == "numba":
         numba_cuda: Any = sys.modules["numba.cuda"]
-        return (
-            numba_cuda.to_device(array.copy_to_host()) if simulated() else numba_cuda.as_cuda_array(shown, sync=False)
-        )
+        if simulated():
+            return numba_cuda.to_device(array.copy_to_host())
+        return numba_cuda.as_cuda_array(shown, sync=False)
     return array

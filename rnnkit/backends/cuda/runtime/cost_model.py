@@ -7,7 +7,7 @@ at hand to fit it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rnnkit.backends.cuda.memory.availability import simulated
 
@@ -53,13 +53,8 @@ def current_gpu() -> GPU:
 
     device = cuda.get_current_device()
     like = A100 if device.compute_capability == (8, 0) else H100
-    return GPU(
-        device.MULTIPROCESSOR_COUNT,
-        device.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
-        sums=like.sums,
-        clock=device.CLOCK_RATE * 1e3,
-        bandwidth=like.bandwidth,
-    )
+    count, shared = device.MULTIPROCESSOR_COUNT, device.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+    return replace(like, multiprocessors=count, shared=shared, clock=device.CLOCK_RATE * 1e3)
 
 
 @dataclass(frozen=True)

@@ -114,11 +114,9 @@ class CudaBackward:
 
 class _Run:
     def __init__(self, backward: CudaBackward, record: Record, checkpoint, truncate):
-        self.backward, self.truncate = backward, truncate
-        self.dtype = backward.plain.dtype
-        self.stream = record.stream
+        self.backward, self.reverse, self.truncate = backward, record.reverse, truncate
+        self.stream, self.dtype = record.stream, backward.plain.dtype
         self.on_gpu = isinstance(record.x, DeviceArray)
-        self.reverse = record.reverse
         self.record = self._on_gpu(record)
         self.rows, self.steps = record.x.shape[:2]
         self.segments = segments(self.steps, self.rows * backward.row_bytes(), checkpoint)
@@ -133,21 +131,12 @@ class _Run:
 
     def _on_gpu(self, record) -> Record:
         """Return the record in processing order, with everything on the GPU."""
-        x = self._given(record.x)
-        mask = None if record.mask is None else self._given(record.mask, np.bool_)
-        if record.reverse:
-            x, mask = x[:, ::-1], None if mask is None else mask[:, ::-1]
-        return replace(
-            record,
-            x=x,
-            mask=mask,
-            reverse=False,
-            steps=record.places()[::-1] if record.reverse else record.steps,
-            states=tuple(map(self._given, record.states)),
-            constants=tuple(map(self._given, record.constants)),
-            draws={name: self._given(draw) for name, draw in record.draws.items()},
-            place=None,
-        )
+        x: Any = self._given(record.x)
+        mask: Any = None if record.mask is None else self._given(record.mask, np.bool_)
+        states, constants = (tuple(map(self._given, some)) for some in (record.states, record.constants))
+        draws = {name: self._given(draw) for name, draw in record.draws.items()}
+        moved = replace(record, x=x, mask=mask, states=states, constants=constants, draws=draws, place=None)
+        return moved.in_order()
 
     def result(self) -> Result:
         if len(self.segments) <= 1:
@@ -203,13 +192,12 @@ class _Run:
     def pull(self, outputs=None, last=None, states=None, x=True) -> Gradient:
         """Return the gradient from cotangents of the results or None, see `rnnkit.backends.cpu.gradient`."""
         record, count = self.record, len(self.record.states)
-        given = [None] * count if states is None else states
+        shapes = self.backward.adjoint.plan.state_shapes  # behind the states those of constants, and of sums by row
+        given = [*([None] * count if states is None else states), *[None] * (len(shapes) - count)]
         cotangents = [
-            zeros(state.shape, self.dtype, self.stream) if g is None else self._given(g)
-            for g, state in zip(given, record.states, strict=True)
+            zeros((self.rows, *shape), self.dtype, self.stream) if g is None else self._given(g)
+            for g, shape in zip(given, shapes, strict=True)
         ]
-        others = self.backward.adjoint.plan.state_shapes[count:]  # of constants, and of sums by row
-        cotangents += [zeros((self.rows, *shape), self.dtype, self.stream) for shape in others]
         d_x = zeros(record.x.shape, self.dtype, self.stream) if x else None
         backward = self.backward
         sums = CudaSums(backward.plain.load, self.dtype, backward.sums, self.stream)
@@ -258,9 +246,8 @@ class _Run:
 
     def _copy_rows(self, source, target, size) -> None:
         source = source.reshape(self.rows, size)
-        self._start(
-            _COPY, [self.rows, size, source.address, source.strides[0], target.address, target.strides[0]], size
-        )
+        places = [source.address, source.strides[0], target.address, target.strides[0]]
+        self._start(_COPY, [self.rows, size, *places], size)
 
     def _segment(self, first, end, cotangents, d_outputs, d_x, sums) -> list:
         """Go back over some steps; return the states' cotangents before them."""

@@ -11,15 +11,9 @@ from rnnkit.backends.cuda.memory.availability import simulated
 def gpu_kind() -> tuple[int, int]:
     from cuda.bindings import driver
 
-    names = driver.CUdevice_attribute
-    major, minor = (
-        _call(driver.cuDeviceGetAttribute, name, _call(driver.cuCtxGetDevice))
-        for name in (
-            names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
-            names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
-        )
-    )
-    return major, minor
+    names, device = driver.CUdevice_attribute, _call(driver.cuCtxGetDevice)
+    major = _call(driver.cuDeviceGetAttribute, names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device)
+    return major, _call(driver.cuDeviceGetAttribute, names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device)
 
 
 class Function:

@@ -10,26 +10,15 @@ import numpy as np
 
 from rnnkit.backends.cuda.codegen.section import COUNTER_BYTES, Kernel, KernelVariant, States, line
 from rnnkit.backends.cuda.memory.array import DeviceArray, copy, download, empty, upload, zeros
-from rnnkit.backends.cuda.memory.driver_choice import driver
+from rnnkit.backends.cuda.memory.availability import driver
 from rnnkit.backends.cuda.runtime.cost_model import GPU, LaunchConfig, Step, configs, costs, current_gpu
 from rnnkit.backends.cuda.runtime.launch import Function
-from rnnkit.backends.cuda.runtime.packing import gates_in_turn, pack, pack_sparse
 from rnnkit.backends.formulas.table import FORMULAS
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
 from rnnkit.backends.shared.failures import checked
-from rnnkit.backends.shared.prepack import Layout
-from rnnkit.compiler.ir.plan import (
-    AFTER,
-    BLOCK,
-    CALL,
-    OUTPUTS,
-    PER_BLOCK,
-    PLACED,
-    SEQUENCES,
-    STEP,
-    Buffer,
-    Loop,
-    Plan,
+
+from rnnkit.compiler.ir.plan import (  # isort: skip
+    AFTER, BLOCK, CALL, OUTPUTS, PER_BLOCK, PLACED, SEQUENCES, STEP, Buffer, Loop, Plan,
 )  # fmt: skip
 
 _BLOCK_BYTES = 1 << 28  # of the GPU's memory that a block of steps may take
@@ -44,9 +33,7 @@ class CudaProgram:
     plan: Plan
     write: Callable[[int, KernelVariant], Kernel]  # a section's text
     load: Callable[[str], Function]  # the kernel of a text
-    prepack: Callable[
-        [dict[str, np.ndarray]], list
-    ]  # arrays that depend on weights alone, in the order of `plan.prepacked`
+    prepack: Callable[[dict[str, np.ndarray]], list]  # arrays that depend on weights alone, as `plan.prepacked`
     states: States
     dtype: np.dtype
     show: Callable[[], str]  # graph and plan as text
@@ -129,12 +116,8 @@ class CudaProgram:
         return best[1:]
 
     def _variant(self, config: LaunchConfig, placing: str) -> KernelVariant:
-        return KernelVariant(
-            rows=config.rows,
-            shared=placing.startswith("shared"),
-            staged=not placing.startswith("global"),
-            weights=placing.endswith("weights"),
-        )
+        shared, staged = placing.startswith("shared"), not placing.startswith("global")
+        return KernelVariant(rows=config.rows, shared=shared, staged=staged, weights=placing.endswith("weights"))
 
     def _kernel(self, section: int, variant: KernelVariant) -> Kernel:
         key = section, variant
@@ -149,7 +132,7 @@ class CudaProgram:
     def _prepacked(self, weights, stream) -> dict:
         """Return the arrays that depend on weights alone, on the GPU, uploaded again when a weight was replaced.
 
-        The GPU is waited for: then calls in any stream may read the arrays, and none reads those that they replace.
+        The GPU is waited for, so that calls in any stream may read the arrays, and none reads those that they replace.
         """
         bound, arrays = self._bound
         given = (driver().current_device(), *weights.values())
@@ -215,7 +198,8 @@ class Call:
         lead = (self.rows, self.steps)
         outputs = None
         if record.sequences:
-            outputs = self._outputs((*lead, *plan.output_shape))
+            place, shape = record.place, (*lead, *plan.output_shape)
+            outputs = place if isinstance(place, DeviceArray) else empty(shape, program.dtype, self.stream)
         shape = (self.rows, *plan.output_shape)
         last = zeros(shape, program.dtype, self.stream) if held is None else copy(held, self.stream)
         kept = None
@@ -224,10 +208,6 @@ class Call:
         if self.rows and self.steps:
             states = self._launch(states, outputs, last, kept)
         return self._back(outputs, last, states, kept)
-
-    def _outputs(self, shape) -> DeviceArray:
-        place = self.record.place
-        return place if isinstance(place, DeviceArray) else empty(shape, self.program.dtype, self.stream)
 
     def _given(self, array, dtype) -> DeviceArray:
         """Return an array of the record on the GPU; its rows may have any stride."""
@@ -402,9 +382,8 @@ class Call:
         table = self._table_of(kernel, given, start)
         shared = kernel.shared_bytes(config.tile, config.y, config.parts)
         # Groups along x, where a grid may have 2**31 - 1 blocks: along y it is 65535.
-        function.launch(
-            (groups, config.parts), (config.x, config.y), shared, self.stream, table.address, together=config.parts > 1
-        )
+        grid, together = (groups, config.parts), config.parts > 1
+        function.launch(grid, (config.x, config.y), shared, self.stream, table.address, together=together)
 
 
 def step_of(plan: Plan, item: int) -> Step:
@@ -438,9 +417,4 @@ def _per_block(buffer: Buffer) -> bool:
     return buffer.kind == "scratch" and buffer.section in PER_BLOCK
 
 
-def _dense(weight, gates, units) -> np.ndarray:
-    return pack(gates_in_turn(weight, gates, units) if gates else weight)
-
-
-LAYOUT = Layout(lambda array: array, _dense, pack_sparse)
 _PLACINGS = ("shared weights", "shared", "staged weights", "staged", "global")

@@ -33,7 +33,7 @@ class CudaRowProgram(CudaProgram):
         return LaunchConfig(1, across, 1, across, 1), KernelVariant()
 
     def blocks(self, rows: int, config: LaunchConfig) -> int:
-        """Return the blocks for all rows, or as many as scratch memory allows: then a thread has several rows in turn.
+        """Return the blocks for all rows, or as many as scratch memory allows, whose threads have several rows in turn.
 
         Blocks are whole warps, so that a row's place in its warp is its thread's.
         """

@@ -13,7 +13,6 @@ import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, download, empty, upload, zeros
 from rnnkit.backends.cuda.memory.availability import simulated
-from rnnkit.compiler.ir.plan import written
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Place, Sum
@@ -137,7 +136,7 @@ class CudaSums:
         M, N = (s.a.depth if s.a else 1), s.b.depth
         if not (entries and M and N):
             return
-        tile = texts_tile(threads)
+        tile = threads * (2 if simulated() else THREAD)
         tiles = -(-N // tile), -(-M // tile)
         each = slice_of(entries, tiles[0] * tiles[1])
         slices = -(-entries // each)
@@ -153,12 +152,7 @@ class CudaSums:
         self.load(add).launch((-(-M * N // across),), (across,), 0, self.stream, table.address)
 
     def _place(self, place: Place, part) -> list[int]:
-        if place.source == "x":
-            array = part.x
-        else:
-            name = place.source, place.key
-            array = part.placed[written(name)] if place.source == "operand" else part.placed[name]
-        item = self.dtype.itemsize
+        array, item = place.array(part), self.dtype.itemsize
         return [array.address + place.offset * item, *array.strides[:2], place.stride * item]
 
     def totals(self) -> list[np.ndarray]:
@@ -170,7 +164,3 @@ def slice_of(entries: int, tiles: int) -> int:
     """Return the number of entries that a block sums: few where there are few tiles, so that the whole GPU has work."""
     wanted = -(-entries * tiles // (SLICES * DEPTH)) * DEPTH
     return max(min(SLICE, max(FEWEST, wanted)), -(-entries // MOST))
-
-
-def texts_tile(threads: int) -> int:
-    return threads * (2 if simulated() else THREAD)

@@ -116,18 +116,12 @@ for _function in (np.maximum, np.minimum, np.sign, np.square):
     globals()[_name] = _of_integers(_name, _function, globals()[_name])
 fma = _jitted("fma", numba_fma, 3)
 
-# NumPy's numbers compute all operations that are rounded once, or not at all, with the same bits.
-add, subtract, multiply, divide, negative = np.add, np.subtract, np.multiply, np.divide, np.negative
-greater, greater_equal, less, less_equal = np.greater, np.greater_equal, np.less, np.less_equal
-equal, not_equal = np.equal, np.not_equal
-logical_and, logical_or, logical_xor, logical_not = np.logical_and, np.logical_or, np.logical_xor, np.logical_not
-
-
-# NumPy's integers wrap, too.
-integer_absolute, integer_floor_divide, integer_remainder = np.absolute, np.floor_divide, np.remainder
-integer_fmod, invert = np.fmod, np.invert
-bitwise_and, bitwise_or, bitwise_xor = np.bitwise_and, np.bitwise_or, np.bitwise_xor
-left_shift, right_shift = np.left_shift, np.right_shift
+# NumPy's numbers compute all operations that are rounded once, or not at all, with the same bits; and integers wrap.
+_EXACT = "add subtract multiply divide negative greater greater_equal less less_equal equal not_equal "
+_EXACT += "logical_and logical_or logical_xor logical_not "
+_EXACT += "bitwise_and bitwise_or bitwise_xor invert left_shift right_shift"
+globals().update({name: getattr(np, name) for name in _EXACT.split()})
+globals().update({f"integer_{name}": getattr(np, name) for name in ("absolute", "floor_divide", "remainder", "fmod")})
 from_integer_float32, from_integer_float64 = np.float32, np.float64
 
 
@@ -153,8 +147,7 @@ def _wrap(dtype):
     return lambda x: x.astype(dtype).astype(x.dtype)
 
 
-wrap_int8, wrap_int16 = _wrap(np.int8), _wrap(np.int16)
-wrap_uint8, wrap_uint16, wrap_uint32 = _wrap(np.uint8), _wrap(np.uint16), _wrap(np.uint32)
+globals().update({f"wrap_{kind}": _wrap(kind) for kind in ("int8", "int16", "uint8", "uint16", "uint32")})
 
 
 def where(condition, a, b):
