@@ -46,8 +46,8 @@ _RECENT, _CYCLES = 4096, 12  # steps, or cycles of the longest season, before wh
 _SHORT = 4  # values, below which a series holds its last value
 _SHARED = 20.0  # weight of the panel's errors, in held-out values of a series
 _EQUAL = 10.0  # weight of equal errors, in series
-_POWERS, _KNOWN = (3.0, 8.0), 100  # of the inverse errors: the number of held-out values over 100, within these
-_FOLLOWS = 1.5  # most error of a model with any weight, relative to the best one, from 300 held-out values on
+_POWER = 3.0  # of the inverse errors
+_SQUARES = 100.0  # held-out values at which least squares have half a say in the autoregression's share
 _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
 _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
@@ -71,11 +71,12 @@ class Auto(Together):
     All models are fitted a first time without the ends of the series, which they then forecast. Their errors there give
     their weights (Bates and Granger 1969, "The combination of forecasts"): those of each series are inverse to the
     third power of the models' mean absolute errors, which are drawn towards their means over the panel, the more the
-    fewer values there are. A series by itself has more held-out values: with 300 and more, a model whose error is more
-    than 1.5 times the least has no weight, and the power rises to 8. The network has one share for all series: 0.4
-    where its errors are those of the others, with odds inverse to the sixth power of their ratio, and with covariates
-    the share of the least absolute error. The errors also give the bands: split conformal prediction by lead (Romano,
-    Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models' spreads.
+    fewer values there are. The autoregression's share is the mean of that weight and the share of least squares at the
+    ends, beside the weighted others: half of each at 100 held-out values, which only few series or long ones have, and
+    the more of the latter the more there are. The network has one share for all series: 0.4 where its errors are those
+    of the others, with odds inverse to the sixth power of their ratio, and with covariates the share of the least
+    absolute error. The errors also give the bands: split conformal prediction by lead (Romano, Patterson and Candès
+    2019, "Conformalized quantile regression"), over all series, in units of the models' spreads.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
     apart, unless a season explains most of their variance or there are covariates: by means of `TSB` with two smoothing
@@ -586,14 +587,32 @@ def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, np.nda
     """Return errors and spreads of the combination ``(R, L)``, and the weights ``(N, M)``, from the panel's errors."""
     found, values = _relative(held_out)
     drawn = (values * found + _SHARED * usual) / (values + _SHARED)
-    drawn[~held_out.able, -1] = np.inf
-    known = values.max(axis=1, keepdims=True)
-    weights = drawn ** -np.clip(known / _KNOWN, *_POWERS)
-    weights[(known >= _POWERS[0] * _KNOWN) & (drawn > _FOLLOWS * drawn.min(axis=1, keepdims=True))] = 0.0
-    weights[held_out.short] = np.arange(len(_FITTED)) == len(_FITTED) - 1  # the autoregression holds the last value
+    weights = drawn**-_POWER
+    weights[~held_out.able, -1] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
+    share = np.where(held_out.able, _with_least_squares(held_out, weights), held_out.short)
+    others = weights[:, :-1] / weights[:, :-1].sum(axis=1, keepdims=True)
+    weights = np.concatenate([others * (1 - share[:, None]), share[:, None]], axis=1)
     each = weights[held_out.ends.series].T[..., None]
     return (each * held_out.errors).sum(axis=0), (each * held_out.spread).sum(axis=0), weights
+
+
+def _with_least_squares(held_out: _HeldOut, weights) -> np.ndarray:
+    """Return the autoregression's share of each series ``(N,)``: the more held-out values, the nearer to least squares.
+
+    These are those of the errors at the ends, beside the other models with their weights ``(N, M)``.
+    """
+    places, (*others, errors) = held_out.ends.series, held_out.errors
+    known = held_out.regressed[:, None] & ~np.isnan(errors)
+    errors, count = np.where(known, errors, 0.0), len(weights)
+    beside = weights[places, :-1, None] / weights[places, :-1].sum(axis=1)[:, None, None]
+    other = np.where(known, (beside.swapaxes(0, 1) * others).sum(axis=0), 0.0)
+    products, squares, values = (
+        np.bincount(places, part.sum(axis=1), count)
+        for part in (other * (other - errors), (other - errors) ** 2, known)
+    )
+    best = np.clip(np.where(squares > 0, products / _positive(squares), weights[:, -1]), 0.0, 1.0)
+    return (values * best + _SQUARES * weights[:, -1]) / (values + _SQUARES)
 
 
 def _drawn_in(values, lengths, period: int) -> dict[str, np.ndarray]:
