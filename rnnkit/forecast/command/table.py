@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnnkit.console import printable
-from rnnkit.forecast.command.shown import Shown, counted
+from rnnkit.forecast.command.report import Report, counted
 
 SHOWN = 10  # series whose forecasts are printed
 
 
-def heading(report: Shown, name: str = "") -> str:
+def heading(report: Report, name: str = "") -> str:
     """Return a summary of the series and the test, in one line; `name` is that of a file of several series."""
     known = [one[int(np.argmin(np.isnan(one))) :] for one in report.values]  # from the first value on
     least, most = min(map(len, known)), max(map(len, known))
@@ -30,7 +30,7 @@ def heading(report: Shown, name: str = "") -> str:
     return f"{printable(name)}: {steps}, {counted(gaps, 'gap')}, {season}; {report.done}"
 
 
-def scores_table(reports: Sequence[Shown]) -> str:
+def scores_table(reports: Sequence[Report]) -> str:
     """Return a table of the mean scores per model and report, and its legend."""
     bands = [f"{level:g}" for level in reports[0].levels]
     head = "series", "model", "MAE", "RMSE", "sMAPE", "MASE", "of naive", *(f"in {band} %" for band in bands)
@@ -56,7 +56,7 @@ def scores_table(reports: Sequence[Shown]) -> str:
     return "\n\n".join(filter(None, [table, _extremes(reports[0]), _notes(reports)]))
 
 
-def forecast_table(report: Shown) -> str:
+def forecast_table(report: Report) -> str:
     """Return a table of the first model's forecasts: the next step of each series, or all steps of a single one."""
     level, several = report.levels[0], len(report.values) > 1
     columns = [report.columns[name] for name in report.model._band_names([level])]
@@ -102,7 +102,7 @@ def aligned(rows, left: int) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _extremes(report: Shown) -> str:
+def _extremes(report: Report) -> str:
     """Return the series with the best, the median and the worst MASE, in one line."""
     order, scores = report.from_best_to_worst(), report.scores(report.model.name)
     if len(order) < 2:
@@ -119,9 +119,9 @@ def _extremes(report: Shown) -> str:
     return f"{by.upper()} of {report.model.name}: {', '.join(named)}"
 
 
-def _notes(reports: Sequence[Shown]) -> str:
+def _notes(reports: Sequence[Report]) -> str:
     """Return the legend of the columns of scores, and the series that were too short for a window."""
-    report, words = reports[0], dict.fromkeys(one.bands_are(title) for one in reports for title in one.models)
+    report, words = reports[0], dict.fromkeys(model._bands_are for one in reports for model in one.models.values())
     seasonal = "seasonal naive" if any(one.season > 1 for one in reports) else "naive"
     lines = [
         "sMAPE        200 |y - f| / (|y| + |f|)",

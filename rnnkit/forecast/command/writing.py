@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnkit.forecast.command.shown import Shown
+from rnnkit.forecast.command.report import Report
 from rnnkit.forecast.command.table import time_text
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import write_table
@@ -26,7 +26,7 @@ def check_writable(path) -> None:
         raise InputError(f"the folder {path.parent} can't be written to")
 
 
-def write_forecasts(path, reports: Sequence[Shown]) -> None:
+def write_forecasts(path, reports: Sequence[Report]) -> None:
     """Write forecasts and bands as a table: ids, times, and ``Model``, ``Model-lo-80``, ``Model-hi-80``.
 
     The columns of ids and times have the names of the input file, if it is a table.

@@ -658,9 +658,7 @@ class Forecaster(Shown):
     def _at_origin(self, history: History, progress: Callable[[str], None] | None = None, last: bool = False) -> Self:
         """Move to an origin of a back-test, or to the `last` one, at the end of the series: read on, or fit."""
         if self._history is None or last:
-            if progress is not None:
-                progress("fit")
-            return self._refit(history)
+            return self._refit(history, progress)
         self._history = history
         return self
 

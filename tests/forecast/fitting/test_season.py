@@ -12,7 +12,7 @@ from rnnkit.forecast.fitting.season import (
     refined_period,
     season_votes,
 )
-from rnnkit.forecast.scoring.backtest import first_origin
+from rnnkit.forecast.command.report import first_origin
 
 SUNSPOTS, CO2 = rk.datasets.load_sunspots()[1], rk.datasets.load_co2()[1]
 
