@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.forecast import saving
 from rnnkit.callbacks.stages import Progress
+from rnnkit.forecast import saving
 from rnnkit.forecast.command import report as reports
 from rnnkit.forecast.command.inputs import read_kept
 from rnnkit.forecast.command.report import first_origin
