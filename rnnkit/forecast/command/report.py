@@ -242,8 +242,7 @@ def begun(
 def back_test(report: Report, progress: Progress) -> None:
     """Add the windows of all models in turn to the report, the earliest first.
 
-    Models are fitted at the first origin and keep their parameters at later ones. But of a single series `ESN` is
-    fitted anew at each origin, and `TrainedForecaster` is carried on from its weights for a few epochs.
+    Models are fitted at the first origin only; but of a single series as ``_at_origin`` does it.
     """
     if (origins := report.origins) is None:
         return
@@ -294,9 +293,8 @@ def forecast_kept(
 ) -> Report:
     """Forecast beyond the ends of series with a forecaster of the file `path`, without a fit.
 
-    The series must be those of the fit, from the same first steps, in any order; they may be longer now. A single one
-    may end earlier. An InputError says that they differ. Horizon and levels default to those saved. `read_future` gives
-    the covariates of a number of steps ahead.
+    The series must be those of the fit, from the same first steps, in any order; they may be longer now, and a single
+    one may end earlier. An InputError says that they differ. Horizon and levels default to those saved.
     """
     about = saved.series
     given = levels or about.get("levels") or [about.get("level", forecaster.level[0])]

@@ -27,10 +27,7 @@ def check_writable(path) -> None:
 
 
 def write_forecasts(path, reports: Sequence[Report]) -> None:
-    """Write forecasts and bands as a table: ids, times, and ``Model``, ``Model-lo-80``, ``Model-hi-80``.
-
-    The columns of ids and times have the names of the input file, if it is a table.
-    """
+    """Write forecasts and bands as a table with the input's names of the columns of ids and times."""
     frame, horizon = reports[0].frame, reports[0].horizon
     found = [{name: _rounded(column) for name, column in one.columns.items()} for one in reports]
     if frame is not None:

@@ -64,14 +64,12 @@ def numbers_as_times(found: Sequence[float]) -> np.ndarray:
 def read_times(path, name: str, lines: Sequence[int], cells: Sequence[str], dayfirst: bool | None = None) -> np.ndarray:
     """Return a column of times, as int64, float64, datetime64[D] or datetime64[us] ``(rows,)``.
 
-    `lines` are the cells' line numbers. All cells are numbers, or all are dates in one notation: ISO dates and times,
-    months (2001-12, Jan 2001, Jan-01, 12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's English
-    name, or three numbers such as 31/12/2001. ISO times with different offsets from UTC are converted to UTC; a common
-    offset is left out. `dayfirst` says whether 1/2/2001 is in February; by default the whole column decides, by
-    figures above 12 or as only one reading has equal steps. With points it always is.
-
-    An InputError names a cell that is no time, or is written in another way than the first one, and one whose day and
-    month can't be told apart.
+    All cells are numbers, or all are dates in one notation: ISO dates and times, months (2001-12, Jan 2001, Jan-01,
+    12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's English name, or three numbers such as
+    31/12/2001. ISO times with different offsets from UTC are converted to UTC; a common offset is left out. `dayfirst`
+    says whether 1/2/2001 is in February; by default the whole column decides, by figures above 12 or as only one
+    reading has equal steps. An InputError names a cell that can't be read, or in two ways; `lines` are the cells' line
+    numbers.
     """
     first: dict[str, int] = {}
     codes = [first.setdefault(cell, len(first)) for cell in cells]

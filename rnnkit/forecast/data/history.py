@@ -118,9 +118,8 @@ class History(NamedTuple):
 def padded(y: Any, x: Any = None) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray | None]:
     """Read arrays: one series ``(T,)`` or several, and features for each step, ``(T,)`` or ``(T, F)`` each.
 
-    Return the values ``(B, T)``, NaN in gaps and after a series' end; the lengths ``(B,)``, a gap at the end included;
-    whether `y` is a series by itself; and the features ``(B, T, F)``. A ValueError names another rank, other lengths,
-    no series, an infinite value, or a series without a value; a TypeError data that isn't numeric.
+    Return the values ``(B, T)``, NaN in gaps and after a series' end; the lengths ``(B,)``; whether `y` is a series by
+    itself; and the features ``(B, T, F)``.
     """
     for value, what in ((y, "y"), (x, "x")):
         if not isinstance(value, (list, tuple, np.ndarray)):

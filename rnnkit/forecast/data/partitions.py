@@ -9,9 +9,7 @@ from rnnkit.forecast.data import frames
 
 
 def handler_of(y, module: str):
-    """Return the module of `rnnkit.distributed`, by name, that handles a user's series; None for series in memory.
-
-    Partitions are a collection of Dask, or a list of tables or of delayed ones. The module is imported on first use.
+    """Return the module of `rnnkit.distributed` that handles partitions of Dask, or a list of tables; None in memory.
 
     >>> handler_of([[1.0, 2.0], [3.0]], "panels") is None
     True

@@ -182,9 +182,8 @@ def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
 def on_steps(name: str, times, rows, frequency: Frequency | None = None) -> tuple[np.ndarray, Timelines]:
     """Return the steps of the times of several series, from 0 in each series, and their timelines.
 
-    Times ``(sum of rows,)`` are those of one series after another, increasing within each; `rows` ``(B,)`` are the
-    series' lengths. The frequency is by default inferred. An UnequalSteps names a series whose times do not lie on it,
-    or leave out more than a third of the steps of an inferred one.
+    Times are those of one series after another, increasing within each, `rows` ``(B,)`` the series' lengths. An
+    UnequalSteps names a series whose times do not lie on the frequency, or leave out over a third of an inferred one.
     """
     starts = np.cumsum(rows) - rows
     chosen = infer(times, rows) if frequency is None else frequency
@@ -210,10 +209,7 @@ def on_steps(name: str, times, rows, frequency: Frequency | None = None) -> tupl
 
 
 def infer(times, rows) -> Frequency:
-    """Return the common frequency of several series, given as `on_steps` takes them.
-
-    An UnequalSteps says that series of three times or more have none, or different ones; or that all are single dates.
-    """
+    """Return the common frequency of several series, given as `on_steps` takes them; an UnequalSteps without one."""
     starts = np.cumsum(rows) - rows
     dated = times.dtype.kind == "M"
     units, known = _alone(times.view(np.int64) if dated else times, rows, starts)

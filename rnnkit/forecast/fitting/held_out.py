@@ -33,8 +33,8 @@ class Ends(NamedTuple):
     ) -> Ends:
         """Hold out at most the last third of each series, with further origins before it unless `once`.
 
-        The number of origins depends on the numbers of series and of steps of the panel, by default those of the
-        history. Where seasons are taken `apart`, the ends follow each other, and those of few series fill a week.
+        Their number depends on the series and steps of the panel, by default those of the history. Where seasons are
+        taken `apart`, the ends follow each other, and those of few series fill a week.
         """
         lengths = history.lengths
         count, steps = count or len(lengths), steps or int(lengths.sum())

@@ -9,11 +9,7 @@ BATCHES = 64  # at most in an epoch, which bounds the time for long series
 
 
 class Windows:
-    """Batches of windows of series, reordered each epoch and cut on demand.
-
-    Inputs ``(B, T, F)`` hold `UNKNOWN` at steps with a missing value; the residual ``(B, T, horizon)`` is known where
-    the weights are true.
-    """
+    """Batches of windows of inputs ``(B, T, F)`` and residuals ``(B, T, horizon)``, reordered each epoch."""
 
     def __init__(self, inputs, residual, weights, window: int, batch_size: int):
         self.inputs, self.residual, self.weights, self.batch_size = inputs, residual, weights, batch_size

@@ -539,10 +539,7 @@ def _ends(held_out: _HeldOut) -> Ends:
 
 
 def _relative(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """Return the models' errors at the ends of each series relative to their median there, and the numbers of values.
-
-    Both are ``(N, M)``; the autoregression's are those at the ends where it could be fitted.
-    """
+    """Return the models' errors relative to their median at the ends of each series, and their counts ``(N, M)``."""
     known = ~np.isnan(held_out.errors)
     sizes, counts = np.where(known, np.abs(held_out.errors), 0.0).sum(axis=2), known.sum(axis=2)
     usual = np.broadcast_to(np.median(sizes[:-1], axis=0), sizes.shape)
@@ -598,9 +595,9 @@ def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def _with_least_squares(held_out: _HeldOut, weights) -> np.ndarray:
-    """Return the autoregression's share of each series ``(N,)``: the more held-out values, the nearer to least squares.
+    """Return the autoregression's share of each series ``(N,)``, from all models' weights ``(N, M)``.
 
-    These are those of the errors at the ends, beside the other models with their weights ``(N, M)``.
+    The more held-out values, the nearer it is to the share of least squares beside the weighted others.
     """
     places, (*others, errors) = held_out.ends.series, held_out.errors
     known = held_out.regressed[:, None] & ~np.isnan(errors)
@@ -618,8 +615,8 @@ def _with_least_squares(held_out: _HeldOut, weights) -> np.ndarray:
 def _drawn_in(values, lengths, period: int) -> dict[str, np.ndarray]:
     """Return the index of the last value of each series ``(N,)``, and what stands for it, NaN where it is itself.
 
-    Of a series with a season whose last value is more than 4 standard deviations off the forecast of it by the Theta
-    method, a value 2 of them off. Such a value is rather a single event than a new level; without a season it is not.
+    Where a series with a season ends over 4 deviations off the forecast by the Theta method, a value 2 of them off:
+    rather a single event than a new level; without a season it is not.
     """
     found = {"last": lengths - 1, "drawn in": np.full(len(values), np.nan)}
     rows = np.flatnonzero(lengths > 3 * period)
@@ -681,10 +678,7 @@ def _in_units(errors, other) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _share(errors, other) -> float:
-    """Return the share of another model beside a first one with the least mean absolute error over all series.
-
-    Errors ``(R, L)`` are those at held-out ends; NaN without an actual value.
-    """
+    """Return the share of another model beside a first one of least absolute error, from their errors ``(R, L)``."""
     errors, other = _in_units(errors, other)
     sizes = [np.abs((1 - share) * errors + share * other).sum() for share in _GRID]
     return float(_GRID[np.argmin(sizes)])

@@ -203,10 +203,7 @@ class ExponentialSmoothing(SmoothingForecaster):
         return Ahead(forecast, spread, of_logarithms)
 
     def _parts(self, values: Any, lengths: Any, fitted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the columns ``(N, T)`` of `components`, from the fitted arrays; the season is that of this forecaster.
-
-        The states follow from the forecasts and their errors, as the cells have them.
-        """
+        """Return the columns ``(N, T)`` of `components`; states follow from the forecasts and their errors."""
         said = self._within(values, lengths, fitted, 0).forecast
         level, trend = np.zeros((2, *values.shape))
         for group, rows in self._rows_of_groups(fitted):
@@ -402,10 +399,10 @@ class _Start(NamedTuple):
 
 
 def starting_states(scaled, period: int, multiplicative: bool) -> _Start:
-    """Return starting states: classical decomposition, then a line through the first values.
+    """Return starting states ``(N,)``: classical decomposition, then a line through the first values.
 
-    Hyndman et al. (2008), section 2.6.1. Values ``(N, T)`` are NaN where there is none; the period m is 1 for no
-    season. The season ``(N, m)`` is that of the steps 0, 1, …; all else is ``(N,)``.
+    Hyndman et al. (2008), section 2.6.1. The period m is 1 for no season; the season ``(N, m)`` is that of the first
+    steps.
     """
     if period > 1:
         season = seasonal_factors(scaled, period, multiplicative, seasons=4)

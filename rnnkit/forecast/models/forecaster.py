@@ -627,10 +627,7 @@ class Forecaster(Shown):
         return forecast_in_blocks(self._ahead, history, self._model, h)
 
     def _inside(self, history: History) -> Ahead:
-        """Return the forecast of every step from the values before it, with the fitted parameters ``(N, T)``.
-
-        NaN where there is none, as before the first value. Here the origins are gone through one by one.
-        """
+        """Return the forecast of every step from the values before it ``(N, T)``, or NaN, origin by origin."""
         count, steps = history.values.shape
         forecast, spread = np.full((count, steps), np.nan), None
         of_logarithms = np.zeros(count, bool)
@@ -777,10 +774,7 @@ class Forecaster(Shown):
         return [f"{self.name}-q{one:g}" for one in probabilities]
 
     def _columns(self, history: History, h, level) -> dict[str, np.ndarray]:
-        """Return forecasts and the edges of their bands ``(B, H)``, by the names of a table's columns.
-
-        The forecasts start from the ends of a history of the fitted series, and use the fitted parameters.
-        """
+        """Return forecasts after a history's ends and edges of bands ``(B, H)``, by the names of a table's columns."""
         levels = [] if level is None else checked_levels(level)
         return self._columns_of(history, self._forecast(history, h), levels)
 
@@ -936,10 +930,7 @@ def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
 
 
 def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int) -> Ahead:
-    """Forecast a block of series at a time with `ahead`; forecasts of positive series are clipped at 0.
-
-    `ahead` may give fewer than `h` steps; the others are NaN.
-    """
+    """Forecast a block of series at a time with `ahead`, with NaN for lacking steps; of positive series not below 0."""
     forecast, spread = np.full((2, len(history.lengths), h), np.nan)
     of_logarithms = np.zeros(len(forecast), bool)
     for rows in _blocks(len(forecast)):
@@ -969,10 +960,7 @@ def without_effects(history: History, season: int) -> tuple[History, dict[str, n
 
 
 def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Callable, steps=None) -> Ahead:
-    """Return ``forecast(rest)`` of what the covariates leave of the series, with what these add at steps ``(N, S)``.
-
-    By default these are all steps of the series. `fitted` has the effects, if there are covariates.
-    """
+    """Return ``forecast(rest)`` of what covariates leave, with what they add at steps ``(N, S)``, or at all."""
     if "effect" not in fitted:
         return forecast(history)
     future = history.known_besides.future

@@ -73,10 +73,7 @@ class SmoothedNetwork:
         self.learning_rate, self.seed = learning_rate, seed
 
     def learned(self, series: Blocks, tell: Callable[[str], None] | None = None):
-        """Train on blocks of series, and return each block's fitted arrays, for `completed`, and the networks' weights.
-
-        The order of the series in a block changes no bit.
-        """
+        """Train on blocks of series; return each block's arrays, and those of all. Their order changes no bit."""
         centre, width = Moments.together(series.map(moments)).scale()
         panel, bounds = {"centre": centre, "width": width}, []
         blocks = series.made(prepared, centre, width)
@@ -103,10 +100,7 @@ class SmoothedNetwork:
         return completed(history, rows)
 
     def ahead(self, history: History, fitted: Fitted, h: int | None = None) -> Ahead:
-        """Forecast `h` steps after each series' end; beyond the fitted leads, earlier medians replace values.
-
-        Without `h`, forecast each step of the series from those before it; NaN for the first one.
-        """
+        """Forecast `h` steps after each series' end, later ones from medians; without `h`, each step of it."""
         found = np.empty((len(history.values), h or history.values.shape[1], len(QUANTILES)))
         each = max(_READ_AT_ONCE // history.values.shape[1], 1)
         for start in range(0, len(found), each):

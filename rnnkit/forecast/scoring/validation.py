@@ -151,10 +151,7 @@ class Origins(NamedTuple):
 
 
 def check_long_enough(some, longest: int, last) -> None:
-    """Check that every window has a series, by the mask `some` ``(W,)``.
-
-    `longest` is the longest series' number of steps, `last` ``(W,)`` those from an origin to the end of the series.
-    """
+    """Check that every window has a series, by the mask `some` ``(W,)``; `last` are the steps from origins to ends."""
     if not some.all():
         raise ValueError(
             f"expected a series of more than {int(last[0])} steps, for {len(last)} windows of {last[-1]} steps; the "
@@ -175,7 +172,7 @@ def refitting(tell: Callable[[str], None], count: int) -> Callable:
 def windows(
     models, history: History, origins: Origins, refits, fit, static=None, level=None, done=None
 ) -> Iterator[tuple[int, np.ndarray, dict[str, np.ndarray]]]:
-    """Yield each window that has series: its number, the indices of its series, and the columns of all models for them.
+    """Yield each window that has series: its number, its series' indices, and the columns of all models.
 
     Models are made by ``fit(model, known, window)`` in the windows `refits` ``(W,)``, and read further in the others.
     """
