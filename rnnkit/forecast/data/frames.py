@@ -96,7 +96,7 @@ class SeriesFrame:
         return label(self.ids, series)
 
     def ahead(self, horizon: int, columns: Mapping[str, np.ndarray]) -> Any:
-        """Make a table of the input's library of the `horizon` steps after each series' end, from columns ``(B, H)``."""
+        """Make a table of the input's library of the `horizon` steps after each series, from columns ``(B, H)``."""
         count, horizon = len(self), whole(horizon, "horizon", 1)
         return self._table(
             np.repeat(np.arange(count), horizon),

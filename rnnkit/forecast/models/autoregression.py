@@ -76,7 +76,7 @@ class Autoregression(SeasonalForecaster):
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
     def _one(self, values, h, within: bool = False) -> np.ndarray:
-        """Return forecast and spread ``(2, h)`` of a series whose last value is known, or `within` it ``(2, T - 1)``."""
+        """Return forecast and spread ``(2, h)`` of a series that ends with a value, or `within` it ``(2, T - 1)``."""
         found = self._of_scale(values, h, within)
         if np.nanmin(values) > 0:
             logs = np.log(values)
