@@ -54,13 +54,6 @@ def as_array(times: Sequence[datetime]) -> np.ndarray:
     return np.array(times, dtype="datetime64[D]" if midnights else "datetime64[us]")
 
 
-def numbers_as_times(found: Sequence[float]) -> np.ndarray:
-    """Convert numbers to integers if all are whole."""
-    numbers = np.array(found)
-    whole = (numbers == np.round(numbers)).all() and (abs(numbers) < 2**53).all()
-    return numbers.astype(np.int64) if whole else numbers
-
-
 def read_times(path, name: str, lines: Sequence[int], cells: Sequence[str], dayfirst: bool | None = None) -> np.ndarray:
     """Return a column of times, as int64, float64, datetime64[D] or datetime64[us] ``(rows,)``.
 
@@ -85,7 +78,9 @@ def _read(path, name, lines, cells, dayfirst) -> np.ndarray:
     if not looks_dated(cells[0]):
         plain = [parsed(cell) for cell in cells]
         _check(path, name, lines, cells, plain, "a number or a date such as 2001-12-29")
-        return numbers_as_times([number for number in plain if number is not None])
+        numbers = np.array(plain, float)
+        whole = (numbers == np.round(numbers)).all() and (abs(numbers) < 2**53).all()
+        return numbers.astype(np.int64) if whole else numbers
     if iso_date(cells[0]):
         return _in_iso(path, name, lines, cells)
     if _FIGURES.fullmatch(cells[0]):

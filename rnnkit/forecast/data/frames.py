@@ -170,7 +170,10 @@ class SeriesFrame:
                 ours = {one: place for place, one in enumerate(self.texts.get(name, []))}
                 places = np.array([*(ours.get(one, -1) for one in data.texts[name]), np.nan, -1.0])
                 columns[name] = places[np.nan_to_num(columns[name], nan=len(places) - 2).astype(np.int64)]
-            codes, leads = self._leads_of(data)
+            series, steps = data._every_step
+            places = {str(one): place for place, one in enumerate(self.ids)}  # ids may be numbers in one file alone
+            codes = np.array([places.get(str(one), -1) for one in data.ids])[series]
+            leads = self._leads_at(codes, data.timelines.at(series, steps), "")
         else:
             table = self._arranged(data, names, what)
             codes, leads, _ = self._leads(table, what)
@@ -184,16 +187,6 @@ class SeriesFrame:
         for name, values in found.items():
             values[places] = columns[name][rows]
         return counts, {name: values.reshape(shape) for name, values in found.items()}
-
-    def _leads_of(self, other: SeriesFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Return series and leads of each row of another SeriesFrame, as `_leads` does."""
-        places = {
-            str(one): place for place, one in enumerate(self.ids)
-        }  # ids may be numbers in one file and text in another
-        series, steps = other._every_step
-        times = other.timelines.at(series, steps)
-        codes = np.array([places.get(str(one), -1) for one in other.ids])[series]
-        return codes, self._leads_at(codes, times, "")
 
     def _leads_at(self, codes, times, where: str) -> np.ndarray:
         """Return the number of steps from each series' last one to the given times; negative if not in the future."""

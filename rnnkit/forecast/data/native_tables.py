@@ -411,18 +411,15 @@ def _fine(one) -> bool:
 
 def _to_utc(wall, zone) -> np.ndarray:
     """Convert times of a zone's clock to UTC; a time that the clock skips is read as before the change."""
-    clock = _zone(zone)
+    from zoneinfo import ZoneInfo
+
+    fixed = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d\d):?(\d\d)", zone)
+    clock: tzinfo = (
+        ZoneInfo(zone)
+        if fixed is None
+        else timezone(timedelta(hours=int(fixed[1] + fixed[2]), minutes=int(fixed[1] + fixed[3])))
+    )
     times, inverse = np.unique(wall, return_inverse=True)
     local = times.astype("datetime64[us]").astype(object)
     offsets = [one.replace(tzinfo=clock).utcoffset() for one in local]
     return (times - np.array(offsets, "timedelta64[s]")).astype(wall.dtype)[inverse]
-
-
-def _zone(name) -> tzinfo:
-    from zoneinfo import ZoneInfo
-
-    fixed = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d\d):?(\d\d)", name)
-    if fixed:
-        hours = timedelta(hours=int(fixed[2]), minutes=int(fixed[3]))
-        return timezone(hours if fixed[1] == "+" else -hours)
-    return ZoneInfo(name)

@@ -219,7 +219,8 @@ def infer(times, rows) -> Frequency:
         days = Frequency("business day", 1).steps(np.repeat(times[starts], rows), 0, times)[0]
         units, known = _alone(days, rows, starts)
     elif dated and (units[rows > 1] >= 28 * DAY // _tick(times)).any():
-        day = _month_day(times, starts)
+        dates = times.astype("datetime64[D]")
+        day = 31 if (dates == _month_ends(dates.astype("datetime64[M]"))).all() else 0
         first = times[starts]
         months = Frequency("month", 1, day)
         apart, exact = months.steps(
@@ -355,12 +356,6 @@ def _days(times) -> np.ndarray:
     """Return the days of the month, from 1."""
     days = times.astype("datetime64[D]")
     return (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
-
-
-def _month_day(times, starts) -> int:
-    """Return 31 if all times lie at ends of months, otherwise 0."""
-    days = times.astype("datetime64[D]")
-    return 31 if (days == _month_ends(days.astype("datetime64[M]"))).all() else 0
 
 
 def _month_ends(months) -> np.ndarray:

@@ -421,7 +421,8 @@ class Forecaster(Shown):
             residuals hold a pattern that the model has missed.
         """
         history = self._fitted_history()
-        return self._by_series(inspection.tested(self, history, lags))
+        found = inspection.tested(self, history, lags)
+        return found if history.frame is None else frames.handed_out(history.frame.by_series(found))
 
     def components(self) -> Any:
         """Return level, trend, season and remainder of each step, which add up to the values.
@@ -708,7 +709,11 @@ class Forecaster(Shown):
         """Return the history with the covariates of the steps after it."""
         history, names, h = self._fitted_history(), list(self.future_covariates), whole(h, "h", 1)
         if future is None:
-            self._check_known_ahead(history, h)
+            if (lacking := history.known_besides.lacks(history.lengths, h)) is not None:
+                where = f"series {lacking}" if history.frame is None else history.frame.label(lacking)
+                raise ValueError(
+                    f"expected future=, a table with {', '.join(names)} at each of {h} steps ahead; got none of {where}"
+                )
             return history
         if not names:
             raise ValueError(f"expected no future=, as {self.name} has no future_covariates")
@@ -716,11 +721,6 @@ class Forecaster(Shown):
         found = future if isinstance(future, dict) else history.frame.future(future, h, names)
         ahead = np.concatenate([history.frame.expanded(name, found[name]) for name in names], axis=2)
         return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
-
-    def _by_series(self, columns: dict[str, Any]) -> Any:
-        """Return columns ``(B,)`` as the user's kind of table, or as a dict of arrays."""
-        frame = self._fitted_history().frame
-        return columns if frame is None else frames.handed_out(frame.by_series(columns))
 
     @staticmethod
     def _drawn(history: History, place: int, columns: Mapping[str, np.ndarray]) -> Drawn:
@@ -790,15 +790,6 @@ class Forecaster(Shown):
         h = whole(h, "h", 1)
         allocation.check("the forecasts", (2, len(history.lengths), h))
         return self._ahead_of(history, h)
-
-    def _check_known_ahead(self, history: History, h: int) -> None:
-        lacking = history.known_besides.lacks(history.lengths, h)
-        if lacking is not None:
-            where = f"series {lacking}" if history.frame is None else history.frame.label(lacking)
-            raise ValueError(
-                f"expected future=, a table with {', '.join(self.future_covariates)} at each of {h} steps ahead; got "
-                f"none of {where}"
-            )
 
     def _bands(self, history: Any, ahead: Ahead, probabilities) -> np.ndarray:
         found = self._quantiles(ahead, probabilities)
@@ -1008,11 +999,6 @@ class SeasonalForecaster(Forecaster):
     def _fitted_with(self) -> Self:
         """A forecaster with the seasons of the fit."""
         return self._with(self._periods)
-
-    @property
-    def _of_rest(self) -> Self:
-        """The forecaster of what is left of the series without the seasons that are apart."""
-        return self._with(1) if "seasons" in self._model else self._fitted_with
 
     def _fit(self, history, progress=None):
         periods = periods_of(self.season or history.seasons)

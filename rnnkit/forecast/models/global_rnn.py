@@ -133,7 +133,7 @@ class GlobalRNN(Together):
         return other
 
     def _learned(self, series: Blocks, progress: Progress = None):
-        season = self._season_of(series)
+        season = self._seasons_of(series)[0]
         sizes = {"season": np.array(season), "leads": np.array(self.leads or leads_of(season))}
         network = self._network(sizes)
         ends, off = series.made(Ends.of, network.leads, True), np.zeros((0, network.leads))

@@ -43,10 +43,6 @@ class Together(Forecaster):
         self._panel, self._history = panel, history
         return self
 
-    def _season_of(self, series: Blocks) -> int:
-        """Return the first of `_seasons_of`."""
-        return self._seasons_of(series)[0]
-
     def _seasons_of(self, series: Blocks) -> tuple[int, ...]:
         """Return the seasons given, or those of the times, or of most series; (1,) without any."""
         return periods_of(self.season or series.map(_seasons)[0] or elected(series.map(_votes)))
