@@ -265,18 +265,23 @@ def _moving(tell: Callable[[str], None], count: int) -> Callable:
     """Return a function as that of `refitting`, which moves a model itself to the origin of one of `count` windows."""
 
     def move(model: Forecaster, known: History, window: int) -> Forecaster:
-        tell(what := f"{model.name}, origin {window + 1} of {count}")
-        return model._at_origin(known, lambda text: tell(f"{what}: {text}"))
+        return model._at_origin(known, _telling(tell, f"{model.name}, origin {window + 1} of {count}"))
 
     return move
+
+
+def _telling(tell: Callable[[str], None], what: str) -> Callable[[str], None]:
+    """Tell of the work, and return a function that tells of its stages."""
+    tell(what)
+    return lambda text: tell(f"{what}: {text}")
 
 
 def forecast(report: Report, progress: Progress) -> None:
     """Fit the models to the whole series, and add the forecasts beyond their ends to the report."""
     history = report.history
     for model in report.models.values():
-        progress.tell(what := f"{model.name}, all steps")
-        model._at_origin(model._beside(history), lambda text, what=what: progress.tell(f"{what}: {text}"), last=True)
+        tell = _telling(progress.tell, f"{model.name}, all steps")
+        model._at_origin(model._beside(history), tell, last=True)
         ahead = model._looking_ahead(report.horizon, report.future if model.future_covariates else None)
         report.columns |= model._columns(ahead, report.horizon, report.levels)
         progress()

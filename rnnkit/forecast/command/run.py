@@ -15,8 +15,7 @@ from rnnkit.forecast.command import report as reports_of
 from rnnkit.forecast.command.inputs import read_future, read_input, read_kept
 from rnnkit.forecast.command.picture import check_drawing, draw
 from rnnkit.forecast.command.report import ORIGINS, Report, check, check_panel
-from rnnkit.forecast.command.table import forecast_table, heading, scores_table
-from rnnkit.forecast.command.writing import check_writable, write_forecasts
+from rnnkit.forecast.command.table import check_writable, forecast_table, heading, scores_table, write_forecasts
 from rnnkit.forecast.data.csv_files import InputError, parsed
 from rnnkit.forecast.data.files import check_suffix, read_series
 from rnnkit.forecast.data.frames import SeriesFrame

@@ -171,8 +171,8 @@ class SeriesFrame:
                 places = np.array([*(ours.get(one, -1) for one in data.texts[name]), np.nan, -1.0])
                 columns[name] = places[np.nan_to_num(columns[name], nan=len(places) - 2).astype(np.int64)]
             series, steps = data._every_step
-            places = {str(one): place for place, one in enumerate(self.ids)}  # ids may be numbers in one file alone
-            codes = np.array([places.get(str(one), -1) for one in data.ids])[series]
+            known_ids = {str(one): place for place, one in enumerate(self.ids)}  # ids may be numbers in one file alone
+            codes = np.array([known_ids.get(str(one), -1) for one in data.ids])[series]
             leads = self._leads_at(codes, data.timelines.at(series, steps), "")
         else:
             table = self._arranged(data, names, what)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -162,3 +163,15 @@ def _padded(series) -> np.ndarray:
     for row, one in zip(padded, series, strict=True):
         row[: len(one)] = one
     return padded
+
+
+def handler_of(y, module: str):
+    """Return the module of `rnnkit.distributed` that handles partitions of Dask, or a list of tables; None in memory.
+
+    >>> handler_of([[1.0, 2.0], [3.0]], "panels") is None
+    True
+    """
+    first = y[0] if isinstance(y, (list, tuple)) and len(y) else y
+    if of_dask(first) or (first is not y and frames.is_frame(first)):
+        return importlib.import_module(f"rnnkit.distributed.{module}")
+    return None

@@ -93,8 +93,11 @@ def _deviations(newest, lengths, period: int) -> np.ndarray:
         np.cumsum(np.pad(one, ((0, 0), (1, 0))), axis=1) for one in (np.where(known, newest, 0.0), known.astype(float))
     )
     first = np.clip(np.arange(steps) - period // 2, 0, size - period)
-    over = lambda total: np.take_along_axis(total, first + period, axis=1) - np.take_along_axis(total, first, axis=1)
-    apart = newest - over(sums) / np.maximum(over(counts), 1)
+    total, count = (
+        np.take_along_axis(one, first + period, axis=1) - np.take_along_axis(one, first, axis=1)
+        for one in (sums, counts)
+    )
+    apart = newest - total / np.maximum(count, 1)
     cycles = -(-steps // period)
     padded = np.pad(apart, ((0, 0), (0, cycles * period - steps)), constant_values=np.nan)
     return padded.reshape(len(newest), cycles, period)

@@ -13,9 +13,8 @@ from rnnkit.arguments import whole
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
-from rnnkit.forecast.fitting.conformal import Calibration
 from rnnkit.forecast.fitting.demands import Demands
-from rnnkit.forecast.fitting.held_out import Ends, leads_of
+from rnnkit.forecast.fitting.held_out import Calibration, Ends, leads_of
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.models import demand
 from rnnkit.forecast.models.autoregression import Autoregression, able
@@ -35,7 +34,7 @@ from rnnkit.forecast.models.forecaster import (
     without_effects,
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
-from rnnkit.forecast.models.prepared import completed
+from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.theta import Theta
 from rnnkit.forecast.models.together import Progress, Together
 from rnnkit.forecast.scoring.evaluation import naive_scales

@@ -19,14 +19,14 @@ from rnnkit.arguments import whole
 from rnnkit.arrays import real, with_gaps
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast import registry, saving
-from rnnkit.forecast.data import frames, partitions
+from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
-from rnnkit.forecast.data.history import History, UnfitSeries, column
-from rnnkit.forecast.display import between, counted_series, spanned
+from rnnkit.forecast.data.history import History, UnfitSeries, column, handler_of
 from rnnkit.forecast.fitting import regression
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.models import inspection
+from rnnkit.forecast.models.inspection import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures
 from rnnkit.forecast.scoring.residual_tests import autocorrelation
 from rnnkit.forecast.scoring.validation import Origins, check_long_enough, cross_validation, refitting, windows
@@ -158,7 +158,7 @@ class Forecaster(Shown):
         ImportError
             For a table where narwhals is missing (extra "tables").
         """
-        handler = None if self._partitioned is None else partitions.handler_of(y, self._partitioned)
+        handler = None if self._partitioned is None else handler_of(y, self._partitioned)
         if handler is not None:
             names = frames.Columns(id, time, target)
             self._partitions = handler.fitted(self, y, x if static is None else static, names, freq, progress)
@@ -315,8 +315,8 @@ class Forecaster(Shown):
         **names: Any,
     ) -> Any:
         """Forecast from several past origins, beside the actual values; see `rnnkit.forecast.cross_validation`."""
-        told = {"progress": progress, "verbose": verbose}
-        return cross_validation([self], y, h, n_windows, step_size, refit, level=level, **told, **names)
+        names |= {"level": level, "progress": progress, "verbose": verbose}
+        return cross_validation([self], y, h, n_windows, step_size, refit, **names)
 
     def plot(
         self,
