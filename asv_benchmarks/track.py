@@ -36,6 +36,7 @@ import pages
 HERE = pathlib.Path(__file__).parent
 RESULTS, HTML = HERE / "results", HERE / "html"
 OWN, REFERENCE = "here", "reference"  # machines: this one, and that whose results are kept in the repository
+TRIED = "tried"  # this one too, of single runs that are no history
 SMOKE = "# smoke: "  # before the case of a file that is run to see that it works
 ASV = pathlib.Path(sys.executable).with_name("asv")
 RUNS = 5  # of the suite, of which the least is kept
@@ -120,10 +121,8 @@ def spread(commit: str, times: int, bench: str, runs: int) -> int:
         if share > STEADY:
             print(f"{share:.0%} apart: {name}: {', '.join(f'{one[name]:.3g}' for one in found)}")
     middle, most = (apart[math.ceil(part * len(apart)) - 1][0] for part in (0.5, 0.95))
-    print(
-        f"{len(apart)} benchmarks, {times} times the least of {runs} runs: {middle:.1%} apart in the median, ", end=""
-    )
-    print(f"95 % of them at most {most:.1%}.")
+    print(f"{len(apart)} benchmarks, {times} times the least of {runs} runs.")
+    print(f"{middle:.1%} apart in the median, 95 % of them at most {most:.1%}.")
     return 0
 
 
@@ -151,7 +150,7 @@ def beside(
             break
         now: list[Figures] = [{}, {}]
         for side in (0, 1) if turn % 2 == 0 else (1, 0):  # what is installed is measured first
-            now[side] = measured((base, head)[side], OWN, names, bench)
+            now[side] = measured((base, head)[side], TRIED, names, bench)
             found[side] = least(found[side], now[side])
         if turn == 0:
             missing = sorted(found[0].keys() - found[1].keys())
@@ -195,7 +194,7 @@ def find(base: str, head: str, factor: float, bench: str) -> int:
     while slow - fast > 1:
         middle = (fast + slow) // 2
         # A time that is short once isn't noise.
-        if any(measured(commits[middle], OWN, [name]).get(name, math.inf) < between for _ in range(TRIES)):
+        if any(measured(commits[middle], TRIED, [name]).get(name, math.inf) < between for _ in range(TRIES)):
             fast = middle
         else:
             slow = middle
@@ -322,7 +321,8 @@ def main() -> int:
             one.add_argument("--every", type=int, default=0)
             one.add_argument("--most", type=int, default=25)
     given = parser.parse_args()
-    asv("machine", "--yes", "--machine", REFERENCE if given.command == "history" else OWN)
+    machine = {"history": REFERENCE, "compare": TRIED, "find": TRIED}.get(given.command, OWN)
+    asv("machine", "--yes", "--machine", machine)
     match given.command:
         case "run":
             return 0 if run(*hashes("HEAD"), OWN, given.bench, given.runs)[1] else 2
