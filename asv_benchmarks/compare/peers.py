@@ -289,16 +289,12 @@ def jax(problem: Problem, g=None) -> dict[str, Peer]:
         return jax.lax.scan(one, start, x @ kernel + first(bias))[1]
 
     def peer(forward):
-        def loss(weights, x, g):
-            y = forward(x, *weights)
-            return (y * g).sum(), y
+        def gradient(weights, x, g):
+            y, pull = jax.vjp(lambda weights: forward(x, *weights), weights)
+            return y, *pull(g)
 
-        def run():
-            (_, y), gradients = jax.block_until_ready(compiled(weights, x, *g))
-            return y, gradients
-
-        compiled = jax.jit(jax.value_and_grad(loss, has_aux=True) if g else forward)
-        return Peer(run if g else lambda: compiled(x, *weights).block_until_ready(), read)
+        compiled = jax.jit(gradient if g else lambda weights, x: forward(x, *weights))
+        return Peer(lambda: jax.block_until_ready(compiled(weights, x, *g)), read)
 
     return {"jax": peer(inside), "jax, hoisted": peer(hoisted)}
 

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+import weakref
 
 import numpy as np
 import processes
@@ -101,6 +102,22 @@ def test_calls_that_were_stopped_do_not_count(monkeypatch):
     assert 0.004 <= measure.seconds(call) < 0.02
     every[0] = 1
     assert measure.seconds(call) < 0.001
+
+
+def test_results_of_short_calls_lie_at_several_places():
+    from benchmarks import measure
+
+    alive: weakref.WeakSet = weakref.WeakSet()
+    most: list[int] = []
+
+    class Result:
+        def __init__(self):
+            alive.add(self)
+            most.append(len(alive))
+            time.sleep(0.001)
+
+    measure.seconds(Result)
+    assert max(most) == measure.PLACES
 
 
 def test_memory_is_what_a_call_takes_above_what_was_held():
