@@ -448,17 +448,18 @@ def test_X30_second_derivatives_by_complex_inputs_of_complex_outputs(name, of):
     at = {key: np.array(w) for key, w in layer.weights.items()} | {"x": x}
     if len(given["initial_state"]) == 1:
         at["initial_state"] = given["initial_state"][0]
-    d = {n: rng.normal(size=a.shape) + (1j * rng.normal(size=a.shape) if a.dtype.kind == "c" else 0) for n, a in at.items()}
+    d = {n: normal(rng, *a.shape) if a.dtype.kind == "c" else rng.normal(size=a.shape) for n, a in at.items()}
     function = (lambda y: y) if of is None else of
 
-    def run(step, pulls=True):
+    def run(step):
         moved = {key: one + step * d[key] for key, one in at.items()}
         for key in layer.weights:
             layer.weights[key] = moved[key]
         start = [moved["initial_state"]] if "initial_state" in at else given["initial_state"]
         y, pull = layer.vjp(moved["x"], mask=mask, initial_state=start)
         values = function(y)
-        ends = [function(y + e).real - function(y - e).real for e in ((1e-6, 1e-6j) if y.dtype.kind == "c" else (1e-6,))]
+        units = (1e-6, 1e-6j) if y.dtype.kind == "c" else (1e-6,)
+        ends = [function(y + e).real - function(y - e).real for e in units]
         found = pull(ends[0] / 2e-6 + (1j * ends[1] / 2e-6 if len(ends) > 1 else 0))
         for key in layer.weights:
             layer.weights[key] = at[key]
@@ -485,6 +486,36 @@ def test_X30_second_derivatives_by_complex_inputs_of_complex_outputs(name, of):
         for key, one in jacobian.items():
             whole = one.sum(axis=axes)
             np.testing.assert_allclose(total[key], whole if key in ("x", "initial_state") else whole.sum(axis=0))
+
+
+@every_case
+def test_X30_one_step_has_tangents_and_jacobians(name, rng):
+    case = CASES[name]
+    layer, x = case.layer(return_sequences=False), case.x(2, 1)
+    layer(x)
+    draw = lambda a: normal(rng, *a.shape) if a.dtype.kind == "c" else rng.normal(size=a.shape)
+    start = [one + 0.3 * draw(one) for one in layer.get_initial_state(2)]
+    d_x, d_start, e = draw(x), [draw(one) for one in start], 1e-6
+    y, *states = layer(x, initial_state=start)
+    ends = [layer(x + s * d_x, initial_state=[a + s * b for a, b in zip(start, d_start, strict=True)]) for s in (e, -e)]
+    wanted = [(a - b) / (2 * e) for a, b in zip(*ends, strict=True)]
+    bare = layer.cell._states().bare
+    given, moved = (one[0] if bare else one for one in (start, d_start))
+    (output, new), (d_output, d_new) = rk.jvp(layer, x[:, 0], given, d_x[:, 0], moved)
+    found, tangents = ([a, b] if bare else [a, *b] for a, b in ((output, new), (d_output, d_new)))
+    for one, value in zip(found, [y, *states], strict=True):
+        np.testing.assert_allclose(one, value, rtol=1e-12)
+    for one, slope in zip(tangents, wanted, strict=True):
+        assert one.dtype == slope.dtype
+        np.testing.assert_allclose(one, slope, rtol=1e-5, atol=1e-5 * (1 + np.abs(slope).max()))
+    whole = rk.jacobian(layer, x[:, 0], given)
+    by_states = [whole.output_by_state] if len(start) == 1 else list(whole.output_by_state.values())
+    total = along({"x": whole.output_by_x}, {"x": d_x[:, 0]})
+    for block, d in zip(by_states, d_start, strict=True):
+        total = total + along({"initial_state": block}, {"initial_state": d})
+    np.testing.assert_allclose(total, parts(d_output, 1), rtol=1e-10, atol=1e-12)
+    size = sum(np.prod(parts(one, 1).shape[1:], dtype=int) for one in start)
+    assert whole.matrix.shape == (2, size, size)
 
 
 def test_X30_loops_and_models_have_them(rng):
@@ -889,7 +920,7 @@ def test_C20_one_error_says_what_to_write():
     refused(lambda: layer.weights.__setitem__("D", np.ones(4) * 1j), TypeError, "real numbers")
     refused(lambda: layer.weights.__setitem__("lam", np.ones((2, 6))), ValueError, "(6,)", "(2, 6)")
     refused(lambda: layer(CASES["lru"].x(), initial_state=[np.ones((3, 2, 6))]), ValueError, "(3, 6)")
-    refused(lambda: rk.jacobian(layer.cell, np.ones((1, 4))), ValueError, "layer.jvp")
+    refused(lambda: rk.jacobian(layer.cell, np.ones((1, 4)) * 1j), TypeError, "real numbers")
     refused(lambda: layer.vjp(CASES["lru"].x())[1]([np.ones((3, 9, 4)) * 1j, None]), TypeError, "real numbers")
     own = rk.cell(states={"z": rk.State(2, "complex")}, vjp=lambda x, s, d, ds: None)(lambda x, s: (x, s.z))
     refused(lambda: rk.RNN(own())(x), ValueError, "vjp of its own")

@@ -83,8 +83,6 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
 
     def ordinary(layer, x, directions, **call):
         point = _point(layer, x, call, names)
-        if point.pairs or point.complex_outputs:
-            unrepeatable("complex numbers become pairs")
         moved = {name: point.whole(name, one) for name, one in zip(names, directions, strict=True)}
         return point.complexed(point.turned(point.curved(moved, names, of)))
 
@@ -137,7 +135,7 @@ def hessian(layer: Any, x: Array, by: Any, of: Callable | None = None, **call: A
 
 
 def jacobian_by(layer: Any, x: Array, by: Any, of: Callable | None = None, **call: Any) -> Any:
-    """What `jacobian` gives of a whole call."""
+    """Return the `jacobian` of a whole call."""
     names, several = _names(by)
     found = _point(layer, x, call, names).slopes(names, of)
     return found if several else found[names[0]]
@@ -194,10 +192,9 @@ class _Point:
         self.arguments = self.x, *(call.get(n, d) for n, d in zip(known, (None, None, None, False), strict=True))
         given = call.get("constants")
         self.constants = () if given is None else layer._constants(given, len(self.x), layer.dtype)
-        self.states, self.complex_outputs = layer._execution.step.state_shapes, layer._execution.step.outputs is not None
-        flags = {"x": [layer._reads_complex], "initial_state": layer._spec.complex}
-        flags["constants"] = layer.cell._complex_constants
-        self.rows = {"x": (*((2,) if layer._reads_complex else ()), *self.x.shape[1:])}
+        self.states, constants = layer._execution.step.state_shapes, layer.cell._complex_constants
+        flags = {"x": [layer._reads_complex], "initial_state": layer._spec.complex, "constants": constants}
+        self.rows = {"x": (*([2] * layer._reads_complex), *self.x.shape[1:])}
         if len(self.states) == 1:
             self.rows["initial_state"] = tuple(self.states[0])
         if len(self.constants) == 1:
@@ -210,10 +207,12 @@ class _Point:
     # Of what the step sees of a direction
 
     def whole(self, name, value) -> np.ndarray:
-        """A direction as the user gives it, checked; with an axis of rows, of what has one for the step."""
+        """Return a user's direction, checked; with an axis of rows, of what has one for the step."""
         shape, rows = self.shapes[name], len(self.x)
         given = (rows, *shape) if name in self.rows and self.by_row[name] else shape
         axis = len(given) - len(shape) if name in self.pairs else None
+        if axis is not None:
+            unrepeatable("complex numbers become pairs")
         found = validation.like(value, f"the direction of {name}", np.empty(given, self.layer.dtype), axis)
         return np.broadcast_to(found, (rows, *shape)) if name in self.rows else found
 
@@ -245,7 +244,7 @@ class _Point:
         return np.moveaxis(x, 2, 1) if "x" in self.pairs else x
 
     def _by_name(self, gradient, x) -> dict[str, np.ndarray]:
-        """Of a gradient by all arrays of the step, those by the names of `rows`; `x` is that by x."""
+        """Return the derivatives by the names of `rows` from those by the arrays of the step; `x` is that by x."""
         found = {"x": x}
         found |= {"initial_state": gradient.states[0]} if "initial_state" in self.rows else {}
         return found | ({"constants": gradient.constants[0]} if "constants" in self.rows else {})
@@ -257,7 +256,7 @@ class _Point:
     # Derivatives
 
     def curved(self, moved, wanted, of, times: int = 1) -> dict[str, np.ndarray]:
-        """The Hessian along a direction, by the names that are wanted; of so many copies of the rows in turn."""
+        """Return the Hessian along a direction, by the wanted names; of so many copies of the rows in turn."""
         weights = frozenset(name for name in wanted if name in self.weights)
         both = Both(self.layer, self.layer._run(self._call(), weights, along=partial(self._tangents, moved, times)))
         gradient = both.pull(*self._cotangents(of, both.y, both.dy), "x" in wanted)
@@ -270,7 +269,7 @@ class _Point:
         return {name: found[name] if name in self.rows else gradient.weights[name] for name in wanted}
 
     def _cotangents(self, of, y, dy) -> tuple[np.ndarray, np.ndarray]:
-        """Those of the outputs and of their tangents, of the tangent of the sum, or of its real part."""
+        """Return the cotangents of outputs and of their tangents, for the tangent of the sum, or of its real part."""
         if of is None:
             return constant(np.zeros_like(y)), constant(np.ones_like(y))
         return self._summed(of, y).curved(y, dy)
@@ -279,7 +278,7 @@ class _Point:
         return _Sum(of, y.shape[1:], self.layer.dtype, self.row_form, is_complex(y))
 
     def blocks(self, names: list[str], of) -> dict[str, dict[str, np.ndarray]]:
-        """The second derivatives by each array, then by each; by what has rows not by weights then."""
+        """Return the second derivatives by each array, then by each; by what has rows not by weights then."""
         dtype, rows = self.layer.dtype, len(self.x)
         found: dict[str, dict[str, np.ndarray]] = {}
         own = [name for name in names if name in self.weights]
@@ -305,7 +304,7 @@ class _Point:
         return found
 
     def _along_weights(self, own, names, of) -> list[dict[str, np.ndarray]]:
-        """The Hessian along each number of some weights: in one call, where rows may have weights of their own."""
+        """Return the Hessian along each number of some weights, in one call where rows may have weights of their own."""
         shapes, dtype = {name: self.shapes[name] for name in own}, self.layer.dtype
         sizes = {name: math.prod(shape) for name, shape in shapes.items()}
         eyes = {name: np.eye(sizes[name], dtype=dtype).reshape(-1, *shapes[name]) for name in own}
@@ -322,7 +321,7 @@ class _Point:
         return found
 
     def _takes_members(self, own) -> bool:
-        """Whether a call along a direction of weights may have several of them, each for its rows."""
+        """Tell whether a call along a direction of weights may have several, each for its rows."""
         execution, training = self.layer._execution, self.arguments[-1]
         if not execution.takes_members(self.constants, bool(training)):
             return False
@@ -342,7 +341,7 @@ class _Point:
         return block if self.by_row[b] else block.sum(axis=len(shape))
 
     def slopes(self, names, of) -> dict[str, np.ndarray]:
-        """The derivatives of the sum of the outputs, or of each entry of a function of them."""
+        """Return the derivatives of the sum of the outputs, or of each entry of a function of them."""
         if of is not None and (found := self._forwards(names, of)) is not None:
             return found
         y, back = self._backwards()
@@ -364,7 +363,7 @@ class _Point:
         return {name: self._stacked(name, entries, shape) for name in names}
 
     def _backwards(self) -> tuple[np.ndarray, Callable]:
-        """The outputs, and from their cotangent to those of everything by name."""
+        """Return the outputs, and the function from their cotangent to those of everything by name."""
         outputs, pull = self.layer.vjp(**self._keywords())
 
         def back(d):
@@ -376,8 +375,8 @@ class _Point:
         return outputs[0] if self.layer.return_state else outputs, back
 
     def _forwards(self, names, of) -> dict[str, np.ndarray] | None:
-        """What `slopes` gives of a function, a direction at a time; None where its entries are fewer."""
-        rows, dtype = len(self.x), self.layer.dtype
+        """Return the `slopes` of a function, a direction at a time; None where its entries are fewer."""
+        rows = len(self.x)
         outputs = self.layer(**self._keywords())
         y = outputs[0] if isinstance(outputs, tuple) else outputs
         total = self._summed(of, y)
@@ -398,7 +397,7 @@ class _Point:
         return found
 
     def _units(self, name, some) -> tuple[dict[str, np.ndarray], int]:
-        """Some unit directions of an array: as rows of one call, of a weight the one."""
+        """Return some unit directions of an array: as rows of one call, of a weight the one."""
         shape, rows = self.shapes[name], len(self.x)
         units = np.eye(math.prod(shape), dtype=self.layer.dtype)[some]
         if self._is_shared(name):
@@ -407,12 +406,12 @@ class _Point:
         return {name: units.reshape(-1, *shape)}, len(some)
 
     def _is_shared(self, name) -> bool:
-        """Whether all rows of a call have the same direction of an array: of a weight that isn't small."""
+        """Tell whether all rows of a call have the same direction of an array: of a weight that isn't small."""
         is_sparse = name in self.weights and name in self.layer.cell._sparse_weights()
         return is_sparse or (name in self.weights and math.prod(self.shapes[name]) > BY_ROW)
 
     def _along(self, moved, times) -> tuple[np.ndarray, np.ndarray]:
-        """The outputs and their tangents, of so many copies of the rows in turn."""
+        """Return the outputs and their tangents, of so many copies of the rows in turn."""
 
         def along(record):
             found = self._tangents(moved, times, record)
@@ -441,7 +440,7 @@ class _Point:
 
 
 class _OfModel(_Point):
-    """The same of layers one behind the other, and of a graph of them."""
+    """A model and the arguments of a call of it."""
 
     def __init__(self, model: GraphModel, x, call):
         mask = call.pop("mask", None)
@@ -455,7 +454,7 @@ class _OfModel(_Point):
         names = model._input_names() if graph.inputs > 1 else ["x"]
         arrays, masks = model._entered(x, mask)
         self.layer: Any = model
-        self.row_form, self.constants, self.states, self.complex_outputs = False, (), (), False
+        self.row_form, self.constants, self.states = False, (), ()
         readers = [[graph.layers[c.layer] for c in graph.calls if i in leaves(c.x)] for i in range(len(names))]
         ids = {name for name, own in zip(names, readers, strict=True) if any(one._reads_ids for one in own)}
         pairs = {name for name, own in zip(names, readers, strict=True) if any(one._reads_complex for one in own)}
@@ -475,11 +474,12 @@ class _OfModel(_Point):
         return name in self.weights
 
     def _dual(self, moved, wanted, times) -> Dual:
-        """The dual of a call with so many copies of the rows in turn."""
+        """Return the dual of a call with so many copies of the rows in turn."""
         given = [np.concatenate([one] * times) for one in self.given.values()]
         masks = [None if one is None else np.concatenate([np.asarray(one)] * times) for one in self.masks]
         own = {name: moved[name] for name in self.weights if name in moved}
-        tangents = {"x": [to_complex(moved[n], 1) if n in moved and n in self.pairs else moved.get(n) for n in self.given]}
+        moved = {n: to_complex(one, 1) if n in self.pairs and n in self.rows else one for n, one in moved.items()}
+        tangents = {"x": [moved.get(name) for name in self.given]}
         return dual_of(self.layer, Along({"x": given}, tangents, masks, own, wanted))
 
     def curved(self, moved, wanted, of, times: int = 1):
@@ -515,7 +515,7 @@ class _OfModel(_Point):
 
 
 class _OfLoop(_Point):
-    """The same of a loop, whose parameters and states have names, and rows where the user gives them some."""
+    """A loop and the arguments of a call; its parameters and states have names, and rows if the user gives some."""
 
     def __init__(self, loop: Loop, x, call):
         if refused := [name for name in ("reverse", "return_state") if name in call]:
@@ -530,7 +530,8 @@ class _OfLoop(_Point):
         of_constants = [()] * len(loop._parameters) if self.joined else [c.shape[1:] for c in self.constants]
         inner |= dict(zip(loop._parameters, of_constants, strict=True))
         self.is_numbers = form._is_numbers  # whether a step of x is a number
-        self.rows = {"x": self.rows["x"][: -1 if form._is_numbers else None]} | {name: tuple(inner[name]) for name in names}
+        of_x = self.rows["x"][:-1] if form._is_numbers else self.rows["x"]
+        self.rows = {"x": of_x} | {name: tuple(inner[name]) for name in names}
         self.pairs = self.pairs & {"x"} | loop.cell.spec.complex | set(loop._complex_parameters(call))
         self.by_row = {name: np.ndim(named[name]) + (name in self.pairs) > len(inner[name]) for name in names}
         self.by_row["x"] = np.ndim(form.x) == self.x.ndim and len(form.x) == rows and has_rows
@@ -614,15 +615,15 @@ class _Sum:
         return self.traced([self._paired(y)])[0]
 
     def along(self, y, dy):
-        """The values' tangent."""
+        """Return the tangent of the values."""
         return self.traced.along([self._paired(y)], [self._paired(dy)])[0]
 
     def pull(self, y, d):
-        """The cotangent of y."""
+        """Return the cotangent of y."""
         return self._shown(self.traced.pull([self._paired(y)], [np.asarray(d, y.real.dtype)])[0])
 
     def curved(self, y, dy):
-        """The derivatives of the sum's tangent by y and by dy: the Hessian times dy, and the gradient."""
+        """Return the derivatives of the sum's tangent by y and by dy: the Hessian times dy, and the gradient."""
         shape = (len(y), *self.traced.shapes[0])
         zeros, ones = np.zeros(shape, y.real.dtype), np.ones(shape, y.real.dtype)
         if self.gives_pairs:
@@ -632,7 +633,7 @@ class _Sum:
 
 
 def _by_row(function, y):
-    """A function of a row on rows, numbers or symbols."""
+    """Return a function of a row for rows, of numbers or symbols."""
     if isinstance(y, np.ndarray):
         return np.stack([function(one) for one in y])
     found = function(y.made(y.node))

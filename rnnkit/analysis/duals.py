@@ -28,7 +28,7 @@ from rnnkit.layers.traced import Traced
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.calls import Calls, looked_up
 from rnnkit.models.graph_model import GraphModel
-from rnnkit.recording import computed
+from rnnkit.recording import computed, unrepeatable
 from rnnkit.steps.nesting import leaves_of
 
 Arrays = list[np.ndarray]
@@ -111,6 +111,8 @@ class Both:
         self.sequences, self._pull = layer.return_sequences, result.pull
         self.axis = 2 if self.sequences else 1
         self.complex = layer._execution.step.outputs is not None
+        if self.complex:
+            unrepeatable("complex numbers become pairs")
         both = np.moveaxis(result.outputs if self.sequences else result.last, self.axis, 0)
         self.y, self.dy = (to_complex(one, self.axis) for one in both) if self.complex else both
 
@@ -298,15 +300,10 @@ def _added(a, b):
     return b if a is None else a if b is None else a + b
 
 
-def graph_of(model) -> Calls:
-    """Return the graph of a model's layers."""
+def _model(model: Assembled, call: Along) -> Dual:
     if not isinstance(model, GraphModel):
         raise TypeError(f"expected a Sequential or a functional Model for derivatives, got {model!r}")
-    return model._graph
-
-
-def _model(model: Assembled, call: Along) -> Dual:
-    graph = graph_of(model)
+    graph = model._graph
     values, moved = leaves_of(call.given["x"]), leaves_of(call.moved["x"])
     masks, inputs = leaves_of(call.mask), len(values)
     masks += [None] * (inputs - len(masks))

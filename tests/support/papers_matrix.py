@@ -144,7 +144,7 @@ def in_c(case):
     return "yes" if off < 1e-9 else f"no: off by {off:.0e}"
 
 
-SHORT = {"complex": "no: complex numbers", "real input": "no: complex numbers", "random": "no: random numbers"}
+SHORT = {"complex": "no: complex numbers", "random": "no: random numbers"}
 
 
 def short(error):

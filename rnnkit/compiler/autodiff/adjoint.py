@@ -131,7 +131,7 @@ class _Split:
         backward.states += (backward.pointwise("add", so_far, self._copy(value)),)
 
     def _goes_with_states(self, value) -> bool:
-        """Whether the adjoint stays elementwise with this value among its states."""
+        """Tell whether the adjoint stays elementwise with this value among its states."""
         return bool(self.graph.states) and is_elementwise(self.backward, (*self.backward.states, self._copy(value)))
 
     def _of_a_step(self, node, a, g) -> Node:
@@ -172,7 +172,7 @@ class _Split:
         return again or pointwise or small
 
     def _is_known(self, node) -> bool:
-        """Whether the adjoint has a value without a residual."""
+        """Tell whether the adjoint has a value without a residual."""
         return not node.args or node.id in self.after or section_of(node) <= CALL
 
     def _missing(self, node, keep=False) -> list[Node]:

@@ -216,7 +216,8 @@ class _Forward:
             if arg.id not in self.found or own.id not in new.under([c]):
                 continue
             if not is_elementwise(c, own) or arg.shape != node.shape:
-                problem = f"expected a rule that goes element by element for a tangent, in the line {node.line!r}"
+                place = f"in the line {node.line!r}" if node.line else "of the cell's own vjp"
+                problem = f"expected a rule that goes element by element for a tangent, {place}"
                 raise ValueError(f"{problem}; another one is for cotangents alone")
             (term,) = replaced(new, [c], own, self.found[arg.id])
             total = term if total is None else new.pointwise("add", total, term)

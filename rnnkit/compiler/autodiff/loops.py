@@ -54,7 +54,7 @@ class Copies:
         return bool(loops_of(node) & self.inside) or self._is_inner(node)
 
     def _is_inner(self, node) -> bool:
-        """Whether a node is a loop in the body, whose own values are all inside."""
+        """Tell whether a node is a loop in the body, whose own values are all inside."""
         return node.op == "loop" and ("loop", node.attr.id) in self.inside
 
     def _copied(self, node) -> Node:

@@ -281,7 +281,7 @@ class Reverse:
             self.outer.setdefault(weight.id, []).append((self._where_some(some, a), g))
 
     def _some(self, node, g, first) -> Node | None:
-        """Whether there is a cotangent along the axes from one on, if a ``where`` may not have taken its node."""
+        """Tell whether there is a cotangent along the axes from one on, if a ``where`` may not have taken its node."""
         if node.id not in self.unsure or not g.size:
             return None
         size = self.graph.reduce("max", self.graph.pointwise("absolute", g), tuple(range(first, len(g.shape))))
@@ -369,7 +369,7 @@ def broadcast(graph, node, shape) -> Node:
 
 
 def is_elementwise(node: Node, source: Node) -> bool:
-    """Whether each element of a node depends on the source's element in its place alone."""
+    """Tell whether each element of a node depends on the source's element in its place alone."""
     stack, seen = [node], set()
     while stack:
         one = stack.pop()

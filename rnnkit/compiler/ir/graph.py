@@ -331,6 +331,11 @@ class Graph:
             return nodes[0]
         shape = list(nodes[0].shape)
         shape[axis] = sum(node.shape[axis] for node in nodes)
+        if all(node.op == "view" and node.args[0] is nodes[0].args[0] for node in nodes):  # perhaps the whole of it
+            whole = nodes[0].args[0]
+            places = np.concatenate([node.attr.index(whole.shape) for node in nodes], axis).ravel()
+            if np.array_equal(places, np.arange(whole.size)):
+                return self.reshape(whole, tuple(shape))
         return self.add("concatenate", nodes, shape, axis, nodes[0].kind)
 
     def take(self, array, index) -> Node:

@@ -37,3 +37,14 @@ def test_X30_the_hosts_derivatives(make, rng):
         np.testing.assert_allclose(one, want[name], rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match="x of .* on the host"):
         gpu.jvp(upload(x, 0), moved)
+
+
+def test_X30_models_have_the_hosts_derivatives(rng):
+    x = rng.normal(size=(2, 4, 2)).astype("float32")
+    host, gpu = (rk.Sequential([rk.GRU(3), rk.Dense(1, "tanh")], seed=0) for _ in range(2))
+    host.build(x.shape)
+    gpu.build(x.shape)
+    gpu.to("cuda")
+    found, want = (rk.hvp(one, x, {"x": x, "1/kernel": np.ones((3, 1))}, by=["x", "1/kernel"]) for one in (gpu, host))
+    for name, one in found.items():
+        np.testing.assert_allclose(one, want[name], rtol=1e-3, atol=1e-3)
