@@ -304,7 +304,7 @@ class _Point:
         return found
 
     def _along_weights(self, own, names, of) -> list[dict[str, np.ndarray]]:
-        """Return the Hessian along each number of some weights, in one call where rows may have weights of their own."""
+        """Return the Hessian along each number of some weights: in one call, if rows may have weights of their own."""
         shapes, dtype = {name: self.shapes[name] for name in own}, self.layer.dtype
         sizes = {name: math.prod(shape) for name, shape in shapes.items()}
         eyes = {name: np.eye(sizes[name], dtype=dtype).reshape(-1, *shapes[name]) for name in own}
