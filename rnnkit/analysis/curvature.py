@@ -28,7 +28,7 @@ from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.models.graph_model import GraphModel
 from rnnkit.recording import constant, standing_in, unrepeatable
 
-_ALONE = 1 << 22  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
+_ALONE = 5 << 23  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
 
@@ -88,7 +88,7 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
 
     arguments, found = (x, [given[name] for name in names]), None
     if isinstance(layer, RNN) and layer.built and of is None:  # small calls are recorded, as those of layers
-        recorded = layer._repeated_hvps.setdefault(tuple(names), RepeatedCalls(_ALONE, 4))
+        recorded = layer._repeated_hvps.setdefault(tuple(names), RepeatedCalls(_ALONE, 8))
         found = recorded.run(layer, ordinary, arguments, call)
     found = ordinary(layer, *arguments, **call) if found is None else found
     return found if several else found[names[0]]

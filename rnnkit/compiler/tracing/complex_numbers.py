@@ -207,7 +207,12 @@ def _matmul(a, b) -> Any:
     if by_row != [True, False] or not is_complex(b) or b.ndim > 2:
         return _multilinear(np.matmul, (a, b))
     both = np.reshape(np.stack([a.real, a.imag], -2), (*a.shape[:-1], 2 * a.shape[-1]))
-    return paired(both, both @ np.concatenate([b.real, -b.imag]), both @ np.concatenate([b.imag, b.real]))
+    columns = [np.concatenate([b.real, -b.imag]), np.concatenate([b.imag, b.real])]
+    if b.ndim == 1:
+        found = both @ np.stack(columns, -1)
+        return paired(both, found[..., 0], found[..., 1])
+    found = both @ np.concatenate(columns, -1)
+    return paired(both, found[..., : b.shape[1]], found[..., b.shape[1] :])
 
 
 # Functions of one number, in real operations: each gives both parts
