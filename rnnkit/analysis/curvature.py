@@ -28,7 +28,7 @@ from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.models.graph_model import GraphModel
 from rnnkit.recording import constant, standing_in, unrepeatable
 
-_ALONE = 5 << 23  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
+_ALONE = 3 << 24  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
 

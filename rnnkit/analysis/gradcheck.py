@@ -368,11 +368,7 @@ def _mapped(nested, function):
 
 
 def _leaves(nested) -> list:
-    if nested is None:
-        return []
-    if isinstance(nested, dict):
-        nested = list(nested.values())
-    return [leaf for one in nested for leaf in _leaves(one)] if _is_nested(nested) else [nested]
+    return list(_named("", nested).values())
 
 
 def _named(name, nested) -> dict:

@@ -119,6 +119,7 @@ class Ensemble(Trainable):
                     member._build_with(first._input_shape, first.dtype)
         self._share()
         self.dtype: Any = first.dtype
+        self._own = _Own()  # what was known before there were weights
 
     def _share(self):
         """Let all members run the compiled programs of the first one."""

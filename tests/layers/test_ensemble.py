@@ -577,6 +577,15 @@ def test_C22_a_fit_moves_complex_weights_of_each_member(rng):
         np.testing.assert_array_equal(ensemble.weights["0/w"][k], one.weights["0/w"])
 
 
+@pytest.mark.parametrize("make", [lambda: rk.RNN(spiral(2), seed=0), lambda: rk.GRU(2, seed=0)], ids=["spiral", "gru"])
+@pytest.mark.parametrize("built", [False, True])
+def test_X7_ensembles_have_gradients_to_check(make, built, rng):
+    ensemble, x = make().ensemble(2), rng.normal(size=(2, 3, 2))
+    if built:
+        ensemble(x)
+    assert rk.gradcheck(ensemble, x)
+
+
 def test_C22_real_members_refuse_complex_numbers():
     ensemble = rk.GRU(2).ensemble(2)
     with pytest.raises(TypeError, match="real numbers"):
