@@ -191,9 +191,10 @@ class _Point:
         self.x = validation.numbers(x, "x", layer._reads_complex)
         self.arguments = self.x, *(call.get(n, d) for n, d in zip(known, (None, None, None, False), strict=True))
         given = call.get("constants")
-        self.constants = () if given is None else layer._constants(given, len(self.x), layer.dtype)
-        self.states, constants = layer._execution.step.state_shapes, layer.cell._complex_constants
-        flags = {"x": [layer._reads_complex], "initial_state": layer._spec.complex, "constants": constants}
+        self.constants: tuple = () if given is None else layer._constants(given, len(self.x), layer.dtype)
+        self.states: tuple = layer._execution.step.state_shapes
+        flags = {"x": [layer._reads_complex], "initial_state": layer._spec.complex}
+        flags["constants"] = layer.cell._complex_constants
         self.rows = {"x": (*([2] * layer._reads_complex), *self.x.shape[1:])}
         if len(self.states) == 1:
             self.rows["initial_state"] = tuple(self.states[0])

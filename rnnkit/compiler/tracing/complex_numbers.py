@@ -206,7 +206,7 @@ def _matmul(a, b) -> Any:
     by_row = [isinstance(one, Complex) and one.real.node.batched for one in (a, b)]
     if by_row != [True, False] or not is_complex(b) or b.ndim > 2:
         return _multilinear(np.matmul, (a, b))
-    both = np.reshape(np.stack([a.real, a.imag], -2), (*a.shape[:-1], 2 * a.shape[-1]))
+    both: Any = np.reshape(np.stack([a.real, a.imag], -2), (*a.shape[:-1], 2 * a.shape[-1]))
     columns = [np.concatenate([b.real, -b.imag]), np.concatenate([b.imag, b.real])]
     if b.ndim == 1:
         found = both @ np.stack(columns, -1)
