@@ -191,8 +191,10 @@ class _Point:
         self.x = validation.numbers(x, "x", layer._reads_complex)
         self.arguments = self.x, *(call.get(n, d) for n, d in zip(known, (None, None, None, False), strict=True))
         given = call.get("constants")
-        self.constants: tuple = () if given is None else layer._constants(given, len(self.x), layer.dtype)
-        self.states: tuple = layer._execution.step.state_shapes
+        self.constants: Any = ()
+        if given is not None:
+            self.constants = layer._constants(given, len(self.x), layer.dtype)
+        self.states = layer._execution.step.state_shapes
         flags = {"x": [layer._reads_complex], "initial_state": layer._spec.complex}
         flags["constants"] = layer.cell._complex_constants
         self.rows = {"x": (*([2] * layer._reads_complex), *self.x.shape[1:])}
