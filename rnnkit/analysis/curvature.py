@@ -36,7 +36,8 @@ _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call t
 def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = None, **call: Any) -> Any:
     """Compute the Hessian of the sum of a call's outputs, times a direction.
 
-    It is exact, and takes the time of a few gradients, whatever the sizes.
+    It is exact, and takes the time of a few gradients, whatever the sizes. Of complex outputs, it is that of the real
+    part of the sum.
 
     Parameters
     ----------

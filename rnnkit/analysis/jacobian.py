@@ -146,6 +146,7 @@ def jacobian(
     by, of, **call
         As of `hessian`, for a recurrent layer or a loop, and `x` as in a call: the derivative of the sum of the
         outputs, or of each entry of a function of them, ``(B, *value, *a)``; of a loop without rows, ``(*value, *a)``.
+        What is complex counts as both parts, with an axis of two in front of its own.
 
     Returns
     -------
