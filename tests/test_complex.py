@@ -421,7 +421,190 @@ def test_C20_hessians_go_through_complex_states():
     assert by_z["z"]["z"].shape == (2, 2) and by_z["z"]["turn"].shape == (2,)
     np.testing.assert_allclose(by_z["z"]["z"], 2 * factors * np.eye(2), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(rk.hvp(resonance, x, 1 + 2j, by="z", **at), 2 * factors * (1 + 2j), rtol=1e-12)
-    refused(lambda: rk.hessian(resonance, x, by="turn", size=0.9j, turn=0.3), ValueError, "real parameters", "'size'")
+
+
+def parts(array, axis):
+    """An array as derivatives are by it: both parts of a complex one."""
+    return np.stack([array.real, array.imag], axis) if array.dtype.kind == "c" else array
+
+
+def along(blocks, directions):
+    """The sum of derivatives by each array, times its direction; all have rows in front."""
+    found = 0
+    for name, d in directions.items():
+        by_row = zip(blocks[name], parts(d, 1) if name in ("x", "initial_state") else [parts(d, 0)] * 2, strict=True)
+        found = found + np.stack([np.tensordot(block, one, one.ndim) for block, one in by_row])
+    return found
+
+
+@every_case
+@pytest.mark.parametrize("of", [None, lambda y: np.abs(y - 0.5) ** 2, lambda y: y * y * y], ids=["sum", "real", "own"])
+def test_X30_second_derivatives_by_complex_inputs_of_complex_outputs(name, of):
+    """The change of the gradient is the product with the Hessian, and that of the outputs the one with the Jacobian."""
+    case, rng = CASES[name], np.random.default_rng(6)
+    layer, x, mask = case.layer(return_state=False), case.x(2, 5), MASK[:2, :5]
+    layer(x)
+    given = {"initial_state": layer.get_initial_state(2), "mask": mask}
+    at = {key: np.array(w) for key, w in layer.weights.items()} | {"x": x}
+    if len(given["initial_state"]) == 1:
+        at["initial_state"] = given["initial_state"][0]
+    d = {n: normal(rng, *a.shape) if a.dtype.kind == "c" else rng.normal(size=a.shape) for n, a in at.items()}
+    function = (lambda y: y) if of is None else of
+
+    def run(step):
+        moved = {key: one + step * d[key] for key, one in at.items()}
+        for key in layer.weights:
+            layer.weights[key] = moved[key]
+        start = [moved["initial_state"]] if "initial_state" in at else given["initial_state"]
+        y, pull = layer.vjp(moved["x"], mask=mask, initial_state=start)
+        values = function(y)
+        units = (1e-6, 1e-6j) if y.dtype.kind == "c" else (1e-6,)
+        ends = [function(y + e).real - function(y - e).real for e in units]
+        found = pull(ends[0] / 2e-6 + (1j * ends[1] / 2e-6 if len(ends) > 1 else 0))
+        for key in layer.weights:
+            layer.weights[key] = at[key]
+        return {**found.weights, "x": found.x, "initial_state": found.initial_state[0]}, values
+
+    (after, values), (before, others) = run(1e-5), run(-1e-5)
+    product = rk.hvp(layer, x, d, by=list(at), of=of, **given)
+    for key, one in product.items():
+        slope = (after[key] - before[key]) / 2e-5
+        assert one.dtype == at[key].dtype
+        np.testing.assert_allclose(one, slope, rtol=1e-4, atol=3e-5 * (1 + np.abs(slope).max()), err_msg=key)
+    few = [key for key in at if at[key].size < 25]
+    hessian = rk.hessian(layer, x, by=few, of=of, **given)
+    for key in {"x", "initial_state"} & set(few):
+        alone = along(hessian[key], {n: d[n] for n in few})
+        moved = rk.hvp(layer, x, {n: d[n] for n in few}, by=few, of=of, **given)[key]
+        np.testing.assert_allclose(alone, parts(moved, 1), rtol=1e-9, atol=1e-9 * (1 + np.abs(moved).max()))
+    jacobian = rk.jacobian(layer, x, by=list(at), of=function, **given)
+    slope = parts((values - others) / 2e-5, 1)
+    np.testing.assert_allclose(along(jacobian, d), slope, rtol=1e-5, atol=1e-5 * (1 + np.abs(slope).max()))
+    if of is None:
+        total = rk.jacobian(layer, x, by=list(at), **given)
+        axes = tuple(range(1, values.ndim)) if values.dtype.kind != "c" else tuple(range(2, values.ndim + 1))
+        for key, one in jacobian.items():
+            whole = one.sum(axis=axes)
+            np.testing.assert_allclose(total[key], whole if key in ("x", "initial_state") else whole.sum(axis=0))
+
+
+@every_case
+def test_X30_one_step_has_tangents_and_jacobians(name, rng):
+    case = CASES[name]
+    layer, x = case.layer(return_sequences=False), case.x(2, 1)
+    layer(x)
+    draw = lambda a: normal(rng, *a.shape) if a.dtype.kind == "c" else rng.normal(size=a.shape)
+    start = [one + 0.3 * draw(one) for one in layer.get_initial_state(2)]
+    d_x, d_start, e = draw(x), [draw(one) for one in start], 1e-6
+    y, *states = layer(x, initial_state=start)
+    ends = [layer(x + s * d_x, initial_state=[a + s * b for a, b in zip(start, d_start, strict=True)]) for s in (e, -e)]
+    wanted = [(a - b) / (2 * e) for a, b in zip(*ends, strict=True)]
+    bare = layer.cell._states().bare
+    given, moved = (one[0] if bare else one for one in (start, d_start))
+    (output, new), (d_output, d_new) = rk.jvp(layer, x[:, 0], given, d_x[:, 0], moved)
+    found, tangents = ([a, b] if bare else [a, *b] for a, b in ((output, new), (d_output, d_new)))
+    for one, value in zip(found, [y, *states], strict=True):
+        np.testing.assert_allclose(one, value, rtol=1e-12)
+    for one, slope in zip(tangents, wanted, strict=True):
+        assert one.dtype == slope.dtype
+        np.testing.assert_allclose(one, slope, rtol=1e-5, atol=1e-5 * (1 + np.abs(slope).max()))
+    whole = rk.jacobian(layer, x[:, 0], given)
+    by_states = [whole.output_by_state] if len(start) == 1 else list(whole.output_by_state.values())
+    total = along({"x": whole.output_by_x}, {"x": d_x[:, 0]})
+    for block, d in zip(by_states, d_start, strict=True):
+        total = total + along({"initial_state": block}, {"initial_state": d})
+    np.testing.assert_allclose(total, parts(d_output, 1), rtol=1e-10, atol=1e-12)
+    size = sum(np.prod(parts(one, 1).shape[1:], dtype=int) for one in start)
+    assert whole.matrix.shape == (2, size, size)
+
+
+def test_X30_loops_and_models_have_them(rng):
+    @rk.loop
+    def turned(x, z=1 + 0j, *, rate=0.5 + 0.1j, gain=1.0):
+        z = rate * z + gain * x
+        return z * z, z
+
+    x = normal(rng, 12)
+    z, by_rate, by_rate_twice = 1 + 0j, 0, 0
+    total = [0j, 0j, 0j]
+    for one in x:
+        by_rate, by_rate_twice = z + (0.3 + 0.2j) * by_rate, 2 * by_rate + (0.3 + 0.2j) * by_rate_twice
+        z = (0.3 + 0.2j) * z + one
+        total[1] += 2 * z * by_rate
+        total[2] += 2 * (by_rate**2 + z * by_rate_twice)
+    given = {"rate": 0.3 + 0.2j}
+    slopes, curved = rk.jacobian(turned, x, by="rate", **given), rk.hessian(turned, x, by="rate", **given)
+    one, two = total[1:]  # of a holomorphic function
+    np.testing.assert_allclose(slopes, [[one.real, -one.imag], [one.imag, one.real]], rtol=1e-10)
+    np.testing.assert_allclose(curved, [[two.real, -two.imag], [-two.imag, -two.real]], rtol=1e-10)
+    np.testing.assert_allclose(rk.hvp(turned, x, 1 - 2j, by="rate", **given), np.conj(two * (1 - 2j)), rtol=1e-10)
+    by_x = rk.hessian(turned, x, by=["x", "z", "gain"], of=lambda y: np.abs(y), **given)
+    assert by_x["x"]["x"].shape == (2, 12, 2, 12) and by_x["x"]["gain"].shape == (2, 12)
+    np.testing.assert_allclose(by_x["x"]["x"], by_x["x"]["x"].transpose(2, 3, 0, 1), rtol=1e-9, atol=1e-12)
+
+    layers = [rk.RNN(cell, return_sequences=True, dtype="complex128") for cell in (unitary(5), s5(4))]
+    for model in (rk.Sequential([*layers, rk.Dense(1)], seed=0), rk.Sequential(layers[:1], seed=0)):
+        given = CASES["unitary"].x(2, 4)
+        model(given)
+        d, name = normal(rng, *given.shape), next(n for n in model.weights if n.endswith("V"))
+        moved = {"x": d, name: normal(rng, 3, 5)}
+        product = rk.hvp(model, given, moved, by=["x", name])
+        held, ends = np.array(model.weights[name]), []
+        for step in (1e-6, -1e-6):
+            model.weights[name] = held + step * moved[name]
+            y, pull = model.vjp(given + step * d)
+            found = pull(np.ones_like(y))
+            ends.append((found.x, found.weights[name]))
+        model.weights[name] = held
+        for key, after, before in zip(("x", name), *ends, strict=True):
+            np.testing.assert_allclose(product[key], (after - before) / 2e-6, rtol=1e-4, atol=1e-4)
+        slopes = rk.jacobian(model, given, by="x")
+        assert slopes.shape == ((2, 2, 4, 3) if y.dtype.kind == "f" else (2, 2, 2, 4, 3))
+
+
+def test_X30_by_complex_constants(rng):
+    class Driven(rk.Cell):
+        state_size = rk.State(3, "complex")
+
+        def call(self, inputs, states, constants):
+            h = 0.5 * states[0] * constants[0] + inputs
+            return h * h, [h]
+
+    layer = rk.RNN(Driven(), dtype="float64")
+    x, k, d = rng.normal(size=(2, 5, 3)), normal(rng, 2, 3), normal(rng, 2, 3)
+    ends = [layer.vjp(x, constants=[k + e * d]) for e in (1e-6, -1e-6)]
+    after, before = (pull(np.ones_like(y)).constants[0] for y, pull in ends)
+    product = rk.hvp(layer, x, d, by="constants", constants=[k])
+    np.testing.assert_allclose(product, (after - before) / 2e-6, rtol=1e-6, atol=1e-6)
+    whole = rk.hessian(layer, x, by="constants", constants=[k])
+    assert whole.shape == (2, 2, 3, 2, 3)
+    np.testing.assert_allclose(along({"x": whole}, {"x": d}), parts(product, 1), rtol=1e-10)
+
+
+def test_X30_jax_gives_the_same_hessian_by_both_parts():
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    jnp, case = jax.numpy, CASES["unitary"]
+    layer, x = case.layer(return_state=False), case.x(1, 5)
+    w = {key: np.array(value) for key, value in layer.weights.items()}
+
+    def loss(both):
+        def reflected(z, r):
+            return z - 2 * (z @ r.conj())[:, None] * r / (r @ r.conj()).real
+
+        h, total = jnp.zeros((1, 5), complex), 0.0
+        for t in range(5):
+            z = jnp.fft.fft(jnp.exp(1j * w["d1"]) * h, norm="ortho")
+            z = reflected(z, w["r1"])[:, np.arange(5) * 3 % 5]
+            z = jnp.exp(1j * w["d3"]) * reflected(jnp.fft.ifft(jnp.exp(1j * w["d2"]) * z, norm="ortho"), w["r2"])
+            z = z + (both[:, 0] + 1j * both[:, 1])[:, t] @ w["V"]
+            h = z / abs(z) * jnp.maximum(abs(z) + w["bias"], 0)
+            total = total + (abs(h) ** 2 + h.real).sum()
+        return total
+
+    found = rk.hessian(layer, x, by="x", of=lambda y: np.abs(y) ** 2 + np.real(y))
+    want = jax.hessian(loss)(np.stack([x.real, x.imag], 1))
+    np.testing.assert_allclose(found[0], want[0, :, :, :, 0], rtol=1e-9, atol=1e-9 * np.abs(want).max())
 
 
 @every_case
@@ -737,7 +920,7 @@ def test_C20_one_error_says_what_to_write():
     refused(lambda: layer.weights.__setitem__("D", np.ones(4) * 1j), TypeError, "real numbers")
     refused(lambda: layer.weights.__setitem__("lam", np.ones((2, 6))), ValueError, "(6,)", "(2, 6)")
     refused(lambda: layer(CASES["lru"].x(), initial_state=[np.ones((3, 2, 6))]), ValueError, "(3, 6)")
-    refused(lambda: rk.jacobian(layer.cell, np.ones((1, 4))), ValueError, "layer.jvp")
+    refused(lambda: rk.jacobian(layer.cell, np.ones((1, 4)) * 1j), TypeError, "real numbers")
     refused(lambda: layer.vjp(CASES["lru"].x())[1]([np.ones((3, 9, 4)) * 1j, None]), TypeError, "real numbers")
     own = rk.cell(states={"z": rk.State(2, "complex")}, vjp=lambda x, s, d, ds: None)(lambda x, s: (x, s.z))
     refused(lambda: rk.RNN(own())(x), ValueError, "vjp of its own")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import tracebacks
-from rnnkit.analysis.duals import Along, Both, Dual, check_real, dual_of
+from rnnkit.analysis.duals import Along, Both, Dual, check_single, dual_of
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.execution.tangents import BY_ROW, Tangents
 from rnnkit.hints import Array
@@ -26,9 +26,9 @@ from rnnkit.layers.support.repeats import RepeatedCalls
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.models.graph_model import GraphModel
-from rnnkit.recording import constant, standing_in
+from rnnkit.recording import constant, standing_in, unrepeatable
 
-_ALONE = 1 << 22  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
+_ALONE = 3 << 24  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
 
 
@@ -36,7 +36,8 @@ _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call t
 def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = None, **call: Any) -> Any:
     """Compute the Hessian of the sum of a call's outputs, times a direction.
 
-    It is exact, and takes the time of a few gradients, whatever the sizes.
+    It is exact, and takes the time of a few gradients, whatever the sizes. Of complex outputs, it is that of the real
+    part of the sum.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
 
     arguments, found = (x, [given[name] for name in names]), None
     if isinstance(layer, RNN) and layer.built and of is None:  # small calls are recorded, as those of layers
-        recorded = layer._repeated_hvps.setdefault(tuple(names), RepeatedCalls(_ALONE, 4))
+        recorded = layer._repeated_hvps.setdefault(tuple(names), RepeatedCalls(_ALONE, 8))
         found = recorded.run(layer, ordinary, arguments, call)
     found = ordinary(layer, *arguments, **call) if found is None else found
     return found if several else found[names[0]]
@@ -135,7 +136,7 @@ def hessian(layer: Any, x: Array, by: Any, of: Callable | None = None, **call: A
 
 
 def jacobian_by(layer: Any, x: Array, by: Any, of: Callable | None = None, **call: Any) -> Any:
-    """What `jacobian` gives of a whole call."""
+    """Return the `jacobian` of a whole call."""
     names, several = _names(by)
     found = _point(layer, x, call, names).slopes(names, of)
     return found if several else found[names[0]]
@@ -185,29 +186,37 @@ class _Point:
             raise TypeError(f"expected {', '.join(known)} beside x, got {unknown[0]!r}")
         if not layer.built:
             raise ValueError(f"expected the layer {layer.name!r} to be built; call it first")
-        check_real(layer)
+        check_single(layer)
         self.layer: Any = layer
         self.row_form = False
-        self.x = validation.numbers(x, "x")
+        self.x = validation.numbers(x, "x", layer._reads_complex)
         self.arguments = self.x, *(call.get(n, d) for n, d in zip(known, (None, None, None, False), strict=True))
-        self.constants, self.states = call.get("constants"), layer._execution.step.state_shapes
-        self.rows = {"x": self.x.shape[1:]}
+        given = call.get("constants")
+        self.constants: Any = ()
+        if given is not None:
+            self.constants = layer._constants(given, len(self.x), layer.dtype)
+        self.states = layer._execution.step.state_shapes
+        flags = {"x": [layer._reads_complex], "initial_state": layer._spec.complex}
+        flags["constants"] = layer.cell._complex_constants
+        self.rows = {"x": (*([2] * layer._reads_complex), *self.x.shape[1:])}
         if len(self.states) == 1:
             self.rows["initial_state"] = tuple(self.states[0])
-        if self.constants is not None and len(self.constants) == 1:
-            self.rows["constants"] = np.shape(self.constants[0])[1:]
+        if len(self.constants) == 1:
+            self.rows["constants"] = self.constants[0].shape[1:]
         self.by_row = dict.fromkeys(self.rows, True)
-        self.pairs = complex_names(layer) | {n for n in self.rows if n == "initial_state" and layer._spec.complex[0]}
+        self.pairs = complex_names(layer) | {name for name in self.rows if any(flags[name])}
         self.weights = {name: array.shape for name, array in layer.weights.items()}
         self.shapes: dict[str, tuple] = self.weights | self.rows
 
     # Of what the step sees of a direction
 
     def whole(self, name, value) -> np.ndarray:
-        """A direction as the user gives it, checked; with an axis of rows, of what has one for the step."""
+        """Return a user's direction, checked; with an axis of rows, of what has one for the step."""
         shape, rows = self.shapes[name], len(self.x)
         given = (rows, *shape) if name in self.rows and self.by_row[name] else shape
         axis = len(given) - len(shape) if name in self.pairs else None
+        if axis is not None:
+            unrepeatable("complex numbers become pairs")
         found = validation.like(value, f"the direction of {name}", np.empty(given, self.layer.dtype), axis)
         return np.broadcast_to(found, (rows, *shape)) if name in self.rows else found
 
@@ -227,10 +236,19 @@ class _Point:
         own = [name for name in moved if name in self.weights]
         states = None if "initial_state" not in moved else (moved["initial_state"],)
         constants = None if "constants" not in moved else (moved["constants"],)
-        return Tangents(moved.get("x"), states, constants, {name: moved[name] for name in own}, times=times)
+        return Tangents(self._moved_x(moved), states, constants, {name: moved[name] for name in own}, times=times)
+
+    def _moved_x(self, moved):
+        """Return the tangent of x as a call has it, its pairs behind the axis of time; None for zeros."""
+        found = moved.get("x")
+        return np.moveaxis(found, 1, 2) if found is not None and "x" in self.pairs else found
+
+    def _shown_x(self, x):
+        """Return a cotangent of x as `rows` has it."""
+        return np.moveaxis(x, 2, 1) if "x" in self.pairs else x
 
     def _by_name(self, gradient, x) -> dict[str, np.ndarray]:
-        """Of a gradient by all arrays of the step, those by the names of `rows`; `x` is that by x."""
+        """Return the derivatives by the names of `rows` from those by the arrays of the step; `x` is that by x."""
         found = {"x": x}
         found |= {"initial_state": gradient.states[0]} if "initial_state" in self.rows else {}
         return found | ({"constants": gradient.constants[0]} if "constants" in self.rows else {})
@@ -242,25 +260,29 @@ class _Point:
     # Derivatives
 
     def curved(self, moved, wanted, of, times: int = 1) -> dict[str, np.ndarray]:
-        """The Hessian along a direction, by the names that are wanted; of so many copies of the rows in turn."""
+        """Return the Hessian along a direction, by the wanted names; of so many copies of the rows in turn."""
         weights = frozenset(name for name in wanted if name in self.weights)
         both = Both(self.layer, self.layer._run(self._call(), weights, along=partial(self._tangents, moved, times)))
         gradient = both.pull(*self._cotangents(of, both.y, both.dy), "x" in wanted)
         states, x = gradient.states[: len(gradient.states) // 2], gradient.x
         if "x" in moved and x is not None:
             x = x[:, :, 0]
-        constants = gradient.constants[: len(self.constants or ())]
+        x = None if x is None else self._shown_x(x)
+        constants = gradient.constants[: len(self.constants)]
         found = self._by_name(SimpleNamespace(states=states, constants=constants), x)
         return {name: found[name] if name in self.rows else gradient.weights[name] for name in wanted}
 
     def _cotangents(self, of, y, dy) -> tuple[np.ndarray, np.ndarray]:
-        """Those of the outputs and of their tangents, of the sum's tangent."""
+        """Return the cotangents of outputs and of their tangents, for the tangent of the sum, or of its real part."""
         if of is None:
             return constant(np.zeros_like(y)), constant(np.ones_like(y))
-        return _Sum(of, y.shape[1:], self.layer.dtype, self.row_form).curved(y, dy)
+        return self._summed(of, y).curved(y, dy)
+
+    def _summed(self, of, y) -> _Sum:
+        return _Sum(of, y.shape[1:], self.layer.dtype, self.row_form, is_complex(y))
 
     def blocks(self, names: list[str], of) -> dict[str, dict[str, np.ndarray]]:
-        """The second derivatives by each array, then by each; by what has rows not by weights then."""
+        """Return the second derivatives by each array, then by each; by what has rows not by weights then."""
         dtype, rows = self.layer.dtype, len(self.x)
         found: dict[str, dict[str, np.ndarray]] = {}
         own = [name for name in names if name in self.weights]
@@ -286,7 +308,7 @@ class _Point:
         return found
 
     def _along_weights(self, own, names, of) -> list[dict[str, np.ndarray]]:
-        """The Hessian along each number of some weights: in one call, where rows may have weights of their own."""
+        """Return the Hessian along each number of some weights: in one call, if rows may have weights of their own."""
         shapes, dtype = {name: self.shapes[name] for name in own}, self.layer.dtype
         sizes = {name: math.prod(shape) for name, shape in shapes.items()}
         eyes = {name: np.eye(sizes[name], dtype=dtype).reshape(-1, *shapes[name]) for name in own}
@@ -303,12 +325,11 @@ class _Point:
         return found
 
     def _takes_members(self, own) -> bool:
-        """Whether a call along a direction of weights may have several of them, each for its rows."""
-        execution, (_, _, _, constants, training) = self.layer._execution, self.arguments
-        given = [np.asarray(one) for one in constants or ()]
-        if not execution.takes_members(given, bool(training)):
+        """Tell whether a call along a direction of weights may have several, each for its rows."""
+        execution, training = self.layer._execution, self.arguments[-1]
+        if not execution.takes_members(self.constants, bool(training)):
             return False
-        shapes, moved = tuple(one.shape[1:] for one in given), frozenset(own)
+        shapes, moved = tuple(one.shape[1:] for one in self.constants), frozenset(own)
         return execution.dual(shapes, bool(training), moved, moved).plain.takes_members
 
     def _some(self, size) -> Iterator[np.ndarray]:
@@ -324,42 +345,45 @@ class _Point:
         return block if self.by_row[b] else block.sum(axis=len(shape))
 
     def slopes(self, names, of) -> dict[str, np.ndarray]:
-        """The derivatives of the sum of the outputs, or of each entry of a function of them."""
+        """Return the derivatives of the sum of the outputs, or of each entry of a function of them."""
         if of is not None and (found := self._forwards(names, of)) is not None:
             return found
         y, back = self._backwards()
         if of is None:
-            found = self.turned(back(np.ones_like(y)))
-            return {name: found[name] for name in names}
-        total = _Sum(of, y.shape[1:], self.layer.dtype, self.row_form)
+            parts = [self.turned(back(np.full_like(y, one))) for one in ((1, 1j) if is_complex(y) else (1,))]
+            if len(parts) == 1:
+                return {name: parts[0][name] for name in names}
+            return {n: np.stack([one[n] for one in parts], int(self.by_row.get(n, False))) for n in names}
+        total = self._summed(of, y)
         value = total(y)
         rows, shape = len(value), value.shape[1:]
         by_weight = any(name in self.weights or not self.by_row[name] for name in names)
         entries = []
         for k in range(math.prod(shape)):
-            d = np.zeros((rows, math.prod(shape)), y.dtype)
+            d = np.zeros((rows, math.prod(shape)), self.layer.dtype)
             d[:, k] = 1
             of_rows = [d * (np.arange(rows) == r)[:, None] for r in range(rows)] if by_weight else [d]
             entries.append([back(total.pull(y, one.reshape(value.shape))) for one in of_rows])
         return {name: self._stacked(name, entries, shape) for name in names}
 
     def _backwards(self) -> tuple[np.ndarray, Callable]:
-        """The outputs, and from their cotangent to those of everything by name."""
+        """Return the outputs, and the function from their cotangent to those of everything by name."""
         outputs, pull = self.layer.vjp(**self._keywords())
 
         def back(d):
             found = pull([d, *[None] * len(self.states)] if self.layer.return_state else d)
             given = SimpleNamespace(states=_flat(found.initial_state), constants=found.constants)
-            return self.paired({**found.weights, **self._by_name(given, found.x)})
+            x = found.x.reshape(len(found.x), *self.rows["x"]["x" in self.pairs :])
+            return self.paired({**found.weights, **self._by_name(given, x)})
 
         return outputs[0] if self.layer.return_state else outputs, back
 
     def _forwards(self, names, of) -> dict[str, np.ndarray] | None:
-        """What `slopes` gives of a function, a direction at a time; None where its entries are fewer."""
-        rows, dtype = len(self.x), self.layer.dtype
+        """Return the `slopes` of a function, a direction at a time; None where its entries are fewer."""
+        rows = len(self.x)
         outputs = self.layer(**self._keywords())
         y = outputs[0] if isinstance(outputs, tuple) else outputs
-        total = _Sum(of, y.shape[1:], dtype, self.row_form)
+        total = self._summed(of, y)
         shape = total.traced.shapes[0]
         own = [name for name in names if name in self.weights]
         count = sum(math.prod(self.shapes[name]) for name in own) + (len(own) < len(names))
@@ -371,13 +395,13 @@ class _Point:
             size = math.prod(self.shapes[name])
             some = np.arange(size)[:, None] if self._is_shared(name) else self._some(size)
             parts = [self._along(*self._units(name, part)) for part in some]
-            slopes = np.concatenate([total.traced.along([y], [dy])[0].reshape(-1, rows, *shape) for y, dy in parts])
+            slopes = np.concatenate([total.along(y, dy).reshape(-1, rows, *shape) for y, dy in parts])
             slopes = np.moveaxis(slopes.reshape(size, rows, *shape), 0, -1).reshape(rows, *shape, *self.shapes[name])
             found[name] = slopes[0] if self.row_form else slopes
         return found
 
     def _units(self, name, some) -> tuple[dict[str, np.ndarray], int]:
-        """Some unit directions of an array: as rows of one call, of a weight the one."""
+        """Return some unit directions of an array: as rows of one call, of a weight the one."""
         shape, rows = self.shapes[name], len(self.x)
         units = np.eye(math.prod(shape), dtype=self.layer.dtype)[some]
         if self._is_shared(name):
@@ -386,12 +410,12 @@ class _Point:
         return {name: units.reshape(-1, *shape)}, len(some)
 
     def _is_shared(self, name) -> bool:
-        """Whether all rows of a call have the same direction of an array: of a weight that isn't small."""
+        """Tell whether all rows of a call have the same direction of an array: of a weight that isn't small."""
         is_sparse = name in self.weights and name in self.layer.cell._sparse_weights()
         return is_sparse or (name in self.weights and math.prod(self.shapes[name]) > BY_ROW)
 
     def _along(self, moved, times) -> tuple[np.ndarray, np.ndarray]:
-        """The outputs and their tangents, of so many copies of the rows in turn."""
+        """Return the outputs and their tangents, of so many copies of the rows in turn."""
 
         def along(record):
             found = self._tangents(moved, times, record)
@@ -420,7 +444,7 @@ class _Point:
 
 
 class _OfModel(_Point):
-    """The same of layers one behind the other, and of a graph of them."""
+    """A model and the arguments of a call of it."""
 
     def __init__(self, model: GraphModel, x, call):
         mask = call.pop("mask", None)
@@ -434,18 +458,18 @@ class _OfModel(_Point):
         names = model._input_names() if graph.inputs > 1 else ["x"]
         arrays, masks = model._entered(x, mask)
         self.layer: Any = model
-        self.row_form, self.constants, self.states = False, None, ()
+        self.row_form, self.constants, self.states = False, (), ()
         readers = [[graph.layers[c.layer] for c in graph.calls if i in leaves(c.x)] for i in range(len(names))]
         ids = {name for name, own in zip(names, readers, strict=True) if any(one._reads_ids for one in own)}
-        self.given = {
-            name: one if name in ids else one.astype(model.dtype, copy=False)
-            for name, one in zip(names, (validation.numbers(one, "x") for one in arrays), strict=False)
-        }
+        pairs = {name for name, own in zip(names, readers, strict=True) if any(one._reads_complex for one in own)}
+        kinds = {name: np.result_type(model.dtype, np.complex64) if name in pairs else model.dtype for name in names}
+        numbers = {n: validation.numbers(one, "x", n in pairs) for n, one in zip(names, arrays, strict=False)}
+        self.given = {n: one if n in ids else one.astype(kinds[n], copy=False) for n, one in numbers.items()}
         self.masks, self.x = masks[: len(names)], self.given[names[0]]
-        self.rows = {name: one.shape[1:] for name, one in self.given.items() if name not in ids}
+        self.rows = {n: (*([2] * (n in pairs)), *one.shape[1:]) for n, one in self.given.items() if n not in ids}
         self.by_row = dict.fromkeys(self.rows, True)
         self.weights = {name: array.shape for name, array in model.weights.items()}
-        self.shapes, self.pairs = self.weights | self.rows, complex_names(model)
+        self.shapes, self.pairs = self.weights | self.rows, complex_names(model) | pairs
 
     def _takes_members(self, own):
         return False
@@ -454,10 +478,11 @@ class _OfModel(_Point):
         return name in self.weights
 
     def _dual(self, moved, wanted, times) -> Dual:
-        """The dual of a call with so many copies of the rows in turn."""
+        """Return the dual of a call with so many copies of the rows in turn."""
         given = [np.concatenate([one] * times) for one in self.given.values()]
         masks = [None if one is None else np.concatenate([np.asarray(one)] * times) for one in self.masks]
         own = {name: moved[name] for name in self.weights if name in moved}
+        moved = {n: to_complex(one, 1) if n in self.pairs and n in self.rows else one for n, one in moved.items()}
         tangents = {"x": [moved.get(name) for name in self.given]}
         return dual_of(self.layer, Along({"x": given}, tangents, masks, own, wanted))
 
@@ -467,7 +492,7 @@ class _OfModel(_Point):
         (y,), (dy,) = dual.y, dual.dy
         d, d_tangent = self._cotangents(of, y, dy)
         weights, found = dual.pull([d], [d_tangent], any(name in self.rows for name in wanted))
-        weights |= {name: c for name, (c, _) in zip(self.given, found["x"], strict=True) if c is not None}
+        weights |= self.paired({n: c for n, (c, _) in zip(self.given, found["x"], strict=True) if c is not None})
         lead = {name: (times * len(self.x),) for name in self.rows}
         missing = [name for name in wanted if name not in weights]
         zeros = {n: np.zeros((*lead.get(n, ()), *self.shapes[n]), self.layer.dtype) for n in missing}
@@ -494,29 +519,34 @@ class _OfModel(_Point):
 
 
 class _OfLoop(_Point):
-    """The same of a loop, whose parameters and states have names, and rows where the user gives them some."""
+    """A loop and the arguments of a call; its parameters and states have names, and rows if the user gives some."""
 
     def __init__(self, loop: Loop, x, call):
         if refused := [name for name in ("reverse", "return_state") if name in call]:
             raise TypeError(f"expected no {refused[0]} for a derivative of {loop.__name__!r}; give x in its order")
         form, layer, given, has_rows, named = loop._entered(x, call.pop("mask", None), False, False, call)
-        if type(layer._execution.step.outputs) is not type(None):
-            raise ValueError(f"expected {loop.__name__!r} with one real output, for a derivative")
-        if pairs := loop._complex_parameters(call):
-            raise ValueError(f"expected real parameters for a derivative, {pairs[0]!r} of {loop.__name__!r} is complex")
         x, start, mask, _, constants = given
         super().__init__(layer, x, {"mask": mask, "initial_state": start, "constants": constants})
         self.loop, self.row_form, self.weights = loop, not has_rows, {}
         rows, names = len(self.x), [*loop._states, *loop._parameters]
         inner = dict(zip(loop._states, self.states, strict=True))
         self.joined = constants is not None and len(constants) == 1 != len(loop._parameters)
-        of_constants = [()] * len(loop._parameters) if self.joined else [np.shape(c)[1:] for c in constants or ()]
+        of_constants = [()] * len(loop._parameters) if self.joined else [c.shape[1:] for c in self.constants]
         inner |= dict(zip(loop._parameters, of_constants, strict=True))
-        self.rows = {"x": self.x.shape[1:]} | {name: tuple(inner[name]) for name in names}
-        self.pairs = loop.cell.spec.complex
+        self.is_numbers = form._is_numbers  # whether a step of x is a number
+        of_x = self.rows["x"][:-1] if form._is_numbers else self.rows["x"]
+        self.rows = {"x": of_x} | {name: tuple(inner[name]) for name in names}
+        self.pairs = self.pairs & {"x"} | loop.cell.spec.complex | set(loop._complex_parameters(call))
         self.by_row = {name: np.ndim(named[name]) + (name in self.pairs) > len(inner[name]) for name in names}
         self.by_row["x"] = np.ndim(form.x) == self.x.ndim and len(form.x) == rows and has_rows
         self.shapes = dict(self.rows)
+
+    def _moved_x(self, moved):
+        found = super()._moved_x(moved)
+        return found[..., None] if found is not None and self.is_numbers else found
+
+    def _shown_x(self, x):
+        return super()._shown_x(x[..., 0] if self.is_numbers else x)
 
     def _tangents(self, moved, times, record):
         rows = times * len(record.x)
@@ -527,7 +557,7 @@ class _OfLoop(_Point):
         if any(name in moved for name in self.loop._parameters):
             own = [moved.get(n, np.zeros((rows, *self.rows[n]), self.layer.dtype)) for n in self.loop._parameters]
             constants = (np.stack(own, axis=1),) if self.joined else tuple(own)
-        return Tangents(moved.get("x"), states, constants, times=times)
+        return Tangents(self._moved_x(moved), states, constants, times=times)
 
     def _by_name(self, gradient, x):
         constants: Any = gradient.constants or ()
@@ -557,34 +587,57 @@ class _Sum:
     dtype : dtype
     row_form : bool
         Whether the function takes one row, without the batch axis.
+    has_pairs : bool
+        Whether outputs are complex. Values that are have an axis of both parts in front, behind that of rows.
     """
 
-    def __init__(self, function, shape, dtype, row_form: bool):
+    def __init__(self, function, shape, dtype, row_form: bool, has_pairs: bool = False):
         from rnnkit.execution.array_functions import TracedFunction  # with the compiler
 
-        own = partial(_by_row, function) if row_form else function
+        self.has_pairs, self.gives_pairs, axis = has_pairs, False, 0 if row_form else 1
+
+        def of_pairs(y):
+            found = function(to_complex(y, axis) if has_pairs else y)
+            self.gives_pairs = is_complex(found)
+            return to_pairs(found, axis) if self.gives_pairs else found
+
+        own = partial(_by_row, of_pairs) if row_form else of_pairs
+        shape = (2, *shape) if has_pairs else shape
         self.traced = TracedFunction(
             lambda arrays: own(arrays[0]), [shape], [True], ["float"], dtype, "of", (function,)
         )
         if len(self.traced.shapes) != 1:
             raise ValueError(f"expected `of` to give one array, got {len(self.traced.shapes)}")
 
+    def _paired(self, y):
+        return to_pairs(y, 1) if self.has_pairs else y
+
+    def _shown(self, d):
+        return to_complex(d, 1) if self.has_pairs else d
+
     def __call__(self, y):
-        return self.traced([y])[0]
+        return self.traced([self._paired(y)])[0]
+
+    def along(self, y, dy):
+        """Return the tangent of the values."""
+        return self.traced.along([self._paired(y)], [self._paired(dy)])[0]
 
     def pull(self, y, d):
-        """The cotangent of y."""
-        return self.traced.pull([y], [np.asarray(d, y.dtype)])[0]
+        """Return the cotangent of y."""
+        return self._shown(self.traced.pull([self._paired(y)], [np.asarray(d, y.real.dtype)])[0])
 
     def curved(self, y, dy):
-        """The derivatives of the sum's tangent by y and by dy: the Hessian times dy, and the gradient."""
+        """Return the derivatives of the sum's tangent by y and by dy: the Hessian times dy, and the gradient."""
         shape = (len(y), *self.traced.shapes[0])
-        (c,), (g,) = self.traced.curved([y], [dy], [np.zeros(shape, y.dtype)], [np.ones(shape, y.dtype)])
-        return c, g
+        zeros, ones = np.zeros(shape, y.real.dtype), np.ones(shape, y.real.dtype)
+        if self.gives_pairs:
+            ones[:, 1] = 0  # of the real part
+        found = self.traced.curved([self._paired(y)], [self._paired(dy)], [zeros], [ones])
+        return tuple(self._shown(one) for (one,) in found)
 
 
 def _by_row(function, y):
-    """A function of a row on rows, numbers or symbols."""
+    """Return a function of a row for rows, of numbers or symbols."""
     if isinstance(y, np.ndarray):
         return np.stack([function(one) for one in y])
     found = function(y.made(y.node))

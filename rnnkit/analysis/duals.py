@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.execution.tangents import Tangents
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import MERGES, Bidirectional
@@ -26,7 +28,7 @@ from rnnkit.layers.traced import Traced
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.calls import Calls, looked_up
 from rnnkit.models.graph_model import GraphModel
-from rnnkit.recording import computed
+from rnnkit.recording import computed, unrepeatable
 from rnnkit.steps.nesting import leaves_of
 
 Arrays = list[np.ndarray]
@@ -96,10 +98,10 @@ def dual_of(layer: Layer, call: Along) -> Dual:
     )
 
 
-def check_real(layer: RNN) -> None:
-    """Refuse a layer of complex or of several arrays."""
-    if layer._nesting is not None or layer._execution.step.outputs is not None:
-        raise ValueError(f"expected {layer.name!r} with one real input and one real output, for a derivative")
+def check_single(layer: RNN) -> None:
+    """Refuse a layer of several arrays."""
+    if not all(one is None or one.alone for one in (layer._nesting, layer._execution.step.outputs)):
+        raise ValueError(f"expected {layer.name!r} with one input and one output, for a derivative")
 
 
 class Both:
@@ -108,17 +110,23 @@ class Both:
     def __init__(self, layer: RNN, result):
         self.sequences, self._pull = layer.return_sequences, result.pull
         self.axis = 2 if self.sequences else 1
-        self.y, self.dy = np.moveaxis(result.outputs if self.sequences else result.last, self.axis, 0)
+        self.complex = layer._execution.step.outputs is not None
+        if self.complex:
+            unrepeatable("complex numbers become pairs")
+        both = np.moveaxis(result.outputs if self.sequences else result.last, self.axis, 0)
+        self.y, self.dy = (to_complex(one, self.axis) for one in both) if self.complex else both
 
     def pull(self, d, d_tangent, x: bool, states=None) -> Any:
         """Return a `Gradient` of the dual, with that of x if it is wanted."""
+        if self.complex:
+            d, d_tangent = (to_pairs(one, self.axis) for one in (d, d_tangent))
         both = computed(np.stack, [d, d_tangent], axis=self.axis)
         return self._pull(*((both, None) if self.sequences else (None, both)), states, x)
 
 
 def _recurrent(layer: RNN, call: Along, **wishes) -> Dual:
-    check_real(layer)
-    tangent = _cast(layer, call.moved["x"])
+    check_single(layer)
+    tangent = _cast(layer, call.moved["x"], 2, layer._reads_complex)
     moves = {name: any(one is not None for one in leaves_of(call.moved.get(name))) for name in _MORE}
 
     def along(record):
@@ -132,18 +140,25 @@ def _recurrent(layer: RNN, call: Along, **wishes) -> Dual:
 
     arguments = call.given["x"], call.given.get("initial_state"), call.mask, False, call.given.get("constants"), None
     result = layer._run(arguments, call.wanted, along=along, **wishes)
-    both, count = Both(layer, result), len(result.states) // 2
+    both, count, flags = Both(layer, result), len(result.states) // 2, layer._spec.complex
     shown = count if layer.return_state else 0
 
     def pull(d, e, x):
-        found = both.pull(d[0], e[0], x, [*d[1:], *e[1:]] or None)
-        pairs = {"initial_state": _halves(found.states, count)}
-        pairs["constants"] = _halves(found.constants, len(leaves_of(call.given.get("constants", []))))
+        of_states = [_cast(layer, one, 1) for one in (*d[1:], *e[1:])]
+        found = both.pull(d[0], e[0], x, of_states or None)
+        constants = len(leaves_of(call.given.get("constants", [])))
+        complex_constants = layer.cell._complex_constants or (False,) * constants
+        pairs = {
+            "initial_state": _halves(_shown(found.states, flags), count),
+            "constants": _halves(_shown(found.constants, complex_constants), constants),
+        }
         if found.x is not None:
-            pairs["x"] = [(found.x, None) if tangent is None else tuple(np.moveaxis(found.x, 2, 0))]
+            parts = [found.x] if tangent is None else np.moveaxis(found.x, 2, 0)
+            pairs["x"] = [(*_shown(parts, [layer._reads_complex], 2), None)[:2]]
         return _wanted(found, call), pairs
 
-    return Dual([both.y, *result.states[:shown]], [both.dy, *result.states[count : count + shown]], pull)
+    states = _shown(result.states, flags)
+    return Dual([both.y, *states[:shown]], [both.dy, *states[count : count + shown]], pull)
 
 
 _MORE = "initial_state", "constants"
@@ -158,8 +173,18 @@ def _halves(arrays, count) -> list:
     return [(one, arrays[count + i] if len(arrays) > count else None) for i, one in enumerate(arrays[:count])]
 
 
-def _cast(layer, tangent):
-    return None if tangent is None else np.ascontiguousarray(tangent, layer.dtype)  # as kernels read it
+def _shown(arrays, flags, axis: int = 1) -> list:
+    """Return arrays, and perhaps those of their tangents, of which some are the pairs of complex numbers."""
+    return [to_complex(one, axis) if c else one for one, c in zip(arrays, itertools.cycle(flags))]
+
+
+def _cast(layer, tangent, axis: int = 1, as_pairs: bool = False):
+    """Return an array as kernels read it, complex numbers as pairs."""
+    if tangent is None:
+        return None
+    if as_pairs or is_complex(tangent):
+        return to_pairs(np.asarray(tangent), axis, layer.dtype)
+    return np.ascontiguousarray(tangent, layer.dtype)
 
 
 def _or_zeros(layer, tangent, like):
@@ -275,15 +300,10 @@ def _added(a, b):
     return b if a is None else a if b is None else a + b
 
 
-def graph_of(model) -> Calls:
-    """Return the graph of a model's layers."""
+def _model(model: Assembled, call: Along) -> Dual:
     if not isinstance(model, GraphModel):
         raise TypeError(f"expected a Sequential or a functional Model for derivatives, got {model!r}")
-    return model._graph
-
-
-def _model(model: Assembled, call: Along) -> Dual:
-    graph = graph_of(model)
+    graph = model._graph
     values, moved = leaves_of(call.given["x"]), leaves_of(call.moved["x"])
     masks, inputs = leaves_of(call.mask), len(values)
     masks += [None] * (inputs - len(masks))

@@ -226,7 +226,7 @@ class _Twin:
         self._x = self._start = self._constants = None
 
     def arrays(self, x, initial_state, constants, rng) -> dict[str, np.ndarray]:
-        """All that a call reads, by name."""
+        """Return all that a call reads, by name."""
         layer, takes = self.layer, inspect.signature(self.layer.vjp).parameters
         x = self._input(x, rng)
         if not layer.built:
@@ -271,7 +271,7 @@ class _Twin:
         return rng.standard_normal(shape)
 
     def direction(self, name, array, rng) -> np.ndarray:
-        """A random direction; a sparse weight keeps its zeros."""
+        """Return a random direction; a sparse weight keeps its zeros."""
         d = _normal(rng, array)
         return np.where(array != 0, d, 0.0) if name in self._sparse() else d
 
@@ -285,15 +285,15 @@ class _Twin:
         }
 
     def __call__(self, arrays, more) -> list[np.ndarray]:
-        """What a call returns, in a list."""
+        """Return the results of a call, in a list."""
         return _leaves(self._applied(self.layer._on, arrays, more))
 
     def vjp(self, arrays, more):
-        """The layer's."""
+        """Return the layer's vjp."""
         return self._applied(self.layer._vjp_on, arrays, more)
 
     def wrong_rules(self, training, rng) -> list[str]:
-        """The operations whose rule is wrong by itself, with their lines, in the graphs of all steps and functions."""
+        """Return the operations whose own rule is wrong, with their lines, in the graphs of all steps and functions."""
         from rnnkit.execution import rules
 
         steps = [getattr(one, "_execution", None) for one in self._all.values()]
@@ -321,7 +321,7 @@ class _Twin:
 
 
 def _like(array, draw):
-    """What is drawn, of complex numbers both parts."""
+    """Return what is drawn, of complex numbers both parts."""
     return draw() + 1j * draw() if is_complex(array) else draw()
 
 
@@ -330,7 +330,7 @@ def _normal(rng, array) -> np.ndarray:
 
 
 def _dot(a, b) -> float:
-    """The sum of products, of complex numbers as of the pairs that they are."""
+    """Return the sum of products, of complex numbers as of the pairs that they are."""
     return float((a * np.conj(b)).sum().real)
 
 
@@ -343,7 +343,7 @@ def _wide(arrays) -> dict:
 
 
 def _inside(layer, path=""):
-    """A layer and all inside it, with the paths that their weights' names begin with."""
+    """Yield a layer and all inside it, with the paths that their weights' names begin with."""
     yield path, layer
     for name, part in layer._parts().items():
         yield from _inside(part, f"{path}/{name}" if path else name)
@@ -354,29 +354,25 @@ def _is_shape(value) -> bool:
 
 
 def _is_nested(value) -> bool:
-    """Whether this holds arrays rather than numbers."""
+    """Tell whether this holds arrays rather than numbers."""
     return isinstance(value, dict) or (
         isinstance(value, (list, tuple)) and any(isinstance(one, np.ndarray) or _is_nested(one) for one in value)
     )
 
 
 def _mapped(nested, function):
-    """The same nesting with what a function makes of each array, from the first to the last."""
+    """Return the same nesting with a function applied to each array, from the first to the last."""
     if isinstance(nested, dict):
         return {name: _mapped(one, function) for name, one in nested.items()}
     return [_mapped(one, function) for one in nested] if _is_nested(nested) else function(nested)
 
 
 def _leaves(nested) -> list:
-    if nested is None:
-        return []
-    if isinstance(nested, dict):
-        nested = list(nested.values())
-    return [leaf for one in nested for leaf in _leaves(one)] if _is_nested(nested) else [nested]
+    return list(_named("", nested).values())
 
 
 def _named(name, nested) -> dict:
-    """The arrays of a nesting by name and place; one alone has no place."""
+    """Return the arrays of a nesting by name and place; one alone has no place."""
     if nested is None:
         return {}
     if not _is_nested(nested):
@@ -389,10 +385,8 @@ def _named(name, nested) -> dict:
 
 
 def _by_name(gradient) -> dict:
-    """All that a pullback gave, by name."""
-    found = (
-        _named("x", gradient.x)
-        | _named("initial_state", gradient.initial_state)
-        | _named("constants", gradient.constants)
-    )
-    return found | {name: np.asarray(array) for name, array in gradient.weights.items()}
+    """Return all that a pullback gave, by name."""
+    found = {name: np.asarray(array) for name, array in gradient.weights.items()}
+    for what in ("x", "initial_state", "constants"):
+        found |= _named(what, gradient.of(what))
+    return found

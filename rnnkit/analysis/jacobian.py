@@ -12,13 +12,16 @@ import numpy as np
 
 from rnnkit import allocation, tracebacks
 from rnnkit.cells.stacked import StackedRNNCells
+from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.hints import Array, Seed
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.seeds import seed_sequence
 from rnnkit.steps.cell import Cell, as_cell, cell_name, prepare
 from rnnkit.steps.declared import DeclaredCell
+from rnnkit.steps.nesting import Nesting
 from rnnkit.steps.step import Step
+from rnnkit.stored_weights import all_expanded
 
 _ROWS = 4096  # evaluated at a time
 
@@ -75,21 +78,17 @@ def jvp(
     (18.0, 12.0)
     """
     with allocation.named("rk.jvp"):
-        return _moved_along(_Point(cell, x, states, constants, training, seed), d_x, d_states)
-
-
-def _moved_along(point, d_x, d_states):
-    spec, shapes = point.step.states, (point.step.feature_shape, *point.step.state_shapes)
-    given: list = [None] * len(shapes)
-    if d_x is not None:
-        given[0] = _checked(d_x, "d_x", point.x.shape, point.dtype)
-    if d_states is not None:
-        given[1:] = spec.unpack(d_states, point.rows, point.dtype, "d_states")
-    directions = [
-        np.zeros((point.rows, *shape), point.dtype) if g is None else g for g, shape in zip(given, shapes, strict=True)
-    ]
-    results, tangents = point.along(directions)
-    return tuple((output, _nested(spec, states)) for output, *states in (results, tangents))
+        point = _Point(cell, x, states, constants, training, seed)
+        spec = point.step.states
+        directions = [np.zeros_like(one) for one in (point.x, *point.states)]
+        if d_x is not None:
+            directions[0] = validation.like(d_x, "d_x", point.x, 1 if point.reads_complex else None)
+        if d_states is not None:
+            directions[1:] = spec.unpack(d_states, point.rows, point.dtype, "d_states")
+        found = point.along(directions)
+    shown = (lambda output: output) if point.step.outputs is None else (lambda output: to_complex(output, 1))
+    packed = lambda states: spec.pack(states)[0] if spec.bare else spec.pack(states)
+    return tuple((shown(output), packed(states)) for output, *states in found)
 
 
 @dataclass(eq=False)
@@ -108,6 +107,10 @@ class Jacobian:
     output_by_x : ndarray (B, *output, *features)
     matrix : ndarray (B, N, N)
         All states by all states, each made flat, one after another.
+
+    Notes
+    -----
+    What is complex counts as both parts, with an axis of two in front of its own.
     """
 
     state_by_state: np.ndarray | dict[str, Any]
@@ -143,6 +146,7 @@ def jacobian(
     by, of, **call
         As of `hessian`, for a recurrent layer or a loop, and `x` as in a call: the derivative of the sum of the
         outputs, or of each entry of a function of them, ``(B, *value, *a)``; of a loop without rows, ``(*value, *a)``.
+        What is complex counts as both parts, with an axis of two in front of its own.
 
     Returns
     -------
@@ -169,11 +173,8 @@ def jacobian(
     if of is not None or call:
         raise TypeError(f"expected by= with {', '.join(['of'] * (of is not None) + list(call))}: a step has none")
     with allocation.named("rk.jacobian"):
-        return _jacobian(_Point(cell, x, states, constants, training, seed))
-
-
-def _jacobian(point) -> Jacobian:
-    (output_by_x, *output_by), *by = point.everywhere()
+        point = _Point(cell, x, states, constants, training, seed)
+        (output_by_x, *output_by), *by = point.everywhere()
     names = _names(point.cell)
 
     def by_name(entries):
@@ -197,42 +198,43 @@ class _Point:
     """A built cell and the inputs of one step of it, all checked."""
 
     def __init__(self, cell, x, states, constants, training, seed):
-        x = validation.array(x, "x")
+        x = validation.array(x, "x", complex_too=True)
         if x.ndim < 2:
             raise validation.shape_error("x", "batch", None, x.shape)
         self.cell = _built(cell, x)
-        weights = dict(self.cell.weights)
+        self.reads_complex = self.cell._complex_inputs
+        if is_complex(x) and not self.reads_complex:
+            raise TypeError(f"expected x of real numbers for {cell_name(self.cell)!r}, got {x.dtype}")
+        weights = all_expanded(self.cell._all_weights())
         layers = cell.dtype if isinstance(cell, RNN) else validation.precision_of(x)
         self.dtype = cast(np.dtype, next((array.dtype for array in weights.values()), layers))
         features = _features_of(cell, x.shape[1:])
         if x.shape[1:] != features:
             raise validation.shape_error("x", "batch", features, x.shape)
         self.weights, self.training = weights, bool(training)
-        self.x, self.rows = x.astype(self.dtype), len(x)
-        self.step = step = Step(self.cell, features)
-        if step.has_complex:
-            raise ValueError(f"expected a cell of real numbers; by those of {step.name!r} layer.jvp and layer.vjp go")
+        self.x, self.rows = to_pairs(x, 1, self.dtype) if self.reads_complex else x.astype(self.dtype), len(x)
+        nesting = Nesting.of_shapes(x.shape, 1, x.dtype) if self.reads_complex else None
+        self.step = step = Step(self.cell, nesting or features)
         if states is None:
             self.states = step.initial_states(self.rows, self.dtype)
         else:
             self.states = step.states.unpack(states, self.rows, self.dtype, "states")
         if constants is not None and not step.takes_constants:
             raise ValueError(f"expected no constants: the step of {self.cell!r} doesn't name them")
-        self.constants = () if constants is None else validation.constants(constants, self.rows, self.dtype)
+        flags = self.cell._complex_constants
+        self.constants = () if constants is None else validation.constants(constants, self.rows, self.dtype, flags)
         rng = np.random.default_rng(seed_sequence(seed))
         self.draws = {
             name: step.draw(name, self.rows, rng, self.dtype) for name in step.used_draws(self.constants, self.training)
         }
         self._inputs = (step.feature_shape, *step.state_shapes)
         self._outputs = (step.output_shape(self.constants, self.training), *step.state_shapes)
-        self._choose()
-
-    def _choose(self):
-        """Forward mode for a step that can be traced, a cell's own vjp where it has one."""
+        if step.outputs is not None and not step.outputs.alone:
+            raise ValueError(f"expected a cell with one output; {step.name!r} has several")
         from rnnkit.execution import pipeline  # takes the compiler with it
 
-        step, shapes = self.step, tuple(constant.shape[1:] for constant in self.constants)
-        self._tangent: Any = None
+        shapes = tuple(constant.shape[1:] for constant in self.constants)
+        self._tangent: Any = None  # of a step that can be traced, unless a cell has a vjp of its own
         self._pull: Any = None
         if pipeline.has_vjp(step):
             if pipeline.decides_by_values(step, self.dtype, shapes, self.training):
@@ -242,7 +244,7 @@ class _Point:
             self._tangent = pipeline.tangent(step, self.dtype, self.weights, shapes, self.training)
 
     def along(self, directions):
-        """The results of the step, ``(output, *states)``, and their tangents along those of x and the states."""
+        """Return the results of the step, ``(output, *states)``, and their tangents along those of x and the states."""
         rows = np.arange(self.rows)
         if self._tangent is not None:
             return self._moved(rows, directions)
@@ -313,7 +315,7 @@ class _Point:
 
 
 def _built(cell, x) -> Cell:
-    """The cell with its weights; one that has none to be drawn needs no building."""
+    """Return the cell with its weights; one that has none to be drawn needs no building."""
     if isinstance(cell, RNN):
         if not cell.built:
             raise ValueError(f"expected a built layer, got {cell!r}; call build(input_shape) or the layer first")
@@ -332,23 +334,12 @@ def _built(cell, x) -> Cell:
 
 
 def _features_of(cell, given) -> tuple[int, ...]:
-    """The shape of an input's features, of a class cell only as its layer knows it."""
+    """Return the shape of an input's features, of a class cell only as its layer knows it."""
     return cell._input_shape[2:] if isinstance(cell, RNN) else getattr(cell, "_feature_shape", ()) or given
 
 
-def _checked(value, what, shape, dtype):
-    found = validation.array(value, what)
-    if found.shape != shape:
-        raise ValueError(f"expected {what} of shape {shape}, got {found.shape}")
-    return found.astype(dtype)
-
-
-def _nested(spec, flat):
-    return flat[0] if spec.bare else spec.pack(flat)
-
-
 def _names(cell) -> list:
-    """The states' names: those of a declared cell, numbers of another; behind the cell's path in a stack."""
+    """Return the states' names, or of a class cell their numbers; in a stack behind the cell's path."""
     if isinstance(cell, DeclaredCell):
         return list(cell.spec.states)
     spec = cell._states()

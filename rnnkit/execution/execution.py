@@ -118,6 +118,7 @@ class Execution:
     def share(self, other: Execution) -> None:
         """Run from here on what another one runs, of a step that differs in the numbers of its weights alone."""
         self.executors, self.gradients, self.duals = other.executors, other.gradients, other.duals
+        self.step.share(other.step)
 
     def takes_members(self, constants, training: bool) -> bool:
         """Whether a call may have weights ``(n, *shape)``: of n sets, each for as many rows one after the other."""
@@ -193,7 +194,7 @@ class Execution:
     def move(self, device: str) -> None:
         """Run on another device from here on; executors are chosen anew when they are wanted."""
         if device != self.device:
-            self.device, self.executors, self.gradients = device, {}, {}
+            self.device, self.executors, self.gradients, self.duals = device, {}, {}, {}
 
     def run(self, record: Record) -> Result:
         """Return the results of one call."""
@@ -238,10 +239,10 @@ class Execution:
         ValueError
             If the step's tangent is not known.
         """
-        if self.device != "cpu" or self.stored:
-            raise ValueError(
-                f"expected {self.step.name!r} on the CPU, with float weights, for a derivative along a direction"
-            )
+        if self.stored:
+            raise ValueError(f"expected {self.step.name!r} with float weights, for a derivative along a direction")
+        if not isinstance(record.x, np.ndarray):
+            raise ValueError(f"expected x of {self.step.name!r} on the host, for a derivative along a direction")
         shapes = tuple(constant.shape[1:] for constant in record.constants)
         for name in self.step.cell._sparse_weights() & tangents.weights.keys():  # whose zeros have no tangent
             tangents.weights[name] = np.where(record.weights[name] != 0, tangents.weights[name], 0)
@@ -256,7 +257,8 @@ class Execution:
         with build_lock:
             if key not in self.duals:
                 weights = self.step.cell._all_weights()
-                made = pipeline.compile_dual(self.step, self.dtype, weights, shapes, training, moved, wanted)
+                target = pipeline.target_on(self.device)
+                made = pipeline.compile_dual(self.step, self.dtype, weights, shapes, training, moved, wanted, target)
                 self.duals[key] = made if wanted is None else made.differentiate()
         return self.duals[key]
 

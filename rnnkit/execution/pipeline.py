@@ -61,7 +61,16 @@ def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent
         raise ValueError(no_gradient(step, error)).with_traceback(error.__traceback__) from None
 
 
-def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted) -> Executor:
+def target_on(device: str):
+    """Return the target of traced steps on a device."""
+    if device == "cpu":
+        return CPU
+    from rnnkit.backends.cuda.compile import CUDA
+
+    return CUDA
+
+
+def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted, target=CPU) -> Executor:
     """Return the program of a step's dual, see `rnnkit.compiler.autodiff.forward.dual`.
 
     `moved` are those of "x", "constants" and the weights that have a tangent; `wanted` are the weights by which there
@@ -91,7 +100,7 @@ def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted)
     graph.still = frozenset((*weights, *map(tangent_name, own))) - (wanted or frozenset())
     features = (2, *step.feature_shape) if "x" in moved else step.feature_shape
     shapes = (*shapes, *(weights[name].shape for name in rows))
-    return _compiled(graph, SimpleNamespace(name=step.name, feature_shape=features), np.dtype(dtype), shapes, CPU)
+    return _compiled(graph, SimpleNamespace(name=step.name, feature_shape=features), np.dtype(dtype), shapes, target)
 
 
 def compile_loss(step, dtype, gradient=True):
@@ -242,10 +251,8 @@ def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Exe
         If the tracer can't read the step, with the line and the construct that stopped it; or if its rows depend on
         each other.
     """
-    from rnnkit.backends.cuda.compile import CUDA
-
     try:
-        return compile_step(step, dtype, weights, constant_shapes, training, CUDA)
+        return compile_step(step, dtype, weights, constant_shapes, training, target_on("cuda"))
     except RecursionError:
         raise ValueError(f"expected {step.name!r} short enough to be read as a whole for a GPU") from None
     except Untraceable as error:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import replace
@@ -37,7 +37,7 @@ from rnnkit.layers.support.pullback import Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs
 from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, weights_replaced
 from rnnkit.layers.support.variable import Variable, WeightVariable
-from rnnkit.layers.support.weight_mapping import Weights, complex_names, like, shown
+from rnnkit.layers.support.weight_mapping import Weights, like, pair_axes, shown
 from rnnkit.recording import constant, is_own, repeated
 from rnnkit.serialization.configuration import deserialize
 from rnnkit.serialization.registry import Configurable
@@ -428,6 +428,9 @@ class Layer(Shown, Configurable):
         """Return the weights as they are stored, some perhaps in fewer bits."""
         return self._gathered(lambda one: one._own_arrays())
 
+    def _complex_names(self) -> Iterable[str]:
+        return () if (cell := self._own_cell()) is None else cell._complex_weights()
+
     def _own_cell(self) -> Cell | None:
         """Return the cell whose program this layer runs, if it is built; None without one."""
         return None
@@ -611,8 +614,8 @@ class Layer(Shown, Configurable):
             raise ValueError(
                 f"expected {len(arrays)} weights ({', '.join(arrays) or 'none'}), got {len(weights)}{hint}"
             )
-        pairs, of_pairs = zip(arrays.items(), weights, strict=True), complex_names(self)
-        new = {name: like(old, value, name, name in of_pairs) for (name, old), value in pairs}
+        pairs, axes = zip(arrays.items(), weights, strict=True), pair_axes(self)
+        new = {name: like(old, value, name, axes.get(name)) for (name, old), value in pairs}
         self._put_arrays(new, {name for name, value in zip(arrays, weights, strict=True) if is_scipy_sparse(value)})
 
     def save_weights(self, path: Any, overwrite: bool = True) -> None:

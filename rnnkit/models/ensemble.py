@@ -35,7 +35,7 @@ from rnnkit.recording import computed, current, has_stand_ins, repeated, standin
 from rnnkit.regularizers import L1L2, Regularizer
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.steps.cell import frozen
-from rnnkit.steps.nesting import mapped, shapes_mapped
+from rnnkit.steps.nesting import leaves_of, mapped, shapes_mapped
 from rnnkit.steps.weight_options import WeightOptions
 from rnnkit.training.of_batch import OfBatch
 from rnnkit.training.trainable import Trainable
@@ -114,13 +114,12 @@ class Ensemble(Trainable):
         first, *others = self.members
         with self._all_or_nothing():
             first._build_with(shape, first.dtype or self.dtype)
-            if complex_names(first) or any(map(_has_complex, first._all_layers())):
-                raise ValueError(f"expected real numbers for an ensemble; {first.name!r} computes with complex ones")
             with unread():
                 for member in others:
                     member._build_with(first._input_shape, first.dtype)
         self._share()
         self.dtype: Any = first.dtype
+        self._own = _Own()  # what was known before there were weights
 
     def _share(self):
         """Let all members run the compiled programs of the first one."""
@@ -167,7 +166,7 @@ class Ensemble(Trainable):
         return {str(k): member for k, member in enumerate(self.members)}
 
     def _complex_names(self):
-        return frozenset()  # members with complex weights are refused
+        return complex_names(self.members[0])
 
     def _held_arrays(self):
         own, first = self._own, self.members[0]
@@ -283,10 +282,17 @@ class Ensemble(Trainable):
         if self.built:
             return self._run_built(given, bool(training), wanted)
         x = mapped(given.x, lambda one: one[0])
-        with self._all_or_nothing():
-            dtypes = [validation.precision_of(one) for one in leaves(x)]
-            self._build_with(mapped(x, np.shape), self.dtype or np.result_type(*dtypes))
-            return self._run_built(given, bool(training), wanted)
+        recurrent = [member for member in self.members if isinstance(member, RNN)]
+        try:
+            for member in recurrent:
+                member._reads_complex = member._takes_complex(x)
+            with self._all_or_nothing():
+                dtypes = [validation.precision_of(one) for one in leaves(x)]
+                self._build_with(mapped(x, np.shape), self.dtype or np.result_type(*dtypes))
+                return self._run_built(given, bool(training), wanted)
+        finally:
+            for member in recurrent:
+                member._reads_complex = member._given_complex or (member.built and member._reads_complex)
 
     def _run_built(self, given, training, wanted):
         if self._goes_by_rows(given, training):
@@ -315,7 +321,8 @@ class Ensemble(Trainable):
         first = self.members[0]
         shape = first._input_shape
         several = first._nests(inputs) or (shape is not None and not is_shape(shape))
-        x = mapped(inputs, lambda one: validation.numbers(one, "x")) if several else validation.numbers(inputs, "x")
+        numbers = partial(validation.numbers, complex_too=True)  # which a member may refuse
+        x = mapped(inputs, partial(numbers, what="x")) if several else numbers(inputs, "x")
         has_own = self._has_own(x)
         shape, mask_has_own = leaves(x)[0].shape[has_own:], False
         if mask is not None and not isinstance(mask, (list, tuple)):
@@ -328,12 +335,12 @@ class Ensemble(Trainable):
             like = first.get_initial_state(1)
             if len(leaves(like)) == 1 and not isinstance(initial_state, (list, tuple)):
                 initial_state = [initial_state]
-            pairs = [(validation.numbers(a, "initial_state"), b) for a, b in _pairs(initial_state, like)]
+            pairs = [(numbers(a, "initial_state"), b) for a, b in _pairs(initial_state, like)]
             own_states = [a.ndim > np.ndim(b) for a, b in pairs]
             arrays = iter([self._spread(a, own) for (a, _), own in zip(pairs, own_states, strict=True)])
             states = mapped(like, lambda _: next(arrays))
         if constants is not None:
-            constants = [self._spread(validation.numbers(one, "constants"), False) for one in constants]
+            constants = [self._spread(numbers(one, "constants"), False) for one in constants]
         spread = partial(self._spread, own=mask_has_own)
         return _Given(
             mapped(x, partial(self._spread, own=has_own)),
@@ -361,7 +368,9 @@ class Ensemble(Trainable):
 
     def _goes_by_rows(self, given, training) -> bool:
         first = self.members[0]
-        if not isinstance(first, RNN) or first._nesting is not None or running.get() is not None:
+        if not isinstance(first, RNN) or running.get() is not None:
+            return False
+        if first._nesting is not None and not first._nesting.alone:
             return False
         if given.x.ndim < 4 or given.x.shape[3:] != first._input_shape[2:]:
             return False  # a member refuses it
@@ -392,11 +401,11 @@ class Ensemble(Trainable):
                 member._keep(tuple(state[k * rows : (k + 1) * rows] for state in states))
             unrepeatable("a layer keeps its states between calls")
         apart = lambda one: None if one is None else viewed(lambda a: a.reshape(n, rows, *a.shape[1:]), one)
-        outputs = mapped(found, apart) if first.return_state else apart(found[0])
+        outputs = mapped(found if first.return_state else found[0], apart)
         masks = mapped(first.compute_mask(x, mask), apart)
         if pullback is None:
             return outputs, masks, None
-        count = len(leaves(found))
+        count = len(leaves_of(found))
 
         def pull(cotangents, whole=True):
             own = [None if d is None else _as_rows(d) for d in cotangents]
@@ -544,6 +553,10 @@ class Ensemble(Trainable):
     def _reads_ids(self):  # type: ignore[override]
         return self.members[0]._reads_ids
 
+    @property
+    def _reads_complex(self):  # type: ignore[override]
+        return self.members[0]._reads_complex
+
     # Configuration and display
 
     def get_config(self) -> Config:
@@ -660,13 +673,10 @@ def _redrawn(layer: Layer, k: int) -> Any:
             one._forget()
     for one, other in zip(copied._all_layers(), layer._all_layers(), strict=True):
         if other.built and not one.built:
+            if isinstance(one, RNN):
+                one._reads_complex = other._reads_complex
             one._build_with(other._input_shape, other.dtype)
     return copied
-
-
-def _has_complex(layer) -> bool:
-    """Whether a layer reads complex numbers or has them as states."""
-    return layer._reads_complex or (isinstance(layer, RNN) and any(layer._spec.complex))
 
 
 def _called(member, given, training, wanted) -> tuple:

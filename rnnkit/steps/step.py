@@ -185,10 +185,12 @@ class Step:
 
     def nesting(self, constants=(), training: bool = False) -> Nesting | None:
         """Return the output's nesting, with such constants; None if it is one array."""
-        if self.outputs is None or not constants:
-            return self.outputs
-        known = self._probes.get((tuple(c.shape[1:] for c in constants), training))
+        known = self._probes.get((tuple(c.shape[1:] for c in constants), training)) if constants else None
         return self.outputs if known is None else known[2]
+
+    def share(self, other: Step) -> None:
+        """Take over what is known of the results of another step, which differs in its weights alone."""
+        self.outputs, self._probes = other.outputs, other._probes
 
     def last_output_shape(self) -> tuple[int, ...] | None:
         """Return the result of `output_shape` for the newest shapes of constants; None before there were any."""

@@ -168,6 +168,15 @@ def test_X26_loops_have_hessians_by_their_parameters(rng):
     np.testing.assert_allclose([along["omega"], along["beta"]], matrix[[0, 3], 3], rtol=1e-12)
 
 
+def test_X26_a_sequence_of_numbers_has_derivatives_of_its_shape(rng):
+    x, d = rng.normal(size=9), rng.normal(size=9)
+    whole, along = rk.hessian(garch, x, by="x", **GARCH), rk.hvp(garch, x, d, by="x", **GARCH)
+    assert whole.shape == (9, 9) and rk.jacobian(garch, x, by="x", **GARCH).shape == (9,)
+    np.testing.assert_allclose(whole @ d, along, rtol=1e-10)
+    ends = [garch.vjp(x + e * d, **GARCH)[1](np.ones(9)).x for e in (1e-6, -1e-6)]
+    np.testing.assert_allclose(along, (ends[0] - ends[1]) / 2e-6, rtol=1e-6, atol=1e-7)
+
+
 def test_X26_rows_have_hessians_of_their_own(rng):
     x, beta = rng.normal(size=(3, 30, 1)), np.array([0.5, 0.6, 0.7])
     more = {**GARCH, "beta": beta}
@@ -570,3 +579,22 @@ def test_X26_a_narrow_step_has_all_directions_of_its_weights_in_one_call(of, rng
             np.testing.assert_allclose(both[a][b].reshape(columns.shape), columns, 1e-11, 1e-13)
             if b != "initial_state":
                 np.testing.assert_allclose(found[a][b].reshape(columns.shape), columns, 1e-11, 1e-13)
+
+
+@rk.cell(states={"h": "features"}, weights={"w": rk.Weight(("features",), "ones")})
+def steep(x, states, weights):
+    h = np.where(x > 0, np.sqrt(1 + states.h * weights.w), states.h * weights.w) + np.sqrt(2 + states.h * weights.w)
+    return h, h
+
+
+def test_X26_a_tangent_of_zero_has_a_derivative(rng):
+    """Before the first step, states are 0, and so is their product's tangent by the other factor."""
+    layer = rk.RNN(steep(), dtype="float64")
+    x, start = np.array([[[1.0, -1.0]]]), [np.zeros((1, 2))]
+    layer(x)
+    found = rk.hessian(layer, x, by=["w", "initial_state"], initial_state=start)["initial_state"]["w"]
+    slopes = [0.5 + 0.5 / np.sqrt(2), 1 + 0.5 / np.sqrt(2)]  # d²f/dh dw = f' where h is 0
+    np.testing.assert_allclose(found[0], np.diag(slopes), rtol=1e-12)
+    root = rk.RNN(rk.cell(states={"h": "features"})(lambda x, states, weights: (np.sqrt(states.h), states.h + x))())
+    _, along = root.jvp(x, x, initial_state=start)
+    np.testing.assert_array_equal(along, np.zeros((1, 2)))  # 0 times an infinite slope

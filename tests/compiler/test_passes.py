@@ -268,3 +268,20 @@ def test_checks_are_on_with_the_environments_variable():
     for value, expected in (("1", "True"), ("0", "False"), ("", "False")):
         environment = os.environ | {"RNNKIT_CHECK": value}
         assert processes.run([sys.executable, "-c", code], check=True, env=environment).stdout.strip() == expected
+
+
+def test_columns_of_a_product_that_nothing_reads_are_left_out(rng):
+    @rk.cell(states={"h": 30}, weights={"kernel": rk.Weight(("features", 40)), "u": rk.Weight((30, 30))})
+    def partly(x, states, weights):
+        drive = x @ weights.kernel
+        h = np.tanh(drive[:, 4:34] + states.h @ weights.u)
+        return h[:, :3] * drive[:, 5:8], h
+
+    layer, x = rk.RNN(partly(), return_sequences=True, dtype="float64", seed=0), rng.normal(size=(2, 5, 6))
+    y, pull = layer.vjp(x)
+    assert "times (6, 30)" in layer.explain() and "(6, 40)" not in layer.explain().split("gradient")[0]
+    with rk.eager():
+        np.testing.assert_allclose(layer(x), y, rtol=1e-12)
+    found = pull(np.ones_like(y)).weights["kernel"]
+    assert not found[:, :4].any() and not found[:, 34:].any() and found[:, 4:34].all()
+    assert rk.gradcheck(layer, x)

@@ -12,6 +12,7 @@ from matrix import ROWS, close, every, flat, fresh, inputs, label, make_mask, ra
 
 import rnnkit as rk
 from rnnkit.recording import standing_in
+from rnnkit.steps.nesting import leaves_of, mapped
 
 N = 3
 
@@ -501,17 +502,95 @@ def turning(x, states, weights):
     return z.real, z
 
 
-def test_C21_complex_numbers_are_refused():
-    layer = rk.RNN(turning(), seed=0)
-    ensemble = layer.ensemble(2)
-    with pytest.raises(ValueError, match="real numbers"):
-        ensemble(np.ones((2, 3, 2)))
-    assert not ensemble.built
-    layer(np.ones((2, 3, 2)))
-    with pytest.raises(ValueError, match="real numbers"):
-        layer.ensemble(2)
-    with pytest.raises((ValueError, TypeError), match="complex"):
-        rk.GRU(2).ensemble(2)(np.ones((2, 3, 2), complex))
+@rk.cell(
+    states={"z": rk.State("units", "complex")},
+    weights={"w": rk.Weight(("units",), dtype="complex"), "kernel": rk.Weight(("features", "units"), dtype="complex")},
+)
+def spiral(x, states, weights):
+    z = weights.w * states.z + x @ weights.kernel
+    return z * abs(z), z
+
+
+@pytest.mark.parametrize("units", [2, 40])  # as rows, and one after the other
+@pytest.mark.parametrize("reads", [False, True])
+def test_C22_complex_numbers(units, reads, rng, tmp_path):
+    """Members of complex weights and states, of a real or a complex x, do as each alone."""
+    make = lambda seed: rk.RNN(spiral(units), return_sequences=True, return_state=True, dtype="float64", seed=seed)
+    x, mask = rng.normal(size=(4, 6, 2)), rng.random((4, 6)) < 0.7
+    x = x + 1j * rng.normal(size=x.shape) if reads else x
+    given = {"mask": mask, "initial_state": [rng.normal(size=(4, units)) + 1j * rng.normal(size=(4, units))]}
+    ensemble, singles = make(1).ensemble(N), alone(make, N, 1)
+    check(ensemble, singles, x, **given)
+    check(ensemble, singles, np.stack([x, 2 * x, x - 1]), True, **given)
+    assert ensemble.weights["w"].shape == (N, units) and ensemble.weights["w"].dtype == complex
+    y, pull = ensemble.vjp(x)
+    for _ in range(6):  # as it is, and repeated
+        again, pull = ensemble.vjp(x)
+        same_bits(again, y)
+        found = pull(y).weights["w"]
+    for k, one in enumerate(singles):
+        np.testing.assert_array_equal(found[k], one.vjp(x)[1](member(y, k)).weights["w"])
+    copied = make(1)
+    copied(x)
+    same_bits(copied.ensemble(N)(x), y)
+    ensemble.save(tmp_path / "saved.rnnkit")
+    same_bits(rk.load_model(tmp_path / "saved.rnnkit", custom_objects={"spiral": spiral})(x), y)
+    ensemble.weights["w"] = 2j * ensemble.weights["w"]
+    np.testing.assert_array_equal(ensemble.members[1].weights["w"], 2j * singles[1].weights["w"])
+    ensemble.set_weights([2 * one for one in ensemble.get_weights()])
+    np.testing.assert_array_equal(ensemble.members[1].weights["w"], 4j * singles[1].weights["w"])
+
+
+def test_C21_members_with_several_outputs(rng):
+    class Parts(rk.Cell):
+        state_size = 2
+
+        def build(self, input_shape):
+            self.kernel = self.add_weight((input_shape[-1], 2), "glorot_uniform", "kernel")
+            self.built = True
+
+        def call(self, inputs, states):
+            h = np.tanh(states[0] + inputs @ self.kernel)
+            return {"h": h, "sum": h.sum(axis=-1, keepdims=True)}, [h]
+
+    x = rng.normal(size=(3, 5, 2))
+    for more in ({}, {"return_state": True}):
+        make = lambda seed, more=more: rk.RNN(Parts(), return_sequences=True, dtype="float64", seed=seed, **more)
+        ensemble, singles = make(0).ensemble(N), alone(make)
+        for found in (ensemble(x), ensemble.vjp(x)[0]):
+            for k, one in enumerate(singles):
+                same_bits(leaves_of(mapped(found, lambda y, k=k: y[k])), leaves_of(one(x)))
+    y, pull = rk.RNN(Parts(), dtype="float64", seed=0).ensemble(N).vjp(x)
+    d = {"h": np.ones_like(y["h"]), "sum": None}
+    wanted = rk.RNN(Parts(), dtype="float64", seed=1).vjp(x)[1]({"h": d["h"][1], "sum": None}).weights["kernel"]
+    np.testing.assert_array_equal(pull(d).weights["kernel"][1], wanted)
+
+
+def test_C22_a_fit_moves_complex_weights_of_each_member(rng):
+    x, y = rng.normal(size=(8, 6, 2)), rng.normal(size=(8, 2))
+    make = lambda seed: rk.Sequential([rk.RNN(turning(), dtype="float64")], seed=seed)
+    ensemble, singles = make(1).ensemble(N), alone(make, N, 1)
+    for one in (ensemble, *singles):
+        one.compile("adam", "mse")
+        one.fit(x, y, epochs=2, batch_size=4, shuffle=False, verbose=0)
+    for k, one in enumerate(singles):
+        np.testing.assert_array_equal(ensemble.weights["0/w"][k], one.weights["0/w"])
+
+
+@pytest.mark.parametrize("make", [lambda: rk.RNN(spiral(2), seed=0), lambda: rk.GRU(2, seed=0)], ids=["spiral", "gru"])
+@pytest.mark.parametrize("built", [False, True])
+def test_X7_ensembles_have_gradients_to_check(make, built, rng):
+    ensemble, x = make().ensemble(2), rng.normal(size=(2, 3, 2))
+    if built:
+        ensemble(x)
+    assert rk.gradcheck(ensemble, x)
+
+
+def test_C22_real_members_refuse_complex_numbers():
+    ensemble = rk.GRU(2).ensemble(2)
+    with pytest.raises(TypeError, match="real numbers"):
+        ensemble(np.ones((2, 3, 2), complex))
+    assert not ensemble.built and ensemble(np.ones((2, 3, 2))).dtype == np.float64
 
 
 def test_C21_arrays_of_other_kinds():

@@ -175,7 +175,8 @@ def test_C13_a_part_a_turn_and_a_multiple_are_sparse_too():
         (lambda w, b: w[:40].T[:40], True),
         (lambda w, b: w + 1, False),
         (lambda w, b: np.tanh(w), False),
-        (lambda w, b: np.concatenate([w[:20], w[20:]]), False),
+        (lambda w, b: np.concatenate([w[:20], w[20:]]), True),  # the whole of it
+        (lambda w, b: np.concatenate([w[20:], w[:20]]), False),
     ]
     for i, (turn, sparse) in enumerate(turns):
 

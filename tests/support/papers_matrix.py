@@ -114,12 +114,12 @@ def hessian(case, step=1e-5):
     along = dict(zip(["x", *names], case.along["x"] + case.along["weights"], strict=True))
     found = rk.hvp(case.layer, case.at["x"][0], along, by=list(along), **case.given(case.at))
     at = {name: [*arrays] for name, arrays in case.at.items()}
-    ends = []
-    for sign in (step, -step):
-        moved = at | {name: case.moved(sign)[name] for name in ("x", "weights")}
+    slope = 0
+    for times, factor in ((1, 8), (-1, -8), (2, -1), (-2, 1)):  # of the fourth order, for cells that amplify
+        moved = at | {name: case.moved(times * step)[name] for name in ("x", "weights")}
         pulled = case.pulled(moved, ones)
-        ends.append(np.concatenate([one.ravel() for one in pulled["x"] + pulled["weights"]]))
-    off = _off(np.concatenate([found[name].ravel() for name in along]), (ends[0] - ends[1]) / (2 * step))
+        slope += factor / (12 * step) * np.concatenate([one.ravel() for one in pulled["x"] + pulled["weights"]])
+    off = _off(np.concatenate([found[name].ravel() for name in along]), slope)
     return "yes" if off < 1e-5 else "by its own rule" if case.paper.own_rule else f"no: off by {off:.0e}"
 
 
@@ -144,7 +144,7 @@ def in_c(case):
     return "yes" if off < 1e-9 else f"no: off by {off:.0e}"
 
 
-SHORT = {"complex": "no: complex numbers", "real input": "no: complex numbers", "random": "no: random numbers"}
+SHORT = {"complex": "no: complex numbers", "random": "no: random numbers"}
 
 
 def short(error):

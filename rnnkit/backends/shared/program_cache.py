@@ -23,6 +23,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -184,16 +185,25 @@ def _key(text) -> str:
 @cache
 def surroundings() -> str:
     """Return all that a program depends on besides its text."""
-    from importlib.metadata import version
-
     import llvmlite
     import numpy as np
 
     from rnnkit.backends.shared import processor
 
     kernels = digest_of_kernels(Path(__file__).parents[2])
-    versions = (sys.version, np.__version__, version("numba"), llvmlite.__version__)  # numba's import takes long
+    versions = (sys.version, np.__version__, _numba(), llvmlite.__version__)
     return repr((kernels, versions, processor.TRIPLE, processor.NAME, processor.FEATURES))
+
+
+def _numba() -> str:
+    """Return numba's version as its own file has it: its import takes long, and so does that of its metadata."""
+    spec = find_spec("numba")
+    file = Path(spec.origin).with_name("_version.py") if spec and spec.origin else None
+    if file is not None and file.exists():
+        return file.read_text(encoding="utf-8")
+    from importlib.metadata import version
+
+    return version("numba")
 
 
 def digest_of_kernels(package: Path) -> str:

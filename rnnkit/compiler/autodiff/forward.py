@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnnkit.compiler.autodiff.reverse import broadcast, is_elementwise, replaced, symbol_of, zero_where_zero
+from rnnkit.compiler.autodiff.reverse import PASSING, broadcast, is_elementwise, replaced, symbol_of
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import Graph, Node, View
 from rnnkit.compiler.ir.kinds import FLOATS
@@ -68,6 +68,17 @@ class Tangent:
             values = evaluate(results, given, self.dtype)
         output, *states = (np.array(np.broadcast_to(values[node.id], (rows, *node.shape))) for node in results)
         return [output[:, 0], *states[: self.count]], [output[:, 1], *states[self.count :]]
+
+
+def _finite(graph: Graph, node: Node, t: Node, c: Node) -> Node:
+    """Return the tangent ``c`` that a rule made from ``t``, but 0 for 0 times an infinite slope.
+
+    Elsewhere ``c`` stays what it is where ``t`` is 0: ``t`` may have a derivative there.
+    """
+    if node.op in PASSING:
+        return c
+    none, lost = graph.pointwise("equal", t, graph.literal(0.0)), graph.pointwise("not_equal", c, c)
+    return graph.pointwise("where", graph.pointwise("logical_and", none, lost), graph.literal(0.0), c)
 
 
 class _Forward:
@@ -174,7 +185,7 @@ class _Forward:
             c = node.operation.gradient(t, *symbols)[i]
             if c is not None:
                 c = self.graph.as_float(lift(t, c).node)
-                c = zero_where_zero(self.graph, node, t.node, c) if unsure else c
+                c = _finite(self.graph, node, t.node, c) if unsure else c
                 total = c if total is None else self.graph.pointwise("add", total, c)
         return None if total is None else broadcast(self.graph, total, node.shape)
 
@@ -185,7 +196,7 @@ class _Forward:
         t, y, x = (symbol_of(self, n, rank) for n in (self.tangent(arg), self.graph.reshape(node, kept), arg))
         c = self.graph.as_float(lift(t, REDUCTIONS[node.op].gradient(t, y, x, axes)).node)
         c = broadcast(self.graph, c, arg.shape)
-        c = zero_where_zero(self.graph, node, t.node, c) if unsure else c
+        c = _finite(self.graph, node, t.node, c) if unsure else c
         return self.graph.reduce("sum", c, node.attr)
 
     def _ruled(self, node):
@@ -198,7 +209,8 @@ class _Forward:
             if arg.id not in self.found or own.id not in new.under([c]):
                 continue
             if not is_elementwise(c, own) or arg.shape != node.shape:
-                problem = f"expected a rule that goes element by element for a tangent, in the line {node.line!r}"
+                place = f"in the line {node.line!r}" if node.line else "of the cell's own vjp"
+                problem = f"expected a rule that goes element by element for a tangent, {place}"
                 raise ValueError(f"{problem}; another one is for cotangents alone")
             (term,) = replaced(new, [c], own, self.found[arg.id])
             total = term if total is None else new.pointwise("add", total, term)

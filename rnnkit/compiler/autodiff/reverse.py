@@ -388,7 +388,7 @@ def _assembled(graph, shape, parts) -> list[Node]:
         numbers = index.reshape(-1)
         if not numbers.size:
             continue
-        if len(np.unique(numbers)) != numbers.size:
+        if np.bincount(numbers).max() > 1:
             found.append(graph.reshape(_summed(graph, g, numbers, size), shape))
             continue
         apart = (group for group in groups if not any(np.isin(numbers, n).any() for _, n in group))

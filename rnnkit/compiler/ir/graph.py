@@ -310,6 +310,11 @@ class Graph:
             return nodes[0]
         shape = list(nodes[0].shape)
         shape[axis] = sum(node.shape[axis] for node in nodes)
+        if all(node.op == "view" for node in nodes):
+            (whole, *others), places = zip(*map(_viewed, nodes), strict=True)
+            order = np.concatenate(places, axis).ravel()
+            if all(one is whole for one in others) and np.array_equal(order, np.arange(whole.size)):
+                return self.reshape(whole, tuple(shape))
         return self.add("concatenate", nodes, shape, axis, nodes[0].kind)
 
     def take(self, array, index) -> Node:
@@ -392,6 +397,15 @@ class Graph:
         copied.checks, copied.fails, copied.tests = list(self.checks), list(self.fails), list(self.tests)
         copied.locate = str
         return copied
+
+
+def _viewed(node: Node) -> tuple[Node, np.ndarray]:
+    """Return the node that views of views show, and the places of their elements in it."""
+    places = np.arange(node.size).reshape(node.shape)
+    while node.op == "view":
+        (source,) = node.args
+        places, node = node.attr.index(source.shape).ravel()[places], source
+    return node, places
 
 
 def loops_of(node: Node) -> frozenset:

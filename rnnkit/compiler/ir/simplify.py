@@ -21,7 +21,38 @@ _LARGEST_EXPONENT = 64  # of a power of two whose reciprocal is a normal number,
 def simplify(graph: Graph) -> Graph:
     """Return the same step, rewritten by `RULES`, in the same order; loops lose carried values that nothing reads."""
     new = rebuilt(graph, (*RULES, row_without_axis) if graph.by_vjp else RULES)
+    if narrower := _unread_columns(new):
+        new = rebuilt(new, (partial(_narrowed, narrower),))
     return new if len(new.live()) == len(new.nodes) else rebuilt(new, ())  # without the nodes that were rewritten
+
+
+def _unread_columns(graph: Graph) -> dict[int, tuple[int, int]]:
+    """Return the first and the last column that is read of each product of which not all are, by the node's number."""
+    read: dict[int, list[np.ndarray]] = {}
+    whole = {node.id for node in graph.results()}
+    for node in graph.live():
+        for arg in node.made_of:
+            if arg.op == "product" and node.op == "view":
+                read.setdefault(arg.id, []).append(node.attr.index(arg.shape).ravel() % arg.shape[-1])
+            elif arg.op == "product":
+                whole.add(arg.id)
+    found = {number: np.concatenate(columns) for number, columns in read.items() if number not in whole}
+    ends = {number: (int(columns.min()), int(columns.max())) for number, columns in found.items() if columns.size}
+    return {n: (low, high) for n, (low, high) in ends.items() if high - low + 1 < graph.nodes[n].shape[-1]}
+
+
+def _narrowed(narrower: dict[int, tuple[int, int]], graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+    """Compute the columns of a product that are read: of one with complex numbers perhaps the real part alone."""
+    if node.op != "view" or node.args[0].id not in narrower:
+        return None
+    low, high = narrower[node.args[0].id]
+    a, weight = args[0].args
+    some = graph.product(a, graph.view(weight, View.item((slice(None), slice(low, high + 1)), ("columns", low, high))))
+    rows, columns = np.divmod(node.attr.index(args[0].shape), args[0].shape[-1])
+    places = rows * some.shape[-1] + columns - low
+    if np.array_equal(places.ravel(), np.arange(some.size)):
+        return graph.reshape(some, node.shape)
+    return graph.view(some, View.gather(places))
 
 
 def stable_sigmoid(graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:

@@ -200,8 +200,11 @@ class Planner:
         while source.op == "view" and not self.stored(source):
             index = self.view_index(source)[index]
             source = source.args[0]
-        if not (self._is_leaf(source) and row_walk(index)):
+        whole = source.op == "concatenate" and index.size == source.size
+        if not (row_walk(index) and (self._is_leaf(source) or whole)):
             self.materialized.add(node.id)
+        elif whole:
+            self.materialized.add(source.id)
 
     # Further values to keep
 

@@ -340,7 +340,7 @@ class _Planner:
             self._share(node)
             return
         index = node.attr.index(arg.shape)
-        places = {i: self._look(node, self.slots[arg.id], i) for i in np.unique(index).tolist()}
+        places = {i: self._look(node, self.slots[arg.id], i) for i in sorted(set(index.ravel().tolist()))}
         self.numbers[node.id] = _names([places[i] for i in index.reshape(-1).tolist()], node.shape)
 
     def _share(self, node) -> None:

@@ -129,7 +129,7 @@ def imag_part(value) -> Any:
 
 
 def has_complex(values) -> bool:
-    """Whether complex numbers are among values, and lists of them."""
+    """Tell whether complex numbers are among values, and lists of them."""
     return any(
         has_complex(one) if isinstance(one, (list, tuple)) else type(one) is not Symbol and is_complex(one)
         for one in values
@@ -199,6 +199,20 @@ def _multilinear(function: Callable, operands) -> Complex:
         term, place = function(*(part for _, part in way)), power % 2
         sums[place] = _joined(np.subtract if power > 1 else np.add, sums[place], term)
     return paired(first_symbol(*sums), *sums)
+
+
+def _matmul(a, b) -> Any:
+    """Return a product; by a matrix that all rows share, of both parts side by side, which are fewer products."""
+    by_row = [isinstance(one, Complex) and one.real.node.batched for one in (a, b)]
+    if by_row != [True, False] or not is_complex(b) or b.ndim > 2:
+        return _multilinear(np.matmul, (a, b))
+    both: Any = np.reshape(np.stack([a.real, a.imag], -2), (*a.shape[:-1], 2 * a.shape[-1]))
+    columns = [np.concatenate([b.real, -b.imag]), np.concatenate([b.imag, b.real])]
+    if b.ndim == 1:
+        found = both @ np.stack(columns, -1)
+        return paired(both, found[..., 0], found[..., 1])
+    found = both @ np.concatenate(columns, -1)
+    return paired(both, found[..., : b.shape[1]], found[..., b.shape[1] :])
 
 
 # Functions of one number, in real operations: each gives both parts
@@ -297,7 +311,7 @@ _WHOLE: dict[str, Any] = {  # to the result itself
     "isnan": lambda z: np.isnan(z.real) | np.isnan(z.imag),
     "isinf": lambda z: np.isinf(z.real) | np.isinf(z.imag),
     "isfinite": lambda z: np.isfinite(z.real) & np.isfinite(z.imag),
-    "matmul": lambda a, b: _multilinear(np.matmul, (a, b)),
+    "matmul": lambda a, b: _matmul(a, b),
     "vecdot": lambda a, b: np.sum(np.conjugate(a) * b, -1),
 } | {name: _of_truths(name) for name in ("logical_not", "logical_and", "logical_or", "logical_xor")}
 _NAMES = {"true_divide": "divide", "abs": "absolute", "float_power": "power"}

@@ -81,7 +81,7 @@ class Pullback:
         self.pull, self.pull_weights = pull, pull_weights or pull
         self._stream = _stream(outputs)
         self.take: Callable = lambda d_outputs: d_outputs  # as plain arrays
-        self.complex_weights: Callable = tuple  # their names; `pull` gives the gradients of their pairs
+        self.complex_weights: Callable = dict  # the axes of their pairs by name; `pull` gives the pairs' gradients
         self.give: Callable[[Gradients], Gradients] = lambda gradients: gradients  # as the kind of the call's inputs
 
     @tracebacks.edge
@@ -101,8 +101,8 @@ class Pullback:
             For what isn't real numbers.
         """
         found = self.pull(self.flat(self.take(d_outputs)))
-        if pairs := self.complex_weights():
-            weights = {n: to_complex(one, 0) if n in pairs else one for n, one in found.weights.items()}
+        if axes := self.complex_weights():
+            weights = {n: to_complex(one, axes[n]) if n in axes else one for n, one in found.weights.items()}
             found = replace(found, weights=weights)
         return self.give(found)
 

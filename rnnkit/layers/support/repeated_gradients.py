@@ -13,7 +13,7 @@ from rnnkit import tracebacks
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.repeats import RepeatedCalls, arrays_in, copied_arrays, same_bits
 from rnnkit.layers.support.row_gradient import RowGradient
-from rnnkit.layers.support.weight_mapping import complex_names
+from rnnkit.layers.support.weight_mapping import pair_axes
 from rnnkit.recording import Unrepeatable, standing_in
 
 
@@ -31,8 +31,8 @@ class RecordedVJP:
         Gradients in fixed memory.
     dtype : dtype
         The dtype of the pullback.
-    complex_weights : frozenset of str
-        Names of the weights whose gradients are pairs.
+    complex_weights : dict of str to int
+        The axes of the pairs in the gradients of weights, by name.
     latest : object or None
         Token of the call whose numbers are in memory.
     """
@@ -42,7 +42,7 @@ class RecordedVJP:
     cotangents: list
     gradients: Gradients
     dtype: Any
-    complex_weights: frozenset[str]
+    complex_weights: dict[str, int]
     latest: Any = None
 
     def go_back(self, cotangents) -> Gradients:
@@ -64,8 +64,8 @@ class RepeatedVJPs(RepeatedCalls):
         kind.recording.give(*cotangents)
         gradients = pullback.pull(cotangents)
         kind.result = outputs
-        parts, names = (operations[:forward], operations[forward:]), complex_names(layer)
-        kind.vjp = RecordedVJP(*parts, cotangents, gradients, pullback.dtype, names)
+        parts = operations[:forward], operations[forward:]
+        kind.vjp = RecordedVJP(*parts, cotangents, gradients, pullback.dtype, pair_axes(layer))
         dense = [list(gradients.weights.values()), *_fields(gradients)[1:]]
         if not all(kind.recording.knows(array) for array in arrays_in(dense)):
             raise Unrepeatable("a gradient isn't computed by recorded operations")
@@ -118,7 +118,7 @@ def repeated_vjp(vjp: Callable) -> Callable:
     def ordinary(self, *arguments, **keywords):
         found = vjp(self, *arguments, **keywords)
         if isinstance(found, tuple) and isinstance(found[-1], Pullback):
-            found[-1].complex_weights = functools.partial(complex_names, self)
+            found[-1].complex_weights = functools.partial(pair_axes, self)
         return found
 
     @functools.wraps(vjp)

@@ -33,7 +33,7 @@ class Weights(Mapping[str, np.ndarray]):
         arrays = self._layer._held_arrays()
         if name not in arrays:
             raise UnknownWeight(name, arrays)
-        new = like(arrays[name], values, name, name in complex_names(self._layer))
+        new = like(arrays[name], values, name, pair_axes(self._layer).get(name))
         self._layer._put_arrays({name: new}, {name} if is_scipy_sparse(values) else set())
 
     def __iter__(self) -> Iterator[str]:
@@ -58,11 +58,12 @@ class UnknownWeight(ValueError, KeyError):
 
 def shown(layer: Any, name: str, array: np.ndarray) -> np.ndarray:
     """Return a weight as users see it."""
-    return frozen(to_complex(array, 0), None) if name in complex_names(layer) else expanded(array)
+    axis = pair_axes(layer).get(name)
+    return expanded(array) if axis is None else frozen(to_complex(array, axis), None)
 
 
-def like(old: np.ndarray, values, name: str, is_complex: bool = False) -> np.ndarray:
-    """Return `values` as a frozen array to replace `old`, as pairs for a complex weight.
+def like(old: np.ndarray, values, name: str, axis: int | None = None) -> np.ndarray:
+    """Return `values` as a frozen array to replace `old`, for a complex weight with its pairs along an axis.
 
     Raises
     ------
@@ -70,9 +71,9 @@ def like(old: np.ndarray, values, name: str, is_complex: bool = False) -> np.nda
         For another shape.
     """
     if not is_scipy_sparse(values):
-        values = validation.array(values, f"weight {name!r}", complex_too=is_complex)
-    if is_complex:
-        return frozen(validation.like(values, f"weight {name!r}", old, 0), old.dtype)
+        values = validation.array(values, f"weight {name!r}", complex_too=axis is not None)
+    if axis is not None:
+        return frozen(validation.like(values, f"weight {name!r}", old, axis), old.dtype)
     if values.shape != old.shape:
         raise ValueError(f"expected weight {name!r} of shape {old.shape}, got {values.shape}")
     if is_scipy_sparse(values):
@@ -92,5 +93,9 @@ def sparse_names(layer: Any) -> set[str]:
 
 def complex_names(layer: Any) -> frozenset[str]:
     """Return the names of the complex weights, of which layers hold the pairs."""
-    cells = lambda one: {} if (cell := one._own_cell()) is None else dict.fromkeys(cell._complex_weights())
-    return frozenset(layer._gathered(cells))
+    return frozenset(layer._gathered(lambda one: dict.fromkeys(one._complex_names())))
+
+
+def pair_axes(layer: Any) -> dict[str, int]:
+    """Return the axis along which the pairs of each complex weight stand, by the weight's name."""
+    return dict.fromkeys(complex_names(layer), layer._axes_in_front)

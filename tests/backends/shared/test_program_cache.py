@@ -9,6 +9,7 @@ import signal
 import stat
 import sys
 import time
+from importlib.metadata import version
 
 import llvmlite
 import numpy as np
@@ -313,8 +314,12 @@ def test_C10_a_program_of_other_versions_is_another(owner, name, monkeypatch):
 
 def test_C10_a_program_of_another_numba_is_another(monkeypatch):
     before = program_cache.surroundings.__wrapped__()
-    monkeypatch.setattr("importlib.metadata.version", {"numba": "0.1"}.__getitem__)
-    assert program_cache.surroundings.__wrapped__() != before
+    assert "0." in program_cache._numba()
+    with monkeypatch.context() as patch:
+        patch.setattr(program_cache, "_numba", lambda: "0.1")
+        assert program_cache.surroundings.__wrapped__() != before
+    monkeypatch.setattr(program_cache, "find_spec", lambda name: None)  # of a build without that file
+    assert program_cache._numba() == version("numba")
 
 
 @pytest.mark.parametrize("name", ["numba", "numba-cuda"])

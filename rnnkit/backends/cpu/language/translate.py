@@ -278,11 +278,11 @@ class _Body:
             self.builder.unreachable()
             return
         (_, first), *others = ways
-        self.names = {}
-        for name, value in first.items():
-            if all(names.get(name) is value for _, names in others):
-                self.names[name] = value
-            elif all(name in names for _, names in others):
+        self.names = dict(first)
+        for _, names in others:  # most of which are the same in all of them
+            self.names = {name: value for name, value in self.names.items() if names.get(name) is value}
+        for name in first if len(self.names) < len(first) else ():
+            if name not in self.names and all(name in names for _, names in others):
                 self.names[name] = self._joined([names[name] for _, names in ways], [way for way, _ in ways])
 
     def _joined(self, values: list[Typed], blocks) -> Typed:
