@@ -12,7 +12,7 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	$$name -c 'import sys, venv, ensurepip; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$name && break; done)
 endif
 
-.PHONY: help demo demo-cluster test test-cluster test-cuda test-all test-oldest test-newest test-release lint bench bench-compare bench-find bench-history bench-noise bench-cluster bench-smoke instructions instructions-renew docs dist clean
+.PHONY: help demo demo-cluster test test-cluster test-cuda test-all test-oldest test-newest test-release lint bench bench-spread bench-compare bench-find bench-history bench-noise bench-cluster bench-smoke instructions instructions-renew docs dist clean
 
 help:
 	@echo "make demo         forecast the two bundled series and draw demo/forecast.png"
@@ -24,7 +24,8 @@ help:
 	@echo "make test-oldest  run the tests with the oldest dependencies that are accepted, on Python $(OLDEST)"
 	@echo "make test-newest  run them with the newest, on the newest Python here"
 	@echo "make lint         ruff, mypy and codespell"
-	@echo "make bench        time the last commit with asv, some minutes"
+	@echo "make bench        time the last commit with asv, seven minutes"
+	@echo "make bench-spread time it five times so, and tell how far these lie apart"
 	@echo "make bench-compare BASE=main  find what is slower than there"
 	@echo "make bench-find BASE=v0.1.0 BENCH=LSTM  find the commit that made it slower"
 	@echo "make bench-history measure releases and a commit of each day, and write their pages"
@@ -153,10 +154,15 @@ lint: .venv/ready-dev
 # Speed over commits. asv makes environments of its own in asv_benchmarks/env: what isn't committed is not measured.
 TRACK = $(BIN)/python asv_benchmarks/track.py
 
-# The last commit, some minutes on two cores. The pages are asv_benchmarks/html/index.html; they need no network.
+# The last commit, the least of several runs, some seven minutes on two cores. The pages, asv_benchmarks/html/index.html,
+# need no network.
 bench: .venv/ready-dev
 	$(TRACK) run
 	$(TRACK) publish
+
+# How far the figures of five times `make bench` lie apart, some 35 minutes: the median, 95 %, and those above 10 %.
+bench-spread: .venv/ready-dev
+	$(TRACK) spread --bench "$(BENCH)"
 
 # Fails where the last commit is slower than another one, and says where: make bench-compare BASE=main
 BASE := HEAD^

@@ -120,8 +120,7 @@ def linear(x: Array) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.linear(np.array([-1.0, 0.0, 2.0])).round(4)
+    >>> linear(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-1.,  0.,  2.])
     """
     return x
@@ -133,8 +132,7 @@ def relu(x: Array) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.relu(np.array([-1.0, 0.0, 2.0])).round(4)
+    >>> relu(np.array([-1.0, 0.0, 2.0])).round(4)
     array([0., 0., 2.])
     """
     return np.maximum(x, 0)
@@ -146,8 +144,7 @@ def relu6(x: Array) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.relu6(np.array([-1.0, 2.0, 8.0])).round(4)
+    >>> relu6(np.array([-1.0, 2.0, 8.0])).round(4)
     array([0., 2., 6.])
     """
     return np.minimum(np.maximum(x, 0), 6)
@@ -163,8 +160,7 @@ def leaky_relu(x: Array, negative_slope: Any = 0.2) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.leaky_relu(np.array([-1.0, 0.0, 2.0])).round(4)
+    >>> leaky_relu(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.2,  0. ,  2. ])
     """
     return np.maximum(x, 0) + negative_slope * np.minimum(x, 0)
@@ -180,8 +176,7 @@ def elu(x: Array, alpha: Any = 1.0) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.elu(np.array([-1.0, 0.0, 2.0])).round(4)
+    >>> elu(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.6321,  0.    ,  2.    ])
     """
     return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))
@@ -193,8 +188,7 @@ def selu(x: Array) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.selu(np.array([-1.0, 0.0, 2.0])).round(4)
+    >>> selu(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-1.1113,  0.    ,  2.1014])
     """
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
@@ -220,8 +214,7 @@ def silu(x: Array) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.silu(np.array([-1.0, 0.0, 2.0])).round(4)
+    >>> silu(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.2689,  0.    ,  1.7616])
     """
     return x * sigmoid(x)
@@ -233,8 +226,7 @@ def mish(x: Array) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.mish(np.array([-1.0, 0.0, 2.0])).round(4)
+    >>> mish(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.3034,  0.    ,  1.944 ])
     """
     return x * np.tanh(softplus(x))
@@ -258,8 +250,7 @@ def hard_silu(x: Array) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.hard_silu(np.array([-1.0, 0.0, 2.0])).round(4)
+    >>> hard_silu(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.3333,  0.    ,  1.6667])
     """
     return x * hard_sigmoid(x)
@@ -271,8 +262,7 @@ def softsign(x: Array) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.softsign(np.array([-1.0, 0.0, 2.0])).round(4)
+    >>> softsign(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.5   ,  0.    ,  0.6667])
     """
     return x / (1 + np.abs(x))
@@ -284,8 +274,7 @@ def tanh(x: Array) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.tanh(np.array([-1.0, 0.0, 2.0])).round(4)
+    >>> tanh(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-0.7616,  0.    ,  0.964 ])
     """
     return np.tanh(x)
@@ -297,8 +286,7 @@ def exponential(x: Array) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.exponential(np.array([-1.0, 0.0, 2.0])).round(4)
+    >>> exponential(np.array([-1.0, 0.0, 2.0])).round(4)
     array([0.3679, 1.    , 7.3891])
     """
     return np.exp(x)
@@ -329,8 +317,7 @@ def log_softmax(x: Array, axis: Any = -1) -> Any:
 
     Examples
     --------
-    >>> import numpy as np, rnnkit as rk
-    >>> rk.log_softmax(np.array([-1.0, 0.0, 2.0])).round(4)
+    >>> log_softmax(np.array([-1.0, 0.0, 2.0])).round(4)
     array([-3.1698, -2.1698, -0.1698])
     """
     with np.errstate(invalid="ignore"):
@@ -339,40 +326,15 @@ def log_softmax(x: Array, axis: Any = -1) -> Any:
 
 
 ACTIVATIONS: dict[str, Callable] = {
-    "linear": linear,
-    "tanh": tanh,
-    "sigmoid": sigmoid,
-    "relu": relu,
-    "relu6": relu6,
-    "leaky_relu": leaky_relu,
-    "elu": elu,
-    "selu": selu,
-    "gelu": gelu,
-    "silu": silu,
-    "swish": silu,
-    "mish": mish,
-    "hard_sigmoid": hard_sigmoid,
-    "hard_silu": hard_silu,
-    "hard_swish": hard_silu,
-    "softplus": softplus,
-    "softsign": softsign,
-    "softmax": softmax,
-    "log_softmax": log_softmax,
-    "log_sigmoid": log_sigmoid,
-    "exponential": exponential,
-}
+    "linear": linear, "tanh": tanh, "sigmoid": sigmoid, "relu": relu, "relu6": relu6, "leaky_relu": leaky_relu,
+    "elu": elu, "selu": selu, "gelu": gelu, "silu": silu, "swish": silu, "mish": mish, "hard_sigmoid": hard_sigmoid,
+    "hard_silu": hard_silu, "hard_swish": hard_silu, "softplus": softplus, "softsign": softsign, "softmax": softmax,
+    "log_softmax": log_softmax, "log_sigmoid": log_sigmoid, "exponential": exponential,
+}  # fmt: skip
 
 
 def activation(identifier) -> Callable[..., Any]:
-    """Return the function of an `activation` argument: None is linear, a name is looked up, a function is itself.
-
-    Raises
-    ------
-    ValueError
-        For a name that doesn't exist.
-    TypeError
-        For anything else.
-    """
+    """Return the function of an `activation` argument, None is linear; a ValueError for an unknown name."""
     if identifier is None:
         return linear
     if isinstance(identifier, str):

@@ -32,15 +32,7 @@ def physical_memory() -> int | None:
 
 
 def check(what: str, shape, dtype=np.float64) -> None:
-    """Refuse an array that doesn't fit in memory.
-
-    Raises
-    ------
-    ValueError
-        If it can't be addressed, or is larger than the rest of the limit of `limited`.
-    MemoryError
-        If it is larger than the memory of this machine.
-    """
+    """Refuse an array beyond this machine's memory by a MemoryError, beyond the limit of `limited` by a ValueError."""
     wanted = math.prod(shape) * np.dtype(dtype).itemsize
     if wanted > sys.maxsize or max(shape, default=0) > sys.maxsize:
         raise ValueError(
@@ -86,13 +78,7 @@ def limited(file_size: int):
 
 
 def check_weights(name: str, shapes: Mapping[str, tuple[int, ...]], dtype) -> None:
-    """Refuse a cell's weights that don't fit in memory, each as it is drawn, in float64, and all together.
-
-    Raises
-    ------
-    ValueError, MemoryError
-        As `check`.
-    """
+    """Refuse a cell's weights that don't fit in memory, each as it is drawn, in float64, and all together."""
     for weight, shape in shapes.items():
         check(f"the weight {weight!r} of {name!r}", shape)
     check(f"the weights of {name!r}", (sum(map(math.prod, shapes.values())),), dtype)

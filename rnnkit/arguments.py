@@ -8,7 +8,7 @@ import sys
 
 
 def is_integer(value) -> bool:
-    """Whether this is an integer, of Python or NumPy; True and False aren't."""
+    """Return whether this is an integer, of Python or NumPy; True and False aren't."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 

@@ -11,28 +11,12 @@ _DEPTH = 64  # NumPy has no more axes
 
 
 def real(value, what: str, masked: str | None = None, complex_too: bool = False) -> np.ndarray:
-    """Return `value` as a plain ndarray of real numbers.
+    """Return `value` as a plain ndarray of real numbers, or with `complex_too` of complex ones.
 
-    Parameters
-    ----------
-    value : array_like
-    what : str
-        The argument's name in errors.
-    masked : str, optional
-        Advice for masked entries, in place of that for the argument.
-    complex_too : bool
-        Take complex numbers, too.
+    `what` is the argument's name in errors, `masked` the advice for masked entries. Lists of different lengths are a
+    ValueError. Masked entries, a ``numpy.matrix``, sparse arrays, tensors that NumPy can't read and dtypes that are no
+    real numbers are a TypeError.
 
-    Raises
-    ------
-    ValueError
-        For lists of different lengths.
-    TypeError
-        For masked entries, a ``numpy.matrix``, sparse arrays, tensors that NumPy can't read, and dtypes that are no
-        real numbers.
-
-    Examples
-    --------
     >>> real([1, 2], "x").tolist()
     [1, 2]
     >>> real(np.ma.array([1.0, 2.0], mask=[True, False]), "sample_weight")
@@ -53,13 +37,7 @@ def numbers_of(value):
 
 
 def floating(dtype, what: str = "dtype") -> np.dtype:
-    """Return the precision that a layer computes in, float32 or float64.
-
-    Raises
-    ------
-    TypeError
-        For any other dtype.
-    """
+    """Return the precision that a layer computes in, float32 or float64; a TypeError for any other dtype."""
     try:
         found = np.dtype(dtype)
     except TypeError:
@@ -71,13 +49,7 @@ def floating(dtype, what: str = "dtype") -> np.dtype:
 
 
 def in_precision(found, what: str):
-    """Return an array of a dtype that layers compute with: integers, float32 or float64.
-
-    Raises
-    ------
-    TypeError
-        For any other precision.
-    """
+    """Return an array of integers, float32 or float64; a TypeError for any other precision."""
     if found.dtype.char in "egG":  # half and long double, which is float64 on some machines
         floating(found.dtype, f"{what} of dtype")
     return found
@@ -86,15 +58,8 @@ def in_precision(found, what: str):
 def with_gaps(value, what: str) -> np.ndarray:
     """Return `value` as an array of float64, NaN where an entry is missing: masked, None, or pandas's NA.
 
-    Raises
-    ------
-    ValueError
-        For what holds other things than numbers.
-    TypeError
-        As `real`, for what NumPy can't read.
+    A ValueError refuses what holds other things than numbers, a TypeError what NumPy can't read.
 
-    Examples
-    --------
     >>> with_gaps(np.ma.array([1.0, 2.0], mask=[True, False]), "y")
     array([nan,  2.])
     """
@@ -132,19 +97,14 @@ def _read(value, what, masked) -> np.ndarray:
             raise
         if isinstance(value, (list, tuple)) and isinstance(error, ValueError):
             raise ValueError(f"expected {what} to be an array, got {_unequal(value, what)}") from None
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise TypeError(
-            f"expected {what} to be an array that NumPy can read, got {_kind(value)}, which says: {_first_line(error)}"
+            f"expected {what} to be an array that NumPy can read, got {_kind(value)}, which says: {said}"
         ) from None
 
 
 def refuse(value, what: str, masked: str | None = None, depth: int = 0) -> None:
-    """Refuse objects that NumPy would misread or couldn't read, judged by their own attributes.
-
-    Raises
-    ------
-    TypeError
-        With what to write instead.
-    """
+    """Refuse objects that NumPy would misread or couldn't read by a TypeError, judged by their own attributes."""
     if type(value) is np.ndarray or type(value) in _NUMBERS:
         return
     name = _name(what)
@@ -170,7 +130,7 @@ def refuse(value, what: str, masked: str | None = None, depth: int = 0) -> None:
 
 
 def has_shape(value) -> bool:
-    """Whether this is an array of some library; nested tensors of torch raise where they are asked for a shape."""
+    """Return whether this is an array of some library; nested tensors of torch raise if asked for a shape."""
     try:
         return hasattr(value, "shape")
     except Exception:
@@ -178,7 +138,7 @@ def has_shape(value) -> bool:
 
 
 def is_stored(value) -> bool:
-    """Whether this is an array in a file whose rows are read by index, as those of HDF5, zarr and netCDF4."""
+    """Return whether this is an array in a file whose rows are read by index, as those of HDF5, zarr and netCDF4."""
     if isinstance(value, np.ndarray) or not has_shape(value) or not hasattr(value, "dtype"):
         return False
     if not hasattr(value, "__getitem__") or hasattr(value, "__dlpack__") or hasattr(value, "iloc") or not value.shape:
@@ -318,12 +278,8 @@ def _kind(value) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{_root(value)}'s {kind.__name__}"
 
 
-def _first_line(error) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
 def of_dask(value) -> bool:
-    """Whether this is a collection of Dask, or a delayed object; Dask isn't imported for it.
+    """Return whether this is a collection of Dask, or a delayed object; Dask isn't imported for it.
 
     >>> of_dask([1.0])
     False

@@ -24,33 +24,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Card:
-    """Description of an object, to be shown as text or HTML.
+    """An object's description, to be shown as text or HTML."""
 
-    Attributes
-    ----------
-    kind, name : str
-        The title: a class, and what its user calls it.
-    code : str
-        Code that makes the object.
-    facts : mapping of str to str
-        Facts by name; empty ones are left out.
-    table : Table, optional
-    parts : sequence of (str, Card or None)
-        Cards of the parts, by their paths; None for parts that are left out, which the path counts.
-    lines : str
-        Text whose line breaks and spaces stay.
-    picture : str
-        An SVG, which repeats the other facts; not in text.
-    """
-
-    kind: str
+    kind: str  # with the name, what its user calls it, the title
     name: str = ""
-    code: str = ""
-    facts: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""  # that makes the object
+    facts: Mapping[str, str] = field(default_factory=dict)  # by name; empty ones are left out
     table: Table | None = None
-    parts: Sequence[tuple[str, Card | None]] = ()
-    lines: str = ""
-    picture: str = ""
+    parts: Sequence[tuple[str, Card | None]] = ()  # by their paths; None for left out ones, which the path counts
+    lines: str = ""  # text whose line breaks and spaces stay
+    picture: str = ""  # an SVG, which repeats the other facts; not in text
 
     def __str__(self) -> str:
         return "\n".join(_text(self))

@@ -13,7 +13,7 @@ KINDS = ("float", "complex")  # of a state's or weight's numbers, in the layer's
 
 
 def is_complex(value) -> bool:
-    """Whether this is a complex number, or an array or a symbol of them.
+    """Return whether this is a complex number, or an array or a symbol of them.
 
     >>> is_complex(1j), is_complex(np.zeros(2, "complex64")), is_complex(1.0)
     (True, True, False)
@@ -22,13 +22,7 @@ def is_complex(value) -> bool:
 
 
 def says_complex(dtype, what: str) -> bool:
-    """Whether a declared dtype is "complex".
-
-    Raises
-    ------
-    ValueError
-        For anything but "float" and "complex".
-    """
+    """Return whether a declared dtype is "complex"; a ValueError for anything but "float" and "complex"."""
     if dtype not in KINDS:
         raise ValueError(f"expected the dtype of {what} as 'float' or 'complex', got {dtype!r}")
     return dtype == "complex"

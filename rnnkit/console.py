@@ -6,13 +6,13 @@ import sys
 
 
 def in_jupyter() -> bool:
-    """Whether this runs in a notebook, which shows printed text."""
+    """Return whether this runs in a notebook, which shows printed text."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None
 
 
 def is_watched() -> bool:
-    """Whether somebody may be watching: in Jupyter, or where standard error is a terminal."""
+    """Return whether somebody may be watching: in Jupyter, or where standard error is a terminal."""
     return in_jupyter() or (sys.stderr is not None and sys.stderr.isatty())
 
 

@@ -19,14 +19,7 @@ from rnnkit.hints import Array
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Settings
 
-__all__ = [
-    "Constraint",
-    "MaxNorm",
-    "MinMaxNorm",
-    "NonNeg",
-    "UnitNorm",
-    "get",
-]
+__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get"]
 
 _EPSILON = 1e-7  # Keras's, added to a norm that may be 0
 

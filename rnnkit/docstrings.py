@@ -15,19 +15,11 @@ _SHARED = ("Parameters", "Attributes", "Returns", "Raises")  # in numpydoc's ord
 
 
 def described_as(*sources: Callable, with_attributes: bool = False) -> Callable[[Described], Described]:
-    """Return a decorator that completes a docstring by those of others.
+    """Return a decorator that completes a docstring by those of functions or classes.
 
     Parameters that it doesn't describe are taken from the first source that does, and so are the sections Returns and
-    Raises of a function that has none.
+    Raises of a function that has none; `with_attributes` also attributes, and what a class raises.
 
-    Parameters
-    ----------
-    *sources : function or class
-    with_attributes : bool
-        Take attributes as parameters, and what raises, for a class too.
-
-    Examples
-    --------
     >>> def double(x):
     ...     '''Compute ``2 x``.
     ...

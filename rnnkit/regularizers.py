@@ -18,13 +18,7 @@ from rnnkit.hints import Array
 from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Settings
 
-__all__ = [
-    "L1",
-    "L1L2",
-    "L2",
-    "Regularizer",
-    "get",
-]
+__all__ = ["L1", "L1L2", "L2", "Regularizer", "get"]
 
 
 class Regularizer(Settings):

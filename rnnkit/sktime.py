@@ -143,26 +143,18 @@ class Forecaster(BaseForecaster):
     def _predict(self, fh, X=None):
         columns = [self.model_.name]
         return self._rows(
-            fh,
-            lambda h: self.model_.predict(h, future=self._future(h, X))[columns],
-            self._get_columns("predict"),
+            fh, lambda h: self.model_.predict(h, future=self._future(h, X))[columns], self._get_columns("predict")
         )
 
     def _predict_quantiles(self, fh, X, alpha):
-        return self._rows(
-            fh,
-            lambda h: self.model_.predict_quantiles(h, alpha, future=self._future(h, X)).iloc[:, 2:],
-            self._get_columns("predict_quantiles", alpha=alpha),
-        )
+        forecast = lambda h: self.model_.predict_quantiles(h, alpha, future=self._future(h, X)).iloc[:, 2:]
+        return self._rows(fh, forecast, self._get_columns("predict_quantiles", alpha=alpha))
 
     def _predict_interval(self, fh, X, coverage):
         levels = [100 * one for one in coverage]
         columns = [f"{self.model_.name}-{end}-{one:g}" for one in levels for end in ("lo", "hi")]
-        return self._rows(
-            fh,
-            lambda h: self.model_.predict(h, future=self._future(h, X), level=levels)[columns],
-            self._get_columns("predict_interval", coverage=coverage),
-        )
+        forecast = lambda h: self.model_.predict(h, future=self._future(h, X), level=levels)[columns]
+        return self._rows(fh, forecast, self._get_columns("predict_interval", coverage=coverage))
 
     def _rows(self, fh, forecast, columns) -> pd.DataFrame:
         """Return rows for the steps of `fh` of each series, out of the table ``(B * h, K)`` of ``forecast(h)``."""

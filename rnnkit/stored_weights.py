@@ -29,13 +29,7 @@ def from_bfloat16(bits: np.ndarray) -> np.ndarray:
 
 
 def to_int8(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return integers from -127 to 127, and the scale of each column, a float32, of matrices ``(…, K, N)``.
-
-    Raises
-    ------
-    ValueError
-        For infinity or NaN.
-    """
+    """Return finite matrices ``(…, K, N)`` as integers from -127 to 127, and the scales of columns in float32."""
     if not np.isfinite(array).all():
         raise ValueError("expected finite weights to be stored as int8, got infinity or NaN")
     largest = np.abs(array).max(axis=-2, initial=0.0)
@@ -46,33 +40,16 @@ def to_int8(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A weight ``(K, N)`` in fewer bits.
+    """A weight ``(K, N)`` in fewer bits."""
 
-    Attributes
-    ----------
-    kind : "bfloat16" or "int8"
-    numbers : ndarray (K, N)
-        The upper halves of float32 as uint16, or int8.
-    scales : ndarray (P, N), float32
-        Scales of int8, for each part of the rows.
-    starts : tuple of int
-        The first row of each part: products that read some rows of a weight have scales of their own.
-    """
-
-    kind: str
-    numbers: np.ndarray
-    scales: np.ndarray | None = None
-    starts: tuple[int, ...] = (0,)
+    kind: str  # "bfloat16" or "int8"
+    numbers: np.ndarray  # (K, N), the upper halves of float32 as uint16, or int8
+    scales: np.ndarray | None = None  # (P, N) of float32, of int8 in each part of the rows
+    starts: tuple[int, ...] = (0,)  # first rows of parts: products that read some rows have scales of their own
 
     @staticmethod
     def of(array: np.ndarray, kind: str, starts: tuple[int, ...] = (0,)) -> Stored:
-        """Return a weight rounded to a kind.
-
-        Raises
-        ------
-        ValueError
-            For infinity or NaN in an array for int8.
-        """
+        """Return a weight rounded to a kind; a ValueError for infinity or NaN in an array for int8."""
         if kind == "bfloat16":
             return Stored(kind, bfloat16_bits(array), None, starts)
         parts = [to_int8(part) for part in np.split(np.asarray(array, np.float32), starts[1:])]
@@ -81,13 +58,7 @@ class Stored:
 
     @staticmethod
     def checked(kind: str, numbers: np.ndarray, scales: np.ndarray | None, starts) -> Stored:
-        """Return a stored weight from parts of unknown origin.
-
-        Raises
-        ------
-        ValueError
-            If it isn't.
-        """
+        """Return a stored weight from parts of unknown origin; a ValueError if it isn't one."""
         rows = [*starts, len(numbers)]
         fits = kind in KINDS and numbers.ndim == 2 and numbers.dtype == (np.uint16 if kind == "bfloat16" else np.int8)
         fits = fits and rows[0] == 0 and all(isinstance(n, int) and n <= following for n, following in pairwise(rows))

@@ -14,12 +14,7 @@ def aligned(y_true, y_pred, ids: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Return targets and outputs with equally many axes, two at least, alike but for the last one.
 
     An axis of 1 at the end of the targets may be there or not. With ``ids`` that axis is there and nothing else, and
-    the targets are numbers of classes.
-
-    Raises
-    ------
-    ValueError
-        For shapes that don't belong together, and for classes that don't exist.
+    the targets are numbers of classes. A ValueError refuses shapes that don't belong together.
     """
     y_true, y_pred = real(y_true, "y_true"), real(y_pred, "y_pred")
     given, shape = y_true.shape, y_pred.shape
@@ -50,13 +45,7 @@ def _hint(given: tuple, shape: tuple) -> str:
 
 
 def check_ids(ids, classes: int, used=None) -> None:
-    """Refuse numbers that are no classes, at used entries.
-
-    Raises
-    ------
-    ValueError
-        With the first one, and how many classes there are.
-    """
+    """Refuse numbers at used entries that are no classes, by a ValueError."""
     if not ids.size or (ids.dtype.kind != "f" and ids.min() >= 0 and ids.max() < classes):
         return
     wrong = ~((ids >= 0) & (ids < classes))
@@ -77,13 +66,7 @@ def used_steps(mask, shape) -> np.ndarray | None:
 
 
 def step_mask(mask, shape) -> np.ndarray | None:
-    """Return a mask as booleans ``(B, T)`` if it applies to outputs of this shape, else None.
-
-    Raises
-    ------
-    ValueError
-        If it isn't ``(B, T)`` or ``(B, T, 1)``.
-    """
+    """Return a mask ``(B, T)`` or ``(B, T, 1)`` as booleans ``(B, T)``; None if it doesn't fit outputs of a shape."""
     if mask is None:
         return None
     mask = real(mask, "mask")
@@ -96,13 +79,7 @@ def step_mask(mask, shape) -> np.ndarray | None:
 
 
 def weights(sample_weight, lead, dtype) -> np.ndarray:
-    """Return a new array of weights of shape ``lead``: ``(B,)`` or ``(B, T)``.
-
-    Raises
-    ------
-    ValueError
-        For other shapes than ``(B,)``, ``(B, T)`` or these with an axis of 1, and for weights below 0 or not finite.
-    """
+    """Return a new array of weights of shape ``lead``, ``(B,)`` or ``(B, T)``; a ValueError for others, or below 0."""
     if sample_weight is None:
         return np.ones(lead, dtype)
     given = real(sample_weight, "sample_weight")
@@ -121,13 +98,7 @@ def behind(used, array) -> np.ndarray:
 
 
 def by_step(shape, y_pred_shape) -> bool:
-    """Whether losses of this shape have one value for each step of outputs.
-
-    Raises
-    ------
-    ValueError
-        If they have neither one value for each row nor one for each step.
-    """
+    """Return whether losses have one value for each step; a ValueError if neither for each row nor for each step."""
     rows = y_pred_shape[0]
     if not shape or shape[0] != rows:
         got = f"shape {shape}" if shape else "a number"

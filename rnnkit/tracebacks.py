@@ -19,13 +19,8 @@ Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
 _OWN = str(Path(__file__).parent) + os.sep
-_HIDDEN = (
-    _OWN,
-    str(Path(np.__file__).parent) + os.sep,
-    "numpy/",
-    contextlib.__file__,
-    functools.__file__,
-)  # "numpy/": of Cython
+_NUMPY = (str(Path(np.__file__).parent) + os.sep, "numpy/")  # the second of Cython
+_HIDDEN = (_OWN, *_NUMPY, contextlib.__file__, functools.__file__)
 _RAISES = {dis.opmap["RAISE_VARARGS"], dis.opmap["RERAISE"]}
 _doors: set[CodeType] = set()  # of the functions that call a step
 
@@ -76,7 +71,7 @@ def shorten(error: BaseException) -> None:
 
 
 def in_words(error: BaseException) -> bool:
-    """Whether an error was raised on purpose, rather than by a failure inside rnnkit."""
+    """Return whether an error was raised on purpose, rather than by a failure inside rnnkit."""
     entries = [one for one in _entries(error.__traceback__) if not _is_in(one, _HIDDEN[1:])]
     if not entries or not _is_in(entries[-1], _OWN):
         return True

@@ -1,7 +1,7 @@
 """One measure for all benchmarks: the least of calls that have settled, or the memory that a call takes.
 
 asv takes larger numbers for worse, so everything here is seconds or bytes. A machine that does something else besides
-takes the processor away from a call: of a call on one thread that was stopped, its own time on the processor counts.
+takes the processor away from a call: calls on one thread that were stopped don't count.
 """
 
 import abc
@@ -17,9 +17,9 @@ except ImportError:  # on Windows
     resource = None
 
 WARM, WARMED = 60, 0.15  # calls, or seconds of at least LEAST calls, after which nothing is set up any more
-FILLED, LEAST = 0.3, 9  # seconds of calls that are looked at, and how many these are at least
+FILLED, LEAST = 0.15, 9  # seconds of calls that are looked at, and how many these are at least
 LITTLE = 1 << 20  # bytes below which a difference says nothing
-LONGEST = 2.5  # seconds that a few calls may take instead, if one takes long
+LONGEST = 1.5  # seconds that a few calls may take instead, if one takes long
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -29,16 +29,25 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def _times(call: Callable[[], object], most: float, filled: float, longest: float) -> list[float]:
+    """Return times of calls that weren't stopped.
+
+    Where all were, those on the processor: of a call that was stopped, the system's clock for that may tell some
+    microseconds too few, and the least of many would be such an error.
+    """
     found: list[float] = []
-    passed, alone = 0.0, rk.get_num_threads() == 1
-    while len(found) < most and passed < (filled if len(found) >= LEAST else longest):
+    stopped: list[float] = []
+    calls, passed, alone = 0, 0.0, rk.get_num_threads() == 1
+    while calls < most and passed < (filled if calls >= LEAST else longest):
         stops, used, start = _stops(), time.process_time(), time.perf_counter()
         call()
-        end = time.perf_counter()
-        was_stopped = alone and _stops() > stops
-        found.append(time.process_time() - used if was_stopped else end - start)
-        passed += end - start
-    return found
+        took = time.perf_counter() - start
+        if alone and _stops() > stops:
+            stopped.append(time.process_time() - used)
+        else:
+            found.append(took)
+        calls += 1
+        passed += took
+    return found or stopped
 
 
 def _stops() -> int:

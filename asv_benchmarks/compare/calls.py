@@ -13,7 +13,7 @@ from benchmarks.forward import padding
 from benchmarks.layers import MAKERS
 from benchmarks.recurrences import BY_NAME, CORPUS, SIZES, data_of, layer_of
 from benchmarks.reservoir import DENSITY, LEAK, reservoir
-from measuring import Figures, Settings, available, in_turns, section, timed
+from measuring import Figures, Settings, available, timed
 from writing import Pair, beside_others, both, mean, of, ratios, table, with_ratios
 
 import rnnkit as rk
@@ -25,12 +25,8 @@ def beside(name: str, cell: str, wanted: list[sizes.Size], write=None, gradient=
     timed(name, write or beside_others(), wanted, **told)(of_size)
 
 
-def with_picture(figures: Figures) -> list[str]:
-    return ["![Time of an LSTM against its units](performance.png)", "", *beside_others()(figures)]
-
-
-_, _steps, _features, _ = sizes.UNITS[0]
-beside("picture", "LSTM", sizes.UNITS, with_picture, steps=_steps, features=_features)
+with_picture = lambda found: ["![Time of an LSTM against its units](performance.png)", "", *beside_others()(found)]
+beside("picture", "LSTM", sizes.UNITS, with_picture, steps=sizes.UNITS[0][1], features=sizes.UNITS[0][2])
 beside("normalized", "normalized LSTM", sizes.NORMALIZED)
 for _cell in ("LSTM", "GRU", "SimpleRNN", "gated"):
     beside(_cell, _cell, sizes.CELLS)
@@ -68,15 +64,10 @@ def fewer_bits(size, settings) -> dict:
     return runners
 
 
-@timed(
-    "overhead",
-    beside_others("call", 1e6),
-    Calls.params,
-    str,
-    99,
-    size=sizes.text(sizes.CALL),
-    step=sizes.text(sizes.STEP),
-)
+OVERHEAD = {"size": sizes.text(sizes.CALL), "step": sizes.text(sizes.STEP)}
+
+
+@timed("overhead", beside_others("call", 1e6), Calls.params, str, 99, **OVERHEAD)
 def overhead(way, settings) -> dict:
     """Return the plain call and a step beside other libraries, and ours with what a call may be given."""
     size = {"layer(x)": sizes.CALL, "stream.step": sizes.STEP}.get(way)
@@ -115,17 +106,13 @@ def loops(other, run, recurrence, settings) -> dict:
             for x, more in inputs
         ]
         for label in each[0]:
-            runners[f"{sizes.text(size)} {label}"] = in_order([found[label] for found in each])
+            calls = itertools.cycle([found[label] for found in each])
+            runners[f"{sizes.text(size)} {label}"] = lambda calls=calls: next(calls)()
         outputs = [first_of(call()).reshape(-1) for call in each[0].values()]
         same = np.isclose(outputs[0], outputs[-1], equal_nan=True, **LIKE).mean()
         if same < 1:  # what decides by rounded values may decide otherwise
             settings.note(f"{recurrence.name} at {size}: {same:.2%} of the outputs agree within {LIKE['rtol']}.")
     return runners
-
-
-def in_order(calls):
-    order = itertools.cycle(calls)
-    return lambda: next(order)()
 
 
 def first_of(result) -> np.ndarray:
@@ -153,10 +140,6 @@ def jax_gradient(recurrence, x, constants) -> dict:
     return {"jax": functools.partial(jax_vjp(recurrence.name), [x, *recurrence.start(x.dtype), *constants])}
 
 
-def call(layer, x, more):
-    return functools.partial(layer, x, **more)
-
-
 def gradient(layer, x, more):
     """Return what gives outputs and gradients of a layer."""
     ones = np.ones_like(layer(x, **more))
@@ -169,6 +152,7 @@ def gradient(layer, x, more):
 
 
 IN_JAX, of_name = [one for one in CORPUS if one.jax_step and one.differentiable], lambda one: one.name
+call = lambda layer, x, more: functools.partial(layer, x, **more)
 timed("by-hand", beside_the_other, CORPUS, of_name, 3, threads=1)(functools.partial(loops, numba_loop, call))
 timed("by-hand-gradients", beside_the_other, IN_JAX, of_name, 3, threads=1)(
     functools.partial(loops, jax_gradient, gradient)
@@ -225,23 +209,17 @@ def torch_packed(problem: peers.Problem, lengths: np.ndarray) -> dict:
     return {"torch, packed": lambda: pad_packed_sequence(packed())[0]}
 
 
-PADDING = with_ratios("padding", 1e3, of("dense", "masked"))
+PADDING, MASK = with_ratios("padding", 1e3, of("dense", "masked")), padding(*sizes.PADDED[:2])
+SIDES = {f"{side}, {MASK.mean():.0%} used": side for side in ("right", "left")}
 
 
-@section("masks", PADDING, size=sizes.text(sizes.PADDED), steps=sizes.PADDED[1])
-def masks(settings: Settings) -> Figures:
-    """Time an LSTM over a padded batch: with every step used, and with the padding masked."""
-    rows, steps, *rest = sizes.PADDED
-    rows, steps = (8, 50) if settings.quick else (rows, steps)
-    problem, right = peers.make("LSTM", (rows, steps, *rest)), padding(rows, steps)
-    figures = {}
-    for side, mask in {"right": right, "left": right[:, ::-1].copy()}.items():
-        call = functools.partial(problem.layer, problem.x)
-        runners = {"dense": call, "masked": functools.partial(call, mask=mask)}
-        if side == "right":
-            runners |= available([torch_packed], settings, problem, right.sum(axis=1))
-        figures[f"{side}, {right.mean():.0%} used"] = in_turns(runners, settings.rounds)
-    return figures
+@timed("masks", PADDING, SIDES, str, 1, size=sizes.text(sizes.PADDED), steps=sizes.PADDED[1])
+def masks(row, settings) -> dict:
+    """Return an LSTM over a padded batch: with every step used, and with the padding masked."""
+    problem, right = peers.make("LSTM", sizes.PADDED), SIDES[row] == "right"
+    call = functools.partial(problem.layer, problem.x)
+    runners = {"dense": call, "masked": functools.partial(call, mask=MASK if right else MASK[:, ::-1].copy())}
+    return runners | available([torch_packed] * right, settings, problem, MASK.sum(axis=1))
 
 
 RESERVOIR_ROUNDS = 3  # one call of the largest takes seconds

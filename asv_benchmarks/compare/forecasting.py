@@ -7,10 +7,10 @@ import functools
 import subprocess
 import sys
 import time
-from typing import NamedTuple
 
 import numpy as np
 from measuring import SCRIPTS, Figures, Settings, available, section
+from writing import rows_of, table
 
 import rnnkit as rk
 from rnnkit.forecast.fitting.decomposition import is_seasonal, seasonal_factors
@@ -33,12 +33,7 @@ EXPLODED = 100  # points of sMAPE above those of Naive2
 MANY, STEPS, QUICK = 100_000, 60, 20  # series of a panel, their steps, and series of each kind if it is to be quick
 
 
-class Set(NamedTuple):
-    """Series of one kind, and what came after them."""
-
-    known: list[np.ndarray]
-    came: np.ndarray  # (N, H)
-    seasons: list[int]
+Set = tuple[list[np.ndarray], np.ndarray, list[int]]  # series of one kind, what came after them (N, H), their seasons
 
 
 def competition(name: str, most: int | None) -> dict[str, Set]:
@@ -52,7 +47,7 @@ def competition(name: str, most: int | None) -> dict[str, Set]:
     for kind, every in found.items():
         h = min(len(series.xx) for series in every)
         known = [np.asarray(series.x, np.float64) for series in every[:most]]
-        sets[kind] = Set(known, np.array([series.xx[:h] for series in every[:most]], np.float64), [SEASONS[kind]])
+        sets[kind] = known, np.array([series.xx[:h] for series in every[:most]], np.float64), [SEASONS[kind]]
     return sets
 
 
@@ -62,13 +57,13 @@ def tables(name: str, most: int | None) -> dict[str, Set]:
     import tsdata
 
     sets = {}
-    for kind, (table, by, column, seasons, h, steps, origins) in TABLES.items():
-        frame = pd.read_csv(f"{tsdata.__path__[0]}/fpp3/{table}.csv")
+    for kind, (file, by, column, seasons, h, steps, origins) in TABLES.items():
+        frame = pd.read_csv(f"{tsdata.__path__[0]}/fpp3/{file}.csv")
         every = [one[column].to_numpy(np.float64) for _, one in frame.groupby(by)] if by else [frame[column].to_numpy()]
         ends = [one[: len(one) - origin * (seasons[-1] + h)] for one in every for origin in range(origins)]
         ends = [one[~np.isnan(one)][-steps - h :] for one in ends]
         ends = [one for one in ends if len(one) >= max(4 * h, 3 * seasons[0])][:most]
-        sets[kind] = Set([one[:-h] for one in ends], np.array([one[-h:] for one in ends]), seasons)
+        sets[kind] = [one[:-h] for one in ends], np.array([one[-h:] for one in ends]), seasons
     return sets
 
 
@@ -103,9 +98,7 @@ def timed(run) -> dict:
 
 def ours(known, h: int, seasons: list[int]) -> dict[str, dict]:
     found = {}
-    for make in ("Auto", "GlobalRNN", "Theta", "ExponentialSmoothing"):
-        if make == "GlobalRNN" and len(seasons) > 1:
-            continue
+    for make in ("Auto", *["GlobalRNN"] * (len(seasons) == 1), "Theta", "ExponentialSmoothing"):
         model = getattr(rk.forecast, make)(seasons if make != "GlobalRNN" else seasons[0])
         said = timed(lambda model=model: model.fit(known).predict(h, level=LEVELS))
         parts = {key.removeprefix(f"{model.name}-"): one for key, one in said.items()}
@@ -117,25 +110,18 @@ def statsforecast(known, h: int, seasons: list[int]) -> dict[str, dict]:
     import pandas as pd
     from statsforecast import StatsForecast, models
 
-    table = pd.concat(
-        [pd.DataFrame({"unique_id": i, "ds": np.arange(len(one)), "y": one}) for i, one in enumerate(known)]
-    )
-    short, found = {"season_length": seasons[0] if seasons[0] <= 24 else 1}, {}
-    every = [
-        models.AutoETS(**short),
-        models.AutoCES(**short),
-        models.DynamicOptimizedTheta(**short),
-        models.SeasonalNaive(seasons[-1]),
-    ]
-    if len(seasons) > 1 or seasons[0] > 24:
-        every.append(models.MSTL(seasons))
+    parts = [pd.DataFrame({"unique_id": i, "ds": np.arange(len(one)), "y": one}) for i, one in enumerate(known)]
+    frame, short, found = pd.concat(parts), seasons[0] if seasons[0] <= 24 else 1, {}
+    every = [make(season_length=short) for make in (models.AutoETS, models.AutoCES, models.DynamicOptimizedTheta)]
+    every.append(models.SeasonalNaive(seasons[-1]))
+    every += [models.MSTL(seasons)] if len(seasons) > 1 or seasons[0] > 24 else []
     for model in every:
         name, spare = model.alias, models.SeasonalNaive(1)
         run = lambda rows, model=model, spare=spare: StatsForecast(
             [model], freq=1, n_jobs=1, fallback_model=spare
         ).forecast(df=rows, h=h)
-        run(table[table["unique_id"] < 2])  # compiles
-        said = timed(lambda run=run: run(table))
+        run(frame[frame["unique_id"] < 2])  # compiles
+        said = timed(lambda run=run: run(frame))
         found[f"statsforecast {name}"] = said | {"said": said[name].to_numpy().reshape(-1, h)}
     three = list(found.values())[:3]
     whole = {what: sum(one[what] for one in three) for what in ("wall", "cpu")}
@@ -178,11 +164,6 @@ def total(row, kinds, what: str, weights=None) -> float | None:
     return float(sum(numbers) if weights is None else np.average(numbers, weights=weights))
 
 
-def plain(*rows: list[str]) -> list[str]:
-    header, *lines = ("|" + "".join(f" {cell} |" if cell else " |" for cell in row) for row in rows)
-    return [header, "|---" * len(rows[0]) + "|", *lines]
-
-
 def _write(figures: Figures) -> list[str]:
     cell = lambda value, digits=2: "–" if value is None else f"{value:.{digits}f}"
     errors, others = [], []
@@ -197,14 +178,13 @@ def _write(figures: Figures) -> list[str]:
         per_series = cell(None if used is None else 1000 * used / sum(count), 1)
         others.append([model, cell(wall, 0), per_series, *bands, f"{exploded:.0f}"])
     header = ["", "seconds", "CPU ms per series", *(f"in {level} %" for level in LEVELS), "exploded"]
-    return [*plain(["sMAPE / MASE", *kinds, "all"], *errors), "", *plain(header, *others)]
+    return [*table(["sMAPE / MASE", *kinds, "all"], errors), "", *table(header, others)]
 
 
 def _write_owa(figures: Figures) -> list[str]:
     kinds = [key.removesuffix(" series") for key in next(iter(figures.values())) if key.endswith(" series")]
     cell = lambda row, kind: f"{row[f'{kind} OWA'][0]:.3f}" if f"{kind} OWA" in row else "–"
-    rows = [[model, *(cell(row, kind) for kind in kinds)] for model, row in figures.items()]
-    return plain(["OWA", *kinds], *rows)
+    return table(["OWA", *kinds], [[model, *(cell(row, kind) for kind in kinds)] for model, row in figures.items()])
 
 
 for _name in ("M3", "M1", "Tourism"):
@@ -212,12 +192,13 @@ for _name in ("M3", "M1", "Tourism"):
 section("forecasting-open", _write_owa)(functools.partial(measure, "open"))
 
 
-def _write_panel(figures: Figures) -> list[str]:
-    rows = ([name, f"{row['seconds'][0]:.0f}", f"{row['bytes'][0] / 1e9:.2f} GB"] for name, row in figures.items())
-    return plain(["", "seconds", "peak memory of the process"], *rows)
+PANEL = {
+    "seconds": lambda _, row: f"{row['seconds'][0]:.0f}",
+    "peak memory of the process": lambda _, row: f"{row['bytes'][0] / 1e9:.2f} GB",
+}
 
 
-@section("forecasting-many", _write_panel)
+@section("forecasting-many", rows_of("", PANEL))
 def measure_panel(settings: Settings) -> Figures:
     count = 1000 if settings.quick else MANY
     script = [sys.executable, "-c", SCRIPTS["panel"]["rnnkit"].format(count=count, steps=STEPS)]

@@ -55,11 +55,10 @@ def quota(share: float) -> Iterator[None]:
     group = root / f"rnnkit-{os.getpid()}"
     group.mkdir()
     try:
-        if name:
-            (group / "cpu.cfs_period_us").write_text("100000")
-            (group / "cpu.cfs_quota_us").write_text(str(int(100_000 * share)))
-        else:
-            (group / "cpu.max").write_text(f"{int(100_000 * share)} 100000")
+        limit = str(int(100_000 * share))
+        old, new = {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": limit}, {"cpu.max": f"{limit} 100000"}
+        for file, text in (old if name else new).items():
+            (group / file).write_text(text)
         (group / "cgroup.procs").write_text(str(os.getpid()))
         yield
     finally:

@@ -254,32 +254,25 @@ def jax(problem: Problem, g=None) -> dict[str, Peer]:
         z = z - z.mean(axis=-1, keepdims=True)
         return z / jnp.sqrt((z * z).mean(axis=-1, keepdims=True) + 1e-5)
 
-    def lstm(states, a, recurrent, bias):
-        h, c = states
+    def lstm(a, recurrent, bias, h, c):
         z = a + h @ recurrent
         i, f, g, o = jnp.split(problem.scale * normal(z) + bias if normalized else z, 4, axis=1)
         c = sigmoid(f) * c + sigmoid(i) * jnp.tanh(g)
-        h = sigmoid(o) * jnp.tanh(normal(c))
-        return (h, c), h
+        return sigmoid(o) * jnp.tanh(normal(c)), c
 
-    def gru(states, a, recurrent, bias):
-        (h,) = states
+    def gru(a, recurrent, bias, h):
         xz, xr, xn = jnp.split(a, 3, axis=1)
         hz, hr, hn = jnp.split(h @ recurrent + bias[1], 3, axis=1)
         z = sigmoid(xz + hz)
-        h = z * h + (1 - z) * jnp.tanh(xn + sigmoid(xr + hr) * hn)
-        return (h,), h
+        return (z * h + (1 - z) * jnp.tanh(xn + sigmoid(xr + hr) * hn),)
 
-    def simple(states, a, recurrent, bias):
-        h = jnp.tanh(a + states[0] @ recurrent)
-        return (h,), h
+    def simple(a, recurrent, bias, h):
+        return (jnp.tanh(a + h @ recurrent),)
 
-    def gated(states, a, recurrent, bias):
-        (h,) = states
+    def gated(a, recurrent, bias, h):
         z, n = jnp.split(a + h @ recurrent, 2, axis=1)
         z = sigmoid(z)
-        h = (1 - z) * h + z * jnp.tanh(n)
-        return (h,), h
+        return ((1 - z) * h + z * jnp.tanh(n),)
 
     step = {"GRU": gru, "SimpleRNN": simple, "gated": gated}.get(problem.cell, lstm)
     start = (jnp.zeros((problem.size[0], problem.size[3]), jnp.float32),) * (2 if step is lstm else 1)
@@ -288,10 +281,12 @@ def jax(problem: Problem, g=None) -> dict[str, Peer]:
         return 0 if normalized else jnp.atleast_2d(bias)[0]
 
     def inside(x, kernel, recurrent, bias):
-        return jax.lax.scan(lambda s, x_t: step(s, x_t @ kernel + first(bias), recurrent, bias), start, x)[1]
+        one = lambda s, x_t: (new := step(x_t @ kernel + first(bias), recurrent, bias, *s), new[0])
+        return jax.lax.scan(one, start, x)[1]
 
     def hoisted(x, kernel, recurrent, bias):
-        return jax.lax.scan(lambda s, a_t: step(s, a_t, recurrent, bias), start, x @ kernel + first(bias))[1]
+        one = lambda s, a_t: (new := step(a_t, recurrent, bias, *s), new[0])
+        return jax.lax.scan(one, start, x @ kernel + first(bias))[1]
 
     def peer(forward):
         def loss(weights, x, g):

@@ -59,9 +59,7 @@ section("training-start", beside_others("process", 1))(functools.partial(first_r
 @section("compiling", with_ratios("LSTM", 1, {}), processes=PROCESSES)
 def compiling(settings: Settings) -> Figures:
     """Measure processes in pairs: the first has to compile, the second finds the program on disk."""
-    figures: Figures = {
-        kind: {"first call": [], "whole process": []} for kind in ("nothing on disk", "program on disk")
-    }
+    figures: Figures = {f"{what} on disk": {"first call": [], "whole process": []} for what in ("nothing", "program")}
     for _ in range(min(PROCESSES, settings.rounds)):
         with tempfile.TemporaryDirectory() as folder:
             for times in figures.values():
@@ -107,13 +105,9 @@ def first_calls(settings: Settings) -> Figures:
 
 
 LIMIT = 1 << 24  # bytes that "auto" may keep
-OURS = {"all saved": None, "checkpoint=1000": 1000, f'"auto", {LIMIT >> 20} MiB': "auto"}
-WAYS = {
-    label: SCRIPTS["gradient"]["rnnkit"].format(
-        limit=LIMIT if checkpoint == "auto" else "", checkpoint=repr(checkpoint)
-    )
-    for label, checkpoint in OURS.items()
-} | {"torch": SCRIPTS["gradient"]["torch"]}
+OURS = {"all saved": ("", None), "checkpoint=1000": ("", 1000), f'"auto", {LIMIT >> 20} MiB': (LIMIT, "'auto'")}
+WAYS = {label: SCRIPTS["gradient"]["rnnkit"].format(limit=a, checkpoint=b) for label, (a, b) in OURS.items()}
+WAYS["torch"] = SCRIPTS["gradient"]["torch"]
 
 
 def peaks(ways: dict[str, str], settings: Settings, folder: str, processes: int, **told) -> Figures:
@@ -124,9 +118,8 @@ def peaks(ways: dict[str, str], settings: Settings, folder: str, processes: int,
     found: Figures = {label: {"bytes": [], "seconds": []} for label in present(ways, settings)}
     for _ in range(processes):
         for label, numbers in found.items():
-            peak, *times = map(
-                float, output(folder, "-c", SCRIPTS["peak"]["measure"].format(make=ways[label], **told)).split()
-            )
+            code = SCRIPTS["peak"]["measure"].format(make=ways[label], **told)
+            peak, *times = map(float, output(folder, "-c", code).split())
             numbers["bytes"].append(peak)
             numbers["seconds"] += times
     return found
@@ -145,10 +138,9 @@ def _write_checkpoints(figures: Figures) -> list[str]:
     first, scales = next(iter(figures.values())), {"bytes": 1e-6, "seconds": 1e3}
     lines = []
     for way, found in figures.items():
+        shown = (both(found[what], scale) for what, scale in scales.items())
         shares = (statistics.median(found[what]) / statistics.median(first[what]) for what in scales)
-        lines.append(
-            [way, *(both(found[what], scale) for what, scale in scales.items()), *(f"{s:.2f}" for s in shares)]
-        )
+        lines.append([way, *shown, *(f"{share:.2f}" for share in shares)])
     return table(["saved", "MB", "ms", "memory / all saved", "time / all saved"], lines)
 
 

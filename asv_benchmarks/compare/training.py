@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import peers
 from benchmarks import tasks
-from measuring import EPOCH, Figures, Settings, available, in_turns, section
+from measuring import EPOCH, Figures, Settings, available, in_turns, seconds, section
 from writing import beside_others, rows_of
 
 import rnnkit as rk
@@ -31,7 +31,6 @@ def rnnkit(x, y, units: int, batch: int) -> tuple[Ways, list[np.ndarray]]:
 
 
 def _own(model, x, y, batch) -> dict[str, Callable]:
-
     def epoch(shuffle=True) -> float:
         return model.fit(x, y, batch_size=batch, verbose=0, shuffle=shuffle).history["loss"][-1]
 
@@ -130,8 +129,7 @@ def training(settings: Settings) -> Figures:
     found |= available([torch, keras], settings, *given, weights)
     runners = {label: ways["update"] for label, ways in found.items()}
     losses = {label: [run(shuffle=False) for _ in range(2)] for label, run in runners.items()}
-    for label, several in losses.items():
-        assert np.allclose(several, losses["rnnkit"], rtol=1e-3), f"{label}: {losses}"
+    assert all(np.allclose(several, losses["rnnkit"], rtol=1e-3) for several in losses.values()), losses
     return {f"{len(x):,} sequences": in_turns(runners, settings.rounds)}
 
 
@@ -149,10 +147,9 @@ def small(settings: Settings) -> Figures:
         assert np.allclose(array, predicted["rnnkit"], rtol=1e-3, atol=1e-4), label
     figures = {}
     for what, told in {"update": "an update of fit", "predict": "predict"}.items():
-        times = in_turns({label: ways[what] for label, ways in found.items()}, settings.rounds)
-        batches = -(-len(x) // batch)
-        row = f"{told}, {batch} rows of {STEPS} steps"
-        figures[row] = {label: [one / batches for one in several] for label, several in times.items()}
+        runners = {label: ways[what] for label, ways in found.items()}
+        each = lambda run: seconds(run) / -(-len(x) // batch)
+        figures[f"{told}, {batch} rows of {STEPS} steps"] = in_turns(runners, settings.rounds, each)
     arrays = [np.random.default_rng(k).standard_normal((ARRAYS, *SHAPE), dtype=np.float32) for k in range(2)]
     runners = available([rnnkit_adam, torch_adam], settings, *arrays)
     figures[f"an update of {ARRAYS} arrays {SHAPE}"] = in_turns(runners, settings.rounds)
@@ -214,13 +211,8 @@ LEARNING = {  # the measure, and a task of a seed that gives a number for each c
     "reversing ten symbols": ("share right, on its own", clocked(tasks.reversing)),
 }
 NEAR = in_fewer_bits(tasks.adding_trained, lambda model, x, y: float(np.mean(np.abs(model.predict(x) - y) < 0.04)))
-FEWER_BITS = {
-    "digits, row by row": (
-        "accuracy",
-        in_fewer_bits(tasks.digits_trained, lambda model, x, y: model.evaluate(x, y)[1]),
-    ),
-    "adding problem, T = 100": ("share within 0.04", NEAR),
-}
+RIGHT = in_fewer_bits(tasks.digits_trained, lambda model, x, y: model.evaluate(x, y)[1])
+FEWER_BITS = {"digits, row by row": ("accuracy", RIGHT), "adding problem, T = 100": ("share within 0.04", NEAR)}
 
 
 def trained(wanted: dict[str, tuple[str, Callable]], columns: tuple[str, ...], settings: Settings) -> Figures:

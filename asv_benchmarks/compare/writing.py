@@ -79,14 +79,10 @@ def with_ratios(first: str, scale: float, wanted: dict[str, Callable[[dict], Rat
     def write(figures: Figures) -> list[str]:
         labels = columns(figures)
         found = {name: [ratio(times) for times in figures.values()] for name, ratio in wanted.items()}
-        lines = [
-            [
-                row,
-                *(both(times[label], scale) if label in times else "" for label in labels),
-                *(Pair(p, ".2f") for p in pairs),
-            ]
-            for (row, times), *pairs in zip(figures.items(), *found.values(), strict=True)
-        ]
+        lines = []
+        for (row, times), *pairs in zip(figures.items(), *found.values(), strict=True):
+            shown = (both(times[label], scale) if label in times else "" for label in labels)
+            lines.append([row, *shown, *(Pair(pair, ".2f") for pair in pairs)])
         means = {name: mean(pairs) for name, pairs in found.items()}
         told = ", ".join(f"{one}{f' ({name})' if len(found) > 1 else ''}" for name, one in means.items() if one)
         page = table([first, *labels, *wanted], lines)

@@ -150,7 +150,11 @@ def export_c(
     given = [np.asarray(validation.array(one, "constants")) for one in constants or []]
     made = network.read(layer, dtype, [one.shape[1:] for one in given], int8)
     inputs = _inputs(layer, made, data)
-    given = [_as_many(one, len(inputs[0])) for one in given]
+    for one in given:
+        if not len(one):
+            raise ValueError(f"expected constants of at least one row, got {one.shape}")
+    rows = len(inputs[0])
+    given = [one if len(one) == rows else np.repeat(one[:1], rows, axis=0) for one in given]
     try:
         exact = _called(layer, made, inputs, given)
     except IndexError as failed:  # a row, at a step
@@ -158,7 +162,8 @@ def export_c(
             raise
         raise ValueError(f"expected data=, typical inputs for the test; with random ones {failed}") from None
     put_out = reference.run(made, inputs, given, int8=True) if int8 else exact
-    texts = Texts(made, name, _told(layer, dtype, int8), _recorded(made, layer, dtype, inputs, put_out, given))
+    told = f"{type(layer).__name__} '{layer.name}' in {dtype.name}{' with int8 weights' if int8 else ''}"
+    texts = Texts(made, name, told, _recorded(made, layer, dtype, inputs, put_out, given))
     error = _error(put_out, exact) if int8 and data is not None else None
     files = texts.all() | {"README.md": texts.readme(f"int8 weights, on data: {error}." if error else "")}
     paths = _write(Path(folder), files)
@@ -212,13 +217,6 @@ def _inputs(layer: Layer, made: Network, data) -> list[np.ndarray]:
     return [one if signal.ids else one.astype(made.dtype) for signal, one in zip(made.inputs, arrays, strict=True)]
 
 
-def _as_many(constant: np.ndarray, rows: int) -> np.ndarray:
-    """Return the constant of each row; the first one's for all if the numbers differ."""
-    if not len(constant):
-        raise ValueError(f"expected constants of at least one row, got {constant.shape}")
-    return constant if len(constant) == rows else np.repeat(constant[:1], rows, axis=0)
-
-
 def _called(layer: Any, made: Network, inputs, constants) -> list[np.ndarray]:
     """Return the layer's outputs; a stateful layer keeps its states."""
     stateful = [one for one in layer._all_layers() if one._keeps_states]
@@ -258,11 +256,6 @@ def _error(rounded, exact) -> Int8Error:
     most = max(float(np.abs(one).max(initial=0)) for one in exact)
     largest = float(apart.max(initial=0))
     return Int8Error(largest, float(apart.mean()), largest / most if most else largest)
-
-
-def _told(layer: Layer, dtype: np.dtype, int8: bool) -> str:
-    kind = type(layer).__name__
-    return f"{kind} '{layer.name}' in {dtype.name}{' with int8 weights' if int8 else ''}"
 
 
 def _write(folder: Path, files: dict[str, str]) -> tuple[Path, ...]:

@@ -51,12 +51,10 @@ class Texts:
         return {file: "\n".join([*text, ""]) for file, text in lines.items()}
 
     def weight_bytes(self) -> int:
-        """Return the size of all constant arrays."""
         arrays = [array.values for _, group in self.groups.values() for array in group]
         return sum(array.nbytes for array in (*arrays, *self.network.tables.values()))
 
     def state_bytes(self) -> int:
-        """Return the size of the struct of states."""
         return self.writer.state_bytes()
 
     # The library
@@ -65,7 +63,8 @@ class Texts:
         name, writer = self.name, self.writer
         heads = writer.heads(";")
         once = [v for v, signal in zip(writer.y, self.network.outputs, strict=True) if not signal.in_time]
-        runs = f"run: `steps` steps; x holds them one after the other, and so does y{_but(once)}."
+        but = f", of which {' and '.join(once)} holds the last alone" if once else ""
+        runs = f"run: `steps` steps; x holds them one after the other, and so does y{but}."
         body = [
             comment("How many numbers a step reads and writes."),
             *self._sizes(self.network.inputs, writer.x, self.network.input_names),
@@ -235,10 +234,6 @@ static double difference(const real *found, const real *expected, int count)
     }
     return worst / most;
 }"""
-
-
-def _but(once: list[str]) -> str:
-    return f", of which {' and '.join(once)} holds the last alone" if once else ""
 
 
 def _closed(lines: list[str]) -> list[str]:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.c_code import running, unit
+from rnnkit.c_code import unit
 from rnnkit.c_code.text import identifier
 from rnnkit.c_code.unit import Unit
 from rnnkit.execution.array_functions import with_weights
+from rnnkit.execution.execution import Execution
 from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.base import Layer
 from rnnkit.layers.convolution import Conv1D
@@ -21,7 +22,7 @@ from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.merging import Concatenate, Merge
 from rnnkit.layers.noise import Noise
-from rnnkit.layers.pooling import GlobalAveragePooling1D, OverAll
+from rnnkit.layers.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D, OverAll
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, Reshape
 from rnnkit.layers.support.symbolic import leaves, mapped, shape_leaves
@@ -30,6 +31,8 @@ from rnnkit.layers.traced import Traced
 from rnnkit.layers.weighted import Computed
 from rnnkit.models.functional import Model
 from rnnkit.models.graph_model import GraphModel
+from rnnkit.steps.cell import Cell, prepare
+from rnnkit.steps.step import Step
 from rnnkit.stored_weights import all_expanded
 
 
@@ -198,9 +201,6 @@ class _Reader:
         output = Signal((*x.shape[:-1], *_output_shape(made)), x.in_time, mask=x.mask)
         return self._add("memoryless", layer, (x,), output, unit=made)
 
-    def _as_it_is(self, layer, x):
-        return x
-
     def _masking(self, layer, x):
         if not x.in_time:
             raise self._refusal(layer, "needs whole sequences")
@@ -228,7 +228,7 @@ class _Reader:
         return Signal(inside.shape, True, inside.ids, x.mask, inside.root())
 
     def _running(self, layer, x):
-        step = running.step_of(layer, x.shape[0], self.network.dtype) if x.in_time else None
+        step = _step_along_time(layer, x.shape[0], self.network.dtype) if x.in_time else None
         if step is None:
             raise self._refusal(layer, "needs whole sequences")
         made = self._unit(layer, step)
@@ -288,10 +288,74 @@ _METHODS: dict[Any, Callable] = {
     RNN: _Reader._recurrent,
     (Conv1D, OverAll): _Reader._running,
     Memoryless: _Reader._memoryless,
-    Noise: _Reader._as_it_is,
+    Noise: lambda reader, layer, x: x,
     Masking: _Reader._masking,
     Embedding: _Reader._embedding,
     TimeDistributed: _Reader._time_distributed,
     (Reshape, Flatten): _Reader._shaped,
     (Traced, Computed): _Reader._function,
 }
+
+
+def _step_along_time(layer: Conv1D | OverAll, features: int, dtype: np.dtype) -> Step | None:
+    """Return the step of a layer for x ``(B, T, features)``; None if no memory of fixed size is enough."""
+    if isinstance(layer, Conv1D) and (layer.padding != "causal" or layer.strides > 1):
+        return None
+    cell = next(kind for of, kind in _CELLS.items() if isinstance(layer, of))(layer, features)
+    prepare(cell, (None, features), dtype, np.random.default_rng(0))
+    return Execution(cell, (features,), dtype).step
+
+
+class _OfAll(Cell):
+    """Base of the steps of pooling."""
+
+    def __init__(self, layer, features):
+        super().__init__(name=layer.name)
+        self.state_size, self.axes = features, (1,) * layer.keepdims
+
+    def _shown(self, new):
+        return new.reshape((new.shape[0], *self.axes, new.shape[1]))
+
+
+class _Largest(_OfAll):
+    """The largest of all steps so far."""
+
+    def call(self, inputs, states):
+        new = np.maximum(states[0], inputs)
+        return self._shown(new), [new]
+
+    def get_initial_state(self, batch_size=None, dtype=None):
+        return [np.full((batch_size, self.state_size), -np.inf, dtype)]
+
+
+class _Mean(_OfAll):
+    """The mean of all steps so far, of a sum that keeps what it rounds away (Kahan 1965)."""
+
+    def __init__(self, layer, features):
+        super().__init__(layer, features)
+        self.state_size = [features, features, 1]
+
+    def call(self, inputs, states):
+        before, lost, count = states[0], states[1], states[2] + 1.0
+        added = inputs - lost
+        total = before + added
+        return self._shown(total / count), [total, (total - before) - added, count]
+
+
+class _Window(Cell):
+    """A causal convolution, which keeps the steps before the newest of its window."""
+
+    def __init__(self, layer, features):
+        super().__init__(name=layer.name)
+        self.inner, self.groups, self.dilation = layer._cell, layer.groups, layer.dilation_rate
+        self.state_size = [(layer._windows.span - 1, features)]
+
+    def call(self, inputs, states):
+        steps = np.concatenate([states[0], inputs[:, None]], axis=1)
+        window = steps[:, :: self.dilation]
+        rows, size, features = window.shape
+        parted = window.reshape(rows, size, self.groups, features // self.groups).swapaxes(1, 2)
+        return self.inner.call(parted.reshape(rows, size * features), ())[0], [steps[:, 1:]]
+
+
+_CELLS = {GlobalMaxPooling1D: _Largest, GlobalAveragePooling1D: _Mean, Conv1D: _Window}

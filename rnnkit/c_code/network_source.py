@@ -55,7 +55,6 @@ class NetworkWriter:
         return self._places[signal.root()]
 
     def c_type(self, signal: Signal) -> str:
-        """Return the C type of a signal's elements."""
         return "int32_t" if signal.root().ids else self.real
 
     # Functions
@@ -236,7 +235,6 @@ class NetworkWriter:
     # Structs
 
     def structs(self) -> list[str]:
-        """Return the header's structs."""
         lines: list[str] = []
         for unit, writer in self.units.items():
             for kind, fields in zip(writer.types(), (writer.kept, writer.scratch), strict=True):

@@ -1,13 +1,112 @@
-"""Pointwise operations as C expressions, and their helper functions."""
+"""Pointwise operations as C expressions, and their helper functions, the formulas of all backends among them.
+
+A formula has the bits that it has on the CPU if multiply-adds are exact.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import Any, NamedTuple
 
-from rnnkit.c_code import formulas
-from rnnkit.c_code.text import REAL, SUFFIX, without_comments
+from llvmlite import ir
+
+from rnnkit.backends.formulas.table import FORMULAS, arity
+from rnnkit.backends.formulas.value import BIT, Value
+from rnnkit.c_code.text import REAL, SUFFIX, number, without_comments
 from rnnkit.compiler.ir.kinds import FLOATS, carrier
 from rnnkit.compiler.ir.operations import OPERATIONS
+
+_FLOAT = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
+
+
+class _Text(NamedTuple):
+    """A C expression, with its type in LLVM."""
+
+    type: Any
+    text: str
+
+
+class _Lines:
+    """A replacement of LLVM's builder, which writes each instruction as a C line."""
+
+    def __init__(self, dtype: str):
+        self.dtype = dtype
+        self.lines: list[str] = []
+
+    def c_type(self, kind) -> str:
+        return f"uint{kind.width}_t" if isinstance(kind, ir.IntType) else REAL[self.dtype]
+
+    def result(self, kind, text: str) -> _Text:
+        name = f"v{len(self.lines)}"
+        self.lines.append(f"const {self.c_type(kind)} {name} = {text};")
+        return _Text(kind, name)
+
+    def select(self, mask, a, b):
+        return self.result(a.type, f"{mask.text} ? {a.text} : {b.text}")
+
+    def bitcast(self, value, kind):
+        function = "from_bits" if isinstance(value.type, ir.IntType) else "to_bits"
+        return self.result(kind, f"rk_{function}({value.text})")
+
+    def fneg(self, a):
+        return self.result(a.type, f"-{a.text}")
+
+    def not_(self, a):
+        return _Text(a.type, f"!{a.text}")
+
+
+def _operator(sign: str):
+    def emit(self, a, b):
+        text = f"{a.text} {sign} {b.text}"
+        return _Text(BIT, f"({text})") if a.type == BIT else self.result(a.type, text)
+
+    return emit
+
+
+# Integers are unsigned; formulas written out don't shift negative ones to the right.
+for _name, _sign in {
+    "fadd": "+", "fsub": "-", "fmul": "*", "fdiv": "/", "add": "+", "sub": "-", "and_": "&", "or_": "|", "xor": "^",
+    "shl": "<<", "ashr": ">>",
+}.items():  # fmt: skip
+    setattr(_Lines, _name, _operator(_sign))
+
+
+class _CValue(Value):
+    """A value of a formula as C text."""
+
+    def constant(self, content):
+        if self.is_float:
+            return self.of(_Text(self.type, number(content, self.builder.dtype)))
+        return self.of(_Text(self.type, f"{int(content)}u" if self.type != BIT else str(int(content))))
+
+    def function(self, name, *others):
+        like = [self.like(other).value.text for other in others]
+        c_name = "rk_fma" if name == "fma" else name + SUFFIX[self.builder.dtype]
+        return self.of(self.builder.result(self.type, f"{c_name}({', '.join([self.value.text, *like])})"))
+
+    def _emit_compare(self, instruction, operator, other):
+        return self.of(_Text(BIT, f"({self.value.text} {operator} {other.value.text})"))
+
+
+def _of_math(name: str):
+    return lambda x, *others: x.function(name, *others)
+
+
+_CValue.own = {name: _of_math(name) for name in ("log", "log1p", "exp", "fmod")} | {
+    "exp_product": lambda a, b: (a * b).function("exp"),
+    "power": _of_math("pow"),
+}
+
+
+def c_function(name: str, dtype: str) -> list[str]:
+    """Return a formula as the lines of a static function ``rk_<name>``."""
+    lines, formula = _Lines(dtype), FORMULAS[name].__wrapped__  # type: ignore[attr-defined]  # by functools.wraps
+    operands = [_CValue(lines, _Text(_FLOAT[dtype], letter)) for letter in "ab"[: arity(formula)]]
+    result = formula(*operands).value.text
+    real = REAL[dtype]
+    head = f"static inline {real} rk_{name}({', '.join(f'{real} {operand.value.text}' for operand in operands)})"
+    return [head, "{", *("    " + line for line in lines.lines), f"    return {result};", "}"]
+
 
 # Formulas that are functions of math.h; all others are written out.
 _OF_MATH = {name: name for name in "floor ceil trunc rint erf erfc log log2 log10 log1p sqrt cbrt sin cos tan".split()}
@@ -26,29 +125,6 @@ _TEXTS |= {"where": "{0} ? {1} : {2}", "to_float": "(real){0}", "logical_not": "
 
 _CALLED = {name for text in _TEXTS.values() for name in re.findall(r"\w+(?=~?\()", text)}
 CALLED = frozenset(name + suffix for name in _CALLED for suffix in SUFFIX.values())  # not allowed as names of variables
-
-
-def _sums_of_columns(weight: str) -> str:
-    """Return the sums of a product with weights of a type, four rows of the matrix at a time."""
-    return """\
-    int32_t k = 0;
-    for (int32_t n = 0; n < columns; ++n) {
-        y[n] = 0;
-    }
-    for (; k + 4 <= depth; k += 4, w += 4 * (size_t)columns) {
-        const WEIGHT *restrict w1 = w + columns, *restrict w2 = w1 + columns, *restrict w3 = w2 + columns;
-        const real x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
-        for (int32_t n = 0; n < columns; ++n) {
-            y[n] = rk_fma(x3, w3[n], rk_fma(x2, w2[n], rk_fma(x1, w1[n], rk_fma(x0, w[n], y[n]))));
-        }
-    }
-    for (; k < depth; ++k, w += columns) {
-        const real x0 = x[k];
-        for (int32_t n = 0; n < columns; ++n) {
-            y[n] = rk_fma(x0, w[n], y[n]);
-        }
-    }\
-""".replace("WEIGHT", weight)
 
 
 _OF_INTEGERS = {
@@ -153,27 +229,34 @@ static inline real rk_from_bits(uintBITS_t a)
     both.bits = a;
     return both.number;
 }""",
-    "rk_product": f"""
+    "rk_product": """
 /* y = x W, where W has `depth` rows of `columns`: of each column one chain of multiply-adds, in order. */
-static void rk_product(const real *restrict x, const real *restrict w, real *restrict y,
-                       int32_t depth, int32_t columns)
-{{
-{_sums_of_columns("real")}
-}}""",
-    "rk_product_int8": f"""
-/* y = x W, where W has `depth` rows of `columns` integers, each column with a scale. */
-static void rk_product_int8(const real *restrict x, const int8_t *restrict w, const real *restrict scale,
-                            real *restrict y, int32_t depth, int32_t columns)
-{{
-{_sums_of_columns("int8_t")}
-    for (int32_t n = 0; n < columns; ++n) {{
-        y[n] *= scale[n];
-    }}
-}}""",
+static void rk_product(const real *restrict x, const WEIGHT *restrict w,
+                       real *restrict y, int32_t depth, int32_t columns)
+{
+    int32_t k = 0;
+    for (int32_t n = 0; n < columns; ++n) {
+        y[n] = 0;
+    }
+    for (; k + 4 <= depth; k += 4, w += 4 * (size_t)columns) {
+        const WEIGHT *restrict w1 = w + columns, *restrict w2 = w1 + columns, *restrict w3 = w2 + columns;
+        const real x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
+        for (int32_t n = 0; n < columns; ++n) {
+            y[n] = rk_fma(x3, w3[n], rk_fma(x2, w2[n], rk_fma(x1, w1[n], rk_fma(x0, w[n], y[n]))));
+        }
+    }
+    for (; k < depth; ++k, w += columns) {
+        const real x0 = x[k];
+        for (int32_t n = 0; n < columns; ++n) {
+            y[n] = rk_fma(x0, w[n], y[n]);
+        }
+    }
+}""",
     "rk_sparse_product": """
 /* y = x W, where of W only the nonzeros are there: of row k those from starts[k] to starts[k + 1]. */
-static void rk_sparse_product(const real *restrict x, const WEIGHT *restrict w, const int32_t *restrict starts,
-                              const int32_t *restrict in_column, real *restrict y, int32_t depth, int32_t columns)
+static void rk_sparse_product(const real *restrict x, const WEIGHT *restrict w,
+                              const int32_t *restrict starts, const int32_t *restrict in_column,
+                              real *restrict y, int32_t depth, int32_t columns)
 {
     for (int32_t n = 0; n < columns; ++n) {
         y[n] = 0;
@@ -188,11 +271,12 @@ static void rk_sparse_product(const real *restrict x, const WEIGHT *restrict w, 
 }
 
 
-def _scaled_sparse() -> str:
-    text = _HELPERS["rk_sparse_product"].replace("rk_sparse_product", "rk_sparse_product_int8")
+def _of_int8(name: str) -> str:
+    """Return the product `name` with a W of integers, each column with a scale."""
+    text = _HELPERS[name].replace(name, f"{name}_int8").replace(". */", "; each column of integers has a scale. */")
     text = text.replace("const WEIGHT *restrict w,", "const int8_t *restrict w, const real *restrict scale,")
     tail = "    for (int32_t n = 0; n < columns; ++n) {\n        y[n] *= scale[n];\n    }\n}"
-    return text.removesuffix("}") + tail
+    return text.replace("WEIGHT", "int8_t").removesuffix("}") + tail
 
 
 def _of_lanes(name: str, sign: str) -> str:
@@ -209,7 +293,7 @@ static inline real rk_{name}_of_lanes(real *restrict part)
 }}"""
 
 
-_HELPERS["rk_sparse_product_int8"] = _scaled_sparse()
+_HELPERS |= {f"{name}_int8": _of_int8(name) for name in ("rk_product", "rk_sparse_product")}
 _HELPERS |= {f"rk_{name}_of_lanes": _of_lanes(name, sign) for name, sign in {"sum": "+", "prod": "*"}.items()}
 LANES = """
 /* How many parts a sum is made of: those that fill a vector. */
@@ -268,7 +352,7 @@ def helpers(text: str, dtype: str) -> str:
 def _helper(name: str, dtype: str) -> str:
     if name in _HELPERS:
         return _typed(_HELPERS[name].strip(), dtype)
-    return "\n".join(formulas.c_function(name.removeprefix("rk_"), dtype))
+    return "\n".join(c_function(name.removeprefix("rk_"), dtype))
 
 
 # Many small ARM processors have multiply-adds only for float.

@@ -70,7 +70,6 @@ def comment(text: object) -> str:
 
 
 def without_comments(text: str) -> str:
-    """Return a C text without comments."""
     return re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL)
 
 

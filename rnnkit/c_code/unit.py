@@ -48,7 +48,6 @@ class Array:
 
     @property
     def c_type(self) -> str:
-        """The C type of its elements."""
         name = self.values.dtype.name
         return REAL.get(name) or f"{name}_t"
 
@@ -90,7 +89,6 @@ class Unit:
         return sorted(read | set(self.changing) | set(self.rows.resident if self.rows else ()))
 
     def add(self, name: str, values, told: str) -> Array:
-        """Add a constant array."""
         array = Array(identifier(name, self.arrays), np.asarray(values), told)
         self.arrays[array.name] = array
         return array
@@ -111,7 +109,10 @@ def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: 
         note = " ".join([str(error), *getattr(error, "__notes__", [])])
         refusal = ValueError(f"expected a step that can be traced to write it in C; that of {told} can't: {note}")
         raise refusal.with_traceback(error.__traceback__) from None
-    _check_operations(graph, told, dtype.name)
+    for node in graph.live():
+        of_integers = node.op == "cast" or node.is_integer
+        if node.pointwise and node.batched and not of_integers and not expression(node.op, ("a", "b", "c"), dtype.name):
+            raise ValueError(f"expected operations that C has; {told} uses {node.op!r}: {node.line}")
     by_row = any(node.batched and node.op in BY_ROW for node in graph.live())
     _check_int8(graph, told, int8 and by_row)
     rows = plan_rows(without_codes(graph)) if by_row else None
@@ -119,19 +120,14 @@ def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: 
     unchanged = {i for i, node in enumerate(graph.states) if node.op == "state" and node.attr == i}
     changing = tuple(i for i in range(len(graph.states)) if i not in unchanged)
     parts, direct = ([], None) if rows else _without_copy(_needed(made, unchanged))
-    rows = rows and _needed_lines(rows, unchanged)
+    if rows:  # without copies of unchanged states and without unused lines
+        rows = replace(rows, writes=[one for one in rows.writes if one[0].kind != "next" or one[0].attr in changing])
+        rows = replace(rows, lines=_lines(rows.lines, set(written_names(rows))))
     initial = tuple(np.asarray(state, dtype).reshape(-1) for state in step.initial_states(1, dtype))
     size = int(np.prod(made.output_shape))
     unit = Unit(name, told, dtype, step, graph, parts, size, initial, changing, rows=rows, direct=direct, ids=ids)
     _lay_out(unit, made, {("weight", n): np.asarray(array, dtype) for n, array in weights.items()}, int8)
     return unit
-
-
-def _check_operations(graph: Graph, told: str, dtype: str) -> None:
-    for node in graph.live():
-        of_integers = node.op == "cast" or node.is_integer
-        if node.pointwise and node.batched and not of_integers and expression(node.op, ("a", "b", "c"), dtype) is None:
-            raise ValueError(f"expected operations that C has; {told} uses {node.op!r}: {node.line}")
 
 
 def _check_int8(graph: Graph, told: str, by_row: bool) -> None:
@@ -140,13 +136,6 @@ def _check_int8(graph: Graph, told: str, by_row: bool) -> None:
             f"expected weights='float' for a step with loops or computed places, of which products are written out; "
             f"{told} has a product: {product.line}"
         )
-
-
-def _needed_lines(made: RowPlan, unchanged: set[int]) -> RowPlan:
-    """Return a plan by rows without copies of unchanged states and without unused lines."""
-    writes = [one for one in made.writes if not (one[0].kind == "next" and one[0].attr in unchanged)]
-    made = replace(made, writes=writes)
-    return replace(made, lines=_lines(made.lines, set(written_names(made))))
 
 
 def _lines(lines: list[RowLine], wanted: set[str]) -> list[RowLine]:

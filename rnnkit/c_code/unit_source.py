@@ -226,8 +226,8 @@ class UnitWriter:
             place = self._of(found)
         else:
             place = self._places[buffer]
-        steps = [f"i{d}" if stride == 1 else f"{stride} * i{d}" for d, stride in enumerate(walk.strides) if stride]
-        steps = [step for step, d in zip(steps, _moving(walk), strict=True) if dims[d] > 1]
+        moving = [(d, stride) for d, stride in enumerate(walk.strides) if stride and dims[d] > 1]
+        steps = [f"i{d}" if stride == 1 else f"{stride} * i{d}" for d, stride in moving]
         if walk.table is not None:
             return f"{place}[{self._table(walk.table)}[{' + '.join(steps) or 0}]]"
         return f"{place}[{' + '.join([*([str(walk.offset)] if walk.offset else []), *steps]) or 0}]"
@@ -240,10 +240,6 @@ class UnitWriter:
             first, *lines, last = initializer(table, np.int32)
             self.tables += [f"static const int32_t {name}[{max(table.size, 1)}] = {first}", *lines, f"{last};"]
         return self._known_tables[key]
-
-
-def _moving(walk: Walk) -> list[int]:
-    return [d for d, stride in enumerate(walk.strides) if stride]
 
 
 def _names(loop: Loop, x: list[str]) -> dict[str, str]:

@@ -17,15 +17,6 @@ from rnnkit.cells.smoothing import (
 BUILT_IN = (SimpleRNNCell, GRUCell, LSTMCell, ESNCell)
 
 __all__ = [
-    "BUILT_IN",
-    "ESNCell",
-    "GRUCell",
-    "LSTMCell",
-    "SimpleRNNCell",
-    "additive_smoothing",
-    "croston",
-    "dynamic_theta",
-    "level_and_season",
-    "multiplicative_smoothing",
-    "tsb",
-]
+    "BUILT_IN", "ESNCell", "GRUCell", "LSTMCell", "SimpleRNNCell", "additive_smoothing", "croston", "dynamic_theta",
+    "level_and_season", "multiplicative_smoothing", "tsb",
+]  # fmt: skip

@@ -25,20 +25,10 @@ def window_counts(sizes, kernel, strides, dilation, padding: str) -> tuple[int, 
 
 
 class Windows:
-    """The windows of an array ``(B, *sizes, channels)`` that a kernel is laid on, with zeros around the array.
+    """The windows of an array ``(B, *sizes, channels)`` that a kernel is laid on, `sizes` of them along each axis.
 
-    Parameters
-    ----------
-    sizes, kernel, strides, dilation : tuple of int
-        Sizes of the array without batch and channels, and of the kernel; distances of windows, and of their entries.
-    channels : int
-    padding : {"valid", "same"}
-        Windows within the array only, or as many as there are entries divided by the strides.
-
-    Attributes
-    ----------
-    sizes : tuple of int
-        The number of windows along each axis.
+    `kernel` has the kernel's sizes, `strides` and `dilation` the distances of windows and of their entries. With the
+    padding "same" there are zeros around the array, and as many windows as entries divided by the strides.
     """
 
     def __init__(self, sizes, kernel, strides, dilation, channels: int, padding: str):

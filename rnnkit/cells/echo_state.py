@@ -9,15 +9,15 @@ import numpy as np
 
 from rnnkit.activations import activation as activation_of
 from rnnkit.arguments import fraction, number_from_zero, positive_integer
-from rnnkit.configured import config_of
-from rnnkit.hints import Activation, Array, Config, Seed, Shape
+from rnnkit.cells.standard import ConfiguredCell
+from rnnkit.hints import Activation, Array, Seed, Shape
 from rnnkit.initializers import Uniform
-from rnnkit.steps.cell import Cell, connections
+from rnnkit.steps.cell import connections
 
 _SPARSE = 0.25  # with more of the weights the dense product is as fast
 
 
-class ESNCell(Cell):
+class ESNCell(ConfiguredCell):
     """A layer of leaky units with sparse random weights (Jaeger 2001, Lukoševičius 2012).
 
     One step is::
@@ -94,12 +94,10 @@ class ESNCell(Cell):
 
     def build(self, input_shape: Shape) -> None:
         """Draw ``kernel`` (F, U), ``recurrent_kernel`` (U, U) and ``bias`` (U,), which training leaves as they are."""
-        if len(input_shape) != 2:
-            shape = ("batch", "time", *input_shape[1:])
-            raise ValueError(f"expected x of shape (batch, time, features), got ({', '.join(map(str, shape))})")
-        self._check_memory({"kernel": (input_shape[-1], self.units), "recurrent_kernel": (self.units, self.units)})
+        features = self._features(input_shape)
+        self._check_memory({"kernel": (features, self.units), "recurrent_kernel": (self.units, self.units)})
         inward = Uniform(-self.input_scaling, self.input_scaling)
-        self.kernel: Any = self.add_weight((input_shape[-1], self.units), inward, "kernel", trainable=False)
+        self.kernel: Any = self.add_weight((features, self.units), inward, "kernel", trainable=False)
         self.recurrent_kernel: Any = self.add_weight(
             (self.units, self.units), self.draw_reservoir, "recurrent_kernel", trainable=False
         )
@@ -121,15 +119,6 @@ class ESNCell(Cell):
         z = inputs @ self.kernel + self.bias + h @ self.recurrent_kernel
         h = (1 - self.leak) * h + self.leak * self.activation(z)
         return h, h
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return config_of(self)
-
-    def __repr__(self) -> str:
-        from rnnkit.cards import arguments, told
-
-        return f"{type(self).__name__}({told(lambda: arguments(type(self), self.get_config()))})"
 
 
 def spectral_radius(matrix) -> float:

@@ -72,23 +72,10 @@ class GRUCell(StandardCell):
         name: str | None = None,
     ):
         super().__init__(
-            units,
-            activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            name=name,
-        )
+            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
+            bias_constraint, dropout, recurrent_dropout, seed, name=name,
+        )  # fmt: skip
         self.recurrent_activation: Callable[[Any], Any] = _activation(recurrent_activation)
         self.reset_after: bool = bool(reset_after)
 

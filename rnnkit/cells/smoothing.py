@@ -144,10 +144,7 @@ def level_and_season(x, states, constants, *, series=1, period=1):
     return np.concatenate([level, renewed], axis=-1), (level, turned)
 
 
-@cell(
-    states=dict.fromkeys(("level", "mean", "slope", "intercept", "count", "decay"), "series"),
-    initial={"decay": 1.0},
-)
+@cell(states=dict.fromkeys(("level", "mean", "slope", "intercept", "count", "decay"), "series"), initial={"decay": 1.0})
 @described_as(additive_smoothing)
 def dynamic_theta(x, states, constants, *, series=1):
     """The dynamic optimized Theta model (Fiorucci et al. 2016).
@@ -191,10 +188,7 @@ def dynamic_theta(x, states, constants, *, series=1):
     return forecast, (level + alpha * (value - level), new_mean, new_slope, new_intercept, time, left)
 
 
-@cell(
-    states=dict.fromkeys(("size", "interval", "elapsed"), "series"),
-    initial={"size": 1.0, "interval": 1.0},
-)
+@cell(states=dict.fromkeys(("size", "interval", "elapsed"), "series"), initial={"size": 1.0, "interval": 1.0})
 @described_as(additive_smoothing)
 def croston(x, states, constants, *, series=1):
     """Croston's method for intermittent demand: the size of demands and the interval between them.

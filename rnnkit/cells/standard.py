@@ -30,7 +30,28 @@ class InvertedDropout:
         return (rng.random(shape) >= self.rate) / (1 - self.rate)
 
 
-class StandardCell(Cell):
+class ConfiguredCell(Cell):
+    """Base of cells of vectors whose attributes keep the constructor's arguments under their names."""
+
+    @staticmethod
+    def _features(input_shape: Shape) -> int:
+        """Return the size of the vectors ``(B, features)``; a ValueError for other shapes."""
+        if len(input_shape) != 2:
+            shape = ("batch", "time", *input_shape[1:])
+            raise ValueError(f"expected x of shape (batch, time, features), got ({', '.join(map(str, shape))})")
+        return input_shape[1]
+
+    def get_config(self) -> Config:
+        """Return the constructor's arguments as JSON values."""
+        return config_of(self)
+
+    def __repr__(self) -> str:
+        from rnnkit.cards import arguments, told
+
+        return f"{type(self).__name__}({told(lambda: arguments(type(self), self.get_config()))})"
+
+
+class StandardCell(ConfiguredCell):
     """Base of SimpleRNNCell, GRUCell and LSTMCell; a subclass sets ``gates`` and writes its equations in `call`."""
 
     gates = 1
@@ -85,11 +106,8 @@ class StandardCell(Cell):
 
     def build(self, input_shape: Shape) -> None:
         """Create ``kernel`` (F, gates*U), ``recurrent_kernel`` (U, gates*U) and, with `use_bias`, ``bias``."""
-        if len(input_shape) != 2:
-            shape = ("batch", "time", *input_shape[1:])
-            raise ValueError(f"expected x of shape (batch, time, features), got ({', '.join(map(str, shape))})")
         width = self.gates * self.units
-        self._add_weights((input_shape[-1], width), (self.units, width))
+        self._add_weights((self._features(input_shape), width), (self.units, width))
 
     def _add_weights(self, kernel: Shape, recurrent_kernel: Shape) -> None:
         """Create the weights, with kernels of these shapes."""
@@ -121,12 +139,3 @@ class StandardCell(Cell):
         if training and self.recurrent_dropout:
             h = h * draws.recurrent_dropout
         return x, h
-
-    def get_config(self) -> Config:
-        """Return the constructor's arguments as JSON values."""
-        return config_of(self)
-
-    def __repr__(self) -> str:
-        from rnnkit.cards import arguments, told
-
-        return f"{type(self).__name__}({told(lambda: arguments(type(self), self.get_config()))})"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import NamedTuple, cast
 
 import numpy as np
 
-from rnnkit.distributed.shipping import Segment, ShippedLayer
-from rnnkit.distributed.threads import share
+from rnnkit.distributed.shipping import Segment, ShippedLayer, share
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import MERGES
 from rnnkit.layers.rnn import RNN
@@ -82,12 +82,9 @@ def several(shipped: ShippedLayer, place: Place, before, x, mask):
 def _through(layer: RNN, wishes: Wishes, carry: Carry | None, x, mask, states=(), constants=()) -> tuple:
     """Return the result of `recurrent`."""
     start = carry.states if carry is not None else states or None
-    result = layer._run(
-        (x, None if start is None else layer._spec.pack(start), mask, False, list(constants) or None, None),
-        sequences=wishes.sequences,
-        trajectory=wishes.trajectory,
-        zero_masked=wishes.zero_masked,
-    )
+    given = x, None if start is None else layer._spec.pack(start), mask, False, list(constants) or None, None
+    flags = {"sequences": wishes.sequences, "trajectory": wishes.trajectory, "zero_masked": wishes.zero_masked}
+    result = layer._run(given, **flags)
     outputs, last = result.outputs, result.last
     if carry is not None:
         last = _held_on(carry.held, outputs, last, mask, x.shape[1], layer.go_backwards, wishes.zero_masked)
@@ -118,24 +115,9 @@ def _own(array) -> np.ndarray:
     return array if array.base is None else array.copy()
 
 
-def part(found: tuple, number: int):
-    """Return one of several results."""
-    return found[number]
-
-
-def state(found: tuple, number: int) -> np.ndarray:
-    """Return one of the states of a result of `recurrent`."""
-    return found[0].states[number]
-
-
-def held(found: tuple) -> np.ndarray:
-    """Return the held output of a result of `recurrent`."""
-    return found[0].held
-
-
-def last_held(found: tuple) -> np.ndarray:
-    """Return the held output of the last layer of a result of `several`."""
-    return found[0][-1].held
+def part(found: tuple, *places: int | str):
+    """Return a part of a result, by indices and attributes, each of the part before."""
+    return reduce(lambda one, place: getattr(one, place) if isinstance(place, str) else one[place], places, found)
 
 
 def merged(mode, forward, backward) -> np.ndarray:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.distributed import layerwise, recurrent, segments
-from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks, turned
+from rnnkit.distributed import layerwise, recurrent
+from rnnkit.distributed.graphs import checked, chunked, is_chunked, mask_in_chunks, turned
 from rnnkit.distributed.sources import are_delayed, source
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
@@ -89,10 +89,7 @@ def _in_one(layer, x, mask, training, more, whole=False) -> tuple[Any, Any]:
     _built_for(layer, x)
     x = chunked(x, "x", *x.chunks[:2])
     mask = mask_in_chunks(mask, x)
-    both = isinstance(layer, Bidirectional)
-    calls: Any = (recurrent.called, recurrent.trajectory, recurrent.bidirectional, recurrent.bidirectional_trajectory)
-    call = calls[2 * both + whole]
-    outputs = call(layer, x, mask, more.get("initial_state"), more.get("constants"))
+    outputs = recurrent.called(layer, x, mask, more.get("initial_state"), more.get("constants"), whole)
     return outputs, _recurrent_mask(layer, outputs, mask)
 
 
@@ -124,9 +121,13 @@ def _through_graph(model: GraphModel, inputs, mask, training) -> tuple[Any, Any]
     while done < len(graph.calls):
         line = [] if training else graph.line(done)
         layer, x, own_mask, train, more = graph.given(graph.calls[done], values, masks, training)
-        together = segments.beginning([graph.layers[call.layer] for call in line], x)
+        together = recurrent.beginning([graph.layers[call.layer] for call in line], x)
         last = graph.calls[done + max(len(together), 1) - 1]
-        found = segments.called(together, x, own_mask) if len(together) > 1 else run(layer, x, own_mask, train, more)
+        found = (
+            recurrent.called_together(together, x, own_mask)
+            if len(together) > 1
+            else run(layer, x, own_mask, train, more)
+        )
         graph.put(last, values, masks, *found)
         done += max(len(together), 1)
     return graph.returned(values), graph.masks_behind(masks)

@@ -9,8 +9,19 @@ import numpy as np
 
 from rnnkit.distributed import blocks
 from rnnkit.distributed.blocks import Place
-from rnnkit.distributed.chunks import chunked, mask_in_chunks
-from rnnkit.distributed.graphs import Made, Ref, arrays, indices, mapped, shipped_in_graph, spans, task, token
+from rnnkit.distributed.graphs import (
+    Made,
+    Ref,
+    arrays,
+    chunked,
+    indices,
+    mapped,
+    mask_in_chunks,
+    shipped_in_graph,
+    spans,
+    task,
+    token,
+)
 from rnnkit.layers.base import Layer
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
@@ -51,7 +62,8 @@ class _Calls:
         self.lead = 2 if steps_apart(layer, inputs) else 1  # number of chunked axes
         first = inputs[0]
         self.chunks = first.chunks[: self.lead]
-        self.inputs = [chunked(one, "x", *self._chunks_for(one)) for one in inputs]
+        apart = lambda one: self.chunks if self.lead == 2 else (self.chunks[0], one.shape[1:2] or None)
+        self.inputs = [chunked(one, "x", *apart(one)) for one in inputs]
         self.masks = [mask_in_chunks(one, of) for one, of in zip(masks, self.inputs, strict=True)]
         shipped, self.shipped = shipped_in_graph(layer)
         given = [one for one in (*self.inputs, *self.masks) if one is not None]
@@ -59,9 +71,6 @@ class _Calls:
         names = [None if one is None else one.name for one in (*self.inputs, *self.masks)]
         self.own = token(shipped.token, options, names)
         self.spans = [spans(sizes) for sizes in self.chunks]
-
-    def _chunks_for(self, array):
-        return self.chunks if self.lead == 2 else (self.chunks[0], array.shape[1:2] or None)
 
     def _task(self, key, function, index, *more):
         place = Place(*(of[i] for of, i in zip(self.spans, index, strict=False)))
@@ -74,7 +83,6 @@ class _Calls:
         return task(key, function, Ref(self.shipped.key), place, *more, self.several, len(self.inputs), *given)
 
     def outputs(self, shapes):
-        """Return the outputs of the calls, nested as `shapes`."""
         flat = symbolic.shape_leaves(shapes)
         chunks = [(*self.chunks, *((size,) for size in shape[self.lead :])) for shape in flat]
         name = f"{self.layer.name}-{self.own}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,11 +11,14 @@ import numpy as np
 
 from rnnkit.arguments import whole
 from rnnkit.arrays import of_dask
-from rnnkit.distributed.partition_blocks import PartitionBlocks
+from rnnkit.distributed import updates
+from rnnkit.distributed.graphs import Ref
+from rnnkit.distributed.schedulers import Graph, Held, Tasks, tasks_for
+from rnnkit.distributed.shipping import share
 from rnnkit.distributed.tables import Reading, Table, gathered
-from rnnkit.distributed.threads import share
 from rnnkit.forecast.data.frames import Columns, SeriesFrame
 from rnnkit.forecast.data.history import History
+from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.models.forecaster import Forecaster, checked_levels
 from rnnkit.forecast.models.together import Together
 from rnnkit.forecast.scoring.validation import Origins, as_table, check_long_enough, forecasts
@@ -74,10 +77,10 @@ def cross_validation(
     """Return the dask DataFrame of `rnnkit.forecast.cross_validation` for series in partitions."""
     _check_no_static(static)
     sizes = h, n_windows, step_size
+    last = h + (h if step_size is None else step_size) * np.arange(n_windows - 1, -1, -1)
     beside = tuple(dict.fromkeys(name for model in models for name in model._covariate_columns))
     table = gathered(y, Reading(Columns(id, time, target), freq, beside), _Windows(*sizes))
     some, changed, longest = (np.array(found) for found in zip(*table.measured, strict=True))
-    last = _last(*sizes)
     check_long_enough(some.any(axis=0), int(longest.max()), last)
     refits = changed.any(axis=0) | refit
     levels = None if level is None else checked_levels(level)
@@ -108,10 +111,6 @@ class _Windows:
     def __call__(self, frame: SeriesFrame) -> tuple[Any, np.ndarray, int]:
         origins = Origins.of(History.of_frame(frame), self.h, self.n_windows, self.step_size)
         return origins.able.any(axis=1), origins.changed, origins.longest
-
-
-def _last(h, n_windows, step_size) -> np.ndarray:
-    return h + (h if step_size is None else step_size) * np.arange(n_windows - 1, -1, -1)
 
 
 def _predicted(table, head, found, model, panel, reading: Reading, h, future, levels):
@@ -167,3 +166,52 @@ def _horizon(model: Forecaster, h, future) -> int:
 def _check_no_static(static) -> None:
     if static is not None:
         raise ValueError("expected no static= with series in partitions: give the table in memory, y.compute()")
+
+
+class PartitionBlocks(Blocks):
+    """Blocks that are results of tasks; functions of blocks run as tasks."""
+
+    def __init__(self, tasks: Tasks, held: list[Held]):
+        self.tasks, self.held = tasks, held
+
+    @classmethod
+    def of(cls, table: Table, model: Together) -> PartitionBlocks:
+        """Make a `History` of each partition with rows, with a model's covariates."""
+        parts = table.frame.to_delayed()
+        filled = [parts[place] for place in table.filled]
+        tasks = tasks_for(filled)
+        return cls(tasks, tasks.compute(filled)).made(_history, table.reading, model.copy())
+
+    def map(self, function, *arguments):
+        """Return the results, in this process."""
+        graph = self._graph(function, arguments)
+        return self.tasks.now(graph, list(graph))
+
+    def made(self, function, *arguments):
+        """Return blocks of the results, on the workers."""
+        graph = self._graph(function, arguments)
+        return PartitionBlocks(self.tasks, self.tasks.begin(graph, list(graph)))
+
+    def some(self, function, shared, given):
+        """Return the results, in this process; `shared` reaches each worker once."""
+        key, graph = self.tasks.key("shared"), {}
+        for number, argument in given:
+            graph[self.tasks.key(function.__name__)] = (_called, (function, self.held[number], Ref(key), argument))
+        return self.tasks.now({key: (updates.given, (shared,)), **graph}, list(graph))
+
+    def close(self) -> None:
+        """Cancel the tasks begun."""
+        self.tasks.close()
+
+    def _graph(self, function: Callable, arguments: tuple) -> Graph:
+        name = function.__name__
+        return {self.tasks.key(name): (_called, (function, block, *arguments)) for block in self.held}
+
+
+def _history(table, reading: Reading, model: Together) -> History:
+    return model._beside(History.of_frame(reading.read(table)))._replace(frame=None)
+
+
+def _called(function: Callable, *arguments: Any):
+    with share():
+        return function(*arguments)

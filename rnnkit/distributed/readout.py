@@ -7,10 +7,20 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import number_from_zero, whole
-from rnnkit.distributed import sums
-from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
-from rnnkit.distributed.graphs import Ref, computed, spans, task, token, tree
-from rnnkit.forecast.fitting.readout import NormalEquations
+from rnnkit.distributed.graphs import (
+    Ref,
+    checked,
+    chunked,
+    computed,
+    is_chunked,
+    mask_in_chunks,
+    spans,
+    task,
+    token,
+    tree,
+)
+from rnnkit.distributed.shipping import share
+from rnnkit.distributed.stretches import ExactEquations, added
 from rnnkit.hints import Array, DType
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.support import validation
@@ -82,12 +92,9 @@ def fit_readout(
     mask = mask_in_chunks(mask, features)
     dtype = validation.precision_of(features) if dtype is None else validation.floating(dtype)
     found = _total(features, targets, mask, washout)
-    if not found.steps:
+    if not found.count.any():
         raise ValueError(f"expected a step with a target after the washout of {washout} steps, got none")
-    equations = NormalEquations(1 + features.shape[2], targets.shape[2])
-    equations.shared = np.asfortranarray(found.products[:, : 1 + features.shape[2]])
-    equations.moment = np.array(found.products[:, 1 + features.shape[2] :])
-    weights = equations.solve(ridge)
+    weights = found.solve(ridge)
     layer = Dense(targets.shape[2], dtype=dtype, name=name)
     layer.build((None, None, features.shape[2]))
     layer.set_weights([weights[1:], weights[0]])
@@ -114,7 +121,7 @@ def _together(features, targets) -> tuple[Any, Any]:
     return chunked(features, "features", *lead), chunked(targets, "targets", *lead)
 
 
-def _total(features, targets, mask, washout) -> sums.Sums:
+def _total(features, targets, mask, washout) -> ExactEquations:
     given = [features, targets, *([] if mask is None else [mask])]
     name = f"readout-{token([one.name for one in given], washout)}"
     tasks: dict[Any, Any] = {}
@@ -124,7 +131,22 @@ def _total(features, targets, mask, washout) -> sums.Sums:
             key = f"{name}-{i}-{j}"
             chunk: list[Any] = [Ref((one.name, i, j, *(0,) * (one.ndim - 2))) for one in given]
             chunk += [None] * (3 - len(chunk))
-            tasks[key] = task(key, sums.of_chunk, *chunk, max(washout - start, 0))
+            tasks[key] = task(key, sums_of_chunk, *chunk, max(washout - start, 0))
             level.append(key)
-    adding, total = tree(level, sums.added)
+    adding, total = tree(level, added)
     return computed(name, tasks | adding, given, [total])[0]
+
+
+def sums_of_chunk(features, targets, mask, skipped: int) -> ExactEquations:
+    """Return the sums over the used steps of one chunk: where the mask is non-zero and no target is NaN.
+
+    The first `skipped` are left out. Features are ``(B, T, F)``, targets ``(B, T, O)``, the mask ``(B, T)`` or None.
+    """
+    used = ~np.isnan(targets).any(axis=2)
+    used[:, :skipped] = False
+    if mask is not None:
+        used &= mask != 0
+    equations, rows = ExactEquations(1 + features.shape[2], targets.shape[2]), features[used]
+    with share():
+        equations.add(np.column_stack([np.ones(len(rows)), rows]), targets[used])
+    return equations

@@ -8,8 +8,7 @@ import numpy as np
 
 from rnnkit.distributed import stretches
 from rnnkit.distributed.blocks import part
-from rnnkit.distributed.chunks import checked, is_chunked
-from rnnkit.distributed.graphs import Ref, computed, shipped_in_graph, spans, task, token, tree
+from rnnkit.distributed.graphs import Ref, checked, computed, is_chunked, shipped_in_graph, spans, task, token, tree
 from rnnkit.distributed.stretches import Carried, Measured, Place, Reading, Steps
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.readout import mostly_whole
@@ -42,7 +41,9 @@ def fitted(network: ESN, y, x, names, freq, progress) -> None:
     read = tuple(np.concatenate([getattr(one, part) for one in carried]) for part in ("inputs", "states"))
     history = History(np.zeros((len(times), 0)), np.full(len(times), work.length), y.ndim == 1)
     network.layer, network._ends = layer, (history, ForecastState(times, work.length - 1 - times, read))
-    network._model, network._panel, network._history = _together(scales).arrays(), found, history
+    arrays = [scale.arrays() for scale in scales]
+    network._model = {name: np.concatenate([one[name] for one in arrays]) for name in arrays[0]}
+    network._panel, network._history = found, history
 
 
 def _series(y, x):
@@ -114,7 +115,7 @@ class _Grid:
                 tasks[new] = task(new, stretches.folded, Ref(key), scale, season)
             level.append(f"{row[0]}-power-{season}")
             tasks[level[-1]] = task(level[-1], stretches.power, season, seasons, *map(Ref, keys))
-        adding, total = tree(level, stretches.added_arrays)
+        adding, total = tree(level, stretches.added)
         return period_of(self._computed("period", tasks | adding, [total])[0], season, seasons)
 
     def run(
@@ -142,8 +143,3 @@ class _Grid:
         adding, total = tree(level, stretches.added_parts)
         parts, *found = self._computed("run", tasks | adding, [total, *ends], collection)
         return stretches.all_parts(parts, reading.features, self.work.leads), found
-
-
-def _together(scales: list[Scale]) -> Scale:
-    arrays = [scale.arrays() for scale in scales]
-    return Scale.of_arrays({name: np.concatenate([one[name] for one in arrays]) for name in arrays[0]})

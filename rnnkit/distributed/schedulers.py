@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from rnnkit.distributed.graphs import Ref, task
-from rnnkit.distributed.package import dask
+from rnnkit.distributed.graphs import Ref, dask, task
 
 Graph = dict[str, tuple[Callable, tuple]]  # functions and arguments by key; `Ref` and `Held` are results
 
@@ -35,34 +34,22 @@ class Held:
 
 
 class Tasks:
-    """Base of classes that start tasks."""
+    """Base of classes that start tasks; those of `compute` and `begin` have a lower priority than those of `now`."""
+
+    threads: Callable[[], list[int]]  # the number of threads of each worker
+    compute: Callable[[Sequence], list[Held]]  # begins to compute Dask's collections
+    begin: Callable[[Graph, Sequence[str]], list[Held]]  # begins tasks
+    now: Callable[..., list]  # (graph, keys, meanwhile=None) to the results of tasks; `meanwhile` begins others
 
     def __init__(self) -> None:
         self._own, self._count = uuid.uuid4().hex, itertools.count()
 
     def key(self, kind: str) -> str:
-        """Return a new key."""
         return f"{kind}-{self._own}-{next(self._count)}"
-
-    def threads(self) -> list[int]:
-        """Return the number of threads of each worker."""
-        raise NotImplementedError
-
-    def compute(self, collections: Sequence) -> list[Held]:
-        """Begin to compute Dask's collections, at lower priority than `now`."""
-        raise NotImplementedError
 
     def compute_groups(self, groups: Sequence[Sequence]) -> list[list[Held]]:
         """Begin to compute groups of collections, each of which may be dropped by itself."""
         return [self.compute(group) for group in groups]
-
-    def begin(self, graph: Graph, keys: Sequence[str]) -> list[Held]:
-        """Begin tasks, at lower priority than `now`."""
-        raise NotImplementedError
-
-    def now(self, graph: Graph, keys: Sequence[str], meanwhile: Meanwhile | None = None) -> list:
-        """Compute the results of some tasks; `meanwhile` begins others beside them."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Cancel the tasks begun."""
@@ -81,11 +68,9 @@ class OnClient(Tasks):
         self._begun: list = []
 
     def threads(self):
-        """Return the number of threads of each worker."""
         return list(self.client.nthreads().values())
 
     def compute(self, collections):
-        """Begin to compute Dask's collections."""
         return [Held(future) for future in self.client.compute(list(collections), priority=-1)]
 
     def compute_groups(self, groups):
@@ -94,7 +79,6 @@ class OnClient(Tasks):
         return [list(itertools.islice(found, len(group))) for group in groups]
 
     def begin(self, graph, keys):
-        """Begin tasks."""
         return [Held(future) for future in self._sent(graph, keys, -1)]
 
     def now(self, graph, keys, meanwhile=None):
@@ -120,16 +104,15 @@ class OnClient(Tasks):
             self.close()
 
     def close(self):
-        """Cancel the tasks begun."""
         for future in self._begun:
             future.release()
         self._begun = []
 
     def _sent(self, graph, keys, priority):
-        made = {key: task(key, function, *map(_sent, given)) for key, (function, given) in graph.items()}
+        sent = lambda one: Ref(one.future.key) if isinstance(one, Held) else one
+        made = {key: task(key, function, *map(sent, given)) for key, (function, given) in graph.items()}
         for key, one in made.items():
-            if hasattr(one, "_token"):  # otherwise Dask hashes all arguments, weights among them
-                one._token = key
+            one._token = key  # otherwise Dask hashes all arguments, weights among them
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sending large graph")  # weights have to be sent
             return self.client.get(made, list(keys), sync=False, priority=priority)
@@ -144,26 +127,23 @@ class Here(Tasks):
         self._pool: ThreadPoolExecutor | None = None
 
     def threads(self):
-        """Return the number of threads, in a list."""
         return [1 if self._is_plain() else dask("config").get("num_workers", None) or dask("system").CPU_COUNT]
 
     def compute(self, collections):
-        """Begin to compute Dask's collections."""
         return self._begun(lambda: dask("base").compute(*collections, scheduler=self.get), len(collections))
 
     def begin(self, graph, keys):
-        """Begin tasks."""
         return self._begun(lambda: self.now(graph, keys), len(keys))
 
     def now(self, graph, keys, meanwhile=None):
         """Compute the results of some tasks; `meanwhile` begins others before."""
         if meanwhile:
             meanwhile.begin()
-        made = {key: task(key, function, *map(_value, given)) for key, (function, given) in graph.items()}
+        value = lambda one: one.value() if isinstance(one, Held) else one
+        made = {key: task(key, function, *map(value, given)) for key, (function, given) in graph.items()}
         return list(self.get(made, list(keys)))
 
     def close(self):
-        """Drop the tasks begun."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
@@ -190,11 +170,3 @@ def tasks_for(collections: Sequence) -> Tasks:
     get: Any = dask("base").get_scheduler(collections=list(collections)) or dask("threaded").get
     client = getattr(get, "__self__", None)
     return Here(get) if client is None else OnClient(client)
-
-
-def _sent(argument):
-    return Ref(argument.future.key) if isinstance(argument, Held) else argument
-
-
-def _value(argument):
-    return argument.value() if isinstance(argument, Held) else argument

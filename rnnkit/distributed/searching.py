@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rnnkit.distributed.package import dask
-from rnnkit.distributed.threads import share
+from rnnkit.distributed.graphs import dask
+from rnnkit.distributed.shipping import share
 
 
 class Trial(NamedTuple):
@@ -199,11 +199,10 @@ def _tried(function, *shared, parameters):
 def _in_order(function, candidates, shared) -> Iterator[Trial]:
     for number, parameters in enumerate(candidates):
         try:
-            result = function(*shared, **parameters)
+            trial = Trial(number, parameters, function(*shared, **parameters))
         except Exception as error:
-            yield Trial(number, parameters, error=error)
-        else:
-            yield Trial(number, parameters, result)
+            trial = Trial(number, parameters, error=error)
+        yield trial
 
 
 def _as_they_come(futures, candidates) -> Iterator[Trial]:
@@ -211,9 +210,6 @@ def _as_they_come(futures, candidates) -> Iterator[Trial]:
 
     numbers = {future.key: number for number, future in enumerate(futures)}
     for future in as_completed(futures):
-        number = numbers[future.key]
-        if (error := future.exception()) is not None:
-            yield Trial(number, candidates[number], error=error)
-        else:
-            yield Trial(number, candidates[number], future.result())
+        number, error = numbers[future.key], future.exception()
+        yield Trial(number, candidates[number], future.result() if error is None else None, error)
         future.release()

@@ -6,15 +6,13 @@ import contextlib
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnkit.distributed import updates
-from rnnkit.distributed.chunks import checked, chunked, is_chunked
-from rnnkit.distributed.graphs import spans
-from rnnkit.distributed.package import dask
+from rnnkit.distributed.graphs import checked, chunked, dask, is_chunked, spans
 from rnnkit.distributed.schedulers import Graph, Held, Tasks, tasks_for
 from rnnkit.distributed.training import ClusterStepper
 from rnnkit.distributed.updates import Form, Layout
@@ -38,6 +36,10 @@ class Source:
     """Base of sources of batches that tasks load: at most `steps` batches, each cut into `parts`."""
 
     runs_code = False
+    example: Callable[[], Batch]  # zeros like the inputs of one row
+    _places: Callable[[int], range]  # the indices of an epoch's batches, see `rnnkit.training.batches.places`
+    _loaded: Callable[..., Any]  # (rng, places), yields the batches in order, beginning to load each
+    _usual_parts: Callable[[], int]
 
     def __init__(self, tasks: Tasks, steps: int | None):
         self.tasks, self.steps, self.parts = tasks, steps, 1
@@ -51,10 +53,6 @@ class Source:
     def begun(self, epoch: int) -> int:
         """Return the number of batches of the current pass that were used in earlier epochs."""
         return self._places(epoch).start
-
-    def _places(self, epoch: int) -> range:
-        """Return the indices of an epoch's batches, see `rnnkit.training.batches.places`."""
-        raise NotImplementedError
 
     def run(self, rng: np.random.Generator | None = None, epoch: int = 0) -> Iterator[LazyBatch]:
         """Yield the batches of one epoch; `load` begins to load the following ones."""
@@ -74,28 +72,15 @@ class Source:
         """
         self._ahead.extend(itertools.islice(self._to_come, max(0, batches - len(self._ahead))))
 
-    def _loaded(self, rng, places: range) -> Any:
-        """Yield the batches in order, beginning to load each."""
-        raise NotImplementedError
-
-    def example(self) -> Batch:
-        """Return zeros like the inputs of one row."""
-        raise NotImplementedError
-
     def ended(self) -> None:
         """Do nothing between epochs."""
 
     def stepper(self, model, class_weight, parts: int | None) -> ClusterStepper:
-        """Return the stepper that trains on the batches."""
         self.parts = parts or self._usual_parts()
         return ClusterStepper(model, class_weight, self)
 
     def tester(self, model) -> ClusterStepper:
-        """Return the stepper that evaluates the model on the batches."""
         return ClusterStepper(model, None, self)
-
-    def _usual_parts(self) -> int:
-        raise NotImplementedError
 
 
 class ChunkedRows(Source):
@@ -133,7 +118,6 @@ class ChunkedRows(Source):
         return Arrays(batch.x, batch.y, batch.weights, self.batch_size, self.steps)
 
     def example(self) -> Batch:
-        """Return zeros like the inputs of one row."""
         return Batch([np.zeros((1, *one.shape[1:]), one.dtype) for one in self.arrays[: self.layout.x]])
 
     def _usual_parts(self) -> int:
@@ -213,7 +197,6 @@ class DelayedBatches(Source):
         return places(len(self.batches), self.steps, epoch)
 
     def example(self) -> Batch:
-        """Return zeros like the inputs of one row."""
         (item,) = self.tasks.compute(self.batches[:1])
         key = self.tasks.key("shapes")
         (shapes,) = self.tasks.now({key: (updates.shapes_of, (self.reader, item))}, [key])
@@ -259,7 +242,6 @@ def source(model, x, y, sample_weight, batch_size, steps) -> Source:
 
 
 def are_delayed(x) -> bool:
-    """Return whether `x` is a list of delayed batches."""
     delayed = dask("delayed").Delayed
     return isinstance(x, (list, tuple)) and bool(x) and all(isinstance(one, delayed) for one in x)
 

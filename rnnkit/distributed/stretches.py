@@ -6,9 +6,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from rnnkit.distributed.shipping import ShippedLayer
-from rnnkit.distributed.sums import products
-from rnnkit.distributed.threads import share
+from rnnkit.distributed.shipping import ShippedLayer, share
 from rnnkit.forecast.fitting.readout import NormalEquations, all_ahead, quartered
 from rnnkit.forecast.fitting.scale import Scale, Stretch
 from rnnkit.forecast.fitting.season import season_power, turnings
@@ -114,6 +112,24 @@ class ExactEquations(NormalEquations):
         return gram + products(features[:, 1:], features[:, :0]) if len(features) else gram
 
 
+def products(features, targets) -> np.ndarray:
+    """Return the matrix product, each element one chain of multiply-adds over the rows, unlike BLAS."""
+    from rnnkit.backends.cpu.compile import outer_products
+    from rnnkit.backends.cpu.kernels.matmul import packed_width
+    from rnnkit.backends.cpu.simd.aligned import aligned
+    from rnnkit.backends.cpu.weight_sums import OuterSum
+
+    dtype = np.dtype(np.float64)
+    count, width = features.shape[1], 1 + features.shape[1] + targets.shape[1]
+    space = len(features), packed_width(width, dtype)
+    rows = aligned(space[0] * space[1], dtype).reshape(space)
+    rows[:, 0], rows[:, 1 : 1 + count], rows[:, 1 + count : width], rows[:, width:] = 1.0, features, targets, 0.0
+    sums = OuterSum(outer_products(dtype.name), 1 + count, width)
+    starts = rows.strides[0] * np.arange(len(rows))
+    sums.add(rows, rows, np.column_stack([starts, starts]))
+    return np.array(sums.total)
+
+
 def head(values, leads: int) -> np.ndarray:
     """Return the first steps of a chunk."""
     return np.asarray(values[:, :leads], np.float64)
@@ -164,9 +180,9 @@ def run(steps: Steps, shipped: ShippedLayer, reading: Reading, scale: Scale, sha
     return Carried(states, *here), sums
 
 
-def added_arrays(*arrays: np.ndarray) -> np.ndarray:
-    """Add arrays in order."""
-    return sum(arrays[1:], arrays[0])
+def added(*parts):
+    """Add arrays or sums in order."""
+    return sum(parts[1:], parts[0])
 
 
 def added_parts(*found: dict[int, NormalEquations]) -> dict[int, NormalEquations]:

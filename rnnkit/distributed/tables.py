@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit.distributed.package import dask
+from rnnkit.distributed.graphs import dask
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.frames import Columns, SeriesFrame
 from rnnkit.forecast.data.timeline import MOST, Frequency
@@ -23,7 +23,6 @@ class Reading(NamedTuple):
     covariates: tuple[str, ...] = ()
 
     def read(self, table) -> SeriesFrame:
-        """Read the series of a partition."""
         found = frames.read(table, self.names, self.freq, covariates=self.covariates)
         if found.texts:
             raise ValueError(f"expected numbers in column {min(found.texts)!r} of series in partitions; got text")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Protocol
 
 from rnnkit.distributed import updates
 from rnnkit.distributed.graphs import Ref
 from rnnkit.distributed.schedulers import Graph, Held, Meanwhile, Tasks
 from rnnkit.distributed.updates import ShippedStepper, Weights
-from rnnkit.training.batches import Batch
 from rnnkit.training.parts import PartedStepper
 from rnnkit.training.pieces import Summand
 from rnnkit.training.tally import Tally
@@ -64,26 +62,13 @@ class Traffic:
         )
 
 
-class Loading(Protocol):
-    """A source of batches, of which a stepper runs `parts` as tasks."""
-
-    tasks: Tasks
-    parts: int
-    shipped: tuple[Held, dict] | None  # the shipped model and its weights
-
-    def load(self) -> None:
-        """Begin to load the next batches."""
-
-    def example(self) -> Batch:
-        """Return zeros like the inputs of one row."""
-
-
 class ClusterStepper(PartedStepper):
-    """A stepper whose parts run as tasks."""
+    """A stepper whose parts run as tasks, on batches of a `rnnkit.distributed.sources.Source`."""
 
-    def __init__(self, model, class_weight, source: Loading):
+    def __init__(self, model, class_weight, source):
         super().__init__(model, model._ready(), class_weight, source.parts)
-        self.source, self.tasks, self.traffic = source, source.tasks, Traffic()
+        self.source, self.traffic = source, Traffic()
+        self.tasks: Tasks = source.tasks
         self._waiting: list = []  # batches to test
         self._workers: tuple[float, list[int]] = (0.0, [])
 
@@ -95,7 +80,9 @@ class ClusterStepper(PartedStepper):
         except Exception as error:
             error.add_note(f"in the update by {batch.where}; the model has the weights of the last finished update")
             raise
-        self._count(time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        self.traffic.seconds += seconds
+        self.traffic.thread_seconds += seconds * sum(self._threads())
 
     def _total(self, batch, update: int) -> Summand | None:
         shipped, weights, graph, key = self._begun()
@@ -111,7 +98,8 @@ class ClusterStepper(PartedStepper):
         (total,) = self.tasks.now(graph, level, meanwhile)
         if total is not None:
             self.traffic.updates += 1
-            self.traffic.weight_bytes += weights.nbytes * len(self._threads())
+            sent = sum(one.nbytes for one in weights.arrays.values())
+            self.traffic.weight_bytes += sent * len(self._threads())
             self.traffic.gradient_bytes += total.sent
             self.traffic.computing += total.seconds
         return total
@@ -159,7 +147,3 @@ class ClusterStepper(PartedStepper):
         if not found or time.perf_counter() - asked > _ASK:
             self._workers = time.perf_counter(), self.tasks.threads() or [1]
         return self._workers[1]
-
-    def _count(self, seconds: float) -> None:
-        self.traffic.seconds += seconds
-        self.traffic.thread_seconds += seconds * sum(self._threads())

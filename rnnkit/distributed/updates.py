@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import pickle
 import threading
@@ -12,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnkit.distributed.shipping import vectors
-from rnnkit.distributed.threads import share
+from rnnkit.distributed.shipping import Shipped, share, vectors
 from rnnkit.layers.support import validation
 from rnnkit.training.batches import Batch, Iterable
 from rnnkit.training.parts import PartedStepper
@@ -31,28 +29,20 @@ class Weights:
     def __init__(self, arrays: dict):
         self.arrays = arrays
 
-    @property
-    def nbytes(self) -> int:
-        """The size of all arrays in bytes."""
-        return sum(one.nbytes for one in self.arrays.values())
 
-
-class ShippedStepper:
+class ShippedStepper(Shipped):
     """A stepper for parts of an update as bytes, of which a process makes as many models as tasks run at once."""
 
     def __init__(self, stepper: PartedStepper):
-        import cloudpickle  # a dependency of dask; pickles functions of a notebook too
-
         model = stepper.model
         bare = PartedStepper(model, stepper.compiled, stepper.class_weight, stepper.parts)
         bare.compiled = stepper.compiled.losses_alone()
         kept = model._compiled, model.history
         try:
             model._compiled = model.history = None
-            self._data = cloudpickle.dumps(bare)
+            super().__init__(bare)
         finally:
             model._compiled, model.history = kept
-        self.token, self.vectors = hashlib.sha256(self._data).hexdigest(), vectors()
         self._free: list[_Loaded] = []
 
     @contextlib.contextmanager
@@ -82,12 +72,6 @@ class ShippedStepper:
             while len(_free_by_token) > _MODELS:
                 _free_by_token.pop(next(iter(_free_by_token)))
 
-    def __sizeof__(self):
-        return object.__sizeof__(self) + len(self._data)
-
-    def __repr__(self):
-        return f"<ShippedStepper, {len(self._data)} bytes>"
-
 
 class _Loaded:
     """A stepper of this process, its shipped weights, and its latest ones."""
@@ -110,7 +94,6 @@ class Layout(NamedTuple):
     weights: tuple[bool, ...] | None
 
     def batch(self, arrays) -> Batch:
-        """Return the batch of a list of arrays."""
         given = iter(arrays)
 
         def some(flags):
@@ -119,7 +102,6 @@ class Layout(NamedTuple):
         return Batch([next(given) for _ in range(self.x)], some(self.y), some(self.weights))
 
     def flat(self, batch: Batch) -> list:
-        """Return the arrays of a batch."""
         return [one for arrays in (batch.x, batch.y, batch.weights) for one in arrays or () if one is not None]
 
 

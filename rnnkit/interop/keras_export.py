@@ -7,7 +7,7 @@ from typing import Any
 from rnnkit.activations import ACTIVATIONS
 from rnnkit.arguments import positive_integer
 from rnnkit.cells.stacked import StackedRNNCells
-from rnnkit.interop.keras_attention import masked
+from rnnkit.interop.keras_graphs import attention_masked
 from rnnkit.interop.keras_kinds import CELLS, LAYERS, WRAPPERS, Kind
 from rnnkit.interop.keras_masks import masked_values, reads_values
 from rnnkit.layers.attention import Attending
@@ -107,7 +107,10 @@ class _Writer:
         options = {"name": name, "dtype": None if layer.dtype is None else layer.dtype.name}
         make = getattr(self._keras.layers, kind)
         if isinstance(layer, Bidirectional):
-            forward, backward = (self._side(one, layer) for one in (layer.forward_layer, layer.backward_layer))
+            forward, backward = (  # without weights; the seed of the whole replaces their own
+                _frozen(self._leaf(one, one.name, layer._given_seed), one)
+                for one in (layer.forward_layer, layer.backward_layer)
+            )
             own = backward if layer._has_own_backward else None
             return make(forward, merge_mode=layer.merge_mode, backward_layer=own, **options)
         if isinstance(layer, TimeDistributed):
@@ -118,10 +121,6 @@ class _Writer:
         if type(layer) is RNN:
             given["cell"] = self._cell(layer.cell, options["dtype"])
         return make(**given, **options)
-
-    def _side(self, side, whole) -> Any:
-        """Return the layer of one direction, without weights; the seed of the whole replaces its own."""
-        return _frozen(self._leaf(side, side.name, whole._given_seed), side)
 
     def _cell(self, cell, dtype) -> Any:
         layers = self._keras.layers
@@ -202,7 +201,7 @@ class _Writer:
             more["training"] = call.training
         if isinstance(layer, Attending):
             if any(mask is not None for mask in passed) or any(name in more for name in _STEP_MASKS):
-                raise masked(layer)
+                raise attention_masked(layer)
             more |= call.options
         arguments = x if isinstance(layer, MultiHeadAttention) else [x]
         results = self._keras.tree.flatten(made(*arguments, **more))

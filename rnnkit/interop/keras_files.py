@@ -91,7 +91,6 @@ class Arrays:
         return group
 
     def names(self, path: str) -> list[str]:
-        """Return the names in a group."""
         group = self.group(path)
         return [] if group is None else list(group)
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rnnkit.interop import keras_attention
-from rnnkit.interop.keras_kinds import OPERATIONS
+from rnnkit.interop.keras_kinds import OPERATIONS, mapping, text
 from rnnkit.interop.keras_masks import (
     AXIS,
     READERS,
@@ -18,11 +17,11 @@ from rnnkit.interop.keras_masks import (
     padding_ids,
     reads_values,
 )
-from rnnkit.interop.keras_sources import Source
-from rnnkit.interop.keras_values import mapping, text
+from rnnkit.interop.keras_weights import Source
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Reshape
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves, mapped
@@ -127,7 +126,9 @@ class _Graph:
         """Make a layer of an operation on arrays."""
         operation = value.operation
         if operation.name == "Copy" and isinstance(operation.inputs[0], (Key, Operation)):
-            return self._copied(value, operation.inputs[0])
+            source: Any = self._places.get(operation.inputs[0], operation.inputs[0])
+            tensor, value.mask = self.array(source), self.values[source].mask
+            return tensor  # the same array; Keras drops its mask, in rnnkit the layer that reads it does
         inputs = operation.inputs[0] if operation.name == "Concatenate" else operation.inputs
         kind = OPERATIONS.get(operation.name)
         if kind is None or len(inputs) < 2 or not all(isinstance(one, (Key, Operation)) for one in inputs):
@@ -140,12 +141,6 @@ class _Graph:
         layer, tensors = kind(name=key.layer, **options), [self.array(one) for one in keys]
         value.mask = self._masks.behind(layer, keys, [self.values[one].mask for one in keys])
         return layer(tensors)
-
-    def _copied(self, value, operand) -> SymbolicTensor:
-        """Return the same array; Keras drops its mask, in rnnkit the layer that reads it does."""
-        source = self._places.get(operand, operand)
-        tensor, value.mask = self.array(source), self.values[source].mask
-        return tensor
 
     def _operate(self, one, i, args, kwargs) -> None:
         name, config = text(one.get("class_name"), "an operation"), mapping(one.get("config") or {}, "an operation")
@@ -187,14 +182,15 @@ class _Graph:
         if reads_values(layer) and any(one is not None for one in theirs):
             raise masked_values(layer)
         own, theirs = self._masks.behind(layer, x, own), self._masks.behind(layer, x, theirs)
+        count = 2 if isinstance(layer, Bidirectional) and layer.merge_mode is None else 1
         for j, tensor in enumerate(leaves(layer(tensors, **more))):
-            first = j == 0 or _is_pair(layer, j)
-            self.values[Key(name, i, j)] = Value(tensor, own if first else None, theirs if first else None)
+            masks = (own, theirs) if j < count else (None, None)
+            self.values[Key(name, i, j)] = Value(tensor, *masks)
 
     def _attend(self, layer, name, i, args, kwargs) -> None:
-        keys, more = keras_attention.arguments(layer, args, kwargs)
+        keys, more = attention_arguments(layer, args, kwargs)
         if any(self.values[key].mask is not None or self.values[key].keras is not None for key in keys):
-            raise keras_attention.masked(layer)
+            raise attention_masked(layer)
         tensors, more = mapped((keys, more), lambda one: self.array(one) if isinstance(one, Key) else one)
         for j, tensor in enumerate(leaves(layer._on(tensors, **more))):
             self.values[Key(name, i, j)] = Value(tensor)
@@ -226,10 +222,6 @@ def _without_mask(tensor, name, i) -> SymbolicTensor:
     number = f"_{i}" if i else ""
     sizes = (-1, *tensor.shape[2:]) if tensor.shape[1] is None else tensor.shape[1:]
     return Reshape(sizes, dtype=tensor.dtype, name=f"{name}_without_mask{number}")(tensor)
-
-
-def _is_pair(layer, j) -> bool:
-    return j == 1 and isinstance(layer, Bidirectional) and layer.merge_mode is None
 
 
 def _arguments(layer, name, args, kwargs) -> dict[str, Any]:
@@ -283,3 +275,32 @@ def _keys(nested) -> list[Key]:
 def _is_operation(described) -> bool:
     module = described.get("module")
     return isinstance(module, str) and module.startswith(("keras.src.ops", "keras.ops"))
+
+
+OPTIONS = ("return_attention_scores", "use_causal_mask", "training")
+_HEADS = ("query", "value", "key", "query_mask", "value_mask", "key_mask", "attention_mask", *OPTIONS)
+_LISTED = ("inputs", "mask", *OPTIONS)
+
+
+def attention_arguments(layer: Attending, args, kwargs: Mapping[str, Any]) -> tuple[list, dict[str, Any]]:
+    """Return a call's arrays as a list, and its other arguments under the names of rnnkit's call.
+
+    A ValueError refuses masks of steps, as Keras takes them from the arrays that the layer reads.
+    """
+    names = _HEADS if isinstance(layer, MultiHeadAttention) else _LISTED
+    given = dict(zip(names, args, strict=False)) | dict(kwargs)
+    if unknown := [name for name in given if name not in names]:
+        raise ValueError(f"expected a call of {layer.name!r} with the arguments {', '.join(names)}; got {unknown[0]!r}")
+    given = {name: value for name, value in given.items() if value is not None and value is not False}
+    arrays = given.pop("inputs", None) or [given.pop(name) for name in ("query", "value", "key") if name in given]
+    if any(name in given for name in ("mask", "query_mask", "value_mask", "key_mask")):
+        raise attention_masked(layer)
+    return list(arrays), given
+
+
+def attention_masked(layer) -> ValueError:
+    """Return the error for arrays with masks before an attention layer of a model."""
+    return ValueError(
+        f"expected no masks before {layer.name!r}: Keras's attention takes masks off the arrays that it reads, and "
+        "later layers miss them; give the model an attention_mask as an input"
+    )

@@ -51,7 +51,6 @@ class Masks:
         self._known: dict[tuple, Operation] = {}
 
     def operation(self, name: str, *inputs, axis=None) -> Operation:
-        """Return the expression of an operation."""
         key = (name, inputs, axis)
         if key not in self._known:
             self._known[key] = Operation(name, inputs, axis, any(map(holds_inside, _leaves(inputs))))
@@ -85,16 +84,13 @@ class Masks:
     def _joined(self, layer, x, masks):
         if all(mask is None for mask in masks):
             return None
-        parts = tuple(self._of_array(key, mask) for key, mask in zip(x, masks, strict=True))
-        return self.operation("Any", self.operation("Concatenate", parts, axis=layer.axis), axis=-1)
-
-    def _of_array(self, key, mask) -> Operation:
-        """Return a mask in the shape of its array; all ones for an array without a mask."""
-        if mask is None:
-            return self.operation("OnesLike", key)
-        return self.operation(
-            "LogicalOr", self.operation("ExpandDims", mask, axis=-1), self.operation("ZerosLike", key)
-        )
+        parts = []  # masks in the shapes of their arrays, all ones for an array without a mask
+        for key, mask in zip(x, masks, strict=True):
+            whole = self.operation("OnesLike" if mask is None else "ZerosLike", key)
+            if mask is not None:
+                whole = self.operation("LogicalOr", self.operation("ExpandDims", mask, axis=-1), whole)
+            parts.append(whole)
+        return self.operation("Any", self.operation("Concatenate", tuple(parts), axis=layer.axis), axis=-1)
 
 
 def reads_values(layer) -> bool:

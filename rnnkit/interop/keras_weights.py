@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from rnnkit.cells.conv_lstm import ConvLSTMCell
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
 from rnnkit.free_names import snake_case
+from rnnkit.interop.keras_files import Arrays
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
 from rnnkit.layers.batch_normalization import BatchNormalization
@@ -109,15 +110,6 @@ def file_names(kinds: Iterable[str]) -> list[str]:
     return names
 
 
-def names_of(layer: Layer) -> list[tuple[Holder, list[str]]]:
-    """Return each holder in a built layer that is no model, with the names of its weights, in Keras's order."""
-    found = []
-    for holder in holders(layer):
-        own = holder.own._arrays() if isinstance(holder.own, Layer) else holder.own.weights
-        found.append((holder, [f"{holder.prefix}{name}" for name in own]))
-    return found
-
-
 def shapes(own, features: int) -> list[tuple[int, ...]] | None:
     """Return the shapes of the weights that a holder would be built with; None if only a build determines them."""
     if isinstance(own, (ConvLSTMCell, _Projection)) or (isinstance(own, Attending) and own._declared(1, 1, 1)):
@@ -147,7 +139,7 @@ def fill(layer: Layer, arrays: Sequence[np.ndarray], what: str, built_for=None) 
     features = arrays[0].shape[0] if arrays[0].ndim else 0
     attends = isinstance(layer, Attending)
     shape: Any = _attended(layer, arrays, built_for) if attends else _shape_for(layer, arrays[0].shape, built_for)
-    expected = _expected(layer, features) if shape is None else _of_shape(layer, shape, what)
+    expected = expected_shapes(layer, features) if shape is None else _of_shape(layer, shape, what)
     if expected is not None and expected != [array.shape for array in arrays]:
         got = ", ".join(str(array.shape) for array in arrays)
         raise ValueError(f"expected weights of {what} of shapes {', '.join(map(str, expected)) or 'none'}; got {got}")
@@ -189,9 +181,6 @@ def _of_shape(layer, shape, what) -> list[tuple[int, ...]]:
     """Return the shapes of a layer's weights for an input of this shape."""
     try:
         found = layer._shape(shape)
-        if isinstance(layer, Attending):
-            sizes = (one[2] for one in (found[0], found[1], found[-1]))
-            return [own.shape for own in layer._declared(*sizes).values()]
         if isinstance(layer, RNN):
             cell: Any = layer.cell
             kernels = [(*cell.kernel_size, n, cell.gates * cell.filters) for n in (found[-1], cell.filters)]
@@ -208,12 +197,7 @@ def _of_shape(layer, shape, what) -> list[tuple[int, ...]]:
         raise ValueError(f"expected {what} to be built for an input shape that it can take: {error}") from None
 
 
-def has_weights(layer: Layer) -> bool:
-    """Return whether a layer that is no model has weights once it is built."""
-    return _expected(layer, 0) != []
-
-
-def _expected(layer, features) -> list[tuple[int, ...]] | None:
+def expected_shapes(layer, features: int) -> list[tuple[int, ...]] | None:
     """Return the shapes of all weights of a layer for this number of features; None if only a build determines them."""
     found: list[tuple[int, ...]] = []
     below = features
@@ -224,3 +208,55 @@ def _expected(layer, features) -> list[tuple[int, ...]] | None:
         found += own
         below = getattr(holder.own, "units", below)
     return found
+
+
+class Source:
+    """The weights of a layer and of the layers inside it; of this class none, for a part whose whole gets them."""
+
+    def inner(self) -> Source:
+        """Return the source of the layer in a wrapper."""
+        return self
+
+    def layers(self, described: Sequence[Mapping[str, Any]]) -> list[Source]:
+        """Return the sources of a model's layers, described in Keras's order."""
+        return [self for _ in described]
+
+    def arrays(self, layer: Layer) -> list[np.ndarray]:
+        """Return the weights of a layer that is no model, `layer` in rnnkit, in Keras's order; none if unbuilt."""
+        return []
+
+
+class FromObject(Source):
+    """A layer of Keras in this process as a source."""
+
+    def __init__(self, keras_layer):
+        self._layer = keras_layer
+
+    def inner(self):
+        return FromObject(self._layer.layer)
+
+    def layers(self, described):
+        known = {layer.name: layer for layer in self._layer.layers}
+        return [FromObject(known.get(one["config"].get("name"))) for one in described]
+
+    def arrays(self, layer):
+        return [np.asarray(array) for array in self._layer.get_weights()]
+
+
+class FromFile(Source):
+    """A path in a file of weights as a source."""
+
+    def __init__(self, arrays: Arrays, path: str = ""):
+        self._arrays, self._path = arrays, path
+
+    def inner(self):
+        return self._at("layer")
+
+    def layers(self, described):
+        return [self._at(f"layers/{name}") for name in file_names(str(one["class_name"]) for one in described)]
+
+    def arrays(self, layer):
+        return [array for one in holders(layer) for array in self._arrays.read(f"{self._path}/{one.path}".strip("/"))]
+
+    def _at(self, inside: str) -> FromFile:
+        return FromFile(self._arrays, f"{self._path}/{inside}".strip("/"))

@@ -10,8 +10,7 @@ import numpy as np
 from rnnkit.activations import activation_name
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.interop import torch_modules
-from rnnkit.interop.torch_import import ACTIVATIONS
-from rnnkit.interop.torch_weights import CELLS, to_torch_arrays
+from rnnkit.interop.torch_import import ACTIVATIONS, CELLS, to_torch_arrays
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.dense import Dense, Dropout
@@ -23,7 +22,6 @@ from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.sequential import Sequential
 
 _KINDS = {cell: kind for kind, cell in CELLS.items()}
-_MODULES = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 _BY_ACTIVATION = {activation: (module, options) for module, (activation, options) in ACTIVATIONS.items()}
 _ELSEWHERE = "export the model with rk.onnx.export or rk.export_c"
 _EVERYWHERE = {"Softplus": {"threshold": 40.0}}  # returns x beyond the threshold, which is exact from 37 on
@@ -169,19 +167,11 @@ class _Writer:
                 raise _missing(layer, "go_backwards=True", "reverse the sequences, x.flip(1), or use a Bidirectional")
         cell, count = stack.cells[0], len(stack.cells) // (1 + stack.both)
         kind = _KINDS[type(cell)]
-        options = {"nonlinearity": _nonlinearity(cell)} if kind == "rnn" else {}
+        options: dict[str, Any] = {"nonlinearity": _nonlinearity(cell)} if kind == "rnn" else {}
         kernel = cell.weights["kernel"]
-        module = getattr(self._nn, _MODULES[kind])(
-            kernel.shape[0],
-            cell.units,
-            count,
-            bias=cell.use_bias,
-            batch_first=True,
-            dropout=stack.dropout if count > 1 else 0.0,
-            bidirectional=stack.both,
-            dtype=self._dtype(kernel),
-            **options,
-        )
+        options |= {"bias": cell.use_bias, "batch_first": True, "bidirectional": stack.both}
+        options |= {"dropout": stack.dropout if count > 1 else 0.0, "dtype": self._dtype(kernel)}
+        module = getattr(self._nn, kind.upper())(kernel.shape[0], cell.units, count, **options)
         arrays: dict[str, np.ndarray] = {}
         for i, own in enumerate(stack.cells):
             suffix = f"_l{i // 2}{'_reverse' * (i % 2)}" if stack.both else f"_l{i}"
@@ -211,9 +201,8 @@ class _Writer:
             return self._dense(layer)
         if type(layer) is Embedding:
             if layer.mask_zero:
-                raise _missing(
-                    layer, "mask_zero=True", "make the layer without it, and pack sequences by their lengths"
-                )
+                instead = "make the layer without it, and pack sequences by their lengths"
+                raise _missing(layer, "mask_zero=True", instead)
             (table,) = layer.get_weights()
             module = self._nn.Embedding(*table.shape, dtype=self._dtype(table))
             return self._load(module, {"weight": table})
@@ -223,9 +212,7 @@ class _Writer:
             return self._nn.Flatten()
         if type(layer) is Activation:
             return self._activation(layer.activation, layer)
-        raise _missing(
-            layer, f"the class {type(layer).__name__}", "export the model with rk.onnx.export or rk.export_c"
-        )
+        raise _missing(layer, f"the class {type(layer).__name__}", _ELSEWHERE)
 
     def _dense(self, layer) -> Any:
         kernel, *bias = layer.get_weights()

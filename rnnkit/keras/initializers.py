@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnkit import initializers as plain
 from rnnkit.free_names import snake_case
-from rnnkit.interop.keras_values import NAMED, SET
+from rnnkit.interop.keras_kinds import NAMED, SET
 from rnnkit.keras.naming import by_order, named, namespace
 
 _VALUES = {"Zeros": 0.0, "Ones": 1.0}

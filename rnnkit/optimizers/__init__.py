@@ -6,28 +6,15 @@ from typing import Any
 
 from rnnkit.docstrings import described_as
 from rnnkit.optimizers import schedules
-from rnnkit.optimizers.adaptive import Adadelta, Adagrad, Adamax
 from rnnkit.optimizers.lbfgs import LBFGS
 from rnnkit.optimizers.optimizer import Optimizer
-from rnnkit.optimizers.rules import SGD, Adam, AdamW, Lion, Nadam, RMSprop
+from rnnkit.optimizers.rules import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from rnnkit.serialization.configuration import named, named_config
 
 __all__ = [
-    "LBFGS",
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "Lion",
-    "Nadam",
-    "Optimizer",
-    "RMSprop",
-    "config_of",
-    "get",
-    "schedules",
-]
+    "LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Nadam", "Optimizer", "RMSprop",
+    "config_of", "get", "schedules",
+]  # fmt: skip
 
 CLASSES = {kind.__name__: kind for kind in (SGD, RMSprop, Adam, AdamW, Nadam, Lion, Adagrad, Adadelta, Adamax, LBFGS)}
 OPTIMIZERS = {name.lower(): kind for name, kind in CLASSES.items()}

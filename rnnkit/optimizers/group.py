@@ -1,7 +1,8 @@
-"""The weights of one dtype, and the step that updates all of them."""
+"""The weights of one dtype as rows of one length, and the step that updates all of them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,12 +12,79 @@ import numpy as np
 from rnnkit.arrays import real
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Record, Result
-from rnnkit.optimizers.rows import Rows
-from rnnkit.recording import Unrepeatable, current
+from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.recording import Unrepeatable, current, put
 from rnnkit.regularizers import L1L2
 from rnnkit.steps.cell import Cell, Values
 from rnnkit.steps.step import Step
 from rnnkit.steps.weight_options import WeightOptions
+
+_LENGTHS = (32, 64, 128, 256)  # candidate lengths of rows; zeros pad a weight's last row
+_ROW = 24  # cost of a row, in numbers
+_CHUNK = 1 << 16  # numbers per partial sum, which fit in the cache
+
+
+class Rows:
+    """The layout of weights of one dtype, given by name and shape, in an array ``(count, length)``."""
+
+    def __init__(self, shapes, dtype):
+        self.shapes, self.dtype, self.count = dict(shapes), np.dtype(dtype), 0
+        self.places: dict[str, slice] = {}
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        self.length = min(_LENGTHS, key=lambda length: sum(-(-size // length) for size in sizes) * (length + _ROW))
+        for name, size in zip(self.shapes, sizes, strict=True):
+            rows = -(-size // self.length)
+            self.places[name] = slice(self.count, self.count + rows)
+            self.count += rows
+        # A structured dtype with a field per weight makes many views quickly.
+        row, fields = self.length * self.dtype.itemsize, [str(i) for i in range(len(self.shapes))]
+        self._fields = dict(zip(self.shapes, fields, strict=True))
+        self._layout = np.dtype(
+            {
+                "names": fields,
+                "formats": [(self.dtype, shape) for shape in self.shapes.values()],
+                "offsets": [place.start * row for place in self.places.values()],
+                "itemsize": self.count * row,
+            }
+        )
+
+    def zeros(self) -> np.ndarray:
+        return np.zeros((self.count, self.length), self.dtype)
+
+    def views(self, rows) -> dict[str, np.ndarray]:
+        """Return each weight's part of an array of rows, in the weight's shape."""
+        whole = np.ndarray((), self._layout, rows)
+        return {name: whole[field] for name, field in self._fields.items()}
+
+    def fill(self, views, arrays) -> None:
+        """Put arrays into the `views` of rows."""
+        for name, view in views.items():
+            given = arrays[name]
+            if isinstance(given, RowGradient):
+                self._scatter(view, given)
+            elif given is not view:
+                put(view, given)
+
+    def _scatter(self, view, given):
+        def fill():
+            view[...] = 0
+            view[given.ids] = given.rows
+
+        fill()
+        if (recording := current()) is not None:
+            recording.note(fill, [], [view], draws=True)
+
+    def squares(self, rows) -> dict[str, float]:
+        """Return the sum of squares of each weight's part, in float64 and in a fixed order."""
+        found, at_once = {}, _CHUNK // self.length
+        for name, place in self.places.items():
+            total = 0.0
+            for first in range(place.start, place.stop, at_once):
+                chunk = rows[first : min(first + at_once, place.stop)]
+                total += float(np.sum(np.square(chunk, dtype=np.float64)))
+            found[name] = total
+        return found
+
 
 # Constants common to all rows, besides the rule's coefficients.
 LIMIT, DECAY = "the limit of a gradient's numbers", "what a weight loses of itself"
@@ -44,7 +112,6 @@ class Update(Cell):
         return (getattr(self.rule, "__func__", self.rule),)
 
     def call(self, inputs, states, constants):
-        """Compute one update."""
         before, slots = states[0], list(states[1:])
         accumulated = slots.pop() if self.batches > 1 else None
         average = slots.pop() if self.averages else None
@@ -89,7 +156,6 @@ class Group:
         self._programs: dict[tuple[str, ...], Any] = {}
 
     def take_weights(self, weights) -> None:
-        """Set the weights in rows."""
         rows = self.rows
         if any(weights[name] is not view for name, view in self._views.items()) or self._weights is None:
             self.given = rows.zeros()
@@ -147,13 +213,8 @@ class Group:
         shared[:] = tuple(now.values())
         if (recording := current()) is not None:
             recording.note(partial(self._share, shared, tuple(now)), [], [shared], draws=True)
-        record = Record(
-            x=self.gradient[:, None],
-            states=(self.given, *self.slots),
-            weights={},
-            constants=(self.own, shared),
-            sequences=False,
-        )
+        states, constants = (self.given, *self.slots), (self.own, shared)
+        record = Record(x=self.gradient[:, None], states=states, weights={}, constants=constants, sequences=False)
         return self._program(tuple(name for name in now if name not in (LIMIT, DECAY))).run(record)
 
     def _share(self, shared, names):
@@ -213,7 +274,6 @@ class Group:
         return found
 
     def keep(self, rows, views, slots) -> None:
-        """Set the current rows, views and slots."""
         self._weights, self._views, self.slots = rows, views, slots
 
 

@@ -19,9 +19,8 @@ from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.variable import Variable, put_all
 from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.optimizers import schedules
-from rnnkit.optimizers.group import CHANGES, DECAY, KEEPS, LIMIT, REPLACES, Group
+from rnnkit.optimizers.group import CHANGES, DECAY, KEEPS, LIMIT, REPLACES, Group, Rows
 from rnnkit.optimizers.in_place import RepeatedUpdates, UpdateInPlace
-from rnnkit.optimizers.rows import Rows
 from rnnkit.optimizers.variables import Count, Rate, StateVariable, names_of, of_optimizer, update
 from rnnkit.recording import LARGEST, Unrepeatable, is_own
 from rnnkit.serialization.registry import Configurable
@@ -228,7 +227,7 @@ class Optimizer(Configurable):
         self._kept_whole = [*self._kept_whole, *(var_list or []), *map(re.compile, var_names or [])]
 
     def _keeps_whole(self, name: str) -> bool:
-        """Whether a weight doesn't decay."""
+        """Return whether a weight doesn't decay."""
         if not self._kept_whole:
             return False
         owner = None if self._owner is None else self._owner()
@@ -335,12 +334,12 @@ class Optimizer(Configurable):
             self._scale(groups)
         now = self._now()
         results = [group.run(now) for group in groups]
-        for what, told in enumerate((_gradient_not_finite, _weight_not_finite)):
+        for what in (0, 1):
             if wrong := {
                 name for group, result in zip(groups, results, strict=True) for name in group.not_finite(what, result)
             }:
                 name = next(name for name in names if name in wrong)
-                raise FloatingPointError(told(name, gradients[name], weights[name].dtype))
+                raise FloatingPointError(_not_finite(what, name, gradients[name], weights[name].dtype))
         made = [group.finish(result, own) for group, result in zip(groups, results, strict=True)]
         for group, (rows, views, slots) in zip(groups, made, strict=True):
             group.keep(rows, views, slots)
@@ -456,18 +455,11 @@ class Optimizer(Configurable):
 
     def _scale(self, groups) -> None:
         """Scale gradients to the lengths allowed by clipping."""
-        squares = [group.squares() for group in groups]
-        if self.clipnorm:
-            for group, found in zip(groups, squares, strict=True):
-                group.scale({name: self._shrink(square, self.clipnorm) for name, square in found.items()})
-        else:
-            total = sum(square for found in squares for square in found.values())
-            for group, found in zip(groups, squares, strict=True):
-                group.scale(dict.fromkeys(found, self._shrink(total, self.global_clipnorm)))
-
-    @staticmethod
-    def _shrink(square, limit) -> float:
-        return limit / max(square**0.5, limit)
+        squares, limit = [group.squares() for group in groups], self.clipnorm or self.global_clipnorm
+        total = sum(square for found in squares for square in found.values())
+        for group, found in zip(groups, squares, strict=True):
+            lengths = {name: (square if self.clipnorm else total) ** 0.5 for name, square in found.items()}
+            group.scale({name: limit / max(length, limit) for name, length in lengths.items()})
 
     def _laid_out(self, weights, names) -> list[Group]:
         """Return the groups of weights of one dtype, made at the first update."""
@@ -568,13 +560,8 @@ class Optimizer(Configurable):
     def __getstate__(self) -> Any:
         # Groups hold compiled code; a copy makes its own at the first update.
         slots = {name: array for name, array in self.get_state().items() if name not in _OWN}
-        return self.__dict__ | {
-            "_groups": None,
-            "_waiting": slots if self.iterations else None,
-            "_owner": None,
-            "_updates": None,
-            "_variables": [],
-        }
+        own = {"_groups": None, "_owner": None, "_updates": None, "_variables": []}
+        return self.__dict__ | own | {"_waiting": slots if self.iterations else None}
 
     def __repr__(self) -> str:
         plain = {one.name: one for one in parameters(type(self))}
@@ -618,15 +605,14 @@ def _restore(groups, state, name) -> None:
         group.slots = own
 
 
-def _gradient_not_finite(name, gradient, dtype) -> str:
+def _not_finite(what: int, name, gradient, dtype) -> str:
+    """Return the error's text for a gradient (`what` is 0) or a new weight (1)."""
+    if what:
+        return f"expected finite weights, but the update leads {name!r} beyond {dtype}; no weight was changed"
     given = np.asarray(gradient)
     with np.errstate(over="ignore"):
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(given.astype(dtype)))[0])
     return f"expected finite gradients, got {given[place]} at {list(place)} in that of {name!r}; no weight was changed"
-
-
-def _weight_not_finite(name, gradient, dtype) -> str:
-    return f"expected finite weights, but the update leads {name!r} beyond {dtype}; no weight was changed"
 
 
 def _other_weights(name, known, given) -> str:

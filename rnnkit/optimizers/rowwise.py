@@ -34,24 +34,11 @@ def minimize_rows(
     of the later calls. Nocedal and Wright (2006), "Numerical optimization", algorithm 6.1 with the first scaling of
     equation 6.20.
 
-    Parameters
-    ----------
-    function : callable
-        ``(rows, x)`` to ``(values, gradients)``: numbers ``(R,)`` of the rows and the unknowns ``(R, D)`` to ``(R,)``
-        and ``(R, D)``. A value that isn't finite shortens the step.
-    start : ndarray (N, D) of float64
-        Unknowns of a size about 1; not modified.
-    iterations : int
-        Evaluations of a row at most, besides the first.
-    tolerance : float
-        A row ends after two steps that lowered its value by less than this share of it.
+    ``function(rows, x)``, with numbers ``(R,)`` of the rows and unknowns ``(R, D)``, returns values ``(R,)`` and
+    gradients ``(R, D)``; a value that isn't finite shortens the step. `start` ``(N, D)``, of a size about 1, isn't
+    modified. A row ends after `iterations` evaluations besides the first, or two steps that lowered its value by less
+    than the share `tolerance` of it.
 
-    Returns
-    -------
-    Minimum
-
-    Examples
-    --------
     >>> import numpy as np
     >>> aims = np.array([1.0, -2.0, 3.0])
     >>> bowl = lambda rows, x: (((x - aims[rows, None]) ** 2).sum(axis=1), 2 * (x - aims[rows, None]))

@@ -18,7 +18,19 @@ def share(value, what: str) -> float:
     return found
 
 
-class SGD(Optimizer):
+class Rule(Optimizer):
+    """Base of Keras's optimizers.
+
+    Parameters
+    ----------
+    beta_1, beta_2, momentum, rho : float from 0 to below 1
+    epsilon : float
+    **keywords
+        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
+    """
+
+
+class SGD(Rule):
     """Gradient descent, with optional momentum (Polyak 1964; Nesterov 1983, as in Sutskever et al. 2013).
 
     One update is::
@@ -29,10 +41,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    momentum : float from 0 to below 1
     nesterov : bool
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
 
     Examples
     --------
@@ -41,15 +50,14 @@ class SGD(Optimizer):
     {'w': array([0.5, 2. ])}
     """
 
-    momentum: float
-    nesterov: bool
     _coefficients = ("momentum",)
 
     def __init__(
         self, learning_rate: LearningRate = 0.01, momentum: float = 0.0, nesterov: bool = False, **keywords: Any
     ):
         super().__init__(learning_rate, **keywords)
-        self.momentum, self.nesterov = share(momentum, "momentum"), bool(nesterov)
+        self.momentum: float = share(momentum, "momentum")
+        self.nesterov: bool = bool(nesterov)
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -57,7 +65,6 @@ class SGD(Optimizer):
         return ("momentum",) if self.momentum else ()
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         change = now.learning_rate * gradient
         if not slots:
             return weight - change, ()
@@ -65,7 +72,7 @@ class SGD(Optimizer):
         return weight + (m * now.momentum - change if self.nesterov else m), (m,)
 
 
-class RMSprop(Optimizer):
+class RMSprop(Rule):
     """Gradients divided by their running length (Hinton 2012, lecture 6e of "Neural networks for machine learning").
 
     One update is::
@@ -77,11 +84,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    rho, momentum : float from 0 to below 1
-    epsilon : float
     centered : bool
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
 
     Examples
     --------
@@ -90,10 +93,6 @@ class RMSprop(Optimizer):
     array([0.6838, 1.3162])
     """
 
-    centered: bool
-    epsilon: float
-    momentum: float
-    rho: float
     _coefficients = ("rho", "momentum", "epsilon")
 
     def __init__(
@@ -106,8 +105,10 @@ class RMSprop(Optimizer):
         **keywords: Any,
     ):
         super().__init__(learning_rate, **keywords)
-        self.rho, self.momentum = share(rho, "rho"), share(momentum, "momentum")
-        self.epsilon, self.centered = number_from_zero(epsilon, "epsilon"), bool(centered)
+        self.rho: float = share(rho, "rho")
+        self.momentum: float = share(momentum, "momentum")
+        self.epsilon: float = number_from_zero(epsilon, "epsilon")
+        self.centered: bool = bool(centered)
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -115,7 +116,6 @@ class RMSprop(Optimizer):
         return ("velocity", *["average"] * self.centered, *["momentum"] * bool(self.momentum))
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         v, *others = slots
         new = [now.rho * v + (1 - now.rho) * gradient * gradient]
         spread = new[0] + now.epsilon
@@ -129,19 +129,8 @@ class RMSprop(Optimizer):
         return weight - change, tuple(new)
 
 
-class Averaging(Optimizer):
-    """Base of optimizers with running averages of gradients, and of their squares or the like.
-
-    Parameters
-    ----------
-    beta_1, beta_2 : float from 0 to below 1
-    epsilon : float
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
-    """
-
-    beta_1: float
-    beta_2: float
+class Averaging(Rule):
+    """Base of optimizers with running averages of gradients, and of their squares or the like."""
 
     def __init__(
         self,
@@ -152,7 +141,8 @@ class Averaging(Optimizer):
         **keywords: Any,
     ):
         super().__init__(learning_rate, **keywords)
-        self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
+        self.beta_1: float = share(beta_1, "beta_1")
+        self.beta_2: float = share(beta_2, "beta_2")
         self.epsilon: float = number_from_zero(epsilon, "epsilon")
 
     def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
@@ -183,8 +173,6 @@ class Adam(Averaging):
     array([0.9, 1.1])
     """
 
-    amsgrad: bool
-
     def __init__(
         self,
         learning_rate: LearningRate = 0.001,
@@ -195,7 +183,7 @@ class Adam(Averaging):
         **keywords: Any,
     ):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, **keywords)
-        self.amsgrad = bool(amsgrad)
+        self.amsgrad: bool = bool(amsgrad)
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -203,7 +191,6 @@ class Adam(Averaging):
         return ("momentum", "velocity", *["largest_velocity"] * self.amsgrad)
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         m, v, *largest = slots
         m = m + now.from_gradient * (gradient - m)
         v = v + now.from_square * (gradient * gradient - v)
@@ -265,7 +252,6 @@ class Nadam(Averaging):
     _product: tuple[int, float, float] = (0, 1.0, -1.0)  # step, product of the momentum's schedule up to it, its beta_1
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         m, v = slots
         m = m + now.from_gradient * (gradient - m)
         v = v + now.from_square * (gradient * gradient - v)
@@ -296,7 +282,7 @@ class Nadam(Averaging):
         return product
 
 
-class Lion(Optimizer):
+class Lion(Rule):
     """Signs of an interpolated momentum (Chen et al. 2023, arXiv:2302.06675, algorithm 2).
 
     One update is::
@@ -308,9 +294,6 @@ class Lion(Optimizer):
     ----------
     learning_rate : float, Schedule or callable
         A third to a tenth of a suitable rate for Adam.
-    beta_1, beta_2 : float from 0 to below 1
-    **keywords
-        ``weight_decay``, ``clipnorm``, ``clipvalue``, ``global_clipnorm`` and ``name``, see `Optimizer`.
 
     Examples
     --------
@@ -319,17 +302,123 @@ class Lion(Optimizer):
     array([0.9, 1.1])
     """
 
-    beta_1: float
-    beta_2: float
     slots: tuple[str, ...] = ("momentum",)
     _coefficients = ("beta_1", "beta_2")
 
     def __init__(self, learning_rate: LearningRate = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **keywords: Any):
         super().__init__(learning_rate, **keywords)
-        self.beta_1, self.beta_2 = share(beta_1, "beta_1"), share(beta_2, "beta_2")
+        self.beta_1: float = share(beta_1, "beta_1")
+        self.beta_2: float = share(beta_2, "beta_2")
 
     def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
-        """Compute one update."""
         (m,) = slots
         ahead = np.sign(now.beta_1 * m + (1 - now.beta_1) * gradient)
         return weight - now.learning_rate * ahead, (now.beta_2 * m + (1 - now.beta_2) * gradient,)
+
+
+class Adagrad(Rule):
+    """Gradients divided by the root of the sum of all squares so far (Duchi, Hazan and Singer 2011).
+
+    One update is::
+
+        v = v + g²
+        w = w - learning_rate * g / sqrt(initial_accumulator_value + v + epsilon)
+
+    Parameters
+    ----------
+    initial_accumulator_value : float
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.optimizers.Adagrad(0.1).apply({"w": np.ones(1)}, {"w": np.array([3.0])})["w"].round(4)
+    array([0.9006])
+    """
+
+    slots: tuple[str, ...] = ("velocity",)
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        **keywords: Any,
+    ):
+        super().__init__(learning_rate, **keywords)
+        self.initial_accumulator_value: float = number_from_zero(initial_accumulator_value, "initial_accumulator_value")
+        self.epsilon: float = number_from_zero(epsilon, "epsilon")
+
+    def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
+        v = slots[0] + gradient * gradient
+        return weight - now.learning_rate * gradient / np.sqrt(v + now.start), (v,)
+
+    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
+        """Return the learning rate, and the initial sum of squares."""
+        return {"learning_rate": learning_rate, "start": self.initial_accumulator_value + self.epsilon}
+
+
+class Adadelta(Rule):
+    """Gradients scaled by the ratio of running lengths of updates and gradients (Zeiler 2012, arXiv:1212.5701).
+
+    One update is::
+
+        v = rho * v + (1 - rho) * g²
+        d = g * sqrt(u + epsilon) / sqrt(v + epsilon)
+        u = rho * u + (1 - rho) * d²
+        w = w - learning_rate * d
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or callable
+        1 in the paper.
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.optimizers.Adadelta(1.0).apply({"w": np.ones(1)}, {"w": np.array([3.0])})["w"].round(4)
+    array([0.9986])
+    """
+
+    slots: tuple[str, ...] = ("velocity", "squared_steps")
+    _coefficients = ("rho", "epsilon")
+
+    def __init__(self, learning_rate: LearningRate = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **keywords: Any):
+        super().__init__(learning_rate, **keywords)
+        self.rho: float = share(rho, "rho")
+        self.epsilon: float = number_from_zero(epsilon, "epsilon")
+
+    def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
+        v, u = slots
+        v = now.rho * v + (1 - now.rho) * gradient * gradient
+        step = gradient * np.sqrt(u + now.epsilon) / np.sqrt(v + now.epsilon)
+        return weight - now.learning_rate * step, (v, now.rho * u + (1 - now.rho) * step * step)
+
+
+class Adamax(Averaging):
+    """Adam with the largest gradient instead of the running length (Kingma and Ba 2015, section 7.1).
+
+    One update is::
+
+        m = m + (1 - beta_1) * (g - m)
+        u = max(beta_2 * u, |g|)
+        w = w - learning_rate / (1 - beta_1^t) * m / (u + epsilon)
+
+    Examples
+    --------
+    >>> import numpy as np, rnnkit as rk
+    >>> rk.optimizers.Adamax(0.1).apply({"w": np.ones(2)}, {"w": np.array([3.0, -0.2])})["w"].round(4)
+    array([0.9, 1.1])
+    """
+
+    slots: tuple[str, ...] = ("momentum", "largest")
+
+    def rule(self, weight: Array, gradient: Array, slots: Any, now: Any) -> Any:
+        m, u = slots
+        m = m + now.from_gradient * (gradient - m)
+        u = np.maximum(now.beta_2 * u, np.abs(gradient))
+        return weight - now.rate * m / (u + now.epsilon), (m, u)
+
+    def coefficients(self, step: Any, learning_rate: float) -> dict[str, Any]:
+        """Return the step size with its correction, and the settings."""
+        found = super().coefficients(step, learning_rate)
+        return found | {"rate": learning_rate / (1 - self.beta_1**step), "beta_2": self.beta_2}

@@ -17,18 +17,9 @@ from rnnkit.serialization.configuration import named, named_config
 from rnnkit.serialization.registry import Settings
 
 __all__ = [
-    "Constant",
-    "CosineDecay",
-    "CosineDecayRestarts",
-    "ExponentialDecay",
-    "InverseTimeDecay",
-    "OneCycle",
-    "PiecewiseConstantDecay",
-    "PolynomialDecay",
-    "Schedule",
-    "WarmUp",
-    "get",
-]
+    "Constant", "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay", "OneCycle",
+    "PiecewiseConstantDecay", "PolynomialDecay", "Schedule", "WarmUp", "get",
+]  # fmt: skip
 
 
 class Schedule(Settings):
@@ -86,7 +77,6 @@ class Constant(_Checked):
     learning_rate: float
 
     def __call__(self, step: Any) -> float:
-        """Return the learning rate."""
         return self.learning_rate
 
 
@@ -116,7 +106,6 @@ class ExponentialDecay(_Checked):
     staircase: bool = False
 
     def __call__(self, step: Any) -> float:
-        """Return the learning rate of an update."""
         power = step // self.decay_steps if self.staircase else step / self.decay_steps
         return self.initial_learning_rate * self.decay_rate**power
 
@@ -156,7 +145,6 @@ class CosineDecay(_Checked):
     warmup_steps: float = 0
 
     def __call__(self, step: Any) -> float:
-        """Return the learning rate of an update."""
         start = self.initial_learning_rate
         if self.warmup_target is not None:
             if step < self.warmup_steps:
@@ -200,7 +188,6 @@ class CosineDecayRestarts(_Checked):
             raise ValueError(f"expected t_mul of at least 1, got {self.t_mul}")
 
     def __call__(self, step: Any) -> float:
-        """Return the learning rate of an update."""
         length, height = float(self.first_decay_steps), 1.0
         while step >= length:
             step, length, height = step - length, length * self.t_mul, height * self.m_mul
@@ -233,7 +220,6 @@ class InverseTimeDecay(_Checked):
     staircase: bool = False
 
     def __call__(self, step: Any) -> float:
-        """Return the learning rate of an update."""
         times = step // self.decay_steps if self.staircase else step / self.decay_steps
         return self.initial_learning_rate / (1 + self.decay_rate * times)
 
@@ -266,7 +252,6 @@ class PolynomialDecay(_Checked):
     cycle: bool = False
 
     def __call__(self, step: Any) -> float:
-        """Return the learning rate of an update."""
         length = self.decay_steps * (max(1, math.ceil(step / self.decay_steps)) if self.cycle else 1)
         left = (1 - min(step, length) / length) ** self.power
         return (self.initial_learning_rate - self.end_learning_rate) * left + self.end_learning_rate
@@ -308,11 +293,9 @@ class PiecewiseConstantDecay(Schedule):
             raise ValueError(f"expected boundaries that grow, got {list(self.boundaries)}")
 
     def __call__(self, step: Any) -> float:
-        """Return the learning rate of an update."""
         return self.values[bisect.bisect_left(self.boundaries, step)]
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
         return {"boundaries": list(self.boundaries), "values": list(self.values)}
 
 
@@ -354,7 +337,6 @@ class OneCycle(_Checked):
             raise ValueError("expected start_factor and end_factor above 0")
 
     def __call__(self, step: Any) -> float:
-        """Return the learning rate of an update."""
         start, last = self.max_learning_rate / self.start_factor, max(1, self.total_steps - 1)
         # The first part ends a step early, as the count of steps starts at 0.
         top = max(self.warmup_fraction * self.total_steps - 1, 0.0)
@@ -390,13 +372,11 @@ class WarmUp(_Checked):
         _Checked.__post_init__(self)
 
     def __call__(self, step: Any) -> float:
-        """Return the learning rate of an update."""
         if step < self.steps:
             return self.schedule(0) * (step + 1) / (self.steps + 1)
         return self.schedule(step - self.steps)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
         return {"schedule": config_of(self.schedule), "steps": self.steps}
 
 

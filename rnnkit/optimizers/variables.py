@@ -48,7 +48,7 @@ class Count(_Assignable, int):
 
 
 def of_optimizer(kind: type, number, optimizer) -> Any:
-    """A number that an optimizer keeps."""
+    """Return a number that an optimizer keeps."""
     found = kind(number)
     found._optimizer = optimizer
     return found
@@ -72,12 +72,11 @@ class StateVariable(Variable):
         return self._optimizer.get_state()[self._entry]
 
     def put(self, array):
-        """Replace the entry."""
         self._optimizer.set_state(self._optimizer.get_state() | {self._entry: array})
 
 
 def names_of(variables, owner) -> list[str]:
-    """The names by which an optimizer knows variables: those of the model that it belongs to, or of its own."""
+    """Return an optimizer's names of variables: those of the model that it belongs to, or of its own."""
     known = {} if owner is None else {key: name for name, key in reversed(weight_keys(owner).items())}
     if all(one.key in known for one in variables):
         return [known[one.key] for one in variables]

@@ -143,7 +143,8 @@ def sequence_mask(lengths: Any, maxlen: Any = None, padding: Any = "post") -> np
 def _read(sequences, dtype) -> list[np.ndarray]:
     """Return every sequence as an array with a time axis."""
     if isinstance(sequences, str) or not (isinstance(sequences, Sequence) or has_shape(sequences)):
-        raise TypeError(f"expected a list of sequences, got {_described(sequences)}")
+        plain = isinstance(sequences, (str, int, float, type(None)))
+        raise TypeError(f"expected a list of sequences, got {repr(sequences) if plain else type(sequences).__name__}")
     found = []
     for i, one in enumerate(sequences):
         refuse(one, "sequences")
@@ -158,10 +159,6 @@ def _read(sequences, dtype) -> list[np.ndarray]:
             raise TypeError(f"expected a list of sequences, lists or arrays each; got {type(one).__name__} at {i}")
         found.append(array)
     return found
-
-
-def _described(value) -> str:
-    return repr(value) if isinstance(value, (str, int, float, type(None))) else type(value).__name__
 
 
 def _dtype(arrays, dtype, value) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from rnnkit import allocation
@@ -115,14 +113,11 @@ def buckets(lengths: np.ndarray, waste: float, most: int | None) -> list[np.ndar
 
 def _sequence(value, what: str) -> np.ndarray:
     if value is None or not (has_shape(value) or isinstance(value, (list, tuple))):
-        raise TypeError(f"expected {what} to be a sequence, an array or a list; got {_shown(value)}")
+        got = repr(value) if value is None or isinstance(value, (int, float)) else type(value).__name__
+        raise TypeError(f"expected {what} to be a sequence, an array or a list; got {got}")
     if is_labelled(value):
         value = sequence(value, what)
     found = real(value, what, complex_too=True)  # which a layer may take
     if not found.ndim:
         raise TypeError(f"expected {what} to be a sequence, an array with an axis of time; got a single number")
     return found
-
-
-def _shown(value: Any) -> str:
-    return repr(value) if value is None or isinstance(value, (int, float)) else type(value).__name__

@@ -200,7 +200,9 @@ def windows(
             f"expected data with at least {last + ahead + 1} steps, for a window of {length} and the horizon; "
             f"got {lengths.max(initial=0)}"
         )
-    x = WindowRows(_with_features(source), starts, np.arange(length) * sampling_rate)
+    if len(source.shape) == 1:
+        source = source[:, None] if isinstance(source, np.ndarray) else OneFeature(source)
+    x = WindowRows(source, starts, np.arange(length) * sampling_rate)
     y = None if steps is None else WindowRows(taken[0], starts, last + steps * sampling_rate)
     return Windows(x, y, batch_size, shuffle, seed)
 
@@ -258,15 +260,11 @@ def timeseries_dataset_from_array(
     end = len(source)
     if end_index is not None:
         end = _below(whole(end_index, "end_index", first + 1), "end_index", len(source))
-    count = end - first - (length - 1) * rate
-    y = None
-    if targets is not None:
-        taken = _steps(targets, "targets")
-        count = min(count, len(taken) - first)
+    taken = None if targets is None else _steps(targets, "targets")
+    count = min(end - first - (length - 1) * rate, end if taken is None else len(taken) - first)
     starts = np.arange(first, first + max(0, count), stride)
-    if targets is not None:
-        y = WindowRows(taken, starts, 0)
     x = WindowRows(source, starts, np.arange(length) * rate)
+    y = None if taken is None else WindowRows(taken, starts, 0)
     kind = SingleWindows if batch_size is None else Windows
     return kind(x, y, 1 if batch_size is None else positive_integer(batch_size, "batch_size"), shuffle, seed)
 
@@ -336,13 +334,6 @@ def _steps(value, what: str):
     if not found.ndim:
         raise ValueError(f"expected {what} of shape (time, features), got a single number")
     return found
-
-
-def _with_features(source):
-    """Return data of shape (T,) with one feature."""
-    if len(source.shape) > 1:
-        return source
-    return source[:, None] if isinstance(source, np.ndarray) else OneFeature(source)
 
 
 class OneFeature:

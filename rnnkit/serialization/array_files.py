@@ -14,67 +14,38 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.serialization import npz_format, safetensors_format
+from rnnkit.serialization import array_formats
 from rnnkit.serialization.atomic_files import replacing
-from rnnkit.serialization.damage import Damaged
 
 SAFETENSORS = (".safetensors", ".rnnkit")
 _KINDS = "biufcUSMm"  # of dtypes: numbers, booleans, text, dates
 
 
 def save_arrays(path, arrays: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
-    """Write arrays to exactly `path`, which is replaced once the new file is complete.
+    """Write arrays to exactly `path`, which is replaced once the new file is complete; its suffix says the format.
 
-    Parameters
-    ----------
-    path : str or os.PathLike
-        Its suffix determines the format.
-    arrays : mapping of str to array_like
-        Of numbers, booleans, text or dates; names may hold slashes. The same arrays give the same bytes.
-    about : mapping, optional
-        Other information for a reader, as JSON values.
-
-    Raises
-    ------
-    ValueError
-        For an array of objects.
-    FileNotFoundError, IsADirectoryError
-        If there is no folder to write in, or `path` is one.
+    The arrays are of numbers, booleans, text or dates, else there is a ValueError; names may hold slashes. `about` is
+    other information for a reader, as JSON values. The same arrays give the same bytes. A missing folder is a
+    FileNotFoundError, a folder at `path` an IsADirectoryError.
     """
     given = {name: np.asarray(values) for name, values in arrays.items()}
     for name, array in given.items():
         if array.dtype.kind not in _KINDS:
-            raise ValueError(f"expected numbers, booleans or text to save as {name!r}, got an array of {_kind(array)}")
+            kind = "objects" if array.dtype.hasobject else array.dtype
+            raise ValueError(f"expected numbers, booleans or text to save as {name!r}, got an array of {kind}")
         if array.dtype.kind in "US" and not array.size:
             given[name] = array.astype(f"{array.dtype.kind}1")  # the width of empty arrays doesn't matter
-    write = (safetensors_format if Path(path).suffix in SAFETENSORS else npz_format).write
+    write = array_formats.write_safetensors if Path(path).suffix in SAFETENSORS else array_formats.write_npz
     with replacing(path) as beside:
         write(beside, given, dict(about or {}))
 
 
-def _kind(array) -> str:
-    return "objects" if array.dtype.hasobject else str(array.dtype)
-
-
 def load_arrays(path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Load the arrays of `save_arrays`, in either format.
+    """Load the arrays of `save_arrays`, in either format, and what the file says of itself.
 
-    The memory used is at most a few times the size of the file.
+    The memory used is at most a few times the size of the file. A ValueError refuses a file that is damaged, isn't
+    rnnkit's, or is of a later format.
 
-    Returns
-    -------
-    arrays : dict of str to ndarray
-    about : dict
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is damaged, isn't rnnkit's, or is of a later format.
-
-    Examples
-    --------
     >>> import os, tempfile
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = os.path.join(folder.name, "state")
@@ -94,13 +65,13 @@ def read_arrays(path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     with open(path, "rb") as file:
         start = file.read(4)
     # Safetensors starts with a header's length, which is never the gigabytes that these letters would mean.
-    read = (npz_format if start[:2] == b"PK" else safetensors_format).read
+    read = array_formats.read_npz if start[:2] == b"PK" else array_formats.read_safetensors
     try:
         return read(path)
     except MemoryError:
         raise
     except Exception as error:  # readers raise many kinds of errors
-        told = f"it {error}" if isinstance(error, Damaged) else str(error)
+        told = f"it {error}" if isinstance(error, array_formats.Damaged) else str(error)
         raise ValueError(
             f"expected a file that rnnkit wrote; {os.fspath(path)!r} is damaged or another's: {told}"
         ) from error

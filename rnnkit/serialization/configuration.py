@@ -74,21 +74,11 @@ def made(kind: type, config):
 
 
 def named(identifier, names, classes, base: type, what: str, function: str = ""):
-    """Return the object for an argument: a name, an object, a class, a configuration, a function or None.
+    """Return the object for an argument, as `what` describes it in errors.
 
-    Parameters
-    ----------
-    identifier
-        A name among `names`, a registered one, or an import path; an instance of `base`, returned unchanged, or a
-        subclass, called without arguments; ``{"class_name": …, "config": …}``; or None.
-    names : dict of str to class or object
-    classes : dict of str to class
-    base : type
-        The base class of the objects.
-    what : str
-        Their description in errors.
-    function : str
-        The arguments of a function, if one is allowed in place of an object.
+    The argument is a name among `names`, a registered one or an import path; an instance of `base`, returned unchanged,
+    or a subclass, called without arguments; ``{"class_name": …, "config": …}`` with one of `classes`; None; or, if
+    `function` says with which arguments, a function.
 
     Raises
     ------

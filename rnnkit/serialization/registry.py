@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, fields, is_dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
-
-from rnnkit.serialization import import_paths
 
 Registered = TypeVar("Registered", bound=Callable[..., Any])
 
@@ -33,12 +32,8 @@ _PUBLIC = (
     "rnnkit.onnx.loading.layers",
     "rnnkit.onnx.loading.time_layers",
 )
-_FUNCTIONS = (
-    "rnnkit.activations",
-    "rnnkit.custom_gradients",
-    "rnnkit.losses",
-    "rnnkit.metrics",
-)  # their functions only compute on arrays
+# Modules whose functions only compute on arrays.
+_FUNCTIONS = ("rnnkit.activations", "rnnkit.custom_gradients", "rnnkit.losses", "rnnkit.metrics")
 
 
 class _Scope(NamedTuple):
@@ -135,17 +130,8 @@ def _as_mapping(config, cls) -> Mapping[str, Any]:
 def reading(custom_objects: Mapping[str, Any] | None = None, own: bool = False) -> Iterator[None]:
     """Look up names in arguments as those of a configuration, inside the ``with`` block.
 
-    Parameters
-    ----------
-    custom_objects : dict of str to object, optional
-        Additional objects by name; nested blocks add theirs.
-    own : bool
-        Whether the program itself wrote the configuration, so that all its names can be trusted.
-
-    Raises
-    ------
-    TypeError
-        If `custom_objects` is no dict by name.
+    `custom_objects` are additional objects, a dict by name, or else there is a TypeError; nested blocks add theirs.
+    `own` says that the program itself wrote the configuration, so that all its names can be trusted.
     """
     if custom_objects is not None and (
         not isinstance(custom_objects, Mapping)
@@ -221,7 +207,7 @@ def registered_name(thing) -> str | None:
 def name_of(thing) -> str:
     """Return a function's or class's name in a configuration: registered, or an import path; else a ValueError."""
     known = public_path(thing)
-    return registered_name(thing) or (import_paths.path_of(thing) if known is None else ":".join(known))
+    return registered_name(thing) or (path_of(thing) if known is None else ":".join(known))
 
 
 def public_path(thing) -> tuple[str, str] | None:
@@ -245,7 +231,7 @@ def find(path: str) -> Any:
     if not isinstance(path, str):
         raise ValueError(f"expected the name of a function or a class in a configuration, got {path!r}")
     if scope is None and ":" in path:
-        return import_paths.from_path(path)
+        return from_path(path)
     module, _, name = path.partition(":") if ":" in path else ("", "", path)
     last = name.rpartition("." if module else ">")[2]
     handed_in = {} if scope is None else scope.custom_objects
@@ -256,7 +242,7 @@ def find(path: str) -> Any:
         return _registered[path]
     found = _own(module, name) if module.partition(".")[0] == "rnnkit" else _defined(module, name)
     if found is None and scope is not None and scope.own and module:
-        found = import_paths.from_path(path)
+        found = from_path(path)
     if found is None:
         raise ValueError(
             f"expected a configuration that names what is known here; {path!r} is not rnnkit's own, not registered and "
@@ -293,3 +279,33 @@ def _defined(module, name):
         space = getattr(found, "__dict__", None)  # getattr of the name might import
         found = None if space is None else space.get(part)
     return found if isinstance(found, type) and issubclass(found, Configurable) else None
+
+
+def path_of(thing) -> str:
+    """Return the path by which `from_path` finds `thing`; a ValueError if none does, as for a lambda."""
+    name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
+    module = getattr(thing, "__module__", None)
+    if module is None and type(thing).__module__ == "numpy":  # ufuncs of older NumPy carry no module
+        module = "numpy"
+    path = f"{module}:{name}"
+    try:
+        found = from_path(path)
+    except ValueError:
+        found = None
+    if name is None or found is not thing:
+        raise ValueError(
+            "expected what a configuration can call by name, such as a module's function or one that rk.register "
+            f"has given a name; got {thing!r}"
+        )
+    return path
+
+
+def from_path(path: str):
+    """Return the object of a path by `path_of`; a ValueError if the module or the name is missing."""
+    module, _, name = path.partition(":")
+    try:
+        return attrgetter(name)(importlib.import_module(module))
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"expected a path 'package.module:name' that can be imported; got {path!r} ({error})"
+        ) from None

@@ -188,7 +188,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
 
 
 def _share_processors() -> None:
-    """In a worker process of joblib, use joblib's share of threads, unless ``RNNKIT_NUM_THREADS`` is a number."""
+    """Use joblib's share of threads in a worker process, unless ``RNNKIT_NUM_THREADS`` is a number."""
     from joblib.parallel import get_active_backend
 
     if "RNNKIT_NUM_THREADS" in os.environ or multiprocessing.parent_process() is None:

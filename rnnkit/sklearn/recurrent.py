@@ -1,7 +1,8 @@
-"""Classifier and regressor by a trained recurrent network."""
+"""Classifier and regressor by a trained network: recurrent layers, pooling over time, a dense layer."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -9,14 +10,44 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from rnnkit import losses
+from rnnkit import losses, optimizers
 from rnnkit.arguments import positive_integer, real_number
 from rnnkit.callbacks import EarlyStopping
+from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnkit.docstrings import described_as
 from rnnkit.hints import Array, LearningRate, Seed
+from rnnkit.layers.base import Layer
+from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.dense import Dense, Dropout
+from rnnkit.layers.pooling import GlobalAveragePooling1D
+from rnnkit.layers.rnn import RNN, unbuilt_copy
+from rnnkit.models.sequential import Sequential
+from rnnkit.optimizers import schedules
 from rnnkit.sklearn.base import SequenceClassifier, SequenceEstimator, SequenceRegressor
-from rnnkit.sklearn.network import network, optimizer
 from rnnkit.sklearn.sequences import Scale, Sequences
+
+CELLS = {"lstm": LSTMCell, "gru": GRUCell, "simple_rnn": SimpleRNNCell}
+POOLINGS = ("last", "mean")
+
+
+def _cell(cell, units):
+    if isinstance(cell, str):
+        if cell not in CELLS:
+            raise ValueError(f"expected cell to be one of {', '.join(CELLS)}, or a cell; got {cell!r}")
+        return CELLS[cell](units)
+    makes_cells = isinstance(cell, type) or not hasattr(cell, "state_size")
+    return cell(units) if makes_cells and callable(cell) else copy.deepcopy(cell)
+
+
+def optimizer(given, learning_rate, weight_decay: float, updates: int):
+    """Return the optimizer of a fit: a copy of an object; for a name, a number is the peak rate of one cycle."""
+    if not isinstance(given, str):
+        return type(given).from_config(given.get_config())
+    rate = learning_rate if callable(learning_rate) else schedules.OneCycle(learning_rate, max(updates, 2))
+    found = optimizers.get(given)
+    if isinstance(found, optimizers.LBFGS):
+        return found
+    return type(found)(rate, weight_decay=weight_decay, global_clipnorm=1.0)
 
 
 @dataclass(eq=False, repr=False)
@@ -113,30 +144,26 @@ class _Recurrent:
         automatic = isinstance(self.epochs, str) and self.epochs == "auto"
         epochs = max(60, -(-1200 // batches)) if automatic else positive_integer(self.epochs, "epochs")
         self.model_.compile(optimizer(self.optimizer, self.learning_rate, self.weight_decay, epochs * batches), loss)
-        history = self.model_.fit(
-            [x[row] for row in rows],
-            y[rows],
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=self.verbose,
-            callbacks=callbacks,
-            validation_data=held_out,
-            sample_weight=weights[rows],
-        )
+        options = {"batch_size": batch_size, "epochs": epochs, "verbose": self.verbose, "callbacks": callbacks}
+        options |= {"validation_data": held_out, "sample_weight": weights[rows]}
+        history = self.model_.fit([x[row] for row in rows], y[rows], **options)
         self.history_, self.n_iter_ = history.history, len(history.epoch)
         return self
 
-    def _network(self: Any, outputs, seed):
-        return network(
-            outputs,
-            self.cell,
-            positive_integer(self.units, "units"),
-            positive_integer(self.layers, "layers"),
-            self.bidirectional,
-            self.pooling,
-            real_number(self.dropout, "dropout"),
-            seed,
-        )
+    def _network(self: Any, outputs: int, seed: int) -> Sequential:
+        """Return an unbuilt model from sequences ``(T_i, F)`` to ``(B, outputs)``."""
+        units, layers = positive_integer(self.units, "units"), positive_integer(self.layers, "layers")
+        dropout = real_number(self.dropout, "dropout")
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"expected pooling to be one of {', '.join(POOLINGS)}; got {self.pooling!r}")
+        parts: list[Layer] = []
+        for number in range(1, layers + 1):
+            sequences = number < layers or self.pooling != "last"
+            layer = unbuilt_copy(RNN(_cell(self.cell, units), return_sequences=sequences))
+            parts += [Bidirectional(layer) if self.bidirectional else layer]
+            parts += [GlobalAveragePooling1D()] * (number == layers and self.pooling == "mean")
+            parts += [Dropout(dropout)] * bool(dropout)
+        return Sequential([*parts, Dense(outputs)], dtype="float32", seed=seed)
 
     def _inputs(self: Any, sequences: Sequences) -> list[np.ndarray]:
         steps = sequences.steps if self._scale is None else self._scale.apply(sequences.steps)

@@ -106,14 +106,8 @@ class _Reservoir:
         inputs = Input((None, features), dtype="float64")
         states, seeds = [], check_random_state(self.random_state).randint(2**31 - 1, size=len(leaks))
         for leak, seed in zip(leaks, seeds.tolist(), strict=True):
-            cell = ESNCell(
-                positive_integer(self.units, "units"),
-                self.spectral_radius,
-                leak,
-                scaling,
-                self.bias_scaling,
-                self.density,
-            )
+            settings = self.spectral_radius, leak, scaling, self.bias_scaling, self.density
+            cell = ESNCell(positive_integer(self.units, "units"), *settings)
             layer = RNN(cell, return_sequences=True, seed=seed)
             states.append((Bidirectional(layer) if self.bidirectional else layer)(inputs))
         outputs = Concatenate()(states) if len(states) > 1 else states[0]

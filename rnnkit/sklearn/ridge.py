@@ -29,14 +29,8 @@ def fitted(features, targets, weights, alphas) -> Ridge:
     (Golub, Heath and Wahba 1979, "Generalized cross-validation as a method for choosing a good ridge parameter",
     equation 2.3).
 
-    Parameters
-    ----------
-    features : ndarray (rows, features) of float64
-    targets : ndarray (rows, targets) of float64
-    weights : ndarray (rows,)
-        Above 0.
-    alphas : sequence of float
-        Above 0. Where none is better than another, the largest counts.
+    Features ``(rows, features)`` and targets ``(rows, targets)`` are of float64, weights ``(rows,)`` and alphas above
+    0. Of equally good alphas the largest counts.
     """
     total, root = weights.sum(), np.sqrt(weights)[:, None]
     centre, level = weights @ features / total, weights @ targets / total

@@ -24,8 +24,7 @@ from rnnkit.initializers import initializer as find_initializer
 from rnnkit.serialization.registry import Configurable
 from rnnkit.shown import Shown
 from rnnkit.steps.rows import advance_rows
-from rnnkit.steps.shapes import numbers_of
-from rnnkit.steps.states import StateSpec
+from rnnkit.steps.states import StateSpec, numbers_of
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 from rnnkit.stored_weights import all_expanded
 
@@ -210,18 +209,18 @@ class Cell(Shown, Configurable):
         return found
 
     def _complex_weights(self) -> dict[str, np.ndarray]:
-        """What stands for the complex weights in the step, by name; `_all_weights` has their pairs."""
+        """Return the complex arrays of the step's complex weights by name; `_all_weights` has their pairs."""
         found = dict(self.__dict__.get("_complex", {}))
         for path, part in self._parts().items():
             found.update({f"{path}/{name}": array for name, array in part._complex_weights().items()})
         return found
 
     def _declares_complex(self) -> bool:
-        """Whether it is known to have complex weights, or can be before it is built."""
+        """Return whether it is known to have complex weights, or can be before it is built."""
         return bool(self._complex_weights())
 
     def _own_weights(self) -> dict[str, Any]:
-        """Its own weights as the step sees them."""
+        """Return its own weights as the step sees them."""
         return self.__dict__.get("_weights", {}) | self.__dict__.get("_complex", {})
 
     def _check_memory(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -267,17 +266,17 @@ class Cell(Shown, Configurable):
         return f"<{cell_name(self)} cell>"
 
     def _card(self, depth: int = 0):
-        """What ``print`` and a notebook show; `depth` says how many cells this one is inside."""
+        """Return the card for ``print`` and notebooks; `depth` says how many cells this one is inside."""
         from rnnkit.steps.display import cell_card
 
         return cell_card(self, type(getattr(self, "adapted", self)).__name__, depth)
 
     def _states_line(self) -> str:
-        """The shapes of the states, for people."""
+        """Return the shapes of the states, for people."""
         return ", ".join(str(shape) for shape in self._states().shapes)
 
     def _declared_weights(self) -> list[tuple[str, str, str, str]]:
-        """Name, shape, initializer and traits of the weights that a build makes, where a spec says so before it."""
+        """Return name, shape, initializer and traits of the weights that a spec declares."""
         return []
 
     # What the rest of rnnkit asks of a cell, the same for every form.
@@ -288,11 +287,11 @@ class Cell(Shown, Configurable):
         return StateSpec(self.state_size)
 
     def _starts_at_zero(self) -> bool:
-        """Whether the start is zeros without asking, which takes longer than a small step."""
+        """Return whether the start is known to be zeros; asking the cell takes longer than a small step."""
         return type(self).get_initial_state is Cell.get_initial_state and "get_initial_state" not in vars(self)
 
     def _starts_alike(self) -> bool:
-        """Whether the start is made of the same numbers at each call."""
+        """Return whether the start is made of the same numbers at each call."""
         return self._starts_at_zero()
 
     def _output_size(self):
@@ -310,7 +309,7 @@ class Cell(Shown, Configurable):
         return parts
 
     def _functions(self) -> tuple:
-        """Whose lines an error in a step, and a program's text, are about."""
+        """Return the functions whose lines stand in a step's errors and in a program's text."""
         kind: Any = type(getattr(self, "adapted", self))
         return (getattr(type(self), "step", None) or kind.call,)
 
@@ -321,7 +320,7 @@ class Cell(Shown, Configurable):
         return weights
 
     def _weight_options(self) -> dict[str, WeightOptions]:
-        """How each of `weights` takes part in training."""
+        """Return the options in training of each of `weights`."""
         own = self.__dict__.get("_given_options", {})
         weight_options = {name: own.get(name, PLAIN) for name in self.__dict__.get("_weights", {})}
         for path, part in self._parts().items():
@@ -329,7 +328,7 @@ class Cell(Shown, Configurable):
         return weight_options
 
     def _sparse_weights(self) -> frozenset[str]:
-        """Names of the sparse weights among `weights`."""
+        """Return the names of the sparse weights among `weights`."""
         names = set(self.__dict__.get("_sparse", ()))
         for path, part in self._parts().items():
             names.update(f"{path}/{name}" for name in part._sparse_weights())
@@ -347,10 +346,8 @@ class Cell(Shown, Configurable):
 
     def _forget_weights(self) -> None:
         """Take back what `add_weight` made."""
-        self.__dict__.pop("_weights", None)
-        self.__dict__.pop("_complex", None)
-        self.__dict__.pop("_sparse", None)
-        self.__dict__.pop("_given_options", None)
+        for name in ("_weights", "_complex", "_sparse", "_given_options"):
+            self.__dict__.pop(name, None)
 
     def _replace_weights(self, weights: Mapping[str, object]) -> None:
         """Put other arrays in the place of this cell's weights, wherever its attributes hold them."""
@@ -376,7 +373,7 @@ class Cell(Shown, Configurable):
         }
 
     def _advance(self, x, states, constants, training, draws):
-        """One step of a batch, normalized: flat states in, ``(output, flat states)`` out."""
+        """Compute one step of a batch from flat states: ``(output, flat states)``."""
         if self.per_row:
             return advance_rows(self._advance_one, x, states, constants, training, draws)
         look = getattr(getattr(states[0], "graph", None), "calls", None)
@@ -390,22 +387,19 @@ class Cell(Shown, Configurable):
         return split_step_result(call(x, states, **{k: v for k, v in given.items() if self._takes(k)}), self)
 
     def _content(self) -> Hashable:
-        """What tells it from others of its class, where that is all that its step depends on; None if it isn't known.
-
-        Steps of the same content are read and compiled once.
-        """
+        """Return what tells its step from others of its class, None if that isn't known."""
         return None
 
     def _draws_each_step(self) -> bool:
-        """Whether its step draws random numbers anew each time."""
+        """Return whether its step draws random numbers anew each time."""
         return False
 
     def _has_vjp(self) -> bool:
-        """Whether the cell says itself how cotangents go back through a step."""
+        """Return whether the cell defines how cotangents go back through a step."""
         return callable(getattr(self, "vjp", None))
 
     def _pull(self, x, states, constants, training, draws, d_output, d_states):
-        """Cotangents back through one step: ``(d_x, flat d_states, d_weights, d_constants)``, checked and complete."""
+        """Return checked cotangents of a step: ``(d_x, flat d_states, d_weights, d_constants)``."""
         given = {"constants": constants, "training": training, "draws": Values(draws)}
         names = inspect.signature(self.vjp).parameters  # type: ignore[attr-defined]
         result = self.vjp(x, states, d_output, d_states, **{k: v for k, v in given.items() if k in names})  # type: ignore[attr-defined]
@@ -431,7 +425,7 @@ def _built_alone(build):
 
 
 def _replaced(value, mapping, in_place, seen, home=None):
-    """What a cell holds with other arrays in the place of some, in lists, dicts and objects of its own package too."""
+    """Return a cell's attribute with some arrays replaced, in lists, dicts and objects of its own package too."""
     if isinstance(value, np.ndarray):
         return mapping.get(id(value), value)
     if type(value) in (list, tuple):
@@ -456,7 +450,7 @@ def _replaced(value, mapping, in_place, seen, home=None):
 
 
 def split_step_result(result, cell):
-    """``(output, states)`` of a cell's step, with a bare state or a list made a tuple."""
+    """Return ``(output, states)`` of a cell's step, a bare state or a list as a tuple."""
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         many = isinstance(result, (tuple, list))
         kind = "None" if result is None else "one array" if hasattr(result, "shape") else type(result).__name__
@@ -468,7 +462,7 @@ def split_step_result(result, cell):
 
 
 def returned_wrong(cell, what: str) -> ValueError:
-    """An error in what a cell's step returned, with the line where it did."""
+    """Return the error for a wrong result of a cell's step, with the line that returned it."""
     error, function = ValueError(what), cell._functions()[0]
     if hasattr(function, "__code__") and not cell._parts():
         error.add_note(tracebacks.return_of(function))
@@ -476,13 +470,7 @@ def returned_wrong(cell, what: str) -> ValueError:
 
 
 def complete_pull(result, cell, x, states, constants):
-    """What a cell's own vjp returned, with zeros where it says None or nothing.
-
-    Raises
-    ------
-    ValueError
-        For another number of results, a shape that isn't that of what it is the cotangent of, or an unknown weight.
-    """
+    """Return what a cell's own vjp returned, zeros for None or nothing; a ValueError if it doesn't fit the step."""
     name, count = cell_name(cell), 3 + cell._takes("constants")
     wanted = "(d_x, d_states, d_weights, d_constants)" if count == 4 else "(d_x, d_states, d_weights)"
     if not isinstance(result, (tuple, list)) or len(result) != count:
@@ -523,12 +511,12 @@ def complete_pull(result, cell, x, states, constants):
 
 
 def cell_name(cell) -> str:
-    """The cell's own name, or its class's."""
+    """Return the cell's own name, or its class's."""
     return getattr(cell, "name", None) or type(cell).__name__
 
 
 def _drawn(initializer, name, shape, density, dtype, rng) -> tuple[np.ndarray, bool]:
-    """A new weight from its initializer, and whether it is sparse."""
+    """Return a new weight from its initializer, and whether it is sparse."""
     values = drawn(initializer, shape, rng, dtype)
     sparse = is_scipy_sparse(values)
     if sparse and density is not None:
@@ -542,39 +530,27 @@ def _drawn(initializer, name, shape, density, dtype, rng) -> tuple[np.ndarray, b
 
 
 def frozen(values, dtype) -> np.ndarray:
-    """A read-only C-ordered copy in the given dtype."""
+    """Return a read-only C-ordered copy in the given dtype."""
     array = np.array(values, dtype, order="C")
     array.flags.writeable = False
     return array
 
 
 def is_scipy_sparse(value) -> bool:
-    """Whether a value is one of scipy's sparse arrays or matrices; where none was made, scipy.sparse isn't imported."""
+    """Return whether a value is a sparse array or matrix of scipy; scipy.sparse isn't imported for it."""
     module = sys.modules.get("scipy.sparse")
     return module is not None and module.issparse(value)
 
 
 def check_complex(dtype, density, constraint, what: str) -> None:
-    """Refuse a dtype that is none of a weight's, and what complex weights can't have.
-
-    Raises
-    ------
-    ValueError
-        With what to write.
-    """
+    """Refuse a dtype that is none of a weight's, and what complex weights can't have, by a ValueError."""
     if says_complex(dtype, what) and (density is not None or constraint is not None):
         given = "density" if density is not None else "constraint; hold it in the step, as w / np.abs(w)"
         raise ValueError(f"expected {what} of complex numbers without a {given}")
 
 
 def check_density(density, shape) -> None:
-    """Refuse a density that is no share of a matrix.
-
-    Raises
-    ------
-    ValueError
-        If it is not above 0 and at most 1, or the shape has other than two axes.
-    """
+    """Refuse a density that isn't above 0 and at most 1, or isn't of a matrix, by a ValueError."""
     if density is None:
         return
     known = isinstance(density, numbers.Real) and not isinstance(density, bool)
@@ -585,7 +561,7 @@ def check_density(density, shape) -> None:
 
 
 def connections(shape, density: float, rng: np.random.Generator) -> np.ndarray:
-    """Which elements of a sparse weight ``(K, N)`` are not 0: ``round(density * K)`` in each column, at least one.
+    """Return which elements of a sparse weight ``(K, N)`` aren't 0: ``round(density * K)`` a column, at least one.
 
     K is cut into as many stretches, as equal as can be, and each column has one row of each at random: columns that go
     down side by side are what the sparse product is fastest with.
@@ -637,12 +613,12 @@ class AdaptedCell(Cell):
         return getattr(self.adapted, "get_initial_state", None) is None
 
     def get_initial_state(self, batch_size):
-        """The object's own start, or zeros."""
+        """Return the object's own start, or zeros."""
         given = getattr(self.adapted, "get_initial_state", None)
         return super().get_initial_state(batch_size) if given is None else call_initial(given, batch_size)
 
     def get_config(self):
-        """The object's own configuration."""
+        """Return the object's own configuration."""
         if not hasattr(self.adapted, "get_config"):
             raise TypeError(f"{type(self.adapted).__name__} has no get_config, which a configuration needs")
         return self.adapted.get_config()
@@ -650,7 +626,7 @@ class AdaptedCell(Cell):
 
 @tracebacks.door
 def call_initial(function, batch_size):
-    """``get_initial_state`` in either of Keras's signatures."""
+    """Call ``get_initial_state`` in either of Keras's signatures."""
     code = None if hasattr(function, "__wrapped__") else getattr(function, "__code__", None)
     if code is None:
         names: Any = inspect.signature(function).parameters
@@ -660,7 +636,7 @@ def call_initial(function, batch_size):
 
 
 def as_cell(cell) -> Cell:
-    """A cell in any of the accepted forms as a `Cell`."""
+    """Return a cell in any of the accepted forms as a `Cell`."""
     if isinstance(cell, Cell):
         if not callable(getattr(cell, "call", None)):
             raise ValueError(f"expected the cell {cell_name(cell)!r} to have a step: call(inputs, states)")
@@ -690,5 +666,5 @@ def prepare(cell: Cell, input_shape, dtype, rng: np.random.Generator) -> None:
 
 
 def current_build() -> tuple[np.dtype, np.random.Generator]:
-    """Precision and generator of the build going on, for composites that give their parts generators of their own."""
+    """Return precision and generator of the build going on, for composites that give their parts their own."""
     return _building.get()

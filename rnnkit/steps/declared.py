@@ -17,8 +17,7 @@ from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import from_json, to_json
 from rnnkit.steps import step_draws
 from rnnkit.steps.cell import LOOP_LIMIT, Cell, Values, check_complex, check_density, complete_pull, split_step_result
-from rnnkit.steps.shapes import names_in, numbers_of
-from rnnkit.steps.states import State, StateSpec, named_states
+from rnnkit.steps.states import State, StateSpec, named_states, names_in, numbers_of
 from rnnkit.steps.weight_options import WeightOptions
 
 _OPTIONAL = ("constants", "training", "draws")
@@ -149,13 +148,7 @@ class Draw:
 
 
 def keyed(states: dict[str, Any], draws: dict[str, Draw]) -> tuple[dict[str, Any], dict[str, Draw]]:
-    """States and draws with those that draws of each step need.
-
-    Raises
-    ------
-    ValueError
-        If their name is taken.
-    """
+    """Return states and draws with those that draws of each step need; a ValueError if their name is taken."""
     if all(draw.every == "call" for draw in draws.values()):
         return states, draws
     if step_draws.STATE in (*states, *draws):
@@ -213,16 +206,8 @@ class DeclaredCell(Cell):
         }
         self._check_memory(shapes)
         for name, weight in self.spec.weights.items():
-            self.add_weight(
-                shapes[name],
-                weight.initializer,
-                name,
-                density=weight.density,
-                trainable=weight.trainable,
-                regularizer=weight.regularizer,
-                constraint=weight.constraint,
-                dtype=weight.dtype,
-            )
+            kept = ("density", "trainable", "regularizer", "constraint", "dtype")
+            self.add_weight(shapes[name], weight.initializer, name, **{one: getattr(weight, one) for one in kept})
         self.built = True
 
     def call(
@@ -306,7 +291,7 @@ class DeclaredCell(Cell):
         return any(draw.every == "step" for draw in self.spec.draws.values())
 
     def _drawn(self, states, draws):
-        """The states that the user's step sees, its draws, and the generator's state behind it, if there is one."""
+        """Return the states and draws that the user's step sees, and the generator's state after it, if any."""
         if not self._draws_each_step():
             return states, draws, ()
         *own, state = states
@@ -430,14 +415,9 @@ def cell(
         if not callable(step):
             raise ValueError(f"expected a step function under rk.cell, got {type(step).__name__}")
         positional, optional, hyperparameters = _read_signature(step)
-        parameters = [
-            inspect.Parameter(
-                n,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                default=hyperparameters[n].default if n in hyperparameters else inspect.Parameter.empty,
-            )
-            for n in names
-        ]
+        kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+        defaults = {n: hyperparameters[n].default if n in hyperparameters else empty for n in names}
+        parameters = [inspect.Parameter(n, kind, default=default) for n, default in defaults.items()]
         parameters.sort(key=lambda p: p.default is not p.empty)
         parameters += [p for n, p in hyperparameters.items() if n not in names]
         if vjp is not None and every_step:
@@ -490,7 +470,7 @@ def _read_signature(step):
 
 
 def _read_vjp(vjp, step, positional, optional, hyperparameters) -> tuple[str, ...]:
-    """What the vjp of a step takes by name."""
+    """Return what the vjp of a step takes by name."""
     if not callable(vjp):
         raise ValueError(f"expected vjp to be a function, got {type(vjp).__name__}")
     count, named = 0, []

@@ -79,24 +79,10 @@ def is_shape(value) -> bool:
 
 
 class Nesting:
-    """The nesting of arrays, and the shapes of a row or a step of each.
+    """The nesting of arrays, or of objects with a shape, that have their first `axes` axes in common.
 
-    Parameters
-    ----------
-    nested : list, tuple or dict, nested
-        Of arrays, or of objects with a shape.
-    axes : int
-        The number of axes that all arrays have in common.
-
-    Attributes
-    ----------
-    shapes : list of tuple of int
-    complex : list of bool
-        Which are complex numbers, that are joined as pairs.
-    size : int
-        Of all of them side by side.
-    alone : bool
-        Whether there is one array that no list holds, which keeps its axes.
+    `shapes` are those of a row or a step of each, `complex` says which are complex numbers, that are joined as pairs,
+    `size` is that of all side by side, and `alone` says that it is one array in no list, which keeps its axes.
     """
 
     def __init__(self, nested, axes: int):
@@ -124,13 +110,7 @@ class Nesting:
     __hash__ = None  # type: ignore[assignment]
 
     def leaves(self, nested, what: str) -> list:
-        """Return the leaves of a value with the same nesting, a list for a tuple too; dicts by their names.
-
-        Raises
-        ------
-        ValueError
-            If it is nested in another way.
-        """
+        """Return the leaves of a value, dicts by their names; a ValueError if it is nested in another way."""
         found: list = [None] * len(self.shapes)
 
         def put(numbers, value):

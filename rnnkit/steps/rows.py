@@ -11,22 +11,10 @@ from rnnkit.steps.nesting import leaves_of, mapped
 
 
 def advance_rows(advance, x, states, constants, training, draws):
-    """Return the results of one step of a batch.
+    """Return ``(output, states)`` of one step of a batch: x ``(B, *features)`` or nested, other arrays ``(B, *shape)``.
 
-    Parameters
-    ----------
-    advance : callable
-        ``(x, states, constants, training, draws, read)`` of one row to ``(output, flat states)``. It calls the result
-        of ``read`` for the user's function: for numbers the function itself, for symbols a reader of its syntax tree.
-    x : array (B, *features), or nested ones
-    states, constants : tuple of array (B, *shape)
-    training : bool
-    draws : mapping of str to array (B, *shape)
-
-    Returns
-    -------
-    output, states
-        With the batch axis.
+    ``advance(x, states, constants, training, draws, read)`` of one row returns ``(output, flat states)``. It calls the
+    result of ``read`` for the user's function: for numbers the function, for symbols a reader of its syntax tree.
     """
     if not isinstance(states[0], np.ndarray):
         graph = states[0].graph

@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
+import math
 import numbers
+import sys
 from collections import namedtuple
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rnnkit import allocation
+from rnnkit.arguments import is_integer, shown
 from rnnkit.arrays import has_shape, in_precision, real
 from rnnkit.complex_pairs import is_complex, says_complex, to_complex, to_pairs
 from rnnkit.recording import copied, repeated
+
+
+def numbers_of(shape, keywords: Mapping[str, int], feature_shape) -> tuple[int, ...]:
+    """Return a declared shape as numbers; a ValueError for a name that isn't among the keywords, or no size."""
+    known = dict(keywords) | {"features": feature_shape[-1] if feature_shape else 1}
+
+    def number(size):
+        if is_integer(size) and size >= 0:
+            return int(size)
+        factors = [factor.strip() for factor in size.split("*")] if isinstance(size, str) else [""]
+        if not all(factor.isdecimal() or factor in known for factor in factors):
+            raise ValueError(f"expected a size: a positive integer, or one of {', '.join(known)}; got {shown(size)}")
+        return math.prod(int(factor) if factor.isdecimal() else known[factor] for factor in factors)
+
+    return tuple(number(size) for size in (shape if isinstance(shape, (tuple, list)) else (shape,)))
+
+
+def names_in(shape) -> list[str]:
+    """Return the keywords that a declared shape names."""
+    names = []
+    for size in shape if isinstance(shape, (tuple, list)) else (shape,):
+        if is_integer(size) and 0 < size <= sys.maxsize:
+            continue
+        factors = [factor.strip() for factor in size.split("*")] if isinstance(size, str) else [""]
+        if not all(factor.isidentifier() or factor.isdecimal() for factor in factors):
+            raise ValueError(
+                f"expected a size: a positive integer, a name or a product such as '4*units'; got {shown(size)}"
+            )
+        names += [f for f in factors if f.isidentifier() and f != "features"]
+    return names
 
 
 @dataclass(frozen=True)
@@ -62,7 +95,7 @@ def _shape(size, least: int) -> tuple[int, ...]:
 
 
 def named_states(names: Iterable[str]) -> type:
-    """What a step gets as its states: a tuple with names; another name is an error with those that there are."""
+    """Return the class of a step's states: a tuple with names; another name is an error that lists them."""
     made = namedtuple("States", names, rename=True)  # type: ignore[misc]
 
     def missing(states, name):
@@ -75,18 +108,9 @@ def named_states(names: Iterable[str]) -> type:
 class StateSpec:
     """Shapes of the states of one cell, or of a stack of cells, and their nesting in a user's hands.
 
-    Attributes
-    ----------
-    shapes : tuple of tuple of int
-        One shape per state without the batch axis, flat over all cells of a stack; of complex states that of pairs.
-    own_shapes : tuple of tuple of int
-        As users see them.
-    complex : tuple of bool
-        Which of them are complex.
-    bare : bool
-        Whether the cell's state is one array rather than a list of arrays.
-    parts : tuple of StateSpec or None
-        The specs of a stack's cells, bottom cell first; None for a single cell.
+    `shapes` has one shape per state without the batch axis, flat over all cells of a stack; of `complex` states that of
+    pairs, which are shaped as in `own_shapes` for users. `bare` says that the cell's state is one array rather than a
+    list. `parts` are the specs of a stack's cells, bottom cell first; None for a single cell.
     """
 
     def __init__(self, state_size=None, *, parts=None, least=1):
@@ -121,25 +145,25 @@ class StateSpec:
         return sizes[0] if self.bare else sizes
 
     def pack(self, flat) -> list:
-        """Flat states as the entries that a layer returns after its output, and takes as ``initial_state``."""
+        """Return flat states as the entries that a layer returns after its output, and takes as ``initial_state``."""
         return self.nested(self.unpaired(flat))
 
     def unpaired(self, flat) -> list:
-        """Flat states as steps see them: those that are complex as complex numbers."""
+        """Return flat states as steps see them: those that are complex as complex numbers."""
         if not any(self.complex):
             return list(flat)
         given = zip(flat, self.own_shapes, self.complex, strict=True)
         return [_shown(one, one.ndim - len(shape) - 1) if is_pair else one for one, shape, is_pair in given]
 
     def paired(self, flat) -> list:
-        """Cotangents of states as a program has them, None for zeros."""
+        """Return cotangents of states as a program has them, None for zeros."""
         if not any(self.complex):
             return list(flat)
         pairs = zip(flat, self.complex, strict=False)
         return [_paired(one, None, "a cotangent") if c and one is not None else one for one, c in pairs]
 
     def nested(self, flat) -> list:
-        """As `pack`, of states, or what else there is one of for each, that are no pairs."""
+        """Nest as `pack` does, what there is one of for each state and what is no pairs."""
         flat = list(flat)
         if self.parts is None:
             return flat
@@ -150,31 +174,22 @@ class StateSpec:
         return entries
 
     def describe(self) -> str:
-        """The expected entries in words, for errors."""
+        """Return the expected entries in words, for errors."""
         if self.parts is None:
             return ", ".join("(batch, " + ", ".join(map(str, shape)) + ")" for shape in self.own_shapes)
         return ", ".join(part.describe() if part.bare else f"[{part.describe()}]" for part in self.parts)
 
     def zeros(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
-        """States of zeros, new arrays ``(B, *shape)``.
-
-        Raises
-        ------
-        ValueError, MemoryError
-            For more rows than memory holds.
-        """
+        """Return states of zeros, new arrays ``(B, *shape)``; an error for more rows than memory holds."""
         if batch_size > allocation.MANY_ROWS:
             for shape in self.shapes:
                 allocation.check("states", (batch_size, *shape), dtype)
         return tuple([np.zeros((batch_size, *shape), dtype) for shape in self.shapes])
 
     def unpack(self, given, batch_size: int | None, dtype, what: str = "initial_state") -> tuple[np.ndarray, ...]:
-        """A user's states as a flat tuple of new arrays ``(B, *shape)``; ``batch_size`` None takes the first array's.
+        """Return a user's states as a flat tuple of new arrays ``(B, *shape)``; without `batch_size` that of the first.
 
-        Raises
-        ------
-        ValueError
-            If count, nesting or a shape is not the expected one.
+        A ValueError refuses another count, nesting or shape.
         """
         arrays = self._flatten(given, what)
         if batch_size is None:
@@ -238,12 +253,12 @@ def _is_array(value) -> bool:
 
 
 def _is_on_device(value) -> bool:
-    """Whether this is a layer's array in a GPU's memory, which stays there."""
+    """Return whether this is a layer's array in a GPU's memory, which stays there."""
     return not isinstance(value, np.ndarray) and hasattr(value, "__cuda_array_interface__")
 
 
 def _as_array(value, what) -> np.ndarray | None:
-    """An array, or nested lists as one; None for what is neither, and for a list around one array."""
+    """Return an array, or nested lists as one; None for anything else, and for a list around one array."""
     if type(value) is np.ndarray:
         return real(value, what, complex_too=True)
     if _is_on_device(value):

@@ -38,7 +38,7 @@ class Step:
         self.states = cell._states()
         self.state_shapes = self.states.shapes
         self.weight_shapes = {name: array.shape for name, array in cell._all_weights().items()}
-        self.takes_constants, self.takes_training = cell._takes("constants"), cell._takes("training")
+        self.takes_constants = cell._takes("constants")
         self._draws = cell._draws(self.feature_shape)
         self.draws = {name: shape for name, (_, shape) in self._draws.items()}
         of_a_row = [("the features", self.feature_shape), *(("a state", shape) for shape in self.state_shapes)]
@@ -86,7 +86,9 @@ class Step:
                 flags = self.cell._complex_constants
                 if any(flags):
                     constants = [to_complex(one, 1) if c else one for one, c in zip(constants, flags, strict=True)]
-                output, new = cell._advance(x, tuple(self._seen(states)), tuple(constants), training, draws)
+                if any(flags := self.states.complex):
+                    states = [to_complex(one, 1) if c else one for one, c in zip(states, flags, strict=True)]
+                output, new = cell._advance(x, tuple(states), tuple(constants), training, draws)
             except Exception as error:
                 if isinstance(error, IndexError) and self.takes_constants and not len(constants):
                     missing = ValueError(f"expected constants, which the step of {self.name!r} takes; got none")
@@ -133,16 +135,6 @@ class Step:
         """Return the results of one step on all rows at once: ``(output, tuple of new states)``."""
         return self._advance(weights)(x, states, constants, draws, training)
 
-    def _seen(self, states):
-        pairs = zip(states, self.states.complex, strict=True)
-        return [to_complex(one, 1) if c else one for one, c in pairs] if any(self.states.complex) else states
-
-    def _joined(self, output):
-        if not isinstance(output, (list, tuple, Mapping)) and not is_complex(output):
-            return output
-        self.outputs = Nesting(output, 1)
-        return self.outputs.joined(leaves_of(output), 1)
-
     def _check(self, output, new):
         if len(new) != len(self.state_shapes):
             what = f"expected the step of {self.name!r} to return {len(self.state_shapes)} states, got {len(new)}"
@@ -159,7 +151,9 @@ class Step:
                 what = f"expected state {i} of {self.name!r} of shape {expected}, got {got}"
                 raise returned_wrong(self.cell, what)
         new = tuple(to_pairs(one, 1) if c else one for one, c in zip(new, flags, strict=True)) if any(flags) else new
-        output = self._joined(output)
+        if isinstance(output, (list, tuple, Mapping)) or is_complex(output):
+            self.outputs = Nesting(output, 1)
+            output = self.outputs.joined(leaves_of(output), 1)
         if not np.shape(output):
             what = f"expected the output of {self.name!r} of shape (batch, …), one row per row of x; got ()"
             raise returned_wrong(self.cell, what)
@@ -170,7 +164,9 @@ class Step:
         if self.starts_at_zero:
             return self.states.zeros(batch_size, dtype)
         given = call_initial(self.cell.get_initial_state, batch_size)
-        return self.states.unpack(_as_list(given), batch_size, dtype, "get_initial_state")
+        if not isinstance(given, (list, tuple, np.ndarray)) and not hasattr(given, "__array__"):
+            given = list(given)
+        return self.states.unpack(given, batch_size, dtype, "get_initial_state")
 
     @tracebacks.door
     def draw(self, name: str, batch_size: int, rng: np.random.Generator, dtype) -> np.ndarray:
@@ -203,7 +199,7 @@ class Step:
         return self._probe(constants, training)[1]
 
     def _read_shape(self, draws, constant_shapes, training):
-        """As `_run_shape`, for a step that may refuse zeros, or loop for ever."""
+        """Return the shape of `_run_shape` for a step that may refuse zeros, or loop for ever."""
         symbols = Recorder({})
 
         def look(given):
@@ -298,10 +294,6 @@ def _flat_sizes(sizes) -> list[tuple[int, ...]]:
     for one in sizes.values() if isinstance(sizes, Mapping) else sizes:
         found += [_size_tuple(one)] if is_shape(one) else _flat_sizes(one)
     return found
-
-
-def _as_list(given):
-    return given if isinstance(given, (list, tuple, np.ndarray)) or hasattr(given, "__array__") else list(given)
 
 
 class Recorder(dict):

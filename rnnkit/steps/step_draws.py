@@ -167,7 +167,7 @@ class StepGenerator:
         return scale * self.standard_gamma(shape, size)
 
     def poisson(self, lam=1.0, size=()) -> Any:
-        """Counts of a mean, by inversion where it is below 10, else by Hörmann (1993); no gradient goes through it."""
+        """Return counts of a mean, by inversion below 10, else by Hörmann (1993); the mean gets no gradient."""
         from scipy.special import gammaln  # takes its time to import
 
         mean = stop_gradient(lam) + 0.0 * self.random(size)
@@ -220,13 +220,7 @@ def drawn(draws: dict[str, tuple[Callable, tuple[int, ...]]], state) -> dict[str
 
 
 def function_of(name: str) -> Callable:
-    """Return the function of a distribution's name.
-
-    Raises
-    ------
-    ValueError
-        For another name.
-    """
+    """Return the function of a distribution's name; a ValueError for another name."""
     if name not in NAMES:
         raise ValueError(f"expected one of {', '.join(NAMES)}, or a function of a generator and a shape, got {name!r}")
     return lambda rng, shape: getattr(rng, NAMES[name])(shape)

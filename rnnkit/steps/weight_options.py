@@ -10,20 +10,11 @@ from rnnkit import constraints, regularizers
 
 @dataclass(frozen=True, slots=True)
 class WeightOptions:
-    """The options of a weight in training.
-
-    Attributes
-    ----------
-    trainable : bool
-    regularizer : Regularizer or None
-        Its penalty is added to the loss.
-    constraint : callable or None
-        ``weight -> weight``, applied after each update.
-    """
+    """The options of a weight in training."""
 
     trainable: bool = True
-    regularizer: regularizers.Regularizer | None = None
-    constraint: Callable | None = None
+    regularizer: regularizers.Regularizer | None = None  # its penalty is added to the loss
+    constraint: Callable | None = None  # ``weight -> weight``, applied after each update
 
     def __post_init__(self):
         if not isinstance(self.trainable, bool):

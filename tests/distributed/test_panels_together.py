@@ -6,13 +6,13 @@ import pytest
 from panel_runs import cut, dask, dataframe, panel, same_table, series
 from scipy.signal import lfilter
 
-from rnnkit.distributed.partition_blocks import PartitionBlocks
+from rnnkit.distributed.panels import PartitionBlocks
 from rnnkit.forecast import Auto, GlobalRNN, Theta, cross_validation
 from rnnkit.forecast.data.covariates import Covariates, Moments
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.held_out import Ends
 from rnnkit.forecast.models import auto, smoothed_network
-from rnnkit.forecast.models.prepared import Prepared, prepared
+from rnnkit.forecast.models.normalization import Normalized, normalized
 from rnnkit.forecast.models.smoothed_network import (
     SmoothedNetwork,
     _Network,
@@ -136,7 +136,7 @@ def test_partitions_teach_what_a_table_does(tables):
 def test_gradients_of_parts_are_those_of_the_batch(rng):
     history = History.of([rng.normal(size=n).cumsum() + 50 for n in (20, 31, 40, 40, 25)])
     settings = SmoothedNetwork(4, 6, "gru", 3, None, 1, 1, 8, 0.01, 0)
-    series = prepared(history, np.zeros(0), np.zeros(0))
+    series = normalized(history, np.zeros(0), np.zeros(0))
     arrays = {name: array + 0.1 for name, array in _Network(settings, settings.window).shared.items()}
     own = {name: 0.1 * rng.normal(size=5) for name in ("alpha", "gamma", "level")}
 
@@ -179,7 +179,7 @@ def test_no_series_comes_to_the_client(tables, monkeypatch):
         monkeypatch.setattr(PartitionBlocks, name, noted)
     Auto(season=12).fit([pd.concat(tables[:3]), pd.concat(tables[3:])])
     assert len(came) > 100
-    assert not any(isinstance(one, (pd.DataFrame, History, Prepared, Ends)) for one in came)
+    assert not any(isinstance(one, (pd.DataFrame, History, Normalized, Ends)) for one in came)
 
 
 def test_F5_a_fault_leaves_the_forecaster_as_it_was(tables):

@@ -8,7 +8,7 @@ from chunked_runs import SCHEDULERS, chunked, da, dask, same_as_whole
 from matrix import MASKS, make_mask
 
 import rnnkit as rk
-from rnnkit.distributed import segments
+from rnnkit.distributed import recurrent
 
 LAYERS = {
     "LSTM": lambda n, last: rk.LSTM(3, return_sequences=not last, seed=n),
@@ -83,7 +83,7 @@ def test_a_chunk_is_two_tasks_where_only_the_last_output_is_wanted():
 def names_of(layers, shape=(None, None, 3)):
     model = rk.Sequential(layers)
     model.build(shape)
-    return [type(one).__name__ for one in segments.beginning(model.layers, da.ones((2, 4, *shape[2:])))]
+    return [type(one).__name__ for one in recurrent.beginning(model.layers, da.ones((2, 4, *shape[2:])))]
 
 
 def test_which_layers_begin_a_segment():

@@ -7,8 +7,8 @@ import patience
 import pytest
 
 import rnnkit as rk
-from rnnkit.distributed import threads as sharing
-from rnnkit.distributed.threads import share
+from rnnkit.distributed import shipping as sharing
+from rnnkit.distributed.shipping import share
 
 
 def test_a_task_alone_has_all_threads(threads):

@@ -5,7 +5,7 @@ import pytest
 from matrix import close, same_bits
 
 import rnnkit as rk
-from rnnkit.interop.torch_weights import from_torch_arrays, to_torch_arrays
+from rnnkit.interop.torch_import import from_torch_arrays, to_torch_arrays
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 FEATURES, UNITS = 3, 4

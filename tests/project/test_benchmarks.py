@@ -83,6 +83,26 @@ def test_a_measure_is_the_least_of_calls_that_have_settled():
     assert 0.002 <= measure.seconds(settling) < 0.015
 
 
+def test_calls_that_were_stopped_do_not_count(monkeypatch):
+    """Unless all were: then their time on the processor does, which is almost nothing here."""
+    from benchmarks import measure
+
+    stops, every = [0], [2]
+    monkeypatch.setattr(measure.rk, "get_num_threads", lambda: 1)
+    monkeypatch.setattr(measure, "_stops", lambda: stops[0])
+
+    def call():
+        calls.append(None)
+        stopped = len(calls) % every[0] == 0
+        stops[0] += stopped
+        time.sleep(0.001 if stopped else 0.004)
+
+    calls: list[None] = []
+    assert 0.004 <= measure.seconds(call) < 0.02
+    every[0] = 1
+    assert measure.seconds(call) < 0.001
+
+
 def test_memory_is_what_a_call_takes_above_what_was_held():
     from benchmarks import measure
 
@@ -146,6 +166,73 @@ def test_what_is_kept_is_short_and_reads_the_same(track):
     assert track.figures(found) == {"a.B.track_seconds('x', 1)": 1.235e-5, "a.B.track_seconds('y', 2)": 4}
     assert found["params"] == {"os": "Linux", "machine": "reference"}
     assert json.loads(track.shortened(json.dumps(params))) == found["params"]
+
+
+@pytest.fixture
+def runs(track, tmp_path, monkeypatch):
+    """Results of asv, one list of figures a run, that it writes for a commit; None where a benchmark fails."""
+    monkeypatch.setattr(track, "RESULTS", tmp_path)
+    lists: list[list] = []
+
+    def asv(command, *arguments, check=True):
+        (commit,) = [word.removesuffix("^!") for word in arguments if word.endswith("^!")]
+        rows = {"a.B.track": [lists.pop(0), [["'x'", "'y'"]], "1"], "a.C.track": [[5.0], [], "1"]}
+        content = {"result_columns": ["result", "params", "version"], "results": rows, "requirements": {}}
+        path = tmp_path / arguments[1] / f"{commit[:8]}-now.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return 0
+
+    monkeypatch.setattr(track, "asv", asv)
+    return lists
+
+
+def test_a_commit_is_measured_several_times_and_the_least_is_kept(track, runs, tmp_path):
+    kept = tmp_path / "here" / "abcdefab-then.json"  # of other versions of packages, long ago
+    kept.parent.mkdir()
+    kept.write_text("{}", encoding="utf-8")
+    os.utime(kept, (0, 0))
+    runs += [[3.0, None], [1.0, 4.0], [2.0, 5.0]]
+    expected = {"a.B.track('x')": 1.0, "a.B.track('y')": 4.0, "a.C.track": 5.0}
+    assert track.run("abcdefabcdef", "here", ".", 3) == (expected, True)
+    content = json.loads((tmp_path / "here" / "abcdefab-now.json").read_text(encoding="utf-8"))
+    assert track.figures(content) == expected and kept.read_text(encoding="utf-8") == "{}"
+    runs += [[3.0, None], [2.0, math.nan]]  # skipped, but for the failure
+    assert track.run("abcdefabcdef", "here", ".", 2)[1]
+    runs += [[3.0, None], [2.0, None]]
+    assert not track.run("abcdefabcdef", "here", ".", 2)[1]
+
+
+def test_how_far_figures_lie_apart_is_told(track, monkeypatch, capsys):
+    """Of 19 benchmarks that are steady and one that isn't, 95 % are those that are."""
+    turns = iter(range(5))
+
+    def run(commit, machine, bench, runs):
+        turn = next(turns)
+        return {f"steady {k}": 2.0 + 0.02 * (turn == k % 5) for k in range(19)} | {"other": 1.0 + turn}, True
+
+    monkeypatch.setattr(track, "run", run)
+    assert track.spread("commit", 5, ".", 3) == 0
+    *_, other, told, figures = capsys.readouterr().out.splitlines()
+    assert other == "400% apart: other: 1, 2, 3, 4, 5"
+    assert told == "20 benchmarks, 5 times the least of 3 runs."
+    assert figures == "1.0% apart in the median, 95 % of them at most 1.0%."
+
+
+def test_commits_that_have_results_of_these_packages_are_not_measured_again(track, tmp_path, monkeypatch):
+    pinned = {name: one for name, (one,) in track.configuration()["matrix"]["req"].items()}
+    for commit, requirements in {"a" * 40: pinned, "b" * 40: pinned | {"numpy": "1.0"}}.items():
+        path = tmp_path / "reference" / f"{commit[:8]}-env.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"requirements": requirements}), encoding="utf-8")
+    (tmp_path / "benchmarks.json").write_text("{}", encoding="utf-8")
+    measured = []
+    monkeypatch.setattr(track, "RESULTS", tmp_path)
+    monkeypatch.setattr(track, "commits_of", lambda every, most: ["a" * 40, "b" * 40, "c" * 40])
+    monkeypatch.setattr(track, "run", lambda commit, machine, bench, runs: measured.append((commit, machine, runs)))
+    monkeypatch.setattr(track, "publish", lambda: 0)
+    assert track.history(0, 25, ".", 2) == 0
+    assert measured == [("b" * 40, "reference", 2), ("c" * 40, "reference", 2)]
 
 
 QUIET, BUSY = ([1, 1.02, 1.3], [0.6, 0.3, 0.1]), ([1, 1.5, 1.6], [0.03, 0.5, 0.47])

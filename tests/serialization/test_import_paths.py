@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from rnnkit.serialization.import_paths import from_path, path_of
+from rnnkit.serialization.registry import from_path, path_of
 
 
 class Outer:

@@ -14,7 +14,7 @@ import numpy as np
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
 import rnnkit as rk
-from rnnkit.distributed.threads import share
+from rnnkit.distributed.shipping import share
 
 
 def cluster():

@@ -34,12 +34,10 @@ def read_input(
     decimal: str | None = None,
     framed: bool = False,
 ) -> Series | SeriesFrame:
-    """Read the series of a file.
+    """Return a `Series` if the file has one or `column` chooses one; otherwise, or if `framed`, a `SeriesFrame`.
 
-    Return a `Series` if the file has one, or `column` chooses one; otherwise, or if `framed`, a `SeriesFrame`. The
-    other arguments are those of `read_table`. If none of the last three is given, a single series may have unequal
-    steps of time, which count as one step each. A file that can't be used raises an InputError: one sentence, with the
-    line.
+    The other arguments are those of `read_table`. Without the last three, a single series may have unequal steps of
+    time, which count as one step each. An InputError says why a file can't be used, with the line.
     """
     plain = not framed and (freq, dayfirst, decimal) == (None, None, None) and Path(path).suffix not in PARQUET
     if column is not None and plain:
@@ -72,10 +70,9 @@ def read_future(
     decimal: str | None = None,
     needed: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Read a file of covariates of the `horizon` steps after the series' ends: columns ``(B, H)`` by name.
+    """Read covariates of the `horizon` steps after the series' ends: columns ``(B, H)`` by name, by default all.
 
-    The file has the series' columns of ids and times, and the `needed` columns, by default all covariates of the
-    series. An InputError says that the file can't be used, or lacks a series or a step.
+    An InputError says that the file can't be used, or lacks a series or a step.
     """
     header = column_names(path)
     if needed is not None and (lacking := [name for name in needed if name not in header]):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rnnkit.forecast.command.shown import Shown
+from rnnkit.forecast.command.report import Report
 from rnnkit.forecast.command.table import number_text
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.plots import ACTUAL_COLOUR, Drawn, draw_one, draw_series
@@ -25,7 +25,7 @@ def check_drawing(path) -> None:
         raise InputError(f"{path} can't be drawn as {kind}; expected one of {', '.join(sorted(kinds))}")
 
 
-def draw(path, reports: Sequence[Shown], most: int = 9) -> None:
+def draw(path, reports: Sequence[Report], most: int = 9) -> None:
     """Draw reports, and write the picture to a file of the format of its suffix, PNG by default.
 
     Of each single series, all of it and its end; of several, the ends of `most`, from the best to the worst.
@@ -44,7 +44,7 @@ def draw(path, reports: Sequence[Shown], most: int = 9) -> None:
         figure.savefig(beside, format=_kind(path), dpi=130)
 
 
-def _draw_single(report: Shown, left, right) -> None:
+def _draw_single(report: Report, left, right) -> None:
     """Draw a whole series, and its end with the forecasts of the test."""
     series, title, horizon, level = report.named(0), next(iter(report.models)), report.horizon, report.levels[0]
     times, name = series.timeline.times, series.name if title == TITLES["auto"] else f"{series.name}, {title}"
@@ -65,7 +65,7 @@ def _draw_single(report: Shown, left, right) -> None:
         axes.legend(loc="upper left", ncols=4, frameon=False, fontsize=8, handlelength=1.5, columnspacing=1.2)
 
 
-def _drawn(report: Shown, most: int) -> list[Drawn]:
+def _drawn(report: Report, most: int) -> list[Drawn]:
     """Return the ends of series, evenly spread from the best to the worst."""
     order, mase = np.arange(len(report.values)), None
     if report.windows:
@@ -82,7 +82,7 @@ def _drawn(report: Shown, most: int) -> list[Drawn]:
     return drawn
 
 
-def _end(report: Shown, place: int, title: str, shown: int) -> Drawn:
+def _end(report: Report, place: int, title: str, shown: int) -> Drawn:
     """Return the last steps of a series, and the forecasts in them that don't overlap."""
     series, horizon, tests = report.named(place), report.horizon, []
     times, names = series.timeline.times, report.model._band_names(report.levels[:1])

@@ -1,89 +1,168 @@
-"""Reports on one series: season, back-test, forecasts and bands."""
+"""Reports on one series or several: forecasts, and the test of the models on the series' past."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnkit.console import printable
+from rnnkit.callbacks.stages import Progress
 from rnnkit.forecast import saving
-from rnnkit.forecast.command.inputs import read_kept
-from rnnkit.forecast.command.shown import Shown, Window, counted
+from rnnkit.forecast.command.inputs import series_name
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
+from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History
+from rnnkit.forecast.data.timeline import text
 from rnnkit.forecast.fitting.profiles import periods_of
-from rnnkit.forecast.fitting.season import find_seasons
-from rnnkit.forecast.models.baselines import naive, seasonal_naive
+from rnnkit.forecast.fitting.season import common_seasons
+from rnnkit.forecast.models.baselines import seasonal_naive
 from rnnkit.forecast.models.forecaster import Forecaster
 from rnnkit.forecast.registry import TITLES, forecaster_named, model_name
-from rnnkit.forecast.scoring.backtest import LEAST_ORIGINS, BackTest, Model, back_test, first_origin, needed_length
+from rnnkit.forecast.scoring.evaluation import naive_scales, scored
+from rnnkit.forecast.scoring.validation import Origins, refitting, windows
 
 NAIVE, SEASONAL = "naive", "seasonal naive"
-ORIGINS = 40
-LEVEL = 80.0
+SHARE = 0.3  # of a series, at its end, that the origins of a back-test are spread over
+LEAST_ORIGINS, ORIGINS = 20, 40
 LEAST_VALUES = 20  # before the first origin
+LEVEL = 80.0
 
 
-class Forecast(NamedTuple):
-    """The forecast of one model."""
-
-    values: np.ndarray  # (H,)
-    lower: np.ndarray  # (H,), of the band
-    upper: np.ndarray  # (H,)
-    forecaster: Forecaster  # fitted to the whole series
+def counted(number: int, what: str) -> str:
+    """Format a count with its noun; "no" stands for 0."""
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
-@dataclass(frozen=True)
-class ForecastReport:
-    """A series with its back-test and its forecasts."""
+class Window(NamedTuple):
+    """A window of a test: actual values after origins in series, and their forecasts."""
 
-    series: Series
-    season: int | None
-    test: BackTest | None  # of the models and of the naive forecasts; None for a saved model
-    forecasts: Mapping[str, Forecast]  # beyond the end, by model, in the order asked for
-    level: float = LEVEL  # of the bands, in percent
+    series: np.ndarray  # (R,), indices
+    origins: np.ndarray  # (R,), steps known
+    actual: np.ndarray  # (R, H), NaN in gaps
+    columns: dict[str, np.ndarray]  # (R, H), forecasts and edges by the names of a table's columns
+
+
+@dataclass
+class Report:
+    """Forecasts of series, and the test of the models; a single series is a panel of one."""
+
+    data: Series | SeriesFrame
+    season: int  # 1 for none
+    horizon: int
+    levels: list[float]  # of the bands, in percent
+    models: dict[str, Forecaster]  # by title, in the order asked for
+    origins: Origins | None = None  # of the test
+    future: Mapping[str, np.ndarray] = field(default_factory=dict)  # (B, H), covariates that are known ahead
+    windows: list[Window] = field(default_factory=list)  # finished ones, the earliest first
+    columns: dict[str, np.ndarray] = field(default_factory=dict)  # (B, H), forecasts and edges beyond the end
 
     @property
-    def model(self) -> str:
+    def frame(self) -> SeriesFrame | None:
+        """The table of the series; None for a single series."""
+        return self.data if isinstance(self.data, SeriesFrame) else None
+
+    @property
+    def values(self) -> list[np.ndarray]:
+        """The values of each series ``(T,)``."""
+        return self.data.series if isinstance(self.data, SeriesFrame) else [self.data.values]
+
+    @property
+    def history(self) -> History:
+        """The series as forecasters take them."""
+        return History.of(self.data if isinstance(self.data, SeriesFrame) else self.data.values)
+
+    @property
+    def model(self) -> Forecaster:
         """The first of the models asked for."""
-        return next(iter(self.forecasts))
+        return next(iter(self.models.values()))
 
     @property
-    def forecast(self) -> np.ndarray:
-        """The forecast of the first model, ``(H,)``."""
-        return self.forecasts[self.model].values
+    def baselines(self) -> dict[str, int]:
+        """The lags of the naive forecasts, by title."""
+        seasonal = {SEASONAL: self.season} if self.season > 1 else {}
+        return seasonal if seasonal and self.frame is not None else {NAIVE: 1} | seasonal
 
-
-class SeriesReport(Shown):
-    """The report on one series as the command shows it."""
-
-    def __init__(self, report: ForecastReport):
-        self.of, self.frame, test, level = report, None, report.test, report.level
-        self.values, self.season, self.horizon = [report.series.values], report.season or 1, len(report.forecast)
-        self.levels, self.models = [level], {title: one.forecaster for title, one in report.forecasts.items()}
-        self.columns = {}
-        tested: dict[str, np.ndarray] = {}
-        for title, (values, lower, upper, forecaster) in report.forecasts.items():
-            names = forecaster._band_names([level])
-            self.columns |= {name: one[None] for name, one in zip(names, (values, lower, upper), strict=True)}
-            if test:
-                tested |= zip(names, (test.forecasts[title], *test.bands[title]), strict=True)
-        self.windows, self.baselines, self.done = [], {}, f"{report.model} from a file"
-        if test:
-            self.baselines = {name: name for name in (NAIVE, SEASONAL) if name in test.forecasts}
-            tested |= {name: test.forecasts[name] for name in self.baselines}
-            self.windows = [Window(np.zeros(len(test.origins), int), test.origins, test.actual, tested)]
-            self.done = counted(len(test.origins), "origin")
-        self.done = f"{self.done}, {counted(self.horizon, 'lead')}"
+    @property
+    def done(self) -> str:
+        """A summary of the test."""
+        asked = 0 if self.origins is None else len(self.origins.ends)
+        if self.frame is None:
+            return f"{counted(asked, 'origin') if asked else f'{next(iter(self.models))} from a file'}, " + counted(
+                self.horizon, "lead"
+            )
+        if not asked:
+            return f"{counted(self.horizon, 'step')} ahead"
+        part = "" if len(self.windows) == asked else f"{len(self.windows)} of "
+        return f"{part}{counted(asked, 'window')} of {counted(self.horizon, 'step')}"
 
     def named(self, place: int) -> Series:
-        """Return the series."""
-        return self.of.series
+        """Return a series with its name and times."""
+        if not isinstance(self.data, SeriesFrame):
+            return self.data
+        return Series(series_name(self.data, place), self.data.series[place], self.data.timelines[place])
+
+    def scores(self, column: str) -> dict[str, np.ndarray]:
+        """Return each metric of `evaluate` per series ``(B,)``, over all windows; NaN for a series without a window."""
+        found = {
+            name: np.concatenate([w.columns[name].ravel() for w in self.windows]) for name in self.windows[0].columns
+        }
+        actual = np.concatenate([one.actual.ravel() for one in self.windows])
+        codes = np.concatenate([np.repeat(one.series, self.horizon) for one in self.windows])
+        first = np.array([len(one) for one in self.values])
+        for window in self.windows:
+            np.minimum.at(first, window.series, window.origins)
+        scales = naive_scales([values[:end] for values, end in zip(self.values, first, strict=True)], self.season)
+        return scored(codes, len(self.values), actual, found, column, [f"{one:g}" for one in self.levels], scales)
+
+    def mean_scores(self) -> dict[str, dict[str, float]]:
+        """Return the means of all metrics over the series by title, and ``naive``, the MAE over a naive forecast's."""
+        columns = {title: model.name for title, model in self.models.items()} | {one: one for one in self.baselines}
+        found = {}
+        for title, column in columns.items():
+            each = self.scores(column).items()
+            found[title] = {name: float(np.nanmean(one)) if not np.isnan(one).all() else math.nan for name, one in each}
+        better = min(found[title]["mae"] for title in self.baselines)
+        for one in found.values():
+            one["naive"] = one["mae"] / better if better > 0 else math.nan
+        return found
+
+    def from_best_to_worst(self) -> np.ndarray:
+        """Return the indices of the tested series, by the first model's MASE, or by MAE if no series has a MASE."""
+        scores = self.scores(self.model.name)
+        by = scores["mase"] if np.isfinite(scores["mase"]).any() else scores["mae"]
+        order = np.argsort(by, kind="stable")
+        return order[np.isfinite(by[order])]
+
+
+def first_origin(length: int) -> int:
+    """Return the number of steps before the last 30 %, where season and scale of the errors are found."""
+    return int(np.ceil((1 - SHARE) * length))
+
+
+def rolling_origins(length: int, horizon: int, count: int) -> np.ndarray:
+    """Return up to `count` origins, evenly spread over the last 30 % of a series, as numbers of known steps.
+
+    >>> rolling_origins(length=100, horizon=3, count=4).tolist()
+    [70, 79, 88, 97]
+    """
+    first, last = first_origin(length), length - horizon
+    return np.unique(np.linspace(first, last, min(count, max(last - first + 1, 0))).round().astype(int))
+
+
+def needed_length(horizon: int, origins: int = LEAST_ORIGINS) -> int:
+    """Return the shortest length of a series with `origins` origins in its last 30 %.
+
+    >>> needed_length(horizon=12, origins=20)
+    104
+    """
+    length = horizon + origins
+    while length - horizon - first_origin(length) + 1 < origins:
+        length += 1
+    return length
 
 
 def check(series: Series, horizon: int, season: Any = None, origins: int | None = None) -> None:
@@ -107,104 +186,184 @@ def check(series: Series, horizon: int, season: Any = None, origins: int | None 
         )
 
 
-def backtest_and_forecast(
-    series: Series,
-    horizon: int,
-    *,
-    models: Sequence[str] = ("esn",),
-    season: int | Sequence[int] | None = None,
-    origins: int | None = None,
-    seed: int | None = None,
-    units: int | None = None,
-    epochs: int | None = None,
-    level: float = LEVEL,
-    progress: Callable[[], None] = lambda: None,
-    tell: Callable[[str], None] | None = None,
-) -> ForecastReport:
-    """Back-test models on a series, then forecast beyond its end; an InputError as `check` raises it.
-
-    Models, by their names on the command line, are fitted before the first origin, and keep their parameters at later
-    ones; but "esn" is fitted anew at each origin, and "gru", "lstm", "rnn" and "linear" are carried on from their
-    weights for a few epochs. The season is by default found before the first origin; the default number of origins is
-    40. `progress` is called after each origin, `tell` with a text on the model being fitted.
-    """
-    check(series, horizon, season, origins)
-    values = series.values
-    seasons = find_seasons(values[: first_origin(len(values))]) if season is None else periods_of(season)
-    season = seasons[0] if seasons else None
-    settings = {"horizon": horizon, "seed": seed, "units": units, "epochs": epochs, "level": level}
-    asked = {}
-    for name in models:
-        said = None if tell is None else partial(told, tell, f"{TITLES[name]} on {printable(series.name)}")
-        forecaster = forecaster_named(name, seasons or None, several=False, **settings)
-        asked[TITLES[name]] = partial(forecast_at, forecaster, level, said)
-    contest: dict[str, Model] = {**asked, NAIVE: naive}
-    if season is not None:
-        contest[SEASONAL] = partial(seasonal_naive, season=season)
-    try:
-        test = back_test(values, contest, horizon, origins or ORIGINS, season=season, progress=progress)
-        forecasts = {}
-        for title, model in asked.items():
-            ahead = model(values, horizon, last=True)
-            forecasts[title] = Forecast(ahead[1], ahead[0], ahead[2], model.args[0])
-    except (ValueError, FloatingPointError) as error:
-        raise InputError(f"{series.name}: {error}") from error
-    return ForecastReport(series, season, test, forecasts, level)
-
-
-def forecast_at(
-    forecaster: Forecaster,
-    level: float,
-    tell: Callable[[str], None] | None,
-    history: np.ndarray,
-    horizon: int,
-    last: bool = False,
-) -> np.ndarray:
-    """Return lower edge, forecast and upper edge ``(3, horizon)``."""
-    forecaster._at_origin(History.of(history), tell, last)
-    return _banded(forecaster, horizon, level)
-
-
-def _banded(forecaster: Forecaster, horizon: int, level: float) -> np.ndarray:
-    forecast, lower, upper = forecaster.predict(horizon, level=level).values()
-    return np.stack([lower, forecast, upper])
-
-
-def forecast_from_file(
-    series: Series, path: Any, horizon: int | None = None, level: float | None = None
-) -> ForecastReport:
-    """Forecast beyond the end of a series with a model that `save` wrote, without a fit or a back-test.
-
-    The series is that of the fit, from the same first step; it may be longer now, or end earlier. Horizon and level
-    default to those saved. An InputError says that the file can't be used, or that the series is another.
-    """
-    forecaster, saved = read_kept(path)
-    about = saved.series
-    if "identity" not in about:
-        raise InputError(f"{path} does not say which series its model was fitted to; save it with rnnkit forecast")
-    if _identity(series) != about["identity"]:
+def check_panel(frame: SeriesFrame, path, horizon: int, windows: int | None) -> None:
+    """Check that the longest series is long enough, or all with `windows`; an InputError names a short one."""
+    lengths = frame.timelines.lengths - [int(np.argmin(np.isnan(one))) for one in frame.series]  # from the first value
+    longest = int(np.argmax(lengths))
+    if horizon >= lengths[longest]:
         raise InputError(
-            f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(series))}"
+            f"{path}: a horizon of {horizon} needs a series of more than {horizon} steps; the longest, "
+            f"{frame.label(longest)}, has {lengths[longest]}"
         )
-    season = periods_of(forecaster.season)[0]  # type: ignore[attr-defined]
-    level = level or about.get("level", LEVEL)
-    forecaster._history = History.of(series.values)
-    lower, values, upper = _banded(forecaster, horizon or about["horizon"], level)
-    forecasts = {TITLES[model_name(forecaster)]: Forecast(values, lower, upper, forecaster)}
-    return ForecastReport(series, None if season == 1 else season, None, forecasts, level)
+    needed = horizon * (windows or 0)
+    if needed and (lengths <= needed).any():
+        place = int(np.argmax(lengths <= needed))
+        raise InputError(
+            f"{path}: --cross-validate {windows} with a horizon of {horizon} needs more than {needed} steps of "
+            f"{frame.label(place)}; it has {lengths[place]}"
+        )
 
 
-def save(path, report: ForecastReport) -> None:
-    """Write the report's first model, fitted to the whole series, for `forecast_from_file`."""
-    about: dict[str, Any] = {"identity": _identity(report.series), "level": report.level}
-    saving.write(path, report.forecasts[report.model].forecaster, about | {"horizon": len(report.forecast)})
+def begun(
+    data: Series | SeriesFrame,
+    names: Sequence[str],
+    horizon: int,
+    count: int,
+    *,
+    season: int | Sequence[int] | None = None,
+    levels: Sequence[float] = (LEVEL,),
+    future: Mapping[str, np.ndarray] | None = None,
+    **settings: Any,
+) -> Report:
+    """Return a report without results, which `back_test` and `forecast` fill in.
+
+    `count` is the number of windows at the ends of several series, or of origins in the last 30 % of a single one. The
+    default season is that of the times, or that of most series before the first origin.
+    """
+    future, single = future or {}, isinstance(data, Series)
+    report = Report(data, 1, horizon, list(levels), {}, future=future)
+    history = report.history
+    if single:
+        ends = rolling_origins(len(history.values[0]), horizon, count)[:, None]
+        last = history.lengths[0] - ends[:, 0]
+        report.origins = Origins(ends, np.ones(ends.shape, bool), last, int(history.lengths[0]), horizon)
+    elif count:
+        report.origins = Origins.of(history, horizon, count, None)
+    if season is None:
+        origins = history.lengths if report.origins is None else report.origins.ends[0]
+        ends = np.where(origins > np.argmax(~np.isnan(history.values), axis=1), origins, history.lengths)
+        season = history.seasons or common_seasons(history.until(np.arange(len(ends)), ends).values, ends)
+    settings |= {"horizon": horizon, "future_covariates": list(future), "level": levels[0]}
+    report.season = periods_of(season)[0]
+    report.models = {TITLES[one]: forecaster_named(one, season, several=not single, **settings) for one in names}
+    return report
 
 
-def _identity(series) -> list[str]:
+def back_test(report: Report, progress: Progress) -> None:
+    """Add the windows of all models in turn to the report, the earliest first.
+
+    Models are fitted at the first origin only; but of a single series as ``_at_origin`` does it.
+    """
+    if (origins := report.origins) is None:
+        return
+    history, count = report.history, len(origins.ends)
+    fit, refits = refitting(progress.tell, count), origins.changed
+    if report.frame is None:
+        fit, refits = _moving(progress.tell, count), np.ones(count, bool)
+    models = list(report.models.values())
+    each = windows(models, history, origins, refits, fit, level=report.levels, done=progress.step)
+    for window, rows, columns in each:
+        ends = origins.ends[window, rows]
+        past = [values[:end] for values, end in zip(history.values[rows], ends, strict=True)]
+        for title, lag in report.baselines.items():
+            columns[title] = np.array([seasonal_naive(one, report.horizon, lag) for one in past])
+        actual = np.take_along_axis(history.values[rows], ends[:, None] + np.arange(report.horizon), axis=1)
+        report.windows.append(Window(rows, ends, actual, columns))
+
+
+def _moving(tell: Callable[[str], None], count: int) -> Callable:
+    """Return a function as that of `refitting`, which moves a model itself to the origin of one of `count` windows."""
+
+    def move(model: Forecaster, known: History, window: int) -> Forecaster:
+        return model._at_origin(known, _telling(tell, f"{model.name}, origin {window + 1} of {count}"))
+
+    return move
+
+
+def _telling(tell: Callable[[str], None], what: str) -> Callable[[str], None]:
+    """Tell of the work, and return a function that tells of its stages."""
+    tell(what)
+    return lambda text: tell(f"{what}: {text}")
+
+
+def forecast(report: Report, progress: Progress) -> None:
+    """Fit the models to the whole series, and add the forecasts beyond their ends to the report."""
+    history = report.history
+    for model in report.models.values():
+        tell = _telling(progress.tell, f"{model.name}, all steps")
+        model._at_origin(model._beside(history), tell, last=True)
+        ahead = model._looking_ahead(report.horizon, report.future if model.future_covariates else None)
+        report.columns |= model._columns(ahead, report.horizon, report.levels)
+        progress()
+
+
+def forecast_kept(
+    data: Series | SeriesFrame,
+    path,
+    forecaster: Forecaster,
+    saved: saving.Saved,
+    horizon: int | None = None,
+    levels: Sequence[float] | None = None,
+    read_future: Callable[[int], dict[str, np.ndarray]] | None = None,
+) -> Report:
+    """Forecast beyond the ends of series with a forecaster of the file `path`, without a fit.
+
+    The series must be those of the fit, from the same first steps, in any order; they may be longer now, and a single
+    one may end earlier. An InputError says that they differ. Horizon and levels default to those saved.
+    """
+    about = saved.series
+    given = levels or about.get("levels") or [about.get("level", forecaster.level[0])]
+    report = Report(
+        data, 1, horizon or about.get("horizon", 1), list(given), {TITLES[model_name(forecaster)]: forecaster}
+    )
+    history, covariates = report.history, forecaster._fitted_history().covariates
+    future = None if read_future is None else read_future(report.horizon)
+    if isinstance(data, SeriesFrame):
+        order = _places_in_fit(data, path, forecaster)
+        forecaster._model = {part: array[order] for part, array in forecaster._model.items()}
+    elif "identity" not in about:
+        raise InputError(f"{path} does not say which series its model was fitted to; save it with rnnkit forecast")
+    elif _identity(data) != about["identity"]:
+        raise InputError(
+            f"the model in {path} was fitted to {' '.join(about['identity'])}; got {' '.join(_identity(data))}"
+        )
+    season = forecaster._panel.get("season", forecaster.season)  # type: ignore[attr-defined]
+    report.season = periods_of(season)[0]
+    try:
+        if report.frame is not None and covariates is not None:
+            history = forecaster._with_covariates(history, covariates.static[order], covariates.names)
+        forecaster._history = history
+        report.columns = forecaster._columns(
+            forecaster._looking_ahead(report.horizon, future), report.horizon, report.levels
+        )
+    except ValueError as error:
+        raise InputError(f"the model in {path}: {error}".replace("future=, a table", "--future, a file")) from None
+    return report
+
+
+def _places_in_fit(frame: SeriesFrame, path, forecaster: Forecaster) -> np.ndarray:
+    """Return the index of each series among those of the fit; an InputError says that they differ."""
+    kept = forecaster._fitted_history().frame
+    assert kept is not None
+    places = {one: place for place, one in enumerate(kept.ids)}
+    if lacking := [one for one in frame.ids if one not in places]:
+        raise InputError(f"the model in {path} was fitted without a series {lacking[0]!r}")
+    if lacking := [one for one in kept.ids if one not in set(frame.ids)]:
+        raise InputError(f"the model in {path} was fitted to a series {lacking[0]!r}, which is not in the file")
+    order = np.array([places[one] for one in frame.ids])
+    for place, (now, then) in enumerate(zip(frame.timelines.first, kept.timelines.first[order], strict=True)):
+        if now != then:
+            raise InputError(
+                f"the model in {path} was fitted to {frame.label(place)} from {text(then)} on; got it from {text(now)}"
+            )
+    if frame.timelines.frequency != kept.timelines.frequency:
+        raise InputError(
+            f"the model in {path} was fitted to steps of {kept.timelines.frequency}; got {frame.timelines.frequency}"
+        )
+    return order
+
+
+def keep(path, report: Report) -> None:
+    """Write the first model, fitted to the whole series, for `forecast_kept`."""
+    about: dict[str, Any] = {"horizon": report.horizon, "levels": report.levels}
+    if isinstance(report.data, Series):
+        about["identity"] = _identity(report.data)
+    try:
+        saving.write(path, report.model, about)
+    except ValueError as error:  # ids that can't be written
+        raise InputError(str(error)) from None
+
+
+def _identity(series: Series) -> list[str]:
     """Return the name and the start of a series, which must match those of a saved model's series."""
     return [series.name, f"from {series.timeline.times[0]} on"]
-
-
-def told(tell: Callable[[str], None], what: str, text: str) -> None:
-    """Report the progress of one item."""
-    tell(f"{what}: {text}")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,22 +11,11 @@ from rnnkit.callbacks.stages import progress_bar
 from rnnkit.console import printable
 from rnnkit.datasets import FOLDER
 from rnnkit.forecast.command import HORIZON, WINDOWS
+from rnnkit.forecast.command import report as reports_of
 from rnnkit.forecast.command.inputs import read_future, read_input, read_kept
-from rnnkit.forecast.command.panels import PanelReport, begun, check_panel, cross_validated, forecast_kept, keep
-from rnnkit.forecast.command.panels import forecast as forecast_panel
 from rnnkit.forecast.command.picture import check_drawing, draw
-from rnnkit.forecast.command.report import (
-    LEVEL,
-    ORIGINS,
-    SeriesReport,
-    backtest_and_forecast,
-    check,
-    forecast_from_file,
-    save,
-)
-from rnnkit.forecast.command.shown import Shown
-from rnnkit.forecast.command.table import forecast_table, heading, scores_table
-from rnnkit.forecast.command.writing import check_writable, write_forecasts
+from rnnkit.forecast.command.report import ORIGINS, Report, check, check_panel
+from rnnkit.forecast.command.table import check_writable, forecast_table, heading, scores_table, write_forecasts
 from rnnkit.forecast.data.csv_files import InputError, parsed
 from rnnkit.forecast.data.files import check_suffix, read_series
 from rnnkit.forecast.data.frames import SeriesFrame
@@ -48,14 +36,19 @@ def forecast(options) -> str:
         check_drawing(options.plot)
     if options.file is None:
         chosen = [(read_series(FOLDER / name), options.horizon or h) for name, h in BUNDLED]
-        return _of_series(options, models, levels, chosen)
+        return _told(options, _tested_and_forecast(options, models, levels, chosen))
     kept = read_kept(options.load) if options.load else None
     if kept is not None and options.future and not kept[0].future_covariates:
         raise InputError(f"the model in {options.load} reads nothing of --future")
     data = _read(options, levels, kept)
-    if isinstance(data, SeriesFrame):
-        return _of_panel(options, models, levels, data, kept)
-    return _of_series(options, models, levels, [(data, options.horizon or HORIZON)])
+    if kept is None:
+        return _told(options, _tested_and_forecast(options, models, levels, [(data, options.horizon or HORIZON)]))
+    forecaster, saved = kept
+    read = partial(_future, options, data, needed=forecaster.future_covariates) if options.future else None
+    return _told(
+        options,
+        [reports_of.forecast_kept(data, options.load, forecaster, saved, options.horizon, levels, read)],
+    )
 
 
 def _read(options, levels, kept):
@@ -86,74 +79,54 @@ def _read(options, levels, kept):
     return data
 
 
-def _of_series(options, models, levels, chosen) -> str:
-    """Return the report on back-tests and forecasts of individual series."""
-    if len(levels or ()) > 1:
-        raise InputError("--level takes one percentage for the back-test of one series")
-    level = levels[0] if levels else None
-    if options.load:
-        reports = [forecast_from_file(chosen[0][0], options.load, options.horizon, level)]
-    else:
-        for series, horizon in chosen:
-            check(series, horizon, options.season, options.origins)
-        given = {name: getattr(options, name) for name in ("season", "origins", "units", "epochs")}
-        given |= {"models": models, "seed": options.seed or 0, "level": level or LEVEL}
-        with progress_bar(len(chosen) * (options.origins or ORIGINS), "back-test") as bar:
-            reports = [backtest_and_forecast(*one, **given, progress=bar, tell=bar.tell) for one in chosen]
-    return _told(options, list(map(SeriesReport, reports)), lambda path: save(path, reports[0]))
+def _tested_and_forecast(options, models, levels, chosen) -> list[Report]:
+    """Return reports on series, or on several in a frame, with their horizons; Ctrl-C prints the finished windows."""
+    given = {one: getattr(options, one) for one in ("season", "units", "epochs")} | {"seed": options.seed or 0}
+    given |= {"levels": levels or [reports_of.LEVEL]}
+    reports = []
+    for data, horizon in chosen:
+        if isinstance(data, SeriesFrame):
+            if options.origins:
+                raise InputError("--origins is for the back-test of one series; several series have --cross-validate")
+            check_panel(data, options.file, horizon, options.cross_validate)
+            count = WINDOWS if options.cross_validate is None else options.cross_validate
+            given["future"] = _future(options, data, horizon) if options.future else None
+        else:
+            check(data, horizon, options.season, options.origins)
+            count = options.origins or ORIGINS
+        reports.append(reports_of.begun(data, models, horizon, count, **given))
+    total = sum(1 if one.origins is None else 1 + len(one.origins.ends) for one in reports) * len(models)
+    with progress_bar(total, "forecast") as progress:
+        for report in reports:
+            try:
+                reports_of.back_test(report, progress)
+                reports_of.forecast(report, progress)
+            except KeyboardInterrupt:
+                if report.windows and report.frame is not None:
+                    print(printable(_scores(options, [report]), kept="\n"), flush=True)
+                raise
+            except (ValueError, FloatingPointError) as error:
+                raise InputError(f"{options.file if report.frame else report.named(0).name}: {error}") from error
+    return reports
 
 
-def _of_panel(options, models, levels, frame, kept) -> str:
-    """Return the report on cross-validation and forecasts of several series."""
-    if kept is None:
-        report = _validated(options, models, levels, frame)
-    else:
-        forecaster, saved = kept
-        read = partial(_future, options, frame, needed=forecaster.future_covariates) if options.future else None
-        report = forecast_kept(frame, options.load, forecaster, saved, options.horizon, levels, read)
-    return _told(options, [report], lambda path: keep(path, report))
-
-
-def _told(options, reports: Sequence[Shown], save_first: Callable[[str], None]) -> str:
+def _told(options, reports: Sequence[Report]) -> str:
     """Write the files asked for, and return the reports as text."""
     if options.output:
         write_forecasts(options.output, reports)
     if options.plot:
         draw(options.plot, reports, options.plot_series or 9)
     if options.save:
-        save_first(options.save)
+        reports_of.keep(options.save, reports[0])
     written = [f"wrote {path}" for path in (options.output, options.plot, options.save) if path]
-    return "\n\n".join([_tested(options, reports), *map(forecast_table, reports), *written])
+    return "\n\n".join([_scores(options, reports), *map(forecast_table, reports), *written])
 
 
-def _tested(options, reports: Sequence[Shown]) -> str:
+def _scores(options, reports: Sequence[Report]) -> str:
     """Return the headings of reports, and the scores if there are some."""
     name = os.path.basename(options.file or "")
     headings = "\n".join(heading(report, name) for report in reports)
     return f"{headings}\n\n{scores_table(reports)}" if reports[0].windows else headings
-
-
-def _validated(options, models, levels, frame) -> PanelReport:
-    """Return a report on a panel with its cross-validation; Ctrl-C prints the finished windows."""
-    if options.origins:
-        raise InputError("--origins is for the back-test of one series; several series have --cross-validate")
-    horizon = options.horizon or HORIZON
-    check_panel(frame, options.file, horizon, options.cross_validate)
-    windows = WINDOWS if options.cross_validate is None else options.cross_validate
-    given = {one: getattr(options, one) for one in ("season", "units", "epochs")} | {"seed": options.seed or 0}
-    given |= {"future": _future(options, frame, horizon) if options.future else {}, "levels": levels or [LEVEL]}
-    report = begun(frame, models, horizon, windows=windows, **given)
-    try:
-        with progress_bar((windows + 1) * len(models), "forecast") as progress:
-            for window in cross_validated(report, progress):
-                report.windows.append(window)
-            return replace(report, columns=forecast_panel(report, progress))
-    except KeyboardInterrupt:
-        if report.windows:
-            print(printable(_tested(options, [report]), kept="\n"), flush=True)
-        raise
-    except (ValueError, FloatingPointError) as error:
-        raise InputError(f"{options.file}: {error}") from error
 
 
 def _future(options, frame, horizon, needed=None):

@@ -1,19 +1,24 @@
-"""Reports as text: scores of models on series, and the forecasts with their bands."""
+"""Reports as text, scores and the first forecasts, and on disk, with all of them."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from rnnkit.console import printable
-from rnnkit.forecast.command.shown import Shown, counted
+from rnnkit.forecast.command.report import Report, counted
+from rnnkit.forecast.data.csv_files import InputError
+from rnnkit.forecast.data.files import write_table
+from rnnkit.forecast.data.frames import Columns
 
 SHOWN = 10  # series whose forecasts are printed
 
 
-def heading(report: Shown, name: str = "") -> str:
+def heading(report: Report, name: str = "") -> str:
     """Return a summary of the series and the test, in one line; `name` is that of a file of several series."""
     known = [one[int(np.argmin(np.isnan(one))) :] for one in report.values]  # from the first value on
     least, most = min(map(len, known)), max(map(len, known))
@@ -30,7 +35,7 @@ def heading(report: Shown, name: str = "") -> str:
     return f"{printable(name)}: {steps}, {counted(gaps, 'gap')}, {season}; {report.done}"
 
 
-def scores_table(reports: Sequence[Shown]) -> str:
+def scores_table(reports: Sequence[Report]) -> str:
     """Return a table of the mean scores per model and report, and its legend."""
     bands = [f"{level:g}" for level in reports[0].levels]
     head = "series", "model", "MAE", "RMSE", "sMAPE", "MASE", "of naive", *(f"in {band} %" for band in bands)
@@ -56,7 +61,7 @@ def scores_table(reports: Sequence[Shown]) -> str:
     return "\n\n".join(filter(None, [table, _extremes(reports[0]), _notes(reports)]))
 
 
-def forecast_table(report: Shown) -> str:
+def forecast_table(report: Report) -> str:
     """Return a table of the first model's forecasts: the next step of each series, or all steps of a single one."""
     level, several = report.levels[0], len(report.values) > 1
     columns = [report.columns[name] for name in report.model._band_names([level])]
@@ -102,7 +107,7 @@ def aligned(rows, left: int) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _extremes(report: Shown) -> str:
+def _extremes(report: Report) -> str:
     """Return the series with the best, the median and the worst MASE, in one line."""
     order, scores = report.from_best_to_worst(), report.scores(report.model.name)
     if len(order) < 2:
@@ -119,9 +124,9 @@ def _extremes(report: Shown) -> str:
     return f"{by.upper()} of {report.model.name}: {', '.join(named)}"
 
 
-def _notes(reports: Sequence[Shown]) -> str:
+def _notes(reports: Sequence[Report]) -> str:
     """Return the legend of the columns of scores, and the series that were too short for a window."""
-    report, words = reports[0], dict.fromkeys(one.bands_are(title) for one in reports for title in one.models)
+    report, words = reports[0], dict.fromkeys(model._bands_are for one in reports for model in one.models.values())
     seasonal = "seasonal naive" if any(one.season > 1 for one in reports) else "naive"
     lines = [
         "sMAPE        200 |y - f| / (|y| + |f|)",
@@ -137,3 +142,42 @@ def _notes(reports: Sequence[Shown]) -> str:
         named = ", ".join(map(printable, left[:3])) + (" and others" if len(left) > 3 else "")
         lines.append(f"{len(left)} series too short for a window: {named}")
     return "\n".join(lines)
+
+
+def check_writable(path) -> None:
+    """Check before the work that a file can be written; an InputError gives the reason otherwise."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; expected the name of a file to write")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} to write {path.name} in")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"the folder {path.parent} can't be written to")
+
+
+def write_forecasts(path, reports: Sequence[Report]) -> None:
+    """Write forecasts and bands as a table with the input's names of the columns of ids and times."""
+    frame, horizon = reports[0].frame, reports[0].horizon
+    found = [{name: _rounded(column) for name, column in one.columns.items()} for one in reports]
+    if frame is not None:
+        try:
+            table = frame.ahead(horizon, found[0])
+        except ValueError as error:  # a column of the file with the name of a forecast's
+            raise InputError(str(error)) from None
+    else:
+        series = [one.named(0) for one in reports]
+        steps = [one.timeline.ahead(report.horizon) for one, report in zip(series, reports, strict=True)]
+        if len(reports) > 1:
+            steps = [np.array([time_text(time) for time in one], object) for one in steps]
+        names = {one.timeline.name for one in series}
+        table = {
+            Columns().id: [one.name for one, times in zip(series, steps, strict=True) for _ in times],
+            names.pop() if len(names) == 1 else "time": np.concatenate(steps),
+        }
+        table |= {name: np.concatenate([one[name][0] for one in found]) for name in found[0]}
+    write_table(path, table)
+
+
+def _rounded(column: np.ndarray) -> np.ndarray:
+    """Round floats to ten digits, more than a forecast's precision."""
+    return np.array([float(f"{one:.10g}") for one in column.ravel().tolist()]).reshape(column.shape)

@@ -54,24 +54,15 @@ def as_array(times: Sequence[datetime]) -> np.ndarray:
     return np.array(times, dtype="datetime64[D]" if midnights else "datetime64[us]")
 
 
-def numbers_as_times(found: Sequence[float]) -> np.ndarray:
-    """Convert numbers to integers if all are whole."""
-    numbers = np.array(found)
-    whole = (numbers == np.round(numbers)).all() and (abs(numbers) < 2**53).all()
-    return numbers.astype(np.int64) if whole else numbers
-
-
 def read_times(path, name: str, lines: Sequence[int], cells: Sequence[str], dayfirst: bool | None = None) -> np.ndarray:
     """Return a column of times, as int64, float64, datetime64[D] or datetime64[us] ``(rows,)``.
 
-    `lines` are the cells' line numbers. All cells are numbers, or all are dates in one notation: ISO dates and times,
-    months (2001-12, Jan 2001, Jan-01, 12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's English
-    name, or three numbers such as 31/12/2001. ISO times with different offsets from UTC are converted to UTC; a common
-    offset is left out. `dayfirst` says whether 1/2/2001 is in February; by default the whole column decides, by
-    figures above 12 or as only one reading has equal steps. With points it always is.
-
-    An InputError names a cell that is no time, or is written in another way than the first one, and one whose day and
-    month can't be told apart.
+    All cells are numbers, or all are dates in one notation: ISO dates and times, months (2001-12, Jan 2001, Jan-01,
+    12/2001, 12.2001), quarters (2001Q3, Q3 2001), days with the month's English name, or three numbers such as
+    31/12/2001. ISO times with different offsets from UTC are converted to UTC; a common offset is left out. `dayfirst`
+    says whether 1/2/2001 is in February; by default the whole column decides, by figures above 12 or as only one
+    reading has equal steps. An InputError names a cell that can't be read, or in two ways; `lines` are the cells' line
+    numbers.
     """
     first: dict[str, int] = {}
     codes = [first.setdefault(cell, len(first)) for cell in cells]
@@ -87,7 +78,9 @@ def _read(path, name, lines, cells, dayfirst) -> np.ndarray:
     if not looks_dated(cells[0]):
         plain = [parsed(cell) for cell in cells]
         _check(path, name, lines, cells, plain, "a number or a date such as 2001-12-29")
-        return numbers_as_times([number for number in plain if number is not None])
+        numbers = np.array(plain, float)
+        whole = (numbers == np.round(numbers)).all() and (abs(numbers) < 2**53).all()
+        return numbers.astype(np.int64) if whole else numbers
     if iso_date(cells[0]):
         return _in_iso(path, name, lines, cells)
     if _FIGURES.fullmatch(cells[0]):

@@ -96,11 +96,7 @@ class SeriesFrame:
         return label(self.ids, series)
 
     def ahead(self, horizon: int, columns: Mapping[str, np.ndarray]) -> Any:
-        """Make a table, of the library of the input, of the `horizon` steps after each series' last one.
-
-        The table has a row per series and step: id, time, and the columns, each given as ``(B, H)``, in their order.
-        The column of ids is left out if the input had none.
-        """
+        """Make a table of the input's library of the `horizon` steps after each series, from columns ``(B, H)``."""
         count, horizon = len(self), whole(horizon, "horizon", 1)
         return self._table(
             np.repeat(np.arange(count), horizon),
@@ -120,11 +116,10 @@ class SeriesFrame:
         return self.kind.table({**self._heads(np.repeat(np.arange(len(self)), each)), **columns})
 
     def rows(self, series: Any, steps: Any, columns: Mapping[str, np.ndarray], cutoffs: Any = None) -> Any:
-        """Make a table, of the library of the input, of chosen steps with their observed values.
+        """Make a table of the input's library of R steps: id, time, cutoff if given, target (or NaN), and columns.
 
-        A row for each of R steps: id, time, cutoff if there are some, target (NaN in gaps and after a series' end), and
-        the columns ``(R,)`` in their order. `series` are places in `ids`; `steps` count from 0 at the beginning of each
-        series, as do the `cutoffs`, the last steps that were known to the rows' forecasts.
+        `series` are places in `ids`; `steps` and `cutoffs`, the last steps known to a forecast, count from 0 at each
+        series' beginning.
         """
         series, steps = np.asarray(series), np.asarray(steps)
         lengths = self.timelines.lengths
@@ -141,10 +136,9 @@ class SeriesFrame:
         return self._table(series, self.timelines.at(series, steps), found)
 
     def future(self, data: Any, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Read the future covariates ``(B, H)``, by name, from a DataFrame or SeriesFrame.
+        """Read the future covariates ``(B, H)``, by name, from a DataFrame or SeriesFrame; other rows are ignored.
 
-        The table has a row for each series and step of the horizon, with the input's columns of ids and times; other
-        rows and columns are ignored. A ValueError names a missing column, series, step or value, or a repeated row.
+        A ValueError names a missing column, series, step or value, or a repeated row.
         """
         horizon, what = whole(horizon, "horizon", 1), "the table of the future"
         counts, found = self._after(data, what, horizon, names)
@@ -162,11 +156,7 @@ class SeriesFrame:
         return found
 
     def came(self, data: Any, horizon: int) -> np.ndarray:
-        """Read the actual values of the steps after each series' end ``(B, H)``; NaN where the table has none.
-
-        Rows of the DataFrame or SeriesFrame outside these steps, and of other series, are ignored. A ValueError names a
-        missing column or a repeated row.
-        """
+        """Read the actual values of the steps after each series' end ``(B, H)``, NaN where the table has none."""
         return self._after(data, "the table of what came", horizon, [self.names.target])[1][self.names.target]
 
     def _after(self, data, what: str, horizon: int, names) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -180,7 +170,10 @@ class SeriesFrame:
                 ours = {one: place for place, one in enumerate(self.texts.get(name, []))}
                 places = np.array([*(ours.get(one, -1) for one in data.texts[name]), np.nan, -1.0])
                 columns[name] = places[np.nan_to_num(columns[name], nan=len(places) - 2).astype(np.int64)]
-            codes, leads = self._leads_of(data)
+            series, steps = data._every_step
+            known_ids = {str(one): place for place, one in enumerate(self.ids)}  # ids may be numbers in one file alone
+            codes = np.array([known_ids.get(str(one), -1) for one in data.ids])[series]
+            leads = self._leads_at(codes, data.timelines.at(series, steps), "")
         else:
             table = self._arranged(data, names, what)
             codes, leads, _ = self._leads(table, what)
@@ -194,16 +187,6 @@ class SeriesFrame:
         for name, values in found.items():
             values[places] = columns[name][rows]
         return counts, {name: values.reshape(shape) for name, values in found.items()}
-
-    def _leads_of(self, other: SeriesFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Return series and leads of each row of another SeriesFrame, as `_leads` does."""
-        places = {
-            str(one): place for place, one in enumerate(self.ids)
-        }  # ids may be numbers in one file and text in another
-        series, steps = other._every_step
-        times = other.timelines.at(series, steps)
-        codes = np.array([places.get(str(one), -1) for one in other.ids])[series]
-        return codes, self._leads_at(codes, times, "")
 
     def _leads_at(self, codes, times, where: str) -> np.ndarray:
         """Return the number of steps from each series' last one to the given times; negative if not in the future."""
@@ -228,10 +211,10 @@ class SeriesFrame:
         return f"{text(time)} of {self.label(series)}"
 
     def appended(self, data: Any) -> SeriesFrame:
-        """Return the series with the rows of a DataFrame, which has the same columns, appended.
+        """Return the series with the rows of a DataFrame appended; a missing step is a gap.
 
-        A series without a row is unchanged; a missing step is a gap. A ValueError names a missing column or value, an
-        unknown series, a time that is already known or is no step of its series, or a repeated row.
+        A ValueError names a missing column or value, an unknown series, a time that is already known or is no step of
+        its series, or a repeated row.
         """
         what = "the table of new values"
         columns = [self.names.target, *self.covariates]
@@ -379,9 +362,7 @@ def handed_out(table: Any) -> Any:
 
 
 def is_frame(data) -> bool:
-    """Return whether `data` is a table, or a column of one, of pandas, polars, pyarrow or a similar library.
-
-    None of them is imported for it.
+    """Return whether `data` is a table, or a column of one, of pandas, polars or the like, without importing any.
 
     >>> is_frame([1.0, 2.0]), is_frame(np.arange(3))
     (False, False)
@@ -397,15 +378,13 @@ def is_frame(data) -> bool:
 def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence[str] | None = None) -> SeriesFrame:
     """Read a table of series: a DataFrame or Series of pandas, polars, pyarrow, or another library of narwhals.
 
-    The table has a row per series and time, in any order. Without a column of ids it is one series; without one of
-    values too, each other column is a series if all are numbers. Ids and times may be an index of pandas. A Series of
-    pandas has its times in its index; any other column is numbered from 0. `freq` is the step of times in the words of
-    pandas or polars, by default inferred from the times. Missing rows are gaps. `covariates` are the other columns to
-    read, by default all.
+    The table has a row per series and time, in any order; missing rows are gaps. Without a column of ids it is one
+    series; without one of values too, each other column is a series if all are numbers. Ids and times may be an index
+    of pandas. A column by itself has its times in the index, or is numbered from 0. `freq` is the step in the words of
+    pandas or polars; `covariates` are the other columns to read, by default all.
 
-    A ValueError says that the table is empty, lacks a column or holds something else than numbers, and names missing
-    ids or times, times that come twice or are no equal steps, series of different frequencies, infinite values, and a
-    series without a value. Anything else than a table is a TypeError.
+    A ValueError names what is missing, repeated, infinite or no number, and times that are no equal steps. Anything
+    else than a table is a TypeError.
     """
     from rnnkit.forecast.data import native_tables
 
@@ -452,9 +431,8 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
 def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
     """Read static covariates: the names of S numbers, and their values ``(B, S)``.
 
-    The table has a row for each series, with the same column of ids; other rows are ignored. A column of text becomes
-    one of zeros and ones for each text in it, named ``column=text``. `known` are the names read at the fit; an unknown
-    text gives zeros. A ValueError names a missing or repeated series, a missing value, or a missing column of `known`.
+    A column of text becomes one of zeros and ones for each text in it, named ``column=text``. `known` are the names
+    read at the fit; an unknown text gives zeros. A ValueError names a missing or repeated series, value or column.
     """
     from rnnkit.forecast.data import native_tables
 
@@ -522,8 +500,8 @@ def assemble(
 ) -> SeriesFrame:
     """Make a frame of rows in any order; `codes` are the indices of their ids.
 
-    `fault` makes an error from a row, a series and a description. `freq` is as `read` takes it. `wall` gives the times
-    on the clock of a time zone; `times` are in UTC then.
+    `fault` makes an error from a row, a series and a description. `wall` gives the times on the clock of a time zone,
+    where `times` are in UTC.
     """
     given = None if freq is None else frequencies.frequency(freq, times.dtype.kind == "M")
     order = _order(codes, times)

@@ -27,9 +27,8 @@ def frequency(freq, dated: bool) -> Frequency:
     """Parse the frequency of times that are dates (`dated`) or numbers.
 
     An int, a timedelta, an offset of pandas, a `Frequency`, or a name of pandas or polars with an optional number in
-    front: "M" is the end of a month, "mo" the day of the series' first time. Weeks may have an anchor ("W-MON"), and so
-    may quarters and years ("QS-FEB"). A ValueError says that there is no such frequency, or that it doesn't suit the
-    times.
+    front: "M" is the end of a month, "mo" the day of the series' first time. Weeks, quarters and years may have an
+    anchor ("W-MON", "QS-FEB").
 
     >>> str(frequency("QS", True)), str(frequency("15min", True)), frequency("W-SUN", True).anchor
     ('3 months', '15 minutes', 6)
@@ -77,9 +76,7 @@ def _of_dates(freq) -> Frequency | None:
 
 
 def season(frequency: Frequency) -> int | None:
-    """Return the number of steps of the usual season of a frequency; None if there is none.
-
-    A year of months or quarters or weeks, a week of days, a day of hours or of a fraction of them.
+    """Return the steps of the usual season, a year, a week, a day or an hour; None if there is none.
 
     >>> season(Frequency("month", 3)), season(Frequency("time", np.timedelta64(30, "m"))), season(Frequency("time", 1))
     (4, 48, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -118,9 +119,8 @@ class History(NamedTuple):
 def padded(y: Any, x: Any = None) -> tuple[np.ndarray, np.ndarray, bool, np.ndarray | None]:
     """Read arrays: one series ``(T,)`` or several, and features for each step, ``(T,)`` or ``(T, F)`` each.
 
-    Return the values ``(B, T)``, NaN in gaps and after a series' end; the lengths ``(B,)``, a gap at the end included;
-    whether `y` is a series by itself; and the features ``(B, T, F)``. A ValueError names another rank, other lengths,
-    no series, an infinite value, or a series without a value; a TypeError data that isn't numeric.
+    Return the values ``(B, T)``, NaN in gaps and after a series' end; the lengths ``(B,)``; whether `y` is a series by
+    itself; and the features ``(B, T, F)``.
     """
     for value, what in ((y, "y"), (x, "x")):
         if not isinstance(value, (list, tuple, np.ndarray)):
@@ -163,3 +163,15 @@ def _padded(series) -> np.ndarray:
     for row, one in zip(padded, series, strict=True):
         row[: len(one)] = one
     return padded
+
+
+def handler_of(y, module: str):
+    """Return the module of `rnnkit.distributed` that handles partitions of Dask, or a list of tables; None in memory.
+
+    >>> handler_of([[1.0, 2.0], [3.0]], "panels") is None
+    True
+    """
+    first = y[0] if isinstance(y, (list, tuple)) and len(y) else y
+    if of_dask(first) or (first is not y and frames.is_frame(first)):
+        return importlib.import_module(f"rnnkit.distributed.{module}")
+    return None

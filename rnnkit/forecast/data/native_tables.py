@@ -65,8 +65,8 @@ def indexed(table: nw.DataFrame, names: Sequence[str]) -> nw.DataFrame:
 def arranged(table: nw.DataFrame, names, covariates: Sequence[str], known: Sequence | None = None) -> nw.DataFrame:
     """Return a table with the columns of ids, times and values, by their `names`, if it has them in another form.
 
-    Times and ids may be in an index. Without columns of ids and of values, each other column is a series if all are
-    numbers, besides `covariates`, which all series share; of `known` names where these are given.
+    Times and ids may be in an index. Without columns of ids and of values, each other column of numbers is a series, of
+    `known` names where these are given, besides `covariates`, which all series share.
     """
     table = indexed(table, [*names.ids, names.time])
     if names.time not in table.columns and getattr(nw.maybe_get_index(table), "names", ()) == [None]:
@@ -85,10 +85,7 @@ def arranged(table: nw.DataFrame, names, covariates: Sequence[str], known: Seque
 
 
 def keyed(table: nw.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, nw.DataFrame, list]:
-    """Return the index of each row's series, and the series' ids in order of first appearance, as a table and a list.
-
-    Ids of several columns are tuples. A ValueError if one is missing.
-    """
+    """Return each row's index of its series, and the ids by first appearance, as a table and as a list."""
     found, first = codes(table, names[0])
     if len(names) == 1:
         return found, first.to_frame(), first.to_list()
@@ -137,8 +134,8 @@ def kinds(column: nw.Series) -> list[str] | None:
 def numbers(table: nw.DataFrame, name: str, codes=None, ids=None, texts: Sequence[str] | None = None) -> np.ndarray:
     """Return a column as float64, NaN where a value is missing, and 0 and 1 for booleans.
 
-    `texts` are those of a column of text, which becomes places among them, -1 for another one. A ValueError names the
-    first row that holds something else, with its series by `codes` ``(rows,)`` among `ids`.
+    Of a column of text, the places among `texts`, -1 for another one. A ValueError names the first row that holds
+    something else, with its series by `codes` ``(rows,)`` among `ids`.
     """
     column = table[name]
     if texts is not None and is_text(column):
@@ -414,18 +411,15 @@ def _fine(one) -> bool:
 
 def _to_utc(wall, zone) -> np.ndarray:
     """Convert times of a zone's clock to UTC; a time that the clock skips is read as before the change."""
-    clock = _zone(zone)
+    from zoneinfo import ZoneInfo
+
+    fixed = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d\d):?(\d\d)", zone)
+    clock: tzinfo = (
+        ZoneInfo(zone)
+        if fixed is None
+        else timezone(timedelta(hours=int(fixed[1] + fixed[2]), minutes=int(fixed[1] + fixed[3])))
+    )
     times, inverse = np.unique(wall, return_inverse=True)
     local = times.astype("datetime64[us]").astype(object)
     offsets = [one.replace(tzinfo=clock).utcoffset() for one in local]
     return (times - np.array(offsets, "timedelta64[s]")).astype(wall.dtype)[inverse]
-
-
-def _zone(name) -> tzinfo:
-    from zoneinfo import ZoneInfo
-
-    fixed = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d\d):?(\d\d)", name)
-    if fixed:
-        hours = timedelta(hours=int(fixed[2]), minutes=int(fixed[3]))
-        return timezone(hours if fixed[1] == "+" else -hours)
-    return ZoneInfo(name)

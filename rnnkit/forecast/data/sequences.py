@@ -63,7 +63,12 @@ def sequences_from_frame(frame: Any, id: Any, *, time: Any = None, columns: Any 
     if time is not None:
         times = native_tables.TimeColumn.of(table, time).values if len(table) else np.zeros(0)
         order = np.lexsort((times, codes))
-        _refuse_twice(codes[order], times[order], ids, time)
+        of, at = codes[order], times[order]
+        if (twice := (of[1:] == of[:-1]) & (at[1:] == at[:-1])).any():
+            row = int(np.argmax(twice))
+            raise ValueError(
+                f"expected one row for each time of {ids[int(of[row])]!r} in {time!r}; got {at[row]} twice"
+            )
     features = [_column(native_tables, table, name, codes, ids.to_list())[order] for name in taken]
     values = features[0] if isinstance(columns, str) else np.stack(features, axis=1)
     ends = np.cumsum(np.bincount(codes, minlength=len(ids)))
@@ -75,12 +80,3 @@ def _column(tables, table, name, codes, ids) -> np.ndarray:
     if column.dtype.is_integer() and not column.null_count():
         return column.to_numpy().astype(np.int64)
     return tables.numbers(table, name, codes, ids)
-
-
-def _refuse_twice(codes, times, ids, name) -> None:
-    twice = (codes[1:] == codes[:-1]) & (times[1:] == times[:-1])
-    if twice.any():
-        row = int(np.argmax(twice))
-        raise ValueError(
-            f"expected one row for each time of {ids[int(codes[row])]!r} in {name!r}; got {times[row]} twice"
-        )

@@ -182,9 +182,8 @@ def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
 def on_steps(name: str, times, rows, frequency: Frequency | None = None) -> tuple[np.ndarray, Timelines]:
     """Return the steps of the times of several series, from 0 in each series, and their timelines.
 
-    Times ``(sum of rows,)`` are those of one series after another, increasing within each; `rows` ``(B,)`` are the
-    series' lengths. The frequency is by default inferred. An UnequalSteps names a series whose times do not lie on it,
-    or leave out more than a third of the steps of an inferred one.
+    Times are those of one series after another, increasing within each, `rows` ``(B,)`` the series' lengths. An
+    UnequalSteps names a series whose times do not lie on the frequency, or leave out over a third of an inferred one.
     """
     starts = np.cumsum(rows) - rows
     chosen = infer(times, rows) if frequency is None else frequency
@@ -210,10 +209,7 @@ def on_steps(name: str, times, rows, frequency: Frequency | None = None) -> tupl
 
 
 def infer(times, rows) -> Frequency:
-    """Return the common frequency of several series, given as `on_steps` takes them.
-
-    An UnequalSteps says that series of three times or more have none, or different ones; or that all are single dates.
-    """
+    """Return the common frequency of several series, given as `on_steps` takes them; an UnequalSteps without one."""
     starts = np.cumsum(rows) - rows
     dated = times.dtype.kind == "M"
     units, known = _alone(times.view(np.int64) if dated else times, rows, starts)
@@ -223,7 +219,8 @@ def infer(times, rows) -> Frequency:
         days = Frequency("business day", 1).steps(np.repeat(times[starts], rows), 0, times)[0]
         units, known = _alone(days, rows, starts)
     elif dated and (units[rows > 1] >= 28 * DAY // _tick(times)).any():
-        day = _month_day(times, starts)
+        dates = times.astype("datetime64[D]")
+        day = 31 if (dates == _month_ends(dates.astype("datetime64[M]"))).all() else 0
         first = times[starts]
         months = Frequency("month", 1, day)
         apart, exact = months.steps(
@@ -359,12 +356,6 @@ def _days(times) -> np.ndarray:
     """Return the days of the month, from 1."""
     days = times.astype("datetime64[D]")
     return (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
-
-
-def _month_day(times, starts) -> int:
-    """Return 31 if all times lie at ends of months, otherwise 0."""
-    days = times.astype("datetime64[D]")
-    return 31 if (days == _month_ends(days.astype("datetime64[M]"))).all() else 0
 
 
 def _month_ends(months) -> np.ndarray:

@@ -7,27 +7,11 @@ from typing import Any
 
 
 class Blocks:
-    """Blocks of series, or results per block; functions must be picklable."""
-
-    def map(self, function: Callable, *arguments: Any) -> list:
-        """Return ``function(block, *arguments)`` of every block."""
-        raise NotImplementedError
-
-    def made(self, function: Callable, *arguments: Any) -> Blocks:
-        """Return blocks of ``function(block, *arguments)``, kept where the blocks are."""
-        raise NotImplementedError
-
-    def some(self, function: Callable, shared: Any, given: Sequence[tuple[int, Any]]) -> list:
-        """Return ``function(block, shared, argument)`` for pairs of a block's number and an argument."""
-        raise NotImplementedError
-
-
-class Here(Blocks):
-    """Blocks in memory.
+    """Blocks of series, or results per block, in memory; a subclass has them elsewhere, for picklable functions.
 
     Examples
     --------
-    >>> blocks = Here([[1, 2], [3]]).made(sorted)
+    >>> blocks = Blocks([[1, 2], [3]]).made(sorted)
     >>> blocks.map(len)
     [2, 1]
     """
@@ -35,14 +19,14 @@ class Here(Blocks):
     def __init__(self, blocks: Sequence[Any]):
         self.blocks = list(blocks)
 
-    def map(self, function, *arguments):
-        """Return the function's value for every block."""
+    def map(self, function: Callable, *arguments: Any) -> list:
+        """Return ``function(block, *arguments)`` of every block."""
         return [function(block, *arguments) for block in self.blocks]
 
-    def made(self, function, *arguments):
-        """Return blocks of the function's values."""
-        return Here(self.map(function, *arguments))
+    def made(self, function: Callable, *arguments: Any) -> Blocks:
+        """Return blocks of ``function(block, *arguments)``, kept where the blocks are."""
+        return Blocks(self.map(function, *arguments))
 
-    def some(self, function, shared, given):
-        """Return the function's value for some blocks."""
+    def some(self, function: Callable, shared: Any, given: Sequence[tuple[int, Any]]) -> list:
+        """Return ``function(block, shared, argument)`` for pairs of a block's number and an argument."""
         return [function(self.blocks[number], shared, argument) for number, argument in given]

@@ -20,11 +20,10 @@ def known_means(values: np.ndarray) -> np.ndarray:
 
 
 def moving_average(values: np.ndarray, period: int) -> np.ndarray:
-    """Return the centred moving average over a season, ``(N, T)``.
+    """Return the centred moving average over a season, ``(N, T)``; over an even period the two ends count half.
 
-    Over an even period the two ends count half (Hyndman and Athanasopoulos 2021, "Forecasting: principles and
-    practice", section 3.3). It is NaN within half a season of a row's first and last value, and where less than half of
-    the weights have one.
+    NaN within half a season of a row's first and last value, and where less than half of the weights have one (Hyndman
+    and Athanasopoulos 2021, "Forecasting: principles and practice", section 3.3).
     """
     weights = np.ones(period + 1 - period % 2)
     if period % 2 == 0:
@@ -51,8 +50,7 @@ def seasonal_factors(values: np.ndarray, period: int, multiplicative: bool, seas
     """Return each series' seasonal factors by classical decomposition, ``(N, m)``, for the steps 0, 1, … of a season.
 
     Ratios to the moving average, of mean 1, if `multiplicative`, otherwise differences, of mean 0; of the first
-    `seasons`, or of all. Ones or zeros for a series that is too short, or whose ratios aren't all positive. Values
-    ``(N, T)`` are NaN where there is none.
+    `seasons`, or of all. Ones or zeros for a series that is too short, or whose ratios aren't all positive.
     """
     average, length = moving_average(values, period), values.shape[1]
     last = length if seasons is None else min(length, (seasons + 1) * period)

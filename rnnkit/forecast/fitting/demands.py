@@ -15,8 +15,7 @@ def is_intermittent(values) -> np.ndarray:
     """Return a mask ``(N,)`` of the intermittent series: no value is negative, and most steps are without demand.
 
     The mean interval between demands, from the first one on, is 1.32 steps or more, as in the classes "intermittent"
-    and "lumpy" of Syntetos, Boylan and Croston (2005), "On the categorization of demand patterns". Those two, which
-    differ in the sizes' variation (CV² of 0.49), have the same distributions here: sizes are those of the past.
+    and "lumpy" of Syntetos, Boylan and Croston (2005), "On the categorization of demand patterns".
     """
     known, came = ~np.isnan(values), values > 0
     since = known & (np.arange(values.shape[1]) >= np.argmax(came, axis=1)[:, None])

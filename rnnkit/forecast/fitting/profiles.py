@@ -48,11 +48,10 @@ class Profiles(NamedTuple):
     def of(cls, values, lengths, periods: Sequence[int], found=None) -> Profiles:
         """Take seasons of these periods ``(K,)`` out of values ``(N, T)``, NaN in gaps and after the ends ``(N,)``.
 
-        The profile of a season is the mean deviation from a moving average over one period, for each of its steps, over
-        all cycles; the weight of a cycle falls by 0.8 with each cycle between. The seasons are taken out in turn, three
-        times, each from the values without the others (as MSTL does: Bandara, Hyndman and Bergmeir 2021). A series has
-        a season if it has at least two cycles of it and the profile of the cycles before predicts the next ones;
-        `found` gives that.
+        The profile of a season is the mean deviation from a moving average over one period, for each of its steps, with
+        a weight that falls by 0.8 from cycle to cycle. The seasons are taken out in turn, three times, each from the
+        values without the others (as MSTL does: Bandara, Hyndman and Bergmeir 2021). A series has a season, unless
+        `found` says it, if it has two cycles of it and the profile of the cycles before predicts the next ones.
         """
         newest = _from_the_end(values, lengths)
         given, count = found, np.asarray(lengths)
@@ -94,8 +93,11 @@ def _deviations(newest, lengths, period: int) -> np.ndarray:
         np.cumsum(np.pad(one, ((0, 0), (1, 0))), axis=1) for one in (np.where(known, newest, 0.0), known.astype(float))
     )
     first = np.clip(np.arange(steps) - period // 2, 0, size - period)
-    over = lambda total: np.take_along_axis(total, first + period, axis=1) - np.take_along_axis(total, first, axis=1)
-    apart = newest - over(sums) / np.maximum(over(counts), 1)
+    total, count = (
+        np.take_along_axis(one, first + period, axis=1) - np.take_along_axis(one, first, axis=1)
+        for one in (sums, counts)
+    )
+    apart = newest - total / np.maximum(count, 1)
     cycles = -(-steps // period)
     padded = np.pad(apart, ((0, 0), (0, cycles * period - steps)), constant_values=np.nan)
     return padded.reshape(len(newest), cycles, period)

@@ -89,10 +89,8 @@ class NormalEquations:
     def solve(self, strength) -> np.ndarray:
         """Return the weights ``(features, leads)`` that minimise, per lead, the sum of squared errors + strength · w².
 
-        The strength is a number for all features, or one for each ``(features,)``; an infinite one leaves its feature
-        out.
-
-        Hoerl and Kennard (1970), "Ridge regression: biased estimation for nonorthogonal problems", equation 2.1.
+        The strength is one for all, or for each feature; an infinite one leaves it out. Hoerl and Kennard (1970),
+        "Ridge regression: biased estimation for nonorthogonal problems", equation 2.1.
         """
         from scipy.linalg import cho_factor, cho_solve
 
@@ -145,10 +143,9 @@ def mostly_whole(rows: int, whole: int) -> bool:
 
 
 def quartered(chosen, rows, before, count) -> np.ndarray:
-    """Return the part of each step of a stretch ``(B, T)``; -1 for steps outside the training.
+    """Return the part of each step of a stretch ``(B, T)``: a quarter of the `chosen`, or 4 of other `rows`.
 
-    `chosen` steps are in a quarter, all `rows` are used; `before` and `count` ``(B,)`` are the numbers of chosen steps
-    before the stretch, and in all.
+    `before` and `count` ``(B,)`` are the numbers of chosen steps before the stretch, and in all; -1 is outside.
     """
     place = before[:, None] + np.cumsum(chosen, axis=1) - 1
     quarter = 4 * place // np.maximum(count, 1)[:, None]

@@ -172,10 +172,7 @@ def harmonics(times, period: float, count: int) -> np.ndarray:
 
 
 def common_seasons(values, lengths, most: int = 100) -> tuple[int, ...]:
-    """Return the common seasons of series, judged by `most` of them; see `elected`.
-
-    Values ``(N, T)`` are NaN in gaps and after a series' end.
-    """
+    """Return the common seasons of series ``(N, T)``, NaN in gaps, judged by `most` of them; see `elected`."""
     return elected([season_votes(values, lengths, most)], most)
 
 

@@ -40,11 +40,10 @@ class Shortcut:
         self.horizon, self.lags, self.harmonics, self.period = horizon, lags, harmonics, period
 
     def fit(self, z, times, covariates=None, *, choose: bool = True, strict: bool = True) -> Shortcut:
-        """Fit to series z ``(B, T)``, NaN in gaps, at times ``(B, T)``.
+        """Fit to series z ``(B, T)``, NaN in gaps, at times ``(B, T)``; covariates ``(B, T, F)`` are known where z is.
 
-        Covariates ``(B, T, F)`` are known wherever z is. `choose` says whether the strength and the season terms are
-        chosen anew. A lead without values is a ValueError if the fit is `strict`; otherwise a lead with fewer than 3
-        values predicts no change.
+        `choose` says whether the strength and the season terms are chosen anew. A lead with fewer than 3 values
+        predicts no change; without any, it is a ValueError if the fit is `strict`.
         """
         after = targets(z, self.horizon)
         rows = ~np.isnan(z) & (np.arange(z.shape[1]) >= self.warm(z.shape[1]))

@@ -13,9 +13,8 @@ from rnnkit.arguments import whole
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
-from rnnkit.forecast.fitting.conformal import Calibration
 from rnnkit.forecast.fitting.demands import Demands
-from rnnkit.forecast.fitting.held_out import Ends, leads_of
+from rnnkit.forecast.fitting.held_out import Calibration, Ends, leads_of
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.models import demand
 from rnnkit.forecast.models.autoregression import Autoregression, able
@@ -35,7 +34,7 @@ from rnnkit.forecast.models.forecaster import (
     without_effects,
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
-from rnnkit.forecast.models.prepared import completed
+from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.theta import Theta
 from rnnkit.forecast.models.together import Progress, Together
 from rnnkit.forecast.scoring.evaluation import naive_scales
@@ -46,8 +45,8 @@ _RECENT, _CYCLES = 4096, 12  # steps, or cycles of the longest season, before wh
 _SHORT = 4  # values, below which a series holds its last value
 _SHARED = 20.0  # weight of the panel's errors, in held-out values of a series
 _EQUAL = 10.0  # weight of equal errors, in series
-_POWERS, _KNOWN = (3.0, 8.0), 100  # of the inverse errors: the number of held-out values over 100, within these
-_FOLLOWS = 1.5  # most error of a model with any weight, relative to the best one, from 300 held-out values on
+_POWER = 3.0  # of the inverse errors
+_SQUARES = 100.0  # held-out values at which least squares have half a say in the autoregression's share
 _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
 _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
@@ -71,11 +70,12 @@ class Auto(Together):
     All models are fitted a first time without the ends of the series, which they then forecast. Their errors there give
     their weights (Bates and Granger 1969, "The combination of forecasts"): those of each series are inverse to the
     third power of the models' mean absolute errors, which are drawn towards their means over the panel, the more the
-    fewer values there are. A series by itself has more held-out values: with 300 and more, a model whose error is more
-    than 1.5 times the least has no weight, and the power rises to 8. The network has one share for all series: 0.4
-    where its errors are those of the others, with odds inverse to the sixth power of their ratio, and with covariates
-    the share of the least absolute error. The errors also give the bands: split conformal prediction by lead (Romano,
-    Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models' spreads.
+    fewer values there are. The autoregression's share is the mean of that weight and the share of least squares at the
+    ends, beside the weighted others: half of each at 100 held-out values, which only few series or long ones have, and
+    the more of the latter the more there are. The network has one share for all series: 0.4 where its errors are those
+    of the others, with odds inverse to the sixth power of their ratio, and with covariates the share of the least
+    absolute error. The errors also give the bands: split conformal prediction by lead (Romano, Patterson and Candès
+    2019, "Conformalized quantile regression"), over all series, in units of the models' spreads.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
     apart, unless a season explains most of their variance or there are covariates: by means of `TSB` with two smoothing
@@ -538,10 +538,7 @@ def _ends(held_out: _HeldOut) -> Ends:
 
 
 def _relative(held_out: _HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """Return the models' errors at the ends of each series relative to their median there, and the numbers of values.
-
-    Both are ``(N, M)``; the autoregression's are those at the ends where it could be fitted.
-    """
+    """Return the models' errors relative to their median at the ends of each series, and their counts ``(N, M)``."""
     known = ~np.isnan(held_out.errors)
     sizes, counts = np.where(known, np.abs(held_out.errors), 0.0).sum(axis=2), known.sum(axis=2)
     usual = np.broadcast_to(np.median(sizes[:-1], axis=0), sizes.shape)
@@ -586,21 +583,39 @@ def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, np.nda
     """Return errors and spreads of the combination ``(R, L)``, and the weights ``(N, M)``, from the panel's errors."""
     found, values = _relative(held_out)
     drawn = (values * found + _SHARED * usual) / (values + _SHARED)
-    drawn[~held_out.able, -1] = np.inf
-    known = values.max(axis=1, keepdims=True)
-    weights = drawn ** -np.clip(known / _KNOWN, *_POWERS)
-    weights[(known >= _POWERS[0] * _KNOWN) & (drawn > _FOLLOWS * drawn.min(axis=1, keepdims=True))] = 0.0
-    weights[held_out.short] = np.arange(len(_FITTED)) == len(_FITTED) - 1  # the autoregression holds the last value
+    weights = drawn**-_POWER
+    weights[~held_out.able, -1] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
+    share = np.where(held_out.able, _with_least_squares(held_out, weights), held_out.short)
+    others = weights[:, :-1] / weights[:, :-1].sum(axis=1, keepdims=True)
+    weights = np.concatenate([others * (1 - share[:, None]), share[:, None]], axis=1)
     each = weights[held_out.ends.series].T[..., None]
     return (each * held_out.errors).sum(axis=0), (each * held_out.spread).sum(axis=0), weights
+
+
+def _with_least_squares(held_out: _HeldOut, weights) -> np.ndarray:
+    """Return the autoregression's share of each series ``(N,)``, from all models' weights ``(N, M)``.
+
+    The more held-out values, the nearer it is to the share of least squares beside the weighted others.
+    """
+    places, (*others, errors) = held_out.ends.series, held_out.errors
+    known = held_out.regressed[:, None] & ~np.isnan(errors)
+    errors, count = np.where(known, errors, 0.0), len(weights)
+    beside = weights[places, :-1, None] / weights[places, :-1].sum(axis=1)[:, None, None]
+    other = np.where(known, (beside.swapaxes(0, 1) * others).sum(axis=0), 0.0)
+    products, squares, values = (
+        np.bincount(places, part.sum(axis=1), count)
+        for part in (other * (other - errors), (other - errors) ** 2, known)
+    )
+    best = np.clip(np.where(squares > 0, products / _positive(squares), weights[:, -1]), 0.0, 1.0)
+    return (values * best + _SQUARES * weights[:, -1]) / (values + _SQUARES)
 
 
 def _drawn_in(values, lengths, period: int) -> dict[str, np.ndarray]:
     """Return the index of the last value of each series ``(N,)``, and what stands for it, NaN where it is itself.
 
-    Of a series with a season whose last value is more than 4 standard deviations off the forecast of it by the Theta
-    method, a value 2 of them off. Such a value is rather a single event than a new level; without a season it is not.
+    Where a series with a season ends over 4 deviations off the forecast by the Theta method, a value 2 of them off:
+    rather a single event than a new level; without a season it is not.
     """
     found = {"last": lengths - 1, "drawn in": np.full(len(values), np.nan)}
     rows = np.flatnonzero(lengths > 3 * period)
@@ -662,10 +677,7 @@ def _in_units(errors, other) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _share(errors, other) -> float:
-    """Return the share of another model beside a first one with the least mean absolute error over all series.
-
-    Errors ``(R, L)`` are those at held-out ends; NaN without an actual value.
-    """
+    """Return the share of another model beside a first one of least absolute error, from their errors ``(R, L)``."""
     errors, other = _in_units(errors, other)
     sizes = [np.abs((1 - share) * errors + share * other).sum() for share in _GRID]
     return float(_GRID[np.argmin(sizes)])

@@ -76,10 +76,7 @@ class Autoregression(SeasonalForecaster):
         return Ahead(forecast, spread, np.zeros(len(values), bool))
 
     def _one(self, values, h, within: bool = False) -> np.ndarray:
-        """Return forecast and spread ``(2, h)`` of one series whose last value is known.
-
-        Or those `within` it ``(2, T - 1)``, of each step but the first from the values before.
-        """
+        """Return forecast and spread ``(2, h)`` of a series that ends with a value, or `within` it ``(2, T - 1)``."""
         found = self._of_scale(values, h, within)
         if np.nanmin(values) > 0:
             logs = np.log(values)
@@ -148,10 +145,7 @@ def _aligned(values, season: int, first: int, h: int, within: bool) -> np.ndarra
 
 
 def _restored(scale: Scale, ahead, width, steps, length: int, within: bool) -> np.ndarray:
-    """Return forecast and spread, see `_one`, from standardized forecasts ``(T, L)`` and their errors' sizes ``(L,)``.
-
-    `steps` are the leads that stand for those asked.
-    """
+    """Return forecast and spread, see `_one`, from standardized ones ``(T, L)``, ``(L,)`` at the leads `steps`."""
     at = np.arange(1, length) if within else length + np.arange(len(steps))
     one = ahead[:-1, 0] if within else ahead[-1, steps]
     sizes = np.full(length - 1, width[0]) if within else width[steps]

@@ -109,10 +109,10 @@ def _season_means(values, season: int, even: float) -> tuple[np.ndarray, np.ndar
 
 
 def _estimates(history: History, season: int, h: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return an estimate of the mean demands ``(N, H)``, and contrasts ``(3, N, H)`` to others.
+    """Return the mean demands ``(N, H)`` of a slow and a fast `TSB`, and contrasts ``(3, N, H)`` to others.
 
-    The estimate is the mean of a slow and a fast `TSB`. The contrasts lead to the mean of all values, from slow to
-    fast, and to the mean of each place in the season, which is drawn towards that of all.
+    These lead to the mean of all values, from slow to fast, and to the mean of each place in the season, which is drawn
+    towards that of all.
     """
     values, lengths = history.values, history.lengths
     if not len(values):

@@ -65,10 +65,10 @@ class Reader(NamedTuple):
         return np.concatenate([np.ones_like(inputs[..., :1]), inputs, waves, states], axis=-1)
 
     def add(self, parts: Mapping[int, NormalEquations], inputs, known, use, after, states=None, first: int = 0):
-        """Add steps to the sums of their parts, and return the states after them.
+        """Add steps to the sums of their parts, and return the states after them; see `blocks`.
 
-        `use` ``(B, T)`` is the part that each step belongs to, -1 for none; `after` ``(B, T - 1 + leads)`` has the
-        values after each step, NaN where there is none. All else is as `blocks` takes it.
+        `use` ``(B, T)`` is the part of each step, -1 for none; `after` ``(B, T - 1 + leads)`` has the values after each
+        step.
         """
         z, leads = inputs[:, :, 0], after.shape[1] + 1 - inputs.shape[1]
         targets = sliding_window_view(after, leads, axis=1)  # targets[:, t, h - 1] is z at t + h

@@ -194,7 +194,8 @@ class ExponentialSmoothing(SmoothingForecaster):
             states = [fitted["level"][rows], fitted["trend"][rows], fitted["season"][rows, : group.period]]
             run = series.run(np.arange(len(rows)), fitted["parameters"][rows], states)
             forecast[rows] = scale.restored(np.take_along_axis(run, steps[rows], axis=1))
-            growth = _growth(fitted["parameters"][rows], group.period, int(lead.max()) + 1)
+            weights = _coefficients(fitted["parameters"][rows], group.period, int(lead.max()) + 1)
+            growth = 1 + np.cumsum(np.pad(weights**2, ((0, 0), (1, 0))), axis=1)  # from one step ahead on
             variance = fitted["variance"][rows, None] * np.take_along_axis(growth, lead[rows], axis=1)
             if group.multiplicative:
                 spread[rows] = np.sqrt(np.log1p(variance))
@@ -203,10 +204,7 @@ class ExponentialSmoothing(SmoothingForecaster):
         return Ahead(forecast, spread, of_logarithms)
 
     def _parts(self, values: Any, lengths: Any, fitted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the columns ``(N, T)`` of `components`, from the fitted arrays; the season is that of this forecaster.
-
-        The states follow from the forecasts and their errors, as the cells have them.
-        """
+        """Return the columns ``(N, T)`` of `components`; states follow from the forecasts and their errors."""
         said = self._within(values, lengths, fitted, 0).forecast
         level, trend = np.zeros((2, *values.shape))
         for group, rows in self._rows_of_groups(fitted):
@@ -228,7 +226,8 @@ class ExponentialSmoothing(SmoothingForecaster):
 
     def _memory(self, ahead):
         memory = np.ones(ahead.forecast.shape)
-        for group, rows in self._of_rest._rows_of_groups(self._model):
+        rest = self._with(1) if "seasons" in self._model else self._fitted_with
+        for group, rows in rest._rows_of_groups(self._model):
             memory[rows, 1:] = _coefficients(self._model["parameters"][rows], group.period, memory.shape[1])
         return memory
 
@@ -275,12 +274,6 @@ def _keep_better(best, found, able, group: _Group, trends, tried) -> None:
     best["season"][rows, : group.period] = found["season"][places]
     for name in ("parameters", "level", "trend", "centre", "width", "variance", "aicc"):
         best[name][rows] = found[name][places]
-
-
-def _growth(parameters, period: int, horizon: int) -> np.ndarray:
-    """Return the variance of a forecast, relative to that of one step ahead, ``(N, H)``: ``1 + Σ_{j<h} c_j²``."""
-    c = _coefficients(parameters, period, horizon)
-    return np.concatenate([np.ones((len(c), 1)), 1 + np.cumsum(c**2, axis=1)], axis=1)
 
 
 def _coefficients(parameters, period: int, horizon: int) -> np.ndarray:
@@ -402,16 +395,18 @@ class _Start(NamedTuple):
 
 
 def starting_states(scaled, period: int, multiplicative: bool) -> _Start:
-    """Return starting states: classical decomposition, then a line through the first values.
+    """Return starting states ``(N,)``: classical decomposition, then a line through the first values.
 
-    Hyndman et al. (2008), section 2.6.1. Values ``(N, T)`` are NaN where there is none; the period m is 1 for no
-    season. The season ``(N, m)`` is that of the steps 0, 1, …; all else is ``(N,)``.
+    Hyndman et al. (2008), section 2.6.1. The period m is 1 for no season; the season ``(N, m)`` is that of the first
+    steps.
     """
     if period > 1:
         season = seasonal_factors(scaled, period, multiplicative, seasons=4)
     else:
         season = np.full((len(scaled), 1), float(multiplicative))
-    first = _without_season(scaled, season, multiplicative)[:, : _window(scaled, period)]
+    first = scaled[:, : max(10, 2 * period if period > 1 else 0)]
+    each = season[:, np.arange(first.shape[1]) % season.shape[1]]
+    first = first / each if multiplicative else first - each
     known = ~np.isnan(first)
     times = np.arange(1.0, first.shape[1] + 1)
     count = np.maximum(known.sum(axis=1), 1)
@@ -422,12 +417,3 @@ def starting_states(scaled, period: int, multiplicative: bool) -> _Start:
     slope = known_sums(off * first) / np.where(power > 0, power, 1.0)
     level = mean - slope * mean_time
     return _Start(mean, np.maximum(level, 0.1 * mean) if multiplicative else level, slope, season)
-
-
-def _window(scaled, period: int) -> int:
-    return min(scaled.shape[1], max(10, 2 * period if period > 1 else 0))
-
-
-def _without_season(scaled, season, multiplicative: bool) -> np.ndarray:
-    whole_season = season[:, np.arange(scaled.shape[1]) % season.shape[1]]
-    return scaled / whole_season if multiplicative else scaled - whole_season

@@ -19,14 +19,14 @@ from rnnkit.arguments import whole
 from rnnkit.arrays import real, with_gaps
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast import registry, saving
-from rnnkit.forecast.data import frames, partitions
+from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.covariates import Covariates
 from rnnkit.forecast.data.frames import SeriesFrame
-from rnnkit.forecast.data.history import History, UnfitSeries, column
-from rnnkit.forecast.display import between, counted_series, spanned
+from rnnkit.forecast.data.history import History, UnfitSeries, column, handler_of
 from rnnkit.forecast.fitting import regression
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.models import inspection
+from rnnkit.forecast.models.inspection import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures
 from rnnkit.forecast.scoring.residual_tests import autocorrelation
 from rnnkit.forecast.scoring.validation import Origins, check_long_enough, cross_validation, refitting, windows
@@ -158,7 +158,7 @@ class Forecaster(Shown):
         ImportError
             For a table where narwhals is missing (extra "tables").
         """
-        handler = None if self._partitioned is None else partitions.handler_of(y, self._partitioned)
+        handler = None if self._partitioned is None else handler_of(y, self._partitioned)
         if handler is not None:
             names = frames.Columns(id, time, target)
             self._partitions = handler.fitted(self, y, x if static is None else static, names, freq, progress)
@@ -315,8 +315,8 @@ class Forecaster(Shown):
         **names: Any,
     ) -> Any:
         """Forecast from several past origins, beside the actual values; see `rnnkit.forecast.cross_validation`."""
-        told = {"progress": progress, "verbose": verbose}
-        return cross_validation([self], y, h, n_windows, step_size, refit, level=level, **told, **names)
+        names |= {"level": level, "progress": progress, "verbose": verbose}
+        return cross_validation([self], y, h, n_windows, step_size, refit, **names)
 
     def plot(
         self,
@@ -421,7 +421,8 @@ class Forecaster(Shown):
             residuals hold a pattern that the model has missed.
         """
         history = self._fitted_history()
-        return self._by_series(inspection.tested(self, history, lags))
+        found = inspection.tested(self, history, lags)
+        return found if history.frame is None else frames.handed_out(history.frame.by_series(found))
 
     def components(self) -> Any:
         """Return level, trend, season and remainder of each step, which add up to the values.
@@ -627,10 +628,7 @@ class Forecaster(Shown):
         return forecast_in_blocks(self._ahead, history, self._model, h)
 
     def _inside(self, history: History) -> Ahead:
-        """Return the forecast of every step from the values before it, with the fitted parameters ``(N, T)``.
-
-        NaN where there is none, as before the first value. Here the origins are gone through one by one.
-        """
+        """Return the forecast of every step from the values before it ``(N, T)``, or NaN, origin by origin."""
         count, steps = history.values.shape
         forecast, spread = np.full((count, steps), np.nan), None
         of_logarithms = np.zeros(count, bool)
@@ -658,9 +656,7 @@ class Forecaster(Shown):
     def _at_origin(self, history: History, progress: Callable[[str], None] | None = None, last: bool = False) -> Self:
         """Move to an origin of a back-test, or to the `last` one, at the end of the series: read on, or fit."""
         if self._history is None or last:
-            if progress is not None:
-                progress("fit")
-            return self._refit(history)
+            return self._refit(history, progress)
         self._history = history
         return self
 
@@ -713,7 +709,11 @@ class Forecaster(Shown):
         """Return the history with the covariates of the steps after it."""
         history, names, h = self._fitted_history(), list(self.future_covariates), whole(h, "h", 1)
         if future is None:
-            self._check_known_ahead(history, h)
+            if (lacking := history.known_besides.lacks(history.lengths, h)) is not None:
+                where = f"series {lacking}" if history.frame is None else history.frame.label(lacking)
+                raise ValueError(
+                    f"expected future=, a table with {', '.join(names)} at each of {h} steps ahead; got none of {where}"
+                )
             return history
         if not names:
             raise ValueError(f"expected no future=, as {self.name} has no future_covariates")
@@ -721,11 +721,6 @@ class Forecaster(Shown):
         found = future if isinstance(future, dict) else history.frame.future(future, h, names)
         ahead = np.concatenate([history.frame.expanded(name, found[name]) for name in names], axis=2)
         return history._replace(covariates=history.covariates.with_future(history.lengths, ahead))
-
-    def _by_series(self, columns: dict[str, Any]) -> Any:
-        """Return columns ``(B,)`` as the user's kind of table, or as a dict of arrays."""
-        frame = self._fitted_history().frame
-        return columns if frame is None else frames.handed_out(frame.by_series(columns))
 
     @staticmethod
     def _drawn(history: History, place: int, columns: Mapping[str, np.ndarray]) -> Drawn:
@@ -779,10 +774,7 @@ class Forecaster(Shown):
         return [f"{self.name}-q{one:g}" for one in probabilities]
 
     def _columns(self, history: History, h, level) -> dict[str, np.ndarray]:
-        """Return forecasts and the edges of their bands ``(B, H)``, by the names of a table's columns.
-
-        The forecasts start from the ends of a history of the fitted series, and use the fitted parameters.
-        """
+        """Return forecasts after a history's ends and edges of bands ``(B, H)``, by the names of a table's columns."""
         levels = [] if level is None else checked_levels(level)
         return self._columns_of(history, self._forecast(history, h), levels)
 
@@ -798,15 +790,6 @@ class Forecaster(Shown):
         h = whole(h, "h", 1)
         allocation.check("the forecasts", (2, len(history.lengths), h))
         return self._ahead_of(history, h)
-
-    def _check_known_ahead(self, history: History, h: int) -> None:
-        lacking = history.known_besides.lacks(history.lengths, h)
-        if lacking is not None:
-            where = f"series {lacking}" if history.frame is None else history.frame.label(lacking)
-            raise ValueError(
-                f"expected future=, a table with {', '.join(self.future_covariates)} at each of {h} steps ahead; got "
-                f"none of {where}"
-            )
 
     def _bands(self, history: Any, ahead: Ahead, probabilities) -> np.ndarray:
         found = self._quantiles(ahead, probabilities)
@@ -938,10 +921,7 @@ def in_blocks(fit: Callable, values, lengths) -> dict[str, np.ndarray]:
 
 
 def forecast_in_blocks(ahead: Callable, history: History, fitted: dict[str, np.ndarray], h: int) -> Ahead:
-    """Forecast a block of series at a time with `ahead`; forecasts of positive series are clipped at 0.
-
-    `ahead` may give fewer than `h` steps; the others are NaN.
-    """
+    """Forecast a block of series at a time with `ahead`, with NaN for lacking steps; of positive series not below 0."""
     forecast, spread = np.full((2, len(history.lengths), h), np.nan)
     of_logarithms = np.zeros(len(forecast), bool)
     for rows in _blocks(len(forecast)):
@@ -971,10 +951,7 @@ def without_effects(history: History, season: int) -> tuple[History, dict[str, n
 
 
 def with_effects(history: History, fitted: dict[str, np.ndarray], forecast: Callable, steps=None) -> Ahead:
-    """Return ``forecast(rest)`` of what the covariates leave of the series, with what these add at steps ``(N, S)``.
-
-    By default these are all steps of the series. `fitted` has the effects, if there are covariates.
-    """
+    """Return ``forecast(rest)`` of what covariates leave, with what they add at steps ``(N, S)``, or at all."""
     if "effect" not in fitted:
         return forecast(history)
     future = history.known_besides.future
@@ -1022,11 +999,6 @@ class SeasonalForecaster(Forecaster):
     def _fitted_with(self) -> Self:
         """A forecaster with the seasons of the fit."""
         return self._with(self._periods)
-
-    @property
-    def _of_rest(self) -> Self:
-        """The forecaster of what is left of the series without the seasons that are apart."""
-        return self._with(1) if "seasons" in self._model else self._fitted_with
 
     def _fit(self, history, progress=None):
         periods = periods_of(self.season or history.seasons)

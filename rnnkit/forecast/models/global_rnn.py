@@ -11,10 +11,9 @@ from rnnkit.arguments import number_from_zero, whole
 from rnnkit.callbacks.stages import progress_bar
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
-from rnnkit.forecast.fitting.conformal import Calibration
-from rnnkit.forecast.fitting.held_out import Ends, leads_of
+from rnnkit.forecast.fitting.held_out import Calibration, Ends, leads_of
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted, checked_columns, checked_levels
-from rnnkit.forecast.models.prepared import completed
+from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.smoothed_network import LAYERS, SmoothedNetwork
 from rnnkit.forecast.models.together import Progress, Together
 
@@ -133,7 +132,7 @@ class GlobalRNN(Together):
         return other
 
     def _learned(self, series: Blocks, progress: Progress = None):
-        season = self._season_of(series)
+        season = self._seasons_of(series)[0]
         sizes = {"season": np.array(season), "leads": np.array(self.leads or leads_of(season))}
         network = self._network(sizes)
         ends, off = series.made(Ends.of, network.leads, True), np.zeros((0, network.leads))
@@ -178,8 +177,8 @@ def count_of(ends: Ends) -> int:
 
 def ahead_of_ends(network: SmoothedNetwork, ends: Blocks, progress: Progress = None) -> list[tuple[Ahead, np.ndarray]]:
     """Train a network without the ends; return its forecasts of them and the actual values, by block."""
-    told = None if progress is None else lambda text: progress(f"calibration, {text}")
-    found, panel = network.learned(ends.made(_before), told)
+    tell = None if progress is None else lambda text: progress(f"calibration, {text}")
+    found, panel = network.learned(ends.made(_before), tell)
     return ends.some(_ahead_of_ends, (network, panel), list(enumerate(found)))
 
 

@@ -18,6 +18,7 @@ from rnnkit.forecast.scoring.residual_tests import ljung_box
 
 _SCORES = np.linspace(-5.0, 5.0, 201)  # normal scores at which quantiles are computed for paths
 _AT_ONCE = 1 << 22  # quantiles in memory
+_NAMED = 5  # series
 
 
 def fitted(model: Any, history: History, levels: Sequence[float]) -> dict[str, np.ndarray]:
@@ -100,3 +101,29 @@ def memory_of_growth(spread: np.ndarray) -> np.ndarray:
     first, age = np.where(width[:, :1] > 0, width[:, :1], 1.0), np.arange(width.shape[1])
     growth = (age * ((width / first) ** 2 - 1)).sum(axis=1) / max((age**2).sum(), 1)
     return np.where(age > 0, np.sqrt(np.clip(growth, 0.0, 1.0))[:, None], 1.0)
+
+
+def counted_series(history) -> str:
+    """Return the number of series, and the first ids if there are ids."""
+    count = len(history.lengths)
+    ids = [] if history.frame is None else [str(one) for one in history.frame.ids[:_NAMED] if one is not None]
+    named = f": {', '.join(ids)}{', …' if count > len(ids) else ''}" if ids else ""
+    return f"{count:,} series{named}"
+
+
+def between(lengths) -> str:
+    """Return the range of lengths as text."""
+    least, most = int(np.min(lengths)), int(np.max(lengths))
+    return f"{most:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def spanned(timelines) -> str:
+    """Return the first and the last time of all series and the step, as text."""
+    last = max(timelines.at(place, np.array([length - 1]))[0] for place, length in enumerate(timelines.lengths))
+    return f"{_time(timelines.first.min())} to {_time(last)}, each {timelines.frequency}"
+
+
+def _time(time) -> str:
+    """Format a time without trailing zero parts."""
+    text = str(time)
+    return text.split("T")[0] if "T" in text and not set(text.split("T")[1]) - set("0:.") else text

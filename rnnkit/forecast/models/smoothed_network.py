@@ -13,9 +13,18 @@ from scipy.special import expit, logit, ndtri
 from rnnkit.cells.smoothing import level_and_season
 from rnnkit.forecast.data.covariates import Moments
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks, Here
+from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.models.forecaster import Ahead, Fitted, known_once
-from rnnkit.forecast.models.prepared import Prepared, completed, futures, moments, part, prepared, restored, sizes
+from rnnkit.forecast.models.normalization import (
+    Normalized,
+    completed,
+    futures,
+    moments,
+    normalized,
+    part,
+    restored,
+    sizes,
+)
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
@@ -73,13 +82,10 @@ class SmoothedNetwork:
         self.learning_rate, self.seed = learning_rate, seed
 
     def learned(self, series: Blocks, tell: Callable[[str], None] | None = None):
-        """Train on blocks of series, and return each block's fitted arrays, for `completed`, and the networks' weights.
-
-        The order of the series in a block changes no bit.
-        """
+        """Train on blocks of series; return each block's arrays, and those of all. Their order changes no bit."""
         centre, width = Moments.together(series.map(moments)).scale()
         panel, bounds = {"centre": centre, "width": width}, []
-        blocks = series.made(prepared, centre, width)
+        blocks = series.made(normalized, centre, width)
         found: list[dict[str, np.ndarray]] = [{} for _ in blocks.map(sizes, 0)]
         for number in range(self.networks):
             training = _Training(self, blocks, number, tell)
@@ -94,7 +100,7 @@ class SmoothedNetwork:
         self, history: History, panel: dict[str, np.ndarray], tell: Callable[[str], None] | None = None
     ) -> dict[str, np.ndarray]:
         """Fit the parameters of new series; the networks stay unchanged."""
-        blocks = Here([history]).made(prepared, panel["centre"], panel["width"])
+        blocks = Blocks([history]).made(normalized, panel["centre"], panel["width"])
         rows: dict[str, np.ndarray] = {}
         for number in range(self.networks):
             training = _Training(self, blocks, number, tell, below(f"{number}/", panel))
@@ -103,17 +109,14 @@ class SmoothedNetwork:
         return completed(history, rows)
 
     def ahead(self, history: History, fitted: Fitted, h: int | None = None) -> Ahead:
-        """Forecast `h` steps after each series' end; beyond the fitted leads, earlier medians replace values.
-
-        Without `h`, forecast each step of the series from those before it; NaN for the first one.
-        """
+        """Forecast `h` steps after each series' end, later ones from medians; without `h`, each step of it."""
         found = np.empty((len(history.values), h or history.values.shape[1], len(QUANTILES)))
         each = max(_READ_AT_ONCE // history.values.shape[1], 1)
         for start in range(0, len(found), each):
             places = np.arange(start, min(start + each, len(found)))
             rows = {name: array[places] for name, array in fitted.rows.items()}
             part = history.until(places, history.lengths[places])
-            found[places] = self._quantiles(Prepared.of(part, rows, fitted.panel), fitted.panel, h)
+            found[places] = self._quantiles(Normalized.of(part, rows, fitted.panel), fitted.panel, h)
         logs, unit = fitted.rows["logarithms"], fitted.rows["unit"][:, None]
         median = restored(found[..., 1], fitted.rows)
         median = np.where(history.positive[:, None], np.maximum(median, 0.0), median)
@@ -134,7 +137,7 @@ class SmoothedNetwork:
         """Return the number of epochs, from the number of batches of an epoch."""
         return self.epochs or min(max(_FEWEST, -(-_UPDATES // batches)), _MOST)
 
-    def _quantiles(self, series: Prepared, panel, h: int | None) -> np.ndarray:
+    def _quantiles(self, series: Normalized, panel, h: int | None) -> np.ndarray:
         """Return quantiles of z ``(N, H, Q)`` after each series' end, or of each of its steps without `h`."""
         own = [below(f"{number}/", series.rows) for number in range(self.networks)]
         networks = [_Network.of(self, below(f"{number}/", panel)) for number in range(self.networks)]
@@ -211,7 +214,7 @@ class _Network:
 
         return _Smoothed(found[..., 0], np.pad(found[..., 1], ((0, 0), (m, 0))), pull)
 
-    def inputs(self, series: Prepared, smoothed: _Smoothed, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    def inputs(self, series: Normalized, smoothed: _Smoothed, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the layer's inputs ``(B, stop - start, F)``, and a mask of the known entries of their windows."""
         w = self.settings.window
         left = np.pad(series.z[:, :stop] - smoothed.season[:, :stop], ((0, 0), (w - 1, 0)), constant_values=np.nan)
@@ -221,7 +224,7 @@ class _Network:
         besides = series.covariates.at_steps(start, stop, self.settings.leads)
         return np.concatenate([np.where(known, window, 0.0), besides], axis=2).astype(DTYPE), known
 
-    def ahead(self, series: Prepared, own: dict[str, np.ndarray], furthest) -> np.ndarray:
+    def ahead(self, series: Normalized, own: dict[str, np.ndarray], furthest) -> np.ndarray:
         """Return quantiles of z ``(B, L, Q)`` after each series' end."""
         count, steps = series.z.shape
         rows, last = np.arange(count), series.lengths - 1
@@ -237,7 +240,7 @@ class _Network:
         season = smoothed.season[rows[:, None], last[:, None] + 1 + leads % self.settings.season]
         return said + (smoothed.level[rows, last, None] + season)[..., None]
 
-    def of_each(self, series: Prepared, own: dict[str, np.ndarray], furthest) -> np.ndarray:
+    def of_each(self, series: Normalized, own: dict[str, np.ndarray], furthest) -> np.ndarray:
         """Return quantiles of z of each step, from the steps before it ``(B, T, Q)``; NaN for the first one."""
         count, steps = series.z.shape
         smoothed = self.smoothed(series.z, own, series.rows)
@@ -382,7 +385,7 @@ class _Own(threading.local):
 _own = _Own()
 
 
-def _pulled(every: Prepared, weights: _Weights, piece: _Piece) -> _Pulled:
+def _pulled(every: Normalized, weights: _Weights, piece: _Piece) -> _Pulled:
     """Return gradients of a piece's loss by the shared weights and by each series' own parameters."""
     network, leads = _own.with_weights(weights), weights.settings.leads
     settings, start, rows = weights.settings, piece.start, piece.rows

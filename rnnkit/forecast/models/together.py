@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Blocks, Here
+from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.profiles import periods_of
 from rnnkit.forecast.fitting.season import elected, season_votes
 from rnnkit.forecast.models.forecaster import Fitted, Forecaster
@@ -33,7 +33,7 @@ class Together(Forecaster):
         raise NotImplementedError
 
     def _fit(self, history: History, progress: Progress = None) -> Fitted:
-        (found,), panel = self._learned(Here([history]), progress)
+        (found,), panel = self._learned(Blocks([history]), progress)
         return Fitted(self._completed(history, found, panel), panel)
 
     def _recalled(self, history: History, found: Rows, panel: Rows) -> Self:
@@ -42,10 +42,6 @@ class Together(Forecaster):
             self._model = self._completed(history, found, panel)
         self._panel, self._history = panel, history
         return self
-
-    def _season_of(self, series: Blocks) -> int:
-        """Return the first of `_seasons_of`."""
-        return self._seasons_of(series)[0]
 
     def _seasons_of(self, series: Blocks) -> tuple[int, ...]:
         """Return the seasons given, or those of the times, or of most series; (1,) without any."""

@@ -15,7 +15,6 @@ from rnnkit.forecast.fitting.readout import ENOUGH, learnable
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold, targets
-from rnnkit.forecast.fitting.windows import Windows
 from rnnkit.forecast.models.direct import (
     DirectForecaster,
     ForecastState,
@@ -38,6 +37,8 @@ SEASONS = 1.5  # lags of the shortcut, in seasons
 LAGS = 18  # lags of the shortcut without a season
 LATER = 3  # epochs at the origins of a back-test after the first
 UNKNOWN = -1e6  # marks steps without a value
+WARM = 12  # first steps of a window without a loss, while the state settles
+BATCHES = 64  # at most in an epoch, which bounds the time for long series
 
 Progress = Callable[[str], None] | None
 
@@ -311,11 +312,11 @@ class TrainedForecaster(DirectForecaster):
         cut = 3 * history.values.shape[1] // 4
         rows = np.flatnonzero(history.known[:, :cut].any(axis=1))
         trial = type(self)(**self._settings() | {"calibrate": False})
-        told = None if progress is None else lambda text: progress(f"calibration, {text}")
+        tell = None if progress is None else lambda text: progress(f"calibration, {text}")
         try:
             if not len(rows):
                 return 0.0
-            trial._refit(history.until(rows, np.full(len(rows), cut)), told)
+            trial._refit(history.until(rows, np.full(len(rows), cut)), tell)
         except ValueError:  # too little to learn from
             return 0.0
         history = history.until(rows, np.full(len(rows), history.values.shape[1]))
@@ -358,8 +359,8 @@ class TrainedForecaster(DirectForecaster):
             schedule = CosineDecay(learning_rate, epochs * len(windows))
             model.compile(optimizer=Adam(schedule), loss=_pinball(self._usual_quantiles, windows.residual.shape[2]))
             text = f"network {number + 1} of {len(models)}, epoch {{}} of {epochs}"
-            told = lambda epoch, _, text=text: progress and progress(text.format(epoch + 1))
-            if model.fit(windows, epochs=epochs, callbacks=[LambdaCallback(on_epoch_end=told)], verbose=0).interrupted:
+            tell = lambda epoch, _, text=text: progress and progress(text.format(epoch + 1))
+            if model.fit(windows, epochs=epochs, callbacks=[LambdaCallback(on_epoch_end=tell)], verbose=0).interrupted:
                 raise KeyboardInterrupt
 
     def _windows(self, shortcut, z, times, covariates, said, residual, spread) -> Windows:
@@ -415,6 +416,45 @@ class TrainedForecaster(DirectForecaster):
             learned = np.isclose(abs(factor), 1.0, rtol=1e-9)
             found[place] = edge if learned else ahead.forecast + abs(factor) * (edge - ahead.forecast)
         return found
+
+
+class Windows:
+    """Batches of windows of inputs ``(B, T, F)`` and residuals ``(B, T, horizon)``, reordered each epoch."""
+
+    def __init__(self, inputs, residual, weights, window: int, batch_size: int):
+        self.inputs, self.residual, self.weights, self.batch_size = inputs, residual, weights, batch_size
+        length = inputs.shape[1]
+        self.window = min(window, length)
+        starts = np.unique(np.r_[np.arange(0, length - self.window, max(1, self.window // 3)), length - self.window])
+        places = np.array([(row, start) for row in range(len(inputs)) for start in starts])
+        teaches = [self._weights(row, start).any() for row, start in places]
+        self.places = places[teaches]
+
+    def restart(self, seed) -> None:
+        """Seed the generator of the orders."""
+        self._rng = np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def on_epoch_end(self) -> None:
+        """Reorder the windows."""
+        self._order = self._rng.permutation(len(self.places))
+
+    def __len__(self):
+        return min(BATCHES, -(-len(self.places) // self.batch_size))
+
+    def __getitem__(self, number):
+        places = self.places[self._order[number * self.batch_size : (number + 1) * self.batch_size]]
+        residual = np.stack([self.residual[row, start : start + self.window] for row, start in places])
+        weights = np.stack([self._weights(row, start) for row, start in places]).astype(np.float32)
+        inputs = np.stack([self.inputs[row, start : start + self.window] for row, start in places])
+        return inputs, np.concatenate([residual, weights], axis=2)
+
+    def _weights(self, row, start) -> np.ndarray:
+        weights = self.weights[row, start : start + self.window]
+        if start == 0:
+            return weights
+        warm = min(WARM, self.window // 2)
+        return weights & (np.arange(self.window) >= warm)[:, None]
 
 
 def _quantiles(residual, levels) -> np.ndarray:

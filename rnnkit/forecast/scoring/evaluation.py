@@ -124,10 +124,7 @@ def _read(train, names) -> SeriesFrame:
 def scored(
     codes, count: int, actual, found: Mapping[str, np.ndarray], model: str, levels: Sequence[str], scales=None
 ) -> dict[str, np.ndarray]:
-    """Return each metric of a model for each of `count` series ``(B,)``.
-
-    `codes` are the series' indices of the rows, in any order; rows without a value in `actual` are left out.
-    """
+    """Return each metric of a model for each of `count` series ``(B,)``, whose indices by row are `codes`."""
     known = ~np.isnan(actual)
     actual, codes = actual[known], codes[known]
     counts = np.bincount(codes, minlength=count).astype(np.float64)

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnkit.arguments import whole
 from rnnkit.callbacks.stages import progress_bar
-from rnnkit.forecast.data import partitions
 from rnnkit.forecast.data.frames import handed_out
-from rnnkit.forecast.data.history import History
+from rnnkit.forecast.data.history import History, handler_of
 from rnnkit.hints import Array
 
 
-class Model(Protocol):
-    """A forecaster, as `rnnkit.forecast.models` has them."""
-
-    reads_covariates: bool
-
-    @property
-    def name(self) -> str:
-        """The column of its forecasts."""
-
-    @property
-    def _covariate_columns(self) -> list[str]: ...
-
-    def copy(self) -> Self:
-        """Return a model with the same settings."""
-
-    def _refit(self, history: History, progress: Callable[[str], None] | None = None) -> Self: ...
-
-
 def cross_validation(
-    models: Sequence[Model],
+    models: Sequence[Any],
     y: Array,
     h: int,
     n_windows: int = 1,
@@ -95,7 +76,7 @@ def cross_validation(
     {'y': (2, 4), 'Theta': (2, 4)}
     """
     models = checked_models(models, names.get("static"))
-    if (panels := partitions.handler_of(y, "panels")) is not None:
+    if (panels := handler_of(y, "panels")) is not None:
         return panels.cross_validation(models, y, h, n_windows, step_size, refit, level, **names)
     static = names.pop("static", None)
     beside = list(dict.fromkeys(name for model in models for name in model._covariate_columns))
@@ -111,7 +92,7 @@ def cross_validation(
     return {name: array[:, 0] for name, array in found.items()} if history.single else found
 
 
-def checked_models(models: Sequence[Model], static) -> list[Model]:
+def checked_models(models: Sequence[Any], static) -> list:
     """Return the models; a ValueError if their names clash, or `static` is given and none reads it."""
     if len({model.name for model in models}) < len(models):
         raise ValueError(f"expected models of different names; got {', '.join(model.name for model in models)}")
@@ -151,10 +132,7 @@ class Origins(NamedTuple):
 
 
 def check_long_enough(some, longest: int, last) -> None:
-    """Check that every window has a series, by the mask `some` ``(W,)``.
-
-    `longest` is the longest series' number of steps, `last` ``(W,)`` those from an origin to the end of the series.
-    """
+    """Check that every window has a series, by the mask `some` ``(W,)``; `last` are the steps from origins to ends."""
     if not some.all():
         raise ValueError(
             f"expected a series of more than {int(last[0])} steps, for {len(last)} windows of {last[-1]} steps; the "
@@ -165,7 +143,7 @@ def check_long_enough(some, longest: int, last) -> None:
 def refitting(tell: Callable[[str], None], count: int) -> Callable:
     """Return a function that fits a copy of a model to the series of one of `count` windows, and tells of it."""
 
-    def fit(model: Model, known: History, window: int) -> Model:
+    def fit(model: Any, known: History, window: int) -> Any:
         tell(what := f"{model.name}, window {window + 1} of {count}")
         return model.copy()._refit(known, lambda text: tell(f"{what}: {text}"))
 
@@ -175,7 +153,7 @@ def refitting(tell: Callable[[str], None], count: int) -> Callable:
 def windows(
     models, history: History, origins: Origins, refits, fit, static=None, level=None, done=None
 ) -> Iterator[tuple[int, np.ndarray, dict[str, np.ndarray]]]:
-    """Yield each window that has series: its number, the indices of its series, and the columns of all models for them.
+    """Yield each window that has series: its number, its series' indices, and the columns of all models.
 
     Models are made by ``fit(model, known, window)`` in the windows `refits` ``(W,)``, and read further in the others.
     """

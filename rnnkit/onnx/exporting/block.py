@@ -55,7 +55,6 @@ class Block:
         return arrays[key][0]
 
     def number(self, value, dtype) -> str:
-        """Add a constant number."""
         return self.constant(np.array(value, dtype), "number")
 
     def integers(self, *numbers: int) -> str:
@@ -81,7 +80,6 @@ class Block:
     # Shared by several layers
 
     def cast(self, value: Value, dtype) -> Value:
-        """Cast a value to another dtype."""
         dtype = np.dtype(dtype)
         if value.dtype == dtype:
             return value
@@ -112,7 +110,6 @@ class Block:
         return self.add("Transpose", name, perm=[1, 0, *range(2, rank)])
 
     def reversed(self, name: str, axis: int) -> str:
-        """Reverse a value along an axis."""
         bounds = (self.integers(number) for number in (-1, np.iinfo(np.int64).min, axis, -1))
         return self.add("Slice", name, *bounds)
 

@@ -43,7 +43,6 @@ class Writing:
     ended: dict[str, Value] = field(default_factory=dict)
 
     def input(self, name: str, shape, dtype) -> Value:
-        """Add an input of the model."""
         value = Value(self.block.named(name), tuple(shape), np.dtype(dtype))
         self.inputs.append(value)
         return value
@@ -93,8 +92,10 @@ def _names(call: Call, what: str, count: int) -> list[str]:
 
 def write(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value | None]]:
     """Write a layer's call, and return its outputs, flat, and a mask or None for each; a ValueError if unsupported."""
-    if not all(_is_own(layer, name) for name in ("__call__", "_applied", "_computed", "compute_mask")):
-        raise _unknown(layer)
+    for name in ("__call__", "_applied", "_computed", "compute_mask"):
+        owner = next((kind for kind in type(layer).__mro__ if name in vars(kind)), None)
+        if owner is not None and not is_own(owner):
+            raise _unknown(layer)
     return written(layer, writing, call)
 
 
@@ -102,12 +103,6 @@ def write(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value 
 def written(layer, writing: Writing, call: Call) -> tuple[list[Value], list[Value | None]]:
     """Write a layer's call, as `write`; each layer of rnnkit registers a function here."""
     raise _unknown(layer)
-
-
-def _is_own(layer, method: str) -> bool:
-    """Return whether a method is rnnkit's, or absent."""
-    owner = next((kind for kind in type(layer).__mro__ if method in vars(kind)), None)
-    return owner is None or owner.__module__.partition(".")[0] == "rnnkit"
 
 
 def _unknown(layer) -> ValueError:

@@ -6,17 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import rnnkit.onnx.exporting.functions
+import numpy as np
+
 import rnnkit.onnx.exporting.layers
-import rnnkit.onnx.exporting.models
 import rnnkit.onnx.exporting.recurrent
 import rnnkit.onnx.exporting.whole_arrays  # noqa: F401  registers the layers' functions
 from rnnkit import tracebacks
-from rnnkit.arguments import is_integer
+from rnnkit.arguments import is_integer, sizes
+from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.base import Layer
+from rnnkit.layers.bidirectional import Bidirectional
+from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.symbolic import is_shape, shape_leaves
+from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.models.functional import Model
+from rnnkit.models.sequential import Sequential
 from rnnkit.onnx.exporting.block import MOST_BYTES, Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, write
-from rnnkit.onnx.exporting.ports import constant_inputs, mask_inputs, output_names, x_inputs
 from rnnkit.onnx.format.package import element_type, onnx_package
 from rnnkit.serialization.atomic_files import replacing
 from rnnkit.version import __version__
@@ -110,7 +116,11 @@ def _written(model: Layer, opset: int, mask, states, constants):
         [(name, array) for name, array in held.values() if name in read]
         for held in (writing.block.weights, writing.block.constants)
     )
-    _refuse_size(model, sum(array.nbytes for _, array in (*weights, *constants)))
+    if (size := sum(array.nbytes for _, array in (*weights, *constants))) > MOST_BYTES:
+        raise ValueError(
+            f"{model.name!r} can't be exported to ONNX: its weights take {size:,} bytes, and a file holds "
+            "less than 2 GiB"
+        )
     known = [
         helper.make_node("Constant", [], [name], name, value=numpy_helper.from_array(array))
         for name, array in constants
@@ -149,15 +159,105 @@ def _read_by(node) -> set[str]:
     return set(node.input).union(*map(_read_by, inside))
 
 
-def _refuse_size(model, size: int) -> None:
-    if size > MOST_BYTES:
-        raise ValueError(
-            f"{model.name!r} can't be exported to ONNX: its weights take {size:,} bytes, and a file holds "
-            "less than 2 GiB"
-        )
-
-
 def _info(name: str, value: Value):
     from onnx import helper
 
     return helper.make_tensor_value_info(name, element_type(value.dtype), value.shape)
+
+
+def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
+    if isinstance(model, Model):
+        shapes, names = model._shapes[: len(model.input_names)], model.input_names
+        types = [_input_dtype_of(model, i) for i in range(len(names))]
+    elif is_shape(model._input_shape):
+        shape, names, types = model._input_shape, ["x"], [_input_dtype(model)]
+        shapes = [(*shape[:2], 2, *shape[2:]) if model._reads_complex else shape]  # of complex numbers that of pairs
+    else:
+        shapes = model._input_shape
+        names, types = [f"x_{i}" for i in range(len(shapes))], [np.dtype(model.dtype)] * len(shapes)
+    if not isinstance(model, Model):
+        shapes = [(None, *shape[1:]) for shape in shapes]  # the batch size is open
+    before = [f"{name}_" for name in names] if len(names) > 1 else [""]
+    found = []
+    for name, shape, dtype, own in zip(names, shapes, types, before, strict=True):
+        axes = ["batch", f"{own}time", *(f"{own}axis_{i}" for i in range(2, len(shape)))]  # names of open sizes
+        sizes = [axis if size is None else size for size, axis in zip(shape, axes, strict=False)]
+        found.append(writing.input(name, sizes, dtype))
+    one = len(found) == 1 and (isinstance(model, Model) or is_shape(model._input_shape))  # a Merge takes a list
+    return found[0] if one else found
+
+
+def _input_dtype(layer) -> np.dtype:
+    return np.dtype(np.int64 if layer._reads_ids else layer.dtype)
+
+
+def _input_dtype_of(model: Model, number: int) -> np.dtype:
+    """Return the dtype of an input of a model: integers if declared so, or if only embeddings read it."""
+    readers = [model._graph.layers[call.layer] for call in model._graph.calls if number in call.read()]
+    given = np.dtype(model._input_configs[number]["dtype"])
+    if given.kind in "iu" or all(_input_dtype(one) == np.int64 for one in readers):
+        return np.dtype(np.int64)
+    return given
+
+
+def mask_inputs(model: Layer, writing: Writing, x, mask) -> Value | list | None:
+    if mask is False:
+        return None
+    several = x if isinstance(x, list) else [x]
+    names = [value.name for value in several]
+    if mask is True and len(names) > 1:
+        raise ValueError(f"expected mask=[…] with names of inputs among {', '.join(names)}, got True")
+    wanted = names if mask is True else mask
+    if not isinstance(wanted, (list, tuple)) or not all(name in names for name in wanted):
+        raise ValueError(f"expected mask as True, False or a list of names among {', '.join(names)}, got {mask!r}")
+    masks: list[Value | None] = [None] * len(several)
+    for i, value in enumerate(several):
+        if value.name not in wanted:
+            continue
+        if len(value.shape) < 2:
+            raise ValueError(f"expected an input (batch, time, …) to be masked, got {value.name!r} of {value.shape}")
+        name = "mask" if len(names) == 1 else f"{value.name}_mask"
+        masks[i] = writing.input(name, value.shape[:2], bool)
+    return masks if isinstance(x, list) else masks[0]
+
+
+def constant_inputs(model: Layer, writing: Writing, shapes) -> tuple[Value, ...]:
+    layer = model.forward_layer if isinstance(model, Bidirectional) else model
+    if not isinstance(layer, RNN) or not layer._execution.step.takes_constants:
+        if shapes is not None:
+            raise ValueError(f"expected no constants: {model.name!r} is no layer whose cell takes them")
+        return ()
+    if shapes is None:
+        shapes = _shapes_of_calls(layer)
+    elif not isinstance(shapes, (list, tuple)):
+        raise ValueError(f"expected constants as a list of shapes without the batch axis, got {shapes!r}")
+    found = [sizes(shape, "the shape of a constant") for shape in shapes]
+    return tuple(writing.input(f"constant_{i}", ("batch", *shape), layer.dtype) for i, shape in enumerate(found))
+
+
+def _shapes_of_calls(layer: RNN):
+    known = {shapes for _, shapes in layer._execution.executors}
+    if len(known) != 1:
+        raise ValueError(
+            f"expected constants=[…]: the shapes, without the batch axis, of what the cell of {layer.name!r} takes"
+        )
+    return known.pop()
+
+
+def output_names(model: Layer) -> list[str]:
+    """Return a name for each output, flat; a recurrent layer has names for states, even if it doesn't return them."""
+    if isinstance(model, Model):
+        return model.output_names
+    if isinstance(model, Sequential):
+        return output_names(model.layers[-1])
+    if isinstance(model, TimeDistributed):
+        return output_names(model.layer)
+    if isinstance(model, Bidirectional):
+        count = len(model.forward_layer._spec.shapes) + len(model.backward_layer._spec.shapes)
+        first = ["y_forward", "y_backward"] if model.merge_mode is None else ["y"]
+        return [*first, *(f"state_{i}" for i in range(count))]
+    if isinstance(model, WholeArrays):
+        outputs = shape_leaves(model.compute_output_shape(model._input_shape))
+        return ["y"] if len(outputs) == 1 else [f"y_{i}" for i in range(len(outputs))]
+    count = len(model._spec.shapes) if isinstance(model, RNN) else 0
+    return ["y", *(f"state_{i}" for i in range(count))]

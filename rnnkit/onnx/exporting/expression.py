@@ -49,17 +49,14 @@ class Expression(Value):
 
     @classmethod
     def of_name(cls, block: Block, name: str, dtype, line: str = "") -> Expression:
-        """Return the value of a name."""
         return cls(_Lines(block, line), Named(np.dtype(dtype), name))
 
     @property
     def name(self) -> str:
-        """The value's name in the graph."""
         return self.value.name
 
     @property
     def is_float(self) -> bool:
-        """Whether it holds floating-point numbers."""
         return self.type.kind == "f"
 
     @property
@@ -68,7 +65,6 @@ class Expression(Value):
         return 8 * self.type.itemsize
 
     def constant(self, number):
-        """Return a number of this value's dtype."""
         return self.of(Named(self.type, self.builder.block.number(number, self.type)))
 
     def call(self, name: str, *others, dtype=None, **attributes):
@@ -78,7 +74,6 @@ class Expression(Value):
         return self.of(Named(dtype or self.type, found))
 
     def function(self, name, *others):
-        """Return a function of this value and others."""
         if name == "fma":
             return self * others[0] + others[1]
         if name == "trunc":
@@ -115,11 +110,6 @@ def _log(x):
     return x.call("Log")
 
 
-def _sigmoid(x):
-    """1 / (1 + exp(-x)), also if exp overflows. ONNX Runtime's Sigmoid is 0 for values below 1e-7."""
-    return 1.0 / (_exp(-x) + 1.0)
-
-
 def _expm1(x):
     """exp(x) - 1, near 0 by tanh(x / 2)."""
     half = (0.5 * x).call("Tanh")
@@ -131,10 +121,6 @@ def _log1p(x):
     u = x + 1.0
     lost = _log(u) * (x / (u - 1.0))
     return select((u == 1.0) | (x == math.inf), x, lost)
-
-
-def _cbrt(x):
-    return copysign(absolute(x).call("Pow", 1.0 / 3.0), x)
 
 
 def _far(size):
@@ -161,10 +147,6 @@ def _cos(x):
     return select(absolute(x) < 2.0, near, 1.0 - 2.0 * half * half)
 
 
-def _tan(x):
-    return x.call("Sin") / (x.call("Cos") if x.width == 32 else _cos(x))
-
-
 def _sinc(x):
     """sin(πx) / (πx), exactly 0 at whole numbers."""
     turned = math.pi * (x - 2.0 * rint(0.5 * x))
@@ -173,29 +155,17 @@ def _sinc(x):
 
 
 Expression.own = {
-    "exp": _exp,
+    "exp": _exp, "expm1": _expm1, "log": _log, "log1p": _log1p, "tanh": _native("Tanh"), "maximum": _native("Max"),
+    "minimum": _native("Min"), "sign": _native("Sign"), "power": _native("Pow"), "fmod": _native("Mod", fmod=1),
+    "erf": _in_single("Erf", _erf), "erfc": _erfc, "sin": _native("Sin"), "cos": _in_single("Cos", _cos), "sinc": _sinc,
     "exp_of_negative": lambda x: _exp(-x),
     "exp_product": lambda a, b: _exp(a * b),
     "exp2": lambda x: x.constant(2.0).call("Pow", x),
-    "expm1": _expm1,
-    "log": _log,
     "log2": lambda x: _log(x) * (1.0 / math.log(2.0)),
     "log10": lambda x: _log(x) * (1.0 / math.log(10.0)),
-    "log1p": _log1p,
-    "sigmoid": _sigmoid,
-    "tanh": _native("Tanh"),
-    "maximum": _native("Max"),
-    "minimum": _native("Min"),
-    "sign": _native("Sign"),
-    "power": _native("Pow"),
-    "fmod": _native("Mod", fmod=1),
-    "cbrt": _cbrt,
-    "erf": _in_single("Erf", _erf),
-    "erfc": _erfc,
-    "sin": _native("Sin"),
-    "cos": _in_single("Cos", _cos),
-    "tan": _tan,
-    "sinc": _sinc,
+    "sigmoid": lambda x: 1.0 / (_exp(-x) + 1.0),  # ONNX Runtime's Sigmoid is 0 for values below 1e-7
+    "cbrt": lambda x: copysign(absolute(x).call("Pow", 1.0 / 3.0), x),
+    "tan": lambda x: x.call("Sin") / (x.call("Cos") if x.width == 32 else _cos(x)),
 } | {
     name: _in_single(known, FORMULAS[name].__wrapped__)  # type: ignore[attr-defined]  # by functools.wraps
     for name, known in {
@@ -215,32 +185,17 @@ def _divided(name: str, **attributes):
     return divided
 
 
-def _whole_quotient(a, b):
-    return _divided("Div")(a - _divided("Mod")(a, b), b)
-
-
 # By the names of `rnnkit.compiler.ir.operations`; integers have functions of their own.
 POINTWISE: dict[str, Callable] = FORMULAS | {
-    "add": operator.add,
-    "subtract": operator.sub,
-    "multiply": operator.mul,
-    "divide": operator.truediv,
-    "negative": operator.neg,
-    "where": select,
-    "greater": operator.gt,
-    "greater_equal": operator.ge,
-    "less": operator.lt,
-    "less_equal": operator.le,
-    "equal": operator.eq,
-    "not_equal": operator.ne,
-    "logical_and": operator.and_,
-    "logical_or": operator.or_,
-    "logical_xor": operator.xor,
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
+    "negative": operator.neg, "where": select, "greater": operator.gt, "greater_equal": operator.ge,
+    "less": operator.lt, "less_equal": operator.le, "equal": operator.eq, "not_equal": operator.ne,
+    "logical_and": operator.and_, "logical_or": operator.or_, "logical_xor": operator.xor,
     "logical_not": operator.invert,
-}
+}  # fmt: skip
 OF_INTEGERS = {
     "absolute": _native("Abs"),
-    "floor_divide": _whole_quotient,
+    "floor_divide": lambda a, b: _divided("Div")(a - _divided("Mod")(a, b), b),
     "remainder": _divided("Mod"),
     "fmod": _divided("Mod", fmod=1),
 }

@@ -1,21 +1,31 @@
-"""Export of layers without a loop along time."""
+"""Export of models, and of layers without a loop along time, by their steps or as NumPy functions of arrays."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
+from rnnkit.layers.attention import Attending
+from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
+from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.noise import Noise
 from rnnkit.layers.over_axes import OverAxes
+from rnnkit.layers.pooling import GlobalAveragePooling1D, OverTime
+from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
+from rnnkit.layers.weighted import Computed
 from rnnkit.models.ensemble import Ensemble
+from rnnkit.models.graph_model import GraphModel
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, refuse_draws, write, written
-from rnnkit.onnx.exporting.step_graph import StepGraph
-from rnnkit.onnx.exporting.step_nodes import StepNodes
+from rnnkit.onnx.exporting.step_nodes import StepGraph, StepNodes
+from rnnkit.onnx.exporting.whole_arrays import by_function
+from rnnkit.onnx.loading.layers import ConstantRows
 
 
 @written.register
@@ -91,3 +101,97 @@ def _ensemble(layer: Ensemble, writing: Writing, call: Call):
         first = several[0]
         found.append(Value(block.add("Concat", *apart, axis=0), (layer.n, *first.shape), first.dtype))
     return found, of_members[0][1]
+
+
+@written.register
+def _model(model: GraphModel, writing: Writing, call: Call):
+    graph = model._graph
+    given = [one if isinstance(one, list) else [one] for one in (call.x, call.mask)]
+    values, masks = graph.begun(*given)
+    for one in graph.calls:
+        more = {name: [values[i] for i in leaves(numbers)] for name, numbers in one.more.items()}
+        here = call.inside(
+            graph.paths[one.layer],
+            x=mapped(one.x, values.__getitem__),
+            mask=_mask(more.pop("mask", None), mapped(one.x, masks.__getitem__)),
+            training=call.training if one.training is None else one.training,
+            states=more.pop("initial_state", None),
+            constants=tuple(more.pop("constants", ())),
+            more=more,
+            options=one.options,
+        )
+        found, own = write(graph.layers[one.layer], writing, here)
+        for number, value, mask in zip(one.outputs, found, own, strict=True):
+            values[number], masks[number] = value, mask
+    return [values[i] for i in graph.outputs], [masks[i] for i in graph.outputs]
+
+
+def _mask(given: list[Value] | None, flowing):
+    """Return the mask given to a symbolic call, otherwise the masks of its arrays."""
+    if given is not None:
+        return given[0] if len(given) == 1 else given
+    return None if isinstance(flowing, list) and all(one is None for one in leaves(flowing)) else flowing
+
+
+@written.register(Computed)
+@written.register(Conv1D)
+def _computed(layer, writing: Writing, call: Call):
+    refuse_draws(layer, call.training and bool(layer._moving()), "computes with its batch")
+    x, takes_mask = array_of(writing, layer, call, 2), isinstance(layer, GlobalAveragePooling1D)
+    masked = takes_mask and call.mask is not None
+    masks = [replace(writing.step_mask(call.mask, x), shape=x.shape[:2])] if masked else []
+    function = layer._traceable if masked else lambda x, weights: layer._traceable(x, None, weights)
+    ends = isinstance(layer, (Conv1D, OverTime))
+    return by_function(writing, layer, function, [x, *masks]), [None if ends else call.mask]
+
+
+@written.register
+def _masking(layer: Masking, writing: Writing, call: Call):
+    x = array_of(writing, layer, call, 3)
+    output, used = by_function(writing, layer, partial(_masked, layer), [x])
+    if call.mask is None:
+        return [output], [used]
+    both = writing.block.add("And", used.name, writing.step_mask(call.mask, x).name)
+    return [output], [replace(used, name=both)]
+
+
+def _masked(layer, x, weights):
+    used = (x != layer.mask_value).any(axis=tuple(range(2, x.ndim)))
+    return [np.where(used.reshape((*x.shape[:2], *(1,) * (x.ndim - 2))), x, 0.0), used]
+
+
+@written.register
+def _constant(layer: ConstantRows, writing: Writing, call: Call):
+    rows = lambda x, weights: np.broadcast_to(weights["rows"], (x.shape[0], *layer.shape))
+    return by_function(writing, layer, rows, [call.x]), [None]
+
+
+# Attention
+
+
+@written.register
+def _attention(layer: Attending, writing: Writing, call: Call):
+    refuse_draws(layer, call.training and layer.dropout > 0)
+    arrays, heads = [writing.block.cast(one, layer.dtype) for one in call.x], isinstance(layer, MultiHeadAttention)
+    flowing = call.mask if isinstance(call.mask, list) else []
+    masks = dict(zip(layer._names, flowing, strict=False))
+    masks |= {name.removesuffix("_mask"): one for name, (one,) in call.more.items()}
+    of_arrays = dict(zip(layer._names, (*arrays[:2], arrays[-1]), strict=True))
+    given: dict[str, Value] = {}
+    for name, mask in masks.items():
+        if mask is not None and name in of_arrays and (heads or name != "key"):
+            own = of_arrays[name]
+            given[name] = replace(writing.step_mask(mask, own), shape=own.shape[:2])
+        elif mask is not None and name == "attention":
+            given[name] = writing.condition(mask)
+
+    wanted = {name: call.options.get(name, False) for name in ("return_attention_scores", "use_causal_mask")}
+
+    def attended(*values):
+        found = dict(zip(given, values[len(arrays) : -1], strict=True))
+        own = [found.get(name) for name in layer._names]
+        others = [found.get("attention")] if heads else []
+        return layer._attended(values[-1], list(values[: len(arrays)]), own, False, *others, **wanted)[0]
+
+    outputs = by_function(writing, layer, attended, [*arrays, *given.values()])
+    return outputs, [given.get("query"), None][: len(outputs)]

@@ -24,8 +24,7 @@ from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.traced import Traced
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, written
-from rnnkit.onnx.exporting.step_graph import ReadGraph
-from rnnkit.onnx.exporting.step_nodes import FAR, StepNodes, filling
+from rnnkit.onnx.exporting.step_nodes import FAR, ReadGraph, StepNodes, filling
 from rnnkit.onnx.format.package import element_type
 from rnnkit.onnx.loading.time_layers import OverSteps
 from rnnkit.stored_weights import all_expanded
@@ -40,7 +39,8 @@ def _traced(layer: Traced, writing: Writing, call: Call):
     if layer._unbatched or getattr(layer, "mask", None) is not None:
         why = "an array without a batch axis" if layer._unbatched else "a mask that its function doesn't compute"
         raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: it has {why}")
-    block, arrays = writing.block, [_with_names(x) for x in leaves(call.x)]
+    named = lambda x: tuple(f"{x.name}_{i}" if n is None else n for i, n in enumerate(x.shape))
+    block, arrays = writing.block, [replace(x, shape=named(x)) for x in leaves(call.x)]
     given = call.mask if isinstance(call.mask, list) else [call.mask] * (1 if layer._takes_mask() else len(arrays))
     masks = [None if m is None else writing.step_mask(m, x) for m, x in zip(given, arrays, strict=False)]
     taken = [replace(m, shape=x.shape[:2]) for m, x in zip(masks, arrays, strict=False) if m is not None]
@@ -54,11 +54,6 @@ def _traced(layer: Traced, writing: Writing, call: Call):
 
     outputs = _by_nodes(writing, layer, read, traced)
     return outputs, _masks_behind(layer, writing, masks, arrays, outputs)
-
-
-def _with_names(x: Value) -> Value:
-    """Return the value with a name for each open size."""
-    return replace(x, shape=tuple(f"{x.name}_{i}" if n is None else n for i, n in enumerate(x.shape)))
 
 
 def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Value]) -> list[Value]:
@@ -92,27 +87,17 @@ def _masks_behind(layer, writing: Writing, masks, arrays, outputs) -> list[Value
     if isinstance(layer, (Shaping, Dot, OverSteps)):
         return [None]
     in_time = isinstance(layer, Concatenate) and layer.axis % len(arrays[0].shape) == 1
+    block, joined = writing.block, None
     if isinstance(layer, Concatenate) and any(mask is not None for mask in masks):
-        masks = [_all_used(writing.block, x) if mask is None else mask for mask, x in zip(masks, arrays, strict=True)]
+        used = lambda x: block.add("Expand", block.number(True, bool), block.sizes(x.name, 0, 2))
+        masks = [mask or Value(used(x), x.shape[:2], np.dtype(bool)) for mask, x in zip(masks, arrays, strict=True)]
     if in_time and None not in masks:
-        name = writing.block.add("Concat", *(mask.name for mask in masks), axis=1)
+        name = block.add("Concat", *(mask.name for mask in masks), axis=1)
         return [Value(name, outputs[0].shape[:2], np.dtype(bool))]
-    joined = _any(writing, masks)
+    if None not in masks:
+        joined = replace(masks[0], name=reduce(partial(block.add, "Or"), [one.name for one in masks]))
     own = isinstance(layer, Merge)
     return [joined if own or one.shape[1:2] == arrays[0].shape[1:2] else None for one in outputs]
-
-
-def _any(writing, masks) -> Value | None:
-    """Return the union of masks; None if one is missing."""
-    known = [mask for mask in masks if mask is not None]
-    if len(known) < len(masks):
-        return None
-    return replace(known[0], name=reduce(partial(writing.block.add, "Or"), [one.name for one in known]))
-
-
-def _all_used(block: Block, x: Value) -> Value:
-    name = block.add("Expand", block.number(True, bool), block.sizes(x.name, 0, 2))
-    return Value(name, x.shape[:2], np.dtype(bool))
 
 
 class OpenSizes:

@@ -12,11 +12,10 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.shaping import RepeatVector
 from rnnkit.layers.support.symbolic import SymbolicTensor
-from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
+from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Forms
 from rnnkit.onnx.loading.layers import Arrange, ConstantRows, Operation
 from rnnkit.onnx.loading.step_target import Steps, inputs_first, plain_name, without
 from rnnkit.onnx.loading.time_layers import OverSteps
-from rnnkit.onnx.loading.values import Array, Constant, Forms
 
 
 class Layers:
@@ -36,7 +35,8 @@ class Layers:
 
     def make(self, outputs: Sequence[Array]) -> None:
         """Make the layers for these values and their dependencies."""
-        order = inputs_first(outputs, self._read)
+        read = lambda one: one.inputs if one.layer_inputs is None else one.layer_inputs
+        order = inputs_first(outputs, lambda one: () if one in self._tensors else read(one))
         self._needed.update(order)
         for array in order:
             if array not in self._tensors:
@@ -46,14 +46,7 @@ class Layers:
                 except (ValueError, TypeError, MemoryError) as error:
                     raise ValueError(f"{array.label}: {error}") from error
 
-    def _read(self, array: Array) -> Sequence[Any]:
-        """Return the values that the layers of a value read."""
-        if array in self._tensors:
-            return ()
-        return array.inputs if array.layer_inputs is None else array.layer_inputs
-
     def needs(self, array: Array) -> bool:
-        """Return whether a value is read."""
         return array in self._needed
 
     def tensor(self, array: Array) -> SymbolicTensor:
@@ -210,6 +203,5 @@ class Layers:
         ]
 
     def rows_of(self, constant: np.ndarray, like: SymbolicTensor, trainable: bool) -> SymbolicTensor:
-        """Return a constant for every row."""
         layer = ConstantRows(list(constant.shape), trainable, dtype=self.dtype)
         return self.called(layer, [constant], like)[0]

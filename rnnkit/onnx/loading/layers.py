@@ -13,8 +13,7 @@ from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
-from rnnkit.onnx.loading.cells import RowsCell
-from rnnkit.onnx.loading.program import Program
+from rnnkit.onnx.loading.cells import Program, RowsCell
 from rnnkit.recording import computed, constant, repeated, weights_now
 from rnnkit.steps.cell import prepare
 
@@ -34,7 +33,6 @@ class Operation(Memoryless):
         self._cell = self._new_cell()
 
     def compute_output_shape(self, input_shape):
-        """Return ``(B, …, *output)``."""
         shape = super().compute_output_shape(input_shape)
         if self.built:
             return (*shape[:-1], *self._execution.output_shape())
@@ -49,7 +47,6 @@ class Operation(Memoryless):
         super()._build(shape)
 
     def get_config(self):
-        """Return the constructor's arguments as JSON values."""
         return {"program": self.program.config()} | super().get_config()
 
     def _arguments(self):
@@ -90,7 +87,6 @@ class Arrange(Shaping):
         return x.reshape((*x.shape[: self.kept], *self.shape))
 
     def compute_output_shape(self, input_shape):
-        """Return ``(*kept, *shape)``."""
         shape = self._shape(input_shape)
         rest = shape[self.kept :]
         if len(shape) < self.kept or (None not in rest and math.prod(rest) != math.prod(self.shape)):
@@ -126,7 +122,6 @@ class ConstantRows(OwnWeights):
         return found, lambda d: Gradients({"rows": computed(np.sum, d, axis=0)}, constant(np.zeros(shape, dtype)))
 
     def compute_output_shape(self, input_shape):
-        """Return ``(B, *shape)``."""
         return (self._shape(input_shape)[0], *self.shape)
 
     compute_mask = no_mask

@@ -15,13 +15,12 @@ from rnnkit.layers.support.symbolic import Input
 from rnnkit.models.functional import Model
 from rnnkit.onnx.format.package import dtype_of
 from rnnkit.onnx.loading import operators  # noqa: F401  registers all operators
-from rnnkit.onnx.loading.axes import BATCH, LARGEST_AXIS, TIME, Axis
+from rnnkit.onnx.loading.axes import BATCH, LARGEST_AXIS, TIME, Array, Axis, Constant, kind_of
 from rnnkit.onnx.loading.file import OnnxFile
 from rnnkit.onnx.loading.graph import Graph
 from rnnkit.onnx.loading.layer_target import Layers
 from rnnkit.onnx.loading.layers import Arrange
 from rnnkit.onnx.loading.step_target import inputs_first, plain_name
-from rnnkit.onnx.loading.values import Array, Constant, kind_of
 
 
 def load(path: str | os.PathLike[str], *, initializers: Mapping[str, Any] | None = None) -> Model:
@@ -120,20 +119,24 @@ def _loaded(file: OnnxFile, graph: Graph) -> Loaded:
             raise ValueError(f"expected outputs that depend on the inputs, got the constant {one.name!r}")
         outputs.append(value)
     _choose_batch(given)
-    dtype = _precision(file, graph, formal)
+    # One precision of all layers: double if an input, an output or a weight is double.
+    codes = [one.type.tensor_type.elem_type for one in (*formal, *file.graph.output)]
+    dtypes = [dtype_of(code) for code in codes if code] + [one.array.dtype for one in graph.initializers()]
+    dtype = np.result_type(np.float32, *{one for one in dtypes if one.kind == "f"})
     target, tensors, orders = Layers(dtype), [], {}
     used = set(inputs_first(outputs))
     for name, array in zip(names, given, strict=True):
         if array in used:
             order = _order(target, array)
             tensor = Input(
-                _sizes([array.axes[i] for i in order]),
+                [None if a.role == TIME else a.size for a in (array.axes[i] for i in order) if a.role != BATCH],
                 dtype={"float": dtype, "int": "int64", "bool": "bool"}[array.kind],
                 name=plain_name(name),
             )
             tensors.append(tensor)
             orders[name] = order
-            target.put(array, _entered(target, array, tensor, order))
+            sizes = target.forms.shape(array.axes, array.label)
+            target.put(array, target.shaped(tensor, target.kept(array), sizes))  # without axes of size 1
     if not tensors:
         raise ValueError("expected outputs that depend on inputs")
     target.make(outputs)
@@ -187,14 +190,6 @@ def _choose_batch(given: list[Array]) -> None:
                 open_axis.be(TIME)
 
 
-def _precision(file, graph, inputs) -> np.dtype:
-    """Return the one precision of all layers: double if an input, an output or a weight is double."""
-    codes = [one.type.tensor_type.elem_type for one in (*inputs, *file.graph.output)]
-    dtypes = [dtype_of(code) for code in codes if code]
-    dtypes += [value.array.dtype for value in graph.initializers()]
-    return np.result_type(np.float32, *{dtype for dtype in dtypes if dtype.kind == "f"})
-
-
 def _order(target: Layers, array: Array) -> tuple[int, ...]:
     """Return ONNX's axes in rnnkit's order."""
     rank = {BATCH: 0, TIME: 1}
@@ -202,17 +197,6 @@ def _order(target: Layers, array: Array) -> tuple[int, ...]:
         if axis.parts and target.forms.is_row(axis):
             raise ValueError(f"expected batch and time as axes of their own in the {array.label}")
     return tuple(sorted(range(len(array.axes)), key=lambda i: rank.get(array.axes[i].role or "", 2)))
-
-
-def _sizes(axes) -> list:
-    """Return the sizes of axes after the batch, None for time."""
-    return [None if axis.role == TIME else axis.size for axis in axes if axis.role != BATCH]
-
-
-def _entered(target: Layers, array: Array, tensor, order):
-    """Return an input as `Layers` holds it, without axes of size 1."""
-    target.forms.row_axes(array.axes)
-    return target.shaped(tensor, target.kept(array), target.forms.shape(array.axes, array.label))
 
 
 def _left(target: Layers, array: Array, order, inputs, name):

@@ -1,6 +1,6 @@
 """ONNX operators as traceable NumPy functions on arrays ``(rows, *features)``.
 
-The step of a recurrent or a memoryless layer is a list of these; see `rnnkit.onnx.loading.program`. Axes are counted
+The step of a recurrent or a memoryless layer is a list of these; see `rnnkit.onnx.loading.cells`. Axes are counted
 from the first feature axis, after the rows.
 """
 
@@ -21,13 +21,7 @@ def hard_sigmoid(x, alpha=0.2, beta=0.5):
     return np.minimum(np.maximum(alpha * x + beta, 0.0), 1.0)
 
 
-def thresholded_relu(x, alpha=1.0):
-    """Compute the identity above a threshold, otherwise 0."""
-    return np.where(x > alpha, x, 0.0)
-
-
 def selu(x, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875):
-    """Compute a scaled `elu`."""
     return gamma * activations.elu(x, alpha)
 
 
@@ -49,7 +43,6 @@ def shrink(x, lambd=0.5, bias=0.0):
 
 
 def clip(x, low=None, high=None):
-    """Clip to bounds."""
     x = x if low is None else np.maximum(x, low)
     return x if high is None else np.minimum(x, high)
 
@@ -63,72 +56,26 @@ def _folded(function):
     return fold
 
 
-def _mean(*arrays):
-    return _folded(np.add)(*arrays) / float(len(arrays))
-
-
 ELEMENTWISE: dict[str, Callable] = {
-    "Abs": np.abs,
-    "Acos": np.arccos,
-    "Acosh": np.arccosh,
-    "Add": np.add,
-    "And": np.logical_and,
-    "Asin": np.arcsin,
-    "Asinh": np.arcsinh,
-    "Atan": np.arctan,
-    "Atanh": np.arctanh,
-    "Ceil": np.ceil,
-    "Celu": celu,
-    "Cos": np.cos,
-    "Cosh": np.cosh,
-    "Div": np.divide,
+    **{name: getattr(np, name.lower()) for name in "Abs Ceil Cos Cosh Equal Exp Floor Greater IsNaN Less Log".split()},
+    **{name: getattr(np, name.lower()) for name in "Sign Sin Sinh Sqrt Tan Tanh Where".split()},
+    **{name: getattr(np, f"arc{name[1:].lower()}") for name in "Acos Acosh Asin Asinh Atan Atanh".split()},
+    **{name: getattr(np, f"logical_{name.lower()}") for name in "And Not Or Xor".split()},
+    **{name: getattr(activations, name.lower()) for name in "Erf Mish Relu Sigmoid Softplus Softsign".split()},
+    "Add": np.add, "Div": np.divide, "GreaterOrEqual": np.greater_equal, "LessOrEqual": np.less_equal,
+    "Mul": np.multiply, "Neg": np.negative, "Pow": np.power, "Round": np.rint, "Sub": np.subtract,
+    "Max": _folded(np.maximum), "Min": _folded(np.minimum), "Sum": _folded(np.add),
+    "Mean": lambda *arrays: _folded(np.add)(*arrays) / float(len(arrays)),
+    "Celu": celu, "Gelu": gelu, "HardSigmoid": hard_sigmoid, "Selu": selu, "Shrink": shrink,
     "Elu": lambda x, alpha=1.0: activations.elu(x, alpha),
-    "Equal": np.equal,
-    "Erf": activations.erf,
-    "Exp": np.exp,
-    "Floor": np.floor,
-    "Gelu": gelu,
-    "Greater": np.greater,
-    "GreaterOrEqual": np.greater_equal,
-    "HardSigmoid": hard_sigmoid,
     "HardSwish": lambda x: x * hard_sigmoid(x, 1 / 6, 0.5),
-    "IsNaN": np.isnan,
     "LeakyRelu": lambda x, alpha=0.01: activations.leaky_relu(x, alpha),
-    "Less": np.less,
-    "LessOrEqual": np.less_equal,
-    "Log": np.log,
-    "Max": _folded(np.maximum),
-    "Mean": _mean,
-    "Min": _folded(np.minimum),
-    "Mish": activations.mish,
     "Mod": lambda a, b, fmod=0: np.fmod(a, b) if fmod else np.remainder(a, b),
-    "Mul": np.multiply,
-    "Neg": np.negative,
-    "Not": np.logical_not,
-    "Or": np.logical_or,
     "PRelu": lambda x, slope: np.where(x < 0, slope * x, x),
-    "Pow": np.power,
     "Reciprocal": lambda x: 1.0 / x,
-    "Relu": activations.relu,
-    "Round": np.rint,
-    "Selu": selu,
-    "Shrink": shrink,
-    "Sigmoid": activations.sigmoid,
-    "Sign": np.sign,
-    "Sin": np.sin,
-    "Sinh": np.sinh,
-    "Softplus": activations.softplus,
-    "Softsign": activations.softsign,
-    "Sqrt": np.sqrt,
-    "Sub": np.subtract,
-    "Sum": _folded(np.add),
     "Swish": lambda x, alpha=1.0: x * activations.sigmoid(alpha * x),
-    "Tan": np.tan,
-    "Tanh": np.tanh,
-    "ThresholdedRelu": thresholded_relu,
-    "Where": np.where,
-    "Xor": np.logical_xor,
-}
+    "ThresholdedRelu": lambda x, alpha=1.0: np.where(x > alpha, x, 0.0),
+}  # fmt: skip
 
 
 # Of the recurrent operators.
@@ -168,24 +115,16 @@ REDUCTIONS: dict[str, Callable] = {
 
 
 def _reduce(op):
-    def reduce(x, axes):
-        return REDUCTIONS[op](x, axis=tuple(axis + 1 for axis in axes))
-
-    return reduce
-
-
-def _exponents(x, axis):
-    return np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return lambda x, axes: REDUCTIONS[op](x, axis=tuple(axis + 1 for axis in axes))
 
 
 def softmax(x, axis):
     """Compute exponentials that sum to 1 along an axis of features."""
-    found = _exponents(x, axis + 1)
+    found = np.exp(x - np.max(x, axis=axis + 1, keepdims=True))
     return found / np.sum(found, axis=axis + 1, keepdims=True)
 
 
 def log_softmax(x, axis):
-    """Compute the logarithm of `softmax`."""
     shifted = x - np.max(x, axis=axis + 1, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis + 1, keepdims=True))
 
@@ -198,18 +137,6 @@ def layer_norm(x, *scale_and_bias, axes, epsilon):
     if scale_and_bias:
         result = result * scale_and_bias[0]
     return result + scale_and_bias[1] if len(scale_and_bias) > 1 else result
-
-
-def _part(x, axis, start, stop, step):
-    return x[(slice(None),) * (axis + 1) + (slice(start, stop, step),)]
-
-
-def _unsqueeze(x, axes):
-    return np.expand_dims(x, tuple(axis + 1 for axis in axes)) if axes else x
-
-
-def _reshape(x, shape):
-    return x.reshape(x.shape[0], *shape)
 
 
 OPERATIONS: dict[str, Callable] = {
@@ -228,12 +155,12 @@ OPERATIONS: dict[str, Callable] = {
     "NotZero": lambda x: x != 0,
     "Number": lambda x: np.where(x, 1.0, 0.0),
     "Product": np.matmul,
-    "Reshape": _reshape,
-    "Slice": _part,
+    "Reshape": lambda x, shape: x.reshape(x.shape[0], *shape),
+    "Slice": lambda x, axis, start, stop, step: x[(slice(None),) * (axis + 1) + (slice(start, stop, step),)],
     "Rows": lambda x, like: np.broadcast_to(x, (like.shape[0], *np.shape(x))),
     "Softmax": softmax,
     "Squeeze": lambda x, axes: np.squeeze(x, axis=tuple(axis + 1 for axis in axes)),
     "Take": lambda x, axis, places: np.take(x, np.array(places), axis=axis + 1),
     "Transpose": lambda x, order: np.transpose(x, (0, *(axis + 1 for axis in order))),
-    "Unsqueeze": _unsqueeze,
+    "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axis + 1 for axis in axes)) if axes else x,
 }

@@ -9,9 +9,8 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.free_names import FreeNames
-from rnnkit.onnx.loading.axes import Axis
-from rnnkit.onnx.loading.program import Program
-from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
+from rnnkit.onnx.loading.axes import Array, Axis, Constant, Forms, Value
+from rnnkit.onnx.loading.cells import Program
 
 
 class Steps:
@@ -39,7 +38,6 @@ class Steps:
         return ("input", len(self._inputs) - 1)
 
     def add(self, op: str, refs: Sequence[Any], **options) -> Any:
-        """Add an instruction."""
         self._instructions.append([op, list(refs), options])
         return ("made", len(self._instructions) - 1)
 
@@ -86,7 +84,6 @@ class Steps:
         return self.add("Rows", [weight, like])
 
     def program(self, outputs: Sequence[Any]) -> Program:
-        """Return the collected program."""
         before = {"input": 0, "weight": len(self._inputs), "made": len(self._inputs) + len(self._weights)}
         number = lambda ref: ref if isinstance(ref, float) else before[ref[0]] + ref[1]
         instructions = [[op, [number(ref) for ref in refs], options] for op, refs, options in self._instructions]

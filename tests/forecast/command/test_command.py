@@ -17,7 +17,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.command import main as command
-from rnnkit.forecast.command import panels
+from rnnkit.forecast.command import report
 
 ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 WITHOUT = "import sys; sys.modules[{!r}] = None; from rnnkit.forecast.command.main import main; sys.exit(main({!r}))"
@@ -392,7 +392,7 @@ def test_a_kept_model_of_one_series_is_not_one_of_several(forecast, wide, tmp_pa
 def test_an_interrupted_cross_validation_prints_the_windows_that_are_done(
     forecast, wide, tmp_path, monkeypatch, windows
 ):
-    asked, naive = 0, panels.seasonal_naive
+    asked, naive = 0, report.seasonal_naive
 
     def interrupted(*arguments):
         nonlocal asked
@@ -401,7 +401,7 @@ def test_an_interrupted_cross_validation_prints_the_windows_that_are_done(
             raise KeyboardInterrupt
         return naive(*arguments)
 
-    monkeypatch.setattr(panels, "seasonal_naive", interrupted)
+    monkeypatch.setattr(report, "seasonal_naive", interrupted)
     output = tmp_path / "out.csv"
     result = forecast(wide, "--horizon", 3, "--cross-validate", 2, "--model", "theta", "--output", output)
     assert result.returncode == 130
@@ -444,7 +444,6 @@ def test_times_in_unequal_steps_are_a_step_each_for_one_series(forecast, table):
         (["--level", "80", "x", "TABLE"], "got 'x'"),
         (["TABLE", "--level", "0.8"], "got '0.8'"),
         (["TABLE", "--level", "80", "100"], "got '100'"),
-        (["--model", "esn", "--level", "80", "95"], "--level takes one percentage for the back-test"),
         (["TABLE", "--cross-validate", "9", "--horizon", "20"], "needs more than 180 steps of the series; it has 120"),
         (["TABLE", "--cross-validate", "0", "--horizon", "120"], "the longest, the series, has 120"),
         (["--future", "TABLE"], "--future needs a file"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
+from rnnkit.forecast.command.report import first_origin
 from rnnkit.forecast.fitting.season import (
     autocorrelation,
     common_seasons,
@@ -12,7 +13,6 @@ from rnnkit.forecast.fitting.season import (
     refined_period,
     season_votes,
 )
-from rnnkit.forecast.scoring.backtest import first_origin
 
 SUNSPOTS, CO2 = rk.datasets.load_sunspots()[1], rk.datasets.load_co2()[1]
 

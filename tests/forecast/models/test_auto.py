@@ -5,7 +5,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.conformal import Calibration
+from rnnkit.forecast.fitting.held_out import Calibration
 from rnnkit.forecast.models.auto import Auto, Ends
 
 

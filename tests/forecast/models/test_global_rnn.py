@@ -5,12 +5,12 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Here
+from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.models import smoothed_network
 from rnnkit.forecast.models.auto import Auto
 from rnnkit.forecast.models.forecaster import Fitted
 from rnnkit.forecast.models.global_rnn import GlobalRNN
-from rnnkit.forecast.models.prepared import prepared
+from rnnkit.forecast.models.normalization import normalized
 from rnnkit.forecast.models.smoothed_network import (
     QUANTILES,
     SmoothedNetwork,
@@ -92,7 +92,7 @@ def test_gradients_are_those_of_the_slow_loss(monkeypatch, rng):
     panel[1][4] = np.nan
     history = History.of(panel)
     settings = SmoothedNetwork(4, 6, "gru", 3, None, 1, 1, 8, 0.01, 0)
-    series = prepared(history, np.zeros(0), np.zeros(0))
+    series = normalized(history, np.zeros(0), np.zeros(0))
     first = _Network(settings, settings.window)
     values = {name: rng.normal(size=array.shape) * 0.1 for name, array in first.shared.items()}
     own = {name: 0.3 * rng.normal(size=3) for name in ("alpha", "gamma", "level")}
@@ -137,8 +137,8 @@ def test_batches_of_parts_of_several_blocks_train_as_those_of_one(monkeypatch):
     monkeypatch.setattr(_Training, "_follow", noted)
 
     def trained(*parts):
-        made = [prepared(History.of(one), np.zeros(0), np.zeros(0)) for one in parts]
-        training = _Training(settings, Here(made), 0)
+        made = [normalized(History.of(one), np.zeros(0), np.zeros(0)) for one in parts]
+        training = _Training(settings, Blocks(made), 0)
         training.run()
         own = {name: np.concatenate([one[name] for one in training.own]) for name in training.own[0]}
         return training.batches, training.shared | own | {"furthest": training.furthest}

@@ -5,7 +5,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.blocks import Here
+from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.demands import Demands, is_intermittent
 from rnnkit.forecast.models.auto import Auto
 from rnnkit.forecast.models.demand import split
@@ -131,7 +131,7 @@ def test_blocks_teach_the_bits_of_one(demand):
         return History(values[:, : lengths.max()], lengths)
 
     (_, one), (rest, other) = (
-        split(Here([history(rows) for rows in parts]), 12)
+        split(Blocks([history(rows) for rows in parts]), 12)
         for parts in ([slice(None)], [slice(0, 3), slice(3, 17), slice(17, None)])
     )
     assert one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)

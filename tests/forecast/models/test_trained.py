@@ -1,20 +1,21 @@
 """Forecasts from trained networks: the linear shortcut, windows and quantiles, and the laws that hold of all layers."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
 import rnnkit as rk
+from rnnkit.callbacks.stages import Progress
 from rnnkit.forecast import saving
-from rnnkit.forecast.command.report import SeriesReport, backtest_and_forecast, forecast_at, forecast_from_file, save
+from rnnkit.forecast.command import report as reports
+from rnnkit.forecast.command.inputs import read_kept
+from rnnkit.forecast.command.report import first_origin
 from rnnkit.forecast.data.csv_files import InputError
 from rnnkit.forecast.data.files import Series
+from rnnkit.forecast.data.history import History
 from rnnkit.forecast.data.timeline import Timeline
 from rnnkit.forecast.fitting.season import find_season
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold
 from rnnkit.forecast.models.trained import LAYERS, TrainedForecaster, Windows, _pinball
-from rnnkit.forecast.scoring.backtest import back_test, first_origin
 from rnnkit.serialization.array_files import save_arrays
 
 SUNSPOTS, CO2 = rk.datasets.load_sunspots()[1], rk.datasets.load_co2()[1]
@@ -349,58 +350,69 @@ def series_of(values, name="y", first=0):
     return Series(name, np.asarray(values, dtype=np.float64), Timeline("step", first + np.arange(len(values))))
 
 
-def test_bands_that_models_give_are_kept():
-    values = np.arange(100.0)
-    bands = np.array([[-1.0, 0.0], [0.0, 0.0], [1.0, 5.0]])
-    test = back_test(values, {"m": lambda history, horizon: history[-1] + bands}, 2, 10)
-    assert (test.forecasts["m"] == test.origins[:, None] - 1 + bands[1]).all()
-    assert (test.bands["m"] == (test.origins[:, None] - 1 + bands[[0, 2], None])).all()
+class Told(Progress):
+    """Progress that keeps what it is told."""
+
+    def __init__(self):
+        self.texts = []
+
+    def tell(self, text):
+        self.texts.append(text)
+
+
+def report_on(values, models, horizon, origins=40, progress=None, **settings):
+    report, progress = reports.begun(series_of(values), models, horizon, origins, **settings), progress or Progress()
+    reports.back_test(report, progress)
+    reports.forecast(report, progress)
+    return report
+
+
+def kept(path, series, **given):
+    return reports.forecast_kept(series, path, *read_kept(path), **given)
 
 
 def test_a_model_is_trained_once_and_carried_on(wave):
     told = []
-    model = partial(forecast_at, small(networks=1, epochs=4), 80, told.append)
-    model(wave[:140], HORIZON)
+    model = small(networks=1, epochs=4)
+    model._at_origin(History.of(wave[:140]), told.append)
     assert [text[-11:] for text in told] == [f"epoch {n} of 4"[-11:] for n in (1, 2, 3, 4)]
     told.clear()
-    assert model(wave[:150], HORIZON).shape == (3, HORIZON)
+    assert model._at_origin(History.of(wave[:150]), told.append).predict().shape == (HORIZON,)
     assert [text[-11:] for text in told] == [f"epoch {n} of 3"[-11:] for n in (1, 2, 3)]
 
 
-def test_several_models_stand_in_one_outlook(tmp_path, wave):
-    path, told = tmp_path / "model.npz", []
-    series = series_of(wave)
-    report = backtest_and_forecast(
-        series, HORIZON, models=("linear", "esn"), origins=3, season=11, seed=0, units=20, epochs=1, tell=told.append
-    )
-    assert list(report.forecasts) == ["linear model", "echo state network"]
-    assert list(report.test.forecasts) == ["linear model", "echo state network", "naive", "seasonal naive"]
-    assert list(report.test.bands) == ["linear model", "echo state network"]
-    assert told[0] == "linear model on y: calibration, network 1 of 3, epoch 1 of 1"
-    assert (report.forecasts[report.model].lower <= report.forecast).all()
-    save(path, report)
-    again = forecast_from_file(series, path)
-    assert again.test is None
-    assert (again.forecast == report.forecast).all()
-    assert (again.forecasts[again.model].lower == report.forecasts[report.model].lower).all()
-    assert forecast_from_file(series_of(wave[:100]), path).forecast.shape == (HORIZON,)
+def test_several_models_stand_in_one_report(tmp_path, wave):
+    path, progress = tmp_path / "model.npz", Told()
+    given = {"season": 11, "seed": 0, "units": 20, "epochs": 1}
+    report = report_on(wave, ("linear", "esn"), HORIZON, 3, progress, **given)
+    assert list(report.models) == ["linear model", "echo state network"]
+    names = [f"{name}{edge}" for name in ("Linear", "ESN") for edge in ("", "-lo-80", "-hi-80")]
+    assert list(report.columns) == names
+    assert [list(one.columns) for one in report.windows] == [[*names, "naive", "seasonal naive"]] * 3
+    assert progress.texts[1] == "Linear, origin 1 of 3: calibration, network 1 of 3, epoch 1 of 1"
+    assert (report.columns["Linear-lo-80"] <= report.columns["Linear"]).all()
+    reports.keep(path, report)
+    again = kept(path, series_of(wave))
+    assert not again.windows
+    assert all((again.columns[name] == report.columns[name]).all() for name in names[:3])
+    assert kept(path, series_of(wave[:100])).columns["Linear"].shape == (1, HORIZON)
     with pytest.raises(InputError, match="fitted to y from 0 on; got y from 5 on"):
-        forecast_from_file(series_of(wave, first=5), path)
+        kept(path, series_of(wave, first=5))
     with pytest.raises(InputError, match="fitted to y from 0 on; got load from 0 on"):
-        forecast_from_file(series_of(wave, "load"), path)
+        kept(path, series_of(wave, "load"))
 
 
 def test_files_that_say_too_little_are_refused(tmp_path, fitted, wave):
     path = tmp_path / "model.npz"
     fitted.save(path)
     with pytest.raises(InputError, match="does not say which series"):
-        forecast_from_file(series_of(wave), path)
+        kept(path, series_of(wave))
     save_arrays(path, {}, {"forecaster": "ESN", "model": {}, "series": {}})
     with pytest.raises(InputError, match="it has no 'values'"):
-        forecast_from_file(series_of(wave), path)
+        kept(path, series_of(wave))
     save_arrays(path, {}, {"forecaster": "Oracle", "model": {}, "series": {}})
     with pytest.raises(InputError, match="got one of Oracle"):
-        forecast_from_file(series_of(wave), path)
+        kept(path, series_of(wave))
     assert saving.read(path).kind == "Oracle"
 
 
@@ -409,7 +421,7 @@ def test_files_that_say_too_little_are_refused(tmp_path, fitted, wave):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_trained_models_clear_the_bar_on_real_series(values, horizon, bar, layer):
     assert find_season(values[: first_origin(len(values))]) is not None
-    report = backtest_and_forecast(series_of(values), horizon, models=(layer,), seed=0)
-    assert SeriesReport(report).mean_scores()[report.model]["naive"] < 1
-    assert report.test.scores(report.model)["MAE"] < bar
-    assert 70 < SeriesReport(report).mean_scores()[report.model]["coverage-80"] < 90
+    scores = next(iter(report_on(values, (layer,), horizon, seed=0).mean_scores().values()))
+    assert scores["naive"] < 1
+    assert scores["mae"] < bar
+    assert 70 < scores["coverage-80"] < 90

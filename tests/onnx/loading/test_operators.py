@@ -9,7 +9,7 @@ pytest.importorskip("onnxruntime")
 from onnx import defs, helper
 from onnx_graphs import check, info, loaded, model_of, node, outputs_of
 
-from rnnkit.onnx.loading.node import OPERATORS
+from rnnkit.onnx.loading.graph import OPERATORS
 from rnnkit.onnx.loading.operations import ELEMENTWISE, REDUCTIONS
 from rnnkit.onnx.loading.time_layers import OverSteps
 

@@ -1,27 +1,21 @@
-"""Operators that rearrange a value's numbers along other axes."""
+"""Operators that rearrange a value's numbers along other axes, and those of known sizes and ranges."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from rnnkit.onnx.loading.axes import LARGEST_AXIS, TIME, Axis, numbers
-from rnnkit.onnx.loading.node import Node, axis_of, operator
-from rnnkit.onnx.loading.values import Array, Constant, Value
+from rnnkit.onnx.loading.axes import LARGEST_AXIS, TIME, Array, Axis, Constant, Value, numbers
+from rnnkit.onnx.loading.graph import Node, axis_of, operator
 
 
 @operator("Transpose")
 def transpose(node: Node, x: Value):
-    """Transpose the axes."""
     order = node.attribute("perm", list(reversed(range(len(x.axes)))))
     if sorted(order) != list(range(len(x.axes))):
         raise ValueError(f"expected perm as an order of {len(x.axes)} axes, got {order}")
-    return transposed(node, x, order)
-
-
-def transposed(node: Node, x: Value, order) -> Any:
-    """Return a value with its axes in another order."""
     return viewed(node, x, order)
 
 
@@ -60,7 +54,6 @@ def squeeze(node: Node, x: Value, axes: Value | None = None):
 
 @operator("Unsqueeze")
 def unsqueeze(node: Node, x: Value, axes: Value | None = None):
-    """Add axes of size 1."""
     given = node.given("axes", axes)
     if given is None:
         raise ValueError("expected axes")
@@ -74,7 +67,6 @@ def unsqueeze(node: Node, x: Value, axes: Value | None = None):
 
 @operator("Reshape")
 def reshape(node: Node, x: Value, shape: Value | None = None):
-    """Reshape a value."""
     sizes = node.given("shape", shape)
     if sizes is None:
         raise ValueError("expected a shape")
@@ -99,19 +91,11 @@ def filled(axes, sizes) -> list[int]:
     """Return sizes with -1 replaced by the remaining size."""
     if sizes.count(-1) > 1 or any(size < -1 for size in sizes):
         raise ValueError(f"expected sizes with at most one -1, got {sizes}")
-    total, known = 1, 1
-    for number in numbers(axes):
-        total *= number
-    for size in sizes:
-        known *= 1 if size == -1 else size
+    total, known = math.prod(numbers(axes)), math.prod(size for size in sizes if size != -1)
     if known == 0 or total % known or (-1 not in sizes and total != known):
-        raise ValueError(f"expected a shape with as many numbers as {shown(axes)}, got {sizes}")
+        shown = str(tuple("open" if axis.open else axis.number for axis in axes)).replace("'", "")
+        raise ValueError(f"expected a shape with as many numbers as {shown}, got {sizes}")
     return [total // known if size == -1 else size for size in sizes]
-
-
-def shown(axes) -> str:
-    """Format the sizes of axes for errors."""
-    return str(tuple("open" if axis.open else axis.number for axis in axes)).replace("'", "")
 
 
 @operator("Flatten")
@@ -119,14 +103,10 @@ def flatten(node: Node, x: Value):
     """Reshape to two axes: those before an axis, and the others."""
     axis = node.attribute("axis", 1)
     axis = axis_of(axis, len(x.axes)) if axis != len(x.axes) else axis
-    first = 1
-    for number in numbers(x.axes[:axis]):
-        first *= number
-    return reshaped(node, x, filled(x.axes, [first, -1]))
+    return reshaped(node, x, filled(x.axes, [math.prod(numbers(x.axes[:axis])), -1]))
 
 
 def reshaped(node: Node, x: Value, sizes) -> Array:
-    """Return a value in another shape."""
     axes = node.axes.regroup(x.axes, sizes)
 
     def emit(steps, refs):
@@ -202,3 +182,55 @@ def expand(node: Node, x: Value, shape: Value):
         return target.shaped(target.repeated(target.flat(x), time, node.name), 2, sizes)
 
     return node.array(axes, x.kind, [x], emit, layers)
+
+
+def constant(node: Node, array: np.ndarray) -> Constant:
+    """Return an array as a value, with axes found by their sizes."""
+    return Constant(array, tuple(node.axes.of(n) for n in array.shape), node.name)
+
+
+@operator("Constant")
+def constants(node: Node):
+    for name, dtype in {"value_float": "f4", "value_floats": "f4", "value_int": "i8", "value_ints": "i8"}.items():
+        if (value := node.attribute(name)) is not None:
+            return constant(node, np.array(value, dtype))
+    value = node.attribute("value")
+    if not isinstance(value, np.ndarray):
+        raise ValueError("expected a constant that holds numbers")
+    return constant(node, value)
+
+
+@operator("Shape")
+def shape(node: Node, x: Value):
+    rank = len(x.axes)
+    start, end = node.attribute("start", 0), node.attribute("end", rank)
+    return constant(node, np.array(numbers(x.axes[start:end]), np.int64))
+
+
+@operator("Size")
+def size(node: Node, x: Value):
+    return constant(node, np.array(math.prod(numbers(x.axes)), np.int64))
+
+
+@operator("ConstantOfShape")
+def constant_of_shape(node: Node, sizes: Value):
+    """Return an array of one repeated number, which takes no memory."""
+    value = node.attribute("value", np.zeros(1, np.float32))
+    axes = tuple(node.axes.of(n) for n in node.integers(sizes, "the shape of ConstantOfShape"))
+    if value.size != 1:
+        raise ValueError(f"expected one number as the value, got {value.size}")
+    return Constant(np.broadcast_to(value.reshape(()), numbers(axes)), axes)
+
+
+@operator("Range")
+def ranges(node: Node, start: Value, limit: Value, delta: Value):
+    first, last, step = (node.known(one, "the bounds of Range").reshape(()) for one in (start, limit, delta))
+    if (axis := node.open_size(limit)) is not None:
+        if (int(first), int(last), int(step)) != (0, axis.number, 1):
+            raise ValueError("expected a range of open length from 0 to it, in steps of 1")
+        found = node.array([axis], "int", [], None, lambda target: target.step_numbers(axis))
+        found.of_call = True
+        return found
+    count = max(0, int(np.ceil((last - first) / step)))
+    node.graph.file.spend(count)
+    return constant(node, (first + np.arange(count) * step).astype(first.dtype))

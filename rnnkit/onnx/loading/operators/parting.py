@@ -8,15 +8,13 @@ import numpy as np
 
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.merging import Concatenate
-from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.node import Node, axis_of, operator
+from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Value
+from rnnkit.onnx.loading.graph import Node, axis_of, operator
 from rnnkit.onnx.loading.operators.arranging import viewed
-from rnnkit.onnx.loading.values import Array, Constant, Value
 
 
 @operator("Slice")
 def slices(node: Node, x: Value, starts=None, ends=None, axes=None, steps=None):
-    """Slice some axes."""
     starts, ends = node.given("starts", starts), node.given("ends", ends)
     if starts is None or ends is None:
         raise ValueError("expected starts and ends")
@@ -30,7 +28,6 @@ def slices(node: Node, x: Value, starts=None, ends=None, axes=None, steps=None):
 
 
 def part(node: Node, x: Value, axis: int, start: Any, stop: Any, step: int = 1) -> Any:
-    """Slice one axis."""
     whole = x.axes[axis]
     if step == 0:
         raise ValueError("expected steps other than 0")
@@ -100,7 +97,6 @@ def _known_length(start, stop, step) -> int | None:
 
 @operator("Split")
 def split(node: Node, x: Value, sizes: Value | None = None):
-    """Split a value along an axis."""
     axis = axis_of(node.attribute("axis", 0), len(x.axes))
     lengths = node.given("split", sizes)
     count = node.attribute("num_outputs", len(node.outputs))
@@ -164,7 +160,6 @@ def _embedded(node, table, ids, axis):
 
 @operator("Concat")
 def concat(node: Node, *inputs):
-    """Concatenate values along an axis."""
     if len(inputs) == 1:
         node.attribute("axis")
         return inputs[0]

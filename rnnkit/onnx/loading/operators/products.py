@@ -6,12 +6,11 @@ import string
 
 import numpy as np
 
-from rnnkit.onnx.loading.node import Node, operator
-from rnnkit.onnx.loading.operators.arranging import transposed
-from rnnkit.onnx.loading.operators.dense import dense
-from rnnkit.onnx.loading.operators.elementwise import combined
+from rnnkit.onnx.loading.axes import Array, Constant, Value
+from rnnkit.onnx.loading.graph import Node, operator
+from rnnkit.onnx.loading.operators.arranging import viewed
+from rnnkit.onnx.loading.operators.elementwise import combined, dense
 from rnnkit.onnx.loading.step_target import weight_name, without
-from rnnkit.onnx.loading.values import Array, Constant, Value
 
 
 @operator("MatMul")
@@ -41,8 +40,8 @@ def gemm(node: Node, a: Value, b: Value, c: Value | None = None):
     turn_a, turn_b = node.attribute("transA", 0), node.attribute("transB", 0)
     if len(a.axes) != 2 or len(b.axes) != 2:
         raise ValueError("expected two matrices")
-    a = transposed(node, a, (1, 0)) if turn_a else a
-    b = transposed(node, b, (1, 0)) if turn_b else b
+    a = viewed(node, a, (1, 0)) if turn_a else a
+    b = viewed(node, b, (1, 0)) if turn_b else b
     if isinstance(b, Constant):
         b = _times(node, b, alpha)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -13,15 +13,13 @@ from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Concatenate
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
-from rnnkit.onnx.format.recurrent import GATES, activation_of, reordered
-from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.cells import ScanCell
-from rnnkit.onnx.loading.node import Node, operator
+from rnnkit.onnx.format.package import GATES, activation_of, reordered
+from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Forms, Value
+from rnnkit.onnx.loading.cells import Program, ScanCell
+from rnnkit.onnx.loading.graph import Node, operator
 from rnnkit.onnx.loading.operations import ACTIVATIONS, options_of
 from rnnkit.onnx.loading.operators.parting import part as sliced
-from rnnkit.onnx.loading.program import Program
 from rnnkit.onnx.loading.step_target import Steps, without
-from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
 
 _USUAL = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
 
@@ -87,17 +85,11 @@ def _attributes(node, r) -> _Attributes:
     directions = ["forward", "reverse"] if direction == "bidirectional" else [direction]
     if not set(directions) <= {"forward", "reverse"} or units < 1:
         raise ValueError(f"expected a direction forward, reverse or bidirectional, got {direction!r}")
-    clip = node.attribute("clip")
-    return _Attributes(
-        node.op,
-        units,
-        directions,
-        _activations(node, len(directions)),
-        float(clip) if clip else None,
-        bool(node.attribute("layout", 0)),
-        bool(node.attribute("input_forget", 0)) if node.op == "LSTM" else False,
-        bool(node.attribute("linear_before_reset", 0)) if node.op == "GRU" else False,
-    )
+    clip, batch_first = node.attribute("clip"), bool(node.attribute("layout", 0))
+    activations, clip = _activations(node, len(directions)), float(clip) if clip else None
+    input_forget = node.op == "LSTM" and bool(node.attribute("input_forget", 0))
+    late_reset = node.op == "GRU" and bool(node.attribute("linear_before_reset", 0))
+    return _Attributes(node.op, units, directions, activations, clip, batch_first, input_forget, late_reset)
 
 
 def _activations(node, count) -> list[list]:
@@ -129,24 +121,8 @@ def _check_state(name, state, axes):
         own.join(axis)
 
 
-@dataclass(eq=False)
-class _Cell:
-    """The cell of one direction: `weights` by name; `layer` is rnnkit's own with its arguments, or None."""
-
-    activations: list
-    weights: dict[str, np.ndarray]
-    layer: tuple[type, dict] | None
-
-    def made(self, said: _Attributes, dtype) -> tuple[type, dict, list[np.ndarray]]:
-        """Return the layer's class, its arguments, and its weights in order."""
-        if self.layer is not None:
-            return *self.layer, list(self.weights.values())
-        steps = Steps(Forms((BATCH,)), dtype)
-        program = _written_out(steps, said, self.activations, self.weights)
-        return RNN, {"cell": ScanCell(program.config(), 1 + (said.op == "LSTM"), 0, said.units)}, steps.arrays
-
-
-def _cell(said: _Attributes, place: int, arrays: dict) -> _Cell:
+def _cell(said: _Attributes, place: int, arrays: dict) -> Callable[[np.dtype], tuple[type, dict, list[np.ndarray]]]:
+    """Return a function that makes one direction's layer: its class, its arguments, and its weights in order."""
     units, activations = said.units, said.activations[place]
     weights, bias = {"kernel": arrays["W"].T, "recurrent_kernel": arrays["R"].T}, arrays.get("B")
     plain = said.clip is None and "P" not in arrays and not said.input_forget
@@ -161,7 +137,15 @@ def _cell(said: _Attributes, place: int, arrays: dict) -> _Cell:
         weights = {name: reordered(array, order, units) for name, array in weights.items()}
     if "P" in arrays:
         weights["peepholes"] = arrays["P"].reshape(3, units)
-    return _Cell(activations, weights, _built_in(said, activations, bias is not None) if plain else None)
+    if plain:
+        return lambda dtype: (*_built_in(said, activations, bias is not None), list(weights.values()))
+
+    def written_out(dtype):
+        steps = Steps(Forms((BATCH,)), dtype)
+        program = _written_out(steps, said, activations, weights)
+        return RNN, {"cell": ScanCell(program.config(), 1 + (said.op == "LSTM"), 0, units)}, steps.arrays
+
+    return written_out
 
 
 def _written_out(steps: Steps, said: _Attributes, activations, weights: dict[str, np.ndarray]) -> Program:
@@ -243,7 +227,7 @@ class _Run:
     time: Axis
     lengths: Value | None
     states: Sequence[Value | None]
-    cells: list[_Cell]
+    cells: list[Callable[[np.dtype], tuple[type, dict, list[np.ndarray]]]]
     state_axes: list[Axis]
     outputs: list[Array] = field(default_factory=list)
 
@@ -264,7 +248,9 @@ class _Run:
     def _call(self, target) -> list:
         """Return the layer's outputs y ``(B, T, directions * units)``, or the last one if sufficient, and states."""
         x = target.flat(self.x)
-        mask, start = self._mask(target, x), self._start(target, x)
+        rows = [self._rows(target, state, i) for i in range(len(self.cells)) for state in self.states]
+        learned = [isinstance(one, Constant) and one.trainable for one in self.states] * len(self.cells)
+        mask, start = self._mask(target, x), target.starts(rows, learned, x)
         needed = [target.needs(one) for one in self.outputs]
         with_states = any(needed[2:]) or (needed[1] and (needed[0] or mask is not None or start is not None))
         layer, weights = self._layer(target, needed[0], with_states)
@@ -284,7 +270,7 @@ class _Run:
         several = len(self.cells) == 2
         layers, weights = [], []
         for cell, direction in zip(self.cells, self.said.directions, strict=True):
-            kind, arguments, arrays = cell.made(self.said, target.dtype)
+            kind, arguments, arrays = cell(target.dtype)
             own = {} if several else {"name": name}
             layers.append(kind(**arguments, go_backwards=direction == "reverse", **flags, **own))
             weights += arrays
@@ -301,12 +287,6 @@ class _Run:
                 raise ValueError("expected sequence_lens as an input, or the whole length for every row")
             return None
         return target.over_steps("until", [target.tensor(self.lengths), x])
-
-    def _start(self, target, x):
-        """Return the initial states, None for zeros."""
-        rows = [self._rows(target, state, i) for i in range(len(self.cells)) for state in self.states]
-        learned = [isinstance(one, Constant) and one.trainable for one in self.states] * len(self.cells)
-        return target.starts(rows, learned, x)
 
     def _rows(self, target, state, direction):
         """Return a state of one direction, as an array for all rows or a tensor (B, units)."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from rnnkit.layers.memoryless import Activation
-from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.node import Node, axis_of, operator
+from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Value
+from rnnkit.onnx.loading.graph import Node, axis_of, operator
 from rnnkit.onnx.loading.operations import REDUCTIONS
 from rnnkit.onnx.loading.operators.elementwise import combined
-from rnnkit.onnx.loading.values import Array, Constant, Value
 
 _ACTIVATIONS = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
 _OVER_TIME = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}

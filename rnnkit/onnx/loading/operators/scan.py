@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 from rnnkit.layers.rnn import RNN
-from rnnkit.onnx.loading.axes import BATCH, TIME, Axis
-from rnnkit.onnx.loading.cells import ScanCell
+from rnnkit.onnx.loading.axes import BATCH, TIME, Array, Axis, Constant, Forms, Value
+from rnnkit.onnx.loading.cells import Program, ScanCell
+from rnnkit.onnx.loading.graph import Node, axis_of, operator
 from rnnkit.onnx.loading.layers import Operation
-from rnnkit.onnx.loading.node import Node, axis_of, operator
-from rnnkit.onnx.loading.program import Program
 from rnnkit.onnx.loading.step_target import Steps, without
-from rnnkit.onnx.loading.values import Array, Constant, Forms, Value
 
 
 @operator("Scan")
@@ -50,18 +48,13 @@ def scan(node: Node, *inputs):
     given = [Array(own, one.kind, scope=graph, label=node.label) for own, one in zip(axes, inputs, strict=True)]
     results = graph.read(given)
     for before, after in zip(given, results[: len(states)], strict=False):
-        _join(before, after)
+        if len(before.axes) != len(after.axes):
+            raise ValueError(f"expected states of one rank, got {len(before.axes)} and {len(after.axes)}")
+        for axis, same in zip(before.axes, after.axes, strict=True):
+            axis.join(same)
     run = _Run(node, states, scanned, given, results, directions, turned, graph)
     run.outputs = run.arrays(front, time, axes_out)
     return run.outputs
-
-
-def _join(before: Array, after: Value) -> None:
-    """Unite the axes of a state before and after a step."""
-    if len(before.axes) != len(after.axes):
-        raise ValueError(f"expected states of one rank, got {len(before.axes)} and {len(after.axes)}")
-    for one, other in zip(before.axes, after.axes, strict=True):
-        one.join(other)
 
 
 def _attributes(node, scanned, count, outputs):
@@ -149,14 +142,8 @@ class _Run:
         x = target.side_by_side(scanned)
         count, only = len(self.states), self._only_state(target)
         needed = [target.needs(one) for one in self.outputs]
-        layer = RNN(
-            cell,
-            any(needed[count:]),
-            any(needed[:count]) and only is None,
-            backwards,
-            dtype=target.dtype,
-            name=target.named(self.node.name),
-        )
+        flags = any(needed[count:]), any(needed[:count]) and only is None, backwards
+        layer = RNN(cell, *flags, dtype=target.dtype, name=target.named(self.node.name))
         constants = [target.tensor(one) for one in self.captured()] or None
         y, *states = target.called(layer, arrays, x, initial_state=self._start(target, x), constants=constants)
         if only is not None:

@@ -13,7 +13,7 @@ from rnnkit.forecast.fitting.decomposition import known_means
 _USUAL = 0.1  # mean change per step of normalized series
 
 
-class Prepared(NamedTuple):
+class Normalized(NamedTuple):
     """Normalized series: logarithms, or values in units of their own, shrunk where they vary widely."""
 
     z: np.ndarray  # (N, T), NaN in gaps and after the end
@@ -22,7 +22,7 @@ class Prepared(NamedTuple):
     rows: dict[str, np.ndarray]  # results of `units`
 
     @classmethod
-    def of(cls, history: History, rows: dict[str, np.ndarray], panel: dict[str, np.ndarray]) -> Prepared:
+    def of(cls, history: History, rows: dict[str, np.ndarray], panel: dict[str, np.ndarray]) -> Normalized:
         """Normalize series by the results of `units`, with covariates in the units of a panel."""
         covariates = history.known_besides.standardised(panel["centre"], panel["width"])
         return cls(_standard(history.values, rows), history.lengths, covariates, rows)
@@ -34,13 +34,13 @@ def completed(history: History, found: dict[str, np.ndarray]) -> dict[str, np.nd
     return _back(units(_known_so_far(history, order).values) | found, order)
 
 
-def prepared(history: History, centre, width) -> Prepared:
+def normalized(history: History, centre, width) -> Normalized:
     """Return series in the order of training, with covariates in these units."""
     history = _known_so_far(history, _order(history))
-    return Prepared.of(history, units(history.values), {"centre": centre, "width": width})
+    return Normalized.of(history, units(history.values), {"centre": centre, "width": width})
 
 
-def sizes(series: Prepared, leads: int) -> tuple[np.ndarray, int]:
+def sizes(series: Normalized, leads: int) -> tuple[np.ndarray, int]:
     """Return the lengths of series, and the number of covariates of a step."""
     return series.lengths, series.covariates.width(leads)
 
@@ -69,10 +69,10 @@ def _back(rows: dict[str, np.ndarray], order) -> dict[str, np.ndarray]:
     return {name: array[places] for name, array in rows.items()}
 
 
-def part(series: Prepared, rows, steps: int) -> Prepared:
+def part(series: Normalized, rows, steps: int) -> Normalized:
     """Return some series, up to a step."""
     found = {name: array[rows] for name, array in series.rows.items()}
-    return Prepared(series.z[rows, :steps], series.lengths[rows], series.covariates.of_rows(rows), found)
+    return Normalized(series.z[rows, :steps], series.lengths[rows], series.covariates.of_rows(rows), found)
 
 
 def futures(z, start: int, stop: int, leads: int) -> np.ndarray:
