@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from rnnkit.backends.cpu.codegen.row_lines import RowLines
-from rnnkit.backends.cuda.codegen.section import Kernel, KernelVariant
+from rnnkit.backends.cuda.codegen.section import Kernel, KernelVariant, kernel_text
 from rnnkit.backends.shared.text import indented
 from rnnkit.compiler.ir.kinds import FLOATS, INTEGERS, carrier
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS
@@ -45,20 +45,8 @@ class RowKernelWriter(RowLines):
         self.scratch = sum(self._slot_bytes(slot) for slot in self.slots)  # bytes of a step's arrays for each row
 
     def run(self) -> Kernel:
-        text = [
-            f'"""The step {self.name!r} in {self.dtype.name}: the steps, a thread for each row."""',
-            "",
-            "import numpy as np",
-            "from numba import cuda",
-            "",
-            "from rnnkit.backends.cuda.device.words import *",
-            "",
-            "",
-            "@cuda.jit",
-            "def run(table):",
-            *indented(self._body()),
-        ]
-        self.kernel.text = "\n".join([*text, ""])
+        title = f"The step {self.name!r} in {self.dtype.name}: the steps, a thread for each row."
+        self.kernel.text = kernel_text(title, self._body())
         return self.kernel
 
     def _word(self, what) -> str:

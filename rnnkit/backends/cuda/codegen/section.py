@@ -75,6 +75,24 @@ class Panel:
     down: str
 
 
+_TEXT = '''"""{title}"""
+
+import numpy as np
+from numba import cuda, float64
+
+from rnnkit.backends.cuda.device.words import *
+
+
+@cuda.jit
+def run(table):
+'''
+
+
+def kernel_text(title: str, body) -> str:
+    """Return the text of a kernel, a function of its table."""
+    return _TEXT.format(title=title) + "\n".join([*indented(body), ""])
+
+
 def line(size: int, item: int) -> int:
     """Return the bytes of a row of the program's own memory."""
     return -(-size * item // WIDE) * WIDE
@@ -111,20 +129,9 @@ class SectionWriter:
 
     def run(self) -> Kernel:
         body = self.body()
-        head = [
-            f'"""The step {self.name!r} in {self.dtype.name}: {_TITLES[self.section]}, {self.variant}."""',
-            "",
-            "import numpy as np",
-            "from numba import cuda, float64",
-            "",
-            "from rnnkit.backends.cuda.device.words import *",
-            "",
-            "",
-            "@cuda.jit",
-            "def run(table):",
-        ]
-        threads = ["x, y, nx, ny = cuda.threadIdx.x, cuda.threadIdx.y, cuda.blockDim.x, cuda.blockDim.y"]
-        self.kernel.text = "\n".join([*head, *indented([*threads, *self.top, *body]), ""])
+        title = f"The step {self.name!r} in {self.dtype.name}: {_TITLES[self.section]}, {self.variant}."
+        threads = "x, y, nx, ny = cuda.threadIdx.x, cuda.threadIdx.y, cuda.blockDim.x, cuda.blockDim.y"
+        self.kernel.text = kernel_text(title, [threads, *self.top, *body])
         return self.kernel
 
     def slot(self, what: Slot, name: str | None = None) -> str:
