@@ -7,18 +7,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import number_from_zero, whole
-from rnnkit.distributed.graphs import (
-    Ref,
-    checked,
-    chunked,
-    computed,
-    is_chunked,
-    mask_in_chunks,
-    spans,
-    task,
-    token,
-    tree,
-)
+from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
+from rnnkit.distributed.graphs import Ref, computed, spans, task, token, tree
 from rnnkit.distributed.shipping import share
 from rnnkit.distributed.stretches import ExactEquations, added
 from rnnkit.hints import Array, DType
