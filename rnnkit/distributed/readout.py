@@ -136,7 +136,8 @@ def sums_of_chunk(features, targets, mask, skipped: int) -> ExactEquations:
     used[:, :skipped] = False
     if mask is not None:
         used &= mask != 0
-    equations, rows = ExactEquations(1 + features.shape[2], targets.shape[2]), features[used]
+    equations = ExactEquations(1 + features.shape[2], targets.shape[2])
     with share():
-        equations.add(np.column_stack([np.ones(len(rows)), rows]), targets[used])
+        equations.add_products(features[used], targets[used])
+    equations.count += used.sum()
     return equations
