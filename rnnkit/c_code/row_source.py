@@ -8,22 +8,8 @@ from rnnkit.c_code.operations import CALLED
 from rnnkit.c_code.text import comment, identifier, indented, number, without_comments
 from rnnkit.c_code.unit import Array
 from rnnkit.c_code.unit_source import UnitWriter, over
+from rnnkit.compiler.ir import plan as ir
 from rnnkit.compiler.ir.kinds import FLOATS
-from rnnkit.compiler.ir.plan import (
-    EFFECTS,
-    Branch,
-    Buffer,
-    Check,
-    Element,
-    Fill,
-    Look,
-    Number,
-    Put,
-    RowLine,
-    RowLoop,
-    Slot,
-    all_lines,
-)
 
 
 class RowUnitWriter(UnitWriter):
@@ -45,11 +31,11 @@ class RowUnitWriter(UnitWriter):
         self._names: dict[str, str] = {}
         self._told = ""
         self._taken = {"s", "t", "x", "y", "i", *CALLED}
-        for line in all_lines(plan.lines):
+        for line in ir.all_lines(plan.lines):
             known = {}
-            if isinstance(line, RowLoop):
+            if isinstance(line, ir.RowLoop):
                 known = {line.name: "int64", **{one.name: one.kind for one in line.carried}}
-            elif not isinstance(line, EFFECTS):
+            elif not isinstance(line, ir.EFFECTS):
                 known = {line.name: line.kind}
             for name, kind in known.items():
                 self._kinds[name] = kind
@@ -60,14 +46,14 @@ class RowUnitWriter(UnitWriter):
         self._taken.add(name)
         return name
 
-    def _literal_of(self, line: RowLine) -> str:
+    def _literal_of(self, line: ir.RowLine) -> str:
         """Return the text of a line that is a constant number; "" for others."""
         value: object = None
-        if isinstance(line, Number):
+        if isinstance(line, ir.Number):
             value = line.number
-        elif isinstance(line, Element) and line.buffer.kind == "prepacked":
+        elif isinstance(line, ir.Element) and line.buffer.kind == "prepacked":
             value = self.unit.prepacked[line.buffer]
-        if not isinstance(line, (Number, Element)) or not isinstance(value, (int, float)):
+        if not isinstance(line, (ir.Number, ir.Element)) or not isinstance(value, (int, float)):
             return ""
         if line.kind in FLOATS:
             text = number(value, self.dtype)
@@ -92,7 +78,7 @@ class RowUnitWriter(UnitWriter):
         taken, given = [], []
         for buffer, names in self.plan.writes:
             place = self._places[buffer] if buffer.kind == "output" else f"s->state_{buffer.attr}"
-            if not isinstance(names, Slot):
+            if not isinstance(names, ir.Slot):
                 given += [f"{place}[{j}] = {self._number(name)};" for j, name in enumerate(names)]
             elif not self._slots[names].startswith("s->"):
                 given += over(names.size, f"{place}[i] = {self._slots[names]}[i];")
@@ -104,16 +90,16 @@ class RowUnitWriter(UnitWriter):
 
     # Lines
 
-    def _text(self, line: RowLine) -> list[str]:
-        if isinstance(line, RowLoop):
+    def _text(self, line: ir.RowLine) -> list[str]:
+        if isinstance(line, ir.RowLoop):
             return self._rounds(line)
-        if isinstance(line, Fill):
+        if isinstance(line, ir.Fill):
             place = self._slots[line.slot]
             return [f"{place}[{j}] = {self._number(name)};" for j, name in enumerate(line.names)]
-        if isinstance(line, Put):
+        if isinstance(line, ir.Put):
             under = f"if ({self._names[line.under]}) " if line.under else ""
             return [f"{under}{self._at(line.slot, line)} = {self._number(line.value)};"]
-        assert not isinstance(line, (Branch, Check))  # not in steps for C
+        assert not isinstance(line, (ir.Branch, ir.Check))  # not in steps for C
         if self._literal_of(line):
             return []
         told = self.plan.comments.get(line.name, self._told)
@@ -121,9 +107,9 @@ class RowUnitWriter(UnitWriter):
         return [*lines, f"const {self._variable(line.kind)} {self._names[line.name]} = {self._value(line)};"]
 
     def _value(self, line) -> str:
-        if isinstance(line, Element):
+        if isinstance(line, ir.Element):
             text = self._element_at(line.buffer, str(line.index))
-        elif isinstance(line, Look):
+        elif isinstance(line, ir.Look):
             text = self._at(line.place, line)
         elif line.op == "fma":
             return f"rk_fma({', '.join(self._names[name] for name in line.args)})"
@@ -137,7 +123,7 @@ class RowUnitWriter(UnitWriter):
     def _number(self, name: str) -> str:
         return f"({self.real}){self._names[name]}" if self._kinds[name] == "bool" else self._names[name]
 
-    def _at(self, place: Slot | Buffer, line: Look | Put) -> str:
+    def _at(self, place: ir.Slot | ir.Buffer, line: ir.Look | ir.Put) -> str:
         """Return an element at a computed index."""
         index = self._names.get(line.index, "")
         if index and self._kinds[line.index] in FLOATS:
@@ -146,8 +132,8 @@ class RowUnitWriter(UnitWriter):
         parts = [*([str(line.offset)] if line.offset or not parts else []), *parts]
         return self._element_at(place, " + ".join(parts))
 
-    def _element_at(self, place: Slot | Buffer, at: str) -> str:
-        if isinstance(place, Slot):
+    def _element_at(self, place: ir.Slot | ir.Buffer, at: str) -> str:
+        if isinstance(place, ir.Slot):
             return f"{self._slots[place]}[{at}]"
         if place.kind != "prepacked":
             return f"{self._places[place]}[{at}]"
@@ -155,7 +141,7 @@ class RowUnitWriter(UnitWriter):
         assert isinstance(found, Array)
         return f"{self._of(found)}[{at}]"
 
-    def _rounds(self, loop: RowLoop) -> list[str]:
+    def _rounds(self, loop: ir.RowLoop) -> list[str]:
         """Return a loop of the step, with its condition and carried values."""
         names, mutable = self._names, {one.name for one in loop.carried}
         lines = [f"int64_t {names[loop.name]} = 0;"]

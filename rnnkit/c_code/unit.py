@@ -9,27 +9,9 @@ import numpy as np
 
 from rnnkit.c_code.operations import expression
 from rnnkit.c_code.text import REAL, identifier
+from rnnkit.compiler.ir import plan as ir
 from rnnkit.compiler.ir.evaluate import evaluate
 from rnnkit.compiler.ir.graph import BY_ROW, Graph, Node, without_codes
-from rnnkit.compiler.ir.plan import (
-    CALL,
-    EFFECTS,
-    Buffer,
-    Element,
-    Load,
-    Look,
-    Loop,
-    Plan,
-    Pointwise,
-    Product,
-    RowLine,
-    RowLoop,
-    RowPlan,
-    SparseProduct,
-    all_lines,
-    read_by,
-    written_names,
-)  # fmt: skip
 from rnnkit.compiler.planning.planner import plan
 from rnnkit.compiler.planning.rows import plan_rows
 from rnnkit.compiler.tracing.batch_axis import Untraceable
@@ -61,23 +43,23 @@ class Unit:
     dtype: np.dtype
     step: Step
     graph: Graph
-    parts: list[Product | Loop]  # in order, without unused ones
+    parts: list[ir.Product | ir.Loop]  # in order, without unused ones
     output_size: int
     initial: tuple[np.ndarray, ...]  # states, flat
     changing: tuple[int, ...]  # states that a step changes
     arrays: dict[str, Array] = field(default_factory=dict)  # all constant arrays by their names
-    prepacked: dict[Buffer, Array | float | int] = field(default_factory=dict)  # a single number is a literal
-    panels: dict[Buffer, dict[str, Array]] = field(default_factory=dict)
-    rows: RowPlan | None = None  # instead of the parts, for a step with loops or computed indices
-    direct: Buffer | None = None  # stands in the memory of the output
+    prepacked: dict[ir.Buffer, Array | float | int] = field(default_factory=dict)  # a single number is a literal
+    panels: dict[ir.Buffer, dict[str, Array]] = field(default_factory=dict)
+    rows: ir.RowPlan | None = None  # instead of the parts, for a step with loops or computed indices
+    direct: ir.Buffer | None = None  # stands in the memory of the output
     ids: tuple[bool, ...] = ()  # of a function of several arrays, x and the constants: which hold integers
 
-    def buffers(self) -> list[Buffer]:
+    def buffers(self) -> list[ir.Buffer]:
         """Return all buffers that the parts use, without duplicates."""
         if self.rows is not None:
-            lines = list(all_lines(self.rows.lines))
-            looked = (line.place for line in lines if isinstance(line, Look) and isinstance(line.place, Buffer))
-            read = (line.buffer for line in lines if isinstance(line, Element))
+            lines = list(ir.all_lines(self.rows.lines))
+            looked = (line.place for line in lines if isinstance(line, ir.Look) and isinstance(line.place, ir.Buffer))
+            read = (line.buffer for line in lines if isinstance(line, ir.Element))
             return list(
                 dict.fromkeys([*read, *looked, *(buffer for buffer, _ in self.rows.writes if buffer.kind == "output")])
             )
@@ -122,7 +104,7 @@ def read(name: str, told: str, step: Step, dtype: np.dtype, constants=(), int8: 
     parts, direct = ([], None) if rows else _without_copy(_needed(made, unchanged))
     if rows:  # without copies of unchanged states and without unused lines
         rows = replace(rows, writes=[one for one in rows.writes if one[0].kind != "next" or one[0].attr in changing])
-        rows = replace(rows, lines=_lines(rows.lines, set(written_names(rows))))
+        rows = replace(rows, lines=_lines(rows.lines, set(ir.written_names(rows))))
     initial = tuple(np.asarray(state, dtype).reshape(-1) for state in step.initial_states(1, dtype))
     size = int(np.prod(made.output_shape))
     unit = Unit(name, told, dtype, step, graph, parts, size, initial, changing, rows=rows, direct=direct, ids=ids)
@@ -138,20 +120,20 @@ def _check_int8(graph: Graph, told: str, by_row: bool) -> None:
         )
 
 
-def _lines(lines: list[RowLine], wanted: set[str]) -> list[RowLine]:
+def _lines(lines: list[ir.RowLine], wanted: set[str]) -> list[ir.RowLine]:
     """Return the lines that compute `wanted` values or write to memory; the values they read are added to `wanted`."""
-    kept: list[RowLine] = []
+    kept: list[ir.RowLine] = []
     for line in reversed(lines):
-        if isinstance(line, RowLoop):
+        if isinstance(line, ir.RowLoop):
             line = _rounds(line, wanted)
-        elif not isinstance(line, EFFECTS) and line.name not in wanted:
+        elif not isinstance(line, ir.EFFECTS) and line.name not in wanted:
             continue
-        wanted.update(read_by(line))
+        wanted.update(ir.read_by(line))
         kept.append(line)
     return kept[::-1]
 
 
-def _rounds(loop: RowLoop, wanted: set[str]) -> RowLoop:
+def _rounds(loop: ir.RowLoop, wanted: set[str]) -> ir.RowLoop:
     """Return a loop that carries only values used in the loop or after it."""
     wanted, count = {*wanted, loop.go}, 0
     while count < len(wanted):
@@ -163,11 +145,11 @@ def _rounds(loop: RowLoop, wanted: set[str]) -> RowLoop:
     return replace(loop, carried=carried, lines=[*first, *rest], first=len(first))
 
 
-def _needed(made: Plan, unchanged: set[int]) -> list[Product | Loop]:
+def _needed(made: ir.Plan, unchanged: set[int]) -> list[ir.Product | ir.Loop]:
     """Return the parts of a plan without copies of unchanged states and without unused lines."""
-    parts: list[Product | Loop] = []
+    parts: list[ir.Product | ir.Loop] = []
     for part in made.parts():
-        if isinstance(part, Product):
+        if isinstance(part, ir.Product):
             if part.result.size:
                 parts.append(part)
             continue
@@ -177,38 +159,41 @@ def _needed(made: Plan, unchanged: set[int]) -> list[Product | Loop]:
     return parts
 
 
-def _without_copy(parts: list[Product | Loop]) -> tuple[list[Product | Loop], Buffer | None]:
+def _without_copy(parts: list[ir.Product | ir.Loop]) -> tuple[list[ir.Product | ir.Loop], ir.Buffer | None]:
     """Return the parts without a last one that copies a buffer to the output, and this buffer."""
     match parts:
-        case [*before, Loop(values=[Load(buffer=found, walk=a)], writes=[(_, Buffer(kind="output") as output, b)])]:
+        case [
+            *before,
+            ir.Loop(values=[ir.Load(buffer=found, walk=a)], writes=[(_, ir.Buffer(kind="output") as output, b)]),
+        ]:
             same = (a.offset, a.strides) == (b.offset, b.strides) and a.table is b.table is None
             whole = (found.kind, found.size, found.elements) == ("scratch", output.size, "float")
-            if same and whole and found.section != CALL:
+            if same and whole and found.section != ir.CALL:
                 return before, found
     return parts, None
 
 
-def _pruned(loop: Loop) -> Loop:
+def _pruned(loop: ir.Loop) -> ir.Loop:
     """Return a loop without unused lines."""
     wanted = {name for name, _, _ in loop.writes}
     values = []
     for value in reversed(loop.values):
         if value.name in wanted:
             values.append(value)
-            if isinstance(value, Pointwise):
+            if isinstance(value, ir.Pointwise):
                 wanted.update(value.args)
     return replace(loop, values=values[::-1])
 
 
-def _touched(part: Product | Loop) -> Iterable[Buffer]:
-    if isinstance(part, Product):
+def _touched(part: ir.Product | ir.Loop) -> Iterable[ir.Buffer]:
+    if isinstance(part, ir.Product):
         return (part.operand, part.panels, part.result)
     return (*(load.buffer for load in part.loads), *(buffer for _, buffer, _ in part.writes))
 
 
-def _lay_out(unit: Unit, made: Plan, inputs, int8: bool) -> None:
+def _lay_out(unit: Unit, made: ir.Plan, inputs, int8: bool) -> None:
     """Compute the values that depend on weights alone, and store them as arrays."""
-    products = {part.panels: part for part in unit.parts if isinstance(part, Product)}
+    products = {part.panels: part for part in unit.parts if isinstance(part, ir.Product)}
     wanted = {buffer: made.prepacked[buffer] for buffer in unit.buffers() if buffer.kind == "prepacked"}
     nodes = [node for one in wanted.values() for node in (one if isinstance(one, list) else [one])]
     with np.errstate(all="ignore"):
@@ -231,14 +216,14 @@ def _lay_out(unit: Unit, made: Plan, inputs, int8: bool) -> None:
             unit.add(f"start_{i}", unit.initial[i], f"what state {i} starts from")
 
 
-def _matrix(unit: Unit, product: Product, matrix: np.ndarray, told: str, int8: bool) -> dict[str, Array]:
+def _matrix(unit: Unit, product: ir.Product, matrix: np.ndarray, told: str, int8: bool) -> dict[str, Array]:
     """Return the arrays of a product's weights, by their roles in the product."""
     name = product.panels.name.removeprefix("panels_")
     found: dict[str, np.ndarray] = {"": matrix}
     if int8:
         found[""], scale = to_int8(matrix)
         found["scale"] = scale.astype(matrix.dtype)
-    if isinstance(product, SparseProduct):
+    if isinstance(product, ir.SparseProduct):
         rows, columns = np.nonzero(matrix)
         found[""] = found[""][rows, columns]
         found["starts"] = np.searchsorted(rows, np.arange(matrix.shape[0] + 1)).astype(np.int32)

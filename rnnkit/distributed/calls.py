@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.distributed import layerwise, recurrent
-from rnnkit.distributed.graphs import checked, chunked, is_chunked, mask_in_chunks, turned
+from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks, turned
 from rnnkit.distributed.sources import are_delayed, source
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional

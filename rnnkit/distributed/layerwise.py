@@ -9,19 +9,8 @@ import numpy as np
 
 from rnnkit.distributed import blocks
 from rnnkit.distributed.blocks import Place
-from rnnkit.distributed.graphs import (
-    Made,
-    Ref,
-    arrays,
-    chunked,
-    indices,
-    mapped,
-    mask_in_chunks,
-    shipped_in_graph,
-    spans,
-    task,
-    token,
-)
+from rnnkit.distributed.chunks import chunked, mask_in_chunks
+from rnnkit.distributed.graphs import Made, Ref, arrays, indices, mapped, shipped_in_graph, spans, task, token
 from rnnkit.layers.base import Layer
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking

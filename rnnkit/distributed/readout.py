@@ -7,18 +7,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import number_from_zero, whole
-from rnnkit.distributed.graphs import (
-    Ref,
-    checked,
-    chunked,
-    computed,
-    is_chunked,
-    mask_in_chunks,
-    spans,
-    task,
-    token,
-    tree,
-)
+from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
+from rnnkit.distributed.graphs import Ref, computed, spans, task, token, tree
 from rnnkit.distributed.shipping import share
 from rnnkit.distributed.stretches import ExactEquations, added
 from rnnkit.hints import Array, DType
@@ -146,7 +136,8 @@ def sums_of_chunk(features, targets, mask, skipped: int) -> ExactEquations:
     used[:, :skipped] = False
     if mask is not None:
         used &= mask != 0
-    equations, rows = ExactEquations(1 + features.shape[2], targets.shape[2]), features[used]
+    equations = ExactEquations(1 + features.shape[2], targets.shape[2])
     with share():
-        equations.add(np.column_stack([np.ones(len(rows)), rows]), targets[used])
+        equations.add_products(features[used], targets[used])
+    equations.count += used.sum()
     return equations

@@ -13,21 +13,8 @@ import numpy as np
 from rnnkit.backends.shared.call import Result
 from rnnkit.distributed import blocks
 from rnnkit.distributed.blocks import Place, Wishes
-from rnnkit.distributed.graphs import (
-    Made,
-    Ref,
-    arrays,
-    checked,
-    chunked,
-    indices,
-    is_chunked,
-    mapped,
-    mask_in_chunks,
-    shipped_in_graph,
-    spans,
-    task,
-    token,
-)
+from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks
+from rnnkit.distributed.graphs import Made, Ref, arrays, indices, mapped, shipped_in_graph, spans, task, token
 from rnnkit.distributed.layerwise import steps_apart
 from rnnkit.distributed.shipping import Segment
 from rnnkit.execution.execution import initial_states

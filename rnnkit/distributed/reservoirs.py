@@ -8,7 +8,8 @@ import numpy as np
 
 from rnnkit.distributed import stretches
 from rnnkit.distributed.blocks import part
-from rnnkit.distributed.graphs import Ref, checked, computed, is_chunked, shipped_in_graph, spans, task, token, tree
+from rnnkit.distributed.chunks import checked, is_chunked
+from rnnkit.distributed.graphs import Ref, computed, shipped_in_graph, spans, task, token, tree
 from rnnkit.distributed.stretches import Carried, Measured, Place, Reading, Steps
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.readout import mostly_whole

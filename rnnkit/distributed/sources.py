@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnnkit.distributed import updates
-from rnnkit.distributed.graphs import checked, chunked, dask, is_chunked, spans
+from rnnkit.distributed.chunks import checked, chunked, is_chunked
+from rnnkit.distributed.graphs import dask, spans
 from rnnkit.distributed.schedulers import Graph, Held, Tasks, tasks_for
 from rnnkit.distributed.training import ClusterStepper
 from rnnkit.distributed.updates import Form, Layout

@@ -98,15 +98,16 @@ class ExactEquations(NormalEquations):
     """Normal equations with sums as chains of multiply-adds: the same bits on every processor."""
 
     def _add_rows(self, features, targets, whole) -> None:
-        self._add_products(features[whole], targets[whole])
+        self.add_products(features[whole, 1:], targets[whole])
         if not whole.all():
             self.moment += products(features[~whole, 1:], targets[~whole])[:, features.shape[1] :]
 
-    def _add_products(self, features, targets) -> None:
-        if len(features):
-            found = products(features[:, 1:], targets)
-            self.shared += found[:, : features.shape[1]]
-            self.moment += found[:, features.shape[1] :]
+    def add_products(self, rows, targets) -> None:
+        """Add the products of rows without the intercept's ones, of which no target is missing."""
+        if len(rows):
+            found = products(rows, targets)
+            self.shared += found[:, : 1 + rows.shape[1]]
+            self.moment += found[:, 1 + rows.shape[1] :]
 
     def _added(self, gram, features) -> np.ndarray:
         return gram + products(features[:, 1:], features[:, :0]) if len(features) else gram

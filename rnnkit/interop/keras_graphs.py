@@ -6,17 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rnnkit.interop import keras_masks
 from rnnkit.interop.keras_kinds import OPERATIONS, mapping, text
-from rnnkit.interop.keras_masks import (
-    AXIS,
-    READERS,
-    Masks,
-    Operation,
-    holds_inside,
-    masked_values,
-    padding_ids,
-    reads_values,
-)
 from rnnkit.interop.keras_weights import Source
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.base import Layer
@@ -49,7 +40,7 @@ class Value:
     tensor: SymbolicTensor | None = None  # None for an operation that is not needed as an array
     mask: Any = None  # the expression of rnnkit's mask of the tensor
     keras: Any = None  # the expression of Keras's mask
-    operation: Operation | None = None
+    operation: keras_masks.Operation | None = None
 
 
 def read_graph(read_layer: Callable[..., Layer], config: Mapping[str, Any], source: Source) -> Model:
@@ -89,8 +80,8 @@ class _Graph:
     def __init__(self):
         self.layers: dict[str, Layer] = {}
         self.values: dict[Key, Value] = {}
-        self._masks = Masks()
-        self._places: dict[Operation, Key] = {}
+        self._masks = keras_masks.Masks()
+        self._places: dict[keras_masks.Operation, Key] = {}
 
     def run(self, described) -> None:
         """Make all calls, each once its inputs are known."""
@@ -125,13 +116,13 @@ class _Graph:
     def _merged(self, key, value) -> SymbolicTensor:
         """Make a layer of an operation on arrays."""
         operation = value.operation
-        if operation.name == "Copy" and isinstance(operation.inputs[0], (Key, Operation)):
+        if operation.name == "Copy" and isinstance(operation.inputs[0], (Key, keras_masks.Operation)):
             source: Any = self._places.get(operation.inputs[0], operation.inputs[0])
             tensor, value.mask = self.array(source), self.values[source].mask
             return tensor  # the same array; Keras drops its mask, in rnnkit the layer that reads it does
         inputs = operation.inputs[0] if operation.name == "Concatenate" else operation.inputs
         kind = OPERATIONS.get(operation.name)
-        if kind is None or len(inputs) < 2 or not all(isinstance(one, (Key, Operation)) for one in inputs):
+        if kind is None or len(inputs) < 2 or not all(isinstance(one, (Key, keras_masks.Operation)) for one in inputs):
             raise ValueError(
                 f"expected operations on arrays that rnnkit has ({', '.join(OPERATIONS)} of two arrays), got "
                 f"{operation.name} at {key.layer!r}: write it as a layer, with a rk.Lambda in its place"
@@ -145,7 +136,7 @@ class _Graph:
     def _operate(self, one, i, args, kwargs) -> None:
         name, config = text(one.get("class_name"), "an operation"), mapping(one.get("config") or {}, "an operation")
         inputs = tuple(self._expression(arg) for arg in (*args, *kwargs.values()))
-        axis = self._expression(config.get("axis")) if name in AXIS else None
+        axis = self._expression(config.get("axis")) if name in keras_masks.AXIS else None
         operation = self._masks.operation(name, *inputs, axis=axis)
         key = Key(one["name"], i, 0)
         self.values[key] = Value(operation=operation)
@@ -170,7 +161,7 @@ class _Graph:
         more = {key: mapped(nested, self.array) for key, nested in given.items() if key == "initial_state"}
         if given.get("training"):
             more["training"] = True
-        if isinstance(layer, READERS) and not isinstance(x, list):
+        if isinstance(layer, keras_masks.READERS) and not isinstance(x, list):
             wanted = self._wanted(mask, theirs, "initial_state" in more)
             if wanted is None and own is not None:
                 tensors = _without_mask(tensors, name, i)
@@ -179,8 +170,8 @@ class _Graph:
             own, theirs = wanted, theirs if wanted is None else wanted
         elif mask is not None and not isinstance(layer, TimeDistributed):
             raise ValueError(f"expected no mask for {name!r}, a {type(layer).__name__}, which reads none in rnnkit")
-        if reads_values(layer) and any(one is not None for one in theirs):
-            raise masked_values(layer)
+        if keras_masks.reads_values(layer) and any(one is not None for one in theirs):
+            raise keras_masks.masked_values(layer)
         own, theirs = self._masks.behind(layer, x, own), self._masks.behind(layer, x, theirs)
         count = 2 if isinstance(layer, Bidirectional) and layer.merge_mode is None else 1
         for j, tensor in enumerate(leaves(layer(tensors, **more))):
@@ -203,11 +194,11 @@ class _Graph:
         """
         if mask is not None:
             return self._expression(mask)
-        return passed if not with_states and holds_inside(passed) else None
+        return passed if not with_states and keras_masks.holds_inside(passed) else None
 
     def _carrier(self, wanted, name) -> Key:
         """Return the key of an array that is non-zero where a mask is."""
-        found = padding_ids(wanted)
+        found = keras_masks.padding_ids(wanted)
         found = wanted if found is None else found
         if isinstance(found, Key) and self.array(found).ndim in (2, 3):
             return found

@@ -6,20 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rnnkit import constraints, regularizers
+from rnnkit import constraints, initializers, regularizers
 from rnnkit.activations import ACTIVATIONS
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
-from rnnkit.constraints import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
-from rnnkit.initializers import (
-    INITIALIZERS,
-    Constant,
-    Identity,
-    Normal,
-    Orthogonal,
-    TruncatedNormal,
-    Uniform,
-    VarianceScaling,
-)
 from rnnkit.layers.activation_layers import ELU, LeakyReLU, ReLU, Softmax
 from rnnkit.layers.attention import AdditiveAttention, Attention
 from rnnkit.layers.batch_normalization import BatchNormalization
@@ -42,7 +31,6 @@ from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, RepeatVector, Reshape
 from rnnkit.layers.time_distributed import TimeDistributed
-from rnnkit.regularizers import L1, L1L2, L2
 
 # Keras's initializers without settings of their own, and those with some: their class, and the settings' names.
 NAMED = {
@@ -50,24 +38,28 @@ NAMED = {
     "HeUniform": "he_uniform", "HeNormal": "he_normal", "LecunUniform": "lecun_uniform", "LecunNormal": "lecun_normal",
 }  # fmt: skip
 SET: dict[str, tuple[type, tuple[str, ...]]] = {
-    "Constant": (Constant, ("value",)),
-    "RandomUniform": (Uniform, ("minval", "maxval")),
-    "RandomNormal": (Normal, ("mean", "stddev")),
-    "TruncatedNormal": (TruncatedNormal, ("mean", "stddev")),
-    "VarianceScaling": (VarianceScaling, ("scale", "mode", "distribution")),
-    "Orthogonal": (Orthogonal, ("gain",)),
-    "OrthogonalInitializer": (Orthogonal, ("gain",)),
-    "Identity": (Identity, ("gain",)),
-    "IdentityInitializer": (Identity, ("gain",)),
+    "Constant": (initializers.Constant, ("value",)),
+    "RandomUniform": (initializers.Uniform, ("minval", "maxval")),
+    "RandomNormal": (initializers.Normal, ("mean", "stddev")),
+    "TruncatedNormal": (initializers.TruncatedNormal, ("mean", "stddev")),
+    "VarianceScaling": (initializers.VarianceScaling, ("scale", "mode", "distribution")),
+    "Orthogonal": (initializers.Orthogonal, ("gain",)),
+    "OrthogonalInitializer": (initializers.Orthogonal, ("gain",)),
+    "Identity": (initializers.Identity, ("gain",)),
+    "IdentityInitializer": (initializers.Identity, ("gain",)),
 }
 # Makers of objects of Keras's classes, and their settings.
 _INITIALIZERS = {name: (lambda alias=alias: alias, ()) for name, alias in NAMED.items()} | SET
-_REGULARIZERS = {"L1": (L1, ("l1",)), "L2": (L2, ("l2",)), "L1L2": (L1L2, ("l1", "l2"))}
+_REGULARIZERS = {
+    "L1": (regularizers.L1, ("l1",)),
+    "L2": (regularizers.L2, ("l2",)),
+    "L1L2": (regularizers.L1L2, ("l1", "l2")),
+}
 _CONSTRAINTS = {
-    "MaxNorm": (MaxNorm, ("max_value", "axis")),
-    "MinMaxNorm": (MinMaxNorm, ("min_value", "max_value", "rate", "axis")),
-    "UnitNorm": (UnitNorm, ("axis",)),
-    "NonNeg": (NonNeg, ()),
+    "MaxNorm": (constraints.MaxNorm, ("max_value", "axis")),
+    "MinMaxNorm": (constraints.MinMaxNorm, ("min_value", "max_value", "rate", "axis")),
+    "UnitNorm": (constraints.UnitNorm, ("axis",)),
+    "NonNeg": (constraints.NonNeg, ()),
 }
 
 
@@ -109,7 +101,7 @@ def activation(value, what: str, custom: Mapping[str, Any]):
 
 # By the last word of an option's name: rnnkit's names, Keras's classes, a description for errors.
 _OBJECTS: dict[str, tuple[Any, Mapping[str, tuple], str]] = {
-    "initializer": (INITIALIZERS, _INITIALIZERS, "an initializer"),  # whose seed has no counterpart
+    "initializer": (initializers.INITIALIZERS, _INITIALIZERS, "an initializer"),  # whose seed has no counterpart
     "regularizer": ((None, *regularizers.REGULARIZERS), _REGULARIZERS, "a regularizer"),
     "constraint": ((None, *constraints.CONSTRAINTS), _CONSTRAINTS, "a constraint"),
 }

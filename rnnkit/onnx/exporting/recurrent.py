@@ -65,8 +65,8 @@ def _run(layer: RNN, writing: Writing, call: Call, starts, zero_masked: bool, fl
     flags = layer.go_backwards, flipped, zero_masked, layer.return_sequences
     loop = Loop(x, starts or [], mask, constants, *flags)
     cells = [cell for _, cell in leaves(layer.cell)]
-    draws = call.training and step.used_draws((), True)
-    if loop.mask is None and not draws and all(has_operator(cell, layer.dtype) for cell in cells):
+    plain = loop.mask is None and all(has_operator(cell, layer.dtype) for cell in cells)
+    if plain and not (call.training and step.used_draws((), True)):
         return _through(block, cells, loop)
     shapes = tuple(value.shape[1:] for value in loop.constants)
     if any(not isinstance(size, int) for shape in shapes for size in shape):

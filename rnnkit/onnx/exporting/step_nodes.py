@@ -138,27 +138,21 @@ class StepNodes:
         if node.op in _REDUCTIONS:
             axes = self.block.integers(*(self.axes + i for i in node.attr))
             return self._add(node, _REDUCTIONS[node.op], self._operand(node.args[0]), axes, keepdims=0)
-        if node.op == "product":
-            return self._add(node, "MatMul", *map(self._operand, node.args))
-        if node.op == "einsum":
-            return self._einsum(node)
-        if node.op == "view":
-            return self._view(node)
-        if node.op == "concatenate":
-            return self._add(node, "Concat", *map(self._whole, node.args), axis=self.axes + node.attr)
-        if node.op == "ruled":
-            return self._whole(node.args[0])
-        if node.op == "take":
-            return self._taken(node)
-        if node.op == "put":
-            return self._put(node)
-        if node.op == "loop":
-            return self._loop(node)
-        if node.op == "result":
-            return self.carried[node.args[0].id][node.attr]
-        if node.op == "round":
-            return self.block.repeated(self.rounds[node.attr], self.lead, (), "round")
-        raise self.step.refused(node, f"no operator is known for {node.op}")
+        writers: dict[str, Callable[[Node], str]] = {
+            "product": lambda one: self._add(one, "MatMul", *map(self._operand, one.args)),
+            "einsum": self._einsum,
+            "view": self._view,
+            "concatenate": lambda one: self._add(one, "Concat", *map(self._whole, one.args), axis=self.axes + one.attr),
+            "ruled": lambda one: self._whole(one.args[0]),
+            "take": self._taken,
+            "put": self._put,
+            "loop": self._loop,
+            "result": lambda one: self.carried[one.args[0].id][one.attr],
+            "round": lambda one: self.block.repeated(self.rounds[one.attr], self.lead, (), "round"),
+        }
+        if node.op not in writers:
+            raise self.step.refused(node, f"no operator is known for {node.op}")
+        return writers[node.op](node)
 
     def _add(self, node, operator, *operands, **attributes) -> str:
         return self.block.add(operator, *operands, name=self.step.label(node), line=node.line, **attributes)
