@@ -13,7 +13,6 @@ from rnnkit.arguments import whole
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
-from rnnkit.forecast.fitting.demands import Demands
 from rnnkit.forecast.fitting.held_out import Calibration, Ends, leads_of
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.models import demand
@@ -34,6 +33,7 @@ from rnnkit.forecast.models.forecaster import (
     without_effects,
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
+from rnnkit.forecast.models.intermittent import Demands
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.theta import Theta
 from rnnkit.forecast.models.together import Progress, Together
@@ -47,6 +47,7 @@ _SHARED = 20.0  # weight of the panel's errors, in held-out values of a series
 _EQUAL = 10.0  # weight of equal errors, in series
 _POWER = 3.0  # of the inverse errors
 _SQUARES = 100.0  # held-out values at which least squares have half a say in the autoregression's share
+_APART = 3.0  # most deviations of the autoregression, which may explode, from the median of the other forecasts
 _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
 _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
@@ -72,10 +73,11 @@ class Auto(Together):
     third power of the models' mean absolute errors, which are drawn towards their means over the panel, the more the
     fewer values there are. The autoregression's share is the mean of that weight and the share of least squares at the
     ends, beside the weighted others: half of each at 100 held-out values, which only few series or long ones have, and
-    the more of the latter the more there are. The network has one share for all series: 0.4 where its errors are those
-    of the others, with odds inverse to the sixth power of their ratio, and with covariates the share of the least
-    absolute error. The errors also give the bands: split conformal prediction by lead (Romano, Patterson and Candès
-    2019, "Conformalized quantile regression"), over all series, in units of the models' spreads.
+    the more of the latter the more there are. Its forecasts stay within three standard deviations of the others'
+    median, as an autoregression of a growing series may explode. The network has one share for all series: 0.4 where
+    its errors are those of the others, with odds inverse to the sixth power of their ratio, and with covariates the
+    share of the least absolute error. The errors also give the bands: split conformal prediction by lead (Romano,
+    Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models' spreads.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
     apart, unless a season explains most of their variance or there are covariates: by means of `TSB` with two smoothing
@@ -465,6 +467,9 @@ class Auto(Together):
             ahead = forecast_in_blocks(getattr(model, of), rest if own else history, below(f"{name}/", fitted), steps)
             found.append([ahead.forecast + seasons if own else ahead.forecast, absolute(ahead)])
         both = np.array(found).swapaxes(0, 1)
+        (*others, alone), spreads = both
+        middle, most = np.median(others, axis=0), _APART * np.median(spreads[:-1], axis=0)
+        alone[:] = np.where(np.isnan(middle), alone, np.clip(alone, middle - most, middle + most))
         return _shifted(both, first, whole) if inside else both
 
     @classmethod

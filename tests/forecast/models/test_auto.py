@@ -229,6 +229,16 @@ def test_models_that_cannot_follow_go():
     assert np.abs(model.predict(12) - came).mean() <= 1.1 * np.abs(theirs - came).mean()
 
 
+def test_an_autoregression_that_explodes_stays_near_the_others(monkeypatch):
+    from rnnkit.forecast import Autoregression
+
+    model = Auto(1).fit(10 + np.random.default_rng(0).normal(size=200))
+    explodes = lambda self, values, h, within=False: np.full((2, len(values) - 1 if within else h), 1e9)
+    monkeypatch.setattr(Autoregression, "_one", explodes)
+    assert model.weights[4].mean() > 0.1
+    assert (model.predict(6) < 14).all() and (model.fitted()[1:] < 14).all()
+
+
 def test_long_series_are_read_from_their_last_part(monkeypatch):
     from rnnkit.forecast.models import auto
 
