@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
@@ -143,7 +143,7 @@ class Auto(Together):
     def weights(self) -> np.ndarray:
         """The weights of the models for each series and lead, ``(M, B, L)``; those of all leads are equal."""
         self._fitted_history()
-        share = self._network_shares(self._model)
+        share = self._network_shares
         found = np.concatenate([(1 - share) * self._model["weights"].T, share[None]])
         found = found * self._regular
         return np.repeat(found[..., None], int(self._panel["leads"]), axis=2)
@@ -314,49 +314,48 @@ class Auto(Together):
         return rows | {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
-        def combined(known, rows):
-            forecast = lambda rest: forecast_in_blocks(self._ahead, rest, rows, h)
-            ahead = with_effects(known, rows, forecast, known.lengths[:, None] + np.arange(h))
-            return self._with_network(ahead, known, rows, h)
-
-        def others(known, rows):
-            means = demand.means(known, self._periods[0], rows["demand"], below("demand/", self._panel), h)
+        def ahead(alone, known):
+            if alone._regular.all():
+                forecast = lambda rest: forecast_in_blocks(alone._ahead, rest, alone._model, h)
+                steps = known.lengths[:, None] + np.arange(h)
+                return alone._with_network(with_effects(known, alone._model, forecast, steps), known, h)
+            means = demand.means(known, self._periods[0], alone._model["demand"], below("demand/", self._panel), h)
             return Ahead(means, np.zeros(means.shape), np.zeros(len(means), bool))
 
-        return self._of_kinds(history, combined, others, h)
+        return self._joined(history, ahead, h)
 
     def _inside(self, history: History) -> Ahead:
-        steps = history.values.shape[1]
+        def inside(alone, known):
+            if not alone._regular.all():
+                return Forecaster._inside(alone, known)
+            forecast = lambda rest: forecast_in_blocks(alone._within, rest, alone._model, known.values.shape[1])
+            return alone._with_network(with_effects(known, alone._model, forecast), known)
 
-        def combined(known, rows):
-            forecast = lambda rest: forecast_in_blocks(self._within, rest, rows, steps)
-            return self._with_network(with_effects(known, rows, forecast), known, rows)
-
-        def others(known, rows):
-            alone = copy(self)
-            alone._model = rows
-            return Forecaster._inside(alone, known)
-
-        return self._of_kinds(history, combined, others, steps)
+        return self._joined(history, inside, history.values.shape[1])
 
     @property
     def _regular(self) -> np.ndarray:
         """A mask ``(N,)`` of the series that aren't intermittent."""
         return self._model["regular"]
 
-    def _of_kinds(self, history: History, combined, others, steps: int) -> Ahead:
-        """Return forecasts ``(N, steps)`` by functions of the series that aren't intermittent, and of the others."""
-        regular = self._regular
-        if regular.all():
-            return combined(history, self._model)
-        forecast, spread = np.full((2, len(regular), steps), np.nan)
-        for mask, function in ((regular, combined), (~regular, others)):
-            if mask.any():
-                part = demand.some(history, mask)
-                ahead = function(part, {name: array[mask] for name, array in self._model.items()})
-                width = part.values.shape[1] if ahead.forecast.shape[1] < steps else steps
-                forecast[mask, :width], spread[mask, :width] = ahead.forecast, ahead.spread
-        return Ahead(forecast, spread, np.zeros(len(regular), bool))
+    def _kinds(self, history: History) -> Iterator[tuple[np.ndarray, Auto, History]]:
+        """Yield a mask, a forecaster and a history of the series that aren't intermittent, and of the others."""
+        for mask in (self._regular, ~self._regular):
+            if mask.all():
+                yield mask, self, history
+            elif mask.any():
+                alone = copy(self)
+                alone._model = {name: array[mask] for name, array in self._model.items()}
+                yield mask, alone, demand.some(history, mask)
+
+    def _joined(self, history: History, function, steps: int) -> Ahead:
+        """Return forecasts ``(N, steps)`` by ``function(forecaster, history)`` of either kind."""
+        forecast, spread = np.full((2, len(history.lengths), steps), np.nan)
+        for mask, alone, part in self._kinds(history):
+            ahead = function(alone, part)
+            width = ahead.forecast.shape[1]
+            forecast[mask, :width], spread[mask, :width] = ahead.forecast, ahead.spread
+        return Ahead(forecast, spread, np.zeros(len(forecast), bool))
 
     def _bands(self, history: History, ahead: Ahead, probabilities):
         found, others = np.zeros((len(probabilities), *ahead.forecast.shape)), ~self._regular
@@ -376,14 +375,8 @@ class Auto(Together):
         return found
 
     def _inside_columns(self, history: History, ahead: Ahead, levels):
-        if self._regular.all():
-            return super()._inside_columns(history, ahead, levels)
         found: dict[str, np.ndarray] = {}
-        for mask in (self._regular, ~self._regular):
-            if not mask.any():
-                continue
-            alone, part = copy(self), demand.some(history, mask)
-            alone._model = {name: array[mask] for name, array in self._model.items()}
+        for mask, alone, part in self._kinds(history):
             steps = part.values.shape[1]
             one = Ahead(ahead.forecast[mask, :steps], ahead.spread[mask, :steps], ahead.of_logarithms[mask])
             of = super(Auto, alone)._inside_columns if alone._regular.all() else alone._columns_inside
@@ -398,13 +391,13 @@ class Auto(Together):
         means = ~self._regular[:, None] & (self.point == "mean")
         return np.where(means, ahead.forecast, found)
 
-    def _with_network(self, ahead: Ahead, history: History, rows, h: int | None = None) -> Ahead:
+    def _with_network(self, ahead: Ahead, history: History, h: int | None = None) -> Ahead:
         """Return forecasts of the other models with those of the network added, see `SmoothedNetwork.ahead`."""
-        share = self._network_shares(rows)[:, None]
+        share = self._network_shares[:, None]
         if not share.any():
             return ahead
         network = self._network(self._periods[0], int(self._panel["leads"]))
-        fitted = Fitted(below("network/", rows), below("network/", self._panel))
+        fitted = Fitted(below("network/", self._model), below("network/", self._panel))
         other = network.ahead(history, fitted, h)
         forecast = (1 - share) * ahead.forecast + share * other.forecast
         return Ahead(forecast, (1 - share) * ahead.spread + share * absolute(other), ahead.of_logarithms)
@@ -432,9 +425,10 @@ class Auto(Together):
         """The seasons of the fit."""
         return periods_of(self._panel["season"])
 
-    def _network_shares(self, rows) -> np.ndarray:
-        """Return the network's share for each series ``(N,)``; 0 for series that hold their last value."""
-        return np.where(rows["short"], 0.0, self._panel["network share"])
+    @property
+    def _network_shares(self) -> np.ndarray:
+        """The network's share for each series ``(N,)``; 0 for series that hold their last value."""
+        return np.where(self._model["short"], 0.0, self._panel["network share"])
 
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
         return self._mean(values, lengths, fitted, h, "_ahead")
@@ -591,29 +585,41 @@ def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, np.nda
     weights = drawn**-_POWER
     weights[~held_out.able, -1] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
-    share = np.where(held_out.able, _with_least_squares(held_out, weights), held_out.short)
+    places = held_out.ends.series
+    share, without = _shares(held_out, weights)
+    share = np.where(held_out.able, share, held_out.short)
+    without = np.where(held_out.able[places], without, held_out.short[places])
     others = weights[:, :-1] / weights[:, :-1].sum(axis=1, keepdims=True)
-    weights = np.concatenate([others * (1 - share[:, None]), share[:, None]], axis=1)
-    each = weights[held_out.ends.series].T[..., None]
-    return (each * held_out.errors).sum(axis=0), (each * held_out.spread).sum(axis=0), weights
+    weights, each = (
+        np.concatenate([rest * (1 - own[:, None]), own[:, None]], axis=1)
+        for rest, own in ((others, share), (others[places], without))
+    )
+    errors, spread = ((each.T[..., None] * one).sum(axis=0) for one in (held_out.errors, held_out.spread))
+    return errors, spread, weights
 
 
-def _with_least_squares(held_out: _HeldOut, weights) -> np.ndarray:
-    """Return the autoregression's share of each series ``(N,)``, from all models' weights ``(N, M)``.
+def _shares(held_out: _HeldOut, weights) -> tuple[np.ndarray, np.ndarray]:
+    """Return the autoregression's share of each series ``(N,)``, and without each end ``(R,)``, for an honest error.
 
-    The more held-out values, the nearer it is to the share of least squares beside the weighted others.
+    They are means of its weights, of all models' ``(N, M)``, and of the shares of least squares beside the weighted
+    others; the more held-out values, the nearer to the latter.
     """
     places, (*others, errors) = held_out.ends.series, held_out.errors
     known = held_out.regressed[:, None] & ~np.isnan(errors)
-    errors, count = np.where(known, errors, 0.0), len(weights)
-    beside = weights[places, :-1, None] / weights[places, :-1].sum(axis=1)[:, None, None]
-    other = np.where(known, (beside.swapaxes(0, 1) * others).sum(axis=0), 0.0)
-    products, squares, values = (
-        np.bincount(places, part.sum(axis=1), count)
-        for part in (other * (other - errors), (other - errors) ** 2, known)
-    )
-    best = np.clip(np.where(squares > 0, products / _positive(squares), weights[:, -1]), 0.0, 1.0)
-    return (values * best + _SQUARES * weights[:, -1]) / (values + _SQUARES)
+    beside = weights[places, :-1] / weights[places, :-1].sum(axis=1, keepdims=True)
+    other = np.where(known, (beside.T[..., None] * others).sum(axis=0), 0.0)
+    apart = other - np.where(known, errors, 0.0)
+    each = [part.sum(axis=1) for part in (other * apart, apart**2, known)]
+    total = [np.bincount(places, part, len(weights)) for part in each]
+    least = 1e-12 * total[1]  # rounding
+
+    def share(sums, least, usual):
+        products, squares, values = sums
+        best = np.where(squares > least, products / np.where(squares > least, squares, 1.0), usual)
+        return (values * np.clip(best, 0.0, 1.0) + _SQUARES * usual) / (values + _SQUARES)
+
+    rest = [one[places] - part for one, part in zip(total, each, strict=True)]
+    return share(total, least, weights[:, -1]), share(rest, least[places], weights[places, -1])
 
 
 def _drawn_in(values, lengths, period: int) -> dict[str, np.ndarray]:
