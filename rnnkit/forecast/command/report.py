@@ -91,9 +91,8 @@ class Report:
         """A summary of the test."""
         asked = 0 if self.origins is None else len(self.origins.ends)
         if self.frame is None:
-            return f"{counted(asked, 'origin') if asked else f'{next(iter(self.models))} from a file'}, " + counted(
-                self.horizon, "lead"
-            )
+            test = counted(asked, "origin") if asked else f"{next(iter(self.models))} from a file"
+            return f"{test}, {counted(self.horizon, 'lead')}"
         if not asked:
             return f"{counted(self.horizon, 'step')} ahead"
         part = "" if len(self.windows) == asked else f"{len(self.windows)} of "

@@ -37,13 +37,9 @@ class Series:
 
     Examples
     --------
-    >>> import pathlib, tempfile, rnnkit as rk
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "sales.csv")
-    ...     rk.forecast.write_table(path, {"year": [2001, 2002, 2003], "y": [3.0, 4.0, 5.0]})
-    ...     series = rk.forecast.read_series(path)
-    >>> series.timeline.times.tolist()
-    [2001, 2002, 2003]
+    >>> from rnnkit.datasets import FOLDER
+    >>> read_series(FOLDER / "sunspots.csv").timeline.ahead(2).tolist()
+    [2009, 2010]
     """
 
     name: str
@@ -182,13 +178,10 @@ def read_series(path: Any, column: str | None = None, time: str | None = None) -
 
     Examples
     --------
-    >>> import pathlib, tempfile, rnnkit as rk
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "sales.csv")
-    ...     rk.forecast.write_table(path, {"year": [2001, 2002, 2003], "y": [3.0, 4.0, 5.0]})
-    ...     series = rk.forecast.read_series(path)
-    >>> series.name, series.values.tolist()
-    ('y', [3.0, 4.0, 5.0])
+    >>> from rnnkit.datasets import FOLDER
+    >>> series = read_series(FOLDER / "sunspots.csv")
+    >>> series.name, series.values[:3].tolist()
+    ('sunspots', [5.0, 11.0, 16.0])
     """
     header, lines, cells = _cells(path)
     _check_names(path, header, (time, column))

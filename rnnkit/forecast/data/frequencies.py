@@ -20,6 +20,7 @@ _MONTHS = {
     "MS": (1, 1), "ME": (1, 31), "M": (1, 31), "mo": (1, 0), "QS": (3, 1), "QE": (3, 31), "Q": (3, 31), "q": (3, 0),
     "YS": (12, 1), "AS": (12, 1), "YE": (12, 31), "Y": (12, 31), "A": (12, 31), "y": (12, 0),
 }  # months, day  # fmt: skip
+_HOUR, _DAY, _WEEK = np.timedelta64(1, "h"), np.timedelta64(1, "D"), np.timedelta64(7, "D")
 _EXAMPLES = "an integer for times that are numbers, or 'D', 'W', 'MS', 'ME', 'QS', 'YE', 'B', 'h', '15min', '1mo'"
 
 
@@ -75,40 +76,29 @@ def _of_dates(freq) -> Frequency | None:
     return Frequency("time", np.timedelta64(count, _TIMES[name])) if name in _TIMES else None  # type: ignore[call-overload]
 
 
-def season(frequency: Frequency) -> int | None:
-    """Return the steps of the usual season, a year, a week, a day or an hour; None if there is none.
-
-    >>> season(Frequency("month", 3)), season(Frequency("time", np.timedelta64(30, "m"))), season(Frequency("time", 1))
-    (4, 48, None)
-    """
-    if frequency.unit == "month":
-        steps, left = divmod(12, int(frequency.count))
-    elif frequency.unit == "business day":
-        steps, left = divmod(5, int(frequency.count))
-    elif isinstance(frequency.count, np.timedelta64):
-        if frequency.count == np.timedelta64(7, "D"):
-            return 52
-        cycle = np.timedelta64(7, "D") if frequency.count >= np.timedelta64(1, "D") else np.timedelta64(1, "D")
-        if frequency.count < np.timedelta64(5, "m"):
-            cycle = np.timedelta64(1, "h")
-        steps, left = int(cycle // frequency.count), int((cycle % frequency.count).astype(np.int64))
-    else:
-        return None
-    return steps if steps > 1 and not left else None
-
-
 def seasons(frequency: Frequency) -> tuple[int, ...]:
-    """Return the steps of all usual seasons of a frequency, in rising order: a day besides an hour, a week, a year.
+    """Return the steps of the usual seasons of a frequency, in rising order, two at most; none if none is usual.
 
-    >>> seasons(Frequency("time", np.timedelta64(1, "h"))), seasons(Frequency("time", np.timedelta64(1, "D")))
-    ((24, 168), (7, 365))
+    A year of months or of weeks; a week and a year of days; of shorter steps the first two of an hour, if they are less
+    than five minutes, a day, a week and a year.
+
+    >>> seasons(Frequency("month", 3)), seasons(Frequency("time", 1))
+    ((4,), ())
+    >>> seasons(Frequency("time", np.timedelta64(30, "m"))), seasons(Frequency("time", np.timedelta64(1, "D")))
+    ((48, 336), (7, 365))
     """
-    first = season(frequency)
-    if first is None or frequency.unit == "month":
-        return () if first is None else (first,)
-    if frequency.unit == "business day":
-        return (first, 261 // int(frequency.count))
-    cycles = (np.timedelta64(1, "D"), np.timedelta64(7, "D"), np.timedelta64(365, "D"))
     step: Any = frequency.count
-    later = [int(cycle // step) for cycle in cycles if not (cycle % step).astype(np.int64)]
-    return (first, *[steps for steps in later if steps > first][:1])
+    found: list[int] = []
+    if frequency.unit == "month":
+        found = [] if 12 % step else [12 // int(step)]
+    elif frequency.unit == "business day":
+        found = [5, 261] if step == 1 else []
+    elif isinstance(step, np.timedelta64):
+        first = _WEEK if step >= _DAY else _DAY if step >= np.timedelta64(5, "m") else _HOUR
+        cycles = [cycle for cycle in (_HOUR, _DAY, _WEEK, 365 * _DAY) if cycle >= first]
+        found = [int(cycle // step) for cycle in cycles if not (cycle % step).astype(np.int64)][:2]
+        if step == _WEEK:
+            found = [52]
+        elif (first % step).astype(np.int64):
+            found = []
+    return tuple(found) if found and found[0] > 1 else ()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import overload
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +113,7 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class Timelines(Sequence[Timeline]):
+class Timelines:
     """The times of many series that have one frequency.
 
     >>> first = np.array(["2001-01-01", "2001-03-05"], dtype="datetime64[D]")
@@ -132,11 +131,8 @@ class Timelines(Sequence[Timeline]):
     def __len__(self) -> int:
         return len(self.first)
 
-    @overload
-    def __getitem__(self, series: int) -> Timeline: ...
-    @overload
-    def __getitem__(self, series: slice) -> Timelines: ...
-    def __getitem__(self, series):
+    def __getitem__(self, series: Any) -> Any:
+        """Return the `Timeline` of a series, or the timelines of several."""
         if isinstance(series, slice):
             return replace(self, first=self.first[series], days=self.days[series], lengths=self.lengths[series])
         frequency = self.frequency

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,7 +13,6 @@ from rnnkit.arguments import whole
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
-from rnnkit.forecast.fitting.demands import Demands
 from rnnkit.forecast.fitting.held_out import Calibration, Ends, leads_of
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.models import demand
@@ -34,6 +33,7 @@ from rnnkit.forecast.models.forecaster import (
     without_effects,
 )
 from rnnkit.forecast.models.global_rnn import GlobalRNN, ahead_of_ends
+from rnnkit.forecast.models.intermittent import Demands
 from rnnkit.forecast.models.normalization import completed
 from rnnkit.forecast.models.theta import Theta
 from rnnkit.forecast.models.together import Progress, Together
@@ -47,6 +47,7 @@ _SHARED = 20.0  # weight of the panel's errors, in held-out values of a series
 _EQUAL = 10.0  # weight of equal errors, in series
 _POWER = 3.0  # of the inverse errors
 _SQUARES = 100.0  # held-out values at which least squares have half a say in the autoregression's share
+_APART = 3.0  # most deviations of the autoregression, which may explode, from the median of the other forecasts
 _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
 _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
@@ -72,10 +73,11 @@ class Auto(Together):
     third power of the models' mean absolute errors, which are drawn towards their means over the panel, the more the
     fewer values there are. The autoregression's share is the mean of that weight and the share of least squares at the
     ends, beside the weighted others: half of each at 100 held-out values, which only few series or long ones have, and
-    the more of the latter the more there are. The network has one share for all series: 0.4 where its errors are those
-    of the others, with odds inverse to the sixth power of their ratio, and with covariates the share of the least
-    absolute error. The errors also give the bands: split conformal prediction by lead (Romano, Patterson and Candès
-    2019, "Conformalized quantile regression"), over all series, in units of the models' spreads.
+    the more of the latter the more there are. Its forecasts stay within three standard deviations of the others'
+    median, as an autoregression of a growing series may explode. The network has one share for all series: 0.4 where
+    its errors are those of the others, with odds inverse to the sixth power of their ratio, and with covariates the
+    share of the least absolute error. The errors also give the bands: split conformal prediction by lead (Romano,
+    Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models' spreads.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
     apart, unless a season explains most of their variance or there are covariates: by means of `TSB` with two smoothing
@@ -141,7 +143,7 @@ class Auto(Together):
     def weights(self) -> np.ndarray:
         """The weights of the models for each series and lead, ``(M, B, L)``; those of all leads are equal."""
         self._fitted_history()
-        share = self._network_shares(self._model)
+        share = self._network_shares
         found = np.concatenate([(1 - share) * self._model["weights"].T, share[None]])
         found = found * self._regular
         return np.repeat(found[..., None], int(self._panel["leads"]), axis=2)
@@ -312,49 +314,48 @@ class Auto(Together):
         return rows | {f"{name}/{part}": array for name, parts in found.items() for part, array in parts.items()}
 
     def _ahead_of(self, history: History, h: int) -> Ahead:
-        def combined(known, rows):
-            forecast = lambda rest: forecast_in_blocks(self._ahead, rest, rows, h)
-            ahead = with_effects(known, rows, forecast, known.lengths[:, None] + np.arange(h))
-            return self._with_network(ahead, known, rows, h)
-
-        def others(known, rows):
-            means = demand.means(known, self._periods[0], rows["demand"], below("demand/", self._panel), h)
+        def ahead(alone, known):
+            if alone._regular.all():
+                forecast = lambda rest: forecast_in_blocks(alone._ahead, rest, alone._model, h)
+                steps = known.lengths[:, None] + np.arange(h)
+                return alone._with_network(with_effects(known, alone._model, forecast, steps), known, h)
+            means = demand.means(known, self._periods[0], alone._model["demand"], below("demand/", self._panel), h)
             return Ahead(means, np.zeros(means.shape), np.zeros(len(means), bool))
 
-        return self._of_kinds(history, combined, others, h)
+        return self._joined(history, ahead, h)
 
     def _inside(self, history: History) -> Ahead:
-        steps = history.values.shape[1]
+        def inside(alone, known):
+            if not alone._regular.all():
+                return Forecaster._inside(alone, known)
+            forecast = lambda rest: forecast_in_blocks(alone._within, rest, alone._model, known.values.shape[1])
+            return alone._with_network(with_effects(known, alone._model, forecast), known)
 
-        def combined(known, rows):
-            forecast = lambda rest: forecast_in_blocks(self._within, rest, rows, steps)
-            return self._with_network(with_effects(known, rows, forecast), known, rows)
-
-        def others(known, rows):
-            alone = copy(self)
-            alone._model = rows
-            return Forecaster._inside(alone, known)
-
-        return self._of_kinds(history, combined, others, steps)
+        return self._joined(history, inside, history.values.shape[1])
 
     @property
     def _regular(self) -> np.ndarray:
         """A mask ``(N,)`` of the series that aren't intermittent."""
         return self._model["regular"]
 
-    def _of_kinds(self, history: History, combined, others, steps: int) -> Ahead:
-        """Return forecasts ``(N, steps)`` by functions of the series that aren't intermittent, and of the others."""
-        regular = self._regular
-        if regular.all():
-            return combined(history, self._model)
-        forecast, spread = np.full((2, len(regular), steps), np.nan)
-        for mask, function in ((regular, combined), (~regular, others)):
-            if mask.any():
-                part = demand.some(history, mask)
-                ahead = function(part, {name: array[mask] for name, array in self._model.items()})
-                width = part.values.shape[1] if ahead.forecast.shape[1] < steps else steps
-                forecast[mask, :width], spread[mask, :width] = ahead.forecast, ahead.spread
-        return Ahead(forecast, spread, np.zeros(len(regular), bool))
+    def _kinds(self, history: History) -> Iterator[tuple[np.ndarray, Auto, History]]:
+        """Yield a mask, a forecaster and a history of the series that aren't intermittent, and of the others."""
+        for mask in (self._regular, ~self._regular):
+            if mask.all():
+                yield mask, self, history
+            elif mask.any():
+                alone = copy(self)
+                alone._model = {name: array[mask] for name, array in self._model.items()}
+                yield mask, alone, demand.some(history, mask)
+
+    def _joined(self, history: History, function, steps: int) -> Ahead:
+        """Return forecasts ``(N, steps)`` by ``function(forecaster, history)`` of either kind."""
+        forecast, spread = np.full((2, len(history.lengths), steps), np.nan)
+        for mask, alone, part in self._kinds(history):
+            ahead = function(alone, part)
+            width = ahead.forecast.shape[1]
+            forecast[mask, :width], spread[mask, :width] = ahead.forecast, ahead.spread
+        return Ahead(forecast, spread, np.zeros(len(forecast), bool))
 
     def _bands(self, history: History, ahead: Ahead, probabilities):
         found, others = np.zeros((len(probabilities), *ahead.forecast.shape)), ~self._regular
@@ -374,14 +375,8 @@ class Auto(Together):
         return found
 
     def _inside_columns(self, history: History, ahead: Ahead, levels):
-        if self._regular.all():
-            return super()._inside_columns(history, ahead, levels)
         found: dict[str, np.ndarray] = {}
-        for mask in (self._regular, ~self._regular):
-            if not mask.any():
-                continue
-            alone, part = copy(self), demand.some(history, mask)
-            alone._model = {name: array[mask] for name, array in self._model.items()}
+        for mask, alone, part in self._kinds(history):
             steps = part.values.shape[1]
             one = Ahead(ahead.forecast[mask, :steps], ahead.spread[mask, :steps], ahead.of_logarithms[mask])
             of = super(Auto, alone)._inside_columns if alone._regular.all() else alone._columns_inside
@@ -396,13 +391,13 @@ class Auto(Together):
         means = ~self._regular[:, None] & (self.point == "mean")
         return np.where(means, ahead.forecast, found)
 
-    def _with_network(self, ahead: Ahead, history: History, rows, h: int | None = None) -> Ahead:
+    def _with_network(self, ahead: Ahead, history: History, h: int | None = None) -> Ahead:
         """Return forecasts of the other models with those of the network added, see `SmoothedNetwork.ahead`."""
-        share = self._network_shares(rows)[:, None]
+        share = self._network_shares[:, None]
         if not share.any():
             return ahead
         network = self._network(self._periods[0], int(self._panel["leads"]))
-        fitted = Fitted(below("network/", rows), below("network/", self._panel))
+        fitted = Fitted(below("network/", self._model), below("network/", self._panel))
         other = network.ahead(history, fitted, h)
         forecast = (1 - share) * ahead.forecast + share * other.forecast
         return Ahead(forecast, (1 - share) * ahead.spread + share * absolute(other), ahead.of_logarithms)
@@ -430,9 +425,10 @@ class Auto(Together):
         """The seasons of the fit."""
         return periods_of(self._panel["season"])
 
-    def _network_shares(self, rows) -> np.ndarray:
-        """Return the network's share for each series ``(N,)``; 0 for series that hold their last value."""
-        return np.where(rows["short"], 0.0, self._panel["network share"])
+    @property
+    def _network_shares(self) -> np.ndarray:
+        """The network's share for each series ``(N,)``; 0 for series that hold their last value."""
+        return np.where(self._model["short"], 0.0, self._panel["network share"])
 
     def _ahead(self, values, lengths, fitted, h) -> Ahead:
         return self._mean(values, lengths, fitted, h, "_ahead")
@@ -465,6 +461,9 @@ class Auto(Together):
             ahead = forecast_in_blocks(getattr(model, of), rest if own else history, below(f"{name}/", fitted), steps)
             found.append([ahead.forecast + seasons if own else ahead.forecast, absolute(ahead)])
         both = np.array(found).swapaxes(0, 1)
+        (*others, alone), spreads = both
+        middle, most = np.median(others, axis=0), _APART * np.median(spreads[:-1], axis=0)
+        alone[:] = np.where(np.isnan(middle), alone, np.clip(alone, middle - most, middle + most))
         return _shifted(both, first, whole) if inside else both
 
     @classmethod
@@ -586,29 +585,41 @@ def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, np.nda
     weights = drawn**-_POWER
     weights[~held_out.able, -1] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
-    share = np.where(held_out.able, _with_least_squares(held_out, weights), held_out.short)
+    places = held_out.ends.series
+    share, without = _shares(held_out, weights)
+    share = np.where(held_out.able, share, held_out.short)
+    without = np.where(held_out.able[places], without, held_out.short[places])
     others = weights[:, :-1] / weights[:, :-1].sum(axis=1, keepdims=True)
-    weights = np.concatenate([others * (1 - share[:, None]), share[:, None]], axis=1)
-    each = weights[held_out.ends.series].T[..., None]
-    return (each * held_out.errors).sum(axis=0), (each * held_out.spread).sum(axis=0), weights
+    weights, each = (
+        np.concatenate([rest * (1 - own[:, None]), own[:, None]], axis=1)
+        for rest, own in ((others, share), (others[places], without))
+    )
+    errors, spread = ((each.T[..., None] * one).sum(axis=0) for one in (held_out.errors, held_out.spread))
+    return errors, spread, weights
 
 
-def _with_least_squares(held_out: _HeldOut, weights) -> np.ndarray:
-    """Return the autoregression's share of each series ``(N,)``, from all models' weights ``(N, M)``.
+def _shares(held_out: _HeldOut, weights) -> tuple[np.ndarray, np.ndarray]:
+    """Return the autoregression's share of each series ``(N,)``, and without each end ``(R,)``, for an honest error.
 
-    The more held-out values, the nearer it is to the share of least squares beside the weighted others.
+    They are means of its weights, of all models' ``(N, M)``, and of the shares of least squares beside the weighted
+    others; the more held-out values, the nearer to the latter.
     """
     places, (*others, errors) = held_out.ends.series, held_out.errors
     known = held_out.regressed[:, None] & ~np.isnan(errors)
-    errors, count = np.where(known, errors, 0.0), len(weights)
-    beside = weights[places, :-1, None] / weights[places, :-1].sum(axis=1)[:, None, None]
-    other = np.where(known, (beside.swapaxes(0, 1) * others).sum(axis=0), 0.0)
-    products, squares, values = (
-        np.bincount(places, part.sum(axis=1), count)
-        for part in (other * (other - errors), (other - errors) ** 2, known)
-    )
-    best = np.clip(np.where(squares > 0, products / _positive(squares), weights[:, -1]), 0.0, 1.0)
-    return (values * best + _SQUARES * weights[:, -1]) / (values + _SQUARES)
+    beside = weights[places, :-1] / weights[places, :-1].sum(axis=1, keepdims=True)
+    other = np.where(known, (beside.T[..., None] * others).sum(axis=0), 0.0)
+    apart = other - np.where(known, errors, 0.0)
+    each = [part.sum(axis=1) for part in (other * apart, apart**2, known)]
+    total = [np.bincount(places, part, len(weights)) for part in each]
+    least = 1e-12 * total[1]  # rounding
+
+    def share(sums, least, usual):
+        products, squares, values = sums
+        best = np.where(squares > least, products / np.where(squares > least, squares, 1.0), usual)
+        return (values * np.clip(best, 0.0, 1.0) + _SQUARES * usual) / (values + _SQUARES)
+
+    rest = [one[places] - part for one, part in zip(total, each, strict=True)]
+    return share(total, least, weights[:, -1]), share(rest, least[places], weights[places, -1])
 
 
 def _drawn_in(values, lengths, period: int) -> dict[str, np.ndarray]:

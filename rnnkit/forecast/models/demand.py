@@ -9,10 +9,9 @@ import numpy as np
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
 from rnnkit.forecast.fitting.decomposition import known_means, known_sums
-from rnnkit.forecast.fitting.demands import Demands, is_intermittent
 from rnnkit.forecast.fitting.held_out import Ends
 from rnnkit.forecast.models.forecaster import forecast_in_blocks, in_blocks
-from rnnkit.forecast.models.intermittent import TSB
+from rnnkit.forecast.models.intermittent import TSB, Demands, is_intermittent
 
 _LEADS = 12  # of a held-out end
 _SLOW, _FAST = TSB(beta=0.05), TSB(beta=0.2)

@@ -27,6 +27,7 @@ from rnnkit.layers.rnn import RNN
 
 STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
 _WASHOUT = 20
+_RESERVOIR = ("units", "spectral_radius", "leak", "input_scaling", "bias_scaling", "density", "seed")
 ROWS = 8192  # states per block, which bounds the memory for long series
 
 
@@ -178,24 +179,15 @@ class ESN(DirectForecaster):
         strengths = np.atleast_1d(np.asarray(ridge, dtype=np.float64))
         if strengths.ndim != 1 or not strengths.size or not (strengths >= 0).all():
             raise ValueError(f"expected ridge to be a strength of 0 or more, or a list of them; got {ridge!r}")
-        self.strengths: Any = sorted(strengths.tolist(), reverse=True)  # ties go to the strongest
-        self._reservoir: dict[str, Any] = {
-            "units": units,
-            "spectral_radius": spectral_radius,
-            "leak": leak,
-            "input_scaling": input_scaling,
-            "bias_scaling": bias_scaling,
-            "density": density,
-            "seed": seed,
-        }
+        self.ridge: Any = sorted(strengths.tolist(), reverse=True)  # ties go to the strongest
+        self.units, self.spectral_radius, self.leak, self.density = units, spectral_radius, leak, density
+        self.input_scaling, self.bias_scaling = input_scaling, bias_scaling
+        self.seed: Any = seed
         self.layer: Any = self._new_layer()
 
     def _settings(self):
-        seed = self._reservoir["seed"]
-        settings = {"horizon": self.horizon, "units": self._reservoir["units"], "season": self.season}
-        settings |= self._reservoir | {"seed": int(seed) if is_integer(seed) else None}  # a file holds the weights
-        names = ("washout", "past_covariates", "level")
-        return settings | {name: getattr(self, name) for name in names} | {"ridge": self.strengths}
+        seed = int(self.seed) if is_integer(self.seed) else None  # a file holds the weights
+        return super()._settings() | {"seed": seed}
 
     @property
     def strength(self) -> float:
@@ -213,7 +205,8 @@ class ESN(DirectForecaster):
         return self._panel["weights"]
 
     def _new_layer(self) -> RNN:
-        return RNN(ESNCell(**self._reservoir), return_sequences=True, return_state=True, dtype="float64")
+        cell = ESNCell(**{name: getattr(self, name) for name in _RESERVOIR})
+        return RNN(cell, return_sequences=True, return_state=True, dtype="float64")
 
     def _fit(self, history, progress=None):
         task = self._task(history.values.shape[1], history.beside.shape[2] > 0 or self.washout is not None)
@@ -256,7 +249,7 @@ class ESN(DirectForecaster):
             )
         learned = task.leads if task.strict else learnable(total.count)
         penalty = Penalty(len(total.moment), slice(1 + inputs, 1 + inputs + 2 * self._harmonics))
-        best = penalty.chosen(self.strengths, parts[:4])
+        best = penalty.chosen(self.ridge, parts[:4])
         strengths = penalty.of(*best)
         readout = total.solve(strengths)[:, :learned]
         if not task.strict and total.count[0] < ENOUGH:
@@ -294,7 +287,7 @@ class ESN(DirectForecaster):
         return Reader(layer or self.layer, period, self._harmonics)
 
     def _width_of_readout(self, inputs: int) -> int:
-        return 1 + inputs + 2 * self._harmonics + self._reservoir["units"]
+        return 1 + inputs + 2 * self._harmonics + self.units
 
     def _going_on(self, state: ForecastState) -> Iterator[np.ndarray]:
         times, (inputs, states) = state.times, state.read

@@ -38,7 +38,7 @@ def test_steps_of_time(times, steps, ahead):
 
 @pytest.mark.parametrize("minutes, steps", [(4, 15), (5, 288), (15, 96), (60, 24)])
 def test_times_of_five_minutes_have_a_day_shorter_ones_an_hour(minutes, steps):
-    assert frequencies.season(Frequency("time", np.timedelta64(minutes, "m"))) == steps
+    assert frequencies.seasons(Frequency("time", np.timedelta64(minutes, "m")))[0] == steps
 
 
 def test_a_business_day_has_one_time_of_day():

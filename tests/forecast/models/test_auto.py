@@ -41,6 +41,28 @@ def test_an_autoregression_has_the_share_that_it_earns():
     assert np.abs(alone.predict(8) - np.sin(np.arange(150, 158) * 0.4) * 10 - 50).mean() < 2
 
 
+def test_the_autoregressions_share_is_drawn_to_that_of_least_squares(rng):
+    from rnnkit.forecast.models.auto import _HeldOut, _shares
+
+    places, errors, weights = rng.integers(0, 4, 40), rng.normal(size=(5, 40, 6)), np.full((4, 5), 0.2)
+    errors[:, 3, 4:] = np.nan
+
+    def shares(rows):
+        ends = Ends(places[rows], None, None)
+        return _shares(_HeldOut(ends, errors[:, rows], None, np.ones(len(rows), bool), None, None), weights)
+
+    share, without = shares(np.arange(40))
+    for row, place in enumerate(places):
+        assert without[row] == pytest.approx(shares(np.delete(np.arange(40), row))[0][place])
+    grid = np.linspace(0, 1, 10001)[:, None]
+    for place in range(4):
+        own = errors[:, places == place].reshape(5, -1)
+        other, last = own[:4].mean(axis=0), own[4]
+        best = grid[np.nanargmin(np.nansum(((1 - grid) * other + grid * last) ** 2, axis=1)), 0]
+        count = np.isfinite(last).sum()
+        assert share[place] == pytest.approx((count * best + 100 * 0.2) / (count + 100), abs=1e-4)
+
+
 def test_units_and_order_change_nothing_else(panel, fitted):
     expected = fitted.predict(4, level=80)
     for name, array in Auto(4).fit([1000 * one for one in panel]).predict(4, level=80).items():
@@ -227,6 +249,16 @@ def test_models_that_cannot_follow_go():
     assert model.weights[:2].sum(axis=0).max() < 0.1  # the Theta models, of straight lines
     theirs = rk.forecast.ExponentialSmoothing(1).fit(known).predict(12)
     assert np.abs(model.predict(12) - came).mean() <= 1.1 * np.abs(theirs - came).mean()
+
+
+def test_an_autoregression_that_explodes_stays_near_the_others(monkeypatch):
+    from rnnkit.forecast import Autoregression
+
+    model = Auto(1).fit(10 + np.random.default_rng(0).normal(size=200))
+    explodes = lambda self, values, h, within=False: np.full((2, len(values) - 1 if within else h), 1e9)
+    monkeypatch.setattr(Autoregression, "_one", explodes)
+    assert model.weights[4].mean() > 0.1
+    assert (model.predict(6) < 14).all() and (model.fitted()[1:] < 14).all()
 
 
 def test_long_series_are_read_from_their_last_part(monkeypatch):

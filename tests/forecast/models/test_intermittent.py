@@ -6,9 +6,9 @@ import pytest
 import rnnkit as rk
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
-from rnnkit.forecast.fitting.demands import Demands, is_intermittent
 from rnnkit.forecast.models.auto import Auto
 from rnnkit.forecast.models.demand import split
+from rnnkit.forecast.models.intermittent import Demands, is_intermittent
 
 METHODS = [getattr(rk.forecast, name) for name in ("Croston", "SBA", "TSB", "ADIDA", "IMAPA")]
 

@@ -396,6 +396,8 @@ def test_several_models_stand_in_one_report(tmp_path, wave):
     assert not again.windows
     assert all((again.columns[name] == report.columns[name]).all() for name in names[:3])
     assert kept(path, series_of(wave[:100])).columns["Linear"].shape == (1, HORIZON)
+    saving.write(path, report.model, {"identity": ["y", "from 0 on"], "level": 50.0, "horizon": HORIZON})
+    assert kept(path, series_of(wave)).levels == [50.0]  # of a file as it was written before
     with pytest.raises(InputError, match="fitted to y from 0 on; got y from 5 on"):
         kept(path, series_of(wave, first=5))
     with pytest.raises(InputError, match="fitted to y from 0 on; got load from 0 on"):
