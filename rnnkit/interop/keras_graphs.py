@@ -117,7 +117,8 @@ class _Graph:
         """Make a layer of an operation on arrays."""
         operation = value.operation
         if operation.name == "Copy" and isinstance(operation.inputs[0], (Key, keras_masks.Operation)):
-            source: Any = self._places.get(operation.inputs[0], operation.inputs[0])
+            operand: Any = operation.inputs[0]
+            source = self._places.get(operand, operand)
             tensor, value.mask = self.array(source), self.values[source].mask
             return tensor  # the same array; Keras drops its mask, in rnnkit the layer that reads it does
         inputs = operation.inputs[0] if operation.name == "Concatenate" else operation.inputs

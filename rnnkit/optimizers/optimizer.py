@@ -560,7 +560,7 @@ class Optimizer(Configurable):
     def __getstate__(self) -> Any:
         # Groups hold compiled code; a copy makes its own at the first update.
         slots = {name: array for name, array in self.get_state().items() if name not in _OWN}
-        own = {"_groups": None, "_owner": None, "_updates": None, "_variables": []}
+        own: dict[str, Any] = {"_groups": None, "_owner": None, "_updates": None, "_variables": []}
         return self.__dict__ | own | {"_waiting": slots if self.iterations else None}
 
     def __repr__(self) -> str:
