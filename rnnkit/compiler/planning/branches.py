@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import (
     BLOCK,
+    CALL,
     EFFECTS,
     Branch,
     Check,
@@ -60,8 +61,9 @@ def branched(
 
 def _branched(plan, lines, wanted, exits, facts) -> tuple[list[RowLine], list[tuple[_Path, Literal, int]]]:
     """The lines, and what their checks let be known behind them."""
-    checks = [line for line in lines if isinstance(line, Check)]
-    ordered = [line for line in lines if not isinstance(line, Check)] + checks  # by which others are known
+    made = {line.name: line for line in lines if isinstance(line, Pointwise)}
+    checks = [line for line in lines if isinstance(line, Check)]  # by which others are known
+    ordered = [_choice(line, made) for line in lines if not isinstance(line, Check)] + checks
     several, chosen = True, frozenset[str]()
     for _ in range(_ATTEMPTS):
         made = _Arrangement(plan, ordered, tuple(wanted), exits, facts, several, chosen)
@@ -113,6 +115,8 @@ class _Arrangement:
         self.several, self.chosen, self.wanted = several, chosen, wanted
         self.maker = {name: i for i, line in enumerate(lines) for name in _given_by(line)}
         self.conditions = {line.name: line for line in all_lines(plan.lines) if isinstance(line, Pointwise)}
+        elements = (line for line in all_lines(plan.lines) if isinstance(line, Element))
+        self.states = {line.name for line in elements if line.buffer.kind == "state"}
         self.outside = {name for line in lines for name in _read_by(line)} - self.maker.keys()
         self.before = _order_in_memory(lines, plan.resident)
         self.reach = self._reach()
@@ -312,11 +316,25 @@ class _Arrangement:
     def _saves(self, group: _Group) -> bool:
         inside = [i for i in self.paths if group.members >> i & 1 and i not in group.joined]
         choices = [self.lines[i] for i in group.joined if self.lines[i].op == "where"]
+        if any(line.kind == "bool" for line in choices) and self._is_of_states(group.condition):
+            return True  # a mode, which changes seldom, decides by what a row goes on
         if sum(_cost(self.lines[i]) for i in inside) + max(0, len(choices) - 1) >= LEAST:
             return True
         ends = [[line.args[side] for line in choices] for side in (1, 2)]
         anew = [all(self.plan.sections[name] <= BLOCK for name in side) for side in ends]
         return len(choices) > 1 and anew[0] != anew[1]
+
+    def _is_of_states(self, name: str) -> bool:
+        """Whether a value depends on states and on what is the same at all steps alone."""
+        found, stack = {name}, [name]
+        while stack:
+            name = stack.pop()
+            if name in self.conditions:
+                stack += set(self.conditions[name].args) - found
+                found.update(stack)
+            elif name not in self.states and self.plan.sections[name] > CALL:
+                return False
+        return True
 
     # What is written
 
@@ -470,6 +488,20 @@ def _read_by(line: RowLine) -> tuple[str, ...]:
         return read_by(line)
     backs = [one.back.name for one in (*all_lines(line.lines), line) if isinstance(one, RowLoop) and one.back]
     return (*read_by(line), *backs)
+
+
+def _choice(line: RowLine, made: dict[str, Pointwise]) -> RowLine:
+    """Return ``c and a or not c and b`` as the choice that it is, other lines as they are."""
+    if not isinstance(line, Pointwise) or line.op != "logical_or":
+        return line
+    ways = [made.get(arg) for arg in line.args]
+    if not all(way is not None and way.op == "logical_and" for way in ways):
+        return line
+    (c, a), (negated, b) = (way.args for way in ways)  # type: ignore[union-attr]
+    way = made.get(negated)
+    if way is None or way.op != "logical_not" or way.args != (c,):
+        return line
+    return replace(line, op="where", args=(c, a, b))
 
 
 def _of_two(line: Pointwise) -> tuple[str, str]:

@@ -113,12 +113,15 @@ class RowSourceWriter(RowLines):
         self.given = [self.x, *(b for b in self.read if b.kind == "sequence")]
         self.block = self._block_size()
 
+    decorator = "compiled"  # of a function without loops in its steps
+
     def _block_size(self) -> int:
         return max(self.side, _STAGED_BYTES // max(1, self._staged() * self.number_bytes) // self.side * self.side)
 
     def run(self) -> Source:
         body = self._body()
-        decorator = "looping" if any(isinstance(line, RowLoop) for line in all_lines(self.plan.lines)) else "compiled"
+        loops = any(isinstance(line, RowLoop) for line in all_lines(self.plan.lines))
+        decorator = "looping" if loops else self.decorator
         words = set(words_of("\n".join(body)))
         title = self.name.removesuffix(", adjoint")
         title = title if title == self.name else f"the gradient of {title}"

@@ -48,6 +48,8 @@ class SingleRowWriter(RowSourceWriter):
         Lines of a plan with branches, see `rnnkit.compiler.planning.branches.branched`.
     """
 
+    decorator = "deciding"
+
     def _block_size(self) -> int:
         return _STEPS
 

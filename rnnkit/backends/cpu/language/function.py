@@ -24,7 +24,7 @@ class Function:
     lines : list of str
         The text that it stands in, for messages.
     decorator : str
-        The name of its decorator, `compiled`, `looping` or `directing`.
+        The name of its decorator, `compiled`, `looping`, `deciding` or `directing`.
     """
 
     def __init__(self, definition: ast.FunctionDef, known: Mapping[str, Any], lines: list[str], decorator: str):
@@ -95,6 +95,11 @@ def compiled(py_func) -> Kernel:
 def looping(py_func) -> Kernel:
     """Decorator: as `compiled`, for a function whose loops read the same memory several times in a round."""
     return Kernel(py_func, "looping")
+
+
+def deciding(py_func) -> Kernel:
+    """Decorator: as `compiled`, for a function of one row that jumps by its decisions."""
+    return Kernel(py_func, "deciding")
 
 
 def directing(py_func) -> Kernel:
