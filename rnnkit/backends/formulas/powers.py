@@ -7,7 +7,6 @@ import math
 
 from rnnkit.backends.formulas.exponential import (
     FORMATS,
-    between,
     exp,
     power_of_two,
     shifter,
@@ -34,8 +33,8 @@ LOG_TERMS = (
     0.28571428570102332, 0.40000000000002251,
 )  # fmt: skip
 TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
-# For float32, by way of float64: log2(1 + f) / f for 1 + f between the square roots of 1/2 and 2, right to 3e-12; and 2ʳ
-# for |r| <= 1/2, right to 4e-11.
+# For float32, by way of float64: log2(1 + f) / f for 1 + f between the square roots of 1/2 and 2, right to 3e-12, and
+# 2ʳ for |r| <= 1/2, right to 4e-11.
 LOG2_TERMS = (
     -0.06973968219216, 0.13251797070272, -0.13463329044149, 0.13027496081396, -0.14249774267409, 0.16021664043824,
     -0.18043682314558, 0.20610712853156, -0.24044643098947, 0.2885387955275, -0.36067379317563, 0.48089834880502,
