@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
-from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import (
     BLOCK,
     CALL,
@@ -32,6 +32,7 @@ from rnnkit.compiler.ir.plan import (
     given_by,
     read_by,
 )  # fmt: skip
+from rnnkit.compiler.planning.side_by_side import is_expensive
 
 LEAST = 3  # lines that a jump has to save
 _COSTLY = 10  # lines that an expensive operation counts for
@@ -43,18 +44,10 @@ Literal = tuple[str, bool]  # a condition's name, and whether it holds
 def branched(
     plan: RowPlan, lines: list[RowLine], wanted: Iterable[str], exits: bool, facts: frozenset[Literal] = frozenset()
 ) -> list[RowLine]:
-    """Lines of a plan with branches for its decisions.
+    """Return lines of a plan with branches for its decisions; `wanted` are the names that are read behind them.
 
-    Parameters
-    ----------
-    plan : RowPlan
-    lines : list of RowLine
-    wanted : iterable of str
-        The names that are read behind them.
-    exits : bool
-        Whether a row ends where a `Check` fails, so that it holds for what follows.
-    facts : frozenset of (str, bool)
-        Conditions that are known, with what they are.
+    With `exits`, a row ends where a `Check` fails, so that it holds for what follows. `facts` are conditions that are
+    known, with their values.
     """
     return _branched(plan, lines, wanted, exits, facts)[0]
 
@@ -512,19 +505,13 @@ def _of_two(line: Pointwise) -> tuple[str, str]:
 
 def _shared(paths: list[_Path]) -> _Path:
     """The branches in which all are."""
-    first, *others = paths
-    length = len(first)
-    for other in others:
-        same = 0
-        while same < min(length, len(other)) and other[same] == first[same]:
-            same += 1
-        length = same
-    return first[:length]
+    together = takewhile(lambda turns: turns.count(turns[0]) == len(turns), zip(*paths, strict=False))
+    return tuple(turns[0] for turns in together)
 
 
 def _cost(line: RowLine) -> int:
     if isinstance(line, Pointwise):
-        return _COSTLY if line.op in OPERATIONS and OPERATIONS[line.op].expensive else 1
+        return _COSTLY if is_expensive(line) else 1
     return 2 if isinstance(line, Look) and line.index else 0
 
 
