@@ -54,9 +54,9 @@ def branched(
 
 def _branched(plan, lines, wanted, exits, facts) -> tuple[list[RowLine], list[tuple[_Path, Literal, int]]]:
     """The lines, and what their checks let be known behind them."""
-    made = {line.name: line for line in lines if isinstance(line, Pointwise)}
+    known = {line.name: line for line in lines if isinstance(line, Pointwise)}
     checks = [line for line in lines if isinstance(line, Check)]  # by which others are known
-    ordered = [_choice(line, made) for line in lines if not isinstance(line, Check)] + checks
+    ordered = [_choice(line, known) for line in lines if not isinstance(line, Check)] + checks
     several, chosen = True, frozenset[str]()
     for _ in range(_ATTEMPTS):
         made = _Arrangement(plan, ordered, tuple(wanted), exits, facts, several, chosen)
