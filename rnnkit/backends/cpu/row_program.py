@@ -20,8 +20,8 @@ from rnnkit.backends.shared.once import once
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.evaluate import ByMember
 from rnnkit.compiler.ir.graph import FAILED
-from rnnkit.compiler.ir.operations import OPERATIONS
-from rnnkit.compiler.ir.plan import Pointwise, RowLoop, RowPlan, all_lines, given_by, read_by, written, written_names
+from rnnkit.compiler.ir.plan import RowLoop, RowPlan, all_lines, given_by, read_by, written, written_names
+from rnnkit.compiler.planning.side_by_side import is_expensive
 from rnnkit.recording import Unrepeatable, current, repeated, unwatched
 
 MOST_VECTORS = 4  # registers of a value: their instructions don't wait for each other
@@ -100,20 +100,12 @@ class RowProgram(Program):
 def _work(plan: RowPlan) -> int:
     """Return the instructions of a step, a loop's as if it went `ROUNDS` rounds."""
 
-    def of(lines):
-        found = 0
-        for one in lines:
-            if isinstance(one, RowLoop):
-                found += ROUNDS * of(one.lines)
-            else:
-                found += (
-                    COSTLY
-                    if isinstance(one, Pointwise) and one.op in OPERATIONS and OPERATIONS[one.op].expensive
-                    else 1
-                )
-        return found
+    def of(line):
+        if isinstance(line, RowLoop):
+            return ROUNDS * sum(map(of, line.lines))
+        return COSTLY if is_expensive(line) else 1
 
-    return of(plan.lines)
+    return sum(map(of, plan.lines))
 
 
 @dataclass(eq=False)

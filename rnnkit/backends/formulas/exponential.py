@@ -132,7 +132,7 @@ def _exp_near_zero(r):
     return horner(r, (*FORMATS[r.width].exp_terms, 1, 1))
 
 
-def _power_of_two(shifted):
+def power_of_two(shifted):
     """Return 2ⁿ where it is a normal number and the shifter's offset was the bias (plus k: 2 to the n + k)."""
     return (shifted.bits() << FORMATS[shifted.width].digits).bits()
 
@@ -169,7 +169,7 @@ def expm1(x):
     form = FORMATS[x.width]
     # 2ⁿ is infinite for the greatest x, half of it is not
     shifted, r = _split(between(x, -form.negligible, form.exp_range[1]), offset=form.bias - 1)
-    half = _power_of_two(shifted)
+    half = power_of_two(shifted)
     result = fma(half, exp_less_one(r), half - 0.5)
     return copysign(result + result, x)
 
@@ -178,7 +178,7 @@ def scale_negative(function, x, rest=None):
     """Return exp(-x - `rest`) = exp(r) 2ⁿ for x >= 0, as `function` of r times 2ⁿ; a little faster than `exp`."""
     form = FORMATS[x.width]
     shifted, r = _split(at_most(x, -form.exp_range[0]), -1, form.bias + form.up, rest)
-    return function(r) * _power_of_two(shifted) * 2.0**-form.up
+    return function(r) * power_of_two(shifted) * 2.0**-form.up
 
 
 @replaceable
@@ -197,7 +197,7 @@ def sigmoid(x):
     shifted, r = _split(between(x, form.exp_range[0], form.negligible), -1, form.bias - form.up)
     q = horner(r * r, form.coth_terms)
     # q - r over q - r + 2ⁿ (q + r), both times `one`, lest 2ⁿ be infinite
-    one, scale = 2.0**-form.up, _power_of_two(shifted)
+    one, scale = 2.0**-form.up, power_of_two(shifted)
     return fma(q, one, -(r * one)) / fma(q, scale + one, r * (scale - one))
 
 
@@ -211,7 +211,7 @@ def tanh(x):
     r = fma(shifted - shift, -LN2 / 2, size)
     q = horner(r * r, form.half_coth_terms)
     # 2ⁿ (q + r) less q - r, over their sum, without cancellation near 0
-    scale = _power_of_two(shifted)
+    scale = power_of_two(shifted)
     less, more = scale - 1, scale + 1
     return copysign(fma(q, less, r * more) / fma(q, more, r * less), x)
 
@@ -236,7 +236,7 @@ def cosh(x):
 # --- Logarithms: x = 2ᵉ m with m near 1, and log(x) = e ln(2) + log(m) ---
 
 
-def _split_exponent(x):
+def split_exponent(x):
     """Return (e, m - 1) with m between the square roots of 1/2 and 2, for positive normal x."""
     form = FORMATS[x.width]
     start = x.constant(math.sqrt(0.5)).bits()
@@ -247,11 +247,11 @@ def _split_exponent(x):
 
 
 def split_positive(x):
-    """As `_split_exponent`, for subnormal x too."""
+    """As `split_exponent`, for subnormal x too."""
     form = FORMATS[x.width]
     subnormal = x < 2.0 ** (1 - form.bias)
     up = form.digits + 2
-    e, f = _split_exponent(select(subnormal, x * 2.0**up, x))
+    e, f = split_exponent(select(subnormal, x * 2.0**up, x))
     return select(subnormal, e - up, e), f
 
 
@@ -307,7 +307,7 @@ def _log1p_inside(x):
     u = x + 1
     # The rounding error of 1 + x.
     rest = (1 - (u - (u - 1))) + (x - (u - 1))
-    e, f = _split_exponent(u)
+    e, f = split_exponent(u)
     return _log_of_parts(e, f, rest / u)
 
 

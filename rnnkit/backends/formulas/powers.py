@@ -5,9 +5,27 @@ Coefficients are fits as in `exponential`.
 
 import math
 
-from rnnkit.backends.formulas.exponential import FORMATS, exp, log, shifter, split_positive
+from rnnkit.backends.formulas.exponential import (
+    FORMATS,
+    exp,
+    power_of_two,
+    shifter,
+    split_exponent,
+    split_positive,
+)
 from rnnkit.backends.formulas.registry import formula
-from rnnkit.backends.formulas.value import absolute, copysign, fma, horner, narrowed, rint, select, sqrt, widened
+from rnnkit.backends.formulas.value import (
+    absolute,
+    by_halves,
+    copysign,
+    fma,
+    horner,
+    narrowed,
+    rint,
+    select,
+    sqrt,
+    widened,
+)
 
 # (2 artanh(s) / s - 2 - 2 s² / 3) / s⁴ in s², for s² <= 0.0295.
 LOG_TERMS = (
@@ -15,6 +33,17 @@ LOG_TERMS = (
     0.28571428570102332, 0.40000000000002251,
 )  # fmt: skip
 TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
+# For float32, by way of float64: log2(1 + f) / f for 1 + f between the square roots of 1/2 and 2, right to 3e-12, and
+# 2ʳ for |r| <= 1/2, right to 4e-11.
+LOG2_TERMS = (
+    -0.06973968219216, 0.13251797070272, -0.13463329044149, 0.13027496081396, -0.14249774267409, 0.16021664043824,
+    -0.18043682314558, 0.20610712853156, -0.24044643098947, 0.2885387955275, -0.36067379317563, 0.48089834880502,
+    -0.72134752032739, 1.4426950408866,
+)  # fmt: skip
+EXP2_TERMS = (
+    1.5201915934157e-05, 0.00015469291105069, 0.0013333922588539, 0.0096180272538215, 0.055504103534162,
+    0.24022651198156, 0.69314718072846, 0.99999999996168,
+)  # fmt: skip
 # m to the -1/3 for m between the square roots of 1/2 and 2: right to 4e-5.
 INVERSE_CUBE_ROOT = (0.128365323, -0.702369096, 1.56127839, -1.86181242, 1.87451439)
 CUBE_ROOT_2 = 2 ** (1 / 3)
@@ -64,14 +93,24 @@ def _positive_power_64(x, y):
     return exp(exponent, select(absolute(exponent) < 1000, rest, rest.constant(0)))
 
 
+def _positive_power_32(x, y):
+    """Return x to the y for x >= 0, by as few operations as wait for each other; not for y = 0 and x = 1."""
+    x, y = widened(x), widened(y)
+    e, f = split_exponent(x)
+    log2 = fma(f, by_halves(f, LOG2_TERMS), e)
+    log2 = select((x > 0) & (x < math.inf), log2, select(x == 0, x.constant(-math.inf), x))
+    shift = shifter(x, FORMATS[64].bias)
+    shifted, exponent = fma(log2, y, shift), log2 * y
+    power = by_halves(fma(log2, y, shift - shifted), EXP2_TERMS) * power_of_two(shifted)
+    beyond = select(exponent < 0, 0, exponent * math.inf)  # NaN stays
+    return narrowed(select(absolute(exponent) < 160, power, beyond))
+
+
 @formula
 def power(x, y):
     """Return x to the y, right to 2 units in the last place for all arguments; float32 by way of float64."""
     size = absolute(x)
-    if x.width == 32:
-        result = narrowed(exp(log(widened(size)) * widened(y)))
-    else:
-        result = _positive_power_64(size, y)
+    result = (_positive_power_32 if x.width == 32 else _positive_power_64)(size, y)
     whole = rint(y) == y
     half = 0.5 * y
     odd = whole & (rint(half) != half)

@@ -235,6 +235,16 @@ def horner(x, coefficients):
     return result
 
 
+def by_halves(x, coefficients):
+    """As `horner`, by Estrin's scheme: more operations, of which fewer wait for each other."""
+    terms = [x.constant(coefficient) for coefficient in coefficients]
+    while len(terms) > 1:
+        odd = len(terms) % 2
+        terms = terms[:odd] + [fma(a, x, b) for a, b in zip(terms[odd::2], terms[odd + 1 :: 2], strict=True)]
+        x = x * x
+    return terms[0]
+
+
 def _by_target(name, own):
     """Return the formula of a name that is a target's own function."""
 

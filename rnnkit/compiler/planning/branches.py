@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
-from rnnkit.compiler.ir.operations import OPERATIONS
 from rnnkit.compiler.ir.plan import (
     BLOCK,
+    CALL,
     EFFECTS,
     Branch,
     Check,
@@ -31,6 +32,7 @@ from rnnkit.compiler.ir.plan import (
     given_by,
     read_by,
 )  # fmt: skip
+from rnnkit.compiler.planning.side_by_side import is_expensive
 
 LEAST = 3  # lines that a jump has to save
 _COSTLY = 10  # lines that an expensive operation counts for
@@ -42,26 +44,19 @@ Literal = tuple[str, bool]  # a condition's name, and whether it holds
 def branched(
     plan: RowPlan, lines: list[RowLine], wanted: Iterable[str], exits: bool, facts: frozenset[Literal] = frozenset()
 ) -> list[RowLine]:
-    """Lines of a plan with branches for its decisions.
+    """Return lines of a plan with branches for its decisions; `wanted` are the names that are read behind them.
 
-    Parameters
-    ----------
-    plan : RowPlan
-    lines : list of RowLine
-    wanted : iterable of str
-        The names that are read behind them.
-    exits : bool
-        Whether a row ends where a `Check` fails, so that it holds for what follows.
-    facts : frozenset of (str, bool)
-        Conditions that are known, with what they are.
+    With `exits`, a row ends where a `Check` fails, so that it holds for what follows. `facts` are conditions that are
+    known, with their values.
     """
     return _branched(plan, lines, wanted, exits, facts)[0]
 
 
 def _branched(plan, lines, wanted, exits, facts) -> tuple[list[RowLine], list[tuple[_Path, Literal, int]]]:
     """The lines, and what their checks let be known behind them."""
-    checks = [line for line in lines if isinstance(line, Check)]
-    ordered = [line for line in lines if not isinstance(line, Check)] + checks  # by which others are known
+    known = {line.name: line for line in lines if isinstance(line, Pointwise)}
+    checks = [line for line in lines if isinstance(line, Check)]  # by which others are known
+    ordered = [_choice(line, known) for line in lines if not isinstance(line, Check)] + checks
     several, chosen = True, frozenset[str]()
     for _ in range(_ATTEMPTS):
         made = _Arrangement(plan, ordered, tuple(wanted), exits, facts, several, chosen)
@@ -113,6 +108,8 @@ class _Arrangement:
         self.several, self.chosen, self.wanted = several, chosen, wanted
         self.maker = {name: i for i, line in enumerate(lines) for name in _given_by(line)}
         self.conditions = {line.name: line for line in all_lines(plan.lines) if isinstance(line, Pointwise)}
+        elements = (line for line in all_lines(plan.lines) if isinstance(line, Element))
+        self.states = {line.name for line in elements if line.buffer.kind == "state"}
         self.outside = {name for line in lines for name in _read_by(line)} - self.maker.keys()
         self.before = _order_in_memory(lines, plan.resident)
         self.reach = self._reach()
@@ -312,11 +309,25 @@ class _Arrangement:
     def _saves(self, group: _Group) -> bool:
         inside = [i for i in self.paths if group.members >> i & 1 and i not in group.joined]
         choices = [self.lines[i] for i in group.joined if self.lines[i].op == "where"]
+        if any(line.kind == "bool" for line in choices) and self._is_of_states(group.condition):
+            return True  # a mode, which changes seldom, decides by what a row goes on
         if sum(_cost(self.lines[i]) for i in inside) + max(0, len(choices) - 1) >= LEAST:
             return True
         ends = [[line.args[side] for line in choices] for side in (1, 2)]
         anew = [all(self.plan.sections[name] <= BLOCK for name in side) for side in ends]
         return len(choices) > 1 and anew[0] != anew[1]
+
+    def _is_of_states(self, name: str) -> bool:
+        """Whether a value depends on states and on what is the same at all steps alone."""
+        found, stack = {name}, [name]
+        while stack:
+            name = stack.pop()
+            if name in self.conditions:
+                stack += set(self.conditions[name].args) - found
+                found.update(stack)
+            elif name not in self.states and self.plan.sections[name] > CALL:
+                return False
+        return True
 
     # What is written
 
@@ -472,6 +483,20 @@ def _read_by(line: RowLine) -> tuple[str, ...]:
     return (*read_by(line), *backs)
 
 
+def _choice(line: RowLine, made: dict[str, Pointwise]) -> RowLine:
+    """Return ``c and a or not c and b`` as the choice that it is, other lines as they are."""
+    if not isinstance(line, Pointwise) or line.op != "logical_or":
+        return line
+    ways = [made.get(arg) for arg in line.args]
+    if not all(way is not None and way.op == "logical_and" for way in ways):
+        return line
+    (c, a), (negated, b) = (way.args for way in ways)  # type: ignore[union-attr]
+    way = made.get(negated)
+    if way is None or way.op != "logical_not" or way.args != (c,):
+        return line
+    return replace(line, op="where", args=(c, a, b))
+
+
 def _of_two(line: Pointwise) -> tuple[str, str]:
     """Of ``a and b`` or ``a or b``, what it is if a holds and if it doesn't."""
     a, b = line.args
@@ -480,19 +505,13 @@ def _of_two(line: Pointwise) -> tuple[str, str]:
 
 def _shared(paths: list[_Path]) -> _Path:
     """The branches in which all are."""
-    first, *others = paths
-    length = len(first)
-    for other in others:
-        same = 0
-        while same < min(length, len(other)) and other[same] == first[same]:
-            same += 1
-        length = same
-    return first[:length]
+    together = takewhile(lambda turns: turns.count(turns[0]) == len(turns), zip(*paths, strict=False))
+    return tuple(turns[0] for turns in together)
 
 
 def _cost(line: RowLine) -> int:
     if isinstance(line, Pointwise):
-        return _COSTLY if line.op in OPERATIONS and OPERATIONS[line.op].expensive else 1
+        return _COSTLY if is_expensive(line) else 1
     return 2 if isinstance(line, Look) and line.index else 0
 
 

@@ -29,14 +29,7 @@ def bounds_of(graph: Graph, states: dict[int, Bounds]) -> dict[int, Bounds]:
 
 
 def without_known_checks(graph: Graph, states: dict[int, Bounds] | None = None) -> Graph:
-    """Return the graph without conditions that always hold, or never do, where they are evaluated.
-
-    Parameters
-    ----------
-    graph : Graph
-    states : dict of int to (int, int), optional
-        Between which numbers integer states are.
-    """
+    """Return the graph without conditions that always hold, or never do, given the bounds of integer states."""
     if not any(node.op in ("take", "put", "floor_divide", "remainder") for node in graph.nodes):
         return graph
     ranges = _Ranges(graph, states)

@@ -93,19 +93,11 @@ def _lines_of(node: Node) -> int:
 
 
 def plan_rows(graph: Graph, few: int = FEW, coded: bool = False, largest: int = 0, own: bool = False) -> RowPlan:
-    """The plan by rows of a graph.
+    """Return the plan by rows of a graph.
 
-    Parameters
-    ----------
-    graph : Graph
-    few : int
-        Elements at most of an array that is in registers though its elements are found by computed places.
-    coded : bool
-        Whether it computes by what a row fails first, rather than whether it does.
-    largest : int
-        Up to which number states of whole numbers are carried as integers, see `whole_states`.
-    own : bool
-        Whether each row has weights of its own.
+    Arrays of `few` elements at most are in registers, though computed places are read and changed in them. If `coded`,
+    the plan computes by which check a row fails first, rather than whether it fails one. States of whole numbers up to
+    `largest` are carried as integers, see `whole_states`. With `own`, each row has weights of its own.
     """
     form, *bounds = _checked(graph, coded, largest)
     made = _Planner(changed_in_place(form, few), few, own).run()
@@ -232,15 +224,8 @@ class _Planner:
         return self._add(Pointwise(name, op, tuple(args), kind), key, section, node.line)
 
     def _look(self, node, place, offset, stride=0, index="") -> str:
-        key = (
-            "look",
-            place,
-            offset,
-            stride,
-            index,
-            node.kind,
-            self.written.get(place, 0) if isinstance(place, Slot) else 0,
-        )
+        written = self.written.get(place, 0) if isinstance(place, Slot) else 0
+        key = "look", place, offset, stride, index, node.kind, written
         if key in self.known:
             return self.known[key]
         line = Look(self._name(self.graph.names.get(node.id) or "v"), place, offset, stride, index, node.kind)
@@ -297,9 +282,8 @@ class _Planner:
         elif node.op not in ("carried", "round", "taped", "result"):  # which their loop has given
             operands = np.broadcast_arrays(*(self._of(arg) for arg in node.args))
             together = zip(*(a.reshape(-1) for a in operands), strict=True)
-            self.numbers[node.id] = _names(
-                [self._line(node, node.op, args, node.kind) for args in together], node.shape
-            )
+            lines = [self._line(node, node.op, args, node.kind) for args in together]
+            self.numbers[node.id] = _names(lines, node.shape)
 
     def _elements(self, node, buffer) -> np.ndarray:
         wanted = self.graph.names.get(node.id) or buffer.name
@@ -438,11 +422,7 @@ class _Planner:
             elements = self._of(array).reshape(count, -1)
             found = list(elements[0])
             for i in range(1, count):
-                here = self._line(node, "equal", (place, self._number(i, index.kind)), "bool")
-                found = [
-                    self._line(node, "where", (here, new, old), node.kind)
-                    for new, old in zip(elements[i], found, strict=True)
-                ]
+                found = self._where_at(node, index, place, i, elements[i], found)
             self.numbers[node.id] = _names(found, node.shape)
             return
         self.numbers[node.id] = _names([self._look(node, where, j, stride, place) for j in range(stride)], node.shape)
@@ -455,11 +435,7 @@ class _Planner:
             elements, values = self._of(array).reshape(count, -1), self._of(value).reshape(-1)
             found = []
             for i in range(count):
-                here = self._line(node, "equal", (place, self._number(i, index.kind)), "bool")
-                found += [
-                    self._line(node, "where", (here, new, old), node.kind)
-                    for new, old in zip(values, elements[i], strict=True)
-                ]
+                found += self._where_at(node, index, place, i, values, elements[i])
             self.numbers[node.id] = _names(found, node.shape)
             return
         under = [""] * value.size
@@ -472,6 +448,11 @@ class _Planner:
         pairs = enumerate(zip(values, under, strict=True))
         self._write(*(Put(slot, j, stride, place, name, section, held) for j, (name, held) in pairs))
         self.slots[node.id] = slot
+
+    def _where_at(self, node, index, place, i, new, old) -> list[str]:
+        """The names of new numbers where a place is `i`, and of old ones elsewhere."""
+        here = self._line(node, "equal", (place, self._number(i, index.kind)), "bool")
+        return [self._line(node, "where", (here, *both), node.kind) for both in zip(new, old, strict=True)]
 
     def _depth(self, node) -> int:
         """In how many of the open loops a node is."""
@@ -490,9 +471,13 @@ class _Planner:
         slot = self._in_memory(array)
         if self._is_read_until(array, node) and self._is_of_here(array):
             return slot
+        return self._copy(node, array, section_of(node))
+
+    def _copy(self, node, array, section: int = STEP) -> Slot:
+        """A copy of an array in memory, named for a node."""
         names = self._of(array)
         copy = self._slot(node, array.size)
-        self._write(Fill(copy, tuple(names.reshape(-1)), section_of(node)))
+        self._write(Fill(copy, tuple(names.reshape(-1)), section))
         return copy
 
     # Loops
@@ -538,9 +523,7 @@ class _Planner:
     def _loop_slot(self, node, initial, leaf) -> Slot:
         slot = self._in_memory(initial)
         if not (self._is_read_until(initial, node) and self._is_of_here(initial)):
-            names = self._of(initial)
-            slot = self._slot(leaf, leaf.size)
-            self._write(Fill(slot, tuple(names.reshape(-1))))
+            return self._copy(leaf, initial)
         return slot
 
     def _rounds(self, node, body, leaves, in_memory, varying) -> RowLoop:

@@ -15,17 +15,10 @@ _INSTRUCTIONS = {"sqrt"}  # of the processor's own
 def side_by_side(
     lines: list[RowLine], may_join: Callable[[Pointwise], bool], most: int = MOST
 ) -> list[RowLine | tuple[Pointwise, ...]]:
-    """Return the same lines with tuples of functions that are computed at once, where the first one stood.
+    """Return the same lines with tuples of `most` functions at most that are computed at once, where the first stood.
 
-    The cheap lines that the others wait for come before them.
-
-    Parameters
-    ----------
-    lines : list of RowLine
-    may_join : callable
-        Whether a function's argument and result are numbers of the row.
-    most : int
-        Functions of a tuple.
+    The cheap lines that the others wait for come before them. `may_join` tells whether a function's argument and result
+    are numbers of the row.
     """
     left = list(lines)
     found: list[RowLine | tuple[Pointwise, ...]] = []
@@ -54,10 +47,13 @@ def side_by_side(
     return found
 
 
+def is_expensive(line: RowLine) -> TypeGuard[Pointwise]:
+    """Tell whether a line is an operation that takes as long as several others."""
+    return isinstance(line, Pointwise) and line.op in OPERATIONS and OPERATIONS[line.op].expensive
+
+
 def _is_function(line: RowLine) -> TypeGuard[Pointwise]:
-    if not isinstance(line, Pointwise) or line.kind != "float" or len(line.args) != 1:
-        return False
-    return line.op in OPERATIONS.keys() - _INSTRUCTIONS and OPERATIONS[line.op].expensive
+    return is_expensive(line) and line.kind == "float" and len(line.args) == 1 and line.op not in _INSTRUCTIONS
 
 
 def _given(line: RowLine) -> tuple[str, ...]:

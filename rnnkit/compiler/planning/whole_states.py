@@ -21,21 +21,9 @@ _SMALL = 1 << 20
 
 
 def whole_states(graph: Graph, largest: int) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
-    """The graph with such states as integers.
+    """Return the graph with such states as integers, their bounds, and those bounds that a program has to watch.
 
-    Parameters
-    ----------
-    graph : Graph
-    largest : int
-        Up to which, and up to twice of which, all integers are floats; with 0 no state is one.
-
-    Returns
-    -------
-    Graph
-    dict of int to (int, int)
-        By the number of the state, between which numbers it is.
-    dict of int to (int, int)
-        Of these, the states of which a program has to see to that.
+    All integers up to `largest`, and up to twice of it, are floats; with 0 no state is carried as an integer.
     """
     users: dict[int, list[Node]] = {}
     live = graph.live()

@@ -259,6 +259,21 @@ def test_cheap_choices_stay_choices_and_new_beginnings_are_jumps():
     assert not branches(lines_of(cheap)) and len(branches(lines_of(anew))) == 1
 
 
+def test_a_mode_decides_which_condition_is_asked():
+    def by_mode(x, states):
+        crossed = x[0] > 0.5 if states.h == 0 else x[0] < -0.5
+        return (1.0 if crossed else 0.0), (states.h + 1.0, states.u, states.v)
+
+    def by_input(x, states):
+        crossed = x[0] > 0.5 if x[1] == 0 else x[0] < -0.5
+        return (1.0 if crossed else 0.0), (states.h + 1.0, states.u, states.v)
+
+    (branch,) = branches(lines_of(by_mode))
+    (asked,) = [line for line in branch.otherwise if isinstance(line, Pointwise)]
+    assert asked.op in ("less", "greater") and branch.joined[0][-1] == "bool"
+    assert not branches(lines_of(by_input))
+
+
 def test_names_are_read_where_they_have_values():
     for number in range(0, 60, 5):
         one = random_row_step(number)

@@ -37,15 +37,7 @@ _UNIFORM = {
 
 
 class RowLines:
-    """Translator of a row plan's lines into text; a subclass says where the elements of buffers stand.
-
-    Parameters
-    ----------
-    plan : RowPlan
-    dtype : dtype
-    lanes : int
-        Rows of a group.
-    """
+    """Translator of a row plan's lines into text for groups of `lanes` rows; subclasses place elements of buffers."""
 
     coded = False  # whether each step keeps a number that says why a row failed
 
@@ -218,10 +210,7 @@ class RowLines:
         """Return the text of a loop: rounds until no row goes on."""
         if loop.back is not None:
             return self._undone(loop, loop.back)
-        lines = [f"{loop.name} = 0"]
-        for one in loop.carried:
-            lines.append(f"{one.name} = {one.initial if one.name in self.uniform else self._start(one)}")
-        body = self.text(loop.lines[: loop.first])
+        lines, body = self._started(loop, "0"), self.text(loop.lines[: loop.first])
         same = loop.go in self.uniform
         if same:
             body += [f"if not {loop.go}:", "    break"]
@@ -265,10 +254,7 @@ class RowLines:
 
     def _undone(self, loop: RowLoop, forward: RowLoop) -> list[str]:
         """Return the text of a backward loop: the rounds of `forward`, the last one first."""
-        lines = [f"{loop.name} = {forward.name}"]
-        lines += [
-            f"{one.name} = {one.initial if one.name in self.uniform else self._start(one)}" for one in loop.carried
-        ]
+        lines = self._started(loop, forward.name)
         body, going = [f"{loop.name} += -1"], None if forward.go in self.uniform else forward.going
         if going is not None:
             at = f"slot_{going.name} + {loop.name} * {self.item * self.lanes}"
@@ -283,8 +269,13 @@ class RowLines:
     def _in_lanes(self, name: str, kind: str) -> str:
         return f"mask({name})" if kind == "bool" else self.full(name)
 
-    def _start(self, one) -> str:
-        return self._in_lanes(one.initial, one.kind)
+    def _started(self, loop: RowLoop, rounds: str) -> list[str]:
+        """Return lines with the first values of what a loop counts and carries."""
+        lines = [f"{loop.name} = {rounds}"]
+        for one in loop.carried:
+            initial = one.initial if one.name in self.uniform else self._in_lanes(one.initial, one.kind)
+            lines.append(f"{one.name} = {initial}")
+        return lines
 
     def _kept(self, one) -> str:
         following = self._in_lanes(one.next, one.kind)

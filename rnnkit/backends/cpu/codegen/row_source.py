@@ -76,19 +76,9 @@ class RowSource(Source):
 
 
 class RowSourceWriter(RowLines):
-    """Writer of one plan's program for calls of one kind.
+    """Writer of the program of one plan for calls of one kind.
 
-    Parameters
-    ----------
-    plan : RowPlan
-    name : str
-        The step's.
-    dtype : dtype
-    kind : Kind
-    side : int
-        Lanes of a register of the host.
-    gap : int
-        Bytes between parts of scratch memory.
+    A register of the host has `side` lanes; `gap` bytes are left between parts of scratch memory.
     """
 
     def __init__(self, plan, name: str, dtype, kind: Kind, side: int, gap: int = 0):
@@ -113,12 +103,15 @@ class RowSourceWriter(RowLines):
         self.given = [self.x, *(b for b in self.read if b.kind == "sequence")]
         self.block = self._block_size()
 
+    decorator = "compiled"  # of a function without loops in its steps
+
     def _block_size(self) -> int:
         return max(self.side, _STAGED_BYTES // max(1, self._staged() * self.number_bytes) // self.side * self.side)
 
     def run(self) -> Source:
         body = self._body()
-        decorator = "looping" if any(isinstance(line, RowLoop) for line in all_lines(self.plan.lines)) else "compiled"
+        loops = any(isinstance(line, RowLoop) for line in all_lines(self.plan.lines))
+        decorator = "looping" if loops else self.decorator
         words = set(words_of("\n".join(body)))
         title = self.name.removesuffix(", adjoint")
         title = title if title == self.name else f"the gradient of {title}"
@@ -248,11 +241,7 @@ class RowSourceWriter(RowLines):
                     lines.append(f"store({self._resident(i, j)}, fill({number}))")
         for buffer in self.plan.buffers:
             if buffer.kind in OF_CALL:
-                mine = {
-                    line.index: line.name
-                    for line in self.plan.lines
-                    if isinstance(line, Element) and line.buffer is buffer
-                }
+                mine = self._elements_of(buffer)
                 if buffer in self.looked_up and self.staging:
                     rows = f"at_{buffer.name} + r * {buffer.size * self.item}, {buffer.size * self.item}, {buffer.size}"
                     lines.append(f"take_lanes(transposes, {rows}, own, taken_{buffer.name})")
@@ -275,6 +264,11 @@ class RowSourceWriter(RowLines):
         if self.plan.messages:
             lines += ["if some(failed):", f"    atomic_store({self._told_at()}, 1)"]
         return lines
+
+    def _elements_of(self, buffer) -> dict[int, str]:
+        """Return the names of the elements that the plan reads of a buffer."""
+        lines = (line for line in self.plan.lines if isinstance(line, Element) and line.buffer is buffer)
+        return {line.index: line.name for line in lines}
 
     def _begun(self, i, size) -> list[str]:
         if i not in self.plan.whole:
@@ -387,12 +381,7 @@ class RowSourceWriter(RowLines):
         for i in range(len(self.sizes)):
             state = self.of_kind.get(("state", i))
             if state is not None and i not in self.plan.resident:
-                mine = {
-                    line.index: line.name
-                    for line in self.plan.lines
-                    if isinstance(line, Element) and line.buffer is state
-                }
-                lines += [f"{name} = now_{i}_{j}" for j, name in sorted(mine.items())]
+                lines += [f"{name} = now_{i}_{j}" for j, name in sorted(self._elements_of(state).items())]
         if self.coded:
             lines.append("failing = fill(0.0)")
         lines += self._inside()
@@ -449,12 +438,10 @@ class RowSourceWriter(RowLines):
             at, row, step = self._sequence(place)
             staged = f"base_{place.name} + k * move_{place.name}"
             return (staged, True) if self.staging else (f"{at} + r * {row} + t * {step}", False)
+        if kind in OF_CALL and self.staging:
+            return f"taken_{place.name}", True
         if kind in OF_CALL:
-            return (
-                (f"taken_{place.name}", True)
-                if self.staging
-                else (f"at_{place.name} + r * {place.size * self.item}", False)
-            )
+            return f"at_{place.name} + r * {place.size * self.item}", False
         return super().place(place)
 
     def element(self, line: Element) -> str:

@@ -32,7 +32,7 @@ from rnnkit.compiler.ir.plan import (
     read_by,
     written_names,
 )  # fmt: skip
-from rnnkit.compiler.planning.side_by_side import side_by_side
+from rnnkit.compiler.planning.side_by_side import is_expensive, side_by_side
 
 _STEPS = 512  # steps of a block, whose values stay in a first-level cache
 _COSTLY = 8  # cost of an expensive operation, in lines
@@ -42,11 +42,10 @@ _PASSED = 2  # cost of passing a value, in lines
 class SingleRowWriter(RowSourceWriter):
     """Writer of the program for calls in which each thread computes one row at a time.
 
-    Parameters
-    ----------
-    arrange : callable
-        Lines of a plan with branches, see `rnnkit.compiler.planning.branches.branched`.
+    `arrange` gives lines of a plan with branches, see `rnnkit.compiler.planning.branches.branched`.
     """
+
+    decorator = "deciding"
 
     def _block_size(self) -> int:
         return _STEPS
@@ -73,7 +72,7 @@ class SingleRowWriter(RowSourceWriter):
 
         def at_once(names, *sections):
             """Return the names that can be computed in lanes of steps."""
-            found = {
+            return {
                 name
                 for name in names
                 if isinstance(made[name], Pointwise)
@@ -81,7 +80,6 @@ class SingleRowWriter(RowSourceWriter):
                 and {self.kinds[one] for one in (name, *made[name].args)} <= {"float", "bool"}
                 and not fixed & {name, *made[name].args}
             }
-            return found
 
         def closed(names):
             """Return the names that read only each other, x and values known before all steps."""
@@ -94,22 +92,13 @@ class SingleRowWriter(RowSourceWriter):
             return names
 
         def cost(names):
-            return sum(
-                _COSTLY if made[name].op in OPERATIONS and OPERATIONS[made[name].op].expensive else 1 for name in names
-            )
+            return sum(_COSTLY if is_expensive(made[name]) else 1 for name in names)
 
         written = written_names(plan, "output")
         others = [
             name for line in plan.lines if not isinstance(line, (Element, Number, Pointwise)) for name in read_by(line)
         ]
-        needed = under(
-            [
-                *written,
-                *others,
-                *([plan.code] if plan.code else []),
-                *(n for line in fills.values() for n in line.names),
-            ]
-        )
+        needed = under([*written, *others, plan.code, *(n for line in fills.values() for n in line.names)])
         needed |= {name for line in plan.lines if isinstance(line, (Look, RowLoop)) for name in given_by(line)}
         shown = under(self.outputs)
         behind = at_once(shown - needed, STEP, BLOCK)
@@ -288,8 +277,6 @@ class SingleRowWriter(RowSourceWriter):
         if loop.back is not None:
             return super()._loop(loop)
         uniform = self.plan.uniform
-        lines = [f"{loop.name} = 0"]
-        lines += [f"{one.name} = {one.initial if one.name in uniform else self._start(one)}" for one in loop.carried]
         go = loop.go if loop.go in uniform else " & ".join([f"mask({loop.go})", *self.bounds()])
         body = self.text(loop.lines[: loop.first])
         body += [f"if not {loop.go if loop.go in uniform else f'some({go})'}:", "    break"]
@@ -298,7 +285,7 @@ class SingleRowWriter(RowSourceWriter):
             end = ["return"] if self.exits else [*self.exceeded(loop, "mask(True)"), "break"]
             told = [f"atomic_store({self._told_at()}, 1)"] if self.exits else []
             body += [f"if {loop.name} >= {loop.limit}:", *indented([*told, *end])]
-        return [*lines, "while True:", *indented(body)]
+        return [*self._started(loop, "0"), "while True:", *indented(body)]
 
     def _tape(self, loop: RowLoop) -> list[str]:
         return super()._tape(replace(loop, going=None))

@@ -17,7 +17,7 @@ class Function:
     """A function as text that is to be translated; it can't be called from Python.
 
     `known` has the values of the names that are no variables, `lines` the text that it stands in, for messages, and
-    `decorator` is the name of its decorator, "compiled", "looping" or "directing".
+    `decorator` is the name of its decorator, "compiled", "looping", "deciding" or "directing".
     """
 
     def __init__(self, definition: ast.FunctionDef, known: Mapping[str, Any], lines: list[str], decorator: str):
@@ -88,6 +88,11 @@ def compiled(py_func) -> Kernel:
 def looping(py_func) -> Kernel:
     """Decorator: as `compiled`, for a function whose loops read the same memory several times in a round."""
     return Kernel(py_func, "looping")
+
+
+def deciding(py_func) -> Kernel:
+    """Decorator: as `compiled`, for a function of one row that jumps by its decisions."""
+    return Kernel(py_func, "deciding")
 
 
 def directing(py_func) -> Kernel:

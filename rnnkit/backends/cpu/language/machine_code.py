@@ -28,9 +28,15 @@ _PYTHON = {
 # The IR is in SSA form and vectorized as it is written, and a block computes no value twice, so little is left
 # to do. LLVM's own list for -O3 takes ten times as long; LSTM and GRU are no faster with it, forwards or backwards, nor
 # with loops unrolled. Functions that direct others are not optimized: their registers alone would take half of the
-# time to compile an LSTM. Loops inside a step look at arrays in memory, and read some elements twice in a round.
+# time to compile an LSTM. Loops inside a step look at arrays in memory, and read some elements twice in a round. A jump
+# by a condition that is chosen by a jump itself is made on either way of that one.
 _USUAL = ("instruction_combine", "simplify_cfg")
-_PASSES = {"directing": (), "compiled": _USUAL, "looping": (*_USUAL, "new_gvn", "simplify_cfg")}
+_PASSES = {
+    "directing": (),
+    "compiled": _USUAL,
+    "looping": (*_USUAL, "new_gvn", "simplify_cfg"),
+    "deciding": (*_USUAL, "jump_threading", *_USUAL),
+}
 _FASTCALL = 0x80  # METH_FASTCALL: the function takes an array of its arguments
 
 
