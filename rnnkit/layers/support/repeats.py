@@ -29,7 +29,7 @@ _SMALL = 1 << 14  # bytes of several arrays that are copied in less time than th
 _LONGEST = 16  # entries of a list among the arguments, which may be a long one of numbers
 
 # Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
-_PASSING = {"_kept", "_generator", "_assigned", "history", "stop_training"}
+_PASSING = {"_kept", "_added_losses", "_generator", "_assigned", "history", "stop_training"}
 _PASSING |= {"_repeated_calls", "_repeated_vjps", "_repeated_hvps"}
 # Attributes that aren't compared: weights and executors in them are, and the others are for training.
 _APART = {*_PASSING, "_own", "_execution", "_graphs", "_compiled", "_repeats", "_repeated_tests"}

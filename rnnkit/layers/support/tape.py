@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit.hints import Array
 from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.added_losses import collecting, keep, regularized
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.variable import Variable
@@ -143,7 +144,10 @@ class GradientTape:
             (_, x), *rest = layer._call_arguments(call, arguments, keywords).items()
             more = {name: value for name, value in rest if value is not None}
             given = {name: plain(value) for name, value in more.items()}
-            outputs, pullback = layer._vjp_on(plain(x), **given)
+            with collecting() as found:
+                outputs, pullback = layer._vjp_on(plain(x), **given)
+                if layer.activity_regularizer is not None:
+                    pullback = regularized(layer, outputs, pullback)
         finally:
             symbolic.tracing.reset(token)
         read = {"x": layer._arranged(x), **more}
@@ -152,10 +156,16 @@ class GradientTape:
         result = mapped(outputs, lambda array: _noted(array, self, made))
         for one in made:
             one.inputs = layer, plain(x), given.get("mask")
+        count, added = len(made), list(found)
+        for one in added:
+            one.value = _noted(np.asarray(one.value), self, made)
+        keep(layer, added)
         stand_ins, keys = dict(self._stand_ins), weight_keys(layer)
 
         def back(cotangents):
-            found = (pullback.pull if known else pullback.pull_weights)(cotangents)
+            for one, d in zip(added, cotangents[count:], strict=True):
+                one.cotangent = 0.0 if d is None else float(d)
+            found = (pullback.pull if known else pullback.pull_weights)(cotangents[:count])
             for name, gradient in found.weights.items():
                 key = keys[name]
                 yield (id(stand_ins[key]) if key in stand_ins else key), gradient
@@ -411,6 +421,11 @@ def penalty(variable: Variable) -> Any:
         return regularizer(variable.value)
     own = tape.tensor_of(variable)
     return tape.note(regularizer(own.value), [own], lambda d: [regularizer.gradient(own.value) * own.dtype.type(d)])
+
+
+def present(value: Any) -> Any:
+    """Return an array of a tape that has ended as a plain one."""
+    return value.value if isinstance(value, TapeArray) and active_tape() is None else value
 
 
 def active_tape() -> GradientTape | None:
