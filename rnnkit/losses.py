@@ -355,7 +355,9 @@ def categorical_crossentropy(
 
 
 @described_as(mean_squared_error)
-def sparse_categorical_crossentropy(y_true: Array, y_pred: Array, from_logits: bool = False) -> Any:
+def sparse_categorical_crossentropy(
+    y_true: Array, y_pred: Array, from_logits: bool = False, ignore_class: int | None = None
+) -> Any:
     """Compute ``-log(p[y_true])``: `categorical_crossentropy` for classes by their numbers.
 
     Parameters
@@ -366,6 +368,8 @@ def sparse_categorical_crossentropy(y_true: Array, y_pred: Array, from_logits: b
         Probabilities p of the classes, which are divided by their sum and clipped at 1e-7; or logits.
     from_logits : bool
         Whether y_pred holds logits rather than probabilities.
+    ignore_class : int, optional
+        A number in y_true whose loss is 0; means over entries leave these out, as those under a mask.
 
     Examples
     --------
@@ -378,6 +382,8 @@ def sparse_categorical_crossentropy(y_true: Array, y_pred: Array, from_logits: b
         y_true = y_true[..., None]
     _check_alike(y_true, y_pred, (1,))
     chosen = y_true == np.arange(y_pred.shape[-1])
+    if ignore_class is not None:
+        chosen = np.logical_and(chosen, y_true != ignore_class)
     return -np.sum(np.where(chosen, _log_probabilities(y_pred, from_logits), 0.0), axis=-1)
 
 
@@ -573,6 +579,12 @@ class CategoricalCrossentropy(_OfFunction, of=categorical_crossentropy):
 
 class SparseCategoricalCrossentropy(_OfFunction, of=sparse_categorical_crossentropy):
     from_logits: bool = False
+    ignore_class: int | None = None
+
+    def get_config(self) -> dict:
+        """Return the settings as JSON values."""
+        config = super().get_config()
+        return config if self.ignore_class is not None else {"from_logits": config["from_logits"]}
 
 
 class GaussianNegativeLogLikelihood(_OfFunction, of=gaussian_negative_log_likelihood): ...
@@ -648,6 +660,11 @@ def loss_config(identifier) -> str | dict:
 def name_of(loss) -> str:
     """What a loss is called: its function's name, an object's own, or its class's."""
     return getattr(loss, "__name__", None) or getattr(loss, "name", None) or type(loss).__name__
+
+
+def counted(ignored: int | None, y_true: np.ndarray) -> np.ndarray | None:
+    """Return which classes by number ``(…, 1)`` aren't the ignored one; None without one."""
+    return None if ignored is None else y_true[..., 0] != ignored
 
 
 def takes_ids(loss) -> bool:

@@ -72,7 +72,9 @@ def layer_arguments(name, kind: type, arguments: tuple, keywords: dict):
     shape = _first_shape(kind, {one: keywords.pop(one) for one in SHAPES if one in keywords and one not in own})
     if shape is not None:
         after.append(partial(_remember, shape))
-    if (trainable := keywords.pop("trainable", True)) is not None and not trainable:
+    if not isinstance(trainable := keywords.pop("trainable", True), (bool, np.bool_)):
+        raise ValueError(f"expected trainable of {kind.__name__} to be a boolean, got {trainable!r}")
+    if not trainable:
         after.append(_freeze)
     if kind.__name__ == "Embedding":
         after.append(truncate)

@@ -9,8 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit import activations
-from rnnkit.compiler.tracing.batch_axis import MixesRows
-from rnnkit.execution.array_functions import is_traceable
+from rnnkit.execution.array_functions import MixesRows, is_traceable
 from rnnkit.hints import Config, LayerOptions
 from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.support import symbolic

@@ -9,7 +9,6 @@ import numpy as np
 from rnnkit.layers.base import Layer
 from rnnkit.layers.effects import Effects
 from rnnkit.layers.support import symbolic
-from rnnkit.layers.support.added_losses import resolved
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves
 from rnnkit.layers.support.variable import Variable
 from rnnkit.models.calls import traced
@@ -99,7 +98,7 @@ class CallTrace:
     def assign(self, variable: Variable, value: Any) -> None:
         """Give a weight another value from here on, and after the call."""
         self.tensor_of(variable)  # which refuses one of another layer
-        value = resolved(value)
+        value = symbolic.resolved(value)
         shape = value.shape if hasattr(value, "shape") else np.shape(value)
         if variable.trainable:
             raise ValueError(
@@ -126,7 +125,7 @@ class CallTrace:
         if isinstance(result, np.ndarray):
             result = self.constant(result)
         if not isinstance(result, SymbolicTensor):
-            raise TypeError(
+            raise getattr(result, "error", None) or TypeError(
                 f"expected the call of {self._layer.name!r} to return an array, or nested lists and dicts of arrays, "
                 f"got {type(result).__name__}"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -263,14 +263,17 @@ def traced(given: list[SymbolicTensor], made: Any) -> tuple[Calls, list[Symbolic
     return Calls(list(layers.values()), calls, len(given), outputs), tensors
 
 
-def called_again(inputs: list[SymbolicTensor], layers: list[Layer], calls: list[Call]) -> list[SymbolicTensor]:
-    """Return all tensors by number, of calls that are repeated on symbolic inputs."""
+def called_again(
+    inputs: list[SymbolicTensor], layers: list[Layer], calls: list[Call], by: Callable | None = None
+) -> list[SymbolicTensor]:
+    """Return all tensors by number, of calls that are repeated on symbolic inputs, perhaps ``by(layer, x, …)``."""
     tensors = list(inputs)
     for call in calls:
         more = {name: looked_up(numbers, tensors) for name, numbers in call.more.items()} | call.options
         if call.training is not None:
             more["training"] = call.training
-        tensors += leaves(layers[call.layer]._on(mapped(call.x, tensors.__getitem__), **more))
+        layer, x = layers[call.layer], mapped(call.x, tensors.__getitem__)
+        tensors += leaves(layer._on(x, **more) if by is None else by(layer, x, **more))
     return tensors
 
 

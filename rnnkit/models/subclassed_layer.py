@@ -15,7 +15,7 @@ from rnnkit.arguments import sizes
 from rnnkit.initializers import draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import symbolic, validation
-from rnnkit.layers.support.added_losses import collecting, resolved
+from rnnkit.layers.support.added_losses import collecting
 from rnnkit.layers.support.open_sizes import at_two_lengths, same_sizes
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.seeds import inherit_seeds, weight_generator
@@ -197,7 +197,7 @@ class SubclassedLayer(Layer):
         added = getattr(symbolic.tracing.get(), "added", None)
         for one in leaves([loss]):
             if added is not None:
-                added.append((self, resolved(one)))
+                added.append((self, symbolic.resolved(one)))
             else:
                 vars(self).setdefault("_added_losses", []).append(np.sum(one))
 

@@ -132,14 +132,18 @@ class Objective:
             used = entries.used_steps(mask, y_pred.shape)
         else:  # another mask may leave steps out
             used = repeated(lambda: entries.step_mask(mask, y_pred.shape), mask)
-        if ids:
-            repeated(lambda: entries.check_ids(y_true, y_pred.shape[-1], used), y_true, used)
         if used is not None and form.steps is None:
             unrepeatable("its loss gives one number a row, and there is a mask")
             raise ValueError(
                 f"the loss {self.name!r} gives one number a row, to which a mask of steps can't be applied; return one "
                 "for each step, (B, T)"
             )
+        ignored, masked = getattr(self.loss, "ignore_class", None), used
+        if ignored is not None:
+            whole = lambda: losses.counted(ignored, y_true) & (True if masked is None else masked)
+            used = repeated(whole, y_true, masked)
+        if ids:
+            repeated(lambda: entries.check_ids(y_true, y_pred.shape[-1], used), y_true, used)
         if used is not None and not form.apart:
             y_true, y_pred = (_without(used, a) for a in (y_true, y_pred))
 

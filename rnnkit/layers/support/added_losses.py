@@ -131,15 +131,12 @@ class OverBatch(np.lib.mixins.NDArrayOperatorsMixin):
     """A function of the whole arrays of a batch in a `call`, such as a mean over all rows: for losses and weights."""
 
     def __init__(self, function, arguments, keywords, error):
-        self.function, self.given, self.error = function, mapped((arguments, keywords), resolved), error
-
-    def __symbolic__(self):
-        raise self.error.with_traceback(None)  # where an array of rows or a number is wanted
-
-    __bool__ = __float__ = __int__ = __len__ = __iter__ = __symbolic__
+        self.function, self.given, self.error = function, mapped((arguments, keywords), symbolic.resolved), error
 
     def __array__(self, dtype=None, copy=None):
-        self.__symbolic__()
+        raise self.error.with_traceback(None)
+
+    __bool__ = __float__ = __int__ = __len__ = __iter__ = __array__
 
     def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
         return OverBatch(getattr(ufunc, method), inputs, keywords, self.error)
@@ -177,11 +174,6 @@ def tensors_in(nested) -> Iterator[SymbolicTensor]:
 def value_of(one, known: dict[int, Any]) -> Any:
     """Return the value of a number over the batch, of a symbolic tensor, or of anything else, which is its own."""
     return one.value(known) if isinstance(one, OverBatch) else known.get(id(one), one)
-
-
-def resolved(one) -> Any:
-    """Return a value, or the symbolic tensor of a weight in a `call`."""
-    return one if isinstance(one, OverBatch) else symbolic.resolved(one)
 
 
 def unregularized(layer) -> Any:

@@ -384,7 +384,7 @@ def _tensors(layer, name, nested):
         if trace is not None and isinstance(leaf, np.ndarray):
             leaf = trace.constant(leaf)
         if not isinstance(leaf, SymbolicTensor):
-            raise TypeError(
+            raise getattr(leaf, "error", None) or TypeError(
                 f"expected {name} of {layer.name!r} to hold symbolic tensors only, got {type(leaf).__name__}; make "
                 "it an rk.Input"
             )
