@@ -38,7 +38,7 @@ def _arguments(name, kind, arguments, keywords):
             raise ValueError(f"expected no {one} of {name}; see {NAMES[name].path.replace(':', '.')}")
     if "epsilon" in keywords and name == "ReduceLROnPlateau":
         keywords["min_delta"] = keywords.pop("epsilon")
-    return arguments, {**NAMES[name].defaults, **keywords}, lambda made: vars(made).update(SET.get(name, {}))
+    return arguments, {**NAMES[name].defaults, **keywords}, lambda made: made.__dict__.update(SET.get(name, {}))
 
 
 def _make(name: str):

@@ -12,7 +12,7 @@ from rnnkit import targets as entries
 from rnnkit.backends.shared.call import Record
 from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import validation
-from rnnkit.recording import Unrepeatable, constant, current, repeated, unrepeatable
+from rnnkit.recording import Unrepeatable, computed, constant, current, repeated, unrepeatable
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import Draw
 from rnnkit.steps.step import Step
@@ -138,10 +138,9 @@ class Objective:
                 f"the loss {self.name!r} gives one number a row, to which a mask of steps can't be applied; return one "
                 "for each step, (B, T)"
             )
-        ignored, masked = getattr(self.loss, "ignore_class", None), used
-        if ignored is not None:
-            whole = lambda: losses.counted(ignored, y_true) & (True if masked is None else masked)
-            used = repeated(whole, y_true, masked)
+        if (ignored := getattr(self.loss, "ignore_class", None)) is not None:
+            masked, counted = used, repeated(lambda: losses.counted(ignored, y_true), y_true)
+            used = counted if masked is None else computed(np.logical_and, counted, masked)
         if ids:
             repeated(lambda: entries.check_ids(y_true, y_pred.shape[-1], used), y_true, used)
         if used is not None and not form.apart:

@@ -123,12 +123,12 @@ class Stepper:
                 f"expected a loss to train {self.model.name!r} by, got none; call compile(optimizer, loss)"
             )
 
-    def _check_none(self, added: Collected) -> None:
+    def _check_none(self, added: list) -> None:
         """Refuse losses that layers added."""
         if added:
             raise ValueError(
-                f"expected losses of single rows for parts of batches, and for optimizers that look at all rows; "
-                f"{added[0].owner.name!r} adds one of a whole batch, by add_loss or activity_regularizer"
+                "expected losses of single rows for parts of batches, and for optimizers that look at all rows; a "
+                f"layer of {self.model.name!r} adds one of a whole batch, by add_loss or activity_regularizer"
             )
 
     def whole(self, batches, counts) -> tuple[float, dict]:

@@ -77,7 +77,8 @@ def test_fits_that_a_nan_ends():
     with pytest.raises(RuntimeError, match="epoch 0, batch 0: the loss is not finite"):
         model.fit(X[:, 0], y, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN(raise_error=True)])
     data = (X[:4, 0], y[:4] * 0)
-    found = model.fit(X[:, 0], y, epochs=3, verbose=0, validation_data=data, callbacks=[keras.callbacks.TerminateOnNaN()])
+    stop = keras.callbacks.TerminateOnNaN()
+    found = model.fit(X[:, 0], y, epochs=3, verbose=0, validation_data=data, callbacks=[stop])
     assert found.epoch == [0] and np.isnan([found.history[name] for name in ("loss", "val_loss")]).all()
 
 
