@@ -535,32 +535,25 @@ class _OfFunction(Loss):
         described_as(of)(dataclass(frozen=True)(cls))
 
 
-class MeanSquaredError(_OfFunction, of=mean_squared_error): ...
+def _class_of(name: str, function: Callable) -> type[Loss]:
+    """Make the class of a loss without settings."""
+    return type(name, (_OfFunction,), {"__module__": __name__}, of=function)
 
 
-class MeanAbsoluteError(_OfFunction, of=mean_absolute_error): ...
-
-
-class MeanAbsolutePercentageError(_OfFunction, of=mean_absolute_percentage_error): ...
-
-
-class MeanSquaredLogarithmicError(_OfFunction, of=mean_squared_logarithmic_error): ...
-
-
-class Hinge(_OfFunction, of=hinge): ...
-
-
-class SquaredHinge(_OfFunction, of=squared_hinge): ...
-
-
-class CategoricalHinge(_OfFunction, of=categorical_hinge): ...
+MeanSquaredError: type[Loss] = _class_of("MeanSquaredError", mean_squared_error)
+MeanAbsoluteError: type[Loss] = _class_of("MeanAbsoluteError", mean_absolute_error)
+MeanAbsolutePercentageError: type[Loss] = _class_of("MeanAbsolutePercentageError", mean_absolute_percentage_error)
+MeanSquaredLogarithmicError: type[Loss] = _class_of("MeanSquaredLogarithmicError", mean_squared_logarithmic_error)
+Hinge: type[Loss] = _class_of("Hinge", hinge)
+SquaredHinge: type[Loss] = _class_of("SquaredHinge", squared_hinge)
+CategoricalHinge: type[Loss] = _class_of("CategoricalHinge", categorical_hinge)
 
 
 class Huber(_OfFunction, of=huber):
     delta: float = 1.0
 
 
-class LogCosh(_OfFunction, of=log_cosh): ...
+LogCosh: type[Loss] = _class_of("LogCosh", log_cosh)
 
 
 class Quantile(_OfFunction, of=quantile):
@@ -587,17 +580,15 @@ class SparseCategoricalCrossentropy(_OfFunction, of=sparse_categorical_crossentr
         return config if self.ignore_class is not None else {"from_logits": config["from_logits"]}
 
 
-class GaussianNegativeLogLikelihood(_OfFunction, of=gaussian_negative_log_likelihood): ...
+GaussianNegativeLogLikelihood: type[Loss] = _class_of("GaussianNegativeLogLikelihood", gaussian_negative_log_likelihood)
 
 
 class Poisson(_OfFunction, of=poisson):
     log_input: bool = False
 
 
-class KLDivergence(_OfFunction, of=kl_divergence): ...
-
-
-class CosineSimilarity(_OfFunction, of=cosine_similarity): ...
+KLDivergence: type[Loss] = _class_of("KLDivergence", kl_divergence)
+CosineSimilarity: type[Loss] = _class_of("CosineSimilarity", cosine_similarity)
 
 
 CLASSES: dict[str, type[Loss]] = {kind.__name__: kind for kind in _OfFunction.__subclasses__()}

@@ -8,7 +8,6 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from contextvars import ContextVar
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Never, Self
@@ -36,7 +35,7 @@ from rnnkit.layers.support.added_losses import RegularizedCalls, kept
 from rnnkit.layers.support.display import Text, layer_card
 from rnnkit.layers.support.pullback import Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs
-from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, weights_replaced
+from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, frozen_outside, weights_replaced
 from rnnkit.layers.support.variable import Variable, WeightVariable
 from rnnkit.layers.support.weight_mapping import Weights, complex_names, like, shown
 from rnnkit.recording import constant, is_own, repeated
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
 
 NO_MORE: Mapping[str, Any] = {}  # no other keywords of a call
 ENSEMBLE: list[Callable] = []  # the function that makes an ensemble of a layer, registered by the models
-frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  # whether an outer layer isn't trained
 
 
 _signature = functools.lru_cache(maxsize=256)(inspect.signature)
@@ -546,7 +544,7 @@ class Layer(Shown, Configurable):
     @property
     def losses(self) -> list:
         """The losses that the last call has added, and the penalties of the trained weights' regularizers."""
-        added = [tape.present(loss) for one in self._all_layers() for loss in vars(one).get("_added_losses", ())]
+        added = [loss for one in self._all_layers() for loss in vars(one).get("_added_losses", ())]
         return added + [tape.penalty(one) for one in self.trainable_variables if one.regularizer is not None]
 
     def stateless_call(

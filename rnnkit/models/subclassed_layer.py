@@ -289,7 +289,8 @@ class SubclassedLayer(Layer):
         return found
 
     def _own_arrays(self):
-        return {name: one.value for name, one in self._variables.items() if one.value is not None}
+        ordered = sorted(self._variables.items(), key=lambda pair: not pair[1].trainable)  # as Keras has them
+        return {name: one.value for name, one in ordered if one.value is not None}
 
     def _own_weight_options(self):
         return {name: self._variable_options[name][1] for name in self._own_arrays()}
@@ -302,7 +303,7 @@ class SubclassedLayer(Layer):
         return {name: one.value for name, one in self._variables.items() if one.moves and one.value is not None}
 
     def _own_variables(self):
-        return {name: one for name, one in self._variables.items() if one.value is not None}
+        return {name: self._variables[name] for name in self._own_arrays()}
 
     def _own_key(self, name):
         return self._variables[name].key

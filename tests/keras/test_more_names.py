@@ -70,6 +70,33 @@ def test_clones_have_other_calls_and_are_compiled():
     assert not found.compiled and keras.models.clone_model(model).metrics_names == ["loss", "mae"]
 
 
+def test_a_layer_that_was_frozen_inside_of_another_is_trained_once_that_is_not():
+    base = keras.Sequential([keras.Input((3,)), layers.BatchNormalization(), layers.Dense(2)])
+    model = keras.Sequential([base, layers.Dense(1)])
+    base.trainable = False
+    for trainable in (False, True, False):
+        base.trainable = trainable
+        model.compile("sgd", "mse")
+        before = base.layers[0].moving_mean.numpy()
+        model.fit(X[:, 0], X[:, 0, :1], batch_size=4, epochs=2, verbose=0)
+        assert np.any(before != base.layers[0].moving_mean.numpy()) == trainable
+
+
+def test_weights_of_ones_own_layers_are_in_the_order_of_keras():
+    class Ordered(layers.Layer):
+        def build(self, shape):
+            self.fixed = self.add_weight(shape=(1,), trainable=False, name="fixed")
+            self.trained = self.add_weight(shape=(2,), name="trained")
+
+        def call(self, inputs):
+            return inputs
+
+    layer = Ordered()
+    layer(X)
+    assert [one.shape for one in layer.get_weights()] == [(2,), (1,)]
+    assert [one.name for one in layer.variables] == list(layer.weights) == ["trained", "fixed"]
+
+
 def test_fits_that_a_nan_ends():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
     model.compile("sgd", "mse")

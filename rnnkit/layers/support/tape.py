@@ -57,6 +57,7 @@ class GradientTape:
         self._notes: list[tuple[list, Any]] = []  # results, and functions from their cotangents to (key, cotangent)
         self._leaves: dict[Any, list[TapeArray]] = {}  # by the key of a weight
         self._stand_ins: dict[Any, TapeArray] = {}
+        self._added: list[tuple[Any, list]] = []  # layers that were called, and the losses that this added
         self._root = self
 
     def __enter__(self):
@@ -69,6 +70,10 @@ class GradientTape:
 
     def __exit__(self, *error):
         symbolic.tracing.reset(self._token)
+        for layer, added in self._added:  # which keep no record alive
+            for one in added:
+                one.value = plain(one.value)
+            keep(layer, added)
 
     def watch(self, array: Array) -> Any:
         """Return an array in place of another one, by which gradients can be computed; a weight as it is."""
@@ -160,6 +165,8 @@ class GradientTape:
         for one in added:
             one.value = _noted(np.asarray(one.value), self, made)
         keep(layer, added)
+        if added:
+            self._added.append((layer, added))
         stand_ins, keys = dict(self._stand_ins), weight_keys(layer)
 
         def back(cotangents):
@@ -421,11 +428,6 @@ def penalty(variable: Variable) -> Any:
         return regularizer(variable.value)
     own = tape.tensor_of(variable)
     return tape.note(regularizer(own.value), [own], lambda d: [regularizer.gradient(own.value) * own.dtype.type(d)])
-
-
-def present(value: Any) -> Any:
-    """Return an array of a tape that has ended as a plain one."""
-    return value.value if isinstance(value, TapeArray) and active_tape() is None else value
 
 
 def active_tape() -> GradientTape | None:
