@@ -574,11 +574,6 @@ class SparseCategoricalCrossentropy(_OfFunction, of=sparse_categorical_crossentr
     from_logits: bool = False
     ignore_class: int | None = None
 
-    def get_config(self) -> dict:
-        """Return the settings as JSON values."""
-        config = super().get_config()
-        return config if self.ignore_class is not None else {"from_logits": config["from_logits"]}
-
 
 GaussianNegativeLogLikelihood: type[Loss] = _class_of("GaussianNegativeLogLikelihood", gaussian_negative_log_likelihood)
 

@@ -230,12 +230,12 @@ class Metric(Measure):
             return
         steps = targets.by_step(values.shape, y_pred.shape)
         values = targets.by_entry(values, steps)
-        counted = losses.counted(self.settings.get("ignore_class"), y_true)
-        if mask is None and sample_weight is None and counted is None:
+        if mask is None and sample_weight is None:
             self._total, self._weight = self._total + float(np.sum(values)), self._weight + values.size
             return
         weight = targets.weights(sample_weight, values.shape, np.float64)
-        if counted is not None:
+        counted = losses.counted(self.settings.get("ignore_class"), y_true)
+        if counted is not None:  # without weights they count as 0, as in Keras
             weight[~counted] = 0
         used = targets.used_steps(mask, y_pred.shape)
         if used is not None:
