@@ -24,7 +24,9 @@ IGNORED = {
     "implementation": Argument(None, "the compiler chooses how products are computed"),
     "use_cudnn": Argument(None, "every step runs through the same compiler, on a GPU too"),
     "unroll": Argument(None, "a loop and an unrolled loop give the same bits"),
-    "activity_regularizer": Argument((None,), "give it to the layers inside, or call add_loss in a layer of your own"),
+    "activity_regularizer": Argument(
+        (None,), "all layers but those around others take it; behind these, call add_loss in a layer of your own"
+    ),
     "data_format": Argument((None, "channels_last"), "move the axis of features to the end: np.moveaxis(x, 1, -1)"),
     "lora_alpha": Argument((None,), "train all weights, or set layer.trainable = False"),
     "lora_rank": Argument((None,), "train all weights, or set layer.trainable = False"),
