@@ -30,3 +30,4 @@ class LayerOptions(TypedDict, total=False):
     dtype: DType
     seed: Seed
     name: str | None
+    activity_regularizer: Regularizer

@@ -113,6 +113,10 @@ class Constant(_Settings):
     def __post_init__(self) -> None:
         real(self.value, "value")  # an array will do, too
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return super().get_config() | {"value": np.asarray(self.value).tolist()}
+
     def _values(self, shape, rng):
         return np.full(shape, self.value, dtype=np.float64)
 
@@ -222,6 +226,8 @@ class VarianceScaling(_Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.scale > 0:
+            raise ValueError(f"expected scale above 0; got {self.scale!r}")
         if self.mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(f"expected mode fan_in, fan_out or fan_avg; got {self.mode!r}")
         if self.distribution not in ("uniform", "truncated_normal"):

@@ -355,7 +355,9 @@ def categorical_crossentropy(
 
 
 @described_as(mean_squared_error)
-def sparse_categorical_crossentropy(y_true: Array, y_pred: Array, from_logits: bool = False) -> Any:
+def sparse_categorical_crossentropy(
+    y_true: Array, y_pred: Array, from_logits: bool = False, ignore_class: int | None = None
+) -> Any:
     """Compute ``-log(p[y_true])``: `categorical_crossentropy` for classes by their numbers.
 
     Parameters
@@ -366,6 +368,8 @@ def sparse_categorical_crossentropy(y_true: Array, y_pred: Array, from_logits: b
         Probabilities p of the classes, which are divided by their sum and clipped at 1e-7; or logits.
     from_logits : bool
         Whether y_pred holds logits rather than probabilities.
+    ignore_class : int, optional
+        A number in y_true whose loss is 0; means over entries leave these out, as those under a mask.
 
     Examples
     --------
@@ -378,6 +382,8 @@ def sparse_categorical_crossentropy(y_true: Array, y_pred: Array, from_logits: b
         y_true = y_true[..., None]
     _check_alike(y_true, y_pred, (1,))
     chosen = y_true == np.arange(y_pred.shape[-1])
+    if ignore_class is not None:
+        chosen = np.logical_and(chosen, y_true != ignore_class)
     return -np.sum(np.where(chosen, _log_probabilities(y_pred, from_logits), 0.0), axis=-1)
 
 
@@ -529,32 +535,25 @@ class _OfFunction(Loss):
         described_as(of)(dataclass(frozen=True)(cls))
 
 
-class MeanSquaredError(_OfFunction, of=mean_squared_error): ...
+def _class_of(name: str, function: Callable) -> type[Loss]:
+    """Make the class of a loss without settings."""
+    return type(name, (_OfFunction,), {"__module__": __name__}, of=function)
 
 
-class MeanAbsoluteError(_OfFunction, of=mean_absolute_error): ...
-
-
-class MeanAbsolutePercentageError(_OfFunction, of=mean_absolute_percentage_error): ...
-
-
-class MeanSquaredLogarithmicError(_OfFunction, of=mean_squared_logarithmic_error): ...
-
-
-class Hinge(_OfFunction, of=hinge): ...
-
-
-class SquaredHinge(_OfFunction, of=squared_hinge): ...
-
-
-class CategoricalHinge(_OfFunction, of=categorical_hinge): ...
+MeanSquaredError: type[Loss] = _class_of("MeanSquaredError", mean_squared_error)
+MeanAbsoluteError: type[Loss] = _class_of("MeanAbsoluteError", mean_absolute_error)
+MeanAbsolutePercentageError: type[Loss] = _class_of("MeanAbsolutePercentageError", mean_absolute_percentage_error)
+MeanSquaredLogarithmicError: type[Loss] = _class_of("MeanSquaredLogarithmicError", mean_squared_logarithmic_error)
+Hinge: type[Loss] = _class_of("Hinge", hinge)
+SquaredHinge: type[Loss] = _class_of("SquaredHinge", squared_hinge)
+CategoricalHinge: type[Loss] = _class_of("CategoricalHinge", categorical_hinge)
 
 
 class Huber(_OfFunction, of=huber):
     delta: float = 1.0
 
 
-class LogCosh(_OfFunction, of=log_cosh): ...
+LogCosh: type[Loss] = _class_of("LogCosh", log_cosh)
 
 
 class Quantile(_OfFunction, of=quantile):
@@ -573,19 +572,18 @@ class CategoricalCrossentropy(_OfFunction, of=categorical_crossentropy):
 
 class SparseCategoricalCrossentropy(_OfFunction, of=sparse_categorical_crossentropy):
     from_logits: bool = False
+    ignore_class: int | None = None
 
 
-class GaussianNegativeLogLikelihood(_OfFunction, of=gaussian_negative_log_likelihood): ...
+GaussianNegativeLogLikelihood: type[Loss] = _class_of("GaussianNegativeLogLikelihood", gaussian_negative_log_likelihood)
 
 
 class Poisson(_OfFunction, of=poisson):
     log_input: bool = False
 
 
-class KLDivergence(_OfFunction, of=kl_divergence): ...
-
-
-class CosineSimilarity(_OfFunction, of=cosine_similarity): ...
+KLDivergence: type[Loss] = _class_of("KLDivergence", kl_divergence)
+CosineSimilarity: type[Loss] = _class_of("CosineSimilarity", cosine_similarity)
 
 
 CLASSES: dict[str, type[Loss]] = {kind.__name__: kind for kind in _OfFunction.__subclasses__()}
@@ -648,6 +646,11 @@ def loss_config(identifier) -> str | dict:
 def name_of(loss) -> str:
     """What a loss is called: its function's name, an object's own, or its class's."""
     return getattr(loss, "__name__", None) or getattr(loss, "name", None) or type(loss).__name__
+
+
+def counted(ignored: int | None, y_true: np.ndarray) -> np.ndarray | None:
+    """Return which classes by number ``(…, 1)`` aren't the ignored one; None without one."""
+    return None if ignored is None else y_true[..., 0] != ignored
 
 
 def takes_ids(loss) -> bool:

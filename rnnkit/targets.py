@@ -93,8 +93,8 @@ def weights(sample_weight, lead, dtype) -> np.ndarray:
 
 
 def behind(used, array) -> np.ndarray:
-    """Return a mask with axes of length 1 for an array's axes after batch and time."""
-    return used.reshape(*used.shape, *(1,) * (array.ndim - 2))
+    """Return a mask with axes of length 1 for an array's axes after those of the mask."""
+    return used.reshape(*used.shape, *(1,) * (array.ndim - used.ndim))
 
 
 def by_step(shape, y_pred_shape) -> bool:

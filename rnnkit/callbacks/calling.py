@@ -72,7 +72,12 @@ class CallbackList:
     @property
     def terminates_on_nan(self) -> bool:
         """Whether a NaN or infinite loss ends the fit without an error."""
-        return any(isinstance(one, TerminateOnNaN) and not one.raise_error for one in self.callbacks)
+        return any(not one.raise_error for one in self.watch_for_nan)
+
+    @property
+    def watch_for_nan(self) -> list[TerminateOnNaN]:
+        """The callbacks that end a fit at a NaN."""
+        return [one for one in self.callbacks if isinstance(one, TerminateOnNaN)]
 
     def _tell(self, hook, logs, *which):
         logs = {} if logs is None else logs

@@ -38,6 +38,8 @@ class CSVLogger(Callback):
     >>> logger = rnnkit.callbacks.CSVLogger("training.csv", append=True)
     """
 
+    missing = ""  # in a row without a key
+
     def __init__(self, filename: str, separator: str = ",", append: bool = False):
         super().__init__()
         if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
@@ -75,6 +77,8 @@ class CSVLogger(Callback):
 
     def _write(self):
         with replacing(self.filename) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, self._columns, restval="", delimiter=self.separator, lineterminator="\n")
+            writer = csv.DictWriter(
+                file, self._columns, restval=self.missing, delimiter=self.separator, lineterminator="\n"
+            )
             writer.writeheader()
             writer.writerows(self._rows)

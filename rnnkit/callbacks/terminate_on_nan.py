@@ -9,16 +9,22 @@ from rnnkit.callbacks.callback import Callback
 from rnnkit.hints import Logs
 
 
+class NotFinite(FloatingPointError, RuntimeError):
+    """The error of a loss that isn't finite, of a fit with `TerminateOnNaN`."""
+
+
 class TerminateOnNaN(Callback):
     """A callback that ends a fit when the loss is NaN or infinite, in place of an error.
 
     Parameters
     ----------
     raise_error : bool
-        True leaves it to the error, a FloatingPointError.
+        True leaves it to the error, a FloatingPointError that is a RuntimeError too.
 
     Attributes
     ----------
+    logs_epoch : bool
+        Whether the epoch that ends so is in the history, with NaN for all numbers.
     stopped_epoch, stopped_batch : int or None
         The epoch and batch of the end, from 0; None without one.
 
@@ -32,6 +38,8 @@ class TerminateOnNaN(Callback):
     >>> stop.stopped_epoch
     0
     """
+
+    logs_epoch = False
 
     def __init__(self, raise_error: bool = False):
         super().__init__()

@@ -24,7 +24,9 @@ IGNORED = {
     "implementation": Argument(None, "the compiler chooses how products are computed"),
     "use_cudnn": Argument(None, "every step runs through the same compiler, on a GPU too"),
     "unroll": Argument(None, "a loop and an unrolled loop give the same bits"),
-    "activity_regularizer": Argument((None,), "add the penalty to the loss, as a second output of the model"),
+    "activity_regularizer": Argument(
+        (None,), "all layers but those around others take it; behind these, call add_loss in a layer of your own"
+    ),
     "data_format": Argument((None, "channels_last"), "move the axis of features to the end: np.moveaxis(x, 1, -1)"),
     "lora_alpha": Argument((None,), "train all weights, or set layer.trainable = False"),
     "lora_rank": Argument((None,), "train all weights, or set layer.trainable = False"),
@@ -72,7 +74,9 @@ def layer_arguments(name, kind: type, arguments: tuple, keywords: dict):
     shape = _first_shape(kind, {one: keywords.pop(one) for one in SHAPES if one in keywords and one not in own})
     if shape is not None:
         after.append(partial(_remember, shape))
-    if (trainable := keywords.pop("trainable", True)) is not None and not trainable:
+    if not isinstance(trainable := keywords.pop("trainable", True), (bool, np.bool_)):
+        raise ValueError(f"expected trainable of {kind.__name__} to be a boolean, got {trainable!r}")
+    if not trainable:
         after.append(_freeze)
     if kind.__name__ == "Embedding":
         after.append(truncate)

@@ -197,7 +197,10 @@ class Model(KerasModel, SubclassedModel, ABC):
 
     def __new__(cls, *arguments, **keywords):
         """Make a `Functional`, or a model of a program's subclass."""
-        return Functional(*arguments, **keywords) if cls is Model else super().__new__(cls, *arguments, **keywords)
+        made_of = bool(arguments) or bool(keywords.keys() & {"inputs", "outputs"})
+        if cls is Model and made_of:
+            return Functional(*arguments, **keywords)
+        return super().__new__(cls, *arguments, **keywords)
 
     @classmethod
     def __subclasshook__(cls, kind):

@@ -26,6 +26,9 @@ IGNORED = {  # at most with a value that is false
 }
 
 
+SET = {"CSVLogger": {"missing": "NA"}, "TerminateOnNaN": {"logs_epoch": True}}  # attributes
+
+
 def _arguments(name, kind, arguments, keywords):
     keywords = dict(keywords)
     if "period" in keywords:
@@ -35,7 +38,7 @@ def _arguments(name, kind, arguments, keywords):
             raise ValueError(f"expected no {one} of {name}; see {NAMES[name].path.replace(':', '.')}")
     if "epsilon" in keywords and name == "ReduceLROnPlateau":
         keywords["min_delta"] = keywords.pop("epsilon")
-    return arguments, {**NAMES[name].defaults, **keywords}, lambda made: None
+    return arguments, {**NAMES[name].defaults, **keywords}, lambda made: made.__dict__.update(SET.get(name, {}))
 
 
 def _make(name: str):

@@ -43,7 +43,7 @@ WHY = {
         "FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper": _OTHER,
         "GroupQueryAttention ReversibleEmbedding RMSNormalization GroupNormalization SpectralNormalization "
         "Pipeline EinsumDense Wrapper": "write it as a layer of your own, with build and call",
-        "ActivityRegularization": "add the penalty to the loss, as a second output of the model",
+        "ActivityRegularization": "give the layer before it an activity_regularizer, or call add_loss",
         "Normalization Rescaling": "do it in NumPy before the model, (x - x.mean(0)) / x.std(0), or in a layers.Lambda",
     },
     "losses": {

@@ -10,14 +10,16 @@ from rnnkit import losses as plain
 from rnnkit import targets
 from rnnkit.arrays import numbers_of
 from rnnkit.keras.naming import by_order, deserializer, namespace
-from rnnkit.serialization.registry import find, is_elsewhere
+from rnnkit.layers.support.added_losses import OverBatch
+from rnnkit.layers.support.symbolic import SymbolicTensor, holds_symbols, resolved
+from rnnkit.serialization.registry import Configurable, find, is_elsewhere
 from rnnkit.training.of_batch import OfBatch
 
 _REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean", "auto", "sum", "none", None)
 _MEANS = _REDUCTIONS[:4]
 
 
-class Loss:
+class Loss(Configurable):
     """Base of losses: ``loss(y_true, y_pred)`` is a number, the mean over all entries of the result of `call`.
 
     One of your own defines `call`.
@@ -47,8 +49,8 @@ class Loss:
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """Return the loss of arrays, as one number unless `reduction` is "none"."""
-        y_true, y_pred = (one if noted(one) else np.asarray(one) for one in (y_true, y_pred))
-        if y_true.ndim and y_pred.ndim:
+        y_true, y_pred = (one if noted(one) else np.asarray(one) for one in map(resolved, (y_true, y_pred)))
+        if not holds_symbols((y_true, y_pred)) and y_true.ndim and y_pred.ndim:
             shapes = [one.shape for one in targets.aligned(y_true, y_pred)]
             y_true, y_pred = (one.reshape(shape) for one, shape in zip((y_true, y_pred), shapes, strict=True))
         values = self.call(y_true, y_pred)
@@ -60,10 +62,12 @@ class Loss:
         if self.reduction in ("none", None):
             return values
         if self.reduction == "sum":
-            return values.sum()
+            return np.sum(values)
         if self.reduction == "mean_with_sample_weight" and sample_weight is not None:
             return values.sum() / np.broadcast_to(weight, values.shape).sum()
-        return values.mean()
+        if (ignored := getattr(self, "ignore_class", None)) is not None:
+            return values.sum() / max(1, np.sum(np.reshape(y_true, values.shape) != ignored))
+        return np.mean(values)
 
     def call(self, y_true, y_pred):
         """Return the loss of each row, or of each step."""
@@ -72,11 +76,6 @@ class Loss:
     def get_config(self) -> dict:
         """Return the constructor's arguments."""
         return {"name": self.name, "reduction": self.reduction}
-
-    @classmethod
-    def from_config(cls, config):
-        """Return a loss from what `get_config` gave."""
-        return cls(**config)
 
     def _in_training(self):
         """Return the loss of rnnkit for training."""
@@ -89,8 +88,8 @@ class Loss:
 
 
 def noted(value) -> bool:
-    """Whether this is an array of a tape, whose functions are recorded."""
-    return hasattr(type(value), "__rnnkit_array__")
+    """Whether this is a symbolic tensor or an array of a tape, whose functions are recorded."""
+    return hasattr(type(value), "__rnnkit_array__") or isinstance(value, (SymbolicTensor, OverBatch))
 
 
 class _Plain(Loss):
@@ -104,10 +103,10 @@ class _Plain(Loss):
         settings.pop("dtype", None)
         name = settings.pop("name", None) or self._kind.name
         super().__init__(name, settings.pop("reduction", "sum_over_batch_size"))
-        for one, harmless in (("axis", (None, -1)), ("ignore_class", (None,))):
-            if settings.pop(one, None) not in harmless:
-                raise ValueError(f"expected the classes on the last axis, and no {one}; move them, or write a function")
+        if settings.pop("axis", None) not in (None, -1):
+            raise ValueError("expected the classes on the last axis, and no axis; move them, or write a function")
         self._loss = self._kind(**settings)
+        self.ignore_class = getattr(self._loss, "ignore_class", None)
 
     def call(self, y_true, y_pred):
         """Return the loss of each row, or of each step."""

@@ -35,7 +35,7 @@ _ORDERS = {
     "TopKCategoricalAccuracy": "k name dtype",
 } | dict.fromkeys(("FalseNegatives", "FalsePositives", "TrueNegatives", "TruePositives"), "thresholds name dtype")
 _DEFAULTS = {"Accuracy": {"kind": "equal"}}
-_SAME_SETTINGS = {"axis": (-1,), "ignore_class": (None,), "from_sorted_ids": (False,)}
+_SAME_SETTINGS = {"axis": (-1,), "from_sorted_ids": (False,)}
 _FUNCTIONS = {
     name: plain_losses.LOSSES[name]
     for name in (
@@ -145,8 +145,9 @@ def for_training(given) -> Any:
 
 def _arguments(name, kind, arguments, keywords):
     keywords = by_order(_ORDERS.get(name, "name dtype"), kind, arguments, keywords)
-    keywords.pop("dtype", None)
+    dtype = keywords.pop("dtype", None)
     keywords.pop("num_labels", None)
+    _check(name, keywords)
     for one, harmless in _SAME_SETTINGS.items():
         if one in keywords and keywords.pop(one) not in harmless:
             raise ValueError(f"expected no {one} of {name}; write a function of (y_true, y_pred)")
@@ -154,7 +155,19 @@ def _arguments(name, kind, arguments, keywords):
         keywords.pop("name", None)
         if name in _NAMELESS:
             keywords["name"] = settings.auto_name(name)
-    return (), _DEFAULTS.get(name, {}) | keywords, lambda made: None
+    keep = lambda made: setattr(made, "dtype", settings.floatx() if dtype is None else getattr(dtype, "name", dtype))
+    return (), _DEFAULTS.get(name, {}) | keywords, keep
+
+
+def _check(name, keywords) -> None:
+    """Refuse values that Keras refuses, too."""
+    given = keywords.get("thresholds") if name in _NAMELESS else None
+    several = given if isinstance(given, (list, tuple)) else [0 if given is None else given]
+    if not all(one is not None and 0 <= one <= 1 for one in several):
+        raise ValueError(f"expected thresholds of {name} between 0 and 1, got {given!r}")
+    for one in ("beta", "threshold") if name in ("F1Score", "FBetaScore") else ():
+        if not isinstance(value := keywords.get(one), (float, type(None))) or value == 0:
+            raise ValueError(f"expected {one} of {name} as a float above 0, got {value!r}")
 
 
 def _wrapper_arguments(kind, arguments, keywords):

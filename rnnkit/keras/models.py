@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from rnnkit.keras.assembled import Functional, Model, Sequential
@@ -23,29 +24,34 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
         Symbolic inputs in place of the model's.
     clone_function : callable, optional
         From a layer to the one in its place; by default to one of the same configuration.
+    call_function : callable, optional
+        From a layer and the arguments of its call to the result in a functional model.
     recursive : bool
-        Whether layers of models inside are cloned by `clone_function` too.
+        Whether layers of models inside are cloned too.
     """
-    if call_function is not None:
-        raise ValueError("expected no call_function of clone_model; make another model from model.layers")
 
     def cloned(layer):
         if recursive and isinstance(layer, (Functional, Sequential)):
-            return clone_model(layer, None, clone_function, None, True)
+            return clone_model(layer, None, clone_function, call_function, True)
         own = clone_function is None or isinstance(layer, Operation)
         return type(layer).from_config(layer.get_config()) if own else clone_function(layer)
 
-    if isinstance(model, Functional) and (input_tensors is not None or clone_function is not None):
+    changes = any(one is not None for one in (input_tensors, clone_function, call_function))
+    if isinstance(model, Functional) and changes:
         given = [Input(**one) for one in model._input_configs] if input_tensors is None else leaves(input_tensors)
-        tensors = called_again(given, [cloned(layer) for layer in model._graph.layers], model._graph.calls)
+        layers = [cloned(layer) for layer in model._graph.layers]
+        tensors = called_again(given, layers, model._graph.calls, call_function)
         outputs = mapped(model._graph.nesting, tensors.__getitem__)
         return Functional(mapped(model._input_nesting, given.__getitem__), outputs, model.name)
-    if isinstance(model, Sequential) and (input_tensors is not None or clone_function is not None):
+    if isinstance(model, Sequential) and changes and call_function is None:
         first = [one for one in [model._input, *leaves(input_tensors)] if one is not None][-1:]
         return Sequential([*first, *map(cloned, model.layers)], name=model.name)
-    if input_tensors is not None or clone_function is not None:
-        raise ValueError("expected a model of inputs and outputs or a Sequential, for other inputs or layers")
+    if changes:
+        raise ValueError("expected a model of inputs and outputs or a Sequential, for other inputs, layers or calls")
     copied = as_keras(type(model).from_config(model.get_config()))
     if model.built and not copied.built:
         copied.build(model._input_shape)
+    if getattr(model, "_compiled", None) is not None:
+        with suppress(TypeError, ValueError):  # of what has no name
+            copied.compile(**model._compiled.get_config())
     return copied

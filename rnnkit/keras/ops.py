@@ -43,7 +43,7 @@ SAME = {
     "x1 x2 | axisa axisb axisc axis": "cross",
     "x1 x2 | assume_unique invert": "isin",
     "x1 x2 | axes": "tensordot",
-    "x1 x2 | rtol atol equal_nan": "allclose",
+    "x1 x2 | rtol atol equal_nan": "allclose isclose",
     "x kth | axis": "argpartition",
     "x indices_or_sections | axis": "array_split split",
     "x indices_or_sections |": "dsplit hsplit vsplit",
@@ -71,7 +71,7 @@ SAME = {
     "sorted_sequence values | side": "searchsorted",
     "condlist choicelist | default": "select",
     "x axis1 axis2 |": "swapaxes",
-    "x indices | axis": "take",
+    "x indices | axis": "take take_along_axis",
     "x | axes": "transpose",
     "y | x dx axis": "trapezoid",
     "indices shape |": "unravel_index",
@@ -211,11 +211,6 @@ def eye(N, M=None, k=0, dtype=None):
 def tri(N, M=None, k=0, dtype=None):
     """1 on the diagonal `k` and below, 0 elsewhere."""
     return np.tri(N, M, k, _kind(dtype or settings.floatx()))
-
-
-def take_along_axis(x, indices, axis=None):
-    """Take entries as `numpy.take_along_axis`."""
-    return np.take_along_axis(x, indices, axis)
 
 
 def lstsq(a, b, rcond=None):
@@ -358,11 +353,6 @@ def map(f, xs):
 def vectorized_map(function, elements):
     """Return the values of a function as `map` does."""
     return map(function, elements)
-
-
-def isclose(x1, x2, rtol=1e-5, atol=1e-8, equal_nan=False):
-    """Return where two arrays agree."""
-    return np.isclose(x1, x2, rtol, atol, equal_nan) if equal_nan else np.isclose(x1, x2, rtol, atol)
 
 
 def binary_crossentropy(target, output, from_logits=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from rnnkit.layers.support.variable import assign_all
 from rnnkit.metrics.metric import Measure
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.subclassed import SubclassedLayer
+from rnnkit.recording import is_own
 from rnnkit.steps.nesting import leaves_of, paths
 from rnnkit.training.batches import Arrays, Names, brings_batches
 from rnnkit.training.own_steps import Items, OwnStepper, flat, numbers, weighted_loss
@@ -24,6 +26,7 @@ from rnnkit.training.steps import in_order
 from rnnkit.training.trainable import joined
 
 _TRAINING = "train_step test_step compute_loss compute_metrics metrics get_metrics_result reset_metrics".split()
+_signature = lru_cache(maxsize=256)(inspect.signature)
 _NOT_OWN = ("_loss_tracker", "_loss_trackers", "_before_build")
 
 
@@ -129,7 +132,8 @@ class StepsOfModel(Assembled):
         )
 
     def _own_metrics(self) -> list:
-        named = [pair for layer in self._all_layers() for pair in vars(layer).items()]
+        layers = [one for one in self._all_layers() if one is self or not is_own(type(one))]  # others have none
+        named = [pair for layer in layers for pair in vars(layer).items()]
         values = [
             value for name, value in named if isinstance(value, (Measure, list, tuple, dict)) and name not in _NOT_OWN
         ]
@@ -154,7 +158,7 @@ class StepsOfModel(Assembled):
         self._loss_trackers = {k: plain_metrics.Mean(name) for k, name in enumerate(names) if name}
 
     def _loss_of(self, x, y, y_pred, sample_weight, training):
-        more = {"training": training} if "training" in inspect.signature(self.compute_loss).parameters else {}
+        more = {"training": training} if "training" in _signature(type(self).compute_loss).parameters else {}
         return self.compute_loss(x, y, y_pred, sample_weight, **more)
 
     def _by_output(self, x, y, y_pred, sample_weight) -> tuple[list, list, list, list]:
@@ -185,7 +189,7 @@ class StepsOfModel(Assembled):
     def _step(self, name: str, data) -> Any:
         """Return the result of a step, also of one in jax's form, ``step(state, data)``."""
         step = getattr(self, name)
-        if "state" not in inspect.signature(step).parameters:
+        if "state" not in _signature(getattr(step, "__func__", step)).parameters:
             return step(data)
         if not self.built:
             self(unpack_x_y_sample_weight(data)[0])

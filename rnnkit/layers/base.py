@@ -8,18 +8,17 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from contextvars import ContextVar
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Never, Self
 
 import numpy as np
 
-from rnnkit import tracebacks
+from rnnkit import regularizers, tracebacks
 from rnnkit.configured import config_of
 from rnnkit.docstrings import describe_by_bases
 from rnnkit.execution.execution import build_lock
-from rnnkit.hints import Array, Config, CustomObjects, DType, Seed, Shape
+from rnnkit.hints import Array, Config, CustomObjects, DType, Regularizer, Seed, Shape
 from rnnkit.layers.support import (
     array_kinds,
     device_transfer,
@@ -32,10 +31,11 @@ from rnnkit.layers.support import (
     validation,
     weight_files,
 )
+from rnnkit.layers.support.added_losses import RegularizedCalls, kept
 from rnnkit.layers.support.display import Text, layer_card
 from rnnkit.layers.support.pullback import Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs
-from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, weights_replaced
+from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, frozen_outside, weights_replaced
 from rnnkit.layers.support.variable import Variable, WeightVariable
 from rnnkit.layers.support.weight_mapping import Weights, like, pair_axes, shown
 from rnnkit.recording import constant, is_own, repeated
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
 NO_MORE: Mapping[str, Any] = {}  # no other keywords of a call
 ENSEMBLE: list[Callable] = []  # the function that makes an ensemble of a layer, registered by the models
-frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  # whether an outer layer isn't trained
 
 
 _signature = functools.lru_cache(maxsize=256)(inspect.signature)
@@ -133,6 +132,8 @@ class Layer(Shown, Configurable):
     seed : int or numpy.random.SeedSequence, optional
         The seed of weights and masks; the same seed gives the same bits, None gives new ones each time.
     name : str, optional
+    activity_regularizer : str or Regularizer, optional
+        A penalty of the outputs, over the number of rows, that training and evaluation add to the loss.
 
     Attributes
     ----------
@@ -177,7 +178,15 @@ class Layer(Shown, Configurable):
             _name_options(vars(cls)["__init__"])
         describe_by_bases(cls)
 
-    def __init__(self, *, dtype: DType = None, seed: Seed = None, name: str | None = None, **unknown: Never):
+    def __init__(
+        self,
+        *,
+        dtype: DType = None,
+        seed: Seed = None,
+        name: str | None = None,
+        activity_regularizer: Regularizer = None,
+        **unknown: Never,
+    ):
         if unknown:
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(unknown))!r}")
         self.dtype = self._given_dtype = None if dtype is None else validation.floating(dtype)
@@ -190,6 +199,9 @@ class Layer(Shown, Configurable):
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
         self._repeated_calls, self._repeated_vjps = RepeatedCalls(), RepeatedVJPs()
+        self.activity_regularizer: Any = regularizers.get(activity_regularizer)
+        if self.activity_regularizer is not None:
+            self._repeated_calls = RegularizedCalls()  # type: ignore[assignment]
         self._repeated_hvps: dict[tuple[str, ...], RepeatedCalls] = {}  # by the names of what they are by
         self._assigned = Assigned()
 
@@ -534,8 +546,9 @@ class Layer(Shown, Configurable):
 
     @property
     def losses(self) -> list:
-        """The penalties of the trained weights' regularizers, a number for each that has one."""
-        return [tape.penalty(one) for one in self.trainable_variables if one.regularizer is not None]
+        """The losses that the last call has added, and the penalties of the trained weights' regularizers."""
+        added = [loss for one in self._all_layers() for loss in vars(one).get("_added_losses", ())]
+        return added + [tape.penalty(one) for one in self.trainable_variables if one.regularizer is not None]
 
     def stateless_call(
         self,
@@ -931,7 +944,10 @@ class Layer(Shown, Configurable):
         elif seed is not None and not isinstance(seed, dict):
             seed = int(seed)
         base = {"dtype": None if self.dtype is None else self.dtype.name, "seed": seed, "name": self.name}
-        return config_of(self) | base
+        config = config_of(self) | base
+        if self.activity_regularizer is None:
+            config.pop("activity_regularizer", None)
+        return config
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: CustomObjects = None) -> Self:
@@ -964,7 +980,7 @@ class Layer(Shown, Configurable):
         """Call the layers inside, all or nothing, within this; they see whether this layer is frozen."""
         token = None if self.trainable else frozen_outside.set(True)
         try:
-            with self._all_or_nothing():
+            with self._all_or_nothing(), kept(self):
                 yield
         finally:
             if token is not None:

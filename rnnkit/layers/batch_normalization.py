@@ -12,8 +12,8 @@ from rnnkit import constraints, regularizers
 from rnnkit.arguments import fraction, integer, number_from_zero
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
-from rnnkit.layers.base import frozen_outside
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.repeats import frozen_outside
 from rnnkit.layers.weighted import Computed, OwnWeight, scaled, times
 from rnnkit.recording import computed, constant, contiguous, copied, repeated
 from rnnkit.steps.cell import frozen

@@ -14,6 +14,7 @@ from rnnkit.layers.base import UsersOwn
 from rnnkit.layers.over_sequences import OverSequences
 from rnnkit.layers.rnn import RNN, unbuilt_copy
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.added_losses import unregularized
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.seeds import seeds_for_parts
@@ -106,7 +107,7 @@ class Bidirectional(OverSequences):
             name=name,
         )
         self.merge_mode = merge_mode
-        self.forward_layer: Any = unbuilt_copy(layer)
+        self.forward_layer: Any = unbuilt_copy(unregularized(layer))
         self.backward_layer: Any = unbuilt_copy(layer if backward_layer is None else backward_layer)
         self._has_own_backward = backward_layer is not None
         self._seeds_backward = backward_layer is None or backward_layer._given_seed is None

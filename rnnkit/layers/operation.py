@@ -9,10 +9,11 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit import activations
-from rnnkit.execution.array_functions import is_traceable
+from rnnkit.execution.array_functions import MixesRows, is_traceable
 from rnnkit.hints import Config, LayerOptions
 from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.added_losses import OverBatch
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.serialization.registry import find, name_of, reading, register, registered_name
 
@@ -127,7 +128,12 @@ def record(name: str, arguments, keywords) -> Any:
     more = {key: _encoded(one, tensors) for key, one in keywords.items()}
     unbatched = tuple(i for i, tensor in enumerate(tensors) if not tensor.batched)
     layer = Operation(name, given, more, unbatched)
-    return layer(tensors[0] if len(tensors) == 1 else tensors)
+    try:
+        return layer(tensors[0] if len(tensors) == 1 else tensors)
+    except MixesRows as error:
+        if not hasattr(symbolic.tracing.get(), "added"):  # no `call` is read
+            raise
+        return OverBatch(_resolved(name), arguments, keywords, error)
 
 
 _PLAIN = (bool, int, str, type(None))

@@ -49,6 +49,7 @@ class SimpleRNN(_Recurrent):
         dtype: DType = None,
         name: str | None = None,
         device: str = "cpu",
+        activity_regularizer: Regularizer = None,
     ) -> None: ...
 
 class GRU(_Recurrent):
@@ -81,6 +82,7 @@ class GRU(_Recurrent):
         dtype: DType = None,
         name: str | None = None,
         device: str = "cpu",
+        activity_regularizer: Regularizer = None,
     ) -> None: ...
 
 class LSTM(_Recurrent):
@@ -113,4 +115,5 @@ class LSTM(_Recurrent):
         dtype: DType = None,
         name: str | None = None,
         device: str = "cpu",
+        activity_regularizer: Regularizer = None,
     ) -> None: ...

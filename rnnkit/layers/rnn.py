@@ -21,7 +21,7 @@ from rnnkit.cells.standard import StandardCell
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.execution.tangents import BY_ROW, Tangents, parted, together
-from rnnkit.hints import Array, Config, DType, Seed, Shape
+from rnnkit.hints import Array, Config, DType, Regularizer, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.cell_layer import CellLayer
 from rnnkit.layers.over_sequences import OverSequences
@@ -115,12 +115,14 @@ class RNN(CellLayer, OverSequences):
         seed: Seed = None,
         name: str | None = None,
         device: str = "cpu",
+        activity_regularizer: Regularizer = None,
     ):
         self.cell: Any = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else as_cell(cell)
         self._given_complex = False
         if self._may_be_complex():
             dtype, self._given_complex = validation.parts_of_dtype(dtype)
-        super().__init__(dtype=dtype, seed=getattr(cell, "seed", None) if seed is None else seed, name=name)
+        seed = getattr(cell, "seed", None) if seed is None else seed
+        super().__init__(dtype=dtype, seed=seed, name=name, activity_regularizer=activity_regularizer)
         self._reads_complex: bool = self._given_complex  # programs have the pairs of complex numbers
         self._spec = self.cell._states()
         self.return_sequences: bool = bool(return_sequences)

@@ -10,6 +10,7 @@ import numpy as np
 from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.added_losses import unregularized
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.seeds import inherit_seeds
 from rnnkit.steps.nesting import mapped, shapes_mapped
@@ -50,7 +51,7 @@ class TimeDistributed(Layer):
         if not isinstance(layer, Layer):
             raise TypeError(f"expected a layer to apply at each step, got {layer!r}")
         super().__init__(dtype=dtype, seed=seed, name=name)
-        self.layer = layer
+        self.layer = unregularized(layer)
         self._least_rank = layer._least_rank + 1
         if seed is not None:
             self._adopt_seed(self._sequence)

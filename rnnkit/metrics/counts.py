@@ -9,7 +9,7 @@ import numpy as np
 from rnnkit.arguments import fraction, number_from_zero, positive_integer, real_number, whole
 from rnnkit.free_names import snake_case
 from rnnkit.hints import Array
-from rnnkit.metrics.metric import Measure, used_entries
+from rnnkit.metrics.metric import Kept, Measure, used_entries
 
 
 def divided(a, b) -> np.ndarray:
@@ -51,6 +51,10 @@ class Counts:
         return np.cumsum(found[:, ::-1], axis=1)[:, -2::-1], found.sum(axis=1)
 
 
+def _sums(name: str) -> property:
+    return property(lambda self: getattr(self._counts, name)[np.argsort(self._order)], doc=f"The {name} so far, (n,).")
+
+
 class CountingMetric(Measure):
     """Base of metrics of counts; a subclass defines `_share`.
 
@@ -66,6 +70,9 @@ class CountingMetric(Measure):
     """
 
     _default = ""
+    _reads: tuple[str, ...] = ()  # the sums of which the result is computed
+    true_positives, false_positives = _sums("true_positives"), _sums("false_positives")
+    true_negatives, false_negatives = _sums("true_negatives"), _sums("false_negatives")
 
     def __init__(self, thresholds: Any = None, top_k: Any = None, class_id: Any = None, name: str | None = None):
         self.thresholds = thresholds
@@ -102,6 +109,11 @@ class CountingMetric(Measure):
     def _share(self, counts: Counts) -> np.ndarray:
         raise NotImplementedError
 
+    @property
+    def variables(self) -> list:
+        """The sums that the result is computed of, by ascending thresholds."""
+        return [Kept(self._counts, name, self.name) for name in self._reads]
+
 
 class Precision(CountingMetric):
     """The share of right ones among the positive predictions; 0 without any.
@@ -113,6 +125,7 @@ class Precision(CountingMetric):
     """
 
     _default = "precision"
+    _reads = ("true_positives", "false_positives")
 
     def _share(self, counts):
         return divided(counts.true_positives, counts.true_positives + counts.false_positives)
@@ -128,6 +141,7 @@ class Recall(CountingMetric):
     """
 
     _default = "recall"
+    _reads = ("true_positives", "false_negatives")
 
     def _share(self, counts):
         return divided(counts.true_positives, counts.true_positives + counts.false_negatives)
@@ -153,7 +167,9 @@ def _count_of(class_name: str, told: str, found: float) -> type[_OneCount]:
     >>> rk.metrics.{class_name}()([[0.0], [1.0], [1.0]], [[0.9], [0.8], [0.1]])
     {found}
     """
-    return type(class_name, (_OneCount,), {"_default": snake_case(class_name), "__doc__": text, "__module__": __name__})
+    name = snake_case(class_name)
+    body = {"_default": name, "_reads": (name,), "__doc__": text, "__module__": __name__}
+    return type(class_name, (_OneCount,), body)
 
 
 TruePositives: type[_OneCount] = _count_of("TruePositives", "positive predictions that are right", 1.0)

@@ -87,7 +87,7 @@ class Measure(Configurable):
                 f"expected a metric of numbers alone for its variables, {self.name!r} keeps {strange[0]}; call "
                 "update_state and result"
             )
-        return [Kept(self, name) for name in kept]
+        return [Kept(self, name, self.name) for name in kept]
 
     def stateless_update_state(self, metric_variables: Any, *arguments: Any, **keywords: Any) -> list:
         """Return what `variables` would hold after a batch, and leave the metric as it is."""
@@ -141,15 +141,15 @@ class Kept:
 
     trainable = False
 
-    def __init__(self, metric: Measure, attribute: str):
-        self._metric, self._attribute = metric, attribute
+    def __init__(self, owner: Any, attribute: str, metric: str):
+        self._owner, self._attribute = owner, attribute
         self.name = attribute.removeprefix("_")
-        self.path = f"{metric.name}/{self.name}"
+        self.path = f"{metric}/{self.name}"
 
     @property
     def value(self) -> np.ndarray:
         """A copy as an array."""
-        return np.array(getattr(self._metric, self._attribute))
+        return np.array(getattr(self._owner, self._attribute))
 
     @property
     def shape(self) -> tuple:
@@ -168,8 +168,8 @@ class Kept:
     def assign(self, value: Array) -> None:
         """Replace it."""
         array = np.array(numbers_of(value))
-        plain = not isinstance(getattr(self._metric, self._attribute), np.ndarray)
-        setattr(self._metric, self._attribute, array.item() if plain else array)
+        plain = not isinstance(getattr(self._owner, self._attribute), np.ndarray)
+        setattr(self._owner, self._attribute, array.item() if plain else array)
 
 
 class Metric(Measure):
@@ -234,6 +234,9 @@ class Metric(Measure):
             self._total, self._weight = self._total + float(np.sum(values)), self._weight + values.size
             return
         weight = targets.weights(sample_weight, values.shape, np.float64)
+        counted = losses.counted(self.settings.get("ignore_class"), y_true)
+        if counted is not None:  # without weights they count as 0, as in Keras
+            weight[~counted] = 0
         used = targets.used_steps(mask, y_pred.shape)
         if used is not None:
             if not steps:

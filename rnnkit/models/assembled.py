@@ -15,6 +15,7 @@ from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Merge
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
+from rnnkit.layers.support.added_losses import collecting
 from rnnkit.layers.support.device_transfer import first_on_device
 from rnnkit.layers.support.display import Text, layer_card, show_shape
 from rnnkit.layers.support.pullback import Pullback
@@ -107,7 +108,8 @@ class Assembled(Trainable):
         """Return the mask of the last layer's output; a list of them for several outputs."""
         kept = [(layer, layer._kept) for layer in self._all_layers() if hasattr(layer, "_kept")]
         try:  # a mask may depend on outputs, so all layers run; their states are restored
-            return self._with_mask(inputs, mask, False)[1]
+            with collecting():  # not the losses of a call
+                return self._with_mask(inputs, mask, False)[1]
         finally:
             for layer, states in kept:
                 layer._kept = states

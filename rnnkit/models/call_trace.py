@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rnnkit.layers.base import Layer
+from rnnkit.layers.effects import Effects
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves
 from rnnkit.layers.support.variable import Variable
@@ -48,6 +49,8 @@ class CallTrace:
     def __init__(self, layer: Traced, specifications, arguments, inputs: int):
         self._layer, self._variables, self._constants = layer, {}, {}  # type: ignore[var-annotated]
         self._used: list[Variable] = []
+        self.added: list[tuple[Any, Any]] = []  # layers and the losses that `add_loss` was given
+        self.assigned: dict[int, tuple[Variable, Any]] = {}  # weights and their values after the call
         self.dtype = layer.dtype  # of layers inside that have none of their own
         given = [
             Input(batch_shape=shape, dtype=dtype, name=f"input_{i}") for i, (shape, dtype) in enumerate(specifications)
@@ -56,6 +59,9 @@ class CallTrace:
         token = symbolic.tracing.set(self)
         try:
             result = mapped(layer.call(**arguments(given)), self._resolved)
+            if (self.added or self.assigned) and (found := leaves(result)):
+                first = iter([Effects(self.added, list(self.assigned.values()), layer.dtype).behind(found[0])])
+                result = mapped(result, lambda one: next(first, one))
         finally:
             symbolic.tracing.reset(token)
         if not (found := leaves(result)):
@@ -87,7 +93,24 @@ class CallTrace:
             node = symbolic.Node(batched=False)
             self._variables[id(variable)] = node.give(variable.shape, variable.dtype, variable.name)
             self._used.append(variable)
-        return self._variables[id(variable)]
+        return self.assigned.get(id(variable), (None, self._variables[id(variable)]))[1]
+
+    def assign(self, variable: Variable, value: Any) -> None:
+        """Give a weight another value from here on, and after the call."""
+        self.tensor_of(variable)  # which refuses one of another layer
+        value = symbolic.resolved(value)
+        shape = value.shape if hasattr(value, "shape") else np.shape(value)
+        if variable.trainable:
+            raise ValueError(
+                f"expected `call` to leave weights that are trained as they are, got an assignment to "
+                f"{variable.name!r}; make it by add_weight(trainable=False)"
+            )
+        if isinstance(value, SymbolicTensor) and value.batched:
+            raise ValueError(f"expected a value of {variable.name!r} over the whole batch, got one of rows, {value!r}")
+        if len(shape) > len(variable.shape) or np.broadcast_shapes(shape, variable.shape) != variable.shape:
+            raise ValueError(f"expected a value of shape {variable.shape} for {variable.name!r}, got {shape}")
+        self.assigned[id(variable)] = variable, value
+        variable.moves = True
 
     def constant(self, array: np.ndarray) -> SymbolicTensor:
         """Return the symbolic tensor of an array that a layer is called on."""
@@ -102,7 +125,7 @@ class CallTrace:
         if isinstance(result, np.ndarray):
             result = self.constant(result)
         if not isinstance(result, SymbolicTensor):
-            raise TypeError(
+            raise getattr(result, "error", None) or TypeError(
                 f"expected the call of {self._layer.name!r} to return an array, or nested lists and dicts of arrays, "
                 f"got {type(result).__name__}"
             )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support.added_losses import regularized
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import Node, SymbolicTensor, leaves, mapped
 from rnnkit.recording import repeated
@@ -98,11 +99,16 @@ class Calls:
             (x,), (mask,) = arrays, masks
             for layer in self.layers:
                 x, mask = layer._with_mask(x, mask, training)
+                if layer.activity_regularizer is not None:
+                    regularized(layer, x)
             return x, mask
         values, masks = self.begun(arrays, masks)
         for call in self.calls:
             layer, x, mask, train, more = self.given(call, values, masks, training)
-            self.put(call, values, masks, *layer._with_mask(x, mask, train, more))
+            result, result_mask = layer._with_mask(x, mask, train, more)
+            if layer.activity_regularizer is not None:
+                regularized(layer, result)
+            self.put(call, values, masks, result, result_mask)
         return self.returned(values, given), self.masks_behind(masks)
 
     def run_differentiated(
@@ -114,6 +120,8 @@ class Calls:
         for call in self.calls:
             layer, x, mask, train, more = self.given(call, values, masks, training)
             result, result_mask, pullback = layer._vjp_with_mask(x, mask, train, wanted, more)
+            if layer.activity_regularizer is not None:
+                pullback = regularized(layer, result, pullback)
             self.put(call, values, masks, result, result_mask)
             pullbacks.append((pullback, mapped(result, lambda _: None)))
         return self.returned(values, given), self.masks_behind(masks), pullbacks
@@ -255,14 +263,17 @@ def traced(given: list[SymbolicTensor], made: Any) -> tuple[Calls, list[Symbolic
     return Calls(list(layers.values()), calls, len(given), outputs), tensors
 
 
-def called_again(inputs: list[SymbolicTensor], layers: list[Layer], calls: list[Call]) -> list[SymbolicTensor]:
-    """Return all tensors by number, of calls that are repeated on symbolic inputs."""
+def called_again(
+    inputs: list[SymbolicTensor], layers: list[Layer], calls: list[Call], by: Callable | None = None
+) -> list[SymbolicTensor]:
+    """Return all tensors by number, of calls that are repeated on symbolic inputs, perhaps ``by(layer, x, …)``."""
     tensors = list(inputs)
     for call in calls:
         more = {name: looked_up(numbers, tensors) for name, numbers in call.more.items()} | call.options
         if call.training is not None:
             more["training"] = call.training
-        tensors += leaves(layers[call.layer]._on(mapped(call.x, tensors.__getitem__), **more))
+        layer, x = layers[call.layer], mapped(call.x, tensors.__getitem__)
+        tensors += leaves(layer._on(x, **more) if by is None else by(layer, x, **more))
     return tensors
 
 

@@ -20,6 +20,7 @@ from rnnkit.layers.base import ENSEMBLE, Layer
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.added_losses import unregularized
 from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.labelled_calls import plain
@@ -97,6 +98,8 @@ class Ensemble(Trainable):
             raise TypeError(f"expected a layer or a model to make an ensemble of, got {layer!r}")
         if layer.device != "cpu" or layer.quantization is not None:
             raise ValueError(f"expected {layer.name!r} on the CPU, with float weights, for an ensemble")
+        for one in layer._all_layers():
+            unregularized(one)
         self.n: int = positive_integer(n, "n")
         self._members = self.n
         super().__init__(dtype=layer._given_dtype, name=name)

@@ -15,6 +15,7 @@ from rnnkit.arguments import sizes
 from rnnkit.initializers import draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.added_losses import collecting
 from rnnkit.layers.support.open_sizes import at_two_lengths, same_sizes
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.seeds import inherit_seeds, weight_generator
@@ -101,12 +102,10 @@ class SubclassedLayer(Layer):
         super().__init_subclass__(**keywords)
 
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, seed=None, name=None):
-        if activity_regularizer is not None:
-            raise ValueError("expected no activity_regularizer: losses are functions of y_true and y_pred")
         self._variables: dict[str, Variable] = {}
         self._variable_options: dict[str, tuple] = {}
         self._graphs: dict[tuple, CallTrace] = {}
-        super().__init__(dtype=dtype, seed=seed, name=name)
+        super().__init__(dtype=dtype, seed=seed, name=name, activity_regularizer=activity_regularizer)
         self.trainable = trainable
 
     def __setattr__(self, name, value):
@@ -173,17 +172,34 @@ class SubclassedLayer(Layer):
 
     add_variable = add_weight
 
-    def add_loss(self, *_):
-        """Refused: a loss is a function of y_true and y_pred.
+    def add_loss(self, loss) -> None:
+        """Add to the loss of training and evaluation, in ``call`` or until the next call.
 
-        Raises
-        ------
-        NotImplementedError
+        Parameters
+        ----------
+        loss : array_like, or list of them
+            In ``call`` anything that NumPy's functions give of its arrays and weights, also over the axis of the
+            batch, as ``np.mean(z)``. The sum over all entries is added.
+
+        Examples
+        --------
+        >>> import numpy as np, rnnkit as rk
+        >>> from rnnkit.models.subclassed import SubclassedLayer
+        >>> class Small(SubclassedLayer):
+        ...     def call(self, inputs):
+        ...         self.add_loss(0.1 * np.mean(np.square(inputs)))
+        ...         return inputs
+        >>> layer = Small()
+        >>> y = layer(np.array([[1.0], [3.0]]))
+        >>> layer.losses[0].round(2)
+        0.5
         """
-        raise NotImplementedError(
-            "expected losses given to compile: give what the loss needs as another output of the model; regularizers "
-            "of weights are arguments of add_weight"
-        )
+        added = getattr(symbolic.tracing.get(), "added", None)
+        for one in leaves([loss]):
+            if added is not None:
+                added.append((self, symbolic.resolved(one)))
+            else:
+                vars(self).setdefault("_added_losses", []).append(np.sum(one))
 
     # Building
 
@@ -273,7 +289,8 @@ class SubclassedLayer(Layer):
         return found
 
     def _own_arrays(self):
-        return {name: one.value for name, one in self._variables.items() if one.value is not None}
+        ordered = sorted(self._variables.items(), key=lambda pair: not pair[1].trainable)  # as Keras has them
+        return {name: one.value for name, one in ordered if one.value is not None}
 
     def _own_weight_options(self):
         return {name: self._variable_options[name][1] for name in self._own_arrays()}
@@ -282,8 +299,11 @@ class SubclassedLayer(Layer):
         for name, array in arrays.items():
             self._variables[name].put(array)
 
+    def _moving(self):
+        return {name: one.value for name, one in self._variables.items() if one.moves and one.value is not None}
+
     def _own_variables(self):
-        return {name: one for name, one in self._variables.items() if one.value is not None}
+        return {name: self._variables[name] for name in self._own_arrays()}
 
     def _own_key(self, name):
         return self._variables[name].key
@@ -322,6 +342,9 @@ class SubclassedLayer(Layer):
         trace = self._trace(given, specifications)
         masks = [None if one is None else validation.array(one, "mask") for one in given.masks()]
         weights = weights_now({name: one.value for name, one in zip(trace.names, trace.variables, strict=True)})
+        for name, one in zip(trace.names, trace.variables, strict=True):
+            if id(one) in trace.assigned:  # calls change it
+                weights[name] = repeated(one.numpy, draws=True)
         arrays = given.arrays()
         for array in trace.arrays:
             constant(array)
@@ -357,7 +380,8 @@ class SubclassedLayer(Layer):
         """Return the output's mask: the input's with `supports_masking`, else that of the layer of the output."""
         if self.supports_masking:
             return mask
-        return self._run(CallArguments(given_call(self), inputs, {}, {}, mask, False))[1]
+        with collecting():  # not the losses of a call
+            return self._run(CallArguments(given_call(self), inputs, {}, {}, mask, False))[1]
 
     # Gradients
 

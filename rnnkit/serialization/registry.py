@@ -28,6 +28,7 @@ _PUBLIC = (
     "rnnkit",
     *(f"rnnkit.{name}" for name in ("losses", "metrics", "optimizers", "regularizers", "constraints", "initializers")),
     "rnnkit.optimizers.schedules",
+    "rnnkit.keras.losses",
     "rnnkit.onnx.loading.cells",
     "rnnkit.onnx.loading.layers",
     "rnnkit.onnx.loading.time_layers",

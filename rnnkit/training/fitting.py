@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.arguments import whole
 from rnnkit.callbacks import History
 from rnnkit.callbacks.calling import CallbackList
+from rnnkit.callbacks.terminate_on_nan import NotFinite
 from rnnkit.recording import is_own
 from rnnkit.training.batches import Arrays, Iterable
 from rnnkit.training.interrupt import after_the_batch
@@ -88,6 +89,10 @@ class Fit:
         for epoch in range(max(self.initial_epoch, self.model.resumed_epoch), self.epochs):
             self.callback_list.on_epoch_begin(epoch)
             tally = self._epoch(epoch)
+            if tally is None and any(one.logs_epoch for one in self.callback_list.watch_for_nan):
+                names = self.stepper.compiled.names
+                names = [*names, *(f"val_{name}" for name in names if self.validation is not None)]
+                self.callback_list.on_epoch_end(epoch, dict.fromkeys(names, np.nan))
             if self.interrupted() or tally is None:
                 return
             self._end(epoch, tally)
@@ -112,7 +117,8 @@ class Fit:
                     if self.callback_list.terminates_on_nan:
                         self.callback_list.on_train_batch_end(i, {"loss": np.nan})
                         return None
-                    raise FloatingPointError(f"epoch {epoch}, batch {i}: {error}") from None
+                    kind = NotFinite if self.callback_list.watch_for_nan else FloatingPointError
+                    raise kind(f"epoch {epoch}, batch {i}: {error}") from None
                 if self.callback_list.hears("on_train_batch_end"):
                     self.callback_list.on_train_batch_end(i, tally.logs())
                 if self._stopped():

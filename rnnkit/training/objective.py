@@ -12,7 +12,7 @@ from rnnkit import targets as entries
 from rnnkit.backends.shared.call import Record
 from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import validation
-from rnnkit.recording import Unrepeatable, constant, current, repeated, unrepeatable
+from rnnkit.recording import Unrepeatable, computed, constant, current, repeated, unrepeatable
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import Draw
 from rnnkit.steps.step import Step
@@ -132,14 +132,17 @@ class Objective:
             used = entries.used_steps(mask, y_pred.shape)
         else:  # another mask may leave steps out
             used = repeated(lambda: entries.step_mask(mask, y_pred.shape), mask)
-        if ids:
-            repeated(lambda: entries.check_ids(y_true, y_pred.shape[-1], used), y_true, used)
         if used is not None and form.steps is None:
             unrepeatable("its loss gives one number a row, and there is a mask")
             raise ValueError(
                 f"the loss {self.name!r} gives one number a row, to which a mask of steps can't be applied; return one "
                 "for each step, (B, T)"
             )
+        if (ignored := getattr(self.loss, "ignore_class", None)) is not None:
+            masked, counted = used, repeated(lambda: losses.counted(ignored, y_true), y_true)
+            used = counted if masked is None else computed(np.logical_and, counted, masked)
+        if ids:
+            repeated(lambda: entries.check_ids(y_true, y_pred.shape[-1], used), y_true, used)
         if used is not None and not form.apart:
             y_true, y_pred = (_without(used, a) for a in (y_true, y_pred))
 

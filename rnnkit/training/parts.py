@@ -71,6 +71,7 @@ class PartedStepper(Stepper):
             finally:
                 self._put_back(before)
             self._check(found.batch, found.outputs, found.masks, found.parts, 0.0)
+            self._check_none(found.added)
             self._check_rows(found)
             masked, cotangents = self._cotangents(found, piece.total)
             names = trained(before, self.model._weight_options())
@@ -91,7 +92,8 @@ class PartedStepper(Stepper):
     def tested(self, piece: Piece) -> tuple[np.ndarray, list[Told]]:
         """Return the sums of a batch's losses outside training, and the arrays for metrics."""
         with told_where(piece.where):
-            batch, outputs, masks, parts = self._test(piece.batch)
+            batch, outputs, masks, parts, added = self._test(piece.batch)
+            self._check_none(added)
         return _sums(parts), self._for_metrics(batch, outputs, masks)
 
     def add_tested(self, sums: np.ndarray, told: list[Told], tally: Tally) -> None:

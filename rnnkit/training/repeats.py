@@ -75,8 +75,9 @@ class _Recorded:
 
     @property
     def penalty(self) -> float:
-        """The penalty of the regularizers."""
-        return sum((float(regularizer(weight.copy())) for regularizer, weight in self.penalties), 0.0)
+        """The penalty of the regularizers, and what layers have added."""
+        own = sum((float(regularizer(weight.copy())) for regularizer, weight in self.penalties), 0.0)
+        return own + self.found.added.total
 
 
 @dataclass(eq=False)
@@ -158,8 +159,9 @@ class Repeats:
 
     def _repeat(self, recorded: _Recorded, stepper: Stepper, batch: Batch, tally: Tally) -> bool:
         states = call_states(recorded.changing)
-        found, penalty = recorded.found, recorded.penalty
-        if not recorded.compute_losses(batch) or not stepper.is_finite(found.parts, penalty):
+        found, done = recorded.found, recorded.compute_losses(batch)
+        penalty = recorded.penalty if done else 0.0
+        if not done or not stepper.is_finite(found.parts, penalty):
             restore(states)
             self.settle()
             return False

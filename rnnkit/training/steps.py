@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit import targets as entries
 from rnnkit.arguments import number_from_zero, real_number
+from rnnkit.layers.support.added_losses import Collected, collecting
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.losses import takes_ids
@@ -26,12 +27,13 @@ _CLASS_WEIGHT = "expected class_weight as a dict of classes' numbers to weights 
 
 @dataclass(eq=False)
 class Losses:
-    """Losses of a batch: `Part` or None for each output, and the pullback."""
+    """Losses of a batch: `Part` or None for each output, those that layers added, and the pullback."""
 
     batch: Batch
     outputs: list
     masks: list
     parts: list
+    added: Collected
     pullback: Pullback
 
 
@@ -81,7 +83,8 @@ class Stepper:
             found = self.differentiated(batch)
             arrays, weight_options = model._arrays(), model._weight_options()
             names = trained(arrays, weight_options)
-            penalty = penalties(arrays, weight_options, names)
+            penalty = penalties(arrays, weight_options, names) + found.added.total
+            self._check_any(found.added)
             self._check(found.batch, found.outputs, found.masks, found.parts, penalty)
             if tally is not None:
                 tally.add(*found.tally_arguments(), penalty)  # before the weights change: a metric may not fit
@@ -100,17 +103,33 @@ class Stepper:
         for part, weight in zip(found.parts, self.compiled.loss_weights, strict=True):
             reaches = part is not None and part.count and weight
             cotangents.append(part.pull_mean(weight, self.model._members) if reaches else None)
-        return Differentiated(found.batch, found.outputs, found.masks, found.parts, found.pullback, cotangents)
+        return Differentiated(**vars(found), cotangents=cotangents)
 
     def _with_losses(self, batch: Batch) -> Losses:
         """Run a batch through the model in training; return its losses."""
-        outputs, masks, pullback = self.model._vjp_across(
-            self.model._as_given(batch.x), batch.mask, True, self.compiled.options
-        )
+        with collecting(repeats=True) as added:
+            outputs, masks, pullback = self.model._vjp_across(
+                self.model._as_given(batch.x), batch.mask, True, self.compiled.options
+            )
         count = len(self.compiled.outputs)
         outputs, masks = in_order(outputs, count), in_order(masks, count)
         batch = self._weighted(self.model._of_all_members(batch), outputs)
-        return Losses(batch, outputs, masks, self._losses(batch, outputs, masks, True), pullback)
+        return Losses(batch, outputs, masks, self._losses(batch, outputs, masks, True), added, pullback)
+
+    def _check_any(self, added: Collected) -> None:
+        """Refuse a model without any loss."""
+        if not added and not any(self.compiled.objectives):
+            raise ValueError(
+                f"expected a loss to train {self.model.name!r} by, got none; call compile(optimizer, loss)"
+            )
+
+    def _check_none(self, added: list) -> None:
+        """Refuse losses that layers added."""
+        if added:
+            raise ValueError(
+                "expected losses of single rows for parts of batches, and for optimizers that look at all rows; a "
+                f"layer of {self.model.name!r} adds one of a whole batch, by add_loss or activity_regularizer"
+            )
 
     def whole(self, batches, counts) -> tuple[float, dict]:
         """Return the loss over several batches and its gradient, given the counts of each output's mean."""
@@ -118,6 +137,7 @@ class Stepper:
         total: dict[str, np.ndarray] = {}
         for batch in batches:
             computed, cotangents = self._with_losses(batch), []
+            self._check_none(computed.added)
             self._check(computed.batch, computed.outputs, computed.masks, computed.parts, 0.0)
             for part, weight, count in zip(computed.parts, self.compiled.loss_weights, counts, strict=True):
                 reaches = part is not None and count and weight
@@ -132,10 +152,10 @@ class Stepper:
         """Add a batch's loss and metrics, outside training."""
         given = batch.x, batch.y, batch.weights, batch.mask
         found = None if self.class_weight else self.model._repeated_tests.run(self.model, self._tested, given, {})
-        batch, outputs, masks, parts = self._test(batch) if found is None else (batch, *_told(*found))
+        batch, outputs, masks, parts, added = self._test(batch) if found is None else (batch, *_told(*found))
         arrays, weight_options = self.model._arrays(), self.model._weight_options()
         penalty = penalties(arrays, weight_options, trained(arrays, weight_options))
-        tally.add(batch, outputs, masks, parts, penalty)
+        tally.add(batch, outputs, masks, parts, penalty + sum(map(float, added)))
 
     def tests_done(self, tally: Tally) -> None:
         """Add what isn't added yet, after all batches were given to `test`."""
@@ -143,15 +163,16 @@ class Stepper:
     def close(self) -> None:
         """Drop all that was begun for later batches."""
 
-    def _test(self, batch: Batch) -> tuple[Batch, list, list, list]:
-        outputs, masks = self.forward(batch)
+    def _test(self, batch: Batch) -> tuple[Batch, list, list, list, list]:
+        with collecting(repeats=True) as added:
+            outputs, masks = self.forward(batch)
         batch = self._weighted(self.model._of_all_members(batch), outputs)
-        return batch, outputs, masks, self._losses(batch, outputs, masks, False)
+        return batch, outputs, masks, self._losses(batch, outputs, masks, False), [one.value for one in added]
 
     def _tested(self, model, x, y, weights, mask) -> list:
-        """Return outputs, masks and the sums of the losses of a batch: a call to be repeated."""
-        _, outputs, masks, parts = self._test(Batch(x, y, weights, mask))
-        return [outputs, masks, [None if part is None else part.sums for part in parts]]
+        """Return outputs, masks, the sums of the losses of a batch and what was added: a call to be repeated."""
+        _, outputs, masks, parts, added = self._test(Batch(x, y, weights, mask))
+        return [outputs, masks, [None if part is None else part.sums for part in parts], added]
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
         """Return outputs and masks, one per output."""
@@ -223,9 +244,9 @@ class Stepper:
         return first_offender(arrays()) or "all arrays up to the outputs are, but what the loss makes of them isn't"
 
 
-def _told(outputs, masks, sums) -> tuple[list, list, list]:
+def _told(outputs, masks, sums, added) -> tuple[list, list, list, list]:
     """Return outputs, masks and losses as `Tally.add` takes them."""
-    return outputs, masks, [None if one is None else Part(one) for one in sums]
+    return outputs, masks, [None if one is None else Part(one) for one in sums], added
 
 
 def gathered(gradients, names) -> dict:

@@ -104,6 +104,8 @@ def test_an_ignored_argument_changes_nothing_and_another_value_is_refused(argume
         make = lambda **given: layers.BatchNormalization(**given)
     elif argument == "noise_shape":
         make = lambda **given: layers.Dropout(0.5, **given)
+    elif argument == "activity_regularizer":
+        make = lambda **given: layers.TimeDistributed(layers.Dense(3), **given)
     elif argument == "unroll":
         make = lambda **given: layers.Dense(3, **given)
     else:

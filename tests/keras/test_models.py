@@ -223,7 +223,7 @@ def test_configurations_and_clones():
         clone = keras.models.clone_model(model)
         assert type(clone) is type(model) and clone(X).shape == model(X).shape
         assert [type(one) for one in again.layers] == [type(one) for one in model.layers]
-    with pytest.raises(ValueError, match="no call_function"):
+    with pytest.raises(ValueError, match="for other inputs, layers or calls"):
         keras.models.clone_model(small(), call_function=len)
 
 

@@ -240,7 +240,6 @@ OTHER = rk.Dense(2)
         (lambda self, x: None, TypeError, "got NoneType"),
         (lambda self, x: [], ValueError, "empty list"),
         (lambda self, x: self.dense(self.w * x) + self.dense(x[:, :2]), ValueError, "shape"),
-        (lambda self, x: self.add_loss(1.0), NotImplementedError, "losses given to compile"),
         (lambda self, x: x - np.mean(x, axis=0), ValueError, "rows"),
     ],
 )
@@ -254,8 +253,6 @@ def test_errors_in_call(say, error, words):
 def test_errors_around_classes():
     with pytest.raises(NotImplementedError, match="define call"):
         SubclassedLayer()(X)
-    with pytest.raises(ValueError, match="activity_regularizer"):
-        Scaled(2, activity_regularizer="l2")
     layer = Scaled(2)
     with pytest.raises(ValueError, match="twice"):
         layer.add_weight(shape=(1,), name="shift")

@@ -65,6 +65,10 @@ def for_rnnkit(text: str) -> tuple[str, int]:
 def run(name: str, library: str) -> Run:
     """Run a script with ``"keras"`` or with ``"rnnkit"``."""
     text = source(name) if library == "keras" else for_rnnkit(source(name))[0]
+    if library == "rnnkit":  # names are counted from the start, whatever ran before
+        from rnnkit.keras.settings import clear_session
+
+        clear_session()
     before: list = []
     fits: list = []
     space = {"__name__": name}

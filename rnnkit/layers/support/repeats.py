@@ -6,6 +6,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from operator import is_not
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from rnnkit.stored_weights import StoredWeight
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
+frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  # whether an outer layer isn't trained
 SURE = 2  # comparisons of a recording with the ordinary call: when it is made, and with other numbers
 _MET = 3  # calls of a kind before one is recorded
 _MOST = 8  # recorded kinds of a layer's calls
@@ -29,7 +31,7 @@ _SMALL = 1 << 14  # bytes of several arrays that are copied in less time than th
 _LONGEST = 16  # entries of a list among the arguments, which may be a long one of numbers
 
 # Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
-_PASSING = {"_kept", "_generator", "_assigned", "history", "stop_training"}
+_PASSING = {"_kept", "_added_losses", "_generator", "_assigned", "history", "stop_training"}
 _PASSING |= {"_repeated_calls", "_repeated_vjps", "_repeated_hvps"}
 # Attributes that aren't compared: weights and executors in them are, and the others are for training.
 _APART = {*_PASSING, "_own", "_execution", "_graphs", "_compiled", "_repeats", "_repeated_tests"}
@@ -237,11 +239,11 @@ class RepeatedCalls:
         arrays: Sequence[np.ndarray]
         key: tuple
         if len(arguments) == 1 and not keywords and type(arguments[0]) is np.ndarray:  # most calls
-            arrays, key = arguments, (arguments[0].shape, arguments[0].dtype, get_num_threads())
+            arrays, key = arguments, (arguments[0].shape, arguments[0].dtype, get_num_threads(), frozen_outside.get())
         elif arguments and type(arguments[0]) in (list, tuple) and self._are_sequences(layer):
             return None  # the calls on its buckets are repeated
         else:
-            arrays, found = [], [get_num_threads(), len(arguments), *keywords]
+            arrays, found = [], [get_num_threads(), frozen_outside.get(), len(arguments), *keywords]
             if not (_add_key(arguments, arrays, found) and _add_key(keywords.values(), arrays, found)):
                 return None
             key = tuple(found)

@@ -121,6 +121,8 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         )
 
     def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, **keywords: Any) -> Any:
+        if any(type(one).__name__ == "OverBatch" for one in inputs):
+            return NotImplemented
         if method not in ("__call__", "reduce", "accumulate") or keywords.get("out") is not None:
             raise TypeError(f"expected np.{ufunc.__name__} without out= of a symbolic tensor; give the result a name")
         inputs = tuple(resolved(one) for one in inputs)
@@ -131,6 +133,8 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         return RECORD[0](name, inputs, keywords)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
+        if any(one.__name__ == "OverBatch" for one in types):
+            return NotImplemented
         if function in (np.shape, np.ndim):
             return getattr(self, function.__name__)
         return RECORD[0](f"{function.__module__}:{function.__name__}", arguments, keywords)
@@ -380,7 +384,7 @@ def _tensors(layer, name, nested):
         if trace is not None and isinstance(leaf, np.ndarray):
             leaf = trace.constant(leaf)
         if not isinstance(leaf, SymbolicTensor):
-            raise TypeError(
+            raise getattr(leaf, "error", None) or TypeError(
                 f"expected {name} of {layer.name!r} to hold symbolic tensors only, got {type(leaf).__name__}; make "
                 "it an rk.Input"
             )

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit.hints import Array
 from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.added_losses import collecting, keep, regularized
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.variable import Variable
@@ -56,6 +57,7 @@ class GradientTape:
         self._notes: list[tuple[list, Any]] = []  # results, and functions from their cotangents to (key, cotangent)
         self._leaves: dict[Any, list[TapeArray]] = {}  # by the key of a weight
         self._stand_ins: dict[Any, TapeArray] = {}
+        self._added: list[tuple[Any, list]] = []  # layers that were called, and the losses that this added
         self._root = self
 
     def __enter__(self):
@@ -68,6 +70,10 @@ class GradientTape:
 
     def __exit__(self, *error):
         symbolic.tracing.reset(self._token)
+        for layer, added in self._added:  # which keep no record alive
+            for one in added:
+                one.value = plain(one.value)
+            keep(layer, added)
 
     def watch(self, array: Array) -> Any:
         """Return an array in place of another one, by which gradients can be computed; a weight as it is."""
@@ -143,7 +149,10 @@ class GradientTape:
             (_, x), *rest = layer._call_arguments(call, arguments, keywords).items()
             more = {name: value for name, value in rest if value is not None}
             given = {name: plain(value) for name, value in more.items()}
-            outputs, pullback = layer._vjp_on(plain(x), **given)
+            with collecting() as found:
+                outputs, pullback = layer._vjp_on(plain(x), **given)
+                if layer.activity_regularizer is not None:
+                    pullback = regularized(layer, outputs, pullback)
         finally:
             symbolic.tracing.reset(token)
         read = {"x": layer._arranged(x), **more}
@@ -152,10 +161,18 @@ class GradientTape:
         result = mapped(outputs, lambda array: _noted(array, self, made))
         for one in made:
             one.inputs = layer, plain(x), given.get("mask")
+        count, added = len(made), list(found)
+        for one in added:
+            one.value = _noted(np.asarray(one.value), self, made)
+        keep(layer, added)
+        if added:
+            self._added.append((layer, added))
         stand_ins, keys = dict(self._stand_ins), weight_keys(layer)
 
         def back(cotangents):
-            found = (pullback.pull if known else pullback.pull_weights)(cotangents)
+            for one, d in zip(added, cotangents[count:], strict=True):
+                one.cotangent = 0.0 if d is None else float(d)
+            found = (pullback.pull if known else pullback.pull_weights)(cotangents[:count])
             for name, gradient in found.weights.items():
                 key = keys[name]
                 yield (id(stand_ins[key]) if key in stand_ins else key), gradient

@@ -35,6 +35,7 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
     trainable: Any
     regularizer: Any = None
     constraint: Any = None
+    moves = False  # whether calls assign it
 
     def __init__(self, name: str, shape: tuple[int, ...], trainable: bool, path: str | None = None):
         self.name, self.shape, self.trainable = name, shape, trainable
@@ -66,18 +67,17 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
         return np.array(self._array())
 
     def assign(self, value) -> None:
-        """Replace the array by another one, cast to its dtype; not possible in `call`.
+        """Replace the array by another one, cast to its dtype; in `call`, that of a weight that isn't trained.
 
         Raises
         ------
         ValueError
-            For another shape, and inside of `call`.
+            For another shape, and inside of `call` for a weight that is trained.
         """
-        if not hasattr(symbolic.tracing.get(), "watch") and symbolic.tracing.get() is not None:
-            raise ValueError(
-                f"expected `call` to leave weights as they are, got an assignment to {self.name!r}: a call is read "
-                "once, and only training changes weights"
-            )
+        trace = symbolic.tracing.get()
+        if trace is not None and not hasattr(trace, "watch"):
+            trace.assign(self, value)
+            return
         given = validation.array(value, "the value")
         if given.shape != self.shape:
             raise ValueError(f"expected a value of shape {self.shape} for {self.name!r}, got {given.shape}")
@@ -85,11 +85,16 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
 
     def assign_add(self, value) -> None:
         """Add to the value."""
-        self.assign(self._array() + np.asarray(value))
+        self.assign(self._operand() + value)
 
     def assign_sub(self, value) -> None:
         """Subtract from the value."""
-        self.assign(self._array() - np.asarray(value))
+        self.assign(self._operand() - value)
+
+    def _operand(self):
+        """Return what changes of the value are computed with: the variable itself while `call` is read."""
+        trace = symbolic.tracing.get()
+        return self._array() if trace is None or hasattr(trace, "watch") else self
 
     def put(self, array) -> None:
         """Set another array."""

@@ -1,0 +1,186 @@
+"""Losses that calls of layers add to those of `compile`: penalties of outputs, and what `call` gives `add_loss`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.pullback import Pullback
+from rnnkit.layers.support.row_gradient import added_up
+from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
+from rnnkit.recording import repeated, unrepeatable
+from rnnkit.steps.nesting import mapped
+
+_collected: ContextVar[Collected | None] = ContextVar("rnnkit added losses", default=None)
+
+
+@dataclass(eq=False)
+class Added:
+    """A loss that a layer added in a call, with the cotangent that a pullback of the call takes for it."""
+
+    owner: Any
+    value: Any  # ()
+    cotangent: float = 1.0
+
+
+class Collected(list):
+    """The losses that are added while a context lasts."""
+
+    repeats = False  # whether a recording may repeat them
+
+    @property
+    def total(self) -> float:
+        """The sum of the losses."""
+        return sum((float(one.value) for one in self), 0.0)
+
+
+@contextmanager
+def collecting(repeats: bool = False) -> Iterator[Collected]:
+    """Collect the losses of the calls inside."""
+    found = Collected()
+    found.repeats = repeats
+    token = _collected.set(found)
+    try:
+        yield found
+    finally:
+        _collected.reset(token)
+
+
+@contextmanager
+def kept(layer) -> Iterator[None]:
+    """Let the layers of an outermost call keep the losses that it adds, for `Layer.losses`."""
+    if _collected.get() is not None:
+        yield
+        return
+    with collecting() as found:
+        yield
+    keep(layer, found)
+
+
+def keep(layer, found: list[Added]) -> None:
+    """Replace the losses that the layers inside of one have added by those of a new call."""
+    for one in layer._all_layers():
+        vars(one).pop("_added_losses", None)
+    for added in found:
+        vars(added.owner).setdefault("_added_losses", []).append(added.value)
+
+
+def is_collecting() -> bool:
+    """Whether a call's losses are wanted."""
+    return _collected.get() is not None
+
+
+def note(owner, value) -> Added:
+    """Add a loss to those that are collected."""
+    found, added = _collected.get(), Added(owner, value)
+    assert found is not None, "losses are collected"
+    if not found.repeats:
+        unrepeatable("its layers keep the losses of the call")
+    found.append(added)
+    return added
+
+
+def regularized(layer, outputs, pullback: Pullback | None = None) -> Any:
+    """Add the penalty of a layer's outputs, over the number of rows; return the pullback with its gradient."""
+    if not is_collecting():
+        return pullback
+    regularizer, arrays = layer.activity_regularizer, leaves(outputs)
+    added = [note(layer, repeated(partial(_by_row, regularizer, one), one)) for one in arrays]
+    if pullback is None:
+        return None
+
+    def gradient(k, one):
+        return (regularizer.gradient(one) * (added[k].cotangent / max(1, len(one)))).astype(one.dtype)
+
+    def back(pull):
+        def run(cotangents):
+            own = [repeated(partial(gradient, k, one), one) for k, one in enumerate(arrays)]
+            pairs = zip(cotangents, own, strict=True)
+            return pull([one if d is None else added_up(d, one) for d, one in pairs])
+
+        return run
+
+    return Pullback(outputs, pullback.dtype, back(pullback.pull), back(pullback.pull_weights))
+
+
+def _by_row(regularizer, array) -> np.ndarray:
+    return np.array(regularizer(array) / max(1, len(array)))
+
+
+class RegularizedCalls:
+    """Calls of a layer with a regularizer of its outputs, in the place of `RepeatedCalls`."""
+
+    def run(self, layer, call, arguments, keywords) -> Any:
+        """Return the result of a call outside of all models, whose penalty the layer keeps; else None."""
+        if is_collecting() or any(isinstance(one, SymbolicTensor) for one in leaves([arguments, keywords])):
+            return None
+        with kept(layer):
+            found = call(layer, *arguments, **keywords)
+            regularized(layer, found)
+        return found
+
+
+class OverBatch(np.lib.mixins.NDArrayOperatorsMixin):
+    """A function of the whole arrays of a batch in a `call`, such as a mean over all rows: for losses and weights."""
+
+    def __init__(self, function, arguments, keywords, error):
+        self.function, self.given, self.error = function, mapped((arguments, keywords), symbolic.resolved), error
+
+    def __array__(self, dtype=None, copy=None):
+        raise self.error.with_traceback(None)
+
+    __bool__ = __float__ = __int__ = __len__ = __iter__ = __array__
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
+        return OverBatch(getattr(ufunc, method), inputs, keywords, self.error)
+
+    def __array_function__(self, function, types, arguments, keywords):
+        return OverBatch(function, arguments, keywords, self.error)
+
+    def __getitem__(self, key):
+        return OverBatch(lambda x: x[key], (self,), {}, self.error)
+
+    def astype(self, dtype):
+        """Return the value as `numpy.ndarray.astype` does."""
+        return OverBatch(lambda x: x.astype(dtype), (self,), {}, self.error)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the value."""
+        return np.shape(self.value({id(one): np.ones([n or 2 for n in one.shape]) for one in tensors_in(self)}))
+
+    def value(self, known: dict[int, Any]) -> Any:
+        """Return the value for arrays by the ids of their symbolic tensors."""
+        arguments, keywords = mapped(self.given, partial(value_of, known=known))
+        return self.function(*arguments, **keywords)
+
+
+def tensors_in(nested) -> Iterator[SymbolicTensor]:
+    """Yield the symbolic tensors in nested values."""
+    for one in leaves(nested):
+        if isinstance(one, OverBatch):
+            yield from tensors_in(one.given)
+        elif isinstance(one, SymbolicTensor):
+            yield one
+
+
+def value_of(one, known: dict[int, Any]) -> Any:
+    """Return the value of a number over the batch, of a symbolic tensor, or of anything else, which is its own."""
+    return one.value(known) if isinstance(one, OverBatch) else known.get(id(one), one)
+
+
+def unregularized(layer) -> Any:
+    """Return a layer whose calls another one makes; a ValueError for one with a regularizer of its outputs."""
+    if layer.activity_regularizer is not None:
+        raise ValueError(
+            f"expected layers without an activity_regularizer inside of others, {layer.name!r} has one; call add_loss "
+            "in a layer of your own behind them"
+        )
+    return layer

@@ -1,0 +1,119 @@
+"""Names that scripts of people who go further use: ignored classes, sums of metrics, clones, ends of fits."""
+
+import numpy as np
+import pytest
+
+from rnnkit import keras
+from rnnkit.keras import layers
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(24, 5, 3)).astype("float32")
+
+
+@pytest.mark.parametrize("steps", [True, False])
+@pytest.mark.parametrize("ignored", [-1, 2])
+def test_ignored_classes_are_in_no_mean_and_no_gradient(steps, ignored):
+    x = X if steps else X[:, 0]
+    y = RNG.integers(-1 if ignored == -1 else 0, 4, size=x.shape[:-1])
+    model = keras.Sequential([keras.Input(x.shape[1:]), layers.Dense(4)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=ignored)
+    metric = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, ignore_class=ignored, name="same")
+    model.compile(keras.optimizers.SGD(0.1), loss, metrics=[metric])
+    kernel, bias = model.get_weights()
+    logits = x @ kernel + bias
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    used, ids = y != ignored, np.maximum(y, 0)
+    expected = -np.take_along_axis(log_p, ids[..., None], -1)[..., 0][used].mean()
+    for _ in range(5):
+        np.testing.assert_allclose(model.evaluate(x, y, verbose=0), [expected, expected * used.mean()], rtol=1e-5)
+    assert metric(y, logits, np.ones(len(x))) == pytest.approx(expected, rel=1e-5)
+    assert float(loss(y, logits)) == pytest.approx(expected, rel=1e-5)
+    d = (np.exp(log_p) - np.eye(4)[ids]) * used[..., None] / used.sum()
+    model.fit(x, y, batch_size=24, epochs=1, verbose=0)
+    np.testing.assert_allclose(model.get_weights()[0], kernel - 0.1 * x.reshape(-1, 3).T @ d.reshape(-1, 4), atol=1e-6)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert again.get_config()["ignore_class"] == ignored
+    with pytest.raises(ValueError, match="classes from 0"):
+        model.fit(x, np.full_like(y, 7), verbose=0)
+
+
+def test_counting_metrics_have_their_sums_as_variables():
+    y, p = np.array([0, 1, 1, 0]), np.array([0.9, 0.8, 0.1, 0.4])
+    for kind, names in (
+        (keras.metrics.Precision, ["true_positives", "false_positives"]),
+        (keras.metrics.Recall, ["true_positives", "false_negatives"]),
+        (keras.metrics.TrueNegatives, ["true_negatives"]),
+    ):
+        metric = kind(thresholds=[0.85, 0.3])
+        assert [one.name for one in metric.variables] == names
+        metric.update_state(y, p)
+        result, values = np.array(metric.result()), [one.value for one in metric.variables]
+        np.testing.assert_array_equal(metric.true_positives, [0, 1])
+        metric.reset_state()
+        for one, value in zip(metric.variables, values, strict=True):
+            one.assign(value)
+        np.testing.assert_array_equal(metric.result(), result)
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            kind(thresholds=[0.5, 2.0])
+
+
+def test_clones_have_other_calls_and_are_compiled():
+    inputs = keras.Input((5, 3))
+    model = keras.Model(inputs, layers.Dense(1)(layers.GRU(4)(inputs)))
+    model.compile("adam", "mse", metrics=["mae"])
+
+    def call(layer, *arguments, **keywords):
+        found = layer(*arguments, **keywords)
+        return layers.Activation("tanh")(found) if isinstance(layer, layers.Dense) else found
+
+    found = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    np.testing.assert_allclose(found.predict(X, verbose=0), np.tanh(model.predict(X, verbose=0)), rtol=1e-6)
+    assert not found.compiled and keras.models.clone_model(model).metrics_names == ["loss", "mae"]
+
+
+def test_a_layer_that_was_frozen_inside_of_another_is_trained_once_that_is_not():
+    base = keras.Sequential([keras.Input((3,)), layers.BatchNormalization(), layers.Dense(2)])
+    model = keras.Sequential([base, layers.Dense(1)])
+    base.trainable = False
+    for trainable in (False, True, False):
+        base.trainable = trainable
+        model.compile("sgd", "mse")
+        before = base.layers[0].moving_mean.numpy()
+        model.fit(X[:, 0], X[:, 0, :1], batch_size=4, epochs=2, verbose=0)
+        assert np.any(before != base.layers[0].moving_mean.numpy()) == trainable
+
+
+def test_weights_of_ones_own_layers_are_in_the_order_of_keras():
+    class Ordered(layers.Layer):
+        def build(self, shape):
+            self.fixed = self.add_weight(shape=(1,), trainable=False, name="fixed")
+            self.trained = self.add_weight(shape=(2,), name="trained")
+
+        def call(self, inputs):
+            return inputs
+
+    layer = Ordered()
+    layer(X)
+    assert [one.shape for one in layer.get_weights()] == [(2,), (1,)]
+    assert [one.name for one in layer.variables] == list(layer.weights) == ["trained", "fixed"]
+
+
+def test_fits_that_a_nan_ends():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    y = np.full((24, 1), np.inf, "float32")
+    with pytest.raises(RuntimeError, match="epoch 0, batch 0: the loss is not finite"):
+        model.fit(X[:, 0], y, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN(raise_error=True)])
+    data = (X[:4, 0], X[:4, 0, :1])
+    stop = keras.callbacks.TerminateOnNaN()
+    found = model.fit(X[:, 0], y, epochs=3, verbose=0, validation_data=data, callbacks=[stop])
+    assert found.epoch == [0] and np.isnan([found.history[name] for name in ("loss", "val_loss")]).all()
+
+
+def test_a_table_has_na_for_what_an_epoch_lacks(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    logger, path = keras.callbacks.CSVLogger, tmp_path / "logs.csv"
+    data = (X[:, 0], X[:, 0, :1])
+    model.fit(*data, epochs=2, verbose=0, validation_data=data, validation_freq=2, callbacks=[logger(path)])
+    assert path.read_text().splitlines()[1].endswith("NA")
