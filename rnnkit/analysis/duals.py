@@ -26,7 +26,6 @@ from rnnkit.layers.traced import Traced
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.calls import Calls, looked_up
 from rnnkit.models.graph_model import GraphModel
-from rnnkit.recording import computed
 from rnnkit.steps.nesting import leaves_of
 
 Arrays = list[np.ndarray]
@@ -112,7 +111,7 @@ class Both:
 
     def pull(self, d, d_tangent, x: bool, states=None) -> Any:
         """Return a `Gradient` of the dual, with that of x if it is wanted."""
-        both = computed(np.stack, [d, d_tangent], axis=self.axis)
+        both = np.stack([d, d_tangent], axis=self.axis)
         return self._pull(*((both, None) if self.sequences else (None, both)), states, x)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from rnnkit.arrays import real
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.optimizers.rows import Rows
-from rnnkit.recording import Unrepeatable, current
+from rnnkit.recording import Unrepeatable, operation
 from rnnkit.regularizers import L1L2
 from rnnkit.steps.cell import Cell, Values
 from rnnkit.steps.step import Step
@@ -112,8 +111,7 @@ class Group:
 
     def take_gradients(self, gradients) -> None:
         """Set the gradients in rows, including those of penalties other than l1 and l2."""
-        with np.errstate(over="ignore"):  # overflow in float32 is detected as infinite
-            self.rows.fill(self.gradient_views, gradients)
+        self.rows.fill(self.gradient_views, gradients)
         given = self.rows.views(self.given)
         assert self._weight_options is not None, "options were taken"
         for name, one in zip(self.rows.shapes, self._weight_options, strict=True):
@@ -121,12 +119,10 @@ class Group:
                 self._add_penalty(self.gradient_views[name], one.regularizer, given[name])
 
     def _add_penalty(self, gradient, regularizer, weight):
-        def add():
+        def add(gradient, weight):
             gradient[...] += regularizer.gradient(weight.copy())  # a copy, as the regularizer may keep it
 
-        add()
-        if (recording := current()) is not None:
-            recording.note(add, [gradient, weight], [gradient])
+        operation(add, gradient, weight, writes=[gradient])
 
     def squares(self) -> dict[str, float]:
         """Return the squared norm of each weight's gradient, including its penalty."""
@@ -144,9 +140,7 @@ class Group:
     def run(self, now) -> Result:
         """Run the step, and return its result with the largest absolute values of the rows."""
         shared = np.empty((self.rows.count, len(now)), self.rows.dtype)
-        shared[:] = tuple(now.values())
-        if (recording := current()) is not None:
-            recording.note(partial(self._share, shared, tuple(now)), [], [shared], draws=True)
+        operation(self._share, shared, tuple(now), draws=True, writes=[shared])
         record = Record(
             x=self.gradient[:, None],
             states=(self.given, *self.slots),
@@ -199,12 +193,10 @@ class Group:
                 self._constrain(view, constraint, name)
 
     def _constrain(self, view, constraint, name):
-        def put():
+        def put(view):
             view[...] = constrained(constraint, view, name)
 
-        put()
-        if (recording := current()) is not None:
-            recording.note(put, [view], [view])
+        operation(put, view, writes=[view])
 
     def in_place(self) -> Group:
         """Return a group of the same weights in fixed memory."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnnkit.arguments import number_from_zero, positive_integer
+from rnnkit.arguments import is_own, number_from_zero, positive_integer
 from rnnkit.arrays import real
 from rnnkit.configured import parameters
 from rnnkit.docstrings import describe_by_bases
@@ -23,7 +23,7 @@ from rnnkit.optimizers.group import CHANGES, DECAY, KEEPS, LIMIT, REPLACES, Grou
 from rnnkit.optimizers.in_place import RepeatedUpdates, UpdateInPlace
 from rnnkit.optimizers.rows import Rows
 from rnnkit.optimizers.variables import Count, Rate, StateVariable, names_of, of_optimizer, update
-from rnnkit.recording import LARGEST, Unrepeatable, is_own
+from rnnkit.recording import LARGEST, Unrepeatable
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
@@ -228,7 +228,7 @@ class Optimizer(Configurable):
         self._kept_whole = [*self._kept_whole, *(var_list or []), *map(re.compile, var_names or [])]
 
     def _keeps_whole(self, name: str) -> bool:
-        """Whether a weight doesn't decay."""
+        """Return whether a weight doesn't decay."""
         if not self._kept_whole:
             return False
         owner = None if self._owner is None else self._owner()
@@ -260,7 +260,7 @@ class Optimizer(Configurable):
 
     @property
     def iterations(self) -> int:
-        """How many updates there were; an int that has ``assign`` and ``numpy``, as the learning rate has."""
+        """The number of updates so far; an int that has ``assign`` and ``numpy``, as the learning rate has."""
         return of_optimizer(Count, self._iterations // (self.gradient_accumulation_steps or 1), self)
 
     @iterations.setter
@@ -379,7 +379,7 @@ class Optimizer(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """What the next update depends on, the entries of `get_state`, as variables that can be assigned."""
+        """Return what the next update depends on, the entries of `get_state`, as variables that can be assigned."""
         return [StateVariable(self, name, array.shape) for name, array in self.get_state().items()]
 
     def stateless_apply(self, optimizer_variables: Any, grads: Any, trainable_variables: Any) -> tuple[list, list]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from rnnkit.layers.support.row_gradient import RowGradient
-from rnnkit.recording import current, put
+from rnnkit.recording import operation
 
 _LENGTHS = (32, 64, 128, 256)  # candidate lengths of rows; zeros pad a weight's last row
 _ROW = 24  # cost of a row, in numbers
@@ -54,16 +54,14 @@ class Rows:
             if isinstance(given, RowGradient):
                 self._scatter(view, given)
             elif given is not view:
-                put(view, given)
+                operation(np.copyto if given.dtype == view.dtype else _cast_into, view, given, writes=[view])
 
     def _scatter(self, view, given):
         def fill():
             view[...] = 0
             view[given.ids] = given.rows
 
-        fill()
-        if (recording := current()) is not None:
-            recording.note(fill, [], [view], draws=True)
+        operation(fill, draws=True, writes=[view])
 
     def squares(self, rows) -> dict[str, float]:
         """Return the sum of squares of each weight's part, in float64 and in a fixed order."""
@@ -75,3 +73,8 @@ class Rows:
                 total += float(np.sum(np.square(chunk, dtype=np.float64)))
             found[name] = total
         return found
+
+
+def _cast_into(view, given) -> None:
+    with np.errstate(over="ignore"):  # an infinite gradient is found later
+        view[...] = given

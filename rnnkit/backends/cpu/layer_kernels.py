@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnkit.backends.cpu.language.addresses import address
 from rnnkit.backends.cpu.language.programs import load
 from rnnkit.backends.cpu.simd.bounds_check import checked
-from rnnkit.recording import current
+from rnnkit.recording import current, noted, plain
 
 _TEXT = '''"""The kernel {name} of layers, in {dtype}."""
 
@@ -20,8 +21,15 @@ run = define_{name}("{dtype}")
 '''
 
 
-def run_kernel(kernel: str, dtype: np.dtype, *arguments, writes=()) -> None:
-    """Run a kernel on arrays in C order.
+class New(NamedTuple):
+    """An array that a kernel makes, of the kernel's dtype unless another is given."""
+
+    shape: tuple
+    dtype: Any = None
+
+
+def run_kernel(kernel: str, dtype: np.dtype, *arguments) -> Any:
+    """Run a kernel on arrays, and return those that it makes: one, or a list.
 
     Parameters
     ----------
@@ -29,19 +37,24 @@ def run_kernel(kernel: str, dtype: np.dtype, *arguments, writes=()) -> None:
         Its module in `rnnkit.backends.cpu.kernels` and its name, "time_windows.window_sums".
     dtype : dtype
         float32 or float64.
-    *arguments : ndarray, int or None
+    *arguments : ndarray, New, int or None
         An array is passed by its address, None as 0.
-    writes : sequence of ndarray
-        The arrays that the kernel overwrites; it reads the others.
     """
-    numbers = [address(one) if isinstance(one, np.ndarray) else one or 0 for one in arguments]
-    run = checked(partial(_code(kernel, dtype.name, len(arguments)), *numbers), arguments)
+    arrays = [(np.empty(one.shape, one.dtype or dtype), one) for one in arguments if isinstance(one, New)]
+    made = {id(one): array for array, one in arrays}
+    reads = {id(one): plain(one.astype(one.dtype, order="C", copy=False)) for one in arguments if _is_array(one)}
+    found = made | reads
+    numbers = [address(found[id(one)]) if id(one) in found else one or 0 for one in arguments]
+    run = checked(partial(_code(kernel, dtype.name, len(arguments)), *numbers), list(found.values()))
     run()
-    recording = current()
-    if recording is not None:
-        written = {id(one) for one in writes}
-        arrays = (one for one in arguments if isinstance(one, np.ndarray))
-        recording.note(run, [one for one in arrays if id(one) not in written], writes)
+    results = list(made.values())
+    if (recording := current()) is not None:
+        recording.note(run, list(reads.values()), results)
+    return noted(results if len(results) > 1 else results[0])
+
+
+def _is_array(value) -> bool:
+    return isinstance(value, np.ndarray)
 
 
 @cache

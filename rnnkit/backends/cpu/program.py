@@ -33,7 +33,7 @@ from rnnkit.backends.shared.prepack import Layout, literals, only_moves
 from rnnkit.backends.shared.processor import second_level_cache
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import OF_CALL, SEQUENCES, STEP, Buffer, Plan, SparseProduct
-from rnnkit.recording import Recording, constant, contiguous, current, repeated, unrepeatable
+from rnnkit.recording import Recording, constant, current, noted, operation, unrepeatable
 from rnnkit.stored_weights import StoredWeight
 
 _OF_RECORD = ("x", "output", "last", "mask", "order")  # pointers to one array each
@@ -182,7 +182,7 @@ class Program:
                 for one, literal in zip(self.prepack(weights), fixed, strict=True)
             ]
         else:
-            found = repeated(lambda: self.prepack(weights), *weights.values())
+            found = operation(lambda *arrays: self.prepack(dict(zip(weights, arrays, strict=True))), *weights.values())
         return tuple(found)
 
     def run(self, record: Record, alone: bool = False) -> Result:
@@ -268,7 +268,7 @@ class Program:
             unrepeatable("it has no steps")
             return Result(outputs, np.zeros((rows, *plan.output_shape), dtype), states, kept)
         last = np.empty((rows, *plan.output_shape), dtype)
-        initial = [contiguous(state, dtype) for state in record.states]
+        initial = [state.astype(dtype, order="C", copy=False) for state in record.states]
         final = tuple(_like(state) for state in initial)
         kept = self._trajectory(record)
         units, groups = threads > 1 and self._splits_units(rows, threads), self._groups(rows)
@@ -310,7 +310,7 @@ class Program:
         if done is False:
             record.place = None  # the thread that was stopped may still write there
         record.abandoned |= done is False or done == ABANDONED
-        return Result(outputs, last, final, kept) if done else None
+        return Result(*noted([outputs, last, final, kept])) if done else None
 
     def _groups(self, rows) -> int:
         """Return the number of groups of rows that threads share: here each row is one."""

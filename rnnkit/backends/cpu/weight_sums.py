@@ -20,7 +20,7 @@ from rnnkit.backends.cpu.threads.team import ThreadTeam
 from rnnkit.backends.shared.call import Record
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import written
-from rnnkit.recording import Recording, current, unrepeatable
+from rnnkit.recording import Recording, current, plain, unrepeatable
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Place, Sum
@@ -54,7 +54,8 @@ class Sums:
     def add(self, part: Record) -> None:
         """Add what these steps give."""
         rows, steps = part.x.shape[:2]
-        used = None if part.mask is None else self._used(part.mask)
+        mask = plain(part.mask)
+        used = None if mask is None else self._used(mask)
         recording = current()
         for s, outer_sum in self.outer_sums.items():
             a, b = self._array(s.a or s.b, part), self._array(s.b, part)
@@ -68,8 +69,8 @@ class Sums:
             elif used is None:
                 outer_sum.record(recording, a, b, pairs)
             else:
-                again = partial(self._pairs_again, part.mask, *places, a.itemsize)
-                outer_sum.record(recording, a, b, pairs, again, part.mask)
+                again = partial(self._pairs_again, mask, *places, a.itemsize)
+                outer_sum.record(recording, a, b, pairs, again, mask)
 
     def _pairs_again(self, mask, a, b, itemsize) -> np.ndarray:
         return _pairs(a, b, *self._used(mask), itemsize)
