@@ -406,12 +406,12 @@ def noted(nested: Any) -> Any:
     """Return nested lists, tuples and dicts with their arrays as those of the call that is recorded, if one is."""
     if _current.get() is None:
         return nested
-    return each_array(nested, lambda array: array.view(Noted))
+    return each_array(nested, lambda array: array.view(Noted) if type(array) is np.ndarray else array)
 
 
 def plain(nested: Any) -> Any:
     """Return nested lists, tuples and dicts with the plain arrays of those of a recorded call."""
-    return each_array(nested, lambda array: array.view(np.ndarray) if type(array) is Noted else array)
+    return each_array(nested, lambda array: _plain(array) if type(array) is Noted else array)
 
 
 def each_array(nested: Any, function: Callable, other: Callable = lambda one: one) -> Any:
@@ -425,6 +425,11 @@ def each_array(nested: Any, function: Callable, other: Callable = lambda one: on
     if isinstance(nested, slice):
         return slice(*(each_array(one, function, other) for one in (nested.start, nested.stop, nested.step)))
     return other(nested)
+
+
+def _plain(array) -> np.ndarray:
+    base = array.base
+    return base if type(base) is np.ndarray and _is_same(base, array) else array.view(np.ndarray)
 
 
 @cache

@@ -30,6 +30,8 @@ def test_without_a_recording_nothing_is_noted():
     x = np.arange(6.0).reshape(2, 3)
     assert current() is None
     assert operation(lambda a: a, x) is x and constant(x) is x and noted(x) is x
+    with recorded(x):
+        assert type(noted(x)) is Noted and plain(noted(x)) is x and np.shares_memory(plain(noted(x)[0]), x)
     unrepeatable("nothing comes of it")
     left = x.view(Noted)  # as one that outlives its recording
     assert type(left + 1) is type(left[0]) is type(left.sum(axis=0)) is np.ndarray

@@ -419,7 +419,7 @@ class Layer(Shown, Configurable):
 
     def _weights_now(self, weights=None) -> dict[str, np.ndarray]:
         """Return this layer's own weights, or those given, as a call has to read them."""
-        return weights_now(self._own if weights is None else weights)
+        return weights_now(self._own_arrays() if weights is None else weights)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return all_expanded(self._held_arrays())

@@ -33,7 +33,7 @@ from rnnkit.backends.shared.prepack import Layout, literals, only_moves
 from rnnkit.backends.shared.processor import second_level_cache
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import OF_CALL, SEQUENCES, STEP, Buffer, Plan, SparseProduct
-from rnnkit.recording import Recording, constant, current, noted, operation, unrepeatable
+from rnnkit.recording import Recording, constant, current, noted, operation, plain, unrepeatable
 from rnnkit.stored_weights import StoredWeight
 
 _OF_RECORD = ("x", "output", "last", "mask", "order")  # pointers to one array each
@@ -156,6 +156,7 @@ class Program:
             recording.constant(*(array for array in weights.values() if isinstance(array, StoredWeight)))
         if recording is not None and recording.changes(*weights.values()):
             return self._recorded_prepack(recording, weights)
+        weights = weights if recording is None else plain(weights)
         bound, arrays = self._bound
         given = tuple(weights.values())
         if bound is None or len(bound) != len(given) or any(a is not b for a, b in zip(bound, given, strict=True)):

@@ -226,8 +226,8 @@ class _Kind:
             for i, one in enumerate(results, len(used)):
                 if i not in self.redirected:
                     made[i - len(used)][...] = one
-        arrays = iter(made)
-        return made[0] if type(self.result) is np.ndarray else each_array(self.result, lambda _: next(arrays))
+        each = iter(made)
+        return made[0] if type(self.result) is np.ndarray else each_array(self.result, lambda _: next(each))
 
 
 class RepeatedCalls:
