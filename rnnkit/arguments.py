@@ -1,4 +1,4 @@
-"""Checks of the numbers that users hand in."""
+"""Checks of what users hand in."""
 
 from __future__ import annotations
 
@@ -89,3 +89,8 @@ def shown(value) -> str:
     except ValueError:  # of an integer with more digits than Python writes
         text = f"an {type(value).__name__} of {value.bit_length()} bits"
     return text if len(text) <= 120 else f"{text[:100]} …"
+
+
+def is_own(function_or_class) -> bool:
+    """Return whether this is rnnkit's, rather than code of the user's, which may do anything."""
+    return (function_or_class.__module__ or "").partition(".")[0] == "rnnkit"

@@ -36,7 +36,8 @@ def to_pairs(value, axis: int, dtype=None) -> Any:
     """
     if not isinstance(value, np.ndarray):
         return np.stack([value.real, value.imag], axis)
-    found = np.empty((*value.shape[:axis], 2, *value.shape[axis:]), dtype or value.real.dtype)
+    shape = *value.shape[:axis], 2, *value.shape[axis:]
+    found = np.empty_like(value, dtype or value.real.dtype, order="C", shape=shape)
     here: Any = (slice(None),) * axis
     found[(*here, 0)], found[(*here, 1)] = value.real, value.imag
     return found
@@ -52,6 +53,6 @@ def to_complex(pairs, axis: int) -> Any:
     real, imag = pairs[(*here, 0)], pairs[(*here, 1)]
     if not isinstance(pairs, np.ndarray):
         return real.with_imag(imag)  # a symbol
-    found = np.empty(real.shape, np.result_type(pairs.dtype, np.complex64))
-    found.real, found.imag = real, imag
+    found = np.empty_like(real, np.result_type(pairs.dtype, np.complex64), order="C")
+    found.real[...], found.imag[...] = real, imag
     return found

@@ -2,21 +2,26 @@
 
 Around the programs of a small call, Python takes many times as long as they do, though it does the same at every call
 of a kind. So such a call runs once inside a `Recording`, which notes every operation on arrays, and then its operations
-are repeated without the rest. Code that computes with arrays outside of programs does it by the functions here, which
-do nothing else without a recording.
+are repeated without the rest.
+
+The arrays of such a call are `Noted`: NumPy's functions of these, their methods and their indices note what they do.
+Only compiled code, which takes addresses, notes itself, and `operation` notes a function whose inside NumPy can't show.
 
 A recording follows every array to its owner, the array whose memory it shows. An operation may read arrays that an
 earlier operation wrote, or that were given or declared constant. If one reads anything else, the call can't be
-recorded: Python has computed something that no repetition would compute again.
+recorded: Python has computed something that no repetition would compute again. Where Python decides by numbers, a
+repetition checks that these decide the same.
 """
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -155,11 +160,11 @@ class Recording:
         return numbers, redirect
 
     def knows(self, array) -> bool:
-        """Whether an array is the recording's own, or shows memory of one that is."""
+        """Return whether an array is the recording's own, or shows memory of one that is."""
         return id(_owner(array)) in self._owners
 
     def changes(self, *arrays) -> bool:
-        """Whether the numbers of any of these arrays, as far as they are known, may differ at a repetition."""
+        """Return whether the numbers of any of these arrays, as far as they are known, may differ at a repetition."""
         return any(self._owners.get(id(_owner(array)), (None, _OFTEN))[1] for array in arrays)
 
     def memory(self, size: int) -> np.ndarray:
@@ -224,7 +229,7 @@ def standing_in(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[None
 
 
 def has_stand_ins() -> bool:
-    """Whether layers called by this thread compute with other weights than their own."""
+    """Return whether layers called by this thread compute with other weights than their own."""
     return _stand_ins.get() is not None
 
 
@@ -234,11 +239,6 @@ def weights_now(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if others is None:
         return weights
     return {name: others.get(id(array), (None, array))[1] for name, array in weights.items()}
-
-
-def is_own(function_or_class) -> bool:
-    """Whether this is rnnkit's, rather than code of the user's, which may do anything and so has to run each time."""
-    return (function_or_class.__module__ or "").partition(".")[0] == "rnnkit"
 
 
 @contextmanager
@@ -268,93 +268,246 @@ def current() -> Recording | None:
     return _current.get()
 
 
-def repeated(function: Callable[[], Any], *reads, draws: bool = False) -> Any:
-    """Return the result of a function of the arrays that it reads; a recording calls it again, into the same arrays.
+def operation(function: Callable, *arguments, draws: bool = False, writes=()) -> Any:
+    """Return the result of a function; a recording calls it again as one operation, into the same arrays.
+
+    A result that only shows memory of known arrays isn't computed again.
 
     Parameters
     ----------
     function : callable
         Gives an array, None, a tuple, list or dict of these, or an object that takes another's numbers by ``renew``.
-    *reads : ndarray, None, or nested lists and tuples of these
-        All arrays that it reads.
+    *arguments
+        All arrays that it reads, as they are or in lists and tuples, beside other arguments.
     draws : bool
         Whether it gives something else at each call, whatever it reads.
+    writes : sequence of ndarray
+        Arrays that it writes to.
     """
     recording = _current.get()
     if recording is None:
-        return function()
-    with unwatched():  # all inside is a part of this one operation
-        found = function()
-    writes: list[np.ndarray] = []
-    kept = _own(found, recording, writes)
-    renew = _renewal(kept)
-    recording.note(lambda: renew(function()), list(_arrays(reads)), writes, draws)
-    return kept
+        return function(*arguments)
+    given, written = plain(arguments), plain(list(writes))
+    recording.give(*written)
+    with unwatched():
+        found = function(*given)
+    kept, run = _own(found, recording, written), partial(function, *given)
+    if found is not None or not writes:
+        run = partial(_renew_by, _renewal(kept), run)
+    if written or draws or not arrays_in(kept):
+        recording.note(run, arrays_in(given), written, draws)
+    return noted(kept)
 
 
-def computed(function: Callable, *operands, draws: bool = False, **options) -> np.ndarray:
-    """Return a NumPy function's result in a new array; a recording repeats it with this array as `out`.
-
-    Parameters
-    ----------
-    function : callable
-        As `numpy.add`, `numpy.sum` or `numpy.concatenate`.
-    *operands : ndarray, or lists and tuples of these
-        All arrays that it reads.
-    draws : bool
-        As of `repeated`.
-    **options
-        Other arguments, by name.
-    """
-    found = function(*operands, **options)
-    if not isinstance(found, (np.ndarray, np.generic)):
-        return found  # a symbol, while tracing
-    found = np.asarray(found)
+def constant(array: np.ndarray) -> np.ndarray:
+    """Return an array that depends on no numbers of a call, declared constant."""
     recording = _current.get()
-    if recording is not None:
-        run = partial(function, *operands, out=found, **options)
-        recording.note(run, list(_arrays(operands)), [found], draws)
-    return found
+    if recording is None:
+        return array
+    recording.constant(array)
+    return noted(array)
 
 
-def viewed(function: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
-    """Return a view of an array by a function, which a recording repeats only if it is a copy."""
-    found = function(array)
-    recording = _current.get()
-    if recording is None or recording.knows(found):
+class Noted(np.ndarray):
+    """An array of a recorded call: what NumPy does with it is done with plain arrays, and noted."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        if any(hasattr(one, "__array_ufunc__") and not isinstance(one, _NUMPYS) for one in inputs):
+            return NotImplemented
+        if (out := options.get("out")) is not None:
+            options["out"] = out if len(out) > 1 else out[0]
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        return _done(function, inputs, options, ufunc.nout == 1 and method != "at")
+
+    def __array_function__(self, function, types, arguments, options):
+        if not all(issubclass(kind, np.ndarray) for kind in types):
+            return NotImplemented
+        return _done(function, arguments, options, _takes_out(function))
+
+    def __getitem__(self, key):
+        return _done(np.ndarray.__getitem__, (self, key), {}, False)
+
+    def __setitem__(self, key, value):
+        array, key, value = plain((self, key, value))
+        array[key] = value
+        if (recording := _current.get()) is not None:
+            place, reads = array[key], [array, *arrays_in([key, value])]
+            if isinstance(value, np.ndarray) and _is_same(place, value):
+                return  # what an operation in place wrote there
+            recording.give(array)
+            if np.may_share_memory(place, array):
+                recording.note(_copying(place, value), reads, [place])
+            else:
+                recording.note(partial(np.ndarray.__setitem__, array, key, value), reads)
+
+    def astype(self, dtype, order="K", casting="unsafe", subok=True, copy=True):
+        """Return the array itself for a copy that would be the same: nobody changes the arrays of a call."""
+        recording, array = _current.get(), plain(self)
+        if recording is not None and order in "KC" and array.dtype == dtype and array.flags.c_contiguous:
+            return self
+        found = array.astype(dtype, order, casting, copy=copy)
+        if recording is None or found is array:
+            return found if recording is None else self
+        recording.note(_copying(found, array), [array], [found])
+        return noted(found)
+
+    def copy(self, order="C"):
+        """Return the array itself, as `astype`."""
+        return self.astype(self.dtype, order)
+
+    def flatten(self, order="C"):
+        """Return a copy with one axis."""
+        return self.reshape(-1, order=order).copy()
+
+    def fill(self, value):
+        """Set all numbers."""
+        self[...] = value
+
+    def __setattr__(self, name, value):
+        if name in ("real", "imag", "flat"):
+            unrepeatable(f"{name} of an array is set")
+        super().__setattr__(name, value)
+
+
+_NUMPYS = np.ndarray, np.generic
+_OF_LAYOUT = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj}
+_OF_LAYOUT |= {np.may_share_memory, np.shares_memory}
+_MAKING = {np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.zeros, np.ones, np.full, np.tri, np.arange}
+_READING = "__bool__ __int__ __index__ __float__ __complex__ item tolist tobytes"
+_METHODS = "argsort diagonal nonzero ravel repeat reshape searchsorted squeeze swapaxes transpose"
+_METHODS_WITH_OUT = "all any argmax argmin clip cumprod cumsum dot max mean min prod round std sum take trace var"
+_REFUSED = "sort partition put resize setflags setfield byteswap"
+
+
+def _method(name: str, takes_out: bool) -> Callable:
+    function = getattr(np.ndarray, name)
+    return lambda self, *arguments, **options: _done(function, (self, *arguments), options, takes_out)
+
+
+def _reading(name: str) -> Callable:
+    function = getattr(np.ndarray, name)
+
+    def read(self, *arguments):
+        array = plain(self)
+        return _decided(partial(function, array, *arguments), function(array, *arguments), [array])
+
+    return read
+
+
+for _name in _METHODS.split():
+    setattr(Noted, _name, _method(_name, False))
+for _name in _METHODS_WITH_OUT.split():
+    setattr(Noted, _name, _method(_name, True))
+for _name in _READING.split():
+    setattr(Noted, _name, _reading(_name))
+
+
+def noted(nested: Any) -> Any:
+    """Return nested lists, tuples and dicts with their arrays as those of the call that is recorded, if one is."""
+    if _current.get() is None:
+        return nested
+    return each_array(nested, lambda array: array.view(Noted) if type(array) is np.ndarray else array)
+
+
+def plain(nested: Any) -> Any:
+    """Return nested lists, tuples and dicts with the plain arrays of those of a recorded call."""
+    return each_array(nested, lambda array: _plain(array) if type(array) is Noted else array)
+
+
+def each_array(nested: Any, function: Callable, other: Callable = lambda one: one) -> Any:
+    """Return nested lists, tuples and dicts with a function's results for their arrays, and another's for the rest."""
+    if isinstance(nested, np.ndarray):
+        return function(nested)
+    if type(nested) in (tuple, list):
+        return type(nested)([each_array(one, function, other) for one in nested])
+    if type(nested) is dict:
+        return {name: each_array(one, function, other) for name, one in nested.items()}
+    if isinstance(nested, slice):
+        return slice(*(each_array(one, function, other) for one in (nested.start, nested.stop, nested.step)))
+    return other(nested)
+
+
+def _plain(array) -> np.ndarray:
+    base = array.base
+    return base if type(base) is np.ndarray and _is_same(base, array) else array.view(np.ndarray)
+
+
+@cache
+def _takes_out(function) -> bool:
+    try:
+        return "out" in inspect.signature(function).parameters
+    except ValueError:  # compiled, without a signature
+        return False
+
+
+def _done(function, arguments, options, takes_out):
+    """Return the result of a function of NumPy's, noted."""
+    given, named = plain(arguments), plain(options)
+    found, recording = function(*given, **named), _current.get()
+    if recording is None or function in _OF_LAYOUT:
         return found
-    return repeated(lambda: function(array), array)
+    run: Callable = partial(function, *given, **named)
+    out = named.get("out")
+    reads = arrays_in([given, [one for name, one in named.items() if name != "out"]])
+    if out is not None or found is None:  # it writes to an array
+        writes = arrays_in(given[0] if out is None else out)
+        if out is None:
+            recording.give(*writes)
+        in_place = "where" in named or any(np.may_share_memory(*pair) for pair in itertools.product(writes, reads))
+        if in_place and not recording.changes(*writes):
+            raise Unrepeatable("an array that no operation wrote is changed in place")
+        run = _copying(*given) if function is np.copyto and len(given) == 2 and not named else _as_now(run)
+        recording.note(run, reads, writes)
+        return found if out is None else noted(found)
+    if function in _MAKING:
+        return constant(found)
+    if isinstance(found, (list, tuple)):
+        writes = []
+        kept = _own(found, recording, writes)
+        if writes:
+            recording.note(_as_now(partial(_renew_by, _renewal(kept), run)), reads, writes)
+        return noted(kept)
+    if not isinstance(found, _NUMPYS):
+        return _decided(run, found, reads)
+    if isinstance(found, np.ndarray) and any(_owner(found) is _owner(one) for one in reads):
+        return noted(found)
+    kept = np.asarray(found)
+    run = partial(run, out=kept) if takes_out else partial(_renew_by, _renewal(kept), run)
+    recording.note(_as_now(run), reads, [kept])
+    return noted(kept)
 
 
-def copied(array: np.ndarray, dtype=None) -> np.ndarray:
-    """Return a copy in C order; a recording's array in C order is returned as it is, since nobody changes it."""
-    if not isinstance(array, np.ndarray):
-        return array  # a symbol, while tracing
-    recording = _current.get()
-    if recording is None:
-        return np.array(array, dtype, order="C")
-    if array.flags.c_contiguous and (dtype is None or array.dtype == dtype) and recording.knows(array):
-        return array
-    found = np.array(array, dtype, order="C")
-    recording.note(partial(np.copyto, found, array, "unsafe"), [array], [found])
+def _decided(run, found, reads):
+    """Return what Python knows of arrays; a repetition checks that it is the same."""
+
+    def check():
+        if run() != found:
+            raise Unrepeatable("Python decides by numbers that aren't the same")
+
+    if (recording := _current.get()) is not None:
+        recording.note(check, reads)
     return found
 
 
-def contiguous(array: np.ndarray, dtype) -> np.ndarray:
-    """Return an array itself if it is in C order and of a dtype, or a copy that is."""
-    if array.flags.c_contiguous and array.dtype == dtype:
-        return array
-    return copied(array, dtype)
+def _as_now(run: Callable) -> Callable:
+    """Return an operation that treats floating-point errors as they are treated now."""
+    errors = np.geterr()
+    if errors == _ERRORS:
+        return run
+
+    def under():
+        with np.errstate(**errors):
+            run()
+
+    return under
 
 
-def put(place: np.ndarray, value: np.ndarray) -> None:
-    """Fill a part of an array."""
-    place[...] = value
-    recording = _current.get()
-    if recording is not None:
-        recording.give(place)
-        same = place.dtype == value.dtype
-        recording.note(partial(np.copyto if same else _cast_into, place, value), [place, value], [place])
+_ERRORS = np.geterr()
+
+
+def _copying(place, value) -> Callable:
+    same = getattr(value, "dtype", None) == place.dtype
+    return partial(np.copyto if same else _cast_into, place, value)
 
 
 def _cast_into(place, value):
@@ -362,12 +515,8 @@ def _cast_into(place, value):
         np.copyto(place, value, "unsafe")
 
 
-def constant(array: np.ndarray) -> np.ndarray:
-    """Return an array that depends on no numbers of a call, declared constant."""
-    recording = _current.get()
-    if recording is not None:
-        recording.constant(array)
-    return array
+def _renew_by(renew, run):
+    renew(run())
 
 
 def _owner(array: np.ndarray) -> np.ndarray:
@@ -376,17 +525,22 @@ def _owner(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def _is_same(array, other) -> bool:
+    return array.__array_interface__ == other.__array_interface__
+
+
 def _is_whole(array: np.ndarray) -> bool:
-    """Whether an array is all of the memory of its owner, in C order."""
+    """Return whether an array is all of the memory of its owner, in C order."""
     return array.flags.c_contiguous and array.nbytes == _owner(array).nbytes
 
 
-def _arrays(nested) -> Iterator[np.ndarray]:
-    if isinstance(nested, np.ndarray):
-        yield nested
-    elif isinstance(nested, (tuple, list)):
-        for one in nested:
-            yield from _arrays(one)
+def arrays_in(nested) -> list[np.ndarray]:
+    """Return the arrays of nested lists, tuples and dicts, in order."""
+    if isinstance(nested, dict):
+        nested = list(nested.values())
+    if isinstance(nested, (list, tuple)):
+        return [array for one in nested for array in arrays_in(one)]
+    return [nested] if isinstance(nested, np.ndarray) else []
 
 
 def _own(found, recording, writes):

@@ -26,7 +26,7 @@ from rnnkit.layers.support.repeats import RepeatedCalls
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.models.graph_model import GraphModel
-from rnnkit.recording import constant, standing_in, unrepeatable
+from rnnkit.recording import standing_in, unrepeatable
 
 _ALONE = 3 << 24  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
@@ -275,7 +275,7 @@ class _Point:
     def _cotangents(self, of, y, dy) -> tuple[np.ndarray, np.ndarray]:
         """Return the cotangents of outputs and of their tangents, for the tangent of the sum, or of its real part."""
         if of is None:
-            return constant(np.zeros_like(y)), constant(np.ones_like(y))
+            return np.zeros_like(y), np.ones_like(y)
         return self._summed(of, y).curved(y, dy)
 
     def _summed(self, of, y) -> _Sum:

@@ -28,7 +28,7 @@ from rnnkit.layers.traced import Traced
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.calls import Calls, looked_up
 from rnnkit.models.graph_model import GraphModel
-from rnnkit.recording import computed, unrepeatable
+from rnnkit.recording import unrepeatable
 from rnnkit.steps.nesting import leaves_of
 
 Arrays = list[np.ndarray]
@@ -120,7 +120,7 @@ class Both:
         """Return a `Gradient` of the dual, with that of x if it is wanted."""
         if self.complex:
             d, d_tangent = (to_pairs(one, self.axis) for one in (d, d_tangent))
-        both = computed(np.stack, [d, d_tangent], axis=self.axis)
+        both = np.stack([d, d_tangent], axis=self.axis)
         return self._pull(*((both, None) if self.sequences else (None, both)), states, x)
 
 

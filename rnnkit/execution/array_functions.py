@@ -20,7 +20,6 @@ from rnnkit.compiler.tracing.broadcasting import lift
 from rnnkit.compiler.tracing.numpy_functions import FUNCTIONS
 from rnnkit.compiler.tracing.symbol import OverRows, Symbol
 from rnnkit.compiler.tracing.trace import trace
-from rnnkit.recording import constant, contiguous, copied, unrepeatable
 
 
 class TracedFunction:
@@ -112,7 +111,6 @@ class TracedFunction:
         return found
 
     def _check(self, codes) -> None:
-        unrepeatable("its indices are checked")
         if codes.any():
             row = int(np.flatnonzero(codes)[0])
             place = f"row {row} of " if self._places and self._codes is not None and self._codes.batched else ""
@@ -147,7 +145,7 @@ class TracedFunction:
         """Return the arrays' cotangents for those of the results, summed over rows where there is no batch axis."""
         if self._pull is None:
             self._pull = self._pull_of_batch() if self._places else self._pull_of_shared()
-        return self._pull([contiguous(one, self.dtype) for one in arrays], cotangents)
+        return self._pull([one.astype(self.dtype, order="C", copy=False) for one in arrays], cotangents)
 
     def along(self, arrays: Sequence[np.ndarray], tangents: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the results' tangents, for those of the arrays."""
@@ -173,7 +171,9 @@ class TracedFunction:
             raise ValueError(
                 f"expected arrays with a batch axis in {self.step.name!r}, for derivatives along a direction"
             )
-        (x, *inner), (d_x, *d_inner) = ([contiguous(a, self.dtype) for a in some] for some in (arrays, tangents))
+        (x, *inner), (d_x, *d_inner) = (
+            [a.astype(self.dtype, order="C", copy=False) for a in some] for some in (arrays, tangents)
+        )
         return np.stack([x, d_x], axis=1), (*inner, *d_inner)
 
     def _dual_results(self) -> list[Node]:
@@ -193,7 +193,7 @@ class TracedFunction:
         named: dict[tuple, int] = {("weight", self._names[i]): i for i in self._shared}
         named |= {("constant", k): i for k, i in enumerate(self._places[1:])}
         named |= {("x", None): self._places[0]} if self._places else {}
-        return {key: contiguous(arrays[i], self.dtype) for key, i in named.items()}
+        return {key: arrays[i].astype(self.dtype, order="C", copy=False) for key, i in named.items()}
 
     def _whole(self, value, node, arrays) -> np.ndarray:
         rows = (len(arrays[self._places[0]]),) if self._places else ()
@@ -249,7 +249,7 @@ def with_weights(function, weights, shapes, kinds, dtype, name: str) -> TracedFu
 
 def _or_zeros(found, array) -> np.ndarray:
     """Return an array's cotangent as a new one; zeros where it is None."""
-    return constant(np.zeros_like(array)) if found is None else copied(np.broadcast_to(found, array.shape))
+    return np.zeros_like(array) if found is None else np.broadcast_to(found, array.shape).copy()
 
 
 class _Step:

@@ -15,7 +15,7 @@ from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.call import Executor, GradientExecutor, Record, Result
 from rnnkit.execution.host_fallback import on_host
-from rnnkit.recording import constant, repeated, unrepeatable, unwatched
+from rnnkit.recording import constant, operation, unrepeatable, unwatched
 from rnnkit.steps.step import READING, Step, declared_output_shape
 from rnnkit.stored_weights import all_expanded
 
@@ -77,7 +77,7 @@ def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]
         return tuple(constant(state) for state in states)
     if not step.starts_by_own_code:
         unrepeatable("code of the user's gives the states that it starts from")
-    return repeated(lambda: step.initial_states(batch_size, dtype), draws=True)
+    return operation(step.initial_states, batch_size, dtype, draws=True)
 
 
 @contextlib.contextmanager
@@ -121,7 +121,7 @@ class Execution:
         self.step.share(other.step)
 
     def takes_members(self, constants, training: bool) -> bool:
-        """Whether a call may have weights ``(n, *shape)``: of n sets, each for as many rows one after the other."""
+        """Return whether a call may have weights ``(n, *shape)``: n sets, each for as many rows in turn."""
         if self.step.used_draws(constants, training) or self.device != "cpu" or is_eager():
             return False
         return getattr(self.executor(constants, training), "takes_members", False)
@@ -250,7 +250,7 @@ class Execution:
         return dual.run(both) if wanted is None else dual.vjp(both)
 
     def dual(self, shapes, training: bool, moved: frozenset[str], wanted: frozenset[str] | None = None) -> Any:
-        """What runs the step's dual with constants of these shapes, or computes its gradient, see `along`."""
+        """Return the executor of the step's dual for constants of these shapes, or of its gradient, see `along`."""
         from rnnkit.execution import pipeline
 
         key = training, shapes, moved, wanted

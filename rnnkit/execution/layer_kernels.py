@@ -3,7 +3,7 @@
 It takes the compiler with it, so it is imported where it is used.
 """
 
-from rnnkit.backends.cpu.layer_kernels import run_kernel
-from rnnkit.backends.cpu.moves import Copies, finite_test
+from rnnkit.backends.cpu.layer_kernels import New, run_kernel
+from rnnkit.backends.cpu.moves import Copies, finite_test, stacked
 
-__all__ = ["Copies", "finite_test", "run_kernel"]
+__all__ = ["Copies", "New", "finite_test", "run_kernel", "stacked"]

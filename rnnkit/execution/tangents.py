@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rnnkit.backends.shared.call import Record, Result
-from rnnkit.recording import computed, constant
 
 BY_ROW = 256  # numbers of a weight of which each row of a call may have a tangent of its own
 
@@ -42,10 +41,10 @@ class Tangents:
         record = self._again(record)
         states = self.states
         if states is None:
-            states = tuple(constant(np.zeros_like(one)) for one in record.states)
+            states = tuple(np.zeros_like(one) for one in record.states)
         return replace(
             record,
-            x=record.x if self.x is None else computed(np.stack, [record.x, self.x], axis=2),
+            x=record.x if self.x is None else np.stack([record.x, self.x], axis=2),
             states=(*record.states, *states),
             constants=(
                 *record.constants,

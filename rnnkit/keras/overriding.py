@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnkit.recording import is_own
+from rnnkit.arguments import is_own
 
 _FILES = "files hold configuration and weights: define get_config, and keep other arrays as weights"
 _LAYER = {

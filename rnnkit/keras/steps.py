@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import metrics as plain_metrics
+from rnnkit.arguments import is_own
 from rnnkit.callbacks.progress import watched
 from rnnkit.keras import tree
 from rnnkit.keras.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
@@ -18,7 +19,6 @@ from rnnkit.layers.support.variable import assign_all
 from rnnkit.metrics.metric import Measure
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.subclassed import SubclassedLayer
-from rnnkit.recording import is_own
 from rnnkit.steps.nesting import leaves_of, paths
 from rnnkit.training.batches import Arrays, Names, brings_batches
 from rnnkit.training.own_steps import Items, OwnStepper, flat, numbers, weighted_loss

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from rnnkit import interop
+from rnnkit.arguments import is_own
 from rnnkit.callbacks import Callback, LearningRateScheduler, ReduceLROnPlateau
 from rnnkit.keras import losses, metrics, optimizers
 from rnnkit.keras.arguments import Argument
@@ -15,7 +16,6 @@ from rnnkit.keras.steps import StepsOfModel, in_keras_order
 from rnnkit.layers.base import UsersOwn
 from rnnkit.layers.support.tape import plain
 from rnnkit.models.assembled import Assembled
-from rnnkit.recording import is_own
 from rnnkit.serialization.configuration import serialize
 from rnnkit.steps.nesting import mapped, numbered
 from rnnkit.training.batches import Arrays

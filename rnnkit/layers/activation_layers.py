@@ -16,7 +16,6 @@ from rnnkit.layers.memoryless import FunctionCell, Memoryless
 from rnnkit.layers.over_axes import OverAxes
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Pullback
-from rnnkit.recording import repeated
 
 
 class Softmax(OverAxes):
@@ -54,7 +53,7 @@ class Softmax(OverAxes):
         if len(behind) < given.ndim or any(n not in (1, whole) for n, whole in zip(given.shape, behind, strict=True)):
             raise ValueError(f"expected mask of the shape {x.shape} of x, or one broadcast to it; got {given.shape}")
         x = x if x.dtype.kind == "f" else x.astype(self.dtype or np.float32)
-        used = repeated(lambda: np.broadcast_to(given != 0, x.shape), given)
+        used = np.broadcast_to(given != 0, x.shape)
         return _chosen(used, x, -1e9), None, used
 
     def _cell_for(self, shape):
@@ -144,4 +143,4 @@ class ELU(Memoryless):
 
 def _chosen(used, x, other=0.0):
     """x with another number where it isn't used; None uses all."""
-    return x if used is None else repeated(lambda: np.where(used, x, x.dtype.type(other)), used, x)
+    return x if used is None else np.where(used, x, x.dtype.type(other))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
@@ -16,7 +15,7 @@ from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.symbolic import is_shape
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
-from rnnkit.recording import computed, copied, repeated, weights_now
+from rnnkit.recording import operation
 
 
 class Attending(OwnWeights):
@@ -48,9 +47,11 @@ class Attending(OwnWeights):
             self._check_shape(self._shape(shapes))
         else:
             self._build_with(shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
-        arrays = [copied(one, self.dtype) for one in arrays]  # what the gradient reads, whatever becomes of the inputs
+        arrays = [
+            one.astype(self.dtype, order="C") for one in arrays
+        ]  # what the gradient reads, whatever becomes of the inputs
         masks, flags = self._masks(mask, shapes), {name: bool(value) for name, value in flags.items()}
-        return self._attended(weights_now(self._own), arrays, masks, bool(training), *others, **flags)
+        return self._attended(self._weights_now(), arrays, masks, bool(training), *others, **flags)
 
     def _given(self, inputs) -> list[np.ndarray]:
         if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):
@@ -67,7 +68,7 @@ class Attending(OwnWeights):
             if one is not None:
                 given = validation.array(one, f"{self._names[i]}_mask")
                 self._check_mask(f"{self._names[i]}_mask", given.shape, shape)
-                found[i] = repeated(partial(_used, given, shape[:2]), given)
+                found[i] = _used(given, shape[:2])
         return found
 
     def _listed(self, mask) -> list:
@@ -92,7 +93,7 @@ class Attending(OwnWeights):
 
     def _mask_behind(self, x, mask, outputs=None, more=()):
         """The queries' mask; None for scores."""
-        own = repeated(lambda: self.compute_mask(None, mask), mask, draws=True)
+        own = self.compute_mask(None, mask)
         return [own, None] if isinstance(outputs, tuple) else own
 
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
@@ -101,12 +102,12 @@ class Attending(OwnWeights):
         return None if own is None else validation.array(own, "query_mask")
 
     def _dropped(self, weights: np.ndarray, training: bool):
-        """What dropout makes of weights, and what it multiplies them by; None if by nothing."""
+        """Return weights after dropout, and the factors that it drew; None without dropout."""
         if not training or not self.dropout:
             return weights, None
         draw, shape, dtype = InvertedDropout(self.dropout), weights.shape, weights.dtype
-        kept = repeated(lambda: draw(self._draw_generator(), shape).astype(dtype), draws=True)
-        return computed(np.multiply, weights, kept), kept
+        kept = operation(lambda: draw(self._draw_generator(), shape).astype(dtype), draws=True)
+        return weights * kept, kept
 
     # Shapes
 
@@ -157,7 +158,7 @@ class Attending(OwnWeights):
 
 
 def _used(mask, shape) -> np.ndarray:
-    return np.ascontiguousarray(mask.reshape(shape) != 0)
+    return (mask.reshape(shape) != 0).astype(bool, order="C", copy=False)
 
 
 def _agree(first, second) -> bool:
@@ -266,22 +267,22 @@ class Attention(Attending):
         masked = pairs is not None or query_mask is not None
         query, value, key = (Finite(one, masked) for one in (*arrays[:2], arrays[-1]))
         scores, back_of_scores = self._scores(weights, query.values, key.values)
-        used = both(np.ones((1, 1, 1), bool) if pairs is None else pairs, _column(query_mask)) if masked else None
+        used = both(attending.every() if pairs is None else pairs, _column(query_mask)) if masked else None
         scores = attending.spoiled_scores(scores, used, query, key)
         shares = attending.softmax(scores, pairs, relative=True)
         weighed, kept = self._dropped(shares, training)
-        output = attending.spoiled_sums(computed(np.matmul, weighed, value.values), used, value)
+        output = attending.spoiled_sums(weighed @ value.values, used, value)
         output = _where_used(query_mask, output)
 
         def back(d, d_scores=None):
             d = _where_used(query_mask, d)
-            d_weighed = computed(np.matmul, d, turned(value.values))
+            d_weighed = d @ turned(value.values)
             if d_scores is not None:
-                d_weighed = computed(np.add, d_weighed, d_scores)
-            d_shares = d_weighed if kept is None else computed(np.multiply, d_weighed, kept)
+                d_weighed = d_weighed + d_scores
+            d_shares = d_weighed if kept is None else d_weighed * kept
             own, d_query, d_key = back_of_scores(attending.softmax_back(shares, d_shares, None))
-            d_value = computed(np.matmul, turned(weighed), d)
-            d_x = [d_query, computed(np.add, d_value, d_key)] if shared else [d_query, d_value, d_key]
+            d_value = turned(weighed) @ d
+            d_x = [d_query, d_value + d_key] if shared else [d_query, d_value, d_key]
             return Gradients(own, d_x)
 
         return (output, weighed) if return_attention_scores else output, back
@@ -290,29 +291,29 @@ class Attention(Attending):
         """Scores ``(B, T, S)``, and the way from their cotangents to those of weights, queries and keys."""
         if self.score_mode == "concat":
             return self._concatenated(weights, query, key)
-        products, scale = computed(np.matmul, query, turned(key)), weights.get("scale")
+        products, scale = query @ turned(key), weights.get("scale")
 
         def back(d):
-            own = {} if scale is None else {"scale": computed(np.sum, computed(np.multiply, d, products))}
+            own = {} if scale is None else {"scale": np.asanyarray(np.sum(d * products))}
             d = _scaled(d, scale)
-            return own, computed(np.matmul, d, key), computed(np.matmul, turned(d), query)
+            return own, d @ key, turned(d) @ query
 
         return _scaled(products, scale), back
 
     def _concatenated(self, weights, query, key):
         scale, factor = weights.get("scale"), weights["concat_score_weight"]
-        sums = computed(np.add, query[:, :, None], key[:, None])
-        bent = computed(np.tanh, _scaled(sums, scale))
-        reached = computed(np.sum, bent, axis=-1)
+        sums = query[:, :, None] + key[:, None]
+        bent = np.tanh(_scaled(sums, scale))
+        reached = np.sum(bent, axis=-1)
 
         def back(d):
-            d_sums = _bent_back(computed(np.multiply, d, factor)[..., None], bent)
-            own = {} if scale is None else {"scale": computed(np.sum, computed(np.multiply, d_sums, sums))}
-            own["concat_score_weight"] = computed(np.sum, computed(np.multiply, d, reached))
+            d_sums = _bent_back((d * factor)[..., None], bent)
+            own = {} if scale is None else {"scale": np.asanyarray(np.sum(d_sums * sums))}
+            own["concat_score_weight"] = np.asanyarray(np.sum(d * reached))
             d_sums = _scaled(d_sums, scale)
-            return own, computed(np.sum, d_sums, axis=2), computed(np.sum, d_sums, axis=1)
+            return own, np.sum(d_sums, axis=2), np.sum(d_sums, axis=1)
 
-        return computed(np.multiply, factor, reached), back
+        return factor * reached, back
 
     def _check_sizes(self, query, value, key):
         if None not in (query, key) and query != key:
@@ -356,14 +357,14 @@ class AdditiveAttention(Attention):
 
     def _scores(self, weights, query, key):
         scale = weights.get("scale")
-        bent = computed(np.tanh, computed(np.add, query[:, :, None], key[:, None]))
+        bent = np.tanh(query[:, :, None] + key[:, None])
 
         def back(d):
-            own = {} if scale is None else {"scale": repeated(lambda: np.tensordot(d, bent, 3), d, bent)}
+            own = {} if scale is None else {"scale": np.tensordot(d, bent, 3)}
             d_sums = _bent_back(_scaled(d[..., None], scale), bent)
-            return own, computed(np.sum, d_sums, axis=2), computed(np.sum, d_sums, axis=1)
+            return own, np.sum(d_sums, axis=2), np.sum(d_sums, axis=1)
 
-        return computed(np.sum, _scaled(bent, scale), axis=-1), back
+        return np.sum(_scaled(bent, scale), axis=-1), back
 
     def _declared(self, query, value, key):
         return {"scale": OwnWeight((query,), "glorot_uniform")} if self.use_scale else {}
@@ -377,13 +378,13 @@ def _where_used(mask, array):
     """An array of steps with 0 where a mask leaves them out; None leaves out nothing."""
     if mask is None:
         return array
-    return repeated(lambda: np.where(mask[..., None], array, array.dtype.type(0)), mask, array)
+    return np.where(mask[..., None], array, array.dtype.type(0))
 
 
 def _scaled(array, scale):
-    return array if scale is None else computed(np.multiply, array, scale)
+    return array if scale is None else array * scale
 
 
 def _bent_back(d, bent):
     """The cotangent of what tanh was taken of."""
-    return computed(np.multiply, d, computed(np.subtract, bent.dtype.type(1), computed(np.multiply, bent, bent)))
+    return d * (1 - bent * bent)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Never, Self
 import numpy as np
 
 from rnnkit import regularizers, tracebacks
+from rnnkit.arguments import is_own
 from rnnkit.configured import config_of
 from rnnkit.docstrings import describe_by_bases
 from rnnkit.execution.execution import build_lock
@@ -38,7 +39,7 @@ from rnnkit.layers.support.repeated_gradients import RepeatedVJPs
 from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, frozen_outside, weights_replaced
 from rnnkit.layers.support.variable import Variable, WeightVariable
 from rnnkit.layers.support.weight_mapping import Weights, like, pair_axes, shown
-from rnnkit.recording import constant, is_own, repeated
+from rnnkit.recording import constant, unrepeatable, weights_now
 from rnnkit.serialization.configuration import deserialize
 from rnnkit.serialization.registry import Configurable
 from rnnkit.shown import Shown
@@ -211,6 +212,8 @@ class Layer(Shown, Configurable):
             raise AttributeError(
                 f"expected the weight {name!r} of {self.name!r} to be replaced by layer.{name}.assign(value)"
             )
+        if name != "_generator":
+            unrepeatable(f"a call keeps {name!r}")
         super().__setattr__(name, value)
         assigned(self, name)
 
@@ -425,6 +428,10 @@ class Layer(Shown, Configurable):
 
     def _make_own_sparse(self, names: AbstractSet[str]) -> None:
         """Let some of this layer's own weights be sparse, if products with them can be."""
+
+    def _weights_now(self, weights=None) -> dict[str, np.ndarray]:
+        """Return this layer's own weights, or those given, as a call has to read them."""
+        return weights_now(self._own_arrays() if weights is None else weights)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return all_expanded(self._held_arrays())
@@ -815,7 +822,7 @@ class Layer(Shown, Configurable):
     def _applied(self, inputs, mask, training):
         """Return a call's result, one array or several, and the function from their cotangents to `Gradients`.
 
-        Both compute by the functions of `rnnkit.recording`, with the weights that `weights_now` gives.
+        Both compute with the weights that `_weights_now` gives.
         """
         raise NotImplementedError
 
@@ -840,7 +847,7 @@ class Layer(Shown, Configurable):
         """Return the result of `compute_mask`, which is recorded, unless it is known to be None."""
         if mask is None and getattr(type(self).compute_mask, "makes_no_mask", False):
             return None
-        return repeated(lambda: self.compute_mask(x, mask), x, mask, draws=True)
+        return self.compute_mask(x, mask)
 
     def _vjp_with_mask(self, x, mask, training, wanted, more=NO_MORE):
         """Return the result of `vjp`, with the mask of the output."""
@@ -850,7 +857,7 @@ class Layer(Shown, Configurable):
     # Lists of sequences
 
     def _takes_sequences(self) -> bool:
-        """Whether a list of arrays is a list of sequences."""
+        """Return whether a list of arrays is a list of sequences."""
         return self._padding is not None
 
     def _least_axes(self) -> int:
@@ -858,7 +865,7 @@ class Layer(Shown, Configurable):
         return self._least_rank
 
     def _nests(self, value) -> bool:
-        """Whether an input is several arrays that are read side by side, and so is no list of sequences."""
+        """Return whether an input is several arrays that are read side by side, and so is no list of sequences."""
         return False
 
     def _padding_of(self, shape) -> str | None:
@@ -967,7 +974,7 @@ class Layer(Shown, Configurable):
             yield
         except BaseException:
             for layer, built, kept, moving in before:
-                if kept is not None or hasattr(layer, "_kept"):
+                if getattr(layer, "_kept", None) is not kept:
                     layer._kept = kept
                 if moving:
                     layer._put_own_arrays(moving)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
@@ -14,8 +13,8 @@ from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.repeats import frozen_outside
-from rnnkit.layers.weighted import Computed, OwnWeight, scaled, times
-from rnnkit.recording import computed, constant, contiguous, copied, repeated
+from rnnkit.layers.weighted import Computed, OwnWeight, scaled
+from rnnkit.recording import operation
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -127,7 +126,7 @@ class BatchNormalization(Computed):
         if training and self.trainable and not frozen_outside.get() and x.size:
             return self._by_the_batch(weights, x, mask)
         live = [name for name in self._moving() if weights[name] is self._own[name]]  # no stand-ins: calls change them
-        now = {name: repeated(partial(self._now, name), draws=True) for name in live}
+        now = {name: operation(self._now, name, draws=True) for name in live}
         return self._by_averages(weights | now, x)
 
     def _now(self, name):
@@ -142,44 +141,43 @@ class BatchNormalization(Computed):
         features = self.axis % x.ndim
         over = tuple(axis for axis in range(x.ndim) if axis != features)
         wide = tuple(-1 if axis == features else 1 for axis in range(x.ndim))
-        inverse = computed(np.divide, 1, computed(np.sqrt, computed(np.add, weights["moving_variance"], self.epsilon)))
-        slope = times(inverse, weights["gamma"]) if self.scale else inverse
-        from_mean = computed(np.subtract, x, weights["moving_mean"].reshape(wide))
+        inverse = 1 / np.sqrt(weights["moving_variance"] + self.epsilon)
+        slope = inverse * weights["gamma"] if self.scale else inverse
+        from_mean = x - weights["moving_mean"].reshape(wide)
         added = weights["beta"].reshape(wide) if self.center else None
 
         def back(d):
-            total, along = _sum(d, over), times(_sum(times(d, from_mean), over), inverse)
+            total, along = _sum(d, over), _sum(d * from_mean, over) * inverse
             found = {"gamma": along} if self.scale else {}
             if self.center:
                 found["beta"] = total
-            found["moving_mean"] = times(computed(np.negative, slope), total)
-            found["moving_variance"] = times(times(times(-0.5, slope), inverse), along)
-            return found, times(d, slope.reshape(wide))
+            found["moving_mean"] = -slope * total
+            found["moving_variance"] = -0.5 * slope * inverse * along
+            return found, d * slope.reshape(wide)
 
-        return computed(scaled, from_mean, slope.reshape(wide), added), back
+        return scaled(from_mean, slope.reshape(wide), added), back
 
     def _by_the_batch(self, weights, x, mask):
-        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+        from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
 
         dtype, last = x.dtype, self.axis % x.ndim == x.ndim - 1
-        used = None if mask is None else repeated(partial(self._used, mask, x.shape), mask)
-        x = x if last else copied(np.moveaxis(x, self.axis, -1))
+        used = None if mask is None else self._used(mask, x.shape)
+        x = x if last else np.moveaxis(x, self.axis, -1).copy()
         sizes = x.size // x.shape[-1], x.shape[-1]
         gamma, beta = weights.get("gamma"), weights.get("beta")
-        y, sums = np.empty(x.shape, dtype), np.empty((4, sizes[1]))
-        epsilon = constant(np.array([self.epsilon], float))
-        given = x, y, used, *sizes, epsilon, gamma, beta, sums
-        run_kernel("batch_moments.batch_normalization", dtype, *given, writes=[y, sums])
-        repeated(lambda: self._move_averages(*sums[:2].astype(dtype)), sums, draws=True)
+        epsilon = np.full_like(x, self.epsilon, float, shape=1)
+        given = x, New(x.shape), used, *sizes, epsilon, gamma, beta, New((4, sizes[1]), float)
+        y, sums = run_kernel("batch_moments.batch_normalization", dtype, *given)
+        operation(lambda sums: self._move_averages(*sums[:2].astype(dtype)), sums, draws=True)
 
         def back(d):
-            d = contiguous(d if last else np.moveaxis(d, self.axis, -1), dtype)
-            d_x, d_gamma, d_beta = (np.empty(shape, dtype) for shape in (x.shape, sizes[1:], sizes[1:]))
-            given = d, x, used, *sizes, gamma, sums, d_x, d_gamma, d_beta
-            run_kernel("batch_moments.batch_normalization_back", dtype, *given, writes=[d_x, d_gamma, d_beta])
+            d = (d if last else np.moveaxis(d, self.axis, -1)).astype(dtype, copy=False)
+            made = New(x.shape), New(sizes[1:]), New(sizes[1:])
+            given = d, x, used, *sizes, gamma, sums, *made
+            d_x, d_gamma, d_beta = run_kernel("batch_moments.batch_normalization_back", dtype, *given)
             found = {"gamma": d_gamma} if self.scale else {}
             found |= {"beta": d_beta} if self.center else {}
-            found |= {name: constant(np.zeros_like(d_beta)) for name in ("moving_mean", "moving_variance")}
+            found |= {name: np.zeros_like(d_beta) for name in ("moving_mean", "moving_variance")}
             return found, d_x if last else np.moveaxis(d_x, -1, self.axis)
 
         return y if last else np.moveaxis(y, -1, self.axis), back
@@ -202,4 +200,4 @@ class BatchNormalization(Computed):
 
 def _sum(array, over):
     """A sum in double, in the array's precision."""
-    return copied(computed(np.sum, array, axis=over, dtype=np.float64), array.dtype)
+    return np.sum(array, axis=over, dtype=np.float64).astype(array.dtype, order="C")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from rnnkit.layers.support.added_losses import unregularized
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.seeds import seeds_for_parts
-from rnnkit.recording import contiguous, repeated
+from rnnkit.recording import noted, plain
 from rnnkit.serialization.configuration import serialize
 
 # Merges of the outputs of both directions: the result, and the function that splits its cotangent.
@@ -124,17 +123,17 @@ class Bidirectional(OverSequences):
 
     @property
     def return_sequences(self) -> bool:
-        """Whether the outputs of all steps are returned."""
+        """Return whether the outputs of all steps are returned."""
         return self.forward_layer.return_sequences
 
     @property
     def return_state(self) -> bool:
-        """Whether states follow the output."""
+        """Return whether states follow the output."""
         return self.forward_layer.return_state
 
     @UsersOwn
     def stateful(self) -> bool:
-        """Whether both directions keep their states between calls."""
+        """Return whether both directions keep their states between calls."""
         return self._keeps_states
 
     @property
@@ -228,20 +227,13 @@ class Bidirectional(OverSequences):
             return self._merge(forward.last, backward.last)
         if isinstance(forward.outputs, DeviceArray):
             return MERGES[self.merge_mode](forward.outputs, backward.outputs[:, ::-1].copy())
-        whole = forward.outputs.base
-        if whole is not None and whole is backward.outputs.base:
-            return whole, _parted_at(forward.outputs.shape[-1])  # both were written side by side
-        return self._merge(forward.outputs, contiguous(backward.outputs[:, ::-1], backward.outputs.dtype))
+        whole = plain(forward.outputs).base
+        if whole is not None and whole is plain(backward.outputs).base:
+            return noted(whole), _parted_at(forward.outputs.shape[-1])  # both were written side by side
+        return self._merge(forward.outputs, backward.outputs[:, ::-1].copy())
 
     def _merge(self, forward, backward):
-        parted: Callable
-
-        def merged():
-            nonlocal parted
-            whole, parted = MERGES[self.merge_mode](forward, backward)
-            return whole
-
-        return repeated(merged, forward, backward), lambda d: repeated(lambda: parted(d), d, forward, backward)
+        return MERGES[self.merge_mode](forward, backward)
 
     def _packed(self, forward, backward) -> list:
         return [*self.forward_layer._spec.pack(forward), *self.backward_layer._spec.pack(backward)]

@@ -8,7 +8,7 @@ from rnnkit.layers.recurrent import _Recurrent
 
 
 class _ConvLSTM(_Recurrent, cell=ConvLSTM2DCell):
-    """What the layers have in common."""
+    """Base of the layers."""
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of what a call returns; only the batch size and the length may be None."""

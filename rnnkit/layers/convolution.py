@@ -17,7 +17,6 @@ from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
 from rnnkit.layers.weighted import arguments_of
-from rnnkit.recording import copied
 from rnnkit.steps.cell import Cell
 
 
@@ -186,7 +185,7 @@ class Conv1D(Memoryless):
         rows, count, size, features = view.shape
         allocation.check(f"the windows of {self.name!r}", view.shape, view.dtype)
         parted = view.reshape(rows, count, size, groups, features // groups).swapaxes(2, 3) if groups > 1 else view
-        return copied(parted).reshape(rows, count, size * features)
+        return parted.copy().reshape(rows, count, size * features)
 
     def _given_back(self, steps, shape):
         return steps
@@ -199,4 +198,4 @@ class Conv1D(Memoryless):
         count, size, groups = steps.shape[1], self.kernel_size, self.groups
         if groups > 1:
             steps = steps.reshape(rows, count, groups, size, features // groups).swapaxes(2, 3)
-        return self._windows.added_up(copied(steps), shape)
+        return self._windows.added_up(steps.copy(), shape)

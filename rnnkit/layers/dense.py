@@ -15,7 +15,7 @@ from rnnkit.initializers import initializer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.noise import ByRate
 from rnnkit.layers.weighted import arguments_of
-from rnnkit.recording import computed
+from rnnkit.recording import operation
 from rnnkit.steps.cell import Cell
 
 
@@ -122,8 +122,8 @@ class Dropout(ByRate):
     """
 
     def _noise(self, x):
-        kept = computed(np.greater_equal, computed(self._random, x.shape, draws=True), self.rate)
-        return computed(np.multiply, kept, x.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate))), None
+        kept = operation(self._random, x.shape, draws=True) >= self.rate
+        return kept * x.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate)), None
 
     def _random(self, size, out=None) -> np.ndarray:
         """Numbers from 0 to 1."""

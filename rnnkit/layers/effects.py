@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from rnnkit.layers.support.added_losses import is_collecting, note, tensors_in, 
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.layers.support.variable import Variable
-from rnnkit.recording import contiguous, repeated
+from rnnkit.recording import operation
 from rnnkit.steps.cell import frozen
 
 _MOST = 16  # kinds of shapes whose graphs are kept
@@ -60,7 +59,7 @@ class Effects(Layer):
         def pull(cotangents):
             if function is None or not added:
                 return Gradients({}, [*cotangents, *[None] * len(arrays)])
-            own = repeated(lambda: self._pulled(function, arrays, added), arrays)
+            own = operation(self._pulled, function, arrays, added)
             floats = [one if array.dtype.kind == "f" else None for one, array in zip(own, x[1:], strict=True)]
             return Gradients({}, [*cotangents, *floats])
 
@@ -74,10 +73,10 @@ class Effects(Layer):
         function: Any = self._results
         if arrays:
             function = self._traced(arrays)
-            arrays = [contiguous(one, self.dtype) for one in arrays]
-        values = repeated(partial(function, arrays), arrays)
+            arrays = [one.astype(self.dtype, order="C", copy=False) for one in arrays]
+        values = operation(function, arrays)
         for (variable, _), value in zip(self._assigned_to, values[len(self._losses) :], strict=True):
-            repeated(partial(self._put, variable, value), value, draws=True)
+            operation(self._put, variable, value, draws=True)
         if not is_collecting():
             return None, arrays, []
         added = [note(owner, one) for (owner, _), one in zip(self._losses, values, strict=False)]

@@ -17,7 +17,7 @@ from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
-from rnnkit.recording import computed, repeated, weights_now
+from rnnkit.recording import operation
 
 
 class Embedding(OwnWeights):
@@ -83,19 +83,17 @@ class Embedding(OwnWeights):
         self.embeddings_constraint: Any = constraints.get(embeddings_constraint)
 
     def _applied(self, inputs, mask, training):
-        ids = repeated(lambda: self._ids(inputs), inputs)
+        ids = self._ids(inputs)
         if not self.built:
             self._build_with(ids.shape, self.dtype or np.dtype("float32"))
-        table = weights_now(self._own)["embeddings"]
+        table = self._weights_now()["embeddings"]
         shape = table.shape
 
-        def sums(d):
-            return RowGradient.sums(ids.reshape(-1), d.reshape(ids.size, shape[1]), shape)
-
         def back(d):
-            return Gradients({"embeddings": repeated(lambda: sums(d), ids, d, draws=True)})
+            rows = d.reshape(ids.size, shape[1])
+            return Gradients({"embeddings": operation(RowGradient.sums, ids.reshape(-1), rows, shape, draws=True)})
 
-        return computed(np.take, table, ids, axis=0, mode="clip"), back  # the ids are known to be inside
+        return np.take(table, ids, axis=0, mode="clip"), back  # the ids are known to be inside
 
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return ``ids != 0`` with `mask_zero`, else the mask as it came; symbolic for symbolic ids."""
@@ -112,6 +110,9 @@ class Embedding(OwnWeights):
         return "makes a mask; skip(rows) leaves out a step of some rows" if self.mask_zero else None
 
     def _ids(self, inputs):
+        return operation(self._checked_ids, inputs)
+
+    def _checked_ids(self, inputs):
         given = validation.numbers(inputs, "ids")
         ids = given.astype(np.intp)
         if given.dtype.kind == "f" and not self._truncates and (ids != given).any():

@@ -11,7 +11,6 @@ from rnnkit.hints import Array, LayerOptions
 from rnnkit.layers.base import Layer, any_shape
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
-from rnnkit.recording import repeated
 
 
 class Masking(Layer):
@@ -46,10 +45,10 @@ class Masking(Layer):
         x = self._sequences(inputs)
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
-        used = repeated(lambda: self._used(x).reshape(*x.shape[:2], *(1,) * (x.ndim - 2)), x)
-        outputs = repeated(lambda: np.where(used, x, 0).astype(self.dtype), used, x)
+        used = self._used(x).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
+        outputs = np.where(used, x, 0).astype(self.dtype)
         zero = outputs.dtype.type(0)
-        return outputs, lambda d: Gradients({}, repeated(lambda: np.where(used, d, zero), used, d))
+        return outputs, lambda d: Gradients({}, np.where(used, d, zero))
 
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the steps with a feature other than the value, ``(B, T)``, that a mask from before uses too."""

@@ -108,7 +108,7 @@ class Concatenate(Merge):
         if mask is None or all(one is None for one in mask):
             return None
         steps = [
-            np.ones(np.shape(array)[:2], bool) if one is None else _steps(one)
+            np.ones_like(array, bool, shape=np.shape(array)[:2]) if one is None else _steps(one)
             for array, one in zip(inputs, mask, strict=True)
         ]
         in_time = self.axis % np.ndim(inputs[0]) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
@@ -21,7 +20,6 @@ from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.symbolic import is_shape
 from rnnkit.layers.weighted import OwnWeight
-from rnnkit.recording import computed, constant, contiguous, copied, repeated
 
 
 class MultiHeadAttention(Attending):
@@ -190,13 +188,13 @@ class MultiHeadAttention(Attending):
             self._heads(weights, name, one.values) for name, one in (("query", query), ("key", key), ("value", value))
         )
         root = query.values.dtype.type(1 / math.sqrt(self.key_dim))
-        scores = times(computed(np.multiply, q, root), turned(k))
+        scores = (q * root) @ turned(k)
         scores = attending.spoiled_scores(scores, pairs, query, key)
         shares = attending.softmax(scores, pairs, empty=return_attention_scores or self.dropout > 0)
         weighed, kept = self._dropped(shares, training)
-        heads = attending.spoiled_sums(times(weighed, v), pairs, value)
+        heads = attending.spoiled_sums(weighed @ v, pairs, value)
         gate = self._gate(weights, query.values) if self.use_gate else None
-        open_heads = heads if gate is None else computed(np.multiply, heads, gate)
+        open_heads = heads if gate is None else heads * gate
         output = self._joined(weights, open_heads)
 
         def back(d, d_shares_given=None):
@@ -205,27 +203,27 @@ class MultiHeadAttention(Attending):
             d_gate = None
             if gate is not None:
                 given = d_heads
-                d_gate = repeated(lambda: given * heads * gate * (1 - gate), given, heads, gate)
-                d_heads = computed(np.multiply, d_heads, gate)
-            d_shares = times(d_heads, turned(v))
-            d_shares = d_shares if kept is None else computed(np.multiply, d_shares, kept)
+                d_gate = given * heads * gate * (1 - gate)
+                d_heads = d_heads * gate
+            d_shares = d_heads @ turned(v)
+            d_shares = d_shares if kept is None else d_shares * kept
             if d_shares_given is not None:
-                d_shares = computed(np.add, d_shares, d_shares_given)
+                d_shares = d_shares + d_shares_given
             d_scores = attending.softmax_back(shares, d_shares, pairs)
-            d_q, d_k = (computed(np.multiply, one, root) for one in (times(d_scores, k), times(turned(d_scores), q)))
+            d_q, d_k = (one * root for one in (d_scores @ k, turned(d_scores) @ q))
             d_query = self._heads_back(weights, "query", query.values, d_q, own)
             if d_gate is not None:
-                d_query = computed(np.add, self._heads_back(weights, "gate", query.values, d_gate, own), d_query)
+                d_query = self._heads_back(weights, "gate", query.values, d_gate, own) + d_query
             d_key = self._heads_back(weights, "key", key.values, d_k, own)
-            d_value = self._heads_back(weights, "value", value.values, times(turned(weighed), d_heads), own)
-            d_x = [d_query, computed(np.add, d_value, d_key)] if len(arrays) == 2 else [d_query, d_value, d_key]
+            d_value = self._heads_back(weights, "value", value.values, turned(weighed) @ d_heads, own)
+            d_x = [d_query, d_value + d_key] if len(arrays) == 2 else [d_query, d_value, d_key]
             return Gradients({name: own[name] for name in weights}, d_x)
 
         return (output, shares) if return_attention_scores else output, back
 
     def _gate(self, weights, x):
         given = self._heads(weights, "gate", x)
-        return repeated(lambda: sigmoid(given), given)
+        return sigmoid(given)
 
     def _pairs(self, arrays, masks, attention_mask, use_causal_mask):
         """Which pairs count, as booleans that go with scores ``(B, heads, T, S)``; None for all."""
@@ -233,8 +231,7 @@ class MultiHeadAttention(Attending):
         queries, keys = arrays[0].shape[1], arrays[1].shape[1]
         pairs = attending.causal(queries, keys)[None, None] if use_causal_mask else None
         if self.sliding_window is not None:
-            apart = np.abs(np.arange(queries)[:, None] - np.arange(keys))
-            pairs = both(pairs, constant(apart < self.sliding_window)[None, None])
+            pairs = both(pairs, attending.near(queries, keys, self.sliding_window)[None, None])
         pairs = both(pairs, None if query_mask is None else query_mask[:, None, :, None])
         for one in (value_mask, key_mask):
             pairs = both(pairs, None if one is None else one[:, None, None])
@@ -243,48 +240,48 @@ class MultiHeadAttention(Attending):
             if isinstance(arrays[0], np.ndarray):
                 given = validation.array(attention_mask, "attention_mask")
                 self._check_pairs(given.shape, arrays[0].shape, arrays[1].shape)
-            pairs = both(pairs, repeated(lambda: copied(_with_heads(given) != 0), given))
+            pairs = both(pairs, (_with_heads(given) != 0).astype(bool, order="C", copy=False))
         return pairs
 
     def _heads(self, weights, name, x):
         """A projection ``(B, heads, steps, size)`` of ``(B, steps, F)``."""
         kernel = weights[f"{name}/kernel"]
-        found = self._shifted(times(x, kernel.reshape(len(kernel), -1)), weights, name)
+        found = self._shifted(x @ kernel.reshape(len(kernel), -1), weights, name)
         return found.reshape(*x.shape[:2], *kernel.shape[1:]).transpose(0, 2, 1, 3)
 
     def _shifted(self, found, weights, name):
-        return computed(np.add, found, weights[f"{name}/bias"].reshape(-1)) if self.use_bias else found
+        return found + weights[f"{name}/bias"].reshape(-1) if self.use_bias else found
 
     def _heads_back(self, weights, name, x, d, own):
         """The cotangent of x; those of the weights are put into a dict."""
         kernel = weights[f"{name}/kernel"]
-        d = copied(d.transpose(0, 2, 1, 3)).reshape(*x.shape[:2], kernel[0].size)
+        d = d.transpose(0, 2, 1, 3).copy().reshape(*x.shape[:2], kernel[0].size)
         return self._projected_back(weights, name, kernel.reshape(len(kernel), -1), x, d, own)
 
     def _projected_back(self, weights, name, matrix, rows, d, own):
         """The cotangent of rows, of that of their product with a matrix, of which the weight is another shape."""
         kernel, lines, d_lines = weights[f"{name}/kernel"], rows.reshape(-1, len(matrix)), d.reshape(-1, len(matrix.T))
-        own[f"{name}/kernel"] = times(turned(lines), d_lines).reshape(kernel.shape)
+        own[f"{name}/kernel"] = (turned(lines) @ d_lines).reshape(kernel.shape)
         if self.use_bias:
-            each = constant(np.ones(len(lines), d.dtype))  # a product, which takes a third of NumPy's sum
-            own[f"{name}/bias"] = times(each, d_lines).reshape(weights[f"{name}/bias"].shape)
-        return times(d, turned(matrix))
+            each = np.ones_like(d, shape=len(lines))  # a product, which takes a third of NumPy's sum
+            own[f"{name}/bias"] = (each @ d_lines).reshape(weights[f"{name}/bias"].shape)
+        return d @ turned(matrix)
 
     def _joined(self, weights, heads):
         """The output of heads ``(B, heads, T, value_dim)``."""
         kernel, rows = weights["attention_output/kernel"], self._side_by_side(heads)
-        found = self._shifted(times(rows, kernel.reshape(rows.shape[2], -1)), weights, "attention_output")
+        found = self._shifted(rows @ kernel.reshape(rows.shape[2], -1), weights, "attention_output")
         return found.reshape(*rows.shape[:2], *kernel.shape[2:])
 
     def _joined_back(self, weights, heads, d, own):
         rows = self._side_by_side(heads)
         matrix = weights["attention_output/kernel"].reshape(rows.shape[2], -1)
-        d = contiguous(d, d.dtype).reshape(*rows.shape[:2], len(matrix.T))
+        d = d.astype(d.dtype, order="C", copy=False).reshape(*rows.shape[:2], len(matrix.T))
         d_rows = self._projected_back(weights, "attention_output", matrix, rows, d, own)
         return d_rows.reshape(*rows.shape[:2], self.num_heads, self.value_dim).transpose(0, 2, 1, 3)
 
     def _side_by_side(self, heads):
-        moved = copied(heads.transpose(0, 2, 1, 3))
+        moved = heads.transpose(0, 2, 1, 3).copy()
         return moved.reshape(*moved.shape[:2], self.num_heads * self.value_dim)
 
     # Masks
@@ -375,9 +372,6 @@ class MultiHeadAttention(Attending):
             if self.use_bias:
                 found[f"{name}/bias"] = OwnWeight.by_arguments(self, "bias", outside)
         return found
-
-
-times = partial(computed, np.matmul)
 
 
 def _listed(query, value, key) -> list:

@@ -11,8 +11,8 @@ from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import any_shape
-from rnnkit.layers.weighted import Computed, scaled, times
-from rnnkit.recording import computed, copied, repeated
+from rnnkit.layers.weighted import Computed, scaled
+from rnnkit.recording import operation
 
 
 class Noise(Computed):
@@ -23,28 +23,28 @@ class Noise(Computed):
 
     def _computed(self, weights, x, mask, training):
         if not training or self._is_silent():
-            return x, lambda d: ({}, copied(d))
+            return x, lambda d: ({}, d.copy())
         factor, added = self._noise(x)
-        return computed(scaled, x, factor, added), lambda d: ({}, times(d, factor))
+        return scaled(x, factor, added), lambda d: ({}, d * factor)
 
     def _noise(self, x) -> tuple:
         """The factor and what is added, for an x; None for nothing."""
         drawn = lambda: tuple(np.asarray(one, x.dtype) for one in self._drawn(self._draw_generator(), x.shape))
-        return repeated(drawn, draws=True)
+        return operation(drawn, draws=True)
 
     def _drawn(self, rng, shape):
         """The factor and what is added, for an x of this shape."""
         raise NotImplementedError
 
     def _is_silent(self) -> bool:
-        """Whether it never changes anything."""
+        """Return whether it never changes anything."""
         raise NotImplementedError
 
     _check_shape = any_shape
 
 
 class Drawn(Noise):
-    """What a function draws at each call, added to x: stands for a draw in the `call` of a layer, which is read once.
+    """Layer that adds a function's draw to x: it stands for a draw in the `call` of a layer, which is read once.
 
     An integer as a seed gives the same numbers at each call.
     """

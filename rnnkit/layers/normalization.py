@@ -104,12 +104,12 @@ class LayerNormalization(OverAxes):
 
     @property
     def has_gamma(self) -> bool:
-        """Whether it scales."""
+        """Return whether it scales."""
         return self.scale or self.rms_scaling
 
     @property
     def has_beta(self) -> bool:
-        """Whether it shifts."""
+        """Return whether it shifts."""
         return self.center and not self.rms_scaling
 
     def _cell_for(self, shape):

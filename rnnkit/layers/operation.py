@@ -179,7 +179,7 @@ def _encoded(value, tensors: list) -> Any:
 
 
 def _decoded(value, arrays) -> Any:
-    """What `_encoded` stands for, with arrays in the place of tensors."""
+    """Return the arguments that `_encoded` stands for, with arrays in the place of tensors."""
     if isinstance(value, list):
         return [_decoded(one, arrays) for one in value]
     if not isinstance(value, dict):

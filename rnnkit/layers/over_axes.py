@@ -9,7 +9,6 @@ from rnnkit.arguments import is_integer, shown
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.hints import LayerOptions
 from rnnkit.layers.memoryless import Memoryless
-from rnnkit.recording import copied
 
 
 class OverAxes(Memoryless):
@@ -99,5 +98,4 @@ def _transposed(array, order):
     """An array with its axes in another order, contiguous."""
     if order == sorted(order):
         return array.copy() if isinstance(array, DeviceArray) and not array.contiguous else array
-    turned = array.transpose(order)
-    return turned.copy() if isinstance(array, DeviceArray) else copied(turned)
+    return array.transpose(order).copy()

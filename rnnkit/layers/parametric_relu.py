@@ -11,8 +11,7 @@ from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
-from rnnkit.layers.weighted import Computed, OwnWeight, times
-from rnnkit.recording import computed, copied, repeated
+from rnnkit.layers.weighted import Computed, OwnWeight
 
 
 class PReLU(Computed):
@@ -81,23 +80,17 @@ class PReLU(Computed):
 
     def _computed(self, weights, x, mask, training):
         alpha, zero = weights["alpha"], x.dtype.type(0)
-        negative = computed(np.minimum, x, zero)
+        negative = np.minimum(x, zero)
 
         def back(d):
             over = (0, *(axis for axis, size in enumerate(alpha.shape, 1) if size == 1))
-            d_alpha = copied(computed(np.sum, times(d, negative), axis=over, dtype=np.float64), x.dtype)
-            d_x = repeated(lambda: np.where(x > 0, d, np.where(x < 0, d * alpha, zero)), x, d, alpha)
+            d_alpha = np.sum(d * negative, axis=over, dtype=np.float64).astype(x.dtype, order="C")
+            d_x = np.where(x > 0, d, np.where(x < 0, d * alpha, zero))
             return {"alpha": d_alpha.reshape(alpha.shape)}, d_x
 
-        return computed(_bent, x, alpha, negative), back
+        return np.maximum(x, 0) + alpha * negative, back
 
     @property
     def _stream_refusal(self):  # type: ignore[override]
         rank = 0 if self._input_shape is None else len(self._input_shape)
         return "has a weight for each step" if rank > 2 and 1 not in (self.shared_axes or ()) else None
-
-
-def _bent(x, alpha, negative, out=None):
-    y = np.maximum(x, 0, out=out)
-    y += alpha * negative
-    return y

@@ -13,11 +13,10 @@ from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.windows import Windows, channels_last, one_size, padding_name
 from rnnkit.layers.weighted import Computed
-from rnnkit.recording import contiguous
 
 
 class OverTime(Layer):
-    """What layers have in common that move the steps of x ``(B, T, F)``; they read masked NaN and infinity as 0."""
+    """Base of layers that move a window over the steps of x ``(B, T, F)``; they read masked NaN and infinity as 0."""
 
     _least_rank = 3
     _most_rank: int | None = 3
@@ -70,22 +69,19 @@ class Pooling(OverTime, Computed):
         return total / reduce(np.add, self._windows.steps(np.where(x > 0, 1.0, 1.0)))
 
     def _computed(self, weights, x, mask, training):
-        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+        from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
 
         kernel, sizes = f"time_windows.window_{self._computes}", self._sizes(x.shape)
-        found = np.empty((x.shape[0], sizes[3], x.shape[2]), x.dtype)
-        run_kernel(kernel, x.dtype, x, found, *sizes, writes=[found])
+        found = run_kernel(kernel, x.dtype, x, New((x.shape[0], sizes[3], x.shape[2])), *sizes)
         read = (x, found) if self._computes == "largest" else ()
 
         def back(d):
-            d, d_x = contiguous(d, x.dtype), np.empty(x.shape, x.dtype)
-            run_kernel(f"{kernel}_back", x.dtype, d, *read, d_x, *sizes, writes=[d_x])
-            return {}, d_x
+            return {}, run_kernel(f"{kernel}_back", x.dtype, d.astype(x.dtype, copy=False), *read, New(x.shape), *sizes)
 
         return found, back
 
     def _sizes(self, shape) -> tuple[int, ...]:
-        """What kernels are told of the windows of an x of this shape."""
+        """Return the numbers that kernels take for the windows of an x of this shape."""
         count, (before, _) = self._windows.count(shape[1]), self._windows.pads(shape[1])
         return (*shape, count, self.pool_size, self.strides, before)
 
@@ -182,16 +178,14 @@ class GlobalAveragePooling1D(OverAll, Computed):
         return total / np.maximum(used.sum(axis=1, keepdims=self.keepdims), 1.0)
 
     def _computed(self, weights, x, mask, training):
-        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+        from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
 
         sizes = batch_size, _, features = x.shape
         used = None if mask is None else validation.mask(mask, *x.shape[:2])
-        mean = np.empty((batch_size, features), x.dtype)
-        run_kernel("time_windows.mean_over_time", x.dtype, x, mean, used, *sizes, writes=[mean])
+        mean = run_kernel("time_windows.mean_over_time", x.dtype, x, New((batch_size, features)), used, *sizes)
 
         def back(d):
-            d, d_x = contiguous(d, x.dtype), np.empty(sizes, x.dtype)
-            run_kernel("time_windows.mean_over_time_back", x.dtype, d, d_x, used, *sizes, writes=[d_x])
-            return {}, d_x
+            given = d.astype(x.dtype, copy=False), New(sizes), used, *sizes
+            return {}, run_kernel("time_windows.mean_over_time_back", x.dtype, *given)
 
         return mean[:, None] if self.keepdims else mean, back

@@ -33,7 +33,7 @@ from rnnkit.layers.support.streaming import running
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.layers.support.symbolic import mapped as each_mapped
 from rnnkit.layers.support.weight_mapping import complex_names, weight_keys
-from rnnkit.recording import constant, repeated, unrepeatable, weights_now
+from rnnkit.recording import operation
 from rnnkit.serialization.registry import reading
 from rnnkit.steps.cell import ALONE, Cell, as_cell, call_initial, prepare
 from rnnkit.steps.declared import DeclaredCell
@@ -149,8 +149,7 @@ class RNN(CellLayer, OverSequences):
         """Return the parts of a nested output, nested; any other output as it is."""
         if nesting is None or output is None:
             return output
-        parts = lambda: [one if one.base is None else np.array(one) for one in nesting.parted(output, axes)]
-        return nesting.packed(repeated(parts, output))
+        return nesting.packed([one if one.base is None else one.copy() for one in nesting.parted(output, axes)])
 
     def _differentiated(self, result: Result, with_constants):
         outputs = self._shown(result)
@@ -287,11 +286,14 @@ class RNN(CellLayer, OverSequences):
         """Return the cotangent of the step's output from those of its parts."""
         if nesting is None:
             return cotangents[0]
-        if all(one is None for one in cotangents):
+        given = next((one for one in cotangents if one is not None), None)
+        if given is None:
             return None
         pairs = zip(cotangents, nesting.shapes, strict=True)
-        found = [constant(np.zeros((*steps, *shape), self.dtype)) if one is None else one for one, shape in pairs]
-        return repeated(lambda: nesting.joined(found, len(steps)), found)
+        found = [
+            np.zeros_like(given, self.dtype, shape=(*steps, *shape)) if one is None else one for one, shape in pairs
+        ]
+        return nesting.joined(found, len(steps))
 
     def _gradients(self, gradient, with_constants) -> Gradients:
         constants = self._shown_constants(gradient.constants) if with_constants else None
@@ -371,7 +373,7 @@ class RNN(CellLayer, OverSequences):
                     f"expected arrays of x with the same rows and steps, one {expected}, got {array.shape}"
                 )
         dtype = self.dtype or np.result_type(*map(validation.precision_of, arrays))
-        x = repeated(lambda: nesting.joined([one.astype(dtype, copy=False) for one in arrays], 2), arrays)
+        x = nesting.joined([one.astype(dtype, copy=False) for one in arrays], 2)
         return x, self._one_mask(mask, nesting), nesting
 
     def _one_mask(self, mask, nesting=None):
@@ -386,7 +388,7 @@ class RNN(CellLayer, OverSequences):
         return not self.built and self._may_nest() and is_nested(value, 3)
 
     def _takes_complex(self, value) -> bool:
-        """Whether an input is complex numbers for this layer: the first one decides, where its cell has any."""
+        """Return whether an input is complex numbers for this layer: the first one decides, where its cell has any."""
         if self.built or not is_complex(value):
             return self._reads_complex
         return self._reads_complex or any(self._spec.complex) or self.cell._declares_complex()
@@ -399,15 +401,15 @@ class RNN(CellLayer, OverSequences):
         if isinstance(array, DeviceArray):
             raise TypeError(f"expected x of {self.name!r} on the host, since it is complex, got an array of a GPU")
         dtype = self.dtype or validation.precision_of(array)
-        return repeated(lambda: to_pairs(array, 2, dtype), array), Nesting.of_shapes(array.shape, 2, _COMPLEX)
+        return to_pairs(array, 2, dtype), Nesting.of_shapes(array.shape, 2, _COMPLEX)
 
     def _may_be_complex(self) -> bool:
-        """Whether its cell may take complex numbers; those of Keras don't."""
+        """Return whether its cell may take complex numbers; those of Keras don't."""
         cells = self.cell.cells if isinstance(self.cell, StackedRNNCells) else [self.cell]
         return not any(isinstance(cell, StandardCell) for cell in cells)
 
     def _may_nest(self) -> bool:
-        """Whether the cell's step may take several arrays."""
+        """Return whether the cell's step may take several arrays."""
         return not isinstance(self.cell, (DeclaredCell, StackedRNNCells, StandardCell))
 
     def _execute(self, states, fields: dict[str, Any], gradient, along=None) -> Result:
@@ -418,10 +420,10 @@ class RNN(CellLayer, OverSequences):
         execution, step, batch_size = self._execution, self._execution.step, fields["x"].shape[0]
         draws = {}
         if step.draws and (names := step.used_draws(fields["constants"], fields["training"])):
-            draws = repeated(partial(self._draw, names, batch_size), draws=True)
+            draws = operation(self._draw, names, batch_size, draws=True)
         if states is None:
             states = initial_states(step, batch_size, self.dtype)
-        record = Record(states=states, weights=weights_now(self.cell._all_weights()), draws=draws, **fields)
+        record = Record(states=states, weights=self._weights_now(self.cell._all_weights()), draws=draws, **fields)
         if along is not None and self.stateful:
             raise ValueError(f"expected {self.name!r} without states kept between calls, for a derivative")
         if along is not None:
@@ -435,7 +437,6 @@ class RNN(CellLayer, OverSequences):
             held = None if self.zero_output_for_mask else fields["mask"]  # zeros are there already
             stream.end(result.states, states, cast(np.ndarray, outputs), held)
         elif self.stateful:
-            unrepeatable("a layer keeps its states between calls")
             self._kept = tuple(state.copy() for state in result.states)
         return result
 
@@ -457,7 +458,7 @@ class RNN(CellLayer, OverSequences):
     def _shown_constants(self, constants):
         flags = self.cell._complex_constants or (False,) * len(constants)
         pairs = zip(constants, flags, strict=True)
-        return [repeated(partial(to_complex, one, 1), one) if c else one for one, c in pairs]
+        return [to_complex(one, 1) if c else one for one, c in pairs]
 
     def _check_given(self, rows, initial_state=None, constants=None):
         if constants is not None:

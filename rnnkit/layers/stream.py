@@ -19,7 +19,7 @@ from rnnkit.hints import Array
 from rnnkit.layers.support import repeats, symbolic, validation
 from rnnkit.layers.support.device_transfer import device_of
 from rnnkit.layers.support.streaming import running
-from rnnkit.recording import Recording, Unrepeatable, put, repeated
+from rnnkit.recording import Recording, Unrepeatable, noted, plain, standing_in
 from rnnkit.steps.nesting import mapped
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class Stream:
         self._skipped: list[int] = []
         self._watched = repeats.Watched()
         self._again: Callable[[list[int]], None] | None = None
+        self._agreed = 0  # steps so far at which it gave the bits of the ordinary way
         self._y: list[np.ndarray] = []
         self._begin()
 
@@ -152,7 +153,7 @@ class Stream:
             self._initial.append(initial)
         elif mask is not None:
             used, held = (self.batch, *(1,) * (outputs.ndim - 1)), self._held[len(self._found)]
-            put(outputs, repeated(lambda: np.where(mask.reshape(used), outputs, held), mask, outputs, held))
+            outputs[...] = np.where(mask.reshape(used), outputs, held)
         self._found.append(states)
         self._outputs.append(outputs)
 
@@ -204,8 +205,13 @@ class Stream:
                         or self._watched.weights is not weights
                         or self._again is None
                     ):
-                        self._again = self._recorded()
-                (self._ordinary if is_eager() or self._skipped else self._again)(self._skipped)
+                        self._again, self._agreed = self._recorded(), 0
+                if is_eager() or self._skipped:
+                    self._ordinary(self._skipped)
+                elif self._agreed < repeats.SURE:
+                    self._try()
+                else:
+                    self._again(self._skipped)
             except Exception as error:
                 tracebacks.shorten(error)
                 raise
@@ -261,6 +267,22 @@ class Stream:
         for place, array in zip(self._kept(), [*new, *self._outputs, *y], strict=True):
             place[...] = array
 
+    def _try(self) -> None:
+        """Run one step in the ordinary way, and check that the recording gives the same bits."""
+        assert self._again is not None, "it was recorded"
+        kept = self._kept()
+        before = list(map(np.array, kept))
+        self._ordinary([])
+        expected = list(map(np.array, kept))
+        for place, array in zip(kept, before, strict=True):
+            place[...] = array
+        self._again([])
+        if not repeats.same_bits(kept, expected):
+            self._again = self._ordinary
+            for place, array in zip(kept, expected, strict=True):
+                place[...] = array
+        self._agreed += 1
+
     def _kept(self) -> list[np.ndarray]:
         """Return all states and outputs that a step leaves."""
         return [*(state for states in self._states or () for state in states), *self._held, *self._y]
@@ -270,18 +292,24 @@ class Stream:
         assert self._states is not None, "the stream has begun"
         recording, states = Recording(), [state for several in self._states for state in several]
         recording.give(self._x, *states, *self._held)
-        recording.constant(*self.layer._held_arrays().values(), *(self._constants or ()))
-        if repeats.are_own(self.layer._all_layers()):
+        weights = list(self.layer._held_arrays().values())
+        recording.constant(*weights, *(self._constants or ()))
+        layers = self.layer._all_layers()
+        if repeats.are_own(layers):
+            kept = self._x, self._states, self._held, self._constants
+            pairs = repeats.unmoved(layers, weights)
             try:
-                with recording:
+                with recording, standing_in((array, noted(same)) for array, same in pairs):
+                    self._x, self._states, self._held, self._constants = noted(kept)
                     y = self._steps(self._call([]))
-                new = [*(state for several in self._found for state in several), *self._outputs]
-                if all(recording.knows(array) for array in (*y, *new)):
-                    dense = [np.ascontiguousarray(one) for one in y]
-                    if all(a is b for a, b in zip(y, dense, strict=True)):
-                        return _Repetition(recording, self._kept(), [*new, *dense])
+                new = plain([*(state for several in self._found for state in several), *self._outputs, *y])
+                if all(recording.knows(array) for array in new) and all(one.flags.c_contiguous for one in new):
+                    return _Repetition(recording, self._kept(), new)
             except Unrepeatable:
                 pass
+            finally:
+                self._x, self._states, self._held, self._constants = kept
+                self._found, self._outputs = plain([self._found, self._outputs])
         return self._ordinary
 
     # States

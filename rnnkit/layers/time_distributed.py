@@ -81,7 +81,7 @@ class TimeDistributed(Layer):
         batch_size, length = x.shape[:2]
         inner = {}
         if mask is not None and np.ndim(mask) > 2:
-            found = np.asarray(mask)
+            found = np.asanyarray(mask)
             if found.shape[:2] != (batch_size, length):
                 raise ValueError(f"expected mask of shape ({batch_size}, {length}, …), got {found.shape}")
             if x.ndim > 3 and found.shape == x.shape[:3]:

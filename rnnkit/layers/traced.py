@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
@@ -15,7 +14,6 @@ from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.open_sizes import at_two_lengths, same_sizes
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import leaves, mapped
-from rnnkit.recording import constant, contiguous, copied, repeated
 from rnnkit.steps.nesting import shapes_mapped
 
 _MOST = 256  # kinds of shapes whose graphs are kept
@@ -51,7 +49,7 @@ class Traced(Layer):
 
         def pull(cotangents):
             pairs = zip(cotangents, found, strict=True)
-            d = [constant(np.zeros(one.shape, self.dtype)) if given is None else given for given, one in pairs]
+            d = [np.zeros_like(one, self.dtype) if given is None else given for given, one in pairs]
             d_arrays = zip(traced.pull(arrays, d), differentiable, strict=False)
             return Gradients({}, mapped(inputs, lambda _: next((d if own else None) for d, own in d_arrays)))
 
@@ -65,14 +63,14 @@ class Traced(Layer):
             if not self.built:
                 shape = mapped(inputs, np.shape)
                 self._build_with(shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
-            masks = [repeated(partial(_used, one), one) for one in self._masks(mask)]
+            masks = [_used(one) for one in self._masks(mask)]
             kinds = [(one.shape, self._kind_of(one.dtype)) for one in given]
             traced = self._traced(inputs, [*kinds, *((one.shape, "bool") for one in masks)], mask, training)
-        taken = contiguous if traced.only_moves else copied
-        return traced, inputs, [taken(one, self.dtype) for one in (*given, *masks)]
+        apart = not traced.only_moves
+        return traced, inputs, [one.astype(self.dtype, order="C", copy=apart) for one in (*given, *masks)]
 
     def _kind_of(self, dtype) -> str:
-        """What an array of a dtype is to the function, "float", "int" or "bool"."""
+        """Return the kind of an array of a dtype for the function, "float", "int" or "bool"."""
         return "float"
 
     def _taken(self, inputs, mask):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
@@ -17,7 +16,6 @@ from rnnkit.layers.support import validation
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.seeds import weight_generator
-from rnnkit.recording import computed, copied, weights_now
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -110,8 +108,8 @@ class Computed(OwnWeights):
             return self._differentiable(x, mask, training)
 
     def _differentiable(self, x, mask, training):
-        x = finite_under_mask(copied(x, self.dtype), mask)  # the gradient reads it, even if the input is changed later
-        y, back = self._computed(weights_now(self._own), x, mask, training)
+        x = finite_under_mask(x.astype(self.dtype, order="C"), mask)  # a copy, as the gradient reads it
+        y, back = self._computed(self._weights_now(), x, mask, training)
         return y, lambda d: Gradients(*back(d))
 
     def _traceable(self, x, mask, weights):
@@ -119,12 +117,9 @@ class Computed(OwnWeights):
         return self._computed(weights, x, mask, False)[0]
 
 
-times = partial(computed, np.multiply)
-
-
-def scaled(x, factor, added, out=None):
+def scaled(x, factor, added):
     """Return ``x * factor + added``; None adds nothing."""
-    y = np.multiply(x, factor, out=out)
+    y = x * factor
     if added is not None:
         y += added
     return y

@@ -95,7 +95,7 @@ class Assembled(Trainable):
         return self._all_on_gpu() and self.built and first_on_device(inputs) is None
 
     def _all_on_gpu(self) -> bool:
-        """Whether each layer takes arrays of a GPU, those of the models inside too."""
+        """Return whether each layer takes arrays of a GPU, those of the models inside too."""
         inside = self._layers_inside
         return bool(inside) and all(
             one._all_on_gpu() if isinstance(one, Assembled) else one.device == "cuda" for one in inside
@@ -197,7 +197,7 @@ class Assembled(Trainable):
 
     @UsersOwn
     def stateful(self) -> bool:
-        """Whether any layer keeps its states between calls."""
+        """Return whether any layer keeps its states between calls."""
         return self._keeps_states
 
     @property

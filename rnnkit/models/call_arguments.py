@@ -38,7 +38,7 @@ class CallSignature:
     open: bool
 
     def takes(self, name: str) -> bool:
-        """Whether `call` takes a keyword."""
+        """Return whether `call` takes a keyword."""
         return self.open or name in self.names
 
     def bound(self, arguments, keywords) -> CallArguments:
@@ -180,7 +180,7 @@ def _is_array(value) -> bool:
 
 
 def _as_bool(mask) -> np.ndarray:
-    found = np.asarray(mask)
+    found = np.asanyarray(mask)
     return found if found.dtype == bool else found != 0
 
 

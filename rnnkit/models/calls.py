@@ -13,7 +13,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support.added_losses import regularized
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import Node, SymbolicTensor, leaves, mapped
-from rnnkit.recording import repeated
+from rnnkit.recording import operation
 from rnnkit.steps.nesting import leaves_of, shapes_mapped
 from rnnkit.steps.nesting import mapped as like_nested
 
@@ -222,7 +222,7 @@ class Calls:
             value = values[number]
             again = id(value) in seen
             seen.add(id(value))
-            return repeated(value.copy, value) if again else value
+            return operation(np.ndarray.copy, value) if again else value
 
         return like_nested(self.nesting, leaf)
 

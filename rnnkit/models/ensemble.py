@@ -32,7 +32,7 @@ from rnnkit.layers.support.symbolic import is_shape, leaves, shape_leaves
 from rnnkit.layers.support.weight_mapping import complex_names, sparse_names
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.functional import Model
-from rnnkit.recording import computed, current, has_stand_ins, repeated, standing_in, unrepeatable, viewed, weights_now
+from rnnkit.recording import current, has_stand_ins, standing_in, weights_now
 from rnnkit.regularizers import L1L2, Regularizer
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.steps.cell import frozen
@@ -352,7 +352,7 @@ class Ensemble(Trainable):
         )  # fmt: skip
 
     def _has_own(self, x, axis=0) -> bool:
-        """Whether each member has an x of its own, with an axis of members."""
+        """Return whether each member has an x of its own, with an axis of members."""
         first, found = self.members[0], np.shape(leaves(x)[0])
         if first._input_shape is None:
             return len(found) == first._least_axes() + 1 and found[axis] == self.n
@@ -402,8 +402,7 @@ class Ensemble(Trainable):
             states = layer._spec.unpack(list(found[1:]), None, self.dtype)
             for k, member in enumerate(self.members):
                 member._keep(tuple(state[k * rows : (k + 1) * rows] for state in states))
-            unrepeatable("a layer keeps its states between calls")
-        apart = lambda one: None if one is None else viewed(lambda a: a.reshape(n, rows, *a.shape[1:]), one)
+        apart = lambda one: None if one is None else one.reshape(n, rows, *one.shape[1:])
         outputs = mapped(found if first.return_state else found[0], apart)
         masks = mapped(first.compute_mask(x, mask), apart)
         if pullback is None:
@@ -500,7 +499,7 @@ class Ensemble(Trainable):
 
     def _fronted(self, x):
         """Return an x of a batch, with the axis of members in front if it has one."""
-        return viewed(_rows_first, x) if self._has_own(x, 1) else x
+        return _rows_first(x) if self._has_own(x, 1) else x
 
     def _of_all_members(self, batch):
         own = self._has_own(batch.x[0], 1)
@@ -518,7 +517,7 @@ class Ensemble(Trainable):
             return flat, masks, None
 
         def back(pull):
-            parted = lambda d, shape: None if d is None else viewed(lambda a: a.reshape(shape), d)
+            parted = lambda d, shape: None if d is None else d.reshape(shape)
             return lambda d: pull([parted(one, shape) for one, shape in zip(d, shapes, strict=True)])
 
         return flat, masks, Pullback(flat, inner.dtype, back(inner.pull), back(inner.pull_weights))
@@ -527,7 +526,7 @@ class Ensemble(Trainable):
 
     @property
     def stateful(self) -> bool:
-        """Whether members keep their states between calls."""
+        """Return whether members keep their states between calls."""
         return getattr(self.members[0], "stateful", False)
 
     @property
@@ -653,7 +652,7 @@ def _told_by_member(rows: int):
 
 
 def _gathered(d, own: bool):
-    return d if d is None or own else computed(np.sum, d, axis=0)
+    return d if d is None or own else np.sum(d, axis=0)
 
 
 def _redrawn(layer: Layer, k: int) -> Any:
@@ -702,18 +701,10 @@ def _stacked(found: list):
     if isinstance(first, (list, tuple)):
         return type(first)(_stacked([one[i] for one in found]) for i in range(len(first)))
     if isinstance(first, RowGradient):
-        unrepeatable("gradients of rows are put together")
         return np.stack([np.asarray(one) for one in found])
-    recording = current()
-    if recording is None or not all(one.flags.c_contiguous for one in found):
-        return computed(np.stack, found)
-    from rnnkit.execution.layer_kernels import Copies  # takes the compiler with it
+    from rnnkit.execution.layer_kernels import stacked  # takes the compiler with it
 
-    whole = np.empty((len(found), *first.shape), first.dtype)
-    copies = Copies([whole[k, ...] for k in range(len(found))], found)
-    copies()
-    recording.note(copies, found, [whole])
-    return whole
+    return stacked(found)
 
 
 def _pairs(given, like):
@@ -729,11 +720,11 @@ def _pairs(given, like):
 
 def _as_rows(array):
     """Return an array ``(n, B, …)`` as one of n * B rows."""
-    return None if array is None else viewed(lambda a: a.reshape(a.shape[0] * a.shape[1], *a.shape[2:]), array)
+    return None if array is None else array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
 
 def _rows_first(array):
-    return None if array is None else np.asarray(array).swapaxes(0, 1)
+    return None if array is None else np.asanyarray(array).swapaxes(0, 1)
 
 
 def _repeated(array, n: int, own: bool):
@@ -741,8 +732,8 @@ def _repeated(array, n: int, own: bool):
     if array is None:
         return None
     if own:
-        return _as_rows(viewed(_rows_first, array))
-    return repeated(lambda: np.concatenate([array] * n), array)
+        return _as_rows(_rows_first(array))
+    return np.concatenate([array] * n)
 
 
 class _L1L2OfEach(L1L2):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import allocation
-from rnnkit.arguments import sizes
+from rnnkit.arguments import is_own, sizes
 from rnnkit.initializers import draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import symbolic, validation
@@ -26,7 +26,7 @@ from rnnkit.models.call_trace import CallTrace
 from rnnkit.models.constructor import made_with, serialized_arguments
 from rnnkit.models.layer_cell import LayerCell
 from rnnkit.models.weight_arguments import weight_arguments
-from rnnkit.recording import constant, is_own, repeated, weights_now
+from rnnkit.recording import constant, operation, weights_now
 from rnnkit.serialization.configuration import deserialize
 from rnnkit.steps.cell import Cell, frozen
 from rnnkit.steps.nesting import shapes_mapped
@@ -344,11 +344,9 @@ class SubclassedLayer(Layer):
         weights = weights_now({name: one.value for name, one in zip(trace.names, trace.variables, strict=True)})
         for name, one in zip(trace.names, trace.variables, strict=True):
             if id(one) in trace.assigned:  # calls change it
-                weights[name] = repeated(one.numpy, draws=True)
+                weights[name] = operation(one.numpy, draws=True)
         arrays = given.arrays()
-        for array in trace.arrays:
-            constant(array)
-        return trace, arrays, [*arrays, *map(expanded, weights.values()), *trace.arrays], masks
+        return trace, arrays, [*arrays, *map(expanded, weights.values()), *map(constant, trace.arrays)], masks
 
     def _as_taken(self, array):
         return validation.cast(array, self._precision()) if array.dtype.kind == "f" else array
@@ -373,8 +371,7 @@ class SubclassedLayer(Layer):
         """Return the mask of a call's result; `masks` are those that the layers inside give."""
         if type(self).compute_mask is SubclassedLayer.compute_mask and not self.supports_masking:
             return masks
-        inputs, mask = nested_arrays(given.inputs), given.mask
-        return repeated(lambda: self.compute_mask(inputs, mask), inputs, mask, draws=True)
+        return operation(self.compute_mask, nested_arrays(given.inputs), given.mask, draws=True)
 
     def compute_mask(self, inputs, mask=None):
         """Return the output's mask: the input's with `supports_masking`, else that of the layer of the output."""

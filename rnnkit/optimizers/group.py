@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from rnnkit.arrays import real
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.layers.support.row_gradient import RowGradient
-from rnnkit.recording import Unrepeatable, current, put
+from rnnkit.recording import Unrepeatable, operation
 from rnnkit.regularizers import L1L2
 from rnnkit.steps.cell import Cell, Values
 from rnnkit.steps.step import Step
@@ -63,16 +62,14 @@ class Rows:
             if isinstance(given, RowGradient):
                 self._scatter(view, given)
             elif given is not view:
-                put(view, given)
+                operation(np.copyto if given.dtype == view.dtype else _cast_into, view, given, writes=[view])
 
     def _scatter(self, view, given):
         def fill():
             view[...] = 0
             view[given.ids] = given.rows
 
-        fill()
-        if (recording := current()) is not None:
-            recording.note(fill, [], [view], draws=True)
+        operation(fill, draws=True, writes=[view])
 
     def squares(self, rows) -> dict[str, float]:
         """Return the sum of squares of each weight's part, in float64 and in a fixed order."""
@@ -84,6 +81,11 @@ class Rows:
                 total += float(np.sum(np.square(chunk, dtype=np.float64)))
             found[name] = total
         return found
+
+
+def _cast_into(view, given) -> None:
+    with np.errstate(over="ignore"):  # an infinite gradient is found later
+        view[...] = given
 
 
 # Constants common to all rows, besides the rule's coefficients.
@@ -178,8 +180,7 @@ class Group:
 
     def take_gradients(self, gradients) -> None:
         """Set the gradients in rows, including those of penalties other than l1 and l2."""
-        with np.errstate(over="ignore"):  # overflow in float32 is detected as infinite
-            self.rows.fill(self.gradient_views, gradients)
+        self.rows.fill(self.gradient_views, gradients)
         given = self.rows.views(self.given)
         assert self._weight_options is not None, "options were taken"
         for name, one in zip(self.rows.shapes, self._weight_options, strict=True):
@@ -187,12 +188,10 @@ class Group:
                 self._add_penalty(self.gradient_views[name], one.regularizer, given[name])
 
     def _add_penalty(self, gradient, regularizer, weight):
-        def add():
+        def add(gradient, weight):
             gradient[...] += regularizer.gradient(weight.copy())  # a copy, as the regularizer may keep it
 
-        add()
-        if (recording := current()) is not None:
-            recording.note(add, [gradient, weight], [gradient])
+        operation(add, gradient, weight, writes=[gradient])
 
     def squares(self) -> dict[str, float]:
         """Return the squared norm of each weight's gradient, including its penalty."""
@@ -210,9 +209,7 @@ class Group:
     def run(self, now) -> Result:
         """Run the step, and return its result with the largest absolute values of the rows."""
         shared = np.empty((self.rows.count, len(now)), self.rows.dtype)
-        shared[:] = tuple(now.values())
-        if (recording := current()) is not None:
-            recording.note(partial(self._share, shared, tuple(now)), [], [shared], draws=True)
+        operation(self._share, shared, tuple(now), draws=True, writes=[shared])
         states, constants = (self.given, *self.slots), (self.own, shared)
         record = Record(x=self.gradient[:, None], states=states, weights={}, constants=constants, sequences=False)
         return self._program(tuple(name for name in now if name not in (LIMIT, DECAY))).run(record)
@@ -260,12 +257,10 @@ class Group:
                 self._constrain(view, constraint, name)
 
     def _constrain(self, view, constraint, name):
-        def put():
+        def put(view):
             view[...] = constrained(constraint, view, name)
 
-        put()
-        if (recording := current()) is not None:
-            recording.note(put, [view], [view])
+        operation(put, view, writes=[view])
 
     def in_place(self) -> Group:
         """Return a group of the same weights in fixed memory."""

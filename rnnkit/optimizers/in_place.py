@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import is_
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnkit.backends.shared.call import Result
 from rnnkit.optimizers.group import Group
-from rnnkit.recording import Recording, Unrepeatable
+from rnnkit.recording import Recording, Unrepeatable, operation, plain
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
 if TYPE_CHECKING:
@@ -182,14 +182,14 @@ class UpdateInPlace:
             group.take_gradients(gradients)
         optimizer = self.optimizer
         if optimizer.clipnorm or optimizer.global_clipnorm:
-            optimizer._scale(self.groups)
             given = [array for group in self.groups for array in (group.given, group.gradient, group.own)]
-            recording.note(lambda: optimizer._scale(self.groups), given, [group.scales for group in self.groups])
+            written = [group.scales for group in self.groups]
+            operation(lambda *_: optimizer._scale(self.groups), *given, writes=written)
         now, results = optimizer._now(), []
         for group in self.groups:
             result = group.run(now)
             if not recording.knows(result.last):
                 raise Unrepeatable("the optimizer's rule isn't traced")
             group.constrain(result.states[0], weight_options)
-            results.append(result)
+            results.append(replace(result, last=plain(result.last), states=plain(result.states)))
         return RecordedUpdate(optimizer, self.groups, results)

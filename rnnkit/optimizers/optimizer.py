@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnnkit.arguments import number_from_zero, positive_integer
+from rnnkit.arguments import is_own, number_from_zero, positive_integer
 from rnnkit.arrays import real
 from rnnkit.configured import parameters
 from rnnkit.docstrings import describe_by_bases
@@ -22,7 +22,7 @@ from rnnkit.optimizers import schedules
 from rnnkit.optimizers.group import CHANGES, DECAY, KEEPS, LIMIT, REPLACES, Group, Rows
 from rnnkit.optimizers.in_place import RepeatedUpdates, UpdateInPlace
 from rnnkit.optimizers.variables import Count, Rate, StateVariable, names_of, of_optimizer, update
-from rnnkit.recording import LARGEST, Unrepeatable, is_own
+from rnnkit.recording import LARGEST, Unrepeatable
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
@@ -259,7 +259,7 @@ class Optimizer(Configurable):
 
     @property
     def iterations(self) -> int:
-        """How many updates there were; an int that has ``assign`` and ``numpy``, as the learning rate has."""
+        """The number of updates so far; an int that has ``assign`` and ``numpy``, as the learning rate has."""
         return of_optimizer(Count, self._iterations // (self.gradient_accumulation_steps or 1), self)
 
     @iterations.setter
@@ -378,7 +378,7 @@ class Optimizer(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """What the next update depends on, the entries of `get_state`, as variables that can be assigned."""
+        """Return what the next update depends on, the entries of `get_state`, as variables that can be assigned."""
         return [StateVariable(self, name, array.shape) for name, array in self.get_state().items()]
 
     def stateless_apply(self, optimizer_variables: Any, grads: Any, trainable_variables: Any) -> tuple[list, list]:

@@ -13,7 +13,7 @@ from rnnkit.steps.weight_options import WeightOptions
 
 
 class _Assignable:
-    """What a number of an optimizer has besides what numbers have."""
+    """Methods of an optimizer's number besides those of numbers."""
 
     _optimizer: Any = None
     _attribute: str
@@ -63,7 +63,7 @@ class StateVariable(Variable):
 
     @property
     def key(self):
-        """What is the same of all objects that stand for one entry."""
+        """Return a key that is equal for all objects that stand for one entry."""
         return id(self._optimizer), self._entry
 
     @property

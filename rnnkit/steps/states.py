@@ -16,7 +16,6 @@ from rnnkit import allocation
 from rnnkit.arguments import is_integer, shown
 from rnnkit.arrays import has_shape, in_precision, real
 from rnnkit.complex_pairs import is_complex, says_complex, to_complex, to_pairs
-from rnnkit.recording import copied, repeated
 
 
 def numbers_of(shape, keywords: Mapping[str, int], feature_shape) -> tuple[int, ...]:
@@ -206,7 +205,7 @@ class StateSpec:
             in_precision(array, what)
             if _is_on_device(array) and array.dtype != dtype:
                 raise TypeError(f"expected {what} of {dtype} in a GPU's memory, got {array.dtype}; convert it first")
-            flat.append(array.copy() if _is_on_device(array) else copied(array, dtype))
+            flat.append(array.copy() if _is_on_device(array) else array.astype(dtype, order="C"))
         return tuple(flat)
 
     def _flatten(self, given, what) -> list[np.ndarray]:
@@ -239,13 +238,13 @@ class StateSpec:
 
 
 def _shown(pairs, axis):
-    return repeated(lambda: to_complex(pairs, axis), pairs)
+    return to_complex(pairs, axis)
 
 
 def _paired(array, dtype, what):
     if _is_on_device(array):
         raise TypeError(f"expected {what} on the host, since it is complex, got an array in a GPU's memory")
-    return repeated(lambda: to_pairs(in_precision(array, what), 1, dtype), array)
+    return to_pairs(in_precision(array, what), 1, dtype)
 
 
 def _is_array(value) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from rnnkit import allocation, tracebacks
+from rnnkit.arguments import is_own
 from rnnkit.arrays import real
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
-from rnnkit.recording import is_own
 from rnnkit.steps.cell import Cell, call_initial, cell_name, returned_wrong
 from rnnkit.steps.nesting import Nesting, is_shape, leaves_of
 from rnnkit.stored_weights import all_expanded

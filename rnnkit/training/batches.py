@@ -91,13 +91,13 @@ class Names:
 
 
 def is_flat(nesting) -> bool:
-    """Whether this is a number, or a list or dict of numbers."""
+    """Return whether this is a number, or a list or dict of numbers."""
     inside = nesting.values() if isinstance(nesting, dict) else nesting
     return isinstance(nesting, int) or all(isinstance(one, int) for one in inside)
 
 
 def _is_nested(given) -> bool:
-    """Whether this is a dict, or a list with lists, tuples or dicts in it."""
+    """Return whether this is a dict, or a list with lists, tuples or dicts in it."""
     return isinstance(given, dict) or any(isinstance(one, (list, tuple, dict)) for one in given)
 
 
@@ -147,7 +147,7 @@ class Arrays:
 
     @property
     def runs_code(self) -> bool:
-        """Whether a batch comes from code of the user's, which may look at the model."""
+        """Return whether a batch comes from code of the user's, which may look at the model."""
         arrays = (*self.x, *(self.y or ()), *(self.weights or ()))
         return not all(one is None or isinstance(one, (np.ndarray, Ragged)) for one in arrays)
 
@@ -271,7 +271,7 @@ class Iterable:
             yield item
 
     def _has_parts(self, item) -> bool:
-        """Whether an item is (x, y, …), also a list if it can be nothing else: PyTorch's loaders give lists."""
+        """Return whether an item is (x, y, …), also a list that can be nothing else: PyTorch gives lists."""
         if isinstance(item, list) and not self.with_targets:
             return len(self.inputs.names) == 1 < len(item) < 4 and all(has_shape(one) for one in item)
         return isinstance(item, (tuple, list))
@@ -301,7 +301,7 @@ class Iterable:
 
 
 def brings_batches(x, y) -> bool:
-    """Whether x is an iterable of batches rather than an array of rows, or several."""
+    """Return whether x is an iterable of batches rather than an array of rows, or several."""
     if y is not None or x is None or has_shape(x) or isinstance(x, (Mapping, str)):
         return False
     if type(x).__name__.endswith("GroupBy"):  # of a frame

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnnkit import losses, metrics, optimizers
-from rnnkit.arguments import real_number
-from rnnkit.recording import is_own
+from rnnkit.arguments import is_own, real_number
 from rnnkit.training.of_batch import OfBatch, objective_of
 
 
@@ -39,7 +38,7 @@ class Compiled:
 
     @property
     def runs_code(self) -> bool:
-        """Whether code of the user's that may look at the model runs at a batch: in a metric or a schedule."""
+        """Return whether code of the user's that may look at the model runs at a batch: in a metric or a schedule."""
         given = [getattr(metric, "function", metric) for _, _, metric, _ in self.metrics]
         given += [self.optimizer._rate] * callable(self.optimizer._rate)
         return not all(is_own(one if hasattr(one, "__name__") else type(one)) for one in given)

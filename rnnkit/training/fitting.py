@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.arguments import whole
+from rnnkit.arguments import is_own, whole
 from rnnkit.callbacks import History
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.terminate_on_nan import NotFinite
-from rnnkit.recording import is_own
 from rnnkit.training.batches import Arrays, Iterable
 from rnnkit.training.interrupt import after_the_batch
 from rnnkit.training.steps import Stepper

@@ -12,7 +12,7 @@ from rnnkit import targets as entries
 from rnnkit.backends.shared.call import Record
 from rnnkit.execution.execution import build_lock
 from rnnkit.layers.support import validation
-from rnnkit.recording import Unrepeatable, computed, constant, current, repeated, unrepeatable
+from rnnkit.recording import Unrepeatable, operation, plain
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import Draw
 from rnnkit.steps.step import Step
@@ -28,32 +28,32 @@ class Part:
     @property
     def total(self) -> float:
         """The sum over used entries of weight times loss."""
-        return float(self.sums[0])
+        return float(plain(self.sums)[0])
 
     @property
     def count(self) -> float:
         """The number of used entries."""
-        return float(self.sums[1])
+        return float(plain(self.sums)[1])
 
     def pull(self, scale=1.0) -> np.ndarray:
         """Return the cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used."""
-        return self._scaled(lambda: scale)
+        return self._scaled(lambda sums: scale)
 
     def pull_mean(self, weight: float, members: int = 1) -> np.ndarray:
         """Return the cotangent of ``weight * total / count``; for several `members`, each has a mean of its own."""
 
-        def scale():
-            if not self.count:
+        def scale(sums):
+            if not sums[1]:
                 raise Unrepeatable("no entry is used")
-            return weight / (self.count / members)
+            return weight / (float(sums[1]) / members)
 
-        return self._scaled(scale, self.sums)
+        return self._scaled(scale)
 
-    def _scaled(self, scale, *reads):
-        cotangent = self.cotangent
-        if cotangent is None:
+    def _scaled(self, scale):
+        if self.cotangent is None:
             raise ValueError("expected a part with a gradient; call the objective with gradient=True")
-        return repeated(lambda: cotangent * cotangent.dtype.type(scale()), cotangent, *reads)
+        scaled = lambda cotangent, sums: cotangent * cotangent.dtype.type(scale(sums))
+        return operation(scaled, self.cotangent, self.sums)
 
 
 @dataclass(frozen=True)
@@ -128,40 +128,38 @@ class Objective:
         y_true, y_pred = entries.aligned(y_true, y_pred, ids)
         dtype = validation.precision_of(y_pred)
         form = self._form(y_true, y_pred)
-        if current() is None:
-            used = entries.used_steps(mask, y_pred.shape)
-        else:  # another mask may leave steps out
-            used = repeated(lambda: entries.step_mask(mask, y_pred.shape), mask)
+        used = entries.step_mask(mask, y_pred.shape)
+        if used is not None and form.steps is None and used.all():
+            used = None
         if used is not None and form.steps is None:
-            unrepeatable("its loss gives one number a row, and there is a mask")
             raise ValueError(
                 f"the loss {self.name!r} gives one number a row, to which a mask of steps can't be applied; return one "
                 "for each step, (B, T)"
             )
         if (ignored := getattr(self.loss, "ignore_class", None)) is not None:
-            masked, counted = used, repeated(lambda: losses.counted(ignored, y_true), y_true)
-            used = counted if masked is None else computed(np.logical_and, counted, masked)
+            masked, counted = used, operation(losses.counted, ignored, y_true)
+            used = counted if masked is None else np.logical_and(counted, masked)
         if ids:
-            repeated(lambda: entries.check_ids(y_true, y_pred.shape[-1], used), y_true, used)
+            operation(entries.check_ids, y_true, y_pred.shape[-1], used)
         if used is not None and not form.apart:
             y_true, y_pred = (_without(used, a) for a in (y_true, y_pred))
 
-        def weights():
+        def weights(sample_weight, used):
             weight = entries.weights(sample_weight, y_pred.shape[: 1 + (form.steps is not None)], dtype)
             if used is not None:
                 weight[~used] = 0
             return weight
 
-        weight = repeated(weights, sample_weight, used)
+        weight = operation(weights, sample_weight, used)
         if not weight.size:
             return Part(np.zeros(2), np.zeros(shape, dtype) if gradient else None)
         result = self._run(form, y_true, y_pred, weight, gradient)
         lost, size = result.states[0], weight.size
 
-        def add_up():
+        def add_up(lost, used):
             return np.array([lost.sum(dtype=np.float64), size if used is None else np.count_nonzero(used)], np.float64)
 
-        sums = repeated(add_up, lost, used)
+        sums = operation(add_up, lost, used)
         if not gradient:
             return Part(sums)
         cotangent = result.outputs.reshape(y_pred.shape)
@@ -179,14 +177,14 @@ class Objective:
         weight = weight.reshape(rows, math.prod(weight.shape) // rows if rows else 1)
         record = Record(
             x=validation.cast(y_pred, dtype, 0).reshape(rows, 1, *features),
-            states=(constant(np.zeros_like(weight)),),
+            states=(np.zeros_like(weight),),
             weights={},
             draws={"y_true": validation.cast(y_true, dtype, 0).reshape(rows, *targets), "weight": weight},
         )
         return self._program(steps, features, targets, dtype, gradient).run(record)
 
     def is_of_batch(self, y_true, y_pred) -> bool:
-        """Whether the loss is one number for a batch, rather than one for each row or step."""
+        """Return whether the loss is one number for a batch, rather than one for each row or step."""
         return False
 
     def explain(self, source: bool = False, graph: bool = False) -> str:
@@ -222,7 +220,7 @@ class Objective:
         return Form(shape[0], apart)
 
     def _steps_apart(self, y_true, y_pred, found) -> bool:
-        """Whether the loss of each step alone is the same."""
+        """Return whether the loss of each step alone is the same."""
         rows = y_pred.shape[0] * y_pred.shape[1]
         try:
             alone = np.asarray(self.loss(*(a.reshape(rows, *a.shape[2:]) for a in (y_true, y_pred))))
@@ -246,7 +244,7 @@ class Objective:
 
 def _without(used, array):
     """Return an array with 0 at the steps that aren't used."""
-    return repeated(lambda: np.where(entries.behind(used, array), array, array.dtype.type(0)), used, array)
+    return np.where(entries.behind(used, array), array, array.dtype.type(0))
 
 
 def _drawn(rng, shape, classes=None):

@@ -10,7 +10,6 @@ from rnnkit import losses
 from rnnkit import targets as entries
 from rnnkit.execution.array_functions import TracedFunction
 from rnnkit.layers.support import validation
-from rnnkit.recording import unrepeatable
 from rnnkit.training.objective import Objective, Part
 
 _KINDS = 16  # shapes of batches whose graphs are kept
@@ -56,7 +55,6 @@ class BatchObjective(Objective):
         own, predicted = entries.aligned(y_true, y_pred)
         if not self._gives_number(own, predicted):
             return super().__call__(y_true, y_pred, mask, sample_weight, gradient)
-        unrepeatable("its loss gives one number for a batch")
         used = entries.used_steps(mask, predicted.shape)
         if used is not None or sample_weight is not None:
             what = "weights" if used is None else "a mask of steps"
@@ -74,7 +72,7 @@ class BatchObjective(Objective):
         return part
 
     def is_of_batch(self, y_true, y_pred) -> bool:
-        """Whether the loss is one number for a batch, rather than one for each row or step."""
+        """Return whether the loss is one number for a batch, rather than one for each row or step."""
         return self._gives_number(*entries.aligned(y_true, y_pred))
 
     def _gives_number(self, y_true, y_pred) -> bool:

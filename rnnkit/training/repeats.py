@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,17 +14,18 @@ from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.execution.execution import is_eager
 from rnnkit.layers.support.repeats import (
     SURE,
-    RepeatedCalls,
     Same,
     Watched,
     are_own,
     call_states,
     copied_arrays,
     restore,
+    unmoved,
 )
 from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
-from rnnkit.recording import LARGEST, Recording, Unrepeatable, standing_in
+from rnnkit.recording import LARGEST, Recording, Unrepeatable, noted, plain, standing_in
 from rnnkit.training.batches import Batch
+from rnnkit.training.objective import Part
 from rnnkit.training.tally import Tally
 
 if TYPE_CHECKING:
@@ -32,13 +33,6 @@ if TYPE_CHECKING:
 
 _MOST = 64  # recorded kinds of batches
 _ALONE = 1 << 25  # multiply-adds, some 2 ms: below, two threads gain less than Python takes around an ordinary update
-
-
-class RepeatedTests(RepeatedCalls):
-    """Recorded losses of batches, whose arrays come in lists."""
-
-    def _are_sequences(self, layer):
-        return False
 
 
 @dataclass(eq=False)
@@ -167,7 +161,7 @@ class Repeats:
             return False
         told, outputs, masks, parts = found.tally_arguments()
         if tally.may_keep:
-            told, outputs, masks = _copy(told), copied_arrays(outputs), copied_arrays(masks)
+            told, outputs, masks = _each(told, copied_arrays), copied_arrays(outputs), copied_arrays(masks)
         tally.add(told, outputs, masks, parts, penalty)
         mine = self._loaded is stepper.model  # or a metric has trained it
         if mine and recorded.compute_update():
@@ -209,21 +203,26 @@ class Repeats:
         assert in_place is not None, "the weights are in place"
         if not are_own(model._all_layers()):
             raise Unrepeatable("a layer is of a class of the user's")
-        memory = _copy(batch)
+        memory = _each(batch, copied_arrays)
         arrays, weight_options = model._arrays(), model._weight_options()
         recording.give(*_arrays(memory), *in_place.weights.values())
-        recording.constant(*(array for name, array in arrays.items() if name not in in_place.weights))
+        fixed = [array for name, array in arrays.items() if name not in in_place.weights]
+        recording.constant(*fixed)
         layers = model._all_layers()
+        pairs = [*((arrays[name], place) for name, place in in_place.weights.items()), *unmoved(layers, fixed)]
         before = call_states(layers)
-        with recording, standing_in((arrays[name], place) for name, place in in_place.weights.items()):
+        with recording, standing_in((array, noted(place)) for array, place in pairs):
             recording.shares = True
-            found = stepper.differentiated(memory)
+            found = stepper.differentiated(_each(memory, noted))
             losses = len(recording.operations)
             gradients = found.gradients(stepper.names())
             recording.alone = sys.maxsize  # later operations write to memory that all recordings share
             update = in_place.record(recording, gradients, weight_options)
         after = call_states(layers)
         changing = [layer for layer in after if after[layer] != before.get(layer)]
+        parts = [part and Part(plain(part.sums), part.cotangent) for part in found.parts]
+        found = replace(found, batch=_each(found.batch, plain), parts=parts)
+        found = replace(found, outputs=plain(found.outputs), masks=plain(found.masks))
         if not all(recording.knows(output) for output in found.outputs):
             raise Unrepeatable("an output isn't computed by recorded operations")
         if any(part is not None and not part.count for part in found.parts):
@@ -262,9 +261,8 @@ def _facts(stepper: Stepper, arrays, weight_options) -> list:
         list(weight_options.items()),
     ]
     layers = stepper.model._all_layers()
-    moving = {id(array) for layer in layers for array in layer._moving().values()}  # read at each repetition
-    fixed = (array for name, array in arrays.items() if not weight_options[name].trainable)
-    found += [Same(array) for array in fixed if id(array) not in moving]
+    fixed = [array for name, array in arrays.items() if not weight_options[name].trainable]
+    found += [Same(array) for array, _ in unmoved(layers, fixed)]
     return found
 
 
@@ -277,5 +275,5 @@ def _parts(batch: Batch) -> tuple:
     return batch.x, batch.y, batch.weights, [batch.mask]
 
 
-def _copy(batch: Batch) -> Batch:
-    return Batch(*(copied_arrays(arrays) for arrays in (batch.x, batch.y, batch.weights, batch.mask)))
+def _each(batch: Batch, function) -> Batch:
+    return Batch(*(function(arrays) for arrays in (batch.x, batch.y, batch.weights, batch.mask)))

@@ -13,7 +13,7 @@ _PADDED = "pad the sequences with rk.pad_sequences, or train with batches of equ
 
 
 def can_pad(model, x: Ragged) -> bool:
-    """Whether sequences may be padded for training: no step of the padding may reach anything."""
+    """Return whether sequences may be padded for training: no step of the padding may reach anything."""
     return not model._keeps_states and model._padding_of((None, None, *x.rest)) == "masked"
 
 

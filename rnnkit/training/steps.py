@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import reduce
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from rnnkit.layers.support.added_losses import Collected, collecting
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.losses import takes_ids
-from rnnkit.recording import repeated
+from rnnkit.recording import operation
 from rnnkit.steps.nesting import leaves_of
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
@@ -191,8 +191,8 @@ class Stepper:
         weights = list(batch.weights or [None] * len(outputs))
         for k, objective in enumerate(self.compiled.objectives):
             if objective is not None and batch.y[k] is not None:
-                weigh = partial(self._weigh, takes_ids(objective.loss), batch.y[k], outputs[k], weights[k])
-                weights[k] = repeated(weigh, batch.y[k], outputs[k], weights[k])
+                ids = takes_ids(objective.loss)
+                weights[k] = operation(self._weigh, ids, batch.y[k], outputs[k], weights[k])
         return replace(batch, weights=weights)
 
     def _weigh(self, ids, y, output, weight) -> np.ndarray:
@@ -213,7 +213,7 @@ class Stepper:
         return found
 
     def is_finite(self, parts, penalty: float) -> bool:
-        """Whether all losses with a weight, and the penalty, are finite."""
+        """Return whether all losses with a weight, and the penalty, are finite."""
         weighed = zip(parts, self.compiled.loss_weights, strict=True)
         return math.isfinite(penalty) and all(math.isfinite(part.total) for part, weight in weighed if part and weight)
 

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 
-from rnnkit.recording import is_own
+from rnnkit.arguments import is_own
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 
@@ -59,7 +59,7 @@ class Tally:
 
 
 def _may_keep(metric) -> bool:
-    """Whether a metric may keep the arrays of an update, as a user's may and rnnkit's own don't."""
+    """Return whether a metric may keep the arrays of an update, as a user's may and rnnkit's own don't."""
     function = getattr(metric, "function", None)
     own = function is None or (is_own(function) and getattr(function, "__closure__", metric) is None)
     return not (own and is_own(type(metric)))

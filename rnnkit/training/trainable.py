@@ -17,6 +17,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
 from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.pullback import options
+from rnnkit.layers.support.repeats import RepeatedCalls
 from rnnkit.layers.support.seeds import start_draws
 from rnnkit.sequences.labelled import is_labelled
 from rnnkit.steps.nesting import leaves_of, mapped, numbered
@@ -25,7 +26,7 @@ from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit
 from rnnkit.training.order import checked_blocks
 from rnnkit.training.parts import PartedStepper
-from rnnkit.training.repeats import RepeatedTests, Repeats
+from rnnkit.training.repeats import Repeats
 from rnnkit.training.sequences import can_pad, of_sequences
 from rnnkit.training.steps import Stepper
 from rnnkit.training.tally import Tally
@@ -44,7 +45,7 @@ class Trainable(Layer):
     _compiled: Compiled | None = None
     _own_optimizer: Any = None  # of a model that isn't compiled
     _repeats: Repeats  # of its updates, once it is compiled
-    _repeated_tests: RepeatedTests
+    _repeated_tests: RepeatedCalls
 
     _members = 1  # the number of models, whose rows of outputs in training are joined
 
@@ -116,7 +117,7 @@ class Trainable(Layer):
             options(checkpoint, truncate),
         )
         compiled.optimizer.belong_to(self)
-        self._compiled, self._repeats, self._repeated_tests = compiled, Repeats(), RepeatedTests()
+        self._compiled, self._repeats, self._repeated_tests = compiled, Repeats(), RepeatedCalls(lists=True)
 
     @property
     def optimizer(self) -> Any:

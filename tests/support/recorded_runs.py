@@ -6,7 +6,7 @@ from unittest.mock import patch
 import numpy as np
 from matrix import flat, same_bits
 
-from rnnkit.recording import Recording
+from rnnkit.recording import Noted, Recording, noted, plain, standing_in
 
 
 def check_repeated(layer, calls, cotangents):
@@ -15,16 +15,17 @@ def check_repeated(layer, calls, cotangents):
     Arguments are dicts of arrays, lists of arrays or None, alike in shapes; cotangents are a list for each call. The
     weights change from call to call, too.
     """
-    before = dict(layer.weights)
+    before = layer._arrays()
     memory = {name: copied(given) for name, given in calls[0].items()}
     d = copied(cotangents[0])
     weights = {name: np.array(array) for name, array in before.items()}
     recording = Recording()
     recording.give(*arrays([*memory.values(), d]), *weights.values())
-    layer._put_arrays(weights)
     try:
-        with patch.dict(os.environ, RNNKIT_REPEAT="1"), recording:  # which is off where calls themselves are tested
-            found = taken(layer, memory, d)
+        pairs = [(before[name], array.view(Noted)) for name, array in weights.items()]
+        # Recordings are off where calls themselves are tested.
+        with patch.dict(os.environ, RNNKIT_REPEAT="1"), recording, standing_in(pairs):
+            found = plain(taken(layer, noted(memory), noted(d)))
         for i, (call, given) in enumerate(zip(calls, cotangents, strict=True)):
             now = {name: np.asarray(array * array.dtype.type(1 - 0.03 * i)) for name, array in before.items()}
             for place, array in zip(
@@ -38,7 +39,6 @@ def check_repeated(layer, calls, cotangents):
                 recording.repeat()
             layer._put_arrays(now)
             same_bits(found, taken(layer, call, given))
-            layer._put_arrays(weights)
     finally:
         layer._put_arrays(before)
     return recording

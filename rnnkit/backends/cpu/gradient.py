@@ -10,7 +10,6 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +24,7 @@ from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.backends.shared.segments import segments
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import LARGE, state_of, written
-from rnnkit.recording import computed, constant, contiguous, copied, current, put, repeated, unrepeatable
+from rnnkit.recording import constant, current, noted, operation, unrepeatable
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Sum
@@ -100,8 +99,8 @@ class Backward:
             record,
             x=record.x if self._leaves_x(record, checkpoint) else _kept(record.x[rows]),
             mask=None if record.mask is None else record.mask[rows],
-            states=tuple(copied(state[rows]) for state in record.states),
-            constants=tuple(copied(one[rows]) for one in record.constants),
+            states=tuple(state[rows].copy() for state in record.states),
+            constants=tuple(one[rows].copy() for one in record.constants),
             draws={name: draw[rows] for name, draw in record.draws.items()},
             rows=order,
             place=None if order is not None else record.place,
@@ -166,11 +165,11 @@ class _Run:
         for name, size in self.backward.residuals.items():
             state = state_of(name)
             if name not in lent:
-                lent[name] = self.backward.sequence(self.rows, longest + (state is not None), size, self.dtype)
+                lent[name] = noted(self.backward.sequence(self.rows, longest + (state is not None), size, self.dtype))
             if state is not None:
                 states = lent[name][:, : steps + 1]
                 if self.backward.outer_products is not None:  # others begin with it themselves
-                    put(states[:, 0, :size], record.states[state].reshape(self.rows, size))
+                    states[:, 0, :size] = record.states[state].reshape(self.rows, size)
                 residuals["state", state], residuals[name] = states[:, :-1], states[:, 1:]
             else:
                 residuals[name] = lent[name][:, :steps]
@@ -242,13 +241,13 @@ class _Run:
         large = self.rows * self.steps * math.prod(shape) * dtype.itemsize > tuning.ZEROS_BYTES
         if mask is None and outputs is None and large:
             before = np.broadcast_to(nothing, (self.rows, self.steps, *shape))[:, :-1]
-            return [(0, before), (self.steps - 1, np.ascontiguousarray(last)[:, None])]
+            return [(0, before), (self.steps - 1, last.astype(dtype, order="C", copy=False)[:, None])]
         if mask is None and outputs is None:
             whole = constant(np.zeros((self.rows, self.steps, *shape), dtype))
-            put(whole[:, -1], last)
+            whole[:, -1] = last
             return [(0, whole)]
 
-        def added():
+        def added(outputs, last, mask):
             whole = np.zeros((self.rows, self.steps, *shape), dtype) if outputs is None else outputs.copy()
             if mask is None:
                 whole[:, -1] += last
@@ -261,7 +260,7 @@ class _Run:
                 whole[used, ends[used]] += last[used]
             return whole
 
-        return [(0, repeated(added, outputs, last, mask))]
+        return [(0, operation(added, outputs, last, mask))]
 
 
 class _Pull:
@@ -273,7 +272,7 @@ class _Pull:
         self.count = len(self.backward.plain.plan.state_shapes)  # then come the constants'
         given = [*(states or [None] * self.count), *[None] * (len(shapes) - self.count)]
         self.cotangents = tuple(
-            constant(np.zeros((run.rows, *shape), dtype)) if g is None else copied(run._ordered(g), dtype)
+            constant(np.zeros((run.rows, *shape), dtype)) if g is None else run._ordered(g).astype(dtype, order="C")
             for g, shape in zip(given, shapes, strict=True)
         )
         self.d_x, self.wants_x = np.empty(self.record.x.shape, dtype), True
@@ -283,11 +282,11 @@ class _Pull:
 
     def gradient(self) -> Gradient:
         """Return the cotangents of all that the call read."""
-        d_x, *cotangents = self.d_x, *self.cotangents
+        d_x, *cotangents = noted([self.d_x, *self.cotangents])
         if self.run.order is not None:
             d_x, *cotangents = (_put_back(a, self.run.order) for a in (d_x, *cotangents))
         if self.run.reverse and self.wants_x:
-            d_x = contiguous(d_x[:, ::-1], d_x.dtype)
+            d_x = d_x[:, ::-1].astype(d_x.dtype, order="C", copy=False)
         after_constants = self.count + len(self.record.constants)
         weights = self._of_weights(cotangents[after_constants:])
         states, constants = cotangents[: self.count], cotangents[self.count : after_constants]
@@ -298,17 +297,17 @@ class _Pull:
         finish, weights, totals = self.backward.finish, self.record.weights, self.sums.totals()
         members = self.backward.plain.members(weights)
         if members:
-            totals = [repeated(partial(_sums_of_members, one, members), one) for one in by_row]
-            return repeated(lambda: finish.of_members(weights, totals, members), *weights.values(), *totals)
+            totals = [_sums_of_members(one, members) for one in by_row]
+            return operation(finish.of_members, weights, totals, members)
         if by_row:
-            added = iter([computed(np.sum, one, axis=0) for one in by_row])
+            added = iter([np.sum(one, axis=0) for one in by_row])
             others, sums = iter(totals), self.backward.sums
             totals = [next(added if s.b.source == "total" else others) for s in sums] or list(added)
         recording = current()
         if recording is None or not weights:
             return finish(weights, totals)
         if not finish.only_moves or not totals:
-            return repeated(lambda: finish(weights, totals), *weights.values(), *totals)
+            return operation(finish, weights, totals)
         names, arrays, count = list(weights), [*weights.values(), *totals], len(weights)
 
         def moved(*given):
@@ -325,7 +324,7 @@ class _Pull:
         operands = self._operands(longest)
         for start, after in reversed(chunks):
             if after % stop == 0 and after < steps:
-                states = tuple(constant(np.zeros_like(c)) for c in self.cotangents[: self.count])
+                states = tuple(np.zeros_like(c) for c in self.cotangents[: self.count])
                 self.cotangents = (*states, *self.cotangents[self.count :])
             at, of_outputs = next((at, array) for at, array in reversed(d_outputs) if at <= start)
             placed = {key: array[:, start - first : after - first] for key, array in residuals.items()}
@@ -416,7 +415,7 @@ def _kept(array) -> np.ndarray:
     if len(array) > 1 and not array.strides[0] and current() is None:
         return np.broadcast_to(_kept(array[:1]), array.shape)
     if current() is not None or array.nbytes < tuning.POOLED:
-        return copied(array)
+        return array.copy()
     copy = borrow(array.size, array.dtype).reshape(array.shape)
     copy[...] = array
     return copy

@@ -4,28 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnkit.backends.cpu.language.addresses import address
 from rnnkit.backends.cpu.language.programs import kernel, load
 from rnnkit.backends.cpu.simd.bounds_check import checked
-from rnnkit.recording import current
+from rnnkit.recording import current, noted, plain
 
 
-def run_kernel(name: str, dtype: np.dtype, *arguments, writes=()) -> None:
-    """Run a kernel, "time_windows.window_sums", on arrays in C order, of which `writes` are overwritten.
+class New(NamedTuple):
+    """An array that a kernel makes, of the kernel's dtype unless another is given."""
 
-    Arguments are numbers, arrays, passed by their addresses, and None, passed as 0.
+    shape: tuple
+    dtype: Any = None
+
+
+def run_kernel(name: str, dtype: np.dtype, *arguments) -> Any:
+    """Run a kernel, "time_windows.window_sums", on arrays, and return those that it makes: one, or a list.
+
+    Arguments are numbers, arrays, passed by their addresses, `New` ones, and None, passed as 0.
     """
-    numbers = [address(one) if isinstance(one, np.ndarray) else one or 0 for one in arguments]
-    run = checked(partial(_code(name, dtype.name, len(arguments)), *numbers), arguments)
+    arrays = [(np.empty(one.shape, one.dtype or dtype), one) for one in arguments if isinstance(one, New)]
+    made = {id(one): array for array, one in arrays}
+    reads = {id(one): plain(one.astype(one.dtype, order="C", copy=False)) for one in arguments if _is_array(one)}
+    found = made | reads
+    numbers = [address(found[id(one)]) if id(one) in found else one or 0 for one in arguments]
+    run = checked(partial(_code(name, dtype.name, len(arguments)), *numbers), list(found.values()))
     run()
-    recording = current()
-    if recording is not None:
-        written = {id(one) for one in writes}
-        arrays = (one for one in arguments if isinstance(one, np.ndarray))
-        recording.note(run, [one for one in arrays if id(one) not in written], writes)
+    results = list(made.values())
+    if (recording := current()) is not None:
+        recording.note(run, list(reads.values()), results)
+    return noted(results if len(results) > 1 else results[0])
+
+
+def _is_array(value) -> bool:
+    return isinstance(value, np.ndarray)
 
 
 @cache

@@ -11,7 +11,7 @@ from rnnkit.backends.cpu.language.addresses import address, write_addresses
 from rnnkit.backends.cpu.language.programs import kernel, load
 from rnnkit.backends.cpu.simd.aligned import LINE, aligned
 from rnnkit.backends.cpu.simd.bounds_check import checked
-from rnnkit.recording import Recording, Unrepeatable
+from rnnkit.recording import Recording, Unrepeatable, current, noted, plain
 
 
 def finite_test(array: np.ndarray) -> Callable[[], int]:
@@ -43,6 +43,19 @@ class Copies:
             checked(self._run, arrays, self._kept, self._words)()
         else:
             self.run()
+
+
+def stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return arrays along a new first axis, in a recording by one call of compiled code."""
+    recording = current()
+    if recording is None or not all(one.flags.c_contiguous for one in arrays):
+        return np.stack(arrays)
+    first, arrays = arrays[0], plain(list(arrays))
+    whole = np.empty((len(arrays), *first.shape), first.dtype)
+    copies = Copies([whole[k, ...] for k in range(len(arrays))], arrays)
+    copies()
+    recording.note(copies, arrays, [whole])
+    return noted(whole)
 
 
 @cache
@@ -79,6 +92,7 @@ def recorded_moves(
     run()
     recording.constant(table, zero)
     recording.note(run, arrays, [target])
+    target = noted(target)
     return [
         target[start : start + place.size].reshape(place.shape) for start, place in zip(starts, places, strict=False)
     ]

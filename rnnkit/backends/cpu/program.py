@@ -33,7 +33,7 @@ from rnnkit.backends.shared.prepack import Layout, literals, only_moves
 from rnnkit.backends.shared.processor import second_level_cache
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.compiler.ir.plan import OF_CALL, SEQUENCES, STEP, Buffer, Plan, SparseProduct
-from rnnkit.recording import Recording, constant, contiguous, current, repeated, unrepeatable
+from rnnkit.recording import Recording, constant, current, noted, operation, plain, unrepeatable
 from rnnkit.stored_weights import StoredWeight
 
 _OF_RECORD = ("x", "output", "last", "mask", "order")  # pointers to one array each
@@ -123,6 +123,7 @@ class Program:
             recording.constant(*(array for array in weights.values() if isinstance(array, StoredWeight)))
         if recording is not None and recording.changes(*weights.values()):
             return self._recorded_prepack(recording, weights)
+        weights = weights if recording is None else plain(weights)
         bound, arrays = self._bound
         given = tuple(weights.values())
         if bound is None or len(bound) != len(given) or any(a is not b for a, b in zip(bound, given, strict=True)):
@@ -147,7 +148,7 @@ class Program:
             pairs = zip(self.prepack(weights), fixed, strict=True)
             found = [constant(one) if literal else next(moves) for one, literal in pairs]
         else:
-            found = repeated(lambda: self.prepack(weights), *weights.values())
+            found = operation(lambda *arrays: self.prepack(dict(zip(weights, arrays, strict=True))), *weights.values())
         return tuple(found)
 
     def run(self, record: Record, alone: bool = False) -> Result:
@@ -224,7 +225,7 @@ class Program:
             unrepeatable("it has no steps")
             return Result(outputs, np.zeros((rows, *plan.output_shape), dtype), states, kept)
         last = np.empty((rows, *plan.output_shape), dtype)
-        initial = [contiguous(state, dtype) for state in record.states]
+        initial = [state.astype(dtype, order="C", copy=False) for state in record.states]
         final = tuple(_like(state) for state in initial)
         units, groups = threads > 1 and self._splits_units(rows, threads), self._groups(rows)
         blocks, trials = (1, self._trials[rows]) if units else (row_blocks(groups, threads), None)
@@ -266,7 +267,7 @@ class Program:
         if done is False:
             record.place = None  # the thread that was stopped may still write there
         record.abandoned |= done is False or done == ABANDONED
-        return Result(outputs, last, final, kept) if done else None
+        return Result(*noted([outputs, last, final, kept])) if done else None
 
     def _groups(self, rows) -> int:
         """Return the number of groups of rows that threads share: here each row is one."""

@@ -22,7 +22,7 @@ from rnnkit.compiler.ir.evaluate import ByMember
 from rnnkit.compiler.ir.graph import FAILED
 from rnnkit.compiler.ir.plan import RowLoop, RowPlan, all_lines, given_by, read_by, written, written_names
 from rnnkit.compiler.planning.side_by_side import is_expensive
-from rnnkit.recording import Unrepeatable, current, repeated, unwatched
+from rnnkit.recording import Unrepeatable, current, operation, unwatched
 
 MOST_VECTORS = 4  # registers of a value: their instructions don't wait for each other
 COSTLY = 12  # cost of an expensive operation, in lines
@@ -70,12 +70,12 @@ class RowProgram(Program):
         if keeps and count == rows and len(known) == len(given) and all(map(is_, known, given)):
             return found
 
-        def expanded():
-            arrays = self._by_member({("weight", name): array for name, array in weights.items()}, members)
+        def expanded(*given):
+            arrays = self._by_member({("weight", n): array for n, array in zip(weights, given, strict=True)}, members)
             flat = (np.asarray(one, self.dtype).reshape(members, -1) for one in arrays)
             return [np.repeat(one, rows // members, axis=0) for one in flat]
 
-        found = {buffer.attr: array for buffer, array in zip(self.plan.own, repeated(expanded, *given), strict=True)}
+        found = {buffer.attr: array for buffer, array in zip(self.plan.own, operation(expanded, *given), strict=True)}
         if keeps:
             self._own = given, rows, found
         return found
@@ -88,13 +88,13 @@ class RowProgram(Program):
         if record.mask is None:
             return None, None
 
-        def beside():
-            rows, steps = record.mask.shape
+        def beside(mask):
+            rows, steps = mask.shape
             wide = np.zeros((steps, rows + MOST_VECTORS * LANES[self.dtype]), bool)
-            wide[:, :rows] = record.mask.T[::-1] if record.reverse else record.mask.T
+            wide[:, :rows] = mask.T[::-1] if record.reverse else mask.T
             return wide.T
 
-        return repeated(beside, record.mask), None
+        return operation(beside, record.mask), None
 
 
 def _work(plan: RowPlan) -> int:

@@ -19,7 +19,7 @@ from rnnkit.backends.cpu.simd.registers import LANES
 from rnnkit.backends.cpu.threads.team import ThreadTeam
 from rnnkit.backends.shared.call import Record
 from rnnkit.backends.shared.thread_pool import get_num_threads
-from rnnkit.recording import Recording, current, unrepeatable
+from rnnkit.recording import Recording, current, plain, unrepeatable
 
 if TYPE_CHECKING:
     from rnnkit.compiler.autodiff.adjoint import Sum
@@ -45,7 +45,8 @@ class Sums:
     def add(self, part: Record) -> None:
         """Add what these steps give."""
         rows, steps = part.x.shape[:2]
-        used = None if part.mask is None else self._used(part.mask)
+        mask = plain(part.mask)
+        used = None if mask is None else self._used(mask)
         recording = current()
         for s, outer_sum in self.outer_sums.items():
             a, b = (s.a or s.b).array(part), s.b.array(part)
@@ -59,8 +60,8 @@ class Sums:
             elif used is None:
                 outer_sum.record(recording, a, b, pairs)
             else:
-                again = partial(self._pairs_again, part.mask, *places, a.itemsize)
-                outer_sum.record(recording, a, b, pairs, again, part.mask)
+                again = partial(self._pairs_again, mask, *places, a.itemsize)
+                outer_sum.record(recording, a, b, pairs, again, mask)
 
     def _pairs_again(self, mask, a, b, itemsize) -> np.ndarray:
         return _pairs(a, b, *self._used(mask), itemsize)

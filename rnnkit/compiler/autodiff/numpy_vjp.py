@@ -7,7 +7,6 @@ import numpy as np
 from rnnkit.compiler.autodiff.reverse import reverse_step
 from rnnkit.compiler.ir.evaluate import Evaluation, new_array
 from rnnkit.compiler.ir.graph import Graph
-from rnnkit.recording import computed, contiguous
 
 
 class Pull:
@@ -46,12 +45,9 @@ class Pull:
             return value if value.shape == shape else np.broadcast_to(value, shape)
 
         def flat(node):
-            return contiguous(whole(node), self.dtype).reshape(-1, node.shape[-1])
+            return whole(node).astype(self.dtype, order="C", copy=False).reshape(-1, node.shape[-1])
 
-        sums = [
-            computed(np.sum, whole(g), axis=0) if a is None else computed(np.matmul, flat(a).T, flat(g))
-            for _, a, g in self.summed
-        ]
+        sums = [np.sum(whole(g), axis=0) if a is None else np.matmul(flat(a).T, flat(g)) for _, a, g in self.summed]
         given |= {("weight", ("sum", i)): array for i, array in enumerate(sums)}
         values |= self._of_weights(given)
         d_weights = {name: np.broadcast_to(values[node.id], weights[name].shape) for name, node in self.weights.items()}

@@ -12,7 +12,7 @@ from rnnkit.compiler.ir import kinds
 from rnnkit.compiler.ir.graph import INPUTS, Node
 from rnnkit.compiler.ir.matrix_functions import FORMULAS
 from rnnkit.compiler.ir.operations import INTEGER_OPERATIONS, REDUCTIONS
-from rnnkit.recording import computed, constant, contiguous, copied, repeated, unwatched, viewed
+from rnnkit.recording import constant, operation, unwatched
 
 
 class LongLoop(RuntimeError):
@@ -116,7 +116,7 @@ class _Rounds:
         rows = batched[0] if batched else 1
 
         def whole(array, node):
-            array = np.broadcast_to(array if node.batched else np.asarray(array)[None], (rows, *node.shape))
+            array = np.broadcast_to(array if node.batched else np.asanyarray(array)[None], (rows, *node.shape))
             return array.astype(kinds.dtype_of(node.kind, self.dtype))
 
         carried = [whole(a, node) for a, node in zip(given, self.initials, strict=False)]
@@ -196,8 +196,9 @@ def _lifted(nodes) -> list[Node] | None:
 
 def new_array(value, node, others, dtype) -> np.ndarray:
     """Return a node's value in C order, in memory that neither the graph nor other arrays hold."""
+    value = np.asanyarray(value)
     held = not node.batched or node.op == "result" or any(np.may_share_memory(value, one) for one in others)
-    return copied(value, dtype) if held else contiguous(value, dtype)
+    return value.astype(dtype, order="C") if held else value.astype(dtype, order="C", copy=False)
 
 
 def only_moves(nodes) -> bool:
@@ -221,32 +222,30 @@ def _function(node, dtype) -> Callable[..., np.ndarray]:
     if node.pointwise:
         return _pointwise(node, dtype)
     if node.op == "view":
-        return lambda a: viewed(lambda whole: attr.apply(whole, lead), a)
+        return lambda a: operation(attr.apply, a, lead)
     if node.op == "concatenate":
         axis = lead + attr
-        return lambda *args: computed(np.concatenate, _with_rows(args, node) if lead else args, axis=axis)
+        return lambda *args: np.concatenate(_with_rows(args, node) if lead else args, axis=axis)
     if node.op == "product":
-        return lambda a, b: computed(np.matmul, a, b)
+        return np.matmul
     if node.op in REDUCTIONS:
         reduction, axes = REDUCTIONS[node.op].evaluate, tuple(lead + i for i in attr)
         if counts(node):
-            return lambda a: computed(np.sum, a, axis=axes, dtype=dtype)
+            return lambda a: np.sum(a, axis=axes, dtype=dtype)
         if node.is_integer and node.op in ("sum", "prod"):  # of small ones, NumPy would give int64
-            return lambda a: repeated(lambda: reduction(a, axis=axes, dtype=node.kind), a)
-        return lambda a: computed(reduction, a, axis=axes)
+            return lambda a: reduction(a, axis=axes, dtype=node.kind)
+        return lambda a: reduction(a, axis=axes)
     if node.op == "einsum" and lead:
         batched = [a.batched for a in node.args]
         return lambda *args: _batched_einsum(attr, args, batched)
-    # Operations whose result a recording has to copy; einsum without `optimize` takes 60 ms for three matrices of 128.
     functions: dict[str, Callable] = {
-        "einsum": lambda *args: np.einsum(attr, *args, optimize=True),
+        "einsum": lambda *args: np.einsum(attr, *args, optimize=True),  # without, 60 ms for three matrices of 128
         "inverse": np.linalg.inv,
         "result": lambda carried: carried[attr],
-        "take": lambda *args: _at_places(args, node),
-        "put": lambda *args: _at_places(args, node),
+        "take": lambda *args: operation(_at_places, args, node),
+        "put": lambda *args: operation(_at_places, args, node),
     }
-    function = functions.get(node.op, lambda *args: np.asarray(attr(*args), dtype))
-    return lambda *args: repeated(lambda: function(*args), *args)
+    return functions.get(node.op, lambda *args: np.asanyarray(attr(*args)).astype(dtype, copy=False))
 
 
 def _pointwise(node, dtype):
@@ -257,15 +256,15 @@ def _pointwise(node, dtype):
 
     def function(*args):
         if isinstance(operation, np.ufunc):
-            found = computed(operation, *args)
+            found = operation(*args)
         else:
-            found = repeated(lambda: np.asarray(operation(*args)), *args)
-        return found if found.dtype == wanted else copied(found, wanted)
+            found = np.asanyarray(operation(*args))
+        return found if found.dtype == wanted else found.astype(wanted, order="C")
 
     if node.op == "to_float":
-        return lambda a: copied(a, dtype)
+        return lambda a: a.astype(dtype, order="C")
     if node.op == "cast":
-        return lambda a: repeated(lambda: kinds.cast(a, node.kind, dtype), a)
+        return lambda a: kinds.cast(a, node.kind, dtype)
     if not short:
         return function
 
@@ -312,9 +311,9 @@ def _batched_einsum(subscripts, arrays, batched):
         turned = [letters.index(c) for c in (*shared, *left, *right)]
         lengths = [math.prod(sizes[c] for c in group) for group in (left, right)]
         shape = (*(sizes[c] for c in shared), *lengths)
-        return viewed(lambda a: a.transpose(turned).reshape(shape), array)
+        return array.transpose(turned).reshape(shape)
 
-    product = computed(np.matmul, matrices(arrays[0], first, rows, inner), matrices(arrays[1], second, inner, columns))
+    product = matrices(arrays[0], first, rows, inner) @ matrices(arrays[1], second, inner, columns)
     order = [*shared, *rows, *columns]
     shape, turned = [sizes[c] for c in order], [order.index(c) for c in f"0{output}"]
-    return viewed(lambda a: a.reshape(shape).transpose(turned), product)
+    return product.reshape(shape).transpose(turned)

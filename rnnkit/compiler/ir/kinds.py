@@ -44,14 +44,14 @@ def common(kinds) -> str:
 
 def whole(number) -> np.ndarray:
     """Return floats as int64, cut towards 0; the least int64 for those that don't fit, as processors do."""
-    number = np.asarray(number)
+    number = np.asanyarray(number)
     inside = (number >= -(2.0**63)) & (number < 2.0**63)
     return np.where(inside, np.where(inside, number, 0).astype(np.int64), np.iinfo(np.int64).min)
 
 
 def cast(array, kind: str, dtype) -> np.ndarray:
     """Return elements of any kind as those of another, with NumPy's result wherever NumPy defines one."""
-    array, wanted = np.asarray(array), dtype_of(kind, dtype)
+    array, wanted = np.asanyarray(array), dtype_of(kind, dtype)
     if array.dtype.kind != "f" or wanted.kind not in "iu":
         return array.astype(wanted)
     if carrier(kind) == "int64":

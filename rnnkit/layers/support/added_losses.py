@@ -15,7 +15,7 @@ from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
-from rnnkit.recording import repeated, unrepeatable
+from rnnkit.recording import operation, unrepeatable
 from rnnkit.steps.nesting import mapped
 
 _collected: ContextVar[Collected | None] = ContextVar("rnnkit added losses", default=None)
@@ -92,7 +92,7 @@ def regularized(layer, outputs, pullback: Pullback | None = None) -> Any:
     if not is_collecting():
         return pullback
     regularizer, arrays = layer.activity_regularizer, leaves(outputs)
-    added = [note(layer, repeated(partial(_by_row, regularizer, one), one)) for one in arrays]
+    added = [note(layer, operation(_by_row, regularizer, one)) for one in arrays]
     if pullback is None:
         return None
 
@@ -101,7 +101,7 @@ def regularized(layer, outputs, pullback: Pullback | None = None) -> Any:
 
     def back(pull):
         def run(cotangents):
-            own = [repeated(partial(gradient, k, one), one) for k, one in enumerate(arrays)]
+            own = [operation(gradient, k, one) for k, one in enumerate(arrays)]
             pairs = zip(cotangents, own, strict=True)
             return pull([one if d is None else added_up(d, one) for d, one in pairs])
 

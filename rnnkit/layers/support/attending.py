@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnnkit.recording import Unrepeatable, computed, constant, contiguous, current, repeated, unrepeatable
-
-_NOT_FINITE = "an entry of a sequence that has a mask isn't finite"  # then other operations are done
+from rnnkit.recording import constant
 
 
 def causal(queries: int, keys: int) -> np.ndarray:
@@ -14,11 +12,21 @@ def causal(queries: int, keys: int) -> np.ndarray:
     return constant(np.tri(queries, keys, dtype=bool))
 
 
+def every() -> np.ndarray:
+    """Return the mask of pairs that uses all of them."""
+    return constant(np.ones((1, 1, 1), bool))
+
+
+def near(queries: int, keys: int, window: int) -> np.ndarray:
+    """Return the mask of pairs ``(queries, keys)`` that are fewer steps apart than a window has."""
+    return constant(np.abs(np.arange(queries)[:, None] - np.arange(keys)) < window)
+
+
 def both(first, second):
     """Return the pairs that two masks use; None uses all."""
     if first is None or second is None:
         return second if first is None else first
-    return computed(np.logical_and, first, second)
+    return np.logical_and(first, second)
 
 
 class Finite:
@@ -42,15 +50,7 @@ class Finite:
             self.values, self.bad = np.where(np.isfinite(x), x, 0.0), np.logical_not(np.isfinite(x).all(axis=-1))
             return
         if not (finite := np.isfinite(x)).all():
-            unrepeatable(_NOT_FINITE)
             self.values, self.bad = np.where(finite, x, 0), ~finite.all(axis=-1)
-        elif current() is not None:
-            repeated(lambda: _check_finite(x), x)
-
-
-def _check_finite(x) -> None:
-    if not np.isfinite(x).all():
-        raise Unrepeatable(_NOT_FINITE)
 
 
 def spoiled_scores(scores, used, query: Finite, key: Finite):
@@ -83,28 +83,24 @@ def softmax(scores: np.ndarray, pairs, relative: bool = False, empty: bool = Fal
     empty : bool
         The others have the weight 0, also where no pair of a query counts.
     """
-    from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+    from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
 
     if not isinstance(scores, np.ndarray):  # a symbol
         kept = scores if pairs is None else np.where(pairs, scores, scores - 1e9 if relative else -1e9)
         exponents = np.exp(kept - kept.max(axis=-1, keepdims=True))
         shares = exponents / exponents.sum(axis=-1, keepdims=True)
         return np.where(pairs, shares, 0.0) if empty and pairs is not None else shares
-    scores, weights = contiguous(scores, scores.dtype), np.empty(scores.shape, scores.dtype)
     pairs, sizes, strides = _with_strides(pairs, scores.shape)
-    given = scores, weights, pairs, *sizes, *strides, int(relative), int(empty)
-    run_kernel("softmax.softmax", scores.dtype, *given, writes=[weights])
-    return weights
+    given = scores, New(scores.shape), pairs, *sizes, *strides, int(relative), int(empty)
+    return run_kernel("softmax.softmax", scores.dtype, *given)
 
 
 def softmax_back(weights: np.ndarray, d: np.ndarray, pairs) -> np.ndarray:
     """Return the cotangent of scores, of that of their weights; 0 for pairs that don't count."""
-    from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+    from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
 
-    d, d_scores = contiguous(d, d.dtype), np.empty(d.shape, d.dtype)
     pairs, sizes, strides = _with_strides(pairs, d.shape)
-    run_kernel("softmax.softmax_back", d.dtype, d, weights, d_scores, pairs, *sizes, *strides, writes=[d_scores])
-    return d_scores
+    return run_kernel("softmax.softmax_back", d.dtype, d, weights, New(d.shape), pairs, *sizes, *strides)
 
 
 def _with_strides(pairs, shape) -> tuple:
@@ -114,8 +110,8 @@ def _with_strides(pairs, shape) -> tuple:
         return None, sizes, (0, 0, 0)
     own = pairs.shape if len(shape) == 4 else (pairs.shape[0], 1, *pairs.shape[1:])
     if own[3] != sizes[3]:
-        own, given = (*own[:3], sizes[3]), pairs
-        pairs = repeated(lambda: np.array(np.broadcast_to(given, (*given.shape[:-1], sizes[3])), order="C"), given)
+        own = (*own[:3], sizes[3])
+        pairs = np.broadcast_to(pairs, (*pairs.shape[:-1], sizes[3])).copy()
     inside = own[1] * own[2] * own[3], own[2] * own[3], own[3]
     return pairs, sizes, tuple(stride if size > 1 else 0 for size, stride in zip(own, inside, strict=False))
 

@@ -70,7 +70,7 @@ _PLAIN = {np.ndarray, bool, type(None)}  # most arguments: calls are many and sh
 
 
 def _is_symbolic(value) -> bool:
-    """Whether nested lists hold a symbolic tensor."""
+    """Return whether nested lists hold a symbolic tensor."""
     if isinstance(value, dict):
         value = list(value.values())
     if not isinstance(value, (list, tuple)):

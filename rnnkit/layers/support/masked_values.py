@@ -6,7 +6,6 @@ import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.layers.support import validation
-from rnnkit.recording import current, repeated
 
 
 def finite_under_mask(x, mask):
@@ -25,10 +24,5 @@ def finite_under_mask(x, mask):
     if isinstance(given, DeviceArray) or given.shape not in (x.shape[:2], (*x.shape[:2], 1)):
         return x
     used = validation.mask(given, *x.shape[:2])
-    if current() is None and np.isfinite(x[~used]).all():
-        return x
-
-    def finite():
-        return np.where(used.reshape(*used.shape, *(1,) * (x.ndim - 2)) | np.isfinite(x), x, x.dtype.type(0))
-
-    return repeated(finite, x, used)
+    finite = used.reshape(*used.shape, *(1,) * (x.ndim - 2)) | np.isfinite(x)
+    return x if finite.all() else np.where(finite, x, x.dtype.type(0))

@@ -11,10 +11,10 @@ import numpy as np
 
 from rnnkit import tracebacks
 from rnnkit.layers.support.pullback import Gradients, Pullback
-from rnnkit.layers.support.repeats import RepeatedCalls, arrays_in, copied_arrays, same_bits
+from rnnkit.layers.support.repeats import RepeatedCalls, copied_arrays, same_bits
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.weight_mapping import pair_axes
-from rnnkit.recording import Unrepeatable, standing_in
+from rnnkit.recording import Unrepeatable, arrays_in, noted, plain, standing_in
 
 
 @dataclass(eq=False)
@@ -60,10 +60,10 @@ class RepeatedVJPs(RepeatedCalls):
     def _record(self, kind, layer, call, arguments, keywords) -> None:
         operations = kind.recording.operations
         outputs, pullback = call(layer, *arguments, **keywords)
-        cotangents, forward = [np.ones_like(array) for array in arrays_in(outputs)], len(operations)
+        kind.result, forward = plain(outputs), len(operations)
+        cotangents = [np.ones_like(array) for array in arrays_in(kind.result)]
         kind.recording.give(*cotangents)
-        gradients = pullback.pull(cotangents)
-        kind.result = outputs
+        gradients = pullback.pull(noted(cotangents)).mapped(plain)
         parts = operations[:forward], operations[forward:]
         kind.vjp = RecordedVJP(*parts, cotangents, gradients, pullback.dtype, pair_axes(layer))
         dense = [list(gradients.weights.values()), *_fields(gradients)[1:]]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from operator import is_not
@@ -13,11 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnkit.arguments import is_own
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.execution.execution import is_eager
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.streaming import running
-from rnnkit.recording import Recording, Unrepeatable, current, has_stand_ins, is_own, standing_in
+from rnnkit.recording import (
+    Recording,
+    Unrepeatable,
+    arrays_in,
+    current,
+    each_array,
+    has_stand_ins,
+    noted,
+    plain,
+    standing_in,
+)
 from rnnkit.stored_weights import StoredWeight
 
 if TYPE_CHECKING:
@@ -98,7 +110,7 @@ class Watched:
         self.weights: list = []
 
     def is_untouched(self, layer: Layer) -> bool:
-        """Whether nothing was assigned to any layer since `look`."""
+        """Return whether nothing was assigned to any layer since `look`."""
         if self._last != _Changes.last or self._layer() is not layer:
             return False
         return not self._lists or not self._differs_in_place()
@@ -216,23 +228,25 @@ class _Kind:
             for i, one in enumerate(results, len(used)):
                 if i not in self.redirected:
                     made[i - len(used)][...] = one
-        return made[0] if type(self.result) is np.ndarray else _renewed(self.result, iter(made))
+        each = iter(made)
+        return made[0] if type(self.result) is np.ndarray else each_array(self.result, lambda _: next(each))
 
 
 class RepeatedCalls:
     """The recorded calls of a layer, each of `size` times the bytes that a layer's may hold.
 
-    Of each program, up to `alone` multiply-adds are done by one thread.
+    Of each program, up to `alone` multiply-adds are done by one thread. `lists` says that a list is no list of
+    sequences, whatever the layer takes.
     """
 
-    def __init__(self, alone: int = 0, size: int = 1) -> None:
-        self._alone, self._size = alone, size
+    def __init__(self, alone: int = 0, size: int = 1, lists: bool = False) -> None:
+        self._alone, self._size, self._lists = alone, size, lists
         self._kinds: dict[tuple, _Kind] = {}
         self._lock = threading.Lock()
         self._watched = Watched()
 
     def __reduce__(self):
-        return type(self), (self._alone, self._size)  # recordings are memory of this process
+        return type(self), (self._alone, self._size, self._lists)  # recordings are memory of this process
 
     def run(self, layer: Layer, call: Callable, arguments: tuple, keywords: dict):
         """Return the result of a recorded call, in new arrays; None if the call has to run the ordinary way."""
@@ -240,7 +254,7 @@ class RepeatedCalls:
         key: tuple
         if len(arguments) == 1 and not keywords and type(arguments[0]) is np.ndarray:  # most calls
             arrays, key = arguments, (arguments[0].shape, arguments[0].dtype, get_num_threads(), frozen_outside.get())
-        elif arguments and type(arguments[0]) in (list, tuple) and self._are_sequences(layer):
+        elif arguments and type(arguments[0]) in (list, tuple) and not self._lists and layer._takes_sequences():
             return None  # the calls on its buckets are repeated
         else:
             arrays, found = [], [get_num_threads(), frozen_outside.get(), len(arguments), *keywords]
@@ -275,10 +289,6 @@ class RepeatedCalls:
         finally:
             if mine:
                 self._lock.release()
-
-    def _are_sequences(self, layer) -> bool:
-        """Whether a list as the first argument may be a list of sequences."""
-        return layer._takes_sequences()
 
     def _try(self, kind: _Kind, layer, call, arrays, arguments, keywords):
         """Run a call the ordinary way, and check that a recording gives the same bits."""
@@ -320,20 +330,19 @@ class RepeatedCalls:
         kind.weights, kind.loaded = [memory[id(array)] for array in self._watched.weights], self._watched.weights
         recording.give(*kind.places)
         recording.give(*kind.weights, rarely=True)
-        with recording, standing_in(zip(self._watched.weights, kind.weights, strict=True)):
-            self._record(kind, layer, call, arguments, keywords)
+        with recording, standing_in(zip(self._watched.weights, noted(kind.weights), strict=True)):
+            self._record(kind, layer, call, noted(arguments), noted(keywords))
         if not all(recording.knows(array) for array in arrays_in(kind.result)):
             raise Unrepeatable("what it gives isn't computed by recorded operations")
 
     # Overridden for calls with their gradient
 
     def _record(self, kind, layer, call, arguments, keywords) -> None:
-        kind.result = call(layer, *arguments, **keywords)
-
+        kind.result = plain(call(layer, *arguments, **keywords))
         kind.replace()
 
     def _agrees(self, kind, found, result, drew_nothing: bool) -> bool:
-        """Whether the recording gives the bits of the ordinary call."""
+        """Return whether the recording gives the bits of the ordinary call."""
         return same_bits(found, result)
 
     def _repeat(self, kind, layer, call, arrays, arguments, keywords):
@@ -405,6 +414,12 @@ def call_states(layers) -> dict:
     return found
 
 
+def unmoved(layers, arrays) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the weights that calls don't change, each twice, for `standing_in`; calls read the others each time."""
+    moving = {id(array) for layer in layers for array in layer._moving().values()}
+    return [(array, array) for array in arrays if id(array) not in moving]
+
+
 def restore(states: dict) -> None:
     """Restore the states of `call_states`."""
     for layer, (generator, state, moving) in states.items():
@@ -415,40 +430,18 @@ def restore(states: dict) -> None:
 
 
 def are_own(layers) -> bool:
-    """Whether no layer is of a user's class whose code has to run at each call."""
+    """Return whether no layer is of a user's class whose code has to run at each call."""
     return all(is_own(type(layer)) or layer._is_read_once for layer in layers)
 
 
 def same_bits(nested, other) -> bool:
-    """Whether arrays that are nested alike have the same bits."""
+    """Return whether arrays that are nested alike have the same bits."""
     pairs = zip(arrays_in(nested), arrays_in(other), strict=True)
     return all(a.tobytes() == b.tobytes() and a.shape == b.shape for a, b in pairs)
 
 
-def arrays_in(nested) -> list[np.ndarray]:
-    """Return the arrays of nested lists, tuples and dicts, in order."""
-    if isinstance(nested, dict):
-        nested = list(nested.values())
-    if isinstance(nested, (list, tuple)):
-        return [array for one in nested for array in arrays_in(one)]
-    return [nested] if isinstance(nested, np.ndarray) else []
-
-
-def _renewed(nested, arrays: Iterator[np.ndarray]):
-    """Return nested lists, tuples and dicts with the next of these arrays for each array in them."""
-    if isinstance(nested, np.ndarray):
-        return next(arrays)
-    if isinstance(nested, (list, tuple)):
-        return type(nested)(_renewed(one, arrays) for one in nested)
-    return {name: _renewed(one, arrays) for name, one in nested.items()} if isinstance(nested, dict) else nested
-
-
 def copied_arrays(nested):
     """Return nested lists, tuples and dicts with copies of the arrays in them."""
-    if isinstance(nested, np.ndarray):
+    if isinstance(nested, np.ndarray):  # most of them
         return np.array(nested)
-    if isinstance(nested, (list, tuple)):
-        return type(nested)(copied_arrays(one) for one in nested)
-    if isinstance(nested, dict):
-        return {name: copied_arrays(one) for name, one in nested.items()}
-    return RowGradient(nested.ids, nested.rows, nested.shape) if isinstance(nested, RowGradient) else nested
+    return each_array(nested, np.array, lambda one: copy.copy(one) if isinstance(one, RowGradient) else one)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from rnnkit.hints import Array, DType, Shape
-from rnnkit.recording import computed, repeated
+from rnnkit.recording import operation
 
 # Rows that are added up before their sum is added to others: in one long sum, rounding errors would grow.
 _TOGETHER = 128
@@ -103,8 +103,8 @@ class RowGradient(NDArrayOperatorsMixin):
 def added_up(first, second):
     """Return the sum of two gradients of one weight; a `RowGradient` if both are."""
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
-        return computed(np.add, first, second)
-    return repeated(lambda: _sum(first, second), first, second, draws=True)
+        return first + second
+    return operation(_sum, first, second, draws=True)
 
 
 def _sum(first, second):
@@ -115,10 +115,8 @@ def _sum(first, second):
 
 
 def _added(rows, order, bounds) -> np.ndarray:
-    from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+    from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
 
-    rows = np.ascontiguousarray(rows)
-    sums = np.empty((len(bounds) - 1, rows.shape[1]), rows.dtype)
-    numbers = len(sums), rows.shape[1], _TOGETHER
-    run_kernel("row_sums.row_sums", rows.dtype, rows, order, bounds, sums, *numbers, writes=[sums])
-    return sums
+    count, width = len(bounds) - 1, rows.shape[1]
+    given = rows, order, bounds, New((count, width)), count, width, _TOGETHER
+    return run_kernel("row_sums.row_sums", rows.dtype, *given)

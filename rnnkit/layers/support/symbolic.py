@@ -69,7 +69,7 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def batched(self) -> bool:
-        """Whether it has a batch axis; weights of a user's class of layers have none."""
+        """Return whether it has a batch axis; weights of a user's class of layers have none."""
         return self.node.batched
 
     @property
@@ -161,7 +161,7 @@ for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshi
 
 
 def _merge(inputs) -> bool:
-    """Whether `Add` and its like take these arrays."""
+    """Return whether `Add` and its like take these arrays."""
     return (
         all(isinstance(one, SymbolicTensor) and one.batched for one in inputs)
         and len({len(one.shape) for one in inputs}) == 1
@@ -192,7 +192,7 @@ def resolved(value):
 
 
 def holds_symbols(value) -> bool:
-    """Whether nested lists, tuples and dicts hold a symbolic tensor."""
+    """Return whether nested lists, tuples and dicts hold a symbolic tensor."""
     value = resolved(value)
     if isinstance(value, dict):
         value = list(value.values())
@@ -461,7 +461,7 @@ def mapped(nested, function):
 
 
 def is_shape(value) -> bool:
-    """Whether this is one shape, rather than several."""
+    """Return whether this is one shape, rather than several."""
     return not isinstance(value, dict) and all(size is None or isinstance(size, int) for size in value)
 
 

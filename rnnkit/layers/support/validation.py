@@ -12,7 +12,6 @@ from rnnkit.arrays import floating, in_precision, real
 from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray, upload
 from rnnkit.complex_pairs import to_pairs
-from rnnkit.recording import copied, repeated
 
 
 def given(value, what: str, stream: int | None = None, complex_too: bool = False) -> Any:
@@ -53,7 +52,7 @@ def like(value, what: str, array: np.ndarray, axis: int | None = None) -> np.nda
         raise ValueError(f"expected {what} of shape {shape}, got {found.shape}")
     if axis is not None:
         return to_pairs(found, axis, array.dtype)
-    return found if found.dtype == array.dtype else copied(found, array.dtype)
+    return found if found.dtype == array.dtype else found.astype(array.dtype, order="C")
 
 
 def moved(value, stream: int | None) -> Any:
@@ -88,13 +87,13 @@ def cast(x: Any, dtype: np.dtype, kept_axes: int = 2) -> Any:
     if isinstance(x, DeviceArray):
         return _as_it_stands(x, dtype, kept_axes)
     if x.dtype != dtype:  # so is another byte order
-        return copied(x, dtype)
+        return x.astype(dtype, order="C")
     stride = x.itemsize
     for axis in range(x.ndim - 1, kept_axes - 1, -1):
         if x.strides[axis] != stride and x.shape[axis] > 1:
-            return copied(x)
+            return x.copy()
         stride *= x.shape[axis]
-    return x if x.flags.aligned else copied(x)
+    return x if x.flags.aligned else x.copy()
 
 
 def _as_it_stands(x: DeviceArray, dtype: np.dtype, kept_axes: int) -> DeviceArray:
@@ -134,7 +133,7 @@ def mask(value, batch_size: int, length: int) -> Any:
             raise TypeError(f"expected a mask of booleans in a GPU's memory, got {found.dtype}; take mask != 0")
         found = found if found.contiguous else found.copy()
         return replace(found, dtype=np.dtype(bool))
-    return repeated(lambda: np.ascontiguousarray(found != 0), found)
+    return (found != 0).astype(bool, order="C", copy=False)
 
 
 def _mask_hint(found, batch_size: int, length: int) -> str:
@@ -190,7 +189,7 @@ def constants(value, batch_size: int, dtype: np.dtype, pairs: tuple[bool, ...] =
 
 
 def _pairs(array, dtype):
-    return repeated(lambda: to_pairs(array, 1, dtype), array)
+    return to_pairs(array, 1, dtype)
 
 
 def parts_of_dtype(dtype) -> tuple[Any, bool]:

@@ -204,7 +204,7 @@ class WeightVariable(Variable):
 
     @property
     def trainable(self):
-        """Whether training changes it."""
+        """Return whether training changes it."""
         return self._layer._weight_options()[self._name].trainable
 
     def put(self, array):

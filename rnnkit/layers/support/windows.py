@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnkit.arguments import is_integer, positive_integer, shown
-from rnnkit.recording import contiguous, put
+from rnnkit.recording import noted
 
 
 def one_size(value, what: str) -> int:
@@ -127,9 +127,9 @@ class Windows:
         """Return x ``(B, T, F)`` in C order with the added steps, filled with a value."""
         before, after = self.pads(x.shape[1])
         if not before and not after:
-            return contiguous(x, x.dtype)
-        found = np.full((x.shape[0], before + x.shape[1] + after, x.shape[2]), value, x.dtype)
-        put(found[:, before : before + x.shape[1]], x)
+            return x.astype(x.dtype, order="C", copy=False)
+        found = np.full_like(x, value, order="C", shape=(x.shape[0], before + x.shape[1] + after, x.shape[2]))
+        found[:, before : before + x.shape[1]] = x
         return found
 
     def steps(self, x, filling=0.0) -> list:
@@ -155,15 +155,13 @@ class Windows:
 
     def added_up(self, d, shape):
         """Return the cotangent of x ``(B, T, F)``, from that of its windows, whose steps are contiguous in C order."""
-        from rnnkit.execution.layer_kernels import run_kernel  # with the compiler, where it is first needed
+        from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
 
         count, (before, _) = self.count(shape[1]), self.pads(shape[1])
-        d_x = np.empty(shape, d.dtype)
         sizes = *shape, count, self.size, self.stride, self.dilation, before
-        run_kernel("time_windows.window_sums", d.dtype, d, d_x, *sizes, writes=[d_x])
-        return d_x
+        return run_kernel("time_windows.window_sums", d.dtype, d, New(shape), *sizes)
 
 
 def _view(array, shape, strides):
     # Not by as_strided: its result doesn't say that its memory is that of `array`.
-    return np.ndarray(shape, array.dtype, array, 0, strides) if array.size else np.zeros(shape, array.dtype)
+    return noted(np.ndarray(shape, array.dtype, array, 0, strides) if array.size else np.zeros(shape, array.dtype))

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.arguments import is_own
 from rnnkit.layers.support import validation
 from rnnkit.onnx.exporting.block import Block, Value
-from rnnkit.recording import is_own
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from rnnkit.layers.support import validation
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
 from rnnkit.onnx.loading.cells import Program, RowsCell
-from rnnkit.recording import computed, constant, repeated, weights_now
 from rnnkit.steps.cell import prepare
 
 
@@ -117,9 +116,9 @@ class ConstantRows(OwnWeights):
         x = validation.array(inputs, "x")
         if not self.built:
             self._build_with(x.shape, self.dtype or validation.precision_of(x))
-        shape, dtype, rows = x.shape, self.dtype, weights_now(self._own)["rows"]
-        found = repeated(lambda: np.array(np.broadcast_to(rows, (shape[0], *self.shape))), rows)
-        return found, lambda d: Gradients({"rows": computed(np.sum, d, axis=0)}, constant(np.zeros(shape, dtype)))
+        shape, dtype, rows = x.shape, self.dtype, self._weights_now()["rows"]
+        found = np.broadcast_to(rows, (shape[0], *self.shape)).copy()
+        return found, lambda d: Gradients({"rows": np.sum(d, axis=0)}, np.zeros_like(d, dtype, shape=shape))
 
     def compute_output_shape(self, input_shape):
         return (self._shape(input_shape)[0], *self.shape)
