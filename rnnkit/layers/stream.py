@@ -198,20 +198,15 @@ class Stream:
                 x = self._checked(x)
             place[:, 0] = x
             try:
-                if not self._watched.is_untouched(self.layer) or self._again is None:
-                    weights = self._watched.weights
-                    if (
-                        not self._watched.look(self.layer)
-                        or self._watched.weights is not weights
-                        or self._again is None
-                    ):
-                        self._again, self._agreed = self._recorded(), 0
                 if is_eager() or self._skipped:
                     self._ordinary(self._skipped)
-                elif self._agreed < repeats.SURE:
-                    self._try()
                 else:
-                    self._again(self._skipped)
+                    if not self._watched.is_untouched(self.layer) or self._again is None:
+                        self._record()
+                    if self._agreed < repeats.SURE:
+                        self._try()
+                    else:
+                        self._again(self._skipped)  # type: ignore[misc]  # it was recorded
             except Exception as error:
                 tracebacks.shorten(error)
                 raise
@@ -266,6 +261,13 @@ class Stream:
         new = [state for states in self._found for state in states]
         for place, array in zip(self._kept(), [*new, *self._outputs, *y], strict=True):
             place[...] = array
+
+    def _record(self) -> None:
+        """Record the step anew, if the layer has changed or it isn't recorded yet."""
+        weights = self._watched.weights
+        same = self._watched.look(self.layer) and self._watched.weights is weights
+        if not same or self._again is None:
+            self._again, self._agreed = self._recorded(), 0
 
     def _try(self) -> None:
         """Run one step in the ordinary way, and check that the recording gives the same bits."""

@@ -191,7 +191,7 @@ class SubclassedLayer(Layer):
         ...         return inputs
         >>> layer = Small()
         >>> y = layer(np.array([[1.0], [3.0]]))
-        >>> layer.losses[0].round(2)
+        >>> print(layer.losses[0].round(2))
         0.5
         """
         added = getattr(symbolic.tracing.get(), "added", None)

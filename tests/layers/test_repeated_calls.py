@@ -388,6 +388,26 @@ def test_eager_calls_run_the_step():
     assert seen
 
 
+def test_an_own_vjp_in_python_runs_at_each_call():
+    seen = []
+
+    def back(x, states, weights, d_output, d_states):
+        if type(x) is not np.ndarray:
+            raise TypeError("can't be traced")
+        seen.append(1)
+        return d_output + d_states[0], (d_states[0] + d_output,), {}
+
+    @rk.cell(states={"h": "features"}, vjp=back)
+    def adds(x, states, weights):
+        return states[0] + x, states[0] + x
+
+    layer, x = rk.RNN(adds()), numbers(2, 5, 3)
+    for _ in range(2 * ENOUGH):
+        y, pullback = layer.vjp(x)
+        pullback(y)
+    assert len(seen) == 2 * ENOUGH * 5
+
+
 def test_large_calls_and_many_kinds_are_not_kept(monkeypatch):
     layer = warm(rk.Dense(3), 2, 5, 3)
     x = np.zeros((4, rk.GRU._recorded_bytes // 8, 3))

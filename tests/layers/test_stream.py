@@ -419,6 +419,18 @@ def test_eager_steps_run_the_step():
     assert seen
 
 
+def test_eager_steps_see_plain_arrays_and_run_once_each():
+    layer = rk.RNN(rk.GRUCell(4), return_sequences=True)
+    layer(numbers(2, STEPS, 3))
+    stream, seen = layer.stream(2), []
+    step = layer.cell.call
+    layer.cell.call = lambda x, *more, **keywords: seen.append(type(x)) or step(x, *more, **keywords)
+    with rk.eager():
+        for _ in range(5):
+            stream.step(numbers(2, 3))
+    assert seen == [np.ndarray] * 5
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # which has threads
 def test_a_child_of_fork_does_not_wait_for_a_thread_that_it_lacks():
