@@ -47,6 +47,7 @@ _SHARED = 20.0  # weight of the panel's errors, in held-out values of a series
 _EQUAL = 10.0  # weight of equal errors, in series
 _POWER = 3.0  # of the inverse errors
 _SQUARES = 100.0  # held-out values at which least squares have half a say in the autoregression's share
+_BY_LEAD = 30.0  # held-out values of a lead and its neighbours at which they have half a say in its share
 _APART = 3.0  # most deviations of the autoregression, which may explode, from the median of the other forecasts
 _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn in, and after
 _WORST = 5.0  # most error, relative to the median of the models
@@ -73,7 +74,8 @@ class Auto(Together):
     third power of the models' mean absolute errors, which are drawn towards their means over the panel, the more the
     fewer values there are. The autoregression's share is the mean of that weight and the share of least squares at the
     ends, beside the weighted others: half of each at 100 held-out values, which only few series or long ones have, and
-    the more of the latter the more there are. Its forecasts stay within three standard deviations of the others'
+    the more of the latter the more there are; each lead has a share of its own, likewise, of the values at it and its
+    neighbours, half of it at 30. Its forecasts stay within three standard deviations of the others'
     median, as an autoregression of a growing series may explode. The network has one share for all series: 0.4 where
     its errors are those of the others, with odds inverse to the sixth power of their ratio, and with covariates the
     share of the least absolute error. The errors also give the bands: split conformal prediction by lead (Romano,
@@ -141,12 +143,11 @@ class Auto(Together):
 
     @property
     def weights(self) -> np.ndarray:
-        """The weights of the models for each series and lead, ``(M, B, L)``; those of all leads are equal."""
+        """The weights of the models for each series and lead, ``(M, B, L)``."""
         self._fitted_history()
-        share = self._network_shares
-        found = np.concatenate([(1 - share) * self._model["weights"].T, share[None]])
-        found = found * self._regular
-        return np.repeat(found[..., None], int(self._panel["leads"]), axis=2)
+        share, leads = self._network_shares[:, None], int(self._panel["leads"])
+        found = (1 - share) * _of_all(self._model["weights"], self._model["shares"])
+        return np.concatenate([found, np.repeat(share, leads, axis=1)[None]]) * self._regular[:, None]
 
     def _shares(self):
         from rnnkit.cards import table_of
@@ -246,18 +247,18 @@ class Auto(Together):
         count = sum(size.series for size in sizes)
         panel = {"season": np.array(seasons), "leads": np.array(leads), "network share": np.zeros(1)} | demands
         if not count:
-            none = {"weights": np.zeros((0, len(_FITTED))), "held out": np.zeros((0, len(self._tried)))}
+            none = {"weights": np.zeros((0, len(_FITTED) - 1)), "shares": np.zeros((0, leads))}
+            none["held out"] = np.zeros((0, len(self._tried)))
             return [none for _ in sizes], panel
         networked = sizes[0]._replace(series=count).networked
         whole = (leads, networked, count, sum(size.steps for size in sizes))
         held_out = series.made(_held_out, self.copy(), seasons, *whole)
         usual = _usual_errors(held_out.map(_panel_errors))
-        errors, spreads, weights = zip(*held_out.map(_combined, usual), strict=True)
+        errors, spreads, found = zip(*held_out.map(_combined, usual), strict=True)
         if progress is not None:
             progress("models without the ends of the series")
         off, spread = np.concatenate(errors), np.concatenate(spreads)
         other = np.full(off.shape, np.nan)
-        found = [{"weights": one} for one in weights]
         if networked and len(off):
             network = self._network(seasons[0], leads)
             seen = ahead_of_ends(network, held_out.made(_ends), progress)
@@ -283,7 +284,8 @@ class Auto(Together):
         periods = periods_of(panel["season"])
         regular = ~demand.intermittent(history, periods[0])
         known = history if regular.all() else demand.some(history, regular)
-        rows = {"weights": found["weights"], "held out": found["held out"], "short": np.zeros(regular.sum(), bool)}
+        rows = {name: found[name] for name in ("weights", "shares", "held out")}
+        rows["short"] = np.zeros(regular.sum(), bool)
         if regular.any():
             rest, effects = without_effects(known, periods[0])
             rows |= effects | in_blocks(partial(self._fitted_by_all, periods), rest.values, rest.lengths)
@@ -438,8 +440,10 @@ class Auto(Together):
 
     def _mean(self, values, lengths, fitted, h, of: str) -> Ahead:
         """Return the weighted mean of the models' forecasts by their method `of`."""
-        periods, weights = self._periods, fitted["weights"].T[..., None]
-        found = self._by_all(periods, History(values, lengths), fitted, h, of)
+        shares, inside = fitted["shares"], of == "_within"  # by one step
+        leads = np.zeros(h, int) if inside else np.minimum(np.arange(h), shares.shape[1] - 1)
+        weights = _of_all(fitted["weights"], shares[:, leads])
+        found = self._by_all(self._periods, History(values, lengths), fitted, h, of)
         weights = np.where(np.isnan(found[0]), 0.0, weights)  # within, a model may have no forecast of the first steps
         total = weights.sum(axis=0)
         sums = np.where(weights > 0, weights * found, 0.0).sum(axis=1)
@@ -468,7 +472,7 @@ class Auto(Together):
 
     @classmethod
     def _of_saved(cls, saved):
-        if "fitted/weights" not in saved.arrays:
+        if "fitted/shares" not in saved.arrays:
             raise ValueError("expected weights of the models; the file is of an earlier version: fit the series again")
         return super()._of_saved(saved)
 
@@ -578,48 +582,64 @@ def _usual_errors(blocks) -> np.ndarray:
     return (np.nansum(every, axis=0) + _EQUAL) / ((~np.isnan(every)).sum(axis=0) + _EQUAL)
 
 
-def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return errors and spreads of the combination ``(R, L)``, and the weights ``(N, M)``, from the panel's errors."""
+def _combined(held_out: _HeldOut, usual) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return errors and spreads of the combination ``(R, L)``, and the series' weights, from the panel's errors.
+
+    The weights are those of all models but the autoregression, ``(N, M - 1)``, beside its shares ``(N, L)``.
+    """
     found, values = _relative(held_out)
     drawn = (values * found + _SHARED * usual) / (values + _SHARED)
     weights = drawn**-_POWER
     weights[~held_out.able, -1] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
-    places = held_out.ends.series
-    share, without = _shares(held_out, weights)
-    share = np.where(held_out.able, share, held_out.short)
-    without = np.where(held_out.able[places], without, held_out.short[places])
-    others = weights[:, :-1] / weights[:, :-1].sum(axis=1, keepdims=True)
-    weights, each = (
-        np.concatenate([rest * (1 - own[:, None]), own[:, None]], axis=1)
-        for rest, own in ((others, share), (others[places], without))
-    )
-    errors, spread = ((each.T[..., None] * one).sum(axis=0) for one in (held_out.errors, held_out.spread))
-    return errors, spread, weights
+    others, places = weights[:, :-1] / weights[:, :-1].sum(axis=1, keepdims=True), held_out.ends.series
+    share, without = _shares(held_out, others, weights[:, -1])
+    able, short = held_out.able[:, None], held_out.short[:, None]
+    share, without = np.where(able, share, short), np.where(able[places], without, short[places])
+    each = _of_all(others[places], without)
+    errors, spread = ((each * one).sum(axis=0) for one in (held_out.errors, held_out.spread))
+    return errors, spread, {"weights": others, "shares": share}
 
 
-def _shares(held_out: _HeldOut, weights) -> tuple[np.ndarray, np.ndarray]:
-    """Return the autoregression's share of each series ``(N,)``, and without each end ``(R,)``, for an honest error.
+def _of_all(others, shares) -> np.ndarray:
+    """Return the weights ``(M, N, L)`` of all models, from the others' and the autoregression's shares by lead."""
+    return np.concatenate([others.T[..., None] * (1 - shares), shares[None]])
 
-    They are means of its weights, of all models' ``(N, M)``, and of the shares of least squares beside the weighted
-    others; the more held-out values, the nearer to the latter.
+
+def _shares(held_out: _HeldOut, others, usual) -> tuple[np.ndarray, np.ndarray]:
+    """Return the autoregression's share by lead of each series ``(N, L)``, and without each end ``(R, L)``.
+
+    They are means of its weight `usual` ``(N,)`` and of the shares of least squares beside the weighted others; the
+    more held-out values, the nearer to the latter. Those without an end are for its honest error.
     """
-    places, (*others, errors) = held_out.ends.series, held_out.errors
-    known = held_out.regressed[:, None] & ~np.isnan(errors)
-    beside = weights[places, :-1] / weights[places, :-1].sum(axis=1, keepdims=True)
-    other = np.where(known, (beside.T[..., None] * others).sum(axis=0), 0.0)
-    apart = other - np.where(known, errors, 0.0)
-    each = [part.sum(axis=1) for part in (other * apart, apart**2, known)]
-    total = [np.bincount(places, part, len(weights)) for part in each]
+    places, (*errors, own) = held_out.ends.series, held_out.errors
+    known = held_out.regressed[:, None] & ~np.isnan(own)
+    other = np.where(known, (others[places].T[..., None] * errors).sum(axis=0), 0.0)
+    apart = other - np.where(known, own, 0.0)
+    each = np.stack([other * apart, apart**2, known])
+    total = np.zeros((3, len(others), own.shape[1]))
+    for sums, part in zip(total, each, strict=True):
+        np.add.at(sums, places, part)
     least = 1e-12 * total[1]  # rounding
 
     def share(sums, least, usual):
-        products, squares, values = sums
-        best = np.where(squares > least, products / np.where(squares > least, squares, 1.0), usual)
-        return (values * np.clip(best, 0.0, 1.0) + _SQUARES * usual) / (values + _SQUARES)
+        of_all = _drawn_share(sums.sum(axis=2), least.sum(axis=1), usual, _SQUARES)
+        return _drawn_share(_beside(sums), _beside(least), of_all[:, None], _BY_LEAD)
 
-    rest = [one[places] - part for one, part in zip(total, each, strict=True)]
-    return share(total, least, weights[:, -1]), share(rest, least[places], weights[places, -1])
+    return share(total, least, usual), share(total[:, places] - each, least[places], usual[places])
+
+
+def _drawn_share(sums, least, usual, half: float) -> np.ndarray:
+    """Return the share of least squares, drawn towards a usual one: by half at `half` values."""
+    products, squares, values = sums
+    best = np.where(squares > least, products / np.where(squares > least, squares, 1.0), usual)
+    return (values * np.clip(best, 0.0, 1.0) + half * usual) / (values + half)
+
+
+def _beside(sums) -> np.ndarray:
+    """Return sums by lead ``(..., L)`` with those of the neighbouring leads added."""
+    wide = np.pad(sums, [(0, 0)] * (sums.ndim - 1) + [(1, 1)])
+    return wide[..., :-2] + sums + wide[..., 2:]
 
 
 def _drawn_in(values, lengths, period: int) -> dict[str, np.ndarray]:
