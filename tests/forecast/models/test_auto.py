@@ -44,23 +44,36 @@ def test_an_autoregression_has_the_share_that_it_earns():
 def test_the_autoregressions_share_is_drawn_to_that_of_least_squares(rng):
     from rnnkit.forecast.models.auto import _HeldOut, _shares
 
-    places, errors, weights = rng.integers(0, 4, 40), rng.normal(size=(5, 40, 6)), np.full((4, 5), 0.2)
+    places, errors, others = rng.integers(0, 4, 40), rng.normal(size=(5, 40, 6)), np.full((4, 4), 0.25)
     errors[:, 3, 4:] = np.nan
 
     def shares(rows):
         ends = Ends(places[rows], None, None)
-        return _shares(_HeldOut(ends, errors[:, rows], None, np.ones(len(rows), bool), None, None), weights)
+        held_out = _HeldOut(ends, errors[:, rows], None, np.ones(len(rows), bool), None, None)
+        return _shares(held_out, others, np.full(4, 0.2))
 
     share, without = shares(np.arange(40))
     for row, place in enumerate(places):
-        assert without[row] == pytest.approx(shares(np.delete(np.arange(40), row))[0][place])
+        np.testing.assert_allclose(without[row], shares(np.delete(np.arange(40), row))[0][place])
     grid = np.linspace(0, 1, 10001)[:, None]
-    for place in range(4):
-        own = errors[:, places == place].reshape(5, -1)
-        other, last = own[:4].mean(axis=0), own[4]
+
+    def drawn(own, usual, half):
+        other, last = own[:4].mean(axis=0).ravel(), own[4].ravel()
         best = grid[np.nanargmin(np.nansum(((1 - grid) * other + grid * last) ** 2, axis=1)), 0]
         count = np.isfinite(last).sum()
-        assert share[place] == pytest.approx((count * best + 100 * 0.2) / (count + 100), abs=1e-4)
+        return (count * best + half * usual) / (count + half)
+
+    for place in range(4):
+        own = errors[:, places == place]
+        of_all = drawn(own, 0.2, 100)
+        by_lead = [drawn(own[..., max(lead - 1, 0) : lead + 2], of_all, 30) for lead in range(6)]
+        np.testing.assert_allclose(share[place], by_lead, atol=1e-4)
+
+
+def test_a_share_is_larger_at_the_leads_where_the_autoregression_is_better():
+    """Sunspots: it knows the next years; after a season of eleven the others, which repeat the last one, do as well."""
+    share = Auto(11).fit(rk.datasets.load_sunspots()[1]).weights[4, 0]
+    assert share[0] > 0.8 > share[10] + 0.2
 
 
 def test_units_and_order_change_nothing_else(panel, fitted):
@@ -281,7 +294,7 @@ def test_a_file_of_another_version_is_named(panel, tmp_path):
 
     Auto(4).fit(panel).save(tmp_path / "model.npz")
     arrays, about = load_arrays(tmp_path / "model.npz")
-    del arrays["model/fitted/weights"]
+    del arrays["model/fitted/shares"]
     save_arrays(tmp_path / "model.npz", arrays, about)
     with pytest.raises(ValueError, match="earlier version"):
         Auto.load(tmp_path / "model.npz")
