@@ -9,7 +9,7 @@ import pytest
 import rnnkit as rk
 from rnnkit.configured import config_of
 
-NOT_KEPT = {"data_format", "output_shape", "activity_regularizer"}  # of one value, found anyway, kept where there is one
+NOT_KEPT = {"data_format", "output_shape", "activity_regularizer"}  # one value, found anyway, kept if given
 
 
 @pytest.mark.parametrize("name", [name for name in public_layers.LAYERS if name != "Model"])
