@@ -414,17 +414,17 @@ def plain(nested: Any) -> Any:
     return each_array(nested, lambda array: _plain(array) if type(array) is Noted else array)
 
 
-def each_array(nested: Any, function: Callable, other: Callable = lambda one: one) -> Any:
-    """Return nested lists, tuples and dicts with a function's results for their arrays, and another's for the rest."""
+def each_array(nested: Any, function: Callable) -> Any:
+    """Return nested lists, tuples and dicts with a function's results for their arrays."""
     if isinstance(nested, np.ndarray):
         return function(nested)
     if type(nested) in (tuple, list):
-        return type(nested)([each_array(one, function, other) for one in nested])
+        return type(nested)([each_array(one, function) for one in nested])
     if type(nested) is dict:
-        return {name: each_array(one, function, other) for name, one in nested.items()}
+        return {name: each_array(one, function) for name, one in nested.items()}
     if isinstance(nested, slice):
-        return slice(*(each_array(one, function, other) for one in (nested.start, nested.stop, nested.step)))
-    return other(nested)
+        return slice(*(each_array(one, function) for one in (nested.start, nested.stop, nested.step)))
+    return nested
 
 
 def _plain(array) -> np.ndarray:

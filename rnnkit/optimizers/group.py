@@ -12,7 +12,7 @@ from rnnkit.arrays import real
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared.call import Record, Result
 from rnnkit.layers.support.row_gradient import RowGradient
-from rnnkit.recording import Unrepeatable, operation
+from rnnkit.recording import Unrepeatable, current, operation
 from rnnkit.regularizers import L1L2
 from rnnkit.steps.cell import Cell, Values
 from rnnkit.steps.step import Step
@@ -57,12 +57,17 @@ class Rows:
 
     def fill(self, views, arrays) -> None:
         """Put arrays into the `views` of rows."""
+        recorded = current() is not None
         for name, view in views.items():
             given = arrays[name]
             if isinstance(given, RowGradient):
                 self._scatter(view, given)
+            elif given.dtype != view.dtype:
+                operation(_cast_into, view, given, writes=[view])
+            elif recorded and given is not view:
+                operation(np.copyto, view, given, writes=[view])
             elif given is not view:
-                operation(np.copyto if given.dtype == view.dtype else _cast_into, view, given, writes=[view])
+                view[...] = given
 
     def _scatter(self, view, given):
         def fill():
@@ -209,7 +214,10 @@ class Group:
     def run(self, now) -> Result:
         """Run the step, and return its result with the largest absolute values of the rows."""
         shared = np.empty((self.rows.count, len(now)), self.rows.dtype)
-        operation(self._share, shared, tuple(now), draws=True, writes=[shared])
+        if current() is None:
+            shared[:] = tuple(now.values())
+        else:
+            operation(self._share, shared, tuple(now), draws=True, writes=[shared])
         states, constants = (self.given, *self.slots), (self.own, shared)
         record = Record(x=self.gradient[:, None], states=states, weights={}, constants=constants, sequences=False)
         return self._program(tuple(name for name in now if name not in (LIMIT, DECAY))).run(record)

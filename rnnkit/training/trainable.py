@@ -480,8 +480,8 @@ class Trainable(Layer):
     def _ready(self, to_train: bool = False) -> Compiled:
         if self._compiled is None:
             raise ValueError(f"expected the model {self.name!r} to be compiled; call compile(optimizer, loss) first")
-        adds = any(one.activity_regularizer is not None or hasattr(one, "add_loss") for one in self._all_layers())
-        if to_train and not adds and not any(self._compiled.objectives):
+        adds = lambda: any(one.activity_regularizer or hasattr(one, "add_loss") for one in self._all_layers())
+        if to_train and not any(self._compiled.objectives) and not adds():
             raise ValueError(f"expected a loss to train {self.name!r} by, got none; call compile(optimizer, loss)")
         return self._compiled
 

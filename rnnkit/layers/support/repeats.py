@@ -444,4 +444,8 @@ def copied_arrays(nested):
     """Return nested lists, tuples and dicts with copies of the arrays in them."""
     if isinstance(nested, np.ndarray):  # most of them
         return np.array(nested)
-    return each_array(nested, np.array, lambda one: copy.copy(one) if isinstance(one, RowGradient) else one)
+    if isinstance(nested, (list, tuple)):
+        return type(nested)([copied_arrays(one) for one in nested])
+    if isinstance(nested, dict):
+        return {name: copied_arrays(one) for name, one in nested.items()}
+    return copy.copy(nested) if isinstance(nested, RowGradient) else nested
