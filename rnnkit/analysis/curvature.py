@@ -26,7 +26,7 @@ from rnnkit.layers.support.repeats import RepeatedCalls
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.models.graph_model import GraphModel
-from rnnkit.recording import standing_in, unrepeatable
+from rnnkit.recording import constant, standing_in, unrepeatable
 
 _ALONE = 3 << 24  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
@@ -262,8 +262,12 @@ class _Point:
     def curved(self, moved, wanted, of, times: int = 1) -> dict[str, np.ndarray]:
         """Return the Hessian along a direction, by the wanted names; of so many copies of the rows in turn."""
         weights = frozenset(name for name in wanted if name in self.weights)
-        both = Both(self.layer, self.layer._run(self._call(), weights, along=partial(self._tangents, moved, times)))
-        gradient = both.pull(*self._cotangents(of, both.y, both.dy), "x" in wanted)
+        run = partial(self.layer._run, self._call(), weights, along=partial(self._tangents, moved, times))
+        if of is None:
+            gradient = self._of_sum(run(sequences=False), "x" in wanted)
+        else:
+            both = Both(self.layer, run())
+            gradient = both.pull(*self._cotangents(of, both.y, both.dy), "x" in wanted)
         states, x = gradient.states[: len(gradient.states) // 2], gradient.x
         if "x" in moved and x is not None:
             x = x[:, :, 0]
@@ -271,6 +275,14 @@ class _Point:
         constants = gradient.constants[: len(self.constants)]
         found = self._by_name(SimpleNamespace(states=states, constants=constants), x)
         return {name: found[name] if name in self.rows else gradient.weights[name] for name in wanted}
+
+    def _of_sum(self, result, x: bool) -> Any:
+        """Return the gradient of the sum of the outputs' tangents, or of its real part; it reads no output."""
+        steps = self.x.shape[1] if self.layer.return_sequences else 1
+        d = np.zeros((steps, *result.last.shape[1:]), self.layer.dtype)
+        d[(slice(None), 1, 0) if self.layer._execution.step.outputs is not None else (slice(None), 1)] = 1
+        rows = np.broadcast_to(constant(d), (len(result.last), *d.shape))
+        return result.pull(*((rows, None) if self.layer.return_sequences else (None, rows[:, 0])), None, x)
 
     def _cotangents(self, of, y, dy) -> tuple[np.ndarray, np.ndarray]:
         """Return the cotangents of outputs and of their tangents, for the tangent of the sum, or of its real part."""
