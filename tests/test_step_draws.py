@@ -172,6 +172,17 @@ def test_C18_calls_draw_anew_and_seeds_repeat(rng):
     np.testing.assert_array_equal(parts, rk.RNN(plain(), return_sequences=True, seed=4, dtype="float64")(x))
 
 
+def test_C18_the_state_of_the_generator_may_be_left_out(rng):
+    x, start = rng.normal(size=(3, 6, 2)), rng.normal(size=(3, 3))
+    for given in ([start], start):
+        layer, same = (rk.RNN(plain(), return_sequences=True, seed=4, dtype="float64") for _ in range(2))
+        drawn = layer(x, initial_state=given)
+        np.testing.assert_array_equal(drawn, same(x, initial_state=[start, np.zeros((3, 4))]))
+        assert not np.array_equal(drawn, layer(x, initial_state=given))
+    with pytest.raises(ValueError, match=r"2 entries: \(batch, 3\), \(batch, 4\); got 3 entries"):
+        layer(x, initial_state=[start] * 3)
+
+
 def test_C18_gradients_go_through_what_is_drawn(rng):
     x, key, point = np.full(50, 0.02), fixed(1)[0], {"mu": 0.1, "sigma": 0.3}
     y, pull = motion.vjp(x, random=key, **point)

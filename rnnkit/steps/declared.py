@@ -111,7 +111,8 @@ class Draw:
     Notes
     -----
     A cell that draws at each step has one state more, the last, by the name ``random``: the key of the row's generator
-    and the number of steps gone, ``(4,)``. A call that is given none draws new keys by the layer's seed. With the
+    and the number of steps gone, ``(4,)``. A call that is given none, with `initial_state` of the other states or
+    without, draws new keys by the layer's seed. With the
     states of a call as `initial_state`, the next one goes on as one call would; so do streams and stateful layers. The
     numbers are those of Philox4x32-10, the same in any batch of rows with the same keys, and on any number of threads.
 
@@ -264,7 +265,7 @@ class DeclaredCell(Cell):
     def _states(self, feature_shape=None):
         size = self._size(self._feature_shape if feature_shape is None else feature_shape)
         spec = StateSpec(size, least=0)  # as large as the features may be nothing
-        spec.bare = len(spec.shapes) == 1
+        spec.bare, spec.keyed = len(spec.shapes) == 1, self._draws_each_step()
         return spec
 
     def _declares_complex(self):

@@ -109,8 +109,11 @@ class StateSpec:
 
     `shapes` has one shape per state without the batch axis, flat over all cells of a stack; of `complex` states that of
     pairs, which are shaped as in `own_shapes` for users. `bare` says that the cell's state is one array rather than a
-    list. `parts` are the specs of a stack's cells, bottom cell first; None for a single cell.
+    list. `parts` are the specs of a stack's cells, bottom cell first; None for a single cell. `keyed` says that the last
+    state is a generator's, which users may leave out.
     """
+
+    keyed = False
 
     def __init__(self, state_size=None, *, parts=None, least=1):
         self.parts = None if parts is None else tuple(parts)
@@ -175,7 +178,7 @@ class StateSpec:
     def describe(self) -> str:
         """Return the expected entries in words, for errors."""
         if self.parts is None:
-            return ", ".join("(batch, " + ", ".join(map(str, shape)) + ")" for shape in self.own_shapes)
+            return ", ".join(str(("batch", *shape)).replace("'", "") for shape in self.own_shapes)
         return ", ".join(part.describe() if part.bare else f"[{part.describe()}]" for part in self.parts)
 
     def zeros(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
@@ -221,12 +224,19 @@ class StateSpec:
             bare = _as_array(given, what)
             if bare is not None and bare.ndim == len(self.own_shapes[0]) + 1:
                 return [bare]
-        entries = self._entries(given, len(self.shapes), what)
+        entries = self._entries(self._with_key(given) if self.keyed else given, len(self.shapes), what)
         arrays: list = [_as_array(entry, what) for entry in entries]
         for entry, array in zip(entries, arrays, strict=True):
             if array is None:
                 raise ValueError(f"expected {what} to hold arrays {self.describe()}, got {_kind(entry)}")
         return arrays
+
+    def _with_key(self, given):
+        """Return states with zeros for that of a generator where it is left out: rows without a key draw new ones."""
+        entries = list(given) if isinstance(given, (list, tuple)) else [given]
+        if len(entries) != len(self.shapes) - 1 or not np.shape(entries[0]) or any(map(_is_on_device, entries)):
+            return given
+        return [*entries, np.zeros((len(entries[0]), *self.shapes[-1]))]
 
     def _entries(self, given, count, what) -> list:
         if not isinstance(given, (list, tuple)) or len(given) != count:
