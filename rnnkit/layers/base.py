@@ -199,7 +199,7 @@ class Layer(Shown, Configurable):
         self.built: bool = False
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
-        self._repeated_calls, self._repeated_vjps = RepeatedCalls(), RepeatedVJPs()
+        self._repeated_calls, self._repeated_vjps = RepeatedCalls(size=16), RepeatedVJPs(size=16)
         self.activity_regularizer: Any = regularizers.get(activity_regularizer)
         if self.activity_regularizer is not None:
             self._repeated_calls = RegularizedCalls()  # type: ignore[assignment]

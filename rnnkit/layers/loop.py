@@ -138,6 +138,7 @@ class Loop:
             for n, one in known.items()
         }
         self._shapes = {name: np.shape(one) for name, one in self._defaults.items()}
+        self._arrays = {name for name, shape in self._shapes.items() if shape}
         self._layers: dict[tuple, RNN] = {}
         self._readings: dict[tuple, dict] = {}  # the shapes that the step sees, by those of the arguments
         self.cell: Any = self._cell_class(parameters, loop_limit)
@@ -328,10 +329,12 @@ class Loop:
         if len(named) != len(self._names):
             raise TypeError(self._wrong_names(given))
         split = len(names) - len(self._parameters)
-        if (rows is None or rows == 1) and _NUMBERS.issuperset(map(type, values)):
-            numbers = np.array(values, layer.dtype)
-            start, own = [*numbers[:split, None]] if split else None, numbers[split:]
-            constants = [own[None] if len(own) > 1 else own]
+        if _NUMBERS.issuperset(map(type, values)) and self._arrays.isdisjoint(given):
+            numbers = np.array([values], layer.dtype)
+            if rows is not None and rows != 1:
+                numbers = np.repeat(numbers, rows, axis=0)
+            start, own = ([*numbers.T[:split].copy()], numbers[:, split:]) if split else (None, numbers)
+            constants = [own[:, 0] if own.shape[1] == 1 else own]
         else:
             arrays, rows = self._with_rows(names, values, rows, layer)
             start, constants = arrays[:split] or None, _joined(arrays[split:])

@@ -122,6 +122,11 @@ def test_X23_rows_of_inputs_of_parameters_and_of_starts():
     assert found["mean"].shape == (2, T, 2)
     assert np.array_equal(found["norm"][1], moving(returns(T, 2), gain=0.1, keep=keep[1])["norm"])
     assert gjr(x[:1, :, None], **given).shape == (3, T)
+    numbers = GIVEN | {"omega": 0.02, "h": 0.3}  # of all rows
+    arrays = {name: np.full(3, one) for name, one in numbers.items()}
+    for given_by_name in (numbers, {name: one for name, one in numbers.items() if name != "h"}):
+        by_row = {name: arrays[name] for name in given_by_name}
+        assert np.array_equal(gjr(x[:, :, None], **given_by_name), gjr(x[:, :, None], **by_row))
     assert gjr(x[0][:, None], **GIVEN).shape == (T,) and gjr(np.zeros((0, T, 1)), **GIVEN).shape == (0, T)
     assert gjr(x[:0, 0], **GIVEN).shape == (0,)
     masks = np.random.default_rng(0).random((3, T)) < 0.5
@@ -567,6 +572,7 @@ REFUSED = {
         "alpha with 2 rows, as omega has; got 3; an array that rows share may have a default of its shape",
     ),
     "shape": (lambda: moving(returns(T, 2), gain=1.0, keep=[1.0]), ValueError, r"keep of shape \(2,\), or with rows"),
+    "number": (lambda: moving(returns(T, 2), gain=1.0, keep=1.0), ValueError, r"keep of shape \(2,\), or with rows"),
     "of a start": (lambda: gjr(X, **GIVEN, h=np.ones((2, 2))), ValueError, r"h of shape \(\), or with rows"),
     "vectors": (
         lambda: gjr(returns(T, 2), **GIVEN),

@@ -409,11 +409,14 @@ def test_an_own_vjp_in_python_runs_at_each_call():
 
 
 def test_large_calls_and_many_kinds_are_not_kept(monkeypatch):
-    layer = warm(rk.Dense(3), 2, 5, 3)
-    x = np.zeros((4, rk.GRU._recorded_bytes // 8, 3))
-    for _ in range(ENOUGH + 1):
-        layer(x)
-    assert is_repeated(layer) == [True, "it holds more than 1,048,576 bytes"]
+    monkeypatch.setattr(rk.Dense, "_recorded_bytes", 1 << 10)
+    layer = warm(warm(rk.Dense(3, dtype="float32"), 2, 5, 3), 4, 1 << 12, 3)
+    assert is_repeated(layer) == [True, "it holds more than 16,384 bytes"]
+    warm(warm(layer, 2, 60, 3), 2, 320, 3)  # each may be kept, and not both of them
+    assert is_repeated(layer)[2:] == [True, "it holds more than 16,384 bytes"]
+    monkeypatch.setattr(repeats, "_LONG", 0.0)
+    layer = warm(warm(rk.Dense(3, dtype="float32"), 2, 5, 3), 2, 100, 3)
+    assert is_repeated(layer) == [True, "it takes long beside Python"]
     for steps in range(1, 40):
         layer(numbers(1, steps, 3))
     assert len(is_repeated(layer)) == repeats._MOST

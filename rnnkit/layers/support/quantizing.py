@@ -31,7 +31,7 @@ def quantize(layer: Layer, dtype: str | None) -> None:
         one._quantization = dtype
         one._execution.store_weights(dtype or "")
     for one in layer._all_layers():  # recordings hold copies of the weights
-        one._repeated_calls, one._repeated_vjps = RepeatedCalls(), RepeatedVJPs()
+        one._repeated_calls, one._repeated_vjps = RepeatedCalls(size=16), RepeatedVJPs(size=16)
     weights_replaced()
 
 

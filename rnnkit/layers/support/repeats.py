@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -39,6 +40,7 @@ frozen_outside: ContextVar[bool] = ContextVar("rnnkit frozen", default=False)  #
 SURE = 2  # comparisons of a recording with the ordinary call: when it is made, and with other numbers
 _MET = 3  # calls of a kind before one is recorded
 _MOST = 8  # recorded kinds of a layer's calls
+_LONG = 5e-3  # seconds of a call of many bytes beside which Python's time doesn't count
 _SMALL = 1 << 14  # bytes of several arrays that are copied in less time than their addresses are written
 _LONGEST = 16  # entries of a list among the arguments, which may be a long one of numbers
 
@@ -233,7 +235,7 @@ class _Kind:
 
 
 class RepeatedCalls:
-    """The recorded calls of a layer, each of `size` times the bytes that a layer's may hold.
+    """The recorded calls of a layer, each of `size` times the bytes that a layer's may hold, all of as many, or 8 times.
 
     Of each program, up to `alone` multiply-adds are done by one thread. `lists` says that a list is no list of
     sequences, whatever the layer takes.
@@ -292,12 +294,17 @@ class RepeatedCalls:
 
     def _try(self, kind: _Kind, layer, call, arrays, arguments, keywords):
         """Run a call the ordinary way, and check that a recording gives the same bits."""
-        if sum(array.nbytes for array in (*arrays, *self._watched.weights)) > self._size * layer._recorded_bytes:
-            kind.refusal = f"it holds more than {self._size * layer._recorded_bytes:,} bytes"
+        own, most = sum(array.nbytes for array in (*arrays, *self._watched.weights)), self._size * layer._recorded_bytes
+        others = sum(one.recording.bytes for one in self._kinds.values() if one.recording not in (None, kind.recording))
+        if own > most or own + others > max(self._size, _MOST) * layer._recorded_bytes:
+            kind.refusal = f"it holds more than {most:,} bytes"
             return None
         layers = layer._all_layers()
-        before = call_states(layers)
+        before, began = call_states(layers), time.perf_counter()
         found = call(layer, *arguments, **keywords)
+        if own > layer._recorded_bytes and time.perf_counter() - began > _LONG:
+            kind.refusal = "it takes long beside Python"
+            return found
         after = call_states(layers)
         restore(before)  # so that the recording draws the same
         try:

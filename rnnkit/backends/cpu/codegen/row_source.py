@@ -43,7 +43,7 @@ from rnnkit.backends.cpu.kernels.row_transposes import define_transposes
 run = define_transposes("{dtype}", {lanes}).run
 '''
 _POINTERS = {"x": "x", "output": "output", "last": "last", "mask": "mask_at", "transposes": "transposes"}
-_STAGED_BYTES = 1 << 14  # of the first-level cache, for a block's x and outputs
+_STAGED_BYTES = 1 << 13  # of the first-level cache, for a block's x and outputs
 
 
 class Kind(NamedTuple):
@@ -207,7 +207,7 @@ class RowSourceWriter(RowLines):
         if not self.staging:
             place("unread_output", max(1, self.output.size) * self.number_bytes)
         for name, size in self._stages():
-            place(f"staged_{name}", size * (self.block * self.number_bytes + LINE))
+            place(f"staged_{name}", size * ((self.block + self.side) * self.number_bytes + LINE))
         for buffer in self.looked_up:
             place(f"taken_{buffer.name}", buffer.size * self.number_bytes)
         for slot in self.plan.slots:
@@ -323,7 +323,7 @@ class RowSourceWriter(RowLines):
     def _block(self) -> list[str]:
         if not self.staging:
             return ["count = steps - start", "for k in range(count):", *indented(self._step()), *self._next_block()]
-        lines = [f"count = min({self.block}, steps - start)"]
+        lines = ["count = steps - start", f"if count >= {self.block + self.side}:", f"    count = {self.block}"]
         for buffer in self.given:
             if buffer.size:
                 at, row, step = self._sequence(buffer)

@@ -34,6 +34,11 @@ def define_transposes(name: str, lanes: int) -> SimpleNamespace:
                     transpose(source + r * source_row + done * item, source_row, at, lanes * item)
                     fetch(source + r * source_row + (numbers + done) * item, source_row)
                     done += side
+                if done < numbers and numbers >= side:  # the last ones, with some before them again
+                    done = numbers - side
+                    at = target + (done * lanes + r) * item
+                    transpose(source + r * source_row + done * item, source_row, at, lanes * item)
+                    done = numbers
             for row in range(r, r + side):
                 from_row = source + min(row, rows - 1) * source_row
                 for j in range(done, numbers):
@@ -49,6 +54,11 @@ def define_transposes(name: str, lanes: int) -> SimpleNamespace:
                     transpose(at, lanes * item, target + r * target_row + done * item, target_row)
                     fetch_to_write(target + r * target_row + (numbers + done) * item, target_row)
                     done += side
+                if done < numbers and numbers >= side:
+                    done = numbers - side
+                    at = source + (done * lanes + r) * item
+                    transpose(at, lanes * item, target + r * target_row + done * item, target_row)
+                    done = numbers
             for row in range(r, min(r + side, rows)):
                 for j in range(done, numbers):
                     put(target + row * target_row + j * item, load(source + (j * lanes + row) * item))
