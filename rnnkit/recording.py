@@ -49,7 +49,9 @@ class Recording:
         Multiply-adds of a call up to which one thread does it, for repeating saves more than sharing.
     shares : bool
         Whether threads may share larger calls when they are repeated; otherwise such calls can't be recorded. One that
-        is abandoned may still write to its call's arrays, so none of these may outlive the recording.
+        is abandoned may still write to its call's arrays: what is given to users has to be copied, or made anew.
+    lent : list of ndarray
+        Arrays that took the place of others, kept for a thread that was abandoned.
     is_unsafe : bool
         Whether that has happened: it can't be repeated any more.
     operations : list of callable
@@ -63,6 +65,7 @@ class Recording:
     def __init__(self, largest: int = LARGEST, alone: int = 0) -> None:
         self.largest, self.alone = largest, alone
         self.shares = self.is_unsafe = False
+        self.lent: list[np.ndarray] = []
         self.operations: list[Callable[[], Any]] = []
         self.preparations: list[Callable[[], Any]] = []
         self._owners: dict[int, tuple[np.ndarray, int]] = {}  # with how often their numbers change

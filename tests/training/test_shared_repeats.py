@@ -15,7 +15,7 @@ from rnnkit.backends.cpu.program import Program
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam
 from rnnkit.optimizers.in_place import UpdateInPlace
-from rnnkit.recording import Recording
+from rnnkit.recording import Recording, arrays_in
 from rnnkit.training import repeats
 from rnnkit.training.steps import Stepper
 
@@ -147,3 +147,45 @@ def test_one_thread_writes_to_what_outlives_a_recording(shared, monkeypatch):
     shared(2)
     updates()
     assert found and all(operations and program._share not in operations for operations in found)
+
+
+@rk.cell(states={"h": ()}, per_row=True)
+def growing(x, states):
+    h = 0.5 * states.h + (x[0] if x[0] > 0 else x[1])
+    return h, h
+
+
+CALLED = {
+    "LSTM": lambda: rk.LSTM(6, return_state=True, seed=0, dtype="float64"),  # whose results are copied
+    "backwards": lambda: rk.GRU(6, go_backwards=True, seed=0, dtype="float64"),
+    "rows": lambda: rk.RNN(growing(), return_sequences=True, dtype="float64"),
+    "model": lambda: rk.Sequential([rk.GRU(4, return_sequences=True), rk.Dense(2)], seed=0, dtype="float64"),
+}
+
+
+@pytest.mark.parametrize("fate", [False, ABANDONED, None])
+@pytest.mark.parametrize("name", CALLED)
+def test_L3_a_thread_is_left_behind_in_a_repeated_call(name, fate, shared, spoiled, monkeypatch):
+    """What users are given is in no array that such a thread may write to, and calls are recorded anew."""
+    shared(1)
+    layer, rng = CALLED[name](), np.random.default_rng(2)
+    batches = rng.normal(size=(120, 24, 7, 3))
+    alone = [[one.copy() for one in arrays_in(layer(x))] for x in batches]
+    shared(2)
+    run, lent = ThreadTeam.run, []
+
+    def left(*arguments):
+        done = run(*arguments)
+        if not done or rng.random() >= 0.05:
+            return done
+        lent.extend(held[-1] for held in arguments if isinstance(held, tuple))
+        return fate
+
+    monkeypatch.setattr(ThreadTeam, "run", left)
+    found = [arrays_in(layer(x)) for x in batches]
+    replaced = [array for some in lent for array in some or ()]
+    for one, two in zip(found, alone, strict=True):
+        assert [array.tolist() for array in one] == [array.tolist() for array in two]
+        assert not any(np.shares_memory(array, other) for array in one for other in replaced)
+    assert bool(spoiled) == (fate is not None)
+    assert bool(replaced) == (fate is not None and name in ("rows", "model"))

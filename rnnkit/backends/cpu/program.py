@@ -231,7 +231,7 @@ class Program:
         blocks, trials = (1, self._trials[rows]) if units else (row_blocks(groups, threads), None)
         mask, order = self._order(record, blocks)
         arrays = (x, outputs, last, mask, order), (initial, final, kept)
-        table, given, own = self._pointers(record, *arrays)
+        table, found, own = self._pointers(record, *arrays)
         p, p_at, _ = table
         most = -(-groups // blocks)  # of the largest block; all blocks have as many steps at a time
         step_bytes = self.source.row_bytes["block"] + (self.source.row_bytes["x"] if order is not None else 0)
@@ -239,7 +239,7 @@ class Program:
         row_bytes = self.source.row_bytes["call"] + self.source.row_bytes["step"] + block * step_bytes
         memory = most * row_bytes + self.source.gaps + LINE
         n, n_at = self._head(record, outputs, mask, kept, rows, block, memory)
-        keep = (self, record, p, n, own, arrays, self._tables)
+        keep = (self, record, p, n, own, arrays, self._tables, None if recording is None else recording.lent)
         with Checked(keep) if CHECKED else nullcontext():
             if threads > 1 and recording is None:
                 done = self.team.run(self.code.address, p, n, groups, blocks, memory, threads, keep, trials, steps)
@@ -259,8 +259,7 @@ class Program:
                     elif blocks == 1:
                         again = partial(self.code.function, p_at, n_at, 0, groups, scratch_at, 0, 1, 0)
                     again = self._watched(bounds_check.checked(again, keep), p, record)
-                    fixed = threads > 1 or CHECKED
-                    self._note(recording, again, record, arrays, own[1], None if fixed else (p_at, given))
+                    self._note(recording, again, record, arrays, own[1], None if CHECKED else (p_at, found))
                     recording.constant(p, n)
         if p[-1]:
             p[-1], record.failed = 0, True

@@ -101,6 +101,8 @@ class RepeatedVJPs(RepeatedCalls):
                     g = recorded.go_back(cotangents)
                     found = (g.weights, g.x, g.initial_state, g.constants, g.more)
                     return Gradients(*(copied_arrays(one) for one in found))
+            except Unrepeatable:
+                pass  # the ordinary way
             finally:
                 if mine:
                     self._lock.release()

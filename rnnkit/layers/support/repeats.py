@@ -214,8 +214,13 @@ class _Kind:
         if self.direct is not None and self.loaded is weights:
             (array,), (shape, dtype, redirect, operation) = arrays, self.direct
             result = np.empty(shape, dtype)
-            redirect(array if array.flags.c_contiguous else np.ascontiguousarray(array), result)
-            operation()
+            array = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+            redirect(array, result)
+            try:
+                operation()
+            except Unrepeatable:
+                self.recording.lent += array, result
+                raise
             return result
         self.take(arrays, weights)
         if not self.redirected:
@@ -225,7 +230,11 @@ class _Kind:
         results = [self.result] if type(self.result) is np.ndarray else arrays_in(self.result)
         made = [np.empty(one.shape, one.dtype) for one in results]
         self.redirect(*used, *made)
-        self.recording.repeat()
+        try:
+            self.recording.repeat()
+        except Unrepeatable:
+            self.recording.lent += used + made
+            raise
         if len(self.redirected) < len(used) + len(made):
             for i, one in enumerate(results, len(used)):
                 if i not in self.redirected:
@@ -280,6 +289,9 @@ class RepeatedCalls:
             mine = self._lock.acquire(False)
             if not mine:  # another thread repeats a call
                 return None
+            if kind.recording is not None and kind.recording.is_unsafe:  # it is recorded once more
+                self._kinds[key] = _Kind()
+                return None
             if not self._watched.is_untouched(layer) and not self._watched.look(layer):
                 self._kinds = {}
                 return None
@@ -318,7 +330,8 @@ class RepeatedCalls:
             if not self._agrees(kind, found, result, before == after):
                 kind.refusal = "it gives other bits than the ordinary way"
         except Exception as error:  # of the recording: the ordinary call raised none
-            kind.refusal = str(error)
+            if kind.recording is None or not kind.recording.is_unsafe:
+                kind.refusal = str(error)
         finally:
             restore(after)
         kind.agreed += 1
@@ -337,6 +350,7 @@ class RepeatedCalls:
         kind.weights, kind.loaded = [memory[id(array)] for array in self._watched.weights], self._watched.weights
         recording.give(*kind.places)
         recording.give(*kind.weights, rarely=True)
+        recording.shares = True
         with recording, standing_in(zip(self._watched.weights, noted(kind.weights), strict=True)):
             self._record(kind, layer, call, noted(arguments), noted(keywords))
         if not all(recording.knows(array) for array in arrays_in(kind.result)):
