@@ -18,20 +18,18 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
+from rnnkit.circumstances import circumstances, within
+
 LARGEST = 1 << 24  # bytes that a recording may hold: in larger calls, Python's time doesn't count
 
 _NEVER, _RARELY, _OFTEN = range(3)  # how often the numbers of an array change
-
-_current: ContextVar[Recording | None] = ContextVar("rnnkit_recording", default=None)
-_stand_ins: ContextVar[dict[int, tuple] | None] = ContextVar("rnnkit_stand_ins", default=None)
 
 
 class Unrepeatable(Exception):
@@ -77,11 +75,12 @@ class Recording:
     def __enter__(self):
         if os.environ.get("RNNKIT_REPEAT") == "0":
             raise Unrepeatable("RNNKIT_REPEAT=0 turns repetition off")
-        self._token = _current.set(self)
+        self._inside = within(recording=self)
+        self._inside.__enter__()
         return self
 
     def __exit__(self, *error):
-        _current.reset(self._token)
+        self._inside.__exit__(*error)
 
     def give(self, *arrays, rarely: bool = False) -> None:
         """Declare arrays whose numbers come from outside and may differ at a repetition; `rarely` if at few of them."""
@@ -221,37 +220,9 @@ class Recording:
         self._owners[id(owner)] = owner, changes if known is None else max(changes, known[1])
 
 
-@contextmanager
-def standing_in(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[None]:
-    """Let layers called inside by this thread compute with other weights: the second array of a pair for the first."""
-    token = _stand_ins.set({id(array): (array, other) for array, other in pairs})
-    try:
-        yield
-    finally:
-        _stand_ins.reset(token)
-
-
-def has_stand_ins() -> bool:
-    """Return whether layers called by this thread compute with other weights than their own."""
-    return _stand_ins.get() is not None
-
-
-def weights_now(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the weights of a layer, or the arrays that replace them in this thread."""
-    others = _stand_ins.get()
-    if others is None:
-        return weights
-    return {name: others.get(id(array), (None, array))[1] for name, array in weights.items()}
-
-
-@contextmanager
-def unwatched() -> Iterator[None]:
-    """Record nothing inside."""
-    token = _current.set(None)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+def unwatched() -> AbstractContextManager:
+    """Return a context in which nothing is recorded."""
+    return nullcontext() if current() is None else within(recording=None)
 
 
 def unrepeatable(reason: str) -> None:
@@ -262,13 +233,13 @@ def unrepeatable(reason: str) -> None:
     Unrepeatable
         If a recording is made.
     """
-    if _current.get() is not None:
+    if current() is not None:
         raise Unrepeatable(reason)
 
 
 def current() -> Recording | None:
     """Return the recording of this thread, or None."""
-    return _current.get()
+    return circumstances().recording
 
 
 def operation(function: Callable, *arguments, draws: bool = False, writes=()) -> Any:
@@ -287,7 +258,7 @@ def operation(function: Callable, *arguments, draws: bool = False, writes=()) ->
     writes : sequence of ndarray
         Arrays that it writes to.
     """
-    recording = _current.get()
+    recording = circumstances().recording
     if recording is None:
         return function(*arguments)
     given, written = plain(arguments), plain(list(writes))
@@ -304,7 +275,7 @@ def operation(function: Callable, *arguments, draws: bool = False, writes=()) ->
 
 def constant(array: np.ndarray) -> np.ndarray:
     """Return an array that depends on no numbers of a call, declared constant."""
-    recording = _current.get()
+    recording = circumstances().recording
     if recording is None:
         return array
     recording.constant(array)
@@ -333,7 +304,7 @@ class Noted(np.ndarray):
     def __setitem__(self, key, value):
         array, key, value = plain((self, key, value))
         array[key] = value
-        if (recording := _current.get()) is not None:
+        if (recording := circumstances().recording) is not None:
             place, reads = array[key], [array, *arrays_in([key, value])]
             if isinstance(value, np.ndarray) and _is_same(place, value):
                 return  # what an operation in place wrote there
@@ -345,7 +316,7 @@ class Noted(np.ndarray):
 
     def astype(self, dtype, order="K", casting="unsafe", subok=True, copy=True):
         """Return the array itself for a copy that would be the same: nobody changes the arrays of a call."""
-        recording, array = _current.get(), plain(self)
+        recording, array = circumstances().recording, plain(self)
         if recording is not None and order in "KC" and array.dtype == dtype and array.flags.c_contiguous:
             return self
         found = array.astype(dtype, order, casting, copy=copy)
@@ -407,7 +378,7 @@ for _name in _READING.split():
 
 def noted(nested: Any) -> Any:
     """Return nested lists, tuples and dicts with their arrays as those of the call that is recorded, if one is."""
-    if _current.get() is None:
+    if circumstances().recording is None:
         return nested
     return each_array(nested, lambda array: array.view(Noted) if type(array) is np.ndarray else array)
 
@@ -446,7 +417,7 @@ def _takes_out(function) -> bool:
 def _done(function, arguments, options, takes_out):
     """Return the result of a function of NumPy's, noted."""
     given, named = plain(arguments), plain(options)
-    found, recording = function(*given, **named), _current.get()
+    found, recording = function(*given, **named), circumstances().recording
     if recording is None or function in _OF_LAYOUT:
         return found
     run: Callable = partial(function, *given, **named)
@@ -487,7 +458,7 @@ def _decided(run, found, reads):
         if run() != found:
             raise Unrepeatable("Python decides by numbers that aren't the same")
 
-    if (recording := _current.get()) is not None:
+    if (recording := circumstances().recording) is not None:
         recording.note(check, reads)
     return found
 

@@ -16,17 +16,18 @@ import numpy as np
 
 from rnnkit import tracebacks
 from rnnkit.analysis.duals import Along, Both, Dual, check_single, dual_of
+from rnnkit.circumstances import standing_in
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
+from rnnkit.execution.runner import Runner
 from rnnkit.execution.tangents import BY_ROW, Tangents
 from rnnkit.hints import Array
 from rnnkit.layers.loop import Loop
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.repeats import RepeatedCalls
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.models.graph_model import GraphModel
-from rnnkit.recording import constant, standing_in, unrepeatable
+from rnnkit.recording import constant, unrepeatable
 
 _ALONE = 3 << 24  # multiply-adds of a product with the Hessian that one thread does: as long as the Python of a call
 _AT_ONCE = 1 << 22  # numbers of x in the rows of the directions that one call takes
@@ -89,7 +90,7 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
 
     arguments, found = (x, [given[name] for name in names]), None
     if isinstance(layer, RNN) and layer.built and of is None:  # small calls are recorded, as those of layers
-        recorded = layer._repeated_hvps.setdefault(tuple(names), RepeatedCalls(_ALONE, 8))
+        recorded = layer._hvp_runners.setdefault(tuple(names), Runner(_ALONE, 8))
         found = recorded.run(layer, ordinary, arguments, call)
     found = ordinary(layer, *arguments, **call) if found is None else found
     return found if several else found[names[0]]

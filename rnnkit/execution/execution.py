@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import weakref
 from collections.abc import Iterator
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 from rnnkit.backends.python.eager import Eager
 from rnnkit.backends.shared import program_cache
 from rnnkit.backends.shared.call import Executor, GradientExecutor, Record, Result
+from rnnkit.circumstances import circumstances, within
 from rnnkit.execution.host_fallback import on_host
 from rnnkit.recording import constant, operation, unrepeatable, unwatched
 from rnnkit.steps.step import READING, Step, declared_output_shape
@@ -24,9 +24,7 @@ build_lock = program_cache.lock
 _alike: weakref.WeakValueDictionary[tuple, Executor] = (
     weakref.WeakValueDictionary()
 )  # executors of steps with known content
-_EAGER, _UNREAD = "eager", "unread"
-# How steps run in this context: None, compiled; in Python; or they are built without being read.
-_mode: contextvars.ContextVar[str | None] = contextvars.ContextVar("rnnkit_mode", default=None)
+_EAGER, _UNREAD = "eager", "unread"  # modes of steps: they run in Python, or are built without being read
 
 
 def _output_shape(*given) -> tuple[int, ...]:
@@ -62,11 +60,8 @@ def eager() -> Iterator[None]:
     count [[0.0]]
     count [[1.0]]
     """
-    token = _mode.set(_EAGER)
-    try:
+    with within(mode=_EAGER):
         yield
-    finally:
-        _mode.reset(token)
 
 
 def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
@@ -80,19 +75,14 @@ def initial_states(step: Step, batch_size: int, dtype) -> tuple[np.ndarray, ...]
     return operation(step.initial_states, batch_size, dtype, draws=True)
 
 
-@contextlib.contextmanager
-def unread() -> Iterator[None]:
-    """Inside, layers are built whose steps are not read: they will share what another one's are compiled to."""
-    token = _mode.set(_UNREAD)
-    try:
-        yield
-    finally:
-        _mode.reset(token)
+def unread() -> contextlib.AbstractContextManager:
+    """Return a context in which layers are built whose steps are not read: they will share another one's executors."""
+    return within(mode=_UNREAD)
 
 
 def is_eager() -> bool:
     """Return whether steps run as `eager` says."""
-    return _mode.get() is _EAGER
+    return circumstances().mode is _EAGER
 
 
 class Execution:
@@ -112,7 +102,7 @@ class Execution:
 
     def read(self) -> None:
         """Choose the executor for plain calls now, unless the step takes constants, whose shapes come with a call."""
-        if not self.step.takes_constants and _mode.get() is None:
+        if not self.step.takes_constants and circumstances().mode is None:
             self.executor((), False)
 
     def share(self, other: Execution) -> None:
@@ -265,11 +255,8 @@ class Execution:
     def _differentiated(self, record, in_python):
         from rnnkit.execution import pipeline
 
-        token = _mode.set(None)
-        try:
+        with within(mode=None):
             executor = self.executor(record.constants, record.training)
-        finally:
-            _mode.reset(token)
         shapes = tuple(constant.shape[1:] for constant in record.constants)
         if pipeline.has_vjp(self.step):
             program = executor if self.device == "cpu" and not in_python else None

@@ -16,9 +16,12 @@ import numpy as np
 
 from rnnkit import regularizers, tracebacks
 from rnnkit.arguments import is_own
+from rnnkit.circumstances import weights_now, within
 from rnnkit.configured import config_of
 from rnnkit.docstrings import describe_by_bases
 from rnnkit.execution.execution import build_lock
+from rnnkit.execution.runner import Runner
+from rnnkit.execution.watching import Assigned, assigned, weights_replaced
 from rnnkit.hints import Array, Config, CustomObjects, DType, Regularizer, Seed, Shape
 from rnnkit.layers.support import (
     array_kinds,
@@ -35,11 +38,10 @@ from rnnkit.layers.support import (
 from rnnkit.layers.support.added_losses import RegularizedCalls, kept
 from rnnkit.layers.support.display import Text, layer_card
 from rnnkit.layers.support.pullback import Pullback, options
-from rnnkit.layers.support.repeated_gradients import RepeatedVJPs
-from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, frozen_outside, weights_replaced
 from rnnkit.layers.support.variable import Variable, WeightVariable
+from rnnkit.layers.support.vjp_runner import VJPRunner
 from rnnkit.layers.support.weight_mapping import Weights, like, pair_axes, shown
-from rnnkit.recording import constant, unrepeatable, weights_now
+from rnnkit.recording import constant, unrepeatable
 from rnnkit.serialization.configuration import deserialize
 from rnnkit.serialization.registry import Configurable
 from rnnkit.shown import Shown
@@ -164,8 +166,8 @@ class Layer(Shown, Configurable):
     _native = False  # whether a call computes on its arrays' device, or copies those of a GPU to the host and back
     _device = "cpu"
     _recorded_bytes = 1 << 20  # at most, of a recorded call, which stay in memory as long as the layer
-    _repeated_calls: RepeatedCalls | None = None
-    _repeated_vjps: RepeatedVJPs | None = None
+    _call_runner: Runner | None = None  # of its calls
+    _vjp_runner: VJPRunner | None = None
 
     _kept: Any  # the states of a stateful layer between calls
 
@@ -199,11 +201,10 @@ class Layer(Shown, Configurable):
         self.built: bool = False
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
-        self._repeated_calls, self._repeated_vjps = RepeatedCalls(size=16), RepeatedVJPs(size=16)
         self.activity_regularizer: Any = regularizers.get(activity_regularizer)
-        if self.activity_regularizer is not None:
-            self._repeated_calls = RegularizedCalls()  # type: ignore[assignment]
-        self._repeated_hvps: dict[tuple[str, ...], RepeatedCalls] = {}  # by the names of what they are by
+        self._call_runner = Runner(size=16) if self.activity_regularizer is None else RegularizedCalls()
+        self._vjp_runner = VJPRunner(size=16)
+        self._hvp_runners: dict[tuple[str, ...], Runner] = {}  # by the names of what they are by
         self._assigned = Assigned()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -985,13 +986,8 @@ class Layer(Shown, Configurable):
     @contextlib.contextmanager
     def _calling_parts(self):
         """Call the layers inside, all or nothing, within this; they see whether this layer is frozen."""
-        token = None if self.trainable else frozen_outside.set(True)
-        try:
-            with self._all_or_nothing(), kept(self):
-                yield
-        finally:
-            if token is not None:
-                frozen_outside.reset(token)
+        with self._all_or_nothing(), kept(self), contextlib.nullcontext() if self.trainable else within(is_frozen=True):
+            yield
 
     def _moving(self) -> dict[str, np.ndarray]:
         """Return this layer's own weights that its calls change, such as moving averages."""

@@ -9,10 +9,10 @@ import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import fraction, integer, number_from_zero
+from rnnkit.circumstances import circumstances
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
 from rnnkit.layers.support import validation
-from rnnkit.layers.support.repeats import frozen_outside
 from rnnkit.layers.weighted import Computed, OwnWeight, scaled
 from rnnkit.recording import operation
 from rnnkit.steps.cell import frozen
@@ -123,7 +123,7 @@ class BatchNormalization(Computed):
     # Calls
 
     def _computed(self, weights, x, mask, training):
-        if training and self.trainable and not frozen_outside.get() and x.size:
+        if training and self.trainable and not circumstances().is_frozen and x.size:
             return self._by_the_batch(weights, x, mask)
         live = [name for name in self._moving() if weights[name] is self._own[name]]  # no stand-ins: calls change them
         now = {name: operation(self._now, name, draws=True) for name in live}

@@ -18,6 +18,7 @@ from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
+from rnnkit.circumstances import circumstances
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.execution.execution import Execution, initial_states
 from rnnkit.execution.tangents import BY_ROW, Tangents, parted, together
@@ -29,7 +30,6 @@ from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import device_transfer, validation
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.seeds import weight_generator
-from rnnkit.layers.support.streaming import running
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.layers.support.symbolic import mapped as each_mapped
 from rnnkit.layers.support.weight_mapping import complex_names, weight_keys
@@ -432,7 +432,7 @@ class RNN(CellLayer, OverSequences):
             return result
         result = execution.run(record) if gradient is None else execution.vjp(record, **gradient)
         result.nesting = step.nesting(record.constants, record.training)
-        if (stream := running.get()) is not None:
+        if (stream := circumstances().stream) is not None:
             outputs = result.outputs if fields["sequences"] else result.last
             held = None if self.zero_output_for_mask else fields["mask"]  # zeros are there already
             stream.end(result.states, states, cast(np.ndarray, outputs), held)
@@ -481,7 +481,7 @@ class RNN(CellLayer, OverSequences):
 
     def _start(self, initial_state, batch_size, dtype):
         """Return the states that a call starts from, or None for the cell's own."""
-        if (stream := running.get()) is not None:
+        if (stream := circumstances().stream) is not None:
             return stream.begin(self, initial_state)
         if self.stateful and self._kept is not None and self._kept[0].shape[0] != batch_size:
             raise ValueError(

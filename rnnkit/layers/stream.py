@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,16 +14,64 @@ import numpy as np
 from rnnkit import tracebacks
 from rnnkit.arguments import integer, positive_integer
 from rnnkit.backends.shared.failures import StepFailed
-from rnnkit.execution.execution import is_eager
+from rnnkit.circumstances import standing_in, within
+from rnnkit.execution.runner import Runner, same_bits
+from rnnkit.execution.watching import unmoved
 from rnnkit.hints import Array
-from rnnkit.layers.support import repeats, symbolic, validation
+from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.device_transfer import device_of
-from rnnkit.layers.support.streaming import running
-from rnnkit.recording import Recording, Unrepeatable, noted, plain, standing_in
+from rnnkit.recording import LARGEST, Recording, Unrepeatable, noted, plain
 from rnnkit.steps.nesting import mapped
 
 if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
+
+
+class _StepRunner(Runner):
+    """The recorded step of a stream, whose states stay in memory. Weights are constants of the recording."""
+
+    _met = 0
+
+    def _layers(self, subject):
+        return subject.layer._all_layers()
+
+    def _largest(self, subject):
+        return LARGEST
+
+    def _holds(self, subject):
+        watched = self._watched
+        if watched.is_untouched(subject.layer):
+            return True
+        weights, recorded = watched.weights, any(kind.recording for kind in self._kinds.values())
+        return watched.look(subject.layer) and (watched.weights is weights or not recorded)
+
+    def _states(self, subject):
+        return list(map(np.array, subject._kept()))
+
+    def _restore(self, subject, states):
+        for place, array in zip(subject._kept(), states, strict=True):
+            place[...] = array
+
+    def _record(self, kind, subject, call, arguments, keywords):
+        from rnnkit.execution.layer_kernels import Copies  # takes the compiler with it
+
+        recording, kept = kind.recording, subject._kept()
+        new = subject._recorded(recording)
+        if not all(recording.knows(array) and array.flags.c_contiguous for array in new):
+            raise Unrepeatable("what it gives isn't computed by recorded operations")
+        kind.own = copies = Copies(kept, new)  # which keeps its table of addresses
+        copies.run()
+        recording.note(copies.run, new, kept)
+
+    def _give(self, kind, subject, *given):
+        for operation in kind.recording.operations:
+            operation()
+        return subject._y
+
+    _again = _give
+
+    def _agrees(self, kind, subject, results, states):
+        return same_bits(subject._kept(), states[1])
 
 
 class Stream:
@@ -83,14 +131,14 @@ class Stream:
             self._constants = [np.array(validation.numbers(one, "constants", complex_too=True)) for one in constants]
         self._start = initial_state
         self._features, self._x = self._input()
+        self._row = self._x[:, 0]
+        self._shape = self._row.shape
         self._lock = threading.RLock()
         _streams.add(self)
         self._states: list[tuple[np.ndarray, ...]] | None = None  # of each recurrent layer, in order
         self._held: list[np.ndarray] = []  # the output of each of them at the last step
         self._skipped: list[int] = []
-        self._watched = repeats.Watched()
-        self._again: Callable[[list[int]], None] | None = None
-        self._agreed = 0  # steps so far at which it gave the bits of the ordinary way
+        self._runner = _StepRunner()
         self._y: list[np.ndarray] = []
         self._begin()
 
@@ -114,7 +162,7 @@ class Stream:
         self._found: list[tuple[np.ndarray, ...]] = []
         self._outputs: list[np.ndarray] = []
         try:
-            y = self._call([])
+            y = self._call()
         except StepFailed:  # of zeros; a masked step takes anything
             y = self._call(list(range(self.batch)))
         times = [self.layer.compute_output_shape((self.batch, steps, *self._features)) for steps in (1, 2)]
@@ -137,7 +185,7 @@ class Stream:
     # Called by the recurrent layers
 
     def begin(self, layer: Any, initial_state: Array) -> Any:
-        """Do as `rnnkit.layers.support.streaming.Running` says."""
+        """Return the states that a layer's step starts from; None for the layer's own."""
         if initial_state is not None:
             raise ValueError(
                 f"expected layers that start from states of their own; {layer.name!r} is given those of another layer"
@@ -148,7 +196,10 @@ class Stream:
         return None
 
     def end(self, states: Array, initial: Array, outputs: Array, mask: Array) -> None:
-        """Do as `rnnkit.layers.support.streaming.Running` says."""
+        """Take the states after that step, those that it started from, and the layer's output.
+
+        In the rows that a mask ``(B, 1)`` leaves out, `outputs` is set to the layer's output at the step before.
+        """
         if self._states is None:
             self._initial.append(initial)
         elif mask is not None:
@@ -157,18 +208,15 @@ class Stream:
         self._found.append(states)
         self._outputs.append(outputs)
 
-    def _call(self, masked: list[int]):
+    def _call(self, masked: Sequence[int] = ()):
         """Run the layers' step, in which some rows are masked."""
         self._found, self._outputs = [], []
         more: dict[str, Any] = {} if self._constants is None else {"constants": self._constants}
         if masked:
             more["mask"] = np.ones((self.batch, 1), bool)
             more["mask"][masked] = False
-        token = running.set(self)
-        try:
+        with within(stream=self):
             return self.layer(self._x, **more)
-        finally:
-            running.reset(token)
 
     # Steps
 
@@ -193,24 +241,18 @@ class Stream:
         with self._lock:
             if out is not None:
                 self._check_out(out)
-            place = self._x
-            if type(x) is not np.ndarray or x.dtype is not place.dtype or x.shape != (self.batch, *self._features):
+            row = self._row
+            if type(x) is not np.ndarray or x.dtype is not row.dtype or x.shape != self._shape:
                 x = self._checked(x)
-            place[:, 0] = x
+            row[...] = x
             try:
-                if is_eager() or self._skipped:
-                    self._ordinary(self._skipped)
-                else:
-                    if not self._watched.is_untouched(self.layer) or self._again is None:
-                        self._record()
-                    if self._agreed < repeats.SURE:
-                        self._try()
-                    else:
-                        self._again(self._skipped)  # type: ignore[misc]  # it was recorded
+                if self._skipped or self._runner.serve((), self, Stream._ordinary, (), (), {}) is None:
+                    self._ordinary()
             except Exception as error:
                 tracebacks.shorten(error)
                 raise
-            self._skipped = []
+            if self._skipped:
+                self._skipped = []
             if out is not None:
                 for one, y in zip(out if self._several else [out], self._y, strict=True):
                     np.copyto(one, y)
@@ -221,10 +263,8 @@ class Stream:
 
     def _checked(self, x):
         x = validation.numbers(x, "x", self._x.dtype.kind == "c")
-        if x.shape != (self.batch, *self._features):
-            raise ValueError(
-                f"expected x of shape {(self.batch, *self._features)}, one step of each row; got {x.shape}"
-            )
+        if x.shape != self._shape:
+            raise ValueError(f"expected x of shape {self._shape}, one step of each row; got {x.shape}")
         if self._x.dtype.kind == "i" and x.dtype.kind not in "iub":
             raise ValueError(f"expected integer ids, got {x.dtype}")
         return x.astype(self._x.dtype)
@@ -255,64 +295,35 @@ class Stream:
         with self._lock:
             self._skipped = sorted({*self._skipped, *found})
 
-    def _ordinary(self, skipped: list[int]) -> None:
-        """Run one step through the layers, without a recording."""
-        y = self._steps(self._call(skipped))
-        new = [state for states in self._found for state in states]
-        for place, array in zip(self._kept(), [*new, *self._outputs, *y], strict=True):
+    def _ordinary(self) -> list[np.ndarray]:
+        """Run one step through the layers, without a recording; return its results, in memory that stays."""
+        for place, array in zip(self._kept(), self._next(self._skipped), strict=True):
             place[...] = array
+        return self._y
 
-    def _record(self) -> None:
-        """Record the step anew, if the layer has changed or it isn't recorded yet."""
-        weights = self._watched.weights
-        same = self._watched.look(self.layer) and self._watched.weights is weights
-        if not same or self._again is None:
-            self._again, self._agreed = self._recorded(), 0
+    def _next(self, masked: Sequence[int] = ()) -> list[np.ndarray]:
+        """Return what a step makes of `_kept`."""
+        y = self._steps(self._call(masked))
+        return [*(state for states in self._found for state in states), *self._outputs, *y]
 
-    def _try(self) -> None:
-        """Run one step in the ordinary way, and check that the recording gives the same bits."""
-        assert self._again is not None, "it was recorded"
-        kept = self._kept()
-        before = list(map(np.array, kept))
-        self._ordinary([])
-        expected = list(map(np.array, kept))
-        for place, array in zip(kept, before, strict=True):
-            place[...] = array
-        self._again([])
-        if not repeats.same_bits(kept, expected):
-            self._again = self._ordinary
-            for place, array in zip(kept, expected, strict=True):
-                place[...] = array
-        self._agreed += 1
+    def _recorded(self, recording: Recording) -> list[np.ndarray]:
+        """Return what a step makes of `_kept`, recorded."""
+        kept = self._x, self._states, self._held, self._constants
+        weights = list(self.layer._held_arrays().values())
+        recording.give(self._x, *self._kept())
+        recording.constant(*weights, *(self._constants or ()))
+        pairs = unmoved(self.layer._all_layers(), weights)
+        try:
+            with recording, standing_in((array, noted(same)) for array, same in pairs):
+                self._x, self._states, self._held, self._constants = noted(kept)
+                return plain(self._next())
+        finally:
+            self._x, self._states, self._held, self._constants = kept
+            self._found, self._outputs = plain([self._found, self._outputs])
 
     def _kept(self) -> list[np.ndarray]:
         """Return all states and outputs that a step leaves."""
         return [*(state for states in self._states or () for state in states), *self._held, *self._y]
-
-    def _recorded(self) -> Callable[[list[int]], None]:
-        """Return the layers' step as operations of a recording, or else `_ordinary`."""
-        assert self._states is not None, "the stream has begun"
-        recording, states = Recording(), [state for several in self._states for state in several]
-        recording.give(self._x, *states, *self._held)
-        weights = list(self.layer._held_arrays().values())
-        recording.constant(*weights, *(self._constants or ()))
-        layers = self.layer._all_layers()
-        if repeats.are_own(layers):
-            kept = self._x, self._states, self._held, self._constants
-            pairs = repeats.unmoved(layers, weights)
-            try:
-                with recording, standing_in((array, noted(same)) for array, same in pairs):
-                    self._x, self._states, self._held, self._constants = noted(kept)
-                    y = self._steps(self._call([]))
-                new = plain([*(state for several in self._found for state in several), *self._outputs, *y])
-                if all(recording.knows(array) for array in new) and all(one.flags.c_contiguous for one in new):
-                    return _Repetition(recording, self._kept(), new)
-            except Unrepeatable:
-                pass
-            finally:
-                self._x, self._states, self._held, self._constants = kept
-                self._found, self._outputs = plain([self._found, self._outputs])
-        return self._ordinary
 
     # States
 
@@ -379,23 +390,8 @@ _streams: weakref.WeakSet[Stream] = weakref.WeakSet()
 def _free_locks() -> None:
     """Make new locks in a child of fork, which may find them held by a thread that it doesn't have."""
     for stream in _streams:
-        stream._lock = threading.RLock()
+        stream._lock, stream._runner = threading.RLock(), _StepRunner()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_free_locks)
-
-
-class _Repetition:
-    """Recorded step: its operations, then copies of the new states and outputs to their places."""
-
-    def __init__(self, recording: Recording, places: list[np.ndarray], new: list[np.ndarray]):
-        from rnnkit.execution.layer_kernels import Copies  # takes the compiler with it
-
-        self.operations, self._recording = recording.operations, recording
-        self._finish = Copies(places, new)
-
-    def __call__(self, _) -> None:
-        for operation in self.operations:
-            operation()
-        self._finish.run()

@@ -13,8 +13,10 @@ import numpy as np
 
 from rnnkit.arguments import positive_integer
 from rnnkit.backends.shared.failures import StepFailed
+from rnnkit.circumstances import circumstances, standing_in, weights_now
 from rnnkit.docstrings import described_as
 from rnnkit.execution.execution import unread
+from rnnkit.execution.watching import last_replacement
 from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.layers.base import ENSEMBLE, Layer
 from rnnkit.layers.rnn import RNN
@@ -25,14 +27,11 @@ from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.labelled_calls import plain
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
-from rnnkit.layers.support.repeats import last_replacement
 from rnnkit.layers.support.row_gradient import RowGradient
-from rnnkit.layers.support.streaming import running
 from rnnkit.layers.support.symbolic import is_shape, leaves, shape_leaves
 from rnnkit.layers.support.weight_mapping import complex_names, sparse_names
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.functional import Model
-from rnnkit.recording import current, has_stand_ins, standing_in, weights_now
 from rnnkit.regularizers import L1L2, Regularizer
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.steps.cell import frozen
@@ -204,7 +203,7 @@ class Ensemble(Trainable):
 
     def _standing_in(self):
         """Return a context for calls of members: they compute with the arrays that replace the ensemble's weights."""
-        if current() is None and not has_stand_ins():
+        if circumstances().weights is None:
             return nullcontext()
         now = weights_now(self._held_arrays())
         layers = (one for member in self.members for one in member._all_layers())
@@ -371,7 +370,7 @@ class Ensemble(Trainable):
 
     def _goes_by_rows(self, given, training) -> bool:
         first = self.members[0]
-        if not isinstance(first, RNN) or running.get() is not None:
+        if not isinstance(first, RNN) or circumstances().stream is not None:
             return False
         if first._nesting is not None and not first._nesting.alone:
             return False
@@ -424,7 +423,6 @@ class Ensemble(Trainable):
         if made is None or made._flags() != first._flags() | {"return_state": True, "stateful": False}:
             made = self._own.as_rows = copy.deepcopy(first)
             made.stateful, made.return_state, made._kept = False, True, None
-            made._repeated_calls = made._repeated_vjps = None  # it computes with others' weights
             made._execution.share(first._execution)
         return made
 

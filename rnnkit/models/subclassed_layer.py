@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import is_own, sizes
+from rnnkit.circumstances import weights_now
 from rnnkit.initializers import draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import symbolic, validation
@@ -26,7 +27,7 @@ from rnnkit.models.call_trace import CallTrace
 from rnnkit.models.constructor import made_with, serialized_arguments
 from rnnkit.models.layer_cell import LayerCell
 from rnnkit.models.weight_arguments import weight_arguments
-from rnnkit.recording import constant, operation, weights_now
+from rnnkit.recording import constant, operation
 from rnnkit.serialization.configuration import deserialize
 from rnnkit.steps.cell import Cell, frozen
 from rnnkit.steps.nesting import shapes_mapped
@@ -113,7 +114,7 @@ class SubclassedLayer(Layer):
             value = None  # an attribute set for people to look at, without numbers while `call` is read
         super().__setattr__(name, value)
         graphs = self.__dict__.get("_graphs")
-        if graphs and name not in _OWN and not name.startswith(("_kept", "_generator", "_repeat")):
+        if graphs and name not in _OWN and not name.startswith(("_kept", "_generator")) and "_runner" not in name:
             graphs.clear()
 
     # Weights

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import is_
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnnkit.backends.shared.call import Result
+from rnnkit.execution.runner import Runner
 from rnnkit.optimizers.group import Group
-from rnnkit.recording import Recording, Unrepeatable, operation, plain
+from rnnkit.recording import LARGEST, Recording, Unrepeatable, operation, plain
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
 if TYPE_CHECKING:
@@ -59,64 +60,94 @@ class RecordedUpdate:
         self.optimizer._iterations = iterations
 
 
-class RepeatedUpdates:
-    """Repetitions of a recorded update for arrays of the same kinds, used by `Optimizer.apply`.
+class ApplyRunner(Runner):
+    """The recorded updates of `Optimizer.apply`, of weights in memory that stays; large ones aren't recorded."""
 
-    It needs an optimizer that has made an update, and its weights; updates that can't be recorded raise `Unrepeatable`.
-    """
+    def __init__(self) -> None:
+        super().__init__()
+        self._in_place: UpdateInPlace | None = None
+        self._left: dict[str, np.ndarray] = {}  # the weights whose numbers are in place
 
-    def __init__(self, optimizer: Optimizer, weights: Mapping[str, np.ndarray]):
+    def __reduce__(self):
+        return ApplyRunner, ()
+
+    def apply(self, optimizer, call, weights: Mapping[str, np.ndarray], gradients: Mapping) -> Any:
+        """Return new read-only weights after an update; None, with nothing changed, if no recording serves it."""
+        names, arrays = tuple(weights), list(map(gradients.get, weights))
+        if set(map(type, arrays)) != {np.ndarray}:
+            return None
+        kinds = [(array.shape, array.strides, array.dtype) for array in arrays]
+        key = names, optimizer.clipnorm is None, optimizer.global_clipnorm is None, *kinds
+        return self.serve(key, optimizer, call, arrays, (weights, gradients), {})
+
+    def _layers(self, subject):
+        return []
+
+    def _largest(self, subject):
+        return LARGEST
+
+    def _holds(self, subject):
+        if self._in_place is not None:
+            if self._in_place.known is subject._groups:
+                return True
+            self._in_place = None
+            return False
+        if subject._groups is not None and UpdateInPlace.bytes_for(subject) <= LARGEST:
+            self._in_place, self._left = UpdateInPlace(subject), {}
+        return True
+
+    def _check(self, subject, arrays):
+        if self._in_place is None:
+            raise Unrepeatable(f"it holds more than {LARGEST:,} bytes")
+
+    def _states(self, subject):
+        return subject._iterations, [(group._weights, group._views, group.slots) for group in subject._groups or ()]
+
+    def _restore(self, subject, states):
+        subject._iterations = states[0]
+        for group, kept in zip(subject._groups or (), states[1], strict=True):
+            group.keep(*kept)
+
+    def _record(self, kind, subject, call, arguments, keywords):
         from rnnkit.execution.layer_kernels import Copies  # takes the compiler with it
 
-        self._in_place, recording = UpdateInPlace(optimizer), Recording()
-        self._names, self._clips = list(weights), self._clipping()
-        places = {name: place for group in self._in_place.groups for name, place in group.gradient_views.items()}
-        self._places = [places[name] for name in self._names]
-        self._kinds = [array.shape for array in self._places], [array.dtype for array in self._places]
-        self._strides = [np.empty(array.shape, array.dtype).strides for array in self._places]  # in C order
-        self._copy = Copies(self._places)
-        self._in_place.load(weights)
-        for place in self._places:
-            place[...] = 0
-        with recording:
-            self._update = self._in_place.record(recording, places, dict.fromkeys(self._names, PLAIN))
-        self._recording = recording
-        self._left = list(map(self._in_place.show().__getitem__, self._names))
+        (weights, gradients), in_place = arguments, self._in_place
+        views = {name: view for group in in_place.groups for name, view in group.gradient_views.items()}
+        kinds = [(view.shape, view.dtype, True) for view in map(views.__getitem__, weights)]
+        given = list(map(gradients.__getitem__, weights))
+        if [(array.shape, array.dtype, array.flags.c_contiguous) for array in given] != kinds:
+            raise Unrepeatable("a gradient is cast")
+        self._left = {}
+        in_place.load(weights)
+        for name, view in views.items():
+            view[...] = gradients[name]
+        with kind.recording:
+            update = in_place.record(kind.recording, views, dict.fromkeys(weights, PLAIN))
+        kind.own = Copies(list(map(views.__getitem__, weights))), update
+        return update
 
-    def _clipping(self) -> tuple:
-        optimizer = self._in_place.optimizer
-        return optimizer.clipnorm is None, optimizer.global_clipnorm is None
-
-    def apply(self, weights: Mapping[str, np.ndarray], gradients: Mapping) -> dict[str, np.ndarray] | None:
-        """Return new read-only weights after an update; None, with nothing changed, if the recording doesn't apply."""
-        names, known = self._names, self._in_place.known
-        if list(weights) != names or self._in_place.optimizer._groups is not known or self._clips != self._clipping():
-            return None
-        try:
-            arrays = [gradients[name] for name in names]
-        except KeyError:
-            return None
-        if set(map(type, arrays)) != {np.ndarray} or [array.strides for array in arrays] != self._strides:
-            return None
-        if ([array.shape for array in arrays], [array.dtype for array in arrays]) != self._kinds:
-            return None
-        given = list(weights.values())
-        if len(self._left) != len(given) or not all(map(is_, given, self._left)) or not self._in_place.shows():
-            if [(array.shape, array.dtype) for array in given] != list(zip(*self._kinds, strict=True)):
-                return None
-            self._left = []  # invalid until the update has succeeded
+    def _again(self, kind, subject, arrays, arguments):
+        (copies, update), (weights, _) = kind.own, arguments
+        if not self._in_place.shows() or not all(map(is_, weights.values(), map(self._left.get, weights))):
+            if [(array.shape, array.dtype) for array in weights.values()] != [(one.shape, one.dtype) for one in arrays]:
+                raise Unrepeatable("a weight has another shape or dtype than its gradient")
+            self._left = {}  # invalid until the update has succeeded
             self._in_place.load(weights)
-        self._copy(arrays)
-        try:
-            self._recording.repeat()
-        except Unrepeatable:
-            return None
-        if not self._update.is_finite():
-            return None
-        self._update.finish()
-        found = self._in_place.show()
-        self._left = [found[name] for name in names]
-        return found if len(known) == 1 else dict(zip(names, self._left, strict=True))
+        copies(arrays)
+        kind.recording.repeat()
+        if not update.is_finite():
+            raise Unrepeatable("a number isn't finite")
+        return update
+
+    def _agrees(self, kind, subject, results, states):
+        self._restore(subject, states[1])
+        weights, update = results
+        return update.is_as(weights)
+
+    def _give(self, kind, subject, call, arrays, arguments, keywords):
+        self._again(kind, subject, arrays, arguments).finish()
+        self._left = found = self._in_place.show()
+        return {name: found[name] for name in arguments[0]}
 
 
 class UpdateInPlace:

@@ -6,7 +6,7 @@ import contextlib
 import re
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,14 +20,12 @@ from rnnkit.layers.support.variable import Variable, put_all
 from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.optimizers import schedules
 from rnnkit.optimizers.group import CHANGES, DECAY, KEEPS, LIMIT, REPLACES, Group, Rows
-from rnnkit.optimizers.in_place import RepeatedUpdates, UpdateInPlace
+from rnnkit.optimizers.in_place import ApplyRunner
 from rnnkit.optimizers.variables import Count, Rate, StateVariable, names_of, of_optimizer, update
-from rnnkit.recording import LARGEST, Unrepeatable
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
 _CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
-_MET = 3  # updates before one is recorded
 _OWN = ("iterations", "learning_rate")  # entries of a state without a weight
 
 
@@ -147,7 +145,7 @@ class Optimizer(Configurable):
         self._groups: list[Group] | None = None
         self._waiting: dict[str, np.ndarray] | None = None  # a state for weights not yet known
         self._owner: weakref.ref | None = None
-        self._updates: RepeatedUpdates | Literal[False] | None = None  # False if updates can't be repeated
+        self._apply_runner = ApplyRunner()
 
     def __setattr__(self, name: str, value: Any) -> None:
         known = name[0] == "_" or hasattr(type(self), name) or name in vars(self) or not is_own(type(self))
@@ -308,11 +306,11 @@ class Optimizer(Configurable):
             return {}
         if gradients is None or trainable_variables is not None:
             raise TypeError("expected apply(weights, gradients) by name, or apply(gradients, variables) of two lists")
-        if weight_options is None:
-            found = self._repeated(weights, gradients)
-            if found is not None:
-                return found
-        weight_options = {} if weight_options is None else weight_options
+        found = self._apply_runner.apply(self, type(self)._applied, weights, gradients) if weight_options is None else None
+        return self._applied(weights, gradients, weight_options or {}) if found is None else found
+
+    def _applied(self, weights, gradients, weight_options: Mapping[str, WeightOptions] = {}) -> dict[str, np.ndarray]:
+        """Return the result of `apply`, without recordings."""
         own = {name: weight_options.get(name, PLAIN) for name in weights}
         names = [name for name, one in own.items() if one.trainable]
         groups, fresh = self._laid_out(weights, names), self._groups is None
@@ -409,22 +407,6 @@ class Optimizer(Configurable):
             return [new[name] for name in names], list(self.get_state().values())
         finally:
             self.set_state(before)
-
-    def _repeated(self, weights, gradients) -> dict[str, np.ndarray] | None:
-        """Repeat a recorded update after several updates of a kind; return None if that is not possible."""
-        if self._updates is None:
-            if self._iterations < _MET or self._groups is None:
-                return None
-            kinds = {
-                name: (shape, group.rows.dtype) for group in self._groups for name, shape in group.rows.shapes.items()
-            }
-            if {name: (array.shape, array.dtype) for name, array in weights.items()} != kinds:
-                return None
-            self._updates = False
-            if UpdateInPlace.bytes_for(self) <= LARGEST:
-                with contextlib.suppress(Unrepeatable, MemoryError):
-                    self._updates = RepeatedUpdates(self, weights)
-        return self._updates.apply(weights, gradients) if self._updates else None
 
     def _now(self) -> dict[str, float]:
         """Return the coefficients common to all rows of the next update: the rule's, then the limit and the decay."""
@@ -560,7 +542,7 @@ class Optimizer(Configurable):
     def __getstate__(self) -> Any:
         # Groups hold compiled code; a copy makes its own at the first update.
         slots = {name: array for name, array in self.get_state().items() if name not in _OWN}
-        own: dict[str, Any] = {"_groups": None, "_owner": None, "_updates": None, "_variables": []}
+        own: dict[str, Any] = {"_groups": None, "_owner": None, "_apply_runner": ApplyRunner(), "_variables": []}
         return self.__dict__ | own | {"_waiting": slots if self.iterations else None}
 
     def __repr__(self) -> str:

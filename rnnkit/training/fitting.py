@@ -100,7 +100,7 @@ class Fit:
 
     def _epoch(self, epoch: int) -> Tally | None:
         """Run one epoch; return None if a loss that isn't finite ended it, as a callback wished."""
-        model, tally, repeats = self.model, self.stepper.tally(), self.model._repeats
+        model, tally, runner = self.model, self.stepper.tally(), self.model._update_runner
         updates = self.stepper.updates
         rng = model._epoch_generator(updates, max(0, updates - self.source.begun(epoch)))
         watched = self.source.runs_code or self.stepper.compiled.runs_code
@@ -111,7 +111,7 @@ class Fit:
                 try:
                     self.stepper.train(batch, tally)
                     if watched:
-                        repeats.settle()
+                        runner.settle()
                 except FloatingPointError as error:
                     if self.callback_list.terminates_on_nan:
                         self.callback_list.on_train_batch_end(i, {"loss": np.nan})
@@ -123,7 +123,7 @@ class Fit:
                 if self._stopped():
                     break
         finally:
-            repeats.settle()
+            runner.settle()
         if not tally.batches:
             raise ValueError(f"expected at least one batch in epoch {epoch}, got none; an iterator runs dry only once")
         self.source.ended()

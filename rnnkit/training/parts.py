@@ -40,7 +40,7 @@ class PartedStepper(Stepper):
 
     def train(self, batch, tally: Tally) -> None:
         """Change the weights by one batch, as `Stepper.train`."""
-        self.model._repeats.settle()
+        self.model._update_runner.settle()
         with self.model._all_or_nothing(), self.compiled.optimizer._all_or_nothing():
             total = self._total(batch, self.compiled.optimizer.iterations)
             if total is None:

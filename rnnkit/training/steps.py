@@ -73,8 +73,7 @@ class Stepper:
 
     def train(self, batch: Batch, tally: Tally) -> None:
         """Change the weights by one batch, or nothing after an error, such as a loss that isn't finite."""
-        if not self.model._repeats.train(self, batch, tally):
-            self.train_anew(batch, tally)
+        self.model._update_runner.train(self, batch, tally)
 
     def train_anew(self, batch: Batch, tally: Tally | None) -> None:
         """Train as `train` does, without recordings; without a tally if that has the batch already."""
@@ -151,7 +150,7 @@ class Stepper:
     def test(self, batch: Batch, tally: Tally) -> None:
         """Add a batch's loss and metrics, outside training."""
         given = batch.x, batch.y, batch.weights, batch.mask
-        found = None if self.class_weight else self.model._repeated_tests.run(self.model, self._tested, given, {})
+        found = None if self.class_weight else self.model._test_runner.run(self.model, self._tested, given, {})
         batch, outputs, masks, parts, added = self._test(batch) if found is None else (batch, *_told(*found))
         arrays, weight_options = self.model._arrays(), self.model._weight_options()
         penalty = penalties(arrays, weight_options, trained(arrays, weight_options))

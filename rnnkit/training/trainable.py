@@ -12,12 +12,12 @@ from rnnkit.arguments import real_number
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
 from rnnkit.docstrings import described_as
+from rnnkit.execution.runner import Runner
 from rnnkit.hints import Array
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
 from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.pullback import options
-from rnnkit.layers.support.repeats import RepeatedCalls
 from rnnkit.layers.support.seeds import start_draws
 from rnnkit.sequences.labelled import is_labelled
 from rnnkit.steps.nesting import leaves_of, mapped, numbered
@@ -26,10 +26,10 @@ from rnnkit.training.compiled import Compiled
 from rnnkit.training.fitting import Fit
 from rnnkit.training.order import checked_blocks
 from rnnkit.training.parts import PartedStepper
-from rnnkit.training.repeats import Repeats
 from rnnkit.training.sequences import can_pad, of_sequences
 from rnnkit.training.steps import Stepper
 from rnnkit.training.tally import Tally
+from rnnkit.training.updates import UpdateRunner
 from rnnkit.training.writing import written
 
 _ORDERS = 2**32 - 1  # the child of a model's seed for orders of rows; no part has so high a number
@@ -44,8 +44,8 @@ class Trainable(Layer):
     resumed_epoch = 0  # the epoch from which a callback lets a fit go on
     _compiled: Compiled | None = None
     _own_optimizer: Any = None  # of a model that isn't compiled
-    _repeats: Repeats  # of its updates, once it is compiled
-    _repeated_tests: RepeatedCalls
+    _update_runner: UpdateRunner  # once it is compiled
+    _test_runner: Runner
 
     _members = 1  # the number of models, whose rows of outputs in training are joined
 
@@ -117,7 +117,7 @@ class Trainable(Layer):
             options(checkpoint, truncate),
         )
         compiled.optimizer.belong_to(self)
-        self._compiled, self._repeats, self._repeated_tests = compiled, Repeats(), RepeatedCalls(lists=True)
+        self._compiled, self._update_runner, self._test_runner = compiled, UpdateRunner(), Runner(lists=True)
 
     @property
     def optimizer(self) -> Any:
@@ -133,7 +133,7 @@ class Trainable(Layer):
         if self._compiled is None:
             self._own_optimizer = found
         else:
-            self._compiled.optimizer, self._repeats = found, Repeats()
+            self._compiled.optimizer, self._update_runner = found, UpdateRunner()
 
     @property
     def metrics_names(self) -> list[str]:
@@ -429,7 +429,7 @@ class Trainable(Layer):
         try:
             Stepper(self, compiled, class_weight).train(self._batch(x, y, sample_weight), tally)
         finally:
-            self._repeats.settle()
+            self._update_runner.settle()
         return _shown(tally, compiled, return_dict)
 
     @tracebacks.edge

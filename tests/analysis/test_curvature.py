@@ -61,7 +61,7 @@ def test_T13_repeated_products_with_the_hessian_are_computed_anew(by, rng):
         found, same = (rk.hvp(layer, x, d, by=by, of=of, **call) for of in (None, lambda y: 1.0 * y))
         for name in by:
             np.testing.assert_allclose(found[name], same[name], rtol=1e-9, atol=1e-12)
-    (kind,) = layer._repeated_hvps[tuple(by)]._kinds.values()
+    (kind,) = layer._hvp_runners[tuple(by)]._kinds.values()
     assert kind.agreed == 2 and kind.refusal is None
 
 

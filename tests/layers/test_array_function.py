@@ -10,8 +10,8 @@ from array_functions_under_test import FUNCTIONS, OPERATIONS, RNG, drawn
 from matrix import MASKS, make_mask
 
 import rnnkit as rk
+from rnnkit.execution.runner import SURE, Runner
 from rnnkit.layers.operation import operation
-from rnnkit.layers.support import repeats
 
 
 def flat(nested):
@@ -253,9 +253,9 @@ def test_T13_a_fit_through_operations_has_the_bits_of_the_ordinary_way(monkeypat
     for model in (one, other):
         model.compile(rk.optimizers.Adam(0.01), "mse")
     history = one.fit(x, y, batch_size=8, epochs=4, verbose=0).history
-    kinds = one._repeats._kinds.values()
-    assert kinds and all(kind.refusal is None and kind.recorded is not None for kind in kinds)
-    monkeypatch.setattr("rnnkit.training.repeats.Repeats.train", lambda *_: False)
+    kinds = one._update_runner._kinds.values()
+    assert kinds and all(kind.refusal is None and kind.recording is not None for kind in kinds)
+    monkeypatch.setattr("rnnkit.training.updates.UpdateRunner.serve", lambda *_: None)
     assert other.fit(x, y, batch_size=8, epochs=4, verbose=0).history == history
     for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
         assert a.tobytes() == b.tobytes()
@@ -264,11 +264,11 @@ def test_T13_a_fit_through_operations_has_the_bits_of_the_ordinary_way(monkeypat
 
 def test_repeated_calls_have_the_bits_of_ordinary_ones():
     model = model_of_operations()
-    for _ in range(repeats._MET + repeats.SURE + 2):
+    for _ in range(Runner._met + SURE + 2):
         x = drawn(0)
         assert model(x).tobytes() == type(model).__call__.__wrapped__(model, x).tobytes()
-    (kind,) = model._repeated_calls._kinds.values()
-    assert kind.refusal is None and kind.agreed == repeats.SURE
+    (kind,) = model._call_runner._kinds.values()
+    assert kind.refusal is None and kind.agreed == SURE
 
 
 @rk.register("tests of array functions")

@@ -10,9 +10,9 @@ from basic_layers import CASES, KINDS, NOISE, STEPS
 from matrix import same_bits
 
 import rnnkit as rk
-from rnnkit.layers.support import repeats
-from rnnkit.training.repeats import Repeats
+from rnnkit.execution.runner import SURE, Runner
 from rnnkit.training.steps import Stepper
+from rnnkit.training.updates import UpdateRunner
 
 ONE_OF_EACH = {kind: next(case for case in CASES if case.kind == kind) for kind in KINDS}
 OF_STEPS = {kind: case for kind, case in ONE_OF_EACH.items() if case.shapes == (STEPS,)}
@@ -130,12 +130,12 @@ def test_a_row_depends_on_no_other_row(kind):
 def test_T13_repeated_calls_have_the_bits_of_the_ordinary_way(kind, training):
     case = ONE_OF_EACH[kind]
     layer, other = built(case), built(case)
-    for i in range(repeats._MET + repeats.SURE + 3):
+    for i in range(Runner._met + SURE + 3):
         x = case.inputs(seed=i)
         found = layer(x, training=training)
         same_bits(found, type(layer).__call__.__wrapped__(other, x, training=training))
         same_bits(layer.get_weights(), other.get_weights())
-    assert [found.agreed for found in layer._repeated_calls._kinds.values() if not found.refusal] == [repeats.SURE]
+    assert [found.agreed for found in layer._call_runner._kinds.values() if not found.refusal] == [SURE]
 
 
 def fitted(make, monkeypatch, recorded, x, y, **more):
@@ -144,7 +144,7 @@ def fitted(make, monkeypatch, recorded, x, y, **more):
         done, anew = [], Stepper.train_anew
         patch.setattr(Stepper, "train_anew", lambda *a: (done.append(1), anew(*a)))
         if not recorded:
-            patch.setattr(Repeats, "train", lambda *_: False)
+            patch.setattr(UpdateRunner, "serve", lambda *_: None)
         model = make()
         model.compile(rk.optimizers.Adam(0.01), "mse")
         history = model.fit(x, y, verbose=0, batch_size=8, epochs=3, **more).history

@@ -8,10 +8,10 @@ from matrix import flat, same_bits
 from public_layers import LAYERS, public_layers
 
 import rnnkit as rk
+from rnnkit.execution.runner import SURE, Runner
 from rnnkit.layers.base import Layer
-from rnnkit.layers.support import repeats
 
-OFTEN = repeats._MET + repeats.SURE + 1  # calls until the next one is repeated
+OFTEN = Runner._met + SURE + 1  # calls until the next one is repeated
 WORDS = {"valid": "same", "same": "valid", "concat": "sum", "dot": "concat", "numpy:multiply": "numpy:add"}
 APART = ("built", "dtype", "stateful", "_initializer", "_regularizer", "_constraint")  # states, and what a build reads
 

@@ -11,7 +11,7 @@ from layer_calls import CASES, cotangents
 from matrix import ROWS, close, every, flat, fresh, inputs, label, make_mask, random_states, same_bits
 
 import rnnkit as rk
-from rnnkit.recording import standing_in
+from rnnkit.circumstances import standing_in
 from rnnkit.steps.nesting import leaves_of, mapped
 
 N = 3
@@ -431,7 +431,7 @@ def test_C21_two_kinds_of_calls_are_repeated_with_the_same_bits(rng):
         found = pull(d)
         same_bits(list(found.weights.values()), list(wanted.weights.values()))
         same_bits([z, found.x], [y, wanted.x])
-    kinds = [*ensemble._repeated_calls._kinds.values(), *ensemble._repeated_vjps._kinds.values()]
+    kinds = [*ensemble._call_runner._kinds.values(), *ensemble._vjp_runner._kinds.values()]
     assert [kind.refusal for kind in kinds] == [None, None] and all(kind.agreed == 2 for kind in kinds)
 
 

@@ -12,6 +12,7 @@ from gradient_runs import PAPER_CELLS
 from matrix import every, flat, same_bits
 
 import rnnkit as rk
+from rnnkit.execution.runner import SURE
 
 RNG = np.random.default_rng(0)
 STEPS = 9
@@ -29,7 +30,7 @@ def by_steps(stream, x):
 
 
 def is_repeated(stream):
-    return stream._again != stream._ordinary
+    return [kind.agreed == SURE for kind in stream._runner._kinds.values()] == [True]
 
 
 @rk.cell(states={"h": 3})
@@ -332,10 +333,10 @@ def test_weights_and_attributes_that_change_count():
     model(x)
     stream = model.stream()
     by_steps(stream, x)
-    again = stream._again
+    kinds = dict(stream._runner._kinds)
     rk.Dense(2).name = "another"
     by_steps(stream, x)
-    assert stream._again is again
+    assert is_repeated(stream) and stream._runner._kinds == kinds
     model.layers[1:] = model.layers[:0:-1]
     stream.reset()
     same_bits([by_steps(stream, x)], [model(x)])

@@ -11,7 +11,8 @@ import pytest
 from keras_classes import CASES, STEPS, TARGET, X
 
 import rnnkit as rk
-from rnnkit.layers.support import repeats, symbolic
+from rnnkit.execution.runner import SURE
+from rnnkit.layers.support import symbolic
 from rnnkit.models.subclassed import SubclassedLayer, SubclassedModel
 
 RECORDED = json.loads(pathlib.Path(__file__).with_name("keras_classes.json").read_text(encoding="utf-8"))
@@ -69,13 +70,13 @@ def test_T13_a_fit_has_the_bits_of_the_ordinary_way(name, monkeypatch):
     for recorded in (True, False):
         model, x = keras_classes.ours(name)
         if not recorded:
-            monkeypatch.setattr("rnnkit.training.repeats.Repeats.train", lambda *_: False)
+            monkeypatch.setattr("rnnkit.training.updates.UpdateRunner.serve", lambda *_: None)
         model.compile(rk.optimizers.Adam(0.01), "mse")
         histories.append(model.fit(x, TARGET, batch_size=3, epochs=4, shuffle=False, verbose=0).history)
         histories.append([one.tobytes() for one in model.get_weights()])
         if recorded:
-            (kind,) = model._repeats._kinds.values()
-            assert kind.refusal is None and kind.recorded.agreed == repeats.SURE
+            (kind,) = model._update_runner._kinds.values()
+            assert kind.refusal is None and kind.agreed == SURE
     assert histories[:2] == histories[2:]
 
 

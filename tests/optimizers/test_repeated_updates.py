@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.optimizers import optimizer as ordinary
+from rnnkit.execution.runner import SURE, Runner
 from rnnkit.optimizers.group import Group
+from rnnkit.optimizers.in_place import ApplyRunner
 from rnnkit.steps.weight_options import WeightOptions
 
 SHAPES = {"kernel": (3, 40), "bias": (7,), "scale": (), "none": (0, 4)}
@@ -60,10 +61,10 @@ def test_the_bits_are_those_of_the_ordinary_way(name, dtypes, monkeypatch):
 
     monkeypatch.setattr(Group, "take_weights", counted)
     found = steps(optimizer, dtypes=dtypes)
-    assert len(done) == (ordinary._MET + 2) * len(set(dtypes))  # two more to record one, and to begin the others
-    monkeypatch.setattr(ordinary, "_MET", 100)
+    # Beside the ordinary ones, one to record it, and one to load weights into place when it is repeated.
+    assert len(done) == (Runner._met + 1 + SURE + 3) * len(set(dtypes))
+    monkeypatch.setattr(ApplyRunner, "serve", lambda *_: None)
     same(found, steps(other, dtypes=dtypes), optimizer, other)
-    assert other._updates is None
 
 
 def replaced(optimizer, weights):
@@ -112,7 +113,7 @@ CHANGES = (replaced, reset, faster, read_only, in_other_precision, as_lists, tur
 def test_what_changes_in_between_counts(change, monkeypatch):
     optimizer, other = ALL["adam"](), ALL["adam"]()
     found = steps(optimizer, change=change)
-    monkeypatch.setattr(ordinary, "_MET", 100)
+    monkeypatch.setattr(ApplyRunner, "serve", lambda *_: None)
     same(found, steps(other, change=change), optimizer, other)
 
 
@@ -194,7 +195,7 @@ def test_clipping_that_begins_ends_or_changes(clip, monkeypatch):
             setattr(optimizer, clip, limit)
             weights = optimizer.apply(weights, arrays(i + 1))
         found.append((weights, optimizer))
-        monkeypatch.setattr(ordinary, "_MET", 100)
+        monkeypatch.setattr(ApplyRunner, "serve", lambda *_: None)
     same(found[0][0], found[1][0], found[0][1], found[1][1])
 
 
@@ -203,4 +204,5 @@ def test_large_weights_are_not_kept_twice():
     weights = {"kernel": np.zeros((1000, 1000), "float32")}
     for _ in range(6):
         weights = optimizer.apply(weights, {"kernel": np.ones((1000, 1000), "float32")})
-    assert optimizer._updates is False
+    (kind,) = optimizer._apply_runner._kinds.values()
+    assert kind.refusal == "it holds more than 16,777,216 bytes"

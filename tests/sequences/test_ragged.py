@@ -334,9 +334,9 @@ def test_batches_of_a_fit_are_repeated():
     slow.fit(x, y, epochs=6, batch_size=8, callbacks=[Watching()])
     for a, b in zip(fast.get_weights(), slow.get_weights(), strict=True):
         same_bits(a, b)
-    assert any(kind.recorded is not None for kind in fast._repeats._kinds.values())
+    assert any(kind.recording is not None for kind in fast._update_runner._kinds.values())
 
 
 class Watching(rk.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
-        self.model._repeats._kinds.clear()
+        self.model._update_runner._kinds.clear()

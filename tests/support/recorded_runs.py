@@ -6,7 +6,8 @@ from unittest.mock import patch
 import numpy as np
 from matrix import flat, same_bits
 
-from rnnkit.recording import Noted, Recording, noted, plain, standing_in
+from rnnkit.circumstances import standing_in
+from rnnkit.recording import Noted, Recording, noted, plain
 
 
 def check_repeated(layer, calls, cotangents):

@@ -10,8 +10,8 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.callbacks import Callback, LambdaCallback
-from rnnkit.layers.support.repeats import RepeatedCalls
-from rnnkit.training import repeats
+from rnnkit.execution.runner import Runner
+from rnnkit.training import updates
 from rnnkit.training.steps import Stepper
 
 RNG = np.random.default_rng(0)
@@ -179,7 +179,7 @@ def anew(monkeypatch):
 
 
 def without(monkeypatch):
-    monkeypatch.setattr(repeats.Repeats, "train", lambda *_: False)
+    monkeypatch.setattr(updates.UpdateRunner, "serve", lambda *_: None)
 
 
 def same(model, other):
@@ -215,12 +215,12 @@ def test_T13_the_bits_of_evaluate_and_predict_are_those_of_the_ordinary_way(name
         return found
 
     several = [tested() for _ in range(3)]
-    (kind,) = model._repeated_tests._kinds.values()
+    (kind,) = model._test_runner._kinds.values()
     assert kind.refusal is None and kind.agreed == 2
     model.set_weights([1.1 * array for array in model.get_weights()])
     several += [tested() for _ in range(3)]
     assert several[:3] == several[:1] * 3 and several[3:] == several[3:4] * 3 and several[0] != several[3]
-    monkeypatch.setattr(RepeatedCalls, "run", lambda *_: None)
+    monkeypatch.setattr(Runner, "run", lambda *_: None)
     assert tested() == several[3]
 
 
@@ -416,11 +416,11 @@ def test_what_a_batch_drew_that_failed_is_drawn_again(monkeypatch):
 
 
 def test_a_recording_that_gives_other_bits_is_not_used(anew, monkeypatch):
-    monkeypatch.setattr(repeats.RecordedUpdate, "is_as", lambda *_: False)
+    monkeypatch.setattr(updates.RecordedUpdate, "is_as", lambda *_: False)
     model = small()
     run(model)
     assert len(anew) == 12
-    (kind,) = model._repeats._kinds.values()
+    (kind,) = model._update_runner._kinds.values()
     assert kind.refusal == "it gives other bits than the ordinary way"
 
 
@@ -512,7 +512,7 @@ def test_an_update_that_threads_could_share_is_repeated_while_python_takes_longe
 
 def test_many_kinds_of_batches(anew, monkeypatch):
     """Only so many are recorded; the others are done the ordinary way."""
-    monkeypatch.setattr(repeats, "_MOST", 2)
+    monkeypatch.setattr(updates.UpdateRunner, "_most", 2)
     model, x = small(), np.zeros((4, 9, 3))
     for steps in (3, 4, 5):
         for _ in range(5):
@@ -605,13 +605,13 @@ def test_another_thread_sees_weights_that_do_not_change():
 def test_a_large_model_is_not_held_in_place():
     model = compiled(sequential(gru(), dense(600), dense(600), dense()))
     run(model)
-    assert model._repeats._in_place is None
+    assert model._update_runner._in_place is None
 
 
 def test_a_variable_turns_repetition_off(monkeypatch):
     monkeypatch.setenv("RNNKIT_REPEAT", "0")
     model = small()
     run(model)
-    refusals = {kind.refusal for kind in model._repeats._kinds.values()}
+    refusals = {kind.refusal for kind in model._update_runner._kinds.values()}
     assert "RNNKIT_REPEAT=0 turns repetition off" in refusals
-    assert not any(kind.recorded for kind in model._repeats._kinds.values())
+    assert not any(kind.recording for kind in model._update_runner._kinds.values())

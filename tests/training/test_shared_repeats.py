@@ -14,9 +14,10 @@ from rnnkit.backends.cpu import program, tuning
 from rnnkit.backends.cpu.program import Program
 from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.cpu.threads.team import ABANDONED, ThreadTeam
+from rnnkit.execution.runner import Kind
 from rnnkit.optimizers.in_place import UpdateInPlace
 from rnnkit.recording import Recording, arrays_in
-from rnnkit.training import repeats
+from rnnkit.training import updates as runners
 from rnnkit.training.steps import Stepper
 
 pytestmark = pytest.mark.skipif(CHECKED, reason="what is recorded is not shared where accesses are checked")
@@ -28,7 +29,7 @@ def shared(monkeypatch, threads):
     """Every call and every sum is worth sharing, and a thread that was stopped is no reason to rest."""
     for name, value in {"SMALL": 0, "SMALL_SUM": 0, "REST": 0.0, "LONGEST_REST": 0.0}.items():
         monkeypatch.setattr(tuning, name, value)
-    monkeypatch.setattr(repeats, "_ALONE", 0)
+    monkeypatch.setattr(runners, "_ALONE", 0)
     return threads
 
 
@@ -121,12 +122,12 @@ def test_L3_a_thread_is_left_behind_in_a_repetition(number, fate, shared, anew, 
                     array[...] = np.nan  # by the thread that was left behind
         return fate
 
-    def computed(self, batch, compute=repeats._Recorded.compute_losses):
+    def repeated(self, *arguments, run=Kind.run):
         assert all(one() is not self.recording for one in spoiled)  # where something is written any time
-        return compute(self, batch)
+        return run(self, *arguments)
 
     monkeypatch.setattr(ThreadTeam, "run", left)
-    monkeypatch.setattr(repeats._Recorded, "compute_losses", computed)
+    monkeypatch.setattr(Kind, "run", repeated)
     assert updates(number) == alone
     assert bool(spoiled) == (len(anew) > 3) == (fate is not None)
     gc.collect()

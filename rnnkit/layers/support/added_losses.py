@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.execution.runner import Runner
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
@@ -114,8 +115,8 @@ def _by_row(regularizer, array) -> np.ndarray:
     return np.array(regularizer(array) / max(1, len(array)))
 
 
-class RegularizedCalls:
-    """Calls of a layer with a regularizer of its outputs, in the place of `RepeatedCalls`."""
+class RegularizedCalls(Runner):
+    """The calls of a layer with a regularizer of its outputs, which aren't recorded."""
 
     def run(self, layer, call, arguments, keywords) -> Any:
         """Return the result of a call outside of all models, whose penalty the layer keeps; else None."""

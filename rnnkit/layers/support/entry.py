@@ -11,14 +11,14 @@ import numpy as np
 from rnnkit import allocation, tracebacks
 from rnnkit.layers.support import device_transfer, labelled_calls, sequence_calls
 from rnnkit.layers.support.array_kinds import handler_of
-from rnnkit.layers.support.repeated_gradients import repeated_vjp
 from rnnkit.layers.support.symbolic import SymbolicTensor, record, tracing
+from rnnkit.layers.support.vjp_runner import repeated_vjp
 
 
 def entered(call: Callable[..., Any]) -> Callable[..., Any]:
     """Return a layer's ``__call__`` that is recorded if there is a symbolic tensor among its arguments.
 
-    Calls with NumPy's arrays are repeated once they have occurred often enough, see `rnnkit.layers.support.repeats`.
+    Calls with NumPy's arrays are repeated once they have occurred often enough, see `rnnkit.execution.runner`.
     Arguments may be arrays of a GPU, too.
     """
     crossing = device_transfer.crossing(call)
@@ -29,8 +29,8 @@ def entered(call: Callable[..., Any]) -> Callable[..., Any]:
             trace = tracing.get()
             if trace is not None:
                 return trace.call(self, call, arguments, keywords)
-            if self._repeated_calls is not None:
-                found = self._repeated_calls.run(self, call, arguments, keywords)
+            if self._call_runner is not None:
+                found = self._call_runner.run(self, call, arguments, keywords)
                 if found is not None:
                     return found
             plain = True

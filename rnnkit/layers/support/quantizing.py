@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnkit.layers.support.repeated_gradients import RepeatedVJPs
-from rnnkit.layers.support.repeats import RepeatedCalls, weights_replaced
+from rnnkit.execution.watching import weights_replaced
 from rnnkit.layers.support.weight_files import check_built
 from rnnkit.stored_weights import KINDS, Stored, StoredWeight, all_expanded
 
@@ -31,7 +31,7 @@ def quantize(layer: Layer, dtype: str | None) -> None:
         one._quantization = dtype
         one._execution.store_weights(dtype or "")
     for one in layer._all_layers():  # recordings hold copies of the weights
-        one._repeated_calls, one._repeated_vjps = RepeatedCalls(size=16), RepeatedVJPs(size=16)
+        one._call_runner, one._vjp_runner = copy.copy(one._call_runner), copy.copy(one._vjp_runner)
     weights_replaced()
 
 

@@ -73,6 +73,10 @@ class RowGradient(NDArrayOperatorsMixin):
         """The number of axes of the table."""
         return len(self.shape)
 
+    def copy(self) -> RowGradient:
+        """Return a copy, with arrays of its own."""
+        return RowGradient(self.ids.copy(), self.rows.copy(), self.shape)
+
     def renew(self, other: RowGradient) -> None:
         """Become the gradient of another call."""
         self.ids, self.rows = other.ids, other.rows

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.circumstances import weights_now
+from rnnkit.execution.watching import weights_replaced
 from rnnkit.layers.support import symbolic, validation
-from rnnkit.layers.support.repeats import weights_replaced
-from rnnkit.recording import weights_now
 from rnnkit.steps.nesting import mapped
 from rnnkit.stored_weights import expanded
 

@@ -1,0 +1,68 @@
+"""The circumstances of a thread's calls: all that they depend on besides their layers and arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from rnnkit.recording import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What calls inside a context depend on.
+
+    Attributes
+    ----------
+    recording : rnnkit.recording.Recording or None
+        That the call is noted in.
+    weights : dict of int to tuple, or None
+        Arrays that layers compute with in place of their weights, by the ids of these.
+    is_frozen : bool
+        Whether an outer layer isn't trained.
+    stream : rnnkit.layers.stream.Stream or None
+        That the layers run for, which has the states that a recurrent layer starts from.
+    mode : str or None
+        How steps run, see `rnnkit.execution.execution`.
+    """
+
+    recording: Recording | None = None
+    weights: dict[int, tuple[np.ndarray, np.ndarray]] | None = None
+    is_frozen: bool = False
+    stream: Any = None
+    mode: str | None = None
+
+
+USUAL = Circumstances()
+FROZEN = Circumstances(is_frozen=True)
+_now: ContextVar[Circumstances] = ContextVar("rnnkit circumstances", default=USUAL)
+circumstances = _now.get
+
+
+@contextmanager
+def within(**changes: Any) -> Iterator[None]:
+    """Let the circumstances of this thread's calls inside be others."""
+    token = _now.set(replace(_now.get(), **changes))
+    try:
+        yield
+    finally:
+        _now.reset(token)
+
+
+def standing_in(pairs: Iterable[tuple[np.ndarray, np.ndarray]]):
+    """Return a context in which layers compute with other weights: the second array of a pair for the first."""
+    return within(weights={id(array): (array, other) for array, other in pairs})
+
+
+def weights_now(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the weights of a layer, or the arrays that replace them."""
+    others = _now.get().weights
+    if others is None:
+        return weights
+    return {name: others.get(id(array), (None, array))[1] for name, array in weights.items()}

@@ -1,0 +1,181 @@
+"""What the results of layers depend on besides arguments and weights, watched so that no recording outlives a change."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable
+from operator import is_not
+from typing import Any
+
+import numpy as np
+
+from rnnkit.arguments import is_own
+from rnnkit.stored_weights import StoredWeight
+
+# Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
+_PASSING = {"_kept", "_added_losses", "_generator", "_assigned", "history", "stop_training"}
+_PASSING |= {"_call_runner", "_vjp_runner", "_hvp_runners"}
+# Attributes that aren't compared: weights and executors in them are, and the others are for training.
+_APART = {*_PASSING, "_own", "_execution", "_graphs", "_compiled", "_update_runner", "_test_runner"}
+
+_PLAIN = {bool, int, str, type(None)}
+
+
+class _Changes:
+    """Numbers of the last assignment to any layer, and to any weight: while these are the same, nothing has changed."""
+
+    numbers = itertools.count(1)
+    last = weights = 0
+
+
+class Assigned:
+    """The number of the last assignment to an attribute of a layer."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def __reduce__(self):
+        return type(self), ()  # numbers are this process's
+
+
+def assigned(layer, name: str) -> None:
+    """Note an assignment to an attribute of a layer."""
+    if name not in _PASSING and (own := vars(layer).get("_assigned")) is not None:
+        own.last = _Changes.last = next(_Changes.numbers)
+
+
+def weights_replaced() -> None:
+    """Note that weights of some layer were replaced."""
+    _Changes.weights = _Changes.last = next(_Changes.numbers)
+
+
+def last_replacement() -> int:
+    """Return the number of the last replacement of any layer's weights."""
+    return _Changes.weights
+
+
+class Watched:
+    """Facts about a layer when it was last examined.
+
+    They are compared only after an assignment to the layer, or to a layer inside; `facts_of` has all of them.
+
+    Attributes
+    ----------
+    weights : list of ndarray
+        The weights that aren't stored in fewer bits.
+    """
+
+    def __init__(self) -> None:
+        self._layer: Callable[[], Any] = lambda: None  # shared by shallow copies
+        self._last = self._last_weights = -1
+        self._numbers: list[tuple[Assigned, int]] = []
+        self._lists: list[list] = []  # attributes that may be changed in place, as a model's layers
+        self._entries: list[list[int]] = []  # the ids of their entries,
+        self._alive: list[list] = []  # and the entries, kept alive so that ids stay theirs
+        self._facts: list | None = None
+        self._kinds: list = []
+        self.weights: list = []
+
+    def is_untouched(self, layer) -> bool:
+        """Return whether nothing was assigned to any layer since `look`."""
+        if self._last != _Changes.last or self._layer() is not layer:
+            return False
+        return not self._lists or not self._differs_in_place()
+
+    def _differs_in_place(self) -> bool:
+        return [list(map(id, one)) for one in self._lists] != self._entries
+
+    def look(self, layer) -> bool:
+        """Examine a layer; return whether it is the same as at the last time, but for the numbers of `weights`."""
+        last, last_weights = _Changes.last, _Changes.weights
+        facts, kinds = self._facts, self._kinds
+        if (
+            self._layer() is not layer
+            or self._differs_in_place()
+            or any(own.last != then for own, then in self._numbers)
+        ):
+            layers, self._layer, self._last_weights = layer._all_layers(), weakref.ref(layer), -1
+            self._numbers = [(one._assigned, one._assigned.last) for one in layers]
+            found = ((name, value) for one in layers for name, value in vars(one).items())
+            self._lists = [value for name, value in found if type(value) is list and name[0] != "_"]
+            self._alive = [list(one) for one in self._lists]
+            self._entries = [list(map(id, one)) for one in self._alive]
+            self._facts = facts_of(layers)
+        if self._last_weights != last_weights:
+            held = layer._held_arrays().values()
+            arrays = [array for array in held if not isinstance(array, StoredWeight)]
+            self._kinds = [Same(one) if isinstance(one, StoredWeight) else (one.shape, one.dtype) for one in held]
+            if len(arrays) != len(self.weights) or any(map(is_not, arrays, self.weights)):
+                self.weights = arrays
+        self._last, self._last_weights = last, last_weights
+        return facts is None or (facts == self._facts and kinds == self._kinds)
+
+
+class Same:
+    """Wrapper of an object that equals another one with the same object."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        return isinstance(other, Same) and self.value is other.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def facts_of(layers) -> list:
+    """Return, for comparison, all that calls of layers depend on besides their arguments and weights."""
+    found: list[Any] = []
+    for layer in layers:
+        execution = getattr(layer, "_execution", None)
+        found += [weakref.ref(layer), Same(getattr(execution, "executors", None))]  # weakly: it has the recordings
+        found.append({name: _fact(value) for name, value in vars(layer).items() if name not in _APART})
+    return found
+
+
+def _fact(value):
+    """Return a value that is equal as long as an attribute is the same: numbers by value, objects by identity."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind, value
+    if kind is float:
+        return kind, repr(value)  # 0 and -0 differ, NaN equals NaN
+    if kind in (list, tuple):
+        return kind, [_fact(one) for one in value]
+    return weakref.ref(value) if "_assigned" in getattr(value, "__dict__", ()) else Same(value)  # a layer weakly
+
+
+def call_states(layers) -> dict:
+    """Return what calls of layers change, the states of generators and moving averages, for `restore`."""
+    found = {}
+    for layer in layers:
+        generator = None if layer._generator is None else layer._generator.bit_generator
+        moving = {name: Same(array) for name, array in layer._moving().items()}
+        if generator is not None or moving:
+            found[layer] = generator, None if generator is None else generator.state, moving
+    return found
+
+
+def restore(states: dict) -> None:
+    """Restore the states of `call_states`."""
+    for layer, (generator, state, moving) in states.items():
+        if generator is not None:
+            generator.state = state
+        if any(array is not moving[name].value for name, array in layer._moving().items()):
+            layer._put_own_arrays({name: same.value for name, same in moving.items()})
+
+
+def unmoved(layers, arrays) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the weights that calls don't change, each twice, for `standing_in`; calls read the others each time."""
+    moving = {id(array) for layer in layers for array in layer._moving().values()}
+    return [(array, array) for array in arrays if id(array) not in moving]
+
+
+def are_own(layers) -> bool:
+    """Return whether no layer is of a user's class whose code has to run at each call."""
+    return all(is_own(type(layer)) or layer._is_read_once for layer in layers)

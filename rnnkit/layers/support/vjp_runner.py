@@ -1,0 +1,118 @@
+"""The runner of vjps: calls that are repeated with their pullbacks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnkit import tracebacks
+from rnnkit.circumstances import standing_in
+from rnnkit.execution.runner import Runner, copied_arrays, same_bits
+from rnnkit.layers.support.pullback import Gradients, Pullback
+from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.layers.support.weight_mapping import pair_axes
+from rnnkit.recording import Unrepeatable, arrays_in
+
+
+@dataclass(eq=False)
+class _Own:
+    """What the pullbacks of a recording share: the token of the call whose numbers are in memory, and more."""
+
+    dtype: Any
+    pairs: dict[str, int]  # the axes of the pairs in the gradients of complex weights, by name
+    latest: Any = None
+
+
+class VJPRunner(Runner):
+    """The recorded calls of a layer's vjp; a late pullback first repeats its call, with the arrays from then."""
+
+    def _record_stages(self, kind, subject, call, arguments, keywords):
+        pullback: Any = None  # kept by no stage, for it has the layer
+
+        def forward(given, named):
+            nonlocal pullback
+            outputs, pullback = call(subject, *given, **named)
+            return outputs
+
+        outputs = kind.stage(forward, arguments, keywords)
+        kind.stage(lambda *d: _parts(pullback.pull(list(d))), *map(np.ones_like, arrays_in(outputs)))
+        kind.own = _Own(pullback.dtype, pair_axes(subject))
+        return outputs
+
+    def _again(self, kind, subject, arrays, arguments):
+        kind.own.latest = None
+        kind.load(self._watched.weights)
+        return kind.run(0, arrays)
+
+    def _agrees(self, kind, subject, results, states):
+        (outputs, pullback), own = results
+        rng = np.random.default_rng(0)
+        d = [rng.normal(size=place.shape).astype(place.dtype) for place in kind.stages[1].places]
+        same = same_bits(outputs, own) and same_bits(*map(_dense, (_parts(pullback.pull(d)), kind.run(1, d))))
+        return same and states[0] == states[1]  # it drew nothing: a late repetition would draw other numbers
+
+    def _give(self, kind, subject, call, arrays, arguments, keywords):
+        weights, recorded = self._watched.weights, kind.own
+        arguments, keywords = copied_arrays(arguments), copied_arrays(keywords)
+        saved = arrays_in([arguments, keywords])
+        outputs = copied_arrays(self._again(kind, subject, arrays, arguments))
+        recorded.latest = token = object()
+
+        def pull(cotangents) -> Gradients:
+            mine = False
+            try:
+                mine = all(one is not None for one in cotangents) and self._lock.acquire(blocking=False)
+                if mine:
+                    if recorded.latest is not token:
+                        recorded.latest = None
+                        kind.load(weights)
+                        kind.run(0, saved)
+                        recorded.latest = token
+                    return Gradients(*copied_arrays(kind.run(1, cotangents)))
+            except Unrepeatable:  # a thread was left behind
+                recorded.latest = None
+            finally:
+                if mine:
+                    self._lock.release()
+            with standing_in(zip(subject._arrays().values(), weights, strict=True)):  # the ordinary way
+                return call(subject, *arguments, **keywords)[1].pull(cotangents)
+
+        pullback = Pullback(outputs, recorded.dtype, pull)
+        pullback.complex_weights = lambda: recorded.pairs
+        return outputs, pullback
+
+
+def repeated_vjp(vjp: Callable) -> Callable:
+    """Return a layer's ``vjp`` that is repeated once a kind of call has occurred often enough."""
+
+    def ordinary(self, *arguments, **keywords):
+        found = vjp(self, *arguments, **keywords)
+        if isinstance(found, tuple) and isinstance(found[-1], Pullback):
+            found[-1].complex_weights = functools.partial(pair_axes, self)
+        return found
+
+    @functools.wraps(vjp)
+    def called(self, *arguments, **keywords):
+        try:
+            if self._vjp_runner is not None:
+                found = self._vjp_runner.run(self, ordinary, arguments, keywords)
+                if found is not None:
+                    return found
+            return ordinary(self, *arguments, **keywords)
+        except Exception as error:
+            tracebacks.shorten(error)
+            raise
+
+    return called
+
+
+def _parts(g: Gradients) -> list:
+    return [g.weights, g.x, g.initial_state, g.constants, g.more]
+
+
+def _dense(parts: list) -> list:
+    return [np.asarray(one) if isinstance(one, RowGradient) else one for one in parts[0].values()] + parts[1:]

@@ -1,0 +1,218 @@
+"""The runner of updates: a batch of a known kind was recorded once, and is repeated without the Python around it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnkit.backends.shared.thread_pool import get_num_threads
+from rnnkit.circumstances import standing_in
+from rnnkit.execution.runner import Runner, add_key, copied_arrays
+from rnnkit.execution.watching import Same, call_states, restore, unmoved
+from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
+from rnnkit.recording import LARGEST, Unrepeatable, noted
+from rnnkit.training.batches import Batch
+from rnnkit.training.objective import Part
+from rnnkit.training.tally import Tally
+
+if TYPE_CHECKING:
+    from rnnkit.training.steps import Differentiated, Stepper
+
+_ALONE = 1 << 25  # multiply-adds, some 2 ms: below, two threads gain less than Python takes around an ordinary update
+
+
+@dataclass(eq=False)
+class _Own:
+    """What a recorded update keeps: its losses, its last part, what is penalized, and layers that calls change."""
+
+    found: Differentiated
+    update: RecordedUpdate
+    penalties: list  # pairs of a regularizer and a weight
+    changing: list  # layers that draw at each batch, or have moving averages
+
+    @property
+    def penalty(self) -> float:
+        """The penalty of the regularizers, and what layers have added."""
+        own = sum((float(regularizer(weight.copy())) for regularizer, weight in self.penalties), 0.0)
+        return own + self.found.added.total
+
+
+class UpdateRunner(Runner):
+    """The recorded updates of a model, and its weights in memory that stays while batches are repeated.
+
+    Meanwhile the model has its weights from before. `settle` gives it those of the last batch; it is called before
+    any code of this thread may read them. A recording has two stages, the losses and the update by them.
+    """
+
+    _met, _most, _long = 0, 64, math.inf  # the first batch compiles programs
+
+    def __init__(self) -> None:
+        super().__init__(_ALONE)
+        self._in_place: UpdateInPlace | None = None
+        self._facts: Any = None  # about the optimizer, and the weights that stay
+        self._loaded: Any = None  # the model, while its weights are in place
+        self._ahead = False  # whether these weights are newer than the model's
+
+    def __reduce__(self):
+        return UpdateRunner, ()
+
+    def train(self, stepper: Stepper, batch: Batch, tally: Tally) -> None:
+        """Change the weights by a batch."""
+        weights, parts = stepper.class_weight, _parts(batch)
+        key: list[Any] = [get_num_threads(), weights and tuple(weights.items())]
+        arrays: list[np.ndarray] = []
+        is_known = add_key(parts, arrays, key)
+        if not is_known or self.serve(tuple(key), stepper, _train_anew, arrays, (batch, tally), {}) is None:
+            _train_anew(stepper, batch, tally)
+
+    def settle(self) -> None:
+        """Give the model the weights of the last batch, as arrays of its own."""
+        if self._ahead:
+            assert self._in_place is not None, "the weights are in place"
+            self._loaded._put_arrays(self._in_place.unload())
+        self._ahead, self._loaded = False, None
+
+    def _is_full(self, subject):
+        return super()._is_full(subject) or self._held() >= self._largest(subject)
+
+    def _layers(self, subject):
+        return subject.model._all_layers()
+
+    def _largest(self, subject):
+        return max(LARGEST, subject.model._recorded_bytes)
+
+    def _holds(self, subject):
+        """Return whether the recordings fit the model as it is now, with its weights loaded into place."""
+        model, optimizer = subject.model, subject.compiled.optimizer
+        if self._loaded is model:
+            return True
+        arrays = model._arrays()
+        same, facts = self._watched.look(model), _facts(model, optimizer, arrays)
+        if self._in_place is None:
+            if optimizer._groups is None:  # nothing was trained so far
+                return False
+            if UpdateInPlace.bytes_for(optimizer) > LARGEST:
+                return True  # and `_check` refuses to record it
+            self._facts, self._in_place = facts, UpdateInPlace(optimizer)
+        elif not same or facts != self._facts or self._in_place.known is not optimizer._groups:
+            self._facts = self._in_place = None
+            return False
+        self._in_place.load(arrays)
+        self._loaded = model
+        return True
+
+    def _check(self, subject, arrays):
+        super()._check(subject, arrays)
+        if self._in_place is None:
+            raise Unrepeatable(f"it holds more than {LARGEST:,} bytes")
+
+    def _states(self, subject):
+        return super()._states(subject), subject.compiled.optimizer._iterations
+
+    def _restore(self, subject, states):
+        super()._restore(subject, states[0])
+        subject.compiled.optimizer._iterations = states[1]
+
+    def _record(self, kind, subject, call, arguments, keywords):
+        in_place, model, recording, (batch, _) = self._in_place, subject.model, kind.recording, arguments
+        assert in_place is not None, "the weights are in place"
+        layers, arrays, weight_options = model._all_layers(), model._arrays(), model._weight_options()
+        fixed = [array for name, array in arrays.items() if name not in in_place.weights]
+        recording.give(*in_place.weights.values())
+        recording.constant(*fixed)
+        pairs = [*((arrays[name], place) for name, place in in_place.weights.items()), *unmoved(layers, fixed)]
+        before, found, update = call_states(layers), None, None
+
+        def losses(*parts):
+            nonlocal found
+            found = subject.differentiated(Batch(*parts))
+            return [found.outputs, *_parts(found.batch), found.masks, [one and one.sums for one in found.parts]]
+
+        def weights():
+            nonlocal update
+            gradients = found.gradients(subject.names())
+            recording.alone = sys.maxsize  # later operations write to memory that all recordings share
+            update = in_place.record(recording, gradients, weight_options)
+
+        with recording, standing_in((array, noted(place)) for array, place in pairs):
+            recording.shares = True
+            outputs, *parts, masks, sums = kind.stage(losses, *_parts(batch))
+            kind.stage(weights)
+        after = call_states(layers)
+        changing = [layer for layer in after if after[layer] != before.get(layer)]
+        known = [one and Part(own, one.cotangent) for one, own in zip(found.parts, sums, strict=True)]
+        if any(part is not None and not part.count for part in known):
+            raise Unrepeatable("no entry of the batch is used")
+        found = replace(found, batch=Batch(*parts), parts=known, outputs=outputs, masks=masks)
+        options = ((weight_options[name], weight) for name, weight in in_place.weights.items())
+        penalties = [(one.regularizer, weight) for one, weight in options if one.regularizer is not None]
+        kind.own = _Own(found, update, penalties, changing)
+
+    def _again(self, kind, subject, arrays, arguments):
+        kind.run(0, arrays)
+        kind.run(1, ())
+        if not kind.own.update.is_finite():
+            raise Unrepeatable("it can't be repeated with another batch")
+
+    def _agrees(self, kind, subject, results, states):
+        return kind.own.update.is_as(subject.model._arrays())
+
+    def _give(self, kind, subject, call, arrays, arguments, keywords):
+        moves = any(layer._moving() for layer in kind.own.changing)
+        with subject.model._all_or_nothing() if moves else nullcontext():
+            done = self._repeat(kind, subject, arrays, *arguments)
+        if kind.recording.is_unsafe:
+            kind.clear()
+        return done
+
+    def _repeat(self, kind, stepper: Stepper, arrays, batch: Batch, tally: Tally) -> bool | None:
+        """Return True if the tally has the batch, and the model's weights are those after it."""
+        own = kind.own
+        states, found = call_states(own.changing), own.found
+        if not _is_done(kind, 0, arrays) or not stepper.is_finite(found.parts, penalty := own.penalty):
+            restore(states)
+            return None
+        told, outputs, masks, parts = found.tally_arguments()
+        if tally.may_keep:
+            told, outputs, masks = Batch(*copied_arrays(_parts(told))), copied_arrays(outputs), copied_arrays(masks)
+        tally.add(told, outputs, masks, parts, penalty)
+        mine = self._loaded is stepper.model  # or a metric has trained it
+        if mine and _is_done(kind, 1, ()) and own.update.is_finite():
+            self._ahead = True
+            own.update.finish()
+        else:
+            restore(states)
+            _train_anew(stepper, batch, None)
+        return True
+
+
+def _train_anew(stepper: Stepper, batch: Batch, tally: Tally | None) -> bool:
+    """Train without recordings, from the weights of the last batch; return True."""
+    stepper.model._update_runner.settle()
+    stepper.train_anew(batch, tally)
+    return True
+
+
+def _is_done(kind, stage: int, arrays) -> bool:
+    try:
+        kind.run(stage, arrays)
+    except Unrepeatable:
+        return False
+    return True
+
+
+def _facts(model, optimizer, arrays) -> list:
+    """Return, for comparison, what updates depend on besides the batch, the layers, and numbers of weights and slots."""
+    weight_options = model._weight_options()
+    fixed = [array for name, array in arrays.items() if not weight_options[name].trainable]
+    found: list[Any] = [Same(array) for array, _ in unmoved(model._all_layers(), fixed)]
+    return [*found, optimizer._all_slots, optimizer.clipnorm, optimizer.global_clipnorm, list(weight_options.items())]
+
+
+def _parts(batch: Batch) -> tuple:
+    return batch.x, batch.y, batch.weights, batch.mask
