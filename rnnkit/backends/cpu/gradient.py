@@ -414,6 +414,8 @@ def _kept(array) -> np.ndarray:
     """Return a copy whose features stand side by side, a large one in memory of the pool; equal rows stay one."""
     if len(array) > 1 and not array.strides[0] and current() is None:
         return np.broadcast_to(_kept(array[:1]), array.shape)
+    if current() is not None and array.flags.c_contiguous:
+        return array  # until the next repetition
     if current() is not None or array.nbytes < tuning.POOLED:
         return array.copy()
     copy = borrow(array.size, array.dtype).reshape(array.shape)
