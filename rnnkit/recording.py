@@ -132,8 +132,8 @@ class Recording:
     def redirected(self, given: list[np.ndarray], made: list[np.ndarray]) -> tuple[set[int], Callable[..., Any]]:
         """Return which of these arrays, and of those that it writes, others can replace without a copy.
 
-        With their numbers comes a function that has other arrays used from now on, of the same shapes and dtypes and
-        in C order: it takes one for each of `given` and `made`.
+        With their numbers comes a function that has other arrays used from now on, of the same shapes and dtypes: it
+        takes one for each of `given` and `made`, and gives whether any isn't contiguous, which has to be copied then.
         """
         arrays = [*given, *made]
         owners, written = [id(_owner(array)) for array in arrays], {id(_owner(one)) for one in self._written.values()}
@@ -154,8 +154,7 @@ class Recording:
             return numbers, steps[0][0]
 
         def redirect(*others):
-            for write, mine in steps:
-                write(*[others[i] for i in mine])
+            return any([write(*[others[i] for i in mine]) for write, mine in steps])
 
         return numbers, redirect
 
@@ -228,9 +227,9 @@ def standing_in(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[None
         _stand_ins.reset(token)
 
 
-def has_stand_ins() -> bool:
-    """Return whether layers called by this thread compute with other weights than their own."""
-    return _stand_ins.get() is not None
+def is_plain() -> bool:
+    """Return whether calls of this thread are not recorded, and compute with their layers' own weights."""
+    return _current.get() is None and _stand_ins.get() is None
 
 
 def weights_now(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -32,7 +32,7 @@ from rnnkit.layers.support.symbolic import is_shape, leaves, shape_leaves
 from rnnkit.layers.support.weight_mapping import complex_names, sparse_names
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.functional import Model
-from rnnkit.recording import current, has_stand_ins, standing_in, weights_now
+from rnnkit.recording import is_plain, standing_in, weights_now
 from rnnkit.regularizers import L1L2, Regularizer
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.steps.cell import frozen
@@ -204,7 +204,7 @@ class Ensemble(Trainable):
 
     def _standing_in(self):
         """Return a context for calls of members: they compute with the arrays that replace the ensemble's weights."""
-        if current() is None and not has_stand_ins():
+        if is_plain():
             return nullcontext()
         now = weights_now(self._held_arrays())
         layers = (one for member in self.members for one in member._all_layers())

@@ -23,9 +23,8 @@ from rnnkit.recording import (
     Recording,
     Unrepeatable,
     arrays_in,
-    current,
     each_array,
-    has_stand_ins,
+    is_plain,
     noted,
     plain,
     standing_in,
@@ -161,7 +160,7 @@ class _Kind:
     redirect : callable
         Takes the arrays of arguments and of results, before a repetition.
     direct : tuple or None
-        Of most calls, with one array and one result: that one's shape and dtype, `redirect`, and all operations.
+        Of most calls, with one result and no copies: its shape and dtype, `redirect`, and all operations.
     loaded : list of ndarray, or None
         The weights whose numbers are in that memory.
     result
@@ -201,7 +200,7 @@ class _Kind:
         """Find the arrays that a call's own can replace."""
         results, operations = arrays_in(self.result), self.recording.operations
         self.redirected, self.redirect = self.recording.redirected(self.places, results)
-        if type(self.result) is np.ndarray and self.redirected == {0, 1} and len(self.places) == 1:
+        if type(self.result) is np.ndarray and len(self.redirected) == len(self.places) + 1:
             run = operations[0] if len(operations) == 1 else self.recording.repeat
             self.direct = self.result.shape, self.result.dtype, self.redirect, run
         elif sum(one.nbytes for i, one in enumerate([*self.places, *results]) if i in self.redirected) < _SMALL:
@@ -210,24 +209,27 @@ class _Kind:
     def repeat(self, arrays: Sequence[np.ndarray], weights: list):
         """Return the result for a call's arrays, in new memory."""
         if self.direct is not None and self.loaded is weights:
-            (array,), (shape, dtype, redirect, operation) = arrays, self.direct
+            shape, dtype, redirect, operation = self.direct
             result = np.empty(shape, dtype)
-            redirect(array if array.flags.c_contiguous else np.ascontiguousarray(array), result)
+            if redirect(*arrays, result):
+                arrays = [*map(np.ascontiguousarray, arrays)]
+                redirect(*arrays, result)
             operation()
             return result
         self.take(arrays, weights)
         if not self.redirected:
             self.recording.repeat()
             return copied_arrays(self.result)
-        used = [array if array.flags.c_contiguous else np.ascontiguousarray(array) for array in arrays]
         results = [self.result] if type(self.result) is np.ndarray else arrays_in(self.result)
         made = [np.empty(one.shape, one.dtype) for one in results]
-        self.redirect(*used, *made)
+        if self.redirect(*arrays, *made):
+            arrays = [*map(np.ascontiguousarray, arrays)]
+            self.redirect(*arrays, *made)
         self.recording.repeat()
-        if len(self.redirected) < len(used) + len(made):
-            for i, one in enumerate(results, len(used)):
+        if len(self.redirected) < len(arrays) + len(made):
+            for i, one in enumerate(results, len(arrays)):
                 if i not in self.redirected:
-                    made[i - len(used)][...] = one
+                    made[i - len(arrays)][...] = one
         each = iter(made)
         return made[0] if type(self.result) is np.ndarray else each_array(self.result, lambda _: next(each))
 
@@ -256,9 +258,17 @@ class RepeatedCalls:
             arrays, key = arguments, (arguments[0].shape, arguments[0].dtype, get_num_threads(), frozen_outside.get())
         elif arguments and type(arguments[0]) in (list, tuple) and not self._lists and layer._takes_sequences():
             return None  # the calls on its buckets are repeated
+        elif len(arguments) == len(keywords) == 1 and type(constants := keywords.get("constants")) is list:
+            arrays, found = [arguments[0], *constants], [get_num_threads(), frozen_outside.get()]
+            for array in arrays:
+                if type(array) is not np.ndarray:
+                    return None
+                found.append(array.shape)
+                found.append(array.dtype)
+            key = tuple(found)
         else:
             arrays, found = [], [get_num_threads(), frozen_outside.get(), len(arguments), *keywords]
-            if not (_add_key(arguments, arrays, found) and _add_key(keywords.values(), arrays, found)):
+            if not _add_key((*arguments, *keywords.values()), arrays, found):
                 return None
             key = tuple(found)
         kind = self._kinds.get(key)
@@ -266,9 +276,7 @@ class RepeatedCalls:
             if len(self._kinds) < _MOST:
                 self._kinds[key] = _Kind()
             return None
-        if kind.refusal is not None or current() is not None or is_eager() or running.get() is not None:
-            return None
-        if has_stand_ins():
+        if kind.refusal is not None or not is_plain() or is_eager() or running.get() is not None:
             return None
         if kind.calls < _MET:
             kind.calls += 1
