@@ -134,8 +134,8 @@ class Recording:
     def redirected(self, given: list[np.ndarray], made: list[np.ndarray]) -> tuple[set[int], Callable[..., Any]]:
         """Return which of these arrays, and of those that it writes, others can replace without a copy.
 
-        With their numbers comes a function that has other arrays used from now on, of the same shapes and dtypes and
-        in C order: it takes one for each of `given` and `made`.
+        With their numbers comes a function that has other arrays used from now on, of the same shapes and dtypes: it
+        takes one for each of `given` and `made`, and gives whether any isn't contiguous, which has to be copied then.
         """
         arrays = [*given, *made]
         owners, written = [id(_owner(array)) for array in arrays], {id(_owner(one)) for one in self._written.values()}
@@ -156,8 +156,7 @@ class Recording:
             return numbers, steps[0][0]
 
         def redirect(*others):
-            for write, mine in steps:
-                write(*[others[i] for i in mine])
+            return any([write(*[others[i] for i in mine]) for write, mine in steps])
 
         return numbers, redirect
 

@@ -52,7 +52,7 @@ class Kind:
     redirect : callable
         Takes the arrays of arguments and of results, before a repetition.
     direct : tuple or None
-        Of most calls, with one array and one result: that one's shape and dtype, `redirect`, and all operations.
+        Of most calls, with one result and no copies: its shape and dtype, `redirect`, and all operations.
     own
         What a computation keeps beside its recording.
     """
@@ -90,7 +90,7 @@ class Kind:
         (places, operations, result) = self.stages[0]
         results = arrays_in(result)
         self.redirected, self.redirect = self.recording.redirected(places, results)
-        if type(result) is np.ndarray and self.redirected == {0, 1} and len(places) == 1:
+        if type(result) is np.ndarray and len(self.redirected) == len(places) + 1:
             run = operations[0] if len(operations) == 1 else self.recording.repeat
             self.direct = result.shape, result.dtype, self.redirect, run
         elif sum(one.nbytes for i, one in enumerate([*places, *results]) if i in self.redirected) < _SMALL:
@@ -122,15 +122,16 @@ class Kind:
         for i, place in enumerate(places):
             if i not in self.redirected:
                 place[...] = arrays[i]
-        used = [array if array.flags.c_contiguous else np.ascontiguousarray(array) for array in arrays]
         results = [result] if type(result) is np.ndarray else arrays_in(result)
         made = [np.empty(one.shape, one.dtype) for one in results]
-        self.redirect(*used, *made)
-        self.repeated(self.recording.repeat, *used, *made)
-        if len(self.redirected) < len(used) + len(made):
-            for i, one in enumerate(results, len(used)):
+        if self.redirect(*arrays, *made):
+            arrays = [*map(np.ascontiguousarray, arrays)]
+            self.redirect(*arrays, *made)
+        self.repeated(self.recording.repeat, *arrays, *made)
+        if len(self.redirected) < len(arrays) + len(made):
+            for i, one in enumerate(results, len(arrays)):
                 if i not in self.redirected:
-                    made[i - len(used)][...] = one
+                    made[i - len(arrays)][...] = one
         each = iter(made)
         return made[0] if type(result) is np.ndarray else each_array(result, lambda _: next(each))
 
@@ -174,15 +175,23 @@ class Runner:
 
         None if it has to be done the ordinary way.
         """
-        arrays: Sequence[np.ndarray]
+        arrays: Any
+        found: list[Any]
         if len(arguments) == 1 and not keywords and type(arguments[0]) is np.ndarray:  # most calls
             arrays, key = arguments, (arguments[0].shape, arguments[0].dtype, get_num_threads())
         elif arguments and type(arguments[0]) in (list, tuple) and not self._lists and layer._takes_sequences():
             return None  # the calls on its buckets are repeated
+        elif len(arguments) == len(keywords) == 1 and type(constants := keywords.get("constants")) is list:
+            arrays, found = [arguments[0], *constants], [get_num_threads()]
+            for array in arrays:
+                if type(array) is not np.ndarray:
+                    return None
+                found.append(array.shape)
+                found.append(array.dtype)
+            key = tuple(found)
         else:
-            found: list[Any] = [get_num_threads(), len(arguments), *keywords]
-            arrays = []
-            if not (add_key(arguments, arrays, found) and add_key(keywords.values(), arrays, found)):
+            arrays, found = [], [get_num_threads(), len(arguments), *keywords]
+            if not add_key((*arguments, *keywords.values()), arrays, found):
                 return None
             key = tuple(found)
         return self.serve(key, layer, call, arrays, arguments, keywords)
@@ -211,10 +220,12 @@ class Runner:
             if kind.agreed < SURE:
                 return self._try(kind, subject, call, arrays, arguments, keywords)
             if kind.direct is not None and kind.loaded is self._watched.weights:
-                (array,), (shape, dtype, redirect, operation) = arrays, kind.direct
-                array, result = np.ascontiguousarray(array), np.empty(shape, dtype)
-                redirect(array, result)
-                kind.repeated(operation, array, result)
+                shape, dtype, redirect, operation = kind.direct
+                result = np.empty(shape, dtype)
+                if redirect(*arrays, result):
+                    arrays = [*map(np.ascontiguousarray, arrays)]
+                    redirect(*arrays, result)
+                kind.repeated(operation, *arrays, result)
                 return result
             return self._give(kind, subject, call, arrays, arguments, keywords)
         except Unrepeatable:

@@ -226,6 +226,20 @@ def test_T13_arrays_are_used_where_they_are(name, monkeypatch):
         np.testing.assert_array_equal(x, before)
 
 
+def test_T13_constants_are_used_where_they_are():
+    layer = rk.RNN(reading(), return_sequences=True)
+    for _ in range(ENOUGH):
+        layer(numbers(2, 5, 3), constants=[numbers(2, 3)])
+    (kind,) = layer._call_runner._kinds.values()
+    assert kind.redirected == {0, 1, 2} and kind.direct is not None
+    for x, constant in zip(views(numbers(2, 5, 3)), views(numbers(2, 3))[::-1], strict=True):
+        same_bits([layer(x, constants=[constant])], [ordinary(layer, x, constants=[constant])])
+    for wrong in ([], [numbers(2, 4)], [numbers(3, 3)], [None]):
+        with pytest.raises((ValueError, TypeError), match="constants"):
+            layer(x, constants=wrong)
+    same_bits([layer(x, constants=[3 * constant])], [ordinary(layer, x, constants=[3 * constant])])
+
+
 def test_an_array_that_is_given_twice(monkeypatch):
     monkeypatch.setattr(runner, "_SMALL", 0)
     layer = rk.RNN(reading(), return_state=True)

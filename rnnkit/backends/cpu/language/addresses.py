@@ -1,7 +1,7 @@
 """Addresses of the data of NumPy's arrays, for many arrays in one call.
 
 NumPy gives one address in most of a microsecond, and a short call of a program takes a dozen. An array's object holds
-the address right behind the head that every object of Python has, so compiled code reads it there.
+the address right behind the head that every object of Python has, so compiled code reads it there, and its flags.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rnnkit.backends.cpu.language.programs import kept
 from rnnkit.backends.shared.program_cache import find
 
 _HEAD = object.__basicsize__  # bytes
+_FLAGS = _HEAD + 48  # bytes before the flags of an array, whose first bit says that it is contiguous in C order
 
 
 def address(array: np.ndarray) -> int:
@@ -30,7 +31,7 @@ def _writer() -> Callable[..., int]:
     def make(key):
         return Loaded(kept(key, lambda: [_module(name)]), name).callable_from_python(name)
 
-    return find(f"addresses at {_HEAD}", make)
+    return find(f"addresses and flags at {_HEAD}", make)
 
 
 def write_addresses(table: int, places: int, arrays) -> None:
@@ -41,7 +42,10 @@ def write_addresses(table: int, places: int, arrays) -> None:
 
 
 def address_writer(table: int, places: Sequence[int]) -> Callable[..., int]:
-    """Return a function of arrays that writes their addresses to these places of a table, which is at an address."""
+    """Return a function of arrays that writes their addresses to these places of a table, which is at an address.
+
+    It gives whether any of them isn't contiguous, in C order.
+    """
     kept = np.array(places, np.int64)
     write = partial(_writer(), table, address(kept), id(None))
     write.places = kept  # type: ignore[attr-defined]  # lives as long as it
@@ -66,14 +70,23 @@ def _module(name) -> Module:
     builder.position_at_end(loop)
     i = builder.phi(WORD)
     i.add_incoming(WORD(3), entry)
+    apart = builder.phi(I64)
+    apart.add_incoming(I64(0), entry)
     array = builder.bitcast(argument(i), I64.as_pointer())
     there = builder.icmp_unsigned("!=", array, nothing)
     data = builder.load(builder.select(there, builder.gep(array, [WORD(_HEAD // 8)]), table))
     place = builder.load(builder.gep(places, [builder.sub(i, WORD(3))]))
     builder.store(builder.select(there, data, I64(0)), builder.gep(table, [place]))
+    flags = builder.load(builder.select(there, builder.gep(array, [WORD(_FLAGS // 8)]), table))
+    is_apart = builder.and_(builder.zext(there, I64), builder.not_(flags))
+    new_apart = builder.or_(apart, is_apart)
+    apart.add_incoming(new_apart, loop)
     following = builder.add(i, WORD(1))
     i.add_incoming(following, loop)
     builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
     builder.position_at_end(done)
-    builder.ret(builder.call(from_number, [I64(0)]))
+    found = builder.phi(I64)
+    found.add_incoming(I64(0), entry)
+    found.add_incoming(new_apart, loop)
+    builder.ret(builder.call(from_number, [found]))
     return module
