@@ -58,12 +58,16 @@ class Recording:
         The operations before them, needed after a change of arrays that were given as rarely changing.
     bytes : int
         The bytes that it holds.
+    lengths : tuple or None
+        Of a call of one program that may be repeated with any number of steps: its x and outputs, ``(B, T, …)``, and
+        a function of that number, which sets it.
     """
 
     def __init__(self, largest: int = LARGEST, alone: int = 0) -> None:
         self.largest, self.alone = largest, alone
         self.shares = self.is_unsafe = False
         self.lent: list[np.ndarray] = []
+        self.lengths: tuple[np.ndarray, np.ndarray | None, Callable[[int], None]] | None = None
         self.operations: list[Callable[[], Any]] = []
         self.preparations: list[Callable[[], Any]] = []
         self._owners: dict[int, tuple[np.ndarray, int]] = {}  # with how often their numbers change
@@ -156,7 +160,8 @@ class Recording:
             return numbers, steps[0][0]
 
         def redirect(*others):
-            return any([write(*[others[i] for i in mine]) for write, mine in steps])
+            apart = [write(*[others[i] for i in mine]) for write, mine in steps]
+            return any(apart)
 
         return numbers, redirect
 

@@ -53,6 +53,8 @@ class Kind:
         Takes the arrays of arguments and of results, before a repetition.
     direct : tuple or None
         Of most calls, with one result and no copies: its shape and dtype, `redirect`, and all operations.
+    steps : int
+        Where calls may have any number of steps, that of the last one; else 0.
     own
         What a computation keeps beside its recording.
     """
@@ -72,6 +74,7 @@ class Kind:
         self.redirected: set[int] = set()
         self.redirect: Any = None
         self.direct: tuple | None = None
+        self.steps = 0
         self.own: Any = None
 
     def stage(self, function: Callable, *arguments) -> Any:
@@ -93,8 +96,20 @@ class Kind:
         if type(result) is np.ndarray and len(self.redirected) == len(places) + 1:
             run = operations[0] if len(operations) == 1 else self.recording.repeat
             self.direct = result.shape, result.dtype, self.redirect, run
+            if len(operations) == 1 and self.recording.lengths is not None:
+                x, outputs, _ = self.recording.lengths
+                if x.shape == places[0].shape and (outputs is None or outputs.shape == result.shape):
+                    self.steps = x.shape[1]
         elif sum(one.nbytes for i, one in enumerate([*places, *results]) if i in self.redirected) < _SMALL:
             self.redirected = set()
+
+    def take_steps(self, steps: int) -> None:
+        """Let the next calls have so many steps."""
+        _, outputs, take = self.recording.lengths
+        take(steps)
+        self.steps, (shape, dtype, redirect, operation) = steps, self.direct  # type: ignore[misc]
+        shape = shape if outputs is None else (shape[0], steps, *shape[2:])
+        self.direct = shape, dtype, redirect, operation
 
     def load(self, weights: list[np.ndarray]) -> None:
         """Copy weights to their memory, unless their numbers are there."""
@@ -123,7 +138,8 @@ class Kind:
             if i not in self.redirected:
                 place[...] = arrays[i]
         results = [result] if type(result) is np.ndarray else arrays_in(result)
-        made = [np.empty(one.shape, one.dtype) for one in results]
+        shapes = [one.shape for one in results] if self.direct is None else [self.direct[0]]
+        made = [np.empty(shape, one.dtype) for shape, one in zip(shapes, results, strict=True)]
         if self.redirect(*arrays, *made):
             arrays = [*map(np.ascontiguousarray, arrays)]
             self.redirect(*arrays, *made)
@@ -159,11 +175,13 @@ class Runner:
 
     _met = 3  # computations of a kind before one is recorded, beside the first
     _most = 8  # recorded kinds
+    _may_be_longer = True  # where a program of one row, or of rows, is all of a call
     _long = 5e-3  # seconds of a computation with many bytes beside which Python's time doesn't count
 
     def __init__(self, alone: int = 0, size: int = 1, lists: bool = False) -> None:
         self._alone, self._size, self._lists = alone, size, lists
         self._kinds: dict[tuple, Kind] = {}
+        self._longer: dict[tuple, Kind] = {}  # of calls with different numbers of steps, by keys without these
         self._lock = threading.Lock()
         self._watched = Watched()
 
@@ -204,21 +222,25 @@ class Runner:
                 return None
             key = *key, True
         kind = self._kinds.get(key)
-        if kind is None or (kind.agreed < SURE and not self._is_due(kind)):
-            if kind is None and not self._is_full(subject):
+        if kind is None:
+            if not self._is_full(subject):
                 self._kinds[key] = Kind()
+            kind = self._of_any_length(key, arrays)
+        if kind is None or (kind.agreed < SURE and not self._is_due(kind)):
             return None
         if not self._lock.acquire(False):  # another thread repeats a computation
             return None
         try:
             if kind.recording is not None and kind.recording.is_unsafe:  # it is recorded once more
-                self._kinds[key] = Kind()
+                self._kinds[key], self._longer = Kind(), {}
                 return None
             if not self._holds(subject):
-                self._kinds = {key: Kind()}
+                self._kinds, self._longer = {key: Kind()}, {}
                 return None
             if kind.agreed < SURE:
                 return self._try(kind, subject, call, arrays, arguments, keywords)
+            if kind.steps and kind.steps != arrays[0].shape[1]:
+                kind.take_steps(arrays[0].shape[1])
             if kind.direct is not None and kind.loaded is self._watched.weights:
                 shape, dtype, redirect, operation = kind.direct
                 result = np.empty(shape, dtype)
@@ -232,6 +254,18 @@ class Runner:
             return None
         finally:
             self._lock.release()
+
+    def _of_any_length(self, key: tuple, arrays: Sequence[np.ndarray]) -> Kind | None:
+        """Return the kind of calls that differ in the steps of their first array alone, if there may be any."""
+        if not self._may_be_longer or not arrays or arrays[0].ndim < 3 or not arrays[0].shape[1]:
+            return None
+        shape = arrays[0].shape
+        at = key.index(shape)
+        others = *key[:at], (shape[0], *shape[2:]), *key[at + 1 :]
+        kind = self._longer.get(others)
+        if kind is None and len(self._longer) < self._most:
+            self._longer[others] = Kind()
+        return None if kind is None or kind.refusal is not None else kind
 
     def _is_due(self, kind: Kind) -> bool:
         """Count a computation; return whether a recording is tried."""
@@ -255,7 +289,11 @@ class Runner:
                 self._check(subject, arrays)
                 kind.recording = Recording(self._largest(subject), self._alone)
                 result = self._record(kind, subject, call, arguments, keywords)
+                if any(one is kind for one in self._longer.values()) and not kind.steps:
+                    raise Unrepeatable("it may not have other numbers of steps")
             else:
+                if kind.steps:
+                    kind.take_steps(arrays[0].shape[1])
                 result = self._again(kind, subject, arrays, arguments)
             if not self._agrees(kind, subject, (found, result), (before, after)):
                 raise Unrepeatable("it gives other bits than the ordinary way")
@@ -277,7 +315,8 @@ class Runner:
 
     def _held(self) -> int:
         """Return the bytes that recordings hold."""
-        return sum(kind.recording.bytes for kind in self._kinds.values() if kind.recording is not None)
+        kinds = *self._kinds.values(), *self._longer.values()
+        return sum(kind.recording.bytes for kind in kinds if kind.recording is not None)
 
     def _layers(self, subject) -> list:
         """Return the layers that take part."""
@@ -330,7 +369,7 @@ class Runner:
         return kind.repeat(arrays)
 
     def _agrees(self, kind: Kind, subject, results: tuple, states: tuple) -> bool:
-        """Return whether the ordinary way and the recording have the same result; `states` are from around the first."""
+        """Return whether the ordinary way and the recording have the same result; `states` are around the first."""
         return same_bits(*results)
 
     def _give(self, kind: Kind, subject, call, arrays, arguments, keywords) -> Any:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class _StepRunner(Runner):
     """The recorded step of a stream, whose states stay in memory. Weights are constants of the recording."""
 
-    _met = 0
+    _met, _may_be_longer = 0, False
 
     def _layers(self, subject):
         return subject.layer._all_layers()

@@ -306,7 +306,9 @@ class Optimizer(Configurable):
             return {}
         if gradients is None or trainable_variables is not None:
             raise TypeError("expected apply(weights, gradients) by name, or apply(gradients, variables) of two lists")
-        found = self._apply_runner.apply(self, type(self)._applied, weights, gradients) if weight_options is None else None
+        found = (
+            self._apply_runner.apply(self, type(self)._applied, weights, gradients) if weight_options is None else None
+        )
         return self._applied(weights, gradients, weight_options or {}) if found is None else found
 
     def _applied(self, weights, gradients, weight_options: Mapping[str, WeightOptions] = {}) -> dict[str, np.ndarray]:

@@ -49,7 +49,7 @@ class UpdateRunner(Runner):
     any code of this thread may read them. A recording has two stages, the losses and the update by them.
     """
 
-    _met, _most, _long = 0, 64, math.inf  # the first batch compiles programs
+    _met, _most, _long, _may_be_longer = 0, 64, math.inf, False  # the first batch compiles programs
 
     def __init__(self) -> None:
         super().__init__(_ALONE)

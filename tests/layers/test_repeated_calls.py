@@ -221,7 +221,9 @@ def test_T13_arrays_are_used_where_they_are(name, monkeypatch):
     for x in views(numbers(2, 5, 3)):
         before, found = x.copy(), flat(layer(x))
         same_bits(found, flat(ordinary(layer, x)))
-        assert not any(np.shares_memory(a, b) for a in found for b in (x, *kind.stages[0].places, *flat(kind.stages[0].result)))
+        assert not any(
+            np.shares_memory(a, b) for a in found for b in (x, *kind.stages[0].places, *flat(kind.stages[0].result))
+        )
         assert all(array.flags.owndata and array.flags.writeable for array in found)
         np.testing.assert_array_equal(x, before)
 
@@ -238,6 +240,60 @@ def test_T13_constants_are_used_where_they_are():
         with pytest.raises((ValueError, TypeError), match="constants"):
             layer(x, constants=wrong)
     same_bits([layer(x, constants=[3 * constant])], [ordinary(layer, x, constants=[3 * constant])])
+
+
+@rk.cell(states={"h": (), "n": ()}, initial={"n": 1.0}, weights={"w": rk.Weight(("features",))}, per_row=True)
+def by_row(x, states, weights):
+    h = 0.5 * states.h + (x @ weights.w if x[0] > 0 else 1.0)
+    return h * states.n, (h, states.n + 1)
+
+
+@rk.cell(states={"h": ()}, per_row=True)
+def by_row_and_constants(x, states, constants):
+    h = 0.5 * states.h + x[0] * constants[0][1]
+    return np.array([h, constants[0][0]]), h
+
+
+LENGTHS = {
+    "outputs": (lambda: rk.RNN(by_row(), return_sequences=True), {}, True),
+    "the last": (lambda: rk.RNN(by_row()), {}, True),
+    "constants": (
+        lambda: rk.RNN(by_row_and_constants(), return_sequences=True),
+        {"constants": [np.array([[1.0, 2.0]] * 2)]},
+        True,
+    ),
+    "a start": (lambda: rk.RNN(by_row()), {"initial_state": [np.array([1.0, 2.0])] * 2}, True),
+    "backwards": (lambda: rk.RNN(by_row(), return_sequences=True, go_backwards=True), {}, False),
+    "states": (lambda: rk.RNN(by_row(), return_state=True), {}, False),
+    "by the batch": (lambda: rk.LSTM(4, return_sequences=True), {}, False),
+    "an own axis": (lambda: rk.TimeDistributed(rk.RNN(by_row())), {}, False),
+}
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+@pytest.mark.parametrize("rows", [2, 1])
+def test_T13_calls_of_any_number_of_steps(name, rows):
+    make, keywords, is_any = LENGTHS[name]
+    layer, more = make(), (2,) if name == "an own axis" else ()
+    keywords = {name: [array[:rows] for array in arrays] for name, arrays in keywords.items()}
+
+    def call(steps):
+        x = numbers(rows, steps, *more, 3)
+        same_bits(flat(layer(x, **keywords)), flat(ordinary(layer, x, **keywords)))
+
+    for steps in (*range(20, 40), 41, 1, 70, 5, 5, 5, 5, 5, 5, 5, 6, 5):
+        call(steps)
+    (kind,) = layer._call_runner._longer.values()
+    assert (kind.agreed, kind.steps > 0) == ((runner.SURE, True) if is_any else (0, False))
+    assert (kind.refusal is None) == is_any
+    call(50)
+    if layer.get_weights():
+        layer.set_weights([2 * one for one in layer.get_weights()])
+        call(51), call(52)
+    layer.trainable = False
+    call(53), call(54)
+    layer(numbers(rows, 0, *more, 3), **keywords)
+    call(7)
 
 
 def test_an_array_that_is_given_twice(monkeypatch):

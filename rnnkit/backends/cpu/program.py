@@ -239,6 +239,9 @@ class Program:
         row_bytes = self.source.row_bytes["call"] + self.source.row_bytes["step"] + block * step_bytes
         memory = most * row_bytes + self.source.gaps + LINE
         n, n_at = self._head(record, outputs, mask, kept, rows, block, memory)
+        if recording is not None:
+            n = n.copy()
+            n_at = address(n)
         keep = (self, record, p, n, own, arrays, self._tables, None if recording is None else recording.lent)
         with Checked(keep) if CHECKED else nullcontext():
             if threads > 1 and recording is None:
@@ -261,12 +264,18 @@ class Program:
                     again = self._watched(bounds_check.checked(again, keep), p, record)
                     self._note(recording, again, record, arrays, own[1], None if CHECKED else (p_at, found))
                     recording.constant(p, n)
+                    if self._may_be_longer(record):
+                        recording.lengths = x, outputs, partial(_set_steps, n, outputs is not None)
         if p[-1]:
             p[-1], record.failed = 0, True
         if done is False:
             record.place = None  # the thread that was stopped may still write there
         record.abandoned |= done is False or done == ABANDONED
         return Result(*noted([outputs, last, final, kept])) if done else None
+
+    def _may_be_longer(self, record: Record) -> bool:
+        """Return whether a recorded call may be repeated with other numbers of steps."""
+        return False
 
     def _groups(self, rows) -> int:
         """Return the number of groups of rows that threads share: here each row is one."""
@@ -415,6 +424,13 @@ def _share(recording: Recording, shared: Callable, alone: Callable) -> None:
 def row_blocks(rows: int, threads: int) -> int:
     """Return the number of blocks of rows of a call that threads share by rows."""
     return max(min(threads, rows), -(-rows // tuning.LARGEST_BLOCK))
+
+
+def _set_steps(n, sequences: bool, steps: int) -> None:
+    """Write the number of steps of x and outputs in C order to a table of numbers, see `HEAD`."""
+    n[0], n[1] = steps, steps * n[2]
+    if sequences:
+        n[3] = steps * n[4]
 
 
 def _like(state) -> np.ndarray:

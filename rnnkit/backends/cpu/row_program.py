@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.backends.cpu.codegen.row_source import Kind, RowSource
 from rnnkit.backends.cpu.program import Program
 from rnnkit.backends.cpu.simd.aligned import aligned
+from rnnkit.backends.cpu.simd.bounds_check import CHECKED
 from rnnkit.backends.cpu.simd.registers import LANES, REGISTERS
 from rnnkit.backends.cpu.threads.buffer_pool import borrow
 from rnnkit.backends.shared.call import GradientExecutor, Record, Result
@@ -37,6 +38,9 @@ class RowProgram(Program):
     def run(self, record: Record, alone: bool = False) -> Result:
         """Return the results of one call; `record` is marked if a row has failed."""
         return self._run_unchecked(record, alone)
+
+    def _may_be_longer(self, record):
+        return record.mask is None and not (record.reverse or record.trajectory or record.placed or CHECKED)
 
     def _watched(self, again, p, record):
         if not self.plan.messages:

@@ -30,6 +30,8 @@ class _Own:
 class VJPRunner(Runner):
     """The recorded calls of a layer's vjp; a late pullback first repeats its call, with the arrays from then."""
 
+    _may_be_longer = False
+
     def _record_stages(self, kind, subject, call, arguments, keywords):
         pullback: Any = None  # kept by no stage, for it has the layer
 
