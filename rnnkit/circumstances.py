@@ -16,27 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What calls inside a context depend on.
+    """What calls inside a context depend on."""
 
-    Attributes
-    ----------
-    recording : rnnkit.recording.Recording or None
-        That the call is noted in.
-    weights : dict of int to tuple, or None
-        Arrays that layers compute with in place of their weights, by the ids of these.
-    is_frozen : bool
-        Whether an outer layer isn't trained.
-    stream : rnnkit.layers.stream.Stream or None
-        That the layers run for, which has the states that a recurrent layer starts from.
-    mode : str or None
-        How steps run, see `rnnkit.execution.execution`.
-    """
-
-    recording: Recording | None = None
-    weights: dict[int, tuple[np.ndarray, np.ndarray]] | None = None
-    is_frozen: bool = False
-    stream: Any = None
-    mode: str | None = None
+    recording: Recording | None = None  # that notes them
+    weights: dict[int, tuple[np.ndarray, np.ndarray]] | None = None  # by their ids, with those computed with instead
+    is_frozen: bool = False  # whether an outer layer isn't trained
+    stream: Any = None  # `rnnkit.layers.stream.Stream` that layers run for, which has the states that they start from
+    mode: str | None = None  # how steps run, see `rnnkit.execution.execution`
 
 
 USUAL = Circumstances()

@@ -39,42 +39,23 @@ class Unrepeatable(Exception):
 class Recording:
     """The operations of one call, recorded while it runs inside ``with recording:``.
 
-    Attributes
-    ----------
-    largest : int
-        Bytes that it may hold.
-    alone : int
-        Multiply-adds of a call up to which one thread does it, for repeating saves more than sharing.
-    shares : bool
-        Whether threads may share larger calls when they are repeated; otherwise such calls can't be recorded. One that
-        is abandoned may still write to its call's arrays: what is given to users has to be copied, or made anew.
-    lent : list of ndarray
-        Arrays that took the place of others, kept for a thread that was abandoned.
-    is_unsafe : bool
-        Whether that has happened: it can't be repeated any more.
-    operations : list of callable
-        In order, without arguments.
-    preparations : list of callable
-        The operations before them, needed after a change of arrays that were given as rarely changing.
-    bytes : int
-        The bytes that it holds.
-    lengths : tuple or None
-        Of a call of one program that may be repeated with any number of steps: its x and outputs, ``(B, T, …)``, and
-        a function of that number, which sets it.
+    `shares` says that threads may share calls of more multiply-adds than `alone` when they are repeated; otherwise such
+    calls can't be recorded. A thread that is abandoned may still write to its call's arrays: the recording then
+    `is_unsafe`, and what users are given is copied, or was made anew and is `lent` to that thread. `lengths` are x, the
+    outputs, both ``(B, T, …)``, and a function that sets T, where a call of one program may have any number of steps.
     """
 
     def __init__(self, largest: int = LARGEST, alone: int = 0) -> None:
-        self.largest, self.alone = largest, alone
+        self.largest, self.alone, self.bytes = largest, alone, 0  # the bytes that it may hold, and does
         self.shares = self.is_unsafe = False
         self.lent: list[np.ndarray] = []
         self.lengths: tuple[np.ndarray, np.ndarray | None, Callable[[int], None]] | None = None
         self.operations: list[Callable[[], Any]] = []
-        self.preparations: list[Callable[[], Any]] = []
+        self.preparations: list[Callable[[], Any]] = []  # after a change of arrays that change rarely
         self._owners: dict[int, tuple[np.ndarray, int]] = {}  # with how often their numbers change
         self._written: dict[int, np.ndarray] = {}
         self._tables: list[tuple[Callable, dict[int, int]]] = []
         self._fixed: set[int] = set()  # arrays whose addresses stand elsewhere, too
-        self.bytes = 0
 
     def __enter__(self):
         if os.environ.get("RNNKIT_REPEAT") == "0":
@@ -107,12 +88,7 @@ class Recording:
         """Note an operation that was just done; one that reads only constants, and `draws` nothing, isn't repeated.
 
         An operation with a `table` of its arrays' addresses says where these stand by the arrays' ids; given places,
-        its first entry makes a function of arrays that writes theirs.
-
-        Raises
-        ------
-        Unrepeatable
-            If it read what no operation wrote.
+        its first entry makes a function of arrays that writes theirs. One that read what no operation wrote is refused.
         """
         changes = _OFTEN if draws else _NEVER
         for array in reads:
@@ -136,10 +112,10 @@ class Recording:
             self._written.update((id(array), array) for array in writes)
 
     def redirected(self, given: list[np.ndarray], made: list[np.ndarray]) -> tuple[set[int], Callable[..., Any]]:
-        """Return which of these arrays, and of those that it writes, others can replace without a copy.
+        """Return the numbers of the arrays that others can replace without a copy, and the function that does it.
 
-        With their numbers comes a function that has other arrays used from now on, of the same shapes and dtypes: it
-        takes one for each of `given` and `made`, and gives whether any isn't contiguous, which has to be copied then.
+        It takes arrays of the same shapes and dtypes, one for each of `given` and `made`, and gives whether any isn't
+        contiguous, which has to be copied then.
         """
         arrays = [*given, *made]
         owners, written = [id(_owner(array)) for array in arrays], {id(_owner(one)) for one in self._written.values()}
@@ -180,13 +156,7 @@ class Recording:
         return found
 
     def abandoned(self) -> None:
-        """Refuse repetition after a thread was abandoned in the middle of an operation.
-
-        Raises
-        ------
-        Unrepeatable
-            Always.
-        """
+        """Refuse repetition, since a thread was abandoned in the middle of an operation."""
         self.is_unsafe = True
         raise Unrepeatable("a thread may still write to its memory")
 
@@ -196,21 +166,12 @@ class Recording:
             preparation()
 
     def repeat(self) -> None:
-        """Repeat the operations.
-
-        Raises
-        ------
-        Unrepeatable
-            If something can't be repeated with these numbers.
-        """
+        """Repeat the operations; `Unrepeatable` if one can't be with these numbers."""
         for operation in self.operations:
             operation()
 
     def spoil(self) -> None:
-        """Overwrite all memory that a repetition writes with wrong numbers, so that values it doesn't compute show.
-
-        `prepare` and `repeat` have to follow.
-        """
+        """Overwrite all memory that `prepare` and `repeat` write, so that values they don't compute show."""
         for array in self._written.values():
             array[...] = np.nan if array.dtype.kind == "f" else np.array(93).astype(array.dtype)
 
@@ -230,13 +191,7 @@ def unwatched() -> AbstractContextManager:
 
 
 def unrepeatable(reason: str) -> None:
-    """Refuse to record the caller's computation.
-
-    Raises
-    ------
-    Unrepeatable
-        If a recording is made.
-    """
+    """Refuse to record the caller's computation, if a recording is made."""
     if current() is not None:
         raise Unrepeatable(reason)
 
@@ -249,18 +204,9 @@ def current() -> Recording | None:
 def operation(function: Callable, *arguments, draws: bool = False, writes=()) -> Any:
     """Return the result of a function; a recording calls it again as one operation, into the same arrays.
 
-    A result that only shows memory of known arrays isn't computed again.
-
-    Parameters
-    ----------
-    function : callable
-        Gives an array, None, a tuple, list or dict of these, or an object that takes another's numbers by ``renew``.
-    *arguments
-        All arrays that it reads, as they are or in lists and tuples, beside other arguments.
-    draws : bool
-        Whether it gives something else at each call, whatever it reads.
-    writes : sequence of ndarray
-        Arrays that it writes to.
+    The function gives an array, None, nested lists, tuples or dicts of these, or an object that takes another's numbers
+    by ``renew``; what only shows memory of known arrays isn't computed again. It reads the arrays in its arguments
+    alone, and writes to those in `writes`. If it `draws`, it gives something else at each call.
     """
     recording = circumstances().recording
     if recording is None:

@@ -33,49 +33,25 @@ class Stage(NamedTuple):
 
 
 class Kind:
-    """Computations of one key: how often they occurred, and their recording once they did often enough.
-
-    Attributes
-    ----------
-    calls, agreed : int
-        Computations so far, and how many of them a recording agreed with.
-    refusal : str or None
-        Why they aren't repeated.
-    recording : Recording or None
-    stages : list of Stage
-    weights : list of ndarray
-        Memory that weights are copied to.
-    loaded : list of ndarray, or None
-        The weights whose numbers are in that memory.
-    redirected : set of int
-        The arrays, of arguments and then of results, that are used or made where they are: nothing is copied.
-    redirect : callable
-        Takes the arrays of arguments and of results, before a repetition.
-    direct : tuple or None
-        Of most calls, with one result and no copies: its shape and dtype, `redirect`, and all operations.
-    steps : int
-        Where calls may have any number of steps, that of the last one; else 0.
-    own
-        What a computation keeps beside its recording.
-    """
+    """Computations of one key: how often they occurred, and their recording once they did often enough."""
 
     def __init__(self) -> None:
         self.calls = 0
-        self.refusal: str | None = None
+        self.refusal: str | None = None  # why they aren't repeated
         self.clear()
 
     def clear(self) -> None:
         """Drop the recording."""
-        self.agreed = 0
+        self.agreed = 0  # computations that it gave the bits of
         self.recording: Any = None
         self.stages: list[Stage] = []
-        self.weights: list[np.ndarray] = []
-        self.loaded: list[np.ndarray] | None = None
-        self.redirected: set[int] = set()
-        self.redirect: Any = None
-        self.direct: tuple | None = None
-        self.steps = 0
-        self.own: Any = None
+        self.weights: list[np.ndarray] = []  # memory that weights are copied to,
+        self.loaded: list[np.ndarray] | None = None  # and those whose numbers are there
+        self.redirected: set[int] = set()  # arrays of arguments, then of results, that are used where they are
+        self.redirect: Any = None  # takes all of these before a repetition
+        self.direct: tuple | None = None  # of one result and no copies: its shape and dtype, and what is run
+        self.steps = 0  # where calls may have any number of steps, that of the last one
+        self.own: Any = None  # what the computation keeps beside
 
     def stage(self, function: Callable, *arguments) -> Any:
         """Record a function of nested arrays, in copies of these, as the next stage; return its result."""
@@ -163,14 +139,8 @@ class Kind:
 class Runner:
     """The recorded calls of a layer; classes derived from it have those of gradients, updates, and steps.
 
-    Parameters
-    ----------
-    size : int
-        How many times the bytes that a layer's recording may hold.
-    alone : int
-        Multiply-adds of a program up to which one thread does it.
-    lists : bool
-        Whether a list is no list of sequences, whatever the layer takes.
+    A recording may hold `size` times the bytes that a layer's may, and has one thread do programs of up to `alone`
+    multiply-adds. `lists` says that a list is no list of sequences, whatever the layer takes.
     """
 
     _met = 3  # computations of a kind before one is recorded, beside the first
@@ -189,10 +159,7 @@ class Runner:
         return type(self), (self._alone, self._size, self._lists)  # recordings are memory of this process
 
     def run(self, layer, call: Callable, arguments: tuple, keywords: dict) -> Any:
-        """Return the result of ``call(layer, *arguments, **keywords)`` by a recording, in new arrays.
-
-        None if it has to be done the ordinary way.
-        """
+        """Return the result of ``call(layer, *arguments, **keywords)`` by a recording; None if none serves it."""
         arrays: Any
         found: list[Any]
         if len(arguments) == 1 and not keywords and type(arguments[0]) is np.ndarray:  # most calls

@@ -71,14 +71,14 @@ class ApplyRunner(Runner):
     def __reduce__(self):
         return ApplyRunner, ()
 
-    def apply(self, optimizer, call, weights: Mapping[str, np.ndarray], gradients: Mapping) -> Any:
+    def apply(self, optimizer, weights: Mapping[str, np.ndarray], gradients: Mapping) -> Any:
         """Return new read-only weights after an update; None, with nothing changed, if no recording serves it."""
         names, arrays = tuple(weights), list(map(gradients.get, weights))
         if set(map(type, arrays)) != {np.ndarray}:
             return None
         kinds = [(array.shape, array.strides, array.dtype) for array in arrays]
         key = names, optimizer.clipnorm is None, optimizer.global_clipnorm is None, *kinds
-        return self.serve(key, optimizer, call, arrays, (weights, gradients), {})
+        return self.serve(key, optimizer, _applied, arrays, (weights, gradients), {})
 
     def _layers(self, subject):
         return []
@@ -150,6 +150,10 @@ class ApplyRunner(Runner):
         return {name: found[name] for name in arguments[0]}
 
 
+def _applied(optimizer: Optimizer, weights, gradients) -> dict[str, np.ndarray]:
+    return optimizer._applied(weights, gradients)
+
+
 class UpdateInPlace:
     """Weights and slots in fixed memory, of an optimizer that has made an update.
 
@@ -201,7 +205,10 @@ class UpdateInPlace:
 
     def shows(self) -> bool:
         """Return whether the optimizer's slots are those in place."""
-        return all(known.slots is group.slots for group, known in zip(self.groups, self.known, strict=True))
+        for group, known in zip(self.groups, self.known, strict=True):  # which is faster than `all`
+            if known.slots is not group.slots:
+                return False
+        return True
 
     def record(
         self, recording: Recording, gradients: Mapping, weight_options: Mapping[str, WeightOptions]

@@ -306,9 +306,7 @@ class Optimizer(Configurable):
             return {}
         if gradients is None or trainable_variables is not None:
             raise TypeError("expected apply(weights, gradients) by name, or apply(gradients, variables) of two lists")
-        found = (
-            self._apply_runner.apply(self, type(self)._applied, weights, gradients) if weight_options is None else None
-        )
+        found = self._apply_runner.apply(self, weights, gradients) if weight_options is None else None
         return self._applied(weights, gradients, weight_options or {}) if found is None else found
 
     def _applied(self, weights, gradients, weight_options: Mapping[str, WeightOptions] = {}) -> dict[str, np.ndarray]:
@@ -416,13 +414,14 @@ class Optimizer(Configurable):
         limit = np.inf if self.clipvalue is None else self.clipvalue
         every, done = self.gradient_accumulation_steps or 1, self._iterations + 1
         made = self._iterations // every
-        now = self.coefficients(made + 1, rate)
+        now = {**self.coefficients(made + 1, rate)}
         if self.use_ema:
             now[KEEPS] = self.ema_momentum if made else 0.0
             now[REPLACES] = float(self.ema_overwrite_frequency is not None and done % self.ema_overwrite_frequency == 0)
         if every > 1:
             now[CHANGES] = float(done % every == 0)
-        return now | {LIMIT: limit, DECAY: rate * (self.weight_decay or 0.0)}
+        now[LIMIT], now[DECAY] = limit, rate * (self.weight_decay or 0.0)
+        return now
 
     @contextlib.contextmanager
     def _all_or_nothing(self):

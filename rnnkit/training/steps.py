@@ -43,10 +43,6 @@ class Differentiated(Losses):
 
     cotangents: list
 
-    def tally_arguments(self) -> tuple[Batch, list, list, list]:
-        """Return the arguments of `Tally.add`."""
-        return self.batch, self.outputs, self.masks, self.parts
-
     def gradients(self, names) -> dict:
         """Return the gradient of each trained weight, by its first name."""
         return gathered(self.pullback.pull_weights(self.cotangents).weights, names)
@@ -86,7 +82,8 @@ class Stepper:
             self._check_any(found.added)
             self._check(found.batch, found.outputs, found.masks, found.parts, penalty)
             if tally is not None:
-                tally.add(*found.tally_arguments(), penalty)  # before the weights change: a metric may not fit
+                # Before the weights change: a metric may not fit.
+                tally.add(found.batch, found.outputs, found.masks, found.parts, penalty)
             gradients = found.gradients(names)
             old = {name: arrays[name] for name in names}
             new = compiled.optimizer.apply(old, gradients, {name: weight_options[name] for name in names})

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,25 +20,17 @@ from rnnkit.training.objective import Part
 from rnnkit.training.tally import Tally
 
 if TYPE_CHECKING:
-    from rnnkit.training.steps import Differentiated, Stepper
+    from rnnkit.training.steps import Stepper
 
 _ALONE = 1 << 25  # multiply-adds, some 2 ms: below, two threads gain less than Python takes around an ordinary update
 
 
-@dataclass(eq=False)
-class _Own:
-    """What a recorded update keeps: its losses, its last part, what is penalized, and layers that calls change."""
+class _Own(NamedTuple):
+    """What a recorded update keeps."""
 
-    found: Differentiated
     update: RecordedUpdate
     penalties: list  # pairs of a regularizer and a weight
     changing: list  # layers that draw at each batch, or have moving averages
-
-    @property
-    def penalty(self) -> float:
-        """The penalty of the regularizers, and what layers have added."""
-        own = sum((float(regularizer(weight.copy())) for regularizer, weight in self.penalties), 0.0)
-        return own + self.found.added.total
 
 
 class UpdateRunner(Runner):
@@ -131,7 +122,8 @@ class UpdateRunner(Runner):
         def losses(*parts):
             nonlocal found
             found = subject.differentiated(Batch(*parts))
-            return [found.outputs, *_parts(found.batch), found.masks, [one and one.sums for one in found.parts]]
+            sums, added = [one and one.sums for one in found.parts], [one.value for one in found.added]
+            return [list(_parts(found.batch)), found.outputs, found.masks, sums, added]
 
         def weights():
             nonlocal update
@@ -141,20 +133,22 @@ class UpdateRunner(Runner):
 
         with recording, standing_in((array, noted(place)) for array, place in pairs):
             recording.shares = True
-            outputs, *parts, masks, sums = kind.stage(losses, *_parts(batch))
+            *_, sums, _ = kind.stage(losses, *_parts(batch))
             kind.stage(weights)
+        if any(one is not None and not one[1] for one in sums):
+            raise Unrepeatable("no entry of the batch is used")
         after = call_states(layers)
         changing = [layer for layer in after if after[layer] != before.get(layer)]
-        known = [one and Part(own, one.cotangent) for one, own in zip(found.parts, sums, strict=True)]
-        if any(part is not None and not part.count for part in known):
-            raise Unrepeatable("no entry of the batch is used")
-        found = replace(found, batch=Batch(*parts), parts=known, outputs=outputs, masks=masks)
         options = ((weight_options[name], weight) for name, weight in in_place.weights.items())
         penalties = [(one.regularizer, weight) for one, weight in options if one.regularizer is not None]
-        kind.own = _Own(found, update, penalties, changing)
+        kind.own = _Own(update, penalties, changing)
 
     def _again(self, kind, subject, arrays, arguments):
         kind.run(0, arrays)
+        self._finish(kind)
+
+    @staticmethod
+    def _finish(kind) -> None:
         kind.run(1, ())
         if not kind.own.update.is_finite():
             raise Unrepeatable("it can't be repeated with another batch")
@@ -163,31 +157,41 @@ class UpdateRunner(Runner):
         return kind.own.update.is_as(subject.model._arrays())
 
     def _give(self, kind, subject, call, arrays, arguments, keywords):
-        moves = any(layer._moving() for layer in kind.own.changing)
-        with subject.model._all_or_nothing() if moves else nullcontext():
-            done = self._repeat(kind, subject, arrays, *arguments)
-        if kind.recording.is_unsafe:
-            kind.clear()
-        return done
+        moves, recording = any(layer._moving() for layer in kind.own.changing), kind.recording
+        try:
+            with subject.model._all_or_nothing() if moves else nullcontext():
+                return self._repeat(kind, subject, arrays, *arguments)
+        finally:
+            if recording.is_unsafe:
+                kind.clear()
 
-    def _repeat(self, kind, stepper: Stepper, arrays, batch: Batch, tally: Tally) -> bool | None:
-        """Return True if the tally has the batch, and the model's weights are those after it."""
-        own = kind.own
-        states, found = call_states(own.changing), own.found
-        if not _is_done(kind, 0, arrays) or not stepper.is_finite(found.parts, penalty := own.penalty):
+    def _repeat(self, kind, stepper: Stepper, arrays, batch: Batch, tally: Tally) -> bool:
+        """Give the tally the batch, and train by it; return True."""
+        update, penalties, changing = kind.own
+        states = call_states(changing)
+        told, outputs, masks, sums, added = kind.stages[0].result
+        try:
+            kind.run(0, arrays)
+            parts = [one if one is None else Part(one) for one in sums]
+            penalty = sum([float(regularizer(weight.copy())) for regularizer, weight in penalties], 0.0)
+            penalty += sum(map(float, added), 0.0)
+            if not stepper.is_finite(parts, penalty):
+                raise Unrepeatable("the loss is not finite")
+        except Unrepeatable:
             restore(states)
-            return None
-        told, outputs, masks, parts = found.tally_arguments()
+            raise
         if tally.may_keep:
-            told, outputs, masks = Batch(*copied_arrays(_parts(told))), copied_arrays(outputs), copied_arrays(masks)
-        tally.add(told, outputs, masks, parts, penalty)
-        mine = self._loaded is stepper.model  # or a metric has trained it
-        if mine and _is_done(kind, 1, ()) and own.update.is_finite():
-            self._ahead = True
-            own.update.finish()
-        else:
+            told, outputs, masks = copied_arrays([told, outputs, masks])
+        tally.add(Batch(*told), outputs, masks, parts, penalty)
+        try:
+            if self._loaded is not stepper.model:
+                raise Unrepeatable("a metric has trained the model")
+            self._finish(kind)
+        except Unrepeatable:
             restore(states)
-            _train_anew(stepper, batch, None)
+            return _train_anew(stepper, batch, None)
+        self._ahead = True
+        update.finish()
         return True
 
 
@@ -195,14 +199,6 @@ def _train_anew(stepper: Stepper, batch: Batch, tally: Tally | None) -> bool:
     """Train without recordings, from the weights of the last batch; return True."""
     stepper.model._update_runner.settle()
     stepper.train_anew(batch, tally)
-    return True
-
-
-def _is_done(kind, stage: int, arrays) -> bool:
-    try:
-        kind.run(stage, arrays)
-    except Unrepeatable:
-        return False
     return True
 
 
