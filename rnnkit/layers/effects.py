@@ -21,11 +21,8 @@ _MOST = 16  # kinds of shapes whose graphs are kept
 class Effects(Layer):
     """The first of several arrays as it is; of the others, losses are added and weights are computed.
 
-    Parameters
-    ----------
-    losses : list of (layer, value)
-        Whose losses they are; each is the sum over all entries of a symbolic tensor, or of an `OverBatch`.
-    assigned : list of (Variable, value)
+    `losses` are pairs ``(layer, value)``, each the sum over all entries of a symbolic tensor or of an `OverBatch`;
+    `assigned` are pairs ``(Variable, value)``.
     """
 
     _takes_unbatched = True

@@ -22,14 +22,7 @@ from rnnkit.steps.weight_options import WeightOptions
 
 @dataclass(frozen=True)
 class OwnWeight:
-    """Declaration of a weight.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    initializer : str, callable or initializer
-    options : WeightOptions
-    """
+    """Declaration of a weight."""
 
     shape: tuple[int, ...]
     initializer: Any

@@ -22,20 +22,8 @@ from rnnkit.steps.nesting import mapped as like_nested
 class Call:
     """One call of a layer in a model, its arrays by their numbers: inputs first, then the results of each call.
 
-    Attributes
-    ----------
-    layer : int
-        Its place in `Calls.layers`.
-    x : int, or nested lists of them
-    more : dict of str to int, or nested lists of them
-        States, constants, a mask.
-    training : bool or None
-        None takes the model's.
-    outputs : list of int
-    over : list of int
-        Arrays that nothing reads after this call.
-    options : dict
-        Other keywords, as JSON values.
+    `layer` is its place in `Calls.layers`; `more` has states, constants and a mask; `training` None takes the model's;
+    nothing reads the arrays `over` after this call; `options` are other keywords, as JSON values.
     """
 
     layer: int
@@ -54,25 +42,8 @@ class Call:
 class Calls:
     """A graph of layers: their calls in order, each after those that it reads.
 
-    Parameters
-    ----------
-    layers : list of Layer
-    calls : list of Call
-    inputs : int
-        The number of inputs.
-    outputs : int, or nested lists, tuples and dicts of them
-        The arrays that are the results, nested as these are.
-    paths : list of str
-        Prefixes of each layer's names of weights.
-
-    Attributes
-    ----------
-    count : int
-        The number of arrays.
-    outputs : list of int
-        Flat.
-    read : set of int
-        The arrays that a call reads, or that are outputs.
+    `inputs` are so many; `outputs` numbers of arrays, nested as results are (kept flat); `paths` prefixes of each
+    layer's names of weights. `count` is the number of arrays, `read` those that a call reads or that are outputs.
     """
 
     def __init__(self, layers: list[Layer], calls: list[Call], inputs: int, outputs: Any, paths: Any = ()):

@@ -25,15 +25,7 @@ def device_of(layer) -> str:
 
 
 def usable(device) -> str:
-    """Return a device's name, if this process can use it.
-
-    Raises
-    ------
-    ValueError
-        For an unknown device.
-    RuntimeError
-        If package, driver or GPU is missing, or CUDA was used before a fork.
-    """
+    """Return a device's name, if this process can use it; a RuntimeError if package, driver or GPU is missing."""
     if device not in DEVICES:
         raise ValueError(f"expected device 'cpu' or 'cuda', got {device!r}")
     if device == "cuda":
@@ -58,15 +50,7 @@ def first_on_device(nested):
 
 
 def taken(layer, nested, what: str, stream: int = 0):
-    """Return nested arrays, those of any library in a GPU's memory as a layer takes them.
-
-    Raises
-    ------
-    TypeError
-        For an array of a GPU if the layer is on the CPU.
-    ValueError, TypeError
-        As `rnnkit.backends.cuda.memory.interop.take`.
-    """
+    """Return nested arrays, those of any library in a GPU's memory as a layer takes them."""
 
     def one(value):
         if not interop.on_device(value):

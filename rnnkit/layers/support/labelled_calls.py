@@ -71,13 +71,7 @@ def _like(given, outputs):
 
 
 def ordered(layer: Layer, x):
-    """Return a DataArray in the layer's order of dimensions; None for a table of rows, which has no time.
-
-    Raises
-    ------
-    ValueError
-        As `rnnkit.sequences.labelled.arranged`.
-    """
+    """Return a DataArray in the layer's order of dimensions; None for a table of rows, which has no time."""
     if "time" not in x.dims and len(x.dims) == 2 and not layer._reads_ids and "time" not in layer._axes:
         return None
     axes = 2 if layer._reads_ids else 3
@@ -117,13 +111,7 @@ class StoredRows:
 
 
 def for_training(model, x, y, weights) -> tuple[Any, Any, Any]:
-    """Return the data of a fit, with DataArrays in the model's order of dimensions.
-
-    Raises
-    ------
-    ValueError
-        As `rnnkit.sequences.labelled`.
-    """
+    """Return the data of a fit, with DataArrays in the model's order of dimensions."""
     if is_labelled(x):
         found = ordered(model, x)
         x = x if found is None else found

@@ -57,13 +57,7 @@ def save(layer: Any, path, *, optimizer: bool = False, states: bool = False, ove
 
 
 def restored(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], custom_objects=None) -> Layer:
-    """Return the layer of a file that was read.
-
-    Raises
-    ------
-    ValueError
-        If the file's contents don't go together, or it uses unknown names.
-    """
+    """Return the layer of a file that was read; a ValueError if its contents don't go together."""
     with making(path, custom_objects):
         layer = deserialize(about["layer"])
         if not layer.built:
@@ -110,10 +104,7 @@ def _as_tuples(shape):
 def making(path, custom_objects=None) -> Iterator[None]:
     """Make objects of a file's content: names are a configuration's, memory is in proportion to the file.
 
-    Raises
-    ------
-    ValueError
-        Whatever goes wrong inside, with the file's name.
+    Whatever goes wrong inside is a ValueError with the file's name.
     """
     try:
         with reading(custom_objects), allocation.limited(os.path.getsize(path)):

@@ -157,13 +157,7 @@ def _stream(outputs) -> int | None:
 
 
 def positive_steps(value, what: str) -> int | None:
-    """Return a number of steps, or None.
-
-    Raises
-    ------
-    ValueError
-        If it isn't a positive integer.
-    """
+    """Return a positive number of steps, or None."""
     return None if value is None else positive_integer(value, what)
 
 

@@ -30,13 +30,7 @@ def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
 
 
 def sequences(layer: Layer, value, what: str = "x") -> Ragged | None:
-    """Return a list of sequences as a layer reads it; None for one array, or several.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As `rnnkit.sequences.ragged.ragged`.
-    """
+    """Return a list of sequences as a layer reads it; None for one array, or several."""
     if type(value) not in (list, tuple) or not layer._takes_sequences() or layer._nests(value):
         return None
     axes = 1 if layer._reads_ids else 2
@@ -47,13 +41,7 @@ def sequences(layer: Layer, value, what: str = "x") -> Ragged | None:
 
 
 def refuse_table(layer: Layer, value) -> None:
-    """Refuse a frame of pandas, polars and the like where sequences are expected.
-
-    Raises
-    ------
-    ValueError
-        With the ways to convert its rows.
-    """
+    """Refuse a frame of pandas, polars and the like where sequences are expected; say how to convert its rows."""
     if has_shape(value) and hasattr(value, "columns") and layer._least_axes() > 2 and not layer._reads_ids:
         raise ValueError(
             f"expected x of shape (batch, time, features), got a {type(value).__name__} of shape {tuple(value.shape)}; "
@@ -64,19 +52,8 @@ def refuse_table(layer: Layer, value) -> None:
 def run(layer: Layer, given: Ragged, arguments: dict, most: int | None = None, watched: Callable | None = None):
     """Return a call's results on sequences: those with an axis of time as lists, others as arrays of the batch.
 
-    Parameters
-    ----------
-    arguments : dict
-        The call's arguments besides the sequences, by name.
-    most : int, optional
-        The most sequences at a time.
-    watched : callable, optional
-        Takes the list of batches, and gives it to iterate over.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As a call; and for a mask, which the lengths stand for.
+    `arguments` are the call's others, by name; `most` limits the sequences at a time; `watched` takes the list of
+    batches, and gives it to iterate over.
     """
     if arguments.pop("mask", None) is not None:
         raise ValueError("expected no mask beside a list of sequences, whose lengths say it; got one")
@@ -106,13 +83,7 @@ def _rows(nested, rows):
 
 
 def _read(nested, what: str, count: int):
-    """Return states and constants as arrays, an entry for each sequence.
-
-    Raises
-    ------
-    ValueError
-        For another number of them.
-    """
+    """Return states and constants as arrays, an entry for each sequence."""
 
     def read(value):
         if value is None or isinstance(value, bool):

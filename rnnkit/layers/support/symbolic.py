@@ -202,25 +202,11 @@ def holds_symbols(value) -> bool:
 
 
 class Node:
-    """One call of a layer, or an input.
+    """One call of a layer, or an input, whose `layer` is None.
 
-    Attributes
-    ----------
-    layer : Layer or None
-        None of an input.
-    x : SymbolicTensor, or nested lists of them
-    more : dict of str to SymbolicTensor, or nested lists of them
-        The other arguments.
-    training : bool or None
-        The argument of the call; None takes the model's.
-    outputs : list of SymbolicTensor
-        All that the call returns, flat.
-    options : dict
-        Other keywords, as JSON values.
-    batched : bool
-        Whether its results have a batch axis.
-    order : int
-        Grows with every node, so that a node stands behind all that it reads.
+    `x` are symbolic tensors, nested, and `more` the other arguments; `training` None takes the model's. `outputs` are
+    all that the call returns, flat; `options` other keywords, as JSON values; `batched` says whether results have a
+    batch axis. `order` grows with every node, so that a node stands behind all that it reads.
     """
 
     def __init__(

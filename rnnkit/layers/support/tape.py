@@ -231,12 +231,7 @@ class GradientTape:
 
 
 class TapeArray(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array that a `GradientTape` has recorded: in its block, NumPy's functions of it are recorded too.
-
-    Attributes
-    ----------
-    value : ndarray
-    """
+    """An array that a `GradientTape` has recorded: in its block, NumPy's functions of it are recorded too."""
 
     inputs: tuple | None = None  # of a layer's result: the layer, and the inputs and the mask of its call
 

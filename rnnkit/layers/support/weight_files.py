@@ -64,13 +64,7 @@ def arrays_of(layer: Layer) -> tuple[dict[str, np.ndarray], dict[str, list]]:
 
 
 def weights_in(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return the weights of a layer's file as floats.
-
-    Raises
-    ------
-    ValueError, LookupError, TypeError
-        If weights stored in fewer bits differ from the file's description of them.
-    """
+    """Return the weights of a layer's file as floats."""
     found = below(WEIGHTS, arrays)
     for name, (kind, starts) in about.get("stored", {}).items():
         found[name] = Stored.checked(kind, found[name], arrays.get(SCALES + name), starts).expanded()

@@ -63,13 +63,7 @@ def shown(layer: Any, name: str, array: np.ndarray) -> np.ndarray:
 
 
 def like(old: np.ndarray, values, name: str, axis: int | None = None) -> np.ndarray:
-    """Return `values` as a frozen array to replace `old`, for a complex weight with its pairs along an axis.
-
-    Raises
-    ------
-    ValueError
-        For another shape.
-    """
+    """Return `values` as a frozen array to replace `old`, for a complex weight with its pairs along an axis."""
     if not is_scipy_sparse(values):
         values = validation.array(values, f"weight {name!r}", complex_too=axis is not None)
     if axis is not None:

@@ -20,10 +20,7 @@ from rnnkit.steps.cell import prepare
 class Operation(Memoryless):
     """A layer of operations on the features of x ``(B, …, F)``, for every row and step by itself.
 
-    Parameters
-    ----------
-    program : dict
-        The result of `Program.config`; its inputs lie side by side in the features of x, and it has one output.
+    The inputs of `program`, a result of `Program.config`, lie side by side in the features of x; it has one output.
     """
 
     def __init__(self, program, *, dtype=None, seed=None, name=None):
@@ -58,19 +55,8 @@ class Operation(Memoryless):
 class Arrange(Shaping):
     """A layer that transposes and reshapes every row; it passes no mask on.
 
-    Parameters
-    ----------
-    shape : list of int
-        The sizes after the unchanged axes.
-    kept : int
-        The number of unchanged axes: 1 for the batch, 2 for batch and time.
-    order : list of int, optional
-        The transposition of the axes after these, before the reshape, counted among themselves.
+    Of the axes after the first `kept`, `order` is the transposition and `shape` the sizes after it.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rnnkit.onnx.loading.layers import Arrange
     >>> Arrange([2, 3], kept=2)(np.zeros((4, 5, 6))).shape
     (4, 5, 2, 3)
     """
@@ -99,14 +85,7 @@ class Arrange(Shaping):
 
 
 class ConstantRows(OwnWeights):
-    """A layer that gives a weight for every row of x, such as trained initial states.
-
-    Parameters
-    ----------
-    shape : list of int
-        The weight's, which is named ``rows``.
-    trainable : bool
-    """
+    """A layer that gives a weight ``rows`` for every row of x, such as trained initial states."""
 
     def __init__(self, shape, trainable=True, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)

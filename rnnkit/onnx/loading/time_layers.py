@@ -30,17 +30,8 @@ OF_TWO: dict[str, Callable] = {
 class OverSteps(Traced):
     """A function along time of an array ``(B, T, …)``, or of two; it passes no mask on.
 
-    Parameters
-    ----------
-    function : str
-        "slice", or a name in `FUNCTIONS` or `OF_TWO`.
-    start, stop, step : int, optional
-        Of a slice.
+    `function` is "slice", or a name in `FUNCTIONS` or `OF_TWO`.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rnnkit.onnx.loading.time_layers import OverSteps
     >>> OverSteps("slice", step=-1)(np.array([[1.0, 2.0, 3.0]]))
     array([[3., 2., 1.]])
     >>> OverSteps("until")([np.array([1, 3]), np.zeros((2, 3, 1))])
