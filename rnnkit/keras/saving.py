@@ -15,6 +15,7 @@ from rnnkit.keras.arguments import truncate
 from rnnkit.keras.assembled import Functional, Sequential
 from rnnkit.keras.left_out import others
 from rnnkit.layers.embedding import Embedding
+from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.serialization import configuration, registry
 from rnnkit.training.of_batch import objective_of
 
@@ -138,7 +139,7 @@ def load_weights(model, filepath, skip_mismatch=False, **keywords) -> None:
 
 def as_keras(model):
     """Give a model of rnnkit's, and those inside, Keras's methods; return any other layer as it is."""
-    for layer in model._all_layers() if hasattr(model, "_all_layers") else ():
+    for layer in all_layers(model) if hasattr(model, "_parts") else ():
         if isinstance(layer, Embedding):
             truncate(layer)
         for kind in (Sequential, Functional):

@@ -10,12 +10,16 @@ import numpy as np
 from rnnkit.arguments import fraction, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import Array, LayerOptions, Shape
-from rnnkit.layers.support import attending, validation
+from rnnkit.layers.base import NO_MORE
+from rnnkit.layers.support import attending, entry, validation
 from rnnkit.layers.support.attending import Finite, both, turned
+from rnnkit.layers.support.bound_calls import call_on, vjp_on
+from rnnkit.layers.support.layer_tree import build_with
 from rnnkit.layers.support.pullback import Gradients, options
+from rnnkit.layers.support.seeds import draw_generator
 from rnnkit.layers.support.symbolic import is_shape
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
-from rnnkit.recording import operation
+from rnnkit.recording import operation, weights_now
 
 
 class Attending(OwnWeights):
@@ -46,12 +50,12 @@ class Attending(OwnWeights):
         if self.built:
             self._check_shape(self._shape(shapes))
         else:
-            self._build_with(shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
+            build_with(self, shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
         arrays = [
             one.astype(self.dtype, order="C") for one in arrays
         ]  # what the gradient reads, whatever becomes of the inputs
         masks, flags = self._masks(mask, shapes), {name: bool(value) for name, value in flags.items()}
-        return self._attended(self._weights_now(), arrays, masks, bool(training), *others, **flags)
+        return self._attended(weights_now(self._own), arrays, masks, bool(training), *others, **flags)
 
     def _given(self, inputs) -> list[np.ndarray]:
         if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):
@@ -91,11 +95,17 @@ class Attending(OwnWeights):
             if one is not None:
                 self._check_mask(f"{name}_mask", one.shape, own)
 
-    def _mask_behind(self, x, mask, outputs=None, more=()):
-        """The queries' mask; None for scores."""
-        own = self.compute_mask(None, mask)
-        return [own, None] if isinstance(outputs, tuple) else own
+    def _with_mask(self, x, mask, training, more=NO_MORE, wanted=None):
+        given = {"mask": mask, "training": training, **more}
+        outputs, pullback = (call_on(self, x, **given), None) if wanted is None else vjp_on(self, x, **given, **wanted)
+        own = self.compute_mask(None, self._query_mask(mask, more))
+        return outputs, [own, None] if isinstance(outputs, tuple) else own, pullback
 
+    def _query_mask(self, mask, more):
+        """The masks of a call as a list that begins with that of the queries, which has no mask for scores."""
+        return mask
+
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the queries' mask."""
         own = next(iter(self._listed(mask)), None)
@@ -106,7 +116,7 @@ class Attending(OwnWeights):
         if not training or not self.dropout:
             return weights, None
         draw, shape, dtype = InvertedDropout(self.dropout), weights.shape, weights.dtype
-        kept = operation(lambda: draw(self._draw_generator(), shape).astype(dtype), draws=True)
+        kept = operation(lambda: draw(draw_generator(self), shape).astype(dtype), draws=True)
         return weights * kept, kept
 
     # Shapes
@@ -140,10 +150,6 @@ class Attending(OwnWeights):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the output, of the list of the inputs' shapes."""
         return self._output(self._shape(input_shape))
-
-    def _shapes_given(self, shape, options):
-        output = self.compute_output_shape(shape)
-        return (output, self._scores_shape(self._shape(shape))) if options.get("return_attention_scores") else output
 
     # Weights
 
@@ -206,6 +212,7 @@ class Attention(Attending):
             raise ValueError(f"expected score_mode 'dot' or 'concat', got {score_mode!r}")
         self.use_scale, self.score_mode = bool(use_scale), score_mode
 
+    @entry.entered
     def __call__(
         self,
         inputs: Array,
@@ -243,6 +250,7 @@ class Attention(Attending):
         flags = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
         return self._applied(inputs, mask, training, **flags)[0]
 
+    @entry.entered_vjp
     def vjp(
         self,
         inputs: Array,

@@ -18,9 +18,11 @@ from rnnkit.execution.tangents import Tangents
 from rnnkit.hints import Config, CustomObjects, LayerOptions, Shape
 from rnnkit.layers.cell_layer import CellLayer
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.seeds import weight_generator
+from rnnkit.recording import weights_now
 from rnnkit.serialization.registry import find, name_of
 from rnnkit.steps.cell import Cell, prepare
 
@@ -65,8 +67,8 @@ class Memoryless(CellLayer):
         if self.built:
             self._check_shape(x.shape)
             return x.shape, self._execute(finite_under_mask(x, mask), gradient)
-        with self._all_or_nothing():
-            self._build_with(x.shape, self.dtype or validation.precision_of(x))
+        with all_or_nothing(self):
+            build_with(self, x.shape, self.dtype or validation.precision_of(x))
             return x.shape, self._execute(finite_under_mask(x, mask), gradient)
 
     def reads_more(self, rank: int) -> str | None:
@@ -104,7 +106,7 @@ class Memoryless(CellLayer):
         return Record(
             x=validation.cast(x, self._execution.dtype),
             states=initial_states(self._execution.step, x.shape[0], self.dtype),
-            weights=self._weights_now(self._cell._all_weights()),
+            weights=weights_now(self._cell._all_weights()),
             stream=x.stream if isinstance(x, DeviceArray) else 0,
         )
 
@@ -127,8 +129,9 @@ class Memoryless(CellLayer):
         """A new cell for an x of this shape."""
         return self._new_cell()
 
-    def _own_cell(self):
-        return self._cell if self.built else None
+    @property
+    def _step_cell(self):
+        return self._cell
 
 
 class FunctionCell(Cell):

@@ -14,8 +14,7 @@ from rnnkit.arguments import is_integer, positive_integer, shown
 from rnnkit.hints import Array, Constraint, Initializer, LayerOptions, Regularizer, Shape
 from rnnkit.initializers import initializer
 from rnnkit.layers.attention import Attending
-from rnnkit.layers.base import NO_MORE
-from rnnkit.layers.support import attending, validation
+from rnnkit.layers.support import attending, entry, validation
 from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.symbolic import is_shape
@@ -112,6 +111,7 @@ class MultiHeadAttention(Attending):
         self.kernel_constraint: Any = constraints.get(kernel_constraint)
         self.bias_constraint: Any = constraints.get(bias_constraint)
 
+    @entry.entered
     def __call__(
         self,
         query: Array,
@@ -157,6 +157,7 @@ class MultiHeadAttention(Attending):
         inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask]
         return self._applied(inputs, masks, training, attention_mask, **flags)[0]
 
+    @entry.entered_vjp
     def vjp(
         self,
         query: Array,
@@ -307,21 +308,14 @@ class MultiHeadAttention(Attending):
                 f"{expected}; got {tuple(found)}"
             )
 
-    def _with_mask(self, x, mask, training, more=NO_MORE):
-        outputs = self._on(x, mask, training=training, **more)
-        return outputs, self._mask_behind(x, mask, outputs, more)
-
-    def _vjp_with_mask(self, x, mask, training, wanted, more=NO_MORE):
-        outputs, pullback = self._vjp_on(x, mask, training=training, **more, **wanted)
-        return outputs, self._mask_behind(x, mask, outputs, more), pullback
-
-    def _mask_behind(self, x, mask, outputs=None, more=NO_MORE):
-        return super()._mask_behind(x, [(self._masks_by_name(mask) | dict(more)).get("query_mask")], outputs)
+    def _query_mask(self, mask, more):
+        return [(self._masks_by_name(mask) | dict(more)).get("query_mask")]
 
     def _masks_by_name(self, mask) -> dict:
         """The masks that inputs carry, by name."""
         return {f"{name}_mask": one for name, one in zip(self._names, self._listed(mask), strict=False)}
 
+    @entry.entered_mask
     def compute_mask(
         self, query: Array, mask: Array = None, value: Any = None, key: Any = None, query_mask: Array = None
     ) -> Any:
@@ -336,11 +330,10 @@ class MultiHeadAttention(Attending):
         inputs = _listed(*(given.pop(name, None) for name in self._names))
         return {"inputs": inputs} | given
 
-    def _on(self, inputs, mask=None, **more):
-        return self(**dict(zip(self._names, inputs, strict=False)), **(self._masks_by_name(mask) | more))
-
-    def _vjp_on(self, inputs, mask=None, **more):
-        return self.vjp(**dict(zip(self._names, inputs, strict=False)), **(self._masks_by_name(mask) | more))
+    def _as_call(self, inputs, more):
+        masks = self._masks_by_name(more.get("mask"))
+        rest = {name: value for name, value in more.items() if name != "mask"}
+        return (), dict(zip(self._names, inputs, strict=False)) | masks | rest
 
     def build(self, query_shape: Shape, value_shape: Shape = None, key_shape: Shape = None) -> None:
         """Create the weights for inputs of these shapes, or of a list of shapes."""

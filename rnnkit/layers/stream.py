@@ -7,7 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +18,10 @@ from rnnkit.execution.execution import is_eager
 from rnnkit.hints import Array
 from rnnkit.layers.support import repeats, symbolic, validation
 from rnnkit.layers.support.device_transfer import device_of
+from rnnkit.layers.support.layer_tree import all_layers, held_arrays
 from rnnkit.layers.support.streaming import running
 from rnnkit.recording import Recording, Unrepeatable, noted, plain, standing_in
 from rnnkit.steps.nesting import mapped
-
-if TYPE_CHECKING:
-    from rnnkit.layers.base import Layer
 
 
 class Stream:
@@ -40,7 +38,7 @@ class Stream:
 
     Parameters
     ----------
-    layer : Layer
+    layer : Any
         A built recurrent layer, or a model whose layers take one step at a time.
     batch : int
     constants : list of array_like (B, …), optional
@@ -67,11 +65,11 @@ class Stream:
     batch: Any
     layer: Any
 
-    def __init__(self, layer: Layer, batch: int = 1, constants: Array = None, initial_state: Array = None):
+    def __init__(self, layer: Any, batch: int = 1, constants: Array = None, initial_state: Array = None):
         self.layer, self.batch = layer, positive_integer(batch, "batch")
         if not layer.built:
             raise ValueError(f"expected the layer {layer.name!r} to be built before it is streamed; call build first")
-        for one in layer._all_layers():
+        for one in all_layers(layer):
             if (reason := one._stream_refusal) is not None:
                 raise ValueError(
                     f"expected layers that take one step at a time; {one.name!r} ({type(one).__name__}) {reason}"
@@ -294,9 +292,9 @@ class Stream:
         assert self._states is not None, "the stream has begun"
         recording, states = Recording(), [state for several in self._states for state in several]
         recording.give(self._x, *states, *self._held)
-        weights = list(self.layer._held_arrays().values())
+        weights = list(held_arrays(self.layer).values())
         recording.constant(*weights, *(self._constants or ()))
-        layers = self.layer._all_layers()
+        layers = all_layers(self.layer)
         if repeats.are_own(layers):
             kept = self._x, self._states, self._held, self._constants
             pairs = repeats.unmoved(layers, weights)

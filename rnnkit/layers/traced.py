@@ -11,6 +11,7 @@ from rnnkit.execution.array_functions import TracedFunction
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.layer_tree import all_or_nothing, build_with
 from rnnkit.layers.support.open_sizes import at_two_lengths, same_sizes
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import leaves, mapped
@@ -59,10 +60,10 @@ class Traced(Layer):
         """The function for arrays of these shapes, these, and as it reads them: copies, as the gradient needs."""
         inputs = self._taken(inputs, mask)
         given = leaves(inputs)
-        with self._all_or_nothing() if not self.built else contextlib.nullcontext():
+        with all_or_nothing(self) if not self.built else contextlib.nullcontext():
             if not self.built:
                 shape = mapped(inputs, np.shape)
-                self._build_with(shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
+                build_with(self, shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
             masks = [_used(one) for one in self._masks(mask)]
             kinds = [(one.shape, self._kind_of(one.dtype)) for one in given]
             traced = self._traced(inputs, [*kinds, *((one.shape, "bool") for one in masks)], mask, training)

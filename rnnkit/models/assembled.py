@@ -15,9 +15,11 @@ from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Merge
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
+from rnnkit.layers.support import entry
 from rnnkit.layers.support.added_losses import collecting
 from rnnkit.layers.support.device_transfer import first_on_device
 from rnnkit.layers.support.display import Text, layer_card, show_shape
+from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.models.drawing import Arrow, Box, drawing
 from rnnkit.steps.nesting import mapped
@@ -27,7 +29,7 @@ _DRAWN = 20  # layers of a model that a notebook draws
 
 
 class Assembled(Trainable):
-    """Base of models; a subclass has `layers`, `_with_mask` and `_vjp_with_mask`, and says `_rows` and `_boxes`."""
+    """Base of models; a subclass has `layers`, `_with_mask`, and says `_rows` and `_boxes`."""
 
     _native = True
 
@@ -76,14 +78,14 @@ class Assembled(Trainable):
 
     def _across(self, inputs, mask, training):
         if not self._goes_across(inputs):
-            return self._with_mask(inputs, mask, training)
-        outputs, masks = self._with_mask(self._brought(inputs), mask, training)
+            return self._with_mask(inputs, mask, training)[:2]
+        outputs, masks, _ = self._with_mask(self._brought(inputs), mask, training)
         return mapped(outputs, to_host), mapped(masks, to_host)
 
     def _vjp_across(self, inputs, mask, training, wanted):
         if not self._goes_across(inputs):
-            return self._vjp_with_mask(inputs, mask, training, wanted)
-        outputs, masks, inner = self._vjp_with_mask(self._brought(inputs), mask, training, wanted)
+            return self._with_mask(inputs, mask, training, wanted=wanted)
+        outputs, masks, inner = self._with_mask(self._brought(inputs), mask, training, wanted=wanted)
         outputs, masks = mapped(outputs, to_host), mapped(masks, to_host)
 
         def back(pull):
@@ -104,9 +106,10 @@ class Assembled(Trainable):
     def _brought(self, inputs):
         return mapped(inputs, partial(to_gpu, dtype=self.dtype))
 
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the mask of the last layer's output; a list of them for several outputs."""
-        kept = [(layer, layer._kept) for layer in self._all_layers() if hasattr(layer, "_kept")]
+        kept = [(layer, layer._kept) for layer in all_layers(self) if hasattr(layer, "_kept")]
         try:  # a mask may depend on outputs, so all layers run; their states are restored
             with collecting():  # not the losses of a call
                 return self._with_mask(inputs, mask, False)[1]

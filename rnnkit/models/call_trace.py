@@ -9,6 +9,7 @@ import numpy as np
 from rnnkit.layers.base import Layer
 from rnnkit.layers.effects import Effects
 from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves
 from rnnkit.layers.support.variable import Variable
 from rnnkit.models.calls import traced
@@ -123,7 +124,7 @@ class CallTrace:
         """Return the path of each layer's attribute, for those with weights."""
         known = {id(one): path for path, one in parts_inside(self._layer)}
         for one in self.graph.layers:
-            if id(one) not in known and one._arrays():
+            if id(one) not in known and arrays_by_name(one):
                 raise ValueError(
                     f"expected `call` of {self._layer.name!r} to call layers that are its attributes, or in lists and "
                     f"dicts that are, got the layer {one.name!r} with weights: make it in __init__ or build"

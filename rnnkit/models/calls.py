@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.added_losses import regularized
+from rnnkit.layers.support.bound_calls import call_on
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import Node, SymbolicTensor, leaves, mapped
 from rnnkit.recording import operation
@@ -69,14 +70,14 @@ class Calls:
         if self._is_line and not given:  # the same with less Python
             (x,), (mask,) = arrays, masks
             for layer in self.layers:
-                x, mask = layer._with_mask(x, mask, training)
+                x, mask, _ = layer._with_mask(x, mask, training)
                 if layer.activity_regularizer is not None:
                     regularized(layer, x)
             return x, mask
         values, masks = self.begun(arrays, masks)
         for call in self.calls:
             layer, x, mask, train, more = self.given(call, values, masks, training)
-            result, result_mask = layer._with_mask(x, mask, train, more)
+            result, result_mask, _ = layer._with_mask(x, mask, train, more)
             if layer.activity_regularizer is not None:
                 regularized(layer, result)
             self.put(call, values, masks, result, result_mask)
@@ -90,7 +91,7 @@ class Calls:
         pullbacks = []
         for call in self.calls:
             layer, x, mask, train, more = self.given(call, values, masks, training)
-            result, result_mask, pullback = layer._vjp_with_mask(x, mask, train, wanted, more)
+            result, result_mask, pullback = layer._with_mask(x, mask, train, more, wanted)
             if layer.activity_regularizer is not None:
                 pullback = regularized(layer, result, pullback)
             self.put(call, values, masks, result, result_mask)
@@ -244,7 +245,7 @@ def called_again(
         if call.training is not None:
             more["training"] = call.training
         layer, x = layers[call.layer], mapped(call.x, tensors.__getitem__)
-        tensors += leaves(layer._on(x, **more) if by is None else by(layer, x, **more))
+        tensors += leaves(call_on(layer, x, **more) if by is None else by(layer, x, **more))
     return tensors
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support.layer_tree import held_by
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.models.assembled import Assembled, box_of, parameters
@@ -62,12 +63,12 @@ class SubclassedModel(SubclassedLayer, Assembled):
         return mapped(self._input_nesting, arrays.__getitem__)
 
     def _across(self, inputs, mask, training):
-        outputs, masks = self._with_mask(inputs, mask, training)
+        outputs, masks, _ = self._with_mask(inputs, mask, training)
         places = self._places(outputs)
         return (outputs, masks) if places is None else (_picked(outputs, places), _picked(masks, places))
 
     def _vjp_across(self, inputs, mask, training, wanted):
-        outputs, masks, pullback = self._vjp_with_mask(inputs, mask, training, wanted)
+        outputs, masks, pullback = self._with_mask(inputs, mask, training, wanted=wanted)
         places = self._places(outputs)
         if places is None:
             return outputs, masks, pullback
@@ -102,7 +103,7 @@ class SubclassedModel(SubclassedLayer, Assembled):
     def _rows(self):
         rows = [("", "layer", "parameters")]
         rows += [(path, repr(layer), parameters(layer)) for path, layer in self._parts().items()]
-        own = sum(array.size for array in self._own_arrays().values())
+        own = sum(array.size for array in held_by(self).arrays().values())
         rows += [("", "weights of its own", f"{own:,}")] if own else []
         return [*rows, ("", "all", parameters(self))]
 

@@ -12,6 +12,14 @@ import numpy as np
 
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.execution.execution import is_eager
+from rnnkit.layers.support.layer_tree import (
+    all_layers,
+    all_or_nothing,
+    arrays_by_name,
+    held_by,
+    options_by_name,
+    put_arrays,
+)
 from rnnkit.layers.support.repeats import (
     SURE,
     Same,
@@ -112,9 +120,9 @@ class Repeats:
         if kind.recorded is None or kind.recorded.agreed < SURE:
             self._try(kind, stepper, batch, tally)
             return True
-        moves = any(layer._moving() for layer in kind.recorded.changing)
+        moves = any(held_by(layer).moving() for layer in kind.recorded.changing)
         recorded = kind.recorded
-        with stepper.model._all_or_nothing() if moves else nullcontext():
+        with all_or_nothing(stepper.model) if moves else nullcontext():
             done = self._repeat(recorded, stepper, batch, tally)
         if recorded.recording.is_unsafe:
             kind.recorded = None
@@ -127,7 +135,7 @@ class Repeats:
         """Give the model the weights of the last batch, as arrays of its own."""
         if self._ahead:
             assert self._in_place is not None, "the weights are in place"
-            self._loaded._put_arrays(self._in_place.unload())
+            put_arrays(self._loaded, self._in_place.unload())
         self._ahead, self._loaded = False, None
 
     def _load(self, stepper: Stepper, kind: _Kind) -> bool:
@@ -135,7 +143,7 @@ class Repeats:
         model, optimizer = stepper.model, stepper.compiled.optimizer
         if self._loaded is model:
             return True
-        arrays, weight_options = model._arrays(), model._weight_options()
+        arrays, weight_options = arrays_by_name(model), options_by_name(model)
         same, facts = self._watched.look(model), _facts(stepper, arrays, weight_options)
         if self._in_place is None:
             if optimizer._groups is None:  # nothing was trained so far
@@ -175,7 +183,7 @@ class Repeats:
 
     def _try(self, kind: _Kind, stepper: Stepper, batch: Batch, tally: Tally) -> None:
         """Run a batch the ordinary way, and check that a recording gives the same bits."""
-        states = call_states(stepper.model._all_layers())
+        states = call_states(all_layers(stepper.model))
         try:
             if kind.recorded is None:
                 self._record(kind, stepper, batch)
@@ -188,7 +196,7 @@ class Repeats:
         restore(states)
         self.settle()
         stepper.train_anew(batch, tally)
-        if kind.recorded is not None and not kind.recorded.update.is_as(stepper.model._arrays()):
+        if kind.recorded is not None and not kind.recorded.update.is_as(arrays_by_name(stepper.model)):
             kind.refusal = kind.refusal or "it gives other bits than the ordinary way"
         if kind.recorded is not None and kind.recorded.recording.is_unsafe:
             kind.recorded = kind.refusal = None  # it is recorded once more
@@ -201,14 +209,14 @@ class Repeats:
         in_place, model = self._in_place, stepper.model
         recording = Recording(_largest(model), _ALONE)
         assert in_place is not None, "the weights are in place"
-        if not are_own(model._all_layers()):
+        if not are_own(all_layers(model)):
             raise Unrepeatable("a layer is of a class of the user's")
         memory = _each(batch, copied_arrays)
-        arrays, weight_options = model._arrays(), model._weight_options()
+        arrays, weight_options = arrays_by_name(model), options_by_name(model)
         recording.give(*_arrays(memory), *in_place.weights.values())
         fixed = [array for name, array in arrays.items() if name not in in_place.weights]
         recording.constant(*fixed)
-        layers = model._all_layers()
+        layers = all_layers(model)
         pairs = [*((arrays[name], place) for name, place in in_place.weights.items()), *unmoved(layers, fixed)]
         before = call_states(layers)
         with recording, standing_in((array, noted(place)) for array, place in pairs):
@@ -260,7 +268,7 @@ def _facts(stepper: Stepper, arrays, weight_options) -> list:
         optimizer.global_clipnorm,
         list(weight_options.items()),
     ]
-    layers = stepper.model._all_layers()
+    layers = all_layers(stepper.model)
     fixed = [array for name, array in arrays.items() if not weight_options[name].trainable]
     found += [Same(array) for array, _ in unmoved(layers, fixed)]
     return found

@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit import targets as entries
 from rnnkit.arguments import number_from_zero, real_number
 from rnnkit.layers.support.added_losses import Collected, collecting
+from rnnkit.layers.support.layer_tree import all_or_nothing, arrays_by_name, options_by_name, put_arrays
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.losses import takes_ids
@@ -79,9 +80,9 @@ class Stepper:
     def train_anew(self, batch: Batch, tally: Tally | None) -> None:
         """Train as `train` does, without recordings; without a tally if that has the batch already."""
         model, compiled = self.model, self.compiled
-        with model._all_or_nothing(), compiled.optimizer._all_or_nothing():
+        with all_or_nothing(model), compiled.optimizer._all_or_nothing():
             found = self.differentiated(batch)
-            arrays, weight_options = model._arrays(), model._weight_options()
+            arrays, weight_options = arrays_by_name(model), options_by_name(model)
             names = trained(arrays, weight_options)
             penalty = penalties(arrays, weight_options, names) + found.added.total
             self._check_any(found.added)
@@ -92,9 +93,9 @@ class Stepper:
             old = {name: arrays[name] for name in names}
             new = compiled.optimizer.apply(old, gradients, {name: weight_options[name] for name in names})
             try:
-                model._put_arrays(new)
+                put_arrays(model, new)
             except BaseException:  # Ctrl-C in between
-                model._put_arrays(old)
+                put_arrays(model, old)
                 raise
 
     def differentiated(self, batch: Batch) -> Differentiated:
@@ -153,7 +154,7 @@ class Stepper:
         given = batch.x, batch.y, batch.weights, batch.mask
         found = None if self.class_weight else self.model._repeated_tests.run(self.model, self._tested, given, {})
         batch, outputs, masks, parts, added = self._test(batch) if found is None else (batch, *_told(*found))
-        arrays, weight_options = self.model._arrays(), self.model._weight_options()
+        arrays, weight_options = arrays_by_name(self.model), options_by_name(self.model)
         penalty = penalties(arrays, weight_options, trained(arrays, weight_options))
         tally.add(batch, outputs, masks, parts, penalty + sum(map(float, added)))
 
@@ -182,7 +183,7 @@ class Stepper:
 
     def names(self) -> dict[str, list[str]]:
         """Return the names of `trained`."""
-        return trained(self.model._arrays(), self.model._weight_options())
+        return trained(arrays_by_name(self.model), options_by_name(self.model))
 
     def _weighted(self, batch: Batch, outputs) -> Batch:
         """Return the batch, its weights times those of the targets' classes."""
@@ -235,7 +236,7 @@ class Stepper:
                 yield ("y" if len(self.compiled.outputs) == 1 else f"the target of {name!r}"), array
             for array in batch.weights or []:
                 yield "sample_weight", array
-            for name, array in self.model._arrays().items():
+            for name, array in arrays_by_name(self.model).items():
                 yield f"the weight {name!r}", array
             yield from self.model._watched(self.model._as_given(batch.x))
             for name, array in zip(self.compiled.outputs, outputs, strict=True):

@@ -10,6 +10,7 @@ from public_layers import LAYERS, public_layers
 import rnnkit as rk
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import repeats
+from rnnkit.layers.support.layer_tree import all_layers
 
 OFTEN = repeats._MET + repeats.SURE + 1  # calls until the next one is repeated
 WORDS = {"valid": "same", "same": "valid", "concat": "sum", "dot": "concat", "numpy:multiply": "numpy:add"}
@@ -45,7 +46,7 @@ def others(value):
 
 def changes(layer):
     """What may be changed of a layer and of those inside: the place, the name, the value, and whether in place."""
-    for i, one in enumerate(layer._all_layers()):
+    for i, one in enumerate(all_layers(layer)):
         for name, value in vars(one).items():
             if name[0] != "_" and not name.endswith(APART):
                 for other in others(value):
@@ -54,7 +55,7 @@ def changes(layer):
 
 def change(layer, place, name, value, in_place):
     """Change it; gives what takes it back."""
-    one = layer._all_layers()[place]
+    one = all_layers(layer)[place]
     before = getattr(one, name)
     if not in_place:
         setattr(one, name, value)

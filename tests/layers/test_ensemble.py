@@ -11,6 +11,7 @@ from layer_calls import CASES, cotangents
 from matrix import ROWS, close, every, flat, fresh, inputs, label, make_mask, random_states, same_bits
 
 import rnnkit as rk
+from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.recording import standing_in
 from rnnkit.steps.nesting import leaves_of, mapped
 
@@ -455,7 +456,7 @@ def test_a_layer_whose_weights_others_stand_in_for_is_not_repeated(rng):
     for _ in range(8):
         layer(x)
     others = [np.zeros_like(one) for one in layer.get_weights()]
-    with standing_in(zip(layer._arrays().values(), others, strict=True)):
+    with standing_in(zip(arrays_by_name(layer).values(), others, strict=True)):
         assert not layer(x).any()
     assert layer(x).any()
 

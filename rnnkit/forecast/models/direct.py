@@ -15,6 +15,7 @@ from rnnkit.forecast.fitting.readout import short_note
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.models.forecaster import Forecaster, check_features, checked_columns, checked_levels
 from rnnkit.hints import Array
+from rnnkit.layers.support.layer_tree import arrays_by_name
 
 
 class ForecastState(NamedTuple):
@@ -135,7 +136,7 @@ class DirectForecaster(Forecaster):
         arrays |= {"state/times": state.times, "state/missing": state.missing}
         arrays |= {f"state/{place}": array for place, array in enumerate(state.read)}
         for part, layer in self._shown_parts().items():
-            arrays |= {f"{part}/{name}": array for name, array in layer._arrays().items()}
+            arrays |= {f"{part}/{name}": array for name, array in arrays_by_name(layer).items()}
         return arrays, about
 
     @classmethod
@@ -143,7 +144,7 @@ class DirectForecaster(Forecaster):
         arrays, forecaster = saved.arrays, super()._of_saved(saved)
         forecaster._prepare_parts(arrays)
         for part, layer in forecaster._shown_parts().items():
-            layer.set_weights([arrays[f"{part}/{name}"] for name in layer._arrays()])
+            layer.set_weights([arrays[f"{part}/{name}"] for name in arrays_by_name(layer)])
         read = [arrays[f"state/{place}"] for place in range(sum(name[:6] == "state/" for name in arrays) - 2)]
         state = ForecastState(arrays["state/times"], arrays["state/missing"], tuple(read))
         forecaster._ends = forecaster._fitted_history(), state

@@ -27,6 +27,7 @@ from rnnkit.hints import Array
 from rnnkit.layers.dense import Dense
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.recurrent import GRU, LSTM, SimpleRNN
+from rnnkit.layers.support.layer_tree import arrays_by_name, put_arrays
 from rnnkit.models.sequential import Sequential
 from rnnkit.optimizers import Adam
 from rnnkit.optimizers.schedules import CosineDecay
@@ -272,12 +273,12 @@ class TrainedForecaster(DirectForecaster):
         residual = shortcut.errors(z, said)
         if spread and epochs and not np.isnan(residual).all():
             windows = self._windows(shortcut, z, history.times, beside, said, residual, spread)
-            kept = [model._arrays() for model in self.models]
+            kept = [arrays_by_name(model) for model in self.models]
             try:
                 self._train(self.models, windows, epochs, learning_rate, progress)
             except BaseException:
                 for model, arrays in zip(self.models, kept, strict=True):
-                    model._put_arrays(arrays)
+                    put_arrays(model, arrays)
                 raise
         wider = {"band_scale": np.array(1 + float(self._panel["excess"]) / z.shape[1])}
         self._model, self._panel = scale.arrays(), self._panel | _arrays(shortcut) | wider

@@ -13,6 +13,7 @@ from rnnkit.backends.cuda.memory.availability import require
 from rnnkit.execution.host_fallback import to_host
 from rnnkit.layers.support import labelled_calls
 from rnnkit.layers.support.array_kinds import handler_of
+from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.steps.nesting import mapped
 
@@ -21,7 +22,7 @@ DEVICES = ("cpu", "cuda")
 
 def device_of(layer) -> str:
     """Return the device on which a layer computes; "cuda" where any of the layers inside does."""
-    return "cuda" if any(one._device == "cuda" for one in layer._all_layers()) else "cpu"
+    return "cuda" if any(one._device == "cuda" for one in all_layers(layer)) else "cpu"
 
 
 def usable(device) -> str:
@@ -31,6 +32,19 @@ def usable(device) -> str:
     if device == "cuda":
         require()
     return device
+
+
+def move(layer, device: str) -> None:
+    """Let a layer and those inside compute on a device from here on."""
+    layers = all_layers(layer)
+    if device != "cpu" and any(one._axes_in_front for one in layers):
+        raise ValueError(f"expected the ensemble {layer.name!r} on the CPU, got {device!r}")
+    for one in layers:
+        one._device = device
+        if (execution := getattr(one, "_execution", None)) is not None:
+            execution.move(device)
+        if device == "cpu" and (kept := getattr(one, "_kept", None)) is not None:
+            one._kept = tuple(map(to_host, kept))
 
 
 def first_on_device(nested):

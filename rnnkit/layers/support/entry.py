@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import allocation, tracebacks
-from rnnkit.layers.support import device_transfer, labelled_calls, sequence_calls
+from rnnkit.layers.support import array_kinds, device_transfer, labelled_calls, sequence_calls
 from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.repeated_gradients import repeated_vjp
 from rnnkit.layers.support.symbolic import SymbolicTensor, record, tracing
@@ -94,4 +94,12 @@ def entered_trajectory(trajectory: Callable[..., Any]) -> Callable[..., Any]:
     return tracebacks.edge(device_transfer.crossing(trajectory))
 
 
-METHODS = {"__call__": entered, "vjp": entered_vjp, "trajectory": entered_trajectory}
+def entered_mask(compute_mask: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a layer's ``compute_mask`` that takes arrays of other kinds, and those of a GPU unless the layer does."""
+    native, crossing = array_kinds.handled(compute_mask), device_transfer.crossing(compute_mask)
+
+    @functools.wraps(compute_mask)
+    def called(self, *arguments, **keywords):
+        return (native if self._native else crossing)(self, *arguments, **keywords)
+
+    return called

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import tracebacks
+from rnnkit.layers.support.layer_tree import arrays_by_name
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.repeats import RepeatedCalls, copied_arrays, same_bits
 from rnnkit.layers.support.row_gradient import RowGradient
@@ -104,7 +105,7 @@ class RepeatedVJPs(RepeatedCalls):
             finally:
                 if mine:
                     self._lock.release()
-            with standing_in(zip(layer._arrays().values(), weights, strict=True)):  # the ordinary way
+            with standing_in(zip(arrays_by_name(layer).values(), weights, strict=True)):  # the ordinary way
                 return call(layer, *arguments, **keywords)[1].pull(cotangents)
 
         pullback = Pullback(outputs, recorded.dtype, pull)

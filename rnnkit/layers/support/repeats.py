@@ -17,7 +17,9 @@ import numpy as np
 from rnnkit.arguments import is_own
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.execution.execution import is_eager
+from rnnkit.layers.support.layer_tree import all_layers, held_arrays, held_by
 from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.layers.support.sequence_calls import takes_sequences
 from rnnkit.layers.support.streaming import running
 from rnnkit.recording import (
     Recording,
@@ -127,7 +129,7 @@ class Watched:
             or self._differs_in_place()
             or any(own.last != then for own, then in self._numbers)
         ):
-            layers, self._layer, self._last_weights = layer._all_layers(), weakref.ref(layer), -1
+            layers, self._layer, self._last_weights = all_layers(layer), weakref.ref(layer), -1
             self._numbers = [(one._assigned, one._assigned.last) for one in layers]
             found = ((name, value) for one in layers for name, value in vars(one).items())
             self._lists = [value for name, value in found if type(value) is list and name[0] != "_"]
@@ -135,7 +137,7 @@ class Watched:
             self._entries = [list(map(id, one)) for one in self._alive]
             self._facts = facts_of(layers)
         if self._last_weights != last_weights:
-            held = layer._held_arrays().values()
+            held = held_arrays(layer).values()
             arrays = [array for array in held if not isinstance(array, StoredWeight)]
             self._kinds = [Same(one) if isinstance(one, StoredWeight) else (one.shape, one.dtype) for one in held]
             if len(arrays) != len(self.weights) or any(map(is_not, arrays, self.weights)):
@@ -254,7 +256,7 @@ class RepeatedCalls:
         key: tuple
         if len(arguments) == 1 and not keywords and type(arguments[0]) is np.ndarray:  # most calls
             arrays, key = arguments, (arguments[0].shape, arguments[0].dtype, get_num_threads(), frozen_outside.get())
-        elif arguments and type(arguments[0]) in (list, tuple) and not self._lists and layer._takes_sequences():
+        elif arguments and type(arguments[0]) in (list, tuple) and not self._lists and takes_sequences(layer):
             return None  # the calls on its buckets are repeated
         else:
             arrays, found = [], [get_num_threads(), frozen_outside.get(), len(arguments), *keywords]
@@ -295,7 +297,7 @@ class RepeatedCalls:
         if sum(array.nbytes for array in (*arrays, *self._watched.weights)) > self._size * layer._recorded_bytes:
             kind.refusal = f"it holds more than {self._size * layer._recorded_bytes:,} bytes"
             return None
-        layers = layer._all_layers()
+        layers = all_layers(layer)
         before = call_states(layers)
         found = call(layer, *arguments, **keywords)
         after = call_states(layers)
@@ -321,7 +323,7 @@ class RepeatedCalls:
         return found
 
     def _make(self, kind: _Kind, layer, call, arguments, keywords) -> None:
-        if not are_own(layer._all_layers()):
+        if not are_own(all_layers(layer)):
             raise Unrepeatable("a layer is of a class of the user's")
         arguments, keywords = copied_arrays(arguments), {n: copied_arrays(one) for n, one in keywords.items()}
         recording = kind.recording = Recording(self._size * layer._recorded_bytes, self._alone)
@@ -408,7 +410,7 @@ def call_states(layers) -> dict:
     found = {}
     for layer in layers:
         generator = None if layer._generator is None else layer._generator.bit_generator
-        moving = {name: Same(array) for name, array in layer._moving().items()}
+        moving = {name: Same(array) for name, array in held_by(layer).moving().items()}
         if generator is not None or moving:
             found[layer] = generator, None if generator is None else generator.state, moving
     return found
@@ -416,7 +418,7 @@ def call_states(layers) -> dict:
 
 def unmoved(layers, arrays) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the weights that calls don't change, each twice, for `standing_in`; calls read the others each time."""
-    moving = {id(array) for layer in layers for array in layer._moving().values()}
+    moving = {id(array) for layer in layers for array in held_by(layer).moving().values()}
     return [(array, array) for array in arrays if id(array) not in moving]
 
 
@@ -425,8 +427,8 @@ def restore(states: dict) -> None:
     for layer, (generator, state, moving) in states.items():
         if generator is not None:
             generator.state = state
-        if any(array is not moving[name].value for name, array in layer._moving().items()):
-            layer._put_own_arrays({name: same.value for name, same in moving.items()})
+        if any(array is not moving[name].value for name, array in held_by(layer).moving().items()):
+            held_by(layer).put({name: same.value for name, same in moving.items()})
 
 
 def are_own(layers) -> bool:

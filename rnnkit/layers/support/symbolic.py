@@ -7,22 +7,21 @@ import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rnnkit.hints import DType, Shape
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing, build_with, held_arrays
+from rnnkit.layers.support.seeds import adopt_seed
 from rnnkit.serialization.registry import name_of
 from rnnkit.steps.nesting import shapes_mapped
 
-if TYPE_CHECKING:
-    from rnnkit.layers.base import Layer
-
 _order = itertools.count()
-LAST_CALLS: weakref.WeakKeyDictionary[Layer, weakref.ref[Node]] = weakref.WeakKeyDictionary()  # while models exist
+LAST_CALLS: weakref.WeakKeyDictionary[Any, weakref.ref[Node]] = weakref.WeakKeyDictionary()  # while models exist
 # The shape for which a layer's first symbolic call built it, and its weights then, until a model contains it.
-_DRAWN: weakref.WeakKeyDictionary[Layer, tuple] = weakref.WeakKeyDictionary()
+_DRAWN: weakref.WeakKeyDictionary[Any, tuple] = weakref.WeakKeyDictionary()
 
 # The trace or tape of this thread, which reads the `call` of a user's class; it makes tensors of arrays.
 tracing: ContextVar[Any] = ContextVar("rnnkit_tracing", default=None)
@@ -211,7 +210,7 @@ class Node:
 
     def __init__(
         self,
-        layer: Layer | None = None,
+        layer: Any = None,
         x: Any = None,
         more: dict[str, Any] | None = None,
         training=None,
@@ -311,7 +310,6 @@ def record(layer, call, arguments, keywords):
     more = {name: value for name, value in rest if value is not None}
     training = more.pop("training", None)
     options = {name: more.pop(name) for name, value in list(more.items()) if isinstance(value, (bool, int, float, str))}
-    x = layer._arranged(x)
     x, more = _tensors(layer, "x", x), {name: _tensors(layer, name, value) for name, value in more.items()}
     batched = [tensor for nested in (x, *more.values()) for tensor in leaves(nested) if tensor.batched]
     if batched and not layer._takes_unbatched:
@@ -320,18 +318,24 @@ def record(layer, call, arguments, keywords):
     shape = mapped(x, lambda tensor: tensor.shape)
     if layer.built:
         layer._check_shape(layer._shape(shape))
-    fresh = not any(one.built for one in layer._all_layers())
-    with layer._all_or_nothing():
+    fresh = not any(one.built for one in all_layers(layer))
+    with all_or_nothing(layer):
         trace = tracing.get()
-        layer._build_with(shape, layer.dtype or (precision(leaves(x)) if trace is None else trace.dtype))
+        build_with(layer, shape, layer.dtype or (precision(leaves(x)) if trace is None else trace.dtype))
         node = Node(layer, x, more, None if training is None else bool(training), options=options)
         _check(node, shape)
         shapes, dtype = layer._given_for(node, shape)
         result = node.give(shapes, dtype, layer.name)
     LAST_CALLS[layer] = weakref.ref(node)
     if fresh:
-        _DRAWN[layer] = shape, list(layer._held_arrays().values())
+        _DRAWN[layer] = shape, list(held_arrays(layer).values())
     return result
+
+
+def shapes_given(layer, shape, options: dict):
+    """Return the shapes of the results of a call with other keywords."""
+    output = layer.compute_output_shape(shape)
+    return (output, layer._scores_shape(layer._shape(shape))) if options.get("return_attention_scores") else output
 
 
 def last_call(layer) -> Node:
@@ -349,14 +353,14 @@ def last_call(layer) -> Node:
 def draw_by(layer, sequence) -> None:
     """Draw a layer's weights by a model's seed, unless it has a seed, was in a model, or got other weights before."""
     shape, arrays = _DRAWN.pop(layer, (None, []))
-    untouched = shape is not None and all(map(is_, arrays, layer._held_arrays().values()))
+    untouched = shape is not None and all(map(is_, arrays, held_arrays(layer).values()))
     if sequence is None or layer._given_seed is not None or not untouched:
         return
     dtype = layer.dtype
-    for one in layer._all_layers():
+    for one in all_layers(layer):
         one._forget()
-    layer._adopt_seed(sequence)
-    layer._build_with(shape, dtype)
+    adopt_seed(layer, sequence)
+    build_with(layer, shape, dtype)
 
 
 def _tensors(layer, name, nested):
@@ -408,7 +412,8 @@ def _check(node, shape):
         steps = mask.shape[:2] if mask.shape[2:] == (1,) else mask.shape
         if len(steps) != 2 or not _agree(steps, shape[:2]):
             raise ValueError(f"expected mask of shape {shape[:2]}, one value per step; got {mask.shape}")
-    node.layer._check_masks(shape, {name: nested for name, nested in node.more.items() if name.endswith("mask")})
+    if hasattr(node.layer, "_check_masks"):
+        node.layer._check_masks(shape, {name: nested for name, nested in node.more.items() if name.endswith("mask")})
     given = {name: more[name] for name in ("initial_state", "constants") if name in more}
     if given:
         known = [tensor.shape[0] for tensor in node.read() if tensor.shape[0] is not None]

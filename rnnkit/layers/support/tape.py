@@ -11,6 +11,7 @@ import numpy as np
 from rnnkit.hints import Array
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.added_losses import collecting, keep, regularized
+from rnnkit.layers.support.bound_calls import vjp_on
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.variable import Variable
@@ -150,12 +151,12 @@ class GradientTape:
             more = {name: value for name, value in rest if value is not None}
             given = {name: plain(value) for name, value in more.items()}
             with collecting() as found:
-                outputs, pullback = layer._vjp_on(plain(x), **given)
+                outputs, pullback = vjp_on(layer, plain(x), **given)
                 if layer.activity_regularizer is not None:
                     pullback = regularized(layer, outputs, pullback)
         finally:
             symbolic.tracing.reset(token)
-        read = {"x": layer._arranged(x), **more}
+        read = {"x": x, **more}
         known = any(isinstance(one, TapeArray) for nested in read.values() for one in leaves(nested))
         made: list[TapeArray] = []
         result = mapped(outputs, lambda array: _noted(array, self, made))
@@ -178,7 +179,6 @@ class GradientTape:
                 yield (id(stand_ins[key]) if key in stand_ins else key), gradient
             for name, nested in read.items() if known else ():
                 gradient = found.of(name)
-                gradient = layer._arranged(gradient) if isinstance(gradient, dict) else gradient
                 pairs = zip(leaves(nested), _flat(gradient, leaves(nested)), strict=True)
                 yield from ((id(one), d) for one, d in pairs if isinstance(one, TapeArray))
 

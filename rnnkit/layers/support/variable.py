@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.layer_tree import gathered, held_by, options_by_name, put_arrays
 from rnnkit.layers.support.repeats import weights_replaced
 from rnnkit.recording import weights_now
 from rnnkit.steps.nesting import mapped
@@ -185,7 +186,7 @@ class WeightVariable(Variable):
     @property
     def key(self):
         """An identifier that all objects for one weight share."""
-        return self._layer._own_key(self._name)
+        return held_by(self._layer).key(self._name)
 
     @property
     def path(self):
@@ -195,22 +196,32 @@ class WeightVariable(Variable):
     @property
     def shape(self):
         """The shape of the array."""
-        return self._layer._own_arrays()[self._name].shape
+        return held_by(self._layer).arrays()[self._name].shape
 
     @property
     def value(self):
         """The array, read-only."""
-        return expanded(self._layer._own_arrays()[self._name])
+        return expanded(held_by(self._layer).arrays()[self._name])
 
     @property
     def trainable(self):
         """Return whether training changes it."""
-        return self._layer._weight_options()[self._name].trainable
+        return options_by_name(self._layer)[self._name].trainable
 
     def put(self, array):
         """Replace the array in the layer."""
         array.flags.writeable = False
-        self._layer._put_arrays({self._name: array})
+        put_arrays(self._layer, {self._name: array})
+
+
+def variables_of(layer, trainable: bool | None = None) -> list[Variable]:
+    """Return the weights of a layer and those inside as variables, each once: all, trained ones, or the others."""
+    known = options_by_name(layer)
+    named = list(gathered(layer, lambda one: held_by(one).variables()).items())
+    if hasattr(layer, "_keras_order"):
+        named = [named[i] for i in layer._keras_order()]
+    found = {one.key: one for name, one in named if trainable in (None, known[name].trainable)}
+    return list(found.values())
 
 
 def assign_all(variables, values) -> None:
@@ -238,4 +249,4 @@ def put_all(variables, arrays) -> None:
         else:
             one.put(array)
     for layer, own in layers.values():
-        layer._put_arrays(own)
+        put_arrays(layer, own)

@@ -11,9 +11,11 @@ from rnnkit.layers.base import any_shape, no_mask
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.shaping import Shaping
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.layer_tree import build_with
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
 from rnnkit.onnx.loading.cells import Program, RowsCell
+from rnnkit.recording import weights_now
 from rnnkit.steps.cell import prepare
 
 
@@ -94,8 +96,8 @@ class ConstantRows(OwnWeights):
     def _applied(self, inputs, mask, training):
         x = validation.array(inputs, "x")
         if not self.built:
-            self._build_with(x.shape, self.dtype or validation.precision_of(x))
-        shape, dtype, rows = x.shape, self.dtype, self._weights_now()["rows"]
+            build_with(self, x.shape, self.dtype or validation.precision_of(x))
+        shape, dtype, rows = x.shape, self.dtype, weights_now(self._own)["rows"]
         found = np.broadcast_to(rows, (shape[0], *self.shape)).copy()
         return found, lambda d: Gradients({"rows": np.sum(d, axis=0)}, np.zeros_like(d, dtype, shape=shape))
 

@@ -48,6 +48,7 @@ class OverSteps(Traced):
         if function not in known:
             raise ValueError(f"expected a function among {', '.join(known)}; got {function!r}")
         self.function, self.start, self.stop, self.step = function, start, stop, step
+        self._takes_list = function in OF_TWO
 
     def _result(self, arrays, mask, training):
         if self.function == "slice":
@@ -59,9 +60,6 @@ class OverSteps(Traced):
         return taken if self.function in OF_TWO else finite_under_mask(taken, mask)
 
     compute_mask = no_mask
-
-    def _takes_sequences(self):
-        return self.function not in OF_TWO
 
     def _shape(self, shape):
         if symbolic.is_shape(shape) == (self.function in OF_TWO):
