@@ -174,8 +174,8 @@ class Layer(Shown, Configurable):
     _repeated_vjps: RepeatedVJPs | None = None
 
     _held_weights: type[HeldWeights] = HeldWeights  # its own weights
-    _called: Callable[..., Any]  # from inputs, mask and training to a call's result
-    _vjp: Callable[..., Any]  # from these and the checked keywords of a vjp to its result
+    # From inputs, mask and training to a call's result; with the keywords of a vjp to the result and its pullback.
+    _call: Callable[..., Any]
     _kept: Any  # the states of a stateful layer between calls
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -646,7 +646,7 @@ class Layer(Shown, Configurable):
         ValueError, TypeError
             For an input that doesn't fit; no layer is changed then.
         """
-        return self._called(inputs, mask, training)
+        return self._call(inputs, mask, training)
 
     @entry.entered_vjp
     def vjp(
@@ -684,7 +684,7 @@ class Layer(Shown, Configurable):
         >>> gradient.weights["0/embeddings"].ids.tolist(), gradient.weights["1/kernel"].shape
         ([0, 1, 2, 3, 4], (3, 12))
         """
-        return self._vjp(inputs, mask, training, options(checkpoint, truncate))
+        return self._call(inputs, mask, training, options(checkpoint, truncate))
 
     # Shapes and masks
 

@@ -16,40 +16,33 @@ from rnnkit.layers.support.repeats import assigned
 from rnnkit.layers.support.weight_mapping import weight_keys
 
 
-class WeightsOfCell(HeldWeights):
+class _WeightsOfCell(HeldWeights):
     """The weights of a layer's cell, once it is built."""
 
     __slots__ = ()
 
     @property
     def cell(self):
-        """The cell."""
         return self.layer._step_cell if self.layer.built else None
 
     def arrays(self):
-        """Return the weights as they are stored."""
         return {} if (cell := self.cell) is None else cell._all_weights()
 
     def options(self):
-        """Return the weights' options in training."""
         return {} if (cell := self.cell) is None else cell._weight_options()
 
     def put(self, arrays):
-        """Replace some weights by checked and frozen arrays."""
         cell: Any = self.cell
         cell._replace_weights(as_held(cell._all_weights(), arrays))
 
     def make_sparse(self, names):
-        """Let some weights be sparse, if products with them can be."""
         self.layer._execution.make_sparse(names)
         assigned(self.layer, "_execution")
 
     def sparse(self):
-        """Return the names of sparse weights."""
         return frozenset() if (cell := self.cell) is None else cell._sparse_weights()
 
     def complex(self):
-        """Return the names of complex weights, of which the arrays are the pairs."""
         return () if (cell := self.cell) is None else cell._complex_weights()
 
     def key(self, name):
@@ -62,7 +55,7 @@ class CellLayer(Layer):
     """Base of layers of a cell, `_step_cell`; a subclass has `_features_of`."""
 
     _native = True
-    _held_weights = WeightsOfCell
+    _held_weights = _WeightsOfCell
     _step_cell: Any
     _execution: Execution = None  # type: ignore[assignment]  # until it is built
 

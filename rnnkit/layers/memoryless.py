@@ -37,12 +37,11 @@ class Memoryless(CellLayer):
     _new_cell: Callable[[], Cell]
     _stream_refusal: str | None = None
 
-    def _called(self, inputs, mask, training):
-        shape, result = self._run(inputs, mask)
-        return self._given_back(result.outputs, shape)
-
-    def _vjp(self, inputs, mask, training, wanted):
-        shape, result = self._run(inputs, mask, gradient=True)
+    def _call(self, inputs, mask, training, wanted=None):
+        shape, result = self._run(inputs, mask, wanted is not None)
+        outputs = self._given_back(result.outputs, shape)
+        if wanted is None:
+            return outputs
         back: Callable[..., Gradient] = result.pull  # type: ignore[assignment]  # since a gradient was asked for
         steps = result.outputs.shape  # type: ignore[union-attr]  # the record wants all
 
@@ -51,7 +50,6 @@ class Memoryless(CellLayer):
             gradient = back(None if d is None else self._cotangent_steps(d, steps), None, None, x)
             return Gradients(gradient.weights, self._x_back(gradient.x, shape) if x else None)
 
-        outputs = self._given_back(result.outputs, shape)
         return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
 
     def _along(self, x, tangent, weights, wanted) -> Result:

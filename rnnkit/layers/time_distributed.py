@@ -59,12 +59,13 @@ class TimeDistributed(Layer):
             adopt_seed(self, self._sequence)
             self._given_seed = seed
 
-    def _called(self, inputs, mask, training):
-        shape, rows = self._run(inputs, mask, partial(self.layer, training=training))
-        return mapped(rows, lambda one: one.reshape(*shape[:2], *one.shape[1:]))
-
-    def _vjp(self, inputs, mask, training, wanted):
-        shape, (rows, pullback) = self._run(inputs, mask, partial(self.layer.vjp, training=training, **wanted))
+    def _call(self, inputs, mask, training, wanted=None):
+        function = self.layer if wanted is None else partial(self.layer.vjp, **wanted)
+        shape, found = self._run(inputs, mask, partial(function, training=training))
+        rows, pullback = (found, None) if wanted is None else found
+        outputs = mapped(rows, lambda one: one.reshape(*shape[:2], *one.shape[1:]))
+        if pullback is None:
+            return outputs
         count = shape[0] * shape[1]
 
         def pull(cotangents):
@@ -72,7 +73,6 @@ class TimeDistributed(Layer):
             weights = {f"layer/{name}": array for name, array in gradient.weights.items()}
             return Gradients(weights, None if gradient.x is None else gradient.x.reshape(shape))
 
-        outputs = mapped(rows, lambda one: one.reshape(*shape[:2], *one.shape[1:]))
         return outputs, Pullback(outputs, pullback.dtype, pull)
 
     def _run(self, inputs, mask, function):

@@ -38,14 +38,12 @@ class Traced(Layer):
         """The functions whose lines errors are about."""
         return ()
 
-    def _called(self, inputs, mask, training):
-        traced, _, arrays = self._entered(inputs, mask, training)
-        return mapped(traced.nesting, traced(arrays).__getitem__)
-
-    def _vjp(self, inputs, mask, training, wanted):
+    def _call(self, inputs, mask, training, wanted=None):
         traced, inputs, arrays = self._entered(inputs, mask, training)
         found = traced(arrays)
         outputs = mapped(traced.nesting, found.__getitem__)
+        if wanted is None:
+            return outputs
         differentiable = [self._kind_of(one.dtype) == "float" for one in leaves(inputs)]
 
         def pull(cotangents):

@@ -51,11 +51,9 @@ class Applied(Layer):
         """Return a call's result, one array or several, and the function from their cotangents to `Gradients`."""
         raise NotImplementedError
 
-    def _called(self, inputs, mask, training):
-        return self._applied(inputs, mask, training)[0]
-
-    def _vjp(self, inputs, mask, training, wanted):
-        return self._with_pullback(*self._applied(inputs, mask, training))
+    def _call(self, inputs, mask, training, wanted=None):
+        outputs, back = self._applied(inputs, mask, training)
+        return outputs if wanted is None else self._with_pullback(outputs, back)
 
     def _with_pullback(self, outputs, back):
         """Return the result of `vjp` by that of `_applied`."""
@@ -68,32 +66,28 @@ class Applied(Layer):
         return outputs, Pullback(outputs, dtype, pull)
 
 
-class OwnArrays(HeldWeights):
+class _OwnArrays(HeldWeights):
     """The weights that a layer has in a dict."""
 
     __slots__ = ()
 
     def arrays(self):
-        """Return the weights as they are stored."""
         return self.layer._own
 
     def options(self):
-        """Return the weights' options in training."""
         return self.layer._options
 
     def put(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Replace some weights by checked and frozen arrays."""
         self.layer._own = self.layer._own | dict(arrays)
 
     def moving(self):
-        """Return the weights that calls change."""
         return {name: array for name, array in self.layer._own.items() if name.startswith("moving_")}
 
 
 class OwnWeights(Applied):
     """Base of layers that hold their weights themselves, which `_own_weights` declares."""
 
-    _held_weights = OwnArrays
+    _held_weights = _OwnArrays
 
     def __init__(self, **options: Unpack[LayerOptions]):
         super().__init__(**options)

@@ -67,26 +67,19 @@ class Assembled(Trainable):
                 return layer
         raise ValueError(f"expected a layer among {', '.join(known for known, _ in named)}; got {name!r}")
 
-    def _called(self, inputs, mask, training):
-        return self._across(inputs, mask, training)[0]
-
-    def _vjp(self, inputs, mask, training, wanted):
-        outputs, _, pullback = self._vjp_across(inputs, mask, training, wanted)
-        return outputs, pullback
+    def _call(self, inputs, mask, training, wanted=None):
+        outputs, _, pullback = self._across(inputs, mask, training, wanted)
+        return outputs if wanted is None else (outputs, pullback)
 
     # If all layers are on a GPU, host arrays are copied there and back once, rather than at every layer.
 
-    def _across(self, inputs, mask, training):
-        if not self._goes_across(inputs):
-            return self._with_mask(inputs, mask, training)[:2]
-        outputs, masks, _ = self._with_mask(self._brought(inputs), mask, training)
-        return mapped(outputs, to_host), mapped(masks, to_host)
-
-    def _vjp_across(self, inputs, mask, training, wanted):
+    def _across(self, inputs, mask, training, wanted=None):
         if not self._goes_across(inputs):
             return self._with_mask(inputs, mask, training, wanted=wanted)
         outputs, masks, inner = self._with_mask(self._brought(inputs), mask, training, wanted=wanted)
         outputs, masks = mapped(outputs, to_host), mapped(masks, to_host)
+        if wanted is None:
+            return outputs, masks, None
 
         def back(pull):
             return lambda cotangents: pull(cotangents).mapped(to_host)

@@ -54,7 +54,7 @@ from rnnkit.training.of_batch import OfBatch
 from rnnkit.training.trainable import Trainable
 
 
-class WeightsOfMembers(HeldWeights):
+class _WeightsOfMembers(HeldWeights):
     """The weights of all members, stacked along an axis in front."""
 
     __slots__ = ()
@@ -62,7 +62,6 @@ class WeightsOfMembers(HeldWeights):
     of_all = True
 
     def arrays(self):
-        """Return the stacked weights, those that were replaced anew."""
         own, members = self.layer._own, self.layer.members
         first = members[0]
         if first.built and (own.checked != last_replacement() or any(held_by(m).moving() for m in all_layers(first))):
@@ -79,7 +78,6 @@ class WeightsOfMembers(HeldWeights):
         return {name: _of_each(one) for name, one in options_by_name(self.layer.members[0]).items()}
 
     def replace(self, arrays, sparse):
-        """Replace weights of all members."""
         own, members, before = self.layer._own, self.layer.members, self.arrays()
         for k, member in enumerate(members):
             put_arrays(member, {name: array[k, ...] for name, array in arrays.items()}, sparse)
@@ -87,11 +85,9 @@ class WeightsOfMembers(HeldWeights):
         own.stacks, own.checked = before | dict(arrays), last_replacement()
 
     def sparse(self):
-        """Return the names of a member's sparse weights."""
         return sparse_names(self.layer.members[0])
 
     def complex(self):
-        """Return the names of a member's complex weights."""
         return complex_names(self.layer.members[0])
 
 
@@ -143,7 +139,7 @@ class Ensemble(Trainable):
     """
 
     _axes_in_front = 1
-    _held_weights = WeightsOfMembers
+    _held_weights = _WeightsOfMembers
     _recorded_bytes = 1 << 27
     _stream_refusal = None
 
@@ -525,10 +521,7 @@ class Ensemble(Trainable):
         told = (None if of is None else [_repeated(one, self.n, own) for one in of] for of in (batch.y, batch.weights))
         return replace(batch, **dict(zip(("y", "weights"), told, strict=True)))
 
-    def _across(self, inputs, mask, training):
-        return self._vjp_across(inputs, mask, training, None)[:2]
-
-    def _vjp_across(self, inputs, mask, training, wanted):
+    def _across(self, inputs, mask, training, wanted=None):
         """Return outputs and masks of a batch of training, with the rows of all members joined, and the pullback."""
         outputs, masks, inner = self._run(mapped(inputs, self._fronted), mask, training, None, None, wanted)
         flat, masks, shapes = mapped(outputs, _as_rows), mapped(masks, _as_rows), [one.shape for one in leaves(outputs)]

@@ -25,6 +25,7 @@ class GraphModel(Assembled):
     `_entered` returns the inputs of a call as a list of arrays, and the list of their masks.
     """
 
+    _padding = "masked"
     _graph: Calls
     _input_nesting: Any = 0  # numbers of the inputs, nested as a call takes them
 

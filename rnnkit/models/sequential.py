@@ -52,8 +52,6 @@ class Sequential(GraphModel):
     (2, 1)
     """
 
-    _padding = "masked"
-
     def __init__(self, layers: Any = None, *, dtype: DType = None, seed: Seed = None, name: str | None = None):
         super().__init__(dtype=dtype, seed=seed, name=name)
         self.layers: list[Layer] = []

@@ -41,7 +41,7 @@ _BASE = ("name", "trainable", "dtype", "seed")
 _HOLDING = (Layer, Cell, list, tuple, dict)
 
 
-class WeightsOfVariables(HeldWeights):
+class _WeightsOfVariables(HeldWeights):
     """The weights that a class makes by `add_weight`."""
 
     __slots__ = ()
@@ -52,11 +52,9 @@ class WeightsOfVariables(HeldWeights):
         return {name: one.value for name, one in ordered if one.value is not None}
 
     def options(self):
-        """Return the weights' options in training."""
         return {name: self.layer._variable_options[name][1] for name in self.arrays()}
 
     def put(self, arrays):
-        """Replace some weights by checked and frozen arrays."""
         for name, array in arrays.items():
             self.layer._variables[name].put(array)
 
@@ -65,11 +63,9 @@ class WeightsOfVariables(HeldWeights):
         return {name: one.value for name, one in self.layer._variables.items() if one.moves and one.value is not None}
 
     def variables(self):
-        """Return the weights as variables."""
         return {name: self.layer._variables[name] for name in self.arrays()}
 
     def key(self, name):
-        """Return the `Variable.key` of a weight."""
         return self.layer._variables[name].key
 
 
@@ -117,7 +113,7 @@ class SubclassedLayer(Layer):
 
     supports_masking = False
     call: Any = None
-    _held_weights = WeightsOfVariables
+    _held_weights = _WeightsOfVariables
     _is_read_once = True
     _building = False
     _rng: np.random.Generator | None = None

@@ -109,7 +109,7 @@ class Stepper:
     def _with_losses(self, batch: Batch) -> Losses:
         """Run a batch through the model in training; return its losses."""
         with collecting(repeats=True) as added:
-            outputs, masks, pullback = self.model._vjp_across(
+            outputs, masks, pullback = self.model._across(
                 self.model._as_given(batch.x), batch.mask, True, self.compiled.options
             )
         count = len(self.compiled.outputs)
@@ -177,7 +177,7 @@ class Stepper:
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
         """Return outputs and masks, one per output."""
-        outputs, masks = self.model._across(self.model._as_given(batch.x), batch.mask, training)
+        outputs, masks, _ = self.model._across(self.model._as_given(batch.x), batch.mask, training)
         count = len(self.compiled.outputs)
         return in_order(outputs, count), in_order(masks, count)
 

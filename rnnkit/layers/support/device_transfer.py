@@ -12,7 +12,7 @@ from rnnkit.backends.cuda.memory.array import DeviceArray, upload
 from rnnkit.backends.cuda.memory.availability import require
 from rnnkit.execution.host_fallback import to_host
 from rnnkit.layers.support import labelled_calls
-from rnnkit.layers.support.array_kinds import handler_of
+from rnnkit.layers.support.array_kinds import first_found, handler_of
 from rnnkit.layers.support.layer_tree import all_layers
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.steps.nesting import mapped
@@ -49,18 +49,7 @@ def move(layer, device: str) -> None:
 
 def first_on_device(nested):
     """Return the first array in a GPU's memory, None without any."""
-    if type(nested) is np.ndarray or nested is None:
-        return None
-    if isinstance(nested, dict):
-        nested = list(nested.values())
-    if isinstance(nested, (list, tuple)):
-        for one in nested:
-            if isinstance(one, (int, float)):
-                return None  # a list of numbers, which may be long
-            if (found := first_on_device(one)) is not None:
-                return found
-        return None
-    return nested if interop.on_device(nested) else None
+    return first_found(nested, lambda one: one if interop.on_device(one) else None)
 
 
 def taken(layer, nested, what: str, stream: int = 0):

@@ -4,47 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from rnnkit.layers.support.layer_tree import all_layers
 
+axis_names: Callable[[Any], str] = attrgetter("_axes")  # of the leading axes of its input, for errors
+built_shape: Callable[[Any], Any] = attrgetter("_input_shape")  # with None for open sizes; None before it is built
+keeps_states: Callable[[Any], bool] = attrgetter("_keeps_states")  # whether calls go on from the last one's states
+reads_complex: Callable[[Any], bool] = attrgetter("_reads_complex")
+reads_ids: Callable[[Any], bool] = attrgetter("_reads_ids")
+stream_refusal: Callable[[Any], str | None] = attrgetter("_stream_refusal")  # why it can't take one step at a time
+turns_time: Callable[[Any], list[bool]] = attrgetter("_turns_time")  # for each output, against the input's order
 
-def built_shape(layer: Any) -> Any:
-    """Return the input shape that a layer is built for, None for open sizes; None before it is built."""
-    return layer._input_shape
 
-
-def parts_by_path(layer: Any) -> Mapping[str, Any]:
+def parts_by_path(layer: Any) -> dict[str, Any]:
     """Return the layers inside of one, by the path that their weights' names begin with."""
     return layer._parts()
-
-
-def reads_ids(layer: Any) -> bool:
-    """Return whether a layer's inputs are integer ids."""
-    return layer._reads_ids
-
-
-def reads_complex(layer: Any) -> bool:
-    """Return whether a layer's inputs are complex numbers."""
-    return layer._reads_complex
-
-
-def keeps_states(layer: Any) -> bool:
-    """Return whether a layer's calls start from the states that the last one ended with."""
-    return layer._keeps_states
-
-
-def stream_refusal(layer: Any) -> str | None:
-    """Return why a layer can't take one step at a time; None if it can."""
-    return layer._stream_refusal
-
-
-def turns_time(layer: Any) -> Sequence[bool]:
-    """Return, for each output, whether its steps are in the reverse order of the input's."""
-    return layer._turns_time
 
 
 def padding_of(layer: Any, shape: tuple) -> str | None:
@@ -52,19 +31,14 @@ def padding_of(layer: Any, shape: tuple) -> str | None:
     return layer._padding_of(shape)
 
 
-def check_input(layer: Any, shape: Any) -> None:
-    """Refuse another input shape than a layer was built for."""
-    layer._check_shape(layer._shape(shape))
-
-
 def checked_shape(layer: Any, shape: Any) -> Any:
     """Return an input shape, checked for its rank."""
     return layer._shape(shape)
 
 
-def axis_names(layer: Any) -> str:
-    """Return the names of the leading axes of a layer's input, for errors."""
-    return layer._axes
+def check_input(layer: Any, shape: Any) -> None:
+    """Refuse another input shape than a layer was built for."""
+    layer._check_shape(layer._shape(shape))
 
 
 def set_precision(layer: Any, dtype: Any, complex_too: bool = False) -> None:

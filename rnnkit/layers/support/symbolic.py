@@ -13,6 +13,7 @@ import numpy as np
 
 from rnnkit.hints import DType, Shape
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.array_methods import ArrayMethods
 from rnnkit.layers.support.layer_tree import all_layers, all_or_nothing, build_with, held_arrays
 from rnnkit.layers.support.seeds import adopt_seed
 from rnnkit.serialization.registry import name_of
@@ -30,7 +31,7 @@ MERGING: dict[str, type] = {}  # layers by the ufunc that they compute, register
 RECORD: list[Callable] = []  # records an operation as a layer: registered by `rnnkit.layers.operation`
 
 
-class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
+class SymbolicTensor(ArrayMethods):
     """A placeholder for an array until a `Model` is called: the result of `Input`, or of a layer called on one.
 
     ``a + b``, ``a - b`` and ``a * b`` of two of one rank are `Add`, `Subtract` and `Multiply`. Every other operator, an
@@ -71,25 +72,12 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         """Return whether it has a batch axis; weights of a user's class of layers have none."""
         return self.node.batched
 
-    @property
-    def T(self) -> Any:
-        """The array with its axes reversed, which has to have no batch axis."""
-        return np.transpose(self)
-
     def __getitem__(self, key: Any) -> Any:
         return RECORD[0]("item", (self, key), {})
 
     def astype(self, dtype: DType) -> Any:
         """Return the tensor as numbers or, for ``bool``, as conditions; the precision is that of the layers."""
         return RECORD[0]("astype", (self, np.dtype(dtype)), {})
-
-    def reshape(self, *shape: Any) -> Any:
-        """Reshape the tensor as `numpy.reshape` does; the first None in the shape stands for the batch size."""
-        return np.reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
-
-    def transpose(self, *axes: Any) -> Any:
-        """Permute the axes as `numpy.transpose` does."""
-        return np.transpose(self, axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes or None)
 
     def __len__(self) -> int:
         return self._no_number("len()", "tensor.shape")
@@ -145,16 +133,6 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         return RECORD[0](name_of(function), arguments, keywords)
 
 
-def _reduction(name):
-    def method(self, axis=None, **keywords):
-        return getattr(np, name)(self, axis=axis, **keywords)
-
-    method.__doc__ = f"As `numpy.{name}`."
-    return method
-
-
-for _name in ("sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argmin", "cumsum"):
-    setattr(SymbolicTensor, _name, _reduction(_name))
 for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split():
     setattr(SymbolicTensor, f"__i{_name}__", getattr(SymbolicTensor, f"__{_name}__"))  # `a += b` makes another tensor
 

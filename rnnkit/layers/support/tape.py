@@ -11,6 +11,7 @@ import numpy as np
 from rnnkit.hints import Array
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.added_losses import collecting, keep, regularized
+from rnnkit.layers.support.array_methods import ArrayMethods
 from rnnkit.layers.support.bound_calls import vjp_on
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import leaves
@@ -230,7 +231,7 @@ class GradientTape:
         return result
 
 
-class TapeArray(np.lib.mixins.NDArrayOperatorsMixin):
+class TapeArray(ArrayMethods):
     """An array that a `GradientTape` has recorded: in its block, NumPy's functions of it are recorded too."""
 
     inputs: tuple | None = None  # of a layer's result: the layer, and the inputs and the mask of its call
@@ -242,7 +243,6 @@ class TapeArray(np.lib.mixins.NDArrayOperatorsMixin):
     dtype = property(lambda self: self.value.dtype)
     ndim = property(lambda self: self.value.ndim)
     size = property(lambda self: self.value.size)
-    T = property(lambda self: np.transpose(self))
 
     @property
     def mask(self) -> Any:
@@ -316,14 +316,6 @@ class TapeArray(np.lib.mixins.NDArrayOperatorsMixin):
         """Return the array as `numpy.ndarray.astype` does."""
         return self._apply(_cast, (self, np.dtype(dtype)), {})
 
-    def reshape(self, *shape):
-        """Return the array as `numpy.ndarray.reshape` does."""
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
-
-    def transpose(self, *axes):
-        """Return the array as `numpy.ndarray.transpose` does."""
-        return np.transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
-
     def __len__(self):
         return len(self.value)
 
@@ -346,10 +338,6 @@ class TapeArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __repr__(self):
         return f"<TapeArray {self.value!r}>"
-
-
-for _name in "sum mean max min prod std var argmax argmin cumsum".split():
-    setattr(TapeArray, _name, vars(symbolic.SymbolicTensor)[_name])
 
 
 def value_and_grad(function: Callable, argnums: int = 0, has_aux: bool = False) -> Callable:

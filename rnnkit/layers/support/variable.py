@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.array_methods import ArrayMethods
 from rnnkit.layers.support.layer_tree import gathered, held_by, options_by_name, put_arrays
 from rnnkit.layers.support.repeats import weights_replaced
 from rnnkit.recording import weights_now
@@ -14,7 +15,7 @@ from rnnkit.steps.nesting import mapped
 from rnnkit.stored_weights import expanded
 
 
-class Variable(np.lib.mixins.NDArrayOperatorsMixin):
+class Variable(ArrayMethods):
     """A weight of a layer, as `add_weight` gives it: computed with as an array.
 
     Attributes
@@ -57,11 +58,6 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
     def ndim(self) -> int:
         """The number of axes."""
         return len(self.shape)
-
-    @property
-    def T(self):
-        """The array with its axes reversed."""
-        return np.transpose(self)
 
     def numpy(self) -> np.ndarray:
         """Return a copy of the array."""
@@ -157,10 +153,6 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
     def astype(self, dtype):
         """Return the array as `numpy.ndarray.astype` does."""
         return self.__symbolic__().astype(dtype)
-
-    def reshape(self, *shape):
-        """Return the array as `numpy.ndarray.reshape` does."""
-        return self.__symbolic__().reshape(*shape)
 
     __eq__ = object.__eq__
     __ne__ = object.__ne__
