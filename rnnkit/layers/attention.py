@@ -17,7 +17,7 @@ from rnnkit.layers.support.bound_calls import call_on, vjp_on
 from rnnkit.layers.support.layer_tree import build_with
 from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.seeds import draw_generator
-from rnnkit.layers.support.symbolic import is_shape
+from rnnkit.layers.support.symbolic import agree, is_shape
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
 from rnnkit.recording import operation, weights_now
 
@@ -72,7 +72,7 @@ class Attending(OwnWeights):
             if one is not None:
                 given = validation.array(one, f"{self._names[i]}_mask")
                 self._check_mask(f"{self._names[i]}_mask", given.shape, shape)
-                found[i] = _used(given, shape[:2])
+                found[i] = (given.reshape(shape[:2]) != 0).astype(bool, order="C", copy=False)
         return found
 
     def _listed(self, mask) -> list:
@@ -129,7 +129,7 @@ class Attending(OwnWeights):
             if len(one) != 3:
                 raise ValueError(f"expected {name} of shape (batch, steps, features), got {one}")
         query, value, key = found[0], found[1], found[-1]
-        if not _agree(value[:2], key[:2]) or not _agree(query[:1], value[:1]):
+        if not agree(value[:2], key[:2]) or not agree(query[:1], value[:1]):
             told = ", ".join(f"{name} {one}" for name, one in zip(self._names, found, strict=False))
             raise ValueError(f"expected one batch size, and as many keys as values; got {told}")
         self._check_sizes(query[2], value[2], key[2])
@@ -139,13 +139,10 @@ class Attending(OwnWeights):
         return [(None, None, one[2]) for one in shape]
 
     def _check_shape(self, shape):
-        for name, own, found in zip(self._names, self._built_sizes(), (*shape[:2], shape[-1]), strict=True):
-            if found[2] != own:
-                raise validation.shape_error(name, self._axes, (own,), found)
-
-    def _built_sizes(self) -> list:
-        """The features of queries, values and keys that the layer was built for."""
-        return [one[2] for one in (*self._input_shape[:2], self._input_shape[-1])]
+        known = (*self._input_shape[:2], self._input_shape[-1])
+        for name, own, found in zip(self._names, known, (*shape[:2], shape[-1]), strict=True):
+            if found[2] != own[2]:
+                raise validation.shape_error(name, self._axes, own[2:], found)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the output, of the list of the inputs' shapes."""
@@ -161,14 +158,6 @@ class Attending(OwnWeights):
 
     def _own_weights(self, shape):
         return self._declared(*(one[2] for one in (*shape[:2], shape[-1])))
-
-
-def _used(mask, shape) -> np.ndarray:
-    return (mask.reshape(shape) != 0).astype(bool, order="C", copy=False)
-
-
-def _agree(first, second) -> bool:
-    return all(None in pair or pair[0] == pair[1] for pair in zip(first, second, strict=True))
 
 
 class Attention(Attending):
@@ -275,7 +264,8 @@ class Attention(Attending):
         masked = pairs is not None or query_mask is not None
         query, value, key = (Finite(one, masked) for one in (*arrays[:2], arrays[-1]))
         scores, back_of_scores = self._scores(weights, query.values, key.values)
-        used = both(attending.every() if pairs is None else pairs, _column(query_mask)) if masked else None
+        column = None if query_mask is None else query_mask[..., None]
+        used = both(attending.every() if pairs is None else pairs, column) if masked else None
         scores = attending.spoiled_scores(scores, used, query, key)
         shares = attending.softmax(scores, pairs, relative=True)
         weighed, kept = self._dropped(shares, training)
@@ -376,10 +366,6 @@ class AdditiveAttention(Attention):
 
     def _declared(self, query, value, key):
         return {"scale": OwnWeight((query,), "glorot_uniform")} if self.use_scale else {}
-
-
-def _column(mask):
-    return None if mask is None else mask[..., None]
 
 
 def _where_used(mask, array):

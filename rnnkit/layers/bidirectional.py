@@ -34,23 +34,13 @@ def _parted_at(size):
     return lambda d: (d[..., :size], d[..., size:])
 
 
-def _sum(forward, backward):
-    return forward + backward, lambda d: (d, d)
-
-
-def _mul(forward, backward):
-    return forward * backward, lambda d: (d * backward, d * forward)
-
-
-def _ave(forward, backward):
-    return (forward + backward) * 0.5, lambda d: (d * 0.5, d * 0.5)
-
-
-def _pair(forward, backward):
-    return (forward, backward), lambda d: d
-
-
-MERGES = {"concat": _concat, "sum": _sum, "mul": _mul, "ave": _ave, None: _pair}
+MERGES = {
+    "concat": _concat,
+    "sum": lambda forward, backward: (forward + backward, lambda d: (d, d)),
+    "mul": lambda forward, backward: (forward * backward, lambda d: (d * backward, d * forward)),
+    "ave": lambda forward, backward: ((forward + backward) * 0.5, lambda d: (d * 0.5, d * 0.5)),
+    None: lambda forward, backward: ((forward, backward), lambda d: d),
+}
 
 
 class Bidirectional(OverSequences):

@@ -194,7 +194,7 @@ class MultiHeadAttention(Attending):
         shares = attending.softmax(scores, pairs, empty=return_attention_scores or self.dropout > 0)
         weighed, kept = self._dropped(shares, training)
         heads = attending.spoiled_sums(weighed @ v, pairs, value)
-        gate = self._gate(weights, query.values) if self.use_gate else None
+        gate = sigmoid(self._heads(weights, "gate", query.values)) if self.use_gate else None
         open_heads = heads if gate is None else heads * gate
         output = self._joined(weights, open_heads)
 
@@ -222,10 +222,6 @@ class MultiHeadAttention(Attending):
 
         return (output, shares) if return_attention_scores else output, back
 
-    def _gate(self, weights, x):
-        given = self._heads(weights, "gate", x)
-        return sigmoid(given)
-
     def _pairs(self, arrays, masks, attention_mask, use_causal_mask):
         """Which pairs count, as booleans that go with scores ``(B, heads, T, S)``; None for all."""
         query_mask, value_mask, key_mask = masks
@@ -241,7 +237,8 @@ class MultiHeadAttention(Attending):
             if isinstance(arrays[0], np.ndarray):
                 given = validation.array(attention_mask, "attention_mask")
                 self._check_pairs(given.shape, arrays[0].shape, arrays[1].shape)
-            pairs = both(pairs, (_with_heads(given) != 0).astype(bool, order="C", copy=False))
+            given = given.reshape(_with_heads_shape(given.shape))
+            pairs = both(pairs, (given != 0).astype(bool, order="C", copy=False))
         return pairs
 
     def _heads(self, weights, name, x):
@@ -375,10 +372,6 @@ def _listed_shapes(query, value, key):
     if value is None and not is_shape(query):
         return query
     return _listed(query, value, key)
-
-
-def _with_heads(mask):
-    return mask.reshape(_with_heads_shape(mask.shape))
 
 
 def _with_heads_shape(shape):

@@ -62,7 +62,7 @@ class Traced(Layer):
             if not self.built:
                 shape = mapped(inputs, np.shape)
                 build_with(self, shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
-            masks = [_used(one) for one in self._masks(mask)]
+            masks = [validation.array(one, "mask") != 0 for one in self._masks(mask)]
             kinds = [(one.shape, self._kind_of(one.dtype)) for one in given]
             traced = self._traced(inputs, [*kinds, *((one.shape, "bool") for one in masks)], mask, training)
         apart = not traced.only_moves
@@ -186,7 +186,3 @@ class Traced(Layer):
 
     def __getstate__(self) -> Any:
         return self.__dict__ | {"_traces": {}}
-
-
-def _used(mask) -> np.ndarray:
-    return validation.array(mask, "mask") != 0

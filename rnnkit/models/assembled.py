@@ -74,9 +74,10 @@ class Assembled(Trainable):
     # If all layers are on a GPU, host arrays are copied there and back once, rather than at every layer.
 
     def _across(self, inputs, mask, training, wanted=None):
-        if not self._goes_across(inputs):
+        if not self._all_on_gpu() or not self.built or first_on_device(inputs) is not None:
             return self._with_mask(inputs, mask, training, wanted=wanted)
-        outputs, masks, inner = self._with_mask(self._brought(inputs), mask, training, wanted=wanted)
+        inputs = mapped(inputs, partial(to_gpu, dtype=self.dtype))
+        outputs, masks, inner = self._with_mask(inputs, mask, training, wanted=wanted)
         outputs, masks = mapped(outputs, to_host), mapped(masks, to_host)
         if wanted is None:
             return outputs, masks, None
@@ -86,18 +87,12 @@ class Assembled(Trainable):
 
         return outputs, masks, Pullback(outputs, inner.dtype, back(inner.pull), back(inner.pull_weights))
 
-    def _goes_across(self, inputs) -> bool:
-        return self._all_on_gpu() and self.built and first_on_device(inputs) is None
-
     def _all_on_gpu(self) -> bool:
         """Return whether each layer takes arrays of a GPU, those of the models inside too."""
         inside = self._layers_inside
         return bool(inside) and all(
             one._all_on_gpu() if isinstance(one, Assembled) else one.device == "cuda" for one in inside
         )
-
-    def _brought(self, inputs):
-        return mapped(inputs, partial(to_gpu, dtype=self.dtype))
 
     @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:

@@ -13,15 +13,17 @@ class ArrayMethods(np.lib.mixins.NDArrayOperatorsMixin):
     @property
     def T(self) -> Any:
         """The array with its axes reversed, which has to have no batch axis."""
-        return np.transpose(self)  # type: ignore[call-overload]
+        return self.transpose()
 
     def reshape(self, *shape: Any) -> Any:
         """Reshape the array as `numpy.reshape` does; the first None in a symbolic one's shape is the batch size."""
-        return np.reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
+        new: Any = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        return np.reshape(self, new)  # type: ignore[call-overload]
 
     def transpose(self, *axes: Any) -> Any:
         """Permute the axes as `numpy.transpose` does."""
-        return np.transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
+        order: Any = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
+        return np.transpose(self, order)  # type: ignore[call-overload]
 
 
 def _reduction(name):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rnnkit.layers.support.device_transfer import device_of
 from rnnkit.layers.support.layer_tree import held_by
-
-if TYPE_CHECKING:
-    from rnnkit.cards import Card
 
 
 class Text(str):
@@ -34,7 +31,7 @@ def show_shape(shape) -> str:
     return ", ".join(show_shape(part) for part in shape)
 
 
-def layer_card(layer, depth: int = 0, code: bool = True) -> Card:
+def layer_card(layer, depth: int = 0, code: bool = True) -> Any:
     """Return the card of a layer: how it was made, its shapes, weights and states, and the layers inside.
 
     Nothing is built, compiled or copied for it. `depth` says how many layers this one is inside, `code`

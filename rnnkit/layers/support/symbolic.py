@@ -388,7 +388,7 @@ def _check(node, shape):
     mask = more.pop("mask", None)
     if isinstance(mask, SymbolicTensor) and isinstance(node.x, SymbolicTensor):
         steps = mask.shape[:2] if mask.shape[2:] == (1,) else mask.shape
-        if len(steps) != 2 or not _agree(steps, shape[:2]):
+        if len(steps) != 2 or not agree(steps, shape[:2]):
             raise ValueError(f"expected mask of shape {shape[:2]}, one value per step; got {mask.shape}")
     if hasattr(node.layer, "_check_masks"):
         node.layer._check_masks(shape, {name: nested for name, nested in node.more.items() if name.endswith("mask")})
@@ -401,9 +401,10 @@ def _check(node, shape):
         )
 
 
-def _agree(first, second) -> bool:
+def agree(first, second) -> bool:
+    """Return whether sizes are the same, as far as they are known."""
     return len(first) == len(second) and all(
-        a is None or b is None or a == b for a, b in zip(first, second, strict=True)
+        None in pair or pair[0] == pair[1] for pair in zip(first, second, strict=True)
     )
 
 

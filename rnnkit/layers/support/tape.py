@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +20,8 @@ from rnnkit.layers.support.variable import Variable
 from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.steps.nesting import mapped
 
-if TYPE_CHECKING:
-    from rnnkit.execution.array_functions import TracedFunction
-
 _MOST = 512  # operations whose derivatives are kept
-_PULLS: dict[tuple, TracedFunction] = {}
+_PULLS: dict[tuple, Any] = {}
 _SHAPES = (np.shape, np.ndim, np.size)
 _NESTED, _PLAIN = {list, tuple, dict}, {bool, int, float, str, type(None)}  # kinds of arguments
 
@@ -310,7 +308,7 @@ class TapeArray(ArrayMethods):
         return function(*plain(arguments), **plain(keywords))  # after the block
 
     def __getitem__(self, key):
-        return self._apply(_item, (self, key), {})
+        return self._apply(operator.getitem, (self, key), {})
 
     def astype(self, dtype):
         """Return the array as `numpy.ndarray.astype` does."""
@@ -531,7 +529,7 @@ def _pulled_together(operations: list[_Operation], d):
     return outputs, back
 
 
-def _traced(steps, ends, key, arrays, dtype) -> TracedFunction:
+def _traced(steps, ends, key, arrays, dtype) -> Any:
     """Return the derivative of functions one after the other, at arrays of some shapes."""
     from rnnkit.execution.array_functions import TracedFunction, kind_of  # with the compiler
 
@@ -553,10 +551,6 @@ def _traced(steps, ends, key, arrays, dtype) -> TracedFunction:
         name = getattr(steps[-1][0], "__name__", "tape")
         _PULLS[key] = TracedFunction(run, shapes, none, kinds, dtype, name)
     return _PULLS[key]
-
-
-def _item(x, key):
-    return x[key]
 
 
 def _cast(x, dtype):

@@ -136,12 +136,8 @@ def constants(value, batch_size: int, dtype: np.dtype, pairs: tuple[bool, ...] =
             )
     found = tuple(one.copy() if isinstance(one, DeviceArray) and not one.contiguous else one for one in found)
     return tuple(
-        _pairs(one, dtype) if c else cast(one, dtype, kept_axes=0) for one, c in zip(found, flags, strict=True)
+        to_pairs(one, 1, dtype) if c else cast(one, dtype, kept_axes=0) for one, c in zip(found, flags, strict=True)
     )
-
-
-def _pairs(array, dtype):
-    return to_pairs(array, 1, dtype)
 
 
 def parts_of_dtype(dtype) -> tuple[Any, bool]:
