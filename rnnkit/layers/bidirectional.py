@@ -320,10 +320,7 @@ class Bidirectional(OverSequences):
         """Return the constructor's arguments as JSON values."""
         forward, backward = serialize(self.forward_layer), serialize(self.backward_layer)
         forward["config"]["seed"] = None  # this layer's seed stands for it
-        return super().get_config() | {
-            "layer": forward,
-            "backward_layer": backward if self._has_own_backward else None,
-        }
+        return super().get_config() | {"layer": forward, "backward_layer": backward if self._has_own_backward else None}
 
     def __repr__(self) -> str:
         mode = "" if self.merge_mode == "concat" else f", merge_mode={self.merge_mode!r}"

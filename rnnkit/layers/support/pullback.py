@@ -71,11 +71,7 @@ class Pullback:
     """
 
     def __init__(
-        self,
-        outputs,
-        dtype,
-        pull: Callable[[list], Gradients],
-        pull_weights: Callable[[list], Gradients] | None = None,
+        self, outputs, dtype, pull: Callable[[list], Gradients], pull_weights: Callable[[list], Gradients] | None = None
     ):
         self._shapes, self.dtype = _shapes(outputs), dtype
         self.pull, self.pull_weights = pull, pull_weights or pull
