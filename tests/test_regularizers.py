@@ -9,6 +9,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit import constraints, regularizers
+from rnnkit.execution.layer_tree import arrays_by_name, options_by_name
 from rnnkit.steps.weight_options import WeightOptions
 
 WEIGHT = np.array([[3.0, -0.5, 0.0], [-4.0, 0.5, 0.0]])
@@ -150,8 +151,8 @@ def test_recurrent_layers_take_them(make):
     ):
         one.build((None, None, 2))
         for again in (one, copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
-            weight_options = again._weight_options()
-            assert list(weight_options) == list(again._arrays())
+            weight_options = options_by_name(again)
+            assert list(weight_options) == list(arrays_by_name(again))
             assert weight_options["kernel"] == WeightOptions(True, L2(0.1), MaxNorm(3.0))
             assert weight_options["recurrent_kernel"] == WeightOptions(True, L1(0.2), UnitNorm())
             assert weight_options["bias"] == WeightOptions(True, L2(0.3), halved)
@@ -164,8 +165,8 @@ def test_dense_and_embedding_take_them():
         again = type(layer).from_config(json.loads(json.dumps(layer.get_config())), custom_objects={"halved": halved})
         again.build(shape)
         layer.build(shape)
-        assert again._weight_options() == layer._weight_options() != dict.fromkeys(layer._arrays(), WeightOptions())
-    assert table._weight_options() == {"embeddings": WeightOptions(True, L2(), UnitNorm())}
+        assert options_by_name(again) == options_by_name(layer) != dict.fromkeys(arrays_by_name(layer), WeightOptions())
+    assert options_by_name(table) == {"embeddings": WeightOptions(True, L2(), UnitNorm())}
 
 
 @rk.cell(
@@ -199,10 +200,10 @@ class Around(rk.Cell):
 
 def test_cells_say_what_trains():
     layer = rk.RNN([Around(), rk.ESNCell(4), rk.GRUCell(2)])
-    assert layer._weight_options() == {}
+    assert options_by_name(layer) == {}
     layer.build((None, None, 3))
-    weight_options = layer._weight_options()
-    assert list(weight_options) == list(layer._arrays())
+    weight_options = options_by_name(layer)
+    assert list(weight_options) == list(arrays_by_name(layer))
     assert weight_options["0/gain"] == WeightOptions(constraint=MaxNorm(2.0))
     assert weight_options["0/inner/kernel"] == WeightOptions(True, L1(), NonNeg())
     assert not weight_options["0/inner/clock"].trainable

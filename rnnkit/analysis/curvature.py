@@ -24,6 +24,7 @@ from rnnkit.hints import Array
 from rnnkit.layers.loop import Loop
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.facts import reads_complex, reads_ids
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.models.graph_model import GraphModel
@@ -190,16 +191,16 @@ class _Point:
         check_single(layer)
         self.layer: Any = layer
         self.row_form = False
-        self.x = validation.numbers(x, "x", layer._reads_complex)
+        self.x = validation.numbers(x, "x", reads_complex(layer))
         self.arguments = self.x, *(call.get(n, d) for n, d in zip(known, (None, None, None, False), strict=True))
         given = call.get("constants")
         self.constants: Any = ()
         if given is not None:
             self.constants = layer._constants(given, len(self.x), layer.dtype)
         self.states = layer._execution.step.state_shapes
-        flags = {"x": [layer._reads_complex], "initial_state": layer._spec.complex}
+        flags = {"x": [reads_complex(layer)], "initial_state": layer._spec.complex}
         flags["constants"] = layer.cell._complex_constants
-        self.rows = {"x": (*([2] * layer._reads_complex), *self.x.shape[1:])}
+        self.rows = {"x": (*([2] * reads_complex(layer)), *self.x.shape[1:])}
         if len(self.states) == 1:
             self.rows["initial_state"] = tuple(self.states[0])
         if len(self.constants) == 1:
@@ -473,8 +474,8 @@ class _OfModel(_Point):
         self.layer: Any = model
         self.row_form, self.constants, self.states = False, (), ()
         readers = [[graph.layers[c.layer] for c in graph.calls if i in leaves(c.x)] for i in range(len(names))]
-        ids = {name for name, own in zip(names, readers, strict=True) if any(one._reads_ids for one in own)}
-        pairs = {name for name, own in zip(names, readers, strict=True) if any(one._reads_complex for one in own)}
+        ids = {name for name, own in zip(names, readers, strict=True) if any(reads_ids(one) for one in own)}
+        pairs = {name for name, own in zip(names, readers, strict=True) if any(reads_complex(one) for one in own)}
         kinds = {name: np.result_type(model.dtype, np.complex64) if name in pairs else model.dtype for name in names}
         numbers = {n: validation.numbers(one, "x", n in pairs) for n, one in zip(names, arrays, strict=False)}
         self.given = {n: one if n in ids else one.astype(kinds[n], copy=False) for n, one in numbers.items()}

@@ -21,6 +21,8 @@ from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.noise import Noise
 from rnnkit.layers.pooling import AveragePooling1D, GlobalAveragePooling1D
 from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.bound_calls import mask_behind
+from rnnkit.layers.support.facts import reads_complex
 from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
@@ -126,7 +128,7 @@ class Both:
 
 def _recurrent(layer: RNN, call: Along, **wishes) -> Dual:
     check_single(layer)
-    tangent = _cast(layer, call.moved["x"], 2, layer._reads_complex)
+    tangent = _cast(layer, call.moved["x"], 2, reads_complex(layer))
     moves = {name: any(one is not None for one in leaves_of(call.moved.get(name))) for name in _MORE}
 
     def along(record):
@@ -154,7 +156,7 @@ def _recurrent(layer: RNN, call: Along, **wishes) -> Dual:
         }
         if found.x is not None:
             parts = [found.x] if tangent is None else np.moveaxis(found.x, 2, 0)
-            pairs["x"] = [(*_shown(parts, [layer._reads_complex], 2), None)[:2]]
+            pairs["x"] = [(*_shown(parts, [reads_complex(layer)], 2), None)[:2]]
         return _wanted(found, call), pairs
 
     states = _shown(result.states, flags)
@@ -320,7 +322,7 @@ def _model(model: Assembled, call: Along) -> Dual:
         duals.append(part)
         for number, tangent in zip(made.outputs, part.dy, strict=True):
             moved[number] = tangent
-        graph.put(made, values, masks, part.y if len(part.y) > 1 else part.y[0], layer._mask_behind(x, mask))
+        graph.put(made, values, masks, part.y if len(part.y) > 1 else part.y[0], mask_behind(layer, x, mask))
     return Dual(
         [values[number] for number in graph.outputs],
         [moved[number] for number in graph.outputs],

@@ -14,9 +14,12 @@ from rnnkit import allocation, tracebacks
 from rnnkit.arguments import number_from_zero, positive_integer, sizes
 from rnnkit.arrays import real
 from rnnkit.complex_pairs import is_complex
+from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.hints import Array, Seed
 from rnnkit.layers.base import Layer
 from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.bound_calls import call_on, vjp_on
+from rnnkit.layers.support.facts import built_shape, generator_of, parts_by_path, reads_complex, restart, set_precision
 from rnnkit.layers.support.seeds import seed_sequence
 from rnnkit.steps.cell import frozen
 
@@ -214,15 +217,15 @@ class _Twin:
             self.name = repr(self.layer.cell)
         self._all = dict(_inside(self.layer))
         for one in self._all.values():
-            one.dtype = one._given_dtype = _DOUBLE
-        self.layer._put_arrays(_wide(self.layer._arrays()))
+            set_precision(one, _DOUBLE)
+        put_arrays(self.layer, _wide(arrays_by_name(self.layer)))
         for one in self._all.values():
             if not one.built and isinstance(one, RNN) and one.cell.built:
                 one.cell._replace_weights(_wide(one.cell._all_weights()))
         for one in self._all.values():
             if hasattr(one, "__setstate__"):
                 one.__setstate__({})  # a program of the old precision goes
-        self._generators = {path: copy.deepcopy(one._generator) for path, one in self._all.items()}
+        self._generators = {path: generator_of(one) for path, one in self._all.items()}
         self._x = self._start = self._constants = None
 
     def arrays(self, x, initial_state, constants, rng) -> dict[str, np.ndarray]:
@@ -231,7 +234,7 @@ class _Twin:
         x = self._input(x, rng)
         if not layer.built:
             if isinstance(layer, RNN) and is_complex(x):
-                layer._reads_complex = True
+                set_precision(layer, _DOUBLE, complex_too=True)
             layer.build(_mapped(x, lambda array: array.shape))
         self._x, count = x, len(_leaves(x)[0])
         if initial_state is not None:
@@ -251,7 +254,7 @@ class _Twin:
     def _input(self, x, rng):
         if x is None:
             features = getattr(getattr(self.layer, "cell", None), "_feature_shape", ()) or (None,)
-            shape = self.layer._input_shape or (None, None, *features)
+            shape = built_shape(self.layer) or (None, None, *features)
             fill = lambda one: tuple(_SIZES[min(i, 2)] if n is None else n for i, n in enumerate(one))
             x = list(map(fill, shape)) if isinstance(shape, list) else fill(shape)
         if isinstance(x, dict):
@@ -260,7 +263,7 @@ class _Twin:
             return [self._input(one, rng) for one in x]
         if _is_shape(x):
             drawn = self._drawn(rng, x)
-            return drawn + 1j * self._drawn(rng, x) if self.layer._reads_complex else drawn
+            return drawn + 1j * self._drawn(rng, x) if reads_complex(self.layer) else drawn
         x = real(x, "x", complex_too=True)
         return _double(x) if x.dtype.kind in "fc" else x
 
@@ -286,11 +289,11 @@ class _Twin:
 
     def __call__(self, arrays, more) -> list[np.ndarray]:
         """Return the results of a call, in a list."""
-        return _leaves(self._applied(self.layer._on, arrays, more))
+        return _leaves(self._applied(call_on, arrays, more))
 
     def vjp(self, arrays, more):
         """Return the layer's vjp."""
-        return self._applied(self.layer._vjp_on, arrays, more)
+        return self._applied(vjp_on, arrays, more)
 
     def wrong_rules(self, training, rng) -> list[str]:
         """Return the operations whose own rule is wrong, with their lines, in the graphs of all steps and functions."""
@@ -306,9 +309,7 @@ class _Twin:
 
     def _applied(self, function, arrays, more):
         for path, one in self._all.items():
-            one._generator = copy.deepcopy(self._generators[path])
-            if "_kept" in vars(one):
-                one._kept = None
+            restart(one, self._generators[path])
         for name, array in self._weights.items():
             if arrays[name] is not array:
                 self.layer.weights[name] = self._weights[name] = arrays[name]
@@ -317,7 +318,7 @@ class _Twin:
             if nested is not None:
                 leaves = iter(arrays[name] for name in _named(what, nested))
                 given[what] = _mapped(nested, lambda _, leaves=leaves: next(leaves))
-        return function(given.pop("x"), **given, **more)
+        return function(self.layer, given.pop("x"), **given, **more)
 
 
 def _like(array, draw):
@@ -345,7 +346,7 @@ def _wide(arrays) -> dict:
 def _inside(layer, path=""):
     """Yield a layer and all inside it, with the paths that their weights' names begin with."""
     yield path, layer
-    for name, part in layer._parts().items():
+    for name, part in parts_by_path(layer).items():
         yield from _inside(part, f"{path}/{name}" if path else name)
 
 

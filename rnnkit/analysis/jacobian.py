@@ -16,6 +16,7 @@ from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.hints import Array, Seed
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.facts import built_shape
 from rnnkit.layers.support.seeds import seed_sequence
 from rnnkit.steps.cell import Cell, as_cell, cell_name, prepare
 from rnnkit.steps.declared import DeclaredCell
@@ -335,7 +336,7 @@ def _built(cell, x) -> Cell:
 
 def _features_of(cell, given) -> tuple[int, ...]:
     """Return the shape of an input's features, of a class cell only as its layer knows it."""
-    return cell._input_shape[2:] if isinstance(cell, RNN) else getattr(cell, "_feature_shape", ()) or given
+    return built_shape(cell)[2:] if isinstance(cell, RNN) else getattr(cell, "_feature_shape", ()) or given
 
 
 def _names(cell) -> list:

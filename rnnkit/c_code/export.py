@@ -15,10 +15,12 @@ from rnnkit.c_code import network, reference
 from rnnkit.c_code.files import MARK, Recorded, Texts
 from rnnkit.c_code.network import Network
 from rnnkit.c_code.text import identifier, is_identifier
+from rnnkit.execution.layer_tree import all_layers
 from rnnkit.hints import Array, DType
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.device_transfer import device_of
+from rnnkit.layers.support.facts import states_aside
 from rnnkit.serialization.atomic_files import replacing
 
 _TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
@@ -184,7 +186,7 @@ def _check(layer, weights) -> None:
 def _dtype(layer: Layer, dtype) -> np.dtype:
     if dtype is not None:
         return validation.floating(dtype)
-    found = {one.dtype for one in layer._all_layers() if one.dtype is not None and one.dtype.kind == "f"}
+    found = {one.dtype for one in all_layers(layer) if one.dtype is not None and one.dtype.kind == "f"}
     if len(found) != 1:
         told = " and ".join(sorted(one.name for one in found))
         raise ValueError(f"expected layers of one precision, or dtype to say which C has; got {told or 'none'}")
@@ -219,23 +221,16 @@ def _inputs(layer: Layer, made: Network, data) -> list[np.ndarray]:
 
 def _called(layer: Any, made: Network, inputs, constants) -> list[np.ndarray]:
     """Return the layer's outputs; a stateful layer keeps its states."""
-    stateful = [one for one in layer._all_layers() if one._keeps_states]
-    kept = [one._kept for one in stateful]
-    for one in stateful:
-        one._kept = None
-    try:
-        more = {"constants": constants} if constants else {}
+    more = {"constants": constants} if constants else {}
+    with states_aside(layer):
         found = layer(inputs if len(inputs) > 1 else inputs[0], **more)
-    finally:
-        for one, states in zip(stateful, kept, strict=True):
-            one._kept = states
     return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def _recorded(made: Network, layer: Layer, dtype, inputs, outputs, constants) -> Recorded:
     """Return the first sequence for the test, cut to limit the file unless an output is after the last step."""
     steps = inputs[0].shape[1]
-    own = {one.dtype for one in layer._all_layers() if one.dtype is not None}
+    own = {one.dtype for one in all_layers(layer) if one.dtype is not None}
     tolerance = max([_TOLERANCES[dtype.name], *(_TOLERANCES.get(one.name, 0.0) for one in own)])
     if all(signal.in_time for signal in made.outputs):
         steps = max(1, min(steps, _MOST_RECORDED // max(1, *(signal.size for signal in made.inputs + made.outputs))))

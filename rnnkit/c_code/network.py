@@ -14,6 +14,7 @@ from rnnkit.c_code.text import identifier
 from rnnkit.c_code.unit import Unit
 from rnnkit.execution.array_functions import with_weights
 from rnnkit.execution.execution import Execution
+from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.base import Layer
 from rnnkit.layers.convolution import Conv1D
@@ -25,6 +26,7 @@ from rnnkit.layers.noise import Noise
 from rnnkit.layers.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D, OverAll
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten, Reshape
+from rnnkit.layers.support.facts import built_shape, reads_ids, stream_refusal
 from rnnkit.layers.support.symbolic import leaves, mapped, shape_leaves
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.layers.traced import Traced
@@ -110,8 +112,8 @@ def read(layer: Layer, dtype: np.dtype, constants=(), int8: bool = False) -> Net
         ids = [one.kind in "iub" for one in dtypes]
         network.input_names, network.output_names = layer.input_names, layer.output_names
     else:
-        shapes = shape_leaves(layer._input_shape)
-        ids = [layer._reads_ids] * len(shapes)
+        shapes = shape_leaves(built_shape(layer))
+        ids = [reads_ids(layer)] * len(shapes)
     for shape, whole in zip(shapes, ids, strict=True):
         features = tuple(shape[2:])
         if not isinstance(shape, tuple) or len(shape) < (2 if whole else 3) or None in features:
@@ -132,7 +134,7 @@ class _Reader:
         for kinds, method in _METHODS.items():
             if isinstance(layer, kinds):
                 return method(self, layer, x)
-        raise self._refusal(layer, layer._stream_refusal or "is no layer that is known in C")
+        raise self._refusal(layer, stream_refusal(layer) or "is no layer that is known in C")
 
     @staticmethod
     def _refusal(layer, reason) -> ValueError:
@@ -242,7 +244,7 @@ class _Reader:
             raise self._refusal(layer, "merges steps with a whole sequence's")
         in_time = signals[0].in_time
         shapes = [(*(1,) * (1 + in_time), *one.shape) for one in signals]
-        reason = layer._stream_refusal
+        reason = stream_refusal(layer)
         if isinstance(layer, Concatenate):
             reason = "joins arrays along time" if layer.axis % len(shapes[0]) == 1 else None
         elif isinstance(layer, WholeArrays) and in_time and layer._takes_steps_apart():
@@ -255,7 +257,8 @@ class _Reader:
         if isinstance(layer, Traced):
             traced = layer._traced(x, [(shape, "float") for shape in shapes], None, False)
         else:
-            function, weights = lambda x, weights: layer._traceable(x, None, weights), all_expanded(layer._own_arrays())
+            weights = all_expanded(held_by(layer).arrays())
+            function = lambda x, weights: layer._traceable(x, None, weights)
             traced = with_weights(function, weights, [shapes[0][1:]], ["float"], layer.dtype, layer.name)
         if traced.kinds != ["float"]:
             raise self._refusal(layer, f"gives {' and '.join(traced.kinds)} rather than one array of numbers")

@@ -356,10 +356,7 @@ def _helper(name: str, dtype: str) -> str:
 
 
 # Many small ARM processors have multiply-adds only for float.
-_ARM_HAS = {
-    "float32": "defined(__ARM_FEATURE_FMA)",
-    "float64": "(defined(__ARM_FEATURE_FMA) && (__ARM_FP & 8))",
-}
+_ARM_HAS = {"float32": "defined(__ARM_FEATURE_FMA)", "float64": "(defined(__ARM_FEATURE_FMA) && (__ARM_FP & 8))"}
 
 
 def _typed(text: str, dtype: str) -> str:

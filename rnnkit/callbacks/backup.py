@@ -8,7 +8,9 @@ from typing import Any
 
 from rnnkit.arguments import whole
 from rnnkit.callbacks.callback import Callback
+from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.hints import Logs
+from rnnkit.layers.support.facts import built_shape
 from rnnkit.serialization.array_files import below, load_arrays, save_arrays
 
 
@@ -55,14 +57,14 @@ class BackupAndRestore(Callback):
         if not model.built:
             model.build(_shape(about["input_shape"]))
         weights = below("weights/", arrays)
-        if set(weights) != set(model._arrays()):
+        if set(weights) != set(arrays_by_name(model)):
             raise ValueError(
                 f"expected a backup of {model.name!r} in {self._path}, got one of another model; remove it"
             )
-        model._put_arrays(weights)
+        put_arrays(model, weights)
         state = below("optimizer/", arrays)
-        known = {name.partition("/")[2] for name in state}
-        model.optimizer.set_state(state, {name: array for name, array in model._arrays().items() if name in known})
+        known, weights = {name.partition("/")[2] for name in state}, arrays_by_name(model)
+        model.optimizer.set_state(state, {name: array for name, array in weights.items() if name in known})
         model.resumed_epoch = self._epoch = about["epoch"]
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -88,9 +90,9 @@ class BackupAndRestore(Callback):
 
     def _save(self, epoch):
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {f"weights/{name}": array for name, array in self.model._arrays().items()}
+        arrays = {f"weights/{name}": array for name, array in arrays_by_name(self.model).items()}
         arrays |= {f"optimizer/{name}": array for name, array in self.model.optimizer.get_state().items()}
-        save_arrays(self._path, arrays, {"epoch": epoch, "input_shape": self.model._input_shape})
+        save_arrays(self._path, arrays, {"epoch": epoch, "input_shape": built_shape(self.model)})
 
 
 def _shape(given):

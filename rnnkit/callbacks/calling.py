@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from rnnkit.callbacks.callback import HOOKS, Callback
 from rnnkit.callbacks.history import History
@@ -13,7 +14,7 @@ from rnnkit.callbacks.terminate_on_nan import TerminateOnNaN
 _ALIASES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
 
-class CallbackList:
+class CallbackList(Callback):
     """The callbacks of one run in calling order, followed by a progress bar and a history.
 
     It has the hooks of a callback. Hooks that no callback overrides cost nothing.
@@ -84,10 +85,6 @@ class CallbackList:
         for callback in self._called[hook]:
             getattr(callback, hook)(*which, logs)
 
-    def on_train_begin(self, logs=None):
-        """Call the hooks before the first epoch."""
-        self._tell("on_train_begin", logs)
-
     def on_train_end(self, logs=None):
         """Call the final hook of every callback, even if one fails; the first failure is raised then."""
         logs = {} if logs is None else logs
@@ -100,53 +97,20 @@ class CallbackList:
         if failure is not None:
             raise failure
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Call the hooks before an epoch."""
-        self._tell("on_epoch_begin", logs, epoch)
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Call the hooks after an epoch and its validation."""
-        self._tell("on_epoch_end", logs, epoch)
+def _telling(hook: str):
+    """Return the method of a `CallbackList` that calls a hook of its callbacks."""
+    if "epoch" in hook or "batch" in hook:
+        tell: Any = lambda self, number, logs=None: self._tell(hook, logs, number)
+    else:
+        tell = lambda self, logs=None: self._tell(hook, logs)
+    tell.__name__, tell.__doc__ = hook, f"Call `{hook}` of each callback."
+    return tell
 
-    def on_train_batch_begin(self, batch, logs=None):
-        """Call the hooks before a batch."""
-        self._tell("on_train_batch_begin", logs, batch)
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Call the hooks after a batch."""
-        self._tell("on_train_batch_end", logs, batch)
-
-    def on_test_begin(self, logs=None):
-        """Call the hooks before an evaluation."""
-        self._tell("on_test_begin", logs)
-
-    def on_test_end(self, logs=None):
-        """Call the hooks after an evaluation."""
-        self._tell("on_test_end", logs)
-
-    def on_test_batch_begin(self, batch, logs=None):
-        """Call the hooks before a batch of an evaluation."""
-        self._tell("on_test_batch_begin", logs, batch)
-
-    def on_test_batch_end(self, batch, logs=None):
-        """Call the hooks after a batch of an evaluation."""
-        self._tell("on_test_batch_end", logs, batch)
-
-    def on_predict_begin(self, logs=None):
-        """Call the hooks before a prediction."""
-        self._tell("on_predict_begin", logs)
-
-    def on_predict_end(self, logs=None):
-        """Call the hooks after a prediction."""
-        self._tell("on_predict_end", logs)
-
-    def on_predict_batch_begin(self, batch, logs=None):
-        """Call the hooks before a batch of a prediction."""
-        self._tell("on_predict_batch_begin", logs, batch)
-
-    def on_predict_batch_end(self, batch, logs=None):
-        """Call the hooks after a batch of a prediction, with its ``outputs``."""
-        self._tell("on_predict_batch_end", logs, batch)
+for _hook in HOOKS:
+    if _hook not in vars(CallbackList):
+        setattr(CallbackList, _hook, _telling(_hook))
 
 
 def _overrides(callback, hook) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from rnnkit.arguments import real_number, whole
 from rnnkit.callbacks.monitoring import Monitor
 from rnnkit.console import say
+from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.hints import Logs
 
 
@@ -84,7 +85,7 @@ class EarlyStopping(Monitor):
         if self._is_better(value, self.best):
             self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
-                self.best_weights = self.model._arrays()  # read-only arrays, so no copy is needed
+                self.best_weights = arrays_by_name(self.model)  # read-only arrays, so no copy is needed
             if self.baseline is None or self._is_better(value, self.baseline):
                 self.wait = 0
         elif self.wait >= self.patience and epoch > 0:
@@ -98,5 +99,5 @@ class EarlyStopping(Monitor):
         if self.best_weights is not None:
             if self.verbose:
                 say(f"the weights with {self.monitor} {self.best:.4g} are put back")
-            self.model._put_arrays(self.best_weights)
+            put_arrays(self.model, self.best_weights)
             self.best_weights = None

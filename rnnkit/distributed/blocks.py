@@ -11,6 +11,7 @@ from rnnkit.distributed.shipping import Segment, ShippedLayer, share
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import MERGES
 from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.bound_calls import with_mask
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.training.pieces import told_where
 
@@ -75,7 +76,7 @@ def several(shipped: ShippedLayer, place: Place, before, x, mask):
                     left.append(carry)
                     x, mask = (found[0], mask) if found else (None, None)
                 else:
-                    x, mask = layer._with_mask(x, mask, False)
+                    x, mask = with_mask(layer, x, mask)
     return tuple(left), x, mask
 
 
@@ -132,7 +133,7 @@ def called(shipped: ShippedLayer, place: Place, options: dict, several: bool, co
     """
     with _told(shipped, place), share():
         x, mask = _arguments(several, count, arrays)
-        found = leaves(shipped.layer()._with_mask(x, mask, False, options)[0])
+        found = leaves(with_mask(shipped.layer(), x, mask, options)[0])
         return found[0] if len(found) == 1 else tuple(found)
 
 

@@ -9,11 +9,14 @@ import numpy as np
 from rnnkit.distributed import layerwise, recurrent
 from rnnkit.distributed.chunks import checked, chunked, is_chunked, mask_in_chunks, turned
 from rnnkit.distributed.sources import are_delayed, source
+from rnnkit.execution.layer_tree import all_layers, all_or_nothing, build_with
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.bound_calls import call_arguments
+from rnnkit.layers.support.facts import check_input, keeps_states
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.models.functional import Model
 from rnnkit.models.graph_model import GraphModel
@@ -36,7 +39,7 @@ def answer(layer: Layer, method, arguments: tuple, keywords: dict):
     if more.pop("stream", None) is not None:
         raise ValueError("expected no stream with a dask array, got one")
     mask, training = more.pop("mask", None), more.pop("training", False)
-    with layer._all_or_nothing():
+    with all_or_nothing(layer):
         if method.__name__ == "trajectory":
             return _in_one(layer, x, mask, training, more, whole=True)[0]
         outputs, mask_behind = run(layer, x, mask, training, more)
@@ -46,10 +49,10 @@ def answer(layer: Layer, method, arguments: tuple, keywords: dict):
 def _arguments(layer, method, arguments, keywords) -> tuple[Any, dict]:
     """Return the inputs of a call, and its other arguments by name, without those that are None."""
     try:
-        (_, x), *others = layer._call_arguments(method, arguments, keywords).items()
+        (_, x), *others = call_arguments(layer, method, arguments, keywords).items()
     except TypeError as error:
         raise TypeError(f"{type(layer).__name__}: {error}") from None
-    return layer._arranged(x), {name: value for name, value in others if value is not None}
+    return x, {name: value for name, value in others if value is not None}
 
 
 def predicted(model: Layer, x, batch_size, steps, out):
@@ -72,7 +75,7 @@ def _in_one(layer, x, mask, training, more, whole=False) -> tuple[Any, Any]:
     """Run a layer that is no model, as `run`; with `whole`, return the result of `trajectory`."""
     if training:
         raise ValueError(f"expected training=False for dask arrays, got {training!r} for the layer {layer.name!r}")
-    if kept := [one.name for one in layer._all_layers() if one._keeps_states]:
+    if kept := [one.name for one in all_layers(layer) if keeps_states(one)]:
         raise ValueError(
             f"expected layers that keep no states between calls for dask arrays; {kept[0]!r} is stateful: make it with "
             "return_state=True, and hand the states to the next call as initial_state"
@@ -154,7 +157,7 @@ def _built_for(layer: Layer, x) -> None:
     found = np.result_type(*map(validation.precision_of, leaves(x)))
     if layer.built:
         if not isinstance(layer, GraphModel):
-            layer._check_shape(layer._shape(shape))
+            check_input(layer, shape)
         return
-    with layer._all_or_nothing():
-        layer._build_with(shape, layer.dtype or (np.dtype("float32") if isinstance(layer, Embedding) else found))
+    with all_or_nothing(layer):
+        build_with(layer, shape, layer.dtype or (np.dtype("float32") if isinstance(layer, Embedding) else found))

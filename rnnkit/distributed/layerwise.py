@@ -16,6 +16,7 @@ from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.merging import Concatenate, Merge
 from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.facts import stream_refusal
 from rnnkit.steps.nesting import shapes_mapped
 
 
@@ -35,7 +36,7 @@ def steps_apart(layer: Layer, inputs: Sequence) -> bool:
     Streams accept the same layers without a state, and refuse those that make a mask for another reason.
     """
     first = inputs[0]
-    if layer._stream_refusal is not None and not isinstance(layer, (Embedding, Masking)):
+    if stream_refusal(layer) is not None and not isinstance(layer, (Embedding, Masking)):
         return False
     if isinstance(layer, Merge):
         alike = first.ndim > 2 and all(one.shape[:2] == first.shape[:2] and one.ndim == first.ndim for one in inputs)

@@ -18,12 +18,14 @@ from rnnkit.distributed.graphs import Made, Ref, arrays, indices, mapped, shippe
 from rnnkit.distributed.layerwise import steps_apart
 from rnnkit.distributed.shipping import Segment
 from rnnkit.execution.execution import initial_states
+from rnnkit.execution.layer_tree import all_layers
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.facts import check_input, keeps_states
 from rnnkit.models.assembled import Assembled
 
 
@@ -195,7 +197,7 @@ def beginning(layers: Sequence[Layer], x) -> Segment:
         recurrent = any(isinstance(one, RNN) for one in found)
         if not (recurrent or isinstance(layer, (RNN, Masking, Embedding))) or not _joins(layer, shape):
             break
-        layer._check_shape(layer._shape(shape))
+        check_input(layer, shape)
         found.append(layer)
         if isinstance(layer, RNN) and not layer.return_sequences:
             break
@@ -205,7 +207,7 @@ def beginning(layers: Sequence[Layer], x) -> Segment:
 
 def _joins(layer: Layer, shape) -> bool:
     """Return whether a layer gives one output per chunk, from the chunk and its state after the previous one."""
-    if not layer.built or any(one._keeps_states for one in layer._all_layers()):
+    if not layer.built or any(keeps_states(one) for one in all_layers(layer)):
         return False
     if isinstance(layer, RNN):
         step = layer._execution.step

@@ -15,6 +15,7 @@ from typing import Any
 
 from rnnkit.backends.shared.thread_pool import at_most, get_num_threads
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support.display import how_compiled
 
 _lock, _loading = threading.Lock(), threading.Lock()
 _loaded: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
@@ -124,7 +125,7 @@ def _depends_on_vectors(layer: Layer | Segment) -> bool:
         return any(map(_depends_on_vectors, layer))
     text = layer.explain(source=True)
     wait = "not compiled yet" in text  # its constants are known at a call
-    return wait or "jitted" in layer._how_compiled() or "reduce_add" in text or "reduce_multiply" in text
+    return wait or "jitted" in how_compiled(layer) or "reduce_add" in text or "reduce_multiply" in text
 
 
 if hasattr(os, "register_at_fork"):

@@ -9,6 +9,7 @@ from rnnkit.distributed import updates
 from rnnkit.distributed.graphs import Ref
 from rnnkit.distributed.schedulers import Graph, Held, Meanwhile, Tasks
 from rnnkit.distributed.updates import ShippedStepper, Weights
+from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.training.parts import PartedStepper
 from rnnkit.training.pieces import Summand
 from rnnkit.training.tally import Tally
@@ -136,9 +137,9 @@ class ClusterStepper(PartedStepper):
             if not model.built:
                 self.forward(self.source.example())
             shipped, key = ShippedStepper(self), self.tasks.key("model")
-            self.source.shipped = self.tasks.begin({key: (updates.given, (shipped,))}, [key])[0], model._arrays()
+            self.source.shipped = self.tasks.begin({key: (updates.given, (shipped,))}, [key])[0], arrays_by_name(model)
         held, base = self.source.shipped
-        weights = Weights({name: one for name, one in model._arrays().items() if one is not base[name]})
+        weights = Weights({name: one for name, one in arrays_by_name(model).items() if one is not base[name]})
         key = self.tasks.key("weights")
         return held, weights, {key: (updates.given, (weights,))}, key
 

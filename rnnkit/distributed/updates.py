@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnkit.distributed.shipping import Shipped, share, vectors
+from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.layers.support import validation
 from rnnkit.training.batches import Batch, Iterable
 from rnnkit.training.parts import PartedStepper
@@ -77,12 +78,12 @@ class _Loaded:
     """A stepper of this process, its shipped weights, and its latest ones."""
 
     def __init__(self, stepper: PartedStepper):
-        self.stepper, self.base = stepper, stepper.model._arrays()
+        self.stepper, self.base = stepper, arrays_by_name(stepper.model)
         self.weights: Weights | None = None
 
     def put(self, weights: Weights) -> None:
         if self.weights is not weights:
-            self.stepper.model._put_arrays({**self.base, **weights.arrays})
+            put_arrays(self.stepper.model, {**self.base, **weights.arrays})
             self.weights = weights
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.circumstances import FROZEN, USUAL, circumstances, standing_in
+from rnnkit.execution.layer_tree import all_layers, takes_sequences
 from rnnkit.execution.watching import Watched, are_own, call_states, restore
 from rnnkit.recording import Recording, Unrepeatable, arrays_in, each_array, noted, plain
 
@@ -164,7 +165,7 @@ class Runner:
         found: list[Any]
         if len(arguments) == 1 and not keywords and type(arguments[0]) is np.ndarray:  # most calls
             arrays, key = arguments, (arguments[0].shape, arguments[0].dtype, get_num_threads())
-        elif arguments and type(arguments[0]) in (list, tuple) and not self._lists and layer._takes_sequences():
+        elif arguments and type(arguments[0]) in (list, tuple) and not self._lists and takes_sequences(layer):
             return None  # the calls on its buckets are repeated
         elif len(arguments) == len(keywords) == 1 and type(constants := keywords.get("constants")) is list:
             arrays, found = [arguments[0], *constants], [get_num_threads()]
@@ -287,7 +288,7 @@ class Runner:
 
     def _layers(self, subject) -> list:
         """Return the layers that take part."""
-        return subject._all_layers()
+        return all_layers(subject)
 
     def _largest(self, subject) -> int:
         """Return the bytes that a recording may hold."""

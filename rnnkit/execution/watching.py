@@ -1,4 +1,4 @@
-"""What the results of layers depend on besides arguments and weights, watched so that no recording outlives a change."""
+"""What results of layers depend on besides arguments and weights, watched so that no recording outlives a change."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import is_own
+from rnnkit.execution.layer_tree import all_layers, held_arrays, held_by
 from rnnkit.stored_weights import StoredWeight
 
 # Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
@@ -97,7 +98,7 @@ class Watched:
             or self._differs_in_place()
             or any(own.last != then for own, then in self._numbers)
         ):
-            layers, self._layer, self._last_weights = layer._all_layers(), weakref.ref(layer), -1
+            layers, self._layer, self._last_weights = all_layers(layer), weakref.ref(layer), -1
             self._numbers = [(one._assigned, one._assigned.last) for one in layers]
             found = ((name, value) for one in layers for name, value in vars(one).items())
             self._lists = [value for name, value in found if type(value) is list and name[0] != "_"]
@@ -105,7 +106,7 @@ class Watched:
             self._entries = [list(map(id, one)) for one in self._alive]
             self._facts = facts_of(layers)
         if self._last_weights != last_weights:
-            held = layer._held_arrays().values()
+            held = held_arrays(layer).values()
             arrays = [array for array in held if not isinstance(array, StoredWeight)]
             self._kinds = [Same(one) if isinstance(one, StoredWeight) else (one.shape, one.dtype) for one in held]
             if len(arrays) != len(self.weights) or any(map(is_not, arrays, self.weights)):
@@ -155,7 +156,7 @@ def call_states(layers) -> dict:
     found = {}
     for layer in layers:
         generator = None if layer._generator is None else layer._generator.bit_generator
-        moving = {name: Same(array) for name, array in layer._moving().items()}
+        moving = {name: Same(array) for name, array in held_by(layer).moving().items()}
         if generator is not None or moving:
             found[layer] = generator, None if generator is None else generator.state, moving
     return found
@@ -166,13 +167,13 @@ def restore(states: dict) -> None:
     for layer, (generator, state, moving) in states.items():
         if generator is not None:
             generator.state = state
-        if any(array is not moving[name].value for name, array in layer._moving().items()):
-            layer._put_own_arrays({name: same.value for name, same in moving.items()})
+        if any(array is not moving[name].value for name, array in held_by(layer).moving().items()):
+            held_by(layer).put({name: same.value for name, same in moving.items()})
 
 
 def unmoved(layers, arrays) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the weights that calls don't change, each twice, for `standing_in`; calls read the others each time."""
-    moving = {id(array) for layer in layers for array in layer._moving().values()}
+    moving = {id(array) for layer in layers for array in held_by(layer).moving().values()}
     return [(array, array) for array in arrays if id(array) not in moving]
 
 

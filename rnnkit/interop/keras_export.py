@@ -18,6 +18,7 @@ from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.pooling import GlobalAveragePooling1D, OverTime
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Shaping
+from rnnkit.layers.support.facts import built_shape, keeps_states, parts_by_path, reads_ids
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
@@ -92,8 +93,8 @@ class _Writer:
         weights = layer.get_weights()
         if not weights:
             return
-        shape = layer._input_shape
-        if layer._keeps_states:
+        shape = built_shape(layer)
+        if keeps_states(layer):
             if self._batch_size is None:
                 raise ValueError(f"expected batch_size, which Keras needs of the stateful layer {layer.name!r}")
             shape = (self._batch_size, *shape[1:])
@@ -108,7 +109,7 @@ class _Writer:
         make = getattr(self._keras.layers, kind)
         if isinstance(layer, Bidirectional):
             forward, backward = (  # without weights; the seed of the whole replaces their own
-                _frozen(self._leaf(one, one.name, layer._given_seed), one)
+                _frozen(self._leaf(one, one.name, layer.seed), one)
                 for one in (layer.forward_layer, layer.backward_layer)
             )
             own = backward if layer._has_own_backward else None
@@ -167,11 +168,11 @@ class _Writer:
         return self._keras.Input(batch_shape=(first, *shape[1:]), dtype=dtype, name=name)
 
     def _sequential(self, model, name) -> Any:
-        shape, layers = model._input_shape, []
+        shape, layers = built_shape(model), []
         if model._input is not None:
             layers.append(self._input(model._input.shape, model._input.dtype.name, model._input.name))
         elif model.built and isinstance(shape, tuple):
-            layers.append(self._input(shape, None if model.layers[0]._reads_ids else model.dtype.name, None))
+            layers.append(self._input(shape, None if reads_ids(model.layers[0]) else model.dtype.name, None))
         taken: dict[str, int] = {}
         for layer in model.layers:
             count = taken[layer.name] = taken.get(layer.name, -1) + 1
@@ -212,7 +213,7 @@ class _Writer:
         tensors = [
             self._input((one["batch_size"], *one["shape"]), one["dtype"], one["name"]) for one in model._input_configs
         ]
-        made = [self.layer(layer, path) for path, layer in model._parts().items()]
+        made = [self.layer(layer, path) for path, layer in parts_by_path(model).items()]
         masks: list = [None] * len(tensors)
         for call in model._graph.calls:
             results, behind = self._call(model._graph.layers[call.layer], made[call.layer], call, tensors, masks)

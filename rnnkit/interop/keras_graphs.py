@@ -15,6 +15,7 @@ from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Reshape
+from rnnkit.layers.support.bound_calls import call_on
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
@@ -184,7 +185,7 @@ class _Graph:
         if any(self.values[key].mask is not None or self.values[key].keras is not None for key in keys):
             raise attention_masked(layer)
         tensors, more = mapped((keys, more), lambda one: self.array(one) if isinstance(one, Key) else one)
-        for j, tensor in enumerate(leaves(layer._on(tensors, **more))):
+        for j, tensor in enumerate(leaves(call_on(layer, tensors, **more))):
             self.values[Key(name, i, j)] = Value(tensor)
 
     def _wanted(self, mask, passed, with_states):

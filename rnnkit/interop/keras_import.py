@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.cells.stacked import StackedRNNCells
+from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.interop import keras_kinds
 from rnnkit.interop.keras_files import Arrays, is_archive, read_archive, read_weights, told
 from rnnkit.interop.keras_graphs import read_graph, read_input
@@ -18,6 +19,7 @@ from rnnkit.interop.keras_weights import FromFile, FromObject, Source, expected_
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.memoryless import Activation
+from rnnkit.layers.support.facts import parts_by_path
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
 from rnnkit.models.sequential import Sequential
@@ -276,7 +278,9 @@ def _found(layer: Layer, arrays: Arrays, prefix: str, path: str) -> Iterator[tup
             str(i): (f"layers/{name}", one) for i, (name, one) in enumerate(zip(names, layer.layers, strict=True))
         }
     elif isinstance(layer, Model):
-        inside = {name: (_by_name(name, arrays, path), one) for name, one in layer._parts().items() if one.weights}
+        inside = {
+            name: (_by_name(name, arrays, path), one) for name, one in parts_by_path(layer).items() if one.weights
+        }
     elif isinstance(layer, TimeDistributed):
         inside = {"layer": ("layer", layer.layer)}
     for name, (place, one) in inside.items():
@@ -284,7 +288,7 @@ def _found(layer: Layer, arrays: Arrays, prefix: str, path: str) -> Iterator[tup
     if inside:
         return
     for holder in holders(layer):
-        own = holder.own._arrays() if isinstance(holder.own, Layer) else holder.own.weights
+        own = arrays_by_name(holder.own) if isinstance(holder.own, Layer) else holder.own.weights
         names = [f"{holder.prefix}{name}" for name in own]
         found = arrays.read(f"{path}/{holder.path}".strip("/"))
         if len(found) != len(names):

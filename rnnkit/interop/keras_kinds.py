@@ -9,6 +9,7 @@ from typing import Any
 from rnnkit import constraints, initializers, regularizers
 from rnnkit.activations import ACTIVATIONS
 from rnnkit.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnkit.configured import parameters
 from rnnkit.layers.activation_layers import ELU, LeakyReLU, ReLU, Softmax
 from rnnkit.layers.attention import AdditiveAttention, Attention
 from rnnkit.layers.batch_normalization import BatchNormalization
@@ -158,24 +159,6 @@ def _plain(value, what):
     return value
 
 
-_WEIGHT = "initializer regularizer constraint".split()
-_KERNELS = [f"{name}_{what}" for what in _WEIGHT for name in ("kernel", "recurrent", "bias")]
-_CELL = ["units", "activation", "use_bias", *_KERNELS, "dropout", "recurrent_dropout", "seed"]
-_GATED = [*_CELL, "recurrent_activation"]
-_TIME = "return_sequences return_state go_backwards stateful unroll zero_output_for_mask".split()
-_DENSE = [f"{name}_{what}" for what in _WEIGHT for name in ("kernel", "bias")]
-_NORMAL = ["axis", "epsilon", "center", "scale", *(f"{name}_{what}" for what in _WEIGHT for name in ("beta", "gamma"))]
-_MOVING = ["momentum", "moving_mean_initializer", "moving_variance_initializer"]
-_WINDOWS = ["strides", "padding"]
-_TABLE = [f"embeddings_{what}" for what in _WEIGHT]
-_IMAGES = [name for name in (*_GATED, *_TIME) if name not in ("units", "unroll")]
-_IMAGES += ["filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "unit_forget_bias"]
-_HEADS = ["num_heads", "key_dim", "value_dim", "dropout", "use_bias", "output_shape", "attention_axes", "use_gate"]
-_HEADS += ["sliding_window", "seed", *_DENSE]
-_LAST = {"data_format": ("channels_last", None)}
-_PLAIN_WEIGHTS = {"lora_rank": (None,), "lora_alpha": (None,), "quantization_config": (None,)}
-
-
 @dataclass(frozen=True)
 class Kind:
     """The conversion of a class of Keras."""
@@ -185,67 +168,46 @@ class Kind:
     fixed: dict[str, tuple] = field(default_factory=dict)  # options that rnnkit lacks: values without an effect
 
 
-CELLS = {
-    "SimpleRNNCell": Kind(SimpleRNNCell, _CELL),
-    "GRUCell": Kind(GRUCell, [*_GATED, "reset_after"]),
-    "LSTMCell": Kind(LSTMCell, [*_GATED, "unit_forget_bias"]),
+# Options of every layer, those that Keras hasn't, and the seed, which Keras gives to layers that draw alone.
+_NOT_TAKEN = {"dtype", "name", "activity_regularizer", "device", "flash_attention", "seed"}
+
+
+def _kind(make, fixed=None, draws: bool = False) -> Kind:
+    """Return the conversion of a class whose options are those of rnnkit's constructor, besides fixed ones."""
+    own = [one.name for one in parameters(make)]
+    taken = [name for name in own if name not in _NOT_TAKEN | set(fixed or ()) or (draws and name == "seed")]
+    return Kind(make, taken, fixed or {})
+
+
+_LAST = {"data_format": ("channels_last", None)}
+_WEIGHTS = {"lora_rank": (None,), "lora_alpha": (None,), "quantization_config": (None,)}
+_RENORM = {"renorm": (False,), "renorm_clipping": (None,), "renorm_momentum": (0.99,)}
+_PLAIN = (
+    Masking, Activation, Reshape, RepeatVector, LayerNormalization, UnitNormalization, Permute, Cropping1D,
+    UpSampling1D, Softmax, ReLU, LeakyReLU, ELU, PReLU, Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum,
+    Dot,
+)  # fmt: skip
+_DRAWING = (
+    SimpleRNN, GRU, LSTM, SpatialDropout1D, GaussianNoise, GaussianDropout, AlphaDropout, Attention, AdditiveAttention,
+    MultiHeadAttention,
+)  # fmt: skip
+_FIXED: dict[type, dict[str, tuple]] = {
+    Dense: _WEIGHTS,
+    Embedding: {**_WEIGHTS, "input_length": (None,)},
+    BatchNormalization: {"synchronized": (False,), **_RENORM},
+    Conv1D: {**_WEIGHTS, **_LAST},
+    **dict.fromkeys((Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D, ZeroPadding1D), _LAST),
+    **dict.fromkeys((MaxPooling1D, AveragePooling1D), _LAST),
 }
+CELLS = {one.__name__: _kind(one, draws=True) for one in (SimpleRNNCell, GRUCell, LSTMCell)}
 LAYERS = {
-    "SimpleRNN": Kind(SimpleRNN, [*_CELL, *_TIME]),
-    "GRU": Kind(GRU, [*_GATED, "reset_after", *_TIME]),
-    "LSTM": Kind(LSTM, [*_GATED, "unit_forget_bias", *_TIME]),
-    "Dense": Kind(Dense, ["units", "activation", "use_bias", *_DENSE], _PLAIN_WEIGHTS),
-    "Embedding": Kind(
-        Embedding, ["input_dim", "output_dim", "mask_zero", *_TABLE], {**_PLAIN_WEIGHTS, "input_length": (None,)}
-    ),
-    "Dropout": Kind(Dropout, ["rate", "seed"], {"noise_shape": (None,)}),
-    "Masking": Kind(Masking, ["mask_value"]),
-    "Activation": Kind(Activation, ["activation"]),
-    "Flatten": Kind(Flatten, [], _LAST),
-    "Reshape": Kind(Reshape, ["target_shape"]),
-    "RepeatVector": Kind(RepeatVector, ["n"]),
-    "GlobalAveragePooling1D": Kind(GlobalAveragePooling1D, ["keepdims"], _LAST),
-    "LayerNormalization": Kind(LayerNormalization, [*_NORMAL, "rms_scaling"]),
-    "BatchNormalization": Kind(
-        BatchNormalization,
-        [*_NORMAL, *_MOVING],
-        {"synchronized": (False,), "renorm": (False,), "renorm_clipping": (None,), "renorm_momentum": (0.99,)},
-    ),
-    "UnitNormalization": Kind(UnitNormalization, ["axis"]),
-    "Conv1D": Kind(
-        Conv1D,
-        ["filters", "kernel_size", *_WINDOWS, "dilation_rate", "groups", "activation", "use_bias", *_DENSE],
-        {**_PLAIN_WEIGHTS, **_LAST},
-    ),
-    "MaxPooling1D": Kind(MaxPooling1D, ["pool_size", *_WINDOWS], _LAST),
-    "AveragePooling1D": Kind(AveragePooling1D, ["pool_size", *_WINDOWS], _LAST),
-    "GlobalMaxPooling1D": Kind(GlobalMaxPooling1D, ["keepdims"], _LAST),
-    "SpatialDropout1D": Kind(SpatialDropout1D, ["rate", "seed"]),
-    "GaussianNoise": Kind(GaussianNoise, ["stddev", "seed"]),
-    "GaussianDropout": Kind(GaussianDropout, ["rate", "seed"]),
-    "AlphaDropout": Kind(AlphaDropout, ["rate", "noise_shape", "seed"]),
-    "Permute": Kind(Permute, ["dims"]),
-    "ZeroPadding1D": Kind(ZeroPadding1D, ["padding"], _LAST),
-    "Cropping1D": Kind(Cropping1D, ["cropping"]),
-    "UpSampling1D": Kind(UpSampling1D, ["size"]),
-    "Softmax": Kind(Softmax, ["axis"]),
-    "ReLU": Kind(ReLU, ["max_value", "negative_slope", "threshold"]),
-    "LeakyReLU": Kind(LeakyReLU, ["negative_slope"]),
-    "ELU": Kind(ELU, ["alpha"]),
-    "PReLU": Kind(PReLU, [*(f"alpha_{what}" for what in _WEIGHT), "shared_axes"]),
-    **{one.__name__: Kind(one, _IMAGES, {"unroll": (False, True)}) for one in (ConvLSTM1D, ConvLSTM2D, ConvLSTM3D)},
-    "Attention": Kind(Attention, ["use_scale", "score_mode", "dropout", "seed"]),
-    "AdditiveAttention": Kind(AdditiveAttention, ["use_scale", "dropout", "seed"]),
-    "MultiHeadAttention": Kind(MultiHeadAttention, _HEADS),
-    "Concatenate": Kind(Concatenate, ["axis"]),
-    **{kind.__name__: Kind(kind) for kind in (Add, Subtract, Multiply, Average, Maximum, Minimum)},
-    "Dot": Kind(Dot, ["axes", "normalize"]),
+    **{one.__name__: _kind(one) for one in _PLAIN},
+    **{one.__name__: _kind(one, draws=True) for one in _DRAWING},
+    **{one.__name__: _kind(one, fixed) for one, fixed in _FIXED.items()},
+    **{one.__name__: _kind(one, {"unroll": (False, True)}, True) for one in (ConvLSTM1D, ConvLSTM2D, ConvLSTM3D)},
+    "Dropout": _kind(Dropout, {"noise_shape": (None,)}, draws=True),
 }
-WRAPPERS = {
-    "RNN": Kind(RNN, ["cell", *_TIME]),
-    "Bidirectional": Kind(Bidirectional, ["layer", "merge_mode", "backward_layer"]),
-    "TimeDistributed": Kind(TimeDistributed, ["layer"]),
-}
+WRAPPERS = {one.__name__: _kind(one) for one in (RNN, Bidirectional, TimeDistributed)}
 MODELS = ("Sequential", "Functional", "Model")
 # Functions of keras.ops in a model's graph that a layer of rnnkit computes.
 OPERATIONS = {kind.__name__: kind for kind in (Add, Subtract, Multiply, Maximum, Minimum, Concatenate)}

@@ -12,6 +12,7 @@ import numpy as np
 from rnnkit.cells.conv_lstm import ConvLSTMCell
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
+from rnnkit.execution.layer_tree import held_by
 from rnnkit.free_names import snake_case
 from rnnkit.interop.keras_files import Arrays
 from rnnkit.layers.attention import Attending
@@ -25,6 +26,7 @@ from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.normalization import LayerNormalization
 from rnnkit.layers.parametric_relu import PReLU
 from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.facts import checked_shape
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.steps.cell import Under
 
@@ -81,7 +83,7 @@ class _Projection:
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """The weights of the part by their names in it."""
-        return dict(Under(self.layer._own_arrays(), self.name))
+        return dict(Under(held_by(self.layer).arrays(), self.name))
 
 
 def _of_cell(cell, prefix: str, path: str, sees_input: bool) -> list[Holder]:
@@ -180,7 +182,7 @@ _SIDES = ("query/kernel", "value/kernel", "key/kernel")
 def _of_shape(layer, shape, what) -> list[tuple[int, ...]]:
     """Return the shapes of a layer's weights for an input of this shape."""
     try:
-        found = layer._shape(shape)
+        found = checked_shape(layer, shape)
         if isinstance(layer, RNN):
             cell: Any = layer.cell
             kernels = [(*cell.kernel_size, n, cell.gates * cell.filters) for n in (found[-1], cell.filters)]

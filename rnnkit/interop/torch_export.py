@@ -18,6 +18,7 @@ from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.memoryless import Activation
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.shaping import Flatten
+from rnnkit.layers.support.facts import keeps_states
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.sequential import Sequential
 
@@ -121,7 +122,7 @@ def _cells(layer) -> list:
         if len(cells) > 2:
             raise _missing(layer, "a stack of cells", "put a Bidirectional layer on another one")
         return cells
-    if layer._keeps_states:
+    if keeps_states(layer):
         raise _missing(layer, "stateful=True", "hand the states that it returns to the next call")
     own: list = layer.cell.cells if type(layer.cell) is StackedRNNCells else [layer.cell]
     for cell in own:

@@ -12,12 +12,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from rnnkit.execution.layer_tree import build_with, held_by
 from rnnkit.keras import settings
 from rnnkit.keras.arguments import first_shape
 from rnnkit.keras.inputs import Input, InputLayer
 from rnnkit.keras.order import keras_order
 from rnnkit.keras.training import KerasModel
 from rnnkit.layers.memoryless import Activation
+from rnnkit.layers.support.facts import built_shape
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models import functional, sequential
@@ -117,10 +119,6 @@ class Functional(KerasModel, functional.Model):
         if len(given) == len(order):
             given = [one for _, one in sorted(zip(order, given, strict=True), key=lambda pair: pair[0])]
         super().set_weights(given)
-
-    def _named_variables(self):
-        found = list(super()._named_variables().items())
-        return dict(found[i] for i in self._keras_order())
 
     def _keras_order(self) -> list[int]:
         """Return the places of the weights in Keras's order of layers."""
@@ -223,9 +221,9 @@ class Model(KerasModel, SubclassedModel, ABC):
         )
         if arguments or keywords:
             made_of = dict(zip(("inputs", "outputs"), arguments, strict=False)) | keywords
-            self.functional = Functional(**made_of, name=f"{self.name}_graph", seed=self._given_seed)
+            self.functional = Functional(**made_of, name=f"{self.name}_graph", seed=self.seed)
             self.functional._recorded_bytes = 1 << 26  # of steps of its own, which are repeated as those of fit are
-            self._build_with(self.functional._input_shape, self.dtype)
+            build_with(self, built_shape(self.functional), self.dtype)
 
     def call(self, inputs, training=False, mask=None):
         """Return the outputs of the model's graph; a subclass without inputs and outputs defines its own."""
@@ -233,10 +231,11 @@ class Model(KerasModel, SubclassedModel, ABC):
             raise NotImplementedError(f"expected {type(self).__name__} to define call(self, inputs)")
         return self.functional(inputs, training=training, mask=mask)
 
-    def _vjp_on(self, inputs, **more):
+    def vjp(self, *arguments, **keywords):
+        """Do as `SubclassedLayer.vjp`."""
         if self.functional is None or type(self).call is not Model.call:
-            return super()._vjp_on(inputs, **more)
-        outputs, inner = self.functional._vjp_on(inputs, **more)  # which repeats recordings
+            return super().vjp(*arguments, **keywords)
+        outputs, inner = self.functional.vjp(*arguments, **keywords)  # which repeats recordings
 
         def back(pull):
             def run(cotangents):
@@ -299,7 +298,7 @@ class Model(KerasModel, SubclassedModel, ABC):
         super().set_weights([one for _, one in pairs])
 
     def _order_of(self, count: int) -> list[int]:
-        places, first = list(range(count)), len(self._own_arrays())
+        places, first = list(range(count)), len(held_by(self).arrays())
         inside = [] if self.functional is None else [first + i for i in self.functional._keras_order()]
         return [*places[:first], *inside, *places[first + len(inside) :]]
 
@@ -317,4 +316,4 @@ class Model(KerasModel, SubclassedModel, ABC):
 
 
 def _shape_of_model(layer):
-    return layer._input_shape if isinstance(layer, Assembled) and layer.built else None
+    return built_shape(layer) if isinstance(layer, Assembled) and layer.built else None

@@ -8,6 +8,7 @@ from typing import Any
 from rnnkit.keras.assembled import Functional, Model, Sequential
 from rnnkit.keras.saving import as_keras, load_model, model_from_json, save_model
 from rnnkit.layers.operation import Operation
+from rnnkit.layers.support.facts import built_shape
 from rnnkit.layers.support.symbolic import Input, leaves
 from rnnkit.models.calls import called_again
 from rnnkit.steps.nesting import mapped
@@ -50,7 +51,7 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
         raise ValueError("expected a model of inputs and outputs or a Sequential, for other inputs, layers or calls")
     copied = as_keras(type(model).from_config(model.get_config()))
     if model.built and not copied.built:
-        copied.build(model._input_shape)
+        copied.build(built_shape(model))
     if getattr(model, "_compiled", None) is not None:
         with suppress(TypeError, ValueError):  # of what has no name
             copied.compile(**model._compiled.get_config())

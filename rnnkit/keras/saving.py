@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rnnkit import interop, loading
+from rnnkit.execution.layer_tree import all_layers
 from rnnkit.keras import losses
 from rnnkit.keras.arguments import truncate
 from rnnkit.keras.assembled import Functional, Sequential
@@ -138,7 +139,7 @@ def load_weights(model, filepath, skip_mismatch=False, **keywords) -> None:
 
 def as_keras(model):
     """Give a model of rnnkit's, and those inside, Keras's methods; return any other layer as it is."""
-    for layer in model._all_layers() if hasattr(model, "_all_layers") else ():
+    for layer in all_layers(model) if hasattr(model, "_parts") else ():
         if isinstance(layer, Embedding):
             truncate(layer)
         for kind in (Sequential, Functional):

@@ -11,6 +11,7 @@ import numpy as np
 from rnnkit import metrics as plain_metrics
 from rnnkit.arguments import is_own
 from rnnkit.callbacks.progress import watched
+from rnnkit.execution.layer_tree import all_layers
 from rnnkit.keras import tree
 from rnnkit.keras.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from rnnkit.layers.masking import Masking
@@ -132,7 +133,7 @@ class StepsOfModel(Assembled):
         )
 
     def _own_metrics(self) -> list:
-        layers = [one for one in self._all_layers() if one is self or not is_own(type(one))]  # others have none
+        layers = [one for one in all_layers(self) if one is self or not is_own(type(one))]  # others have none
         named = [pair for layer in layers for pair in vars(layer).items()]
         values = [
             value for name, value in named if isinstance(value, (Measure, list, tuple, dict)) and name not in _NOT_OWN
@@ -175,7 +176,7 @@ class StepsOfModel(Assembled):
         return [leaves_of(nested)[keys.index(name)] for name in names] if known else in_order(nested, count)
 
     def _masks_of(self, x, y_pred) -> Any:
-        if not any(map(_may_mask, self._all_layers())):
+        if not any(map(_may_mask, all_layers(self))):
             return None
         for one in tree.flatten(y_pred):
             if isinstance(one, TapeArray) and one.inputs is not None:

@@ -31,13 +31,12 @@ class Softmax(OverAxes):
     array([[0.5, 0.5, 0. , 0. ]])
     """
 
-    def _called(self, inputs, mask, training):
+    def _call(self, inputs, mask, training, wanted=None):
         x, mask, used = self._parted(inputs, mask)
-        return _chosen(used, super()._called(x, mask, training))
-
-    def _vjp(self, inputs, mask, training, wanted):
-        x, mask, used = self._parted(inputs, mask)
-        outputs, pullback = super()._vjp(x, mask, training, wanted)
+        found = super()._call(x, mask, training, wanted)
+        if wanted is None:
+            return _chosen(used, found)
+        outputs, pullback = found
         pull = lambda cotangents: pullback.pull([None if d is None else _chosen(used, d) for d in cotangents])
         return _chosen(used, outputs), Pullback(outputs, self.dtype, pull)
 

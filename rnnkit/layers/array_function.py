@@ -11,7 +11,7 @@ import numpy as np
 from rnnkit.execution.array_functions import dtype_of, kind_of
 from rnnkit.hints import Array, Config, CustomObjects, LayerOptions, Shape
 from rnnkit.layers.base import any_shape, makes_no_mask
-from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support import entry, symbolic, validation
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.traced import Traced
 from rnnkit.serialization.registry import find, name_of
@@ -50,6 +50,7 @@ class WholeArrays(Traced):
         return shapes, dtype_of(set(kinds), self.dtype)
 
     @makes_no_mask
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the input's mask for results with its axes of batch and time, else None; of several, any's."""
         masks = [validation.array(one, "mask") != 0 for one in leaves(mask) if one is not None]
@@ -136,6 +137,7 @@ class ArrayFunction(WholeArrays):
     def _lines(self):
         return (self.function,)
 
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return what `mask` says; without it the input's, for results that have its axes of batch and time."""
         if self.mask is None:

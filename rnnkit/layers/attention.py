@@ -9,11 +9,16 @@ import numpy as np
 
 from rnnkit.arguments import fraction, shown
 from rnnkit.cells.standard import InvertedDropout
+from rnnkit.circumstances import weights_now
+from rnnkit.execution.layer_tree import build_with
 from rnnkit.hints import Array, LayerOptions, Shape
-from rnnkit.layers.support import attending, validation
+from rnnkit.layers.base import NO_MORE
+from rnnkit.layers.support import attending, entry, validation
 from rnnkit.layers.support.attending import Finite, both, turned
+from rnnkit.layers.support.bound_calls import call_on, vjp_on
 from rnnkit.layers.support.pullback import Gradients, options
-from rnnkit.layers.support.symbolic import is_shape
+from rnnkit.layers.support.seeds import draw_generator
+from rnnkit.layers.support.symbolic import agree, is_shape
 from rnnkit.layers.weighted import OwnWeight, OwnWeights
 from rnnkit.recording import operation
 
@@ -46,12 +51,12 @@ class Attending(OwnWeights):
         if self.built:
             self._check_shape(self._shape(shapes))
         else:
-            self._build_with(shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
+            build_with(self, shapes, self.dtype or np.result_type(*map(validation.precision_of, arrays)))
         arrays = [
             one.astype(self.dtype, order="C") for one in arrays
         ]  # what the gradient reads, whatever becomes of the inputs
         masks, flags = self._masks(mask, shapes), {name: bool(value) for name, value in flags.items()}
-        return self._attended(self._weights_now(), arrays, masks, bool(training), *others, **flags)
+        return self._attended(weights_now(self._own), arrays, masks, bool(training), *others, **flags)
 
     def _given(self, inputs) -> list[np.ndarray]:
         if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):
@@ -68,7 +73,7 @@ class Attending(OwnWeights):
             if one is not None:
                 given = validation.array(one, f"{self._names[i]}_mask")
                 self._check_mask(f"{self._names[i]}_mask", given.shape, shape)
-                found[i] = _used(given, shape[:2])
+                found[i] = (given.reshape(shape[:2]) != 0).astype(bool, order="C", copy=False)
         return found
 
     def _listed(self, mask) -> list:
@@ -91,11 +96,17 @@ class Attending(OwnWeights):
             if one is not None:
                 self._check_mask(f"{name}_mask", one.shape, own)
 
-    def _mask_behind(self, x, mask, outputs=None, more=()):
-        """The queries' mask; None for scores."""
-        own = self.compute_mask(None, mask)
-        return [own, None] if isinstance(outputs, tuple) else own
+    def _with_mask(self, x, mask, training, more=NO_MORE, wanted=None):
+        given = {"mask": mask, "training": training, **more}
+        outputs, pullback = (call_on(self, x, **given), None) if wanted is None else vjp_on(self, x, **given, **wanted)
+        own = self.compute_mask(None, self._query_mask(mask, more))
+        return outputs, [own, None] if isinstance(outputs, tuple) else own, pullback
 
+    def _query_mask(self, mask, more):
+        """The masks of a call as a list that begins with that of the queries, which has no mask for scores."""
+        return mask
+
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the queries' mask."""
         own = next(iter(self._listed(mask)), None)
@@ -106,7 +117,7 @@ class Attending(OwnWeights):
         if not training or not self.dropout:
             return weights, None
         draw, shape, dtype = InvertedDropout(self.dropout), weights.shape, weights.dtype
-        kept = operation(lambda: draw(self._draw_generator(), shape).astype(dtype), draws=True)
+        kept = operation(lambda: draw(draw_generator(self), shape).astype(dtype), draws=True)
         return weights * kept, kept
 
     # Shapes
@@ -119,7 +130,7 @@ class Attending(OwnWeights):
             if len(one) != 3:
                 raise ValueError(f"expected {name} of shape (batch, steps, features), got {one}")
         query, value, key = found[0], found[1], found[-1]
-        if not _agree(value[:2], key[:2]) or not _agree(query[:1], value[:1]):
+        if not agree(value[:2], key[:2]) or not agree(query[:1], value[:1]):
             told = ", ".join(f"{name} {one}" for name, one in zip(self._names, found, strict=False))
             raise ValueError(f"expected one batch size, and as many keys as values; got {told}")
         self._check_sizes(query[2], value[2], key[2])
@@ -129,21 +140,14 @@ class Attending(OwnWeights):
         return [(None, None, one[2]) for one in shape]
 
     def _check_shape(self, shape):
-        for name, own, found in zip(self._names, self._built_sizes(), (*shape[:2], shape[-1]), strict=True):
-            if found[2] != own:
-                raise validation.shape_error(name, self._axes, (own,), found)
-
-    def _built_sizes(self) -> list:
-        """The features of queries, values and keys that the layer was built for."""
-        return [one[2] for one in (*self._input_shape[:2], self._input_shape[-1])]
+        known = (*self._input_shape[:2], self._input_shape[-1])
+        for name, own, found in zip(self._names, known, (*shape[:2], shape[-1]), strict=True):
+            if found[2] != own[2]:
+                raise validation.shape_error(name, self._axes, own[2:], found)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of the output, of the list of the inputs' shapes."""
         return self._output(self._shape(input_shape))
-
-    def _shapes_given(self, shape, options):
-        output = self.compute_output_shape(shape)
-        return (output, self._scores_shape(self._shape(shape))) if options.get("return_attention_scores") else output
 
     # Weights
 
@@ -155,14 +159,6 @@ class Attending(OwnWeights):
 
     def _own_weights(self, shape):
         return self._declared(*(one[2] for one in (*shape[:2], shape[-1])))
-
-
-def _used(mask, shape) -> np.ndarray:
-    return (mask.reshape(shape) != 0).astype(bool, order="C", copy=False)
-
-
-def _agree(first, second) -> bool:
-    return all(None in pair or pair[0] == pair[1] for pair in zip(first, second, strict=True))
 
 
 class Attention(Attending):
@@ -206,6 +202,7 @@ class Attention(Attending):
             raise ValueError(f"expected score_mode 'dot' or 'concat', got {score_mode!r}")
         self.use_scale, self.score_mode = bool(use_scale), score_mode
 
+    @entry.entered
     def __call__(
         self,
         inputs: Array,
@@ -243,6 +240,7 @@ class Attention(Attending):
         flags = {"return_attention_scores": return_attention_scores, "use_causal_mask": use_causal_mask}
         return self._applied(inputs, mask, training, **flags)[0]
 
+    @entry.entered_vjp
     def vjp(
         self,
         inputs: Array,
@@ -267,7 +265,8 @@ class Attention(Attending):
         masked = pairs is not None or query_mask is not None
         query, value, key = (Finite(one, masked) for one in (*arrays[:2], arrays[-1]))
         scores, back_of_scores = self._scores(weights, query.values, key.values)
-        used = both(attending.every() if pairs is None else pairs, _column(query_mask)) if masked else None
+        column = None if query_mask is None else query_mask[..., None]
+        used = both(attending.every() if pairs is None else pairs, column) if masked else None
         scores = attending.spoiled_scores(scores, used, query, key)
         shares = attending.softmax(scores, pairs, relative=True)
         weighed, kept = self._dropped(shares, training)
@@ -368,10 +367,6 @@ class AdditiveAttention(Attention):
 
     def _declared(self, query, value, key):
         return {"scale": OwnWeight((query,), "glorot_uniform")} if self.use_scale else {}
-
-
-def _column(mask):
-    return None if mask is None else mask[..., None]
 
 
 def _where_used(mask, array):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Never, Self
 
@@ -16,12 +13,20 @@ import numpy as np
 
 from rnnkit import regularizers, tracebacks
 from rnnkit.arguments import is_own
-from rnnkit.circumstances import weights_now, within
 from rnnkit.configured import config_of
 from rnnkit.docstrings import describe_by_bases
 from rnnkit.execution.execution import build_lock
+from rnnkit.execution.layer_tree import (
+    all_layers,
+    arrays_by_name,
+    build_with,
+    held_arrays,
+    held_by,
+    options_by_name,
+    put_arrays,
+)
 from rnnkit.execution.runner import Runner
-from rnnkit.execution.watching import Assigned, assigned, weights_replaced
+from rnnkit.execution.watching import Assigned, assigned
 from rnnkit.hints import Array, Config, CustomObjects, DType, Regularizer, Seed, Shape
 from rnnkit.layers.support import (
     array_kinds,
@@ -35,22 +40,21 @@ from rnnkit.layers.support import (
     validation,
     weight_files,
 )
-from rnnkit.layers.support.added_losses import RegularizedCalls, kept
+from rnnkit.layers.support.added_losses import RegularizedCalls
+from rnnkit.layers.support.bound_calls import mask_behind
 from rnnkit.layers.support.display import Text, layer_card
-from rnnkit.layers.support.pullback import Pullback, options
-from rnnkit.layers.support.variable import Variable, WeightVariable
+from rnnkit.layers.support.held_weights import HeldWeights
+from rnnkit.layers.support.pullback import options
+from rnnkit.layers.support.variable import Variable, variables_of
 from rnnkit.layers.support.vjp_runner import VJPRunner
 from rnnkit.layers.support.weight_mapping import Weights, like, pair_axes, shown
-from rnnkit.recording import constant, unrepeatable
+from rnnkit.recording import unrepeatable
 from rnnkit.serialization.configuration import deserialize
 from rnnkit.serialization.registry import Configurable
 from rnnkit.shown import Shown
-from rnnkit.steps.cell import Cell, is_scipy_sparse
-from rnnkit.steps.weight_options import PLAIN, WeightOptions
-from rnnkit.stored_weights import all_expanded
+from rnnkit.steps.cell import is_scipy_sparse
 
 if TYPE_CHECKING:
-    from rnnkit.cards import Card
     from rnnkit.models.ensemble import Ensemble
 
 NO_MORE: Mapping[str, Any] = {}  # no other keywords of a call
@@ -60,14 +64,10 @@ ENSEMBLE: list[Callable] = []  # the function that makes an ensemble of a layer,
 _signature = functools.lru_cache(maxsize=256)(inspect.signature)
 
 
-def default_name(kind: type) -> str:
-    """Return the name of a layer without one: its class's, in small letters.
-
-    >>> class GlobalAveragePooling1D: ...
-    >>> default_name(GlobalAveragePooling1D)
-    'global_average_pooling1d'
-    """
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", "_", kind.__name__).lower()
+def default_name(layer: Layer) -> str:
+    """Return the name of a layer without one: its class's, in small letters, unless it has another default."""
+    kind = type(layer).__name__
+    return layer._default_name or re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", "_", kind).lower()
 
 
 class UsersOwn(property):
@@ -120,6 +120,7 @@ def any_shape(self: Layer, shape: Shape) -> None:
 
 
 @makes_no_mask
+@entry.entered_mask
 def no_mask(self: Layer, inputs: Array, mask: Array = None) -> Any:
     """Return None: the result has other steps, or none."""
     return None
@@ -152,6 +153,7 @@ class Layer(Shown, Configurable):
     _most_rank: int | None = None
     _open_axes = 1
     _axes = "batch, …"
+    _default_name: str | None = None
     _axes_in_front = 0  # of results, before the batch axis
     _object_arguments: tuple[str, ...] = ()  # the constructor's arguments that are cells or layers
 
@@ -160,6 +162,9 @@ class Layer(Shown, Configurable):
     # The sequences of a list that are joined in a batch: all, padded under a mask ("masked"), or those of equal lengths
     # ("lengths"); None for layers that take lists of arrays as they are.
     _padding: str | None = None
+    _takes_list = False  # whether a list of arrays is what it merges, rather than sequences
+    _least_axes: int | None = None  # the least number of axes of its input, `_least_rank` unless given
+    _turns_time: Sequence[bool] = (False,)  # for each output, whether its steps are in the reverse order of the input's
     _reads_ids = _reads_complex = False  # whether its inputs are integer ids, and whether they are complex numbers
     _stream_refusal: str | None = "needs whole sequences"  # why it can't take one step at a time; None if it can
 
@@ -169,14 +174,13 @@ class Layer(Shown, Configurable):
     _call_runner: Runner | None = None  # of its calls
     _vjp_runner: VJPRunner | None = None
 
+    _held_weights: type[HeldWeights] = HeldWeights  # its own weights
+    # From inputs, mask and training to a call's result; with the keywords of a vjp to the result and its pullback.
+    _call: Callable[..., Any]
     _kept: Any  # the states of a stateful layer between calls
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        mask_entered = array_kinds.handled if cls._native else device_transfer.crossing
-        for name, enter in (*entry.METHODS.items(), ("compute_mask", mask_entered)):
-            if name in vars(cls):
-                setattr(cls, name, enter(vars(cls)[name]))
         if "__init__" in vars(cls):
             _name_options(vars(cls)["__init__"])
         describe_by_bases(cls)
@@ -197,7 +201,7 @@ class Layer(Shown, Configurable):
         self._sequence = seeds.seed_sequence(seed)
         if name is not None and not isinstance(name, str):
             raise TypeError(f"expected name to be a string, got {name!r}")
-        self.name: str = name or self._default_name()
+        self.name: str = name or default_name(self)
         self.built: bool = False
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
@@ -208,7 +212,7 @@ class Layer(Shown, Configurable):
         self._assigned = Assigned()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        is_weight = name[0] != "_" and self.__dict__.get("built") and name in self._own_arrays()
+        is_weight = name[0] != "_" and self.__dict__.get("built") and name in held_by(self).arrays()
         if is_weight and not isinstance(value, Variable):
             raise AttributeError(
                 f"expected the weight {name!r} of {self.name!r} to be replaced by layer.{name}.assign(value)"
@@ -217,9 +221,6 @@ class Layer(Shown, Configurable):
             unrepeatable(f"a call keeps {name!r}")
         super().__setattr__(name, value)
         assigned(self, name)
-
-    def _default_name(self) -> str:
-        return default_name(type(self))
 
     # Devices
 
@@ -261,13 +262,8 @@ class Layer(Shown, Configurable):
                 f"expected float weights on a GPU; those of {self.name!r} are stored as {self.quantization}, and "
                 "quantize(None) takes them as float32"
             )
-        for layer in self._all_layers():
-            layer._move(device)
+        device_transfer.move(self, device)
         return self
-
-    def _move(self, device) -> None:
-        """Compute on a device from here on, apart from layers inside."""
-        self._device = device
 
     # Building
 
@@ -289,22 +285,7 @@ class Layer(Shown, Configurable):
             if self.built:
                 self._check_shape(self._shape(input_shape))
             else:
-                self._build_with(input_shape, self.dtype or np.dtype("float32"))
-
-    def _build_with(self, shape, dtype):
-        """Build with the precision in place; a failure leaves the layer as it was."""
-        shape = self._shape(shape)
-        with build_lock:
-            if self.built:
-                return
-            self.dtype = dtype
-            try:
-                self._build(shape)
-            except BaseException:
-                self.dtype = self._given_dtype
-                raise
-            self._input_shape = self._opened(shape)
-            self.built = True
+                build_with(self, input_shape, self.dtype or np.dtype("float32"))
 
     def _shape(self, shape) -> tuple:
         """Return an input shape, checked for its rank."""
@@ -330,7 +311,7 @@ class Layer(Shown, Configurable):
     @property
     def quantization(self) -> str | None:
         """The `dtype` of `quantize`; of layers together, that of the first quantized one."""
-        return next((one._quantization for one in self._all_layers() if one._quantization), None)
+        return next((one._quantization for one in all_layers(self) if one._quantization), None)
 
     @tracebacks.edge
     def quantize(self, dtype: DType) -> Any:
@@ -400,86 +381,11 @@ class Layer(Shown, Configurable):
         """The seed as given."""
         return self._given_seed
 
-    def _draw_generator(self) -> np.random.Generator:
-        """Return the generator that calls draw masks from, in the state after the last call."""
-        if self._generator is None:
-            self._generator = np.random.default_rng(seeds.spawned(self, 2)[1])
-        return self._generator
-
-    def _adopt_seed(self, sequence: np.random.SeedSequence) -> None:
-        """Take a seed from the layer or model that contains this one."""
-        self._given_seed, self._sequence, self._generator = sequence, sequence, None
-
     # Weights
 
     def _parts(self) -> dict[str, Layer]:
         """Return the layers inside this one, by the path that their weights' names begin with."""
         return {}
-
-    def _own_arrays(self) -> dict[str, np.ndarray]:
-        """Return this layer's own weights."""
-        return {}
-
-    def _own_weight_options(self) -> dict[str, WeightOptions]:
-        """Return the options of this layer's own weights in training."""
-        return dict.fromkeys(self._own_arrays(), PLAIN)
-
-    def _put_own_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Replace some of this layer's own weights; the arrays are checked and frozen."""
-
-    def _make_own_sparse(self, names: AbstractSet[str]) -> None:
-        """Let some of this layer's own weights be sparse, if products with them can be."""
-
-    def _weights_now(self, weights=None) -> dict[str, np.ndarray]:
-        """Return this layer's own weights, or those given, as a call has to read them."""
-        return weights_now(self._own_arrays() if weights is None else weights)
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        return all_expanded(self._held_arrays())
-
-    def _gathered(self, own: Callable[[Any], Mapping[str, Any]]) -> dict[str, Any]:
-        """Return what a function gives by name of this layer and of those inside, with their paths before the names."""
-        found = dict(own(self))
-        for path, part in self._parts().items():
-            found.update({f"{path}/{name}": one for name, one in part._gathered(own).items()})
-        return found
-
-    def _held_arrays(self) -> dict[str, np.ndarray]:
-        """Return the weights as they are stored, some perhaps in fewer bits."""
-        return self._gathered(lambda one: one._own_arrays())
-
-    def _complex_names(self) -> Iterable[str]:
-        return () if (cell := self._own_cell()) is None else cell._complex_weights()
-
-    def _own_cell(self) -> Cell | None:
-        """Return the cell whose program this layer runs, if it is built; None without one."""
-        return None
-
-    def _put_arrays(self, arrays: Mapping[str, np.ndarray], sparse: AbstractSet[str] = frozenset()) -> None:
-        """Replace weights by checked and frozen arrays; those named `sparse` are sparse from here on."""
-        parts = self._parts()
-        own = {name: array for name, array in arrays.items() if name.partition("/")[0] not in parts}
-        try:
-            if own:
-                self._put_own_arrays(own)
-            if own_sparse := sparse & own.keys():
-                self._make_own_sparse(own_sparse)
-                assigned(self, "_execution")
-        finally:
-            weights_replaced()
-        for path, part in parts.items():
-            inside = {n.partition("/")[2]: a for n, a in arrays.items() if n.partition("/")[0] == path}
-            if inside:
-                part._put_arrays(inside, {n.partition("/")[2] for n in sparse if n.partition("/")[0] == path})
-
-    def _weight_options(self) -> dict[str, WeightOptions]:
-        """Return the options of every weight in training, by the names of `_arrays`."""
-        weight_options = dict(self._own_weight_options())
-        for path, part in self._parts().items():
-            weight_options.update({f"{path}/{name}": one for name, one in part._weight_options().items()})
-        if self.trainable:
-            return weight_options
-        return {name: replace(one, trainable=False) for name, one in weight_options.items()}
 
     @property
     def trainable_weights(self) -> Mapping[str, np.ndarray]:
@@ -494,20 +400,8 @@ class Layer(Shown, Configurable):
         >>> list(model.trainable_weights)
         ['1/kernel', '1/bias']
         """
-        weight_options = self._weight_options()
-        return MappingProxyType({name: array for name, array in self.weights.items() if weight_options[name].trainable})
-
-    def _own_variables(self) -> dict[str, Variable]:
-        """Return this layer's own weights as variables."""
-        return {name: WeightVariable(self, name, one) for name, one in self._own_weight_options().items()}
-
-    def _own_key(self, name: str) -> Any:
-        """Return the `Variable.key` of one of this layer's own weights."""
-        return id(self), name
-
-    def _named_variables(self) -> dict[str, Variable]:
-        """Return every weight as a variable, by its name in `weights`."""
-        return self._gathered(lambda one: one._own_variables())
+        found = options_by_name(self)
+        return MappingProxyType({name: array for name, array in self.weights.items() if found[name].trainable})
 
     @property
     def variables(self) -> list[Variable]:
@@ -524,23 +418,17 @@ class Layer(Shown, Configurable):
         >>> layer.weights["bias"]
         array([1., 2.], dtype=float32)
         """
-        return self._variables_if(lambda trainable: True)
+        return variables_of(self)
 
     @property
     def trainable_variables(self) -> list[Variable]:
         """The variables that training changes."""
-        return self._variables_if(lambda trainable: trainable)
+        return variables_of(self, trainable=True)
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
         """The variables that training leaves as they are, moving averages too."""
-        return self._variables_if(lambda trainable: not trainable)
-
-    def _variables_if(self, wanted) -> list[Variable]:
-        """Return the variables whose `trainable` is wanted, each once."""
-        known = self._weight_options()
-        found = {one.key: one for name, one in self._named_variables().items() if wanted(known[name].trainable)}
-        return list(found.values())
+        return variables_of(self, trainable=False)
 
     if not TYPE_CHECKING:  # a type checker would accept any attribute
 
@@ -548,14 +436,14 @@ class Layer(Shown, Configurable):
             """Return a weight of the layer's own as a variable, if it is built."""
             if name[0] == "_":  # a frequent case
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            if self.__dict__.get("built") and name in self._own_arrays():
-                return self._own_variables()[name]
+            if self.__dict__.get("built") and name in held_by(self).arrays():
+                return held_by(self).variables()[name]
             return super().__getattribute__(name)  # which raises the error, perhaps that of a property
 
     @property
     def losses(self) -> list:
         """The losses that the last call has added, and the penalties of the trained weights' regularizers."""
-        added = [loss for one in self._all_layers() for loss in vars(one).get("_added_losses", ())]
+        added = [loss for one in all_layers(self) for loss in vars(one).get("_added_losses", ())]
         return added + [tape.penalty(one) for one in self.trainable_variables if one.regularizer is not None]
 
     def stateless_call(
@@ -610,7 +498,7 @@ class Layer(Shown, Configurable):
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the weights, in Keras's order."""
-        return [shown(self, name, array).copy() for name, array in self._held_arrays().items()]
+        return [shown(self, name, array).copy() for name, array in held_arrays(self).items()]
 
     def set_weights(self, weights: Any) -> None:
         """Replace all weights.
@@ -626,7 +514,7 @@ class Layer(Shown, Configurable):
         ValueError
             If their number or a shape differs, or the layer isn't built; nothing is changed then.
         """
-        arrays = self._arrays()
+        arrays = arrays_by_name(self)
         if not hasattr(weights, "__iter__"):
             raise TypeError(f"expected a list of weights, got {type(weights).__name__}")
         weights = list(weights)
@@ -637,7 +525,7 @@ class Layer(Shown, Configurable):
             )
         pairs, axes = zip(arrays.items(), weights, strict=True), pair_axes(self)
         new = {name: like(old, value, name, axes.get(name)) for (name, old), value in pairs}
-        self._put_arrays(new, {name for name, value in zip(arrays, weights, strict=True) if is_scipy_sparse(value)})
+        put_arrays(self, new, {name for name, value in zip(arrays, weights, strict=True) if is_scipy_sparse(value)})
 
     def save_weights(self, path: Any, overwrite: bool = True) -> None:
         """Write the weights to a file, whole or not at all.
@@ -725,10 +613,6 @@ class Layer(Shown, Configurable):
         """
         model_files.save(self, path, states=states, overwrite=overwrite)
 
-    def _own_sparse_names(self) -> AbstractSet[str]:
-        """Return the names of the sparse weights among this layer's own."""
-        return frozenset()
-
     def count_params(self) -> int:
         """Return how many numbers the weights hold.
 
@@ -741,7 +625,7 @@ class Layer(Shown, Configurable):
             raise ValueError(
                 f"expected the layer {self.name!r} to be built; call build(input_shape) or the layer first"
             )
-        return sum(array.size for array in self._held_arrays().values())
+        return sum(array.size for array in held_arrays(self).values())
 
     # Calls and gradients
 
@@ -762,7 +646,7 @@ class Layer(Shown, Configurable):
         ValueError, TypeError
             For an input that doesn't fit; no layer is changed then.
         """
-        return self._called(inputs, mask, training)
+        return self._call(inputs, mask, training)
 
     @entry.entered_vjp
     def vjp(
@@ -800,32 +684,7 @@ class Layer(Shown, Configurable):
         >>> gradient.weights["0/embeddings"].ids.tolist(), gradient.weights["1/kernel"].shape
         ([0, 1, 2, 3, 4], (3, 12))
         """
-        return self._vjp(inputs, mask, training, options(checkpoint, truncate))
-
-    def _vjp(self, inputs, mask, training, wanted):
-        """Return the result of `vjp`; `wanted` has its checked keywords."""
-        return self._with_pullback(*self._applied(inputs, mask, training))
-
-    def _with_pullback(self, outputs, back):
-        """Return the result of `vjp` by that of `_applied`."""
-        shapes, dtype = [one.shape for one in symbolic.leaves(outputs)], self.dtype
-
-        def pull(cotangents):
-            pairs = zip(cotangents, shapes, strict=True)
-            return back(*(constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs))
-
-        return outputs, Pullback(outputs, dtype, pull)
-
-    def _called(self, inputs, mask, training):
-        """Return a call's result, the first thing that `_applied` gives."""
-        return self._applied(inputs, mask, training)[0]
-
-    def _applied(self, inputs, mask, training):
-        """Return a call's result, one array or several, and the function from their cotangents to `Gradients`.
-
-        Both compute with the weights that `_weights_now` gives.
-        """
-        raise NotImplementedError
+        return self._call(inputs, mask, training, options(checkpoint, truncate))
 
     # Shapes and masks
 
@@ -839,43 +698,20 @@ class Layer(Shown, Configurable):
         """Return the mask that goes with the output: the input's."""
         return None if mask is None else validation.given(mask, "mask")
 
-    def _with_mask(self, x, mask, training, more=NO_MORE):
-        """Return a call's output and its mask; `more` are states, constants and other keywords."""
-        outputs = self(x, mask=mask, training=training, **more)
-        return outputs, self._mask_behind(x, mask, outputs, more)
+    def _with_mask(self, x, mask, training, more=NO_MORE, wanted=None):
+        """Return a call's output, its mask and, with the keywords `wanted` of a vjp, its pullback, else None.
 
-    def _mask_behind(self, x, mask, outputs=None, more=NO_MORE):
-        """Return the result of `compute_mask`, which is recorded, unless it is known to be None."""
-        if mask is None and getattr(type(self).compute_mask, "makes_no_mask", False):
-            return None
-        return self.compute_mask(x, mask)
-
-    def _vjp_with_mask(self, x, mask, training, wanted, more=NO_MORE):
-        """Return the result of `vjp`, with the mask of the output."""
-        outputs, pullback = self.vjp(x, mask=mask, training=training, **more, **wanted)
-        return outputs, self._mask_behind(x, mask, outputs, more), pullback
-
-    # Lists of sequences
-
-    def _takes_sequences(self) -> bool:
-        """Return whether a list of arrays is a list of sequences."""
-        return self._padding is not None
-
-    def _least_axes(self) -> int:
-        """Return the least number of axes of its input."""
-        return self._least_rank
-
-    def _nests(self, value) -> bool:
-        """Return whether an input is several arrays that are read side by side, and so is no list of sequences."""
-        return False
+        `more` are states, constants and other keywords.
+        """
+        if wanted is None:
+            outputs, pullback = self(x, mask=mask, training=training, **more), None
+        else:
+            outputs, pullback = self.vjp(x, mask=mask, training=training, **more, **wanted)
+        return outputs, mask_behind(self, x, mask), pullback
 
     def _padding_of(self, shape) -> str | None:
         """Return `_padding` for inputs of a shape; all inputs without a time axis of any length may be padded."""
         return self._padding if len(shape) > 1 and shape[1] is None else "masked"
-
-    def _turns_time(self) -> list[bool]:
-        """Return, for each output, whether its steps are in the reverse order of the input's."""
-        return [False]
 
     # Symbolic calls
 
@@ -911,36 +747,18 @@ class Layer(Shown, Configurable):
         outputs = symbolic.last_call(self).outputs
         return list(outputs) if len(outputs) > 1 else outputs[0]
 
-    def _arranged(self, inputs):
-        """Return the inputs of a call, as one array or nested lists."""
-        return inputs
-
     def _call_arguments(self, call, arguments, keywords) -> dict:
-        """Return a call's arguments by the names of its parameters, the inputs first."""
+        """Return a call's arguments by the names of its parameters, the inputs first, as one array or nested lists."""
         bound = _signature(call).bind(self, *arguments, **keywords).arguments
         return dict(list(bound.items())[1:])
 
-    def _on(self, inputs, **more):
-        """Call the layer on inputs and the other arguments of `_call_arguments`."""
-        return self(inputs, **more)
-
-    def _vjp_on(self, inputs, **more):
-        """Return the vjp of a call on inputs and the other arguments of `_call_arguments`."""
-        return self.vjp(inputs, **more)
+    def _as_call(self, inputs, more: dict) -> tuple[tuple, dict]:
+        """Return the arguments and keywords of a call, of inputs and the other arguments of `_call_arguments`."""
+        return (inputs,), more
 
     def _given_for(self, node, shape):
         """Return the shapes and the dtype of a symbolic call's results."""
-        return self._shapes_given(shape, node.options), self.dtype
-
-    def _shapes_given(self, shape, options: dict):
-        """Return the shapes of the results of a call with these options."""
-        return self.compute_output_shape(shape)
-
-    def _check_given(self, rows, initial_state=None, constants=None):
-        """Refuse states and constants of wrong shapes for a call with so many rows."""
-
-    def _check_masks(self, shape, masks: dict):
-        """Refuse masks of wrong shapes; they are nested as symbolic tensors are."""
+        return symbolic.shapes_given(self, shape, node.options), self.dtype
 
     # Configuration
 
@@ -962,36 +780,6 @@ class Layer(Shown, Configurable):
         """Return a new layer, not built, from what `get_config` gave."""
         given = {name: config[name] for name in cls._object_arguments}
         return cls(**(config | {name: one if one is None else deserialize(one) for name, one in given.items()}))
-
-    # All or nothing: a call of a layer with parts that fails halfway leaves every part as it was.
-
-    def _all_layers(self) -> list[Layer]:
-        return [self, *(layer for part in self._parts().values() for layer in part._all_layers())]
-
-    @contextlib.contextmanager
-    def _all_or_nothing(self):
-        before = [(one, one.built, getattr(one, "_kept", None), one._moving()) for one in self._all_layers()]
-        try:
-            yield
-        except BaseException:
-            for layer, built, kept, moving in before:
-                if getattr(layer, "_kept", None) is not kept:
-                    layer._kept = kept
-                if moving:
-                    layer._put_own_arrays(moving)
-                if layer.built and not built:
-                    layer._forget()
-            raise
-
-    @contextlib.contextmanager
-    def _calling_parts(self):
-        """Call the layers inside, all or nothing, within this; they see whether this layer is frozen."""
-        with self._all_or_nothing(), kept(self), contextlib.nullcontext() if self.trainable else within(is_frozen=True):
-            yield
-
-    def _moving(self) -> dict[str, np.ndarray]:
-        """Return this layer's own weights that its calls change, such as moving averages."""
-        return {}
 
     def _forget(self) -> None:
         """Undo a build."""
@@ -1017,11 +805,4 @@ class Layer(Shown, Configurable):
         lines = ((path, part.explain(source=source, graph=graph)) for path, part in self._parts().items())
         return Text("\n\n".join(f"{path}: {text}" for path, text in lines if text))
 
-    def _how_compiled(self) -> str:
-        """Return how the steps inside are compiled, for layers that have any."""
-        lines = ((path, part._how_compiled()) for path, part in self._parts().items())
-        return "; ".join(f"{path}: {line}" for path, line in lines if line)
-
-    def _card(self, depth: int = 0) -> Card:
-        """Return the card for ``print`` and a notebook; `depth` says how many layers this one is inside."""
-        return layer_card(self, depth)
+    _card: Callable[..., Any] = layer_card

@@ -10,6 +10,7 @@ import numpy as np
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import fraction, integer, number_from_zero
 from rnnkit.circumstances import circumstances
+from rnnkit.execution.layer_tree import held_by
 from rnnkit.hints import Constraint, Initializer, LayerOptions, Regularizer
 from rnnkit.initializers import initializer
 from rnnkit.layers.support import validation
@@ -117,15 +118,13 @@ class BatchNormalization(Computed):
         found["moving_variance"] = OwnWeight((size,), self.moving_variance_initializer, fixed)
         return found
 
-    def _moving(self):
-        return {name: array for name, array in self._own.items() if name.startswith("moving")}
-
     # Calls
 
     def _computed(self, weights, x, mask, training):
         if training and self.trainable and not circumstances().is_frozen and x.size:
             return self._by_the_batch(weights, x, mask)
-        live = [name for name in self._moving() if weights[name] is self._own[name]]  # no stand-ins: calls change them
+        moving = held_by(self).moving()
+        live = [name for name in moving if weights[name] is self._own[name]]  # no stand-ins: calls change them
         now = {name: operation(self._now, name, draws=True) for name in live}
         return self._by_averages(weights | now, x)
 
@@ -195,7 +194,7 @@ class BatchNormalization(Computed):
             name: frozen(self._own[name] * self.momentum + value * (1 - self.momentum), self.dtype)
             for name, value in (("moving_mean", mean), ("moving_variance", variance))
         }
-        self._put_own_arrays(new)
+        held_by(self).put(new)
 
 
 def _sum(array, over):

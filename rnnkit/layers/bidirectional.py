@@ -8,15 +8,16 @@ import numpy as np
 
 from rnnkit.backends.cuda.memory.array import DeviceArray, concatenate
 from rnnkit.backends.shared.call import Gradient, Result
+from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import Array, Config, DType, Seed, Shape
 from rnnkit.layers.base import UsersOwn
 from rnnkit.layers.over_sequences import OverSequences
 from rnnkit.layers.rnn import RNN, unbuilt_copy
-from rnnkit.layers.support import validation
+from rnnkit.layers.support import entry, validation
 from rnnkit.layers.support.added_losses import unregularized
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.row_gradient import added_up
-from rnnkit.layers.support.seeds import seeds_for_parts
+from rnnkit.layers.support.seeds import adopt_seed, seeds_for_parts
 from rnnkit.recording import noted, plain
 from rnnkit.serialization.configuration import serialize
 
@@ -33,23 +34,13 @@ def _parted_at(size):
     return lambda d: (d[..., :size], d[..., size:])
 
 
-def _sum(forward, backward):
-    return forward + backward, lambda d: (d, d)
-
-
-def _mul(forward, backward):
-    return forward * backward, lambda d: (d * backward, d * forward)
-
-
-def _ave(forward, backward):
-    return (forward + backward) * 0.5, lambda d: (d * 0.5, d * 0.5)
-
-
-def _pair(forward, backward):
-    return (forward, backward), lambda d: d
-
-
-MERGES = {"concat": _concat, "sum": _sum, "mul": _mul, "ave": _ave, None: _pair}
+MERGES = {
+    "concat": _concat,
+    "sum": lambda forward, backward: (forward + backward, lambda d: (d, d)),
+    "mul": lambda forward, backward: (forward * backward, lambda d: (d * backward, d * forward)),
+    "ave": lambda forward, backward: ((forward + backward) * 0.5, lambda d: (d * 0.5, d * 0.5)),
+    None: lambda forward, backward: ((forward, backward), lambda d: d),
+}
 
 
 class Bidirectional(OverSequences):
@@ -119,7 +110,7 @@ class Bidirectional(OverSequences):
             raise ValueError(f"expected backward_layer with go_backwards={not layer.go_backwards}")
         for one in (self.forward_layer, self.backward_layer):
             one.dtype = one._given_dtype = self.dtype
-        self._seed_parts()
+        self._pass_seed_on()
 
     @property
     def return_sequences(self) -> bool:
@@ -193,7 +184,7 @@ class Bidirectional(OverSequences):
         in_time = wishes.get("sequences", self.return_sequences)
         places = self._places(x) if in_time else (None, None)
         wishes["zero_masked"] = True  # a held output of one direction would be merged with a new one
-        with self._all_or_nothing():
+        with all_or_nothing(self):
             results = [
                 layer._run((x, start, *others), gradient, place=place, **wishes)
                 for layer, start, place in zip(layers, starts, places, strict=True)
@@ -204,7 +195,7 @@ class Bidirectional(OverSequences):
                     "np.concatenate([z.real, z.imag], -1)"
                 )
             if not self.built:
-                self._build_with(self.forward_layer._input_shape, self.forward_layer.dtype)
+                build_with(self, self.forward_layer._input_shape, self.forward_layer.dtype)
         return results
 
     def _places(self, x):
@@ -273,9 +264,11 @@ class Bidirectional(OverSequences):
         output = (*forward[:-1], forward[-1] + backward[-1]) if self.merge_mode == "concat" else forward
         return (output, *states) if self.return_state else output
 
-    def _turns_time(self):
-        return self.forward_layer._turns_time() * (2 if self.merge_mode is None else 1)
+    @property
+    def _turns_time(self):  # type: ignore[override]
+        return self.forward_layer._turns_time * (2 if self.merge_mode is None else 1)
 
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Do as `RNN.compute_mask`; a pair of masks with ``merge_mode=None``."""
         masks = self.forward_layer.compute_mask(inputs, mask)
@@ -310,31 +303,24 @@ class Bidirectional(OverSequences):
     # Parts and configuration
 
     def _build(self, shape):
-        with self._all_or_nothing():
+        with all_or_nothing(self):
             for layer in (self.forward_layer, self.backward_layer):
-                layer._build_with(shape, layer.dtype or self.dtype)
+                build_with(layer, shape, layer.dtype or self.dtype)
 
     def _parts(self):
         return {"forward": self.forward_layer, "backward": self.backward_layer}
 
-    def _adopt_seed(self, sequence):
-        super()._adopt_seed(sequence)
-        self._seed_parts()
-
-    def _seed_parts(self):
+    def _pass_seed_on(self):
         forward, backward = seeds_for_parts(self, 2)
-        self.forward_layer._adopt_seed(forward)
+        adopt_seed(self.forward_layer, forward)
         if self._seeds_backward:
-            self.backward_layer._adopt_seed(backward)
+            adopt_seed(self.backward_layer, backward)
 
     def get_config(self) -> Config:
         """Return the constructor's arguments as JSON values."""
         forward, backward = serialize(self.forward_layer), serialize(self.backward_layer)
         forward["config"]["seed"] = None  # this layer's seed stands for it
-        return super().get_config() | {
-            "layer": forward,
-            "backward_layer": backward if self._has_own_backward else None,
-        }
+        return super().get_config() | {"layer": forward, "backward_layer": backward if self._has_own_backward else None}
 
     def __repr__(self) -> str:
         mode = "" if self.merge_mode == "concat" else f", merge_mode={self.merge_mode!r}"

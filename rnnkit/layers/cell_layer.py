@@ -8,15 +8,55 @@ import numpy as np
 
 from rnnkit import tracebacks
 from rnnkit.execution.execution import Execution
+from rnnkit.execution.watching import assigned
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.layers.support.quantizing import as_held
+from rnnkit.layers.support.weight_mapping import weight_keys
+
+
+class _WeightsOfCell(HeldWeights):
+    """The weights of a layer's cell, once it is built."""
+
+    __slots__ = ()
+
+    @property
+    def cell(self):
+        return self.layer._step_cell if self.layer.built else None
+
+    def arrays(self):
+        return {} if (cell := self.cell) is None else cell._all_weights()
+
+    def options(self):
+        return {} if (cell := self.cell) is None else cell._weight_options()
+
+    def put(self, arrays):
+        cell: Any = self.cell
+        cell._replace_weights(as_held(cell._all_weights(), arrays))
+
+    def make_sparse(self, names):
+        self.layer._execution.make_sparse(names)
+        assigned(self.layer, "_execution")
+
+    def sparse(self):
+        return frozenset() if (cell := self.cell) is None else cell._sparse_weights()
+
+    def complex(self):
+        return () if (cell := self.cell) is None else cell._complex_weights()
+
+    def key(self, name):
+        """Return the `Variable.key` of a weight; that of a layer's own where the cell is made of one."""
+        adapted = getattr(self.cell, "adapted", None)
+        return weight_keys(adapted)[name] if isinstance(adapted, Layer) else super().key(name)
 
 
 class CellLayer(Layer):
-    """Base of layers of a cell, which `_own_cell` returns once they are built; a subclass has `_features_of`."""
+    """Base of layers of a cell, `_step_cell`; a subclass has `_features_of`."""
 
     _native = True
+    _held_weights = _WeightsOfCell
+    _step_cell: Any
     _execution: Execution = None  # type: ignore[assignment]  # until it is built
 
     def _features_of(self, shape) -> Any:
@@ -28,27 +68,6 @@ class CellLayer(Layer):
         execution = Execution(cell, features, cast(np.dtype, self.dtype), self._device)
         execution.read()
         return execution
-
-    def _move(self, device):
-        super()._move(device)
-        if self._execution is not None:
-            self._execution.move(device)
-
-    def _own_arrays(self):
-        return {} if (cell := self._own_cell()) is None else cell._all_weights()
-
-    def _own_weight_options(self):
-        return {} if (cell := self._own_cell()) is None else cell._weight_options()
-
-    def _put_own_arrays(self, arrays):
-        cell: Any = self._own_cell()
-        cell._replace_weights(as_held(cell._all_weights(), arrays))
-
-    def _own_sparse_names(self):
-        return frozenset() if (cell := self._own_cell()) is None else cell._sparse_weights()
-
-    def _make_own_sparse(self, names):
-        self._execution.make_sparse(names)
 
     @tracebacks.edge
     def explain(self, source: bool = False, graph: bool = False) -> str:
@@ -66,10 +85,6 @@ class CellLayer(Layer):
             return Text(f"{self.name}: not built yet; a layer reads its step at build(input_shape) or the first call")
         return Text(self._execution.explain(source=source, graph=graph))
 
-    def _how_compiled(self):
-        executors = self._execution.executors if self.built else {}
-        return ", ".join(dict.fromkeys(str(e.how) for e in executors.values()))
-
     def __getstate__(self) -> Any:
         # Executors hold compiled code; a copy chooses its own, from the same cell.
         return self.__dict__ | {"_execution": None}
@@ -78,4 +93,4 @@ class CellLayer(Layer):
         self.__dict__.update(state)
         if self.built:
             dtype, features = cast(np.dtype, self.dtype), self._features_of(self._input_shape)
-            self._execution = Execution(self._own_cell(), features, dtype, self._device, self._quantization or "")
+            self._execution = Execution(self._step_cell, features, dtype, self._device, self._quantization or "")

@@ -14,6 +14,7 @@ from rnnkit.hints import Activation, Constraint, Initializer, LayerOptions, Regu
 from rnnkit.initializers import initializer
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.noise import ByRate
+from rnnkit.layers.support.seeds import draw_generator
 from rnnkit.layers.weighted import arguments_of
 from rnnkit.recording import operation
 from rnnkit.steps.cell import Cell
@@ -127,4 +128,4 @@ class Dropout(ByRate):
 
     def _random(self, size, out=None) -> np.ndarray:
         """Numbers from 0 to 1."""
-        return self._draw_generator().random(size, out=out)
+        return draw_generator(self).random(size, out=out)

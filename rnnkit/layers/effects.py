@@ -21,11 +21,8 @@ _MOST = 16  # kinds of shapes whose graphs are kept
 class Effects(Layer):
     """The first of several arrays as it is; of the others, losses are added and weights are computed.
 
-    Parameters
-    ----------
-    losses : list of (layer, value)
-        Whose losses they are; each is the sum over all entries of a symbolic tensor, or of an `OverBatch`.
-    assigned : list of (Variable, value)
+    `losses` are pairs ``(layer, value)``, each the sum over all entries of a symbolic tensor or of an `OverBatch`;
+    `assigned` are pairs ``(Variable, value)``.
     """
 
     _takes_unbatched = True
@@ -49,11 +46,7 @@ class Effects(Layer):
     def _given_for(self, node, shape):
         return shape[0], node.x[0].dtype
 
-    def _with_mask(self, x, mask, training, more=NO_MORE):
-        self._done(x)
-        return x[0], None if mask is None else mask[0]
-
-    def _vjp_with_mask(self, x, mask, training, wanted, more=NO_MORE):
+    def _with_mask(self, x, mask, training, more=NO_MORE, wanted=None):
         function, arrays, added = self._done(x)
 
         def pull(cotangents):
@@ -63,7 +56,7 @@ class Effects(Layer):
             floats = [one if array.dtype.kind == "f" else None for one, array in zip(own, x[1:], strict=True)]
             return Gradients({}, [*cotangents, *floats])
 
-        return x[0], None if mask is None else mask[0], Pullback(x[0], self.dtype, pull)
+        return x[0], None if mask is None else mask[0], wanted and Pullback(x[0], self.dtype, pull)
 
     def _done(self, x) -> tuple[TracedFunction | None, list, list]:
         """Add the losses and assign the weights; return the function of these, its arrays, and what was added."""

@@ -9,10 +9,12 @@ import numpy as np
 
 from rnnkit import constraints, regularizers
 from rnnkit.arguments import positive_integer
+from rnnkit.circumstances import weights_now
+from rnnkit.execution.layer_tree import build_with
 from rnnkit.hints import Array, Constraint, Initializer, LayerOptions, Regularizer, Shape
 from rnnkit.initializers import initializer
 from rnnkit.layers.base import any_shape
-from rnnkit.layers.support import validation
+from rnnkit.layers.support import entry, validation
 from rnnkit.layers.support.pullback import Gradients
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.symbolic import SymbolicTensor
@@ -85,8 +87,8 @@ class Embedding(OwnWeights):
     def _applied(self, inputs, mask, training):
         ids = self._ids(inputs)
         if not self.built:
-            self._build_with(ids.shape, self.dtype or np.dtype("float32"))
-        table = self._weights_now()["embeddings"]
+            build_with(self, ids.shape, self.dtype or np.dtype("float32"))
+        table = weights_now(self._own)["embeddings"]
         shape = table.shape
 
         def back(d):
@@ -95,6 +97,7 @@ class Embedding(OwnWeights):
 
         return np.take(table, ids, axis=0, mode="clip"), back  # the ids are known to be inside
 
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return ``ids != 0`` with `mask_zero`, else the mask as it came; symbolic for symbolic ids."""
         if self.mask_zero and isinstance(inputs, SymbolicTensor):

@@ -7,13 +7,15 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit.arguments import real_number
+from rnnkit.execution.layer_tree import build_with
 from rnnkit.hints import Array, LayerOptions
-from rnnkit.layers.base import Layer, any_shape
-from rnnkit.layers.support import validation
+from rnnkit.layers.base import any_shape
+from rnnkit.layers.support import entry, validation
 from rnnkit.layers.support.pullback import Gradients
+from rnnkit.layers.weighted import Applied
 
 
-class Masking(Layer):
+class Masking(Applied):
     """A layer that masks the steps whose features all equal `mask_value`.
 
     Their cotangents are 0, others go back as they are.
@@ -44,12 +46,13 @@ class Masking(Layer):
     def _applied(self, inputs, mask, training):
         x = self._sequences(inputs)
         if not self.built:
-            self._build_with(x.shape, self.dtype or validation.precision_of(x))
+            build_with(self, x.shape, self.dtype or validation.precision_of(x))
         used = self._used(x).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
         outputs = np.where(used, x, 0).astype(self.dtype)
         zero = outputs.dtype.type(0)
         return outputs, lambda d: Gradients({}, np.where(used, d, zero))
 
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the steps with a feature other than the value, ``(B, T)``, that a mask from before uses too."""
         x = self._sequences(inputs)

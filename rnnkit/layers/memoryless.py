@@ -13,7 +13,9 @@ from rnnkit import hints
 from rnnkit.activations import activation
 from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
+from rnnkit.circumstances import weights_now
 from rnnkit.execution.execution import Execution, initial_states
+from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.execution.tangents import Tangents
 from rnnkit.hints import Config, CustomObjects, LayerOptions, Shape
 from rnnkit.layers.cell_layer import CellLayer
@@ -35,12 +37,11 @@ class Memoryless(CellLayer):
     _new_cell: Callable[[], Cell]
     _stream_refusal: str | None = None
 
-    def _called(self, inputs, mask, training):
-        shape, result = self._run(inputs, mask)
-        return self._given_back(result.outputs, shape)
-
-    def _vjp(self, inputs, mask, training, wanted):
-        shape, result = self._run(inputs, mask, gradient=True)
+    def _call(self, inputs, mask, training, wanted=None):
+        shape, result = self._run(inputs, mask, wanted is not None)
+        outputs = self._given_back(result.outputs, shape)
+        if wanted is None:
+            return outputs
         back: Callable[..., Gradient] = result.pull  # type: ignore[assignment]  # since a gradient was asked for
         steps = result.outputs.shape  # type: ignore[union-attr]  # the record wants all
 
@@ -49,7 +50,6 @@ class Memoryless(CellLayer):
             gradient = back(None if d is None else self._cotangent_steps(d, steps), None, None, x)
             return Gradients(gradient.weights, self._x_back(gradient.x, shape) if x else None)
 
-        outputs = self._given_back(result.outputs, shape)
         return outputs, Pullback(outputs, self.dtype, pull, partial(pull, x=False))
 
     def _along(self, x, tangent, weights, wanted) -> Result:
@@ -65,8 +65,8 @@ class Memoryless(CellLayer):
         if self.built:
             self._check_shape(x.shape)
             return x.shape, self._execute(finite_under_mask(x, mask), gradient)
-        with self._all_or_nothing():
-            self._build_with(x.shape, self.dtype or validation.precision_of(x))
+        with all_or_nothing(self):
+            build_with(self, x.shape, self.dtype or validation.precision_of(x))
             return x.shape, self._execute(finite_under_mask(x, mask), gradient)
 
     def reads_more(self, rank: int) -> str | None:
@@ -104,7 +104,7 @@ class Memoryless(CellLayer):
         return Record(
             x=validation.cast(x, self._execution.dtype),
             states=initial_states(self._execution.step, x.shape[0], self.dtype),
-            weights=self._weights_now(self._cell._all_weights()),
+            weights=weights_now(self._cell._all_weights()),
             stream=x.stream if isinstance(x, DeviceArray) else 0,
         )
 
@@ -127,8 +127,9 @@ class Memoryless(CellLayer):
         """A new cell for an x of this shape."""
         return self._new_cell()
 
-    def _own_cell(self):
-        return self._cell if self.built else None
+    @property
+    def _step_cell(self):
+        return self._cell
 
 
 class FunctionCell(Cell):

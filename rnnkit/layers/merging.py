@@ -11,7 +11,7 @@ from rnnkit.arguments import integer
 from rnnkit.custom_gradients import custom_gradient
 from rnnkit.hints import Array, LayerOptions, Shape
 from rnnkit.layers.base import makes_no_mask
-from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support import entry, symbolic, validation
 from rnnkit.layers.traced import Traced
 
 
@@ -20,6 +20,7 @@ class Merge(Traced):
 
     _axes = "batch, …"
     _padding = "masked"
+    _takes_list = True
 
     def _taken(self, inputs, mask):
         if not isinstance(inputs, (list, tuple)) or not inputs:
@@ -31,10 +32,8 @@ class Merge(Traced):
         """Return the shape of the merged array, from a list of shapes."""
         return self._merged_shape(self._shape(input_shape))
 
-    def _takes_sequences(self):
-        return False
-
     @makes_no_mask
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return steps that any of the masks uses; None if an array has none."""
         if mask is None or any(one is None for one in mask):
@@ -103,6 +102,7 @@ class Concatenate(Merge):
         return "lengths" if self.axis in (1, 1 - len(shape)) else super()._padding_of(shape)
 
     @makes_no_mask
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return steps that any of the masks uses, an array without one using all; side by side along the time axis."""
         if mask is None or all(one is None for one in mask):

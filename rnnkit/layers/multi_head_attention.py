@@ -14,8 +14,7 @@ from rnnkit.arguments import is_integer, positive_integer, shown
 from rnnkit.hints import Array, Constraint, Initializer, LayerOptions, Regularizer, Shape
 from rnnkit.initializers import initializer
 from rnnkit.layers.attention import Attending
-from rnnkit.layers.base import NO_MORE
-from rnnkit.layers.support import attending, validation
+from rnnkit.layers.support import attending, entry, validation
 from rnnkit.layers.support.attending import Finite, both, turned
 from rnnkit.layers.support.pullback import Gradients, options
 from rnnkit.layers.support.symbolic import is_shape
@@ -112,6 +111,7 @@ class MultiHeadAttention(Attending):
         self.kernel_constraint: Any = constraints.get(kernel_constraint)
         self.bias_constraint: Any = constraints.get(bias_constraint)
 
+    @entry.entered
     def __call__(
         self,
         query: Array,
@@ -157,6 +157,7 @@ class MultiHeadAttention(Attending):
         inputs, masks = _listed(query, value, key), [query_mask, value_mask, key_mask]
         return self._applied(inputs, masks, training, attention_mask, **flags)[0]
 
+    @entry.entered_vjp
     def vjp(
         self,
         query: Array,
@@ -184,46 +185,40 @@ class MultiHeadAttention(Attending):
     def _attended(self, weights, arrays, masks, training, attention_mask, return_attention_scores, use_causal_mask):
         pairs = self._pairs(arrays, masks, attention_mask, use_causal_mask)
         query, value, key = (Finite(one, pairs is not None) for one in (*arrays[:2], arrays[-1]))
-        q, k, v = (
-            self._heads(weights, name, one.values) for name, one in (("query", query), ("key", key), ("value", value))
-        )
+        given = {"query": query, "key": key, "value": value}
+        q, k, v = (self._projected(weights, name, one.values) for name, one in given.items())
         root = query.values.dtype.type(1 / math.sqrt(self.key_dim))
         scores = (q * root) @ turned(k)
         scores = attending.spoiled_scores(scores, pairs, query, key)
         shares = attending.softmax(scores, pairs, empty=return_attention_scores or self.dropout > 0)
         weighed, kept = self._dropped(shares, training)
         heads = attending.spoiled_sums(weighed @ v, pairs, value)
-        gate = self._gate(weights, query.values) if self.use_gate else None
-        open_heads = heads if gate is None else heads * gate
-        output = self._joined(weights, open_heads)
+        gate = sigmoid(self._projected(weights, "gate", query.values)) if self.use_gate else None
+        rows = (heads if gate is None else heads * gate).transpose(0, 2, 1, 3).copy()
+        rows = rows.reshape(*rows.shape[:2], self.num_heads * self.value_dim)
+        output = self._projected(weights, "attention_output", rows)
 
         def back(d, d_shares_given=None):
             own: dict[str, np.ndarray] = {}
-            d_heads = self._joined_back(weights, open_heads, d, own)
-            d_gate = None
+            d_rows = self._projected_back(weights, "attention_output", rows, d, own)
+            d_heads = d_rows.reshape(*rows.shape[:2], self.num_heads, self.value_dim).transpose(0, 2, 1, 3)
             if gate is not None:
-                given = d_heads
-                d_gate = given * heads * gate * (1 - gate)
-                d_heads = d_heads * gate
+                d_gate, d_heads = d_heads * heads * gate * (1 - gate), d_heads * gate
             d_shares = d_heads @ turned(v)
             d_shares = d_shares if kept is None else d_shares * kept
             if d_shares_given is not None:
                 d_shares = d_shares + d_shares_given
             d_scores = attending.softmax_back(shares, d_shares, pairs)
             d_q, d_k = (one * root for one in (d_scores @ k, turned(d_scores) @ q))
-            d_query = self._heads_back(weights, "query", query.values, d_q, own)
-            if d_gate is not None:
-                d_query = self._heads_back(weights, "gate", query.values, d_gate, own) + d_query
-            d_key = self._heads_back(weights, "key", key.values, d_k, own)
-            d_value = self._heads_back(weights, "value", value.values, turned(weighed) @ d_heads, own)
+            d_query = self._projected_back(weights, "query", query.values, d_q, own)
+            if gate is not None:
+                d_query = self._projected_back(weights, "gate", query.values, d_gate, own) + d_query
+            d_key = self._projected_back(weights, "key", key.values, d_k, own)
+            d_value = self._projected_back(weights, "value", value.values, turned(weighed) @ d_heads, own)
             d_x = [d_query, d_value + d_key] if len(arrays) == 2 else [d_query, d_value, d_key]
             return Gradients({name: own[name] for name in weights}, d_x)
 
         return (output, shares) if return_attention_scores else output, back
-
-    def _gate(self, weights, x):
-        given = self._heads(weights, "gate", x)
-        return sigmoid(given)
 
     def _pairs(self, arrays, masks, attention_mask, use_causal_mask):
         """Which pairs count, as booleans that go with scores ``(B, heads, T, S)``; None for all."""
@@ -240,49 +235,31 @@ class MultiHeadAttention(Attending):
             if isinstance(arrays[0], np.ndarray):
                 given = validation.array(attention_mask, "attention_mask")
                 self._check_pairs(given.shape, arrays[0].shape, arrays[1].shape)
-            pairs = both(pairs, (_with_heads(given) != 0).astype(bool, order="C", copy=False))
+            given = given.reshape(_with_heads_shape(given.shape))
+            pairs = both(pairs, (given != 0).astype(bool, order="C", copy=False))
         return pairs
 
-    def _heads(self, weights, name, x):
-        """A projection ``(B, heads, steps, size)`` of ``(B, steps, F)``."""
+    def _projected(self, weights, name, rows):
+        """Rows times a kernel, plus a bias: the output ``(B, T, *output)``, or heads ``(B, heads, steps, size)``."""
         kernel = weights[f"{name}/kernel"]
-        found = self._shifted(x @ kernel.reshape(len(kernel), -1), weights, name)
-        return found.reshape(*x.shape[:2], *kernel.shape[1:]).transpose(0, 2, 1, 3)
+        found = rows @ kernel.reshape(rows.shape[2], -1)
+        if self.use_bias:
+            found = found + weights[f"{name}/bias"].reshape(-1)
+        if name == "attention_output":
+            return found.reshape(*rows.shape[:2], *kernel.shape[2:])
+        return found.reshape(*rows.shape[:2], *kernel.shape[1:]).transpose(0, 2, 1, 3)
 
-    def _shifted(self, found, weights, name):
-        return found + weights[f"{name}/bias"].reshape(-1) if self.use_bias else found
-
-    def _heads_back(self, weights, name, x, d, own):
-        """The cotangent of x; those of the weights are put into a dict."""
+    def _projected_back(self, weights, name, rows, d, own):
+        """The cotangent of rows; those of the weights are put into a dict."""
         kernel = weights[f"{name}/kernel"]
-        d = d.transpose(0, 2, 1, 3).copy().reshape(*x.shape[:2], kernel[0].size)
-        return self._projected_back(weights, name, kernel.reshape(len(kernel), -1), x, d, own)
-
-    def _projected_back(self, weights, name, matrix, rows, d, own):
-        """The cotangent of rows, of that of their product with a matrix, of which the weight is another shape."""
-        kernel, lines, d_lines = weights[f"{name}/kernel"], rows.reshape(-1, len(matrix)), d.reshape(-1, len(matrix.T))
+        matrix, d = kernel.reshape(rows.shape[2], -1), d if name == "attention_output" else d.transpose(0, 2, 1, 3)
+        d = d.astype(d.dtype, order="C", copy=False).reshape(*rows.shape[:2], len(matrix.T))
+        lines, d_lines = rows.reshape(-1, len(matrix)), d.reshape(-1, len(matrix.T))
         own[f"{name}/kernel"] = (turned(lines) @ d_lines).reshape(kernel.shape)
         if self.use_bias:
             each = np.ones_like(d, shape=len(lines))  # a product, which takes a third of NumPy's sum
             own[f"{name}/bias"] = (each @ d_lines).reshape(weights[f"{name}/bias"].shape)
         return d @ turned(matrix)
-
-    def _joined(self, weights, heads):
-        """The output of heads ``(B, heads, T, value_dim)``."""
-        kernel, rows = weights["attention_output/kernel"], self._side_by_side(heads)
-        found = self._shifted(rows @ kernel.reshape(rows.shape[2], -1), weights, "attention_output")
-        return found.reshape(*rows.shape[:2], *kernel.shape[2:])
-
-    def _joined_back(self, weights, heads, d, own):
-        rows = self._side_by_side(heads)
-        matrix = weights["attention_output/kernel"].reshape(rows.shape[2], -1)
-        d = d.astype(d.dtype, order="C", copy=False).reshape(*rows.shape[:2], len(matrix.T))
-        d_rows = self._projected_back(weights, "attention_output", matrix, rows, d, own)
-        return d_rows.reshape(*rows.shape[:2], self.num_heads, self.value_dim).transpose(0, 2, 1, 3)
-
-    def _side_by_side(self, heads):
-        moved = heads.transpose(0, 2, 1, 3).copy()
-        return moved.reshape(*moved.shape[:2], self.num_heads * self.value_dim)
 
     # Masks
 
@@ -307,21 +284,14 @@ class MultiHeadAttention(Attending):
                 f"{expected}; got {tuple(found)}"
             )
 
-    def _with_mask(self, x, mask, training, more=NO_MORE):
-        outputs = self._on(x, mask, training=training, **more)
-        return outputs, self._mask_behind(x, mask, outputs, more)
-
-    def _vjp_with_mask(self, x, mask, training, wanted, more=NO_MORE):
-        outputs, pullback = self._vjp_on(x, mask, training=training, **more, **wanted)
-        return outputs, self._mask_behind(x, mask, outputs, more), pullback
-
-    def _mask_behind(self, x, mask, outputs=None, more=NO_MORE):
-        return super()._mask_behind(x, [(self._masks_by_name(mask) | dict(more)).get("query_mask")], outputs)
+    def _query_mask(self, mask, more):
+        return [(self._masks_by_name(mask) | dict(more)).get("query_mask")]
 
     def _masks_by_name(self, mask) -> dict:
         """The masks that inputs carry, by name."""
         return {f"{name}_mask": one for name, one in zip(self._names, self._listed(mask), strict=False)}
 
+    @entry.entered_mask
     def compute_mask(
         self, query: Array, mask: Array = None, value: Any = None, key: Any = None, query_mask: Array = None
     ) -> Any:
@@ -336,11 +306,10 @@ class MultiHeadAttention(Attending):
         inputs = _listed(*(given.pop(name, None) for name in self._names))
         return {"inputs": inputs} | given
 
-    def _on(self, inputs, mask=None, **more):
-        return self(**dict(zip(self._names, inputs, strict=False)), **(self._masks_by_name(mask) | more))
-
-    def _vjp_on(self, inputs, mask=None, **more):
-        return self.vjp(**dict(zip(self._names, inputs, strict=False)), **(self._masks_by_name(mask) | more))
+    def _as_call(self, inputs, more):
+        masks = self._masks_by_name(more.get("mask"))
+        rest = {name: value for name, value in more.items() if name != "mask"}
+        return (), dict(zip(self._names, inputs, strict=False)) | masks | rest
 
     def build(self, query_shape: Shape, value_shape: Shape = None, key_shape: Shape = None) -> None:
         """Create the weights for inputs of these shapes, or of a list of shapes."""
@@ -382,10 +351,6 @@ def _listed_shapes(query, value, key):
     if value is None and not is_shape(query):
         return query
     return _listed(query, value, key)
-
-
-def _with_heads(mask):
-    return mask.reshape(_with_heads_shape(mask.shape))
 
 
 def _with_heads_shape(shape):

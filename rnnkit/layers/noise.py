@@ -11,6 +11,7 @@ from rnnkit.arguments import fraction, is_integer, shown
 from rnnkit.cells.standard import InvertedDropout
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import any_shape
+from rnnkit.layers.support.seeds import draw_generator
 from rnnkit.layers.weighted import Computed, scaled
 from rnnkit.recording import operation
 
@@ -29,7 +30,7 @@ class Noise(Computed):
 
     def _noise(self, x) -> tuple:
         """The factor and what is added, for an x; None for nothing."""
-        drawn = lambda: tuple(np.asarray(one, x.dtype) for one in self._drawn(self._draw_generator(), x.shape))
+        drawn = lambda: tuple(np.asarray(one, x.dtype) for one in self._drawn(draw_generator(self), x.shape))
         return operation(drawn, draws=True)
 
     def _drawn(self, rng, shape):

@@ -54,13 +54,11 @@ class Operation(WholeArrays):
         if not isinstance(operation, str):
             raise TypeError(f"expected the name of an operation, such as 'numpy:tanh', got {operation!r}")
         self.operation = operation
+        self._default_name = operation.rpartition(":")[2].rpartition(">")[2].partition(".")[0]
         super().__init__(**options)
         self.arguments, self.keywords = list(arguments), dict(keywords or {})
         self._unbatched = tuple(unbatched)
         self._function = _resolved(operation)
-
-    def _default_name(self):
-        return self.operation.rpartition(":")[2].rpartition(">")[2].partition(".")[0]
 
     def _result(self, arrays, mask, training):
         arguments = [_decoded(one, arrays) for one in self.arguments]

@@ -7,6 +7,7 @@ from typing import Any
 
 from rnnkit.hints import Array
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support import entry
 from rnnkit.layers.support.pullback import Pullback, options
 
 
@@ -30,6 +31,7 @@ class OverSequences(Layer):
     _reset: Callable[[Any, Any], Any]
     _keep: Callable[[Any], None]
 
+    @entry.entered
     def __call__(
         self,
         sequences: Array,
@@ -72,6 +74,7 @@ class OverSequences(Layer):
         """
         return self._shown(self._run((sequences, initial_state, mask, training, constants, stream)))
 
+    @entry.entered_vjp
     def vjp(
         self,
         sequences: Array,
@@ -122,6 +125,7 @@ class OverSequences(Layer):
         arguments = sequences, initial_state, mask, training, constants, stream
         return self._differentiated(self._run(arguments, options(checkpoint, truncate)), constants is not None)
 
+    @entry.entered_trajectory
     def trajectory(
         self,
         sequences: Array,

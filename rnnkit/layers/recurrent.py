@@ -62,8 +62,7 @@ class _Recurrent(RNN):
         config = {name: value for name, value in self.cell.get_config().items() if name in self._cell_arguments}
         return config | Layer.get_config(self)
 
-    def _arguments(self):
-        return Layer._arguments(self)
+    _arguments = Layer._arguments
 
 
 class SimpleRNN(_Recurrent, cell=SimpleRNNCell):

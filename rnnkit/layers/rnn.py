@@ -18,21 +18,21 @@ from rnnkit.backends.cuda.memory.array import DeviceArray
 from rnnkit.backends.shared.call import Gradient, Record, Result
 from rnnkit.cells.stacked import StackedRNNCells
 from rnnkit.cells.standard import StandardCell
-from rnnkit.circumstances import circumstances
+from rnnkit.circumstances import circumstances, weights_now
 from rnnkit.complex_pairs import is_complex, to_complex, to_pairs
 from rnnkit.execution.execution import Execution, initial_states
+from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.execution.tangents import BY_ROW, Tangents, parted, together
 from rnnkit.hints import Array, Config, DType, Regularizer, Seed, Shape
-from rnnkit.layers.base import Layer
 from rnnkit.layers.cell_layer import CellLayer
 from rnnkit.layers.over_sequences import OverSequences
 from rnnkit.layers.stream import Stream
-from rnnkit.layers.support import device_transfer, validation
+from rnnkit.layers.support import device_transfer, entry, validation
 from rnnkit.layers.support.pullback import Gradients, Pullback
-from rnnkit.layers.support.seeds import weight_generator
+from rnnkit.layers.support.seeds import draw_generator, weight_generator
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.layers.support.symbolic import mapped as each_mapped
-from rnnkit.layers.support.weight_mapping import complex_names, weight_keys
+from rnnkit.layers.support.weight_mapping import complex_names
 from rnnkit.recording import operation
 from rnnkit.serialization.registry import reading
 from rnnkit.steps.cell import ALONE, Cell, as_cell, call_initial, prepare
@@ -343,9 +343,9 @@ class RNN(CellLayer, OverSequences):
             return self._execute(states, fields, gradient, along)
         before, self._reads_complex = self._reads_complex, nesting is not None and nesting.alone
         try:
-            with self._all_or_nothing():
+            with all_or_nothing(self):
                 shape = x.shape if nesting is None else nesting.packed([(*x.shape[:2], *one) for one in nesting.shapes])
-                self._build_with(shape, dtype)
+                build_with(self, shape, dtype)
                 return self._execute(states, fields, gradient, along)
         except BaseException:
             self._reads_complex = before
@@ -423,7 +423,7 @@ class RNN(CellLayer, OverSequences):
             draws = operation(self._draw, names, batch_size, draws=True)
         if states is None:
             states = initial_states(step, batch_size, self.dtype)
-        record = Record(states=states, weights=self._weights_now(self.cell._all_weights()), draws=draws, **fields)
+        record = Record(states=states, weights=weights_now(self.cell._all_weights()), draws=draws, **fields)
         if along is not None and self.stateful:
             raise ValueError(f"expected {self.name!r} without states kept between calls, for a derivative")
         if along is not None:
@@ -441,7 +441,7 @@ class RNN(CellLayer, OverSequences):
         return result
 
     def _draw(self, names, batch_size) -> dict[str, np.ndarray]:
-        rng, step = self._draw_generator(), self._execution.step
+        rng, step = draw_generator(self), self._execution.step
         return {name: step.draw(name, batch_size, rng, self.dtype) for name in names}
 
     def _constants(self, constants, batch_size, dtype):
@@ -538,11 +538,6 @@ class RNN(CellLayer, OverSequences):
             raise
         self._execution, self._built_cell, self._nesting = execution, fresh, self._nesting_of(shape)
 
-    def _move(self, device):
-        super()._move(device)
-        if self._kept is not None and device == "cpu":
-            self._kept = _on_host(self._kept)
-
     def _forget(self):
         super()._forget()
         self._execution, self._nesting = None, None  # type: ignore[assignment]  # until it is built again
@@ -554,12 +549,9 @@ class RNN(CellLayer, OverSequences):
     def _keeps_states(self) -> bool:  # type: ignore[override]
         return self.stateful
 
-    def _own_key(self, name):
-        adapted = getattr(self.cell, "adapted", None)
-        return weight_keys(adapted)[name] if isinstance(adapted, Layer) else super()._own_key(name)
-
-    def _own_cell(self):
-        return self.cell if self.built else None
+    @property
+    def _step_cell(self):
+        return self.cell
 
     # States between calls
 
@@ -660,9 +652,11 @@ class RNN(CellLayer, OverSequences):
         nesting = self._nesting_of(shape)
         return shape[2:] if nesting is None else nesting
 
-    def _turns_time(self):
+    @property
+    def _turns_time(self):  # type: ignore[override]
         return [self.go_backwards and self.return_sequences]
 
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the mask of the output: the input's with `return_sequences`, in processing order; None for states."""
         mask = self._one_mask(mask)
@@ -670,9 +664,6 @@ class RNN(CellLayer, OverSequences):
             mask = validation.steps(mask)[:, ::-1] if self.go_backwards else validation.steps(mask)
         output = mask if self.return_sequences else None
         return [output, *(None for _ in self._spec.nested(self._spec.shapes))] if self.return_state else output
-
-    def _mask_behind(self, x, mask, *given):
-        return self.compute_mask(x) if mask is None else super()._mask_behind(x, mask)  # None: nothing to repeat
 
     # Configuration and display
 
@@ -755,9 +746,12 @@ def _stacked(several):
     return np.stack(several)
 
 
-def _alone(cell) -> RNN:
-    """Return the layer of a cell that is called by itself: one step, with its states."""
-    return RNN(cell, return_state=True, seed=getattr(cell, "seed", None), name=cell.name)
+def _alone(cell, built: tuple | None) -> RNN:
+    """Return the layer of a cell that is called by itself: one step, with its states; of a copy, built as it was."""
+    layer = RNN(cell, return_state=True, seed=getattr(cell, "seed", None), name=cell.name)
+    if built is not None:
+        build_with(layer, *built)
+    return layer
 
 
 ALONE.append(_alone)

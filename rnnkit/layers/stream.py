@@ -7,7 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from rnnkit import tracebacks
 from rnnkit.arguments import integer, positive_integer
 from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.circumstances import standing_in, within
+from rnnkit.execution.layer_tree import all_layers, held_arrays
 from rnnkit.execution.runner import Runner, same_bits
 from rnnkit.execution.watching import unmoved
 from rnnkit.hints import Array
@@ -23,9 +24,6 @@ from rnnkit.layers.support.device_transfer import device_of
 from rnnkit.recording import LARGEST, Recording, Unrepeatable, noted, plain
 from rnnkit.steps.nesting import mapped
 
-if TYPE_CHECKING:
-    from rnnkit.layers.base import Layer
-
 
 class _StepRunner(Runner):
     """The recorded step of a stream, whose states stay in memory. Weights are constants of the recording."""
@@ -33,7 +31,7 @@ class _StepRunner(Runner):
     _met, _may_be_longer = 0, False
 
     def _layers(self, subject):
-        return subject.layer._all_layers()
+        return all_layers(subject.layer)
 
     def _largest(self, subject):
         return LARGEST
@@ -88,7 +86,7 @@ class Stream:
 
     Parameters
     ----------
-    layer : Layer
+    layer : Any
         A built recurrent layer, or a model whose layers take one step at a time.
     batch : int
     constants : list of array_like (B, …), optional
@@ -115,11 +113,11 @@ class Stream:
     batch: Any
     layer: Any
 
-    def __init__(self, layer: Layer, batch: int = 1, constants: Array = None, initial_state: Array = None):
+    def __init__(self, layer: Any, batch: int = 1, constants: Array = None, initial_state: Array = None):
         self.layer, self.batch = layer, positive_integer(batch, "batch")
         if not layer.built:
             raise ValueError(f"expected the layer {layer.name!r} to be built before it is streamed; call build first")
-        for one in layer._all_layers():
+        for one in all_layers(layer):
             if (reason := one._stream_refusal) is not None:
                 raise ValueError(
                     f"expected layers that take one step at a time; {one.name!r} ({type(one).__name__}) {reason}"
@@ -309,10 +307,10 @@ class Stream:
     def _recorded(self, recording: Recording) -> list[np.ndarray]:
         """Return what a step makes of `_kept`, recorded."""
         kept = self._x, self._states, self._held, self._constants
-        weights = list(self.layer._held_arrays().values())
+        weights = list(held_arrays(self.layer).values())
         recording.give(self._x, *self._kept())
         recording.constant(*weights, *(self._constants or ()))
-        pairs = unmoved(self.layer._all_layers(), weights)
+        pairs = unmoved(all_layers(self.layer), weights)
         try:
             with recording, standing_in((array, noted(same)) for array, same in pairs):
                 self._x, self._states, self._held, self._constants = noted(kept)

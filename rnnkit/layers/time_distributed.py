@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.execution.layer_tree import build_with
 from rnnkit.hints import Array, DType, Seed, Shape
 from rnnkit.layers.base import Layer
-from rnnkit.layers.support import validation
+from rnnkit.layers.support import entry, validation
 from rnnkit.layers.support.added_losses import unregularized
+from rnnkit.layers.support.inside_calls import calling_parts
 from rnnkit.layers.support.pullback import Gradients, Pullback
-from rnnkit.layers.support.seeds import inherit_seeds
+from rnnkit.layers.support.seeds import adopt_seed, inherit_seeds
 from rnnkit.steps.nesting import mapped, shapes_mapped
 
 
@@ -54,15 +56,16 @@ class TimeDistributed(Layer):
         self.layer = unregularized(layer)
         self._least_rank = layer._least_rank + 1
         if seed is not None:
-            self._adopt_seed(self._sequence)
+            adopt_seed(self, self._sequence)
             self._given_seed = seed
 
-    def _called(self, inputs, mask, training):
-        shape, rows = self._run(inputs, mask, partial(self.layer, training=training))
-        return mapped(rows, lambda one: one.reshape(*shape[:2], *one.shape[1:]))
-
-    def _vjp(self, inputs, mask, training, wanted):
-        shape, (rows, pullback) = self._run(inputs, mask, partial(self.layer.vjp, training=training, **wanted))
+    def _call(self, inputs, mask, training, wanted=None):
+        function = self.layer if wanted is None else partial(self.layer.vjp, **wanted)
+        shape, found = self._run(inputs, mask, partial(function, training=training))
+        rows, pullback = (found, None) if wanted is None else found
+        outputs = mapped(rows, lambda one: one.reshape(*shape[:2], *one.shape[1:]))
+        if pullback is None:
+            return outputs
         count = shape[0] * shape[1]
 
         def pull(cotangents):
@@ -70,7 +73,6 @@ class TimeDistributed(Layer):
             weights = {f"layer/{name}": array for name, array in gradient.weights.items()}
             return Gradients(weights, None if gradient.x is None else gradient.x.reshape(shape))
 
-        outputs = mapped(rows, lambda one: one.reshape(*shape[:2], *one.shape[1:]))
         return outputs, Pullback(outputs, pullback.dtype, pull)
 
     def _run(self, inputs, mask, function):
@@ -90,11 +92,12 @@ class TimeDistributed(Layer):
             validation.mask(mask, batch_size, length)
         if self.built:
             self._check_shape(x.shape)
-        with self._calling_parts():
+        with calling_parts(self):
             if not self.built:
-                self._build_with(x.shape, self.dtype or validation.precision_of(x))
+                build_with(self, x.shape, self.dtype or validation.precision_of(x))
             return x.shape, function(x.reshape(batch_size * length, *x.shape[2:]), **inner)
 
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the mask that goes with the output: the input's, or where any of a step's entries counts."""
         found = super().compute_mask(inputs, mask)
@@ -114,7 +117,7 @@ class TimeDistributed(Layer):
         return f"TimeDistributed({self.layer!r})"
 
     def _build(self, shape):
-        self.layer._build_with((shape[0], *shape[2:]), self.layer.dtype or self.dtype)
+        build_with(self.layer, (shape[0], *shape[2:]), self.layer.dtype or self.dtype)
         self.dtype: Any = self.layer.dtype
 
     def _check_shape(self, shape):
@@ -129,6 +132,5 @@ class TimeDistributed(Layer):
     def _parts(self):
         return {"layer": self.layer}
 
-    def _adopt_seed(self, sequence):
-        super()._adopt_seed(sequence)
+    def _pass_seed_on(self):
         inherit_seeds(self, [self.layer])

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit.execution.array_functions import TracedFunction
+from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import LayerOptions, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic, validation
@@ -37,14 +38,12 @@ class Traced(Layer):
         """The functions whose lines errors are about."""
         return ()
 
-    def _called(self, inputs, mask, training):
-        traced, _, arrays = self._entered(inputs, mask, training)
-        return mapped(traced.nesting, traced(arrays).__getitem__)
-
-    def _vjp(self, inputs, mask, training, wanted):
+    def _call(self, inputs, mask, training, wanted=None):
         traced, inputs, arrays = self._entered(inputs, mask, training)
         found = traced(arrays)
         outputs = mapped(traced.nesting, found.__getitem__)
+        if wanted is None:
+            return outputs
         differentiable = [self._kind_of(one.dtype) == "float" for one in leaves(inputs)]
 
         def pull(cotangents):
@@ -59,11 +58,11 @@ class Traced(Layer):
         """The function for arrays of these shapes, these, and as it reads them: copies, as the gradient needs."""
         inputs = self._taken(inputs, mask)
         given = leaves(inputs)
-        with self._all_or_nothing() if not self.built else contextlib.nullcontext():
+        with all_or_nothing(self) if not self.built else contextlib.nullcontext():
             if not self.built:
                 shape = mapped(inputs, np.shape)
-                self._build_with(shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
-            masks = [_used(one) for one in self._masks(mask)]
+                build_with(self, shape, self.dtype or np.result_type(*map(validation.precision_of, given)))
+            masks = [validation.array(one, "mask") != 0 for one in self._masks(mask)]
             kinds = [(one.shape, self._kind_of(one.dtype)) for one in given]
             traced = self._traced(inputs, [*kinds, *((one.shape, "bool") for one in masks)], mask, training)
         apart = not traced.only_moves
@@ -187,7 +186,3 @@ class Traced(Layer):
 
     def __getstate__(self) -> Any:
         return self.__dict__ | {"_traces": {}}
-
-
-def _used(mask) -> np.ndarray:
-    return validation.array(mask, "mask") != 0

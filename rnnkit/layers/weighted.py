@@ -9,27 +9,25 @@ from typing import Any, Unpack
 import numpy as np
 
 from rnnkit import allocation
+from rnnkit.circumstances import weights_now
+from rnnkit.execution.layer_tree import all_or_nothing, build_with
 from rnnkit.hints import LayerOptions
 from rnnkit.initializers import draw
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.layers.support.masked_values import finite_under_mask
-from rnnkit.layers.support.pullback import Gradients
+from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.seeds import weight_generator
+from rnnkit.layers.support.symbolic import leaves
+from rnnkit.recording import constant
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
 
 
 @dataclass(frozen=True)
 class OwnWeight:
-    """Declaration of a weight.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    initializer : str, callable or initializer
-    options : WeightOptions
-    """
+    """Declaration of a weight."""
 
     shape: tuple[int, ...]
     initializer: Any
@@ -47,8 +45,50 @@ def arguments_of(layer: Layer, kind: str) -> dict[str, Any]:
     return {name: getattr(layer, f"{kind}_{name}") for name in ("initializer", "regularizer", "constraint")}
 
 
-class OwnWeights(Layer):
+class Applied(Layer):
+    """Base of layers that give a call's result with the function that takes its cotangent back."""
+
+    def _applied(self, inputs, mask, training):
+        """Return a call's result, one array or several, and the function from their cotangents to `Gradients`."""
+        raise NotImplementedError
+
+    def _call(self, inputs, mask, training, wanted=None):
+        outputs, back = self._applied(inputs, mask, training)
+        return outputs if wanted is None else self._with_pullback(outputs, back)
+
+    def _with_pullback(self, outputs, back):
+        """Return the result of `vjp` by that of `_applied`."""
+        shapes, dtype = [one.shape for one in leaves(outputs)], self.dtype
+
+        def pull(cotangents):
+            pairs = zip(cotangents, shapes, strict=True)
+            return back(*(constant(np.zeros(shape, dtype)) if one is None else one for one, shape in pairs))
+
+        return outputs, Pullback(outputs, dtype, pull)
+
+
+class _OwnArrays(HeldWeights):
+    """The weights that a layer has in a dict."""
+
+    __slots__ = ()
+
+    def arrays(self):
+        return self.layer._own
+
+    def options(self):
+        return self.layer._options
+
+    def put(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.layer._own = self.layer._own | dict(arrays)
+
+    def moving(self):
+        return {name: array for name, array in self.layer._own.items() if name.startswith("moving_")}
+
+
+class OwnWeights(Applied):
     """Base of layers that hold their weights themselves, which `_own_weights` declares."""
+
+    _held_weights = _OwnArrays
 
     def __init__(self, **options: Unpack[LayerOptions]):
         super().__init__(**options)
@@ -73,15 +113,6 @@ class OwnWeights(Layer):
         super()._forget()
         self._own, self._options = {}, {}
 
-    def _own_arrays(self):
-        return self._own
-
-    def _own_weight_options(self):
-        return self._options
-
-    def _put_own_arrays(self, arrays: Mapping[str, np.ndarray]):
-        self._own = self._own | dict(arrays)
-
     def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
         for array in self._own.values():
@@ -103,13 +134,13 @@ class Computed(OwnWeights):
         if self.built:
             self._check_shape(self._shape(x.shape))
             return self._differentiable(x, mask, training)
-        with self._all_or_nothing():
-            self._build_with(x.shape, self.dtype or validation.precision_of(x))
+        with all_or_nothing(self):
+            build_with(self, x.shape, self.dtype or validation.precision_of(x))
             return self._differentiable(x, mask, training)
 
     def _differentiable(self, x, mask, training):
         x = finite_under_mask(x.astype(self.dtype, order="C"), mask)  # a copy, as the gradient reads it
-        y, back = self._computed(self._weights_now(), x, mask, training)
+        y, back = self._computed(weights_now(self._own), x, mask, training)
         return y, lambda d: Gradients(*back(d))
 
     def _traceable(self, x, mask, weights):

@@ -9,12 +9,14 @@ from typing import Any
 
 from rnnkit.arguments import is_integer
 from rnnkit.execution.host_fallback import to_gpu, to_host
+from rnnkit.execution.layer_tree import all_layers
 from rnnkit.hints import Array
 from rnnkit.layers.base import Layer, UsersOwn
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.merging import Merge
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
+from rnnkit.layers.support import entry
 from rnnkit.layers.support.added_losses import collecting
 from rnnkit.layers.support.device_transfer import first_on_device
 from rnnkit.layers.support.display import Text, layer_card, show_shape
@@ -27,7 +29,7 @@ _DRAWN = 20  # layers of a model that a notebook draws
 
 
 class Assembled(Trainable):
-    """Base of models; a subclass has `layers`, `_with_mask` and `_vjp_with_mask`, and says `_rows` and `_boxes`."""
+    """Base of models; a subclass has `layers`, `_with_mask`, and says `_rows` and `_boxes`."""
 
     _native = True
 
@@ -65,34 +67,25 @@ class Assembled(Trainable):
                 return layer
         raise ValueError(f"expected a layer among {', '.join(known for known, _ in named)}; got {name!r}")
 
-    def _called(self, inputs, mask, training):
-        return self._across(inputs, mask, training)[0]
-
-    def _vjp(self, inputs, mask, training, wanted):
-        outputs, _, pullback = self._vjp_across(inputs, mask, training, wanted)
-        return outputs, pullback
+    def _call(self, inputs, mask, training, wanted=None):
+        outputs, _, pullback = self._across(inputs, mask, training, wanted)
+        return outputs if wanted is None else (outputs, pullback)
 
     # If all layers are on a GPU, host arrays are copied there and back once, rather than at every layer.
 
-    def _across(self, inputs, mask, training):
-        if not self._goes_across(inputs):
-            return self._with_mask(inputs, mask, training)
-        outputs, masks = self._with_mask(self._brought(inputs), mask, training)
-        return mapped(outputs, to_host), mapped(masks, to_host)
-
-    def _vjp_across(self, inputs, mask, training, wanted):
-        if not self._goes_across(inputs):
-            return self._vjp_with_mask(inputs, mask, training, wanted)
-        outputs, masks, inner = self._vjp_with_mask(self._brought(inputs), mask, training, wanted)
+    def _across(self, inputs, mask, training, wanted=None):
+        if not self._all_on_gpu() or not self.built or first_on_device(inputs) is not None:
+            return self._with_mask(inputs, mask, training, wanted=wanted)
+        inputs = mapped(inputs, partial(to_gpu, dtype=self.dtype))
+        outputs, masks, inner = self._with_mask(inputs, mask, training, wanted=wanted)
         outputs, masks = mapped(outputs, to_host), mapped(masks, to_host)
+        if wanted is None:
+            return outputs, masks, None
 
         def back(pull):
             return lambda cotangents: pull(cotangents).mapped(to_host)
 
         return outputs, masks, Pullback(outputs, inner.dtype, back(inner.pull), back(inner.pull_weights))
-
-    def _goes_across(self, inputs) -> bool:
-        return self._all_on_gpu() and self.built and first_on_device(inputs) is None
 
     def _all_on_gpu(self) -> bool:
         """Return whether each layer takes arrays of a GPU, those of the models inside too."""
@@ -101,12 +94,10 @@ class Assembled(Trainable):
             one._all_on_gpu() if isinstance(one, Assembled) else one.device == "cuda" for one in inside
         )
 
-    def _brought(self, inputs):
-        return mapped(inputs, partial(to_gpu, dtype=self.dtype))
-
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the mask of the last layer's output; a list of them for several outputs."""
-        kept = [(layer, layer._kept) for layer in self._all_layers() if hasattr(layer, "_kept")]
+        kept = [(layer, layer._kept) for layer in all_layers(self) if hasattr(layer, "_kept")]
         try:  # a mask may depend on outputs, so all layers run; their states are restored
             with collecting():  # not the losses of a call
                 return self._with_mask(inputs, mask, False)[1]

@@ -17,18 +17,9 @@ _VALUES = (bool, int, float, str)
 
 @dataclass(frozen=True)
 class CallSignature:
-    """Parameters of a `call`.
+    """Parameters of a `call`: `first` is the name of the inputs, `required` are names without a default.
 
-    Attributes
-    ----------
-    signature : inspect.Signature
-    first : str
-        The name of the inputs.
-    required : list of str
-        Names that have no default.
-    names : set of str
-    open : bool
-        Whether it takes any keyword.
+    `open` says that it takes any keyword.
     """
 
     signature: inspect.Signature
@@ -61,17 +52,7 @@ class CallSignature:
 
 @dataclass(frozen=True)
 class CallArguments:
-    """Arguments of one call.
-
-    Attributes
-    ----------
-    inputs : array, or nested lists of them
-    more : dict of str to array, or nested lists of them
-    values : dict of str to bool, int, float or str
-    mask : array, nested list of arrays and None, or None
-    training : bool
-    given_training : bool or None
-    """
+    """Arguments of one call: `inputs` and `more` are nested arrays, `values` numbers and texts by name."""
 
     call: CallSignature
     inputs: Any
@@ -138,15 +119,7 @@ class CallArguments:
 
 
 def given_call(layer) -> CallSignature:
-    """Return the parameters of a layer's `call`.
-
-    Raises
-    ------
-    NotImplementedError
-        If there is none.
-    TypeError
-        If it takes no inputs, or any number of them.
-    """
+    """Return the parameters of a layer's `call`; a NotImplementedError if there is none."""
     if layer.call is None:
         raise NotImplementedError(f"expected the class {type(layer).__name__} to define call(self, inputs)")
     signature = inspect.signature(layer.call)

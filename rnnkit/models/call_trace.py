@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.layers.base import Layer
 from rnnkit.layers.effects import Effects
 from rnnkit.layers.support import symbolic
@@ -28,22 +29,10 @@ class Traced(Protocol):
 class CallTrace:
     """The graph of a layer's `call` for one kind of arguments.
 
-    Parameters
-    ----------
-    layer : Traced
-    specifications : list of (shape, dtype)
-        Shapes and dtypes of the arrays that it is called with, the batch axis None.
-    arguments : callable
-        From symbolic tensors for these to the keywords of `call`.
-    inputs : int
-        The number of arrays, from the first on, that are the call's inputs, with their masks.
-
-    Attributes
-    ----------
-    shapes : list of tuple
-        Shapes of the outputs, nested as the result of `call`, None for the batch size.
-    names : list of str
-        Names of the weights that the call itself reads, in the order of the arrays behind the given ones.
+    It is made from the shapes and dtypes of the arrays that it is called with, the batch axis None, and a function from
+    symbolic tensors for these to the keywords of `call`; the first `inputs` arrays are its inputs, with their masks.
+    `shapes` are those of the outputs, nested, and `names` the weights that the call itself reads, in the order of the
+    arrays behind the given ones.
     """
 
     def __init__(self, layer: Traced, specifications, arguments, inputs: int):
@@ -135,7 +124,7 @@ class CallTrace:
         """Return the path of each layer's attribute, for those with weights."""
         known = {id(one): path for path, one in parts_inside(self._layer)}
         for one in self.graph.layers:
-            if id(one) not in known and one._arrays():
+            if id(one) not in known and arrays_by_name(one):
                 raise ValueError(
                     f"expected `call` of {self._layer.name!r} to call layers that are its attributes, or in lists and "
                     f"dicts that are, got the layer {one.name!r} with weights: make it in __init__ or build"

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.added_losses import regularized
+from rnnkit.layers.support.bound_calls import call_on
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import Node, SymbolicTensor, leaves, mapped
 from rnnkit.recording import operation
@@ -22,20 +23,8 @@ from rnnkit.steps.nesting import mapped as like_nested
 class Call:
     """One call of a layer in a model, its arrays by their numbers: inputs first, then the results of each call.
 
-    Attributes
-    ----------
-    layer : int
-        Its place in `Calls.layers`.
-    x : int, or nested lists of them
-    more : dict of str to int, or nested lists of them
-        States, constants, a mask.
-    training : bool or None
-        None takes the model's.
-    outputs : list of int
-    over : list of int
-        Arrays that nothing reads after this call.
-    options : dict
-        Other keywords, as JSON values.
+    `layer` is its place in `Calls.layers`; `more` has states, constants and a mask; `training` None takes the model's;
+    nothing reads the arrays `over` after this call; `options` are other keywords, as JSON values.
     """
 
     layer: int
@@ -54,25 +43,8 @@ class Call:
 class Calls:
     """A graph of layers: their calls in order, each after those that it reads.
 
-    Parameters
-    ----------
-    layers : list of Layer
-    calls : list of Call
-    inputs : int
-        The number of inputs.
-    outputs : int, or nested lists, tuples and dicts of them
-        The arrays that are the results, nested as these are.
-    paths : list of str
-        Prefixes of each layer's names of weights.
-
-    Attributes
-    ----------
-    count : int
-        The number of arrays.
-    outputs : list of int
-        Flat.
-    read : set of int
-        The arrays that a call reads, or that are outputs.
+    `inputs` are so many; `outputs` numbers of arrays, nested as results are (kept flat); `paths` prefixes of each
+    layer's names of weights. `count` is the number of arrays, `read` those that a call reads or that are outputs.
     """
 
     def __init__(self, layers: list[Layer], calls: list[Call], inputs: int, outputs: Any, paths: Any = ()):
@@ -98,14 +70,14 @@ class Calls:
         if self._is_line and not given:  # the same with less Python
             (x,), (mask,) = arrays, masks
             for layer in self.layers:
-                x, mask = layer._with_mask(x, mask, training)
+                x, mask, _ = layer._with_mask(x, mask, training)
                 if layer.activity_regularizer is not None:
                     regularized(layer, x)
             return x, mask
         values, masks = self.begun(arrays, masks)
         for call in self.calls:
             layer, x, mask, train, more = self.given(call, values, masks, training)
-            result, result_mask = layer._with_mask(x, mask, train, more)
+            result, result_mask, _ = layer._with_mask(x, mask, train, more)
             if layer.activity_regularizer is not None:
                 regularized(layer, result)
             self.put(call, values, masks, result, result_mask)
@@ -119,7 +91,7 @@ class Calls:
         pullbacks = []
         for call in self.calls:
             layer, x, mask, train, more = self.given(call, values, masks, training)
-            result, result_mask, pullback = layer._vjp_with_mask(x, mask, train, wanted, more)
+            result, result_mask, pullback = layer._with_mask(x, mask, train, more, wanted)
             if layer.activity_regularizer is not None:
                 pullback = regularized(layer, result, pullback)
             self.put(call, values, masks, result, result_mask)
@@ -273,7 +245,7 @@ def called_again(
         if call.training is not None:
             more["training"] = call.training
         layer, x = layers[call.layer], mapped(call.x, tensors.__getitem__)
-        tensors += leaves(layer._on(x, **more) if by is None else by(layer, x, **more))
+        tensors += leaves(call_on(layer, x, **more) if by is None else by(layer, x, **more))
     return tensors
 
 

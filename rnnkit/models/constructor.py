@@ -17,13 +17,7 @@ def made_with(instance, arguments, keywords) -> None:
 
 
 def serialized_arguments(instance) -> dict[str, Any]:
-    """Return the arguments of the constructor by name, as JSON values.
-
-    Raises
-    ------
-    TypeError
-        For an argument that a configuration can't hold.
-    """
+    """Return the arguments of the constructor by name, as JSON values; a TypeError for one that has no such form."""
     arguments, keywords = instance._made_with
     bound = inspect.signature(type(instance).__init__).bind(instance, *arguments, **keywords)
     found: dict[str, Any] = {}

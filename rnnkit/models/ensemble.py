@@ -16,18 +16,30 @@ from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.circumstances import circumstances, standing_in, weights_now
 from rnnkit.docstrings import described_as
 from rnnkit.execution.execution import unread
+from rnnkit.execution.layer_tree import (
+    all_layers,
+    all_or_nothing,
+    build_with,
+    held_arrays,
+    held_by,
+    options_by_name,
+    put_arrays,
+)
 from rnnkit.execution.watching import last_replacement
 from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.layers.base import ENSEMBLE, Layer
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.stream import Stream
-from rnnkit.layers.support import validation
+from rnnkit.layers.support import entry, validation
 from rnnkit.layers.support.added_losses import unregularized
 from rnnkit.layers.support.array_kinds import handler_of
 from rnnkit.layers.support.display import Text
+from rnnkit.layers.support.held_weights import HeldWeights
+from rnnkit.layers.support.inside_calls import calling_parts
 from rnnkit.layers.support.labelled_calls import plain
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.row_gradient import RowGradient
+from rnnkit.layers.support.sequence_calls import least_axes, nests
 from rnnkit.layers.support.symbolic import is_shape, leaves, shape_leaves
 from rnnkit.layers.support.weight_mapping import complex_names, sparse_names
 from rnnkit.models.assembled import Assembled
@@ -39,6 +51,43 @@ from rnnkit.steps.nesting import leaves_of, mapped, shapes_mapped
 from rnnkit.steps.weight_options import WeightOptions
 from rnnkit.training.of_batch import OfBatch
 from rnnkit.training.trainable import Trainable
+
+
+class _WeightsOfMembers(HeldWeights):
+    """The weights of all members, stacked along an axis in front."""
+
+    __slots__ = ()
+
+    of_all = True
+
+    def arrays(self):
+        own, members = self.layer._own, self.layer.members
+        first = members[0]
+        if first.built and (own.checked != last_replacement() or any(held_by(m).moving() for m in all_layers(first))):
+            held = [held_arrays(member) for member in members]
+            for name, array in held[0].items():
+                arrays = [one[name] for one in held]
+                if not own.known or any(a is not one[name] for a, one in zip(arrays, own.known, strict=True)):
+                    own.stacks[name] = frozen(np.stack(arrays), array.dtype)
+            own.known, own.checked = held, last_replacement()
+        return own.stacks
+
+    def options(self):
+        """Return a member's options, each for a weight with an axis of members."""
+        return {name: _of_each(one) for name, one in options_by_name(self.layer.members[0]).items()}
+
+    def replace(self, arrays, sparse):
+        own, members, before = self.layer._own, self.layer.members, self.arrays()
+        for k, member in enumerate(members):
+            put_arrays(member, {name: array[k, ...] for name, array in arrays.items()}, sparse)
+        own.known = [held_arrays(member) for member in members]
+        own.stacks, own.checked = before | dict(arrays), last_replacement()
+
+    def sparse(self):
+        return sparse_names(self.layer.members[0])
+
+    def complex(self):
+        return complex_names(self.layer.members[0])
 
 
 class Ensemble(Trainable):
@@ -89,6 +138,7 @@ class Ensemble(Trainable):
     """
 
     _axes_in_front = 1
+    _held_weights = _WeightsOfMembers
     _recorded_bytes = 1 << 27
     _stream_refusal = None
 
@@ -97,7 +147,7 @@ class Ensemble(Trainable):
             raise TypeError(f"expected a layer or a model to make an ensemble of, got {layer!r}")
         if layer.device != "cpu" or layer.quantization is not None:
             raise ValueError(f"expected {layer.name!r} on the CPU, with float weights, for an ensemble")
-        for one in layer._all_layers():
+        for one in all_layers(layer):
             unregularized(one)
         self.n: int = positive_integer(n, "n")
         self._members = self.n
@@ -108,17 +158,17 @@ class Ensemble(Trainable):
         self._sequence, self._given_seed = first._sequence, first._given_seed
         self._own = _Own()
         if layer.built:
-            self._build_with(layer._input_shape, layer.dtype)
+            build_with(self, layer._input_shape, layer.dtype)
 
     # Building
 
     def _build(self, shape):
         first, *others = self.members
-        with self._all_or_nothing():
-            first._build_with(shape, first.dtype or self.dtype)
+        with all_or_nothing(self):
+            build_with(first, shape, first.dtype or self.dtype)
             with unread():
                 for member in others:
-                    member._build_with(first._input_shape, first.dtype)
+                    build_with(member, first._input_shape, first.dtype)
         self._share()
         self.dtype: Any = first.dtype
         self._own = _Own()  # what was known before there were weights
@@ -126,7 +176,7 @@ class Ensemble(Trainable):
     def _share(self):
         """Let all members run the compiled programs of the first one."""
         for member in self.members[1:]:
-            for one, other in zip(member._all_layers(), self.members[0]._all_layers(), strict=True):
+            for one, other in zip(all_layers(member), all_layers(self.members[0]), strict=True):
                 if getattr(one, "_execution", None) is not None:
                     one._execution.share(other._execution)
 
@@ -147,16 +197,13 @@ class Ensemble(Trainable):
         """Return the shape of a call's result, for an x that goes to all members."""
         return shapes_mapped(self.members[0].compute_output_shape(input_shape), lambda one: (self.n, *one))
 
+    @entry.entered_mask
     def compute_mask(self, inputs: Array, mask: Array = None) -> Any:
         """Return the mask of a member's output, for an x and a mask that go to all."""
         return self.members[0].compute_mask(inputs, mask)
 
     def _given_for(self, node, shape):
         raise ValueError(f"expected arrays for {self.name!r}: an ensemble of a whole model is model.ensemble(n)")
-
-    def _move(self, device):
-        if device != "cpu":
-            raise ValueError(f"expected the ensemble {self.name!r} on the CPU, got {device!r}")
 
     def quantize(self, dtype: Any) -> Any:
         """Raise a ValueError: members are quantized one by one."""
@@ -167,53 +214,20 @@ class Ensemble(Trainable):
     def _parts(self):
         return {str(k): member for k, member in enumerate(self.members)}
 
-    def _complex_names(self):
-        return complex_names(self.members[0])
-
-    def _held_arrays(self):
-        own, first = self._own, self.members[0]
-        if first.built and (own.checked != last_replacement() or any(m._moving() for m in first._all_layers())):
-            held = [member._held_arrays() for member in self.members]
-            for name, array in held[0].items():
-                arrays = [one[name] for one in held]
-                if not own.known or any(a is not one[name] for a, one in zip(arrays, own.known, strict=True)):
-                    own.stacks[name] = frozen(np.stack(arrays), array.dtype)
-            own.known, own.checked = held, last_replacement()
-        return own.stacks
-
-    def _own_arrays(self):
-        return self._held_arrays()
-
-    def _gathered(self, own):
-        return own(self)  # members have no weights beside these
-
-    def _put_arrays(self, arrays, sparse=frozenset()):
-        own, held = self._own, self._held_arrays()
-        for k, member in enumerate(self.members):
-            member._put_arrays({name: array[k, ...] for name, array in arrays.items()}, sparse)
-        own.known = [member._held_arrays() for member in self.members]
-        own.stacks, own.checked = held | dict(arrays), last_replacement()
-
-    def _weight_options(self):
-        found = {name: _of_each(one) for name, one in self.members[0]._weight_options().items()}
-        return found if self.trainable else {name: replace(one, trainable=False) for name, one in found.items()}
-
-    def _own_sparse_names(self):
-        return sparse_names(self.members[0])
-
     def _standing_in(self):
         """Return a context for calls of members: they compute with the arrays that replace the ensemble's weights."""
         if circumstances().weights is None:
             return nullcontext()
-        now = weights_now(self._held_arrays())
-        layers = (one for member in self.members for one in member._all_layers())
-        moving = {id(array) for one in layers for array in one._moving().values()}
+        now = weights_now(held_arrays(self))
+        layers = (one for member in self.members for one in all_layers(member))
+        moving = {id(array) for one in layers for array in held_by(one).moving().values()}
         members = enumerate(self._own.known)
         pairs = ((array, now[name][k, ...]) for k, held in members for name, array in held.items())
         return standing_in([pair for pair in pairs if id(pair[0]) not in moving])
 
     # Calls
 
+    @entry.entered
     def __call__(
         self,
         inputs: Array,
@@ -246,6 +260,7 @@ class Ensemble(Trainable):
         """
         return self._run(inputs, mask, training, initial_state, constants, None)[0]
 
+    @entry.entered_vjp
     def vjp(
         self,
         inputs: Array,
@@ -288,9 +303,9 @@ class Ensemble(Trainable):
         try:
             for member in recurrent:
                 member._reads_complex = member._takes_complex(x)
-            with self._all_or_nothing():
+            with all_or_nothing(self):
                 dtypes = [validation.precision_of(one) for one in leaves(x)]
-                self._build_with(mapped(x, np.shape), self.dtype or np.result_type(*dtypes))
+                build_with(self, mapped(x, np.shape), self.dtype or np.result_type(*dtypes))
                 return self._run_built(given, bool(training), wanted)
         finally:
             for member in recurrent:
@@ -299,7 +314,7 @@ class Ensemble(Trainable):
     def _run_built(self, given, training, wanted):
         if self._goes_by_rows(given, training):
             return self._by_rows(given, training, wanted)
-        with self._calling_parts(), self._standing_in():
+        with calling_parts(self), self._standing_in():
             found = [_called(m, given.of(k), training, wanted) for k, m in enumerate(self.members)]
         outputs, masks = (_stacked([one[i] for one in found]) for i in range(2))
         if wanted is None:
@@ -322,7 +337,7 @@ class Ensemble(Trainable):
         """Return the arguments of a call, with an axis of members in front of each array."""
         first = self.members[0]
         shape = first._input_shape
-        several = first._nests(inputs) or (shape is not None and not is_shape(shape))
+        several = nests(first, inputs) or (shape is not None and not is_shape(shape))
         numbers = partial(validation.numbers, complex_too=True)  # which a member may refuse
         x = mapped(inputs, partial(numbers, what="x")) if several else numbers(inputs, "x")
         has_own = self._has_own(x)
@@ -354,7 +369,7 @@ class Ensemble(Trainable):
         """Return whether each member has an x of its own, with an axis of members."""
         first, found = self.members[0], np.shape(leaves(x)[0])
         if first._input_shape is None:
-            return len(found) == first._least_axes() + 1 and found[axis] == self.n
+            return len(found) == least_axes(first) + 1 and found[axis] == self.n
         return len(found) == len(shape_leaves(first._input_shape)[0]) + 1
 
     def _spread(self, array, own):
@@ -392,7 +407,7 @@ class Ensemble(Trainable):
         x = _as_rows(given.x)
         mask = None if given.mask is None else _as_rows(given.mask)
         constants = None if given.constants is None else list(map(_as_rows, given.constants))
-        now = weights_now(self._held_arrays())
+        now = weights_now(held_arrays(self))
         pairs = [(array, now[name]) for name, array in layer.cell._all_weights().items()]
         with standing_in(pairs), _told_by_member(rows):
             arguments = x, kept, mask, training, constants
@@ -504,10 +519,7 @@ class Ensemble(Trainable):
         told = (None if of is None else [_repeated(one, self.n, own) for one in of] for of in (batch.y, batch.weights))
         return replace(batch, **dict(zip(("y", "weights"), told, strict=True)))
 
-    def _across(self, inputs, mask, training):
-        return self._vjp_across(inputs, mask, training, None)[:2]
-
-    def _vjp_across(self, inputs, mask, training, wanted):
+    def _across(self, inputs, mask, training, wanted=None):
         """Return outputs and masks of a batch of training, with the rows of all members joined, and the pullback."""
         outputs, masks, inner = self._run(mapped(inputs, self._fronted), mask, training, None, None, wanted)
         flat, masks, shapes = mapped(outputs, _as_rows), mapped(masks, _as_rows), [one.shape for one in leaves(outputs)]
@@ -577,9 +589,6 @@ class Ensemble(Trainable):
     def explain(self, source: bool = False, graph: bool = False) -> str:
         """Return how a member's steps are compiled, which is the same for all members."""
         return self.members[0].explain(source=source, graph=graph)
-
-    def _how_compiled(self):
-        return self.members[0]._how_compiled()
 
     def _card(self, depth=0):
         return replace(super()._card(depth), parts=())
@@ -656,7 +665,7 @@ def _gathered(d, own: bool):
 def _redrawn(layer: Layer, k: int) -> Any:
     """Return a copy of a layer with `k` added to all seeds, and new weights if it is built."""
     copied: Any = copy.deepcopy(layer)
-    inside = list(dict.fromkeys(copied._all_layers()))
+    inside = list(dict.fromkeys(all_layers(copied)))
     for one in inside:
         sequence, given = one._sequence, one._given_seed
         entropy = sequence.entropy
@@ -671,11 +680,11 @@ def _redrawn(layer: Layer, k: int) -> Any:
     for one in inside:
         if one.built and not isinstance(one, Model):
             one._forget()
-    for one, other in zip(copied._all_layers(), layer._all_layers(), strict=True):
+    for one, other in zip(all_layers(copied), all_layers(layer), strict=True):
         if other.built and not one.built:
             if isinstance(one, RNN):
                 one._reads_complex = other._reads_complex
-            one._build_with(other._input_shape, other.dtype)
+            build_with(one, other._input_shape, other.dtype)
     return copied
 
 
@@ -684,9 +693,7 @@ def _called(member, given, training, wanted) -> tuple:
     x, mask, more = given
     if more and isinstance(member, Assembled):
         raise ValueError(f"expected no {next(iter(more))} for {member.name!r}, whose layers it can't be given to")
-    if not wanted:
-        return (*member._with_mask(x, mask, training, more), None)
-    return member._vjp_with_mask(x, mask, training, wanted, more)
+    return member._with_mask(x, mask, training, more, wanted or None)
 
 
 def _stacked(found: list):

@@ -9,11 +9,20 @@ import numpy as np
 
 from rnnkit.free_names import FreeNames
 from rnnkit.hints import Array, Config, CustomObjects, Seed, Shape
-from rnnkit.layers.base import Layer
+from rnnkit.layers.base import Layer, default_name
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
 from rnnkit.layers.support.seeds import seeds_for_parts
-from rnnkit.layers.support.symbolic import Input, SymbolicTensor, draw_by, input_config, leaves, mapped, shape_leaves
+from rnnkit.layers.support.symbolic import (
+    Input,
+    SymbolicTensor,
+    draw_by,
+    input_config,
+    leaves,
+    mapped,
+    shape_leaves,
+    shapes_given,
+)
 from rnnkit.models.assembled import box_of, parameters
 from rnnkit.models.calls import Call, called_again, traced
 from rnnkit.models.drawing import Arrow, Box
@@ -83,7 +92,7 @@ class Model(GraphModel):
         self._input_configs = [input_config(tensor) | {"name": name} for tensor, name in named]
         self._graph.paths = _unique(
             [layer.name for layer in self._graph.layers],
-            [layer._default_name() for layer in self._graph.layers],
+            [default_name(layer) for layer in self._graph.layers],
             "layers",
         )
         self._symbols = Symbols(given, made)
@@ -144,9 +153,10 @@ class Model(GraphModel):
 
     # Shapes
 
-    def _arranged(self, inputs):
+    def _call_arguments(self, call, arguments, keywords):
+        (name, inputs), *rest = super()._call_arguments(call, arguments, keywords).items()
         given = self._inputs("inputs").split(inputs)
-        return given[0] if len(given) == 1 else given
+        return {name: given[0] if len(given) == 1 else given} | dict(rest)
 
     def _shape(self, shape):
         if isinstance(shape, list) and len(shape) == len(self._names) and all(map(is_shape, shape)):
@@ -174,15 +184,17 @@ class Model(GraphModel):
         self._check_shape(shape)
         shapes: list = [*shape_leaves(shape), *self._shapes[len(self._names) :]]
         for call in self._graph.calls:
-            given = self._graph.layers[call.layer]._shapes_given(mapped(call.x, shapes.__getitem__), call.options)
+            given = shapes_given(self._graph.layers[call.layer], mapped(call.x, shapes.__getitem__), call.options)
             for number, one in zip(call.outputs, shape_leaves(given), strict=True):
                 shapes[number] = one
         return like_nested(self._graph.nesting, shapes.__getitem__)
 
-    def _takes_sequences(self):
-        return len(self._names) == 1
+    @property
+    def _takes_list(self):  # type: ignore[override]
+        return len(self._names) > 1
 
-    def _least_axes(self):
+    @property
+    def _least_axes(self):  # type: ignore[override]
         return len(self._shapes[0])
 
     def _padding_of(self, shape):
@@ -190,10 +202,11 @@ class Model(GraphModel):
         read = [(graph.layers[call.layer], self._shapes[number]) for call in graph.calls for number in leaves(call.x)]
         return "masked" if all(layer._padding_of(shape) == "masked" for layer, shape in read) else "lengths"
 
-    def _turns_time(self):
+    @property
+    def _turns_time(self):  # type: ignore[override]
         turned = [False] * len(self._shapes)
         for call in self._graph.calls:
-            own = any(turned[number] for number in leaves(call.x)) != self._graph.layers[call.layer]._turns_time()[0]
+            own = any(turned[number] for number in leaves(call.x)) != self._graph.layers[call.layer]._turns_time[0]
             for number in call.outputs:
                 turned[number] = own
         return [turned[number] for number in self._graph.outputs]

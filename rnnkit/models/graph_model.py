@@ -8,8 +8,10 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from rnnkit.execution.layer_tree import arrays_by_name, options_by_name
 from rnnkit.hints import LayerOptions
 from rnnkit.layers.base import Layer
+from rnnkit.layers.support.inside_calls import calling_parts
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves
 from rnnkit.models.assembled import Assembled
@@ -23,6 +25,7 @@ class GraphModel(Assembled):
     `_entered` returns the inputs of a call as a list of arrays, and the list of their masks.
     """
 
+    _padding = "masked"
     _graph: Calls
     _input_nesting: Any = 0  # numbers of the inputs, nested as a call takes them
 
@@ -58,16 +61,13 @@ class GraphModel(Assembled):
     def _entered(self, inputs, mask) -> tuple[list, list]:
         raise NotImplementedError
 
-    def _with_mask(self, inputs, mask, training, more=None):
-        with self._calling_parts():
-            arrays, masks = self._entered(inputs, mask)
-            return self._graph.run(arrays, masks, training)
-
-    def _vjp_with_mask(self, inputs, mask, training, wanted, more=None):
+    def _with_mask(self, inputs, mask, training, more=None, wanted=None):
         by_name = list(inputs) if isinstance(inputs, Mapping) else None
-        with self._calling_parts():
+        with calling_parts(self):
             arrays, masks = self._entered(inputs, mask)
             graph = self._graph
+            if wanted is None:
+                return (*graph.run(arrays, masks, training), None)
             outputs, masks, pullbacks = graph.run_differentiated(arrays, masks, training, wanted)
         last = set(graph.outputs)
         ends = [one for call, (one, _) in zip(graph.calls, pullbacks, strict=True) if last & set(call.outputs)]
@@ -85,12 +85,12 @@ class GraphModel(Assembled):
         else:
             found = mapped(self._input_nesting, found.__getitem__)
         kept: list[Any] = [states.get(i) for i, layer in enumerate(graph.layers) if layer._keeps_states]
-        order = [name for name in self._arrays() if name in weights]
+        order = [name for name in arrays_by_name(self) if name in weights]
         return Gradients({name: weights[name] for name in order}, found, kept or None)
 
     def _trained(self, graph: Calls) -> set[int]:
         """Return the arrays that depend on a trained weight."""
-        weight_options = self._weight_options()
+        weight_options = options_by_name(self)
         paths = {name.partition("/")[0] for name, one in weight_options.items() if one.trainable}
         return graph.depend_on(paths, set())
 
@@ -99,7 +99,7 @@ class GraphModel(Assembled):
         values, masks = graph.begun(*self._entered(x, None))
         for call in graph.calls:
             layer, *given = graph.given(call, values, masks, False)
-            result, result_mask = layer._with_mask(*given)
+            result, result_mask, _ = layer._with_mask(*given)
             for array in leaves(result):
                 yield f"the output of {graph.paths[call.layer]!r} ({layer.name})", array
             graph.put(call, values, masks, result, result_mask)

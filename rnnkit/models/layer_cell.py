@@ -8,6 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.execution.layer_tree import (
+    all_layers,
+    all_or_nothing,
+    arrays_by_name,
+    build_with,
+    held_arrays,
+    options_by_name,
+    put_arrays,
+)
 from rnnkit.layers.base import Layer
 from rnnkit.layers.dense import Dropout
 from rnnkit.layers.memoryless import Memoryless
@@ -51,9 +60,9 @@ class LayerCell(AdaptedCell):
         layer, (dtype, rng) = self.adapted, current_build()
         if not layer.built:
             inherit_seed(layer, np.random.SeedSequence(rng.integers(2**63, size=2).tolist()))
-            layer._build_with(tuple(input_shape), layer.dtype or dtype)
+            build_with(layer, tuple(input_shape), layer.dtype or dtype)
         if layer._parts():
-            with layer._all_or_nothing():
+            with all_or_nothing(layer):
                 self._build_parts(tuple(input_shape))
         self.built = True
 
@@ -70,16 +79,16 @@ class LayerCell(AdaptedCell):
         layer._shapes_for(given)
 
     def _all_weights(self):
-        return self.adapted._held_arrays() if self.adapted.built else {}
+        return held_arrays(self.adapted) if self.adapted.built else {}
 
     def _weight_options(self):
-        return self.adapted._weight_options() if self.adapted.built else {}
+        return options_by_name(self.adapted) if self.adapted.built else {}
 
     def _replace_weights(self, weights):
-        self.adapted._put_arrays(weights)
+        put_arrays(self.adapted, weights)
 
     def _forget_weights(self):
-        for layer in self.adapted._all_layers():
+        for layer in all_layers(self.adapted):
             if layer.built:
                 layer._forget()
 
@@ -106,7 +115,7 @@ class _StepTrace:
     """Trace of one step: the arrays of a layer's weights, and the calls of layers inside it."""
 
     def __init__(self, layer, weights):
-        weights = layer._arrays() if weights is None else weights
+        weights = arrays_by_name(layer) if weights is None else weights
         self.dtype = layer.dtype
         self._layer, self._weights = layer, weights
         self._names = {id(one): name for name, one in layer._all_variables().items()}

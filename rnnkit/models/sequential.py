@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from rnnkit.execution.layer_tree import all_or_nothing, build_with, takes_sequences
 from rnnkit.hints import Config, CustomObjects, DType, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.stream import Stream
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
 from rnnkit.layers.support.seeds import inherit_seeds
+from rnnkit.layers.support.sequence_calls import least_axes, nests
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, input_config, precision
 from rnnkit.models.assembled import box_of, parameters
 from rnnkit.models.calls import Calls, chain
@@ -78,11 +80,11 @@ class Sequential(GraphModel):
             raise ValueError("expected layers to be added before the model is built")
         self.layers.append(layer)
         self._open_axes = self.layers[0]._open_axes
-        self._seed_parts()
+        self._pass_seed_on()
         if self._input is not None:
             built, self.built = self.built, False
             try:
-                self._build_with(self._input.shape, self.dtype or precision([self._input]))
+                build_with(self, self._input.shape, self.dtype or precision([self._input]))
             except BaseException:
                 self.layers.pop()
                 self.built: bool = built
@@ -132,13 +134,13 @@ class Sequential(GraphModel):
             raise ValueError("expected a model with at least one layer, got none")
         x = validation.numbers(inputs, "x", self._reads_complex)
         if not self.built:
-            self._build_with(x.shape, self.dtype or validation.precision_of(x))
+            build_with(self, x.shape, self.dtype or validation.precision_of(x))
         return [x], [mask]
 
     def stream(self, batch: Any = 1) -> Stream:
         """Return a stream, as `Model.stream`; a model of built layers is built for the first one's input."""
         if not self.built and self.layers and all(layer.built for layer in self.layers):
-            self._build_with(self.layers[0]._input_shape, self.dtype or self.layers[0].dtype)
+            build_with(self, self.layers[0]._input_shape, self.dtype or self.layers[0].dtype)
         return super().stream(batch)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -148,14 +150,16 @@ class Sequential(GraphModel):
             shape = layer.compute_output_shape(shape)
         return shape
 
-    def _takes_sequences(self):
-        return bool(self.layers) and self.layers[0]._takes_sequences()
+    @property
+    def _takes_list(self):  # type: ignore[override]
+        return not self.layers or not takes_sequences(self.layers[0])
 
-    def _least_axes(self):
-        return self.layers[0]._least_axes() if self.layers else self._least_rank
+    @property
+    def _least_axes(self):  # type: ignore[override]
+        return least_axes(self.layers[0]) if self.layers else None
 
     def _nests(self, value):
-        return bool(self.layers) and self.layers[0]._nests(value)
+        return bool(self.layers) and nests(self.layers[0], value)
 
     def _padding_of(self, shape):
         for layer in self.layers:
@@ -164,10 +168,11 @@ class Sequential(GraphModel):
             shape = layer.compute_output_shape(shape)
         return "masked"
 
-    def _turns_time(self):
+    @property
+    def _turns_time(self):  # type: ignore[override]
         turned = [False]
         for layer in self.layers:
-            turned = [turned[0] != own for own in layer._turns_time()]
+            turned = [turned[0] != own for own in layer._turns_time]
         return turned
 
     def _rows(self):
@@ -187,9 +192,9 @@ class Sequential(GraphModel):
 
     def _build(self, shape):
         dtype = self.dtype
-        with self._all_or_nothing():
+        with all_or_nothing(self):
             for i, layer in enumerate(self.layers):
-                layer._build_with(shape, layer.dtype or dtype)
+                build_with(layer, shape, layer.dtype or dtype)
                 shape, dtype = layer.compute_output_shape(shape), layer.dtype
                 if i < len(self.layers) - 1 and shape and isinstance(shape[0], tuple):
                     raise ValueError(f"expected one array from layer {i} ({layer.name}), got {len(shape)}")
@@ -202,11 +207,7 @@ class Sequential(GraphModel):
     def _parts(self):
         return {str(i): layer for i, layer in enumerate(self.layers)}
 
-    def _adopt_seed(self, sequence):
-        super()._adopt_seed(sequence)
-        self._seed_parts()
-
-    def _seed_parts(self):
+    def _pass_seed_on(self):
         if self._given_seed is not None:
             inherit_seeds(self, self.layers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.symbolic import leaves
@@ -61,17 +62,14 @@ class SubclassedModel(SubclassedLayer, Assembled):
     def _as_given(self, arrays):
         return mapped(self._input_nesting, arrays.__getitem__)
 
-    def _across(self, inputs, mask, training):
-        outputs, masks = self._with_mask(inputs, mask, training)
-        places = self._places(outputs)
-        return (outputs, masks) if places is None else (_picked(outputs, places), _picked(masks, places))
-
-    def _vjp_across(self, inputs, mask, training, wanted):
-        outputs, masks, pullback = self._vjp_with_mask(inputs, mask, training, wanted)
+    def _across(self, inputs, mask, training, wanted=None):
+        outputs, masks, pullback = self._with_mask(inputs, mask, training, wanted=wanted)
         places = self._places(outputs)
         if places is None:
             return outputs, masks, pullback
-        count, found = len(leaves(outputs)), _picked(outputs, places)
+        count, found, masks = len(leaves(outputs)), _picked(outputs, places), _picked(masks, places)
+        if wanted is None:
+            return found, masks, None
 
         def back(pull):
             def run(cotangents):
@@ -80,11 +78,7 @@ class SubclassedModel(SubclassedLayer, Assembled):
 
             return run
 
-        return (
-            found,
-            _picked(masks, places),
-            Pullback(found, self.dtype, back(pullback.pull), back(pullback.pull_weights)),
-        )
+        return found, masks, Pullback(found, self.dtype, back(pullback.pull), back(pullback.pull_weights))
 
     def _places(self, outputs) -> list[int] | None:
         """Return the places of the outputs that have a loss among all by name; None of outputs without names."""
@@ -102,7 +96,7 @@ class SubclassedModel(SubclassedLayer, Assembled):
     def _rows(self):
         rows = [("", "layer", "parameters")]
         rows += [(path, repr(layer), parameters(layer)) for path, layer in self._parts().items()]
-        own = sum(array.size for array in self._own_arrays().values())
+        own = sum(array.size for array in held_by(self).arrays().values())
         rows += [("", "weights of its own", f"{own:,}")] if own else []
         return [*rows, ("", "all", parameters(self))]
 

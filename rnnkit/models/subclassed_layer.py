@@ -13,10 +13,13 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import is_own, sizes
 from rnnkit.circumstances import weights_now
+from rnnkit.execution.layer_tree import all_or_nothing, build_with, held_arrays, options_by_name
 from rnnkit.initializers import draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
-from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support import entry, symbolic, validation
 from rnnkit.layers.support.added_losses import collecting
+from rnnkit.layers.support.held_weights import HeldWeights
+from rnnkit.layers.support.inside_calls import calling_parts
 from rnnkit.layers.support.open_sizes import at_two_lengths, same_sizes
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.seeds import inherit_seeds, weight_generator
@@ -37,6 +40,34 @@ _MOST = 64  # kinds of calls whose graphs are kept
 _OWN = {"_graphs", "_before_build", "_variables", "_variable_options", "_made_with", "_rng", "_building"}
 _BASE = ("name", "trainable", "dtype", "seed")
 _HOLDING = (Layer, Cell, list, tuple, dict)
+
+
+class _WeightsOfVariables(HeldWeights):
+    """The weights that a class makes by `add_weight`."""
+
+    __slots__ = ()
+
+    def arrays(self):
+        """Return the weights, the trained ones first, as Keras has them."""
+        ordered = sorted(self.layer._variables.items(), key=lambda pair: not pair[1].trainable)
+        return {name: one.value for name, one in ordered if one.value is not None}
+
+    def options(self):
+        return {name: self.layer._variable_options[name][1] for name in self.arrays()}
+
+    def put(self, arrays):
+        for name, array in arrays.items():
+            self.layer._variables[name].put(array)
+
+    def moving(self):
+        """Return the weights that ``call`` assigns."""
+        return {name: one.value for name, one in self.layer._variables.items() if one.moves and one.value is not None}
+
+    def variables(self):
+        return {name: self.layer._variables[name] for name in self.arrays()}
+
+    def key(self, name):
+        return self.layer._variables[name].key
 
 
 class SubclassedLayer(Layer):
@@ -83,6 +114,7 @@ class SubclassedLayer(Layer):
 
     supports_masking = False
     call: Any = None
+    _held_weights = _WeightsOfVariables
     _is_read_once = True
     _building = False
     _rng: np.random.Generator | None = None
@@ -220,7 +252,7 @@ class SubclassedLayer(Layer):
             return
         super().build(input_shape)
         if len(given_call(self).required) == 1:
-            with self._all_or_nothing():
+            with all_or_nothing(self):
                 self.compute_output_shape(self._shape(input_shape))
 
     def _build(self, shape):
@@ -289,28 +321,9 @@ class SubclassedLayer(Layer):
                 found |= {f"{path}/{name}": one for name, one in part._all_variables().items()}
         return found
 
-    def _own_arrays(self):
-        ordered = sorted(self._variables.items(), key=lambda pair: not pair[1].trainable)  # as Keras has them
-        return {name: one.value for name, one in ordered if one.value is not None}
-
-    def _own_weight_options(self):
-        return {name: self._variable_options[name][1] for name in self._own_arrays()}
-
-    def _put_own_arrays(self, arrays):
-        for name, array in arrays.items():
-            self._variables[name].put(array)
-
-    def _moving(self):
-        return {name: one.value for name, one in self._variables.items() if one.moves and one.value is not None}
-
-    def _own_variables(self):
-        return {name: self._variables[name] for name in self._own_arrays()}
-
-    def _own_key(self, name):
-        return self._variables[name].key
-
     # Calls
 
+    @entry.entered
     def __call__(self, *arguments, **keywords):
         """Call the layer: the arguments of ``call``, and ``mask`` and ``training``, which it need not name.
 
@@ -324,18 +337,16 @@ class SubclassedLayer(Layer):
     def _call_arguments(self, call, arguments, keywords):
         return given_call(self).bound(arguments, keywords).by_name()
 
-    def _arranged(self, inputs):
-        return inputs
-
-    def _with_mask(self, x, mask, training, more=NO_MORE):
-        return self._run(given_call(self).sorted(x, mask, training, more))
+    def _with_mask(self, x, mask, training, more=NO_MORE, wanted=None):
+        given = given_call(self).sorted(x, mask, training, more)
+        return (*self._run(given), None) if wanted is None else self._differentiated(given, wanted)
 
     def _entered(self, given: CallArguments) -> tuple[CallTrace, list, list, list]:
         """Return the graph for a call, the call's arrays, and all values and masks by number."""
         if not self.built:
             found = [np.asarray(one) for one in array_leaves(given.inputs)]
             dtype = np.result_type(np.float32, *(one.dtype for one in found if one.dtype.kind == "f"))
-            self._build_with(mapped(nested_arrays(given.inputs), np.shape), self.dtype or validation.floating(dtype))
+            build_with(self, mapped(nested_arrays(given.inputs), np.shape), self.dtype or validation.floating(dtype))
         given = given.with_arrays(lambda one: self._as_taken(validation.numbers(one, "x")))
         specifications = [((None, *one.shape[1:]), one.dtype) for one in given.arrays()]
         if any(one.ndim == 0 for one in given.arrays()):
@@ -363,7 +374,7 @@ class SubclassedLayer(Layer):
 
     def _run(self, given: CallArguments):
         """Return a call's result and its mask."""
-        with self._calling_parts():
+        with calling_parts(self):
             trace, arrays, all_arrays, masks = self._entered(given)
             outputs, masks = trace.graph.run(all_arrays, masks, given.training, arrays)
             return outputs, self._mask_of(given, masks)
@@ -374,6 +385,7 @@ class SubclassedLayer(Layer):
             return masks
         return operation(self.compute_mask, nested_arrays(given.inputs), given.mask, draws=True)
 
+    @entry.entered_mask
     def compute_mask(self, inputs, mask=None):
         """Return the output's mask: the input's with `supports_masking`, else that of the layer of the output."""
         if self.supports_masking:
@@ -383,6 +395,7 @@ class SubclassedLayer(Layer):
 
     # Gradients
 
+    @entry.entered_vjp
     def vjp(self, *arguments, checkpoint=None, truncate=None, **keywords):
         """Run a call, and return the function from cotangents of its result to those of its inputs, as `Layer.vjp`.
 
@@ -395,11 +408,8 @@ class SubclassedLayer(Layer):
         outputs, _, pullback = self._differentiated(given, options(checkpoint, truncate))
         return outputs, pullback
 
-    def _vjp_with_mask(self, x, mask, training, wanted, more=NO_MORE):
-        return self._differentiated(given_call(self).sorted(x, mask, training, more), wanted)
-
     def _differentiated(self, given: CallArguments, wanted):
-        with self._calling_parts():
+        with calling_parts(self):
             trace, arrays, all_arrays, masks = self._entered(given)
             outputs, masks, pullbacks = trace.graph.run_differentiated(
                 all_arrays, masks, given.training, wanted, arrays
@@ -411,7 +421,7 @@ class SubclassedLayer(Layer):
 
     def _trained(self, trace: CallTrace) -> set[int]:
         """Return the arrays of a call that depend on a trained weight, or are given beside the inputs."""
-        trained = {name for name, one in self._weight_options().items() if one.trainable}
+        trained = {name for name, one in options_by_name(self).items() if one.trainable}
         paths = {path for path in trace.graph.paths if any(name.startswith(f"{path}/") for name in trained)}
         numbers = {trace.count + k for k, name in enumerate(trace.names) if name in trained}
         return trace.graph.depend_on(paths, numbers | set(range(trace.inputs, trace.count)))
@@ -420,7 +430,7 @@ class SubclassedLayer(Layer):
         d, weights, _ = trace.graph.pull(pullbacks, cotangents, trained)
         weights |= {name: d[trace.count + k] for k, name in enumerate(trace.names) if d[trace.count + k] is not None}
         found = {}
-        for name, array in self._held_arrays().items():
+        for name, array in held_arrays(self).items():
             found[name] = weights[name] if name in weights else constant(np.zeros(array.shape, self.dtype))
         x, more = given.nested_like(d)
         return Gradients(found, x, more=more)
@@ -436,9 +446,9 @@ class SubclassedLayer(Layer):
         nested = shapes_mapped(shape, lambda one: SymbolicTensor(symbolic.Node(), one, self._precision(), "x"))
         given = CallArguments(given_call(self), nested, {}, {}, None, False)
         built = self.built
-        with self._all_or_nothing():
+        with all_or_nothing(self):
             if not built:
-                self._build_with(shape, self.dtype or np.dtype("float32"))
+                build_with(self, shape, self.dtype or np.dtype("float32"))
             return self._shapes_with_any_mask(given)[0]
 
     def _precision(self) -> np.dtype:
@@ -490,7 +500,7 @@ class SubclassedLayer(Layer):
         """Return a context that restores the layers inside after an error; this layer stays built."""
         stack = contextlib.ExitStack()
         for part in self._parts().values():
-            stack.enter_context(part._all_or_nothing())
+            stack.enter_context(all_or_nothing(part))
         return stack
 
     # Configuration and copies

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.layers.support.variable import Variable, put_all
 from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.steps.weight_options import WeightOptions
@@ -102,13 +103,13 @@ def update(optimizer, gradients, variables) -> None:
     variables = [one for gradient, one in pairs if gradient is not None]
     owner = None if optimizer._owner is None else optimizer._owner()
     names = names_of(variables, owner)
-    known = {} if owner is None or names[0].startswith("variable ") else owner._arrays()
+    known = {} if owner is None or names[0].startswith("variable ") else arrays_by_name(owner)
     given = dict(zip(names, gradients, strict=True))
     limits = {name: WeightOptions(True, None, one.constraint) for name, one in zip(names, variables, strict=True)}
     plain = all(one.constraint is None for one in variables)
     weights = known or {name: one.value for name, one in zip(names, variables, strict=True)}
     new = optimizer.apply({name: weights[name] for name in names}, given, None if plain else limits)
     if owner is not None and known:
-        owner._put_arrays(new)
+        put_arrays(owner, new)
     else:
         put_all(variables, [new[name] for name in names])

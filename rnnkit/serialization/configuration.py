@@ -79,13 +79,6 @@ def named(identifier, names, classes, base: type, what: str, function: str = "")
     The argument is a name among `names`, a registered one or an import path; an instance of `base`, returned unchanged,
     or a subclass, called without arguments; ``{"class_name": …, "config": …}`` with one of `classes`; None; or, if
     `function` says with which arguments, a function.
-
-    Raises
-    ------
-    ValueError
-        For a name that doesn't exist.
-    TypeError
-        For anything else.
     """
     article = _article(what)
     if isinstance(identifier, str):

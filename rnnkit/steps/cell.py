@@ -127,10 +127,7 @@ class Cell(Shown, Configurable):
         """Return the layer of a cell that stands alone."""
         kept = vars(self).get("_alone")
         if not callable(kept):
-            layer = ALONE[0](self)
-            self._alone = layer.__call__  # a method, which no copy for a step looks into
-            if kept is not None:  # of a copy
-                layer._build_with(*kept)
+            self._alone = ALONE[0](self, kept).__call__  # a method, which no copy for a step looks into
         return self._alone.__self__
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,8 @@ from rnnkit.arguments import is_own, whole
 from rnnkit.callbacks import History
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.terminate_on_nan import NotFinite
+from rnnkit.execution.layer_tree import all_layers, arrays_by_name, held_by, options_by_name, put_arrays
+from rnnkit.layers.support.facts import states_aside
 from rnnkit.training.batches import Arrays, Iterable
 from rnnkit.training.interrupt import after_the_batch
 from rnnkit.training.steps import Stepper
@@ -82,7 +83,7 @@ class Fit:
             optimizer.finalize_variable_values(model.trainable_variables)
         elif optimizer.use_ema:
             state = optimizer.get_state().items()
-            model._put_arrays({name.removeprefix("ema/"): one for name, one in state if name.startswith("ema/")})
+            put_arrays(model, {name.removeprefix("ema/"): one for name, one in state if name.startswith("ema/")})
 
     def _by_batches(self):
         for epoch in range(max(self.initial_epoch, self.model.resumed_epoch), self.epochs):
@@ -134,7 +135,7 @@ class Fit:
         logs = tally.logs()
         if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
             self.callback_list.on_test_begin()
-            with _states_aside(self.model):
+            with states_aside(self.model):
                 tester = self.model._tester(self.validation)  # classes weigh in training only
                 found = self.model._tested(tester, self.validation.run(), self.callback_list).logs()
             self.callback_list.on_test_end(found)
@@ -152,17 +153,17 @@ class Fit:
         if isinstance(self.source, Iterable) and self.source.once is not None:
             raise ValueError(f"expected data that {optimizer.name!r} can look at again and again, got an iterator")
         counts = self._evaluated().counts  # builds the model, too
-        weight_options, names = model._weight_options(), self.stepper.names()
+        weight_options, names = options_by_name(model), self.stepper.names()
         kept = _arrays_to_change(model, names)
 
         def function(weights):
-            model._put_arrays(weights)
+            put_arrays(model, weights)
             model._epoch_generator(0)  # the same masks and states at each evaluation
-            with _states_aside(model):
+            with states_aside(model):
                 return self.stepper.whole(self.source.run(), counts)
 
         def follow(iteration, weights, loss):
-            model._put_arrays(weights)
+            put_arrays(model, weights)
             reached = _arrays_to_change(model, names)
             self._end(self.initial_epoch + iteration, self._evaluated())
             nonlocal kept
@@ -180,30 +181,14 @@ class Fit:
                 raise
             self.callback_list.on_train_batch_end(0, {"loss": np.nan})
         finally:
-            model._put_arrays(kept)
+            put_arrays(model, kept)
 
     def _evaluated(self) -> Tally:
-        with _states_aside(self.model):
+        with states_aside(self.model):
             return self.model._tested(self.stepper, self.source.run())
 
 
 def _arrays_to_change(model, names) -> dict[str, np.ndarray]:
     """Return the arrays that training changes: the weights of these names, and moving averages."""
-    moving = {id(array) for layer in model._all_layers() for array in layer._moving().values()}
-    return {name: array for name, array in model._arrays().items() if name in names or id(array) in moving}
-
-
-@contextlib.contextmanager
-def _states_aside(model):
-    """Restart stateful layers inside, and restore their states afterwards."""
-    kept = [(layer, layer._kept) for layer in model._all_layers() if getattr(layer, "_kept", None) is not None]
-    for layer, _ in kept:
-        layer._kept = None
-    try:
-        yield
-    finally:
-        for layer in model._all_layers():
-            if hasattr(layer, "_kept"):
-                layer._kept = None
-        for layer, states in kept:
-            layer._kept = states
+    moving = {id(array) for layer in all_layers(model) for array in held_by(layer).moving().values()}
+    return {name: array for name, array in arrays_by_name(model).items() if name in names or id(array) in moving}

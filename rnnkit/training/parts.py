@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 
 import numpy as np
 
 from rnnkit import targets as entries
-from rnnkit.layers.support.seeds import start_draws
+from rnnkit.execution.layer_tree import all_layers, all_or_nothing, arrays_by_name, options_by_name, put_arrays
+from rnnkit.layers.support.facts import keeps_states
+from rnnkit.layers.support.seeds import drawing_from
 from rnnkit.training.batches import Batch
 from rnnkit.training.objective import Part
 from rnnkit.training.pieces import Piece, Summand, Told, added, both, cut, times, together, told_where
@@ -26,8 +26,8 @@ class PartedStepper(Stepper):
     def __init__(self, model, compiled, class_weight=None, parts: int = 1):
         super().__init__(model, compiled, class_weight)
         self.parts = parts
-        layers = [one for one in model._all_layers() if hasattr(one, "_kept")]
-        if kept := [one.name for one in layers if one._keeps_states]:
+        layers = [one for one in all_layers(model) if hasattr(one, "_kept")]
+        if kept := [one.name for one in layers if keeps_states(one)]:
             raise ValueError(
                 f"expected layers that keep no states between batches for a fit in parts; {kept[0]!r} is stateful"
             )
@@ -41,7 +41,7 @@ class PartedStepper(Stepper):
     def train(self, batch, tally: Tally) -> None:
         """Change the weights by one batch, as `Stepper.train`."""
         self.model._update_runner.settle()
-        with self.model._all_or_nothing(), self.compiled.optimizer._all_or_nothing():
+        with all_or_nothing(self.model), self.compiled.optimizer._all_or_nothing():
             total = self._total(batch, self.compiled.optimizer.iterations)
             if total is None:
                 raise ValueError("expected a batch with at least one row, got none")
@@ -63,18 +63,18 @@ class PartedStepper(Stepper):
         Layers' draws follow from the numbers of the update and of the part in it.
         """
         begun = time.perf_counter()
-        with told_where(piece.where), self._drawing(update, number):
-            before = self.model._arrays()
+        with told_where(piece.where), drawing_from(self.model, update, number):
+            before = arrays_by_name(self.model)
             try:
                 found = self._with_losses(piece.batch)
-                after = self.model._arrays()
+                after = arrays_by_name(self.model)
             finally:
                 self._put_back(before)
             self._check(found.batch, found.outputs, found.masks, found.parts, 0.0)
             self._check_none(found.added)
             self._check_rows(found)
             masked, cotangents = self._cotangents(found, piece.total)
-            names = trained(before, self.model._weight_options())
+            names = trained(before, options_by_name(self.model))
             pull = found.pullback.pull_weights
             gradients = [gathered(pull(one).weights, names) if one else {} for one in cotangents]
         share = piece.batch.rows / piece.total
@@ -98,25 +98,13 @@ class PartedStepper(Stepper):
 
     def add_tested(self, sums: np.ndarray, told: list[Told], tally: Tally) -> None:
         """Add the result of `tested` to a tally."""
-        arrays, weight_options = self.model._arrays(), self.model._weight_options()
+        arrays, weight_options = arrays_by_name(self.model), options_by_name(self.model)
         self._tell(sums, told, tally, penalties(arrays, weight_options, trained(arrays, weight_options)))
 
-    @contextlib.contextmanager
-    def _drawing(self, update, number) -> Iterator[None]:
-        """Let layers draw inside from streams of this part, and afterwards from where they were."""
-        kept = [(layer, layer._generator) for layer in self.model._all_layers()]
-        for layer, _ in kept:
-            start_draws(layer, update, number)
-        try:
-            yield
-        finally:
-            for layer, generator in kept:
-                layer._generator = generator
-
     def _put_back(self, before: dict) -> None:
-        now = self.model._arrays()
+        now = arrays_by_name(self.model)
         if changed := {name: array for name, array in before.items() if now[name] is not array}:
-            self.model._put_arrays(changed)
+            put_arrays(self.model, changed)
 
     def _check_rows(self, found: Losses) -> None:
         """Refuse losses of a whole batch."""
@@ -165,7 +153,7 @@ class PartedStepper(Stepper):
     def _finish(self, total: Summand, tally: Tally) -> None:
         """Make the one step of the optimizer, and add the batch to the tally."""
         model, compiled = self.model, self.compiled
-        arrays, weight_options = model._arrays(), model._weight_options()
+        arrays, weight_options = arrays_by_name(model), options_by_name(model)
         names = trained(arrays, weight_options)
         penalty = penalties(arrays, weight_options, names)
         if not np.isfinite(penalty):
@@ -177,9 +165,9 @@ class PartedStepper(Stepper):
         new = compiled.optimizer.apply(old, self._scaled(total), options)
         moved = {name: array for name, array in total.moved.items() if name not in new}
         try:
-            model._put_arrays(new | moved)
+            put_arrays(model, new | moved)
         except BaseException:  # Ctrl-C in between
-            model._put_arrays(old | {name: arrays[name] for name in moved})
+            put_arrays(model, old | {name: arrays[name] for name in moved})
             raise
 
     def _scaled(self, total: Summand) -> dict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rnnkit.arrays import has_shape
+from rnnkit.layers.support.facts import keeps_states, padding_of, turns_time
 from rnnkit.layers.support.symbolic import shape_leaves
 from rnnkit.sequences.ragged import Ragged, by_step, ragged
 from rnnkit.training.batches import Arrays, Names
@@ -14,7 +15,7 @@ _PADDED = "pad the sequences with rk.pad_sequences, or train with batches of equ
 
 def can_pad(model, x: Ragged) -> bool:
     """Return whether sequences may be padded for training: no step of the padding may reach anything."""
-    return not model._keeps_states and model._padding_of((None, None, *x.rest)) == "masked"
+    return not keeps_states(model) and padding_of(model, (None, None, *x.rest)) == "masked"
 
 
 def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Names, batch_size, steps) -> Arrays:
@@ -23,7 +24,7 @@ def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Na
     A ValueError refuses a model that keeps states or doesn't leave out masked steps, and targets that don't fit.
     """
     shape = (None, None, *x.rest)
-    if model._keeps_states:
+    if keeps_states(model):
         raise ValueError(f"expected an array for the stateful model {model.name!r}, got a list of sequences; {_PADDED}")
     if not can_pad(model, x):
         raise ValueError(
@@ -38,7 +39,7 @@ def of_sequences(model, x: Ragged, y, sample_weight, outputs: Names, weights: Na
         alone = len(in_time) == 1 and by_step(sample_weight, x.lengths)
         each = [sample_weight] if alone else weights.each(sample_weight)
         found = [_steps(one, x, "sample_weight") for one in each]
-    return Arrays([x], targets, found, batch_size, steps, model._turns_time())
+    return Arrays([x], targets, found, batch_size, steps, turns_time(model))
 
 
 def _target(y, x: Ragged, in_time: bool):

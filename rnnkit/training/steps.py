@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit import targets as entries
 from rnnkit.arguments import number_from_zero, real_number
+from rnnkit.execution.layer_tree import all_or_nothing, arrays_by_name, options_by_name, put_arrays
 from rnnkit.layers.support.added_losses import Collected, collecting
 from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
@@ -74,9 +75,9 @@ class Stepper:
     def train_anew(self, batch: Batch, tally: Tally | None) -> None:
         """Train as `train` does, without recordings; without a tally if that has the batch already."""
         model, compiled = self.model, self.compiled
-        with model._all_or_nothing(), compiled.optimizer._all_or_nothing():
+        with all_or_nothing(model), compiled.optimizer._all_or_nothing():
             found = self.differentiated(batch)
-            arrays, weight_options = model._arrays(), model._weight_options()
+            arrays, weight_options = arrays_by_name(model), options_by_name(model)
             names = trained(arrays, weight_options)
             penalty = penalties(arrays, weight_options, names) + found.added.total
             self._check_any(found.added)
@@ -88,9 +89,9 @@ class Stepper:
             old = {name: arrays[name] for name in names}
             new = compiled.optimizer.apply(old, gradients, {name: weight_options[name] for name in names})
             try:
-                model._put_arrays(new)
+                put_arrays(model, new)
             except BaseException:  # Ctrl-C in between
-                model._put_arrays(old)
+                put_arrays(model, old)
                 raise
 
     def differentiated(self, batch: Batch) -> Differentiated:
@@ -104,7 +105,7 @@ class Stepper:
     def _with_losses(self, batch: Batch) -> Losses:
         """Run a batch through the model in training; return its losses."""
         with collecting(repeats=True) as added:
-            outputs, masks, pullback = self.model._vjp_across(
+            outputs, masks, pullback = self.model._across(
                 self.model._as_given(batch.x), batch.mask, True, self.compiled.options
             )
         count = len(self.compiled.outputs)
@@ -149,7 +150,7 @@ class Stepper:
         given = batch.x, batch.y, batch.weights, batch.mask
         found = None if self.class_weight else self.model._test_runner.run(self.model, self._tested, given, {})
         batch, outputs, masks, parts, added = self._test(batch) if found is None else (batch, *_told(*found))
-        arrays, weight_options = self.model._arrays(), self.model._weight_options()
+        arrays, weight_options = arrays_by_name(self.model), options_by_name(self.model)
         penalty = penalties(arrays, weight_options, trained(arrays, weight_options))
         tally.add(batch, outputs, masks, parts, penalty + sum(map(float, added)))
 
@@ -172,13 +173,13 @@ class Stepper:
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
         """Return outputs and masks, one per output."""
-        outputs, masks = self.model._across(self.model._as_given(batch.x), batch.mask, training)
+        outputs, masks, _ = self.model._across(self.model._as_given(batch.x), batch.mask, training)
         count = len(self.compiled.outputs)
         return in_order(outputs, count), in_order(masks, count)
 
     def names(self) -> dict[str, list[str]]:
         """Return the names of `trained`."""
-        return trained(self.model._arrays(), self.model._weight_options())
+        return trained(arrays_by_name(self.model), options_by_name(self.model))
 
     def _weighted(self, batch: Batch, outputs) -> Batch:
         """Return the batch, its weights times those of the targets' classes."""
@@ -231,7 +232,7 @@ class Stepper:
                 yield ("y" if len(self.compiled.outputs) == 1 else f"the target of {name!r}"), array
             for array in batch.weights or []:
                 yield "sample_weight", array
-            for name, array in self.model._arrays().items():
+            for name, array in arrays_by_name(self.model).items():
                 yield f"the weight {name!r}", array
             yield from self.model._watched(self.model._as_given(batch.x))
             for name, array in zip(self.compiled.outputs, outputs, strict=True):

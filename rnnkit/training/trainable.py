@@ -12,13 +12,15 @@ from rnnkit.arguments import real_number
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
 from rnnkit.docstrings import described_as
+from rnnkit.execution.layer_tree import all_layers, arrays_by_name
 from rnnkit.execution.runner import Runner
 from rnnkit.hints import Array
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import labelled_calls, model_files, sequence_calls
 from rnnkit.layers.support.array_kinds import handler_of
+from rnnkit.layers.support.facts import keeps_states
 from rnnkit.layers.support.pullback import options
-from rnnkit.layers.support.seeds import start_draws
+from rnnkit.layers.support.seeds import numbered_generator, start_draws
 from rnnkit.sequences.labelled import is_labelled
 from rnnkit.steps.nesting import leaves_of, mapped, numbered
 from rnnkit.training.batches import Arrays, Batch, Iterable, Names, brings_batches, positive
@@ -384,7 +386,7 @@ class Trainable(Layer):
         inputs, outputs = self._inputs("x"), self._targets()
         source: Arrays | Iterable
         if (given := sequence_calls.sequences(self, x)) is not None:
-            if steps is None and out is None and not callbacks and not self._keeps_states:
+            if steps is None and out is None and not callbacks and not keeps_states(self):
                 progress = lambda batches: watched(batches, len(batches), "predict", verbose)
                 return sequence_calls.run(self, given, {}, positive(batch_size, "batch_size"), progress)
             if not given.is_even:
@@ -473,21 +475,22 @@ class Trainable(Layer):
     def _restore_training(self, config, state):
         self.compile(**config)
         trained = {name.partition("/")[2] for name in state}
-        self.optimizer.set_state(state, {name: array for name, array in self._arrays().items() if name in trained})
+        arrays = arrays_by_name(self).items()
+        self.optimizer.set_state(state, {name: array for name, array in arrays if name in trained})
 
     # Shared by the methods
 
     def _ready(self, to_train: bool = False) -> Compiled:
         if self._compiled is None:
             raise ValueError(f"expected the model {self.name!r} to be compiled; call compile(optimizer, loss) first")
-        adds = lambda: any(one.activity_regularizer or hasattr(one, "add_loss") for one in self._all_layers())
+        adds = lambda: any(one.activity_regularizer or hasattr(one, "add_loss") for one in all_layers(self))
         if to_train and not any(self._compiled.objectives) and not adds():
             raise ValueError(f"expected a loss to train {self.name!r} by, got none; call compile(optimizer, loss)")
         return self._compiled
 
     def _rows_at_once(self, batch_size) -> int | None:
         found = positive(batch_size, "batch_size")
-        return 32 if found is None and self._keeps_states else found
+        return 32 if found is None and keeps_states(self) else found
 
     def _targets(self) -> Names:
         """Return the names for targets: a single array is for the one output that has a loss."""
@@ -557,7 +560,7 @@ class Trainable(Layer):
         return next(source.run())
 
     def _check_stateful(self, source):
-        if not self._keeps_states or not isinstance(source, Arrays):
+        if not keeps_states(self) or not isinstance(source, Arrays):
             return
         if source.rows > source.batch_size and source.rows % source.batch_size:
             raise ValueError(
@@ -599,10 +602,9 @@ class Trainable(Layer):
         The draws of layers start anew with it, so that a resumed fit draws the same as an uninterrupted one. The
         order is that of the pass over the data in which the epoch lies, which began after `begun` updates.
         """
-        for layer in self._all_layers():
+        for layer in all_layers(self):
             start_draws(layer, updates)
-        key = (*self._sequence.spawn_key, _ORDERS, begun)
-        return np.random.default_rng(np.random.SeedSequence(self._sequence.entropy, spawn_key=key))
+        return numbered_generator(self, _ORDERS, begun)
 
 
 def _shown(tally: Tally, compiled: Compiled, as_dict: bool):

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.circumstances import standing_in
+from rnnkit.execution.layer_tree import all_layers, all_or_nothing, arrays_by_name, held_by, options_by_name, put_arrays
 from rnnkit.execution.runner import Runner, add_key, copied_arrays
 from rnnkit.execution.watching import Same, call_states, restore, unmoved
 from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
@@ -65,14 +66,14 @@ class UpdateRunner(Runner):
         """Give the model the weights of the last batch, as arrays of its own."""
         if self._ahead:
             assert self._in_place is not None, "the weights are in place"
-            self._loaded._put_arrays(self._in_place.unload())
+            put_arrays(self._loaded, self._in_place.unload())
         self._ahead, self._loaded = False, None
 
     def _is_full(self, subject):
         return super()._is_full(subject) or self._held() >= self._largest(subject)
 
     def _layers(self, subject):
-        return subject.model._all_layers()
+        return all_layers(subject.model)
 
     def _largest(self, subject):
         return max(LARGEST, subject.model._recorded_bytes)
@@ -82,7 +83,7 @@ class UpdateRunner(Runner):
         model, optimizer = subject.model, subject.compiled.optimizer
         if self._loaded is model:
             return True
-        arrays = model._arrays()
+        arrays = arrays_by_name(model)
         same, facts = self._watched.look(model), _facts(model, optimizer, arrays)
         if self._in_place is None:
             if optimizer._groups is None:  # nothing was trained so far
@@ -112,7 +113,7 @@ class UpdateRunner(Runner):
     def _record(self, kind, subject, call, arguments, keywords):
         in_place, model, recording, (batch, _) = self._in_place, subject.model, kind.recording, arguments
         assert in_place is not None, "the weights are in place"
-        layers, arrays, weight_options = model._all_layers(), model._arrays(), model._weight_options()
+        layers, arrays, weight_options = all_layers(model), arrays_by_name(model), options_by_name(model)
         fixed = [array for name, array in arrays.items() if name not in in_place.weights]
         recording.give(*in_place.weights.values())
         recording.constant(*fixed)
@@ -154,12 +155,12 @@ class UpdateRunner(Runner):
             raise Unrepeatable("it can't be repeated with another batch")
 
     def _agrees(self, kind, subject, results, states):
-        return kind.own.update.is_as(subject.model._arrays())
+        return kind.own.update.is_as(arrays_by_name(subject.model))
 
     def _give(self, kind, subject, call, arrays, arguments, keywords):
-        moves, recording = any(layer._moving() for layer in kind.own.changing), kind.recording
+        moves, recording = any(held_by(layer).moving() for layer in kind.own.changing), kind.recording
         try:
-            with subject.model._all_or_nothing() if moves else nullcontext():
+            with all_or_nothing(subject.model) if moves else nullcontext():
                 return self._repeat(kind, subject, arrays, *arguments)
         finally:
             if recording.is_unsafe:
@@ -203,10 +204,10 @@ def _train_anew(stepper: Stepper, batch: Batch, tally: Tally | None) -> bool:
 
 
 def _facts(model, optimizer, arrays) -> list:
-    """Return, for comparison, what updates depend on besides the batch, the layers, and numbers of weights and slots."""
-    weight_options = model._weight_options()
+    """Return, for comparison, what updates depend on besides batch, layers, and numbers of weights and slots."""
+    weight_options = options_by_name(model)
     fixed = [array for name, array in arrays.items() if not weight_options[name].trainable]
-    found: list[Any] = [Same(array) for array, _ in unmoved(model._all_layers(), fixed)]
+    found: list[Any] = [Same(array) for array, _ in unmoved(all_layers(model), fixed)]
     return [*found, optimizer._all_slots, optimizer.clipnorm, optimizer.global_clipnorm, list(weight_options.items())]
 
 

@@ -12,6 +12,8 @@ from rnnkit import callbacks, console
 from rnnkit.callbacks import bars, progress
 from rnnkit.callbacks.calling import CallbackList
 from rnnkit.callbacks.progress import watched
+from rnnkit.execution.layer_tree import put_arrays
+from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.serialization.array_files import load_arrays, save_arrays
 
 NAN = math.nan
@@ -22,19 +24,26 @@ class Optimizer:
         self.learning_rate = 0.5
 
 
+class Held(HeldWeights):
+    def arrays(self):
+        return dict(self.layer.arrays)
+
+    def put(self, arrays):
+        self.layer.arrays |= arrays
+
+
 class Model:
     """One weight, which says how many batches it was trained."""
+
+    _held_weights = Held
 
     def __init__(self):
         self.optimizer = Optimizer()
         self.stop_training = False
         self.arrays = {"count": np.array([0.0])}
 
-    def _arrays(self):
-        return dict(self.arrays)
-
-    def _put_arrays(self, arrays):
-        self.arrays |= arrays
+    def _parts(self):
+        return {}
 
     def save_weights(self, path):
         save_arrays(path, self.arrays)
@@ -60,7 +69,7 @@ def fit(epochs_logs, given=(), steps=2, verbose=0, model=None, interrupt=None):
                     raise KeyboardInterrupt
                 called.on_train_batch_begin(batch)
                 batches += 1
-                model._put_arrays({"count": np.array([float(batches)])})
+                put_arrays(model, {"count": np.array([float(batches)])})
                 called.on_train_batch_end(batch, {k: v for k, v in logs.items() if not k.startswith("val_")})
                 if model.stop_training:
                     return model, called.history
@@ -345,13 +354,13 @@ def test_keras_stops_and_reduces_at_the_same_epochs(rng):
         for library in (callbacks, keras.callbacks):
             model, learned = Model(), []
             model.get_weights = lambda model=model: [model.count]
-            model.set_weights = lambda weights, model=model: model._put_arrays({"count": np.array(weights)})
+            model.set_weights = lambda weights, model=model: put_arrays(model, {"count": np.array(weights)})
             both = library.EarlyStopping(**stop), library.ReduceLROnPlateau(**reduce)
             for callback in both:
                 callback.set_model(model)
                 callback.on_train_begin()
             for epoch, value in enumerate(values):
-                model._put_arrays({"count": np.array([float(epoch)])})
+                put_arrays(model, {"count": np.array([float(epoch)])})
                 for callback in both:
                     callback.on_epoch_end(epoch, {"val_loss": value})
                 learned.append(model.optimizer.learning_rate)

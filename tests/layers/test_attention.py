@@ -10,7 +10,10 @@ from matrix import label, pairwise, same_bits
 from recorded_runs import check_repeated
 
 import rnnkit as rk
+from rnnkit.execution.layer_tree import build_with, options_by_name
 from rnnkit.execution.runner import Runner
+from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.bound_calls import call_on, vjp_on
 
 B, T, S = 3, 4, 5
 FACTORS = {
@@ -59,7 +62,7 @@ def made(row, rng, **options):
         if masks[1] is not None:
             masks[1][:, 0] = True  # a query without keys keeps its scores less 1e9, to 1e-7
         more["mask"] = None if all(one is None for one in masks) else masks
-    layer._build_with([one.shape for one in inputs], np.dtype("float64"))
+    build_with(layer, [one.shape for one in inputs], np.dtype("float64"))
     layer.set_weights([rng.normal(size=one.shape) for one in layer.get_weights()])
     return layer, inputs, more
 
@@ -134,14 +137,14 @@ def leaves(found):
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_equations_slopes_and_shapes(row, rng):
     layer, inputs, more = made(row, rng)
-    found, expected = layer._on(inputs, **more), slow(row, layer, inputs, more)
+    found, expected = call_on(layer, inputs, **more), slow(row, layer, inputs, more)
     for a, b in zip(leaves(found), leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
-    same_bits(leaves(layer._vjp_on(inputs, **more)[0]), leaves(found))
-    shapes = layer._shapes_given([one.shape for one in inputs], {"return_attention_scores": row["scores"]})
+    same_bits(leaves(vjp_on(layer, inputs, **more)[0]), leaves(found))
+    shapes = symbolic.shapes_given(layer, [one.shape for one in inputs], {"return_attention_scores": row["scores"]})
     assert shapes == (tuple(one.shape for one in found) if row["scores"] else found.shape)
     d = [rng.normal(size=one.shape) for one in leaves(found)]
-    gradient = layer._vjp_on(inputs, **more)[1](d if row["scores"] else d[0])
+    gradient = vjp_on(layer, inputs, **more)[1](d if row["scores"] else d[0])
     assert [one.shape for one in gradient.x] == [one.shape for one in inputs]
     assert list(gradient.weights) == list(layer.weights)
     check_slopes(layer, inputs, more, d, gradient, rng)
@@ -149,7 +152,7 @@ def test_equations_slopes_and_shapes(row, rng):
 
 def check_slopes(layer, inputs, more, d, gradient, rng):
     """The gradient along random directions of everything is a central difference."""
-    size = lambda xs: sum((a * b).sum() for a, b in zip(leaves(layer._on(xs, **more)), d, strict=True))
+    size = lambda xs: sum((a * b).sum() for a, b in zip(leaves(call_on(layer, xs, **more)), d, strict=True))
     slope = lambda up, down: (up - down) / 2e-5
     for i, own in enumerate(gradient.x):
         along = rng.normal(size=own.shape)
@@ -171,7 +174,7 @@ def test_T13_calls_are_repeated(row, rng):
     names = ("query", "value", "key") if many_heads(row["kind"]) else None
     call = lambda xs: (dict(zip(names, xs, strict=False)) if names else {"inputs": xs}) | more
     calls = [call([rng.normal(size=one.shape) for one in inputs]) for _ in range(3)]
-    outputs = leaves(layer._on(inputs, **more))
+    outputs = leaves(call_on(layer, inputs, **more))
     check_repeated(layer, calls, [[rng.normal(size=one.shape) for one in outputs] for _ in range(3)])
 
 
@@ -189,7 +192,7 @@ def test_M3_X21_NaN_under_a_mask_reaches_nothing(row, rng):
     if masks[0] is not None:
         spoiled[0][~masks[0]] = np.inf
     clean = [np.where(np.isfinite(one), one, 0) for one in spoiled]
-    (found, pull), (expected, pull_clean) = layer._vjp_on(spoiled, **more), layer._vjp_on(clean, **more)
+    (found, pull), (expected, pull_clean) = vjp_on(layer, spoiled, **more), vjp_on(layer, clean, **more)
     same_bits(leaves(found), leaves(expected))
     d = [rng.normal(size=one.shape) for one in leaves(found)]
     d = d if row["scores"] else d[0]
@@ -201,9 +204,9 @@ def test_M3_X21_NaN_under_a_mask_reaches_nothing(row, rng):
 def test_L5_a_later_value_reaches_no_earlier_query_not_even_as_NaN(kind, rng):
     layer, inputs, _ = made({**dict.fromkeys(FACTORS), "kind": kind, "key": True}, rng)
     x = [inputs[0], inputs[1][:, :T], inputs[2][:, :T]]
-    before = layer._on(x, use_causal_mask=True)
+    before = call_on(layer, x, use_causal_mask=True)
     x[1][:, 2], x[2][:, 2] = np.nan, np.nan
-    after = layer._on(x, use_causal_mask=True)
+    after = call_on(layer, x, use_causal_mask=True)
     assert after[:, :2].tobytes() == before[:, :2].tobytes() and np.isnan(after[:, 2:]).all()
 
 
@@ -219,9 +222,9 @@ def test_E15_NaN_at_a_used_step_shows(rng):
 @pytest.mark.parametrize("kind", MAKERS)
 def test_L2_a_row_is_the_same_alone(kind, rng):
     layer, inputs, _ = made({**dict.fromkeys(FACTORS), "kind": kind}, rng)
-    whole = layer._on(inputs)
+    whole = call_on(layer, inputs)
     for b in range(B):
-        assert layer._on([one[b : b + 1] for one in inputs]).tobytes() == whole[b : b + 1].tobytes()
+        assert call_on(layer, [one[b : b + 1] for one in inputs]).tobytes() == whole[b : b + 1].tobytes()
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -229,7 +232,7 @@ def test_S5_empty_batches_and_sequences(kind, rng):
     layer, inputs, _ = made({**dict.fromkeys(FACTORS), "kind": kind}, rng)
     for b, t, s in ((0, T, S), (B, 0, S), (B, T, 0)):
         x = [inputs[0][:b, :t], inputs[1][:b, :s]]
-        outputs, pullback = layer._vjp_on(x)
+        outputs, pullback = vjp_on(layer, x)
         assert outputs.shape[:2] == (b, t) and np.isfinite(outputs).all()
         assert [one.shape for one in pullback(np.ones_like(outputs)).x] == [one.shape for one in x]
 
@@ -250,12 +253,12 @@ def test_X21_queries_without_keys(rng):
 @pytest.mark.parametrize("kind", ["dot", "additive", "heads"])
 def test_B7_dropout_drops_weights_and_gradients_pass_where_they_were_kept(kind, rng):
     layer, inputs, _ = made({**dict.fromkeys(FACTORS), "kind": kind}, rng, dropout=0.5)
-    assert layer._on(inputs).tobytes() == layer._on(inputs).tobytes()
-    assert layer._on(inputs, training=True).tobytes() != layer._on(inputs, training=True).tobytes()
+    assert call_on(layer, inputs).tobytes() == call_on(layer, inputs).tobytes()
+    assert call_on(layer, inputs, training=True).tobytes() != call_on(layer, inputs, training=True).tobytes()
     check = rk.gradcheck(layer, inputs, training=True)
     assert check, check
     layer.dropout = 1.0
-    empty = layer._on([inputs[0], inputs[1]], training=True)
+    empty = call_on(layer, [inputs[0], inputs[1]], training=True)
     expected = np.broadcast_to(layer.weights["attention_output/bias"] if kind == "heads" else 0, empty.shape)
     np.testing.assert_array_equal(empty, expected)
 
@@ -383,7 +386,7 @@ def test_T8_penalties_and_constraints_are_the_weights_own():
         2, 3, kernel_regularizer="l2", bias_regularizer="l1", kernel_constraint="non_neg", bias_constraint="max_norm"
     )
     layer.build((None, 4, 3), (None, 5, 3))
-    kinds = layer._weight_options()
+    kinds = options_by_name(layer)
     assert {type(one.regularizer).__name__ for name, one in kinds.items() if "kernel" in name} == {"L2"}
     assert {type(one.regularizer).__name__ for name, one in kinds.items() if "bias" in name} == {"L1"}
     assert all(one.constraint is not None for one in kinds.values())

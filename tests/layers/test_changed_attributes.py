@@ -8,6 +8,7 @@ from matrix import flat, same_bits
 from public_layers import LAYERS, public_layers
 
 import rnnkit as rk
+from rnnkit.execution.layer_tree import all_layers
 from rnnkit.execution.runner import SURE, Runner
 from rnnkit.layers.base import Layer
 
@@ -45,7 +46,7 @@ def others(value):
 
 def changes(layer):
     """What may be changed of a layer and of those inside: the place, the name, the value, and whether in place."""
-    for i, one in enumerate(layer._all_layers()):
+    for i, one in enumerate(all_layers(layer)):
         for name, value in vars(one).items():
             if name[0] != "_" and not name.endswith(APART):
                 for other in others(value):
@@ -54,7 +55,7 @@ def changes(layer):
 
 def change(layer, place, name, value, in_place):
     """Change it; gives what takes it back."""
-    one = layer._all_layers()[place]
+    one = all_layers(layer)[place]
     before = getattr(one, name)
     if not in_place:
         setattr(one, name, value)

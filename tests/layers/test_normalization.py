@@ -7,6 +7,7 @@ import pytest
 from matrix import same_bits
 
 import rnnkit as rk
+from rnnkit.execution.layer_tree import all_layers
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(1.0, 2.0, (5, 6, 3))
@@ -80,7 +81,7 @@ def test_a_frozen_layer_uses_its_averages_in_training(freeze):
     y, pullback = model.vjp(X, training=True)
     same_bits(y, model(X))
     same_bits(model.get_weights(), before)
-    for one in (layer, *model._all_layers()):
+    for one in (layer, *all_layers(model)):
         one.trainable = True
     assert np.abs(model(X, training=True) - model(X)).max() > 1e-3
     assert not np.array_equal(layer.weights["moving_mean"], before[2])

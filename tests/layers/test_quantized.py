@@ -11,6 +11,7 @@ from matrix import MASKS, close, flat, fresh, inputs, make_mask, part, random_st
 from paper_cells import PAPER_CELLS
 
 import rnnkit as rk
+from rnnkit.execution.layer_tree import held_arrays
 from rnnkit.layers.support import device_transfer
 from rnnkit.layers.support.quantizing import KINDS
 from rnnkit.stored_weights import StoredWeight
@@ -76,7 +77,7 @@ def test_P4_results_are_those_of_the_rounded_weights(number, name, kind):
     before = flat(setup.call(floats))
     floats.set_weights(setup.layer.get_weights())
     found, expected = flat(setup.call()), flat(setup.call(floats))
-    held = setup.layer._held_arrays()
+    held = held_arrays(setup.layer)
     read_as_they_are = bool(held) and all(isinstance(array, StoredWeight) or array.ndim == 1 for array in held.values())
     if kind == "bfloat16" and read_as_they_are:
         same_bits(found, expected)
@@ -241,7 +242,7 @@ def test_P4_what_is_refused(x, monkeypatch):
     one.layers[0].weights["kernel"] = np.full_like(one.layers[0].weights["kernel"], np.inf)
     with pytest.raises(ValueError, match="finite weights .*, got infinity or NaN in 'kernel' of 'lstm'"):
         one.quantize("int8")
-    assert one.quantization is None and not any(isinstance(a, StoredWeight) for a in one._held_arrays().values())
+    assert one.quantization is None and not any(isinstance(a, StoredWeight) for a in held_arrays(one).values())
     one.quantize("bfloat16")
     monkeypatch.setattr(device_transfer, "usable", lambda device: device)
     with pytest.raises(ValueError, match="expected float weights on a GPU; .* are stored as bfloat16"):

@@ -12,6 +12,7 @@ from matrix import same_bits
 
 import rnnkit as rk
 from rnnkit.execution import runner, watching
+from rnnkit.execution.layer_tree import all_layers
 from rnnkit.execution.runner import SURE, Runner
 from rnnkit.layers.dot import Dot
 from rnnkit.models.subclassed_layer import SubclassedLayer
@@ -761,7 +762,7 @@ def test_another_layers_change_is_no_reason_to_look_closer(monkeypatch):
     assert not looked
     model.layers[1].name = "its own"
     check(model, 2, 5, 3)
-    assert looked[0] == model._all_layers()
+    assert looked[0] == all_layers(model)
 
 
 def test_a_variable_turns_repetition_off(monkeypatch):

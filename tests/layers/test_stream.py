@@ -12,6 +12,7 @@ from gradient_runs import PAPER_CELLS
 from matrix import every, flat, same_bits
 
 import rnnkit as rk
+from rnnkit.execution.layer_tree import all_layers
 from rnnkit.execution.runner import SURE
 
 RNG = np.random.default_rng(0)
@@ -82,7 +83,7 @@ MODELS = {
 
 def whole(layer, x):
     """What a call gives for the steps up to each."""
-    for one in layer._all_layers():
+    for one in all_layers(layer):
         if getattr(one, "stateful", False):
             one._kept = None
     found = [layer(x[:, : t + 1]) for t in range(x.shape[1])]

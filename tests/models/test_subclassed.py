@@ -11,6 +11,7 @@ import pytest
 from keras_classes import CASES, STEPS, TARGET, X
 
 import rnnkit as rk
+from rnnkit.execution.layer_tree import options_by_name
 from rnnkit.execution.runner import SURE
 from rnnkit.layers.support import symbolic
 from rnnkit.models.subclassed import SubclassedLayer, SubclassedModel
@@ -122,7 +123,7 @@ def test_weights_by_attribute_and_their_order():
     names = ["shift", "factor", "fixed", "inside.first.0/kernel", "inside.first.0/bias"]
     assert list(layer.weights) == names and layer.count_params() == 1 + 4 + 3 + 15
     assert list(layer.trainable_weights) == [name for name in names if name != "fixed"]
-    assert layer._weight_options()["factor"].constraint is not None
+    assert options_by_name(layer)["factor"].constraint is not None
     layer.trainable = False
     assert not list(layer.trainable_weights)
     layer.weights["shift"] = [2.0]
@@ -280,7 +281,7 @@ def test_masks_go_by_the_layers_in_call_or_as_the_class_says():
     for supports in (False, True):
         layer = Doubling()
         layer.supports_masking = supports
-        _, found = layer._with_mask(X, mask, False)
+        _, found, _ = layer._with_mask(X, mask, False)
         np.testing.assert_array_equal(found, mask)
     whole, parts = rk.Sequential([Doubling(), rk.GRU(3, seed=0)]), rk.GRU(3, seed=0)
     np.testing.assert_array_equal(whole(X, mask=mask), parts(2 * X, mask=mask))

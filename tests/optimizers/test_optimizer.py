@@ -10,6 +10,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit import constraints, regularizers
+from rnnkit.execution.layer_tree import arrays_by_name, options_by_name, put_arrays
 from rnnkit.optimizers import SGD, Adam, AdamW, Lion, Nadam, Optimizer, RMSprop
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -396,7 +397,7 @@ def test_rows_of_a_table_are_the_dense_gradient():
     assert isinstance(gradient, rk.RowGradient)
     elsewhere = rk.RowGradient(np.array([4]), gradient.rows[:1], gradient.shape)
     for optimizer in (Adam(), SGD(0.5, global_clipnorm=0.1)):
-        one, other, ours = copy.deepcopy(optimizer), copy.deepcopy(optimizer), layer._arrays()
+        one, other, ours = copy.deepcopy(optimizer), copy.deepcopy(optimizer), arrays_by_name(layer)
         theirs = ours
         for wanted in (gradient, elsewhere, 2 * np.asarray(gradient), gradient):
             ours, theirs = (
@@ -430,7 +431,7 @@ def test_layers_take_what_comes_and_sparse_weights_keep_their_pattern():
         for _ in range(3):
             y, pullback = layer.vjp(x)
             losses.append(float((y**2).sum()))
-            layer._put_arrays(optimizer.apply(layer._arrays(), pullback(2 * y).weights, layer._weight_options()))
+            put_arrays(layer, optimizer.apply(arrays_by_name(layer), pullback(2 * y).weights, options_by_name(layer)))
             kernel, recurrent_kernel, bias = layer.weights.values()
             assert (recurrent_kernel[zeros] == 0).all() and (recurrent_kernel[~zeros] != 0).all()
             h = np.zeros((4, 11))

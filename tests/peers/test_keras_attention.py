@@ -6,6 +6,8 @@ import pytest
 from matrix import label, pairwise
 
 import rnnkit as rk
+from rnnkit.execution.layer_tree import build_with
+from rnnkit.layers.support.bound_calls import vjp_on
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what Keras and its backends warn about is theirs
 
@@ -83,14 +85,14 @@ def check(keras, row):
     theirs, layer = made(keras.layers, row), made(rk, row)
     inputs, ours, given = arguments(row, rng)
     shapes = [one.shape for one in inputs]
-    layer._build_with(shapes, np.dtype("float64"))
+    build_with(layer, shapes, np.dtype("float64"))
     theirs.build(*(shapes if row["kind"].startswith("heads") else [shapes]))
     assert [one.path.partition("/")[2] for one in theirs.weights] == list(layer.weights)
     assert [tuple(one.shape) for one in theirs.weights] == [one.shape for one in layer.get_weights()]
     weights = [rng.normal(size=one.shape) for one in layer.get_weights()]
     layer.set_weights(weights)
     expected, back = jax.vjp(run_of(keras, theirs, row, given), weights, inputs)
-    outputs, pullback = layer._vjp_on(inputs, training=row["training"], **ours)
+    outputs, pullback = vjp_on(layer, inputs, training=row["training"], **ours)
     for one, other in zip(outputs, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
     d = [rng.normal(size=one.shape) for one in outputs]

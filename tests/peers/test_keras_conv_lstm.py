@@ -6,6 +6,7 @@ import pytest
 from matrix import label, pairwise
 
 import rnnkit as rk
+from rnnkit.execution.layer_tree import build_with
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what Keras and its backends warn about is theirs
 
@@ -52,7 +53,7 @@ def check(keras, row):
     theirs, layer = made(keras.layers, row), made(rk, row)
     x = rng.normal(size=(B, T, *SIZES[row["rank"]], CHANNELS))
     theirs.build(x.shape)
-    layer._build_with(x.shape, np.dtype("float64"))
+    build_with(layer, x.shape, np.dtype("float64"))
     weights = theirs.trainable_variables
     assert [one.name for one in weights] == list(layer.weights)
     assert [tuple(one.shape) for one in weights] == [one.shape for one in layer.get_weights()]

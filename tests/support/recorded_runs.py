@@ -7,6 +7,7 @@ import numpy as np
 from matrix import flat, same_bits
 
 from rnnkit.circumstances import standing_in
+from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.recording import Noted, Recording, noted, plain
 
 
@@ -16,7 +17,7 @@ def check_repeated(layer, calls, cotangents):
     Arguments are dicts of arrays, lists of arrays or None, alike in shapes; cotangents are a list for each call. The
     weights change from call to call, too.
     """
-    before = layer._arrays()
+    before = arrays_by_name(layer)
     memory = {name: copied(given) for name, given in calls[0].items()}
     d = copied(cotangents[0])
     weights = {name: np.array(array) for name, array in before.items()}
@@ -38,10 +39,10 @@ def check_repeated(layer, calls, cotangents):
             if i:
                 recording.spoil()
                 recording.repeat()
-            layer._put_arrays(now)
+            put_arrays(layer, now)
             same_bits(found, taken(layer, call, given))
     finally:
-        layer._put_arrays(before)
+        put_arrays(layer, before)
     return recording
 
 

@@ -12,6 +12,8 @@ from matrix import same_bits
 
 import rnnkit as rk
 from rnnkit.callbacks import Callback, EarlyStopping, LambdaCallback, ReduceLROnPlateau, TerminateOnNaN
+from rnnkit.execution.layer_tree import arrays_by_name, options_by_name
+from rnnkit.layers.support.held_weights import HeldWeights
 from rnnkit.training.batches import Batch
 from rnnkit.training.objective import Objective
 from rnnkit.training.steps import Stepper, by_class, penalties
@@ -828,15 +830,15 @@ def test_T6_ctrl_c_between_two_weights_changes_nothing(updates, monkeypatch):
         model.train_on_batch(x, y)
     before = copy.deepcopy(model)
     layer, presses = model.layers[1], iter([True, False])
-    put = layer._put_arrays
+    replace = HeldWeights.replace
 
-    def pressed(arrays, *others):
-        if next(presses):
+    def pressed(held, *arguments):
+        if held.layer is layer and next(presses):
             raise KeyboardInterrupt
-        put(arrays, *others)
+        replace(held, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(layer, "_put_arrays", pressed)
+        patch.setattr(HeldWeights, "replace", pressed)
         with pytest.raises(KeyboardInterrupt):
             model.train_on_batch(x, y)
     assert same(model, before)
@@ -946,8 +948,8 @@ def test_T8_an_outputs_loss_weight_is_that_of_its_samples(optimizer):
     if optimizer == "lbfgs":
         batch = Batch([x], [y, y])
         loss, _ = Stepper(one, one._compiled).whole([batch], [42.0, 42.0])
-        arrays = one._arrays()
-        penalty = penalties(arrays, one._weight_options(), arrays)
+        arrays = arrays_by_name(one)
+        penalty = penalties(arrays, options_by_name(one), arrays)
         assert loss == pytest.approx(one.evaluate(x, [y, y])[0] - penalty, rel=1e-12)
     first = one.fit(x, [y, y], epochs=3, verbose=0, shuffle=False)
     second = two.fit(x, [y, y], epochs=3, verbose=0, shuffle=False, sample_weight=[np.full(6, 4.0), np.ones(6)])

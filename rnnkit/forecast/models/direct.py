@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from rnnkit.arguments import whole
+from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.forecast import saving
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.readout import short_note
@@ -135,7 +136,7 @@ class DirectForecaster(Forecaster):
         arrays |= {"state/times": state.times, "state/missing": state.missing}
         arrays |= {f"state/{place}": array for place, array in enumerate(state.read)}
         for part, layer in self._shown_parts().items():
-            arrays |= {f"{part}/{name}": array for name, array in layer._arrays().items()}
+            arrays |= {f"{part}/{name}": array for name, array in arrays_by_name(layer).items()}
         return arrays, about
 
     @classmethod
@@ -143,7 +144,7 @@ class DirectForecaster(Forecaster):
         arrays, forecaster = saved.arrays, super()._of_saved(saved)
         forecaster._prepare_parts(arrays)
         for part, layer in forecaster._shown_parts().items():
-            layer.set_weights([arrays[f"{part}/{name}"] for name in layer._arrays()])
+            layer.set_weights([arrays[f"{part}/{name}"] for name in arrays_by_name(layer)])
         read = [arrays[f"state/{place}"] for place in range(sum(name[:6] == "state/" for name in arrays) - 2)]
         state = ForecastState(arrays["state/times"], arrays["state/missing"], tuple(read))
         forecaster._ends = forecaster._fitted_history(), state

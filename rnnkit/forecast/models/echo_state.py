@@ -24,6 +24,7 @@ from rnnkit.forecast.models.direct import (
 )
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted
 from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.facts import built_shape
 
 STRENGTHS = tuple(10.0**power for power in (-8, -6, -4, -2, -1, 0, 1, 2))
 _WASHOUT = 20
@@ -235,7 +236,7 @@ class ESN(DirectForecaster):
 
     def _layer_reading(self, features: int) -> RNN:
         """Make a reservoir that reads `features` numbers besides the values."""
-        fits = not self.layer.built or self.layer._input_shape[-1] == 1 + features
+        fits = not self.layer.built or built_shape(self.layer)[-1] == 1 + features
         return self.layer if fits else self._new_layer()
 
     def _solved(self, parts: list[NormalEquations], task: Task, inputs: int) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from rnnkit.arguments import is_integer, number_from_zero, real_number, whole
 from rnnkit.callbacks import LambdaCallback
+from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.readout import ENOUGH, learnable
 from rnnkit.forecast.fitting.scale import Scale
@@ -272,12 +273,12 @@ class TrainedForecaster(DirectForecaster):
         residual = shortcut.errors(z, said)
         if spread and epochs and not np.isnan(residual).all():
             windows = self._windows(shortcut, z, history.times, beside, said, residual, spread)
-            kept = [model._arrays() for model in self.models]
+            kept = [arrays_by_name(model) for model in self.models]
             try:
                 self._train(self.models, windows, epochs, learning_rate, progress)
             except BaseException:
                 for model, arrays in zip(self.models, kept, strict=True):
-                    model._put_arrays(arrays)
+                    put_arrays(model, arrays)
                 raise
         wider = {"band_scale": np.array(1 + float(self._panel["excess"]) / z.shape[1])}
         self._model, self._panel = scale.arrays(), self._panel | _arrays(shortcut) | wider

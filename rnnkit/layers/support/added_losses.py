@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.execution.layer_tree import all_layers
 from rnnkit.execution.runner import Runner
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.pullback import Pullback
@@ -67,7 +68,7 @@ def kept(layer) -> Iterator[None]:
 
 def keep(layer, found: list[Added]) -> None:
     """Replace the losses that the layers inside of one have added by those of a new call."""
-    for one in layer._all_layers():
+    for one in all_layers(layer):
         vars(one).pop("_added_losses", None)
     for added in found:
         vars(added.owner).setdefault("_added_losses", []).append(added.value)

@@ -13,20 +13,27 @@ HANDLERS = {"dask.array": "rnnkit.distributed.calls", "dask.delayed": "rnnkit.di
 _PLAIN = (np.ndarray, int, float, bool, str, type(None))
 
 
-def handler_of(nested):
-    """Return the module whose `answer` takes a call with these arguments; None for all usual arrays."""
+def first_found(nested, find):
+    """Return the first that a function finds among the leaves of nested values; None if it is None for all."""
     if isinstance(nested, dict):
         nested = list(nested.values())
     if isinstance(nested, (list, tuple)):
         for one in nested:
             if isinstance(one, (int, float)):
                 return None  # a list of numbers, which may be long
-            if (found := handler_of(one)) is not None:
+            if (found := first_found(one, find)) is not None:
                 return found
         return None
-    if isinstance(nested, _PLAIN):
-        return None
-    package = ".".join(type(nested).__module__.split(".")[:2])
+    return None if isinstance(nested, _PLAIN) else find(nested)
+
+
+def handler_of(nested):
+    """Return the module whose `answer` takes a call with these arguments; None for all usual arrays."""
+    return first_found(nested, _handler)
+
+
+def _handler(one):
+    package = ".".join(type(one).__module__.split(".")[:2])
     return importlib.import_module(HANDLERS[package]) if package in HANDLERS else None
 
 

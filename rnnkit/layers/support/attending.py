@@ -33,13 +33,7 @@ class Finite:
     """An array ``(B, T, F)`` with 0 in place of NaN and infinity, where a mask may leave these out.
 
     A product with a weight of 0 would let NaN through. So it is computed without, and every pair or sum that uses such
-    a step is NaN afterwards.
-
-    Attributes
-    ----------
-    values : ndarray (B, T, F)
-    bad : ndarray (B, T) or None
-        Steps with an entry that was replaced.
+    a step, one of `bad` ``(B, T)``, is NaN afterwards.
     """
 
     def __init__(self, x: np.ndarray, masked: bool):
@@ -71,17 +65,10 @@ def spoiled_sums(sums, used, value: Finite):
 
 
 def softmax(scores: np.ndarray, pairs, relative: bool = False, empty: bool = False) -> np.ndarray:
-    """Return weights of sum 1 along the last axis, new; of no scores no weights.
+    """Return weights of sum 1 along the last axis of scores ``(B, …, T, S)``, new; of no scores no weights.
 
-    Parameters
-    ----------
-    scores : ndarray (B, …, T, S)
-    pairs : ndarray of bool that goes with scores, or None
-        The pairs that count; the others have a score of -1e9 instead, as in Keras.
-    relative : bool
-        The others have their score - 1e9 instead.
-    empty : bool
-        The others have the weight 0, also where no pair of a query counts.
+    Pairs that don't count have a score of -1e9 instead, as in Keras; their score - 1e9 if `relative`; and with `empty`
+    the weight 0, also where no pair of a query counts.
     """
     from rnnkit.execution.layer_kernels import New, run_kernel  # with the compiler, where it is first needed
 

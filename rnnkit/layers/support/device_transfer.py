@@ -11,8 +11,9 @@ from rnnkit.backends.cuda.memory import interop
 from rnnkit.backends.cuda.memory.array import DeviceArray, upload
 from rnnkit.backends.cuda.memory.availability import require
 from rnnkit.execution.host_fallback import to_host
+from rnnkit.execution.layer_tree import all_layers
 from rnnkit.layers.support import labelled_calls
-from rnnkit.layers.support.array_kinds import handler_of
+from rnnkit.layers.support.array_kinds import first_found, handler_of
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.steps.nesting import mapped
 
@@ -21,19 +22,11 @@ DEVICES = ("cpu", "cuda")
 
 def device_of(layer) -> str:
     """Return the device on which a layer computes; "cuda" where any of the layers inside does."""
-    return "cuda" if any(one._device == "cuda" for one in layer._all_layers()) else "cpu"
+    return "cuda" if any(one._device == "cuda" for one in all_layers(layer)) else "cpu"
 
 
 def usable(device) -> str:
-    """Return a device's name, if this process can use it.
-
-    Raises
-    ------
-    ValueError
-        For an unknown device.
-    RuntimeError
-        If package, driver or GPU is missing, or CUDA was used before a fork.
-    """
+    """Return a device's name, if this process can use it; a RuntimeError if package, driver or GPU is missing."""
     if device not in DEVICES:
         raise ValueError(f"expected device 'cpu' or 'cuda', got {device!r}")
     if device == "cuda":
@@ -41,32 +34,26 @@ def usable(device) -> str:
     return device
 
 
+def move(layer, device: str) -> None:
+    """Let a layer and those inside compute on a device from here on."""
+    layers = all_layers(layer)
+    if device != "cpu" and any(one._axes_in_front for one in layers):
+        raise ValueError(f"expected the ensemble {layer.name!r} on the CPU, got {device!r}")
+    for one in layers:
+        one._device = device
+        if (execution := getattr(one, "_execution", None)) is not None:
+            execution.move(device)
+        if device == "cpu" and (kept := getattr(one, "_kept", None)) is not None:
+            one._kept = tuple(map(to_host, kept))
+
+
 def first_on_device(nested):
     """Return the first array in a GPU's memory, None without any."""
-    if type(nested) is np.ndarray or nested is None:
-        return None
-    if isinstance(nested, dict):
-        nested = list(nested.values())
-    if isinstance(nested, (list, tuple)):
-        for one in nested:
-            if isinstance(one, (int, float)):
-                return None  # a list of numbers, which may be long
-            if (found := first_on_device(one)) is not None:
-                return found
-        return None
-    return nested if interop.on_device(nested) else None
+    return first_found(nested, lambda one: one if interop.on_device(one) else None)
 
 
 def taken(layer, nested, what: str, stream: int = 0):
-    """Return nested arrays, those of any library in a GPU's memory as a layer takes them.
-
-    Raises
-    ------
-    TypeError
-        For an array of a GPU if the layer is on the CPU.
-    ValueError, TypeError
-        As `rnnkit.backends.cuda.memory.interop.take`.
-    """
+    """Return nested arrays, those of any library in a GPU's memory as a layer takes them."""
 
     def one(value):
         if not interop.on_device(value):

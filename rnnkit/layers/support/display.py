@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
+from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.support.device_transfer import device_of
-
-if TYPE_CHECKING:
-    from rnnkit.cards import Card
 
 
 class Text(str):
@@ -33,7 +31,7 @@ def show_shape(shape) -> str:
     return ", ".join(show_shape(part) for part in shape)
 
 
-def layer_card(layer, depth: int = 0, code: bool = True) -> Card:
+def layer_card(layer, depth: int = 0, code: bool = True) -> Any:
     """Return the card of a layer: how it was made, its shapes, weights and states, and the layers inside.
 
     Nothing is built, compiled or copied for it. `depth` says how many layers this one is inside, `code`
@@ -50,6 +48,17 @@ def layer_card(layer, depth: int = 0, code: bool = True) -> Card:
         _weights(layer),
         parts_of(parts, lambda path, below: parts[path]._card(below), depth),
     )
+
+
+def how_compiled(layer) -> str:
+    """Return how the steps inside are compiled, for layers that have any; of an ensemble, a member's."""
+    if (execution := getattr(layer, "_execution", None)) is not None:
+        return ", ".join(dict.fromkeys(str(one.how) for one in execution.executors.values()))
+    parts = layer._parts()
+    if layer._axes_in_front:
+        return how_compiled(parts["0"])
+    lines = ((path, how_compiled(part)) for path, part in parts.items())
+    return "; ".join(f"{path}: {line}" for path, line in lines if line)
 
 
 def shape_line(layer) -> str:
@@ -69,7 +78,7 @@ def _facts(layer) -> dict[str, Callable[[], str]]:
         "training": lambda: "" if layer.trainable else "not trained",
         "device": lambda: "" if device == "cpu" else device,
         "stored as": lambda: layer.quantization or "",
-        "compiled": lambda: "" if layer._parts() else layer._how_compiled(),
+        "compiled": lambda: "" if layer._parts() else how_compiled(layer),
     }
     return facts if cell is None else facts | {"states": cell._states_line}
 
@@ -81,8 +90,9 @@ def _weights(layer):
     if not layer.built:
         cell = getattr(layer, "cell", None)
         return table_of(DECLARED, [] if cell is None else cell._declared_weights())
-    arrays, weight_options, sparse = dict(layer._own_arrays()), layer._own_weight_options(), layer._own_sparse_names()
-    arrays |= {} if (cell := layer._own_cell()) is None else cell._complex_weights()
+    own = held_by(layer)
+    arrays, weight_options, sparse = dict(own.arrays()), own.options(), own.sparse()
+    arrays |= {} if (cell := own.cell) is None else cell._complex_weights()
     rows = []
     for name, array in arrays.items():
         traits = ["sparse"] * (name in sparse)

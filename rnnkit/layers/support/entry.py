@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit import allocation, tracebacks
-from rnnkit.layers.support import device_transfer, labelled_calls, sequence_calls
-from rnnkit.layers.support.array_kinds import handler_of
+from rnnkit.layers.support import array_kinds, device_transfer, labelled_calls, sequence_calls
+from rnnkit.layers.support.array_kinds import first_found, handler_of
 from rnnkit.layers.support.symbolic import SymbolicTensor, record, tracing
 from rnnkit.layers.support.vjp_runner import repeated_vjp
 
@@ -34,12 +34,7 @@ def entered(call: Callable[..., Any]) -> Callable[..., Any]:
                 if found is not None:
                     return found
             plain = True
-            for value in arguments:
-                if type(value) not in _PLAIN:
-                    if _is_symbolic(value):
-                        return record(self, call, arguments, keywords)
-                    plain = False
-            for value in keywords.values():
+            for value in (*arguments, *keywords.values()):
                 if type(value) not in _PLAIN:
                     if _is_symbolic(value):
                         return record(self, call, arguments, keywords)
@@ -71,17 +66,7 @@ _PLAIN = {np.ndarray, bool, type(None)}  # most arguments: calls are many and sh
 
 def _is_symbolic(value) -> bool:
     """Return whether nested lists hold a symbolic tensor."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, (list, tuple)):
-        return isinstance(value, SymbolicTensor)
-    for one in value:
-        if type(one) not in _PLAIN:
-            if isinstance(one, (int, float)):
-                return False  # a list of numbers, which may be long
-            if _is_symbolic(one):
-                return True
-    return False
+    return first_found(value, lambda one: True if isinstance(one, SymbolicTensor) else None) is not None
 
 
 def entered_vjp(vjp: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,4 +79,12 @@ def entered_trajectory(trajectory: Callable[..., Any]) -> Callable[..., Any]:
     return tracebacks.edge(device_transfer.crossing(trajectory))
 
 
-METHODS = {"__call__": entered, "vjp": entered_vjp, "trajectory": entered_trajectory}
+def entered_mask(compute_mask: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a layer's ``compute_mask`` that takes arrays of other kinds, and those of a GPU unless the layer does."""
+    native, crossing = array_kinds.handled(compute_mask), device_transfer.crossing(compute_mask)
+
+    @functools.wraps(compute_mask)
+    def called(self, *arguments, **keywords):
+        return (native if self._native else crossing)(self, *arguments, **keywords)
+
+    return called

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from rnnkit.execution.layer_tree import takes_sequences
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.sequences.labelled import arranged, beside, is_labelled, labelled
 from rnnkit.steps.nesting import mapped
 
-if TYPE_CHECKING:
-    from rnnkit.layers.base import Layer
 
-
-def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
+def called(layer: Any, call: Callable, arguments: tuple, keywords: dict):
     """Return the result of a call, vjp or trajectory on a DataArray; None for other first arguments and tables."""
     names, count = call.__code__.co_varnames, call.__code__.co_argcount  # has no names for a user's class
     first: Any = arguments[0] if arguments else keywords.get(names[1])
@@ -70,24 +68,18 @@ def _like(given, outputs):
     return beside(given, outputs, "d_outputs").transpose(*outputs.dims).values
 
 
-def ordered(layer: Layer, x):
-    """Return a DataArray in the layer's order of dimensions; None for a table of rows, which has no time.
-
-    Raises
-    ------
-    ValueError
-        As `rnnkit.sequences.labelled.arranged`.
-    """
+def ordered(layer: Any, x):
+    """Return a DataArray in the layer's order of dimensions; None for a table of rows, which has no time."""
     if "time" not in x.dims and len(x.dims) == 2 and not layer._reads_ids and "time" not in layer._axes:
         return None
     axes = 2 if layer._reads_ids else 3
     return arranged(x, "x", axes if len(x.dims) <= axes else None)
 
 
-def named(layer: Layer, result, x):
+def named(layer: Any, result, x):
     """Return results as DataArrays, nested as they are."""
     shapes = iter(shape_leaves(layer.compute_output_shape((None, None, *x.shape[2:]))))
-    turned = iter([*layer._turns_time(), *[False] * len(leaves(result))])
+    turned = iter([*layer._turns_time, *[False] * len(leaves(result))])
     return mapped(result, lambda one: labelled(one, x, next(shapes), next(turned)))
 
 
@@ -117,25 +109,19 @@ class StoredRows:
 
 
 def for_training(model, x, y, weights) -> tuple[Any, Any, Any]:
-    """Return the data of a fit, with DataArrays in the model's order of dimensions.
-
-    Raises
-    ------
-    ValueError
-        As `rnnkit.sequences.labelled`.
-    """
+    """Return the data of a fit, with DataArrays in the model's order of dimensions."""
     if is_labelled(x):
         found = ordered(model, x)
         x = x if found is None else found
         y, weights = _like_outputs(model, y, x, "y"), _like_outputs(model, weights, x, "sample_weight")
-    elif isinstance(x, Mapping) or (isinstance(x, (list, tuple)) and not model._takes_sequences()):
+    elif isinstance(x, Mapping) or (isinstance(x, (list, tuple)) and not takes_sequences(model)):
         x = mapped(x, lambda one: plain(arranged(one, "x", None)) if is_labelled(one) else one)
     return plain(x), y, weights
 
 
 def _like_outputs(model, values, x, what):
     """Return targets or weights for `x`, those by step in the order of the outputs' steps."""
-    turned = model._turns_time()
+    turned = model._turns_time
     if isinstance(values, Mapping):
         by_name = dict(zip(model._output_names(), turned, strict=True))
         return {name: _like_output(one, x, what, by_name.get(name, False)) for name, one in values.items()}

@@ -14,14 +14,7 @@ from rnnkit.sequences.ragged import is_list_of_sequences, ragged
 
 
 class Arrays:
-    """An array ``(T,)``, ``(T, *F)`` or ``(B, T, *F)``.
-
-    Attributes
-    ----------
-    x : ndarray (B, T, *F)
-    has_rows : bool
-        Whether it came with the axis B.
-    """
+    """An array ``(T,)``, ``(T, *F)`` or ``(B, T, *F)`` as x ``(B, T, *F)``; `has_rows` if it came with the axis B."""
 
     def __init__(self, x, has_rows: bool | None = None):
         count = x.ndim

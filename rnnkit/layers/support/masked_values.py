@@ -9,14 +9,9 @@ from rnnkit.layers.support import validation
 
 
 def finite_under_mask(x, mask):
-    """Return `x` with 0 in place of NaN and infinity at masked steps, so that they reach no result and no gradient.
+    """Return `x` ``(B, T, …)`` with 0 in place of NaN and infinity at masked steps, which reach no result or gradient.
 
-    Parameters
-    ----------
-    x : ndarray (B, T, …)
-        Anything else, and an array in a GPU's memory, is returned as it is.
-    mask : array_like (B, T), or None
-        One of another shape is ignored.
+    An x of other axes or in a GPU's memory, and one whose mask isn't ``(B, T)``, is returned as it is.
     """
     if mask is None or isinstance(x, DeviceArray) or x.ndim < 3 or x.dtype.kind != "f":
         return x

@@ -8,21 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rnnkit import allocation
 from rnnkit.execution.host_fallback import to_host
+from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.layers.support.weight_files import arrays_of, check_built, check_free, differences, put, weights_in
 from rnnkit.layers.support.weight_mapping import complex_names, sparse_names
 from rnnkit.serialization.array_files import below, save_arrays
 from rnnkit.serialization.configuration import deserialize, serialize
 from rnnkit.serialization.registry import reading
 from rnnkit.version import __version__
-
-if TYPE_CHECKING:
-    from rnnkit.layers.base import Layer
 
 _OPTIMIZER, _STATES = "optimizer/", "states/"
 
@@ -56,20 +54,14 @@ def save(layer: Any, path, *, optimizer: bool = False, states: bool = False, ove
     save_arrays(path, arrays, about)
 
 
-def restored(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], custom_objects=None) -> Layer:
-    """Return the layer of a file that was read.
-
-    Raises
-    ------
-    ValueError
-        If the file's contents don't go together, or it uses unknown names.
-    """
+def restored(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], custom_objects=None) -> Any:
+    """Return the layer of a file that was read; a ValueError if its contents don't go together."""
     with making(path, custom_objects):
         layer = deserialize(about["layer"])
         if not layer.built:
             layer.build(_as_tuples(about["input_shape"]))
         found = weights_in(arrays, about)
-        if wrong := differences(layer._arrays(), found):
+        if wrong := differences(arrays_by_name(layer), found):
             raise ValueError("; ".join(wrong))
         put(layer, found, about["sparse"])
         parts = dict(_by_path(layer))
@@ -95,7 +87,7 @@ def _restore_states(parts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
         layer._keep(layer._reset(layer._spec.pack(tuple(states[i] for i in range(len(states)))), None))
 
 
-def _by_path(layer: Layer, path: str = "") -> Iterator[tuple[str, Any]]:
+def _by_path(layer: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield a layer and all inside, with the paths that their weights' names begin with."""
     yield path, layer
     for name, part in layer._parts().items():
@@ -110,10 +102,7 @@ def _as_tuples(shape):
 def making(path, custom_objects=None) -> Iterator[None]:
     """Make objects of a file's content: names are a configuration's, memory is in proportion to the file.
 
-    Raises
-    ------
-    ValueError
-        Whatever goes wrong inside, with the file's name.
+    Whatever goes wrong inside is a ValueError with the file's name.
     """
     try:
         with reading(custom_objects), allocation.limited(os.path.getsize(path)):

@@ -71,11 +71,7 @@ class Pullback:
     """
 
     def __init__(
-        self,
-        outputs,
-        dtype,
-        pull: Callable[[list], Gradients],
-        pull_weights: Callable[[list], Gradients] | None = None,
+        self, outputs, dtype, pull: Callable[[list], Gradients], pull_weights: Callable[[list], Gradients] | None = None
     ):
         self._shapes, self.dtype = _shapes(outputs), dtype
         self.pull, self.pull_weights = pull, pull_weights or pull
@@ -157,13 +153,7 @@ def _stream(outputs) -> int | None:
 
 
 def positive_steps(value, what: str) -> int | None:
-    """Return a number of steps, or None.
-
-    Raises
-    ------
-    ValueError
-        If it isn't a positive integer.
-    """
+    """Return a positive number of steps, or None."""
     return None if value is None else positive_integer(value, what)
 
 

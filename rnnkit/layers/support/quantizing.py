@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from rnnkit.execution.layer_tree import all_layers, held_by
 from rnnkit.execution.watching import weights_replaced
 from rnnkit.layers.support.weight_files import check_built
 from rnnkit.stored_weights import KINDS, Stored, StoredWeight, all_expanded
 
-if TYPE_CHECKING:
-    from rnnkit.layers.base import Layer
 
-
-def quantize(layer: Layer, dtype: str | None) -> None:
+def quantize(layer: Any, dtype: str | None) -> None:
     """Store the weights of a layer's products as a dtype, see `Layer.quantize`."""
     if dtype not in (*KINDS, None):
         raise ValueError(f"expected dtype as {', '.join(map(repr, KINDS))} or None, got {dtype!r}")
     check_built(layer, "its weights are quantized")
     changed: list[tuple[Any, Mapping[str, np.ndarray]]] = []
-    for one in layer._all_layers():
-        cell = one._own_cell()
+    for one in all_layers(layer):
+        cell = held_by(one).cell
         if cell is not None:
             changed.append((one, _weights_for(one, cell, dtype)))
     for one, weights in changed:
-        one._own_cell()._replace_weights(weights)
+        held_by(one).cell._replace_weights(weights)
         one._quantization = dtype
         one._execution.store_weights(dtype or "")
-    for one in layer._all_layers():  # recordings hold copies of the weights
+    for one in all_layers(layer):  # recordings hold copies of the weights
         one._call_runner, one._vjp_runner = copy.copy(one._call_runner), copy.copy(one._vjp_runner)
     weights_replaced()
 

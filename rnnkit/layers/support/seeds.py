@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import numbers
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from rnnkit.layers.base import Layer
+from rnnkit.execution.layer_tree import all_layers
 
 
 def seed_sequence(seed) -> np.random.SeedSequence:
@@ -22,36 +23,68 @@ def seed_sequence(seed) -> np.random.SeedSequence:
     return np.random.SeedSequence(None if seed is None else int(seed))
 
 
-def spawned(layer: Layer, count: int) -> list[np.random.SeedSequence]:
+def spawned(layer: Any, count: int) -> list[np.random.SeedSequence]:
     """Return the first children of a layer's sequence."""
     # A new sequence each time: spawning from the same one again would give other children.
     return np.random.SeedSequence(layer._sequence.entropy, spawn_key=layer._sequence.spawn_key).spawn(count)
 
 
-def weight_generator(layer: Layer) -> np.random.Generator:
+def weight_generator(layer: Any) -> np.random.Generator:
     """Return a generator at the start of the weights' stream, the same at every try to build."""
     return np.random.default_rng(spawned(layer, 1)[0])
 
 
-def start_draws(layer: Layer, *numbers: int) -> None:
+def draw_generator(layer: Any) -> np.random.Generator:
+    """Return the generator that calls draw masks from, in the state after the last call."""
+    if layer._generator is None:
+        layer._generator = np.random.default_rng(spawned(layer, 2)[1])
+    return layer._generator
+
+
+def adopt_seed(layer: Any, sequence: np.random.SeedSequence) -> None:
+    """Let a layer take a seed from the layer or model that contains it, and those inside theirs."""
+    layer._given_seed, layer._sequence, layer._generator = sequence, sequence, None
+    if hasattr(layer, "_pass_seed_on"):
+        layer._pass_seed_on()
+
+
+def start_draws(layer: Any, *numbers: int) -> None:
     """Let a layer's calls draw from the start of one of many streams."""
-    key = (*layer._sequence.spawn_key, 1, *numbers)  # a child of the sequence that calls draw from
-    layer._generator = np.random.default_rng(np.random.SeedSequence(layer._sequence.entropy, spawn_key=key))
+    layer._generator = numbered_generator(layer, 1, *numbers)  # a child of the sequence that calls draw from
 
 
-def seeds_for_parts(layer: Layer, count: int) -> list[np.random.SeedSequence]:
+def numbered_generator(layer: Any, *numbers: int) -> np.random.Generator:
+    """Return a generator at the start of one of many streams of a layer's seed."""
+    key = (*layer._sequence.spawn_key, *numbers)
+    return np.random.default_rng(np.random.SeedSequence(layer._sequence.entropy, spawn_key=key))
+
+
+@contextlib.contextmanager
+def drawing_from(layer: Any, *numbers: int) -> Iterator[None]:
+    """Let a layer and those inside draw from the start of streams, and afterwards from where they were."""
+    kept = [(one, one._generator) for one in all_layers(layer)]
+    for one, _ in kept:
+        start_draws(one, *numbers)
+    try:
+        yield
+    finally:
+        for one, generator in kept:
+            one._generator = generator
+
+
+def seeds_for_parts(layer: Any, count: int) -> list[np.random.SeedSequence]:
     """Return the sequences for layers inside."""
     return spawned(layer, 2 + count)[2:]
 
 
-def inherit_seeds(layer: Layer, parts) -> None:
+def inherit_seeds(layer: Any, parts) -> None:
     """Give layers inside their sequences; those keep their seeds that have any, or are built."""
     parts = list(parts)
     for part, sequence in zip(parts, seeds_for_parts(layer, len(parts)), strict=True):
         inherit_seed(part, sequence)
 
 
-def inherit_seed(layer: Layer, sequence: np.random.SeedSequence) -> None:
+def inherit_seed(layer: Any, sequence: np.random.SeedSequence) -> None:
     """Let a layer take a sequence, unless it has a seed of its own, or is built."""
     if layer._given_seed is None and not layer.built:
-        layer._adopt_seed(sequence)
+        adopt_seed(layer, sequence)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from rnnkit.arrays import has_shape, real
+from rnnkit.execution.layer_tree import all_or_nothing, takes_sequences
 from rnnkit.layers.support.symbolic import leaves, shape_leaves
 from rnnkit.sequences.ragged import Ragged, buckets, is_list_of_sequences, ragged
 from rnnkit.steps.nesting import mapped
 
-if TYPE_CHECKING:
-    from rnnkit.layers.base import Layer
-
 _WASTE = 1.0  # the share of its length that a sequence may be padded by; masked steps cost memory, and little time
 
 
-def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
+def called(layer: Any, call: Callable, arguments: tuple, keywords: dict):
     """Return the result of a call on a list of sequences; None if its first argument isn't one."""
     first = arguments[0] if arguments else keywords.get(call.__code__.co_varnames[1])
     refuse_table(layer, first)
@@ -29,15 +27,19 @@ def called(layer: Layer, call: Callable, arguments: tuple, keywords: dict):
     return run(layer, given, dict(list(bound.items())[2:]))
 
 
-def sequences(layer: Layer, value, what: str = "x") -> Ragged | None:
-    """Return a list of sequences as a layer reads it; None for one array, or several.
+def least_axes(layer) -> int:
+    """Return the least number of axes of a layer's input."""
+    return layer._least_axes or layer._least_rank
 
-    Raises
-    ------
-    ValueError, TypeError
-        As `rnnkit.sequences.ragged.ragged`.
-    """
-    if type(value) not in (list, tuple) or not layer._takes_sequences() or layer._nests(value):
+
+def nests(layer, value) -> bool:
+    """Return whether an input is several arrays that are read side by side, and so is no list of sequences."""
+    return hasattr(layer, "_nests") and layer._nests(value)
+
+
+def sequences(layer: Any, value, what: str = "x") -> Ragged | None:
+    """Return a list of sequences as a layer reads it; None for one array, or several."""
+    if type(value) not in (list, tuple) or not takes_sequences(layer) or nests(layer, value):
         return None
     axes = 1 if layer._reads_ids else 2
     known = layer.built and layer._input_shape is not None and not layer._reads_ids
@@ -46,37 +48,20 @@ def sequences(layer: Layer, value, what: str = "x") -> Ragged | None:
     return ragged(value, what) if is_list_of_sequences(value, axes, known) else None
 
 
-def refuse_table(layer: Layer, value) -> None:
-    """Refuse a frame of pandas, polars and the like where sequences are expected.
-
-    Raises
-    ------
-    ValueError
-        With the ways to convert its rows.
-    """
-    if has_shape(value) and hasattr(value, "columns") and layer._least_axes() > 2 and not layer._reads_ids:
+def refuse_table(layer: Any, value) -> None:
+    """Refuse a frame of pandas, polars and the like where sequences are expected; say how to convert its rows."""
+    if has_shape(value) and hasattr(value, "columns") and least_axes(layer) > 2 and not layer._reads_ids:
         raise ValueError(
             f"expected x of shape (batch, time, features), got a {type(value).__name__} of shape {tuple(value.shape)}; "
             "of one sequence pass [x], of several rk.sequences_from_frame(x, id); rk.windows(x, length) cuts windows"
         )
 
 
-def run(layer: Layer, given: Ragged, arguments: dict, most: int | None = None, watched: Callable | None = None):
+def run(layer: Any, given: Ragged, arguments: dict, most: int | None = None, watched: Callable | None = None):
     """Return a call's results on sequences: those with an axis of time as lists, others as arrays of the batch.
 
-    Parameters
-    ----------
-    arguments : dict
-        The call's arguments besides the sequences, by name.
-    most : int, optional
-        The most sequences at a time.
-    watched : callable, optional
-        Takes the list of batches, and gives it to iterate over.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As a call; and for a mask, which the lengths stand for.
+    `arguments` are the call's others, by name; `most` limits the sequences at a time; `watched` takes the list of
+    batches, and gives it to iterate over.
     """
     if arguments.pop("mask", None) is not None:
         raise ValueError("expected no mask beside a list of sequences, whose lengths say it; got one")
@@ -89,7 +74,7 @@ def run(layer: Layer, given: Ragged, arguments: dict, most: int | None = None, w
     else:
         parts = buckets(given.lengths, _WASTE if masked else 0.0, most)
     pieces = []
-    with layer._all_or_nothing():
+    with all_or_nothing(layer):
         for rows in parts if watched is None else watched(parts):
             batch = given[rows]
             length = int(batch.lengths.max())
@@ -106,13 +91,7 @@ def _rows(nested, rows):
 
 
 def _read(nested, what: str, count: int):
-    """Return states and constants as arrays, an entry for each sequence.
-
-    Raises
-    ------
-    ValueError
-        For another number of them.
-    """
+    """Return states and constants as arrays, an entry for each sequence."""
 
     def read(value):
         if value is None or isinstance(value, bool):
@@ -127,7 +106,7 @@ def _read(nested, what: str, count: int):
 
 def _joined(layer, pieces: list, given: Ragged):
     shapes = shape_leaves(layer.compute_output_shape((None, None, *given.rest)))
-    turned = [*layer._turns_time(), *[False] * len(shapes)]
+    turned = [*layer._turns_time, *[False] * len(shapes)]
     found: list = []
     for place, shape in enumerate(shapes):
         parts = [(rows, leaves(outputs)[place]) for rows, outputs in pieces]

@@ -7,22 +7,22 @@ import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from rnnkit.execution.layer_tree import all_layers, all_or_nothing, build_with, held_arrays
 from rnnkit.hints import DType, Shape
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.array_methods import ArrayMethods
+from rnnkit.layers.support.seeds import adopt_seed
 from rnnkit.serialization.registry import name_of
 from rnnkit.steps.nesting import shapes_mapped
 
-if TYPE_CHECKING:
-    from rnnkit.layers.base import Layer
-
 _order = itertools.count()
-LAST_CALLS: weakref.WeakKeyDictionary[Layer, weakref.ref[Node]] = weakref.WeakKeyDictionary()  # while models exist
+LAST_CALLS: weakref.WeakKeyDictionary[Any, weakref.ref[Node]] = weakref.WeakKeyDictionary()  # while models exist
 # The shape for which a layer's first symbolic call built it, and its weights then, until a model contains it.
-_DRAWN: weakref.WeakKeyDictionary[Layer, tuple] = weakref.WeakKeyDictionary()
+_DRAWN: weakref.WeakKeyDictionary[Any, tuple] = weakref.WeakKeyDictionary()
 
 # The trace or tape of this thread, which reads the `call` of a user's class; it makes tensors of arrays.
 tracing: ContextVar[Any] = ContextVar("rnnkit_tracing", default=None)
@@ -31,7 +31,7 @@ MERGING: dict[str, type] = {}  # layers by the ufunc that they compute, register
 RECORD: list[Callable] = []  # records an operation as a layer: registered by `rnnkit.layers.operation`
 
 
-class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
+class SymbolicTensor(ArrayMethods):
     """A placeholder for an array until a `Model` is called: the result of `Input`, or of a layer called on one.
 
     ``a + b``, ``a - b`` and ``a * b`` of two of one rank are `Add`, `Subtract` and `Multiply`. Every other operator, an
@@ -72,25 +72,12 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         """Return whether it has a batch axis; weights of a user's class of layers have none."""
         return self.node.batched
 
-    @property
-    def T(self) -> Any:
-        """The array with its axes reversed, which has to have no batch axis."""
-        return np.transpose(self)
-
     def __getitem__(self, key: Any) -> Any:
         return RECORD[0]("item", (self, key), {})
 
     def astype(self, dtype: DType) -> Any:
         """Return the tensor as numbers or, for ``bool``, as conditions; the precision is that of the layers."""
         return RECORD[0]("astype", (self, np.dtype(dtype)), {})
-
-    def reshape(self, *shape: Any) -> Any:
-        """Reshape the tensor as `numpy.reshape` does; the first None in the shape stands for the batch size."""
-        return np.reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
-
-    def transpose(self, *axes: Any) -> Any:
-        """Permute the axes as `numpy.transpose` does."""
-        return np.transpose(self, axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes or None)
 
     def __len__(self) -> int:
         return self._no_number("len()", "tensor.shape")
@@ -146,16 +133,6 @@ class SymbolicTensor(np.lib.mixins.NDArrayOperatorsMixin):
         return RECORD[0](name_of(function), arguments, keywords)
 
 
-def _reduction(name):
-    def method(self, axis=None, **keywords):
-        return getattr(np, name)(self, axis=axis, **keywords)
-
-    method.__doc__ = f"As `numpy.{name}`."
-    return method
-
-
-for _name in ("sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argmin", "cumsum"):
-    setattr(SymbolicTensor, _name, _reduction(_name))
 for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split():
     setattr(SymbolicTensor, f"__i{_name}__", getattr(SymbolicTensor, f"__{_name}__"))  # `a += b` makes another tensor
 
@@ -202,30 +179,16 @@ def holds_symbols(value) -> bool:
 
 
 class Node:
-    """One call of a layer, or an input.
+    """One call of a layer, or an input, whose `layer` is None.
 
-    Attributes
-    ----------
-    layer : Layer or None
-        None of an input.
-    x : SymbolicTensor, or nested lists of them
-    more : dict of str to SymbolicTensor, or nested lists of them
-        The other arguments.
-    training : bool or None
-        The argument of the call; None takes the model's.
-    outputs : list of SymbolicTensor
-        All that the call returns, flat.
-    options : dict
-        Other keywords, as JSON values.
-    batched : bool
-        Whether its results have a batch axis.
-    order : int
-        Grows with every node, so that a node stands behind all that it reads.
+    `x` are symbolic tensors, nested, and `more` the other arguments; `training` None takes the model's. `outputs` are
+    all that the call returns, flat; `options` other keywords, as JSON values; `batched` says whether results have a
+    batch axis. `order` grows with every node, so that a node stands behind all that it reads.
     """
 
     def __init__(
         self,
-        layer: Layer | None = None,
+        layer: Any = None,
         x: Any = None,
         more: dict[str, Any] | None = None,
         training=None,
@@ -325,7 +288,6 @@ def record(layer, call, arguments, keywords):
     more = {name: value for name, value in rest if value is not None}
     training = more.pop("training", None)
     options = {name: more.pop(name) for name, value in list(more.items()) if isinstance(value, (bool, int, float, str))}
-    x = layer._arranged(x)
     x, more = _tensors(layer, "x", x), {name: _tensors(layer, name, value) for name, value in more.items()}
     batched = [tensor for nested in (x, *more.values()) for tensor in leaves(nested) if tensor.batched]
     if batched and not layer._takes_unbatched:
@@ -334,18 +296,24 @@ def record(layer, call, arguments, keywords):
     shape = mapped(x, lambda tensor: tensor.shape)
     if layer.built:
         layer._check_shape(layer._shape(shape))
-    fresh = not any(one.built for one in layer._all_layers())
-    with layer._all_or_nothing():
+    fresh = not any(one.built for one in all_layers(layer))
+    with all_or_nothing(layer):
         trace = tracing.get()
-        layer._build_with(shape, layer.dtype or (precision(leaves(x)) if trace is None else trace.dtype))
+        build_with(layer, shape, layer.dtype or (precision(leaves(x)) if trace is None else trace.dtype))
         node = Node(layer, x, more, None if training is None else bool(training), options=options)
         _check(node, shape)
         shapes, dtype = layer._given_for(node, shape)
         result = node.give(shapes, dtype, layer.name)
     LAST_CALLS[layer] = weakref.ref(node)
     if fresh:
-        _DRAWN[layer] = shape, list(layer._held_arrays().values())
+        _DRAWN[layer] = shape, list(held_arrays(layer).values())
     return result
+
+
+def shapes_given(layer, shape, options: dict):
+    """Return the shapes of the results of a call with other keywords."""
+    output = layer.compute_output_shape(shape)
+    return (output, layer._scores_shape(layer._shape(shape))) if options.get("return_attention_scores") else output
 
 
 def last_call(layer) -> Node:
@@ -363,14 +331,14 @@ def last_call(layer) -> Node:
 def draw_by(layer, sequence) -> None:
     """Draw a layer's weights by a model's seed, unless it has a seed, was in a model, or got other weights before."""
     shape, arrays = _DRAWN.pop(layer, (None, []))
-    untouched = shape is not None and all(map(is_, arrays, layer._held_arrays().values()))
+    untouched = shape is not None and all(map(is_, arrays, held_arrays(layer).values()))
     if sequence is None or layer._given_seed is not None or not untouched:
         return
     dtype = layer.dtype
-    for one in layer._all_layers():
+    for one in all_layers(layer):
         one._forget()
-    layer._adopt_seed(sequence)
-    layer._build_with(shape, dtype)
+    adopt_seed(layer, sequence)
+    build_with(layer, shape, dtype)
 
 
 def _tensors(layer, name, nested):
@@ -420,9 +388,10 @@ def _check(node, shape):
     mask = more.pop("mask", None)
     if isinstance(mask, SymbolicTensor) and isinstance(node.x, SymbolicTensor):
         steps = mask.shape[:2] if mask.shape[2:] == (1,) else mask.shape
-        if len(steps) != 2 or not _agree(steps, shape[:2]):
+        if len(steps) != 2 or not agree(steps, shape[:2]):
             raise ValueError(f"expected mask of shape {shape[:2]}, one value per step; got {mask.shape}")
-    node.layer._check_masks(shape, {name: nested for name, nested in node.more.items() if name.endswith("mask")})
+    if hasattr(node.layer, "_check_masks"):
+        node.layer._check_masks(shape, {name: nested for name, nested in node.more.items() if name.endswith("mask")})
     given = {name: more[name] for name in ("initial_state", "constants") if name in more}
     if given:
         known = [tensor.shape[0] for tensor in node.read() if tensor.shape[0] is not None]
@@ -432,9 +401,10 @@ def _check(node, shape):
         )
 
 
-def _agree(first, second) -> bool:
+def agree(first, second) -> bool:
+    """Return whether sizes are the same, as far as they are known."""
     return len(first) == len(second) and all(
-        a is None or b is None or a == b for a, b in zip(first, second, strict=True)
+        None in pair or pair[0] == pair[1] for pair in zip(first, second, strict=True)
     )
 
 

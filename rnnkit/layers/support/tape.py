@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rnnkit.hints import Array
 from rnnkit.layers.support import symbolic
 from rnnkit.layers.support.added_losses import collecting, keep, regularized
+from rnnkit.layers.support.array_methods import ArrayMethods
+from rnnkit.layers.support.bound_calls import vjp_on
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.variable import Variable
 from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.steps.nesting import mapped
 
-if TYPE_CHECKING:
-    from rnnkit.execution.array_functions import TracedFunction
-
 _MOST = 512  # operations whose derivatives are kept
-_PULLS: dict[tuple, TracedFunction] = {}
+_PULLS: dict[tuple, Any] = {}
 _SHAPES = (np.shape, np.ndim, np.size)
 _NESTED, _PLAIN = {list, tuple, dict}, {bool, int, float, str, type(None)}  # kinds of arguments
 
@@ -150,12 +150,12 @@ class GradientTape:
             more = {name: value for name, value in rest if value is not None}
             given = {name: plain(value) for name, value in more.items()}
             with collecting() as found:
-                outputs, pullback = layer._vjp_on(plain(x), **given)
+                outputs, pullback = vjp_on(layer, plain(x), **given)
                 if layer.activity_regularizer is not None:
                     pullback = regularized(layer, outputs, pullback)
         finally:
             symbolic.tracing.reset(token)
-        read = {"x": layer._arranged(x), **more}
+        read = {"x": x, **more}
         known = any(isinstance(one, TapeArray) for nested in read.values() for one in leaves(nested))
         made: list[TapeArray] = []
         result = mapped(outputs, lambda array: _noted(array, self, made))
@@ -178,7 +178,6 @@ class GradientTape:
                 yield (id(stand_ins[key]) if key in stand_ins else key), gradient
             for name, nested in read.items() if known else ():
                 gradient = found.of(name)
-                gradient = layer._arranged(gradient) if isinstance(gradient, dict) else gradient
                 pairs = zip(leaves(nested), _flat(gradient, leaves(nested)), strict=True)
                 yield from ((id(one), d) for one, d in pairs if isinstance(one, TapeArray))
 
@@ -230,13 +229,8 @@ class GradientTape:
         return result
 
 
-class TapeArray(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array that a `GradientTape` has recorded: in its block, NumPy's functions of it are recorded too.
-
-    Attributes
-    ----------
-    value : ndarray
-    """
+class TapeArray(ArrayMethods):
+    """An array that a `GradientTape` has recorded: in its block, NumPy's functions of it are recorded too."""
 
     inputs: tuple | None = None  # of a layer's result: the layer, and the inputs and the mask of its call
 
@@ -247,7 +241,6 @@ class TapeArray(np.lib.mixins.NDArrayOperatorsMixin):
     dtype = property(lambda self: self.value.dtype)
     ndim = property(lambda self: self.value.ndim)
     size = property(lambda self: self.value.size)
-    T = property(lambda self: np.transpose(self))
 
     @property
     def mask(self) -> Any:
@@ -315,19 +308,11 @@ class TapeArray(np.lib.mixins.NDArrayOperatorsMixin):
         return function(*plain(arguments), **plain(keywords))  # after the block
 
     def __getitem__(self, key):
-        return self._apply(_item, (self, key), {})
+        return self._apply(operator.getitem, (self, key), {})
 
     def astype(self, dtype):
         """Return the array as `numpy.ndarray.astype` does."""
         return self._apply(_cast, (self, np.dtype(dtype)), {})
-
-    def reshape(self, *shape):
-        """Return the array as `numpy.ndarray.reshape` does."""
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
-
-    def transpose(self, *axes):
-        """Return the array as `numpy.ndarray.transpose` does."""
-        return np.transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
 
     def __len__(self):
         return len(self.value)
@@ -351,10 +336,6 @@ class TapeArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __repr__(self):
         return f"<TapeArray {self.value!r}>"
-
-
-for _name in "sum mean max min prod std var argmax argmin cumsum".split():
-    setattr(TapeArray, _name, vars(symbolic.SymbolicTensor)[_name])
 
 
 def value_and_grad(function: Callable, argnums: int = 0, has_aux: bool = False) -> Callable:
@@ -548,7 +529,7 @@ def _pulled_together(operations: list[_Operation], d):
     return outputs, back
 
 
-def _traced(steps, ends, key, arrays, dtype) -> TracedFunction:
+def _traced(steps, ends, key, arrays, dtype) -> Any:
     """Return the derivative of functions one after the other, at arrays of some shapes."""
     from rnnkit.execution.array_functions import TracedFunction, kind_of  # with the compiler
 
@@ -570,10 +551,6 @@ def _traced(steps, ends, key, arrays, dtype) -> TracedFunction:
         name = getattr(steps[-1][0], "__name__", "tape")
         _PULLS[key] = TracedFunction(run, shapes, none, kinds, dtype, name)
     return _PULLS[key]
-
-
-def _item(x, key):
-    return x[key]
 
 
 def _cast(x, dtype):

@@ -15,37 +15,19 @@ from rnnkit.complex_pairs import to_pairs
 
 
 def given(value, what: str, stream: int | None = None, complex_too: bool = False) -> Any:
-    """Return `value` as an array of real numbers, on the host or in a GPU's memory, where it is.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As `array`, and as `rnnkit.backends.cuda.memory.interop.take`.
-    """
+    """Return `value` as an array of real numbers, on the host or in a GPU's memory, where it is."""
     if isinstance(value, np.ndarray) or not interop.on_device(value):
         return array(value, what, complex_too=complex_too)
     return interop.take(value, what, interop.stream_of(value) if stream is None else stream)
 
 
 def numbers(value, what: str, complex_too: bool = False) -> Any:
-    """Return `value` as `given` does, in a dtype that layers compute with: integers, float32 or float64.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As `given`; and for any other precision.
-    """
+    """Return `value` as `given` does, in a dtype that layers compute with: integers, float32 or float64."""
     return in_precision(given(value, what, complex_too=complex_too), what)
 
 
 def like(value, what: str, array: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Return `value` in an array's shape and dtype; with an axis, complex numbers as the pairs along it.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For another shape, and as `numbers`.
-    """
+    """Return `value` in an array's shape and dtype; with an axis, complex numbers as the pairs along it."""
     found = numbers(value, what, complex_too=axis is not None)
     shape = array.shape if axis is None else (*array.shape[:axis], *array.shape[axis + 1 :])
     if found.shape != shape:
@@ -77,13 +59,7 @@ def precision_of(x: np.ndarray) -> np.dtype:
 
 
 def cast(x: Any, dtype: np.dtype, kept_axes: int = 2) -> Any:
-    """Return `x` in `dtype`, its axes from `kept_axes` on contiguous; a copy only if necessary.
-
-    Raises
-    ------
-    TypeError, ValueError
-        In a GPU's memory, for another dtype, or axes that aren't: the copy is the caller's to make.
-    """
+    """Return `x` in `dtype`, its axes from `kept_axes` on contiguous; a copy only if necessary, and none on a GPU."""
     if isinstance(x, DeviceArray):
         return _as_it_stands(x, dtype, kept_axes)
     if x.dtype != dtype:  # so is another byte order
@@ -111,15 +87,7 @@ def _as_it_stands(x: DeviceArray, dtype: np.dtype, kept_axes: int) -> DeviceArra
 
 
 def mask(value, batch_size: int, length: int) -> Any:
-    """Return a mask as booleans ``(B, T)``; any dtype of numbers, non-zero uses the step.
-
-    Raises
-    ------
-    ValueError
-        For any shape but ``(B, T)`` and ``(B, T, 1)``.
-    TypeError
-        For a dtype that is no number.
-    """
+    """Return a mask ``(B, T)`` or ``(B, T, 1)`` as booleans ``(B, T)``; of any numbers, non-zero uses the step."""
     found = given(value, "mask")
     if found.shape == (batch_size, length, 1):
         found = found[:, :, 0]
@@ -145,15 +113,7 @@ def _mask_hint(found, batch_size: int, length: int) -> str:
 
 
 def steps(value) -> Any:
-    """Return a mask as given, of any shape with the axes of batch and time.
-
-    Raises
-    ------
-    ValueError
-        For fewer axes.
-    TypeError
-        For a dtype that is no number.
-    """
+    """Return a mask as given, of any shape with the axes of batch and time."""
     found = given(value, "mask")
     if found.ndim < 2:
         raise ValueError(f"expected mask of shape (batch, time), one value per step; got {found.shape}")
@@ -161,15 +121,7 @@ def steps(value) -> Any:
 
 
 def constants(value, batch_size: int, dtype: np.dtype, pairs: tuple[bool, ...] = ()) -> tuple[np.ndarray, ...]:
-    """Return a list of arrays ``(B, …)``, cast; `pairs` marks complex ones, which become pairs ``(B, 2, …)``.
-
-    Raises
-    ------
-    ValueError
-        If one has another number of rows.
-    TypeError
-        If it is not a list.
-    """
+    """Return a list of arrays ``(B, …)``, cast; `pairs` marks complex ones, which become pairs ``(B, 2, …)``."""
     if not isinstance(value, (list, tuple)):
         raise TypeError(f"expected constants to be a list of arrays, got {type(value).__name__}")
     flags = pairs or (False,) * len(value)
@@ -184,12 +136,8 @@ def constants(value, batch_size: int, dtype: np.dtype, pairs: tuple[bool, ...] =
             )
     found = tuple(one.copy() if isinstance(one, DeviceArray) and not one.contiguous else one for one in found)
     return tuple(
-        _pairs(one, dtype) if c else cast(one, dtype, kept_axes=0) for one, c in zip(found, flags, strict=True)
+        to_pairs(one, 1, dtype) if c else cast(one, dtype, kept_axes=0) for one, c in zip(found, flags, strict=True)
     )
-
-
-def _pairs(array, dtype):
-    return to_pairs(array, 1, dtype)
 
 
 def parts_of_dtype(dtype) -> tuple[Any, bool]:
@@ -223,13 +171,7 @@ def _axes_hint(what: str, features, got: tuple) -> str:
 
 
 def shape(value, least_rank: int, axes: str, most_rank: int | None = None) -> tuple:
-    """Return an input shape ``(B, …)`` with None for unknown sizes.
-
-    Raises
-    ------
-    ValueError
-        If it is no sequence of sizes, too short or too long.
-    """
+    """Return an input shape ``(B, …)`` with None for unknown sizes."""
     try:
         found = tuple(None if size is None else integer(size, "a size") for size in value)
     except (TypeError, ValueError):

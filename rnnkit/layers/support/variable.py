@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from rnnkit.circumstances import weights_now
+from rnnkit.execution.layer_tree import gathered, held_by, options_by_name, put_arrays
 from rnnkit.execution.watching import weights_replaced
 from rnnkit.layers.support import symbolic, validation
+from rnnkit.layers.support.array_methods import ArrayMethods
 from rnnkit.steps.nesting import mapped
 from rnnkit.stored_weights import expanded
 
 
-class Variable(np.lib.mixins.NDArrayOperatorsMixin):
+class Variable(ArrayMethods):
     """A weight of a layer, as `add_weight` gives it: computed with as an array.
 
     Attributes
@@ -56,11 +58,6 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
     def ndim(self) -> int:
         """The number of axes."""
         return len(self.shape)
-
-    @property
-    def T(self):
-        """The array with its axes reversed."""
-        return np.transpose(self)
 
     def numpy(self) -> np.ndarray:
         """Return a copy of the array."""
@@ -157,10 +154,6 @@ class Variable(np.lib.mixins.NDArrayOperatorsMixin):
         """Return the array as `numpy.ndarray.astype` does."""
         return self.__symbolic__().astype(dtype)
 
-    def reshape(self, *shape):
-        """Return the array as `numpy.ndarray.reshape` does."""
-        return self.__symbolic__().reshape(*shape)
-
     __eq__ = object.__eq__
     __ne__ = object.__ne__
     __hash__ = object.__hash__
@@ -185,7 +178,7 @@ class WeightVariable(Variable):
     @property
     def key(self):
         """An identifier that all objects for one weight share."""
-        return self._layer._own_key(self._name)
+        return held_by(self._layer).key(self._name)
 
     @property
     def path(self):
@@ -195,22 +188,32 @@ class WeightVariable(Variable):
     @property
     def shape(self):
         """The shape of the array."""
-        return self._layer._own_arrays()[self._name].shape
+        return held_by(self._layer).arrays()[self._name].shape
 
     @property
     def value(self):
         """The array, read-only."""
-        return expanded(self._layer._own_arrays()[self._name])
+        return expanded(held_by(self._layer).arrays()[self._name])
 
     @property
     def trainable(self):
         """Return whether training changes it."""
-        return self._layer._weight_options()[self._name].trainable
+        return options_by_name(self._layer)[self._name].trainable
 
     def put(self, array):
         """Replace the array in the layer."""
         array.flags.writeable = False
-        self._layer._put_arrays({self._name: array})
+        put_arrays(self._layer, {self._name: array})
+
+
+def variables_of(layer, trainable: bool | None = None) -> list[Variable]:
+    """Return the weights of a layer and those inside as variables, each once: all, trained ones, or the others."""
+    known = options_by_name(layer)
+    named = list(gathered(layer, lambda one: held_by(one).variables()).items())
+    if hasattr(layer, "_keras_order"):
+        named = [named[i] for i in layer._keras_order()]
+    found = {one.key: one for name, one in named if trainable in (None, known[name].trainable)}
+    return list(found.values())
 
 
 def assign_all(variables, values) -> None:
@@ -238,4 +241,4 @@ def put_all(variables, arrays) -> None:
         else:
             one.put(array)
     for layer, own in layers.values():
-        layer._put_arrays(own)
+        put_arrays(layer, own)

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnkit import tracebacks
 from rnnkit.circumstances import standing_in
+from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.execution.runner import Runner, copied_arrays, same_bits
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.row_gradient import RowGradient
@@ -80,7 +81,7 @@ class VJPRunner(Runner):
             finally:
                 if mine:
                     self._lock.release()
-            with standing_in(zip(subject._arrays().values(), weights, strict=True)):  # the ordinary way
+            with standing_in(zip(arrays_by_name(subject).values(), weights, strict=True)):  # the ordinary way
                 return call(subject, *arguments, **keywords)[1].pull(cotangents)
 
         pullback = Pullback(outputs, recorded.dtype, pull)

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from rnnkit.execution.layer_tree import arrays_by_name, held_arrays, put_arrays
 from rnnkit.layers.support.weight_mapping import complex_names, like
 from rnnkit.serialization.array_files import below, read_arrays, save_arrays
 from rnnkit.stored_weights import Stored, StoredWeight
 
-if TYPE_CHECKING:
-    from rnnkit.layers.base import Layer
-
 WEIGHTS, SCALES = "weights/", "scales/"  # prefixes of names in the file of a whole layer
 
 
-def save_weights(layer: Layer, path, overwrite: bool = True) -> None:
+def save_weights(layer: Any, path, overwrite: bool = True) -> None:
     """Write a layer's weights, see `Layer.save_weights`."""
     check_built(layer, "its weights are saved")
     check_free(path, overwrite)
     names = sorted(complex_names(layer))
     about = {"weights of": type(layer).__name__} | ({"complex": names} if names else {})
-    save_arrays(path, layer._arrays(), about)
+    save_arrays(path, arrays_by_name(layer), about)
 
 
-def load_weights(layer: Layer, path) -> None:
+def load_weights(layer: Any, path) -> None:
     """Replace a layer's weights by those in a file, see `Layer.load_weights`."""
     check_built(layer, "weights are loaded into it")
     found, about = read_arrays(path)
@@ -41,7 +39,7 @@ def load_weights(layer: Layer, path) -> None:
             raise ValueError(f"expected the file of a layer; {os.fspath(path)!r} says otherwise ({error})") from error
     if owner is None:
         raise ValueError(f"expected a file of a layer's weights, as save_weights writes it; {os.fspath(path)!r} isn't")
-    wrong = differences(layer._arrays(), found)
+    wrong = differences(arrays_by_name(layer), found)
     if wrong:
         raise ValueError(
             f"expected weights of {layer.name!r} in {os.fspath(path)!r}, which holds those of {_a(owner)}: "
@@ -50,10 +48,10 @@ def load_weights(layer: Layer, path) -> None:
     put(layer, found)
 
 
-def arrays_of(layer: Layer) -> tuple[dict[str, np.ndarray], dict[str, list]]:
+def arrays_of(layer: Any) -> tuple[dict[str, np.ndarray], dict[str, list]]:
     """Return all weights of a layer as a file has them, and the storage of those in fewer bits."""
     arrays, stored = {}, {}
-    for name, array in layer._held_arrays().items():
+    for name, array in held_arrays(layer).items():
         if isinstance(array, StoredWeight):
             one = array.stored
             stored[name], array = [one.kind, list(one.starts)], one.numbers
@@ -64,13 +62,7 @@ def arrays_of(layer: Layer) -> tuple[dict[str, np.ndarray], dict[str, list]]:
 
 
 def weights_in(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return the weights of a layer's file as floats.
-
-    Raises
-    ------
-    ValueError, LookupError, TypeError
-        If weights stored in fewer bits differ from the file's description of them.
-    """
+    """Return the weights of a layer's file as floats."""
     found = below(WEIGHTS, arrays)
     for name, (kind, starts) in about.get("stored", {}).items():
         found[name] = Stored.checked(kind, found[name], arrays.get(SCALES + name), starts).expanded()
@@ -81,10 +73,10 @@ def _a(owner: str) -> str:
     return owner if " " in owner else f"a {owner}"
 
 
-def put(layer: Layer, found: Mapping[str, np.ndarray], sparse=frozenset()) -> None:
+def put(layer: Any, found: Mapping[str, np.ndarray], sparse=frozenset()) -> None:
     """Replace all weights of a layer by arrays of the same names and shapes."""
-    new = {name: like(array, found[name], name) for name, array in layer._arrays().items()}
-    layer._put_arrays(new, set(sparse))
+    new = {name: like(array, found[name], name) for name, array in arrays_by_name(layer).items()}
+    put_arrays(layer, new, set(sparse))
 
 
 def differences(arrays: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> list[str]:
@@ -106,7 +98,7 @@ def differences(arrays: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray
     ]
 
 
-def check_built(layer: Layer, what: str) -> None:
+def check_built(layer: Any, what: str) -> None:
     """Refuse a layer without weights."""
     if not layer.built:
         raise ValueError(

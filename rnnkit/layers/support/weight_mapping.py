@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.complex_pairs import to_complex
+from rnnkit.execution.layer_tree import gathered, held_arrays, held_by, put_arrays
 from rnnkit.layers.support import validation
 from rnnkit.steps.cell import frozen, is_scipy_sparse
 from rnnkit.stored_weights import expanded
@@ -24,23 +25,23 @@ class Weights(Mapping[str, np.ndarray]):
         self._layer = layer
 
     def __getitem__(self, name: str) -> np.ndarray:
-        arrays = self._layer._held_arrays()
+        arrays = held_arrays(self._layer)
         if name not in arrays:
             raise UnknownWeight(name, arrays)
         return shown(self._layer, name, arrays[name])
 
     def __setitem__(self, name: str, values: Any) -> None:
-        arrays = self._layer._held_arrays()
+        arrays = held_arrays(self._layer)
         if name not in arrays:
             raise UnknownWeight(name, arrays)
         new = like(arrays[name], values, name, pair_axes(self._layer).get(name))
-        self._layer._put_arrays({name: new}, {name} if is_scipy_sparse(values) else set())
+        put_arrays(self._layer, {name: new}, {name} if is_scipy_sparse(values) else set())
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._layer._held_arrays())
+        return iter(held_arrays(self._layer))
 
     def __len__(self) -> int:
-        return len(self._layer._held_arrays())
+        return len(held_arrays(self._layer))
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{name!r}: {array.dtype} {array.shape}" for name, array in self.items())
@@ -63,13 +64,7 @@ def shown(layer: Any, name: str, array: np.ndarray) -> np.ndarray:
 
 
 def like(old: np.ndarray, values, name: str, axis: int | None = None) -> np.ndarray:
-    """Return `values` as a frozen array to replace `old`, for a complex weight with its pairs along an axis.
-
-    Raises
-    ------
-    ValueError
-        For another shape.
-    """
+    """Return `values` as a frozen array to replace `old`, for a complex weight with its pairs along an axis."""
     if not is_scipy_sparse(values):
         values = validation.array(values, f"weight {name!r}", complex_too=axis is not None)
     if axis is not None:
@@ -83,17 +78,17 @@ def like(old: np.ndarray, values, name: str, axis: int | None = None) -> np.ndar
 
 def weight_keys(layer: Any) -> dict[str, Any]:
     """Return the `Variable.key` of every weight, by its name in `weights`."""
-    return layer._gathered(lambda one: {name: one._own_key(name) for name in one._own_arrays()})
+    return gathered(layer, lambda one: {name: held_by(one).key(name) for name in held_by(one).arrays()})
 
 
 def sparse_names(layer: Any) -> set[str]:
     """Return the names of the sparse weights."""
-    return set(layer._gathered(lambda one: dict.fromkeys(one._own_sparse_names())))
+    return set(gathered(layer, lambda one: dict.fromkeys(held_by(one).sparse())))
 
 
 def complex_names(layer: Any) -> frozenset[str]:
     """Return the names of the complex weights, of which layers hold the pairs."""
-    return frozenset(layer._gathered(lambda one: dict.fromkeys(one._complex_names())))
+    return frozenset(gathered(layer, lambda one: dict.fromkeys(held_by(one).complex())))
 
 
 def pair_axes(layer: Any) -> dict[str, int]:

@@ -11,26 +11,14 @@ from rnnkit.recording import noted
 
 
 def one_size(value, what: str) -> int:
-    """Return a positive integer, also from a tuple of one, as Keras has it.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-    """
+    """Return a positive integer, also from a tuple of one, as Keras has it."""
     if isinstance(value, (list, tuple)) and len(value) == 1:
         (value,) = value
     return positive_integer(value, what)
 
 
 def two_sizes(value, what: str) -> tuple[int, int]:
-    """Return two integers from 0 on, or one for both.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-    """
+    """Return two integers from 0 on, or one for both."""
     several = (value, value) if is_integer(value) else value
     if (
         not isinstance(several, (list, tuple))
@@ -42,13 +30,7 @@ def two_sizes(value, what: str) -> tuple[int, int]:
 
 
 def channels_last(data_format) -> None:
-    """Refuse any order of the axes but ``(B, T, F)``.
-
-    Raises
-    ------
-    ValueError
-        For anything but "channels_last" and None.
-    """
+    """Refuse any order of the axes but ``(B, T, F)``."""
     if data_format not in (None, "channels_last"):
         raise ValueError(
             f"expected data_format 'channels_last', x of shape (batch, time, features); got {shown(data_format)}; put "
@@ -57,13 +39,7 @@ def channels_last(data_format) -> None:
 
 
 def padding_name(value, *, causal: bool = False) -> str:
-    """Return ``valid``, ``same`` or, where it is allowed, ``causal``.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-    """
+    """Return ``valid``, ``same`` or, where it is allowed, ``causal``."""
     known = ("valid", "same", "causal") if causal else ("valid", "same")
     if not isinstance(value, str) or value.lower() not in known:
         raise ValueError(f"expected padding to be one of {', '.join(known)}; got {shown(value)}")
@@ -72,18 +48,7 @@ def padding_name(value, *, causal: bool = False) -> str:
 
 @dataclass(frozen=True)
 class Windows:
-    """The steps of each window along time.
-
-    Attributes
-    ----------
-    size : int
-        Steps of a window.
-    stride : int
-        From one window to the next.
-    padding : {"valid", "same", "causal"}
-    dilation : int
-        From one step of a window to the next.
-    """
+    """The `size` steps of each window along time; `stride` is from window to window, `dilation` from step to step."""
 
     size: int
     stride: int = 1
@@ -96,13 +61,7 @@ class Windows:
         return (self.size - 1) * self.dilation + 1
 
     def count(self, length: int) -> int:
-        """Return the number of windows over so many steps.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
+        """Return the number of windows over so many steps; a ValueError if there is none."""
         covered = length - self.span + 1 if self.padding == "valid" else length
         if covered < 1:
             least = self.span if self.padding == "valid" else 1

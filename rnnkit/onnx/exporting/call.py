@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit.arguments import is_own
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.facts import axis_names, keeps_states
 from rnnkit.onnx.exporting.block import Block, Value
 
 
@@ -66,7 +67,7 @@ class Writing:
             self.ended |= dict(zip(names, states, strict=True))
 
     def _shows(self, layer) -> bool:
-        return layer._keeps_states if self.states is None else self.states
+        return keeps_states(layer) if self.states is None else self.states
 
     def step_mask(self, mask: Value, x: Value) -> Value:
         """Return a mask of x as conditions ``(batch, time)``."""
@@ -118,7 +119,7 @@ def array_of(writing: Writing, layer, call: Call, least_rank: int) -> Value:
     """Return the single input array of a layer, in the layer's dtype."""
     x = call.x
     if not isinstance(x, Value) or len(x.shape) < least_rank:
-        raise validation.shape_error("x", layer._axes, None, x.shape if isinstance(x, Value) else ())
+        raise validation.shape_error("x", axis_names(layer), None, x.shape if isinstance(x, Value) else ())
     return writing.block.cast(x, layer.dtype)
 
 

@@ -17,6 +17,7 @@ from rnnkit.layers.array_function import WholeArrays
 from rnnkit.layers.base import Layer
 from rnnkit.layers.bidirectional import Bidirectional
 from rnnkit.layers.rnn import RNN
+from rnnkit.layers.support.facts import built_shape, reads_complex, reads_ids
 from rnnkit.layers.support.symbolic import is_shape, shape_leaves
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.models.functional import Model
@@ -169,11 +170,11 @@ def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
     if isinstance(model, Model):
         shapes, names = model._shapes[: len(model.input_names)], model.input_names
         types = [_input_dtype_of(model, i) for i in range(len(names))]
-    elif is_shape(model._input_shape):
-        shape, names, types = model._input_shape, ["x"], [_input_dtype(model)]
-        shapes = [(*shape[:2], 2, *shape[2:]) if model._reads_complex else shape]  # of complex numbers that of pairs
+    elif is_shape(built_shape(model)):
+        shape, names, types = built_shape(model), ["x"], [_input_dtype(model)]
+        shapes = [(*shape[:2], 2, *shape[2:]) if reads_complex(model) else shape]  # of complex numbers that of pairs
     else:
-        shapes = model._input_shape
+        shapes = built_shape(model)
         names, types = [f"x_{i}" for i in range(len(shapes))], [np.dtype(model.dtype)] * len(shapes)
     if not isinstance(model, Model):
         shapes = [(None, *shape[1:]) for shape in shapes]  # the batch size is open
@@ -183,12 +184,12 @@ def x_inputs(model: Layer, writing: Writing) -> Value | list[Value]:
         axes = ["batch", f"{own}time", *(f"{own}axis_{i}" for i in range(2, len(shape)))]  # names of open sizes
         sizes = [axis if size is None else size for size, axis in zip(shape, axes, strict=False)]
         found.append(writing.input(name, sizes, dtype))
-    one = len(found) == 1 and (isinstance(model, Model) or is_shape(model._input_shape))  # a Merge takes a list
+    one = len(found) == 1 and (isinstance(model, Model) or is_shape(built_shape(model)))  # a Merge takes a list
     return found[0] if one else found
 
 
 def _input_dtype(layer) -> np.dtype:
-    return np.dtype(np.int64 if layer._reads_ids else layer.dtype)
+    return np.dtype(np.int64 if reads_ids(layer) else layer.dtype)
 
 
 def _input_dtype_of(model: Model, number: int) -> np.dtype:
@@ -257,7 +258,7 @@ def output_names(model: Layer) -> list[str]:
         first = ["y_forward", "y_backward"] if model.merge_mode is None else ["y"]
         return [*first, *(f"state_{i}" for i in range(count))]
     if isinstance(model, WholeArrays):
-        outputs = shape_leaves(model.compute_output_shape(model._input_shape))
+        outputs = shape_leaves(model.compute_output_shape(built_shape(model)))
         return ["y"] if len(outputs) == 1 else [f"y_{i}" for i in range(len(outputs))]
     count = len(model._spec.shapes) if isinstance(model, RNN) else 0
     return ["y", *(f"state_{i}" for i in range(count))]

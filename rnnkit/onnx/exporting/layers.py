@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.convolution import Conv1D
 from rnnkit.layers.embedding import Embedding
@@ -16,6 +17,7 @@ from rnnkit.layers.multi_head_attention import MultiHeadAttention
 from rnnkit.layers.noise import Noise
 from rnnkit.layers.over_axes import OverAxes
 from rnnkit.layers.pooling import GlobalAveragePooling1D, OverTime
+from rnnkit.layers.support.facts import built_shape
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.layers.weighted import Computed
@@ -42,7 +44,7 @@ def _over_axes(layer: OverAxes, writing: Writing, call: Call):
     x, block = array_of(writing, layer, call, 2), writing.block
     if layer.reads_more(len(x.shape)) is None:
         return _memoryless(layer, writing, call)
-    order, seen = layer._order(len(x.shape)), layer._sizes(layer._input_shape)
+    order, seen = layer._order(len(x.shape)), layer._sizes(built_shape(layer))
     others = block.integers(*[0] * (len(order) - len(seen)))
     rows = block.add("Reshape", block.add("Transpose", x.name, perm=order), block.joined(others, block.integers(-1)))
     name, _ = _step(layer, block, rows, len(order) - len(seen))
@@ -136,7 +138,7 @@ def _mask(given: list[Value] | None, flowing):
 @written.register(Computed)
 @written.register(Conv1D)
 def _computed(layer, writing: Writing, call: Call):
-    refuse_draws(layer, call.training and bool(layer._moving()), "computes with its batch")
+    refuse_draws(layer, call.training and bool(held_by(layer).moving()), "computes with its batch")
     x, takes_mask = array_of(writing, layer, call, 2), isinstance(layer, GlobalAveragePooling1D)
     masked = takes_mask and call.mask is not None
     masks = [replace(writing.step_mask(call.mask, x), shape=x.shape[:2])] if masked else []

@@ -17,6 +17,7 @@ from rnnkit.compiler.ir.graph import Node
 from rnnkit.compiler.ir.kinds import dtype_of
 from rnnkit.execution.array_functions import TracedFunction, with_weights
 from rnnkit.execution.array_functions import dtype_of as dtype_of_kinds
+from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.dot import Dot
 from rnnkit.layers.merging import Concatenate, Merge
 from rnnkit.layers.shaping import Shaping
@@ -58,13 +59,13 @@ def _traced(layer: Traced, writing: Writing, call: Call):
 
 def by_function(writing: Writing, layer, function: Callable, arrays: Sequence[Value]) -> list[Value]:
     """Write a NumPy-style function of arrays and of the dict of a layer's weights; return its values, flat."""
-    weights = all_expanded(layer._own_arrays())
+    weights = all_expanded(held_by(layer).arrays())
     kinds = ["bool" if one.dtype == bool else "float" for one in arrays]
 
     def traced(shapes, checked: bool) -> TracedFunction:
         return with_weights(function, weights, shapes, kinds, layer.dtype, layer.name)
 
-    trained = [name for name in weights if layer.trainable and layer._own_weight_options()[name].trainable]
+    trained = [name for name in weights if layer.trainable and held_by(layer).options()[name].trainable]
     return _by_nodes(writing, layer, [writing.block.cast(one, layer.dtype) for one in arrays], traced, trained)
 
 

@@ -6,7 +6,9 @@ import math
 
 import numpy as np
 
+from rnnkit.circumstances import weights_now
 from rnnkit.execution.execution import Execution
+from rnnkit.execution.layer_tree import build_with
 from rnnkit.layers.base import any_shape, no_mask
 from rnnkit.layers.memoryless import Memoryless
 from rnnkit.layers.shaping import Shaping
@@ -20,10 +22,7 @@ from rnnkit.steps.cell import prepare
 class Operation(Memoryless):
     """A layer of operations on the features of x ``(B, …, F)``, for every row and step by itself.
 
-    Parameters
-    ----------
-    program : dict
-        The result of `Program.config`; its inputs lie side by side in the features of x, and it has one output.
+    The inputs of `program`, a result of `Program.config`, lie side by side in the features of x; it has one output.
     """
 
     def __init__(self, program, *, dtype=None, seed=None, name=None):
@@ -58,19 +57,8 @@ class Operation(Memoryless):
 class Arrange(Shaping):
     """A layer that transposes and reshapes every row; it passes no mask on.
 
-    Parameters
-    ----------
-    shape : list of int
-        The sizes after the unchanged axes.
-    kept : int
-        The number of unchanged axes: 1 for the batch, 2 for batch and time.
-    order : list of int, optional
-        The transposition of the axes after these, before the reshape, counted among themselves.
+    Of the axes after the first `kept`, `order` is the transposition and `shape` the sizes after it.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rnnkit.onnx.loading.layers import Arrange
     >>> Arrange([2, 3], kept=2)(np.zeros((4, 5, 6))).shape
     (4, 5, 2, 3)
     """
@@ -99,14 +87,7 @@ class Arrange(Shaping):
 
 
 class ConstantRows(OwnWeights):
-    """A layer that gives a weight for every row of x, such as trained initial states.
-
-    Parameters
-    ----------
-    shape : list of int
-        The weight's, which is named ``rows``.
-    trainable : bool
-    """
+    """A layer that gives a weight ``rows`` for every row of x, such as trained initial states."""
 
     def __init__(self, shape, trainable=True, *, dtype=None, seed=None, name=None):
         super().__init__(dtype=dtype, seed=seed, name=name)
@@ -115,8 +96,8 @@ class ConstantRows(OwnWeights):
     def _applied(self, inputs, mask, training):
         x = validation.array(inputs, "x")
         if not self.built:
-            self._build_with(x.shape, self.dtype or validation.precision_of(x))
-        shape, dtype, rows = x.shape, self.dtype, self._weights_now()["rows"]
+            build_with(self, x.shape, self.dtype or validation.precision_of(x))
+        shape, dtype, rows = x.shape, self.dtype, weights_now(self._own)["rows"]
         found = np.broadcast_to(rows, (shape[0], *self.shape)).copy()
         return found, lambda d: Gradients({"rows": np.sum(d, axis=0)}, np.zeros_like(d, dtype, shape=shape))
 

@@ -30,17 +30,8 @@ OF_TWO: dict[str, Callable] = {
 class OverSteps(Traced):
     """A function along time of an array ``(B, T, …)``, or of two; it passes no mask on.
 
-    Parameters
-    ----------
-    function : str
-        "slice", or a name in `FUNCTIONS` or `OF_TWO`.
-    start, stop, step : int, optional
-        Of a slice.
+    `function` is "slice", or a name in `FUNCTIONS` or `OF_TWO`.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rnnkit.onnx.loading.time_layers import OverSteps
     >>> OverSteps("slice", step=-1)(np.array([[1.0, 2.0, 3.0]]))
     array([[3., 2., 1.]])
     >>> OverSteps("until")([np.array([1, 3]), np.zeros((2, 3, 1))])
@@ -57,6 +48,7 @@ class OverSteps(Traced):
         if function not in known:
             raise ValueError(f"expected a function among {', '.join(known)}; got {function!r}")
         self.function, self.start, self.stop, self.step = function, start, stop, step
+        self._takes_list = function in OF_TWO
 
     def _result(self, arrays, mask, training):
         if self.function == "slice":
@@ -68,9 +60,6 @@ class OverSteps(Traced):
         return taken if self.function in OF_TWO else finite_under_mask(taken, mask)
 
     compute_mask = no_mask
-
-    def _takes_sequences(self):
-        return self.function not in OF_TWO
 
     def _shape(self, shape):
         if symbolic.is_shape(shape) == (self.function in OF_TWO):

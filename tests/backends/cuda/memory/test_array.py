@@ -16,6 +16,7 @@ from foreign_arrays import OnCard, OnlyDlpack, values
 import rnnkit as rk
 from rnnkit.backends.cuda.memory import array, availability, dlpack
 from rnnkit.backends.cuda.simulator import driver
+from rnnkit.execution.layer_tree import all_layers
 
 pytestmark = pytest.mark.skipif(
     not (availability.simulated() and availability.missing() is None),
@@ -470,7 +471,7 @@ def test_to_moves_all_that_is_inside(records, x):
     model = rk.Sequential([rk.TimeDistributed(rk.Dense(4)), inner, rk.GRU(2)], seed=1)
     expected = model(x)
     assert model.to("cuda") is model
-    assert {layer.device for layer in model._all_layers()} == {"cuda"}
+    assert {layer.device for layer in all_layers(model)} == {"cuda"}
     close(model(OnCard(x)), expected)
     assert len(records) == 4
     assert model.to("cpu").device == "cpu"

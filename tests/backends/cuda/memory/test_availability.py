@@ -12,6 +12,7 @@ import pytest
 import rnnkit as rk
 import rnnkit.cuda  # now: it takes what the tests replace
 from rnnkit.backends.cuda.memory import availability
+from rnnkit.execution.layer_tree import all_layers
 
 
 class CUresult(IntEnum):
@@ -72,7 +73,7 @@ def test_what_is_missing_is_said(machine, case):
     layer = rk.Sequential([rk.Bidirectional(rk.GRU(4)), rk.Dense(1)])
     with pytest.raises(RuntimeError, match=told):
         layer.to("cuda")
-    assert {one.device for one in layer._all_layers()} == {"cpu"}
+    assert {one.device for one in all_layers(layer)} == {"cpu"}
 
 
 def test_it_is_available_where_nothing_is_missing(machine):
