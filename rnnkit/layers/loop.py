@@ -26,6 +26,7 @@ from rnnkit.layers.support.loop_forms import Arrays, form_of
 from rnnkit.steps.cell import LOOP_LIMIT, Values, cell_name, returned_wrong, split_step_result
 from rnnkit.steps.declared import DeclaredCell, keyed
 from rnnkit.steps.nesting import Nesting, leaves_of, mapped
+from rnnkit.steps.rows import IntegerStarts, is_integer
 from rnnkit.steps.states import named_states
 
 _MOST = 64  # kinds of arrays that are remembered
@@ -139,6 +140,7 @@ class Loop:
         }
         self._shapes = {name: np.shape(one) for name, one in self._defaults.items()}
         self._arrays = {name for name, shape in self._shapes.items() if shape}
+        self._integers = IntegerStarts({i: n for i, n in enumerate(starts) if is_integer(known[n])})
         self._layers: dict[tuple, RNN] = {}
         self._readings: dict[tuple, dict] = {}  # the shapes that the step sees, by those of the arguments
         self.cell: Any = self._cell_class(parameters, loop_limit)
@@ -166,6 +168,7 @@ class Loop:
         )
         own = {"step": staticmethod(self.function), "spec": spec, "per_row": True, "__signature__": spec.signature}
         own |= {"loop_limit": positive_integer(loop_limit, "loop_limit"), "sees_arrays": {}}
+        own |= {"_integer_starts": self._integers}
         own |= {"__doc__": self.__doc__, "__module__": self.__module__, "__qualname__": f"{self.__qualname__}.cell"}
         return type(self.__name__, (LoopCell,), own)
 

@@ -23,7 +23,7 @@ from rnnkit.initializers import drawn
 from rnnkit.initializers import initializer as find_initializer
 from rnnkit.serialization.registry import Configurable
 from rnnkit.shown import Shown
-from rnnkit.steps.rows import advance_rows
+from rnnkit.steps.rows import IntegerStarts, advance_rows
 from rnnkit.steps.states import StateSpec, numbers_of
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 from rnnkit.stored_weights import all_expanded
@@ -99,6 +99,7 @@ class Cell(Shown, Configurable):
 
     built: bool = False
     per_row: bool = False
+    _integer_starts = IntegerStarts()
     loop_limit: int = LOOP_LIMIT
     call: Callable[..., Any]
     _complex_inputs: bool = False  # whether it was built for complex numbers as x
@@ -372,7 +373,7 @@ class Cell(Shown, Configurable):
     def _advance(self, x, states, constants, training, draws):
         """Compute one step of a batch from flat states: ``(output, flat states)``."""
         if self.per_row:
-            return advance_rows(self._advance_one, x, states, constants, training, draws)
+            return advance_rows(self._advance_one, x, states, constants, training, draws, self._integer_starts)
         look = getattr(getattr(states[0], "graph", None), "calls", None)
         result = self._advance_one(x, states, constants, training, draws, look)
         answer = getattr(type(x), "__rnnkit_vjp__", None) if self._has_vjp() else None

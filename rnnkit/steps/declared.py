@@ -17,6 +17,7 @@ from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.serialization.configuration import from_json, to_json
 from rnnkit.steps import step_draws
 from rnnkit.steps.cell import LOOP_LIMIT, Cell, Values, check_complex, check_density, complete_pull, split_step_result
+from rnnkit.steps.rows import IntegerStarts, is_integer
 from rnnkit.steps.states import State, StateSpec, named_states, names_in, numbers_of
 from rnnkit.steps.weight_options import WeightOptions
 
@@ -403,6 +404,7 @@ def cell(
         raise ValueError(f"initial names {', '.join(sorted(unknown))}, but the states are {', '.join(states)}")
     complex_states = {name for name, one in states.items() if isinstance(one, State) and one.dtype == "complex"}
     states = {name: one.shape if isinstance(one, State) else one for name, one in states.items()}
+    integers = {name for name, value in initial.items() if is_integer(value)}
     for name, value in initial.items():
         initial[name] = value if callable(value) else _started(value, name, name in complex_states)
     names = dict.fromkeys(n for shape in states.values() for n in names_in(shape))
@@ -439,6 +441,7 @@ def cell(
         )
         attributes = {"step": staticmethod(step), "spec": spec, "__doc__": step.__doc__, "__module__": step.__module__}
         attributes |= {"per_row": per_row, "loop_limit": positive_integer(loop_limit, "loop_limit")}
+        attributes |= {"_integer_starts": IntegerStarts({i: name for i, name in enumerate(all_states) if name in integers})}
         if vjp is not None:
             attributes["vjp"] = staticmethod(vjp)
         made = type(step.__name__, (DeclaredCell,), attributes)

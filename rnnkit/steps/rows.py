@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +12,19 @@ from rnnkit.complex_pairs import is_complex
 from rnnkit.steps.nesting import leaves_of, mapped
 
 
-def advance_rows(advance, x, states, constants, training, draws):
+@dataclass
+class IntegerStarts:
+    """The states that start as integers, by place with their names; `taken` if the step needs some of them as such.
+
+    A step is given floats. One that can't be run or read so, as it takes ``w[k]``, is given those states as integers
+    that are integers after the step, too.
+    """
+
+    names: Mapping[int, str] = field(default_factory=dict)
+    taken: bool = False
+
+
+def advance_rows(advance, x, states, constants, training, draws, integers):
     """Return ``(output, states)`` of one step of a batch: x ``(B, *features)`` or nested, other arrays ``(B, *shape)``.
 
     ``advance(x, states, constants, training, draws, read)`` of one row returns ``(output, flat states)``. It calls the
@@ -19,7 +33,12 @@ def advance_rows(advance, x, states, constants, training, draws):
     if not isinstance(states[0], np.ndarray):
         graph = states[0].graph
         x, states, constants = mapped((x, states, constants), _of_a_row)
-        output, new = advance(x, states, constants, training, _Row(draws, _of_a_row), graph.read)
+
+        def read(places):
+            given = [graph.read.integer(s, integers.names[i]) if i in places else s for i, s in enumerate(states)]
+            return advance(x, tuple(given), constants, training, _Row(draws, _of_a_row), graph.read)
+
+        output, new = _read(read, graph.read, integers) if integers.names else read(())
         return mapped(output, graph.read.whole), tuple(map(graph.read.whole, new))
     count = len(states[0])
     if not count:
@@ -31,10 +50,61 @@ def advance_rows(advance, x, states, constants, training, draws):
         def row(array, r=r):
             return array[r]
 
-        results.append(advance(*mapped((x, states, constants), row), training, _Row(draws, row), None))
+        def run(taken, row=row):
+            x_r, own, constants_r = mapped((x, states, constants), row)
+            own = [_integer(s) if taken and i in integers.names else s for i, s in enumerate(own)]
+            return advance(x_r, tuple(own), constants_r, training, _Row(draws, row), None)
+
+        try:
+            results.append(run(integers.taken))
+        except (IndexError, TypeError):
+            if integers.taken or not integers.names:
+                raise
+            results.append(run(True))
+            integers.taken = True
     outputs, new = zip(*results, strict=True)
     leaves = iter([np.stack(each)[:count] for each in zip(*map(leaves_of, outputs), strict=True)])
     return mapped(outputs[0], lambda _: next(leaves)), tuple(np.stack(each)[:count] for each in zip(*new, strict=True))
+
+
+def _read(read, reader, integers):
+    """Read a step of floats; if that fails, of all integers that are integers after it, too."""
+    try:
+        return reader.first_readable([partial(read, ())])[1]
+    except Exception as error:
+        failed, place = error, reader.place
+    places, left = set(), set(integers.names)
+
+    def closed():
+        output, new = read(places)
+        left.intersection_update(i for i in places if is_integer(new[i]))
+        if left != places:
+            raise TypeError("a state that starts as an integer becomes a float")
+        return output, new
+
+    while left and left != places:
+        places, reader.place = set(left), None
+        try:
+            found = reader.first_readable([closed])[1]
+            integers.taken = True
+            return found
+        except Exception:  # the step's own, or fewer are integers
+            continue
+    reader.place = place
+    raise failed
+
+
+def is_integer(value) -> bool:
+    """Return whether a value, of numbers or symbols, is an integer or an array of these."""
+    dtype = getattr(value, "dtype", None)
+    return (np.asarray(value).dtype if dtype is None else dtype).kind in "iu"
+
+
+def _integer(state):
+    """Return a state as integers, as it starts; as it is if it has other numbers."""
+    if not np.array_equal(state, np.rint(state)):
+        return state
+    return state.astype(np.int64) if np.ndim(state) else int(state)
 
 
 def _of_a_row(symbol):

@@ -119,6 +119,13 @@ def whole_numbers(x, states):
     return n - 3 // (1 + n), ((seed + int(10.0 * x[0])) % 7875,)
 
 
+def integers_from_the_start(x, states):
+    """A state and an array that start as integers, and are indices."""
+    queue = states.queue.copy()
+    queue[states.k % 4] = (states.k * 5 + 1) % 12
+    return x[queue[states.k % 2]], (queue, states.k + 3 if x[0] > 0 else max(states.k - 1, 0))
+
+
 def nothing_of_x(x, states):
     n = 0
     while n * n < states.n:
@@ -154,6 +161,9 @@ ROW_STEPS = (
     RowStep(arrays_that_rows_share, {"h": ()}),
     RowStep(constants_at_places, {"h": ()}, constants=((10,),)),
     RowStep(whole_numbers, {"seed": ()}),
+    RowStep(
+        integers_from_the_start, {"queue": 4, "k": ()}, options={"initial": {"queue": np.array([3, 0, 1, 2]), "k": 1}}
+    ),
     RowStep(nothing_of_x, {"n": ()}),
     RowStep(its_own_name_for_a_function, {"h": ()}),
 )

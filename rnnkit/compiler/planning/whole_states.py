@@ -50,8 +50,10 @@ def whole_states(graph: Graph, largest: int) -> tuple[Graph, dict[int, Bounds], 
 
 
 def _is_read_whole(state: Node, users) -> bool:
-    """Whether a state is read as an integer alone: as ``where(abs(state) < most, state, 0)``, cast."""
+    """Whether a state is read as an integer alone: as ``where(abs(state) < most, state, 0)``, cast, or compared so."""
     for user in users.get(state.id, ()):
+        if _is_compared(user, state.id):
+            continue
         if user.op == "absolute":
             if any(one.op != "less" or one.args[1].op != "literal" for one in users.get(user.id, ())):
                 return False
@@ -64,6 +66,14 @@ def _is_read_whole(state: Node, users) -> bool:
         else:
             return False
     return state.id in users
+
+
+def _is_compared(node: Node, state: int) -> bool:
+    """Whether a state is compared with itself as an integer."""
+    if node.op not in ("equal", "not_equal") or node.args[0].id != state or not _is_part(node.args[1]):
+        return False
+    cast = node.args[1].args
+    return bool(cast) and cast[0].op == "cast" and cast[0].args[0].op == "where" and cast[0].args[0].args[1].id == state
 
 
 def _is_whole(node: Node) -> bool:
@@ -96,6 +106,8 @@ def _read(states: set[int], graph: Graph, node: Node, args: tuple[Node, ...]) ->
     """A state as an integer, and what was asked before it was made one."""
     if node.id in states:
         return graph.add("state", (), node.shape, node.attr, "int64")
+    if any(_is_compared(node, state) for state in states):
+        return graph.literal(np.full(node.shape, node.op == "equal"))
     if node.op == "absolute" and node.args[0].id in states:
         return args[0]
     if node.op == "less" and node.args[0].op == "absolute" and node.args[0].args[0].id in states:

@@ -121,6 +121,13 @@ class Reader(Expressions):
         self.place, reason = max(failed, key=lambda one: one[0][1] if one[0] else np.inf)
         raise reason
 
+    def integer(self, state: Symbol, name: str) -> Symbol:
+        """Return a state as integers, which is checked."""
+        k = np.where(np.abs(state) < 2.0**63, state, 0.0).astype(np.int64)
+        held = (state == k).all() if state.ndim else state == k
+        self.check(truth(held), f"expected an integer as the state {name!r}, which starts as one")
+        return k
+
     def whole(self, value) -> Any:
         """Return a result of a row as one of all rows."""
         if is_complex(value):
@@ -145,7 +152,8 @@ class Reader(Expressions):
         """Add a check: an error where the condition doesn't hold for a row that is here."""
         fails = both(self.path(), negated(held))
         if fails is not False:
-            self.graph.checks.append((self.symbol(fails).node, f"{message}, in {self.location()}"))
+            place = self.location()
+            self.graph.checks.append((self.symbol(fails).node, f"{message}, in {place}" if place else message))
 
     def symbol(self, value) -> Symbol:
         """Return a number or array of the step as a symbol."""

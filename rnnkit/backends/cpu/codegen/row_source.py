@@ -277,8 +277,8 @@ class RowSourceWriter(RowLines):
         return [
             *self._taken(f"initial_{i}", 1, [f"begun_{i}"], "fill({})"),
             f"within_{i} = (begun_{i} >= number({low})) & (begun_{i} <= number({high}))",
-            *self.failed(f"~within_{i}"),
             f"now_{i}_0 = to_int64(select(within_{i}, begun_{i}, fill({low})))",
+            *self.failed(f"begun_{i} != from_integer_{self.dtype.name}(now_{i}_0)"),
         ]
 
     def _told_at(self) -> str:
