@@ -80,7 +80,7 @@ def find_seasons(values: Any) -> tuple[int, ...]:
     length = np.array([len(values)])
     rest = Profiles.of(values[None], length, (first,), np.ones((1, 1), bool)).rest[0]
     for second in (_LONGER.get(first), find_season(rest)):
-        if second and second >= 2 * first and Profiles.of(values[None], length, (first, second)).found.all():
+        if second and second >= 2 * first and Profiles.of(values[None], length, (first, second)).found[0, :-1].all():
             return (first, second)
     return (first,)
 

@@ -1033,8 +1033,8 @@ class SeasonalForecaster(Forecaster):
             return getattr(self._fitted_with, of)(values, lengths, fitted, h)
         apart = Profiles.of(values, lengths, self._periods, fitted["seasons"])
         ahead = getattr(self._with(1), of)(apart.rest, lengths, fitted, h)
-        seasons = apart.seasons(h) if of == "_ahead" else apart.inside
-        return Ahead(ahead.forecast + seasons, absolute(ahead), np.zeros(len(seasons), bool))
+        restored = apart.restored(ahead.forecast, absolute(ahead), h if of == "_ahead" else None)
+        return Ahead(*restored, np.zeros(len(values), bool))
 
 
 def absolute(ahead: Ahead) -> np.ndarray:
@@ -1069,7 +1069,8 @@ class SmoothingForecaster(SeasonalForecaster):
             return self._fitted_with._parts(values, lengths, fitted)
         apart = Profiles.of(values, lengths, self._periods, fitted["seasons"])
         parts = self._with(1)._parts(apart.rest, lengths, fitted)
-        return parts | {"season": parts["season"] + apart.inside}
+        said, _ = apart.restored(parts["level"] + parts["season"])
+        return parts | {"season": said - parts["level"], "remainder": values - said}
 
 
 def known_once(values) -> np.ndarray:
