@@ -15,13 +15,7 @@ from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, Penalty, le
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import harmonics, refined_period
 from rnnkit.forecast.fitting.shortcut import following
-from rnnkit.forecast.models.direct import (
-    DirectForecaster,
-    ForecastState,
-    check_horizon,
-    last_steps,
-    measured,
-)
+from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, check_horizon, last_steps, measured
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted
 from rnnkit.layers.rnn import RNN
 
