@@ -647,8 +647,8 @@ def _beside(sums) -> np.ndarray:
 def _drawn_in(values, lengths, period: int) -> dict[str, np.ndarray]:
     """Return the index of the last value of each series ``(N,)``, and what stands for it, NaN where it is itself.
 
-    Where a series with a season ends over 4 deviations off the forecast by the Theta method, a value 2 of them off:
-    rather a single event than a new level; without a season it is not.
+    A value of a series with a season over 4 deviations off the forecast by the Theta method is rather a single event
+    than a new level: one 2 deviations off stands for it.
     """
     found = {"last": lengths - 1, "drawn in": np.full(len(values), np.nan)}
     rows = np.flatnonzero(lengths > 3 * period)

@@ -153,10 +153,9 @@ def _restored(scale: Scale, ahead, width, steps, length: int, within: bool) -> n
 
 
 def _bordered(features, own, targets) -> np.ndarray:
-    """Return ridge weights ``(F + 1, L)`` of common features ``(R, F)`` and one of each lead's own, in the last row.
+    """Return ridge weights ``(F + 1, L)`` of common features ``(R, F)`` and, in the last row, one of each lead's own.
 
-    Targets and own features are ``(R, L)``; the first feature is the intercept. The ridge strength has the least error
-    on the third and the fourth quarter after a fit to those before.
+    The first feature is the intercept. The strength is that of least error on the third and the fourth quarter.
     """
     halves, errors = [len(targets) * part // 4 for part in (2, 3, 4)], np.zeros(len(STRENGTHS))
     for stop, end in itertools.pairwise(halves):

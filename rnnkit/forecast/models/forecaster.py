@@ -974,9 +974,8 @@ def parts_with_effects(history: History, fitted: dict[str, np.ndarray], parts: C
 class SeasonalForecaster(Forecaster):
     """A forecaster of each series by itself, with seasons that are given, or that the times of a table have.
 
-    Columns that are known ahead are regressed on first, see `rnnkit.forecast.fitting.regression`; the model forecasts
-    what they leave of the values, and what they add is added again. So are several seasons, or one of more than 24
-    steps, as far as a series has them (see `rnnkit.forecast.fitting.profiles.Profiles`).
+    The effects of columns that are known ahead are taken out first (`rnnkit.forecast.fitting.regression`), then several
+    seasons, or one of more than 24 steps, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`).
     """
 
     _several_seasons = True
