@@ -27,11 +27,7 @@ class Drawn(NamedTuple):
 
 
 def joined(times, values, ahead, columns: Sequence[Any]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Prepend a series' last value to its forecasts, so that they are drawn without a gap.
-
-    >>> joined(np.array([1, 2, 3]), np.array([5.0, 6.0, np.nan]), np.array([4, 5]), [np.array([7.0, 8.0])])
-    (array([2, 4, 5]), [array([6., 7., 8.])])
-    """
+    """Return times and columns of forecasts after a series' last value, so that they are drawn without a gap."""
     last = np.flatnonzero(~np.isnan(values))[-1:]
     return np.append(times[last], ahead), [np.append(values[last], column) for column in columns]
 
@@ -77,10 +73,7 @@ def _draw_stacked(make: Callable, series: Sequence[Drawn]):
 
 
 def residual_pictures(series: Sequence[Drawn]):
-    """Make a figure with three axes for each series: residuals over time, their autocorrelations, their histogram.
-
-    The columns of a series are the residuals ``(T,)`` and the autocorrelations at the lags from 1 on.
-    """
+    """Make a figure of residuals ``(T,)``, their autocorrelations from lag 1 on and their histogram for each series."""
     return _shown(_draw_residuals, series)
 
 

@@ -70,10 +70,7 @@ def class_named(name: str) -> Any:
 
 
 def forecaster_named(name: str, season: Any = None, *, several: bool = True, **settings: Any) -> Any:
-    """Make a forecaster by its name on the command line, for `several` series or for one.
-
-    Of several seasons, a model that takes one has the first. Settings are passed on if the model takes them.
-    """
+    """Make a forecaster by its name on the command line, with those settings that it takes, and its seasons."""
     kind = class_named((several and KNOWN[name].of_several) or KNOWN[name].kind)
     if not (season is None or isinstance(season, int) or kind._several_seasons):
         season = season[0] if len(season) else None

@@ -36,9 +36,4 @@ def of_file(path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) ->
     """Convert the contents of a file to `Saved`; a ValueError if it holds no forecaster."""
     if not isinstance(about.get("forecaster"), str):
         raise ValueError(f"expected a file of a fitted forecaster; {os.fspath(path)!r} holds something else")
-    return Saved(
-        about["forecaster"],
-        below("model/", arrays),
-        about.get("model", {}),
-        about.get("series", {}),
-    )
+    return Saved(about["forecaster"], below("model/", arrays), about.get("model", {}), about.get("series", {}))

@@ -36,8 +36,7 @@ def read_input(
 ) -> Series | SeriesFrame:
     """Return a `Series` if the file has one or `column` chooses one; otherwise, or if `framed`, a `SeriesFrame`.
 
-    The other arguments are those of `read_table`. Without the last three, a single series may have unequal steps of
-    time, which count as one step each. An InputError says why a file can't be used, with the line.
+    Without the last three arguments of `read_table`, unequal steps of a single series count as one step each.
     """
     plain = not framed and (freq, dayfirst, decimal) == (None, None, None) and Path(path).suffix not in PARQUET
     if column is not None and plain:
@@ -70,10 +69,7 @@ def read_future(
     decimal: str | None = None,
     needed: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Read covariates of the `horizon` steps after the series' ends: columns ``(B, H)`` by name, by default all.
-
-    An InputError says that the file can't be used, or lacks a series or a step.
-    """
+    """Read covariates of the `horizon` steps after the series' ends: columns ``(B, H)`` by name, by default all."""
     header = column_names(path)
     if needed is not None and (lacking := [name for name in needed if name not in header]):
         raise InputError(

@@ -17,8 +17,7 @@ BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 2, 130, 141  # 128 + the signal's number, 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command with these arguments, by default those of the process, and return its exit status.
 
-    The status is 0, or 2 for invalid input, after one line on standard error; 130 after Ctrl-C; 141 if the output's
-    reader has closed it.
+    The status is 0; 2 for invalid input; 130 after Ctrl-C; 141 if the output's reader has closed it.
     """
     # The matrices here are small, and BLAS threads waiting for busy cores cost more than they save.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -26,10 +26,7 @@ def check_drawing(path) -> None:
 
 
 def draw(path, reports: Sequence[Report], most: int = 9) -> None:
-    """Draw reports, and write the picture to a file of the format of its suffix, PNG by default.
-
-    Of each single series, all of it and its end; of several, the ends of `most`, from the best to the worst.
-    """
+    """Write a picture of single series and their ends, or of `most` of several, in the format of the suffix or PNG."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 

@@ -143,21 +143,13 @@ def first_origin(length: int) -> int:
 
 
 def rolling_origins(length: int, horizon: int, count: int) -> np.ndarray:
-    """Return up to `count` origins, evenly spread over the last 30 % of a series, as numbers of known steps.
-
-    >>> rolling_origins(length=100, horizon=3, count=4).tolist()
-    [70, 79, 88, 97]
-    """
+    """Return up to `count` origins, evenly spread over the last 30 % of a series, as numbers of known steps."""
     first, last = first_origin(length), length - horizon
     return np.unique(np.linspace(first, last, min(count, max(last - first + 1, 0))).round().astype(int))
 
 
 def needed_length(horizon: int, origins: int = LEAST_ORIGINS) -> int:
-    """Return the shortest length of a series with `origins` origins in its last 30 %.
-
-    >>> needed_length(horizon=12, origins=20)
-    104
-    """
+    """Return the shortest length of a series with `origins` origins in its last 30 %."""
     length = horizon + origins
     while length - horizon - first_origin(length) + 1 < origins:
         length += 1
@@ -239,10 +231,7 @@ def begun(
 
 
 def back_test(report: Report, progress: Progress) -> None:
-    """Add the windows of all models in turn to the report, the earliest first.
-
-    Models are fitted at the first origin only; but of a single series as ``_at_origin`` does it.
-    """
+    """Add the windows of all models, fitted at the first origin, or for one series as ``_at_origin`` does it."""
     if (origins := report.origins) is None:
         return
     history, count = report.history, len(origins.ends)
@@ -295,10 +284,9 @@ def forecast_kept(
     levels: Sequence[float] | None = None,
     read_future: Callable[[int], dict[str, np.ndarray]] | None = None,
 ) -> Report:
-    """Forecast beyond the ends of series with a forecaster of the file `path`, without a fit.
+    """Forecast the series of a fit, which may be longer or in another order now, with a forecaster of the file `path`.
 
-    The series must be those of the fit, from the same first steps, in any order; they may be longer now, and a single
-    one may end earlier. An InputError says that they differ. Horizon and levels default to those saved.
+    An InputError says that they differ. Horizon and levels default to those saved.
     """
     about = saved.series
     given = levels or about.get("levels") or [about.get("level", forecaster.level[0])]

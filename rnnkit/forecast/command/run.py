@@ -46,8 +46,7 @@ def forecast(options) -> str:
     forecaster, saved = kept
     read = partial(_future, options, data, needed=forecaster.future_covariates) if options.future else None
     return _told(
-        options,
-        [reports_of.forecast_kept(data, options.load, forecaster, saved, options.horizon, levels, read)],
+        options, [reports_of.forecast_kept(data, options.load, forecaster, saved, options.horizon, levels, read)]
     )
 
 

@@ -40,10 +40,7 @@ def read_bytes(path) -> bytes:
 
 
 def read_rows(path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the names of the columns, and the rows with their line numbers; an InputError with the line for no table.
-
-    The first line determines the separator: comma, semicolon, tab or pipe.
-    """
+    """Return the names of the columns, and the rows with their line numbers; an InputError for no table."""
     text = _decoded(path)
     header = re.sub(r'"[^"]*"', "", text.lstrip("\r\n ").partition("\n")[0])
     separator = max(_SEPARATORS, key=header.count)
@@ -86,10 +83,9 @@ def parsed(cell: str) -> float | None:
 
 
 def numbers(path, lines: Sequence[int], columns: dict[str, list[str]], decimal: str | None = None) -> dict:
-    """Return the columns of a file as float64, NaN in gaps, with the same decimal mark in all columns.
+    """Return the columns of a file as float64, NaN in gaps, with one decimal mark; thousands may be grouped.
 
-    Thousands may be grouped, by spaces or by the other mark. `lines` are the rows' line numbers. An InputError names
-    the first cell that is no number, or is ambiguous.
+    An InputError names the first cell that is no number, or is ambiguous, by the rows' line numbers `lines`.
     """
     if decimal != ",":
         read = lambda cell: math.nan if cell.lower() in GAPS else parsed(cell)

@@ -136,15 +136,7 @@ def read_table(
 
     try:
         return assemble(
-            chosen,
-            ids,
-            codes,
-            steps,
-            values.pop(chosen.target),
-            values,
-            freq=freq,
-            kind=FileTable(ids),
-            fault=fault,
+            chosen, ids, codes, steps, values.pop(chosen.target), values, freq=freq, kind=FileTable(ids), fault=fault
         )
     except InputError:
         raise

@@ -136,10 +136,7 @@ class SeriesFrame:
         return self._table(series, self.timelines.at(series, steps), found)
 
     def future(self, data: Any, horizon: int, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Read the future covariates ``(B, H)``, by name, from a DataFrame or SeriesFrame; other rows are ignored.
-
-        A ValueError names a missing column, series, step or value, or a repeated row.
-        """
+        """Read the future covariates ``(B, H)``, by name, from a DataFrame or SeriesFrame; other rows are ignored."""
         horizon, what = whole(horizon, "horizon", 1), "the table of the future"
         counts, found = self._after(data, what, horizon, names)
         if not counts.all():
@@ -211,11 +208,7 @@ class SeriesFrame:
         return f"{text(time)} of {self.label(series)}"
 
     def appended(self, data: Any) -> SeriesFrame:
-        """Return the series with the rows of a DataFrame appended; a missing step is a gap.
-
-        A ValueError names a missing column or value, an unknown series, a time that is already known or is no step of
-        its series, or a repeated row.
-        """
+        """Return the series with the rows of a DataFrame appended; a ValueError names a row that does not fit."""
         what = "the table of new values"
         columns = [self.names.target, *self.covariates]
         table = self._arranged(data, columns, what)
@@ -362,11 +355,7 @@ def handed_out(table: Any) -> Any:
 
 
 def is_frame(data) -> bool:
-    """Return whether `data` is a table, or a column of one, of pandas, polars or the like, without importing any.
-
-    >>> is_frame([1.0, 2.0]), is_frame(np.arange(3))
-    (False, False)
-    """
+    """Return whether `data` is a table, or a column of one, of pandas, polars or the like, without importing any."""
     if hasattr(data, "__narwhals_dataframe__") or hasattr(data, "__narwhals_series__"):
         return True
     return any(
@@ -380,11 +369,8 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
 
     The table has a row per series and time, in any order; missing rows are gaps. Without a column of ids it is one
     series; without one of values too, each other column is a series if all are numbers. Ids and times may be an index
-    of pandas. A column by itself has its times in the index, or is numbered from 0. `freq` is the step in the words of
-    pandas or polars; `covariates` are the other columns to read, by default all.
-
-    A ValueError names what is missing, repeated, infinite or no number, and times that are no equal steps. Anything
-    else than a table is a TypeError.
+    of pandas. A column by itself has its times in the index, or is numbered from 0. By default all other columns are
+    covariates. A ValueError names what can't be read.
     """
     from rnnkit.forecast.data import native_tables
 
@@ -431,8 +417,7 @@ def read(data, names: Sequence[str] = Columns(), freq=None, covariates: Sequence
 def read_static(static, frame: SeriesFrame, known: Sequence[str] | None = None) -> tuple[list[str], np.ndarray]:
     """Read static covariates: the names of S numbers, and their values ``(B, S)``.
 
-    A column of text becomes one of zeros and ones for each text in it, named ``column=text``. `known` are the names
-    read at the fit; an unknown text gives zeros. A ValueError names a missing or repeated series, value or column.
+    A column of text becomes one of zeros and ones for each text, named ``column=text``; of the `known` names of a fit.
     """
     from rnnkit.forecast.data import native_tables
 
@@ -500,8 +485,7 @@ def assemble(
 ) -> SeriesFrame:
     """Make a frame of rows in any order; `codes` are the indices of their ids.
 
-    `fault` makes an error from a row, a series and a description. `wall` gives the times on the clock of a time zone,
-    where `times` are in UTC.
+    `fault` makes an error from a row, a series and a description; `wall` gives the times on the clock of a time zone.
     """
     given = None if freq is None else frequencies.frequency(freq, times.dtype.kind == "M")
     order = _order(codes, times)

@@ -28,11 +28,7 @@ def frequency(freq, dated: bool) -> Frequency:
     """Parse the frequency of times that are dates (`dated`) or numbers.
 
     An int, a timedelta, an offset of pandas, a `Frequency`, or a name of pandas or polars with an optional number in
-    front: "M" is the end of a month, "mo" the day of the series' first time. Weeks, quarters and years may have an
-    anchor ("W-MON", "QS-FEB").
-
-    >>> str(frequency("QS", True)), str(frequency("15min", True)), frequency("W-SUN", True).anchor
-    ('3 months', '15 minutes', 6)
+    front: "M" is the end of a month, "mo" the day of the series' first time; weeks to years may have an anchor.
     """
     if isinstance(freq, Frequency):
         numbered = freq.unit == "time" and not isinstance(freq.count, np.timedelta64)
@@ -81,11 +77,6 @@ def seasons(frequency: Frequency) -> tuple[int, ...]:
 
     A year of months or of weeks; a week and a year of days; of shorter steps the first two of an hour, if they are less
     than five minutes, a day, a week and a year.
-
-    >>> seasons(Frequency("month", 3)), seasons(Frequency("time", 1))
-    ((4,), ())
-    >>> seasons(Frequency("time", np.timedelta64(30, "m"))), seasons(Frequency("time", np.timedelta64(1, "D")))
-    ((48, 336), (7, 365))
     """
     step: Any = frequency.count
     found: list[int] = []

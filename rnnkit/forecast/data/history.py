@@ -166,11 +166,7 @@ def _padded(series) -> np.ndarray:
 
 
 def handler_of(y, module: str):
-    """Return the module of `rnnkit.distributed` that handles partitions of Dask, or a list of tables; None in memory.
-
-    >>> handler_of([[1.0, 2.0], [3.0]], "panels") is None
-    True
-    """
+    """Return the module of `rnnkit.distributed` for partitions of Dask, or a list of tables; None in memory."""
     first = y[0] if isinstance(y, (list, tuple)) and len(y) else y
     if of_dask(first) or (first is not y and frames.is_frame(first)):
         return importlib.import_module(f"rnnkit.distributed.{module}")

@@ -30,11 +30,7 @@ class UnequalSteps(ValueError):
 
 @dataclass(frozen=True)
 class Frequency:
-    """The length of a step.
-
-    >>> str(Frequency("month", 3)), str(Frequency("time", np.timedelta64(168, "h"))), str(Frequency("time", 2))
-    ('3 months', '1 week', '2')
-    """
+    """The length of a step."""
 
     unit: str  # "month", "business day" (Mondays to Fridays), or "time" for the unit of the times
     count: int | float | np.timedelta64  # units of a step
@@ -88,14 +84,7 @@ class Frequency:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The times of a series' steps, past and future.
-
-    >>> Timeline("year", np.array([2006, 2007, 2008])).ahead(2).tolist()
-    [2009, 2010]
-    >>> ends = np.array(["2001-11-30", "2001-12-31"], dtype="datetime64[D]")
-    >>> [str(day) for day in Timeline("month", ends, Frequency("month", 1, day=31)).ahead(2)]
-    ['2002-01-31', '2002-02-28']
-    """
+    """The times of a series' steps, past and future."""
 
     name: str
     times: np.ndarray  # (T,), increasing integers, floats or datetime64
@@ -114,13 +103,7 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Timelines:
-    """The times of many series that have one frequency.
-
-    >>> first = np.array(["2001-01-01", "2001-03-05"], dtype="datetime64[D]")
-    >>> lines = Timelines("ds", first, np.zeros(2, int), np.array([2, 1]), Frequency("time", np.timedelta64(7, "D")))
-    >>> lines[0].times.astype(str).tolist(), lines.ahead(1).astype(str).tolist()
-    (['2001-01-01', '2001-01-08'], [['2001-01-15'], ['2001-03-12']])
-    """
+    """The times of many series that have one frequency."""
 
     name: str
     first: np.ndarray  # (B,), the time of each series' first step
@@ -158,10 +141,6 @@ def regular(name: str, times) -> tuple[np.ndarray, Timeline]:
     """Return the step of each row, with missing steps counted, and the timeline of all steps; times must increase.
 
     Times that are no equal steps, or that leave out more than a third of the steps, are one step each.
-
-    >>> steps, timeline = regular("year", np.array([1990, 1992, 1993, 1994]))
-    >>> steps.tolist(), timeline.times.tolist()
-    ([0, 2, 3, 4], [1990, 1991, 1992, 1993, 1994])
     """
     as_they_stand = np.arange(len(times)), Timeline(name, times)
     if len(times) < 3:

@@ -7,14 +7,7 @@ from typing import Any
 
 
 class Blocks:
-    """Blocks of series, or results per block, in memory; a subclass has them elsewhere, for picklable functions.
-
-    Examples
-    --------
-    >>> blocks = Blocks([[1, 2], [3]]).made(sorted)
-    >>> blocks.map(len)
-    [2, 1]
-    """
+    """Blocks of series, or results per block, in memory; a subclass has them elsewhere, for picklable functions."""
 
     def __init__(self, blocks: Sequence[Any]):
         self.blocks = list(blocks)

@@ -58,6 +58,17 @@ class Ends(NamedTuple):
         return cls(series, history.until(series, ends), came)
 
 
+def half_centred(errors) -> np.ndarray:
+    """Return errors at held-out ends ``(R, L)``, NaN where unknown, without half the median of each lead.
+
+    What all series have in common at their ends may be of that time alone.
+    """
+    if not len(errors):
+        return errors
+    middle = np.maximum((~np.isnan(errors)).sum(axis=0) - 1, 0) // 2
+    return errors - np.take_along_axis(np.sort(errors, axis=0), middle[None], axis=0) / 2
+
+
 def leads_of(season: int) -> int:
     """Return the number of leads to test: one and a half seasons, from 8 to 24."""
     return min(max(_LEADS, season + season // 2), _MOST)

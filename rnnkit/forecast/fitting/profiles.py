@@ -14,6 +14,8 @@ _KEPT = 0.8  # weight of a cycle, relative to the one after it
 _PASSES = 3
 _GAIN = 1.02  # most mean absolute error by a profile of earlier cycles, relative to that without one
 LEAST_GAIN = 0.97  # the same, where nothing else says that there is a season
+_RATIOS = 0.95  # most mean absolute error by ratios, relative to that by differences, for seasons that are ratios
+_LOWEST = 0.4  # least ratio of them; where it is lower, the noise of small values would count as much as that of others
 
 
 def checked_season(season: Any) -> int | list[int] | None:
@@ -40,23 +42,30 @@ class Profiles(NamedTuple):
     """Series of which seasons are taken out."""
 
     rest: np.ndarray  # (N, T), values without the seasons
-    inside: np.ndarray  # (N, T), the sum of the seasons
+    inside: np.ndarray  # (N, T), the sum of the seasons, of the logarithms where they are ratios
     ahead: tuple[np.ndarray, ...]  # for each season the profile (N, m) of the m steps after the end
-    found: np.ndarray  # (N, K), which seasons a series has
+    found: np.ndarray  # (N, K + 1), which seasons a series has, and whether they are ratios
 
     @classmethod
-    def of(cls, values, lengths, periods: Sequence[int], found=None) -> Profiles:
+    def of(cls, values, lengths, periods: Sequence[int], found=None, ratios: bool = True) -> Profiles:
         """Take seasons of these periods ``(K,)`` out of values ``(N, T)``, NaN in gaps and after the ends ``(N,)``.
 
         The profile of a season is the mean deviation from a moving average over one period, for each of its steps, with
         a weight that falls by 0.8 from cycle to cycle. The seasons are taken out in turn, three times, each from the
         values without the others (as MSTL does: Bandara, Hyndman and Bergmeir 2021). A series has a season, unless
-        `found` says it, if it has two cycles of it and the profile of the cycles before predicts the next ones.
+        `found` says it, if it has two cycles of it and the profile of the cycles before predicts the next ones. The
+        seasons of a positive series are `ratios` where that predicts the next cycles of the first one still better.
         """
-        newest = _from_the_end(values, lengths)
-        given, count = found, np.asarray(lengths)
-        found = np.ones((len(values), len(periods)), bool) if given is None else np.array(given)
-        found &= count[:, None] >= 2 * np.array(periods)
+        newest, count, given = _from_the_end(values, lengths), np.asarray(lengths), found
+        found = np.ones((len(values), len(periods) + 1), bool)
+        if given is None:
+            found[:, -1] = _has_ratios(newest, count, periods[0]) if ratios else False
+        else:
+            found[:, -1] = False
+            found[:, : given.shape[1]] = given
+        logarithms = np.log(np.where(newest > 0, newest, np.nan))
+        newest = np.where(found[:, -1:], logarithms, newest)
+        found[:, :-1] &= count[:, None] >= 2 * np.array(periods)
         parts = np.zeros((len(periods), *newest.shape))
         for turn in range(_PASSES):
             for k, period in enumerate(periods):
@@ -69,7 +78,8 @@ class Profiles(NamedTuple):
                 parts[k, rows] = _smoothed(deviations)[:, : newest.shape[1]]
         inside = _from_the_end(parts.sum(axis=0), lengths)
         ahead = tuple(part[:, :period][:, ::-1] for part, period in zip(parts, periods, strict=True))
-        return cls(values - inside, inside, ahead, found)
+        factors = np.exp(np.where(found[:, -1:], inside, 0.0))
+        return cls(np.where(found[:, -1:], values / factors, values - inside), inside, ahead, found)
 
     def seasons(self, h: int) -> np.ndarray:
         """Return the sum of the seasons of the h steps after the end ``(N, h)``."""
@@ -77,6 +87,27 @@ class Profiles(NamedTuple):
         for profile in self.ahead:
             total += profile[:, np.arange(h) % profile.shape[1]]
         return total
+
+    def restored(self, rest, spread: Any = 0.0, h: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return forecasts of the h steps after the end, or of all steps ``(N, T)``, and spreads, with the seasons."""
+        seasons, ratios = self.inside if h is None else self.seasons(h), self.found[:, -1:]
+        factors = np.exp(np.where(ratios, seasons, 0.0))
+        return rest * factors + np.where(ratios, 0.0, seasons), spread * factors
+
+
+def _has_ratios(newest, lengths, period: int) -> np.ndarray:
+    """Return whether a profile of ratios predicts a positive series better than one of differences ``(N,)``."""
+    errors, rows = np.zeros((2, len(newest))), np.flatnonzero(lengths >= 3 * period)
+    rows = rows[np.nanmin(newest[rows], axis=1, initial=np.inf) > 0]
+    values = newest[rows]
+    for error, scaled, back in zip(errors, (values, np.log(values)), (np.asarray, np.exp), strict=True):
+        apart = _deviations(scaled, lengths[rows], period)
+        said = (_in_cycles(scaled, period) - apart)[:, :-1] + _before(apart)
+        off = np.abs(_in_cycles(values, period)[:, :-1] - back(said))
+        error[rows] = np.nansum(off, axis=(1, 2))
+    lowest = np.zeros(len(newest))
+    lowest[rows] = np.exp(np.nanmin(_before(apart)[:, :1], axis=(1, 2), initial=0.0))
+    return (errors[1] < _RATIOS * errors[0]) & (lowest > _LOWEST)
 
 
 def _from_the_end(values, lengths) -> np.ndarray:
@@ -97,10 +128,13 @@ def _deviations(newest, lengths, period: int) -> np.ndarray:
         np.take_along_axis(one, first + period, axis=1) - np.take_along_axis(one, first, axis=1)
         for one in (sums, counts)
     )
-    apart = newest - total / np.maximum(count, 1)
-    cycles = -(-steps // period)
-    padded = np.pad(apart, ((0, 0), (0, cycles * period - steps)), constant_values=np.nan)
-    return padded.reshape(len(newest), cycles, period)
+    return _in_cycles(newest - total / np.maximum(count, 1), period)
+
+
+def _in_cycles(newest, period: int) -> np.ndarray:
+    """Return series from their ends on by cycles ``(N, cycles, period)``, the newest first."""
+    padded = np.pad(newest, ((0, 0), (0, -newest.shape[1] % period)), constant_values=np.nan)
+    return padded.reshape(len(newest), padded.shape[1] // period, period)
 
 
 def _weighted(deviations) -> tuple[np.ndarray, np.ndarray]:
@@ -124,11 +158,15 @@ def _smoothed(deviations) -> np.ndarray:
     return found.reshape(len(found), found.shape[1] * found.shape[2])
 
 
+def _before(deviations) -> np.ndarray:
+    """Return for each cycle but the first the profile of those before ``(N, cycles - 1, m)``, NaN where unknown."""
+    sums, weights = _weighted(deviations)
+    return np.where(weights > 1e-6, sums / np.maximum(weights, 1e-6), np.nan)[:, 1:]
+
+
 def _predicted(deviations) -> np.ndarray:
     """Return the mean absolute error by the profile of the cycles before, relative to that without one ``(N,)``."""
-    sums, weights = _weighted(deviations)
-    said = np.where(weights > 1e-6, sums / np.maximum(weights, 1e-6), np.nan)[:, 1:]
-    came = deviations[:, :-1]
+    said, came = _before(deviations), deviations[:, :-1]
     both = ~np.isnan(said) & ~np.isnan(came)
     off = np.where(both, np.abs(came - said), 0.0).sum(axis=(1, 2))
     size = np.where(both, np.abs(came), 0.0).sum(axis=(1, 2))

@@ -11,29 +11,14 @@ ENOUGH = 3  # least values for fitting a lead
 
 
 class NormalEquations:
-    """The sums of a least-squares problem with one target per lead, filled block by block.
+    """The sums of a least-squares problem with one target per lead, filled block by block; the first feature is 1.
 
     With features ``f_t`` and targets ``d_t``, over the rows with a target of lead h::
 
         gram_h = sum_t f_t f_tᵀ        moment[:, h] = sum_t f_t d_t[h]        power[h] = sum_t d_t[h]²
 
-    Sums of two parts add up to the sums of the whole, so that one pass serves to fit on a first part, to judge on a
-    second, and to solve on both. Of the symmetric matrices only the lower triangles are kept.
-
-    Parameters
-    ----------
-    features : int
-        Columns of the features; the first one is the intercept, which no ridge shrinks.
-    leads : int
-        Columns of the targets.
-
-    Examples
-    --------
-    >>> equations = NormalEquations(features=2, leads=1)
-    >>> time = np.arange(5.0)
-    >>> equations.add(np.column_stack([np.ones(5), time]), 3 + 2 * time[:, None])
-    >>> equations.solve(0.0).ravel().round(6).tolist()
-    [3.0, 2.0]
+    Sums of two parts add up to those of the whole: one pass serves to fit on a first part, to judge on a second, and to
+    solve on both. Of the symmetric matrices only the lower triangles are kept.
     """
 
     def __init__(self, features: int, leads: int):
@@ -124,7 +109,7 @@ class NormalEquations:
 def quarters(rows, known, horizon) -> np.ndarray:
     """Return the part of each step ``(B, T)``: 0 to 3 for the quarters that choose the strength, 4 for the rest.
 
-    Steps that lack a target are in the rest, as each lead would need its own matrices; unless these are most steps.
+    Steps without all targets are in the rest, unless most are: each lead would need its own matrices.
     """
     whole = rows & all_ahead(known, horizon)
     chosen = whole if mostly_whole(rows.sum(), whole.sum()) else rows
@@ -184,21 +169,13 @@ class Penalty(NamedTuple):
 
 
 def learnable(counts) -> int:
-    """Return the number of leads, from the first on, with enough values to fit by ``counts (leads,)``; 1 at least.
-
-    >>> learnable([9, 5, 2, 0]), learnable([1, 0])
-    (2, 1)
-    """
+    """Return the number of leads, from the first on, with enough values to fit by ``counts (leads,)``; 1 at least."""
     enough = np.append(np.asarray(counts) >= ENOUGH, False)
     return max(int(np.argmin(enough)), 1)
 
 
 def short_note(count: int, learned: int, horizon: int) -> str | None:
-    """Return a note on series too short for all leads, from the values of the first lead and the leads fitted, or None.
-
-    >>> short_note(9, 3, 12)
-    '3 of 12 leads had values to learn from; the others follow from them, step by step'
-    """
+    """Return a note on series too short for all leads, from the values of lead 1 and the leads fitted, or None."""
     if count < ENOUGH:
         return "too few values to learn from: the forecast goes on as the series ended"
     if learned == horizon:

@@ -12,24 +12,9 @@ _MEASURED = ("middle", "level", "slope", "spread")
 
 
 class Scale:
-    """A straight line and a standard deviation per series, fitted to the known values.
+    """A straight line by least squares and a standard deviation per series, fitted to its known values.
 
-    ``z_t = (y_t - level - slope (t - middle)) / spread``, the line by least squares.
-
-    Parameters
-    ----------
-    values : ndarray (B, T) of float64
-        Series in rows, NaN where a value is missing; at least one value in each row.
-    first : int
-        The time of the first column.
-
-    Examples
-    --------
-    >>> scale = Scale(np.array([[1.0, 3.0, np.nan, 7.0, 9.0]]))
-    >>> scale.slope.round(6).tolist()
-    [2.0]
-    >>> scale.restore(np.zeros((1, 2)), np.array([[5, 6]])).round(6).tolist()
-    [[11.0, 13.0]]
+    ``z_t = (y_t - level - slope (t - middle)) / spread`` of values ``(B, T)``; the first column has the time `first`.
     """
 
     def __init__(self, values, first: int = 0):

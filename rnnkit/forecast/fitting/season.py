@@ -80,7 +80,7 @@ def find_seasons(values: Any) -> tuple[int, ...]:
     length = np.array([len(values)])
     rest = Profiles.of(values[None], length, (first,), np.ones((1, 1), bool)).rest[0]
     for second in (_LONGER.get(first), find_season(rest)):
-        if second and second >= 2 * first and Profiles.of(values[None], length, (first, second)).found.all():
+        if second and second >= 2 * first and Profiles.of(values[None], length, (first, second)).found[0, :-1].all():
             return (first, second)
     return (first,)
 
@@ -108,10 +108,6 @@ def refined_period(values, season: int) -> float:
     The first two harmonics are shifted to frequency zero and summed over each season; the rate of change of their phase
     from season to season, by the Fourier transform, gives the correction of the period. Values ``(B, T)`` are of mean
     zero, NaN in gaps; the rows share the period. It is `season` itself for fewer than three seasons.
-
-    >>> week = np.arange(2000)
-    >>> round(refined_period(np.sin(2 * np.pi * week / 52.18)[None], 52), 1)
-    52.2
     """
     seasons = values.shape[1] // season
     if seasons < 3:
@@ -162,11 +158,7 @@ def _bins(season: int, size: int) -> np.ndarray:
 
 
 def harmonics(times, period: float, count: int) -> np.ndarray:
-    """Return sine and cosine of the first harmonics of a season: times ``(...)`` give ``(..., 2 * count)``.
-
-    >>> harmonics(np.array([0, 3]), 12.0, 1).round(6).tolist()
-    [[0.0, 1.0], [1.0, 0.0]]
-    """
+    """Return sine and cosine of the first harmonics of a season: times ``(...)`` give ``(..., 2 * count)``."""
     angles = 2 * np.pi * np.arange(1, 1 + count) * np.asarray(times)[..., None] / period
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(*angles.shape[:-1], 2 * count)
 
@@ -185,8 +177,7 @@ def season_votes(values, lengths, most: int = 100) -> tuple[np.ndarray, list]:
 def elected(votes, most: int = 100) -> tuple[int, ...]:
     """Return the common seasons from the results of `season_votes` for blocks of series.
 
-    The first is that of at least half of the series asked, or a fifth, if it is one that each series has or hasn't
-    (`rnnkit.forecast.fitting.profiles.Profiles`); so is a second one.
+    The first is that of half of the series asked, or of a fifth if it is taken apart; so is a second one.
     """
     asked = _asked(np.concatenate([lengths for lengths, _ in votes]), most)
     every = [seasons for _, found in votes for seasons in found]

@@ -24,12 +24,6 @@ class Shortcut:
 
     Gaps hold the previous value, and steps before the first value hold that one. `harmonics` is their number for the
     season, `period` its length in steps; the fit may leave the season terms out.
-
-    >>> wave = np.sin(np.arange(200) * 0.3)[None]
-    >>> shortcut = Shortcut(horizon=2, lags=3).fit(wave, np.arange(200)[None])
-    >>> ahead = wave[0, -1] + shortcut.changes(wave, np.arange(200)[None])[0, -1]
-    >>> bool(np.abs(ahead - np.sin([60.0, 60.3])).max() < 0.01)
-    True
     """
 
     strength: float  # of the ridge, the best of several on the later quarters

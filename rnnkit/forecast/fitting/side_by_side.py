@@ -41,8 +41,7 @@ class SideBySide:
     def differentiate(self, rows, constants, states, loss: Callable):
         """Return losses ``(R,)``, and their gradients by constants ``(R, C)`` and by each state ``(R, *shape)``.
 
-        ``loss(x, outputs)``, of ``(B, T, W)``, gives losses ``(B, W)`` and their gradients by the outputs ``(B, T,
-        W)``; all else is as `run` takes it.
+        ``loss(x, outputs)``, of ``(B, T, W)``, gives losses ``(B, W)`` and their gradients by the outputs.
         """
         losses, d_constants = np.empty(len(rows)), np.empty(constants.shape)
         d_states = [np.empty(s.shape) for s in states]

@@ -13,7 +13,7 @@ from rnnkit.arguments import whole
 from rnnkit.forecast.data import frames
 from rnnkit.forecast.data.history import History
 from rnnkit.forecast.fitting.blocks import Blocks
-from rnnkit.forecast.fitting.held_out import Calibration, Ends, leads_of
+from rnnkit.forecast.fitting.held_out import Calibration, Ends, half_centred, leads_of
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
 from rnnkit.forecast.models import demand
 from rnnkit.forecast.models.autoregression import Autoregression, able
@@ -53,6 +53,7 @@ _FAR, _NEAR = 4.0, 2.0  # deviations of a last value from its forecast, if drawn
 _WORST = 5.0  # most error, relative to the median of the models
 _PANEL = 100  # least series for training a network
 _USUAL, _NETWORK_POWER = 0.4, 6.0  # the network's share at equal errors, and the power of their inverse ratio
+_WIDER = 1.03  # later errors over those at a series' only end, which its weights were chosen by
 _GRID = np.linspace(0.0, 1.0, 41)  # candidate shares
 _POINTS = (None, "mean", "median")
 _EVENLY = (np.arange(20) + 0.5) / 20  # probabilities of quantiles whose mean is that of the distribution
@@ -272,7 +273,7 @@ class Auto(Together):
                 for rows, more in zip(found, own, strict=True):
                     rows |= {f"network/{name}": array for name, array in more.items()}
                 panel |= {f"network/{name}": array for name, array in shared.items()}
-        calibration = Calibration.of(-off / _positive(spread))
+        calibration = Calibration.of(half_centred(-off * (_WIDER if networked else 1.0) / _positive(spread)))
         ends = np.cumsum([len(one) for one in errors])[:-1]
         both = zip(np.split(other, ends), np.split(off, ends), strict=True)
         for rows, part, size, last in zip(found, held_out.map(_scores), sizes, both, strict=True):
@@ -458,17 +459,18 @@ class Auto(Together):
         inside, found = of == "_within", []
         if "seasons" in fitted:
             apart = Profiles.of(history.values, lengths, periods, fitted["seasons"])
-            rest, seasons = history._replace(values=apart.rest), apart.inside if inside else apart.seasons(h)
+            rest = history._replace(values=apart.rest)
         steps = values.shape[1] if inside else h
         for name, model in self._candidates(periods).items():
             own = "seasons" in fitted and name != "autoregression"
             ahead = forecast_in_blocks(getattr(model, of), rest if own else history, below(f"{name}/", fitted), steps)
-            found.append([ahead.forecast + seasons if own else ahead.forecast, absolute(ahead)])
-        both = np.array(found).swapaxes(0, 1)
-        (*others, alone), spreads = both
+            both = ahead.forecast, absolute(ahead)
+            found.append(apart.restored(*both, None if inside else h) if own else both)
+        found = np.array(found).swapaxes(0, 1)
+        (*others, alone), spreads = found
         middle, most = np.median(others, axis=0), _APART * np.median(spreads[:-1], axis=0)
         alone[:] = np.where(np.isnan(middle), alone, np.clip(alone, middle - most, middle + most))
-        return _shifted(both, first, whole) if inside else both
+        return _shifted(found, first, whole) if inside else found
 
     @classmethod
     def _of_saved(cls, saved):
@@ -645,8 +647,8 @@ def _beside(sums) -> np.ndarray:
 def _drawn_in(values, lengths, period: int) -> dict[str, np.ndarray]:
     """Return the index of the last value of each series ``(N,)``, and what stands for it, NaN where it is itself.
 
-    Where a series with a season ends over 4 deviations off the forecast by the Theta method, a value 2 of them off:
-    rather a single event than a new level; without a season it is not.
+    A value of a series with a season over 4 deviations off the forecast by the Theta method is rather a single event
+    than a new level: one 2 deviations off stands for it.
     """
     found = {"last": lengths - 1, "drawn in": np.full(len(values), np.nan)}
     rows = np.flatnonzero(lengths > 3 * period)

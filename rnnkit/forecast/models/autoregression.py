@@ -91,13 +91,13 @@ class Autoregression(SeasonalForecaster):
         periods, length = periods_of(self.season), np.array([len(values)])
         if not are_apart(periods):
             return _recent(values, periods[0], h, within)
-        apart = Profiles.of(values[None], length, periods)
+        apart = Profiles.of(values[None], length, periods, ratios=False)
         seasons = apart.inside[0, 1:] if within else apart.seasons(h)[0]
         found = _recent(apart.rest[0], periods[0], h, within, apart.found[0, 0])
         found[0] += seasons
-        if not apart.found.any():
+        if not apart.found[0, :-1].any():
             return found
-        longest = max(period for period, there in zip(periods, apart.found[0], strict=True) if there)
+        longest = max(period for period, there in zip(periods, apart.found[0, :-1], strict=True) if there)
         other = _aligned(values, longest, periods[0], h, within)
         return np.where(np.isnan(other), found, (found + other) / 2)
 
@@ -153,10 +153,9 @@ def _restored(scale: Scale, ahead, width, steps, length: int, within: bool) -> n
 
 
 def _bordered(features, own, targets) -> np.ndarray:
-    """Return ridge weights ``(F + 1, L)`` of common features ``(R, F)`` and one of each lead's own, in the last row.
+    """Return ridge weights ``(F + 1, L)`` of common features ``(R, F)`` and, in the last row, one of each lead's own.
 
-    Targets and own features are ``(R, L)``; the first feature is the intercept. The ridge strength has the least error
-    on the third and the fourth quarter after a fit to those before.
+    The first feature is the intercept. The strength is that of least error on the third and the fourth quarter.
     """
     halves, errors = [len(targets) * part // 4 for part in (2, 3, 4)], np.zeros(len(STRENGTHS))
     for stop, end in itertools.pairwise(halves):

@@ -15,13 +15,7 @@ from rnnkit.forecast.fitting.readout import ENOUGH, NormalEquations, Penalty, le
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import harmonics, refined_period
 from rnnkit.forecast.fitting.shortcut import following
-from rnnkit.forecast.models.direct import (
-    DirectForecaster,
-    ForecastState,
-    check_horizon,
-    last_steps,
-    measured,
-)
+from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, check_horizon, last_steps, measured
 from rnnkit.forecast.models.forecaster import LEVEL, Ahead, Fitted
 from rnnkit.layers.rnn import RNN
 from rnnkit.layers.support.facts import built_shape
@@ -51,8 +45,7 @@ class Reader(NamedTuple):
     def blocks(self, inputs, known, states=None, first: int = 0) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Yield a block of steps, the readout's features in it, and the states after it.
 
-        Inputs are ``(B, T, 1 + F)``; `known` ``(B, T)`` marks the steps that are read. `states` ``(B, units)`` are
-        those before the first step, whose time is `first`.
+        Inputs are ``(B, T, 1 + F)``, `known` ``(B, T)``; `states` ``(B, units)`` are those before the step `first`.
         """
         steps = max(1, ROWS // len(inputs))
         for start in range(0, inputs.shape[1], steps):
@@ -67,11 +60,7 @@ class Reader(NamedTuple):
         return np.concatenate([np.ones_like(inputs[..., :1]), inputs, waves, states], axis=-1)
 
     def add(self, parts: Mapping[int, NormalEquations], inputs, known, use, after, states=None, first: int = 0):
-        """Add steps to the sums of their parts, and return the states after them; see `blocks`.
-
-        `use` ``(B, T)`` is the part of each step, -1 for none; `after` ``(B, T - 1 + leads)`` has the values after each
-        step.
-        """
+        """Add steps to the sums of their parts `use` ``(B, T)``, -1 for none, and return the states; see `blocks`."""
         z, leads = inputs[:, :, 0], after.shape[1] + 1 - inputs.shape[1]
         targets = sliding_window_view(after, leads, axis=1)  # targets[:, t, h - 1] is z at t + h
         for block, features, reached in self.blocks(inputs, known, states, first):

@@ -21,7 +21,7 @@ _DAMPED = 0.8, 0.98  # of φ
 _LEAST = 1e-12  # added to sums of squared errors, in units of the scale, as a perfect fit would have log(0)
 _LEVEL, _SLOPE, _SEASON = 0.3, 0.03, 0.3  # change of a starting state per unit of its unknown, in the same units
 FLOOR = 1e-3  # of the level in `multiplicative_smoothing`
-_STARTS = 0.3, 0.1, 0.05, 0.95  # α, β / α, γ / (1 - α), φ
+_STARTS, _FLATTENING = (0.3, 0.1, 0.05, 0.95), (0.01, 0.9, 0.05, 0.9)  # α, β / α, γ / (1 - α), φ
 
 ERRORS, TRENDS = "AM", ("N", "A", "Ad")
 FORMS = tuple(f"{error}{trend}{season}" for error in ERRORS for trend in TRENDS for season in ("N", error))
@@ -313,15 +313,18 @@ class _Fit:
         self.free[:, 3] = self.trends == 2
 
     def run(self) -> dict[str, np.ndarray]:
-        start = np.zeros(self.free.shape)
-        for i, (value, (low, high)) in enumerate(zip(_STARTS, _BOUNDS, strict=True)):
-            start[:, i] = np.log((value - low) / (high - value))
-        found = minimize_rows(self._loss, start, iterations=self.iterations)
-        parameters, (level, trend, season), _ = self._model(np.arange(len(start)), found.x)
+        x, value, _ = minimize_rows(self._loss, self._start(_STARTS), iterations=self.iterations)
+        rows = np.flatnonzero((self.trends == 2) & (self.group.period == 1))
+        if len(rows):  # a curve that flattens out is a minimum of its own
+            loss = lambda part, x: self._loss(rows[part], x)
+            other = minimize_rows(loss, self._start(_FLATTENING)[rows], iterations=self.iterations)
+            better = other.value < value[rows]
+            x[rows[better]], value[rows[better]] = other.x[better], other.value[better]
+        parameters, (level, trend, season), _ = self._model(np.arange(len(x)), x)
         # The likelihood at its maximum: twice its negative logarithm, in the series' own units.
         unknowns = 1 + self.free.sum(axis=1) + (self.group.period > 1)
         centre, width = np.tile(self.scale, len(self.trends) // len(self.scale.width))
-        deviance = self.counts * (2 * found.value + 2 * np.log(width) + np.log(self.counts))
+        deviance = self.counts * (2 * value + 2 * np.log(width) + np.log(self.counts))
         spare = self.counts - unknowns - 1
         correction = np.where(spare > 0, 2 * unknowns * (unknowns + 1) / np.maximum(spare, 1), np.inf)
         variance = self._variance(parameters, (level, trend, season), unknowns - 1)
@@ -329,6 +332,12 @@ class _Fit:
         aicc = deviance + 2 * unknowns + correction
         found_arrays = {"parameters": parameters, "level": level, "trend": trend, "season": season}
         return found_arrays | {"centre": centre, "width": width, "variance": variance, "aicc": aicc}
+
+    def _start(self, parameters) -> np.ndarray:
+        start = np.zeros(self.free.shape)
+        for i, (value, (low, high)) in enumerate(zip(parameters, _BOUNDS, strict=True)):
+            start[:, i] = np.log((value - low) / (high - value))
+        return start
 
     def _model(self, rows, x):
         """Return parameters and starting states for the unknowns, and the factors of their gradients."""

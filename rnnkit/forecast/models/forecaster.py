@@ -974,9 +974,8 @@ def parts_with_effects(history: History, fitted: dict[str, np.ndarray], parts: C
 class SeasonalForecaster(Forecaster):
     """A forecaster of each series by itself, with seasons that are given, or that the times of a table have.
 
-    Columns that are known ahead are regressed on first, see `rnnkit.forecast.fitting.regression`; the model forecasts
-    what they leave of the values, and what they add is added again. So are several seasons, or one of more than 24
-    steps, as far as a series has them (see `rnnkit.forecast.fitting.profiles.Profiles`).
+    The effects of columns that are known ahead are taken out first (`rnnkit.forecast.fitting.regression`), then several
+    seasons, or one of more than 24 steps, as far as a series has them (`rnnkit.forecast.fitting.profiles.Profiles`).
     """
 
     _several_seasons = True
@@ -1033,8 +1032,8 @@ class SeasonalForecaster(Forecaster):
             return getattr(self._fitted_with, of)(values, lengths, fitted, h)
         apart = Profiles.of(values, lengths, self._periods, fitted["seasons"])
         ahead = getattr(self._with(1), of)(apart.rest, lengths, fitted, h)
-        seasons = apart.seasons(h) if of == "_ahead" else apart.inside
-        return Ahead(ahead.forecast + seasons, absolute(ahead), np.zeros(len(seasons), bool))
+        restored = apart.restored(ahead.forecast, absolute(ahead), h if of == "_ahead" else None)
+        return Ahead(*restored, np.zeros(len(values), bool))
 
 
 def absolute(ahead: Ahead) -> np.ndarray:
@@ -1069,7 +1068,8 @@ class SmoothingForecaster(SeasonalForecaster):
             return self._fitted_with._parts(values, lengths, fitted)
         apart = Profiles.of(values, lengths, self._periods, fitted["seasons"])
         parts = self._with(1)._parts(apart.rest, lengths, fitted)
-        return parts | {"season": parts["season"] + apart.inside}
+        said, _ = apart.restored(parts["level"] + parts["season"])
+        return parts | {"season": said - parts["level"], "remainder": values - said}
 
 
 def known_once(values) -> np.ndarray:

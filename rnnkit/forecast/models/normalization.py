@@ -103,13 +103,7 @@ def units(values) -> dict[str, np.ndarray]:
     unit = np.where(logarithms, np.sqrt(usual / _USUAL), usual / _USUAL)
     centre = np.where(logarithms, 0.0, _first_mean(z))
     z = (z - centre[:, None]) / unit[:, None]
-    return {
-        "logarithms": logarithms,
-        "unit": unit,
-        "centre": centre,
-        "first": _first_mean(z),
-        "change": change / unit,
-    }
+    return {"logarithms": logarithms, "unit": unit, "centre": centre, "first": _first_mean(z), "change": change / unit}
 
 
 def _changes(values) -> np.ndarray:

@@ -16,13 +16,7 @@ from rnnkit.forecast.fitting.readout import ENOUGH, learnable
 from rnnkit.forecast.fitting.scale import Scale
 from rnnkit.forecast.fitting.season import refined_period
 from rnnkit.forecast.fitting.shortcut import Shortcut, hold, targets
-from rnnkit.forecast.models.direct import (
-    DirectForecaster,
-    ForecastState,
-    check_horizon,
-    last_steps,
-    measured,
-)
+from rnnkit.forecast.models.direct import DirectForecaster, ForecastState, check_horizon, last_steps, measured
 from rnnkit.forecast.models.forecaster import Ahead, Fitted, check_features
 from rnnkit.hints import Array
 from rnnkit.layers.dense import Dense

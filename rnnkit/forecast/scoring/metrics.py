@@ -45,15 +45,7 @@ def root_mean_squared_error(actual: Array, forecast: Array) -> float:
 
 
 def naive_error(training, season: int | None = None) -> float:
-    """Return the scale of the mean absolute scaled error (Hyndman and Koehler 2006, equation 3.1; or seasonal).
-
-    The mean of ``|y_t - y_{t-m}|`` within the training part, where both are known; m is the season, or 1.
-
-    >>> naive_error(np.array([1.0, 2.0, 4.0, np.nan, 7.0]))
-    1.5
-    >>> naive_error(np.array([1.0, 2.0, 4.0, np.nan, 7.0]), season=2)
-    3.0
-    """
+    """Return ``mean |y_t - y_{t-m}|`` of the training part, m the season (Hyndman and Koehler 2006, equation 3.1)."""
     m, training = season or 1, with_gaps(training, "training")
     return mean_absolute_error(training[m:], training[:-m])
 

@@ -35,10 +35,46 @@ def test_a_series_has_the_seasons_that_predict():
     walks = rng.normal(size=(60, 1008)).cumsum(axis=1)
     values = np.concatenate([hours()[None], only_day[None], walks])
     found = Profiles.of(values, np.full(62, 1008), (24, 168)).found
-    assert found[0].tolist() == [True, True] and found[1].tolist() == [True, False]
-    assert found[2:].mean() < 0.05
+    assert found[0].tolist() == [True, True, False] and found[1].tolist() == [True, False, False]
+    assert found[2:, :2].mean() < 0.05
     short = Profiles.of(hours()[None, :300], np.array([300]), (24, 168))
-    assert short.found[0].tolist() == [True, False]  # less than two weeks
+    assert short.found[0].tolist() == [True, False, False]  # less than two weeks
+
+
+def test_seasons_that_grow_with_the_level_are_ratios():
+    rng = np.random.default_rng(2)
+    t = np.arange(24 * 42)
+    level, day = np.exp(t / 500), 1 + 0.3 * np.sin(2 * np.pi * t / 24)
+    deep = 1 + 0.9 * np.sin(2 * np.pi * t / 24)  # the noise of its least values would count as much as that of others
+    grown = np.stack([level * day, level * deep, 20 + level + 0.3 * day, level * day - 1])
+    values = grown * (1 + 0.01 * rng.normal(size=grown.shape))
+    lengths = np.full(4, len(t) - 24)
+    found = Profiles.of(values[:, :-24], lengths, (24, 168))
+    assert found.found[:, -1].tolist() == [True, False, False, False]
+    np.testing.assert_allclose(found.restored(found.rest)[0], values[:, :-24])
+    ahead, spread = found.restored(np.repeat(found.rest[:, -1:], 24, axis=1), np.ones((4, 24)), 24)
+    assert np.abs(ahead[0] / values[0, -24:] - 1).mean() < 0.06 and spread[0].max() > 1.2 and (spread[1:] == 1).all()
+    plain = Profiles.of(values[:, :-24], lengths, (24, 168), ratios=False)
+    assert not plain.found[:, -1].any()
+    off = np.abs(plain.restored(np.repeat(plain.rest[:, -1:], 24, axis=1), h=24)[0] - values[:, -24:]).mean(axis=1)
+    assert np.abs(ahead[0] - values[0, -24:]).mean() < 0.8 * off[0]
+    again = Profiles.of(values[:, :-24], lengths, (24, 168), found.found)
+    np.testing.assert_array_equal(again.rest, found.rest)
+
+
+@pytest.mark.parametrize("model", [rk.forecast.Theta, rk.forecast.ExponentialSmoothing, rk.forecast.Auto])
+def test_components_add_up_where_seasons_are_ratios(model):
+    t = np.arange(24 * 21)
+    y = (
+        np.exp(t / 300)
+        * (1 + 0.3 * np.sin(2 * np.pi * t / 24))
+        * (1 + 0.02 * np.random.default_rng(4).normal(size=len(t)))
+    )
+    fitted = model(season=[24, 168]).fit(y)
+    parts = fitted.components()
+    np.testing.assert_allclose(parts["level"] + parts["season"] + parts["remainder"], y)
+    width = np.diff([fitted.predict(24, level=80)[f"{fitted.name}-{edge}-80"] for edge in ("lo", "hi")], axis=0)[0]
+    assert width.max() > 1.3 * width.min()  # it grows with the season
 
 
 def test_F3_other_series_and_gaps_change_no_bit():

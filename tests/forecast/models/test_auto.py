@@ -5,7 +5,7 @@ import pytest
 
 import rnnkit as rk
 from rnnkit.forecast.data.history import History
-from rnnkit.forecast.fitting.held_out import Calibration
+from rnnkit.forecast.fitting.held_out import Calibration, half_centred
 from rnnkit.forecast.models.auto import Auto, Ends
 
 
@@ -124,6 +124,18 @@ def test_held_out_ends():
         assert (came[: len(rest)] == rest).all() and np.isnan(came[len(rest) :]).all()
     assert (np.bincount(ends.series) > 1).all() and np.isfinite(ends.came[:, :4]).all()
     assert len(Ends.of(History(np.ones((1, 2)), np.array([2])), 8).series) == 0
+
+
+def test_half_of_what_series_have_in_common_is_left_out_of_bands():
+    errors = np.random.default_rng(3).normal(2.0, 1.0, size=(201, 3))
+    errors[:, 2] = np.nan
+    errors[100:, 1] = np.nan
+    found = half_centred(errors)
+    off = errors - found
+    for lead, known in enumerate((201, 100)):
+        assert np.unique(off[:known, lead].round(9)).size == 1
+        assert abs(off[0, lead] - np.sort(errors[:known, lead])[(known - 1) // 2] / 2) < 1e-9
+    assert np.isnan(found[:, 2]).all() and half_centred(errors[:0]).shape == (0, 3)
 
 
 def test_quantiles_of_errors_have_their_rank():

@@ -243,3 +243,11 @@ def test_aicc_and_the_variance_count_all_unknowns(form, unknowns, rng):
     rest = count - unknowns - 1
     expected = count * np.log(squares) + 2 * unknowns + 2 * unknowns * (unknowns + 1) / rest
     np.testing.assert_allclose(model._model["aicc"], expected, rtol=1e-6)
+
+
+def test_a_curve_that_flattens_out_goes_on():
+    """From one start alone, the fit of some of these ends in another minimum."""
+    t, rng = np.arange(72), np.random.default_rng(7)
+    curves = 100 * (1 - np.exp(-t / 15)) + 0.5 * rng.normal(size=(24, 72))
+    said = rk.forecast.ExponentialSmoothing(season=1).fit(curves[:, :60]).predict(12)
+    assert np.abs(said - curves[:, 60:]).mean(axis=1).max() < 0.8
