@@ -14,6 +14,7 @@ from rnnkit.callbacks.progress import watched
 from rnnkit.keras import tree
 from rnnkit.keras.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from rnnkit.layers.masking import Masking
+from rnnkit.layers.support.repeats import by_attributes
 from rnnkit.layers.support.tape import GradientTape, TapeArray, plain
 from rnnkit.layers.support.variable import assign_all
 from rnnkit.metrics.metric import Measure
@@ -71,7 +72,8 @@ class StepsOfModel(Assembled):
         """
         compiled = self._ready()
         count = len(compiled.objectives) if any(compiled.objectives) else 0
-        total: Any = sum(self.losses)
+        parts = self.losses
+        total: Any = sum(parts[1:], parts[0]) if parts else None
         outputs, targets, weights, masks = self._by_output(x, y, y_pred, sample_weight) if count else ([],) * 4
         for k, objective in enumerate(compiled.objectives[:count]):
             if objective is not None:
@@ -79,10 +81,10 @@ class StepsOfModel(Assembled):
                     raise ValueError(f"expected a target for the output {compiled.outputs[k]!r}, got None")
                 given = targets[k], outputs[k], masks[k], weights[k]
                 mean, loss = weighted_loss(objective, *given, compiled.loss_weights[k])
-                total = total + loss
+                total = loss if total is None else total + loss
                 if k in self._loss_trackers:
                     self._loss_trackers[k].update_state(mean, sample_weight=len(outputs[k]))
-        if not count and not self.losses:
+        if total is None:
             raise ValueError(
                 f"expected a loss of {self.name!r}, got none; call compile(loss=…), or define compute_loss"
             )
@@ -110,7 +112,7 @@ class StepsOfModel(Assembled):
     def metrics(self) -> list:
         """The mean of the loss, metrics that are attributes, and those of `compile`."""
         if self._compiled is None:
-            return self._own_metrics()
+            return list(self._own_metrics())
         given = [metric for _, _, metric, _ in self._compiled.metrics]
         return [self._loss_tracker, *self._own_metrics(), *given, *self._loss_trackers.values()]
 
@@ -131,6 +133,7 @@ class StepsOfModel(Assembled):
             "keras.GradientTape() as tape:`, and ask for tape.gradient(loss, self.trainable_variables)"
         )
 
+    @by_attributes
     def _own_metrics(self) -> list:
         layers = [one for one in self._all_layers() if one is self or not is_own(type(one))]  # others have none
         named = [pair for layer in layers for pair in vars(layer).items()]
@@ -175,7 +178,7 @@ class StepsOfModel(Assembled):
         return [leaves_of(nested)[keys.index(name)] for name in names] if known else in_order(nested, count)
 
     def _masks_of(self, x, y_pred) -> Any:
-        if not any(map(_may_mask, self._all_layers())):
+        if not _makes_masks(self):
             return None
         for one in tree.flatten(y_pred):
             if isinstance(one, TapeArray) and one.inputs is not None:
@@ -206,7 +209,7 @@ class StepsOfModel(Assembled):
             return logs
         state = list(state)
         if training:
-            entries = zip(optimizer.get_state(), state.pop(2), strict=True)
+            entries = zip(optimizer._state_names(), state.pop(2), strict=True)
             optimizer.set_state({entry: np.asarray(value) for entry, value in entries})
         for part, values in zip(parts, state, strict=True):
             assign_all(part, plain(list(values)))
@@ -271,9 +274,13 @@ class StepsOfModel(Assembled):
         return joined(found)
 
 
-def _may_mask(layer) -> bool:
-    own = isinstance(layer, SubclassedLayer) and type(layer).compute_mask is not SubclassedLayer.compute_mask
-    return own or isinstance(layer, Masking) or bool(getattr(layer, "mask_zero", False))
+@by_attributes
+def _makes_masks(model) -> bool:
+    def may_mask(layer) -> bool:
+        own = isinstance(layer, SubclassedLayer) and type(layer).compute_mask is not SubclassedLayer.compute_mask
+        return own or isinstance(layer, Masking) or bool(getattr(layer, "mask_zero", False))
+
+    return any(map(may_mask, model._all_layers()))
 
 
 def in_keras_order(logs: dict, metrics) -> list:

@@ -36,7 +36,14 @@ from rnnkit.layers.support.added_losses import RegularizedCalls, kept
 from rnnkit.layers.support.display import Text, layer_card
 from rnnkit.layers.support.pullback import Pullback, options
 from rnnkit.layers.support.repeated_gradients import RepeatedVJPs
-from rnnkit.layers.support.repeats import Assigned, RepeatedCalls, assigned, frozen_outside, weights_replaced
+from rnnkit.layers.support.repeats import (
+    Assigned,
+    RepeatedCalls,
+    assigned,
+    by_attributes,
+    frozen_outside,
+    weights_replaced,
+)
 from rnnkit.layers.support.variable import Variable, WeightVariable
 from rnnkit.layers.support.weight_mapping import Weights, like, pair_axes, shown
 from rnnkit.recording import constant, unrepeatable, weights_now
@@ -54,6 +61,8 @@ if TYPE_CHECKING:
 NO_MORE: Mapping[str, Any] = {}  # no other keywords of a call
 ENSEMBLE: list[Callable] = []  # the function that makes an ensemble of a layer, registered by the models
 
+
+_NUMBERS = {int, float, np.float32, np.float64, np.ndarray}
 
 _signature = functools.lru_cache(maxsize=256)(inspect.signature)
 
@@ -214,7 +223,12 @@ class Layer(Shown, Configurable):
             )
         if name != "_generator":
             unrepeatable(f"a call keeps {name!r}")
+        numbers = type(value) in _NUMBERS and type(self.__dict__.get(name)) in _NUMBERS
         super().__setattr__(name, value)
+        assigned(self, name, numbers)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
         assigned(self, name)
 
     def _default_name(self) -> str:
@@ -471,6 +485,7 @@ class Layer(Shown, Configurable):
             if inside:
                 part._put_arrays(inside, {n.partition("/")[2] for n in sparse if n.partition("/")[0] == path})
 
+    @by_attributes
     def _weight_options(self) -> dict[str, WeightOptions]:
         """Return the options of every weight in training, by the names of `_arrays`."""
         weight_options = dict(self._own_weight_options())
@@ -523,23 +538,32 @@ class Layer(Shown, Configurable):
         >>> layer.weights["bias"]
         array([1., 2.], dtype=float32)
         """
-        return self._variables_if(lambda trainable: True)
+        return self._variables_if(True, False)
 
     @property
     def trainable_variables(self) -> list[Variable]:
         """The variables that training changes."""
-        return self._variables_if(lambda trainable: trainable)
+        return self._variables_if(True)
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
         """The variables that training leaves as they are, moving averages too."""
-        return self._variables_if(lambda trainable: not trainable)
+        return self._variables_if(False)
 
-    def _variables_if(self, wanted) -> list[Variable]:
-        """Return the variables whose `trainable` is wanted, each once."""
+    def _variables_by_key(self) -> dict[Any, tuple[Variable, bool]]:
+        """Return each variable once, and whether training changes it."""
         known = self._weight_options()
-        found = {one.key: one for name, one in self._named_variables().items() if wanted(known[name].trainable)}
-        return list(found.values())
+        return {one.key: (one, known[name].trainable) for name, one in self._named_variables().items()}
+
+    @by_attributes
+    def _variables_inside(self) -> dict | None:
+        """Return the result of `_variables_by_key`; None if it would keep the layer alive."""
+        found = self._variables_by_key()
+        return None if any(getattr(one, "_layer", None) is self for one, _ in found.values()) else found
+
+    def _variables_if(self, *wanted: bool) -> list[Variable]:
+        found = self._variables_inside() or self._variables_by_key()
+        return [one for one, trainable in found.values() if trainable in wanted]
 
     if not TYPE_CHECKING:  # a type checker would accept any attribute
 
@@ -965,7 +989,11 @@ class Layer(Shown, Configurable):
     # All or nothing: a call of a layer with parts that fails halfway leaves every part as it was.
 
     def _all_layers(self) -> list[Layer]:
-        return [self, *(layer for part in self._parts().values() for layer in part._all_layers())]
+        return [self, *self._layers_below()]
+
+    @by_attributes
+    def _layers_below(self) -> list[Layer]:
+        return [layer for part in self._parts().values() for layer in part._all_layers()]
 
     @contextlib.contextmanager
     def _all_or_nothing(self):

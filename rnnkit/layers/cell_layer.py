@@ -11,6 +11,7 @@ from rnnkit.execution.execution import Execution
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.quantizing import as_held
+from rnnkit.layers.support.repeats import last_change
 
 
 class CellLayer(Layer):
@@ -35,13 +36,17 @@ class CellLayer(Layer):
             self._execution.move(device)
 
     def _own_arrays(self):
-        return {} if (cell := self._own_cell()) is None else cell._all_weights()
+        cell, own = self._own_cell(), self._assigned
+        if own.arrays is None or own.arrays[:2] != (last_change(), cell):
+            own.arrays = last_change(), cell, {} if cell is None else cell._all_weights()
+        return dict(own.arrays[2])
 
     def _own_weight_options(self):
         return {} if (cell := self._own_cell()) is None else cell._weight_options()
 
     def _put_own_arrays(self, arrays):
         cell: Any = self._own_cell()
+        self._assigned.arrays = None
         cell._replace_weights(as_held(cell._all_weights(), arrays))
 
     def _own_sparse_names(self):

@@ -12,6 +12,7 @@ from rnnkit.hints import Array, Config, CustomObjects, Seed, Shape
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.display import show_shape
+from rnnkit.layers.support.repeats import by_attributes
 from rnnkit.layers.support.seeds import seeds_for_parts
 from rnnkit.layers.support.symbolic import Input, SymbolicTensor, draw_by, input_config, leaves, mapped, shape_leaves
 from rnnkit.models.assembled import box_of, parameters
@@ -115,6 +116,10 @@ class Model(GraphModel):
     @property
     def output_names(self) -> list[str]:
         """The names of the layers that give the outputs."""
+        return list(self._named_outputs())
+
+    @by_attributes
+    def _named_outputs(self) -> list[str]:
         graph = self._graph
         makers = {number: graph.paths[call.layer] for call in graph.calls for number in call.outputs}
         names = [key or makers[number] for key, number in zip(paths(graph.nesting), graph.outputs, strict=True)]

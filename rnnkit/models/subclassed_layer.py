@@ -18,6 +18,7 @@ from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.added_losses import collecting
 from rnnkit.layers.support.open_sizes import at_two_lengths, same_sizes
 from rnnkit.layers.support.pullback import Gradients, Pullback, options
+from rnnkit.layers.support.repeats import assigned, by_attributes
 from rnnkit.layers.support.seeds import inherit_seeds, weight_generator
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
 from rnnkit.layers.support.variable import Variable
@@ -168,6 +169,7 @@ class SubclassedLayer(Layer):
         with allocation.named(what):
             values = draw(self._variable_options[name][0], variable.shape, self._rng, self.dtype)
             variable.put(frozen(values, self.dtype))
+        assigned(self, "_variables")
         self._variable_options[name] = None, self._variable_options[name][1]  # a function need not be pickled
 
     add_variable = add_weight
@@ -268,6 +270,7 @@ class SubclassedLayer(Layer):
 
     # Parts
 
+    @by_attributes
     def _parts(self):
         found: dict[str, Layer] = {}
         seen: set[int] = set()

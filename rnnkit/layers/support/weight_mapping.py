@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnkit.complex_pairs import to_complex
 from rnnkit.layers.support import validation
+from rnnkit.layers.support.repeats import by_attributes
 from rnnkit.steps.cell import frozen, is_scipy_sparse
 from rnnkit.stored_weights import expanded
 
@@ -81,6 +82,7 @@ def like(old: np.ndarray, values, name: str, axis: int | None = None) -> np.ndar
     return frozen(values, old.dtype)
 
 
+@by_attributes
 def weight_keys(layer: Any) -> dict[str, Any]:
     """Return the `Variable.key` of every weight, by its name in `weights`."""
     return layer._gathered(lambda one: {name: one._own_key(name) for name in one._own_arrays()})
