@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.execution.assignments import by_attributes
 from rnnkit.execution.execution import build_lock
 from rnnkit.steps.weight_options import WeightOptions
 from rnnkit.stored_weights import all_expanded
@@ -16,7 +17,12 @@ from rnnkit.stored_weights import all_expanded
 
 def all_layers(layer: Any) -> list[Any]:
     """Return a layer and all inside it."""
-    return [layer, *(one for part in layer._parts().values() for one in all_layers(part))]
+    return [layer, *_layers_below(layer)]
+
+
+@by_attributes
+def _layers_below(layer: Any) -> list[Any]:
+    return [one for part in layer._parts().values() for one in all_layers(part)]
 
 
 def takes_sequences(layer: Any) -> bool:
@@ -52,6 +58,7 @@ def arrays_by_name(layer: Any) -> dict[str, np.ndarray]:
     return all_expanded(held_arrays(layer))
 
 
+@by_attributes
 def options_by_name(layer: Any) -> dict[str, WeightOptions]:
     """Return the options of every weight in training, by the names of `arrays_by_name`."""
     found = dict(held_by(layer).options())

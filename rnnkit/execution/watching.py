@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from collections.abc import Callable
 from operator import is_not
@@ -11,51 +10,11 @@ from typing import Any
 import numpy as np
 
 from rnnkit.arguments import is_own
+from rnnkit.execution.assignments import APART, Assigned, Changes
 from rnnkit.execution.layer_tree import all_layers, held_arrays, held_by
 from rnnkit.stored_weights import StoredWeight
 
-# Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
-_PASSING = {"_kept", "_added_losses", "_generator", "_assigned", "history", "stop_training"}
-_PASSING |= {"_call_runner", "_vjp_runner", "_hvp_runners"}
-# Attributes that aren't compared: weights and executors in them are, and the others are for training.
-_APART = {*_PASSING, "_own", "_execution", "_graphs", "_compiled", "_update_runner", "_test_runner"}
-
 _PLAIN = {bool, int, str, type(None)}
-
-
-class _Changes:
-    """Numbers of the last assignment to any layer, and to any weight: while these are the same, nothing has changed."""
-
-    numbers = itertools.count(1)
-    last = weights = 0
-
-
-class Assigned:
-    """The number of the last assignment to an attribute of a layer."""
-
-    __slots__ = ("last",)
-
-    def __init__(self) -> None:
-        self.last = 0
-
-    def __reduce__(self):
-        return type(self), ()  # numbers are this process's
-
-
-def assigned(layer, name: str) -> None:
-    """Note an assignment to an attribute of a layer."""
-    if name not in _PASSING and (own := vars(layer).get("_assigned")) is not None:
-        own.last = _Changes.last = next(_Changes.numbers)
-
-
-def weights_replaced() -> None:
-    """Note that weights of some layer were replaced."""
-    _Changes.weights = _Changes.last = next(_Changes.numbers)
-
-
-def last_replacement() -> int:
-    """Return the number of the last replacement of any layer's weights."""
-    return _Changes.weights
 
 
 class Watched:
@@ -82,7 +41,7 @@ class Watched:
 
     def is_untouched(self, layer) -> bool:
         """Return whether nothing was assigned to any layer since `look`."""
-        if self._last != _Changes.last or self._layer() is not layer:
+        if self._last != Changes.last or self._layer() is not layer:
             return False
         return not self._lists or not self._differs_in_place()
 
@@ -91,7 +50,7 @@ class Watched:
 
     def look(self, layer) -> bool:
         """Examine a layer; return whether it is the same as at the last time, but for the numbers of `weights`."""
-        last, last_weights = _Changes.last, _Changes.weights
+        last, last_weights = Changes.last, Changes.weights
         facts, kinds = self._facts, self._kinds
         if (
             self._layer() is not layer
@@ -135,7 +94,7 @@ def facts_of(layers) -> list:
     for layer in layers:
         execution = getattr(layer, "_execution", None)
         found += [weakref.ref(layer), Same(getattr(execution, "executors", None))]  # weakly: it has the recordings
-        found.append({name: _fact(value) for name, value in vars(layer).items() if name not in _APART})
+        found.append({name: _fact(value) for name, value in vars(layer).items() if name not in APART})
     return found
 
 

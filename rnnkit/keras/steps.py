@@ -11,6 +11,7 @@ import numpy as np
 from rnnkit import metrics as plain_metrics
 from rnnkit.arguments import is_own
 from rnnkit.callbacks.progress import watched
+from rnnkit.execution.assignments import by_attributes
 from rnnkit.execution.layer_tree import all_layers
 from rnnkit.keras import tree
 from rnnkit.keras.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
@@ -72,7 +73,8 @@ class StepsOfModel(Assembled):
         """
         compiled = self._ready()
         count = len(compiled.objectives) if any(compiled.objectives) else 0
-        total: Any = sum(self.losses)
+        parts = self.losses
+        total: Any = sum(parts[1:], parts[0]) if parts else None
         outputs, targets, weights, masks = self._by_output(x, y, y_pred, sample_weight) if count else ([],) * 4
         for k, objective in enumerate(compiled.objectives[:count]):
             if objective is not None:
@@ -80,10 +82,10 @@ class StepsOfModel(Assembled):
                     raise ValueError(f"expected a target for the output {compiled.outputs[k]!r}, got None")
                 given = targets[k], outputs[k], masks[k], weights[k]
                 mean, loss = weighted_loss(objective, *given, compiled.loss_weights[k])
-                total = total + loss
+                total = loss if total is None else total + loss
                 if k in self._loss_trackers:
                     self._loss_trackers[k].update_state(mean, sample_weight=len(outputs[k]))
-        if not count and not self.losses:
+        if total is None:
             raise ValueError(
                 f"expected a loss of {self.name!r}, got none; call compile(loss=…), or define compute_loss"
             )
@@ -111,7 +113,7 @@ class StepsOfModel(Assembled):
     def metrics(self) -> list:
         """The mean of the loss, metrics that are attributes, and those of `compile`."""
         if self._compiled is None:
-            return self._own_metrics()
+            return list(self._own_metrics())
         given = [metric for _, _, metric, _ in self._compiled.metrics]
         return [self._loss_tracker, *self._own_metrics(), *given, *self._loss_trackers.values()]
 
@@ -132,6 +134,7 @@ class StepsOfModel(Assembled):
             "keras.GradientTape() as tape:`, and ask for tape.gradient(loss, self.trainable_variables)"
         )
 
+    @by_attributes
     def _own_metrics(self) -> list:
         layers = [one for one in all_layers(self) if one is self or not is_own(type(one))]  # others have none
         named = [pair for layer in layers for pair in vars(layer).items()]
@@ -176,7 +179,7 @@ class StepsOfModel(Assembled):
         return [leaves_of(nested)[keys.index(name)] for name in names] if known else in_order(nested, count)
 
     def _masks_of(self, x, y_pred) -> Any:
-        if not any(map(_may_mask, all_layers(self))):
+        if not _makes_masks(self):
             return None
         for one in tree.flatten(y_pred):
             if isinstance(one, TapeArray) and one.inputs is not None:
@@ -207,7 +210,7 @@ class StepsOfModel(Assembled):
             return logs
         state = list(state)
         if training:
-            entries = zip(optimizer.get_state(), state.pop(2), strict=True)
+            entries = zip(optimizer._state_names(), state.pop(2), strict=True)
             optimizer.set_state({entry: np.asarray(value) for entry, value in entries})
         for part, values in zip(parts, state, strict=True):
             assign_all(part, plain(list(values)))
@@ -272,9 +275,13 @@ class StepsOfModel(Assembled):
         return joined(found)
 
 
-def _may_mask(layer) -> bool:
-    own = isinstance(layer, SubclassedLayer) and type(layer).compute_mask is not SubclassedLayer.compute_mask
-    return own or isinstance(layer, Masking) or bool(getattr(layer, "mask_zero", False))
+@by_attributes
+def _makes_masks(model) -> bool:
+    def may_mask(layer) -> bool:
+        own = isinstance(layer, SubclassedLayer) and type(layer).compute_mask is not SubclassedLayer.compute_mask
+        return own or isinstance(layer, Masking) or bool(getattr(layer, "mask_zero", False))
+
+    return any(map(may_mask, all_layers(model)))
 
 
 def in_keras_order(logs: dict, metrics) -> list:

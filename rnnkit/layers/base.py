@@ -15,6 +15,7 @@ from rnnkit import regularizers, tracebacks
 from rnnkit.arguments import is_own
 from rnnkit.configured import config_of
 from rnnkit.docstrings import describe_by_bases
+from rnnkit.execution.assignments import Assigned, assigned
 from rnnkit.execution.execution import build_lock
 from rnnkit.execution.layer_tree import (
     all_layers,
@@ -26,7 +27,6 @@ from rnnkit.execution.layer_tree import (
     put_arrays,
 )
 from rnnkit.execution.runner import Runner
-from rnnkit.execution.watching import Assigned, assigned
 from rnnkit.hints import Array, Config, CustomObjects, DType, Regularizer, Seed, Shape
 from rnnkit.layers.support import (
     array_kinds,
@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 NO_MORE: Mapping[str, Any] = {}  # no other keywords of a call
 ENSEMBLE: list[Callable] = []  # the function that makes an ensemble of a layer, registered by the models
 
+
+_NUMBERS = {int, float, np.float32, np.float64, np.ndarray}
 
 _signature = functools.lru_cache(maxsize=256)(inspect.signature)
 
@@ -219,7 +221,12 @@ class Layer(Shown, Configurable):
             )
         if name != "_generator":
             unrepeatable(f"a call keeps {name!r}")
+        numbers = type(value) in _NUMBERS and type(self.__dict__.get(name)) in _NUMBERS
         super().__setattr__(name, value)
+        assigned(self, name, numbers)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
         assigned(self, name)
 
     # Devices

@@ -7,8 +7,8 @@ from typing import Any, cast
 import numpy as np
 
 from rnnkit import tracebacks
+from rnnkit.execution.assignments import assigned, last_change
 from rnnkit.execution.execution import Execution
-from rnnkit.execution.watching import assigned
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support.display import Text
 from rnnkit.layers.support.held_weights import HeldWeights
@@ -26,13 +26,17 @@ class _WeightsOfCell(HeldWeights):
         return self.layer._step_cell if self.layer.built else None
 
     def arrays(self):
-        return {} if (cell := self.cell) is None else cell._all_weights()
+        cell, own = self.cell, self.layer._assigned
+        if own.arrays is None or own.arrays[:2] != (last_change(), cell):
+            own.arrays = last_change(), cell, {} if cell is None else cell._all_weights()
+        return dict(own.arrays[2])
 
     def options(self):
         return {} if (cell := self.cell) is None else cell._weight_options()
 
     def put(self, arrays):
         cell: Any = self.cell
+        self.layer._assigned.arrays = None
         cell._replace_weights(as_held(cell._all_weights(), arrays))
 
     def make_sparse(self, names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -119,13 +120,25 @@ class CallArguments:
 
 
 def given_call(layer) -> CallSignature:
-    """Return the parameters of a layer's `call`; a NotImplementedError if there is none."""
-    if layer.call is None:
+    """Return the parameters of a layer's `call`; an error if there is none, or none that gives inputs."""
+    if (call := layer.call) is None:
         raise NotImplementedError(f"expected the class {type(layer).__name__} to define call(self, inputs)")
-    signature = inspect.signature(layer.call)
-    parameters = list(signature.parameters.values())
+    found = _signature_of(call.__func__, True) if inspect.ismethod(call) else _signature_of(call, False)
+    if found is None:
+        raise TypeError(
+            f"expected {type(layer).__name__} to define call(self, inputs, …), got call{inspect.signature(call)}"
+        )
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _signature_of(function: Callable, is_method: bool) -> CallSignature | None:
+    """Return the parameters of a function, or of a method without its first one; None for no inputs, or any number."""
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())[is_method:]
+    signature = signature.replace(parameters=parameters)
     if not parameters or any(one.kind is one.VAR_POSITIONAL for one in parameters):
-        raise TypeError(f"expected {type(layer).__name__} to define call(self, inputs, …), got call{signature}")
+        return None
     required = [one.name for one in parameters if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
     names = frozenset(one.name for one in parameters if one.kind is not one.VAR_KEYWORD)
     opened = any(one.kind is one.VAR_KEYWORD for one in parameters)

@@ -15,6 +15,7 @@ from rnnkit.arguments import positive_integer
 from rnnkit.backends.shared.failures import StepFailed
 from rnnkit.circumstances import circumstances, standing_in, weights_now
 from rnnkit.docstrings import described_as
+from rnnkit.execution.assignments import last_replacement
 from rnnkit.execution.execution import unread
 from rnnkit.execution.layer_tree import (
     all_layers,
@@ -25,7 +26,6 @@ from rnnkit.execution.layer_tree import (
     options_by_name,
     put_arrays,
 )
-from rnnkit.execution.watching import last_replacement
 from rnnkit.hints import Array, Config, CustomObjects, Shape
 from rnnkit.layers.base import ENSEMBLE, Layer
 from rnnkit.layers.rnn import RNN

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from rnnkit.execution.assignments import by_attributes
 from rnnkit.free_names import FreeNames
 from rnnkit.hints import Array, Config, CustomObjects, Seed, Shape
 from rnnkit.layers.base import Layer, default_name
@@ -124,6 +125,10 @@ class Model(GraphModel):
     @property
     def output_names(self) -> list[str]:
         """The names of the layers that give the outputs."""
+        return list(self._named_outputs())
+
+    @by_attributes
+    def _named_outputs(self) -> list[str]:
         graph = self._graph
         makers = {number: graph.paths[call.layer] for call in graph.calls for number in call.outputs}
         names = [key or makers[number] for key, number in zip(paths(graph.nesting), graph.outputs, strict=True)]

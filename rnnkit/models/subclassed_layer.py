@@ -13,6 +13,7 @@ import numpy as np
 from rnnkit import allocation
 from rnnkit.arguments import is_own, sizes
 from rnnkit.circumstances import weights_now
+from rnnkit.execution.assignments import assigned, by_attributes
 from rnnkit.execution.layer_tree import all_or_nothing, build_with, held_arrays, options_by_name
 from rnnkit.initializers import draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
@@ -201,6 +202,7 @@ class SubclassedLayer(Layer):
         with allocation.named(what):
             values = draw(self._variable_options[name][0], variable.shape, self._rng, self.dtype)
             variable.put(frozen(values, self.dtype))
+        assigned(self, "_variables")
         self._variable_options[name] = None, self._variable_options[name][1]  # a function need not be pickled
 
     add_variable = add_weight
@@ -301,6 +303,7 @@ class SubclassedLayer(Layer):
 
     # Parts
 
+    @by_attributes
     def _parts(self):
         found: dict[str, Layer] = {}
         seen: set[int] = set()

@@ -21,7 +21,7 @@ from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.optimizers import schedules
 from rnnkit.optimizers.group import CHANGES, DECAY, KEEPS, LIMIT, REPLACES, Group, Rows
 from rnnkit.optimizers.in_place import ApplyRunner
-from rnnkit.optimizers.variables import Count, Rate, StateVariable, names_of, of_optimizer, update
+from rnnkit.optimizers.variables import Count, Rate, StateVariable, limits_of, names_of, of_optimizer, update
 from rnnkit.serialization.registry import Configurable
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
@@ -397,16 +397,18 @@ class Optimizer(Configurable):
         if not self._variables:
             raise ValueError(f"expected {self.name!r} to know its weights; call build(model.trainable_variables) first")
         names = names_of(self._variables, None if self._owner is None else self._owner())
-        before = self.get_state()
+        before, groups = (self._iterations, self._rate), self._groups or []
+        slots = [tuple(map(np.array, group.slots)) for group in groups]  # an update may change them in place
         try:
-            self.set_state(dict(zip(before, map(np.asarray, optimizer_variables), strict=True)))
+            self.set_state(dict(zip(self._state_names(), map(np.asarray, optimizer_variables), strict=True)))
             dtypes = [one.dtype for one in self._variables]
             weights = dict(zip(names, map(np.asarray, trainable_variables, dtypes), strict=True))
-            options = [WeightOptions(True, None, one.constraint) for one in self._variables]
-            new = self.apply(weights, dict(zip(names, grads, strict=True)), dict(zip(names, options, strict=True)))
+            new = self.apply(weights, dict(zip(names, grads, strict=True)), limits_of(names, self._variables))
             return [new[name] for name in names], list(self.get_state().values())
         finally:
-            self.set_state(before)
+            self._iterations, self._rate = before
+            for group, own in zip(groups, slots, strict=True):
+                group.slots = own
 
     def _now(self) -> dict[str, float]:
         """Return the coefficients common to all rows of the next update: the rule's, then the limit and the decay."""
@@ -498,6 +500,13 @@ class Optimizer(Configurable):
             for slot, rows in zip(self._all_slots, group.slots, strict=True):
                 state |= {f"{slot}/{name}": view.copy() for name, view in group.rows.views(rows).items()}
         return state
+
+    def _state_names(self) -> list[str]:
+        """Return the names in a state of `get_state`, after the first update or `build`."""
+        names = list(_OWN[: 1 if callable(self._rate) else 2])
+        return names + [
+            f"{slot}/{name}" for group in self._groups or () for slot in self._all_slots for name in group.rows.shapes
+        ]
 
     def set_state(self, state: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray] | None = None) -> None:
         """Set a state of `get_state`; the next update then has the same bits.

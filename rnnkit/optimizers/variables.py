@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit.execution.layer_tree import arrays_by_name, put_arrays
 from rnnkit.layers.support.variable import Variable, put_all
 from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.steps.weight_options import WeightOptions
@@ -84,6 +83,13 @@ def names_of(variables, owner) -> list[str]:
     return [f"variable {i}/{one.path}" for i, one in enumerate(variables)]  # no weight of a model is named so
 
 
+def limits_of(names, variables) -> dict[str, WeightOptions] | None:
+    """Return the constraints of variables, by name; None if there are none."""
+    if all(one.constraint is None for one in variables):
+        return None
+    return {name: WeightOptions(True, None, one.constraint) for name, one in zip(names, variables, strict=True)}
+
+
 def update(optimizer, gradients, variables) -> None:
     """Update variables by their gradients, one each; regularizers add nothing."""
     gradients, variables = list(gradients), list(variables)
@@ -103,13 +109,6 @@ def update(optimizer, gradients, variables) -> None:
     variables = [one for gradient, one in pairs if gradient is not None]
     owner = None if optimizer._owner is None else optimizer._owner()
     names = names_of(variables, owner)
-    known = {} if owner is None or names[0].startswith("variable ") else arrays_by_name(owner)
-    given = dict(zip(names, gradients, strict=True))
-    limits = {name: WeightOptions(True, None, one.constraint) for name, one in zip(names, variables, strict=True)}
-    plain = all(one.constraint is None for one in variables)
-    weights = known or {name: one.value for name, one in zip(names, variables, strict=True)}
-    new = optimizer.apply({name: weights[name] for name in names}, given, None if plain else limits)
-    if owner is not None and known:
-        put_arrays(owner, new)
-    else:
-        put_all(variables, [new[name] for name in names])
+    weights = {name: one.value for name, one in zip(names, variables, strict=True)}
+    new = optimizer.apply(weights, dict(zip(names, gradients, strict=True)), limits_of(names, variables))
+    put_all(variables, [new[name] for name in names])

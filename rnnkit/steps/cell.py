@@ -19,7 +19,7 @@ from rnnkit.arguments import sizes, whole
 from rnnkit.arrays import real
 from rnnkit.complex_pairs import says_complex, to_complex, to_pairs
 from rnnkit.hints import Array, Shape
-from rnnkit.initializers import drawn
+from rnnkit.initializers import Initializer, drawn
 from rnnkit.initializers import initializer as find_initializer
 from rnnkit.serialization.registry import Configurable
 from rnnkit.shown import Shown
@@ -404,7 +404,7 @@ class Cell(Shown, Configurable):
         return complete_pull(result, self, x, states, constants)
 
 
-_SIMPLE = {int, float, bool, str, type(None), FunctionType}  # what holds no array
+_SIMPLE = {int, float, bool, str, type(None), FunctionType, WeightOptions}  # what holds no array
 _PLAIN = {*_SIMPLE, np.ndarray, dict}  # what holds no cell that is a part of the cell
 
 
@@ -429,7 +429,12 @@ def _replaced(value, mapping, in_place, seen, home=None):
     if type(value) in (list, tuple):
         return type(value)(_replaced(v, mapping, in_place, seen, home) for v in value)
     if type(value) is dict:
-        return {k: _replaced(v, mapping, in_place, seen, home) for k, v in value.items()}
+        return {k: v if type(v) in _SIMPLE else _replaced(v, mapping, in_place, seen, home) for k, v in value.items()}
+    if type(value) in _SIMPLE:
+        return value
+    if isinstance(value, Initializer):
+        _SIMPLE.add(type(value))
+        return value
     if id(value) in seen:
         return seen[id(value)]
     package = str(type(value).__module__).partition(".")[0]

@@ -109,8 +109,8 @@ class StateSpec:
 
     `shapes` has one shape per state without the batch axis, flat over all cells of a stack; of `complex` states that of
     pairs, which are shaped as in `own_shapes` for users. `bare` says that the cell's state is one array, not a list.
-    `parts` are the specs of a stack's cells, bottom cell first; None for a single cell. `keyed` says that the last state
-    is a generator's, which users may leave out.
+    `parts` are the specs of a stack's cells, bottom cell first; None for a single cell. `keyed` says that the last
+    state is a generator's, which users may leave out.
     """
 
     keyed = False

@@ -23,6 +23,7 @@ from rnnkit.steps.nesting import mapped
 _MOST = 512  # operations whose derivatives are kept
 _PULLS: dict[tuple, Any] = {}
 _SHAPES = (np.shape, np.ndim, np.size)
+_DIRECT = {np.ndarray, bool, type(None)}  # most arguments of a layer's call
 _NESTED, _PLAIN = {list, tuple, dict}, {bool, int, float, str, type(None)}  # kinds of arguments
 
 
@@ -141,10 +142,12 @@ class GradientTape:
 
     def call(self, layer: Any, call: Callable, arguments: tuple, keywords: dict) -> Any:
         """Return the result of a call of a layer."""
-        arguments, keywords = mapped((arguments, keywords), symbolic.resolved)
+        other = any(type(one) not in _DIRECT and type(one) is not TapeArray for one in (*arguments, *keywords.values()))
+        if other:
+            arguments, keywords = mapped((arguments, keywords), symbolic.resolved)
         token = symbolic.tracing.set(None)
         try:
-            if symbolic.holds_symbols((arguments, keywords)):  # a model that is made here
+            if other and symbolic.holds_symbols((arguments, keywords)):  # a model that is made here
                 return layer(*arguments, **keywords)
             (_, x), *rest = layer._call_arguments(call, arguments, keywords).items()
             more = {name: value for name, value in rest if value is not None}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from rnnkit.circumstances import weights_now
+from rnnkit.execution.assignments import by_attributes, weights_replaced
 from rnnkit.execution.layer_tree import gathered, held_by, options_by_name, put_arrays
-from rnnkit.execution.watching import weights_replaced
 from rnnkit.layers.support import symbolic, validation
 from rnnkit.layers.support.array_methods import ArrayMethods
 from rnnkit.steps.nesting import mapped
@@ -208,12 +208,24 @@ class WeightVariable(Variable):
 
 def variables_of(layer, trainable: bool | None = None) -> list[Variable]:
     """Return the weights of a layer and those inside as variables, each once: all, trained ones, or the others."""
+    found = _variables_inside(layer) or _by_key(layer)
+    return [one for one, is_trained in found.values() if trainable in (None, is_trained)]
+
+
+def _by_key(layer) -> dict[Any, tuple[Variable, bool]]:
+    """Return each variable once, and whether training changes it."""
     known = options_by_name(layer)
     named = list(gathered(layer, lambda one: held_by(one).variables()).items())
     if hasattr(layer, "_keras_order"):
         named = [named[i] for i in layer._keras_order()]
-    found = {one.key: one for name, one in named if trainable in (None, known[name].trainable)}
-    return list(found.values())
+    return {one.key: (one, known[name].trainable) for name, one in named}
+
+
+@by_attributes
+def _variables_inside(layer) -> dict | None:
+    """Return the result of `_by_key`; None if it would keep the layer alive."""
+    found = _by_key(layer)
+    return None if any(getattr(one, "_layer", None) is layer for one, _ in found.values()) else found
 
 
 def assign_all(variables, values) -> None:

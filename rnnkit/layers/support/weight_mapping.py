@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit.complex_pairs import to_complex
+from rnnkit.execution.assignments import by_attributes
 from rnnkit.execution.layer_tree import gathered, held_arrays, held_by, put_arrays
 from rnnkit.layers.support import validation
 from rnnkit.steps.cell import frozen, is_scipy_sparse
@@ -76,6 +77,7 @@ def like(old: np.ndarray, values, name: str, axis: int | None = None) -> np.ndar
     return frozen(values, old.dtype)
 
 
+@by_attributes
 def weight_keys(layer: Any) -> dict[str, Any]:
     """Return the `Variable.key` of every weight, by its name in `weights`."""
     return gathered(layer, lambda one: {name: held_by(one).key(name) for name in held_by(one).arrays()})

@@ -1,0 +1,142 @@
+"""Assignments to the attributes of layers, and to their weights, which end what was computed from them."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import weakref
+from collections.abc import Callable
+from operator import is_not
+from typing import Any
+
+from rnnkit.arguments import is_own
+
+# Attributes that no recording depends on: a call sets them itself, and stateful layers aren't repeated; fit sets them.
+PASSING = {"_kept", "_added_losses", "_generator", "_assigned", "history", "stop_training"}
+PASSING |= {"_call_runner", "_vjp_runner", "_hvp_runners"}
+# Attributes that aren't compared: weights and executors in them are, and the others are for training.
+APART = {*PASSING, "_own", "_execution", "_graphs", "_compiled", "_update_runner", "_test_runner"}
+# Dicts and lists in which a program changes nothing.
+_INTERNAL = {
+    *APART,
+    "_variables",
+    "_variable_options",
+    "_before_build",
+    "_made_with",
+    "_input_nesting",
+    "_loss_trackers",
+}
+
+
+class Changes:
+    """Numbers of the last assignment to any layer, and to any weight: while these are the same, nothing has changed."""
+
+    numbers = itertools.count(1)
+    last = weights = attributes = 0
+
+
+class Assigned:
+    """The number of the last assignment to an attribute of a layer, and what follows from its attributes."""
+
+    __slots__ = ("arrays", "known", "last")
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.known: _Known | None = None
+        self.arrays: tuple | None = None  # of a layer's cell, with the number of the last change
+
+    def __reduce__(self):
+        return type(self), ()  # numbers are this process's
+
+
+def assigned(layer: Any, name: str, numbers: bool = False) -> None:
+    """Note an assignment to an attribute of a layer, perhaps of numbers in the place of numbers."""
+    if name not in PASSING and (own := vars(layer).get("_assigned")) is not None:
+        own.last = Changes.last = next(Changes.numbers)
+        if not numbers:
+            Changes.attributes = own.last
+
+
+class _Known:
+    """Results of `by_attributes` for a layer, and the lists and dicts that it and the layers inside have."""
+
+    def __init__(self, layer: Any):
+        self.layer, self.results = weakref.ref(layer), {}  # type: ignore[var-annotated]
+        self.last = Changes.attributes
+        self.containers = [(one, _entries(one)) for part in _walk(layer) for one in _containers(_in_place(part))]
+
+    def holds(self, layer: Any) -> bool:
+        """Return whether no attribute of any layer was set since, and the lists and dicts in them are the same."""
+        if self.last != Changes.attributes or self.layer() is not layer:
+            return False
+        for one, then in self.containers:
+            now = _entries(one)
+            if len(now) != len(then) or any(map(is_not, now, then)):
+                return False
+        return True
+
+
+def _walk(layer: Any):
+    """Yield a layer and all inside, as they are now."""
+    parts = type(layer)._parts
+    yield layer
+    for part in getattr(parts, "__wrapped__", parts)(layer).values():
+        yield from _walk(part)
+
+
+def _in_place(layer: Any):
+    """Yield the attributes of a layer in which a program may change lists."""
+    private = not is_own(type(layer))
+    for name, value in vars(layer).items():
+        if (name[0] != "_" or private) and name not in _INTERNAL:
+            yield value
+
+
+def _containers(values):
+    """Yield the lists and dicts in values, which may be changed in place."""
+    for one in values:
+        if type(one) in (list, tuple, dict):
+            if type(one) is not tuple:
+                yield one
+            yield from _containers(one.values() if type(one) is dict else one)
+
+
+def _entries(container) -> list:
+    return [*container, *container.values()] if type(container) is dict else list(container)
+
+
+def by_attributes(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a method whose result is kept while no attribute is set, as a decorator: it may depend on nothing else.
+
+    Numbers that are set in the place of numbers don't count.
+    """
+    name = function.__qualname__
+
+    @functools.wraps(function)
+    def kept(layer):
+        own = vars(layer).get("_assigned")
+        if own is None:  # it is being made
+            return function(layer)
+        known = own.known
+        if known is None or not known.holds(layer):
+            known = own.known = _Known(layer)
+        if name not in known.results:
+            known.results[name] = function(layer)
+        return known.results[name]
+
+    return kept
+
+
+def weights_replaced() -> None:
+    """Note that weights of some layer were replaced."""
+    Changes.weights = Changes.last = next(Changes.numbers)
+
+
+def last_change() -> int:
+    """Return the number of the last assignment to any layer, or replacement of weights."""
+    return Changes.last
+
+
+def last_replacement() -> int:
+    """Return the number of the last replacement of any layer's weights."""
+    return Changes.weights
