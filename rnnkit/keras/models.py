@@ -38,7 +38,12 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
 
     changes = any(one is not None for one in (input_tensors, clone_function, call_function))
     if isinstance(model, Functional) and changes:
-        given = [Input(**one) for one in model._input_configs] if input_tensors is None else leaves(input_tensors)
+        if isinstance(input_tensors, dict) != isinstance(model._input_nesting, dict) and input_tensors is not None:
+            raise ValueError(
+                f"expected input_tensors nested as the model's inputs, got a {type(input_tensors).__name__}"
+            )
+        new = [Input(**one) for one in model._input_configs]
+        given = new if input_tensors is None else model._inputs("input_tensors").all(input_tensors)
         layers = [cloned(layer) for layer in model._graph.layers]
         tensors = called_again(given, layers, model._graph.calls, call_function)
         outputs = mapped(model._graph.nesting, tensors.__getitem__)
@@ -49,6 +54,8 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
     if changes:
         raise ValueError("expected a model of inputs and outputs or a Sequential, for other inputs, layers or calls")
     copied = as_keras(type(model).from_config(model.get_config()))
+    for own, new in zip(model._all_layers(), copied._all_layers(), strict=False):
+        new.trainable = own.trainable
     if model.built and not copied.built:
         copied.build(model._input_shape)
     if getattr(model, "_compiled", None) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,22 @@ if TYPE_CHECKING:
     from rnnkit.layers.base import Layer
 
 
-def quantize(layer: Layer, dtype: str | None) -> None:
+def quantize(layer: Layer, dtype: str | None, filters: Any = None) -> None:
     """Store the weights of a layer's products as a dtype, see `Layer.quantize`."""
     if dtype not in (*KINDS, None):
         raise ValueError(f"expected dtype as {', '.join(map(repr, KINDS))} or None, got {dtype!r}")
     check_built(layer, "its weights are quantized")
+    patterns = [filters] if isinstance(filters, str) else filters
+    if callable(filters):
+        wanted = filters
+    elif filters is None:
+        wanted = lambda one: True
+    else:
+        wanted = lambda one: any(re.search(pattern, one.name) for pattern in patterns)
     changed: list[tuple[Any, Mapping[str, np.ndarray]]] = []
     for one in layer._all_layers():
         cell = one._own_cell()
-        if cell is not None:
+        if cell is not None and wanted(one):
             changed.append((one, _weights_for(one, cell, dtype)))
     for one, weights in changed:
         one._own_cell()._replace_weights(weights)
