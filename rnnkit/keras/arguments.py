@@ -31,7 +31,6 @@ IGNORED = {
     "lora_alpha": Argument((None,), "train all weights, or set layer.trainable = False"),
     "lora_rank": Argument((None,), "train all weights, or set layer.trainable = False"),
     "noise_shape": Argument((None,), "use SpatialDropout1D, which drops whole features"),
-    "optional": Argument((False, None), "give an array of zeros"),
     "quantization_config": Argument((None,), "call layer.quantize after training"),
     "ragged": Argument((False, None), "pad the sequences, and mask what was padded"),
     "sparse": Argument((False, None), "convert to a dense array, x.toarray()"),

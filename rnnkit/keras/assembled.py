@@ -86,8 +86,10 @@ class Functional(KerasModel, functional.Model):
     """A model from inputs to outputs, as `rnnkit.Model`."""
 
     _configured_as = functional.Model
+    _in_order = True  # whether a dict of inputs had its keys in the order in which a list of them is read
 
     def __init__(self, inputs, outputs, name=None, *, trainable=True, seed=None):
+        self._in_order = not isinstance(inputs, dict) or list(inputs) == sorted(inputs)
         super().__init__(
             in_order_of_keys(inputs),
             mapped(in_order_of_keys(outputs), partial(_not_one_of, leaves(inputs))),
@@ -98,14 +100,15 @@ class Functional(KerasModel, functional.Model):
 
     @property
     def layers(self) -> list:  # type: ignore[override]
-        """All layers, in Keras's order, with an `InputLayer` for each input."""
+        """All layers, in Keras's order, with an `InputLayer` for each input, and without operations on tensors."""
         symbols = self._symbolic()
         if not symbols.layers:
             inside = self._layers_inside
             given = [Call(len(inside) + i, [], {}, None, [i], []) for i in range(len(symbols.inputs))]
             all_layers = [*inside, *map(InputLayer.of, symbols.inputs)]
             calls = [*given, *self._graph.calls]
-            symbols.layers = [all_layers[place] for place in keras_order(calls, self._graph.outputs)]
+            placed = (all_layers[place] for place in keras_order(calls, self._graph.outputs))
+            symbols.layers = [one for one in placed if not one._is_operation]
         return list(symbols.layers)
 
     def get_weights(self) -> list:
@@ -130,6 +133,13 @@ class Functional(KerasModel, functional.Model):
         places = known[own]
         return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
 
+    @classmethod
+    def from_config(cls, config):  # type: ignore[override]
+        """Return a model from what `get_config` gave."""
+        made = super().from_config(config)
+        made.trainable = config.get("trainable", True)
+        return made
+
     def get_layer(self, name=None, index=None):
         """Return a layer as `rnnkit.Model.get_layer` does, an `InputLayer` by its name too."""
         found = [one for one in self.layers if isinstance(one, InputLayer) and one.name == name]
@@ -141,16 +151,27 @@ class Functional(KerasModel, functional.Model):
     def _inputs(self, what):
         return _Known(self, what)
 
+    def _as_given(self, arrays):
+        return mapped(self._input_nesting, arrays.__getitem__)
+
+    def _arranged(self, inputs):
+        return self._as_given(self._inputs("inputs").split(inputs))
+
 
 class _Known(Names):
     """Names of inputs, of which more may be given than there are; an axis of length 1 at the end may be left out."""
 
     def __init__(self, model, what):
-        super().__init__(model._names, what, None, model._input_nesting)
+        free = [model._names[i] for i in model._optional]
+        super().__init__(model._names, what, None, model._input_nesting, free)
+        self.in_order = model._in_order
         self.ranks = [len(shape) for shape in model._shapes[: len(self.names)]] if what != "mask" else [None]
 
     def split(self, given):
         """Return a list with an entry per name, as `Names.split`."""
+        if not self.in_order and isinstance(given, (list, tuple)):
+            named = ", ".join(map(repr, self.names))
+            raise ValueError(f"expected {self.what} as a dict of {named}, got a list, whose order could be another one")
         if isinstance(given, Mapping) and self.nesting is None and set(self.names) < set(given):
             more = sorted(set(given) - set(self.names))
             warnings.warn(f"inputs that the model doesn't have are left out: {', '.join(more)}", stacklevel=2)
@@ -312,7 +333,8 @@ class Model(KerasModel, SubclassedModel, ABC):
         if "inputs" not in config or "layers" not in config:
             return super().from_config(config)
         made = Functional.from_config(config)
-        return cls(inputs=made.inputs, outputs=made.outputs, name=config["name"])
+        own = {name: value for name, value in config.items() if name not in made.get_config()}
+        return cls(inputs=made.input, outputs=made.output, name=config["name"], **own)
 
 
 def _shape_of_model(layer):

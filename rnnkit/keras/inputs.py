@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABCMeta
 
 from rnnkit.keras import settings
 from rnnkit.keras.arguments import dropped
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import symbolic
+from rnnkit.layers.support.symbolic import leaves
 
-KerasTensor = symbolic.SymbolicTensor
+
+class KerasTensor(metaclass=ABCMeta):  # noqa: B024  # its instances are others'
+    """A symbolic tensor; `KerasTensor(shape, dtype)` makes one, with the batch axis, that no layer gives."""
+
+    def __new__(cls, shape, dtype="float32", *others, name=None, **keywords):
+        """Make it, as `Input` does."""
+        return Input(batch_shape=tuple(shape), dtype=dtype, name=name)
+
+    @classmethod
+    def __subclasshook__(cls, kind):
+        """Return whether it is a class of symbolic tensors."""
+        return issubclass(kind, symbolic.SymbolicTensor)
 
 
 def Input(shape=None, batch_size=None, dtype=None, **keywords):
@@ -37,7 +50,7 @@ class InputLayer(Layer):
     ['x', 'y']
     """
 
-    _symbol: KerasTensor
+    _symbol: symbolic.SymbolicTensor
 
     def __new__(cls, shape=None, batch_size=None, dtype=None, *, input_shape=None, batch_input_shape=None, **keywords):
         """Make a symbolic tensor, as `Input` does."""
@@ -75,8 +88,32 @@ class InputLayer(Layer):
 
 
 class InputSpec:
-    """Description of a layer's input by the layer; nothing is checked by it."""
+    """What a layer or a model takes, as its attribute `input_spec`: calls with anything else are a ValueError.
+
+    Parameters
+    ----------
+    dtype
+        Nothing.
+    shape : tuple, optional
+        With the batch axis, None for any size.
+    ndim, max_ndim, min_ndim : int, optional
+        The number of axes, and its limits.
+    axes : dict of int to int, optional
+        Sizes of single axes.
+    """
 
     def __init__(self, dtype=None, shape=None, ndim=None, max_ndim=None, min_ndim=None, axes=None, **keywords):
-        self.dtype, self.shape, self.ndim = dtype, shape, ndim
+        self.dtype, self.shape, self.ndim = dtype, shape, ndim if shape is None else len(shape)
         self.max_ndim, self.min_ndim, self.axes = max_ndim, min_ndim, axes or {}
+
+    def check(self, inputs, name) -> None:
+        """Refuse inputs of another shape."""
+        sizes = dict(enumerate(self.shape or ())) | {int(axis): size for axis, size in self.axes.items()}
+        for shape in (tuple(one.shape) for one in leaves(inputs)):
+            least, most = (own if self.ndim is None else self.ndim for own in (self.min_ndim, self.max_ndim))
+            fits = (least or 0) <= len(shape) <= (len(shape) if most is None else most)
+            for axis, size in sizes.items():
+                fits = fits and -len(shape) <= axis < len(shape) and (size is None or shape[axis] in (size, None))
+            if not fits:
+                told = {key: value for key, value in vars(self).items() if value not in (None, {})}
+                raise ValueError(f"expected inputs of {name!r} as its input_spec says, {told}; got {shape}")

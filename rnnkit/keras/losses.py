@@ -13,6 +13,7 @@ from rnnkit.keras.naming import by_order, deserializer, namespace
 from rnnkit.layers.support.added_losses import OverBatch
 from rnnkit.layers.support.symbolic import SymbolicTensor, holds_symbols, resolved
 from rnnkit.serialization.registry import Configurable, find, is_elsewhere
+from rnnkit.steps.nesting import like
 from rnnkit.training.of_batch import OfBatch
 
 _REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean", "auto", "sum", "none", None)
@@ -162,12 +163,16 @@ def for_training(given) -> Any:
     if isinstance(given, dict) and "class_name" not in given:
         return dict(zip(given, for_training(list(given.values())), strict=True))
     if isinstance(given, (list, tuple)):
-        return [for_training(one[0] if isinstance(one, (list, tuple)) and len(one) == 1 else one) for one in given]
+        return like(given, [for_training(one[0] if _is_one(one) else one) for one in given])
     found = get(given)
     if isinstance(found, Loss):
         return found._in_training()
     own = found is None or isinstance(found, (plain.Loss, OfBatch)) or found in plain.LOSSES.values()
     return found if own else OfBatch(found)
+
+
+def _is_one(given) -> bool:
+    return isinstance(given, (list, tuple)) and len(given) == 1
 
 
 def _make(name: str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from rnnkit.execution.layer_tree import all_layers
 from rnnkit.keras.assembled import Functional, Model, Sequential
 from rnnkit.keras.saving import as_keras, load_model, model_from_json, save_model
 from rnnkit.layers.operation import Operation
@@ -39,7 +40,12 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
 
     changes = any(one is not None for one in (input_tensors, clone_function, call_function))
     if isinstance(model, Functional) and changes:
-        given = [Input(**one) for one in model._input_configs] if input_tensors is None else leaves(input_tensors)
+        if isinstance(input_tensors, dict) != isinstance(model._input_nesting, dict) and input_tensors is not None:
+            raise ValueError(
+                f"expected input_tensors nested as the model's inputs, got a {type(input_tensors).__name__}"
+            )
+        new = [Input(**one) for one in model._input_configs]
+        given = new if input_tensors is None else model._inputs("input_tensors").all(input_tensors)
         layers = [cloned(layer) for layer in model._graph.layers]
         tensors = called_again(given, layers, model._graph.calls, call_function)
         outputs = mapped(model._graph.nesting, tensors.__getitem__)
@@ -50,6 +56,8 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
     if changes:
         raise ValueError("expected a model of inputs and outputs or a Sequential, for other inputs, layers or calls")
     copied = as_keras(type(model).from_config(model.get_config()))
+    for own, new in zip(all_layers(model), all_layers(copied), strict=False):
+        new.trainable = own.trainable
     if model.built and not copied.built:
         copied.build(built_shape(model))
     if getattr(model, "_compiled", None) is not None:

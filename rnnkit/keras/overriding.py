@@ -7,11 +7,11 @@ from rnnkit.arguments import is_own
 _FILES = "files hold configuration and weights: define get_config, and keep other arrays as weights"
 _LAYER = {
     "build_from_config get_build_config": "layers are built by the shape of their input",
-    "compute_output_spec": "shapes are read from call; compute_output_shape gives them to a program that asks",
     "load_own_variables save_own_variables": _FILES,
     "quantized_build quantized_call rematerialized_call symbolic_call": "define call",
 }
 _MODEL = {
+    "compute_output_spec": "shapes are read from call",
     "compile_from_config get_compile_config": "files hold what compile was given",
     "get_quantization_layer_structure": "layer.quantize stores the weights of one layer in fewer bits",
     "jax_state_sync make_predict_function make_test_function make_train_function": "define train_step, test_step or "

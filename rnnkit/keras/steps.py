@@ -21,7 +21,7 @@ from rnnkit.layers.support.variable import assign_all
 from rnnkit.metrics.metric import Measure
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.subclassed import SubclassedLayer
-from rnnkit.steps.nesting import leaves_of, paths
+from rnnkit.steps.nesting import leaves_of, mapped, paths
 from rnnkit.training.batches import Arrays, Names, brings_batches
 from rnnkit.training.own_steps import Items, OwnStepper, flat, numbers, weighted_loss
 from rnnkit.training.steps import in_order
@@ -72,19 +72,18 @@ class StepsOfModel(Assembled):
             If there is none; and of a model whose outputs have masks, without `x`.
         """
         compiled = self._ready()
-        count = len(compiled.objectives) if any(compiled.objectives) else 0
-        parts = self.losses
+        any_loss, parts = any(compiled.objectives), self.losses
         total: Any = sum(parts[1:], parts[0]) if parts else None
-        outputs, targets, weights, masks = self._by_output(x, y, y_pred, sample_weight) if count else ([],) * 4
-        for k, objective in enumerate(compiled.objectives[:count]):
+        outputs, targets, weights, masks = self._by_output(x, y, y_pred, sample_weight) if any_loss else ([],) * 4
+        for k, (objective, place) in enumerate(zip(compiled.objectives, compiled.places, strict=True)):
             if objective is not None:
-                if targets[k] is None:
-                    raise ValueError(f"expected a target for the output {compiled.outputs[k]!r}, got None")
-                given = targets[k], outputs[k], masks[k], weights[k]
+                if missing := [compiled.outputs[i] for i in leaves_of(place) if targets[i] is None]:
+                    raise ValueError(f"expected a target for the output {missing[0]!r}, got None")
+                given = (mapped(place, one.__getitem__) for one in (targets, outputs, masks, weights))
                 mean, loss = weighted_loss(objective, *given, compiled.loss_weights[k])
                 total = loss if total is None else total + loss
                 if k in self._loss_trackers:
-                    self._loss_trackers[k].update_state(mean, sample_weight=len(outputs[k]))
+                    self._loss_trackers[k].update_state(mean, sample_weight=len(outputs[leaves_of(place)[0]]))
         if total is None:
             raise ValueError(
                 f"expected a loss of {self.name!r}, got none; call compile(loss=…), or define compute_loss"

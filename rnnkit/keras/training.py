@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import reduce
 from typing import Any
 
 from rnnkit import interop
@@ -214,6 +215,56 @@ class KerasModel(StepsOfModel):
         else:
             super().load_weights(filepath)
 
+    def get_state_tree(self, value_format="backend_tensor") -> dict:
+        """Return the arrays of all variables, nested by kind and by the parts of their paths.
+
+        Raises
+        ------
+        ValueError
+            If two variables have the same path.
+        """
+        found: dict = {}
+        for kind, variables in self._variables_by_kind().items():
+            own = found[kind] = {}
+            for path, one in variables.items():
+                *above, name = path.split("/")
+                reduce(lambda inside, part: inside.setdefault(part, {}), above, own)[name] = one.numpy()
+        return found
+
+    def set_state_tree(self, state_tree) -> None:
+        """Assign variables what `get_state_tree` gave, or a part of it.
+
+        Raises
+        ------
+        ValueError
+            For a path that no variable has; nothing is changed then.
+        """
+        known, pairs = self._variables_by_kind(), []
+        for kind, nested in state_tree.items():
+            for path, value in _by_path(nested).items():
+                if path not in known.get(kind, {}):
+                    raise ValueError(f"expected {kind} that {self.name!r} has, got {path!r}")
+                pairs.append((known[kind][path], value))
+        for variable, value in pairs:
+            variable.assign(value)
+
+    def _variables_by_kind(self) -> dict:
+        kinds = {
+            "trainable_variables": self.trainable_variables,
+            "non_trainable_variables": self.non_trainable_variables,
+        }
+        if self._compiled is not None:
+            kinds |= {"optimizer_variables": self.optimizer.variables, "metrics_variables": self.metrics_variables}
+        found: dict = {kind: {} for kind in kinds}
+        for kind, variables in kinds.items():
+            for one in variables:
+                if one.path in found[kind]:
+                    raise ValueError(
+                        f"expected variables of different paths, got {one.path!r} twice; give layers names"
+                    )
+                found[kind][one.path] = one
+        return found
+
     def to_json(self, **keywords) -> str:
         """Return the configuration as text for `models.model_from_json`; `keywords` are those of `json.dumps`."""
         return json.dumps(serialize(self), **keywords)
@@ -251,6 +302,13 @@ class KerasModel(StepsOfModel):
     def output_shape(self):
         """The shape of the output, with None for unknown sizes; nested as `output`."""
         return mapped(self.output, lambda tensor: tensor.shape)
+
+
+def _by_path(nested, before="") -> dict:
+    """Return the leaves of nested dicts by their keys, with slashes in between."""
+    if not isinstance(nested, dict):
+        return {before: nested}
+    return {k: v for key, one in nested.items() for k, v in _by_path(one, f"{before}/{key}" if before else key).items()}
 
 
 class _Logs(Callback):

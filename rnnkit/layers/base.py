@@ -170,6 +170,9 @@ class Layer(Shown, Configurable):
     _reads_ids = _reads_complex = False  # whether its inputs are integer ids, and whether they are complex numbers
     _stream_refusal: str | None = "needs whole sequences"  # why it can't take one step at a time; None if it can
 
+    _is_operation = False  # whether it is what an operator or a function of NumPy recorded, rather than a layer
+    input_spec: Any = None  # has ``check(arrays, name)``, which calls of classes of the user's and of models make
+
     _native = False  # whether a call computes on its arrays' device, or copies those of a GPU to the host and back
     _device = "cpu"
     _recorded_bytes = 1 << 20  # at most, of a recorded call, which stay in memory as long as the layer
@@ -321,7 +324,7 @@ class Layer(Shown, Configurable):
         return next((one._quantization for one in all_layers(self) if one._quantization), None)
 
     @tracebacks.edge
-    def quantize(self, dtype: DType) -> Any:
+    def quantize(self, dtype: DType, filters: Any = None) -> Any:
         """Store weights in fewer bits, for calls without gradients: less memory, and faster where memory is the limit.
 
         The matrices that products read are rounded to ``dtype``; states and arithmetic stay float32. All other weights,
@@ -332,6 +335,9 @@ class Layer(Shown, Configurable):
         dtype : {"bfloat16", "int8", None}
             bfloat16 has 8 bits of precision; int8 has a scale for each column of a matrix, a float32. None takes the
             rounded weights as float32 from here on, so that the layer can be trained again.
+        filters : str, list of str, or callable, optional
+            Of the layers inside, those alone of whose name a regular expression is found, or for which a function is
+            true.
 
         Returns
         -------
@@ -353,7 +359,7 @@ class Layer(Shown, Configurable):
         >>> bool(np.abs(layer.quantize("bfloat16")(x) - y).max() < 0.01)
         True
         """
-        quantizing.quantize(self, dtype)
+        quantizing.quantize(self, dtype, filters)
         return self
 
     def ensemble(self, n: int) -> Ensemble:

@@ -42,6 +42,7 @@ class Operation(WholeArrays):
 
     arguments: Any
     keywords: Any
+    _is_operation = True
 
     def __init__(
         self,

@@ -111,14 +111,14 @@ class Sum(Measure):
 
     def reset(self) -> None:
         """Forget all numbers."""
-        self._total, self._weight = 0.0, 0.0
+        self._total, self._count = 0.0, 0.0
 
     def update_state(self, values: Any, sample_weight: Array = None) -> None:  # type: ignore[override]
         """Add numbers, with weights that NumPy broadcasts."""
         values = real(np.asarray(numbers_of(values)), "values").astype(np.float64)
         weight = np.broadcast_to(1.0 if sample_weight is None else np.asarray(sample_weight, np.float64), values.shape)
         self._total += float(np.sum(values * weight))
-        self._weight += float(np.sum(weight))
+        self._count += float(np.sum(weight))
 
     def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
         """Raise an error, as the metric takes numbers, not targets and outputs."""
@@ -144,4 +144,4 @@ class Mean(Sum):
 
     def result(self) -> float:
         """Return the mean so far; 0 without numbers, as in Keras."""
-        return self._total / self._weight if self._weight else 0.0
+        return self._total / self._count if self._count else 0.0

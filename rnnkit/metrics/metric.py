@@ -203,7 +203,7 @@ class Metric(Measure):
 
     def reset(self) -> None:
         """Forget all batches."""
-        self._total, self._weight = 0.0, 0.0
+        self._total, self._count = 0.0, 0.0
 
     def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
         """Add a batch.
@@ -226,12 +226,12 @@ class Metric(Measure):
         with np.errstate(all="ignore"):  # of masked entries
             values = real(self._values(y_true, y_pred), f"the values of {self.name!r}").astype(np.float64)
         if not values.ndim and mask is None and sample_weight is None:
-            self._total, self._weight = self._total + float(values), self._weight + 1
+            self._total, self._count = self._total + float(values), self._count + 1
             return
         steps = targets.by_step(values.shape, y_pred.shape)
         values = targets.by_entry(values, steps)
         if mask is None and sample_weight is None:
-            self._total, self._weight = self._total + float(np.sum(values)), self._weight + values.size
+            self._total, self._count = self._total + float(np.sum(values)), self._count + values.size
             return
         weight = targets.weights(sample_weight, values.shape, np.float64)
         counted = losses.counted(self.settings.get("ignore_class"), y_true)
@@ -246,11 +246,11 @@ class Metric(Measure):
                 )
             weight[~used] = 0
         self._total += float(np.sum(np.where(weight == 0, 0.0, values * weight)))
-        self._weight += float(np.sum(weight))
+        self._count += float(np.sum(weight))
 
     def result(self) -> float:
         """Return the mean so far; NaN without used entries."""
-        return self._finish(self._total / self._weight) if self._weight else math.nan
+        return self._finish(self._total / self._count) if self._count else math.nan
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""

@@ -52,7 +52,7 @@ class Calls:
         self.count = inputs + sum(len(call.outputs) for call in calls)
         self.nesting, self.outputs = outputs, leaves(outputs)
         self.read = self._find_ends()
-        ends = [call.x for call in calls[:1]] == [0] and calls[-1].outputs == [outputs]
+        ends = inputs == 1 and [call.x for call in calls[:1]] == [0] and calls[-1].outputs == [outputs]
         self._is_line = ends and len(self.line(0)) == len(calls) == len(layers)
 
     def _find_ends(self) -> set[int]:

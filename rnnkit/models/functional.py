@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from typing import Any, Self
 
@@ -51,7 +52,12 @@ class Model(GraphModel):
     Raises
     ------
     ValueError
-        If an output depends on an input that isn't there, or an input leads to no output.
+        If an output depends on an input that isn't there.
+
+    Warns
+    -----
+    UserWarning
+        If an input leads to no output.
 
     Notes
     -----
@@ -87,6 +93,7 @@ class Model(GraphModel):
             raise ValueError("expected different inputs, got one of them twice")
         self._graph, tensors = traced(given, outputs)
         self._shapes = [tensor.shape for tensor in tensors]
+        self._optional = [i for i, tensor in enumerate(given) if tensor.node.optional]
         names = [key or tensor.name for key, tensor in zip(paths(self._input_nesting), given, strict=True)]
         self._names = _unique(names, ["input"] * len(given), "inputs")
         named = zip(given, self._names, strict=True)
@@ -99,7 +106,8 @@ class Model(GraphModel):
         self._symbols = Symbols(given, made)
         for i, name in enumerate(self._names):
             if i not in self._graph.read:
-                raise ValueError(f"expected inputs that the outputs depend on; {name!r} leads to none of them")
+                told = f"expected inputs that the outputs depend on; {name!r} leads to none of them"
+                warnings.warn(told, stacklevel=2)
         self.dtype: Any = np.result_type(*(tensor.dtype for tensor in made))
         self.built = True
         self._input_shape = self._shapes[0] if len(given) == 1 else self._shapes[: len(given)]
@@ -141,7 +149,7 @@ class Model(GraphModel):
         return self.output_names
 
     def _inputs(self, what):
-        return Names(self._names, what, None, self._input_nesting)
+        return Names(self._names, what, None, self._input_nesting, [self._names[i] for i in self._optional])
 
     @property
     def _target_nesting(self):
@@ -152,8 +160,18 @@ class Model(GraphModel):
 
     def _entered(self, inputs, mask):
         given = self._inputs("inputs").split(inputs)
-        arrays = [validation.numbers(one, f"the input {name!r}") for one, name in zip(given, self._names, strict=True)]
-        self._check_shapes([array.shape for array in arrays])
+        missing = [i for i in self._optional if given[i] is None]
+        for call in self._graph.calls if missing else ():
+            if not set(missing).isdisjoint(leaves(call.x)):
+                layer = self._graph.layers[call.layer].name
+                raise ValueError(f"expected all inputs that {layer!r} takes first, got None for an optional one")
+        arrays = [
+            None if i in missing else validation.numbers(one, f"the input {self._names[i]!r}")
+            for i, one in enumerate(given)
+        ]
+        if self.input_spec is not None:
+            self.input_spec.check(inputs, self.name)
+        self._check_shapes([None if array is None else array.shape for array in arrays])
         return arrays, self._inputs("mask").split(mask)
 
     # Shapes
@@ -176,6 +194,8 @@ class Model(GraphModel):
     def _check_shapes(self, shapes):
         batch_sizes = {shape[0] for shape in shapes if shape and shape[0] is not None}
         for name, expected, shape in zip(self._names, self._shapes, shapes, strict=False):
+            if shape is None:
+                continue
             known = zip(expected, shape, strict=False)
             if len(shape) != len(expected) or any(None not in (a, b) and a != b for a, b in known):
                 raise ValueError(f"expected the input {name!r} of shape {expected}, got {tuple(shape)}")

@@ -350,6 +350,8 @@ class SubclassedLayer(Layer):
             found = [np.asarray(one) for one in array_leaves(given.inputs)]
             dtype = np.result_type(np.float32, *(one.dtype for one in found if one.dtype.kind == "f"))
             build_with(self, mapped(nested_arrays(given.inputs), np.shape), self.dtype or validation.floating(dtype))
+        if self.input_spec is not None:
+            self.input_spec.check(given.inputs, self.name)
         given = given.with_arrays(lambda one: self._as_taken(validation.numbers(one, "x")))
         specifications = [((None, *one.shape[1:]), one.dtype) for one in given.arrays()]
         if any(one.ndim == 0 for one in given.arrays()):
@@ -454,6 +456,10 @@ class SubclassedLayer(Layer):
                 build_with(self, shape, self.dtype or np.dtype("float32"))
             return self._shapes_with_any_mask(given)[0]
 
+    def compute_output_spec(self, *arguments, **keywords):
+        """Return symbolic tensors like the results of a call, if a class defines it; else `call` says the shapes."""
+        raise NotImplementedError
+
     def _precision(self) -> np.dtype:
         return self.dtype or np.dtype("float32")
 
@@ -462,7 +468,17 @@ class SubclassedLayer(Layer):
         given = CallArguments(
             given_call(self), node.x, more, dict(node.options), node.more.get("mask"), bool(node.training)
         )
-        return self._shapes_with_any_mask(given)
+        if self.input_spec is not None:
+            self.input_spec.check(node.x, self.name)
+        told = None
+        if type(self).compute_output_spec is not SubclassedLayer.compute_output_spec:
+            with contextlib.suppress(NotImplementedError):
+                told = self.compute_output_spec(node.x, **more, **node.options)
+        if told is None:
+            return self._shapes_with_any_mask(given)
+        with contextlib.suppress(Exception), self._parts_all_or_nothing():
+            self._shapes_with_any_mask(given)  # which builds the layers inside
+        return mapped(told, lambda one: tuple(one.shape)), np.result_type(*(one.dtype for one in leaves(told)))
 
     def _shapes_with_any_mask(self, given: CallArguments):
         """Return `_shapes_for` of a call whose mask isn't known yet: without one, or with one if `call` needs it."""

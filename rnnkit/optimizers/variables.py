@@ -59,6 +59,7 @@ class StateVariable(Variable):
 
     def __init__(self, optimizer, name: str, shape: tuple[int, ...]):
         self._optimizer, self._entry, self.shape, self.trainable = optimizer, name, shape, False
+        name = "iteration" if name == "iterations" else name  # as Keras says
         self.name, self.path = name.partition("/")[0], f"{optimizer.name}/{name}"
 
     @property

@@ -40,7 +40,7 @@ def mapped(nested, function: Callable[[Any], Any]):
     if not isinstance(nested, (list, tuple)):
         return function(nested)
     found = [mapped(one, function) for one in nested]
-    return _like(nested, found)
+    return like(nested, found)
 
 
 def numbered(nested) -> Any:
@@ -58,7 +58,7 @@ def paths(nested, key: str = "") -> list[str]:
     return [path for i, one in enumerate(nested) for path in paths(one, f"{key}_{i}" if key else "")]
 
 
-def _like(nested, entries: list):
+def like(nested, entries: list):
     """Return entries in a list or tuple of the same type."""
     return type(nested)(*entries) if hasattr(nested, "_fields") else type(nested)(entries)
 
@@ -70,7 +70,7 @@ def shapes_mapped(shapes, function: Callable[[tuple], Any]):
     if is_shape(shapes):
         return function(tuple(shapes))
     found = [shapes_mapped(one, function) for one in shapes]
-    return _like(shapes, found)
+    return like(shapes, found)
 
 
 def is_shape(value) -> bool:

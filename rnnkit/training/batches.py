@@ -34,7 +34,7 @@ class Batch:
     @property
     def rows(self) -> int:
         """The number of rows, B."""
-        return len(self.x[0])
+        return _row_count(self.x)
 
 
 def places(batches: int, steps: int | None, epoch: int) -> range:
@@ -47,11 +47,11 @@ def places(batches: int, steps: int | None, epoch: int) -> range:
 class Names:
     """Names of several arrays, given in order or by name; a single one as it is, or for the place `alone`.
 
-    They may also be given nested as `nesting`; a flat list of all is taken, too.
+    They may also be given nested as `nesting`; a flat list of all is taken, too. Those in `optional` may be None.
     """
 
-    def __init__(self, names: Sequence[str], what: str, alone: int | None = None, nesting: Any = 0):
-        self.names, self.what, self.alone = list(names), what, alone
+    def __init__(self, names: Sequence[str], what: str, alone: int | None = None, nesting: Any = 0, optional=()):
+        self.names, self.what, self.alone, self.optional = list(names), what, alone, optional
         self.nesting = None if is_flat(nesting) else nesting
 
     def split(self, given) -> list:
@@ -80,7 +80,7 @@ class Names:
         """Return the list of `split`; a ValueError for the first entry that is missing."""
         found = self.split(given)
         for name, one in zip(self.names, found, strict=True):
-            if one is None:
+            if one is None and name not in self.optional:
                 which = f" for {name!r} too" if len(self.names) > 1 else ""
                 raise ValueError(f"expected {self.what}{which}, got None")
         return found
@@ -129,12 +129,12 @@ class Arrays:
         steps: int | None = None,
         turned: list[bool] | None = None,
     ):
-        self.x = [_indexable(one, "x") for one in x]
+        self.x = [None if one is None and len(x) > 1 else _indexable(one, "x") for one in x]
         self.y = None if y is None else [None if one is None else _indexable(one, "y") for one in y]
         self.weights = None
         if weights is not None and any(one is not None for one in weights):
             self.weights = [None if one is None else _indexable(one, "sample_weight") for one in weights]
-        self.rows = len(self.x[0])
+        self.rows = _row_count(self.x)
         named = [("x", self.x), ("y", self.y or []), ("sample_weight", self.weights or [])]
         for what, arrays in named:
             for one in arrays:
@@ -192,9 +192,16 @@ class Arrays:
         return found
 
 
+def _row_count(arrays: list) -> int:
+    """Return the number of rows of several arrays, of which some are None."""
+    if all(one is None for one in arrays):
+        raise ValueError("expected x, got None")
+    return next(len(one) for one in arrays if one is not None)
+
+
 def rows_at_once(arrays: list) -> int:
     """Return the rows of a batch whose size affects memory alone."""
-    row_bytes = sum(math.prod(one.shape[1:]) * one.dtype.itemsize for one in arrays)
+    row_bytes = sum(math.prod(one.shape[1:]) * one.dtype.itemsize for one in arrays if one is not None)
     return max(32, min(1024, _CHUNK_BYTES // max(1, row_bytes)))
 
 
@@ -281,7 +288,8 @@ class Iterable:
         if not 1 <= len(parts) <= 3 or (self.with_targets and len(parts) < 2):
             got = f"{len(item)} parts" if isinstance(item, (tuple, list)) else type(item).__name__
             raise ValueError(f"expected batches (x, y) or (x, y, sample_weight), got {got}")
-        x = [validation.array(one, "x", _MASKED, True) for one in self.inputs.all(parts[0])]
+        given = self.inputs.all(parts[0])
+        x = [None if one is None else validation.array(one, "x", _MASKED, True) for one in given]
         y = weights = None
         if len(parts) > 1:
             y = [None if one is None else validation.array(one, "y") for one in self.outputs.split(parts[1])]
@@ -292,9 +300,9 @@ class Iterable:
             for one in arrays:
                 if one is not None and not one.ndim:
                     raise ValueError(f"expected {what} of a batch to have rows, got a single number")
-                if one is not None and len(one) != len(x[0]):
+                if one is not None and len(one) != (rows := _row_count(x)):
                     raise ValueError(
-                        f"expected {what} of a batch with {len(x[0])} rows, as x has; got {one.shape}; an item is a "
+                        f"expected {what} of a batch with {rows} rows, as x has; got {one.shape}; an item is a "
                         "batch of rows, not one row"
                     )
         return Batch(x, y, weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from rnnkit.layers.support import validation
 from rnnkit.recording import Unrepeatable, operation, plain
 from rnnkit.steps.cell import Cell
 from rnnkit.steps.declared import Draw
+from rnnkit.steps.nesting import mapped
 from rnnkit.steps.step import Step
 
 
@@ -23,7 +25,7 @@ class Part:
     """Contribution of a batch to a loss: the sum of weight times loss over used entries, and their number, float64."""
 
     sums: np.ndarray  # (2,)
-    cotangent: np.ndarray | None = None
+    cotangent: np.ndarray | list | None = None  # of the output, or of several
 
     @property
     def total(self) -> float:
@@ -35,11 +37,11 @@ class Part:
         """The number of used entries."""
         return float(plain(self.sums)[1])
 
-    def pull(self, scale=1.0) -> np.ndarray:
+    def pull(self, scale=1.0) -> Any:
         """Return the cotangent of ``scale * total``: an array like y_pred, exactly 0 where an entry isn't used."""
         return self._scaled(lambda sums: scale)
 
-    def pull_mean(self, weight: float, members: int = 1) -> np.ndarray:
+    def pull_mean(self, weight: float, members: int = 1) -> Any:
         """Return the cotangent of ``weight * total / count``; for several `members`, each has a mean of its own."""
 
         def scale(sums):
@@ -53,7 +55,7 @@ class Part:
         if self.cotangent is None:
             raise ValueError("expected a part with a gradient; call the objective with gradient=True")
         scaled = lambda cotangent, sums: cotangent * cotangent.dtype.type(scale(sums))
-        return operation(scaled, self.cotangent, self.sums)
+        return mapped(self.cotangent, lambda one: operation(scaled, one, self.sums))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from rnnkit import losses
 from rnnkit import targets as entries
 from rnnkit.execution.array_functions import TracedFunction
 from rnnkit.layers.support import validation
+from rnnkit.steps.nesting import leaves_of, mapped, numbered
 from rnnkit.training.objective import Objective, Part
 
 _KINDS = 16  # shapes of batches whose graphs are kept
@@ -62,13 +63,18 @@ class BatchObjective(Objective):
                 f"the loss {self.name!r} gives one number for a batch, to which {what} can't be applied; return one "
                 "for each row or step, with axis=-1"
             )
-        dtype, rows = validation.precision_of(predicted), len(predicted)
-        arrays = [own.astype(dtype), predicted.astype(dtype)]
+        part = self._part([own], [predicted], [y_pred], gradient)
+        part.cotangent = part.cotangent and part.cotangent[0]
+        return part
+
+    def _part(self, targets, predicted, outputs, gradient) -> Part:
+        dtype, rows = validation.precision_of(predicted[0]), len(predicted[0])
+        arrays = [one.astype(dtype) for one in (*targets, *predicted)]
         traced = self._function(arrays, dtype)
-        total = float(traced(arrays)[0]) * rows
-        part = Part(np.array([total, rows]))
+        part = Part(np.array([float(traced(arrays)[0]) * rows, rows]))
         if gradient:
-            part.cotangent = traced.pull(arrays, [np.array(rows, dtype)])[1].reshape(np.shape(y_pred))
+            pulled = traced.pull(arrays, [np.array(rows, dtype)])[len(targets) :]
+            part.cotangent = [d.reshape(np.shape(one)) for d, one in zip(pulled, outputs, strict=True)]
         return part
 
     def is_of_batch(self, y_true, y_pred) -> bool:
@@ -92,10 +98,49 @@ class BatchObjective(Objective):
         if key not in self._traced:
             if len(self._traced) >= _KINDS:
                 self._traced.clear()
-            shapes, none = [one.shape for one in arrays], [False, False]
+            shapes, none = [one.shape for one in arrays], [False] * len(arrays)
             lines = (self.loss.function,)
-            self._traced[key] = TracedFunction(lambda a: self.loss(*a), shapes, none, none, dtype, self.name, lines)
+            self._traced[key] = TracedFunction(self._value, shapes, none, none, dtype, self.name, lines)
         return self._traced[key]
+
+    def _value(self, arrays):
+        return self.loss(*arrays)
+
+
+class JointObjective(BatchObjective):
+    """The objective of a function of the targets and the outputs at several places, nested as the model gives them.
+
+    The mean of its values, if it gives more than one, is the loss.
+    """
+
+    def __init__(self, loss, place):
+        super().__init__(loss if isinstance(loss, OfBatch) else OfBatch(loss))
+        self.place = numbered(place)
+
+    def __reduce__(self):
+        return JointObjective, (self.loss, self.place)
+
+    def __call__(self, y_true, y_pred, mask=None, sample_weight=None, gradient=True) -> Part:
+        """Return the loss of a batch, for arrays nested alike; a ValueError for masks of steps, or weights."""
+        outputs = leaves_of(y_pred)
+        masks = [] if mask is None else zip(leaves_of(mask), outputs, strict=True)
+        weighted = any(one is not None for one in leaves_of(sample_weight))
+        if weighted or any(entries.used_steps(own, one.shape) is not None for own, one in masks):
+            raise ValueError(
+                f"the loss {self.name!r} is of {len(outputs)} outputs together, to which "
+                f"{'weights' if weighted else 'masks of steps'} can't be applied; give each output a loss"
+            )
+        pairs = [entries.aligned(*pair) for pair in zip(leaves_of(y_true), outputs, strict=True)]
+        return self._part(*zip(*pairs, strict=True), outputs, gradient)
+
+    def is_of_batch(self, y_true, y_pred) -> bool:
+        """Return True: it looks at whole arrays."""
+        return True
+
+    def _value(self, arrays):
+        count = len(arrays) // 2
+        true, predicted = (mapped(self.place, half.__getitem__) for half in (arrays[:count], arrays[count:]))
+        return np.mean(self.loss(true, predicted))
 
 
 def objective_of(loss) -> Objective:

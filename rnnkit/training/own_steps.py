@@ -6,7 +6,7 @@ import numpy as np
 
 from rnnkit.arrays import numbers_of
 from rnnkit.layers.support.tape import TapeArray, active_tape
-from rnnkit.steps.nesting import mapped
+from rnnkit.steps.nesting import leaves_of, mapped
 from rnnkit.training.batches import Batch, Iterable
 from rnnkit.training.steps import Stepper
 
@@ -85,11 +85,13 @@ def numbers(logs, step: str) -> dict:
 
 
 def weighted_loss(objective, target, output, mask, sample_weight, loss_weight) -> tuple:
-    """Return the loss of one output, and it times its weight, with a gradient if the output is a tape's array."""
-    tape = active_tape() if isinstance(output, TapeArray) else None
-    part = objective(numbers_of(target), numbers_of(output), mask, sample_weight, gradient=tape is not None)
+    """Return the loss of an output, or of nested ones, and it times its weight, with a gradient for a tape's arrays."""
+    outputs = leaves_of(output)
+    tape = active_tape() if any(isinstance(one, TapeArray) for one in outputs) else None
+    arrays = mapped(target, numbers_of), mapped(output, numbers_of)
+    part = objective(*arrays, mask, sample_weight, gradient=tape is not None)
     mean = part.total / part.count if part.count else 0.0
     if tape is None or not part.count:
         return mean, loss_weight * mean
-    back = lambda d: [part.pull_mean(loss_weight) * output.dtype.type(d)]
-    return mean, tape.note(loss_weight * mean, [output], back)
+    back = lambda d: [one * one.dtype.type(d) for one in leaves_of(part.pull_mean(loss_weight))]
+    return mean, tape.note(loss_weight * mean, outputs, back)

@@ -36,6 +36,8 @@ class PartedStepper(Stepper):
                 f"expected an optimizer that makes an update by each batch for a fit in parts, got "
                 f"{compiled.optimizer.name!r}"
             )
+        if not compiled.is_by_output:
+            raise ValueError("expected one loss for each output for a fit in parts, got several, or one of several")
         self.looked_at = {k for _, k, _, _ in compiled.metrics}
 
     def train(self, batch, tally: Tally) -> None:

@@ -17,7 +17,7 @@ from rnnkit.layers.support.pullback import Pullback
 from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.losses import takes_ids
 from rnnkit.recording import operation
-from rnnkit.steps.nesting import leaves_of
+from rnnkit.steps.nesting import leaves_of, mapped
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.objective import Part
@@ -100,7 +100,15 @@ class Stepper:
         for part, weight in zip(found.parts, self.compiled.loss_weights, strict=True):
             reaches = part is not None and part.count and weight
             cotangents.append(part.pull_mean(weight, self.model._members) if reaches else None)
-        return Differentiated(**vars(found), cotangents=cotangents)
+        return Differentiated(**vars(found), cotangents=self._by_output(cotangents))
+
+    def _by_output(self, cotangents: list) -> list:
+        """Return the cotangent of each output, or None, from those of the losses."""
+        found: list = [None] * len(self.compiled.outputs)
+        for place, own in zip(self.compiled.places, cotangents, strict=True):
+            for k, one in zip(leaves_of(place), leaves_of([] if own is None else own), strict=False):
+                found[k] = one if found[k] is None else added_up(found[k], one)
+        return found
 
     def _with_losses(self, batch: Batch) -> Losses:
         """Run a batch through the model in training; return its losses."""
@@ -140,7 +148,8 @@ class Stepper:
                 reaches = part is not None and count and weight
                 cotangents.append(part.pull(weight / count) if reaches else None)
                 loss += weight * part.total / count if reaches else 0.0
-            gradients = gathered(computed.pullback.pull_weights(cotangents).weights, self.names())
+            pulled = computed.pullback.pull_weights(self._by_output(cotangents))
+            gradients = gathered(pulled.weights, self.names())
             found = {name: np.asarray(array, np.float64) for name, array in gradients.items()}
             total = {name: total[name] + array for name, array in found.items()} if total else found
         return loss, total
@@ -186,7 +195,8 @@ class Stepper:
         if self.class_weight is None or batch.y is None:
             return batch
         weights = list(batch.weights or [None] * len(outputs))
-        for k, objective in enumerate(self.compiled.objectives):
+        terms = zip(self.compiled.places, self.compiled.objectives, strict=True)
+        for k, objective in {place: one for place, one in terms if isinstance(place, int)}.items():
             if objective is not None and batch.y[k] is not None:
                 ids = takes_ids(objective.loss)
                 weights[k] = operation(self._weigh, ids, batch.y[k], outputs[k], weights[k])
@@ -198,15 +208,16 @@ class Stepper:
 
     def _losses(self, batch, outputs, masks, gradient) -> list:
         found: list[Part | None] = []
-        for k, objective in enumerate(self.compiled.objectives):
+        targets = batch.y or [None] * len(outputs)
+        for place, objective in zip(self.compiled.places, self.compiled.objectives, strict=True):
             if objective is None:
                 found.append(None)
                 continue
-            y = None if batch.y is None else batch.y[k]
-            if y is None:
-                raise ValueError(f"expected a target for the output {self.compiled.outputs[k]!r}, got None")
-            weight = None if batch.weights is None else batch.weights[k]
-            found.append(objective(y, outputs[k], masks[k], weight, gradient=gradient))
+            if missing := [k for k in leaves_of(place) if targets[k] is None]:
+                raise ValueError(f"expected a target for the output {self.compiled.outputs[missing[0]]!r}, got None")
+            y, output, mask = (mapped(place, given.__getitem__) for given in (targets, outputs, masks))
+            weight = None if batch.weights is None else mapped(place, batch.weights.__getitem__)
+            found.append(objective(y, output, mask, weight, gradient=gradient))
         return found
 
     def is_finite(self, parts, penalty: float) -> bool:

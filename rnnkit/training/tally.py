@@ -16,8 +16,8 @@ class Tally:
 
     def __init__(self, compiled: Compiled):
         self.compiled = compiled
-        self.totals = [0.0] * len(compiled.outputs)
-        self.counts = [0.0] * len(compiled.outputs)
+        self.totals = [0.0] * len(compiled.objectives)
+        self.counts = [0.0] * len(compiled.objectives)
         self.penalty, self.batches = 0.0, 0
         # Copies: a callback may evaluate the model in the midst of an epoch.
         self.metrics = [(name, k, copy.copy(metric), weighted) for name, k, metric, weighted in compiled.metrics]

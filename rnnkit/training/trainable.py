@@ -96,9 +96,11 @@ class Trainable(Layer):
             One of `rnnkit.optimizers`, or its name.
         loss : str, callable, or a list or dict of them, one per output
             One of `rnnkit.losses`, its name, or any NumPy-style function ``(y_true, y_pred)`` that reduces the last
-            axis; it is traced and differentiated as a step is. None for an output that isn't trained.
+            axis; it is traced and differentiated as a step is. None for an output that isn't trained. Of several
+            outputs, losses may be nested as these are: a function in the place of nested outputs gets all of them and
+            their targets, and a list where an output, or a tuple or dict of them, is has several losses of it.
         loss_weights : list or dict of float, optional
-            The weight of each output's loss in the sum.
+            The weight of each loss in the sum, nested as losses are.
         metrics, weighted_metrics : list of str or callable, optional
             Other values to report; a list or dict of lists for several outputs. Sample weights count in the latter.
         checkpoint, truncate
@@ -117,6 +119,7 @@ class Trainable(Layer):
             metrics,
             weighted_metrics,
             options(checkpoint, truncate),
+            self._target_nesting,
         )
         compiled.optimizer.belong_to(self)
         self._compiled, self._update_runner, self._test_runner = compiled, UpdateRunner(), Runner(lists=True)
@@ -494,8 +497,10 @@ class Trainable(Layer):
 
     def _targets(self) -> Names:
         """Return the names for targets: a single array is for the one output that has a loss."""
-        trained = [i for i, one in enumerate(self._compiled.objectives) if one] if self._compiled else []
-        return Names(self._output_names(), "y", trained[0] if len(trained) == 1 else None, self._target_nesting)
+        terms = zip(self._compiled.places, self._compiled.objectives, strict=True) if self._compiled else ()
+        trained = {k for place, one in terms if one for k in leaves_of(place)}
+        alone = trained.pop() if len(trained) == 1 else None
+        return Names(self._output_names(), "y", alone, self._target_nesting)
 
     def _stepper(self, source, class_weight, parts: int | None) -> Stepper:
         """Return the stepper for the batches of a fit on some data."""

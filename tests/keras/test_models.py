@@ -431,3 +431,134 @@ def test_the_accuracy_that_is_a_class_is_the_share_of_equal_values():
     assert found["accuracy"] == 0.75
     again = keras.metrics.deserialize(keras.metrics.serialize(keras.metrics.Accuracy()))
     assert again([1, 2], [0, 2]) == 0.5
+
+
+def test_state_trees_hold_all_variables_by_their_paths():
+    models = [
+        keras.Sequential([keras.Input((6, 2)), layers.GRU(3, name="gru"), layers.Dense(1, name="d")]) for _ in "ab"
+    ]
+    for model in models:
+        model.compile("adam", "mse", metrics=["mae"])
+    models[0].fit(X, Y, verbose=0)
+    tree = models[0].get_state_tree(value_format="numpy_array")
+    assert list(tree) == [f"{kind}_variables" for kind in ("trainable", "non_trainable", "optimizer", "metrics")]
+    assert set(tree["trainable_variables"]["gru"]) == {"kernel", "recurrent_kernel", "bias"}
+    assert tree["non_trainable_variables"] == {} and set(tree["metrics_variables"]["loss"]) == {"total", "count"}
+    assert tree["optimizer_variables"]["adam"]["iteration"] == 1
+    assert tree["optimizer_variables"]["adam"]["learning_rate"] == 0.001
+    models[1].fit(X[:8], Y[:8], verbose=0)  # so that its optimizer has slots
+    models[1].set_state_tree(tree)
+    for model in models:
+        model.fit(X, Y, verbose=0, shuffle=False)
+    for one, other in zip(*(model.get_weights() for model in models), strict=True):
+        assert np.array_equal(one, other)
+    before = models[1].get_weights()
+    wrong = {"trainable_variables": {"d": {"bias": [9.0], "scale": [1.0]}}}
+    with pytest.raises(ValueError, match="trainable_variables that .* has, got 'd/scale'"):
+        models[1].set_state_tree(wrong)
+    assert all(map(np.array_equal, before, models[1].get_weights()))
+    twice = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="d"), layers.Dense(2, name="d")])
+    with pytest.raises(ValueError, match="'d/kernel' twice"):
+        twice.get_state_tree()
+
+
+@pytest.mark.parametrize(
+    ("spec", "good", "bad"),
+    [
+        ({"shape": (None, 4, 3)}, (2, 4, 3), (2, 3, 3)),
+        ({"ndim": 3}, (2, 4, 3), (2, 3)),
+        ({"min_ndim": 2, "max_ndim": 3}, (2, 4, 3), (2, 4, 4, 3)),
+        ({"axes": {-1: 3}}, (2, 3), (2, 4)),
+    ],
+)
+def test_an_input_spec_is_checked_in_calls(spec, good, bad):
+    class Own(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.input_spec = layers.InputSpec(**spec)
+
+        def call(self, inputs):
+            return 2.0 * inputs
+
+    for shape, inputs in ((good, np.ones(good)), (good, keras.Input(batch_shape=good))):
+        assert Own()(inputs).shape == shape
+    for inputs in (np.ones(bad), keras.Input(batch_shape=bad)):
+        with pytest.raises(ValueError, match="as its input_spec says"):
+            Own()(inputs)
+
+
+def test_an_input_spec_of_a_model_is_checked():
+    x = keras.Input((None, 3))
+    model = keras.Model(x, layers.Dense(2)(x))
+    model.input_spec = layers.InputSpec(shape=(None, 4, 3))
+    assert model(np.ones((2, 4, 3))).shape == (2, 4, 2)
+    with pytest.raises(ValueError, match=r"input_spec says.*\(2, 3, 3\)"):
+        model(np.ones((2, 3, 3)))
+
+
+def test_the_shapes_that_compute_output_spec_says():
+    class InTraining(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(4)
+
+        def call(self, x, training=False):
+            if not training:
+                raise ValueError("only in training")
+            return self.dense(x)
+
+        def compute_output_spec(self, x, training=False):
+            return keras.KerasTensor((*x.shape[:-1], 4), dtype=x.dtype)
+
+    x = keras.Input((3,))
+    model = keras.Model(x, InTraining()(x))
+    assert isinstance(x, keras.KerasTensor) and model.output_shape == (None, 4)
+    assert model(np.ones((2, 3)), training=True).shape == (2, 4)
+    with pytest.raises(ValueError, match="only in training"):
+        model(np.ones((2, 3)))
+
+
+def test_operators_are_no_layers_of_a_model():
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    model = keras.Model([a, b], layers.Add(name="sum")([layers.Dense(3, name="d")(keras.ops.tanh(a + b) * 2), a]))
+    assert [one.name for one in model.layers] == ["a", "b", "d", "sum"] and model.get_layer(index=2).name == "d"
+
+
+def test_a_list_for_a_dict_of_inputs_must_have_its_order():
+    t, s = keras.Input((3,), name="t"), keras.Input((3,), name="s")
+    ones, zeros = np.ones((1, 3)), np.zeros((1, 3))
+    model = keras.Model({"t": t, "s": s}, t - s)
+    assert np.array_equal(model({"t": ones, "s": zeros}), ones)
+    with pytest.raises(ValueError, match="inputs as a dict of 's', 't', got a list"):
+        model([ones, zeros])
+    with pytest.raises(ValueError, match="x as a dict"):
+        model.predict([ones, zeros], verbose=0)
+    assert np.array_equal(keras.Model({"s": s, "t": t}, t - s)([zeros, ones]), ones)
+    a, b = keras.Input((3,)), keras.Input((3,))
+    assert np.array_equal(keras.Model([a, b], model({"t": a, "s": b}))([ones, zeros]), ones)
+
+
+def test_clones_have_their_inputs_nesting_and_what_is_frozen():
+    x, y = keras.Input((3,)), keras.Input((3,))
+    model = keras.Model({"x": x, "y": y}, layers.Dense(2)(x + y), trainable=False)
+    new = {"x": keras.Input((3,)), "y": keras.Input((3,))}
+    assert list(keras.models.clone_model(model, input_tensors=new).input) == ["x", "y"]
+    with pytest.raises(ValueError, match="nested as the model's inputs, got a tuple"):
+        keras.models.clone_model(model, input_tensors=tuple(new.values()))
+    assert not keras.models.clone_model(model).trainable
+    sequential = keras.Sequential([keras.Input((3,)), layers.Dense(2, trainable=False), layers.Dense(1)])
+    assert [one.trainable for one in keras.models.clone_model(sequential).layers] == [False, True]
+
+
+def test_a_class_of_inputs_and_outputs_has_its_own_arguments_in_its_configuration():
+    class Own(keras.Model):
+        def __init__(self, *arguments, param=1, **keywords):
+            super().__init__(*arguments, **keywords)
+            self.param = param
+
+        def get_config(self):
+            return super().get_config() | {"param": self.param}
+
+    x = keras.Input((3,))
+    again = Own.from_config(Own(inputs=x, outputs=[layers.Dense(2)(x), layers.Dense(1)(x)], param=3).get_config())
+    assert again.param == 3 and [one.shape for one in again(np.ones((4, 3)))] == [(4, 2), (4, 1)]

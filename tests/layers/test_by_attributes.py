@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
+from rnnkit.execution.layer_tree import all_layers, options_by_name
 from rnnkit.models.subclassed import SubclassedLayer, SubclassedModel
 
 
@@ -54,9 +55,9 @@ CHANGES = {
 
 
 def _found(model):
-    layers = [id(one) for one in model._all_layers()]
+    layers = [id(one) for one in all_layers(model)]
     variables = [(id(one.value), one.path) for one in model.variables]
-    return layers, variables, [one.path for one in model.trainable_variables], list(model._weight_options().items())
+    return layers, variables, [one.path for one in model.trainable_variables], list(options_by_name(model).items())
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -250,3 +250,12 @@ def test_P4_what_is_refused(x, monkeypatch):
     masking = rk.Masking()
     masking(x)
     assert masking.quantize("int8").quantization is None
+
+
+@pytest.mark.parametrize("filters", ["^gru", ["no", "gru_a"], lambda layer: layer.name == "gru_a"])
+def test_layers_that_filters_name_are_quantized_alone(filters, x):
+    model = rk.Sequential([rk.GRU(4, return_sequences=True, name="gru_a"), rk.LSTM(3, name="lstm_a")], seed=0)
+    before = model(x)
+    model.quantize("int8", filters=filters)
+    assert [one.quantization for one in model.layers] == ["int8", None]
+    assert not np.array_equal(model(x), before) and np.allclose(model(x), before, atol=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,15 +15,22 @@ from rnnkit.layers.support.weight_files import check_built
 from rnnkit.stored_weights import KINDS, Stored, StoredWeight, all_expanded
 
 
-def quantize(layer: Any, dtype: str | None) -> None:
+def quantize(layer: Any, dtype: str | None, filters: Any = None) -> None:
     """Store the weights of a layer's products as a dtype, see `Layer.quantize`."""
     if dtype not in (*KINDS, None):
         raise ValueError(f"expected dtype as {', '.join(map(repr, KINDS))} or None, got {dtype!r}")
     check_built(layer, "its weights are quantized")
+    patterns = [filters] if isinstance(filters, str) else filters
+    if callable(filters):
+        wanted = filters
+    elif filters is None:
+        wanted = lambda one: True
+    else:
+        wanted = lambda one: any(re.search(pattern, one.name) for pattern in patterns)
     changed: list[tuple[Any, Mapping[str, np.ndarray]]] = []
     for one in all_layers(layer):
         cell = held_by(one).cell
-        if cell is not None:
+        if cell is not None and wanted(one):
             changed.append((one, _weights_for(one, cell, dtype)))
     for one, weights in changed:
         held_by(one).cell._replace_weights(weights)

@@ -115,7 +115,9 @@ class SymbolicTensor(ArrayMethods):
         inputs = tuple(resolved(one) for one in inputs)
         merging = MERGING.get(ufunc.__name__)
         if merging and method == "__call__" and not keywords and _merge(inputs):
-            return merging()(list(inputs))
+            layer = merging()
+            layer._is_operation = True
+            return layer(list(inputs))
         name = f"numpy:{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
         return RECORD[0](name, inputs, keywords)
 
@@ -186,6 +188,8 @@ class Node:
     batch axis. `order` grows with every node, so that a node stands behind all that it reads.
     """
 
+    optional = False  # whether an input may be missing in a call
+
     def __init__(
         self,
         layer: Any = None,
@@ -223,6 +227,7 @@ def Input(
     name: str | None = None,
     *,
     batch_shape: Shape = None,
+    optional: bool = False,
 ) -> SymbolicTensor:
     """Make the symbolic tensor of a model's input, to call layers on.
 
@@ -238,6 +243,8 @@ def Input(
         By which a dict of inputs has it; "input", "input_1" and so on otherwise.
     batch_shape : tuple, optional
         In place of `shape` and `batch_size`: with the batch axis, as in ``(32, None, 5)``.
+    optional : bool
+        Whether a call may have None in its place: for an argument, besides the first, of a layer of one's own.
 
     Returns
     -------
@@ -270,13 +277,16 @@ def Input(
         found = validation.floating(found)
     if name is not None and not isinstance(name, str):
         raise TypeError(f"expected name to be a string, got {name!r}")
-    return Node().give(validation.shape((batch_size, *shape), 1, "batch"), found, name or "input")
+    node = Node()
+    node.optional = bool(optional)
+    return node.give(validation.shape((batch_size, *shape), 1, "batch"), found, name or "input")
 
 
 def input_config(tensor: SymbolicTensor) -> dict:
     """Return the arguments of `Input`, as JSON values."""
     batch_size, *shape = tensor.shape
-    return {"shape": shape, "batch_size": batch_size, "dtype": tensor.dtype.name, "name": tensor.name}
+    found = {"shape": shape, "batch_size": batch_size, "dtype": tensor.dtype.name, "name": tensor.name}
+    return found | ({"optional": True} if tensor.node.optional else {})
 
 
 def record(layer, call, arguments, keywords):
