@@ -49,6 +49,7 @@ class Kind:
         self.redirected: set[int] = set()  # arrays of arguments, then of results, that are used where they are
         self.redirect: Any = None  # takes all of these before a repetition
         self.direct: tuple | None = None  # of one array and one result: that one's shape and dtype, and what is run
+        self.latest: Any = None  # token of a computation whose numbers are in memory
         self.own: Any = None  # what the computation keeps beside
 
     def stage(self, function: Callable, *arguments) -> Any:
@@ -206,6 +207,9 @@ class Runner:
             if kind.recording is None or not kind.recording.is_unsafe:  # or it is recorded once more
                 kind.refusal = str(error)
             kind.clear()
+        except BaseException:
+            kind.clear()
+            raise
         finally:
             self._restore(subject, after)
         return found
@@ -262,7 +266,7 @@ class Runner:
         return kind.repeat(arrays)
 
     def _agrees(self, kind: Kind, subject, results: tuple, states: tuple) -> bool:
-        """Return whether the ordinary way and the recording have the same result; `states` are from around the first."""
+        """Return whether the ordinary way and the recording have the same result; `states` are around the first."""
         return same_bits(*results)
 
     def _give(self, kind: Kind, subject, call, arrays, arguments, keywords) -> Any:

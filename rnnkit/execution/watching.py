@@ -1,4 +1,4 @@
-"""What the results of layers depend on besides arguments and weights, watched so that no recording outlives a change."""
+"""What results of layers depend on besides arguments and weights, watched so that no recording outlives a change."""
 
 from __future__ import annotations
 

@@ -221,7 +221,9 @@ def test_T13_arrays_are_used_where_they_are(name, monkeypatch):
     for x in views(numbers(2, 5, 3)):
         before, found = x.copy(), flat(layer(x))
         same_bits(found, flat(ordinary(layer, x)))
-        assert not any(np.shares_memory(a, b) for a in found for b in (x, *kind.stages[0].places, *flat(kind.stages[0].result)))
+        assert not any(
+            np.shares_memory(a, b) for a in found for b in (x, *kind.stages[0].places, *flat(kind.stages[0].result))
+        )
         assert all(array.flags.owndata and array.flags.writeable for array in found)
         np.testing.assert_array_equal(x, before)
 

@@ -34,12 +34,7 @@ def entered(call: Callable[..., Any]) -> Callable[..., Any]:
                 if found is not None:
                     return found
             plain = True
-            for value in arguments:
-                if type(value) not in _PLAIN:
-                    if _is_symbolic(value):
-                        return record(self, call, arguments, keywords)
-                    plain = False
-            for value in keywords.values():
+            for value in (*arguments, *keywords.values()):
                 if type(value) not in _PLAIN:
                     if _is_symbolic(value):
                         return record(self, call, arguments, keywords)
