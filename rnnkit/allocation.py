@@ -11,13 +11,13 @@ import math
 import os
 import sys
 from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-_limit: ContextVar[_Limit | None] = ContextVar("rnnkit limit of arrays", default=None)
+from rnnkit.circumstances import circumstances, within
+
 _LEAST, _TIMES = 1 << 26, 16  # bytes that any file may ask for, and the multiple of its size that a large one may
 MANY_ROWS = 1 << 20  # the states of smaller batches aren't checked, which would slow short calls down
 
@@ -38,7 +38,7 @@ def check(what: str, shape, dtype=np.float64) -> None:
         raise ValueError(
             f"expected {what} of a size that can be addressed, got shape {tuple(shape)}, {in_bytes(wanted)}"
         )
-    limit = _limit.get()
+    limit = circumstances().limit
     if limit is not None and wanted > limit.left:
         raise ValueError(
             f"expected {what} to take at most {in_bytes(limit.left)}, what is left of the {in_bytes(limit.size)} that "
@@ -55,7 +55,7 @@ def check(what: str, shape, dtype=np.float64) -> None:
 def keep(what: str, shape, dtype) -> None:
     """Check an array that stays in memory, and count it towards the limit of `limited`."""
     check(what, shape, dtype)
-    if (limit := _limit.get()) is not None:
+    if (limit := circumstances().limit) is not None:
         limit.left -= math.prod(shape) * np.dtype(dtype).itemsize
 
 
@@ -66,15 +66,10 @@ class _Limit:
     whose: str
 
 
-@contextlib.contextmanager
-def limited(file_size: int):
+def limited(file_size: int) -> contextlib.AbstractContextManager:
     """Limit, inside the ``with``, the arrays that a file may ask for: kept ones by their sum, each other one alone."""
     size = max(_LEAST, _TIMES * file_size)
-    token = _limit.set(_Limit(size, size, f"a file of {in_bytes(file_size)}"))
-    try:
-        yield
-    finally:
-        _limit.reset(token)
+    return within(limit=_Limit(size, size, f"a file of {in_bytes(file_size)}"))
 
 
 def check_weights(name: str, shapes: Mapping[str, tuple[int, ...]], dtype) -> None:

@@ -6,23 +6,22 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from rnnkit.recording import Recording
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What calls inside a context depend on."""
 
-    recording: Recording | None = None  # that notes them
+    recording: Any = None  # `rnnkit.recording.Recording` that notes them
     weights: dict[int, tuple[np.ndarray, np.ndarray]] | None = None  # by their ids, with those computed with instead
     is_frozen: bool = False  # whether an outer layer isn't trained
     stream: Any = None  # `rnnkit.layers.stream.Stream` that layers run for, which has the states that they start from
     mode: str | None = None  # how steps run, see `rnnkit.execution.execution`
+    building: Any = None  # precision and generator of a cell that is built
+    limit: Any = None  # of arrays that a file may ask for, see `rnnkit.allocation`
 
 
 USUAL = Circumstances()

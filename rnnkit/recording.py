@@ -215,9 +215,10 @@ def operation(function: Callable, *arguments, draws: bool = False, writes=()) ->
     recording.give(*written)
     with unwatched():
         found = function(*given)
-    kept, run = _own(found, recording, written), partial(function, *given)
+    kept = _own(found, recording, written)
+    run: Callable = partial(function, *given)
     if found is not None or not writes:
-        run = partial(_renew_by, _renewal(kept), run)
+        run = _renewing(kept, run)
     if written or draws or not arrays_in(kept):
         recording.note(run, arrays_in(given), written, draws)
     return noted(kept)
@@ -342,8 +343,9 @@ def each_array(nested: Any, function: Callable) -> Any:
     """Return nested lists, tuples and dicts with a function's results for their arrays."""
     if isinstance(nested, np.ndarray):
         return function(nested)
-    if type(nested) in (tuple, list):
-        return type(nested)([each_array(one, function) for one in nested])
+    if isinstance(nested, (tuple, list)):
+        entries = [each_array(one, function) for one in nested]
+        return type(nested)(*entries) if hasattr(nested, "_fields") else type(nested)(entries)
     if type(nested) is dict:
         return {name: each_array(one, function) for name, one in nested.items()}
     if isinstance(nested, slice):
@@ -389,14 +391,14 @@ def _done(function, arguments, options, takes_out):
         writes = []
         kept = _own(found, recording, writes)
         if writes:
-            recording.note(_as_now(partial(_renew_by, _renewal(kept), run)), reads, writes)
+            recording.note(_as_now(_renewing(kept, run)), reads, writes)
         return noted(kept)
     if not isinstance(found, _NUMPYS):
         return _decided(run, found, reads)
     if isinstance(found, np.ndarray) and any(_owner(found) is _owner(one) for one in reads):
         return noted(found)
     kept = np.asarray(found)
-    run = partial(run, out=kept) if takes_out else partial(_renew_by, _renewal(kept), run)
+    run = partial(run, out=kept) if takes_out else _renewing(kept, run)
     recording.note(_as_now(run), reads, [kept])
     return noted(kept)
 
@@ -439,10 +441,6 @@ def _cast_into(place, value):
         np.copyto(place, value, "unsafe")
 
 
-def _renew_by(renew, run):
-    renew(run())
-
-
 def _owner(array: np.ndarray) -> np.ndarray:
     while isinstance(array.base, np.ndarray):
         array = array.base
@@ -460,11 +458,13 @@ def _is_whole(array: np.ndarray) -> bool:
 
 def arrays_in(nested) -> list[np.ndarray]:
     """Return the arrays of nested lists, tuples and dicts, in order."""
+    return [one for one in _leaves(nested) if isinstance(one, np.ndarray)]
+
+
+def _leaves(nested) -> list:
     if isinstance(nested, dict):
         nested = list(nested.values())
-    if isinstance(nested, (list, tuple)):
-        return [array for one in nested for array in arrays_in(one)]
-    return [nested] if isinstance(nested, np.ndarray) else []
+    return [leaf for one in nested for leaf in _leaves(one)] if isinstance(nested, (list, tuple)) else [nested]
 
 
 def _own(found, recording, writes):
@@ -482,29 +482,25 @@ def _own(found, recording, writes):
     return kept
 
 
-def _renewal(kept) -> Callable[[Any], Any]:
-    """Return the function that copies another result of a function into the arrays of the first."""
-    if kept is None:
-        return _renew_none
-    if hasattr(kept, "renew"):
-        return kept.renew
-    if isinstance(kept, dict):
-        named = [(name, _renewal(one)) for name, one in kept.items()]
-        return lambda found: [renew(found[name]) for name, renew in named]
-    if isinstance(kept, (tuple, list)):
-        placed = [_renewal(one) for one in kept]
-        return lambda found: [renew(one) for renew, one in zip(placed, found, strict=True)]
-    return partial(_renew_array, kept)
+def _renewing(kept, run: Callable) -> Callable[[], None]:
+    """Return an operation that copies a function's results into those of its first call."""
+    if isinstance(kept, np.ndarray):  # most of them
+        return lambda: _renew(kept, run())
+    own = _leaves(kept)
+
+    def renew():
+        for one, found in zip(own, _leaves(run()), strict=True):
+            _renew(one, found)
+
+    return renew
 
 
-def _renew_none(found) -> None:
-    if found is not None:
-        raise Unrepeatable("an array is given where none was")
-
-
-def _renew_array(kept, found) -> None:
+def _renew(kept, found) -> None:
     if found is kept:
         return
-    if found is None or np.shape(found) != kept.shape:
-        raise Unrepeatable("an array has another shape")
-    np.copyto(kept, found)
+    if isinstance(kept, np.ndarray) and found is not None and np.shape(found) == kept.shape:
+        np.copyto(kept, found)
+    elif hasattr(kept, "renew"):
+        kept.renew(found)
+    else:
+        raise Unrepeatable("an array has another shape, or is there where none was")

@@ -40,13 +40,9 @@ Arrays = list[np.ndarray]
 class Dual:
     """A call's results and tangents, flat.
 
-    Attributes
-    ----------
-    y, dy : list of ndarray
-    pull : callable
-        ``pull(d, d_tangent, x)``, from cotangents of `y` and of `dy` to those of the weights by name, and of the
-        arguments by name: for each of their arrays a pair, the cotangents of it and of its tangent. That of x may be
-        left out unless `x` is true.
+    ``pull(d, d_tangent, x)`` gives, from cotangents of `y` and of `dy`, those of the weights by name, and of the
+    arguments by name: for each of their arrays a pair, the cotangents of it and of its tangent. That of x may be left
+    out unless `x` is true.
     """
 
     y: Arrays
@@ -58,15 +54,8 @@ class Dual:
 class Along:
     """A call of a layer, and a direction.
 
-    Attributes
-    ----------
-    given, moved : dict of str to nested arrays
-        "x", and where a call has them "initial_state" and "constants"; their tangents, None for zeros.
-    mask : nested arrays or None
-    weights : dict of str to ndarray
-        Tangents of weights.
-    wanted : frozenset of str, or None
-        The weights by which there will be gradients; None for no way back at all.
+    `given` are "x" and, where a call has them, "initial_state" and "constants", `moved` their tangents, None for zeros.
+    `weights` are tangents by name, and `wanted` the weights by which there will be gradients; None for no way back.
     """
 
     given: dict[str, Any]
@@ -84,13 +73,7 @@ class Along:
 
 
 def dual_of(layer: Layer, call: Along) -> Dual:
-    """Run a layer along a direction.
-
-    Raises
-    ------
-    TypeError
-        For a layer of which no tangents are known.
-    """
+    """Run a layer along a direction; a TypeError refuses a layer of which no tangents are known."""
     for kind, run in _KINDS.items():
         if isinstance(layer, kind):
             return run(layer, call)

@@ -164,10 +164,7 @@ class Execution:
     def product_weights(self) -> dict[str, tuple[tuple[int, int], ...]]:
         """Return `rnnkit.compiler.ir.product_weights` of the step; {} if it takes constants, whose shapes aren't known.
 
-        Raises
-        ------
-        ValueError
-            If the step can't be traced.
+        A ValueError refuses a step that can't be traced.
         """
         from rnnkit.execution import pipeline
 
@@ -195,13 +192,7 @@ class Execution:
         return on_host(executor.run, record)
 
     def vjp(self, record: Record, checkpoint=None, truncate=None) -> Result:
-        """Return the results of one call with its pullback, see `Backward.vjp`.
-
-        Raises
-        ------
-        ValueError
-            If the step's gradient is not known.
-        """
+        """Return the results of one call with its pullback, see `Backward.vjp`; a ValueError if none is known."""
         from rnnkit.execution import pipeline
 
         if self.stored:
@@ -224,10 +215,7 @@ class Execution:
     def along(self, record: Record, tangents, wanted: frozenset[str] | None = None) -> Result:
         """Return the results of the dual's call along a direction; with `pull` if gradients by `wanted` are due.
 
-        Raises
-        ------
-        ValueError
-            If the step's tangent is not known.
+        A ValueError refuses a step whose tangent isn't known.
         """
         if self.stored:
             raise ValueError(f"expected {self.step.name!r} with float weights, for a derivative along a direction")

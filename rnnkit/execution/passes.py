@@ -35,15 +35,7 @@ from rnnkit.execution import dump
 
 
 class Pass(NamedTuple):
-    """One pass.
-
-    Attributes
-    ----------
-    name : str
-    run : callable
-    check : callable or None
-        ``(name, made, *arguments)``: checks that the result of `run` breaks no rule.
-    """
+    """One pass; ``check(name, made, *arguments)`` checks that the result of `run` breaks no rule."""
 
     name: str
     run: Callable[..., Any]
@@ -140,29 +132,17 @@ def run(name: str, *arguments) -> Any:
 def read(step, dtype, weights, constant_shapes=(), training=False, rules=False, by_vjp=False) -> Graph:
     """Return the graph of a step, with the user's rules for its gradient if they are wanted; vjps of cells are others.
 
-    Raises
-    ------
-    Untraceable, MixesRows, ValueError
-        See `rnnkit.compiler.tracing.trace.trace`.
+    Errors are those of `rnnkit.compiler.tracing.trace.trace`.
     """
     graph = run("simplify", run("trace", step, dtype, weights, constant_shapes, training, False, by_vjp))
     return graph if rules else without_rules(graph)
 
 
 def program(graph: Graph, target: Target, name: str, dtype, role: str = "forward", gradient: Callable | None = None):
-    """Return the program of a graph.
+    """Return the program of a graph of the step of a name.
 
-    Parameters
-    ----------
-    graph : Graph
-    target : Target
-    name : str
-        The step's.
-    dtype : dtype
-    role : str
-        The program's place in the step: "forward", "forward with residuals", "adjoint", or "gradient" of a loss.
-    gradient : callable, optional
-        From a step's own program to its gradient executor.
+    Its role in the step is "forward", "forward with residuals", "adjoint", or "gradient" of a loss; `gradient` takes a
+    step's own program and gives its gradient executor.
     """
     dtype, graph = np.dtype(dtype), reduced(without_rules(graph))
     title = ", ".join([name, dtype.name, role, *([] if target.name == "cpu" else [target.name])])

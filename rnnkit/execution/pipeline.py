@@ -31,11 +31,8 @@ __all__ = ["cache_info", "choose", "choose_cuda", "clear_cache", "compile_loss",
 def choose(step, dtype, weights, constant_shapes=(), training=False) -> Executor:
     """Return the executor of a step: a traced program, or the generic driver where the tracer can't read it.
 
-    Raises
-    ------
-    ValueError
-        If the step can be neither traced nor jitted, with the line and the construct that stopped each; or if its
-        rows depend on each other.
+    A ValueError refuses a step whose rows depend on each other, and one that can be neither traced nor jitted, with the
+    line and the construct that stopped each.
     """
     try:
         return compile_step(step, dtype, weights, constant_shapes, training)
@@ -47,13 +44,7 @@ def choose(step, dtype, weights, constant_shapes=(), training=False) -> Executor
 
 
 def tangent(step, dtype, weights, constant_shapes=(), training=False) -> Tangent:
-    """Return the `Tangent` of a step, which evaluates the step with its tangent.
-
-    Raises
-    ------
-    ValueError
-        If the step can't be traced.
-    """
+    """Return the `Tangent` of a step, which evaluates the step with its tangent; a ValueError if it can't be traced."""
     try:
         graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True)
         return Tangent(graph, dtype)
@@ -74,12 +65,7 @@ def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted,
     """Return the program of a step's dual, see `rnnkit.compiler.autodiff.forward.dual`.
 
     `moved` are those of "x", "constants" and the weights that have a tangent; `wanted` are the weights by which there
-    are gradients, None where there are none at all.
-
-    Raises
-    ------
-    ValueError
-        If the step can't be traced, or the tangent of a function, or its second derivative, isn't known.
+    are gradients, None where there are none at all. A ValueError names a function without a known derivative.
     """
     try:
         graph = passes.read(step, dtype, weights, constant_shapes, training, rules=True, by_vjp=has_vjp(step))
@@ -104,20 +90,10 @@ def compile_dual(step, dtype, weights, constant_shapes, training, moved, wanted,
 
 
 def compile_loss(step, dtype, gradient=True):
-    """Return the program of a step whose only new state is its rows' loss.
+    """Return the program of a step, without weights and constants, whose only new state is its rows' loss.
 
-    Parameters
-    ----------
-    step : Step
-        Without weights and constants.
-    dtype : dtype
-    gradient : bool
-        Put out the derivative of the state's sum by x, computed in the same pass, in place of the step's own output.
-
-    Raises
-    ------
-    ValueError
-        If the step can't be read, with the line and the construct that stopped it; or if its rows depend on each other.
+    With `gradient`, it puts out the derivative of the state's sum by x, computed in the same pass, in place of the
+    step's own output. A ValueError as of `choose_stored`.
     """
     dtype = np.dtype(dtype)
     try:
@@ -208,23 +184,14 @@ def _agree(step, graph, pull, cells, given, training) -> bool:
 def choose_stored(step, dtype, weights, constant_shapes=(), training=False, *, kind: str) -> Executor:
     """Return the executor of a step whose products read weights that are stored as a kind.
 
-    Raises
-    ------
-    ValueError
-        If the tracer can't read the step, with the line and the construct that stopped it.
+    A ValueError has the line and the construct that stopped the tracer, or says that rows depend on each other.
     """
     with _traced_to_store(step):
         return compile_step(step, dtype, weights, constant_shapes, training, storing(kind))
 
 
 def product_weights(step, dtype, weights) -> dict[str, tuple[tuple[int, int], ...]]:
-    """Return `rnnkit.compiler.ir.product_weights` of a step.
-
-    Raises
-    ------
-    ValueError
-        If the tracer can't read the step, with the line and the construct that stopped it.
-    """
+    """Return `rnnkit.compiler.ir.product_weights` of a step; a ValueError as of `choose_stored`."""
     with _traced_to_store(step):
         return weights_of_products(passes.read(step, dtype, weights))
 
@@ -243,14 +210,7 @@ def _traced_to_store(step):
 
 
 def choose_cuda(step, dtype, weights, constant_shapes=(), training=False) -> Executor:
-    """Return the executor of a step on a GPU.
-
-    Raises
-    ------
-    ValueError
-        If the tracer can't read the step, with the line and the construct that stopped it; or if its rows depend on
-        each other.
-    """
+    """Return the executor of a step on a GPU; a ValueError as of `choose_stored`."""
     try:
         return compile_step(step, dtype, weights, constant_shapes, training, target_on("cuda"))
     except RecursionError:

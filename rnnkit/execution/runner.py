@@ -19,6 +19,7 @@ from rnnkit.circumstances import FROZEN, USUAL, circumstances, standing_in
 from rnnkit.execution.layer_tree import all_layers, takes_sequences
 from rnnkit.execution.watching import Watched, are_own, call_states, restore
 from rnnkit.recording import Recording, Unrepeatable, arrays_in, each_array, noted, plain
+from rnnkit.steps.nesting import like
 
 SURE = 2  # comparisons of a recording with the ordinary way: when it is made, and with other numbers
 _SMALL = 1 << 14  # bytes of several arrays that are copied in less time than their addresses are written
@@ -52,6 +53,7 @@ class Kind:
         self.redirect: Any = None  # takes all of these before a repetition
         self.direct: tuple | None = None  # of one result and no copies: its shape and dtype, and what is run
         self.steps = 0  # where calls may have any number of steps, that of the last one
+        self.latest: Any = None  # token of a computation whose numbers are in memory
         self.own: Any = None  # what the computation keeps beside
 
     def stage(self, function: Callable, *arguments) -> Any:
@@ -270,6 +272,9 @@ class Runner:
             if kind.recording is None or not kind.recording.is_unsafe:  # or it is recorded once more
                 kind.refusal = str(error)
             kind.clear()
+        except BaseException:
+            kind.clear()
+            raise
         finally:
             self._restore(subject, after)
         return found
@@ -374,7 +379,7 @@ def copied_arrays(nested):
     if isinstance(nested, np.ndarray):  # most of them
         return np.array(nested)
     if isinstance(nested, (list, tuple)):
-        return type(nested)([copied_arrays(one) for one in nested])
+        return like(nested, [copied_arrays(one) for one in nested])
     if isinstance(nested, dict):
         return {name: copied_arrays(one) for name, one in nested.items()}
     return nested.copy() if hasattr(nested, "renew") else nested

@@ -73,6 +73,7 @@ class MultiHeadAttention(Attending):
     num_heads: int
     use_bias: bool
     use_gate: bool
+    _recorded_bytes = 1 << 22  # scores are large, and memory that stays saves page faults
 
     def __init__(
         self,

@@ -21,19 +21,15 @@ from rnnkit.steps.nesting import mapped as like_nested
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer in a model, its arrays by their numbers: inputs first, then the results of each call.
+    """One call of a layer in a model, its arrays by their numbers: inputs first, then the results of each call."""
 
-    `layer` is its place in `Calls.layers`; `more` has states, constants and a mask; `training` None takes the model's;
-    nothing reads the arrays `over` after this call; `options` are other keywords, as JSON values.
-    """
-
-    layer: int
-    x: Any
-    more: dict
-    training: bool | None
+    layer: int  # its place in `Calls.layers`
+    x: Any  # int, or nested lists of them
+    more: dict  # states, constants, a mask, by keyword as x
+    training: bool | None  # None takes the model's
     outputs: list
-    over: list
-    options: dict = field(default_factory=dict)
+    over: list  # arrays that nothing reads after this call
+    options: dict = field(default_factory=dict)  # other keywords, as JSON values
 
     def read(self) -> list[int]:
         """Return the numbers of all arrays that it reads."""
@@ -43,8 +39,9 @@ class Call:
 class Calls:
     """A graph of layers: their calls in order, each after those that it reads.
 
-    `inputs` are so many; `outputs` numbers of arrays, nested as results are (kept flat); `paths` prefixes of each
-    layer's names of weights. `count` is the number of arrays, `read` those that a call reads or that are outputs.
+    `inputs` is the number of inputs, `outputs` the numbers of the results, nested as these are, flat as an attribute.
+    `paths` are prefixes of each layer's names of weights. There are `count` arrays, of which `read` are read by a call
+    or are outputs.
     """
 
     def __init__(self, layers: list[Layer], calls: list[Call], inputs: int, outputs: Any, paths: Any = ()):

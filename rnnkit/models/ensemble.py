@@ -205,7 +205,7 @@ class Ensemble(Trainable):
     def _given_for(self, node, shape):
         raise ValueError(f"expected arrays for {self.name!r}: an ensemble of a whole model is model.ensemble(n)")
 
-    def quantize(self, dtype: Any) -> Any:
+    def quantize(self, dtype: Any, filters: Any = None) -> Any:
         """Raise a ValueError: members are quantized one by one."""
         raise ValueError(f"expected float weights of the ensemble {self.name!r}; quantize copies of its members")
 

@@ -57,24 +57,16 @@ class Rows:
 
     def fill(self, views, arrays) -> None:
         """Put arrays into the `views` of rows."""
-        recorded = current() is not None
         for name, view in views.items():
             given = arrays[name]
             if isinstance(given, RowGradient):
-                self._scatter(view, given)
+                operation(_scatter, view, given, draws=True, writes=[view])
             elif given.dtype != view.dtype:
                 operation(_cast_into, view, given, writes=[view])
-            elif recorded and given is not view:
+            elif current() is not None and given is not view:
                 operation(np.copyto, view, given, writes=[view])
             elif given is not view:
                 view[...] = given
-
-    def _scatter(self, view, given):
-        def fill():
-            view[...] = 0
-            view[given.ids] = given.rows
-
-        operation(fill, draws=True, writes=[view])
 
     def squares(self, rows) -> dict[str, float]:
         """Return the sum of squares of each weight's part, in float64 and in a fixed order."""
@@ -86,6 +78,11 @@ class Rows:
                 total += float(np.sum(np.square(chunk, dtype=np.float64)))
             found[name] = total
         return found
+
+
+def _scatter(view, given: RowGradient) -> None:
+    view[...] = 0
+    view[given.ids] = given.rows
 
 
 def _cast_into(view, given) -> None:

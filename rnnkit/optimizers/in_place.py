@@ -65,7 +65,7 @@ class ApplyRunner(Runner):
 
     def __init__(self) -> None:
         super().__init__()
-        self._in_place: UpdateInPlace | None = None
+        self._in_place: Any = None  # `UpdateInPlace`, once an update is tried
         self._left: dict[str, np.ndarray] = {}  # the weights whose numbers are in place
 
     def __reduce__(self):
@@ -73,7 +73,7 @@ class ApplyRunner(Runner):
 
     def apply(self, optimizer, weights: Mapping[str, np.ndarray], gradients: Mapping) -> Any:
         """Return new read-only weights after an update; None, with nothing changed, if no recording serves it."""
-        names, arrays = tuple(weights), list(map(gradients.get, weights))
+        names, arrays = tuple(weights), list[Any](map(gradients.get, weights))
         if set(map(type, arrays)) != {np.ndarray}:
             return None
         kinds = [(array.shape, array.strides, array.dtype) for array in arrays]
@@ -164,6 +164,7 @@ class UpdateInPlace:
         assert optimizer._groups is not None, "the first update was made"
         self.optimizer, self.known = optimizer, optimizer._groups
         self.groups = [group.in_place() for group in self.known]
+        self._slots = [group.slots for group in self.groups]
         self.weights: dict[str, np.ndarray] = {}  # read-only views, changed by every update
         for group in self.groups:
             self.weights |= group.rows.views(group.given)
@@ -205,10 +206,7 @@ class UpdateInPlace:
 
     def shows(self) -> bool:
         """Return whether the optimizer's slots are those in place."""
-        for group, known in zip(self.groups, self.known, strict=True):  # which is faster than `all`
-            if known.slots is not group.slots:
-                return False
-        return True
+        return all(map(is_, [known.slots for known in self.known], self._slots))
 
     def record(
         self, recording: Recording, gradients: Mapping, weight_options: Mapping[str, WeightOptions]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import copy
 import functools
 import inspect
@@ -17,6 +16,7 @@ import numpy as np
 from rnnkit import allocation, tracebacks
 from rnnkit.arguments import sizes, whole
 from rnnkit.arrays import real
+from rnnkit.circumstances import circumstances, within
 from rnnkit.complex_pairs import says_complex, to_complex, to_pairs
 from rnnkit.hints import Array, Shape
 from rnnkit.initializers import Initializer, drawn
@@ -30,7 +30,6 @@ from rnnkit.stored_weights import all_expanded
 
 LOOP_LIMIT = 10**6  # rounds of a loop in a step of one row
 
-_building: contextvars.ContextVar = contextvars.ContextVar("rnnkit_building")
 ALONE: list[Callable] = []  # from a cell to a layer of one step of it, registered by the layers
 
 
@@ -119,7 +118,7 @@ class Cell(Shown, Configurable):
         A cell that stands alone makes its weights at the first call, and returns an output and a list of states for
         inputs ``(B, …)``; in a layer of a program's own, it is a part of it.
         """
-        if not more and ("_alone" in vars(self) or (not self.built and _building.get(None) is None)):
+        if not more and ("_alone" in vars(self) or (not self.built and circumstances().building is None)):
             output, *new = self._by_itself()(inputs[:, None], initial_state=list(states), **keywords)
             return output, new
         return self.call(inputs, states, *more, **keywords)
@@ -175,10 +174,10 @@ class Cell(Shown, Configurable):
         name = f"weight_{len(weights)}" if name is None else name
         if name in weights:
             raise ValueError(f"the cell {cell_name(self)!r} already has a weight named {name!r}")
-        try:
-            precision, rng = _building.get()
-        except LookupError:
-            raise RuntimeError("add_weight works inside build, while a layer builds the cell") from None
+        building = circumstances().building
+        if building is None:
+            raise RuntimeError("add_weight works inside build, while a layer builds the cell")
+        precision, rng = building
         what = f"the weight {name!r} of {cell_name(self)!r}"
         shape = sizes(shape, f"the shape of {what}")
         check_density(density, shape)
@@ -196,7 +195,7 @@ class Cell(Shown, Configurable):
 
     def _add_complex(self, name, shape, initializer, weight_options):
         """Add a weight by its pairs, and give the complex array that stands for these in the step."""
-        precision, rng = _building.get()
+        precision, rng = current_build()
         values = drawn(initializer, shape, rng, np.result_type(precision, np.complex64))
         values = real(values, f"the initializer's array for {name!r}", complex_too=True)
         if values.shape != shape:
@@ -413,7 +412,7 @@ def _built_alone(build):
 
     @functools.wraps(build)
     def built(self, input_shape):
-        if _building.get(None) is None and not self.built:
+        if circumstances().building is None and not self.built:
             self._by_itself().build((input_shape[0], None, *input_shape[1:]))
         else:
             build(self, input_shape)
@@ -657,17 +656,15 @@ def prepare(cell: Cell, input_shape, dtype, rng: np.random.Generator) -> None:
     """Build a cell for inputs ``(B, *features)``, once: a cell that is built already keeps its weights."""
     if cell.built:
         return
-    token = _building.set((np.dtype(dtype), rng))
     try:
-        cell.build(input_shape if isinstance(input_shape, dict) else tuple(input_shape))
+        with within(building=(np.dtype(dtype), rng)):
+            cell.build(input_shape if isinstance(input_shape, dict) else tuple(input_shape))
         cell.built = True
     except BaseException:
         cell._forget_weights()
         raise
-    finally:
-        _building.reset(token)
 
 
 def current_build() -> tuple[np.dtype, np.random.Generator]:
     """Return precision and generator of the build going on, for composites that give their parts their own."""
-    return _building.get()
+    return circumstances().building

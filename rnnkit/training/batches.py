@@ -31,6 +31,10 @@ class Batch:
     weights: list | None = None  # arrays (B,) or (B, T), or None, one per output
     mask: np.ndarray | None = None  # bools (B, T): the steps of x that aren't padding, if it was a list of sequences
 
+    def parts(self) -> tuple:
+        """Return all of it, in the order of the constructor."""
+        return self.x, self.y, self.weights, self.mask
+
     @property
     def rows(self) -> int:
         """The number of rows, B."""

@@ -13,7 +13,7 @@ from rnnkit.layers.support.seeds import drawing_from
 from rnnkit.training.batches import Batch
 from rnnkit.training.objective import Part
 from rnnkit.training.pieces import Piece, Summand, Told, added, both, cut, times, together, told_where
-from rnnkit.training.steps import Losses, Stepper, first_offender, gathered, penalties, trained
+from rnnkit.training.steps import Losses, Stepper, first_offender, gathered, parts_of, penalties, trained
 from rnnkit.training.tally import Tally
 
 
@@ -94,9 +94,10 @@ class PartedStepper(Stepper):
     def tested(self, piece: Piece) -> tuple[np.ndarray, list[Told]]:
         """Return the sums of a batch's losses outside training, and the arrays for metrics."""
         with told_where(piece.where):
-            batch, outputs, masks, parts, added = self._test(piece.batch)
+            outputs, masks, sums, added = self._tested(self.model, *piece.batch.parts())
             self._check_none(added)
-        return _sums(parts), self._for_metrics(batch, outputs, masks)
+        batch = self.model._of_all_members(piece.batch)
+        return _sums(parts_of(sums)), self._for_metrics(batch, outputs, masks)
 
     def add_tested(self, sums: np.ndarray, told: list[Told], tally: Tally) -> None:
         """Add the result of `tested` to a tally."""

@@ -156,12 +156,11 @@ class Stepper:
 
     def test(self, batch: Batch, tally: Tally) -> None:
         """Add a batch's loss and metrics, outside training."""
-        given = batch.x, batch.y, batch.weights, batch.mask
-        found = None if self.class_weight else self.model._test_runner.run(self.model, self._tested, given, {})
-        batch, outputs, masks, parts, added = self._test(batch) if found is None else (batch, *_told(*found))
+        found = self.model._test_runner.run(self.model, self._tested, batch.parts(), {})
+        outputs, masks, sums, added = self._tested(self.model, *batch.parts()) if found is None else found
         arrays, weight_options = arrays_by_name(self.model), options_by_name(self.model)
-        penalty = penalties(arrays, weight_options, trained(arrays, weight_options))
-        tally.add(batch, outputs, masks, parts, penalty + sum(map(float, added)))
+        penalty = penalties(arrays, weight_options, trained(arrays, weight_options)) + sum(map(float, added))
+        tally.add(self.model._of_all_members(batch), outputs, masks, parts_of(sums), penalty)
 
     def tests_done(self, tally: Tally) -> None:
         """Add what isn't added yet, after all batches were given to `test`."""
@@ -169,16 +168,13 @@ class Stepper:
     def close(self) -> None:
         """Drop all that was begun for later batches."""
 
-    def _test(self, batch: Batch) -> tuple[Batch, list, list, list, list]:
+    def _tested(self, model, *given) -> list:
+        """Return outputs, masks, the sums of the losses of a batch and what was added: a call to be repeated."""
+        batch = Batch(*given)
         with collecting(repeats=True) as added:
             outputs, masks = self.forward(batch)
-        batch = self._weighted(self.model._of_all_members(batch), outputs)
-        return batch, outputs, masks, self._losses(batch, outputs, masks, False), [one.value for one in added]
-
-    def _tested(self, model, x, y, weights, mask) -> list:
-        """Return outputs, masks, the sums of the losses of a batch and what was added: a call to be repeated."""
-        _, outputs, masks, parts, added = self._test(Batch(x, y, weights, mask))
-        return [outputs, masks, [None if part is None else part.sums for part in parts], added]
+        parts = self._losses(model._of_all_members(batch), outputs, masks, False)
+        return [outputs, masks, sums_of(parts), [one.value for one in added]]
 
     def forward(self, batch: Batch, training: bool = False) -> tuple[list, list]:
         """Return outputs and masks, one per output."""
@@ -252,9 +248,14 @@ class Stepper:
         return first_offender(arrays()) or "all arrays up to the outputs are, but what the loss makes of them isn't"
 
 
-def _told(outputs, masks, sums, added) -> tuple[list, list, list, list]:
-    """Return outputs, masks and losses as `Tally.add` takes them."""
-    return outputs, masks, [None if one is None else Part(one) for one in sums], added
+def sums_of(parts: list) -> list:
+    """Return the sums of losses, None for outputs without one."""
+    return [None if part is None else part.sums for part in parts]
+
+
+def parts_of(sums: list) -> list:
+    """Return losses of such sums, without gradients."""
+    return [None if one is None else Part(one) for one in sums]
 
 
 def gathered(gradients, names) -> dict:

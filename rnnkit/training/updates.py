@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -17,11 +17,8 @@ from rnnkit.execution.watching import Same, call_states, restore, unmoved
 from rnnkit.optimizers.in_place import RecordedUpdate, UpdateInPlace
 from rnnkit.recording import LARGEST, Unrepeatable, noted
 from rnnkit.training.batches import Batch
-from rnnkit.training.objective import Part
+from rnnkit.training.steps import Stepper, parts_of, sums_of
 from rnnkit.training.tally import Tally
-
-if TYPE_CHECKING:
-    from rnnkit.training.steps import Stepper
 
 _ALONE = 1 << 25  # multiply-adds, some 2 ms: below, two threads gain less than Python takes around an ordinary update
 
@@ -55,10 +52,10 @@ class UpdateRunner(Runner):
 
     def train(self, stepper: Stepper, batch: Batch, tally: Tally) -> None:
         """Change the weights by a batch."""
-        weights, parts = stepper.class_weight, _parts(batch)
+        weights = stepper.class_weight
         key: list[Any] = [get_num_threads(), weights and tuple(weights.items())]
         arrays: list[np.ndarray] = []
-        is_known = add_key(parts, arrays, key)
+        is_known = add_key(batch.parts(), arrays, key)
         if not is_known or self.serve(tuple(key), stepper, _train_anew, arrays, (batch, tally), {}) is None:
             _train_anew(stepper, batch, tally)
 
@@ -118,13 +115,13 @@ class UpdateRunner(Runner):
         recording.give(*in_place.weights.values())
         recording.constant(*fixed)
         pairs = [*((arrays[name], place) for name, place in in_place.weights.items()), *unmoved(layers, fixed)]
-        before, found, update = call_states(layers), None, None
+        before, found, update = call_states(layers), cast(Any, None), cast(Any, None)
 
         def losses(*parts):
             nonlocal found
             found = subject.differentiated(Batch(*parts))
-            sums, added = [one and one.sums for one in found.parts], [one.value for one in found.added]
-            return [list(_parts(found.batch)), found.outputs, found.masks, sums, added]
+            added = [one.value for one in found.added]
+            return [list(found.batch.parts()), found.outputs, found.masks, sums_of(found.parts), added]
 
         def weights():
             nonlocal update
@@ -134,7 +131,7 @@ class UpdateRunner(Runner):
 
         with recording, standing_in((array, noted(place)) for array, place in pairs):
             recording.shares = True
-            *_, sums, _ = kind.stage(losses, *_parts(batch))
+            *_, sums, _ = kind.stage(losses, *batch.parts())
             kind.stage(weights)
         if any(one is not None and not one[1] for one in sums):
             raise Unrepeatable("no entry of the batch is used")
@@ -173,7 +170,7 @@ class UpdateRunner(Runner):
         told, outputs, masks, sums, added = kind.stages[0].result
         try:
             kind.run(0, arrays)
-            parts = [one if one is None else Part(one) for one in sums]
+            parts = parts_of(sums)
             penalty = sum([float(regularizer(weight.copy())) for regularizer, weight in penalties], 0.0)
             penalty += sum(map(float, added), 0.0)
             if not stepper.is_finite(parts, penalty):
@@ -209,7 +206,3 @@ def _facts(model, optimizer, arrays) -> list:
     fixed = [array for name, array in arrays.items() if not weight_options[name].trainable]
     found: list[Any] = [Same(array) for array, _ in unmoved(all_layers(model), fixed)]
     return [*found, optimizer._all_slots, optimizer.clipnorm, optimizer.global_clipnorm, list(weight_options.items())]
-
-
-def _parts(batch: Batch) -> tuple:
-    return batch.x, batch.y, batch.weights, batch.mask

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import rnnkit as rk
-from rnnkit.execution.layer_tree import all_layers, options_by_name
+from rnnkit.execution import layer_tree
+from rnnkit.execution.layer_tree import all_layers, held_by, options_by_name
 from rnnkit.models.subclassed import SubclassedLayer, SubclassedModel
 
 
@@ -76,20 +77,20 @@ def test_what_is_kept_follows_a_change(change):
 def test_numbers_that_a_step_counts_let_what_is_kept_stay():
     model = Outer()
     model(np.ones((1, 2), "float32"))
-    layers = model._layers_below()
+    layers = layer_tree._layers_below(model)
     model.steps += 1
-    assert model._layers_below() is layers
+    assert layer_tree._layers_below(model) is layers
     model.inner._hidden.append(_dense())
-    assert len(model._layers_below()) == len(layers) + 1
+    assert len(layer_tree._layers_below(model)) == len(layers) + 1
 
 
 def test_weights_of_a_cell_are_those_of_now():
     layer = rk.GRU(2, seed=0)
     layer.build((None, None, 2))
-    arrays = layer._own_arrays()
+    arrays = held_by(layer).arrays()
     arrays.clear()  # a copy
     new = np.zeros((2, 6), "float32")
     layer.kernel.assign(new)
     assert np.array_equal(layer.kernel.value, new)
     layer.weights["kernel"] = new + 1
-    assert np.array_equal(layer._own_arrays()["kernel"], new + 1)
+    assert np.array_equal(held_by(layer).arrays()["kernel"], new + 1)

@@ -611,3 +611,12 @@ def test_C21_what_is_shown():
     assert ensemble.compute_output_shape((None, None, 3)) == (2, None, 4)
     assert "traced" in ensemble.explain() and "2 members" in ensemble.summary()
     assert "members" in model(0).ensemble(2).summary()
+
+
+def test_C21_metrics_of_evaluate_are_the_same_once_calls_are_repeated(rng):
+    ensemble = rk.Sequential([rk.GRU(4), rk.Dense(1)], seed=0).ensemble(3)
+    ensemble.compile("adam", "mse", metrics=["mae"])
+    x = rng.normal(size=(80, 5, 3))
+    found = [ensemble.evaluate(x, x[:, 0, :1], 10) for _ in range(3)]
+    (kind,) = ensemble._test_runner._kinds.values()
+    assert kind.agreed == 2 and found[1:] == found[:1] * 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,6 @@ from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.row_gradient import RowGradient
 from rnnkit.layers.support.weight_mapping import pair_axes
 from rnnkit.recording import Unrepeatable, arrays_in
-
-
-@dataclass(eq=False)
-class _Own:
-    """What the pullbacks of a recording share: the token of the call whose numbers are in memory, and more."""
-
-    dtype: Any
-    pairs: dict[str, int]  # the axes of the pairs in the gradients of complex weights, by name
-    latest: Any = None
 
 
 class VJPRunner(Runner):
@@ -43,11 +33,11 @@ class VJPRunner(Runner):
 
         outputs = kind.stage(forward, arguments, keywords)
         kind.stage(lambda *d: _parts(pullback.pull(list(d))), *map(np.ones_like, arrays_in(outputs)))
-        kind.own = _Own(pullback.dtype, pair_axes(subject))
+        kind.own = pullback.dtype, pair_axes(subject)
         return outputs
 
     def _again(self, kind, subject, arrays, arguments):
-        kind.own.latest = None
+        kind.latest = None
         kind.load(self._watched.weights)
         return kind.run(0, arrays)
 
@@ -59,33 +49,33 @@ class VJPRunner(Runner):
         return same and states[0] == states[1]  # it drew nothing: a late repetition would draw other numbers
 
     def _give(self, kind, subject, call, arrays, arguments, keywords):
-        weights, recorded = self._watched.weights, kind.own
+        weights, (dtype, pairs) = self._watched.weights, kind.own
         arguments, keywords = copied_arrays(arguments), copied_arrays(keywords)
         saved = arrays_in([arguments, keywords])
         outputs = copied_arrays(self._again(kind, subject, arrays, arguments))
-        recorded.latest = token = object()
+        kind.latest = token = object()
 
         def pull(cotangents) -> Gradients:
             mine = False
             try:
                 mine = all(one is not None for one in cotangents) and self._lock.acquire(blocking=False)
                 if mine:
-                    if recorded.latest is not token:
-                        recorded.latest = None
+                    if kind.latest is not token:
+                        kind.latest = None
                         kind.load(weights)
                         kind.run(0, saved)
-                        recorded.latest = token
+                        kind.latest = token
                     return Gradients(*copied_arrays(kind.run(1, cotangents)))
             except Unrepeatable:  # a thread was left behind
-                recorded.latest = None
+                kind.latest = None
             finally:
                 if mine:
                     self._lock.release()
             with standing_in(zip(arrays_by_name(subject).values(), weights, strict=True)):  # the ordinary way
                 return call(subject, *arguments, **keywords)[1].pull(cotangents)
 
-        pullback = Pullback(outputs, recorded.dtype, pull)
-        pullback.complex_weights = lambda: recorded.pairs
+        pullback = Pullback(outputs, dtype, pull)
+        pullback.complex_weights = lambda: pairs
         return outputs, pullback
 
 
