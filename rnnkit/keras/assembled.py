@@ -154,8 +154,9 @@ class Functional(KerasModel, functional.Model):
     def _as_given(self, arrays):
         return mapped(self._input_nesting, arrays.__getitem__)
 
-    def _arranged(self, inputs):
-        return self._as_given(self._inputs("inputs").split(inputs))
+    def _call_arguments(self, call, arguments, keywords):
+        (name, given), *rest = super()._call_arguments(call, arguments, keywords).items()
+        return {name: self._as_given(given if len(self._names) > 1 else [given])} | dict(rest)
 
 
 class _Known(Names):
