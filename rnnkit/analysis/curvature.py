@@ -91,7 +91,7 @@ def hvp(layer: Any, x: Array, direction: Any, by: Any, of: Callable | None = Non
 
     arguments, found = (x, [given[name] for name in names]), None
     if isinstance(layer, RNN) and layer.built and of is None:  # small calls are recorded, as those of layers
-        recorded = layer._hvp_runners.setdefault(tuple(names), Runner(_ALONE, 8))
+        recorded = layer._hvp_runners.setdefault(tuple(names), Runner(_ALONE))
         found = recorded.run(layer, ordinary, arguments, call)
     found = ordinary(layer, *arguments, **call) if found is None else found
     return found if several else found[names[0]]

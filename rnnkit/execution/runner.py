@@ -18,7 +18,7 @@ from rnnkit.backends.shared.thread_pool import get_num_threads
 from rnnkit.circumstances import FROZEN, USUAL, circumstances, standing_in
 from rnnkit.execution.layer_tree import all_layers, takes_sequences
 from rnnkit.execution.watching import Watched, are_own, call_states, restore
-from rnnkit.recording import Recording, Unrepeatable, arrays_in, each_array, noted, plain
+from rnnkit.recording import LARGEST, Recording, Unrepeatable, arrays_in, each_array, noted, plain
 from rnnkit.steps.nesting import like
 
 SURE = 2  # comparisons of a recording with the ordinary way: when it is made, and with other numbers
@@ -142,8 +142,7 @@ class Kind:
 class Runner:
     """The recorded calls of a layer; classes derived from it have those of gradients, updates, and steps.
 
-    A recording may hold `size` times the bytes that a layer's may, and has one thread do programs of up to `alone`
-    multiply-adds. `lists` says that a list is no list of sequences, whatever the layer takes.
+    A recording has one thread do programs of up to `alone` multiply-adds. `lists` says that a list is no list of sequences, whatever the layer takes.
     """
 
     _met = 3  # computations of a kind before one is recorded, beside the first
@@ -151,15 +150,15 @@ class Runner:
     _may_be_longer = True  # where a program of one row, or of rows, is all of a call
     _long = 5e-3  # seconds of a computation with many bytes beside which Python's time doesn't count
 
-    def __init__(self, alone: int = 0, size: int = 1, lists: bool = False) -> None:
-        self._alone, self._size, self._lists = alone, size, lists
+    def __init__(self, alone: int = 0, lists: bool = False) -> None:
+        self._alone, self._lists = alone, lists
         self._kinds: dict[tuple, Kind] = {}
         self._longer: dict[tuple, Kind] = {}  # of calls with different numbers of steps, by keys without these
         self._lock = threading.Lock()
         self._watched = Watched()
 
     def __reduce__(self):
-        return type(self), (self._alone, self._size, self._lists)  # recordings are memory of this process
+        return type(self), (self._alone, self._lists)  # recordings are memory of this process
 
     def run(self, layer, call: Callable, arguments: tuple, keywords: dict) -> Any:
         """Return the result of ``call(layer, *arguments, **keywords)`` by a recording; None if none serves it."""
@@ -246,7 +245,7 @@ class Runner:
         """Compute the ordinary way, and check that a recording gives the same bits."""
         before, began = self._states(subject), time.perf_counter()
         found = call(subject, *arguments, **keywords)
-        if time.perf_counter() - began > self._long and self._bytes(arrays) > self._largest(subject) // self._size:
+        if time.perf_counter() - began > self._long and self._bytes(arrays) > subject._recorded_bytes:
             kind.refusal = "it takes long beside Python"
             return found
         after = self._states(subject)
@@ -283,8 +282,7 @@ class Runner:
 
     def _is_full(self, subject) -> bool:
         """Return whether no other kind is recorded."""
-        most = max(self._size, self._most) * self._largest(subject) // self._size
-        return len(self._kinds) >= self._most or self._held() >= most
+        return len(self._kinds) >= self._most or self._held() >= self._largest(subject)
 
     def _held(self) -> int:
         """Return the bytes that recordings hold."""
@@ -297,7 +295,7 @@ class Runner:
 
     def _largest(self, subject) -> int:
         """Return the bytes that a recording may hold."""
-        return self._size * subject._recorded_bytes
+        return max(LARGEST, subject._recorded_bytes)
 
     def _holds(self, subject) -> bool:
         """Return whether what the recordings depend on besides their keys is as it was."""

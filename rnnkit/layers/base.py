@@ -175,7 +175,7 @@ class Layer(Shown, Configurable):
 
     _native = False  # whether a call computes on its arrays' device, or copies those of a GPU to the host and back
     _device = "cpu"
-    _recorded_bytes = 1 << 20  # at most, of a recorded call, which stay in memory as long as the layer
+    _recorded_bytes = 1 << 20  # of arguments, up to which gradients are recorded, and calls however long they take
     _call_runner: Runner | None = None  # of its calls
     _vjp_runner: VJPRunner | None = None
 
@@ -211,8 +211,8 @@ class Layer(Shown, Configurable):
         self._input_shape: Any = None  # until it is built
         self._generator: np.random.Generator | None = None
         self.activity_regularizer: Any = regularizers.get(activity_regularizer)
-        self._call_runner = Runner(size=16) if self.activity_regularizer is None else RegularizedCalls()
-        self._vjp_runner = VJPRunner(size=16)
+        self._call_runner = Runner() if self.activity_regularizer is None else RegularizedCalls()
+        self._vjp_runner = VJPRunner()
         self._hvp_runners: dict[tuple[str, ...], Runner] = {}  # by the names of what they are by
         self._assigned = Assigned()
 

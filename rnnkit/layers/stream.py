@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 import weakref
@@ -28,7 +29,7 @@ from rnnkit.steps.nesting import mapped
 class _StepRunner(Runner):
     """The recorded step of a stream, whose states stay in memory. Weights are constants of the recording."""
 
-    _met, _may_be_longer = 0, False
+    _met, _long, _may_be_longer = 0, math.inf, False
 
     def _layers(self, subject):
         return all_layers(subject.layer)

@@ -66,9 +66,6 @@ class UpdateRunner(Runner):
             put_arrays(self._loaded, self._in_place.unload())
         self._ahead, self._loaded = False, None
 
-    def _is_full(self, subject):
-        return super()._is_full(subject) or self._held() >= self._largest(subject)
-
     def _layers(self, subject):
         return all_layers(subject.model)
 

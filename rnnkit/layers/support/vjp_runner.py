@@ -23,6 +23,11 @@ class VJPRunner(Runner):
 
     _may_be_longer = False
 
+    def _check(self, subject, arrays):
+        super()._check(subject, arrays)
+        if self._bytes(arrays) > subject._recorded_bytes:  # they are copied, and what is given is, too
+            raise Unrepeatable(f"its arrays hold more than {subject._recorded_bytes:,} bytes")
+
     def _record_stages(self, kind, subject, call, arguments, keywords):
         pullback: Any = None  # kept by no stage, for it has the layer
 
