@@ -154,7 +154,8 @@ class Recording:
             return numbers, steps[0][0]
 
         def redirect(*others):
-            return any([write(*[others[i] for i in mine]) for write, mine in steps])
+            apart = [write(*[others[i] for i in mine]) for write, mine in steps]
+            return any(apart)
 
         return numbers, redirect
 
