@@ -76,7 +76,8 @@ def _read(read, reader, integers):
         return reader.first_readable([partial(read, ())])[1]
     except Exception as error:
         failed = [(reader.place, error)]
-    places, left = set(), set(integers.names)
+    places: set[int] = set()
+    left = set(integers.names)
 
     def closed():
         output, new = read(places)

@@ -254,6 +254,7 @@ class RepeatedCalls:
         """Return the result of a recorded call, in new arrays; None if the call has to run the ordinary way."""
         arrays: Sequence[np.ndarray]
         key: tuple
+        found: list[Any]
         if len(arguments) == 1 and not keywords and type(arguments[0]) is np.ndarray:  # most calls
             arrays, key = arguments, (arguments[0].shape, arguments[0].dtype, get_num_threads(), frozen_outside.get())
         elif arguments and type(arguments[0]) in (list, tuple) and not self._lists and layer._takes_sequences():
