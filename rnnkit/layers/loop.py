@@ -140,7 +140,7 @@ class Loop:
         }
         self._shapes = {name: np.shape(one) for name, one in self._defaults.items()}
         self._arrays = {name for name, shape in self._shapes.items() if shape}
-        self._integers = IntegerStarts({i: n for i, n in enumerate(starts) if is_integer(known[n])})
+        self._integers = {name for name in starts if is_integer(known[name])}
         self._layers: dict[tuple, RNN] = {}
         self._readings: dict[tuple, dict] = {}  # the shapes that the step sees, by those of the arguments
         self.cell: Any = self._cell_class(parameters, loop_limit)
@@ -167,8 +167,10 @@ class Loop:
             signature=inspect.Signature(keywords),
         )
         own = {"step": staticmethod(self.function), "spec": spec, "per_row": True, "__signature__": spec.signature}
+        own["_integer_starts"] = IntegerStarts(
+            {i: name for i, name in enumerate(self._states) if name in self._integers}
+        )
         own |= {"loop_limit": positive_integer(loop_limit, "loop_limit"), "sees_arrays": {}}
-        own |= {"_integer_starts": self._integers}
         own |= {"__doc__": self.__doc__, "__module__": self.__module__, "__qualname__": f"{self.__qualname__}.cell"}
         return type(self.__name__, (LoopCell,), own)
 

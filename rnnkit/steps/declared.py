@@ -441,9 +441,7 @@ def cell(
         )
         attributes = {"step": staticmethod(step), "spec": spec, "__doc__": step.__doc__, "__module__": step.__module__}
         attributes |= {"per_row": per_row, "loop_limit": positive_integer(loop_limit, "loop_limit")}
-        attributes |= {
-            "_integer_starts": IntegerStarts({i: name for i, name in enumerate(all_states) if name in integers})
-        }
+        attributes["_integer_starts"] = IntegerStarts({i: n for i, n in enumerate(all_states) if n in integers})
         if vjp is not None:
             attributes["vjp"] = staticmethod(vjp)
         made = type(step.__name__, (DeclaredCell,), attributes)

@@ -14,14 +14,14 @@ from rnnkit.steps.nesting import leaves_of, mapped
 
 @dataclass
 class IntegerStarts:
-    """The states that start as integers, by place with their names; `taken` if the step needs some of them as such.
+    """The states that start as integers, by place with their names; `taken` are the places of those that stay some.
 
     A step is given floats. One that can't be run or read so, as it takes ``w[k]``, is given those states as integers
     that are integers after the step, too.
     """
 
     names: Mapping[int, str] = field(default_factory=dict)
-    taken: bool = False
+    taken: frozenset[int] = frozenset()
 
 
 def advance_rows(advance, x, states, constants, training, draws, integers):
@@ -50,9 +50,9 @@ def advance_rows(advance, x, states, constants, training, draws, integers):
         def row(array, r=r):
             return array[r]
 
-        def run(taken, row=row):
+        def run(places, row=row):
             x_r, own, constants_r = mapped((x, states, constants), row)
-            own = [_integer(s) if taken and i in integers.names else s for i, s in enumerate(own)]
+            own = [_integer(s) if i in places else s for i, s in enumerate(own)]
             return advance(x_r, tuple(own), constants_r, training, _Row(draws, row), None)
 
         try:
@@ -60,38 +60,48 @@ def advance_rows(advance, x, states, constants, training, draws, integers):
         except (IndexError, TypeError):
             if integers.taken or not integers.names:
                 raise
-            results.append(run(True))
-            integers.taken = True
+            results.append(run(integers.names))
+            integers.taken = frozenset(integers.names)
     outputs, new = zip(*results, strict=True)
     leaves = iter([np.stack(each)[:count] for each in zip(*map(leaves_of, outputs), strict=True)])
     return mapped(outputs[0], lambda _: next(leaves)), tuple(np.stack(each)[:count] for each in zip(*new, strict=True))
 
 
 def _read(read, reader, integers):
-    """Read a step of floats; if that fails, of all integers that are integers after it, too."""
+    """Read a step of floats; if that fails, of all integers that are integers after it, too.
+
+    The error is that of the reading that came furthest.
+    """
     try:
         return reader.first_readable([partial(read, ())])[1]
     except Exception as error:
-        failed, place = error, reader.place
-    places, left = set(), set(integers.names)
+        failed = [(reader.place, error)]
+    places: set[int] = set()
+    left = set(integers.names)
 
     def closed():
         output, new = read(places)
         left.intersection_update(i for i in places if is_integer(new[i]))
         if left != places:
-            raise TypeError("a state that starts as an integer becomes a float")
+            raise _BecomesFloat
         return output, new
 
     while left and left != places:
         places, reader.place = set(left), None
         try:
             found = reader.first_readable([closed])[1]
-            integers.taken = True
+            integers.taken = frozenset(places)
             return found
-        except Exception:  # the step's own, or fewer are integers
+        except _BecomesFloat:
             continue
-    reader.place = place
-    raise failed
+        except Exception as error:
+            failed.append((reader.place, error))
+    reader.place, reason = max(failed, key=lambda one: one[0][1] if one[0] else np.inf)
+    raise reason
+
+
+class _BecomesFloat(Exception):
+    """Error of a reading in which a state that started as an integer isn't one after the step."""
 
 
 def is_integer(value) -> bool:

@@ -162,8 +162,8 @@ class Step:
 
     def exemplary(self, x, states, *others):
         """Return arguments of the step with integers for the states that it takes as such."""
-        places = self.cell._integer_starts.names if self.cell._integer_starts.taken else ()
-        return x, tuple(np.rint(s) if i in places else s for i, s in enumerate(states)), *others
+        integers = self.cell._integer_starts.taken
+        return x, tuple(np.rint(s) if i in integers else s for i, s in enumerate(states)), *others
 
     def initial_states(self, batch_size: int, dtype) -> tuple[np.ndarray, ...]:
         """Return the states before the first step, new arrays ``(B, *shape)``."""

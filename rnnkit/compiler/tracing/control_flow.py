@@ -121,7 +121,7 @@ class Reader(Expressions):
         self.place, reason = max(failed, key=lambda one: one[0][1] if one[0] else np.inf)
         raise reason
 
-    def integer(self, state: Symbol, name: str) -> Symbol:
+    def integer(self, state: Symbol, name: str) -> Any:
         """Return a state as integers, which is checked."""
         k = np.where(np.abs(state) < 2.0**63, state, 0.0).astype(np.int64)
         held = (state == k).all() if state.ndim else state == k
