@@ -33,5 +33,7 @@ def agreed(means: Mapping[int, np.ndarray], season: int) -> np.ndarray:
     """
     parts = [size * one.reshape(-1, season // size) for size, one in means.items()]
     matrix = np.concatenate([np.repeat(np.eye(season // size), size, axis=1) for size in means])
-    found = Projection(matrix, "wls", None).bottom(np.concatenate(parts, axis=1).T)
-    return found.T.reshape(means[1].shape)
+    weights = Projection(matrix, "wls", None).bottom(np.eye(len(matrix)))
+    columns = np.concatenate(parts, axis=1).T
+    found = sum(one[:, None] * weight for one, weight in zip(columns, weights.T, strict=True))  # in order, for F3
+    return np.reshape(found, means[1].shape)
