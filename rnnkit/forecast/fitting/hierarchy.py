@@ -141,7 +141,7 @@ def _reconciled(columns, S, method: str, errors, nonnegative: bool) -> dict[str,
         if re.search(r"-q0\.\d+$", name):
             raise ValueError(f"expected forecasts and bands, as quantiles don't add up; got {name!r}")
     for model in _models(columns):
-        projection = _Projection(S, method, None if errors is None else errors[model])
+        projection = Projection(S, method, None if errors is None else errors[model])
         point = projection.bottom(columns[model])
         found[model] = S @ (np.maximum(point, 0.0) if nonnegative else point)
         edges = [one for one in map(_BAND.match, columns) if one and one[1] == model]
@@ -154,7 +154,7 @@ def _reconciled(columns, S, method: str, errors, nonnegative: bool) -> dict[str,
     return found
 
 
-class _Projection:
+class Projection:
     """The projection on forecasts that add up, by the constraints ``C y = 0``, of which there is one for each sum.
 
     At the bottom it is ``y - W C' (C W C')⁻¹ C y``, the same as ``(S' W⁻¹ S)⁻¹ S' W⁻¹ y``.

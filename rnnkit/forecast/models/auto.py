@@ -80,7 +80,8 @@ class Auto(Together):
     median, as an autoregression of a growing series may explode. The network has one share for all series: 0.4 where
     its errors are those of the others, with odds inverse to the sixth power of their ratio, and with covariates the
     share of the least absolute error. The errors also give the bands: split conformal prediction by lead (Romano,
-    Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models' spreads.
+    Patterson and Candès 2019, "Conformalized quantile regression"), over all series, in units of the models' spreads,
+    and without half of their median at each lead.
 
     Intermittent series, with 1.32 steps or more from demand to demand (Syntetos, Boylan and Croston 2005), are forecast
     apart, unless a season explains most of their variance or there are covariates: by means of `TSB` with two smoothing
@@ -466,11 +467,11 @@ class Auto(Together):
             ahead = forecast_in_blocks(getattr(model, of), rest if own else history, below(f"{name}/", fitted), steps)
             both = ahead.forecast, absolute(ahead)
             found.append(apart.restored(*both, None if inside else h) if own else both)
-        found = np.array(found).swapaxes(0, 1)
-        (*others, alone), spreads = found
+        every = np.array(found).swapaxes(0, 1)
+        (*others, alone), spreads = every
         middle, most = np.median(others, axis=0), _APART * np.median(spreads[:-1], axis=0)
         alone[:] = np.where(np.isnan(middle), alone, np.clip(alone, middle - most, middle + most))
-        return _shifted(found, first, whole) if inside else found
+        return _shifted(every, first, whole) if inside else every
 
     @classmethod
     def _of_saved(cls, saved):

@@ -67,6 +67,10 @@ class ExponentialSmoothing(SmoothingForecaster):
     future_covariates : sequence of str
         Columns of the table that are known ahead, whose effects are subtracted first, by a regression of each series'
         changes (`rnnkit.forecast.fitting.regression`).
+    temporal : bool
+        Whether forecasts agree with those of means over 2 steps and more up to a season, to which the model is fitted
+        anew for each forecast (Athanasopoulos et al. 2017, "Forecasting with temporal hierarchies", structural
+        scaling). Several seasons, or one of more than 24 steps, are without.
 
     Attributes
     ----------
@@ -91,6 +95,7 @@ class ExponentialSmoothing(SmoothingForecaster):
         iterations: int = 60,
         *,
         future_covariates: Sequence[str] = (),
+        temporal: bool = False,
     ):
         super().__init__(season, future_covariates)
         self._forms: tuple[str, ...] = FORMS
@@ -101,6 +106,9 @@ class ExponentialSmoothing(SmoothingForecaster):
         self._takes_seasons = all(known[-1] != "N" for known in self._forms)
         if self._takes_seasons and (self.season == 1 or isinstance(self.season, list)):
             raise ValueError(f"expected a season for the form {form!r}, a single one; got {season!r}")
+        if temporal and self._takes_seasons:
+            raise ValueError(f"expected a form without a season for temporal=True; got {form!r}")
+        self.temporal = bool(temporal)
         self.form: Any = form if isinstance(form, str) else list(form)
         self.iterations: Any = whole(iterations, "iterations", 1)
 

@@ -25,6 +25,7 @@ from rnnkit.forecast.data.frames import SeriesFrame
 from rnnkit.forecast.data.history import History, UnfitSeries, column, handler_of
 from rnnkit.forecast.fitting import regression
 from rnnkit.forecast.fitting.profiles import Profiles, are_apart, checked_season, periods_of
+from rnnkit.forecast.fitting.temporal import agreed, divisors, means_over
 from rnnkit.forecast.models import inspection
 from rnnkit.forecast.models.inspection import between, counted_series, spanned
 from rnnkit.forecast.plots import Drawn, residual_pictures, small_multiples, stacked_pictures
@@ -37,6 +38,7 @@ from rnnkit.shown import Shown
 
 BLOCK = 4096  # series per fit, which bounds the memory
 LEVEL = (80,)
+_FEWEST = 4  # means over parts of a season, below which they have no forecast of their own
 _OTHER_WORDS = {
     **dict.fromkeys(("season_length", "seasonal_periods", "sp"), "season=, the steps of a season"),
     "freq": "freq= in fit, for a table whose times leave their step open",
@@ -1043,6 +1045,22 @@ def absolute(ahead: Ahead) -> np.ndarray:
 
 class SmoothingForecaster(SeasonalForecaster):
     """A seasonal forecaster whose recurrence gives the forecasts of all steps; a subclass defines ``_at``."""
+
+    temporal: bool = False  # whether forecasts agree with those of means over parts of a season
+
+    def _apart(self, of: str, values, lengths, fitted, h) -> Ahead:
+        season, inside = self._periods[0], of == "_within"
+        if inside or not self.temporal or season == 1 or are_apart(self._periods):
+            return super()._apart(of, values, lengths, fitted, h)
+        whole = -(-h // season) * season
+        ahead = super()._apart(of, values, lengths, fitted, whole)
+        found = {1: ahead.forecast}
+        for size in divisors(season):
+            (means, count), model = means_over(values, lengths, size), self._with(season // size)
+            said = model._ahead(means, count, model._fitted(means, count), whole // size).forecast
+            own = ahead.forecast.reshape(len(values), -1, size).mean(axis=2)
+            found[size] = np.where((count < _FEWEST)[:, None], own, said)
+        return Ahead(agreed(found, season)[:, :h], ahead.spread[:, :h], ahead.of_logarithms)
 
     def _at(self, values, lengths, fitted, steps) -> Ahead:
         """Return forecasts of steps ``(N, S)``: one step ahead up to each series' end, and those after it."""

@@ -11,6 +11,7 @@ from rnnkit.docstrings import described_as
 from rnnkit.forecast.data.history import UnfitSeries
 from rnnkit.forecast.fitting.decomposition import known_means
 from rnnkit.forecast.fitting.side_by_side import SideBySide
+from rnnkit.forecast.fitting.temporal import means_over
 from rnnkit.forecast.models.forecaster import Ahead, Forecaster
 
 _APART = 1.32  # mean steps between demands, from which Syntetos, Boylan and Croston (2005) call a series intermittent
@@ -145,12 +146,8 @@ class IMAPA(Croston):
         return rate / longest
 
     def _smoothed(self, values, lengths, size: int) -> np.ndarray:
-        """Return the smoothed means of `size` steps, counted from the ends; a rest at the beginning is left out."""
-        count = np.maximum(lengths // size, 1)
-        steps = (lengths - count * size)[:, None] + np.arange(count.max() * size)
-        padded = np.concatenate([values, np.full((len(values), 1), np.nan)], axis=1)
-        buckets = np.take_along_axis(padded, np.clip(steps, 0, values.shape[1]), axis=1).reshape(-1, size)
-        means = np.where(np.isnan(buckets).all(axis=1), np.nan, known_means(buckets)).reshape(len(values), -1)
+        """Return the smoothed means over `size` steps."""
+        means, count = means_over(values, lengths, size)
         first = means[np.arange(len(means)), np.argmax(~np.isnan(means), axis=1)]
         states = [np.nan_to_num(first), np.zeros(len(means)), np.zeros((len(means), 1))]
         return _after(additive_smoothing, means, count, [self.alpha, 0.0, 0.0, 0.0], states, period=1)

@@ -40,7 +40,7 @@ class Theta(SmoothingForecaster):
         1 or more; by default the best for each series.
     iterations : int
         Evaluations of the errors at most.
-    future_covariates : sequence of str
+    future_covariates, temporal
         As `ExponentialSmoothing` takes them.
 
     Attributes
@@ -68,8 +68,10 @@ class Theta(SmoothingForecaster):
         iterations: int = 60,
         *,
         future_covariates: Sequence[str] = (),
+        temporal: bool = False,
     ):
         super().__init__(season, future_covariates)
+        self.temporal = bool(temporal)
         if theta is not None and not (isinstance(theta, (int, float)) and np.isfinite(theta) and theta >= 1):
             raise ValueError(f"expected theta to be a number of 1 or more, or None for the best; got {theta!r}")
         self.theta, self.iterations = theta, whole(iterations, "iterations", 1)

@@ -251,3 +251,46 @@ def test_a_curve_that_flattens_out_goes_on():
     curves = 100 * (1 - np.exp(-t / 15)) + 0.5 * rng.normal(size=(24, 72))
     said = rk.forecast.ExponentialSmoothing(season=1).fit(curves[:, :60]).predict(12)
     assert np.abs(said - curves[:, 60:]).mean(axis=1).max() < 0.8
+
+
+def noisy_months(count=6, seed=3):
+    rng, t = np.random.default_rng(seed), np.arange(108)
+    trend = rng.uniform(-0.3, 0.3, size=(count, 1)) * t
+    return 100 + trend + 8 * np.sin(2 * np.pi * t / 12) + 6 * rng.normal(size=(count, 108))
+
+
+@pytest.mark.parametrize("make", [rk.forecast.Theta, rk.forecast.ExponentialSmoothing])
+def test_temporal_hierarchies_are_the_projection_of_all_levels(make):
+    """``(S' W⁻¹ S)⁻¹ S' W⁻¹ y`` of quarters, halves and years, each forecast by itself."""
+    y = noisy_months()[:, ::3][:, :30]  # 7 years of quarters, and two more
+    said = make(season=4, temporal=True).fit(y).predict(5)
+    sizes, parts = (1, 2, 4), []
+    for size in sizes:
+        means = y[:, y.shape[1] % size :].reshape(len(y), -1, size).mean(axis=2)
+        parts.append(size * make(season=4 // size).fit(means).predict(8 // size).reshape(len(y), 2, 4 // size))
+    S = np.concatenate([np.repeat(np.eye(4 // size), size, axis=1) for size in sizes])
+    weights = S.T / S.sum(axis=1)
+    expected = np.concatenate(parts, axis=2) @ np.linalg.solve(weights @ S, weights).T
+    np.testing.assert_allclose(said, expected.reshape(len(y), -1)[:, :5], rtol=1e-9)
+
+
+def test_temporal_hierarchies_are_an_option_like_others(tmp_path):
+    y = noisy_months(30)
+    make = lambda temporal: rk.forecast.ExponentialSmoothing(season=12, temporal=temporal)
+    with_means, without = make(True).fit(y[:, :96]), make(False).fit(y[:, :96])
+    assert (with_means.predict(12) != without.predict(12)).all()
+    np.testing.assert_array_equal(with_means.fitted(), without.fitted())  # one step ahead
+    np.testing.assert_array_equal(make(True).fit(y[3, :96]).predict(7), with_means.predict(7)[3])
+    with_means.save(tmp_path / "kept.npz")
+    kept = rk.forecast.ExponentialSmoothing.load(tmp_path / "kept.npz")
+    assert kept.temporal
+    np.testing.assert_array_equal(kept.predict(14), with_means.predict(14))
+    assert np.isfinite(with_means.update(y[:, 96:101]).predict(3)).all()
+    few = y[:, :40].copy()  # three years and less: no means have a forecast of their own but those of two to six steps
+    few[:, 5:9] = np.nan
+    bands = make(True).fit(few).predict(12, level=80)
+    assert (bands["ExponentialSmoothing-lo-80"] <= bands["ExponentialSmoothing-hi-80"]).all()
+    short = y[:, :7]
+    np.testing.assert_allclose(make(True).fit(short).predict(3), make(False).fit(short).predict(3), rtol=1e-9)
+    with pytest.raises(ValueError, match="expected a form without a season for temporal=True; got 'AAA'"):
+        rk.forecast.ExponentialSmoothing(season=12, form="AAA", temporal=True)
