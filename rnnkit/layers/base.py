@@ -176,6 +176,7 @@ class Layer(Shown, Configurable):
     _repeated_calls: RepeatedCalls | None = None
     _repeated_vjps: RepeatedVJPs | None = None
 
+    _scope = ""  # the names of the layers that built it, as "model/block/"
     _kept: Any  # the states of a stateful layer between calls
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -310,7 +311,7 @@ class Layer(Shown, Configurable):
         with build_lock:
             if self.built:
                 return
-            self.dtype = dtype
+            self.dtype, self._scope = dtype, symbolic.scope.get()
             try:
                 self._build(shape)
             except BaseException:

@@ -51,15 +51,7 @@ _APART = {*_PASSING, "_own", "_execution", "_graphs", "_compiled", "_repeats", "
 
 
 # Dicts and lists in which a program changes nothing.
-_INTERNAL = {
-    *_APART,
-    "_variables",
-    "_variable_options",
-    "_before_build",
-    "_made_with",
-    "_input_nesting",
-    "_loss_trackers",
-}
+_INTERNAL = _APART | set("_variables _variable_options _before_build _made_with _input_nesting _loss_trackers".split())
 
 _PLAIN = {bool, int, str, type(None)}
 
@@ -94,12 +86,14 @@ def assigned(layer: Layer, name: str, numbers: bool = False) -> None:
 
 
 class _Known:
-    """Results of `by_attributes` for a layer, and the lists and dicts in its attributes and in those of layers inside."""
+    """Results of `by_attributes` for a layer, and the lists and dicts that it and the layers inside have."""
 
     def __init__(self, layer: Layer):
         self.layer, self.results = weakref.ref(layer), {}  # type: ignore[var-annotated]
         self.last = _Changes.attributes
-        self.containers = [(one, _entries(one)) for part in _walk(layer) for one in _containers(_in_place(part))]
+        named = [(part, name, value) for part in _walk(layer) for name, value in vars(part).items()]
+        open_ = [v for part, name, v in named if name not in _INTERNAL and (name[0] != "_" or not is_own(type(part)))]
+        self.containers = [(one, _entries(one)) for value in open_ for one in _containers(value)]
 
     def holds(self, layer: Layer) -> bool:
         """Return whether no attribute of any layer was set since, and the lists and dicts in them are the same."""
@@ -120,21 +114,13 @@ def _walk(layer: Layer):
         yield from _walk(part)
 
 
-def _in_place(layer: Layer):
-    """Yield the attributes of a layer in which a program may change lists."""
-    private = not is_own(type(layer))
-    for name, value in vars(layer).items():
-        if (name[0] != "_" or private) and name not in _INTERNAL:
+def _containers(value):
+    """Yield the lists and dicts in a value."""
+    if type(value) in (list, tuple, dict):
+        if type(value) is not tuple:
             yield value
-
-
-def _containers(values):
-    """Yield the lists and dicts in values, which may be changed in place."""
-    for one in values:
-        if type(one) in (list, tuple, dict):
-            if type(one) is not tuple:
-                yield one
-            yield from _containers(one.values() if type(one) is dict else one)
+        for one in value.values() if type(value) is dict else value:
+            yield from _containers(one)
 
 
 def _entries(container) -> list:

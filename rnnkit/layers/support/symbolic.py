@@ -25,6 +25,7 @@ LAST_CALLS: weakref.WeakKeyDictionary[Layer, weakref.ref[Node]] = weakref.WeakKe
 _DRAWN: weakref.WeakKeyDictionary[Layer, tuple] = weakref.WeakKeyDictionary()
 
 # The trace or tape of this thread, which reads the `call` of a user's class; it makes tensors of arrays.
+scope: ContextVar[str] = ContextVar("rnnkit_scope", default="")  # the names of the layers whose parts are built, "a/b/"
 tracing: ContextVar[Any] = ContextVar("rnnkit_tracing", default=None)
 MERGING: dict[str, type] = {}  # layers by the ufunc that they compute, registered by `rnnkit.layers.merging`
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,11 @@ def save_weights(layer: Layer, path, overwrite: bool = True) -> None:
     save_arrays(path, layer._arrays(), about)
 
 
-def load_weights(layer: Layer, path) -> None:
-    """Replace a layer's weights by those in a file, see `Layer.load_weights`."""
+def load_weights(layer: Layer, path, numbers: bool = True) -> None:
+    """Replace a layer's weights by those in a file, see `Layer.load_weights`.
+
+    Without `numbers`, those behind the names of layers may be others, as ``dense_3/kernel`` for ``dense_1/kernel``.
+    """
     check_built(layer, "weights are loaded into it")
     found, about = read_arrays(path)
     if about is None and not found:
@@ -41,7 +45,11 @@ def load_weights(layer: Layer, path) -> None:
             raise ValueError(f"expected the file of a layer; {os.fspath(path)!r} says otherwise ({error})") from error
     if owner is None:
         raise ValueError(f"expected a file of a layer's weights, as save_weights writes it; {os.fspath(path)!r} isn't")
-    wrong = differences(layer._arrays(), found)
+    known = layer._arrays()
+    bare = [[re.sub(r"_\d+(?=/)", "", name) for name in names] for names in (known, found)]
+    if not numbers and bare[0] == bare[1]:
+        found = dict(zip(known, found.values(), strict=True))
+    wrong = differences(known, found)
     if wrong:
         raise ValueError(
             f"expected weights of {layer.name!r} in {os.fspath(path)!r}, which holds those of {_a(owner)}: "
