@@ -20,6 +20,7 @@ class Circumstances:
     is_frozen: bool = False  # whether an outer layer isn't trained
     stream: Any = None  # `rnnkit.layers.stream.Stream` that layers run for, which has the states that they start from
     mode: str | None = None  # how steps run, see `rnnkit.execution.execution`
+    scope: str = ""  # the names of the layers that are built, as "model/block/"
     building: Any = None  # precision and generator of a cell that is built
     limit: Any = None  # of arrays that a file may ask for, see `rnnkit.allocation`
 

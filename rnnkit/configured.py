@@ -7,6 +7,8 @@ import numbers
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from rnnkit import constraints, regularizers
 from rnnkit.activations import activation_name, linear
 from rnnkit.initializers import initializer_config
@@ -39,9 +41,16 @@ def config_of(thing: Any) -> dict[str, Any]:
             config[name] = _KINDS[kind](value)
         elif isinstance(value, Configurable):
             config[name] = serialize(value)
+        elif isinstance(value, np.random.SeedSequence):
+            config[name] = {"entropy": value.entropy, "spawn_key": list(value.spawn_key)}
         elif _is_plain(value):
             config[name] = list(value) if isinstance(value, tuple) else value
     return config
+
+
+def seed_of(given: Any) -> Any:
+    """Return a seed of a constructor, also one that `config_of` described."""
+    return np.random.SeedSequence(**given) if isinstance(given, dict) else given
 
 
 def parameters(kind: type) -> list[inspect.Parameter]:

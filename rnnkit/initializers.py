@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, TypeVar, dataclass_transform
@@ -207,6 +208,8 @@ class VarianceScaling(_Settings):
     mode : {"fan_in", "fan_out", "fan_avg"}
         A kernel ``(*field, inputs, outputs)`` has ``fan_in = field * inputs`` and ``fan_out = field * outputs``.
     distribution : {"uniform", "truncated_normal"}
+    input_axes, output_axes : sequence of int, optional
+        The axes of inputs and of outputs, where they aren't the last but one and the last; all others are ``field``.
 
     Raises
     ------
@@ -223,9 +226,14 @@ class VarianceScaling(_Settings):
     scale: float = 1.0
     mode: str = "fan_in"
     distribution: str = "truncated_normal"
+    input_axes: tuple[int, ...] | None = None
+    output_axes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("input_axes", "output_axes"):
+            if (axes := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(map(operator.index, axes)))
         if not self.scale > 0:
             raise ValueError(f"expected scale above 0; got {self.scale!r}")
         if self.mode not in ("fan_in", "fan_out", "fan_avg"):
@@ -233,8 +241,13 @@ class VarianceScaling(_Settings):
         if self.distribution not in ("uniform", "truncated_normal"):
             raise ValueError(f"expected distribution uniform or truncated_normal; got {self.distribution!r}")
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the fields as JSON values, axes if there are any."""
+        given = super().get_config()
+        return {name: one for name, one in given.items() if one is not None or not name.endswith("_axes")}
+
     def _values(self, shape, rng):
-        fan_in, fan_out = fans(shape)
+        fan_in, fan_out = fans(shape, self.input_axes, self.output_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, fan)
         if self.distribution == "uniform":
@@ -345,8 +358,16 @@ class Ring(_Settings):
         return radii * np.exp(1j * rng.uniform(0.0, self.max_phase, shape))
 
 
-def fans(shape) -> tuple[int, int]:
+def fans(shape, input_axes=None, output_axes=None) -> tuple[int, int]:
     """Return how many inputs reach one output, and how many outputs one input reaches, as Keras counts them."""
+    if input_axes is not None or output_axes is not None:
+        rank = len(shape)
+        given = (-2,) if input_axes is None else input_axes, (-1,) if output_axes is None else output_axes
+        if strange := [axis for axes in given for axis in axes if not -rank <= axis < rank]:
+            raise ValueError(f"expected axes of a shape of {rank} axes, got {strange[0]}")
+        inputs, outputs = ({axis % rank for axis in axes} for axes in given)
+        field = math.prod(size for axis, size in enumerate(shape) if axis not in inputs | outputs)
+        return tuple(field * math.prod(shape[axis] for axis in axes) for axes in (inputs, outputs))
     if len(shape) < 2:
         size = shape[0] if shape else 1
         return size, size
@@ -410,9 +431,7 @@ def initializer_config(identifier) -> str | dict:
         for name, known in INITIALIZERS.items():
             if known == given:
                 return name
-        settings = asdict(given)  # type: ignore[call-overload]
-        if settings["seed"] is None:
-            del settings["seed"]
+        settings = {name: one for name, one in asdict(given).items() if one is not None}  # type: ignore[call-overload]
         return {"class_name": type(given).__name__, "config": settings}
     return name_of(given)
 

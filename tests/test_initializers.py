@@ -126,3 +126,19 @@ def test_bad_input():
         initializers.VarianceScaling(mode="fan")
     with pytest.raises(ValueError, match="uniform"):
         initializers.VarianceScaling(distribution="normal")
+
+
+def test_axes_of_variance_scaling():
+    """The fans are products of sizes of the axes that are named, times those of no name."""
+    given = {"input_axes": [0], "output_axes": [1, 2]}
+    for shape, fan_in, fan_out in (((32, 4, 16), 32, 64), ((32, 4, 16, 3), 96, 192)):
+        for mode, fan in (("fan_in", fan_in), ("fan_out", fan_out), ("fan_avg", (fan_in + fan_out) / 2)):
+            scaling = initializers.VarianceScaling(2.0, mode, "uniform", seed=0, **given)
+            plain = initializers.VarianceScaling(2.0, "fan_in", "uniform", seed=0)(shape)
+            factor = np.sqrt(math.prod(shape[:-1]) / fan)
+            assert np.allclose(scaling(shape), plain * factor, rtol=1e-12)
+    again = initializers.VarianceScaling.from_config(scaling.get_config())
+    assert again == scaling and again.get_config()["output_axes"] == [1, 2]
+    assert "input_axes" not in initializers.VarianceScaling().get_config()
+    with pytest.raises(ValueError, match="expected axes of a shape of 2 axes, got 2"):
+        scaling((2, 3))

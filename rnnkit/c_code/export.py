@@ -21,6 +21,7 @@ from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.device_transfer import device_of
 from rnnkit.layers.support.facts import states_aside
+from rnnkit.layers.support.symbolic import shape_leaves
 from rnnkit.serialization.atomic_files import replacing
 
 _TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
@@ -198,7 +199,8 @@ def _inputs(layer: Layer, made: Network, data) -> list[np.ndarray]:
     if data is None:
         rng = np.random.default_rng(0)
         numbers = max(signal.size for signal in made.inputs)
-        steps = max(1, min(32, _MOST_RECORDED // max(numbers, 1)))
+        known = [shape[1] for shape in shape_leaves(layer._input_shape) if shape[1] is not None]  # inputs of one length
+        steps = known[0] if known else max(1, min(32, _MOST_RECORDED // max(numbers, 1)))
         ids = min((table.shape[0] for table in made.tables.values()), default=2)
         return [
             rng.integers(0, ids, (1, steps, *signal.shape)) if signal.ids

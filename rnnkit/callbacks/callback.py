@@ -107,12 +107,13 @@ class LambdaCallback(Callback):
     ----------
     **functions
         Functions by the name of the hook that each replaces, such as ``on_epoch_end=function``, called with
-        its arguments: ``(epoch, logs)``, ``(batch, logs)`` or ``(logs)``.
+        its arguments: ``(epoch, logs)``, ``(batch, logs)`` or ``(logs)``. Those of names without ``on_`` are methods
+        for the program's own calls.
 
     Raises
     ------
     TypeError
-        For another name, or a value that isn't callable.
+        For another name with ``on_``, or a value that isn't callable.
 
     Examples
     --------
@@ -125,7 +126,7 @@ class LambdaCallback(Callback):
     def __init__(self, **functions: Any):
         super().__init__()
         for name, function in functions.items():
-            if name not in _NAMES:
+            if name.startswith("on_") and name not in _NAMES:
                 raise TypeError(f"expected functions for some of {', '.join(_NAMES)}; got one for {name!r}")
             if function is None:
                 continue

@@ -45,6 +45,7 @@ class EarlyStopping(Monitor):
     """
 
     best: Any
+    no_epoch: int | None = None  # what best_epoch and stopped_epoch are without one
 
     def __init__(
         self,
@@ -67,8 +68,7 @@ class EarlyStopping(Monitor):
 
     def _start(self):
         self._watch_anew()
-        self.best_epoch: int | None = None
-        self.stopped_epoch: int | None = None
+        self.best_epoch = self.stopped_epoch = self.no_epoch
         self.best_weights: dict[str, Any] | None = None
         self.wait: int = 0
 
@@ -94,7 +94,7 @@ class EarlyStopping(Monitor):
 
     def on_train_end(self, logs: Logs = None) -> None:
         """Put the best weights back, if `restore_best_weights` is set."""
-        if self.verbose and self.stopped_epoch is not None:
+        if self.verbose and self.stopped_epoch:
             say(f"epoch {self.stopped_epoch + 1}: {self.monitor} is no better, training stops")
         if self.best_weights is not None:
             if self.verbose:

@@ -63,7 +63,7 @@ class LearningRateScheduler(Callback):
             raise ValueError(f"expected the schedule to give a finite number from 0 for epoch {epoch}, got {rate!r}")
         optimizer.learning_rate = found
         if self.verbose:
-            say(f"epoch {epoch + 1}: learning rate {found:.4g}")
+            say(f"epoch {epoch + 1}: LearningRateScheduler setting learning rate to {found}")
 
 
 class ReduceLROnPlateau(Monitor):
@@ -144,7 +144,8 @@ class ReduceLROnPlateau(Monitor):
             self.wait += 1
             rate = float(self.model.optimizer.learning_rate)
             if self.wait >= self.patience and rate > self.min_lr:
-                self.model.optimizer.learning_rate = reduced = max(rate * self.factor, self.min_lr)
+                reduced = max(float(f"{rate * self.factor:.15g}"), self.min_lr)  # a tenth of 0.1 is 0.01
+                self.model.optimizer.learning_rate = reduced
                 self.cooldown_counter, self.wait = self.cooldown, 0
                 if self.verbose:
-                    say(f"epoch {epoch + 1}: {self.monitor} is no better, learning rate {reduced:.4g}")
+                    say(f"epoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {reduced}")

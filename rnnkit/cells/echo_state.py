@@ -10,6 +10,7 @@ import numpy as np
 from rnnkit.activations import activation as activation_of
 from rnnkit.arguments import fraction, number_from_zero, positive_integer
 from rnnkit.cells.standard import ConfiguredCell
+from rnnkit.configured import seed_of
 from rnnkit.hints import Activation, Array, Seed, Shape
 from rnnkit.initializers import Uniform
 from rnnkit.steps.cell import connections
@@ -89,7 +90,7 @@ class ESNCell(ConfiguredCell):
         self.bias_scaling: float = number_from_zero(bias_scaling, "bias_scaling")
         self.density: float = fraction(density, "density")
         self.activation: Callable[..., Any] = activation_of(activation)
-        self.seed = seed
+        self.seed = seed_of(seed)
         self.state_size: Any = self.units
 
     def build(self, input_shape: Shape) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from rnnkit import constraints, regularizers
 from rnnkit.activations import activation as _activation
 from rnnkit.arguments import fraction, positive_integer
-from rnnkit.configured import config_of
+from rnnkit.configured import config_of, seed_of
 from rnnkit.hints import Activation, Array, Config, Constraint, Initializer, Regularizer, Seed, Shape
 from rnnkit.initializers import initializer
 from rnnkit.steps.cell import Cell
@@ -91,7 +91,7 @@ class StandardCell(ConfiguredCell):
         self.bias_constraint: Any = constraints.get(bias_constraint)
         self.dropout: float = fraction(dropout, "dropout")
         self.recurrent_dropout: float = fraction(recurrent_dropout, "recurrent_dropout")
-        self.seed = seed
+        self.seed = seed_of(seed)
         self.activation = _activation(activation)
         self.draws: Any = {}
         if self.dropout:

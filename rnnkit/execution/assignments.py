@@ -17,15 +17,7 @@ PASSING |= {"_call_runner", "_vjp_runner", "_hvp_runners"}
 # Attributes that aren't compared: weights and executors in them are, and the others are for training.
 APART = {*PASSING, "_own", "_execution", "_graphs", "_compiled", "_update_runner", "_test_runner"}
 # Dicts and lists in which a program changes nothing.
-_INTERNAL = {
-    *APART,
-    "_variables",
-    "_variable_options",
-    "_before_build",
-    "_made_with",
-    "_input_nesting",
-    "_loss_trackers",
-}
+_INTERNAL = APART | set("_variables _variable_options _before_build _made_with _input_nesting _loss_trackers".split())
 
 
 class Changes:
@@ -63,7 +55,9 @@ class _Known:
     def __init__(self, layer: Any):
         self.layer, self.results = weakref.ref(layer), {}  # type: ignore[var-annotated]
         self.last = Changes.attributes
-        self.containers = [(one, _entries(one)) for part in _walk(layer) for one in _containers(_in_place(part))]
+        named = [(part, name, value) for part in _walk(layer) for name, value in vars(part).items()]
+        open_ = [v for part, name, v in named if name not in _INTERNAL and (name[0] != "_" or not is_own(type(part)))]
+        self.containers = [(one, _entries(one)) for value in open_ for one in _containers(value)]
 
     def holds(self, layer: Any) -> bool:
         """Return whether no attribute of any layer was set since, and the lists and dicts in them are the same."""
@@ -84,21 +78,13 @@ def _walk(layer: Any):
         yield from _walk(part)
 
 
-def _in_place(layer: Any):
-    """Yield the attributes of a layer in which a program may change lists."""
-    private = not is_own(type(layer))
-    for name, value in vars(layer).items():
-        if (name[0] != "_" or private) and name not in _INTERNAL:
+def _containers(value):
+    """Yield the lists and dicts in a value."""
+    if type(value) in (list, tuple, dict):
+        if type(value) is not tuple:
             yield value
-
-
-def _containers(values):
-    """Yield the lists and dicts in values, which may be changed in place."""
-    for one in values:
-        if type(one) in (list, tuple, dict):
-            if type(one) is not tuple:
-                yield one
-            yield from _containers(one.values() if type(one) is dict else one)
+        for one in value.values() if type(value) is dict else value:
+            yield from _containers(one)
 
 
 def _entries(container) -> list:

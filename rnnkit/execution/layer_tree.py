@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnkit.circumstances import circumstances
 from rnnkit.execution.assignments import by_attributes
 from rnnkit.execution.execution import build_lock
 from rnnkit.steps.weight_options import WeightOptions
@@ -84,7 +85,7 @@ def build_with(layer: Any, shape: Any, dtype: Any) -> None:
     with build_lock:
         if layer.built:
             return
-        layer.dtype = dtype
+        layer.dtype, layer._scope = dtype, circumstances().scope
         try:
             layer._build(shape)
         except BaseException:

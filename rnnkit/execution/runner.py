@@ -142,7 +142,8 @@ class Kind:
 class Runner:
     """The recorded calls of a layer; classes derived from it have those of gradients, updates, and steps.
 
-    A recording has one thread do programs of up to `alone` multiply-adds. `lists` says that a list is no list of sequences, whatever the layer takes.
+    A recording has one thread do programs of up to `alone` multiply-adds. `lists` says that a list is no list of
+    sequences, whatever the layer takes.
     """
 
     _met = 3  # computations of a kind before one is recorded, beside the first

@@ -43,7 +43,10 @@ SET: dict[str, tuple[type, tuple[str, ...]]] = {
     "RandomUniform": (initializers.Uniform, ("minval", "maxval")),
     "RandomNormal": (initializers.Normal, ("mean", "stddev")),
     "TruncatedNormal": (initializers.TruncatedNormal, ("mean", "stddev")),
-    "VarianceScaling": (initializers.VarianceScaling, ("scale", "mode", "distribution")),
+    "VarianceScaling": (
+        initializers.VarianceScaling,
+        ("scale", "mode", "distribution", "input_axes", "output_axes"),
+    ),
     "Orthogonal": (initializers.Orthogonal, ("gain",)),
     "OrthogonalInitializer": (initializers.Orthogonal, ("gain",)),
     "Identity": (initializers.Identity, ("gain",)),

@@ -67,12 +67,16 @@ def layer_arguments(name, kind: type, arguments: tuple, keywords: dict):
     The class is rnnkit's, or one derived from it.
     """
     own = parameters(name.found())
-    keywords = dropped(kind.__name__, by_order(name.order, name.found(), arguments, keywords), own)
+    keywords = by_order(name.order, name.found(), arguments, keywords)
+    use_cudnn = keywords.get("use_cudnn", "auto")
+    keywords = dropped(kind.__name__, keywords, own)
     keywords = {name.renamed.get(one, one): value for one, value in keywords.items()}
     after: list[Callable[[Any], None]] = []
     shape = _first_shape(kind, {one: keywords.pop(one) for one in SHAPES if one in keywords and one not in own})
     if shape is not None:
         after.append(partial(_remember, shape))
+    if "use_cudnn" in name.order.split():
+        after.append(lambda made: setattr(made, "use_cudnn", use_cudnn))
     if not isinstance(trainable := keywords.pop("trainable", True), (bool, np.bool_)):
         raise ValueError(f"expected trainable of {kind.__name__} to be a boolean, got {trainable!r}")
     if not trainable:

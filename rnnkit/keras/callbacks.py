@@ -21,12 +21,15 @@ NAMES = {
 
 
 IGNORED = {  # at most with a value that is false
-    "BackupAndRestore": ("double_checkpoint",),
     "TensorBoard": ("write_graph", "write_images", "profile_batch", "embeddings_freq", "embeddings_metadata"),
 }
 
 
-SET = {"CSVLogger": {"missing": "NA"}, "TerminateOnNaN": {"logs_epoch": True}}  # attributes
+SET = {  # attributes
+    "CSVLogger": {"missing": "NA"},
+    "EarlyStopping": {"no_epoch": 0, "best_epoch": 0, "stopped_epoch": 0},
+    "TerminateOnNaN": {"logs_epoch": True},
+}
 
 
 def _arguments(name, kind, arguments, keywords):

@@ -51,9 +51,6 @@ def _arguments(name, kind, arguments, keywords):
     else:
         order = " ".join([*(one.name for one in fields(kind) if one.name != "seed"), "seed"])
         keywords, arguments = by_order(order, kind, arguments, keywords), ()
-    for axes in ("input_axes", "output_axes"):
-        if keywords.pop(axes, None) is not None:
-            raise ValueError(f"expected no {axes} of {name}; rnnkit counts inputs and outputs as kernels have them")
     return arguments, keywords, lambda made: None
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from rnnkit import metrics as plain_metrics
-from rnnkit.arguments import is_own
 from rnnkit.callbacks.progress import watched
 from rnnkit.execution.assignments import by_attributes
 from rnnkit.execution.layer_tree import all_layers
@@ -18,9 +17,8 @@ from rnnkit.keras.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.support.tape import GradientTape, TapeArray, plain
 from rnnkit.layers.support.variable import assign_all
-from rnnkit.metrics.metric import Measure
 from rnnkit.models.assembled import Assembled
-from rnnkit.models.subclassed import SubclassedLayer
+from rnnkit.models.subclassed_layer import SubclassedLayer, own_metrics
 from rnnkit.steps.nesting import leaves_of, mapped, paths
 from rnnkit.training.batches import Arrays, Names, brings_batches
 from rnnkit.training.own_steps import Items, OwnStepper, flat, numbers, weighted_loss
@@ -29,7 +27,6 @@ from rnnkit.training.trainable import joined
 
 _TRAINING = "train_step test_step compute_loss compute_metrics metrics get_metrics_result reset_metrics".split()
 _signature = lru_cache(maxsize=256)(inspect.signature)
-_NOT_OWN = ("_loss_tracker", "_loss_trackers", "_before_build")
 
 
 class StepsOfModel(Assembled):
@@ -112,14 +109,11 @@ class StepsOfModel(Assembled):
     def metrics(self) -> list:
         """The mean of the loss, metrics that are attributes, and those of `compile`."""
         if self._compiled is None:
-            return list(self._own_metrics())
+            return list(own_metrics(self))
         given = [metric for _, _, metric, _ in self._compiled.metrics]
-        return [self._loss_tracker, *self._own_metrics(), *given, *self._loss_trackers.values()]
+        return [self._loss_tracker, *own_metrics(self), *given, *self._loss_trackers.values()]
 
-    @property
-    def metrics_variables(self) -> list:
-        """The variables of all metrics that have any."""
-        return [variable for one in self.metrics for variable in getattr(one, "variables", ())]
+    metrics_variables = SubclassedLayer.metrics_variables
 
     def zero_grad(self) -> None:
         """Refused: arrays keep no gradients.
@@ -132,16 +126,6 @@ class StepsOfModel(Assembled):
             "expected no zero_grad and loss.backward, as of PyTorch: compute the loss inside of `with "
             "keras.GradientTape() as tape:`, and ask for tape.gradient(loss, self.trainable_variables)"
         )
-
-    @by_attributes
-    def _own_metrics(self) -> list:
-        layers = [one for one in all_layers(self) if one is self or not is_own(type(one))]  # others have none
-        named = [pair for layer in layers for pair in vars(layer).items()]
-        values = [
-            value for name, value in named if isinstance(value, (Measure, list, tuple, dict)) and name not in _NOT_OWN
-        ]
-        own = {id(one): one for value in values for one in tree.flatten(value) if isinstance(one, Measure)}
-        return list(own.values())
 
     # Calls of the steps
 

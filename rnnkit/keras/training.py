@@ -16,6 +16,7 @@ from rnnkit.keras.overriding import check
 from rnnkit.keras.steps import StepsOfModel, in_keras_order
 from rnnkit.layers.base import UsersOwn
 from rnnkit.layers.support.tape import plain
+from rnnkit.layers.support.weight_files import load_weights
 from rnnkit.models.assembled import Assembled
 from rnnkit.serialization.configuration import serialize
 from rnnkit.steps.nesting import mapped, numbered
@@ -49,6 +50,7 @@ class KerasModel(StepsOfModel):
 
     inputs: Any
     outputs: Any
+    _positional_arrays = True
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
@@ -213,7 +215,7 @@ class KerasModel(StepsOfModel):
         if hdf5:
             interop.load_keras_weights(self, filepath)
         else:
-            super().load_weights(filepath)
+            load_weights(self, filepath, numbers=False)
 
     def get_state_tree(self, value_format="backend_tensor") -> dict:
         """Return the arrays of all variables, nested by kind and by the parts of their paths.

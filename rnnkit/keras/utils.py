@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import numpy as np
 
+from rnnkit import console
 from rnnkit.keras.naming import gathered
 from rnnkit.layers.support.symbolic import SymbolicTensor
 from rnnkit.sequences import padding as plain
@@ -142,22 +144,19 @@ def standardize_dtype(dtype) -> str:
     return np.dtype(getattr(dtype, "name", dtype) or "float32").name
 
 
-_interactive = [True]
-
-
 def enable_interactive_logging() -> None:
-    """Set `is_interactive_logging_enabled`, which has no effect: `verbose` controls the output of a fit."""
-    _interactive[0] = True
+    """Let callbacks print their messages, as they do at first."""
+    console.log.clear()
 
 
 def disable_interactive_logging() -> None:
-    """Reset `is_interactive_logging_enabled`, which has no effect: `verbose` controls the output of a fit."""
-    _interactive[0] = False
+    """Let the messages of callbacks go to Python's logging, to the logger ``rnnkit``, in place of the terminal."""
+    console.log[:] = [logging.getLogger("rnnkit").info]
 
 
 def is_interactive_logging_enabled() -> bool:
     """Return the last setting."""
-    return _interactive[0]
+    return not console.log
 
 
 class Progbar:

@@ -32,6 +32,8 @@ class Variable(variable.Variable):
     1.5
     """
 
+    is_free = True
+
     def __init__(self, initializer, shape=None, dtype=None, trainable=True, name=None, autocast=True, aggregation=None):
         if callable(initializer) or isinstance(initializer, (str, dict)):
             rng = np.random.default_rng(settings.next_seed())
@@ -47,10 +49,15 @@ class Variable(variable.Variable):
 
     def put(self, array) -> None:
         """Hold another array."""
+        if not self.is_free:
+            super().put(array)
+            return
         array.flags.writeable = False
         self.value = array
 
     def __symbolic__(self):
+        if not self.is_free:
+            return super().__symbolic__()
         tape = active_tape()
         return self.value if tape is None else tape.tensor_of(self)
 

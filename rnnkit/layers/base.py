@@ -182,6 +182,7 @@ class Layer(Shown, Configurable):
     _held_weights: type[HeldWeights] = HeldWeights  # its own weights
     # From inputs, mask and training to a call's result; with the keywords of a vjp to the result and its pullback.
     _call: Callable[..., Any]
+    _scope = ""  # the names of the layers that built it, as "model/block/"
     _kept: Any  # the states of a stateful layer between calls
 
     def __init_subclass__(cls, **keywords: Any) -> None:

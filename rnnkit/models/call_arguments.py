@@ -33,8 +33,12 @@ class CallSignature:
         """Return whether `call` takes a keyword."""
         return self.open or name in self.names
 
-    def bound(self, arguments, keywords) -> CallArguments:
+    def bound(self, arguments, keywords, positional_arrays: bool = False) -> CallArguments:
         """Return the arguments of a call of the layer, which may have mask and training whatever `call` takes."""
+        if positional := [one for one in arguments[1:] if positional_arrays and type(one) in _VALUES]:
+            raise ValueError(
+                f"expected arrays as positional arguments, and others by their names; got {positional[0]!r}"
+            )
         aside = {name: keywords[name] for name in ("mask", "training") if name in keywords and name not in self.names}
         rest = {name: value for name, value in keywords.items() if name not in aside}
         given: dict[str, Any] = {}
@@ -104,7 +108,7 @@ class CallArguments:
         """Return the keywords of `call`, with symbolic tensors in place of the arrays."""
         rest = iter(tensors)
         take = lambda _: next(rest)
-        found: dict[str, Any] = {self.call.first: mapped(self.inputs, take)}
+        found: dict[str, Any] = {self.call.first: with_none(mapped(self.inputs, take))}
         found |= {name: mapped(one, take) for name, one in self.more.items()} | self.values
         if self._takes_mask:
             found["mask"] = _mapped_with_none(self.mask, take)
@@ -116,13 +120,13 @@ class CallArguments:
         """Return the entries of a flat list nested as the inputs, and as the other arrays."""
         rest = iter(flat)
         take = lambda _: next(rest)
-        return mapped(self.inputs, take), {name: mapped(one, take) for name, one in self.more.items()}
+        return with_none(mapped(self.inputs, take)), {name: mapped(one, take) for name, one in self.more.items()}
 
 
 def given_call(layer) -> CallSignature:
     """Return the parameters of a layer's `call`; an error if there is none, or none that gives inputs."""
-    if (call := layer.call) is None:
-        raise NotImplementedError(f"expected the class {type(layer).__name__} to define call(self, inputs)")
+    if getattr(call := layer.call, "is_missing", False):
+        call()  # which raises an error
     found = _signature_of(call.__func__, True) if inspect.ismethod(call) else _signature_of(call, False)
     if found is None:
         raise TypeError(
@@ -146,12 +150,22 @@ def _signature_of(function: Callable, is_method: bool) -> CallSignature | None:
 
 
 def nested_arrays(value) -> Any:
-    """Return nested lists, tuples and dicts of arrays as lists and dicts; one array, or a list of numbers, as it is."""
+    """Return nested lists, tuples and dicts of arrays as lists and dicts; one array, or a list of numbers, as it is.
+
+    None in them, an array that isn't given, is an empty dict; `with_none` has None in its place.
+    """
     if isinstance(value, dict):
-        return {name: nested_arrays(one) for name, one in value.items()}
+        return {name: {} if one is None else nested_arrays(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)) and value and any(_is_array(one) for one in value):
-        return [nested_arrays(one) for one in value]
+        return [{} if one is None else nested_arrays(one) for one in value]
     return value if isinstance(value, SymbolicTensor) or hasattr(value, "shape") else np.asarray(value)
+
+
+def with_none(nested) -> Any:
+    """Return nested lists and dicts with None for empty dicts inside."""
+    if isinstance(nested, dict):
+        return {name: with_none(one) for name, one in nested.items()} or None
+    return [with_none(one) for one in nested] if isinstance(nested, list) else nested
 
 
 def array_leaves(nested) -> list:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rnnkit.circumstances import within
 from rnnkit.execution.layer_tree import arrays_by_name
 from rnnkit.layers.base import Layer
 from rnnkit.layers.effects import Effects
@@ -22,6 +23,7 @@ class Traced(Protocol):
     name: str
     dtype: Any
     call: Any
+    _scope: str
 
     def _all_variables(self) -> dict[str, Variable]: ...
 
@@ -47,13 +49,15 @@ class CallTrace:
         self.first = given[0]  # a tensor with the batch axis
         token = symbolic.tracing.set(self)
         try:
-            result = mapped(layer.call(**arguments(given)), self._resolved)
+            with within(scope=f"{layer._scope}{layer.name}/"):
+                given_back = layer.call(**arguments(given))
+            result = {} if given_back is None else mapped(given_back, self._resolved)
             if (self.added or self.assigned) and (found := leaves(result)):
                 first = iter([Effects(self.added, list(self.assigned.values()), layer.dtype).behind(found[0])])
                 result = mapped(result, lambda one: next(first, one))
         finally:
             symbolic.tracing.reset(token)
-        if not (found := leaves(result)):
+        if not (found := leaves(result)) and (given_back is not None or self.added or self.assigned):
             raise ValueError(f"expected the call of {layer.name!r} to return an array, got an empty list")
         self.count, self.inputs = len(given), inputs
         variables = [self._variables[id(one)] for one in self._used]

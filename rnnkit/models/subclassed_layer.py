@@ -12,9 +12,9 @@ import numpy as np
 
 from rnnkit import allocation
 from rnnkit.arguments import is_own, sizes
-from rnnkit.circumstances import weights_now
+from rnnkit.circumstances import weights_now, within
 from rnnkit.execution.assignments import assigned, by_attributes
-from rnnkit.execution.layer_tree import all_or_nothing, build_with, held_arrays, options_by_name
+from rnnkit.execution.layer_tree import all_layers, all_or_nothing, build_with, held_arrays, options_by_name
 from rnnkit.initializers import draw
 from rnnkit.layers.base import NO_MORE, Layer, any_shape
 from rnnkit.layers.support import entry, symbolic, validation
@@ -26,7 +26,8 @@ from rnnkit.layers.support.pullback import Gradients, Pullback, options
 from rnnkit.layers.support.seeds import inherit_seeds, weight_generator
 from rnnkit.layers.support.symbolic import SymbolicTensor, leaves, mapped
 from rnnkit.layers.support.variable import Variable
-from rnnkit.models.call_arguments import CallArguments, array_leaves, given_call, nested_arrays
+from rnnkit.metrics.metric import Measure
+from rnnkit.models.call_arguments import CallArguments, array_leaves, given_call, nested_arrays, with_none
 from rnnkit.models.call_trace import CallTrace
 from rnnkit.models.constructor import made_with, serialized_arguments
 from rnnkit.models.layer_cell import LayerCell
@@ -34,11 +35,14 @@ from rnnkit.models.weight_arguments import weight_arguments
 from rnnkit.recording import constant, operation
 from rnnkit.serialization.configuration import deserialize
 from rnnkit.steps.cell import Cell, frozen
-from rnnkit.steps.nesting import shapes_mapped
+from rnnkit.steps.nesting import leaves_of, shapes_mapped
+from rnnkit.steps.weight_options import WeightOptions
 from rnnkit.stored_weights import expanded
 
 _MOST = 64  # kinds of calls whose graphs are kept
-_OWN = {"_graphs", "_before_build", "_variables", "_variable_options", "_made_with", "_rng", "_building"}
+_OWN = set("_graphs _before_build _variables _variable_options _made_with _rng _building _other_shapes".split())
+_TRACKERS = ("_loss_tracker", "_loss_trackers", "_before_build")  # metrics of training, and attributes of before
+_NESTED = (list, tuple, dict)
 _BASE = ("name", "trainable", "dtype", "seed")
 _HOLDING = (Layer, Cell, list, tuple, dict)
 
@@ -114,10 +118,11 @@ class SubclassedLayer(Layer):
     """
 
     supports_masking = False
-    call: Any = None
     _held_weights = _WeightsOfVariables
+    _positional_arrays = False  # whether positional arguments of calls have to be arrays, as in Keras
     _is_read_once = True
     _building = False
+    _other_shapes: Mapping[str, Any] = NO_MORE  # of arguments of the call that builds, but the inputs
     _rng: np.random.Generator | None = None
     _before_build: dict | None = None
     _made_with: Any = None
@@ -136,8 +141,8 @@ class SubclassedLayer(Layer):
         super().__init_subclass__(**keywords)
 
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, seed=None, name=None):
-        self._variables: dict[str, Variable] = {}
-        self._variable_options: dict[str, tuple] = {}
+        self._variables: dict[str, Variable] = vars(self).get("_variables", {})
+        self._variable_options: dict[str, tuple] = vars(self).get("_variable_options", {})
         self._graphs: dict[tuple, CallTrace] = {}
         super().__init__(dtype=dtype, seed=seed, name=name, activity_regularizer=activity_regularizer)
         self.trainable = trainable
@@ -145,6 +150,8 @@ class SubclassedLayer(Layer):
     def __setattr__(self, name, value):
         if symbolic.tracing.get() is not None and isinstance(value, SymbolicTensor):
             value = None  # an attribute set for people to look at, without numbers while `call` is read
+        if isinstance(value, Variable) and value.is_free and not self.__dict__.get("built"):
+            self._hold(name, value)
         super().__setattr__(name, value)
         graphs = self.__dict__.get("_graphs")
         if graphs and name not in _OWN and not name.startswith(("_kept", "_generator")) and "_runner" not in name:
@@ -185,7 +192,8 @@ class SubclassedLayer(Layer):
         if name in self._variables:
             raise ValueError(f"expected weights of different names, got {what} twice")
         shape = sizes(shape, f"the shape of {what}")
-        variable = Variable(name, shape, weight_options.trainable, f"{self.name}/{name}")
+        scope = self._scope if self._building else ""
+        variable = Variable(name, shape, weight_options.trainable, f"{scope}{self.name}/{name}")
         variable.regularizer, variable.constraint = weight_options.regularizer, weight_options.constraint
         self._variables[name] = variable
         self._variable_options[name] = start, weight_options
@@ -194,6 +202,18 @@ class SubclassedLayer(Layer):
         elif self.built:
             raise ValueError(f"expected weights to be made in __init__ or build, got {what} made later")
         return variable
+
+    def _hold(self, attribute: str, variable: Variable) -> None:
+        """Let a variable with numbers, that the program made, be one of the layer's own weights."""
+        known = vars(self).setdefault("_variables", {})
+        if variable.value.dtype.kind != "f" or attribute in known:
+            return
+        start, variable.is_free = variable.value, False
+        options = WeightOptions(variable.trainable, variable.regularizer, variable.constraint)
+        known[attribute] = variable
+        vars(self).setdefault("_variable_options", {})[attribute] = lambda shape, rng: start, options
+        if self._rng is not None:
+            self._draw(attribute)
 
     def _draw(self, name) -> None:
         """Draw the initial values of a weight."""
@@ -236,6 +256,16 @@ class SubclassedLayer(Layer):
             else:
                 vars(self).setdefault("_added_losses", []).append(np.sum(one))
 
+    @property
+    def metrics(self) -> list:
+        """The metrics that are attributes, of this layer and of those inside, also in lists and dicts."""
+        return list(own_metrics(self))
+
+    @property
+    def metrics_variables(self) -> list:
+        """The variables of all metrics that have any."""
+        return [variable for one in self.metrics for variable in getattr(one, "variables", ())]
+
     # Building
 
     def build(self, input_shape=None) -> None:
@@ -243,7 +273,9 @@ class SubclassedLayer(Layer):
 
         Parameters
         ----------
-        input_shape : tuple, or list of them for several inputs
+        input_shape : tuple, or list of them for several inputs, or None
+            None for a layer whose own weights, and those of layers inside, need no shape. A ``build`` of several
+            parameters is called with the shapes of the arguments of ``call``, ``mask_shape`` for ``mask``.
 
         Raises
         ------
@@ -253,7 +285,7 @@ class SubclassedLayer(Layer):
         if self._building:  # the end of a chain of super().build
             return
         super().build(input_shape)
-        if len(given_call(self).required) == 1:
+        if input_shape is not None and len(given_call(self).required) == 1:
             with all_or_nothing(self):
                 self.compute_output_shape(self._shape(input_shape))
 
@@ -269,15 +301,39 @@ class SubclassedLayer(Layer):
             token = symbolic.tracing.set(None)
             try:
                 if type(self).build is not SubclassedLayer.build:
-                    type(self).build(self, shapes_mapped(shape, tuple))
+                    with within(scope=f"{self._scope}{self.name}/"):
+                        type(self).build(self, *self._shapes_for_build(shape))
             finally:
                 symbolic.tracing.reset(token)
             self._seed_parts()
+            for part in self._parts().values() if shape is None else ():
+                if isinstance(part, SubclassedLayer) and not part.built:
+                    build_with(part, None, part.dtype or self.dtype)
         except BaseException:
             self._restore()
             raise
         finally:
             self._rng, self._building = None, False
+
+    def _shapes_for_build(self, shape) -> list:
+        """Return the shapes that the class's own ``build`` takes, in the order of its parameters."""
+        shape = None if shape is None else with_none(shapes_mapped(shape, tuple))
+        _, *own = inspect.signature(type(self).build).parameters.values()
+        if len(own) < 2:
+            return [shape]
+        call, found = given_call(self), []
+        known = {f"{call.first}_shape": shape, **self._other_shapes}
+        for one in own:
+            if one.name.endswith("_shape") and call.takes(one.name.removesuffix("_shape")):
+                found.append(known.get(one.name))
+            elif one.default is not one.empty:
+                found.append(one.default)
+            else:
+                raise ValueError(
+                    f"expected parameters of build named after the arguments of call{call.signature}, with _shape "
+                    f"behind; got {one.name!r} in {type(self).__name__}"
+                )
+        return found
 
     def _restore(self) -> None:
         before = self._before_build
@@ -292,12 +348,10 @@ class SubclassedLayer(Layer):
         super()._forget()
 
     def _shape(self, shape):
-        if shape is None:
-            raise ValueError(f"expected a shape to build {self.name!r} for, got None")
-        return shapes_mapped(shape, lambda one: validation.shape(one, 1, "batch, …"))
+        return None if shape is None else shapes_mapped(shape, lambda one: validation.shape(one, 1, "batch, …"))
 
     def _opened(self, shape):
-        return shapes_mapped(shape, lambda one: (None, *one[1:]))
+        return None if shape is None else shapes_mapped(shape, lambda one: (None, *one[1:]))
 
     _check_shape = any_shape
 
@@ -326,6 +380,12 @@ class SubclassedLayer(Layer):
 
     # Calls
 
+    def call(self, *arguments, **keywords) -> Any:
+        """Return the layer's result; a subclass defines it."""
+        raise NotImplementedError(f"expected the class {type(self).__name__} to define call(self, inputs)")
+
+    call.is_missing = True  # type: ignore[attr-defined]
+
     @entry.entered
     def __call__(self, *arguments, **keywords):
         """Call the layer: the arguments of ``call``, and ``mask`` and ``training``, which it need not name.
@@ -335,10 +395,19 @@ class SubclassedLayer(Layer):
         ValueError, TypeError
             As the layers and functions in ``call`` raise them; and if ``call`` can't be read, with the reason.
         """
-        return self._run(given_call(self).bound(arguments, keywords))[0]
+        return self._run(given_call(self).bound(arguments, keywords, self._positional_arrays))[0]
 
     def _call_arguments(self, call, arguments, keywords):
-        return given_call(self).bound(arguments, keywords).by_name()
+        given = given_call(self).bound(arguments, keywords, self._positional_arrays)
+        if not self.built:
+            self._note_shapes(given)
+        return given.by_name()
+
+    def _note_shapes(self, given: CallArguments) -> None:
+        more = given.more | {"mask": given.mask}
+        self._other_shapes = {
+            f"{n}_shape": mapped(one, lambda array: getattr(array, "shape", None)) for n, one in more.items()
+        }
 
     def _with_mask(self, x, mask, training, more=NO_MORE, wanted=None):
         given = given_call(self).sorted(x, mask, training, more)
@@ -347,6 +416,7 @@ class SubclassedLayer(Layer):
     def _entered(self, given: CallArguments) -> tuple[CallTrace, list, list, list]:
         """Return the graph for a call, the call's arrays, and all values and masks by number."""
         if not self.built:
+            self._note_shapes(given)
             found = [np.asarray(one) for one in array_leaves(given.inputs)]
             dtype = np.result_type(np.float32, *(one.dtype for one in found if one.dtype.kind == "f"))
             build_with(self, mapped(nested_arrays(given.inputs), np.shape), self.dtype or validation.floating(dtype))
@@ -382,7 +452,7 @@ class SubclassedLayer(Layer):
         with calling_parts(self):
             trace, arrays, all_arrays, masks = self._entered(given)
             outputs, masks = trace.graph.run(all_arrays, masks, given.training, arrays)
-            return outputs, self._mask_of(given, masks)
+            return (outputs if trace.dtypes else None), self._mask_of(given, masks)
 
     def _mask_of(self, given: CallArguments, masks):
         """Return the mask of a call's result; `masks` are those that the layers inside give."""
@@ -409,7 +479,7 @@ class SubclassedLayer(Layer):
         ValueError, TypeError
             As a call; and where the gradient of a layer inside isn't known.
         """
-        given = given_call(self).bound(arguments, keywords)
+        given = given_call(self).bound(arguments, keywords, self._positional_arrays)
         outputs, _, pullback = self._differentiated(given, options(checkpoint, truncate))
         return outputs, pullback
 
@@ -447,9 +517,11 @@ class SubclassedLayer(Layer):
 
     def compute_output_shape(self, input_shape):
         """Return the shape of a result of ``call`` for inputs of a shape, nested as it; None for unknown sizes."""
-        shape = self._shape(input_shape)
+        call, shape = given_call(self), self._shape(input_shape)
+        if shape is None:
+            raise ValueError(f"expected a shape to compute that of the result of {self.name!r} for, got None")
         nested = shapes_mapped(shape, lambda one: SymbolicTensor(symbolic.Node(), one, self._precision(), "x"))
-        given = CallArguments(given_call(self), nested, {}, {}, None, False)
+        given = CallArguments(call, nested, {}, {}, None, False)
         built = self.built
         with all_or_nothing(self):
             if not built:
@@ -545,6 +617,15 @@ class SubclassedLayer(Layer):
         return self.__dict__ | {"_graphs": {}, "_before_build": None}
 
 
+@by_attributes
+def own_metrics(layer) -> list:
+    """Return the metrics that are attributes of a layer and of those inside."""
+    layers = [one for one in all_layers(layer) if one is layer or not is_own(type(one))]  # others have none
+    values = [value for one in layers for name, value in vars(one).items() if name not in _TRACKERS]
+    found = [one for value in values if isinstance(value, (Measure, *_NESTED)) for one in leaves_of(value)]
+    return list({id(one): one for one in found if isinstance(one, Measure)}.values())
+
+
 def _add_parts(path, value, found, seen) -> None:
     """Add the layers in an attribute, also in lists and dicts."""
     if isinstance(value, Layer):
@@ -565,11 +646,19 @@ def _add_parts(path, value, found, seen) -> None:
 def _guarded(build):
     """Return a class's own ``build`` as called by the layer's, which draws weights and undoes all after an error."""
 
+    signature = inspect.signature(build)
+
     @functools.wraps(build)
     def guarded(self, *arguments, **keywords):
         if self._building:
             return build(self, *arguments, **keywords)
-        return SubclassedLayer.build(self, *arguments, **keywords)
+        given = dict(list(signature.bind(self, *arguments, **keywords).arguments.items())[1:])
+        if len(given) > 1:
+            first = f"{given_call(self).first}_shape"
+            shape = given.pop(first if first in given else next(iter(given)))
+            self._other_shapes = given
+            return SubclassedLayer.build(self, shape)
+        return SubclassedLayer.build(self, *given.values())
 
     return guarded
 

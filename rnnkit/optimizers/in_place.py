@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import is_
@@ -62,6 +63,8 @@ class RecordedUpdate:
 
 class ApplyRunner(Runner):
     """The recorded updates of `Optimizer.apply`, of weights in memory that stays; large ones aren't recorded."""
+
+    _long, _may_be_longer = math.inf, False
 
     def __init__(self) -> None:
         super().__init__()

@@ -160,6 +160,9 @@ def test_lambda_callback():
         callbacks.LambdaCallback(on_epoch=print)
     with pytest.raises(TypeError, match="expected a function for on_epoch_end, got 3"):
         callbacks.LambdaCallback(on_epoch_end=3)
+    assert (
+        callbacks.LambdaCallback(told=lambda logs: logs["loss"]).told({"loss": 2}) == 2
+    )  # for the program's own calls
 
 
 def test_what_is_no_callback_is_refused():
@@ -311,6 +314,11 @@ def rates(epochs_logs, callback):
 )
 def test_reduce_on_plateau(values, settings, expected):
     assert rates(losses(*values), callbacks.ReduceLROnPlateau(factor=0.5, **settings)) == expected
+
+
+def test_a_tenth_of_a_tenth_is_a_hundredth():
+    found = rates(losses(3, 3, 3, 3), callbacks.ReduceLROnPlateau(factor=0.1, patience=1))
+    assert found == [1.0, 0.1, 0.01, 0.001] or found == [0.5, 0.05, 0.005, 0.0005]
 
 
 def test_scheduler_sets_the_rate_before_each_epoch():

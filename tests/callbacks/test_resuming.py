@@ -47,7 +47,26 @@ def test_an_interrupted_fit_goes_on_with_the_same_bits(tmp_path, save_freq):
         assert history.epoch == [2, 3]
         for one, other in zip(whole.get_weights(), second.get_weights(), strict=True):
             assert np.array_equal(one, other)
-    assert not (tmp_path / "a" / "backup.npz").exists()
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_backup_before_a_damaged_one_is_used(tmp_path):
+    whole, first, second = model(), model(), model()
+    whole.fit(X, Y, epochs=4, batch_size=10, verbose=0)
+    backup, other_file = BackupAndRestore(tmp_path, double_checkpoint=True), tmp_path / "notes.txt"
+    with pytest.raises(RuntimeError, match="power cut"):
+        first.fit(X, Y, epochs=4, batch_size=10, verbose=0, callbacks=[backup, Interrupt(2, 1)])
+    (tmp_path / "backup.npz").write_bytes(b"0")
+    other_file.write_text("stays, and the folder with it")
+    with pytest.warns(UserWarning, match="the backup before the last one is used"):
+        history = second.fit(X, Y, epochs=4, batch_size=10, verbose=0, callbacks=[backup])
+    assert history.epoch == [1, 2, 3]
+    for one, other in zip(whole.get_weights(), second.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+    assert list(tmp_path.iterdir()) == [other_file]
+    other_file.with_name("backup.npz").write_bytes(b"0")
+    with pytest.raises(ValueError, match="damaged"):
+        second.fit(X, Y, verbose=0, callbacks=[BackupAndRestore(tmp_path)])
 
 
 def test_wrong_backups(tmp_path):

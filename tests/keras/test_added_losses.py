@@ -225,3 +225,54 @@ def test_what_call_cannot_assign_is_said():
     ):
         with pytest.raises(ValueError, match=words):
             Wrong(value, trainable)(X)
+
+
+class Coded(layers.Layer):
+    """Layers inside, and losses over the batch and of rows, which no export has."""
+
+    def __init__(self, **keywords):
+        super().__init__(**keywords)
+        self.mean, self.spread = layers.Dense(3, activity_regularizer="l1"), layers.Dense(3, activation="softplus")
+
+    def call(self, inputs, training=False):
+        mean, spread = self.mean(inputs), self.spread(inputs)
+        self.add_loss(keras.ops.mean(mean**2 + spread))
+        return mean + 2 * spread if training else 2 * mean
+
+
+def test_exports_compute_outputs_without_losses(tmp_path):
+    pytest.importorskip("onnx")
+    inputs = keras.Input((6, 3))
+    hidden = layers.GRU(4, return_sequences=True, activity_regularizer="l2")(inputs)
+    model = keras.Model(inputs, layers.Dense(2, activity_regularizer="l2")(Coded(supports_masking=True)(hidden)))
+    x = np.random.default_rng(0).normal(size=(5, 6, 3)).astype("float32")
+    y = model(x)
+    assert len(model.losses) == 4
+    rk.onnx.export(model, tmp_path / "model.onnx")
+    again = rk.onnx.load(tmp_path / "model.onnx")
+    assert np.allclose(again(x), y, atol=1e-5)
+    open_ = keras.Input((None, 3))
+    with pytest.raises(ValueError, match="expected inputs of known sizes"):
+        rk.onnx.export(keras.Model(open_, Coded()(open_)), tmp_path / "open.onnx")
+
+    class Counts(layers.Layer):
+        def build(self, shape):
+            self.count = self.add_weight(shape=(), initializer="zeros", trainable=False, name="count")
+
+        def call(self, inputs):
+            self.count.assign_add(1)
+            return 2 * inputs
+
+    with pytest.raises(ValueError, match="its call assigns weights"):
+        rk.onnx.export(keras.Model(inputs, Counts()(inputs)), tmp_path / "counts.onnx")
+
+
+def test_c_code_is_that_of_a_model_without_penalties(tmp_path):
+    found = []
+    for penalty in ("l2", None):
+        inputs = rk.Input((6, 3))  # of one length, which the recorded test has, too
+        hidden = rk.GRU(4, activity_regularizer=penalty)(inputs)
+        model = rk.Model(inputs, rk.Dense(2, activity_regularizer=penalty)(hidden), seed=0)
+        made = rk.export_c(model, tmp_path / str(penalty), "model")
+        found.append({file.name: file.read_text() for file in made.files})
+    assert found[0] == found[1]

@@ -117,3 +117,50 @@ def test_a_table_has_na_for_what_an_epoch_lacks(tmp_path):
     data = (X[:, 0], X[:, 0, :1])
     model.fit(*data, epochs=2, verbose=0, validation_data=data, validation_freq=2, callbacks=[logger(path)])
     assert path.read_text().splitlines()[1].endswith("NA")
+
+
+def test_an_early_stopping_without_a_stop_has_epoch_0():
+    stopping = keras.callbacks.EarlyStopping(monitor="loss", patience=3)
+    assert (stopping.stopped_epoch, stopping.best_epoch) == (0, 0)
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X[:, 0], X[:, 0, :1], verbose=0, callbacks=[stopping])
+    assert stopping.stopped_epoch == 0 and stopping.best is not None
+
+
+def test_weights_are_loaded_by_order_where_only_the_numbers_of_names_differ(tmp_path):
+    def make(name=None):
+        inputs = keras.Input((3,))
+        return keras.Model(inputs, layers.Dense(2)(layers.Dense(4, name=name)(inputs)))
+
+    first, second = make(), make()
+    first.save_weights(tmp_path / "a.weights.h5")
+    assert list(first.weights) != list(second.weights)
+    second.load_weights(tmp_path / "a.weights.h5")
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+    with pytest.raises(ValueError, match="expected weights of"):
+        make("other").load_weights(tmp_path / "a.weights.h5")
+
+
+def test_messages_of_callbacks_go_to_logging_where_that_is_wanted(caplog, capsys):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    callbacks = [keras.callbacks.LearningRateScheduler(lambda epoch: 0.5, verbose=1)]
+    message = "epoch 1: LearningRateScheduler setting learning rate to 0.5"
+    keras.utils.disable_interactive_logging()
+    try:
+        with caplog.at_level("INFO"):
+            model.fit(X[:, 0], X[:, 0, :1], verbose=0, callbacks=callbacks)
+        assert message in caplog.text and message not in capsys.readouterr().err
+        assert not keras.utils.is_interactive_logging_enabled()
+    finally:
+        keras.utils.enable_interactive_logging()
+    model.fit(X[:, 0], X[:, 0, :1], verbose=0, callbacks=callbacks)
+    assert message in capsys.readouterr().err
+
+
+def test_use_cudnn_is_kept_and_changes_nothing():
+    layer = layers.Bidirectional(layers.GRU(2, use_cudnn=False))
+    assert layer.forward_layer.use_cudnn is layer.backward_layer.use_cudnn is False
+    assert layers.LSTM(2).use_cudnn == "auto" and not hasattr(layers.SimpleRNN(2), "use_cudnn")

@@ -38,6 +38,7 @@ class Variable(ArrayMethods):
     regularizer: Any = None
     constraint: Any = None
     moves = False  # whether calls assign it
+    is_free = False  # whether a program made it, and no layer has it as an attribute
 
     def __init__(self, name: str, shape: tuple[int, ...], trainable: bool, path: str | None = None):
         self.name, self.shape, self.trainable = name, shape, trainable
@@ -182,8 +183,8 @@ class WeightVariable(Variable):
 
     @property
     def path(self):
-        """The weight's name, with the layer's before it."""
-        return f"{self._layer.name}/{self._name}"
+        """The weight's name, with the layer's before it, and those of the layers in whose `call` that was built."""
+        return f"{self._layer._scope}{self._layer.name}/{self._name}"
 
     @property
     def shape(self):

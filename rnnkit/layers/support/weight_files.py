@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,8 +26,11 @@ def save_weights(layer: Any, path, overwrite: bool = True) -> None:
     save_arrays(path, arrays_by_name(layer), about)
 
 
-def load_weights(layer: Any, path) -> None:
-    """Replace a layer's weights by those in a file, see `Layer.load_weights`."""
+def load_weights(layer: Any, path, numbers: bool = True) -> None:
+    """Replace a layer's weights by those in a file, see `Layer.load_weights`.
+
+    Without `numbers`, those behind the names of layers may be others, as ``dense_3/kernel`` for ``dense_1/kernel``.
+    """
     check_built(layer, "weights are loaded into it")
     found, about = read_arrays(path)
     if about is None and not found:
@@ -39,7 +43,11 @@ def load_weights(layer: Any, path) -> None:
             raise ValueError(f"expected the file of a layer; {os.fspath(path)!r} says otherwise ({error})") from error
     if owner is None:
         raise ValueError(f"expected a file of a layer's weights, as save_weights writes it; {os.fspath(path)!r} isn't")
-    wrong = differences(arrays_by_name(layer), found)
+    known = arrays_by_name(layer)
+    bare = [[re.sub(r"_\d+(?=/)", "", name) for name in names] for names in (known, found)]
+    if not numbers and bare[0] == bare[1]:
+        found = dict(zip(known, found.values(), strict=True))
+    wrong = differences(known, found)
     if wrong:
         raise ValueError(
             f"expected weights of {layer.name!r} in {os.fspath(path)!r}, which holds those of {_a(owner)}: "

@@ -10,6 +10,7 @@ import numpy as np
 from rnnkit.execution.layer_tree import held_by
 from rnnkit.layers.attention import Attending
 from rnnkit.layers.convolution import Conv1D
+from rnnkit.layers.effects import Effects
 from rnnkit.layers.embedding import Embedding
 from rnnkit.layers.masking import Masking
 from rnnkit.layers.memoryless import Memoryless
@@ -21,8 +22,10 @@ from rnnkit.layers.support.facts import built_shape
 from rnnkit.layers.support.symbolic import leaves, mapped
 from rnnkit.layers.time_distributed import TimeDistributed
 from rnnkit.layers.weighted import Computed
+from rnnkit.models.call_arguments import CallArguments, given_call
 from rnnkit.models.ensemble import Ensemble
 from rnnkit.models.graph_model import GraphModel
+from rnnkit.models.subclassed_layer import SubclassedLayer
 from rnnkit.onnx.exporting.block import Block, Value
 from rnnkit.onnx.exporting.call import Call, Writing, array_of, refuse_draws, write, written
 from rnnkit.onnx.exporting.step_nodes import StepGraph, StepNodes
@@ -107,9 +110,12 @@ def _ensemble(layer: Ensemble, writing: Writing, call: Call):
 
 @written.register
 def _model(model: GraphModel, writing: Writing, call: Call):
-    graph = model._graph
     given = [one if isinstance(one, list) else [one] for one in (call.x, call.mask)]
-    values, masks = graph.begun(*given)
+    return _calls(model._graph, writing, call, *model._graph.begun(*given))
+
+
+def _calls(graph, writing: Writing, call: Call, values, masks):
+    """Write the calls of a graph for its first arrays; return the outputs, flat, and their masks."""
     for one in graph.calls:
         more = {name: [values[i] for i in leaves(numbers)] for name, numbers in one.more.items()}
         here = call.inside(
@@ -126,6 +132,30 @@ def _model(model: GraphModel, writing: Writing, call: Call):
         for number, value, mask in zip(one.outputs, found, own, strict=True):
             values[number], masks[number] = value, mask
     return [values[i] for i in graph.outputs], [masks[i] for i in graph.outputs]
+
+
+@written.register
+def _own_class(layer: SubclassedLayer, writing: Writing, call: Call):
+    more = {name: one[0] if len(one) == 1 else one for name, one in call.more.items()}
+    given = CallArguments(given_call(layer), call.x, more, call.options, call.mask, call.training)
+    arrays = [writing.block.cast(one, layer.dtype) if one.dtype.kind == "f" else one for one in given.arrays()]
+    if any(not isinstance(size, int) for one in arrays for size in one.shape[1:]):
+        raise ValueError(
+            f"the layer {layer.name!r} can't be exported to ONNX for arrays of any length, since its call may go by "
+            f"lengths: expected inputs of known sizes, got {[one.shape for one in arrays]}"
+        )
+    trace = layer._trace(given, [((None, *one.shape[1:]), one.dtype) for one in arrays])
+    if trace.assigned:
+        raise ValueError(f"the layer {layer.name!r} can't be exported to ONNX: its call assigns weights")
+    held = [one._array() for one in trace.variables] + trace.arrays
+    fixed = [Value(writing.block.weight(one, f"{layer.name}_{i}"), one.shape, one.dtype) for i, one in enumerate(held)]
+    outputs, masks = _calls(trace.graph, writing, call, *trace.graph.begun([*arrays, *fixed], given.masks()))
+    return outputs, [call.mask] * len(outputs) if layer.supports_masking else masks
+
+
+@written.register
+def _effects(layer: Effects, writing: Writing, call: Call):
+    return [call.x[0]], [call.mask[0] if isinstance(call.mask, list) else call.mask]  # losses aren't exported
 
 
 def _mask(given: list[Value] | None, flowing):
