@@ -22,6 +22,7 @@ class Traced(Protocol):
     dtype: Any
     call: Any
     _scope: str
+    _as_in_keras: bool
 
     def _all_variables(self) -> dict[str, Variable]: ...
 
@@ -61,14 +62,15 @@ class CallTrace:
         scope = symbolic.scope.set(f"{layer._scope}{layer.name}/")
         try:
             given_back = layer.call(**arguments(given))
-            result = {} if given_back is None else mapped(given_back, self._resolved)
+            nothing = given_back is None and layer._as_in_keras
+            result = {} if nothing else mapped(given_back, self._resolved)
             if (self.added or self.assigned) and (found := leaves(result)):
                 first = iter([Effects(self.added, list(self.assigned.values()), layer.dtype).behind(found[0])])
                 result = mapped(result, lambda one: next(first, one))
         finally:
             symbolic.scope.reset(scope)
             symbolic.tracing.reset(token)
-        if not (found := leaves(result)) and (given_back is not None or self.added or self.assigned):
+        if not (found := leaves(result)) and not (nothing and not self.added and not self.assigned):
             raise ValueError(f"expected the call of {layer.name!r} to return an array, got an empty list")
         self.count, self.inputs = len(given), inputs
         variables = [self._variables[id(one)] for one in self._used]
