@@ -20,9 +20,11 @@ class Traced(Protocol):
 
     name: str
     dtype: Any
-    call: Any
     _scope: str
     _as_in_keras: bool
+
+    def call(self, *arguments: Any, **keywords: Any) -> Any:
+        """Return the result of the layer."""
 
     def _all_variables(self) -> dict[str, Variable]: ...
 

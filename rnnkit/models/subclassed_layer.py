@@ -290,7 +290,7 @@ class SubclassedLayer(Layer):
         if len(own) < 2:
             return [shape]
         call, found = given_call(self), []
-        known = {f"{call.first}_shape": shape} | self._other_shapes
+        known = {f"{call.first}_shape": shape, **self._other_shapes}
         for one in own:
             if one.name.endswith("_shape") and call.takes(one.name.removesuffix("_shape")):
                 found.append(known.get(one.name))

@@ -127,7 +127,7 @@ def _entries(container) -> list:
     return [*container, *container.values()] if type(container) is dict else list(container)
 
 
-def by_attributes(function: Callable[[Layer], Any]) -> Callable[[Layer], Any]:
+def by_attributes(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a method whose result is kept while no attribute is set, as a decorator: it may depend on nothing else.
 
     Numbers that are set in the place of numbers don't count.
