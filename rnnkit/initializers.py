@@ -244,7 +244,8 @@ class VarianceScaling(_Settings):
     def get_config(self) -> dict[str, Any]:
         """Return the fields as JSON values, axes if there are any."""
         given = super().get_config()
-        return {name: one for name, one in given.items() if one is not None or not name.endswith("_axes")}
+        axes = {name: list(given.pop(name) or ()) for name in ("input_axes", "output_axes")}
+        return given | {name: one for name, one in axes.items() if one}
 
     def _values(self, shape, rng):
         fan_in, fan_out = fans(shape, self.input_axes, self.output_axes)

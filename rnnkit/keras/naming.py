@@ -74,7 +74,7 @@ def named(name: str, module: str, plain: type, translated: Translation, instance
 
     def init_subclass(cls, **keywords):
         super(found, cls).__init_subclass__(**keywords)  # type: ignore[arg-type]
-        cls._positional_arrays = True
+        cls._as_in_keras = True
         bases = [kind.__name__ for kind in plain.__mro__]
         check(
             cls,

@@ -113,7 +113,10 @@ class StepsOfModel(Assembled):
         given = [metric for _, _, metric, _ in self._compiled.metrics]
         return [self._loss_tracker, *own_metrics(self), *given, *self._loss_trackers.values()]
 
-    metrics_variables = SubclassedLayer.metrics_variables
+    @property
+    def metrics_variables(self) -> list:
+        """The variables of all metrics that have any."""
+        return [variable for one in self.metrics for variable in getattr(one, "variables", ())]
 
     def zero_grad(self) -> None:
         """Refused: arrays keep no gradients.

@@ -50,7 +50,7 @@ class KerasModel(StepsOfModel):
 
     inputs: Any
     outputs: Any
-    _positional_arrays = True
+    _as_in_keras = True
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)

@@ -22,8 +22,11 @@ class Traced(Protocol):
 
     name: str
     dtype: Any
-    call: Any
     _scope: str
+    _as_in_keras: bool
+
+    def call(self, *arguments: Any, **keywords: Any) -> Any:
+        """Return the result of the layer."""
 
     def _all_variables(self) -> dict[str, Variable]: ...
 
@@ -51,13 +54,14 @@ class CallTrace:
         try:
             with within(scope=f"{layer._scope}{layer.name}/"):
                 given_back = layer.call(**arguments(given))
-            result = {} if given_back is None else mapped(given_back, self._resolved)
+            nothing = given_back is None and layer._as_in_keras
+            result = {} if nothing else mapped(given_back, self._resolved)
             if (self.added or self.assigned) and (found := leaves(result)):
                 first = iter([Effects(self.added, list(self.assigned.values()), layer.dtype).behind(found[0])])
                 result = mapped(result, lambda one: next(first, one))
         finally:
             symbolic.tracing.reset(token)
-        if not (found := leaves(result)) and (given_back is not None or self.added or self.assigned):
+        if not (found := leaves(result)) and not (nothing and not self.added and not self.assigned):
             raise ValueError(f"expected the call of {layer.name!r} to return an array, got an empty list")
         self.count, self.inputs = len(given), inputs
         variables = [self._variables[id(one)] for one in self._used]

@@ -119,7 +119,7 @@ class SubclassedLayer(Layer):
 
     supports_masking = False
     _held_weights = _WeightsOfVariables
-    _positional_arrays = False  # whether positional arguments of calls have to be arrays, as in Keras
+    _as_in_keras = False  # whether positional arguments of calls have to be arrays, and `call` may return None
     _is_read_once = True
     _building = False
     _other_shapes: Mapping[str, Any] = NO_MORE  # of arguments of the call that builds, but the inputs
@@ -395,10 +395,10 @@ class SubclassedLayer(Layer):
         ValueError, TypeError
             As the layers and functions in ``call`` raise them; and if ``call`` can't be read, with the reason.
         """
-        return self._run(given_call(self).bound(arguments, keywords, self._positional_arrays))[0]
+        return self._run(given_call(self).bound(arguments, keywords, self._as_in_keras))[0]
 
     def _call_arguments(self, call, arguments, keywords):
-        given = given_call(self).bound(arguments, keywords, self._positional_arrays)
+        given = given_call(self).bound(arguments, keywords, self._as_in_keras)
         if not self.built:
             self._note_shapes(given)
         return given.by_name()
@@ -479,7 +479,7 @@ class SubclassedLayer(Layer):
         ValueError, TypeError
             As a call; and where the gradient of a layer inside isn't known.
         """
-        given = given_call(self).bound(arguments, keywords, self._positional_arrays)
+        given = given_call(self).bound(arguments, keywords, self._as_in_keras)
         outputs, _, pullback = self._differentiated(given, options(checkpoint, truncate))
         return outputs, pullback
 

@@ -244,7 +244,7 @@ def test_exports_compute_outputs_without_losses(tmp_path):
     pytest.importorskip("onnx")
     inputs = keras.Input((6, 3))
     hidden = layers.GRU(4, return_sequences=True, activity_regularizer="l2")(inputs)
-    model = keras.Model(inputs, layers.Dense(2, activity_regularizer="l2")(Coded(supports_masking=True)(hidden)))
+    model = keras.Model(inputs, layers.Dense(2, activity_regularizer="l2")(Coded()(hidden)))
     x = np.random.default_rng(0).normal(size=(5, 6, 3)).astype("float32")
     y = model(x)
     assert len(model.losses) == 4

@@ -111,7 +111,7 @@ def test_own_weights_are_the_variables_of_a_layer():
     layer(X)
     assert layer.variables[0] is layer.scale and layer.scale.path == f"{layer.name}/scale"
     assert [one.path for one in layer.trainable_variables][1:] == [
-        f"{layer.dense.name}/{n}" for n in ("kernel", "bias")
+        f"{layer.name}/{layer.dense.name}/{n}" for n in ("kernel", "bias")
     ]
     assert layer.non_trainable_variables == [layer.fixed] and np.isclose(layer.losses, 0.02)
     layer.scale.assign([3.0, 0.0])
