@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnkit import metrics as plain_metrics
 from rnnkit.arguments import is_own
+from rnnkit.arrays import numbers_of
 from rnnkit.callbacks.progress import watched
 from rnnkit.keras import tree
 from rnnkit.keras.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
@@ -73,6 +74,7 @@ class StepsOfModel(Assembled):
         total: Any = sum(self.losses)
         any_loss = any(compiled.objectives)
         outputs, targets, weights, masks = self._by_output(x, y, y_pred, sample_weight) if any_loss else ([],) * 4
+        targets = [None if one is None else numbers_of(one) for one in targets]
         for k, (objective, place) in enumerate(zip(compiled.objectives, compiled.places, strict=True)):
             if objective is not None:
                 if missing := [compiled.outputs[i] for i in leaves_of(place) if targets[i] is None]:

@@ -17,25 +17,13 @@ _VALUES = (bool, int, float, str)
 
 @dataclass(frozen=True)
 class CallSignature:
-    """Parameters of a `call`.
-
-    Attributes
-    ----------
-    signature : inspect.Signature
-    first : str
-        The name of the inputs.
-    required : list of str
-        Names that have no default.
-    names : set of str
-    open : bool
-        Whether it takes any keyword.
-    """
+    """Parameters of a `call`."""
 
     signature: inspect.Signature
-    first: str
-    required: list
+    first: str  # the name of the inputs
+    required: list  # names that have no default
     names: frozenset
-    open: bool
+    open: bool  # whether it takes any keyword
 
     def takes(self, name: str) -> bool:
         """Return whether `call` takes a keyword."""
@@ -61,23 +49,13 @@ class CallSignature:
 
 @dataclass(frozen=True)
 class CallArguments:
-    """Arguments of one call.
-
-    Attributes
-    ----------
-    inputs : array, or nested lists of them
-    more : dict of str to array, or nested lists of them
-    values : dict of str to bool, int, float or str
-    mask : array, nested list of arrays and None, or None
-    training : bool
-    given_training : bool or None
-    """
+    """Arguments of one call."""
 
     call: CallSignature
-    inputs: Any
-    more: dict
-    values: dict
-    mask: Any
+    inputs: Any  # an array, or nested lists of them
+    more: dict  # of the same, by name
+    values: dict  # bools, ints, floats and strings by name
+    mask: Any  # an array, nested lists of arrays and None, or None
     training: bool
     given_training: Any = None
 
@@ -138,15 +116,7 @@ class CallArguments:
 
 
 def given_call(layer) -> CallSignature:
-    """Return the parameters of a layer's `call`.
-
-    Raises
-    ------
-    NotImplementedError
-        If there is none.
-    TypeError
-        If it takes no inputs, or any number of them.
-    """
+    """Return the parameters of a layer's `call`; a NotImplementedError or a TypeError for none, or none of inputs."""
     if layer.call is None:
         raise NotImplementedError(f"expected the class {type(layer).__name__} to define call(self, inputs)")
     signature = inspect.signature(layer.call)

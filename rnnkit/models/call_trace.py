@@ -28,22 +28,8 @@ class Traced(Protocol):
 class CallTrace:
     """The graph of a layer's `call` for one kind of arguments.
 
-    Parameters
-    ----------
-    layer : Traced
-    specifications : list of (shape, dtype)
-        Shapes and dtypes of the arrays that it is called with, the batch axis None.
-    arguments : callable
-        From symbolic tensors for these to the keywords of `call`.
-    inputs : int
-        The number of arrays, from the first on, that are the call's inputs, with their masks.
-
-    Attributes
-    ----------
-    shapes : list of tuple
-        Shapes of the outputs, nested as the result of `call`, None for the batch size.
-    names : list of str
-        Names of the weights that the call itself reads, in the order of the arrays behind the given ones.
+    `specifications` are shapes, with None for the batch size, and dtypes of the call's arrays, of which the first
+    `inputs` are its inputs; `arguments` makes the keywords of `call` from symbolic tensors for them.
     """
 
     def __init__(self, layer: Traced, specifications, arguments, inputs: int):
@@ -74,7 +60,7 @@ class CallTrace:
         self.shapes, self.dtypes = mapped(result, lambda one: one.shape), [tensor.dtype for tensor in found]
         self.graph.paths = self._paths()
         names = {id(one): name for name, one in layer._all_variables().items()}
-        self.names = [names[id(one)] for one in self._used]
+        self.names = [names[id(one)] for one in self._used]  # of the arrays behind the given ones
         self.variables = self._used
         del self._variables, self._constants, self.first
 

@@ -20,31 +20,15 @@ from rnnkit.steps.nesting import mapped as like_nested
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer in a model, its arrays by their numbers: inputs first, then the results of each call.
+    """One call of a layer in a model, its arrays by their numbers: inputs first, then the results of each call."""
 
-    Attributes
-    ----------
-    layer : int
-        Its place in `Calls.layers`.
-    x : int, or nested lists of them
-    more : dict of str to int, or nested lists of them
-        States, constants, a mask.
-    training : bool or None
-        None takes the model's.
-    outputs : list of int
-    over : list of int
-        Arrays that nothing reads after this call.
-    options : dict
-        Other keywords, as JSON values.
-    """
-
-    layer: int
-    x: Any
-    more: dict
-    training: bool | None
+    layer: int  # its place in `Calls.layers`
+    x: Any  # an array, or nested lists of them
+    more: dict  # the same for states, constants and a mask, by keyword
+    training: bool | None  # None takes the model's
     outputs: list
-    over: list
-    options: dict = field(default_factory=dict)
+    over: list  # arrays that nothing reads after this call
+    options: dict = field(default_factory=dict)  # other keywords, as JSON values
 
     def read(self) -> list[int]:
         """Return the numbers of all arrays that it reads."""
@@ -54,32 +38,15 @@ class Call:
 class Calls:
     """A graph of layers: their calls in order, each after those that it reads.
 
-    Parameters
-    ----------
-    layers : list of Layer
-    calls : list of Call
-    inputs : int
-        The number of inputs.
-    outputs : int, or nested lists, tuples and dicts of them
-        The arrays that are the results, nested as these are.
-    paths : list of str
-        Prefixes of each layer's names of weights.
-
-    Attributes
-    ----------
-    count : int
-        The number of arrays.
-    outputs : list of int
-        Flat.
-    read : set of int
-        The arrays that a call reads, or that are outputs.
+    `inputs` is their number, `outputs` the arrays that are the results, nested as these are and then flat, and `paths`
+    the prefixes of each layer's names of weights.
     """
 
     def __init__(self, layers: list[Layer], calls: list[Call], inputs: int, outputs: Any, paths: Any = ()):
         self.layers, self.calls, self.inputs, self.paths = layers, calls, inputs, list(paths)
         self.count = inputs + sum(len(call.outputs) for call in calls)
         self.nesting, self.outputs = outputs, leaves(outputs)
-        self.read = self._find_ends()
+        self.read = self._find_ends()  # the arrays that a call reads, or that are outputs
         ends = inputs == 1 and [call.x for call in calls[:1]] == [0] and calls[-1].outputs == [outputs]
         self._is_line = ends and len(self.line(0)) == len(calls) == len(layers)
 

@@ -11,19 +11,8 @@ from rnnkit.serialization.configuration import serialize
 from rnnkit.serialization.registry import Configurable, name_of
 
 
-def made_with(instance, arguments, keywords) -> None:
-    """Note the arguments of the constructor."""
-    object.__setattr__(instance, "_made_with", (arguments, keywords))
-
-
 def serialized_arguments(instance) -> dict[str, Any]:
-    """Return the arguments of the constructor by name, as JSON values.
-
-    Raises
-    ------
-    TypeError
-        For an argument that a configuration can't hold.
-    """
+    """Return the arguments of the constructor by name, as JSON values; a TypeError for one that can't be written."""
     arguments, keywords = instance._made_with
     bound = inspect.signature(type(instance).__init__).bind(instance, *arguments, **keywords)
     found: dict[str, Any] = {}

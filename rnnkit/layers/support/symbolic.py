@@ -204,25 +204,10 @@ def holds_symbols(value) -> bool:
 
 
 class Node:
-    """One call of a layer, or an input.
+    """One call of a layer, or an input, which has none.
 
-    Attributes
-    ----------
-    layer : Layer or None
-        None of an input.
-    x : SymbolicTensor, or nested lists of them
-    more : dict of str to SymbolicTensor, or nested lists of them
-        The other arguments.
-    training : bool or None
-        The argument of the call; None takes the model's.
-    outputs : list of SymbolicTensor
-        All that the call returns, flat.
-    options : dict
-        Other keywords, as JSON values.
-    batched : bool
-        Whether its results have a batch axis.
-    order : int
-        Grows with every node, so that a node stands behind all that it reads.
+    `x` and `more`, by keyword, are tensors or nested lists of them, and `options` other keywords as JSON values. A
+    `training` of None takes the model's. `outputs` are flat, and `order` is above that of all nodes that it reads.
     """
 
     optional = False  # whether an input may be missing in a call
