@@ -79,8 +79,8 @@ class StepsOfModel(Assembled):
             if objective is not None:
                 if missing := [compiled.outputs[i] for i in leaves_of(place) if targets[i] is None]:
                     raise ValueError(f"expected a target for the output {missing[0]!r}, got None")
-                given = (mapped(place, one.__getitem__) for one in (targets, outputs, masks, weights))
-                mean, loss = weighted_loss(objective, *given, compiled.loss_weights[k])
+                target, output, mask, own = (mapped(place, of.__getitem__) for of in (targets, outputs, masks, weights))
+                mean, loss = weighted_loss(objective, target, output, mask, own, compiled.loss_weights[k])
                 total = total + loss
                 if k in self._loss_trackers:
                     self._loss_trackers[k].update_state(mean, sample_weight=len(outputs[leaves_of(place)[0]]))

@@ -159,7 +159,7 @@ class Ensemble(Trainable):
         if device != "cpu":
             raise ValueError(f"expected the ensemble {self.name!r} on the CPU, got {device!r}")
 
-    def quantize(self, dtype: Any) -> Any:
+    def quantize(self, dtype: Any, filters: Any = None) -> Any:
         """Raise a ValueError: members are quantized one by one."""
         raise ValueError(f"expected float weights of the ensemble {self.name!r}; quantize copies of its members")
 
