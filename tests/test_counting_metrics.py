@@ -194,3 +194,30 @@ def test_weights_of_single_entries_and_predictions_of_integers():
         other.update(*repeated)
         assert np.isclose(one.result(), other.result())
     assert metrics.AUC()(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1])) == 1.0
+
+
+@pytest.mark.parametrize("shape", [(10, 3), (1, 3), (10, 1), ()])
+@pytest.mark.parametrize("name", ["true positives", "false negatives", "recall", "binary accuracy", "equal"])
+def test_weights_of_entries_are_broadcast(name, shape, rng):
+    """They count as weights of rows do, of the entries one by one."""
+    made = MADE | {"binary accuracy": metrics.BinaryAccuracy(), "equal": metrics.Accuracy("equal")}
+    metric, single = copy.deepcopy(made[name]), copy.deepcopy(made[name])
+    y_true, y_pred, _ = data(rng)
+    y_pred = np.round(y_pred) if name == "equal" else y_pred
+    weight = rng.uniform(0.2, 2, shape)
+    found = metric(y_true, y_pred, weight)
+    entries = (y_true.reshape(-1, 1), y_pred.reshape(-1, 1), np.broadcast_to(weight, (10, 3)).reshape(-1))
+    assert np.allclose(found, single(*entries))
+    with pytest.raises(ValueError, match=r"broadcasts to \(10, 3\), got \(4, 3\)"):
+        metric(y_true, y_pred, np.ones((4, 3)))
+    with pytest.raises(ValueError, match="at least 0"):
+        metric(y_true, y_pred, np.full((1, 3), -1.0))
+
+
+def test_one_row_without_a_batch_axis():
+    y_true, y_pred = np.array([0, 1, 1, 0, 0]), np.array([0.2, 0.1, 0.5, 0.0, 0.2])
+    for metric in (metrics.Precision(top_k=3), metrics.Recall(top_k=3)):
+        assert metric(y_true, y_pred) == copy.copy(metric)(y_true[None], y_pred[None])
+    assert metrics.Precision(top_k=2)([[1, 0, 0]], [[0.2, 0.2, 0.2]]) == 0.5  # of equal ones the first
+    with pytest.raises(ValueError, match=r"for class_id, got \(5,\)"):
+        metrics.Recall(class_id=2)(y_true, y_pred)

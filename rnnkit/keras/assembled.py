@@ -133,13 +133,6 @@ class Functional(KerasModel, functional.Model):
         places = known[own]
         return [i for place in places for i in range(ends[place] - counts[place], ends[place])]
 
-    @classmethod
-    def from_config(cls, config):  # type: ignore[override]
-        """Return a model from what `get_config` gave."""
-        made = super().from_config(config)
-        made.trainable = config.get("trainable", True)
-        return made
-
     def get_layer(self, name=None, index=None):
         """Return a layer as `rnnkit.Model.get_layer` does, an `InputLayer` by its name too."""
         found = [one for one in self.layers if isinstance(one, InputLayer) and one.name == name]

@@ -104,22 +104,29 @@ class _Plain(Loss):
         settings.pop("dtype", None)
         name = settings.pop("name", None) or self._kind.name
         super().__init__(name, settings.pop("reduction", "sum_over_batch_size"))
-        if settings.pop("axis", None) not in (None, -1):
-            raise ValueError("expected the classes on the last axis, and no axis; move them, or write a function")
+        self.axis = settings.pop("axis", None)
         self._loss = self._kind(**settings)
         self.ignore_class = getattr(self._loss, "ignore_class", None)
 
     def call(self, y_true, y_pred):
         """Return the loss of each row, or of each step."""
+        if self.axis not in (None, -1):
+            moved = lambda one: np.moveaxis(one, self.axis, -1) if one.ndim == y_pred.ndim else one
+            y_true, y_pred = moved(y_true), moved(y_pred)
         return self._loss(y_true, y_pred)
 
     def get_config(self):
         """Return the constructor's arguments."""
-        return super().get_config() | self._loss.get_config()
+        axis = {} if self.axis is None else {"axis": self.axis}
+        return super().get_config() | self._loss.get_config() | axis
 
     def _in_training(self):
         super()._in_training()
-        return self._loss
+        return self._loss if self.axis in (None, -1) else OfBatch(self._of_rows, self.name)
+
+    def _of_rows(self, y_true, y_pred):
+        values = self.call(y_true, y_pred)
+        return np.mean(values, axis=tuple(range(1, values.ndim)))
 
 
 _ORDERS = {

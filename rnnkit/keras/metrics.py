@@ -11,6 +11,7 @@ import numpy as np
 from rnnkit import losses as plain_losses
 from rnnkit import metrics as plain
 from rnnkit import targets
+from rnnkit.free_names import snake_case
 from rnnkit.keras import losses, settings
 from rnnkit.keras.naming import by_order, deserializer, named, namespace
 from rnnkit.keras.overriding import check
@@ -121,11 +122,9 @@ def get(identifier) -> Any:
     """Return the metric or the function that an argument stands for; None for None."""
     if identifier is None or (callable(identifier) and not isinstance(identifier, type)):
         return identifier
-    if isinstance(identifier, str) and identifier in _FUNCTIONS | ALIASES:
-        return _FUNCTIONS[ALIASES.get(identifier, identifier)]
-    if isinstance(identifier, str) and identifier in ("accuracy", "Accuracy"):
-        return __getattr__("Accuracy")()
-    return plain.get(identifier)
+    name = plain_losses.ALIASES.get(identifier, identifier) if isinstance(identifier, str) else None
+    kinds = [kind for kind in plain.CLASSES if name in (kind, snake_case(kind))]
+    return __getattr__(kinds[0])() if kinds else plain.get(identifier)
 
 
 serialize = plain.config_of

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnkit import metrics as plain_metrics
+from rnnkit.arrays import numbers_of
 from rnnkit.callbacks.progress import watched
 from rnnkit.execution.assignments import by_attributes
 from rnnkit.execution.layer_tree import all_layers
@@ -72,12 +73,13 @@ class StepsOfModel(Assembled):
         any_loss, parts = any(compiled.objectives), self.losses
         total: Any = sum(parts[1:], parts[0]) if parts else None
         outputs, targets, weights, masks = self._by_output(x, y, y_pred, sample_weight) if any_loss else ([],) * 4
+        targets = [None if one is None else numbers_of(one) for one in targets]
         for k, (objective, place) in enumerate(zip(compiled.objectives, compiled.places, strict=True)):
             if objective is not None:
                 if missing := [compiled.outputs[i] for i in leaves_of(place) if targets[i] is None]:
                     raise ValueError(f"expected a target for the output {missing[0]!r}, got None")
-                given = (mapped(place, one.__getitem__) for one in (targets, outputs, masks, weights))
-                mean, loss = weighted_loss(objective, *given, compiled.loss_weights[k])
+                target, output, mask, own = (mapped(place, of.__getitem__) for of in (targets, outputs, masks, weights))
+                mean, loss = weighted_loss(objective, target, output, mask, own, compiled.loss_weights[k])
                 total = loss if total is None else total + loss
                 if k in self._loss_trackers:
                     self._loss_trackers[k].update_state(mean, sample_weight=len(outputs[leaves_of(place)[0]]))

@@ -218,19 +218,17 @@ class KerasModel(StepsOfModel):
             load_weights(self, filepath, numbers=False)
 
     def get_state_tree(self, value_format="backend_tensor") -> dict:
-        """Return the arrays of all variables, nested by kind and by the parts of their paths.
+        """Return copies of the arrays of all variables, in dicts by kind and by the parts of their paths.
 
         Raises
         ------
         ValueError
             If two variables have the same path.
         """
-        found: dict = {}
-        for kind, variables in self._variables_by_kind().items():
-            own = found[kind] = {}
-            for path, one in variables.items():
-                *above, name = path.split("/")
-                reduce(lambda inside, part: inside.setdefault(part, {}), above, own)[name] = one.numpy()
+        found: dict = {f"{kind}_variables": {} for kind in self._variables_by_kind()}
+        for path, one in self._variables_by_path().items():
+            *above, name = path.split("/")
+            reduce(lambda inside, part: inside.setdefault(part, {}), above, found)[name] = one.numpy()
         return found
 
     def set_state_tree(self, state_tree) -> None:
@@ -241,30 +239,25 @@ class KerasModel(StepsOfModel):
         ValueError
             For a path that no variable has; nothing is changed then.
         """
-        known, pairs = self._variables_by_kind(), []
-        for kind, nested in state_tree.items():
-            for path, value in _by_path(nested).items():
-                if path not in known.get(kind, {}):
-                    raise ValueError(f"expected {kind} that {self.name!r} has, got {path!r}")
-                pairs.append((known[kind][path], value))
-        for variable, value in pairs:
-            variable.assign(value)
+        known, values = self._variables_by_path(), dict(_by_path(state_tree))
+        if unknown := [path for path in values if path not in known]:
+            raise ValueError(f"expected paths of variables of {self.name!r}, got {unknown[0]!r}")
+        for path, value in values.items():
+            known[path].assign(value)
 
     def _variables_by_kind(self) -> dict:
-        kinds = {
-            "trainable_variables": self.trainable_variables,
-            "non_trainable_variables": self.non_trainable_variables,
-        }
+        found = {"trainable": self.trainable_variables, "non_trainable": self.non_trainable_variables}
         if self._compiled is not None:
-            kinds |= {"optimizer_variables": self.optimizer.variables, "metrics_variables": self.metrics_variables}
-        found: dict = {kind: {} for kind in kinds}
-        for kind, variables in kinds.items():
+            found |= {"optimizer": self.optimizer.variables, "metrics": self.metrics_variables}
+        return found
+
+    def _variables_by_path(self) -> dict:
+        found: dict = {}
+        for kind, variables in self._variables_by_kind().items():
             for one in variables:
-                if one.path in found[kind]:
-                    raise ValueError(
-                        f"expected variables of different paths, got {one.path!r} twice; give layers names"
-                    )
-                found[kind][one.path] = one
+                path = f"{kind}_variables/{one.path}"
+                if found.setdefault(path, one) is not one:
+                    raise ValueError(f"expected variables of different paths, got {path!r} twice; give layers names")
         return found
 
     def to_json(self, **keywords) -> str:
@@ -306,11 +299,13 @@ class KerasModel(StepsOfModel):
         return mapped(self.output, lambda tensor: tensor.shape)
 
 
-def _by_path(nested, before="") -> dict:
-    """Return the leaves of nested dicts by their keys, with slashes in between."""
-    if not isinstance(nested, dict):
-        return {before: nested}
-    return {k: v for key, one in nested.items() for k, v in _by_path(one, f"{before}/{key}" if before else key).items()}
+def _by_path(nested, before=""):
+    """Yield the leaves of nested dicts with their keys, joined by slashes."""
+    for key, one in nested.items():
+        if isinstance(one, dict):
+            yield from _by_path(one, f"{before}{key}/")
+        else:
+            yield f"{before}{key}", one
 
 
 class _Logs(Callback):

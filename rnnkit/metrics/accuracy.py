@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from rnnkit import losses
+from rnnkit import losses, targets
 from rnnkit.arguments import positive_integer, real_number
 from rnnkit.docstrings import described_as
 from rnnkit.hints import Array
-from rnnkit.metrics.metric import Metric
+from rnnkit.metrics.metric import Metric, entry_weights, is_by_entry
 
 _KINDS = ("binary", "categorical", "sparse_categorical", "equal")
 
@@ -127,8 +127,20 @@ def _numbers_of_classes(y_true, y_pred):
     return y_true[..., 0] if y_true.ndim == y_pred.ndim else y_true
 
 
+class _ByEntry(Metric):
+    """Base of metrics of single entries, whose mean over a row is a value: weights may be of entries, too."""
+
+    def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
+        y_true, y_pred = targets.aligned(y_true, y_pred)
+        of_entries = y_true.shape == y_pred.shape and self.settings.get("kind", "equal") in ("equal", "binary")
+        if of_entries and mask is None and is_by_entry(sample_weight, y_pred.ndim):
+            sample_weight = entry_weights(sample_weight, y_pred.shape)
+            y_true, y_pred = y_true.reshape(-1, 1), y_pred.reshape(-1, 1)
+        super().update(y_true, y_pred, mask, sample_weight)
+
+
 @described_as(binary_accuracy)
-class BinaryAccuracy(Metric):
+class BinaryAccuracy(_ByEntry):
     """The mean of `binary_accuracy`.
 
     Examples
@@ -200,7 +212,7 @@ class SparseTopKCategoricalAccuracy(Metric):
         super().__init__(sparse_top_k_categorical_accuracy, name, k=positive_integer(k, "k"))
 
 
-class Accuracy(Metric):
+class Accuracy(_ByEntry):
     """The share of right predictions, of a kind chosen by the arrays' shapes.
 
     Parameters

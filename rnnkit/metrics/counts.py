@@ -91,10 +91,15 @@ class CountingMetric(Measure):
 
     def update(self, y_true: Array, y_pred: Array, mask: Array = None, sample_weight: Array = None) -> None:
         """Add a batch, as `Metric.update`."""
+        if np.ndim(y_pred) == 1 and self.class_id is not None:
+            raise ValueError(f"expected y_pred of shape (batch, classes) for class_id, got {np.shape(y_pred)}")
+        if np.ndim(y_pred) == 1 and self.top_k is not None:  # one row, as in Keras
+            y_true, y_pred = np.reshape(y_true, (1, -1)), np.reshape(y_pred, (1, -1))
         y_true, y_pred, weight = used_entries(y_true, y_pred, mask, sample_weight, True)
         if self.top_k is not None and y_pred.size:
-            least = np.sort(y_pred, axis=-1)[:, -min(self.top_k, y_pred.shape[-1])][:, None]
-            y_pred = np.where(y_pred >= least, y_pred, -np.inf)
+            kept = np.zeros(y_pred.shape, bool)  # of equal ones the first, as in Keras
+            np.put_along_axis(kept, np.argsort(-y_pred, axis=-1, kind="stable")[:, : self.top_k], True, axis=-1)
+            y_pred = np.where(kept, y_pred, -np.inf)
         if self.class_id is not None:
             y_true, y_pred = y_true[:, [self.class_id]], y_pred[:, [self.class_id]]
             weight = weight[:, [self.class_id]] if weight.shape[1] > 1 else weight

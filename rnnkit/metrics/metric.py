@@ -272,19 +272,34 @@ class Metric(Measure):
         return mean
 
 
+def is_by_entry(sample_weight, rank: int) -> bool:
+    """Return whether weights are one number, or have all axes of the outputs and more than one entry in the last."""
+    shape = np.shape(sample_weight)
+    return sample_weight is not None and len(shape) in (0, rank) and shape[-1:] != (1,)
+
+
+def entry_weights(sample_weight, shape) -> np.ndarray:
+    """Return weights ``(N,)`` for all entries of a shape; a ValueError for those that don't fit, or below 0."""
+    try:
+        given = np.broadcast_to(np.asarray(sample_weight), shape)
+    except ValueError:
+        got = np.shape(sample_weight)
+        raise ValueError(f"expected sample_weight that broadcasts to {shape}, got {got}") from None
+    return targets.weights(given.reshape(-1), (given.size,), np.float64)
+
+
 def used_entries(y_true, y_pred, mask, sample_weight, each: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return targets, outputs and weights of used entries ``(N, K)``; a ValueError for shapes or negative weights.
 
-    Weights are ``(N, 1)``; with `each`, they may be given for each entry, as ``(N, K)``.
+    Weights are ``(N, 1)``; with `each`, they may be given for each entry, as NumPy broadcasts them, and are ``(N, K)``.
     """
     y_true, y_pred = targets.aligned(y_true, y_pred)
     y_pred = y_pred.astype(np.float64) if y_pred.dtype.kind in "biu" else y_pred
     rows = y_true.reshape(-1, y_true.shape[-1]), y_pred.reshape(-1, y_pred.shape[-1])
     if mask is None and sample_weight is None:
         return *rows, np.ones((len(rows[1]), 1))
-    if each and mask is None and y_pred.ndim > 1 and y_pred.shape[-1] > 1 and np.shape(sample_weight) == y_pred.shape:
-        own = targets.weights(np.reshape(sample_weight, -1), (y_pred.size,), np.float64).reshape(-1, y_pred.shape[-1])
-        return *rows, own
+    if each and mask is None and y_pred.shape[-1] > 1 and is_by_entry(sample_weight, y_pred.ndim):
+        return *rows, entry_weights(sample_weight, y_pred.shape).reshape(-1, y_pred.shape[-1])
     lead = y_pred.shape[: min(2, y_pred.ndim - 1)]
     weight = targets.weights(sample_weight, lead, np.float64)
     weight = np.broadcast_to(weight.reshape(*weight.shape, *(1,) * (len(lead) - weight.ndim)), lead).copy()

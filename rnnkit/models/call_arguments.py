@@ -18,16 +18,13 @@ _VALUES = (bool, int, float, str)
 
 @dataclass(frozen=True)
 class CallSignature:
-    """Parameters of a `call`: `first` is the name of the inputs, `required` are names without a default.
-
-    `open` says that it takes any keyword.
-    """
+    """Parameters of a `call`."""
 
     signature: inspect.Signature
-    first: str
-    required: list
+    first: str  # the name of the inputs
+    required: list  # names that have no default
     names: frozenset
-    open: bool
+    open: bool  # whether it takes any keyword
 
     def takes(self, name: str) -> bool:
         """Return whether `call` takes a keyword."""
@@ -57,13 +54,13 @@ class CallSignature:
 
 @dataclass(frozen=True)
 class CallArguments:
-    """Arguments of one call: `inputs` and `more` are nested arrays, `values` numbers and texts by name."""
+    """Arguments of one call."""
 
     call: CallSignature
-    inputs: Any
-    more: dict
-    values: dict
-    mask: Any
+    inputs: Any  # an array, or nested lists of them
+    more: dict  # of the same, by name
+    values: dict  # bools, ints, floats and strings by name
+    mask: Any  # an array, nested lists of arrays and None, or None
     training: bool
     given_training: Any = None
 

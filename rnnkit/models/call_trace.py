@@ -34,10 +34,8 @@ class Traced(Protocol):
 class CallTrace:
     """The graph of a layer's `call` for one kind of arguments.
 
-    It is made from the shapes and dtypes of the arrays that it is called with, the batch axis None, and a function from
-    symbolic tensors for these to the keywords of `call`; the first `inputs` arrays are its inputs, with their masks.
-    `shapes` are those of the outputs, nested, and `names` the weights that the call itself reads, in the order of the
-    arrays behind the given ones.
+    `specifications` are shapes, with None for the batch size, and dtypes of the call's arrays, of which the first
+    `inputs` are its inputs; `arguments` makes the keywords of `call` from symbolic tensors for them.
     """
 
     def __init__(self, layer: Traced, specifications, arguments, inputs: int):
@@ -71,7 +69,7 @@ class CallTrace:
         self.shapes, self.dtypes = mapped(result, lambda one: one.shape), [tensor.dtype for tensor in found]
         self.graph.paths = self._paths()
         names = {id(one): name for name, one in layer._all_variables().items()}
-        self.names = [names[id(one)] for one in self._used]
+        self.names = [names[id(one)] for one in self._used]  # of the arrays behind the given ones
         self.variables = self._used
         del self._variables, self._constants, self.first
 

@@ -48,7 +48,7 @@ class Calls:
         self.layers, self.calls, self.inputs, self.paths = layers, calls, inputs, list(paths)
         self.count = inputs + sum(len(call.outputs) for call in calls)
         self.nesting, self.outputs = outputs, leaves(outputs)
-        self.read = self._find_ends()
+        self.read = self._find_ends()  # the arrays that a call reads, or that are outputs
         ends = inputs == 1 and [call.x for call in calls[:1]] == [0] and calls[-1].outputs == [outputs]
         self._is_line = ends and len(self.line(0)) == len(calls) == len(layers)
 

@@ -11,11 +11,6 @@ from rnnkit.serialization.configuration import serialize
 from rnnkit.serialization.registry import Configurable, name_of
 
 
-def made_with(instance, arguments, keywords) -> None:
-    """Note the arguments of the constructor."""
-    object.__setattr__(instance, "_made_with", (arguments, keywords))
-
-
 def serialized_arguments(instance) -> dict[str, Any]:
     """Return the arguments of the constructor by name, as JSON values; a TypeError for one that has no such form."""
     arguments, keywords = instance._made_with

@@ -52,12 +52,7 @@ class Model(GraphModel):
     Raises
     ------
     ValueError
-        If an output depends on an input that isn't there.
-
-    Warns
-    -----
-    UserWarning
-        If an input leads to no output.
+        If an output depends on an input that isn't there. An input that leads to no output is a warning.
 
     Notes
     -----
@@ -162,7 +157,7 @@ class Model(GraphModel):
         given = self._inputs("inputs").split(inputs)
         missing = [i for i in self._optional if given[i] is None]
         for call in self._graph.calls if missing else ():
-            if not set(missing).isdisjoint(leaves(call.x)):
+            if any(number in missing for number in leaves(call.x)):
                 layer = self._graph.layers[call.layer].name
                 raise ValueError(f"expected all inputs that {layer!r} takes first, got None for an optional one")
         arrays = [
@@ -268,7 +263,9 @@ class Model(GraphModel):
         tensors = called_again(inputs, layers, calls)
         outputs = like_nested(config["outputs"], tensors.__getitem__)
         inputs = like_nested(config["nesting"], inputs.__getitem__) if "nesting" in config else inputs
-        return cls(inputs, outputs, seed=config["seed"], name=config["name"])
+        made = cls(inputs, outputs, seed=config["seed"], name=config["name"])
+        made.trainable = config.get("trainable", True)  # in those of Keras's names
+        return made
 
     def _new_inputs(self, shape):
         return [Input(**one) for one in self._input_configs]

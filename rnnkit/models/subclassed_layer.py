@@ -29,7 +29,7 @@ from rnnkit.layers.support.variable import Variable
 from rnnkit.metrics.metric import Measure
 from rnnkit.models.call_arguments import CallArguments, array_leaves, given_call, nested_arrays, with_none
 from rnnkit.models.call_trace import CallTrace
-from rnnkit.models.constructor import made_with, serialized_arguments
+from rnnkit.models.constructor import serialized_arguments
 from rnnkit.models.layer_cell import LayerCell
 from rnnkit.models.weight_arguments import weight_arguments
 from rnnkit.recording import constant, operation
@@ -130,7 +130,7 @@ class SubclassedLayer(Layer):
     def __new__(cls, *arguments, **keywords):
         """Create the layer, with its arguments noted for the configuration."""
         instance = super().__new__(cls)
-        made_with(instance, arguments, keywords)
+        object.__setattr__(instance, "_made_with", (arguments, keywords))
         return instance
 
     def __init_subclass__(cls, **keywords):

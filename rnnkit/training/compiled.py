@@ -14,16 +14,7 @@ from rnnkit.training.of_batch import JointObjective, OfBatch, objective_of
 
 
 class Compiled:
-    """Optimizer, objectives and metrics of a model.
-
-    Attributes
-    ----------
-    objectives : list
-        One, or None, for each output; or more of them, also of several outputs together.
-    places : list
-        The number of the output of each objective, or nested ones.
-    loss_weights : list of float
-    """
+    """Optimizer, metrics and objectives of a model: one, or None, for each output, or others at these `places`."""
 
     given_loss: Any = None  # as given by the program
     steps_made = 0  # batches of a training step of a program's own
@@ -115,10 +106,10 @@ def _objective(place, loss):
     """Return the objective of a loss of one output, or of nested ones."""
     if isinstance(place, int):
         return objective_of(losses.get(loss))
-    if not callable(loss) or isinstance(loss, losses.Loss):
-        count = len(leaves_of(place))
-        raise ValueError(f"expected a loss for each of {count} outputs, or a function of nested arrays; got {loss!r}")
-    return JointObjective(loss, place)
+    if callable(loss) and not isinstance(loss, losses.Loss):
+        return JointObjective(loss, place)
+    count = len(leaves_of(place))
+    raise ValueError(f"expected a loss for each of {count} outputs, or a function of nested arrays; got {loss!r}")
 
 
 def _terms(given, weights, outputs, nesting) -> list[tuple]:

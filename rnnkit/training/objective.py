@@ -189,10 +189,6 @@ class Objective:
         """Return whether the loss is one number for a batch, rather than one for each row or step."""
         return False
 
-    def explain(self, source: bool = False, graph: bool = False) -> str:
-        """Return what was compiled so far, as `RNN.explain`."""
-        return "\n\n".join(program.explain(source=source, graph=graph) for program in self._programs.values())
-
     def _form(self, y_true, y_pred) -> Form:
         """Find the form of the loss's result by a few numbers, once for each shape of rows."""
         key = y_true.shape[1:], y_pred.shape[1:]

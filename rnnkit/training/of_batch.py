@@ -131,7 +131,8 @@ class JointObjective(BatchObjective):
                 f"{'weights' if weighted else 'masks of steps'} can't be applied; give each output a loss"
             )
         pairs = [entries.aligned(*pair) for pair in zip(leaves_of(y_true), outputs, strict=True)]
-        return self._part(*zip(*pairs, strict=True), outputs, gradient)
+        targets, predicted = zip(*pairs, strict=True)
+        return self._part(targets, predicted, outputs, gradient)
 
     def is_of_batch(self, y_true, y_pred) -> bool:
         """Return True: it looks at whole arrays."""

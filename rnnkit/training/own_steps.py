@@ -88,8 +88,7 @@ def weighted_loss(objective, target, output, mask, sample_weight, loss_weight) -
     """Return the loss of an output, or of nested ones, and it times its weight, with a gradient for a tape's arrays."""
     outputs = leaves_of(output)
     tape = active_tape() if any(isinstance(one, TapeArray) for one in outputs) else None
-    arrays = mapped(target, numbers_of), mapped(output, numbers_of)
-    part = objective(*arrays, mask, sample_weight, gradient=tape is not None)
+    part = objective(target, mapped(output, numbers_of), mask, sample_weight, gradient=tape is not None)
     mean = part.total / part.count if part.count else 0.0
     if tape is None or not part.count:
         return mean, loss_weight * mean

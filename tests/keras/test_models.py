@@ -454,11 +454,11 @@ def test_state_trees_hold_all_variables_by_their_paths():
         assert np.array_equal(one, other)
     before = models[1].get_weights()
     wrong = {"trainable_variables": {"d": {"bias": [9.0], "scale": [1.0]}}}
-    with pytest.raises(ValueError, match="trainable_variables that .* has, got 'd/scale'"):
+    with pytest.raises(ValueError, match="got 'trainable_variables/d/scale'"):
         models[1].set_state_tree(wrong)
     assert all(map(np.array_equal, before, models[1].get_weights()))
     twice = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="d"), layers.Dense(2, name="d")])
-    with pytest.raises(ValueError, match="'d/kernel' twice"):
+    with pytest.raises(ValueError, match="d/kernel' twice"):
         twice.get_state_tree()
 
 

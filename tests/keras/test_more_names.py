@@ -164,3 +164,23 @@ def test_use_cudnn_is_kept_and_changes_nothing():
     layer = layers.Bidirectional(layers.GRU(2, use_cudnn=False))
     assert layer.forward_layer.use_cudnn is layer.backward_layer.use_cudnn is False
     assert layers.LSTM(2).use_cudnn == "auto" and not hasattr(layers.SimpleRNN(2), "use_cudnn")
+
+
+@pytest.mark.parametrize("name", ["CosineSimilarity", "CategoricalCrossentropy", "BinaryCrossentropy"])
+def test_losses_along_another_axis(name):
+    rng = np.random.default_rng(0)
+    y_true, y_pred = rng.uniform(0.1, 0.9, (2, 6, 4, 3))
+    kind = getattr(keras.losses, name)
+    moved = [np.moveaxis(one, 1, -1) for one in (y_true, y_pred)]
+    assert np.isclose(kind(axis=1)(y_true, y_pred), kind()(*moved)) and kind(axis=1).get_config()["axis"] == 1
+    model = keras.Sequential([keras.Input((4, 3)), keras.layers.Dense(3, activation="sigmoid")])
+    model.compile("sgd", kind(axis=1))
+    loss = model.evaluate(y_pred, y_true, verbose=0)
+    assert np.isclose(loss, kind(axis=1)(y_true, model(y_pred)), rtol=1e-5)
+
+
+def test_metrics_by_the_names_of_their_losses_are_objects_of_classes():
+    kinds = {"mse": "MeanSquaredError", "mean_absolute_error": "MeanAbsoluteError", "kld": "KLDivergence"}
+    for name, kind in kinds.items():
+        found = keras.metrics.get(name)
+        assert isinstance(found, getattr(keras.metrics, kind))

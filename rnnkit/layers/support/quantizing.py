@@ -20,13 +20,8 @@ def quantize(layer: Any, dtype: str | None, filters: Any = None) -> None:
     if dtype not in (*KINDS, None):
         raise ValueError(f"expected dtype as {', '.join(map(repr, KINDS))} or None, got {dtype!r}")
     check_built(layer, "its weights are quantized")
-    patterns = [filters] if isinstance(filters, str) else filters
-    if callable(filters):
-        wanted = filters
-    elif filters is None:
-        wanted = lambda one: True
-    else:
-        wanted = lambda one: any(re.search(pattern, one.name) for pattern in patterns)
+    patterns = [filters] if isinstance(filters, str) else [""] if filters is None else filters
+    wanted = filters if callable(filters) else lambda one: any(re.search(pattern, one.name) for pattern in patterns)
     changed: list[tuple[Any, Mapping[str, np.ndarray]]] = []
     for one in all_layers(layer):
         cell = held_by(one).cell

@@ -181,11 +181,10 @@ def holds_symbols(value) -> bool:
 
 
 class Node:
-    """One call of a layer, or an input, whose `layer` is None.
+    """One call of a layer, or an input, which has none.
 
-    `x` are symbolic tensors, nested, and `more` the other arguments; `training` None takes the model's. `outputs` are
-    all that the call returns, flat; `options` other keywords, as JSON values; `batched` says whether results have a
-    batch axis. `order` grows with every node, so that a node stands behind all that it reads.
+    `x` and `more`, by keyword, are tensors or nested lists of them, and `options` other keywords as JSON values. A
+    `training` of None takes the model's. `outputs` are flat, and `order` is above that of all nodes that it reads.
     """
 
     optional = False  # whether an input may be missing in a call
