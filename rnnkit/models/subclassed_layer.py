@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
