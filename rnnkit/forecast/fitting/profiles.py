@@ -100,7 +100,8 @@ def _has_ratios(newest, lengths, period: int) -> np.ndarray:
     errors, rows = np.zeros((2, len(newest))), np.flatnonzero(lengths >= 3 * period)
     rows = rows[np.nanmin(newest[rows], axis=1, initial=np.inf) > 0]
     values = newest[rows]
-    for error, scaled, back in zip(errors, (values, np.log(values)), (np.asarray, np.exp), strict=True):
+    scales: list[tuple[np.ndarray, Any]] = [(values, np.asarray), (np.log(values), np.exp)]
+    for error, (scaled, back) in zip(errors, scales, strict=True):
         apart = _deviations(scaled, lengths[rows], period)
         said = (_in_cycles(scaled, period) - apart)[:, :-1] + _before(apart)
         off = np.abs(_in_cycles(values, period)[:, :-1] - back(said))
