@@ -27,8 +27,9 @@ def held_by(layer: Any) -> Any:
 def gathered(layer: Any, own: Callable[[Any], Mapping[str, Any]]) -> dict[str, Any]:
     """Return what a function gives by name of a layer and of those inside, with their paths before the names."""
     found = dict(own(layer))
-    for path, part in _parts(layer).items():
-        found.update({f"{path}/{name}": one for name, one in gathered(part, own).items()})
+    if not layer._held_weights.of_all:
+        for path, part in layer._parts().items():
+            found.update({f"{path}/{name}": one for name, one in gathered(part, own).items()})
     return found
 
 
@@ -39,7 +40,7 @@ def _parts(layer) -> Mapping[str, Any]:
 
 def held_arrays(layer: Any) -> dict[str, np.ndarray]:
     """Return all weights as they are stored, some perhaps in fewer bits."""
-    return gathered(layer, lambda one: held_by(one).arrays())
+    return gathered(layer, lambda one: one._held_weights(one).arrays())
 
 
 def arrays_by_name(layer: Any) -> dict[str, np.ndarray]:
