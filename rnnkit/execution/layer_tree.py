@@ -39,19 +39,15 @@ def held_by(layer: Any) -> Any:
 def gathered(layer: Any, own: Callable[[Any], Mapping[str, Any]]) -> dict[str, Any]:
     """Return what a function gives by name of a layer and of those inside, with their paths before the names."""
     found = dict(own(layer))
-    for path, part in _parts(layer).items():
-        found.update({f"{path}/{name}": one for name, one in gathered(part, own).items()})
+    if not layer._held_weights.of_all:
+        for path, part in layer._parts().items():
+            found.update({f"{path}/{name}": one for name, one in gathered(part, own).items()})
     return found
-
-
-def _parts(layer) -> Mapping[str, Any]:
-    """Return the layers inside whose weights aren't among the layer's own."""
-    return {} if layer._held_weights.of_all else layer._parts()
 
 
 def held_arrays(layer: Any) -> dict[str, np.ndarray]:
     """Return all weights as they are stored, some perhaps in fewer bits."""
-    return gathered(layer, lambda one: held_by(one).arrays())
+    return gathered(layer, lambda one: one._held_weights(one).arrays())
 
 
 def arrays_by_name(layer: Any) -> dict[str, np.ndarray]:
@@ -62,17 +58,18 @@ def arrays_by_name(layer: Any) -> dict[str, np.ndarray]:
 @by_attributes
 def options_by_name(layer: Any) -> dict[str, WeightOptions]:
     """Return the options of every weight in training, by the names of `arrays_by_name`."""
-    found = dict(held_by(layer).options())
-    for path, part in _parts(layer).items():
-        found.update({f"{path}/{name}": one for name, one in options_by_name(part).items()})
+    found = dict(layer._held_weights(layer).options())
+    if not layer._held_weights.of_all:
+        for path, part in layer._parts().items():
+            found.update({f"{path}/{name}": one for name, one in options_by_name(part).items()})
     return found if layer.trainable else {name: replace(one, trainable=False) for name, one in found.items()}
 
 
 def put_arrays(layer: Any, arrays: Mapping[str, np.ndarray], sparse: Any = frozenset()) -> None:
     """Replace weights by checked and frozen arrays; those named `sparse` are sparse from here on."""
-    parts = _parts(layer)
+    parts = {} if layer._held_weights.of_all else layer._parts()
     own = {name: array for name, array in arrays.items() if name.partition("/")[0] not in parts}
-    held_by(layer).replace(own, sparse & own.keys())
+    layer._held_weights(layer).replace(own, sparse & own.keys())
     for path, part in parts.items():
         inside = {n.partition("/")[2]: a for n, a in arrays.items() if n.partition("/")[0] == path}
         if inside:
@@ -98,7 +95,9 @@ def build_with(layer: Any, shape: Any, dtype: Any) -> None:
 @contextlib.contextmanager
 def all_or_nothing(layer: Any) -> Iterator[None]:
     """Leave a layer and those inside as they were if what is done inside fails."""
-    before = [(one, one.built, getattr(one, "_kept", None), held_by(one).moving()) for one in all_layers(layer)]
+    before = [
+        (one, one.built, getattr(one, "_kept", None), one._held_weights(one).moving()) for one in all_layers(layer)
+    ]
     try:
         yield
     except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from typing import Any, Self, Unpack
 
 import numpy as np
@@ -127,9 +128,7 @@ class Memoryless(CellLayer):
         """A new cell for an x of this shape."""
         return self._new_cell()
 
-    @property
-    def _step_cell(self):
-        return self._cell
+    _step_cell: Any = property(attrgetter("_cell"))
 
 
 class FunctionCell(Cell):

@@ -6,6 +6,7 @@ import copy
 import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import attrgetter
 from typing import Any, cast
 
 import numpy as np
@@ -549,9 +550,7 @@ class RNN(CellLayer, OverSequences):
     def _keeps_states(self) -> bool:  # type: ignore[override]
         return self.stateful
 
-    @property
-    def _step_cell(self):
-        return self.cell
+    _step_cell: Any = property(attrgetter("cell"))
 
     # States between calls
 
