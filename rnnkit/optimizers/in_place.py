@@ -119,9 +119,9 @@ class ApplyRunner(Runner):
 
         (weights, gradients), in_place = arguments, self._in_place
         views = {name: view for group in in_place.groups for name, view in group.gradient_views.items()}
-        kinds = [(view.shape, view.dtype, True) for view in map(views.__getitem__, weights)]
+        kinds = [(view.shape, view.dtype) for view in map(views.__getitem__, weights)]
         given = list(map(gradients.__getitem__, weights))
-        if [(array.shape, array.dtype, array.flags.c_contiguous) for array in given] != kinds:
+        if [(one.shape, one.dtype) for one in given] != kinds or not all(one.flags.c_contiguous for one in given):
             raise Unrepeatable("a gradient is cast")
         self._left = None, []
         in_place.load(weights)
@@ -129,14 +129,14 @@ class ApplyRunner(Runner):
             view[...] = gradients[name]
         with kind.recording:
             update = in_place.record(kind.recording, views, dict.fromkeys(weights, PLAIN))
-        kind.own = Copies(list(map(views.__getitem__, weights))), update
+        kind.own = Copies(list(map(views.__getitem__, weights))), update, kinds
         return update
 
     def _again(self, kind, subject, arrays, arguments):
-        (copies, update), (weights, _) = kind.own, arguments
+        (copies, update, kinds), (weights, _) = kind.own, arguments
         (loaded, left), given = self._left, weights.values()
         if loaded is not kind or not self._in_place.shows() or not all(map(is_, given, left)):
-            if [(array.shape, array.dtype) for array in given] != [(one.shape, one.dtype) for one in arrays]:
+            if [(array.shape, array.dtype) for array in given] != kinds:
                 raise Unrepeatable("a weight has another shape or dtype than its gradient")
             self._left = None, []  # invalid until the update has succeeded
             self._in_place.load(weights)
