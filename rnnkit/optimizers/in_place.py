@@ -69,18 +69,24 @@ class ApplyRunner(Runner):
     def __init__(self) -> None:
         super().__init__()
         self._in_place: Any = None  # `UpdateInPlace`, once an update is tried
-        self._left: dict[str, np.ndarray] = {}  # the weights whose numbers are in place
+        self._left: tuple[Any, list] = None, []  # a kind, and its weights whose numbers are in place
+        self._keys: dict[tuple, int] = {}
+        self._last: tuple = (), ()  # what a key stands for, and the key: to compare takes less time than to hash
 
     def __reduce__(self):
         return ApplyRunner, ()
 
     def apply(self, optimizer, weights: Mapping[str, np.ndarray], gradients: Mapping) -> Any:
         """Return new read-only weights after an update; None, with nothing changed, if no recording serves it."""
-        names, arrays = tuple(weights), list[Any](map(gradients.get, weights))
+        arrays = list[Any](map(gradients.get, weights))
         if set(map(type, arrays)) != {np.ndarray}:
             return None
-        kinds = [(array.shape, array.strides, array.dtype) for array in arrays]
-        key = names, optimizer.clipnorm is None, optimizer.global_clipnorm is None, *kinds
+        shapes, strides = tuple([array.shape for array in arrays]), tuple([array.strides for array in arrays])
+        clips, dtypes = (optimizer.clipnorm is None, optimizer.global_clipnorm is None), [one.dtype for one in arrays]
+        known, key = self._last
+        if (given := (tuple(weights), clips, shapes, strides, tuple(dtypes))) != known:
+            key = (self._keys.setdefault(given, len(self._keys)),)
+            self._last = given, key
         return self.serve(key, optimizer, _applied, arrays, (weights, gradients), {})
 
     def _layers(self, subject):
@@ -96,7 +102,7 @@ class ApplyRunner(Runner):
             self._in_place = None
             return False
         if subject._groups is not None and UpdateInPlace.bytes_for(subject) <= LARGEST:
-            self._in_place, self._left = UpdateInPlace(subject), {}
+            self._in_place, self._left = UpdateInPlace(subject), (None, [])
         return True
 
     def _check(self, subject, arrays):
@@ -116,25 +122,26 @@ class ApplyRunner(Runner):
 
         (weights, gradients), in_place = arguments, self._in_place
         views = {name: view for group in in_place.groups for name, view in group.gradient_views.items()}
-        kinds = [(view.shape, view.dtype, True) for view in map(views.__getitem__, weights)]
+        kinds = [(view.shape, view.dtype) for view in map(views.__getitem__, weights)]
         given = list(map(gradients.__getitem__, weights))
-        if [(array.shape, array.dtype, array.flags.c_contiguous) for array in given] != kinds:
+        if [(one.shape, one.dtype) for one in given] != kinds or not all(one.flags.c_contiguous for one in given):
             raise Unrepeatable("a gradient is cast")
-        self._left = {}
+        self._left = None, []
         in_place.load(weights)
         for name, view in views.items():
             view[...] = gradients[name]
         with kind.recording:
             update = in_place.record(kind.recording, views, dict.fromkeys(weights, PLAIN))
-        kind.own = Copies(list(map(views.__getitem__, weights))), update
+        kind.own = Copies(list(map(views.__getitem__, weights))), update, kinds
         return update
 
     def _again(self, kind, subject, arrays, arguments):
-        (copies, update), (weights, _) = kind.own, arguments
-        if not self._in_place.shows() or not all(map(is_, weights.values(), map(self._left.get, weights))):
-            if [(array.shape, array.dtype) for array in weights.values()] != [(one.shape, one.dtype) for one in arrays]:
+        (copies, update, kinds), (weights, _) = kind.own, arguments
+        (loaded, left), given = self._left, weights.values()
+        if loaded is not kind or not self._in_place.shows() or not all(map(is_, given, left)):
+            if [(array.shape, array.dtype) for array in given] != kinds:
                 raise Unrepeatable("a weight has another shape or dtype than its gradient")
-            self._left = {}  # invalid until the update has succeeded
+            self._left = None, []  # invalid until the update has succeeded
             self._in_place.load(weights)
         copies(arrays)
         kind.recording.repeat()
@@ -149,8 +156,10 @@ class ApplyRunner(Runner):
 
     def _give(self, kind, subject, call, arrays, arguments, keywords):
         self._again(kind, subject, arrays, arguments).finish()
-        self._left = found = self._in_place.show()
-        return {name: found[name] for name in arguments[0]}
+        found = self._in_place.show()
+        found = {name: found[name] for name in arguments[0]}
+        self._left = kind, list(found.values())
+        return found
 
 
 def _applied(optimizer: Optimizer, weights, gradients) -> dict[str, np.ndarray]:

@@ -137,3 +137,62 @@ def test_T13_an_update_sees_what_changed_after_updates_were_repeated(name):
             fitted(model)
 
     check_changes(model, warm, fitted)
+
+
+def of_other_arrays(case):
+    """Arguments for calls that were repeated in training, with two rows and float64: other kinds of these."""
+    shorter = case.inputs(1, seed=9)
+    single = case.inputs(seed=9) if case.ids else case.inputs(seed=9, dtype="float32")
+    return [(case.inputs(seed=9), False), (shorter, True), (single, True), (case.inputs(seed=9), True)]
+
+
+@each_layer
+def test_T13_calls_and_gradients_see_other_weights_shapes_precisions_and_options(name):
+    """As a copy does, which knows nothing of the recordings."""
+    case = LAYERS[name]
+    layer = case.make()
+
+    def results(layer, x, training):
+        given = case.given(x)
+        called, (outputs, pullback) = layer(*given, training=training), layer.vjp(*given, training=training)
+        g = pullback.pull([np.ones_like(one) for one in flat(outputs)])
+        arrays = [*flat(called), *flat(outputs), *map(np.asarray, g.weights.values()), *layer.get_weights()]
+        return [*arrays, *(flat(g.x) if g.x is not None else [])]
+
+    for seed in range(OFTEN):
+        results(layer, case.inputs(seed=seed), True)
+    for x, training in of_other_arrays(case):
+        for halves in (False, True):
+            fresh = copy.deepcopy(layer)
+            for one in (layer, fresh):
+                if halves:
+                    one.set_weights([0.5 * array for array in one.get_weights()])
+            same_bits(results(layer, x, training), results(fresh, x, training))
+
+
+class Streamed:
+    """A stream whose layers are changed."""
+
+    def __init__(self, layer, x):
+        layer(x)
+        self.stream = layer.stream(len(x))
+
+    def _all_layers(self):
+        return self.stream.layer._all_layers()
+
+
+@pytest.mark.parametrize("name", [name for name, case in LAYERS.items() if len(case.shapes) == 1])
+def test_T13_a_step_of_a_stream_sees_what_changed(name):
+    case = LAYERS[name]
+    x = case.inputs()
+    try:
+        streamed = Streamed(case.make(), x)
+    except (AttributeError, ValueError):  # of a layer that can't take one step at a time
+        return
+    step = lambda one: flat(one.stream.step(x[:, 0]))
+    check_changes(streamed, lambda one: [step(one) for _ in range(SURE + 2)], step)
+    weights = [0.5 * array for array in streamed.stream.layer.get_weights()]
+    fresh = copy.deepcopy(streamed)
+    for one in (streamed, fresh):
+        one.stream.layer.set_weights(weights)
+    same_bits(step(streamed), step(fresh))
