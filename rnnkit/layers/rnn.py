@@ -730,7 +730,7 @@ def unbuilt_copy(layer: RNN) -> RNN:
         copied = RNN(cell, **config)
     copied.trainable = layer.trainable
     if "use_cudnn" in vars(layer):  # an argument of Keras's that changes nothing
-        vars(copied)["use_cudnn"] = layer.use_cudnn
+        vars(copied)["use_cudnn"] = vars(layer)["use_cudnn"]
     return copied
 
 
