@@ -33,7 +33,7 @@ def takes_sequences(layer: Any) -> bool:
 
 def held_by(layer: Any) -> Any:
     """Return a layer's own weights, see `rnnkit.layers.support.held_weights.HeldWeights`."""
-    return layer._held_weights(layer)
+    return layer._held_weights((layer,))
 
 
 def gathered(layer: Any, own: Callable[[Any], Mapping[str, Any]]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def gathered(layer: Any, own: Callable[[Any], Mapping[str, Any]]) -> dict[str, A
 
 def held_arrays(layer: Any) -> dict[str, np.ndarray]:
     """Return all weights as they are stored, some perhaps in fewer bits."""
-    return gathered(layer, lambda one: one._held_weights(one).arrays())
+    return gathered(layer, lambda one: one._held_weights((one,)).arrays())
 
 
 def arrays_by_name(layer: Any) -> dict[str, np.ndarray]:
@@ -58,7 +58,7 @@ def arrays_by_name(layer: Any) -> dict[str, np.ndarray]:
 @by_attributes
 def options_by_name(layer: Any) -> dict[str, WeightOptions]:
     """Return the options of every weight in training, by the names of `arrays_by_name`."""
-    found = dict(layer._held_weights(layer).options())
+    found = dict(layer._held_weights((layer,)).options())
     if not layer._held_weights.of_all:
         for path, part in layer._parts().items():
             found.update({f"{path}/{name}": one for name, one in options_by_name(part).items()})
@@ -69,7 +69,7 @@ def put_arrays(layer: Any, arrays: Mapping[str, np.ndarray], sparse: Any = froze
     """Replace weights by checked and frozen arrays; those named `sparse` are sparse from here on."""
     parts = {} if layer._held_weights.of_all else layer._parts()
     own = {name: array for name, array in arrays.items() if name.partition("/")[0] not in parts}
-    layer._held_weights(layer).replace(own, sparse & own.keys())
+    layer._held_weights((layer,)).replace(own, sparse & own.keys())
     for path, part in parts.items():
         inside = {n.partition("/")[2]: a for n, a in arrays.items() if n.partition("/")[0] == path}
         if inside:
@@ -96,7 +96,7 @@ def build_with(layer: Any, shape: Any, dtype: Any) -> None:
 def all_or_nothing(layer: Any) -> Iterator[None]:
     """Leave a layer and those inside as they were if what is done inside fails."""
     before = [
-        (one, one.built, getattr(one, "_kept", None), one._held_weights(one).moving()) for one in all_layers(layer)
+        (one, one.built, getattr(one, "_kept", None), one._held_weights((one,)).moving()) for one in all_layers(layer)
     ]
     try:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,15 +15,13 @@ from rnnkit.steps.cell import Cell
 from rnnkit.steps.weight_options import WeightOptions
 
 
-class HeldWeights:
-    """The own weights of a layer, here none; a subclass says where the layer has its arrays."""
+class HeldWeights(tuple):  # which is made in less time than an object with an `__init__`
+    """The own weights of the layer ``(layer,)``, here none; a subclass says where the layer has its arrays."""
 
-    __slots__ = ("layer",)
+    __slots__ = ()
 
     of_all: ClassVar[bool] = False  # whether the weights of layers inside are among them
-
-    def __init__(self, layer: Any):
-        self.layer = layer
+    layer: Any = property(itemgetter(0))
 
     @property
     def cell(self) -> Cell | None:
