@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +16,12 @@ from rnnkit.optimizers.group import Group
 from rnnkit.recording import LARGEST, Recording, Unrepeatable, operation, plain
 from rnnkit.steps.weight_options import PLAIN, WeightOptions
 
-if TYPE_CHECKING:
-    from rnnkit.optimizers.optimizer import Optimizer
-
 
 @dataclass(eq=False)
 class RecordedUpdate:
     """A computed update of a recording; `finish` replaces weights and slots by its results."""
 
-    optimizer: Optimizer
+    optimizer: Any
     groups: list[Group]
     results: list[Result]  # results of the groups
 
@@ -162,7 +159,7 @@ class ApplyRunner(Runner):
         return found
 
 
-def _applied(optimizer: Optimizer, weights, gradients) -> dict[str, np.ndarray]:
+def _applied(optimizer: Any, weights, gradients) -> dict[str, np.ndarray]:
     return optimizer._applied(weights, gradients)
 
 
@@ -172,7 +169,7 @@ class UpdateInPlace:
     `load` copies them there and `unload` returns them; in between, the optimizer keeps the earlier slots.
     """
 
-    def __init__(self, optimizer: Optimizer):
+    def __init__(self, optimizer: Any):
         assert optimizer._groups is not None, "the first update was made"
         self.optimizer, self.known = optimizer, optimizer._groups
         self.groups = [group.in_place() for group in self.known]
@@ -184,7 +181,7 @@ class UpdateInPlace:
             view.flags.writeable = False
 
     @staticmethod
-    def bytes_for(optimizer: Optimizer) -> int:
+    def bytes_for(optimizer: Any) -> int:
         """Return the memory needed: old and new weights and slots, and gradients."""
         rows = sum(
             group.rows.count * group.rows.length * group.rows.dtype.itemsize for group in optimizer._groups or ()
