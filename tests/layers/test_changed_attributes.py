@@ -177,8 +177,8 @@ class Streamed:
         layer(x)
         self.stream = layer.stream(len(x))
 
-    def _all_layers(self):
-        return self.stream.layer._all_layers()
+    def _parts(self):
+        return {"layer": self.stream.layer}
 
 
 @pytest.mark.parametrize("name", [name for name, case in LAYERS.items() if len(case.shapes) == 1])
