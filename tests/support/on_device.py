@@ -48,9 +48,14 @@ MATRICES = (
     "tests/contract/test_contract_state",
     "tests/contract/test_gradient_laws",
     "tests/contract/test_laws",
+    "tests/corpus/",
     "tests/execution/",
+    "tests/forecast/models/",
     "tests/layers/support/test_pullback",
+    "tests/layers/test_changed_attributes",
+    "tests/layers/test_ensemble",
     "tests/optimizers/",
+    "tests/test_complex",
 )
 
 
