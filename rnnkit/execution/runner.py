@@ -122,7 +122,11 @@ class Kind:
         if self.redirect(*arrays, *made):
             arrays = [*map(np.ascontiguousarray, arrays)]
             self.redirect(*arrays, *made)
-        self.repeated(self.recording.repeat, *arrays, *made)
+        try:
+            self.recording.repeat()
+        except Unrepeatable:
+            self.leave(*arrays, *made)
+            raise
         if len(self.redirected) < len(arrays) + len(made):
             for i, one in enumerate(results, len(arrays)):
                 if i not in self.redirected:
@@ -130,13 +134,16 @@ class Kind:
         each = iter(made)
         return made[0] if type(result) is np.ndarray else each_array(result, lambda _: next(each))
 
-    def repeated(self, operation: Callable, *arrays: np.ndarray) -> None:
-        """Do an operation with arrays in place of others."""
-        try:
-            operation()
-        except Unrepeatable:
-            self.recording.lent += arrays  # to which a thread that was left behind may write
-            raise
+    def leave(self, *arrays: np.ndarray) -> None:
+        """Leave arrays that took a place in the recording to a thread that was left behind, if there is one."""
+        if self.recording.is_unsafe:
+            self.recording.lent += arrays
+
+    def drop_unsafe(self) -> None:
+        """Drop a recording to whose memory a thread that was left behind may write: it is made once more."""
+        if self.recording is not None and self.recording.is_unsafe:
+            self.clear()
+            self.calls = 0
 
 
 class Runner:
@@ -201,9 +208,6 @@ class Runner:
         if not self._lock.acquire(False):  # another thread repeats a computation
             return None
         try:
-            if kind.recording is not None and kind.recording.is_unsafe:  # it is recorded once more
-                self._kinds[key], self._longer = Kind(), {}
-                return None
             if not self._holds(subject):
                 self._kinds, self._longer = {key: Kind()}, {}
                 return None
@@ -217,10 +221,15 @@ class Runner:
                 if redirect(*arrays, result):
                     arrays = [*map(np.ascontiguousarray, arrays)]
                     redirect(*arrays, result)
-                kind.repeated(operation, *arrays, result)
+                try:
+                    operation()
+                except Unrepeatable:
+                    kind.leave(*arrays, result)
+                    raise
                 return result
             return self._give(kind, subject, call, arrays, arguments, keywords)
         except Unrepeatable:
+            kind.drop_unsafe()
             return None
         finally:
             self._lock.release()

@@ -190,3 +190,34 @@ def test_L3_a_thread_is_left_behind_in_a_repeated_call(name, fate, shared, spoil
         assert not any(np.shares_memory(array, other) for array in one for other in replaced)
     assert bool(spoiled) == (fate is not None)
     assert bool(replaced) == (fate is not None and name in ("rows", "model"))
+
+
+@pytest.mark.parametrize("fate", [False, ABANDONED])
+@pytest.mark.parametrize("name", ["backwards", "rows", "model"])
+def test_L3_a_thread_is_left_behind_in_a_repeated_gradient(name, fate, shared, spoiled, monkeypatch):
+    """Also of a pullback that comes after its recording was dropped."""
+    shared(1)
+    layer, rng = CALLED[name](), np.random.default_rng(2)
+    batches = rng.normal(size=(60, 24, 7, 3))
+
+    def gradients():
+        before = None
+        for x in batches:
+            y, pull = layer.vjp(x)
+            late, before = before, pull
+            for one in (pull, late) if late else (pull,):
+                found = one(np.ones_like(y))
+                yield [array.copy() for array in arrays_in([dict(found.weights), found.x])]
+
+    alone = list(gradients())
+    shared(2)
+    run = ThreadTeam.run
+
+    def left(*arguments):
+        done = run(*arguments)
+        return fate if done and rng.random() < 0.03 else done
+
+    monkeypatch.setattr(ThreadTeam, "run", left)
+    for one, two in zip(gradients(), alone, strict=True):
+        assert [array.tolist() for array in one] == [array.tolist() for array in two]
+    assert spoiled

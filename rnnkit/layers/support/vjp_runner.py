@@ -58,21 +58,21 @@ class VJPRunner(Runner):
         arguments, keywords = copied_arrays(arguments), copied_arrays(keywords)
         saved = arrays_in([arguments, keywords])
         outputs = copied_arrays(self._again(kind, subject, arrays, arguments))
-        kind.latest = token = object()
+        kind.latest, recording = (token := object()), kind.recording
 
         def pull(cotangents) -> Gradients:
             mine = False
             try:
                 mine = all(one is not None for one in cotangents) and self._lock.acquire(blocking=False)
-                if mine:
+                if mine and kind.recording is recording:
                     if kind.latest is not token:
                         kind.latest = None
                         kind.load(weights)
                         kind.run(0, saved)
                         kind.latest = token
                     return Gradients(*copied_arrays(kind.run(1, cotangents)))
-            except Unrepeatable:  # a thread was left behind
-                kind.latest = None
+            except Unrepeatable:
+                kind.drop_unsafe()
             finally:
                 if mine:
                     self._lock.release()
