@@ -387,7 +387,8 @@ def copied_arrays(nested):
     if isinstance(nested, np.ndarray):  # most of them
         return np.array(nested)
     if isinstance(nested, (list, tuple)):
-        return like(nested, [copied_arrays(one) for one in nested])
+        entries = [copied_arrays(one) for one in nested]
+        return entries if type(nested) is list else like(nested, entries)
     if isinstance(nested, dict):
         return {name: copied_arrays(one) for name, one in nested.items()}
     return nested.copy() if hasattr(nested, "renew") else nested
