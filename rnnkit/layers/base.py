@@ -784,7 +784,7 @@ class Layer(Shown, Configurable):
         elif seed is not None and not isinstance(seed, dict):
             seed = int(seed)
         base = {"dtype": None if self.dtype is None else self.dtype.name, "seed": seed, "name": self.name}
-        config = config_of(self) | base
+        config = {name: value for name, value in config_of(self).items() if name not in base} | base
         if self.activity_regularizer is None:
             config.pop("activity_regularizer", None)
         return config

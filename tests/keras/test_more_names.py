@@ -184,3 +184,13 @@ def test_metrics_by_the_names_of_their_losses_are_objects_of_classes():
     for name, kind in kinds.items():
         found = keras.metrics.get(name)
         assert isinstance(found, getattr(keras.metrics, kind))
+
+
+def test_a_model_read_from_json_says_the_same():
+    keras.utils.set_random_seed(3)
+    try:
+        inputs = keras.Input((3,))
+        model = keras.Model(inputs, layers.Add()([layers.Dense(3)(inputs), inputs]))
+        assert keras.models.model_from_json(model.to_json()).to_json() == model.to_json()
+    finally:
+        keras.backend.clear_session()
