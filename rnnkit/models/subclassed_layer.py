@@ -530,8 +530,9 @@ class SubclassedLayer(Layer):
             return self._shapes_with_any_mask(given)[0]
 
     def compute_output_spec(self, *arguments, **keywords):
-        """Return symbolic tensors like the results of a call, if a class defines it; else `call` says the shapes."""
-        raise NotImplementedError
+        """Return symbolic tensors like the results of a call; what a class defines says those of symbolic calls."""
+        shapes = self.compute_output_shape(mapped(arguments[0], lambda one: one.shape))
+        return shapes_mapped(shapes, lambda one: SymbolicTensor(symbolic.Node(), one, self._precision(), "x"))
 
     def _precision(self) -> np.dtype:
         return self.dtype or np.dtype("float32")

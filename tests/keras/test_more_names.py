@@ -194,3 +194,15 @@ def test_a_model_read_from_json_says_the_same():
         assert keras.models.model_from_json(model.to_json()).to_json() == model.to_json()
     finally:
         keras.backend.clear_session()
+
+
+def test_compute_output_spec_follows_from_compute_output_shape():
+    class Halves(layers.Layer):
+        def call(self, x):
+            raise RuntimeError("never called")
+
+        def compute_output_shape(self, input_shape):
+            return [(*input_shape[:-1], input_shape[-1] // 2)] * 2
+
+    spec = Halves().compute_output_spec(keras.KerasTensor((2, 4)))
+    assert [one.shape for one in spec] == [(2, 2), (2, 2)] and isinstance(spec, list)
