@@ -188,13 +188,7 @@ def _data_layout():
 
 def add_caller(module: Module, code: ir.Function, name: str) -> None:
     """Add to a module a function for METH_FASTCALL, which calls another one without the interpreter's lock."""
-    functions = {
-        key: ir.Function(module, ir.FunctionType(result, arguments), key)
-        for key, (result, arguments) in _PYTHON.items()
-    }
-    caller = ir.Function(module, ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), WORD]), name)
-    builder = ir.IRBuilder(caller.append_basic_block("entry"))
-    _, given, present = caller.args
+    functions, builder, (_, given, present) = _begun(module, name)
     with builder.if_then(builder.icmp_signed("!=", present, WORD(len(code.args))), likely=False):
         builder.call(functions["PyErr_BadArgument"], [])
         builder.ret(POINTER(None))
@@ -207,6 +201,25 @@ def add_caller(module: Module, code: ir.Function, name: str) -> None:
     result = builder.call(declared(module, code), numbers)
     builder.call(functions["PyEval_RestoreThread"], [thread])
     builder.ret(builder.call(functions["PyLong_FromLongLong"], [result]))
+
+
+def add_object_caller(module: Module, code: ir.Function, name: str) -> None:
+    """Add to a module a function for METH_FASTCALL, which calls another one and returns the object at its result.
+
+    The other one takes the first arguments as numbers, and then the address of all arguments, and their count.
+    """
+    functions, builder, (_, given, present) = _begun(module, name)
+    places = [builder.gep(given, [ir.IntType(32)(i)]) for i in range(len(code.args) - 2)]
+    numbers = [builder.call(functions["PyLong_AsLongLong"], [builder.load(place)]) for place in places]
+    result = builder.call(declared(module, code), [*numbers, builder.ptrtoint(given, I64), present])
+    builder.ret(builder.inttoptr(result, POINTER))
+
+
+def _begun(module: Module, name: str) -> tuple:
+    """Return Python's functions in a module, and the builder and the arguments of a new function for METH_FASTCALL."""
+    functions = {key: ir.Function(module, ir.FunctionType(*kind), key) for key, kind in _PYTHON.items()}
+    caller = ir.Function(module, ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), WORD]), name)
+    return functions, ir.IRBuilder(caller.append_basic_block("entry")), caller.args
 
 
 # Object files find Python's functions, also where they are not among the process's own symbols.
