@@ -29,13 +29,15 @@ _PYTHON = {
 # to do. LLVM's own list for -O3 takes ten times as long; LSTM and GRU are no faster with it, forwards or backwards, nor
 # with loops unrolled. Functions that direct others are not optimized: their registers alone would take half of the
 # time to compile an LSTM. Loops inside a step look at arrays in memory, and read some elements twice in a round. A jump
-# by a condition that is chosen by a jump itself is made on either way of that one.
+# by a condition that is chosen by a jump itself is made on either way of that one. Short steps of one row that jump are
+# half as fast again where several follow each other in the code: each has a history of its own in the processor.
 _USUAL = ("instruction_combine", "simplify_cfg")
+_IN_MEMORY = ("new_gvn", "simplify_cfg")
 _PASSES = {
     "directing": (),
     "compiled": _USUAL,
-    "looping": (*_USUAL, "new_gvn", "simplify_cfg"),
-    "deciding": (*_USUAL, "jump_threading", *_USUAL),
+    "looping": (*_USUAL, *_IN_MEMORY),
+    "deciding": (*_USUAL, "jump_threading", *_USUAL, *_IN_MEMORY, "loop_simplify", "lcssa", "loop_unroll"),
 }
 _FASTCALL = 0x80  # METH_FASTCALL: the function takes an array of its arguments
 
