@@ -3,7 +3,8 @@
 States are floats. A step that begins with ``int(states.place)`` and ends with ``float(place)`` would convert twice in
 each step, check that the float has an integer, and that this is a place. Where a state is read and written in no other
 way, the program of one row carries the integer. It is known to be between the numbers that a step makes of such ones,
-or of 0; a row that begins with another number, or comes to one, is computed by the ordinary program.
+or of 0; a row that begins with another number, or comes to one, is computed by the ordinary program. A mode, which a
+step compares with numbers, is carried so as well, where asked for: integers are compared in less time than floats.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from rnnkit.compiler.planning.ranges import Bounds, bounds_of
 
 _ATTEMPTS = 6
 _SMALL = 1 << 20
+# Of comparisons of an integer with a number, the integer that it is compared with as well.
+_BESIDE = {"greater": np.floor, "less_equal": np.floor, "less": np.ceil, "greater_equal": np.ceil}
+_BESIDE |= {"equal": np.rint, "not_equal": np.rint}
 
 
-def whole_states(graph: Graph, largest: int) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
+def whole_states(graph: Graph, largest: int, modes: bool = False) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
     """Return the graph with such states as integers, their bounds, and those bounds that a program has to watch.
 
-    All integers up to `largest`, and up to twice of it, are floats; with 0 no state is carried as an integer.
+    All integers up to `largest`, and up to twice of it, are floats; with 0 no state is carried as an integer. With
+    `modes`, those are carried so that are only compared with numbers.
     """
     users: dict[int, list[Node]] = {}
     live = graph.live()
@@ -38,9 +43,11 @@ def whole_states(graph: Graph, largest: int) -> tuple[Graph, dict[int, Bounds], 
         and node.kind == "float"
         and node.size == 1
         and node.id not in results
-        and _is_read_whole(node, users)
-        and _is_whole(graph.states[node.attr])
+        and _is_read_whole(node, users, modes)
     }
+    while not_whole := [i for i in found if not _is_whole(graph.states[i], found)]:
+        for i in not_whole:
+            del found[i]
     if not found or not largest:
         return graph, {}, {}
     new = rebuilt(graph, (partial(_read, {node.id for node in found.values()}),))
@@ -49,44 +56,64 @@ def whole_states(graph: Graph, largest: int) -> tuple[Graph, dict[int, Bounds], 
     return new, *_bounds(new, list(found), largest)
 
 
-def _is_read_whole(state: Node, users) -> bool:
-    """Whether a state is read as an integer alone: as ``where(abs(state) < most, state, 0)``, cast, or compared so."""
-    for user in users.get(state.id, ()):
-        if _is_compared(user, state.id):
+def _is_read_whole(state: Node, users, modes: bool) -> bool:
+    """Whether a state is read as an integer alone: as ``where(abs(state) < most, state, 0)``, cast, or compared so.
+
+    Of `modes`, one that is compared with a number may be part of what becomes a state.
+    """
+    own = users.get(state.id, ())
+    modes = modes and any(_is_beside(user, state.id) for user in own)
+    for user in own:
+        if _is_compared(user, state.id) or (modes and _is_beside(user, state.id)):
             continue
         if user.op == "absolute":
             if any(one.op != "less" or one.args[1].op != "literal" for one in users.get(user.id, ())):
                 return False
-        elif user.op == "where" and user.args[1] is state and user.args[0].op == "less":
-            tested = user.args[0].args[0]
-            if tested.op != "absolute" or tested.args[0] is not state:
-                return False
+        elif _is_made_whole(user, state.id):
             if any(one.op != "cast" or one.kind != "int64" for one in users.get(user.id, ())):
                 return False
-        else:
+        elif not modes or user.op not in ("where", "add", "subtract"):
             return False
-    return state.id in users
+    return bool(own)
+
+
+def _is_beside(node: Node, state: int) -> bool:
+    """Whether a state is compared with a number."""
+    if node.op not in _BESIDE or node.args[0].id != state or node.args[1].op != "literal" or node.args[1].size != 1:
+        return False
+    number = float(node.args[1].attr.reshape(()))
+    return abs(number) < _SMALL and (number == np.rint(number) or node.op not in ("equal", "not_equal"))
+
+
+def _is_made_whole(node: Node, state: int) -> bool:
+    """Whether a node is ``where(abs(state) < most, state, 0)``."""
+    if node.op != "where" or node.args[1].id != state or node.args[0].op != "less":
+        return False
+    tested = node.args[0].args[0]
+    return tested.op == "absolute" and tested.args[0].id == state
 
 
 def _is_compared(node: Node, state: int) -> bool:
     """Whether a state is compared with itself as an integer."""
-    if node.op not in ("equal", "not_equal") or node.args[0].id != state or not _is_part(node.args[1]):
+    if node.op not in ("equal", "not_equal") or node.args[0].id != state or not _is_part(node.args[1], {}):
         return False
     cast = node.args[1].args
     return bool(cast) and cast[0].op == "cast" and cast[0].args[0].op == "where" and cast[0].args[0].args[1].id == state
 
 
-def _is_whole(node: Node) -> bool:
-    """Whether a float is an integer's, on all ways to it."""
+def _is_whole(node: Node, states: dict[int, Node]) -> bool:
+    """Whether a float is an integer's, on all ways to it, if those states are."""
     if node.op == "where":
-        return all(map(_is_whole, node.args[1:]))
+        return all(_is_whole(arg, states) for arg in node.args[1:])
     if node.op in ("add", "subtract"):
-        return all(map(_is_part, node.args)) and any(arg.op == "literal" for arg in node.args)
-    return _is_part(node)
+        return all(_is_part(arg, states) for arg in node.args) and any(arg.op == "literal" for arg in node.args)
+    return _is_part(node, states)
 
 
-def _is_part(node: Node) -> bool:
-    """Whether a float is an integer itself, converted or a small number in the step."""
+def _is_part(node: Node, states: dict[int, Node]) -> bool:
+    """Whether a float is an integer itself: one of the states, converted, or a small number in the step."""
+    if node.op == "state":
+        return node.attr in states
     if node.op == "literal":
         whole = np.all(node.attr == np.rint(node.attr)) and np.all(np.abs(node.attr) < _SMALL)
         return bool(whole) and not np.signbit(node.attr[node.attr == 0]).any()
@@ -105,17 +132,20 @@ def _whole(graph: Graph, node: Node) -> Node:
 def _read(states: set[int], graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
     """A state as an integer, and what was asked before it was made one."""
     if node.id in states:
-        return graph.add("state", (), node.shape, node.attr, "int64")
+        return graph.cast(graph.add("state", (), node.shape, node.attr, "int64"), "float")
+    if any(_is_beside(node, state) for state in states):
+        number = graph.literal(_BESIDE[node.op](node.args[1].attr).astype(np.int64))
+        return graph.pointwise(node.op, args[0].args[0], number)
     if any(_is_compared(node, state) for state in states):
         return graph.literal(np.full(node.shape, node.op == "equal"))
     if node.op == "absolute" and node.args[0].id in states:
         return args[0]
     if node.op == "less" and node.args[0].op == "absolute" and node.args[0].args[0].id in states:
         return graph.literal(np.full(node.shape, True))
-    if node.op == "where" and node.args[1].id in states:
+    if any(_is_made_whole(node, state) for state in states):
         return args[1]
-    if node.op == "cast" and node.args[0].op == "where" and node.args[0].args[1].id in states:
-        return args[0]
+    if node.op == "cast" and any(_is_made_whole(node.args[0], state) for state in states):
+        return args[0].args[0]
     return None
 
 
