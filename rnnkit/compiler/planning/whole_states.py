@@ -19,70 +19,88 @@ from rnnkit.compiler.planning.ranges import Bounds, bounds_of
 
 _ATTEMPTS = 6
 _SMALL = 1 << 20
-# Of comparisons of an integer with a number, the integer that it is compared with as well.
-_BESIDE = {"greater": np.floor, "less_equal": np.floor, "less": np.ceil, "greater_equal": np.ceil}
-_BESIDE |= {"equal": np.rint, "not_equal": np.rint}
+# Comparisons, and the integer that is compared with in place of a number between two of them.
+_COMPARISONS = {"greater": np.floor, "less_equal": np.floor, "less": np.ceil, "greater_equal": np.ceil}
+_COMPARISONS |= {"equal": None, "not_equal": None}
 
 
 def whole_states(graph: Graph, largest: int, modes: bool = False) -> tuple[Graph, dict[int, Bounds], dict[int, Bounds]]:
     """Return the graph with such states as integers, their bounds, and those bounds that a program has to watch.
 
     All integers up to `largest`, and up to twice of it, are floats; with 0 no state is carried as an integer. With
-    `modes`, those are carried so that are only compared with numbers.
+    `modes`, those are carried so as well that are only compared, chosen, and added to.
     """
-    users: dict[int, list[Node]] = {}
-    live = graph.live()
+    live = graph.live() if largest else []
+    users: dict[int, list[Node]] = {node.id: [] for node in live}
     for node in live:
         for arg in node.args:
-            users.setdefault(arg.id, []).append(node)
-    results = {node.id for node in graph.results()}
-    found = {
-        node.attr: node
-        for node in live
-        if node.op == "state"
-        and node.kind == "float"
-        and node.size == 1
-        and node.id not in results
-        and _is_read_whole(node, users, modes)
-    }
-    while not_whole := [i for i in found if not _is_whole(graph.states[i], found)]:
-        for i in not_whole:
-            del found[i]
-    if not found or not largest:
+            users[arg.id].append(node)
+    shown = {node.id for node in (graph.output, *graph.residuals.values(), *(fails for fails, _ in graph.checks))}
+    states = {node.attr: node for node in live if node.op == "state" and node.kind == "float" and node.size == 1}
+    found = {i for i, node in states.items() if modes or all(_is_read(one, node, users) for one in users[node.id])}
+    while found:
+        made = _whole_numbers(live, found)
+        wanted, lost = set[int](), {i for i in found if graph.states[i].id not in made}
+        for node in live:
+            if of := made.get(node.id):
+                others = [user for user in users[node.id] if not _reads(user, made) and not _is_read(user, node, users)]
+                if len(others) < len(users[node.id]):
+                    wanted |= of
+                if node.id in shown or any(user.id not in made for user in others):
+                    lost |= of
+        lost |= found - wanted
+        if not lost:
+            break
+        found -= lost
+    if not found:
         return graph, {}, {}
-    new = rebuilt(graph, (partial(_read, {node.id for node in found.values()}),))
-    new.states = tuple(_whole(new, node) if i in found else node for i, node in enumerate(new.states))
+    new = rebuilt(graph, (partial(_read, made, {states[i].id for i in found}),))
+    known: dict[int, Node] = {}
+    new.states = tuple(_whole(new, node, known) if i in found else node for i, node in enumerate(new.states))
     new = rebuilt(new, ())
     return new, *_bounds(new, list(found), largest)
 
 
-def _is_read_whole(state: Node, users, modes: bool) -> bool:
-    """Whether a state is read as an integer alone: as ``where(abs(state) < most, state, 0)``, cast, or compared so.
+def _whole_numbers(live: list[Node], found: set[int]) -> dict[int, set[int]]:
+    """Return the floats that are whole numbers if some states are: by their ids, the states that each is made of."""
+    made: dict[int, set[int]] = {}
+    for node in live:
+        args = node.args[1:] if node.op == "where" else node.args
+        if node.op == "state":
+            if node.attr in found:
+                made[node.id] = {node.attr}
+        elif node.op == "literal":
+            whole = np.all(node.attr == np.rint(node.attr)) and np.all(np.abs(node.attr) < _SMALL)
+            if node.kind == "float" and whole and not np.signbit(node.attr[node.attr == 0]).any():
+                made[node.id] = set()
+        elif node.op == "cast":
+            if node.kind == "float" and args[0].kind == "int64":
+                made[node.id] = set()
+        elif all(arg.id in made for arg in args) and (
+            node.op == "where" or (node.op in ("add", "subtract") and any(arg.op == "literal" for arg in args))
+        ):
+            made[node.id] = set().union(*(made[arg.id] for arg in args))
+    return made
 
-    Of `modes`, one that is compared with a number may be part of what becomes a state.
-    """
-    own = users.get(state.id, ())
-    modes = modes and any(_is_beside(user, state.id) for user in own)
-    for user in own:
-        if _is_compared(user, state.id) or (modes and _is_beside(user, state.id)):
-            continue
-        if user.op == "absolute":
-            if any(one.op != "less" or one.args[1].op != "literal" for one in users.get(user.id, ())):
-                return False
-        elif _is_made_whole(user, state.id):
-            if any(one.op != "cast" or one.kind != "int64" for one in users.get(user.id, ())):
-                return False
-        elif not modes or user.op not in ("where", "add", "subtract"):
-            return False
-    return bool(own)
 
-
-def _is_beside(node: Node, state: int) -> bool:
-    """Whether a state is compared with a number."""
-    if node.op not in _BESIDE or node.args[0].id != state or node.args[1].op != "literal" or node.args[1].size != 1:
+def _reads(node: Node, made: dict[int, set[int]]) -> bool:
+    """Whether a whole number is made an integer, or compared with another one, or with a number of the step."""
+    if node.op == "cast":
+        return node.kind == "int64" and node.args[0].id in made
+    if node.op not in _COMPARISONS or node.args[0].id not in made:
         return False
-    number = float(node.args[1].attr.reshape(()))
-    return abs(number) < _SMALL and (number == np.rint(number) or node.op not in ("equal", "not_equal"))
+    other = node.args[1]
+    is_near = other.op == "literal" and _COMPARISONS[node.op] is not None and np.all(np.abs(other.attr) < _SMALL)
+    return other.id in made or bool(is_near)
+
+
+def _is_read(node: Node, state: Node, users) -> bool:
+    """Whether a node is on the way from a state to an integer: ``where(abs(state) < most, state, 0)``, to be cast."""
+    if node.op == "absolute":
+        return all(one.op == "less" and one.args[1].op == "literal" for one in users[node.id])
+    if _is_made_whole(node, state.id):
+        return all(one.op == "cast" and one.kind == "int64" for one in users[node.id])
+    return _is_compared(node, state.id)
 
 
 def _is_made_whole(node: Node, state: int) -> bool:
@@ -95,57 +113,42 @@ def _is_made_whole(node: Node, state: int) -> bool:
 
 def _is_compared(node: Node, state: int) -> bool:
     """Whether a state is compared with itself as an integer."""
-    if node.op not in ("equal", "not_equal") or node.args[0].id != state or not _is_part(node.args[1], {}):
+    if node.op not in ("equal", "not_equal") or node.args[0].id != state or node.args[1].op != "cast":
         return False
-    cast = node.args[1].args
-    return bool(cast) and cast[0].op == "cast" and cast[0].args[0].op == "where" and cast[0].args[0].args[1].id == state
+    (cast,) = node.args[1].args
+    return cast.op == "cast" and _is_made_whole(cast.args[0], state)
 
 
-def _is_whole(node: Node, states: dict[int, Node]) -> bool:
-    """Whether a float is an integer's, on all ways to it, if those states are."""
-    if node.op == "where":
-        return all(_is_whole(arg, states) for arg in node.args[1:])
-    if node.op in ("add", "subtract"):
-        return all(_is_part(arg, states) for arg in node.args) and any(arg.op == "literal" for arg in node.args)
-    return _is_part(node, states)
-
-
-def _is_part(node: Node, states: dict[int, Node]) -> bool:
-    """Whether a float is an integer itself: one of the states, converted, or a small number in the step."""
-    if node.op == "state":
-        return node.attr in states
-    if node.op == "literal":
-        whole = np.all(node.attr == np.rint(node.attr)) and np.all(np.abs(node.attr) < _SMALL)
-        return bool(whole) and not np.signbit(node.attr[node.attr == 0]).any()
-    return node.op == "cast" and node.kind == "float" and node.args[0].kind == "int64"
-
-
-def _whole(graph: Graph, node: Node) -> Node:
+def _whole(graph: Graph, node: Node, known: dict[int, Node]) -> Node:
     """The integer of such a float."""
-    if node.op == "where":
-        return graph.pointwise("where", node.args[0], *(_whole(graph, arg) for arg in node.args[1:]))
-    if node.op in ("add", "subtract"):
-        return graph.pointwise(node.op, *(_whole(graph, arg) for arg in node.args))
-    return graph.literal(node.attr.astype(np.int64)) if node.op == "literal" else node.args[0]
+    if node.id not in known:
+        if node.op == "where":
+            found = graph.pointwise("where", node.args[0], *(_whole(graph, arg, known) for arg in node.args[1:]))
+        elif node.op in ("add", "subtract"):
+            found = graph.pointwise(node.op, *(_whole(graph, arg, known) for arg in node.args))
+        else:
+            found = graph.literal(node.attr.astype(np.int64)) if node.op == "literal" else node.args[0]
+        known[node.id] = found
+    return known[node.id]
 
 
-def _read(states: set[int], graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
-    """A state as an integer, and what was asked before it was made one."""
+def _read(made: dict[int, set[int]], states: set[int], graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+    """A state as an integer, what was asked before it was made one, and comparisons with it."""
     if node.id in states:
         return graph.cast(graph.add("state", (), node.shape, node.attr, "int64"), "float")
-    if any(_is_beside(node, state) for state in states):
-        number = graph.literal(_BESIDE[node.op](node.args[1].attr).astype(np.int64))
-        return graph.pointwise(node.op, args[0].args[0], number)
     if any(_is_compared(node, state) for state in states):
         return graph.literal(np.full(node.shape, node.op == "equal"))
-    if node.op == "absolute" and node.args[0].id in states:
-        return args[0]
     if node.op == "less" and node.args[0].op == "absolute" and node.args[0].args[0].id in states:
         return graph.literal(np.full(node.shape, True))
     if any(_is_made_whole(node, state) for state in states):
         return args[1]
-    if node.op == "cast" and any(_is_made_whole(node.args[0], state) for state in states):
-        return args[0].args[0]
+    if _reads(node, made) and any(made.get(arg.id) for arg in node.args):
+        known: dict[int, Node] = {}
+        one, *others = (
+            _whole(graph, new if arg.id in made else graph.literal(_COMPARISONS[node.op](arg.attr)), known)
+            for arg, new in zip(node.args, args, strict=True)
+        )
+        return graph.pointwise(node.op, one, *others) if others else one
     return None
 
 
