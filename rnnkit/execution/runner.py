@@ -162,7 +162,7 @@ class Runner:
         self._alone, self._lists = alone, lists
         self._kinds: dict[tuple, Kind] = {}
         self._longer: dict[tuple, Kind] = {}  # of calls with different numbers of steps, by keys without these
-        self._idle = [True]  # has an entry while no thread repeats a computation
+        self._idle = {"idle": True}  # empty while a thread repeats a computation
         self._latest: tuple = (
             0,
             0,
@@ -186,12 +186,12 @@ class Runner:
         if arrays is not None:  # most calls
             last, then, subject, kind = self._latest
             if last == Changes.last and threads == then and circumstances() is USUAL and subject() is layer:
-                if not self._take():
+                if not self._idle.pop("idle", False):
                     return None
                 try:
                     result = kind.call and kind.call(*arrays)
                 finally:
-                    self._idle.append(True)
+                    self._idle["idle"] = True
                 if result is not None:
                     return result
         elif arguments and type(arguments[0]) in (list, tuple) and not self._lists and takes_sequences(layer):
@@ -219,7 +219,7 @@ class Runner:
             kind = self._of_any_length(key, arrays)
         if kind is None or (kind.agreed < SURE and not self._is_due(kind)):
             return None
-        if not self._take():  # another thread repeats a computation
+        if not self._idle.pop("idle", False):  # another thread repeats a computation
             return None
         try:
             if not self._holds(subject):
@@ -231,7 +231,7 @@ class Runner:
                 kind.take_steps(arrays[0].shape[1])
             if kind.call is not None and kind.loaded is self._watched.weights:
                 usual = now is USUAL and len(arguments) == 1 and keywords.keys() <= {"constants"}
-                if usual and self._watched.by_assignments:
+                if usual and not self._watched.lists:
                     self._latest = Changes.last, key[0], self._watched.layer, kind
                 result = kind.call(*arrays)
                 if result is not None:
@@ -241,15 +241,7 @@ class Runner:
             kind.drop_unsafe()
             return None
         finally:
-            self._idle.append(True)
-
-    def _take(self) -> bool:
-        """Return whether no other thread repeats a computation; this one does then, until it makes it idle again."""
-        try:
-            self._idle.pop()
-        except IndexError:
-            return False
-        return True
+            self._idle["idle"] = True
 
     def _of_any_length(self, key: tuple, arrays: Sequence[np.ndarray]) -> Kind | None:
         """Return the kind of calls that differ in the steps of their first array alone, if there may be any."""

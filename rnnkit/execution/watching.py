@@ -24,17 +24,17 @@ class Watched:
 
     Attributes
     ----------
-    layer : callable
-        A weak reference to it.
+    lists : list of list
+        Attributes that may be changed in place, as a model's layers.
     weights : list of ndarray
         The weights that aren't stored in fewer bits.
     """
 
     def __init__(self) -> None:
-        self.layer: Callable[[], Any] = lambda: None  # shared by shallow copies
+        self.layer: Callable[[], Any] = lambda: None  # a weak reference, shared by shallow copies
         self._last = self._last_weights = -1
         self._numbers: list[tuple[Assigned, int]] = []
-        self._lists: list[list] = []  # attributes that may be changed in place, as a model's layers
+        self.lists: list[list] = []
         self._entries: list[list[int]] = []  # the ids of their entries,
         self._alive: list[list] = []  # and the entries, kept alive so that ids stay theirs
         self._facts: list | None = None
@@ -45,15 +45,10 @@ class Watched:
         """Return whether nothing was assigned to any layer since `look`."""
         if self._last != Changes.last or self.layer() is not layer:
             return False
-        return not self._lists or not self._differs_in_place()
-
-    @property
-    def by_assignments(self) -> bool:
-        """Return whether nothing but an assignment changes the layer."""
-        return not self._lists
+        return not self.lists or not self._differs_in_place()
 
     def _differs_in_place(self) -> bool:
-        return [list(map(id, one)) for one in self._lists] != self._entries
+        return [list(map(id, one)) for one in self.lists] != self._entries
 
     def look(self, layer) -> bool:
         """Examine a layer; return whether it is the same as at the last time, but for the numbers of `weights`."""
@@ -67,8 +62,8 @@ class Watched:
             layers, self.layer, self._last_weights = all_layers(layer), weakref.ref(layer), -1
             self._numbers = [(one._assigned, one._assigned.last) for one in layers]
             found = ((name, value) for one in layers for name, value in vars(one).items())
-            self._lists = [value for name, value in found if type(value) is list and name[0] != "_"]
-            self._alive = [list(one) for one in self._lists]
+            self.lists = [value for name, value in found if type(value) is list and name[0] != "_"]
+            self._alive = [list(one) for one in self.lists]
             self._entries = [list(map(id, one)) for one in self._alive]
             self._facts = facts_of(layers)
         if self._last_weights != last_weights:

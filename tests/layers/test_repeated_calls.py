@@ -688,14 +688,14 @@ def test_while_another_thread_is_inside():
     before = layer.get_weights()
     layer.set_weights([0.5 * array for array in before])
     runners = layer._call_runner, layer._vjp_runner
-    assert all(runner._take() for runner in runners)
+    assert all(runner._idle.pop("idle") for runner in runners)
     try:
         check(layer, 2, 5, 3)
         same_bits(gradient(pullback, outputs), expected)  # of the weights from then
         layer.vjp(x)
     finally:
         for runner in runners:
-            runner._idle.append(True)
+            runner._idle["idle"] = True
     same_bits(gradient(pullback, outputs), expected)
 
 

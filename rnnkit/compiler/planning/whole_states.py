@@ -18,7 +18,7 @@ from rnnkit.compiler.ir.simplify import rebuilt
 from rnnkit.compiler.planning.ranges import Bounds, bounds_of
 
 _ATTEMPTS = 6
-_SMALL = 1 << 20
+_SMALL, _MOST = 1 << 20, 2.0**31
 # Comparisons, and the integer that is compared with in place of a number between two of them.
 _COMPARISONS = {"greater": np.floor, "less_equal": np.floor, "less": np.ceil, "greater_equal": np.ceil}
 _COMPARISONS |= {"equal": None, "not_equal": None}
@@ -37,24 +37,23 @@ def whole_states(graph: Graph, largest: int, modes: bool = False) -> tuple[Graph
             users[arg.id].append(node)
     shown = {node.id for node in (graph.output, *graph.residuals.values(), *(fails for fails, _ in graph.checks))}
     states = {node.attr: node for node in live if node.op == "state" and node.kind == "float" and node.size == 1}
-    found = {i for i, node in states.items() if modes or all(_is_read(one, node, users) for one in users[node.id])}
+    found = {i for i, node in states.items() if modes or any(one.op == "absolute" for one in users[node.id])}
     while found:
         made = _whole_numbers(live, found)
         wanted, lost = set[int](), {i for i in found if graph.states[i].id not in made}
         for node in live:
             if of := made.get(node.id):
-                others = [user for user in users[node.id] if not _reads(user, made) and not _is_read(user, node, users)]
+                others = [user for user in users[node.id] if not _reads(user, made, users)]
                 if len(others) < len(users[node.id]):
                     wanted |= of
                 if node.id in shown or any(user.id not in made for user in others):
                     lost |= of
-        lost |= found - wanted
-        if not lost:
+        if not (lost := lost | (found - wanted)):
             break
         found -= lost
     if not found:
         return graph, {}, {}
-    new = rebuilt(graph, (partial(_read, made, {states[i].id for i in found}),))
+    new = rebuilt(graph, (partial(_read, made, users, {states[i].id for i in found}),))
     known: dict[int, Node] = {}
     new.states = tuple(_whole(new, node, known) if i in found else node for i, node in enumerate(new.states))
     new = rebuilt(new, ())
@@ -66,25 +65,28 @@ def _whole_numbers(live: list[Node], found: set[int]) -> dict[int, set[int]]:
     made: dict[int, set[int]] = {}
     for node in live:
         args = node.args[1:] if node.op == "where" else node.args
-        if node.op == "state":
-            if node.attr in found:
-                made[node.id] = {node.attr}
-        elif node.op == "literal":
-            whole = np.all(node.attr == np.rint(node.attr)) and np.all(np.abs(node.attr) < _SMALL)
-            if node.kind == "float" and whole and not np.signbit(node.attr[node.attr == 0]).any():
-                made[node.id] = set()
-        elif node.op == "cast":
-            if node.kind == "float" and args[0].kind == "int64":
-                made[node.id] = set()
-        elif all(arg.id in made for arg in args) and (
-            node.op == "where" or (node.op in ("add", "subtract") and any(arg.op == "literal" for arg in args))
-        ):
+        is_sum = node.op in ("add", "subtract") and any(arg.op == "literal" for arg in args)
+        if node.op == "state" and node.attr in found:
+            made[node.id] = {node.attr}
+        elif node.kind == "float" and (_is_small(node) or (node.op == "cast" and args[0].kind == "int64")):
+            made[node.id] = set()
+        elif (node.op == "where" or is_sum) and all(arg.id in made for arg in args):
             made[node.id] = set().union(*(made[arg.id] for arg in args))
     return made
 
 
-def _reads(node: Node, made: dict[int, set[int]]) -> bool:
-    """Whether a whole number is made an integer, or compared with another one, or with a number of the step."""
+def _is_small(node: Node) -> bool:
+    """Whether a node is a small whole number in the step."""
+    if node.op != "literal" or np.any(node.attr != np.rint(node.attr)) or np.any(np.abs(node.attr) >= _SMALL):
+        return False
+    return not np.signbit(node.attr[node.attr == 0]).any()
+
+
+def _reads(node: Node, made: dict[int, set[int]], users: dict[int, list[Node]]) -> bool:
+    """Whether whole numbers are compared, or one becomes an integer, as ``where(abs(it) < most, it, 0)``."""
+    if node.op == "absolute":
+        asked = [one.args[1] if one.op == "less" else node for one in users[node.id]]
+        return all(one.op == "literal" and np.all(one.attr >= _MOST) for one in asked)
     if node.op == "cast":
         return node.kind == "int64" and node.args[0].id in made
     if node.op not in _COMPARISONS or node.args[0].id not in made:
@@ -94,55 +96,26 @@ def _reads(node: Node, made: dict[int, set[int]]) -> bool:
     return other.id in made or bool(is_near)
 
 
-def _is_read(node: Node, state: Node, users) -> bool:
-    """Whether a node is on the way from a state to an integer: ``where(abs(state) < most, state, 0)``, to be cast."""
-    if node.op == "absolute":
-        return all(one.op == "less" and one.args[1].op == "literal" for one in users[node.id])
-    if _is_made_whole(node, state.id):
-        return all(one.op == "cast" and one.kind == "int64" for one in users[node.id])
-    return _is_compared(node, state.id)
-
-
-def _is_made_whole(node: Node, state: int) -> bool:
-    """Whether a node is ``where(abs(state) < most, state, 0)``."""
-    if node.op != "where" or node.args[1].id != state or node.args[0].op != "less":
-        return False
-    tested = node.args[0].args[0]
-    return tested.op == "absolute" and tested.args[0].id == state
-
-
-def _is_compared(node: Node, state: int) -> bool:
-    """Whether a state is compared with itself as an integer."""
-    if node.op not in ("equal", "not_equal") or node.args[0].id != state or node.args[1].op != "cast":
-        return False
-    (cast,) = node.args[1].args
-    return cast.op == "cast" and _is_made_whole(cast.args[0], state)
-
-
 def _whole(graph: Graph, node: Node, known: dict[int, Node]) -> Node:
     """The integer of such a float."""
     if node.id not in known:
-        if node.op == "where":
-            found = graph.pointwise("where", node.args[0], *(_whole(graph, arg, known) for arg in node.args[1:]))
-        elif node.op in ("add", "subtract"):
-            found = graph.pointwise(node.op, *(_whole(graph, arg, known) for arg in node.args))
+        if node.op in ("where", "add", "subtract"):
+            first = int(node.op == "where")
+            wholes = (_whole(graph, arg, known) for arg in node.args[first:])
+            found = graph.pointwise(node.op, *node.args[:first], *wholes)
         else:
             found = graph.literal(node.attr.astype(np.int64)) if node.op == "literal" else node.args[0]
         known[node.id] = found
     return known[node.id]
 
 
-def _read(made: dict[int, set[int]], states: set[int], graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
+def _read(made, users, states: set[int], graph: Graph, node: Node, args: tuple[Node, ...]) -> Node | None:
     """A state as an integer, what was asked before it was made one, and comparisons with it."""
     if node.id in states:
         return graph.cast(graph.add("state", (), node.shape, node.attr, "int64"), "float")
-    if any(_is_compared(node, state) for state in states):
-        return graph.literal(np.full(node.shape, node.op == "equal"))
-    if node.op == "less" and node.args[0].op == "absolute" and node.args[0].args[0].id in states:
+    if node.op == "less" and node.args[0].op == "absolute" and made.get(node.args[0].args[0].id):
         return graph.literal(np.full(node.shape, True))
-    if any(_is_made_whole(node, state) for state in states):
-        return args[1]
-    if _reads(node, made) and any(made.get(arg.id) for arg in node.args):
+    if node.op != "absolute" and _reads(node, made, users) and any(made.get(arg.id) for arg in node.args):
         known: dict[int, Node] = {}
         one, *others = (
             _whole(graph, new if arg.id in made else graph.literal(_COMPARISONS[node.op](arg.attr)), known)

@@ -57,7 +57,13 @@ def waited(x, states):
     return -x[0], (1.0 if x[0] > 0 else states.place, 0.0)
 
 
-STEPS = (around, scanned, turned, queued, thrown, waited)
+def near(x, states):
+    """A place that is also asked how large it is."""
+    place = int(states.place)
+    return x[0] if abs(states.place) < 3 else -x[0], ((place + 1) % 7, states.t)
+
+
+STEPS = (around, scanned, turned, queued, thrown, waited, near)
 
 
 def layer_of(step, **options):
@@ -107,7 +113,7 @@ def test_they_are_the_floats_of_the_step(step, dtype, texts):
             one = layer(x[row : row + 1], initial_state=[start[:1], start[1:]])
             same(one, [part[row : row + 1] for part in whole])
     carried = any("= to_int64(select(within_" in text for text in texts)
-    assert carried == (step is not thrown)
+    assert carried == (step not in (thrown, near))
 
 
 @pytest.mark.parametrize("step", STEPS[:4], ids=lambda step: step.__name__)
