@@ -10,7 +10,6 @@ step compares with numbers, is carried so as well, where asked for: integers are
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from rnnkit.compiler.planning.ranges import Bounds, bounds_of
 _ATTEMPTS = 6
 _SMALL, _MOST = 1 << 20, 2.0**31
 # Comparisons, and the integer that is compared with in place of a number between two of them.
-_COMPARISONS: dict[str, Any] = {"greater": np.floor, "less_equal": np.floor, "less": np.ceil, "greater_equal": np.ceil}
+_COMPARISONS: dict = {"greater": np.floor, "less_equal": np.floor, "less": np.ceil, "greater_equal": np.ceil}
 _COMPARISONS |= dict.fromkeys(("equal", "not_equal"))
 
 

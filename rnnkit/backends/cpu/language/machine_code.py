@@ -33,11 +33,12 @@ _PYTHON = {
 # half as fast again where several follow each other in the code: each has a history of its own in the processor.
 _USUAL = ("instruction_combine", "simplify_cfg")
 _IN_MEMORY = ("new_gvn", "simplify_cfg")
+_UNROLLED = ("loop_simplify", "lcssa", "loop_unroll", "sinking", "dead_store_elimination")
 _PASSES = {
     "directing": (),
     "compiled": _USUAL,
     "looping": (*_USUAL, *_IN_MEMORY),
-    "deciding": (*_USUAL, "jump_threading", *_USUAL, *_IN_MEMORY, "loop_simplify", "lcssa", "loop_unroll"),
+    "deciding": (*_USUAL, "jump_threading", *_USUAL, *_IN_MEMORY, *_UNROLLED),
 }
 _FASTCALL = 0x80  # METH_FASTCALL: the function takes an array of its arguments
 
