@@ -51,7 +51,7 @@ class Kind:
         self.loaded: list[np.ndarray] | None = None  # and those whose numbers are there
         self.redirected: set[int] = set()  # arrays of arguments, then of results, that are used where they are
         self.redirect: Any = None  # takes all of these before a repetition
-        self.call: Any = None  # of one program and no copies: from the arrays to the result, or None where it can't
+        self.call: Any = None  # of one result and no copies: from the arrays to the result, or None where it can't
         self.steps = 0  # where calls may have any number of steps, that of the last one
         self.latest: Any = None  # token of a computation whose numbers are in memory
         self.own: Any = None  # what the computation keeps beside
@@ -73,6 +73,7 @@ class Kind:
         results = arrays_in(result)
         self.redirected, self.redirect = self.recording.redirected(places, results)
         if type(result) is np.ndarray and len(self.redirected) == len(places) + 1:
+            self.call = self._call
             if len(operations) == 1 and (program := getattr(self.redirect, "program", None)) is not None:
                 self.call = program.caller([*places, result], self.redirect.places)
                 if self.recording.lengths is not None:
@@ -81,6 +82,21 @@ class Kind:
                         self.steps = x.shape[1]
         elif sum(one.nbytes for i, one in enumerate([*places, *results]) if i in self.redirected) < _SMALL:
             self.redirected = set()
+
+    def _call(self, *arrays: np.ndarray) -> np.ndarray | None:
+        kept = self.stages[0].result
+        result = np.empty(kept.shape, kept.dtype)
+        if self.redirect(*arrays, result):
+            return None
+        self._repeat_with(*arrays, result)
+        return result
+
+    def _repeat_with(self, *arrays: np.ndarray) -> None:
+        try:
+            self.recording.repeat()
+        except Unrepeatable:
+            self.leave(*arrays)
+            raise
 
     def take_steps(self, steps: int) -> None:
         """Let the next calls have so many steps."""
@@ -117,16 +133,12 @@ class Kind:
             if i not in self.redirected:
                 place[...] = arrays[i]
         results = [result] if type(result) is np.ndarray else arrays_in(result)
-        shapes = [one.shape for one in results] if self.call is None else self.call.shapes
+        shapes = [one.shape for one in results] if not self.steps else self.call.shapes
         made = [np.empty(shape, one.dtype) for shape, one in zip(shapes, results, strict=False)]
         if self.redirect(*arrays, *made):
             arrays = [*map(np.ascontiguousarray, arrays)]
             self.redirect(*arrays, *made)
-        try:
-            self.recording.repeat()
-        except Unrepeatable:
-            self.leave(*arrays, *made)
-            raise
+        self._repeat_with(*arrays, *made)
         if len(self.redirected) < len(arrays) + len(made):
             for i, one in enumerate(results, len(arrays)):
                 if i not in self.redirected:
@@ -230,8 +242,8 @@ class Runner:
             if kind.steps and kind.steps != arrays[0].shape[1]:
                 kind.take_steps(arrays[0].shape[1])
             if kind.call is not None and kind.loaded is self._watched.weights:
-                usual = now is USUAL and len(arguments) == 1 and keywords.keys() <= {"constants"}
-                if usual and not self._watched.lists:
+                usual = now is USUAL and not self._watched.lists and len(arguments) == 1 and len(keywords) < 2
+                if usual and (not keywords or "constants" in keywords) and hasattr(kind.call, "shapes"):
                     self._latest = Changes.last, key[0], self._watched.layer, kind
                 result = kind.call(*arrays)
                 if result is not None:

@@ -24,8 +24,6 @@ class Watched:
 
     Attributes
     ----------
-    lists : list of list
-        Attributes that may be changed in place, as a model's layers.
     weights : list of ndarray
         The weights that aren't stored in fewer bits.
     """
@@ -34,7 +32,7 @@ class Watched:
         self.layer: Callable[[], Any] = lambda: None  # a weak reference, shared by shallow copies
         self._last = self._last_weights = -1
         self._numbers: list[tuple[Assigned, int]] = []
-        self.lists: list[list] = []
+        self.lists: list[list] = []  # attributes that may be changed in place, as a model's layers
         self._entries: list[list[int]] = []  # the ids of their entries,
         self._alive: list[list] = []  # and the entries, kept alive so that ids stay theirs
         self._facts: list | None = None

@@ -18,7 +18,7 @@ from rnnkit.compiler.ir.simplify import rebuilt
 from rnnkit.compiler.planning.ranges import Bounds, bounds_of
 
 _ATTEMPTS = 6
-_SMALL, _MOST = 1 << 20, 2.0**31
+_SMALL, _MOST = 1 << 18, 2.0**31  # of numbers in a step, and that an integer is asked for
 # Comparisons, and the integer that is compared with in place of a number between two of them.
 _COMPARISONS: dict = {"greater": np.floor, "less_equal": np.floor, "less": np.ceil, "greater_equal": np.ceil}
 _COMPARISONS |= dict.fromkeys(("equal", "not_equal"))
@@ -116,9 +116,8 @@ def _read(made, users, states: set[int], graph: Graph, node: Node, args: tuple[N
     if node.op == "less" and node.args[0].op == "absolute" and made.get(node.args[0].args[0].id):
         return graph.literal(np.full(node.shape, True))
     if node.op != "absolute" and _reads(node, made, users) and any(made.get(arg.id) for arg in node.args):
-        known: dict[int, Node] = {}
         one, *others = (
-            _whole(graph, new if arg.id in made else graph.literal(_COMPARISONS[node.op](arg.attr)), known)
+            _whole(graph, new if arg.id in made else graph.literal(_COMPARISONS[node.op](arg.attr)), {})
             for arg, new in zip(node.args, args, strict=True)
         )
         return graph.pointwise(node.op, one, *others) if others else one

@@ -53,10 +53,7 @@ def address_writer(table: int, program: Called | None, places: Sequence[int]) ->
 
 
 class Called(NamedTuple):
-    """A program that is called: addresses of its code and of the word that says that it failed, and its arguments.
-
-    The first one is the address of its table of addresses.
-    """
+    """Addresses of a program's code and of the word that says that it failed, and its arguments, the table first."""
 
     code: int
     failed: int
@@ -126,7 +123,6 @@ def call_with(block, given, count):
 
 @cache
 def _loaded(function) -> Callable[..., Any]:
-    """Return one of the functions above for Python, by its name in one process after the other."""
     name = f"rnnkit_{function.__name__}"
 
     def modules():
@@ -142,12 +138,10 @@ def _loaded(function) -> Callable[..., Any]:
 
 @cache
 def _python(name: str) -> int:
-    """Return the address of a function of Python's C API."""
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
 
 
 def _empty() -> int:
-    """Return the address of NumPy's PyArray_Empty."""
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
     table = pointer(import_module("numpy._core._multiarray_umath")._ARRAY_API, None)

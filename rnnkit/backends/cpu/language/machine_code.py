@@ -207,10 +207,7 @@ def add_caller(module: Module, code: ir.Function, name: str) -> None:
 
 
 def add_object_caller(module: Module, code: ir.Function, name: str) -> None:
-    """Add to a module a function for METH_FASTCALL, which calls another one and returns the object at its result.
-
-    The other one takes the first arguments as numbers, and then the address of all arguments, and their count.
-    """
+    """As `add_caller`, for code of numbers, the address of all arguments and their count, which gives an object."""
     functions, builder, (_, given, present) = _begun(module, name)
     places = [builder.gep(given, [ir.IntType(32)(i)]) for i in range(len(code.args) - 2)]
     numbers = [builder.call(functions["PyLong_AsLongLong"], [builder.load(place)]) for place in places]
