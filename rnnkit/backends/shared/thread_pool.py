@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 from rnnkit.arguments import positive_integer
 from rnnkit.backends.shared.placing import keep_away, let_back
@@ -125,11 +125,11 @@ class Helpers:
         self._waiting: set[int] = set()
         self._kept_away: dict[int, set[int]] = {}
 
-    def submit(self, function: Callable, *arguments) -> Future:
+    def submit(self, function: Callable, *arguments) -> None:
         """Let one of the threads call a function; a RuntimeError if they were told to end, or there can be no more."""
         with self._lock:
             self._kept_away |= keep_away(self._waiting - self._kept_away.keys())
-        return self._executor.submit(self._run, function, *arguments)
+        self._executor.submit(self._run, function, *arguments)
 
     def shutdown(self) -> None:
         """End the threads once all submitted work is done."""
@@ -178,28 +178,39 @@ def run_blocks(function: Callable[[int, int], None], rows: int, parallel: bool =
         for first in starts:
             function(first, min(first + size, rows))
         return
-    pending = iter(starts)  # of which each thread takes the next one
+    pending, taken = iter(starts), 0
+    changed = threading.Condition()
     errors: list[BaseException] = []
 
     def work():
+        nonlocal taken
         _worker.busy = True
         try:
-            for first in pending:
-                if errors:
-                    break
-                function(first, min(first + size, rows))
-        except BaseException as error:
-            errors.append(error)
+            while True:
+                with changed:
+                    first = None if errors else next(pending, None)
+                    if first is None:
+                        return
+                    taken += 1
+                try:
+                    function(first, min(first + size, rows))
+                except BaseException as error:
+                    errors.append(error)
+                finally:
+                    with changed:
+                        taken -= 1
+                        changed.notify_all()
         finally:
             _worker.busy = False
 
-    helpers, begun = pool(threads - 1), []
+    helpers = pool(threads - 1)
     for _ in range(min(threads, len(starts)) - 1):
         try:
-            begun.append(helpers.submit(work))
+            helpers.submit(work)
         except RuntimeError:  # the pool was closed, by another thread that set another number or at exit: go on without
             break
     work()  # helpers that start after this find no block
-    wait([one for one in begun if one.running()])
+    with changed:
+        changed.wait_for(lambda: not taken)
     if errors:
         raise errors[0]
