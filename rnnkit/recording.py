@@ -288,6 +288,12 @@ class Noted(np.ndarray):
         """Set all numbers."""
         self[...] = value
 
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value):
+        return bool((self == value).any())
+
     def __setattr__(self, name, value):
         if name in ("real", "imag", "flat"):
             unrepeatable(f"{name} of an array is set")

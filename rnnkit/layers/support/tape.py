@@ -18,6 +18,7 @@ from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.layers.support.symbolic import leaves
 from rnnkit.layers.support.variable import Variable
 from rnnkit.layers.support.weight_mapping import weight_keys
+from rnnkit.recording import constant, operation
 from rnnkit.steps.nesting import mapped
 
 _MOST = 128  # ways back that are kept
@@ -144,7 +145,7 @@ class GradientTape:
         for one in self._leaves.get(key, ()):
             if (found := d.get(one.number)) is not None:
                 total = found if total is None else added_up(total, found)
-        return np.asarray(total, source.dtype) if isinstance(total, np.ndarray) else total
+        return total.astype(source.dtype, copy=False) if isinstance(total, np.ndarray) else total
 
     def _way_back(self, ends: tuple, sought: tuple) -> list:
         """Return the parts of the way from arrays back to those that are sought, the last one first."""
@@ -198,7 +199,7 @@ class GradientTape:
             one.inputs = layer, plain(x), given.get("mask")
         count, added = len(made), list(found)
         for one in added:
-            one.value = _noted(np.asarray(one.value), self, made)
+            one.value = _noted(np.asanyarray(one.value), self, made)
         keep(layer, added)
         if added:
             self._added.append((layer, added))
@@ -485,7 +486,8 @@ def penalty(variable: Variable) -> Any:
     if tape is None:
         return regularizer(variable.value)
     own = tape.tensor_of(variable)
-    return tape.note(regularizer(own.value), [own], lambda d: [regularizer.gradient(own.value) * own.dtype.type(d)])
+    back = lambda d: [operation(lambda w, d: regularizer.gradient(w) * w.dtype.type(d), own.value, d)]
+    return tape.note(operation(lambda w: np.asarray(regularizer(w)), own.value), [own], back)
 
 
 def active_tape() -> GradientTape | None:
@@ -596,8 +598,9 @@ class _ThroughCall(NamedTuple):
         note = tape._notes[self.place]
         own = [d.get(one) if one in self.kept else d.pop(one, None) for one in note.made]
         if any(one is not None for one in own):
-            pairs = zip(own, note.made, strict=True)
-            note.back.back([None if c is None else np.asarray(c, tape._values[one].dtype) for c, one in pairs], d)
+            dtypes = [tape._values[one].dtype for one in note.made]
+            pairs = zip(own, dtypes, strict=True)
+            note.back.back([None if one is None else one.astype(kind, copy=False) for one, kind in pairs], d)
 
 
 class _ThroughFunctions:
@@ -634,7 +637,7 @@ class _ThroughFunctions:
             return
         values = tape._values
         cotangents = [
-            np.zeros(values[number].shape, self.dtype) if one is None else one.astype(self.dtype, copy=False)
+            constant(np.zeros(values[number].shape, self.dtype)) if one is None else one.astype(self.dtype, copy=False)
             for number, one in zip(self.ends, own, strict=True)
         ]
         arrays = [plain(values[one]) for one in self.given]

@@ -1,0 +1,120 @@
+"""Training by the default step with an own `compute_loss`, which is repeated where all that it reads is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rnnkit.execution.layer_tree import options_by_name
+from rnnkit.keras.reads import facts_read
+from rnnkit.keras.utils import unpack_x_y_sample_weight
+from rnnkit.layers.support.tape import GradientTape, plain
+from rnnkit.layers.support.weight_mapping import weight_keys
+from rnnkit.recording import Unrepeatable, operation
+from rnnkit.training.batches import Batch
+from rnnkit.training.objective import Part
+from rnnkit.training.own_steps import OwnStepper, OwnTally, numbers
+from rnnkit.training.tally import may_keep
+
+
+@dataclass(eq=False)
+class _Found:
+    """The loss of a batch, as `rnnkit.training.steps.Differentiated` has those of objectives."""
+
+    batch: Batch
+    outputs: Any
+    parts: list
+    by_variable: Callable[[], list]  # gradients
+    masks: Any = None
+    added: tuple = ()
+
+    def gradients(self, names) -> dict:
+        """Return the gradient of each trained weight by its name."""
+        return dict(zip(names, self.by_variable(), strict=True))
+
+
+class LossStepper(OwnStepper):
+    """Stepper of a model whose `compute_loss` alone is the program's."""
+
+    def __init__(self, model, compiled, nesting):
+        super().__init__(model, compiled, nesting)
+        try:
+            self.reads()
+            self._repeats = True
+        except Unrepeatable:
+            self._repeats = False
+
+    def reads(self):
+        """Return, for comparison, what the loss reads besides its arguments."""
+        return facts_read(self.model, "compute_loss")
+
+    def has_lost(self, sums):
+        """Return whether a recording's loss is that of the last batch that was trained on anew."""
+        return sums[0][0] == self._last
+
+    def options(self):
+        """Return the options of weights in an update, whose penalties are in the loss if the program adds them."""
+        return {name: replace(one, regularizer=None) for name, one in options_by_name(self.model).items()}
+
+    def tally(self):
+        """Return a tally of the model's metrics."""
+        return _Tally(self.model, self.nesting)
+
+    def train(self, batch, tally):
+        """Change the weights by a batch."""
+        if self._repeats:
+            self.model._update_runner.train(self, batch, tally)
+            self.compiled.steps_made += 1
+        else:
+            super().train(batch, tally)
+
+    def train_anew(self, batch, tally):
+        """Train as `train` does, without recordings; without a tally if that has the batch already."""
+        found, variables = self.differentiated(batch), self.model.trainable_variables
+        self._last = found.parts[0].total
+        if tally is not None:
+            tally.add(batch, found.outputs, None, found.parts, 0.0)
+        if variables:
+            self.model.optimizer.apply(found.by_variable(), variables)
+
+    def differentiated(self, batch):
+        """Return the loss of a batch, with the means to get its gradient."""
+        model = self.model
+        x, y, sample_weight = unpack_x_y_sample_weight(model._data_of(batch, self.nesting))
+        with GradientTape() as tape:
+            y_pred = model(x, training=True)
+            loss = model._loss_of(x, y, y_pred, sample_weight, True)
+        sums = operation(lambda loss: np.array([loss, 1.0]), np.asanyarray(plain(loss)))
+        return _Found(batch, y_pred, [Part(sums)], lambda: tape.gradient(loss, model.trainable_variables))
+
+    def names(self):
+        """Return the names of the trained weights, in the order of the variables."""
+        names = {key: name for name, key in reversed(weight_keys(self.model).items())}
+        return [names[one.key] for one in self.model.trainable_variables]
+
+    def is_finite(self, parts, penalty):
+        """Return whether the loss is finite."""
+        return math.isfinite(parts[0].total)
+
+
+class _Tally(OwnTally):
+    """Tally of a model's own metrics."""
+
+    def __init__(self, model, nesting):
+        super().__init__(model)
+        self.model, self.nesting = model, nesting
+        self.may_keep = any(may_keep(metric) for _, _, metric, _ in model._ready().metrics)
+
+    def add(self, batch, outputs, masks, parts, penalty):
+        """Add a batch, its outputs and its loss."""
+        x, y, sample_weight = unpack_x_y_sample_weight(self.model._data_of(batch, self.nesting))
+        self.model._add_to_metrics(x, y, outputs, sample_weight, parts[0].total)
+        self.batches += 1
+
+    def logs(self):
+        """Return the results of the metrics."""
+        return numbers(self.model.get_metrics_result(), "train_step")
