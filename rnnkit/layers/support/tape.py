@@ -82,11 +82,7 @@ class GradientTape:
 
     def watch(self, array: Array) -> Any:
         """Return an array in place of another one, by which gradients can be computed; a weight as it is."""
-        if isinstance(array, Variable):
-            return array
-        found = TapeArray(np.asarray(array), self._root)
-        self._root._keys.append((found.shape, found.dtype))
-        return found
+        return array if isinstance(array, Variable) else self._root._beginning(np.asarray(array))
 
     def gradient(self, target: Any, sources: Any, output_gradients: Any = None) -> Any:
         """Return the gradients of the sum of an array, or of several, nested as `sources`.
@@ -167,6 +163,10 @@ class GradientTape:
             self._keys.append((array.shape, array.dtype))
         return found
 
+    def _beginning(self, array) -> TapeArray:
+        self._keys.append((array.shape, array.dtype))
+        return TapeArray(array, self)
+
     def _note(self, made: list, read: list, back: Any, key: tuple) -> None:
         self._notes.append(_Note([one.number for one in made], read, back))
         self._keys.append(key)
@@ -232,7 +232,7 @@ class GradientTape:
             return self._stand_ins[variable.key]
         several, array = self._leaves.setdefault(variable.key, []), variable._array()
         if not several or several[-1].value is not array:
-            several.append(self.watch(array))
+            several.append(self._beginning(array))
         return several[-1]
 
     def apply(self, function: Callable, arguments: tuple, keywords: dict) -> Any:
