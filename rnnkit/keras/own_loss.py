@@ -15,6 +15,7 @@ from rnnkit.keras.utils import unpack_x_y_sample_weight
 from rnnkit.layers.support.tape import GradientTape, plain
 from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.recording import Unrepeatable, operation
+from rnnkit.steps.nesting import mapped
 from rnnkit.training.batches import Batch
 from rnnkit.training.objective import Part
 from rnnkit.training.own_steps import OwnStepper, OwnTally, numbers
@@ -42,6 +43,7 @@ class LossStepper(OwnStepper):
 
     def __init__(self, model, compiled, nesting):
         super().__init__(model, compiled, nesting)
+        self._nesting = mapped(nesting, lambda _: None)
         try:
             self.reads()
             self._repeats = True
@@ -50,7 +52,7 @@ class LossStepper(OwnStepper):
 
     def reads(self):
         """Return, for comparison, what the loss reads besides its arguments."""
-        return facts_read(self.model, "compute_loss")
+        return [self._nesting, *facts_read(self.model, "compute_loss")]
 
     def has_lost(self, sums):
         """Return whether a recording's loss is that of the last batch that was trained on anew."""

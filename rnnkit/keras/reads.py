@@ -56,6 +56,9 @@ class _Reads:
         self.model, self.layers = model, all_layers(model)
         self.facts: list[Any] = [settings.floatx(), settings.epsilon()]
         self._seen: set[FunctionType] = set()
+        for kind in {kind for layer in self.layers for kind in type(layer).__mro__ if not is_own(kind)}:
+            if "__getattr__" in vars(kind) or (kind is not object and "__getattribute__" in vars(kind)):
+                raise Unrepeatable(f"{kind.__name__} finds attributes itself")
 
     def function(self, function: FunctionType) -> None:
         """Add what a function of the user's reads."""
