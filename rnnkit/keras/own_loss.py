@@ -1,4 +1,4 @@
-"""Training by the default step with an own `compute_loss`, which is repeated where all that it reads is known."""
+"""Training by the default step with an own `compute_loss`, or `compute_metrics`, that read nothing unknown."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from rnnkit.execution.layer_tree import options_by_name
+from rnnkit.execution.watching import Same
 from rnnkit.keras.reads import facts_read
 from rnnkit.keras.utils import unpack_x_y_sample_weight
 from rnnkit.layers.support.tape import GradientTape, plain
 from rnnkit.layers.support.weight_mapping import weight_keys
-from rnnkit.recording import Unrepeatable, operation
+from rnnkit.recording import operation
 from rnnkit.steps.nesting import mapped
 from rnnkit.training.batches import Batch
 from rnnkit.training.objective import Part
@@ -39,20 +40,23 @@ class _Found:
 
 
 class LossStepper(OwnStepper):
-    """Stepper of a model whose `compute_loss` alone is the program's."""
+    """Stepper of a model whose `train_step` is Keras's; batches are repeated, but for what the model does with metrics.
 
-    def __init__(self, model, compiled, nesting):
+    Raises
+    ------
+    Unrepeatable
+        If it isn't known what the loss or the metrics depend on.
+    """
+
+    def __init__(self, model, compiled, nesting, own_metrics):
         super().__init__(model, compiled, nesting)
-        self._nesting = mapped(nesting, lambda _: None)
-        try:
-            self.reads()
-            self._repeats = True
-        except Unrepeatable:
-            self._repeats = False
+        self._nesting, self._own_metrics = mapped(nesting, lambda _: None), own_metrics
+        self.reads()
 
     def reads(self):
-        """Return, for comparison, what the loss reads besides its arguments."""
-        return [self._nesting, *facts_read(self.model, "compute_loss")]
+        """Return, for comparison, what the loss and the metrics read besides their arguments."""
+        model, facts = self.model, [self._nesting, Same(self.compiled)]
+        return facts + facts_read(model, ["compute_loss"]) + facts_read(model, self._own_metrics, weights=False)
 
     def has_lost(self, sums):
         """Return whether a recording's loss is that of the last batch that was trained on anew."""
@@ -64,15 +68,12 @@ class LossStepper(OwnStepper):
 
     def tally(self):
         """Return a tally of the model's metrics."""
-        return _Tally(self.model, self.nesting)
+        return _Tally(self.model, self.nesting, bool(self._own_metrics))
 
     def train(self, batch, tally):
         """Change the weights by a batch."""
-        if self._repeats:
-            self.model._update_runner.train(self, batch, tally)
-            self.compiled.steps_made += 1
-        else:
-            super().train(batch, tally)
+        self.model._update_runner.train(self, batch, tally)
+        self.compiled.steps_made += 1
 
     def train_anew(self, batch, tally):
         """Train as `train` does, without recordings; without a tally if that has the batch already."""
@@ -106,17 +107,23 @@ class LossStepper(OwnStepper):
 class _Tally(OwnTally):
     """Tally of a model's own metrics."""
 
-    def __init__(self, model, nesting):
+    def __init__(self, model, nesting, own):
         super().__init__(model)
-        self.model, self.nesting = model, nesting
-        self.may_keep = any(may_keep(metric) for _, _, metric, _ in model._ready().metrics)
+        self.model, self.nesting, self.own = model, nesting, own
+        self.may_keep = own or any(may_keep(metric) for _, _, metric, _ in model._ready().metrics)
 
     def add(self, batch, outputs, masks, parts, penalty):
         """Add a batch, its outputs and its loss."""
-        x, y, sample_weight = unpack_x_y_sample_weight(self.model._data_of(batch, self.nesting))
-        self.model._add_to_metrics(x, y, outputs, sample_weight, parts[0].total)
+        model, tape = self.model, GradientTape()
+        x, y, sample_weight = unpack_x_y_sample_weight(model._data_of(batch, self.nesting))
+        model._loss_tracker.update_state(parts[0].total, sample_weight=batch.rows)
+        if self.own:
+            y_pred = mapped(plain(outputs), tape.watch)  # has an array's methods in Keras
+            self._logs = numbers(model.compute_metrics(x, y, y_pred, sample_weight), "compute_metrics")
+        else:
+            model._add_to_metrics(x, y, outputs, sample_weight)
         self.batches += 1
 
     def logs(self):
         """Return the results of the metrics."""
-        return numbers(self.model.get_metrics_result(), "train_step")
+        return super().logs() if self.own else numbers(self.model.get_metrics_result(), "train_step")

@@ -9,6 +9,7 @@ else, such as a list, a random generator, a metric or `print`, is refused. So a 
 from __future__ import annotations
 
 import dis
+from collections.abc import Iterable
 from functools import lru_cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -34,6 +35,7 @@ _METHODS = set(
     "trace transpose values var".split()
 )  # of arrays, and of lists and dicts
 _INSIDE = set("ops losses activations nn numpy linalg pi inf newaxis".split())  # of modules
+_OF_MODELS = {"losses", "compute_loss", "compute_metrics", "get_metrics_result"}  # rnnkit's own
 _OPERATIONS = tuple(
     "BINARY BUILD CALL COMPARE CONTAINS COPY DELETE_FAST DICT END_FOR EXTENDED FOR_ GEN_START GET_ITER IS "
     "JUMP KW_NAMES LIST LOAD_ASSERT LOAD_CLOSURE LOAD_CONST LOAD_FAST LOAD_SMALL MAKE MAP_ADD NOP NOT_TAKEN POP_ "
@@ -42,18 +44,19 @@ _OPERATIONS = tuple(
 )
 
 
-def facts_read(model: Any, name: str) -> list:
-    """Return, for comparison, all that a method of a model reads; `Unrepeatable` if that isn't known."""
-    found = _Reads(model)
-    found.attribute(name)
+def facts_read(model: Any, names: Iterable[str], weights: bool = True) -> list:
+    """Return, for comparison, all that methods of a model read; `Unrepeatable` if that isn't known, or has weights."""
+    found = _Reads(model, model.variables if weights else [])
+    for name in names:
+        found.attribute(name)
     return found.facts
 
 
 class _Reads:
     """Facts that functions of the user's read."""
 
-    def __init__(self, model: Any):
-        self.model, self.layers = model, all_layers(model)
+    def __init__(self, model: Any, variables: list):
+        self.layers, self.variables = all_layers(model), variables
         self.facts: list[Any] = [settings.floatx(), settings.epsilon()]
         self._seen: set[FunctionType] = set()
         for kind in {kind for layer in self.layers for kind in type(layer).__mro__ if not is_own(kind)}:
@@ -96,7 +99,7 @@ class _Reads:
                 continue  # what isn't one's own could only be read of the layers' attributes
             known, value = True, vars(kind)[name]
             if is_own(kind):
-                if name != "losses":
+                if name not in _OF_MODELS:
                     raise Unrepeatable(f"{name!r} of {layer.name!r} is read")
             else:
                 self.value(value.fget if isinstance(value, property) else value)
@@ -125,7 +128,7 @@ class _Reads:
         """Return whether a value does the same as long as it is the same, or is watched itself."""
         if isinstance(value, ModuleType):
             return value.__name__ in _MODULES
-        inside = (*self.layers, *self.model.variables)
+        inside = (*self.layers, *self.variables)
         return any(value is one for one in inside) or _is_of_numpy(value) or _is_operation(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -21,14 +22,15 @@ from rnnkit.layers.support.tape import GradientTape, TapeArray, plain
 from rnnkit.layers.support.variable import assign_all
 from rnnkit.models.assembled import Assembled
 from rnnkit.models.subclassed_layer import SubclassedLayer, own_metrics
-from rnnkit.recording import unrepeatable
+from rnnkit.recording import Unrepeatable, unrepeatable
 from rnnkit.steps.nesting import leaves_of, mapped, paths
 from rnnkit.training.batches import Arrays, Names, brings_batches
 from rnnkit.training.own_steps import Items, OwnStepper, flat, numbers, weighted_loss
 from rnnkit.training.steps import in_order
 from rnnkit.training.trainable import joined
 
-_TRAINING = "train_step test_step compute_loss compute_metrics metrics get_metrics_result reset_metrics".split()
+_OF_METRICS = "compute_metrics metrics get_metrics_result reset_metrics".split()
+_TRAINING = ["train_step", "test_step", "compute_loss", *_OF_METRICS]
 _signature = lru_cache(maxsize=256)(inspect.signature)
 
 
@@ -97,10 +99,8 @@ class StepsOfModel(Assembled):
         self._add_to_metrics(x, y, y_pred, sample_weight)
         return self.get_metrics_result()
 
-    def _add_to_metrics(self, x, y, y_pred, sample_weight, loss=None) -> None:
-        """Add a batch to the metrics of `compile`, and to the mean of the loss, if it is given."""
-        if loss is not None:
-            self._loss_tracker.update_state(loss, sample_weight=len(tree.flatten(x)[0]))
+    def _add_to_metrics(self, x, y, y_pred, sample_weight) -> None:
+        """Add a batch to the metrics of `compile`."""
         if given := self._ready().metrics:
             outputs, targets, weights, masks = self._by_output(x, y, y_pred, sample_weight)
             for _, k, metric, weighted in given:
@@ -247,10 +247,13 @@ class StepsOfModel(Assembled):
                 f"expected no class_weight, parts or LBFGS with the own steps of {type(self).__name__}; give "
                 "sample_weight, or compute them in train_step"
             )
-        others = [one for one in _TRAINING if one != "compute_loss"]
-        alone = source.nesting is not None and not self._overrides(*others) and not own_metrics(self)
-        kind = LossStepper if alone else OwnStepper
-        return kind(self, self._ready(), source.nesting)
+        compiled = self._ready()
+        if source.nesting is not None and not self._overrides("train_step") and not own_metrics(self):
+            metrics = [one for one in _OF_METRICS if self._overrides(one)]
+            if not _makes_masks(self) or not (metrics or compiled.metrics):
+                with suppress(Unrepeatable):
+                    return LossStepper(self, compiled, source.nesting, metrics)
+        return OwnStepper(self, compiled, source.nesting)
 
     def _tester(self, source):
         if not self._has_own_steps():

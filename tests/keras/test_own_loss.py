@@ -82,8 +82,19 @@ def with_loss(self, y, y_pred):
     return ops.exp(-self.inner(y, y_pred)) + keras.losses.mean_absolute_error(y, y_pred)[0]
 
 
-def with_base(self, y, y_pred, x=None):
-    return 2.0 * super(self.kind, self).compute_loss(x, y, y_pred) if False else error(y, y_pred)
+def by_default(self, y, y_pred, x=None):
+    return 2.0 * self.of_keras(x, y, y_pred)
+
+
+def with_list(self, y, y_pred):
+    parts = {}
+    for i, weight in enumerate((1.0, 0.5)):
+        parts[i] = weight * error(y, y_pred)
+    return sum(one for one in parts.values())
+
+
+def with_branch_by_size(self, y, y_pred):
+    return error(y, y_pred) if len(y) > 3 and y_pred.shape[-1] == 1 else 0.0
 
 
 def with_branch(self, y, y_pred):
@@ -103,7 +114,7 @@ def with_math(self, y, y_pred):
 
 
 KNOWN = [with_attribute, with_global, with_class_attribute, with_method, with_property, with_closure(), with_weight]
-KNOWN += [with_teacher, with_loss]
+KNOWN += [with_teacher, with_loss, with_list, with_branch_by_size, by_default]
 DECIDING = [with_branch, with_rows, with_math]
 UNKNOWN = {
     "a list": lambda self, y, y_pred: (KEPT.append(1), len(KEPT) * error(y, y_pred))[1],
@@ -164,7 +175,7 @@ class Changing(keras.callbacks.Callback):
         getattr(self.loss, "change", lambda: None)()
 
 
-def fitted(loss, callbacks=True, epochs=3):
+def fitted(loss, callbacks=True, epochs=3, compute_metrics=None):
     """Fit a new model from the same weights; return history and weights, and the model."""
     global SCALE
     SCALE, SCALES["a"], TABLE[0] = 1.0, 1.0, 1.0
@@ -185,7 +196,11 @@ def fitted(loss, callbacks=True, epochs=3):
             super().__init__(**keywords)
             self.alpha, self.calls, self.seen = 1.0, 0, []
             self.inner, self.settings = keras.losses.MeanSquaredError(), Settings()
-            self.gru, self.drop, self.dense = layers.GRU(4, seed=1), layers.Dropout(0.2, seed=2), layers.Dense(1, seed=3)
+            self.gru, self.drop, self.dense = (
+                layers.GRU(4, seed=1),
+                layers.Dropout(0.2, seed=2),
+                layers.Dense(1, seed=3),
+            )
             self.teacher = keras.Sequential([keras.Input((5, 3)), layers.Flatten(), layers.Dense(1, seed=4)])
             self.teacher.trainable = False
 
@@ -195,6 +210,9 @@ def fitted(loss, callbacks=True, epochs=3):
         def call(self, x, training=False):
             return self.dense(self.drop(self.gru(x), training=training))
 
+        def of_keras(self, x, y, y_pred):
+            return super().compute_loss(x, y, y_pred)
+
         def weighed(self, loss):
             return self.alpha * loss
 
@@ -203,13 +221,15 @@ def fitted(loss, callbacks=True, epochs=3):
             return 2.0 * self.alpha
 
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-            return loss(self, y, y_pred, x) if loss is with_teacher else loss(self, y, y_pred)
+            return loss(self, y, y_pred, x) if loss in (with_teacher, by_default) else loss(self, y, y_pred)
 
+    if compute_metrics is not None:
+        Own.compute_metrics = compute_metrics
     keras.utils.clear_session()
     OUTSIDE(Y)
     model = Own(name="own", seed=0)
     model(X[:2])
-    model.compile(keras.optimizers.Adam(0.01), metrics=["mae"])
+    model.compile(keras.optimizers.Adam(0.01), "mse" if loss is by_default else None, metrics=["mae"])
     callbacks = [Changing(loss)] if callbacks else []
     history = model.fit(X, Y, batch_size=8, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
     arrays = [np.array(one) for one in history.history.values()] + model.get_weights()
@@ -220,7 +240,9 @@ def same(some, others):
     return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
 
 
-@pytest.mark.parametrize("loss", [*KNOWN, *DECIDING, *UNKNOWN.values()], ids=[*range(12), *UNKNOWN])
+@pytest.mark.parametrize(
+    "loss", [*KNOWN, *DECIDING, *UNKNOWN.values()], ids=[*(one.__name__ for one in KNOWN + DECIDING), *UNKNOWN]
+)
 def test_a_fit_has_the_bits_of_one_without_recordings(loss, monkeypatch):
     found, _ = fitted(loss)
     monkeypatch.setenv("RNNKIT_REPEAT", "0")
@@ -238,8 +260,61 @@ def test_batches_are_repeated_where_all_that_a_loss_reads_is_known(loss):
 def test_a_loss_that_reads_what_may_change_unseen_runs_each_time(what):
     _, model = fitted(UNKNOWN[what], callbacks=False, epochs=1)
     with pytest.raises(Unrepeatable):
-        facts_read(model, "compute_loss")
+        facts_read(model, ["compute_loss"])
     assert not model._update_runner._kinds
+
+
+def with_logs(self, x, y, y_pred, sample_weight=None):
+    logs = keras.Model.compute_metrics(self, x, y, y_pred, sample_weight)
+    logs["largest"] = self.alpha * ops.max(ops.abs(y_pred.numpy()))
+    return logs
+
+
+def with_weights(self, x, y, y_pred, sample_weight=None):
+    return {"norm": float(np.sum(self.trainable_variables[0].numpy())), "offset": self.offset[0]}
+
+
+def with_memory(self, x, y, y_pred, sample_weight=None):
+    self.seen.append(y_pred)
+    return {"first": self.seen[0][0, 0]}
+
+
+@pytest.mark.parametrize("compute_metrics", [with_logs, with_weights, with_memory])
+def test_own_metrics_have_the_numbers_of_a_fit_without_recordings(compute_metrics, monkeypatch):
+    found, _ = fitted(with_attribute, compute_metrics=compute_metrics)
+    monkeypatch.setenv("RNNKIT_REPEAT", "0")
+    expected, _ = fitted(with_attribute, compute_metrics=compute_metrics)
+    assert same(found, expected)
+
+
+@pytest.mark.parametrize("nested", [lambda one: [one], lambda one: {"a": one}])
+def test_data_that_is_nested_in_another_way_is_no_batch_of_before(nested):
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__(seed=0)
+            self.dense = layers.Dense(1, seed=0)
+
+        def call(self, x):
+            return self.dense(x if isinstance(x, np.ndarray) or hasattr(x, "shape") else next(iter(x)))
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return (
+                error(y, y_pred)
+                if hasattr(y, "shape")
+                else 2.0 * error(y[0] if isinstance(y, list) else y["a"], y_pred)
+            )
+
+    weights = []
+    for repeats in (True, False):
+        model = Own()
+        model(X[:2, 0])
+        model.compile(keras.optimizers.SGD(0.1))
+        for target in (Y, nested(Y), Y):
+            model.fit(X[:, 0], target, batch_size=8, epochs=2, shuffle=False, verbose=0)
+            if not repeats:
+                model._update_runner._kinds.clear()
+        weights.append(model.get_weights())
+    assert same(*weights)
 
 
 def test_metrics_of_the_model_hold_the_last_epoch():

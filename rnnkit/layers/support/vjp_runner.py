@@ -104,7 +104,9 @@ def _as_then(states: dict) -> Iterator[None]:
 
 def _numbers(states: dict) -> list:
     """Return the numbers of `call_states`, for comparison."""
-    each = [(state, {name: one.value.tobytes() for name, one in moving.items()}) for _, state, moving in states.values()]
+    each = [
+        (state, {name: one.value.tobytes() for name, one in moving.items()}) for _, state, moving in states.values()
+    ]
     return [repr(one) for one in each]
 
 
