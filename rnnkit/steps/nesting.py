@@ -38,7 +38,7 @@ def mapped(nested, function: Callable[[Any], Any]):
     """Return the same nesting with a function applied to each leaf."""
     if isinstance(nested, (list, tuple)):
         return like(nested, [mapped(one, function) for one in nested])
-    if _is_mapping(type(nested)):
+    if _is_mapping(type(nested)):  # type: ignore[arg-type]
         return {name: mapped(one, function) for name, one in nested.items()}
     return function(nested)
 

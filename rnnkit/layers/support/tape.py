@@ -239,7 +239,7 @@ class GradientTape:
         """Return the result of a function of NumPy."""
         own, kinds, read = [], [], []
         for one in arguments:
-            kind = type(one)
+            kind: Any = type(one)
             if kind not in _FLAT:
                 one = symbolic.resolved(one)
                 kind = type(one)
