@@ -92,7 +92,7 @@ class LossStepper(OwnStepper):
             y_pred = model(x, training=True)
             loss = model._loss_of(x, y, y_pred, sample_weight, True)
         sums = operation(lambda loss: np.array([loss, 1.0]), np.asanyarray(plain(loss)))
-        return _Found(batch, y_pred, [Part(sums)], lambda: tape.gradient(loss, model.trainable_variables))
+        return _Found(batch, plain(y_pred), [Part(sums)], lambda: tape.gradient(loss, model.trainable_variables))
 
     def names(self):
         """Return the names of the trained weights, in the order of the variables."""
@@ -118,7 +118,7 @@ class _Tally(OwnTally):
         x, y, sample_weight = unpack_x_y_sample_weight(model._data_of(batch, self.nesting))
         model._loss_tracker.update_state(parts[0].total, sample_weight=batch.rows)
         if self.own:
-            y_pred = mapped(plain(outputs), tape.watch)  # has an array's methods in Keras
+            y_pred = mapped(outputs, tape.watch)  # has an array's methods in Keras
             self._logs = numbers(model.compute_metrics(x, y, y_pred, sample_weight), "compute_metrics")
         else:
             model._add_to_metrics(x, y, outputs, sample_weight)

@@ -287,6 +287,27 @@ def test_own_metrics_have_the_numbers_of_a_fit_without_recordings(compute_metric
     assert same(found, expected)
 
 
+def test_a_metric_may_keep_its_arrays():
+    kept = []
+
+    def largest(y_true, y_pred):
+        kept.append(y_pred)
+        return np.max(np.abs(y_pred), axis=-1)
+
+    class Own(keras.Sequential):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return error(y, y_pred)
+
+    model = Own([keras.Input((3,)), layers.Dense(1, seed=0)])
+    model.compile(keras.optimizers.SGD(0.1), metrics=[largest])
+    expected = []
+    for first in range(0, 64, 8):
+        expected.append(model.predict(X[first : first + 8, 0], verbose=0))
+        model.fit(X[first : first + 8, 0], Y[first : first + 8], batch_size=8, shuffle=False, verbose=0)
+    assert [kind.agreed for kind in model._update_runner._kinds.values()] == [2]
+    assert all(np.array_equal(a, b) for a, b in zip(kept[-8:], expected, strict=True))
+
+
 @pytest.mark.parametrize("nested", [lambda one: [one], lambda one: {"a": one}])
 def test_data_that_is_nested_in_another_way_is_no_batch_of_before(nested):
     class Own(keras.Model):
