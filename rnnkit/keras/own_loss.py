@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -17,26 +16,9 @@ from rnnkit.layers.support.tape import GradientTape, plain
 from rnnkit.layers.support.weight_mapping import weight_keys
 from rnnkit.recording import operation
 from rnnkit.steps.nesting import mapped
-from rnnkit.training.batches import Batch
 from rnnkit.training.objective import Part
 from rnnkit.training.own_steps import OwnStepper, OwnTally, numbers
 from rnnkit.training.tally import may_keep
-
-
-@dataclass(eq=False)
-class _Found:
-    """The loss of a batch, as `rnnkit.training.steps.Differentiated` has those of objectives."""
-
-    batch: Batch
-    outputs: Any
-    parts: list
-    by_variable: Callable[[], list]  # gradients
-    masks: Any = None
-    added: tuple = ()
-
-    def gradients(self, names) -> dict:
-        """Return the gradient of each trained weight by its name."""
-        return dict(zip(names, self.by_variable(), strict=True))
 
 
 class LossStepper(OwnStepper):
@@ -92,7 +74,10 @@ class LossStepper(OwnStepper):
             y_pred = model(x, training=True)
             loss = model._loss_of(x, y, y_pred, sample_weight, True)
         sums = operation(lambda loss: np.array([loss, 1.0]), np.asanyarray(plain(loss)))
-        return _Found(batch, plain(y_pred), [Part(sums)], lambda: tape.gradient(loss, model.trainable_variables))
+        by_variable = lambda: tape.gradient(loss, model.trainable_variables)
+        by_name = lambda names: dict(zip(names, by_variable(), strict=True))
+        given = {"batch": batch, "outputs": plain(y_pred), "masks": None, "parts": [Part(sums)], "added": ()}
+        return SimpleNamespace(**given, gradients=by_name, by_variable=by_variable)
 
     def names(self):
         """Return the names of the trained weights, in the order of the variables."""
