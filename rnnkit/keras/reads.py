@@ -11,6 +11,7 @@ from __future__ import annotations
 import dis
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -35,6 +36,7 @@ _METHODS = set(
     "trace transpose values var".split()
 )  # of arrays, and of lists and dicts
 _INSIDE = set("ops losses activations nn numpy linalg pi inf newaxis".split())  # of modules
+_READING = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR")
 _OF_MODELS = {"losses", "compute_loss", "compute_metrics", "get_metrics_result"}  # rnnkit's own
 _OPERATIONS = tuple(
     "BINARY BUILD CALL COMPARE CONTAINS COPY DELETE_FAST DICT END_FOR EXTENDED FOR_ GEN_START GET_ITER IS "
@@ -45,8 +47,11 @@ _OPERATIONS = tuple(
 
 
 def facts_read(model: Any, names: Iterable[str], weights: bool = True) -> list:
-    """Return, for comparison, all that methods of a model read; `Unrepeatable` if that isn't known, or has weights."""
-    found = _Reads(model, model.variables if weights else [])
+    """Return, for comparison, all that methods of a model read; `Unrepeatable` if that isn't known.
+
+    Without `weights`, neither weights nor layers may be among it, nor the model but for its attributes.
+    """
+    found = _Reads(model, weights)
     for name in names:
         found.attribute(name)
     return found.facts
@@ -55,8 +60,9 @@ def facts_read(model: Any, names: Iterable[str], weights: bool = True) -> list:
 class _Reads:
     """Facts that functions of the user's read."""
 
-    def __init__(self, model: Any, variables: list):
-        self.layers, self.variables = all_layers(model), variables
+    def __init__(self, model: Any, weights: bool):
+        self.layers = all_layers(model)
+        self.inside = [*self.layers, *model.variables] if weights else []
         self.facts: list[Any] = [settings.floatx(), settings.epsilon()]
         self._seen: set[FunctionType] = set()
         for kind in {kind for layer in self.layers for kind in type(layer).__mro__ if not is_own(kind)}:
@@ -102,7 +108,10 @@ class _Reads:
                 if name not in _OF_MODELS:
                     raise Unrepeatable(f"{name!r} of {layer.name!r} is read")
             else:
-                self.value(value.fget if isinstance(value, property) else value)
+                value = value.fget if isinstance(value, property) else value
+                if not self.inside and isinstance(value, FunctionType) and not _reads_attributes(value.__code__):
+                    raise Unrepeatable(f"{layer.name!r} is used as a whole")
+                self.value(value)
         if not known:
             raise Unrepeatable(f"an attribute {name!r} is read")
 
@@ -128,8 +137,7 @@ class _Reads:
         """Return whether a value does the same as long as it is the same, or is watched itself."""
         if isinstance(value, ModuleType):
             return value.__name__ in _MODULES
-        inside = (*self.layers, *self.variables)
-        return any(value is one for one in inside) or _is_of_numpy(value) or _is_operation(value)
+        return any(value is one for one in self.inside) or _is_of_numpy(value) or _is_operation(value)
 
 
 @lru_cache(maxsize=256)
@@ -138,6 +146,17 @@ def _instructions(code: CodeType) -> list[tuple[str, Any]]:
     inside = [one for one in code.co_consts if isinstance(one, CodeType)]
     own = ((one.opname, one.argval if isinstance(one.argval, str) else "") for one in dis.get_instructions(code))
     return list(dict.fromkeys([*own, *(pair for one in inside for pair in _instructions(one))]))
+
+
+def _reads_attributes(code: CodeType, own: str = "") -> bool:
+    """Return whether a method reads the attributes of its first argument, and nothing else of it."""
+    own = own or code.co_varnames[0]
+    for one, after in pairwise(dis.get_instructions(code)):
+        names = one.argval if isinstance(one.argval, tuple) else (one.argval,)
+        loads = own in names and one.opname.startswith("LOAD_") and not one.opname.startswith(_READING)
+        if loads and (names.count(own) > 1 or names[-1] != own or not after.opname.startswith(_READING)):
+            return False
+    return all(_reads_attributes(inside, own) for inside in code.co_consts if isinstance(inside, CodeType))
 
 
 def _is_of_numpy(value) -> bool:

@@ -78,7 +78,8 @@ class UpdateRunner(Runner):
         if self._loaded is model:
             return True
         arrays = arrays_by_name(model)
-        same, facts = self._watched.look(model), [*_facts(model, optimizer, arrays), subject.reads()]
+        facts = [*_facts(model, optimizer, arrays), subject.reads()]  # may fail; a look is the first at a change
+        same = self._watched.look(model)
         if self._in_place is None:
             if optimizer._groups is None:  # nothing was trained so far
                 return False

@@ -279,7 +279,22 @@ def with_memory(self, x, y, y_pred, sample_weight=None):
     return {"first": self.seen[0][0, 0]}
 
 
-@pytest.mark.parametrize("compute_metrics", [with_logs, with_weights, with_memory])
+def with_call(self, x, y, y_pred, sample_weight=None):
+    return {"size": ops.max(ops.abs(self(x)))}
+
+
+def with_layer(self, x, y, y_pred, sample_weight=None):
+    return {"size": ops.max(ops.abs(self.gru(x)))}
+
+
+def with_itself_inside(self, x, y, y_pred, sample_weight=None):
+    return {"size": sum(ops.max(ops.abs(one(x))) for one in (self,))}
+
+
+OWN_METRICS = [with_logs, with_weights, with_memory, with_call, with_layer, with_itself_inside]
+
+
+@pytest.mark.parametrize("compute_metrics", OWN_METRICS)
 def test_own_metrics_have_the_numbers_of_a_fit_without_recordings(compute_metrics, monkeypatch):
     found, _ = fitted(with_attribute, compute_metrics=compute_metrics)
     monkeypatch.setenv("RNNKIT_REPEAT", "0")
