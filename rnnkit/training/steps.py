@@ -18,6 +18,7 @@ from rnnkit.layers.support.row_gradient import added_up
 from rnnkit.losses import takes_ids
 from rnnkit.recording import operation
 from rnnkit.steps.nesting import leaves_of, mapped
+from rnnkit.steps.weight_options import WeightOptions
 from rnnkit.training.batches import Batch
 from rnnkit.training.compiled import Compiled
 from rnnkit.training.objective import Part
@@ -63,6 +64,18 @@ class Stepper:
     def updates(self) -> int:
         """The number of updates so far, which seeds the draws of an epoch."""
         return self.compiled.optimizer.iterations
+
+    def reads(self) -> list:
+        """Return, for comparison, what the losses read besides their arguments, the model and its layers."""
+        return []
+
+    def has_lost(self, sums: list) -> bool:
+        """Return whether the sums of a recording's losses are those of the last batch that was trained on anew."""
+        return True
+
+    def options(self) -> dict[str, WeightOptions]:
+        """Return the options of all weights in an update."""
+        return options_by_name(self.model)
 
     def tally(self) -> Tally:
         """Return a new tally for batches."""

@@ -631,16 +631,36 @@ def test_cotangents_of_zeros_and_of_wrong_shapes():
         pullback((outputs[:, 1:], None))
 
 
-def test_a_gradient_with_dropout_is_that_of_the_masks_that_were_drawn():
-    layer = rk.GRU(4, dropout=0.5, seed=0, return_sequences=True)
-    other = rk.GRU(4, dropout=0.5, seed=0, return_sequences=True)
-    for i in range(ENOUGH + 3):
+CHANGING = {
+    "dropout": lambda: rk.GRU(4, dropout=0.5, seed=0, return_sequences=True),
+    "averages": lambda: rk.BatchNormalization(),
+    "both": lambda: rk.Sequential([rk.GRU(4), rk.BatchNormalization(), rk.Dropout(0.5), rk.Dense(1)], seed=0),
+}
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_gradient_is_that_of_what_its_call_drew_and_leaves_what_calls_change(name):
+    layer, other = CHANGING[name](), CHANGING[name]()
+    other.build((None, 5, 3))
+    layer.build((None, 5, 3))
+    other.set_weights(layer.get_weights())
+    found, expected = [], []
+    for i in range(ENOUGH + 4):
         x = numbers(2, 5, 3)
         outputs, pullback = layer.vjp(x, training=True)
         own, wanted = ordinary_vjp(other, x, training=True)
         same_bits([outputs], [own])
-        same_bits(gradient(pullback, outputs, i), gradient(wanted, own, i))
-    assert repeats_vjps(layer) == ["it gives other bits than the ordinary way"]
+        expected.append(gradient(wanted, own, i))
+        found.append((pullback, outputs))
+        if i % 2:
+            same_bits(gradient(pullback, outputs, i), expected[-1])
+        same_bits(layer.get_weights(), other.get_weights())
+    assert repeats_vjps(layer) == [True]
+    for i in (0, len(found) - 1, len(found) - 3, len(found) - 3):
+        same_bits(gradient(*found[i], i), expected[i])
+        same_bits(layer.get_weights(), other.get_weights())
+    x = numbers(2, 5, 3)
+    same_bits([layer(x, training=True)], [other(x, training=True)])
 
 
 def test_a_loop_of_ones_own():
