@@ -530,7 +530,7 @@ class Ensemble(Trainable):
             parted = lambda d, shape: None if d is None else d.reshape(shape)
             return lambda d: pull([parted(one, shape) for one, shape in zip(d, shapes, strict=True)])
 
-        return flat, masks, Pullback(flat, inner.dtype, back(inner.pull), back(inner.pull_weights))
+        return flat, masks, inner.around(flat, back)
 
     # States between calls, and steps one at a time
 

@@ -109,7 +109,7 @@ def regularized(layer, outputs, pullback: Pullback | None = None) -> Any:
 
         return run
 
-    return Pullback(outputs, pullback.dtype, back(pullback.pull), back(pullback.pull_weights))
+    return pullback.around(outputs, back)
 
 
 def _by_row(regularizer, array) -> np.ndarray:
