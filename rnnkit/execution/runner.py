@@ -226,7 +226,7 @@ class Runner:
             key = *key, True
         kind = self._kinds.get(key)
         if kind is None:
-            if not self._is_full(subject):
+            if len(self._kinds) < self._most and self._held() < self._largest(subject):
                 self._kinds[key] = Kind()
             kind = self._of_any_length(key, arrays)
         if kind is None or (kind.agreed < SURE and not self._is_due(kind)):
@@ -310,10 +310,6 @@ class Runner:
         return found
 
     # Overridden for other computations than calls of layers
-
-    def _is_full(self, subject) -> bool:
-        """Return whether no other kind is recorded."""
-        return len(self._kinds) >= self._most or self._held() >= self._largest(subject)
 
     def _held(self) -> int:
         """Return the bytes that recordings hold."""

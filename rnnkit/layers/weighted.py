@@ -17,10 +17,10 @@ from rnnkit.initializers import draw
 from rnnkit.layers.base import Layer
 from rnnkit.layers.support import validation
 from rnnkit.layers.support.held_weights import HeldWeights
-from rnnkit.layers.support.masked_values import finite_under_mask
 from rnnkit.layers.support.pullback import Gradients, Pullback
 from rnnkit.layers.support.seeds import weight_generator
 from rnnkit.layers.support.symbolic import leaves
+from rnnkit.layers.support.validation import finite_under_mask
 from rnnkit.recording import constant, unrepeatable
 from rnnkit.steps.cell import frozen
 from rnnkit.steps.weight_options import WeightOptions
