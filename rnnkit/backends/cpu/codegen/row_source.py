@@ -43,7 +43,7 @@ from rnnkit.backends.cpu.kernels.row_transposes import define_transposes
 run = define_transposes("{dtype}", {lanes}).run
 '''
 _POINTERS = {"x": "x", "output": "output", "last": "last", "mask": "mask_at", "transposes": "transposes"}
-_STAGED_BYTES = 1 << 13  # of the first-level cache, for a block's x and outputs
+_STAGED_BYTES = 1 << 14  # of the first-level cache, for a block's x and outputs
 
 
 class Kind(NamedTuple):
