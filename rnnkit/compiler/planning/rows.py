@@ -451,7 +451,10 @@ class _Planner:
 
     def _where_at(self, node, index, place, i, new, old) -> list[str]:
         """The names of new numbers where a place is `i`, and of old ones elsewhere."""
-        here = self._line(node, "equal", (place, self._number(i, index.kind)), "bool")
+        kind = index.kind
+        if place not in self.plan.uniform and carrier(kind) == "int64":  # of as many bits as a number, mostly
+            place, kind = self._line(node, "cast", (place,), "int32"), "int32"
+        here = self._line(node, "equal", (place, self._number(i, kind)), "bool")
         return [self._line(node, "where", (here, *both), node.kind) for both in zip(new, old, strict=True)]
 
     def _depth(self, node) -> int:
