@@ -281,9 +281,11 @@ class _Planner:
             self._loop(node)
         elif node.op not in ("carried", "round", "taped", "result"):  # which their loop has given
             operands = np.broadcast_arrays(*(self._of(arg) for arg in node.args))
-            together = zip(*(a.reshape(-1) for a in operands), strict=True)
+            together = list(zip(*(a.reshape(-1) for a in operands), strict=True))
             lines = [self._line(node, node.op, args, node.kind) for args in together]
             self.numbers[node.id] = _names(lines, node.shape)
+            if node.op == "where" and node.attr:  # see `Graph.safe`
+                self.plan.safe |= {name: args[0] for name, args in zip(lines, together, strict=True)}
 
     def _elements(self, node, buffer) -> np.ndarray:
         wanted = self.graph.names.get(node.id) or buffer.name
