@@ -234,7 +234,7 @@ def test_T13_constants_are_used_where_they_are():
     for _ in range(ENOUGH):
         layer(numbers(2, 5, 3), constants=[numbers(2, 3)])
     (kind,) = layer._call_runner._kinds.values()
-    assert kind.redirected == {0, 1, 2} and kind.direct is not None
+    assert kind.redirected == {0, 1, 2} and kind.call is not None
     for x, constant in zip(views(numbers(2, 5, 3)), views(numbers(2, 3))[::-1], strict=True):
         same_bits([layer(x, constants=[constant])], [ordinary(layer, x, constants=[constant])])
     for wrong in ([], [numbers(2, 4)], [numbers(3, 3)], [None]):
@@ -687,17 +687,45 @@ def test_while_another_thread_is_inside():
     expected = gradient(*reversed(ordinary_vjp(layer, x)))
     before = layer.get_weights()
     layer.set_weights([0.5 * array for array in before])
-    locks = layer._call_runner._lock, layer._vjp_runner._lock
-    for lock in locks:
-        lock.acquire()
+    runners = layer._call_runner, layer._vjp_runner
+    assert all(runner._idle.pop("idle") for runner in runners)
     try:
         check(layer, 2, 5, 3)
         same_bits(gradient(pullback, outputs), expected)  # of the weights from then
         layer.vjp(x)
     finally:
-        for lock in locks:
-            lock.release()
+        for runner in runners:
+            runner._idle["idle"] = True
     same_bits(gradient(pullback, outputs), expected)
+
+
+def test_arrays_of_other_arguments_are_told_apart():
+    """A call of one program is known by its arrays alone only where these are x and constants."""
+    layer, x, h = rk.GRU(4, return_sequences=True), numbers(2, 5, 3), numbers(2, 4)
+    for _ in range(ENOUGH):
+        layer(x, initial_state=[h])
+    for _ in range(2):
+        same_bits([layer(x, initial_state=[2 * h])], [ordinary(layer, x, initial_state=[2 * h])])
+        with pytest.raises(ValueError, match="expected no constants"):
+            layer(x, constants=[h])
+    check(warm(layer, 2, 5, 3), 2, 5, 3)
+    with pytest.raises(ValueError, match="expected no constants"):
+        layer(x, constants=[])
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 3), (2, 5, 3)])
+def test_the_latest_call_is_repeated_as_any(shape):
+    """Other shapes, dtypes, weights and settings between calls of one kind are seen."""
+    layer = warm(rk.GRU(4, return_sequences=True), *shape)
+    x = numbers(*shape)
+    for other in (x[:, :4], x.astype(float), x[..., ::-1], x.astype(">f4"), x.tolist()):
+        same_bits([layer(x)], [ordinary(layer, x)])
+        same_bits([layer(other)], [ordinary(layer, other)])
+    layer.set_weights([0.5 * array for array in layer.get_weights()])
+    same_bits([layer(x)], [ordinary(layer, x)])
+    copied = copy.copy(layer)
+    copied.return_sequences = False
+    same_bits([layer(x), copied(x)], [ordinary(layer, x), ordinary(layer, x)[:, -1]])
 
 
 def test_nobody_sees_the_memory_of_a_recording(monkeypatch):
